@@ -1,0 +1,219 @@
+"""Every error of this package, drawn as one tree.
+
+An error answers three questions: whose fault it is, whether the same command may simply be run again, and which exit
+code it wants. Rooms raise these and nothing else across their borders; a foreign error is mapped where it comes in.
+
+::
+
+    BatchUploadError
+    ├── UsageError              the caller's      no     2   a flag that cannot be
+    ├── ManifestInvalid         the caller's      no    21   problems of a manifest or its files
+    ├── LedgerUnusable          the ledger's      no    24   disk full, read-only, damaged, newer, not a ledger
+    │   └── LedgerOfAnotherLane the ledger's      no    24   it belongs to another account or Region
+    ├── LedgerLocked            nobody's          yes   11   another run holds it
+    ├── LaneFault               the lane's
+    │   ├── AccessFault         the lane's        no    22   credentials, permission, wrong account, endpoint
+    │   ├── CapacityExhausted   the lane's        yes   13   the day's or the account's quota
+    │   └── Disagreement        the lane's        no    25   service and ledger tell different stories
+    ├── ItemFault               the item's
+    │   ├── Refused             the item's        no    20   the service said no
+    │   └── ChangedSincePlan    the item's        no    20   the bytes are not the bytes that were planned
+    └── Transient               nobody's
+        ├── Throttled           nobody's          yes   10   too fast; certainly not done
+        └── NoAnswer            nobody's          yes   10   it is unknown whether it was done
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import IntEnum
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from batch_upload.model import Problem
+
+
+class ExitCode(IntEnum):
+    """What a process that ran a verb says to the one that started it."""
+
+    DONE = 0
+    OUR_FAULT = 1
+    USAGE = 2
+    THERE_IS_WORK = 3
+    TRANSIENT = 10
+    LOCKED = 11
+    DEADLINE = 12
+    NO_CAPACITY = 13
+    STILL_PROCESSING = 14
+    ITEMS_FAILED = 20
+    INVALID = 21
+    ACCESS = 22
+    TOO_MANY_FAILURES = 23
+    LEDGER = 24
+    DISAGREEMENT = 25
+    OUTCOMES_UNKNOWN = 26
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class BatchUploadError(Exception):
+    """The root. `hint` says what to do about it, in a phrase, or is empty."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.OUR_FAULT
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(BatchUploadError):
+    """A flag, variable or argument that cannot be."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ManifestInvalid(BatchUploadError):
+    """The manifest or its files have problems; nothing was sent. `problems` holds all of them, in file order."""
+
+    exit_code = ExitCode.INVALID
+
+    def __init__(self, message: str, *, problems: Sequence["Problem"], hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.problems = tuple(problems)
+
+
+class LedgerUnusable(BatchUploadError):
+    """The ledger cannot be read or written, so nothing more may be sent."""
+
+    exit_code = ExitCode.LEDGER
+
+
+class LedgerOfAnotherLane(LedgerUnusable):
+    """The ledger belongs to another account or Region."""
+
+
+class LedgerLocked(BatchUploadError):
+    """Another run holds the ledger. `pid`, `host` and `since` are as its holder wrote them, or None."""
+
+    exit_code = ExitCode.LOCKED
+
+    def __init__(
+        self, message: str, *, pid: int | None, host: str | None, since: datetime | None, hint: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.pid = pid
+        self.host = host
+        self.since = since
+
+
+class ServiceError(BatchUploadError):
+    """What every answer of the service that is not a success has: its code and request id as they came, or None."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        reason: str | None = None,
+        request_id: str | None = None,
+        status: int | None = None,
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.reason = reason
+        self.request_id = request_id
+        self.status = status
+
+
+class LaneFault(ServiceError):
+    """A fault of the account and Region: the first one stops the lane."""
+
+
+class AccessFault(LaneFault):
+    """Credentials, permission, wrong account, or an endpoint that was not allowed."""
+
+    exit_code = ExitCode.ACCESS
+
+
+class CapacityExhausted(LaneFault):
+    """The day's quota or the account's quota is used up. `daily` tells which."""
+
+    exit_code = ExitCode.NO_CAPACITY
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        daily: bool,
+        code: str | None = None,
+        reason: str | None = None,
+        request_id: str | None = None,
+        status: int | None = None,
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, code=code, reason=reason, request_id=request_id, status=status, hint=hint)
+        self.daily = daily
+
+
+class Disagreement(LaneFault):
+    """The service holds what the ledger cannot explain, as when an old copy of a ledger is used."""
+
+    exit_code = ExitCode.DISAGREEMENT
+
+
+class ItemFault(ServiceError):
+    """A fault of one item: it fails, the others go on."""
+
+    exit_code = ExitCode.ITEMS_FAILED
+
+
+class Refused(ItemFault):
+    """The service said no to this item. `fields` are (name, message) as the service gave them."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        reason: str | None = None,
+        request_id: str | None = None,
+        status: int | None = None,
+        fields: Sequence[tuple[str, str]] = (),
+        resource_id: str | None = None,
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, code=code, reason=reason, request_id=request_id, status=status, hint=hint)
+        self.fields = tuple(fields)
+        self.resource_id = resource_id
+
+
+class ChangedSincePlan(ItemFault):
+    """The file's bytes are no longer those that were planned; they were not sent."""
+
+
+class Transient(ServiceError):
+    """A fault that passes: the same request with the same token may be tried again."""
+
+    exit_code = ExitCode.TRANSIENT
+
+
+class Throttled(Transient):
+    """Too fast; certainly nothing was done. `retry_after_s` is what the service asked for, in seconds, or None."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        reason: str | None = None,
+        request_id: str | None = None,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, code=code, reason=reason, request_id=request_id, status=status)
+        self.retry_after_s = retry_after_s
+
+
+class NoAnswer(Transient):
+    """No answer that could be read: whether the request was carried out is unknown."""

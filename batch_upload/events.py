@@ -1,0 +1,124 @@
+"""What the engine tells of itself while it runs. Observers make of it what people and machines read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from batch_upload.model import Capacity, Fault, Known, Lane, OutcomeKind, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """The plan stands and the first request for an item may follow. `rate` is in create calls a second."""
+
+    run_id: str
+    batch: str
+    lane: Lane
+    endpoint: str
+    plan: Plan
+    rate: float
+    capacity: Capacity | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """One request on the wire has ended, of any operation. `latency_s` from the first byte to the last."""
+
+    operation: str
+    outcome: OutcomeKind
+    latency_s: float
+    item_id: str | None
+    request_id: str | None
+    fault: Fault | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A create request is about to leave; its intent is durable. `number` counts the token's attempts from 1."""
+
+    item_id: str
+    client_token: str
+    number: int
+    size_bytes: int | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ItemChanged:
+    """An item has moved on, durably. `ended`: nothing more will be done for it in this run."""
+
+    known: Known
+    ended: bool
+    created: bool
+    """Whether it became known as created just now, by a first answer or a replay."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """A request failed in passing and will be tried again after `delay_s` seconds and a new slot."""
+
+    operation: str
+    item_id: str | None
+    fault: Fault
+    delay_s: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStopped:
+    """No new create for the rest of the run. `draining`: what was created is still waited for."""
+
+    fault: Fault
+    draining: bool
+    resume_after: datetime | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Resolving:
+    """Unknown outcomes are being looked up at the service: `count` of them."""
+
+    count: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrphanSeen:
+    """An attachment carries our identity tag, and another one was there first: it stands for nothing."""
+
+    attachment_id: str
+    client_token: str
+    kept_attachment_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A sentence for people that no other event holds."""
+
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The last event. Counts are of this run; `states` of every item of the manifest."""
+
+    states: Mapping[str, int]
+    requests: Mapping[str, int]
+    throttled: int
+    uploaded: int
+    adopted: int
+    unchanged: int
+    bytes_sent: int
+    elapsed_s: float
+    at: datetime
+    notes: tuple[str, ...] = field(default=())
+
+
+Event = (
+    RunStarted | Requested | Sending | ItemChanged | Retrying | LaneStopped | Resolving | OrphanSeen | Notice | RunEnded
+)

@@ -1,0 +1,341 @@
+"""The values that flow through the house. All frozen; none knows where it came from or where it goes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+KB = 1_000
+KIB = 1_024
+MAX_SIZE_DEFAULT_BYTES = 500 * KB
+"""The limit of the forms that attachments are for (letters of authorization, 10DLC screenshots)."""
+MAX_SIZE_SERVICE_BYTES = 5 * KIB * KIB
+"""The service's own limit today: `AttachmentBody` holds at most the base64 of 5 MiB (botocore 1.43.117)."""
+
+
+class State(StrEnum):
+    """How far an item is. `SENDING`: the intent is on disk, the outcome is not."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    PROCESSING = "processing"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    PARKED = "parked"
+
+
+class ContentType(StrEnum):
+    """What the service takes."""
+
+    PDF = "application/pdf"
+    PNG = "image/png"
+    JPEG = "image/jpeg"
+
+
+class SourceKind(StrEnum):
+    """How an entry names its documents: the key that stands in the manifest."""
+
+    FILE = "file"
+    GLOB = "glob"
+    URL = "url"
+
+
+class AttachmentStatus(StrEnum):
+    """What the service says of an attachment (botocore 1.43.117, `AttachmentStatus`)."""
+
+    IN_PROGRESS = "UPLOAD_IN_PROGRESS"
+    COMPLETE = "UPLOAD_COMPLETE"
+    FAILED = "UPLOAD_FAILED"
+    DELETED = "DELETED"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Lane:
+    """One account and Region: it has rates, a capacity and errors of its own. `account` is 12 digits."""
+
+    account: str
+    region: str
+
+    def __str__(self) -> str:
+        return f"{self.account}/{self.region}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in a file, counted from 1 as editors do. Columns count characters."""
+
+    line: int = 1
+    column: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with a manifest or its files. `code` is stable, `file` is the manifest as the user named it."""
+
+    file: str
+    at: Position
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.at.line}:{self.at.column}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the manifest wants its attachments. Each is None where the manifest is silent."""
+
+    region: str | None = None
+    account: str | None = None
+    profile: str | None = None
+    role_arn: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the manifest's `attachments`, as written. None where the entry is silent and a default serves."""
+
+    kind: SourceKind
+    source: str
+    at: Position
+    """Of the source's value."""
+    item_id: str | None = None
+    id_at: Position | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    tags_at: Mapping[str, Position] = field(default_factory=dict)
+    """Where each tag's key stands."""
+    generation: int | None = None
+    max_size_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest that was read without a problem. `path` is as the user named it, `folder` is resolved."""
+
+    path: Path
+    folder: Path
+    batch: str
+    entries: tuple[Entry, ...]
+    ledger: str | None = None
+    target: Target = Target()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """`defaults.tags`, laid under each entry's own."""
+    tags_at: Mapping[str, Position] = field(default_factory=dict)
+    max_size_bytes: int = MAX_SIZE_DEFAULT_BYTES
+    generation: int = 1
+    identity_tag: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One attachment to be, after globs, defaults and templates, before anybody looked into its file.
+
+    `path` is None for a URL; otherwise it is absolute, but neither resolved nor opened yet.
+    """
+
+    batch: str
+    item_id: str
+    source: str
+    """As written: the path or glob match relative to the manifest's folder, with `/`, or the URL."""
+    path: Path | None
+    tags: Mapping[str, str]
+    """The item's own merged tags, rendered; without the identity tag."""
+    generation: int
+    max_size_bytes: int
+    identity_tag: bool
+    at: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What was found in a file. `path` is resolved, `sha256` is lower-case hex."""
+
+    path: Path
+    sha256: str
+    size_bytes: int
+    content_type: ContentType
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One attachment to be. `content` is `sha256:<hex>` or `url:<the URL>`; a URL has no path, size or type."""
+
+    batch: str
+    item_id: str
+    source: str
+    content: str
+    client_token: str
+    tags: Mapping[str, str]
+    generation: int = 1
+    identity_tag: bool = True
+    path: Path | None = None
+    size_bytes: int | None = None
+    content_type: ContentType | None = None
+    max_size_bytes: int = MAX_SIZE_DEFAULT_BYTES
+
+    @property
+    def sha256(self) -> str | None:
+        """The digest of the document, or None for a URL, whose bytes nobody here has seen."""
+        return self.content.removeprefix("sha256:") if self.content.startswith("sha256:") else None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why an item is where it is, as it is kept and shown. `code` is the service's or one of ours."""
+
+    code: str
+    message: str
+    reason: str | None = None
+    fields: tuple[tuple[str, str], ...] = ()
+    resource_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the service answered to a create: the attachment is its, whatever becomes of it."""
+
+    attachment_id: str
+    attachment_arn: str
+    status: AttachmentStatus
+    created_at: datetime
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """An attachment as the service lists it: without tags, name, hash or size."""
+
+    attachment_id: str
+    attachment_arn: str
+    status: AttachmentStatus
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentPage:
+    """A page of a listing. `next_token` is None on the last."""
+
+    attachments: tuple[Attachment, ...]
+    next_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """REGISTRATION_ATTACHMENTS of the account and Region."""
+
+    used: int
+    maximum: int
+
+    @property
+    def left(self) -> int:
+        return max(0, self.maximum - self.used)
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRequest:
+    """One CreateRegistrationAttachment. Exactly one of `body` and `url`; `tags` with the identity tag."""
+
+    client_token: str
+    tags: Mapping[str, str]
+    body: bytes | None = None
+    url: str | None = None
+
+
+class OutcomeKind(StrEnum):
+    """What became of one attempt.
+
+    `UNKNOWN`: no answer that could be read. `WITHDRAWN`: the intent was written, but nothing was sent.
+    """
+
+    ACCEPTED = "accepted"
+    THROTTLED = "throttled"
+    REFUSED = "refused"
+    NO_CAPACITY = "no_capacity"
+    DENIED = "denied"
+    UNKNOWN = "unknown"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of an attempt. `receipt` only with ACCEPTED, `fault` with everything else."""
+
+    kind: OutcomeKind
+    at: datetime
+    receipt: Receipt | None = None
+    fault: Fault | None = None
+    request_id: str | None = None
+    status: int | None = None
+    resume_after: datetime | None = None
+    """With NO_CAPACITY: when the lane may be tried again, or None until capacity is seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the ledger knows of one ClientToken."""
+
+    item_id: str
+    client_token: str
+    state: State
+    content: str
+    tags: Mapping[str, str]
+    generation: int
+    current: bool = True
+    """Whether it is the token that stands for its id now; False once another replaced it."""
+    identity_tag: bool = True
+    """As of the first intent: what is sent again is what was sent."""
+    source: str = ""
+    size_bytes: int | None = None
+    content_type: ContentType | None = None
+    attachment_id: str | None = None
+    attachment_arn: str | None = None
+    attachment_status: AttachmentStatus | None = None
+    fault: Fault | None = None
+    attempts: int = 0
+    request_id: str | None = None
+    """Of the last attempt that had one."""
+    unknown_since: datetime | None = None
+    """Start of the first attempt of unknown outcome since the last proof of absence: where the horizon begins."""
+    last_open_at: datetime | None = None
+    """Start of the last such attempt: a listing proves absence only one horizon after it."""
+    resume_after: datetime | None = None
+    first_sent_at: datetime | None = None
+    completed_at: datetime | None = None
+
+
+class ActionKind(StrEnum):
+    """What `upload` would do for one item."""
+
+    CREATE = "create"
+    UNCHANGED = "unchanged"
+    RETAG = "retag"
+    REPLACE = "replace"
+    RESOLVE = "resolve"
+    ORPHAN = "orphan"
+    PARKED = "parked"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One decision of the plan, with its reason in words. `item` is None for an orphan, `known` for what is new."""
+
+    kind: ActionKind
+    item_id: str
+    client_token: str
+    reason: str
+    item: Item | None = None
+    known: Known | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every action, in the manifest's order, orphans last."""
+
+    actions: tuple[Action, ...]
+
+    def of(self, *kinds: ActionKind) -> tuple[Action, ...]:
+        """The actions of these kinds, in order."""
+        return tuple(action for action in self.actions if action.kind in kinds)

@@ -1,0 +1,214 @@
+"""What the engine needs from outside, as Protocols. Implementations do not repeat these contracts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from batch_upload.model import (
+    Attachment,
+    AttachmentPage,
+    AttachmentStatus,
+    Capacity,
+    CreateRequest,
+    Fault,
+    Item,
+    Known,
+    Lane,
+    Outcome,
+    Receipt,
+)
+
+
+class Clock(Protocol):
+    """Time, handed in. A test's clock turns hours into milliseconds."""
+
+    def now(self) -> datetime:
+        """The wall's time, aware, in UTC. It may step: durations are never taken from it within a run."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; never goes back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds`; at once, but after a checkpoint, where that is 0 or less. Can be cancelled."""
+        ...
+
+
+class AttachmentService(Protocol):
+    """One lane of the service. Each call is exactly one request on the wire: no retries inside.
+
+    Every call raises Throttled, NoAnswer, AccessFault, or Refused for a code of the request's own; `create` raises
+    CapacityExhausted too. No other exception leaves but cancellation, after which the outcome is unknown.
+    """
+
+    async def create(self, request: CreateRequest) -> Receipt:
+        """Create an attachment, or learn what the same token made before. A success without an id is NoAnswer."""
+        ...
+
+    async def describe(self, attachment_ids: Sequence[str]) -> tuple[Attachment, ...]:
+        """The attachments of 1 to 5 ids. Refused with code ResourceNotFoundException where one is gone."""
+        ...
+
+    async def page(self, next_token: str | None) -> AttachmentPage:
+        """One page, of at most 100, of all the lane's attachments; None asks for the first."""
+        ...
+
+    async def tags(self, attachment_arn: str) -> Mapping[str, str]:
+        """The tags of one attachment."""
+        ...
+
+    async def capacity(self) -> Capacity | None:
+        """REGISTRATION_ATTACHMENTS of the account, or None where the service does not tell it."""
+        ...
+
+
+class Bodies(Protocol):
+    """Where the bytes of an item come from."""
+
+    async def read(self, item: Item) -> bytes:
+        """The document, read once now. Raises ChangedSincePlan unless these are the bytes that were planned."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LaneMemory:
+    """What the ledger remembers of its lane.
+
+    `listed_at`: start of the last listing that was read to its end, or None. `continuous`: whether the ledger's last
+    run is the last that took its lock; False for a copy, a restored backup, or a new ledger.
+    """
+
+    listed_at: datetime | None
+    continuous: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A durable intent. `number` counts the token's attempts from 1, over all runs."""
+
+    attempt_id: int
+    client_token: str
+    number: int
+    started_at: datetime
+
+
+class Ledger(Protocol):
+    """What we know to have happened in one lane. Every method is durable when it returns: it survives a power cut.
+
+    All raise LedgerUnusable when the ledger cannot be read or written; after the first such error of a write every
+    later write raises it too, without trying, so that nothing is sent that could not be recorded. Times are aware UTC.
+    Tokens that are not in the ledger raise KeyError: that is our fault.
+    """
+
+    async def pin(self, lane: Lane, *, endpoint: str, at: datetime) -> LaneMemory:
+        """Bind the ledger to `lane`, or check that it is bound to it. First call of a run.
+
+        Raises LedgerOfAnotherLane. `endpoint` is recorded for people.
+        """
+        ...
+
+    async def begin_run(self, run_id: str, *, verb: str, batch: str, at: datetime) -> None:
+        """Record the start of a run, and that its process holds the lock."""
+        ...
+
+    async def end_run(self, run_id: str, *, exit_code: int, summary: Mapping[str, Any], at: datetime) -> None:
+        """Record how a run ended. `summary` is kept as JSON."""
+        ...
+
+    async def known(self, batch: str) -> Sequence[Known]:
+        """Every token of a batch, current ones and those that were replaced, oldest first."""
+        ...
+
+    async def open_intents(self) -> Sequence[Known]:
+        """Every token, of any batch, current or not, whose state is `sending`."""
+        ...
+
+    async def enlist(self, items: Iterable[Item], *, at: datetime) -> None:
+        """Make each item's token the current one of its id: a new one as `pending`, a known one as it is.
+
+        The stored identity tag of a token follows the item as long as it was never attempted.
+        """
+        ...
+
+    async def intend(self, client_token: str, *, run_id: str, at: datetime) -> Attempt:
+        """Record that a request with this token is about to leave: state `sending`.
+
+        Sets `unknown_since` where it was None, `last_open_at` always, and `first_sent_at` at the first.
+        """
+        ...
+
+    async def conclude(self, attempt: Attempt, outcome: Outcome) -> Known:
+        """Record what became of an attempt, and give the item as it is now.
+
+        ACCEPTED: `processing`, `complete` or `failed` as the receipt's status says; the unknown is over. UNKNOWN: stays
+        `sending`. Every other kind puts `unknown_since` and `last_open_at` back to what they were before the attempt;
+        the item stays `sending` if that leaves it unknown, and becomes otherwise: REFUSED `failed`, NO_CAPACITY
+        `parked`, the others `pending`. Raises Disagreement if the receipt's attachment belongs to another token.
+        """
+        ...
+
+    async def fail(self, client_token: str, fault: Fault, *, at: datetime) -> Known:
+        """`failed` for a reason of ours, without an attempt. An item that is `sending` stays so."""
+        ...
+
+    async def park(self, client_tokens: Sequence[str], fault: Fault, *, resume_after: datetime | None) -> None:
+        """`parked`, all of them; those that are not `pending`, `failed` or `parked` stay as they are."""
+        ...
+
+    async def observe(self, attachment: Attachment, *, at: datetime) -> Known | None:
+        """Record the status of an attachment of ours, and give its item as it is now; None if it is no item's.
+
+        UPLOAD_COMPLETE: `complete`. UPLOAD_FAILED: `failed`, code UPLOAD_FAILED. DELETED: `failed`, code DELETED.
+        """
+        ...
+
+    async def adopt(self, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
+        """Record that this attachment is what the token made: its identity tag was read at the service."""
+        ...
+
+    async def absent(self, client_tokens: Sequence[str], *, at: datetime) -> None:
+        """Record proof that these tokens made nothing: `pending`, and the unknown is over."""
+        ...
+
+    async def undecided(self, client_tokens: Sequence[str], *, at: datetime) -> None:
+        """`unknown`: sent, and no way to prove either. Keeps `unknown_since`."""
+        ...
+
+    async def attachment_tokens(self) -> Mapping[str, str | None]:
+        """Every attachment id the ledger knows, items' and strangers': its token, None for one without identity tag."""
+        ...
+
+    async def remember(self, seen: Sequence[tuple[Attachment, str | None]], *, at: datetime) -> None:
+        """Remember attachments that no item of the ledger has, with the identity tag that was read, so that no tag is
+        read twice. Again for the same id: the later wins."""
+        ...
+
+    async def listed(self, *, at: datetime) -> None:
+        """Record that a listing which began at `at` was read to its end."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was handed over and give the lock back. May be called twice."""
+        ...
+
+
+class Observer(Protocol):
+    """Whoever wants to know what goes on. Called in the order of events, on the event loop; must not block or raise."""
+
+    def notify(self, event: object) -> None:
+        """Take one event of `events.py`."""
+        ...
+
+
+__all__ = [
+    "Attachment",
+    "AttachmentService",
+    "AttachmentStatus",
+    "Attempt",
+    "Clock",
+    "LaneMemory",
+    "Ledger",
+    "Observer",
+]

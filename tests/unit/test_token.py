@@ -1,0 +1,63 @@
+"""The ClientToken: the published vectors, and what it must and must not depend on."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_upload.token import canonical_json, client_token
+
+VECTORS: list[dict[str, Any]] = json.loads(
+    (Path(__file__).parents[1] / "support" / "token-vectors.json").read_text(encoding="utf-8")
+)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+TAGS = st.dictionaries(TEXT, TEXT, max_size=4)
+
+
+def arguments(vector: dict[str, Any]) -> dict[str, Any]:
+    names = {"batch": "batch", "id": "item_id", "content": "content", "generation": "generation", "tags": "tags"}
+    return {argument: vector[name] for name, argument in names.items()}
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=[vector["id"] for vector in VECTORS])
+def test_the_published_vectors_hold(vector: dict[str, Any]) -> None:
+    assert canonical_json(**arguments(vector)) == vector["canonical_json"].encode()
+    assert client_token(**arguments(vector)) == vector["client_token"]
+
+
+@given(batch=TEXT, item_id=TEXT, content=TEXT, generation=st.integers(1, 10**15), tags=TAGS)
+def test_a_token_is_what_the_service_accepts(
+    batch: str, item_id: str, content: str, generation: int, tags: dict[str, str]
+) -> None:
+    token = client_token(batch=batch, item_id=item_id, content=content, generation=generation, tags=tags)
+
+    assert re.fullmatch(r"bu1-[a-z2-7]{52}", token)
+
+
+@given(tags=TAGS)
+def test_the_order_of_tags_changes_nothing(tags: dict[str, str]) -> None:
+    backwards = dict(reversed(tags.items()))
+
+    one, other = (
+        client_token(batch="b", item_id="i", content="url:u", generation=1, tags=t) for t in (tags, backwards)
+    )
+
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    "change", [{"batch": "c"}, {"item_id": "j"}, {"content": "url:v"}, {"generation": 2}, {"tags": {"a": "c"}}]
+)
+def test_whatever_makes_an_attachment_changes_its_token(change: dict[str, Any]) -> None:
+    same: dict[str, Any] = {"batch": "b", "item_id": "i", "content": "url:u", "generation": 1, "tags": {"a": "b"}}
+
+    assert client_token(**{**same, **change}) != client_token(**same)
+
+
+def test_a_lone_surrogate_is_refused() -> None:
+    with pytest.raises(ValueError):
+        client_token(batch="b", item_id="\ud800", content="url:u", generation=1, tags={})
