@@ -1,0 +1,156 @@
+"""What is in a file: its type by content, its size and its digest. Blocking: callers run it in a thread."""
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from batch_upload.documents.refusals import Refusal, RefusalCode, for_people, quoted, too_large
+from batch_upload.documents.sniff import SNIFFED_BYTES, content_type_of, extensions_of
+from batch_upload.model import Document
+
+CHUNK_BYTES = 65_536
+
+# O_NOFOLLOW: the path is resolved already, so a link here was put in since. O_NONBLOCK: a FIFO must not hold us.
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def inspect(path: Path, *, max_size_bytes: int, root: Path | None) -> Document | Refusal:
+    """Read a file once, up to its limit, and tell what is in it, or why it cannot be sent.
+
+    `root` is the folder that must hold the file after all links are followed; None allows any. The whole file is never
+    in memory. An `OSError` becomes a refusal: nothing is raised. Messages name the file from `root`.
+    """
+    shown = _shown(path, root)
+    try:
+        with _opened(path, shown, root) as (resolved, handle):
+            return _inspected(shown, resolved, handle, max_size_bytes)
+    except _RefusedError as error:
+        return error.refusal
+    except (OSError, ValueError, RuntimeError) as error:
+        return _refusal_of(path, shown, error)
+
+
+def read_body(path: Path, *, sha256: str, size_bytes: int, max_size_bytes: int, root: Path | None) -> bytes | Refusal:
+    """The bytes of a file if they are still those that were planned: what is returned is what was hashed.
+
+    Opens the file as `inspect` does and reads it once. Anything else than the planned bytes, a file that is gone, too
+    large or outside included, is CHANGED_SINCE_PLAN, with the reason in its message. A file that is there and cannot
+    be read is UNREADABLE.
+    """
+    shown = _shown(path, root)
+    try:
+        with _opened(path, shown, root) as (_, handle):
+            body = b"".join(_chunks(handle, max_size_bytes + 1))
+    except _RefusedError as error:
+        return _changed(shown, error.refusal.message)
+    except (OSError, ValueError, RuntimeError) as error:
+        refusal = _refusal_of(path, shown, error)
+        return refusal if refusal.code is RefusalCode.UNREADABLE else _changed(shown, refusal.message)
+    if len(body) > max_size_bytes:
+        return _changed(shown, f"it has more than {for_people(max_size_bytes)} now")
+    if len(body) != size_bytes:
+        return _changed(shown, f"it had {for_people(size_bytes)}, now {for_people(len(body))}")
+    if hashlib.sha256(body).hexdigest() != sha256:
+        return _changed(shown, "it has other bytes now")
+    return body
+
+
+class _RefusedError(Exception):
+    def __init__(self, code: RefusalCode, message: str) -> None:
+        super().__init__(message)
+        self.refusal = Refusal(code, message)
+
+
+def _shown(path: Path, root: Path | None) -> Path:
+    return path.relative_to(root) if root is not None and path.is_relative_to(root) else path
+
+
+@contextmanager
+def _opened(path: Path, shown: Path, root: Path | None) -> Iterator[tuple[Path, int]]:
+    """The resolved path and a descriptor of a regular file within `root`."""
+    resolved = path.resolve(strict=True)
+    if root is not None and not resolved.is_relative_to(root.resolve()):
+        message = f"{quoted(shown)} is outside the manifest's folder: {quoted(resolved)}; use `--allow-outside`"
+        raise _RefusedError(RefusalCode.OUTSIDE, message)
+    handle = _open(shown, resolved)
+    try:
+        _demand_regular(shown, os.fstat(handle).st_mode)
+        yield resolved, handle
+    finally:
+        os.close(handle)
+
+
+def _open(shown: Path, resolved: Path) -> int:
+    try:
+        return os.open(resolved, _FLAGS)
+    except OSError as error:
+        # A socket, or a device without a driver: there is nothing to open.
+        if error.errno in (errno.ENXIO, errno.ENODEV):
+            raise _RefusedError(RefusalCode.NOT_REGULAR, f"{quoted(shown)} is not a regular file") from error
+        raise
+
+
+def _demand_regular(shown: Path, mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise _RefusedError(RefusalCode.FOLDER, f"{quoted(shown)} is a folder: name a file, or use a `glob`")
+    if not stat.S_ISREG(mode):
+        raise _RefusedError(RefusalCode.NOT_REGULAR, f"{quoted(shown)} is not a regular file")
+
+
+def _inspected(shown: Path, resolved: Path, handle: int, max_size_bytes: int) -> Document | Refusal:
+    planned_size_bytes = os.fstat(handle).st_size
+    if planned_size_bytes > max_size_bytes:
+        return too_large(shown, planned_size_bytes, max_size_bytes)
+    digest, head, size_bytes = hashlib.sha256(), b"", 0
+    for chunk in _chunks(handle, max_size_bytes + 1):
+        digest.update(chunk)
+        size_bytes += len(chunk)
+        if len(head) < SNIFFED_BYTES:
+            head += chunk[: SNIFFED_BYTES - len(head)]
+    if not size_bytes:
+        return Refusal(RefusalCode.EMPTY, f"{quoted(shown)} is empty")
+    if size_bytes > max_size_bytes:
+        return too_large(shown, size_bytes, max_size_bytes)
+    content_type = content_type_of(head)
+    if content_type is None:
+        return Refusal(RefusalCode.UNSUPPORTED_TYPE, f"{quoted(shown)} is neither PDF nor PNG nor JPEG by its content")
+    extensions = extensions_of(content_type)
+    if shown.suffix.lower() not in extensions:
+        message = (
+            f"{quoted(shown)} is {content_type} by its content: name it {' or '.join(f'`*{e}`' for e in extensions)}"
+        )
+        return Refusal(RefusalCode.WRONG_EXTENSION, message)
+    return Document(resolved, digest.hexdigest(), size_bytes, content_type)
+
+
+def _chunks(handle: int, limit_bytes: int) -> Iterator[bytes]:
+    """At most `limit_bytes` of a file, in pieces."""
+    left = limit_bytes
+    while left > 0 and (chunk := os.read(handle, min(left, CHUNK_BYTES))):
+        left -= len(chunk)
+        yield chunk
+
+
+def _refusal_of(path: Path, shown: Path, error: OSError | ValueError | RuntimeError) -> Refusal:
+    # Paths with NUL raise ValueError; links that go round raise RuntimeError before Python 3.13.
+    if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOTDIR):
+        link = " (a link that leads nowhere)" if path.is_symlink() else ""
+        return Refusal(RefusalCode.MISSING, f"{quoted(shown)} does not exist{link}")
+    return Refusal(RefusalCode.UNREADABLE, f"{quoted(shown)} cannot be read: {_reason(error)}")
+
+
+def _reason(error: OSError | ValueError | RuntimeError) -> str:
+    if isinstance(error, RuntimeError) or getattr(error, "errno", None) == errno.ELOOP:
+        return "its links go round in a circle"
+    if isinstance(error, OSError):
+        return (error.strerror or str(error)).lower()
+    return "no such path can be"
+
+
+def _changed(shown: Path, how: str) -> Refusal:
+    message = f"{quoted(shown)} changed since it was planned, and was not sent: {how}"
+    return Refusal(RefusalCode.CHANGED_SINCE_PLAN, message)

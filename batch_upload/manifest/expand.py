@@ -1,0 +1,137 @@
+"""From entries to the attachments that are to be: globs, defaults, templates, ids."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from batch_upload.manifest import rules
+from batch_upload.manifest.codes import Code
+from batch_upload.manifest.matches import matches
+from batch_upload.manifest.problems import Problems, quoted
+from batch_upload.manifest.templates import has_braces, render, wrong_with_template
+from batch_upload.model import Entry, Listed, Manifest, Position, Problem, SourceKind
+
+
+def expand(manifest: Manifest, *, allow_outside: bool) -> tuple[tuple[Listed, ...], tuple[Problem, ...]]:
+    """Every attachment of the manifest, in its order, the matches of a glob by code point; and every problem.
+
+    Folders are read where there are globs, but no file is looked into. What has a problem is not listed. With
+    `allow_outside` paths may leave the manifest's folder; links that lead out of it are found by whoever opens them.
+    """
+    work = _Expansion(manifest, allow_outside=allow_outside)
+    listed = tuple(item for entry in manifest.entries for item in work.of(entry))
+    return listed, work.problems.in_order()
+
+
+@dataclass(slots=True)
+class _Expansion:
+    manifest: Manifest
+    allow_outside: bool = field(kw_only=True)
+    problems: Problems = field(init=False)
+    _lines: dict[str, int] = field(init=False, default_factory=dict)
+    _has_templates: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.problems = Problems(str(self.manifest.path))
+        self._has_templates = any(has_braces(value) for value in self.manifest.tags.values())
+
+    def of(self, entry: Entry) -> Iterator[Listed]:
+        """The attachments of one entry that have no problem."""
+        if entry.kind is not SourceKind.URL and self._leaves(entry.source):
+            message = f"{quoted(entry.source)} leaves the manifest's folder: move it in, or use `--allow-outside`"
+            self.problems.add(entry.at, Code.OUTSIDE, message)
+            return
+        for source in self._sources(entry):
+            item = self._listed(entry, source)
+            if item is not None:
+                yield item
+
+    def _sources(self, entry: Entry) -> tuple[str, ...]:
+        if entry.kind is not SourceKind.GLOB:
+            return (entry.source,)
+        found = matches(entry.source, self.manifest.folder)
+        for name, reason in found.unreadable:
+            message = f"{quoted(name)} cannot be read for the glob {quoted(entry.source)}: {reason}"
+            self.problems.add(entry.at, Code.FOLDER_UNREADABLE, message)
+        if not found.paths and not found.unreadable:
+            self.problems.add(entry.at, Code.NO_MATCH, f"{quoted(entry.source)} matches no file: check the pattern")
+        return found.paths
+
+    def _leaves(self, source: str) -> bool:
+        if self.allow_outside or not (source.startswith("/") or ".." in source):
+            return False
+        whole = os.path.normpath(self.manifest.folder / source)
+        return os.path.commonpath((whole, self.manifest.folder)) != str(self.manifest.folder)
+
+    def _listed(self, entry: Entry, source: str) -> Listed | None:
+        manifest = self.manifest
+        item_id = entry.item_id if entry.item_id is not None else source
+        tags = self._tags(entry, source, item_id)
+        if not self._takes_id(entry, item_id) or tags is None:
+            return None
+        return Listed(
+            batch=manifest.batch,
+            item_id=item_id,
+            source=source,
+            path=None if entry.kind is SourceKind.URL else manifest.folder / source,
+            tags=tags,
+            generation=entry.generation or manifest.generation,
+            max_size_bytes=entry.max_size_bytes or manifest.max_size_bytes,
+            identity_tag=manifest.identity_tag,
+            at=entry.at,
+        )
+
+    def _takes_id(self, entry: Entry, item_id: str) -> bool:
+        at = entry.id_at or entry.at
+        if entry.item_id is None and (wrong := rules.wrong_with_id(item_id)):
+            self.problems.add(at, *wrong)
+            return False
+        first_line = self._lines.get(item_id)
+        if first_line is None:
+            self._lines[item_id] = at.line
+            return True
+        message = f"the id {quoted(item_id)} stands here again, first in line {first_line}: give one another `id`"
+        self.problems.add(at, Code.DUPLICATE_ID, message)
+        return False
+
+    def _tags(self, entry: Entry, source: str, item_id: str) -> Mapping[str, str] | None:
+        manifest = self.manifest
+        merged = {**manifest.tags, **entry.tags} if entry.tags else manifest.tags
+        if not self._has_templates and not any(has_braces(value) for value in entry.tags.values()):
+            return merged
+        values = self._template_values(entry, source, item_id)
+        rendered: dict[str, str] = {}
+        for key, value in merged.items():
+            at = entry.tags_at.get(key) or manifest.tags_at.get(key) or entry.at
+            text = self._rendered(at, key, value, values)
+            if text is None:
+                return None
+            rendered[key] = text
+        return rendered
+
+    def _rendered(self, at: Position, key: str, value: str, values: Mapping[str, str]) -> str | None:
+        if not has_braces(value):
+            return value
+        if message := wrong_with_template(value):
+            self.problems.add(at, Code.TEMPLATE, message)
+            return None
+        text = render(value, values)
+        if wrong := rules.wrong_with_tag_value(key, text):
+            code, message = wrong
+            self.problems.add(at, code, f"{message} (of {quoted(values['id'])})")
+            return None
+        return text
+
+    def _template_values(self, entry: Entry, source: str, item_id: str) -> dict[str, str]:
+        if entry.kind is SourceKind.URL:
+            path = PurePosixPath("/", source.removeprefix("s3://"))
+        else:
+            path = PurePosixPath(os.path.normpath(self.manifest.folder / source))
+        return {
+            "stem": path.stem,
+            "name": path.name,
+            "parent": path.parent.name,
+            "id": item_id,
+            "batch": self.manifest.batch,
+        }

@@ -1,0 +1,127 @@
+"""What a glob matches: the same on every machine, in the order of code points, without following links in `**`."""
+
+import errno
+import fnmatch
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_MAGIC = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Paths as named from the folder, with `/`; and the folders that could not be read, each with its reason."""
+
+    paths: tuple[str, ...]
+    unreadable: tuple[tuple[str, str], ...]
+
+
+def matches(pattern: str, folder: Path) -> Matches:
+    """Every file that `pattern` names below `folder`, or anywhere if it is absolute or climbs with `..`.
+
+    `*`, `?` and `[…]` match within a name, `**` any number of folders. What begins with a dot is matched only by a
+    pattern that begins with one. Folders are never matches; links to files are, and links that lead nowhere too, so
+    that they are noticed.
+    """
+    search = _Search(folder)
+    root = "/" if pattern.startswith("/") else ""
+    found = set(search.walk(root, _segments(pattern)))
+    return Matches(tuple(sorted(found)), tuple(sorted(search.unreadable.items())))
+
+
+def _segments(pattern: str) -> tuple[str, ...]:
+    segments: list[str] = []
+    for segment in pattern.split("/"):
+        repeated = segment == "**" and segments[-1:] == ["**"]
+        if segment not in ("", ".") and not repeated:
+            segments.append(segment)
+    return tuple(segments)
+
+
+@dataclass(slots=True)
+class _Search:
+    folder: Path
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    def walk(self, root: str, segments: tuple[str, ...]) -> Iterator[str]:
+        """Names from `folder`, some of them perhaps twice."""
+        # Each folder meets each segment once: several `**` would else multiply the work.
+        seen: set[tuple[str, int]] = set()
+        waiting = [(root, 0)]
+        while waiting:
+            prefix, index = waiting.pop()
+            if index >= len(segments) or (prefix, index) in seen:
+                continue
+            seen.add((prefix, index))
+            is_last = index == len(segments) - 1
+            if segments[index] == "**":
+                waiting.append((prefix, index + 1))
+                waiting.extend((f"{name}/", index) for name in self._folders_below(prefix))
+                if is_last:
+                    yield from self._files(prefix, re.compile(r"[^.].*", re.DOTALL))
+            elif is_last:
+                yield from self._last(prefix, segments[index])
+            else:
+                waiting.extend((f"{name}/", index + 1) for name in self._next(prefix, segments[index]))
+
+    def _last(self, prefix: str, segment: str) -> Iterator[str]:
+        name = prefix + segment
+        if _MAGIC.search(segment):
+            yield from self._files(prefix, _pattern(segment))
+        elif not stat.S_ISDIR(self._mode(name)) and self._mode(name, follow_symlinks=False):
+            yield name
+
+    def _next(self, prefix: str, segment: str) -> Iterator[str]:
+        if not _MAGIC.search(segment):
+            if stat.S_ISDIR(self._mode(prefix + segment)):
+                yield prefix + segment
+            return
+        pattern = _pattern(segment)
+        for entry in self._scan(prefix):
+            if pattern.fullmatch(entry.name) and self._is_folder(prefix, entry):
+                yield prefix + entry.name
+
+    def _files(self, prefix: str, pattern: re.Pattern[str]) -> Iterator[str]:
+        for entry in self._scan(prefix):
+            if pattern.fullmatch(entry.name) and not self._is_folder(prefix, entry):
+                yield prefix + entry.name
+
+    def _folders_below(self, prefix: str) -> Iterator[str]:
+        for entry in self._scan(prefix):
+            if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+                yield prefix + entry.name
+
+    def _is_folder(self, prefix: str, entry: os.DirEntry[str]) -> bool:
+        if entry.is_symlink():
+            return stat.S_ISDIR(self._mode(prefix + entry.name))
+        return entry.is_dir(follow_symlinks=False)
+
+    def _mode(self, name: str, *, follow_symlinks: bool = True) -> int:
+        """The mode of what is there, or 0 where there is nothing, or only a link that leads nowhere."""
+        try:
+            return os.stat(self.folder / name, follow_symlinks=follow_symlinks).st_mode
+        except OSError as error:
+            self._note(name, error)
+            return 0
+
+    def _scan(self, prefix: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(self.folder / prefix) as entries:
+                return list(entries)
+        except OSError as error:
+            self._note(prefix.rstrip("/") or ".", error)
+            return []
+
+    def _note(self, name: str, error: OSError) -> None:
+        # What is not there, or leads in a circle, is no match, and that is all there is to say.
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            self.unreadable[name] = (error.strerror or str(error)).lower()
+
+
+def _pattern(segment: str) -> re.Pattern[str]:
+    hidden = "" if segment.startswith(".") else r"(?!\.)"
+    return re.compile(hidden + fnmatch.translate(segment), re.DOTALL)

@@ -1,0 +1,160 @@
+"""The manifest for editors: pydantic models, and the JSON Schema that is made of them.
+
+The reader does not use them: it must know places, and must not build a tree. Tests hold the two against each other.
+What a schema cannot say (ids that are unique, globs that match, templates) is the reader's alone.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from batch_upload.manifest import rules
+from batch_upload.model import MAX_SIZE_SERVICE_BYTES
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_TEXT = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]+$"
+_TAG_KEY = r"^(?![aA][wW][sS]:)(?!batch-upload:)"
+
+# Editors take `0123`, `1e3` and `true` for numbers and truths; here they are text as written.
+NotQuoted = int | float | bool
+Text = Annotated[str, StringConstraints(pattern=_TEXT)] | NotQuoted
+ItemId = Annotated[str, StringConstraints(pattern=_TEXT, max_length=rules.ID_LENGTH)] | NotQuoted
+Batch = Annotated[str, StringConstraints(pattern=f"^{rules.BATCH_PATTERN}$")] | Annotated[int, Field(ge=0)]
+Region = Annotated[str, StringConstraints(pattern=f"^{rules.REGION_PATTERN}$")]
+Account = (
+    Annotated[str, StringConstraints(pattern=f"^{rules.ACCOUNT_PATTERN}$")]
+    | Annotated[int, Field(ge=10**11, lt=10**12)]
+)
+RoleArn = Annotated[str, StringConstraints(pattern=f"^{rules.ROLE_ARN_PATTERN}$")]
+Url = Annotated[str, StringConstraints(pattern=f"^{rules.URL_PATTERN}$", max_length=rules.URL_LENGTH)]
+Generation = Annotated[int, Field(ge=1, lt=10**15)]
+Size = (
+    Annotated[str, StringConstraints(pattern=f"^{rules.SIZE_PATTERN}$")]
+    | Annotated[int, Field(ge=1, le=MAX_SIZE_SERVICE_BYTES)]
+)
+TagKey = Annotated[str, StringConstraints(min_length=1, max_length=rules.TAG_KEY_LENGTH, pattern=_TAG_KEY)]
+TagValue = Annotated[str, StringConstraints(max_length=rules.TAG_VALUE_LENGTH)] | NotQuoted
+Tags = Annotated[dict[TagKey, TagValue], Field(max_length=rules.TAGS_LIMIT)]
+
+
+class _Mapping(BaseModel):
+    # Rust's expressions know no look-ahead, which JSON Schema has.
+    model_config = ConfigDict(extra="forbid", strict=True, regex_engine="python-re", use_attribute_docstrings=True)
+
+
+class TargetModel(_Mapping):
+    """Where the attachments go. What is not here comes from the AWS configuration."""
+
+    region: Region = Field(default="", examples=["us-east-1"])
+    """The Region, as for the AWS CLI."""
+    account: Account = Field(default="", examples=["123456789012"])
+    """A guard: nothing is sent to any other account. 12 digits, in quotes."""
+    profile: Text = Field(default="", examples=["acme"])
+    """The AWS profile."""
+    role_arn: RoleArn = Field(default="", examples=["arn:aws:iam::123456789012:role/uploader"])
+    """A role to assume."""
+
+
+class DefaultsModel(_Mapping):
+    """What holds for every entry that does not say otherwise."""
+
+    tags: Tags = Field(default={}, examples=[{"Customer": "acme"}])
+    """Tags of every attachment; an entry's own are laid over them."""
+    max_size: Size = Field(default="500KB", examples=["500KB", "1MiB"])
+    """The size a file may have: KB = 1,000 bytes, KiB = 1,024; at most 5MiB."""
+    generation: Generation = 1
+    """Raise it to upload again on purpose."""
+    identity_tag: bool = True
+    """Whether each attachment carries the tag `batch-upload:token`, by which it is recognised at the service."""
+
+
+class _EntryModel(_Mapping):
+    tags: Tags = Field(default={}, examples=[{"Name": "{stem}", "Country": "NO"}])
+    """Tags of this entry, laid over the defaults. Values may hold {stem}, {name}, {parent}, {id} and {batch}."""
+    generation: Generation = 0
+    """Raise it to upload this again on purpose."""
+    max_size: Size = Field(default="", examples=["500KB", "1MiB"])
+    """The size the file may have: KB = 1,000 bytes, KiB = 1,024; at most 5MiB."""
+
+
+class FileEntryModel(_EntryModel):
+    """One file."""
+
+    file: Text = Field(examples=["files/acme-loa.pdf"])
+    """The path of a PDF, PNG or JPEG, relative to the manifest."""
+    id: ItemId = Field(default="", examples=["acme/loa"])
+    """The attachment's name in this batch; the path as written if it is not given."""
+
+
+class GlobEntryModel(_EntryModel):
+    """One attachment for each match, whose id is its path."""
+
+    glob: Text = Field(examples=["screenshots/**/*.png"])
+    """A pattern, relative to the manifest. `**` is any number of folders."""
+
+
+class UrlEntryModel(_EntryModel):
+    """An object that the service reads from S3 by itself."""
+
+    url: Url = Field(examples=["s3://bucket/terms.pdf"])
+    """`s3://BucketName/FileName`."""
+    id: ItemId = Field(default="", examples=["acme/terms"])
+    """The attachment's name in this batch; the URL if it is not given."""
+
+
+class ManifestModel(_Mapping):
+    """What `batch-upload` is to upload. Version 1."""
+
+    version: Literal[1]
+    """The version of this format."""
+    ledger: Text = Field(default="", examples=["june.ledger"])
+    """Where the ledger is, relative to the manifest; beside the manifest if it is not given."""
+    batch: Batch = Field(examples=["acme-2026"])
+    """The name of the batch. It is part of what each attachment is: with another name, all are others."""
+    target: TargetModel = TargetModel()
+    """Where the attachments go."""
+    defaults: DefaultsModel = DefaultsModel()
+    """What holds for every entry that does not say otherwise."""
+    attachments: Annotated[list[FileEntryModel | GlobEntryModel | UrlEntryModel], Field(min_length=1)]
+    """What is to be uploaded, in this order."""
+
+
+def manifest_schema() -> dict[str, Any]:
+    """The JSON Schema of a manifest, the same on every call and machine."""
+    schema = ManifestModel.model_json_schema()
+    schema["title"] = "batch-upload manifest, version 1"
+    for name, definition in schema["$defs"].items():
+        definition["title"] = name.removesuffix("Model")
+    _walk(schema)
+    return {"$schema": DIALECT, **schema}
+
+
+def _walk(node: Any) -> None:  # noqa: ANN401  a tree of JSON
+    if isinstance(node, list):
+        for child in node:
+            _walk(child)
+    elif isinstance(node, dict):
+        _demand_good_keys(node)
+        _drop_absent_default(node)
+        for child in node.values():
+            _walk(child)
+
+
+def _demand_good_keys(node: dict[str, Any]) -> None:
+    """Patterns for properties say nothing of a name that fits none: only `propertyNames` refuses it."""
+    patterns = node.pop("patternProperties", None)
+    if patterns:
+        ((pattern, value),) = patterns.items()
+        names = {"minLength": 1, "maxLength": rules.TAG_KEY_LENGTH, "pattern": pattern}
+        node.update(propertyNames=names, additionalProperties=value)
+
+
+def _drop_absent_default(node: dict[str, Any]) -> None:
+    """What is empty here stands for "not given": that is no default to offer."""
+    default = node.get("default")
+    if default == "" or default == 0 or isinstance(default, dict):
+        del node["default"]
+    if "properties" in node:
+        for value in node["properties"].values():
+            value.pop("title", None)

@@ -1,0 +1,44 @@
+"""The manifest's documentation names everything there is."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from batch_upload.documents.refusals import MEANINGS as REFUSALS
+from batch_upload.manifest.codes import MEANINGS
+from batch_upload.manifest.expand import expand
+from batch_upload.manifest.reader import read_manifest
+from batch_upload.manifest.values import KEYS
+
+Write = Callable[..., Path]
+
+PAGE = (Path(__file__).parents[3] / "docs" / "manifest.md").read_text(encoding="utf-8")
+
+
+def test_every_code_stands_in_the_table_with_its_meaning() -> None:
+    for meanings in (MEANINGS, REFUSALS):
+        for code, meaning in meanings.items():
+            assert f"| `{code}` | {meaning} |" in PAGE
+
+
+def test_the_table_has_no_other_codes() -> None:
+    section = PAGE.split("## Problems", 1)[1]
+
+    assert set(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)) == {*MEANINGS, *REFUSALS}
+
+
+def test_every_key_is_explained() -> None:
+    for keys in KEYS.values():
+        for key in keys:
+            assert re.search(rf"^\| `(\w+\.)?{key}` \|", PAGE, re.MULTILINE), key
+
+
+def test_the_examples_of_the_page_are_manifests(write: Write, tmp_path: Path) -> None:
+    for name in ("files/acme-loa.pdf", "screenshots/a.png", "screenshots/web/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    examples = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+
+    assert examples
+    for example in examples:
+        assert expand(read_manifest(write(example)), allow_outside=False)[1] == ()
