@@ -1,0 +1,167 @@
+"""The wire: awsJson1_0 and the query protocol on one path, and replies delivered whole or spoilt, as they ask for."""
+
+import asyncio
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from batch_upload.emulator.clock import Clock
+from batch_upload.emulator.core import Caller, Delivery, Emulator, Reply
+from batch_upload.emulator.model import service_model
+from batch_upload.emulator.names import TOKEN_SERVICE
+from batch_upload.emulator.sts import answer_xml, error_xml
+
+JSON_TYPE = "application/x-amz-json-1.0"
+QUERY_TYPE = "application/x-www-form-urlencoded"
+XML_TYPE = "text/xml"
+REQUEST_ID_HEADER = "x-amzn-RequestId"
+MAX_REQUEST_BYTES = 64 * 1024 * 1024
+_CREDENTIAL = re.compile(r"AWS4-HMAC-SHA256 .*?Credential=([^/\s]+)/\d{8}/([^/\s]+)/[^/\s]+/aws4_request")
+
+
+class ServiceEndpoint:
+    """Serves an emulator at `POST /`. After `stop`, whoever still waits for an answer loses the connection."""
+
+    def __init__(self, emulator: Emulator, clock: Clock) -> None:
+        self._emulator = emulator
+        self._clock = clock
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Wake up everything that hangs."""
+        self._stopping.set()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request of a client."""
+        self._emulator.record.enter()
+        try:
+            return await self._handled(request)
+        finally:
+            self._emulator.record.leave()
+
+    async def _handled(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        if request.content_type == QUERY_TYPE:
+            form = dict(parse_qsl(body.decode(errors="replace")))
+            operation = _action(form)
+            reply = self._emulator.handle(operation, form, _caller(request))
+            return await self._delivered(request, reply, _xml(operation, reply))
+        if request.content_type != JSON_TYPE:
+            return _unsupported(request.content_type)
+        reply = self._emulator.handle(_target(request), _members(body), _caller(request))
+        return await self._delivered(request, reply, _json(reply))
+
+    async def _delivered(self, request: web.Request, reply: Reply, whole: web.Response) -> web.StreamResponse:
+        is_answered = await self._waited(reply.delay_s)
+        if not is_answered or reply.delivery in (Delivery.CLOSED, Delivery.NEVER):
+            return _closed(request)
+        if reply.delivery is Delivery.CUT_SHORT:
+            return await _cut_short(request, whole)
+        return _spoilt(whole, reply.delivery)
+
+    async def _waited(self, delay_s: float | None) -> bool:
+        """Whether the time passed, rather than the emulator stopping before."""
+        if delay_s == 0:
+            return True
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        waits = [stopping] if delay_s is None else [stopping, asyncio.ensure_future(self._clock.sleep(delay_s))]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        return not self._stopping.is_set()
+
+
+def _target(request: web.Request) -> str:
+    prefix, _, operation = request.headers.get("X-Amz-Target", "").partition(".")
+    # The token service's operations do not exist here: it speaks another protocol.
+    is_ours = prefix == service_model().target_prefix and operation not in TOKEN_SERVICE
+    return operation if is_ours else f"{prefix}.{operation}"
+
+
+def _action(form: Mapping[str, str]) -> str:
+    action = form.get("Action", "")
+    return action if action in TOKEN_SERVICE else f"sts.{action}"
+
+
+def _members(body: bytes) -> Mapping[str, Any] | None:
+    try:
+        members = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return members if isinstance(members, dict) else None
+
+
+def _caller(request: web.Request) -> Caller | None:
+    found = _CREDENTIAL.match(request.headers.get("Authorization", ""))
+    return None if found is None else Caller(access_key=found[1], region=found[2])
+
+
+def _json(reply: Reply) -> web.Response:
+    members = reply.members if reply.code is None else {"__type": reply.code, **reply.members}
+    return _response(reply, reply.status, json.dumps(members).encode(), JSON_TYPE)
+
+
+def _xml(operation: str, reply: Reply) -> web.Response:
+    if reply.code is None:
+        return _response(reply, reply.status, answer_xml(operation, reply.members, reply.request_id), XML_TYPE)
+    status, body = error_xml(reply.code, reply.members["Message"], reply.status, reply.request_id)
+    return _response(reply, status, body, XML_TYPE)
+
+
+def _response(reply: Reply, status: int, body: bytes, content_type: str) -> web.Response:
+    headers = {REQUEST_ID_HEADER: reply.request_id}
+    if reply.retry_after_s is not None:
+        headers["Retry-After"] = str(math.ceil(reply.retry_after_s))
+    return web.Response(status=status, body=body, headers=headers, content_type=content_type)
+
+
+def _unsupported(content_type: str) -> web.Response:
+    body = json.dumps({"__type": "UnsupportedMediaTypeException", "Message": f"{content_type} is not understood here"})
+    return web.Response(status=415, body=body.encode(), content_type=JSON_TYPE)
+
+
+def _spoilt(whole: web.Response, delivery: Delivery) -> web.Response:
+    body = whole.body if isinstance(whole.body, bytes) else b""
+    match delivery:
+        case Delivery.GARBAGE:
+            return _ok(whole, b"\x00this is not what you are looking for <")
+        case Delivery.TRUNCATED:
+            return _ok(whole, body[: len(body) // 2])
+        case Delivery.EMPTY:
+            return _ok(whole, b"{}")
+        case Delivery.UNAVAILABLE:
+            whole.body = b"<html><body><h1>503 Service Unavailable</h1></body></html>"
+            whole.content_type = "text/html"
+    return whole
+
+
+def _ok(whole: web.Response, body: bytes) -> web.Response:
+    whole.set_status(200)
+    whole.body = body
+    return whole
+
+
+def _closed(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.close()
+    # Never delivered: the connection is gone.
+    return web.Response(status=500)
+
+
+async def _cut_short(request: web.Request, whole: web.Response) -> web.StreamResponse:
+    body = whole.body if isinstance(whole.body, bytes) else b""
+    response = web.StreamResponse(status=200, headers=whole.headers)
+    response.content_length = len(body)
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return response
