@@ -1,0 +1,170 @@
+"""How a run goes on, on a terminal. The only module that draws, and the only one that needs rich for a run."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TextIO
+
+from rich.box import SIMPLE
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from batch_upload.events import LaneStopped, Notice, OrphanSeen, Resolving, RunEnded, RunStarted
+from batch_upload.report.escape import encodable
+from batch_upload.report.observers import NullObserver, RunObserver
+from batch_upload.report.plain import (
+    LocalTime,
+    PlainObserver,
+    counts_words,
+    event_sentence,
+    failure_sentence,
+    pace_words,
+)
+from batch_upload.report.tally import Tally
+
+REDRAW_EVERY = timedelta(seconds=0.1)
+_NARROWEST_BAR = 10
+_SPOKEN = (RunStarted, LaneStopped, Notice, OrphanSeen, Resolving)
+
+
+def terminal_console(stream: TextIO) -> Console:
+    """A console that prints text as it is: nothing in it is taken for markup, an emoji or a number to colour."""
+    return Console(file=stream, markup=False, emoji=False, highlight=False, safe_box=True)
+
+
+def people_observer(stream: TextIO, *, quiet: bool) -> RunObserver:
+    """The observer that suits the stream: none, one that draws on a terminal, or one that writes lines."""
+    if quiet:
+        return NullObserver()
+    console = terminal_console(stream)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return ProgressObserver(console)
+    return PlainObserver(stream)
+
+
+class ProgressObserver:
+    """Draws one bar over all items that the run will end, with counts, pace and the last failures below it.
+
+    What is worth a sentence of its own scrolls by above. The drawing is gone after the run: the summary follows.
+    When the terminal fails it falls silent; `error` keeps the reason.
+    """
+
+    def __init__(self, console: Console, *, local_time: LocalTime = datetime.astimezone) -> None:
+        self._console = console
+        self._local_time = local_time
+        self._tally = Tally()
+        self._live: Live | None = None
+        self._drawn_at: datetime | None = None
+        self.error: OSError | None = None
+
+    def notify(self, event: object) -> None:
+        """Count the event, say what is worth a sentence, and draw again if the last drawing is old enough."""
+        self._tally.take(event)
+        if self.error is not None:
+            return
+        try:
+            self._show(event)
+        except OSError as error:
+            self._give_up(error)
+
+    def tick(self, at: datetime) -> None:
+        """Draw again, so that the time left does not stand still."""
+        if self._live is None or self.error is not None:
+            return
+        try:
+            self._draw(at)
+        except OSError as error:
+            self._give_up(error)
+
+    def close(self) -> None:
+        """Take the drawing away."""
+        live, self._live = self._live, None
+        if live is None:
+            return
+        try:
+            live.stop()
+        except OSError as error:
+            self.error = error
+
+    def _show(self, event: object) -> None:
+        if isinstance(event, _SPOKEN):
+            self._console.print(self._text(event_sentence(event) or ""))
+        if isinstance(event, RunStarted):
+            self._begin(event.at)
+        elif isinstance(event, RunEnded):
+            self.close()
+        elif self._live is not None:
+            at = getattr(event, "at", None)
+            if isinstance(at, datetime) and self._is_due(at):
+                self._draw(at)
+
+    def _begin(self, at: datetime) -> None:
+        self._live = Live(
+            renderable(self._tally, self._console, at=at, local_time=self._local_time),
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,  # stdout may carry the lines of --json, which are no business of this drawing
+            redirect_stderr=False,
+        )
+        self._live.start(refresh=True)
+        self._console.show_cursor(show=True)  # a process that is killed could not bring it back
+        self._drawn_at = at
+
+    def _is_due(self, at: datetime) -> bool:
+        return self._drawn_at is None or abs(at - self._drawn_at) >= REDRAW_EVERY
+
+    def _draw(self, at: datetime) -> None:
+        if self._live is not None:
+            self._drawn_at = at
+            drawing = renderable(self._tally, self._console, at=at, local_time=self._local_time)
+            self._live.update(drawing, refresh=True)
+
+    def _text(self, text: str) -> Text:
+        return Text(encodable(text, self._console.encoding))
+
+    def _give_up(self, error: OSError) -> None:
+        self.error = error
+        self._live = None
+
+
+def renderable(tally: Tally, console: Console, *, at: datetime, local_time: LocalTime) -> RenderableType:
+    """What is drawn of a run: the bar, the counts, the pace, the last failures."""
+    pace = pace_words(tally, at=at, local_time=local_time)
+    lines = [Text(encodable(text, console.encoding)) for text in (counts_words(tally), pace)]
+    return Group(_bar(tally, console), *lines, *(_failure(sentence, console) for sentence in _failures(tally)))
+
+
+def _bar(tally: Tally, console: Console) -> RenderableType:
+    numbers = f"{tally.ended:,}/{tally.total:,}"
+    share = f"{100 * tally.ended // max(1, tally.total)} %"
+    text = Text(f"{numbers}  {share}", no_wrap=True)
+    if console.width < len(text) + 2 + _NARROWEST_BAR:
+        return text
+    grid = Table.grid(padding=(0, 2), expand=True)
+    grid.add_column(ratio=1)
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_row(ProgressBar(total=max(1, tally.total), completed=tally.ended), text)
+    return grid
+
+
+def _failures(tally: Tally) -> list[str]:
+    return [failure_sentence(known) for known in tally.failures]
+
+
+def _failure(sentence: str, console: Console) -> Text:
+    text = Text(encodable(sentence, console.encoding), style="red", no_wrap=True)
+    text.overflow = "crop" if console.options.ascii_only else "ellipsis"
+    return text
+
+
+def draw_table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Draw a table, the last column to the right. Texts that are too long are folded, none is cut off."""
+    table = Table(box=SIMPLE, padding=(0, 1), show_edge=False)
+    for title in titles:
+        table.add_column(title, overflow="fold", justify="right" if title == titles[-1] else "left")
+    for row in rows:
+        table.add_row(*(Text(encodable(cell, console.encoding)) for cell in row))
+    console.print(table)

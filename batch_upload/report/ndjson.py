@@ -1,0 +1,249 @@
+"""What machines read: one JSON object a line, each with `event` and `schema_version`."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, TextIO
+
+from batch_upload.events import (
+    ItemChanged,
+    LaneStopped,
+    Notice,
+    OrphanSeen,
+    Resolving,
+    Retrying,
+    RunStarted,
+)
+from batch_upload.model import Action, ActionKind, Capacity, Fault, Known, Plan, Problem
+from batch_upload.report.escape import stream_encoding
+from batch_upload.report.summary import SCHEMA_VERSION, Summary
+from batch_upload.report.words import utc_text, utc_text_or_none
+
+Line = dict[str, Any]
+
+_SPLITS_LINES = frozenset("\x85\u2028\u2029")
+"""Legal within a JSON string, but many readers of lines would break there."""
+
+
+def json_text(value: Mapping[str, Any], *, encoding: str) -> str:
+    """The value as one line of JSON, without its end, that `encoding` can take.
+
+    Characters stay readable where they can; otherwise all of the line's are ASCII escapes, lone surrogates too.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if text.isascii() or (_SPLITS_LINES.isdisjoint(text) and _can_take(encoding, text)):
+        return text
+    return json.dumps(value, ensure_ascii=True, allow_nan=False)
+
+
+def write_line(stream: TextIO, line: Mapping[str, Any]) -> None:
+    """Write one line and flush it: a reader at the other end of a pipe sees it at once.
+
+    Raises OSError as the stream does, BrokenPipeError among them.
+    """
+    stream.write(json_text(line, encoding=stream_encoding(stream)) + "\n")
+    stream.flush()
+
+
+class NdjsonObserver:
+    """Writes the events that machines want to `stream`, a line each.
+
+    When the stream fails it falls silent, since uploads must not hang on their audience; `error` keeps the reason
+    for the caller to act on afterwards.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.error: OSError | None = None
+
+    def notify(self, event: object) -> None:
+        """Take one event; those that no line tells of are passed over."""
+        line = event_line(event)
+        if line is None or self.error is not None:
+            return
+        try:
+            write_line(self._stream, line)
+        except OSError as error:
+            self.error = error
+
+    def tick(self, at: datetime) -> None:
+        """Lines come of events alone."""
+
+    def close(self) -> None:
+        """Every line is flushed already; the stream is the caller's."""
+
+
+def event_line(event: object) -> Line | None:
+    """The line of an event of the engine, or None where it has none."""
+    make = _LINES.get(type(event))
+    return None if make is None else make(event)
+
+
+def problem_line(problem: Problem) -> Line:
+    """A line of `validate --json`."""
+    return _line(
+        "problem",
+        {
+            "file": problem.file,
+            "line": problem.at.line,
+            "column": problem.at.column,
+            "code": problem.code,
+            "message": problem.message,
+        },
+    )
+
+
+def action_line(action: Action) -> Line:
+    """A line of `plan --json`."""
+    item = action.item
+    return _line(
+        "action",
+        {
+            "action": action.kind.value,
+            "id": action.item_id,
+            "reason": action.reason,
+            "client_token": action.client_token,
+            "source": None if item is None else item.source,
+            "size_bytes": None if item is None else item.size_bytes,
+            "registration_attachment_id": None if action.known is None else action.known.attachment_id,
+        },
+    )
+
+
+def summary_line(summary: Summary) -> Line:
+    """The last line of every verb."""
+    return summary.as_json()
+
+
+def error_json(fault: Fault | None) -> Line | None:
+    """A fault as the member `error`."""
+    if fault is None:
+        return None
+    return {
+        "code": fault.code,
+        "reason": fault.reason,
+        "message": fault.message,
+        "fields": [{"name": name, "message": message} for name, message in fault.fields],
+        "resource_id": fault.resource_id,
+    }
+
+
+def _run_line(event: RunStarted) -> Line:
+    return _line(
+        "run",
+        {
+            "run_id": event.run_id,
+            "batch": event.batch,
+            "account": event.lane.account,
+            "region": event.lane.region,
+            "endpoint": event.endpoint,
+            "rate": event.rate,
+            "plan": _plan_counts(event.plan),
+            "capacity": _capacity_json(event.capacity),
+            "at": utc_text(event.at),
+        },
+    )
+
+
+def _item_line(event: ItemChanged) -> Line | None:
+    return known_line(event.known, at=event.at) if event.ended else None
+
+
+def known_line(known: Known, *, at: datetime) -> Line:
+    """The line of an item as it is now."""
+    return _line(
+        "item",
+        {
+            "id": known.item_id,
+            "state": known.state.value,
+            "client_token": known.client_token,
+            "registration_attachment_id": known.attachment_id,
+            "registration_attachment_arn": known.attachment_arn,
+            "attachment_status": None if known.attachment_status is None else known.attachment_status.value,
+            "error": error_json(known.fault),
+            "attempts": known.attempts,
+            "request_id": known.request_id,
+            "resume_after": utc_text_or_none(known.resume_after),
+            "at": utc_text(at),
+        },
+    )
+
+
+def _retry_line(event: Retrying) -> Line:
+    return _line(
+        "retry",
+        {
+            "operation": event.operation,
+            "id": event.item_id,
+            "error": error_json(event.fault),
+            "delay_s": round(event.delay_s, 3),
+            "at": utc_text(event.at),
+        },
+    )
+
+
+def _lane_stopped_line(event: LaneStopped) -> Line:
+    return _line(
+        "lane_stopped",
+        {
+            "error": error_json(event.fault),
+            "draining": event.draining,
+            "resume_after": utc_text_or_none(event.resume_after),
+            "at": utc_text(event.at),
+        },
+    )
+
+
+def _resolving_line(event: Resolving) -> Line:
+    return _line("resolving", {"count": event.count, "at": utc_text(event.at)})
+
+
+def _orphan_line(event: OrphanSeen) -> Line:
+    return _line(
+        "orphan",
+        {
+            "registration_attachment_id": event.attachment_id,
+            "client_token": event.client_token,
+            "kept_registration_attachment_id": event.kept_attachment_id,
+            "at": utc_text(event.at),
+        },
+    )
+
+
+def _notice_line(event: Notice) -> Line:
+    return _line("notice", {"message": event.message, "at": utc_text(event.at)})
+
+
+_LINES: Mapping[type, Callable[[Any], Line | None]] = {
+    RunStarted: _run_line,
+    ItemChanged: _item_line,
+    Retrying: _retry_line,
+    LaneStopped: _lane_stopped_line,
+    Resolving: _resolving_line,
+    OrphanSeen: _orphan_line,
+    Notice: _notice_line,
+}
+
+
+def _line(event: str, members: Line) -> Line:
+    return {"event": event, "schema_version": SCHEMA_VERSION, **members}
+
+
+def _plan_counts(plan: Plan) -> dict[str, int]:
+    counts = Counter(action.kind for action in plan.actions)
+    return {kind.value: counts[kind] for kind in ActionKind}
+
+
+def _capacity_json(capacity: Capacity | None) -> Line | None:
+    if capacity is None:
+        return None
+    return {"used": capacity.used, "max": capacity.maximum, "left": capacity.left}
+
+
+def _can_take(encoding: str, text: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,157 @@
+"""How a run goes on, for logs and pipes: a line now and then, and one at each change of fortune."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import TextIO
+
+from batch_upload.events import ItemChanged, LaneStopped, Notice, OrphanSeen, Resolving, RunEnded, RunStarted
+from batch_upload.model import ActionKind, Known, State
+from batch_upload.report.escape import printable, write_text
+from batch_upload.report.tally import Eta, Tally
+from batch_upload.report.words import clock_words, count_words, duration_words, fault_words, rate_words
+
+EVERY = timedelta(seconds=30)
+
+LocalTime = Callable[[datetime], datetime]
+
+
+class PlainObserver:
+    """Writes lines to `stream`, which is no terminal. `local_time` turns an aware time into the reader's zone.
+
+    When the stream fails it falls silent; `error` keeps the reason.
+    """
+
+    def __init__(self, stream: TextIO, *, local_time: LocalTime = datetime.astimezone) -> None:
+        self._stream = stream
+        self._local_time = local_time
+        self._tally = Tally()
+        self._told_at: datetime | None = None
+        self._throttle_told = False
+        self._failure_told = False
+        self.error: OSError | None = None
+
+    def notify(self, event: object) -> None:
+        """Count the event, and write what it changes."""
+        self._tally.take(event)
+        for line in self._changes(event):
+            self._write(line)
+        if isinstance(event, RunStarted):
+            self._told_at = event.at
+        elif isinstance(event, RunEnded):
+            self._told_at = None
+
+    def tick(self, at: datetime) -> None:
+        """Write how far the run is, if the last such line is old enough."""
+        if self._told_at is None or at - self._told_at < EVERY:
+            return
+        self._told_at = at
+        self._write(status_line(self._tally, at=at, local_time=self._local_time))
+
+    def close(self) -> None:
+        """Every line is flushed already; the stream is the caller's."""
+
+    def _changes(self, event: object) -> Sequence[str]:
+        if self._tally.throttled and not self._throttle_told:
+            self._throttle_told = True
+            return ("the service throttles for the first time, the rate goes down",)
+        line = event_sentence(event)
+        if line is None or (isinstance(event, ItemChanged) and self._failure_told):
+            return ()
+        self._failure_told = self._failure_told or isinstance(event, ItemChanged)
+        return (line,)
+
+    def _write(self, line: str) -> None:
+        if self.error is not None:
+            return
+        try:
+            write_text(self._stream, [line])
+        except OSError as error:
+            self.error = error
+
+
+def event_sentence(event: object) -> str | None:
+    """What an event is to people, on one line; None for the many that only change counts."""
+    if isinstance(event, RunStarted):
+        return started_sentence(event)
+    if isinstance(event, ItemChanged):
+        return failure_sentence(event.known) if event.ended and event.known.state is State.FAILED else None
+    if isinstance(event, LaneStopped):
+        return stopped_sentence(event)
+    if isinstance(event, Resolving):
+        return f"looking up what became of {count_words(event.count, 'request')} without an answer"
+    if isinstance(event, OrphanSeen):
+        return printable(
+            f"attachment `{event.attachment_id}` stands for nothing: `{event.kept_attachment_id}` was there first"
+        )
+    return printable(event.message) if isinstance(event, Notice) else None
+
+
+def started_sentence(event: RunStarted) -> str:
+    """Where a run sends what, and how fast it begins."""
+    uploads = len(event.plan.of(ActionKind.CREATE, ActionKind.REPLACE))
+    unchanged = len(event.plan.of(ActionKind.UNCHANGED))
+    rate = rate_words(event.rate)
+    what = f"{count_words(uploads, 'item')} to upload, {unchanged:,} unchanged"
+    return printable(f"batch `{event.batch}` to `{event.lane}` at {event.endpoint}: {what}, from {rate}")
+
+
+def stopped_sentence(event: LaneStopped) -> str:
+    """Why nothing new is sent, and what still goes on."""
+    after = "what was created is still waited for" if event.draining else "no further call is made"
+    return f"nothing new is sent: {fault_words(event.fault)}; {after}"
+
+
+def failure_sentence(known: Known) -> str:
+    """Which item failed, and why."""
+    why = "" if known.fault is None else f": {fault_words(known.fault)}"
+    return f"failed `{printable(known.item_id)}`{why}"
+
+
+def status_line(tally: Tally, *, at: datetime, local_time: LocalTime) -> str:
+    """How far a run is, on one line."""
+    return f"{counts_words(tally)}; {pace_words(tally, at=at, local_time=local_time)}"
+
+
+def counts_words(tally: Tally) -> str:
+    """`120 of 500 done, 3 failed, 5 processing, 2 parked`; only the first is told where it is 0."""
+    parts = [f"{tally.done:,} of {tally.total:,} done"]
+    others = (
+        (tally.failed, "failed"),
+        (tally.processing, "processing"),
+        (tally.parked, "parked"),
+        (tally.open, "open"),
+    )
+    parts.extend(f"{count:,} {word}" for count, word in others if count)
+    return ", ".join(parts)
+
+
+def pace_words(tally: Tally, *, at: datetime, local_time: LocalTime) -> str:
+    """`1.0/s, 4 throttled, 6 min left (until 14:32)`."""
+    rate = tally.rate_per_s(at)
+    parts = [] if rate is None or tally.stopped is not None else [rate_words(rate)]
+    if tally.throttled:
+        parts.append(f"{tally.throttled:,} throttled")
+    parts.append(left_words(tally, at=at, local_time=local_time))
+    return ", ".join(parts)
+
+
+def left_words(tally: Tally, *, at: datetime, local_time: LocalTime) -> str:
+    """How long the run still sends, or what it waits for instead."""
+    if tally.stopped is not None:
+        return "nothing new is sent"
+    ending = tally.eta(at)
+    if ending is not None:
+        return _eta_words(ending, at=at, local_time=local_time)
+    return _rest_words(tally)
+
+
+def _rest_words(tally: Tally) -> str:
+    if tally.processing:
+        return "waiting for the service"
+    return "no end in sight" if tally.ended < tally.total else "done"
+
+
+def _eta_words(ending: Eta, *, at: datetime, local_time: LocalTime) -> str:
+    clock = clock_words(local_time(ending.ends_at), today=local_time(at))
+    words = f"{duration_words(ending.left_s)} left (until {clock})"
+    return f"{words}, then the capacity is used up" if ending.by_capacity else words

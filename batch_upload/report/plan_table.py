@@ -1,0 +1,186 @@
+"""A plan for people: what would be done for each item and why, and what all of it would take."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from batch_upload.model import Action, ActionKind, Capacity, Plan
+from batch_upload.report.escape import printable, write_text
+from batch_upload.report.summary import SCHEMA_VERSION
+from batch_upload.report.tally import is_left_processing
+from batch_upload.report.words import count_words, display_width, duration_words, rate_words, size_words
+
+CREATE = "CreateRegistrationAttachment"
+DESCRIBE = "DescribeRegistrationAttachments"
+IDS_A_DESCRIBE = 5
+"""Ids that one describe takes (the service's documentation)."""
+PAGE_SIZE = 100
+"""Attachments on one page of a listing (botocore 1.43.117, `MaxResults`)."""
+DRAWN_ROWS_MAX = 2_000
+"""A drawn table is laid out as a whole; beyond this plain lines are written, as they come."""
+
+_TITLES = ("action", "id", "reason", "size")
+_COUNT_WORDS: Mapping[ActionKind, str] = {
+    ActionKind.CREATE: "to create",
+    ActionKind.REPLACE: "to replace",
+    ActionKind.RESOLVE: "to resolve first",
+    ActionKind.RETAG: "with other tags",
+    ActionKind.PARKED: "parked",
+    ActionKind.FAILED: "failed for good",
+    ActionKind.ORPHAN: "orphaned",
+    ActionKind.UNCHANGED: "unchanged",
+}
+_CREATING = (ActionKind.CREATE, ActionKind.REPLACE)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTotals:
+    """What a plan would take. `creates` fit into the capacity, `cut` do not and will be parked.
+
+    `calls` are the fewest possible, by operation. An open outcome that must be resolved may cost one create more.
+    """
+
+    counts: Mapping[ActionKind, int]
+    creates: int
+    cut: int
+    calls: Mapping[str, int]
+    bytes_to_send: int
+    urls: int
+    rate_per_s: float
+    time_s: float
+    capacity: Capacity | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The line `{"event": "totals", …}` of `plan --json`."""
+        capacity = self.capacity
+        return {
+            "event": "totals",
+            "schema_version": SCHEMA_VERSION,
+            "actions": {kind.value: self.counts.get(kind, 0) for kind in ActionKind},
+            "creates": self.creates,
+            "cut_by_capacity": self.cut,
+            "calls": dict(self.calls),
+            "bytes": self.bytes_to_send,
+            "rate": self.rate_per_s,
+            "time_s": round(self.time_s, 3),
+            "capacity": None if capacity is None else {"used": capacity.used, "max": capacity.maximum},
+        }
+
+
+def totals(plan: Plan, rate_per_s: float, capacity: Capacity | None) -> PlanTotals:
+    """Add a plan up, for a rate above 0 and the capacity that the account has, or None where it is not known."""
+    creating = plan.of(*_CREATING)
+    fitting = creating if capacity is None else creating[: capacity.left]
+    left_processing = sum(is_left_processing(action) for action in plan.actions)
+    return PlanTotals(
+        counts=Counter(action.kind for action in plan.actions),
+        creates=len(fitting),
+        cut=len(creating) - len(fitting),
+        calls=_calls(len(fitting), left_processing, capacity),
+        bytes_to_send=sum(_size_of(action) or 0 for action in fitting),
+        urls=sum(_size_of(action) is None for action in fitting),
+        rate_per_s=rate_per_s,
+        time_s=len(fitting) / rate_per_s,
+        capacity=capacity,
+    )
+
+
+def totals_lines(totals: PlanTotals) -> list[str]:
+    """The totals, a line each."""
+    return [
+        _counts_line(totals.counts),
+        f"calls: {_calls_words(totals.calls)}",
+        f"bytes: {_bytes_words(totals)}",
+        f"time: {_time_words(totals)}",
+        f"capacity: {_capacity_words(totals)}",
+    ]
+
+
+def plan_lines(plan: Plan, *, verbose: bool) -> Iterator[str]:
+    """The actions in aligned columns, header first; the unchanged ones only if `verbose`. Nothing without a row."""
+    shown = _shown(plan, verbose=verbose)
+    if not shown:
+        return
+    rows = [_TITLES, *(_cells(action) for action in shown)]
+    widths = [max(display_width(row[column]) for row in rows) for column in range(len(_TITLES))]
+    for row in rows:
+        yield _aligned(row, widths)
+
+
+def write_plan(plan: Plan, totals: PlanTotals, stream: TextIO, *, verbose: bool) -> None:
+    """Write the table and the totals: drawn on a terminal, in plain columns elsewhere."""
+    shown = _shown(plan, verbose=verbose)
+    if shown and stream.isatty() and len(shown) <= DRAWN_ROWS_MAX:
+        _draw(shown, stream)
+    else:
+        write_text(stream, plan_lines(plan, verbose=verbose))
+    write_text(stream, totals_lines(totals))
+
+
+def _draw(shown: Sequence[Action], stream: TextIO) -> None:
+    from batch_upload.report.console import draw_table, terminal_console
+
+    draw_table(terminal_console(stream), _TITLES, [_cells(action) for action in shown])
+
+
+def _shown(plan: Plan, *, verbose: bool) -> Sequence[Action]:
+    return plan.actions if verbose else [each for each in plan.actions if each.kind is not ActionKind.UNCHANGED]
+
+
+def _cells(action: Action) -> tuple[str, ...]:
+    size_bytes = _size_of(action)
+    size = "" if size_bytes is None else size_words(size_bytes)
+    return (action.kind.value, printable(action.item_id), printable(action.reason), size)
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    *texts, size = row
+    padded = [text + " " * (width - display_width(text)) for text, width in zip(texts, widths, strict=False)]
+    return "  ".join([*padded, size.rjust(widths[-1])]).rstrip()
+
+
+def _size_of(action: Action) -> int | None:
+    return None if action.item is None else action.item.size_bytes
+
+
+def _calls(creates: int, left_processing: int, capacity: Capacity | None) -> dict[str, int]:
+    calls = {CREATE: creates} if creates else {}
+    watched = creates + left_processing
+    if watched:
+        lane_size = watched if capacity is None else max(watched, capacity.used + creates)
+        calls[DESCRIBE] = min(math.ceil(watched / IDS_A_DESCRIBE), math.ceil(lane_size / PAGE_SIZE))
+    return calls
+
+
+def _counts_line(counts: Mapping[ActionKind, int]) -> str:
+    words = [f"{counts[kind]:,} {word}" for kind, word in _COUNT_WORDS.items() if counts.get(kind)]
+    return ", ".join(words) or "nothing is listed"
+
+
+def _calls_words(calls: Mapping[str, int]) -> str:
+    return f"at least {', '.join(f'{count:,} {name}' for name, count in calls.items())}" if calls else "none"
+
+
+def _bytes_words(totals: PlanTotals) -> str:
+    unseen = f", and {count_words(totals.urls, 'URL')} of unknown size" if totals.urls else ""
+    return f"{size_words(totals.bytes_to_send)}{unseen}"
+
+
+def _time_words(totals: PlanTotals) -> str:
+    if not totals.creates:
+        return "none for uploads"
+    duration, rate = duration_words(totals.time_s), rate_words(totals.rate_per_s)
+    return f"{duration} at {rate}, then what the service needs to finish"
+
+
+def _capacity_words(totals: PlanTotals) -> str:
+    capacity = totals.capacity
+    if capacity is None:
+        return "not known"
+    used = f"{capacity.used:,} of {capacity.maximum:,} used"
+    if not totals.cut:
+        return f"{used}, {capacity.left:,} left"
+    planned = totals.creates + totals.cut
+    return f"{used}: room for {totals.creates:,} of {planned:,}, the other {totals.cut:,} will be parked"

@@ -1,0 +1,159 @@
+"""How a verb ended: the last line of `--json`, and what the text for people is made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from batch_upload.errors import ExitCode
+from batch_upload.events import RunEnded
+from batch_upload.model import Lane, State
+from batch_upload.report.words import utc_text_or_none
+
+SCHEMA_VERSION = 1
+
+EXIT_REASONS: Mapping[ExitCode, str] = {
+    ExitCode.DONE: "done, or nothing to do",
+    ExitCode.OUR_FAULT: "a fault of this program",
+    ExitCode.USAGE: "a flag or argument that cannot be",
+    ExitCode.THERE_IS_WORK: "there is work",
+    ExitCode.TRANSIENT: "transient errors are left",
+    ExitCode.LOCKED: "another run holds the ledger",
+    ExitCode.DEADLINE: "the deadline passed",
+    ExitCode.NO_CAPACITY: "no capacity is left",
+    ExitCode.STILL_PROCESSING: "the service is still processing",
+    ExitCode.ITEMS_FAILED: "some items failed",
+    ExitCode.INVALID: "the manifest or a file is invalid, nothing was sent",
+    ExitCode.ACCESS: "credentials, permission or wrong account",
+    ExitCode.TOO_MANY_FAILURES: "too many failures, stopped",
+    ExitCode.LEDGER: "the ledger is unusable, newer, or of another account or Region",
+    ExitCode.DISAGREEMENT: "the service and the ledger disagree",
+    ExitCode.OUTCOMES_UNKNOWN: "outcomes are unknown",
+    ExitCode.INTERRUPTED: "drained after SIGINT",
+    ExitCode.TERMINATED: "drained after SIGTERM",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """What the process says as it ends, and why. `resume_after`: before that a rerun is in vain; None if unknown."""
+
+    code: ExitCode
+    reason: str
+    resume_after: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """Stable, for scripts: `items_failed`."""
+        return self.code.name.lower()
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same command again will do: 10 to 19, no other."""
+        return 10 <= self.code <= 19
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary's `exit`."""
+        return {
+            "code": int(self.code),
+            "name": self.name,
+            "retryable": self.retryable,
+            "reason": self.reason,
+            "resume_after": utc_text_or_none(self.resume_after),
+        }
+
+
+def exit_of(code: ExitCode, *, resume_after: datetime | None = None) -> Exit:
+    """An exit with the common reason of its code."""
+    return Exit(code=code, reason=EXIT_REASONS[code], resume_after=resume_after)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The end of a verb. `account` and `region` are None where nobody was asked, `run_id` where no run began.
+
+    `states` counts every item of the manifest. `requests` counts attempts on the wire by operation.
+    """
+
+    verb: str
+    exit: Exit
+    run_id: str | None = None
+    batch: str | None = None
+    account: str | None = None
+    region: str | None = None
+    states: Mapping[str, int] = field(default_factory=dict)
+    items: int = 0
+    uploaded: int = 0
+    adopted: int = 0
+    unchanged: int = 0
+    requests: Mapping[str, int] = field(default_factory=dict)
+    throttled: int = 0
+    bytes_sent: int = 0
+    elapsed_s: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every item is in exactly one state. Where not, the exit code is 1."""
+        return sum(self.states.values()) == self.items
+
+    def count(self, state: State) -> int:
+        """How many items are in a state."""
+        return self.states.get(state.value, 0)
+
+    def as_json(self) -> dict[str, Any]:
+        """The line `{"event": "summary", …}`."""
+        return {
+            "event": "summary",
+            "schema_version": SCHEMA_VERSION,
+            "verb": self.verb,
+            "run_id": self.run_id,
+            "batch": self.batch,
+            "account": self.account,
+            "region": self.region,
+            "items": self.items,
+            "states": in_order_of_states(self.states),
+            "uploaded": self.uploaded,
+            "adopted": self.adopted,
+            "unchanged": self.unchanged,
+            "requests": dict(sorted(self.requests.items())),
+            "throttled": self.throttled,
+            "bytes": self.bytes_sent,
+            "elapsed_s": round(self.elapsed_s, 3),
+            "notes": list(self.notes),
+            "exit": self.exit.as_json(),
+        }
+
+
+def summary_of_run(
+    ended: RunEnded, *, verb: str, run_id: str, batch: str, lane: Lane, items: int, ending: Exit
+) -> Summary:
+    """The summary of a run that reached its end.
+
+    `items` is the caller's own count of the manifest, so that `adds_up` proves something.
+    """
+    return Summary(
+        verb=verb,
+        exit=ending,
+        run_id=run_id,
+        batch=batch,
+        account=lane.account,
+        region=lane.region,
+        states=dict(ended.states),
+        items=items,
+        uploaded=ended.uploaded,
+        adopted=ended.adopted,
+        unchanged=ended.unchanged,
+        requests=dict(ended.requests),
+        throttled=ended.throttled,
+        bytes_sent=ended.bytes_sent,
+        elapsed_s=ended.elapsed_s,
+        notes=ended.notes,
+    )
+
+
+def in_order_of_states(states: Mapping[str, int]) -> dict[str, int]:
+    """The counts in the order of an item's way. A name that is no state comes last, so that nothing is lost."""
+    known = [state.value for state in State if state.value in states]
+    strange = sorted(name for name in states if name not in known)
+    return {str(name): states[name] for name in (*known, *strange)}

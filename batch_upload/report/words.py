@@ -1,0 +1,93 @@
+"""Numbers as people read them, and times as machines do."""
+
+import unicodedata
+from datetime import UTC, datetime
+
+from batch_upload.model import KB, Fault
+from batch_upload.report.escape import printable
+
+_MINUTE_S = 60
+_HOUR_S = 3_600
+_DAY_S = 86_400
+_UNITS = ((KB, "KB"), (KB**2, "MB"), (KB**3, "GB"))
+
+
+def count_words(count: int, noun: str) -> str:
+    """`1 item`, `2 items`, `12,000 items`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def size_words(size_bytes: int) -> str:
+    """`812 bytes`, `496 KB`, `1.2 MB`: decimal units, as the manifest's `KB`."""
+    if size_bytes < KB:
+        return count_words(size_bytes, "byte")
+    factor, unit = next((unit for unit in _UNITS if size_bytes < unit[0] * KB * 0.9995), _UNITS[-1])
+    amount = size_bytes / factor
+    return f"{amount:.1f} {unit}" if amount < 9.95 else f"{amount:,.0f} {unit}"
+
+
+def duration_words(seconds: float) -> str:
+    """`0.4 s`, `45 s`, `6 min`, `1 h 20 min`, `2 d 3 h`: never more than two units."""
+    if seconds < 9.95:
+        return f"{max(0.0, seconds):.1f} s"
+    whole = round(seconds)
+    if whole < _MINUTE_S:
+        return f"{whole} s"
+    if whole < 10 * _MINUTE_S:
+        return _two_units(whole, _MINUTE_S, "min", 1, "s")
+    minutes = round(seconds / _MINUTE_S)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < _DAY_S // _MINUTE_S:
+        return _two_units(minutes, 60, "h", 1, "min")
+    return _two_units(round(seconds / _HOUR_S), 24, "d", 1, "h")
+
+
+def rate_words(rate_per_s: float) -> str:
+    """`1.0/s`, `0.25/s`, `120/s`: two or three digits that mean something."""
+    if rate_per_s < 1:
+        return f"{rate_per_s:.2f}/s"
+    return f"{rate_per_s:.1f}/s" if rate_per_s < 99.95 else f"{rate_per_s:.0f}/s"
+
+
+def fault_words(fault: Fault) -> str:
+    """Why an item or a lane is where it is, on one line: what it is called, and what was said of it."""
+    return printable(f"{fault_name(fault)}: {fault.message}" if fault.message else fault_name(fault))
+
+
+def fault_name(fault: Fault) -> str:
+    """The narrowest name that the fault has: its reason, otherwise its code."""
+    return fault.reason or fault.code
+
+
+def utc_text(at: datetime) -> str:
+    """ISO 8601 in UTC, to the millisecond: `2026-11-23T20:32:00.000Z`. `at` is aware."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def utc_text_or_none(at: datetime | None) -> str | None:
+    """`utc_text`, or None where there is no time."""
+    return None if at is None else utc_text(at)
+
+
+def clock_words(at: datetime, *, today: datetime) -> str:
+    """`14:32`, or `2026-11-24 03:10` on another day than `today`; both in the zone that they carry."""
+    return f"{at:%H:%M}" if at.date() == today.date() else f"{at:%Y-%m-%d %H:%M}"
+
+
+def display_width(text: str) -> int:
+    """How many columns a terminal gives the text."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(char) for char in text)
+
+
+def _columns(char: str) -> int:
+    if unicodedata.combining(char) or unicodedata.category(char) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def _two_units(amount: int, per_large: int, large: str, per_small: int, small: str) -> str:
+    above, below = divmod(amount, per_large)
+    return f"{above} {large} {below // per_small} {small}" if below else f"{above} {large}"

@@ -1,0 +1,150 @@
+"""Values that the tests of this room are made of: small, and spelled out where a test does not care."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from batch_upload.events import ItemChanged, Requested, RunStarted
+from batch_upload.model import (
+    Action,
+    ActionKind,
+    AttachmentStatus,
+    Capacity,
+    ContentType,
+    Fault,
+    Item,
+    Known,
+    Lane,
+    Listed,
+    Manifest,
+    OutcomeKind,
+    Plan,
+    Position,
+    State,
+    Target,
+)
+
+BEGIN = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
+LANE = Lane(account="123456789012", region="us-east-1")
+TOO_LARGE = Fault(
+    code="ValidationException",
+    reason="MAXIMUM_SIZE_EXCEEDED",
+    message="the attachment is too large",
+    fields=(("AttachmentBody", "too long"),),
+)
+
+
+def after(seconds: float) -> datetime:
+    """A moment of the sample run."""
+    return BEGIN + timedelta(seconds=seconds)
+
+
+def utc(at: datetime) -> datetime:
+    """A reader whose zone is UTC."""
+    return at.astimezone(UTC)
+
+
+def item(item_id: str = "acme/loa", *, size_bytes: int | None = 496_000, url: str | None = None) -> Item:
+    """A file of the manifest, or a URL."""
+    return Item(
+        batch="june",
+        item_id=item_id,
+        source=url or f"files/{item_id}.pdf",
+        content=f"url:{url}" if url else "sha256:" + "ab" * 32,
+        client_token=f"bu1-{item_id}",
+        tags={"Country": "NO"},
+        path=None if url else Path(f"/m/files/{item_id}.pdf"),
+        size_bytes=None if url else size_bytes,
+        content_type=None if url else ContentType.PDF,
+    )
+
+
+def listed(item_id: str, source: str, *, folder: Path, tags: dict[str, str] | None = None) -> Listed:
+    """An item before anybody looked into its file; without a path if the source is a URL."""
+    return Listed(
+        batch="june",
+        item_id=item_id,
+        source=source,
+        path=None if source.startswith("s3://") else folder / source,
+        tags={} if tags is None else tags,
+        generation=1,
+        max_size_bytes=500_000,
+        identity_tag=True,
+        at=Position(),
+    )
+
+
+def known(item_id: str = "acme/loa", state: State = State.COMPLETE, *, fault: Fault | None = None) -> Known:
+    """What the ledger has of an item that was sent, or failed."""
+    return Known(
+        item_id=item_id,
+        client_token=f"bu1-{item_id}",
+        state=state,
+        content="sha256:" + "ab" * 32,
+        tags={"Country": "NO"},
+        generation=1,
+        source=f"files/{item_id}.pdf",
+        size_bytes=496_000,
+        content_type=ContentType.PDF,
+        attachment_id=None if state is State.FAILED else "registration-attachment-1",
+        attachment_arn=None if state is State.FAILED else "arn:aws:sms-voice:us-east-1:123456789012:x/1",
+        attachment_status=AttachmentStatus.COMPLETE if state is State.COMPLETE else None,
+        fault=fault,
+        attempts=1,
+        request_id="r-1",
+        first_sent_at=BEGIN,
+        completed_at=after(4) if state is State.COMPLETE else None,
+    )
+
+
+def plan_of(count: int, kind: ActionKind = ActionKind.CREATE) -> Plan:
+    """A plan with `count` actions of one kind, ids `item-0` and on."""
+    ids = [f"item-{number}" for number in range(count)]
+    return Plan(tuple(Action(kind, each, f"bu1-{each}", "new", item=item(each)) for each in ids))
+
+
+def started(plan: Plan, *, capacity: Capacity | None = None, rate: float = 1.0) -> RunStarted:
+    """The first event of the sample run."""
+    return RunStarted(
+        run_id="run-1",
+        batch="june",
+        lane=LANE,
+        endpoint="https://sms-voice.us-east-1.amazonaws.com",
+        plan=plan,
+        rate=rate,
+        capacity=capacity,
+        at=BEGIN,
+    )
+
+
+def created(item_id: str, at: datetime) -> ItemChanged:
+    """An item that the service took just now."""
+    return ItemChanged(known(item_id, State.PROCESSING), ended=False, created=True, at=at)
+
+
+def ended(item_id: str, at: datetime, state: State = State.COMPLETE, *, fault: Fault | None = None) -> ItemChanged:
+    """An item that this run has done with."""
+    return ItemChanged(known(item_id, state, fault=fault), ended=True, created=False, at=at)
+
+
+def throttled(at: datetime) -> Requested:
+    """A create that came too fast."""
+    return Requested(
+        operation="CreateRegistrationAttachment",
+        outcome=OutcomeKind.THROTTLED,
+        latency_s=0.05,
+        item_id="item-0",
+        request_id="r-9",
+        fault=Fault(code="ThrottlingException", message="rate exceeded"),
+        at=at,
+    )
+
+
+def manifest_at(folder: Path) -> Manifest:
+    """A manifest with a target, read from `folder`."""
+    return Manifest(
+        path=folder / "june.yaml",
+        folder=folder,
+        batch="june",
+        entries=(),
+        target=Target(region="us-east-1", account="123456789012"),
+    )

@@ -1,0 +1,147 @@
+"""The completion report, read back as its readers would."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from batch_upload.model import State
+from batch_upload.report.completion import ReportRow, defused, row_of, write_csv, write_jsonl
+from tests.unit.report.samples import TOO_LARGE, item, known, listed
+
+HEADER = (
+    "id,source,sha256,size_bytes,content_type,client_token,state,registration_attachment_id,"
+    "registration_attachment_arn,attachment_status,error_code,error_reason,error_message,attempts,request_id,"
+    "first_sent_at,completed_at"
+)
+
+
+def csv_bytes(rows: Iterable[ReportRow], encoding: str = "utf-8") -> bytes:
+    """The report as it stands in a file."""
+    raw = io.BytesIO()
+    with io.TextIOWrapper(raw, encoding=encoding, newline="") as stream:
+        write_csv(rows, stream)
+        stream.flush()
+        return raw.getvalue()
+
+
+def read_back(data: bytes) -> list[dict[str, str]]:
+    """What a CSV reader makes of it."""
+    return list(csv.DictReader(io.StringIO(data.decode(), newline="")))
+
+
+def test_a_report_is_rfc_4180_with_the_header_of_the_contract() -> None:
+    data = csv_bytes([row_of(item(), known())])
+
+    digest = "ab" * 32
+    assert data.decode() == (
+        f"{HEADER}\r\n"
+        f"acme/loa,files/acme/loa.pdf,{digest},496000,application/pdf,bu1-acme/loa,complete,registration-attachment-1,"
+        "arn:aws:sms-voice:us-east-1:123456789012:x/1,UPLOAD_COMPLETE,,,,1,r-1,"
+        "2026-11-23T14:00:00.000Z,2026-11-23T14:00:04.000Z\r\n"
+    )
+
+
+def test_an_empty_report_still_has_its_header() -> None:
+    assert csv_bytes([]).decode() == f"{HEADER}\r\n"
+
+
+def test_an_item_that_was_never_sent_has_a_row(tmp_path: Path) -> None:
+    hashed, unread = read_back(
+        csv_bytes([row_of(item("a"), None), row_of(listed("b", "files/b.pdf", folder=tmp_path), None)])
+    )
+
+    assert (hashed["id"], hashed["state"], hashed["attempts"], hashed["size_bytes"]) == ("a", "pending", "0", "496000")
+    assert (hashed["sha256"], hashed["client_token"]) == ("ab" * 32, "bu1-a")
+    assert (unread["id"], unread["state"], unread["sha256"], unread["client_token"]) == ("b", "pending", "", "")
+
+
+def test_a_failed_item_tells_why() -> None:
+    (row,) = read_back(csv_bytes([row_of(item(), known(state=State.FAILED, fault=TOO_LARGE))]))
+
+    assert (row["state"], row["error_code"], row["error_reason"], row["error_message"]) == (
+        "failed",
+        "ValidationException",
+        "MAXIMUM_SIZE_EXCEEDED",
+        "the attachment is too large",
+    )
+    assert row["registration_attachment_id"] == ""
+
+
+def test_what_stands_for_another_document_is_not_reported_as_this_one() -> None:
+    earlier = replace(known(), client_token="bu1-of-the-earlier-document")
+
+    row = row_of(item(), earlier)
+
+    assert (row.state, row.registration_attachment_id, row.client_token) == ("pending", None, "bu1-acme/loa")
+
+
+def test_an_item_whose_file_was_not_read_is_as_the_ledger_knows_it(tmp_path: Path) -> None:
+    row = row_of(listed("acme/loa", "files/acme/loa.pdf", folder=tmp_path), known())
+
+    assert (row.state, row.sha256, row.size_bytes) == ("complete", "ab" * 32, 496_000)
+
+
+def test_a_url_has_no_digest_size_or_type() -> None:
+    url = item("terms", url="s3://bucket/terms.pdf")
+
+    sent = row_of(url, replace(known("terms"), content="url:s3://bucket/terms.pdf", size_bytes=None, content_type=None))
+
+    assert (sent.sha256, sent.size_bytes, sent.content_type, sent.source) == (None, None, None, "s3://bucket/terms.pdf")
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])
+def test_a_cell_that_a_spreadsheet_would_run_is_made_text(start: str) -> None:
+    formula = f'{start}HYPERLINK("http://x","y")'
+
+    (row,) = read_back(csv_bytes([row_of(replace(item(formula), source=formula), None)]))
+
+    assert row["id"] == f"'{formula}"
+    assert row["source"] == f"'{formula}"
+    assert defused("a=1") == "a=1"
+
+
+def test_quotes_commas_and_line_ends_come_back_as_they_were() -> None:
+    name = 'a "b", c\r\nd 日 😀'
+
+    (row,) = read_back(csv_bytes([row_of(item(name), None)]))
+
+    assert row["id"] == name
+
+
+def test_what_an_encoding_cannot_take_is_escaped_and_not_an_error() -> None:
+    assert rb"a\udcff" in csv_bytes([row_of(item("a\udcff"), None)])
+    assert rb"\u65e5" in csv_bytes([row_of(item("日"), None)], encoding="latin-1")
+
+
+def test_json_lines_have_the_same_fields_and_the_tags() -> None:
+    stream = io.StringIO()
+
+    count = write_jsonl([row_of(item(), known()), row_of(item("=b"), None)], stream)
+
+    first, second = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert count == 2
+    assert list(first) == [*HEADER.split(","), "tags"]
+    assert (first["size_bytes"], first["tags"], first["completed_at"]) == (
+        496_000,
+        {"Country": "NO"},
+        "2026-11-23T14:00:04.000Z",
+    )
+    assert (second["id"], second["completed_at"]) == ("=b", None)
+
+
+def test_rows_are_written_as_they_come() -> None:
+    stream = io.StringIO()
+    written_before_last = []
+
+    def rows() -> Iterable[ReportRow]:
+        yield row_of(item("a"), None)
+        written_before_last.append(stream.getvalue().count("\n"))
+        yield row_of(item("b"), None)
+
+    assert write_jsonl(rows(), stream) == 2
+    assert written_before_last == [1]

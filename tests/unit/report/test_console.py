@@ -1,0 +1,214 @@
+"""A run as a terminal shows it."""
+
+import io
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+from rich.console import Console
+
+from batch_upload.events import LaneStopped, Notice, Resolving, RunEnded
+from batch_upload.model import State
+from batch_upload.report.console import ProgressObserver, draw_table, people_observer, renderable
+from batch_upload.report.observers import NullObserver
+from batch_upload.report.plain import PlainObserver
+from batch_upload.report.tally import Tally
+from tests.unit.report.samples import TOO_LARGE, after, created, ended, plan_of, started, throttled, utc
+
+RUN_ENDED = RunEnded(
+    states={}, requests={}, throttled=0, uploaded=0, adopted=0, unchanged=0, bytes_sent=0, elapsed_s=1, at=after(99)
+)
+ESCAPES = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
+
+
+class Screen:
+    """A terminal of a width and an encoding, and what was written to it."""
+
+    def __init__(self, width: int, encoding: str, *, no_color: bool = False) -> None:
+        self._raw = io.BytesIO()
+        self._encoding = encoding
+        self.stream = io.TextIOWrapper(self._raw, encoding=encoding, newline="")
+        self.console = Console(
+            file=self.stream,
+            width=width,
+            height=24,
+            force_terminal=True,
+            markup=False,
+            emoji=False,
+            highlight=False,
+            color_system="standard",
+            no_color=no_color,
+            legacy_windows=False,
+            _environ={},
+        )
+
+    @property
+    def text(self) -> str:
+        self.stream.flush()
+        return self._raw.getvalue().decode(self._encoding)
+
+    @property
+    def lines(self) -> list[str]:
+        """All that was ever drawn, without colours and movements, line ends trimmed."""
+        drawn = ESCAPES.sub("", self.text).replace("\r", "\n")
+        return [line.rstrip() for line in drawn.splitlines() if line.strip()]
+
+
+def sample_tally() -> Tally:
+    """A run that is half through, with failures."""
+    tally = Tally()
+    tally.take(started(plan_of(20)))
+    for number in range(10):
+        tally.take(created(f"item-{number}", after(number)))
+    for number in range(4):
+        tally.take(ended(f"item-{number}", after(number + 4)))
+    for number in range(10, 14):
+        tally.take(ended(f"item-{number}", after(9), State.FAILED, fault=TOO_LARGE))
+    tally.take(throttled(after(9)))
+    return tally
+
+
+def drawn(width: int, encoding: str) -> list[str]:
+    """One drawing of the sample run."""
+    screen = Screen(width, encoding)
+    screen.console.print(renderable(sample_tally(), screen.console, at=after(10), local_time=utc))
+    return screen.lines
+
+
+def test_a_wide_terminal_shows_bar_counts_pace_and_the_last_failures() -> None:
+    assert drawn(100, "utf-8") == [
+        "━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━  8/20  40 %",
+        "4 of 20 done, 4 failed, 6 processing",
+        "1.0/s, 1 throttled, 6.0 s left (until 14:00)",
+        "failed `item-11`: MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
+        "failed `item-12`: MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
+        "failed `item-13`: MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
+    ]
+
+
+def test_a_narrow_terminal_of_another_encoding_shows_the_same_in_ascii() -> None:
+    assert drawn(40, "ascii") == [
+        "----------- ----------------  8/20  40 %",
+        "4 of 20 done, 4 failed, 6 processing",
+        "1.0/s, 1 throttled, 6.0 s left (until",
+        "14:00)",
+        "failed `item-11`: MAXIMUM_SIZE_EXCEEDED:",
+        "failed `item-12`: MAXIMUM_SIZE_EXCEEDED:",
+        "failed `item-13`: MAXIMUM_SIZE_EXCEEDED:",
+    ]
+
+
+def test_a_terminal_too_narrow_for_a_bar_shows_the_numbers() -> None:
+    assert drawn(16, "utf-8")[0] == "8/20  40 %"
+
+
+@pytest.mark.parametrize(("width", "encoding"), [(40, "ascii"), (100, "ascii"), (100, "latin-1"), (40, "utf-8")])
+def test_a_whole_run_stays_within_the_screen_and_its_encoding(width: int, encoding: str) -> None:
+    screen = Screen(width, encoding)
+    observer = ProgressObserver(screen.console, local_time=utc)
+
+    observer.notify(started(plan_of(3)))
+    observer.notify(created("item-0", after(1)))
+    observer.notify(Notice("ø 日 \x1b]0;title\x07 notice", after(1)))
+    observer.notify(ended("item-1", after(2), State.FAILED, fault=TOO_LARGE))
+    observer.notify(Resolving(2, after(2)))
+    observer.tick(after(3))
+    observer.notify(LaneStopped(TOO_LARGE, draining=False, resume_after=None, at=after(4)))
+    observer.notify(RUN_ENDED)
+
+    assert observer.error is None
+    assert max(len(line) for line in screen.lines) <= width
+    assert "\x1b]" not in screen.text
+    assert "title" in "".join(screen.lines)
+
+
+def test_what_is_worth_a_sentence_stays_above_the_drawing() -> None:
+    screen = Screen(100, "utf-8")
+    observer = ProgressObserver(screen.console, local_time=utc)
+    observer.notify(started(plan_of(3)))
+    observer.notify(Resolving(2, after(2)))
+    observer.notify(RUN_ENDED)
+
+    sentence = "looking up what became of 2 requests without an answer"
+    assert screen.lines.count(sentence) == 1
+
+
+def test_the_drawing_is_taken_away_and_the_cursor_left_visible() -> None:
+    screen = Screen(100, "utf-8")
+    observer = ProgressObserver(screen.console, local_time=utc)
+    observer.notify(started(plan_of(3)))
+    assert screen.text.rfind("\x1b[?25h") > screen.text.rfind("\x1b[?25l")
+
+    observer.close()
+    observer.close()
+    observer.tick(after(3))
+    observer.notify(created("item-0", after(4)))
+
+    assert screen.text.endswith("\x1b[2K")
+
+
+def test_many_events_at_once_are_one_drawing() -> None:
+    screen = Screen(100, "utf-8")
+    observer = ProgressObserver(screen.console, local_time=utc)
+    observer.notify(started(plan_of(1000)))
+    for number in range(1000):
+        observer.notify(created(f"item-{number}", after(1 + number / 10_000)))
+    observer.close()
+
+    assert sum("of 1,000 done" in line for line in screen.lines) <= 4
+
+
+def test_without_colour_nothing_is_coloured() -> None:
+    screen = Screen(60, "utf-8", no_color=True)
+    screen.console.print(renderable(sample_tally(), screen.console, at=after(10), local_time=utc))
+
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", screen.text)
+
+
+def test_a_terminal_that_went_away_does_not_disturb_the_run() -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(5, "Input/output error")
+
+    observer = ProgressObserver(Console(file=Gone(), force_terminal=True, width=80, _environ={}), local_time=utc)
+    observer.notify(started(plan_of(3)))
+    observer.notify(Resolving(2, after(2)))
+    observer.tick(after(3))
+    observer.close()
+
+    assert isinstance(observer.error, OSError)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.TextIOWrapper]:
+    """The far end of a real terminal."""
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    near, far = os.openpty()
+    with os.fdopen(far, "w", encoding="utf-8") as stream:
+        yield stream
+    os.close(near)
+
+
+def test_the_observer_suits_the_stream(terminal: io.TextIOWrapper, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(people_observer(terminal, quiet=True), NullObserver)
+    assert isinstance(people_observer(terminal, quiet=False), ProgressObserver)
+    assert isinstance(people_observer(io.StringIO(), quiet=False), PlainObserver)
+
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(people_observer(terminal, quiet=False), PlainObserver)
+
+
+def test_a_table_folds_what_is_too_long_and_cuts_nothing_off() -> None:
+    screen = Screen(40, "ascii")
+    draw_table(screen.console, ("action", "id", "size"), [("create", "abcdefghij" * 4, "496 KB"), ("create", "ø", "")])
+
+    assert screen.lines == [
+        " action | id                   |   size",
+        "--------+----------------------+--------",
+        " create | abcdefghijabcdefghij | 496 KB",
+        "        | abcdefghijabcdefghij |",
+        " create | \\xf8                 |",
+    ]

@@ -1,0 +1,115 @@
+"""A run as a log tells it."""
+
+import io
+from datetime import timedelta
+
+from batch_upload.events import LaneStopped, Notice, OrphanSeen, Resolving, RunEnded
+from batch_upload.model import Capacity, Fault, State
+from batch_upload.report.observers import NullObserver, Observers
+from batch_upload.report.plain import PlainObserver
+from tests.unit.report.samples import BEGIN, TOO_LARGE, after, created, ended, plan_of, started, throttled, utc
+
+RUN_ENDED = RunEnded(
+    states={}, requests={}, throttled=0, uploaded=0, adopted=0, unchanged=0, bytes_sent=0, elapsed_s=1, at=after(99)
+)
+
+
+class ClosedPipe(io.StringIO):
+    """A stream whose reader has gone, from the second line on."""
+
+    def flush(self) -> None:
+        if self.getvalue().count("\n") > 1:
+            raise BrokenPipeError(32, "Broken pipe")
+
+
+def test_a_log_tells_changes_of_fortune_at_once_and_progress_now_and_then() -> None:
+    stream = io.StringIO()
+    observer = PlainObserver(stream, local_time=utc)
+
+    observer.notify(started(plan_of(20)))
+    for number in range(10):
+        observer.notify(created(f"item-{number}", after(number)))
+        observer.tick(after(number))
+    observer.notify(throttled(after(11)))
+    observer.notify(throttled(after(12)))
+    observer.notify(ended("item-0", after(13)))
+    observer.notify(ended("item-19", after(14), State.FAILED, fault=TOO_LARGE))
+    observer.notify(ended("item-18", after(15), State.FAILED, fault=TOO_LARGE))
+    observer.tick(after(30))
+    observer.tick(after(59.9))
+    observer.notify(Resolving(count=1, at=after(60)))
+    observer.notify(OrphanSeen("a-2", "bu1-x", "a-1", after(60)))
+    observer.notify(Notice("the clock is off by\x1b[2J 3 min", after(60)))
+    observer.notify(LaneStopped(Fault("Deadline", "50m are over"), draining=True, resume_after=None, at=after(60)))
+    observer.tick(after(60))
+    observer.notify(RUN_ENDED)
+    observer.tick(after(200))
+
+    assert stream.getvalue().splitlines() == [
+        "batch `june` to `123456789012/us-east-1` at https://sms-voice.us-east-1.amazonaws.com: "
+        "20 items to upload, 0 unchanged, from 1.0/s",
+        "the service throttles for the first time, the rate goes down",
+        "failed `item-19`: MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
+        "1 of 20 done, 2 failed, 9 processing; 0.33/s, 2 throttled, 24 s left (until 14:00)",
+        "looking up what became of 1 request without an answer",
+        "attachment `a-2` stands for nothing: `a-1` was there first",
+        r"the clock is off by\x1b[2J 3 min",
+        "nothing new is sent: Deadline: 50m are over; what was created is still waited for",
+        "1 of 20 done, 2 failed, 9 processing; 2 throttled, nothing new is sent",
+    ]
+
+
+def test_a_run_that_the_capacity_will_cut_short_says_so() -> None:
+    stream = io.StringIO()
+    observer = PlainObserver(stream, local_time=utc)
+    observer.notify(started(plan_of(20), capacity=Capacity(used=15, maximum=25)))
+    observer.tick(after(30))
+
+    assert stream.getvalue().splitlines()[-1] == (
+        "0 of 20 done; 0.00/s, 10 s left (until 14:00), then the capacity is used up"
+    )
+
+
+def test_a_run_that_only_waits_or_is_over_says_so() -> None:
+    stream = io.StringIO()
+    observer = PlainObserver(stream, local_time=utc)
+    observer.notify(started(plan_of(1)))
+    observer.notify(created("item-0", after(1)))
+    observer.tick(after(30))
+    observer.notify(ended("item-0", after(40)))
+    observer.tick(after(100))
+
+    assert [line.split(", ")[-1] for line in stream.getvalue().splitlines()[1:]] == ["waiting for the service", "done"]
+
+
+def test_a_run_whose_creates_have_ceased_promises_no_end() -> None:
+    stream = io.StringIO()
+    observer = PlainObserver(stream, local_time=utc)
+    observer.notify(started(plan_of(2)))
+    observer.notify(created("item-0", after(1)))
+    observer.notify(ended("item-0", after(2)))
+    observer.tick(after(300))
+
+    assert stream.getvalue().splitlines()[-1] == "1 of 2 done; 0.00/s, no end in sight"
+
+
+def test_a_reader_that_went_away_does_not_disturb_the_run() -> None:
+    observer = PlainObserver(ClosedPipe(), local_time=utc)
+    observer.notify(started(plan_of(1)))
+    observer.notify(Resolving(count=1, at=BEGIN))
+    observer.tick(BEGIN + timedelta(hours=1))
+    observer.close()
+
+    assert isinstance(observer.error, BrokenPipeError)
+
+
+def test_several_observers_are_all_told() -> None:
+    first, second = io.StringIO(), io.StringIO()
+    observers = Observers(PlainObserver(first, local_time=utc), NullObserver(), PlainObserver(second, local_time=utc))
+
+    observers.notify(started(plan_of(1)))
+    observers.tick(after(30))
+    observers.close()
+
+    assert first.getvalue() == second.getvalue()
+    assert first.getvalue().count("\n") == 2

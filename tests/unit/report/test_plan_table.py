@@ -1,0 +1,147 @@
+"""A plan as people read it."""
+
+import io
+import os
+
+import pytest
+
+from batch_upload.model import Action, ActionKind, Capacity, Plan, State
+from batch_upload.report.plan_table import plan_lines, totals, totals_lines, write_plan
+from tests.unit.report.samples import item, known, plan_of
+
+
+def sample_plan() -> Plan:
+    """One of most kinds."""
+    return Plan(
+        (
+            Action(ActionKind.CREATE, "acme/loa", "t1", "new", item=item()),
+            Action(ActionKind.REPLACE, "日本\x1b[2J", "t2", "content changed", item=item("b", size_bytes=1_200)),
+            Action(ActionKind.UNCHANGED, "c", "t3", "uploaded", item=item("c"), known=known("c")),
+            Action(ActionKind.UNCHANGED, "d", "t4", "at work", item=item("d"), known=known("d", State.PROCESSING)),
+            Action(ActionKind.CREATE, "terms", "t5", "new", item=item("terms", url="s3://bucket/terms.pdf")),
+            Action(ActionKind.ORPHAN, "old", "t6", "no longer in the manifest"),
+        )
+    )
+
+
+def test_a_plan_is_aligned_and_the_unchanged_are_only_counted() -> None:
+    assert list(plan_lines(sample_plan(), verbose=False)) == [
+        "action   id           reason                       size",
+        "create   acme/loa     new                        496 KB",
+        r"replace  日本\x1b[2J  content changed            1.2 KB",
+        "create   terms        new",
+        "orphan   old          no longer in the manifest",
+    ]
+
+
+def test_a_verbose_plan_shows_every_item() -> None:
+    assert len(list(plan_lines(sample_plan(), verbose=True))) == 1 + 6
+
+
+def test_the_totals_say_calls_bytes_time_and_capacity() -> None:
+    assert totals_lines(totals(sample_plan(), 0.5, Capacity(20, 25))) == [
+        "2 to create, 1 to replace, 1 orphaned, 2 unchanged",
+        "calls: at least 3 CreateRegistrationAttachment, 1 DescribeRegistrationAttachments",
+        "bytes: 497 KB, and 1 URL of unknown size",
+        "time: 6.0 s at 0.50/s, then what the service needs to finish",
+        "capacity: 20 of 25 used, 5 left",
+    ]
+
+
+def test_what_will_be_cut_short_is_said() -> None:
+    full = totals(plan_of(13), 1.0, Capacity(25, 25))
+    tight = totals(plan_of(13), 1.0, Capacity(20, 25))
+
+    assert totals_lines(full) == [
+        "13 to create",
+        "calls: none",
+        "bytes: 0 bytes",
+        "time: none for uploads",
+        "capacity: 25 of 25 used: room for 0 of 13, the other 13 will be parked",
+    ]
+    assert (tight.creates, tight.cut, tight.time_s, tight.bytes_to_send) == (5, 8, 5.0, 5 * 496_000)
+
+
+@pytest.mark.parametrize(
+    ("creates", "used", "describes"), [(1, 0, 1), (6, 0, 1), (6, 900, 2), (1_000, 0, 10), (1_000, 5_000, 60)]
+)
+def test_the_describes_are_by_id_or_by_listing_whichever_is_less(creates: int, used: int, describes: int) -> None:
+    calls = totals(plan_of(creates), 1.0, Capacity(used, used + creates)).calls
+
+    assert calls["DescribeRegistrationAttachments"] == describes
+
+
+def test_an_unknown_capacity_cuts_nothing() -> None:
+    result = totals(plan_of(100), 1.0, None)
+
+    assert (result.creates, result.cut) == (100, 0)
+    assert totals_lines(result)[-1] == "capacity: not known"
+
+
+def test_an_empty_plan_has_no_table() -> None:
+    stream = io.StringIO()
+    write_plan(Plan(()), totals(Plan(()), 1.0, None), stream, verbose=True)
+
+    assert stream.getvalue().splitlines() == [
+        "nothing is listed",
+        "calls: none",
+        "bytes: 0 bytes",
+        "time: none for uploads",
+        "capacity: not known",
+    ]
+
+
+def test_the_totals_are_a_line_for_programs_too() -> None:
+    assert totals(plan_of(3), 2.0, Capacity(23, 25)).as_json() == {
+        "event": "totals",
+        "schema_version": 1,
+        "actions": {
+            "create": 3,
+            "unchanged": 0,
+            "retag": 0,
+            "replace": 0,
+            "resolve": 0,
+            "orphan": 0,
+            "parked": 0,
+            "failed": 0,
+        },
+        "creates": 2,
+        "cut_by_capacity": 1,
+        "calls": {"CreateRegistrationAttachment": 2, "DescribeRegistrationAttachments": 1},
+        "bytes": 992_000,
+        "rate": 2.0,
+        "time_s": 1.0,
+        "capacity": {"used": 23, "max": 25},
+    }
+
+
+def test_a_stream_of_another_encoding_gets_escapes() -> None:
+    raw = io.BytesIO()
+    with io.TextIOWrapper(raw, encoding="ascii", newline="") as stream:
+        write_plan(sample_plan(), totals(sample_plan(), 1.0, None), stream, verbose=False)
+        written = raw.getvalue()
+
+    assert rb"\u65e5\u672c\x1b[2J" in written
+
+
+def read_to(reader: io.FileIO, end: bytes) -> bytes:
+    """What a terminal shows up to these bytes."""
+    shown = b""
+    while end not in shown:
+        shown += reader.read(10_000)
+    return shown
+
+
+def test_a_terminal_gets_a_drawn_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    near, far = os.openpty()
+    with os.fdopen(near, "rb", buffering=0) as reader, os.fdopen(far, "w", encoding="utf-8") as stream:
+        write_plan(sample_plan(), totals(sample_plan(), 1.0, None), stream, verbose=False)
+        stream.write("THE END\n")
+        stream.flush()
+        shown = read_to(reader, b"THE END").decode()
+
+    assert "─" in shown
+    assert "acme/loa" in shown
+    assert "capacity: not known" in shown

@@ -1,0 +1,180 @@
+"""Counts of a run, its pace, and when it will end."""
+
+import math
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_upload.events import LaneStopped
+from batch_upload.model import Action, ActionKind, Capacity, Plan, State
+from batch_upload.report.tally import Tally, awaited_ids, eta, rate_per_s
+from tests.unit.report.samples import BEGIN, TOO_LARGE, after, created, ended, item, known, plan_of, started, throttled
+
+
+def test_the_end_is_what_is_left_over_the_rate() -> None:
+    ending = eta(waiting=120, capacity_left=None, rate_per_s=2.0, at=BEGIN)
+
+    assert ending is not None
+    assert (ending.left_s, ending.ends_at, ending.by_capacity) == (60.0, after(60), False)
+
+
+def test_the_capacity_ends_a_run_before_its_items_do() -> None:
+    ending = eta(waiting=120, capacity_left=20, rate_per_s=2.0, at=BEGIN)
+
+    assert ending is not None
+    assert (ending.left_s, ending.by_capacity) == (10.0, True)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "capacity_left", "rate"), [(0, None, 1.0), (5, 0, 1.0), (5, None, 0.0), (5, None, None)]
+)
+def test_there_is_no_end_to_tell_without_work_room_or_rate(
+    waiting: int, capacity_left: int | None, rate: float | None
+) -> None:
+    assert eta(waiting=waiting, capacity_left=capacity_left, rate_per_s=rate, at=BEGIN) is None
+
+
+def test_an_end_beyond_the_calendar_is_not_told() -> None:
+    late = datetime(9999, 12, 31, tzinfo=UTC)
+
+    assert eta(waiting=1_000_000, capacity_left=None, rate_per_s=0.2, at=late) is None
+    assert eta(waiting=1_000_000, capacity_left=None, rate_per_s=1e-300, at=BEGIN) is None
+
+
+def test_a_steady_rate_is_found_over_the_short_window() -> None:
+    creates = [(second, 20) for second in range(60)]
+
+    assert rate_per_s(creates, started=0, now=60) == pytest.approx(20)
+
+
+def test_a_slow_rate_is_found_over_the_long_window() -> None:
+    creates = [(second, 1) for second in range(0, 120, 5)]
+
+    assert rate_per_s(creates, started=0, now=120) == pytest.approx(0.2)
+
+
+def test_a_young_run_counts_only_the_time_it_had() -> None:
+    assert rate_per_s([(0, 1), (1, 1), (2, 1), (3, 1), (4, 1)], started=0.0, now=5.0) == pytest.approx(1)
+    assert rate_per_s([(0, 1)], started=0.0, now=0.5) is None
+
+
+@given(
+    st.integers(min_value=0, max_value=100),
+    st.floats(min_value=1, max_value=500),
+    st.lists(st.integers(min_value=0, max_value=300), max_size=60),
+)
+def test_a_rate_is_never_more_than_all_creates_in_a_second(begin: int, length_s: float, counts: list[int]) -> None:
+    creates = [(begin + second, count) for second, count in enumerate(counts)]
+
+    rate = rate_per_s(creates, started=begin, now=begin + length_s)
+
+    assert rate is not None
+    assert math.isfinite(rate)
+    assert 0 <= rate <= sum(counts)
+
+
+def test_a_run_awaits_what_it_sends_resolves_or_finds_processing() -> None:
+    kinds = {
+        "new": (ActionKind.CREATE, None),
+        "changed": (ActionKind.REPLACE, State.COMPLETE),
+        "open": (ActionKind.RESOLVE, State.SENDING),
+        "at work": (ActionKind.UNCHANGED, State.PROCESSING),
+        "there": (ActionKind.UNCHANGED, State.COMPLETE),
+        "gone": (ActionKind.ORPHAN, State.PROCESSING),
+        "full": (ActionKind.PARKED, State.PARKED),
+        "dead": (ActionKind.FAILED, State.FAILED),
+    }
+    plan = Plan(
+        tuple(
+            Action(kind, name, name, "", item=item(name), known=None if state is None else known(name, state))
+            for name, (kind, state) in kinds.items()
+        )
+    )
+
+    assert awaited_ids(plan) == {"new", "changed", "open", "at work"}
+
+
+def test_every_item_is_counted_once_where_it_ended() -> None:
+    tally = Tally()
+    tally.take(started(plan_of(6)))
+    for number in range(3):
+        tally.take(created(f"item-{number}", after(number)))
+    tally.take(ended("item-0", after(4)))
+    tally.take(ended("item-0", after(4)))
+    tally.take(ended("item-3", after(5), State.FAILED, fault=TOO_LARGE))
+    tally.take(ended("item-4", after(5), State.PARKED))
+    tally.take(ended("item-5", after(5), State.UNKNOWN))
+    tally.take(ended("of another batch", after(5)))
+    tally.take(throttled(after(6)))
+
+    assert (tally.total, tally.ended) == (6, 4)
+    assert (tally.done, tally.failed, tally.parked, tally.open) == (1, 1, 1, 1)
+    assert (tally.processing, tally.created, tally.throttled) == (2, 3, 1)
+
+
+def test_an_item_nobody_waits_for_is_done_when_it_is_created() -> None:
+    tally = Tally()
+    tally.take(started(plan_of(1)))
+    tally.take(ended("item-0", after(1), State.PROCESSING))
+
+    assert (tally.done, tally.processing) == (1, 0)
+
+
+def test_what_an_earlier_run_left_is_processing_from_the_start() -> None:
+    left = Action(ActionKind.UNCHANGED, "a", "t", "", item=item("a"), known=known("a", State.PROCESSING))
+    tally = Tally()
+    tally.take(started(Plan((left,))))
+
+    assert (tally.total, tally.processing, tally.eta(BEGIN)) == (1, 1, None)
+
+
+def test_only_the_last_failures_are_kept() -> None:
+    tally = Tally()
+    tally.take(started(plan_of(5)))
+    for number in range(5):
+        tally.take(ended(f"item-{number}", after(number), State.FAILED, fault=TOO_LARGE))
+
+    assert [failed.item_id for failed in tally.failures] == ["item-2", "item-3", "item-4"]
+
+
+def test_the_first_rate_serves_until_something_was_created() -> None:
+    tally = Tally()
+    tally.take(started(plan_of(10), rate=0.5))
+
+    first = tally.eta(after(5))
+    tally.take(created("item-0", after(8)))
+    then = tally.eta(after(10))
+
+    assert first is not None
+    assert first.left_s == pytest.approx(20)
+    assert then is not None
+    assert then.left_s == pytest.approx(90)
+
+
+def test_the_room_that_is_left_shrinks_with_every_create() -> None:
+    tally = Tally()
+    tally.take(started(plan_of(10), capacity=Capacity(used=20, maximum=25)))
+    for number in range(5):
+        tally.take(created(f"item-{number}", after(number)))
+
+    assert tally.eta(after(6)) is None
+
+
+def test_a_stopped_lane_has_no_end_to_tell() -> None:
+    tally = Tally()
+    tally.take(started(plan_of(10)))
+    tally.take(LaneStopped(TOO_LARGE, draining=True, resume_after=None, at=after(1)))
+
+    assert tally.eta(after(2)) is None
+
+
+def test_the_memory_of_creates_is_bounded_and_survives_a_clock_put_back() -> None:
+    tally = Tally()
+    tally.take(started(plan_of(1)))
+    for second in (*range(500), 100, 101):
+        tally.take(created("item-0", after(second)))
+
+    assert tally.rate_per_s(after(499)) == pytest.approx(13 / 10)
+    assert len(tally._creates_by_second) <= 61
