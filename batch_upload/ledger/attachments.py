@@ -1,0 +1,174 @@
+"""Attachments: whose they are, and what the service says of them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, delete, select, union_all
+from sqlalchemy.dialects.sqlite import insert
+
+from batch_upload.errors import Disagreement
+from batch_upload.ledger.rows import LIVE, ItemRow, change, chunks, fault_values, item_row, known_one
+from batch_upload.ledger.tables import item, stranger
+from batch_upload.model import Attachment, AttachmentStatus, Fault, Known, State
+
+_FAULTS = {
+    AttachmentStatus.FAILED: Fault("UPLOAD_FAILED", "the service could not process the attachment"),
+    AttachmentStatus.DELETED: Fault("DELETED", "the attachment was deleted at the service"),
+}
+_STANDS = (AttachmentStatus.IN_PROGRESS, AttachmentStatus.COMPLETE)
+
+
+def bind(connection: Connection, lane_id: int, client_token: str, attachment: Attachment, *, at: datetime) -> None:
+    """Record that a token made this attachment; nothing is unknown of it any more.
+
+    Raises Disagreement where another token has it, or where this one has another that has not failed.
+    """
+    before = item_row(connection, lane_id, client_token)
+    _check_owner(connection, lane_id, client_token, attachment)
+    if before.attachment_id is not None and before.attachment_id != attachment.attachment_id:
+        if before.state in LIVE:
+            raise _two_of_one(client_token, before.attachment_id, attachment)
+        give_up(connection, lane_id, client_token, seen_at=at)
+        before = item_row(connection, lane_id, client_token)
+    connection.execute(_FORGET, {"of_lane": lane_id, "wanted_id": attachment.attachment_id})
+    change(connection, lane_id, client_token, {**_bound(attachment), **_landed(before, attachment.status, at)})
+
+
+def adopt(connection: Connection, lane_id: int, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
+    bind(connection, lane_id, client_token, attachment, at=at)
+    return known_one(connection, lane_id, client_token)
+
+
+def observe(connection: Connection, lane_id: int, attachment: Attachment, *, at: datetime) -> Known | None:
+    owner = _owner(connection, lane_id, attachment.attachment_id)
+    if owner is None:
+        return None
+    before = item_row(connection, lane_id, owner)
+    values = _landed(before, attachment.status, at)
+    if (values["state"], values["attachment_status"]) != (before.state, before.attachment_status):
+        change(connection, lane_id, owner, values)
+    return known_one(connection, lane_id, owner)
+
+
+def give_up(connection: Connection, lane_id: int, client_token: str, *, seen_at: datetime) -> None:
+    """Part an item from its attachment, which came to nothing. The ledger still knows whose it was."""
+    lost = Attachment(*connection.execute(_ATTACHMENT, {"of_lane": lane_id, "token": client_token}).one())
+    parted = {**dict.fromkeys(_ATTACHMENT_COLUMNS), **fault_values(None), "state": State.PENDING, "resume_after": None}
+    change(connection, lane_id, client_token, parted)
+    _keep(connection, lane_id, [(lost, client_token)], at=seen_at)
+
+
+def attachment_tokens(connection: Connection, lane_id: int) -> dict[str, str | None]:
+    ours = select(item.c.attachment_id, item.c.client_token).where(
+        item.c.lane_id == lane_id, item.c.attachment_id.is_not(None)
+    )
+    others = select(stranger.c.attachment_id, stranger.c.identity_tag).where(stranger.c.lane_id == lane_id)
+    return {attachment_id: token for attachment_id, token in connection.execute(union_all(ours, others))}
+
+
+def remember(
+    connection: Connection, lane_id: int, seen: Sequence[tuple[Attachment, str | None]], *, at: datetime
+) -> None:
+    """What an item has is no stranger, and is left out."""
+    ours: set[str] = set()
+    for chunk in chunks([attachment.attachment_id for attachment, _ in seen]):
+        taken = select(item.c.attachment_id).where(item.c.lane_id == lane_id, item.c.attachment_id.in_(chunk))
+        ours.update(connection.scalars(taken))
+    _keep(connection, lane_id, [pair for pair in seen if pair[0].attachment_id not in ours], at=at)
+
+
+_ATTACHMENT_COLUMNS = ("attachment_id", "attachment_arn", "attachment_status", "attachment_created_at")
+_ATTACHMENT = select(
+    item.c.attachment_id, item.c.attachment_arn, item.c.attachment_status, item.c.attachment_created_at
+).where(item.c.lane_id == bindparam("of_lane"), item.c.client_token == bindparam("token"))
+_OWNER = select(item.c.client_token).where(
+    item.c.lane_id == bindparam("of_lane"), item.c.attachment_id == bindparam("wanted_id")
+)
+_OF_STRANGER = and_(stranger.c.lane_id == bindparam("of_lane"), stranger.c.attachment_id == bindparam("wanted_id"))
+_TAG = select(stranger.c.identity_tag).where(_OF_STRANGER)
+_FORGET = delete(stranger).where(_OF_STRANGER)
+
+
+def _keep(connection: Connection, lane_id: int, seen: Sequence[tuple[Attachment, str | None]], *, at: datetime) -> None:
+    if seen:
+        connection.execute(_REMEMBER, [_stranger_row(lane_id, attachment, tag, at) for attachment, tag in seen])
+
+
+def _stranger_row(lane_id: int, attachment: Attachment, tag: str | None, at: datetime) -> dict[str, Any]:
+    return {
+        "lane_id": lane_id,
+        "attachment_id": attachment.attachment_id,
+        "attachment_arn": attachment.attachment_arn,
+        "status": attachment.status,
+        "identity_tag": tag,
+        "created_at": attachment.created_at,
+        "seen_at": at,
+    }
+
+
+_fresh = insert(stranger)
+_REMEMBER = _fresh.on_conflict_do_update(
+    index_elements=[stranger.c.lane_id, stranger.c.attachment_id],
+    set_={
+        "attachment_arn": _fresh.excluded.attachment_arn,
+        "status": _fresh.excluded.status,
+        "identity_tag": _fresh.excluded.identity_tag,
+        "created_at": _fresh.excluded.created_at,
+        "seen_at": _fresh.excluded.seen_at,
+    },
+)
+
+
+def _owner(connection: Connection, lane_id: int, attachment_id: str) -> str | None:
+    """The token of the item that has an attachment."""
+    wanted = {"of_lane": lane_id, "wanted_id": attachment_id}
+    owner: str | None = connection.execute(_OWNER, wanted).scalar_one_or_none()
+    return owner
+
+
+def _check_owner(connection: Connection, lane_id: int, client_token: str, attachment: Attachment) -> None:
+    wanted = {"of_lane": lane_id, "wanted_id": attachment.attachment_id}
+    owner = _owner(connection, lane_id, attachment.attachment_id)
+    if owner is None:
+        owner = connection.execute(_TAG, wanted).scalar_one_or_none()
+    if owner is not None and owner != client_token:
+        raise Disagreement(
+            f"the service gave attachment `{attachment.attachment_id}` to token `{client_token}`, "
+            f"the ledger knows it as that of `{owner}`",
+            hint="is this ledger an old copy, or was another one used? `batch-upload verify` compares",
+        )
+
+
+def _two_of_one(client_token: str, first_id: str, second: Attachment) -> Disagreement:
+    return Disagreement(
+        f"token `{client_token}` made attachment `{first_id}`, and now `{second.attachment_id}` as well",
+        hint="`batch-upload verify` compares the ledger with the service",
+    )
+
+
+def _bound(attachment: Attachment) -> dict[str, Any]:
+    return {
+        "attachment_id": attachment.attachment_id,
+        "attachment_arn": attachment.attachment_arn,
+        "attachment_created_at": attachment.created_at,
+    }
+
+
+def _landed(before: ItemRow, status: AttachmentStatus, at: datetime) -> dict[str, Any]:
+    """An item's columns by its attachment's status. What was complete is not taken back by a late IN_PROGRESS."""
+    if before.state is State.COMPLETE and status in _STANDS:
+        return {"state": State.COMPLETE, "attachment_status": AttachmentStatus.COMPLETE}
+    fault = _FAULTS.get(status)
+    values: dict[str, Any] = {
+        **fault_values(fault),
+        "state": State.FAILED if fault else State.PROCESSING,
+        "attachment_status": status,
+        "unknown_since": None,
+        "last_open_at": None,
+        "resume_after": None,
+        "changed_at": at,
+    }
+    if status is AttachmentStatus.COMPLETE:
+        values |= {"state": State.COMPLETE, "completed_at": at}
+    return values

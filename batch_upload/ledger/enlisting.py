@@ -1,0 +1,96 @@
+"""Enlisting: which token stands for which id. Only what is new or different is written, so a rerun writes nothing."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, exists, select, update
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.sql.dml import UpdateBase
+
+from batch_upload.ledger.tables import attempt, item, outcome
+from batch_upload.model import Item, OutcomeKind, State
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """How a token stands in the ledger."""
+
+    key: tuple[str, str]
+    current: bool
+    identity_tag: bool
+
+
+def enlist(connection: Connection, lane_id: int, items: Sequence[Item], *, at: datetime) -> None:
+    """Of several items with one id the last is the current one."""
+    wanted = {(one.batch, one.item_id): one.client_token for one in items}
+    standing = _standing(connection, lane_id, {one.batch for one in items})
+    retired = [token for token, was in standing.items() if was.current and wanted.get(was.key, token) != token]
+    returned = [token for token in wanted.values() if token in standing and not standing[token].current]
+    new = (one for one in items if one.client_token not in standing)
+    known = (one for one in items if one.client_token in standing)
+    retagged = [one for one in known if one.identity_tag != standing[one.client_token].identity_tag]
+    _execute(connection, _MOVE, (_moved(lane_id, token, current=False) for token in retired))
+    _execute(connection, _MOVE, (_moved(lane_id, token, current=True) for token in returned))
+    _execute(connection, _ADD, (_new_row(one, lane_id, at, wanted) for one in new))
+    _execute(connection, _RETAG, (_retagged(lane_id, one) for one in retagged))
+
+
+def _standing(connection: Connection, lane_id: int, batches: Iterable[str]) -> dict[str, _Standing]:
+    """Every token of these batches."""
+    return {
+        client_token: _Standing((batch, item_id), current, identity_tag)
+        for batch in batches
+        for client_token, item_id, current, identity_tag in connection.execute(
+            _STANDING, {"of_lane": lane_id, "of_batch": batch}
+        )
+    }
+
+
+def _execute(connection: Connection, statement: UpdateBase, rows: Iterable[dict[str, Any]]) -> None:
+    together = list(rows)
+    if together:
+        connection.execute(statement, together)
+
+
+def _moved(lane_id: int, client_token: str, *, current: bool) -> dict[str, Any]:
+    return {"of_lane": lane_id, "token": client_token, "is_current": current}
+
+
+def _retagged(lane_id: int, one: Item) -> dict[str, Any]:
+    return {"of_lane": lane_id, "token": one.client_token, "has_tag": one.identity_tag}
+
+
+def _new_row(one: Item, lane_id: int, at: datetime, wanted: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+    return {
+        "lane_id": lane_id,
+        "client_token": one.client_token,
+        "batch": one.batch,
+        "item_id": one.item_id,
+        "source": one.source,
+        "content": one.content,
+        "tags": dict(one.tags),
+        "generation": one.generation,
+        "identity_tag": one.identity_tag,
+        "size_bytes": one.size_bytes,
+        "content_type": one.content_type,
+        "current": wanted[one.batch, one.item_id] == one.client_token,
+        "state": State.PENDING,
+        "enlisted_at": at,
+        "changed_at": at,
+    }
+
+
+_STANDING = select(item.c.client_token, item.c.item_id, item.c.current, item.c.identity_tag).where(
+    item.c.lane_id == bindparam("of_lane"), item.c.batch == bindparam("of_batch")
+)
+_ADD = insert(item).on_conflict_do_nothing(index_elements=[item.c.lane_id, item.c.client_token])
+"""The same item twice is one item."""
+_BY_TOKEN = update(item).where(item.c.lane_id == bindparam("of_lane"), item.c.client_token == bindparam("token"))
+_MOVE = _BY_TOKEN.values(current=bindparam("is_current"))
+
+_withdrawn = exists().where(outcome.c.attempt_id == attempt.c.attempt_id, outcome.c.kind == OutcomeKind.WITHDRAWN)
+_sent = exists().where(attempt.c.lane_id == item.c.lane_id, attempt.c.client_token == item.c.client_token, ~_withdrawn)
+_RETAG = _BY_TOKEN.where(~_sent).values(identity_tag=bindparam("has_tag"))
+"""What is sent again is what was sent: the tag of a token that left stays as it left."""

@@ -1,0 +1,186 @@
+"""One run at a time: an OS lock on a file beside the ledger. It dies with its process, whatever that dies of.
+
+The file stays when the lock is given back: removing it would let two runs lock two files of one name.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import stat
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from batch_upload.errors import LedgerLocked, LedgerUnusable
+from batch_upload.ledger.files import MODE, file_unusable, sync_folder
+from batch_upload.ledger.tables import utc_text
+from batch_upload.ports import Clock
+
+POLL_S = 0.25
+"""Pause between two looks at a lock that another run holds."""
+_SHORTEST_S = 0.001
+"""A pause that no clock rounds away."""
+_NOTE_MAX_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What stands in the lock's file. Each is None where it is missing or torn.
+
+    `run_id` is of who holds or held the lock; `began_run_id` of the last run that began while it was held. `inode` is
+    the file's own number: in a copy of the file it is another's, and what began there did not begin here.
+    """
+
+    pid: int | None = None
+    host: str | None = None
+    since: str | None = None
+    run_id: str | None = None
+    began_run_id: str | None = None
+    inode: int | None = None
+
+
+class LedgerLock:
+    """A lock that is held. `before` is the note as it was when the lock was taken."""
+
+    def __init__(self, descriptor: int, note: Note, *, before: Note) -> None:
+        self._descriptor: int | None = descriptor
+        self._note = note
+        self.before = before
+
+    def begin(self, run_id: str) -> None:
+        """Note, durably, that a run begins. Raises OSError."""
+        self._note = replace(self._note, began_run_id=run_id)
+        if self._descriptor is not None:
+            _write(self._descriptor, self._note)
+            os.fsync(self._descriptor)
+
+    def release(self) -> None:
+        """Give the lock back. May be called twice."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+async def take_lock(real: Path, *, shown: str, run_id: str, clock: Clock, wait_s: float) -> LedgerLock:
+    """The lock of the ledger at `real`, waited for up to `wait_s` seconds.
+
+    Raises LedgerLocked when another run still holds it then, and LedgerUnusable where there can be no lock.
+    """
+    path = real.with_name(f"{real.name}.lock")
+    give_up_at = clock.monotonic() + wait_s
+    try:
+        while (descriptor := _try(path, shown=shown)) is None:
+            left_s = give_up_at - clock.monotonic()
+            if left_s <= 0:
+                raise _locked(path, shown=shown)
+            await clock.sleep(max(min(left_s, POLL_S), _SHORTEST_S))
+        return _hold(descriptor, run_id=run_id, since=clock.now())
+    except OSError as error:
+        raise file_unusable(error, shown=f"{shown}.lock") from error
+
+
+def _try(path: Path, *, shown: str) -> int | None:
+    """A descriptor that holds the lock, or None where another process does."""
+    while True:
+        descriptor = _open(path, shown=shown)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except OSError:
+            os.close(descriptor)
+            raise
+        if _is_still_at(path, descriptor):
+            return descriptor
+        os.close(descriptor)
+
+
+def _open(path: Path, *, shown: str) -> int:
+    # O_NONBLOCK: a FIFO put in the lock's place must not hold the run up
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags)
+    except FileNotFoundError:
+        descriptor = os.open(path, flags | os.O_CREAT, MODE)
+        sync_folder(path.parent)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise LedgerUnusable(f"`{shown}.lock` is not a file", hint="move it away")
+    return descriptor
+
+
+def _is_still_at(path: Path, descriptor: int) -> bool:
+    """False if somebody removed the file between our opening and locking it: the lock would be nobody else's."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _hold(descriptor: int, *, run_id: str, since: datetime) -> LedgerLock:
+    try:
+        before = _read(descriptor)
+        note = replace(before, pid=os.getpid(), host=socket.gethostname(), since=utc_text(since), run_id=run_id)
+        _write(descriptor, note)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return LedgerLock(descriptor, note, before=before)
+
+
+def _locked(path: Path, *, shown: str) -> LedgerLocked:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        note = _read(descriptor)
+    finally:
+        os.close(descriptor)
+    who = f": process {note.pid} on {note.host} since {note.since}" if note.pid is not None else ""
+    return LedgerLocked(
+        f"another run holds `{shown}`{who}",
+        pid=note.pid,
+        host=note.host,
+        since=_time(note.since),
+        hint="wait for it to end, or let this one wait with `--wait-lock 30s`",
+    )
+
+
+def _read(descriptor: int) -> Note:
+    inode = os.fstat(descriptor).st_ino
+    try:
+        found = json.loads(os.pread(descriptor, _NOTE_MAX_BYTES, 0))
+    except ValueError:  # its writer was killed in the middle of it, or it is new
+        return Note(inode=inode)
+    return _note(found, inode) if isinstance(found, dict) else Note(inode=inode)
+
+
+def _note(found: dict[str, Any], inode: int) -> Note:
+    pid = found.get("pid")
+    began_run_id = found.get("began_run_id") if found.get("inode") == inode else None
+    return Note(
+        pid=pid if isinstance(pid, int) else None,
+        host=_text(found.get("host")),
+        since=_text(found.get("since")),
+        run_id=_text(found.get("run_id")),
+        began_run_id=_text(began_run_id),
+        inode=inode,
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _time(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if text is not None else None
+    except ValueError:
+        return None
+
+
+def _write(descriptor: int, note: Note) -> None:
+    text = json.dumps(asdict(note)).encode("ascii") + b"\n"
+    os.pwrite(descriptor, text, 0)
+    os.ftruncate(descriptor, len(text))

@@ -1,0 +1,213 @@
+"""The ledger for those who only look: while a run writes, after it, and where nothing may be written.
+
+A reader takes no lock that a run waits for, and never moves what the -wal holds.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from sqlite3 import sqlite_version_info
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, select
+from sqlalchemy.exc import DBAPIError
+
+from batch_upload.errors import LedgerUnusable
+from batch_upload.ledger.connecting import connect, reading
+from batch_upload.ledger.files import PRIMARY, check_place, real_path, unusable
+from batch_upload.ledger.migrations import SCHEMA_VERSION, check_whole, require_sqlite, schema_version
+from batch_upload.ledger.rows import known_all
+from batch_upload.ledger.runs import lane_of
+from batch_upload.ledger.tables import attempt, known, outcome, run, stranger
+from batch_upload.model import Attachment, Known, Lane, OutcomeKind
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One attempt. Without an end (`ended_at`, `kind`) its process died, or it is under way."""
+
+    number: int
+    run_id: str
+    started_at: datetime
+    ended_at: datetime | None
+    kind: OutcomeKind | None
+    code: str | None
+    reason: str | None
+    message: str | None
+    request_id: str | None
+    status: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run. Without an end (`ended_at`, `exit_code`, `summary`) its process died, or it is under way."""
+
+    run_id: str
+    verb: str
+    batch: str
+    began_at: datetime
+    ended_at: datetime | None
+    exit_code: int | None
+    summary: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class StrangerRecord:
+    """An attachment of the lane that no item has. `identity_tag` is None where it carries none."""
+
+    attachment: Attachment
+    identity_tag: str | None
+    seen_at: datetime
+
+
+def find_reader(path: Path) -> "LedgerReader | None":
+    """A reader of the ledger at `path`, or None where there is none yet: no file, or one without a table.
+
+    Use it as a context manager. Raises LedgerUnusable where it is damaged, of another version, or not a ledger.
+    """
+    require_sqlite(sqlite_version_info[:3])
+    shown, real = str(path), real_path(path)
+    if not real.parent.is_dir() or not check_place(real, shown=shown):
+        return None
+    with _mapped(shown), ExitStack() as undo:
+        raw = undo.enter_context(closing(_open(real, shown=shown)))
+        found = schema_version(raw, shown=shown)
+        if found == 0:
+            return None
+        if found < SCHEMA_VERSION:
+            raise LedgerUnusable(
+                f"`{shown}` was written by an earlier batch-upload (schema {found}, this is {SCHEMA_VERSION})",
+                hint="`batch-upload upload` brings it up to date",
+            )
+        check_whole(raw, shown=shown, deep=False)
+        undo.pop_all()
+        return LedgerReader(raw, shown=shown)
+
+
+class LedgerReader:
+    """Each answer is of one moment; two answers may be of two."""
+
+    def __init__(self, raw: sqlite3.Connection, *, shown: str) -> None:
+        self._shown = shown
+        self._closing = ExitStack()
+        self._connection = self._closing.enter_context(reading(raw))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """May be called twice."""
+        self._closing.close()
+
+    def lane(self) -> Lane | None:
+        """The lane that the ledger is bound to, or None before its first run."""
+        with self._moment() as connection:
+            return lane_of(connection)
+
+    def known(self, batch: str) -> list[Known]:
+        """Every token of a batch, current ones and those that were replaced, oldest first."""
+        with self._moment() as connection:
+            return known_all(connection, known.c.batch == batch)
+
+    def attempts(self, client_token: str) -> list[AttemptRecord]:
+        """What was tried for a token, oldest first; empty for one that is not there."""
+        with self._moment() as connection:
+            rows = connection.execute(_attempts_of(attempt.c.client_token == client_token))
+            return [AttemptRecord(*row) for row in rows]
+
+    def runs(self, batch: str, limit: int) -> list[RunRecord]:
+        """The last runs of a batch, `limit` at most, latest first."""
+        columns = (run.c.run_id, run.c.verb, run.c.batch, run.c.began_at, run.c.ended_at, run.c.exit_code)
+        latest = select(*columns, run.c.summary).where(run.c.batch == batch).order_by(run.c.run_no.desc())
+        with self._moment() as connection:
+            return [RunRecord(*row) for row in connection.execute(latest.limit(limit))]
+
+    def strangers(self) -> list[StrangerRecord]:
+        """The attachments of the lane that no item has, as they were last seen, by age."""
+        everything = select(
+            stranger.c.attachment_id,
+            stranger.c.attachment_arn,
+            stranger.c.status,
+            stranger.c.created_at,
+            stranger.c.identity_tag,
+            stranger.c.seen_at,
+        ).order_by(stranger.c.created_at, stranger.c.attachment_id)
+        with self._moment() as connection:
+            return [_stranger_record(row) for row in connection.execute(everything)]
+
+    @contextmanager
+    def _moment(self) -> Iterator[Connection]:
+        with _mapped(self._shown), self._connection.begin():
+            yield self._connection
+
+
+_NO_BOOKS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+"""What SQLite says of a folder where it may not keep its books on who reads."""
+
+
+def _open(real: Path, *, shown: str) -> sqlite3.Connection:
+    """Read-only; as a file that nobody changes only where its folder lets nobody change it."""
+    raw = connect(real, query="mode=ro")
+    try:
+        raw.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        raw.close()
+        if error.sqlite_errorcode & PRIMARY not in _NO_BOOKS:
+            raise
+        _check_no_wal(real, shown=shown)
+        return connect(real, query="mode=ro&immutable=1")
+    except sqlite3.DatabaseError:
+        raw.close()
+        raise
+    return raw
+
+
+def _check_no_wal(real: Path, *, shown: str) -> None:
+    wal = real.with_name(f"{real.name}-wal")
+    if wal.exists() and wal.stat().st_size > 0:
+        raise LedgerUnusable(
+            f"`{shown}` cannot be read where nothing may be written: its last run did not end by itself",
+            hint=f"copy it and `{wal.name}` to a folder of yours",
+        )
+
+
+@contextmanager
+def _mapped(shown: str) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, DBAPIError) as error:
+        raise unusable(error, shown=shown) from error
+
+
+def _attempts_of(token: ColumnElement[bool]) -> Select[Any]:
+    return (
+        select(
+            attempt.c.number,
+            attempt.c.run_id,
+            attempt.c.started_at,
+            outcome.c.ended_at,
+            outcome.c.kind,
+            outcome.c.code,
+            outcome.c.reason,
+            outcome.c.message,
+            outcome.c.request_id,
+            outcome.c.status,
+        )
+        .join_from(attempt, outcome, attempt.c.attempt_id == outcome.c.attempt_id, isouter=True)
+        .where(token)
+        .order_by(attempt.c.number)
+    )
+
+
+def _stranger_record(row: Row[*tuple[Any, ...]]) -> StrangerRecord:
+    *listed, identity_tag, seen_at = row
+    return StrangerRecord(Attachment(*listed), identity_tag, seen_at)

@@ -1,0 +1,150 @@
+"""The ledger as the engine uses it (`ports.Ledger`), on SQLite."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from sqlite3 import sqlite_version_info
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from batch_upload.errors import BatchUploadError, Disagreement
+from batch_upload.ledger import attachments, attempts, items, runs
+from batch_upload.ledger.connecting import writing
+from batch_upload.ledger.enlisting import enlist
+from batch_upload.ledger.files import check_place, make_file, real_path
+from batch_upload.ledger.lock import LedgerLock, take_lock
+from batch_upload.ledger.migrations import require_sqlite
+from batch_upload.ledger.writer import Writer
+from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome
+from batch_upload.ports import Attempt, Clock, LaneMemory
+
+T = TypeVar("T")
+
+
+async def open_ledger(path: Path, *, run_id: str, clock: Clock, wait_lock_s: float = 0.0) -> "SqliteLedger":
+    """The ledger at `path`, made if it is not there, for this process alone. Close it.
+
+    Raises LedgerLocked if another run still holds it after `wait_lock_s` seconds, and LedgerUnusable where it is
+    damaged, of a newer program, not a ledger, or cannot be written. Nothing is changed then but the lock's note.
+    """
+    require_sqlite(sqlite_version_info[:3])
+    shown, real = str(path), real_path(path)
+    check_place(real, shown=shown)
+    lock = await take_lock(real, shown=shown, run_id=run_id, clock=clock, wait_s=wait_lock_s)
+    try:
+        make_file(real, shown=shown)
+        opened = writing(real, shown=shown, at=clock.now())
+        writer = Writer(opened, shown=shown, on_closed=lock.release)
+    except BatchUploadError:
+        lock.release()
+        raise
+    try:
+        await writer.start()
+        lane_id = await writer.read(runs.lane_id_of)
+    except BaseException:
+        await writer.close()
+        raise
+    return SqliteLedger(writer, lock, shown=shown, lane_id=lane_id, clock=clock)
+
+
+class SqliteLedger:
+    """A ledger that is open for writing. Whoever is cancelled while waiting does not learn the result; what was
+    asked for is done nevertheless."""
+
+    def __init__(self, writer: Writer, lock: LedgerLock, *, shown: str, lane_id: int | None, clock: Clock) -> None:
+        self._writer = writer
+        self._lock = lock
+        self._shown = shown
+        self._lane_id = lane_id
+        self._clock = clock
+
+    @property
+    def commits(self) -> int:
+        """Transactions that were committed: fewer than calls where calls waited together."""
+        return self._writer.commits
+
+    async def pin(self, lane: Lane, *, endpoint: str, at: datetime) -> LaneMemory:
+        def work(connection: Connection) -> tuple[int, LaneMemory]:
+            lane_id = runs.pin(connection, lane, shown=self._shown, endpoint=endpoint, at=at)
+            began = self._lock.before.began_run_id
+            continuous = began is not None and began == runs.last_run_id(connection)
+            return lane_id, LaneMemory(listed_at=runs.listed_at(connection, lane_id), continuous=continuous)
+
+        self._lane_id, memory = await self._writer.write(work)
+        return memory
+
+    async def begin_run(self, run_id: str, *, verb: str, batch: str, at: datetime) -> None:
+        def work(connection: Connection) -> None:
+            # the note before the commit: cut off in between, the next run finds two different last runs and lists
+            # the lane, which is the safe mistake
+            self._lock.begin(run_id)
+            runs.begin_run(connection, run_id, verb=verb, batch=batch, at=at)
+
+        await self._writer.write(work)
+
+    async def end_run(self, run_id: str, *, exit_code: int, summary: Mapping[str, Any], at: datetime) -> None:
+        await self._writer.write(partial(runs.end_run, run_id=run_id, exit_code=exit_code, summary=summary, at=at))
+
+    async def known(self, batch: str) -> Sequence[Known]:
+        return await self._read(partial(items.known_of_batch, batch=batch), nothing=[])
+
+    async def open_intents(self) -> Sequence[Known]:
+        return await self._read(items.open_intents, nothing=[])
+
+    async def enlist(self, items: Iterable[Item], *, at: datetime) -> None:
+        await self._write(partial(enlist, items=tuple(items), at=at))
+
+    async def intend(self, client_token: str, *, run_id: str, at: datetime) -> Attempt:
+        return await self._write(partial(attempts.intend, client_token=client_token, run_id=run_id, at=at))
+
+    async def conclude(self, attempt: Attempt, outcome: Outcome) -> Known:
+        concluded = await self._write(partial(attempts.conclude, started=attempt, ended=outcome))
+        if isinstance(concluded, Disagreement):
+            raise concluded
+        return concluded
+
+    async def fail(self, client_token: str, fault: Fault, *, at: datetime) -> Known:
+        return await self._write(partial(items.fail, client_token=client_token, fault=fault, at=at))
+
+    async def park(self, client_tokens: Sequence[str], fault: Fault, *, resume_after: datetime | None) -> None:
+        tokens, now = tuple(client_tokens), self._clock.now()
+        await self._write(partial(items.park, client_tokens=tokens, fault=fault, resume_after=resume_after, at=now))
+
+    async def observe(self, attachment: Attachment, *, at: datetime) -> Known | None:
+        return await self._write(partial(attachments.observe, attachment=attachment, at=at))
+
+    async def adopt(self, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
+        return await self._write(partial(attachments.adopt, client_token=client_token, attachment=attachment, at=at))
+
+    async def absent(self, client_tokens: Sequence[str], *, at: datetime) -> None:
+        await self._write(partial(items.absent, client_tokens=tuple(client_tokens), at=at))
+
+    async def undecided(self, client_tokens: Sequence[str], *, at: datetime) -> None:
+        await self._write(partial(items.undecided, client_tokens=tuple(client_tokens), at=at))
+
+    async def attachment_tokens(self) -> Mapping[str, str | None]:
+        return await self._read(attachments.attachment_tokens, nothing={})
+
+    async def remember(self, seen: Sequence[tuple[Attachment, str | None]], *, at: datetime) -> None:
+        await self._write(partial(attachments.remember, seen=tuple(seen), at=at))
+
+    async def listed(self, *, at: datetime) -> None:
+        await self._write(partial(runs.listed, at=at))
+
+    async def close(self) -> None:
+        await self._writer.close()
+
+    async def _write(self, work: Callable[[Connection, int], T]) -> T:
+        lane_id = self._lane_id
+        if lane_id is None:
+            raise BatchUploadError("the ledger was written to before it was pinned to its lane")
+        return await self._writer.write(lambda connection: work(connection, lane_id))
+
+    async def _read(self, work: Callable[[Connection, int], T], *, nothing: T) -> T:
+        """What `work` reads, or `nothing` while the ledger has no lane and so no items."""
+        lane_id = self._lane_id
+        if lane_id is None:
+            return nothing
+        return await self._writer.read(lambda connection: work(connection, lane_id))

@@ -1,0 +1,206 @@
+"""The thread that owns the one connection that writes, and commits together what was handed over together.
+
+A job that was handed over is carried out, whether or not somebody still waits for it: who is cancelled while waiting
+does not learn the result. A job's own error undoes that job alone; an error of the disk undoes all that were to be
+committed with it, and every later one is refused without being tried.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, Generic, TypeVar
+
+import anyio
+from sqlalchemy import Connection
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+
+from batch_upload.errors import BatchUploadError, LedgerUnusable
+from batch_upload.ledger.files import unusable
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
+
+GROUP_MAX = 1_000
+"""Jobs in one commit at most: what waits for longer than they take is better told."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Done(Generic[T]):
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    work: Work[Any]
+    writes: bool
+    answer: "asyncio.Future[_Done[Any] | _Failed]"
+
+
+class Writer:
+    """Carries out work on the connection that `opened` gives; `on_closed` is called after it was closed.
+
+    To be made on the event loop that will wait for it.
+    """
+
+    def __init__(
+        self, opened: AbstractContextManager[Connection], *, shown: str, on_closed: Callable[[], None]
+    ) -> None:
+        self.commits = 0
+        self._open = opened
+        self._shown = shown
+        self._on_closed = on_closed
+        self._loop = asyncio.get_running_loop()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._started: asyncio.Future[LedgerUnusable | None] = self._loop.create_future()
+        self._ended = asyncio.Event()
+        self._stopped = False
+        self._broken: LedgerUnusable | None = None
+        self._thread = Thread(target=self._main, name="ledger", daemon=True)
+
+    async def start(self) -> None:
+        """Open the connection. Raises LedgerUnusable; then, or when cancelled, everything is or will be closed."""
+        self._start_thread()
+        try:
+            failed = await self._started
+        finally:
+            if not self._started.done() or self._started.cancelled():
+                self._stop()
+        if failed is not None:
+            self._stopped = True
+            raise failed
+
+    async def write(self, work: Work[T]) -> T:
+        """Carry out `work`; what it changed is durable when its result is returned."""
+        return await self._hand_over(work, writes=True)
+
+    async def read(self, work: Work[T]) -> T:
+        """Carry out `work`, which changes nothing, after all that was handed over before it."""
+        return await self._hand_over(work, writes=False)
+
+    async def close(self) -> None:
+        """Finish what was handed over and close. May be called twice."""
+        self._stop()
+        with anyio.CancelScope(shield=True):
+            await self._ended.wait()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _start_thread(self) -> None:
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._stopped = True
+            self._on_closed()
+            self._ended.set()
+            raise LedgerUnusable(f"`{self._shown}` cannot be opened: there is no thread to be had") from error
+
+    async def _hand_over(self, work: Work[T], *, writes: bool) -> T:
+        if self._stopped:
+            raise LedgerUnusable(f"`{self._shown}` was closed")
+        answer: asyncio.Future[_Done[T] | _Failed] = self._loop.create_future()
+        self._jobs.put(_Job(work, writes, answer))
+        match await answer:
+            case _Done(value):
+                return value
+            case _Failed(error):
+                raise error
+
+    def _stop(self) -> None:
+        if not self._stopped:
+            self._stopped = True
+            self._jobs.put(None)
+
+    # from here on: in the thread
+
+    def _main(self) -> None:
+        failed: LedgerUnusable | None = None
+        try:
+            with self._open as connection:
+                self._tell(_settle, self._started, None)
+                self._serve(connection)
+        except LedgerUnusable as error:
+            failed = error
+        except (sqlite3.Error, DBAPIError, OSError) as error:
+            # after serving this is the checkpoint: what was committed is safe in the -wal
+            failed = unusable(error, shown=self._shown)
+        finally:
+            self._on_closed()
+            self._tell(_settle, self._started, failed)
+            self._tell(self._ended.set)
+
+    def _serve(self, connection: Connection) -> None:
+        while group := self._next_group():
+            self._tell(_settle_all, group, self._commit(connection, group))
+
+    def _next_group(self) -> list[_Job]:
+        """All that waits, once something does; empty when there will be nothing more."""
+        group: list[_Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            group.append(job)
+            if len(group) == GROUP_MAX:
+                return group
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                return group
+        self._jobs.put(None)
+        return group
+
+    def _commit(self, connection: Connection, group: Sequence[_Job]) -> list[_Done[Any] | _Failed]:
+        try:
+            with connection.begin():
+                answers = [self._carry_out(connection, job) for job in group]
+        except (DBAPIError, OSError) as error:
+            self._broken = unusable(error, shown=self._shown)
+            return [self._refusal() for _ in group]
+        self.commits += 1
+        return answers
+
+    def _carry_out(self, connection: Connection, job: _Job) -> _Done[Any] | _Failed:
+        if self._broken is not None and job.writes:
+            return self._refusal()
+        try:
+            with connection.begin_nested():
+                return _Done(job.work(connection))
+        except (IntegrityError, ProgrammingError, DataError) as error:
+            return _Failed(_our_fault(error))
+        except (DBAPIError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is belongs to who waits
+            return _Failed(error)
+
+    def _refusal(self) -> _Failed:
+        broken = self._broken or LedgerUnusable(f"`{self._shown}` cannot be written")
+        error = LedgerUnusable(broken.message, hint=broken.hint)
+        error.__cause__ = broken.__cause__
+        return _Failed(error)
+
+    def _tell(self, what: Callable[..., None], *about: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed, and with it everybody who waited
+            self._loop.call_soon_threadsafe(what, *about)
+
+
+def _our_fault(error: DBAPIError) -> BatchUploadError:
+    failed = BatchUploadError(f"the ledger refused a row that breaks its rules: {error.orig}")
+    failed.__cause__ = error.orig
+    return failed
+
+
+def _settle(future: "asyncio.Future[Any]", result: object) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _settle_all(group: Sequence[_Job], answers: Sequence[_Done[Any] | _Failed]) -> None:
+    for job, answer in zip(group, answers, strict=True):
+        _settle(job.answer, answer)

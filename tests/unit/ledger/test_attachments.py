@@ -1,0 +1,136 @@
+"""Attachments: whose they are, and what the service says of them."""
+
+import pytest
+
+from batch_upload.errors import Disagreement
+from batch_upload.ledger.store import SqliteLedger
+from batch_upload.model import AttachmentStatus, OutcomeKind, State
+from tests.unit.ledger.samples import RUN, T0, accepted, after, attachment, began, ended, item
+
+TOKEN = "bu1-a-1"
+
+
+async def _created(ledger: SqliteLedger) -> None:
+    await began(ledger, item("a"))
+    await ledger.conclude(await ledger.intend(TOKEN, run_id=RUN, at=T0), accepted())
+
+
+async def test_a_complete_attachment_completes_its_item_once(ledger: SqliteLedger) -> None:
+    await _created(ledger)
+    complete = attachment("att-1", AttachmentStatus.COMPLETE)
+
+    row = await ledger.observe(complete, at=after(1))
+    again = await ledger.observe(complete, at=after(2))
+
+    assert row is not None
+    assert (row.state, row.attachment_status, row.completed_at) == (State.COMPLETE, complete.status, after(1))
+    assert again == row
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(AttachmentStatus.FAILED, "UPLOAD_FAILED"), (AttachmentStatus.DELETED, "DELETED")]
+)
+async def test_an_attachment_that_came_to_nothing_fails_its_item(
+    ledger: SqliteLedger, status: AttachmentStatus, code: str
+) -> None:
+    await _created(ledger)
+
+    row = await ledger.observe(attachment("att-1", status), at=after(1))
+
+    assert row is not None
+    assert row.fault is not None
+    assert (row.state, row.attachment_status, row.fault.code) == (State.FAILED, status, code)
+
+
+async def test_a_late_look_takes_nothing_back_that_was_complete(ledger: SqliteLedger) -> None:
+    await _created(ledger)
+    await ledger.observe(attachment("att-1", AttachmentStatus.COMPLETE), at=after(1))
+
+    row = await ledger.observe(attachment("att-1", AttachmentStatus.IN_PROGRESS), at=after(2))
+
+    assert row is not None
+    assert (row.state, row.attachment_status) == (State.COMPLETE, AttachmentStatus.COMPLETE)
+
+
+async def test_an_attachment_that_is_no_items_is_none(ledger: SqliteLedger) -> None:
+    await _created(ledger)
+    await ledger.remember([(attachment("att-2"), None)], at=T0)
+
+    assert await ledger.observe(attachment("att-2"), at=T0) is None
+    assert await ledger.observe(attachment("att-3"), at=T0) is None
+
+
+async def test_adopting_ends_the_unknown(ledger: SqliteLedger) -> None:
+    await began(ledger, item("a"))
+    await ledger.conclude(await ledger.intend(TOKEN, run_id=RUN, at=T0), ended(OutcomeKind.UNKNOWN))
+    await ledger.remember([(attachment("att-1"), TOKEN)], at=T0)
+
+    row = await ledger.adopt(TOKEN, attachment("att-1", AttachmentStatus.COMPLETE), at=after(5))
+
+    assert (row.state, row.attachment_id, row.completed_at) == (State.COMPLETE, "att-1", after(5))
+    assert (row.unknown_since, row.last_open_at, row.fault, row.attempts) == (None, None, None, 1)
+    assert await ledger.attachment_tokens() == {"att-1": TOKEN}
+
+
+async def test_a_lost_ledger_adopts_what_it_never_sent(ledger: SqliteLedger) -> None:
+    await began(ledger, item("a"))
+
+    row = await ledger.adopt(TOKEN, attachment("att-1"), at=after(5))
+
+    assert (row.state, row.attempts, row.first_sent_at) == (State.PROCESSING, 0, None)
+
+
+async def test_adopting_twice_is_adopting_once(ledger: SqliteLedger) -> None:
+    await began(ledger, item("a"))
+    complete = attachment("att-1", AttachmentStatus.COMPLETE)
+
+    row = await ledger.adopt(TOKEN, complete, at=after(5))
+
+    assert await ledger.adopt(TOKEN, complete, at=after(6)) == row
+
+
+async def test_a_second_attachment_of_a_token_is_not_adopted_while_the_first_stands(ledger: SqliteLedger) -> None:
+    await _created(ledger)
+
+    with pytest.raises(Disagreement, match="att-1"):
+        await ledger.adopt(TOKEN, attachment("att-2"), at=T0)
+
+    assert await ledger.attachment_tokens() == {"att-1": TOKEN}
+
+
+async def test_a_second_attachment_is_adopted_when_the_first_came_to_nothing(ledger: SqliteLedger) -> None:
+    await _created(ledger)
+    await ledger.observe(attachment("att-1", AttachmentStatus.DELETED), at=T0)
+
+    row = await ledger.adopt(TOKEN, attachment("att-2"), at=T0)
+
+    assert (row.state, row.attachment_id, row.fault) == (State.PROCESSING, "att-2", None)
+    assert await ledger.attachment_tokens() == {"att-1": TOKEN, "att-2": TOKEN}
+
+
+async def test_what_another_token_has_is_not_adopted(ledger: SqliteLedger) -> None:
+    await _created(ledger)
+    await ledger.enlist([item("b")], at=T0)
+
+    with pytest.raises(Disagreement, match=TOKEN):
+        await ledger.adopt("bu1-b-1", attachment("att-1"), at=T0)
+    with pytest.raises(KeyError):
+        await ledger.adopt("bu1-nobody", attachment("att-9"), at=T0)
+
+
+async def test_strangers_are_remembered_and_the_later_look_wins(ledger: SqliteLedger) -> None:
+    await _created(ledger)
+
+    await ledger.remember([(attachment("att-2"), None), (attachment("att-3"), "bu1-other")], at=T0)
+    await ledger.remember([(attachment("att-2", AttachmentStatus.COMPLETE), "bu1-late")], at=after(1))
+    await ledger.remember([(attachment("att-1"), "bu1-nonsense")], at=after(1))
+
+    assert await ledger.attachment_tokens() == {"att-1": TOKEN, "att-2": "bu1-late", "att-3": "bu1-other"}
+
+
+async def test_a_thousand_strangers_are_remembered_at_once(ledger: SqliteLedger) -> None:
+    await began(ledger)
+
+    await ledger.remember([(attachment(f"att-{number}"), None) for number in range(1_200)], at=T0)
+
+    assert len(await ledger.attachment_tokens()) == 1_200

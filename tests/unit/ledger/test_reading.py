@@ -1,0 +1,199 @@
+"""Reading: while a run writes, after it, and where nothing may be written."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from batch_upload.errors import LedgerUnusable
+from batch_upload.ledger.reading import AttemptRecord, LedgerReader, StrangerRecord, find_reader
+from batch_upload.ledger.store import SqliteLedger
+from batch_upload.model import Outcome, OutcomeKind, State
+from tests.unit.ledger.samples import (
+    BATCH,
+    LANE,
+    RUN,
+    T0,
+    TOO_LARGE,
+    accepted,
+    after,
+    attachment,
+    began,
+    ended,
+    item,
+    overwrite,
+)
+
+TOKEN = "bu1-a-1"
+IN_A_READ_ONLY_FOLDER = """
+import os, sys
+from pathlib import Path
+from batch_upload.errors import LedgerUnusable
+from batch_upload.ledger.reading import find_reader
+with find_reader(Path(sys.argv[2])) as reader:
+    reader.known("june")  # whatever is imported late is imported now
+if os.geteuid() == 0:
+    os.setuid(65534)  # rights do not bind root
+try:
+    with find_reader(Path(sys.argv[1])) as reader:
+        print(len(reader.known("june")), os.listdir(Path(sys.argv[1]).parent))
+except LedgerUnusable as error:
+    print(error)
+"""
+
+
+def reader_of(path: Path) -> LedgerReader:
+    reader = find_reader(path)
+    assert reader is not None
+    return reader
+
+
+async def test_a_reader_sees_what_a_run_writes_while_it_writes(ledger: SqliteLedger, path: Path) -> None:
+    await began(ledger, item("a"))
+
+    with reader_of(path) as reader:
+        before = [row.state for row in reader.known(BATCH)]
+        await ledger.intend(TOKEN, run_id=RUN, at=T0)
+        now = [row.state for row in reader.known(BATCH)]
+        known = await ledger.known(BATCH)
+        assert reader.known(BATCH) == list(known)
+
+    assert (before, now) == ([State.PENDING], [State.SENDING])
+
+
+async def test_a_reader_moves_nothing_and_holds_no_run_up(ledger: SqliteLedger, path: Path) -> None:
+    await began(ledger, item("a"))
+    size = os.stat(f"{path}-wal").st_size
+
+    with reader_of(path) as reader:
+        reader.known(BATCH)
+    kept = os.stat(f"{path}-wal").st_size
+    await ledger.fail(TOKEN, TOO_LARGE, at=T0)
+
+    assert size == kept > 0
+
+
+async def test_the_whole_history_of_a_token_is_there(ledger: SqliteLedger, path: Path) -> None:
+    await began(ledger, item("a"))
+    refused = Outcome(OutcomeKind.REFUSED, after(2), fault=TOO_LARGE, request_id="req-1", status=400)
+    await ledger.conclude(await ledger.intend(TOKEN, run_id=RUN, at=after(1)), refused)
+    await ledger.conclude(await ledger.intend(TOKEN, run_id=RUN, at=after(3)), ended(OutcomeKind.UNKNOWN, at=after(4)))
+    await ledger.intend(TOKEN, run_id=RUN, at=after(5))
+
+    with reader_of(path) as reader:
+        history = reader.attempts(TOKEN)
+        nothing = reader.attempts("bu1-nobody")
+
+    assert nothing == []
+    assert history == [
+        AttemptRecord(
+            1,
+            RUN,
+            after(1),
+            after(2),
+            OutcomeKind.REFUSED,
+            "ValidationException",
+            "MAXIMUM_SIZE_EXCEEDED",
+            "no",
+            "req-1",
+            400,
+        ),
+        AttemptRecord(
+            2,
+            RUN,
+            after(3),
+            after(4),
+            OutcomeKind.UNKNOWN,
+            "NoAnswer",
+            None,
+            "the connection was lost",
+            None,
+            None,
+        ),
+        AttemptRecord(3, RUN, after(5), None, None, None, None, None, None, None),
+    ]
+
+
+async def test_the_lane_and_its_strangers_are_told(ledger: SqliteLedger, path: Path) -> None:
+    with reader_of(path) as reader:
+        assert reader.lane() is None
+        await began(ledger, item("a"))
+        late, early = attachment("att-2", created_at=after(5)), attachment("att-3")
+        await ledger.remember([(late, None), (early, "bu1-other")], at=after(9))
+
+        assert reader.lane() == LANE
+        assert reader.strangers() == [
+            StrangerRecord(early, "bu1-other", after(9)),
+            StrangerRecord(late, None, after(9)),
+        ]
+
+
+async def test_where_there_is_no_ledger_there_is_no_reader(tmp_path: Path) -> None:
+    assert find_reader(tmp_path / "june.ledger") is None
+    assert find_reader(tmp_path / "nowhere" / "june.ledger") is None
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_folder_is_no_ledger(tmp_path: Path) -> None:
+    with pytest.raises(LedgerUnusable, match="is not a file"):
+        find_reader(tmp_path)
+
+
+async def test_a_ledger_can_be_read_where_nothing_may_be_written(ledger: SqliteLedger, path: Path) -> None:
+    await began(ledger, item("a"))
+    await ledger.conclude(await ledger.intend(TOKEN, run_id=RUN, at=T0), accepted())
+    await ledger.close()
+
+    assert read_in_a_read_only_folder(path, "june.ledger") == "1 ['june.ledger']\n"
+
+
+async def test_what_a_killed_run_left_is_not_passed_over_where_nothing_may_be_written(
+    ledger: SqliteLedger, path: Path
+) -> None:
+    await began(ledger, item("a"))
+
+    said = read_in_a_read_only_folder(path, "june.ledger", "june.ledger-wal")
+
+    assert "did not end by itself" in said
+
+
+def read_in_a_read_only_folder(path: Path, *names: str) -> str:
+    folder = Path(tempfile.mkdtemp())
+    try:
+        for name in names:
+            shutil.copy(path.with_name(name), folder)
+            (folder / name).chmod(0o444)
+        folder.chmod(0o555)
+        return subprocess.run(
+            [sys.executable, "-c", IN_A_READ_ONLY_FOLDER, str(folder / names[0]), str(path)],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        ).stdout
+    finally:
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+async def test_a_reader_cannot_write_and_may_be_closed_twice(ledger: SqliteLedger, path: Path) -> None:
+    await began(ledger, item("a"))
+    reader = reader_of(path)
+
+    reader.close()
+    reader.close()
+
+    assert [row.item_id for row in await ledger.known(BATCH)] == ["a"]
+
+
+async def test_damage_that_is_met_while_reading_is_said(ledger: SqliteLedger, path: Path) -> None:
+    await began(ledger, *(item(str(number)) for number in range(3_000)))
+    await ledger.close()
+    overwrite(path, 300_000, b"\xa5" * 400_000)
+
+    with reader_of(path) as reader, pytest.raises(LedgerUnusable, match="damaged"):
+        reader.known(BATCH)

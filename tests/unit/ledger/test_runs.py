@@ -1,0 +1,127 @@
+"""The lane a ledger belongs to, and the runs that used it."""
+
+import shutil
+from pathlib import Path
+
+import anyio
+import pytest
+
+from batch_upload.errors import BatchUploadError, ExitCode, LedgerOfAnotherLane
+from batch_upload.ledger.reading import find_reader
+from batch_upload.ledger.store import SqliteLedger
+from batch_upload.model import Lane
+from batch_upload.ports import LaneMemory
+from tests.unit.ledger.conftest import Open
+from tests.unit.ledger.samples import LANE, RUN, T0, after, began
+
+
+async def _pin(ledger: SqliteLedger) -> LaneMemory:
+    return await ledger.pin(LANE, endpoint="e", at=T0)
+
+
+async def _whole_run(opened: Open, path: Path, run_id: str) -> None:
+    ledger = await opened(path, run_id)
+    await _pin(ledger)
+    await ledger.begin_run(run_id, verb="upload", batch="june", at=T0)
+    await ledger.close()
+
+
+async def test_a_new_ledger_never_listed_its_lane_and_follows_on_nothing(ledger: SqliteLedger) -> None:
+    assert await _pin(ledger) == LaneMemory(listed_at=None, continuous=False)
+
+
+async def test_a_listing_that_was_read_to_its_end_is_remembered(ledger: SqliteLedger) -> None:
+    await _pin(ledger)
+
+    await ledger.listed(at=after(5))
+
+    assert (await _pin(ledger)).listed_at == after(5)
+
+
+@pytest.mark.parametrize("other", [Lane("999999999999", "us-east-1"), Lane("123456789012", "eu-west-1")])
+async def test_another_account_or_region_is_refused_and_said(opened: Open, other: Lane) -> None:
+    ledger = await opened()
+    await _pin(ledger)
+    await ledger.close()
+    ledger = await opened()
+
+    with pytest.raises(LedgerOfAnotherLane, match="belongs to 123456789012/us-east-1, and not to") as caught:
+        await ledger.pin(other, endpoint="e", at=T0)
+
+    assert caught.value.exit_code is ExitCode.LEDGER
+    assert (await _pin(ledger)).listed_at is None
+
+
+async def test_the_next_run_follows_on_the_last(opened: Open, path: Path) -> None:
+    await _whole_run(opened, path, "run-1")
+    await _whole_run(opened, path, "run-2")
+
+    assert (await _pin(await opened(path, "run-3"))).continuous
+
+
+async def test_a_process_that_only_took_the_lock_breaks_nothing(opened: Open, path: Path) -> None:
+    await _whole_run(opened, path, "run-1")
+    await (await opened(path, "run-2")).close()
+
+    assert (await _pin(await opened(path, "run-3"))).continuous
+
+
+async def test_a_copy_does_not_follow_on_even_with_its_lock(opened: Open, path: Path) -> None:
+    await _whole_run(opened, path, "run-1")
+    copy, whole = path.with_name("copy.ledger"), path.with_name("whole.ledger")
+    shutil.copy(path, copy)
+    shutil.copy(path, whole)
+    shutil.copy(f"{path}.lock", f"{whole}.lock")
+
+    assert not (await _pin(await opened(copy, "run-2"))).continuous
+    assert not (await _pin(await opened(whole, "run-2"))).continuous
+
+
+async def test_a_restored_backup_does_not_follow_on(opened: Open, path: Path) -> None:
+    await _whole_run(opened, path, "run-1")
+    backup = path.with_name("backup")
+    shutil.copy(path, backup)
+    await _whole_run(opened, path, "run-2")
+
+    shutil.copy(backup, path)
+
+    assert not (await _pin(await opened(path, "run-3"))).continuous
+
+
+async def test_a_ledger_whose_lock_was_lost_or_torn_does_not_follow_on(opened: Open, path: Path) -> None:
+    lock = anyio.Path(f"{path}.lock")
+    await _whole_run(opened, path, "run-1")
+    await lock.write_text('{"pid": 12, "ho')
+    ledger = await opened(path, "run-2")
+    assert not (await _pin(ledger)).continuous
+    await ledger.close()
+
+    await lock.unlink()
+
+    assert not (await _pin(await opened(path, "run-3"))).continuous
+
+
+async def test_runs_are_kept_with_how_they_ended(ledger: SqliteLedger, path: Path) -> None:
+    await began(ledger)
+    await ledger.end_run(RUN, exit_code=20, summary={"items": 3, "states": {"failed": 1}}, at=after(60))
+    await ledger.begin_run("run-2", verb="upload", batch="june", at=after(61))
+
+    reader = find_reader(path)
+
+    assert reader is not None
+    with reader:
+        open_one, ended = reader.runs("june", 5)
+        assert (ended.run_id, ended.exit_code, ended.ended_at) == (RUN, 20, after(60))
+        assert ended.summary == {"items": 3, "states": {"failed": 1}}
+        assert (open_one.run_id, open_one.ended_at, open_one.exit_code, open_one.summary) == ("run-2", None, None, None)
+        assert [run.run_id for run in reader.runs("june", 1)] == ["run-2"]
+        assert reader.runs("july", 5) == []
+
+
+async def test_a_run_begins_once_and_ends_only_if_it_began(ledger: SqliteLedger) -> None:
+    await began(ledger)
+
+    with pytest.raises(BatchUploadError, match="UNIQUE"):
+        await ledger.begin_run(RUN, verb="upload", batch="june", at=T0)
+    with pytest.raises(KeyError):
+        await ledger.end_run("run-9", exit_code=0, summary={}, at=T0)

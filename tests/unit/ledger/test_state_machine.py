@@ -1,0 +1,223 @@
+"""Any sequence of calls leaves the ledger where a small model of the contract is."""
+
+import asyncio
+import tempfile
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from batch_upload.errors import BatchUploadError, Disagreement
+from batch_upload.ledger.store import open_ledger
+from batch_upload.model import AttachmentStatus, Fault, Outcome, OutcomeKind, State
+from batch_upload.ports import Attempt
+from tests.unit.ledger.samples import BATCH, LANE, T0, ManualClock, accepted, after, attachment, item
+
+TOKENS = ("bu1-a-1", "bu1-a-2", "bu1-b-1")
+NO = Fault("No", "no")
+CERTAIN = {OutcomeKind.REFUSED: State.FAILED, OutcomeKind.NO_CAPACITY: State.PARKED}
+LIVE = (State.PROCESSING, State.COMPLETE)
+LANDED = {
+    AttachmentStatus.IN_PROGRESS: State.PROCESSING,
+    AttachmentStatus.COMPLETE: State.COMPLETE,
+    AttachmentStatus.FAILED: State.FAILED,
+    AttachmentStatus.DELETED: State.FAILED,
+}
+
+tokens = st.sampled_from(TOKENS)
+attachment_ids = st.sampled_from(["att-1", "att-2", "att-3"])
+statuses = st.sampled_from(AttachmentStatus)
+
+
+@dataclass(frozen=True)
+class Model:
+    """One token, as simply as it can be said."""
+
+    state: State = State.PENDING
+    attachment_id: str | None = None
+    unknown_since: datetime | None = None
+    last_open_at: datetime | None = None
+    attempts: int = 0
+
+    def landed(self, attachment_id: str, status: AttachmentStatus) -> "Model":
+        stays = self.state is State.COMPLETE and LANDED[status] in LIVE
+        state = State.COMPLETE if stays else LANDED[status]
+        return replace(self, state=state, attachment_id=attachment_id, unknown_since=None, last_open_at=None)
+
+
+@dataclass(frozen=True)
+class Open:
+    """An attempt that has not ended, and what was before it."""
+
+    attempt: Attempt
+    unknown_before: datetime | None
+    last_open_before: datetime | None
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.runner = asyncio.Runner()
+        self.seconds = 0
+        self.runs = 0
+        self.items: dict[str, Model] = {}
+        self.current: dict[str, str] = {}
+        self.owners: dict[str, str] = {}
+        self.open: dict[str, Open] = {}
+        self.open_ledger()
+
+    def teardown(self) -> None:
+        self.runner.run(self.ledger.close())
+        self.runner.close()
+        self.folder.cleanup()
+
+    def open_ledger(self) -> None:
+        self.runs += 1
+        self.run_id = f"run-{self.runs}"
+        path = Path(self.folder.name) / "x.ledger"
+        self.ledger = self.runner.run(open_ledger(path, run_id=self.run_id, clock=ManualClock()))
+        memory = self.runner.run(self.ledger.pin(LANE, endpoint="e", at=T0))
+        assert memory.continuous == (self.runs > 1)
+        self.runner.run(self.ledger.begin_run(self.run_id, verb="upload", batch=BATCH, at=T0))
+
+    def now(self) -> datetime:
+        self.seconds += 1
+        return after(self.seconds)
+
+    @initialize()
+    def first(self) -> None:
+        self.enlist(1)
+
+    @rule(generation=st.sampled_from([1, 2]))
+    def enlist(self, generation: int) -> None:
+        wanted = [item("a", generation=generation), item("b")]
+        self.runner.run(self.ledger.enlist(wanted, at=self.now()))
+        for one in wanted:
+            self.items.setdefault(one.client_token, Model())
+            self.current[one.item_id] = one.client_token
+
+    @rule()
+    def reopen(self) -> None:
+        """A run ends, or dies: attempts that are open stay so."""
+        self.runner.run(self.ledger.close())
+        self.open.clear()
+        self.open_ledger()
+
+    @rule(token=tokens)
+    def intend(self, token: str) -> None:
+        if token not in self.items or token in self.open:
+            return
+        model, at = self.items[token], self.now()
+        if model.state in LIVE:
+            self._raises(BatchUploadError, token, at)
+            return
+        attempt = self.runner.run(self.ledger.intend(token, run_id=self.run_id, at=at))
+        self.open[token] = Open(attempt, model.unknown_since, model.last_open_at)
+        self.items[token] = Model(State.SENDING, None, model.unknown_since or at, at, model.attempts + 1)
+
+    def _raises(self, kind: type[Exception], token: str, at: datetime) -> None:
+        try:
+            self.runner.run(self.ledger.intend(token, run_id=self.run_id, at=at))
+        except kind:
+            return
+        raise AssertionError("it was sent again")
+
+    @precondition(lambda self: self.open)
+    @rule(kind=st.sampled_from([kind for kind in OutcomeKind if kind is not OutcomeKind.ACCEPTED]), data=st.data())
+    def conclude(self, kind: OutcomeKind, data: st.DataObject) -> None:
+        token = data.draw(st.sampled_from(sorted(self.open)))
+        was, model = self.open.pop(token), self.items[token]
+        self.runner.run(self.ledger.conclude(was.attempt, Outcome(kind, self.now(), fault=NO)))
+        if kind is OutcomeKind.WITHDRAWN:
+            model = replace(model, attempts=model.attempts - 1)
+        if kind is not OutcomeKind.UNKNOWN and model.state is State.SENDING:
+            state = State.SENDING if was.unknown_before else CERTAIN.get(kind, State.PENDING)
+            model = replace(model, state=state, unknown_since=was.unknown_before, last_open_at=was.last_open_before)
+        self.items[token] = model
+
+    @precondition(lambda self: self.open)
+    @rule(attachment_id=attachment_ids, status=statuses, data=st.data())
+    def accept(self, attachment_id: str, status: AttachmentStatus, data: st.DataObject) -> None:
+        token = data.draw(st.sampled_from(sorted(self.open)))
+        was = self.open.pop(token)
+        outcome = accepted(attachment_id, status, at=self.now())
+        self._bind(token, attachment_id, status, self.ledger.conclude(was.attempt, outcome))
+
+    @rule(token=tokens, attachment_id=attachment_ids, status=statuses)
+    def adopt(self, token: str, attachment_id: str, status: AttachmentStatus) -> None:
+        if token in self.items:
+            found = attachment(attachment_id, status)
+            self._bind(token, attachment_id, status, self.ledger.adopt(token, found, at=self.now()))
+
+    def _bind(self, token: str, attachment_id: str, status: AttachmentStatus, doing: object) -> None:
+        model = self.items[token]
+        theirs = self.owners.get(attachment_id, token) != token
+        second = model.state in LIVE and model.attachment_id != attachment_id
+        try:
+            self.runner.run(doing)  # type: ignore[arg-type]
+        except Disagreement:
+            assert theirs or second
+            return
+        assert not theirs
+        assert not second
+        self.owners[attachment_id] = token
+        self.items[token] = model.landed(attachment_id, status)
+
+    @rule(attachment_id=attachment_ids, status=statuses)
+    def observe(self, attachment_id: str, status: AttachmentStatus) -> None:
+        known = self.runner.run(self.ledger.observe(attachment(attachment_id, status), at=self.now()))
+        owner = next((token for token, one in self.items.items() if one.attachment_id == attachment_id), None)
+        assert (known.client_token if known else None) == owner
+        if owner is not None:
+            self.items[owner] = self.items[owner].landed(attachment_id, status)
+
+    @rule(token=tokens)
+    def fail(self, token: str) -> None:
+        if token in self.items:
+            self.runner.run(self.ledger.fail(token, NO, at=self.now()))
+            if self.items[token].unknown_since is None:
+                self.items[token] = replace(self.items[token], state=State.FAILED)
+
+    @rule(chosen=st.lists(tokens, unique=True))
+    def park(self, chosen: list[str]) -> None:
+        there = [token for token in chosen if token in self.items]
+        self.runner.run(self.ledger.park(there, NO, resume_after=None))
+        self._move(there, (State.PENDING, State.FAILED, State.PARKED), State.PARKED)
+
+    @rule(chosen=st.lists(tokens, unique=True))
+    def undecided(self, chosen: list[str]) -> None:
+        there = [token for token in chosen if token in self.items]
+        self.runner.run(self.ledger.undecided(there, at=self.now()))
+        self._move(there, (State.SENDING,), State.UNKNOWN)
+
+    @rule(chosen=st.lists(tokens, unique=True))
+    def absent(self, chosen: list[str]) -> None:
+        there = [token for token in chosen if token in self.items and token not in self.open]
+        self.runner.run(self.ledger.absent(there, at=self.now()))
+        for token in there:
+            if self.items[token].unknown_since is not None:
+                self.items[token] = Model(State.PENDING, None, None, None, self.items[token].attempts)
+
+    def _move(self, chosen: list[str], states: tuple[State, ...], to: State) -> None:
+        for token in chosen:
+            if self.items[token].state in states:
+                self.items[token] = replace(self.items[token], state=to)
+
+    @invariant()
+    def the_ledger_is_where_the_model_is(self) -> None:
+        known = self.runner.run(self.ledger.known(BATCH))
+        found = {
+            row.client_token: Model(row.state, row.attachment_id, row.unknown_since, row.last_open_at, row.attempts)
+            for row in known
+        }
+        assert found == self.items
+        assert {row.item_id: row.client_token for row in known if row.current} == self.current
+        assert self.runner.run(self.ledger.attachment_tokens()) == self.owners
+
+
+LedgerMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
+TestLedger = LedgerMachine.TestCase
