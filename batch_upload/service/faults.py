@@ -1,0 +1,201 @@
+"""One table: what the service or the SDK says, and which of our errors it is.
+
+Sources: the `errors` of each operation in botocore's service model (1.43.117), AWS's "Common errors", and what botocore
+makes of answers without `__type`: the HTTP status as a string. An answer is judged by its code and Reason; the status
+only decides where the code is one that nobody has heard of and the fault is the server's: then nobody can know whether
+the request was carried out.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+from botocore import exceptions as sdk
+from botocore.parsers import ResponseParserError
+
+from batch_upload.errors import AccessFault, CapacityExhausted, NoAnswer, Refused, ServiceError, Throttled
+
+THROTTLED = frozenset(
+    {
+        "ThrottlingException",
+        "Throttling",
+        "ThrottledException",
+        "TooManyRequestsException",
+        "TooManyRequests",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "429",
+    }
+)
+UNANSWERED = frozenset(
+    {
+        "InternalServerException",
+        "InternalServerError",
+        "InternalFailure",
+        "InternalError",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "408",
+        "500",
+        "502",
+        "503",
+        "504",
+    }
+)
+DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "NotAuthorized",
+        "OptInRequired",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "UnauthorizedException",
+        "UnrecognizedClientException",
+        "401",
+        "403",
+    }
+)
+QUOTA = "ServiceQuotaExceededException"
+DAY_QUOTA = "REGISTRATION_ATTACHMENTS_CREATED_PER_DAY"
+ITEM_QUOTAS = frozenset({"TAGS_PER_RESOURCE"})
+
+NO_CREDENTIALS = (
+    sdk.NoCredentialsError,
+    sdk.PartialCredentialsError,
+    sdk.CredentialRetrievalError,
+    sdk.TokenRetrievalError,
+    sdk.SSOError,
+    sdk.RefreshWithMFAUnsupportedError,
+    sdk.ProfileNotFound,
+    sdk.ConfigNotFound,
+    sdk.ConfigParseError,
+    sdk.InvalidConfigError,
+    sdk.NoRegionError,
+    sdk.InvalidRegionError,
+)
+NEVER_ANSWERED = (
+    sdk.HTTPClientError,  # connections, proxies, TLS, read and connect time-outs
+    sdk.ConnectionError,
+    sdk.ResponseStreamingError,
+    sdk.IncompleteReadError,
+    ResponseParserError,
+    aiohttp.ClientError,
+    TimeoutError,
+    OSError,
+    ValueError,  # an answer that is not what its headers say
+)
+
+
+def fault_of(error: Exception) -> ServiceError:
+    """The error of ours that an exception of the SDK or its transport means. Never raises."""
+    match error:
+        case sdk.ClientError():
+            return _answered(error.response)
+        case sdk.ParamValidationError():
+            return Refused(f"the request is not one the service knows: {_line(error)}", code="ParamValidation")
+        case _ if isinstance(error, NO_CREDENTIALS):
+            hint = "`aws sts get-caller-identity` shows who you are to AWS; `--profile NAME` chooses another"
+            return AccessFault(_line(error), code=type(error).__name__, hint=hint)
+        case _:
+            return NoAnswer(f"no answer: {_line(error)}", code=type(error).__name__)
+
+
+def _answered(response: Mapping[str, Any]) -> ServiceError:
+    """The service answered with an error. Modeled members stand at the top of the response, not under `Error`."""
+    said = response.get("Error", {})
+    metadata = response.get("ResponseMetadata", {})
+    code = str(said.get("Code") or "") or str(metadata.get("HTTPStatusCode", "unknown"))
+    reason = response.get("Reason") if isinstance(response.get("Reason"), str) else None
+    message = said.get("Message") or response.get("Message") or "no message"
+    text = f"{code}{f' ({reason})' if reason else ''}: {message}"
+    status = metadata.get("HTTPStatusCode")
+    request_id = metadata.get("RequestId")
+    if code in THROTTLED:
+        wait_s = _retry_after_s(metadata)
+        return Throttled(text, code=code, reason=reason, request_id=request_id, status=status, retry_after_s=wait_s)
+    if code in UNANSWERED:
+        return NoAnswer(text, code=code, reason=reason, request_id=request_id, status=status)
+    if code in DENIED:
+        return AccessFault(
+            text, code=code, reason=reason, request_id=request_id, status=status, hint=_access_hint(code, reason)
+        )
+    if code == QUOTA and reason not in ITEM_QUOTAS:
+        return CapacityExhausted(
+            text,
+            daily=reason == DAY_QUOTA,
+            code=code,
+            reason=reason,
+            request_id=request_id,
+            status=status,
+            hint=_quota_hint(daily=reason == DAY_QUOTA),
+        )
+    if isinstance(status, int) and status >= 500:
+        return NoAnswer(text, code=code, reason=reason, request_id=request_id, status=status)
+    return Refused(
+        text,
+        code=code,
+        reason=reason,
+        request_id=request_id,
+        status=status,
+        fields=_fields(response),
+        resource_id=response.get("ResourceId"),
+        hint=_refusal_hint(code, response.get("ResourceId")),
+    )
+
+
+def _retry_after_s(metadata: Mapping[str, Any]) -> float | None:
+    value = str(metadata.get("HTTPHeaders", {}).get("retry-after", ""))
+    return float(value) if re.fullmatch(r"\d{1,4}(\.\d{1,3})?", value) else None
+
+
+def _fields(response: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    found = response.get("Fields")
+    if not isinstance(found, list):
+        return ()
+    return tuple((str(each.get("Name", "")), str(each.get("Message", ""))) for each in found if isinstance(each, dict))
+
+
+def _access_hint(code: str, reason: str | None) -> str:
+    if code.startswith("Expired") or code == "RequestExpired":
+        return "sign in again (`aws sso login`, or fresh keys), then run the same command"
+    if code == "RequestTimeTooSkewed":
+        return "set this machine's clock"
+    if reason == "ACCOUNT_DISABLED":
+        return "the account is disabled for SMS: ask AWS Support"
+    if code.startswith("AccessDenied"):
+        return "the identity needs `sms-voice:CreateRegistrationAttachment` and `sms-voice:TagResource`, among others"
+    return "check the credentials: `aws sts get-caller-identity`"
+
+
+def _quota_hint(*, daily: bool) -> str:
+    if daily:
+        return "the same command goes on after the next UTC midnight"
+    return "ask for more `Registration attachments` in the console's Service Quotas, or delete what is no longer needed"
+
+
+def _refusal_hint(code: str, resource_id: str | None) -> str:
+    if code != "ConflictException":
+        return ""
+    return f"the token may be in use by `{resource_id}`" if resource_id else "the token may be in use already"
+
+
+def _line(error: Exception) -> str:
+    """An SDK message as one line, without the body that some of them quote."""
+    text = " ".join(str(error).split())
+    return text[:300] or type(error).__name__
