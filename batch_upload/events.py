@@ -54,6 +54,8 @@ class ItemChanged:
     created: bool
     """Whether it became known as created just now, by a first answer or a replay."""
     at: datetime
+    adopted: bool = False
+    """Whether it was found at the service just now, by its identity tag."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -305,6 +305,15 @@ class Known:
     completed_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LearnedRate:
+    """What a pacer learned of one operation of the lane. `learned` is the law's own: plain numbers by name."""
+
+    operation: str
+    learned: Mapping[str, float]
+    learned_at: datetime
+
+
 class ActionKind(StrEnum):
     """What `upload` would do for one item."""
 

@@ -15,6 +15,7 @@ from batch_upload.model import (
     Item,
     Known,
     Lane,
+    LearnedRate,
     Outcome,
     Receipt,
 )
@@ -187,6 +188,14 @@ class Ledger(Protocol):
 
     async def listed(self, *, at: datetime) -> None:
         """Record that a listing which began at `at` was read to its end."""
+        ...
+
+    async def rates(self) -> Sequence[LearnedRate]:
+        """What was learned of the lane's operations, one of each at most."""
+        ...
+
+    async def learn(self, learned: Sequence[LearnedRate]) -> None:
+        """Remember these instead of what was known of their operations."""
         ...
 
     async def close(self) -> None:

@@ -178,7 +178,19 @@ _VERSION_1 = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+_VERSION_2 = (
+    f"""
+    CREATE TABLE rate (
+      lane_id    INTEGER NOT NULL REFERENCES lane,
+      operation  TEXT NOT NULL,
+      learned    TEXT NOT NULL,
+      learned_at TEXT NOT NULL CHECK (learned_at {_TIME}),
+      PRIMARY KEY (lane_id, operation)
+    ) STRICT
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 
@@ -232,7 +244,7 @@ def program_version() -> str:
         return "0"
 
 
-_WHOLE = frozenset({"migration", "lane", "run", "item", "attempt", "outcome", "stranger", "known"})
+_WHOLE = frozenset({"migration", "lane", "run", "item", "attempt", "outcome", "stranger", "known", "rate"})
 
 
 def _take(raw: sqlite3.Connection, step: Sequence[str], *, version_after: int, at: datetime) -> None:

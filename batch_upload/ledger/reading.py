@@ -20,10 +20,11 @@ from batch_upload.errors import LedgerUnusable
 from batch_upload.ledger.connecting import connect, reading
 from batch_upload.ledger.files import PRIMARY, check_place, real_path, unusable
 from batch_upload.ledger.migrations import SCHEMA_VERSION, check_whole, require_sqlite, schema_version
+from batch_upload.ledger.rates import rates
 from batch_upload.ledger.rows import known_all
-from batch_upload.ledger.runs import lane_of
+from batch_upload.ledger.runs import lane_id_of, lane_of
 from batch_upload.ledger.tables import attempt, known, outcome, run, stranger
-from batch_upload.model import Attachment, Known, Lane, OutcomeKind
+from batch_upload.model import Attachment, Known, Lane, LearnedRate, OutcomeKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,12 @@ class LedgerReader:
         ).order_by(stranger.c.created_at, stranger.c.attachment_id)
         with self._moment() as connection:
             return [_stranger_record(row) for row in connection.execute(everything)]
+
+    def rates(self) -> list[LearnedRate]:
+        """What was learned of the lane's operations."""
+        with self._moment() as connection:
+            lane_id = lane_id_of(connection)
+            return [] if lane_id is None else rates(connection, lane_id)
 
     @contextmanager
     def _moment(self) -> Iterator[Connection]:

@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from batch_upload.errors import BatchUploadError, Disagreement
-from batch_upload.ledger import attachments, attempts, items, runs
+from batch_upload.ledger import attachments, attempts, items, rates, runs
 from batch_upload.ledger.connecting import writing
 from batch_upload.ledger.enlisting import enlist
 from batch_upload.ledger.files import check_place, make_file, real_path
 from batch_upload.ledger.lock import LedgerLock, take_lock
 from batch_upload.ledger.migrations import require_sqlite
 from batch_upload.ledger.writer import Writer
-from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome
+from batch_upload.model import Attachment, Fault, Item, Known, Lane, LearnedRate, Outcome
 from batch_upload.ports import Attempt, Clock, LaneMemory
 
 T = TypeVar("T")
@@ -132,6 +132,12 @@ class SqliteLedger:
 
     async def listed(self, *, at: datetime) -> None:
         await self._write(partial(runs.listed, at=at))
+
+    async def rates(self) -> Sequence[LearnedRate]:
+        return await self._read(rates.rates, nothing=[])
+
+    async def learn(self, learned: Sequence[LearnedRate]) -> None:
+        await self._write(partial(rates.learn, learned=tuple(learned)))
 
     async def close(self) -> None:
         await self._writer.close()

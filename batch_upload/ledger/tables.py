@@ -207,3 +207,12 @@ stranger = Table(
     Column("created_at", UtcText),
     Column("seen_at", UtcText),
 )
+
+rate = Table(
+    "rate",
+    METADATA,
+    Column("lane_id", Integer, primary_key=True),
+    Column("operation", Text, primary_key=True),
+    Column("learned", JsonText),
+    Column("learned_at", UtcText),
+)

@@ -78,7 +78,7 @@ async def test_it_says_of_itself_what_it_is_and_survives_a_power_cut(opened: Ope
     assert rows(path, "PRAGMA application_id") == [(APPLICATION_ID,)]
     assert rows(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
     assert rows(path, "PRAGMA journal_mode") == [("wal",)]
-    assert rows(path, "SELECT version FROM migration") == [(1,)]
+    assert rows(path, "SELECT max(version) FROM migration") == [(SCHEMA_VERSION,)]
 
 
 @pytest.mark.parametrize(
