@@ -15,6 +15,8 @@ from batch_upload.report.words import duration_words, fault_name, size_words
 IDS_SHOWN = 3
 
 _PROGRAM = "batch-upload"
+_OFFLINE = frozenset({"validate", "status", "why", "report"})
+"""Verbs that talk to nobody, and so take no flag that chooses a lane."""
 _NO_FAULT = Fault(code="no reason given", message="")
 
 
@@ -22,19 +24,22 @@ _NO_FAULT = Fault(code="no reason given", message="")
 class Invocation:
     """How the user names this manifest, empty for a verb that takes none.
 
-    `flags` are those without which another ledger or lane would be meant.
+    `flags` are those without which another ledger or other files would be meant; `lane_flags` choose the lane, for
+    verbs that talk to the service.
     """
 
     manifest: str
     flags: tuple[str, ...] = ()
+    lane_flags: tuple[str, ...] = ()
 
     def command(self, verb: str, *arguments: str) -> str:
         """A command of ours that can be typed as it is shown."""
-        return shell_line((_PROGRAM, verb, self.manifest, *arguments, *self.flags))
+        lane_flags = () if verb in _OFFLINE else self.lane_flags
+        return shell_line((_PROGRAM, verb, self.manifest, *arguments, *self.flags, *lane_flags))
 
     def doctor(self) -> str:
         """The command that checks everything around a run; it takes no manifest."""
-        return shell_line((_PROGRAM, "doctor", *self.flags))
+        return shell_line((_PROGRAM, "doctor", *self.flags, *self.lane_flags))
 
     def why(self, item_id: str) -> str:
         """The command that tells one item's history. An id that looks like a flag goes behind `--`."""

@@ -10,6 +10,7 @@ import pytest
 from batch_upload.documents.inspect import inspect, read_body
 from batch_upload.documents.refusals import Refusal, RefusalCode, printable
 from batch_upload.model import ContentType, Document
+from tests.support.privileges import unprivileged
 
 PDF = b"%PDF-1.4\n%%EOF\n"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -127,12 +128,12 @@ def test_what_no_file_can_be_called_cannot_be_read(name: str, tmp_path: Path) ->
     assert refusal(tmp_path / name).code is RefusalCode.UNREADABLE
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
 def test_a_file_without_permission_cannot_be_read(tmp_path: Path) -> None:
     path = put(tmp_path, "a.pdf", PDF)
     path.chmod(0)
 
-    assert refusal(path).message == f"`{path}` cannot be read: permission denied"
+    with unprivileged():
+        assert refusal(path).message == f"`{path}` cannot be read: permission denied"
 
 
 def test_only_regular_files_are_read_and_none_is_waited_for(tmp_path: Path) -> None:
