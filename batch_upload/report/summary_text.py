@@ -15,6 +15,7 @@ from batch_upload.report.words import duration_words, fault_name, size_words
 IDS_SHOWN = 3
 
 _PROGRAM = "batch-upload"
+_ONLY_WHO_WE_ARE = frozenset({"GetCallerIdentity"})
 _OFFLINE = frozenset({"validate", "status", "why", "report"})
 """Verbs that talk to nobody, and so take no flag that chooses a lane."""
 _NO_FAULT = Fault(code="no reason given", message="")
@@ -68,7 +69,14 @@ def headline(summary: Summary) -> str:
     """What was asked for, and how it ended."""
     batch = "" if summary.batch is None else f" of batch `{summary.batch}`"
     lane = "" if summary.account is None else f" to {summary.account}/{summary.region}"
-    return printable(f"{summary.verb}{batch}{lane}: {summary.exit.reason}")
+    return printable(f"{summary.verb}{batch}{lane}: {_ending_words(summary)}")
+
+
+def _ending_words(summary: Summary) -> str:
+    """The exit's reason; where all is well, whether that took any work."""
+    if summary.exit.code is not ExitCode.DONE or summary.verb != "upload":
+        return summary.exit.reason
+    return "nothing to do" if summary.requests.keys() <= _ONLY_WHO_WE_ARE else "done"
 
 
 def counts_lines(summary: Summary) -> list[str]:

@@ -68,7 +68,7 @@ def test_the_whole_text_of_a_run_with_nothing_to_do() -> None:
     )
 
     assert summary_lines(summary, [known()], JUNE) == [
-        "upload of batch `june`: done, or nothing to do",
+        "upload of batch `june`: nothing to do",
         "  items: 3, of which 3 complete",
         "  this run: 0 uploaded (0 bytes sent), 3 unchanged",
         "  requests: none",
