@@ -306,7 +306,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class LearnedRate:
+class RateRecord:
     """What a pacer learned of one operation of the lane. `learned` is the law's own: plain numbers by name."""
 
     operation: str

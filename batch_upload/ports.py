@@ -15,7 +15,7 @@ from batch_upload.model import (
     Item,
     Known,
     Lane,
-    LearnedRate,
+    RateRecord,
     Outcome,
     Receipt,
 )
@@ -190,11 +190,11 @@ class Ledger(Protocol):
         """Record that a listing which began at `at` was read to its end."""
         ...
 
-    async def rates(self) -> Sequence[LearnedRate]:
+    async def rates(self) -> Sequence[RateRecord]:
         """What was learned of the lane's operations, one of each at most."""
         ...
 
-    async def learn(self, learned: Sequence[LearnedRate]) -> None:
+    async def learn(self, learned: Sequence[RateRecord]) -> None:
         """Remember these instead of what was known of their operations."""
         ...
 

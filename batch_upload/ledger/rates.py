@@ -6,15 +6,15 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 
 from batch_upload.ledger.tables import rate
-from batch_upload.model import LearnedRate
+from batch_upload.model import RateRecord
 
 
-def rates(connection: Connection, lane_id: int) -> list[LearnedRate]:
+def rates(connection: Connection, lane_id: int) -> list[RateRecord]:
     found = select(rate.c.operation, rate.c.learned, rate.c.learned_at).where(rate.c.lane_id == lane_id)
-    return [LearnedRate(*row) for row in connection.execute(found.order_by(rate.c.operation))]
+    return [RateRecord(*row) for row in connection.execute(found.order_by(rate.c.operation))]
 
 
-def learn(connection: Connection, lane_id: int, learned: Sequence[LearnedRate]) -> None:
+def learn(connection: Connection, lane_id: int, learned: Sequence[RateRecord]) -> None:
     if not learned:
         return
     rows = [

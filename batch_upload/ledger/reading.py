@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, select
 from sqlalchemy.exc import DBAPIError
 
 from batch_upload.errors import LedgerUnusable
+from batch_upload.ledger.attachments import attachment_tokens
 from batch_upload.ledger.connecting import connect, reading
 from batch_upload.ledger.files import PRIMARY, check_place, real_path, unusable
 from batch_upload.ledger.migrations import SCHEMA_VERSION, check_whole, require_sqlite, schema_version
@@ -24,7 +25,7 @@ from batch_upload.ledger.rates import rates
 from batch_upload.ledger.rows import known_all
 from batch_upload.ledger.runs import lane_id_of, lane_of
 from batch_upload.ledger.tables import attempt, known, outcome, run, stranger
-from batch_upload.model import Attachment, Known, Lane, LearnedRate, OutcomeKind
+from batch_upload.model import Attachment, Known, Lane, OutcomeKind, RateRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,19 @@ class LedgerReader:
         with self._moment() as connection:
             return [RunRecord(*row) for row in connection.execute(latest.limit(limit))]
 
+    def since(self, client_token: str) -> datetime | None:
+        """When an item came to be as it is, or None for a token that is not there."""
+        moment = select(known.c.changed_at).where(known.c.client_token == client_token)
+        with self._moment() as connection:
+            found: datetime | None = connection.execute(moment).scalar_one_or_none()
+            return found
+
+    def attachment_tokens(self) -> dict[str, str | None]:
+        """Every attachment id the ledger knows, items' and strangers': its token, None for one without identity tag."""
+        with self._moment() as connection:
+            lane_id = lane_id_of(connection)
+            return {} if lane_id is None else attachment_tokens(connection, lane_id)
+
     def strangers(self) -> list[StrangerRecord]:
         """The attachments of the lane that no item has, as they were last seen, by age."""
         everything = select(
@@ -145,7 +159,7 @@ class LedgerReader:
         with self._moment() as connection:
             return [_stranger_record(row) for row in connection.execute(everything)]
 
-    def rates(self) -> list[LearnedRate]:
+    def rates(self) -> list[RateRecord]:
         """What was learned of the lane's operations."""
         with self._moment() as connection:
             lane_id = lane_id_of(connection)

@@ -17,7 +17,7 @@ from batch_upload.ledger.files import check_place, make_file, real_path
 from batch_upload.ledger.lock import LedgerLock, take_lock
 from batch_upload.ledger.migrations import require_sqlite
 from batch_upload.ledger.writer import Writer
-from batch_upload.model import Attachment, Fault, Item, Known, Lane, LearnedRate, Outcome
+from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome, RateRecord
 from batch_upload.ports import Attempt, Clock, LaneMemory
 
 T = TypeVar("T")
@@ -133,10 +133,10 @@ class SqliteLedger:
     async def listed(self, *, at: datetime) -> None:
         await self._write(partial(runs.listed, at=at))
 
-    async def rates(self) -> Sequence[LearnedRate]:
+    async def rates(self) -> Sequence[RateRecord]:
         return await self._read(rates.rates, nothing=[])
 
-    async def learn(self, learned: Sequence[LearnedRate]) -> None:
+    async def learn(self, learned: Sequence[RateRecord]) -> None:
         await self._write(partial(rates.learn, learned=tuple(learned)))
 
     async def close(self) -> None:
