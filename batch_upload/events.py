@@ -19,6 +19,8 @@ class RunStarted:
     rate: float
     capacity: Capacity | None
     at: datetime
+    deadline_s: float | None = None
+    """What is left of the time in which creates may leave, in seconds; None without a deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Requested:
     request_id: str | None
     fault: Fault | None
     at: datetime
+    rate: float | None = None
+    """The pace of its operation after this answer, in calls a second."""
 
 
 @dataclass(frozen=True, slots=True)

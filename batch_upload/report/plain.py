@@ -7,6 +7,7 @@ from typing import TextIO
 from batch_upload.events import ItemChanged, LaneStopped, Notice, OrphanSeen, Resolving, RunEnded, RunStarted
 from batch_upload.model import ActionKind, Known, State
 from batch_upload.report.escape import printable, write_text
+from batch_upload.report.estimate import creates_within
 from batch_upload.report.tally import Eta, Tally
 from batch_upload.report.words import clock_words, count_words, duration_words, fault_words, rate_words
 
@@ -92,7 +93,22 @@ def started_sentence(event: RunStarted) -> str:
     unchanged = len(event.plan.of(ActionKind.UNCHANGED))
     rate = rate_words(event.rate)
     what = f"{count_words(uploads, 'item')} to upload, {unchanged:,} unchanged"
-    return printable(f"batch `{event.batch}` to `{event.lane}` at {event.endpoint}: {what}, from {rate}")
+    cuts = "".join(f"; {cut}" for cut in cut_words(event))
+    return printable(f"batch `{event.batch}` to `{event.lane}` at {event.endpoint}: {what}, from {rate}{cuts}")
+
+
+def cut_words(event: RunStarted) -> list[str]:
+    """What will end the run before everything is sent, as far as that is known before the first byte."""
+    creates = len(event.plan.of(ActionKind.CREATE, ActionKind.REPLACE))
+    found = []
+    if event.capacity is not None and creates > event.capacity.left:
+        found.append(f"the account has room for {event.capacity.left:,} of {creates:,}, the rest will be parked")
+    if event.deadline_s is not None:
+        within = creates_within(event.deadline_s, event.rate)
+        if within < creates:
+            deadline, rate = duration_words(event.deadline_s), rate_words(event.rate)
+            found.append(f"before the deadline in {deadline} about {within:,} of {creates:,} leave at {rate}")
+    return found
 
 
 def stopped_sentence(event: LaneStopped) -> str:
@@ -136,7 +152,7 @@ def pace_words(tally: Tally, *, at: datetime, local_time: LocalTime) -> str:
 
 
 def left_words(tally: Tally, *, at: datetime, local_time: LocalTime) -> str:
-    """How long the run still sends, or what it waits for instead."""
+    """How long the run still takes, or what it waits for instead."""
     if tally.stopped is not None:
         return "nothing new is sent"
     ending = tally.eta(at)

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 from batch_upload.model import Action, ActionKind, Capacity, Plan
 from batch_upload.report.escape import printable, write_text
+from batch_upload.report.estimate import run_s, useful_workers
 from batch_upload.report.summary import SCHEMA_VERSION
 from batch_upload.report.tally import is_left_processing
 from batch_upload.report.words import count_words, display_width, duration_words, rate_words, size_words
@@ -51,6 +52,13 @@ class PlanTotals:
     rate_per_s: float
     time_s: float
     capacity: Capacity | None
+    latency_s: float | None = None
+    concurrency: int | None = None
+
+    @property
+    def useful_workers(self) -> int | None:
+        """How many creates at once help at this rate; None where nobody knows how long one takes."""
+        return None if self.latency_s is None else useful_workers(self.rate_per_s, self.latency_s)
 
     def as_json(self) -> dict[str, Any]:
         """The line `{"event": "totals", …}` of `plan --json`."""
@@ -65,12 +73,23 @@ class PlanTotals:
             "bytes": self.bytes_to_send,
             "rate": self.rate_per_s,
             "time_s": round(self.time_s, 3),
+            "useful_workers": self.useful_workers,
             "capacity": None if capacity is None else {"used": capacity.used, "max": capacity.maximum},
         }
 
 
-def totals(plan: Plan, rate_per_s: float, capacity: Capacity | None) -> PlanTotals:
-    """Add a plan up, for a rate above 0 and the capacity that the account has, or None where it is not known."""
+def totals(
+    plan: Plan,
+    rate_per_s: float,
+    capacity: Capacity | None,
+    *,
+    latency_s: float | None = None,
+    concurrency: int | None = None,
+) -> PlanTotals:
+    """Add a plan up, for a rate above 0 and the capacity that the account has, or None where it is not known.
+
+    `latency_s` is how long a create takes, where that is known; `concurrency` how many may be in flight.
+    """
     creating = plan.of(*_CREATING)
     fitting = creating if capacity is None else creating[: capacity.left]
     left_processing = sum(is_left_processing(action) for action in plan.actions)
@@ -82,8 +101,10 @@ def totals(plan: Plan, rate_per_s: float, capacity: Capacity | None) -> PlanTota
         bytes_to_send=sum(_size_of(action) or 0 for action in fitting),
         urls=sum(_size_of(action) is None for action in fitting),
         rate_per_s=rate_per_s,
-        time_s=len(fitting) / rate_per_s,
+        time_s=run_s(len(fitting), len(fitting) + left_processing, rate_per_s),
         capacity=capacity,
+        latency_s=latency_s,
+        concurrency=concurrency,
     )
 
 
@@ -94,6 +115,7 @@ def totals_lines(totals: PlanTotals) -> list[str]:
         f"calls: {_calls_words(totals.calls)}",
         f"bytes: {_bytes_words(totals)}",
         f"time: {_time_words(totals)}",
+        *_workers_lines(totals),
         f"capacity: {_capacity_words(totals)}",
     ]
 
@@ -172,7 +194,17 @@ def _time_words(totals: PlanTotals) -> str:
     if not totals.creates:
         return "none for uploads"
     duration, rate = duration_words(totals.time_s), rate_words(totals.rate_per_s)
-    return f"{duration} at {rate}, then what the service needs to finish"
+    return f"about {duration} at {rate}, statuses included"
+
+
+def _workers_lines(totals: PlanTotals) -> list[str]:
+    useful, latency_s, most = totals.useful_workers, totals.latency_s, totals.concurrency
+    if useful is None or latency_s is None or most is None or not totals.creates:
+        return []
+    told = f"workers: {useful} at once help at {rate_words(totals.rate_per_s)} and {latency_s * 1000:,.0f} ms a call"
+    if useful <= most:
+        return [f"{told}, up to {most} are used"]
+    return [f"{told}, `--concurrency {most}` holds it at {rate_words(most / latency_s)}"]
 
 
 def _capacity_words(totals: PlanTotals) -> str:

@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 
 from batch_upload.events import ItemChanged, LaneStopped, Requested, RunStarted
 from batch_upload.model import Action, ActionKind, Known, OutcomeKind, Plan, State
+from batch_upload.report.estimate import run_s, steady_rate
 
+CREATE = "CreateRegistrationAttachment"
 RATE_WINDOW_S = 10
 SLOW_RATE_WINDOW_S = 60
 """Where fewer than `ENOUGH_CREATES` fall into the short window, its rate would jump about."""
@@ -38,15 +40,19 @@ def is_left_processing(action: Action) -> bool:
     return action.kind is ActionKind.UNCHANGED and known is not None and known.state is State.PROCESSING
 
 
-def eta(*, waiting: int, capacity_left: int | None, rate_per_s: float | None, at: datetime) -> Eta | None:
-    """When the last create of `waiting` items leaves, at this rate and within this capacity.
+def eta(
+    *, waiting: int, capacity_left: int | None, rate_per_s: float | None, at: datetime, created: int = 0
+) -> Eta | None:
+    """When the last of `waiting` items is complete, at this rate of creates and within this capacity.
+
+    `created` attachments are watched besides.
 
     None where nothing waits, where the rate is 0 or not known, or where the end is further off than a calendar goes.
     """
     creates = waiting if capacity_left is None else min(waiting, capacity_left)
     if creates <= 0 or rate_per_s is None or rate_per_s <= 0:
         return None
-    left_s = creates / rate_per_s
+    left_s = run_s(creates, creates + created, rate_per_s)
     try:
         ends_at = at + timedelta(seconds=left_s)
     except OverflowError:
@@ -78,6 +84,8 @@ class Tally:
         self.total = 0
         self.created = 0
         self.throttled = 0
+        self.learned_rate: float | None = None
+        """The pace that the run holds now, in creates a second, or None before the first answer."""
         self.failures: deque[Known] = deque(maxlen=FAILURES_SHOWN)
         self._ended: Counter[State] = Counter()
         self._awaited: set[str] = set()
@@ -90,6 +98,8 @@ class Tally:
             self._take_change(event)
         elif isinstance(event, Requested):
             self.throttled += event.outcome is OutcomeKind.THROTTLED
+            if event.operation == CREATE and event.rate is not None:
+                self.learned_rate = event.rate
         elif isinstance(event, RunStarted):
             self.started = event
             self._awaited = awaited_ids(event.plan)
@@ -135,16 +145,24 @@ class Tally:
         return rate_per_s(self._creates_by_second, started=self.started.at.timestamp(), now=at.timestamp())
 
     def eta(self, at: datetime) -> Eta | None:
-        """When the last create leaves: at the rate now, or at the run's first rate as long as nothing was created."""
+        """When all is done: at the rate learned, or at the run's first rate as long as nothing was created."""
         if self.started is None or self.stopped is not None:
             return None
         capacity = self.started.capacity
         return eta(
             waiting=self.total - self.ended - self.processing,
             capacity_left=None if capacity is None else max(0, capacity.left - self.created),
-            rate_per_s=self.rate_per_s(at) if self.created else self.started.rate,
+            rate_per_s=steady_rate(self.learned_rate, self._seen_rate(at)) if self.created else self.started.rate,
             at=at,
+            created=self.created,
         )
+
+    def _seen_rate(self, at: datetime) -> float | None:
+        """Creates a second over the last seconds, once there were enough of them to tell."""
+        if self.started is None:
+            return None
+        old_enough = self.learned_rate is None or (at - self.started.at).total_seconds() >= SLOW_RATE_WINDOW_S
+        return self.rate_per_s(at) if old_enough else None
 
     def _take_change(self, event: ItemChanged) -> None:
         known = event.known

@@ -102,7 +102,9 @@ def plan_of(count: int, kind: ActionKind = ActionKind.CREATE) -> Plan:
     return Plan(tuple(Action(kind, each, f"bu1-{each}", "new", item=item(each)) for each in ids))
 
 
-def started(plan: Plan, *, capacity: Capacity | None = None, rate: float = 1.0) -> RunStarted:
+def started(
+    plan: Plan, *, capacity: Capacity | None = None, rate: float = 1.0, deadline_s: float | None = None
+) -> RunStarted:
     """The first event of the sample run."""
     return RunStarted(
         run_id="run-1",
@@ -113,6 +115,7 @@ def started(plan: Plan, *, capacity: Capacity | None = None, rate: float = 1.0) 
         rate=rate,
         capacity=capacity,
         at=BEGIN,
+        deadline_s=deadline_s,
     )
 
 

@@ -80,7 +80,7 @@ def test_a_wide_terminal_shows_bar_counts_pace_and_the_last_failures() -> None:
     assert drawn(100, "utf-8") == [
         "━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━  8/20  40 %",
         "4 of 20 done, 4 failed, 6 processing",
-        "1.0/s, 1 throttled, 6.0 s left (until 14:00)",
+        "1.0/s, 1 throttled, 8.0 s left (until 14:00)",
         "failed `item-11`: MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
         "failed `item-12`: MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
         "failed `item-13`: MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
@@ -91,7 +91,7 @@ def test_a_narrow_terminal_of_another_encoding_shows_the_same_in_ascii() -> None
     assert drawn(40, "ascii") == [
         "----------- ----------------  8/20  40 %",
         "4 of 20 done, 4 failed, 6 processing",
-        "1.0/s, 1 throttled, 6.0 s left (until",
+        "1.0/s, 1 throttled, 8.0 s left (until",
         "14:00)",
         "failed `item-11`: MAXIMUM_SIZE_EXCEEDED:",
         "failed `item-12`: MAXIMUM_SIZE_EXCEEDED:",

@@ -50,7 +50,7 @@ def test_a_log_tells_changes_of_fortune_at_once_and_progress_now_and_then() -> N
         "20 items to upload, 0 unchanged, from 1.0/s",
         "the service throttles for the first time, the rate goes down",
         "failed `item-19`: MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
-        "1 of 20 done, 2 failed, 9 processing; 0.33/s, 2 throttled, 24 s left (until 14:00)",
+        "1 of 20 done, 2 failed, 9 processing; 0.33/s, 2 throttled, 26 s left (until 14:00)",
         "looking up what became of 1 request without an answer",
         "attachment `a-2` stands for nothing: `a-1` was there first",
         r"the clock is off by\x1b[2J 3 min",
@@ -66,7 +66,7 @@ def test_a_run_that_the_capacity_will_cut_short_says_so() -> None:
     observer.tick(after(30))
 
     assert stream.getvalue().splitlines()[-1] == (
-        "0 of 20 done; 0.00/s, 10 s left (until 14:00), then the capacity is used up"
+        "0 of 20 done; 0.00/s, 12 s left (until 14:00), then the capacity is used up"
     )
 
 

