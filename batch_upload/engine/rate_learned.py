@@ -33,6 +33,9 @@ MARGIN = 0.95
 BURST_OF_DEFAULT = 8.0
 """A first throttle after so few calls more than the start rate allows speaks for the start rate."""
 
+PROBE_STEP = 0.04
+"""Where the first throttle came close to the start rate, the pace creeps up by this much a call until the next one."""
+
 SINGLE = 1.3
 """A burst below this was learned of a bucket that lets one call through at a time."""
 
@@ -44,10 +47,11 @@ PATIENCE = 10.0
 
 
 class Mode(Enum):
-    """What the pace does while calls are accepted: grow fast, grow to an old bound, follow, or test for more."""
+    """What the pace does while calls are accepted: grow fast, grow to an old bound, creep up, follow, test for more."""
 
     SEARCH = auto()
     CLIMB = auto()
+    PROBE = auto()
     FOLLOW = auto()
     TEST = auto()
 
@@ -159,6 +163,8 @@ class LearnedRate:
             self._speed_up(self._rate * self._grown)
         elif self._mode is Mode.CLIMB:
             self._speed_up(self._rate * exp(self._climb_step() / max(1.0, at_once)))
+        elif self._mode is Mode.PROBE:
+            self._speed_up(self._rate * exp(PROBE_STEP / max(1.0, at_once)))
         elif self._mode is Mode.TEST:
             wanted = self._rate * exp(min(0.12, 0.02 * 2 ** (self._evidence // 16)) / max(1.0, at_once))
             self._speed_up(max(self._rate, min(wanted, self._test_limit(now))))
@@ -218,6 +224,8 @@ class LearnedRate:
             self._end_search(call, now)
         elif self._mode is Mode.CLIMB:
             self._end_growth(call, now, least=0.0)
+        elif self._mode is Mode.PROBE:
+            self._end_probe(call, now)
         elif self._mode is Mode.TEST and self._gained(now) < self._burst + 2:
             self._end_test_in_vain(now)
         elif self._mode is Mode.TEST:
@@ -236,7 +244,7 @@ class LearnedRate:
         self._mode = Mode.CLIMB
         if used_up <= 1.5:
             self._rate = MARGIN * max(self._start, call.rate / self._grown)
-            self._mode, self._stage = Mode.FOLLOW, 2
+            self._mode, self._stage = Mode.PROBE, 2
         elif used_up <= BURST_OF_DEFAULT:
             self._rate = max(MARGIN * self._start, sqrt(call.rate * self._start) / 4)
         else:
@@ -254,6 +262,16 @@ class LearnedRate:
         self._bracket.clear()
         self._bracket.mark(now)
         self._aftermath.begin(now, self._bracket.accepted)
+
+    def _end_probe(self, call: Sent, now: float) -> None:
+        """The pace crept up from the start rate until it was refused: the rate is a step or two below."""
+        self._mode = Mode.FOLLOW
+        if self._row > 1 or self._evidence <= 3:
+            self._cut_to_follow()
+            return
+        self._rate, self._stage = call.rate * exp(-1.5 * PROBE_STEP), 3
+        self._bracket.clear()  # the bucket may have been full while the pace was below the rate
+        self._bracket.mark(now)
 
     def _end_test_in_vain(self, now: float) -> None:
         """The rate has not risen: all that was accepted came out of the burst."""
