@@ -35,6 +35,9 @@ format: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak
 
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.pacing
+
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 

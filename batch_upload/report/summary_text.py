@@ -38,10 +38,6 @@ class Invocation:
         lane_flags = () if verb in _OFFLINE else self.lane_flags
         return shell_line((_PROGRAM, verb, self.manifest, *arguments, *self.flags, *lane_flags))
 
-    def doctor(self) -> str:
-        """The command that checks everything around a run; it takes no manifest."""
-        return shell_line((_PROGRAM, "doctor", *self.flags, *self.lane_flags))
-
     def why(self, item_id: str) -> str:
         """The command that tells one item's history. An id that looks like a flag goes behind `--`."""
         if not item_id.startswith("-"):
@@ -182,9 +178,7 @@ def _when_there_is_capacity(summary: Summary, known: Sequence[Known], invocation
     if summary.exit.resume_after is not None:
         return [f"{invocation.command('upload')}    # not before {_utc_words(summary.exit.resume_after)}"]
     return [
-        "ask AWS to raise the quota of registration attachments, or make room:",
-        f"{invocation.command('prune')}    # shows first what it would delete",
-        f"{invocation.command('upload', '--only', 'parked')}    # tries what is parked",
+        f"{invocation.command('upload')}    # goes on once AWS has raised the quota, or there is room",
     ]
 
 
@@ -206,7 +200,7 @@ def _validate(summary: Summary, known: Sequence[Known], invocation: Invocation) 
 
 
 def _check_ledger(summary: Summary, known: Sequence[Known], invocation: Invocation) -> list[str]:
-    return [f"{invocation.doctor()}    # what is wrong with the ledger"]
+    return [f"{invocation.command('upload')}    # goes on once the ledger can be used again"]
 
 
 def _hold_against_service(summary: Summary, known: Sequence[Known], invocation: Invocation) -> list[str]:
@@ -215,8 +209,8 @@ def _hold_against_service(summary: Summary, known: Sequence[Known], invocation: 
 
 def _check_access(summary: Summary, known: Sequence[Known], invocation: Invocation) -> list[str]:
     return [
-        f"{invocation.doctor()}    # credentials, account, Region, permissions",
-        f"{invocation.command('upload')}    # goes on once they are right",
+        "aws sts get-caller-identity    # who you are to AWS",
+        f"{invocation.command('upload')}    # goes on once credentials and permissions are right",
     ]
 
 

@@ -93,7 +93,7 @@ def test_counts_that_do_not_add_up_are_called_a_fault() -> None:
         (ExitCode.TRANSIENT, ["upload june.yaml"]),
         (ExitCode.LOCKED, ["status june.yaml", "upload june.yaml --wait-lock 30m"]),
         (ExitCode.DEADLINE, ["upload june.yaml"]),
-        (ExitCode.NO_CAPACITY, ["prune june.yaml", "upload june.yaml --only parked"]),
+        (ExitCode.NO_CAPACITY, ["upload june.yaml"]),
         (ExitCode.STILL_PROCESSING, ["upload june.yaml"]),
         (
             ExitCode.ITEMS_FAILED,
@@ -104,7 +104,7 @@ def test_counts_that_do_not_add_up_are_called_a_fault() -> None:
             ],
         ),
         (ExitCode.INVALID, ["validate june.yaml"]),
-        (ExitCode.ACCESS, ["doctor", "upload june.yaml"]),
+        (ExitCode.ACCESS, ["upload june.yaml"]),
         (
             ExitCode.TOO_MANY_FAILURES,
             [
@@ -113,7 +113,7 @@ def test_counts_that_do_not_add_up_are_called_a_fault() -> None:
                 "upload june.yaml",
             ],
         ),
-        (ExitCode.LEDGER, ["doctor"]),
+        (ExitCode.LEDGER, ["upload june.yaml"]),
         (ExitCode.DISAGREEMENT, ["verify june.yaml", "reconcile june.yaml"]),
         (ExitCode.OUTCOMES_UNKNOWN, ["reconcile june.yaml"]),
         (ExitCode.INTERRUPTED, ["upload june.yaml"]),

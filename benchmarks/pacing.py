@@ -1,0 +1,217 @@
+"""How much of an account's rate is used: ours beside the clients that a user would take instead.
+
+`python -m benchmarks.pacing [--full] [--svg FILE]`. Every client uploads the same files to the same emulator, in a
+process of its own, from a cold start; the emulator counts. The optimum is what nobody can beat: the burst at once, then
+the rate (files − burst) / rate. Figures are ratios of one run on one machine.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.charts import Series, chart
+from benchmarks.clients import CLIENTS
+from tests.support.emulator_process import EmulatorProcess, running_emulator
+
+OURS = "batch-upload"
+CLI = "aws CLI, xargs -P 16"
+CREATE = "CreateRegistrationAttachment"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account: creates a second, burst, and how many files are uploaded to it."""
+
+    rate: float
+    burst: int
+    files: int
+
+    @property
+    def optimum_s(self) -> float:
+        """Seconds that the best of all clients needs, told rate and burst beforehand."""
+        return (self.files - self.burst) / self.rate
+
+    def __str__(self) -> str:
+        return f"{self.rate:g}/s, burst {self.burst}, {self.files} files"
+
+
+SHORT = (Account(2, 1, 40), Account(20, 5, 400))
+FULL = (Account(2, 1, 160), Account(20, 5, 1_200), Account(100, 20, 5_000))
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One client against one account. `points` are (seconds since the first create, outcome)."""
+
+    client: str
+    account: Account
+    creating_s: float
+    requests: int
+    throttled: int
+    lost: int
+    points: tuple[tuple[float, str], ...]
+
+    @property
+    def over_optimum(self) -> float:
+        """First create to last accepted one, as a ratio to the optimum."""
+        return self.creating_s / self.account.optimum_s
+
+    @property
+    def throttled_share(self) -> float:
+        return self.throttled / self.requests if self.requests else 0.0
+
+
+def measure(client: str, account: Account, folder: Path) -> Iterator[Measured]:
+    """Run one client on a fresh account; ours twice, so that the second batch starts from what the first learned."""
+    settings: dict[str, Any] = {
+        "rates": {CREATE: {"per_second": account.rate, "burst": account.burst}, "*": None},
+        "attachments_per_account": 1_000_000,
+    }
+    with running_emulator(settings) as emulator:
+        if client != OURS:
+            lost = _run_other(client, folder, emulator.url)
+            yield _measured(client, account, emulator, lost=lost, since=0)
+            return
+        for number, name in enumerate((OURS, f"{OURS}, second batch")):
+            since = len(_creates(emulator))
+            time.sleep(account.burst / account.rate)  # a full bucket for each, as for the others
+            lost = _run_ours(folder, emulator.url, f"batch-{number}")
+            yield _measured(name, account, emulator, lost=lost, since=since)
+
+
+def _run_ours(folder: Path, url: str, batch: str) -> int:
+    manifest = folder.parent / f"{batch}.yaml"
+    manifest.write_text(
+        f"version: 1\nledger: bench.ledger\nbatch: {batch}\nattachments:\n  - glob: {folder.name}/*.pdf\n"
+    )
+    command = [str(Path(sys.executable).with_name("batch-upload")), "upload", str(manifest), "--json", "--quiet"]
+    ran = subprocess.run(
+        [*command, "--endpoint-url", url], env=_environment(), capture_output=True, text=True, check=False
+    )
+    summary = json.loads(ran.stdout.splitlines()[-1])
+    return int(summary["items"]) - int(summary["states"].get("complete", 0))
+
+
+def _run_other(client: str, folder: Path, url: str) -> int:
+    if client == CLI:
+        return _run_cli(folder, url)
+    command = [sys.executable, "-m", "benchmarks.clients", client, str(folder), url]
+    ran = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=True)
+    return int(ran.stdout)
+
+
+def _run_cli(folder: Path, url: str) -> int:
+    names = "\0".join(str(path) for path in sorted(folder.iterdir()))
+    one = (
+        f"aws --endpoint-url {url} --region us-east-1 pinpoint-sms-voice-v2 create-registration-attachment"
+        " --attachment-body fileb://{} >/dev/null 2>&1 || echo lost"
+    )
+    ran = subprocess.run(
+        ["xargs", "-0", "-P", "16", "-I", "{}", "sh", "-c", one],
+        input=names,
+        env={**_environment(), "AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "10"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return ran.stdout.count("lost")
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BATCH_UPLOAD_"))}
+    return {**kept, **CREDENTIALS}
+
+
+def _creates(emulator: EmulatorProcess) -> list[tuple[float, str]]:
+    return [(at, outcome) for at, operation, outcome, _ in emulator.log() if operation == CREATE]
+
+
+def _measured(client: str, account: Account, emulator: EmulatorProcess, *, lost: int, since: int) -> Measured:
+    creates = _creates(emulator)[since:]
+    start = creates[0][0]
+    accepted = [at for at, outcome in creates if outcome != "throttled"]
+    return Measured(
+        client=client,
+        account=account,
+        creating_s=accepted[-1] - start,
+        requests=len(creates),
+        throttled=len(creates) - len(accepted),
+        lost=lost,
+        points=tuple((at - start, outcome) for at, outcome in creates),
+    )
+
+
+def clients(*, with_cli: bool) -> list[str]:
+    """Everybody who takes part; the `aws` CLI where it is installed and asked for."""
+    others = [*CLIENTS, *([CLI] if with_cli and shutil.which("aws") else [])]
+    return [OURS, *others]
+
+
+def table(results: Sequence[Measured]) -> str:
+    """The figures as Markdown."""
+    rows = ["| account | client | over the optimum | throttled | lost |", "|---|---|---|---|---|"]
+    rows.extend(
+        f"| {each.account} | {each.client} | × {each.over_optimum:.3f} | {each.throttled_share:.1%}"
+        f" of {each.requests} | {each.lost} |"
+        for each in results
+    )
+    return "\n".join(rows)
+
+
+def plot(results: Sequence[Measured], account: Account) -> str:
+    """Accepted and throttled requests over time, a line a client, as SVG."""
+    shown = [each for each in results if each.account == account]
+    series = []
+    for each in shown:
+        for outcome, style in (("accepted", "solid"), ("throttled", "dashed")):
+            times = [at for at, what in each.points if (what == "throttled") == (outcome == "throttled")]
+            line = tuple((at, float(count)) for count, at in enumerate(times, 1))
+            series.append(Series(f"{each.client}, {outcome}", line, dashed=style == "dashed"))
+    return chart(f"{account}: requests over time", "seconds", "requests", series)
+
+
+def main() -> int:
+    """Measure, print the table, and draw if asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--full", action="store_true", help="the long runs: about half an hour")
+    parser.add_argument("--with-cli", action="store_true", help="the aws CLI, too: a process for each file")
+    parser.add_argument("--svg", type=Path, help="draw the last account to this file")
+    told = parser.parse_args()
+    accounts = FULL if told.full else SHORT
+    results: list[Measured] = []
+    with tempfile.TemporaryDirectory() as work:
+        for account in accounts:
+            for client in clients(with_cli=told.with_cli):
+                folder = _files(Path(work) / f"{account.files}-{client.split(',')[0].replace(' ', '-')}", account.files)
+                for result in measure(client, account, folder):
+                    results.append(result)
+                    sys.stderr.write(table([result]).splitlines()[-1] + "\n")
+    sys.stdout.write(table(results) + "\n")
+    if told.svg:
+        told.svg.write_text(plot(results, accounts[-1]), encoding="utf-8")
+    return 0
+
+
+def _files(work: Path, count: int) -> Path:
+    folder = work / "files"
+    shutil.rmtree(work, ignore_errors=True)
+    folder.mkdir(parents=True)
+    chance = random.Random(count)
+    for number in range(count):
+        (folder / f"{number:05}.pdf").write_bytes(b"%PDF-1.4\n" + chance.randbytes(2_000))
+    return folder
+
+
+if __name__ == "__main__":
+    sys.exit(main())
