@@ -111,7 +111,7 @@ class Ledger(Protocol):
         ...
 
     async def begin_run(self, run_id: str, *, verb: str, batch: str, at: datetime) -> None:
-        """Record the start of a run, and that its process holds the lock."""
+        """Record the start of a run. On a ledger that is not continuous it counts as its last only after `listed`."""
         ...
 
     async def end_run(self, run_id: str, *, exit_code: int, summary: Mapping[str, Any], at: datetime) -> None:

@@ -59,6 +59,8 @@ class SqliteLedger:
         self._shown = shown
         self._lane_id = lane_id
         self._clock = clock
+        self._continuous = False
+        self._run_id: str | None = None
 
     @property
     def commits(self) -> int:
@@ -73,16 +75,19 @@ class SqliteLedger:
             return lane_id, LaneMemory(listed_at=runs.listed_at(connection, lane_id), continuous=continuous)
 
         self._lane_id, memory = await self._writer.write(work)
+        self._continuous = memory.continuous
         return memory
 
     async def begin_run(self, run_id: str, *, verb: str, batch: str, at: datetime) -> None:
         def work(connection: Connection) -> None:
             # the note before the commit: cut off in between, the next run finds two different last runs and lists
             # the lane, which is the safe mistake
-            self._lock.begin(run_id)
+            if self._continuous:
+                self._lock.begin(run_id)
             runs.begin_run(connection, run_id, verb=verb, batch=batch, at=at)
 
         await self._writer.write(work)
+        self._run_id = run_id
 
     async def end_run(self, run_id: str, *, exit_code: int, summary: Mapping[str, Any], at: datetime) -> None:
         await self._writer.write(partial(runs.end_run, run_id=run_id, exit_code=exit_code, summary=summary, at=at))
@@ -132,6 +137,11 @@ class SqliteLedger:
 
     async def listed(self, *, at: datetime) -> None:
         await self._write(partial(runs.listed, at=at))
+        run_id = self._run_id
+        if run_id is not None and not self._continuous:
+            # only now: a copy that was used without a look at its lane must not pass for the original afterwards
+            await self._writer.write(lambda _: self._lock.begin(run_id))
+            self._continuous = True
 
     async def rates(self) -> Sequence[RateRecord]:
         return await self._read(rates.rates, nothing=[])

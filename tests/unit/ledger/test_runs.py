@@ -23,6 +23,14 @@ async def _whole_run(opened: Open, path: Path, run_id: str) -> None:
     ledger = await opened(path, run_id)
     await _pin(ledger)
     await ledger.begin_run(run_id, verb="upload", batch="june", at=T0)
+    await ledger.listed(at=T0)
+    await ledger.close()
+
+
+async def _run_without_listing(opened: Open, path: Path, run_id: str) -> None:
+    ledger = await opened(path, run_id)
+    await _pin(ledger)
+    await ledger.begin_run(run_id, verb="upload", batch="june", at=T0)
     await ledger.close()
 
 
@@ -86,6 +94,25 @@ async def test_a_restored_backup_does_not_follow_on(opened: Open, path: Path) ->
     shutil.copy(backup, path)
 
     assert not (await _pin(await opened(path, "run-3"))).continuous
+
+
+async def test_a_restored_backup_is_not_trusted_before_its_lane_was_listed(opened: Open, path: Path) -> None:
+    await _whole_run(opened, path, "run-1")
+    backup = path.with_name("backup")
+    shutil.copy(path, backup)
+    await _whole_run(opened, path, "run-2")
+    shutil.copy(backup, path)
+
+    await _run_without_listing(opened, path, "run-3")
+    assert not (await _pin(await opened(path, "run-4"))).continuous
+
+
+async def test_a_run_that_listed_nothing_follows_on_one_that_did(opened: Open, path: Path) -> None:
+    await _whole_run(opened, path, "run-1")
+
+    await _run_without_listing(opened, path, "run-2")
+
+    assert (await _pin(await opened(path, "run-3"))).continuous
 
 
 async def test_a_ledger_whose_lock_was_lost_or_torn_does_not_follow_on(opened: Open, path: Path) -> None:

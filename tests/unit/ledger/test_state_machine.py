@@ -83,6 +83,7 @@ class LedgerMachine(RuleBasedStateMachine):
         memory = self.runner.run(self.ledger.pin(LANE, endpoint="e", at=T0))
         assert memory.continuous == (self.runs > 1)
         self.runner.run(self.ledger.begin_run(self.run_id, verb="upload", batch=BATCH, at=T0))
+        self.runner.run(self.ledger.listed(at=T0))
 
     def now(self) -> datetime:
         self.seconds += 1
