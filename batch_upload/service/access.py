@@ -1,11 +1,13 @@
 """Where requests go and in whose name: session, Region, endpoint. Decided once, before anything is sent."""
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession, get_session
 
 from batch_upload.errors import AccessFault
@@ -38,6 +40,8 @@ class Access:
     allowed_hosts: frozenset[str] = frozenset()
     keys: StaticKeys | None = None
     connections: int = 10
+    http_session: Callable[..., Any] = AIOHTTPSession
+    """What makes the sessions that requests are sent through, as aiobotocore's `http_session_cls`."""
 
 
 def is_loopback(host: str) -> bool:
@@ -64,6 +68,12 @@ def check_endpoint(url: str, allowed_hosts: Collection[str]) -> None:
     host = (parts.hostname or "").lower()
     if parts.scheme not in ("http", "https") or not host:
         raise AccessFault(f"`{_shown(url)}` is not an endpoint", code="EndpointNotAllowed", hint="give http(s)://HOST")
+    if parts.username is not None:
+        raise AccessFault(
+            f"the endpoint `{_shown(url)}` comes with a user name, which requests cannot carry; nothing was sent",
+            code="EndpointNotAllowed",
+            hint="give http(s)://HOST",
+        )
     if is_loopback(host):
         return
     if not is_aws(host) and host not in {each.lower() for each in allowed_hosts}:
@@ -107,6 +117,7 @@ def client_config(access: Access, *, bypass_proxies: bool) -> AioConfig:
         retries={"mode": "standard", "total_max_attempts": 1},
         proxies={} if bypass_proxies else None,
         user_agent_extra="batch-upload",
+        http_session_cls=access.http_session,
     )
 
 

@@ -1,0 +1,37 @@
+"""Who is told of a run: counters, people, machines."""
+
+import sys
+from collections.abc import Sequence
+
+from batch_upload.cli.output import Output
+from batch_upload.ports import Observer
+from batch_upload.report.console import people_observer
+from batch_upload.report.ndjson import NdjsonObserver
+from batch_upload.report.observers import NullObserver, Observers, RunObserver
+from batch_upload.report.verbose import VerboseObserver
+
+
+class Everybody:
+    """Tells counters first, then the audience: what is shown has been counted."""
+
+    def __init__(self, counters: Sequence[Observer], audience: Observer) -> None:
+        self._all = (*counters, audience)
+
+    def notify(self, event: object) -> None:
+        for observer in self._all:
+            observer.notify(event)
+
+
+def audience_of(output: Output) -> Observers:
+    """The observers that `--json`, `--quiet`, `-v` and the terminal ask for."""
+    return Observers(_people(output), *_machines(output))
+
+
+def _people(output: Output) -> RunObserver:
+    if output.verbose:
+        return Observers(people_observer(sys.stderr, quiet=True), VerboseObserver(sys.stderr, level=output.verbose))
+    return people_observer(sys.stderr, quiet=output.quiet)
+
+
+def _machines(output: Output) -> list[RunObserver]:
+    return [NdjsonObserver(sys.stdout)] if output.json else [NullObserver()]

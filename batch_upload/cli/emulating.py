@@ -1,0 +1,60 @@
+"""What `emulator` does."""
+
+import sys
+import time
+from pathlib import Path
+
+import anyio
+
+from batch_upload.cli.output import Ended, Output
+from batch_upload.cli.signals import Interrupts
+from batch_upload.emulator.serve import RunningEmulator, serving
+from batch_upload.emulator.settings import EmulatorSettings
+from batch_upload.engine.groups import task_group
+from batch_upload.errors import ExitCode, UsageError
+from batch_upload.report.summary import Summary, exit_of
+
+
+def emulated(output: Output, *, port: int, state: Path | None, settings: str | None) -> Ended:
+    """Serve until a signal comes."""
+    started = time.monotonic()
+    code = anyio.run(_serve, output, port, state, settings_of(settings))
+    summary = Summary(verb="emulator", exit=exit_of(code), elapsed_s=time.monotonic() - started)
+    return Ended(summary, lines=())
+
+
+def settings_of(given: str | None) -> EmulatorSettings:
+    """The settings in a file, or in the argument itself where it begins with a brace. Raises UsageError."""
+    if given is None:
+        return EmulatorSettings()
+    if given.lstrip().startswith("{"):
+        return EmulatorSettings.from_json(given)
+    try:
+        return EmulatorSettings.from_json(Path(given).read_bytes())
+    except OSError as error:
+        raise UsageError(f"the settings `{given}` cannot be read: {error.strerror}") from error
+
+
+async def _serve(output: Output, port: int, state: Path | None, settings: EmulatorSettings) -> ExitCode:
+    async with task_group() as group:
+        stopped = anyio.Event()
+        interrupts = Interrupts(at_once=lambda: None)
+        interrupts.drain_with(lambda _: stopped.set())
+        await group.start(interrupts.watch)
+        async with serving(settings, port=port, state_path=state) as running:
+            _announce(output, running)
+            await stopped.wait()
+        group.cancel_scope.cancel()
+    return interrupts.code or ExitCode.DONE
+
+
+def _announce(output: Output, running: RunningEmulator) -> None:
+    if output.json:
+        output.event({"event": "listening", "schema_version": 1, "url": running.url})
+    else:
+        sys.stdout.write(f"{running.url}\n")
+        sys.stdout.flush()
+    output.say(
+        f"listening on {running.url}, Ctrl-C ends it",
+        f"hint: `AWS_ENDPOINT_URL={running.url} batch-upload upload MANIFEST`, with any credentials",
+    )

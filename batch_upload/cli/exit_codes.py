@@ -1,0 +1,72 @@
+"""From what happened to one exit code: of several the first of this list wins."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from batch_upload.engine.lane import StopKind
+from batch_upload.engine.run import RunResult
+from batch_upload.errors import ExitCode
+from batch_upload.model import State
+from batch_upload.report.summary import Exit, exit_of
+
+PRECEDENCE = (
+    ExitCode.OUR_FAULT,
+    ExitCode.INTERRUPTED,
+    ExitCode.TERMINATED,
+    ExitCode.LEDGER,
+    ExitCode.ACCESS,
+    ExitCode.DISAGREEMENT,
+    ExitCode.TOO_MANY_FAILURES,
+    ExitCode.OUTCOMES_UNKNOWN,
+    ExitCode.ITEMS_FAILED,
+    ExitCode.INVALID,
+    ExitCode.DEADLINE,
+    ExitCode.NO_CAPACITY,
+    ExitCode.TRANSIENT,
+    ExitCode.STILL_PROCESSING,
+    ExitCode.LOCKED,
+    ExitCode.DONE,
+)
+
+_STOPS = {
+    StopKind.LEDGER: ExitCode.LEDGER,
+    StopKind.ACCESS: ExitCode.ACCESS,
+    StopKind.DISAGREEMENT: ExitCode.DISAGREEMENT,
+    StopKind.TOO_MANY_FAILURES: ExitCode.TOO_MANY_FAILURES,
+}
+_STATES = {
+    State.UNKNOWN: ExitCode.OUTCOMES_UNKNOWN,
+    State.FAILED: ExitCode.ITEMS_FAILED,
+    State.PARKED: ExitCode.NO_CAPACITY,
+    State.PENDING: ExitCode.TRANSIENT,
+    State.SENDING: ExitCode.TRANSIENT,
+    State.PROCESSING: ExitCode.STILL_PROCESSING,
+}
+
+
+def first_of(codes: Collection[ExitCode]) -> ExitCode:
+    """The code that wins; DONE of none."""
+    return next((code for code in PRECEDENCE if code in codes), ExitCode.DONE)
+
+
+def exit_of_run(result: RunResult, *, signalled: ExitCode | None) -> Exit:
+    """How a run ends. Only what was chosen with `--only` counts."""
+    states = {state for item_id, state in result.states.items() if item_id in result.selected}
+    codes = {_STATES[state] for state in states if state in _STATES}
+    if result.stop is not None and result.stop.kind in _STOPS:
+        codes.add(_STOPS[result.stop.kind])
+    if result.stop is not None and result.stop.kind is StopKind.DEADLINE and codes:
+        codes.add(ExitCode.DEADLINE)
+    if signalled is not None:
+        codes.add(signalled)
+    code = first_of(codes)
+    if result.stop is not None and _STOPS.get(result.stop.kind) is code:
+        return Exit(code, result.stop.fault.message)
+    return exit_of(code, resume_after=_resume_after(result) if code is ExitCode.NO_CAPACITY else None)
+
+
+def _resume_after(result: RunResult) -> datetime | None:
+    """When everything that is parked may be tried again; None where that depends on the account's capacity."""
+    times = [row.resume_after for row in result.known.values() if row.state is State.PARKED]
+    known = [at for at in times if at is not None]
+    return max(known) if known and len(known) == len(times) else None

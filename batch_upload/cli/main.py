@@ -1,0 +1,63 @@
+"""The command: verbs, `--version`, and nothing that takes time to import."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from batch_upload.cli import emulator, manifest, plan, reconcile, report, status, upload, validate, verify, why
+
+EXIT_CODES = """exit codes:
+
+0 done, or nothing to do | 1 our fault | 2 usage | 3 plan --detailed-exitcode: there is work
+
+10-19, the same command again will do: 10 transient errors left | 11 another run holds the ledger | 12 deadline |
+13 no capacity today | 14 still processing
+
+20-29, a person must act: 20 some items failed | 21 manifest or file invalid, nothing sent | 22 credentials, permission
+or wrong account | 23 too many failures, stopped | 24 ledger unusable, newer, or of another account or Region |
+25 service and ledger disagree | 26 outcomes unknown
+
+130/143 drained after SIGINT/SIGTERM"""
+
+app = typer.Typer(
+    name="batch-upload",
+    help="upload registration attachments to AWS End User Messaging SMS from a manifest",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - the callback of a flag
+    if wanted:
+        typer.echo(f"batch-upload {version('batch-upload')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    show_version: Annotated[  # noqa: FBT002
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """What stands before the verb."""
+
+
+app.command("upload", epilog=EXIT_CODES)(upload.upload)
+app.command("plan", epilog=EXIT_CODES)(plan.plan)
+app.command("validate", epilog=EXIT_CODES)(validate.validate)
+app.command("status", epilog=EXIT_CODES)(status.status)
+app.command("why", epilog=EXIT_CODES)(why.why)
+app.command("report", epilog=EXIT_CODES)(report.report)
+app.command("verify", epilog=EXIT_CODES)(verify.verify)
+app.command("reconcile", epilog=EXIT_CODES)(reconcile.reconcile)
+app.add_typer(manifest.app, name="manifest")
+app.command("emulator")(emulator.emulator)
+
+
+def main() -> None:
+    """Run the command that the arguments name; leaves with its exit code."""
+    app(prog_name="batch-upload")

@@ -1,0 +1,102 @@
+"""What people read of the verbs: lower case, no full stop, literals in backticks; what, which, then what to do.
+
+Every function is pure and gives plain text without colour and without a line end behind it; names in it are escaped.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from batch_upload.errors import BatchUploadError, ExitCode, ManifestInvalid, Refused, ServiceError
+from batch_upload.model import Problem, State
+from batch_upload.report.escape import printable
+from batch_upload.report.summary import EXIT_REASONS
+from batch_upload.report.words import count_words
+
+PROBLEMS_SHOWN = 10
+"""So many beside an error; `validate` lists all."""
+
+_STATE_WORDS: Mapping[State, str] = {
+    State.PENDING: "not sent yet",
+    State.SENDING: "sent, no answer so far",
+    State.PROCESSING: "created, the service is still at work",
+    State.COMPLETE: "uploaded, the service has finished with it",
+    State.FAILED: "refused, or failed by the service",
+    State.UNKNOWN: "sent, and no way to prove whether it was created",
+    State.PARKED: "waits for capacity",
+}
+_EXIT_GROUPS: Sequence[tuple[str, range]] = (
+    ("", range(10)),
+    ("the same command again will do:", range(10, 20)),
+    ("a person must act:", range(20, 30)),
+    ("stopped by a signal:", range(128, 160)),
+)
+
+
+def error_text(error: BatchUploadError) -> str:
+    """An error as it ends a verb: what happened, what belongs to it, what to do."""
+    return "\n".join([_labelled("error", error.message), *_detail_lines(error), *hint_lines(error.hint)])
+
+
+def warning_text(message: str, *, hint: str = "") -> str:
+    """Something that does not end the verb but should be known."""
+    return "\n".join([_labelled("warning", message), *hint_lines(hint)])
+
+
+def problems_text(problems: Sequence[Problem]) -> str:
+    """All problems, a line each, in the form that editors and compilers use: `file:line:column: message`."""
+    return "\n".join(printable(str(problem)) for problem in problems)
+
+
+def problems_headline(problems: Sequence[Problem], manifest: str) -> str:
+    """How many problems a manifest has, as an error's message."""
+    return f"{count_words(len(problems), 'problem')} in `{manifest}`, nothing was sent"
+
+
+def valid_text(manifest: str, *, items: int) -> str:
+    """What `validate` says of a manifest without a problem."""
+    return printable(f"`{manifest}` is valid: {count_words(items, 'item')}")
+
+
+def state_words(state: State) -> str:
+    """What a state means."""
+    return _STATE_WORDS[state]
+
+
+def exit_codes_text() -> str:
+    """Every exit code and its meaning, for `--help`."""
+    lines = []
+    for title, codes in _EXIT_GROUPS:
+        if title:
+            lines.append(title)
+        lines.extend(f"  {code:>3}  {EXIT_REASONS[code]}" for code in ExitCode if code in codes)
+    return "\n".join(lines)
+
+
+def hint_lines(hint: str) -> list[str]:
+    """`hint: …`, or nothing without one."""
+    return [_labelled("hint", hint)] if hint else []
+
+
+def _labelled(label: str, text: str) -> str:
+    first, *others = text.split("\n")
+    return "\n".join([f"{label}: {printable(first)}", *(f"  {printable(line)}" for line in others)])
+
+
+def _detail_lines(error: BatchUploadError) -> list[str]:
+    if isinstance(error, ManifestInvalid):
+        return _problem_lines(error.problems)
+    return _service_lines(error) if isinstance(error, ServiceError) else []
+
+
+def _problem_lines(problems: Sequence[Problem]) -> list[str]:
+    lines = [f"  {printable(str(problem))}" for problem in problems[:PROBLEMS_SHOWN]]
+    more = len(problems) - PROBLEMS_SHOWN
+    return [*lines, f"  and {count_words(more, 'problem')} more"] if more > 0 else lines
+
+
+def _service_lines(error: ServiceError) -> list[str]:
+    names = (("code", error.code), ("reason", error.reason), ("request id", error.request_id))
+    told = ", ".join(f"{name} `{value}`" for name, value in names if value)
+    lines = [f"  {printable(told)}"] if told else []
+    if isinstance(error, Refused):
+        lines.extend(f"  {printable(f'`{name}`: {message}')}" for name, message in error.fields)
+    return lines

@@ -1,0 +1,64 @@
+"""The flags that several verbs share, each written once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from batch_upload.settings import Flags
+
+ManifestArgument = Annotated[Path, typer.Argument(metavar="MANIFEST", help="the YAML file that lists what to upload")]
+LedgerOption = Annotated[
+    str | None, typer.Option("--ledger", metavar="PATH", help="default: the manifest's path with the suffix `.ledger`")
+]
+LocalOption = Annotated[
+    bool, typer.Option("--local", help="the embedded emulator instead of AWS, with a ledger of its own")
+]
+ProfileOption = Annotated[str | None, typer.Option("--profile", metavar="NAME", help="as for the AWS CLI")]
+RegionOption = Annotated[str | None, typer.Option("--region", metavar="REGION", help="as for the AWS CLI")]
+EndpointOption = Annotated[str | None, typer.Option("--endpoint-url", metavar="URL", help="as for the AWS CLI")]
+AllowEndpointOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-endpoint", metavar="HOST", help="let documents go to a host that is neither AWS nor loopback"
+    ),
+]
+RateOption = Annotated[
+    str | None, typer.Option("--rate", metavar="R", help="create calls a second to start from (default 1)")
+]
+MaxRateOption = Annotated[str | None, typer.Option("--max-rate", metavar="R", help="a ceiling for the rate")]
+FixedRateOption = Annotated[bool, typer.Option("--fixed-rate", help="keep to `--rate`, do not learn")]
+ConcurrencyOption = Annotated[
+    str | None, typer.Option("--concurrency", metavar="N", help="calls in flight at most (default 8)")
+]
+DeadlineOption = Annotated[
+    str | None, typer.Option("--deadline", metavar="50m", help="start nothing after that, drain, exit 12")
+]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="STATE,… or ID", help="a part of the manifest: states, or an id (again and again)"),
+]
+MaxFailuresOption = Annotated[
+    str | None, typer.Option("--max-failures", metavar="N or N%", help="stop when so many items have failed, exit 23")
+]
+NoWaitOption = Annotated[bool, typer.Option("--no-wait", help="do not wait until the service has finished")]
+SettleTimeoutOption = Annotated[
+    str | None,
+    typer.Option("--settle-timeout", metavar="15m", help="wait so long after the last create, then exit 14"),
+]
+SafeHorizonOption = Annotated[
+    str | None,
+    typer.Option("--safe-horizon", metavar="5m", help="how long after the first attempt a token is trusted"),
+]
+WaitLockOption = Annotated[
+    str | None, typer.Option("--wait-lock", metavar="30s", help="wait for another run instead of exit 11 at once")
+]
+AllowOutsideOption = Annotated[bool, typer.Option("--allow-outside", help="files outside the manifest's folder")]
+JsonOption = Annotated[bool, typer.Option("--json", help="NDJSON on stdout, people's text on stderr")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="say nothing but errors")]
+VerboseOption = Annotated[int, typer.Option("-v", "--verbose", count=True, help="say more; again for still more")]
+
+
+def told(*, verbose: int = 0, quiet: bool = False, json: bool = False) -> Flags:
+    """The flags of a verb that only says something."""
+    return Flags(verbose=verbose, quiet=quiet, json=json)

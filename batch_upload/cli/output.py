@@ -1,0 +1,149 @@
+"""Where a verb's words go: NDJSON to stdout and nothing else there, people's text to stderr."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+
+from batch_upload.cli import messages
+from batch_upload.cli.logs import quiet_libraries
+from batch_upload.errors import BatchUploadError, ExitCode, LaneFault, LedgerLocked, LedgerUnusable, ManifestInvalid
+from batch_upload.model import Known
+from batch_upload.report.escape import write_text
+from batch_upload.report.ndjson import problem_line, write_line
+from batch_upload.report.summary import Exit, Summary, exit_of
+from batch_upload.report.summary_text import Invocation, summary_lines
+from batch_upload.settings import Flags, Settings, truth_of
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What was asked for by `--json`, `--quiet` and `-v`."""
+
+    json: bool = False
+    quiet: bool = False
+    verbose: int = 0
+
+    @staticmethod
+    def of(flags: Flags) -> "Output":
+        """What these flags ask for."""
+        return Output(json=truth_of(flags, "json"), quiet=truth_of(flags, "quiet"), verbose=flags.verbose)
+
+    def event(self, line: Mapping[str, Any]) -> None:
+        """A line for machines, where they were asked for."""
+        if self.json:
+            write_line(sys.stdout, line)
+
+    def say(self, *lines: str) -> None:
+        """Text for people, unless they want none."""
+        if not self.quiet:
+            write_text(sys.stderr, lines)
+
+    def answer(self, lines: Iterable[str]) -> None:
+        """What the verb was asked for: to stdout, or to stderr beside NDJSON."""
+        if self.json:
+            self.say(*lines)
+        else:
+            write_text(sys.stdout, lines)
+
+    def error(self, text: str) -> None:
+        """An error; also with `--quiet`."""
+        write_text(sys.stderr, [text])
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """What was typed and a next command must repeat: to mean the same ledger and files, and the same lane."""
+
+    flags: tuple[str, ...] = ()
+    lane_flags: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(flags: Flags, settings: Settings) -> "Repeated":
+        """What these flags ask to be repeated."""
+        ledger = () if flags.ledger is None else ("--ledger", flags.ledger)
+        switches = (("--local", settings.local), ("--allow-outside", settings.allow_outside))
+        lane = (
+            ("--profile", flags.profile),
+            ("--region", flags.region),
+            ("--endpoint-url", flags.endpoint_url),
+            *(("--allow-endpoint", host) for host in flags.allow_endpoint),
+        )
+        return Repeated(
+            flags=(*(name for name, given in switches if given), *ledger),
+            lane_flags=tuple(word for name, value in lane if value is not None for word in (name, value)),
+        )
+
+
+NOTHING_REPEATED = Repeated()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a verb ended. `lines` are shown instead of the summary's own words where they are given."""
+
+    summary: Summary
+    known: Sequence[Known] = ()
+    lines: tuple[str, ...] | None = None
+    repeated: Repeated = NOTHING_REPEATED
+
+
+def run_verb(verb: str, manifest: Path | None, output: Output, body: Callable[[], Ended]) -> NoReturn:
+    """Run a verb, say how it ended, and leave with its exit code. The one place where errors become text."""
+    quiet_libraries()
+    try:
+        ended = _guarded(verb, manifest, output, body)
+        _finish(ended, manifest, output)
+    except BrokenPipeError:
+        # nobody reads any more: what happened is in the ledger
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(int(ExitCode.OUR_FAULT)) from None
+    raise typer.Exit(int(ended.summary.exit.code))
+
+
+def _guarded(verb: str, manifest: Path | None, output: Output, body: Callable[[], Ended]) -> Ended:
+    try:
+        return body()
+    except BatchUploadError as error:
+        return _failed(verb, error, manifest, output)
+    except KeyboardInterrupt:
+        return Ended(Summary(verb=verb, exit=exit_of(ExitCode.INTERRUPTED)), lines=())
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is our fault, and nobody's traceback to read
+        return _our_fault(verb, error, output)
+
+
+def _failed(verb: str, error: BatchUploadError, manifest: Path | None, output: Output) -> Ended:
+    if isinstance(error, ManifestInvalid):
+        for problem in error.problems:
+            output.event(problem_line(problem))
+    output.error(messages.error_text(error))
+    code = error.exit_code
+    reason = error.message if isinstance(error, LaneFault | LedgerLocked | LedgerUnusable) else exit_of(code).reason
+    return Ended(Summary(verb=verb, exit=Exit(code, reason)), lines=())
+
+
+def _our_fault(verb: str, error: Exception, output: Output) -> Ended:
+    output.error(f"error: a fault of batch-upload itself: {type(error).__name__}: {error}")
+    if output.verbose:
+        output.error("".join(traceback.format_exception(error)).rstrip())
+    else:
+        output.error("hint: the same command with `-v` shows where; the ledger is right, whatever happened")
+    return Ended(Summary(verb=verb, exit=exit_of(ExitCode.OUR_FAULT)), lines=())
+
+
+def _finish(ended: Ended, manifest: Path | None, output: Output) -> None:
+    summary = ended.summary
+    if ended.lines is not None:
+        output.say(*ended.lines)
+    else:
+        repeated = ended.repeated
+        invocation = Invocation(str(manifest) if manifest else "", repeated.flags, repeated.lane_flags)
+        output.say(*summary_lines(summary, ended.known, invocation))
+    output.event(summary.as_json())

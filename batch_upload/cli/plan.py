@@ -1,0 +1,55 @@
+"""`plan`: what `upload` would do and why; changes nothing."""
+
+from typing import Annotated
+
+import typer
+
+from batch_upload.cli import options as option
+from batch_upload.cli.output import Ended, Output, run_verb
+from batch_upload.settings import Flags
+
+
+def plan(
+    manifest: option.ManifestArgument,
+    ledger: option.LedgerOption = None,
+    local: option.LocalOption = False,  # noqa: FBT002 - a flag on the command line
+    offline: Annotated[bool, typer.Option("--offline", help="ask nobody; needs no credentials")] = False,  # noqa: FBT002
+    detailed_exitcode: Annotated[  # noqa: FBT002
+        bool, typer.Option("--detailed-exitcode", help="exit 3 where there is work")
+    ] = False,
+    profile: option.ProfileOption = None,
+    region: option.RegionOption = None,
+    endpoint_url: option.EndpointOption = None,
+    allow_endpoint: option.AllowEndpointOption = None,
+    rate: option.RateOption = None,
+    max_rate: option.MaxRateOption = None,
+    only: option.OnlyOption = None,
+    allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
+    json: option.JsonOption = False,  # noqa: FBT002
+    quiet: option.QuietOption = False,  # noqa: FBT002
+    verbose: option.VerboseOption = 0,
+) -> None:
+    """say what `upload` would do and why, how many calls, how long, and whether the capacity suffices"""
+    flags = Flags(
+        ledger=ledger,
+        local=local,
+        profile=profile,
+        region=region,
+        endpoint_url=endpoint_url,
+        allow_endpoint=tuple(allow_endpoint or ()),
+        rate=rate,
+        max_rate=max_rate,
+        only=tuple(only or ()),
+        allow_outside=allow_outside,
+        json=json,
+        quiet=quiet,
+        verbose=verbose,
+    )
+    output = Output.of(flags)
+
+    def body() -> Ended:
+        from batch_upload.cli.planning import planned
+
+        return planned(manifest, flags, output, offline=offline, detailed_exitcode=detailed_exitcode)
+
+    run_verb("plan", manifest, output, body)

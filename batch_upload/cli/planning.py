@@ -1,0 +1,151 @@
+"""What `plan` does. It reads the ledger as any reader does, and asks the service for its capacity alone."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+
+from batch_upload.cli.audience import Everybody
+from batch_upload.cli.compose import Reached, reach
+from batch_upload.cli.output import Ended, Output
+from batch_upload.cli.prepare import prepare
+from batch_upload.cli.rates import expected_create_rate, remembered_latency_s
+from batch_upload.cli.uploading import check_only
+from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, plan, state_of
+from batch_upload.engine.retry import CONVENIENCE, LIMITS
+from batch_upload.engine.tally import Tally
+from batch_upload.errors import AccessFault, ExitCode, LedgerOfAnotherLane, Refused, Transient
+from batch_upload.ledger.reading import find_reader
+from batch_upload.model import Action, ActionKind, Capacity, Item, Known, Lane, Plan, RateRecord, State
+from batch_upload.report.ndjson import action_line
+from batch_upload.report.observers import NullObserver
+from batch_upload.report.plan_table import PlanTotals, totals, write_plan
+from batch_upload.report.summary import Summary, exit_of
+from batch_upload.settings import Flags, Settings, resolve, truth_of
+
+WORK = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the service said. Nothing with `--offline`."""
+
+    lane: Lane | None = None
+    capacity: Capacity | None = None
+    warning: str = ""
+
+
+def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed_exitcode: bool) -> Ended:
+    """Show the plan. Raises BatchUploadError as `upload` would."""
+    started = time.monotonic()
+    prepared = prepare(path, allow_outside=truth_of(flags, "allow_outside"))
+    manifest = prepared.manifest
+    settings = resolve(flags, manifest=path, ledger=manifest.ledger, target=manifest.target)
+    check_only(settings, prepared)
+    lane, known, remembered = _known(settings.ledger, manifest.batch)
+    tally = Tally()
+    asked = Asked() if offline else anyio.run(_ask, settings, tally)
+    check_lane(lane, asked.lane, settings)
+    made = _plan(prepared.items, known, asked, settings)
+    rate = expected_create_rate(settings, remembered, now=datetime.now(UTC))
+    added_up = totals(
+        made, rate, asked.capacity, latency_s=remembered_latency_s(remembered), concurrency=settings.concurrency
+    )
+    _show(made, asked, added_up, output)
+    return _ended(made, asked, lane, tally, manifest.batch, started, detailed_exitcode=detailed_exitcode)
+
+
+def _known(ledger: Path, batch: str) -> tuple[Lane | None, Sequence[Known], Sequence[RateRecord]]:
+    reader = find_reader(ledger)
+    if reader is None:
+        return None, (), ()
+    with reader:
+        return reader.lane(), reader.known(batch), reader.rates()
+
+
+async def _ask(settings: Settings, tally: Tally) -> Asked:
+    observer = Everybody([tally], NullObserver())
+    async with reach(settings, observer, reads_only=True) as reached:
+        return await _ask_capacity(reached)
+
+
+async def _ask_capacity(reached: Reached) -> Asked:
+    try:
+        capacity = await reached.wire.call(LIMITS, reached.service.capacity, policy=CONVENIENCE)
+    except AccessFault as error:
+        if error.code != "AccessDeniedException":
+            raise
+        return Asked(reached.lane, warning="capacity is not known: no permission for `sms-voice:DescribeAccountLimits`")
+    except (Refused, Transient) as error:
+        return Asked(reached.lane, warning=f"capacity is not known: {error.message}")
+    return Asked(reached.lane, capacity)
+
+
+def check_lane(ledger: Lane | None, asked: Lane | None, settings: Settings) -> None:
+    """Raise LedgerOfAnotherLane where a ledger that is only read belongs to another lane than the one asked."""
+    if ledger is not None and asked is not None and ledger != asked:
+        raise LedgerOfAnotherLane(
+            f"`{settings.ledger}` belongs to account {ledger.account} in {ledger.region},"
+            f" these credentials are of account {asked.account} in {asked.region}",
+            hint="`--ledger PATH` names another, `--profile` and `--region` choose the account",
+        )
+
+
+def _plan(items: Sequence[Item], known: Sequence[Known], asked: Asked, settings: Settings) -> Plan:
+    selection = Selection(settings.only_states, settings.only_ids)
+    outlook = LaneOutlook(datetime.now(UTC), asked.capacity, selection.tries_parked)
+    made = plan(items, Knowledge.of(known), outlook)
+    return Plan(tuple(action for action in made.actions if selection.takes(action.item_id, state_of(action))))
+
+
+def _show(made: Plan, asked: Asked, added_up: PlanTotals, output: Output) -> None:
+    for action in made.actions:
+        output.event(action_line(action))
+    if asked.warning:
+        output.say(f"warning: {asked.warning}")
+    if output.quiet:
+        return
+    stream = sys.stderr if output.json else sys.stdout
+    write_plan(made, added_up, stream, verbose=output.verbose > 0)
+
+
+def _ended(
+    made: Plan,
+    asked: Asked,
+    lane: Lane | None,
+    tally: Tally,
+    batch: str,
+    started: float,
+    *,
+    detailed_exitcode: bool,
+) -> Ended:
+    of_items = [action for action in made.actions if action.kind is not ActionKind.ORPHAN]
+    there_is_work = any(_is_work(action) for action in of_items)
+    code = ExitCode.THERE_IS_WORK if detailed_exitcode and there_is_work else ExitCode.DONE
+    whose = asked.lane or lane
+    summary = Summary(
+        verb="plan",
+        exit=exit_of(code),
+        batch=batch,
+        account=whose.account if whose else None,
+        region=whose.region if whose else None,
+        items=len(of_items),
+        states=Counter(state_of(action).value for action in of_items),
+        unchanged=len(made.of(ActionKind.UNCHANGED)),
+        requests=dict(tally.requests),
+        throttled=tally.throttled,
+        elapsed_s=time.monotonic() - started,
+    )
+    return Ended(summary, lines=())
+
+
+def _is_work(action: Action) -> bool:
+    """Whether `upload` would ask the service for anything on behalf of this item."""
+    if action.kind in WORK:
+        return True
+    return action.kind is ActionKind.UNCHANGED and state_of(action) is State.PROCESSING

@@ -1,0 +1,90 @@
+"""Which law paces each operation, what it starts from, and what of it is remembered."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+
+from batch_upload.engine.rate_law import FixedRate, RateLaw, RateMemory
+from batch_upload.engine.rate_learned import LearnedRate
+from batch_upload.engine.retry import CREATE, DESCRIBE, IDENTITY, LIMITS, LIST_TAGS
+from batch_upload.engine.tally import Tally
+from batch_upload.model import RateRecord
+from batch_upload.settings import RATE_DEFAULT, Settings
+
+DOCUMENTED = {CREATE: RATE_DEFAULT, DESCRIBE: 1.0, LIST_TAGS: 10.0, LIMITS: 1.0, IDENTITY: 10.0}
+"""Calls a second of an account whose quotas were never raised (the service's documentation; STS: far above that)."""
+LEARNED = (CREATE, DESCRIBE, LIST_TAGS)
+"""Operations that are called often enough to learn from."""
+LATENCY = "latency_s"
+LOCAL_CREATES = 20.0
+"""The embedded emulator's create rate: fast enough to be no bother, slow enough to be seen."""
+
+
+def laws(settings: Settings, remembered: Sequence[RateRecord], *, now: datetime) -> dict[str, RateLaw]:
+    """One law for each operation. `--rate` is for creates, `--fixed-rate` for all."""
+    if settings.fixed_rate:
+        return {name: FixedRate(start_rate(settings, name)) for name in DOCUMENTED}
+    known = {record.operation: record for record in remembered}
+    return {
+        name: _learned(settings, name, known.get(name), now) if name in LEARNED else FixedRate(rate)
+        for name, rate in DOCUMENTED.items()
+    }
+
+
+def start_rate(settings: Settings, operation: str) -> float:
+    """Calls a second to start from where nothing is remembered."""
+    if operation != CREATE:
+        return DOCUMENTED[operation]
+    start = settings.rate
+    if start is None:
+        start = LOCAL_CREATES if settings.local else DOCUMENTED[CREATE]
+    return start if settings.max_rate is None else min(start, settings.max_rate)
+
+
+def expected_create_rate(settings: Settings, remembered: Sequence[RateRecord], *, now: datetime) -> float:
+    """Creates a second that a run would begin with now."""
+    return laws(settings, remembered, now=now)[CREATE].rate
+
+
+def learned(laws_: Mapping[str, RateLaw], tally: Tally, *, now: datetime) -> list[RateRecord]:
+    """What the laws of the operations that were called have to remember; of creates also how long one takes."""
+    found: Iterable[tuple[str, RateMemory | None]] = (
+        (name, law.memory()) for name, law in laws_.items() if isinstance(law, LearnedRate) and tally.requests[name] > 0
+    )
+    timed = {} if tally.latency_s is None else {LATENCY: tally.latency_s}
+    return [
+        RateRecord(name, {**asdict(memory), **(timed if name == CREATE else {})}, now)
+        for name, memory in found
+        if memory is not None
+    ]
+
+
+def remembered_latency_s(remembered: Sequence[RateRecord]) -> float | None:
+    """How long a create took when last one was sent, in seconds; None where nobody knows."""
+    return next((record.learned.get(LATENCY) for record in remembered if record.operation == CREATE), None)
+
+
+def _learned(settings: Settings, operation: str, record: RateRecord | None, now: datetime) -> LearnedRate:
+    ceiling = settings.max_rate if operation == CREATE else None
+    start = start_rate(settings, operation)
+    if operation == CREATE and settings.rate is not None:
+        return LearnedRate(start, ceiling=ceiling)
+    return LearnedRate(start, ceiling=ceiling, memory=_memory(record, start, now))
+
+
+def _memory(record: RateRecord | None, default: float, now: datetime) -> RateMemory | None:
+    """What is still believed. What another version kept in another form is forgotten: it only costs a search."""
+    if record is None:
+        return None
+    known = record.learned
+    try:
+        memory = RateMemory(
+            rate=known["rate"],
+            stage=int(known["stage"]),
+            evidence=known["evidence"],
+            backoff=known["backoff"],
+            burst=known["burst"],
+        )
+    except KeyError:
+        return None
+    return memory.aged(max(0.0, (now - record.learned_at).total_seconds()), default)

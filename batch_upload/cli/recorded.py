@@ -1,0 +1,99 @@
+"""What the ledger holds for each item of a manifest, without a look into files; and what `status` says of it."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from batch_upload.cli.output import Ended, Output, Repeated
+from batch_upload.cli.prepare import list_items
+from batch_upload.errors import ExitCode
+from batch_upload.ledger.reading import RunRecord, find_reader
+from batch_upload.model import Known, Lane, Listed, Manifest, State
+from batch_upload.report.ndjson import known_line
+from batch_upload.report.summary import Exit, Summary, exit_of
+from batch_upload.report.summary_text import Invocation, attention_lines, counts_lines
+from batch_upload.settings import Flags, Settings, resolve, truth_of
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A manifest's items beside what the ledger knows of their ids now; None for what was never enlisted."""
+
+    manifest: Manifest
+    settings: Settings
+    rows: tuple[tuple[Listed, Known | None], ...]
+    lane: Lane | None
+    last_run: RunRecord | None
+
+    def chosen(self) -> list[tuple[Listed, Known | None]]:
+        """The rows that `--only` chooses; all without it."""
+        states, ids = self.settings.only_states, self.settings.only_ids
+        if not states and not ids:
+            return list(self.rows)
+        return [(item, row) for item, row in self.rows if item.item_id in ids or state_of(row) in states]
+
+
+def state_of(known: Known | None) -> State:
+    """What is not in the ledger is not sent yet."""
+    return State.PENDING if known is None else known.state
+
+
+def recorded(path: Path, flags: Flags) -> Recorded:
+    """Read the manifest and the ledger. Raises ManifestInvalid, LedgerUnusable and UsageError."""
+    manifest, listed = list_items(path, allow_outside=truth_of(flags, "allow_outside"))
+    settings = resolve(flags, manifest=path, ledger=manifest.ledger, target=manifest.target)
+    lane, known, last_run = _read(settings.ledger, manifest.batch)
+    current = {row.item_id: row for row in known if row.current}
+    rows = tuple((item, current.get(item.item_id)) for item in listed)
+    return Recorded(manifest, settings, rows, lane, last_run)
+
+
+def _read(ledger: Path, batch: str) -> tuple[Lane | None, Sequence[Known], RunRecord | None]:
+    reader = find_reader(ledger)
+    if reader is None:
+        return None, (), None
+    with reader:
+        runs = reader.runs(batch, limit=1)
+        return reader.lane(), reader.known(batch), runs[0] if runs else None
+
+
+def status_of(path: Path, flags: Flags, output: Output) -> Ended:
+    """Show counts, and every item that is not simply done."""
+    started = time.monotonic()
+    found = recorded(path, flags)
+    known = [row for _, row in found.rows if row is not None]
+    for row in known:
+        output.event(known_line(row, at=datetime.now(UTC)))
+    summary = summary_of(found, "status", started=started)
+    if not output.quiet:
+        invocation = Invocation(str(path), Repeated.of(flags, found.settings).flags)
+        output.answer([*counts_lines(summary), *_last_run_lines(found), *attention_lines(known, invocation)])
+    return Ended(summary, lines=())
+
+
+def summary_of(found: Recorded, verb: str, *, started: float, ending: Exit | None = None) -> Summary:
+    """The summary of a verb that reads the ledger alone."""
+    return Summary(
+        verb=verb,
+        exit=ending or exit_of(ExitCode.DONE),
+        run_id=found.last_run.run_id if found.last_run else None,
+        batch=found.manifest.batch,
+        account=found.lane.account if found.lane else None,
+        region=found.lane.region if found.lane else None,
+        items=len(found.rows),
+        states=Counter(state_of(row).value for _, row in found.rows),
+        elapsed_s=time.monotonic() - started,
+    )
+
+
+def _last_run_lines(found: Recorded) -> list[str]:
+    run = found.last_run
+    if run is None:
+        return ["no run so far"]
+    began = f"{run.began_at:%Y-%m-%d %H:%M:%SZ}"
+    if run.ended_at is None:
+        return [f"last run: {run.run_id}, began {began}, has not ended (under way, or its process died)"]
+    return [f"last run: {run.run_id}, began {began}, ended {run.ended_at:%Y-%m-%d %H:%M:%SZ}, exit {run.exit_code}"]

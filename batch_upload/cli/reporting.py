@@ -1,0 +1,90 @@
+"""What `report` does."""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from batch_upload.cli.output import Ended, Output
+from batch_upload.cli.prepare import item_of
+from batch_upload.cli.recorded import Recorded, recorded, summary_of
+from batch_upload.cli.report import Format
+from batch_upload.documents.inspect import inspect
+from batch_upload.documents.refusals import Refusal
+from batch_upload.errors import UsageError
+from batch_upload.model import Known, Listed
+from batch_upload.report.completion import ReportRow, row_of, write_csv, write_jsonl
+from batch_upload.report.rerun_manifest import write_manifest
+from batch_upload.settings import Flags
+
+
+def reported(path: Path, flags: Flags, output: Output, *, form: Format, out: Path | None) -> Ended:
+    """Write the report. Raises UsageError where it cannot be written there."""
+    started = time.monotonic()
+    if output.json and out is None:
+        raise UsageError("`report --json` needs `-o FILE`: standard output is for the summary")
+    found = recorded(path, flags)
+    with _target(out) as stream:
+        count = _writer(form, found, out)(stream)
+    where = "standard output" if out is None else f"`{out}`"
+    return Ended(summary_of(found, "report", started=started), lines=(f"{count} items written to {where}",))
+
+
+def _writer(form: Format, found: Recorded, out: Path | None) -> Callable[[TextIO], int]:
+    folder = Path() if out is None else out.parent
+    chosen = found.chosen()
+    match form:
+        case Format.CSV:
+            return lambda stream: write_csv(_rows(found), stream)
+        case Format.JSONL:
+            return lambda stream: write_jsonl(_rows(found), stream)
+        case Format.MANIFEST:
+            return lambda stream: write_manifest(
+                stream,
+                manifest=found.manifest,
+                items=[item for item, _ in chosen],
+                ledger=found.settings.ledger,
+                folder=folder,
+            )
+
+
+def _rows(found: Recorded) -> Iterator[ReportRow]:
+    for listed, known in found.chosen():
+        yield _row(found, listed, known)
+
+
+def _row(found: Recorded, listed: Listed, known: Known | None) -> ReportRow:
+    """What the ledger never heard of is looked into now, as far as its file can be read."""
+    if known is not None:
+        return row_of(listed, known)
+    if listed.path is None:
+        return row_of(item_of(listed, None), None)
+    root = None if found.settings.allow_outside else found.manifest.folder
+    document = inspect(listed.path, max_size_bytes=listed.max_size_bytes, root=root)
+    return row_of(listed if isinstance(document, Refusal) else item_of(listed, document), None)
+
+
+@contextmanager
+def _target(out: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that is there whole or not at all."""
+    if out is None:
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(encoding="utf-8", newline="")
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
+    except OSError as error:
+        raise UsageError(f"`{out}` cannot be written: {error.strerror}") from error
+    try:
+        with open(handle, "w", encoding="utf-8", newline="") as stream:
+            yield stream
+        os.replace(name, out)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,55 @@
+"""SIGINT, SIGTERM, SIGHUP: the first drains, the second stops at once. The ledger is right after either."""
+
+import os
+import signal
+from collections.abc import Callable
+
+import anyio
+from anyio.abc import TaskStatus
+
+from batch_upload.errors import ExitCode
+
+DRAINING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupts:
+    """What to do when a signal comes, and which one came. Until a run says otherwise, everything is cancelled."""
+
+    def __init__(self, *, at_once: Callable[[], None]) -> None:
+        self._at_once = at_once
+        self._drain: Callable[[str], None] | None = None
+        self._scope = anyio.CancelScope()
+        self.code: ExitCode | None = None
+
+    @property
+    def scope(self) -> anyio.CancelScope:
+        """What is cancelled by a signal that comes before anything is sent."""
+        return self._scope
+
+    def drain_with(self, drain: Callable[[str], None]) -> None:
+        """From now on a signal calls this, with its name."""
+        self._drain = drain
+        if self.code is not None:
+            drain(self.code.name)
+
+    async def watch(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Take signals until cancelled."""
+        wanted = [each for each in DRAINING if signal.getsignal(each) is not signal.SIG_IGN]  # `nohup` keeps its word
+        if not wanted:
+            task_status.started()
+            return
+        with anyio.open_signal_receiver(*wanted) as signals:
+            task_status.started()
+            async for received in signals:
+                self._take(received)
+
+    def _take(self, received: signal.Signals) -> None:
+        code = ExitCode.INTERRUPTED if received is signal.SIGINT else ExitCode.TERMINATED
+        if self.code is not None:
+            self._at_once()
+            os._exit(code)
+        self.code = code
+        if self._drain is None:
+            self._scope.cancel()
+        else:
+            self._drain(received.name)

@@ -1,0 +1,41 @@
+"""`verify`: the ledger held against the service. Changes nothing, here or there."""
+
+from batch_upload.cli import options as option
+from batch_upload.cli.output import Ended, Output, run_verb
+from batch_upload.settings import Flags
+
+
+def verify(
+    manifest: option.ManifestArgument,
+    ledger: option.LedgerOption = None,
+    local: option.LocalOption = False,  # noqa: FBT002 - a flag on the command line
+    profile: option.ProfileOption = None,
+    region: option.RegionOption = None,
+    endpoint_url: option.EndpointOption = None,
+    allow_endpoint: option.AllowEndpointOption = None,
+    allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
+    json: option.JsonOption = False,  # noqa: FBT002
+    quiet: option.QuietOption = False,  # noqa: FBT002
+    verbose: option.VerboseOption = 0,
+) -> None:
+    """hold the ledger against the service: missing, failed, deleted, unrecorded, duplicate, in progress"""
+    flags = Flags(
+        ledger=ledger,
+        local=local,
+        profile=profile,
+        region=region,
+        endpoint_url=endpoint_url,
+        allow_endpoint=tuple(allow_endpoint or ()),
+        allow_outside=allow_outside,
+        json=json,
+        quiet=quiet,
+        verbose=verbose,
+    )
+    output = Output.of(flags)
+
+    def body() -> Ended:
+        from batch_upload.cli.verifying import verify_manifest
+
+        return verify_manifest(manifest, flags, output)
+
+    run_verb("verify", manifest, output, body)

@@ -1,0 +1,143 @@
+"""What `verify` does. It reads the ledger as any reader does: also while a run writes it."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+
+from batch_upload.cli.audience import Everybody, audience_of
+from batch_upload.cli.compose import reach
+from batch_upload.cli.exit_codes import first_of
+from batch_upload.cli.output import Ended, Output, Repeated
+from batch_upload.cli.planning import check_lane
+from batch_upload.cli.prepare import Prepared, prepare
+from batch_upload.cli.recorded import state_of
+from batch_upload.engine.plan import Knowledge, row_of
+from batch_upload.engine.resolve import list_lane
+from batch_upload.engine.tally import Tally
+from batch_upload.engine.verify import (
+    Comparison,
+    FindingKind,
+    compare,
+    read_unknown,
+    standing,
+    unlisted,
+    with_latecomers,
+)
+from batch_upload.errors import ExitCode
+from batch_upload.ledger.reading import find_reader
+from batch_upload.model import Known, Lane, RateRecord
+from batch_upload.report.summary import Exit, Summary, exit_of
+from batch_upload.report.summary_text import Invocation, counts_lines, headline
+from batch_upload.report.verification import FindingRow, Tallied, finding_lines, tallied_lines
+from batch_upload.settings import Flags, Settings, resolve, truth_of
+
+_CODES: Mapping[FindingKind, ExitCode] = {
+    FindingKind.UNKNOWN: ExitCode.OUTCOMES_UNKNOWN,
+    FindingKind.OPEN: ExitCode.TRANSIENT,
+    FindingKind.IN_PROGRESS: ExitCode.STILL_PROCESSING,
+}
+"""Every other kind is a disagreement."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ledger:
+    """What a ledger holds at one moment. Empty where there is none."""
+
+    lane: Lane | None = None
+    known: Sequence[Known] = ()
+    tokens: Mapping[str, str | None] = field(default_factory=dict)
+    rates: Sequence[RateRecord] = ()
+
+
+def verify_manifest(path: Path, flags: Flags, output: Output) -> Ended:
+    """Show every finding. Raises BatchUploadError where the lane or the ledger cannot be read."""
+    started = time.monotonic()
+    prepared = prepare(path, allow_outside=truth_of(flags, "allow_outside"))
+    settings = resolve(flags, manifest=path, ledger=prepared.manifest.ledger, target=prepared.manifest.target)
+    tally = Tally()
+    lane, compared, knowledge = anyio.run(_compared, prepared, settings, output, tally)
+    ended = Summary(
+        verb="verify",
+        exit=_exit(compared),
+        batch=prepared.manifest.batch,
+        account=lane.account,
+        region=lane.region,
+        states=Counter(state_of(row_of(item, knowledge)).value for item in prepared.items),
+        items=len(prepared.items),
+        requests=dict(tally.requests),
+        throttled=tally.throttled,
+        elapsed_s=time.monotonic() - started,
+    )
+    repeated = Repeated.of(flags, settings)
+    _show(compared, ended, output, Invocation(str(path), repeated.flags, repeated.lane_flags))
+    return Ended(ended, lines=())
+
+
+async def _compared(
+    prepared: Prepared, settings: Settings, output: Output, tally: Tally
+) -> tuple[Lane, Comparison, Knowledge]:
+    batch, items = prepared.manifest.batch, prepared.items
+    before = _read(settings.ledger, batch)
+    audience = audience_of(output)
+    async with reach(settings, Everybody([tally], audience), remembered=before.rates, reads_only=True) as reached:
+        check_lane(before.lane, reached.lane, settings)
+        listing = await list_lane(reached)
+        # after the listing: what a run that goes on meanwhile has created by then is in the ledger
+        ledger = await to_thread.run_sync(_read, settings.ledger, batch)
+        knowledge = Knowledge.of(ledger.known)
+        listing = await with_latecomers(reached, listing, unlisted(standing(items, knowledge), listing))
+        tokens = await read_unknown(reached, listing, ledger.tokens)
+        audience.close()
+        return reached.lane, compare(items, knowledge, listing, tokens), knowledge
+
+
+def _read(path: Path, batch: str) -> _Ledger:
+    reader = find_reader(path)
+    if reader is None:
+        return _Ledger()
+    with reader:
+        return _Ledger(reader.lane(), reader.known(batch), reader.attachment_tokens(), reader.rates())
+
+
+def _show(compared: Comparison, ended: Summary, output: Output, invocation: Invocation) -> None:
+    rows = [
+        FindingRow(each.kind.value, each.item_id, each.client_token, each.attachment_id, each.status)
+        for each in compared.findings
+    ]
+    tallied = _tallied(compared)
+    for row in rows:
+        output.event(row.as_json())
+    output.event(tallied.as_json())
+    if output.quiet:
+        return
+    numbers = (f"  {line}" for line in (*tallied_lines(tallied), *counts_lines(ended)))
+    output.answer([*finding_lines(rows), headline(ended), *numbers, *_next_lines(ended.exit.code, invocation)])
+
+
+def _exit(compared: Comparison) -> Exit:
+    code = first_of({_CODES.get(kind, ExitCode.DISAGREEMENT) for kind in compared.counts})
+    return Exit(code, "service and ledger agree") if code is ExitCode.DONE else exit_of(code)
+
+
+def _tallied(compared: Comparison) -> Tallied:
+    counts = compared.counts
+    return Tallied(
+        findings={kind.value: counts[kind] for kind in FindingKind},
+        listed=compared.listed,
+        strangers=compared.strangers,
+        agreeing=compared.agreeing,
+        finished=compared.finished,
+    )
+
+
+def _next_lines(code: ExitCode, invocation: Invocation) -> list[str]:
+    if code in (ExitCode.DISAGREEMENT, ExitCode.OUTCOMES_UNKNOWN):
+        return ["next:", f"  {invocation.command('reconcile')}    # writes into the ledger what the service proves"]
+    if code in (ExitCode.TRANSIENT, ExitCode.STILL_PROCESSING):
+        return ["next:", f"  {invocation.command('upload')}    # goes on with what is open"]
+    return []

@@ -1,0 +1,31 @@
+"""`why`: one item's whole history, and what happens next. Talks to nobody."""
+
+from typing import Annotated
+
+import typer
+
+from batch_upload.cli import options as option
+from batch_upload.cli.output import Ended, Output, run_verb
+from batch_upload.settings import Flags
+
+
+def why(
+    manifest: option.ManifestArgument,
+    item: Annotated[str, typer.Argument(metavar="ITEM", help="its id; one that begins with `-` goes behind `--`")],
+    ledger: option.LedgerOption = None,
+    local: option.LocalOption = False,  # noqa: FBT002 - a flag on the command line
+    allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
+    json: option.JsonOption = False,  # noqa: FBT002
+    quiet: option.QuietOption = False,  # noqa: FBT002
+    verbose: option.VerboseOption = 0,
+) -> None:
+    """tell one item's whole history and what happens next, from manifest and ledger; talks to nobody"""
+    flags = Flags(ledger=ledger, local=local, allow_outside=allow_outside, json=json, quiet=quiet, verbose=verbose)
+    output = Output.of(flags)
+
+    def body() -> Ended:
+        from batch_upload.cli.explaining import explained
+
+        return explained(manifest, item, flags, output)
+
+    run_verb("why", manifest, output, body)

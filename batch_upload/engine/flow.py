@@ -1,0 +1,183 @@
+"""The jobs of a run: a bounded queue, workers that upload, and one resolver that sends back what made nothing."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from batch_upload.engine.groups import task_group
+from batch_upload.engine.job import Ending, Job, job_of, may_replay
+from batch_upload.engine.lane import Withheld
+from batch_upload.engine.pacing import sleep_or
+from batch_upload.engine.plan import after_resolving, fresh
+from batch_upload.engine.resolve import Findings, Resolver
+from batch_upload.engine.settle import Settler
+from batch_upload.engine.upload import Surroundings, Uploader, stop_lane
+from batch_upload.errors import LaneFault, Refused, Transient
+from batch_upload.events import ItemChanged, Notice
+from batch_upload.model import ActionKind, Item, Known, State
+
+GATHER_SHARE = 0.25
+GATHER_MAX_S = 5.0
+"""A listing waits so long for more open intents (a share of the horizon), since one listing serves them all."""
+
+
+class Flow:
+    """Brings every job to its end. Used once."""
+
+    def __init__(self, around: Surroundings, settler: Settler) -> None:
+        self._around = around
+        self._settler = settler
+        self._uploader = Uploader(around)
+        self._resolver = Resolver(around)
+        self._left = 0
+        self._finished = anyio.Event()
+        self._open: dict[str, tuple[Job, float]] = {}  # token -> job to be resolved, and when to list for it
+        self._arrived = anyio.Event()
+
+    async def run(self, jobs: Sequence[Job], *, workers: int) -> None:
+        """Return when every job has ended, or was left because the run is stopping. Raises LedgerUnusable."""
+        if not jobs:
+            return
+        self._left = len(jobs)
+        sender, receiver = anyio.create_memory_object_stream[Job](workers)
+        async with task_group() as group:
+            group.start_soon(self._feed, jobs, sender.clone())
+            group.start_soon(self._resolve, sender)
+            for _ in range(min(workers, len(jobs))):
+                group.start_soon(self._work, receiver.clone())
+            receiver.close()
+
+    async def _feed(self, jobs: Sequence[Job], sender: MemoryObjectSendStream[Job]) -> None:
+        async with sender:
+            for job in jobs:
+                await sender.send(job)
+
+    async def _work(self, receiver: MemoryObjectReceiveStream[Job]) -> None:
+        async with receiver:
+            async for job in receiver:
+                await self._take(job)
+
+    async def _take(self, job: Job) -> None:
+        now = self._around.clock.monotonic()
+        if job.item is None or not may_replay(job, now=now, horizon_s=self._around.horizon_s):
+            self._must_resolve(job)
+            return
+        match await self._uploader.upload(job, job.item):
+            case Ending.TO_RESOLVE:
+                self._must_resolve(job)
+            case Ending.CREATED:
+                self._settler.add(job.known)
+                self._end()
+            case _:
+                self._end()
+
+    def _end(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._finished.set()
+            self._arrived.set()
+
+    # the resolver's side
+
+    def _must_resolve(self, job: Job) -> None:
+        now = self._around.clock.monotonic()
+        gather_s = min(GATHER_MAX_S, self._around.horizon_s * GATHER_SHARE)
+        self._open[job.token] = (job, now + gather_s)
+        self._arrived.set()
+
+    async def _resolve(self, sender: MemoryObjectSendStream[Job]) -> None:
+        async with sender:
+            while not self._finished.is_set():
+                try:
+                    await self._wait_for_listing()
+                    if self._open:
+                        await self._list(sender)
+                except Withheld:
+                    self._leave_open()
+                    await self._arrived.wait()
+
+    async def _wait_for_listing(self) -> None:
+        """Return when a listing is due, or every job has ended. Raises Withheld if the run stops creating."""
+        while not self._finished.is_set():
+            self._arrived = anyio.Event()
+            with self._around.lane.waiting(to_create=True):
+                if not self._open:
+                    await self._arrived.wait()
+                    continue
+                wait_s = min(at for _, at in self._open.values()) - self._around.clock.monotonic()
+                if wait_s <= 0:
+                    return
+                await sleep_or(self._arrived, wait_s, self._around.clock)
+
+    async def _list(self, sender: MemoryObjectSendStream[Job]) -> None:
+        jobs = [job for job, _ in self._open.values()]
+        try:
+            findings = await self._resolver.settle(jobs)
+        except (Transient, Refused) as error:
+            self._notice(f"unknown outcomes could not be looked up: {error.message}")
+            self._leave_open()
+            return
+        except LaneFault as error:
+            stop_lane(self._around, error)
+            self._leave_open()
+            return
+        await self._follow(findings, sender)
+
+    async def _follow(self, findings: Findings, sender: MemoryObjectSendStream[Job]) -> None:
+        for job in findings.waiting:
+            self._open[job.token] = (job, self._resolver.provable_at(job))
+        for job in findings.undecided:
+            del self._open[job.token]
+            known = replace(job.known, state=State.UNKNOWN)
+            self._around.observer.notify(ItemChanged(known, ended=True, created=False, at=self._around.clock.now()))
+            self._end()
+        for job in findings.adopted:
+            del self._open[job.token]
+            self._settler.add(job.known)
+            await self._go_on(job, sender)
+        for job in findings.absent:
+            del self._open[job.token]
+            job.forget_attempts(replace(job.known, state=State.PENDING, unknown_since=None, last_open_at=None))
+            await self._go_on(job, sender)
+
+    async def _go_on(self, job: Job, sender: MemoryObjectSendStream[Job]) -> None:
+        """After the outcome is known: send again what made nothing, or look at what took its place."""
+        if job.successor is not None:
+            await self._succeed(job, sender)
+        elif job.item is not None and job.known.state is State.PENDING:
+            await sender.send(job)
+        else:
+            self._end()
+
+    async def _succeed(self, job: Job, sender: MemoryObjectSendStream[Job]) -> None:
+        item = job.successor
+        if item is None:
+            raise TypeError("a job without successor has nothing to look at")
+        action = after_resolving(item, job.known, job.successor_known)
+        if action.kind is ActionKind.RETAG:
+            self._end()
+            return
+        await self._around.ledger.enlist([item], at=self._around.clock.now())
+        if action.kind in (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE):
+            await sender.send(self._successor(item, job.successor_known))
+            return
+        if action.known is not None:
+            self._settler.watch(action.known)
+        self._end()
+
+    def _successor(self, item: Item, stands: Known | None) -> Job:
+        """The job of what took an id over; what is open of its own token stays open."""
+        clock = self._around.clock
+        same = stands is not None and stands.client_token == item.client_token
+        known = stands if same and stands is not None else fresh(item)
+        return job_of(known, item, now=clock.now(), monotonic=clock.monotonic())
+
+    def _leave_open(self) -> None:
+        for _ in range(len(self._open)):
+            self._open.popitem()
+            self._end()
+
+    def _notice(self, message: str) -> None:
+        self._around.observer.notify(Notice(message, self._around.clock.now()))

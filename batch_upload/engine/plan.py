@@ -1,0 +1,228 @@
+"""What to do for each item, and why: a pure function of the manifest's items and what the ledger knows."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from batch_upload.model import Action, ActionKind, AttachmentStatus, Capacity, Item, Known, Plan, State
+
+LIVE = frozenset({State.PROCESSING, State.COMPLETE})
+"""States in which an attachment stands at the service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What `--only` chose. Empty sets choose everything. Choosing `parked` tries in spite of `resume_after`."""
+
+    states: frozenset[State] = frozenset()
+    ids: frozenset[str] = frozenset()
+
+    def takes(self, item_id: str, state: State) -> bool:
+        """Whether an item in this state is to be worked on."""
+        if not self.states and not self.ids:
+            return True
+        return item_id in self.ids or state in self.states
+
+    @property
+    def tries_parked(self) -> bool:
+        return State.PARKED in self.states
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What the ledger knows of one batch, ready to be asked."""
+
+    current: Mapping[str, Known] = field(default_factory=dict)
+    """By item id: the token that stands for it now."""
+    by_token: Mapping[str, Known] = field(default_factory=dict)
+    """Every token that was ever enlisted, those that were replaced too."""
+    live: Mapping[tuple[str, str, int], Known] = field(default_factory=dict)
+    """By item id, content and generation: what stands at the service, under whatever tags it was sent."""
+
+    @staticmethod
+    def of(known: Sequence[Known]) -> "Knowledge":
+        """Arrange the rows that `Ledger.known` gave."""
+        return Knowledge(
+            current={row.item_id: row for row in known if row.current},
+            by_token={row.client_token: row for row in known},
+            live={(row.item_id, row.content, row.generation): row for row in known if row.state in LIVE},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LaneOutlook:
+    """What is known of the lane before anything is sent. `capacity` is None where it was not asked or not told."""
+
+    now: datetime
+    capacity: Capacity | None = None
+    tries_parked: bool = False
+
+
+def plan(items: Sequence[Item], knowledge: Knowledge, outlook: LaneOutlook) -> Plan:
+    """Decide for each item, in order; then name the orphans: what the ledger holds and the manifest does not list."""
+    full = _lane_is_full(knowledge, outlook)
+    actions = [_action(item, knowledge, outlook, full) for item in items]
+    listed = {item.item_id for item in items}
+    standing = (row_of(item, knowledge) for item in items)
+    tokens = {action.client_token for action in actions} | {row.client_token for row in standing if row is not None}
+    return Plan(actions=(*actions, *_orphans(knowledge, listed, tokens)))
+
+
+def row_of(item: Item, knowledge: Knowledge) -> Known | None:
+    """What stands for an item: its own token, or, where that made nothing that lasts, what was uploaded with other
+    tags."""
+    same = knowledge.by_token.get(item.client_token)
+    if same is not None and (same.state in LIVE or _is_open(same)):
+        return same
+    return knowledge.live.get((item.item_id, item.content, item.generation)) or same
+
+
+def after_resolving(item: Item, settled: Known, stands: Known | None) -> Action:
+    """What to do for an item whose id had an open intent under another token, now that it is settled.
+
+    `stands` is what stood for the item before that (`row_of`), if anything.
+    """
+    if settled.state in LIVE and (settled.content, settled.generation) == (item.content, item.generation):
+        return _retag(item, settled)
+    return _settled(item, stands, settled)
+
+
+def fresh(item: Item) -> Known:
+    """What the ledger knows of an item that it was just told of."""
+    return Known(
+        item_id=item.item_id,
+        client_token=item.client_token,
+        state=State.PENDING,
+        content=item.content,
+        tags=item.tags,
+        generation=item.generation,
+        identity_tag=item.identity_tag,
+        source=item.source,
+        size_bytes=item.size_bytes,
+        content_type=item.content_type,
+    )
+
+
+def state_of(action: Action) -> State:
+    """Where the item of an action is now, as far as anybody knows."""
+    if action.kind is ActionKind.RETAG and action.known is not None:
+        return action.known.state
+    if action.known is None or action.known.client_token != action.client_token:
+        return State.PENDING
+    return action.known.state
+
+
+def parked_until(knowledge: Knowledge, outlook: LaneOutlook) -> datetime | None:
+    """Until when the day's quota is used up, as far as the ledger knows; None where it is not."""
+    if outlook.tries_parked:
+        return None
+    parked = [row.resume_after for row in knowledge.current.values() if row.state is State.PARKED]
+    later = [at for at in parked if at is not None and at > outlook.now]
+    return max(later, default=None)
+
+
+def _lane_is_full(knowledge: Knowledge, outlook: LaneOutlook) -> str | None:
+    """Why nothing may be created now, or None. A full lane is full for every item, new ones too."""
+    until = parked_until(knowledge, outlook)
+    if until is not None:
+        return f"the day's quota is used up until {until:%Y-%m-%dT%H:%M:%SZ}"
+    if outlook.tries_parked:
+        return None
+    parked = [row for row in knowledge.current.values() if row.state is State.PARKED]
+    by_account = any(row.resume_after is None for row in parked)
+    if by_account and (outlook.capacity is None or outlook.capacity.left == 0):
+        return "the account has no capacity left"
+    return None
+
+
+def _action(item: Item, knowledge: Knowledge, outlook: LaneOutlook, full: str | None) -> Action:
+    current = knowledge.current.get(item.item_id)
+    if current is not None and _is_open(current) and current.client_token != item.client_token:
+        action = _act(ActionKind.RESOLVE, item, current, f"{_open_reason(current)}; changed since")
+    else:
+        action = _settled(item, row_of(item, knowledge), current)
+    if full is not None and action.kind in (ActionKind.CREATE, ActionKind.REPLACE):
+        return _act(ActionKind.PARKED, item, action.known, full)
+    return action
+
+
+def _settled(item: Item, stands: Known | None, current: Known | None) -> Action:
+    """Nothing else is open under the item's id. `current` is the token that stands for the id now."""
+    if stands is None:
+        return _act(ActionKind.CREATE, item, None, "new") if current is None else _changed(item, current)
+    return _again(item, stands) if stands.client_token == item.client_token else _retag(item, stands)
+
+
+def _again(item: Item, known: Known) -> Action:
+    """The ledger knows this very token."""
+    match known.state:
+        case State.COMPLETE:
+            return _act(ActionKind.UNCHANGED, item, known, "uploaded")
+        case State.PROCESSING:
+            return _act(ActionKind.UNCHANGED, item, known, "created, the service is still at work")
+        case State.SENDING | State.UNKNOWN:
+            return _act(ActionKind.RESOLVE, item, known, _open_reason(known))
+        case State.FAILED if known.attachment_status in (AttachmentStatus.FAILED, AttachmentStatus.DELETED):
+            return _act(ActionKind.FAILED, item, known, _final_reason(known))
+        case State.FAILED:
+            code = known.fault.code if known.fault else "refused"
+            return _act(ActionKind.CREATE, item, known, f"failed before ({code}), tried again")
+        case State.PARKED:
+            return _act(ActionKind.CREATE, item, known, "parked before, capacity may be there now")
+        case _:
+            return _act(ActionKind.CREATE, item, known, "not sent yet")
+
+
+def _changed(item: Item, current: Known) -> Action:
+    """The ledger knows the id, under another token and with another document, or with none that stands."""
+    if current.attachment_id is None:
+        return _act(ActionKind.CREATE, item, current, f"changed before it was uploaded ({current.state})")
+    if item.generation != current.generation:
+        why = f"generation {item.generation} instead of {current.generation}"
+        return _act(ActionKind.REPLACE, item, current, why)
+    if item.content != current.content:
+        return _act(ActionKind.REPLACE, item, current, "content changed")
+    return _act(ActionKind.REPLACE, item, current, "tags changed since the service failed it")
+
+
+def _retag(item: Item, live: Known) -> Action:
+    """The document stands at the service, with other tags."""
+    changed = ", ".join(sorted(_changed_keys(item.tags, live.tags)))
+    return _act(ActionKind.RETAG, item, live, f"only tags changed ({changed}); not carried out by this version")
+
+
+def _orphans(knowledge: Knowledge, listed: Collection[str], tokens: Collection[str]) -> list[Action]:
+    found = []
+    for row in knowledge.by_token.values():
+        if row.client_token in tokens or (row.current and row.item_id in listed):
+            continue
+        if row.state in LIVE:
+            why = "replaced by a later upload" if row.item_id in listed else "no longer in the manifest"
+            found.append(Action(ActionKind.ORPHAN, row.item_id, row.client_token, why, known=row))
+        elif _is_open(row):
+            why = f"{_open_reason(row)}; no longer in the manifest"
+            found.append(Action(ActionKind.ORPHAN, row.item_id, row.client_token, why, known=row))
+    return found
+
+
+def _act(kind: ActionKind, item: Item, known: Known | None, reason: str) -> Action:
+    return Action(kind, item.item_id, item.client_token, reason, item=item, known=known)
+
+
+def _is_open(known: Known) -> bool:
+    return known.state in (State.SENDING, State.UNKNOWN)
+
+
+def _open_reason(known: Known) -> str:
+    since = known.unknown_since or known.first_sent_at
+    return f"sent at {since:%Y-%m-%dT%H:%M:%SZ}, outcome not known" if since else "sent, outcome not known"
+
+
+def _final_reason(known: Known) -> str:
+    if known.attachment_status is AttachmentStatus.DELETED:
+        return "deleted at the service; raise `generation` to upload it again"
+    return "the service failed it (UPLOAD_FAILED); raise `generation` to upload it again"
+
+
+def _changed_keys(new: Mapping[str, str], old: Mapping[str, str]) -> set[str]:
+    return {key for key in new.keys() | old.keys() if new.get(key) != old.get(key)}

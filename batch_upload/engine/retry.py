@@ -1,0 +1,208 @@
+"""The one owner of retries, and the one way to the wire: slot, request, count, and only then again.
+
+Positive list (CONTRIBUTING, "Retries"): only what passes by itself is tried again. Full jitter as in AWS's
+"Exponential backoff and jitter": a delay drawn from 0 to min(cap, base × 2^n).
+"""
+
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import anyio
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+
+from batch_upload.engine.lane import LaneControl, Withheld
+from batch_upload.engine.outcome import fault_of, kind_of
+from batch_upload.engine.pacing import Pacer, Slot
+from batch_upload.errors import NoAnswer, ServiceError, Throttled, Transient
+from batch_upload.events import Requested, Retrying
+from batch_upload.ports import Clock, Observer
+
+T = TypeVar("T")
+
+CREATE = "CreateRegistrationAttachment"
+DESCRIBE = "DescribeRegistrationAttachments"
+LIST_TAGS = "ListTagsForResource"
+LIMITS = "DescribeAccountLimits"
+IDENTITY = "GetCallerIdentity"
+CUT_OFF = "the run ended before an answer came"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How long to go on. Delays in seconds.
+
+    Unanswered attempts are few: each may have cost the service its work. Throttled ones are many: they cost nothing
+    but their slot, and the pacer has slowed down already.
+    """
+
+    unanswered_max: int = 10
+    throttled_max: int = 100
+    base_s: float = 0.25
+    throttled_cap_s: float = 5.0
+    unanswered_cap_s: float = 20.0
+
+    def ceiling_s(self, error: Transient, tries: int) -> float:
+        """The upper end of the jittered delay after the `tries`-th failure of this kind, counted from 1."""
+        cap_s = self.throttled_cap_s if isinstance(error, Throttled) else self.unanswered_cap_s
+        return min(cap_s, self.base_s * 2.0 ** min(tries, 20))
+
+
+CONVENIENCE = RetryPolicy(unanswered_max=3, throttled_max=5)
+"""For what is good to know and not needed: nobody should wait long for it."""
+
+
+@dataclass(slots=True)
+class Tries:
+    """How often one request has failed in passing, by kind."""
+
+    throttled: int = 0
+    unanswered: int = 0
+
+    def count(self, error: Transient) -> int:
+        """Count one more; how many of its kind there are now."""
+        if isinstance(error, Throttled):
+            self.throttled += 1
+            return self.throttled
+        self.unanswered += 1
+        return self.unanswered
+
+    def used_up(self, policy: RetryPolicy) -> bool:
+        return self.unanswered >= policy.unanswered_max or self.throttled >= policy.throttled_max
+
+
+class Wire:
+    """Every request of a run goes through here: paced by its operation, counted, reported, retried."""
+
+    def __init__(
+        self,
+        pacers: Mapping[str, Pacer],
+        *,
+        lane: LaneControl,
+        clock: Clock,
+        observer: Observer,
+        policy: RetryPolicy,
+        chance: random.Random,
+    ) -> None:
+        self._pacers = pacers
+        self._lane = lane
+        self._clock = clock
+        self._observer = observer
+        self._policy = policy
+        self._chance = chance
+
+    def rate(self, operation: str) -> float:
+        """The pace of an operation now, in calls a second."""
+        return self._pacers[operation].rate
+
+    async def slot(self, operation: str) -> Slot:
+        """Wait for a slot. Raises Withheld if the run stops meanwhile."""
+        slot: Slot | None = None
+        try:
+            with self._lane.waiting(to_create=operation == CREATE):
+                slot = await self._pacers[operation].slot()
+        except Withheld:
+            if slot is not None:
+                slot.unanswered()
+            raise
+        return slot
+
+    async def send(
+        self, operation: str, slot: Slot, request: Callable[[], Awaitable[T]], *, item_id: str | None = None
+    ) -> T:
+        """Send one request in a slot, and tell the pacer and the observer what became of it."""
+        started = self._clock.monotonic()
+        try:
+            answer = await request()
+            slot.answered()
+        except ServiceError as error:
+            self._report(slot, error)
+            self._tell(operation, error, started, item_id)
+            raise
+        except anyio.get_cancelled_exc_class():
+            self._tell(operation, NoAnswer(CUT_OFF, code="Cancelled"), started, item_id)
+            raise
+        finally:
+            slot.unanswered()  # only where nothing was reported: cancelled, or a fault of ours
+        self._tell(operation, None, started, item_id)
+        return answer
+
+    async def call(
+        self, operation: str, request: Callable[[], Awaitable[T]], *, policy: RetryPolicy | None = None
+    ) -> T:
+        """A read: sent, and sent again while it fails in passing. Raises the last error when the tries are used up.
+
+        `policy` is the run's own unless it is given.
+        """
+
+        async def once() -> T:
+            return await self.send(operation, await self.slot(operation), request)
+
+        return await self.retried(operation, once, Tries(), policy=policy)
+
+    async def retried(
+        self,
+        operation: str,
+        once: Callable[[], Awaitable[T]],
+        tries: Tries,
+        *,
+        item_id: str | None = None,
+        policy: RetryPolicy | None = None,
+    ) -> T:
+        """Run `once`, again and again while it raises Throttled or NoAnswer and the policy allows it."""
+        rules = policy or self._policy
+
+        def delay(state: RetryCallState) -> float:
+            error = _transient(state)
+            delay_s = self._chance.uniform(0, rules.ceiling_s(error, tries.count(error)))
+            if isinstance(error, Throttled) and error.retry_after_s is not None:
+                delay_s += error.retry_after_s
+            return delay_s
+
+        def tell(state: RetryCallState) -> None:
+            delay_s = state.next_action.sleep if state.next_action else 0.0
+            fault = fault_of(_transient(state))
+            self._observer.notify(Retrying(operation, item_id, fault, delay_s, self._clock.now()))
+
+        async def sleep(seconds: float) -> None:
+            with self._lane.waiting(to_create=operation == CREATE):
+                await self._clock.sleep(seconds)
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type((Throttled, NoAnswer)),
+            wait=delay,
+            sleep=sleep,
+            before_sleep=tell,
+            stop=lambda _: tries.used_up(rules),
+            reraise=True,
+        )
+        return await retrying(once)
+
+    @staticmethod
+    def _report(slot: Slot, error: ServiceError) -> None:
+        if isinstance(error, NoAnswer):
+            slot.unanswered()
+        else:
+            slot.answered(error)
+
+    def _tell(self, operation: str, error: ServiceError | None, started: float, item_id: str | None) -> None:
+        self._observer.notify(
+            Requested(
+                operation=operation,
+                outcome=kind_of(error),
+                latency_s=self._clock.monotonic() - started,
+                item_id=item_id,
+                request_id=error.request_id if error else None,
+                fault=fault_of(error) if error else None,
+                at=self._clock.now(),
+                rate=self.rate(operation),
+            )
+        )
+
+
+def _transient(state: RetryCallState) -> Transient:
+    error = state.outcome.exception() if state.outcome else None
+    if not isinstance(error, Transient):
+        raise TypeError("only a Transient is retried")
+    return error

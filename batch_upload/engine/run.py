@@ -1,0 +1,331 @@
+"""A whole run: from the plan to the last status, with everything that can stop it on the way."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import anyio
+
+from batch_upload.engine.flow import Flow
+from batch_upload.engine.groups import task_group
+from batch_upload.engine.job import Job, job_of
+from batch_upload.engine.lane import LaneControl, Stop, StopKind, Withheld
+from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, fresh, parked_until, plan, row_of, state_of
+from batch_upload.engine.retry import CREATE
+from batch_upload.engine.settle import Settler
+from batch_upload.engine.survey import ask_capacity, is_due, survey
+from batch_upload.engine.upload import Surroundings, stop_lane
+from batch_upload.errors import LaneFault, LedgerUnusable, Refused, Transient
+from batch_upload.events import ItemChanged, LaneStopped, Notice, RunStarted
+from batch_upload.model import Action, ActionKind, Capacity, Fault, Item, Known, Lane, Plan, State
+from batch_upload.ports import Clock, LaneMemory, Observer
+
+TO_SEND = (ActionKind.CREATE, ActionKind.REPLACE)
+TO_WORK = (*TO_SEND, ActionKind.RESOLVE)
+DRAIN_S = 10.0
+"""How long what is in flight may take to end after a signal."""
+AFTER_DEADLINE_S = 60.0
+"""How long statuses are still waited for after the deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailureLimit:
+    """`--max-failures`: an absolute number, or a share (0 to 1) of what this run sends."""
+
+    count: int | None = None
+    share: float | None = None
+
+    def reached(self, failed: int, of: int) -> bool:
+        """Whether so many failures of so many jobs are too many."""
+        if self.count is not None:
+            return failed >= self.count
+        return self.share is not None and of > 0 and failed >= max(1.0, self.share * of)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a run is to be done. Durations in seconds."""
+
+    batch: str
+    concurrency: int = 8
+    deadline_s: float | None = None
+    max_failures: FailureLimit = field(default_factory=FailureLimit)
+    wait: bool = True
+    settle_timeout_s: float = 900.0
+    selection: Selection = field(default_factory=Selection)
+
+
+@dataclass(slots=True)
+class RunResult:
+    """What is known at the end. `states` has one state for each item of the manifest, by its id."""
+
+    plan: Plan = field(default_factory=lambda: Plan(()))
+    states: Mapping[str, State] = field(default_factory=dict)
+    known: Mapping[str, Known] = field(default_factory=dict)
+    """By item id, what the ledger holds for each item at the end."""
+    stop: Stop | None = None
+    ledger_error: LedgerUnusable | None = None
+    capacity: Capacity | None = None
+    selected: frozenset[str] = frozenset()
+
+
+class FailureWatch:
+    """Stops creating when too many items have failed."""
+
+    def __init__(self, limit: FailureLimit, lane: LaneControl, clock: Clock, observer: Observer) -> None:
+        self._limit = limit
+        self._lane = lane
+        self._clock = clock
+        self._observer = observer
+        self._failed = 0
+        self.jobs = 0
+
+    def notify(self, event: object) -> None:
+        if not isinstance(event, ItemChanged) or not event.ended or event.known.state is not State.FAILED:
+            return
+        self._failed += 1
+        if not self._limit.reached(self._failed, self.jobs):
+            return
+        fault = Fault("TooManyFailures", f"{self._failed} items have failed")
+        if self._lane.stop_with(Stop(StopKind.TOO_MANY_FAILURES, fault)):
+            now = self._clock.now()
+            self._observer.notify(LaneStopped(fault, draining=True, resume_after=None, at=now))
+
+
+class Run:
+    """One run over one lane. Used once; `interrupt` may be called at any time from the event loop."""
+
+    def __init__(self, around: Surroundings, *, lane: Lane, endpoint: str, options: RunOptions) -> None:
+        self._around = around
+        self._lane = lane
+        self._endpoint = endpoint
+        self._options = options
+        self._result = RunResult()
+        self._memory: LaneMemory | None = None
+        self._knowledge = Knowledge()
+        self._lane_size: int | None = None
+        self._settler: Settler | None = None
+        self._parked_until: datetime | None = None
+        self._scope = anyio.CancelScope()
+        self._deciding = anyio.CancelScope()
+
+    def interrupt(self, signal_name: str) -> None:
+        """Take no new work, let what is in flight end within DRAIN_S, then return from `run`."""
+        self._stop(Stop(StopKind.SIGNAL, Fault("Interrupted", f"stopped by {signal_name}")))
+        self._scope.deadline = anyio.current_time() + DRAIN_S
+
+    async def run(self, items: Sequence[Item], *, watch: FailureWatch) -> RunResult:
+        """Do it all. Raises LedgerOfAnotherLane, and LedgerUnusable where nothing at all could be read.
+
+        Every other fault is in the result: what happened before it has happened.
+        """
+        around = self._around
+        self._memory = await around.ledger.pin(self._lane, endpoint=self._endpoint, at=around.clock.now())
+        await around.ledger.begin_run(around.run_id, verb="upload", batch=self._options.batch, at=around.clock.now())
+        try:
+            with self._scope:
+                await self._go(items, watch)
+        except LedgerUnusable as error:
+            self._lose_ledger(error)
+        except Withheld:
+            pass
+        except LaneFault as error:
+            stop_lane(around, error)
+        except (Refused, Transient) as error:
+            self._notice(f"the lane could not be surveyed: {error.message}")
+        await self._sum_up(items)
+        return self._result
+
+    async def _sum_up(self, items: Sequence[Item]) -> None:
+        try:
+            if self._result.ledger_error is None:
+                await self._take_stock(items)
+        except LedgerUnusable as error:
+            self._lose_ledger(error)
+        if self._result.ledger_error is not None:
+            self._take_stock_of_plan(items)
+        self._result.stop = self._around.lane.stop
+
+    def _lose_ledger(self, error: LedgerUnusable) -> None:
+        self._result.ledger_error = error
+        self._stop(Stop(StopKind.LEDGER, Fault("LedgerUnusable", error.message), hint=error.hint))
+
+    async def _go(self, items: Sequence[Item], watch: FailureWatch) -> None:
+        async with task_group() as group:
+            if self._options.deadline_s is not None:
+                group.start_soon(self._deadline, self._options.deadline_s)
+            await self._decide(items)
+            await self._enlist(items)
+            await self._carry_out(watch)
+            group.cancel_scope.cancel()
+
+    async def _deadline(self, seconds: float) -> None:
+        await self._around.clock.sleep(seconds)
+        self._stop(Stop(StopKind.DEADLINE, Fault("Deadline", "the deadline has passed")))
+        self._deciding.cancel()
+        if self._settler is not None:
+            self._settler.end_within(AFTER_DEADLINE_S)
+
+    async def _decide(self, items: Sequence[Item]) -> None:
+        """Plan; if anything is to be sent, look at the lane first, and plan again with what was found."""
+        knowledge, outlook = await self._plan(items)
+        self._parked_until = parked_until(knowledge, outlook)
+        if self._chosen(*TO_WORK, ActionKind.PARKED) and self._parked_until is None:
+            with self._deciding:
+                self._result.capacity = await ask_capacity(self._around)
+                await self._survey(items, knowledge)
+            if self._deciding.cancelled_caught:
+                raise Withheld
+            await self._plan(items)
+        around = self._around
+        around.observer.notify(
+            RunStarted(
+                run_id=around.run_id,
+                batch=self._options.batch,
+                lane=self._lane,
+                endpoint=self._endpoint,
+                plan=self._result.plan,
+                rate=around.wire.rate(CREATE),
+                capacity=self._result.capacity,
+                at=around.clock.now(),
+                deadline_s=self._options.deadline_s,
+            )
+        )
+
+    async def _plan(self, items: Sequence[Item]) -> tuple[Knowledge, LaneOutlook]:
+        knowledge = Knowledge.of(await self._around.ledger.known(self._options.batch))
+        tries_parked = self._options.selection.tries_parked
+        outlook = LaneOutlook(self._around.clock.now(), self._result.capacity, tries_parked)
+        self._result.plan = plan(items, knowledge, outlook)
+        self._knowledge = knowledge
+        return knowledge, outlook
+
+    async def _survey(self, items: Sequence[Item], knowledge: Knowledge) -> None:
+        memory = self._memory
+        known = await self._around.ledger.attachment_tokens()
+        self._lane_size = len(known)
+        if memory is not None and is_due(memory, len(known), self._result.capacity):
+            self._lane_size = await survey(self._around, memory, items, knowledge)
+
+    async def _enlist(self, items: Sequence[Item]) -> None:
+        """Make the manifest's tokens stand for its ids, those that the manifest has gone back to, too."""
+        parked = self._chosen(ActionKind.PARKED)
+        to_send = [*self._chosen(*TO_SEND), *parked]
+        returned = [each for each in self._chosen(ActionKind.UNCHANGED) if each.known and not each.known.current]
+        wanted = [action.item for action in (*to_send, *returned) if action.item]
+        await self._around.ledger.enlist(wanted, at=self._around.clock.now())
+        if any(_is_retagged(action) for action in to_send):
+            await self._plan(items)  # what is sent carries the tag that the ledger says it carries
+        await self._keep_parked(parked)
+
+    async def _carry_out(self, watch: FailureWatch) -> None:
+        options, jobs = self._options, self._jobs()
+        watch.jobs = len(jobs)
+        settler = self._settler = await self._new_settler(jobs)
+        flow = Flow(self._around, settler)
+        async with task_group() as group:
+            if options.wait:
+                group.start_soon(settler.run)
+            await flow.run(jobs, workers=options.concurrency)
+            settler.close()
+
+    async def _new_settler(self, jobs: Sequence[Job]) -> Settler:
+        """A settler that watches what earlier runs have created."""
+        unfinished = [each.known for each in self._chosen(ActionKind.UNCHANGED) if each.known is not None]
+        unfinished = [known for known in unfinished if known.state is State.PROCESSING]
+        if self._lane_size is None and (jobs or unfinished):
+            self._lane_size = len(await self._around.ledger.attachment_tokens())
+        settler = Settler(self._around, lane_size=self._lane_size or 0, timeout_s=self._options.settle_timeout_s)
+        for known in unfinished:
+            settler.watch(known)
+        if self._is_past_deadline():
+            settler.end_within(AFTER_DEADLINE_S)
+        return settler
+
+    async def _keep_parked(self, parked: Sequence[Action]) -> None:
+        """A full lane is full for what is new, too."""
+        new = [action for action in parked if state_of(action) is not State.PARKED]
+        if new:
+            fault = Fault("NoCapacity", new[0].reason)
+            tokens = [action.client_token for action in new]
+            await self._around.ledger.park(tokens, fault, resume_after=self._parked_until)
+
+    def _is_past_deadline(self) -> bool:
+        stop = self._around.lane.stop
+        return stop is not None and stop.kind is StopKind.DEADLINE
+
+    def _chosen(self, *kinds: ActionKind) -> list[Action]:
+        selection = self._options.selection
+        return [action for action in self._result.plan.of(*kinds) if selection.takes(action.item_id, state_of(action))]
+
+    def _jobs(self) -> list[Job]:
+        """Open intents first, since their horizon is running, then what is new, in the manifest's order."""
+        resolving = [self._job_to_resolve(action) for action in self._chosen(ActionKind.RESOLVE)]
+        creating = [self._job_to_create(action) for action in self._chosen(*TO_SEND)]
+        return [*resolving, *creating]
+
+    def _job_to_resolve(self, action: Action) -> Job:
+        known, item = action.known, action.item
+        if known is None or item is None:
+            raise TypeError("a resolve has both, what was sent and what is wanted")
+        same = known.client_token == item.client_token
+        job = self._job(known, item if same else None)
+        if not same:
+            job.successor, job.successor_known = item, row_of(item, self._knowledge)
+        return job
+
+    def _job_to_create(self, action: Action) -> Job:
+        item, known = action.item, action.known
+        if item is None:
+            raise TypeError("a create has an item")
+        same = known is not None and known.client_token == item.client_token
+        return self._job(known if same and known is not None else fresh(item), item)
+
+    def _job(self, known: Known, item: Item | None) -> Job:
+        clock = self._around.clock
+        return job_of(known, item, now=clock.now(), monotonic=clock.monotonic())
+
+    async def _take_stock(self, items: Sequence[Item]) -> None:
+        """Park what a full lane left, and read from the ledger how everything stands."""
+        with anyio.CancelScope(shield=True):
+            stop = self._around.lane.stop
+            if stop is not None and stop.kind is StopKind.CAPACITY:
+                await self._park(stop)
+            knowledge = Knowledge.of(await self._around.ledger.known(self._options.batch))
+        rows = {item.item_id: row_of(item, knowledge) for item in items}
+        self._result.known = {item_id: row for item_id, row in rows.items() if row is not None}
+        self._result.states = {item_id: State.PENDING if row is None else row.state for item_id, row in rows.items()}
+        chosen = self._chosen(*(kind for kind in ActionKind if kind is not ActionKind.ORPHAN))
+        self._result.selected = frozenset(action.item_id for action in chosen)
+
+    def _take_stock_of_plan(self, items: Sequence[Item]) -> None:
+        """The ledger cannot be asked: what it said when the run was planned."""
+        planned = {action.item_id: state_of(action) for action in self._result.plan.actions if action.item}
+        self._result.states = {item.item_id: planned.get(item.item_id, State.PENDING) for item in items}
+        self._result.selected = frozenset(planned)
+
+    async def _park(self, stop: Stop) -> None:
+        tokens = [action.client_token for action in self._chosen(*TO_SEND)]
+        knowledge = Knowledge.of(await self._around.ledger.known(self._options.batch))
+        waiting = [token for token in tokens if _is_waiting(knowledge.by_token.get(token))]
+        await self._around.ledger.park(waiting, stop.fault, resume_after=stop.resume_after)
+
+    def _stop(self, stop: Stop) -> None:
+        if self._around.lane.stop_with(stop):
+            now = self._around.clock.now()
+            self._around.observer.notify(LaneStopped(stop.fault, stop.kind.drains, stop.resume_after, now))
+
+    def _notice(self, message: str) -> None:
+        self._around.observer.notify(Notice(message, self._around.clock.now()))
+
+
+def _is_retagged(action: Action) -> bool:
+    """Whether the manifest has turned the identity tag of a token on or off since it was enlisted."""
+    known, item = action.known, action.item
+    if known is None or item is None or known.client_token != item.client_token:
+        return False
+    return known.identity_tag != item.identity_tag
+
+
+def _is_waiting(known: Known | None) -> bool:
+    return known is not None and known.state in (State.PENDING, State.PARKED)

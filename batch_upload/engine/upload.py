@@ -1,0 +1,193 @@
+"""One item: slot ► intent ► call ► outcome, and again with the same token while that is safe."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import anyio
+
+from batch_upload.engine.job import Ending, FirstAlone, Job, may_replay
+from batch_upload.engine.lane import LaneControl, Stop, StopKind, Withheld
+from batch_upload.engine.outcome import failure, fault_of, resume_after, success
+from batch_upload.engine.pacing import Slot
+from batch_upload.engine.retry import CREATE, CUT_OFF, Wire
+from batch_upload.errors import (
+    CapacityExhausted,
+    ChangedSincePlan,
+    Disagreement,
+    ItemFault,
+    LaneFault,
+    NoAnswer,
+    Refused,
+    ServiceError,
+    Transient,
+)
+from batch_upload.events import ItemChanged, LaneStopped, Sending
+from batch_upload.model import CreateRequest, Item, Known, Outcome, OutcomeKind, State
+from batch_upload.ports import AttachmentService, Attempt, Bodies, Clock, Ledger, Observer
+from batch_upload.token import IDENTITY_TAG
+
+RECORD_S = 30.0
+"""How long the write of an outcome is waited for when the run is being torn down."""
+
+
+class MustResolve(Exception):
+    """Nothing more may be sent for this item before its outcome is known. Control flow; never leaves the room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every part of one run works with."""
+
+    run_id: str
+    service: AttachmentService
+    ledger: Ledger
+    bodies: Bodies
+    wire: Wire
+    lane: LaneControl
+    clock: Clock
+    observer: Observer
+    horizon_s: float
+
+
+class Uploader:
+    """Brings one item after another to the service."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._first = FirstAlone()
+
+    async def upload(self, job: Job, item: Item) -> Ending:
+        """Try until there is an answer to believe, retries are used up, or replaying is no longer safe.
+
+        Whatever happens is in the ledger when this returns; a fault of the lane has stopped the lane. Raises
+        LedgerUnusable.
+        """
+
+        async def once() -> Known:
+            return await self._attempt(job, item)
+
+        try:
+            known = await self._around.wire.retried(CREATE, once, job.tries, item_id=item.item_id)
+        except MustResolve:
+            return Ending.TO_RESOLVE
+        except (Withheld, Transient):
+            return Ending.LEFT
+        except LaneFault as error:
+            self._stop_lane(error)
+            return Ending.LEFT
+        except ItemFault:
+            return self._fail(job)
+        self._tell(known, created=True)
+        return Ending.FAILED if known.state is State.FAILED else Ending.CREATED
+
+    async def _attempt(self, job: Job, item: Item) -> Known:
+        async with self._first.turn(self._around.lane):
+            slot = await self._around.wire.slot(CREATE)
+            try:
+                started = self._around.clock.monotonic()
+                self._check_horizon(job, started)
+                request = await self._request(job, item)
+                self._check_open()
+                attempt = await self._intend(job)
+            except BaseException:
+                slot.unanswered()
+                raise
+            return await self._send(job, request, attempt, slot, started)
+
+    def _check_horizon(self, job: Job, now: float) -> None:
+        if not may_replay(job, now=now, horizon_s=self._around.horizon_s):
+            raise MustResolve
+
+    def _check_open(self) -> None:
+        """A stop may have come while the document was read."""
+        if self._around.lane.creating is not None:
+            raise Withheld
+
+    async def _request(self, job: Job, item: Item) -> CreateRequest:
+        """What is sent: the tags as they were sent first, the bytes as they were hashed."""
+        tags = dict(job.known.tags)
+        if job.known.identity_tag:
+            tags[IDENTITY_TAG] = job.token
+        if item.path is None:
+            return CreateRequest(job.token, tags, url=item.content.removeprefix("url:"))
+        try:
+            body = await self._around.bodies.read(item)
+        except ChangedSincePlan as error:
+            if job.known.unknown_since is not None:
+                raise MustResolve from error
+            job.known = await self._around.ledger.fail(job.token, fault_of(error), at=self._now())
+            raise
+        return CreateRequest(job.token, tags, body=body)
+
+    async def _intend(self, job: Job) -> Attempt:
+        ledger, run_id = self._around.ledger, self._around.run_id
+        return await ledger.intend(job.token, run_id=run_id, at=self._now())
+
+    async def _send(self, job: Job, request: CreateRequest, attempt: Attempt, slot: Slot, started: float) -> Known:
+        try:
+            self._check_open()
+            self._check_horizon(job, self._around.clock.monotonic())
+        except (Withheld, MustResolve):
+            slot.unanswered()
+            await self._conclude(job, attempt, Outcome(OutcomeKind.WITHDRAWN, self._now()), started)
+            raise
+        size_bytes = len(request.body) if request.body is not None else None
+        item_id = job.known.item_id
+        self._around.observer.notify(Sending(item_id, job.token, attempt.number, size_bytes, attempt.started_at))
+        try:
+            receipt = await self._around.wire.send(
+                CREATE, slot, lambda: self._around.service.create(request), item_id=item_id
+            )
+        except ServiceError as error:
+            await self._conclude(job, attempt, failure(error, at=self._now()), started)
+            raise self._believed(job, error) from error
+        except anyio.get_cancelled_exc_class():
+            cut = NoAnswer(CUT_OFF, code="Cancelled")
+            await self._conclude(job, attempt, failure(cut, at=self._now()), started)
+            raise
+        self._first.prove()
+        return await self._conclude(job, attempt, success(receipt, at=self._now()), started)
+
+    async def _conclude(self, job: Job, attempt: Attempt, outcome: Outcome, started: float) -> Known:
+        # the answer is in our hands: losing it could cost a second upload
+        with anyio.move_on_after(RECORD_S, shield=True):
+            known = await self._around.ledger.conclude(attempt, outcome)
+            job.follow(known, attempt_started=started)
+            return known
+        raise Withheld
+
+    def _believed(self, job: Job, error: ServiceError) -> Exception:
+        """A refusal after an attempt of unknown outcome is resolved before it is believed."""
+        if isinstance(error, Refused):
+            self._first.prove()
+            if job.known.state is State.SENDING:
+                return MustResolve()
+        return error
+
+    def _fail(self, job: Job) -> Ending:
+        self._tell(job.known, created=False)
+        return Ending.FAILED
+
+    def _tell(self, known: Known, *, created: bool) -> None:
+        ended = known.state in (State.COMPLETE, State.FAILED)
+        self._around.observer.notify(ItemChanged(known, ended=ended, created=created, at=self._now()))
+
+    def _stop_lane(self, error: LaneFault) -> None:
+        stop_lane(self._around, error)
+
+    def _now(self) -> datetime:
+        return self._around.clock.now()
+
+
+def stop_lane(around: Surroundings, error: LaneFault) -> None:
+    """Stop the lane for a fault of its own, and say so if it is news."""
+    now = around.clock.now()
+    match error:
+        case CapacityExhausted():
+            stop = Stop(StopKind.CAPACITY, fault_of(error), resume_after(error, now), error.hint)
+        case Disagreement():
+            stop = Stop(StopKind.DISAGREEMENT, fault_of(error), hint=error.hint)
+        case _:
+            stop = Stop(StopKind.ACCESS, fault_of(error), hint=error.hint)
+    if around.lane.stop_with(stop):
+        around.observer.notify(LaneStopped(stop.fault, stop.kind.drains, stop.resume_after, now))

@@ -1,0 +1,233 @@
+"""Verifying: the ledger held against what the service lists. Nothing is changed, here or there."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from batch_upload.engine.groups import for_each
+from batch_upload.engine.plan import LIVE, Knowledge, row_of
+from batch_upload.engine.resolve import READERS, Asking, Listing, carriers, identity_of
+from batch_upload.engine.retry import DESCRIBE
+from batch_upload.engine.settle import IDS_A_CALL
+from batch_upload.errors import Refused
+from batch_upload.model import Attachment, AttachmentStatus, Item, Known, State
+
+
+class FindingKind(StrEnum):
+    """Where service and ledger differ, or where the one or the other has not finished."""
+
+    MISSING = "missing"
+    """The ledger says it stands, the service does not know it."""
+    FAILED = "failed"
+    """The ledger says it stands, the service failed it."""
+    DELETED = "deleted"
+    """The ledger says it stands, the service says it was deleted."""
+    UNRECORDED = "unrecorded"
+    """The service holds it with the token of an item, the ledger does not know it."""
+    DUPLICATE = "duplicate"
+    """It carries the token of an item that has another attachment."""
+    UNKNOWN = "unknown"
+    """Sent, and no way to prove whether it was made."""
+    OPEN = "open"
+    """Sent, its outcome is not in the ledger yet: `upload` and `reconcile` take it up."""
+    IN_PROGRESS = "in_progress"
+    """Created, the service is still at work on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One of them. `attachment_id` and `status` are the service's, None where it has nothing to say."""
+
+    kind: FindingKind
+    item_id: str
+    client_token: str
+    attachment_id: str | None = None
+    status: AttachmentStatus | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What came of holding them against each other.
+
+    `listed` counts what stands at the service, `strangers` what of it belongs to nobody here. `agreeing` counts the
+    attachments of which both say the same, `finished` those that the ledger still waits for and the service is done
+    with.
+    """
+
+    findings: tuple[Finding, ...]
+    listed: int
+    strangers: int
+    agreeing: int
+    finished: int
+
+    @property
+    def counts(self) -> Counter[FindingKind]:
+        """Findings by kind."""
+        return Counter(finding.kind for finding in self.findings)
+
+
+def standing(items: Sequence[Item], knowledge: Knowledge) -> list[Known]:
+    """The rows to be held against the service: what stands for the manifest's items, and every other current one."""
+    rows = {row.client_token: row for row in (row_of(item, knowledge) for item in items) if row is not None}
+    rows.update((row.client_token, row) for row in knowledge.current.values())
+    return list(rows.values())
+
+
+def unlisted(rows: Sequence[Known], listing: Listing) -> list[str]:
+    """The attachments that the ledger says stand, and that a listing does not hold."""
+    listed = {attachment.attachment_id for attachment in listing.attachments}
+    wanted = (row.attachment_id for row in rows if row.state in LIVE)
+    return [attachment_id for attachment_id in wanted if attachment_id is not None and attachment_id not in listed]
+
+
+async def with_latecomers(around: Asking, listing: Listing, ids: Sequence[str]) -> Listing:
+    """The listing, and those of these attachments that the service knows all the same.
+
+    Pages are of several moments: what is made or moved while they are turned may stand on none.
+    """
+    found: list[Attachment] = []
+    for start in range(0, len(ids), IDS_A_CALL):
+        found.extend(await _describe(around, ids[start : start + IDS_A_CALL]))
+    return replace(listing, attachments=(*listing.attachments, *found)) if found else listing
+
+
+async def _describe(around: Asking, ids: Sequence[str]) -> Sequence[Attachment]:
+    """Those of these attachments that are there: one that is gone refuses the whole call."""
+    try:
+        return await around.wire.call(DESCRIBE, lambda: around.service.describe(ids))
+    except Refused as error:
+        if error.code != "ResourceNotFoundException":
+            raise
+    if len(ids) == 1:
+        return ()
+    return [found for each in ids for found in await _describe(around, [each])]
+
+
+def still_there(listing: Listing) -> Listing:
+    """The listing without what was deleted: a service may go on describing it."""
+    left = tuple(each for each in listing.attachments if each.status is not AttachmentStatus.DELETED)
+    return replace(listing, attachments=left)
+
+
+async def read_unknown(around: Asking, listing: Listing, known: Mapping[str, str | None]) -> dict[str, str | None]:
+    """The token of every attachment that is there: what the ledger knows, or what its tags say. Writes nothing."""
+    tokens = dict(known)
+
+    async def read(stranger: Attachment) -> None:
+        tokens[stranger.attachment_id] = await identity_of(around, stranger)
+
+    strangers = [each for each in still_there(listing).attachments if each.attachment_id not in known]
+    await for_each(strangers, read, at_once=READERS)
+    return tokens
+
+
+def compare(
+    items: Sequence[Item], knowledge: Knowledge, listing: Listing, tokens: Mapping[str, str | None]
+) -> Comparison:
+    """Hold what the ledger knows of a batch against a listing. Pure.
+
+    `tokens` are of every attachment that is there. Findings come in the order of the manifest, then of the ledger.
+    """
+    by_id = {attachment.attachment_id: attachment for attachment in listing.attachments}
+    carried = carriers(listing, tokens)
+    rows = standing(items, knowledge)
+    ids = _ids_by_token(items, knowledge)
+    findings = [finding for row in rows for finding in _of_row(row, by_id, carried)]
+    for token, item_id in ids.items():
+        findings.extend(_of_carriers(item_id, token, carried.get(token, ()), knowledge.by_token.get(token)))
+    there = still_there(listing).attachments
+    return Comparison(
+        findings=_in_order(findings, items),
+        listed=len(there),
+        strangers=sum(_is_stranger(each, tokens, ids) for each in there),
+        agreeing=sum(_agrees(row, by_id) for row in rows),
+        finished=sum(_has_finished(row, by_id) for row in rows),
+    )
+
+
+def _ids_by_token(items: Sequence[Item], knowledge: Knowledge) -> dict[str, str]:
+    """Every token of the batch that is known here, with the id it stands or stood for."""
+    known = {token: row.item_id for token, row in knowledge.by_token.items()}
+    return known | {item.client_token: item.item_id for item in items}
+
+
+def _of_row(
+    row: Known, by_id: Mapping[str, Attachment], carried: Mapping[str, Sequence[Attachment]]
+) -> Iterator[Finding]:
+    """What is to be said of an item by its own row."""
+    if row.state is State.UNKNOWN:
+        yield Finding(FindingKind.UNKNOWN, row.item_id, row.client_token)
+    elif row.state is State.SENDING:
+        found = next(iter(carried.get(row.client_token, ())), None)
+        yield _finding(FindingKind.OPEN, row.item_id, row.client_token, found)
+    elif row.state in LIVE and row.attachment_id is not None:
+        yield from _of_attachment(row, row.attachment_id, by_id.get(row.attachment_id))
+
+
+def _of_attachment(row: Known, attachment_id: str, attachment: Attachment | None) -> Iterator[Finding]:
+    """What is to be said of an attachment that the ledger says stands."""
+    if attachment is None:
+        yield Finding(FindingKind.MISSING, row.item_id, row.client_token, attachment_id)
+    elif attachment.status in _SAID:
+        yield _finding(_SAID[attachment.status], row.item_id, row.client_token, attachment)
+
+
+_SAID = {
+    AttachmentStatus.DELETED: FindingKind.DELETED,
+    AttachmentStatus.FAILED: FindingKind.FAILED,
+    AttachmentStatus.IN_PROGRESS: FindingKind.IN_PROGRESS,
+}
+
+
+def _of_carriers(item_id: str, token: str, found: Sequence[Attachment], row: Known | None) -> Iterator[Finding]:
+    """What is to be said of the attachments that carry a token, oldest first."""
+    if not found:
+        return
+    kept = recorded(found, row)
+    if kept is None and row is not None and row.state in (State.SENDING, State.UNKNOWN):
+        kept = found[0]
+    if kept is None:
+        kept = found[0]
+        yield _finding(FindingKind.UNRECORDED, item_id, token, kept)
+    for other in found:
+        if other is not kept:
+            yield _finding(FindingKind.DUPLICATE, item_id, token, other)
+
+
+def recorded(found: Sequence[Attachment], row: Known | None) -> Attachment | None:
+    """Which of the attachments that carry a token the ledger has for it: as standing, or as the failure it is."""
+    if row is None or row.attachment_id is None:
+        return None
+    own = next((each for each in found if each.attachment_id == row.attachment_id), None)
+    if own is None or (row.state not in LIVE and row.attachment_status is not own.status):
+        return None
+    return own
+
+
+def _finding(kind: FindingKind, item_id: str, token: str, attachment: Attachment | None) -> Finding:
+    if attachment is None:
+        return Finding(kind, item_id, token)
+    return Finding(kind, item_id, token, attachment.attachment_id, attachment.status)
+
+
+def _is_stranger(attachment: Attachment, tokens: Mapping[str, str | None], ours: Collection[str]) -> bool:
+    return tokens.get(attachment.attachment_id) not in ours
+
+
+def _agrees(row: Known, by_id: Mapping[str, Attachment]) -> bool:
+    return row.state is State.COMPLETE and _status(row, by_id) is AttachmentStatus.COMPLETE
+
+
+def _has_finished(row: Known, by_id: Mapping[str, Attachment]) -> bool:
+    return row.state is State.PROCESSING and _status(row, by_id) is AttachmentStatus.COMPLETE
+
+
+def _status(row: Known, by_id: Mapping[str, Attachment]) -> AttachmentStatus | None:
+    attachment = by_id.get(row.attachment_id or "")
+    return None if attachment is None else attachment.status
+
+
+def _in_order(findings: Sequence[Finding], items: Sequence[Item]) -> tuple[Finding, ...]:
+    places = {item.item_id: place for place, item in enumerate(items)}
+    return tuple(sorted(findings, key=lambda finding: places.get(finding.item_id, len(places))))
