@@ -15,8 +15,8 @@ from batch_upload.model import (
     Item,
     Known,
     Lane,
-    RateRecord,
     Outcome,
+    RateRecord,
     Receipt,
 )
 

@@ -4,7 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,6 +19,9 @@ from batch_upload.report.ndjson import problem_line, write_line
 from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.report.summary_text import Invocation, summary_lines
 from batch_upload.settings import Flags, Settings, truth_of
+
+_TELLING = (LaneFault, LedgerLocked, LedgerUnusable)
+"""Errors whose own message says more than what their exit code means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,37 +99,40 @@ class Ended:
 def run_verb(verb: str, manifest: Path | None, output: Output, body: Callable[[], Ended]) -> NoReturn:
     """Run a verb, say how it ended, and leave with its exit code. The one place where errors become text."""
     quiet_libraries()
+    ended = _guarded(verb, output, body)
+    if not ended.summary.adds_up:
+        ended = replace(ended, summary=replace(ended.summary, exit=exit_of(ExitCode.OUR_FAULT)))
     try:
-        ended = _guarded(verb, manifest, output, body)
         _finish(ended, manifest, output)
     except BrokenPipeError:
-        # nobody reads any more: what happened is in the ledger
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(int(ExitCode.OUR_FAULT)) from None
+        _let_go_of_stdout()
     raise typer.Exit(int(ended.summary.exit.code))
 
 
-def _guarded(verb: str, manifest: Path | None, output: Output, body: Callable[[], Ended]) -> Ended:
-    try:
-        return body()
-    except BatchUploadError as error:
-        return _failed(verb, error, manifest, output)
-    except KeyboardInterrupt:
-        return Ended(Summary(verb=verb, exit=exit_of(ExitCode.INTERRUPTED)), lines=())
-    except BrokenPipeError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is our fault, and nobody's traceback to read
-        return _our_fault(verb, error, output)
-
-
-def _failed(verb: str, error: BatchUploadError, manifest: Path | None, output: Output) -> Ended:
+def failure(error: BatchUploadError, output: Output, counted: Summary) -> Ended:
+    """Tell an error that ends a verb; `counted` is the verb's summary until then."""
     if isinstance(error, ManifestInvalid):
         for problem in error.problems:
             output.event(problem_line(problem))
     output.error(messages.error_text(error))
     code = error.exit_code
-    reason = error.message if isinstance(error, LaneFault | LedgerLocked | LedgerUnusable) else exit_of(code).reason
-    return Ended(Summary(verb=verb, exit=Exit(code, reason)), lines=())
+    reason = error.message if isinstance(error, _TELLING) else exit_of(code).reason
+    return Ended(replace(counted, exit=Exit(code, reason)), lines=())
+
+
+def _guarded(verb: str, output: Output, body: Callable[[], Ended]) -> Ended:
+    try:
+        return body()
+    except BatchUploadError as error:
+        return failure(error, output, Summary(verb=verb, exit=exit_of(error.exit_code)))
+    except KeyboardInterrupt:
+        return Ended(Summary(verb=verb, exit=exit_of(ExitCode.INTERRUPTED)), lines=())
+    except BrokenPipeError:
+        # nobody reads what was asked for: that is the reader's business and no fault
+        _let_go_of_stdout()
+        return Ended(Summary(verb=verb, exit=exit_of(ExitCode.DONE)), lines=())
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is our fault, and nobody's traceback to read
+        return _our_fault(verb, error, output)
 
 
 def _our_fault(verb: str, error: Exception, output: Output) -> Ended:
@@ -136,6 +142,11 @@ def _our_fault(verb: str, error: Exception, output: Output) -> Ended:
     else:
         output.error("hint: the same command with `-v` shows where; the ledger is right, whatever happened")
     return Ended(Summary(verb=verb, exit=exit_of(ExitCode.OUR_FAULT)), lines=())
+
+
+def _let_go_of_stdout() -> None:
+    """Nobody reads any more: what happened is in the ledger."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _finish(ended: Ended, manifest: Path | None, output: Output) -> None:

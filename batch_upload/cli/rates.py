@@ -16,8 +16,8 @@ DOCUMENTED = {CREATE: RATE_DEFAULT, DESCRIBE: 1.0, LIST_TAGS: 10.0, LIMITS: 1.0,
 LEARNED = (CREATE, DESCRIBE, LIST_TAGS)
 """Operations that are called often enough to learn from."""
 LATENCY = "latency_s"
-LOCAL_CREATES = 20.0
-"""The embedded emulator's create rate: fast enough to be no bother, slow enough to be seen."""
+LOCAL_CREATES = 10.0
+"""Where the embedded emulator is begun with: fast enough to be no bother, slow enough to be seen."""
 
 
 def laws(settings: Settings, remembered: Sequence[RateRecord], *, now: datetime) -> dict[str, RateLaw]:

@@ -14,7 +14,7 @@ from batch_upload.ledger.reading import RunRecord, find_reader
 from batch_upload.model import Known, Lane, Listed, Manifest, State
 from batch_upload.report.ndjson import known_line
 from batch_upload.report.summary import Exit, Summary, exit_of
-from batch_upload.report.summary_text import Invocation, attention_lines, counts_lines
+from batch_upload.report.summary_text import Invocation, attention_lines, states_line
 from batch_upload.settings import Flags, Settings, resolve, truth_of
 
 
@@ -70,7 +70,7 @@ def status_of(path: Path, flags: Flags, output: Output) -> Ended:
     summary = summary_of(found, "status", started=started)
     if not output.quiet:
         invocation = Invocation(str(path), Repeated.of(flags, found.settings).flags)
-        output.answer([*counts_lines(summary), *_last_run_lines(found), *attention_lines(known, invocation)])
+        output.answer([states_line(summary), *_last_run_lines(found), *attention_lines(known, invocation)])
     return Ended(summary, lines=())
 
 

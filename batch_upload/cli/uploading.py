@@ -2,34 +2,31 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import anyio
 
 from batch_upload.cli import messages
-from batch_upload.cli.audience import Everybody, audience_of
-from batch_upload.cli.compose import Reached, new_run_id, reach, surroundings
+from batch_upload.cli.audience import Everybody
+from batch_upload.cli.compose import Reached, surroundings
 from batch_upload.cli.exit_codes import exit_of_run
+from batch_upload.cli.on_lane import OnLane, ready
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.prepare import Prepared, prepare
+from batch_upload.cli.prepare import Prepared
 from batch_upload.cli.rates import learned
-from batch_upload.cli.signals import Interrupts
-from batch_upload.clock import SystemClock
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.plan import Selection
 from batch_upload.engine.run import FailureLimit, FailureWatch, Run, RunOptions, RunResult
-from batch_upload.engine.tally import Tally
-from batch_upload.errors import ExitCode, LedgerUnusable, UsageError
+from batch_upload.errors import LedgerUnusable, UsageError
 from batch_upload.events import RunEnded
-from batch_upload.ledger.store import SqliteLedger, open_ledger
+from batch_upload.ledger.store import SqliteLedger
 from batch_upload.model import ActionKind, RateRecord
-from batch_upload.report.summary import Exit, Summary, exit_of, summary_of_run
-from batch_upload.settings import Flags, Settings, resolve, truth_of
+from batch_upload.report.summary import Exit, summary_of_run
+from batch_upload.settings import Flags, Settings
 
-TICK_S = 1.0
 REMEMBER_S = 30.0
 """How often what was learned of the rates is written down."""
 
@@ -37,10 +34,13 @@ REMEMBER_S = 30.0
 def upload_manifest(path: Path, flags: Flags, output: Output) -> Ended:
     """Prepare, run, and sum up. Raises BatchUploadError where nothing could begin."""
     started = time.monotonic()
-    prepared = prepare(path, allow_outside=truth_of(flags, "allow_outside"))
-    settings = resolve(flags, manifest=path, ledger=prepared.manifest.ledger, target=prepared.manifest.target)
+    prepared, settings = ready(path, flags)
     check_only(settings, prepared)
-    return anyio.run(_run, prepared, settings, output, Repeated.of(flags, settings), started)
+    return anyio.run(partial(_run, prepared, settings, output, Repeated.of(flags, settings), started=started))
+
+
+async def _run(prepared: Prepared, settings: Settings, output: Output, repeated: Repeated, *, started: float) -> Ended:
+    return await _Upload(prepared, settings, output, repeated, started=started).run()
 
 
 def check_only(settings: Settings, prepared: Prepared) -> None:
@@ -53,89 +53,23 @@ def check_only(settings: Settings, prepared: Prepared) -> None:
         )
 
 
-async def _run(prepared: Prepared, settings: Settings, output: Output, repeated: Repeated, started: float) -> Ended:
-    ended = await _Upload(prepared, settings, output, started).run()
-    return replace(ended, repeated=repeated)
-
-
-class _Upload:
+class _Upload(OnLane):
     """One run of the verb."""
 
-    def __init__(self, prepared: Prepared, settings: Settings, output: Output, started: float) -> None:
-        self._prepared = prepared
-        self._settings = settings
-        self._started = started
-        self._clock = SystemClock()
-        self._run_id = new_run_id(self._clock.now())
-        self._tally = Tally()
-        self._audience = audience_of(output)
-        self._interrupts = Interrupts(at_once=self._audience.close)
+    verb = "upload"
 
-    async def run(self) -> Ended:
-        """The verb, with signals watched and a tick a second for who draws."""
-        async with task_group() as group:
-            await group.start(self._interrupts.watch)
-            group.start_soon(self._tick)
-            try:
-                return await self._until_interrupted()
-            finally:
-                self._audience.close()
-                group.cancel_scope.cancel()
-
-    async def _tick(self) -> None:
-        while True:
-            await anyio.sleep(TICK_S)
-            self._audience.tick(self._clock.now())
-
-    async def _until_interrupted(self) -> Ended:
-        with self._interrupts.scope:
-            async with AsyncExitStack() as stack:
-                ledger = await open_ledger(
-                    self._settings.ledger,
-                    run_id=self._run_id,
-                    clock=self._clock,
-                    wait_lock_s=self._settings.wait_lock_s,
-                )
-                stack.push_async_callback(ledger.close)
-                observer = Everybody([self._tally], self._audience)
-                remembered = await ledger.rates()
-                reached = await self._reached(stack, observer, remembered)
-                if reached is None:
-                    return self._nothing_begun(ExitCode.DEADLINE)
-                return await self._uploaded(ledger, reached)
-        return self._nothing_begun(self._interrupts.code or ExitCode.OUR_FAULT)
-
-    async def _reached(
-        self, stack: AsyncExitStack, observer: Everybody, remembered: Sequence[RateRecord]
-    ) -> Reached | None:
-        """The lane, or None if the deadline passes before it has said whose it is."""
-        with anyio.move_on_after(self._deadline_s()):
-            return await stack.enter_async_context(reach(self._settings, observer, remembered=remembered))
-        return None
-
-    def _nothing_begun(self, code: ExitCode) -> Ended:
-        summary = Summary(
-            verb="upload",
-            exit=exit_of(code),
-            batch=self._prepared.manifest.batch,
-            requests=dict(self._tally.requests),
-            throttled=self._tally.throttled,
-            elapsed_s=time.monotonic() - self._started,
-        )
-        return Ended(summary)
-
-    async def _uploaded(self, ledger: SqliteLedger, reached: Reached) -> Ended:
-        settings = self._settings
-        root = None if settings.allow_outside else self._prepared.manifest.folder
+    async def work(self, ledger: SqliteLedger, reached: Reached) -> Ended:
+        settings = self.settings
+        root = None if settings.allow_outside else self.prepared.manifest.folder
         options = self._options()
-        watch = FailureWatch(options.max_failures, reached.control, reached.clock, self._audience)
-        observer = Everybody([self._tally, watch], self._audience)
-        around = surroundings(reached, settings, ledger, observer, run_id=self._run_id, root=root)
+        watch = FailureWatch(options.max_failures, reached.control, reached.clock, self.audience)
+        observer = Everybody([self.tally, watch], self.audience)
+        around = surroundings(reached, settings, ledger, observer, run_id=self.run_id, root=root)
         run = Run(around, lane=reached.lane, endpoint=reached.service.endpoint, options=options)
-        self._interrupts.drain_with(run.interrupt)
+        self.interrupts.drain_with(run.interrupt)
         async with task_group() as group:
             group.start_soon(self._remember_now_and_then, ledger, reached)
-            result = await run.run(self._prepared.items, watch=watch)
+            result = await run.run(self.prepared.items, watch=watch)
             group.cancel_scope.cancel()
         ended = self._ended(result, reached)
         if result.ledger_error is not None:
@@ -143,7 +77,7 @@ class _Upload:
         return await self._recorded(ledger, reached, ended)
 
     def _learned(self, reached: Reached) -> list[RateRecord]:
-        return learned(reached.laws, self._tally, now=self._clock.now())
+        return learned(reached.laws, self.tally, now=self.clock.now())
 
     async def _remember_now_and_then(self, ledger: SqliteLedger, reached: Reached) -> None:
         """What was learned outlives a kill. A ledger that cannot be written is the run's to find."""
@@ -157,7 +91,7 @@ class _Upload:
         try:
             await ledger.learn(self._learned(reached))
             await ledger.end_run(
-                self._run_id, exit_code=summary.exit.code, summary=summary.as_json(), at=self._clock.now()
+                self.run_id, exit_code=summary.exit.code, summary=summary.as_json(), at=self.clock.now()
             )
         except LedgerUnusable as error:
             notes = (*summary.notes, *messages.hint_lines(error.hint))
@@ -165,50 +99,44 @@ class _Upload:
         return ended
 
     def _options(self) -> RunOptions:
-        settings = self._settings
+        settings = self.settings
         return RunOptions(
-            batch=self._prepared.manifest.batch,
+            batch=self.prepared.manifest.batch,
             concurrency=settings.concurrency,
-            deadline_s=self._deadline_s(),
+            deadline_s=self.deadline_s(),
             max_failures=FailureLimit(settings.max_failures.count, settings.max_failures.share),
             wait=settings.wait,
             settle_timeout_s=settings.settle_timeout_s,
             selection=Selection(settings.only_states, settings.only_ids),
         )
 
-    def _deadline_s(self) -> float | None:
-        """What is left of `--deadline`, which began with the command."""
-        if self._settings.deadline_s is None:
-            return None
-        return max(0.0, self._settings.deadline_s - (time.monotonic() - self._started))
-
     def _ended(self, result: RunResult, reached: Reached) -> Ended:
         told = self._told(result)
-        self._audience.notify(told)
+        self.audience.notify(told)
         summary = summary_of_run(
             told,
             verb="upload",
-            run_id=self._run_id,
-            batch=self._prepared.manifest.batch,
+            run_id=self.run_id,
+            batch=self.prepared.manifest.batch,
             lane=reached.lane,
-            items=len(self._prepared.items),
-            ending=exit_of_run(result, signalled=self._interrupts.code),
+            items=len(self.prepared.items),
+            ending=exit_of_run(result, signalled=self.interrupts.code),
         )
         return Ended(summary, known=tuple(result.known.values()))
 
     def _told(self, result: RunResult) -> RunEnded:
         states = dict(result.states)
         if result.ledger_error is not None:
-            states.update(self._tally.states)
+            states.update(self.tally.states)
         return RunEnded(
             states=Counter(state.value for state in states.values()),
-            requests=dict(self._tally.requests),
-            throttled=self._tally.throttled,
-            uploaded=self._tally.uploaded,
-            adopted=self._tally.adopted,
+            requests=dict(self.tally.requests),
+            throttled=self.tally.throttled,
+            uploaded=self.tally.uploaded,
+            adopted=self.tally.adopted,
             unchanged=len(result.plan.of(ActionKind.UNCHANGED)),
-            bytes_sent=self._tally.bytes_sent,
-            elapsed_s=time.monotonic() - self._started,
-            at=self._clock.now(),
+            bytes_sent=self.tally.bytes_sent,
+            elapsed_s=self.elapsed_s,
+            at=self.clock.now(),
             notes=(f"hint: {result.stop.hint}",) if result.stop and result.stop.hint else (),
         )

@@ -137,7 +137,7 @@ def _laid_over(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, A
 _SETTINGS = TypeAdapter(EmulatorSettings)
 
 LOCAL = EmulatorSettings(
-    rates={EVERY_OPERATION: Rate(20, burst=5), LIST_TAGS: Rate(100, burst=20), CALLER_IDENTITY: None},
+    rates={EVERY_OPERATION: Rate(20, burst=20), LIST_TAGS: Rate(100, burst=20), CALLER_IDENTITY: None},
     attachments_per_account=100_000,
 )
 """What `--local` runs against: generous, so that a rehearsal shows the work and not the limits."""

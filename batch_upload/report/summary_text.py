@@ -75,9 +75,14 @@ def _ending_words(summary: Summary) -> str:
     return "nothing to do" if summary.requests.keys() <= _ONLY_WHO_WE_ARE else "done"
 
 
+def states_line(summary: Summary) -> str:
+    """Items by state."""
+    return f"items: {_states_words(summary)}"
+
+
 def counts_lines(summary: Summary) -> list[str]:
     """Items by state, what this run did, and what it cost."""
-    lines = [f"items: {_states_words(summary)}"]
+    lines = [states_line(summary)]
     if summary.uploaded or summary.adopted or summary.unchanged:
         lines.append(f"this run: {_work_words(summary)}")
     lines.append(f"requests: {_request_words(summary)}")

@@ -1,6 +1,7 @@
 """Where requests go and in whose name: session, Region, endpoint. Decided once, before anything is sent."""
 
 import ipaddress
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from batch_upload.errors import AccessFault
 from batch_upload.service.assume import assume_role
 
 AWS_SUFFIXES = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
+_NAME = re.compile(r"[a-z0-9.-]+")  # others' parsers end a host where this one does not, at a backslash for one
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 """Silence after which an answer is given up. The token makes asking again safe, so long waits buy nothing."""
@@ -56,7 +58,7 @@ def is_loopback(host: str) -> bool:
 
 def is_aws(host: str) -> bool:
     """Whether a host is AWS's, by its name."""
-    return host.endswith(AWS_SUFFIXES)
+    return _NAME.fullmatch(host) is not None and host.endswith(AWS_SUFFIXES)
 
 
 def check_endpoint(url: str, allowed_hosts: Collection[str]) -> None:

@@ -106,7 +106,7 @@ def fault_of(error: Exception) -> ServiceError:
     """The error of ours that an exception of the SDK or its transport means. Never raises."""
     match error:
         case sdk.ClientError():
-            return _answered(error.response)
+            return _answered(error.response, error.operation_name)
         case sdk.ParamValidationError():
             return Refused(f"the request is not one the service knows: {_line(error)}", code="ParamValidation")
         case _ if isinstance(error, NO_CREDENTIALS):
@@ -116,7 +116,7 @@ def fault_of(error: Exception) -> ServiceError:
             return NoAnswer(f"no answer: {_line(error)}", code=type(error).__name__)
 
 
-def _answered(response: Mapping[str, Any]) -> ServiceError:
+def _answered(response: Mapping[str, Any], operation: str) -> ServiceError:
     """The service answered with an error. Modeled members stand at the top of the response, not under `Error`."""
     said = response.get("Error", {})
     metadata = response.get("ResponseMetadata", {})
@@ -133,7 +133,12 @@ def _answered(response: Mapping[str, Any]) -> ServiceError:
         return NoAnswer(text, code=code, reason=reason, request_id=request_id, status=status)
     if code in DENIED:
         return AccessFault(
-            text, code=code, reason=reason, request_id=request_id, status=status, hint=_access_hint(code, reason)
+            text,
+            code=code,
+            reason=reason,
+            request_id=request_id,
+            status=status,
+            hint=_access_hint(code, reason, operation),
         )
     if code == QUOTA and reason not in ITEM_QUOTAS:
         return CapacityExhausted(
@@ -171,7 +176,7 @@ def _fields(response: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((str(each.get("Name", "")), str(each.get("Message", ""))) for each in found if isinstance(each, dict))
 
 
-def _access_hint(code: str, reason: str | None) -> str:
+def _access_hint(code: str, reason: str | None, operation: str) -> str:
     if code.startswith("Expired") or code == "RequestExpired":
         return "sign in again (`aws sso login`, or fresh keys), then run the same command"
     if code == "RequestTimeTooSkewed":
@@ -179,7 +184,8 @@ def _access_hint(code: str, reason: str | None) -> str:
     if reason == "ACCOUNT_DISABLED":
         return "the account is disabled for SMS: ask AWS Support"
     if code.startswith("AccessDenied"):
-        return "the identity needs `sms-voice:CreateRegistrationAttachment` and `sms-voice:TagResource`, among others"
+        also = " and `sms-voice:TagResource`" if operation == "CreateRegistrationAttachment" else ""
+        return f"the identity needs `sms-voice:{operation}`{also}"
     return "check the credentials: `aws sts get-caller-identity`"
 
 

@@ -107,5 +107,5 @@ def test_steps_count_from_the_start_of_the_emulator(make_client: MakeClient, clo
 
 
 def test_the_settings_of_a_rehearsal_are_generous() -> None:
-    assert LOCAL.rate_of(CREATE) == Rate(20, burst=5)
+    assert LOCAL.rate_of(CREATE) == Rate(20, burst=20)
     assert LOCAL.attachments_per_account == 100_000

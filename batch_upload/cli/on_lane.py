@@ -1,0 +1,141 @@
+"""What `upload` and `reconcile` have in common: a ledger that is locked, a lane that is reached, signals, a summary."""
+
+import time
+from abc import ABC, abstractmethod
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+
+from batch_upload.cli.audience import Everybody, audience_of
+from batch_upload.cli.compose import Reached, new_run_id, reach
+from batch_upload.cli.output import Ended, Output, Repeated, failure
+from batch_upload.cli.prepare import Prepared, prepare
+from batch_upload.cli.signals import Interrupts
+from batch_upload.clock import SystemClock
+from batch_upload.engine.groups import task_group
+from batch_upload.engine.tally import Tally
+from batch_upload.errors import BatchUploadError, ExitCode
+from batch_upload.ledger.store import SqliteLedger, open_ledger
+from batch_upload.model import Lane
+from batch_upload.report.summary import Summary, exit_of
+from batch_upload.settings import Flags, Settings, resolve, truth_of
+
+TICK_S = 1.0
+
+
+def ready(path: Path, flags: Flags) -> tuple[Prepared, Settings]:
+    """The manifest with all its files looked into, and the settings. Raises ManifestInvalid and UsageError."""
+    prepared = prepare(path, allow_outside=truth_of(flags, "allow_outside"))
+    settings = resolve(flags, manifest=path, ledger=prepared.manifest.ledger, target=prepared.manifest.target)
+    return prepared, settings
+
+
+class OnLane(ABC):
+    """One run of a verb over one lane. To be made on the event loop; used once."""
+
+    verb: str
+
+    def __init__(
+        self, prepared: Prepared, settings: Settings, output: Output, repeated: Repeated, *, started: float
+    ) -> None:
+        self.prepared = prepared
+        self.settings = settings
+        self.output = output
+        self.started = started
+        self.clock = SystemClock()
+        self.run_id = new_run_id(self.clock.now())
+        self.tally = Tally()
+        self.audience = audience_of(output)
+        self.interrupts = Interrupts(at_once=self.audience.close)
+        self._repeated = repeated
+        self._lane: Lane | None = None
+
+    @abstractmethod
+    async def work(self, ledger: SqliteLedger, reached: Reached) -> Ended:
+        """Do the verb's work on a lane that has said whose it is. May raise BatchUploadError."""
+
+    async def run(self) -> Ended:
+        """The verb from lock to summary. An error ends it with a summary that counts what was asked until then."""
+        async with task_group() as group:
+            await group.start(self.interrupts.watch)
+            group.start_soon(self.beside)
+            try:
+                ended = await self._until_interrupted()
+            finally:
+                self.audience.close()
+                group.cancel_scope.cancel()
+        return replace(ended, repeated=self._repeated)
+
+    async def beside(self) -> None:
+        """A tick a second for who draws, until cancelled."""
+        while True:
+            await anyio.sleep(TICK_S)
+            self.audience.tick(self.clock.now())
+
+    @property
+    def batch(self) -> str:
+        return self.prepared.manifest.batch
+
+    @property
+    def observer(self) -> Everybody:
+        """Counts, then tells."""
+        return Everybody([self.tally], self.audience)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the command began."""
+        return time.monotonic() - self.started
+
+    def deadline_s(self) -> float | None:
+        """What is left of `--deadline`, which began with the command."""
+        if self.settings.deadline_s is None:
+            return None
+        return max(0.0, self.settings.deadline_s - self.elapsed_s)
+
+    def counted(self, code: ExitCode) -> Summary:
+        """A summary of what was asked so far, without a word about items."""
+        return Summary(
+            verb=self.verb,
+            exit=exit_of(code),
+            run_id=self.run_id,
+            batch=self.batch,
+            account=self._lane.account if self._lane else None,
+            region=self._lane.region if self._lane else None,
+            adopted=self.tally.adopted,
+            requests=dict(self.tally.requests),
+            throttled=self.tally.throttled,
+            elapsed_s=self.elapsed_s,
+        )
+
+    async def _until_interrupted(self) -> Ended:
+        with self.interrupts.scope:
+            try:
+                return await self._on_lane()
+            except BatchUploadError as error:
+                return failure(error, self.output, self.counted(error.exit_code))
+        return Ended(self.counted(self.interrupts.code or ExitCode.OUR_FAULT))
+
+    async def _on_lane(self) -> Ended:
+        async with AsyncExitStack() as stack:
+            ledger = await open_ledger(
+                self.settings.ledger, run_id=self.run_id, clock=self.clock, wait_lock_s=self._wait_lock_s()
+            )
+            stack.push_async_callback(ledger.close)
+            reached = await self._reach(stack, ledger)
+            if reached is None:
+                return Ended(self.counted(ExitCode.DEADLINE))
+            self._lane = reached.lane
+            return await self.work(ledger, reached)
+
+    def _wait_lock_s(self) -> float:
+        deadline_s = self.deadline_s()
+        return self.settings.wait_lock_s if deadline_s is None else min(self.settings.wait_lock_s, deadline_s)
+
+    async def _reach(self, stack: AsyncExitStack, ledger: SqliteLedger) -> Reached | None:
+        """The lane, or None if the deadline passes before it has said whose it is."""
+        remembered = await ledger.rates()
+        with anyio.move_on_after(self.deadline_s()):
+            return await stack.enter_async_context(reach(self.settings, self.observer, remembered=remembered))
+        return None
