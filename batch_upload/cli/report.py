@@ -1,22 +1,14 @@
 """`report`: the ledger for others."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from batch_upload.cli import options as option
+from batch_upload.cli.formats import Format
 from batch_upload.cli.output import Ended, Output, run_verb
 from batch_upload.settings import Flags
-
-
-class Format(StrEnum):
-    """What `--format` takes."""
-
-    CSV = "csv"
-    JSONL = "jsonl"
-    MANIFEST = "manifest"
 
 
 def report(

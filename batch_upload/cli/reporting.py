@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from batch_upload.cli.formats import Format
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.prepare import item_of
 from batch_upload.cli.recorded import Recorded, recorded, summary_of
-from batch_upload.cli.report import Format
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.refusals import Refusal
 from batch_upload.errors import UsageError

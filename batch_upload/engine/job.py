@@ -12,7 +12,7 @@ from batch_upload.engine.lane import LaneControl
 from batch_upload.engine.retry import Tries
 from batch_upload.model import Item, Known
 
-MARGIN_SHARE = 0.1
+MARGIN_SHARE = 0.25
 MARGIN_MAX_S = 5.0
 """A replay must arrive, not only leave, while its token is remembered: so much of the horizon is kept for the way."""
 

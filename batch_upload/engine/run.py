@@ -10,6 +10,7 @@ from batch_upload.engine.flow import Flow
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.job import Job, job_of
 from batch_upload.engine.lane import LaneControl, Stop, StopKind, Withheld
+from batch_upload.engine.outcome import fault_of
 from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, fresh, parked_until, plan, row_of, state_of
 from batch_upload.engine.retry import CREATE
 from batch_upload.engine.settle import Settler
@@ -131,7 +132,9 @@ class Run:
             pass
         except LaneFault as error:
             stop_lane(around, error)
-        except (Refused, Transient) as error:
+        except Refused as error:
+            self._stop(Stop(StopKind.ACCESS, fault_of(error), hint="nothing is created before the lane can be listed"))
+        except Transient as error:
             self._notice(f"the lane could not be surveyed: {error.message}")
         await self._sum_up(items)
         return self._result
@@ -259,7 +262,12 @@ class Run:
         return [action for action in self._result.plan.of(*kinds) if selection.takes(action.item_id, state_of(action))]
 
     def _jobs(self) -> list[Job]:
-        """Open intents first, since their horizon is running, then what is new, in the manifest's order."""
+        """Open intents first, since their horizon is running, then what is new, in the manifest's order.
+
+        While the day's quota is known to be used up nothing is sent, open intents neither.
+        """
+        if self._parked_until is not None:
+            return []
         resolving = [self._job_to_resolve(action) for action in self._chosen(ActionKind.RESOLVE)]
         creating = [self._job_to_create(action) for action in self._chosen(*TO_SEND)]
         return [*resolving, *creating]

@@ -87,7 +87,6 @@ class Uploader:
                 started = self._around.clock.monotonic()
                 self._check_horizon(job, started)
                 request = await self._request(job, item)
-                self._check_open()
                 attempt = await self._intend(job)
             except BaseException:
                 slot.unanswered()

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, StaticPool, create_engine, event
 
 from batch_upload.errors import LedgerUnusable
 from batch_upload.ledger.files import sqlite_uri
-from batch_upload.ledger.migrations import check_whole, migrate
+from batch_upload.ledger.migrations import check_pages, check_whole, migrate
 
 BUSY_TIMEOUT_S = 5.0
 """How long somebody's `sqlite3` shell may hold the ledger up."""
@@ -26,9 +26,11 @@ def writing(real: Path, *, shown: str, at: datetime, busy_timeout_s: float = BUS
     half-way for want of it. Raises LedgerUnusable, sqlite3.Error.
     """
     with closing(connect(real, query="mode=rw", busy_timeout_s=busy_timeout_s)) as raw:
+        if real.stat().st_size <= DEEP_CHECK_MAX_BYTES:
+            check_pages(raw, shown=shown)  # first of all: what is damaged is left as it was found
         migrate(raw, shown=shown, at=at)
         _make_durable(raw, shown=shown)
-        check_whole(raw, shown=shown, deep=real.stat().st_size <= DEEP_CHECK_MAX_BYTES)
+        check_whole(raw, shown=shown)
         with _over(raw, begin="BEGIN IMMEDIATE") as connection:
             yield connection
         _checkpoint(raw)

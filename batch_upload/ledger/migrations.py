@@ -227,12 +227,16 @@ def migrate(raw: sqlite3.Connection, *, shown: str, at: datetime, steps: Sequenc
         _take(raw, steps[number], version_after=number + 1, at=at)
 
 
-def check_whole(raw: sqlite3.Connection, *, shown: str, deep: bool) -> None:
-    """Raise LedgerUnusable where a table is missing, or, if `deep`, where a page does not hold together."""
+def check_whole(raw: sqlite3.Connection, *, shown: str) -> None:
+    """Raise LedgerUnusable where a table is missing."""
     missing = _WHOLE - _tables(raw)
     if missing:
         raise LedgerUnusable(f"`{shown}` is damaged: it has no {', '.join(sorted(missing))}", hint=BEGIN_ANEW)
-    if deep and raw.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+
+
+def check_pages(raw: sqlite3.Connection, *, shown: str) -> None:
+    """Raise LedgerUnusable where a page of a ledger does not hold together. Changes nothing; takes time by size."""
+    if schema_version(raw, shown=shown) >= 1 and raw.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
         raise LedgerUnusable(f"`{shown}` is damaged", hint=BEGIN_ANEW)
 
 

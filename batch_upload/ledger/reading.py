@@ -85,7 +85,7 @@ def find_reader(path: Path) -> "LedgerReader | None":
                 f"`{shown}` was written by an earlier batch-upload (schema {found}, this is {SCHEMA_VERSION})",
                 hint="`batch-upload upload` brings it up to date",
             )
-        check_whole(raw, shown=shown, deep=False)
+        check_whole(raw, shown=shown)
         undo.pop_all()
         return LedgerReader(raw, shown=shown)
 

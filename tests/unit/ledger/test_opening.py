@@ -171,6 +171,16 @@ async def test_a_damaged_ledger_is_found_out_when_it_is_opened(opened: Open, pat
     assert error.hint
 
 
+async def test_what_is_damaged_is_left_as_it_was_found(opened: Open, path: Path) -> None:
+    await _whole(opened, path, count=300)
+    change(path, "PRAGMA journal_mode = DELETE")
+    overwrite(path, 5 * 4_096, random.Random(7).randbytes(4_096))
+    before = contents(path)
+
+    assert "damaged" in (await _refused(path)).message
+    assert contents(path) == before
+
+
 async def test_a_ledger_that_was_cut_off_is_found_out(opened: Open, path: Path) -> None:
     await _whole(opened, path, count=300)
     os.truncate(path, len(contents(path)) // 2)

@@ -1,0 +1,11 @@
+"""What `report --format` takes."""
+
+from enum import StrEnum
+
+
+class Format(StrEnum):
+    """A form of the completion report."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+    MANIFEST = "manifest"

@@ -1,0 +1,114 @@
+"""Of several exit codes the first of the contract's list wins."""
+
+from datetime import UTC, datetime
+from itertools import combinations
+
+import pytest
+
+from batch_upload.cli.exit_codes import PRECEDENCE, exit_of_run, first_of
+from batch_upload.engine.lane import Stop, StopKind
+from batch_upload.engine.run import RunResult
+from batch_upload.errors import ExitCode
+from batch_upload.model import Fault, Known, State
+
+CONTRACT = (1, 130, 143, 24, 22, 25, 23, 26, 20, 21, 12, 13, 10, 14, 11, 0)
+MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+def ended(*states: State, stop: StopKind | None = None, resume_after: datetime | None = None) -> RunResult:
+    """The end of a run whose items, all chosen, are in these states."""
+    by_id = {f"item-{number}": state for number, state in enumerate(states)}
+    known = {
+        item_id: Known(item_id, f"bu1-{item_id}", state, "url:s3://b/f", {}, 1, resume_after=resume_after)
+        for item_id, state in by_id.items()
+    }
+    halted = None if stop is None else Stop(stop, Fault("Code", f"because of {stop.value}"))
+    return RunResult(states=by_id, known=known, stop=halted, selected=frozenset(by_id))
+
+
+def test_the_order_is_the_contracts() -> None:
+    assert tuple(int(code) for code in PRECEDENCE) == CONTRACT
+
+
+@pytest.mark.parametrize(("stronger", "weaker"), list(combinations(PRECEDENCE, 2)))
+def test_of_two_the_earlier_wins(stronger: ExitCode, weaker: ExitCode) -> None:
+    assert first_of({weaker, stronger}) is stronger
+
+
+def test_of_none_it_is_done() -> None:
+    assert first_of(()) is ExitCode.DONE
+
+
+@pytest.mark.parametrize(
+    ("states", "code"),
+    [
+        ((), 0),
+        ((State.COMPLETE,), 0),
+        ((State.COMPLETE, State.PROCESSING), 14),
+        ((State.PROCESSING, State.PENDING), 10),
+        ((State.PROCESSING, State.SENDING), 10),
+        ((State.SENDING, State.PARKED), 13),
+        ((State.PARKED, State.FAILED), 20),
+        ((State.FAILED, State.UNKNOWN), 26),
+        (tuple(State), 26),
+    ],
+)
+def test_the_states_that_are_left_decide(states: tuple[State, ...], code: int) -> None:
+    assert exit_of_run(ended(*states), signalled=None).code == code
+
+
+@pytest.mark.parametrize(
+    ("stop", "states", "code"),
+    [
+        (StopKind.ACCESS, (State.PENDING, State.FAILED, State.UNKNOWN), 22),
+        (StopKind.DISAGREEMENT, (State.SENDING, State.FAILED), 25),
+        (StopKind.LEDGER, (State.PENDING, State.FAILED), 24),
+        (StopKind.TOO_MANY_FAILURES, (State.FAILED, State.UNKNOWN), 23),
+        (StopKind.CAPACITY, (State.PARKED, State.PENDING), 13),
+        (StopKind.CAPACITY, (State.PARKED, State.FAILED), 20),
+        (StopKind.DEADLINE, (State.PENDING,), 12),
+        (StopKind.DEADLINE, (State.PROCESSING,), 12),
+        (StopKind.DEADLINE, (State.PARKED,), 12),
+        (StopKind.DEADLINE, (State.FAILED,), 20),
+        (StopKind.DEADLINE, (State.COMPLETE,), 0),
+        (StopKind.ACCESS, (State.COMPLETE,), 22),
+    ],
+)
+def test_a_stop_weighs_as_the_contract_says(stop: StopKind, states: tuple[State, ...], code: int) -> None:
+    assert exit_of_run(ended(*states, stop=stop), signalled=None).code == code
+
+
+@pytest.mark.parametrize("signalled", [ExitCode.INTERRUPTED, ExitCode.TERMINATED])
+@pytest.mark.parametrize("stop", list(StopKind))
+def test_a_signal_outweighs_every_stop(stop: StopKind, signalled: ExitCode) -> None:
+    result = ended(*State, stop=stop)
+
+    assert exit_of_run(result, signalled=signalled).code is signalled
+
+
+def test_what_was_not_chosen_does_not_count() -> None:
+    result = ended(State.FAILED, State.COMPLETE)
+    result.selected = frozenset({"item-1"})
+
+    assert exit_of_run(result, signalled=None).code == 0
+
+
+def test_a_stop_gives_its_own_reason() -> None:
+    assert exit_of_run(ended(State.PENDING, stop=StopKind.ACCESS), signalled=None).reason == "because of access"
+
+
+def test_a_full_day_says_when_to_come_again() -> None:
+    ending = exit_of_run(ended(State.PARKED, stop=StopKind.CAPACITY, resume_after=MIDNIGHT), signalled=None)
+
+    assert (ending.code, ending.resume_after) == (13, MIDNIGHT)
+
+
+def test_a_full_account_does_not_say_when_to_come_again() -> None:
+    assert exit_of_run(ended(State.PARKED, stop=StopKind.CAPACITY), signalled=None).resume_after is None
+
+
+@pytest.mark.parametrize("code", list(ExitCode))
+def test_ten_to_nineteen_will_do_again_and_no_other(code: ExitCode) -> None:
+    from batch_upload.report.summary import exit_of
+
+    assert exit_of(code).retryable is (10 <= code <= 19)

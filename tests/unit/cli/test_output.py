@@ -1,0 +1,118 @@
+"""NDJSON on stdout and nothing else there, people's text on stderr, one exit code."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+
+from batch_upload.cli.output import Ended, Output, Repeated, run_verb
+from batch_upload.errors import (
+    AccessFault,
+    BatchUploadError,
+    ExitCode,
+    LedgerLocked,
+    LedgerUnusable,
+    ManifestInvalid,
+    UsageError,
+)
+from batch_upload.model import Position, Problem
+from batch_upload.report.summary import Summary, exit_of
+from batch_upload.settings import Flags, resolve
+
+JUNE = Path("june.yaml")
+
+
+def left_with(output: Output, body: Callable[[], Ended]) -> int:
+    """Run a verb; its exit code."""
+    with pytest.raises(typer.Exit) as left:
+        run_verb("upload", JUNE, output, body)
+    return left.value.exit_code
+
+
+def raising(error: BaseException) -> Callable[[], Ended]:
+    def body() -> Ended:
+        raise error
+
+    return body
+
+
+def done() -> Ended:
+    return Ended(Summary(verb="upload", exit=exit_of(ExitCode.DONE)), lines=("all is well",))
+
+
+def test_the_last_line_for_machines_is_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    assert left_with(Output(json=True), done) == 0
+
+    out, err = capsys.readouterr()
+    assert json.loads(out)["event"] == "summary"
+    assert "all is well" in err
+
+
+def test_quiet_says_nothing_of_a_success(capsys: pytest.CaptureFixture[str]) -> None:
+    assert left_with(Output(quiet=True), done) == 0
+
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("`--rate x` is not a rate"), 2),
+        (LedgerUnusable("`june.ledger` is damaged"), 24),
+        (LedgerLocked("held", pid=1, host="h", since=None), 11),
+        (AccessFault("no credentials"), 22),
+        (BatchUploadError("ours"), 1),
+        (ZeroDivisionError("oops"), 1),
+        (KeyError("token"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_every_error_ends_with_its_code_a_summary_and_no_traceback(
+    error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert left_with(Output(json=True), raising(error)) == code
+
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert (lines[-1]["event"], lines[-1]["exit"]["code"]) == ("summary", code)
+    assert "Traceback" not in err
+
+
+def test_an_error_is_told_even_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    left_with(Output(quiet=True), raising(LedgerUnusable("`june.ledger` is damaged", hint="restore it")))
+
+    assert "`june.ledger` is damaged" in capsys.readouterr().err
+
+
+def test_verbose_shows_where_our_own_fault_is(capsys: pytest.CaptureFixture[str]) -> None:
+    left_with(Output(verbose=1), raising(ZeroDivisionError("oops")))
+
+    assert "ZeroDivisionError: oops" in capsys.readouterr().err
+
+
+def test_every_problem_of_a_manifest_is_an_event(capsys: pytest.CaptureFixture[str]) -> None:
+    problems = [Problem("june.yaml", Position(3, 5), "unknown_key", "`fil` is not known")] * 2
+
+    code = left_with(Output(json=True), raising(ManifestInvalid("2 problems", problems=problems)))
+
+    events = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
+    assert (code, events) == (21, ["problem", "problem", "summary"])
+
+
+def test_what_was_asked_for_goes_to_stdout_unless_that_is_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().answer(["a table"])
+    assert capsys.readouterr() == ("a table\n", "")
+
+    Output(json=True).answer(["a table"])
+    assert capsys.readouterr() == ("", "a table\n")
+
+
+def test_a_next_command_repeats_what_means_the_same_ledger_and_lane() -> None:
+    flags = Flags(ledger="x.ledger", local=True, region="eu-west-1", allow_endpoint=("a.example",))
+
+    repeated = Repeated.of(flags, resolve(flags, manifest=JUNE, environ={}))
+
+    assert repeated.flags == ("--local", "--ledger", "x.ledger")
+    assert repeated.lane_flags == ("--region", "eu-west-1", "--allow-endpoint", "a.example")

@@ -1,0 +1,76 @@
+"""From a manifest's path to items, or to every problem in the way."""
+
+from pathlib import Path
+
+import pytest
+
+from batch_upload.cli.prepare import DocumentBodies, list_items, prepare
+from batch_upload.errors import ChangedSincePlan, ManifestInvalid
+from batch_upload.model import ContentType
+from batch_upload.token import client_token
+
+PDF = b"%PDF-1.7\n%%EOF\n"
+
+
+def written(folder: Path, entries: str) -> Path:
+    path = folder / "june.yaml"
+    path.write_text(f"version: 1\nbatch: june\ndefaults:\n  tags: {{Customer: acme}}\nattachments:\n{entries}")
+    return path
+
+
+def test_an_item_has_the_token_of_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(PDF)
+
+    item = prepare(written(tmp_path, "  - file: a.pdf\n"), allow_outside=False).items[0]
+
+    assert (item.item_id, item.size_bytes, item.content_type) == ("a.pdf", len(PDF), ContentType.PDF)
+    assert item.client_token == client_token(
+        batch="june", item_id="a.pdf", content=item.content, generation=1, tags={"Customer": "acme"}
+    )
+
+
+def test_a_url_is_an_item_whose_bytes_nobody_here_has_seen(tmp_path: Path) -> None:
+    item = prepare(written(tmp_path, "  - url: s3://bucket/terms.pdf\n"), allow_outside=False).items[0]
+
+    assert (item.content, item.path, item.sha256) == ("url:s3://bucket/terms.pdf", None, None)
+
+
+def test_the_problems_of_the_manifest_and_of_its_files_come_together_in_their_order(tmp_path: Path) -> None:
+    (tmp_path / "empty.pdf").touch()
+    (tmp_path / "text.pdf").write_text("hello")
+    path = written(tmp_path, "  - file: text.pdf\n  - file: gone.pdf\n  - fil: x.pdf\n  - file: empty.pdf\n")
+
+    with pytest.raises(ManifestInvalid) as invalid:
+        prepare(path, allow_outside=False)
+
+    lines = [problem.at.line for problem in invalid.value.problems]
+    assert lines == sorted(lines)
+    assert set(lines) >= {6, 7, 8, 9}
+
+
+def test_listing_does_not_look_into_files(tmp_path: Path) -> None:
+    (tmp_path / "text.pdf").write_text("hello")
+
+    _, listed = list_items(written(tmp_path, "  - file: text.pdf\n"), allow_outside=False)
+
+    assert [each.item_id for each in listed] == ["text.pdf"]
+
+
+async def test_the_bytes_that_were_planned_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(PDF)
+    item = prepare(written(tmp_path, "  - file: a.pdf\n"), allow_outside=False).items[0]
+
+    assert await DocumentBodies(tmp_path).read(item) == PDF
+
+
+@pytest.mark.parametrize("changed", [PDF.replace(b"1.7", b"1.4"), PDF + b"\n", b"", None])
+async def test_bytes_that_are_not_those_that_were_planned_are_refused(tmp_path: Path, changed: bytes | None) -> None:
+    document = tmp_path / "a.pdf"
+    document.write_bytes(PDF)
+    item = prepare(written(tmp_path, "  - file: a.pdf\n"), allow_outside=False).items[0]
+    document.unlink()
+    if changed is not None:
+        document.write_bytes(changed)
+
+    with pytest.raises(ChangedSincePlan):
+        await DocumentBodies(tmp_path).read(item)

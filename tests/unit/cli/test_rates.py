@@ -1,0 +1,65 @@
+"""What paces each operation, and what of it is remembered."""
+
+from collections import Counter
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from batch_upload.cli.rates import expected_create_rate, laws, learned, remembered_latency_s, start_rate
+from batch_upload.engine.rate_law import FixedRate, RateMemory
+from batch_upload.engine.rate_learned import LearnedRate
+from batch_upload.engine.retry import CREATE, DESCRIBE, LIMITS
+from batch_upload.engine.tally import Tally
+from batch_upload.model import RateRecord
+from batch_upload.settings import Flags, Settings, resolve
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+KNOWN = RateRecord(CREATE, {**asdict(RateMemory(rate=18.0)), "latency_s": 0.12}, NOW - timedelta(minutes=5))
+
+
+def settings(flags: Flags | None = None) -> Settings:
+    return resolve(flags or Flags(), manifest=Path("june.yaml"), environ={})
+
+
+def test_the_first_rate_is_the_flag_then_the_memory_then_the_documented_one() -> None:
+    assert expected_create_rate(settings(Flags(rate="7")), [KNOWN], now=NOW) == 7.0
+    assert expected_create_rate(settings(), [KNOWN], now=NOW) == 18.0
+    assert expected_create_rate(settings(), [], now=NOW) == 1.0
+
+
+def test_a_memory_fades_and_is_forgotten_after_a_month() -> None:
+    day, month = (expected_create_rate(settings(), [KNOWN], now=NOW + timedelta(days=days)) for days in (1, 30))
+
+    assert day == pytest.approx(0.9 * 18.0, rel=0.01)
+    assert month == 1.0
+
+
+def test_the_ceiling_holds_for_flag_and_memory() -> None:
+    assert start_rate(settings(Flags(rate="7", max_rate="3")), CREATE) == 3.0
+    assert expected_create_rate(settings(Flags(max_rate="3")), [KNOWN], now=NOW) == 3.0
+
+
+def test_a_fixed_rate_learns_nothing_of_any_operation() -> None:
+    made = laws(settings(Flags(rate="4", fixed_rate=True)), [KNOWN], now=NOW)
+
+    assert all(isinstance(law, FixedRate) for law in made.values())
+    assert (made[CREATE].rate, made[DESCRIBE].rate) == (4.0, 1.0)
+
+
+def test_only_what_was_called_is_remembered_anew() -> None:
+    made = laws(settings(), [KNOWN, RateRecord(DESCRIBE, asdict(RateMemory(rate=2.0)), NOW)], now=NOW)
+    tally = Tally(requests=Counter({CREATE: 3, LIMITS: 1}), latency_s=0.2)
+
+    records = learned(made, tally, now=NOW)
+
+    assert [record.operation for record in records] == [CREATE]
+    assert remembered_latency_s(records) == 0.2
+    assert isinstance(made[DESCRIBE], LearnedRate)
+
+
+def test_what_another_version_kept_in_another_form_is_forgotten() -> None:
+    strange = RateRecord(CREATE, {"speed": 3.0}, NOW)
+
+    assert expected_create_rate(settings(), [strange], now=NOW) == 1.0

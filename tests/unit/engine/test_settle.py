@@ -1,0 +1,141 @@
+"""Waiting for the service to finish, with as few describes as possible."""
+
+from itertools import pairwise
+
+import pytest
+
+from batch_upload.engine.run import RunOptions
+from batch_upload.engine.settle import calls_by_id, calls_by_listing
+from batch_upload.events import Notice
+from batch_upload.model import AttachmentStatus, State
+from tests.support.engine_world import BATCH, World, some_items
+from tests.support.memory_service import DESCRIBE, denied, lost, refused
+
+
+def describes(world: World, since: int = 0) -> list[object]:
+    """What the describes were about: ids, or a page."""
+    return [call.about for call in world.service.made(DESCRIBE)[since:]]
+
+
+@pytest.mark.parametrize(("count", "calls"), [(0, 0), (1, 1), (5, 1), (6, 2), (14, 3), (300, 60)])
+def test_five_ids_a_call(count: int, calls: int) -> None:
+    assert calls_by_id(count) == calls
+
+
+@pytest.mark.parametrize(("size", "calls"), [(0, 1), (1, 1), (100, 1), (101, 2), (1_000, 10)])
+def test_a_hundred_a_page(size: int, calls: int) -> None:
+    assert calls_by_listing(size) == calls
+
+
+async def test_fourteen_items_cost_one_describe(world: World) -> None:
+    world.service.processing_s = 0.5
+
+    await world.upload(some_items(14))
+
+    assert len(describes(world, since=1)) == 1  # one listing instead of three calls by id
+
+
+async def test_three_hundred_items_are_listed_and_not_asked_for_one_by_one(world: World) -> None:
+    world.service.processing_s, world.rate = 0.5, 100
+
+    result = await world.upload(some_items(300))
+
+    assert set(result.states.values()) == {State.COMPLETE}
+    assert len(describes(world, since=1)) <= 12
+
+
+async def test_a_rerun_asks_for_a_few_by_their_ids_in_a_lane_that_holds_many(world: World) -> None:
+    world.service.processing_s = 5
+    items = some_items(12)
+    for number in range(1_000):
+        world.service.plant(tags={"Other": str(number)})
+    world.rate = 100
+    await world.upload(items, RunOptions(BATCH, wait=False))
+    await world.clock.sleep(60)
+    before = len(describes(world))
+
+    result = await world.upload(items)
+
+    assert set(result.states.values()) == {State.COMPLETE}
+    asked = describes(world, since=before)
+    assert len(asked) == 3
+    assert all(isinstance(about, tuple) for about in asked)
+
+
+async def test_what_was_deleted_fails_its_item_alone(world: World) -> None:
+    world.service.processing_s, world.service.forgets_deleted = 60, True
+    items = some_items(5)
+    await world.upload(items, RunOptions(BATCH, wait=False))
+    world.service.delete(world.service.by_token(items[1].client_token)[0].attachment_id)
+
+    result = await world.upload(items)
+
+    assert list(result.states.values()) == [State.COMPLETE, State.FAILED, *[State.COMPLETE] * 3]
+    gone = result.known[items[1].item_id]
+    assert gone.attachment_status is AttachmentStatus.DELETED
+
+
+async def test_what_is_described_as_deleted_fails_its_item(world: World) -> None:
+    world.service.processing_s = 60
+    items = some_items(2)
+    await world.upload(items, RunOptions(BATCH, wait=False))
+    world.service.delete(world.service.by_token(items[0].client_token)[0].attachment_id)
+
+    result = await world.upload(items)
+
+    assert list(result.states.values()) == [State.FAILED, State.COMPLETE]
+
+
+async def test_after_the_time_out_what_is_left_is_still_processing(world: World) -> None:
+    world.service.processing_s = 100_000
+
+    result = await world.upload(some_items(3), RunOptions(BATCH, settle_timeout_s=120))
+
+    assert set(result.states.values()) == {State.PROCESSING}
+    assert 120 <= world.clock.monotonic() <= 122
+    assert len(describes(world, since=1)) <= 9
+
+
+async def test_looks_become_rarer(world: World) -> None:
+    world.service.processing_s = 600
+
+    await world.upload(some_items(1))
+
+    at_s = [call.at_s for call in world.service.made(DESCRIBE)[1:]]
+    gaps = [round(later - earlier, 3) for earlier, later in pairwise(at_s)]
+    assert gaps == sorted(gaps)
+    assert max(gaps) < 32
+    assert len(at_s) < 30
+
+
+async def test_while_creates_go_on_no_look_is_taken_that_tells_of_few(world: World) -> None:
+    world.rate, world.service.processing_s = 1.0, 0.5
+
+    await world.upload(some_items(40))
+
+    assert len(describes(world, since=1)) <= 2
+
+
+@pytest.mark.parametrize("trouble", [lost(done=False), refused()])
+async def test_a_status_that_cannot_be_had_leaves_items_processing(world: World, trouble: object) -> None:
+    await world.upload(some_items(1))
+    world.service.processing_s = 5
+    world.service.always[DESCRIBE] = lambda _: trouble  # type: ignore[assignment,return-value]
+
+    result = await world.upload(some_items(4), RunOptions(BATCH, settle_timeout_s=300))
+
+    assert list(result.states.values()) == [State.COMPLETE, *[State.PROCESSING] * 3]
+    assert result.stop is None
+    assert world.heard_of(Notice)
+
+
+async def test_a_missing_permission_to_describe_stops_the_lane(world: World) -> None:
+    await world.upload(some_items(1))
+    world.service.processing_s = 5
+    world.service.always[DESCRIBE] = lambda _: denied()
+
+    result = await world.upload(some_items(4))
+
+    assert result.stop is not None
+    assert list(result.states.values()).count(State.PROCESSING) == 3
+    assert len(world.service.made(DESCRIBE)) == 2

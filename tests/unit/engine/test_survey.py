@@ -1,0 +1,143 @@
+"""Before the first create: a lost ledger uploads nothing twice, an old copy is found out."""
+
+import shutil
+from datetime import UTC, datetime
+
+import pytest
+
+from batch_upload.engine.lane import StopKind
+from batch_upload.engine.survey import is_due
+from batch_upload.events import OrphanSeen
+from batch_upload.model import AttachmentStatus, Capacity, State
+from batch_upload.ports import LaneMemory
+from tests.support.engine_world import World, an_item, some_items
+from tests.support.memory_service import CREATE, DESCRIBE, LIST_TAGS, lost
+
+ONCE = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+async def test_a_lost_ledger_adopts_what_carries_the_tokens_of_its_items(world: World) -> None:
+    items = some_items(130)
+    world.rate = 100
+    await world.upload(items)
+    created = len(world.creates)
+    world.service.memory_s = 0
+    await world.close()
+    world.path.unlink()
+
+    result = await world.upload(items)
+
+    assert set(result.states.values()) == {State.COMPLETE}
+    assert len(world.creates) == created
+    assert (world.heard.tally.adopted, world.heard.tally.uploaded) == (130, 0)
+
+
+async def test_one_that_was_deleted_meanwhile_is_the_only_one_made_again(world: World) -> None:
+    items = some_items(5)
+    await world.upload(items)
+    before = len(world.creates)
+    world.service.memory_s = 0
+    world.service.delete(world.service.by_token(items[2].client_token)[0].attachment_id)
+    await world.close()
+    world.path.unlink()
+
+    await world.upload(items)
+
+    assert world.creates[before:] == [items[2].client_token]
+
+
+async def test_of_twins_the_older_is_adopted_and_the_other_told(world: World) -> None:
+    item = an_item()
+    older, younger = (world.service.plant(tags={"batch-upload:token": item.client_token}) for _ in range(2))
+    younger.created_at = world.clock.now().replace(year=2027)
+
+    result = await world.upload([item])
+
+    assert result.known["a"].attachment_id == older.attachment_id
+    assert [event.attachment_id for event in world.heard_of(OrphanSeen)] == [younger.attachment_id]
+
+
+async def test_strangers_are_read_once_and_left_alone(world: World) -> None:
+    for number in range(20):
+        world.service.plant(tags={"Other": str(number), "batch-upload:token": f"bu1-of-another-batch-{number}"})
+    await world.upload(some_items(1))
+
+    await world.upload(some_items(3))
+
+    assert len(world.service.made(LIST_TAGS)) == 20
+    assert len(world.creates) == 3
+
+
+async def test_a_survey_that_was_cut_off_reads_no_tag_twice(world: World) -> None:
+    for number in range(20):
+        world.service.plant(tags={"Other": str(number)})
+    world.service.script(LIST_TAGS, *[None] * 10, *[lost(done=False)] * 400)
+    first = await world.upload(some_items(1))
+    read_before = 10
+    world.service.troubles.clear()
+    calls_before = len(world.service.made(LIST_TAGS))
+
+    second = await world.upload(some_items(1))
+
+    assert set(first.states.values()) == {State.PENDING}
+    assert set(second.states.values()) == {State.COMPLETE}
+    assert len(world.service.made(LIST_TAGS)) - calls_before == 20 - read_before
+
+
+async def test_an_old_copy_of_a_ledger_is_found_out_before_anything_is_sent(world: World) -> None:
+    await world.upload(some_items(1))
+    await world.close()
+    copy = world.path.with_suffix(".copy")
+    shutil.copy(world.path, copy)
+    await world.upload(some_items(3))
+    await world.close()
+    created = len(world.creates)
+    shutil.copy(copy, world.path)
+    for beside in ("-wal", "-shm"):
+        world.path.with_name(world.path.name + beside).unlink(missing_ok=True)
+
+    result = await world.upload(some_items(5))
+
+    assert result.stop is not None
+    assert result.stop.kind is StopKind.DISAGREEMENT
+    assert len(world.creates) == created
+
+
+async def test_what_the_service_has_failed_is_adopted_as_the_failure_it_is(world: World) -> None:
+    item = an_item()
+    world.service.plant(tags={"batch-upload:token": item.client_token}).ends_as = AttachmentStatus.FAILED
+
+    result = await world.upload([item])
+
+    assert result.states["a"] is State.FAILED
+    assert world.creates == []
+
+
+async def test_a_lane_that_holds_what_the_ledger_knows_is_not_listed_again(world: World) -> None:
+    await world.upload(some_items(3))
+    before = len(world.service.made(DESCRIBE))
+
+    await world.upload(some_items(6))
+
+    listings = [call for call in world.service.made(DESCRIBE)[before:] if not isinstance(call.about, tuple)]
+    assert listings == []
+    assert len(world.service.made(CREATE)) == 6
+
+
+@pytest.mark.parametrize(
+    ("memory", "capacity", "due"),
+    [
+        (LaneMemory(None, continuous=True), Capacity(3, 25), True),
+        (LaneMemory(ONCE, continuous=False), Capacity(3, 25), True),
+        (LaneMemory(ONCE, continuous=True), None, True),
+        (LaneMemory(ONCE, continuous=True), Capacity(4, 25), True),
+        (LaneMemory(ONCE, continuous=True), Capacity(2, 25), True),
+        (LaneMemory(ONCE, continuous=True), Capacity(3, 25), False),
+    ],
+)
+def test_a_listing_is_due_unless_ledger_and_service_count_the_same(
+    memory: LaneMemory,
+    capacity: Capacity | None,
+    due: bool,  # noqa: FBT001
+) -> None:
+    assert is_due(memory, 3, capacity) is due

@@ -1,0 +1,157 @@
+"""What `verify` says of each pair of a ledger and a listing."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from batch_upload.engine.plan import Knowledge
+from batch_upload.engine.resolve import Listing
+from batch_upload.engine.verify import Comparison, Finding, FindingKind, compare, standing, unlisted
+from batch_upload.model import Attachment, AttachmentStatus, Item, Known, State
+
+BEGAN = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
+COMPLETE, IN_PROGRESS = AttachmentStatus.COMPLETE, AttachmentStatus.IN_PROGRESS
+FAILED, DELETED = AttachmentStatus.FAILED, AttachmentStatus.DELETED
+
+
+def item() -> Item:
+    return Item(batch="june", item_id="a", source="a", content="sha256:00", client_token="bu1-a", tags={})
+
+
+def row(
+    state: State = State.COMPLETE,
+    attachment_id: str | None = "at-1",
+    *,
+    status: AttachmentStatus | None = COMPLETE,
+    named: str = "bu1-a",
+    current: bool = True,
+) -> Known:
+    return Known(
+        item_id="a",
+        client_token=named,
+        state=state,
+        content="sha256:00",
+        tags={},
+        generation=1,
+        current=current,
+        attachment_id=attachment_id,
+        attachment_status=status,
+    )
+
+
+def at(attachment_id: str = "at-1", status: AttachmentStatus = COMPLETE, *, age_s: float = 0) -> Attachment:
+    return Attachment(attachment_id, f"arn:{attachment_id}", status, BEGAN - timedelta(seconds=age_s))
+
+
+def held(*rows: Known, listed: tuple[Attachment, ...], tokens: dict[str, str | None]) -> Comparison:
+    return compare([item()], Knowledge.of(rows), Listing(listed, BEGAN, 0.0), tokens)
+
+
+def test_what_both_call_complete_is_no_finding() -> None:
+    compared = held(row(), listed=(at(),), tokens={"at-1": "bu1-a"})
+
+    assert compared == Comparison(findings=(), listed=1, strangers=0, agreeing=1, finished=0)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (FAILED, FindingKind.FAILED),
+        (DELETED, FindingKind.DELETED),
+        (IN_PROGRESS, FindingKind.IN_PROGRESS),
+    ],
+)
+def test_another_status_than_the_ledgers_is_a_finding(status: AttachmentStatus, kind: FindingKind) -> None:
+    compared = held(row(), listed=(at(status=status),), tokens={"at-1": "bu1-a"})
+
+    assert compared.findings == (Finding(kind, "a", "bu1-a", "at-1", status),)
+    assert compared.agreeing == 0
+
+
+def test_what_is_not_listed_is_missing() -> None:
+    compared = held(row(State.PROCESSING, status=IN_PROGRESS), listed=(), tokens={})
+
+    assert compared.findings == (Finding(FindingKind.MISSING, "a", "bu1-a", "at-1"),)
+
+
+def test_a_carrier_that_the_ledger_does_not_know_is_unrecorded() -> None:
+    compared = held(listed=(at("at-9"),), tokens={"at-9": "bu1-a"})
+
+    assert compared.findings == (Finding(FindingKind.UNRECORDED, "a", "bu1-a", "at-9", COMPLETE),)
+    assert compared.strangers == 0
+
+
+def test_of_two_unrecorded_carriers_the_younger_is_the_duplicate() -> None:
+    listed = (at("young"), at("old", age_s=60))
+
+    compared = held(listed=listed, tokens={"young": "bu1-a", "old": "bu1-a"})
+
+    assert [(each.kind, each.attachment_id) for each in compared.findings] == [
+        (FindingKind.UNRECORDED, "old"),
+        (FindingKind.DUPLICATE, "young"),
+    ]
+
+
+def test_beside_the_ledgers_own_attachment_an_older_one_is_the_duplicate() -> None:
+    listed = (at(), at("old", age_s=60))
+
+    compared = held(row(), listed=listed, tokens={"at-1": "bu1-a", "old": "bu1-a"})
+
+    assert [(each.kind, each.attachment_id) for each in compared.findings] == [(FindingKind.DUPLICATE, "old")]
+
+
+def test_an_attachment_of_nobody_here_is_counted_and_not_named() -> None:
+    compared = held(row(), listed=(at(), at("x"), at("y")), tokens={"at-1": "bu1-a", "x": None, "y": "bu1-other"})
+
+    assert (compared.findings, compared.listed, compared.strangers) == ((), 3, 2)
+
+
+def test_what_was_deleted_counts_nowhere() -> None:
+    compared = held(row(), listed=(at(), at("x", DELETED)), tokens={"at-1": "bu1-a"})
+
+    assert (compared.listed, compared.strangers) == (1, 0)
+
+
+def test_an_open_intent_is_open_whether_or_not_its_attachment_is_seen() -> None:
+    sending = row(State.SENDING, None, status=None)
+
+    unseen = held(sending, listed=(), tokens={})
+    seen = held(sending, listed=(at("at-7"),), tokens={"at-7": "bu1-a"})
+
+    assert unseen.findings == (Finding(FindingKind.OPEN, "a", "bu1-a"),)
+    assert seen.findings == (Finding(FindingKind.OPEN, "a", "bu1-a", "at-7", COMPLETE),)
+
+
+def test_a_failure_that_the_ledger_knows_is_no_finding() -> None:
+    failed = row(State.FAILED, status=FAILED)
+
+    compared = held(failed, listed=(at(status=FAILED),), tokens={"at-1": "bu1-a"})
+
+    assert compared.findings == ()
+
+
+def test_what_the_ledger_calls_deleted_and_the_service_lists_is_unrecorded() -> None:
+    compared = held(row(State.FAILED, status=DELETED), listed=(at(),), tokens={"at-1": "bu1-a"})
+
+    assert [each.kind for each in compared.findings] == [FindingKind.UNRECORDED]
+
+
+def test_what_the_service_has_finished_meanwhile_is_counted() -> None:
+    compared = held(row(State.PROCESSING, status=IN_PROGRESS), listed=(at(),), tokens={"at-1": "bu1-a"})
+
+    assert (compared.findings, compared.finished) == ((), 1)
+
+
+def test_what_was_replaced_may_be_gone() -> None:
+    replaced = row(attachment_id="at-0", named="bu1-before", current=False)
+
+    compared = held(replaced, row(), listed=(at(),), tokens={"at-1": "bu1-a"})
+
+    assert compared.findings == ()
+    assert standing([item()], Knowledge.of([replaced, row()])) == [row()]
+
+
+def test_only_what_should_stand_is_asked_for_again() -> None:
+    rows = [row(), row(State.FAILED, "at-2", status=DELETED), row(attachment_id="at-3")]
+
+    assert unlisted(rows, Listing((at(),), BEGAN, 0.0)) == ["at-3"]

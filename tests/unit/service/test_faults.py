@@ -1,0 +1,176 @@
+"""The one table: what the service or the SDK says, and which of our errors it is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import pytest
+from botocore import exceptions as sdk
+from botocore.parsers import ResponseParserError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_upload.errors import AccessFault, CapacityExhausted, NoAnswer, Refused, ServiceError, Throttled
+from batch_upload.service.faults import DENIED, THROTTLED, UNANSWERED, fault_of
+
+STATUSES = (200, 400, 403, 429, 500, 503)
+
+
+def said(
+    code: str,
+    *,
+    status: int = 400,
+    reason: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    **members: Any,  # noqa: ANN401
+) -> sdk.ClientError:
+    """An error answer as botocore hands it over."""
+    response: dict[str, Any] = {
+        "Error": {"Code": code, "Message": "no"},
+        "ResponseMetadata": {"HTTPStatusCode": status, "RequestId": "req-1", "HTTPHeaders": dict(headers or {})},
+        **members,
+    }
+    return sdk.ClientError(response | ({"Reason": reason} if reason else {}), "CreateRegistrationAttachment")
+
+
+TABLE = [
+    *((code, None, Throttled) for code in sorted(THROTTLED)),
+    *((code, None, NoAnswer) for code in sorted(UNANSWERED)),
+    *((code, None, AccessFault) for code in sorted(DENIED)),
+    ("AccessDeniedException", "ACCOUNT_DISABLED", AccessFault),
+    ("AccessDeniedException", "INSUFFICIENT_ACCOUNT_REPUTATION", AccessFault),
+    ("ServiceQuotaExceededException", "REGISTRATION_ATTACHMENTS_CREATED_PER_DAY", CapacityExhausted),
+    ("ServiceQuotaExceededException", "REGISTRATION_ATTACHMENTS_PER_ACCOUNT", CapacityExhausted),
+    ("ServiceQuotaExceededException", None, CapacityExhausted),
+]
+REFUSALS = [
+    ("ServiceQuotaExceededException", "TAGS_PER_RESOURCE"),
+    ("ValidationException", "ATTACHMENT_TYPE_NOT_SUPPORTED"),
+    ("ValidationException", "MAXIMUM_SIZE_EXCEEDED"),
+    ("ValidationException", "RESOURCE_NOT_ACCESSIBLE"),
+    ("ConflictException", None),
+    ("ResourceNotFoundException", None),
+    ("400", None),
+    ("413", None),
+    ("UnheardOfException", None),
+]
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize(("code", "reason", "error"), TABLE)
+def test_a_code_decides_whatever_the_status(
+    code: str, reason: str | None, error: type[ServiceError], status: int
+) -> None:
+    assert type(fault_of(said(code, status=status, reason=reason))) is error
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 409, 413])
+@pytest.mark.parametrize(("code", "reason"), REFUSALS)
+def test_any_other_code_is_the_items_own_fault_and_kept_as_it_came(code: str, reason: str | None, status: int) -> None:
+    fault = fault_of(said(code, status=status, reason=reason))
+
+    assert type(fault) is Refused
+    assert (fault.code, fault.reason, fault.request_id, fault.status) == (code, reason, "req-1", status)
+
+
+@pytest.mark.parametrize("status", [500, 501, 503, 599])
+def test_an_unheard_of_code_of_a_server_that_failed_tells_nothing_of_what_was_done(status: int) -> None:
+    assert type(fault_of(said("UnheardOfException", status=status))) is NoAnswer
+
+
+@pytest.mark.parametrize(
+    ("reason", "daily"),
+    [
+        ("REGISTRATION_ATTACHMENTS_CREATED_PER_DAY", True),
+        ("REGISTRATION_ATTACHMENTS_PER_ACCOUNT", False),
+        ("SOMETHING_NEW", False),
+    ],
+)
+def test_only_the_day_quota_ends_by_itself(reason: str, daily: bool) -> None:  # noqa: FBT001
+    fault = fault_of(said("ServiceQuotaExceededException", reason=reason))
+
+    assert isinstance(fault, CapacityExhausted)
+    assert fault.daily is daily
+
+
+@pytest.mark.parametrize(
+    ("header", "wait_s"),
+    [("7", 7.0), ("0.5", 0.5), ("0", 0.0), ("soon", None), ("", None), ("-1", None), ("1e9", None), ("99999", None),
+     ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("nan", None)],
+)  # fmt: skip
+def test_retry_after_is_taken_where_it_is_a_sane_number_of_seconds(header: str, wait_s: float | None) -> None:
+    fault = fault_of(said("ThrottlingException", headers={"retry-after": header}))
+
+    assert isinstance(fault, Throttled)
+    assert fault.retry_after_s == wait_s
+
+
+def test_fields_and_the_resource_are_kept() -> None:
+    fault = fault_of(
+        said("ValidationException", Fields=[{"Name": "AttachmentBody", "Message": "too large"}], ResourceId="r")
+    )
+
+    assert isinstance(fault, Refused)
+    assert fault.fields == (("AttachmentBody", "too large"),)
+    assert fault.resource_id == "r"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [{}, {"Error": {}}, {"Error": {"Code": None}}, {"Error": {"Code": ""}, "ResponseMetadata": {}},
+     {"Error": {"Code": "X"}, "Fields": "no list", "Reason": ["no text"]},
+     {"Error": {"Code": "X"}, "Fields": [1, None]}],
+)  # fmt: skip
+def test_an_answer_that_lacks_everything_is_still_an_error_of_ours(response: dict[str, Any]) -> None:
+    assert isinstance(fault_of(sdk.ClientError(response, "Create")), ServiceError)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (sdk.NoCredentialsError(), AccessFault),
+        (sdk.PartialCredentialsError(provider="env", cred_var="x"), AccessFault),
+        (sdk.CredentialRetrievalError(provider="sso", error_msg="gone"), AccessFault),
+        (sdk.SSOTokenLoadError(error_msg="gone"), AccessFault),
+        (sdk.UnauthorizedSSOTokenError(), AccessFault),
+        (sdk.TokenRetrievalError(provider="sso", error_msg="gone"), AccessFault),
+        (sdk.ProfileNotFound(profile="acme"), AccessFault),
+        (sdk.NoRegionError(), AccessFault),
+        (sdk.ParamValidationError(report="wrong"), Refused),
+        (sdk.EndpointConnectionError(endpoint_url="http://x"), NoAnswer),
+        (sdk.ConnectionClosedError(endpoint_url="http://x"), NoAnswer),
+        (sdk.ReadTimeoutError(endpoint_url="http://x"), NoAnswer),
+        (sdk.ConnectTimeoutError(endpoint_url="http://x"), NoAnswer),
+        (sdk.SSLError(endpoint_url="http://x", error="bad"), NoAnswer),
+        (sdk.ProxyConnectionError(proxy_url="http://x"), NoAnswer),
+        (ResponseParserError("no"), NoAnswer),
+        (aiohttp.ClientPayloadError("cut"), NoAnswer),
+        (TimeoutError(), NoAnswer),
+        (ConnectionResetError("gone"), NoAnswer),
+        (ValueError("no JSON"), NoAnswer),
+    ],
+)
+def test_what_the_sdk_raises_by_itself_is_mapped(error: Exception, expected: type[ServiceError]) -> None:
+    fault = fault_of(error)
+
+    assert type(fault) is expected
+    assert fault.code
+    assert "\n" not in fault.message
+
+
+def test_a_message_never_holds_a_whole_document() -> None:
+    fault = fault_of(sdk.ParamValidationError(report="AttachmentBody: " + "A" * 700_000))
+
+    assert len(fault.message) < 500
+
+
+@given(st.text(max_size=30), st.integers(100, 599), st.text(max_size=30))
+def test_nothing_that_a_service_can_say_is_retried_unless_it_is_known_to_pass(
+    code: str, status: int, reason: str
+) -> None:
+    fault = fault_of(said(code, status=status, reason=reason))
+
+    if isinstance(fault, Throttled):
+        assert (code or str(status)) in THROTTLED
+    if isinstance(fault, NoAnswer):
+        assert status >= 500 or (code or str(status)) in UNANSWERED

@@ -1,0 +1,23 @@
+"""The real clock."""
+
+from datetime import UTC, datetime
+
+from batch_upload.clock import SystemClock
+
+
+async def test_the_wall_clock_is_aware_and_in_utc() -> None:
+    assert SystemClock().now().tzinfo is UTC
+    assert abs((SystemClock().now() - datetime.now(UTC)).total_seconds()) < 60
+
+
+async def test_monotonic_time_never_goes_back() -> None:
+    clock = SystemClock()
+    before = clock.monotonic()
+
+    await clock.sleep(0)
+
+    assert clock.monotonic() >= before
+
+
+async def test_a_sleep_of_nothing_returns() -> None:
+    await SystemClock().sleep(-5)
