@@ -1,0 +1,32 @@
+"""The README's commands work as they stand."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.emulator_process import ROOT
+from tests.support.transcripts import copy_of_manifests, played
+
+README = ROOT / "README.md"
+TESTED = re.compile(r"^<!-- tested[^\n]*-->\n+```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def _blocks() -> list[list[str]]:
+    """The commands of each block that is marked as tested."""
+    if not README.exists():
+        return []
+    return [re.findall(r"^batch-upload .*", block, re.MULTILINE) for block in TESTED.findall(README.read_text("utf-8"))]
+
+
+@pytest.mark.skipif(not README.exists(), reason="a wheel has no README")
+def test_the_readme_has_commands_to_test() -> None:
+    assert sum(len(commands) for commands in _blocks()) >= 3
+
+
+@pytest.mark.parametrize("commands", _blocks(), ids=lambda commands: commands[0].split("#")[0].strip())
+def test_the_commands_of_a_block_succeed_one_after_another(commands: list[str], tmp_path: Path) -> None:
+    folder = copy_of_manifests(tmp_path)
+
+    for step in played(commands, folder):
+        assert not step.printed[-1:] or not step.printed[-1].startswith("[exit"), "\n".join(step.printed)

@@ -1,0 +1,176 @@
+"""The three forms of stopping, and what is left afterwards: the next run ends what one left."""
+
+import signal
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from batch_upload.emulator.names import CALLER_IDENTITY, CREATE, LIMITS
+from tests.support.batches import assert_adds_up, assert_each_once, make_batch
+from tests.support.command import started
+from tests.support.endpoint import Endpoint
+from tests.support.preloaded import Preloaded
+
+QUICK = ("--rate", "100", "--json")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
+def test_a_signal_lets_end_what_is_in_flight_and_the_next_run_does_the_rest(
+    endpoint: Endpoint, tmp_path: Path, number: signal.Signals, code: int, command: Preloaded
+) -> None:
+    endpoint.faults({"action": "slow", "operation": CREATE, "after": 1, "times": 3, "seconds": 0.5})
+    batch = make_batch(tmp_path, 10)
+
+    with started("upload", batch.manifest, "--concurrency", "3", *QUICK, cwd=tmp_path, env=endpoint.env) as running:
+        running.until("item")
+        running.signal(number)
+        ended = running.finish()
+    held = len(endpoint.attachments())
+    again = command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
+
+    assert ended.code == code, ended.stderr
+    states = assert_adds_up(ended)["states"]
+    assert states.get("complete", 0) == held
+    assert states.keys() <= {"complete", "pending"}
+    assert again.code == 0
+    assert_each_once(endpoint, batch)
+
+
+def test_a_second_run_on_the_same_ledger_is_told_who_holds_it(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    endpoint.faults({"action": "hang", "operation": CREATE, "after": 1, "times": 1})
+    batch = make_batch(tmp_path, 3)
+
+    with started("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env) as running:
+        running.until("item")
+        creates = endpoint.stats().creates
+        second = command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
+        waiting = command.run("upload", batch.manifest, "--wait-lock", "500ms", *QUICK, cwd=tmp_path, env=endpoint.env)
+        status = command.run("status", batch.manifest, "--json", cwd=tmp_path)
+        running.process.kill()
+        running.finish()
+    endpoint.faults()
+    after = command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
+
+    assert (second.code, waiting.code) == (11, 11)
+    assert second.summary["exit"]["retryable"] is True
+    assert str(running.process.pid) in second.stderr
+    assert creates <= 3
+    assert status.code == 0
+    assert assert_adds_up(status)["states"]["complete"] >= 1
+    assert after.code == 0, after.stderr
+    assert_each_once(endpoint, batch)
+
+
+def test_after_the_deadline_nothing_is_started(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> None:
+    batch = make_batch(tmp_path, 20)
+
+    ended = command.run(
+        *("upload", batch.manifest, "--deadline", "3s", "--rate", "2", "--fixed-rate", "--json"),
+        cwd=tmp_path,
+        env=endpoint.env,
+    )
+    held = len(endpoint.attachments())
+    again = command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
+
+    assert ended.code == 12, ended.stderr
+    assert 0 < held < 20
+    assert assert_adds_up(ended)["states"] == {"pending": 20 - held, "complete": held}
+    assert ended.summary["elapsed_s"] < 10
+    assert again.code == 0
+    assert_each_once(endpoint, batch)
+
+
+def test_the_deadline_holds_although_nobody_answers(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> None:
+    endpoint.faults({"action": "drop_before", "operation": CALLER_IDENTITY})
+    batch = make_batch(tmp_path, 1)
+
+    ended = command.run("upload", batch.manifest, "--deadline", "1s", "--json", cwd=tmp_path, env=endpoint.env)
+
+    assert ended.code == 12, ended.stderr
+    assert 1 <= ended.summary["elapsed_s"] < 10
+    assert 0 < ended.summary["requests"][CALLER_IDENTITY] <= endpoint.stats().requests[CALLER_IDENTITY]
+    assert endpoint.stats().creates == 0
+
+
+def test_not_waiting_leaves_what_the_service_still_works_on_and_a_rerun_only_looks(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    endpoint.change(processing_s=3_600)
+    batch = make_batch(tmp_path, 3)
+
+    ended = command.run("upload", batch.manifest, "--no-wait", *QUICK, cwd=tmp_path, env=endpoint.env)
+    impatient = command.run("upload", batch.manifest, "--settle-timeout", "0s", *QUICK, cwd=tmp_path, env=endpoint.env)
+    for attachment in endpoint.attachments():
+        endpoint.set_status(attachment["id"], "UPLOAD_COMPLETE")
+    again = command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
+
+    assert (ended.code, ended.states) == (14, {"processing": 3})
+    assert (impatient.code, impatient.states) == (14, {"processing": 3})
+    assert (again.code, again.states) == (0, {"complete": 3})
+    assert endpoint.stats().creates == 3
+
+
+def test_a_used_up_day_parks_the_rest_until_midnight_and_costs_no_further_call(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    endpoint.change(attachments_per_day=2)
+    batch = make_batch(tmp_path, 5)
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+
+    ended = command.run("upload", batch.manifest, "--concurrency", "1", *QUICK, cwd=tmp_path, env=endpoint.env)
+    creates = endpoint.stats().creates
+    again = command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
+    creates_again = endpoint.stats().creates
+    endpoint.change(attachments_per_day=None)
+    anyway = command.run("upload", batch.manifest, "--only", "parked", *QUICK, cwd=tmp_path, env=endpoint.env)
+
+    assert ended.code == 13, ended.stderr
+    assert assert_adds_up(ended)["states"] == {"complete": 2, "parked": 3}
+    assert ended.summary["exit"]["resume_after"] is not None
+    assert datetime.fromisoformat(ended.summary["exit"]["resume_after"]) == midnight
+    assert creates == 3
+    assert (again.code, again.summary["exit"]["resume_after"]) == (13, ended.summary["exit"]["resume_after"])
+    assert creates_again == creates
+    assert (anyway.code, anyway.states) == (0, {"complete": 5})
+    assert_each_once(endpoint, batch)
+
+
+def test_a_full_account_parks_the_rest_until_there_is_capacity(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    endpoint.change(attachments_per_account=3)
+    batch = make_batch(tmp_path, 5)
+
+    ended = command.run("upload", batch.manifest, "--concurrency", "1", *QUICK, cwd=tmp_path, env=endpoint.env)
+    creates = endpoint.stats().creates
+    again = command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
+    creates_again, asked = endpoint.stats().creates, endpoint.stats().requests[LIMITS]
+    endpoint.change(attachments_per_account=10)
+    at_last = command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
+
+    assert ended.code == 13, ended.stderr
+    assert assert_adds_up(ended)["states"] == {"complete": 3, "parked": 2}
+    assert ended.summary["exit"]["resume_after"] is None
+    assert creates <= 4
+    assert (again.code, again.summary["exit"]["resume_after"]) == (13, None)
+    assert creates_again == creates
+    assert asked >= 2
+    assert (at_last.code, at_last.states) == (0, {"complete": 5})
+    assert_each_once(endpoint, batch)
+
+
+def test_only_some_are_sent_where_only_some_are_chosen(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> None:
+    batch = make_batch(tmp_path, 4)
+    first, second, *_ = batch.ids
+
+    ended = command.run(
+        "upload", batch.manifest, "--only", first, "--only", second, *QUICK, cwd=tmp_path, env=endpoint.env
+    )
+    unknown = command.run("upload", batch.manifest, "--only", "files/none.pdf", *QUICK, cwd=tmp_path, env=endpoint.env)
+
+    assert (ended.code, ended.states) == (0, {"pending": 2, "complete": 2})
+    assert endpoint.stats().creates == 2
+    assert unknown.code == 2

@@ -1,0 +1,90 @@
+"""One emulator for many tests: each has an account, a full bucket and counters of its own."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from batch_upload.emulator.names import CREATE, OPERATIONS
+from batch_upload.emulator.settings import EmulatorSettings
+from tests.support.command import Event
+from tests.support.emulator_process import EmulatorProcess
+
+CREDENTIALS: Mapping[str, str] = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
+_ACCOUNTS = count(200_000_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What the server has counted since the test began."""
+
+    requests: Counter[str]
+    throttled: Counter[str]
+    accepted: Counter[str]
+    token_mismatches: int
+    replays: int
+
+    @property
+    def creates(self) -> int:
+        return self.requests[CREATE]
+
+
+class Endpoint:
+    """The service as one test sees it. It begins without rates, quotas, delays and faults."""
+
+    def __init__(self, process: EmulatorProcess) -> None:
+        self._process = process
+        self.account = str(next(_ACCOUNTS))
+        self._before = process.stats()
+        self.change(**{**EmulatorSettings().to_json(), "account": self.account, "attachments_per_account": None})
+        self.change(rates=dict.fromkeys(OPERATIONS), processing_s=0)
+
+    @property
+    def url(self) -> str:
+        return self._process.url
+
+    @property
+    def env(self) -> dict[str, str]:
+        """An environment in which the command talks to this endpoint."""
+        return {**CREDENTIALS, "AWS_ENDPOINT_URL": self.url}
+
+    def change(self, **settings: Any) -> None:  # noqa: ANN401 - any setting of the emulator
+        self._process.change_settings(settings)
+
+    def faults(self, *rules: Mapping[str, Any]) -> None:
+        """Put these rules in the place of those before."""
+        self._process.set_faults(rules)
+
+    def stats(self) -> Stats:
+        now = self._process.stats()
+
+        def since(name: str) -> Counter[str]:
+            return Counter(now[name]) - Counter(self._before[name])
+
+        return Stats(
+            requests=since("requests"),
+            throttled=since("throttled"),
+            accepted=since("accepted"),
+            token_mismatches=now["token_mismatches"] - self._before["token_mismatches"],
+            replays=now["replays"] - self._before["replays"],
+        )
+
+    def attachments(self) -> list[Event]:
+        """What the account holds."""
+        return [each for each in self._process.attachments() if each["account"] == self.account]
+
+    def set_status(self, attachment_id: str, status: str) -> None:
+        self._process.set_status(attachment_id, status)
+
+    def plant(self, tags: Mapping[str, str]) -> Event:
+        """An attachment of this account that the command did not make."""
+        return self._process.plant({"tags": dict(tags), "account": self.account})
+
+    def assert_untouched(self) -> None:
+        """Not one request of any operation has come."""
+        assert self.stats().requests == Counter()
+
+
+def tags_of(attachments: Sequence[Event]) -> list[dict[str, str]]:
+    return [each["tags"] for each in attachments]
