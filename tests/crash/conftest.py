@@ -1,0 +1,13 @@
+"""One driver for all tests of a session; each point has a site of its own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.kill_ground import Ground, kill_ground
+
+
+@pytest.fixture(scope="session")
+def ground() -> Iterator[Ground]:
+    with kill_ground() as found:
+        yield found

@@ -1,0 +1,184 @@
+"""The promises by name, each with the tests that hold it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """One sentence, and tests as `path::name`."""
+
+    text: str
+    tests: tuple[str, ...]
+
+
+CRASHES: tuple[Promise, ...] = (
+    Promise(
+        "Killed at any system call on the ledger, its lock or a socket, the next run ends with each item exactly once.",
+        (
+            "tests/crash/test_system_calls.py::test_a_kill_at_a_system_call_costs_no_item_and_makes_none_twice",
+            "tests/crash/test_system_calls.py::test_a_kill_at_every_single_system_call",
+            "tests/crash/test_system_calls.py::test_the_installed_command_killed_at_a_request_leaves_no_doubt",
+        ),
+    ),
+    Promise(
+        "Killed between any two callbacks of its event loop: the same.",
+        (
+            "tests/crash/test_callbacks.py::test_a_kill_between_two_callbacks_costs_no_item_and_makes_none_twice",
+            "tests/crash/test_callbacks.py::test_a_kill_before_every_single_callback",
+        ),
+    ),
+    Promise(
+        "Killed before or after any write of the ledger, any request or any answer, also among retries "
+        "and with a service that forgets tokens: the same.",
+        (
+            "tests/crash/test_steps.py::test_a_kill_before_or_after_a_step_costs_no_item_and_makes_none_twice",
+            "tests/crash/test_steps.py::test_a_kill_at_every_single_step",
+        ),
+    ),
+    Promise(
+        "Killed while the service has done it and has not answered: the same.",
+        (
+            "tests/crash/test_steps.py::test_a_kill_while_the_service_has_it_and_no_answer_has_left_makes_none_twice",
+            "tests/crash/test_steps.py::test_a_kill_between_service_and_answer_of_every_item",
+        ),
+    ),
+    Promise(
+        "Killed again and again under storms of throttles, errors, lost connections, garbage and hangs: the same.",
+        (
+            "tests/crash/test_campaign.py::test_under_a_storm_with_random_kills_each_item_is_there_once",
+            "tests/crash/test_campaign.py::test_ten_thousand_random_kills_under_storms_make_nothing_twice_and_lose_nothing",
+            "tests/scenarios/test_crash.py::test_killed_again_and_again_under_a_storm_each_item_is_there_once",
+            "tests/scenarios/test_crash.py::test_killed_while_the_service_forgets_tokens_each_item_is_there_once",
+            "tests/crash/test_simulation.py::test_whatever_the_storm_and_whenever_it_is_killed_each_item_is_uploaded_once",
+            "tests/crash/test_simulation.py::test_two_thousand_storms_upload_each_item_once",
+            "tests/crash/test_machine.py::test_no_order_of_faults_kills_and_edits_uploads_anything_twice_or_loses_it",
+        ),
+    ),
+    Promise(
+        "A ledger that cannot be written or read stops all sending: exit 24, a sentence, what to do; "
+        "once its disk is well the same command ends the work.",
+        (
+            "tests/crash/test_file_system.py::test_a_ledger_that_cannot_be_written_stops_all_sending_and_the_next_run_ends_it",
+            "tests/crash/test_file_system.py::test_a_disk_that_fails_from_any_call_on",
+            "tests/crash/test_file_system.py::test_a_file_size_limit_stops_all_sending_and_the_next_run_ends_it",
+            "tests/crash/test_file_system.py::test_a_file_size_limit_of_every_size",
+            "tests/crash/test_file_system.py::test_a_full_tmpfs_stops_all_sending_and_the_same_command_ends_it_once_there_is_room",
+            "tests/unit/ledger/test_writer.py::test_after_the_disk_said_no_nothing_is_tried_again",
+        ),
+    ),
+    Promise(
+        "A ledger of a past version is gone on with; one that is damaged, newer or no ledger is refused "
+        "and left as it is.",
+        (
+            "tests/crash/test_kept_ledgers.py::test_a_ledger_of_a_past_version_is_gone_on_with_and_what_it_says_is_believed",
+            "tests/crash/test_kept_ledgers.py::test_a_ledger_that_was_only_begun_is_finished",
+            "tests/crash/test_kept_ledgers.py::test_a_ledger_that_cannot_be_believed_is_refused_and_left_as_it_is",
+        ),
+    ),
+)
+RULES: tuple[Promise, ...] = (
+    Promise(
+        "1. Intent before effect: the intent is on the disk before the first byte of its request leaves.",
+        (
+            "tests/crash/test_file_system.py::test_the_intent_is_on_the_disk_before_the_first_byte_of_its_request_leaves",
+            "tests/unit/engine/test_run.py::test_the_intent_of_each_create_is_told_before_it_is_sent",
+        ),
+    ),
+    Promise(
+        "2. One owner of retries: every request takes a slot and is counted.",
+        (
+            "tests/unit/engine/test_run.py::test_every_wire_attempt_is_counted_once",
+            "tests/scenarios/test_main_job.py::test_under_a_strict_limit_with_many_workers_none_is_lost_and_the_counts_agree",
+            "tests/scenarios/test_faults.py::test_an_unknown_error_code_is_never_tried_again",
+        ),
+    ),
+    Promise(
+        "3. The same token for the same thing, sent again as it was sent.",
+        (
+            "tests/unit/engine/test_run.py::test_what_is_sent_carries_the_identity_tag_as_the_ledger_has_it",
+            "tests/scenarios/test_crash.py::test_a_mix_of_faults_ends_in_one_run_or_in_the_next",
+        ),
+    ),
+    Promise(
+        "4. A token protects only for a while: beyond the horizon an outcome is resolved before anything "
+        "is sent again.",
+        (
+            "tests/scenarios/test_crash.py::test_in_one_long_run_the_horizon_counts_from_the_first_unknown_attempt",
+            "tests/scenarios/test_reconcile.py::test_an_intent_whose_attachment_was_made_is_settled_by_its_tag",
+            "tests/scenarios/test_reconcile.py::test_an_intent_that_may_still_be_at_work_stays_open_until_its_absence_is_proved",
+            "tests/unit/ledger/test_attempts.py::test_a_certain_no_after_an_unknown_one_leaves_it_as_unknown_as_before",
+        ),
+    ),
+    Promise(
+        "5. The bytes sent are the bytes hashed.",
+        (
+            "tests/scenarios/test_faults.py::test_a_file_that_is_replaced_during_the_run_is_not_sent_and_the_next_run_sends_what_is_there",
+            "tests/unit/documents/test_inspect.py::test_a_body_is_the_planned_bytes",
+            "tests/unit/documents/test_inspect.py::test_a_body_that_changed_is_not_handed_out",
+        ),
+    ),
+    Promise(
+        "6. Everything is checked before anything is sent.",
+        (
+            "tests/scenarios/test_invalid.py::test_every_sample_is_refused_at_its_place_without_a_request",
+            "tests/scenarios/test_invalid.py::test_one_bad_file_holds_back_all_the_good_ones",
+        ),
+    ),
+    Promise(
+        "7. A fault is an item's, a lane's or ours.",
+        (
+            "tests/scenarios/test_faults.py::test_a_refusal_fails_its_item_alone_and_is_tried_again_by_the_next_run",
+            "tests/scenarios/test_faults.py::test_missing_permission_costs_exactly_one_create_call",
+            "tests/scenarios/test_faults.py::test_credentials_that_expire_stop_the_lane_after_what_is_in_flight",
+        ),
+    ),
+    Promise(
+        "8. One run at a time, and a ledger belongs to one account and Region.",
+        (
+            "tests/scenarios/test_stopping.py::test_a_second_run_on_the_same_ledger_is_told_who_holds_it",
+            "tests/unit/ledger/test_lock.py::test_another_run_is_named_and_its_lock_dies_with_it",
+            "tests/scenarios/test_lane.py::test_a_ledger_belongs_to_one_account_and_region",
+        ),
+    ),
+    Promise(
+        "9. The lane is listed before a first create: a lost, copied or restored ledger uploads nothing twice.",
+        (
+            "tests/scenarios/test_crash.py::test_a_lost_ledger_is_found_again_by_upload_alone",
+            "tests/scenarios/test_crash.py::test_an_old_copy_of_the_ledger_uploads_nothing_twice",
+            "tests/unit/ledger/test_runs.py::test_a_copy_does_not_follow_on_even_with_its_lock",
+            "tests/unit/ledger/test_runs.py::test_a_restored_backup_is_not_trusted_before_its_lane_was_listed",
+        ),
+    ),
+    Promise(
+        "10. Until one create has succeeded, creates go one at a time.",
+        (
+            "tests/scenarios/test_faults.py::test_missing_permission_costs_exactly_one_create_call",
+            "tests/unit/engine/test_run.py::test_a_missing_permission_costs_one_create",
+        ),
+    ),
+    Promise(
+        "11. Stopping has three forms: drained, cut off, at once.",
+        (
+            "tests/scenarios/test_stopping.py::test_a_signal_lets_end_what_is_in_flight_and_the_next_run_does_the_rest",
+            "tests/scenarios/test_stopping.py::test_after_the_deadline_nothing_is_started",
+            "tests/scenarios/test_stopping.py::test_a_used_up_day_parks_the_rest_until_midnight_and_costs_no_further_call",
+            "tests/scenarios/test_stopping.py::test_a_full_account_parks_the_rest_until_there_is_capacity",
+            "tests/scenarios/test_faults.py::test_too_many_failures_stop_the_run",
+        ),
+    ),
+    Promise(
+        "12. Nothing secret is kept.",
+        (
+            "tests/scenarios/test_secrets.py::test_a_canary_is_found_in_no_output_and_no_file",
+            "tests/unit/ledger/test_opening.py::test_all_its_files_are_the_owners_alone",
+        ),
+    ),
+    Promise(
+        "13. Counts add up, or the exit code says that it is our fault.",
+        (
+            "tests/scenarios/test_verbs.py::test_every_verb_speaks_ndjson_that_ends_with_a_whole_summary",
+            "tests/unit/report/test_summary_text.py::test_counts_that_do_not_add_up_are_called_a_fault",
+        ),
+    ),
+)
+"""The rules of docs/design.md, by their numbers."""

@@ -1,0 +1,58 @@
+"""Writes docs/promises.md from the list of promises and the counts of the last full run.
+
+`python -m tests.crash.promises` after `BATCH_UPLOAD_TESTS_MATRIX=FILE make soak`, with FILE's rows in `matrix.json`.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.crash.promise_list import CRASHES, RULES, Promise
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "promises.md"
+MATRIX = Path(__file__).with_name("matrix.json")
+HEAD = """# Promises
+
+No attachment twice, none lost, nothing called done that is not, whatever dies when. Each promise stands here with the
+tests that hold it. This page is made by `python -m tests.crash.promises`, and a test compares it.
+"""
+HOW = """## Kill points
+
+In the way SQLite is tested: the command is killed (SIGKILL) at the 1st, 2nd, 3rd … point until a run ends clean. After
+each kill every attachment at the service has its intent in the ledger and none is there twice; then one quiet run of
+the same command must exit 0 with each item exactly once (identity tag and SHA-256), the ledger's ids equal to the
+service's, all of them complete, no token reused with other parameters and counts that add up; and one more run must
+create nothing. `make test` takes a sample of the points, `make soak` all of them, 10,000 random ones among them.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    return "\n".join([HEAD, *_section("Crashes", CRASHES), *_section("Rules", RULES), *_matrix()])
+
+
+def _section(title: str, promises: Sequence[Promise]) -> Iterator[str]:
+    yield f"## {title}\n"
+    for promise in promises:
+        yield f"- {promise.text}"
+        yield from (f"  - `{test}`" for test in promise.tests)
+    yield ""
+
+
+def _matrix() -> Iterator[str]:
+    made: dict[str, Any] = json.loads(MATRIX.read_text(encoding="utf-8"))
+    yield HOW
+    yield f"Last runs of every point of these scripts: {made['date']}, on {made['machine']}.\n"
+    yield "| what is done | to which script | points | took effect | result |"
+    yield "|---|---|--:|--:|---|"
+    for row in made["rows"]:
+        yield f"| {row['kind']} | {row['script']} | {row['points']:,} | {row['kills']:,} | all held |"
+    yield ""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    sys.stdout.write(f"{PAGE.relative_to(ROOT)}\n")

@@ -1,0 +1,29 @@
+"""Kills at random moments under storms of throttles, errors, lost connections, garbage and hangs, over HTTP."""
+
+import random
+
+import pytest
+
+from tests.support.campaign import one_round
+from tests.support.kill_ground import Ground, record
+
+SEED = 20261123
+KILLS_A_ROUND = 8
+SOAK_KILLS = 10_000
+
+
+@pytest.mark.parametrize("round_number", range(6))
+def test_under_a_storm_with_random_kills_each_item_is_there_once(ground: Ground, round_number: int) -> None:
+    kills = one_round(ground, random.Random(SEED + round_number), 6)
+
+    assert kills > 0
+
+
+@pytest.mark.soak
+def test_ten_thousand_random_kills_under_storms_make_nothing_twice_and_lose_nothing(ground: Ground) -> None:
+    kills, rounds = 0, 0
+    while kills < SOAK_KILLS:
+        rounds += 1
+        kills += one_round(ground, random.Random(SEED * 1_000 + rounds), KILLS_A_ROUND)
+
+    record("random moment under a storm", f"{rounds} batches of 1 to 8 items, seed {SEED}", points=kills, kills=kills)

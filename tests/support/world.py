@@ -1,0 +1,336 @@
+"""A whole world in virtual time: one service, one network, one ledger, and runs of the real engine that come and go.
+
+After each run, ended or killed, the promises that hold at any moment are checked: see `check_safety`.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from batch_upload.cli.compose import Reached, surroundings
+from batch_upload.cli.exit_codes import exit_of_run
+from batch_upload.cli.rates import laws, learned
+from batch_upload.emulator.core import Emulator
+from batch_upload.emulator.settings import EmulatorSettings
+from batch_upload.engine.lane import LaneControl
+from batch_upload.engine.pacing import Pacer
+from batch_upload.engine.retry import IDENTITY, RetryPolicy, Wire
+from batch_upload.engine.run import FailureLimit, FailureWatch, Run, RunOptions, RunResult
+from batch_upload.engine.tally import Tally
+from batch_upload.errors import BatchUploadError, ChangedSincePlan, ExitCode, LedgerLocked
+from batch_upload.events import ItemChanged, LaneStopped, Notice, OrphanSeen, Requested, Resolving, Retrying, Sending
+from batch_upload.ledger.reading import find_reader
+from batch_upload.ledger.store import SqliteLedger
+from batch_upload.model import Item, Lane, State
+from batch_upload.service.access import Access, StaticKeys
+from batch_upload.service.client import open_service
+from batch_upload.settings import Flags, resolve
+from batch_upload.token import IDENTITY_TAG, client_token
+from tests.support.simulated_network import ServiceClock, SimulatedNetwork, SimulatedSession
+from tests.support.virtual_time import Killed, Life, SimulatedClock, Timeline, Trace, live
+from tests.support.world_ledger import open_simulated
+
+BATCH = "acme-2026"
+REGION = "us-east-1"
+LIVE = frozenset({State.PROCESSING, State.COMPLETE})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a manifest says of one item."""
+
+    content: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    generation: int = 1
+    identity_tag: bool = True
+
+    @property
+    def body(self) -> bytes:
+        return b"%PDF-1.7\n% " + self.content.encode() + b"\n%%EOF\n"
+
+
+def item_of(item_id: str, wanted: Wanted) -> Item:
+    """The item that `upload` would make of it."""
+    content = f"sha256:{sha256(wanted.body).hexdigest()}"
+    generation, tags = wanted.generation, wanted.tags
+    token = client_token(batch=BATCH, item_id=item_id, content=content, generation=generation, tags=tags)
+    return Item(
+        batch=BATCH,
+        item_id=item_id,
+        source=item_id,
+        content=content,
+        client_token=token,
+        tags=tags,
+        generation=generation,
+        identity_tag=wanted.identity_tag,
+        path=Path(item_id),
+        size_bytes=len(wanted.body),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one run is to go. `dies_at`: the step at which it is killed; `interrupted_after_s`: when SIGTERM comes;
+    `overlapped`: whether another run tries to start beside it."""
+
+    dies_at: int | None = None
+    interrupted_after_s: float | None = None
+    deadline: str | None = None
+    concurrency: int = 8
+    overlapped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How one run went. `exit_code` is None where it was killed; `sent`: creates that left."""
+
+    exit_code: ExitCode | None
+    steps: int
+    sent: int
+    result: RunResult | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Documents:
+    """Implements `ports.Bodies` over what the manifest's files hold now."""
+
+    wanted: Mapping[str, Wanted]
+
+    async def read(self, item: Item) -> bytes:
+        body = self.wanted[item.item_id].body
+        if f"sha256:{sha256(body).hexdigest()}" != item.content:
+            raise ChangedSincePlan("the document is another", code="changed_since_plan")
+        return body
+
+
+class World:
+    """Everything of it follows from the seed and from what is asked of it, in this order."""
+
+    def __init__(self, folder: Path, settings: EmulatorSettings, *, seed: int, horizon_s: float = 300.0) -> None:
+        self.timeline = Timeline(1_000.0)
+        self.trace = Trace(self.timeline)
+        self.wanted: dict[str, Wanted] = {}
+        self.ledger = folder / "june.ledger"
+        self.skew_s = 0.0
+        self.horizon_s = horizon_s
+        self.chance = random.Random(seed)
+        self._runs = 0
+        clock = ServiceClock(self.timeline)
+        self.emulator = Emulator(settings, clock=clock)
+        self.network = SimulatedNetwork(self.emulator, clock, chance=self.chance, trace=self.trace)
+
+    @property
+    def items(self) -> list[Item]:
+        return [item_of(item_id, wanted) for item_id, wanted in self.wanted.items()]
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass while no run is under way."""
+        self.timeline.now_s += seconds
+        self.network.deliver_late()
+
+    def run(self, plan: Plan = Plan()) -> Ended:
+        """One run of `upload`, to its end or to its death. Raises BatchUploadError where nothing could begin."""
+        self._runs += 1
+        life, sent = Life(dies_at=plan.dies_at), self.network.seen.creates
+        self.network.life = life
+        process = _Process(self, life, plan, run_id=f"run-{self._runs:04d}")
+        try:
+            exit_code, result = live(process.main(), timeline=self.timeline, life=life)
+        except Killed:
+            self.trace.note("killed")
+            self.network.cut()
+            exit_code, result = None, None
+        self.trace.note(f"run ended: {exit_code}")
+        self.check_safety()
+        return Ended(exit_code, life.steps, self.network.seen.creates - sent, result)
+
+    def held(self) -> list[dict[str, Any]]:
+        """Every attachment at the service, deleted or not."""
+        return self.emulator.attachments()
+
+    def check_safety(self) -> None:
+        """No token made two attachments or had two bodies, and the ledger says nothing that is not so."""
+        held = self.held()
+        tokens = [each["client_token"] for each in held]
+        assert all(each["tags"].get(IDENTITY_TAG, token) == token for each, token in zip(held, tokens, strict=True))
+        assert len(tokens) == len(set(tokens)), f"twice at the service: {_twice(tokens)}"
+        torn = [token for token, bodies in self.network.seen.bodies.items() if len(bodies) > 1]
+        assert not torn, f"one token with two bodies: {torn}"
+        assert self.emulator.stats()["token_mismatches"] == 0
+        self._check_ledger({each["id"]: each for each in held})
+
+    def check_complete(self) -> None:
+        """Each item of the manifest is at the service once, finished, and the ledger knows it."""
+        self.check_safety()
+        by_token = {each["client_token"]: each for each in self.held()}
+        known = {row.client_token: row for row in self.known()}
+        for item in self.items:
+            assert by_token[item.client_token]["status"] == "UPLOAD_COMPLETE"
+            assert known[item.client_token].state is State.COMPLETE
+            assert known[item.client_token].attachment_id == by_token[item.client_token]["id"]
+
+    def known(self) -> Sequence[Any]:
+        """What the ledger on disk says of the batch."""
+        reader = find_reader(self.ledger)
+        if reader is None:
+            return ()
+        with reader:
+            return reader.known(BATCH)
+
+    def _check_ledger(self, held: Mapping[str, Mapping[str, Any]]) -> None:
+        for row in self.known():
+            if row.state not in LIVE:
+                continue
+            attachment = held[row.attachment_id]
+            assert attachment["client_token"] == row.client_token
+            if row.state is State.COMPLETE:
+                assert attachment["status"] == "UPLOAD_COMPLETE"
+
+
+def _twice(tokens: Sequence[str]) -> list[str]:
+    return sorted({token for token in tokens if tokens.count(token) > 1})
+
+
+class _Observer:
+    """Writes what the engine tells into the trace. What a dead process says is not heard."""
+
+    def __init__(self, trace: Trace, life: Life) -> None:
+        self._trace = trace
+        self._life = life
+        self.tally = Tally()
+        self.watch: FailureWatch | None = None
+
+    def notify(self, event: object) -> None:
+        if not self._life.step():
+            return
+        self._trace.note(_told(event))
+        self.tally.notify(event)
+        if self.watch is not None:
+            self.watch.notify(event)
+
+
+def _told(event: object) -> str:
+    name = type(event).__name__
+    match event:
+        case Requested():
+            return f"{name} {event.operation} {event.outcome} {event.item_id} {event.latency_s:.9f}"
+        case Sending():
+            return f"{name} {event.item_id} {event.number}"
+        case ItemChanged():
+            return f"{name} {event.known.item_id} {event.known.state} {event.created} {event.adopted}"
+        case Retrying():
+            return f"{name} {event.operation} {event.item_id} {event.fault.code} {event.delay_s:.9f}"
+        case LaneStopped():
+            return f"{name} {event.fault.code}"
+        case OrphanSeen():
+            return f"{name} {event.client_token}"
+        case Notice():
+            return f"{name} {event.message}"
+        case Resolving():
+            return f"{name} {event.count}"
+    return name
+
+
+class _Process:
+    """One process that runs `upload`: put together as the command line does it (cli/uploading, cli/compose)."""
+
+    def __init__(self, world: World, life: Life, plan: Plan, *, run_id: str) -> None:
+        self._world = world
+        self._life = life
+        self._plan = plan
+        self._run_id = run_id
+        self._clock = SimulatedClock(world.timeline, world.skew_s)
+        self._observer = _Observer(world.trace, life)
+        self._settings = resolve(
+            Flags(concurrency=str(plan.concurrency), safe_horizon=f"{world.horizon_s:.0f}s", deadline=plan.deadline),
+            manifest=world.ledger.with_suffix(".yaml"),
+            environ={},
+        )
+
+    async def main(self) -> tuple[ExitCode, RunResult | None]:
+        async with AsyncExitStack() as stack:
+            ledger = await self._opened()
+            stack.push_async_callback(ledger.close)
+            if self._plan.overlapped:
+                await self._overlap()
+            try:
+                reached = await self._reached(ledger, stack)
+            except BatchUploadError as error:
+                return error.exit_code, None
+            return await self._uploaded(ledger, reached)
+
+    async def _opened(self) -> SqliteLedger:
+        world = self._world
+        return await open_simulated(
+            world.ledger, run_id=self._run_id, clock=self._clock, life=self._life, chance=world.chance
+        )
+
+    async def _overlap(self) -> None:
+        """Another run begins on the same ledger, and must be turned away."""
+        try:
+            second = await self._opened()
+        except LedgerLocked:
+            return
+        await second.close()
+        raise AssertionError("two runs hold one ledger")
+
+    async def _reached(self, ledger: SqliteLedger, stack: AsyncExitStack) -> Reached:
+        made = laws(self._settings, await ledger.rates(), now=self._clock.now())
+        service = await stack.enter_async_context(open_service(self._access()))
+        control = LaneControl()
+        wire = Wire(
+            {name: Pacer(law, self._clock) for name, law in made.items()},
+            lane=control,
+            clock=self._clock,
+            observer=self._observer,
+            policy=RetryPolicy(),
+            chance=self._world.chance,
+        )
+        account = await wire.call(IDENTITY, service.account)
+        return Reached(service, Lane(account, service.region), wire, control, self._clock, made)
+
+    def _access(self) -> Access:
+        return Access(
+            region=REGION,
+            endpoint_url="http://127.0.0.1:1",
+            keys=StaticKeys("simulated", "simulated"),
+            http_session=partial(SimulatedSession, self._world.network),
+        )
+
+    async def _uploaded(self, ledger: SqliteLedger, reached: Reached) -> tuple[ExitCode, RunResult]:
+        around = surroundings(reached, self._settings, ledger, self._observer, run_id=self._run_id, root=None)
+        around = replace(around, bodies=_Documents(self._world.wanted))
+        watch = self._observer.watch = FailureWatch(FailureLimit(), reached.control, self._clock, self._observer)
+        run = Run(around, lane=reached.lane, endpoint=reached.service.endpoint, options=self._options())
+        signalled = self._signal_later(run)
+        result = await run.run(self._world.items, watch=watch)
+        code = exit_of_run(result, signalled=ExitCode.TERMINATED if signalled() else None).code
+        if result.ledger_error is None:
+            await ledger.learn(learned(reached.laws, self._observer.tally, now=self._clock.now()))
+            await ledger.end_run(self._run_id, exit_code=code, summary={}, at=self._clock.now())
+        return ExitCode(code), result
+
+    def _options(self) -> RunOptions:
+        settings = self._settings
+        return RunOptions(
+            batch=BATCH,
+            concurrency=settings.concurrency,
+            deadline_s=settings.deadline_s,
+            settle_timeout_s=settings.settle_timeout_s,
+        )
+
+    def _signal_later(self, run: Run) -> Callable[[], bool]:
+        """Let a signal come when the plan says so; tells whether it has come."""
+        after_s = self._plan.interrupted_after_s
+        if after_s is None:
+            return lambda: False
+        loop = asyncio.get_running_loop()
+        at_s = loop.time() + after_s
+        loop.call_at(at_s, run.interrupt, "SIGTERM")
+        return lambda: loop.time() >= at_s
