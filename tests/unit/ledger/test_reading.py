@@ -197,3 +197,21 @@ async def test_damage_that_is_met_while_reading_is_said(ledger: SqliteLedger, pa
 
     with reader_of(path) as reader, pytest.raises(LedgerUnusable, match="damaged"):
         reader.known(BATCH)
+
+
+async def test_a_reader_knows_every_attachment_with_its_token_and_when_an_item_changed(
+    ledger: SqliteLedger, path: Path
+) -> None:
+    await began(ledger, item("a"))
+    attempt = await ledger.intend(TOKEN, run_id=RUN, at=after(1))
+    await ledger.conclude(attempt, accepted("registration-attachment-1", at=after(2)))
+    await ledger.remember([(attachment("registration-attachment-2"), "bu1-other")], at=after(3))
+
+    reader = find_reader(path)
+    assert reader is not None
+    with reader:
+        assert reader.attachment_tokens() == {
+            "registration-attachment-1": TOKEN,
+            "registration-attachment-2": "bu1-other",
+        }
+        assert (reader.since(TOKEN), reader.since("bu1-nobody")) == (after(2), None)
