@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 860, 420
-LEFT, RIGHT, TOP, BOTTOM = 64, 250, 40, 48
+WIDTH, HEIGHT = 940, 420
+LEFT, RIGHT, TOP, BOTTOM = 64, 330, 40, 48
 COLOURS = ("#0b6e4f", "#b5451b", "#2456a6", "#8a5a00", "#7a2a80", "#4d4d4d")
 POINTS_MAX = 400
 """Points of a line at most: more cannot be told apart at this width."""

@@ -26,7 +26,13 @@ from tests.support.emulator_process import EmulatorProcess, running_emulator
 OURS = "batch-upload"
 CLI = "aws CLI, xargs -P 16"
 CREATE = "CreateRegistrationAttachment"
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_EC2_METADATA_DISABLED": "true"}
+THROTTLED = "ThrottlingException"
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "bench",
+    "AWS_SECRET_ACCESS_KEY": "bench",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +146,7 @@ def _creates(emulator: EmulatorProcess) -> list[tuple[float, str]]:
 def _measured(client: str, account: Account, emulator: EmulatorProcess, *, lost: int, since: int) -> Measured:
     creates = _creates(emulator)[since:]
     start = creates[0][0]
-    accepted = [at for at, outcome in creates if outcome != "throttled"]
+    accepted = [at for at, outcome in creates if outcome != THROTTLED]
     return Measured(
         client=client,
         account=account,
@@ -175,7 +181,7 @@ def plot(results: Sequence[Measured], account: Account) -> str:
     series = []
     for each in shown:
         for outcome, style in (("accepted", "solid"), ("throttled", "dashed")):
-            times = [at for at, what in each.points if (what == "throttled") == (outcome == "throttled")]
+            times = [at for at, what in each.points if (what == THROTTLED) == (outcome == "throttled")]
             line = tuple((at, float(count)) for count, at in enumerate(times, 1))
             series.append(Series(f"{each.client}, {outcome}", line, dashed=style == "dashed"))
     return chart(f"{account}: requests over time", "seconds", "requests", series)

@@ -51,7 +51,7 @@ def strace_is_there() -> None:
     require_strace()
 
 
-@pytest.mark.parametrize(("script", "sample"), [("1 item", 12), ("6 items in flight", 14)])
+@pytest.mark.parametrize(("script", "sample"), [("1 item", 9), ("6 items in flight", 10)])
 def test_a_kill_at_a_system_call_costs_no_item_and_makes_none_twice(
     ground: Ground, tmp_path: Path, script: str, sample: int
 ) -> None:
