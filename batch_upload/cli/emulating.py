@@ -11,28 +11,16 @@ from batch_upload.cli.signals import Interrupts
 from batch_upload.emulator.serve import RunningEmulator, serving
 from batch_upload.emulator.settings import EmulatorSettings
 from batch_upload.engine.groups import task_group
-from batch_upload.errors import ExitCode, UsageError
+from batch_upload.errors import ExitCode
 from batch_upload.report.summary import Summary, exit_of
 
 
 def emulated(output: Output, *, port: int, state: Path | None, settings: str | None) -> Ended:
     """Serve until a signal comes."""
     started = time.monotonic()
-    code = anyio.run(_serve, output, port, state, settings_of(settings))
+    code = anyio.run(_serve, output, port, state, EmulatorSettings.given(settings))
     summary = Summary(verb="emulator", exit=exit_of(code), elapsed_s=time.monotonic() - started)
     return Ended(summary, lines=())
-
-
-def settings_of(given: str | None) -> EmulatorSettings:
-    """The settings in a file, or in the argument itself where it begins with a brace. Raises UsageError."""
-    if given is None:
-        return EmulatorSettings()
-    if given.lstrip().startswith("{"):
-        return EmulatorSettings.from_json(given)
-    try:
-        return EmulatorSettings.from_json(Path(given).read_bytes())
-    except OSError as error:
-        raise UsageError(f"the settings `{given}` cannot be read: {error.strerror}") from error
 
 
 async def _serve(output: Output, port: int, state: Path | None, settings: EmulatorSettings) -> ExitCode:

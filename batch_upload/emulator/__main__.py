@@ -17,7 +17,7 @@ def main() -> int:
     """Run until told to stop. Exit code 0, or 2 for an argument that cannot be."""
     arguments = _parser().parse_args()
     try:
-        asyncio.run(_run(_settings(arguments.settings), port=arguments.port, state_path=arguments.state))
+        asyncio.run(_run(EmulatorSettings.given(arguments.settings), port=arguments.port, state_path=arguments.state))
     except UsageError as error:
         sys.stderr.write(f"error: {error}\n")
         return int(error.exit_code)
@@ -51,17 +51,6 @@ def _is_read(descriptor: int) -> bool:
         return bool(os.read(descriptor, 4_096))
     except OSError:
         return False
-
-
-def _settings(given: str | None) -> EmulatorSettings:
-    if given is None:
-        return EmulatorSettings()
-    if given.lstrip().startswith("{"):
-        return EmulatorSettings.from_json(given)
-    try:
-        return EmulatorSettings.from_json(Path(given).read_bytes())
-    except OSError as error:
-        raise UsageError(f"the settings `{given}` cannot be read: {error.strerror}") from error
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
@@ -94,6 +95,21 @@ class EmulatorSettings:
             return _SETTINGS.validate_json(text)
         except ValidationError as error:
             raise UsageError(f"the emulator's settings cannot be used: {error}") from error
+
+    @classmethod
+    def given(cls, argument: str | None) -> "EmulatorSettings":
+        """Settings as a command takes them: JSON that begins with a brace, a file's name, or None for the defaults.
+
+        Raises UsageError.
+        """
+        if argument is None:
+            return cls()
+        if argument.lstrip().startswith("{"):
+            return cls.from_json(argument)
+        try:
+            return cls.from_json(Path(argument).read_bytes())
+        except OSError as error:
+            raise UsageError(f"the settings `{argument}` cannot be read: {error.strerror}") from error
 
     def changed(self, text: str | bytes) -> "EmulatorSettings":
         """These settings with those of a JSON object laid over them; `rates` are laid over each by itself."""
