@@ -4,14 +4,13 @@ import time
 from abc import ABC, abstractmethod
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import anyio
 
 from batch_upload.cli.audience import Everybody, audience_of
 from batch_upload.cli.compose import Reached, new_run_id, reach
 from batch_upload.cli.output import Ended, Output, Repeated, failure
-from batch_upload.cli.prepare import Prepared, prepare
+from batch_upload.cli.prepare import Prepared
 from batch_upload.cli.signals import Interrupts
 from batch_upload.clock import SystemClock
 from batch_upload.engine.groups import task_group
@@ -20,16 +19,9 @@ from batch_upload.errors import BatchUploadError, ExitCode
 from batch_upload.ledger.store import SqliteLedger, open_ledger
 from batch_upload.model import Lane
 from batch_upload.report.summary import Summary, exit_of
-from batch_upload.settings import Flags, Settings, resolve, truth_of
+from batch_upload.settings import Settings
 
 TICK_S = 1.0
-
-
-def ready(path: Path, flags: Flags) -> tuple[Prepared, Settings]:
-    """The manifest with all its files looked into, and the settings. Raises ManifestInvalid and UsageError."""
-    prepared = prepare(path, allow_outside=truth_of(flags, "allow_outside"))
-    settings = resolve(flags, manifest=path, ledger=prepared.manifest.ledger, target=prepared.manifest.target)
-    return prepared, settings
 
 
 class OnLane(ABC):

@@ -13,7 +13,7 @@ import anyio
 from batch_upload.cli.audience import Everybody
 from batch_upload.cli.compose import Reached, reach
 from batch_upload.cli.output import Ended, Output
-from batch_upload.cli.prepare import prepare
+from batch_upload.cli.prepare import ready
 from batch_upload.cli.rates import expected_create_rate, remembered_latency_s
 from batch_upload.cli.uploading import check_only
 from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, plan, state_of
@@ -26,7 +26,7 @@ from batch_upload.report.ndjson import action_line
 from batch_upload.report.observers import NullObserver
 from batch_upload.report.plan_table import PlanTotals, totals, write_plan
 from batch_upload.report.summary import Summary, exit_of
-from batch_upload.settings import Flags, Settings, resolve, truth_of
+from batch_upload.settings import Flags, Settings
 
 WORK = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE)
 
@@ -43,9 +43,8 @@ class Asked:
 def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed_exitcode: bool) -> Ended:
     """Show the plan. Raises BatchUploadError as `upload` would."""
     started = time.monotonic()
-    prepared = prepare(path, allow_outside=truth_of(flags, "allow_outside"))
+    prepared, settings = ready(path, flags)
     manifest = prepared.manifest
-    settings = resolve(flags, manifest=path, ledger=manifest.ledger, target=manifest.target)
     check_only(settings, prepared)
     lane, known, remembered = _known(settings.ledger, manifest.batch)
     tally = Tally()

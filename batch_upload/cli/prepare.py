@@ -14,6 +14,7 @@ from batch_upload.errors import ChangedSincePlan, ManifestInvalid
 from batch_upload.manifest.expand import expand
 from batch_upload.manifest.reader import read_as_far_as_possible
 from batch_upload.model import Document, Item, Listed, Manifest, Problem
+from batch_upload.settings import Flags, Settings, resolve, truth_of
 from batch_upload.token import client_token
 
 READERS = 4
@@ -41,6 +42,13 @@ def prepare(path: Path, *, allow_outside: bool) -> Prepared:
     if problems:
         raise invalid(path, problems)
     return Prepared(manifest, tuple(items))
+
+
+def ready(path: Path, flags: Flags) -> tuple[Prepared, Settings]:
+    """The manifest with all its files looked into, and the settings. Raises ManifestInvalid and UsageError."""
+    prepared = prepare(path, allow_outside=truth_of(flags, "allow_outside"))
+    settings = resolve(flags, manifest=path, ledger=prepared.manifest.ledger, target=prepared.manifest.target)
+    return prepared, settings
 
 
 def list_items(path: Path, *, allow_outside: bool) -> tuple[Manifest, tuple[Listed, ...]]:

@@ -12,9 +12,9 @@ import anyio
 
 from batch_upload.cli.compose import Reached, surroundings
 from batch_upload.cli.exit_codes import first_of
-from batch_upload.cli.on_lane import TICK_S, OnLane, ready
+from batch_upload.cli.on_lane import TICK_S, OnLane
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.prepare import Prepared
+from batch_upload.cli.prepare import Prepared, ready
 from batch_upload.cli.rates import learned
 from batch_upload.cli.recorded import state_of
 from batch_upload.engine.reconcile import Cost, expected_cost, reconcile, stock_of

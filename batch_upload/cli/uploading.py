@@ -13,9 +13,9 @@ from batch_upload.cli import messages
 from batch_upload.cli.audience import Everybody
 from batch_upload.cli.compose import Reached, surroundings
 from batch_upload.cli.exit_codes import exit_of_run
-from batch_upload.cli.on_lane import OnLane, ready
+from batch_upload.cli.on_lane import OnLane
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.prepare import Prepared
+from batch_upload.cli.prepare import Prepared, ready
 from batch_upload.cli.rates import learned
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.plan import Selection

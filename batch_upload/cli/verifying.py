@@ -14,7 +14,7 @@ from batch_upload.cli.compose import reach
 from batch_upload.cli.exit_codes import first_of
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.planning import check_lane
-from batch_upload.cli.prepare import Prepared, prepare
+from batch_upload.cli.prepare import Prepared, ready
 from batch_upload.cli.recorded import state_of
 from batch_upload.engine.plan import Knowledge, row_of
 from batch_upload.engine.resolve import list_lane
@@ -34,7 +34,7 @@ from batch_upload.model import Known, Lane, RateRecord
 from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.report.summary_text import Invocation, counts_lines, headline
 from batch_upload.report.verification import FindingRow, Tallied, finding_lines, tallied_lines
-from batch_upload.settings import Flags, Settings, resolve, truth_of
+from batch_upload.settings import Flags, Settings
 
 _CODES: Mapping[FindingKind, ExitCode] = {
     FindingKind.UNKNOWN: ExitCode.OUTCOMES_UNKNOWN,
@@ -57,8 +57,7 @@ class _Ledger:
 def verify_manifest(path: Path, flags: Flags, output: Output) -> Ended:
     """Show every finding. Raises BatchUploadError where the lane or the ledger cannot be read."""
     started = time.monotonic()
-    prepared = prepare(path, allow_outside=truth_of(flags, "allow_outside"))
-    settings = resolve(flags, manifest=path, ledger=prepared.manifest.ledger, target=prepared.manifest.target)
+    prepared, settings = ready(path, flags)
     tally = Tally()
     lane, compared, knowledge = anyio.run(_compared, prepared, settings, output, tally)
     ended = Summary(
