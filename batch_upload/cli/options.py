@@ -55,7 +55,7 @@ WaitLockOption = Annotated[
 ]
 AllowOutsideOption = Annotated[bool, typer.Option("--allow-outside", help="files outside the manifest's folder")]
 JsonOption = Annotated[bool, typer.Option("--json", help="NDJSON on stdout, people's text on stderr")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="say nothing but errors")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="say nothing unless a person must act")]
 VerboseOption = Annotated[
     int, typer.Option("-v", "--verbose", count=True, show_default=False, help="say more; again for still more")
 ]

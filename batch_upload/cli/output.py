@@ -58,6 +58,11 @@ class Output:
         """An error; also with `--quiet`."""
         write_text(sys.stderr, [text])
 
+    def ending(self, code: ExitCode, *lines: str) -> None:
+        """How the verb ended; with `--quiet` only where a person must act, so that cron's mail means something."""
+        if not self.quiet or exit_of(code).wants_a_person:
+            write_text(sys.stderr, lines)
+
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
@@ -114,7 +119,7 @@ def failure(error: BatchUploadError, output: Output, counted: Summary) -> Ended:
     if isinstance(error, ManifestInvalid):
         for problem in error.problems:
             output.event(problem_line(problem))
-    output.error(messages.error_text(error))
+    output.ending(error.exit_code, messages.error_text(error))
     code = error.exit_code
     reason = error.message if isinstance(error, _TELLING) else exit_of(code).reason
     return Ended(replace(counted, exit=Exit(code, reason)), lines=())
@@ -152,9 +157,9 @@ def _let_go_of_stdout() -> None:
 def _finish(ended: Ended, manifest: Path | None, output: Output) -> None:
     summary = ended.summary
     if ended.lines is not None:
-        output.say(*ended.lines)
+        output.ending(summary.exit.code, *ended.lines)
     else:
         repeated = ended.repeated
         invocation = Invocation(str(manifest) if manifest else "", repeated.flags, repeated.lane_flags)
-        output.say(*summary_lines(summary, ended.known, invocation))
+        output.ending(summary.exit.code, *summary_lines(summary, ended.known, invocation))
     output.event(summary.as_json())

@@ -52,6 +52,11 @@ class Exit:
         """Whether the same command again will do: 10 to 19, no other."""
         return 10 <= self.code <= 19
 
+    @property
+    def wants_a_person(self) -> bool:
+        """Whether it does not get better by itself: 1, 2, and 20 to 29."""
+        return self.code in (ExitCode.OUR_FAULT, ExitCode.USAGE) or 20 <= self.code <= 29
+
     def as_json(self) -> dict[str, Any]:
         """The summary's `exit`."""
         return {

@@ -80,6 +80,27 @@ def test_every_error_ends_with_its_code_a_summary_and_no_traceback(
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("code", ExitCode, ids=lambda code: str(int(code)))
+def test_quiet_tells_an_end_if_and_only_if_a_person_must_act(
+    code: ExitCode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = Ended(Summary(verb="upload", exit=exit_of(code)), lines=("so it ended",))
+
+    assert left_with(Output(quiet=True), lambda: ended) == code
+
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == ("so it ended\n" if code in (1, 2) or 20 <= code <= 29 else "")
+
+
+def test_quiet_says_nothing_of_a_run_that_another_holds_off(capsys: pytest.CaptureFixture[str]) -> None:
+    locked = raising(LedgerLocked("another run holds it", pid=1, host="h", since=None))
+
+    assert left_with(Output(quiet=True), locked) == ExitCode.LOCKED
+
+    assert capsys.readouterr() == ("", "")
+
+
 def test_an_error_is_told_even_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     left_with(Output(quiet=True), raising(LedgerUnusable("`june.ledger` is damaged", hint="restore it")))
 
