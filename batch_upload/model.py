@@ -159,6 +159,28 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a file system says of a file without a look into it: while this is the same, so is what is in it.
+
+    `mtime_ns` in nanoseconds since 1970. `device` and `inode` are any 64 bits.
+    """
+
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class RememberedDigest:
+    """What was in a file when it was last read, and how the file looked then. `sha256` is lower-case hex."""
+
+    fingerprint: Fingerprint
+    sha256: str
+    content_type: ContentType
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One attachment to be. `content` is `sha256:<hex>` or `url:<the URL>`; a URL has no path, size or type."""
 

@@ -190,7 +190,25 @@ _VERSION_2 = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+_VERSION_3 = (
+    """
+    CREATE TABLE digest (
+      path         TEXT PRIMARY KEY,
+      device       INTEGER NOT NULL,
+      inode        INTEGER NOT NULL,
+      size_bytes   INTEGER NOT NULL CHECK (size_bytes >= 0),
+      mtime_ns     INTEGER NOT NULL,
+      sha256       TEXT NOT NULL CHECK (length(sha256) = 64 AND sha256 NOT GLOB '*[^0-9a-f]*'),
+      content_type TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    # what is current is counted by state, and what was replaced is found by its id: each index holds only its own
+    "DROP INDEX item_batch",
+    "CREATE INDEX item_state ON item (lane_id, batch, state) WHERE current = 1",
+    "CREATE INDEX item_replaced ON item (lane_id, batch, item_id) WHERE current = 0",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 
@@ -248,7 +266,7 @@ def program_version() -> str:
         return "0"
 
 
-_WHOLE = frozenset({"migration", "lane", "run", "item", "attempt", "outcome", "stranger", "known", "rate"})
+_WHOLE = frozenset({"migration", "lane", "run", "item", "attempt", "outcome", "stranger", "known", "rate", "digest"})
 
 
 def _take(raw: sqlite3.Connection, step: Sequence[str], *, version_after: int, at: datetime) -> None:

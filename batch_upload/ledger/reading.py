@@ -4,7 +4,7 @@ A reader takes no lock that a run waits for, and never moves what the -wal holds
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,13 +19,14 @@ from sqlalchemy.exc import DBAPIError
 from batch_upload.errors import LedgerUnusable
 from batch_upload.ledger.attachments import attachment_tokens
 from batch_upload.ledger.connecting import connect, reading
+from batch_upload.ledger.digests import digests
 from batch_upload.ledger.files import PRIMARY, check_place, real_path, unusable
 from batch_upload.ledger.migrations import SCHEMA_VERSION, check_whole, require_sqlite, schema_version
 from batch_upload.ledger.rates import rates
 from batch_upload.ledger.rows import known_all
 from batch_upload.ledger.runs import lane_id_of, lane_of
 from batch_upload.ledger.tables import attempt, known, outcome, run, stranger
-from batch_upload.model import Attachment, Known, Lane, OutcomeKind, RateRecord
+from batch_upload.model import Attachment, Known, Lane, OutcomeKind, RateRecord, RememberedDigest
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,17 @@ def find_reader(path: Path) -> "LedgerReader | None":
         check_whole(raw, shown=shown)
         undo.pop_all()
         return LedgerReader(raw, shown=shown)
+
+
+def find_digests(path: Path) -> "LedgerReader | None":
+    """A reader to ask for digests, or None where none are to be had: without them every file is read, no more.
+
+    Never raises for a ledger that cannot be used: who writes it, or asks it for more, finds out why.
+    """
+    try:
+        return find_reader(path)
+    except LedgerUnusable:
+        return None
 
 
 class LedgerReader:
@@ -158,6 +170,11 @@ class LedgerReader:
         ).order_by(stranger.c.created_at, stranger.c.attachment_id)
         with self._moment() as connection:
             return [_stranger_record(row) for row in connection.execute(everything)]
+
+    def digests(self, paths: Sequence[str]) -> dict[str, RememberedDigest]:
+        """What was in the files at these resolved paths when they were last read; those never read are left out."""
+        with self._moment() as connection:
+            return digests(connection, paths)
 
     def rates(self) -> list[RateRecord]:
         """What was learned of the lane's operations."""

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, select, update
 
 from batch_upload.ledger.tables import item, known
 from batch_upload.model import AttachmentStatus, Fault, Known, State
+
+T = TypeVar("T")
 
 LIVE = frozenset({State.PROCESSING, State.COMPLETE})
 """States in which an attachment stands at the service."""
@@ -89,7 +91,7 @@ def known_all(connection: Connection, *where: ColumnElement[bool]) -> list[Known
     return [_known(row) for row in connection.execute(_KNOWN.where(*where).order_by(known.c.item_no))]
 
 
-def chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
     """The values, so many at a time as a statement takes."""
     return (values[start : start + CHUNK] for start in range(0, len(values), CHUNK))
 

@@ -12,12 +12,14 @@ from sqlalchemy import Connection
 from batch_upload.errors import BatchUploadError, Disagreement
 from batch_upload.ledger import attachments, attempts, items, rates, runs
 from batch_upload.ledger.connecting import writing
+from batch_upload.ledger.digests import remember_digests
 from batch_upload.ledger.enlisting import enlist
 from batch_upload.ledger.files import check_place, make_file, real_path
 from batch_upload.ledger.lock import LedgerLock, take_lock
 from batch_upload.ledger.migrations import require_sqlite
+from batch_upload.ledger.rows import chunks
 from batch_upload.ledger.writer import Writer
-from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome, RateRecord
+from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome, RateRecord, RememberedDigest
 from batch_upload.ports import Attempt, Clock, LaneMemory
 
 T = TypeVar("T")
@@ -148,6 +150,11 @@ class SqliteLedger:
 
     async def learn(self, learned: Sequence[RateRecord]) -> None:
         await self._write(partial(rates.learn, learned=tuple(learned)))
+
+    async def remember_digests(self, remembered: Mapping[str, RememberedDigest]) -> None:
+        """Remember what was in files, by their resolved paths, instead of what was known of these paths."""
+        for chunk in chunks(tuple(remembered.items())):
+            await self._writer.write(partial(remember_digests, remembered=chunk))
 
     async def close(self) -> None:
         await self._writer.close()

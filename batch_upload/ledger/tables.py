@@ -40,7 +40,7 @@ class AnyText(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else _encodable(value)
+        return None if value is None else encodable(value)
 
 
 class EnumText(TypeDecorator[StrEnum]):
@@ -69,7 +69,7 @@ class JsonText(TypeDecorator[Any]):
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ANN401 - any JSON value
         if value is None:
             return None
-        return _encodable(_COMPACT.encode(value))
+        return encodable(_COMPACT.encode(value))
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ANN401 - any JSON value
         return None if value is None else json.loads(value)
@@ -78,8 +78,22 @@ class JsonText(TypeDecorator[Any]):
 _COMPACT = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
+    """The text as UTF-8 can hold it: a lone surrogate as its escape."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+class Bits64(TypeDecorator[int]):
+    """A number of 64 bits without a sign, such as an inode's, kept as SQLite's number with one."""
+
+    impl = Integer
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
+        return None if value is None else (value + 2**63) % 2**64 - 2**63
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> int | None:
+        return None if value is None else value % 2**64
 
 
 METADATA = MetaData()
@@ -215,4 +229,16 @@ rate = Table(
     Column("operation", Text, primary_key=True),
     Column("learned", JsonText),
     Column("learned_at", UtcText),
+)
+
+digest = Table(
+    "digest",
+    METADATA,
+    Column("path", AnyText, primary_key=True),
+    Column("device", Bits64),
+    Column("inode", Bits64),
+    Column("size_bytes", Integer),
+    Column("mtime_ns", Integer),
+    Column("sha256", Text),
+    Column("content_type", EnumText(ContentType)),
 )

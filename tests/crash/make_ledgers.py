@@ -21,9 +21,21 @@ from tests.support.batches import BATCH, TAGS, make_batch, token_of
 
 KEPT = Path(__file__).parent / "ledgers"
 REGION = "us-east-1"
-ACCOUNTS = {1: "100000000001", 2: "100000000002"}
+ACCOUNTS = {1: "100000000001", 2: "100000000002", 3: "100000000003"}
 ITEMS = 3
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+UNDO = {
+    2: ("DROP TABLE rate", "DELETE FROM migration WHERE version = 2", "PRAGMA user_version = 1"),
+    3: (
+        "DROP TABLE digest",
+        "DROP INDEX item_state",
+        "DROP INDEX item_replaced",
+        "CREATE INDEX item_batch ON item (lane_id, batch, state)",
+        "DELETE FROM migration WHERE version = 3",
+        "PRAGMA user_version = 2",
+    ),
+}
+"""What takes a ledger back to the version before."""
 RUN = "20260102T030405Z-00000000"
 
 
@@ -52,8 +64,8 @@ def _keep(name: str, content: bytes) -> None:
 def _of_version(version: int, folder: Path) -> bytes:
     path = folder / f"{version}.ledger"
     anyio.run(_write, path, ACCOUNTS[version])
-    steps = {1: ("DROP TABLE rate", "DELETE FROM migration WHERE version = 2", "PRAGMA user_version = 1"), 2: ()}
-    return _changed(path.read_bytes(), *steps[version])
+    undone = [step for later in range(max(ACCOUNTS), version, -1) for step in UNDO[later]]
+    return _changed(path.read_bytes(), *undone)
 
 
 def _changed(content: bytes, *statements: str) -> bytes:

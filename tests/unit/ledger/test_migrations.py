@@ -65,4 +65,17 @@ def test_a_ledger_of_the_first_schema_is_brought_up_to_date(path: Path) -> None:
         migrate(connection, shown="june.ledger", at=after(60))
 
         assert schema_version(connection, shown="june.ledger") == SCHEMA_VERSION
-    assert rows(path, "SELECT count(*) FROM rate") == [(0,)]
+    assert rows(path, "SELECT (SELECT count(*) FROM rate), (SELECT count(*) FROM digest)") == [(0, 0)]
+
+
+def test_every_version_grows_into_the_same_ledger(tmp_path: Path) -> None:
+    shapes = set()
+    for version in range(SCHEMA_VERSION):
+        path = tmp_path / f"{version}.ledger"
+        path.touch()
+        with closing(connect(path, query="mode=rw")) as connection:
+            migrate(connection, shown="june.ledger", at=T0, steps=MIGRATIONS[:version])
+            migrate(connection, shown="june.ledger", at=T0)
+        shapes.add(frozenset(rows(path, "SELECT type, name, sql FROM sqlite_master")))
+
+    assert len(shapes) == 1

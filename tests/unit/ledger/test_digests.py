@@ -1,0 +1,82 @@
+"""What was in a file is remembered by its path, with how the file looked then."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from batch_upload.errors import BatchUploadError
+from batch_upload.ledger.reading import LedgerReader, find_digests
+from batch_upload.ledger.store import SqliteLedger
+from batch_upload.model import ContentType, Fingerprint, RememberedDigest
+from tests.unit.ledger.samples import T0, began, item, write
+
+LOOK = Fingerprint(device=64_768, inode=1_234, size_bytes=450_000, mtime_ns=1_764_000_000_123_456_789)
+FOUND = RememberedDigest(LOOK, "0f" * 32, ContentType.PDF)
+
+
+def digests_of(path: Path) -> LedgerReader:
+    reader = find_digests(path)
+    assert reader is not None
+    return reader
+
+
+async def test_what_was_remembered_is_found_before_a_lane_is_known(ledger: SqliteLedger, path: Path) -> None:
+    await ledger.remember_digests({"/files/a.pdf": FOUND})
+
+    with digests_of(path) as reader:
+        assert reader.digests(["/files/b.pdf", "/files/a.pdf"]) == {"/files/a.pdf": FOUND}
+
+
+async def test_the_later_wins_and_the_others_stay(ledger: SqliteLedger, path: Path) -> None:
+    later = replace(FOUND, fingerprint=replace(LOOK, mtime_ns=LOOK.mtime_ns + 1), sha256="a0" * 32)
+
+    await ledger.remember_digests({"/files/a.pdf": FOUND, "/files/b.pdf": FOUND})
+    await ledger.remember_digests({"/files/a.pdf": later})
+
+    with digests_of(path) as reader:
+        assert reader.digests(["/files/a.pdf", "/files/b.pdf"]) == {"/files/a.pdf": later, "/files/b.pdf": FOUND}
+
+
+async def test_more_paths_than_a_statement_takes_are_all_found(ledger: SqliteLedger, path: Path) -> None:
+    many = {f"/files/{number}.pdf": replace(FOUND, sha256=f"{number:064x}") for number in range(1_201)}
+
+    await ledger.remember_digests(many)
+
+    with digests_of(path) as reader:
+        assert reader.digests([*many]) == many
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        Fingerprint(device=2**64 - 1, inode=2**63, size_bytes=0, mtime_ns=0),
+        Fingerprint(device=0, inode=2**63 - 1, size_bytes=1, mtime_ns=-1),
+    ],
+)
+async def test_any_look_that_a_file_system_gives_comes_back(
+    ledger: SqliteLedger, path: Path, look: Fingerprint
+) -> None:
+    remembered = {"/files/\udcff Ø.pdf": replace(FOUND, fingerprint=look)}
+
+    await ledger.remember_digests(remembered)
+
+    with digests_of(path) as reader:
+        assert reader.digests([*remembered]) == remembered
+
+
+@pytest.mark.parametrize("sha256", ["", "0F" * 32, "0f" * 31])
+async def test_what_is_no_digest_is_refused(ledger: SqliteLedger, sha256: str) -> None:
+    with pytest.raises(BatchUploadError, match="breaks its rules"):
+        await ledger.remember_digests({"/files/a.pdf": replace(FOUND, sha256=sha256)})
+
+    await began(ledger, item("a"))
+    assert await ledger.intend("bu1-a-1", run_id="run-1", at=T0)
+
+
+def test_where_no_ledger_can_be_used_nothing_is_remembered(path: Path) -> None:
+    assert find_digests(path) is None
+
+    write(path, b"id,state\n")
+
+    assert find_digests(path) is None
