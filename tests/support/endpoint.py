@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from time import monotonic
 from typing import Any
 
 from batch_upload.emulator.names import CREATE, OPERATIONS
 from batch_upload.emulator.settings import EmulatorSettings
-from tests.support.command import Event
+from tests.support.command import TIMEOUT_S, Event
 from tests.support.emulator_process import EmulatorProcess
 
 CREDENTIALS: Mapping[str, str] = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
@@ -69,6 +70,13 @@ class Endpoint:
             token_mismatches=now["token_mismatches"] - self._before["token_mismatches"],
             replays=now["replays"] - self._before["replays"],
         )
+
+    def wait_for(self, operation: str) -> None:
+        """Return as soon as a request of this operation has come. Raises TimeoutError where none comes."""
+        until = monotonic() + TIMEOUT_S
+        while not self.stats().requests[operation]:
+            if monotonic() > until:
+                raise TimeoutError(f"no {operation} has come")
 
     def attachments(self) -> list[Event]:
         """What the account holds."""

@@ -1,0 +1,130 @@
+"""The IAM policies of `deploy/iam/`: IAM's grammar, no more than the verbs need, and no less."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore import xform_name
+
+from batch_upload.emulator.names import OPERATIONS, TAG, TOKEN_SERVICE
+from tests.support.batches import assert_each_once, make_batch
+from tests.support.emulator_process import ROOT
+from tests.support.endpoint import Endpoint
+from tests.support.preloaded import Preloaded
+from tests.support.scheduled import DEPLOY
+
+POLICIES = sorted((DEPLOY / "iam").glob("*.json"))
+SERVICE = ROOT / "batch_upload" / "service"
+PREFIX = "sms-voice:"
+WITH_CREATE = TAG
+"""Asked of whoever creates something with tags, although no request of that name is sent."""
+LINT = Path(sys.executable).with_name("cfn-lint")
+
+
+def _policy(name: str) -> dict[str, Any]:
+    policy: dict[str, Any] = json.loads((DEPLOY / "iam" / f"{name}.json").read_text(encoding="utf-8"))
+    return policy
+
+
+def _actions(name: str) -> set[str]:
+    """The operations that a policy allows, of any service."""
+    actions: set[str] = set()
+    for statement in _policy(name)["Statement"]:
+        named = statement["Action"]
+        actions.update([named] if isinstance(named, str) else named)
+    return actions
+
+
+def _granted(name: str) -> set[str]:
+    return {action.removeprefix(PREFIX) for action in _actions(name) if action.startswith(PREFIX)}
+
+
+def _called() -> set[str]:
+    """The operations of the service that the package names anywhere in the room that alone talks to AWS."""
+    model = botocore.session.get_session().get_service_model("pinpoint-sms-voice-v2")
+    by_name = {spelled: name for name in model.operation_names for spelled in (name, xform_name(name))}
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in SERVICE.rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    constants = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return {by_name[spelled] for spelled in (attributes | constants) & by_name.keys()}
+
+
+def _linted(folder: Path, policy: Mapping[str, Any]) -> "subprocess.CompletedProcess[str]":
+    """What cfn-lint says of a policy: it reads templates, so the policy is put into one."""
+    resource = {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": policy}}
+    template = folder / "template.json"
+    template.write_text(json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Policy": resource}}))
+    command: list[str | Path] = [LINT, "--include-checks", "I3510", "--", template]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.stem)
+def test_a_policy_is_one_that_iam_takes(path: Path, tmp_path: Path) -> None:
+    told = _linted(tmp_path, json.loads(path.read_text(encoding="utf-8")))
+
+    assert (told.returncode, told.stdout) == (0, "")
+
+
+def test_the_linter_knows_iam(tmp_path: Path) -> None:
+    elsewhere = "arn:aws:sms-voice:*:*:registration/*"
+    wrong = [
+        {"Effect": "Allow", "Action": f"{PREFIX}CreateRegistrationAttachmend", "Resource": "*"},
+        {"Effect": "Allow", "Action": f"{PREFIX}DeleteRegistrationAttachment", "Resource": elsewhere},
+        {"Efect": "Allow", "Action": f"{PREFIX}DescribeAccountLimits", "Resource": "*"},
+    ]
+
+    told = _linted(tmp_path, {"Version": "2012-10-17", "Statement": wrong}).stdout
+
+    assert {code for code in ("W3037", "I3510", "E3510") if code in told} == {"W3037", "I3510", "E3510"}
+
+
+def test_the_policies_allow_what_the_package_calls_and_nothing_else() -> None:
+    called = _called()
+    reading = {name for name in called if name.startswith(("Describe", "List"))}
+
+    assert len(called) >= 4
+    assert _granted("read") == reading
+    assert _granted("upload") == called | {WITH_CREATE}
+
+
+def test_whoever_may_upload_but_not_one_thing_more_can_do_the_whole_job(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    batch = make_batch(tmp_path, 3)
+    endpoint.change(deny=sorted(OPERATIONS - TOKEN_SERVICE - _granted("upload")))
+
+    uploaded = command.run("upload", batch.manifest, "--rate", "100", cwd=tmp_path, env=endpoint.env)
+    batch.ledger.unlink()
+    rebuilt = command.run("reconcile", batch.manifest, cwd=tmp_path, env=endpoint.env)
+
+    assert (uploaded.code, rebuilt.code) == (0, 0), uploaded.stderr + rebuilt.stderr
+    assert_each_once(endpoint, batch)
+
+
+def test_whoever_may_only_read_can_plan_and_verify_and_nothing_is_created_in_his_name(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    batch = make_batch(tmp_path, 3)
+    command.run("upload", batch.manifest, "--only", batch.ids[0], "--rate", "100", cwd=tmp_path, env=endpoint.env)
+    endpoint.change(deny=sorted(OPERATIONS - TOKEN_SERVICE - _granted("read")))
+
+    planned = command.run("plan", batch.manifest, cwd=tmp_path, env=endpoint.env)
+    verified = command.run("verify", batch.manifest, cwd=tmp_path, env=endpoint.env)
+    uploaded = command.run("upload", batch.manifest, cwd=tmp_path, env=endpoint.env)
+
+    assert (planned.code, uploaded.code) == (0, 22), planned.stderr + uploaded.stderr
+    assert verified.code != 22
+    assert len(endpoint.attachments()) == 1
+
+
+def test_a_create_without_an_identity_tag_is_not_allowed_and_ours_carry_what_is_asked_for() -> None:
+    (create,) = [each for each in _policy("upload")["Statement"] if "Create" in str(each["Action"])]
+
+    assert create["Condition"] == {"StringLike": {"aws:RequestTag/batch-upload:token": "bu1-*"}}
