@@ -4,7 +4,7 @@ A reader takes no lock that a run waits for, and never moves what the -wal holds
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +19,18 @@ from sqlalchemy.exc import DBAPIError
 from batch_upload.errors import LedgerUnusable
 from batch_upload.ledger.attachments import attachment_tokens
 from batch_upload.ledger.connecting import connect, reading
+from batch_upload.ledger.course import (
+    Bucket,
+    Mark,
+    NumberedAttempt,
+    RunTally,
+    attempts_after,
+    buckets,
+    endpoint_of,
+    known_of,
+    marks,
+    tallies,
+)
 from batch_upload.ledger.digests import digests
 from batch_upload.ledger.files import PRIMARY, check_place, real_path, unusable
 from batch_upload.ledger.migrations import SCHEMA_VERSION, check_whole, require_sqlite, schema_version
@@ -181,6 +193,45 @@ class LedgerReader:
         with self._moment() as connection:
             lane_id = lane_id_of(connection)
             return [] if lane_id is None else rates(connection, lane_id)
+
+    def version(self) -> int:
+        """A number that changes whenever somebody else has written; it means nothing to another reader."""
+        with self._moment() as connection:
+            found: int = connection.exec_driver_sql("PRAGMA data_version").scalar_one()
+            return found
+
+    def endpoint(self) -> str | None:
+        """Where the lane was last spoken to, or None before its first run."""
+        with self._moment() as connection:
+            return endpoint_of(connection)
+
+    def tallies(self, batch: str) -> list[RunTally]:
+        """Each run of a batch by the ends of its attempts, oldest run first."""
+        with self._moment() as connection:
+            return tallies(connection, batch)
+
+    def buckets(self, widths_s: Mapping[str, float]) -> list[Bucket]:
+        """The course of these runs: run id → how many seconds a step is long."""
+        with self._moment() as connection:
+            return buckets(connection, widths_s)
+
+    def attempts_after(self, attempt_id: int, *, again: Collection[int] = ()) -> Iterator[NumberedAttempt]:
+        """Every attempt of the ledger behind this one, and those of `again`, oldest first; all of them behind 0.
+
+        Of one moment: do not ask for anything else before it is read to its end.
+        """
+        with self._moment() as connection:
+            yield from attempts_after(connection, attempt_id, again=again)
+
+    def marks(self, batch: str) -> list[Mark]:
+        """A mark for each token of a batch, oldest first; a token whose mark is the same as before has not changed."""
+        with self._moment() as connection:
+            return marks(connection, batch)
+
+    def known_of(self, batch: str, client_tokens: Sequence[str]) -> list[Known]:
+        """What is known of these tokens of a batch."""
+        with self._moment() as connection:
+            return known_of(connection, batch, client_tokens)
 
     @contextmanager
     def _moment(self) -> Iterator[Connection]:
