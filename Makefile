@@ -38,6 +38,7 @@ soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak
 
 bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.pacing
 
 clean:

@@ -1,6 +1,5 @@
 """The command: verbs, `--version`, and nothing that takes time to import."""
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -33,6 +32,8 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - the callback of a flag
     if wanted:
+        from importlib.metadata import version  # as heavy as all the rest of `--help`
+
         typer.echo(f"batch-upload {version('batch-upload')}")
         raise typer.Exit
 
