@@ -7,9 +7,9 @@ import pytest
 
 from batch_upload.emulator.names import CALLER_IDENTITY, CREATE
 from tests.support.batches import assert_each_once, make_batch
-from tests.support.command import Result
+from tests.support.command import TIMEOUT_S, Result
 from tests.support.endpoint import Endpoint
-from tests.support.scheduled import CRONTAB, CronJob, crontab_of, require, write_profile
+from tests.support.scheduled import CRONTAB, CronJob, crontab_of, kill_all, require, write_profile
 
 SILENT = ("", "")
 
@@ -103,3 +103,24 @@ def test_credentials_that_are_missing_are_told_and_cost_nothing(endpoint: Endpoi
     assert ended.code == 22
     assert "credentials" in ended.stderr
     endpoint.assert_untouched()
+
+
+def test_a_backup_that_was_made_during_a_run_can_be_restored_and_gone_on_with(
+    endpoint: Endpoint, cron: CronJob, tmp_path: Path
+) -> None:
+    require("sqlite3")
+    batch = make_batch(cron.manifest.parent, 2)
+    endpoint.faults({"action": "hang", "operation": CREATE, "after": 1, "times": 1, "done": True})
+    backup = tmp_path / "backup"
+
+    with cron.started() as running:
+        endpoint.wait_for(CREATE, times=2)
+        subprocess.run(["sqlite3", batch.ledger, f".backup '{backup}'"], check=True, timeout=TIMEOUT_S)
+        kill_all(running)
+    for part in batch.folder.glob("june.ledger*"):
+        part.unlink()
+    backup.rename(batch.ledger)
+    restored = cron.run()
+
+    assert (restored.code, *_said(restored)) == (0, *SILENT)
+    assert_each_once(endpoint, batch)

@@ -71,12 +71,12 @@ class Endpoint:
             replays=now["replays"] - self._before["replays"],
         )
 
-    def wait_for(self, operation: str) -> None:
-        """Return as soon as a request of this operation has come. Raises TimeoutError where none comes."""
+    def wait_for(self, operation: str, *, times: int = 1) -> None:
+        """Return as soon as so many requests of this operation have come. Raises TimeoutError where they do not."""
         until = monotonic() + TIMEOUT_S
-        while not self.stats().requests[operation]:
+        while self.stats().requests[operation] < times:
             if monotonic() > until:
-                raise TimeoutError(f"no {operation} has come")
+                raise TimeoutError(f"{operation} has not come {times} times")
 
     def attachments(self) -> list[Event]:
         """What the account holds."""

@@ -1,8 +1,10 @@
 """The files of `deploy/` as their schedulers read them, and a start in an environment as bare as theirs."""
 
+import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -79,7 +81,13 @@ def started_bare(
             yield process
         finally:
             if process.poll() is None:
-                process.kill()
+                kill_all(process)
+
+
+def kill_all(process: "subprocess.Popen[str]") -> None:
+    """SIGKILL to a process that was started bare and to what it started: cron's shell stays beside its command."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=TIMEOUT_S)
 
 
 def ended(process: subprocess.Popen[str]) -> Result:
