@@ -1,34 +1,71 @@
-"""`manifest schema`: the JSON Schema of a manifest, for editors."""
+"""`manifest new` makes manifests, `manifest schema` prints their JSON Schema for editors."""
 
-import json
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from batch_upload.cli import options as option
 from batch_upload.cli.output import Ended, Output, run_verb
-from batch_upload.settings import Flags
+from batch_upload.settings import Flags, truth_of
 
 app = typer.Typer(help="make manifests, and help editors with them", no_args_is_help=True)
 
 
+@app.command("new")
+def new(
+    source: Annotated[Path, typer.Argument(metavar="DIR or CSV", help="a folder of documents, or a table of them")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="default: standard output, for this folder")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="replace FILE if there is one")] = False,  # noqa: FBT002
+    batch: Annotated[
+        str | None, typer.Option("--batch", metavar="NAME", help="default: made of the folder's or file's name")
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="KEY=VALUE", help="a tag of all; may hold `{stem}`, or `{col:NAME}` of a CSV"),
+    ] = None,
+    max_size: Annotated[
+        str | None, typer.Option("--max-size", metavar="500KB", help="the size that a file may have")
+    ] = None,
+    allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
+    json: option.JsonOption = False,  # noqa: FBT002
+    quiet: option.QuietOption = False,  # noqa: FBT002
+    verbose: option.VerboseOption = 0,
+) -> None:
+    """write a manifest of a folder's documents, or of a CSV file's rows; talks to nobody"""
+    flags = Flags(allow_outside=allow_outside, json=json, quiet=quiet, verbose=verbose)
+    output = Output.of(flags)
+
+    def body() -> Ended:
+        from batch_upload.cli.making import Wish, made
+
+        outside = truth_of(flags, "allow_outside")
+        wish = Wish(source, out, force, batch, tuple(tag or ()), max_size, outside)
+        return made(wish, output)
+
+    run_verb("manifest new", None, output, body)
+
+
 @app.command("schema")
 def schema(
-    json_: option.JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    json: option.JsonOption = False,  # noqa: FBT002 - a flag on the command line
     quiet: option.QuietOption = False,  # noqa: FBT002
 ) -> None:
     """print the JSON Schema of a manifest"""
-    output = Output.of(Flags(json=json_, quiet=quiet))
+    output = Output.of(Flags(json=json, quiet=quiet))
 
     def body() -> Ended:
         from batch_upload.errors import ExitCode
-        from batch_upload.manifest.schema import manifest_schema
+        from batch_upload.manifest.schema import manifest_schema, schema_text
         from batch_upload.report.summary import Summary, exit_of
 
         if output.json:
             output.event({"event": "schema", "schema_version": 1, "schema": manifest_schema()})
         else:
-            sys.stdout.write(json.dumps(manifest_schema(), indent=2, ensure_ascii=False) + "\n")
+            sys.stdout.write(schema_text())
         return Ended(Summary(verb="manifest schema", exit=exit_of(ExitCode.DONE)), lines=())
 
     run_verb("manifest schema", None, output, body)

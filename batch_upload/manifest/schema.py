@@ -4,6 +4,7 @@ The reader does not use them: it must know places, and must not build a tree. Te
 What a schema cannot say (ids that are unique, globs that match, templates) is the reader's alone.
 """
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -128,6 +129,11 @@ def manifest_schema() -> dict[str, Any]:
         definition["title"] = name.removesuffix("Model")
     _walk(schema)
     return {"$schema": DIALECT, **schema}
+
+
+def schema_text() -> str:
+    """The schema as a file holds it."""
+    return json.dumps(manifest_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _walk(node: Any) -> None:  # noqa: ANN401  a tree of JSON

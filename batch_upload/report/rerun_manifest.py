@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TextIO
 
 from batch_upload.errors import UsageError
-from batch_upload.model import KB, KIB, Item, Listed, Manifest, Target
+from batch_upload.model import Item, Listed, Manifest, Target
 from batch_upload.report.escape import stream_encoding
+from batch_upload.spelling import size_text, yaml_text
 
 _OUTSIDE_NOTE = "# some files lie outside this folder: run it with --allow-outside"
 
@@ -31,22 +32,6 @@ def write_manifest(
     for item, (key, where) in zip(items, files, strict=True):
         stream.writelines(f"{line}\n" for line in writer.entry(item, key, where))
     return len(items)
-
-
-def yaml_text(text: str, *, ascii_only: bool) -> str:
-    """A scalar in double quotes that every YAML reader, 1.1 and 1.2, reads as exactly this text.
-
-    Not JSON's escapes: YAML knows no pairs of surrogates, and does not take DEL, C1 and U+FEFF unescaped.
-    """
-    return '"' + "".join(_yaml_char(char, ascii_only=ascii_only) for char in text) + '"'
-
-
-def size_text(size_bytes: int) -> str:
-    """A size as a manifest spells it: `500KB`, `64KiB`, or plain bytes."""
-    for factor, unit in ((KIB**2, "MiB"), (KB, "KB"), (KIB, "KiB")):
-        if size_bytes % factor == 0:
-            return f"{size_bytes // factor}{unit}"
-    return str(size_bytes)
 
 
 class _Writer:
@@ -120,14 +105,3 @@ def _target_members(target: Target) -> list[tuple[str, str]]:
 
 def _is_unicode(stream: TextIO) -> bool:
     return stream_encoding(stream).lower().replace("_", "-") in {"utf-8", "utf8"}
-
-
-def _yaml_char(char: str, *, ascii_only: bool) -> str:
-    code = ord(char)
-    if char in '"\\':
-        return f"\\{char}"
-    if char.isprintable() and (char.isascii() or not ascii_only):
-        return char
-    if code < 0x100:
-        return f"\\x{code:02X}"
-    return f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"

@@ -1,0 +1,278 @@
+"""Manifests that are made: whatever was put in is what a reader reads back, or a problem that names its row."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from batch_upload.errors import UsageError
+from batch_upload.manifest.expand import expand
+from batch_upload.manifest.from_csv import CsvCode, Rows, Table, entries_of_table, read_table
+from batch_upload.manifest.from_folder import FromFolder, entries_of_folder
+from batch_upload.manifest.new import Refused, batch_of, manifest_lines
+from batch_upload.manifest.reader import read_manifest
+from batch_upload.manifest.tagging import Wanted, wanted_tags
+from batch_upload.model import Entry, Manifest, Problem, SourceKind
+
+HOSTILE = (
+    "NO", "0123", "1e3", "2026-11-23", "null", "~", "yes", "- a", "# b", "a: b", "a #b", "'", '"', "\\", "{a}", "&a",
+    "*a", "!a", "%a", "@a", "`a", "|", ">", "?", "[a]", "a,b", "😀", "é", "<<", "---", "=1", ".", "..", "\u00a0x",
+    "x\ty", "\u2028", "\ufeffx", "\x85", "a\nb", "a\r\nb", "{stem}", "s3://b/c.pdf", "", " ", "aws:x", "x" * 300,
+    "\x00",
+)  # fmt: skip
+texts = st.sampled_from(HOSTILE) | st.text(st.characters(codec="utf-8"), max_size=12)
+
+
+def fine(path: Path) -> Refused | None:
+    return None
+
+
+def manifest_of(folder: Path, entries: Sequence[Entry], wanted: Wanted = Wanted()) -> Manifest:  # noqa: B008 - frozen
+    return Manifest(path=folder / "x", folder=folder, batch="june", entries=tuple(entries), tags=wanted.shared)
+
+
+def read_back(manifest: Manifest, folder: Path) -> Manifest:
+    path = folder / "made.yaml"
+    path.write_text("".join(f"{line}\n" for line in manifest_lines(manifest)), encoding="utf-8", newline="")
+    return read_manifest(path)
+
+
+def bare(entries: Sequence[Entry]) -> list[tuple[object, ...]]:
+    """Entries without their places."""
+    return [(each.kind, each.source, each.item_id, dict(each.tags)) for each in entries]
+
+
+def csv_bytes(rows: Sequence[Sequence[str]], delimiter: str = ",", *, mark: bool = False) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=delimiter).writerows(rows)
+    return text.getvalue().encode("utf-8-sig" if mark else "utf-8")
+
+
+def table_of(raw: bytes) -> Table:
+    found = read_table(raw, "c.csv")
+    assert isinstance(found, Table), found
+    return found
+
+
+def rows_of(table: Table, folder: Path, wanted: Wanted = Wanted()) -> Rows:  # noqa: B008 - frozen
+    return entries_of_table(
+        table, name="c.csv", folder=folder, beside=folder, wanted=wanted, tag_columns=not wanted.by_row, judge=fine
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.tuples(texts, texts, texts, texts), min_size=1, max_size=6),
+    delimiter=st.sampled_from(",;\t|"),
+    mark=st.booleans(),
+)
+@example(rows=[("NO", "- a", "a: b #c", "0123")], delimiter=";", mark=True)
+def test_any_table_becomes_a_manifest_that_says_the_same_or_problems_of_its_rows(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, ...]], delimiter: str, *, mark: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("csv").resolve()
+    header = ("file", "id", "Country", "Note")
+    found = read_table(csv_bytes([header, *rows], delimiter, mark=mark), "c.csv")
+    if isinstance(found, Problem):
+        assert not any(cell.strip() for row in rows for cell in row)
+        return
+
+    made = rows_of(found, folder)
+    manifest = manifest_of(folder, made.entries)
+    problems = [*made.problems, *expand(manifest, allow_outside=False)[1]]
+
+    lines = {line for line, _ in found.rows}
+    assert all(problem.at.line in lines for problem in problems)
+    if not problems:
+        again = read_back(manifest, folder)
+        assert bare(again.entries) == bare(manifest.entries)
+        assert expand(again, allow_outside=False)[1] == ()
+        stripped = [tuple(cell.strip() for cell in row) for row in rows]
+        kept = [row for row in stripped if any(row)]
+        assert [entry.source for entry in again.entries] == [row[0] for row in kept]
+        assert [entry.item_id for entry in again.entries] == [row[1] or row[0] for row in kept]
+        assert [dict(entry.tags) for entry in again.entries] == [
+            {key: value for key, value in zip(("Country", "Note"), row[2:], strict=True) if value} for row in kept
+        ]
+
+
+@pytest.mark.parametrize("loader", [yaml.SafeLoader, yaml.CSafeLoader])
+def test_other_yaml_readers_read_the_same(tmp_path: Path, loader: type) -> None:
+    rows = [(f"{number}.pdf", value.strip(), value) for number, value in enumerate(HOSTILE)]
+    made = rows_of(table_of(csv_bytes([("file", "id", "Country"), *rows])), tmp_path.resolve())
+    good = [entry for entry in made.entries if entry.item_id]
+
+    text = "".join(f"{line}\n" for line in manifest_lines(manifest_of(tmp_path, good)))
+    loaded = yaml.load(text, loader)  # noqa: S506 - both are safe loaders
+
+    assert len(good) > 20
+    assert [(one["id"], one.get("tags", {})) for one in loaded["attachments"]] == [
+        (one.item_id, dict(one.tags)) for one in good
+    ]
+
+
+@pytest.mark.parametrize(
+    ("raw", "line", "code", "words"),
+    [
+        (b"file,Name\na.pdf,Caf\xe9\n", 2, "not-utf-8", "Latin-1"),
+        ("file,Name\n".encode("utf-16"), 1, "not-utf-8", "UTF-16"),
+        (b"", 1, CsvCode.CSV, "empty"),
+        (b"file,Name\n\n ,\n", 1, CsvCode.CSV, "no row"),
+        (b'file,Name\na.pdf,x\nb.pdf,"y" z\n', 3, CsvCode.CSV, "not CSV"),
+        (b'file,Name\na.pdf,"x\n', 2, CsvCode.CSV, "not CSV"),
+        (b"name,path\na,a.pdf\n", 1, CsvCode.COLUMNS, "no column `file` or `url`"),
+        (b"file,Name,Name\na.pdf,x,y\n", 1, CsvCode.COLUMNS, "`Name` stands here twice"),
+        (b"FILE,file\na.pdf,x\n", 1, CsvCode.COLUMNS, "`file` stands here twice"),
+    ],
+)
+def test_a_file_that_is_no_table_is_one_problem_in_its_line(raw: bytes, line: int, code: str, words: str) -> None:
+    found = read_table(raw, "c.csv")
+
+    assert isinstance(found, Problem)
+    assert (found.file, found.at.line, found.code) == ("c.csv", line, code)
+    assert words in found.message
+
+
+@pytest.mark.parametrize(
+    ("row", "code", "words"),
+    [
+        (",,x", "no-source", "neither"),
+        ("a.pdf,s3://b/c.pdf,x", "several-sources", "both"),
+        (",s3://b c.pdf,x", "url", "s3://BucketName"),
+        ("a.pdf,,{stem}", "tag-value", "`{` is not allowed"),
+        ("a.pdf,,x,stray", CsvCode.CELLS, "`stray`"),
+        ('"a\rb.pdf",,x', "control-character", "U+000D"),
+        (f"a.pdf,,{'x' * 257}", "tag-value", "257 characters"),
+    ],
+)
+def test_every_row_that_cannot_be_an_entry_is_named(tmp_path: Path, row: str, code: str, words: str) -> None:
+    raw = f'file,url,Note\n"a\n.pdf",,\nok.pdf,,fine\n{row}\n'.encode()
+
+    problems = rows_of(table_of(raw), tmp_path).problems
+
+    assert [(problem.at.line, problem.code) for problem in problems] == [(2, "control-character"), (5, code)]
+    assert words in problems[1].message
+
+
+def test_a_first_line_of_a_spreadsheet_says_the_delimiter() -> None:
+    table = table_of(b"\xef\xbb\xbfsep=;\r\nFile ; ID;Country\r\na.pdf;x, y; NO \r\n;;\r\n")
+
+    assert table == Table(["File", "ID", "Country"], [(3, ["a.pdf", "x, y", "NO"])])
+
+
+def test_a_template_takes_from_columns_and_keeps_the_manifests_own(tmp_path: Path) -> None:
+    wanted = wanted_tags(["Name={stem} of {col:company}", "Plain=x", "Maybe={col:note}"])
+    table = table_of(b"file,company,note\na.pdf,Acme,\nb.pdf,B,n\n")
+
+    made = rows_of(table, tmp_path, wanted)
+    listed, problems = expand(
+        read_back(manifest_of(tmp_path.resolve(), made.entries, wanted), tmp_path), allow_outside=False
+    )
+
+    assert problems == ()
+    assert [dict(each.tags) for each in listed] == [
+        {"Plain": "x", "Name": "a of Acme"},
+        {"Plain": "x", "Name": "b of B", "Maybe": "n"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Name", "not `KEY=VALUE`"),
+        ("aws:x=y", "keeps for itself"),
+        ("=x", "1 to 128 characters"),
+        ("Name={oops}", "`{col:NAME}` for a column"),
+        ("Name=a(b", "`(` is not allowed"),
+    ],
+)
+def test_a_tag_that_cannot_be_is_refused(text: str, words: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        wanted_tags([text])
+
+    assert words in refused.value.message
+
+
+def test_a_column_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(UsageError) as refused:
+        wanted_tags(["Name={col:firm}"]).demand_columns(["file", "company"])
+
+    assert "`firm`" in refused.value.message
+    assert refused.value.hint == "the columns are `file`, `company`"
+
+
+@pytest.mark.parametrize(
+    ("name", "batch"),
+    [("Kunden März", "kunden-marz"), ("--x", "x"), ("June 2026 (new).v2", "june-2026-new-.v2"), ("客户", None)],
+)
+def test_a_batch_is_named_after_what_it_is_made_of(name: str, batch: str | None) -> None:
+    assert batch_of(name) == batch
+
+
+def grow(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def found_in(folder: Path, *, bad: Sequence[str] = ()) -> FromFolder:
+    root = folder.resolve()
+
+    def judge(path: Path) -> Refused | None:
+        return Refused("bad", f"`{path.name}` is bad") if path.name in bad else None
+
+    return entries_of_folder(root, beside=root, judge=judge)
+
+
+def test_each_folder_and_extension_is_a_glob_that_finds_just_its_documents(tmp_path: Path) -> None:
+    names = ["a.pdf", "b/c.pdf", "b/d.PDF", "b/e.png", "b[1]*/x?.png", "**/y.png", "# n: o/z.png"]
+    grow(tmp_path, *names, ".hidden/a.pdf", ".a.pdf")
+
+    found = found_in(tmp_path)
+    listed, problems = expand(read_back(manifest_of(tmp_path, found.entries), tmp_path), allow_outside=False)
+
+    assert problems == ()
+    assert {each.kind for each in found.entries} == {SourceKind.GLOB}
+    assert sorted(each.item_id for each in listed) == sorted(names)
+    assert found.documents == len(names)
+
+
+def test_what_cannot_be_uploaded_is_left_out_and_the_others_keep_their_ids(tmp_path: Path) -> None:
+    grow(tmp_path, "a/1.pdf", "a/2.pdf", "a/3.png", "b/4.pdf")
+
+    found = found_in(tmp_path, bad=["2.pdf"])
+
+    assert [(each.kind, each.source) for each in found.entries] == [
+        (SourceKind.FILE, "a/1.pdf"),
+        (SourceKind.GLOB, "a/*.png"),
+        (SourceKind.GLOB, "b/*.pdf"),
+    ]
+    assert [(each.path, each.why.code) for each in found.left_out] == [("a/2.pdf", "bad")]
+    listed, _ = expand(read_back(manifest_of(tmp_path, found.entries), tmp_path), allow_outside=False)
+    assert [each.item_id for each in listed] == ["a/1.pdf", "a/3.png", "b/4.pdf"]
+
+
+def test_names_that_no_manifest_can_hold_are_left_out(tmp_path: Path) -> None:
+    grow(tmp_path, "good.pdf", "bad\x1b.pdf")
+    Path(tmp_path, "not-utf8-\udcff.pdf").write_bytes(b"x")
+
+    found = found_in(tmp_path)
+
+    assert [each.source for each in found.entries] == ["good.pdf"]
+    assert sorted(each.why.code for each in found.left_out) == ["control-character", "id"]
+
+
+def test_a_link_to_a_folder_is_told_and_not_followed(tmp_path: Path) -> None:
+    grow(tmp_path, "a/1.pdf")
+    (tmp_path / "loop").symlink_to(tmp_path)
+
+    found = found_in(tmp_path)
+
+    assert [each.source for each in found.entries] == ["a/*.pdf"]
+    assert [each.path for each in found.left_out] == ["loop"]
