@@ -9,6 +9,7 @@ from batch_upload.model import (
     Attachment,
     AttachmentPage,
     AttachmentStatus,
+    Body,
     Capacity,
     CreateRequest,
     Fault,
@@ -68,7 +69,7 @@ class AttachmentService(Protocol):
 class Bodies(Protocol):
     """Where the bytes of an item come from."""
 
-    async def read(self, item: Item) -> bytes:
+    async def read(self, item: Item) -> Body:
         """The document, read once now. Raises ChangedSincePlan unless these are the bytes that were planned."""
         ...
 

@@ -13,7 +13,7 @@ from batch_upload.documents.refusals import Refusal
 from batch_upload.errors import ChangedSincePlan, ManifestInvalid
 from batch_upload.manifest.expand import expand
 from batch_upload.manifest.reader import read_as_far_as_possible
-from batch_upload.model import Document, Item, Listed, Manifest, Problem
+from batch_upload.model import Body, Document, Item, Listed, Manifest, Problem
 from batch_upload.settings import Flags, Settings, resolve, truth_of
 from batch_upload.token import client_token
 
@@ -112,15 +112,15 @@ def _inspected(listed: Sequence[Listed], root: Path | None) -> Iterator[Document
 
 
 class DocumentBodies:
-    """Implements `ports.Bodies`: reads in a thread, since a disk may make one wait."""
+    """Implements `ports.Bodies`: reads and encodes in a thread, since a disk may make one wait."""
 
     def __init__(self, root: Path | None) -> None:
         self._root = root
 
-    async def read(self, item: Item) -> bytes:
+    async def read(self, item: Item) -> Body:
         return await to_thread.run_sync(self._read, item)
 
-    def _read(self, item: Item) -> bytes:
+    def _read(self, item: Item) -> Body:
         if item.path is None or item.sha256 is None or item.size_bytes is None:
             raise TypeError("a URL has no body")
         found = read_body(
@@ -132,4 +132,4 @@ class DocumentBodies:
         )
         if isinstance(found, Refusal):
             raise ChangedSincePlan(found.message, code=found.code)
-        return found
+        return Body.of(found)

@@ -130,7 +130,7 @@ class Uploader:
             slot.unanswered()
             await self._conclude(job, attempt, Outcome(OutcomeKind.WITHDRAWN, self._now()), started)
             raise
-        size_bytes = len(request.body) if request.body is not None else None
+        size_bytes = request.body.size_bytes if request.body is not None else None
         item_id = job.known.item_id
         self._around.observer.notify(Sending(item_id, job.token, attempt.number, size_bytes, attempt.started_at))
         try:

@@ -1,5 +1,6 @@
 """One lane of AWS End User Messaging SMS through aiobotocore. One call is one request: no retries inside."""
 
+from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from batch_upload.service.access import (
     is_loopback,
     open_session,
 )
+from batch_upload.service.body import carry_bodies
 from batch_upload.service.faults import NEVER_ANSWERED, fault_of
 
 SERVICE = "pinpoint-sms-voice-v2"
@@ -39,6 +41,7 @@ class AwsService:
     def __init__(self, sms: Any, sts: Any, region: str) -> None:  # noqa: ANN401
         self._sms = sms
         self._sts = sts
+        self._carries_bodies = carry_bodies(sms)
         self.region = region
 
     @property
@@ -58,8 +61,8 @@ class AwsService:
         }
         if request.url is not None:
             asked["AttachmentUrl"] = request.url
-        else:
-            asked["AttachmentBody"] = request.body
+        elif request.body is not None:
+            asked["AttachmentBody"] = request.body if self._carries_bodies else b64decode(request.body.base64)
         answer = await _asked(self._sms.create_registration_attachment(**asked))
         return Receipt(
             attachment_id=str(_member(answer, "RegistrationAttachmentId")),
@@ -134,7 +137,7 @@ async def _client(
             endpoint_url=endpoint_url,
             aws_access_key_id=keys.access_key if keys else None,
             aws_secret_access_key=keys.secret_key if keys else None,
-            config=client_config(access, bypass_proxies=loopback),
+            config=client_config(access, session, bypass_proxies=loopback),
         )
     )
     check_endpoint(client.meta.endpoint_url, access.allowed_hosts)

@@ -6,14 +6,16 @@ import pytest
 
 from batch_upload.emulator.faults import Action
 from batch_upload.errors import AccessFault, CapacityExhausted, NoAnswer, Refused, ServiceError, Throttled
-from batch_upload.model import AttachmentStatus, CreateRequest
+from batch_upload.model import AttachmentStatus, Body, CreateRequest
 from tests.support.lanes import LaneUnderTest
 
 CREATE = "CreateRegistrationAttachment"
 DESCRIBE = "DescribeRegistrationAttachments"
 LIST_TAGS = "ListTagsForResource"
 LIMITS = "DescribeAccountLimits"
-REQUEST = CreateRequest("bu1-token", {"Customer": "acme", "batch-upload:token": "bu1-token"}, body=b"%PDF-1.7\n")
+REQUEST = CreateRequest(
+    "bu1-token", {"Customer": "acme", "batch-upload:token": "bu1-token"}, body=Body.of(b"%PDF-1.7\n")
+)
 
 
 async def test_a_create_makes_one_attachment_and_says_which(lane: LaneUnderTest) -> None:
@@ -38,7 +40,7 @@ async def test_the_same_token_with_another_body_is_refused_and_names_what_has_it
     first = await lane.service.create(REQUEST)
 
     with pytest.raises(Refused) as refused:
-        await lane.service.create(replace(REQUEST, body=b"%PDF-1.4\n"))
+        await lane.service.create(replace(REQUEST, body=Body.of(b"%PDF-1.4\n")))
 
     assert refused.value.code == "ConflictException"
     assert refused.value.resource_id == first.attachment_id

@@ -22,6 +22,7 @@ from batch_upload.errors import ChangedSincePlan, LedgerUnusable
 from batch_upload.ledger.store import SqliteLedger, open_ledger
 from batch_upload.model import (
     Attachment,
+    Body,
     ContentType,
     Fault,
     Item,
@@ -173,12 +174,12 @@ class MemoryBodies:
     slow_s: float = 0.0
     reads: list[str] = field(default_factory=list)
 
-    async def read(self, item: Item) -> bytes:
+    async def read(self, item: Item) -> Body:
         self.reads.append(item.item_id)
         await anyio.sleep(self.slow_s)
         if item.item_id in self.changed:
             raise ChangedSincePlan(f"`{item.item_id}` has changed", code="changed_since_plan")
-        return item.content.encode()
+        return Body.of(item.content.encode())
 
 
 def an_item(
@@ -296,7 +297,7 @@ async def left_open(world: World, *items: Item, age_s: float = 0.0, done: bool =
             tags = {**item.tags, **({"batch-upload:token": item.client_token} if item.identity_tag else {})}
             held = world.service.plant(tags=tags)
             held.token = item.client_token
-            held.made_of = (item.content.encode(), None, tuple(sorted(tags.items())))
+            held.made_of = (Body.of(item.content.encode()), None, tuple(sorted(tags.items())))
     await around.ledger.listed(at=world.clock.now())
     await world.clock.sleep(age_s)
     return around

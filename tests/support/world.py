@@ -27,7 +27,7 @@ from batch_upload.errors import BatchUploadError, ChangedSincePlan, ExitCode, Le
 from batch_upload.events import ItemChanged, LaneStopped, Notice, OrphanSeen, Requested, Resolving, Retrying, Sending
 from batch_upload.ledger.reading import find_reader
 from batch_upload.ledger.store import SqliteLedger
-from batch_upload.model import Item, Lane, State
+from batch_upload.model import Body, Item, Lane, State
 from batch_upload.service.access import Access, StaticKeys
 from batch_upload.service.client import open_service
 from batch_upload.settings import Flags, resolve
@@ -102,11 +102,11 @@ class _Documents:
 
     wanted: Mapping[str, Wanted]
 
-    async def read(self, item: Item) -> bytes:
+    async def read(self, item: Item) -> Body:
         body = self.wanted[item.item_id].body
         if f"sha256:{sha256(body).hexdigest()}" != item.content:
             raise ChangedSincePlan("the document is another", code="changed_since_plan")
-        return body
+        return Body.of(body)
 
 
 class World:

@@ -6,7 +6,7 @@ import pytest
 
 from batch_upload.cli.prepare import DocumentBodies, list_items, prepare
 from batch_upload.errors import ChangedSincePlan, ManifestInvalid
-from batch_upload.model import ContentType
+from batch_upload.model import Body, ContentType
 from batch_upload.token import client_token
 
 PDF = b"%PDF-1.7\n%%EOF\n"
@@ -60,7 +60,7 @@ async def test_the_bytes_that_were_planned_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_bytes(PDF)
     item = prepare(written(tmp_path, "  - file: a.pdf\n"), allow_outside=False).items[0]
 
-    assert await DocumentBodies(tmp_path).read(item) == PDF
+    assert await DocumentBodies(tmp_path).read(item) == Body.of(PDF)
 
 
 @pytest.mark.parametrize("changed", [PDF.replace(b"1.7", b"1.4"), PDF + b"\n", b"", None])

@@ -10,7 +10,7 @@ from batch_upload.engine.plan import Selection
 from batch_upload.engine.run import AFTER_DEADLINE_S, DRAIN_S, FailureLimit, RunOptions, RunResult
 from batch_upload.errors import LedgerOfAnotherLane
 from batch_upload.events import ItemChanged, LaneStopped, Notice, RunStarted, Sending
-from batch_upload.model import AttachmentStatus, Item, Lane, State
+from batch_upload.model import AttachmentStatus, Body, Item, Lane, State
 from batch_upload.ports import Ledger
 from tests.support.engine_world import BATCH, LANE, World, an_item, left_open, some_items
 from tests.support.memory_service import (
@@ -448,7 +448,7 @@ async def test_an_attachment_that_belongs_to_another_item_stops_the_lane(world: 
     held = next(iter(world.service.held.values()))
     held.token = items[1].client_token
     tags = {**items[1].tags, "batch-upload:token": items[1].client_token}
-    held.made_of = (items[1].content.encode(), None, tuple(sorted(tags.items())))
+    held.made_of = (Body.of(items[1].content.encode()), None, tuple(sorted(tags.items())))
 
     result = await world.upload(items)
 
