@@ -1,7 +1,7 @@
 """From entries to the attachments that are to be: globs, defaults, templates, ids."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -19,37 +19,45 @@ def expand(manifest: Manifest, *, allow_outside: bool) -> tuple[tuple[Listed, ..
     Folders are read where there are globs, but no file is looked into. What has a problem is not listed. With
     `allow_outside` paths may leave the manifest's folder; links that lead out of it are found by whoever opens them.
     """
-    work = _Expansion(manifest, allow_outside=allow_outside)
+    work = Expansion(manifest, allow_outside=allow_outside)
     listed = tuple(item for entry in manifest.entries for item in work.of(entry))
     return listed, work.problems.in_order()
 
 
+SHARED_TAGS = 10_000
+"""So many different mappings of tags are kept to be shared; a batch has a few, or one for each item."""
+
+
 @dataclass(slots=True)
-class _Expansion:
+class Expansion:
+    """Takes the entries of a manifest one by one, in their order. What is wrong with them is in `problems`."""
+
     manifest: Manifest
     allow_outside: bool = field(kw_only=True)
     problems: Problems = field(init=False)
+    _folder: str = field(init=False)
     _lines: dict[str, int] = field(init=False, default_factory=dict)
     _has_templates: bool = field(init=False)
+    _merged: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.problems = Problems(str(self.manifest.path))
+        self._folder = str(self.manifest.folder)
         self._has_templates = any(has_braces(value) for value in self.manifest.tags.values())
 
-    def of(self, entry: Entry) -> Iterator[Listed]:
+    def of(self, entry: Entry) -> Sequence[Listed]:
         """The attachments of one entry that have no problem."""
         if entry.kind is not SourceKind.URL and self._leaves(entry.source):
             message = f"{quoted(entry.source)} leaves the manifest's folder: move it in, or use `--allow-outside`"
             self.problems.add(entry.at, Code.OUTSIDE, message)
-            return
-        for source in self._sources(entry):
-            item = self._listed(entry, source)
-            if item is not None:
-                yield item
-
-    def _sources(self, entry: Entry) -> tuple[str, ...]:
+            return ()
         if entry.kind is not SourceKind.GLOB:
-            return (entry.source,)
+            item = self._listed(entry, entry.source)
+            return () if item is None else (item,)
+        each = (self._listed(entry, source) for source in self._matches(entry))
+        return tuple(item for item in each if item is not None)
+
+    def _matches(self, entry: Entry) -> tuple[str, ...]:
         found = matches(entry.source, self.manifest.folder)
         for name, reason in found.unreadable:
             message = f"{quoted(name)} cannot be read for the glob {quoted(entry.source)}: {reason}"
@@ -61,8 +69,8 @@ class _Expansion:
     def _leaves(self, source: str) -> bool:
         if self.allow_outside or not (source.startswith("/") or ".." in source):
             return False
-        whole = os.path.normpath(self.manifest.folder / source)
-        return os.path.commonpath((whole, self.manifest.folder)) != str(self.manifest.folder)
+        whole = os.path.normpath(os.path.join(self._folder, source))
+        return os.path.commonpath((whole, self._folder)) != self._folder
 
     def _listed(self, entry: Entry, source: str) -> Listed | None:
         manifest = self.manifest
@@ -74,7 +82,7 @@ class _Expansion:
             batch=manifest.batch,
             item_id=item_id,
             source=source,
-            path=None if entry.kind is SourceKind.URL else manifest.folder / source,
+            folder=None if entry.kind is SourceKind.URL else manifest.folder,
             tags=tags,
             generation=entry.generation or manifest.generation,
             max_size_bytes=entry.max_size_bytes or manifest.max_size_bytes,
@@ -97,8 +105,14 @@ class _Expansion:
 
     def _tags(self, entry: Entry, source: str, item_id: str) -> Mapping[str, str] | None:
         manifest = self.manifest
-        merged = {**manifest.tags, **entry.tags} if entry.tags else manifest.tags
+        own = tuple(entry.tags.items())
+        shared = self._merged.get(own)
+        if shared is not None:
+            return shared
+        merged = {**manifest.tags, **entry.tags}
         if not self._has_templates and not any(has_braces(value) for value in entry.tags.values()):
+            if len(self._merged) < SHARED_TAGS:
+                self._merged[own] = merged
             return merged
         values = self._template_values(entry, source, item_id)
         rendered: dict[str, str] = {}

@@ -101,12 +101,11 @@ def _items() -> tuple[Item, ...]:
 
 
 def _item(name: str, content: bytes) -> Item:
-    digest = hashlib.sha256(content).hexdigest()
     return Item(
         batch=BATCH,
         item_id=name,
         source=name,
-        content=f"sha256:{digest}",
+        digest=hashlib.sha256(content).digest(),
         client_token=token_of(name, content),
         tags=TAGS,
         size_bytes=len(content),

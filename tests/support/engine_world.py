@@ -195,8 +195,8 @@ def an_item(
     own = dict(tags or {"Customer": "acme"})
     token = client_token(batch=BATCH, item_id=item_id, content=f"sha256:{sha256}", generation=generation, tags=own)
     return Item(
-        batch=BATCH, item_id=item_id, source=f"{item_id}.pdf", content=f"sha256:{sha256}", client_token=token,
-        tags=own, generation=generation, identity_tag=identity_tag, path=Path("/nowhere") / f"{item_id}.pdf",
+        batch=BATCH, item_id=item_id, source=f"{item_id}.pdf", digest=bytes.fromhex(sha256), client_token=token,
+        tags=own, generation=generation, identity_tag=identity_tag, folder=Path("/nowhere"),
         size_bytes=1_000, content_type=ContentType.PDF,
     )  # fmt: skip
 

@@ -64,12 +64,12 @@ def item_of(item_id: str, wanted: Wanted) -> Item:
         batch=BATCH,
         item_id=item_id,
         source=item_id,
-        content=content,
+        digest=sha256(wanted.body).digest(),
         client_token=token,
         tags=tags,
         generation=generation,
         identity_tag=wanted.identity_tag,
-        path=Path(item_id),
+        folder=Path(),
         size_bytes=len(wanted.body),
     )
 

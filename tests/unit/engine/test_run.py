@@ -1,7 +1,5 @@
 """A whole run, from the plan to the last status."""
 
-from dataclasses import replace
-
 import anyio
 import pytest
 
@@ -502,7 +500,7 @@ async def test_what_is_sent_carries_the_identity_tag_as_the_ledger_has_it(world:
     """Enlisted without the tag and never sent; then the manifest asks for it, and the answer is lost."""
     plain = an_item("a", identity_tag=False)
     await world.prepared(plain)
-    tagged = replace(plain, identity_tag=True)
+    tagged = plain._replace(identity_tag=True)
     world.service.memory_s = 60
     world.service.script(CREATE, slow(100_000))
     around = world.surroundings(await world.ledger())

@@ -15,7 +15,7 @@ FAILED, DELETED = AttachmentStatus.FAILED, AttachmentStatus.DELETED
 
 
 def item() -> Item:
-    return Item(batch="june", item_id="a", source="a", content="sha256:00", client_token="bu1-a", tags={})
+    return Item(batch="june", item_id="a", source="a", digest=b"\0", client_token="bu1-a", tags={})
 
 
 def row(

@@ -1,6 +1,5 @@
 """What was in a file is remembered by its path, with how the file looked then."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,7 @@ async def test_what_was_remembered_is_found_before_a_lane_is_known(ledger: Sqlit
 
 
 async def test_the_later_wins_and_the_others_stay(ledger: SqliteLedger, path: Path) -> None:
-    later = replace(FOUND, fingerprint=replace(LOOK, mtime_ns=LOOK.mtime_ns + 1), sha256="a0" * 32)
+    later = FOUND._replace(fingerprint=LOOK._replace(mtime_ns=LOOK.mtime_ns + 1), sha256="a0" * 32)
 
     await ledger.remember_digests({"/files/a.pdf": FOUND, "/files/b.pdf": FOUND})
     await ledger.remember_digests({"/files/a.pdf": later})
@@ -39,7 +38,7 @@ async def test_the_later_wins_and_the_others_stay(ledger: SqliteLedger, path: Pa
 
 
 async def test_more_paths_than_a_statement_takes_are_all_found(ledger: SqliteLedger, path: Path) -> None:
-    many = {f"/files/{number}.pdf": replace(FOUND, sha256=f"{number:064x}") for number in range(1_201)}
+    many = {f"/files/{number}.pdf": FOUND._replace(sha256=f"{number:064x}") for number in range(1_201)}
 
     await ledger.remember_digests(many)
 
@@ -57,7 +56,7 @@ async def test_more_paths_than_a_statement_takes_are_all_found(ledger: SqliteLed
 async def test_any_look_that_a_file_system_gives_comes_back(
     ledger: SqliteLedger, path: Path, look: Fingerprint
 ) -> None:
-    remembered = {"/files/\udcff Ø.pdf": replace(FOUND, fingerprint=look)}
+    remembered = {"/files/\udcff Ø.pdf": FOUND._replace(fingerprint=look)}
 
     await ledger.remember_digests(remembered)
 
@@ -68,7 +67,7 @@ async def test_any_look_that_a_file_system_gives_comes_back(
 @pytest.mark.parametrize("sha256", ["", "0F" * 32, "0f" * 31])
 async def test_what_is_no_digest_is_refused(ledger: SqliteLedger, sha256: str) -> None:
     with pytest.raises(BatchUploadError, match="breaks its rules"):
-        await ledger.remember_digests({"/files/a.pdf": replace(FOUND, sha256=sha256)})
+        await ledger.remember_digests({"/files/a.pdf": FOUND._replace(sha256=sha256)})
 
     await began(ledger, item("a"))
     assert await ledger.intend("bu1-a-1", run_id="run-1", at=T0)

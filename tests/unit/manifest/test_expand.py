@@ -48,7 +48,7 @@ def test_an_item_has_what_its_entry_and_the_defaults_say(listed: Items, tmp_path
         Listed(
             item_id="files/a.pdf",
             source="files/a.pdf",
-            path=folder / "files/a.pdf",
+            folder=folder,
             at=Position(5, 11),
             **plain,
             **rest,
@@ -56,14 +56,16 @@ def test_an_item_has_what_its_entry_and_the_defaults_say(listed: Items, tmp_path
         Listed(
             item_id="b",
             source="./b.pdf",
-            path=folder / "b.pdf",
+            folder=folder,
             tags={"Customer": "acme", "Country": "NO"},
             generation=4,
             max_size_bytes=2_000,
             at=Position(6, 19),
             **rest,
         ),
-        Listed(item_id="s3://bucket/c.pdf", source="s3://bucket/c.pdf", path=None, at=Position(7, 10), **plain, **rest),
+        Listed(
+            item_id="s3://bucket/c.pdf", source="s3://bucket/c.pdf", folder=None, at=Position(7, 10), **plain, **rest
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.manifest.cursor import Loader
+from batch_upload.manifest.problems import quoted
 from batch_upload.manifest.reader import read_manifest
 from batch_upload.model import Entry, Manifest, Position, Problem, SourceKind, Target
 
@@ -181,7 +182,7 @@ def test_the_error_counts_its_problems(write: Write) -> None:
     with pytest.raises(ManifestInvalid) as caught:
         read_manifest(path)
 
-    assert caught.value.message == f"3 problems in `{path}`"
+    assert caught.value.message == f"3 problems in {quoted(str(path))}"
     assert str(caught.value.problems[0]).startswith(f"{path}:1:1: `version` is missing")
 
 

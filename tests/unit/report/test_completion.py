@@ -98,7 +98,7 @@ def test_a_url_has_no_digest_size_or_type() -> None:
 def test_a_cell_that_a_spreadsheet_would_run_is_made_text(start: str) -> None:
     formula = f'{start}HYPERLINK("http://x","y")'
 
-    (row,) = read_back(csv_bytes([row_of(replace(item(formula), source=formula), None)]))
+    (row,) = read_back(csv_bytes([row_of(item(formula)._replace(source=formula), None)]))
 
     assert row["id"] == f"'{formula}"
     assert row["source"] == f"'{formula}"

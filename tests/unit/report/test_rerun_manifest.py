@@ -46,7 +46,7 @@ def identity(one: Listed) -> tuple[object, ...]:
 def test_the_whole_text_of_a_report_beside_its_manifest(tmp_path: Path) -> None:
     items = [
         listed("acme/loa", "files/loa.pdf", folder=tmp_path, tags={"Country": "NO", "Name": '{a} \\ "b"'}),
-        replace(listed("terms", "s3://bucket/terms.pdf", folder=tmp_path), generation=2, max_size_bytes=2 * 1_048_576),
+        listed("terms", "s3://bucket/terms.pdf", folder=tmp_path)._replace(generation=2, max_size_bytes=2 * 1_048_576),
     ]
 
     assert written(tmp_path, items, into=tmp_path) == (
@@ -109,7 +109,7 @@ def test_a_path_is_found_from_behind_symbolic_links_too(tmp_path: Path) -> None:
 def test_a_file_that_is_a_symbolic_link_keeps_its_own_name(tmp_path: Path) -> None:
     (tmp_path / "blob").write_bytes(b"%PDF-")
     (tmp_path / "a.pdf").symlink_to(tmp_path / "blob")
-    resolved = replace(item("a"), source="a.pdf", path=tmp_path / "blob")
+    resolved = item("a")._replace(source="a.pdf", folder=tmp_path)
 
     text = written(tmp_path, [resolved], into=tmp_path)
 
@@ -125,7 +125,7 @@ def test_an_absolute_path_becomes_a_relative_one(tmp_path: Path) -> None:
 def test_what_a_manifest_does_not_say_is_left_out(tmp_path: Path) -> None:
     stream = io.StringIO()
     silent = replace(manifest_at(tmp_path), target=Target(), identity_tag=False, max_size_bytes=1_234_567)
-    chosen = [replace(listed("a", "a.pdf", folder=tmp_path), max_size_bytes=1_234_567)]
+    chosen = [listed("a", "a.pdf", folder=tmp_path)._replace(max_size_bytes=1_234_567)]
 
     count = write_manifest(stream, manifest=silent, items=chosen, ledger=tmp_path / "l", folder=tmp_path)
 
