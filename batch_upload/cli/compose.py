@@ -36,18 +36,29 @@ class Reached:
     laws: Mapping[str, RateLaw]
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A lane that was not asked anything yet."""
+
+    service: AwsService
+    wire: Wire
+    control: LaneControl
+    clock: Clock
+    laws: Mapping[str, RateLaw]
+
+
 def new_run_id(now: datetime) -> str:
     """Unique, and sorted by time."""
     return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
 @asynccontextmanager
-async def reach(
+async def opened(
     settings: Settings, observer: Observer, *, remembered: Sequence[RateRecord] = (), reads_only: bool = False
-) -> AsyncIterator[Reached]:
-    """Open the lane that the settings mean and ask whose it is. `remembered` is what earlier runs learned of it.
+) -> AsyncIterator[Opened]:
+    """Open the lane that the settings mean; nobody is asked anything yet. `remembered` is what was learned of it.
 
-    Raises AccessFault for missing credentials, an endpoint that is not allowed, or another account than the manifest's.
+    Raises AccessFault for missing credentials or Region, or an endpoint that is not allowed.
     """
     clock, control = SystemClock(), LaneControl()
     async with AsyncExitStack() as stack:
@@ -64,9 +75,22 @@ async def reach(
             policy=RetryPolicy(),
             chance=random.Random(),  # noqa: S311 - jitter, not a secret
         )
-        account = await wire.call(IDENTITY, service.account)
-        _guard(settings, account)
-        yield Reached(service, Lane(account, service.region), wire, control, clock, made)
+        yield Opened(service, wire, control, clock, made)
+
+
+@asynccontextmanager
+async def reach(
+    settings: Settings, observer: Observer, *, remembered: Sequence[RateRecord] = (), reads_only: bool = False
+) -> AsyncIterator[Reached]:
+    """Open the lane that the settings mean and ask whose it is. `remembered` is what earlier runs learned of it.
+
+    Raises AccessFault for missing credentials, an endpoint that is not allowed, or another account than the manifest's.
+    """
+    async with opened(settings, observer, remembered=remembered, reads_only=reads_only) as lane:
+        account = await lane.wire.call(IDENTITY, lane.service.account)
+        check_account(settings, account)
+        whose = Lane(account, lane.service.region)
+        yield Reached(lane.service, whose, lane.wire, lane.control, lane.clock, lane.laws)
 
 
 def surroundings(
@@ -116,7 +140,8 @@ async def _local(settings: Settings, *, reads_only: bool) -> AsyncIterator[Acces
         )
 
 
-def _guard(settings: Settings, account: str) -> None:
+def check_account(settings: Settings, account: str) -> None:
+    """Raise AccessFault where the manifest is for another account."""
     if settings.account is not None and settings.account != account:
         raise AccessFault(
             f"these credentials are of account {account}, the manifest is for {settings.account}; nothing was sent",

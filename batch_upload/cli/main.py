@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from batch_upload.cli import emulator, manifest, plan, reconcile, report, status, upload, validate, verify, why
+from batch_upload.cli import doctor, emulator, manifest, plan, reconcile, report, status, upload, validate, verify, why
 
 EXIT_CODES = """exit codes:
 
@@ -56,6 +56,7 @@ app.command("report", epilog=EXIT_CODES)(report.report)
 app.command("verify", epilog=EXIT_CODES)(verify.verify)
 app.command("reconcile", epilog=EXIT_CODES)(reconcile.reconcile)
 app.add_typer(manifest.app, name="manifest")
+app.command("doctor", epilog=EXIT_CODES)(doctor.doctor)
 app.command("emulator")(emulator.emulator)
 
 

@@ -5,6 +5,8 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from datetime import timedelta
+from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -58,6 +60,8 @@ class ServiceEndpoint:
 
     async def _delivered(self, request: web.Request, reply: Reply, whole: web.Response) -> web.StreamResponse:
         is_answered = await self._waited(reply.delay_s)
+        ahead = timedelta(seconds=self._emulator.settings.clock_ahead_s)
+        whole.headers["Date"] = format_datetime(self._clock.now() + ahead, usegmt=True)
         if not is_answered or reply.delivery in (Delivery.CLOSED, Delivery.NEVER):
             return _closed(request)
         if reply.delivery is Delivery.CUT_SHORT:

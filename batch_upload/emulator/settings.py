@@ -54,7 +54,8 @@ class EmulatorSettings:
     one of these texts end as UPLOAD_FAILED. `token_memory_s`: a token is forgotten that long after its attachment was
     created; None keeps it for good. `is_mismatch_conflict`: whether a token with other parameters is a
     ConflictException, or else a ValidationException. `keeps_deleted`: whether what was deleted is still described, as
-    DELETED. `page_size`: the longest page of a listing, whatever is asked for. `seed`: of the faults' chances.
+    DELETED. `page_size`: the longest page of a listing, whatever is asked for. `clock_ahead_s`: how far the
+    `Date` of its answers is ahead of the clock here. `seed`: of the faults' chances.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -67,6 +68,7 @@ class EmulatorSettings:
     max_size_bytes: int = MAX_SIZE_BYTES
     processing_s: float = 0.3
     latency_s: float = 0.0
+    clock_ahead_s: float = 0.0
     fails_containing: tuple[str, ...] = ()
     token_memory_s: float | None = None
     is_mismatch_conflict: bool = True

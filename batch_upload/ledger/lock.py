@@ -122,7 +122,7 @@ def _is_still_at(path: Path, descriptor: int) -> bool:
 
 def _hold(descriptor: int, *, run_id: str, since: datetime) -> LedgerLock:
     try:
-        before = _read(descriptor)
+        before = note_of(descriptor)
         note = replace(before, pid=os.getpid(), host=socket.gethostname(), since=utc_text(since), run_id=run_id)
         _write(descriptor, note)
     except OSError:
@@ -134,7 +134,7 @@ def _hold(descriptor: int, *, run_id: str, since: datetime) -> LedgerLock:
 def _locked(path: Path, *, shown: str) -> LedgerLocked:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        note = _read(descriptor)
+        note = note_of(descriptor)
     finally:
         os.close(descriptor)
     who = f": process {note.pid} on {note.host} since {note.since}" if note.pid is not None else ""
@@ -147,7 +147,8 @@ def _locked(path: Path, *, shown: str) -> LedgerLocked:
     )
 
 
-def _read(descriptor: int) -> Note:
+def note_of(descriptor: int) -> Note:
+    """What stands in the open file of a lock. Raises OSError."""
     inode = os.fstat(descriptor).st_ino
     try:
         found = json.loads(os.pread(descriptor, _NOTE_MAX_BYTES, 0))

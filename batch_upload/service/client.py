@@ -1,7 +1,7 @@
 """One lane of AWS End User Messaging SMS through aiobotocore. One call is one request: no retries inside."""
 
 from base64 import b64decode
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -48,6 +48,17 @@ class AwsService:
     def endpoint(self) -> str:
         """Where documents go, as a URL."""
         return str(self._sms.meta.endpoint_url)
+
+    def on_date(self, tell: Callable[[str], None]) -> None:
+        """Have `tell` called with the `Date` of every answer from now on, errors too, as it came."""
+
+        def hear(parsed: Mapping[str, Any], **_: object) -> None:
+            headers = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+            if date := headers.get("date"):
+                tell(str(date))
+
+        for client in (self._sms, self._sts):
+            client.meta.events.register("after-call", hear)
 
     async def account(self) -> str:
         """The account, 12 digits, that the credentials belong to. Raises as `ports.AttachmentService`."""

@@ -1,0 +1,141 @@
+"""What `doctor` does: one check after another, each told, and one exit code of all."""
+
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import anyio
+
+from batch_upload.cli.audience import Everybody
+from batch_upload.cli.examining_lane import Examined, examine_lane
+from batch_upload.cli.examining_ledger import LEDGER, Inside, inside_of, ledger_checks
+from batch_upload.cli.exit_codes import first_of
+from batch_upload.cli.output import Ended, Output
+from batch_upload.cli.prepare import list_items
+from batch_upload.engine.plan import LIVE
+from batch_upload.engine.tally import Tally
+from batch_upload.errors import ExitCode, ManifestInvalid
+from batch_upload.model import Listed, Manifest
+from batch_upload.report.checkup import Check, Verdict, check_lines, fail, ok, skipped
+from batch_upload.report.observers import NullObserver
+from batch_upload.report.summary import Exit, Summary
+from batch_upload.report.words import count_words
+from batch_upload.settings import Flags, Settings, resolve, truth_of
+
+PACKAGES = ("batch-upload", "aiobotocore", "botocore", "aiohttp", "anyio", "sqlalchemy", "pyyaml", "pydantic", "typer")
+NOWHERE = Path("/dev/null/none.yaml")
+"""Stands for the manifest where none is named: nothing can lie beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """The manifest that was named, as far as it can be read."""
+
+    manifest: Manifest | None = None
+    listed: Sequence[Listed] = ()
+
+
+def examined(path: Path | None, flags: Flags, output: Output) -> Ended:
+    """Make every check. Raises UsageError for flags that cannot be."""
+    started = time.monotonic()
+    named, checks = _manifest(path, flags)
+    settings = _settings(path, named.manifest, flags)
+    has_ledger = path is not None or settings.ledger.parent != NOWHERE.parent
+    inside = Inside()
+    if has_ledger:
+        inside = inside_of(settings.ledger, named.manifest.batch if named.manifest else None)
+    tally = Tally()
+    lane = anyio.run(_examine_lane, settings, tally, _still_to_create(named, inside))
+    checks += lane.checks
+    checks += list(ledger_checks(settings.ledger)) if has_ledger else [skipped(LEDGER, "no manifest is named")]
+    checks += _same_lane(inside, lane)
+    _show(checks, output)
+    known = lane.lane if lane.lane and lane.lane.account else None
+    summary = Summary(
+        verb="doctor",
+        exit=_exit(checks),
+        batch=named.manifest.batch if named.manifest else None,
+        account=known.account if known else None,
+        region=known.region if known else None,
+        requests=dict(tally.requests),
+        throttled=tally.throttled,
+        elapsed_s=time.monotonic() - started,
+    )
+    return Ended(summary, lines=_last_lines(checks))
+
+
+async def _examine_lane(settings: Settings, tally: Tally, wanted: int) -> Examined:
+    return await examine_lane(settings, Everybody([tally], NullObserver()), wanted=wanted)
+
+
+def _manifest(path: Path | None, flags: Flags) -> tuple[_Named, list[Check]]:
+    programs = ok("programs", ", ".join([f"Python {platform.python_version()}", *_versions()]))
+    if path is None:
+        return _Named(), [programs]
+    try:
+        manifest, listed = list_items(path, allow_outside=truth_of(flags, "allow_outside"))
+    except ManifestInvalid as error:
+        return _Named(), [programs, fail("manifest", error.exit_code, error.message, error.hint)]
+    told = f"`{path}`: batch `{manifest.batch}`, {count_words(len(listed), 'item')}; `validate` looks into the files"
+    return _Named(manifest, listed), [programs, ok("manifest", told)]
+
+
+def _settings(path: Path | None, manifest: Manifest | None, flags: Flags) -> Settings:
+    ledger, target = (manifest.ledger, manifest.target) if manifest else (None, None)
+    return resolve(flags, manifest=path or NOWHERE, ledger=ledger, target=target)
+
+
+def _versions() -> list[str]:
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            found.append(f"{name} (not installed)")
+    return found
+
+
+def _still_to_create(named: _Named, inside: Inside) -> int:
+    live = {row.item_id for row in inside.known if row.state in LIVE}
+    return sum(each.item_id not in live for each in named.listed)
+
+
+def _same_lane(inside: Inside, lane: Examined) -> list[Check]:
+    if inside.lane is None or lane.lane is None or not lane.lane.account:
+        return []
+    if inside.lane == lane.lane:
+        return [ok("ledger lane", f"account {inside.lane.account} in {inside.lane.region}, as the credentials")]
+    message = (
+        f"account {inside.lane.account} in {inside.lane.region},"
+        f" the credentials are of account {lane.lane.account} in {lane.lane.region}"
+    )
+    hint = "`--ledger PATH` names another, `--profile` and `--region` choose the account"
+    return [fail("ledger lane", ExitCode.LEDGER, message, hint)]
+
+
+def _show(checks: Sequence[Check], output: Output) -> None:
+    for check in checks:
+        output.event(check.as_json())
+    if not output.quiet:
+        output.answer(check_lines(checks))
+        return
+    for line in check_lines([check for check in checks if check.verdict is Verdict.FAIL]):
+        output.error(line)
+
+
+def _exit(checks: Sequence[Check]) -> Exit:
+    code = first_of({check.code for check in checks})
+    if code is ExitCode.DONE:
+        warnings = sum(check.verdict is Verdict.WARN for check in checks)
+        return Exit(code, f"nothing is wrong, {count_words(warnings, 'warning')}" if warnings else "nothing is wrong")
+    return Exit(code, next(f"{check.name}: {check.message}" for check in checks if check.code is code))
+
+
+def _last_lines(checks: Sequence[Check]) -> tuple[str, ...]:
+    failed = [check.name for check in checks if check.verdict is Verdict.FAIL]
+    if not failed:
+        return ()
+    return (f"{count_words(len(failed), 'check')} failed: {', '.join(f'`{name}`' for name in failed)}",)

@@ -1,0 +1,132 @@
+"""How a ledger is, for those who look for what is wrong. Changes nothing, and stops nobody."""
+
+import fcntl
+import os
+import re
+import sqlite3
+import stat
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from batch_upload.errors import LedgerUnusable
+from batch_upload.ledger.connecting import connect
+from batch_upload.ledger.files import real_path, unusable
+from batch_upload.ledger.lock import Note, note_of
+from batch_upload.ledger.migrations import SCHEMA_VERSION, check_whole, schema_version
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    {
+        "9p", "afs", "beegfs", "ceph", "cifs", "davfs", "fuse.ceph", "fuse.davfs", "fuse.glusterfs", "fuse.rclone",
+        "fuse.s3fs", "fuse.sshfs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "smb3", "smbfs", "virtiofs",
+    }
+)  # fmt: skip
+"""Where the locks of one machine may mean nothing to another, and SQLite's WAL has no shared memory."""
+MOUNTS = Path("/proc/self/mountinfo")
+_OCTAL = re.compile(r"\\([0-7]{3})")
+"""How mountinfo writes spaces and the like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a ledger is or would be. `file_system` is None where the system does not tell."""
+
+    exists: bool
+    is_writable: bool
+    file_system: str | None
+    free_bytes: int
+
+    @property
+    def is_on_network(self) -> bool:
+        return self.file_system in NETWORK_FILE_SYSTEMS
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """Who may read a ledger. `mode` is its permission bits."""
+
+    mode: int
+    is_mine: bool
+
+    @property
+    def are_private(self) -> bool:
+        return not self.mode & 0o077
+
+
+def place_of(path: Path) -> Place:
+    """Where the ledger is. Raises LedgerUnusable where there is no such folder."""
+    real = real_path(path)
+    try:
+        disk = os.statvfs(real.parent)
+    except OSError as error:
+        raise LedgerUnusable(f"the folder of `{path}` does not exist", hint="make it first") from error
+    exists = real.exists()
+    writable = os.access(real.parent, os.W_OK) and (not exists or os.access(real, os.W_OK))
+    return Place(exists, writable, file_system_of(real), disk.f_bavail * disk.f_frsize)
+
+
+def rights_of(path: Path) -> Rights:
+    """Raises OSError."""
+    found = real_path(path).stat()
+    return Rights(stat.S_IMODE(found.st_mode), found.st_uid == os.geteuid())
+
+
+def damage_of(path: Path, *, most: int = 3) -> list[str]:
+    """What SQLite finds wrong with any page, index or reference, `most` lines at most; reads the whole file.
+
+    Raises LedgerUnusable where it cannot be opened at all.
+    """
+    shown = str(path)
+    try:
+        with closing(connect(real_path(path), query="mode=ro")) as raw:
+            check_whole(raw, shown=shown)
+            lines = [str(line) for (line,) in raw.execute(f"PRAGMA integrity_check({most})")]
+            broken = raw.execute("PRAGMA foreign_key_check").fetchmany(most)
+    except sqlite3.Error as error:
+        raise unusable(error, shown=shown) from error
+    found = [] if lines == ["ok"] else lines
+    return [*found, *(f"a row of `{row[0]}` refers to none of `{row[2]}`" for row in broken)][:most]
+
+
+def schema_of(path: Path) -> tuple[int, int]:
+    """The schema of the ledger, 0 for an empty one, and that of this program. Raises LedgerUnusable."""
+    shown = str(path)
+    try:
+        with closing(connect(real_path(path), query="mode=ro")) as raw:
+            return schema_version(raw, shown=shown), SCHEMA_VERSION
+    except sqlite3.Error as error:
+        raise unusable(error, shown=shown) from error
+
+
+def holder_of(path: Path) -> Note | None:
+    """Who holds the ledger's lock now, or None. Raises OSError.
+
+    It is asked for by a shared lock that is given back at once: a run that begins in that very moment sees it held.
+    """
+    real = real_path(path)
+    try:
+        descriptor = os.open(real.with_name(f"{real.name}.lock"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return note_of(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def file_system_of(real: Path, *, mounts: Path = MOUNTS) -> str | None:
+    """The kind of the file system that holds a path, as the kernel names it (proc(5), mountinfo)."""
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    best: tuple[int, str] | None = None
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        point = _OCTAL.sub(lambda found: chr(int(found[1], 8)), before.split()[4])
+        if real.is_relative_to(point) and (best is None or len(point) >= best[0]):
+            best = (len(point), after.split()[0])
+    return best[1] if best else None

@@ -1,0 +1,125 @@
+"""How a ledger is: damage, rights, who holds it, and what kind of disk it lies on."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from batch_upload.clock import SystemClock
+from batch_upload.errors import LedgerUnusable
+from batch_upload.ledger.health import damage_of, file_system_of, holder_of, place_of, rights_of, schema_of
+from batch_upload.ledger.migrations import SCHEMA_VERSION
+from batch_upload.ledger.store import open_ledger
+
+MOUNTS = r"""21 1 254:1 / / rw shared:1 - ext4 /dev/vda1 rw
+40 21 0:40 / /srv/team\040drive rw - nfs4 server:/team rw
+41 21 0:41 / /srv/team rw - xfs /dev/vdb rw
+42 41 0:42 / /srv/team rw - btrfs /dev/vdc rw
+"""
+
+
+def open_once(path: Path) -> None:
+    async def once() -> None:
+        await (await open_ledger(path, run_id="run", clock=SystemClock(), wait_lock_s=0)).close()
+
+    asyncio.run(once())
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    path = tmp_path / "june.ledger"
+    open_once(path)
+    return path
+
+
+def test_a_whole_ledger_has_no_damage_and_is_its_owners_alone(ledger: Path) -> None:
+    assert damage_of(ledger) == []
+    assert schema_of(ledger) == (SCHEMA_VERSION, SCHEMA_VERSION)
+    assert (rights_of(ledger).mode, rights_of(ledger).is_mine, rights_of(ledger).are_private) == (0o600, True, True)
+
+
+def test_a_page_that_was_overwritten_is_found(ledger: Path) -> None:
+    content = bytearray(ledger.read_bytes())
+    content[4096 * 4 : 4096 * 6] = b"\xa5" * (4096 * 2)
+    ledger.write_bytes(content)
+
+    try:
+        damage = damage_of(ledger)
+    except LedgerUnusable as error:
+        damage = [error.message]
+
+    assert damage
+
+
+def test_what_is_no_ledger_is_refused(tmp_path: Path) -> None:
+    other = tmp_path / "june.ledger"
+    other.write_text("not a database, but long enough to look at: " * 40, encoding="utf-8")
+
+    with pytest.raises(LedgerUnusable, match="damaged, or not a ledger"):
+        schema_of(other)
+
+
+def test_rights_that_are_too_wide_are_seen(ledger: Path) -> None:
+    ledger.chmod(0o644)
+
+    assert not rights_of(ledger).are_private
+
+
+def test_who_holds_the_lock_is_told_while_it_is_held_and_nobody_is_stopped_by_asking(tmp_path: Path) -> None:
+    path = tmp_path / "june.ledger"
+    script = (
+        "import asyncio, sys, pathlib; from batch_upload.ledger.store import open_ledger;"
+        "from batch_upload.clock import SystemClock;"
+        "asyncio.run(open_ledger(pathlib.Path(sys.argv[1]), run_id='run', clock=SystemClock(), wait_lock_s=0));"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    assert holder_of(path) is None
+
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        note = holder_of(path)
+        other.communicate("")
+
+    assert note is not None
+    assert note.pid == other.pid
+    assert holder_of(path) is None
+    open_once(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/home/me/june.ledger", "ext4"),
+        ("/srv/team drive/june.ledger", "nfs4"),
+        ("/srv/team/june.ledger", "btrfs"),
+        ("/srv/teams/june.ledger", "ext4"),
+    ],
+)
+def test_the_file_system_is_that_of_the_nearest_mount(tmp_path: Path, path: str, kind: str) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(MOUNTS, encoding="utf-8")
+
+    assert file_system_of(Path(path), mounts=mounts) == kind
+    assert file_system_of(Path(path), mounts=tmp_path / "none") is None
+
+
+def test_a_place_tells_whether_a_ledger_could_be_there(tmp_path: Path) -> None:
+    place = place_of(tmp_path / "june.ledger")
+
+    assert (place.exists, place.is_writable) == (False, True)
+    assert place.free_bytes > 0
+    with pytest.raises(LedgerUnusable, match="does not exist"):
+        place_of(tmp_path / "no" / "june.ledger")
+
+
+def test_a_lock_that_is_no_file_is_an_error_of_the_system(tmp_path: Path) -> None:
+    os.symlink("elsewhere", tmp_path / "june.ledger.lock")
+
+    with pytest.raises(OSError, match=r"june\.ledger\.lock"):
+        holder_of(tmp_path / "june.ledger")
