@@ -1,0 +1,46 @@
+"""A client in a process of its own, and what it cost: time of the processor and memory, as the kernel counts."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.pacing import CREDENTIALS
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMAND = Path(sys.executable).with_name("batch-upload")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of a whole process, from its start to its end. `peak_bytes`: the most memory that was resident."""
+
+    user_s: float
+    system_s: float
+    peak_bytes: int
+
+    @property
+    def cpu_s(self) -> float:
+        return self.user_s + self.system_s
+
+
+def cost_of(command: Sequence[str]) -> Cost:
+    """Run a command to its end. Raises RuntimeError, with what it said, if it fails."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BATCH_UPLOAD_"))}
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, env={**kept, **CREDENTIALS}, cwd=ROOT, stdout=said, stderr=said)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            said.seek(0)
+            raise RuntimeError(f"{command}: exit {process.returncode}\n{said.read().decode()[-2_000:]}")
+    return Cost(used.ru_utime, used.ru_stime, used.ru_maxrss * 1024)
+
+
+def upload(manifest: Path, url: str, *flags: str) -> Sequence[str]:
+    """The installed command on a manifest, as fast as it goes."""
+    fast = ("--rate", "10000", "--fixed-rate", "--quiet", "--json")
+    return (str(COMMAND), "upload", str(manifest), "--endpoint-url", url, *fast, *flags)
