@@ -1,6 +1,5 @@
 """The values that flow through the house. All frozen; none knows where it came from or where it goes."""
 
-from binascii import b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -270,32 +269,6 @@ class Capacity:
     @property
     def left(self) -> int:
         return max(0, self.maximum - self.used)
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A document as it travels: base64. Its own bytes are gone once this is made, so that it is in memory once.
-
-    `size_bytes` is the document's. Make it with `Body.of`.
-    """
-
-    base64: bytes = field(repr=False)
-    size_bytes: int
-
-    @staticmethod
-    def of(document: bytes) -> "Body":
-        """The body of a document. Takes time in proportion to it: callers on an event loop use a thread."""
-        return Body(b2a_base64(document, newline=False), len(document))
-
-
-@dataclass(frozen=True, slots=True)
-class CreateRequest:
-    """One CreateRegistrationAttachment. Exactly one of `body` and `url`; `tags` with the identity tag."""
-
-    client_token: str
-    tags: Mapping[str, str]
-    body: Body | None = None
-    url: str | None = None
 
 
 class OutcomeKind(StrEnum):

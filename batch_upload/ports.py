@@ -1,7 +1,8 @@
 """What the engine needs from outside, as Protocols. Implementations do not repeat these contracts."""
 
+from binascii import b2a_base64
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -9,9 +10,7 @@ from batch_upload.model import (
     Attachment,
     AttachmentPage,
     AttachmentStatus,
-    Body,
     Capacity,
-    CreateRequest,
     Fault,
     Item,
     Known,
@@ -36,6 +35,32 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`; at once, but after a checkpoint, where that is 0 or less. Can be cancelled."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A document as it travels: base64. Its own bytes are gone once this is made, so that it is in memory once.
+
+    `size_bytes` is the document's. Make it with `Body.of`.
+    """
+
+    base64: bytes = field(repr=False)
+    size_bytes: int
+
+    @staticmethod
+    def of(document: bytes) -> "Body":
+        """The body of a document. Takes time in proportion to it: callers on an event loop use a thread."""
+        return Body(b2a_base64(document, newline=False), len(document))
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRequest:
+    """One CreateRegistrationAttachment. Exactly one of `body` and `url`; `tags` with the identity tag."""
+
+    client_token: str
+    tags: Mapping[str, str]
+    body: Body | None = None
+    url: str | None = None
 
 
 class AttachmentService(Protocol):

@@ -13,7 +13,8 @@ from batch_upload.documents.refusals import Refusal
 from batch_upload.errors import ChangedSincePlan, ManifestInvalid
 from batch_upload.manifest.expand import expand
 from batch_upload.manifest.reader import read_as_far_as_possible
-from batch_upload.model import Body, Document, Item, Listed, Manifest, Problem
+from batch_upload.model import Document, Item, Listed, Manifest, Problem
+from batch_upload.ports import Body
 from batch_upload.settings import Flags, Settings, resolve, truth_of
 from batch_upload.token import client_token
 

@@ -22,8 +22,8 @@ from batch_upload.errors import (
     Transient,
 )
 from batch_upload.events import ItemChanged, LaneStopped, Sending
-from batch_upload.model import CreateRequest, Item, Known, Outcome, OutcomeKind, State
-from batch_upload.ports import AttachmentService, Attempt, Bodies, Clock, Ledger, Observer
+from batch_upload.model import Item, Known, Outcome, OutcomeKind, State
+from batch_upload.ports import AttachmentService, Attempt, Bodies, Clock, CreateRequest, Ledger, Observer
 from batch_upload.token import IDENTITY_TAG
 
 RECORD_S = 30.0

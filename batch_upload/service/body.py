@@ -10,7 +10,7 @@ botocore hashes and signs: a test holds both against the plain client. Extension
 from collections.abc import Mapping
 from typing import Any
 
-from batch_upload.model import Body
+from batch_upload.ports import Body
 
 OPERATION = "CreateRegistrationAttachment"
 MEMBER = "AttachmentBody"

@@ -16,9 +16,9 @@ from batch_upload.model import (
     AttachmentPage,
     AttachmentStatus,
     Capacity,
-    CreateRequest,
     Receipt,
 )
+from batch_upload.ports import CreateRequest
 from batch_upload.service.access import (
     Access,
     check_endpoint,

@@ -6,7 +6,8 @@ import pytest
 
 from batch_upload.emulator.faults import Action
 from batch_upload.errors import AccessFault, CapacityExhausted, NoAnswer, Refused, ServiceError, Throttled
-from batch_upload.model import AttachmentStatus, Body, CreateRequest
+from batch_upload.model import AttachmentStatus
+from batch_upload.ports import Body, CreateRequest
 from tests.support.lanes import LaneUnderTest
 
 CREATE = "CreateRegistrationAttachment"

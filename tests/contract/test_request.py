@@ -16,7 +16,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from batch_upload.model import Body, CreateRequest
+from batch_upload.ports import Body, CreateRequest
 from batch_upload.service.access import Access
 from batch_upload.service.client import SERVICE, open_service
 

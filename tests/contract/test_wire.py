@@ -7,7 +7,7 @@ import pytest
 
 from batch_upload.emulator.faults import Action, FaultRule
 from batch_upload.errors import AccessFault, NoAnswer, Refused, Throttled
-from batch_upload.model import Body, CreateRequest
+from batch_upload.ports import Body, CreateRequest
 from batch_upload.service.access import Access, StaticKeys
 from batch_upload.service.client import open_service
 from tests.support.lanes import EmulatedLane

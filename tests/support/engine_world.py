@@ -22,7 +22,6 @@ from batch_upload.errors import ChangedSincePlan, LedgerUnusable
 from batch_upload.ledger.store import SqliteLedger, open_ledger
 from batch_upload.model import (
     Attachment,
-    Body,
     ContentType,
     Fault,
     Item,
@@ -31,7 +30,7 @@ from batch_upload.model import (
     Outcome,
     RateRecord,
 )
-from batch_upload.ports import Attempt, LaneMemory, Observer
+from batch_upload.ports import Attempt, Body, LaneMemory, Observer
 from batch_upload.token import client_token
 from tests.support.manual_clock import ManualClock, real_work
 from tests.support.memory_service import MemoryService

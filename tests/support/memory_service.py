@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from batch_upload.errors import AccessFault, CapacityExhausted, NoAnswer, Refused, ServiceError, Throttled
-from batch_upload.model import Attachment, AttachmentPage, AttachmentStatus, Capacity, CreateRequest, Receipt
-from batch_upload.ports import Clock
+from batch_upload.model import Attachment, AttachmentPage, AttachmentStatus, Capacity, Receipt
+from batch_upload.ports import Clock, CreateRequest
 
 T = TypeVar("T")
 

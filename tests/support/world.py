@@ -27,7 +27,8 @@ from batch_upload.errors import BatchUploadError, ChangedSincePlan, ExitCode, Le
 from batch_upload.events import ItemChanged, LaneStopped, Notice, OrphanSeen, Requested, Resolving, Retrying, Sending
 from batch_upload.ledger.reading import find_reader
 from batch_upload.ledger.store import SqliteLedger
-from batch_upload.model import Body, Item, Lane, State
+from batch_upload.model import Item, Lane, State
+from batch_upload.ports import Body
 from batch_upload.service.access import Access, StaticKeys
 from batch_upload.service.client import open_service
 from batch_upload.settings import Flags, resolve

@@ -6,7 +6,8 @@ import pytest
 
 from batch_upload.cli.prepare import DocumentBodies, list_items, prepare
 from batch_upload.errors import ChangedSincePlan, ManifestInvalid
-from batch_upload.model import Body, ContentType
+from batch_upload.model import ContentType
+from batch_upload.ports import Body
 from batch_upload.token import client_token
 
 PDF = b"%PDF-1.7\n%%EOF\n"

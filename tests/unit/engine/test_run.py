@@ -8,8 +8,8 @@ from batch_upload.engine.plan import Selection
 from batch_upload.engine.run import AFTER_DEADLINE_S, DRAIN_S, FailureLimit, RunOptions, RunResult
 from batch_upload.errors import LedgerOfAnotherLane
 from batch_upload.events import ItemChanged, LaneStopped, Notice, RunStarted, Sending
-from batch_upload.model import AttachmentStatus, Body, Item, Lane, State
-from batch_upload.ports import Ledger
+from batch_upload.model import AttachmentStatus, Item, Lane, State
+from batch_upload.ports import Body, Ledger
 from tests.support.engine_world import BATCH, LANE, World, an_item, left_open, some_items
 from tests.support.memory_service import (
     CREATE,
