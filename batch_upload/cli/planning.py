@@ -105,6 +105,7 @@ def _plan(items: Sequence[Item], known: Sequence[Known], asked: Asked, settings:
 def _show(made: Plan, asked: Asked, added_up: PlanTotals, output: Output) -> None:
     for action in made.actions:
         output.event(action_line(action))
+    output.event(added_up.as_json())
     if asked.warning:
         output.say(f"warning: {asked.warning}")
     if output.quiet:

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,8 +28,11 @@ class Result:
 
     @property
     def events(self) -> list[Event]:
-        """Each line of `--json`; raises ValueError where one is not JSON."""
-        return [json.loads(line) for line in self.stdout.split("\n") if line]
+        """Each line of `--json`, held against the published schema.
+
+        Raises ValueError where one is not JSON, AssertionError where `docs/events.schema.json` does not know it.
+        """
+        return _held_against_schema(self.stdout)
 
     @property
     def summary(self) -> Event:
@@ -48,6 +52,16 @@ class Result:
     def item(self, item_id: str) -> Event:
         """The last line of one item."""
         return [line for line in self.of("item") if line["id"] == item_id][-1]
+
+
+@lru_cache(maxsize=16)
+def _held_against_schema(stdout: str) -> list[Event]:
+    from tests.support.event_schema import shape_of  # for tests that ask, not for the processes they start
+
+    lines: list[Event] = [json.loads(line) for line in stdout.split("\n") if line]
+    for line in lines:
+        shape_of(line)
+    return lines
 
 
 def run(

@@ -1,0 +1,100 @@
+"""Every line of every verb is what `docs/events.schema.json` says, and everything it declares is told.
+
+`Result.events` holds each line against the schema, here and in every other test.
+"""
+
+import signal
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from batch_upload.emulator.names import CREATE, LIMITS
+from tests.support.batches import IDENTITY_TAG, TAGS, Batch, make_batch, token_of
+from tests.support.command import Result, started
+from tests.support.endpoint import Endpoint
+from tests.support.event_schema import shape_of, shapes
+from tests.support.preloaded import Preloaded
+
+EVERY_VERB = frozenset({"every verb", "every verb that reads a manifest"})
+
+
+def _told_by_verb(results: list[Result]) -> dict[str, set[str]]:
+    """The shapes that were told, and by which verbs."""
+    told: defaultdict[str, set[str]] = defaultdict(set)
+    for each in results:
+        lines = each.events
+        assert [line["event"] for line in lines].count("summary") == 1
+        assert lines[-1]["event"] == "summary"
+        for line in lines:
+            told[shape_of(line)].add(lines[-1]["verb"])
+    return told
+
+
+@pytest.fixture
+def results(endpoint: Endpoint, command: Preloaded, tmp_path: Path) -> list[Result]:
+    """A batch's whole life, with everything that can come in between."""
+    batch = make_batch(tmp_path, 4)
+    env = endpoint.env
+
+    def run(verb: str, *flags: str) -> Result:
+        return command.run(verb, batch.manifest, *flags, "--json", cwd=tmp_path, env=env)
+
+    told = [
+        *_made(command, tmp_path),
+        run("doctor"),
+        _invalid(command, tmp_path),
+        run("validate"),
+        run("plan"),
+        _schema(command, tmp_path),
+    ]
+    endpoint.change(deny=[LIMITS], attachments_per_account=2)
+    endpoint.faults({"action": "internal_error", "operation": CREATE, "times": 1})
+    told.append(run("upload", "--rate", "100"))
+    endpoint.change(deny=[], attachments_per_account=None)
+    endpoint.faults({"action": "drop_after", "operation": CREATE, "times": 1})
+    told.append(run("upload", "--rate", "100", "--safe-horizon", "100ms"))
+    endpoint.faults()
+    _change_and_double(batch, endpoint)
+    told.append(run("upload", "--rate", "100", "--safe-horizon", "100ms"))
+    told += [run("status"), command.run("why", batch.manifest, batch.ids[0], "--json", cwd=tmp_path)]
+    told += [run("verify"), run("reconcile"), run("report", "-o", "june.csv")]
+    return [*told, _emulator(tmp_path)]
+
+
+def _change_and_double(batch: Batch, endpoint: Endpoint) -> None:
+    """Another document in the place of the first, and a second attachment with the token of another."""
+    first, second = batch.ids[:2]
+    (batch.folder / first).write_bytes(batch.documents[first] + b"changed\n")
+    endpoint.plant({**TAGS, IDENTITY_TAG: token_of(second, batch.documents[second])})
+
+
+def _invalid(command: Preloaded, folder: Path) -> Result:
+    (folder / "wrong.yaml").write_text("version: 1\nbatch: x\nattachments: []\n")
+    return command.run("validate", "wrong.yaml", "--json", cwd=folder)
+
+
+def _made(command: Preloaded, folder: Path) -> list[Result]:
+    """A manifest of a folder in which not everything is a document."""
+    (folder / "files" / "notes.txt").write_text("not a document")
+    return [command.run("manifest", "new", "files", "--output", "made.yaml", "--json", cwd=folder)]
+
+
+def _schema(command: Preloaded, folder: Path) -> Result:
+    return command.run("manifest", "schema", "--json", cwd=folder)
+
+
+def _emulator(folder: Path) -> Result:
+    with started("emulator", "--json", cwd=folder) as running:
+        running.until("listening")
+        running.signal(signal.SIGTERM)
+        return running.finish()
+
+
+def test_whatever_a_verb_tells_is_declared_and_whatever_is_declared_is_told(results: list[Result]) -> None:
+    told = _told_by_verb(results)
+
+    assert sorted(told) == sorted(shapes())
+    for name, verbs in told.items():
+        declared = set(shapes()[name]["x-verbs"])
+        assert verbs <= declared or not EVERY_VERB.isdisjoint(declared), name
