@@ -48,6 +48,7 @@ class Flags:
     safe_horizon: str | None = None
     wait_lock: str | None = None
     allow_outside: bool = False
+    rehash: bool = False
     json: bool = False
     quiet: bool = False
     verbose: int = 0
@@ -88,6 +89,7 @@ class Settings:
     safe_horizon_s: float
     wait_lock_s: float
     allow_outside: bool
+    rehash: bool
 
 
 def resolve(
@@ -131,6 +133,7 @@ def resolve(
         safe_horizon_s=_duration("safe-horizon", text.get("safe_horizon"), default_s=300.0),
         wait_lock_s=_duration("wait-lock", text.get("wait_lock"), default_s=0.0),
         allow_outside=truth_of(flags, "allow_outside", env),
+        rehash=truth_of(flags, "rehash", env),
     )
 
 

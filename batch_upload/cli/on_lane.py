@@ -115,6 +115,7 @@ class OnLane(ABC):
                 self.settings.ledger, run_id=self.run_id, clock=self.clock, wait_lock_s=self._wait_lock_s()
             )
             stack.push_async_callback(ledger.close)
+            await ledger.remember_digests(self.prepared.fresh)
             reached = await self._reach(stack, ledger)
             if reached is None:
                 return Ended(self.counted(ExitCode.DEADLINE))

@@ -54,6 +54,7 @@ WaitLockOption = Annotated[
     str | None, typer.Option("--wait-lock", metavar="30s", help="wait for another run instead of exit 11 at once")
 ]
 AllowOutsideOption = Annotated[bool, typer.Option("--allow-outside", help="files outside the manifest's folder")]
+RehashOption = Annotated[bool, typer.Option("--rehash", help="read every file: do not trust remembered digests")]
 JsonOption = Annotated[bool, typer.Option("--json", help="NDJSON on stdout, people's text on stderr")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="say nothing unless a person must act")]
 VerboseOption = Annotated[

@@ -25,6 +25,7 @@ def plan(
     max_rate: option.MaxRateOption = None,
     only: option.OnlyOption = None,
     allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
+    rehash: option.RehashOption = False,  # noqa: FBT002
     json: option.JsonOption = False,  # noqa: FBT002
     quiet: option.QuietOption = False,  # noqa: FBT002
     verbose: option.VerboseOption = 0,
@@ -41,6 +42,7 @@ def plan(
         max_rate=max_rate,
         only=tuple(only or ()),
         allow_outside=allow_outside,
+        rehash=rehash,
         json=json,
         quiet=quiet,
         verbose=verbose,

@@ -1,55 +1,97 @@
-"""From a manifest's path to items, or to every problem in the way. Nothing is sent, no ledger is touched."""
+"""From a manifest's path to items, or to every problem in the way. Nothing is sent, no ledger is written."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from anyio import to_thread
 
 from batch_upload.cli.messages import problems_headline
-from batch_upload.documents.inspect import inspect, read_body
+from batch_upload.document import Document, RememberedDigest
+from batch_upload.documents.inspect import read_body
+from batch_upload.documents.look import Looker, Recall, recall_nothing
 from batch_upload.documents.refusals import Refusal
 from batch_upload.errors import ChangedSincePlan, ManifestInvalid
 from batch_upload.manifest.expand import expand
 from batch_upload.manifest.reader import read_as_far_as_possible
-from batch_upload.model import Document, Item, Listed, Manifest, Problem
+from batch_upload.model import Item, Listed, Manifest, Problem
 from batch_upload.ports import Body
 from batch_upload.settings import Flags, Settings, resolve, truth_of
 from batch_upload.token import client_token
 
-READERS = 4
-"""Files that are looked into at once: hashing releases the interpreter's lock, and disks like a queue."""
+BATCH = 1_000
+"""So many files are looked at before the next: what is remembered of them is asked for at once."""
+
+Memory = Callable[[Manifest], AbstractContextManager[Recall]]
+"""Opens what is remembered of a manifest's files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A manifest whose every file was looked into."""
+    """A manifest whose every file was looked into. `fresh`: what was read and may be remembered, by resolved path."""
 
     manifest: Manifest
     items: tuple[Item, ...]
+    fresh: Mapping[str, RememberedDigest] = field(default_factory=dict)
 
 
-def prepare(path: Path, *, allow_outside: bool) -> Prepared:
-    """Read a manifest and all its files. Raises ManifestInvalid with all problems of both, in the manifest's order."""
+@contextmanager
+def _nothing(_manifest: Manifest) -> Iterator[Recall]:
+    yield recall_nothing
+
+
+def prepare(path: Path, *, allow_outside: bool, memory: Memory = _nothing) -> Prepared:
+    """Read a manifest, and all its files that are not remembered as they are.
+
+    Raises ManifestInvalid with all problems of both, in the manifest's order.
+    """
     manifest, listed, problems = _listed(path, allow_outside=allow_outside)
-    root = None if allow_outside else manifest.folder
     items: list[Item] = []
-    for each, found in zip(listed, _inspected(listed, root), strict=True):
-        if isinstance(found, Refusal):
-            problems.append(Problem(str(path), each.at, found.code, found.message))
-        else:
-            items.append(item_of(each, found))
+    with (
+        memory(manifest) as recall,
+        Looker(None if allow_outside else manifest.folder, recall=recall, now_ns=time.time_ns) as looker,
+    ):
+        for start in range(0, len(listed), BATCH):
+            batch = listed[start : start + BATCH]
+            for each, found in zip(batch, looker.look(batch), strict=True):
+                if isinstance(found, Refusal):
+                    problems.append(Problem(str(path), each.at, found.code, found.message))
+                else:
+                    items.append(item_of(each, found))
     if problems:
         raise invalid(path, problems)
-    return Prepared(manifest, tuple(items))
+    return Prepared(manifest, tuple(items), looker.fresh)
 
 
 def ready(path: Path, flags: Flags) -> tuple[Prepared, Settings]:
-    """The manifest with all its files looked into, and the settings. Raises ManifestInvalid and UsageError."""
-    prepared = prepare(path, allow_outside=truth_of(flags, "allow_outside"))
-    settings = resolve(flags, manifest=path, ledger=prepared.manifest.ledger, target=prepared.manifest.target)
-    return prepared, settings
+    """The manifest with all its files looked into, and the settings. Raises ManifestInvalid and UsageError.
+
+    Files that the ledger remembers as they look are not read, unless `--rehash` is given.
+    """
+
+    def settings_of(manifest: Manifest) -> Settings:
+        return resolve(flags, manifest=path, ledger=manifest.ledger, target=manifest.target)
+
+    def memory(manifest: Manifest) -> AbstractContextManager[Recall]:
+        settings = settings_of(manifest)
+        return _nothing(manifest) if settings.rehash else _remembered(settings.ledger)
+
+    prepared = prepare(path, allow_outside=truth_of(flags, "allow_outside"), memory=memory)
+    return prepared, settings_of(prepared.manifest)
+
+
+@contextmanager
+def _remembered(ledger: Path) -> Iterator[Recall]:
+    from batch_upload.ledger.reading import find_digests  # heavy: `validate` does without
+
+    reader = find_digests(ledger)
+    if reader is None:
+        yield recall_nothing
+        return
+    with reader:
+        yield reader.digests
 
 
 def list_items(path: Path, *, allow_outside: bool) -> tuple[Manifest, tuple[Listed, ...]]:
@@ -102,14 +144,6 @@ def item_of(listed: Listed, document: Document | None) -> Item:
         content_type=document.content_type if document else None,
         max_size_bytes=listed.max_size_bytes,
     )
-
-
-def _inspected(listed: Sequence[Listed], root: Path | None) -> Iterator[Document | Refusal | None]:
-    def look(each: Listed) -> Document | Refusal | None:
-        return None if each.path is None else inspect(each.path, max_size_bytes=each.max_size_bytes, root=root)
-
-    with ThreadPoolExecutor(READERS) as readers:
-        yield from readers.map(look, listed)
 
 
 class DocumentBodies:

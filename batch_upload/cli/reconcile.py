@@ -20,6 +20,7 @@ def reconcile(
     safe_horizon: option.SafeHorizonOption = None,
     wait_lock: option.WaitLockOption = None,
     allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
+    rehash: option.RehashOption = False,  # noqa: FBT002
     yes: Annotated[  # noqa: FBT002
         bool, typer.Option("--yes", "-y", help="no question (there is none without a terminal)")
     ] = False,
@@ -38,6 +39,7 @@ def reconcile(
         safe_horizon=safe_horizon,
         wait_lock=wait_lock,
         allow_outside=allow_outside,
+        rehash=rehash,
         json=json,
         quiet=quiet,
         verbose=verbose,

@@ -30,6 +30,7 @@ def upload(
     safe_horizon: option.SafeHorizonOption = None,
     wait_lock: option.WaitLockOption = None,
     allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
+    rehash: option.RehashOption = False,  # noqa: FBT002
     json: option.JsonOption = False,  # noqa: FBT002
     quiet: option.QuietOption = False,  # noqa: FBT002
     verbose: option.VerboseOption = 0,
@@ -54,6 +55,7 @@ def upload(
         safe_horizon=safe_horizon,
         wait_lock=wait_lock,
         allow_outside=allow_outside,
+        rehash=rehash,
         json=json,
         quiet=quiet,
         verbose=verbose,

@@ -14,6 +14,7 @@ def verify(
     endpoint_url: option.EndpointOption = None,
     allow_endpoint: option.AllowEndpointOption = None,
     allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
+    rehash: option.RehashOption = False,  # noqa: FBT002
     json: option.JsonOption = False,  # noqa: FBT002
     quiet: option.QuietOption = False,  # noqa: FBT002
     verbose: option.VerboseOption = 0,
@@ -27,6 +28,7 @@ def verify(
         endpoint_url=endpoint_url,
         allow_endpoint=tuple(allow_endpoint or ()),
         allow_outside=allow_outside,
+        rehash=rehash,
         json=json,
         quiet=quiet,
         verbose=verbose,

@@ -7,10 +7,11 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+from batch_upload.document import Document, Fingerprint
 from batch_upload.documents.refusals import Refusal, RefusalCode, for_people, quoted, too_large
 from batch_upload.documents.sniff import SNIFFED_BYTES, content_type_of, extensions_of
-from batch_upload.model import Document
 
 CHUNK_BYTES = 65_536
 
@@ -18,7 +19,19 @@ CHUNK_BYTES = 65_536
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+class Examined(NamedTuple):
+    """What was found, and how the file looked all the while it was read: None if it changed, or was refused."""
+
+    found: Document | Refusal
+    fingerprint: Fingerprint | None = None
+
+
 def inspect(path: Path, *, max_size_bytes: int, root: Path | None) -> Document | Refusal:
+    """What is in a file, or why it cannot be sent: `examine` without the fingerprint."""
+    return examine(path, max_size_bytes=max_size_bytes, root=root).found
+
+
+def examine(path: Path, *, max_size_bytes: int, root: Path | None) -> Examined:
     """Read a file once, up to its limit, and tell what is in it, or why it cannot be sent.
 
     `root` is the folder that must hold the file after all links are followed; None allows any. The whole file is never
@@ -27,11 +40,16 @@ def inspect(path: Path, *, max_size_bytes: int, root: Path | None) -> Document |
     shown = _shown(path, root)
     try:
         with _opened(path, shown, root) as (resolved, handle):
-            return _inspected(shown, resolved, handle, max_size_bytes)
+            return _examined(shown, resolved, handle, max_size_bytes)
     except _RefusedError as error:
-        return error.refusal
+        return Examined(error.refusal)
     except (OSError, ValueError, RuntimeError) as error:
-        return _refusal_of(path, shown, error)
+        return Examined(_refusal_of(path, shown, error))
+
+
+def fingerprint_of(found: os.stat_result) -> Fingerprint:
+    """How a file looks from outside."""
+    return Fingerprint(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def read_body(path: Path, *, sha256: str, size_bytes: int, max_size_bytes: int, root: Path | None) -> bytes | Refusal:
@@ -55,7 +73,7 @@ def read_body(path: Path, *, sha256: str, size_bytes: int, max_size_bytes: int, 
     if len(body) != size_bytes:
         return _changed(shown, f"it had {for_people(size_bytes)}, now {for_people(len(body))}")
     if hashlib.sha256(body).hexdigest() != sha256:
-        return _changed(shown, "it has other bytes now")
+        return _changed(shown, "it has other bytes now; `--rehash` reads it anew")
     return body
 
 
@@ -101,8 +119,14 @@ def _demand_regular(shown: Path, mode: int) -> None:
         raise _RefusedError(RefusalCode.NOT_REGULAR, f"{quoted(shown)} is not a regular file")
 
 
-def _inspected(shown: Path, resolved: Path, handle: int, max_size_bytes: int) -> Document | Refusal:
-    planned_size_bytes = os.fstat(handle).st_size
+def _examined(shown: Path, resolved: Path, handle: int, max_size_bytes: int) -> Examined:
+    before = fingerprint_of(os.fstat(handle))
+    found = _read(shown, resolved, handle, before.size_bytes, max_size_bytes)
+    is_same = not isinstance(found, Refusal) and before == fingerprint_of(os.fstat(handle))
+    return Examined(found, before if is_same else None)
+
+
+def _read(shown: Path, resolved: Path, handle: int, planned_size_bytes: int, max_size_bytes: int) -> Document | Refusal:
     if planned_size_bytes > max_size_bytes:
         return too_large(shown, planned_size_bytes, max_size_bytes)
     digest, head, size_bytes = hashlib.sha256(), b"", 0
@@ -124,7 +148,7 @@ def _inspected(shown: Path, resolved: Path, handle: int, max_size_bytes: int) ->
             f"{quoted(shown)} is {content_type} by its content: name it {' or '.join(f'`*{e}`' for e in extensions)}"
         )
         return Refusal(RefusalCode.WRONG_EXTENSION, message)
-    return Document(resolved, digest.hexdigest(), size_bytes, content_type)
+    return Document(str(resolved), digest.hexdigest(), size_bytes, content_type)
 
 
 def _chunks(handle: int, limit_bytes: int) -> Iterator[bytes]:

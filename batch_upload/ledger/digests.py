@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects.sqlite import insert
 
+from batch_upload.document import Fingerprint, RememberedDigest
 from batch_upload.ledger.rows import chunks
 from batch_upload.ledger.tables import digest, encodable
-from batch_upload.model import Fingerprint, RememberedDigest
 
 
 def digests(connection: Connection, paths: Sequence[str]) -> dict[str, RememberedDigest]:

@@ -16,6 +16,7 @@ from typing import Any, Self
 from sqlalchemy import ColumnElement, Connection, Row, Select, select
 from sqlalchemy.exc import DBAPIError
 
+from batch_upload.document import RememberedDigest
 from batch_upload.errors import LedgerUnusable
 from batch_upload.ledger.attachments import attachment_tokens
 from batch_upload.ledger.connecting import connect, reading
@@ -38,7 +39,7 @@ from batch_upload.ledger.rates import rates
 from batch_upload.ledger.rows import known_all
 from batch_upload.ledger.runs import lane_id_of, lane_of
 from batch_upload.ledger.tables import attempt, known, outcome, run, stranger
-from batch_upload.model import Attachment, Known, Lane, OutcomeKind, RateRecord, RememberedDigest
+from batch_upload.model import Attachment, Known, Lane, OutcomeKind, RateRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from batch_upload.document import RememberedDigest
 from batch_upload.errors import BatchUploadError, Disagreement
 from batch_upload.ledger import attachments, attempts, items, rates, runs
 from batch_upload.ledger.connecting import writing
@@ -19,7 +20,7 @@ from batch_upload.ledger.lock import LedgerLock, take_lock
 from batch_upload.ledger.migrations import require_sqlite
 from batch_upload.ledger.rows import chunks
 from batch_upload.ledger.writer import Writer
-from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome, RateRecord, RememberedDigest
+from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome, RateRecord
 from batch_upload.ports import Attempt, Clock, LaneMemory
 
 T = TypeVar("T")

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from batch_upload.document import Document
 from batch_upload.documents.inspect import inspect, read_body
 from batch_upload.documents.refusals import Refusal, RefusalCode, printable
-from batch_upload.model import ContentType, Document
+from batch_upload.model import ContentType
 from tests.support.privileges import unprivileged
 
 PDF = b"%PDF-1.4\n%%EOF\n"
@@ -49,7 +50,7 @@ def test_a_document_is_known_by_its_content(name: str, body: bytes, content_type
 
     found = inspect(path, max_size_bytes=LIMIT_BYTES, root=tmp_path)
 
-    assert found == Document(path.resolve(), hashlib.sha256(body).hexdigest(), len(body), content_type)
+    assert found == Document(str(path.resolve()), hashlib.sha256(body).hexdigest(), len(body), content_type)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ def test_a_link_within_the_folder_is_followed(tmp_path: Path) -> None:
     found = inspect(tmp_path / "link.pdf", max_size_bytes=LIMIT_BYTES, root=tmp_path)
 
     assert isinstance(found, Document)
-    assert found.path == target.resolve()
+    assert found.path == str(target.resolve())
 
 
 def test_the_extension_is_that_of_the_name_in_the_manifest(tmp_path: Path) -> None:
@@ -222,7 +223,7 @@ def test_a_body_is_the_planned_bytes(size_bytes: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("now", "how"),
     [
-        (b"%PDF-1.5", "it has other bytes now"),
+        (b"%PDF-1.5", "it has other bytes now; `--rehash` reads it anew"),
         (b"%PDF-1.4 ", "it had 8 bytes (1 KB), now 9 bytes (1 KB)"),
         (b"", "it had 8 bytes (1 KB), now 0 bytes (0 KB)"),
         (b"%PDF-1.4" * 2, "it has more than 10 bytes (1 KB) now"),

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from batch_upload.document import Document
 from batch_upload.documents.inspect import inspect
 from batch_upload.manifest.expand import expand
 from batch_upload.manifest.reader import read_manifest
-from batch_upload.model import Document
 
 ROOT = Path(__file__).parents[3] / "manifests"
 FOLDERS = ("files", "examples/files")

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from batch_upload.document import Fingerprint, RememberedDigest
 from batch_upload.errors import BatchUploadError
 from batch_upload.ledger.reading import LedgerReader, find_digests
 from batch_upload.ledger.store import SqliteLedger
-from batch_upload.model import ContentType, Fingerprint, RememberedDigest
+from batch_upload.model import ContentType
 from tests.unit.ledger.samples import T0, began, item, write
 
 LOOK = Fingerprint(device=64_768, inode=1_234, size_bytes=450_000, mtime_ns=1_764_000_000_123_456_789)

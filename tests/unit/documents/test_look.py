@@ -1,0 +1,223 @@
+"""Many files, and which of them are read: what is remembered is not, as long as it looks the same."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from batch_upload.document import Document, RememberedDigest
+from batch_upload.documents.look import Looker
+from batch_upload.documents.refusals import Refusal, RefusalCode
+from batch_upload.model import ContentType, Listed, Position
+
+PDF = b"%PDF-1.7\nfirst\n%%EOF\n"
+OTHER = b"%PDF-1.7\nother\n%%EOF\n"
+LONG_AGO_NS = 1_000_000_000 * 10**9
+NOW_NS = LONG_AGO_NS + 10**12
+Found = Document | Refusal | None
+
+
+def put(path: Path, body: bytes, *, mtime_ns: int = LONG_AGO_NS) -> Path:
+    """Write a file in place, and turn its clock."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(body)
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+    return path
+
+
+def listed(folder: Path, source: str, *, max_size_bytes: int = 500_000) -> Listed:
+    home = None if source.startswith("s3://") else folder
+    return Listed("june", source, source, home, {}, 1, max_size_bytes, identity_tag=True, at=Position())
+
+
+class Memory:
+    """What is remembered, and what was asked for."""
+
+    def __init__(self, known: Mapping[str, RememberedDigest]) -> None:
+        self.known = known
+        self.asked: list[str] = []
+
+    def __call__(self, paths: Sequence[str]) -> Mapping[str, RememberedDigest]:
+        self.asked += paths
+        return {path: self.known[path] for path in paths if path in self.known}
+
+
+@contextmanager
+def looker(root: Path | None, known: Mapping[str, RememberedDigest] | None = None) -> Iterator[Looker]:
+    with Looker(root, recall=Memory(known or {}), now_ns=lambda: NOW_NS) as looking:
+        yield looking
+
+
+@pytest.fixture
+def remember(tmp_path: Path) -> Callable[..., Mapping[str, RememberedDigest]]:
+    """Read files once, and give what is remembered of them."""
+
+    def read(*sources: str) -> Mapping[str, RememberedDigest]:
+        with looker(None) as looking:
+            looking.look([listed(tmp_path, source) for source in sources])
+        return looking.fresh
+
+    return read
+
+
+Remember = Callable[..., Mapping[str, RememberedDigest]]
+
+
+def look_again(folder: Path, known: Mapping[str, RememberedDigest], each: Listed, *, outside: bool = False) -> Found:
+    with looker(None if outside else folder, known) as looking:
+        (found,) = looking.look([each])
+    return found
+
+
+def digest(found: Found) -> str:
+    assert isinstance(found, Document)
+    return found.sha256
+
+
+def test_what_is_read_is_remembered_by_its_resolved_path_and_its_look(tmp_path: Path, remember: Remember) -> None:
+    path = put(tmp_path / "files" / "a.pdf", PDF)
+
+    ((where, known),) = remember("files/../files/a.pdf").items()
+
+    look = path.stat()
+    assert where == str(path.resolve())
+    assert known.fingerprint == (look.st_dev, look.st_ino, len(PDF), LONG_AGO_NS)
+    assert (known.sha256, known.content_type) == (hashlib.sha256(PDF).hexdigest(), ContentType.PDF)
+
+
+def test_a_file_that_looks_the_same_is_not_read(tmp_path: Path, remember: Remember) -> None:
+    path = put(tmp_path / "a.pdf", PDF)
+    known = remember("a.pdf")
+    put(path, OTHER)
+
+    found = look_again(tmp_path, known, listed(tmp_path, "a.pdf"))
+
+    assert found == Document(str(path.resolve()), hashlib.sha256(PDF).hexdigest(), len(PDF), ContentType.PDF)
+
+
+@pytest.mark.parametrize("how", ["mtime", "size", "inode"])
+def test_a_file_that_looks_different_is_read(how: str, tmp_path: Path, remember: Remember) -> None:
+    path = put(tmp_path / "a.pdf", PDF)
+    known = remember("a.pdf")
+    body = OTHER + b"\n" if how == "size" else OTHER
+    if how == "inode":
+        path.rename(tmp_path / "kept.pdf")
+    put(path, body, mtime_ns=LONG_AGO_NS + (how == "mtime"))
+
+    assert digest(look_again(tmp_path, known, listed(tmp_path, "a.pdf"))) == hashlib.sha256(body).hexdigest()
+
+
+@pytest.mark.parametrize(("age_ns", "is_remembered"), [(2 * 10**9, True), (2 * 10**9 - 1, False), (-(10**9), False)])
+def test_what_was_written_within_two_seconds_is_read_again_the_next_time(
+    age_ns: int,
+    is_remembered: bool,  # noqa: FBT001
+    tmp_path: Path,
+    remember: Remember,
+) -> None:
+    put(tmp_path / "a.pdf", PDF, mtime_ns=NOW_NS - age_ns)
+
+    assert bool(remember("a.pdf")) is is_remembered
+
+
+def test_what_cannot_be_sent_is_not_remembered(tmp_path: Path, remember: Remember) -> None:
+    put(tmp_path / "a.png", PDF)
+    put(tmp_path / "empty.pdf", b"")
+
+    assert remember("a.png", "empty.pdf", "missing.pdf", "s3://bucket/a.pdf") == {}
+
+
+def test_what_is_remembered_must_still_fit_its_entry(tmp_path: Path, remember: Remember) -> None:
+    put(tmp_path / "a.pdf", PDF)
+    known = remember("a.pdf")
+
+    found = look_again(tmp_path, known, listed(tmp_path, "a.pdf", max_size_bytes=len(PDF) - 1))
+
+    assert isinstance(found, Refusal)
+    assert found.code is RefusalCode.TOO_LARGE
+
+
+@pytest.mark.parametrize("name", ["link.png", "link", ".pdf"])
+def test_a_name_that_does_not_go_with_what_is_remembered_is_refused(
+    name: str, tmp_path: Path, remember: Remember
+) -> None:
+    known = remember(put(tmp_path / "a.pdf", PDF).name)
+    (tmp_path / name).symlink_to("a.pdf")
+
+    found = look_again(tmp_path, known, listed(tmp_path, name))
+
+    assert isinstance(found, Refusal)
+    assert found.code is RefusalCode.WRONG_EXTENSION
+
+
+def test_links_are_followed_to_what_is_remembered(tmp_path: Path, remember: Remember) -> None:
+    path = put(tmp_path / "real" / "a.pdf", PDF)
+    known = remember("real/a.pdf")
+    (tmp_path / "folder").symlink_to("real")
+    (tmp_path / "b.PDF").symlink_to("folder/a.pdf")
+    put(path, OTHER)
+
+    for source in ("folder/a.pdf", "b.PDF", str(path), "folder/./a.pdf"):
+        assert digest(look_again(tmp_path, known, listed(tmp_path, source))) == hashlib.sha256(PDF).hexdigest()
+
+
+@pytest.mark.parametrize("link", ["folder", "file"])
+def test_a_link_that_leads_out_is_found_however_well_the_file_is_remembered(
+    link: str, tmp_path: Path, remember: Remember
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    known = remember(str(put(tmp_path / "away" / "a.pdf", PDF)))
+    (home / "files").symlink_to("../away" if link == "folder" else "../home")
+    if link == "file":
+        (home / "a.pdf").symlink_to("../away/a.pdf")
+
+    found = look_again(home, known, listed(home, "files/a.pdf"))
+    allowed = look_again(home, known, listed(home, "files/a.pdf"), outside=True)
+
+    assert isinstance(found, Refusal)
+    assert found.code is RefusalCode.OUTSIDE
+    assert digest(allowed) == hashlib.sha256(PDF).hexdigest()
+
+
+def test_what_is_gone_or_no_file_any_more_is_refused_however_well_it_is_remembered(
+    tmp_path: Path, remember: Remember
+) -> None:
+    path = put(tmp_path / "a.pdf", PDF)
+    known = remember("a.pdf")
+
+    path.unlink()
+    gone = look_again(tmp_path, known, listed(tmp_path, "a.pdf"))
+    os.mkfifo(path)
+    fifo = look_again(tmp_path, known, listed(tmp_path, "a.pdf"))
+
+    assert isinstance(gone, Refusal)
+    assert isinstance(fifo, Refusal)
+    assert (gone.code, fifo.code) == (RefusalCode.MISSING, RefusalCode.NOT_REGULAR)
+
+
+def test_each_is_asked_for_once_and_answers_come_in_order(tmp_path: Path) -> None:
+    sources = [f"files/{number}.pdf" for number in range(20)]
+    for number, source in enumerate(sources):
+        put(tmp_path / source, PDF + bytes([number]))
+    memory = Memory({})
+    with Looker(tmp_path, recall=memory, now_ns=lambda: NOW_NS) as looking:
+        found = looking.look([listed(tmp_path, source) for source in (*sources, "s3://bucket/a.pdf")])
+
+    assert memory.asked == [str(tmp_path.resolve() / source) for source in sources]
+    assert [None if each is None else digest(each) for each in found] == [
+        *(hashlib.sha256(PDF + bytes([number])).hexdigest() for number in range(20)),
+        None,
+    ]
+
+
+def test_a_file_that_is_listed_again_is_read_once(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.pdf", PDF)
+    with looker(tmp_path) as looking:
+        looking.look([listed(tmp_path, "a.pdf")])
+        put(path, OTHER)
+        (again,) = looking.look([listed(tmp_path, "a.pdf")])
+
+    assert digest(again) == hashlib.sha256(PDF).hexdigest()
