@@ -91,7 +91,9 @@ def test_the_deadline_holds_although_nobody_answers(endpoint: Endpoint, tmp_path
 
     assert ended.code == 12, ended.stderr
     assert 1 <= ended.summary["elapsed_s"] < 10
-    assert 0 < ended.summary["requests"][CALLER_IDENTITY] <= endpoint.stats().requests[CALLER_IDENTITY]
+    asked = ended.summary["requests"][CALLER_IDENTITY]
+    assert asked > 0
+    assert endpoint.stats().requests[CALLER_IDENTITY] >= asked - 1  # the last one may be cut off on its way
     assert endpoint.stats().creates == 0
 
 
