@@ -8,4 +8,5 @@ class Format(StrEnum):
 
     CSV = "csv"
     JSONL = "jsonl"
+    HTML = "html"
     MANIFEST = "manifest"

@@ -13,7 +13,9 @@ from batch_upload.settings import Flags
 
 def report(
     manifest: option.ManifestArgument,
-    form: Annotated[Format, typer.Option("--format", help="csv, jsonl, or a manifest to run")] = Format.CSV,
+    form: Annotated[
+        Format, typer.Option("--format", help="csv, jsonl, html (a page), or a manifest to run")
+    ] = Format.CSV,
     out: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="default: standard output")] = None,
     only: option.OnlyOption = None,
     ledger: option.LedgerOption = None,
@@ -23,7 +25,7 @@ def report(
     quiet: option.QuietOption = False,  # noqa: FBT002
     verbose: option.VerboseOption = 0,
 ) -> None:
-    """write the ledger for others: a row for each item of the manifest, or a manifest of some of them"""
+    """write the ledger for others: a row for each item, a page for people, or a manifest of some"""
     flags = Flags(
         ledger=ledger,
         local=local,

@@ -28,13 +28,26 @@ def reported(path: Path, flags: Flags, output: Output, *, form: Format, out: Pat
     if output.json and out is None:
         raise UsageError("`report --json` needs `-o FILE`: standard output is for the summary")
     found = recorded(path, flags)
+    writer = _writer(form, found, out, flags)
     with _target(out) as stream:
-        count = _writer(form, found, out)(stream)
+        count = writer(stream)
     where = "standard output" if out is None else f"`{out}`"
     return Ended(summary_of(found, "report", started=started), lines=(f"{count} items written to {where}",))
 
 
-def _writer(form: Format, found: Recorded, out: Path | None) -> Callable[[TextIO], int]:
+def _page_writer(found: Recorded, flags: Flags) -> Callable[[TextIO], int]:
+    from batch_upload.cli.paging import still_page
+
+    page, chunks = still_page(found, flags)
+
+    def write(stream: TextIO) -> int:
+        stream.writelines(chunks)
+        return len(page.board)
+
+    return write
+
+
+def _writer(form: Format, found: Recorded, out: Path | None, flags: Flags) -> Callable[[TextIO], int]:
     folder = Path() if out is None else out.parent
     chosen = found.chosen()
     match form:
@@ -42,6 +55,8 @@ def _writer(form: Format, found: Recorded, out: Path | None) -> Callable[[TextIO
             return lambda stream: write_csv(_rows(found), stream)
         case Format.JSONL:
             return lambda stream: write_jsonl(_rows(found), stream)
+        case Format.HTML:
+            return _page_writer(found, flags)
         case Format.MANIFEST:
             return lambda stream: write_manifest(
                 stream,

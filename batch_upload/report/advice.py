@@ -1,0 +1,50 @@
+"""What to do about an item that is not simply done: one phrase for each cause. Pure."""
+
+from collections.abc import Mapping
+
+from batch_upload.model import Fault, State
+
+_TOO_LARGE = "make the file smaller (the service and `max_size` in the manifest say how small), then run `upload` again"
+_WRONG_TYPE = "save the document as PDF, PNG or JPEG, then run `upload` again"
+_FIELDS = "correct what the service names, in the manifest or in the file, then run `upload` again"
+_LOOK_AGAIN = "the next `upload` looks at the service for what became of it, and sends nothing twice"
+
+_BY_NAME: Mapping[str, str] = {
+    "MAXIMUM_SIZE_EXCEEDED": _TOO_LARGE,
+    "ATTACHMENT_TYPE_NOT_SUPPORTED": _WRONG_TYPE,
+    "MEDIA_TYPE_NOT_SUPPORTED": _WRONG_TYPE,
+    "FIELD_VALIDATION_FAILED": _FIELDS,
+    "INVALID_PARAMETER": _FIELDS,
+    "MISSING_PARAMETER": _FIELDS,
+    "TAGS_PER_RESOURCE": "leave out tags: an attachment has at most 50, the identity tag counted",
+    "RESOURCE_NOT_ACCESSIBLE": "let the service read what the URL names, then run `upload` again",
+    "ConflictException": "the service holds another attachment under this token: `why` shows both; raise `generation` "
+    "to upload a new one on purpose",
+    "ParamValidation": "the service does not know such a request: see its message, and look for a newer batch-upload",
+    "UPLOAD_FAILED": "look into the document (does it open, is it what its type says?), mend it, or raise `generation` "
+    "in the manifest to upload it again as it is",
+    "DELETED": "somebody deleted it at the service; raise `generation` in the manifest to upload it again",
+    "changed_since_plan": "the file was changed while the run went on and was not sent; run `upload` again",
+}
+"""By the fault's reason, else by its code."""
+_BY_STATE: Mapping[State, str] = {
+    State.FAILED: "see the message; mend the cause and run `upload` again, which tries a refused item once a run",
+    State.UNKNOWN: "nothing proves whether it was created, since it carries no identity tag; look at the service by "
+    "hand, then run `reconcile`",
+    State.PARKED: "run `upload` again once there is room: the day's quota is new at midnight UTC, the account's is "
+    "raised by AWS",
+    State.SENDING: _LOOK_AGAIN,
+    State.PENDING: "the next `upload` sends it",
+    State.PROCESSING: "the next `upload` asks whether the service has finished with it",
+    State.COMPLETE: "nothing is left to do",
+}
+
+
+def advice(state: State, fault: Fault | None) -> str:
+    """What a person does about an item in this state, for this reason."""
+    if state is not State.FAILED or fault is None:
+        return _BY_STATE[state]
+    for name in (fault.reason, fault.code):
+        if name is not None and name in _BY_NAME:
+            return _BY_NAME[name]
+    return _BY_STATE[state]

@@ -1,0 +1,70 @@
+// One item opened: what it is, why it is where it is, and each attempt.
+
+const OUTCOMES = {
+  accepted: "accepted", throttled: "throttled", refused: "refused", no_capacity: "no capacity", denied: "denied",
+  unknown: "no answer", withdrawn: "withdrawn, not sent",
+};
+
+function detailOf(item) {
+  return h("div", { class: "detail-body" }, said(item), named(item), tries(item));
+}
+
+function said(item) {
+  const fault = faultOf(item.fault);
+  if (!fault) return null;
+  return h("div", { class: `said s-${item.state}` },
+    h("p", {}, h("strong", { text: fault.name }), fault.reason ? h("span", { class: "muted", text: ` ${fault.code}` }) : null),
+    fault.message ? h("p", { class: "message", text: fault.message }) : null,
+    fault.fields.length ? h("dl", { class: "fields" }, fault.fields.flatMap(([name, text]) => [h("dt", { text: name }), h("dd", { text })])) : null);
+}
+
+function named(item) {
+  const tags = item.tags === undefined || item.tags === null || item.tags < 0 ? [] : known.tags[item.tags];
+  const code = (text) => (text === null ? null : h("code", { text }));
+  const pairs = [
+    ["Id", code(item.id)],
+    ["Source", item.source === item.id ? null : code(item.source)],
+    ["State", `${item.state}: ${STATE_WORDS[item.state]}`],
+    ["Not tried before", item.resume ? time(item.resume) : null],
+    ["Type", word(item.type)],
+    ["Size", item.size === null ? null : `${size(item.size)}${item.size < 1000 ? "" : ` (${count(item.size)} bytes)`}`],
+    ["SHA-256", code(item.sha256)],
+    ["ClientToken", code(item.token)],
+    ["Attachment", code(item.attachment)],
+    ["ARN", code(arnOf(item))],
+    ["Status at the service", word(item.status)],
+    ["First sent", item.sent ? time(item.sent, { millis: true }) : null],
+    ["Completed", item.completed ? time(item.completed, { millis: true }) : null],
+    ["Tags", tags.length ? h("ul", { class: "tags" }, tags.map(([key, value]) => h("li", {}, h("code", { text: `${key}=${value}` })))) : null],
+  ];
+  return h("dl", { class: "named" }, pairs.filter(([, value]) => value !== null && value !== undefined)
+    .map(([name, value]) => h("div", {}, h("dt", { text: name }), h("dd", {}, value))));
+}
+
+function tries(item) {
+  const attempts = attemptsOf(item);
+  if (!attempts.length) {
+    const why = known.head.attempts_left_out && item.tries ? "The attempts of this item were left out: there are too many on this page." : "Never sent by a run of this ledger.";
+    return h("p", { class: "note", text: item.tries === 0 && item.attachment ? "Found at the service by its identity tag." : why });
+  }
+  const titles = ["", "Began (UTC)", "Took", "Outcome", "Code", "Request id", "HTTP", "Run"];
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Attempts of ${visible(item.id)}` },
+    h("table", { class: "tries" },
+      h("caption", { text: counted(attempts.length, "attempt") }),
+      h("thead", {}, h("tr", {}, titles.map((text) => (text ? h("th", { scope: "col", text }) : h("th", { scope: "col" }, h("span", { class: "hidden", text: "Number" })))))),
+      h("tbody", {}, attempts.map(attemptRow))));
+}
+
+function attemptRow(attempt) {
+  const outcome = attempt.kind === null ? "no end recorded" : OUTCOMES[attempt.kind];
+  const fault = attempt.fault;
+  return h("tr", {},
+    h("th", { scope: "row", class: "num", text: attempt.number }),
+    h("td", {}, time(attempt.began, { millis: true })),
+    h("td", { class: "num", text: attempt.took === null ? "–" : duration(attempt.took) }),
+    h("td", {}, h("span", { class: `outcome-name o-${attempt.kind ?? "open"}`, text: outcome })),
+    h("td", { class: "wrap" }, fault ? h("span", { title: visible(fault.message), text: fault.reason ? `${fault.code}, ${fault.reason}` : fault.code }) : "–"),
+    h("td", {}, attempt.request ? h("code", { text: attempt.request }) : "–"),
+    h("td", { text: attempt.status ?? "–" }),
+    h("td", {}, attempt.run ? h("code", { text: attempt.run }) : "–"));
+}

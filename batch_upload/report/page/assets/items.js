@@ -1,0 +1,230 @@
+// The table: only the rows in sight, the one with the focus, and those that are open near them, are in the page.
+
+const ROW = 44; // pixels; style says the same
+const BEYOND = 8; // rows drawn above and below what is in sight
+const PRINTED = 1000;
+const view = { items: [], open: new Map(), focus: 0, printing: false, drawn: "" };
+
+/** Choose and order anew, and draw. */
+function refilter({ keep = false } = {}) {
+  const before = view.items[view.focus];
+  view.items = chosenItems();
+  const place = keep && before ? view.items.findIndex((item) => item.number === before.number) : -1;
+  view.focus = Math.max(0, place);
+  if (!keep) $("viewport").scrollTop = 0;
+  drawFilters();
+  drawColumns();
+  drawCount();
+  drawRows({ anew: true });
+}
+
+function drawCount() {
+  const [shown, all] = [view.items.length, known.items.length];
+  const text = shown === all ? counted(all, "item") : `${count(shown)} of ${counted(all, "item")}`;
+  if ($("count").textContent !== text) $("count").textContent = text;
+  $("nothing").hidden = shown > 0;
+  const { listed, chosen, commands, attempts_left_out } = known.head;
+  $("left-out").hidden = listed === chosen && !attempts_left_out;
+  $("left-out").replaceChildren(
+    listed < chosen ? `${count(listed)} of ${counted(chosen, "item")} are listed here, those that need attention first. ` : "",
+    attempts_left_out ? "Not all attempts are on this page. " : "", "All of them: ", h("code", { text: commands.csv }));
+}
+
+function drawColumns() {
+  keepFocus($("columns"), () => COLUMNS.map((column) => {
+    const isSorted = filter.sort === column.key;
+    const sorted = isSorted ? (filter.down ? "descending" : "ascending") : null;
+    return h("th", { scope: "col", class: `c-${column.key}${column.num ? " num" : ""}`, "aria-sort": sorted },
+      h("button", { type: "button", class: "sort", "data-key": column.key, on: { click: () => sortBy(column.key) } },
+        column.label, h("span", { class: `arrow ${sorted ?? ""}`, "aria-hidden": "true" })));
+  }));
+}
+
+/** Up, then down, then failures first again. */
+function sortBy(key) {
+  const isSame = filter.sort === key;
+  if (isSame && filter.down) filter.sort = null;
+  else filter.sort = key;
+  filter.down = isSame && !filter.down;
+  refilter();
+}
+
+/** How many columns style shows: what spans them all must not make more. */
+const narrow = matchMedia("screen and (max-width: 46rem)");
+const across = () => (view.printing ? 4 : narrow.matches ? 2 : COLUMNS.length);
+
+const heightOf = (item) => ROW + (view.open.get(item.number) ?? 0);
+
+/** Where each row begins is row × height plus what open rows before it add. */
+function opened() {
+  if (!view.open.size) return [];
+  const places = [];
+  view.items.forEach((item, place) => { if (view.open.has(item.number)) places.push([place, view.open.get(item.number)]); });
+  return places;
+}
+
+function topOf(place, open) {
+  return place * ROW + open.reduce((sum, [at, more]) => sum + (at < place ? more : 0), 0);
+}
+
+function placeAt(pixels, open) {
+  let above = 0;
+  for (const [at, more] of open) {
+    const top = at * ROW + above;
+    if (pixels < top + ROW + more) return pixels < top ? Math.floor((pixels - above) / ROW) : at;
+    above += more;
+  }
+  return Math.floor((pixels - above) / ROW);
+}
+
+function placesToDraw(open) {
+  const last = view.items.length - 1;
+  if (view.printing) return Array.from({ length: Math.min(PRINTED, last + 1) }, (_, place) => place);
+  const box = $("viewport");
+  const first = Math.max(0, placeAt(box.scrollTop, open) - BEYOND);
+  const until = Math.min(last, placeAt(box.scrollTop + (box.clientHeight || 600), open) + BEYOND);
+  const places = Array.from({ length: Math.max(0, until - first + 1) }, (_, at) => first + at);
+  const hasFocus = $("rows").contains(document.activeElement);
+  if (hasFocus && view.focus <= last && (view.focus < first || view.focus > until)) places.push(view.focus);
+  return places.sort((a, b) => a - b);
+}
+
+function drawRows({ anew = false } = {}) {
+  const open = opened();
+  const places = placesToDraw(open);
+  const drawn = places.join();
+  if (!anew && drawn === view.drawn) return;
+  view.drawn = drawn;
+  $("table").setAttribute("aria-rowcount", String(view.items.length + 1));
+  $("viewport").hidden = view.items.length === 0;
+  const kept = new Map(anew ? [] : [...$("rows").children].filter((row) => row.dataset.place).map((row) => [row.dataset.place, row]));
+  const active = document.activeElement;
+  const inRows = $("rows").contains(active);
+  const rows = [];
+  let at = 0;
+  for (const place of places) {
+    const top = topOf(place, open);
+    if (top > at && !view.printing) rows.push(spacer(top - at));
+    const item = view.items[place];
+    rows.push(kept.get(String(place)) ?? itemRow(item, place));
+    if (view.open.has(item.number)) rows.push(kept.get(`${place}d`) ?? detailRow(item, place));
+    at = top + heightOf(item);
+  }
+  const end = topOf(view.items.length, open);
+  if (end > at && !view.printing) rows.push(spacer(end - at));
+  place_(rows);
+  if (inRows && !$("rows").contains(document.activeElement)) rowButton(view.focus)?.focus({ preventScroll: true });
+  measure();
+}
+
+/** Put rows in their places; what stands where it should is not touched, so that focus and selection stay. */
+function place_(rows) {
+  const body = $("rows");
+  const wanted = new Set(rows);
+  for (const row of [...body.children]) if (!wanted.has(row)) row.remove();
+  rows.forEach((row, at) => { if (body.children[at] !== row) body.insertBefore(row, body.children[at] ?? null); });
+}
+
+function spacer(height) {
+  const cell = h("td", { colspan: across() });
+  cell.style.height = `${height}px`;
+  return h("tr", { class: "space", "aria-hidden": "true" }, cell);
+}
+
+function itemRow(item, place) {
+  const isOpen = view.open.has(item.number);
+  const what = whatOf(item);
+  const button = h("button", {
+    type: "button", class: "opener", "aria-expanded": String(isOpen), "aria-controls": isOpen ? `d-${item.number}` : null,
+    tabindex: place === view.focus ? "0" : "-1", title: visible(item.id),
+    on: { click: () => toggle(place), focus: () => setFocus(place) },
+  }, h("span", { class: "twist", "aria-hidden": "true" }), h("span", { class: "clip", dir: "auto", text: item.id }));
+  return h("tr", { class: `item${isOpen ? " is-open" : ""}`, "data-place": place, "aria-rowindex": place + 2 },
+    h("th", { scope: "row" }, button),
+    h("td", {}, h("span", { class: `label s-${item.state}` }, icon(item.state), capital(item.state))),
+    h("td", {}, h("span", { class: item.state === "complete" ? "clip mono" : "clip", title: visible(what), text: what || "–" })),
+    h("td", { class: "num", text: size(item.size) }),
+    h("td", { class: "num", text: item.tries }),
+    h("td", {}, time(item.sent)), h("td", {}, time(item.completed)));
+}
+
+function detailRow(item, place) {
+  return h("tr", { class: "detail", "data-place": `${place}d`, id: `d-${item.number}` }, h("td", { colspan: across() }, detailOf(item)));
+}
+
+/** Open rows are as high as they are: what was guessed is put right, and the spaces with it. */
+function measure() {
+  if (view.printing) return;
+  let isOff = false;
+  for (const row of $("rows").querySelectorAll("tr.detail")) {
+    const number = Number(row.id.slice(2));
+    const height = Math.round(row.getBoundingClientRect().height);
+    if (height && view.open.get(number) !== height) { view.open.set(number, height); isOff = true; }
+  }
+  if (isOff) { view.drawn = ""; drawRows(); }
+}
+
+function toggle(place, wanted = null) {
+  const item = view.items[place];
+  const isOpen = view.open.has(item.number);
+  if (wanted === isOpen) return;
+  if (isOpen) view.open.delete(item.number);
+  else view.open.set(item.number, 320);
+  const row = $("rows").querySelector(`tr[data-place="${place}"]`);
+  row?.classList.toggle("is-open", !isOpen);
+  const button = rowButton(place);
+  button?.setAttribute("aria-expanded", String(!isOpen));
+  if (isOpen) button?.removeAttribute("aria-controls");
+  else button?.setAttribute("aria-controls", `d-${item.number}`);
+  view.drawn = "";
+  drawRows();
+}
+
+const rowButton = (place) => $("rows").querySelector(`tr[data-place="${place}"] .opener`);
+
+function setFocus(place) {
+  const before = rowButton(view.focus);
+  if (before) before.tabIndex = -1;
+  view.focus = place;
+  const now = rowButton(place);
+  if (now) now.tabIndex = 0;
+}
+
+function moveTo(place) {
+  const to = Math.min(Math.max(0, place), view.items.length - 1);
+  const [box, open] = [$("viewport"), opened()];
+  const [top, head] = [topOf(to, open), $("columns").getBoundingClientRect().height];
+  if (top < box.scrollTop) box.scrollTop = top;
+  else if (top + ROW + head > box.scrollTop + box.clientHeight) box.scrollTop = top + ROW + head - box.clientHeight;
+  setFocus(to);
+  drawRows();
+  rowButton(to)?.focus({ preventScroll: true });
+  rowButton(to)?.scrollIntoView({ block: "nearest" }); // the table itself may be out of sight
+}
+
+function onKey(event) {
+  if (!event.target.classList.contains("opener") || event.altKey || event.ctrlKey || event.metaKey) {
+    if (event.key === "Escape" && event.target.closest(".detail")) closeFrom(event.target);
+    return;
+  }
+  const page = Math.max(1, Math.floor($("viewport").clientHeight / ROW) - 2);
+  const to = { ArrowDown: view.focus + 1, ArrowUp: view.focus - 1, Home: 0, End: view.items.length - 1, PageDown: view.focus + page, PageUp: view.focus - page }[event.key];
+  if (to !== undefined) { event.preventDefault(); moveTo(to); }
+  else if (event.key === "Escape") toggle(view.focus, false);
+}
+
+function closeFrom(element) {
+  const place = parseInt(element.closest(".detail").dataset.place, 10);
+  rowButton(place)?.focus({ preventScroll: true });
+  toggle(place, false);
+}
+
+/** Printed are the first rows of what is chosen: a printer has no scroll bar. */
+function print(isPrinting) {
+  if (view.printing === isPrinting) return;
+  view.printing = isPrinting;
+  const many = view.items.length;
+  $("printed").textContent = many > PRINTED ? `The first ${count(PRINTED)} of ${counted(many, "item")} are printed. All of them: ${known.head.commands.csv}` : "";
+  drawCourse();
+  drawRows({ anew: true });
+}

@@ -1,0 +1,86 @@
+// The masthead and the counts.
+
+function drawOverview() {
+  const head = known.head;
+  $("batch").textContent = visible(head.batch);
+  const kind = document.documentElement.dataset.mode === "live" ? "Watching a batch" : "Completion report";
+  $("kind").textContent = kind;
+  $("verdict").replaceChildren(...verdict(head));
+  drawFacts(head);
+  drawTiles(head);
+  const left = document.documentElement.dataset.mode === "live" ? "as of" : "written";
+  $("made").replaceChildren(
+    `${head.program}, ${left} `, time(head.at), " UTC. Everything here was read from the ledger. ",
+    "For spreadsheets: ", h("code", { text: head.commands.csv }));
+}
+
+function verdict(head) {
+  const by = Object.fromEntries(STATES.map((state, place) => [state, head.states[place]]));
+  const people = by.failed + by.unknown;
+  const strong = (text) => h("strong", { text });
+  if (head.total === 0) return [strong("The manifest lists nothing.")];
+  if (by.complete === head.total) {
+    const all = head.total === 1 ? "The one item is complete." : `All ${count(head.total)} items are complete.`;
+    return [strong(all), " Nothing is left to do."];
+  }
+  const done = [strong(`${count(by.complete)} of ${count(head.total)}`), head.total === 1 ? " item is complete. " : " items are complete. "];
+  const waiting = head.total - by.complete - people;
+  const parts = [];
+  if (people) parts.push(`${count(people)} ${people === 1 ? "needs" : "need"} a person`);
+  if (waiting) parts.push(`${count(waiting)} ${waiting === 1 ? "is" : "are"} left for the same command again`);
+  return [...done, capital(parts.join("; ")) + "."];
+}
+
+function drawFacts(head) {
+  const run = head.runs[0];
+  const facts = [
+    ["Account", [head.account ?? "not known before a first run"]],
+    ["Region", [head.region ?? "–"]],
+    ["Manifest", [h("code", { text: head.manifest })]],
+    ["Ledger", [h("code", { text: head.ledger })]],
+    ["Last run", run ? lastRun(run) : ["None so far"]],
+    ["How it ended", run ? ending(run) : ["–"]],
+  ];
+  if (head.endpoint) facts.splice(2, 0, ["Endpoint", [h("code", { text: head.endpoint })]]);
+  if (head.only.length) facts.push(["Shown", [`${counted(head.chosen, "item")} chosen by --only ${visible(head.only.join(" "))}`]]);
+  $("facts").replaceChildren(...facts.map(([name, value]) => h("div", {}, h("dt", { text: name }), h("dd", {}, ...value))));
+}
+
+function lastRun(run) {
+  const took = run.ended === null ? "" : `, took ${duration(run.ended - run.began)}`;
+  return [time(run.began), ` UTC${took}`];
+}
+
+function ending(run) {
+  if (run.ended === null) return ["No end is recorded: under way, or its process died"];
+  return [h("span", { class: exitClass(run.exit), text: `Exit ${run.exit}` }), `, ${visible(run.reason ?? "")}`];
+}
+
+const exitClass = (code) =>
+  "exit " + (code === 0 ? "exit-good" : code >= 10 && code <= 19 ? "exit-again" : "exit-person");
+
+function drawTiles(head) {
+  const shown = STATES.map((state, place) => [state, head.states[place]]);
+  $("bar").replaceChildren(...inOrder(shown).filter(([, n]) => n).map(([state, n]) => {
+    const part = h("span", { class: `part s-${state}` });
+    part.style.flexGrow = n; // set by the script, which the policy allows; attributes of style are not
+    return part;
+  }));
+  keepFocus($("tiles"), () => inOrder(shown).map(([state, n]) =>
+    h("li", { class: n ? null : "empty" },
+      h("button", { type: "button", class: "tile", "data-key": state, disabled: n === 0, on: { click: () => showState(state) } },
+        h("span", { class: `label s-${state}` }, icon(state), capital(state)),
+        h("span", { class: "number", text: count(n) }),
+        h("span", { class: "words", text: STATE_WORDS[state] })))));
+}
+
+const READ = ["complete", "failed", "unknown", "parked", "sending", "processing", "pending"];
+const inOrder = (shown) => [...shown].sort((a, b) => READ.indexOf(a[0]) - READ.indexOf(b[0]));
+
+/** Draw anew, and leave the focus where it was. */
+function keepFocus(parent, draw) {
+  const active = document.activeElement;
+  const key = parent.contains(active) ? active.dataset.key : null;
+  parent.replaceChildren(...draw());
+  if (key) parent.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus();
+}

@@ -1,0 +1,234 @@
+"""The page of `report --format html` in a browser, of a ledger with failures and hostile names."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, expect
+
+from tests.support.browser import Watched, launched, opened
+from tests.support.page_ledgers import HOSTILE, Story, ids_of, tell_story
+from tests.support.preloaded import Preloaded
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+COUNT = 2_000
+MANY = 20_000
+Scheme = Literal["light", "dark"]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with launched() as running:
+        yield running
+
+
+def _written(command: Preloaded, folder: Path, count: int) -> tuple[Story, Path]:
+    story = tell_story(folder, ids_of(count))
+    page = folder / "june.html"
+    ended = command.run("report", story.manifest, "--format", "html", "-o", page, cwd=folder)
+    assert ended.code == 0, ended.stderr
+    return story, page
+
+
+@pytest.fixture(scope="module")
+def page(command: Preloaded, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _written(command, tmp_path_factory.mktemp("page"), COUNT)[1]
+
+
+@pytest.fixture(scope="module")
+def long_page(command: Preloaded, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _written(command, tmp_path_factory.mktemp("long"), MANY)[1]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shown(browser: Browser, page: Path) -> AsyncIterator[Watched]:
+    async with opened(browser, page.as_uri()) as watched:
+        yield watched
+        assert watched.complaints == []
+        assert watched.requests == [page.as_uri()]
+
+
+async def _search(shown: Watched, words: str, count: str) -> None:
+    await shown.page.get_by_role("searchbox").fill(words)
+    await expect(shown.page.locator("#count")).to_have_text(count)
+
+
+async def test_it_tells_how_it_stands_and_what_to_do_first(shown: Watched) -> None:
+    page = shown.page
+    causes = page.locator(".cause")
+
+    await expect(page.get_by_role("heading", level=1)).to_have_text("acme-2026")
+    await expect(page.locator("#verdict")).to_contain_text("of 2,000 items are complete")
+    await expect(page.locator("#facts")).to_contain_text("123456789012")
+    await expect(page.locator("#facts")).to_contain_text("Exit 20, some items failed")
+    assert await causes.count() == 4
+    await expect(causes.first).to_contain_text("MAXIMUM_SIZE_EXCEEDED")
+    await expect(causes.first).to_contain_text("Make the file smaller")
+    await expect(causes.first).to_contain_text("batch-upload why")
+    assert {*await shown.texts("#rows .item td:nth-child(2)")} == {"Failed"}
+
+
+async def test_the_course_of_each_run_can_be_seen_and_read(shown: Watched) -> None:
+    page = shown.page
+    chart = page.locator("#chart svg")
+
+    latest = await chart.get_attribute("aria-label")
+    await page.get_by_role("button", name="Show the course of run 20261123T200000Z-5e1f0a3c").click()
+    first = await chart.get_attribute("aria-label")
+
+    assert latest is not None
+    assert first is not None
+    assert "run 20261124T000500Z-90b2c4d7" in latest
+    assert "The rate learned is 2.1 calls a second" in latest
+    assert "run 20261123T200000Z-5e1f0a3c" in first
+    assert await page.locator("#chart .col.accepted").count() > 20
+    await page.get_by_text("The same in figures").click()
+    assert len(await shown.texts("#figures tbody tr")) > 20
+
+
+async def test_hostile_names_stay_text(shown: Watched) -> None:
+    page = shown.page
+
+    for name in HOSTILE:
+        await _search(shown, name, "1 of 2,000 items")
+        seen = name.translate({0x202E: "\\u202e", 0x200B: "\\u200b", 0xFEFF: "\\ufeff"})
+        await expect(page.locator("#rows .opener .clip")).to_have_text([seen])
+    await _search(shown, "field_validation_failed", "8 of 2,000 items")
+    await page.locator("#rows .opener").first.press("Enter")
+
+    await expect(page.locator(".said .message")).to_contain_text("\\u2028 may not contain <!-- or </script>")
+    assert await page.title() == "acme-2026 · batch-upload"
+    assert await page.locator("img, iframe, object, #rows script").count() == 0
+
+
+async def test_rows_filters_and_details_work_by_keyboard_alone(shown: Watched) -> None:
+    page = shown.page
+    focused = page.locator(":focus")
+
+    await page.get_by_role("searchbox").focus()
+    await page.keyboard.type("opt-in")
+    await expect(page.locator("#count")).to_contain_text("of 2,000 items")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Space")
+    await expect(page.get_by_role("checkbox", name="Failed")).to_be_checked()
+    while not await focused.evaluate("element => element.classList.contains('opener')"):
+        await page.keyboard.press("Tab")
+    await page.keyboard.press("ArrowDown")
+    second = await focused.inner_text()
+    await page.keyboard.press("Enter")
+
+    assert await focused.get_attribute("aria-expanded") == "true"
+    detail = page.locator(f"#{await focused.get_attribute('aria-controls')}")
+    await expect(detail).to_contain_text(second.strip())
+    await expect(detail.locator(".tries tbody tr").first).to_contain_text("20261123T200000Z-5e1f0a3c")
+    await page.keyboard.press("Escape")
+    assert await focused.get_attribute("aria-expanded") == "false"
+    await page.keyboard.press("End")
+    last = await page.locator("#table").get_attribute("aria-rowcount")
+    row = page.locator("#rows tr", has=focused)
+    assert await row.get_attribute("aria-rowindex") == last
+
+
+async def test_columns_sort_up_down_and_back(shown: Watched) -> None:
+    page = shown.page
+    header = page.locator("th.c-size")
+
+    async def sizes() -> list[float]:
+        return [float(text.removesuffix(" KB")) for text in await shown.texts("#rows .item td:nth-child(4)")]
+
+    await header.get_by_role("button").click()
+    assert await header.get_attribute("aria-sort") == "ascending"
+    up = await sizes()
+    await header.get_by_role("button").click()
+    assert await header.get_attribute("aria-sort") == "descending"
+    down = await sizes()
+    await header.get_by_role("button").click()
+
+    assert up == sorted(up)
+    assert down == sorted(down, reverse=True)
+    assert max(up) < min(down)
+    assert await header.get_attribute("aria-sort") is None
+    assert {*await shown.texts("#rows .item td:nth-child(2)")} == {"Failed"}
+
+
+async def test_a_cause_shows_its_items_and_nothing_found_is_said(shown: Watched) -> None:
+    page = shown.page
+
+    await page.get_by_role("button", name="Show these 2 items").click()
+    await expect(page.locator("#count")).to_have_text("2 of 2,000 items")
+    assert await shown.texts("#rows .item td:nth-child(3)") == ["ConflictException"] * 2
+    await page.get_by_role("button", name="Clear filters").click()
+    await expect(page.locator("#count")).to_have_text("2,000 items")
+    await _search(shown, "no such thing", "0 of 2,000 items")
+
+    await expect(page.locator("#nothing")).to_be_visible()
+
+
+async def test_an_attempt_is_found_by_its_request_id_and_told_whole(shown: Watched) -> None:
+    page = shown.page
+    await _search(shown, "throttlingexception", "0 of 2,000 items")
+    await _search(shown, "-0002-4a7e-", "86 of 2,000 items")
+    await page.locator("#rows .opener").first.click()
+    tries = page.locator(".tries tbody tr")
+
+    assert await tries.count() == 2
+    assert [text.split("\t")[3] for text in await tries.all_inner_texts()][1] in ("accepted", "refused")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing_grave(browser: Browser, page: Path, scheme: Scheme) -> None:
+    async with opened(browser, page.as_uri(), scheme=scheme, is_inspected=True) as watched:
+        await watched.page.locator("#rows .opener").nth(1).click()
+        await watched.page.get_by_text("The same in figures").click()
+        await watched.page.get_by_role("checkbox", name="Failed").check()
+        await watched.page.locator("#rows .opener").nth(1).click()
+
+        assert await watched.violations() == []
+
+
+async def test_a_narrow_page_scrolls_in_one_direction_only(browser: Browser, page: Path) -> None:
+    async with opened(browser, page.as_uri(), width=360, is_inspected=True) as watched:
+        await watched.page.locator("#rows .opener").first.click()
+
+        assert await watched.page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert await watched.violations() == []
+
+
+async def test_twenty_thousand_rows_are_a_few_in_the_page_and_scroll_to_the_end(
+    browser: Browser, long_page: Path
+) -> None:
+    async with opened(browser, long_page.as_uri()) as watched:
+        page = watched.page
+        await expect(page.locator("#count")).to_have_text("20,000 items")
+        few = await page.evaluate("document.querySelectorAll('*').length")
+        await page.locator("#rows .opener").first.focus()
+        await page.keyboard.press("End")
+        await expect(page.locator('#rows tr[aria-rowindex="20001"]')).to_be_in_viewport()
+        await page.locator("#viewport").evaluate("box => box.scrollTo(0, box.scrollHeight / 2)")
+        await expect(page.locator('#rows tr[aria-rowindex="10001"]')).to_be_attached()
+        still_few = await page.evaluate("document.querySelectorAll('*').length")
+        await page.locator("th.c-done").get_by_role("button").click()
+        await page.get_by_role("searchbox").fill("terms/1998")
+        await expect(page.locator("#count")).to_have_text("2 of 20,000 items")
+
+        assert max(few, still_few) < 2_000
+        assert watched.complaints == []
+        assert watched.requests == [long_page.as_uri()]
+
+
+async def test_what_is_printed_is_the_beginning_of_what_is_chosen(shown: Watched) -> None:
+    page = shown.page
+    await page.emulate_media(media="print")
+    await expect(page.locator("#rows .item")).to_have_count(1_000)
+    await expect(page.locator("#printed")).to_be_visible()
+    await expect(page.locator("#printed")).to_contain_text("The first 1,000 of 2,000 items are printed")
+    await expect(page.get_by_role("searchbox")).to_be_hidden()
+
+    printed = await page.pdf(format="A4")
+    await page.emulate_media(media="screen")
+
+    assert printed.startswith(b"%PDF")
+    await expect(page.locator("#rows .item").nth(60)).not_to_be_attached()

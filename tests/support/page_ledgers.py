@@ -1,0 +1,268 @@
+"""Ledgers with a story, for the page and its pictures: rows by the thousand, held to the ledger's own rules."""
+
+import hashlib
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+from batch_upload.emulator.names import CREATE
+from batch_upload.ledger import tables
+from batch_upload.ledger.connecting import writing
+from batch_upload.ledger.files import make_file
+from batch_upload.model import AttachmentStatus, ContentType, Fault, Item, Lane, OutcomeKind, State
+from batch_upload.token import client_token
+
+BATCH = "acme-2026"
+LANE = Lane("123456789012", "us-east-1")
+BEGIN = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
+ENDPOINT = "https://sms-voice.us-east-1.amazonaws.com"
+PER_SECOND = 2.0
+_TYPES = {"pdf": ContentType.PDF, "png": ContentType.PNG, "jpg": ContentType.JPEG}
+
+TOO_LARGE = Fault(
+    "ValidationException",
+    "ValidationException (MAXIMUM_SIZE_EXCEEDED): the attachment is larger than 512000 bytes",
+    "MAXIMUM_SIZE_EXCEEDED",
+    (("AttachmentBody", "length must be at most 512000"),),
+)
+FIELDS = Fault(
+    "ValidationException",
+    "ValidationException (FIELD_VALIDATION_FAILED): tag values\u2028 may not contain <!-- or </script>",
+    "FIELD_VALIDATION_FAILED",
+    (("Tags.3.Value", "must match [\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*"),),
+)
+CONFLICT = Fault("ConflictException", "ConflictException: the token was used with other parameters")
+THROTTLED = Fault("ThrottlingException", "ThrottlingException: rate exceeded")
+SILENT = Fault("NoAnswer", "no answer: the connection was lost")
+UNREADABLE = Fault("UPLOAD_FAILED", "the service could not process the attachment")
+HOSTILE = (
+    "<script>alert(1)</script>.pdf",
+    "</script><script>document.title='owned'</script>.png",
+    "<!--<script>.pdf",
+    "\"><img src=x onerror=alert(1)>'.pdf",
+    "=cmd|' /C calc'!A1.pdf",
+    "invoice\u202egpj.pdf",
+    "zero\u200bwidth\ufeff.pdf",
+    "שלום-ملف-文件-🗂️.pdf",
+    "&lt;b&gt;bold&amp;.pdf",
+    "__proto__",
+    "constructor",
+    "long/" + "x" * 400 + ".pdf",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A manifest, and the ledger of its runs beside it."""
+
+    manifest: Path
+    ids: Sequence[str]
+
+    @property
+    def ledger(self) -> Path:
+        return self.manifest.with_suffix(".ledger")
+
+
+def ids_of(count: int) -> list[str]:
+    """So many ids: the hostile ones, then folders of letters and screenshots."""
+    kinds = ("letters/{:05d}-authorization.pdf", "screenshots/{:05d}-opt-in.png", "terms/{:05d}.jpg")
+    plain = [kinds[number % 3].format(number) for number in range(count - len(HOSTILE))]
+    return [*HOSTILE, *plain]
+
+
+def write_manifest(folder: Path, ids: Iterable[str]) -> Path:
+    """A manifest that lists these: what has a hostile name as a URL, so that no such file is needed, others as files.
+
+    The files are not there: reports never look into what was sent.
+    """
+    lines = ["version: 1", f"batch: {BATCH}", "defaults:", "  tags: {Customer: acme}", "attachments:"]
+    for number, item_id in enumerate(ids):
+        if item_id in HOSTILE:
+            lines += [f"  - id: {_yaml(item_id)}", f"    url: {_url(number)}"]
+        else:
+            lines += [f"  - file: {_yaml(item_id)}"]
+    path = folder / "june.yaml"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _url(number: int) -> str:
+    return f"s3://acme-onboarding/{number:05d}.pdf"
+
+
+def _yaml(text: str) -> str:
+    return '"' + "".join(f"\\U{ord(char):08x}" if not char.isalnum() else char for char in text) + '"'
+
+
+def tell_story(folder: Path, ids: Sequence[str], *, seed: int = 7) -> Story:
+    """Two runs: the first is cut short by the day's quota, the second goes on and leaves failures."""
+    story = Story(write_manifest(folder, ids), ids)
+    items = [_item(number, item_id) for number, item_id in enumerate(ids)]
+    cut = len(items) * 2 // 3
+    first = _Run("20261123T200000Z-5e1f0a3c", 1, BEGIN, 13, "no capacity is left", items[:cut])
+    later = BEGIN + timedelta(hours=max(4.0, cut / PER_SECOND / 3600), minutes=5)
+    second = _Run("20261124T000500Z-90b2c4d7", 2, later, 20, "some items failed", items[cut:])
+    chance = random.Random(seed)
+    make_file(story.ledger, shown=str(story.ledger))
+    with writing(story.ledger, shown=str(story.ledger), at=BEGIN) as connection, connection.begin():
+        _write_lane(connection, second)
+        numbers = count(1)
+        for run in (first, second):
+            _write_run(connection, run, chance, numbers)
+    return story
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    run_id: str
+    number: int
+    began: datetime
+    exit_code: int
+    reason: str
+    items: Sequence[Item]
+
+    @property
+    def ended(self) -> datetime:
+        return self.began + timedelta(seconds=len(self.items) / PER_SECOND + 4)
+
+
+def _item(number: int, item_id: str) -> Item:
+    is_url = item_id in HOSTILE
+    source = _url(number) if is_url else item_id
+    digest = None if is_url else hashlib.sha256(item_id.encode()).digest()
+    tags = {"Customer": "acme"}
+    content = f"url:{source}" if digest is None else f"sha256:{digest.hex()}"
+    token = client_token(batch=BATCH, item_id=item_id, content=content, generation=1, tags=tags)
+    size = None if is_url else 20_000 + (number * 7_919) % 470_000
+    kind = None if is_url else _TYPES[item_id[-3:]]
+    return Item(BATCH, item_id, source, token, tags, digest, size_bytes=size, content_type=kind)
+
+
+def _write_lane(connection: Connection, last: _Run) -> None:
+    lane = {"lane_id": 1, "account": LANE.account, "region": LANE.region, "endpoint": ENDPOINT, "pinned_at": BEGIN}
+    connection.execute(insert(tables.lane), [lane])
+    learned = {"rate": 2.11, "stage": 1.0, "evidence": 40.0, "backoff": 1.0, "burst": 2.0}
+    rate = {"lane_id": 1, "operation": CREATE, "learned": learned, "learned_at": last.ended}
+    connection.execute(insert(tables.rate), [rate])
+
+
+def _write_run(connection: Connection, run: _Run, chance: random.Random, numbers: "count[int]") -> None:
+    ended = {"ended_at": run.ended, "exit_code": run.exit_code}
+    summary = {"exit": {"code": run.exit_code, "reason": run.reason}}
+    begun = {"run_no": run.number, "run_id": run.run_id, "verb": "upload", "batch": BATCH, "program": "0"}
+    connection.execute(insert(tables.run), [{**begun, "began_at": run.began, **ended, "summary": summary}])
+    items, attempts, outcomes = [], [], []
+    for place, item in enumerate(run.items):
+        tries = list(_tries(run.began + timedelta(seconds=place / PER_SECOND), chance.random()))
+        items.append(_item_row(item, run, tries[-1]))
+        for number, tried in enumerate(tries, 1):
+            attempt_id = next(numbers)
+            attempts.append(_attempt_row(attempt_id, item, number, run.run_id, tried))
+            outcomes.append(_outcome_row(attempt_id, item, number, tried))
+    connection.execute(insert(tables.item), items)
+    connection.execute(insert(tables.attempt), attempts)
+    connection.execute(insert(tables.outcome), outcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    at: datetime
+    kind: OutcomeKind
+    fault: Fault | None = None
+    status: AttachmentStatus = AttachmentStatus.COMPLETE
+
+    @property
+    def ended(self) -> datetime:
+        return self.at + timedelta(seconds=0.18)
+
+
+def _tries(at: datetime, luck: float) -> Iterator[_Try]:
+    """Three of a hundred are throttled once, some lose their answer, some fail."""
+    if luck < 0.03:
+        yield _Try(at, OutcomeKind.THROTTLED, THROTTLED)
+        at += timedelta(seconds=1.4)
+    elif luck < 0.035:
+        yield _Try(at, OutcomeKind.UNKNOWN, SILENT)
+        at += timedelta(seconds=3)
+    fault = TOO_LARGE if luck > 0.992 else FIELDS if luck > 0.987 else CONFLICT if luck > 0.985 else None
+    if fault is not None:
+        yield _Try(at, OutcomeKind.REFUSED, fault)
+    else:
+        yield _Try(
+            at,
+            OutcomeKind.ACCEPTED,
+            status=AttachmentStatus.FAILED if luck > 0.983 else AttachmentStatus.COMPLETE,
+        )
+
+
+def _item_row(item: Item, run: _Run, last: _Try) -> dict[str, Any]:
+    fault = last.fault or (UNREADABLE if last.status is AttachmentStatus.FAILED else None)
+    is_made = last.fault is None
+    completed = last.at + timedelta(seconds=3.2) if fault is None else None
+    return {
+        "lane_id": 1,
+        "client_token": item.client_token,
+        "batch": BATCH,
+        "item_id": item.item_id,
+        "source": item.source,
+        "content": item.content,
+        "tags": dict(item.tags),
+        "generation": 1,
+        "identity_tag": True,
+        "size_bytes": item.size_bytes,
+        "content_type": item.content_type,
+        "current": True,
+        "state": State.COMPLETE if fault is None else State.FAILED,
+        "attachment_id": _id(item) if is_made else None,
+        "attachment_arn": _arn(item) if is_made else None,
+        "attachment_status": last.status if is_made else None,
+        "attachment_created_at": last.ended if is_made else None,
+        "fault_code": fault and fault.code,
+        "fault_message": fault and fault.message,
+        "fault_reason": fault and fault.reason,
+        "fault_fields": fault and [list(pair) for pair in fault.fields],
+        "completed_at": completed,
+        "enlisted_at": run.began,
+        "changed_at": completed or last.ended,
+    }
+
+
+def _attempt_row(attempt_id: int, item: Item, number: int, run_id: str, tried: _Try) -> dict[str, Any]:
+    named = {"attempt_id": attempt_id, "lane_id": 1, "client_token": item.client_token}
+    return {**named, "number": number, "run_id": run_id, "started_at": tried.at}
+
+
+def _outcome_row(attempt_id: int, item: Item, number: int, tried: _Try) -> dict[str, Any]:
+    answered = tried.kind is not OutcomeKind.UNKNOWN
+    is_made = tried.kind is OutcomeKind.ACCEPTED
+    fault = tried.fault
+    return {
+        "attempt_id": attempt_id,
+        "kind": tried.kind,
+        "ended_at": tried.ended,
+        "request_id": f"{item.client_token[4:12]}-{number:04d}-4a7e-8f10-{item.client_token[12:24]}"
+        if answered
+        else None,
+        "status": (200 if is_made else 400) if answered else None,
+        "code": fault and fault.code,
+        "message": fault and fault.message,
+        "reason": fault and fault.reason,
+        "fields": fault and [list(pair) for pair in fault.fields],
+        "attachment_id": _id(item) if is_made else None,
+        "attachment_arn": _arn(item) if is_made else None,
+        "attachment_status": AttachmentStatus.IN_PROGRESS if is_made else None,
+    }
+
+
+def _id(item: Item) -> str:
+    return f"registration-attachment-{item.client_token[4:36]}"
+
+
+def _arn(item: Item) -> str:
+    return f"arn:aws:sms-voice:us-east-1:123456789012:registration-attachment/{_id(item)}"

@@ -1,0 +1,238 @@
+"""The page as data and as a file: what travels, what it costs, and that it stays text."""
+
+import base64
+import hashlib
+import html
+import json
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from batch_upload.model import Fault, OutcomeKind, State
+from batch_upload.report.completion import row_of
+from batch_upload.report.page.board import KINDS, NONE, STATES, Board, PageAttempt, json_chunks
+from batch_upload.report.page.document import document, policy
+from batch_upload.report.page.head import (
+    ATTENTION,
+    STEPS,
+    Causes,
+    Identity,
+    LearnedPace,
+    PageRun,
+    Standing,
+    head_json,
+    step_width_s,
+)
+from batch_upload.report.summary_text import Invocation
+from tests.unit.report.samples import BEGIN, LANE, TOO_LARGE, after, item, known
+
+EVIL = "</script><!--<script>\u2028\u2029&\ud800"
+
+
+def put(board: Board, item_id: str, state: State = State.COMPLETE, *, fault: Fault | None = None) -> None:
+    board.put(row_of(item(item_id), known(item_id, state, fault=fault)), fault)
+
+
+def attempt(item_id: str, number: int = 1, kind: OutcomeKind | None = OutcomeKind.ACCEPTED) -> PageAttempt:
+    ended = None if kind is None else after(number + 0.25)
+    return PageAttempt(item_id, number, "run-1", after(number), ended, kind, None, f"req-{number}", 200)
+
+
+def text_of(changes: dict[str, Any]) -> str:
+    return "".join(json_chunks(changes))
+
+
+def test_everything_is_there_for_whoever_knows_nothing() -> None:
+    board = Board()
+    board.turn()
+    put(board, "a")
+    put(board, "b", State.FAILED, fault=TOO_LARGE)
+    board.put_attempt(attempt("a"))
+    board.put_attempt(attempt("stranger"))
+
+    found = json.loads(text_of(board.since(0)))
+
+    assert found["whole"] is True
+    assert [row[:4] for row in found["items"]] == [
+        [0, "a", "files/a.pdf", STATES.index(State.COMPLETE)],
+        [1, "b", "files/b.pdf", STATES.index(State.FAILED)],
+    ]
+    assert found["faults"] == [
+        [
+            "ValidationException",
+            "MAXIMUM_SIZE_EXCEEDED",
+            "the attachment is too large",
+            [["AttachmentBody", "too long"]],
+        ]
+    ]
+    begin_ms = round(BEGIN.timestamp() * 1000)
+    assert found["attempts"] == [
+        [
+            0,
+            1,
+            found["words"].index("run-1"),
+            begin_ms + 1000,
+            250,
+            KINDS.index(OutcomeKind.ACCEPTED),
+            NONE,
+            "req-1",
+            200,
+        ]
+    ]
+
+
+def test_changes_are_what_is_new_since_a_revision() -> None:
+    board = Board()
+    board.turn()
+    put(board, "a")
+    put(board, "b", State.PENDING)
+    first = board.revision
+    board.turn()
+    put(board, "b", State.FAILED, fault=TOO_LARGE)
+    board.put_attempt(attempt("b", kind=None))
+    second = board.revision
+    board.turn()
+    board.put_attempt(attempt("b", kind=OutcomeKind.REFUSED))
+
+    since_first, since_second, now = board.since(first), board.since(second), board.since(board.revision)
+
+    assert (since_first["whole"], since_second["whole"], now["whole"]) == (False, False, False)
+    assert [row[1] for row in since_first["items"]] == ["b"]
+    assert (len(since_first["faults"]), since_second["faults"]) == (1, [])
+    assert since_second["items"] == []
+    assert [row[5] for row in since_second["attempts"]] == [KINDS.index(OutcomeKind.REFUSED)]
+    assert (now["items"], now["attempts"], now["words"]) == ([], [], [])
+
+
+def test_a_board_in_the_place_of_another_is_told_whole() -> None:
+    old = Board()
+    old.turn()
+    put(old, "a")
+    new = Board(old.revision)
+    new.turn()
+    put(new, "z")
+
+    for revision in (0, old.revision, old.revision - 1):
+        assert new.since(revision)["whole"] is True
+        assert [row[1] for row in new.since(revision)["items"]] == ["z"]
+    assert new.since(new.revision)["whole"] is False
+
+
+def test_data_is_ascii_that_ends_no_script_and_comes_back_as_it_was() -> None:
+    board = Board()
+    board.turn()
+    put(board, EVIL, State.FAILED, fault=Fault(EVIL, EVIL, EVIL, ((EVIL, EVIL),)))
+    board.head = {EVIL: EVIL}
+
+    text = text_of(board.since(0))
+
+    assert text.isascii()
+    assert not set("<>&\n\r") & set(text)
+    assert json.loads(text)["head"] == {EVIL: EVIL}
+    assert json.loads(text)["items"][0][1] == EVIL
+
+
+def test_a_row_costs_little_more_than_what_is_its_own() -> None:
+    board = Board()
+    board.turn()
+    for number in range(1000):
+        put(board, f"files/{number:05d}.pdf")
+        board.put_attempt(attempt(f"files/{number:05d}.pdf"))
+    own = len("files/00000.pdf" * 2 + "bu1-files/00000.pdf" + "ab" * 32 + "registration-attachment-1")
+
+    assert len(text_of(board.since(0))) / 1000 < own + 180
+
+
+def _page(*, live: bool = False) -> str:
+    return "".join(document(['{"a":1}'], title="<june> \ud800", live=live))
+
+
+def test_the_policy_lets_in_our_script_and_style_and_nothing_else() -> None:
+    page = _page()
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    (script,) = re.findall(r'<script type="module">(.*?)</script>', page, re.DOTALL)
+    (told,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+
+    for name, text in (("style-src", style), ("script-src", script)):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{name} 'sha256-{digest}'" in html.unescape(told)
+    assert html.unescape(told) == policy(live=False)
+    assert "default-src 'none'" in policy(live=False)
+    assert "connect-src" not in policy(live=False)
+    assert "connect-src 'self'" in policy(live=True)
+
+
+def test_the_page_names_nothing_to_fetch_and_never_makes_markup_of_data() -> None:
+    page = _page()
+
+    assert "&lt;june&gt; \\ud800" in page
+    assert re.findall(r"(?:src|href)=\"?(?!#|data:)[^\"'> ]+", page) == []
+    assert set(re.findall(r"https?://[^\s\"'<>)]+", page)) == {"http://www.w3.org/2000/svg"}
+    for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "url(http"):
+        assert way not in page
+
+
+def test_only_a_live_page_listens() -> None:
+    assert 'data-mode="still"' in _page()
+    assert 'data-mode="live"' in _page(live=True)
+
+
+@pytest.mark.parametrize("span_s", [0, 0.05, 7, 95, 96, 3_600, 86_400, 86_400 * 400])
+def test_a_course_has_as_many_steps_as_a_chart_can_show(span_s: float) -> None:
+    width = step_width_s(span_s)
+
+    assert int(span_s / width) < STEPS
+    assert width > 0
+
+
+def test_causes_come_failures_first_then_by_how_many() -> None:
+    causes = Causes()
+    causes.add("p", State.PARKED, Fault("Quota", "full", "DAY"), after(60))
+    causes.add("u", State.UNKNOWN, None, None)
+    causes.add("c", State.FAILED, Fault("ConflictException", "no"), None)
+    for item_id in "abde":
+        causes.add(item_id, State.FAILED, TOO_LARGE, None)
+    causes.add("done", State.COMPLETE, None, None)
+
+    found = causes.found()
+
+    assert [(cause.state, cause.name, cause.count) for cause in found] == [
+        (State.FAILED, "MAXIMUM_SIZE_EXCEEDED", 4),
+        (State.FAILED, "ConflictException", 1),
+        (State.UNKNOWN, "", 1),
+        (State.PARKED, "DAY", 1),
+    ]
+    assert found[0].ids == ["a", "b", "d"]
+    assert found[-1].resume_after == after(60)
+    assert State.COMPLETE not in ATTENTION
+
+
+def test_the_head_tells_whose_it_is_how_it_stands_and_what_to_type() -> None:
+    causes = Causes()
+    causes.add("a b", State.FAILED, TOO_LARGE, None)
+    run = PageRun(
+        *("run-1", "upload", BEGIN, None, 20, None, {OutcomeKind.ACCEPTED: 2, None: 1}, after(9)),
+        width_s=5,
+        steps=[(1, OutcomeKind.ACCEPTED, 2)],
+    )
+
+    head = head_json(
+        Identity("june", "june.yaml", "june.ledger", LANE, "https://x", "batch-upload 0"),
+        Standing({State.FAILED: 1, State.COMPLETE: 2}, chosen=3, listed=3),
+        causes.found(),
+        [run],
+        LearnedPace(2.5, BEGIN),
+        Invocation("june.yaml", ("--local",)),
+        BEGIN + timedelta(seconds=1),
+    )
+
+    assert (head["account"], head["region"], head["total"]) == (LANE.account, LANE.region, 3)
+    assert head["states"][STATES.index(State.COMPLETE)] == 2
+    assert head["causes"][0]["why"] == "batch-upload why june.yaml 'a b' --local"
+    assert head["causes"][0]["advice"].startswith("make the file smaller")
+    assert head["runs"][0]["steps"] == [[1, KINDS.index(OutcomeKind.ACCEPTED), 2]]
+    assert (head["runs"][0]["reason"], head["runs"][0]["open"]) == ("some items failed", 1)
+    assert head["pace"]["rate"] == 2.5
+    assert json.loads(text_of({"head": head}))
