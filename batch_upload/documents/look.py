@@ -39,12 +39,20 @@ class Looker:
     """Looks into the files of a manifest, a batch of them at a time. Blocking; used once, as a context.
 
     A file that is remembered and looks the same (device, inode, size, time of its last change) is not opened: that it
-    is there, regular and within `root` is still seen, and so are its size and its extension. `fresh` gathers what was
-    read and may be remembered, by resolved path. `now_ns` is the wall's time in nanoseconds since 1970.
+    is there, regular and within `root` is still seen, and so are its size and its extension.
+    `fresh` gathers what was read and may be remembered, by resolved path, beside what another one gathered before.
+    `now_ns` is the wall's time in nanoseconds since 1970.
     """
 
-    def __init__(self, root: Path | None, *, recall: Recall, now_ns: Callable[[], int]) -> None:
-        self.fresh: dict[str, RememberedDigest] = {}
+    def __init__(
+        self,
+        root: Path | None,
+        *,
+        recall: Recall,
+        now_ns: Callable[[], int],
+        fresh: dict[str, RememberedDigest] | None = None,
+    ) -> None:
+        self.fresh: dict[str, RememberedDigest] = {} if fresh is None else fresh
         self._root = root
         self._root_text = None if root is None else os.path.realpath(root)
         self._recall = recall

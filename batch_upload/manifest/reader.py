@@ -48,6 +48,12 @@ def read_as_far_as_possible(
     return draft.manifest(path) if draft is not None else None, problems.in_order()
 
 
+def read_document(file: BinaryIO, path: Path, problems: Problems) -> Manifest | None:
+    """What is right in the text of a manifest that is said to stand at `path`; None where its grammar is broken."""
+    draft = _draft(file, problems, loader=FASTEST_LOADER, size_limit_bytes=SIZE_LIMIT_BYTES)
+    return None if draft is None else draft.manifest(path)
+
+
 def _draft(file: BinaryIO, problems: Problems, *, loader: Loader, size_limit_bytes: int) -> "_Draft | None":
     screened = screen(file, problems, size_limit_bytes=size_limit_bytes)
     if not screened.readable:

@@ -24,7 +24,7 @@ _LONE_CR = re.compile(rb"\r(?!\n)")
 # without the byte order mark, which nobody sees and parsers take for different things.
 _NOT_ALLOWED = re.compile("[^\t\n\r -~\u00a0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _TAB_IN_INDENTATION = re.compile(r"(?:^|(?<=[\n\r])) *\t")
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def screen(file: BinaryIO, problems: Problems, *, size_limit_bytes: int) -> Scre
         if size_bytes > size_limit_bytes:
             problems.add(Position(), Code.TOO_LARGE, f"the manifest has more than {size_limit_bytes} bytes: split it")
             return Screened(readable=False)
-        text = _decoded(raw.removeprefix(_BOM) if size_bytes == len(raw) else raw, lines_before, problems)
+        text = _decoded(raw.removeprefix(BOM) if size_bytes == len(raw) else raw, lines_before, problems)
         if text is None:
             return Screened(readable=False)
         if "\t" in text:
