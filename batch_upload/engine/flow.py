@@ -6,12 +6,14 @@ from dataclasses import replace
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from batch_upload.engine.crew import Crew
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.job import Ending, Job, job_of, may_replay
 from batch_upload.engine.lane import Withheld
 from batch_upload.engine.pacing import sleep_or
 from batch_upload.engine.plan import after_resolving, fresh
 from batch_upload.engine.resolve import Findings, Resolver
+from batch_upload.engine.retry import CREATE
 from batch_upload.engine.settle import Settler
 from batch_upload.engine.upload import Surroundings, Uploader, stop_lane
 from batch_upload.errors import LaneFault, Refused, Transient
@@ -29,25 +31,38 @@ class Flow:
     def __init__(self, around: Surroundings, settler: Settler) -> None:
         self._around = around
         self._settler = settler
-        self._uploader = Uploader(around)
+        self._uploader = Uploader(around, after_slot=self._relieve)
         self._resolver = Resolver(around)
         self._left = 0
         self._finished = anyio.Event()
         self._open: dict[str, tuple[Job, float]] = {}  # token -> job to be resolved, and when to list for it
         self._arrived = anyio.Event()
+        self._crew: Crew | None = None
+
+    @property
+    def workers(self) -> int:
+        """How many workers were called up so far: those that help, and not all that may be."""
+        return self._crew.called if self._crew else 0
 
     async def run(self, jobs: Sequence[Job], *, workers: int) -> None:
-        """Return when every job has ended, or was left because the run is stopping. Raises LedgerUnusable."""
+        """Return when every job has ended, or was left because the run is stopping. Raises LedgerUnusable.
+
+        `workers` are called up at most, and only as many as the rate needs.
+        """
         if not jobs:
             return
         self._left = len(jobs)
         sender, receiver = anyio.create_memory_object_stream[Job](workers)
-        async with task_group() as group:
+        async with receiver, task_group() as group:
+            self._crew = Crew(
+                group,
+                lambda: self._work(receiver.clone()),
+                in_line=lambda: self._around.wire.in_line(CREATE),
+                most=min(workers, len(jobs)),
+            )
             group.start_soon(self._feed, jobs, sender.clone())
             group.start_soon(self._resolve, sender)
-            for _ in range(min(workers, len(jobs))):
-                group.start_soon(self._work, receiver.clone())
-            receiver.close()
+            self._relieve()
 
     async def _feed(self, jobs: Sequence[Job], sender: MemoryObjectSendStream[Job]) -> None:
         async with sender:
@@ -72,6 +87,10 @@ class Flow:
                 self._end()
             case _:
                 self._end()
+
+    def _relieve(self) -> None:
+        if self._crew is not None:
+            self._crew.relieve()
 
     def _end(self) -> None:
         self._left -= 1

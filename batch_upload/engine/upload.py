@@ -1,5 +1,6 @@
 """One item: slot ► intent ► call ► outcome, and again with the same token while that is safe."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -50,10 +51,11 @@ class Surroundings:
 
 
 class Uploader:
-    """Brings one item after another to the service."""
+    """Brings one item after another to the service. `after_slot` is called whenever a create has got its slot."""
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: Surroundings, *, after_slot: Callable[[], None] = lambda: None) -> None:
         self._around = around
+        self._after_slot = after_slot
         self._first = FirstAlone()
 
     async def upload(self, job: Job, item: Item) -> Ending:
@@ -84,6 +86,7 @@ class Uploader:
         async with self._first.turn(self._around.lane):
             slot = await self._around.wire.slot(CREATE)
             try:
+                self._after_slot()
                 started = self._around.clock.monotonic()
                 self._check_horizon(job, started)
                 request = await self._request(job, item)
