@@ -1,14 +1,28 @@
 """Attachments: whose they are, and what the service says of them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, select, union_all
+from sqlalchemy import Connection, and_, bindparam, delete, exists, select, union_all
 from sqlalchemy.dialects.sqlite import insert
 
 from batch_upload.errors import Disagreement
-from batch_upload.ledger.rows import LIVE, ItemRow, change, chunks, fault_values, item_row, known_one
+from batch_upload.ledger.prepared import Prepared
+from batch_upload.ledger.rows import (
+    ITEM_COLUMNS,
+    LIVE,
+    OF_TOKEN,
+    ItemRow,
+    change,
+    change_to_known,
+    chunks,
+    fault_values,
+    item_row,
+    known_one,
+    token_of,
+)
 from batch_upload.ledger.tables import item, stranger
 from batch_upload.model import Attachment, AttachmentStatus, Fault, Known, State
 
@@ -19,36 +33,60 @@ _FAULTS = {
 _STANDS = (AttachmentStatus.IN_PROGRESS, AttachmentStatus.COMPLETE)
 
 
-def bind(connection: Connection, lane_id: int, client_token: str, attachment: Attachment, *, at: datetime) -> None:
-    """Record that a token made this attachment; nothing is unknown of it any more.
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """An attachment that a token made, and what the ledger held of both before."""
+
+    client_token: str
+    attachment: Attachment
+    before: ItemRow
+    was_stranger: bool
+
+
+def before_binding(connection: Connection, lane_id: int, client_token: str, attachment: Attachment) -> Binding:
+    """See whether a token may have made this attachment. Changes nothing. Raises KeyError.
 
     Raises Disagreement where another token has it, or where this one has another that has not failed.
     """
-    before = item_row(connection, lane_id, client_token)
-    _check_owner(connection, lane_id, client_token, attachment)
-    if before.attachment_id is not None and before.attachment_id != attachment.attachment_id:
-        if before.state in LIVE:
-            raise _two_of_one(client_token, before.attachment_id, attachment)
+    values = {**token_of(lane_id, client_token), "wanted_id": attachment.attachment_id}
+    row = _BEFORE_BINDING.one(connection, values)
+    if row is None:
+        raise KeyError(client_token)
+    *columns, owner, identity_tag, was_stranger = row
+    before, of = ItemRow(*columns), identity_tag if owner is None else owner
+    if of is not None and of != client_token:
+        raise _anothers(attachment, client_token, of)
+    if before.state in LIVE and before.attachment_id not in (None, attachment.attachment_id):
+        raise _two_of_one(client_token, before.attachment_id, attachment)
+    return Binding(client_token, attachment, before, bool(was_stranger))
+
+
+def bind(connection: Connection, lane_id: int, binding: Binding, *, at: datetime) -> Known:
+    """Record that a token made its attachment; nothing is unknown of it any more. Gives the item as it is then."""
+    client_token, attachment, before = binding.client_token, binding.attachment, binding.before
+    if before.attachment_id not in (None, attachment.attachment_id):
         give_up(connection, lane_id, client_token, seen_at=at)
         before = item_row(connection, lane_id, client_token)
-    connection.execute(_FORGET, {"of_lane": lane_id, "wanted_id": attachment.attachment_id})
-    change(connection, lane_id, client_token, {**_bound(attachment), **_landed(before, attachment.status, at)})
+    if binding.was_stranger:
+        _FORGET.run(connection, {"of_lane": lane_id, "wanted_id": attachment.attachment_id})
+    values = {**_bound(attachment), **_landed(before, attachment.status, at)}
+    return change_to_known(connection, lane_id, client_token, values)
 
 
 def adopt(connection: Connection, lane_id: int, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
-    bind(connection, lane_id, client_token, attachment, at=at)
-    return known_one(connection, lane_id, client_token)
+    return bind(connection, lane_id, before_binding(connection, lane_id, client_token, attachment), at=at)
 
 
 def observe(connection: Connection, lane_id: int, attachment: Attachment, *, at: datetime) -> Known | None:
-    owner = _owner(connection, lane_id, attachment.attachment_id)
-    if owner is None:
+    row = _OWNED.one(connection, {"of_lane": lane_id, "wanted_id": attachment.attachment_id})
+    if row is None:
         return None
-    before = item_row(connection, lane_id, owner)
+    owner, *columns = row
+    before = ItemRow(*columns)
     values = _landed(before, attachment.status, at)
-    if (values["state"], values["attachment_status"]) != (before.state, before.attachment_status):
-        change(connection, lane_id, owner, values)
-    return known_one(connection, lane_id, owner)
+    if (values["state"], values["attachment_status"]) == (before.state, before.attachment_status):
+        return known_one(connection, lane_id, owner)
+    return change_to_known(connection, lane_id, owner, values)
 
 
 def give_up(connection: Connection, lane_id: int, client_token: str, *, seen_at: datetime) -> None:
@@ -82,12 +120,21 @@ _ATTACHMENT_COLUMNS = ("attachment_id", "attachment_arn", "attachment_status", "
 _ATTACHMENT = select(
     item.c.attachment_id, item.c.attachment_arn, item.c.attachment_status, item.c.attachment_created_at
 ).where(item.c.lane_id == bindparam("of_lane"), item.c.client_token == bindparam("token"))
-_OWNER = select(item.c.client_token).where(
-    item.c.lane_id == bindparam("of_lane"), item.c.attachment_id == bindparam("wanted_id")
-)
+_OF_ATTACHMENT = and_(item.c.lane_id == bindparam("of_lane"), item.c.attachment_id == bindparam("wanted_id"))
+_OWNED = Prepared(select(item.c.client_token, *ITEM_COLUMNS).where(_OF_ATTACHMENT))
 _OF_STRANGER = and_(stranger.c.lane_id == bindparam("of_lane"), stranger.c.attachment_id == bindparam("wanted_id"))
-_TAG = select(stranger.c.identity_tag).where(_OF_STRANGER)
-_FORGET = delete(stranger).where(_OF_STRANGER)
+_owner = item.alias("owner")
+_BEFORE_BINDING = Prepared(
+    select(
+        *ITEM_COLUMNS,
+        select(_owner.c.client_token)
+        .where(_owner.c.lane_id == bindparam("of_lane"), _owner.c.attachment_id == bindparam("wanted_id"))
+        .scalar_subquery(),
+        select(stranger.c.identity_tag).where(_OF_STRANGER).scalar_subquery(),
+        exists().where(_OF_STRANGER),
+    ).where(OF_TOKEN)
+)
+_FORGET = Prepared(delete(stranger).where(_OF_STRANGER))
 
 
 def _keep(connection: Connection, lane_id: int, seen: Sequence[tuple[Attachment, str | None]], *, at: datetime) -> None:
@@ -120,27 +167,15 @@ _REMEMBER = _fresh.on_conflict_do_update(
 )
 
 
-def _owner(connection: Connection, lane_id: int, attachment_id: str) -> str | None:
-    """The token of the item that has an attachment."""
-    wanted = {"of_lane": lane_id, "wanted_id": attachment_id}
-    owner: str | None = connection.execute(_OWNER, wanted).scalar_one_or_none()
-    return owner
+def _anothers(attachment: Attachment, client_token: str, owner: str) -> Disagreement:
+    return Disagreement(
+        f"the service gave attachment `{attachment.attachment_id}` to token `{client_token}`, "
+        f"the ledger knows it as that of `{owner}`",
+        hint="is this ledger an old copy, or was another one used? `batch-upload verify` compares",
+    )
 
 
-def _check_owner(connection: Connection, lane_id: int, client_token: str, attachment: Attachment) -> None:
-    wanted = {"of_lane": lane_id, "wanted_id": attachment.attachment_id}
-    owner = _owner(connection, lane_id, attachment.attachment_id)
-    if owner is None:
-        owner = connection.execute(_TAG, wanted).scalar_one_or_none()
-    if owner is not None and owner != client_token:
-        raise Disagreement(
-            f"the service gave attachment `{attachment.attachment_id}` to token `{client_token}`, "
-            f"the ledger knows it as that of `{owner}`",
-            hint="is this ledger an old copy, or was another one used? `batch-upload verify` compares",
-        )
-
-
-def _two_of_one(client_token: str, first_id: str, second: Attachment) -> Disagreement:
+def _two_of_one(client_token: str, first_id: str | None, second: Attachment) -> Disagreement:
     return Disagreement(
         f"token `{client_token}` made attachment `{first_id}`, and now `{second.attachment_id}` as well",
         hint="`batch-upload verify` compares the ledger with the service",

@@ -7,8 +7,20 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, func, insert, select
 
 from batch_upload.errors import BatchUploadError, Disagreement
-from batch_upload.ledger.attachments import bind, give_up
-from batch_upload.ledger.rows import LIVE, change, fault_values, item_row, known_one
+from batch_upload.ledger.attachments import before_binding, bind, give_up
+from batch_upload.ledger.prepared import Prepared
+from batch_upload.ledger.rows import (
+    ITEM_COLUMNS,
+    LIVE,
+    OF_TOKEN,
+    ItemRow,
+    change,
+    change_to_known,
+    fault_values,
+    item_row,
+    known_one,
+    token_of,
+)
 from batch_upload.ledger.tables import attempt, outcome
 from batch_upload.model import Attachment, Fault, Known, Outcome, OutcomeKind, Receipt, State
 from batch_upload.ports import Attempt
@@ -20,22 +32,27 @@ _AFTER = {OutcomeKind.REFUSED: State.FAILED, OutcomeKind.NO_CAPACITY: State.PARK
 """Where a refusal leaves an item that nothing is unknown of; `pending` otherwise."""
 
 _OF_TOKEN = and_(attempt.c.lane_id == bindparam("of_lane"), attempt.c.client_token == bindparam("token"))
-_COUNT = select(func.count()).select_from(attempt).where(_OF_TOKEN)
-_BEFORE = select(attempt.c.unknown_before, attempt.c.last_open_before).where(
-    _OF_TOKEN, attempt.c.attempt_id == bindparam("wanted_id")
+_counted = select(func.count()).select_from(attempt).where(_OF_TOKEN).scalar_subquery()
+_BEFORE_INTENT = Prepared(select(*ITEM_COLUMNS, _counted).where(OF_TOKEN))
+_BEFORE = Prepared(
+    select(attempt.c.unknown_before, attempt.c.last_open_before).where(
+        _OF_TOKEN, attempt.c.attempt_id == bindparam("wanted_id")
+    )
 )
-_INTEND = insert(attempt).returning(attempt.c.attempt_id)
-_CONCLUDE = insert(outcome)
+_INTEND = Prepared(
+    insert(attempt).returning(attempt.c.attempt_id),
+    columns=[column.name for column in attempt.c if not column.primary_key],
+)
+_CONCLUDE = Prepared(insert(outcome), columns=[column.name for column in outcome.c])
 
 
 def intend(connection: Connection, lane_id: int, client_token: str, *, run_id: str, at: datetime) -> Attempt:
     """Raises BatchUploadError for an item whose attachment stands at the service: sending it again is our fault."""
-    before = item_row(connection, lane_id, client_token)
+    before, number = _before_intent(connection, lane_id, client_token)
     if before.state in LIVE:
         raise BatchUploadError(f"`{client_token}` has its attachment: `{before.attachment_id}`")
     if before.attachment_id is not None:
         give_up(connection, lane_id, client_token, seen_at=at)
-    number = _attempts(connection, lane_id, client_token) + 1
     row = {
         "lane_id": lane_id,
         "client_token": client_token,
@@ -45,7 +62,7 @@ def intend(connection: Connection, lane_id: int, client_token: str, *, run_id: s
         "unknown_before": before.unknown_since,
         "last_open_before": before.last_open_at,
     }
-    attempt_id: int = connection.execute(_INTEND, row).scalar_one()
+    attempt_id = _added(connection, row)
     values = {
         "state": State.SENDING,
         "unknown_since": before.unknown_since or at,
@@ -64,22 +81,34 @@ def conclude(connection: Connection, lane_id: int, started: Attempt, ended: Outc
     if ended.kind is OutcomeKind.ACCEPTED:
         return _accept(connection, lane_id, started, ended, before)
     _record(connection, started.attempt_id, ended)
-    _apply(connection, lane_id, started, ended, before)
-    return known_one(connection, lane_id, started.client_token)
+    return _apply(connection, lane_id, started, ended, before)
 
 
-def _attempts(connection: Connection, lane_id: int, client_token: str) -> int:
-    counted: int = connection.execute(_COUNT, {"of_lane": lane_id, "token": client_token}).scalar_one()
-    return counted
+def _before_intent(connection: Connection, lane_id: int, client_token: str) -> tuple[ItemRow, int]:
+    """An item as it is, and the number of its next attempt. Raises KeyError."""
+    row = _BEFORE_INTENT.one(connection, token_of(lane_id, client_token))
+    if row is None:
+        raise KeyError(client_token)
+    *columns, attempts = row
+    return ItemRow(*columns), attempts + 1
+
+
+def _added(connection: Connection, row: dict[str, Any]) -> int:
+    """Write an attempt, and give the id it was given."""
+    made = _INTEND.one(connection, row)
+    if made is None:
+        raise BatchUploadError("the ledger gave an attempt no id")
+    attempt_id: int = made[0]
+    return attempt_id
 
 
 def _before(connection: Connection, lane_id: int, started: Attempt) -> dict[str, Any]:
     """`unknown_since` and `last_open_at` as they were before an attempt. Raises KeyError."""
-    wanted = {"of_lane": lane_id, "token": started.client_token, "wanted_id": started.attempt_id}
-    row = connection.execute(_BEFORE, wanted).one_or_none()
+    wanted = {**token_of(lane_id, started.client_token), "wanted_id": started.attempt_id}
+    row = _BEFORE.one(connection, wanted)
     if row is None:
         raise KeyError(f"{started.client_token} #{started.number}")
-    return {"unknown_since": row.unknown_before, "last_open_at": row.last_open_before}
+    return {"unknown_since": row[0], "last_open_at": row[1]}
 
 
 def _accept(
@@ -87,15 +116,16 @@ def _accept(
 ) -> Known | Disagreement:
     if ended.receipt is None:
         raise BatchUploadError(f"an accepted attempt without a receipt: `{started.client_token}`")
+    attachment = _made(ended.receipt)
     try:
-        bind(connection, lane_id, started.client_token, _made(ended.receipt), at=ended.at)
+        binding = before_binding(connection, lane_id, started.client_token, attachment)
     except Disagreement as error:
         unbelieved = _unbelieved(ended, error)
         _record(connection, started.attempt_id, unbelieved)
         _apply(connection, lane_id, started, unbelieved, before)
         return error
     _record(connection, started.attempt_id, ended)
-    return known_one(connection, lane_id, started.client_token)
+    return bind(connection, lane_id, binding, at=ended.at)
 
 
 def _made(receipt: Receipt) -> Attachment:
@@ -130,13 +160,13 @@ def _record(connection: Connection, attempt_id: int, ended: Outcome) -> None:
         "attachment_arn": receipt.attachment_arn if receipt else None,
         "attachment_status": receipt.status if receipt else None,
     }
-    connection.execute(_CONCLUDE, row)
+    _CONCLUDE.run(connection, row)
 
 
-def _apply(connection: Connection, lane_id: int, started: Attempt, ended: Outcome, before: dict[str, Any]) -> None:
+def _apply(connection: Connection, lane_id: int, started: Attempt, ended: Outcome, before: dict[str, Any]) -> Known:
     """Change the item as an outcome says that made nothing, or of which nothing is known."""
     if item_row(connection, lane_id, started.client_token).state is not State.SENDING:
-        return
+        return known_one(connection, lane_id, started.client_token)
     values: dict[str, Any] = {**fault_values(ended.fault), "changed_at": ended.at}
     if ended.kind is not OutcomeKind.UNKNOWN:
         values |= before
@@ -144,4 +174,4 @@ def _apply(connection: Connection, lane_id: int, started: Attempt, ended: Outcom
             values["state"] = _AFTER.get(ended.kind, State.PENDING)
         if values.get("state") is State.PARKED:
             values["resume_after"] = ended.resume_after
-    change(connection, lane_id, started.client_token, values)
+    return change_to_known(connection, lane_id, started.client_token, values)

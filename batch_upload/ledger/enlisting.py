@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, select, update
+from sqlalchemy import Connection, and_, bindparam, exists, select, union_all, update
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.sql.dml import UpdateBase
 
+from batch_upload.ledger.prepared import Prepared
+from batch_upload.ledger.rows import IS_CURRENT, IS_REPLACED, OF_TOKEN, chunks
 from batch_upload.ledger.tables import attempt, item, outcome
 from batch_upload.model import Item, OutcomeKind, State
 
@@ -25,33 +26,30 @@ class _Standing:
 def enlist(connection: Connection, lane_id: int, items: Sequence[Item], *, at: datetime) -> None:
     """Of several items with one id the last is the current one."""
     wanted = {(one.batch, one.item_id): one.client_token for one in items}
-    standing = _standing(connection, lane_id, {one.batch for one in items})
+    standing = _standing(connection, lane_id, wanted)
     retired = [token for token, was in standing.items() if was.current and wanted.get(was.key, token) != token]
     returned = [token for token in wanted.values() if token in standing and not standing[token].current]
     new = (one for one in items if one.client_token not in standing)
     known = (one for one in items if one.client_token in standing)
     retagged = [one for one in known if one.identity_tag != standing[one.client_token].identity_tag]
-    _execute(connection, _MOVE, (_moved(lane_id, token, current=False) for token in retired))
-    _execute(connection, _MOVE, (_moved(lane_id, token, current=True) for token in returned))
-    _execute(connection, _ADD, (_new_row(one, lane_id, at, wanted) for one in new))
-    _execute(connection, _RETAG, (_retagged(lane_id, one) for one in retagged))
+    _MOVE.run_all(connection, (_moved(lane_id, token, current=False) for token in retired))
+    _MOVE.run_all(connection, (_moved(lane_id, token, current=True) for token in returned))
+    _ADD.run_all(connection, (_new_row(one, lane_id, at, wanted) for one in new))
+    _RETAG.run_all(connection, (_retagged(lane_id, one) for one in retagged))
 
 
-def _standing(connection: Connection, lane_id: int, batches: Iterable[str]) -> dict[str, _Standing]:
-    """Every token of these batches."""
-    return {
-        client_token: _Standing((batch, item_id), current, identity_tag)
-        for batch in batches
-        for client_token, item_id, current, identity_tag in connection.execute(
-            _STANDING, {"of_lane": lane_id, "of_batch": batch}
-        )
-    }
-
-
-def _execute(connection: Connection, statement: UpdateBase, rows: Iterable[dict[str, Any]]) -> None:
-    together = list(rows)
-    if together:
-        connection.execute(statement, together)
+def _standing(connection: Connection, lane_id: int, wanted: Iterable[tuple[str, str]]) -> dict[str, _Standing]:
+    """Every token of these batches and ids."""
+    ids: dict[str, list[str]] = {}
+    for batch, item_id in wanted:
+        ids.setdefault(batch, []).append(item_id)
+    found: dict[str, _Standing] = {}
+    for batch, of_batch in ids.items():
+        for chunk in chunks(of_batch):
+            asked = {"of_lane": lane_id, "of_batch": batch, "wanted_ids": chunk}
+            for client_token, item_id, current, identity_tag in connection.execute(_STANDING, asked):
+                found[client_token] = _Standing((batch, item_id), current, identity_tag)
+    return found
 
 
 def _moved(lane_id: int, client_token: str, *, current: bool) -> dict[str, Any]:
@@ -82,15 +80,38 @@ def _new_row(one: Item, lane_id: int, at: datetime, wanted: Mapping[tuple[str, s
     }
 
 
-_STANDING = select(item.c.client_token, item.c.item_id, item.c.current, item.c.identity_tag).where(
-    item.c.lane_id == bindparam("of_lane"), item.c.batch == bindparam("of_batch")
+_COLUMNS = (
+    "lane_id",
+    "client_token",
+    "batch",
+    "item_id",
+    "source",
+    "content",
+    "tags",
+    "generation",
+    "identity_tag",
+    "size_bytes",
+    "content_type",
+    "current",
+    "state",
+    "enlisted_at",
+    "changed_at",
 )
-_ADD = insert(item).on_conflict_do_nothing(index_elements=[item.c.lane_id, item.c.client_token])
+_of_ids = and_(
+    item.c.lane_id == bindparam("of_lane"),
+    item.c.batch == bindparam("of_batch"),
+    item.c.item_id.in_(bindparam("wanted_ids", expanding=True)),
+)
+_standing_columns = select(item.c.client_token, item.c.item_id, item.c.current, item.c.identity_tag).where(_of_ids)
+_STANDING = union_all(_standing_columns.where(IS_CURRENT), _standing_columns.where(IS_REPLACED))
+_ADD = Prepared(
+    insert(item).on_conflict_do_nothing(index_elements=[item.c.lane_id, item.c.client_token]), columns=_COLUMNS
+)
 """The same item twice is one item."""
-_BY_TOKEN = update(item).where(item.c.lane_id == bindparam("of_lane"), item.c.client_token == bindparam("token"))
-_MOVE = _BY_TOKEN.values(current=bindparam("is_current"))
+_BY_TOKEN = update(item).where(OF_TOKEN)
+_MOVE = Prepared(_BY_TOKEN.values(current=bindparam("is_current")))
 
 _withdrawn = exists().where(outcome.c.attempt_id == attempt.c.attempt_id, outcome.c.kind == OutcomeKind.WITHDRAWN)
 _sent = exists().where(attempt.c.lane_id == item.c.lane_id, attempt.c.client_token == item.c.client_token, ~_withdrawn)
-_RETAG = _BY_TOKEN.where(~_sent).values(identity_tag=bindparam("has_tag"))
+_RETAG = Prepared(_BY_TOKEN.where(~_sent).values(identity_tag=bindparam("has_tag")))
 """What is sent again is what was sent: the tag of a token that left stays as it left."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, or_, update
 
-from batch_upload.ledger.rows import change, fault_values, item_row, known_all, known_one, require
+from batch_upload.ledger.rows import change_to_known, fault_values, item_row, known_all, require
 from batch_upload.ledger.tables import item, known
 from batch_upload.model import Fault, Known, State
 
@@ -29,8 +29,7 @@ def fail(connection: Connection, lane_id: int, client_token: str, fault: Fault, 
     values: dict[str, Any] = {**fault_values(fault), "changed_at": at}
     if item_row(connection, lane_id, client_token).state not in _OPEN:
         values |= {"state": State.FAILED, "resume_after": None}
-    change(connection, lane_id, client_token, values)
-    return known_one(connection, lane_id, client_token)
+    return change_to_known(connection, lane_id, client_token, values)
 
 
 def park(

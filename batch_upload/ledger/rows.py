@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, literal_column, select, update
 
+from batch_upload.ledger.prepared import Prepared
 from batch_upload.ledger.tables import item, known
 from batch_upload.model import AttachmentStatus, Fault, Known, State
 
@@ -18,8 +20,11 @@ CHUNK = 500
 """Values in one statement; every SQLite takes 999."""
 
 _FAULT_COLUMNS = ("fault_code", "fault_message", "fault_reason", "fault_fields", "fault_resource_id")
-_PLAIN_COLUMNS = tuple(field.name for field in fields(Known) if field.name != "fault")
-_KNOWN = select(*(known.c[name] for name in (*_PLAIN_COLUMNS, *_FAULT_COLUMNS)))
+_FIELDS = [field.name for field in fields(Known)]
+_FAULT_AT = _FIELDS.index("fault")
+_FAULT_ENDS_AT = _FAULT_AT + len(_FAULT_COLUMNS)
+KNOWN = select(*(known.c[name] for name in (*_FIELDS[:_FAULT_AT], *_FAULT_COLUMNS, *_FIELDS[_FAULT_AT + 1 :])))
+"""The columns of the view `known` as `known_of` takes them: in the order of the fields of `Known`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +38,69 @@ class ItemRow:
     last_open_at: datetime | None
 
 
-# Built once: building a statement takes longer than SQLite takes to carry it out.
-_ITEM = select(
-    item.c.state, item.c.attachment_id, item.c.attachment_status, item.c.unknown_since, item.c.last_open_at
-).where(item.c.lane_id == bindparam("of_lane"), item.c.client_token == bindparam("token"))
-_KNOWN_ONE = _KNOWN.where(known.c.lane_id == bindparam("of_lane"), known.c.client_token == bindparam("token"))
-_CHANGE = update(item).where(item.c.lane_id == bindparam("of_lane"), item.c.client_token == bindparam("token"))
+ITEM_COLUMNS = (
+    item.c.state,
+    item.c.attachment_id,
+    item.c.attachment_status,
+    item.c.unknown_since,
+    item.c.last_open_at,
+)
+"""The columns of an `ItemRow`."""
+OF_TOKEN = and_(item.c.lane_id == bindparam("of_lane"), item.c.client_token == bindparam("token"))
+
+# An index holds only what is current, another only what is not: SQLite takes them where the text says so.
+IS_CURRENT = item.c.current == literal_column("1")
+IS_REPLACED = item.c.current == literal_column("0")
+
+_ITEM = Prepared(select(*ITEM_COLUMNS).where(OF_TOKEN))
+_KNOWN_ONE = Prepared(KNOWN.where(known.c.lane_id == bindparam("of_lane"), known.c.client_token == bindparam("token")))
+
+
+_OF_ATTEMPTS = {
+    "attempts": """
+      (SELECT count(*) FROM attempt LEFT JOIN outcome USING (attempt_id)
+        WHERE attempt.lane_id = item.lane_id AND attempt.client_token = CAST(item.client_token AS TEXT)
+          AND outcome.kind IS NOT 'withdrawn')""",
+    "request_id": """
+      (SELECT outcome.request_id FROM attempt JOIN outcome USING (attempt_id)
+        WHERE attempt.lane_id = item.lane_id AND attempt.client_token = CAST(item.client_token AS TEXT)
+          AND outcome.request_id IS NOT NULL
+        ORDER BY attempt.number DESC LIMIT 1)""",
+    "first_sent_at": """
+      (SELECT min(attempt.started_at) FROM attempt LEFT JOIN outcome USING (attempt_id)
+        WHERE attempt.lane_id = item.lane_id AND attempt.client_token = CAST(item.client_token AS TEXT)
+          AND outcome.kind IS NOT 'withdrawn')""",
+}
+"""What the view `known` tells of an item's attempts, so that a change can give it without finding the row once more.
+
+As text: SQLAlchemy leaves the tables' names out of what an UPDATE returns. With a CAST: of what is returned SQLite has
+forgotten that it is text, and looks at every attempt otherwise.
+"""
+
+
+@lru_cache(maxsize=64)
+def _change_of(columns: tuple[str, ...]) -> Prepared:
+    """The change of these columns of one item. There are about ten sets of columns that change together."""
+    return Prepared(update(item).where(OF_TOKEN), columns=columns)
+
+
+@lru_cache(maxsize=64)
+def _change_to_known(columns: tuple[str, ...]) -> Prepared:
+    """The same, and what is known of the item then."""
+    return Prepared(update(item).where(OF_TOKEN).returning(*_RETURNED), columns=columns)
+
+
+def _returned(name: str) -> ColumnElement[Any]:
+    text = _OF_ATTEMPTS.get(name)
+    return item.c[name] if text is None else literal_column(text, known.c[name].type)
+
+
+_RETURNED = [_returned(column.name) for column in KNOWN.selected_columns]
 
 
 def item_row(connection: Connection, lane_id: int, client_token: str) -> ItemRow:
     """An item as it is. Raises KeyError."""
-    row = connection.execute(_ITEM, _token(lane_id, client_token)).one_or_none()
+    row = _ITEM.one(connection, token_of(lane_id, client_token))
     if row is None:
         raise KeyError(client_token)
     return ItemRow(*row)
@@ -62,7 +119,15 @@ def require(connection: Connection, lane_id: int, client_tokens: Sequence[str]) 
 
 def change(connection: Connection, lane_id: int, client_token: str, values: Mapping[str, Any]) -> None:
     """Set columns of one item."""
-    connection.execute(_CHANGE, {**_token(lane_id, client_token), **values})
+    _change_of(tuple(values)).run(connection, {**token_of(lane_id, client_token), **values})
+
+
+def change_to_known(connection: Connection, lane_id: int, client_token: str, values: Mapping[str, Any]) -> Known:
+    """Set columns of one item, and give what is known of it then. Raises KeyError."""
+    row = _change_to_known(tuple(values)).one(connection, {**token_of(lane_id, client_token), **values})
+    if row is None:
+        raise KeyError(client_token)
+    return known_of(row)
 
 
 def fault_values(fault: Fault | None) -> dict[str, Any]:
@@ -80,15 +145,22 @@ def fault_values(fault: Fault | None) -> dict[str, Any]:
 
 def known_one(connection: Connection, lane_id: int, client_token: str) -> Known:
     """What is known of one token. Raises KeyError."""
-    row = connection.execute(_KNOWN_ONE, _token(lane_id, client_token)).one_or_none()
+    row = _KNOWN_ONE.one(connection, token_of(lane_id, client_token))
     if row is None:
         raise KeyError(client_token)
-    return _known(row)
+    return known_of(row)
 
 
 def known_all(connection: Connection, *where: ColumnElement[bool]) -> list[Known]:
     """What is known of all items that fulfil every condition on the view `known`, oldest first."""
-    return [_known(row) for row in connection.execute(_KNOWN.where(*where).order_by(known.c.item_no))]
+    return [known_of(row) for row in connection.execute(KNOWN.where(*where).order_by(known.c.item_no))]
+
+
+def known_of(row: Sequence[Any]) -> Known:
+    """What a row of `KNOWN` tells."""
+    fault = None if row[_FAULT_AT] is None else _fault(*row[_FAULT_AT:_FAULT_ENDS_AT])
+    columns: tuple[Any, ...] = (*row[:_FAULT_AT], fault, *row[_FAULT_ENDS_AT:])
+    return Known(*columns)
 
 
 def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -96,22 +168,12 @@ def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
     return (values[start : start + CHUNK] for start in range(0, len(values), CHUNK))
 
 
-def _known(row: Row[*tuple[Any, ...]]) -> Known:
-    values = dict(zip(_PLAIN_COLUMNS, row, strict=False))
-    return Known(**values, fault=_fault(*row[len(_PLAIN_COLUMNS) :]))
+def token_of(lane_id: int, client_token: str) -> dict[str, Any]:
+    """The parameters of `OF_TOKEN`."""
+    return {"of_lane": lane_id, "token": client_token}
 
 
 def _fault(
-    code: str | None,
-    message: str,
-    reason: str | None,
-    fields: Sequence[tuple[str, str]],
-    resource_id: str | None,
-) -> Fault | None:
-    if code is None:
-        return None
+    code: str, message: str, reason: str | None, fields: Sequence[tuple[str, str]], resource_id: str | None
+) -> Fault:
     return Fault(code, message, reason, tuple((name, text) for name, text in fields), resource_id)
-
-
-def _token(lane_id: int, client_token: str) -> dict[str, Any]:
-    return {"of_lane": lane_id, "token": client_token}

@@ -1,13 +1,19 @@
 """The tables as statements see them. How they are made, with their rules, stands in `migrations.py`."""
 
 import json
+from abc import ABC
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Boolean, Column, Dialect, Integer, MetaData, Table, Text, TypeDecorator
+from sqlalchemy.types import TypeEngine
 
 from batch_upload.model import AttachmentStatus, ContentType, OutcomeKind, State
+
+Convert = Callable[[Any], Any]
 
 
 def utc_text(at: datetime) -> str:
@@ -17,65 +23,11 @@ def utc_text(at: datetime) -> str:
     """
     if at.tzinfo is None:
         raise ValueError(f"a time without a zone: {at}")
-    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    there = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return f"{there.isoformat(timespec='microseconds')[:_WITHOUT_ZONE]}Z"
 
 
-class UtcText(TypeDecorator[datetime]):
-    """An aware time, kept as text."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
-        return None if value is None else utc_text(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else datetime.fromisoformat(value)
-
-
-class AnyText(TypeDecorator[str]):
-    """Text from anywhere. What UTF-8 cannot hold (a lone surrogate) is kept as its escape: no answer is lost for it."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else encodable(value)
-
-
-class EnumText(TypeDecorator[StrEnum]):
-    """One of a few words."""
-
-    impl = Text
-    cache_ok = True
-
-    def __init__(self, kind: type[StrEnum]) -> None:
-        super().__init__()
-        self.kind = kind
-
-    def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:
-        return None if value is None else value.value
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
-        return None if value is None else self.kind(value)
-
-
-class JsonText(TypeDecorator[Any]):
-    """A JSON value, kept as compact text with sorted keys; what UTF-8 cannot hold stays a JSON escape."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ANN401 - any JSON value
-        if value is None:
-            return None
-        return encodable(_COMPACT.encode(value))
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ANN401 - any JSON value
-        return None if value is None else json.loads(value)
-
-
-_COMPACT = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+_WITHOUT_ZONE = len("2026-11-23T09:00:00.000000")
 
 
 def encodable(text: str) -> str:
@@ -83,17 +35,88 @@ def encodable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-class Bits64(TypeDecorator[int]):
-    """A number of 64 bits without a sign, such as an inode's, kept as SQLite's number with one."""
+def json_text(value: object) -> str:
+    """A JSON value as compact text with sorted keys; what UTF-8 cannot hold stays a JSON escape."""
+    return encodable(_COMPACT.encode(value))
+
+
+_COMPACT = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+@lru_cache(maxsize=4_096)
+def _shared_json(text: str) -> object:
+    return json.loads(text)
+
+
+class Kept(TypeDecorator[Any], ABC):
+    """A value of ours that is kept as another one of SQLite's; None as NULL.
+
+    The conversions are plain functions, so that `Prepared` can call them without a detour: each row passes them.
+    """
+
+    impl: TypeEngine[Any] | type[TypeEngine[Any]] = Text
+    cache_ok = True
+    to_driver: Convert
+    from_driver: Convert | None = None
+
+    def process_bind_param(self, value: object, dialect: Dialect) -> object:
+        return None if value is None else self.to_driver(value)
+
+    def process_result_value(self, value: object, dialect: Dialect) -> object:
+        return value if value is None or self.from_driver is None else self.from_driver(value)
+
+
+class UtcText(Kept):
+    """An aware time, as text."""
+
+    cache_ok = True
+    to_driver = staticmethod(utc_text)
+    from_driver = staticmethod(datetime.fromisoformat)
+
+
+class AnyText(Kept):
+    """Text from anywhere. What UTF-8 cannot hold (a lone surrogate) is kept as its escape: no answer is lost for it."""
+
+    cache_ok = True
+    to_driver = staticmethod(encodable)
+
+
+class EnumText(Kept):
+    """One of a few words."""
+
+    cache_ok = True
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__()
+        self.kind = kind  # what the cache of SQLAlchemy tells one from another by
+        self.to_driver = str.__str__
+        self.from_driver = {member.value: member for member in kind}.__getitem__
+
+
+class JsonText(Kept):
+    """A JSON value, as text."""
+
+    cache_ok = True
+    to_driver = staticmethod(json_text)
+    from_driver = staticmethod(json.loads)
+
+
+class TagsText(Kept):
+    """An item's tags, as JSON. Most items of a batch carry the same: what reads the same is one object, to be left as
+    it is."""
+
+    cache_ok = True
+    to_driver = staticmethod(json_text)
+    from_driver = staticmethod(_shared_json)
+
+
+class Bits64(Kept):
+    """A number of 64 bits without a sign, such as an inode's, as SQLite's number with one."""
 
     impl = Integer
     cache_ok = True
-
-    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
-        return None if value is None else (value + 2**63) % 2**64 - 2**63
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> int | None:
-        return None if value is None else value % 2**64
+    to_driver = staticmethod(lambda number: (number + 2**63) % 2**64 - 2**63)
+    from_driver = staticmethod(lambda number: number % 2**64)
 
 
 METADATA = MetaData()
@@ -141,7 +164,7 @@ def _item_columns() -> list[Column[Any]]:
         Column("item_id", Text),
         Column("source", AnyText),
         Column("content", Text),
-        Column("tags", JsonText),
+        Column("tags", TagsText),
         Column("generation", Integer),
         Column("identity_tag", Boolean),
         Column("size_bytes", Integer),

@@ -1,14 +1,15 @@
 """The thread that owns the one connection that writes, and commits together what was handed over together.
 
 A job that was handed over is carried out, whether or not somebody still waits for it: who is cancelled while waiting
-does not learn the result. A job's own error undoes that job alone; an error of the disk undoes all that were to be
-committed with it, and every later one is refused without being tried.
+does not learn the result. A job's own error undoes that job alone: the others of its group are carried out anew, so a
+job must do the same when it is done again. An error of the disk undoes all that were to be committed with it, and every
+later one is refused without being tried.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -20,10 +21,19 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 
 from batch_upload.errors import BatchUploadError, LedgerUnusable
 from batch_upload.ledger.files import unusable
+from batch_upload.ledger.prepared import driver_of
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
+_BROKEN_RULES = (
+    IntegrityError,
+    ProgrammingError,
+    DataError,
+    sqlite3.IntegrityError,
+    sqlite3.ProgrammingError,
+    sqlite3.DataError,
+)
 GROUP_MAX = 1_000
 """Jobs in one commit at most: what waits for longer than they take is better told."""
 
@@ -158,23 +168,40 @@ class Writer:
 
     def _commit(self, connection: Connection, group: Sequence[_Job]) -> list[_Done[Any] | _Failed]:
         try:
-            with connection.begin():
-                answers = [self._carry_out(connection, job) for job in group]
-        except (DBAPIError, OSError) as error:
+            answers = self._together(connection, group) or self._one_by_one(connection, group)
+        except (DBAPIError, sqlite3.Error, OSError) as error:
             self._broken = unusable(error, shown=self._shown)
             return [self._refusal() for _ in group]
         self.commits += 1
         return answers
 
-    def _carry_out(self, connection: Connection, job: _Job) -> _Done[Any] | _Failed:
+    def _together(self, connection: Connection, group: Sequence[_Job]) -> list[_Done[Any] | _Failed] | None:
+        """Carry out and commit the whole group; or nothing, and give None, where one of it fails. They seldom do, and
+        a point to go back to costs each job as much as a statement."""
+        with connection.begin() as transaction:
+            answers = []
+            for job in group:
+                answer = self._carry_out(connection, job)
+                if isinstance(answer, _Failed) and job.writes:
+                    transaction.rollback()
+                    return None
+                answers.append(answer)
+        return answers
+
+    def _one_by_one(self, connection: Connection, group: Sequence[_Job]) -> list[_Done[Any] | _Failed]:
+        """Carry out the group and commit what of it did not fail."""
+        with connection.begin():
+            return [self._carry_out(connection, job, undoable=True) for job in group]
+
+    def _carry_out(self, connection: Connection, job: _Job, *, undoable: bool = False) -> _Done[Any] | _Failed:
         if self._broken is not None and job.writes:
             return self._refusal()
         try:
-            with connection.begin_nested():
+            with _undoable(connection) if undoable else nullcontext():
                 return _Done(job.work(connection))
-        except (IntegrityError, ProgrammingError, DataError) as error:
+        except _BROKEN_RULES as error:
             return _Failed(_our_fault(error))
-        except (DBAPIError, OSError):
+        except (DBAPIError, sqlite3.Error, OSError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to who waits
             return _Failed(error)
@@ -190,9 +217,25 @@ class Writer:
             self._loop.call_soon_threadsafe(what, *about)
 
 
-def _our_fault(error: DBAPIError) -> BatchUploadError:
-    failed = BatchUploadError(f"the ledger refused a row that breaks its rules: {error.orig}")
-    failed.__cause__ = error.orig
+@contextmanager
+def _undoable(connection: Connection) -> Iterator[None]:
+    """What goes wrong within is undone alone; a disk that fails may have undone the whole transaction already."""
+    driver = driver_of(connection)
+    driver.execute("SAVEPOINT job")
+    try:
+        yield
+    except BaseException:
+        if driver.in_transaction:
+            driver.execute("ROLLBACK TO job")
+            driver.execute("RELEASE job")
+        raise
+    driver.execute("RELEASE job")
+
+
+def _our_fault(error: DBAPIError | sqlite3.Error) -> BatchUploadError:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    failed = BatchUploadError(f"the ledger refused a row that breaks its rules: {cause}")
+    failed.__cause__ = cause
     return failed
 
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import tempfile
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from batch_upload.errors import BatchUploadError, Disagreement
 from batch_upload.ledger.store import open_ledger
-from batch_upload.model import AttachmentStatus, Fault, Outcome, OutcomeKind, State
+from batch_upload.model import AttachmentStatus, Fault, Known, Outcome, OutcomeKind, State
 from batch_upload.ports import Attempt
 from tests.unit.ledger.samples import BATCH, LANE, T0, ManualClock, accepted, after, attachment, item
 
@@ -85,6 +87,10 @@ class LedgerMachine(RuleBasedStateMachine):
         self.runner.run(self.ledger.begin_run(self.run_id, verb="upload", batch=BATCH, at=T0))
         self.runner.run(self.ledger.listed(at=T0))
 
+    def told(self, known: Known | None) -> None:
+        """What a change gives is what the ledger tells of the item from then on."""
+        assert known in self.runner.run(self.ledger.known(BATCH))
+
     def now(self) -> datetime:
         self.seconds += 1
         return after(self.seconds)
@@ -132,7 +138,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def conclude(self, kind: OutcomeKind, data: st.DataObject) -> None:
         token = data.draw(st.sampled_from(sorted(self.open)))
         was, model = self.open.pop(token), self.items[token]
-        self.runner.run(self.ledger.conclude(was.attempt, Outcome(kind, self.now(), fault=NO)))
+        self.told(self.runner.run(self.ledger.conclude(was.attempt, Outcome(kind, self.now(), fault=NO))))
         if kind is OutcomeKind.WITHDRAWN:
             model = replace(model, attempts=model.attempts - 1)
         if kind is not OutcomeKind.UNKNOWN and model.state is State.SENDING:
@@ -154,12 +160,14 @@ class LedgerMachine(RuleBasedStateMachine):
             found = attachment(attachment_id, status)
             self._bind(token, attachment_id, status, self.ledger.adopt(token, found, at=self.now()))
 
-    def _bind(self, token: str, attachment_id: str, status: AttachmentStatus, doing: object) -> None:
+    def _bind(
+        self, token: str, attachment_id: str, status: AttachmentStatus, doing: Coroutine[Any, Any, Known]
+    ) -> None:
         model = self.items[token]
         theirs = self.owners.get(attachment_id, token) != token
         second = model.state in LIVE and model.attachment_id != attachment_id
         try:
-            self.runner.run(doing)  # type: ignore[arg-type]
+            self.told(self.runner.run(doing))
         except Disagreement:
             assert theirs or second
             return
@@ -174,12 +182,13 @@ class LedgerMachine(RuleBasedStateMachine):
         owner = next((token for token, one in self.items.items() if one.attachment_id == attachment_id), None)
         assert (known.client_token if known else None) == owner
         if owner is not None:
+            self.told(known)
             self.items[owner] = self.items[owner].landed(attachment_id, status)
 
     @rule(token=tokens)
     def fail(self, token: str) -> None:
         if token in self.items:
-            self.runner.run(self.ledger.fail(token, NO, at=self.now()))
+            self.told(self.runner.run(self.ledger.fail(token, NO, at=self.now())))
             if self.items[token].unknown_since is None:
                 self.items[token] = replace(self.items[token], state=State.FAILED)
 
