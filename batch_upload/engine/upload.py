@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from traceback import clear_frames
 
 import anyio
 
@@ -66,7 +67,11 @@ class Uploader:
         """
 
         async def once() -> Known:
-            return await self._attempt(job, item)
+            try:
+                return await self._attempt(job, item)
+            except ServiceError as error:
+                clear_frames(error.__traceback__)  # they hold the document, and the next try may be a minute away
+                raise
 
         try:
             known = await self._around.wire.retried(CREATE, once, job.tries, item_id=item.item_id)
@@ -142,7 +147,8 @@ class Uploader:
             )
         except ServiceError as error:
             await self._conclude(job, attempt, failure(error, at=self._now()), started)
-            raise self._believed(job, error) from error
+            self._believe(job, error)
+            raise
         except anyio.get_cancelled_exc_class():
             cut = NoAnswer(CUT_OFF, code="Cancelled")
             await self._conclude(job, attempt, failure(cut, at=self._now()), started)
@@ -158,13 +164,12 @@ class Uploader:
             return known
         raise Withheld
 
-    def _believed(self, job: Job, error: ServiceError) -> Exception:
-        """A refusal after an attempt of unknown outcome is resolved before it is believed."""
+    def _believe(self, job: Job, error: ServiceError) -> None:
+        """A refusal after an attempt of unknown outcome is resolved before it is believed: raises MustResolve."""
         if isinstance(error, Refused):
             self._first.prove()
             if job.known.state is State.SENDING:
-                return MustResolve()
-        return error
+                raise MustResolve from error
 
     def _fail(self, job: Job) -> Ending:
         self._tell(job.known, created=False)

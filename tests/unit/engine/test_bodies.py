@@ -1,0 +1,102 @@
+"""Documents are in memory while they are under way, at most as many as may be, and not a moment longer."""
+
+import gc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import count
+
+import pytest
+
+from batch_upload.engine.run import RunOptions
+from batch_upload.model import Item, Receipt, State
+from batch_upload.ports import Body, CreateRequest
+from tests.support.engine_world import BATCH, MemoryBodies, World, some_items
+from tests.support.manual_clock import ManualClock
+from tests.support.memory_service import CREATE, MemoryService, Trouble, lost, refused, throttled
+
+AT_ONCE = 4
+
+
+@dataclass(slots=True)
+class Living:
+    now: int = 0
+    most: int = 0
+
+
+class Text(bytes):
+    """Base64 that knows when it is gone."""
+
+    living: Living
+
+    def __del__(self) -> None:
+        self.living.now -= 1
+
+
+class CountedBodies(MemoryBodies):
+    """Implements `ports.Bodies`, and knows how many of them are in memory."""
+
+    def __init__(self, living: Living) -> None:
+        super().__init__()
+        self._living = living
+
+    async def read(self, item: Item) -> Body:
+        made = await super().read(item)
+        text = Text(made.base64)
+        text.living = self._living
+        self._living.now += 1
+        self._living.most = max(self._living.most, self._living.now)
+        return Body(text, made.size_bytes)
+
+
+class ForgetfulService(MemoryService):
+    """A service that keeps no document."""
+
+    async def create(self, request: CreateRequest) -> Receipt:
+        kept = replace(request, body=Body(b"", 0))
+        return await self._request(CREATE, request.client_token, lambda: self._create(kept))
+
+
+@pytest.fixture
+def living(world: World) -> Iterator[Living]:
+    """Without a collector, so that nothing waits for it unseen: it may come late where much is in memory for good."""
+    found = Living()
+    world.bodies = CountedBodies(found)
+    world.service = ForgetfulService(ManualClock())
+    gc.disable()
+    yield found
+    gc.enable()
+
+
+@pytest.mark.parametrize("kind", ["none", "throttled", "unanswered", "refused"])
+async def test_no_more_documents_are_in_memory_than_may_be_under_way_whatever_goes_wrong(
+    world: World, living: Living, kind: str
+) -> None:
+    troubles: dict[str, Callable[[], Trouble | None]] = {
+        "none": lambda: None,
+        "throttled": throttled,
+        "unanswered": lambda: lost(done=False),
+        "refused": refused,
+    }
+    numbers = count(1)
+    world.service.always[CREATE] = lambda _: troubles[kind]() if next(numbers) % 3 == 0 else None
+
+    result = await world.upload(some_items(40), RunOptions(BATCH, concurrency=AT_ONCE))
+
+    assert len(world.creates) >= 40
+    assert State.PENDING not in result.states.values()
+    assert living.most <= AT_ONCE
+    assert living.now == 0
+
+
+async def test_a_document_is_not_kept_while_its_retry_is_waited_for(world: World, living: Living) -> None:
+    held: list[int] = []
+
+    def look(_: object) -> Trouble | None:
+        held.append(living.now)
+        return throttled(retry_after_s=60) if len(held) < 5 else None
+
+    world.service.always[CREATE] = look
+
+    await world.upload(some_items(1), RunOptions(BATCH, concurrency=1))
+
+    assert held == [1] * 5
