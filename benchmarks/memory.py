@@ -45,7 +45,8 @@ def main() -> int:
 
 
 def _table(title: str, runs: list[Run]) -> Iterator[str]:
-    yield f"\n| {title} | documents | most memory at a time | more than the first | for each more |\n|---|---|---|---|---|"
+    yield f"\n| {title} | documents | most memory at a time | more than the first | for each more |"
+    yield "|---|---|---|---|---|"
     first: tuple[int, int] | None = None
     for run in runs:
         number = run.uploads if title == "uploads" else run.concurrency

@@ -4,6 +4,7 @@ from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from traceback import clear_frames
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -165,7 +166,19 @@ async def _asked(call: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]:
     try:
         return await call
     except (sdk.ClientError, sdk.BotoCoreError, *NEVER_ANSWERED) as error:
+        _let_go_of_request(error)
         raise fault_of(error) from error
+
+
+def _let_go_of_request(error: BaseException) -> None:
+    """Free the document that an error of the SDK holds: in the request it names, and in the frames it went through,
+    which hold the error in turn. Somebody may keep it until a retry, and the collector of garbage may come late."""
+    each: BaseException | None = error
+    while each is not None:
+        clear_frames(each.__traceback__)
+        if isinstance(each, sdk.HTTPClientError):
+            each.request = None
+        each = each.__context__
 
 
 def _member(answer: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401
