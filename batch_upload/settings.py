@@ -52,6 +52,10 @@ class Flags:
     json: bool = False
     quiet: bool = False
     verbose: int = 0
+    log_file: str | None = None
+    log_format: str | None = None
+    metrics_file: str | None = None
+    notify: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,11 @@ def truth_of(flags: Flags, name: str, environ: Mapping[str, str] | None = None) 
     """A switch: the flag if it was given, else the variable of its name. Raises UsageError."""
     env = os.environ if environ is None else environ
     return bool(getattr(flags, name)) or _truth(env.get(PREFIX + name.upper()))
+
+
+def text_of(flags: Flags, name: str, environ: Mapping[str, str] | None = None) -> str | None:
+    """A setting's text: the flag if it was given, else the variable of its name; None where neither says anything."""
+    return _Texts(flags, os.environ if environ is None else environ).get(name)
 
 
 class _Texts:

@@ -23,8 +23,8 @@ class Everybody:
 
 
 def audience_of(output: Output) -> Observers:
-    """The observers that `--json`, `--quiet`, `-v` and the terminal ask for."""
-    return Observers(_people(output), *_machines(output))
+    """The observers that `--json`, `--quiet`, `-v`, the terminal and the witnesses ask for."""
+    return Observers(_people(output), *_machines(output), *output.witnesses.observers())
 
 
 def _people(output: Output) -> RunObserver:

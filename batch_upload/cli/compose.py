@@ -1,11 +1,9 @@
 """The composition root: real parts put together for one lane."""
 
 import random
-import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 
 from batch_upload.cli.prepare import DocumentBodies
@@ -45,11 +43,6 @@ class Opened:
     control: LaneControl
     clock: Clock
     laws: Mapping[str, RateLaw]
-
-
-def new_run_id(now: datetime) -> str:
-    """Unique, and sorted by time."""
-    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from dataclasses import replace
 import anyio
 
 from batch_upload.cli.audience import Everybody, audience_of
-from batch_upload.cli.compose import Reached, new_run_id, reach
+from batch_upload.cli.compose import Reached, reach
 from batch_upload.cli.output import Ended, Output, Repeated, failure
 from batch_upload.cli.prepare import Prepared
 from batch_upload.cli.signals import Interrupts
@@ -37,7 +37,7 @@ class OnLane(ABC):
         self.output = output
         self.started = started
         self.clock = SystemClock()
-        self.run_id = new_run_id(self.clock.now())
+        self.run_id = output.witnesses.run_id
         self.tally = Tally()
         self.audience = audience_of(output)
         self.interrupts = Interrupts(at_once=self.audience.close)

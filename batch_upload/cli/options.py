@@ -61,6 +61,20 @@ VerboseOption = Annotated[
     int, typer.Option("-v", "--verbose", count=True, show_default=False, help="say more; again for still more")
 ]
 
+LogFileOption = Annotated[
+    str | None, typer.Option("--log-file", metavar="F", help="append everything that happens, with one run id")
+]
+LogFormatOption = Annotated[
+    str | None, typer.Option("--log-format", metavar="text or json", help="of `--log-file` (default text)")
+]
+MetricsFileOption = Annotated[
+    str | None, typer.Option("--metrics-file", metavar="F", help="keep the run's numbers in Prometheus' text format")
+]
+NotifyOption = Annotated[
+    str | None,
+    typer.Option("--notify", metavar="URL", help="ping a monitor: URL/start, then URL, URL/log or URL/fail"),
+]
+
 
 def told(*, verbose: int = 0, quiet: bool = False, json: bool = False) -> Flags:
     """The flags of a verb that only says something."""

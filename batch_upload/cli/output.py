@@ -1,10 +1,12 @@
 """Where a verb's words go: NDJSON to stdout and nothing else there, people's text to stderr."""
 
+import logging
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,6 +14,7 @@ import typer
 
 from batch_upload.cli import messages
 from batch_upload.cli.logs import quiet_libraries
+from batch_upload.cli.witnesses import Witnesses
 from batch_upload.errors import BatchUploadError, ExitCode, LaneFault, LedgerLocked, LedgerUnusable, ManifestInvalid
 from batch_upload.model import Known
 from batch_upload.report.escape import write_text
@@ -31,11 +34,17 @@ class Output:
     json: bool = False
     quiet: bool = False
     verbose: int = 0
+    witnesses: Witnesses = field(default_factory=Witnesses, compare=False)
 
     @staticmethod
-    def of(flags: Flags) -> "Output":
-        """What these flags ask for."""
-        return Output(json=truth_of(flags, "json"), quiet=truth_of(flags, "quiet"), verbose=flags.verbose)
+    def of(flags: Flags, witnesses: Witnesses | None = None) -> "Output":
+        """What these flags ask for. `witnesses` only of a verb that has flags for them."""
+        return Output(
+            json=truth_of(flags, "json"),
+            quiet=truth_of(flags, "quiet"),
+            verbose=flags.verbose,
+            witnesses=witnesses or Witnesses(),
+        )
 
     def event(self, line: Mapping[str, Any]) -> None:
         """A line for machines, where they were asked for."""
@@ -56,7 +65,12 @@ class Output:
 
     def error(self, text: str) -> None:
         """An error; also with `--quiet`."""
+        self.witnesses.hear(logging.ERROR, text)
         write_text(sys.stderr, [text])
+
+    def warn(self, message: str) -> None:
+        """Something that does not end the verb but should be known."""
+        self.say(messages.warning_text(message))
 
     def ending(self, code: ExitCode, *lines: str) -> None:
         """How the verb ended; with `--quiet` only where a person must act, so that cron's mail means something."""
@@ -104,14 +118,20 @@ class Ended:
 def run_verb(verb: str, manifest: Path | None, output: Output, body: Callable[[], Ended]) -> NoReturn:
     """Run a verb, say how it ended, and leave with its exit code. The one place where errors become text."""
     quiet_libraries()
-    ended = _guarded(verb, output, body)
+    ended = _guarded(verb, output, partial(_witnessed, verb, manifest, output, body))
     if not ended.summary.adds_up:
         ended = replace(ended, summary=replace(ended.summary, exit=exit_of(ExitCode.OUR_FAULT)))
     try:
         _finish(ended, manifest, output)
     except BrokenPipeError:
         _let_go_of_stdout()
+    output.witnesses.end(ended.summary)
     raise typer.Exit(int(ended.summary.exit.code))
+
+
+def _witnessed(verb: str, manifest: Path | None, output: Output, body: Callable[[], Ended]) -> Ended:
+    output.witnesses.open(verb, manifest, warn=output.warn)
+    return body()
 
 
 def failure(error: BatchUploadError, output: Output, counted: Summary) -> Ended:
@@ -119,7 +139,9 @@ def failure(error: BatchUploadError, output: Output, counted: Summary) -> Ended:
     if isinstance(error, ManifestInvalid):
         for problem in error.problems:
             output.event(problem_line(problem))
-    output.ending(error.exit_code, messages.error_text(error))
+    told = messages.error_text(error)
+    output.witnesses.hear(logging.ERROR, told)
+    output.ending(error.exit_code, told)
     code = error.exit_code
     reason = error.message if isinstance(error, _TELLING) else exit_of(code).reason
     return Ended(replace(counted, exit=Exit(code, reason)), lines=())
@@ -142,9 +164,11 @@ def _guarded(verb: str, output: Output, body: Callable[[], Ended]) -> Ended:
 
 def _our_fault(verb: str, error: Exception, output: Output) -> Ended:
     output.error(f"error: a fault of batch-upload itself: {type(error).__name__}: {error}")
+    where = "".join(traceback.format_exception(error)).rstrip()
     if output.verbose:
-        output.error("".join(traceback.format_exception(error)).rstrip())
+        output.error(where)
     else:
+        output.witnesses.hear(logging.ERROR, where)
         output.error("hint: the same command with `-v` shows where; the ledger is right, whatever happened")
     return Ended(Summary(verb=verb, exit=exit_of(ExitCode.OUR_FAULT)), lines=())
 

@@ -6,6 +6,7 @@ import typer
 
 from batch_upload.cli import options as option
 from batch_upload.cli.output import Ended, Output, run_verb
+from batch_upload.cli.witnesses import Witnesses
 from batch_upload.settings import Flags
 
 
@@ -29,6 +30,8 @@ def plan(
     json: option.JsonOption = False,  # noqa: FBT002
     quiet: option.QuietOption = False,  # noqa: FBT002
     verbose: option.VerboseOption = 0,
+    log_file: option.LogFileOption = None,
+    log_format: option.LogFormatOption = None,
 ) -> None:
     """say what `upload` would do and why, how many calls, how long, and whether the capacity suffices"""
     flags = Flags(
@@ -46,8 +49,10 @@ def plan(
         json=json,
         quiet=quiet,
         verbose=verbose,
+        log_file=log_file,
+        log_format=log_format,
     )
-    output = Output.of(flags)
+    output = Output.of(flags, Witnesses(flags, only_log=True))
 
     def body() -> Ended:
         from batch_upload.cli.planning import planned

@@ -23,7 +23,7 @@ from batch_upload.errors import AccessFault, ExitCode, LedgerOfAnotherLane, Refu
 from batch_upload.ledger.reading import find_reader
 from batch_upload.model import Action, ActionKind, Capacity, Item, Known, Lane, Plan, RateRecord, State
 from batch_upload.report.ndjson import action_line
-from batch_upload.report.observers import NullObserver
+from batch_upload.report.observers import Observers
 from batch_upload.report.plan_table import PlanTotals, totals, write_plan
 from batch_upload.report.summary import Summary, exit_of
 from batch_upload.settings import Flags, Settings
@@ -48,7 +48,7 @@ def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed
     check_only(settings, prepared)
     lane, known, remembered = _known(settings.ledger, manifest.batch)
     tally = Tally()
-    asked = Asked() if offline else anyio.run(_ask, settings, tally)
+    asked = Asked() if offline else anyio.run(_ask, settings, tally, output)
     check_lane(lane, asked.lane, settings)
     made = _plan(prepared.items, known, asked, settings)
     rate = expected_create_rate(settings, remembered, now=datetime.now(UTC))
@@ -67,8 +67,8 @@ def _known(ledger: Path, batch: str) -> tuple[Lane | None, Sequence[Known], Sequ
         return reader.lane(), reader.known(batch), reader.rates()
 
 
-async def _ask(settings: Settings, tally: Tally) -> Asked:
-    observer = Everybody([tally], NullObserver())
+async def _ask(settings: Settings, tally: Tally, output: Output) -> Asked:
+    observer = Everybody([tally], Observers(*output.witnesses.observers()))
     async with reach(settings, observer, reads_only=True) as reached:
         return await _ask_capacity(reached)
 

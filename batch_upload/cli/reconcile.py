@@ -6,6 +6,7 @@ import typer
 
 from batch_upload.cli import options as option
 from batch_upload.cli.output import Ended, Output, run_verb
+from batch_upload.cli.witnesses import Witnesses
 from batch_upload.settings import Flags
 
 
@@ -27,6 +28,10 @@ def reconcile(
     json: option.JsonOption = False,  # noqa: FBT002
     quiet: option.QuietOption = False,  # noqa: FBT002
     verbose: option.VerboseOption = 0,
+    log_file: option.LogFileOption = None,
+    log_format: option.LogFormatOption = None,
+    metrics_file: option.MetricsFileOption = None,
+    notify: option.NotifyOption = None,
 ) -> None:
     """settle unknown outcomes, and rebuild a lost ledger from the identity tags; sends nothing"""
     flags = Flags(
@@ -43,8 +48,12 @@ def reconcile(
         json=json,
         quiet=quiet,
         verbose=verbose,
+        log_file=log_file,
+        log_format=log_format,
+        metrics_file=metrics_file,
+        notify=notify,
     )
-    output = Output.of(flags)
+    output = Output.of(flags, Witnesses(flags))
 
     def body() -> Ended:
         from batch_upload.cli.reconciling import reconcile_manifest  # heavy: only when there is something to do

@@ -5,6 +5,7 @@ from typing import NoReturn
 
 from batch_upload.cli import options as option
 from batch_upload.cli.output import Ended, Output, run_verb
+from batch_upload.cli.witnesses import Witnesses
 from batch_upload.settings import Flags
 
 EXAMPLE = "example: batch-upload upload june.yaml --deadline 50m"
@@ -34,6 +35,10 @@ def upload(
     json: option.JsonOption = False,  # noqa: FBT002
     quiet: option.QuietOption = False,  # noqa: FBT002
     verbose: option.VerboseOption = 0,
+    log_file: option.LogFileOption = None,
+    log_format: option.LogFormatOption = None,
+    metrics_file: option.MetricsFileOption = None,
+    notify: option.NotifyOption = None,
 ) -> None:
     """upload what is not there yet, and wait until the service has finished with it"""
     flags = Flags(
@@ -59,12 +64,16 @@ def upload(
         json=json,
         quiet=quiet,
         verbose=verbose,
+        log_file=log_file,
+        log_format=log_format,
+        metrics_file=metrics_file,
+        notify=notify,
     )
     _run(manifest, flags)
 
 
 def _run(manifest: Path, flags: Flags) -> NoReturn:
-    output = Output.of(flags)
+    output = Output.of(flags, Witnesses(flags))
 
     def body() -> Ended:
         from batch_upload.cli.uploading import upload_manifest  # heavy: only when there is something to do

@@ -2,6 +2,7 @@
 
 from batch_upload.cli import options as option
 from batch_upload.cli.output import Ended, Output, run_verb
+from batch_upload.cli.witnesses import Witnesses
 from batch_upload.settings import Flags
 
 
@@ -18,6 +19,10 @@ def verify(
     json: option.JsonOption = False,  # noqa: FBT002
     quiet: option.QuietOption = False,  # noqa: FBT002
     verbose: option.VerboseOption = 0,
+    log_file: option.LogFileOption = None,
+    log_format: option.LogFormatOption = None,
+    metrics_file: option.MetricsFileOption = None,
+    notify: option.NotifyOption = None,
 ) -> None:
     """hold the ledger against the service: missing, failed, deleted, unrecorded, duplicate, in progress"""
     flags = Flags(
@@ -32,8 +37,12 @@ def verify(
         json=json,
         quiet=quiet,
         verbose=verbose,
+        log_file=log_file,
+        log_format=log_format,
+        metrics_file=metrics_file,
+        notify=notify,
     )
-    output = Output.of(flags)
+    output = Output.of(flags, Witnesses(flags))
 
     def body() -> Ended:
         from batch_upload.cli.verifying import verify_manifest

@@ -10,8 +10,9 @@ from typing import Any, Protocol, cast
 
 import anyio
 
-from batch_upload.cli.compose import new_run_id, reach, surroundings
+from batch_upload.cli.compose import reach, surroundings
 from batch_upload.cli.prepare import Prepared, prepare
+from batch_upload.cli.witnesses import new_run_id
 from batch_upload.clock import SystemClock
 from batch_upload.engine.plan import Selection
 from batch_upload.engine.run import FailureLimit, FailureWatch, Run, RunOptions

@@ -8,6 +8,7 @@ from batch_upload.emulator.names import CREATE
 from tests.support.batches import Batch, jpeg, pdf, png, write_batch
 from tests.support.command import Result
 from tests.support.endpoint import Endpoint
+from tests.support.monitor import monitor
 from tests.support.preloaded import Preloaded
 
 DOCUMENT = "canary-of-the-document-0123456789"
@@ -17,7 +18,8 @@ SECRETS = {
     "AWS_SESSION_TOKEN": "canary-of-the-session-token-0000000000000",
 }
 PASSWORD = "canary-of-the-password"
-LOUD = ("-vvv", "--json", "--rate", "100")
+WITNESSES = ("--log-file", "run.log", "--metrics-file", "june.prom")
+LOUD = ("-vvv", "--json", "--rate", "100", *WITNESSES)
 
 
 def _base64_of(text: str) -> Iterator[str]:
@@ -46,17 +48,22 @@ def _assert_clean(folder: Path, batch: Batch, *results: Result) -> None:
 def test_a_canary_is_found_in_no_output_and_no_file(endpoint: Endpoint, command: Preloaded, tmp_path: Path) -> None:
     batch = _batch(tmp_path)
     env = {**endpoint.env, **SECRETS}
-    results = [command.run("plan", batch.manifest, "-vvv", cwd=tmp_path, env=env)]
+    results = [command.run("plan", batch.manifest, "-vvv", *WITNESSES[:2], cwd=tmp_path, env=env)]
 
     for action in ("validation", "drop_after", "internal_error", "unknown_code", "garbage", "access_denied"):
         endpoint.faults({"action": action, "operation": CREATE, "times": 1})
         results.append(command.run("upload", batch.manifest, *LOUD, cwd=tmp_path, env=env))
+    asking = [("verify", *WITNESSES), ("reconcile", *WITNESSES, "--log-format", "json"), ("doctor", "--json")]
+    for name, *flags in asking:
+        results.append(command.run(name, batch.manifest, *flags, "-vvv", cwd=tmp_path, env=env))
     for verb in (("status", "--json"), ("report",), ("report", "--format", "manifest"), ("plan", "--json")):
         results.append(command.run(verb[0], batch.manifest, *verb[1:], "-vvv", cwd=tmp_path, env=env))
 
     assert results[-1].code == 0
     assert len(endpoint.attachments()) == 3
     assert (tmp_path / "june.ledger").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "run.log").read_text().count(" summary ") >= 8
+    assert (tmp_path / "june.prom").stat().st_size
     _assert_clean(tmp_path, batch, *results)
 
 
@@ -89,4 +96,18 @@ def test_an_endpoint_with_a_password_is_refused_and_the_password_not_shown(
 
     assert ended.code == 22
     endpoint.assert_untouched()
+    _assert_clean(tmp_path, batch, ended)
+
+
+def test_the_address_of_a_monitor_is_shown_nowhere(endpoint: Endpoint, command: Preloaded, tmp_path: Path) -> None:
+    batch = _batch(tmp_path)
+    with monitor(status=500) as heard:
+        url = heard.url.replace("canary-uuid", PASSWORD) + f"?rid={SECRETS['AWS_SESSION_TOKEN']}"
+
+        ended = command.run(
+            *("upload", batch.manifest, *LOUD, "--notify", url), cwd=tmp_path, env={**endpoint.env, **SECRETS}
+        )
+
+    assert (ended.code, len(heard.heard)) == (0, 2)
+    assert not [needle for needle in (DOCUMENT, *batch.documents) for _, _, body in heard.heard if needle in body]
     _assert_clean(tmp_path, batch, ended)
