@@ -108,7 +108,7 @@ def test_whoever_may_upload_but_not_one_thing_more_can_do_the_whole_job(
     assert_each_once(endpoint, batch)
 
 
-def test_whoever_may_only_read_can_plan_and_verify_and_nothing_is_created_in_his_name(
+def test_whoever_may_only_read_can_plan_verify_and_look_and_nothing_is_created_in_his_name(
     endpoint: Endpoint, tmp_path: Path, command: Preloaded
 ) -> None:
     batch = make_batch(tmp_path, 3)
@@ -117,9 +117,10 @@ def test_whoever_may_only_read_can_plan_and_verify_and_nothing_is_created_in_his
 
     planned = command.run("plan", batch.manifest, cwd=tmp_path, env=endpoint.env)
     verified = command.run("verify", batch.manifest, cwd=tmp_path, env=endpoint.env)
+    looked = command.run("doctor", batch.manifest, cwd=tmp_path, env=endpoint.env)
     uploaded = command.run("upload", batch.manifest, cwd=tmp_path, env=endpoint.env)
 
-    assert (planned.code, uploaded.code) == (0, 22), planned.stderr + uploaded.stderr
+    assert (planned.code, looked.code, uploaded.code) == (0, 0, 22), planned.stderr + uploaded.stderr
     assert verified.code != 22
     assert len(endpoint.attachments()) == 1
 
