@@ -6,7 +6,6 @@ ended. A run that is asked to wait begins when a further line has come: a tracer
 """
 
 import asyncio
-import gc
 import json
 import os
 import resource
@@ -16,29 +15,13 @@ from asyncio import Handle
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tests.support.preloading import import_everything
+
 TIMEOUT_S = 60
 NEVER = 0
-LATE = (
-    "aiobotocore.session",
-    "anyio._backends._asyncio",
-    "batch_upload.cli.main",
-    "batch_upload.cli.uploading",
-    "batch_upload.manifest.schema",
-    "batch_upload.service.client",
-    "botocore.auth",
-    "botocore.parsers",
-    "encodings.idna",
-    "rich.console",
-    "sqlalchemy.dialects.sqlite",
-    "tests.crash.steps",
-    "zoneinfo",
-)
-"""What a run imports when it needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +93,7 @@ class CountedPolicy(asyncio.DefaultEventLoopPolicy):
 
 def serve() -> None:
     """Fork for each line until there are none."""
-    _import_everything()
+    import_everything("batch_upload.cli.uploading", "tests.crash.steps")
     for line in sys.stdin:
         asked = Asked(**json.loads(line))
         gate, opener = os.pipe()
@@ -129,21 +112,6 @@ def serve() -> None:
 
 def _say(number: int) -> None:
     os.write(1, f"{number}\n".encode())
-
-
-def _import_everything() -> None:
-    """What a run would import or read from the libraries' own files."""
-    for name in LATE:
-        import_module(name)
-    from botocore.loaders import JSONFileLoader
-    from botocore.session import get_session
-
-    JSONFileLoader.load_file = staticmethod(cache(JSONFileLoader().load_file))
-    session = get_session()
-    for service in ("pinpoint-sms-voice-v2", "sts"):
-        session.get_service_model(service)
-    session.get_component("endpoint_resolver")
-    gc.freeze()
 
 
 def _become(asked: Asked, gate: int) -> None:

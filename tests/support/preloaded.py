@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.support.command import Result
 from tests.support.emulator_process import ROOT
+from tests.support.preloading import import_everything
 
 TIMEOUT_S = 60
 
@@ -51,9 +52,7 @@ def preloaded() -> Iterator[Preloaded]:
 
 
 def _serve() -> None:
-    import batch_upload.cli.uploading
-    import batch_upload.cli.validating  # noqa: F401 - imported now, so that no run has to
-
+    import_everything("batch_upload.cli.uploading", "batch_upload.cli.validating")
     for line in sys.stdin:
         asked = json.loads(line)
         child = os.fork()
