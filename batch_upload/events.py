@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from batch_upload.model import Capacity, Fault, Known, Lane, OutcomeKind, Plan
 
@@ -101,6 +102,30 @@ class OrphanSeen:
     at: datetime
 
 
+class PruneOutcome(StrEnum):
+    """What became of an attachment that nobody lists any more."""
+
+    DELETED = "deleted"
+    GONE = "gone"
+    """It was not there any more."""
+    KEPT = "kept"
+    """It stands: it may not be deleted, or the service would not."""
+    OPEN = "open"
+    """No answer came: it may be gone or not, and the next run asks again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """An attachment has been dealt with, durably. `reason` is for people."""
+
+    known: Known
+    outcome: PruneOutcome
+    reason: str
+    at: datetime
+    fault: Fault | None = None
+    """What the service said, where it would not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """A sentence for people that no other event holds."""
@@ -126,5 +151,15 @@ class RunEnded:
 
 
 Event = (
-    RunStarted | Requested | Sending | ItemChanged | Retrying | LaneStopped | Resolving | OrphanSeen | Notice | RunEnded
+    RunStarted
+    | Requested
+    | Sending
+    | ItemChanged
+    | Retrying
+    | LaneStopped
+    | Resolving
+    | OrphanSeen
+    | Pruned
+    | Notice
+    | RunEnded
 )

@@ -91,6 +91,23 @@ class AttachmentService(Protocol):
         ...
 
 
+DELETING = "DELETING"
+"""Code of the fault of an item whose attachment was asked to be deleted, without a record of what came of that."""
+
+
+class AttachmentChanges(Protocol):
+    """What changes an attachment that stands. Raises as `AttachmentService`; done again, each does no more."""
+
+    async def tags(self, attachment_arn: str) -> Mapping[str, str]:
+        """The tags of one attachment."""
+        ...
+
+    async def delete(self, attachment_id: str) -> None:
+        """Delete an attachment. Refused with code ResourceNotFoundException where it is gone already, and with
+        ConflictException where a registration uses it."""
+        ...
+
+
 class Bodies(Protocol):
     """Where the bytes of an item come from."""
 
@@ -229,6 +246,21 @@ class Ledger(Protocol):
         ...
 
 
+class Deletions(Protocol):
+    """What a ledger keeps of deleting. Durable when it returns, as all of `Ledger`."""
+
+    async def begin_deletion(self, client_token: str, *, run_id: str, at: datetime) -> Known:
+        """Record that the attachment of a token is about to be deleted: from now on it counts as deleted.
+
+        So whatever becomes of the request, nobody takes for uploaded what may be gone. Again for the same: as before.
+        """
+        ...
+
+    async def end_deletion(self, client_token: str, *, is_gone: bool, at: datetime) -> Known:
+        """Record what became of it. Not gone, it stands as it stood before."""
+        ...
+
+
 class Observer(Protocol):
     """Whoever wants to know what goes on. Called in the order of events, on the event loop; must not block or raise."""
 
@@ -238,11 +270,14 @@ class Observer(Protocol):
 
 
 __all__ = [
+    "DELETING",
     "Attachment",
+    "AttachmentChanges",
     "AttachmentService",
     "AttachmentStatus",
     "Attempt",
     "Clock",
+    "Deletions",
     "LaneMemory",
     "Ledger",
     "Observer",

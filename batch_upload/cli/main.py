@@ -4,7 +4,20 @@ from typing import Annotated
 
 import typer
 
-from batch_upload.cli import doctor, emulator, manifest, plan, reconcile, report, status, upload, validate, verify, why
+from batch_upload.cli import (
+    doctor,
+    emulator,
+    manifest,
+    plan,
+    prune,
+    reconcile,
+    report,
+    status,
+    upload,
+    validate,
+    verify,
+    why,
+)
 
 EXIT_CODES = """exit codes:
 
@@ -55,6 +68,7 @@ app.command("why", epilog=EXIT_CODES)(why.why)
 app.command("report", epilog=EXIT_CODES)(report.report)
 app.command("verify", epilog=EXIT_CODES)(verify.verify)
 app.command("reconcile", epilog=EXIT_CODES)(reconcile.reconcile)
+app.command("prune", epilog=EXIT_CODES)(prune.prune)
 app.add_typer(manifest.app, name="manifest")
 app.command("doctor", epilog=EXIT_CODES)(doctor.doctor)
 app.command("emulator")(emulator.emulator)

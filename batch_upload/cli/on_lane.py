@@ -1,7 +1,10 @@
-"""What `upload` and `reconcile` have in common: a ledger that is locked, a lane that is reached, signals, a summary."""
+"""What `upload`, `reconcile` and `prune` share: a ledger that is locked, a lane that is reached, signals, a summary."""
 
+import sys
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -11,14 +14,15 @@ from batch_upload.cli.audience import Everybody, audience_of
 from batch_upload.cli.compose import Reached, reach
 from batch_upload.cli.output import Ended, Output, Repeated, failure
 from batch_upload.cli.prepare import Prepared
+from batch_upload.cli.recorded import state_of
 from batch_upload.cli.signals import Interrupts
 from batch_upload.clock import SystemClock
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import BatchUploadError, ExitCode
 from batch_upload.ledger.store import SqliteLedger, open_ledger
-from batch_upload.model import Lane
-from batch_upload.report.summary import Summary, exit_of
+from batch_upload.model import Known, Lane
+from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.settings import Settings
 
 TICK_S = 1.0
@@ -101,6 +105,11 @@ class OnLane(ABC):
             elapsed_s=self.elapsed_s,
         )
 
+    def summed_up(self, stock: Mapping[str, Known], ending: Exit) -> Summary:
+        """A summary that counts every item of the manifest by what the ledger knows of it, by item id."""
+        states = Counter(state_of(stock.get(item.item_id)).value for item in self.prepared.items)
+        return replace(self.counted(ending.code), exit=ending, states=states, items=len(self.prepared.items))
+
     async def _until_interrupted(self) -> Ended:
         with self.interrupts.scope:
             try:
@@ -132,3 +141,16 @@ class OnLane(ABC):
         with anyio.move_on_after(self.deadline_s()):
             return await stack.enter_async_context(reach(self.settings, self.observer, remembered=remembered))
         return None
+
+
+def can_ask() -> bool:
+    """Whether there is somebody to ask: both ways go to a terminal."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+async def is_agreed(question: str) -> bool:
+    """Ask on the terminal. Anything but a yes is a no."""
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    await anyio.wait_readable(sys.stdin)  # a signal must be able to end this
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -1,8 +1,6 @@
 """What `reconcile` does once its flags are read."""
 
-import sys
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -12,11 +10,10 @@ import anyio
 
 from batch_upload.cli.compose import Reached, surroundings
 from batch_upload.cli.exit_codes import first_of
-from batch_upload.cli.on_lane import TICK_S, OnLane
+from batch_upload.cli.on_lane import TICK_S, OnLane, can_ask, is_agreed
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import Prepared, ready
 from batch_upload.cli.rates import learned
-from batch_upload.cli.recorded import state_of
 from batch_upload.engine.reconcile import Cost, expected_cost, reconcile, stock_of
 from batch_upload.engine.retry import LIST_TAGS
 from batch_upload.engine.survey import ask_capacity
@@ -25,7 +22,7 @@ from batch_upload.errors import ExitCode, LaneFault, ServiceError
 from batch_upload.events import Notice
 from batch_upload.ledger.store import SqliteLedger
 from batch_upload.model import AttachmentStatus, Known, State
-from batch_upload.report.summary import Exit, Summary, exit_of
+from batch_upload.report.summary import Exit, exit_of
 from batch_upload.report.verification import cost_line, cost_words
 from batch_upload.settings import Flags, Settings
 
@@ -39,7 +36,7 @@ def reconcile_manifest(path: Path, flags: Flags, output: Output, *, asks: bool) 
     started = time.monotonic()
     prepared, settings = ready(path, flags)
     repeated = Repeated.of(flags, settings)
-    asking = asks and sys.stdin.isatty() and sys.stderr.isatty()
+    asking = asks and can_ask()
     return anyio.run(partial(_run, prepared, settings, output, repeated, started=started, asking=asking))
 
 
@@ -74,12 +71,12 @@ class _Reconciling(OnLane):
         await ledger.pin(reached.lane, endpoint=reached.service.endpoint, at=self.clock.now())
         cost = await expected_cost(around, await ask_capacity(around))
         self._tell_cost(cost)
-        if self.asking and not await self._is_agreed():
-            return Ended(await self._summed_up(around, NOT_STARTED))
+        if self.asking and not await is_agreed("reconcile?"):
+            return Ended(self.summed_up(await stock_of(around, self.batch, self.prepared.items), NOT_STARTED))
         await ledger.begin_run(self.run_id, verb=self.verb, batch=self.batch, at=self.clock.now())
         failed = await self._worked(around)
         stock = await stock_of(around, self.batch, self.prepared.items)
-        summary = await self._summed_up(around, _exit(stock, failed))
+        summary = self.summed_up(stock, _exit(stock, failed))
         if _is_any_gone(stock):
             note = "hint: raise `generation` of what was deleted at the service to upload it again"
             summary = replace(summary, notes=(*summary.notes, note))
@@ -103,18 +100,6 @@ class _Reconciling(OnLane):
     def _tell_cost(self, cost: Cost) -> None:
         self.output.event(cost_line(pages=cost.pages, tag_reads=cost.tag_reads, time_s=cost.time_s))
         self.output.say(f"cost: {cost_words(pages=cost.pages, tag_reads=cost.tag_reads, time_s=cost.time_s)}")
-
-    async def _is_agreed(self) -> bool:
-        """Ask on the terminal. Anything but a yes is a no."""
-        sys.stderr.write("reconcile? [y/N] ")
-        sys.stderr.flush()
-        await anyio.wait_readable(sys.stdin)  # a signal must be able to end this
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-    async def _summed_up(self, around: Surroundings, ending: Exit) -> Summary:
-        stock = await stock_of(around, self.batch, self.prepared.items)
-        states = Counter(state_of(stock.get(item.item_id)).value for item in self.prepared.items)
-        return replace(self.counted(ending.code), exit=ending, states=states, items=len(self.prepared.items))
 
 
 def _exit(stock: Mapping[str, Known], failed: ServiceError | None) -> Exit:

@@ -55,6 +55,8 @@ class Action(StrEnum):
     QUOTA_DAY = "quota_day"
     QUOTA_ACCOUNT = "quota_account"
     VALIDATION = "validation"
+    IN_USE = "in_use"
+    """A ConflictException: a registration holds the attachment, so that it cannot be deleted."""
     UPLOAD_FAILED = "upload_failed"
     """Done; the attachment ends as UPLOAD_FAILED."""
 

@@ -90,5 +90,8 @@ REFUSING: Mapping[Action, Callable[[], Refusal]] = {
     Action.QUOTA_DAY: lambda: quota_exceeded("REGISTRATION_ATTACHMENTS_CREATED_PER_DAY"),
     Action.QUOTA_ACCOUNT: lambda: quota_exceeded("REGISTRATION_ATTACHMENTS_PER_ACCOUNT"),
     Action.VALIDATION: lambda: invalid("OTHER", "The request was found to be invalid"),
+    Action.IN_USE: lambda: conflict(
+        "RESOURCE_DELETION_NOT_ALLOWED", "registration-attachment", "The attachment is used by a registration"
+    ),
 }
 """The faults that are an error answer and nothing else."""

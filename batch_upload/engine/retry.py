@@ -25,6 +25,7 @@ CREATE = "CreateRegistrationAttachment"
 DESCRIBE = "DescribeRegistrationAttachments"
 LIST_TAGS = "ListTagsForResource"
 LIMITS = "DescribeAccountLimits"
+DELETE = "DeleteRegistrationAttachment"
 IDENTITY = "GetCallerIdentity"
 CUT_OFF = "the run ended before an answer came"
 

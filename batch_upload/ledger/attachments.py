@@ -25,6 +25,7 @@ from batch_upload.ledger.rows import (
 )
 from batch_upload.ledger.tables import item, stranger
 from batch_upload.model import Attachment, AttachmentStatus, Fault, Known, State
+from batch_upload.ports import DELETING
 
 _FAULTS = {
     AttachmentStatus.FAILED: Fault("UPLOAD_FAILED", "the service could not process the attachment"),
@@ -87,6 +88,31 @@ def observe(connection: Connection, lane_id: int, attachment: Attachment, *, at:
     if (values["state"], values["attachment_status"]) == (before.state, before.attachment_status):
         return known_one(connection, lane_id, owner)
     return change_to_known(connection, lane_id, owner, values)
+
+
+def begin_deletion(connection: Connection, lane_id: int, client_token: str, *, run_id: str, at: datetime) -> Known:
+    before = item_row(connection, lane_id, client_token)
+    if before.state in LIVE:
+        fault = Fault(DELETING, f"run {run_id} asked the service to delete it, what came of that is not recorded")
+        values = {**_landed(before, AttachmentStatus.DELETED, at), **fault_values(fault)}
+        change(connection, lane_id, client_token, values)
+    return known_one(connection, lane_id, client_token)
+
+
+def end_deletion(connection: Connection, lane_id: int, client_token: str, *, is_gone: bool, at: datetime) -> Known:
+    known = known_one(connection, lane_id, client_token)
+    if known.fault is None or known.fault.code != DELETING:
+        return known
+    values: dict[str, Any] = {**fault_values(_FAULTS[AttachmentStatus.DELETED]), "changed_at": at}
+    if not is_gone:
+        was_complete = known.completed_at is not None
+        values |= {
+            **fault_values(None),
+            "state": State.COMPLETE if was_complete else State.PROCESSING,
+            "attachment_status": AttachmentStatus.COMPLETE if was_complete else AttachmentStatus.IN_PROGRESS,
+        }
+    change(connection, lane_id, client_token, values)
+    return known_one(connection, lane_id, client_token)
 
 
 def give_up(connection: Connection, lane_id: int, client_token: str, *, seen_at: datetime) -> None:

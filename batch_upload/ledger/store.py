@@ -126,6 +126,12 @@ class SqliteLedger:
     async def adopt(self, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
         return await self._write(partial(attachments.adopt, client_token=client_token, attachment=attachment, at=at))
 
+    async def begin_deletion(self, client_token: str, *, run_id: str, at: datetime) -> Known:
+        return await self._write(partial(attachments.begin_deletion, client_token=client_token, run_id=run_id, at=at))
+
+    async def end_deletion(self, client_token: str, *, is_gone: bool, at: datetime) -> Known:
+        return await self._write(partial(attachments.end_deletion, client_token=client_token, is_gone=is_gone, at=at))
+
     async def absent(self, client_tokens: Sequence[str], *, at: datetime) -> None:
         await self._write(partial(items.absent, client_tokens=tuple(client_tokens), at=at))
 

@@ -11,6 +11,7 @@ from batch_upload.events import (
     LaneStopped,
     Notice,
     OrphanSeen,
+    Pruned,
     Resolving,
     Retrying,
     RunStarted,
@@ -211,6 +212,21 @@ def _orphan_line(event: OrphanSeen) -> Line:
     )
 
 
+def _pruned_line(event: Pruned) -> Line:
+    return _line(
+        "pruned",
+        {
+            "id": event.known.item_id,
+            "outcome": event.outcome.value,
+            "client_token": event.known.client_token,
+            "registration_attachment_id": event.known.attachment_id,
+            "reason": event.reason,
+            "error": error_json(event.fault),
+            "at": utc_text(event.at),
+        },
+    )
+
+
 def _notice_line(event: Notice) -> Line:
     return _line("notice", {"message": event.message, "at": utc_text(event.at)})
 
@@ -222,6 +238,7 @@ _LINES: Mapping[type, Callable[[Any], Line | None]] = {
     LaneStopped: _lane_stopped_line,
     Resolving: _resolving_line,
     OrphanSeen: _orphan_line,
+    Pruned: _pruned_line,
     Notice: _notice_line,
 }
 

@@ -100,6 +100,9 @@ class AwsService:
         answer = await _asked(self._sms.list_tags_for_resource(ResourceArn=attachment_arn))
         return {str(_member(tag, "Key")): str(_member(tag, "Value")) for tag in _member(answer, "Tags")}
 
+    async def delete(self, attachment_id: str) -> None:
+        await _asked(self._sms.delete_registration_attachment(RegistrationAttachmentId=attachment_id))
+
     async def capacity(self) -> Capacity | None:
         answer = await _asked(self._sms.describe_account_limits())
         for limit in _member(answer, "AccountLimits"):

@@ -14,6 +14,7 @@ CREATE = "CreateRegistrationAttachment"
 DESCRIBE = "DescribeRegistrationAttachments"
 LIST_TAGS = "ListTagsForResource"
 LIMITS = "DescribeAccountLimits"
+DELETE = "DeleteRegistrationAttachment"
 REQUEST = CreateRequest(
     "bu1-token", {"Customer": "acme", "batch-upload:token": "bu1-token"}, body=Body.of(b"%PDF-1.7\n")
 )
@@ -107,6 +108,37 @@ async def test_the_tags_of_what_was_never_there_are_not_found(lane: LaneUnderTes
         await lane.service.tags(elsewhere)
 
     assert refused.value.code == "ResourceNotFoundException"
+
+
+async def test_what_is_deleted_does_not_stand_any_more_and_cannot_be_deleted_again(lane: LaneUnderTest) -> None:
+    made = lane.plant({})
+
+    await lane.service.delete(made)
+    with pytest.raises(Refused) as refused:
+        await lane.service.delete(made)
+
+    assert lane.held() == 0
+    assert refused.value.code == "ResourceNotFoundException"
+
+
+async def test_what_a_registration_uses_is_not_deleted(lane: LaneUnderTest) -> None:
+    made = lane.plant({})
+    lane.trouble(Action.IN_USE, operation=DELETE)
+
+    with pytest.raises(Refused) as refused:
+        await lane.service.delete(made)
+
+    assert (refused.value.code, lane.held()) == ("ConflictException", 1)
+
+
+async def test_a_delete_whose_answer_is_lost_was_done(lane: LaneUnderTest) -> None:
+    made = lane.plant({})
+    lane.trouble(Action.DROP_AFTER, operation=DELETE)
+
+    with pytest.raises(NoAnswer):
+        await lane.service.delete(made)
+
+    assert lane.held() == 0
 
 
 async def test_the_capacity_is_what_is_held_and_what_may_be(lane: LaneUnderTest) -> None:

@@ -58,7 +58,7 @@ def results(endpoint: Endpoint, command: Preloaded, tmp_path: Path) -> list[Resu
     _change_and_double(batch, endpoint)
     told.append(run("upload", "--rate", "100", "--safe-horizon", "100ms"))
     told += [run("status"), command.run("why", batch.manifest, batch.ids[0], "--json", cwd=tmp_path)]
-    told += [run("verify"), run("reconcile"), run("report", "-o", "june.csv")]
+    told += [run("verify"), run("reconcile"), run("report", "-o", "june.csv"), run("prune", "--yes")]
     return [*told, _emulator(tmp_path)]
 
 

@@ -9,7 +9,7 @@ from batch_upload.emulator.attachment import Status
 from batch_upload.emulator.faults import Action, FaultRule
 from batch_upload.emulator.serve import RunningEmulator
 from batch_upload.model import AttachmentStatus
-from batch_upload.ports import AttachmentService
+from batch_upload.ports import AttachmentChanges, AttachmentService
 from batch_upload.service.client import AwsService
 from tests.support import memory_service
 from tests.support.memory_service import MemoryService, Trouble
@@ -17,11 +17,15 @@ from tests.support.memory_service import MemoryService, Trouble
 CREATE = memory_service.CREATE
 
 
+class Everything(AttachmentService, AttachmentChanges, Protocol):
+    """What reads and creates, and what changes."""
+
+
 class LaneUnderTest(Protocol):
     """A lane, and what a test may do behind its back."""
 
     @property
-    def service(self) -> AttachmentService: ...
+    def service(self) -> Everything: ...
 
     def trouble(self, action: Action, *, operation: str = CREATE) -> None:
         """Make the next request of an operation go wrong."""
@@ -82,6 +86,7 @@ _TROUBLES: Mapping[Action, Trouble] = {
     Action.QUOTA_DAY: memory_service.full(daily=True),
     Action.QUOTA_ACCOUNT: memory_service.full(daily=False),
     Action.VALIDATION: memory_service.refused(),
+    Action.IN_USE: memory_service.refused("ConflictException", "RESOURCE_DELETION_NOT_ALLOWED"),
 }
 
 
@@ -105,7 +110,7 @@ class MemoryLane:
         return self.service.plant(tags=tags).attachment_id
 
     def delete(self, attachment_id: str) -> None:
-        self.service.delete(attachment_id)
+        self.service.remove(attachment_id)
 
     def limit(self, maximum: int) -> None:
         self.service.maximum = maximum

@@ -16,6 +16,7 @@ CREATE = "CreateRegistrationAttachment"
 DESCRIBE = "DescribeRegistrationAttachments"
 LIST_TAGS = "ListTagsForResource"
 LIMITS = "DescribeAccountLimits"
+DELETE = "DeleteRegistrationAttachment"
 PAGE_SIZE = 100
 DAY_QUOTA = "REGISTRATION_ATTACHMENTS_CREATED_PER_DAY"
 ACCOUNT_QUOTA = "REGISTRATION_ATTACHMENTS_PER_ACCOUNT"
@@ -131,7 +132,8 @@ class MemoryService:
         self.held[found.attachment_id] = found
         return found
 
-    def delete(self, attachment_id: str) -> None:
+    def remove(self, attachment_id: str) -> None:
+        """Delete an attachment behind everybody's back."""
         if self.forgets_deleted:
             del self.held[attachment_id]
         else:
@@ -148,6 +150,9 @@ class MemoryService:
 
     async def tags(self, attachment_arn: str) -> Mapping[str, str]:
         return await self._request(LIST_TAGS, attachment_arn, lambda: self._tags(attachment_arn))
+
+    async def delete(self, attachment_id: str) -> None:
+        await self._request(DELETE, attachment_id, lambda: self._delete(attachment_id))
 
     async def capacity(self) -> Capacity | None:
         return await self._request(LIMITS, None, lambda: Capacity(self._standing(), self.maximum))
@@ -180,6 +185,13 @@ class MemoryService:
             return waiting.popleft()
         always = self.always.get(operation)
         return None if always is None else always(about)
+
+    def _delete(self, attachment_id: str) -> bool:
+        held = self.held.get(attachment_id)
+        if held is None or held.ends_as is AttachmentStatus.DELETED:
+            raise Refused("not found", code="ResourceNotFoundException", resource_id=attachment_id)
+        self.remove(attachment_id)
+        return True
 
     def _standing(self) -> int:
         return sum(each.ends_as is not AttachmentStatus.DELETED for each in self.held.values())

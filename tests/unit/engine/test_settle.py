@@ -66,7 +66,7 @@ async def test_what_was_deleted_fails_its_item_alone(world: World) -> None:
     world.service.processing_s, world.service.forgets_deleted = 60, True
     items = some_items(5)
     await world.upload(items, RunOptions(BATCH, wait=False))
-    world.service.delete(world.service.by_token(items[1].client_token)[0].attachment_id)
+    world.service.remove(world.service.by_token(items[1].client_token)[0].attachment_id)
 
     result = await world.upload(items)
 
@@ -79,7 +79,7 @@ async def test_what_is_described_as_deleted_fails_its_item(world: World) -> None
     world.service.processing_s = 60
     items = some_items(2)
     await world.upload(items, RunOptions(BATCH, wait=False))
-    world.service.delete(world.service.by_token(items[0].client_token)[0].attachment_id)
+    world.service.remove(world.service.by_token(items[0].client_token)[0].attachment_id)
 
     result = await world.upload(items)
 

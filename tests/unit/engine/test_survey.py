@@ -37,7 +37,7 @@ async def test_one_that_was_deleted_meanwhile_is_the_only_one_made_again(world: 
     await world.upload(items)
     before = len(world.creates)
     world.service.memory_s = 0
-    world.service.delete(world.service.by_token(items[2].client_token)[0].attachment_id)
+    world.service.remove(world.service.by_token(items[2].client_token)[0].attachment_id)
     await world.close()
     world.path.unlink()
 

@@ -1,0 +1,56 @@
+"""`prune`: deletes attachments that are proved ours and that the manifest no longer lists."""
+
+from typing import Annotated
+
+import typer
+
+from batch_upload.cli import options as option
+from batch_upload.cli.output import Ended, Output, run_verb
+from batch_upload.settings import Flags
+
+
+def prune(
+    manifest: option.ManifestArgument,
+    ledger: option.LedgerOption = None,
+    local: option.LocalOption = False,  # noqa: FBT002 - a flag on the command line
+    profile: option.ProfileOption = None,
+    region: option.RegionOption = None,
+    endpoint_url: option.EndpointOption = None,
+    allow_endpoint: option.AllowEndpointOption = None,
+    concurrency: option.ConcurrencyOption = None,
+    wait_lock: option.WaitLockOption = None,
+    allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
+    yes: Annotated[  # noqa: FBT002
+        bool, typer.Option("--yes", "-y", help="no question; without a terminal nothing is deleted otherwise")
+    ] = False,
+    max_deletes: Annotated[
+        int | None,
+        typer.Option("--max-deletes", metavar="N", min=0, help="with `--yes`: default half of what the batch has"),
+    ] = None,
+    json: option.JsonOption = False,  # noqa: FBT002
+    quiet: option.QuietOption = False,  # noqa: FBT002
+    verbose: option.VerboseOption = 0,
+) -> None:
+    """delete attachments that are proved ours and that the manifest no longer lists; shows them first"""
+    flags = Flags(
+        ledger=ledger,
+        local=local,
+        profile=profile,
+        region=region,
+        endpoint_url=endpoint_url,
+        allow_endpoint=tuple(allow_endpoint or ()),
+        concurrency=concurrency,
+        wait_lock=wait_lock,
+        allow_outside=allow_outside,
+        json=json,
+        quiet=quiet,
+        verbose=verbose,
+    )
+    output = Output.of(flags)
+
+    def body() -> Ended:
+        from batch_upload.cli.pruning import Consent, pruned
+
+        return pruned(manifest, flags, output, Consent(is_given=yes, max_deletes=max_deletes))
+
+    run_verb("prune", manifest, output, body)

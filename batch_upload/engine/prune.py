@@ -1,0 +1,216 @@
+"""Pruning: attachments that are ours and that nobody lists any more are deleted, each only once that is proved.
+
+What may be deleted is decided by the ledger and the manifest alone; before a delete leaves, the attachment's identity
+tag must say the same. The intent is durable first: from then on the attachment counts as deleted, so that a process
+that dies in between leaves nothing that is taken for uploaded and is not. The next run asks again.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from batch_upload.engine.groups import for_each
+from batch_upload.engine.outcome import fault_of
+from batch_upload.engine.plan import Knowledge, row_of
+from batch_upload.engine.retry import DELETE, LIST_TAGS, Wire
+from batch_upload.errors import AccessFault, NoAnswer, Refused, ServiceError, Transient
+from batch_upload.events import Pruned, PruneOutcome
+from batch_upload.model import Item, Known, State
+from batch_upload.ports import DELETING, AttachmentChanges, Clock, Deletions, Observer
+from batch_upload.token import IDENTITY_TAG
+
+NOT_FOUND = "ResourceNotFoundException"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What may be deleted once its tag proves it. `tokens` are those that prove it: all that its id ever had."""
+
+    known: Known
+    reason: str
+    tokens: frozenset[str]
+    is_replaced: bool
+    """Whether its id is listed, and what replaced it is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spared:
+    """What nobody lists and is not deleted all the same."""
+
+    known: Known
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """What is to be done. `standing` is how many attachments of the batch stand for an item of it."""
+
+    candidates: tuple[Candidate, ...] = ()
+    spared: tuple[Spared, ...] = ()
+    standing: int = 0
+
+    @property
+    def unlisted(self) -> int:
+        """How many candidates nothing has replaced."""
+        return sum(not each.is_replaced for each in self.candidates)
+
+
+def pruning(items: Sequence[Item], rows: Sequence[Known]) -> Pruning:
+    """Decide what of the rows of one batch may go. Pure.
+
+    Never what stands for an item of the manifest, whose outcome is not known, that the service is still at work on,
+    or that carries no identity tag; and what was replaced only once what replaced it is complete.
+    """
+    knowledge = Knowledge.of(rows)
+    listed = {item.item_id: item for item in items}
+    needed = {item.client_token for item in items}
+    needed |= {row.client_token for item in items if (row := row_of(item, knowledge)) is not None}
+    candidates: list[Candidate] = []
+    spared: list[Spared] = []
+    for row in rows:
+        if row.client_token in needed or not _is_there(row):
+            continue
+        item = listed.get(row.item_id)
+        if why := _why_not(row, item, knowledge):
+            spared.append(Spared(row, why))
+        else:
+            reason = "no longer in the manifest" if item is None else "replaced by a later upload"
+            tokens = frozenset(each.client_token for each in rows if each.item_id == row.item_id)
+            candidates.append(Candidate(row, reason, tokens, is_replaced=item is not None))
+    standing = sum(row.current and row.attachment_id is not None for row in rows)
+    return Pruning(tuple(candidates), tuple(spared), standing)
+
+
+def _is_there(row: Known) -> bool:
+    """Whether the row may mean something that stands at the service."""
+    if row.fault is not None and row.fault.code == DELETING:
+        return True
+    return row.state in (State.PROCESSING, State.COMPLETE, State.SENDING, State.UNKNOWN)
+
+
+def _why_not(row: Known, item: Item | None, knowledge: Knowledge) -> str | None:
+    if row.state in (State.SENDING, State.UNKNOWN):
+        return "its outcome is not known"
+    if row.state is State.PROCESSING:
+        return "the service is still at work on it"
+    if not row.identity_tag:
+        return "it carries no identity tag that proves whose it is"
+    if item is None:
+        return None
+    stands = row_of(item, knowledge)
+    if stands is None or stands.state is not State.COMPLETE:
+        return "what replaces it is not complete yet"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What pruning works with."""
+
+    run_id: str
+    service: AttachmentChanges
+    ledger: Deletions
+    wire: Wire
+    clock: Clock
+    observer: Observer
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of it."""
+
+    counts: Counter[PruneOutcome] = field(default_factory=Counter)
+    refused: int = 0
+    """How many the service would not delete."""
+    unproved: int = 0
+    """How many carry another identity tag than the ledger says, or none."""
+
+
+async def prune(around: Around, candidates: Sequence[Candidate], result: Result, *, at_once: int) -> None:
+    """Prove and delete each, and count it in `result`. Cut off anywhere and begun again, it goes on where it was.
+
+    Raises AccessFault at the first missing permission, LedgerUnusable; what was done until then is recorded.
+    """
+
+    async def one(candidate: Candidate) -> None:
+        await _Deletion(around, candidate, result).run()
+
+    await for_each(candidates, one, at_once=at_once)
+
+
+class _Deletion:
+    """One candidate on its way."""
+
+    def __init__(self, around: Around, candidate: Candidate, result: Result) -> None:
+        self._around = around
+        self._candidate = candidate
+        self._result = result
+        was_asked_before = candidate.known.fault is not None  # by a run that never recorded what came of it
+        self._may_be_gone = was_asked_before
+
+    async def run(self) -> None:
+        try:
+            if await self._is_proved():
+                await self._begin()
+                await self._around.wire.call(DELETE, self._ask)
+                await self._settle(PruneOutcome.DELETED, self._candidate.reason)
+            else:
+                self._result.unproved += 1
+                await self._settle(PruneOutcome.KEPT, "its identity tag is not the one that the ledger knows")
+        except Refused as error:
+            await self._refused(error)
+        except (Transient, AccessFault) as error:
+            await self._not_done(error)
+            if isinstance(error, AccessFault):
+                raise
+
+    async def _is_proved(self) -> bool:
+        arn = self._candidate.known.attachment_arn or ""
+        tags = await self._around.wire.call(LIST_TAGS, lambda: self._around.service.tags(arn))
+        return tags.get(IDENTITY_TAG) in self._candidate.tokens
+
+    async def _ask(self) -> None:
+        try:
+            await self._around.service.delete(self._candidate.known.attachment_id or "")
+        except NoAnswer:
+            self._may_be_gone = True
+            raise
+
+    async def _begin(self) -> None:
+        token, run_id, now = self._candidate.known.client_token, self._around.run_id, self._around.clock.now()
+        await self._around.ledger.begin_deletion(token, run_id=run_id, at=now)
+
+    async def _not_done(self, error: Transient | AccessFault) -> None:
+        """The tries are used up, or nothing may be asked. Where no request went without an answer, it stands."""
+        if self._may_be_gone:
+            self._tell(self._candidate.known, PruneOutcome.OPEN, f"no answer: {error.message}", error)
+        else:
+            outcome = PruneOutcome.KEPT if isinstance(error, AccessFault) else PruneOutcome.OPEN
+            await self._settle(outcome, error.message, error)
+
+    async def _refused(self, error: Refused) -> None:
+        if error.code == NOT_FOUND:
+            await self._gone()
+            return
+        self._result.refused += 1
+        await self._settle(PruneOutcome.KEPT, f"the service keeps it: {error.message}", error)
+
+    async def _gone(self) -> None:
+        """Not there: deleted by somebody, or by a request of ours whose answer was lost."""
+        await self._begin()
+        await self._settle(PruneOutcome.GONE, "it is not at the service any more")
+
+    async def _settle(self, outcome: PruneOutcome, reason: str, error: ServiceError | None = None) -> None:
+        is_gone = outcome in (PruneOutcome.DELETED, PruneOutcome.GONE)
+        with anyio.CancelScope(shield=True):  # the answer is in our hands: the ledger must have it
+            known = await self._around.ledger.end_deletion(
+                self._candidate.known.client_token, is_gone=is_gone, at=self._around.clock.now()
+            )
+        self._tell(known, outcome, reason, error)
+
+    def _tell(self, known: Known, outcome: PruneOutcome, reason: str, error: ServiceError | None = None) -> None:
+        self._result.counts[outcome] += 1
+        fault = None if error is None else fault_of(error)
+        self._around.observer.notify(Pruned(known, outcome, reason, self._around.clock.now(), fault))
