@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "clock": frozenset({"errors", "model", "token", "ports"}),
     **{room: SHARED | {room} for room in ROOMS},
     "emulator": frozenset({"errors", "emulator"}),
-    "cli": SHARED | ROOMS | {"cli", "emulator"},
+    "watch": frozenset({"errors", "watch"}),
+    "cli": SHARED | ROOMS | {"cli", "emulator", "watch"},
     "__main__": frozenset({"cli"}),
     "__init__": SHARED,
 }
@@ -38,6 +39,7 @@ AT_HOME = {
     "sqlite3": {"ledger"},
     "aiobotocore": {"service"},
     "botocore": {"service", "emulator"},
+    "aiohttp": {"emulator", "watch", "service"},
     "yaml": {"manifest"},
     "typer": {"cli"},
     "rich": {"report"},

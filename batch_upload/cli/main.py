@@ -16,6 +16,7 @@ from batch_upload.cli import (
     upload,
     validate,
     verify,
+    watch,
     why,
 )
 
@@ -66,6 +67,7 @@ app.command("validate", epilog=EXIT_CODES)(validate.validate)
 app.command("status", epilog=EXIT_CODES)(status.status)
 app.command("why", epilog=EXIT_CODES)(why.why)
 app.command("report", epilog=EXIT_CODES)(report.report)
+app.command("watch", epilog=EXIT_CODES)(watch.watch)
 app.command("verify", epilog=EXIT_CODES)(verify.verify)
 app.command("reconcile", epilog=EXIT_CODES)(reconcile.reconcile)
 app.command("prune", epilog=EXIT_CODES)(prune.prune)

@@ -76,6 +76,11 @@ class Page:
         page.board.head = page._head(reader, at)
         return page
 
+    @property
+    def states(self) -> Counter[str]:
+        """How many items of the manifest are in each state."""
+        return Counter(state.value for state in self._states.values())
+
     def knows(self, marks: Iterable[Mark]) -> None:
         """From now on only what differs from these marks has changed. They must be older than what was found."""
         self._marks = {mark.client_token: mark for mark in marks}

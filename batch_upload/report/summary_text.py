@@ -16,7 +16,7 @@ IDS_SHOWN = 3
 
 _PROGRAM = "batch-upload"
 _ONLY_WHO_WE_ARE = frozenset({"GetCallerIdentity"})
-_OFFLINE = frozenset({"validate", "status", "why", "report"})
+_OFFLINE = frozenset({"validate", "status", "why", "report", "watch"})
 """Verbs that talk to nobody, and so take no flag that chooses a lane."""
 _NO_FAULT = Fault(code="no reason given", message="")
 

@@ -240,7 +240,7 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
     assert (ended.code, ended.stdout) == (installed.code, installed.stdout) == (0, "batch-upload 0.1.0\n")
 
 
-@pytest.mark.parametrize("verb", ["", *VERBS, "emulator"])
+@pytest.mark.parametrize("verb", ["", *VERBS, "watch", "emulator"])
 def test_help_exits_with_0(command: Preloaded, tmp_path: Path, verb: str) -> None:
     ended = command.run(*([verb] if verb else []), "--help", cwd=tmp_path)
 

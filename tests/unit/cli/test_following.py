@@ -1,0 +1,174 @@
+"""A page that keeps up with a ledger, however it comes and goes."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batch_upload.cli.following import PATIENCE, Follower
+from batch_upload.errors import LedgerUnusable, ManifestInvalid
+from batch_upload.ledger.store import SqliteLedger, open_ledger
+from batch_upload.model import AttachmentStatus
+from batch_upload.report.page.board import STATES
+from batch_upload.settings import Flags
+from tests.unit.ledger.samples import BATCH, RUN, T0, TOO_LARGE, ManualClock, accepted, after, attachment, began, item
+
+Open = Callable[[str], Awaitable[SqliteLedger]]
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    path = tmp_path / "june.yaml"
+    path.write_text(
+        f"version: 1\nbatch: {BATCH}\nattachments:\n  - {{id: a, url: s3://b/a}}\n  - {{id: b, url: s3://b/b}}\n"
+    )
+    return path
+
+
+@pytest.fixture
+async def opened(manifest: Path) -> Any:  # noqa: ANN401 - an async generator of a function
+    ledgers: list[SqliteLedger] = []
+
+    async def open_one(run_id: str) -> SqliteLedger:
+        ledgers.append(await open_ledger(manifest.with_suffix(".ledger"), run_id=run_id, clock=ManualClock()))
+        return ledgers[-1]
+
+    yield open_one
+    for ledger in ledgers:
+        await ledger.close()
+
+
+@pytest.fixture
+def follower(manifest: Path) -> Iterator[Follower]:
+    made = Follower(manifest, Flags())
+    yield made
+    made.close()
+
+
+def read(path: Path) -> str:
+    return path.read_text()
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def states(follower: Follower) -> dict[str, str]:
+    """What the page shows: id → state."""
+    return {row[1]: STATES[row[3]].value for row in follower.page.board.since(0)["items"]}
+
+
+async def test_it_waits_for_a_ledger_and_shows_each_run(follower: Follower, opened: Open) -> None:
+    assert states(follower) == {"a": "pending", "b": "pending"}
+    assert follower.look() is False
+
+    ledger = await opened(RUN)
+    await began(ledger, item("a"), item("b"))
+    attempt = await ledger.intend("bu1-a-1", run_id=RUN, at=after(1))
+    assert follower.look() is True
+    assert states(follower) == {"a": "sending", "b": "pending"}
+    head = follower.page.board.head
+    assert (head["account"], head["runs"][0]["id"], head["runs"][0]["open"]) == ("123456789012", RUN, 1)
+
+    before = follower.page.board.revision
+    await ledger.conclude(attempt, accepted("att-a", at=after(2)))
+    await ledger.observe(attachment("att-a", AttachmentStatus.COMPLETE), at=after(3))
+    assert follower.look() is True
+    changes = follower.page.board.since(before)
+    assert changes["whole"] is False
+    assert [row[1] for row in changes["items"]] == ["a"]
+    assert [row[:2] for row in changes["attempts"]] == [[0, 1]]
+    assert states(follower) == {"a": "complete", "b": "pending"}
+    assert follower.look() is False
+
+    await ledger.end_run(RUN, exit_code=20, summary={"exit": {"reason": "told"}}, at=after(4))
+    await ledger.begin_run("run-2", verb="upload", batch=BATCH, at=after(100))
+    await ledger.fail("bu1-b-1", TOO_LARGE, at=after(101))
+    assert follower.look() is True
+    assert follower.page.board.since(before)["whole"] is True
+    head = follower.page.board.head
+    assert [(run["id"], run["exit"], run["reason"]) for run in head["runs"]] == [
+        ("run-2", None, None),
+        (RUN, 20, "told"),
+    ]
+    assert head["causes"][0]["name"] == "MAXIMUM_SIZE_EXCEEDED"
+
+
+async def test_a_new_run_brings_a_new_manifest_and_a_broken_one_is_passed_over(
+    follower: Follower, manifest: Path, opened: Open
+) -> None:
+    ledger = await opened(RUN)
+    await began(ledger, item("a"), item("b"))
+    follower.look()
+    text = read(manifest)
+
+    write(manifest, "version: [")
+    await ledger.begin_run("run-2", verb="upload", batch=BATCH, at=after(10))
+    await ledger.fail("bu1-b-1", TOO_LARGE, at=after(11))
+    assert follower.look() is True
+    assert states(follower) == {"a": "pending", "b": "failed"}
+
+    write(manifest, f"{text}  - {{id: c, url: s3://b/c}}\n")
+    await ledger.begin_run("run-3", verb="upload", batch=BATCH, at=after(20))
+    assert follower.look() is True
+    assert states(follower) == {"a": "pending", "b": "failed", "c": "pending"}
+
+
+async def test_a_token_that_takes_anothers_place_begins_without_its_attempts(follower: Follower, opened: Open) -> None:
+    ledger = await opened(RUN)
+    await began(ledger, item("a"), item("b"))
+    attempt = await ledger.intend("bu1-a-1", run_id=RUN, at=after(1))
+    await ledger.conclude(attempt, accepted("att-a", at=after(2)))
+    follower.look()
+    assert len(follower.page.board.since(0)["attempts"]) == 1
+
+    await ledger.enlist([item("a", token="bu1-a-2")], at=after(3))
+
+    assert follower.look() is True
+    assert states(follower) == {"a": "pending", "b": "pending"}
+    assert follower.page.board.since(0)["attempts"] == []
+
+
+async def test_a_ledger_that_is_moved_away_is_waited_for_again(
+    follower: Follower, manifest: Path, opened: Open
+) -> None:
+    path = manifest.with_suffix(".ledger")
+    ledger = await opened(RUN)
+    await began(ledger, item("a"), item("b"))
+    await ledger.fail("bu1-b-1", TOO_LARGE, at=T0)
+    await ledger.close()
+    follower.look()
+    assert states(follower)["b"] == "failed"
+
+    path.rename(path.with_suffix(".away"))
+    assert follower.look() is True
+    assert states(follower) == {"a": "pending", "b": "pending"}
+    path.with_suffix(".away").rename(path)
+    assert follower.look() is True
+    assert states(follower)["b"] == "failed"
+
+
+def test_a_ledger_that_stays_unusable_ends_it_and_one_that_is_so_for_a_moment_does_not(
+    follower: Follower, manifest: Path
+) -> None:
+    path = manifest.with_suffix(".ledger")
+    path.write_bytes(b"this is no ledger at all, " * 100)
+    for _ in range(PATIENCE - 1):
+        assert follower.look() is False
+    path.unlink()
+    assert follower.look() is False
+
+    path.write_bytes(b"this is no ledger at all, " * 100)
+    for _ in range(PATIENCE - 1):
+        follower.look()
+    with pytest.raises(LedgerUnusable):
+        follower.look()
+
+
+def test_a_manifest_that_is_broken_at_the_start_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "june.yaml"
+    path.write_text("version: [")
+
+    with pytest.raises(ManifestInvalid):
+        Follower(path, Flags())
