@@ -1,11 +1,15 @@
 """The very line of `deploy/crontab`, in an environment as bare as cron's."""
 
+import re
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from batch_upload.emulator.names import CALLER_IDENTITY, CREATE
+from batch_upload.settings import Flags
 from tests.support.batches import assert_each_once, make_batch
 from tests.support.command import TIMEOUT_S, Result
 from tests.support.endpoint import Endpoint
@@ -124,3 +128,31 @@ def test_a_backup_that_was_made_during_a_run_can_be_restored_and_gone_on_with(
 
     assert (restored.code, *_said(restored)) == (0, *SILENT)
     assert_each_once(endpoint, batch)
+
+
+def test_the_numbers_that_the_line_leaves_are_such_as_prometheus_reads(
+    endpoint: Endpoint, cron: CronJob, tmp_path: Path
+) -> None:
+    metrics = tmp_path / "june.prom"
+    asked = {"BATCH_UPLOAD_METRICS_FILE": str(metrics)}
+    endpoint.change(attachments_per_day=1)
+
+    ended = cron.run(asked)
+    found = {
+        (sample.name, sample.labels.get("state")): sample.value
+        for family in text_string_to_metric_families(metrics.read_text(encoding="utf-8"))
+        for sample in family.samples
+    }
+
+    assert (ended.code, *_said(ended)) == (13, *SILENT)
+    assert found["batch_upload_run_exit_code", None] == 13
+    assert found["batch_upload_items", "complete"] == 1
+    assert found["batch_upload_items", "parked"] == 2
+    assert found["batch_upload_run_in_progress", None] == 0
+
+
+def test_the_variables_that_are_left_to_be_filled_in_are_known_to_the_command() -> None:
+    named = set(re.findall(r"^# BATCH_UPLOAD_(\w+)=", CRONTAB.read_text(encoding="utf-8"), re.MULTILINE))
+
+    assert named == {"METRICS_FILE", "NOTIFY"}
+    assert {name.lower() for name in named} <= {field.name for field in fields(Flags)}

@@ -12,7 +12,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from batch_upload.emulator.names import OPERATIONS, TAG, TOKEN_SERVICE
+from batch_upload.emulator.names import DELETE, OPERATIONS, TAG, TOKEN_SERVICE
 from tests.support.batches import assert_each_once, make_batch
 from tests.support.emulator_process import ROOT
 from tests.support.endpoint import Endpoint
@@ -91,7 +91,8 @@ def test_the_policies_allow_what_the_package_calls_and_nothing_else() -> None:
 
     assert len(called) >= 4
     assert _granted("read") == reading
-    assert _granted("upload") == called | {WITH_CREATE}
+    assert _granted("prune") == {DELETE}
+    assert _granted("upload") == called - {DELETE} | {WITH_CREATE}
 
 
 def test_whoever_may_upload_but_not_one_thing_more_can_do_the_whole_job(
@@ -123,6 +124,24 @@ def test_whoever_may_only_read_can_plan_verify_and_look_and_nothing_is_created_i
     assert (planned.code, looked.code, uploaded.code) == (0, 0, 22), planned.stderr + uploaded.stderr
     assert verified.code != 22
     assert len(endpoint.attachments()) == 1
+
+
+def test_whoever_may_read_and_prune_can_prune(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> None:
+    make_batch(tmp_path, 3)
+    command.run("upload", "june.yaml", "--rate", "100", cwd=tmp_path, env=endpoint.env)
+    batch = make_batch(tmp_path, 2)
+    endpoint.change(deny=sorted(OPERATIONS - TOKEN_SERVICE - _granted("read") - _granted("prune")))
+
+    pruned = command.run("prune", batch.manifest, "--yes", cwd=tmp_path, env=endpoint.env)
+
+    assert pruned.code == 0, pruned.stderr
+    assert [each["status"] for each in endpoint.attachments()].count("DELETED") == 1
+
+
+def test_nothing_without_an_identity_tag_may_be_deleted() -> None:
+    (delete,) = _policy("prune")["Statement"]
+
+    assert delete["Condition"] == {"StringLike": {"aws:ResourceTag/batch-upload:token": "bu1-*"}}
 
 
 def test_a_create_without_an_identity_tag_is_not_allowed_and_ours_carry_what_is_asked_for() -> None:

@@ -118,8 +118,9 @@ class CronJob:
         found = crontab_of(CRONTAB.read_text(encoding="utf-8")).variables
         return {**found, "PATH": f"{COMMAND.parent}:{SYSTEM_PATH}", "MANIFEST": str(self.manifest)}
 
-    def run(self) -> Result:
-        return run_bare(self.arguments, home=self.home, variables=self.variables)
+    def run(self, more: Mapping[str, str] | None = None) -> Result:
+        """Once, to its end; `more` are variables that a user has added to the crontab."""
+        return run_bare(self.arguments, home=self.home, variables={**self.variables, **(more or {})})
 
     @contextmanager
     def started(self) -> Iterator[subprocess.Popen[str]]:
