@@ -79,12 +79,14 @@ class RateMemory:
 class Pace:
     """The next slot, one `slot_s` after the last. Time that was not used is lost: no burst after a pause."""
 
-    __slots__ = ("_gap_s", "_lost_s", "at", "taken_at", "tickets")
+    __slots__ = ("_gap_s", "_lost_s", "at", "punctual", "taken_at", "tickets")
 
     def __init__(self) -> None:
         self.at = -inf
         self.taken_at = -inf
         self.tickets = 0
+        self.punctual = False
+        """Whether calls may never be nearer than a slot, for a limiter that lets one through at a time."""
         self._lost_s = 0.0
         self._gap_s = 0.0
 
@@ -93,7 +95,8 @@ class Pace:
         late_s = now - self.at if self.tickets else 0.0
         credit_s = min(CREDIT_S, max(slot_s, TIMER_S))
         paused = late_s > slot_s + CREDIT_S
-        self.at = now + slot_s if paused or not self.tickets else max(self.at, now - credit_s) + slot_s
+        whole = paused or self.punctual or not self.tickets
+        self.at = now + slot_s if whole else max(self.at, now - credit_s) + slot_s
         self._note_lost(max(0.0, late_s - credit_s), now - self.taken_at if self.tickets else slot_s)
         self.taken_at = now
         self.tickets += 1

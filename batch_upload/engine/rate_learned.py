@@ -26,8 +26,9 @@ SLOWEST = 1e-3
 
 DOUBLE_WITHIN_S = 0.2
 """The search grows at most as fast as this many seconds allow a doubling, however short the round trip."""
-MANY_AT_ONCE = 28.0
-"""Calls under way from which on the search grows by less than half a round trip."""
+GROWTH, MANY_AT_ONCE = 1.5, 7.0
+"""The search grows by 1 + GROWTH a round trip, and by half as much with so many calls under way: a round trip that grows
+by g has about (g - 1) of all that is accepted so far refused when a burst is used up."""
 MARGIN = 0.95
 """Burst 1 and the jitter of a network leave about this much of a rate (docs/decisions/pacing.md)."""
 BURST_OF_DEFAULT = 8.0
@@ -38,9 +39,18 @@ PROBE_STEP = 0.04
 
 SINGLE = 1.3
 """A burst below this was learned of a bucket that lets one call through at a time."""
+SINGLE_CUT = 0.02
+"""A cut at most where one call is let through at a time: there each call that was accepted proves its pace."""
+PUNCTUAL_RATE = 10.0
+"""Calls a second up to which it costs less to lose what a timer is late than to keep a margin for it with burst 1."""
+
+SPENDING, SPENT_SHARE = 1.25, 0.75
+"""What a bucket gained while nobody called is used up at so many times the pace, and so much of it: the rest is doubt."""
 
 TEST_AFTER = 1.5
 """A test for a higher rate comes after so many times the accepted calls that one throttle is expected in."""
+TEST_REFUSALS = 3.0
+"""A test within the known burst grows no further than its end costs about so many refusals."""
 FALSE_ALARM, BACKOFF_MAX, BACKOFF_DECAY = 1.5, 4.0, 1.03
 PATIENCE = 10.0
 """Refusals at most that hold up growth, each for as long as one throttle is worth."""
@@ -89,6 +99,8 @@ class LearnedRate:
         self._climbs = 0
         self._climbed_to = 0.0
         self._least = 0.0
+        self._cut_at = 0.0
+        self._surplus = 0.0
 
     @property
     def rate(self) -> float:
@@ -105,11 +117,16 @@ class LearnedRate:
         return self._pace.at
 
     def take(self, now: float) -> int:
-        if self._pace.take(now, 1 / self._rate):
+        spends = self._surplus > 0
+        self._pace.punctual = self._is_single and self._rate <= PUNCTUAL_RATE
+        if self._pace.take(now, 1 / (self._rate * SPENDING if spends else self._rate)):
             self._bracket.clear()
             self._aftermath.open = False
+            self._surplus = 0.0
         ticket = self._pace.tickets
-        self._flight.leave(ticket, Sent(now, self._rate, self._pace.pressed))
+        if spends:
+            self._surplus -= 1 - 1 / SPENDING
+        self._flight.leave(ticket, Sent(now, self._rate, self._pace.pressed and not spends))
         return ticket
 
     def unanswered(self, ticket: int, now: float) -> None:
@@ -149,6 +166,7 @@ class LearnedRate:
         self._row += 1
         if self._row == 1:
             self._bracket.mark(now)
+        self._cut_at, self._surplus = now, 0.0
         self._cut(call, now)
         self._evidence = 0.0
         self._pace.wait_until(max(self._pace.taken_at + 1 / self._rate, now + pause_s(self._row, self._rate)))
@@ -159,7 +177,7 @@ class LearnedRate:
         at_once = self._flight.at_once(call.rate)
         if self._mode is Mode.SEARCH:
             doubling = max(1.0, at_once, call.rate * DOUBLE_WITHIN_S)
-            self._grown = (1 + 1 / (1 + at_once / MANY_AT_ONCE)) ** (1 / doubling)
+            self._grown = (1 + GROWTH / (1 + at_once / MANY_AT_ONCE)) ** (1 / doubling)
             self._speed_up(self._rate * self._grown)
         elif self._mode is Mode.CLIMB:
             self._speed_up(self._rate * exp(self._climb_step() / max(1.0, at_once)))
@@ -200,7 +218,8 @@ class LearnedRate:
         return max(THROTTLED_LAST, THROTTLED_FIRST * STEP**self._stage)
 
     def _step(self) -> float:
-        return max(CUT_LAST, CUT_FIRST * STEP**self._stage)
+        step = max(CUT_LAST, CUT_FIRST * STEP**self._stage)
+        return min(step, SINGLE_CUT) if self._is_single else step
 
     def _test_limit(self, now: float) -> float:
         """As long as the burst that is known can pay for the test, it goes so fast only that its end costs little."""
@@ -208,9 +227,7 @@ class LearnedRate:
         if self._gained(now) > self._burst + 2:
             return inf
         at_once = max(1e-9, self._flight.at_once(base))
-        if self._stage >= CAREFUL_STAGE:
-            return base * (1 + max(0.1, min(0.5, 3 / at_once)))
-        return base * (1 + max(0.25, min(1.0, 10 / at_once)))
+        return base * (1 + max(0.1, min(0.5, TEST_REFUSALS / at_once)))
 
     def _gained(self, now: float) -> float:
         """Calls accepted in a test beyond what its old rate allows."""
@@ -306,6 +323,10 @@ class LearnedRate:
             self._stage = min(self._stage, 1 + sum(accepted >= calls for calls in PRECISION))
         return most
 
+    @property
+    def _is_single(self) -> bool:
+        return self._burst < SINGLE and self._mode is Mode.FOLLOW and self._stage >= 3
+
     def _gaps(self, accepted: int) -> int:
         """How many gaps between throttles to look back on.
 
@@ -330,10 +351,15 @@ class LearnedRate:
             self._learn_burst()
         if self._burst >= 15 and accepted >= 20:
             self._bracket.mark(now)
+        self._surplus = SPENT_SHARE * min(self._burst - 1, self._unsent(now))
+
+    def _unsent(self, now: float) -> float:
+        """The calls that the rate would have allowed since the last cut, and that were not sent: a bucket kept them."""
+        return max(0.0, self._rate * (now - self._cut_at) - (self._pace.tickets + 1 - self._cut_ticket))
 
     def _learn_burst(self) -> None:
         self._burst = max(1.0, self._opening.burst(self._rate))
-        if self._stage >= CAREFUL_STAGE:
+        if self._stage == LAST_STAGE and self._bracket.last()[0] >= PRECISION[-1]:
             self._opening = Opening()
 
     def _close_crowd(self) -> None:

@@ -122,6 +122,8 @@ class Run:
     """What came of a simulation: the calls in the order of their answers."""
 
     calls: list[Call] = field(default_factory=list)
+    busy_until: float = inf
+    """When the last item left for the first time."""
 
     @property
     def accepted(self) -> int:
@@ -150,8 +152,8 @@ class Run:
         return exp(sum(log(call.rate) for call in self.calls) / len(self.calls))
 
     def at_rest(self) -> "Run":
-        """The last two thirds."""
-        return Run(self.calls[len(self.calls) // 3 :])
+        """The last two thirds, as long as there was work: at the end refused calls are left, a round trip apart."""
+        return Run([call for call in self.calls[len(self.calls) // 3 :] if call.sent_at <= self.busy_until])
 
     def between(self, since: float, until: float = inf) -> "Run":
         """The calls that were answered in a stretch of time."""
@@ -195,6 +197,8 @@ def simulate(
             now = take_at
             ticket = law.take(now)
             waiting, free = waiting - 1, free - 1
+            if not waiting:
+                run.busy_until = min(run.busy_until, now)
             woken_s = random.expovariate(1 / network.wake_s) if network.wake_s else 0.0
             heappush(events, (now + way_s(), _ARRIVES, ticket, now, False))
             continue

@@ -34,12 +34,20 @@ def test_after_a_pause_one_call_is_due_and_no_burst(law: RateLaw) -> None:
     assert after == pytest.approx([3_600.0, 3_600.5, 3_601.0, 3_601.5])
 
 
-@pytest.mark.parametrize("law", [FixedRate(2.0), found(2.0)])
+@pytest.mark.parametrize("law", [FixedRate(2.0), found(2.0, burst=2.0)])
 def test_a_timer_that_wakes_late_costs_no_rate(law: RateLaw) -> None:
     law.take(0.0)
     law.take(0.52)
 
     assert law.ready_at(0.52) == pytest.approx(1.0)
+
+
+def test_where_one_call_is_let_through_at_a_time_two_calls_are_never_nearer_than_a_slot() -> None:
+    law = found(2.0, burst=1.0)
+    law.take(0.0)
+    law.take(0.52)
+
+    assert law.ready_at(0.52) == pytest.approx(1.02)
 
 
 @pytest.mark.parametrize("law", [FixedRate(2.0), found(2.0), LearnedRate(2.0)])

@@ -23,6 +23,8 @@ from tests.support.bucket_simulation import (
 )
 
 HELD_OUT_SEED = 20_261_123
+ROBUST_SEEDS = range(5_001, 5_021)
+"""Not tuned on either (that was 1-12, 1001-1020 and 2001-2040); here a few in a thousand may miss a goal."""
 BUCKETS = 60
 CALLS = 3_000
 
@@ -39,6 +41,19 @@ class Trial:
     @property
     def optimum_s(self) -> float:
         return (CALLS - self.burst) / self.rate
+
+    @property
+    def meets_the_goals(self) -> bool:
+        """Every goal but the one that is of a median."""
+        rest = self.cold.at_rest()
+        return (
+            abs(rest.goodput / self.rate - 1) <= 0.01
+            and 0.004 <= rest.throttled_share <= 0.007
+            and abs(rest.mean_rate / self.rate - 1) <= 0.01
+            and self.cold.makespan_s <= 1.05 * self.optimum_s + 3
+            and self.cold.throttled_share < 0.03
+            and self.warm.throttled_share < 0.01
+        )
 
 
 def random_buckets(seed: int) -> Iterator[tuple[float, int, Network]]:
@@ -103,6 +118,17 @@ def test_of_a_warm_run_less_than_one_call_in_a_hundred_is_throttled() -> None:
 def test_of_the_first_hundred_calls_of_a_warm_run_at_most_one_is_throttled_more_than_at_rest() -> None:
     for each in trials():
         assert Run(each.warm.calls[:100]).throttled <= 2, each.rate
+
+
+@pytest.mark.soak
+def test_of_twenty_seeds_eighteen_meet_every_goal_with_all_of_their_sixty_buckets() -> None:
+    clean = 0
+    for seed in ROBUST_SEEDS:
+        drawn = [trial(*bucket) for bucket in random_buckets(seed)]
+        in_the_middle = median(each.cold.throttled_share for each in drawn)
+        clean += in_the_middle < 0.015 and all(each.meets_the_goals for each in drawn)
+
+    assert clean >= 18
 
 
 def best_fixed_goodput(rate: float, network: Network, share: float) -> float:
@@ -221,7 +247,7 @@ def test_eight_workers_on_a_short_way_are_near_the_optimum(
     assert cold.throttled_share < throttled
 
 
-@pytest.mark.parametrize(("rate", "burst", "items"), [(20, 5, 1_200), (100, 20, 5_000)])
+@pytest.mark.parametrize(("rate", "burst", "items"), [(2, 1, 160), (20, 5, 1_200), (100, 20, 5_000)])
 def test_a_second_batch_is_within_three_percent_of_the_optimum(rate: int, burst: int, items: int) -> None:
     network = Network(0.008, 0.001, wake_s=0.001)
     first = LearnedRate(1.0)
