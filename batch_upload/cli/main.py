@@ -19,6 +19,7 @@ from batch_upload.cli import (
     watch,
     why,
 )
+from batch_upload.cli.examples import epilog
 
 EXIT_CODES = """exit codes:
 
@@ -61,19 +62,19 @@ def _root(
     """What stands before the verb."""
 
 
-app.command("upload", epilog=EXIT_CODES)(upload.upload)
-app.command("plan", epilog=EXIT_CODES)(plan.plan)
-app.command("validate", epilog=EXIT_CODES)(validate.validate)
-app.command("status", epilog=EXIT_CODES)(status.status)
-app.command("why", epilog=EXIT_CODES)(why.why)
-app.command("report", epilog=EXIT_CODES)(report.report)
-app.command("watch", epilog=EXIT_CODES)(watch.watch)
-app.command("verify", epilog=EXIT_CODES)(verify.verify)
-app.command("reconcile", epilog=EXIT_CODES)(reconcile.reconcile)
-app.command("prune", epilog=EXIT_CODES)(prune.prune)
+app.command("upload", epilog=epilog("upload", EXIT_CODES))(upload.upload)
+app.command("plan", epilog=epilog("plan", EXIT_CODES))(plan.plan)
+app.command("validate", epilog=epilog("validate", EXIT_CODES))(validate.validate)
+app.command("status", epilog=epilog("status", EXIT_CODES))(status.status)
+app.command("why", epilog=epilog("why", EXIT_CODES))(why.why)
+app.command("report", epilog=epilog("report", EXIT_CODES))(report.report)
+app.command("watch", epilog=epilog("watch", EXIT_CODES))(watch.watch)
+app.command("verify", epilog=epilog("verify", EXIT_CODES))(verify.verify)
+app.command("reconcile", epilog=epilog("reconcile", EXIT_CODES))(reconcile.reconcile)
+app.command("prune", epilog=epilog("prune", EXIT_CODES))(prune.prune)
 app.add_typer(manifest.app, name="manifest")
-app.command("doctor", epilog=EXIT_CODES)(doctor.doctor)
-app.command("emulator")(emulator.emulator)
+app.command("doctor", epilog=epilog("doctor", EXIT_CODES))(doctor.doctor)
+app.command("emulator", epilog=epilog("emulator"))(emulator.emulator)
 
 
 def main() -> None:

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from batch_upload.cli import options as option
+from batch_upload.cli.examples import epilog
 from batch_upload.cli.output import Ended, Output, run_verb
 from batch_upload.settings import Flags, truth_of
 
 app = typer.Typer(help="make manifests, and help editors with them", no_args_is_help=True)
 
 
-@app.command("new")
+@app.command("new", epilog=epilog("manifest new"))
 def new(
     source: Annotated[Path, typer.Argument(metavar="DIR or CSV", help="a folder of documents, or a table of them")],
     out: Annotated[
@@ -49,7 +50,7 @@ def new(
     run_verb("manifest new", None, output, body)
 
 
-@app.command("schema")
+@app.command("schema", epilog=epilog("manifest schema"))
 def schema(
     json: option.JsonOption = False,  # noqa: FBT002 - a flag on the command line
     quiet: option.QuietOption = False,  # noqa: FBT002

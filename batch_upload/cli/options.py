@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from batch_upload.cli.completing import states_and_ids
 from batch_upload.settings import Flags
 
 ManifestArgument = Annotated[Path, typer.Argument(metavar="MANIFEST", help="the YAML file that lists what to upload")]
@@ -36,7 +37,12 @@ DeadlineOption = Annotated[
 ]
 OnlyOption = Annotated[
     list[str] | None,
-    typer.Option("--only", metavar="STATE,… or ID", help="a part of the manifest: states, or an id (again and again)"),
+    typer.Option(
+        "--only",
+        metavar="STATE,… or ID",
+        help="a part of the manifest: states, or an id (again and again)",
+        autocompletion=states_and_ids,
+    ),
 ]
 MaxFailuresOption = Annotated[
     str | None, typer.Option("--max-failures", metavar="N or N%", help="stop when so many items have failed, exit 23")

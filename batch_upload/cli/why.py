@@ -5,13 +5,19 @@ from typing import Annotated
 import typer
 
 from batch_upload.cli import options as option
+from batch_upload.cli.completing import item_ids
 from batch_upload.cli.output import Ended, Output, run_verb
 from batch_upload.settings import Flags
 
 
 def why(
     manifest: option.ManifestArgument,
-    item: Annotated[str, typer.Argument(metavar="ITEM", help="its id; one that begins with `-` goes behind `--`")],
+    item: Annotated[
+        str,
+        typer.Argument(
+            metavar="ITEM", help="its id; one that begins with `-` goes behind `--`", autocompletion=item_ids
+        ),
+    ],
     ledger: option.LedgerOption = None,
     local: option.LocalOption = False,  # noqa: FBT002 - a flag on the command line
     allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
