@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command import run
 from tests.support.emulator_process import ROOT
 from tests.support.transcripts import copy_of_manifests, played
 
@@ -22,6 +23,19 @@ def _blocks() -> list[list[str]]:
 @pytest.mark.skipif(not README.exists(), reason="a wheel has no README")
 def test_the_readme_has_commands_to_test() -> None:
     assert sum(len(commands) for commands in _blocks()) >= 3
+
+
+@pytest.mark.skipif(not README.exists(), reason="a wheel has no README")
+def test_its_table_has_every_verb_that_there_is() -> None:
+    told = set(re.findall(r"^\| `([a-z]+)(?: [^`]*)?`", README.read_text("utf-8"), re.MULTILINE))
+
+    assert _verbs() - told == set()
+
+
+def _verbs() -> set[str]:
+    """Those of `--help`."""
+    (listed,) = re.findall(r"^Commands:\n((?:  .*\n)+)", run("--help", cwd=ROOT).stdout, re.MULTILINE)
+    return set(re.findall(r"^  ([a-z]+) ", listed, re.MULTILINE))
 
 
 @pytest.mark.parametrize("commands", _blocks(), ids=lambda commands: commands[0].split("#")[0].strip())
