@@ -91,12 +91,16 @@ def test_what_a_person_must_act_on_is_printed_so_that_cron_mails_it(endpoint: En
     assert "\x1b" not in ended.stderr
 
 
-def test_a_day_that_is_used_up_is_no_mail(endpoint: Endpoint, cron: CronJob) -> None:
+def test_a_day_that_is_used_up_is_no_mail_and_costs_one_request_an_hour(endpoint: Endpoint, cron: CronJob) -> None:
     endpoint.change(attachments_per_day=1)
 
     ended = cron.run()
+    before = endpoint.stats()
+    again = cron.run()
 
     assert (ended.code, *_said(ended)) == (13, *SILENT)
+    assert (again.code, *_said(again)) == (13, *SILENT)
+    assert endpoint.stats().requests - before.requests == {CALLER_IDENTITY: 1}
 
 
 def test_credentials_that_are_missing_are_told_and_cost_nothing(endpoint: Endpoint, cron: CronJob) -> None:

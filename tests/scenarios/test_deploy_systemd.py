@@ -12,6 +12,7 @@ from batch_upload.emulator.names import CREATE
 from batch_upload.errors import ExitCode
 from tests.support.batches import Batch, assert_each_once, make_batch
 from tests.support.command import Result
+from tests.support.emulator_process import ROOT
 from tests.support.endpoint import Endpoint
 from tests.support.scheduled import (
     INSTALLED,
@@ -81,6 +82,8 @@ def test_the_service_can_do_little_to_its_host() -> None:
     )
 
     assert told.returncode == 0, told.stdout
+    pages = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").split()
+    assert f"less than {int(MOST_EXPOSED) / 10} of 10" in " ".join(pages)
 
 
 def test_no_alarm_is_raised_where_the_same_command_will_do() -> None:
