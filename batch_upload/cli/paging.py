@@ -30,27 +30,32 @@ from batch_upload.report.page.head import (
 from batch_upload.report.summary_text import Invocation
 from batch_upload.settings import Flags
 
-ITEMS_MAX = 100_000
-"""Items on one page. A browser takes about 300 bytes each as text and ten times that in memory."""
-ATTEMPTS_MAX = 300_000
-"""Attempts on one page."""
 RUNS_MAX = 20
 """Runs whose course is shown."""
 
 Rows = Iterable[tuple[Listed, Known | None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one page shows. A browser takes about 300 bytes for an item as text, and ten times that in memory."""
+
+    items: int = 100_000
+    attempts: int = 300_000
+
+
 @dataclass(slots=True)
 class Page:
     """A board, and what must be remembered to keep it up. Used by one thread at a time.
 
-    Every item of the manifest counts; up to `ITEMS_MAX` of those that `--only` chooses are shown, those that need
+    Every item of the manifest counts; up to `limits.items` of those that `--only` chooses are shown, those that need
     attention first, the others in the manifest's order.
     """
 
     found: Recorded
     invocation: Invocation
-    board: Board = field(default_factory=Board)
+    limits: Limits
+    board: Board
     _states: dict[str, State] = field(default_factory=dict)
     _listed: dict[str, Listed] = field(default_factory=dict)
     _item_of_token: dict[str, str] = field(default_factory=dict)
@@ -64,13 +69,19 @@ class Page:
 
     @staticmethod
     def of(
-        found: Recorded, flags: Flags, reader: LedgerReader | None, *, after_revision: int = 0, at: datetime
+        found: Recorded,
+        flags: Flags,
+        reader: LedgerReader | None,
+        *,
+        at: datetime,
+        after_revision: int = 0,
+        limits: Limits = Limits(),
     ) -> "Page":
         """The page of what was found, and of the rest that the ledger tells."""
         invocation = Invocation(str(found.manifest.path), Repeated.of(flags, found.settings).flags)
-        page = Page(found, invocation, Board(after_revision))
+        page = Page(found, invocation, limits, Board(after_revision))
         page.board.turn()
-        page._show(_kept(page._counted(found.rows)))
+        page._show(_kept(page._counted(found.rows), limits.items))
         if reader is not None:
             page._show_attempts(reader.attempts_after(0))
         page.board.head = page._head(reader, at)
@@ -142,7 +153,7 @@ class Page:
             item_id = self._item_of_token.get(attempt.client_token)
             if item_id is not None and item_id in self.board:
                 self._attempts += 1
-                if self._attempts <= ATTEMPTS_MAX:
+                if self._attempts <= self.limits.attempts:
                     self.board.put_attempt(_page_attempt(attempt, item_id))
 
     def _remember_open(self, attempt: NumberedAttempt) -> None:
@@ -160,7 +171,7 @@ class Page:
             chosen=self._chosen,
             listed=len(self.board),
             only=self._only(),
-            attempts_left_out=self._attempts > ATTEMPTS_MAX,
+            attempts_left_out=self._attempts > self.limits.attempts,
         )
         runs = [] if reader is None else runs_of(reader, self.found.manifest.batch)
         return head_json(
@@ -256,15 +267,15 @@ def _page_attempt(attempt: NumberedAttempt, item_id: str) -> PageAttempt:
     )
 
 
-def _kept(rows: Rows) -> Iterator[tuple[Listed, Known | None]]:
-    """At most `ITEMS_MAX` of the rows, those that need attention before the others, all in their order."""
+def _kept(rows: Rows, limit: int) -> Iterator[tuple[Listed, Known | None]]:
+    """At most `limit` of the rows, those that need attention before the others, all in their order."""
     needy: list[tuple[int, Listed, Known | None]] = []
     others: list[tuple[int, Listed, Known | None]] = []
     for place, (listed, known) in enumerate(rows):
         kept = needy if state_of(known) in ATTENTION else others
-        if len(kept) < ITEMS_MAX:
+        if len(kept) < limit:
             kept.append((place, listed, known))
-    chosen = sorted([*needy, *others[: ITEMS_MAX - len(needy)]], key=lambda row: row[0])
+    chosen = sorted([*needy, *others[: limit - len(needy)]], key=lambda row: row[0])
     return ((listed, known) for _, listed, known in chosen)
 
 

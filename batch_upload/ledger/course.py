@@ -12,6 +12,8 @@ from batch_upload.ledger.tables import attempt, item, known, lane, outcome, run
 from batch_upload.model import Known, OutcomeKind
 
 _DAY_S = 86_400.0
+_ROUNDED_S = 0.0005
+"""A Julian day as a double is exact to some 0.04 ms: what ends on a step's edge belongs behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def buckets(connection: Connection, widths_s: Mapping[str, float]) -> list[Bucke
     beginning counts as the first step; what was withdrawn was never sent, and is not there."""
     if not widths_s:
         return []
-    since_s = (func.julianday(outcome.c.ended_at) - func.julianday(run.c.began_at)) * _DAY_S
+    since_s = (func.julianday(outcome.c.ended_at) - func.julianday(run.c.began_at)) * _DAY_S + _ROUNDED_S
     width_s = case({run_id: width for run_id, width in widths_s.items()}, value=attempt.c.run_id)
     number = func.max(0, cast(since_s / width_s, Integer)).label("number")
     found = (

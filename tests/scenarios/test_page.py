@@ -232,3 +232,18 @@ async def test_what_is_printed_is_the_beginning_of_what_is_chosen(shown: Watched
 
     assert printed.startswith(b"%PDF")
     await expect(page.locator("#rows .item").nth(60)).not_to_be_attached()
+
+
+async def test_it_is_written_to_standard_output_too(command: Preloaded, page: Path) -> None:
+    folder = page.parent
+    out = command.run("report", "june.yaml", "--format", "html", "--only", "failed", cwd=folder)
+    told = command.run("report", "june.yaml", "--format", "html", "--json", cwd=folder)
+    beside = command.run("report", "june.yaml", "--format", "html", "--json", "-o", "again.html", cwd=folder)
+
+    assert out.code == 0
+    assert out.stdout.startswith("<!DOCTYPE html>")
+    assert out.stdout.endswith("</html>\n")
+    assert "MAXIMUM_SIZE_EXCEEDED" in out.stdout
+    assert HOSTILE[0] not in out.stdout
+    assert (told.code, told.summary["exit"]["name"]) == (2, "usage")
+    assert (beside.code, beside.summary["items"]) == (0, COUNT)

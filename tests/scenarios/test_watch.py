@@ -63,11 +63,14 @@ async def _follows_a_run(page: Page, endpoint: Endpoint, batch: Batch) -> None:
         await expect(page.locator("#facts")).to_contain_text("No end is recorded")
         await page.locator("#rows .opener", has_text=batch.ids[0]).press("Enter")
         await expect(page.locator(".tries tbody tr")).to_contain_text("accepted")
+        untouched = page.locator("#rows tr", has_text=batch.ids[3])
+        await untouched.evaluate("row => row.classList.add('seen')")
         for held in endpoint.attachments():
             endpoint.set_status(held["id"], "UPLOAD_COMPLETE")
         await _shows(page, "complete", 3)
         assert upload.finish().code == 0
     await expect(page.locator("#facts")).to_contain_text("Exit 0", timeout=LOOKS_MS)
+    await expect(untouched).to_contain_class("seen")
     assert await page.locator(".tries tbody tr").count() == 1
     assert await page.locator("#rows").evaluate("rows => rows.contains(document.activeElement)")
 

@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -33,14 +33,19 @@ TOO_LARGE = Fault(
 )
 FIELDS = Fault(
     "ValidationException",
-    "ValidationException (FIELD_VALIDATION_FAILED): tag values\u2028 may not contain <!-- or </script>",
+    "ValidationException (FIELD_VALIDATION_FAILED): a tag has a value that is not allowed",
     "FIELD_VALIDATION_FAILED",
     (("Tags.3.Value", "must match [\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*"),),
 )
+HOSTILE_FIELDS = replace(FIELDS, message="ValidationException: tag values\u2028 may not contain <!-- or </script>")
 CONFLICT = Fault("ConflictException", "ConflictException: the token was used with other parameters")
 THROTTLED = Fault("ThrottlingException", "ThrottlingException: rate exceeded")
 SILENT = Fault("NoAnswer", "no answer: the connection was lost")
 UNREADABLE = Fault("UPLOAD_FAILED", "the service could not process the attachment")
+Causes = Sequence[tuple[float, Fault]]
+CAUSES: Causes = ((0.992, TOO_LARGE), (0.987, HOSTILE_FIELDS), (0.985, CONFLICT), (0.983, UNREADABLE))
+"""Above which luck, from 0 to 1, an item fails for which reason."""
+FEW_CAUSES: Causes = ((0.992, TOO_LARGE), (0.987, FIELDS))
 HOSTILE = (
     "<script>alert(1)</script>.pdf",
     "</script><script>document.title='owned'</script>.png",
@@ -100,7 +105,7 @@ def _yaml(text: str) -> str:
     return '"' + "".join(f"\\U{ord(char):08x}" if not char.isalnum() else char for char in text) + '"'
 
 
-def tell_story(folder: Path, ids: Sequence[str], *, seed: int = 7) -> Story:
+def tell_story(folder: Path, ids: Sequence[str], *, causes: Causes = CAUSES, seed: int = 7) -> Story:
     """Two runs: the first is cut short by the day's quota, the second goes on and leaves failures."""
     story = Story(write_manifest(folder, ids), ids)
     items = [_item(number, item_id) for number, item_id in enumerate(ids)]
@@ -114,7 +119,7 @@ def tell_story(folder: Path, ids: Sequence[str], *, seed: int = 7) -> Story:
         _write_lane(connection, second)
         numbers = count(1)
         for run in (first, second):
-            _write_run(connection, run, chance, numbers)
+            _write_run(connection, run, chance, numbers, causes)
     return story
 
 
@@ -152,14 +157,14 @@ def _write_lane(connection: Connection, last: _Run) -> None:
     connection.execute(insert(tables.rate), [rate])
 
 
-def _write_run(connection: Connection, run: _Run, chance: random.Random, numbers: "count[int]") -> None:
+def _write_run(connection: Connection, run: _Run, chance: random.Random, numbers: "count[int]", causes: Causes) -> None:
     ended = {"ended_at": run.ended, "exit_code": run.exit_code}
     summary = {"exit": {"code": run.exit_code, "reason": run.reason}}
     begun = {"run_no": run.number, "run_id": run.run_id, "verb": "upload", "batch": BATCH, "program": "0"}
     connection.execute(insert(tables.run), [{**begun, "began_at": run.began, **ended, "summary": summary}])
     items, attempts, outcomes = [], [], []
     for place, item in enumerate(run.items):
-        tries = list(_tries(run.began + timedelta(seconds=place / PER_SECOND), chance.random()))
+        tries = list(_tries(run.began + timedelta(seconds=place / PER_SECOND), chance.random(), causes))
         items.append(_item_row(item, run, tries[-1]))
         for number, tried in enumerate(tries, 1):
             attempt_id = next(numbers)
@@ -182,7 +187,7 @@ class _Try:
         return self.at + timedelta(seconds=0.18)
 
 
-def _tries(at: datetime, luck: float) -> Iterator[_Try]:
+def _tries(at: datetime, luck: float, causes: Causes) -> Iterator[_Try]:
     """Three of a hundred are throttled once, some lose their answer, some fail."""
     if luck < 0.03:
         yield _Try(at, OutcomeKind.THROTTLED, THROTTLED)
@@ -190,15 +195,13 @@ def _tries(at: datetime, luck: float) -> Iterator[_Try]:
     elif luck < 0.035:
         yield _Try(at, OutcomeKind.UNKNOWN, SILENT)
         at += timedelta(seconds=3)
-    fault = TOO_LARGE if luck > 0.992 else FIELDS if luck > 0.987 else CONFLICT if luck > 0.985 else None
-    if fault is not None:
+    fault = next((fault for above, fault in causes if luck > above), None)
+    if fault is UNREADABLE:
+        yield _Try(at, OutcomeKind.ACCEPTED, status=AttachmentStatus.FAILED)
+    elif fault is not None:
         yield _Try(at, OutcomeKind.REFUSED, fault)
     else:
-        yield _Try(
-            at,
-            OutcomeKind.ACCEPTED,
-            status=AttachmentStatus.FAILED if luck > 0.983 else AttachmentStatus.COMPLETE,
-        )
+        yield _Try(at, OutcomeKind.ACCEPTED)
 
 
 def _item_row(item: Item, run: _Run, last: _Try) -> dict[str, Any]:

@@ -23,9 +23,12 @@ function take(changes) {
   known.head = changes.head;
   for (const name of ["words", "faults", "tags"]) for (const value of changes[name]) known[name].push(value);
   for (const row of changes.items) known.items[row[0]] = itemOf(row);
+  const changed = new Set(); // an item whose attempts have changed gets another list of them: rows tell by it
   for (const row of changes.attempts) {
-    const tried = known.attempts.get(row[0]) ?? known.attempts.set(row[0], []).get(row[0]);
+    const tried = changed.has(row[0]) ? known.attempts.get(row[0]) : [...(known.attempts.get(row[0]) ?? [])];
     tried[row[1] - 1] = row;
+    known.attempts.set(row[0], tried);
+    changed.add(row[0]);
   }
 }
 

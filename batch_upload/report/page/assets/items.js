@@ -97,7 +97,7 @@ function drawRows({ anew = false } = {}) {
   view.drawn = drawn;
   $("table").setAttribute("aria-rowcount", String(view.items.length + 1));
   $("viewport").hidden = view.items.length === 0;
-  const kept = new Map(anew ? [] : [...$("rows").children].filter((row) => row.dataset.place).map((row) => [row.dataset.place, row]));
+  const kept = new Map([...$("rows").children].filter((row) => row.shows).map((row) => [row.shows.join(), row]));
   const active = document.activeElement;
   const inRows = $("rows").contains(active);
   const rows = [];
@@ -106,8 +106,8 @@ function drawRows({ anew = false } = {}) {
     const top = topOf(place, open);
     if (top > at && !view.printing) rows.push(spacer(top - at));
     const item = view.items[place];
-    rows.push(kept.get(String(place)) ?? itemRow(item, place));
-    if (view.open.has(item.number)) rows.push(kept.get(`${place}d`) ?? detailRow(item, place));
+    rows.push(asItWas(kept, "item", item, place) ?? itemRow(item, place));
+    if (view.open.has(item.number)) rows.push(asItWas(kept, "detail", item, place) ?? detailRow(item, place));
     at = top + heightOf(item);
   }
   const end = topOf(view.items.length, open);
@@ -115,6 +115,20 @@ function drawRows({ anew = false } = {}) {
   place_(rows);
   if (inRows && !$("rows").contains(document.activeElement)) rowButton(view.focus)?.focus({ preventScroll: true });
   measure();
+}
+
+/** What a row shows: where nothing of it has changed, the row that is there stays, and with it a selection. */
+const shows = (kind, item, place) => [kind, item.number, place, across(), view.open.has(item.number), known.head.attempts_left_out];
+
+function asItWas(kept, kind, item, place) {
+  const row = kept.get(shows(kind, item, place).join());
+  if (row === undefined || row.item !== item || row.attempts !== known.attempts.get(item.number)) return null;
+  if (kind === "item") row.querySelector(".opener").tabIndex = place === view.focus ? 0 : -1;
+  return row;
+}
+
+function marked(row, kind, item, place) {
+  return Object.assign(row, { shows: shows(kind, item, place), item, attempts: known.attempts.get(item.number) });
 }
 
 /** Put rows in their places; what stands where it should is not touched, so that focus and selection stay. */
@@ -139,17 +153,19 @@ function itemRow(item, place) {
     tabindex: place === view.focus ? "0" : "-1", title: visible(item.id),
     on: { click: () => toggle(place), focus: () => setFocus(place) },
   }, h("span", { class: "twist", "aria-hidden": "true" }), h("span", { class: "clip", dir: "auto", text: item.id }));
-  return h("tr", { class: `item${isOpen ? " is-open" : ""}`, "data-place": place, "aria-rowindex": place + 2 },
+  const row = h("tr", { class: `item${isOpen ? " is-open" : ""}`, "data-place": place, "aria-rowindex": place + 2 },
     h("th", { scope: "row" }, button),
     h("td", {}, h("span", { class: `label s-${item.state}` }, icon(item.state), capital(item.state))),
     h("td", {}, h("span", { class: item.state === "complete" ? "clip mono" : "clip", title: visible(what), text: what || "–" })),
     h("td", { class: "num", text: size(item.size) }),
     h("td", { class: "num", text: item.tries }),
     h("td", {}, time(item.sent)), h("td", {}, time(item.completed)));
+  return marked(row, "item", item, place);
 }
 
 function detailRow(item, place) {
-  return h("tr", { class: "detail", "data-place": `${place}d`, id: `d-${item.number}` }, h("td", { colspan: across() }, detailOf(item)));
+  const row = h("tr", { class: "detail", "data-place": `${place}d`, id: `d-${item.number}` }, h("td", { colspan: across() }, detailOf(item)));
+  return marked(row, "detail", item, place);
 }
 
 /** Open rows are as high as they are: what was guessed is put right, and the spaces with it. */
@@ -172,6 +188,7 @@ function toggle(place, wanted = null) {
   else view.open.set(item.number, 320);
   const row = $("rows").querySelector(`tr[data-place="${place}"]`);
   row?.classList.toggle("is-open", !isOpen);
+  if (row) row.shows = shows("item", item, place); // this row is changed, not replaced: it has the focus
   const button = rowButton(place);
   button?.setAttribute("aria-expanded", String(!isOpen));
   if (isOpen) button?.removeAttribute("aria-controls");

@@ -34,14 +34,13 @@ function verdict(head) {
 function drawFacts(head) {
   const run = head.runs[0];
   const facts = [
-    ["Account", [head.account ?? "not known before a first run"]],
-    ["Region", [head.region ?? "–"]],
+    ["Account and Region", [head.account ? `${head.account}, ${head.region}` : "not known before a first run"]],
     ["Manifest", [h("code", { text: head.manifest })]],
     ["Ledger", [h("code", { text: head.ledger })]],
     ["Last run", run ? lastRun(run) : ["None so far"]],
     ["How it ended", run ? ending(run) : ["–"]],
   ];
-  if (head.endpoint) facts.splice(2, 0, ["Endpoint", [h("code", { text: head.endpoint })]]);
+  if (head.endpoint) facts.splice(1, 0, ["Endpoint", [h("code", { text: head.endpoint })]]);
   if (head.only.length) facts.push(["Shown", [`${counted(head.chosen, "item")} chosen by --only ${visible(head.only.join(" "))}`]]);
   $("facts").replaceChildren(...facts.map(([name, value]) => h("div", {}, h("dt", { text: name }), h("dd", {}, ...value))));
 }

@@ -1,0 +1,98 @@
+"""The page of a ledger: who is listed where not all can be, and the course of its runs."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batch_upload.cli.paging import RUNS_MAX, Limits, Page, runs_of
+from batch_upload.cli.recorded import recorded
+from batch_upload.ledger.reading import find_reader
+from batch_upload.ledger.store import open_ledger
+from batch_upload.model import OutcomeKind
+from batch_upload.report.page.board import STATES
+from batch_upload.settings import Flags
+from tests.support.page_ledgers import Story, ids_of, tell_story
+from tests.unit.ledger.samples import BATCH, RUN, ManualClock, accepted, after, began, item
+
+AT = datetime(2026, 11, 24, tzinfo=UTC)
+COUNT = 400
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    return tell_story(tmp_path_factory.mktemp("story"), ids_of(COUNT))
+
+
+def shown(story: Story, *, only: Sequence[str] = (), limits: Limits | None = None) -> dict[str, Any]:
+    """Everything that the page of a story has."""
+    flags = Flags(only=tuple(only))
+    reader = find_reader(story.ledger)
+    assert reader is not None
+    with reader:
+        page = Page.of(recorded(story.manifest, flags), flags, reader, at=AT, limits=limits or Limits())
+    return page.board.since(0)
+
+
+def states_of(found: dict[str, Any]) -> list[str]:
+    return [STATES[row[3]].value for row in found["items"]]
+
+
+def test_everything_is_there_in_the_manifests_order(story: Story) -> None:
+    found = shown(story)
+
+    assert [row[1] for row in found["items"]] == list(story.ids)
+    assert sum(found["head"]["states"]) == found["head"]["listed"] == found["head"]["chosen"] == COUNT
+    assert {row[0] for row in found["attempts"]} == set(range(COUNT))
+    assert sum(sum(run["tally"]) for run in found["head"]["runs"]) == len(found["attempts"])
+    assert found["head"]["attempts_left_out"] is False
+
+
+def test_what_does_not_fit_is_left_out_and_said_but_no_failure(story: Story) -> None:
+    whole = shown(story)
+    failed = states_of(whole).count("failed")
+
+    found = shown(story, limits=Limits(items=failed + 10, attempts=5))
+
+    assert (states_of(found).count("failed"), states_of(found).count("complete")) == (failed, 10)
+    assert len(found["attempts"]) == 5
+    assert found["head"]["attempts_left_out"] is True
+    assert (found["head"]["listed"], found["head"]["chosen"]) == (failed + 10, COUNT)
+    assert found["head"]["states"] == whole["head"]["states"]
+    assert found["head"]["causes"] == whole["head"]["causes"]
+
+
+def test_only_chooses_what_is_listed_and_not_what_is_counted(story: Story) -> None:
+    found = shown(story, only=["failed"])
+
+    assert set(states_of(found)) == {"failed"}
+    assert found["head"]["chosen"] == found["head"]["listed"] == len(found["items"])
+    assert sum(found["head"]["states"]) == COUNT
+    assert found["head"]["only"] == ["failed"]
+
+
+async def test_runs_come_latest_first_and_one_more_than_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "june.ledger"
+    ledger = await open_ledger(path, run_id=RUN, clock=ManualClock())
+    await began(ledger, item("a"))
+    attempt = await ledger.intend("bu1-a-1", run_id=RUN, at=after(1))
+    await ledger.conclude(attempt, accepted(at=after(2)))
+    reader = find_reader(path)
+    assert reader is not None
+    with reader:
+        (alone,) = runs_of(reader, BATCH)
+        for number in range(RUNS_MAX + 3):
+            await ledger.begin_run(f"later-{number}", verb="upload", batch=BATCH, at=after(100 + number))
+        many = runs_of(reader, BATCH)
+    await ledger.close()
+
+    assert (alone.tally, alone.steps) == (
+        {OutcomeKind.ACCEPTED: 1},
+        [(int(2 / alone.width_s), OutcomeKind.ACCEPTED, 1)],
+    )
+    assert alone.last_at == after(2)
+    assert len(many) == RUNS_MAX + 1
+    assert many[0].run_id == f"later-{RUNS_MAX + 2}"
+    assert (many[0].steps, many[0].last_at) == ([], None)
