@@ -39,6 +39,8 @@ soak: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.manifest
+	$(BIN)/python -m benchmarks.rerun --items 20000
 	$(BIN)/python -m benchmarks.pacing
 	$(BIN)/python -m benchmarks.call
 	$(BIN)/python -m benchmarks.memory
