@@ -8,6 +8,7 @@ from batch_upload.ports import Observer
 from batch_upload.report.console import people_observer
 from batch_upload.report.ndjson import NdjsonObserver
 from batch_upload.report.observers import NullObserver, Observers, RunObserver
+from batch_upload.report.plain import PlainObserver
 from batch_upload.report.verbose import VerboseObserver
 
 
@@ -28,9 +29,10 @@ def audience_of(output: Output) -> Observers:
 
 
 def _people(output: Output) -> RunObserver:
-    if output.verbose:
-        return Observers(people_observer(sys.stderr, quiet=True), VerboseObserver(sys.stderr, level=output.verbose))
-    return people_observer(sys.stderr, quiet=output.quiet)
+    if not output.verbose:
+        return people_observer(sys.stderr, quiet=output.quiet)
+    lines = NullObserver() if output.quiet else PlainObserver(sys.stderr)  # a drawing would be torn by the requests
+    return Observers(lines, VerboseObserver(sys.stderr, level=output.verbose))
 
 
 def _machines(output: Output) -> list[RunObserver]:

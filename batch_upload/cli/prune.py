@@ -6,6 +6,7 @@ import typer
 
 from batch_upload.cli import options as option
 from batch_upload.cli.output import Ended, Output, run_verb
+from batch_upload.cli.witnesses import Witnesses
 from batch_upload.settings import Flags
 
 
@@ -30,6 +31,10 @@ def prune(
     json: option.JsonOption = False,  # noqa: FBT002
     quiet: option.QuietOption = False,  # noqa: FBT002
     verbose: option.VerboseOption = 0,
+    log_file: option.LogFileOption = None,
+    log_format: option.LogFormatOption = None,
+    metrics_file: option.MetricsFileOption = None,
+    notify: option.NotifyOption = None,
 ) -> None:
     """delete attachments that are proved ours and that the manifest no longer lists; shows them first"""
     flags = Flags(
@@ -45,8 +50,12 @@ def prune(
         json=json,
         quiet=quiet,
         verbose=verbose,
+        log_file=log_file,
+        log_format=log_format,
+        metrics_file=metrics_file,
+        notify=notify,
     )
-    output = Output.of(flags)
+    output = Output.of(flags, Witnesses(flags))
 
     def body() -> Ended:
         from batch_upload.cli.pruning import Consent, pruned

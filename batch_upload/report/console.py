@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from typing import TextIO
 
 from rich.box import SIMPLE
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
-from rich.progress_bar import ProgressBar
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -20,12 +20,16 @@ from batch_upload.report.plain import (
     counts_words,
     event_sentence,
     failure_sentence,
+    flight_words,
     pace_words,
 )
 from batch_upload.report.tally import Tally
 
 REDRAW_EVERY = timedelta(seconds=0.1)
 _NARROWEST_BAR = 10
+_SEGMENTS = (("green", "#━"), ("red", "!━"), ("yellow", "~━"), ("cyan", "+╌"))
+"""Done, failed, parked or open, processing: style, and the character in ASCII and otherwise."""
+_REST = ("dim", ".─")
 _SPOKEN = (RunStarted, LaneStopped, Notice, OrphanSeen, Resolving)
 
 
@@ -45,7 +49,7 @@ def people_observer(stream: TextIO, *, quiet: bool) -> RunObserver:
 
 
 class ProgressObserver:
-    """Draws one bar over all items that the run will end, with counts, pace and the last failures below it.
+    """Draws one bar over all items that the run will end; below it counts, pace, what is in flight, the last failures.
 
     What is worth a sentence of its own scrolls by above. The drawing is gone after the run: the summary follows.
     When the terminal fails it falls silent; `error` keeps the reason.
@@ -131,10 +135,13 @@ class ProgressObserver:
 
 
 def renderable(tally: Tally, console: Console, *, at: datetime, local_time: LocalTime) -> RenderableType:
-    """What is drawn of a run: the bar, the counts, the pace, the last failures."""
+    """What is drawn of a run: the bar, the counts, the pace, what is in flight, the last failures."""
     pace = pace_words(tally, at=at, local_time=local_time)
     lines = [Text(encodable(text, console.encoding)) for text in (counts_words(tally), pace)]
-    return Group(_bar(tally, console), *lines, *(_failure(sentence, console) for sentence in _failures(tally)))
+    flight = flight_words(tally)
+    flying = [] if flight is None else [_on_one_line(flight, console, style="dim")]
+    failed = [_on_one_line(sentence, console, style="red") for sentence in _failures(tally)]
+    return Group(_bar(tally, console), *lines, *flying, *failed)
 
 
 def _bar(tally: Tally, console: Console) -> RenderableType:
@@ -146,16 +153,39 @@ def _bar(tally: Tally, console: Console) -> RenderableType:
     grid = Table.grid(padding=(0, 2), expand=True)
     grid.add_column(ratio=1)
     grid.add_column(justify="right", no_wrap=True)
-    grid.add_row(ProgressBar(total=max(1, tally.total), completed=tally.ended), text)
+    grid.add_row(_Segments(tally), text)
     return grid
+
+
+class _Segments:
+    """A bar of as many columns as there are: each state has its share of them, in its colour and its character."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        tally, width, column = self._tally, options.max_width, 0 if options.ascii_only else 1
+        counts = (tally.done, tally.failed, tally.parked + tally.open, tally.processing)
+        bar, counted = Text(no_wrap=True), 0
+        for count, (style, characters) in zip(counts, _SEGMENTS, strict=True):
+            begin = len(bar)
+            counted += count
+            end = width * counted // max(1, tally.total)
+            bar.append(characters[column] * (end - begin), style=style)
+        style, characters = _REST
+        bar.append(characters[column] * (width - len(bar)), style=style)
+        yield bar
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(_NARROWEST_BAR, options.max_width)
 
 
 def _failures(tally: Tally) -> list[str]:
     return [failure_sentence(known) for known in tally.failures]
 
 
-def _failure(sentence: str, console: Console) -> Text:
-    text = Text(encodable(sentence, console.encoding), style="red", no_wrap=True)
+def _on_one_line(sentence: str, console: Console, *, style: str) -> Text:
+    text = Text(encodable(sentence, console.encoding), style=style, no_wrap=True)
     text.overflow = "crop" if console.options.ascii_only else "ellipsis"
     return text
 

@@ -12,6 +12,7 @@ from batch_upload.report.tally import Eta, Tally
 from batch_upload.report.words import clock_words, count_words, duration_words, fault_words, rate_words
 
 EVERY = timedelta(seconds=30)
+IDS_SHOWN = 3
 
 LocalTime = Callable[[datetime], datetime]
 
@@ -29,6 +30,7 @@ class PlainObserver:
         self._told_at: datetime | None = None
         self._throttle_told = False
         self._failure_told = False
+        self._all_sent_told = False
         self.error: OSError | None = None
 
     def notify(self, event: object) -> None:
@@ -55,11 +57,21 @@ class PlainObserver:
         if self._tally.throttled and not self._throttle_told:
             self._throttle_told = True
             return ("the service throttles for the first time, the rate goes down",)
+        if self._is_all_sent_now(event):
+            self._all_sent_told = True
+            return (f"all is sent, the service is at work on {count_words(self._tally.processing, 'item')}",)
         line = event_sentence(event)
         if line is None or (isinstance(event, ItemChanged) and self._failure_told):
             return ()
         self._failure_told = self._failure_told or isinstance(event, ItemChanged)
         return (line,)
+
+    def _is_all_sent_now(self, event: object) -> bool:
+        """Whether the last create of a run has just been accepted. One that is over at once need not say so."""
+        started = self._tally.started
+        if self._all_sent_told or started is None or not isinstance(event, ItemChanged) or not event.created:
+            return False
+        return self._tally.all_sent and event.at - started.at >= EVERY
 
     def _write(self, line: str) -> None:
         if self.error is not None:
@@ -142,13 +154,30 @@ def counts_words(tally: Tally) -> str:
 
 
 def pace_words(tally: Tally, *, at: datetime, local_time: LocalTime) -> str:
-    """`1.0/s, 4 throttled, 6 min left (until 14:32)`."""
-    rate = tally.rate_per_s(at)
-    parts = [] if rate is None or tally.stopped is not None else [rate_words(rate)]
+    """`0.98/s now, 1.0/s learned, 4 throttled, 6 min left (until 14:32)`."""
+    parts = _rate_parts(tally, at)
     if tally.throttled:
         parts.append(f"{tally.throttled:,} throttled")
     parts.append(left_words(tally, at=at, local_time=local_time))
     return ", ".join(parts)
+
+
+def _rate_parts(tally: Tally, at: datetime) -> list[str]:
+    """What leaves now, and what was learned to be possible; nothing once nothing new is sent."""
+    rate, learned = tally.rate_per_s(at), tally.learned_rate
+    if tally.stopped is not None or tally.all_sent:
+        return []
+    parts = [] if rate is None else [f"{rate_words(rate)} now"]
+    return parts if learned is None else [*parts, f"{rate_words(learned)} learned"]
+
+
+def flight_words(tally: Tally) -> str | None:
+    """`in flight: a, b, c and 5 more`; None where nothing is."""
+    ids = tally.in_flight
+    if not ids:
+        return None
+    more = f" and {len(ids) - IDS_SHOWN:,} more" if len(ids) > IDS_SHOWN else ""
+    return printable(f"in flight: {', '.join(f'`{each}`' for each in ids[:IDS_SHOWN])}{more}")
 
 
 def left_words(tally: Tally, *, at: datetime, local_time: LocalTime) -> str:

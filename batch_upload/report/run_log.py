@@ -13,7 +13,17 @@ from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any
 
-from batch_upload.events import ItemChanged, LaneStopped, Notice, OrphanSeen, Requested, Resolving, Retrying, Sending
+from batch_upload.events import (
+    ItemChanged,
+    LaneStopped,
+    Notice,
+    OrphanSeen,
+    Pruned,
+    Requested,
+    Resolving,
+    Retrying,
+    Sending,
+)
 from batch_upload.model import OutcomeKind, State
 from batch_upload.report.escape import printable
 from batch_upload.report.ndjson import error_json, event_line, known_line
@@ -160,6 +170,8 @@ def entry_of(event: object) -> Entry | None:
             level = logging.ERROR if event.ended and event.known.state is State.FAILED else logging.INFO
             told = {"ended": event.ended, "created": event.created, "adopted": event.adopted}
             return level, "item", {**known_line(event.known, at=event.at), **told}, event.at
+        case Pruned() if event.fault is not None:
+            return logging.ERROR, "pruned", event_line(event) or {}, event.at
     line, at = event_line(event), getattr(event, "at", None)
     if line is None or not isinstance(at, datetime):
         return None

@@ -205,7 +205,10 @@ def _validate(summary: Summary, known: Sequence[Known], invocation: Invocation) 
 
 
 def _check_ledger(summary: Summary, known: Sequence[Known], invocation: Invocation) -> list[str]:
-    return [f"{invocation.command('upload')}    # goes on once the ledger can be used again"]
+    return [
+        f"{invocation.command('doctor')}    # looks at the ledger, its disk and its lock",
+        f"{invocation.command('upload')}    # goes on once the ledger can be used again",
+    ]
 
 
 def _hold_against_service(summary: Summary, known: Sequence[Known], invocation: Invocation) -> list[str]:
@@ -214,7 +217,7 @@ def _hold_against_service(summary: Summary, known: Sequence[Known], invocation: 
 
 def _check_access(summary: Summary, known: Sequence[Known], invocation: Invocation) -> list[str]:
     return [
-        "aws sts get-caller-identity    # who you are to AWS",
+        f"{invocation.command('doctor')}    # who you are to AWS, and what is missing",
         f"{invocation.command('upload')}    # goes on once credentials and permissions are right",
     ]
 
@@ -226,6 +229,18 @@ def _after_the_other(summary: Summary, known: Sequence[Known], invocation: Invoc
     ]
 
 
+def _ask_once_more(summary: Summary, known: Sequence[Known], invocation: Invocation) -> list[str]:
+    return [f"{invocation.command('upload')}    # asks again whether the service has finished; sends nothing twice"]
+
+
+def _the_rest(summary: Summary, known: Sequence[Known], invocation: Invocation) -> list[str]:
+    """What `--only` left out, or what nobody waited for."""
+    left = summary.items - summary.count(State.COMPLETE) - summary.count(State.FAILED)
+    if summary.verb != "upload" or left <= 0:
+        return []
+    return [f"{invocation.command('upload')}    # goes on with the other {left:,}"]
+
+
 def _upload(summary: Summary, known: Sequence[Known], invocation: Invocation) -> list[str]:
     return [invocation.command("upload")]
 
@@ -233,13 +248,14 @@ def _upload(summary: Summary, known: Sequence[Known], invocation: Invocation) ->
 _Steps = Callable[[Summary, Sequence[Known], Invocation], list[str]]
 
 _NEXT: Mapping[ExitCode, _Steps] = {
+    ExitCode.DONE: _the_rest,
     ExitCode.OUR_FAULT: _hold_against_service,
     ExitCode.THERE_IS_WORK: _upload,
     ExitCode.TRANSIENT: _again,
     ExitCode.LOCKED: _after_the_other,
     ExitCode.DEADLINE: _again,
     ExitCode.NO_CAPACITY: _when_there_is_capacity,
-    ExitCode.STILL_PROCESSING: _again,
+    ExitCode.STILL_PROCESSING: _ask_once_more,
     ExitCode.ITEMS_FAILED: _look_into_failures,
     ExitCode.INVALID: _validate,
     ExitCode.ACCESS: _check_access,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from batch_upload.events import ItemChanged, LaneStopped, Requested, RunStarted
+from batch_upload.events import ItemChanged, LaneStopped, Requested, RunStarted, Sending
 from batch_upload.model import Action, ActionKind, Known, OutcomeKind, Plan, State
 from batch_upload.report.estimate import run_s, steady_rate
 
@@ -87,6 +87,7 @@ class Tally:
         self.learned_rate: float | None = None
         """The pace that the run holds now, in creates a second, or None before the first answer."""
         self.failures: deque[Known] = deque(maxlen=FAILURES_SHOWN)
+        self._in_flight: dict[str, None] = {}
         self._ended: Counter[State] = Counter()
         self._awaited: set[str] = set()
         self._processing: set[str] = set()
@@ -96,10 +97,10 @@ class Tally:
         """Count one event; those that change no count are passed over."""
         if isinstance(event, ItemChanged):
             self._take_change(event)
+        elif isinstance(event, Sending):
+            self._in_flight[event.item_id] = None
         elif isinstance(event, Requested):
-            self.throttled += event.outcome is OutcomeKind.THROTTLED
-            if event.operation == CREATE and event.rate is not None:
-                self.learned_rate = event.rate
+            self._take_answer(event)
         elif isinstance(event, RunStarted):
             self.started = event
             self._awaited = awaited_ids(event.plan)
@@ -107,6 +108,16 @@ class Tally:
             self._processing = {action.item_id for action in event.plan.actions if is_left_processing(action)}
         elif isinstance(event, LaneStopped):
             self.stopped = event
+
+    @property
+    def in_flight(self) -> list[str]:
+        """The items whose create was sent and not answered yet, the longest first."""
+        return list(self._in_flight)
+
+    @property
+    def all_sent(self) -> bool:
+        """Whether nothing is left to do but to wait for the service."""
+        return self.total > 0 and self.ended + self.processing == self.total and self.processing > 0
 
     @property
     def ended(self) -> int:
@@ -163,6 +174,15 @@ class Tally:
             return None
         old_enough = self.learned_rate is None or (at - self.started.at).total_seconds() >= SLOW_RATE_WINDOW_S
         return self.rate_per_s(at) if old_enough else None
+
+    def _take_answer(self, event: Requested) -> None:
+        self.throttled += event.outcome is OutcomeKind.THROTTLED
+        if event.operation != CREATE:
+            return
+        if event.rate is not None:
+            self.learned_rate = event.rate
+        if event.item_id is not None:
+            self._in_flight.pop(event.item_id, None)
 
     def _take_change(self, event: ItemChanged) -> None:
         known = event.known

@@ -74,9 +74,8 @@ def recorded(
 ) -> Iterator[Frame]:
     """Run a command in a terminal; its screen each time it has changed. Raises CalledProcessError where it fails."""
     started_s, screen = monotonic(), Screen()
-    ours, its = pty.openpty()
+    ours, its = terminal_of(columns, rows)
     try:
-        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         with subprocess.Popen(
             command,
             cwd=cwd,
@@ -87,7 +86,7 @@ def recorded(
             start_new_session=True,
         ) as process:
             os.close(its)
-            for text in _said(ours):
+            for text in said(ours):
                 screen.write(text)
                 yield Frame(monotonic() - started_s, tuple(screen.lines))
     finally:
@@ -96,7 +95,14 @@ def recorded(
         raise subprocess.CalledProcessError(process.returncode, [str(each) for each in command])
 
 
-def _said(terminal: int) -> Iterator[str]:
+def terminal_of(columns: int, rows: int) -> tuple[int, int]:
+    """A terminal of this size: our end of it, and the one for a process."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    return ours, its
+
+
+def said(terminal: int) -> Iterator[str]:
     """What is written to a terminal, never ending within a character or a control sequence."""
     decode, waiting = codecs.getincrementaldecoder("utf-8")().decode, ""
     while True:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from batch_upload.events import ItemChanged, Requested, RunStarted
+from batch_upload.events import ItemChanged, Requested, RunStarted, Sending
 from batch_upload.model import (
     Action,
     ActionKind,
@@ -139,6 +139,25 @@ def throttled(at: datetime) -> Requested:
         request_id="r-9",
         fault=Fault(code="ThrottlingException", message="rate exceeded"),
         at=at,
+    )
+
+
+def sending(item_id: str, at: datetime) -> Sending:
+    """A create that leaves."""
+    return Sending(item_id, f"bu1-{item_id}", number=1, size_bytes=496_000, at=at)
+
+
+def answered(item_id: str, at: datetime, *, rate: float = 1.0) -> Requested:
+    """A create that was accepted; `rate` is the pace afterwards."""
+    return Requested(
+        operation="CreateRegistrationAttachment",
+        outcome=OutcomeKind.ACCEPTED,
+        latency_s=0.05,
+        item_id=item_id,
+        request_id="r-1",
+        fault=None,
+        at=at,
+        rate=rate,
     )
 
 

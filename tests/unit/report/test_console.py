@@ -14,7 +14,18 @@ from batch_upload.report.console import ProgressObserver, draw_table, people_obs
 from batch_upload.report.observers import NullObserver
 from batch_upload.report.plain import PlainObserver
 from batch_upload.report.tally import Tally
-from tests.unit.report.samples import TOO_LARGE, after, created, ended, plan_of, started, throttled, utc
+from tests.unit.report.samples import (
+    TOO_LARGE,
+    after,
+    answered,
+    created,
+    ended,
+    plan_of,
+    sending,
+    started,
+    throttled,
+    utc,
+)
 
 RUN_ENDED = RunEnded(
     states={}, requests={}, throttled=0, uploaded=0, adopted=0, unchanged=0, bytes_sent=0, elapsed_s=1, at=after(99)
@@ -66,6 +77,9 @@ def sample_tally() -> Tally:
     for number in range(10, 14):
         tally.take(ended(f"item-{number}", after(9), State.FAILED, fault=TOO_LARGE))
     tally.take(throttled(after(9)))
+    for number in range(14, 19):
+        tally.take(sending(f"item-{number}", after(9)))
+    tally.take(answered("item-14", after(10), rate=1.25))
     return tally
 
 
@@ -78,9 +92,10 @@ def drawn(width: int, encoding: str) -> list[str]:
 
 def test_a_wide_terminal_shows_bar_counts_pace_and_the_last_failures() -> None:
     assert drawn(100, "utf-8") == [
-        "━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━  8/20  40 %",
+        "━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌───────────────────────────  8/20  40 %",
         "4 of 20 done, 4 failed, 6 processing",
-        "1.0/s, 1 throttled, 8.0 s left (until 14:00)",
+        "1.0/s now, 1.2/s learned, 1 throttled, 6.8 s left (until 14:00)",
+        "in flight: `item-15`, `item-16`, `item-17` and 1 more",
         "failed `item-11`: MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
         "failed `item-12`: MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
         "failed `item-13`: MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
@@ -89,10 +104,11 @@ def test_a_wide_terminal_shows_bar_counts_pace_and_the_last_failures() -> None:
 
 def test_a_narrow_terminal_of_another_encoding_shows_the_same_in_ascii() -> None:
     assert drawn(40, "ascii") == [
-        "----------- ----------------  8/20  40 %",
+        "#####!!!!!!++++++++.........  8/20  40 %",
         "4 of 20 done, 4 failed, 6 processing",
-        "1.0/s, 1 throttled, 8.0 s left (until",
-        "14:00)",
+        "1.0/s now, 1.2/s learned, 1 throttled,",
+        "6.8 s left (until 14:00)",
+        "in flight: `item-15`, `item-16`, `item-1",
         "failed `item-11`: MAXIMUM_SIZE_EXCEEDED:",
         "failed `item-12`: MAXIMUM_SIZE_EXCEEDED:",
         "failed `item-13`: MAXIMUM_SIZE_EXCEEDED:",

@@ -7,7 +7,18 @@ from batch_upload.events import LaneStopped, Notice, OrphanSeen, Resolving, RunE
 from batch_upload.model import Capacity, Fault, State
 from batch_upload.report.observers import NullObserver, Observers
 from batch_upload.report.plain import PlainObserver
-from tests.unit.report.samples import BEGIN, TOO_LARGE, after, created, ended, plan_of, started, throttled, utc
+from tests.unit.report.samples import (
+    BEGIN,
+    TOO_LARGE,
+    after,
+    answered,
+    created,
+    ended,
+    plan_of,
+    started,
+    throttled,
+    utc,
+)
 
 RUN_ENDED = RunEnded(
     states={}, requests={}, throttled=0, uploaded=0, adopted=0, unchanged=0, bytes_sent=0, elapsed_s=1, at=after(99)
@@ -50,7 +61,7 @@ def test_a_log_tells_changes_of_fortune_at_once_and_progress_now_and_then() -> N
         "20 items to upload, 0 unchanged, from 1.0/s",
         "the service throttles for the first time, the rate goes down",
         "failed `item-19`: MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
-        "1 of 20 done, 2 failed, 9 processing; 0.33/s, 2 throttled, 26 s left (until 14:00)",
+        "1 of 20 done, 2 failed, 9 processing; 0.33/s now, 2 throttled, 26 s left (until 14:00)",
         "looking up what became of 1 request without an answer",
         "attachment `a-2` stands for nothing: `a-1` was there first",
         r"the clock is off by\x1b[2J 3 min",
@@ -66,7 +77,7 @@ def test_a_run_that_the_capacity_will_cut_short_says_so() -> None:
     observer.tick(after(30))
 
     assert stream.getvalue().splitlines()[-1] == (
-        "0 of 20 done; 0.00/s, 12 s left (until 14:00), then the capacity is used up"
+        "0 of 20 done; 0.00/s now, 12 s left (until 14:00), then the capacity is used up"
     )
 
 
@@ -79,7 +90,10 @@ def test_a_run_that_only_waits_or_is_over_says_so() -> None:
     observer.notify(ended("item-0", after(40)))
     observer.tick(after(100))
 
-    assert [line.split(", ")[-1] for line in stream.getvalue().splitlines()[1:]] == ["waiting for the service", "done"]
+    assert stream.getvalue().splitlines()[1:] == [
+        "0 of 1 done, 1 processing; waiting for the service",
+        "1 of 1 done; 0.00/s now, done",
+    ]
 
 
 def test_a_run_whose_creates_have_ceased_promises_no_end() -> None:
@@ -90,7 +104,32 @@ def test_a_run_whose_creates_have_ceased_promises_no_end() -> None:
     observer.notify(ended("item-0", after(2)))
     observer.tick(after(300))
 
-    assert stream.getvalue().splitlines()[-1] == "1 of 2 done; 0.00/s, no end in sight"
+    assert stream.getvalue().splitlines()[-1] == "1 of 2 done; 0.00/s now, no end in sight"
+
+
+def test_a_run_of_some_length_says_when_all_is_sent() -> None:
+    stream = io.StringIO()
+    observer = PlainObserver(stream, local_time=utc)
+    observer.notify(started(plan_of(3)))
+    observer.notify(created("item-0", after(1)))
+    observer.notify(ended("item-1", after(20), State.FAILED, fault=TOO_LARGE))
+    observer.notify(created("item-2", after(31)))
+    observer.notify(ended("item-0", after(33)))
+    observer.notify(ended("item-2", after(34)))
+
+    assert stream.getvalue().splitlines()[2:] == ["all is sent, the service is at work on 2 items"]
+
+
+def test_the_pace_is_told_beside_what_was_learned() -> None:
+    stream = io.StringIO()
+    observer = PlainObserver(stream, local_time=utc)
+    observer.notify(started(plan_of(100)))
+    for number in range(20):
+        observer.notify(created(f"item-{number}", after(number * 2)))
+    observer.notify(answered("item-20", after(39), rate=0.52))
+    observer.tick(after(40))
+
+    assert "; 0.50/s now, 0.52/s learned, " in stream.getvalue().splitlines()[-1]
 
 
 def test_a_reader_that_went_away_does_not_disturb_the_run() -> None:

@@ -10,11 +10,22 @@ from typing import Any
 import pytest
 
 from batch_upload.errors import ExitCode
-from batch_upload.events import Event, LaneStopped, Notice, OrphanSeen, Resolving, Retrying, RunEnded, Sending
+from batch_upload.events import (
+    Event,
+    LaneStopped,
+    Notice,
+    OrphanSeen,
+    Pruned,
+    PruneOutcome,
+    Resolving,
+    Retrying,
+    RunEnded,
+    Sending,
+)
 from batch_upload.model import Fault, State
 from batch_upload.report.run_log import RunLogObserver, close_log, log_begin, log_said, log_summary, open_log
 from batch_upload.report.summary import Summary, exit_of
-from tests.unit.report.samples import TOO_LARGE, after, created, ended, plan_of, started, throttled
+from tests.unit.report.samples import TOO_LARGE, after, created, ended, known, plan_of, started, throttled
 
 HOSTILE = 'a b="c"\n\x1b]0;t\x07\u202e é'
 EVENTS = [
@@ -27,6 +38,8 @@ EVENTS = [
     LaneStopped(TOO_LARGE, draining=True, resume_after=None, at=after(4)),
     Resolving(2, after(4)),
     OrphanSeen("a-2", "bu1-x", "a-1", after(4)),
+    Pruned(known(), PruneOutcome.DELETED, HOSTILE, after(4)),
+    Pruned(known(), PruneOutcome.KEPT, HOSTILE, after(4), TOO_LARGE),
     Notice(HOSTILE, after(5)),
 ]
 Opens = Callable[..., logging.Handler]
@@ -66,7 +79,7 @@ def test_every_event_is_a_line_of_json_with_the_run_id(opens: Opens, tmp_path: P
     found = lines(tmp_path / "run.log")
     assert [line["event"] for line in found] == [
         *("begin", "run", "sending", "request", "retry", "item", "item", "lane_stopped", "resolving", "orphan"),
-        *("notice", "said", "summary"),
+        *("pruned", "pruned", "notice", "said", "summary"),
     ]
     assert {(line["run_id"], line["verb"]) for line in found} == {("run-1", "upload")}
     assert [line["time"] for line in found[1:3]] == ["2026-11-23T14:00:00.000Z", "2026-11-23T14:00:01.000Z"]
@@ -74,7 +87,7 @@ def test_every_event_is_a_line_of_json_with_the_run_id(opens: Opens, tmp_path: P
         **dict.fromkeys(("begin", "run"), "info"),
         "sending": "debug",
         **dict.fromkeys(("request", "retry", "lane_stopped", "resolving", "orphan", "notice"), "warning"),
-        **dict.fromkeys(("item", "said", "summary"), "error"),
+        **dict.fromkeys(("item", "pruned", "said", "summary"), "error"),
     }
     assert (found[6]["id"], found[6]["error"]["message"]) == (HOSTILE, HOSTILE)
     assert found[-1]["exit"]["code"] == 20

@@ -104,7 +104,7 @@ def test_counts_that_do_not_add_up_are_called_a_fault() -> None:
             ],
         ),
         (ExitCode.INVALID, ["validate june.yaml"]),
-        (ExitCode.ACCESS, ["upload june.yaml"]),
+        (ExitCode.ACCESS, ["doctor june.yaml", "upload june.yaml"]),
         (
             ExitCode.TOO_MANY_FAILURES,
             [
@@ -113,7 +113,7 @@ def test_counts_that_do_not_add_up_are_called_a_fault() -> None:
                 "upload june.yaml",
             ],
         ),
-        (ExitCode.LEDGER, ["upload june.yaml"]),
+        (ExitCode.LEDGER, ["doctor june.yaml", "upload june.yaml"]),
         (ExitCode.DISAGREEMENT, ["verify june.yaml", "reconcile june.yaml"]),
         (ExitCode.OUTCOMES_UNKNOWN, ["reconcile june.yaml"]),
         (ExitCode.INTERRUPTED, ["upload june.yaml"]),
@@ -125,6 +125,15 @@ def test_each_exit_code_names_the_commands_to_type_next(code: ExitCode, commands
 
     typed = [line.strip().split("    #")[0] for line in lines if line.startswith("  batch-upload")]
     assert typed == [f"batch-upload {command}" for command in commands]
+
+
+def test_a_part_that_is_done_names_the_command_for_the_rest() -> None:
+    part = replace(
+        SUMMARY, exit=exit_of(ExitCode.DONE), states={"complete": 2, "pending": 1_000, "sending": 3}, items=1_005
+    )
+
+    assert next_lines(part, [], JUNE) == ["next:", "  batch-upload upload june.yaml    # goes on with the other 1,003"]
+    assert next_lines(replace(part, verb="reconcile"), [], JUNE) == []
 
 
 def test_a_verb_without_a_manifest_has_no_command_to_go_on_with() -> None:
