@@ -1,10 +1,11 @@
 """What the engine needs from outside, as Protocols. Implementations do not repeat these contracts."""
 
-from binascii import b2a_base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
+
+from pybase64 import b64encode
 
 from batch_upload.model import (
     Attachment,
@@ -50,7 +51,7 @@ class Body:
     @staticmethod
     def of(document: bytes) -> "Body":
         """The body of a document. Takes time in proportion to it: callers on an event loop use a thread."""
-        return Body(b2a_base64(document, newline=False), len(document))
+        return Body(b64encode(document), len(document))
 
 
 @dataclass(frozen=True, slots=True)

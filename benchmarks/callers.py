@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import base64
 import hashlib
 import json
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pybase64
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
@@ -45,7 +45,7 @@ async def floor(paths: Sequence[Path], url: str) -> None:
 
         async def one(path: Path) -> None:
             async with limit:
-                body = b"".join((b'{"AttachmentBody": "', base64.b64encode(path.read_bytes()), b'", ', rest))
+                body = b"".join((b'{"AttachmentBody": "', pybase64.b64encode(path.read_bytes()), b'", ', rest))
                 headers = {"X-Amz-Target": target, "X-Amz-Content-SHA256": hashlib.sha256(body).hexdigest()}
                 async with session.post(url, data=body, headers=headers) as answered:
                     await answered.read()

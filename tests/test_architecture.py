@@ -43,6 +43,7 @@ AT_HOME = {
     "yaml": {"manifest"},
     "typer": {"cli"},
     "rich": {"report"},
+    "pybase64": {"ports"},
 }
 HEAVY = ("aiobotocore", "botocore", "sqlalchemy", "rich", "yaml", "pydantic", "aiohttp", "boto3", "hypothesis")
 

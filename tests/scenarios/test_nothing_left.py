@@ -1,0 +1,56 @@
+"""A whole run gives back what it took: one after another in one process, as whoever embeds it would."""
+
+import gc
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from batch_upload.cli.output import Output
+from batch_upload.cli.uploading import upload_manifest
+from batch_upload.emulator.names import CREATE
+from batch_upload.errors import ExitCode
+from batch_upload.settings import Flags
+from tests.support.batches import pdf, write_batch
+from tests.support.endpoint import Endpoint
+
+FAULTS = ("throttle", "drop_after", "validation", "access_denied")
+
+
+def left() -> tuple[list[str], list[str]]:
+    """What open descriptors lead to, and the names of threads."""
+    links = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            links.append(os.readlink(f"/proc/self/fd/{name}"))
+        except FileNotFoundError:  # the descriptor of this listing
+            continue
+    return sorted(links), sorted(thread.name for thread in threading.enumerate())
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_runs_leave_no_descriptor_and_no_thread_behind(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_collector: None
+) -> None:
+    for name, value in endpoint.env.items():
+        monkeypatch.setenv(name, value)
+    flags, output = Flags(rate="1000", quiet=True), Output(quiet=True)
+    first = write_batch(tmp_path / "first", {"a.pdf": pdf("a")})
+    assert upload_manifest(first.path, flags, output).summary.exit.code is ExitCode.DONE
+    before = left()
+
+    for fault in FAULTS:
+        endpoint.faults({"action": fault, "operation": CREATE, "times": 3})
+        documents = {f"{number}.pdf": pdf(f"{fault} {number}") for number in range(8)}
+        upload_manifest(write_batch(tmp_path / fault, documents).path, flags, output)
+
+        assert left() == before, fault
