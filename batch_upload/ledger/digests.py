@@ -3,15 +3,17 @@
 A digest that is remembered wrongly sends nothing wrong: what is sent is hashed again.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite import insert
 
 from batch_upload.document import Fingerprint, RememberedDigest
 from batch_upload.ledger.rows import chunks
 from batch_upload.ledger.tables import digest, encodable
+from batch_upload.model import ContentType
 
 
 def digests(connection: Connection, paths: Sequence[str]) -> dict[str, RememberedDigest]:
@@ -19,8 +21,11 @@ def digests(connection: Connection, paths: Sequence[str]) -> dict[str, Remembere
     found: dict[str, RememberedDigest] = {}
     for chunk in chunks(paths):
         asked = {encodable(path): path for path in chunk}
-        for path, *fingerprint, sha256, content_type in connection.execute(_OF_PATHS, {"wanted": list(asked)}):
-            found[asked[path]] = RememberedDigest(Fingerprint(*fingerprint), sha256, content_type)
+        # read as SQLite has it: a rerun asks for every file, and looking up how to read each column costs as much again
+        rows = connection.exec_driver_sql(_OF_PATHS, (json.dumps(list(asked), ensure_ascii=False),))
+        for path, device, inode, size_bytes, mtime_ns, sha256, content_type in rows:
+            look = Fingerprint(device & _BITS, inode & _BITS, size_bytes, mtime_ns)
+            found[asked[path]] = RememberedDigest(look, sha256, _CONTENT_TYPES[content_type])
     return found
 
 
@@ -43,15 +48,13 @@ def _row(path: str, found: RememberedDigest) -> dict[str, Any]:
     }
 
 
-_OF_PATHS = select(
-    digest.c.path,
-    digest.c.device,
-    digest.c.inode,
-    digest.c.size_bytes,
-    digest.c.mtime_ns,
-    digest.c.sha256,
-    digest.c.content_type,
-).where(digest.c.path.in_(bindparam("wanted", expanding=True)))
+_OF_PATHS = """
+SELECT path, device, inode, size_bytes, mtime_ns, sha256, content_type
+FROM digest WHERE path IN (SELECT value FROM json_each(?))
+"""
+_BITS = 2**64 - 1
+"""Takes SQLite's number with a sign for the one without (`tables.Bits64`)."""
+_CONTENT_TYPES = {each.value: each for each in ContentType}
 _fresh = insert(digest)
 _REMEMBER = _fresh.on_conflict_do_update(
     index_elements=[digest.c.path],
