@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from batch_upload.errors import ExitCode
 from tests.support.command import run
 from tests.support.emulator_process import ROOT
 from tests.support.transcripts import copy_of_manifests, played
@@ -30,6 +31,14 @@ def test_its_table_has_every_verb_that_there_is() -> None:
     told = set(re.findall(r"^\| `([a-z]+)(?: [^`]*)?`", README.read_text("utf-8"), re.MULTILINE))
 
     assert _verbs() - told == set()
+
+
+@pytest.mark.skipif(not README.exists(), reason="a wheel has no README")
+def test_it_names_every_exit_code_in_order() -> None:
+    (table,) = re.findall(r"^\| code \| means \|\n((?:\|.*\n)+)", README.read_text("utf-8"), re.MULTILINE)
+    ranges = re.sub(r"\d+–\d+", "", table)  # 10–19 is no code but many
+
+    assert [int(code) for code in re.findall(r"\b\d+\b", ranges)] == [int(code) for code in ExitCode]
 
 
 def _verbs() -> set[str]:
