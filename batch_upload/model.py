@@ -1,5 +1,6 @@
 """The values that flow through the house. All frozen; none knows where it came from or where it goes."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -337,11 +338,27 @@ class Action:
     known: Known | None = None
 
 
+Standing = tuple[str, str, str, int]
+"""How a token stands in the ledger: its item's id, the token, the word of its state, and 1 if it is current, else 0.
+A plain tuple of what SQLite gives: of the tokens that are complete, a million may pass by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every action, in the manifest's order, orphans last."""
+    """Every action, in the manifest's order, orphans last; but for those of which there is only the number."""
 
     actions: tuple[Action, ...]
+    complete: int = 0
+    """Items that are complete, and that nothing is done for."""
+    more_orphans: int = 0
+
+    @property
+    def counts(self) -> Counter[ActionKind]:
+        """How many actions of each kind."""
+        counts = Counter(action.kind for action in self.actions)
+        counts[ActionKind.UNCHANGED] += self.complete
+        counts[ActionKind.ORPHAN] += self.more_orphans
+        return +counts
 
     def of(self, *kinds: ActionKind) -> tuple[Action, ...]:
         """The actions of these kinds, in order."""

@@ -1,9 +1,9 @@
 """What the engine needs from outside, as Protocols. Implementations do not repeat these contracts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pybase64 import b64encode
 
@@ -19,7 +19,10 @@ from batch_upload.model import (
     Outcome,
     RateRecord,
     Receipt,
+    Standing,
 )
+
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -164,6 +167,21 @@ class Ledger(Protocol):
 
     async def known(self, batch: str) -> Sequence[Known]:
         """Every token of a batch, current ones and those that were replaced, oldest first."""
+        ...
+
+    async def sift(self, batch: str, take: Callable[[Iterable[Standing]], T]) -> T:
+        """Hand every token of a batch to `take`, sorted by the item's id, as they are read, and give what it gives.
+
+        `take` is called once, in whatever thread; it must not wait for the ledger.
+        """
+        ...
+
+    async def known_of_ids(self, batch: str, item_ids: Sequence[str]) -> Sequence[Known]:
+        """Every token of these ids of a batch, those of one id oldest first."""
+        ...
+
+    async def standing_count(self) -> int:
+        """How many attachments of the lane stand at the service as far as the ledger knows: all but deleted ones."""
         ...
 
     async def open_intents(self) -> Sequence[Known]:

@@ -51,8 +51,7 @@ def first_of(codes: Collection[ExitCode]) -> ExitCode:
 
 def exit_of_run(result: RunResult, *, signalled: ExitCode | None) -> Exit:
     """How a run ends. Only what was chosen with `--only` counts."""
-    states = {state for item_id, state in result.states.items() if item_id in result.selected}
-    codes = {_STATES[state] for state in states if state in _STATES}
+    codes = {_STATES[state] for state in result.chosen_states() if state in _STATES}
     if result.stop is not None and result.stop.kind in _STOPS:
         codes.add(_STOPS[result.stop.kind])
     if result.stop is not None and result.stop.kind is StopKind.DEADLINE and codes:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -16,12 +17,13 @@ from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.prepare import ready
 from batch_upload.cli.rates import expected_create_rate, remembered_latency_s
 from batch_upload.cli.uploading import check_only
-from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, plan, state_of
+from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, state_of
 from batch_upload.engine.retry import CONVENIENCE, LIMITS
+from batch_upload.engine.sift import Sifted, plan_rest, sift
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import AccessFault, ExitCode, LedgerOfAnotherLane, Refused, Transient
 from batch_upload.ledger.reading import find_reader
-from batch_upload.model import Action, ActionKind, Capacity, Item, Known, Lane, Plan, RateRecord, State
+from batch_upload.model import Action, ActionKind, Capacity, Item, Lane, Plan, RateRecord, State
 from batch_upload.report.ndjson import action_line
 from batch_upload.report.observers import Observers
 from batch_upload.report.plan_table import PlanTotals, totals, write_plan
@@ -46,11 +48,11 @@ def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed
     prepared, settings = ready(path, flags)
     manifest = prepared.manifest
     check_only(settings, prepared)
-    lane, known, remembered = _known(settings.ledger, manifest.batch)
+    lane, found, remembered = _found(settings.ledger, manifest.batch, prepared.items, whole=_is_whole(output, settings))
     tally = Tally()
     asked = Asked() if offline else anyio.run(_ask, settings, tally, output)
     check_lane(lane, asked.lane, settings)
-    made = _plan(prepared.items, known, asked, settings)
+    made = _plan(found, asked, settings)
     rate = expected_create_rate(settings, remembered, now=datetime.now(UTC))
     added_up = totals(
         made, rate, asked.capacity, latency_s=remembered_latency_s(remembered), concurrency=settings.concurrency
@@ -59,12 +61,34 @@ def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed
     return _ended(made, asked, lane, tally, manifest.batch, started, detailed_exitcode=detailed_exitcode)
 
 
-def _known(ledger: Path, batch: str) -> tuple[Lane | None, Sequence[Known], Sequence[RateRecord]]:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is left to be planned, and what the ledger knows of it and of what the manifest does not list."""
+
+    sifted: Sifted
+    knowledge: Knowledge
+
+
+def _is_whole(output: Output, settings: Settings) -> bool:
+    """Whether every item is told of by itself, or may be chosen, also those that nothing is done for."""
+    by_itself = output.json or output.verbose > 0
+    return by_itself or bool(settings.only_ids) or State.COMPLETE in settings.only_states
+
+
+def _found(
+    ledger: Path, batch: str, items: Sequence[Item], *, whole: bool
+) -> tuple[Lane | None, _Found, Sequence[RateRecord]]:
     reader = find_reader(ledger)
     if reader is None:
-        return None, (), ()
+        return None, _Found(Sifted(rest=tuple(items)), Knowledge()), ()
     with reader:
-        return reader.lane(), reader.known(batch), reader.rates()
+        if whole:
+            found = _Found(Sifted(rest=tuple(items)), Knowledge.of(reader.known(batch)))
+        else:
+            sifted = reader.sift(batch, partial(sift, items))
+            rows = reader.known_of_ids(batch, [*dict.fromkeys((*sifted.ids, *sifted.unlisted))])
+            found = _Found(sifted, Knowledge.of(rows))
+        return reader.lane(), found, reader.rates()
 
 
 async def _ask(settings: Settings, tally: Tally, output: Output) -> Asked:
@@ -95,10 +119,12 @@ def check_lane(ledger: Lane | None, asked: Lane | None, settings: Settings) -> N
         )
 
 
-def _plan(items: Sequence[Item], known: Sequence[Known], asked: Asked, settings: Settings) -> Plan:
+def _plan(found: _Found, asked: Asked, settings: Settings) -> Plan:
     selection = Selection(settings.only_states, settings.only_ids)
     outlook = LaneOutlook(datetime.now(UTC), asked.capacity, selection.tries_parked)
-    made = plan(items, Knowledge.of(known), outlook)
+    made = plan_rest(found.sifted, found.knowledge, outlook)
+    if selection == Selection():
+        return made
     return Plan(tuple(action for action in made.actions if selection.takes(action.item_id, state_of(action))))
 
 
@@ -127,6 +153,8 @@ def _ended(
     of_items = [action for action in made.actions if action.kind is not ActionKind.ORPHAN]
     there_is_work = any(_is_work(action) for action in of_items)
     code = ExitCode.THERE_IS_WORK if detailed_exitcode and there_is_work else ExitCode.DONE
+    states = Counter(state_of(action).value for action in of_items)
+    states[State.COMPLETE.value] += made.complete
     whose = asked.lane or lane
     summary = Summary(
         verb="plan",
@@ -134,9 +162,9 @@ def _ended(
         batch=batch,
         account=whose.account if whose else None,
         region=whose.region if whose else None,
-        items=len(of_items),
-        states=Counter(state_of(action).value for action in of_items),
-        unchanged=len(made.of(ActionKind.UNCHANGED)),
+        items=len(of_items) + made.complete,
+        states=+states,
+        unchanged=made.counts[ActionKind.UNCHANGED],
         requests=dict(tally.requests),
         throttled=tally.throttled,
         elapsed_s=time.monotonic() - started,

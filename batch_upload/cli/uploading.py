@@ -125,16 +125,16 @@ class _Upload(OnLane):
         return Ended(summary, known=tuple(result.known.values()))
 
     def _told(self, result: RunResult) -> RunEnded:
-        states = dict(result.states)
+        states = result.counted()
         if result.ledger_error is not None:
-            states.update(self.tally.states)
+            states = Counter({**result.states, **self.tally.states}.values())
         return RunEnded(
-            states=Counter(state.value for state in states.values()),
+            states={state.value: count for state, count in states.items()},
             requests=dict(self.tally.requests),
             throttled=self.tally.throttled,
             uploaded=self.tally.uploaded,
             adopted=self.tally.adopted,
-            unchanged=len(result.plan.of(ActionKind.UNCHANGED)),
+            unchanged=result.plan.counts[ActionKind.UNCHANGED],
             bytes_sent=self.tally.bytes_sent,
             elapsed_s=self.elapsed_s,
             at=self.clock.now(),

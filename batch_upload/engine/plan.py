@@ -8,6 +8,8 @@ from batch_upload.model import Action, ActionKind, AttachmentStatus, Capacity, I
 
 LIVE = frozenset({State.PROCESSING, State.COMPLETE})
 """States in which an attachment stands at the service."""
+OPEN = frozenset({State.SENDING, State.UNKNOWN})
+"""States in which something may have been made that nobody knows of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,7 @@ def _act(kind: ActionKind, item: Item, known: Known | None, reason: str) -> Acti
 
 
 def _is_open(known: Known) -> bool:
-    return known.state in (State.SENDING, State.UNKNOWN)
+    return known.state in OPEN
 
 
 def _open_reason(known: Known) -> str:

@@ -1,8 +1,10 @@
 """A whole run: from the plan to the last status, with everything that can stop it on the way."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 import anyio
 
@@ -11,9 +13,11 @@ from batch_upload.engine.groups import task_group
 from batch_upload.engine.job import Job, job_of
 from batch_upload.engine.lane import LaneControl, Stop, StopKind, Withheld
 from batch_upload.engine.outcome import fault_of
-from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, fresh, parked_until, plan, row_of, state_of
+from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, fresh, parked_until, row_of, state_of
 from batch_upload.engine.retry import CREATE
 from batch_upload.engine.settle import Settler
+from batch_upload.engine.sift import Sifted, plan_rest, sift
+from batch_upload.engine.states import States
 from batch_upload.engine.survey import ask_capacity, is_due, survey
 from batch_upload.engine.upload import Surroundings, stop_lane
 from batch_upload.errors import LaneFault, LedgerUnusable, Refused, Transient
@@ -63,11 +67,22 @@ class RunResult:
     plan: Plan = field(default_factory=lambda: Plan(()))
     states: Mapping[str, State] = field(default_factory=dict)
     known: Mapping[str, Known] = field(default_factory=dict)
-    """By item id, what the ledger holds for each item at the end."""
+    """By item id, what the ledger holds at the end for each item that was not complete before the run."""
     stop: Stop | None = None
     ledger_error: LedgerUnusable | None = None
     capacity: Capacity | None = None
-    selected: frozenset[str] = frozenset()
+    selected: Set[str] | None = frozenset()
+    """The ids that were chosen; None for all."""
+
+    def counted(self) -> Counter[State]:
+        """How many items are in each state."""
+        return self.states.counted() if isinstance(self.states, States) else Counter(self.states.values())
+
+    def chosen_states(self) -> set[State]:
+        """The states in which something is that was chosen."""
+        if self.selected is None:
+            return set(self.counted())
+        return {self.states[item_id] for item_id in self.selected}
 
 
 class FailureWatch:
@@ -103,6 +118,7 @@ class Run:
         self._options = options
         self._result = RunResult()
         self._memory: LaneMemory | None = None
+        self._sifted: Sifted | None = None
         self._knowledge = Knowledge()
         self._lane_size: int | None = None
         self._settler: Settler | None = None
@@ -158,7 +174,7 @@ class Run:
             if self._options.deadline_s is not None:
                 group.start_soon(self._deadline, self._options.deadline_s)
             await self._decide(items)
-            await self._enlist(items)
+            await self._enlist()
             await self._carry_out(watch)
             group.cancel_scope.cancel()
 
@@ -176,10 +192,10 @@ class Run:
         if self._chosen(*TO_WORK, ActionKind.PARKED) and self._parked_until is None:
             with self._deciding:
                 self._result.capacity = await ask_capacity(self._around)
-                await self._survey(items, knowledge)
+                await self._survey(knowledge)
             if self._deciding.cancelled_caught:
                 raise Withheld
-            await self._plan(items)
+            await self._plan_again()
         around = self._around
         around.observer.notify(
             RunStarted(
@@ -196,21 +212,33 @@ class Run:
         )
 
     async def _plan(self, items: Sequence[Item]) -> tuple[Knowledge, LaneOutlook]:
-        knowledge = Knowledge.of(await self._around.ledger.known(self._options.batch))
+        """Plan what is not complete. What is stays so while this run holds the ledger, and is not looked at again."""
+        sifted = self._sifted = await self._around.ledger.sift(self._options.batch, partial(sift, items))
+        return await self._plan_rest(sifted, sifted.ids)
+
+    async def _plan_again(self) -> None:
+        """Plan with what the ledger knows now, also of ids that it did not know before."""
+        sifted = self._sifted
+        if sifted is not None:
+            await self._plan_rest(sifted, _ids_of(sifted))
+
+    async def _plan_rest(self, sifted: Sifted, ids: Sequence[str]) -> tuple[Knowledge, LaneOutlook]:
+        knowledge = self._knowledge = await self._known_of(ids)
         tries_parked = self._options.selection.tries_parked
         outlook = LaneOutlook(self._around.clock.now(), self._result.capacity, tries_parked)
-        self._result.plan = plan(items, knowledge, outlook)
-        self._knowledge = knowledge
+        self._result.plan = plan_rest(sifted, knowledge, outlook)
         return knowledge, outlook
 
-    async def _survey(self, items: Sequence[Item], knowledge: Knowledge) -> None:
-        memory = self._memory
-        known = await self._around.ledger.attachment_tokens()
-        self._lane_size = len(known)
-        if memory is not None and is_due(memory, len(known), self._result.capacity):
-            self._lane_size = await survey(self._around, memory, items, knowledge)
+    async def _known_of(self, ids: Sequence[str]) -> Knowledge:
+        return Knowledge.of(await self._around.ledger.known_of_ids(self._options.batch, ids))
 
-    async def _enlist(self, items: Sequence[Item]) -> None:
+    async def _survey(self, knowledge: Knowledge) -> None:
+        memory, sifted = self._memory, self._sifted
+        standing = self._lane_size = await self._around.ledger.standing_count()
+        if memory is not None and sifted is not None and is_due(memory, standing, self._result.capacity):
+            self._lane_size = await survey(self._around, memory, sifted.rest, knowledge)
+
+    async def _enlist(self) -> None:
         """Make the manifest's tokens stand for its ids, those that the manifest has gone back to, too."""
         parked = self._chosen(ActionKind.PARKED)
         to_send = [*self._chosen(*TO_SEND), *parked]
@@ -218,7 +246,7 @@ class Run:
         wanted = [action.item for action in (*to_send, *returned) if action.item]
         await self._around.ledger.enlist(wanted, at=self._around.clock.now())
         if any(_is_retagged(action) for action in to_send):
-            await self._plan(items)  # what is sent carries the tag that the ledger says it carries
+            await self._plan_again()  # what is sent carries the tag that the ledger says it carries
         await self._keep_parked(parked)
 
     async def _carry_out(self, watch: FailureWatch) -> None:
@@ -237,7 +265,7 @@ class Run:
         unfinished = [each.known for each in self._chosen(ActionKind.UNCHANGED) if each.known is not None]
         unfinished = [known for known in unfinished if known.state is State.PROCESSING]
         if self._lane_size is None and (jobs or unfinished):
-            self._lane_size = len(await self._around.ledger.attachment_tokens())
+            self._lane_size = await self._around.ledger.standing_count()
         settler = Settler(self._around, lane_size=self._lane_size or 0, timeout_s=self._options.settle_timeout_s)
         for known in unfinished:
             settler.watch(known)
@@ -299,22 +327,35 @@ class Run:
             stop = self._around.lane.stop
             if stop is not None and stop.kind is StopKind.CAPACITY:
                 await self._park(stop)
-            knowledge = Knowledge.of(await self._around.ledger.known(self._options.batch))
-        rows = {item.item_id: row_of(item, knowledge) for item in items}
+            if self._sifted is None:
+                await self._plan(items)
+            sifted = self._sifted or Sifted()
+            knowledge = await self._known_of(_ids_of(sifted))
+        rows = {item.item_id: row_of(item, knowledge) for item in sifted.rest}
         self._result.known = {item_id: row for item_id, row in rows.items() if row is not None}
-        self._result.states = {item_id: State.PENDING if row is None else row.state for item_id, row in rows.items()}
+        states = {item_id: State.PENDING if row is None else row.state for item_id, row in rows.items()}
+        self._result.states = States(items, states)
+        self._result.selected = self._selected()
+
+    def _selected(self) -> frozenset[str] | None:
+        """What was chosen, but for items that were complete before: nothing was to be done for them anyway."""
+        if self._options.selection == Selection():
+            return None
         chosen = self._chosen(*(kind for kind in ActionKind if kind is not ActionKind.ORPHAN))
-        self._result.selected = frozenset(action.item_id for action in chosen)
+        return frozenset(action.item_id for action in chosen)
 
     def _take_stock_of_plan(self, items: Sequence[Item]) -> None:
         """The ledger cannot be asked: what it said when the run was planned."""
         planned = {action.item_id: state_of(action) for action in self._result.plan.actions if action.item}
-        self._result.states = {item.item_id: planned.get(item.item_id, State.PENDING) for item in items}
+        if self._sifted is None or not self._result.plan.counts:
+            planned = {item.item_id: State.PENDING for item in items}
+        self._result.states = States(items, planned)
         self._result.selected = frozenset(planned)
 
     async def _park(self, stop: Stop) -> None:
-        tokens = [action.client_token for action in self._chosen(*TO_SEND)]
-        knowledge = Knowledge.of(await self._around.ledger.known(self._options.batch))
+        to_send = self._chosen(*TO_SEND)
+        tokens = [action.client_token for action in to_send]
+        knowledge = await self._known_of([action.item_id for action in to_send])
         waiting = [token for token in tokens if _is_waiting(knowledge.by_token.get(token))]
         await self._around.ledger.park(waiting, stop.fault, resume_after=stop.resume_after)
 
@@ -325,6 +366,11 @@ class Run:
 
     def _notice(self, message: str) -> None:
         self._around.observer.notify(Notice(message, self._around.clock.now()))
+
+
+def _ids_of(sifted: Sifted) -> list[str]:
+    """The ids of which everything must be known once the ledger was written to."""
+    return [*dict.fromkeys((*(item.item_id for item in sifted.rest), *sifted.ids))]
 
 
 def _is_retagged(action: Action) -> bool:

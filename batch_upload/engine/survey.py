@@ -35,15 +35,15 @@ async def ask_capacity(around: Surroundings) -> Capacity | None:
     return None
 
 
-def is_due(memory: LaneMemory, known_live: int, capacity: Capacity | None) -> bool:
+def is_due(memory: LaneMemory, standing: int, capacity: Capacity | None) -> bool:
     """Whether the lane must be listed before anything is created.
 
     Not where the ledger has listed it before, no other copy of the ledger was used since, and the service counts as
-    many attachments as the ledger knows.
+    many attachments as stand there as far as the ledger knows.
     """
     if memory.listed_at is None or not memory.continuous or capacity is None:
         return True
-    return capacity.used != known_live
+    return capacity.used != standing
 
 
 async def survey(around: Surroundings, memory: LaneMemory, items: Sequence[Item], knowledge: Knowledge) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, select, union_all
+from sqlalchemy import Connection, and_, bindparam, delete, exists, func, select, union_all
 from sqlalchemy.dialects.sqlite import insert
 
 from batch_upload.errors import Disagreement
@@ -131,6 +131,11 @@ def attachment_tokens(connection: Connection, lane_id: int) -> dict[str, str | N
     return {attachment_id: token for attachment_id, token in connection.execute(union_all(ours, others))}
 
 
+def standing_count(connection: Connection, lane_id: int) -> int:
+    counted = _STANDING_COUNT.one(connection, {"of_lane": lane_id}) or (0,)
+    return int(counted[0])
+
+
 def remember(
     connection: Connection, lane_id: int, seen: Sequence[tuple[Attachment, str | None]], *, at: datetime
 ) -> None:
@@ -161,6 +166,20 @@ _BEFORE_BINDING = Prepared(
     ).where(OF_TOKEN)
 )
 _FORGET = Prepared(delete(stranger).where(_OF_STRANGER))
+_STANDING_COUNT = Prepared(
+    select(
+        select(func.count())
+        .where(
+            item.c.lane_id == bindparam("of_lane"),
+            item.c.attachment_id.is_not(None),
+            item.c.attachment_status != AttachmentStatus.DELETED,
+        )
+        .scalar_subquery()
+        + select(func.count())
+        .where(stranger.c.lane_id == bindparam("of_lane"), stranger.c.status != AttachmentStatus.DELETED)
+        .scalar_subquery()
+    )
+)
 
 
 def _keep(connection: Connection, lane_id: int, seen: Sequence[tuple[Attachment, str | None]], *, at: datetime) -> None:

@@ -1,14 +1,26 @@
 """Items: what is known of them, and how they change without a request or an attachment."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, bindparam, or_, update
+from sqlalchemy import Connection, Select, Text, bindparam, literal_column, or_, select, type_coerce, union_all, update
 
-from batch_upload.ledger.rows import change_to_known, fault_values, item_row, known_all, require
+from batch_upload.ledger.prepared import Prepared
+from batch_upload.ledger.rows import (
+    KNOWN,
+    change_to_known,
+    chunks,
+    fault_values,
+    item_row,
+    known_all,
+    known_of,
+    require,
+)
 from batch_upload.ledger.tables import item, known
-from batch_upload.model import Fault, Known, State
+from batch_upload.model import Fault, Known, Standing, State
+
+T = TypeVar("T")
 
 _OPEN = (State.SENDING, State.UNKNOWN)
 """States in which something may have been made that nobody knows of."""
@@ -18,6 +30,38 @@ _NOT_OPEN = {"unknown_since": None, "last_open_at": None}
 
 def known_of_batch(connection: Connection, lane_id: int, batch: str) -> list[Known]:
     return known_all(connection, known.c.lane_id == lane_id, known.c.batch == batch)
+
+
+def sift(connection: Connection, lane_id: int, batch: str, take: Callable[[Iterable[Standing]], T]) -> T:
+    return take(_STANDINGS.as_they_are(connection, {"of_lane": lane_id, "of_batch": batch}))
+
+
+def known_of_ids(connection: Connection, lane_id: int, batch: str, item_ids: Sequence[str]) -> list[Known]:
+    found: list[Known] = []
+    for chunk in chunks(item_ids):
+        asked = {"of_lane": lane_id, "of_batch": batch, "wanted_ids": chunk}
+        found.extend(map(known_of, connection.execute(_KNOWN_OF_IDS, asked)))
+    return found
+
+
+def _standings(*, current: int) -> Select[Any]:
+    """The tokens of a batch that are current, or that are not; sorted by an index that holds no others."""
+    state = type_coerce(item.c.state, Text)
+    mine = (item.c.lane_id == bindparam("of_lane"), item.c.batch == bindparam("of_batch"))
+    of_kind = item.c.current == literal_column(str(current))
+    return select(item.c.item_id, item.c.client_token, state, literal_column(str(current))).where(*mine, of_kind)
+
+
+_STANDINGS = Prepared(union_all(_standings(current=1), _standings(current=0)).order_by("item_id"))
+_of_ids = KNOWN.where(
+    known.c.lane_id == bindparam("of_lane"),
+    known.c.batch == bindparam("of_batch"),
+    known.c.item_id.in_(bindparam("wanted_ids", expanding=True)),
+)
+_KNOWN_OF_IDS = union_all(
+    _of_ids.where(known.c.current == literal_column("1")).add_columns(known.c.item_no),
+    _of_ids.where(known.c.current == literal_column("0")).add_columns(known.c.item_no),
+).order_by("item_no")
 
 
 def open_intents(connection: Connection, lane_id: int) -> list[Known]:

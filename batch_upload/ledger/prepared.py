@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import CompoundSelect, Connection, Select
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeEngine
@@ -24,7 +24,9 @@ _DIALECT = dialect(paramstyle="qmark")
 class Prepared:
     """One statement. `columns` are those that an INSERT or UPDATE takes values of, where it does not say so itself."""
 
-    def __init__(self, statement: Select[Any] | UpdateBase, *, columns: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, statement: Select[Any] | CompoundSelect[Any] | UpdateBase, *, columns: Sequence[str] | None = None
+    ) -> None:
         compiled = statement.compile(dialect=_DIALECT, column_keys=columns)
         self.sql = compiled.string
         binds = compiled.binds
@@ -40,6 +42,10 @@ class Prepared:
     def rows(self, connection: Connection, values: Mapping[str, Any]) -> Iterator[Row]:
         """Every row, as they are asked for."""
         return map(self._from_driver, driver_of(connection).execute(self.sql, self._parameters(values)))
+
+    def as_they_are(self, connection: Connection, values: Mapping[str, Any]) -> Iterator[Row]:
+        """Every row as the driver gives it, as they are asked for."""
+        return driver_of(connection).execute(self.sql, self._parameters(values))
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> None:
         """Change what is to be changed."""
@@ -75,7 +81,7 @@ def _from_driver(kind: TypeEngine[Any]) -> Convert | None:
     return kind.dialect_impl(_DIALECT).result_processor(_DIALECT, None)
 
 
-def _converting(statement: Select[Any] | UpdateBase) -> Callable[[Row], Row]:
+def _converting(statement: Select[Any] | CompoundSelect[Any] | UpdateBase) -> Callable[[Row], Row]:
     """What makes a row of the driver one of ours. NULL is None whatever the column's type."""
     columns = enumerate(statement.exported_columns)
     made = ((index, _from_driver(each.type)) for index, each in columns)

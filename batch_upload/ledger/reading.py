@@ -4,20 +4,21 @@ A reader takes no lock that a run waits for, and never moves what the -wal holds
 """
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from sqlite3 import sqlite_version_info
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, select
 from sqlalchemy.exc import DBAPIError
 
 from batch_upload.document import RememberedDigest
 from batch_upload.errors import LedgerUnusable
+from batch_upload.ledger import items
 from batch_upload.ledger.attachments import attachment_tokens
 from batch_upload.ledger.connecting import connect, reading
 from batch_upload.ledger.course import (
@@ -39,7 +40,9 @@ from batch_upload.ledger.rates import rates
 from batch_upload.ledger.rows import known_all
 from batch_upload.ledger.runs import lane_id_of, lane_of
 from batch_upload.ledger.tables import attempt, known, outcome, run, stranger
-from batch_upload.model import Attachment, Known, Lane, OutcomeKind, RateRecord
+from batch_upload.model import Attachment, Known, Lane, OutcomeKind, RateRecord, Standing
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,18 @@ class LedgerReader:
         """Every token of a batch, current ones and those that were replaced, oldest first."""
         with self._moment() as connection:
             return known_all(connection, known.c.batch == batch)
+
+    def sift(self, batch: str, take: Callable[[Iterable[Standing]], T]) -> T:
+        """Hand every token of a batch to `take`, sorted by the item's id, as they are read, and give what it gives."""
+        with self._moment() as connection:
+            lane_id = lane_id_of(connection)
+            return take(()) if lane_id is None else items.sift(connection, lane_id, batch, take)
+
+    def known_of_ids(self, batch: str, item_ids: Sequence[str]) -> list[Known]:
+        """Every token of these ids of a batch, those of one id oldest first."""
+        with self._moment() as connection:
+            lane_id = lane_id_of(connection)
+            return [] if lane_id is None else items.known_of_ids(connection, lane_id, batch, item_ids)
 
     def attempts(self, client_token: str) -> list[AttemptRecord]:
         """What was tried for a token, oldest first; empty for one that is not there."""

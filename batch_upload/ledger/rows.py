@@ -23,6 +23,7 @@ _FAULT_COLUMNS = ("fault_code", "fault_message", "fault_reason", "fault_fields",
 _FIELDS = [field.name for field in fields(Known)]
 _FAULT_AT = _FIELDS.index("fault")
 _FAULT_ENDS_AT = _FAULT_AT + len(_FAULT_COLUMNS)
+_ENDS_AT = len(_FIELDS) - 1 + len(_FAULT_COLUMNS)
 KNOWN = select(*(known.c[name] for name in (*_FIELDS[:_FAULT_AT], *_FAULT_COLUMNS, *_FIELDS[_FAULT_AT + 1 :])))
 """The columns of the view `known` as `known_of` takes them: in the order of the fields of `Known`."""
 
@@ -157,9 +158,9 @@ def known_all(connection: Connection, *where: ColumnElement[bool]) -> list[Known
 
 
 def known_of(row: Sequence[Any]) -> Known:
-    """What a row of `KNOWN` tells."""
+    """What a row of `KNOWN` tells, whatever columns come behind those."""
     fault = None if row[_FAULT_AT] is None else _fault(*row[_FAULT_AT:_FAULT_ENDS_AT])
-    columns: tuple[Any, ...] = (*row[:_FAULT_AT], fault, *row[_FAULT_ENDS_AT:])
+    columns: tuple[Any, ...] = (*row[:_FAULT_AT], fault, *row[_FAULT_ENDS_AT:_ENDS_AT])
     return Known(*columns)
 
 

@@ -20,7 +20,7 @@ from batch_upload.ledger.lock import LedgerLock, take_lock
 from batch_upload.ledger.migrations import require_sqlite
 from batch_upload.ledger.rows import chunks
 from batch_upload.ledger.writer import Writer
-from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome, RateRecord
+from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome, RateRecord, Standing
 from batch_upload.ports import Attempt, Clock, LaneMemory
 
 T = TypeVar("T")
@@ -97,6 +97,17 @@ class SqliteLedger:
 
     async def known(self, batch: str) -> Sequence[Known]:
         return await self._read(partial(items.known_of_batch, batch=batch), nothing=[])
+
+    async def sift(self, batch: str, take: Callable[[Iterable[Standing]], T]) -> T:
+        if self._lane_id is None:
+            return take(())
+        return await self._writer.read(partial(items.sift, lane_id=self._lane_id, batch=batch, take=take))
+
+    async def known_of_ids(self, batch: str, item_ids: Sequence[str]) -> Sequence[Known]:
+        return await self._read(partial(items.known_of_ids, batch=batch, item_ids=tuple(item_ids)), nothing=[])
+
+    async def standing_count(self) -> int:
+        return await self._read(attachments.standing_count, nothing=0)
 
     async def open_intents(self) -> Sequence[Known]:
         return await self._read(items.open_intents, nothing=[])

@@ -1,7 +1,6 @@
 """What machines read: one JSON object a line, each with `event` and `schema_version`."""
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TextIO
@@ -248,7 +247,7 @@ def _line(event: str, members: Line) -> Line:
 
 
 def _plan_counts(plan: Plan) -> dict[str, int]:
-    counts = Counter(action.kind for action in plan.actions)
+    counts = plan.counts
     return {kind.value: counts[kind] for kind in ActionKind}
 
 

@@ -101,8 +101,8 @@ def event_sentence(event: object) -> str | None:
 
 def started_sentence(event: RunStarted) -> str:
     """Where a run sends what, and how fast it begins."""
-    uploads = len(event.plan.of(ActionKind.CREATE, ActionKind.REPLACE))
-    unchanged = len(event.plan.of(ActionKind.UNCHANGED))
+    counts = event.plan.counts
+    uploads, unchanged = counts[ActionKind.CREATE] + counts[ActionKind.REPLACE], counts[ActionKind.UNCHANGED]
     rate = rate_words(event.rate)
     what = f"{count_words(uploads, 'item')} to upload, {unchanged:,} unchanged"
     cuts = "".join(f"; {cut}" for cut in cut_words(event))

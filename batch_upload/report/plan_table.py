@@ -1,7 +1,6 @@
 """A plan for people: what would be done for each item and why, and what all of it would take."""
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
@@ -94,7 +93,7 @@ def totals(
     fitting = creating if capacity is None else creating[: capacity.left]
     left_processing = sum(is_left_processing(action) for action in plan.actions)
     return PlanTotals(
-        counts=Counter(action.kind for action in plan.actions),
+        counts=plan.counts,
         creates=len(fitting),
         cut=len(creating) - len(fitting),
         calls=_calls(len(fitting), left_processing, capacity),

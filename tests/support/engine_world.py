@@ -3,11 +3,11 @@
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 
@@ -29,12 +29,14 @@ from batch_upload.model import (
     Lane,
     Outcome,
     RateRecord,
+    Standing,
 )
 from batch_upload.ports import Attempt, Body, LaneMemory, Observer
 from batch_upload.token import client_token
 from tests.support.manual_clock import ManualClock, real_work
 from tests.support.memory_service import MemoryService
 
+T = TypeVar("T")
 LANE = Lane("123456789012", "us-east-1")
 BATCH = "june"
 HORIZON_S = 300.0
@@ -72,6 +74,18 @@ class GuardedLedger:
     async def known(self, batch: str) -> Sequence[Known]:
         with real_work():
             return await self._ledger.known(batch)
+
+    async def sift(self, batch: str, take: Callable[[Iterable[Standing]], T]) -> T:
+        with real_work():
+            return await self._ledger.sift(batch, take)
+
+    async def known_of_ids(self, batch: str, item_ids: Sequence[str]) -> Sequence[Known]:
+        with real_work():
+            return await self._ledger.known_of_ids(batch, item_ids)
+
+    async def standing_count(self) -> int:
+        with real_work():
+            return await self._ledger.standing_count()
 
     async def open_intents(self) -> Sequence[Known]:
         with real_work():

@@ -8,9 +8,9 @@ import pytest
 from batch_upload.engine.lane import StopKind
 from batch_upload.engine.survey import is_due
 from batch_upload.events import OrphanSeen
-from batch_upload.model import AttachmentStatus, Capacity, State
+from batch_upload.model import Attachment, AttachmentStatus, Capacity, State
 from batch_upload.ports import LaneMemory
-from tests.support.engine_world import World, an_item, some_items
+from tests.support.engine_world import BATCH, World, an_item, some_items
 from tests.support.memory_service import CREATE, DESCRIBE, LIST_TAGS, lost
 
 ONCE = datetime(2026, 11, 23, tzinfo=UTC)
@@ -141,3 +141,23 @@ def test_a_listing_is_due_unless_ledger_and_service_count_the_same(
     due: bool,  # noqa: FBT001
 ) -> None:
     assert is_due(memory, 3, capacity) is due
+
+
+async def test_what_the_ledger_knows_to_be_deleted_is_not_missed_at_the_service(world: World) -> None:
+    items = some_items(3)
+    await world.upload(items)
+    gone = next(held for held in world.service.held.values() if held.token == items[0].client_token)
+    gone.ends_as = AttachmentStatus.DELETED
+    around = await world.prepared()
+    row = next(row for row in await around.ledger.known(BATCH) if row.item_id == items[0].item_id)
+    deleted = Attachment(
+        row.attachment_id or "", row.attachment_arn or "", AttachmentStatus.DELETED, around.clock.now()
+    )
+    await around.ledger.observe(deleted, at=around.clock.now())
+    before = len(world.service.made(DESCRIBE))
+
+    await world.upload(some_items(4))
+
+    listings = [call for call in world.service.made(DESCRIBE)[before:] if not isinstance(call.about, tuple)]
+    assert listings == []
+    assert len(world.service.made(CREATE)) == 4

@@ -1,0 +1,123 @@
+"""Manifests of any size with files beside them, and ledgers in which everything is done: the ground of reruns."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from batch_upload.cli.prepare import Prepared, prepare
+from batch_upload.clock import SystemClock
+from batch_upload.ledger.store import open_ledger
+from batch_upload.ledger.tables import json_text, utc_text
+from batch_upload.model import Item, Lane
+from batch_upload.settings import LOCAL_ACCOUNT, LOCAL_REGION
+
+BATCH = "growth"
+LANE = Lane(LOCAL_ACCOUNT, LOCAL_REGION)
+FOLDER_MAX = 1_000
+"""Files in one folder, as people sort them."""
+RUN = "20261124T000000Z-00000000"
+AT = utc_text(datetime(2026, 11, 24, tzinfo=UTC))
+ARN = f"arn:aws:sms-voice:{LANE.region}:{LANE.account}:registration-attachment/"
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A manifest of so many items, each a file of its own."""
+
+    folder: Path
+    count: int
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "growth.yaml"
+
+    @property
+    def ledger(self) -> Path:
+        """Where the manifest's own is, for `--local` too."""
+        return self.folder / "growth.ledger"
+
+    def files(self) -> Iterator[str]:
+        """Relative to the folder, as the manifest names them."""
+        return (f"files/{number // FOLDER_MAX:04}/{number:07}.pdf" for number in range(self.count))
+
+
+def lay_out(folder: Path, count: int) -> Ground:
+    """Write the files and the manifest. The files are old enough to be remembered."""
+    ground = Ground(folder, count)
+    long_ago = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    lines = ["version: 1", "ledger: growth.ledger", f"batch: {BATCH}", "attachments:"]
+    for number, name in enumerate(ground.files()):
+        path = folder / name
+        if number % FOLDER_MAX == 0:
+            path.parent.mkdir(parents=True)
+        path.write_bytes(b"%%PDF-1.7\n%% %d\n%%%%EOF\n" % number)
+        os.utime(path, (long_ago, long_ago))
+        lines.append(f"  - file: {name}\n    tags: {{Customer: acme-{number % 100}, Country: 'NO'}}")
+    ground.manifest.write_text("\n".join(lines) + "\n")
+    return ground
+
+
+def complete(ground: Ground) -> None:
+    """Give it a ledger in which every item is complete, after one attempt each, and every digest remembered."""
+    prepared = prepare(ground.manifest, allow_outside=False)
+    asyncio.run(_begin(ground, prepared))
+    with closing(sqlite3.connect(ground.ledger, isolation_level=None)) as raw:
+        raw.execute("BEGIN")
+        raw.executemany(_ITEM, (_row(number, item) for number, item in enumerate(prepared.items, 1)))
+        raw.executemany(_ATTEMPT, ((n, item.client_token, RUN, AT) for n, item in enumerate(prepared.items, 1)))
+        raw.executemany(_OUTCOME, ((n, AT, f"request-{n}", f"att-{n}", ARN + str(n)) for n in _numbers(prepared)))
+        raw.execute("COMMIT")
+
+
+def _numbers(prepared: Prepared) -> range:
+    return range(1, len(prepared.items) + 1)
+
+
+async def _begin(ground: Ground, prepared: Prepared) -> None:
+    clock = SystemClock()
+    ledger = await open_ledger(ground.ledger, run_id=RUN, clock=clock)
+    try:
+        await ledger.pin(LANE, endpoint="http://127.0.0.1:1", at=clock.now())
+        await ledger.begin_run(RUN, verb="upload", batch=BATCH, at=clock.now())
+        await ledger.listed(at=clock.now())
+        await ledger.remember_digests(prepared.fresh)
+    finally:
+        await ledger.close()
+
+
+def _row(number: int, item: Item) -> tuple[object, ...]:
+    return (
+        number,
+        item.client_token,
+        item.batch,
+        item.item_id,
+        item.source,
+        item.content,
+        json_text(dict(item.tags)),
+        item.size_bytes,
+        item.content_type,
+        f"att-{number}",
+        ARN + str(number),
+        AT,
+        AT,
+        AT,
+        AT,
+    )
+
+
+_ITEM = """
+INSERT INTO item (item_no, lane_id, client_token, batch, item_id, source, content, tags, generation, identity_tag,
+  size_bytes, content_type, current, state, attachment_id, attachment_arn, attachment_status, attachment_created_at,
+  completed_at, enlisted_at, changed_at)
+VALUES (?, 1, ?, ?, ?, ?, ?, ?, 1, 1, ?, ?, 1, 'complete', ?, ?, 'UPLOAD_COMPLETE', ?, ?, ?, ?)
+"""
+_ATTEMPT = "INSERT INTO attempt VALUES (?, 1, ?, 1, ?, ?, NULL, NULL)"
+_OUTCOME = """
+INSERT INTO outcome (attempt_id, kind, ended_at, request_id, attachment_id, attachment_arn, attachment_status)
+VALUES (?, 'accepted', ?, ?, ?, ?, 'UPLOAD_COMPLETE')
+"""

@@ -1,0 +1,79 @@
+"""What is complete is taken out before a plan is made, and the plan is the same as without."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from hypothesis import given
+
+from batch_upload.engine.plan import Knowledge, LaneOutlook, plan, row_of
+from batch_upload.engine.sift import plan_rest, sift
+from batch_upload.model import Action, ActionKind, Item, Known, Plan, Standing, State
+from tests.unit.engine.test_plan import MANIFESTS, OUTLOOKS, ledgers
+
+
+def standings(rows: Sequence[Known]) -> list[Standing]:
+    """The rows as a ledger hands them over: by id."""
+    return sorted((row.item_id, row.client_token, row.state.value, int(row.current)) for row in rows)
+
+
+def of_ids(rows: Sequence[Known], ids: Sequence[str]) -> Knowledge:
+    return Knowledge.of([row for row in rows if row.item_id in ids])
+
+
+def kept(made: Plan, rest: Sequence[Item]) -> list[Action]:
+    """The actions of a whole plan that are for these items."""
+    ids = {item.item_id for item in rest}
+    return [each for each in made.actions if each.item_id in ids and each.kind is not ActionKind.ORPHAN]
+
+
+@given(MANIFESTS, ledgers(), OUTLOOKS)
+def test_the_plan_of_the_rest_is_that_part_of_the_whole_plan(
+    items: list[Item], rows: list[Known], outlook: LaneOutlook
+) -> None:
+    sifted = sift(items, standings(rows))
+
+    made = plan_rest(sifted, of_ids(rows, sifted.ids), outlook)
+
+    whole = plan(items, Knowledge.of(rows), outlook)
+    assert kept(made, sifted.rest) == kept(whole, sifted.rest)
+    assert made.counts == whole.counts
+
+
+@given(MANIFESTS, ledgers(), OUTLOOKS)
+def test_with_what_is_known_of_the_unlisted_the_orphans_are_those_of_the_whole_plan(
+    items: list[Item], rows: list[Known], outlook: LaneOutlook
+) -> None:
+    sifted = sift(items, standings(rows))
+
+    made = plan_rest(sifted, of_ids(rows, [*sifted.ids, *sifted.unlisted]), outlook)
+
+    whole = plan(items, Knowledge.of(rows), outlook)
+    assert Counter(each.client_token for each in made.of(ActionKind.ORPHAN)) == Counter(
+        each.client_token for each in whole.of(ActionKind.ORPHAN)
+    )
+    assert made.more_orphans == 0
+
+
+@given(MANIFESTS, ledgers())
+def test_what_is_taken_out_is_complete_and_all_that_is_known_of_its_id(items: list[Item], rows: list[Known]) -> None:
+    sifted = sift(items, standings(rows))
+
+    knowledge = Knowledge.of(rows)
+    rest = {item.item_id for item in sifted.rest}
+    taken_out = [item for item in items if item.item_id not in rest]
+    assert len(taken_out) == sifted.complete
+    assert [item for item in items if item.item_id in rest] == list(sifted.rest)
+    for item in taken_out:
+        row = row_of(item, knowledge)
+        assert row is not None
+        assert (row.state, row.client_token, row.current) == (State.COMPLETE, item.client_token, True)
+        assert [each.item_id for each in rows].count(item.item_id) == 1
+
+
+@given(MANIFESTS, ledgers())
+def test_an_id_that_is_listed_twice_is_looked_at_closely(items: list[Item], rows: list[Known]) -> None:
+    for item in items:
+        sifted = sift([*items, item], standings(rows))
+
+        assert item in sifted.rest
+        assert item.item_id in sifted.ids or item.item_id not in {row.item_id for row in rows}
