@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from traceback import clear_frames
 
 import anyio
 
@@ -70,7 +69,8 @@ class Uploader:
             try:
                 return await self._attempt(job, item)
             except ServiceError as error:
-                clear_frames(error.__traceback__)  # they hold the document, and the next try may be a minute away
+                # the frames it went through hold the document, and the next try may be a minute away
+                error.__traceback__ = None
                 raise
 
         try:

@@ -4,7 +4,6 @@ from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from traceback import clear_frames
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -178,7 +177,7 @@ def _let_go_of_request(error: BaseException) -> None:
     which hold the error in turn. Somebody may keep it until a retry, and the collector of garbage may come late."""
     each: BaseException | None = error
     while each is not None:
-        clear_frames(each.__traceback__)
+        each.__traceback__ = None
         if isinstance(each, sdk.HTTPClientError):
             each.request = None
         each = each.__context__
