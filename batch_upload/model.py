@@ -124,6 +124,7 @@ class Manifest:
     folder: Path
     batch: str
     entries: tuple[Entry, ...]
+    """Empty where they were handed out one by one (manifest/listing.py)."""
     ledger: str | None = None
     target: Target = Target()
     tags: Mapping[str, str] = field(default_factory=dict)

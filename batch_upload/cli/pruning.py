@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -42,7 +42,8 @@ class Consent:
 def pruned(path: Path, flags: Flags, output: Output, consent: Consent) -> Ended:
     """Show, ask, delete, and sum up. Raises BatchUploadError where nothing could begin."""
     started = time.monotonic()
-    prepared, settings = ready(path, flags)
+    # what is deleted does not come back: every file is read, whatever is remembered of it
+    prepared, settings = ready(path, replace(flags, rehash=True))
     repeated = Repeated.of(flags, settings)
     return anyio.run(partial(_run, prepared, settings, output, repeated, started=started, consent=consent))
 

@@ -46,7 +46,10 @@ _SOURCES = {kind.value: kind for kind in SourceKind}
 _GAP = rf"((?:[ ]*(?:\#{ANY}*)?\n)*)"
 _END = r"(?=[ ]*[-#\n]|\Z)"
 """What follows an entry is another one, a comment, an empty line or nothing: not more of the same entry."""
+SHAPES_LIMIT = 50
+"""A manifest of more shapes than that was written by people, who write small ones."""
 SHARED_TAGS = 10_000
+"""So many different mappings of tags are kept, for each shape, to be shared."""
 
 
 @dataclass(slots=True)
@@ -254,10 +257,6 @@ class Taker:
         if len(shape.known_tags) < SHARED_TAGS:
             shape.known_tags[values] = tags
         return tags
-
-
-SHAPES_LIMIT = 50
-"""A manifest of more shapes than that was written by people, who write small ones."""
 
 
 def _size_bytes(text: str) -> int:

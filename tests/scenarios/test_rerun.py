@@ -1,5 +1,6 @@
 """A rerun: what it does not read, and what it finds all the same."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -55,3 +56,25 @@ def test_bytes_that_only_look_the_same_are_never_sent_for_what_they_were(
     assert ended.code == 20
     assert ended.item(batch.ids[0])["error"]["code"] == "changed_since_plan"
     assert [each["size"] for each in endpoint.attachments()] == [len(batch.documents[batch.ids[1]])]
+
+
+def test_what_is_deleted_is_decided_by_bytes_that_were_read(
+    command: Preloaded, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    """A document is replaced, and then put back so that it looks as the other did."""
+    batch = make_batch(tmp_path, 1)
+    (name,) = batch.ids
+    path, first = tmp_path / name, batch.documents[name]
+    upload = ("upload", batch.manifest, "--rate", "100", "--json")
+    for body, at_s in ((first, LONG_AGO_S), (first.replace(b"0", b"9"), LONG_AGO_S + 1)):
+        path.write_bytes(body)
+        os.utime(path, (at_s, at_s))
+        assert command.run(*upload, cwd=tmp_path, env=endpoint.env).summary["uploaded"] == 1
+    path.write_bytes(first)
+    os.utime(path, (LONG_AGO_S + 1, LONG_AGO_S + 1))
+
+    ended = command.run("prune", batch.manifest, "--yes", "--json", cwd=tmp_path, env=endpoint.env)
+
+    assert ended.code == 0, ended.stderr
+    held = {each["sha256"] for each in endpoint.attachments() if each["status"] != "DELETED"}
+    assert hashlib.sha256(first).hexdigest() in held
