@@ -5,17 +5,19 @@ from pathlib import Path
 
 from batch_upload.emulator.names import CREATE, DESCRIBE
 from tests.support.batches import assert_adds_up, assert_each_once, make_batch
-from tests.support.command import run
 from tests.support.endpoint import Endpoint
+from tests.support.preloaded import Preloaded
 
 
-def test_sixty_files_are_there_once_each_and_a_rerun_sends_nothing(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_sixty_files_are_there_once_each_and_a_rerun_sends_nothing(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
     endpoint.change(rates={CREATE: {"per_second": 20, "burst": 5}, DESCRIBE: 1}, processing_s=0.3)
     batch = make_batch(tmp_path, 60)
 
-    first = run("upload", batch.manifest, "--rate", "20", "--json", cwd=tmp_path, env=endpoint.env)
+    first = command.run("upload", batch.manifest, "--rate", "20", "--json", cwd=tmp_path, env=endpoint.env)
     creates = endpoint.stats().creates
-    again = run("upload", batch.manifest, "--rate", "20", "--json", cwd=tmp_path, env=endpoint.env)
+    again = command.run("upload", batch.manifest, "--rate", "20", "--json", cwd=tmp_path, env=endpoint.env)
 
     assert first.code == 0, first.stderr
     assert assert_adds_up(first)["uploaded"] == 60
@@ -27,12 +29,12 @@ def test_sixty_files_are_there_once_each_and_a_rerun_sends_nothing(endpoint: End
 
 
 def test_under_a_strict_limit_with_many_workers_none_is_lost_and_the_counts_agree(
-    endpoint: Endpoint, tmp_path: Path
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
 ) -> None:
     endpoint.change(rates={CREATE: {"per_second": 5, "burst": 1}, DESCRIBE: 1}, processing_s=0.3)
     batch = make_batch(tmp_path, 25)
 
-    ended = run(
+    ended = command.run(
         "upload", batch.manifest, "--concurrency", "16", "--rate", "5", "--json", cwd=tmp_path, env=endpoint.env
     )
 
@@ -45,11 +47,13 @@ def test_under_a_strict_limit_with_many_workers_none_is_lost_and_the_counts_agre
     assert summary["throttled"] == served.throttled.total()
 
 
-def test_a_rate_that_is_far_too_high_costs_retries_and_no_item(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_rate_that_is_far_too_high_costs_retries_and_no_item(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
     endpoint.change(rates={CREATE: {"per_second": 20, "burst": 1}})
     batch = make_batch(tmp_path, 12)
 
-    ended = run(
+    ended = command.run(
         "upload", batch.manifest, "--concurrency", "16", "--rate", "60", "--json", cwd=tmp_path, env=endpoint.env
     )
 
@@ -62,11 +66,13 @@ def test_a_rate_that_is_far_too_high_costs_retries_and_no_item(endpoint: Endpoin
     assert summary["throttled"] == served.throttled.total()
 
 
-def test_without_a_rate_the_default_is_never_too_fast_for_a_new_account(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_without_a_rate_the_default_is_never_too_fast_for_a_new_account(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
     endpoint.change(rates={CREATE: 1})
     batch = make_batch(tmp_path, 3)
 
-    ended = run("upload", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env)
+    ended = command.run("upload", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env)
 
     assert ended.code == 0, ended.stderr
     assert_each_once(endpoint, batch)

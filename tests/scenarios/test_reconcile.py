@@ -12,16 +12,17 @@ import boto3
 
 from batch_upload.emulator.names import CREATE, DESCRIBE, LIMITS, LIST_TAGS
 from tests.support.batches import IDENTITY_TAG, TAGS, Batch, assert_adds_up, assert_each_once, make_batch, token_of
-from tests.support.command import COMMAND, Event, Result, run, started
+from tests.support.command import COMMAND, Event, Result, started
 from tests.support.endpoint import Endpoint
+from tests.support.preloaded import Preloaded
 
 
-def upload(batch: Batch, endpoint: Endpoint, *flags: str) -> Result:
-    return run("upload", batch.manifest, "--rate", "50", "--json", *flags, cwd=batch.folder, env=endpoint.env)
+def upload(command: Preloaded, batch: Batch, endpoint: Endpoint, *flags: str) -> Result:
+    return command.run("upload", batch.manifest, "--rate", "50", "--json", *flags, cwd=batch.folder, env=endpoint.env)
 
 
-def reconcile(batch: Batch, endpoint: Endpoint, *flags: str) -> Result:
-    return run("reconcile", batch.manifest, "--json", *flags, cwd=batch.folder, env=endpoint.env)
+def reconcile(command: Preloaded, batch: Batch, endpoint: Endpoint, *flags: str) -> Result:
+    return command.run("reconcile", batch.manifest, "--json", *flags, cwd=batch.folder, env=endpoint.env)
 
 
 def lose_ledger(batch: Batch) -> None:
@@ -59,15 +60,17 @@ def killed_after_a_lost_answer(batch: Batch, endpoint: Endpoint, action: str) ->
     endpoint.faults()
 
 
-def test_a_lost_ledger_is_rebuilt_and_the_next_upload_sends_nothing(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_lost_ledger_is_rebuilt_and_the_next_upload_sends_nothing(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
     batch = make_batch(tmp_path, 9)
-    upload(batch, endpoint)
+    upload(command, batch, endpoint)
     lose_ledger(batch)
     endpoint.change(token_memory_s=0)
     creates = endpoint.stats().creates
 
-    rebuilt = reconcile(batch, endpoint)
-    again = upload(batch, endpoint)
+    rebuilt = reconcile(command, batch, endpoint)
+    again = upload(command, batch, endpoint)
 
     assert rebuilt.code == 0, rebuilt.stderr
     assert (rebuilt.events[0]["event"], rebuilt.events[0]["describe_calls"], rebuilt.events[0]["tag_reads"]) == (
@@ -84,7 +87,9 @@ def test_a_lost_ledger_is_rebuilt_and_the_next_upload_sends_nothing(endpoint: En
     assert_each_once(endpoint, batch)
 
 
-def test_what_is_foreign_forged_or_of_another_batch_is_never_adopted(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_what_is_foreign_forged_or_of_another_batch_is_never_adopted(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
     batch = make_batch(tmp_path, 2)
     first, content = next(iter(batch.documents.items()))
     endpoint.plant({"Customer": "other"})
@@ -92,8 +97,8 @@ def test_what_is_foreign_forged_or_of_another_batch_is_never_adopted(endpoint: E
     endpoint.plant({IDENTITY_TAG: token_of(first, content, batch="another")})
     endpoint.plant({IDENTITY_TAG: token_of(first, content + b"x")})
 
-    ended = reconcile(batch, endpoint)
-    sent = upload(batch, endpoint)
+    ended = reconcile(command, batch, endpoint)
+    sent = upload(command, batch, endpoint)
 
     assert (ended.code, ended.summary["adopted"], ended.states) == (0, 0, {"pending": 2})
     assert (sent.code, sent.summary["uploaded"]) == (0, 2)
@@ -101,18 +106,18 @@ def test_what_is_foreign_forged_or_of_another_batch_is_never_adopted(endpoint: E
 
 
 def test_what_was_deleted_beside_an_intact_ledger_fails_until_its_generation_is_raised(
-    endpoint: Endpoint, tmp_path: Path
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
 ) -> None:
     batch = make_batch(tmp_path, 3)
-    upload(batch, endpoint)
+    upload(command, batch, endpoint)
     endpoint.set_status(endpoint.attachments()[0]["id"], "DELETED")
     creates = endpoint.stats().creates
 
-    marked = reconcile(batch, endpoint)
-    refused = upload(batch, endpoint)
+    marked = reconcile(command, batch, endpoint)
+    refused = upload(command, batch, endpoint)
     text = batch.path.read_text().replace('000.pdf"', '000.pdf"\n    generation: 2')
     batch.path.write_text(text)
-    raised = upload(batch, endpoint)
+    raised = upload(command, batch, endpoint)
 
     assert (marked.code, marked.states) == (20, {"complete": 2, "failed": 1})
     assert marked.item(batch.ids[0])["error"]["code"] == "DELETED"
@@ -122,20 +127,22 @@ def test_what_was_deleted_beside_an_intact_ledger_fails_until_its_generation_is_
 
 
 def test_an_attachment_that_no_page_lists_is_asked_for_before_it_counts_as_gone(
-    endpoint: Endpoint, tmp_path: Path
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
 ) -> None:
     batch = make_batch(tmp_path, 2)
-    upload(batch, endpoint)
+    upload(command, batch, endpoint)
     endpoint.change(keeps_deleted=False)
     delete(endpoint, endpoint.attachments()[0]["id"])
 
-    marked = reconcile(batch, endpoint)
+    marked = reconcile(command, batch, endpoint)
 
     assert (marked.code, marked.states) == (20, {"complete": 1, "failed": 1}), marked.stderr
     assert marked.summary["requests"][DESCRIBE] == 2
 
 
-def test_a_killed_reconcile_begun_again_reads_on_where_it_was(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_killed_reconcile_begun_again_reads_on_where_it_was(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
     batch = make_batch(tmp_path, 14)
     plant_all(batch, endpoint)
     endpoint.faults({"action": "throttle", "operation": LIST_TAGS, "after": 9})
@@ -145,34 +152,36 @@ def test_a_killed_reconcile_begun_again_reads_on_where_it_was(endpoint: Endpoint
         running.finish()
     endpoint.faults()
 
-    again = reconcile(batch, endpoint)
+    again = reconcile(command, batch, endpoint)
 
     assert (again.code, again.states) == (0, {"complete": 14})
     assert again.summary["requests"][LIST_TAGS] <= 14 - 9 + 4
 
 
 def test_what_was_deleted_while_the_ledger_was_lost_is_created_again_and_nothing_else(
-    endpoint: Endpoint, tmp_path: Path
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
 ) -> None:
     batch = make_batch(tmp_path, 4)
     held = plant_all(batch, endpoint)
     endpoint.set_status(held[2]["id"], "DELETED")
 
-    rebuilt = reconcile(batch, endpoint)
-    again = upload(batch, endpoint)
+    rebuilt = reconcile(command, batch, endpoint)
+    again = upload(command, batch, endpoint)
 
     assert (rebuilt.code, rebuilt.states) == (0, {"pending": 1, "complete": 3})
     assert (again.code, again.states) == (0, {"complete": 4})
     assert endpoint.stats().creates == 1
 
 
-def test_of_two_that_carry_a_token_the_older_is_kept_and_the_other_reported(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_of_two_that_carry_a_token_the_older_is_kept_and_the_other_reported(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
     batch = make_batch(tmp_path, 1)
     [older] = plant_all(batch, endpoint)
     [newer] = plant_all(batch, endpoint)
 
-    ended = reconcile(batch, endpoint)
-    again = reconcile(batch, endpoint)
+    ended = reconcile(command, batch, endpoint)
+    again = reconcile(command, batch, endpoint)
 
     assert ended.item(batch.ids[0])["registration_attachment_id"] == older["id"]
     for orphans in (ended.of("orphan"), again.of("orphan")):
@@ -180,22 +189,22 @@ def test_of_two_that_carry_a_token_the_older_is_kept_and_the_other_reported(endp
 
 
 def test_an_old_copy_of_a_ledger_is_trusted_only_once_it_was_brought_up_to_date(
-    endpoint: Endpoint, tmp_path: Path
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
 ) -> None:
     batch = make_batch(tmp_path, 3)
-    upload(batch, endpoint, "--only", batch.ids[0])
+    upload(command, batch, endpoint, "--only", batch.ids[0])
     shutil.copy(batch.ledger, tmp_path / "copy")
-    upload(batch, endpoint, "--only", batch.ids[1])
+    upload(command, batch, endpoint, "--only", batch.ids[1])
     lose_ledger(batch)
     shutil.copy(tmp_path / "copy", batch.ledger)
     endpoint.set_status(endpoint.attachments()[0]["id"], "DELETED")  # as many at the service as in the copy
     endpoint.faults({"action": "unknown_code", "operation": DESCRIBE, "times": 1})
     creates = endpoint.stats().creates
 
-    failed = reconcile(batch, endpoint)
-    refused = upload(batch, endpoint)
-    taken = reconcile(batch, endpoint)
-    again = upload(batch, endpoint)
+    failed = reconcile(command, batch, endpoint)
+    refused = upload(command, batch, endpoint)
+    taken = reconcile(command, batch, endpoint)
+    again = upload(command, batch, endpoint)
 
     assert (failed.code, refused.code) == (20, 25)
     assert (taken.summary["adopted"], taken.states) == (1, {"pending": 1, "complete": 1, "failed": 1})
@@ -203,52 +212,56 @@ def test_an_old_copy_of_a_ledger_is_trusted_only_once_it_was_brought_up_to_date(
     assert endpoint.stats().creates == creates + 1
 
 
-def test_a_ledger_of_another_region_is_refused_before_anything_is_listed(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_ledger_of_another_region_is_refused_before_anything_is_listed(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
     batch = make_batch(tmp_path, 1)
-    reconcile(batch, endpoint)
+    reconcile(command, batch, endpoint)
     listed = endpoint.stats().requests[DESCRIBE]
 
     for verb in ("reconcile", "verify"):
-        ended = run(verb, batch.manifest, "--region", "eu-west-1", cwd=tmp_path, env=endpoint.env)
+        ended = command.run(verb, batch.manifest, "--region", "eu-west-1", cwd=tmp_path, env=endpoint.env)
         assert ended.code == 24, ended.stderr
     assert endpoint.stats().requests[DESCRIBE] == listed
 
 
-def test_an_intent_whose_attachment_was_made_is_settled_by_its_tag(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_an_intent_whose_attachment_was_made_is_settled_by_its_tag(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
     batch = make_batch(tmp_path, 1)
     killed_after_a_lost_answer(batch, endpoint, "drop_after")
 
-    settled = reconcile(batch, endpoint)
+    settled = reconcile(command, batch, endpoint)
 
     assert (settled.code, settled.states, settled.summary["adopted"]) == (0, {"complete": 1}, 1)
     assert_each_once(endpoint, batch)
 
 
 def test_an_intent_that_may_still_be_at_work_stays_open_until_its_absence_is_proved(
-    endpoint: Endpoint, tmp_path: Path
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
 ) -> None:
     batch = make_batch(tmp_path, 1)
     killed_after_a_lost_answer(batch, endpoint, "drop_before")
 
-    early = reconcile(batch, endpoint)
-    proved = reconcile(batch, endpoint, "--safe-horizon", "1ms")
+    early = reconcile(command, batch, endpoint)
+    proved = reconcile(command, batch, endpoint, "--safe-horizon", "1ms")
 
     assert (early.code, early.states) == (10, {"sending": 1})
     assert "may still be at work" in early.stderr
     assert (proved.code, proved.states) == (0, {"pending": 1})
 
 
-def test_without_an_identity_tag_nothing_is_guessed(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_without_an_identity_tag_nothing_is_guessed(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> None:
     batch = make_batch(tmp_path, 1)
     batch.path.write_text(batch.path.read_text().replace("defaults:\n", "defaults:\n  identity_tag: false\n"))
     killed_after_a_lost_answer(batch, endpoint, "drop_after")
 
-    ended = reconcile(batch, endpoint, "--safe-horizon", "1ms")
+    ended = reconcile(command, batch, endpoint, "--safe-horizon", "1ms")
 
     assert (ended.code, ended.states) == (26, {"unknown": 1})
 
 
-def test_a_signal_ends_it_and_what_was_read_stays_read(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_signal_ends_it_and_what_was_read_stays_read(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> None:
     batch = make_batch(tmp_path, 1)
     endpoint.faults({"action": "throttle", "operation": DESCRIBE})
     with started("reconcile", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
@@ -259,7 +272,9 @@ def test_a_signal_ends_it_and_what_was_read_stays_read(endpoint: Endpoint, tmp_p
     assert (ended.code, ended.summary["exit"]["name"]) == (143, "terminated")
 
 
-def test_on_a_terminal_it_asks_and_a_no_leaves_everything_as_it_is(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_on_a_terminal_it_asks_and_a_no_leaves_everything_as_it_is(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
     batch = make_batch(tmp_path, 1)
 
     code, said = on_a_terminal(batch, endpoint, answer=b"n\n")
@@ -270,7 +285,7 @@ def test_on_a_terminal_it_asks_and_a_no_leaves_everything_as_it_is(endpoint: End
     assert endpoint.stats().requests[DESCRIBE] == 0
 
 
-def test_on_a_terminal_a_yes_begins_it(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_on_a_terminal_a_yes_begins_it(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> None:
     batch = make_batch(tmp_path, 1)
 
     code, _ = on_a_terminal(batch, endpoint, answer=b"y\n")
@@ -303,20 +318,22 @@ def read_to_end(terminal: int) -> str:
             return said.decode()
 
 
-def test_missing_permission_to_list_is_exit_22_and_costs_one_call(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_missing_permission_to_list_is_exit_22_and_costs_one_call(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
     batch = make_batch(tmp_path, 1)
     endpoint.change(deny=[DESCRIBE])
 
-    ended = reconcile(batch, endpoint)
+    ended = reconcile(command, batch, endpoint)
 
     assert (ended.code, ended.states) == (22, {"pending": 1})
     assert endpoint.stats().requests[DESCRIBE] == 1
 
 
-def test_it_never_runs_beside_another_run(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_it_never_runs_beside_another_run(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> None:
     batch = make_batch(tmp_path, 1)
     endpoint.faults({"action": "drop_before", "operation": CREATE})
     with started("upload", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
         running.until("retry")
-        beside = reconcile(batch, endpoint)
+        beside = reconcile(command, batch, endpoint)
     assert beside.code == 11

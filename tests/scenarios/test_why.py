@@ -5,23 +5,26 @@ import signal
 from pathlib import Path
 
 from tests.support.batches import BATCH, TAGS, Batch, make_batch, pdf, token_of
-from tests.support.command import Result, run, started
+from tests.support.command import Result, started
 from tests.support.endpoint import Endpoint
+from tests.support.preloaded import Preloaded
 
 
-def why(batch: Batch, *arguments: str) -> Result:
-    return run("why", batch.manifest, *arguments, cwd=batch.folder)
+def why(command: Preloaded, batch: Batch, *arguments: str) -> Result:
+    return command.run("why", batch.manifest, *arguments, cwd=batch.folder)
 
 
-def upload(batch: Batch, endpoint: Endpoint) -> Result:
-    return run("upload", batch.manifest, "--rate", "50", "--json", cwd=batch.folder, env=endpoint.env)
+def upload(command: Preloaded, batch: Batch, endpoint: Endpoint) -> Result:
+    return command.run("upload", batch.manifest, "--rate", "50", "--json", cwd=batch.folder, env=endpoint.env)
 
 
-def test_an_item_that_was_never_sent_is_told_from_the_manifest_alone(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_an_item_that_was_never_sent_is_told_from_the_manifest_alone(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
     batch = make_batch(tmp_path, 1)
     [(item_id, content)] = batch.documents.items()
 
-    told = why(batch, item_id, "--json")
+    told = why(command, batch, item_id, "--json")
 
     item, summary = told.events
     assert (told.code, item["state"], item["attempts"]) == (0, "pending", 0)
@@ -32,13 +35,15 @@ def test_an_item_that_was_never_sent_is_told_from_the_manifest_alone(endpoint: E
     endpoint.assert_untouched()
 
 
-def test_every_attempt_is_told_with_its_outcome_and_request_id(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_every_attempt_is_told_with_its_outcome_and_request_id(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
     batch = make_batch(tmp_path, 1)
     endpoint.faults({"action": "throttle", "times": 1})
-    run_id = upload(batch, endpoint).summary["run_id"]
+    run_id = upload(command, batch, endpoint).summary["run_id"]
 
-    told = why(batch, batch.ids[0], "--json")
-    text = why(batch, batch.ids[0]).stdout
+    told = why(command, batch, batch.ids[0], "--json")
+    text = why(command, batch, batch.ids[0]).stdout
 
     attempts = told.of("attempt")
     assert [(each["number"], each["outcome"], each["code"]) for each in attempts] == [
@@ -51,7 +56,9 @@ def test_every_attempt_is_told_with_its_outcome_and_request_id(endpoint: Endpoin
     assert "next: nothing is left to do" in text
 
 
-def test_an_attempt_that_was_cut_off_has_no_end_and_the_next_step_is_named(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_an_attempt_that_was_cut_off_has_no_end_and_the_next_step_is_named(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
     batch = make_batch(tmp_path, 1)
     endpoint.faults({"action": "drop_before"})
     with started("upload", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
@@ -59,7 +66,7 @@ def test_an_attempt_that_was_cut_off_has_no_end_and_the_next_step_is_named(endpo
         running.signal(signal.SIGKILL)
         running.finish()
 
-    told = why(batch, batch.ids[0], "--json")
+    told = why(command, batch, batch.ids[0], "--json")
 
     item = told.item(batch.ids[0])
     assert (item["state"], told.of("attempt")[0]["outcome"]) == ("sending", "unknown")
@@ -67,14 +74,16 @@ def test_an_attempt_that_was_cut_off_has_no_end_and_the_next_step_is_named(endpo
     assert item["next"]["commands"] == ["batch-upload upload june.yaml", "batch-upload reconcile june.yaml"]
 
 
-def test_what_differs_between_manifest_and_ledger_is_named(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_what_differs_between_manifest_and_ledger_is_named(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
     batch = make_batch(tmp_path, 1)
-    upload(batch, endpoint)
+    upload(command, batch, endpoint)
     [(item_id, content)] = batch.documents.items()
     batch.path.write_text(batch.path.read_text().replace('"NO"', '"SE"'))
 
-    told = why(batch, item_id, "--json").item(item_id)
-    text = why(batch, item_id).stdout
+    told = why(command, batch, item_id, "--json").item(item_id)
+    text = why(command, batch, item_id).stdout
 
     assert told["changed"] == {"tags.Country": {"ledger": "NO", "manifest": "SE"}}
     assert told["client_token"] == token_of(item_id, content)
@@ -82,32 +91,34 @@ def test_what_differs_between_manifest_and_ledger_is_named(endpoint: Endpoint, t
     assert "tags.Country: `NO` → `SE`" in text
 
 
-def test_a_token_that_was_replaced_is_told_as_an_earlier_one(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_token_that_was_replaced_is_told_as_an_earlier_one(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
     batch = make_batch(tmp_path, 1)
-    upload(batch, endpoint)
+    upload(command, batch, endpoint)
     [(item_id, content)] = batch.documents.items()
     (tmp_path / item_id).write_bytes(pdf("another"))
-    upload(batch, endpoint)
+    upload(command, batch, endpoint)
 
-    told = why(batch, item_id, "--json")
+    told = why(command, batch, item_id, "--json")
 
     assert [line["client_token"] for line in told.of("earlier")] == [token_of(item_id, content)]
     assert told.item(item_id)["client_token"] == token_of(item_id, pdf("another"))
     assert len(told.of("attempt")) == 2
-    assert "earlier token: " in why(batch, item_id).stdout
+    assert "earlier token: " in why(command, batch, item_id).stdout
 
 
-def test_an_unknown_id_is_a_usage_error_that_suggests(tmp_path: Path) -> None:
+def test_an_unknown_id_is_a_usage_error_that_suggests(tmp_path: Path, command: Preloaded) -> None:
     batch = make_batch(tmp_path, 2)
 
-    told = why(batch, "files/00l.png")
+    told = why(command, batch, "files/00l.png")
 
     assert told.code == 2
     assert "did you mean `files/001.png`" in told.stderr
     assert told.stdout == ""
 
 
-def test_an_id_with_a_bidi_override_or_a_leading_dash_is_told_harmlessly(tmp_path: Path) -> None:
+def test_an_id_with_a_bidi_override_or_a_leading_dash_is_told_harmlessly(tmp_path: Path, command: Preloaded) -> None:
     batch = make_batch(tmp_path, 2)
     strange, dashed = "evil\u202efdp.exe", "-rf"
     lines = batch.path.read_text().splitlines()
@@ -115,7 +126,7 @@ def test_an_id_with_a_bidi_override_or_a_leading_dash_is_told_harmlessly(tmp_pat
     written = [f"{line}\n    id: {json.dumps(next(ids))}" if line.startswith("  - file") else line for line in lines]
     batch.path.write_text("\n".join(written) + "\n", encoding="utf-8")
 
-    first, second = why(batch, strange), why(batch, "--", dashed)
+    first, second = why(command, batch, strange), why(command, batch, "--", dashed)
 
     assert (first.code, second.code) == (0, 0), first.stderr + second.stderr
     assert r"evil\u202efdp.exe" in first.stdout
@@ -123,12 +134,14 @@ def test_an_id_with_a_bidi_override_or_a_leading_dash_is_told_harmlessly(tmp_pat
     assert second.stdout.startswith("`-rf` of batch")
 
 
-def test_a_file_that_cannot_be_read_now_does_not_hide_the_history(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_now_does_not_hide_the_history(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
     batch = make_batch(tmp_path, 1)
-    upload(batch, endpoint)
+    upload(command, batch, endpoint)
     (tmp_path / batch.ids[0]).write_bytes(b"")
 
-    told = why(batch, batch.ids[0])
+    told = why(command, batch, batch.ids[0])
 
     assert told.code == 0
     assert "complete since" in told.stdout
