@@ -78,7 +78,7 @@ class Follower:
         return board.revision, "".join(json_chunks(board.since(revision)))
 
     def _looked(self) -> bool:
-        if self._is_another_file():
+        if self._is_another_file() or (self._reader is not None and self._reader.is_overtaken()):
             was_there = self._reader is not None
             self.close()
             self._reader = find_reader(self.found.settings.ledger)

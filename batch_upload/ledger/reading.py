@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from sqlite3 import sqlite_version_info
 from types import TracebackType
@@ -35,7 +35,7 @@ from batch_upload.ledger.course import (
 )
 from batch_upload.ledger.digests import digests
 from batch_upload.ledger.files import PRIMARY, check_place, real_path, unusable
-from batch_upload.ledger.migrations import SCHEMA_VERSION, check_whole, require_sqlite, schema_version
+from batch_upload.ledger.migrations import SCHEMA_VERSION, check_whole, migrate, require_sqlite, schema_version
 from batch_upload.ledger.rates import rates
 from batch_upload.ledger.rows import known_all
 from batch_upload.ledger.runs import lane_id_of, lane_of
@@ -86,7 +86,8 @@ class StrangerRecord:
 def find_reader(path: Path) -> "LedgerReader | None":
     """A reader of the ledger at `path`, or None where there is none yet: no file, or one without a table.
 
-    Use it as a context manager. Raises LedgerUnusable where it is damaged, of another version, or not a ledger.
+    One of an earlier version is left as it is, and read from a copy that was brought up to date (`is_overtaken`).
+    Use it as a context manager. Raises LedgerUnusable where it is damaged, of a newer version, or not a ledger.
     """
     require_sqlite(sqlite_version_info[:3])
     shown, real = str(path), real_path(path)
@@ -98,13 +99,12 @@ def find_reader(path: Path) -> "LedgerReader | None":
         if found == 0:
             return None
         if found < SCHEMA_VERSION:
-            raise LedgerUnusable(
-                f"`{shown}` was written by an earlier batch-upload (schema {found}, this is {SCHEMA_VERSION})",
-                hint="`batch-upload upload` brings it up to date",
-            )
+            past, raw = raw, undo.enter_context(closing(_brought_up_to_date(raw, shown=shown)))
+        else:
+            past = None
         check_whole(raw, shown=shown)
         undo.pop_all()
-        return LedgerReader(raw, shown=shown)
+        return LedgerReader(raw, shown=shown, past=past)
 
 
 def find_digests(path: Path) -> "LedgerReader | None":
@@ -119,11 +119,14 @@ def find_digests(path: Path) -> "LedgerReader | None":
 
 
 class LedgerReader:
-    """Each answer is of one moment; two answers may be of two."""
+    """Each answer is of one moment; two answers may be of two. `past` is what `raw` is an up-to-date copy of."""
 
-    def __init__(self, raw: sqlite3.Connection, *, shown: str) -> None:
+    def __init__(self, raw: sqlite3.Connection, *, shown: str, past: sqlite3.Connection | None = None) -> None:
         self._shown = shown
+        self._past = past
         self._closing = ExitStack()
+        if past is not None:
+            self._closing.enter_context(closing(past))
         self._connection = self._closing.enter_context(reading(raw))
 
     def __enter__(self) -> Self:
@@ -137,6 +140,13 @@ class LedgerReader:
     def close(self) -> None:
         """May be called twice."""
         self._closing.close()
+
+    def is_overtaken(self) -> bool:
+        """Whether this reads a copy of a ledger of an earlier version, which a run has brought up to date since."""
+        if self._past is None:
+            return False
+        with _mapped(self._shown):
+            return schema_version(self._past, shown=self._shown) >= SCHEMA_VERSION
 
     def lane(self) -> Lane | None:
         """The lane that the ledger is bound to, or None before its first run."""
@@ -257,6 +267,22 @@ class LedgerReader:
 
 _NO_BOOKS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 """What SQLite says of a folder where it may not keep its books on who reads."""
+
+
+NO_TIME = datetime.min.replace(tzinfo=UTC)
+"""When a copy was brought up to date: nobody asks."""
+
+
+def _brought_up_to_date(past: sqlite3.Connection, *, shown: str) -> sqlite3.Connection:
+    """A copy in the version of this program, which SQLite keeps for itself: in memory, or in a file without a name."""
+    copy = sqlite3.connect("", isolation_level=None)
+    try:
+        past.backup(copy)
+        migrate(copy, shown=shown, at=NO_TIME)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
 
 
 def _open(real: Path, *, shown: str) -> sqlite3.Connection:

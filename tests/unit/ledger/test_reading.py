@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from batch_upload.clock import SystemClock
 from batch_upload.errors import LedgerUnusable
+from batch_upload.ledger.migrations import SCHEMA_VERSION
 from batch_upload.ledger.reading import AttemptRecord, LedgerReader, StrangerRecord, find_reader
-from batch_upload.ledger.store import SqliteLedger
-from batch_upload.model import Outcome, OutcomeKind, State
+from batch_upload.ledger.store import SqliteLedger, open_ledger
+from batch_upload.model import Lane, Outcome, OutcomeKind, State
+from tests.crash.make_ledgers import ACCOUNTS, KEPT, REGION
+from tests.support.batches import BATCH as KEPT_BATCH
 from tests.unit.ledger.samples import (
     BATCH,
     LANE,
@@ -215,3 +219,35 @@ async def test_a_reader_knows_every_attachment_with_its_token_and_when_an_item_c
             "registration-attachment-2": "bu1-other",
         }
         assert (reader.since(TOKEN), reader.since("bu1-nobody")) == (after(2), None)
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_a_ledger_of_an_earlier_version_is_read_and_left_as_it_is(version: int, path: Path) -> None:
+    shutil.copyfile(KEPT / f"version-{version}.ledger", path)
+
+    with reader_of(path) as reader:
+        assert reader.lane() == Lane(ACCOUNTS[version], REGION)
+        assert [row.state for row in reader.known(KEPT_BATCH)] == [State.COMPLETE, State.SENDING, State.PENDING]
+        assert reader.digests(["/anything"]) == {}
+        assert not reader.is_overtaken()
+
+    assert path.read_bytes() == (KEPT / f"version-{version}.ledger").read_bytes()
+
+
+async def test_who_reads_a_ledger_of_an_earlier_version_can_tell_when_a_run_has_brought_it_up_to_date(
+    path: Path,
+) -> None:
+    shutil.copyfile(KEPT / "version-1.ledger", path)
+
+    with reader_of(path) as reader:
+        ledger = await open_ledger(path, run_id=RUN, clock=SystemClock())
+        await ledger.close()
+
+        assert reader.is_overtaken()
+
+
+def test_a_damaged_ledger_of_an_earlier_version_is_refused(path: Path) -> None:
+    shutil.copyfile(KEPT / "truncated.ledger", path)
+
+    with pytest.raises(LedgerUnusable, match="damaged"):
+        find_reader(path)
