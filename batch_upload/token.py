@@ -50,7 +50,7 @@ def _pairs(tags: Mapping[str, str]) -> str:
 def _in_order(keys: Iterable[str]) -> list[str]:
     """By their UTF-16 code units: characters beyond the first plane come before some that are within it."""
     ordered = sorted(keys)
-    if all(map(str.isascii, ordered)):
+    if "".join(ordered).isascii():
         return ordered
     return sorted(ordered, key=lambda key: key.encode("utf-16-be"))
 
