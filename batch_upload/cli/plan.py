@@ -24,6 +24,8 @@ def plan(
     allow_endpoint: option.AllowEndpointOption = None,
     rate: option.RateOption = None,
     max_rate: option.MaxRateOption = None,
+    concurrency: option.ConcurrencyOption = None,
+    deadline: option.DeadlineOption = None,
     only: option.OnlyOption = None,
     allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
     rehash: option.RehashOption = False,  # noqa: FBT002
@@ -43,6 +45,8 @@ def plan(
         allow_endpoint=tuple(allow_endpoint or ()),
         rate=rate,
         max_rate=max_rate,
+        concurrency=concurrency,
+        deadline=deadline,
         only=tuple(only or ()),
         allow_outside=allow_outside,
         rehash=rehash,

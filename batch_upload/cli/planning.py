@@ -55,7 +55,12 @@ def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed
     made = _plan(found, asked, settings)
     rate = expected_create_rate(settings, remembered, now=datetime.now(UTC))
     added_up = totals(
-        made, rate, asked.capacity, latency_s=remembered_latency_s(remembered), concurrency=settings.concurrency
+        made,
+        rate,
+        asked.capacity,
+        latency_s=remembered_latency_s(remembered),
+        concurrency=settings.concurrency,
+        deadline_s=settings.deadline_s,
     )
     _show(made, asked, added_up, output)
     return _ended(made, asked, lane, tally, manifest.batch, started, detailed_exitcode=detailed_exitcode)

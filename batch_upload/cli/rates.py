@@ -16,6 +16,8 @@ DOCUMENTED = {CREATE: RATE_DEFAULT, DESCRIBE: 1.0, LIST_TAGS: 10.0, LIMITS: 1.0,
 LEARNED = (CREATE, DESCRIBE, LIST_TAGS, DELETE)
 """Operations that are called often enough to learn from."""
 LATENCY = "latency_s"
+NEWS = 0.05
+"""A rate that has moved by so much is written down at once: a process that is killed has learned it for the next."""
 LOCAL_CREATES = 10.0
 """Where the embedded emulator is begun with: fast enough to be no bother, slow enough to be seen."""
 
@@ -57,6 +59,15 @@ def learned(laws_: Mapping[str, RateLaw], tally: Tally, *, now: datetime) -> lis
         for name, memory in found
         if memory is not None
     ]
+
+
+def is_news(found: Sequence[RateRecord], written: Sequence[RateRecord]) -> bool:
+    """Whether a rate was found that is not written yet, or was otherwise, by more than NEWS."""
+    before = {record.operation: record.learned["rate"] for record in written}
+    return any(
+        abs(record.learned["rate"] - before.get(record.operation, 0.0)) > NEWS * record.learned["rate"]
+        for record in found
+    )
 
 
 def remembered_latency_s(remembered: Sequence[RateRecord]) -> float | None:

@@ -16,7 +16,7 @@ from batch_upload.cli.exit_codes import exit_of_run
 from batch_upload.cli.on_lane import OnLane
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import Prepared, ready
-from batch_upload.cli.rates import learned
+from batch_upload.cli.rates import is_news, learned
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.plan import Selection
 from batch_upload.engine.run import FailureLimit, FailureWatch, Run, RunOptions, RunResult
@@ -27,8 +27,10 @@ from batch_upload.model import ActionKind, RateRecord
 from batch_upload.report.summary import Exit, summary_of_run
 from batch_upload.settings import Flags, Settings
 
+LOOK_S = 1.0
+"""How often it is looked whether a rate was learned that the next run should know of."""
 REMEMBER_S = 30.0
-"""How often what was learned of the rates is written down."""
+"""How often what was learned of the rates is written down, news or not."""
 
 
 def upload_manifest(path: Path, flags: Flags, output: Output) -> Ended:
@@ -81,10 +83,15 @@ class _Upload(OnLane):
 
     async def _remember_now_and_then(self, ledger: SqliteLedger, reached: Reached) -> None:
         """What was learned outlives a kill. A ledger that cannot be written is the run's to find."""
+        written, at = self._learned(reached), self.clock.monotonic()
         while True:
-            await anyio.sleep(REMEMBER_S)
+            await anyio.sleep(LOOK_S)
+            found, now = self._learned(reached), self.clock.monotonic()
+            if not is_news(found, written) and now - at < REMEMBER_S:
+                continue
+            written, at = found, now
             with suppress(LedgerUnusable):
-                await ledger.learn(self._learned(reached))
+                await ledger.learn(found)
 
     async def _recorded(self, ledger: SqliteLedger, reached: Reached, ended: Ended) -> Ended:
         summary = ended.summary

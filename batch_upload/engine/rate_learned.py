@@ -27,8 +27,10 @@ SLOWEST = 1e-3
 DOUBLE_WITHIN_S = 0.2
 """The search grows at most as fast as this many seconds allow a doubling, however short the round trip."""
 GROWTH, MANY_AT_ONCE = 1.5, 7.0
-"""The search grows by 1 + GROWTH a round trip, and by half as much with so many calls under way: a round trip that grows
-by g has about (g - 1) of all that is accepted so far refused when a burst is used up."""
+"""The search grows by 1 + GROWTH a round trip, by half of GROWTH with so many calls under way.
+
+A round trip in which it grows by g has about g - 1 of all that was accepted refused when a burst is used up.
+"""
 MARGIN = 0.95
 """Burst 1 and the jitter of a network leave about this much of a rate (docs/decisions/pacing.md)."""
 BURST_OF_DEFAULT = 8.0
@@ -45,7 +47,7 @@ PUNCTUAL_RATE = 10.0
 """Calls a second up to which it costs less to lose what a timer is late than to keep a margin for it with burst 1."""
 
 SPENDING, SPENT_SHARE = 1.25, 0.75
-"""What a bucket gained while nobody called is used up at so many times the pace, and so much of it: the rest is doubt."""
+"""What a bucket gained while nobody called is used up at so many times the pace; only so much, for it is a guess."""
 
 TEST_AFTER = 1.5
 """A test for a higher rate comes after so many times the accepted calls that one throttle is expected in."""

@@ -4,6 +4,8 @@ import math
 
 FIRST_LOOK_S = 2.0
 """From the last create to the first look at statuses, and the time a service takes for a small document."""
+IDS_A_DESCRIBE = 5
+"""Ids that one describe takes (the service's documentation)."""
 PAGE_SIZE = 100
 """Attachments on one page of a listing (botocore 1.43.117, `MaxResults`)."""
 DESCRIBES_PER_S = 1.0
@@ -12,16 +14,25 @@ ACCEPTED_SHARE = 0.994
 """Of the pace that a law holds at rest: the rest is throttled, and teaches it (docs/decisions/pacing.md)."""
 
 
-def settle_s(attachments: int) -> float:
-    """Seconds from the last create until the last of so many attachments is known to be complete."""
+def describes(attachments: int, lane_size: int) -> int:
+    """The fewest describes that tell of so many attachments: by their ids, or by a listing of the whole lane."""
     if attachments <= 0:
-        return 0.0
-    return FIRST_LOOK_S + (math.ceil(attachments / PAGE_SIZE) - 1) / DESCRIBES_PER_S
+        return 0
+    return min(math.ceil(attachments / IDS_A_DESCRIBE), math.ceil(max(attachments, lane_size) / PAGE_SIZE))
 
 
-def run_s(creates: int, watched: int, rate_per_s: float) -> float:
+def settle_s(attachments: int, lane_size: int = 0) -> float:
+    """Seconds from the last create until the last of so many attachments is known to be complete.
+
+    `lane_size` is how many attachments the lane then holds, where that is known.
+    """
+    calls = describes(attachments, lane_size)
+    return FIRST_LOOK_S + (calls - 1) / DESCRIBES_PER_S if calls else 0.0
+
+
+def run_s(creates: int, watched: int, rate_per_s: float, *, lane_size: int = 0) -> float:
     """Seconds that a run takes for so many creates at this rate, and then for all `watched` attachments to settle."""
-    return creates / rate_per_s + settle_s(watched)
+    return creates / rate_per_s + settle_s(watched, lane_size)
 
 
 def creates_within(seconds: float, rate_per_s: float) -> int:

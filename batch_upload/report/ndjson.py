@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TextIO
 
 from batch_upload.events import (
@@ -13,14 +13,18 @@ from batch_upload.events import (
     Pruned,
     Resolving,
     Retrying,
+    RunEnded,
     RunStarted,
 )
 from batch_upload.model import Action, ActionKind, Capacity, Fault, Known, Plan, Problem
 from batch_upload.report.escape import stream_encoding
 from batch_upload.report.summary import SCHEMA_VERSION, Summary
+from batch_upload.report.tally import Tally
 from batch_upload.report.words import utc_text, utc_text_or_none
 
 Line = dict[str, Any]
+
+PROGRESS_EVERY = timedelta(seconds=5)
 
 _SPLITS_LINES = frozenset("\x85\u2028\u2029")
 """Legal within a JSON string, but many readers of lines would break there."""
@@ -55,11 +59,32 @@ class NdjsonObserver:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._tally = Tally()
+        self._told_at: datetime | None = None
         self.error: OSError | None = None
 
     def notify(self, event: object) -> None:
         """Take one event; those that no line tells of are passed over."""
-        line = event_line(event)
+        self._tally.take(event)
+        self._write(event_line(event))
+        if isinstance(event, RunStarted):
+            self._tell_progress(event.at)
+        elif isinstance(event, RunEnded):
+            self._told_at = None
+
+    def tick(self, at: datetime) -> None:
+        """Tell how far the run is, if the last such line is old enough."""
+        if self._told_at is not None and at - self._told_at >= PROGRESS_EVERY:
+            self._tell_progress(at)
+
+    def close(self) -> None:
+        """Every line is flushed already; the stream is the caller's."""
+
+    def _tell_progress(self, at: datetime) -> None:
+        self._told_at = at
+        self._write(progress_line(self._tally, at=at))
+
+    def _write(self, line: Line | None) -> None:
         if line is None or self.error is not None:
             return
         try:
@@ -67,17 +92,30 @@ class NdjsonObserver:
         except OSError as error:
             self.error = error
 
-    def tick(self, at: datetime) -> None:
-        """Lines come of events alone."""
-
-    def close(self) -> None:
-        """Every line is flushed already; the stream is the caller's."""
-
 
 def event_line(event: object) -> Line | None:
     """The line of an event of the engine, or None where it has none."""
     make = _LINES.get(type(event))
     return None if make is None else make(event)
+
+
+def progress_line(tally: Tally, *, at: datetime) -> Line:
+    """How far a run is, and how long it still takes."""
+    ending = tally.eta(at)
+    return _line(
+        "progress",
+        {
+            "items": tally.total,
+            "done": tally.done,
+            "failed": tally.failed,
+            "processing": tally.processing,
+            "throttled": tally.throttled,
+            "rate": tally.rate_per_s(at),
+            "left_s": None if ending is None else round(ending.left_s, 3),
+            "ends_at": None if ending is None else utc_text(ending.ends_at),
+            "at": utc_text(at),
+        },
+    )
 
 
 def problem_line(problem: Problem) -> Line:

@@ -113,6 +113,9 @@ def cut_words(event: RunStarted) -> list[str]:
     """What will end the run before everything is sent, as far as that is known before the first byte."""
     creates = len(event.plan.of(ActionKind.CREATE, ActionKind.REPLACE))
     found = []
+    parked = event.plan.of(ActionKind.PARKED)
+    if parked:
+        found.append(f"{count_words(len(parked), 'item')} stay parked: {parked[0].reason}")
     if event.capacity is not None and creates > event.capacity.left:
         found.append(f"the account has room for {event.capacity.left:,} of {creates:,}, the rest will be parked")
     if event.deadline_s is not None:

@@ -1,23 +1,18 @@
 """A plan for people: what would be done for each item and why, and what all of it would take."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
 from batch_upload.model import Action, ActionKind, Capacity, Plan
 from batch_upload.report.escape import printable, write_text
-from batch_upload.report.estimate import run_s, useful_workers
+from batch_upload.report.estimate import creates_within, describes, run_s, useful_workers
 from batch_upload.report.summary import SCHEMA_VERSION
 from batch_upload.report.tally import is_left_processing
 from batch_upload.report.words import count_words, display_width, duration_words, rate_words, size_words
 
 CREATE = "CreateRegistrationAttachment"
 DESCRIBE = "DescribeRegistrationAttachments"
-IDS_A_DESCRIBE = 5
-"""Ids that one describe takes (the service's documentation)."""
-PAGE_SIZE = 100
-"""Attachments on one page of a listing (botocore 1.43.117, `MaxResults`)."""
 DRAWN_ROWS_MAX = 2_000
 """A drawn table is laid out as a whole; beyond this plain lines are written, as they come."""
 
@@ -53,6 +48,14 @@ class PlanTotals:
     capacity: Capacity | None
     latency_s: float | None = None
     concurrency: int | None = None
+    deadline_s: float | None = None
+
+    @property
+    def late(self) -> int:
+        """How many creates would leave after the deadline."""
+        if self.deadline_s is None:
+            return 0
+        return max(0, self.creates - creates_within(self.deadline_s, self.rate_per_s))
 
     @property
     def useful_workers(self) -> int | None:
@@ -68,6 +71,7 @@ class PlanTotals:
             "actions": {kind.value: self.counts.get(kind, 0) for kind in ActionKind},
             "creates": self.creates,
             "cut_by_capacity": self.cut,
+            "cut_by_deadline": self.late,
             "calls": dict(self.calls),
             "bytes": self.bytes_to_send,
             "rate": self.rate_per_s,
@@ -84,10 +88,12 @@ def totals(
     *,
     latency_s: float | None = None,
     concurrency: int | None = None,
+    deadline_s: float | None = None,
 ) -> PlanTotals:
     """Add a plan up, for a rate above 0 and the capacity that the account has, or None where it is not known.
 
-    `latency_s` is how long a create takes, where that is known; `concurrency` how many may be in flight.
+    `latency_s` is how long a create takes, where that is known; `concurrency` how many may be in flight; `deadline_s`
+    in how many seconds nothing new may leave.
     """
     creating = plan.of(*_CREATING)
     fitting = creating if capacity is None else creating[: capacity.left]
@@ -100,10 +106,13 @@ def totals(
         bytes_to_send=sum(_size_of(action) or 0 for action in fitting),
         urls=sum(_size_of(action) is None for action in fitting),
         rate_per_s=rate_per_s,
-        time_s=run_s(len(fitting), len(fitting) + left_processing, rate_per_s),
+        time_s=run_s(
+            len(fitting), len(fitting) + left_processing, rate_per_s, lane_size=_lane_size(len(fitting), capacity)
+        ),
         capacity=capacity,
         latency_s=latency_s,
         concurrency=concurrency,
+        deadline_s=deadline_s,
     )
 
 
@@ -114,6 +123,7 @@ def totals_lines(totals: PlanTotals) -> list[str]:
         f"calls: {_calls_words(totals.calls)}",
         f"bytes: {_bytes_words(totals)}",
         f"time: {_time_words(totals)}",
+        *_deadline_lines(totals),
         *_workers_lines(totals),
         f"capacity: {_capacity_words(totals)}",
     ]
@@ -170,9 +180,13 @@ def _calls(creates: int, left_processing: int, capacity: Capacity | None) -> dic
     calls = {CREATE: creates} if creates else {}
     watched = creates + left_processing
     if watched:
-        lane_size = watched if capacity is None else max(watched, capacity.used + creates)
-        calls[DESCRIBE] = min(math.ceil(watched / IDS_A_DESCRIBE), math.ceil(lane_size / PAGE_SIZE))
+        calls[DESCRIBE] = describes(watched, _lane_size(creates, capacity))
     return calls
+
+
+def _lane_size(creates: int, capacity: Capacity | None) -> int:
+    """How many attachments the lane holds at the end, as far as that is known."""
+    return creates + (0 if capacity is None else capacity.used)
 
 
 def _counts_line(counts: Mapping[ActionKind, int]) -> str:
@@ -194,6 +208,14 @@ def _time_words(totals: PlanTotals) -> str:
         return "none for uploads"
     duration, rate = duration_words(totals.time_s), rate_words(totals.rate_per_s)
     return f"about {duration} at {rate}, statuses included"
+
+
+def _deadline_lines(totals: PlanTotals) -> list[str]:
+    if not totals.late or totals.deadline_s is None:
+        return []
+    within = totals.creates - totals.late
+    words = f"about {within:,} of {totals.creates:,} leave before it, the other {totals.late:,} with the next run"
+    return [f"deadline: in {duration_words(totals.deadline_s)}, {words}"]
 
 
 def _workers_lines(totals: PlanTotals) -> list[str]:

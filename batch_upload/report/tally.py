@@ -41,18 +41,27 @@ def is_left_processing(action: Action) -> bool:
 
 
 def eta(
-    *, waiting: int, capacity_left: int | None, rate_per_s: float | None, at: datetime, created: int = 0
+    *,
+    waiting: int,
+    capacity_left: int | None,
+    rate_per_s: float | None,
+    at: datetime,
+    created: int = 0,
+    used: int = 0,
+    settles: bool = True,
 ) -> Eta | None:
     """When the last of `waiting` items is complete, at this rate of creates and within this capacity.
 
-    `created` attachments are watched besides.
+    `created` attachments are watched besides; `used` of the capacity were there before. `settles`: the service is
+    still at work on what it has taken.
 
     None where nothing waits, where the rate is 0 or not known, or where the end is further off than a calendar goes.
     """
     creates = waiting if capacity_left is None else min(waiting, capacity_left)
     if creates <= 0 or rate_per_s is None or rate_per_s <= 0:
         return None
-    left_s = run_s(creates, creates + created, rate_per_s)
+    watched = creates + created
+    left_s = run_s(creates, watched if settles else 0, rate_per_s, lane_size=used + watched)
     try:
         ends_at = at + timedelta(seconds=left_s)
     except OverflowError:
@@ -91,6 +100,8 @@ class Tally:
         self._ended: Counter[State] = Counter()
         self._awaited: set[str] = set()
         self._processing: set[str] = set()
+        self._is_settling = False
+        """Whether anything that was created was not complete at once."""
         self._creates_by_second: deque[tuple[int, int]] = deque()
 
     def take(self, event: object) -> None:
@@ -166,6 +177,8 @@ class Tally:
             rate_per_s=steady_rate(self.learned_rate, self._seen_rate(at)) if self.created else self.started.rate,
             at=at,
             created=self.created,
+            used=0 if capacity is None else capacity.used,
+            settles=self._is_settling or not self.created,
         )
 
     def _seen_rate(self, at: datetime) -> float | None:
@@ -188,6 +201,7 @@ class Tally:
         known = event.known
         if event.created:
             self._count_create(event.at)
+            self._is_settling = self._is_settling or known.state is State.PROCESSING
         if not event.ended:
             (self._processing.add if known.state is State.PROCESSING else self._processing.discard)(known.item_id)
             return

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.cli.rates import expected_create_rate, laws, learned, remembered_latency_s, start_rate
+from batch_upload.cli.rates import expected_create_rate, is_news, laws, learned, remembered_latency_s, start_rate
 from batch_upload.engine.rate_law import FixedRate, RateMemory
 from batch_upload.engine.rate_learned import LearnedRate
 from batch_upload.engine.retry import CREATE, DESCRIBE, LIMITS
@@ -63,3 +63,14 @@ def test_what_another_version_kept_in_another_form_is_forgotten() -> None:
     strange = RateRecord(CREATE, {"speed": 3.0}, NOW)
 
     assert expected_create_rate(settings(), [strange], now=NOW) == 1.0
+
+
+def test_a_rate_is_news_when_it_is_new_or_has_moved_by_a_twentieth() -> None:
+    def found(rate: float) -> list[RateRecord]:
+        return [RateRecord(CREATE, asdict(RateMemory(rate=rate)), NOW)]
+
+    assert is_news(found(18.0), [])
+    assert is_news(found(20.0), found(18.0))
+    assert is_news(found(18.0), found(20.0))
+    assert not is_news(found(18.5), found(18.0))
+    assert not is_news([], found(18.0))

@@ -13,6 +13,10 @@ def test_statuses_cost_a_look_and_a_page_for_each_hundred(attachments: int, seco
     assert settle_s(attachments) == seconds
 
 
+def test_statuses_are_asked_by_id_or_by_listing_the_whole_lane_whichever_costs_less() -> None:
+    assert (settle_s(150, 420), settle_s(5, 420), settle_s(12, 420)) == (6.0, 2.0, 4.0)
+
+
 def test_a_run_is_its_creates_and_then_its_statuses() -> None:
     assert run_s(creates=120, watched=120, rate_per_s=2.0) == 63.0
 

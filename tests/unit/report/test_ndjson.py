@@ -244,7 +244,7 @@ def test_a_reader_sees_each_line_at_once() -> None:
         observer.tick(after(3))
         observer.close()
 
-        assert [json.loads(line)["event"] for line in raw.getvalue().splitlines()] == ["run", "item"]
+        assert [json.loads(line)["event"] for line in raw.getvalue().splitlines()] == ["run", "progress", "item"]
 
 
 def test_a_reader_that_went_away_is_remembered_and_not_written_to_again() -> None:
@@ -271,3 +271,26 @@ def test_a_fault_without_details_still_has_every_member() -> None:
 
     assert line is not None
     assert line["error"] == {"code": "Odd", "reason": None, "message": "", "fields": [], "resource_id": None}
+
+
+def test_progress_is_told_at_the_start_and_then_every_five_seconds_with_the_time_that_is_left() -> None:
+    stream = io.StringIO()
+    observer = NdjsonObserver(stream)
+
+    observer.notify(started(plan_of(30)))
+    for second in range(1, 12):
+        observer.notify(created(f"item-{second}", after(second)))
+        observer.tick(after(second))
+
+    told = [line for line in map(json.loads, stream.getvalue().splitlines()) if line["event"] == "progress"]
+    assert [line["processing"] for line in told] == [0, 5, 10]
+    assert [line["left_s"] for line in told] == pytest.approx([32, 27, 22], abs=1)
+    assert told[0]["at"] == "2026-11-23T14:00:00.000Z"
+
+
+def test_without_a_run_there_is_no_progress() -> None:
+    stream = io.StringIO()
+
+    NdjsonObserver(stream).tick(BEGIN)
+
+    assert stream.getvalue() == ""

@@ -107,6 +107,7 @@ def test_the_totals_are_a_line_for_programs_too() -> None:
         },
         "creates": 2,
         "cut_by_capacity": 1,
+        "cut_by_deadline": 0,
         "calls": {"CreateRegistrationAttachment": 2, "DescribeRegistrationAttachments": 1},
         "bytes": 992_000,
         "rate": 2.0,
@@ -146,3 +147,13 @@ def test_a_terminal_gets_a_drawn_table(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "─" in shown
     assert "acme/loa" in shown
     assert "capacity: not known" in shown
+
+
+def test_a_plan_says_what_the_deadline_cuts_off() -> None:
+    tight = totals(plan_of(100), 2.0, None, deadline_s=30.0)
+
+    assert tight.as_json()["cut_by_deadline"] == 39
+    assert "deadline: in 30 s, about 61 of 100 leave before it, the other 39 with the next run" in totals_lines(tight)
+    assert not any(
+        line.startswith("deadline") for line in totals_lines(totals(plan_of(10), 2.0, None, deadline_s=30.0))
+    )

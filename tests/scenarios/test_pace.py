@@ -1,0 +1,86 @@
+"""What a user is told of pace and time: by `plan`, before the first byte, under way, and after a kill."""
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from batch_upload.emulator.names import CREATE
+from tests.support.batches import assert_each_once, make_batch
+from tests.support.command import Event, Result, started
+from tests.support.endpoint import Endpoint
+from tests.support.preloaded import Preloaded
+
+RATE = 20
+
+
+def test_a_run_that_was_killed_has_learned_the_rate_and_the_next_tells_its_end_within_ten_percent(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    batch = make_batch(tmp_path, 300)
+    endpoint.change(rates={CREATE: {"per_second": RATE, "burst": 5}})
+    with started("upload", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
+        for _ in range(140):
+            running.until("item")
+        running.process.kill()
+
+    planned = command.run("plan", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env).of("totals")[0]
+    ended = command.run("upload", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env)
+
+    assert planned["rate"] == pytest.approx(RATE, rel=0.15)
+    took_s = seconds(ended.of("run")[0], ended.of("item")[-1])
+    assert [told_s(ended, each) for each in steady(ended)] == pytest.approx([took_s] * len(steady(ended)), rel=0.1)
+    assert_each_once(endpoint, batch)
+
+
+def steady(ended: Result) -> list[Event]:
+    """The lines of progress after the first 20 items."""
+    found = [each for each in ended.of("progress") if each["done"] + each["processing"] >= 20 and each["left_s"]]
+    assert found
+    return found
+
+
+def told_s(ended: Result, progress: Event) -> float:
+    """How long the whole run takes, by a line of progress."""
+    passed: float = seconds(ended.of("run")[0], progress)
+    left: float = progress["left_s"]
+    return passed + left
+
+
+def seconds(since: Event, until: Event) -> float:
+    return (datetime.fromisoformat(until["at"]) - datetime.fromisoformat(since["at"])).total_seconds()
+
+
+def test_what_cuts_a_run_short_is_told_before_the_first_byte(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    batch = make_batch(tmp_path, 10)
+    endpoint.change(attachments_per_account=4)
+    pace = ("--rate", "0.2", "--deadline", "10s")
+
+    planned = command.run("plan", batch.manifest, *pace, cwd=tmp_path, env=endpoint.env)
+    before = command.run("plan", batch.manifest, *pace, "--json", cwd=tmp_path, env=endpoint.env).of("totals")[0]
+    assert endpoint.stats().creates == 0
+    ended = command.run("upload", batch.manifest, *pace, cwd=tmp_path, env=endpoint.env)
+
+    assert "room for 4 of 10, the other 6 will be parked" in planned.stdout
+    assert "deadline: in" in planned.stdout
+    assert (before["cut_by_capacity"], before["cut_by_deadline"]) == (6, 1)
+    first = ended.stderr.splitlines()[0]
+    assert "the account has room for 4 of 10" in first
+    assert "before the deadline in" in first
+
+
+def test_a_used_up_day_is_told_before_the_first_byte(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> None:
+    batch = make_batch(tmp_path, 5)
+    endpoint.change(attachments_per_day=2)
+    upload = ("upload", batch.manifest, "--rate", "100")
+    command.run(*upload, cwd=tmp_path, env=endpoint.env)
+    creates = endpoint.stats().creates
+
+    planned = command.run("plan", batch.manifest, cwd=tmp_path, env=endpoint.env)
+    again = command.run(*upload, cwd=tmp_path, env=endpoint.env)
+
+    assert "the day's quota is used up until" in planned.stdout
+    assert "3 items stay parked: the day's quota is used up until" in again.stderr.splitlines()[0]
+    assert endpoint.stats().creates == creates
