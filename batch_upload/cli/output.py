@@ -20,11 +20,13 @@ from batch_upload.model import Known
 from batch_upload.report.escape import write_text
 from batch_upload.report.ndjson import problem_line, write_line
 from batch_upload.report.summary import Exit, Summary, exit_of
-from batch_upload.report.summary_text import Invocation, summary_lines
+from batch_upload.report.summary_text import Invocation, next_lines, summary_lines
 from batch_upload.settings import Flags, Settings, truth_of
 
 _TELLING = (LaneFault, LedgerLocked, LedgerUnusable)
 """Errors whose own message says more than what their exit code means."""
+_MENDED_OUTSIDE = (ExitCode.LOCKED, ExitCode.ACCESS, ExitCode.LEDGER)
+"""Errors whose hint is no command of ours, so that the next one is told besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ class Ended:
     known: Sequence[Known] = ()
     lines: tuple[str, ...] | None = None
     repeated: Repeated = NOTHING_REPEATED
+    has_failed: bool = False
+    """Whether an error ended it, which was told already: only what to do next is left to say."""
 
 
 def run_verb(verb: str, manifest: Path | None, output: Output, body: Callable[[], Ended]) -> NoReturn:
@@ -144,7 +148,7 @@ def failure(error: BatchUploadError, output: Output, counted: Summary) -> Ended:
     output.ending(error.exit_code, told)
     code = error.exit_code
     reason = error.message if isinstance(error, _TELLING) else exit_of(code).reason
-    return Ended(replace(counted, exit=Exit(code, reason)), lines=())
+    return Ended(replace(counted, exit=Exit(code, reason)), lines=(), has_failed=True)
 
 
 def _guarded(verb: str, output: Output, body: Callable[[], Ended]) -> Ended:
@@ -179,11 +183,12 @@ def _let_go_of_stdout() -> None:
 
 
 def _finish(ended: Ended, manifest: Path | None, output: Output) -> None:
-    summary = ended.summary
-    if ended.lines is not None:
-        output.ending(summary.exit.code, *ended.lines)
-    else:
-        repeated = ended.repeated
-        invocation = Invocation(str(manifest) if manifest else "", repeated.flags, repeated.lane_flags)
-        output.ending(summary.exit.code, *summary_lines(summary, ended.known, invocation))
+    summary, repeated = ended.summary, ended.repeated
+    invocation = Invocation(str(manifest) if manifest else "", repeated.flags, repeated.lane_flags)
+    lines = ended.lines
+    if lines is None:
+        lines = tuple(summary_lines(summary, ended.known, invocation))
+    elif ended.has_failed and summary.verb == "upload" and summary.exit.code in _MENDED_OUTSIDE:
+        lines = tuple(next_lines(summary, ended.known, invocation))
+    output.ending(summary.exit.code, *lines)
     output.event(summary.as_json())

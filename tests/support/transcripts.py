@@ -26,6 +26,8 @@ _DIFFERS = (
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<request>"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:<port>"),
     (r"\d+(\.\d+)?/s", "<rate>/s"),
+    (r'"(elapsed_s|rate|time_s)": \d+\.\d+', r'"\1": <number>'),
+    (r"(accepted after) [\d.]+ s", r"\1 <duration>"),
     (r"elapsed: .*", "elapsed: <duration>"),
     (r"requests: \d+ \(.*", "requests: <counts>"),
 )

@@ -107,6 +107,26 @@ def test_an_error_is_told_even_when_quiet(capsys: pytest.CaptureFixture[str]) ->
     assert "`june.ledger` is damaged" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("error", "commands"),
+    [
+        (LedgerLocked("held", pid=1, host="h", since=None), ["status june.yaml", "upload june.yaml --wait-lock 30m"]),
+        (AccessFault("no credentials"), ["doctor june.yaml", "upload june.yaml"]),
+        (LedgerUnusable("damaged"), ["doctor june.yaml", "upload june.yaml"]),
+        (UsageError("`--rate x` is not a rate"), []),
+    ],
+)
+def test_an_error_before_a_run_names_the_commands_to_type_next(
+    error: BaseException, commands: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    left_with(Output(), raising(error))
+
+    lines = [line.split("    #")[0] for line in capsys.readouterr().err.splitlines()]
+    assert [line for line in lines if line.startswith("  batch-upload")] == [
+        f"  batch-upload {each}" for each in commands
+    ]
+
+
 def test_verbose_shows_where_our_own_fault_is(capsys: pytest.CaptureFixture[str]) -> None:
     left_with(Output(verbose=1), raising(ZeroDivisionError("oops")))
 
