@@ -10,7 +10,10 @@ from batch_upload.model import Capacity, Fault, Known, Lane, OutcomeKind, Plan
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """The plan stands and the first request for an item may follow. `rate` is in create calls a second."""
+    """The plan stands and the first request for an item may follow. `rate` is in create calls a second.
+
+    `plan` is the part of it that `--only` chose.
+    """
 
     run_id: str
     batch: str
@@ -22,6 +25,8 @@ class RunStarted:
     at: datetime
     deadline_s: float | None = None
     """What is left of the time in which creates may leave, in seconds; None without a deadline."""
+    states: Mapping[str, int] = field(default_factory=dict)
+    """Every item of the manifest by state, those that `--only` left out, too."""
 
 
 @dataclass(frozen=True, slots=True)

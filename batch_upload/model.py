@@ -338,6 +338,14 @@ class Action:
     item: Item | None = None
     known: Known | None = None
 
+    @property
+    def state(self) -> State:
+        """Where the item is now, as far as anybody knows: what stands for another token does not count."""
+        known = self.known
+        if known is None or (known.client_token != self.client_token and self.kind is not ActionKind.RETAG):
+            return State.PENDING
+        return known.state
+
 
 Standing = tuple[str, str, str, int]
 """How a token stands in the ledger: its item's id, the token, the word of its state, and 1 if it is current, else 0.

@@ -107,11 +107,7 @@ def fresh(item: Item) -> Known:
 
 def state_of(action: Action) -> State:
     """Where the item of an action is now, as far as anybody knows."""
-    if action.kind is ActionKind.RETAG and action.known is not None:
-        return action.known.state
-    if action.known is None or action.known.client_token != action.client_token:
-        return State.PENDING
-    return action.known.state
+    return action.state
 
 
 def parked_until(knowledge: Knowledge, outlook: LaneOutlook) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
@@ -203,11 +203,12 @@ class Run:
                 batch=self._options.batch,
                 lane=self._lane,
                 endpoint=self._endpoint,
-                plan=self._result.plan,
+                plan=self._chosen_plan(),
                 rate=around.wire.rate(CREATE),
                 capacity=self._result.capacity,
                 at=around.clock.now(),
                 deadline_s=self._options.deadline_s,
+                states=_states_of(self._result.plan),
             )
         )
 
@@ -288,6 +289,11 @@ class Run:
     def _chosen(self, *kinds: ActionKind) -> list[Action]:
         selection = self._options.selection
         return [action for action in self._result.plan.of(*kinds) if selection.takes(action.item_id, state_of(action))]
+
+    def _chosen_plan(self) -> Plan:
+        if self._options.selection == Selection():
+            return self._result.plan
+        return replace(self._result.plan, actions=tuple(self._chosen(*ActionKind)))
 
     def _jobs(self) -> list[Job]:
         """Open intents first, since their horizon is running, then what is new, in the manifest's order.
@@ -371,6 +377,12 @@ class Run:
 def _ids_of(sifted: Sifted) -> list[str]:
     """The ids of which everything must be known once the ledger was written to."""
     return [*dict.fromkeys((*(item.item_id for item in sifted.rest), *sifted.ids))]
+
+
+def _states_of(plan: Plan) -> Counter[str]:
+    states = Counter(state_of(each).value for each in plan.actions if each.item is not None)
+    states[State.COMPLETE.value] += plan.complete
+    return +states
 
 
 def _is_retagged(action: Action) -> bool:

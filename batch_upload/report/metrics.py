@@ -108,9 +108,8 @@ class RunMetrics:
         return exposition(self.samples(at, summary), labels)
 
     def _begin_counting(self, event: RunStarted) -> None:
-        actions = [action for action in event.plan.actions if action.item is not None]
-        self._open = {each.item_id: State.PENDING if each.known is None else each.known.state for each in actions}
-        self._states = Counter(state.value for state in self._open.values())
+        self._open = {each.item_id: each.state for each in event.plan.actions if each.item is not None}
+        self._states = Counter(event.states)
 
     def _count(self, event: ItemChanged) -> None:
         known = event.known

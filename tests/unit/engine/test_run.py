@@ -54,6 +54,16 @@ async def test_a_rerun_of_a_finished_run_asks_nothing(world: World) -> None:
     assert len(world.service.calls) == before
 
 
+async def test_what_is_told_at_the_start_is_the_part_that_was_chosen_and_the_state_of_everything(world: World) -> None:
+    items = some_items(3)
+
+    await world.upload(items, RunOptions(BATCH, selection=Selection(ids=frozenset({items[1].item_id}))))
+
+    (started,) = [event for event in world.heard.events if isinstance(event, RunStarted)]
+    assert [action.item_id for action in started.plan.actions] == [items[1].item_id]
+    assert started.states == {"pending": 3}
+
+
 async def test_the_intent_of_each_create_is_told_before_it_is_sent(world: World) -> None:
     await world.upload(some_items(3))
 

@@ -116,6 +116,7 @@ def started(
         capacity=capacity,
         at=BEGIN,
         deadline_s=deadline_s,
+        states={"pending": len(plan.actions)},
     )
 
 

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -65,6 +66,16 @@ def test_a_run_that_goes_on_counts_its_items_by_state() -> None:
     assert found["run_uploaded_items", ""] == 2
     assert ("run_exit_code", "") not in found
     assert ("last_success_timestamp_seconds", "") not in found
+
+
+def test_what_only_left_out_is_counted_as_it_stands() -> None:
+    run = metrics()
+    run.notify(replace(started(plan_of(1)), states={"pending": 3, "complete": 4}))
+    run.notify(ended("item-0", after(1)))
+
+    found = parsed(run.text(after(2)))
+
+    assert (found["items", "pending"], found["items", "complete"]) == (2, 5)
 
 
 def test_the_end_of_a_run_has_its_exit_code_and_when() -> None:
