@@ -68,6 +68,8 @@ async def test_it_tells_how_it_stands_and_what_to_do_first(shown: Watched) -> No
     await expect(causes.first).to_contain_text("Make the file smaller")
     await expect(causes.first).to_contain_text("batch-upload why")
     assert {*await shown.texts("#rows .item td:nth-child(2)")} == {"Failed"}
+    below = await page.locator("#viewport").evaluate("box => box.clientHeight / 44")
+    assert await page.locator("#rows .item").count() > below
 
 
 async def test_the_course_of_each_run_can_be_seen_and_read(shown: Watched) -> None:

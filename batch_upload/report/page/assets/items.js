@@ -92,6 +92,7 @@ function placesToDraw(open) {
 function drawRows({ anew = false } = {}) {
   const open = opened();
   const places = placesToDraw(open);
+  const height = $("viewport").clientHeight;
   const drawn = places.join();
   if (!anew && drawn === view.drawn) return;
   view.drawn = drawn;
@@ -115,6 +116,7 @@ function drawRows({ anew = false } = {}) {
   place_(rows);
   if (inRows && !$("rows").contains(document.activeElement)) rowButton(view.focus)?.focus({ preventScroll: true });
   measure();
+  if (!view.printing && $("viewport").clientHeight > height) drawRows(); // it grows with its first rows
 }
 
 /** What a row shows: where nothing of it has changed, the row that is there stays, and with it a selection. */
