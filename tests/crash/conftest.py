@@ -5,6 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.kill_ground import Ground, kill_ground
+from tests.support.preloading import share_models
+
+share_models()  # a world in virtual time spends a third of its real time on reading them
 
 
 @pytest.fixture(scope="session")

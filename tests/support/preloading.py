@@ -20,14 +20,20 @@ LATE = (
 """What a run imports when it needs it."""
 
 
+def share_models() -> None:
+    """Have all sessions of this process read the SDK's models and endpoints once, where each would read them anew."""
+    from botocore import session
+
+    session.create_loader = cache(session.create_loader)
+
+
 def import_everything(*others: str) -> None:
     """Import what a run would, these modules too, and read what it would of the libraries' own files."""
     for name in (*LATE, *others):
         import_module(name)
-    from botocore.loaders import JSONFileLoader
     from botocore.session import get_session
 
-    JSONFileLoader.load_file = staticmethod(cache(JSONFileLoader().load_file))
+    share_models()
     session = get_session()
     for service in ("pinpoint-sms-voice-v2", "sts"):
         session.get_service_model(service)
