@@ -49,7 +49,6 @@ def _page_writer(found: Recorded, flags: Flags) -> Callable[[TextIO], int]:
 
 def _writer(form: Format, found: Recorded, out: Path | None, flags: Flags) -> Callable[[TextIO], int]:
     folder = Path() if out is None else out.parent
-    chosen = found.chosen()
     match form:
         case Format.CSV:
             return lambda stream: write_csv(_rows(found), stream)
@@ -61,7 +60,7 @@ def _writer(form: Format, found: Recorded, out: Path | None, flags: Flags) -> Ca
             return lambda stream: write_manifest(
                 stream,
                 manifest=found.manifest,
-                items=[item for item, _ in chosen],
+                items=[item for item, _ in found.chosen()],
                 ledger=found.settings.ledger,
                 folder=folder,
             )

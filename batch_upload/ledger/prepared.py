@@ -36,26 +36,27 @@ class Prepared:
 
     def one(self, connection: Connection, values: Mapping[str, Any]) -> Row | None:
         """The only row, or None."""
-        row = driver_of(connection).execute(self.sql, self._parameters(values)).fetchone()
+        row = driver_of(connection).execute(self.sql, self.parameters(values)).fetchone()
         return None if row is None else self._from_driver(row)
 
     def rows(self, connection: Connection, values: Mapping[str, Any]) -> Iterator[Row]:
         """Every row, as they are asked for."""
-        return map(self._from_driver, driver_of(connection).execute(self.sql, self._parameters(values)))
+        return map(self._from_driver, driver_of(connection).execute(self.sql, self.parameters(values)))
 
     def as_they_are(self, connection: Connection, values: Mapping[str, Any]) -> Iterator[Row]:
         """Every row as the driver gives it, as they are asked for."""
-        return driver_of(connection).execute(self.sql, self._parameters(values))
+        return driver_of(connection).execute(self.sql, self.parameters(values))
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> None:
         """Change what is to be changed."""
-        driver_of(connection).execute(self.sql, self._parameters(values))
+        driver_of(connection).execute(self.sql, self.parameters(values))
 
     def run_all(self, connection: Connection, values: Iterable[Mapping[str, Any]]) -> None:
         """Change what is to be changed, for each."""
-        driver_of(connection).executemany(self.sql, map(self._parameters, values))
+        driver_of(connection).executemany(self.sql, map(self.parameters, values))
 
-    def _parameters(self, values: Mapping[str, Any]) -> list[Any]:
+    def parameters(self, values: Mapping[str, Any]) -> list[Any]:
+        """The values as the driver takes them, in the order of the text."""
         known = {**self._constants, **values} if self._constants else values
         return [
             value if (value := known[name]) is None or convert is None else convert(value)

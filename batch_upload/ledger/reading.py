@@ -4,6 +4,7 @@ A reader takes no lock that a run waits for, and never moves what the -wal holds
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -39,8 +40,9 @@ from batch_upload.ledger.migrations import SCHEMA_VERSION, check_whole, migrate,
 from batch_upload.ledger.rates import rates
 from batch_upload.ledger.rows import known_all
 from batch_upload.ledger.runs import lane_id_of, lane_of
+from batch_upload.ledger.stock import Stock, stock
 from batch_upload.ledger.tables import attempt, known, outcome, run, stranger
-from batch_upload.model import Attachment, Known, Lane, OutcomeKind, RateRecord, Standing
+from batch_upload.model import Attachment, Known, Lane, OutcomeKind, RateRecord, Standing, State
 
 T = TypeVar("T")
 
@@ -169,6 +171,14 @@ class LedgerReader:
         with self._moment() as connection:
             lane_id = lane_id_of(connection)
             return [] if lane_id is None else items.known_of_ids(connection, lane_id, batch, item_ids)
+
+    def stock(self, batch: str, ids: Iterable[str], wanted: Sequence[State]) -> Stock:
+        """How far the items of these ids are, all of one moment, and those of them in the states that are wanted."""
+        with self._moment() as connection:
+            lane_id = lane_id_of(connection)
+            if lane_id is None:
+                return Stock(+Counter({State.PENDING: sum(1 for _ in ids)}), ())
+            return stock(connection, lane_id, batch, ids, wanted)
 
     def attempts(self, client_token: str) -> list[AttemptRecord]:
         """What was tried for a token, oldest first; empty for one that is not there."""
