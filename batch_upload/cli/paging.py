@@ -62,7 +62,8 @@ class Page:
     _token_of_item: dict[str, str] = field(default_factory=dict)
     _attention: dict[str, Known] = field(default_factory=dict)
     _marks: Mapping[str, Mark] = field(default_factory=dict)
-    _chosen: int = 0
+    _chosen: set[str] = field(default_factory=set)
+    """By `--only`; empty without it."""
     _last_attempt: int = 0
     _open_attempts: set[int] = field(default_factory=set)
     _attempts: int = 0
@@ -108,7 +109,7 @@ class Page:
         self.board.turn()
         for row in known:
             self._count(row.item_id, row)
-            if row.item_id in self.board or row.state in ATTENTION:
+            if row.item_id in self.board or (self._chooses(row.item_id, row.state) and self._has_room(row.state)):
                 self._put(self._listed[row.item_id], row)
         self._show_attempts(reader.attempts_after(self._last_attempt, again=self._open_attempts))
         self.board.head = self._head(reader, at)
@@ -116,13 +117,23 @@ class Page:
 
     def _counted(self, rows: Rows) -> Iterator[tuple[Listed, Known | None]]:
         """The rows that are chosen; all are counted."""
-        states, ids = self.found.settings.only_states, self.found.settings.only_ids
         for listed, known in rows:
             self._listed[listed.item_id] = listed
             self._count(listed.item_id, known)
-            if not (states or ids) or listed.item_id in ids or state_of(known) in states:
-                self._chosen += 1
+            if self._chooses(listed.item_id, state_of(known)):
                 yield listed, known
+
+    def _chooses(self, item_id: str, state: State) -> bool:
+        """Whether `--only` chooses an item; one that was chosen before stays so."""
+        states, ids = self.found.settings.only_states, self.found.settings.only_ids
+        if not states and not ids:
+            return True
+        if state in states or item_id in ids:
+            self._chosen.add(item_id)
+        return item_id in self._chosen
+
+    def _has_room(self, state: State) -> bool:
+        return state in ATTENTION or len(self.board) < self.limits.items
 
     def _count(self, item_id: str, known: Known | None) -> None:
         state = self._states[item_id] = state_of(known)
@@ -148,12 +159,13 @@ class Page:
 
     def _show_attempts(self, attempts: Iterable[NumberedAttempt]) -> None:
         for attempt in attempts:
+            is_new = attempt.attempt_id > self._last_attempt
             self._last_attempt = max(self._last_attempt, attempt.attempt_id)
             self._remember_open(attempt)
             item_id = self._item_of_token.get(attempt.client_token)
             if item_id is not None and item_id in self.board:
-                self._attempts += 1
-                if self._attempts <= self.limits.attempts:
+                self._attempts += is_new
+                if self._attempts <= self.limits.attempts or not is_new:
                     self.board.put_attempt(_page_attempt(attempt, item_id))
 
     def _remember_open(self, attempt: NumberedAttempt) -> None:
@@ -168,7 +180,7 @@ class Page:
             causes.add(item_id, known.state, known.fault, known.resume_after)
         standing = Standing(
             states=Counter(self._states.values()),
-            chosen=self._chosen,
+            chosen=len(self._chosen) if self._only() else len(self._listed),
             listed=len(self.board),
             only=self._only(),
             attempts_left_out=self._attempts > self.limits.attempts,

@@ -95,6 +95,25 @@ async def test_it_waits_for_a_ledger_and_shows_each_run(follower: Follower, open
     assert head["causes"][0]["name"] == "MAXIMUM_SIZE_EXCEEDED"
 
 
+async def test_only_keeps_choosing_as_items_change(manifest: Path, opened: Open) -> None:
+    ledger = await opened(RUN)
+    await began(ledger, item("a"), item("b"))
+    follower = Follower(manifest, Flags(only=("failed",)))
+    before = states(follower)
+    await ledger.fail("bu1-b-1", TOO_LARGE, at=after(1))
+    attempt = await ledger.intend("bu1-a-1", run_id=RUN, at=after(1))
+    await ledger.conclude(attempt, accepted("att-a", at=after(2)))
+    follower.look()
+    failed, head = states(follower), follower.page.board.head
+    attempt = await ledger.intend("bu1-b-1", run_id=RUN, at=after(3))
+    follower.look()
+    after_all = states(follower)
+    follower.close()
+
+    assert (before, failed, after_all) == ({}, {"b": "failed"}, {"b": "sending"})
+    assert (head["chosen"], head["listed"], head["total"]) == (1, 1, 2)
+
+
 async def test_a_new_run_brings_a_new_manifest_and_a_broken_one_is_passed_over(
     follower: Follower, manifest: Path, opened: Open
 ) -> None:
