@@ -90,6 +90,14 @@ class AttachmentService(Protocol):
         """The tags of one attachment."""
         ...
 
+    async def tag(self, attachment_arn: str, tags: Mapping[str, str]) -> None:
+        """Put these tags on an attachment, all or none; those with other keys stay. Done again, it does no more."""
+        ...
+
+    async def untag(self, attachment_arn: str, keys: Sequence[str]) -> None:
+        """Take the tags with these keys off an attachment, as far as it has them. Done again, it does no more."""
+        ...
+
     async def capacity(self) -> Capacity | None:
         """REGISTRATION_ATTACHMENTS of the account, or None where the service does not tell it."""
         ...
@@ -229,6 +237,14 @@ class Ledger(Protocol):
 
     async def adopt(self, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
         """Record that this attachment is what the token made: its identity tag was read at the service."""
+        ...
+
+    async def retagged(self, from_token: str, to_token: str, *, identity_tag: bool, at: datetime) -> Known:
+        """Record that what one token made carries the tags of another, and stands for that now, which is current.
+
+        The one that made it is `pending` without an attachment then. With the same token twice it is made current.
+        Raises Disagreement where the other has an attachment of its own.
+        """
         ...
 
     async def absent(self, client_tokens: Sequence[str], *, at: datetime) -> None:

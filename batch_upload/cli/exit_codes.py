@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from batch_upload.engine.lane import StopKind
-from batch_upload.engine.run import RunResult
+from batch_upload.engine.result import RunResult
 from batch_upload.errors import ExitCode
 from batch_upload.model import State
 from batch_upload.report.summary import Exit, exit_of
@@ -52,6 +52,8 @@ def first_of(codes: Collection[ExitCode]) -> ExitCode:
 def exit_of_run(result: RunResult, *, signalled: ExitCode | None) -> Exit:
     """How a run ends. Only what was chosen with `--only` counts."""
     codes = {_STATES[state] for state in result.chosen_states() if state in _STATES}
+    if result.retag.left:
+        codes.add(ExitCode.TRANSIENT)
     if result.stop is not None and result.stop.kind in _STOPS:
         codes.add(_STOPS[result.stop.kind])
     if result.stop is not None and result.stop.kind is StopKind.DEADLINE and codes:

@@ -28,7 +28,7 @@ _NEXT_WORDS = {
     ActionKind.REPLACE: "the next `upload` sends it as a new attachment; the old one stays",
     ActionKind.RESOLVE: "the next `upload` replays it, or looks at the service for what became of it",
     ActionKind.UNCHANGED: "nothing is left to do",
-    ActionKind.RETAG: "nothing",
+    ActionKind.RETAG: "the next `upload` gives its attachment the new tags",
     ActionKind.PARKED: "the next `upload` sends it once there is capacity",
     ActionKind.FAILED: "nothing, unless `generation` is raised",
     ActionKind.ORPHAN: "nothing",

@@ -30,7 +30,7 @@ from batch_upload.report.plan_table import PlanTotals, totals, write_plan
 from batch_upload.report.summary import Summary, exit_of
 from batch_upload.settings import Flags, Settings
 
-WORK = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE)
+WORK = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE, ActionKind.RETAG)
 
 
 @dataclass(frozen=True, slots=True)

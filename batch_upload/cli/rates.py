@@ -6,14 +6,23 @@ from datetime import datetime
 
 from batch_upload.engine.rate_law import FixedRate, RateLaw, RateMemory
 from batch_upload.engine.rate_learned import LearnedRate
-from batch_upload.engine.retry import CREATE, DELETE, DESCRIBE, IDENTITY, LIMITS, LIST_TAGS
+from batch_upload.engine.retry import CREATE, DELETE, DESCRIBE, IDENTITY, LIMITS, LIST_TAGS, TAG, UNTAG
 from batch_upload.engine.tally import Tally
 from batch_upload.model import RateRecord
 from batch_upload.settings import RATE_DEFAULT, Settings
 
-DOCUMENTED = {CREATE: RATE_DEFAULT, DESCRIBE: 1.0, LIST_TAGS: 10.0, LIMITS: 1.0, DELETE: 1.0, IDENTITY: 10.0}
+DOCUMENTED = {
+    CREATE: RATE_DEFAULT,
+    DESCRIBE: 1.0,
+    LIST_TAGS: 10.0,
+    LIMITS: 1.0,
+    DELETE: 1.0,
+    TAG: 1.0,
+    UNTAG: 1.0,
+    IDENTITY: 10.0,
+}
 """Calls a second of an account whose quotas were never raised (the service's documentation; STS: far above that)."""
-LEARNED = (CREATE, DESCRIBE, LIST_TAGS, DELETE)
+LEARNED = (CREATE, DESCRIBE, LIST_TAGS, DELETE, TAG, UNTAG)
 """Operations that are called often enough to learn from."""
 LATENCY = "latency_s"
 NEWS = 0.05

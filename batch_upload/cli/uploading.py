@@ -19,7 +19,8 @@ from batch_upload.cli.prepare import Prepared, ready
 from batch_upload.cli.rates import is_news, learned
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.plan import Selection
-from batch_upload.engine.run import FailureLimit, FailureWatch, Run, RunOptions, RunResult
+from batch_upload.engine.result import RunResult
+from batch_upload.engine.run import FailureLimit, FailureWatch, Run, RunOptions
 from batch_upload.errors import LedgerUnusable, UsageError
 from batch_upload.events import RunEnded
 from batch_upload.ledger.store import SqliteLedger

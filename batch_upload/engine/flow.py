@@ -38,6 +38,8 @@ class Flow:
         self._open: dict[str, tuple[Job, float]] = {}  # token -> job to be resolved, and when to list for it
         self._arrived = anyio.Event()
         self._crew: Crew | None = None
+        self.retags: list[tuple[Item, Known]] = []
+        """Items of which it came out that only their tags changed, and what stands for them."""
 
     @property
     def workers(self) -> int:
@@ -175,7 +177,8 @@ class Flow:
         if item is None:
             raise TypeError("a job without successor has nothing to look at")
         action = after_resolving(item, job.known, job.successor_known)
-        if action.kind is ActionKind.RETAG:
+        if action.kind is ActionKind.RETAG and action.known is not None:
+            self.retags.append((item, action.known))
             self._end()
             return
         await self._around.ledger.enlist([item], at=self._around.clock.now())

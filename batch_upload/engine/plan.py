@@ -148,7 +148,17 @@ def _settled(item: Item, stands: Known | None, current: Known | None) -> Action:
     """Nothing else is open under the item's id. `current` is the token that stands for the id now."""
     if stands is None:
         return _act(ActionKind.CREATE, item, None, "new") if current is None else _changed(item, current)
-    return _again(item, stands) if stands.client_token == item.client_token else _retag(item, stands)
+    if stands.client_token != item.client_token or _is_half_retagged(stands, current):
+        return _retag(item, stands)
+    return _again(item, stands)
+
+
+def _is_half_retagged(stands: Known, current: Known | None) -> bool:
+    """Whether a run was cut off while it gave what stands the tags of another token: see `retag`."""
+    if current is None or current.client_token == stands.client_token or stands.state not in LIVE:
+        return False
+    same = (current.content, current.generation) == (stands.content, stands.generation)
+    return same and current.state is State.PENDING
 
 
 def _again(item: Item, known: Known) -> Action:
@@ -186,7 +196,9 @@ def _changed(item: Item, current: Known) -> Action:
 def _retag(item: Item, live: Known) -> Action:
     """The document stands at the service, with other tags."""
     changed = ", ".join(sorted(_changed_keys(item.tags, live.tags)))
-    return _act(ActionKind.RETAG, item, live, f"only tags changed ({changed}); not carried out by this version")
+    if not changed:
+        return _act(ActionKind.RETAG, item, live, "its tags were about to be changed, and were changed back")
+    return _act(ActionKind.RETAG, item, live, f"only tags changed ({changed})")
 
 
 def _orphans(knowledge: Knowledge, listed: Collection[str], tokens: Collection[str]) -> list[Action]:

@@ -26,6 +26,8 @@ DESCRIBE = "DescribeRegistrationAttachments"
 LIST_TAGS = "ListTagsForResource"
 LIMITS = "DescribeAccountLimits"
 DELETE = "DeleteRegistrationAttachment"
+TAG = "TagResource"
+UNTAG = "UntagResource"
 IDENTITY = "GetCallerIdentity"
 CUT_OFF = "the run ended before an answer came"
 

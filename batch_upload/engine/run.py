@@ -1,7 +1,7 @@
 """A whole run: from the plan to the last status, with everything that can stop it on the way."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -14,6 +14,8 @@ from batch_upload.engine.job import Job, job_of
 from batch_upload.engine.lane import LaneControl, Stop, StopKind, Withheld
 from batch_upload.engine.outcome import fault_of
 from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, fresh, parked_until, row_of, state_of
+from batch_upload.engine.result import RunResult
+from batch_upload.engine.retag import pairs_of, retag, retags_of
 from batch_upload.engine.retry import CREATE
 from batch_upload.engine.settle import Settler
 from batch_upload.engine.sift import Sifted, plan_rest, sift
@@ -22,7 +24,7 @@ from batch_upload.engine.survey import ask_capacity, is_due, survey
 from batch_upload.engine.upload import Surroundings, stop_lane
 from batch_upload.errors import LaneFault, LedgerUnusable, Refused, Transient
 from batch_upload.events import ItemChanged, LaneStopped, Notice, RunStarted
-from batch_upload.model import Action, ActionKind, Capacity, Fault, Item, Known, Lane, Plan, State
+from batch_upload.model import Action, ActionKind, Fault, Item, Known, Lane, Plan, State
 from batch_upload.ports import Clock, LaneMemory, Observer
 
 TO_SEND = (ActionKind.CREATE, ActionKind.REPLACE)
@@ -58,31 +60,6 @@ class RunOptions:
     wait: bool = True
     settle_timeout_s: float = 900.0
     selection: Selection = field(default_factory=Selection)
-
-
-@dataclass(slots=True)
-class RunResult:
-    """What is known at the end. `states` has one state for each item of the manifest, by its id."""
-
-    plan: Plan = field(default_factory=lambda: Plan(()))
-    states: Mapping[str, State] = field(default_factory=dict)
-    known: Mapping[str, Known] = field(default_factory=dict)
-    """By item id, what the ledger holds at the end for each item that was not complete before the run."""
-    stop: Stop | None = None
-    ledger_error: LedgerUnusable | None = None
-    capacity: Capacity | None = None
-    selected: Set[str] | None = frozenset()
-    """The ids that were chosen; None for all."""
-
-    def counted(self) -> Counter[State]:
-        """How many items are in each state."""
-        return self.states.counted() if isinstance(self.states, States) else Counter(self.states.values())
-
-    def chosen_states(self) -> set[State]:
-        """The states in which something is that was chosen."""
-        if self.selected is None:
-            return set(self.counted())
-        return {self.states[item_id] for item_id in self.selected}
 
 
 class FailureWatch:
@@ -259,7 +236,16 @@ class Run:
             if options.wait:
                 group.start_soon(settler.run)
             await flow.run(jobs, workers=options.concurrency)
+            await self._retag(flow.retags, settler)
             settler.close()
+
+    async def _retag(self, late: Sequence[tuple[Item, Known]], settler: Settler) -> None:
+        """Change tags last: nothing new waits for it. `late` are items that were found to want it meanwhile."""
+        retags = retags_of([*pairs_of(self._chosen(ActionKind.RETAG)), *late], self._knowledge)
+        if retags:
+            self._result.retag = await retag(self._around, retags)
+        for known in self._result.retag.done:
+            settler.watch(known)
 
     async def _new_settler(self, jobs: Sequence[Job]) -> Settler:
         """A settler that watches what earlier runs have created."""
@@ -340,7 +326,9 @@ class Run:
         rows = {item.item_id: row_of(item, knowledge) for item in sifted.rest}
         self._result.known = {item_id: row for item_id, row in rows.items() if row is not None}
         states = {item_id: State.PENDING if row is None else row.state for item_id, row in rows.items()}
-        self._result.states = States(items, states)
+        failed = self._result.retag.failed
+        self._result.known = {**self._result.known, **failed}
+        self._result.states = States(items, {**states, **{item_id: row.state for item_id, row in failed.items()}})
         self._result.selected = self._selected()
 
     def _selected(self) -> frozenset[str] | None:

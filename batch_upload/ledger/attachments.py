@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, func, select, union_all
+from sqlalchemy import Connection, and_, bindparam, delete, exists, func, select, union_all, update
 from sqlalchemy.dialects.sqlite import insert
 
 from batch_upload.errors import Disagreement
@@ -90,6 +90,24 @@ def observe(connection: Connection, lane_id: int, attachment: Attachment, *, at:
     return change_to_known(connection, lane_id, owner, values)
 
 
+def retagged(
+    connection: Connection, lane_id: int, from_token: str, to_token: str, *, identity_tag: bool, at: datetime
+) -> Known:
+    of_lane = {"of_lane": lane_id}
+    if to_token != from_token:
+        other = item_row(connection, lane_id, to_token)
+        if other.attachment_id is not None:
+            raise Disagreement(f"token `{to_token}` has its own attachment: `{other.attachment_id}`")
+        stood = connection.execute(_STOOD, {**of_lane, "token": from_token}).one()._asdict()
+        parted = {**dict.fromkeys(_STOOD_COLUMNS), **fault_values(None), "state": State.PENDING, "changed_at": at}
+        change(connection, lane_id, from_token, parted)
+        taken = {**stood, **fault_values(None), "unknown_since": None, "last_open_at": None, "resume_after": None}
+        change(connection, lane_id, to_token, {**taken, "changed_at": at})
+    connection.execute(_RETIRE, {**of_lane, "token": to_token})
+    change(connection, lane_id, to_token, {"current": True, "identity_tag": identity_tag})
+    return known_one(connection, lane_id, to_token)
+
+
 def begin_deletion(connection: Connection, lane_id: int, client_token: str, *, run_id: str, at: datetime) -> Known:
     before = item_row(connection, lane_id, client_token)
     if before.state in LIVE:
@@ -151,6 +169,26 @@ _ATTACHMENT_COLUMNS = ("attachment_id", "attachment_arn", "attachment_status", "
 _ATTACHMENT = select(
     item.c.attachment_id, item.c.attachment_arn, item.c.attachment_status, item.c.attachment_created_at
 ).where(item.c.lane_id == bindparam("of_lane"), item.c.client_token == bindparam("token"))
+_STOOD_COLUMNS = (*_ATTACHMENT_COLUMNS, "completed_at")
+_STOOD = select(item.c.state, *(item.c[name] for name in _STOOD_COLUMNS)).where(
+    item.c.lane_id == bindparam("of_lane"), item.c.client_token == bindparam("token")
+)
+_namesake = item.alias()
+_RETIRE = (
+    update(item)
+    .where(
+        item.c.lane_id == bindparam("of_lane"),
+        item.c.client_token != bindparam("token"),
+        item.c.current,
+        exists().where(
+            _namesake.c.lane_id == item.c.lane_id,
+            _namesake.c.client_token == bindparam("token"),
+            _namesake.c.batch == item.c.batch,
+            _namesake.c.item_id == item.c.item_id,
+        ),
+    )
+    .values(current=False)
+)
 _OF_ATTACHMENT = and_(item.c.lane_id == bindparam("of_lane"), item.c.attachment_id == bindparam("wanted_id"))
 _OWNED = Prepared(select(item.c.client_token, *ITEM_COLUMNS).where(_OF_ATTACHMENT))
 _OF_STRANGER = and_(stranger.c.lane_id == bindparam("of_lane"), stranger.c.attachment_id == bindparam("wanted_id"))

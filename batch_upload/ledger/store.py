@@ -137,6 +137,10 @@ class SqliteLedger:
     async def adopt(self, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
         return await self._write(partial(attachments.adopt, client_token=client_token, attachment=attachment, at=at))
 
+    async def retagged(self, from_token: str, to_token: str, *, identity_tag: bool, at: datetime) -> Known:
+        work = partial(attachments.retagged, from_token=from_token, to_token=to_token, identity_tag=identity_tag, at=at)
+        return await self._write(work)
+
     async def begin_deletion(self, client_token: str, *, run_id: str, at: datetime) -> Known:
         return await self._write(partial(attachments.begin_deletion, client_token=client_token, run_id=run_id, at=at))
 

@@ -11,6 +11,7 @@ from batch_upload.report.summary import SCHEMA_VERSION
 from batch_upload.report.tally import is_left_processing
 from batch_upload.report.words import count_words, display_width, duration_words, rate_words, size_words
 
+TAG = "TagResource"
 CREATE = "CreateRegistrationAttachment"
 DESCRIBE = "DescribeRegistrationAttachments"
 DRAWN_ROWS_MAX = 2_000
@@ -21,7 +22,7 @@ _COUNT_WORDS: Mapping[ActionKind, str] = {
     ActionKind.CREATE: "to create",
     ActionKind.REPLACE: "to replace",
     ActionKind.RESOLVE: "to resolve first",
-    ActionKind.RETAG: "with other tags",
+    ActionKind.RETAG: "to tag anew",
     ActionKind.PARKED: "parked",
     ActionKind.FAILED: "failed for good",
     ActionKind.ORPHAN: "orphaned",
@@ -102,7 +103,7 @@ def totals(
         counts=plan.counts,
         creates=len(fitting),
         cut=len(creating) - len(fitting),
-        calls=_calls(len(fitting), left_processing, capacity),
+        calls=_calls(len(fitting), left_processing, len(plan.of(ActionKind.RETAG)), capacity),
         bytes_to_send=sum(_size_of(action) or 0 for action in fitting),
         urls=sum(_size_of(action) is None for action in fitting),
         rate_per_s=rate_per_s,
@@ -176,8 +177,8 @@ def _size_of(action: Action) -> int | None:
     return None if action.item is None else action.item.size_bytes
 
 
-def _calls(creates: int, left_processing: int, capacity: Capacity | None) -> dict[str, int]:
-    calls = {CREATE: creates} if creates else {}
+def _calls(creates: int, left_processing: int, retags: int, capacity: Capacity | None) -> dict[str, int]:
+    calls = {name: count for name, count in ((CREATE, creates), (TAG, retags)) if count}
     watched = creates + left_processing
     if watched:
         calls[DESCRIBE] = describes(watched, _lane_size(creates, capacity))

@@ -99,6 +99,13 @@ class AwsService:
         answer = await _asked(self._sms.list_tags_for_resource(ResourceArn=attachment_arn))
         return {str(_member(tag, "Key")): str(_member(tag, "Value")) for tag in _member(answer, "Tags")}
 
+    async def tag(self, attachment_arn: str, tags: Mapping[str, str]) -> None:
+        listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+        await _asked(self._sms.tag_resource(ResourceArn=attachment_arn, Tags=listed))
+
+    async def untag(self, attachment_arn: str, keys: Sequence[str]) -> None:
+        await _asked(self._sms.untag_resource(ResourceArn=attachment_arn, TagKeys=list(keys)))
+
     async def delete(self, attachment_id: str) -> None:
         await _asked(self._sms.delete_registration_attachment(RegistrationAttachmentId=attachment_id))
 

@@ -15,6 +15,7 @@ DESCRIBE = "DescribeRegistrationAttachments"
 LIST_TAGS = "ListTagsForResource"
 LIMITS = "DescribeAccountLimits"
 DELETE = "DeleteRegistrationAttachment"
+TAG = "TagResource"
 REQUEST = CreateRequest(
     "bu1-token", {"Customer": "acme", "batch-upload:token": "bu1-token"}, body=Body.of(b"%PDF-1.7\n")
 )
@@ -139,6 +140,27 @@ async def test_a_delete_whose_answer_is_lost_was_done(lane: LaneUnderTest) -> No
         await lane.service.delete(made)
 
     assert lane.held() == 0
+
+
+async def test_tags_are_put_on_and_taken_off_and_again_does_no_more(lane: LaneUnderTest) -> None:
+    receipt = await lane.service.create(replace(REQUEST, tags={"A": "1", "B": "2"}))
+
+    for _ in range(2):
+        await lane.service.untag(receipt.attachment_arn, ["A", "not there"])
+        await lane.service.tag(receipt.attachment_arn, {"B": "3", "C": ""})
+
+    assert await lane.service.tags(receipt.attachment_arn) == {"B": "3", "C": ""}
+
+
+@pytest.mark.parametrize("action", [Action.DROP_AFTER, Action.THROTTLE, Action.ACCESS_DENIED])
+async def test_tagging_fails_in_the_same_ways(lane: LaneUnderTest, action: Action) -> None:
+    receipt = await lane.service.create(REQUEST)
+    lane.trouble(action, operation=TAG)
+
+    with pytest.raises(ServiceError):
+        await lane.service.tag(receipt.attachment_arn, {"A": "1"})
+
+    assert ("A" in await lane.service.tags(receipt.attachment_arn)) is (action is Action.DROP_AFTER)
 
 
 async def test_the_capacity_is_what_is_held_and_what_may_be(lane: LaneUnderTest) -> None:

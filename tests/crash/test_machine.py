@@ -216,6 +216,14 @@ class Uploads(RuleBasedStateMachine):
         for item_id, wanted in self.world.wanted.items():
             assert standing[item_id, wanted.content, wanted.generation] >= 1
         assert self.world.run().sent == 0
+        if self.tags_are_comparable:
+            self.check_tags()
+
+    def check_tags(self) -> None:
+        """Each item's attachment carries the tags that the manifest wants, and no others."""
+        held = {each["tags"].get(IDENTITY_TAG): each["tags"] for each in self.world.held()}
+        for item in self.world.items:
+            assert held.get(item.client_token) == {**item.tags, IDENTITY_TAG: item.client_token}, item.item_id
 
     def act_on(self, exit_code: ExitCode | None) -> None:
         if exit_code is ExitCode.DISAGREEMENT:

@@ -147,23 +147,6 @@ def test_a_plan_with_nothing_to_do_is_no_work(endpoint: Endpoint, command: Prelo
     assert [line["action"] for line in ended.of("action")] == ["unchanged", "unchanged"]
 
 
-def test_only_tags_that_changed_are_reported_and_nothing_is_sent(
-    endpoint: Endpoint, command: Preloaded, tmp_path: Path
-) -> None:
-    batch = make_batch(tmp_path, 2)
-    command.run("upload", batch.manifest, "--rate", "100", cwd=tmp_path, env=endpoint.env)
-    creates = endpoint.stats().creates
-    batch.path.write_text(batch.path.read_text().replace('"acme"', '"birch"'))
-
-    planned = command.run("plan", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env)
-    ended = command.run("upload", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env)
-
-    assert [line["action"] for line in planned.of("action")] == ["retag", "retag"]
-    assert ended.code == 0, ended.stderr
-    assert assert_adds_up(ended)["states"] == {"complete": 2}
-    assert endpoint.stats().creates == creates
-
-
 def test_status_counts_and_names_what_needs_a_person(command: Preloaded, mixed: Batch) -> None:
     people = command.run("status", mixed.manifest, cwd=mixed.folder)
     machines = command.run("status", mixed.manifest, "--json", cwd=mixed.folder)

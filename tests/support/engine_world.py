@@ -14,8 +14,9 @@ import anyio
 from batch_upload.engine.lane import LaneControl
 from batch_upload.engine.pacing import Pacer
 from batch_upload.engine.rate_law import FixedRate
-from batch_upload.engine.retry import CREATE, DESCRIBE, LIMITS, LIST_TAGS, RetryPolicy, Wire
-from batch_upload.engine.run import FailureWatch, Run, RunOptions, RunResult
+from batch_upload.engine.result import RunResult
+from batch_upload.engine.retry import CREATE, DESCRIBE, LIMITS, LIST_TAGS, TAG, UNTAG, RetryPolicy, Wire
+from batch_upload.engine.run import FailureWatch, Run, RunOptions
 from batch_upload.engine.tally import Tally
 from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import ChangedSincePlan, LedgerUnusable
@@ -120,6 +121,11 @@ class GuardedLedger:
         self._write()
         with real_work():
             return await self._ledger.observe(attachment, at=at)
+
+    async def retagged(self, from_token: str, to_token: str, *, identity_tag: bool, at: datetime) -> Known:
+        self._write()
+        with real_work():
+            return await self._ledger.retagged(from_token, to_token, identity_tag=identity_tag, at=at)
 
     async def adopt(self, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
         self._write()
@@ -256,7 +262,7 @@ class World:
     def surroundings(self, ledger: GuardedLedger) -> Surroundings:
         """What the engine works with, fresh for each run."""
         lane, self.heard = LaneControl(), Heard()
-        operations = (CREATE, DESCRIBE, LIST_TAGS, LIMITS)
+        operations = (CREATE, DESCRIBE, LIST_TAGS, LIMITS, TAG, UNTAG)
         wire = Wire(
             {name: Pacer(FixedRate(self.rate), self.clock) for name in operations},
             lane=lane, clock=self.clock, observer=self.heard, policy=self.policy, chance=random.Random(7),

@@ -17,6 +17,8 @@ DESCRIBE = "DescribeRegistrationAttachments"
 LIST_TAGS = "ListTagsForResource"
 LIMITS = "DescribeAccountLimits"
 DELETE = "DeleteRegistrationAttachment"
+TAG = "TagResource"
+UNTAG = "UntagResource"
 PAGE_SIZE = 100
 DAY_QUOTA = "REGISTRATION_ATTACHMENTS_CREATED_PER_DAY"
 ACCOUNT_QUOTA = "REGISTRATION_ATTACHMENTS_PER_ACCOUNT"
@@ -151,6 +153,17 @@ class MemoryService:
     async def tags(self, attachment_arn: str) -> Mapping[str, str]:
         return await self._request(LIST_TAGS, attachment_arn, lambda: self._tags(attachment_arn))
 
+    async def tag(self, attachment_arn: str, tags: Mapping[str, str]) -> None:
+        await self._request(
+            TAG, attachment_arn, lambda: self._retag(attachment_arn, {**self._tags(attachment_arn), **tags})
+        )
+
+    async def untag(self, attachment_arn: str, keys: Sequence[str]) -> None:
+        def left() -> dict[str, str]:
+            return {key: value for key, value in self._tags(attachment_arn).items() if key not in keys}
+
+        await self._request(UNTAG, attachment_arn, lambda: self._retag(attachment_arn, left()))
+
     async def delete(self, attachment_id: str) -> None:
         await self._request(DELETE, attachment_id, lambda: self._delete(attachment_id))
 
@@ -185,6 +198,10 @@ class MemoryService:
             return waiting.popleft()
         always = self.always.get(operation)
         return None if always is None else always(about)
+
+    def _retag(self, arn: str, tags: Mapping[str, str]) -> bool:
+        self.held[arn.removeprefix("arn:")].tags = dict(tags)
+        return True
 
     def _delete(self, attachment_id: str) -> bool:
         held = self.held.get(attachment_id)

@@ -7,7 +7,7 @@ import pytest
 
 from batch_upload.cli.exit_codes import PRECEDENCE, exit_of_run, first_of
 from batch_upload.engine.lane import Stop, StopKind
-from batch_upload.engine.run import RunResult
+from batch_upload.engine.result import RunResult
 from batch_upload.errors import ExitCode
 from batch_upload.model import Fault, Known, State
 

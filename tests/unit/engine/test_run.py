@@ -5,7 +5,8 @@ import pytest
 
 from batch_upload.engine.lane import StopKind
 from batch_upload.engine.plan import Selection
-from batch_upload.engine.run import AFTER_DEADLINE_S, DRAIN_S, FailureLimit, RunOptions, RunResult
+from batch_upload.engine.result import RunResult
+from batch_upload.engine.run import AFTER_DEADLINE_S, DRAIN_S, FailureLimit, RunOptions
 from batch_upload.errors import LedgerOfAnotherLane
 from batch_upload.events import ItemChanged, LaneStopped, Notice, RunStarted, Sending
 from batch_upload.model import AttachmentStatus, Item, Lane, State

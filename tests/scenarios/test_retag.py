@@ -1,0 +1,76 @@
+"""Only tags changed: `upload` puts them on what stands, and `plan`, `verify` and a lost ledger agree with it."""
+
+from pathlib import Path
+
+from batch_upload.emulator.names import TAG, UNTAG
+from tests.support.batches import IDENTITY_TAG, Batch, assert_adds_up, make_batch
+from tests.support.command import Result
+from tests.support.endpoint import Endpoint
+from tests.support.preloaded import Preloaded
+
+
+def uploaded(command: Preloaded, endpoint: Endpoint, folder: Path) -> Batch:
+    batch = make_batch(folder, 2)
+    assert command.run("upload", batch.manifest, "--rate", "100", cwd=folder, env=endpoint.env).code == 0
+    text = batch.path.read_text(encoding="utf-8").replace(
+        '{"Customer": "acme", "Country": "NO"}', '{"Customer": "birch"}'
+    )
+    batch.path.write_text(text, encoding="utf-8")
+    return batch
+
+
+def run(command: Preloaded, endpoint: Endpoint, batch: Batch, verb: str, *flags: str) -> Result:
+    return command.run(verb, batch.manifest, *flags, "--json", cwd=batch.folder, env=endpoint.env)
+
+
+def test_tags_are_changed_at_the_service_and_everybody_agrees(
+    endpoint: Endpoint, command: Preloaded, tmp_path: Path
+) -> None:
+    batch = uploaded(command, endpoint, tmp_path)
+
+    planned = run(command, endpoint, batch, "plan", "--detailed-exitcode")
+    done = run(command, endpoint, batch, "upload")
+    verified = run(command, endpoint, batch, "verify")
+    again = run(command, endpoint, batch, "plan", "--detailed-exitcode")
+
+    tokens = {line["client_token"] for line in planned.of("action")}
+    assert [line["action"] for line in planned.of("action")] == ["retag", "retag"]
+    assert (planned.code, planned.of("totals")[0]["calls"]) == (3, {TAG: 2})
+    assert (done.code, assert_adds_up(done)["states"]) == (0, {"complete": 2})
+    assert {line["client_token"] for line in done.of("item")} == tokens
+    assert [each["tags"].get("Customer") for each in endpoint.attachments()] == ["birch", "birch"]
+    assert all("Country" not in each["tags"] for each in endpoint.attachments())
+    assert {each["tags"][IDENTITY_TAG] for each in endpoint.attachments()} == tokens
+    assert (endpoint.stats().creates, done.summary["uploaded"]) == (2, 0)
+    assert done.summary["requests"][TAG] == done.summary["requests"][UNTAG] == 2
+    assert (verified.code, again.code) == (0, 0)
+
+    batch.ledger.unlink()
+    found = run(command, endpoint, batch, "reconcile")
+    assert (found.code, found.states, endpoint.stats().creates) == (0, {"complete": 2}, 2)
+
+
+def test_nothing_is_an_orphan_for_prune_after_tags_have_changed(
+    endpoint: Endpoint, command: Preloaded, tmp_path: Path
+) -> None:
+    batch = uploaded(command, endpoint, tmp_path)
+
+    before = run(command, endpoint, batch, "prune", "--yes")
+    run(command, endpoint, batch, "upload")
+    after = run(command, endpoint, batch, "prune", "--yes")
+
+    assert (before.of("prune"), after.of("prune")) == ([], [])
+    assert {each["status"] for each in endpoint.attachments()} == {"UPLOAD_COMPLETE"}
+
+
+def test_without_the_permission_the_exit_code_says_so_and_nothing_is_lost(
+    endpoint: Endpoint, command: Preloaded, tmp_path: Path
+) -> None:
+    batch = uploaded(command, endpoint, tmp_path)
+    endpoint.change(deny=[TAG])
+    denied = run(command, endpoint, batch, "upload")
+    endpoint.change(deny=[])
+    done = run(command, endpoint, batch, "upload")
+
+    assert (denied.code, denied.states) == (22, {"complete": 2})
+    assert (done.code, [each["tags"]["Customer"] for each in endpoint.attachments()]) == (0, ["birch", "birch"])
