@@ -95,7 +95,7 @@ class Repeated:
         lane = (
             ("--profile", flags.profile),
             ("--region", flags.region),
-            ("--endpoint-url", flags.endpoint_url),
+            ("--endpoint-url", _without_user(flags.endpoint_url)),
             *(("--allow-endpoint", host) for host in flags.allow_endpoint),
         )
         return Repeated(
@@ -105,6 +105,14 @@ class Repeated:
 
 
 NOTHING_REPEATED = Repeated()
+
+
+def _without_user(url: str | None) -> str | None:
+    """An endpoint as it may be shown: a user name and password in it are refused, and never repeated."""
+    if url is None:
+        return None
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,22 @@ def test_what_was_asked_for_goes_to_stdout_unless_that_is_for_machines(capsys: p
     assert capsys.readouterr() == ("", "a table\n")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://somebody:secret@upload.example/x",
+        "somebody:secret@upload.example/x",
+        "https://a@b:secret@upload.example/x",
+    ],
+)
+def test_a_next_command_never_repeats_a_password(url: str) -> None:
+    flags = Flags(endpoint_url=url)
+
+    _, shown = Repeated.of(flags, resolve(flags, manifest=JUNE, environ={})).lane_flags
+
+    assert shown in ("https://upload.example/x", "upload.example/x")
+
+
 def test_a_next_command_repeats_what_means_the_same_ledger_and_lane() -> None:
     flags = Flags(ledger="x.ledger", local=True, region="eu-west-1", allow_endpoint=("a.example",))
 
