@@ -13,7 +13,7 @@ import pytest
 from botocore import xform_name
 
 from batch_upload.emulator.names import DELETE, OPERATIONS, TAG, TOKEN_SERVICE
-from tests.support.batches import assert_each_once, make_batch
+from tests.support.batches import make_batch
 from tests.support.emulator_process import ROOT
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
@@ -23,7 +23,7 @@ POLICIES = sorted((DEPLOY / "iam").glob("*.json"))
 SERVICE = ROOT / "batch_upload" / "service"
 PREFIX = "sms-voice:"
 WITH_CREATE = TAG
-"""Asked of whoever creates something with tags, although no request of that name is sent."""
+"""Asked of whoever creates something with tags, too."""
 LINT = Path(sys.executable).with_name("cfn-lint")
 
 
@@ -92,7 +92,8 @@ def test_the_policies_allow_what_the_package_calls_and_nothing_else() -> None:
     assert len(called) >= 4
     assert _granted("read") == reading
     assert _granted("prune") == {DELETE}
-    assert _granted("upload") == called - {DELETE} | {WITH_CREATE}
+    assert _granted("upload") == called - {DELETE}
+    assert WITH_CREATE in _granted("upload")
 
 
 def test_whoever_may_upload_but_not_one_thing_more_can_do_the_whole_job(
@@ -102,11 +103,14 @@ def test_whoever_may_upload_but_not_one_thing_more_can_do_the_whole_job(
     endpoint.change(deny=sorted(OPERATIONS - TOKEN_SERVICE - _granted("upload")))
 
     uploaded = command.run("upload", batch.manifest, "--rate", "100", cwd=tmp_path, env=endpoint.env)
+    batch.path.write_text(batch.path.read_text(encoding="utf-8").replace('"acme"', '"acme AS"'), encoding="utf-8")
+    tagged = command.run("upload", batch.manifest, "--rate", "100", cwd=tmp_path, env=endpoint.env)
     batch.ledger.unlink()
     rebuilt = command.run("reconcile", batch.manifest, cwd=tmp_path, env=endpoint.env)
 
-    assert (uploaded.code, rebuilt.code) == (0, 0), uploaded.stderr + rebuilt.stderr
-    assert_each_once(endpoint, batch)
+    assert (uploaded.code, tagged.code, rebuilt.code) == (0, 0, 0), uploaded.stderr + tagged.stderr + rebuilt.stderr
+    assert endpoint.stats().creates == 3
+    assert [each["tags"]["Customer"] for each in endpoint.attachments()] == ["acme AS"] * 3
 
 
 def test_whoever_may_only_read_can_plan_verify_and_look_and_nothing_is_created_in_his_name(
