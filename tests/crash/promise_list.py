@@ -180,5 +180,25 @@ RULES: tuple[Promise, ...] = (
             "tests/unit/report/test_summary_text.py::test_counts_that_do_not_add_up_are_called_a_fault",
         ),
     ),
+    Promise(
+        "14. Nothing is deleted that is not proved ours twice.",
+        (
+            "tests/scenarios/test_prune.py::test_what_is_no_longer_listed_is_deleted_and_a_rerun_does_nothing",
+            "tests/scenarios/test_prune.py::test_a_tag_that_is_not_ours_keeps_the_attachment",
+            "tests/scenarios/test_prune.py::test_a_part_of_the_manifest_does_not_delete_the_rest_unseen",
+            "tests/crash/test_prune.py::test_a_kill_between_two_callbacks_deletes_nothing_that_is_listed_and_the_next_run_finishes",
+        ),
+    ),
+    Promise(
+        "15. Somebody is called if and only if a person must act.",
+        (
+            "tests/unit/cli/test_output.py::test_quiet_tells_an_end_if_and_only_if_a_person_must_act",
+            "tests/scenarios/test_deploy_cron.py::test_what_a_person_must_act_on_is_printed_so_that_cron_mails_it",
+            "tests/scenarios/test_deploy_cron.py::test_a_line_that_meets_its_own_last_run_ends_at_once_without_a_word",
+            "tests/scenarios/test_deploy_systemd.py::test_no_alarm_is_raised_where_the_same_command_will_do",
+            "tests/scenarios/test_deploy_kubernetes.py::test_what_a_person_must_mend_is_not_tried_again_and_what_passes_is",
+            "tests/scenarios/test_deploy_alerts.py::test_each_alert_comes_when_it_should_and_not_before",
+        ),
+    ),
 )
 """The rules of docs/design.md, by their numbers."""

@@ -36,6 +36,15 @@ def test_every_alert_is_tried() -> None:
     assert named == set(re.findall(r"alertname: (\w+)", CASES.read_text(encoding="utf-8")))
 
 
+def test_operations_lists_the_alerts_with_their_severity() -> None:
+    named = re.findall(r"alert: (\w+)(?:.|\n)*?severity: (\w+)", RULES.read_text(encoding="utf-8"))
+    shown = re.findall(
+        r"^\| `(BatchUpload\w+)` \| (\w+) \|", (ROOT / "docs" / "operations.md").read_text("utf-8"), re.MULTILINE
+    )
+
+    assert shown == named
+
+
 def test_the_rules_name_only_metrics_that_are_written() -> None:
     named = set(re.findall(rf"\b{PREFIX}(\w+)\{{", RULES.read_text(encoding="utf-8")))
 
