@@ -41,8 +41,11 @@ PROBE_STEP = 0.04
 
 SINGLE = 1.3
 """A burst below this was learned of a bucket that lets one call through at a time."""
-SINGLE_CUT = 0.02
-"""A cut at most where one call is let through at a time: there each call that was accepted proves its pace."""
+SINGLE_CUT, SINGLE_JITTERS = 0.02, 2.0
+"""A cut at most where one call is let through at a time, and in slots of jitter if that is more.
+
+There each call that was accepted proves its pace, as exactly as the jitter lets it.
+"""
 PUNCTUAL_RATE = 10.0
 """Calls a second up to which it costs less to lose what a timer is late than to keep a margin for it with burst 1."""
 
@@ -221,7 +224,9 @@ class LearnedRate:
 
     def _step(self) -> float:
         step = max(CUT_LAST, CUT_FIRST * STEP**self._stage)
-        return min(step, SINGLE_CUT) if self._is_single else step
+        if not self._is_single:
+            return step
+        return min(step, max(SINGLE_CUT, SINGLE_JITTERS * self._rate * self._flight.jitter_s))
 
     def _test_limit(self, now: float) -> float:
         """As long as the burst that is known can pay for the test, it goes so fast only that its end costs little."""

@@ -287,3 +287,19 @@ def test_equal_seeds_give_equal_runs(limiter: Callable[[], Limiter]) -> None:
     )
 
     assert first == second
+
+
+@pytest.mark.parametrize("jitter_s", [0.001, 0.003, 0.01])
+def test_a_first_batch_against_burst_one_is_near_the_optimum_with_any_seed(jitter_s: float) -> None:
+    for seed in range(20):
+        run = simulate(
+            LearnedRate(1.0),
+            TokenBucket(2, 1),
+            items=160,
+            network=Network(0.01, jitter_s, wake_s=min(jitter_s, 0.003)),
+            workers=8,
+            seed=seed,
+        )
+
+        assert run.makespan_s <= 1.30 * (160 - 1) / 2
+        assert run.throttled_share < 0.05
