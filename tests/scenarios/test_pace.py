@@ -1,11 +1,12 @@
 """What a user is told of pace and time: by `plan`, before the first byte, under way, and after a kill."""
 
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import CREATE
+from batch_upload.emulator.names import CALLER_IDENTITY, CREATE, DESCRIBE, LIMITS, LIST_TAGS, OPERATIONS
 from tests.support.batches import assert_each_once, make_batch
 from tests.support.command import Event, Result, started
 from tests.support.endpoint import Endpoint
@@ -84,3 +85,23 @@ def test_a_used_up_day_is_told_before_the_first_byte(endpoint: Endpoint, tmp_pat
     assert "the day's quota is used up until" in planned.stdout
     assert "3 items stay parked: the day's quota is used up until" in again.stderr.splitlines()[0]
     assert endpoint.stats().creates == creates
+
+
+def test_every_request_of_every_verb_took_a_slot_and_was_counted(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    """What goes through the pacers is what a summary counts; the service has seen no request more."""
+    batch = make_batch(tmp_path, 6)
+    endpoint.plant({"Customer": "somebody"})
+    endpoint.change(processing_s=0.1)
+    told: Counter[str] = Counter()
+
+    for verb, *flags in (("upload", "--rate", "50"), ("plan",), ("verify",), ("reconcile", "--yes"), ("doctor",)):
+        endpoint.faults(*({"action": "throttle", "operation": each, "times": 1} for each in OPERATIONS))
+        ended = command.run(verb, batch.manifest, *flags, "--json", cwd=tmp_path, env=endpoint.env)
+        told.update(ended.summary["requests"])
+
+    seen = endpoint.stats()
+    assert told == seen.requests
+    assert {CREATE, DESCRIBE, LIST_TAGS, LIMITS, CALLER_IDENTITY} <= set(told)
+    assert seen.throttled.total() >= 8
