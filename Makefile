@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 VENV := .venv
+# the aws command line, which takes part in a benchmark, pins what we depend on otherwise
+BENCH_VENV := .venv-bench
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := batch_upload tests benchmarks manifests/samples
@@ -37,7 +39,7 @@ format: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak
 
-bench: $(VENV)/.dev
+bench: $(VENV)/.dev $(BENCH_VENV)/.bench
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.manifest
 	$(BIN)/python -m benchmarks.rerun --items 20000
@@ -46,7 +48,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.memory
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -60,4 +62,9 @@ $(VENV)/.runtime: $(VENV)/bin/python requirements/runtime.txt requirements/build
 
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
 	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(BENCH_VENV)/.bench: requirements/bench.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/bench.txt
 	@touch $@

@@ -1,14 +1,17 @@
 """How much of an account's rate is used: ours beside the clients that a user would take instead.
 
-`python -m benchmarks.pacing [--full] [--svg FILE]`. Every client uploads the same files to the same emulator, in a
-process of its own, from a cold start; the emulator counts. The optimum is what nobody can beat: the burst at once, then
-the rate (files − burst) / rate. Figures are ratios of one run on one machine.
+`python -m benchmarks.pacing [--full] [--ours] [--svg FILE]`; `make bench` installs the `aws` command line for it. Every
+client uploads the same files to the same emulator, in a process of its own, from a cold start; the emulator counts. The
+optimum is what nobody can beat: the burst at once, then the rate (files - burst) / rate. Figures are ratios of one run
+on one machine.
 """
 
 import argparse
 import json
 import os
+import platform
 import random
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,8 @@ from tests.support.emulator_process import EmulatorProcess, running_emulator
 
 OURS = "batch-upload"
 CLI = "aws CLI, xargs -P 16"
+AWS = Path(__file__).parents[1] / ".venv-bench" / "bin" / "aws"
+"""Of requirements/bench.txt: it has a venv of its own, for it pins what we depend on otherwise."""
 CREATE = "CreateRegistrationAttachment"
 THROTTLED = "ThrottlingException"
 CREDENTIALS = {
@@ -52,8 +58,10 @@ class Account:
         return f"{self.rate:g}/s, burst {self.burst}, {self.files} files"
 
 
-SHORT = (Account(2, 1, 40), Account(20, 5, 400))
+SHORT = (Account(2, 1, 40), Account(20, 5, 400), Account(100, 20, 1_000))
+"""About six minutes for all clients."""
 FULL = (Account(2, 1, 160), Account(20, 5, 1_200), Account(100, 20, 5_000))
+CLI_FILES_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +128,8 @@ def _run_other(client: str, folder: Path, url: str) -> int:
 def _run_cli(folder: Path, url: str) -> int:
     names = "\0".join(str(path) for path in sorted(folder.iterdir()))
     one = (
-        f"aws --endpoint-url {url} --region us-east-1 pinpoint-sms-voice-v2 create-registration-attachment"
-        " --attachment-body fileb://{} >/dev/null 2>&1 || echo lost"
+        f"{shlex.quote(_aws())} --endpoint-url {url} --region us-east-1 pinpoint-sms-voice-v2"
+        " create-registration-attachment --attachment-body fileb://{} >/dev/null 2>&1 || echo lost"
     )
     ran = subprocess.run(
         ["xargs", "-0", "-P", "16", "-I", "{}", "sh", "-c", one],
@@ -132,6 +140,11 @@ def _run_cli(folder: Path, url: str) -> int:
         check=False,
     )
     return ran.stdout.count("lost")
+
+
+def _aws() -> str:
+    """The `aws` command, or an empty text where there is none."""
+    return str(AWS) if AWS.exists() else shutil.which("aws") or ""
 
 
 def _environment() -> dict[str, str]:
@@ -158,10 +171,14 @@ def _measured(client: str, account: Account, emulator: EmulatorProcess, *, lost:
     )
 
 
-def clients(*, with_cli: bool) -> list[str]:
-    """Everybody who takes part; the `aws` CLI where it is installed and asked for."""
-    others = [*CLIENTS, *([CLI] if with_cli and shutil.which("aws") else [])]
-    return [OURS, *others]
+def clients(account: Account) -> list[str]:
+    """Everybody who takes part. The `aws` CLI starts a process for each file, a second of work: only with few files."""
+    if account.files > CLI_FILES_MAX:
+        return [OURS, *CLIENTS]
+    if not _aws():
+        sys.stderr.write("the `aws` CLI is not installed, so it does not take part: `make bench` installs it\n")
+        return [OURS, *CLIENTS]
+    return [OURS, *CLIENTS, CLI]
 
 
 def table(results: Sequence[Measured]) -> str:
@@ -184,28 +201,34 @@ def plot(results: Sequence[Measured], account: Account) -> str:
             times = [at for at, what in each.points if (what == THROTTLED) == (outcome == "throttled")]
             line = tuple((at, float(count)) for count, at in enumerate(times, 1))
             series.append(Series(f"{each.client}, {outcome}", line, dashed=style == "dashed"))
-    return chart(f"{account}: requests over time", "seconds", "requests", series)
+    return chart(f"{account}: requests over time; {_where_and_when()}", "seconds", "requests", series)
+
+
+def _where_and_when() -> str:
+    """The date and the machine, for figures that are kept."""
+    day = datetime.now(UTC).date().isoformat()
+    return f"{day}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
 
 
 def main() -> int:
     """Measure, print the table, and draw if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="the long runs: about half an hour")
-    parser.add_argument("--with-cli", action="store_true", help="the aws CLI, too: a process for each file")
-    parser.add_argument("--svg", type=Path, help="draw the last account to this file")
+    parser.add_argument("--ours", action="store_true", help="nobody else takes part")
+    parser.add_argument("--svg", type=Path, help="draw the account of 20/s to this file")
     told = parser.parse_args()
     accounts = FULL if told.full else SHORT
     results: list[Measured] = []
     with tempfile.TemporaryDirectory() as work:
         for account in accounts:
-            for client in clients(with_cli=told.with_cli):
+            for client in [OURS] if told.ours else clients(account):
                 folder = _files(Path(work) / f"{account.files}-{client.split(',')[0].replace(' ', '-')}", account.files)
                 for result in measure(client, account, folder):
                     results.append(result)
                     sys.stderr.write(table([result]).splitlines()[-1] + "\n")
-    sys.stdout.write(table(results) + "\n")
+    sys.stdout.write(f"{_where_and_when()}\n\n{table(results)}\n")
     if told.svg:
-        told.svg.write_text(plot(results, accounts[-1]), encoding="utf-8")
+        told.svg.write_text(plot(results, accounts[1]), encoding="utf-8")
     return 0
 
 
