@@ -26,7 +26,7 @@ _DIFFERS = (
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<request>"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:<port>"),
     (r"\d+(\.\d+)?/s", "<rate>/s"),
-    (r'"(elapsed_s|rate|time_s)": \d+\.\d+', r'"\1": <number>'),
+    (r'"(elapsed_s|rate|time_s|left_s)": \d+\.\d+', r'"\1": <number>'),
     (r'"requests": \{[^}]*\}', '"requests": <counts>'),
     (r"(accepted after) [\d.]+ s", r"\1 <duration>"),
     (r"elapsed: .*", "elapsed: <duration>"),
