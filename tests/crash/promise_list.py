@@ -75,6 +75,22 @@ CRASHES: tuple[Promise, ...] = (
             "tests/crash/test_kept_ledgers.py::test_a_ledger_that_cannot_be_believed_is_refused_and_left_as_it_is",
         ),
     ),
+    Promise(
+        "Killed while tags are changed: the next run ends with the tags that the manifest wants by then.",
+        (
+            "tests/crash/test_retag.py::test_a_kill_between_two_callbacks_leaves_tags_that_the_next_run_puts_right",
+            "tests/crash/test_retag.py::test_a_retag_is_killed_before_every_single_callback",
+            "tests/unit/engine/test_retag.py::test_whatever_a_run_left_half_done_the_next_one_puts_right",
+        ),
+    ),
+    Promise(
+        "Killed while attachments are deleted: nothing that may be gone is taken for uploaded, "
+        "and the next `prune` finishes.",
+        (
+            "tests/crash/test_prune.py::test_a_kill_between_two_callbacks_deletes_nothing_that_is_listed_and_the_next_run_finishes",
+            "tests/crash/test_prune.py::test_a_prune_is_killed_before_every_single_callback",
+        ),
+    ),
 )
 RULES: tuple[Promise, ...] = (
     Promise(
@@ -198,6 +214,14 @@ RULES: tuple[Promise, ...] = (
             "tests/scenarios/test_deploy_systemd.py::test_no_alarm_is_raised_where_the_same_command_will_do",
             "tests/scenarios/test_deploy_kubernetes.py::test_what_a_person_must_mend_is_not_tried_again_and_what_passes_is",
             "tests/scenarios/test_deploy_alerts.py::test_each_alert_comes_when_it_should_and_not_before",
+        ),
+    ),
+    Promise(
+        "16. Tags are changed in place.",
+        (
+            "tests/scenarios/test_retag.py::test_tags_are_changed_at_the_service_and_everybody_agrees",
+            "tests/unit/engine/test_retag.py::test_what_goes_back_and_forth_ends_with_the_last",
+            "tests/unit/engine/test_retag.py::test_a_ledger_that_is_lost_afterwards_finds_the_attachment_by_the_new_token",
         ),
     ),
 )

@@ -23,9 +23,9 @@ from batch_upload.settings import Flags, Settings, resolve
 
 WRITES = frozenset(
     {"pin", "begin_run", "enlist", "intend", "conclude", "fail", "park", "observe", "adopt"}
-    | {"absent", "undecided", "remember", "listed", "learn", "end_run"}
+    | {"absent", "undecided", "retagged", "remember", "listed", "learn", "end_run"}
 )
-REQUESTS = frozenset({"create", "describe", "page", "tags", "capacity"})
+REQUESTS = frozenset({"create", "describe", "page", "tags", "capacity", "tag", "untag"})
 
 
 class Passing(Protocol):

@@ -142,6 +142,20 @@ def test_whoever_may_read_and_prune_can_prune(endpoint: Endpoint, tmp_path: Path
     assert [each["status"] for each in endpoint.attachments()].count("DELETED") == 1
 
 
+def test_whoever_may_upload_may_change_tags(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> None:
+    batch = make_batch(tmp_path, 1)
+    command.run("upload", batch.manifest, "--rate", "100", cwd=tmp_path, env=endpoint.env)
+    text = batch.path.read_text(encoding="utf-8")
+    batch.path.write_text(text.replace('"Country": "NO"', '"Land": "SE"'), encoding="utf-8")
+    endpoint.change(deny=sorted(OPERATIONS - TOKEN_SERVICE - _granted("upload")))
+
+    changed = command.run("upload", batch.manifest, cwd=tmp_path, env=endpoint.env)
+
+    assert changed.code == 0, changed.stderr
+    (held,) = endpoint.attachments()
+    assert (held["tags"].get("Land"), "Country" in held["tags"]) == ("SE", False)
+
+
 def test_nothing_without_an_identity_tag_may_be_deleted() -> None:
     (delete,) = _policy("prune")["Statement"]
 
