@@ -43,6 +43,8 @@ bench: $(VENV)/.dev $(BENCH_VENV)/.bench
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.manifest
 	$(BIN)/python -m benchmarks.rerun --items 20000
+	$(BIN)/python -m benchmarks.ledger
+	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.pacing
 	$(BIN)/python -m benchmarks.call
 	$(BIN)/python -m benchmarks.memory

@@ -1,0 +1,277 @@
+"""What a row of the ledger costs: ours beside Python's bare sqlite3 that reads and writes the same rows.
+
+    python -m benchmarks.ledger [--items 10000] [--workers 64]
+
+Every item is enlisted, intended, concluded and observed, as in an upload. Ours: workers on the event loop, the thread
+that writes, groups that are committed together, values converted both ways. The floor: the same tables, indexes and
+rules, one thread that has its parameters ready, groups of the same size, and nothing made of what is read.
+"""
+
+import argparse
+import asyncio
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+
+from batch_upload.clock import SystemClock
+from batch_upload.ledger.connecting import connect
+from batch_upload.ledger.store import SqliteLedger, open_ledger
+from batch_upload.ledger.tables import json_text, utc_text
+from batch_upload.model import Attachment, AttachmentStatus, ContentType, Item, Lane, Outcome, OutcomeKind, Receipt
+from batch_upload.ports import Attempt
+
+AT = datetime(2026, 11, 24, tzinfo=UTC)
+TIME = utc_text(AT)
+RUN = "20261124T000000Z-00000000"
+ARN = "arn:aws:sms-voice:us-east-1:123456789012:registration-attachment/"
+STEPS = ("enlist", "intend", "conclude", "observe")
+
+Step = Callable[[Item], Awaitable[object]]
+
+
+def some_items(count: int) -> list[Item]:
+    """Items with tokens as random as real ones."""
+    return [_item(number) for number in range(count)]
+
+
+def _item(number: int) -> Item:
+    digest, name = sha256(str(number).encode()).digest(), f"files/{number:07}.pdf"
+    return Item(
+        batch="june", item_id=name, source=name, client_token=f"bu1-{digest.hex()[:52]}",
+        tags={"Customer": "acme", "Country": "NO"}, digest=digest, size_bytes=450_000, content_type=ContentType.PDF,
+    )  # fmt: skip
+
+
+def attachment_id_of(item: Item) -> str:
+    return f"registration-attachment-{item.client_token[-32:]}"
+
+
+# ours
+
+
+class Ours:
+    """The steps of one item, by the ledger."""
+
+    def __init__(self, ledger: SqliteLedger) -> None:
+        self._ledger = ledger
+        self._began: dict[str, Attempt] = {}
+
+    async def intend(self, item: Item) -> None:
+        self._began[item.client_token] = await self._ledger.intend(item.client_token, run_id=RUN, at=AT)
+
+    async def conclude(self, item: Item) -> None:
+        name = attachment_id_of(item)
+        receipt = Receipt(name, ARN + name, AttachmentStatus.IN_PROGRESS, AT, "request")
+        outcome = Outcome(OutcomeKind.ACCEPTED, AT, receipt=receipt, request_id="request")
+        await self._ledger.conclude(self._began[item.client_token], outcome)
+
+    async def observe(self, item: Item) -> None:
+        name = attachment_id_of(item)
+        await self._ledger.observe(Attachment(name, ARN + name, AttachmentStatus.COMPLETE, AT), at=AT)
+
+
+async def take_ours(path: Path, items: Sequence[Item], workers: int) -> list[float]:
+    """Seconds of the processor for each step."""
+    ledger = await open_ledger(path, run_id=RUN, clock=SystemClock())
+    await ledger.pin(Lane("123456789012", "us-east-1"), endpoint="http://127.0.0.1:1", at=AT)
+    await ledger.begin_run(RUN, verb="upload", batch="june", at=AT)
+    ours, marks = Ours(ledger), [time.process_time()]
+    await ledger.enlist(items, at=AT)
+    marks.append(time.process_time())
+    for step in (ours.intend, ours.conclude, ours.observe):
+        await _each(items, step, workers)
+        marks.append(time.process_time())
+    await ledger.close()
+    return _between(marks)
+
+
+async def _each(items: Sequence[Item], step: Step, workers: int) -> None:
+    waiting = iter(items)
+
+    async def work() -> None:
+        for item in waiting:
+            await step(item)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(workers):
+            group.create_task(work())
+
+
+# the floor
+
+
+class Floor:
+    """The steps of one item, by sqlite3."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self._raw = raw
+        self._attempts: dict[str, int] = {}
+
+    def enlist(self, items: Sequence[Item]) -> None:
+        self._raw.executemany(_ENLIST, [_row(item) for item in items])
+
+    def intend(self, item: Item) -> None:
+        token = item.client_token
+        self._raw.execute(_BEFORE, (token, token)).fetchone()
+        made = self._raw.execute(_INTEND, (token, RUN, TIME)).fetchone()
+        self._attempts[token] = made[0]
+        self._raw.execute(_SENDING, (TIME, TIME, TIME, token))
+
+    def conclude(self, item: Item) -> None:
+        token, name = item.client_token, attachment_id_of(item)
+        attempt_id = self._attempts[token]
+        self._raw.execute(_BEFORE_ATTEMPT, (attempt_id, token)).fetchone()
+        self._raw.execute(_CLAIMS, (name, name, name, token)).fetchone()
+        self._raw.execute(_CONCLUDE, (attempt_id, TIME, name, ARN + name))
+        self._raw.execute(_CREATED, (name, ARN + name, TIME, TIME, token)).fetchone()
+
+    def observe(self, item: Item) -> None:
+        self._raw.execute(_OWNER, (attachment_id_of(item),)).fetchone()
+        self._raw.execute(_COMPLETED, (TIME, TIME, item.client_token)).fetchone()
+
+
+def take_floor(path: Path, items: Sequence[Item], at_once: int) -> list[float]:
+    """Seconds of the processor for each step, on a ledger that is there and empty."""
+    with closing(connect(path, query="mode=rw")) as raw:
+        raw.execute("PRAGMA synchronous = FULL")
+        floor, marks = Floor(raw), [time.process_time()]
+        raw.execute("BEGIN IMMEDIATE")
+        floor.enlist(items)
+        raw.execute("COMMIT")
+        marks.append(time.process_time())
+        for step in (floor.intend, floor.conclude, floor.observe):
+            for start in range(0, len(items), at_once):
+                raw.execute("BEGIN IMMEDIATE")
+                for item in items[start : start + at_once]:
+                    step(item)
+                raw.execute("COMMIT")
+            marks.append(time.process_time())
+        return _between(marks)
+
+
+def _row(item: Item) -> tuple[object, ...]:
+    tags = json_text(dict(item.tags))
+    return (item.client_token, item.item_id, item.source, item.content, tags, item.size_bytes, TIME, TIME)
+
+
+_ENLIST = """
+INSERT INTO item (lane_id, client_token, batch, item_id, source, content, tags, generation, identity_tag, size_bytes,
+  content_type, current, state, enlisted_at, changed_at)
+VALUES (1, ?, 'june', ?, ?, ?, ?, 1, 1, ?, 'application/pdf', 1, 'pending', ?, ?)
+"""
+_BEFORE = """
+SELECT state, attachment_id, attachment_status, unknown_since, last_open_at,
+  (SELECT count(*) FROM attempt WHERE lane_id = 1 AND client_token = ?)
+FROM item WHERE lane_id = 1 AND client_token = ?
+"""
+_INTEND = """
+INSERT INTO attempt (lane_id, client_token, number, run_id, started_at) VALUES (1, ?, 1, ?, ?) RETURNING attempt_id
+"""
+_SENDING = """
+UPDATE item SET state = 'sending', unknown_since = ?, last_open_at = ?, resume_after = NULL, changed_at = ?
+WHERE lane_id = 1 AND client_token = ?
+"""
+_BEFORE_ATTEMPT = """
+SELECT unknown_before, last_open_before FROM attempt WHERE attempt_id = ? AND lane_id = 1 AND client_token = ?
+"""
+_CLAIMS = """
+SELECT state, attachment_id, attachment_status, unknown_since, last_open_at,
+  (SELECT client_token FROM item WHERE lane_id = 1 AND attachment_id = ?),
+  (SELECT identity_tag FROM stranger WHERE lane_id = 1 AND attachment_id = ?),
+  EXISTS (SELECT 1 FROM stranger WHERE lane_id = 1 AND attachment_id = ?)
+FROM item WHERE lane_id = 1 AND client_token = ?
+"""
+_CONCLUDE = """
+INSERT INTO outcome (attempt_id, kind, ended_at, request_id, attachment_id, attachment_arn, attachment_status)
+VALUES (?, 'accepted', ?, 'request', ?, ?, 'UPLOAD_IN_PROGRESS')
+"""
+_OWNER = "SELECT client_token, state, attachment_status FROM item WHERE lane_id = 1 AND attachment_id = ?"
+_OF_ATTEMPTS = """
+  (SELECT count(*) FROM attempt LEFT JOIN outcome USING (attempt_id) WHERE attempt.lane_id = item.lane_id
+    AND attempt.client_token = CAST(item.client_token AS TEXT) AND outcome.kind IS NOT 'withdrawn'),
+  (SELECT outcome.request_id FROM attempt JOIN outcome USING (attempt_id) WHERE attempt.lane_id = item.lane_id
+    AND attempt.client_token = CAST(item.client_token AS TEXT) AND outcome.request_id IS NOT NULL
+    ORDER BY attempt.number DESC LIMIT 1),
+  (SELECT min(attempt.started_at) FROM attempt LEFT JOIN outcome USING (attempt_id)
+    WHERE attempt.lane_id = item.lane_id AND attempt.client_token = CAST(item.client_token AS TEXT)
+    AND outcome.kind IS NOT 'withdrawn')
+"""
+_CREATED = (
+    """
+UPDATE item SET state = 'processing', attachment_id = ?, attachment_arn = ?, attachment_created_at = ?,
+  attachment_status = 'UPLOAD_IN_PROGRESS', unknown_since = NULL, last_open_at = NULL, changed_at = ?
+WHERE lane_id = 1 AND client_token = ? RETURNING *,"""
+    + _OF_ATTEMPTS
+)
+_COMPLETED = (
+    """
+UPDATE item SET state = 'complete', attachment_status = 'UPLOAD_COMPLETE', completed_at = ?, changed_at = ?
+WHERE lane_id = 1 AND client_token = ? RETURNING *,"""
+    + _OF_ATTEMPTS
+)
+
+
+# both
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One step for all items, in seconds of the processor."""
+
+    step: str
+    ours_s: float
+    floor_s: float
+
+
+def measure(count: int, workers: int, times: int = 2) -> Iterator[Measured]:
+    """Both in turn, the best of some times."""
+    items = some_items(count)
+    ours: list[list[float]] = []
+    floors: list[list[float]] = []
+    for _ in range(times):
+        with tempfile.TemporaryDirectory() as folder:
+            ours.append(asyncio.run(take_ours(Path(folder) / "ours.ledger", items, workers)))
+            asyncio.run(take_ours(Path(folder) / "floor.ledger", [], workers))
+            floors.append(take_floor(Path(folder) / "floor.ledger", items, workers))
+    for step, of_ours, of_floor in zip(STEPS, zip(*ours, strict=True), zip(*floors, strict=True), strict=True):
+        yield Measured(step, min(of_ours), min(of_floor))
+
+
+def table(measured: Sequence[Measured], count: int) -> str:
+    """The figures as Markdown, for one item each, and for 100,000 altogether."""
+    total = Measured("all four", sum(each.ours_s for each in measured), sum(each.floor_s for each in measured))
+    rows = ["| step | ours, an item | bare sqlite3 | ratio | 100,000 items |", "|---|---|---|---|---|"]
+    rows.extend(
+        f"| {each.step} | {each.ours_s / count * 1e6:.0f} µs | {each.floor_s / count * 1e6:.0f} µs |"
+        f" {each.ours_s / each.floor_s:.2f} | {each.ours_s / count * 1e5:.1f} s |"
+        for each in (*measured, total)
+    )
+    return "\n".join(rows)
+
+
+def _between(marks: Sequence[float]) -> list[float]:
+    return [later - earlier for earlier, later in pairwise(marks)]
+
+
+def main() -> int:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=10_000)
+    parser.add_argument(
+        "--workers", type=int, default=64, help="what is handed over at once, and so committed together"
+    )
+    told = parser.parse_args()
+    sys.stdout.write(table(list(measure(told.items, told.workers)), told.items) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
