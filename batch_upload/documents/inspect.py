@@ -84,16 +84,34 @@ class _RefusedError(Exception):
 
 
 def _shown(path: Path, root: Path | None) -> Path:
-    return path.relative_to(root) if root is not None and path.is_relative_to(root) else path
+    if root is None or not _is_beneath(str(path), root):
+        return Path() if path == root else path
+    return Path(str(path).removeprefix(os.path.join(root, "")))
+
+
+def _is_beneath(text: str, root: str | Path) -> bool:
+    """Whether a path is beneath another, by their texts: `pathlib` would take both apart, which costs more than to
+    open the file."""
+    return text.startswith(os.path.join(root, ""))
+
+
+def _is_in(text: str, root: str) -> bool:
+    return text == root or _is_beneath(text, root)
+
+
+def _resolved(path: Path, shown: Path, root: Path | None) -> str:
+    """A path without links, and within `root`. One that begins with the root's own text is: that has no links then."""
+    resolved = os.path.realpath(path, strict=True)
+    if root is not None and not _is_beneath(resolved, root) and not _is_in(resolved, os.path.realpath(root)):
+        message = f"{quoted(shown)} is outside the manifest's folder: {quoted(resolved)}; use `--allow-outside`"
+        raise _RefusedError(RefusalCode.OUTSIDE, message)
+    return resolved
 
 
 @contextmanager
-def _opened(path: Path, shown: Path, root: Path | None) -> Iterator[tuple[Path, int]]:
+def _opened(path: Path, shown: Path, root: Path | None) -> Iterator[tuple[str, int]]:
     """The resolved path and a descriptor of a regular file within `root`."""
-    resolved = path.resolve(strict=True)
-    if root is not None and not resolved.is_relative_to(root.resolve()):
-        message = f"{quoted(shown)} is outside the manifest's folder: {quoted(resolved)}; use `--allow-outside`"
-        raise _RefusedError(RefusalCode.OUTSIDE, message)
+    resolved = _resolved(path, shown, root)
     handle = _open(shown, resolved)
     try:
         _demand_regular(shown, os.fstat(handle).st_mode)
@@ -102,7 +120,7 @@ def _opened(path: Path, shown: Path, root: Path | None) -> Iterator[tuple[Path, 
         os.close(handle)
 
 
-def _open(shown: Path, resolved: Path) -> int:
+def _open(shown: Path, resolved: str) -> int:
     try:
         return os.open(resolved, _FLAGS)
     except OSError as error:
@@ -119,14 +137,14 @@ def _demand_regular(shown: Path, mode: int) -> None:
         raise _RefusedError(RefusalCode.NOT_REGULAR, f"{quoted(shown)} is not a regular file")
 
 
-def _examined(shown: Path, resolved: Path, handle: int, max_size_bytes: int) -> Examined:
+def _examined(shown: Path, resolved: str, handle: int, max_size_bytes: int) -> Examined:
     before = fingerprint_of(os.fstat(handle))
     found = _read(shown, resolved, handle, before.size_bytes, max_size_bytes)
     is_same = not isinstance(found, Refusal) and before == fingerprint_of(os.fstat(handle))
     return Examined(found, before if is_same else None)
 
 
-def _read(shown: Path, resolved: Path, handle: int, planned_size_bytes: int, max_size_bytes: int) -> Document | Refusal:
+def _read(shown: Path, resolved: str, handle: int, planned_size_bytes: int, max_size_bytes: int) -> Document | Refusal:
     if planned_size_bytes > max_size_bytes:
         return too_large(shown, planned_size_bytes, max_size_bytes)
     digest, head, size_bytes = hashlib.sha256(), b"", 0
@@ -148,7 +166,7 @@ def _read(shown: Path, resolved: Path, handle: int, planned_size_bytes: int, max
             f"{quoted(shown)} is {content_type} by its content: name it {' or '.join(f'`*{e}`' for e in extensions)}"
         )
         return Refusal(RefusalCode.WRONG_EXTENSION, message)
-    return Document(str(resolved), digest.hexdigest(), size_bytes, content_type)
+    return Document(resolved, digest.hexdigest(), size_bytes, content_type)
 
 
 def _whole(handle: int, limit_bytes: int) -> bytes:
