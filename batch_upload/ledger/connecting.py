@@ -58,7 +58,8 @@ def _over(raw: sqlite3.Connection, *, begin: str) -> Iterator[Connection]:
     engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
 
     def begin_explicitly(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        if not raw.in_transaction:  # begun beneath SQLAlchemy, by `prepared.transaction`
+            connection.exec_driver_sql(begin)
 
     with engine.connect() as connection:
         event.listen(connection, "begin", begin_explicitly)

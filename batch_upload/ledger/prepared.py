@@ -7,6 +7,7 @@ parameters, never part of the text. Errors are the driver's own: sqlite3.Error.
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import CompoundSelect, Connection, Select
@@ -70,6 +71,35 @@ def driver_of(connection: Connection) -> sqlite3.Connection:
     if not isinstance(driver, sqlite3.Connection):
         raise TypeError("a ledger is SQLite's")
     return driver
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """A transaction that has the right to write from its beginning: as `connection.begin()`, at a third of the price.
+
+    What goes through SQLAlchemy within it is part of it.
+    """
+    driver = driver_of(connection)
+    driver.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        _end(connection, driver, Connection.commit, sqlite3.Connection.commit)
+    except BaseException:
+        _end(connection, driver, Connection.rollback, sqlite3.Connection.rollback)
+        raise
+
+
+def _end(
+    connection: Connection,
+    driver: sqlite3.Connection,
+    of_both: Callable[[Connection], None],
+    of_driver: Callable[[sqlite3.Connection], None],
+) -> None:
+    """SQLAlchemy knows of a transaction only where something went through it."""
+    if connection.in_transaction():
+        of_both(connection)
+    else:
+        of_driver(driver)
 
 
 def _to_driver(kind: TypeEngine[Any]) -> Convert | None:

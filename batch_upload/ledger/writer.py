@@ -8,6 +8,7 @@ later one is refused without being tried.
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 
 from batch_upload.errors import BatchUploadError, LedgerUnusable
 from batch_upload.ledger.files import unusable
-from batch_upload.ledger.prepared import driver_of
+from batch_upload.ledger.prepared import driver_of, transaction
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -36,6 +37,9 @@ _BROKEN_RULES = (
 )
 GROUP_MAX = 1_000
 """Jobs in one commit at most: what waits for longer than they take is better told."""
+GATHER_S = 0.002
+"""How long others are waited for, where several came together the last time: a commit costs as much as ten statements,
+and waking the event loop for its answers as much as three. Where jobs come one by one none is held up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,10 @@ class _Failed:
     error: Exception
 
 
+class _OneFailed(Exception):
+    """One job of a group failed. Control flow; never leaves the group."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
     work: Work[Any]
@@ -56,18 +64,25 @@ class _Job:
 
 
 class Writer:
-    """Carries out work on the connection that `opened` gives; `on_closed` is called after it was closed.
+    """Carries out work on the connection that `opened` gives; `on_closed` is called after it was closed. `pause` holds
+    the thread up for so many seconds.
 
     To be made on the event loop that will wait for it.
     """
 
     def __init__(
-        self, opened: AbstractContextManager[Connection], *, shown: str, on_closed: Callable[[], None]
+        self,
+        opened: AbstractContextManager[Connection],
+        *,
+        shown: str,
+        on_closed: Callable[[], None],
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.commits = 0
         self._open = opened
         self._shown = shown
         self._on_closed = on_closed
+        self._pause = pause
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._started: asyncio.Future[LedgerUnusable | None] = self._loop.create_future()
@@ -148,13 +163,16 @@ class Writer:
             self._tell(self._ended.set)
 
     def _serve(self, connection: Connection) -> None:
-        while group := self._next_group():
+        group: list[_Job] = []
+        while group := self._next_group(GATHER_S if len(group) > 1 else 0.0):
             self._tell(_settle_all, group, self._commit(connection, group))
 
-    def _next_group(self) -> list[_Job]:
-        """All that waits, once something does; empty when there will be nothing more."""
+    def _next_group(self, gather_s: float = 0.0) -> list[_Job]:
+        """All that waits, so long after something does; empty when there will be nothing more."""
         group: list[_Job] = []
         job = self._jobs.get()
+        if gather_s and job is not None:
+            self._pause(gather_s)
         while job is not None:
             group.append(job)
             if len(group) == GROUP_MAX:
@@ -178,19 +196,19 @@ class Writer:
     def _together(self, connection: Connection, group: Sequence[_Job]) -> list[_Done[Any] | _Failed] | None:
         """Carry out and commit the whole group; or nothing, and give None, where one of it fails. They seldom do, and
         a point to go back to costs each job as much as a statement."""
-        with connection.begin() as transaction:
-            answers = []
+        answers = []
+        with suppress(_OneFailed), transaction(connection):
             for job in group:
                 answer = self._carry_out(connection, job)
                 if isinstance(answer, _Failed) and job.writes:
-                    transaction.rollback()
-                    return None
+                    raise _OneFailed
                 answers.append(answer)
-        return answers
+            return answers
+        return None
 
     def _one_by_one(self, connection: Connection, group: Sequence[_Job]) -> list[_Done[Any] | _Failed]:
         """Carry out the group and commit what of it did not fail."""
-        with connection.begin():
+        with transaction(connection):
             return [self._carry_out(connection, job, undoable=True) for job in group]
 
     def _carry_out(self, connection: Connection, job: _Job, *, undoable: bool = False) -> _Done[Any] | _Failed:

@@ -6,16 +6,20 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import anyio
 import pytest
+from sqlalchemy import Connection
 
 from batch_upload.errors import LedgerUnusable
 from batch_upload.ledger.connecting import writing
+from batch_upload.ledger.files import make_file
 from batch_upload.ledger.store import SqliteLedger, open_ledger
-from batch_upload.ledger.writer import Writer
+from batch_upload.ledger.writer import GATHER_S, Writer
 from batch_upload.model import State
 from tests.unit.ledger.conftest import Open
 from tests.unit.ledger.samples import BATCH, NO_ANSWER, RUN, T0, ManualClock, accepted, began, item, rows
@@ -97,6 +101,66 @@ async def test_what_is_handed_over_together_is_committed_together(ledger: Sqlite
 
     assert ledger.commits - before <= 5
     assert len(await ledger.open_intents()) == 500
+
+
+async def test_where_several_came_together_the_next_is_held_up_for_others(path: Path) -> None:
+    held, go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def pause(_seconds: float) -> None:
+        loop.call_soon_threadsafe(held.set)
+        go_on.wait(10)
+
+    async with written(path, pause=pause) as writer:
+        await together(writer, 2)
+        before = writer.commits
+        first = asyncio.ensure_future(writer.write(lambda connection: 1))
+        await held.wait()
+        second = asyncio.ensure_future(writer.write(lambda connection: 2))
+        await asyncio.sleep(0)
+        go_on.set()
+
+        assert [await first, await second] == [1, 2]
+        assert writer.commits == before + 1
+
+
+async def test_where_they_come_one_by_one_none_is_held_up(path: Path) -> None:
+    pauses: list[float] = []
+
+    async with written(path, pause=pauses.append) as writer:
+        await together(writer, 2)
+        for number in range(5):
+            assert await writer.write(lambda connection, number=number: number) == number  # type: ignore[misc]
+
+    assert pauses == [GATHER_S]
+
+
+@asynccontextmanager
+async def written(path: Path, *, pause: Callable[[float], None]) -> AsyncIterator[Writer]:
+    """A writer over a new ledger."""
+    make_file(path, shown="june.ledger")
+    writer = Writer(writing(path, shown="june.ledger", at=T0), shown="june.ledger", on_closed=lambda: None, pause=pause)
+    await writer.start()
+    try:
+        yield writer
+    finally:
+        await writer.close()
+
+
+async def together(writer: Writer, count: int) -> None:
+    """So many jobs in one group: what was handed over while the first held the thread."""
+    loop, held, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def hold(_connection: Connection) -> None:
+        loop.call_soon_threadsafe(held.set)
+        go_on.wait(10)
+
+    holding = asyncio.ensure_future(writer.read(hold))
+    await held.wait()
+    others = [asyncio.ensure_future(writer.write(lambda connection: None)) for _ in range(count)]
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(holding, *others)
 
 
 async def test_one_that_fails_among_many_fails_alone(ledger: SqliteLedger) -> None:
