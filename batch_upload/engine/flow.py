@@ -13,7 +13,6 @@ from batch_upload.engine.lane import Withheld
 from batch_upload.engine.pacing import sleep_or
 from batch_upload.engine.plan import after_resolving, fresh
 from batch_upload.engine.resolve import Findings, Resolver
-from batch_upload.engine.retry import CREATE
 from batch_upload.engine.settle import Settler
 from batch_upload.engine.upload import Surroundings, Uploader, stop_lane
 from batch_upload.errors import LaneFault, Refused, Transient
@@ -38,6 +37,7 @@ class Flow:
         self._open: dict[str, tuple[Job, float]] = {}  # token -> job to be resolved, and when to list for it
         self._arrived = anyio.Event()
         self._crew: Crew | None = None
+        self._busy: set[str] = set()  # tokens that have had a slot
         self.retags: list[tuple[Item, Known]] = []
         """Items of which it came out that only their tags changed, and what stands for them."""
 
@@ -59,12 +59,11 @@ class Flow:
             self._crew = Crew(
                 group,
                 lambda: self._work(receiver.clone()),
-                in_line=lambda: self._around.wire.in_line(CREATE),
                 most=min(workers, len(jobs)),
             )
             group.start_soon(self._feed, jobs, sender.clone())
             group.start_soon(self._resolve, sender)
-            self._relieve()
+            self._crew.relieve(busy=0)
 
     async def _feed(self, jobs: Sequence[Job], sender: MemoryObjectSendStream[Job]) -> None:
         async with sender:
@@ -75,6 +74,7 @@ class Flow:
         async with receiver:
             async for job in receiver:
                 await self._take(job)
+                self._busy.discard(job.token)
 
     async def _take(self, job: Job) -> None:
         now = self._around.clock.monotonic()
@@ -90,9 +90,10 @@ class Flow:
             case _:
                 self._end()
 
-    def _relieve(self) -> None:
+    def _relieve(self, job: Job) -> None:
+        self._busy.add(job.token)
         if self._crew is not None:
-            self._crew.relieve()
+            self._crew.relieve(busy=len(self._busy))
 
     def _end(self) -> None:
         self._left -= 1

@@ -44,11 +44,6 @@ class Pacer:
         """Calls a second that the law would hand out now."""
         return self.law.rate
 
-    @property
-    def in_line(self) -> int:
-        """How many wait for a slot."""
-        return self._turn.statistics().tasks_waiting + self._turn.locked()
-
     async def slot(self) -> Slot:
         """Wait for the next slot and take it."""
         async with self._turn:

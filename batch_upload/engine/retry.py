@@ -99,10 +99,6 @@ class Wire:
         """The pace of an operation now, in calls a second."""
         return self._pacers[operation].rate
 
-    def in_line(self, operation: str) -> int:
-        """How many wait for a slot of this operation."""
-        return self._pacers[operation].in_line
-
     async def slot(self, operation: str) -> Slot:
         """Wait for a slot. Raises Withheld if the run stops meanwhile."""
         slot: Slot | None = None

@@ -53,7 +53,7 @@ class Surroundings:
 class Uploader:
     """Brings one item after another to the service. `after_slot` is called whenever a create has got its slot."""
 
-    def __init__(self, around: Surroundings, *, after_slot: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, around: Surroundings, *, after_slot: Callable[[Job], None] = lambda _: None) -> None:
         self._around = around
         self._after_slot = after_slot
         self._first = FirstAlone()
@@ -91,7 +91,7 @@ class Uploader:
         async with self._first.turn(self._around.lane):
             slot = await self._around.wire.slot(CREATE)
             try:
-                self._after_slot()
+                self._after_slot(job)
                 started = self._around.clock.monotonic()
                 self._check_horizon(job, started)
                 request = await self._request(job, item)

@@ -24,7 +24,7 @@ from tests.support.bucket_simulation import (
 
 HELD_OUT_SEED = 20_261_123
 ROBUST_SEEDS = range(5_001, 5_021)
-"""Not tuned on either (that was 1-12, 1001-1020 and 2001-2040); here a few in a thousand may miss a goal."""
+"""Not tuned on either (that was 1-12, 1001-1020 and 2001-2040)."""
 BUCKETS = 60
 CALLS = 3_000
 
@@ -121,14 +121,14 @@ def test_of_the_first_hundred_calls_of_a_warm_run_at_most_one_is_throttled_more_
 
 
 @pytest.mark.soak
-def test_of_twenty_seeds_eighteen_meet_every_goal_with_all_of_their_sixty_buckets() -> None:
-    clean = 0
+def test_of_a_thousand_random_buckets_ten_miss_a_goal_at_most() -> None:
+    missed = 0
     for seed in ROBUST_SEEDS:
         drawn = [trial(*bucket) for bucket in random_buckets(seed)]
-        in_the_middle = median(each.cold.throttled_share for each in drawn)
-        clean += in_the_middle < 0.015 and all(each.meets_the_goals for each in drawn)
+        missed += sum(not each.meets_the_goals for each in drawn)
+        assert median(each.cold.throttled_share for each in drawn) < 0.015
 
-    assert clean >= 18
+    assert missed <= BUCKETS * len(ROBUST_SEEDS) / 100
 
 
 def best_fixed_goodput(rate: float, network: Network, share: float) -> float:
