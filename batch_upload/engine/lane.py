@@ -77,7 +77,7 @@ class LaneControl:
     def waiting(self, *, to_create: bool) -> Iterator[None]:
         """A wait that a stop ends. Raises Withheld if the run is stopping when it begins or before it ends."""
         waits = self._create_waits if to_create else self._call_waits
-        if self._is_stopped(to_create=to_create):
+        if self.is_stopped(to_create=to_create):
             raise Withheld
         with anyio.CancelScope() as scope:
             waits.add(scope)
@@ -85,10 +85,11 @@ class LaneControl:
                 yield
             finally:
                 waits.discard(scope)
-        if scope.cancelled_caught or self._is_stopped(to_create=to_create):
+        if scope.cancelled_caught or self.is_stopped(to_create=to_create):
             raise Withheld
 
-    def _is_stopped(self, *, to_create: bool) -> bool:
+    def is_stopped(self, *, to_create: bool) -> bool:
+        """Whether nothing is created any more, or nothing at all is asked."""
         return (self.creating if to_create else self.calling) is not None
 
     @staticmethod

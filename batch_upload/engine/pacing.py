@@ -44,6 +44,13 @@ class Pacer:
         """Calls a second that the law would hand out now."""
         return self.law.rate
 
+    def slot_at_once(self) -> Slot | None:
+        """The next slot, if nobody need wait for it."""
+        now = self._clock.monotonic()
+        if self._turn.locked() or self.law.ready_at(now) > now:
+            return None
+        return Slot(self, self.law.take(now))
+
     async def slot(self) -> Slot:
         """Wait for the next slot and take it."""
         async with self._turn:
@@ -66,8 +73,9 @@ class Pacer:
         self._wake()
 
     def _wake(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
+        if self._turn.locked():  # otherwise nobody waits
+            self._changed.set()
+            self._changed = anyio.Event()
 
 
 async def sleep_or(event: anyio.Event, seconds: float, clock: Clock) -> None:

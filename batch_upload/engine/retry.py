@@ -101,10 +101,13 @@ class Wire:
 
     async def slot(self, operation: str) -> Slot:
         """Wait for a slot. Raises Withheld if the run stops meanwhile."""
-        slot: Slot | None = None
+        pacer, to_create = self._pacers[operation], operation == CREATE
+        slot = None if self._lane.is_stopped(to_create=to_create) else pacer.slot_at_once()
+        if slot is not None:
+            return slot
         try:
-            with self._lane.waiting(to_create=operation == CREATE):
-                slot = await self._pacers[operation].slot()
+            with self._lane.waiting(to_create=to_create):
+                slot = await pacer.slot()
         except Withheld:
             if slot is not None:
                 slot.unanswered()

@@ -45,6 +45,27 @@ async def test_slots_come_in_the_order_in_which_they_were_asked_for(clock: Manua
     assert [at for _, at in got] == pytest.approx([0, 0.5, 1, 1.5, 2, 2.5], abs=0.01)
 
 
+async def test_a_slot_that_is_due_is_there_at_once_but_not_for_who_would_push_in(clock: ManualClock) -> None:
+    law = NotedLaw(1)
+    pacer = Pacer(law, clock)
+    assert pacer.slot_at_once() is not None
+    assert pacer.slot_at_once() is None
+    got: list[float] = []
+
+    async def ask() -> None:
+        await pacer.slot()
+        got.append(clock.monotonic())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        law.moved_to = clock.monotonic()  # due, but somebody was here before
+        assert pacer.slot_at_once() is None
+        law.moved_to = None
+
+    assert got == pytest.approx([1], abs=0.01)
+
+
 async def test_a_waiter_that_is_cancelled_takes_no_slot(clock: ManualClock) -> None:
     law = NotedLaw(0.1)
     pacer = Pacer(law, clock)
