@@ -35,10 +35,14 @@ def json_text(value: Mapping[str, Any], *, encoding: str) -> str:
 
     Characters stay readable where they can; otherwise all of the line's are ASCII escapes, lone surrogates too.
     """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text = _READABLE.encode(value)
     if text.isascii() or (_SPLITS_LINES.isdisjoint(text) and _can_take(encoding, text)):
         return text
-    return json.dumps(value, ensure_ascii=True, allow_nan=False)
+    return _ASCII.encode(value)
+
+
+_READABLE = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+_ASCII = json.JSONEncoder(ensure_ascii=True, allow_nan=False)
 
 
 def write_line(stream: TextIO, line: Mapping[str, Any]) -> None:
