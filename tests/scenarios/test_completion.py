@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.batches import pdf, write_batch
 from tests.support.command import COMMAND, TIMEOUT_S
+from tests.support.scheduled import require
 from tests.test_architecture import HEAVY
 
 IDS = ("acme/loa.pdf", "acme/terms.pdf", "bäcker/loa.pdf")
@@ -105,8 +106,7 @@ def test_zsh_and_fish_are_told_the_same(folder: Path) -> None:
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_a_shell_that_is_there_reads_its_script(folder: Path, shell: str) -> None:
-    if shutil.which(shell) is None:
-        pytest.skip(f"there is no {shell}")
+    require(shell)
     script = subprocess.run(
         [COMMAND], env=env_of(_BATCH_UPLOAD_COMPLETE=f"source_{shell}"), capture_output=True, text=True
     )
