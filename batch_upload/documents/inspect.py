@@ -62,7 +62,7 @@ def read_body(path: Path, *, sha256: str, size_bytes: int, max_size_bytes: int, 
     shown = _shown(path, root)
     try:
         with _opened(path, shown, root) as (_, handle):
-            body = _whole(handle, max_size_bytes + 1)
+            body = _whole(handle, size_bytes, max_size_bytes + 1)
     except _RefusedError as error:
         return _changed(shown, error.refusal.message)
     except (OSError, ValueError, RuntimeError) as error:
@@ -169,9 +169,10 @@ def _read(shown: Path, resolved: str, handle: int, planned_size_bytes: int, max_
     return Document(resolved, digest.hexdigest(), size_bytes, content_type)
 
 
-def _whole(handle: int, limit_bytes: int) -> bytes:
-    """At most `limit_bytes` of a file: in one piece, so that no second copy is made, where the system gives it so."""
-    body = os.read(handle, limit_bytes)
+def _whole(handle: int, expected_bytes: int, limit_bytes: int) -> bytes:
+    """At most `limit_bytes` of a file: what is expected of it in one piece, so that no second copy is made, where the
+    system gives it so. Room for the limit would be asked of the system for each small file anew."""
+    body = os.read(handle, min(expected_bytes, limit_bytes))
     rest = b"".join(_chunks(handle, limit_bytes - len(body)))
     return body + rest if rest else body
 
