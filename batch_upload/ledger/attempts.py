@@ -77,9 +77,9 @@ def intend(connection: Connection, lane_id: int, client_token: str, *, run_id: s
 def conclude(connection: Connection, lane_id: int, started: Attempt, ended: Outcome) -> Known | Disagreement:
     """A Disagreement is given and not raised, so that what the answer was stays written: as an unknown outcome, since
     what this very token made is not known. What became of an item that is no longer `sending` is not undone."""
-    before = _before(connection, lane_id, started)
     if ended.kind is OutcomeKind.ACCEPTED:
-        return _accept(connection, lane_id, started, ended, before)
+        return _accept(connection, lane_id, started, ended)
+    before = _before(connection, lane_id, started)
     _record(connection, started.attempt_id, ended)
     return _apply(connection, lane_id, started, ended, before)
 
@@ -111,16 +111,14 @@ def _before(connection: Connection, lane_id: int, started: Attempt) -> dict[str,
     return {"unknown_since": row[0], "last_open_at": row[1]}
 
 
-def _accept(
-    connection: Connection, lane_id: int, started: Attempt, ended: Outcome, before: dict[str, Any]
-) -> Known | Disagreement:
+def _accept(connection: Connection, lane_id: int, started: Attempt, ended: Outcome) -> Known | Disagreement:
     if ended.receipt is None:
         raise BatchUploadError(f"an accepted attempt without a receipt: `{started.client_token}`")
     attachment = _made(ended.receipt)
     try:
         binding = before_binding(connection, lane_id, started.client_token, attachment)
     except Disagreement as error:
-        unbelieved = _unbelieved(ended, error)
+        unbelieved, before = _unbelieved(ended, error), _before(connection, lane_id, started)
         _record(connection, started.attempt_id, unbelieved)
         _apply(connection, lane_id, started, unbelieved, before)
         return error
