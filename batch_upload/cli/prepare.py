@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 READERS = 32
 """Documents that are read at once, at most: on this machine's disk two would do, one far away has many on their way."""
+LARGEST_FREED_BYTES = 16 * 1024 * 1024
+"""glibc then keeps twice as much at most in each of its arenas; it takes no more than 32 MiB for a measure."""
 BATCH = 1_000
 """So many files are looked at before the next: what is remembered of them is asked for at once."""
 
@@ -187,6 +189,7 @@ class DocumentBodies:
 
     def __init__(self, root: Path | None) -> None:
         self._root = root
+        _keep_freed_memory()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
 
     async def read(self, item: Item) -> Body:
@@ -205,3 +208,11 @@ class DocumentBodies:
         if isinstance(found, Refusal):
             raise ChangedSincePlan(found.message, code=found.code)
         return Body.of(found)
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep what is freed for the next document, instead of giving it back to the system and asking for it
+    anew: with 450 KB that is a fifth of an upload's time. It takes the largest piece that was ever freed for the
+    measure of what it keeps (mallopt(3), M_MMAP_THRESHOLD); this one is never touched and so never takes memory.
+    """
+    bytes(LARGEST_FREED_BYTES)
