@@ -1,7 +1,7 @@
 """How far the items of a manifest are, counted where they are kept: of what is complete no row is looked at."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +28,15 @@ def stock(connection: Connection, lane_id: int, batch: str, ids: Iterable[str], 
     listed = sorted(ids)
     of_batch = {"of_lane": lane_id, "of_batch": batch}
     missing, unlisted = differences(listed, _current_ids(connection, of_batch))
-    states: Counter[State] = Counter(dict(_STATES.rows(connection, of_batch)))
-    states.subtract(_states_of(connection, of_batch, unlisted))
+    is_part = len(listed) < len(unlisted)  # of the manifest whose ledger this is: then what is listed is looked up
+    fewer = listed if is_part else unlisted
+    states = _states_of(connection, of_batch, fewer)
+    if not is_part:
+        others, states = states, Counter(dict(_STATES.rows(connection, of_batch)))
+        states.subtract(others)
     states[State.PENDING] += missing
-    found = _in_states(connection, of_batch, wanted, set(unlisted))
+    ids = frozenset(fewer)
+    found = (row for row in _in_states(connection, of_batch, wanted) if (row.item_id in ids) is is_part)
     return Stock(+states, tuple(found))
 
 
@@ -71,16 +76,11 @@ def _states_of(connection: Connection, of_batch: dict[str, Any], ids: Sequence[s
     return counts
 
 
-def _in_states(
-    connection: Connection, of_batch: dict[str, Any], wanted: Sequence[State], unlisted: Set[str]
-) -> Iterator[Known]:
+def _in_states(connection: Connection, of_batch: dict[str, Any], wanted: Sequence[State]) -> Iterator[Known]:
     if not wanted:
         return
-    asked = {**of_batch, "wanted_states": list(wanted)}
-    for row in connection.execute(_IN_STATES, asked):
-        one = known_of(row)
-        if one.item_id not in unlisted:
-            yield one
+    for row in connection.execute(_IN_STATES, {**of_batch, "wanted_states": list(wanted)}):
+        yield known_of(row)
 
 
 def _current(statement: Select[Any]) -> Select[Any]:
