@@ -34,7 +34,7 @@ class Size:
     many: int
 
 
-SIZES = (Size(20_000, 50, 650), Size(450_000, 20, 220))
+SIZES = (Size(20_000, 50, 1_250), Size(450_000, 20, 220))
 
 
 def main() -> int:
