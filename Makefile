@@ -39,13 +39,16 @@ format: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -m soak
 
+# `make bench PLOTS=docs` draws the plots of docs/ anew
+plot = $(if $(PLOTS),--svg $(PLOTS)/$(1).svg)
+
 bench: $(VENV)/.dev $(BENCH_VENV)/.bench
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.manifest
 	$(BIN)/python -m benchmarks.rerun --items 20000
 	$(BIN)/python -m benchmarks.ledger
-	$(BIN)/python -m benchmarks.growth
-	$(BIN)/python -m benchmarks.pacing
+	$(BIN)/python -m benchmarks.growth $(call plot,growth)
+	$(BIN)/python -m benchmarks.pacing $(call plot,pacing)
 	$(BIN)/python -m benchmarks.call
 	$(BIN)/python -m benchmarks.memory
 

@@ -1,8 +1,13 @@
-"""Manifests of any size with files beside them, and ledgers in which everything is done: the ground of reruns."""
+"""Manifests of any size with files beside them, and ledgers in which everything is done: the ground of reruns.
+
+`python -m benchmarks.grounds FOLDER COUNT` lays one out. Who measures memory lets another process do it: a command
+counts the memory of the process that started it, at that moment, as its own.
+"""
 
 import asyncio
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -121,3 +126,14 @@ _OUTCOME = """
 INSERT INTO outcome (attempt_id, kind, ended_at, request_id, attachment_id, attachment_arn, attachment_status)
 VALUES (?, 'accepted', ?, ?, ?, ?, 'UPLOAD_COMPLETE')
 """
+
+
+def main() -> int:
+    """Lay out a ground and complete it."""
+    folder, count = sys.argv[1:]
+    complete(lay_out(Path(folder), int(count)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.charts import Series, chart
-from benchmarks.grounds import Ground, complete, lay_out
+from benchmarks.grounds import Ground
 from benchmarks.processes import COMMAND, Cost, cost_of, upload
 from tests.support.emulator_process import running_emulator
 
@@ -44,7 +44,7 @@ def ground_of(folder: Path, count: int) -> Ground:
     ground = Ground(folder / str(count), count)
     if not ground.ledger.exists():
         ground.folder.mkdir(parents=True, exist_ok=True)
-        complete(lay_out(ground.folder, count))
+        cost_of((sys.executable, "-m", "benchmarks.grounds", str(ground.folder), str(count)))
     return ground
 
 
