@@ -31,6 +31,8 @@ _DIFFERS = (
     (r"(accepted after) [\d.]+ s", r"\1 <duration>"),
     (r"elapsed: .*", "elapsed: <duration>"),
     (r"requests: \d+ \(.*", "requests: <counts>"),
+    (r"(ok {4}programs +).*", r"\1<versions>"),
+    (r"(ok|warn)  ( *ledger disk +).*", r"<verdict>\2<disk>"),
 )
 
 
