@@ -4,9 +4,7 @@ import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from batch_upload.cli.prepare import DocumentBodies
 from batch_upload.cli.rates import laws
 from batch_upload.clock import SystemClock
 from batch_upload.engine.lane import LaneControl
@@ -16,7 +14,7 @@ from batch_upload.engine.retry import IDENTITY, RetryPolicy, Wire
 from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import AccessFault
 from batch_upload.model import Lane, RateRecord
-from batch_upload.ports import Clock, Ledger, Observer
+from batch_upload.ports import Bodies, Clock, Ledger, Observer
 from batch_upload.service.access import Access, StaticKeys
 from batch_upload.service.client import AwsService, open_service
 from batch_upload.settings import LOCAL_ACCOUNT, LOCAL_REGION, Settings
@@ -87,14 +85,14 @@ async def reach(
 
 
 def surroundings(
-    reached: Reached, settings: Settings, ledger: Ledger, observer: Observer, *, run_id: str, root: Path | None
+    reached: Reached, settings: Settings, ledger: Ledger, observer: Observer, *, run_id: str, bodies: Bodies
 ) -> Surroundings:
     """What the engine works with, for one run."""
     return Surroundings(
         run_id=run_id,
         service=reached.service,
         ledger=ledger,
-        bodies=DocumentBodies(root),
+        bodies=bodies,
         wire=reached.wire,
         lane=reached.control,
         clock=reached.clock,

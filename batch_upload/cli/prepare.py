@@ -1,10 +1,8 @@
 """From a manifest's path to items, or to every problem in the way. Nothing is sent, no ledger is written."""
 
-import asyncio
 import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,22 +11,16 @@ from typing import TypeVar
 
 from batch_upload.cli.messages import problems_headline
 from batch_upload.document import Document, RememberedDigest
-from batch_upload.documents.inspect import read_body
 from batch_upload.documents.look import Looker, Recall, recall_nothing
 from batch_upload.documents.refusals import Refusal
-from batch_upload.errors import ChangedSincePlan, ManifestInvalid
+from batch_upload.errors import ManifestInvalid
 from batch_upload.manifest.listing import list_manifest
 from batch_upload.model import Item, Listed, Manifest, Problem
-from batch_upload.ports import Body
 from batch_upload.settings import Flags, Settings, resolve, truth_of
 from batch_upload.token import client_token
 
 T = TypeVar("T")
 
-READERS = 32
-"""Documents that are read at once, at most: on this machine's disk two would do, one far away has many on their way."""
-LARGEST_FREED_BYTES = 16 * 1024 * 1024
-"""glibc then keeps twice as much at most in each of its arenas; it takes no more than 32 MiB for a measure."""
 BATCH = 1_000
 """So many files are looked at before the next: what is remembered of them is asked for at once."""
 
@@ -179,40 +171,3 @@ def item_of(listed: Listed, document: Document | None) -> Item:
         content_type=document.content_type if document else None,
         max_size_bytes=listed.max_size_bytes,
     )
-
-
-class DocumentBodies:
-    """Implements `ports.Bodies`: reads and encodes in a thread, since a disk may make one wait.
-
-    A pool of its own costs half of what `anyio.to_thread` does. Its threads end with it.
-    """
-
-    def __init__(self, root: Path | None) -> None:
-        self._root = root
-        _keep_freed_memory()
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
-
-    async def read(self, item: Item) -> Body:
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, item)
-
-    def _read(self, item: Item) -> Body:
-        if item.path is None or item.sha256 is None or item.size_bytes is None:
-            raise TypeError("a URL has no body")
-        found = read_body(
-            item.path,
-            sha256=item.sha256,
-            size_bytes=item.size_bytes,
-            max_size_bytes=item.max_size_bytes,
-            root=self._root,
-        )
-        if isinstance(found, Refusal):
-            raise ChangedSincePlan(found.message, code=found.code)
-        return Body.of(found)
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep what is freed for the next document, instead of giving it back to the system and asking for it
-    anew: with 450 KB that is a fifth of an upload's time. It takes the largest piece that was ever freed for the
-    measure of what it keeps (mallopt(3), M_MMAP_THRESHOLD); this one is never touched and so never takes memory.
-    """
-    bytes(LARGEST_FREED_BYTES)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import anyio
 
+from batch_upload.cli.bodies import DocumentBodies
 from batch_upload.cli.compose import Reached, surroundings
 from batch_upload.cli.exit_codes import first_of
 from batch_upload.cli.on_lane import TICK_S, OnLane, can_ask, is_agreed
@@ -67,7 +68,8 @@ class _Reconciling(OnLane):
             told = reads
 
     async def work(self, ledger: SqliteLedger, reached: Reached) -> Ended:
-        around = surroundings(reached, self.settings, ledger, self.observer, run_id=self.run_id, root=None)
+        bodies = DocumentBodies(None)  # of which none is read
+        around = surroundings(reached, self.settings, ledger, self.observer, run_id=self.run_id, bodies=bodies)
         await ledger.pin(reached.lane, endpoint=reached.service.endpoint, at=self.clock.now())
         cost = await expected_cost(around, await ask_capacity(around))
         self._tell_cost(cost)

@@ -11,6 +11,7 @@ import anyio
 
 from batch_upload.cli import messages
 from batch_upload.cli.audience import Everybody
+from batch_upload.cli.bodies import DocumentBodies
 from batch_upload.cli.compose import Reached, surroundings
 from batch_upload.cli.exit_codes import exit_of_run
 from batch_upload.cli.on_lane import OnLane
@@ -67,13 +68,14 @@ class _Upload(OnLane):
         options = self._options()
         watch = FailureWatch(options.max_failures, reached.control, reached.clock, self.audience)
         observer = Everybody([self.tally, watch], self.audience)
-        around = surroundings(reached, settings, ledger, observer, run_id=self.run_id, root=root)
-        run = Run(around, lane=reached.lane, endpoint=reached.service.endpoint, options=options)
-        self.interrupts.drain_with(run.interrupt)
-        async with task_group() as group:
-            group.start_soon(self._remember_now_and_then, ledger, reached)
-            result = await run.run(self.prepared.items, watch=watch)
-            group.cancel_scope.cancel()
+        with DocumentBodies(root) as bodies:
+            around = surroundings(reached, settings, ledger, observer, run_id=self.run_id, bodies=bodies)
+            run = Run(around, lane=reached.lane, endpoint=reached.service.endpoint, options=options)
+            self.interrupts.drain_with(run.interrupt)
+            async with task_group() as group:
+                group.start_soon(self._remember_now_and_then, ledger, reached)
+                result = await run.run(self.prepared.items, watch=watch)
+                group.cancel_scope.cancel()
         ended = self._ended(result, reached)
         if result.ledger_error is not None:
             return ended

@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 
 import anyio
 
+from batch_upload.cli.bodies import DocumentBodies
 from batch_upload.cli.compose import reach, surroundings
 from batch_upload.cli.prepare import Prepared, prepare
 from batch_upload.cli.witnesses import new_run_id
@@ -77,7 +78,8 @@ async def _upload(prepared: Prepared, settings: Settings, points: Passing) -> in
     try:
         stepped = cast(Ledger, Stepped(ledger, WRITES, points))
         async with reach(settings, tally) as reached:
-            around = surroundings(reached, settings, stepped, tally, run_id=run_id, root=prepared.manifest.folder)
+            bodies = DocumentBodies(prepared.manifest.folder)  # its threads end with the process
+            around = surroundings(reached, settings, stepped, tally, run_id=run_id, bodies=bodies)
             service = cast(AttachmentService, Stepped(around.service, REQUESTS, points))
             options = RunOptions(
                 batch=prepared.manifest.batch,

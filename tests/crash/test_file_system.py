@@ -60,7 +60,7 @@ def test_a_disk_that_fails_from_any_call_on(ground: Ground, tmp_path: Path, fail
     record("every call fails from a point on", failing, points=total, kills=failed)
 
 
-@pytest.mark.parametrize("limit_kb", [16, 90, 130])
+@pytest.mark.parametrize("limit_kb", [16, 90, 110])
 def test_a_file_size_limit_stops_all_sending_and_the_next_run_ends_it(ground: Ground, limit_kb: int) -> None:
     assert _limit(ground, limit_kb * 1024)
 

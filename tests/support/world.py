@@ -7,7 +7,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -313,8 +313,8 @@ class _Process:
         )
 
     async def _uploaded(self, ledger: SqliteLedger, reached: Reached) -> tuple[ExitCode, RunResult]:
-        around = surroundings(reached, self._settings, ledger, self._observer, run_id=self._run_id, root=None)
-        around = replace(around, bodies=_Documents(self._world.wanted))
+        documents = _Documents(self._world.wanted)
+        around = surroundings(reached, self._settings, ledger, self._observer, run_id=self._run_id, bodies=documents)
         watch = self._observer.watch = FailureWatch(FailureLimit(), reached.control, self._clock, self._observer)
         run = Run(around, lane=reached.lane, endpoint=reached.service.endpoint, options=self._options())
         signalled = self._signal_later(run)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.cli.prepare import DocumentBodies, list_items, prepare
+from batch_upload.cli.bodies import DocumentBodies
+from batch_upload.cli.prepare import list_items, prepare
 from batch_upload.errors import ChangedSincePlan, ManifestInvalid
 from batch_upload.model import ContentType
 from batch_upload.ports import Body
@@ -63,7 +64,8 @@ async def test_the_bytes_that_were_planned_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_bytes(PDF)
     item = prepare(written(tmp_path, "  - file: a.pdf\n"), allow_outside=False).items[0]
 
-    assert await DocumentBodies(tmp_path).read(item) == Body.of(PDF)
+    with DocumentBodies(tmp_path) as bodies:
+        assert await bodies.read(item) == Body.of(PDF)
 
 
 @pytest.mark.parametrize("changed", [PDF.replace(b"1.7", b"1.4"), PDF + b"\n", b"", None])
@@ -75,8 +77,8 @@ async def test_bytes_that_are_not_those_that_were_planned_are_refused(tmp_path: 
     if changed is not None:
         document.write_bytes(changed)
 
-    with pytest.raises(ChangedSincePlan):
-        await DocumentBodies(tmp_path).read(item)
+    with DocumentBodies(tmp_path) as bodies, pytest.raises(ChangedSincePlan):
+        await bodies.read(item)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="elsewhere memory is kept by other rules")
