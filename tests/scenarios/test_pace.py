@@ -34,6 +34,20 @@ def test_a_run_that_was_killed_has_learned_the_rate_and_the_next_tells_its_end_w
     assert_each_once(endpoint, batch)
 
 
+@pytest.mark.soak
+def test_the_end_of_a_run_is_told_within_ten_percent_settling_included(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    batch = make_batch(tmp_path, 240)
+    endpoint.change(rates={CREATE: {"per_second": 5, "burst": 5}}, processing_s=1.0)
+
+    ended = command.run("upload", batch.manifest, "--json", "--rate", "5", cwd=tmp_path, env=endpoint.env)
+
+    assert ended.states == {"complete": 240}
+    took_s = seconds(ended.of("run")[0], ended.of("item")[-1])
+    assert [told_s(ended, each) for each in steady(ended)] == pytest.approx([took_s] * len(steady(ended)), rel=0.1)
+
+
 def steady(ended: Result) -> list[Event]:
     """The lines of progress after the first 20 items."""
     found = [each for each in ended.of("progress") if each["done"] + each["processing"] >= 20 and each["left_s"]]
