@@ -40,11 +40,9 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class NumberedAttempt:
-    """One attempt with its place in the ledger: later ones have higher `attempt_id`s. Without an end, as elsewhere."""
+class AttemptRecord:
+    """One attempt. Without an end (`ended_at`, `kind`) its process died, or it is under way."""
 
-    attempt_id: int
-    client_token: str
     number: int
     run_id: str
     started_at: datetime
@@ -55,6 +53,14 @@ class NumberedAttempt:
     message: str | None
     request_id: str | None
     status: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedAttempt(AttemptRecord):
+    """One attempt with its place in the ledger: later ones have higher `attempt_id`s."""
+
+    attempt_id: int
+    client_token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,12 @@ def attempts_after(
         yield NumberedAttempt(*row)
 
 
+def attempts_of(connection: Connection, client_token: str) -> list[AttemptRecord]:
+    """What was tried for a token, oldest first; empty for one that is not there."""
+    of_token = _RECORDED.where(attempt.c.client_token == client_token).order_by(attempt.c.number)
+    return [AttemptRecord(*row) for row in connection.execute(of_token)]
+
+
 def marks(connection: Connection, batch: str) -> list[Mark]:
     """A mark for each token of a batch, oldest first."""
     changed_at = type_coerce(item.c.changed_at, Text)  # compared, never read: parsing a million times would cost
@@ -137,9 +149,7 @@ _ENDED_OF_RUNS = attempt.join(run, run.c.run_id == attempt.c.run_id).join(
 _ATTEMPTS_OF_RUNS = attempt.join(run, run.c.run_id == attempt.c.run_id).outerjoin(
     outcome, outcome.c.attempt_id == attempt.c.attempt_id
 )
-_NUMBERED: Select[Any] = select(
-    attempt.c.attempt_id,
-    attempt.c.client_token,
+_ATTEMPT = (
     attempt.c.number,
     attempt.c.run_id,
     attempt.c.started_at,
@@ -150,7 +160,18 @@ _NUMBERED: Select[Any] = select(
     outcome.c.message,
     outcome.c.request_id,
     outcome.c.status,
-).join_from(attempt, outcome, attempt.c.attempt_id == outcome.c.attempt_id, isouter=True)
+)
+
+
+def _of_attempts(*more: ColumnElement[Any]) -> Select[Any]:
+    """The columns of an AttemptRecord, and these, of every attempt with its end or without one."""
+    return select(*_ATTEMPT, *more).join_from(
+        attempt, outcome, attempt.c.attempt_id == outcome.c.attempt_id, isouter=True
+    )
+
+
+_RECORDED = _of_attempts()
+_NUMBERED = _of_attempts(attempt.c.attempt_id, attempt.c.client_token)
 
 
 def _latest() -> ColumnElement[str]:

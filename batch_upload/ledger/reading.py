@@ -14,7 +14,7 @@ from sqlite3 import sqlite_version_info
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, select
+from sqlalchemy import Connection, Row, select
 from sqlalchemy.exc import DBAPIError
 
 from batch_upload.document import RememberedDigest
@@ -23,11 +23,13 @@ from batch_upload.ledger import items
 from batch_upload.ledger.attachments import attachment_tokens
 from batch_upload.ledger.connecting import connect, reading
 from batch_upload.ledger.course import (
+    AttemptRecord,
     Bucket,
     Mark,
     NumberedAttempt,
     RunTally,
     attempts_after,
+    attempts_of,
     buckets,
     endpoint_of,
     known_of,
@@ -41,26 +43,10 @@ from batch_upload.ledger.rates import rates
 from batch_upload.ledger.rows import known_all
 from batch_upload.ledger.runs import lane_id_of, lane_of
 from batch_upload.ledger.stock import Stock, stock
-from batch_upload.ledger.tables import attempt, known, outcome, run, stranger
-from batch_upload.model import Attachment, Known, Lane, OutcomeKind, RateRecord, Standing, State
+from batch_upload.ledger.tables import known, run, stranger
+from batch_upload.model import Attachment, Known, Lane, RateRecord, Standing, State
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptRecord:
-    """One attempt. Without an end (`ended_at`, `kind`) its process died, or it is under way."""
-
-    number: int
-    run_id: str
-    started_at: datetime
-    ended_at: datetime | None
-    kind: OutcomeKind | None
-    code: str | None
-    reason: str | None
-    message: str | None
-    request_id: str | None
-    status: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +169,7 @@ class LedgerReader:
     def attempts(self, client_token: str) -> list[AttemptRecord]:
         """What was tried for a token, oldest first; empty for one that is not there."""
         with self._moment() as connection:
-            rows = connection.execute(_attempts_of(attempt.c.client_token == client_token))
-            return [AttemptRecord(*row) for row in rows]
+            return attempts_of(connection, client_token)
 
     def runs(self, batch: str, limit: int) -> list[RunRecord]:
         """The last runs of a batch, `limit` at most, latest first."""
@@ -327,26 +312,6 @@ def _mapped(shown: str) -> Iterator[None]:
         yield
     except (sqlite3.Error, DBAPIError) as error:
         raise unusable(error, shown=shown) from error
-
-
-def _attempts_of(token: ColumnElement[bool]) -> Select[Any]:
-    return (
-        select(
-            attempt.c.number,
-            attempt.c.run_id,
-            attempt.c.started_at,
-            outcome.c.ended_at,
-            outcome.c.kind,
-            outcome.c.code,
-            outcome.c.reason,
-            outcome.c.message,
-            outcome.c.request_id,
-            outcome.c.status,
-        )
-        .join_from(attempt, outcome, attempt.c.attempt_id == outcome.c.attempt_id, isouter=True)
-        .where(token)
-        .order_by(attempt.c.number)
-    )
 
 
 def _stranger_record(row: Row[*tuple[Any, ...]]) -> StrangerRecord:

@@ -11,8 +11,9 @@ import pytest
 
 from batch_upload.clock import SystemClock
 from batch_upload.errors import LedgerUnusable
+from batch_upload.ledger.course import AttemptRecord
 from batch_upload.ledger.migrations import SCHEMA_VERSION
-from batch_upload.ledger.reading import AttemptRecord, LedgerReader, StrangerRecord, find_reader
+from batch_upload.ledger.reading import LedgerReader, StrangerRecord, find_reader
 from batch_upload.ledger.store import SqliteLedger, open_ledger
 from batch_upload.model import Lane, Outcome, OutcomeKind, State
 from tests.crash.make_ledgers import ACCOUNTS, KEPT, REGION
