@@ -15,11 +15,14 @@ N = TypeVar("N", bound=ast.AST)
 
 PACKAGE = Path(__file__).parents[1] / "batch_upload"
 ROOMS = frozenset({"manifest", "documents", "ledger", "service", "engine", "report"})
-SHARED = frozenset({"errors", "model", "document", "token", "ports", "events", "settings", "clock", "spelling"})
+SHARED = frozenset(
+    {"errors", "model", "document", "token", "ports", "events", "settings", "clock", "spelling", "mounts"}
+)
 """The modules that every room may use."""
 MAY_IMPORT = {
     "errors": frozenset({"model"}),  # for its types alone, see below
     "model": frozenset[str](),
+    "mounts": frozenset[str](),
     "document": frozenset({"errors", "model"}),
     "token": frozenset({"errors", "model"}),
     "events": frozenset({"errors", "model"}),

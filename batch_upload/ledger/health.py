@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import re
 import sqlite3
 import stat
 from contextlib import closing
@@ -14,6 +13,7 @@ from batch_upload.ledger.connecting import connect
 from batch_upload.ledger.files import real_path, unusable
 from batch_upload.ledger.lock import Note, note_of
 from batch_upload.ledger.migrations import SCHEMA_VERSION, check_whole, schema_version
+from batch_upload.mounts import file_system_of
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {
@@ -22,9 +22,6 @@ NETWORK_FILE_SYSTEMS = frozenset(
     }
 )  # fmt: skip
 """Where the locks of one machine may mean nothing to another, and SQLite's WAL has no shared memory."""
-MOUNTS = Path("/proc/self/mountinfo")
-_OCTAL = re.compile(r"\\([0-7]{3})")
-"""How mountinfo writes spaces and the like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +112,3 @@ def holder_of(path: Path) -> Note | None:
     finally:
         os.close(descriptor)
     return None
-
-
-def file_system_of(real: Path, *, mounts: Path = MOUNTS) -> str | None:
-    """The kind of the file system that holds a path, as the kernel names it (proc(5), mountinfo)."""
-    try:
-        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
-        return None
-    best: tuple[int, str] | None = None
-    for line in lines:
-        before, _, after = line.partition(" - ")
-        point = _OCTAL.sub(lambda found: chr(int(found[1], 8)), before.split()[4])
-        if real.is_relative_to(point) and (best is None or len(point) >= best[0]):
-            best = (len(point), after.split()[0])
-    return best[1] if best else None

@@ -1,4 +1,4 @@
-"""How a ledger is: damage, rights, who holds it, and what kind of disk it lies on."""
+"""How a ledger is: damage, rights, who holds it, and where it lies."""
 
 import asyncio
 import os
@@ -10,15 +10,9 @@ import pytest
 
 from batch_upload.clock import SystemClock
 from batch_upload.errors import LedgerUnusable
-from batch_upload.ledger.health import damage_of, file_system_of, holder_of, place_of, rights_of, schema_of
+from batch_upload.ledger.health import damage_of, holder_of, place_of, rights_of, schema_of
 from batch_upload.ledger.migrations import SCHEMA_VERSION
 from batch_upload.ledger.store import open_ledger
-
-MOUNTS = r"""21 1 254:1 / / rw shared:1 - ext4 /dev/vda1 rw
-40 21 0:40 / /srv/team\040drive rw - nfs4 server:/team rw
-41 21 0:41 / /srv/team rw - xfs /dev/vdb rw
-42 41 0:42 / /srv/team rw - btrfs /dev/vdc rw
-"""
 
 
 def open_once(path: Path) -> None:
@@ -90,23 +84,6 @@ def test_who_holds_the_lock_is_told_while_it_is_held_and_nobody_is_stopped_by_as
     assert note.pid == other.pid
     assert holder_of(path) is None
     open_once(path)
-
-
-@pytest.mark.parametrize(
-    ("path", "kind"),
-    [
-        ("/home/me/june.ledger", "ext4"),
-        ("/srv/team drive/june.ledger", "nfs4"),
-        ("/srv/team/june.ledger", "btrfs"),
-        ("/srv/teams/june.ledger", "ext4"),
-    ],
-)
-def test_the_file_system_is_that_of_the_nearest_mount(tmp_path: Path, path: str, kind: str) -> None:
-    mounts = tmp_path / "mountinfo"
-    mounts.write_text(MOUNTS, encoding="utf-8")
-
-    assert file_system_of(Path(path), mounts=mounts) == kind
-    assert file_system_of(Path(path), mounts=tmp_path / "none") is None
 
 
 def test_a_place_tells_whether_a_ledger_could_be_there(tmp_path: Path) -> None:
