@@ -52,7 +52,7 @@ class Body:
     size_bytes: int
 
     @staticmethod
-    def of(document: bytes) -> "Body":
+    def of(document: bytes | memoryview) -> "Body":
         """The body of a document. Takes time in proportion to it: callers on an event loop use a thread."""
         return Body(b64encode(document), len(document))
 

@@ -15,8 +15,8 @@ from batch_upload.documents.sniff import SNIFFED_BYTES, content_type_of, extensi
 
 CHUNK_BYTES = 65_536
 
-# O_NOFOLLOW: the path is resolved already, so a link here was put in since. O_NONBLOCK: a FIFO must not hold us.
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""O_NOFOLLOW: the path is resolved already, so a link here was put in since. O_NONBLOCK: a FIFO must not hold us."""
 
 
 class Examined(NamedTuple):
@@ -95,14 +95,15 @@ def _is_beneath(text: str, root: str | Path) -> bool:
     return text.startswith(os.path.join(root, ""))
 
 
-def _is_in(text: str, root: str) -> bool:
+def is_in(text: str, root: str) -> bool:
+    """Whether a resolved path is a resolved folder or beneath it."""
     return text == root or _is_beneath(text, root)
 
 
 def _resolved(path: Path, shown: Path, root: Path | None) -> str:
     """A path without links, and within `root`. One that begins with the root's own text is: that has no links then."""
     resolved = os.path.realpath(path, strict=True)
-    if root is not None and not _is_beneath(resolved, root) and not _is_in(resolved, os.path.realpath(root)):
+    if root is not None and not _is_beneath(resolved, root) and not is_in(resolved, os.path.realpath(root)):
         message = f"{quoted(shown)} is outside the manifest's folder: {quoted(resolved)}; use `--allow-outside`"
         raise _RefusedError(RefusalCode.OUTSIDE, message)
     return resolved
@@ -122,7 +123,7 @@ def _opened(path: Path, shown: Path, root: Path | None) -> Iterator[tuple[str, i
 
 def _open(shown: Path, resolved: str) -> int:
     try:
-        return os.open(resolved, _FLAGS)
+        return os.open(resolved, OPEN_FLAGS)
     except OSError as error:
         # A socket, or a device without a driver: there is nothing to open.
         if error.errno in (errno.ENXIO, errno.ENODEV):

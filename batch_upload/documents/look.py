@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from batch_upload.document import Document, RememberedDigest
-from batch_upload.documents.inspect import Examined, examine, fingerprint_of
+from batch_upload.documents.inspect import Examined, examine, fingerprint_of, is_in
 from batch_upload.documents.refusals import Refusal
 from batch_upload.documents.sniff import extensions_of
 from batch_upload.model import Listed
@@ -103,8 +103,7 @@ class Looker:
         return self._folders[folder]
 
     def _is_within(self, real: str) -> bool:
-        root = self._root_text
-        return root is None or real == root or real.startswith(os.path.join(root, ""))
+        return self._root_text is None or is_in(real, self._root_text)
 
     def _regular(self, path: str) -> _Standing | None:
         found = os.lstat(path)
