@@ -45,7 +45,7 @@ class DocumentBodies:
         self._readers.shutdown(wait=False, cancel_futures=True)
 
     async def read(self, item: Item) -> Body:
-        found = self._at_hand.read(item)
+        found = self._at_hand.planned(item)
         if found is not None:
             return Body.of(found)  # at once: the next reading takes its place
         self.hops += 1

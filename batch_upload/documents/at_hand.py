@@ -4,7 +4,8 @@ That nothing waits is the kernel's word, not a guess: openat2(2) with RESOLVE_CA
 preadv2(2) with RWF_NOWAIT reads only what is in memory. Linux alone has both (since 5.12), and few file systems can;
 elsewhere no document is at hand.
 
-Nothing is refused here. Whatever is not plainly the document that was planned is left to `inspect.read_body`.
+Nothing is refused here. Whatever is not plainly a document that may be sent, or the one that was planned, is left to
+`inspect`.
 """
 
 import ctypes
@@ -16,8 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from batch_upload.documents.inspect import OPEN_FLAGS, is_in
-from batch_upload.model import Item
+from batch_upload.document import Document, Fingerprint
+from batch_upload.documents.inspect import OPEN_FLAGS, Examined, fingerprint_of, is_in
+from batch_upload.documents.sniff import SNIFFED_BYTES, content_type_of, is_named_as
+from batch_upload.model import Item, Listed
 from batch_upload.mounts import MOUNTS, file_system_of
 
 SMALL_BYTES = 65_536
@@ -49,11 +52,20 @@ class _Folder(NamedTuple):
     device: int
 
 
+class _Held(NamedTuple):
+    """The bytes of a file, and how it looked all the while they were read."""
+
+    path: str
+    look: Fingerprint
+    body: memoryview
+
+
 class AtHand:
     """Reads documents that are at hand. `root` is the folder that must hold them, as in `inspect`; None allows any.
 
     A folder is looked at once, by `look`, which may wait. From then on its path is known to lead into `root` without
-    links, and stays so: a file is opened only if no part of its path is a link in that moment.
+    links, and stays so: a file is opened only if no part of its path is a link in that moment. Of documents in folders
+    that were not looked at none is at hand.
     """
 
     def __init__(self, root: Path | None, *, mounts: Path = MOUNTS) -> None:
@@ -62,10 +74,10 @@ class AtHand:
         self._folders: dict[str, _Folder | None] = {}
         self._buffer = memoryview(bytearray(SMALL_BYTES + 1))
 
-    def look(self, item: Item) -> None:
-        """Get to know the folder of a small item, if it is not known. Blocking, and in any thread; raises nothing."""
-        parent = _parted(item)[0]
-        if parent in self._folders or not _is_small(item):
+    def look(self, each: Item | Listed) -> None:
+        """Get to know the folder of an item, if it is not known. Blocking, and in any thread; raises nothing."""
+        parent = _parted(each)[0]
+        if parent in self._folders:
             return
         try:
             found = self._folder(parent)
@@ -75,19 +87,26 @@ class AtHand:
             self._folders.clear()
         self._folders[parent] = found
 
-    def read(self, item: Item) -> memoryview | None:
+    def planned(self, item: Item) -> memoryview | None:
         """The bytes of an item's document, which are those that were planned; None where they are not at hand.
 
         They stand in one place for all: they are the caller's until the next call. Never waits.
         """
-        parent, name = _parted(item)
-        folder = self._folders.get(parent)
-        if folder is None or not _is_small(item) or name in ("", ".", "..") or "\0" in name:
+        if item.size_bytes is None or item.size_bytes > SMALL_BYTES:
             return None
-        try:
-            return self._read(folder, name, item)
-        except (OSError, ValueError):
+        held = self._held(item)
+        return held.body if held is not None and hashlib.sha256(held.body).digest() == item.digest else None
+
+    def examined(self, listed: Listed) -> Examined | None:
+        """What `inspect.examine` finds in a document that may be sent; None where it is not at hand. Never waits."""
+        held = self._held(listed)
+        if held is None or not 0 < len(held.body) <= listed.max_size_bytes:
             return None
+        content_type = content_type_of(bytes(held.body[:SNIFFED_BYTES]))
+        if content_type is None or not is_named_as(listed.source, content_type):
+            return None
+        digest = hashlib.sha256(held.body).hexdigest()
+        return Examined(Document(held.path, digest, len(held.body), content_type), held.look)
 
     def _folder(self, parent: str) -> _Folder | None:
         real = os.path.realpath(parent or "/", strict=True)
@@ -97,32 +116,38 @@ class AtHand:
             return None
         return _Folder(os.path.join(real, ""), os.stat(real).st_dev)
 
-    def _read(self, folder: _Folder, name: str, item: Item) -> memoryview | None:
-        handle = _open(folder.prefix + name)
-        if handle is None:
+    def _held(self, each: Item | Listed) -> _Held | None:
+        parent, name = _parted(each)
+        folder = self._folders.get(parent)
+        if folder is None or name in ("", ".", "..") or "\0" in name:
             return None
+        path = folder.prefix + name
         try:
-            body = self._planned_bytes(handle, folder, item)
-        finally:
-            os.close(handle)
-        return body if body is not None and hashlib.sha256(body).digest() == item.digest else None
-
-    def _planned_bytes(self, handle: int, folder: _Folder, item: Item) -> memoryview | None:
-        """All bytes of the file, if they are as many as were planned."""
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode) or found.st_dev != folder.device:
+            handle = _open(path)
+            if handle is None:
+                return None
+            try:
+                return self._whole(path, handle, folder)
+            finally:
+                os.close(handle)
+        except (OSError, ValueError):
             return None
+
+    def _whole(self, path: str, handle: int, folder: _Folder) -> _Held | None:
+        """All bytes of a regular file on the folder's device."""
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode) or found.st_dev != folder.device or found.st_size > SMALL_BYTES:
+            return None
+        look = fingerprint_of(found)
         size_bytes = os.preadv(handle, (self._buffer,), 0, os.RWF_NOWAIT)
-        return self._buffer[:size_bytes] if size_bytes == item.size_bytes else None
+        if size_bytes != look.size_bytes or look != fingerprint_of(os.fstat(handle)):
+            return None
+        return _Held(path, look, self._buffer[:size_bytes])
 
 
-def _is_small(item: Item) -> bool:
-    return item.size_bytes is not None and item.size_bytes <= SMALL_BYTES
-
-
-def _parted(item: Item) -> tuple[str, str]:
+def _parted(each: Item | Listed) -> tuple[str, str]:
     """Folder and name of an item's file."""
-    text = item.source if item.source.startswith("/") else f"{item.folder}/{item.source}"
+    text = each.source if each.source.startswith("/") else f"{each.folder}/{each.source}"
     parent, _, name = text.rpartition("/")
     return parent, name
 

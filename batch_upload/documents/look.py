@@ -2,16 +2,18 @@
 
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from batch_upload.document import Document, RememberedDigest
+from batch_upload.documents.at_hand import AtHand
 from batch_upload.documents.inspect import Examined, examine, fingerprint_of, is_in
 from batch_upload.documents.refusals import Refusal
-from batch_upload.documents.sniff import extensions_of
+from batch_upload.documents.sniff import is_named_as
 from batch_upload.model import Listed
+from batch_upload.mounts import MOUNTS
 
 READERS = 4
 """Files that are read at once: hashing releases the interpreter's lock, and disks like a queue."""
@@ -40,8 +42,9 @@ class Looker:
 
     A file that is remembered and looks the same (device, inode, size, time of its last change) is not opened: that it
     is there, regular and within `root` is still seen, and so are its size and its extension.
+    What the kernel has in memory is read at once, all else by readers, which wait for disks together.
     `fresh` gathers what was read and may be remembered, by resolved path, beside what another one gathered before.
-    `now_ns` is the wall's time in nanoseconds since 1970.
+    `now_ns` is the wall's time in nanoseconds since 1970, `mounts` the kernel's table of file systems.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Looker:
         recall: Recall,
         now_ns: Callable[[], int],
         fresh: dict[str, RememberedDigest] | None = None,
+        mounts: Path = MOUNTS,
     ) -> None:
         self.fresh: dict[str, RememberedDigest] = {} if fresh is None else fresh
         self._root = root
@@ -58,7 +62,10 @@ class Looker:
         self._recall = recall
         self._now_ns = now_ns
         self._folders: dict[str, str | None] = {}
+        self._at_hand = AtHand(root, mounts=mounts)
         self._readers = ThreadPoolExecutor(READERS)
+        self.hops = 0
+        """Files that a reader had to read so far."""
 
     def __enter__(self) -> Self:
         return self
@@ -75,11 +82,25 @@ class Looker:
             for each, at in zip(listed, standing, strict=True)
         ]
         unread = [n for n, each in enumerate(listed) if found[n] is None and each.folder is not None]
-        read = self._readers.map(self._examine, [listed[n] for n in unread])
-        for n, (began_ns, examined) in zip(unread, read, strict=True):
+        for n, (began_ns, examined) in zip(unread, self._read([listed[n] for n in unread]), strict=True):
             found[n] = examined.found
             self._note(began_ns, examined)
         return found
+
+    def _read(self, unread: Sequence[Listed]) -> Iterator[tuple[int, Examined]]:
+        """What is in each, once what a disk has to be waited for was asked of the readers."""
+        taken = [self._taken(each) for each in unread]
+        far = [each for each, found in zip(unread, taken, strict=True) if found is None]
+        self.hops += len(far)
+        read = self._readers.map(self._examine, far)
+        return (found or next(read) for found in taken)
+
+    def _taken(self, listed: Listed) -> tuple[int, Examined] | None:
+        """What is at hand: a reader would cost ten times what reading it does."""
+        self._at_hand.look(listed)
+        began_ns = self._now_ns()
+        examined = self._at_hand.examined(listed)
+        return None if examined is None else (began_ns, examined)
 
     def _standing(self, listed: Listed) -> _Standing | None:
         """Where the file of an attachment stands; None where only a closer look can tell."""
@@ -120,9 +141,7 @@ class Looker:
         if known is None or known.fingerprint != fingerprint_of(at.found):
             return None
         size_bytes = at.found.st_size
-        stem, _, extension = listed.source.rpartition("/")[2].rpartition(".")
-        is_named_so = bool(stem) and f".{extension.lower()}" in extensions_of(known.content_type)
-        if size_bytes > listed.max_size_bytes or not is_named_so:
+        if size_bytes > listed.max_size_bytes or not is_named_as(listed.source, known.content_type):
             return None
         return Document(at.path, known.sha256, size_bytes, known.content_type)
 

@@ -30,3 +30,9 @@ def content_type_of(head: bytes) -> ContentType | None:
 def extensions_of(content_type: ContentType) -> tuple[str, ...]:
     """The extensions, in lower case, that go with a type."""
     return _EXTENSIONS[content_type]
+
+
+def is_named_as(source: str, content_type: ContentType) -> bool:
+    """Whether a file's name has an extension that goes with a type; `.pdf` alone has none."""
+    stem, _, extension = source.rpartition("/")[2].rpartition(".")
+    return bool(stem) and f".{extension.lower()}" in extensions_of(content_type)

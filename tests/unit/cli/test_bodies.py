@@ -14,6 +14,7 @@ from batch_upload.documents.at_hand import FOLDERS_KNOWN, SMALL_BYTES
 from batch_upload.errors import ChangedSincePlan
 from batch_upload.model import Item
 from batch_upload.ports import Body
+from tests.support.disks import demand_reading_without_waiting, evict, mount_table
 
 PDF = b"%PDF-1.7\n%%EOF\n"
 
@@ -34,13 +35,8 @@ def item(folder: Path, source: str, document: bytes = PDF) -> Item:
 def folder(tmp_path: Path) -> Path:
     """A folder on whose file system the kernel can read without waiting."""
     folder = tmp_path / "letters"
-    handle = os.open(put(folder / "probe"), os.O_RDONLY)
-    try:
-        os.preadv(handle, [bytearray(1)], 0, os.RWF_NOWAIT)
-    except (AttributeError, OSError):
-        pytest.skip("nothing is at hand on this file system")
-    finally:
-        os.close(handle)
+    folder.mkdir()
+    demand_reading_without_waiting(folder)
     return folder
 
 
@@ -48,12 +44,6 @@ def folder(tmp_path: Path) -> Path:
 def mounts(tmp_path: Path) -> Path:
     """A table that says that all is on a disk of this machine."""
     return mount_table(tmp_path, "ext4")
-
-
-def mount_table(tmp_path: Path, kind: str) -> Path:
-    table = tmp_path / "mountinfo"
-    table.write_text(f"21 1 254:1 / / rw shared:1 - {kind} /dev/vda1 rw\n")
-    return table
 
 
 async def test_small_documents_that_are_in_memory_need_a_thread_once_a_folder(folder: Path, mounts: Path) -> None:
@@ -93,28 +83,13 @@ async def test_a_document_that_is_not_in_memory_is_read_by_a_thread(folder: Path
 
     with DocumentBodies(folder, mounts=mounts) as bodies:
         assert await read_twice(bodies, folder) == 0
-        _evict(path)
+        evict(path)
         before = bodies.hops
 
         assert await bodies.read(item(folder, "a.pdf")) == Body.of(PDF)
         assert bodies.hops == before + 1
         assert await bodies.read(item(folder, "a.pdf")) == Body.of(PDF)
         assert bodies.hops == before + 1
-
-
-def _evict(path: Path) -> None:
-    """Have the kernel forget a file's bytes, or skip the test: it need not. To ask whether it did fetches them anew."""
-    handle = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(handle)
-        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.preadv(handle, [bytearray(1)], 0, os.RWF_NOWAIT)
-        pytest.skip("the kernel keeps what it was told to forget")
-    except BlockingIOError:
-        os.pread(handle, 1, 0)
-        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(handle)
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "fuse.somebodys", "overlay", "never-heard-of"])
