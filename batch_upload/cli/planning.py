@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 
-from batch_upload.cli.audience import Everybody
-from batch_upload.cli.compose import Reached, reach
 from batch_upload.cli.output import Ended, Output
-from batch_upload.cli.prepare import ready
+from batch_upload.cli.prepare import check_only, ready
 from batch_upload.cli.rates import expected_create_rate, remembered_latency_s
-from batch_upload.cli.uploading import check_only
 from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, state_of
 from batch_upload.engine.retry import CONVENIENCE, LIMITS
 from batch_upload.engine.sift import Sifted, plan_rest, sift
@@ -29,6 +27,9 @@ from batch_upload.report.observers import Observers
 from batch_upload.report.plan_table import PlanTotals, totals, write_plan
 from batch_upload.report.summary import Summary, exit_of
 from batch_upload.settings import Flags, Settings
+
+if TYPE_CHECKING:
+    from batch_upload.cli.compose import Reached
 
 WORK = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE, ActionKind.RETAG)
 
@@ -97,12 +98,15 @@ def _found(
 
 
 async def _ask(settings: Settings, tally: Tally, output: Output) -> Asked:
+    from batch_upload.cli.audience import Everybody  # what draws, and the SDK: `--offline` does without both
+    from batch_upload.cli.compose import reach
+
     observer = Everybody([tally], Observers(*output.witnesses.observers()))
     async with reach(settings, observer, reads_only=True) as reached:
         return await _ask_capacity(reached)
 
 
-async def _ask_capacity(reached: Reached) -> Asked:
+async def _ask_capacity(reached: "Reached") -> Asked:
     try:
         capacity = await reached.wire.call(LIMITS, reached.service.capacity, policy=CONVENIENCE)
     except AccessFault as error:

@@ -13,7 +13,7 @@ from batch_upload.cli.messages import problems_headline
 from batch_upload.document import Document, RememberedDigest
 from batch_upload.documents.look import Looker, Recall, recall_nothing
 from batch_upload.documents.refusals import Refusal
-from batch_upload.errors import ManifestInvalid
+from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.manifest.listing import list_manifest
 from batch_upload.model import Item, Listed, Manifest, Problem
 from batch_upload.settings import Flags, Settings, resolve, truth_of
@@ -103,6 +103,16 @@ def ready(path: Path, flags: Flags) -> tuple[Prepared, Settings]:
 
     prepared = prepare(path, allow_outside=truth_of(flags, "allow_outside"), memory=memory)
     return prepared, settings_of(prepared.manifest)
+
+
+def check_only(settings: Settings, prepared: Prepared) -> None:
+    """Raise UsageError where `--only` names neither a state nor an id of the manifest."""
+    strange = sorted(settings.only_ids - {item.item_id for item in prepared.items})
+    if strange:
+        raise UsageError(
+            f"`--only {strange[0]}` is neither a state nor an id of the manifest",
+            hint="states are `failed`, `pending`, `parked`, `unknown`, `sending`, `processing` and `complete`",
+        )
 
 
 @contextmanager

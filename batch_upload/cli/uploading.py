@@ -16,13 +16,13 @@ from batch_upload.cli.compose import Reached, surroundings
 from batch_upload.cli.exit_codes import exit_of_run
 from batch_upload.cli.on_lane import OnLane
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.prepare import Prepared, ready
+from batch_upload.cli.prepare import Prepared, check_only, ready
 from batch_upload.cli.rates import is_news, learned
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.plan import Selection
 from batch_upload.engine.result import RunResult
 from batch_upload.engine.run import FailureLimit, FailureWatch, Run, RunOptions
-from batch_upload.errors import LedgerUnusable, UsageError
+from batch_upload.errors import LedgerUnusable
 from batch_upload.events import RunEnded
 from batch_upload.ledger.store import SqliteLedger
 from batch_upload.model import ActionKind, RateRecord
@@ -45,16 +45,6 @@ def upload_manifest(path: Path, flags: Flags, output: Output) -> Ended:
 
 async def _run(prepared: Prepared, settings: Settings, output: Output, repeated: Repeated, *, started: float) -> Ended:
     return await _Upload(prepared, settings, output, repeated, started=started).run()
-
-
-def check_only(settings: Settings, prepared: Prepared) -> None:
-    """Raise UsageError where `--only` names neither a state nor an id of the manifest."""
-    strange = sorted(settings.only_ids - {item.item_id for item in prepared.items})
-    if strange:
-        raise UsageError(
-            f"`--only {strange[0]}` is neither a state nor an id of the manifest",
-            hint="states are `failed`, `pending`, `parked`, `unknown`, `sending`, `processing` and `complete`",
-        )
 
 
 class _Upload(OnLane):

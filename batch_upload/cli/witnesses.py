@@ -5,7 +5,6 @@ import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,6 +97,8 @@ class Witnesses:
             raise UsageError(f"`--log-format {form}` is neither `text` nor `json`")
         if path is None:
             return
+        from importlib.metadata import version  # as heavy as all the rest of `--help`
+
         from batch_upload.report.run_log import log_begin, open_log
 
         try:
@@ -111,6 +112,8 @@ class Witnesses:
     def _open_metrics(self, path: str | None, verb: str, manifest: Path | None) -> None:
         if path is None:
             return
+        from importlib.metadata import version
+
         from batch_upload.cli.metrics_file import MetricsFile
         from batch_upload.report.metrics import RunMetrics, kept
 
