@@ -1,6 +1,7 @@
 """What a command loads before it can answer: by name, since names do not depend on the machine."""
 
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,17 @@ NEVER = {"hypothesis", "pytest"}
 
 TELLING = {"PYTHONPROFILEIMPORTTIME": "1"}
 MANIFEST = "version: 1\nbatch: june\nattachments:\n  - file: a.pdf\n"
+
+
+COUNTING = """
+import gc, sys
+from batch_upload.cli.main import main
+before = sum(each["collections"] for each in gc.get_stats())
+try:
+    main()
+finally:
+    print(sum(each["collections"] for each in gc.get_stats()) - before)
+"""
 
 
 def loaded(*arguments: str, cwd: Path) -> set[str]:
@@ -103,3 +115,9 @@ def test_watch_loads_its_server_and_no_client_of_the_service(uploaded: Path) -> 
 
     assert names & ((SERVICE | PAGES | NEVER) - {"aiohttp"}) == set()
     assert "aiohttp" in names
+
+
+def test_what_a_command_imports_is_not_looked_through_again_and_again(folder: Path) -> None:
+    ended = run("plan", "june.yaml", "--local", "--quiet", cwd=folder, command=(sys.executable, "-c", COUNTING))
+
+    assert int(ended.stdout) < 50
