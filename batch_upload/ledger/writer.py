@@ -10,11 +10,10 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import anyio
 from sqlalchemy import Connection
@@ -42,13 +41,11 @@ GATHER_S = 0.002
 and waking the event loop for its answers as much as three. Where jobs come one by one none is held up."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Done(Generic[T]):
+class _Done(NamedTuple, Generic[T]):
     value: T
 
 
-@dataclass(frozen=True, slots=True)
-class _Failed:
+class _Failed(NamedTuple):
     error: Exception
 
 
@@ -56,8 +53,7 @@ class _OneFailed(Exception):
     """One job of a group failed. Control flow; never leaves the group."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Job:
+class _Job(NamedTuple):
     work: Work[Any]
     writes: bool
     answer: "asyncio.Future[_Done[Any] | _Failed]"
@@ -133,11 +129,10 @@ class Writer:
             raise LedgerUnusable(f"`{self._shown}` was closed")
         answer: asyncio.Future[_Done[T] | _Failed] = self._loop.create_future()
         self._jobs.put(_Job(work, writes, answer))
-        match await answer:
-            case _Done(value):
-                return value
-            case _Failed(error):
-                raise error
+        done = await answer
+        if isinstance(done, _Failed):
+            raise done.error
+        return done.value
 
     def _stop(self) -> None:
         if not self._stopped:
@@ -215,7 +210,9 @@ class Writer:
         if self._broken is not None and job.writes:
             return self._refusal()
         try:
-            with _undoable(connection) if undoable else nullcontext():
+            if not undoable:
+                return _Done(job.work(connection))
+            with _undoable(connection):
                 return _Done(job.work(connection))
         except _BROKEN_RULES as error:
             return _Failed(_our_fault(error))
