@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from pybase64 import b64encode
@@ -150,6 +151,9 @@ class Attempt:
     started_at: datetime
 
 
+NOTHING_KNOWN: Mapping[str, Known] = MappingProxyType({})
+
+
 class Ledger(Protocol):
     """What we know to have happened in one lane. Every method is durable when it returns: it survives a power cut.
 
@@ -210,8 +214,11 @@ class Ledger(Protocol):
         """
         ...
 
-    async def conclude(self, attempt: Attempt, outcome: Outcome) -> Known:
+    async def conclude(self, attempt: Attempt, outcome: Outcome, *, known: Known | None = None) -> Known:
         """Record what became of an attempt, and give the item as it is now.
+
+        `known` is the item as it was before the attempt, if the caller has it: where that is so still, it need not be
+        read again.
 
         ACCEPTED: `processing`, `complete` or `failed` as the receipt's status says; the unknown is over. UNKNOWN: stays
         `sending`. Every other kind puts `unknown_since` and `last_open_at` back to what they were before the attempt;
@@ -228,8 +235,13 @@ class Ledger(Protocol):
         """`parked`, all of them; those that are not `pending`, `failed` or `parked` stay as they are."""
         ...
 
-    async def observe(self, attachment: Attachment, *, at: datetime) -> Known | None:
-        """Record the status of an attachment of ours, and give its item as it is now; None if it is no item's.
+    async def observe(
+        self, seen: Sequence[Attachment], *, at: datetime, known: Mapping[str, Known] = NOTHING_KNOWN
+    ) -> Sequence[Known]:
+        """Record the statuses of attachments, and give the items they belong to as they are now, in the same order;
+        what is no item's is left out.
+
+        `known` has items as they were before, by their attachment's id, as far as the caller has them.
 
         UPLOAD_COMPLETE: `complete`. UPLOAD_FAILED: `failed`, code UPLOAD_FAILED. DELETED: `failed`, code DELETED.
         """

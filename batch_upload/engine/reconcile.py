@@ -90,14 +90,12 @@ async def _observe(around: Surroundings, batch: str, listing: Listing) -> None:
     """Record what has become of the attachments that stand in the ledger. What is not listed counts as deleted."""
     by_id = {attachment.attachment_id: attachment for attachment in listing.attachments}
 
-    async def record(row: Known) -> None:
-        seen = by_id.get(row.attachment_id or "") or _gone(row, at=listing.began)
-        known = await around.ledger.observe(seen, at=around.clock.now())
-        if known is not None and known.state is not row.state:
+    live = [row for row in await around.ledger.known(batch) if row.state in LIVE and _is_news(row, by_id)]
+    seen = [by_id.get(row.attachment_id or "") or _gone(row, at=listing.began) for row in live]
+    before = {row.client_token: row.state for row in live}
+    for known in await around.ledger.observe(seen, at=around.clock.now()):
+        if known.state is not before[known.client_token]:
             around.observer.notify(ItemChanged(known, ended=True, created=False, at=around.clock.now()))
-
-    live = [row for row in await around.ledger.known(batch) if row.state in LIVE]
-    await for_each([row for row in live if _is_news(row, by_id)], record, at_once=WRITERS)
 
 
 def _is_news(row: Known, by_id: Mapping[str, Attachment]) -> bool:

@@ -141,7 +141,7 @@ class _Retagging:
             gone = Attachment(
                 live.attachment_id or "", live.attachment_arn or "", AttachmentStatus.DELETED, self._now()
             )
-            await self._around.ledger.observe(gone, at=self._now())
+            await self._around.ledger.observe([gone], at=self._now())
         failed = replace(live, state=State.FAILED, fault=fault_of(error))
         self._result.left -= 1
         self._result.failed[self._each.item.item_id] = failed

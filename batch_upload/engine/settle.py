@@ -6,7 +6,6 @@ from datetime import datetime
 
 import anyio
 
-from batch_upload.engine.groups import task_group
 from batch_upload.engine.lane import Withheld
 from batch_upload.engine.pacing import sleep_or
 from batch_upload.engine.retry import DESCRIBE
@@ -167,20 +166,19 @@ class Settler:
         return Attachment(attachment_id, known.attachment_arn or "", AttachmentStatus.DELETED, self._now())
 
     async def _take_in(self, attachments: Iterable[Attachment]) -> None:
-        async with task_group() as together:  # the ledger commits together what comes together
-            for attachment in attachments:
-                if attachment.attachment_id not in self._due:
-                    continue
-                if attachment.status is AttachmentStatus.IN_PROGRESS:
-                    self._postpone([attachment.attachment_id])
-                    continue
-                del self._due[attachment.attachment_id]
-                together.start_soon(self._record, attachment)
-
-    async def _record(self, attachment: Attachment) -> None:
-        known = await self._around.ledger.observe(attachment, at=self._now())
-        if known is not None:
-            self._around.observer.notify(ItemChanged(known, ended=True, created=False, at=self._now()))
+        settled: list[Attachment] = []
+        before: dict[str, Known] = {}
+        for attachment in attachments:
+            if attachment.attachment_id not in self._due:
+                continue
+            if attachment.status is AttachmentStatus.IN_PROGRESS:
+                self._postpone([attachment.attachment_id])
+                continue
+            settled.append(attachment)
+            _, _, before[attachment.attachment_id] = self._due.pop(attachment.attachment_id)
+        if settled:
+            for known in await self._around.ledger.observe(settled, at=self._now(), known=before):
+                self._around.observer.notify(ItemChanged(known, ended=True, created=False, at=self._now()))
 
     def _postpone(self, ids: Iterable[str]) -> None:
         for attachment_id in ids:

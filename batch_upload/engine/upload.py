@@ -115,7 +115,7 @@ class Uploader:
         tags = dict(job.known.tags)
         if job.known.identity_tag:
             tags[IDENTITY_TAG] = job.token
-        if item.folder is None:
+        if item.path is None:
             return CreateRequest(job.token, tags, url=item.content.removeprefix("url:"))
         try:
             body = await self._around.bodies.read(item)
@@ -159,7 +159,7 @@ class Uploader:
     async def _conclude(self, job: Job, attempt: Attempt, outcome: Outcome, started: float) -> Known:
         # the answer is in our hands: losing it could cost a second upload
         with anyio.move_on_after(RECORD_S, shield=True):
-            known = await self._around.ledger.conclude(attempt, outcome)
+            known = await self._around.ledger.conclude(attempt, outcome, known=job.known)
             job.follow(known, attempt_started=started)
             return known
         raise Withheld

@@ -1,29 +1,41 @@
 """Attachments: whose they are, and what the service says of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, func, select, union_all, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import (
+    Connection,
+    bindparam,
+    exists,
+    func,
+    select,
+    union_all,
+    update,
+)
 
 from batch_upload.errors import Disagreement
 from batch_upload.ledger.prepared import Prepared
 from batch_upload.ledger.rows import (
+    ATTACHMENT_COLUMNS,
     ITEM_COLUMNS,
     LIVE,
+    OF_ATTACHMENT,
     OF_TOKEN,
+    STANDS,
     ItemRow,
     change,
     change_to_known,
-    chunks,
     fault_values,
     item_row,
     known_one,
     token_of,
 )
+from batch_upload.ledger.strangers import OF_STRANGER, forget, keep
 from batch_upload.ledger.tables import item, stranger
+from batch_upload.ledger.usual import complete_first
 from batch_upload.model import Attachment, AttachmentStatus, Fault, Known, State
 from batch_upload.ports import DELETING
 
@@ -31,7 +43,7 @@ _FAULTS = {
     AttachmentStatus.FAILED: Fault("UPLOAD_FAILED", "the service could not process the attachment"),
     AttachmentStatus.DELETED: Fault("DELETED", "the attachment was deleted at the service"),
 }
-_STANDS = (AttachmentStatus.IN_PROGRESS, AttachmentStatus.COMPLETE)
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +74,21 @@ def before_binding(connection: Connection, lane_id: int, client_token: str, atta
     return Binding(client_token, attachment, before, bool(was_stranger))
 
 
-def bind(connection: Connection, lane_id: int, binding: Binding, *, at: datetime) -> Known:
-    """Record that a token made its attachment; nothing is unknown of it any more. Gives the item as it is then."""
+def bind(
+    connection: Connection, lane_id: int, binding: Binding, more: Mapping[str, Any] = NOTHING, *, at: datetime
+) -> Known:
+    """Record that a token made its attachment, and these values; nothing is unknown of it any more.
+
+    Gives the item as it is then.
+    """
     client_token, attachment, before = binding.client_token, binding.attachment, binding.before
     if before.attachment_id not in (None, attachment.attachment_id):
         give_up(connection, lane_id, client_token, seen_at=at)
         before = item_row(connection, lane_id, client_token)
     if binding.was_stranger:
-        _FORGET.run(connection, {"of_lane": lane_id, "wanted_id": attachment.attachment_id})
-    values = {**_bound(attachment), **_landed(before, attachment.status, at)}
+        forget(connection, lane_id, attachment.attachment_id)
+    anew = {} if before.attachment_id == attachment.attachment_id else {"completed_at": None}
+    values = {**_bound(attachment), **anew, **_landed(before.state, attachment.status, at), **more}
     return change_to_known(connection, lane_id, client_token, values)
 
 
@@ -78,14 +96,25 @@ def adopt(connection: Connection, lane_id: int, client_token: str, attachment: A
     return bind(connection, lane_id, before_binding(connection, lane_id, client_token, attachment), at=at)
 
 
-def observe(connection: Connection, lane_id: int, attachment: Attachment, *, at: datetime) -> Known | None:
+def observe(
+    connection: Connection, lane_id: int, seen: Sequence[Attachment], *, at: datetime, known: Mapping[str, Known]
+) -> list[Known]:
+    told = (_observe_one(connection, lane_id, each, known.get(each.attachment_id), at=at) for each in seen)
+    return [each for each in told if each is not None]
+
+
+def _observe_one(
+    connection: Connection, lane_id: int, attachment: Attachment, before: Known | None, *, at: datetime
+) -> Known | None:
+    if (completed := complete_first(connection, lane_id, attachment, before, at=at)) is not None:
+        return completed
     row = _OWNED.one(connection, {"of_lane": lane_id, "wanted_id": attachment.attachment_id})
     if row is None:
         return None
     owner, *columns = row
-    before = ItemRow(*columns)
-    values = _landed(before, attachment.status, at)
-    if (values["state"], values["attachment_status"]) == (before.state, before.attachment_status):
+    standing = ItemRow(*columns)
+    values = _landed(standing.state, attachment.status, at)
+    if (values["state"], values["attachment_status"]) == (standing.state, standing.attachment_status):
         return known_one(connection, lane_id, owner)
     return change_to_known(connection, lane_id, owner, values)
 
@@ -112,7 +141,7 @@ def begin_deletion(connection: Connection, lane_id: int, client_token: str, *, r
     before = item_row(connection, lane_id, client_token)
     if before.state in LIVE:
         fault = Fault(DELETING, f"run {run_id} asked the service to delete it, what came of that is not recorded")
-        values = {**_landed(before, AttachmentStatus.DELETED, at), **fault_values(fault)}
+        values = {**_landed(before.state, AttachmentStatus.DELETED, at), **fault_values(fault)}
         change(connection, lane_id, client_token, values)
     return known_one(connection, lane_id, client_token)
 
@@ -136,9 +165,9 @@ def end_deletion(connection: Connection, lane_id: int, client_token: str, *, is_
 def give_up(connection: Connection, lane_id: int, client_token: str, *, seen_at: datetime) -> None:
     """Part an item from its attachment, which came to nothing. The ledger still knows whose it was."""
     lost = Attachment(*connection.execute(_ATTACHMENT, {"of_lane": lane_id, "token": client_token}).one())
-    parted = {**dict.fromkeys(_ATTACHMENT_COLUMNS), **fault_values(None), "state": State.PENDING, "resume_after": None}
+    parted = {**dict.fromkeys(ATTACHMENT_COLUMNS), **fault_values(None), "state": State.PENDING, "resume_after": None}
     change(connection, lane_id, client_token, parted)
-    _keep(connection, lane_id, [(lost, client_token)], at=seen_at)
+    keep(connection, lane_id, [(lost, client_token)], at=seen_at)
 
 
 def attachment_tokens(connection: Connection, lane_id: int) -> dict[str, str | None]:
@@ -154,22 +183,10 @@ def standing_count(connection: Connection, lane_id: int) -> int:
     return int(counted[0])
 
 
-def remember(
-    connection: Connection, lane_id: int, seen: Sequence[tuple[Attachment, str | None]], *, at: datetime
-) -> None:
-    """What an item has is no stranger, and is left out."""
-    ours: set[str] = set()
-    for chunk in chunks([attachment.attachment_id for attachment, _ in seen]):
-        taken = select(item.c.attachment_id).where(item.c.lane_id == lane_id, item.c.attachment_id.in_(chunk))
-        ours.update(connection.scalars(taken))
-    _keep(connection, lane_id, [pair for pair in seen if pair[0].attachment_id not in ours], at=at)
-
-
-_ATTACHMENT_COLUMNS = ("attachment_id", "attachment_arn", "attachment_status", "attachment_created_at")
 _ATTACHMENT = select(
     item.c.attachment_id, item.c.attachment_arn, item.c.attachment_status, item.c.attachment_created_at
 ).where(item.c.lane_id == bindparam("of_lane"), item.c.client_token == bindparam("token"))
-_STOOD_COLUMNS = (*_ATTACHMENT_COLUMNS, "completed_at")
+_STOOD_COLUMNS = (*ATTACHMENT_COLUMNS, "completed_at")
 _STOOD = select(item.c.state, *(item.c[name] for name in _STOOD_COLUMNS)).where(
     item.c.lane_id == bindparam("of_lane"), item.c.client_token == bindparam("token")
 )
@@ -189,9 +206,7 @@ _RETIRE = (
     )
     .values(current=False)
 )
-_OF_ATTACHMENT = and_(item.c.lane_id == bindparam("of_lane"), item.c.attachment_id == bindparam("wanted_id"))
-_OWNED = Prepared(select(item.c.client_token, *ITEM_COLUMNS).where(_OF_ATTACHMENT))
-_OF_STRANGER = and_(stranger.c.lane_id == bindparam("of_lane"), stranger.c.attachment_id == bindparam("wanted_id"))
+_OWNED = Prepared(select(item.c.client_token, *ITEM_COLUMNS).where(OF_ATTACHMENT))
 _owner = item.alias("owner")
 _BEFORE_BINDING = Prepared(
     select(
@@ -199,11 +214,11 @@ _BEFORE_BINDING = Prepared(
         select(_owner.c.client_token)
         .where(_owner.c.lane_id == bindparam("of_lane"), _owner.c.attachment_id == bindparam("wanted_id"))
         .scalar_subquery(),
-        select(stranger.c.identity_tag).where(_OF_STRANGER).scalar_subquery(),
-        exists().where(_OF_STRANGER),
+        select(stranger.c.identity_tag).where(OF_STRANGER).scalar_subquery(),
+        exists().where(OF_STRANGER),
     ).where(OF_TOKEN)
 )
-_FORGET = Prepared(delete(stranger).where(_OF_STRANGER))
+
 _STANDING_COUNT = Prepared(
     select(
         select(func.count())
@@ -217,36 +232,6 @@ _STANDING_COUNT = Prepared(
         .where(stranger.c.lane_id == bindparam("of_lane"), stranger.c.status != AttachmentStatus.DELETED)
         .scalar_subquery()
     )
-)
-
-
-def _keep(connection: Connection, lane_id: int, seen: Sequence[tuple[Attachment, str | None]], *, at: datetime) -> None:
-    if seen:
-        connection.execute(_REMEMBER, [_stranger_row(lane_id, attachment, tag, at) for attachment, tag in seen])
-
-
-def _stranger_row(lane_id: int, attachment: Attachment, tag: str | None, at: datetime) -> dict[str, Any]:
-    return {
-        "lane_id": lane_id,
-        "attachment_id": attachment.attachment_id,
-        "attachment_arn": attachment.attachment_arn,
-        "status": attachment.status,
-        "identity_tag": tag,
-        "created_at": attachment.created_at,
-        "seen_at": at,
-    }
-
-
-_fresh = insert(stranger)
-_REMEMBER = _fresh.on_conflict_do_update(
-    index_elements=[stranger.c.lane_id, stranger.c.attachment_id],
-    set_={
-        "attachment_arn": _fresh.excluded.attachment_arn,
-        "status": _fresh.excluded.status,
-        "identity_tag": _fresh.excluded.identity_tag,
-        "created_at": _fresh.excluded.created_at,
-        "seen_at": _fresh.excluded.seen_at,
-    },
 )
 
 
@@ -273,9 +258,9 @@ def _bound(attachment: Attachment) -> dict[str, Any]:
     }
 
 
-def _landed(before: ItemRow, status: AttachmentStatus, at: datetime) -> dict[str, Any]:
+def _landed(before: State, status: AttachmentStatus, at: datetime) -> dict[str, Any]:
     """An item's columns by its attachment's status. What was complete is not taken back by a late IN_PROGRESS."""
-    if before.state is State.COMPLETE and status in _STANDS:
+    if before is State.COMPLETE and status in STANDS:
         return {"state": State.COMPLETE, "attachment_status": AttachmentStatus.COMPLETE}
     fault = _FAULTS.get(status)
     values: dict[str, Any] = {

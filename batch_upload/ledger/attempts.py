@@ -1,10 +1,10 @@
 """Attempts: the intent before a request leaves, and what became of it."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, func, insert, select
+from sqlalchemy import Connection, bindparam, case, func, insert, literal_column, null, select, update
 
 from batch_upload.errors import BatchUploadError, Disagreement
 from batch_upload.ledger.attachments import before_binding, bind, give_up
@@ -15,13 +15,12 @@ from batch_upload.ledger.rows import (
     OF_TOKEN,
     ItemRow,
     change,
-    change_to_known,
     fault_values,
-    item_row,
     known_one,
     token_of,
 )
-from batch_upload.ledger.tables import attempt, outcome
+from batch_upload.ledger.tables import UtcText, attempt, item, outcome, run
+from batch_upload.ledger.usual import bind_first
 from batch_upload.model import Attachment, Fault, Known, Outcome, OutcomeKind, Receipt, State
 from batch_upload.ports import Attempt
 
@@ -31,19 +30,53 @@ DISAGREEMENT = "Disagreement"
 _AFTER = {OutcomeKind.REFUSED: State.FAILED, OutcomeKind.NO_CAPACITY: State.PARKED}
 """Where a refusal leaves an item that nothing is unknown of; `pending` otherwise."""
 
-_OF_TOKEN = and_(attempt.c.lane_id == bindparam("of_lane"), attempt.c.client_token == bindparam("token"))
-_counted = select(func.count()).select_from(attempt).where(_OF_TOKEN).scalar_subquery()
+_of_item = attempt.c.item_no == item.c.item_no
+_counted = select(func.count()).select_from(attempt).where(_of_item).scalar_subquery()
 _BEFORE_INTENT = Prepared(select(*ITEM_COLUMNS, _counted).where(OF_TOKEN))
 _BEFORE = Prepared(
-    select(attempt.c.unknown_before, attempt.c.last_open_before).where(
-        _OF_TOKEN, attempt.c.attempt_id == bindparam("wanted_id")
+    select(item.c.state, attempt.c.unknown_before, attempt.c.last_open_before)
+    .join_from(attempt, item, _of_item)
+    .where(attempt.c.attempt_id == bindparam("wanted_id"), OF_TOKEN)
+)
+_run_no = select(run.c.run_no).where(run.c.run_id == bindparam("wanted_run")).scalar_subquery()
+_INTEND = Prepared(
+    insert(attempt).values(run_no=_run_no),
+    columns=[column.name for column in attempt.c if column.name not in ("attempt_id", "run_no")],
+)
+_SENDING = Prepared(
+    update(item)
+    .where(item.c.item_no == bindparam("wanted_no"))
+    .values(
+        state=literal_column(f"'{State.SENDING}'"),
+        attempts=item.c.attempts + literal_column("1"),
+        first_sent_at=func.coalesce(item.c.first_sent_at, bindparam("at", type_=UtcText)),
+        last_open_at=bindparam("at", type_=UtcText),
+        changed_at=bindparam("at", type_=UtcText),
+        resume_after=null(),
+    ),
+    columns=("unknown_since",),
+)
+_TAKE_BACK = Prepared(
+    update(item)
+    .where(OF_TOKEN)
+    .values(
+        attempts=item.c.attempts - 1,
+        first_sent_at=case((item.c.attempts > 1, item.c.first_sent_at), else_=None),
     )
 )
-_INTEND = Prepared(
-    insert(attempt).returning(attempt.c.attempt_id),
-    columns=[column.name for column in attempt.c if not column.primary_key],
-)
-_CONCLUDE = Prepared(insert(outcome), columns=[column.name for column in outcome.c])
+"""An attempt that was not sent after all does not count. It was the first only if there is no other."""
+_ACCEPTED = ("attempt_id", "kind", "ended_at", "request_id", "attachment_id", "attachment_arn", "attachment_status")
+_RECORD_ACCEPTED = Prepared(insert(outcome), columns=_ACCEPTED)
+_RECORD = Prepared(insert(outcome), columns=[column.name for column in outcome.c if column.name not in _ACCEPTED[4:]])
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """The state of an attempt's item now, and its two times as they were before the attempt."""
+
+    state: State
+    unknown_since: datetime | None
+    last_open_at: datetime | None
 
 
 def intend(connection: Connection, lane_id: int, client_token: str, *, run_id: str, at: datetime) -> Attempt:
@@ -53,32 +86,28 @@ def intend(connection: Connection, lane_id: int, client_token: str, *, run_id: s
         raise BatchUploadError(f"`{client_token}` has its attachment: `{before.attachment_id}`")
     if before.attachment_id is not None:
         give_up(connection, lane_id, client_token, seen_at=at)
-    row = {
-        "lane_id": lane_id,
-        "client_token": client_token,
+    intended = {
+        "wanted_run": run_id,
+        "item_no": before.item_no,
         "number": number,
-        "run_id": run_id,
         "started_at": at,
         "unknown_before": before.unknown_since,
         "last_open_before": before.last_open_at,
     }
-    attempt_id = _added(connection, row)
-    values = {
-        "state": State.SENDING,
-        "unknown_since": before.unknown_since or at,
-        "last_open_at": at,
-        "resume_after": None,
-        "changed_at": at,
-    }
-    change(connection, lane_id, client_token, values)
+    attempt_id = _INTEND.add(connection, intended)
+    if attempt_id is None:
+        raise BatchUploadError("the ledger gave an attempt no id")
+    _SENDING.run(connection, {"wanted_no": before.item_no, "unknown_since": before.unknown_since or at, "at": at})
     return Attempt(attempt_id, client_token, number, at.astimezone(UTC))
 
 
-def conclude(connection: Connection, lane_id: int, started: Attempt, ended: Outcome) -> Known | Disagreement:
+def conclude(
+    connection: Connection, lane_id: int, started: Attempt, ended: Outcome, *, known: Known | None
+) -> Known | Disagreement:
     """A Disagreement is given and not raised, so that what the answer was stays written: as an unknown outcome, since
     what this very token made is not known. What became of an item that is no longer `sending` is not undone."""
     if ended.kind is OutcomeKind.ACCEPTED:
-        return _accept(connection, lane_id, started, ended)
+        return _accept(connection, lane_id, started, ended, known)
     before = _before(connection, lane_id, started)
     _record(connection, started.attempt_id, ended)
     return _apply(connection, lane_id, started, ended, before)
@@ -93,27 +122,24 @@ def _before_intent(connection: Connection, lane_id: int, client_token: str) -> t
     return ItemRow(*columns), attempts + 1
 
 
-def _added(connection: Connection, row: dict[str, Any]) -> int:
-    """Write an attempt, and give the id it was given."""
-    made = _INTEND.one(connection, row)
-    if made is None:
-        raise BatchUploadError("the ledger gave an attempt no id")
-    attempt_id: int = made[0]
-    return attempt_id
-
-
-def _before(connection: Connection, lane_id: int, started: Attempt) -> dict[str, Any]:
-    """`unknown_since` and `last_open_at` as they were before an attempt. Raises KeyError."""
+def _before(connection: Connection, lane_id: int, started: Attempt) -> _Before:
+    """Raises KeyError."""
     wanted = {**token_of(lane_id, started.client_token), "wanted_id": started.attempt_id}
     row = _BEFORE.one(connection, wanted)
     if row is None:
         raise KeyError(f"{started.client_token} #{started.number}")
-    return {"unknown_since": row[0], "last_open_at": row[1]}
+    return _Before(*row)
 
 
-def _accept(connection: Connection, lane_id: int, started: Attempt, ended: Outcome) -> Known | Disagreement:
+def _accept(
+    connection: Connection, lane_id: int, started: Attempt, ended: Outcome, known: Known | None
+) -> Known | Disagreement:
     if ended.receipt is None:
         raise BatchUploadError(f"an accepted attempt without a receipt: `{started.client_token}`")
+    bound = bind_first(connection, lane_id, started, ended.receipt, known, request_id=_request_id(ended), at=ended.at)
+    if bound is not None:
+        _record_accepted(connection, started.attempt_id, ended, ended.receipt)
+        return bound
     attachment = _made(ended.receipt)
     try:
         binding = before_binding(connection, lane_id, started.client_token, attachment)
@@ -122,8 +148,8 @@ def _accept(connection: Connection, lane_id: int, started: Attempt, ended: Outco
         _record(connection, started.attempt_id, unbelieved)
         _apply(connection, lane_id, started, unbelieved, before)
         return error
-    _record(connection, started.attempt_id, ended)
-    return bind(connection, lane_id, binding, at=ended.at)
+    _record_accepted(connection, started.attempt_id, ended, ended.receipt)
+    return bind(connection, lane_id, binding, _told(ended), at=ended.at)
 
 
 def _made(receipt: Receipt) -> Attachment:
@@ -140,8 +166,27 @@ def _request_id(ended: Outcome) -> str | None:
     return ended.request_id or (ended.receipt.request_id if ended.receipt else None)
 
 
+def _told(ended: Outcome) -> dict[str, Any]:
+    """What an outcome tells of its item, whatever the item has become."""
+    request_id = _request_id(ended)
+    return {} if request_id is None else {"request_id": request_id}
+
+
+def _record_accepted(connection: Connection, attempt_id: int, ended: Outcome, receipt: Receipt) -> None:
+    row = {
+        "attempt_id": attempt_id,
+        "kind": ended.kind,
+        "ended_at": ended.at,
+        "request_id": _request_id(ended),
+        "attachment_id": receipt.attachment_id,
+        "attachment_arn": receipt.attachment_arn,
+        "attachment_status": receipt.status,
+    }
+    _RECORD_ACCEPTED.run(connection, row)
+
+
 def _record(connection: Connection, attempt_id: int, ended: Outcome) -> None:
-    fault, receipt = ended.fault, ended.receipt
+    fault = ended.fault
     row = {
         "attempt_id": attempt_id,
         "kind": ended.kind,
@@ -154,22 +199,29 @@ def _record(connection: Connection, attempt_id: int, ended: Outcome) -> None:
         "fields": [list(pair) for pair in fault.fields] if fault else None,
         "resource_id": fault.resource_id if fault else None,
         "resume_after": ended.resume_after,
-        "attachment_id": receipt.attachment_id if receipt else None,
-        "attachment_arn": receipt.attachment_arn if receipt else None,
-        "attachment_status": receipt.status if receipt else None,
     }
-    _CONCLUDE.run(connection, row)
+    _RECORD.run(connection, row)
 
 
-def _apply(connection: Connection, lane_id: int, started: Attempt, ended: Outcome, before: dict[str, Any]) -> Known:
+def _apply(connection: Connection, lane_id: int, started: Attempt, ended: Outcome, before: _Before) -> Known:
     """Change the item as an outcome says that made nothing, or of which nothing is known."""
-    if item_row(connection, lane_id, started.client_token).state is not State.SENDING:
-        return known_one(connection, lane_id, started.client_token)
-    values: dict[str, Any] = {**fault_values(ended.fault), "changed_at": ended.at}
-    if ended.kind is not OutcomeKind.UNKNOWN:
-        values |= before
-        if before["unknown_since"] is None:
-            values["state"] = _AFTER.get(ended.kind, State.PENDING)
-        if values.get("state") is State.PARKED:
-            values["resume_after"] = ended.resume_after
-    return change_to_known(connection, lane_id, started.client_token, values)
+    if ended.kind is OutcomeKind.WITHDRAWN:
+        _TAKE_BACK.run(connection, token_of(lane_id, started.client_token))
+    values = _told(ended)
+    if before.state is State.SENDING:
+        values |= {**fault_values(ended.fault), **_after(ended, before), "changed_at": ended.at}
+    if values:
+        change(connection, lane_id, started.client_token, values)
+    return known_one(connection, lane_id, started.client_token)
+
+
+def _after(ended: Outcome, before: _Before) -> dict[str, Any]:
+    """Where such an outcome leaves an item that is `sending`."""
+    if ended.kind is OutcomeKind.UNKNOWN:
+        return {}
+    values: dict[str, Any] = {"unknown_since": before.unknown_since, "last_open_at": before.last_open_at}
+    if before.unknown_since is None:
+        values["state"] = _AFTER.get(ended.kind, State.PENDING)
+    if values.get("state") is State.PARKED:
+        values["resume_after"] = ended.resume_after
+    return values

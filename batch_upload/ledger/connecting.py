@@ -11,6 +11,7 @@ from sqlalchemy import Connection, StaticPool, create_engine, event
 from batch_upload.errors import LedgerUnusable
 from batch_upload.ledger.files import sqlite_uri
 from batch_upload.ledger.migrations import check_pages, check_whole, migrate
+from batch_upload.ledger.prepared import knowing_driver
 
 BUSY_TIMEOUT_S = 5.0
 """How long somebody's `sqlite3` shell may hold the ledger up."""
@@ -63,7 +64,7 @@ def _over(raw: sqlite3.Connection, *, begin: str) -> Iterator[Connection]:
 
     with engine.connect() as connection:
         event.listen(connection, "begin", begin_explicitly)
-        yield connection
+        yield knowing_driver(connection, raw)
 
 
 def _make_durable(raw: sqlite3.Connection, *, shown: str) -> None:

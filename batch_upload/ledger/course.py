@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Integer, Select, Text, case, cast, func, or_, select, type_coerce
 
-from batch_upload.ledger.rows import chunks, known_all
-from batch_upload.ledger.tables import attempt, item, known, lane, outcome, run
+from batch_upload.ledger.rows import chunks, is_of_token, known_all
+from batch_upload.ledger.tables import attempt, item, lane, outcome, run
 from batch_upload.model import Known, OutcomeKind
 
 _DAY_S = 86_400.0
@@ -81,7 +81,7 @@ def endpoint_of(connection: Connection) -> str | None:
 def tallies(connection: Connection, batch: str) -> list[RunTally]:
     """Each run of a batch by the ends of its attempts; runs without an attempt are not there."""
     found = (
-        select(attempt.c.run_id, outcome.c.kind, func.count(), _latest())
+        select(run.c.run_id, outcome.c.kind, func.count(), _latest())
         .select_from(_ATTEMPTS_OF_RUNS)
         .where(run.c.batch == batch)
         .group_by(run.c.run_no, outcome.c.kind)
@@ -99,10 +99,10 @@ def buckets(connection: Connection, widths_s: Mapping[str, float]) -> list[Bucke
     if not widths_s:
         return []
     since_s = (func.julianday(outcome.c.ended_at) - func.julianday(run.c.began_at)) * _DAY_S + _ROUNDED_S
-    width_s = case({run_id: width for run_id, width in widths_s.items()}, value=attempt.c.run_id)
+    width_s = case({run_id: width for run_id, width in widths_s.items()}, value=run.c.run_id)
     number = func.max(0, cast(since_s / width_s, Integer)).label("number")
     found = (
-        select(attempt.c.run_id, number, outcome.c.kind, func.count())
+        select(run.c.run_id, number, outcome.c.kind, func.count())
         .select_from(_ENDED_OF_RUNS)
         .where(run.c.run_id.in_(list(widths_s)), outcome.c.kind != OutcomeKind.WITHDRAWN)
         .group_by(run.c.run_no, number, outcome.c.kind)
@@ -122,7 +122,7 @@ def attempts_after(
 
 def attempts_of(connection: Connection, client_token: str) -> list[AttemptRecord]:
     """What was tried for a token, oldest first; empty for one that is not there."""
-    of_token = _RECORDED.where(attempt.c.client_token == client_token).order_by(attempt.c.number)
+    of_token = _RECORDED.where(is_of_token(client_token)).order_by(attempt.c.number)
     return [AttemptRecord(*row) for row in connection.execute(of_token)]
 
 
@@ -139,19 +139,19 @@ def known_of(connection: Connection, batch: str, client_tokens: Sequence[str]) -
     return [
         row
         for chunk in chunks(client_tokens)
-        for row in known_all(connection, known.c.batch == batch, known.c.client_token.in_(chunk))
+        for row in known_all(connection, item.c.batch == batch, item.c.client_token.in_(chunk))
     ]
 
 
-_ENDED_OF_RUNS = attempt.join(run, run.c.run_id == attempt.c.run_id).join(
+_ENDED_OF_RUNS = attempt.join(run, run.c.run_no == attempt.c.run_no).join(
     outcome, outcome.c.attempt_id == attempt.c.attempt_id
 )
-_ATTEMPTS_OF_RUNS = attempt.join(run, run.c.run_id == attempt.c.run_id).outerjoin(
+_ATTEMPTS_OF_RUNS = attempt.join(run, run.c.run_no == attempt.c.run_no).outerjoin(
     outcome, outcome.c.attempt_id == attempt.c.attempt_id
 )
 _ATTEMPT = (
     attempt.c.number,
-    attempt.c.run_id,
+    run.c.run_id,
     attempt.c.started_at,
     outcome.c.ended_at,
     outcome.c.kind,
@@ -165,13 +165,11 @@ _ATTEMPT = (
 
 def _of_attempts(*more: ColumnElement[Any]) -> Select[Any]:
     """The columns of an AttemptRecord, and these, of every attempt with its end or without one."""
-    return select(*_ATTEMPT, *more).join_from(
-        attempt, outcome, attempt.c.attempt_id == outcome.c.attempt_id, isouter=True
-    )
+    return select(*_ATTEMPT, *more).select_from(_ATTEMPTS_OF_RUNS.join(item, item.c.item_no == attempt.c.item_no))
 
 
 _RECORDED = _of_attempts()
-_NUMBERED = _of_attempts(attempt.c.attempt_id, attempt.c.client_token)
+_NUMBERED = _of_attempts(attempt.c.attempt_id, item.c.client_token)
 
 
 def _latest() -> ColumnElement[str]:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite import insert
 
 from batch_upload.document import Fingerprint, RememberedDigest
+from batch_upload.ledger.prepared import Prepared
 from batch_upload.ledger.rows import chunks
 from batch_upload.ledger.tables import digest, encodable
 from batch_upload.model import ContentType
@@ -31,9 +32,7 @@ def digests(connection: Connection, paths: Sequence[str]) -> dict[str, Remembere
 
 def remember_digests(connection: Connection, remembered: Iterable[tuple[str, RememberedDigest]]) -> None:
     """Remember these instead of what was known of their paths."""
-    rows = [_row(path, found) for path, found in remembered]
-    if rows:
-        connection.execute(_REMEMBER, rows)
+    _REMEMBER.run_all(connection, (_row(path, found) for path, found in remembered))
 
 
 def _row(path: str, found: RememberedDigest) -> dict[str, Any]:
@@ -56,7 +55,11 @@ _BITS = 2**64 - 1
 """Takes SQLite's number with a sign for the one without (`tables.Bits64`)."""
 _CONTENT_TYPES = {each.value: each for each in ContentType}
 _fresh = insert(digest)
-_REMEMBER = _fresh.on_conflict_do_update(
-    index_elements=[digest.c.path],
-    set_={column.name: _fresh.excluded[column.name] for column in digest.c if not column.primary_key},
+_COLUMNS = [column.name for column in digest.c]
+_REMEMBER = Prepared(
+    _fresh.on_conflict_do_update(
+        index_elements=[digest.c.path],
+        set_={name: _fresh.excluded[name] for name in _COLUMNS if name != "path"},
+    ),
+    columns=_COLUMNS,
 )

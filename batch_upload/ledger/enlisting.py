@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, exists, select, union_all, update
+from sqlalchemy import Connection, and_, bindparam, select, union_all, update
 from sqlalchemy.dialects.sqlite import insert
 
 from batch_upload.ledger.prepared import Prepared
-from batch_upload.ledger.rows import IS_CURRENT, IS_REPLACED, OF_TOKEN, chunks
-from batch_upload.ledger.tables import attempt, item, outcome
-from batch_upload.model import Item, OutcomeKind, State
+from batch_upload.ledger.rows import IS_CURRENT, IS_REPLACED, OF_TOKEN, any_of, chunks
+from batch_upload.ledger.tables import item
+from batch_upload.model import Item, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def _standing(connection: Connection, lane_id: int, wanted: Iterable[tuple[str, 
     for batch, of_batch in ids.items():
         for chunk in chunks(of_batch):
             asked = {"of_lane": lane_id, "of_batch": batch, "wanted_ids": chunk}
-            for client_token, item_id, current, identity_tag in connection.execute(_STANDING, asked):
+            for client_token, item_id, current, identity_tag in _STANDING.rows(connection, asked):
                 found[client_token] = _Standing((batch, item_id), current, identity_tag)
     return found
 
@@ -100,18 +100,15 @@ _COLUMNS = (
 _of_ids = and_(
     item.c.lane_id == bindparam("of_lane"),
     item.c.batch == bindparam("of_batch"),
-    item.c.item_id.in_(bindparam("wanted_ids", expanding=True)),
+    item.c.item_id.in_(any_of("wanted_ids")),
 )
 _standing_columns = select(item.c.client_token, item.c.item_id, item.c.current, item.c.identity_tag).where(_of_ids)
-_STANDING = union_all(_standing_columns.where(IS_CURRENT), _standing_columns.where(IS_REPLACED))
+_STANDING = Prepared(union_all(_standing_columns.where(IS_CURRENT), _standing_columns.where(IS_REPLACED)))
 _ADD = Prepared(
     insert(item).on_conflict_do_nothing(index_elements=[item.c.lane_id, item.c.client_token]), columns=_COLUMNS
 )
 """The same item twice is one item."""
 _BY_TOKEN = update(item).where(OF_TOKEN)
 _MOVE = Prepared(_BY_TOKEN.values(current=bindparam("is_current")))
-
-_withdrawn = exists().where(outcome.c.attempt_id == attempt.c.attempt_id, outcome.c.kind == OutcomeKind.WITHDRAWN)
-_sent = exists().where(attempt.c.lane_id == item.c.lane_id, attempt.c.client_token == item.c.client_token, ~_withdrawn)
-_RETAG = Prepared(_BY_TOKEN.where(~_sent).values(identity_tag=bindparam("has_tag")))
+_RETAG = Prepared(_BY_TOKEN.where(item.c.attempts == 0).values(identity_tag=bindparam("has_tag")))
 """What is sent again is what was sent: the tag of a token that left stays as it left."""

@@ -8,7 +8,11 @@ from sqlalchemy import Connection, Select, Text, bindparam, literal_column, or_,
 
 from batch_upload.ledger.prepared import Prepared
 from batch_upload.ledger.rows import (
+    IS_CURRENT,
+    IS_REPLACED,
+    IS_SENDING,
     KNOWN,
+    any_of,
     change_to_known,
     chunks,
     fault_values,
@@ -17,7 +21,7 @@ from batch_upload.ledger.rows import (
     known_of,
     require,
 )
-from batch_upload.ledger.tables import item, known
+from batch_upload.ledger.tables import item
 from batch_upload.model import Fault, Known, Standing, State
 
 T = TypeVar("T")
@@ -29,7 +33,7 @@ _NOT_OPEN = {"unknown_since": None, "last_open_at": None}
 
 
 def known_of_batch(connection: Connection, lane_id: int, batch: str) -> list[Known]:
-    return known_all(connection, known.c.lane_id == lane_id, known.c.batch == batch)
+    return known_all(connection, item.c.lane_id == lane_id, item.c.batch == batch)
 
 
 def sift(connection: Connection, lane_id: int, batch: str, take: Callable[[Iterable[Standing]], T]) -> T:
@@ -40,7 +44,7 @@ def known_of_ids(connection: Connection, lane_id: int, batch: str, item_ids: Seq
     found: list[Known] = []
     for chunk in chunks(item_ids):
         asked = {"of_lane": lane_id, "of_batch": batch, "wanted_ids": chunk}
-        found.extend(map(known_of, connection.execute(_KNOWN_OF_IDS, asked)))
+        found.extend(map(known_of, _KNOWN_OF_IDS.rows(connection, asked)))
     return found
 
 
@@ -54,18 +58,20 @@ def _standings(*, current: int) -> Select[Any]:
 
 _STANDINGS = Prepared(union_all(_standings(current=1), _standings(current=0)).order_by("item_id"))
 _of_ids = KNOWN.where(
-    known.c.lane_id == bindparam("of_lane"),
-    known.c.batch == bindparam("of_batch"),
-    known.c.item_id.in_(bindparam("wanted_ids", expanding=True)),
+    item.c.lane_id == bindparam("of_lane"),
+    item.c.batch == bindparam("of_batch"),
+    item.c.item_id.in_(any_of("wanted_ids")),
 )
-_KNOWN_OF_IDS = union_all(
-    _of_ids.where(known.c.current == literal_column("1")).add_columns(known.c.item_no),
-    _of_ids.where(known.c.current == literal_column("0")).add_columns(known.c.item_no),
-).order_by("item_no")
+_KNOWN_OF_IDS = Prepared(
+    union_all(
+        _of_ids.where(IS_CURRENT).add_columns(item.c.item_no),
+        _of_ids.where(IS_REPLACED).add_columns(item.c.item_no),
+    ).order_by("item_no")
+)
 
 
 def open_intents(connection: Connection, lane_id: int) -> list[Known]:
-    return known_all(connection, known.c.lane_id == lane_id, known.c.state == State.SENDING)
+    return known_all(connection, item.c.lane_id == lane_id, IS_SENDING)
 
 
 def fail(connection: Connection, lane_id: int, client_token: str, fault: Fault, *, at: datetime) -> Known:

@@ -8,6 +8,7 @@ parameters, never part of the text. Errors are the driver's own: sqlite3.Error.
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import CompoundSelect, Connection, Select
@@ -31,8 +32,10 @@ class Prepared:
         compiled = statement.compile(dialect=_DIALECT, column_keys=columns)
         self.sql = compiled.string
         binds = compiled.binds
+        names = compiled.positiontup or ()
         self._constants = {name: bind.effective_value for name, bind in binds.items() if not bind.required}
-        self._slots = tuple((name, _to_driver(binds[name].type)) for name in compiled.positiontup or ())
+        self._take = itemgetter(*names) if len(names) > 1 else lambda known: tuple(known[name] for name in names)
+        self._converts = _conversions(_to_driver(binds[name].type) for name in names)
         self._from_driver = _converting(statement)
 
     def one(self, connection: Connection, values: Mapping[str, Any]) -> Row | None:
@@ -48,9 +51,13 @@ class Prepared:
         """Every row as the driver gives it, as they are asked for."""
         return driver_of(connection).execute(self.sql, self.parameters(values))
 
-    def run(self, connection: Connection, values: Mapping[str, Any]) -> None:
-        """Change what is to be changed."""
-        driver_of(connection).execute(self.sql, self.parameters(values))
+    def run(self, connection: Connection, values: Mapping[str, Any]) -> int:
+        """Change what is to be changed, and give the number of rows that were."""
+        return driver_of(connection).execute(self.sql, self.parameters(values)).rowcount
+
+    def add(self, connection: Connection, values: Mapping[str, Any]) -> int | None:
+        """Insert one row, and give its number."""
+        return driver_of(connection).execute(self.sql, self.parameters(values)).lastrowid
 
     def run_all(self, connection: Connection, values: Iterable[Mapping[str, Any]]) -> None:
         """Change what is to be changed, for each."""
@@ -58,19 +65,26 @@ class Prepared:
 
     def parameters(self, values: Mapping[str, Any]) -> list[Any]:
         """The values as the driver takes them, in the order of the text."""
-        known = {**self._constants, **values} if self._constants else values
-        return [
-            value if (value := known[name]) is None or convert is None else convert(value)
-            for name, convert in self._slots
-        ]
+        found = list(self._take({**self._constants, **values} if self._constants else values))
+        for index, convert in self._converts:
+            if found[index] is not None:
+                found[index] = convert(found[index])
+        return found
+
+
+def knowing_driver(connection: Connection, driver: sqlite3.Connection) -> Connection:
+    """The connection, which from now on tells `driver_of` what is beneath it."""
+    return connection.execution_options(**{_DRIVER: driver})
 
 
 def driver_of(connection: Connection) -> sqlite3.Connection:
-    """SQLite's own connection beneath, in the same transaction."""
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, sqlite3.Connection):
-        raise TypeError("a ledger is SQLite's")
+    """SQLite's own connection beneath, in the same transaction. SQLAlchemy takes a statement's time to look for it."""
+    driver: sqlite3.Connection = connection.get_execution_options()[_DRIVER]
     return driver
+
+
+_DRIVER = "batch_upload_driver"
+"""The name of an execution option, of which SQLAlchemy lets users have their own."""
 
 
 @contextmanager
@@ -114,9 +128,7 @@ def _from_driver(kind: TypeEngine[Any]) -> Convert | None:
 
 def _converting(statement: Select[Any] | CompoundSelect[Any] | UpdateBase) -> Callable[[Row], Row]:
     """What makes a row of the driver one of ours. NULL is None whatever the column's type."""
-    columns = enumerate(statement.exported_columns)
-    made = ((index, _from_driver(each.type)) for index, each in columns)
-    converts = tuple((index, convert) for index, convert in made if convert is not None)
+    converts = _conversions(_from_driver(each.type) for each in statement.exported_columns)
 
     def converted(row: Row) -> Row:
         values = list(row)
@@ -126,6 +138,11 @@ def _converting(statement: Select[Any] | CompoundSelect[Any] | UpdateBase) -> Ca
         return tuple(values)
 
     return converted if converts else _as_it_is
+
+
+def _conversions(converts: Iterable[Convert | None]) -> tuple[tuple[int, Convert], ...]:
+    """Which values are to be converted, by their place, and how."""
+    return tuple((index, convert) for index, convert in enumerate(converts) if convert is not None)
 
 
 def _as_it_is(row: Row) -> Row:

@@ -40,10 +40,10 @@ from batch_upload.ledger.digests import digests
 from batch_upload.ledger.files import PRIMARY, check_place, real_path, unusable
 from batch_upload.ledger.migrations import SCHEMA_VERSION, check_whole, migrate, require_sqlite, schema_version
 from batch_upload.ledger.rates import rates
-from batch_upload.ledger.rows import known_all
+from batch_upload.ledger.rows import is_of_token, known_all
 from batch_upload.ledger.runs import lane_id_of, lane_of
 from batch_upload.ledger.stock import Stock, stock
-from batch_upload.ledger.tables import known, run, stranger
+from batch_upload.ledger.tables import item, run, stranger
 from batch_upload.model import Attachment, Known, Lane, RateRecord, Standing, State
 
 T = TypeVar("T")
@@ -144,7 +144,7 @@ class LedgerReader:
     def known(self, batch: str) -> list[Known]:
         """Every token of a batch, current ones and those that were replaced, oldest first."""
         with self._moment() as connection:
-            return known_all(connection, known.c.batch == batch)
+            return known_all(connection, item.c.batch == batch)
 
     def sift(self, batch: str, take: Callable[[Iterable[Standing]], T]) -> T:
         """Hand every token of a batch to `take`, sorted by the item's id, as they are read, and give what it gives."""
@@ -180,7 +180,7 @@ class LedgerReader:
 
     def since(self, client_token: str) -> datetime | None:
         """When an item came to be as it is, or None for a token that is not there."""
-        moment = select(known.c.changed_at).where(known.c.client_token == client_token)
+        moment = select(item.c.changed_at).where(is_of_token(client_token))
         with self._moment() as connection:
             found: datetime | None = connection.execute(moment).scalar_one_or_none()
             return found

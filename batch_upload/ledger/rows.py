@@ -1,15 +1,16 @@
 """Rows and values: how an item is found, read and changed."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeVar
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, literal_column, select, update
 
 from batch_upload.ledger.prepared import Prepared
-from batch_upload.ledger.tables import item, known
+from batch_upload.ledger.tables import JsonText, item, lane
 from batch_upload.model import AttachmentStatus, Fault, Known, State
 
 T = TypeVar("T")
@@ -18,20 +19,25 @@ LIVE = frozenset({State.PROCESSING, State.COMPLETE})
 """States in which an attachment stands at the service."""
 CHUNK = 500
 """Values in one statement; every SQLite takes 999."""
+STANDS = (AttachmentStatus.IN_PROGRESS, AttachmentStatus.COMPLETE)
+"""Statuses of an attachment that came to something, or may yet."""
+ATTACHMENT_COLUMNS = ("attachment_id", "attachment_arn", "attachment_status", "attachment_created_at")
 
 _FAULT_COLUMNS = ("fault_code", "fault_message", "fault_reason", "fault_fields", "fault_resource_id")
 _FIELDS = [field.name for field in fields(Known)]
+_VALUES = attrgetter(*_FIELDS)
+_PLACES = {name: place for place, name in enumerate(_FIELDS)}
 _FAULT_AT = _FIELDS.index("fault")
 _FAULT_ENDS_AT = _FAULT_AT + len(_FAULT_COLUMNS)
 _ENDS_AT = len(_FIELDS) - 1 + len(_FAULT_COLUMNS)
-KNOWN = select(*(known.c[name] for name in (*_FIELDS[:_FAULT_AT], *_FAULT_COLUMNS, *_FIELDS[_FAULT_AT + 1 :])))
-"""The columns of the view `known` as `known_of` takes them: in the order of the fields of `Known`."""
+KNOWN = select(*(item.c[name] for name in (*_FIELDS[:_FAULT_AT], *_FAULT_COLUMNS, *_FIELDS[_FAULT_AT + 1 :])))
+"""The columns of an item as `known_of` takes them: in the order of the fields of `Known`."""
 
 
-@dataclass(frozen=True, slots=True)
-class ItemRow:
+class ItemRow(NamedTuple):
     """What decides how an item may change."""
 
+    item_no: int
     state: State
     attachment_id: str | None
     attachment_status: AttachmentStatus | None
@@ -40,6 +46,7 @@ class ItemRow:
 
 
 ITEM_COLUMNS = (
+    item.c.item_no,
     item.c.state,
     item.c.attachment_id,
     item.c.attachment_status,
@@ -48,55 +55,23 @@ ITEM_COLUMNS = (
 )
 """The columns of an `ItemRow`."""
 OF_TOKEN = and_(item.c.lane_id == bindparam("of_lane"), item.c.client_token == bindparam("token"))
+OF_ATTACHMENT = and_(item.c.lane_id == bindparam("of_lane"), item.c.attachment_id == bindparam("wanted_id"))
 
-# An index holds only what is current, another only what is not: SQLite takes them where the text says so.
+# An index holds only what is current, another only what is not: SQLite takes them where the text says so. A parameter
+# that is compared with what an index is limited to has SQLite make its plan anew each time: so no state is one, either.
+IS_SENDING = item.c.state == literal_column(f"'{State.SENDING}'")
+IS_PROCESSING = item.c.state == literal_column(f"'{State.PROCESSING}'")
 IS_CURRENT = item.c.current == literal_column("1")
 IS_REPLACED = item.c.current == literal_column("0")
 
 _ITEM = Prepared(select(*ITEM_COLUMNS).where(OF_TOKEN))
-_KNOWN_ONE = Prepared(KNOWN.where(known.c.lane_id == bindparam("of_lane"), known.c.client_token == bindparam("token")))
-
-
-_OF_ATTEMPTS = {
-    "attempts": """
-      (SELECT count(*) FROM attempt LEFT JOIN outcome USING (attempt_id)
-        WHERE attempt.lane_id = item.lane_id AND attempt.client_token = CAST(item.client_token AS TEXT)
-          AND outcome.kind IS NOT 'withdrawn')""",
-    "request_id": """
-      (SELECT outcome.request_id FROM attempt JOIN outcome USING (attempt_id)
-        WHERE attempt.lane_id = item.lane_id AND attempt.client_token = CAST(item.client_token AS TEXT)
-          AND outcome.request_id IS NOT NULL
-        ORDER BY attempt.number DESC LIMIT 1)""",
-    "first_sent_at": """
-      (SELECT min(attempt.started_at) FROM attempt LEFT JOIN outcome USING (attempt_id)
-        WHERE attempt.lane_id = item.lane_id AND attempt.client_token = CAST(item.client_token AS TEXT)
-          AND outcome.kind IS NOT 'withdrawn')""",
-}
-"""What the view `known` tells of an item's attempts, so that a change can give it without finding the row once more.
-
-As text: SQLAlchemy leaves the tables' names out of what an UPDATE returns. With a CAST: of what is returned SQLite has
-forgotten that it is text, and looks at every attempt otherwise.
-"""
+_KNOWN_ONE = Prepared(KNOWN.where(OF_TOKEN))
 
 
 @lru_cache(maxsize=64)
 def _change_of(columns: tuple[str, ...]) -> Prepared:
     """The change of these columns of one item. There are about ten sets of columns that change together."""
     return Prepared(update(item).where(OF_TOKEN), columns=columns)
-
-
-@lru_cache(maxsize=64)
-def _change_to_known(columns: tuple[str, ...]) -> Prepared:
-    """The same, and what is known of the item then."""
-    return Prepared(update(item).where(OF_TOKEN).returning(*_RETURNED), columns=columns)
-
-
-def _returned(name: str) -> ColumnElement[Any]:
-    text = _OF_ATTEMPTS.get(name)
-    return item.c[name] if text is None else literal_column(text, known.c[name].type)
-
-
-_RETURNED = [_returned(column.name) for column in KNOWN.selected_columns]
 
 
 def item_row(connection: Connection, lane_id: int, client_token: str) -> ItemRow:
@@ -124,11 +99,12 @@ def change(connection: Connection, lane_id: int, client_token: str, values: Mapp
 
 
 def change_to_known(connection: Connection, lane_id: int, client_token: str, values: Mapping[str, Any]) -> Known:
-    """Set columns of one item, and give what is known of it then. Raises KeyError."""
-    row = _change_to_known(tuple(values)).one(connection, {**token_of(lane_id, client_token), **values})
-    if row is None:
-        raise KeyError(client_token)
-    return known_of(row)
+    """Set columns of one item, and give what is known of it then. Raises KeyError.
+
+    Two statements: what an UPDATE returns SQLite keeps aside first, which costs more than to look once more.
+    """
+    change(connection, lane_id, client_token, values)
+    return known_one(connection, lane_id, client_token)
 
 
 def fault_values(fault: Fault | None) -> dict[str, Any]:
@@ -153,8 +129,8 @@ def known_one(connection: Connection, lane_id: int, client_token: str) -> Known:
 
 
 def known_all(connection: Connection, *where: ColumnElement[bool]) -> list[Known]:
-    """What is known of all items that fulfil every condition on the view `known`, oldest first."""
-    return [known_of(row) for row in connection.execute(KNOWN.where(*where).order_by(known.c.item_no))]
+    """What is known of all items that fulfil every condition on the table `item`, oldest first."""
+    return [known_of(row) for row in connection.execute(KNOWN.where(*where).order_by(item.c.item_no))]
 
 
 def known_of(row: Sequence[Any]) -> Known:
@@ -164,9 +140,29 @@ def known_of(row: Sequence[Any]) -> Known:
     return Known(*columns)
 
 
+def known_after(before: Known, *changes: Mapping[str, Any]) -> Known:
+    """An item that is known, after changes of its fields by name. `dataclasses.replace` takes twice as long."""
+    values = list(_VALUES(before))
+    for changed in changes:
+        for name, value in changed.items():
+            values[_PLACES[name]] = value
+    return Known(*values)
+
+
+def any_of(name: str) -> Select[Any]:
+    """The texts that a parameter brings as a JSON list, to be looked for with `IN`: one statement, however many."""
+    return select(func.json_each(bindparam(name, type_=JsonText)).table_valued("value").c.value)
+
+
 def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
     """The values, so many at a time as a statement takes."""
     return (values[start : start + CHUNK] for start in range(0, len(values), CHUNK))
+
+
+def is_of_token(client_token: str) -> ColumnElement[bool]:
+    """The one item with a token, for who does not know the number of the lane."""
+    the_lane = select(lane.c.lane_id).scalar_subquery()
+    return and_(item.c.lane_id == the_lane, item.c.client_token == client_token)
 
 
 def token_of(lane_id: int, client_token: str) -> dict[str, Any]:

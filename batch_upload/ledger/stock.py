@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 
 from batch_upload.ledger.prepared import Prepared, driver_of
 from batch_upload.ledger.rows import IS_CURRENT, KNOWN, chunks, known_of
-from batch_upload.ledger.tables import item, known
+from batch_upload.ledger.tables import item
 from batch_upload.model import Known, State
 
 IDS_AT_ONCE = 5_000
@@ -91,4 +91,4 @@ _IDS = Prepared(_current(select(item.c.item_id)).order_by(item.c.item_id))
 _STATES = Prepared(_current(select(item.c.state, func.count())).group_by(item.c.state))
 _STATES_OF_IDS = _current(select(item.c.state)).where(item.c.item_id.in_(bindparam("wanted_ids", expanding=True)))
 _numbers = _current(select(item.c.item_no)).where(item.c.state.in_(bindparam("wanted_states", expanding=True)))
-_IN_STATES = KNOWN.where(known.c.item_no.in_(_numbers)).order_by(known.c.item_no)
+_IN_STATES = KNOWN.where(item.c.item_no.in_(_numbers)).order_by(item.c.item_no)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from batch_upload.document import RememberedDigest
 from batch_upload.errors import BatchUploadError, Disagreement
-from batch_upload.ledger import attachments, attempts, items, rates, runs
+from batch_upload.ledger import attachments, attempts, items, rates, runs, strangers
 from batch_upload.ledger.connecting import writing
 from batch_upload.ledger.digests import remember_digests
 from batch_upload.ledger.enlisting import enlist
@@ -21,7 +21,7 @@ from batch_upload.ledger.migrations import require_sqlite
 from batch_upload.ledger.rows import chunks
 from batch_upload.ledger.writer import Writer
 from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome, RateRecord, Standing
-from batch_upload.ports import Attempt, Clock, LaneMemory
+from batch_upload.ports import NOTHING_KNOWN, Attempt, Clock, LaneMemory
 
 T = TypeVar("T")
 
@@ -118,8 +118,8 @@ class SqliteLedger:
     async def intend(self, client_token: str, *, run_id: str, at: datetime) -> Attempt:
         return await self._write(partial(attempts.intend, client_token=client_token, run_id=run_id, at=at))
 
-    async def conclude(self, attempt: Attempt, outcome: Outcome) -> Known:
-        concluded = await self._write(partial(attempts.conclude, started=attempt, ended=outcome))
+    async def conclude(self, attempt: Attempt, outcome: Outcome, *, known: Known | None = None) -> Known:
+        concluded = await self._write(partial(attempts.conclude, started=attempt, ended=outcome, known=known))
         if isinstance(concluded, Disagreement):
             raise concluded
         return concluded
@@ -131,8 +131,13 @@ class SqliteLedger:
         tokens, now = tuple(client_tokens), self._clock.now()
         await self._write(partial(items.park, client_tokens=tokens, fault=fault, resume_after=resume_after, at=now))
 
-    async def observe(self, attachment: Attachment, *, at: datetime) -> Known | None:
-        return await self._write(partial(attachments.observe, attachment=attachment, at=at))
+    async def observe(
+        self, seen: Sequence[Attachment], *, at: datetime, known: Mapping[str, Known] = NOTHING_KNOWN
+    ) -> Sequence[Known]:
+        told: list[Known] = []
+        for chunk in chunks(seen):
+            told += await self._write(partial(attachments.observe, seen=tuple(chunk), at=at, known=known))
+        return told
 
     async def adopt(self, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
         return await self._write(partial(attachments.adopt, client_token=client_token, attachment=attachment, at=at))
@@ -157,7 +162,7 @@ class SqliteLedger:
         return await self._read(attachments.attachment_tokens, nothing={})
 
     async def remember(self, seen: Sequence[tuple[Attachment, str | None]], *, at: datetime) -> None:
-        await self._write(partial(attachments.remember, seen=tuple(seen), at=at))
+        await self._write(partial(strangers.remember, seen=tuple(seen), at=at))
 
     async def listed(self, *, at: datetime) -> None:
         await self._write(partial(runs.listed, at=at))

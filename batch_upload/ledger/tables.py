@@ -16,6 +16,7 @@ from batch_upload.model import AttachmentStatus, ContentType, OutcomeKind, State
 Convert = Callable[[Any], Any]
 
 
+@lru_cache(maxsize=256)
 def utc_text(at: datetime) -> str:
     """A time as it is kept: UTC, ISO 8601, microseconds, `Z`; of fixed width, so that texts sort as times do.
 
@@ -155,60 +156,50 @@ run = Table(
 )
 
 
-def _item_columns() -> list[Column[Any]]:
-    return [
-        Column("item_no", Integer, primary_key=True),
-        Column("lane_id", Integer),
-        Column("client_token", Text),
-        Column("batch", Text),
-        Column("item_id", Text),
-        Column("source", AnyText),
-        Column("content", Text),
-        Column("tags", TagsText),
-        Column("generation", Integer),
-        Column("identity_tag", Boolean),
-        Column("size_bytes", Integer),
-        Column("content_type", EnumText(ContentType)),
-        Column("current", Boolean),
-        Column("state", EnumText(State)),
-        Column("attachment_id", Text),
-        Column("attachment_arn", Text),
-        Column("attachment_status", EnumText(AttachmentStatus)),
-        Column("attachment_created_at", UtcText),
-        Column("fault_code", AnyText),
-        Column("fault_message", AnyText),
-        Column("fault_reason", AnyText),
-        Column("fault_fields", JsonText),
-        Column("fault_resource_id", AnyText),
-        Column("unknown_since", UtcText),
-        Column("last_open_at", UtcText),
-        Column("resume_after", UtcText),
-        Column("completed_at", UtcText),
-        Column("enlisted_at", UtcText),
-        Column("changed_at", UtcText),
-    ]
-
-
-item = Table("item", METADATA, *_item_columns())
-
-known = Table(
-    "known",
+item = Table(
+    "item",
     METADATA,
-    *_item_columns(),
+    Column("item_no", Integer, primary_key=True),
+    Column("lane_id", Integer),
+    Column("client_token", Text),
+    Column("batch", Text),
+    Column("item_id", Text),
+    Column("source", AnyText),
+    Column("content", Text),
+    Column("tags", TagsText),
+    Column("generation", Integer),
+    Column("identity_tag", Boolean),
+    Column("size_bytes", Integer),
+    Column("content_type", EnumText(ContentType)),
+    Column("current", Boolean),
+    Column("state", EnumText(State)),
+    Column("attachment_id", Text),
+    Column("attachment_arn", Text),
+    Column("attachment_status", EnumText(AttachmentStatus)),
+    Column("attachment_created_at", UtcText),
+    Column("fault_code", AnyText),
+    Column("fault_message", AnyText),
+    Column("fault_reason", AnyText),
+    Column("fault_fields", JsonText),
+    Column("fault_resource_id", AnyText),
     Column("attempts", Integer),
-    Column("request_id", Text),
+    Column("request_id", AnyText),
+    Column("unknown_since", UtcText),
+    Column("last_open_at", UtcText),
+    Column("resume_after", UtcText),
     Column("first_sent_at", UtcText),
+    Column("completed_at", UtcText),
+    Column("enlisted_at", UtcText),
+    Column("changed_at", UtcText),
 )
-"""A view: each item with what its attempts tell."""
 
 attempt = Table(
     "attempt",
     METADATA,
     Column("attempt_id", Integer, primary_key=True),
-    Column("lane_id", Integer),
-    Column("client_token", Text),
+    Column("item_no", Integer),
     Column("number", Integer),
-    Column("run_id", Text),
+    Column("run_no", Integer),
     Column("started_at", UtcText),
     Column("unknown_before", UtcText),
     Column("last_open_before", UtcText),

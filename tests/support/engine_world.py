@@ -32,7 +32,7 @@ from batch_upload.model import (
     RateRecord,
     Standing,
 )
-from batch_upload.ports import Attempt, Body, LaneMemory, Observer
+from batch_upload.ports import NOTHING_KNOWN, Attempt, Body, LaneMemory, Observer
 from batch_upload.token import client_token
 from tests.support.manual_clock import ManualClock, real_work
 from tests.support.memory_service import MemoryService
@@ -102,10 +102,10 @@ class GuardedLedger:
         with real_work():
             return await self._ledger.intend(client_token, run_id=run_id, at=at)
 
-    async def conclude(self, attempt: Attempt, outcome: Outcome) -> Known:
+    async def conclude(self, attempt: Attempt, outcome: Outcome, *, known: Known | None = None) -> Known:
         self._write()
         with real_work():
-            return await self._ledger.conclude(attempt, outcome)
+            return await self._ledger.conclude(attempt, outcome, known=known)
 
     async def fail(self, client_token: str, fault: Fault, *, at: datetime) -> Known:
         self._write()
@@ -117,10 +117,12 @@ class GuardedLedger:
         with real_work():
             await self._ledger.park(client_tokens, fault, resume_after=resume_after)
 
-    async def observe(self, attachment: Attachment, *, at: datetime) -> Known | None:
+    async def observe(
+        self, seen: Sequence[Attachment], *, at: datetime, known: Mapping[str, Known] = NOTHING_KNOWN
+    ) -> Sequence[Known]:
         self._write()
         with real_work():
-            return await self._ledger.observe(attachment, at=at)
+            return await self._ledger.observe(seen, at=at, known=known)
 
     async def retagged(self, from_token: str, to_token: str, *, identity_tag: bool, at: datetime) -> Known:
         self._write()

@@ -20,6 +20,7 @@ from batch_upload.token import client_token
 
 BATCH = "acme-2026"
 LANE = Lane("123456789012", "us-east-1")
+ITEMS_OF_RUN_MAX = 1_000_000
 BEGIN = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 ENDPOINT = "https://sms-voice.us-east-1.amazonaws.com"
 PER_SECOND = 2.0
@@ -165,10 +166,12 @@ def _write_run(connection: Connection, run: _Run, chance: random.Random, numbers
     items, attempts, outcomes = [], [], []
     for place, item in enumerate(run.items):
         tries = list(_tries(run.began + timedelta(seconds=place / PER_SECOND), chance.random(), causes))
-        items.append(_item_row(item, run, tries[-1]))
+        item_no = run.number * ITEMS_OF_RUN_MAX + place
+        items.append({"item_no": item_no, **_item_row(item, run, tries)})
         for number, tried in enumerate(tries, 1):
             attempt_id = next(numbers)
-            attempts.append(_attempt_row(attempt_id, item, number, run.run_id, tried))
+            named = {"attempt_id": attempt_id, "item_no": item_no, "number": number, "run_no": run.number}
+            attempts.append({**named, "started_at": tried.at})
             outcomes.append(_outcome_row(attempt_id, item, number, tried))
     connection.execute(insert(tables.item), items)
     connection.execute(insert(tables.attempt), attempts)
@@ -204,7 +207,8 @@ def _tries(at: datetime, luck: float, causes: Causes) -> Iterator[_Try]:
         yield _Try(at, OutcomeKind.ACCEPTED)
 
 
-def _item_row(item: Item, run: _Run, last: _Try) -> dict[str, Any]:
+def _item_row(item: Item, run: _Run, tries: Sequence[_Try]) -> dict[str, Any]:
+    last = tries[-1]
     fault = last.fault or (UNREADABLE if last.status is AttachmentStatus.FAILED else None)
     is_made = last.fault is None
     completed = last.at + timedelta(seconds=3.2) if fault is None else None
@@ -230,15 +234,17 @@ def _item_row(item: Item, run: _Run, last: _Try) -> dict[str, Any]:
         "fault_message": fault and fault.message,
         "fault_reason": fault and fault.reason,
         "fault_fields": fault and [list(pair) for pair in fault.fields],
+        "attempts": len(tries),
+        "request_id": _request_id(item, len(tries)),
+        "first_sent_at": tries[0].at,
         "completed_at": completed,
         "enlisted_at": run.began,
         "changed_at": completed or last.ended,
     }
 
 
-def _attempt_row(attempt_id: int, item: Item, number: int, run_id: str, tried: _Try) -> dict[str, Any]:
-    named = {"attempt_id": attempt_id, "lane_id": 1, "client_token": item.client_token}
-    return {**named, "number": number, "run_id": run_id, "started_at": tried.at}
+def _request_id(item: Item, number: int) -> str:
+    return f"{item.client_token[4:12]}-{number:04d}-4a7e-8f10-{item.client_token[12:24]}"
 
 
 def _outcome_row(attempt_id: int, item: Item, number: int, tried: _Try) -> dict[str, Any]:
@@ -249,9 +255,7 @@ def _outcome_row(attempt_id: int, item: Item, number: int, tried: _Try) -> dict[
         "attempt_id": attempt_id,
         "kind": tried.kind,
         "ended_at": tried.ended,
-        "request_id": f"{item.client_token[4:12]}-{number:04d}-4a7e-8f10-{item.client_token[12:24]}"
-        if answered
-        else None,
+        "request_id": _request_id(item, number) if answered else None,
         "status": (200 if is_made else 400) if answered else None,
         "code": fault and fault.code,
         "message": fault and fault.message,

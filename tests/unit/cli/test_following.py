@@ -73,7 +73,7 @@ async def test_it_waits_for_a_ledger_and_shows_each_run(follower: Follower, open
 
     before = follower.page.board.revision
     await ledger.conclude(attempt, accepted("att-a", at=after(2)))
-    await ledger.observe(attachment("att-a", AttachmentStatus.COMPLETE), at=after(3))
+    await ledger.observe([attachment("att-a", AttachmentStatus.COMPLETE)], at=after(3))
     assert follower.look() is True
     changes = follower.page.board.since(before)
     assert changes["whole"] is False

@@ -153,7 +153,7 @@ async def test_what_the_ledger_knows_to_be_deleted_is_not_missed_at_the_service(
     deleted = Attachment(
         row.attachment_id or "", row.attachment_arn or "", AttachmentStatus.DELETED, around.clock.now()
     )
-    await around.ledger.observe(deleted, at=around.clock.now())
+    await around.ledger.observe([deleted], at=around.clock.now())
     before = len(world.service.made(DESCRIBE))
 
     await world.upload(some_items(4))

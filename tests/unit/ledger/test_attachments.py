@@ -19,10 +19,9 @@ async def test_a_complete_attachment_completes_its_item_once(ledger: SqliteLedge
     await _created(ledger)
     complete = attachment("att-1", AttachmentStatus.COMPLETE)
 
-    row = await ledger.observe(complete, at=after(1))
-    again = await ledger.observe(complete, at=after(2))
+    (row,) = await ledger.observe([complete], at=after(1))
+    (again,) = await ledger.observe([complete], at=after(2))
 
-    assert row is not None
     assert (row.state, row.attachment_status, row.completed_at) == (State.COMPLETE, complete.status, after(1))
     assert again == row
 
@@ -35,29 +34,28 @@ async def test_an_attachment_that_came_to_nothing_fails_its_item(
 ) -> None:
     await _created(ledger)
 
-    row = await ledger.observe(attachment("att-1", status), at=after(1))
+    (row,) = await ledger.observe([attachment("att-1", status)], at=after(1))
 
-    assert row is not None
     assert row.fault is not None
     assert (row.state, row.attachment_status, row.fault.code) == (State.FAILED, status, code)
 
 
 async def test_a_late_look_takes_nothing_back_that_was_complete(ledger: SqliteLedger) -> None:
     await _created(ledger)
-    await ledger.observe(attachment("att-1", AttachmentStatus.COMPLETE), at=after(1))
+    await ledger.observe([attachment("att-1", AttachmentStatus.COMPLETE)], at=after(1))
 
-    row = await ledger.observe(attachment("att-1", AttachmentStatus.IN_PROGRESS), at=after(2))
+    (row,) = await ledger.observe([attachment("att-1", AttachmentStatus.IN_PROGRESS)], at=after(2))
 
-    assert row is not None
     assert (row.state, row.attachment_status) == (State.COMPLETE, AttachmentStatus.COMPLETE)
 
 
-async def test_an_attachment_that_is_no_items_is_none(ledger: SqliteLedger) -> None:
+async def test_of_many_attachments_those_that_are_no_items_are_left_out(ledger: SqliteLedger) -> None:
     await _created(ledger)
     await ledger.remember([(attachment("att-2"), None)], at=T0)
 
-    assert await ledger.observe(attachment("att-2"), at=T0) is None
-    assert await ledger.observe(attachment("att-3"), at=T0) is None
+    seen = await ledger.observe([attachment("att-2"), attachment("att-1"), attachment("att-3")], at=T0)
+
+    assert [row.attachment_id for row in seen] == ["att-1"]
 
 
 async def test_adopting_ends_the_unknown(ledger: SqliteLedger) -> None:
@@ -100,7 +98,7 @@ async def test_a_second_attachment_of_a_token_is_not_adopted_while_the_first_sta
 
 async def test_a_second_attachment_is_adopted_when_the_first_came_to_nothing(ledger: SqliteLedger) -> None:
     await _created(ledger)
-    await ledger.observe(attachment("att-1", AttachmentStatus.DELETED), at=T0)
+    await ledger.observe([attachment("att-1", AttachmentStatus.DELETED)], at=T0)
 
     row = await ledger.adopt(TOKEN, attachment("att-2"), at=T0)
 

@@ -91,7 +91,7 @@ async def test_a_mark_changes_with_whatever_happens_to_its_item(ledger: SqliteLe
     marks.append(mark())
     await tried(ledger, "a", OutcomeKind.ACCEPTED, 4)
     marks.append(mark())
-    await ledger.observe(attachment("att-a", AttachmentStatus.COMPLETE), at=after(9))
+    await ledger.observe([attachment("att-a", AttachmentStatus.COMPLETE)], at=after(9))
     marks.append(mark())
 
     assert len(set(marks)) == 4

@@ -1,5 +1,6 @@
 """Growing: forward, a step at a time, and not at all when a step fails."""
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,10 +10,25 @@ import pytest
 
 from batch_upload.errors import LedgerUnusable
 from batch_upload.ledger.connecting import connect
-from batch_upload.ledger.migrations import MIGRATIONS, SCHEMA_VERSION, migrate, schema_version
+from batch_upload.ledger.migrations import SCHEMA_VERSION, migrate, schema_version
+from batch_upload.ledger.schema import MIGRATIONS
+from tests.crash.make_ledgers import KEPT
 from tests.unit.ledger.samples import T0, after, rows
 
 ADDS = ("CREATE TABLE later (per_second REAL) STRICT", "INSERT INTO later VALUES (1.0)")
+_KNOWN = (
+    "SELECT item_no, client_token, item_id, state, attachment_id, tags, changed_at, attempts, request_id, first_sent_at"
+)
+_TRIED = "SELECT client_token, number, run_id, started_at, kind, outcome.request_id"
+OF_OLD = (
+    f"{_KNOWN} FROM known ORDER BY item_no",
+    f"{_TRIED} FROM attempt LEFT JOIN outcome USING (attempt_id) ORDER BY attempt_id",
+)
+NOW = (
+    f"{_KNOWN} FROM item ORDER BY item_no",
+    f"{_TRIED} FROM attempt JOIN item USING (item_no) JOIN run USING (run_no) LEFT JOIN outcome USING (attempt_id) "
+    "ORDER BY attempt_id",
+)
 FAILS = (*ADDS, "INSERT INTO later VALUES ('fast')")
 
 
@@ -79,3 +95,17 @@ def test_every_version_grows_into_the_same_ledger(tmp_path: Path) -> None:
         shapes.add(frozenset(rows(path, "SELECT type, name, sql FROM sqlite_master")))
 
     assert len(shapes) == 1
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_what_a_ledger_of_old_told_of_its_items_it_tells_still(path: Path, version: int) -> None:
+    shutil.copyfile(KEPT / f"version-{version}.ledger", path)
+    before = [rows(path, query) for query in OF_OLD]
+
+    with closing(connect(path, query="mode=rw")) as connection:
+        migrate(connection, shown="june.ledger", at=T0)
+
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert all(before)
+    assert [rows(path, query) for query in NOW] == before

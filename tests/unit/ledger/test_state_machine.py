@@ -16,7 +16,7 @@ from batch_upload.errors import BatchUploadError, Disagreement
 from batch_upload.ledger.store import open_ledger
 from batch_upload.model import AttachmentStatus, Fault, Known, Outcome, OutcomeKind, State
 from batch_upload.ports import Attempt
-from tests.unit.ledger.samples import BATCH, LANE, T0, ManualClock, accepted, after, attachment, item
+from tests.unit.ledger.samples import BATCH, LANE, T0, ManualClock, accepted, after, attachment, item, rows
 
 TOKENS = ("bu1-a-1", "bu1-a-2", "bu1-b-1")
 NO = Fault("No", "no")
@@ -28,6 +28,17 @@ LANDED = {
     AttachmentStatus.FAILED: State.FAILED,
     AttachmentStatus.DELETED: State.FAILED,
 }
+
+COUNTED = """
+SELECT item_no,
+  (SELECT count(*) FROM attempt LEFT JOIN outcome USING (attempt_id)
+    WHERE attempt.item_no = item.item_no AND kind IS NOT 'withdrawn'),
+  (SELECT outcome.request_id FROM attempt JOIN outcome USING (attempt_id)
+    WHERE attempt.item_no = item.item_no AND outcome.request_id IS NOT NULL ORDER BY number DESC LIMIT 1),
+  (SELECT min(started_at) FROM attempt LEFT JOIN outcome USING (attempt_id)
+    WHERE attempt.item_no = item.item_no AND kind IS NOT 'withdrawn')
+FROM item ORDER BY item_no
+"""
 
 tokens = st.sampled_from(TOKENS)
 attachment_ids = st.sampled_from(["att-1", "att-2", "att-3"])
@@ -70,6 +81,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.current: dict[str, str] = {}
         self.owners: dict[str, str] = {}
         self.open: dict[str, Open] = {}
+        self.told_of: dict[str, list[Known]] = {token: [] for token in TOKENS}
         self.open_ledger()
 
     def teardown(self) -> None:
@@ -80,8 +92,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def open_ledger(self) -> None:
         self.runs += 1
         self.run_id = f"run-{self.runs}"
-        path = Path(self.folder.name) / "x.ledger"
-        self.ledger = self.runner.run(open_ledger(path, run_id=self.run_id, clock=ManualClock()))
+        self.path = Path(self.folder.name) / "x.ledger"
+        self.ledger = self.runner.run(open_ledger(self.path, run_id=self.run_id, clock=ManualClock()))
         memory = self.runner.run(self.ledger.pin(LANE, endpoint="e", at=T0))
         assert memory.continuous == (self.runs > 1)
         self.runner.run(self.ledger.begin_run(self.run_id, verb="upload", batch=BATCH, at=T0))
@@ -90,6 +102,12 @@ class LedgerMachine(RuleBasedStateMachine):
     def told(self, known: Known | None) -> None:
         """What a change gives is what the ledger tells of the item from then on."""
         assert known in self.runner.run(self.ledger.known(BATCH))
+        if known is not None:
+            self.told_of[known.client_token].append(known)
+
+    def recalled(self, token: str, data: st.DataObject) -> Known | None:
+        """What a caller may take an item for: as it is, as it once was, or nothing."""
+        return data.draw(st.sampled_from([None, *reversed(self.told_of[token])]))
 
     def now(self) -> datetime:
         self.seconds += 1
@@ -152,7 +170,8 @@ class LedgerMachine(RuleBasedStateMachine):
         token = data.draw(st.sampled_from(sorted(self.open)))
         was = self.open.pop(token)
         outcome = accepted(attachment_id, status, at=self.now())
-        self._bind(token, attachment_id, status, self.ledger.conclude(was.attempt, outcome))
+        known = self.recalled(token, data)
+        self._bind(token, attachment_id, status, self.ledger.conclude(was.attempt, outcome, known=known))
 
     @rule(token=tokens, attachment_id=attachment_ids, status=statuses)
     def adopt(self, token: str, attachment_id: str, status: AttachmentStatus) -> None:
@@ -176,14 +195,19 @@ class LedgerMachine(RuleBasedStateMachine):
         self.owners[attachment_id] = token
         self.items[token] = model.landed(attachment_id, status)
 
-    @rule(attachment_id=attachment_ids, status=statuses)
-    def observe(self, attachment_id: str, status: AttachmentStatus) -> None:
-        known = self.runner.run(self.ledger.observe(attachment(attachment_id, status), at=self.now()))
-        owner = next((token for token, one in self.items.items() if one.attachment_id == attachment_id), None)
-        assert (known.client_token if known else None) == owner
-        if owner is not None:
+    @rule(seen=st.dictionaries(attachment_ids, statuses), data=st.data())
+    def observe(self, seen: dict[str, AttachmentStatus], data: st.DataObject) -> None:
+        owners = {one.attachment_id: token for token, one in self.items.items()}
+        ours = {owners[attachment_id]: attachment_id for attachment_id in seen if attachment_id in owners}
+        recalled = {each: known for each in seen if (known := self.recalled(owners.get(each, TOKENS[0]), data))}
+        attachments = [attachment(*each) for each in seen.items()]
+        told = self.runner.run(self.ledger.observe(attachments, at=self.now(), known=recalled))
+        assert [known.client_token for known in told] == list(ours)
+        for known in told:
             self.told(known)
-            self.items[owner] = self.items[owner].landed(attachment_id, status)
+            attachment_id = ours[known.client_token]
+            model = self.items[known.client_token]
+            self.items[known.client_token] = model.landed(attachment_id, seen[attachment_id])
 
     @rule(token=tokens)
     def fail(self, token: str) -> None:
@@ -227,6 +251,13 @@ class LedgerMachine(RuleBasedStateMachine):
         assert found == self.items
         assert {row.item_id: row.client_token for row in known if row.current} == self.current
         assert self.runner.run(self.ledger.attachment_tokens()) == self.owners
+        for row in known:
+            self.told_of[row.client_token].append(row)
+
+    @invariant()
+    def an_item_tells_of_its_attempts_what_they_tell(self) -> None:
+        kept = "SELECT item_no, attempts, request_id, first_sent_at FROM item ORDER BY item_no"
+        assert rows(self.path, kept) == rows(self.path, COUNTED)
 
 
 LedgerMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)

@@ -88,9 +88,9 @@ async def test_what_is_asked_every_day_is_found_by_an_index(ledger: SqliteLedger
     await began(ledger)
 
     asked = (
-        "SELECT * FROM known WHERE lane_id = 1 AND client_token = 't'",
-        "SELECT * FROM known WHERE lane_id = 1 AND batch = 'june'",
-        "SELECT * FROM known WHERE lane_id = 1 AND state = 'sending'",
+        "SELECT * FROM item WHERE lane_id = 1 AND client_token = 't'",
+        "SELECT * FROM item WHERE lane_id = 1 AND batch = 'june'",
+        "SELECT * FROM item WHERE lane_id = 1 AND state = 'sending'",
         "SELECT client_token FROM item WHERE lane_id = 1 AND attachment_id = 'x'",
     )
 
