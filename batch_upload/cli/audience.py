@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from batch_upload.cli.output import Output
 from batch_upload.ports import Observer
-from batch_upload.report.console import people_observer
 from batch_upload.report.ndjson import NdjsonObserver
 from batch_upload.report.observers import NullObserver, Observers, RunObserver
 from batch_upload.report.plain import PlainObserver
@@ -29,10 +28,14 @@ def audience_of(output: Output) -> Observers:
 
 
 def _people(output: Output) -> RunObserver:
-    if not output.verbose:
-        return people_observer(sys.stderr, quiet=output.quiet)
-    lines = NullObserver() if output.quiet else PlainObserver(sys.stderr)  # a drawing would be torn by the requests
-    return Observers(lines, VerboseObserver(sys.stderr, level=output.verbose))
+    if output.verbose:
+        lines = NullObserver() if output.quiet else PlainObserver(sys.stderr)  # the requests would tear a drawing
+        return Observers(lines, VerboseObserver(sys.stderr, level=output.verbose))
+    if output.quiet:
+        return NullObserver()
+    from batch_upload.report.console import people_observer  # what draws: `--quiet` does without
+
+    return people_observer(sys.stderr)
 
 
 def _machines(output: Output) -> list[RunObserver]:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from batch_upload.events import LaneStopped, Notice, OrphanSeen, Resolving, RunEnded, RunStarted
 from batch_upload.report.escape import encodable
-from batch_upload.report.observers import NullObserver, RunObserver
+from batch_upload.report.observers import RunObserver
 from batch_upload.report.plain import (
     LocalTime,
     PlainObserver,
@@ -38,10 +38,8 @@ def terminal_console(stream: TextIO) -> Console:
     return Console(file=stream, markup=False, emoji=False, highlight=False, safe_box=True)
 
 
-def people_observer(stream: TextIO, *, quiet: bool) -> RunObserver:
-    """The observer that suits the stream: none, one that draws on a terminal, or one that writes lines."""
-    if quiet:
-        return NullObserver()
+def people_observer(stream: TextIO) -> RunObserver:
+    """The observer that suits the stream: one that draws on a terminal, or one that writes lines."""
     console = terminal_console(stream)
     if console.is_terminal and not console.is_dumb_terminal:
         return ProgressObserver(console)

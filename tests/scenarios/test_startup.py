@@ -107,6 +107,10 @@ def test_what_talks_to_nobody_loads_nothing_that_talks(command: str, uploaded: P
     assert "sqlalchemy" in names
 
 
+def test_a_quiet_run_loads_nothing_that_draws(uploaded: Path) -> None:
+    assert loaded("upload", "june.yaml", "--local", "--quiet", cwd=uploaded) & PAGES == set()
+
+
 def test_watch_loads_its_server_and_no_client_of_the_service(uploaded: Path) -> None:
     with started("watch", "june.yaml", "--local", "--json", cwd=uploaded, env=TELLING) as watch:
         watch.until("listening")

@@ -11,7 +11,6 @@ from rich.console import Console
 from batch_upload.events import LaneStopped, Notice, Resolving, RunEnded
 from batch_upload.model import State
 from batch_upload.report.console import ProgressObserver, draw_table, people_observer, renderable
-from batch_upload.report.observers import NullObserver
 from batch_upload.report.plain import PlainObserver
 from batch_upload.report.tally import Tally
 from tests.unit.report.samples import (
@@ -209,12 +208,11 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.TextIOWrapper]:
 
 
 def test_the_observer_suits_the_stream(terminal: io.TextIOWrapper, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(people_observer(terminal, quiet=True), NullObserver)
-    assert isinstance(people_observer(terminal, quiet=False), ProgressObserver)
-    assert isinstance(people_observer(io.StringIO(), quiet=False), PlainObserver)
+    assert isinstance(people_observer(terminal), ProgressObserver)
+    assert isinstance(people_observer(io.StringIO()), PlainObserver)
 
     monkeypatch.setenv("TERM", "dumb")
-    assert isinstance(people_observer(terminal, quiet=False), PlainObserver)
+    assert isinstance(people_observer(terminal), PlainObserver)
 
 
 def test_a_table_folds_what_is_too_long_and_cuts_nothing_off() -> None:
