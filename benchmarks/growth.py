@@ -4,7 +4,6 @@
 
 Everything is uploaded already, so that the program alone is measured. `--big` goes on to 1,000,000 items, `--folder`
 keeps what was laid out for the next time. The exponent is that of cost beyond start-up: 1 is proportional.
-Memory is told from that of this process on: what a command takes less than that cannot be seen.
 """
 
 import argparse
