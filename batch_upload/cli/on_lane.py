@@ -26,6 +26,8 @@ from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.settings import Settings
 
 TICK_S = 1.0
+REMEMBERED_AT_ONCE = 10_000
+"""So many digests are handed to the ledger at a time."""
 
 
 class OnLane(ABC):
@@ -124,12 +126,18 @@ class OnLane(ABC):
                 self.settings.ledger, run_id=self.run_id, clock=self.clock, wait_lock_s=self._wait_lock_s()
             )
             stack.push_async_callback(ledger.close)
-            await ledger.remember_digests(self.prepared.fresh)
+            await self._remember(ledger)
             reached = await self._reach(stack, ledger)
             if reached is None:
                 return Ended(self.counted(ExitCode.DEADLINE))
             self._lane = reached.lane
             return await self.work(ledger, reached)
+
+    async def _remember(self, ledger: SqliteLedger) -> None:
+        """Hand what was read in files to the ledger, and let go of it: what comes now needs the room."""
+        fresh = self.prepared.fresh
+        while fresh:
+            await ledger.remember_digests(dict(fresh.popitem() for _ in range(min(len(fresh), REMEMBERED_AT_ONCE))))
 
     def _wait_lock_s(self) -> float:
         deadline_s = self.deadline_s()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from batch_upload.cli.output import Ended, Output
-from batch_upload.cli.prepare import check_only, ready
+from batch_upload.cli.prepare import check_only, ready_to_read
 from batch_upload.cli.rates import expected_create_rate, remembered_latency_s
 from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, state_of
 from batch_upload.engine.retry import CONVENIENCE, LIMITS
@@ -46,7 +46,7 @@ class Asked:
 def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed_exitcode: bool) -> Ended:
     """Show the plan. Raises BatchUploadError as `upload` would."""
     started = time.monotonic()
-    prepared, settings = ready(path, flags)
+    prepared, settings = ready_to_read(path, flags)
     manifest = prepared.manifest
     check_only(settings, prepared)
     lane, found, remembered = _found(settings.ledger, manifest.batch, prepared.items, whole=_is_whole(output, settings))

@@ -2,19 +2,19 @@
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from batch_upload.cli.messages import problems_headline
 from batch_upload.document import Document, RememberedDigest
-from batch_upload.documents.look import Looker, Recall, recall_nothing
+from batch_upload.documents.look import Looker, Recall, Recent, recall_nothing
 from batch_upload.documents.refusals import Refusal
 from batch_upload.errors import ManifestInvalid, UsageError
-from batch_upload.manifest.listing import list_manifest
+from batch_upload.manifest.listing import list_manifest, list_manifest_once
 from batch_upload.model import Item, Listed, Manifest, Problem
 from batch_upload.settings import Flags, Settings, resolve, truth_of
 from batch_upload.token import client_token
@@ -26,15 +26,28 @@ BATCH = 1_000
 
 Memory = Callable[[Manifest], AbstractContextManager[Recall]]
 """Opens what is remembered of a manifest's files."""
+Sound = tuple[Listed, Document | None]
+"""What is listed and in order, beside what is in its file; None for a URL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A manifest whose every file was looked into. `fresh`: what was read and may be remembered, by resolved path."""
+    """A manifest whose every file was looked into.
+
+    `fresh`: what was read and may be remembered, by resolved path; who remembers it takes it out.
+    """
 
     manifest: Manifest
     items: tuple[Item, ...]
-    fresh: Mapping[str, RememberedDigest] = field(default_factory=dict)
+    fresh: dict[str, RememberedDigest] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A manifest whose every file was looked into, and of which nothing is kept but how many attachments it lists."""
+
+    manifest: Manifest
+    count: int
 
 
 @contextmanager
@@ -48,30 +61,65 @@ def prepare(path: Path, *, allow_outside: bool, memory: Memory = _nothing) -> Pr
     Raises ManifestInvalid with all problems of both, in the manifest's order.
     """
     fresh: dict[str, RememberedDigest] = {}
-
-    def take(manifest: Manifest, listed: Iterator[Listed]) -> tuple[list[Item], list[Problem]]:
-        root = None if allow_outside else manifest.folder
-        with memory(manifest) as recall, Looker(root, recall=recall, now_ns=time.time_ns, fresh=fresh) as looker:
-            return _looked_into(path, listed, looker)
-
-    with without_collector():
-        manifest, (items, refused), problems = _list_manifest(path, allow_outside=allow_outside, take=take)
-        if problems or refused:
-            raise invalid(path, (*problems, *refused))
-        return Prepared(manifest, tuple(items), fresh)
+    look = _Look(path, allow_outside=allow_outside, listing=list_manifest, memory=memory, fresh=fresh)
+    manifest, items = look.through(lambda found: tuple(item_of(*each) for each in found))
+    return Prepared(manifest, items, fresh)
 
 
-def _looked_into(path: Path, listed: Iterator[Listed], looker: Looker) -> tuple[list[Item], list[Problem]]:
-    """The items, and the problems of those whose file cannot be sent."""
-    items: list[Item] = []
-    refused: list[Problem] = []
-    while batch := list(islice(listed, BATCH)):
-        for each, found in zip(batch, looker.look(batch), strict=True):
-            if isinstance(found, Refusal):
-                refused.append(Problem(str(path), each.at, found.code, found.message))
-            else:
-                items.append(item_of(each, found))
-    return items, refused
+def check(path: Path, *, allow_outside: bool) -> Checked:
+    """Read a manifest and all its files, and hold only its ids, which must differ. Raises as `prepare`."""
+    look = _Look(path, allow_outside=allow_outside, listing=list_manifest_once, memory=_nothing, fresh=Recent())
+    manifest, count = look.through(lambda found: sum(1 for _ in found))
+    return Checked(manifest, count)
+
+
+class _Listing(Protocol):
+    """How a manifest is gone through (`manifest/listing.py`)."""
+
+    def __call__(
+        self, path: Path, *, allow_outside: bool, take: Callable[[Manifest, Iterator[Listed]], T]
+    ) -> tuple[Manifest, T, tuple[Problem, ...]]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """One look into every file that a manifest lists."""
+
+    path: Path = field(kw_only=False)
+    allow_outside: bool
+    listing: _Listing
+    memory: Memory
+    fresh: dict[str, RememberedDigest]
+
+    def through(self, make: Callable[[Iterator[Sound]], T]) -> tuple[Manifest, T]:
+        """The manifest, and what `make` makes of what is in order. Raises ManifestInvalid if not everything is."""
+        refused: list[Problem] = []
+
+        def take(manifest: Manifest, listed: Iterator[Listed]) -> T:
+            refused.clear()  # what another way found that did not lead to the end
+            root = None if self.allow_outside else manifest.folder
+            with (
+                self.memory(manifest) as recall,
+                Looker(root, recall=recall, now_ns=time.time_ns, fresh=self.fresh) as looker,
+            ):
+                return make(self._sound(listed, looker, refused))
+
+        with without_collector():
+            manifest, made, problems = _listed(
+                self.path, listing=self.listing, allow_outside=self.allow_outside, take=take
+            )
+            if problems or refused:
+                raise invalid(self.path, (*problems, *refused))
+            return manifest, made
+
+    def _sound(self, listed: Iterator[Listed], looker: Looker, refused: list[Problem]) -> Iterator[Sound]:
+        """What is in order, one by one. The problems of what is not are added to `refused`."""
+        while batch := list(islice(listed, BATCH)):
+            for each, found in zip(batch, looker.look(batch), strict=True):
+                if isinstance(found, Refusal):
+                    refused.append(Problem(str(self.path), each.at, found.code, found.message))
+                else:
+                    yield each, found
 
 
 @contextmanager
@@ -105,6 +153,12 @@ def ready(path: Path, flags: Flags) -> tuple[Prepared, Settings]:
     return prepared, settings_of(prepared.manifest)
 
 
+def ready_to_read(path: Path, flags: Flags) -> tuple[Prepared, Settings]:
+    """The same for a verb that writes no ledger: what was read is not kept to be remembered."""
+    prepared, settings = ready(path, flags)
+    return replace(prepared, fresh={}), settings
+
+
 def check_only(settings: Settings, prepared: Prepared) -> None:
     """Raise UsageError where `--only` names neither a state nor an id of the manifest."""
     strange = sorted(settings.only_ids - {item.item_id for item in prepared.items})
@@ -130,19 +184,21 @@ def _remembered(ledger: Path) -> Iterator[Recall]:
 def list_items(path: Path, *, allow_outside: bool) -> tuple[Manifest, tuple[Listed, ...]]:
     """Read a manifest and expand it, without a look into its files. Raises ManifestInvalid with all its problems."""
     with without_collector():
-        manifest, listed, problems = _list_manifest(
-            path, allow_outside=allow_outside, take=lambda _, listed: tuple(listed)
-        )
+        manifest, listed, problems = _listed(path, allow_outside=allow_outside, take=lambda _, listed: tuple(listed))
         if problems:
             raise invalid(path, problems)
         return manifest, listed
 
 
-def _list_manifest(
-    path: Path, *, allow_outside: bool, take: Callable[[Manifest, Iterator[Listed]], T]
+def _listed(
+    path: Path,
+    *,
+    allow_outside: bool,
+    take: Callable[[Manifest, Iterator[Listed]], T],
+    listing: _Listing = list_manifest,
 ) -> tuple[Manifest, T, Sequence[Problem]]:
     try:
-        return list_manifest(path, allow_outside=allow_outside, take=take)
+        return listing(path, allow_outside=allow_outside, take=take)
     except ManifestInvalid as error:
         raise invalid(path, error.problems) from error
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from batch_upload.cli import messages
 from batch_upload.cli.output import Ended, Output
-from batch_upload.cli.prepare import prepare
+from batch_upload.cli.prepare import check
 from batch_upload.errors import ExitCode, ManifestInvalid
 from batch_upload.model import State
 from batch_upload.report.ndjson import problem_line
@@ -16,7 +16,7 @@ def validated(path: Path, output: Output, *, allow_outside: bool) -> Ended:
     """Say all problems, or that there are none."""
     started = time.monotonic()
     try:
-        prepared = prepare(path, allow_outside=allow_outside)
+        checked = check(path, allow_outside=allow_outside)
     except ManifestInvalid as error:
         for problem in error.problems:
             output.event(problem_line(problem))
@@ -27,13 +27,12 @@ def validated(path: Path, output: Output, *, allow_outside: bool) -> Ended:
             Summary(verb="validate", exit=exit_of(ExitCode.INVALID), elapsed_s=elapsed_s),
             lines=(messages.problems_headline(error.problems, str(path)),),
         )
-    items = len(prepared.items)
     summary = Summary(
         verb="validate",
         exit=exit_of(ExitCode.DONE),
-        batch=prepared.manifest.batch,
-        items=items,
-        states={State.PENDING.value: items} if items else {},
+        batch=checked.manifest.batch,
+        items=checked.count,
+        states={State.PENDING.value: checked.count} if checked.count else {},
         elapsed_s=time.monotonic() - started,
     )
-    return Ended(summary, lines=(messages.valid_text(str(path), items=items),))
+    return Ended(summary, lines=(messages.valid_text(str(path), items=checked.count),))

@@ -14,7 +14,7 @@ from batch_upload.cli.compose import reach
 from batch_upload.cli.exit_codes import first_of
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.planning import check_lane
-from batch_upload.cli.prepare import Prepared, ready
+from batch_upload.cli.prepare import Prepared, ready_to_read
 from batch_upload.cli.recorded import state_of
 from batch_upload.engine.plan import Knowledge, row_of
 from batch_upload.engine.resolve import list_lane
@@ -57,7 +57,7 @@ class _Ledger:
 def verify_manifest(path: Path, flags: Flags, output: Output) -> Ended:
     """Show every finding. Raises BatchUploadError where the lane or the ledger cannot be read."""
     started = time.monotonic()
-    prepared, settings = ready(path, flags)
+    prepared, settings = ready_to_read(path, flags)
     tally = Tally()
     lane, compared, knowledge = anyio.run(_compared, prepared, settings, output, tally)
     ended = Summary(

@@ -21,6 +21,9 @@ RACY_NS = 2_000_000_000
 """A file that was written so short a time before it was read may be written again within the same tick of its clock,
 2 s on the coarsest file systems (FAT). As git does with its index, it is read again the next time."""
 
+RECENT = 10_000
+"""So many files are kept in mind by who remembers none: a file that stands under many ids is then seldom read twice."""
+
 Recall = Callable[[Sequence[str]], Mapping[str, RememberedDigest]]
 """What is remembered of files, by their resolved paths; what nothing is remembered of is left out."""
 
@@ -28,6 +31,15 @@ Recall = Callable[[Sequence[str]], Mapping[str, RememberedDigest]]
 def recall_nothing(_paths: Sequence[str]) -> Mapping[str, RememberedDigest]:
     """The memory of who trusts none."""
     return {}
+
+
+class Recent(dict[str, RememberedDigest]):
+    """What was read last, by resolved path: of RECENT files at most, and then of none."""
+
+    def __setitem__(self, path: str, found: RememberedDigest) -> None:
+        if len(self) >= RECENT:
+            self.clear()
+        super().__setitem__(path, found)
 
 
 class _Standing(NamedTuple):

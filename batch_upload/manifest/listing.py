@@ -32,6 +32,26 @@ def list_manifest(
         return _carefully(path, allow_outside=allow_outside, take=take)
 
 
+def list_manifest_once(
+    path: Path, *, allow_outside: bool, take: Callable[[Manifest, Iterator[Listed]], T]
+) -> tuple[Manifest, T, tuple[Problem, ...]]:
+    """The same for a `take` that is dear, and keeps nothing that would make the second time cheaper.
+
+    Which way leads to the end is found out first, at the price of reading the manifest once more. `take` is called
+    again only where the manifest, or a folder of a glob, is changed meanwhile.
+    """
+    try:
+        _quickly(path, allow_outside=allow_outside, take=_to_the_end)
+    except UnusualError:
+        return _carefully(path, allow_outside=allow_outside, take=take)
+    return list_manifest(path, allow_outside=allow_outside, take=take)
+
+
+def _to_the_end(_manifest: Manifest, listed: Iterator[Listed]) -> None:
+    for _ in listed:
+        pass
+
+
 def _quickly(
     path: Path, *, allow_outside: bool, take: Callable[[Manifest, Iterator[Listed]], T]
 ) -> tuple[Manifest, T, tuple[Problem, ...]]:

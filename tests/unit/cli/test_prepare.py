@@ -1,13 +1,15 @@
 """From a manifest's path to items, or to every problem in the way."""
 
+import os
 import platform
 import resource
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from batch_upload.cli.bodies import DocumentBodies
-from batch_upload.cli.prepare import list_items, prepare
+from batch_upload.cli.prepare import check, list_items, prepare
 from batch_upload.errors import ChangedSincePlan, ManifestInvalid
 from batch_upload.model import ContentType
 from batch_upload.ports import Body
@@ -50,6 +52,35 @@ def test_the_problems_of_the_manifest_and_of_its_files_come_together_in_their_or
     lines = [problem.at.line for problem in invalid.value.problems]
     assert lines == sorted(lines)
     assert set(lines) >= {6, 7, 8, 9}
+
+
+def test_a_check_finds_what_preparing_finds(tmp_path: Path) -> None:
+    (tmp_path / "empty.pdf").touch()
+    path = written(tmp_path, "  - file: gone.pdf\n  - fil: x.pdf\n  - file: empty.pdf\n")
+
+    with pytest.raises(ManifestInvalid) as prepared:
+        prepare(path, allow_outside=False)
+    with pytest.raises(ManifestInvalid) as checked:
+        check(path, allow_outside=False)
+
+    assert checked.value.problems == prepared.value.problems
+
+
+def test_a_check_holds_ids_and_nothing_else_of_what_is_in_order(tmp_path: Path) -> None:
+    count = 10_000
+    (tmp_path / "a.pdf").write_bytes(PDF)
+    os.utime(tmp_path / "a.pdf", (1_000_000_000, 1_000_000_000))
+    path = written(tmp_path, "".join(f"  - id: a/{number}\n    file: a.pdf\n" for number in range(count)))
+
+    tracemalloc.start()
+    try:
+        checked = check(path, allow_outside=False)
+        most_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert checked.count == count
+    assert most_bytes < 400 * count  # a dictionary of the ids, 200; each item would be 500, each digest 450
 
 
 def test_listing_does_not_look_into_files(tmp_path: Path) -> None:

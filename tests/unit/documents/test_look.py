@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.document import Document, RememberedDigest
+from batch_upload.document import Document, Fingerprint, RememberedDigest
 from batch_upload.documents.at_hand import SMALL_BYTES
-from batch_upload.documents.look import Looker
+from batch_upload.documents.look import RECENT, Looker, Recent
 from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.model import ContentType, Listed, Position
 from tests.support.disks import demand_reading_without_waiting, evict, mount_table
@@ -290,3 +290,15 @@ def test_what_is_not_in_memory_is_left_to_the_readers(tmp_path: Path) -> None:
     assert digest(found[0]) == hashlib.sha256(PDF).hexdigest()
     assert hops == 1
     assert look_at_all(tmp_path, ["a.pdf"], mounts)[2] == 0
+
+
+def test_what_was_read_last_is_of_so_many_files_at_most() -> None:
+    recent = Recent()
+    found = RememberedDigest(Fingerprint(1, 1, 1, 1), "00" * 32, ContentType.PDF)
+
+    for number in range(RECENT):
+        recent[f"/{number}.pdf"] = found
+    assert len(recent) == RECENT
+    recent["/next.pdf"] = found
+
+    assert set(recent) == {"/next.pdf"}

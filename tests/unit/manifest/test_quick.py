@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batch_upload.manifest.listing import list_manifest
+from batch_upload.manifest.listing import list_manifest, list_manifest_once
 from batch_upload.manifest.problems import Problems
 from batch_upload.manifest.quick import QuickReader
 from batch_upload.manifest.reader import read_document
@@ -201,3 +201,18 @@ def test_a_problem_that_shows_late_is_told_with_all_the_others_and_their_places(
         (7, 12, "tag-value"),
         (8, 11, "duplicate-id"),
     ]
+
+
+@pytest.mark.parametrize("last", ["  - file: c.pdf\n", "  - file: a.pdf\n"])
+def test_who_must_not_be_called_in_vain_is_called_once_whichever_way_leads_to_the_end(last: str, write: Write) -> None:
+    path = write(HEAD + f"attachments:\n  - file: a.pdf\n  - file: b.pdf\n{last}")
+    taken: list[Manifest] = []
+
+    def take(manifest: Manifest, items: Iterator[Listed]) -> list[Listed]:
+        taken.append(manifest)
+        return list(items)
+
+    _, once, problems = list_manifest_once(path, allow_outside=False, take=take)
+
+    assert len(taken) == 1
+    assert (once, problems) == list_manifest(path, allow_outside=False, take=take)[1:]
