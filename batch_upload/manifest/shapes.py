@@ -19,17 +19,28 @@ class UnusualError(Exception):
     """Something that only the careful reader understands, or that it has to report. Never leaves this room."""
 
 
-# Every character that a manifest may have (source.py), beyond ASCII and the space that does not break.
-_BEYOND = "\u00a1-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff"
-ANY = rf"[ -~{_BEYOND}]"
+# No character that a manifest may have (source.py), and the space that does not break.
+_NOWHERE = "\x00-\x1f\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff"
+
+
+def one_of(ascii_class: str) -> str:
+    """A pattern for these printable ASCII characters, and for all beyond ASCII that a manifest may have.
+
+    It names what is left out: there is little of that, and `re` goes over every character that a class names.
+    """
+    left_out = re.sub(f"[{ascii_class}]", "", "".join(map(chr, range(0x20, 0x7F))))
+    return f"[^{_NOWHERE}{re.escape(left_out)}]"
+
+
+ANY = one_of(" -~")
 # A plain value begins with nothing that YAML could mean something by, and holds neither `: ` nor ` #`.
-_FIRST = rf"[A-Za-z0-9_./({_BEYOND}]"
-_MORE = rf'[!"$-9;-~{_BEYOND}]'
+_FIRST = one_of("A-Za-z0-9_./(")
+_MORE = one_of('!"$-9;-~')
 _PLAIN = rf"{_FIRST}{_MORE}*(?:(?:[ ]+|:){_MORE}+)*"
 # Within braces also `,`, `[`, `]`, `{` and `}` have a meaning, and `:` has others.
-_FLOW_FIRST, _FLOW_MORE = rf"[A-Za-z0-9_./{_BEYOND}]", rf"[A-Za-z0-9_./=+@-]|[{_BEYOND}]"
-_FLOW_PLAIN = rf"{_FLOW_FIRST}(?:{_FLOW_MORE})*(?:[ ]+(?:{_FLOW_MORE})+)*"
-_IN_DOUBLE, _IN_SINGLE = rf"[ !#-\[\]-~{_BEYOND}]", rf"[ -&(-~{_BEYOND}]"
+_FLOW_FIRST, _FLOW_MORE = one_of("A-Za-z0-9_./"), one_of("A-Za-z0-9_./=+@-")
+_FLOW_PLAIN = rf"{_FLOW_FIRST}{_FLOW_MORE}*(?:[ ]+{_FLOW_MORE}+)*"
+_IN_DOUBLE, _IN_SINGLE = one_of(r" !#-\[\]-~"), one_of(" -&(-~")
 _TAG_KEY = r"[A-Za-z0-9_][A-Za-z0-9_./=+@-]{0,127}"
 
 _SCALARS = {'"': f'"({_IN_DOUBLE}+)"', "'": f"'({_IN_SINGLE}+)'", "": f"({_PLAIN})"}

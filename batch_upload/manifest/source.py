@@ -22,7 +22,7 @@ _BREAK = re.compile(r"\r\n?|\n")
 _LONE_CR = re.compile(rb"\r(?!\n)")
 # What YAML 1.1 calls printable, without NEL, LS and PS, which break lines for YAML and for hardly any editor, and
 # without the byte order mark, which nobody sees and parsers take for different things.
-_NOT_ALLOWED = re.compile("[^\t\n\r -~\u00a0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_NOT_ALLOWED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _TAB_IN_INDENTATION = re.compile(r"(?:^|(?<=[\n\r])) *\t")
 BOM = b"\xef\xbb\xbf"
 

@@ -1,6 +1,8 @@
 """The quick way through a manifest: it reads what the careful one reads, or nothing."""
 
 import io
+import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,8 @@ from batch_upload.manifest.listing import list_manifest, list_manifest_once
 from batch_upload.manifest.problems import Problems
 from batch_upload.manifest.quick import QuickReader
 from batch_upload.manifest.reader import read_document
-from batch_upload.manifest.shapes import UnusualError
+from batch_upload.manifest.shapes import UnusualError, one_of
+from batch_upload.manifest.source import SIZE_LIMIT_BYTES, screen
 from batch_upload.model import Entry, Listed, Manifest
 
 Write = Callable[..., Path]
@@ -216,3 +219,32 @@ def test_who_must_not_be_called_in_vain_is_called_once_whichever_way_leads_to_th
 
     assert len(taken) == 1
     assert (once, problems) == list_manifest(path, allow_outside=False, take=take)[1:]
+
+
+def can_stand(text: str) -> bool:
+    """Whether the careful reader lets these characters into a manifest."""
+    problems = Problems(str(PATH))
+    return screen(io.BytesIO(text.encode()), problems, size_limit_bytes=SIZE_LIMIT_BYTES).readable
+
+
+def test_a_manifest_may_have_what_yaml_calls_printable_but_what_breaks_lines_or_is_not_seen() -> None:
+    ranges = ((0x20, 0x7E), (0xA0, 0x2027), (0x202A, 0xD7FF), (0xE000, 0xFEFE), (0xFF00, 0xFFFD), (0x10000, 0x10FFFF))
+    allowed = {*"\t\n\r", *(chr(code) for first, last in ranges for code in range(first, last + 1))}
+    encodable = {chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF}
+
+    assert can_stand("x" + "".join(sorted(allowed)))
+    assert [char for char in sorted(encodable - allowed) if can_stand(f"x{char}")] == []
+
+
+def test_a_shape_takes_all_of_these_that_are_beyond_ascii_and_of_ascii_what_it_names() -> None:
+    everything = "".join(chr(code) for code in range(sys.maxunicode + 1))
+
+    taken = re.findall(one_of(r"a-c\[\]-"), everything)
+
+    assert taken[:6] == ["-", "[", "]", "a", "b", "c"]
+    assert can_stand("".join(taken))
+    assert taken[6] == "\xa1"
+    assert (
+        len(taken)
+        == 6 + (0x2027 - 0xA1 + 1) + (0xD7FF - 0x202A + 1) + (0xFEFE - 0xE000 + 1) + (0xFFFD - 0xFF00 + 1) + 2**20
+    )
