@@ -84,7 +84,11 @@ class QuickReader:
         if self._size_bytes > SIZE_LIMIT_BYTES:
             raise UnusualError
         data = self._waiting + raw
-        self._waiting = data = data.replace(b"\r\n", b"\n") if b"\r" in data else data
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n")
+            if data.find(b"\r", 0, len(data) - 1) >= 0:  # ends a line, too; the last may be half of a pair
+                raise UnusualError
+        self._waiting = data
         return data
 
 

@@ -75,6 +75,14 @@ def test_a_usual_manifest_is_read_as_the_careful_reader_reads_it(name: str, end:
     assert_same(found, text)
 
 
+@pytest.mark.parametrize("chunk_bytes", [len(HEAD) + 30, len(HEAD) + 45, 1_000])
+@pytest.mark.parametrize("place", [HEAD.rstrip(), "a.pdf"])
+def test_a_line_that_ends_as_only_yaml_knows_is_left_to_the_careful_reader(place: str, chunk_bytes: int) -> None:
+    text = (HEAD + USUAL["at-the-margin"]).replace(place, f"{place}\r\r")
+
+    assert quick(text, chunk_bytes=chunk_bytes) is None
+
+
 def test_it_does_not_matter_where_a_piece_of_the_file_ends() -> None:
     text = HEAD + USUAL["all-keys"] + "  - file: ø\n" * 3
     for chunk_bytes in range(len(HEAD) + 120, len(text) + 2):
