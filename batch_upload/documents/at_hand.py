@@ -8,10 +8,10 @@ Nothing is refused here. Whatever is not plainly a document that may be sent, or
 `inspect`.
 """
 
-import ctypes
 import hashlib
 import os
 import stat
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,15 +34,8 @@ _NO_MAGIC_LINKS, _NO_LINKS, _CACHED = 0x02, 0x04, 0x20  # RESOLVE_* in linux/ope
 _OPENAT2 = 437
 _SAME_NUMBER = frozenset({"x86_64", "aarch64", "riscv64", "ppc64le", "s390x"})
 _FROM_ROOT = -1  # no directory: paths here are absolute
-
-
-class _How(ctypes.Structure):
-    """`struct open_how` of linux/openat2.h."""
-
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
-
-_HOW = _How(OPEN_FLAGS, 0, _NO_MAGIC_LINKS | _NO_LINKS | _CACHED)
+_HOW = struct.pack("=QQQ", OPEN_FLAGS, 0, _NO_MAGIC_LINKS | _NO_LINKS | _CACHED)
+"""`struct open_how` of linux/openat2.h: flags, mode, resolve."""
 
 
 class _Folder(NamedTuple):
@@ -156,7 +149,7 @@ def _open(path: str) -> int | None:
     """A descriptor of a file that is reached without links and without a disk."""
     if _OPEN is None:
         return None
-    handle = _OPEN(_OPENAT2, _FROM_ROOT, os.fsencode(path), ctypes.byref(_HOW), ctypes.sizeof(_How))
+    handle = _OPEN(_OPENAT2, _FROM_ROOT, os.fsencode(path), _HOW, len(_HOW))
     return handle if handle >= 0 else None
 
 
@@ -164,8 +157,12 @@ def _syscall() -> Callable[..., int] | None:
     """syscall(2), called with the interpreter's lock kept: what never waits need not let others in."""
     if sys.platform != "linux" or os.uname().machine not in _SAME_NUMBER:
         return None
+    try:
+        import ctypes
+    except ImportError:  # a Python that was built without libffi
+        return None
     function = ctypes.PyDLL(None).syscall
-    function.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.POINTER(_How), ctypes.c_size_t)
+    function.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t)
     function.restype = ctypes.c_long
     return function
 

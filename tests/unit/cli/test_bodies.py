@@ -5,6 +5,8 @@ What is handed out is the same either way: the planned bytes from within the fol
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -222,3 +224,26 @@ async def test_no_descriptor_stays_open(folder: Path, mounts: Path) -> None:
                 await bodies.read(item(folder, source, document))
 
     assert os.listdir("/proc/self/fd") == before
+
+
+WITHOUT_FOREIGN_FUNCTIONS = """
+import asyncio, sys
+sys.modules["ctypes"] = None
+from tests.unit.cli.test_bodies import hops
+sys.stdout.write(str(asyncio.run(hops(*sys.argv[1:]))))
+"""
+
+
+def test_a_python_without_foreign_functions_reads_by_threads(folder: Path, mounts: Path) -> None:
+    put(folder / "a.pdf")
+
+    command = [sys.executable, "-c", WITHOUT_FOREIGN_FUNCTIONS, str(folder), str(mounts)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.stderr) == ("1", "")
+
+
+async def hops(folder: str, mounts: str) -> int:
+    """How many threads a second reading needs."""
+    with DocumentBodies(Path(folder), mounts=Path(mounts)) as bodies:
+        return await read_twice(bodies, Path(folder))
