@@ -23,6 +23,14 @@ from benchmarks.processes import Cost, cost_of, upload
 OURS = "batch-upload, whole"
 BARE = "aiobotocore, semaphore"
 FLOOR = "aiohttp and SHA-256 alone"
+ENTRY = """\
+  - id: item-{number}
+    file: documents/{number:06}.pdf
+    tags:
+      Customer: "acme"
+      Country: "NO"
+"""
+"""As `manifest new` writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +77,7 @@ def _write(place: Path, size: Size) -> None:
         head = b"%PDF-1.7\n"
         (documents / f"{number:06}.pdf").write_bytes(head + chance.randbytes(size.size_bytes - len(head)))
     for count in (size.few, size.many):
-        entries = (
-            f"  - {{id: item-{number}, file: documents/{number:06}.pdf, tags: {{Customer: acme, Country: 'NO'}}}}\n"
-            for number in range(count)
-        )
+        entries = (ENTRY.format(number=number) for number in range(count))
         (place / f"{count}.yaml").write_text("version: 1\nbatch: bench\nattachments:\n" + "".join(entries))
 
 
