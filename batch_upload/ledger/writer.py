@@ -36,9 +36,10 @@ _BROKEN_RULES = (
 )
 GROUP_MAX = 1_000
 """Jobs in one commit at most: what waits for longer than they take is better told."""
-GATHER_S = 0.002
+GATHER_S = 0.001
 """How long others are waited for, where several came together the last time: a commit costs as much as ten statements,
-and waking the event loop for its answers as much as three. Where jobs come one by one none is held up."""
+and waking the event loop for its answers as much as three. Where jobs come one by one none is held up. 0.5 to 1 ms
+costs the least; with 2 ms a fifth fewer uploads a second go through where nothing else binds (8 at once, 2 cores)."""
 
 
 class _Done(NamedTuple, Generic[T]):
