@@ -1,5 +1,6 @@
-"""The jobs of a run: a bounded queue, workers that upload, and one resolver that sends back what made nothing."""
+"""The jobs of a run: a queue, workers that upload, and one resolver that sends back what made nothing."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -54,21 +55,17 @@ class Flow:
         if not jobs:
             return
         self._left = len(jobs)
-        sender, receiver = anyio.create_memory_object_stream[Job](workers)
+        sender, receiver = anyio.create_memory_object_stream[Job](math.inf)  # the jobs are there: nobody need wait
+        for job in jobs:
+            sender.send_nowait(job)
         async with receiver, task_group() as group:
             self._crew = Crew(
                 group,
                 lambda: self._work(receiver.clone()),
                 most=min(workers, len(jobs)),
             )
-            group.start_soon(self._feed, jobs, sender.clone())
             group.start_soon(self._resolve, sender)
             self._crew.relieve(busy=0)
-
-    async def _feed(self, jobs: Sequence[Job], sender: MemoryObjectSendStream[Job]) -> None:
-        async with sender:
-            for job in jobs:
-                await sender.send(job)
 
     async def _work(self, receiver: MemoryObjectReceiveStream[Job]) -> None:
         async with receiver:
