@@ -74,7 +74,7 @@ def complete(ground: Ground) -> None:
     with closing(sqlite3.connect(ground.ledger, isolation_level=None)) as raw:
         raw.execute("BEGIN")
         raw.executemany(_ITEM, (_row(number, item) for number, item in enumerate(prepared.items, 1)))
-        raw.executemany(_ATTEMPT, ((n, item.client_token, RUN, AT) for n, item in enumerate(prepared.items, 1)))
+        raw.executemany(_ATTEMPT, ((n, n, AT) for n in _numbers(prepared)))
         raw.executemany(_OUTCOME, ((n, AT, f"request-{n}", f"att-{n}", ARN + str(n)) for n in _numbers(prepared)))
         raw.execute("COMMIT")
 
@@ -109,6 +109,8 @@ def _row(number: int, item: Item) -> tuple[object, ...]:
         f"att-{number}",
         ARN + str(number),
         AT,
+        f"request-{number}",
+        AT,
         AT,
         AT,
         AT,
@@ -118,10 +120,10 @@ def _row(number: int, item: Item) -> tuple[object, ...]:
 _ITEM = """
 INSERT INTO item (item_no, lane_id, client_token, batch, item_id, source, content, tags, generation, identity_tag,
   size_bytes, content_type, current, state, attachment_id, attachment_arn, attachment_status, attachment_created_at,
-  completed_at, enlisted_at, changed_at)
-VALUES (?, 1, ?, ?, ?, ?, ?, ?, 1, 1, ?, ?, 1, 'complete', ?, ?, 'UPLOAD_COMPLETE', ?, ?, ?, ?)
+  attempts, request_id, first_sent_at, completed_at, enlisted_at, changed_at)
+VALUES (?, 1, ?, ?, ?, ?, ?, ?, 1, 1, ?, ?, 1, 'complete', ?, ?, 'UPLOAD_COMPLETE', ?, 1, ?, ?, ?, ?, ?)
 """
-_ATTEMPT = "INSERT INTO attempt VALUES (?, 1, ?, 1, ?, ?, NULL, NULL)"
+_ATTEMPT = "INSERT INTO attempt (attempt_id, item_no, number, run_no, started_at) VALUES (?, ?, 1, 1, ?)"
 _OUTCOME = """
 INSERT INTO outcome (attempt_id, kind, ended_at, request_id, attachment_id, attachment_arn, attachment_status)
 VALUES (?, 'accepted', ?, ?, ?, ?, 'UPLOAD_COMPLETE')

@@ -6,15 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    bindparam,
-    exists,
-    func,
-    select,
-    union_all,
-    update,
-)
+from sqlalchemy import Connection, bindparam, exists, func, select, union_all, update
 
 from batch_upload.errors import Disagreement
 from batch_upload.ledger.prepared import Prepared
@@ -43,7 +35,7 @@ _FAULTS = {
     AttachmentStatus.FAILED: Fault("UPLOAD_FAILED", "the service could not process the attachment"),
     AttachmentStatus.DELETED: Fault("DELETED", "the attachment was deleted at the service"),
 }
-NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +67,7 @@ def before_binding(connection: Connection, lane_id: int, client_token: str, atta
 
 
 def bind(
-    connection: Connection, lane_id: int, binding: Binding, more: Mapping[str, Any] = NOTHING, *, at: datetime
+    connection: Connection, lane_id: int, binding: Binding, more: Mapping[str, Any] = _NOTHING, *, at: datetime
 ) -> Known:
     """Record that a token made its attachment, and these values; nothing is unknown of it any more.
 
@@ -218,7 +210,6 @@ _BEFORE_BINDING = Prepared(
         exists().where(OF_STRANGER),
     ).where(OF_TOKEN)
 )
-
 _STANDING_COUNT = Prepared(
     select(
         select(func.count())
