@@ -1,7 +1,7 @@
 """One item on its way through a run, and the first that goes alone."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -103,17 +103,19 @@ class FirstAlone:
         """The lane takes creates: from now on nobody waits for another."""
         self._proven = True
 
-    @asynccontextmanager
-    async def turn(self, lane: LaneControl) -> AsyncIterator[None]:
+    def turn(self, lane: LaneControl) -> AbstractAsyncContextManager[None]:
         """Wait for the turn to send a create. Raises Withheld if the run stops meanwhile."""
+        return nullcontext() if self._proven else self._one_by_one(lane)
+
+    @asynccontextmanager
+    async def _one_by_one(self, lane: LaneControl) -> AsyncIterator[None]:
+        with lane.waiting(to_create=True):
+            await self._turn.acquire()
         if not self._proven:
-            with lane.waiting(to_create=True):
-                await self._turn.acquire()
-            if not self._proven:
-                try:
-                    yield
-                finally:
-                    self._turn.release()
-                return
-            self._turn.release()
+            try:
+                yield
+            finally:
+                self._turn.release()
+            return
+        self._turn.release()
         yield

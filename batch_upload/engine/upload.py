@@ -115,7 +115,7 @@ class Uploader:
         tags = dict(job.known.tags)
         if job.known.identity_tag:
             tags[IDENTITY_TAG] = job.token
-        if item.path is None:
+        if item.folder is None:
             return CreateRequest(job.token, tags, url=item.content.removeprefix("url:"))
         try:
             body = await self._around.bodies.read(item)

@@ -27,8 +27,9 @@ from batch_upload.service.access import (
     is_loopback,
     open_session,
 )
-from batch_upload.service.body import carry_bodies
+from batch_upload.service.body import OPERATION, carry_bodies
 from batch_upload.service.faults import NEVER_ANSWERED, fault_of
+from batch_upload.service.host import say_host
 
 SERVICE = "pinpoint-sms-voice-v2"
 PAGE_SIZE = 100
@@ -42,6 +43,7 @@ class AwsService:
         self._sms = sms
         self._sts = sts
         self._carries_bodies = carry_bodies(sms)
+        say_host(sms, OPERATION)
         self.region = region
 
     @property

@@ -6,15 +6,18 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
+from urllib.parse import urlsplit
 
 import botocore
 import pytest
+from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
+from botocore.awsrequest import AWSPreparedRequest, AWSRequest
 from botocore.credentials import Credentials
+from yarl import URL
 
 from batch_upload.ports import Body, CreateRequest
 from batch_upload.service.access import Access
@@ -34,6 +37,7 @@ class Request:
     line: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    url: str = ""
 
     def header(self, name: str) -> str:
         return dict(self.headers)[name]
@@ -59,7 +63,7 @@ class Request:
             headers={name: self.header(name) for name in names},
         )
         request.context["timestamp"] = self.header("x-amz-date")
-        auth = SigV4Auth(KEYS, "sms-voice", REGION)
+        auth = SigV4Auth(KEYS, "sms-voice", self.signed[0].split("/")[1])
         signature: str = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
         return signature
 
@@ -100,17 +104,32 @@ async def both(recorder: Recorder, token: str, tags: dict[str, str], document: b
     """The same create by our client and by the plain one, which is told our name and nothing else."""
     async with open_service(Access(region=REGION, endpoint_url=recorder.url)) as service:
         await service.create(CreateRequest(token, tags, body=Body.of(document)))
-    name = recorder.requests[0].header("user-agent").partition(" botocore/")[0]
-    config = AioConfig(user_agent=name, user_agent_extra="batch-upload", retries={"total_max_attempts": 1})
-    asked: dict[str, Any] = {"ClientToken": token, "Tags": [{"Key": key, "Value": tags[key]} for key in tags]}
-    async with get_session().create_client(
-        SERVICE, region_name=REGION, endpoint_url=recorder.url, config=config
-    ) as plain:
-        await plain.create_registration_attachment(**asked, AttachmentBody=document)
+    await _plainly(recorder.requests[0], token, tags, document, region=REGION, endpoint_url=recorder.url)
     ours, theirs = recorder.requests
     return ours, theirs
 
 
+async def _plainly(
+    ours: Request,
+    token: str,
+    tags: dict[str, str],
+    document: bytes,
+    *,
+    region: str,
+    endpoint_url: str | None,
+    **transport: object,
+) -> None:
+    """A create by the plain client, under the name that was given before."""
+    name = ours.header("user-agent").partition(" botocore/")[0]
+    config = AioConfig(user_agent=name, user_agent_extra="batch-upload", retries={"total_max_attempts": 1}, **transport)
+    asked: dict[str, Any] = {"ClientToken": token, "Tags": [{"Key": key, "Value": tags[key]} for key in tags]}
+    async with get_session().create_client(
+        SERVICE, region_name=region, endpoint_url=endpoint_url, config=config
+    ) as plain:
+        await plain.create_registration_attachment(**asked, AttachmentBody=document)
+
+
+PDF = b"%PDF-1.7\n"
 TAGS = {"Name": '"Zürich" \\ \U0001f4c4', "{}": ""}
 
 
@@ -128,6 +147,84 @@ async def test_a_create_is_the_plain_clients_byte_for_byte(
     assert ours.signed == theirs.signed
     for request in (ours, theirs):
         assert request.header("authorization").endswith(f"Signature={request.signature_as_it_should_be()}")
+
+
+class Unsent:
+    """A session that sends nothing: what it was given is written down, and answered."""
+
+    given: ClassVar[list[Request]] = []
+
+    def __init__(self, **_: object) -> None: ...
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def send(self, request: AWSPreparedRequest) -> AioAWSResponse:
+        headers = tuple((name.lower(), _text(value)) for name, value in request.headers.items())
+        path = urlsplit(request.url).path
+        self.given.append(Request(f"{request.method} {path}", headers, request.body, request.url))
+        return AioAWSResponse(request.url, 200, {}, Answered())
+
+
+class Answered:
+    """The raw answer."""
+
+    async def read(self) -> bytes:
+        return ANSWER
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+@pytest.fixture
+def unsent(monkeypatch: pytest.MonkeyPatch) -> type[Unsent]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEYS.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEYS.secret_key)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", KEYS.token)
+    Unsent.given.clear()
+    return Unsent
+
+
+@pytest.mark.parametrize(
+    ("region", "endpoint_url", "environment"),
+    [
+        ("us-east-1", None, {}),
+        ("cn-north-1", None, {}),
+        ("us-gov-west-1", None, {"AWS_USE_FIPS_ENDPOINT": "true"}),
+        ("us-east-1", None, {"AWS_USE_FIPS_ENDPOINT": "true", "AWS_USE_DUALSTACK_ENDPOINT": "true"}),
+        ("eu-west-1", None, {"AWS_USE_DUALSTACK_ENDPOINT": "true"}),
+        ("us-east-1", None, {"AWS_ENDPOINT_URL": "https://vpce-1.sms-voice.us-east-1.vpce.amazonaws.com"}),
+        ("us-east-1", "https://sms-voice.us-east-1.amazonaws.com:443", {}),
+        ("us-east-1", "https://localhost:8443/", {}),
+        ("us-east-1", "http://LocalHost:80", {}),
+        ("us-east-1", "http://[::1]:8080", {}),
+    ],
+)
+async def test_wherever_it_goes_the_host_that_is_signed_is_the_one_that_is_sent(
+    unsent: type[Unsent],
+    monkeypatch: pytest.MonkeyPatch,
+    region: str,
+    endpoint_url: str | None,
+    environment: dict[str, str],
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    async with open_service(Access(region=region, endpoint_url=endpoint_url, http_session=unsent)) as service:
+        await service.create(CreateRequest("bu1-token", TAGS, body=Body.of(PDF)))
+    ours = unsent.given[0]
+    await _plainly(ours, "bu1-token", TAGS, PDF, region=region, endpoint_url=endpoint_url, http_session_cls=unsent)
+    theirs = unsent.given[1]
+
+    assert ours.header("host") == URL(ours.url).host_port_subcomponent  # which aiohttp would have sent
+    assert [pair for pair in ours.headers if pair[0] not in EACH_TIME_ANOTHER | {"host"}] == [*theirs.constant[1]]
+    assert (ours.url, ours.body, ours.signed) == (theirs.url, theirs.body, theirs.signed)
+    assert ours.header("authorization").endswith(f"Signature={ours.signature_as_it_should_be()}")
 
 
 async def test_another_protocol_is_left_to_the_sdk(
