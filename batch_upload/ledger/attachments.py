@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, exists, func, select, union_all, update
@@ -35,7 +34,6 @@ _FAULTS = {
     AttachmentStatus.FAILED: Fault("UPLOAD_FAILED", "the service could not process the attachment"),
     AttachmentStatus.DELETED: Fault("DELETED", "the attachment was deleted at the service"),
 }
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +64,7 @@ def before_binding(connection: Connection, lane_id: int, client_token: str, atta
     return Binding(client_token, attachment, before, bool(was_stranger))
 
 
-def bind(
-    connection: Connection, lane_id: int, binding: Binding, more: Mapping[str, Any] = _NOTHING, *, at: datetime
-) -> Known:
+def bind(connection: Connection, lane_id: int, binding: Binding, more: Mapping[str, Any], *, at: datetime) -> Known:
     """Record that a token made its attachment, and these values; nothing is unknown of it any more.
 
     Gives the item as it is then.
@@ -85,7 +81,7 @@ def bind(
 
 
 def adopt(connection: Connection, lane_id: int, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
-    return bind(connection, lane_id, before_binding(connection, lane_id, client_token, attachment), at=at)
+    return bind(connection, lane_id, before_binding(connection, lane_id, client_token, attachment), {}, at=at)
 
 
 def observe(

@@ -3,16 +3,15 @@
 A digest that is remembered wrongly sends nothing wrong: what is sent is hashed again.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 
 from batch_upload.document import Fingerprint, RememberedDigest
 from batch_upload.ledger.prepared import Prepared
-from batch_upload.ledger.rows import chunks
+from batch_upload.ledger.rows import any_of, chunks
 from batch_upload.ledger.tables import digest, encodable
 from batch_upload.model import ContentType
 
@@ -22,8 +21,8 @@ def digests(connection: Connection, paths: Sequence[str]) -> dict[str, Remembere
     found: dict[str, RememberedDigest] = {}
     for chunk in chunks(paths):
         asked = {encodable(path): path for path in chunk}
-        # read as SQLite has it: a rerun asks for every file, and looking up how to read each column costs as much again
-        rows = connection.exec_driver_sql(_OF_PATHS, (json.dumps(list(asked), ensure_ascii=False),))
+        # read as SQLite has it: a rerun asks for every file, and converting each column costs as much again
+        rows = _OF_PATHS.as_they_are(connection, {"wanted_paths": list(asked)})
         for path, device, inode, size_bytes, mtime_ns, sha256, content_type in rows:
             look = Fingerprint(device & _BITS, inode & _BITS, size_bytes, mtime_ns)
             found[asked[path]] = RememberedDigest(look, sha256, _CONTENT_TYPES[content_type])
@@ -47,10 +46,7 @@ def _row(path: str, found: RememberedDigest) -> dict[str, Any]:
     }
 
 
-_OF_PATHS = """
-SELECT path, device, inode, size_bytes, mtime_ns, sha256, content_type
-FROM digest WHERE path IN (SELECT value FROM json_each(?))
-"""
+_OF_PATHS = Prepared(select(digest).where(digest.c.path.in_(any_of("wanted_paths"))))
 _BITS = 2**64 - 1
 """Takes SQLite's number with a sign for the one without (`tables.Bits64`)."""
 _CONTENT_TYPES = {each.value: each for each in ContentType}

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, func, select
 
 from batch_upload.ledger.prepared import Prepared, driver_of
-from batch_upload.ledger.rows import IS_CURRENT, KNOWN, chunks, known_of
+from batch_upload.ledger.rows import IS_CURRENT, KNOWN, any_of, chunks, known_of
 from batch_upload.ledger.tables import item
 from batch_upload.model import Known, State
 
@@ -72,7 +72,7 @@ def _current_ids(connection: Connection, of_batch: dict[str, Any]) -> Iterator[l
 def _states_of(connection: Connection, of_batch: dict[str, Any], ids: Sequence[str]) -> Counter[State]:
     counts: Counter[State] = Counter()
     for chunk in chunks(ids):
-        counts.update(connection.scalars(_STATES_OF_IDS, {**of_batch, "wanted_ids": chunk}))
+        counts.update(state for (state,) in _STATES_OF_IDS.rows(connection, {**of_batch, "wanted_ids": chunk}))
     return counts
 
 
@@ -89,6 +89,6 @@ def _current(statement: Select[Any]) -> Select[Any]:
 
 _IDS = Prepared(_current(select(item.c.item_id)).order_by(item.c.item_id))
 _STATES = Prepared(_current(select(item.c.state, func.count())).group_by(item.c.state))
-_STATES_OF_IDS = _current(select(item.c.state)).where(item.c.item_id.in_(bindparam("wanted_ids", expanding=True)))
+_STATES_OF_IDS = Prepared(_current(select(item.c.state)).where(item.c.item_id.in_(any_of("wanted_ids"))))
 _numbers = _current(select(item.c.item_no)).where(item.c.state.in_(bindparam("wanted_states", expanding=True)))
 _IN_STATES = KNOWN.where(item.c.item_no.in_(_numbers)).order_by(item.c.item_no)
