@@ -181,8 +181,11 @@ class Ledger(Protocol):
         """Every token of a batch, current ones and those that were replaced, oldest first."""
         ...
 
-    async def sift(self, batch: str, take: Callable[[Iterable[Standing]], T]) -> T:
-        """Hand every token of a batch to `take`, sorted by the item's id, as they are read, and give what it gives.
+    async def sift(
+        self, batch: str, take: Callable[[Iterable[Standing]], T], *, item_ids: Sequence[str] | None = None
+    ) -> T:
+        """Hand every token of a batch, or of these ids of it, to `take`, sorted by the item's id, as they are read, and
+        give what it gives.
 
         `take` is called once, in whatever thread; it must not wait for the ledger.
         """

@@ -18,7 +18,7 @@ class RunResult:
     plan: Plan = field(default_factory=lambda: Plan(()))
     states: Mapping[str, State] = field(default_factory=dict)
     known: Mapping[str, Known] = field(default_factory=dict)
-    """By item id, what the ledger holds at the end for each item that was not complete before the run."""
+    """By item id, what the ledger holds at the end for each item that is not simply complete."""
     stop: Stop | None = None
     ledger_error: LedgerUnusable | None = None
     capacity: Capacity | None = None

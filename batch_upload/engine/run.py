@@ -194,6 +194,11 @@ class Run:
         sifted = self._sifted = await self._around.ledger.sift(self._options.batch, partial(sift, items))
         return await self._plan_rest(sifted, sifted.ids)
 
+    async def _sift_again(self, sifted: Sifted) -> Sifted:
+        """What of it is not complete now. What is costs a comparison instead of a row that is read."""
+        ids = [item.item_id for item in sifted.rest]
+        return await self._around.ledger.sift(self._options.batch, partial(sift, sifted.rest), item_ids=ids)
+
     async def _plan_again(self) -> None:
         """Plan with what the ledger knows now, also of ids that it did not know before."""
         sifted = self._sifted
@@ -321,9 +326,9 @@ class Run:
                 await self._park(stop)
             if self._sifted is None:
                 await self._plan(items)
-            sifted = self._sifted or Sifted()
-            knowledge = await self._known_of(_ids_of(sifted))
-        rows = {item.item_id: row_of(item, knowledge) for item in sifted.rest}
+            left = await self._sift_again(self._sifted or Sifted())
+            knowledge = await self._known_of(left.ids)
+        rows = {item.item_id: row_of(item, knowledge) for item in left.rest}
         self._result.known = {item_id: row for item_id, row in rows.items() if row is not None}
         states = {item_id: State.PENDING if row is None else row.state for item_id, row in rows.items()}
         failed = self._result.retag.failed

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, Text, bindparam, literal_column, or_, select, type_coerce, union_all, update
@@ -36,8 +37,20 @@ def known_of_batch(connection: Connection, lane_id: int, batch: str) -> list[Kno
     return known_all(connection, item.c.lane_id == lane_id, item.c.batch == batch)
 
 
-def sift(connection: Connection, lane_id: int, batch: str, take: Callable[[Iterable[Standing]], T]) -> T:
-    return take(_STANDINGS.as_they_are(connection, {"of_lane": lane_id, "of_batch": batch}))
+def sift(
+    connection: Connection,
+    lane_id: int,
+    batch: str,
+    take: Callable[[Iterable[Standing]], T],
+    item_ids: Sequence[str] | None = None,
+) -> T:
+    asked = {"of_lane": lane_id, "of_batch": batch}
+    if item_ids is None:
+        return take(_STANDINGS.as_they_are(connection, asked))
+    of_ids = (
+        _STANDINGS_OF_IDS.as_they_are(connection, {**asked, "wanted_ids": some}) for some in chunks(sorted(item_ids))
+    )
+    return take(chain.from_iterable(of_ids))
 
 
 def known_of_ids(connection: Connection, lane_id: int, batch: str, item_ids: Sequence[str]) -> list[Known]:
@@ -56,11 +69,15 @@ def _standings(*, current: int) -> Select[Any]:
     return select(item.c.item_id, item.c.client_token, state, literal_column(str(current))).where(*mine, of_kind)
 
 
+_is_wanted = item.c.item_id.in_(any_of("wanted_ids"))
 _STANDINGS = Prepared(union_all(_standings(current=1), _standings(current=0)).order_by("item_id"))
+_STANDINGS_OF_IDS = Prepared(
+    union_all(_standings(current=1).where(_is_wanted), _standings(current=0).where(_is_wanted)).order_by("item_id")
+)
 _of_ids = KNOWN.where(
     item.c.lane_id == bindparam("of_lane"),
     item.c.batch == bindparam("of_batch"),
-    item.c.item_id.in_(any_of("wanted_ids")),
+    _is_wanted,
 )
 _KNOWN_OF_IDS = Prepared(
     union_all(

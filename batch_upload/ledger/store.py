@@ -98,10 +98,14 @@ class SqliteLedger:
     async def known(self, batch: str) -> Sequence[Known]:
         return await self._read(partial(items.known_of_batch, batch=batch), nothing=[])
 
-    async def sift(self, batch: str, take: Callable[[Iterable[Standing]], T]) -> T:
+    async def sift(
+        self, batch: str, take: Callable[[Iterable[Standing]], T], *, item_ids: Sequence[str] | None = None
+    ) -> T:
         if self._lane_id is None:
             return take(())
-        return await self._writer.read(partial(items.sift, lane_id=self._lane_id, batch=batch, take=take))
+        of_ids = None if item_ids is None else tuple(item_ids)
+        work = partial(items.sift, lane_id=self._lane_id, batch=batch, take=take, item_ids=of_ids)
+        return await self._writer.read(work)
 
     async def known_of_ids(self, batch: str, item_ids: Sequence[str]) -> Sequence[Known]:
         return await self._read(partial(items.known_of_ids, batch=batch, item_ids=tuple(item_ids)), nothing=[])

@@ -76,9 +76,11 @@ class GuardedLedger:
         with real_work():
             return await self._ledger.known(batch)
 
-    async def sift(self, batch: str, take: Callable[[Iterable[Standing]], T]) -> T:
+    async def sift(
+        self, batch: str, take: Callable[[Iterable[Standing]], T], *, item_ids: Sequence[str] | None = None
+    ) -> T:
         with real_work():
-            return await self._ledger.sift(batch, take)
+            return await self._ledger.sift(batch, take, item_ids=item_ids)
 
     async def known_of_ids(self, batch: str, item_ids: Sequence[str]) -> Sequence[Known]:
         with real_work():
@@ -285,6 +287,10 @@ class World:
         watch = FailureWatch(options.max_failures, around.lane, around.clock, around.observer)
         self.heard.others.append(watch)
         return Run(around, lane=LANE, endpoint="https://sms-voice.example", options=options), watch
+
+    async def known(self) -> dict[str, Known]:
+        """What the ledger that is open knows, by token."""
+        return {row.client_token: row for row in await self._open[-1].known(BATCH)}
 
     async def upload(self, items: Sequence[Item], options: RunOptions | None = None) -> RunResult:
         """One run of a process of its own."""

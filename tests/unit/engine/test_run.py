@@ -115,7 +115,8 @@ async def test_an_attachment_that_the_service_fails_fails_its_item_and_no_other(
         result = await world.upload(items)
 
     assert states_of(result) == [State.FAILED, State.COMPLETE, State.COMPLETE]
-    assert result.known[items[0].item_id].fault is not None
+    assert [row.item_id for row in result.known.values() if row.fault] == [items[0].item_id]
+    assert len(result.known) == 1
     assert world.heard.tally.failed == 1
 
 

@@ -51,9 +51,9 @@ async def test_of_twins_the_older_is_adopted_and_the_other_told(world: World) ->
     older, younger = (world.service.plant(tags={"batch-upload:token": item.client_token}) for _ in range(2))
     younger.created_at = world.clock.now().replace(year=2027)
 
-    result = await world.upload([item])
+    await world.upload([item])
 
-    assert result.known["a"].attachment_id == older.attachment_id
+    assert (await world.known())[item.client_token].attachment_id == older.attachment_id
     assert [event.attachment_id for event in world.heard_of(OrphanSeen)] == [younger.attachment_id]
 
 

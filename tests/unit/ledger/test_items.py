@@ -104,6 +104,21 @@ async def test_an_intent_that_was_withdrawn_sent_nothing(ledger: SqliteLedger) -
     assert (row.identity_tag, row.attempts, row.first_sent_at) == (False, 0, None)
 
 
+async def test_of_the_ids_that_are_asked_for_every_token_is_handed_over_sorted_by_id(ledger: SqliteLedger) -> None:
+    await began(ledger, *(item(f"{number:04}") for number in range(1_200)))
+    await ledger.enlist([item("0700", generation=2)], at=T0)
+    wanted = ["1100", "0700", *(f"{number:04}" for number in range(600)), "elsewhere"]
+
+    found = await ledger.sift(BATCH, list, item_ids=wanted)
+
+    assert found == [each for each in await ledger.sift(BATCH, list) if each[0] in wanted]
+    assert [(token, current) for item_id, token, _, current in found if item_id == "0700"] == [
+        ("bu1-0700-2", 1),
+        ("bu1-0700-1", 0),
+    ]
+    assert await ledger.sift(BATCH, list, item_ids=[]) == []
+
+
 async def test_twenty_thousand_items_are_known_again(ledger: SqliteLedger) -> None:
     await began(ledger)
 
