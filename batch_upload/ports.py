@@ -195,6 +195,10 @@ class Ledger(Protocol):
         """Every token of these ids of a batch, those of one id oldest first."""
         ...
 
+    async def known_of_token(self, client_token: str) -> Known:
+        """What is known of one token. Raises KeyError."""
+        ...
+
     async def standing_count(self) -> int:
         """How many attachments of the lane stand at the service as far as the ledger knows: all but deleted ones."""
         ...
@@ -218,7 +222,8 @@ class Ledger(Protocol):
         ...
 
     async def conclude(self, attempt: Attempt, outcome: Outcome, *, known: Known | None = None) -> Known:
-        """Record what became of an attempt, and give the item as it is now.
+        """Record what became of an attempt, and give the item as it is now. Handed over before anything is waited for:
+        who is cancelled while waiting has it recorded nevertheless.
 
         `known` is the item as it was before the attempt, if the caller has it: where that is so still, it need not be
         read again.

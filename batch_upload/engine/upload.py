@@ -157,12 +157,26 @@ class Uploader:
         return await self._conclude(job, attempt, success(receipt, at=self._now()), started)
 
     async def _conclude(self, job: Job, attempt: Attempt, outcome: Outcome, started: float) -> Known:
-        # the answer is in our hands: losing it could cost a second upload
-        with anyio.move_on_after(RECORD_S, shield=True):
+        """Record what came of an attempt. The answer is in our hands: to lose it could cost a second upload.
+
+        The ledger carries out what it was handed, whoever is cancelled. So this is to an end what a scope with a
+        shield is to its block, but for nothing where nobody is cancelled (15 us of 850): what was recorded is told
+        first, and the next wait is where the task is cancelled.
+        """
+        try:
             known = await self._around.ledger.conclude(attempt, outcome, known=job.known)
-            job.follow(known, attempt_started=started)
-            return known
-        raise Withheld
+        except anyio.get_cancelled_exc_class():
+            known = await self._concluded(attempt, outcome)
+        job.follow(known, attempt_started=started)
+        return known
+
+    async def _concluded(self, attempt: Attempt, outcome: Outcome) -> Known:
+        """What the ledger has made of an outcome that it was handed. Raises Withheld where that does not tell."""
+        with anyio.move_on_after(RECORD_S, shield=True):
+            known = await self._around.ledger.known_of_token(attempt.client_token)
+            if outcome.kind is not OutcomeKind.ACCEPTED or known.state is not State.SENDING:
+                return known
+        raise Withheld  # no answer of the ledger, or one of the service that it did not believe: the next run looks
 
     def _believe(self, job: Job, error: ServiceError) -> None:
         """A refusal after an attempt of unknown outcome is resolved before it is believed: raises MustResolve."""

@@ -18,7 +18,7 @@ from batch_upload.ledger.enlisting import enlist
 from batch_upload.ledger.files import check_place, make_file, real_path
 from batch_upload.ledger.lock import LedgerLock, take_lock
 from batch_upload.ledger.migrations import require_sqlite
-from batch_upload.ledger.rows import chunks
+from batch_upload.ledger.rows import chunks, known_one
 from batch_upload.ledger.writer import Writer
 from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome, RateRecord, Standing
 from batch_upload.ports import NOTHING_KNOWN, Attempt, Clock, LaneMemory
@@ -109,6 +109,9 @@ class SqliteLedger:
 
     async def known_of_ids(self, batch: str, item_ids: Sequence[str]) -> Sequence[Known]:
         return await self._read(partial(items.known_of_ids, batch=batch, item_ids=tuple(item_ids)), nothing=[])
+
+    async def known_of_token(self, client_token: str) -> Known:
+        return await self._write(partial(known_one, client_token=client_token))
 
     async def standing_count(self) -> int:
         return await self._read(attachments.standing_count, nothing=0)

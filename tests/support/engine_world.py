@@ -86,6 +86,10 @@ class GuardedLedger:
         with real_work():
             return await self._ledger.known_of_ids(batch, item_ids)
 
+    async def known_of_token(self, client_token: str) -> Known:
+        with real_work():
+            return await self._ledger.known_of_token(client_token)
+
     async def standing_count(self) -> int:
         with real_work():
             return await self._ledger.standing_count()

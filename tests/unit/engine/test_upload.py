@@ -1,6 +1,8 @@
 """One item: nothing leaves before its intent is durable, and nothing that came back is lost."""
 
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import anyio
 
@@ -8,9 +10,11 @@ from batch_upload.engine.job import Ending, job_of
 from batch_upload.engine.lane import Stop, StopKind
 from batch_upload.engine.plan import fresh
 from batch_upload.engine.upload import Uploader
-from batch_upload.model import Fault, State
-from tests.support.engine_world import BATCH, World, an_item
-from tests.support.memory_service import CREATE, lost, slow
+from batch_upload.events import ItemChanged
+from batch_upload.model import Fault, Item, Known, Outcome, State
+from batch_upload.ports import Attempt, Body, Ledger
+from tests.support.engine_world import BATCH, World, an_item, some_items
+from tests.support.memory_service import CREATE, lost, refused, slow
 
 
 async def test_the_intent_is_durable_before_the_request_leaves(world: World) -> None:
@@ -68,6 +72,67 @@ async def test_an_answer_that_comes_while_the_run_is_cut_off_is_in_the_ledger(wo
     assert row.state is State.SENDING
     assert row.unknown_since is not None
     assert world.heard.tally.requests == {CREATE: 1}
+
+
+@dataclass
+class CutOff:
+    """A ledger at which the run is cut off the moment that an outcome is handed over."""
+
+    ledger: Ledger
+    scope: anyio.CancelScope
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self.ledger, name)
+
+    async def conclude(self, attempt: Attempt, outcome: Outcome, *, known: Known | None = None) -> Known:
+        self.scope.cancel()
+        return await self.ledger.conclude(attempt, outcome, known=known)
+
+
+async def _cut_off(world: World, item: Item) -> tuple[Known, anyio.CancelScope]:
+    """Upload, be cut off when the outcome is handed over, and give what the ledger has then."""
+    around = await world.prepared(item)
+    scope = anyio.CancelScope()
+    around = replace(around, ledger=CutOff(around.ledger, scope))
+    job = job_of(fresh(item), item, now=world.clock.now(), monotonic=world.clock.monotonic())
+    with scope:
+        await Uploader(around).upload(job, item)
+        await anyio.lowlevel.checkpoint()
+        raise AssertionError("the next wait is where a task that was cut off ends")
+    return (await world.known())[item.client_token], scope
+
+
+async def test_who_is_cut_off_while_an_outcome_is_written_tells_of_it_first(world: World) -> None:
+    item = an_item()
+
+    row, scope = await _cut_off(world, item)
+
+    assert (row.state, scope.cancelled_caught) == (State.COMPLETE, True)
+    assert [(event.known, event.created) for event in world.heard_of(ItemChanged)] == [(row, True)]
+
+
+async def test_who_is_cut_off_while_a_refusal_is_written_tells_of_it_first(world: World) -> None:
+    item = an_item()
+    world.service.script(CREATE, refused())
+
+    row, _ = await _cut_off(world, item)
+
+    assert (row.state, row.attempts) == (State.FAILED, 1)
+    assert [(event.known, event.created) for event in world.heard_of(ItemChanged)] == [(row, False)]
+
+
+async def test_an_answer_that_was_not_believed_is_no_success_for_who_is_cut_off(world: World) -> None:
+    first, second = some_items(2)
+    await world.upload([first])
+    held = next(iter(world.service.held.values()))
+    held.token = second.client_token
+    tags = {**second.tags, "batch-upload:token": second.client_token}
+    held.made_of = (Body.of(second.content.encode()), None, tuple(sorted(tags.items())))
+
+    row, _ = await _cut_off(world, second)
+
+    assert (row.state, row.attachment_id) == (State.SENDING, None)
+    assert world.heard_of(ItemChanged) == []
 
 
 async def test_a_replay_that_would_arrive_too_late_is_not_sent_but_looked_up(world: World) -> None:
