@@ -19,8 +19,8 @@ from batch_upload.ledger.rows import (
     known_one,
     token_of,
 )
-from batch_upload.ledger.tables import UtcText, attempt, item, outcome, run
-from batch_upload.ledger.usual import bind_first
+from batch_upload.ledger.tables import UtcText, attempt, item, outcome
+from batch_upload.ledger.usual import ITEM_OF_ATTEMPT, RUN_NO, bind_first, intend_first
 from batch_upload.model import Attachment, Fault, Known, Outcome, OutcomeKind, Receipt, State
 from batch_upload.ports import Attempt
 
@@ -38,14 +38,13 @@ _BEFORE = Prepared(
     .join_from(attempt, item, _of_item)
     .where(attempt.c.attempt_id == bindparam("wanted_id"), OF_TOKEN)
 )
-_run_no = select(run.c.run_no).where(run.c.run_id == bindparam("wanted_run")).scalar_subquery()
 _INTEND = Prepared(
-    insert(attempt).values(run_no=_run_no),
+    insert(attempt).values(run_no=RUN_NO),
     columns=[column.name for column in attempt.c if column.name not in ("attempt_id", "run_no")],
 )
 _SENDING = Prepared(
     update(item)
-    .where(item.c.item_no == bindparam("wanted_no"))
+    .where(item.c.item_no == ITEM_OF_ATTEMPT)
     .values(
         state=literal_column(f"'{State.SENDING}'"),
         attempts=item.c.attempts + literal_column("1"),
@@ -81,12 +80,15 @@ class _Before:
 
 def intend(connection: Connection, lane_id: int, client_token: str, *, run_id: str, at: datetime) -> Attempt:
     """Raises BatchUploadError for an item whose attachment stands at the service: sending it again is our fault."""
+    attempt_id = intend_first(connection, lane_id, client_token, run_id=run_id, at=at)
+    if attempt_id is not None:
+        return _sending(connection, Attempt(attempt_id, client_token, 1, at.astimezone(UTC)), unknown_since=at)
     before, number = _before_intent(connection, lane_id, client_token)
     if before.state in LIVE:
         raise BatchUploadError(f"`{client_token}` has its attachment: `{before.attachment_id}`")
     if before.attachment_id is not None:
         give_up(connection, lane_id, client_token, seen_at=at)
-    intended = {
+    row = {
         "wanted_run": run_id,
         "item_no": before.item_no,
         "number": number,
@@ -94,11 +96,17 @@ def intend(connection: Connection, lane_id: int, client_token: str, *, run_id: s
         "unknown_before": before.unknown_since,
         "last_open_before": before.last_open_at,
     }
-    attempt_id = _INTEND.add(connection, intended)
+    attempt_id = _INTEND.add(connection, row)
     if attempt_id is None:
         raise BatchUploadError("the ledger gave an attempt no id")
-    _SENDING.run(connection, {"wanted_no": before.item_no, "unknown_since": before.unknown_since or at, "at": at})
-    return Attempt(attempt_id, client_token, number, at.astimezone(UTC))
+    intended = Attempt(attempt_id, client_token, number, at.astimezone(UTC))
+    return _sending(connection, intended, unknown_since=before.unknown_since or at)
+
+
+def _sending(connection: Connection, intended: Attempt, *, unknown_since: datetime) -> Attempt:
+    values = {"wanted_attempt": intended.attempt_id, "unknown_since": unknown_since, "at": intended.started_at}
+    _SENDING.run(connection, values)
+    return intended
 
 
 def conclude(

@@ -56,8 +56,9 @@ class Prepared:
         return driver_of(connection).execute(self.sql, self.parameters(values)).rowcount
 
     def add(self, connection: Connection, values: Mapping[str, Any]) -> int | None:
-        """Insert one row, and give its number."""
-        return driver_of(connection).execute(self.sql, self.parameters(values)).lastrowid
+        """Insert one row, and give its number; None where the statement inserted none."""
+        done = driver_of(connection).execute(self.sql, self.parameters(values))
+        return done.lastrowid if done.rowcount == 1 else None
 
     def run_all(self, connection: Connection, values: Iterable[Mapping[str, Any]]) -> None:
         """Change what is to be changed, for each."""

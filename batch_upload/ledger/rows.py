@@ -59,6 +59,7 @@ OF_ATTACHMENT = and_(item.c.lane_id == bindparam("of_lane"), item.c.attachment_i
 
 # An index holds only what is current, another only what is not: SQLite takes them where the text says so. A parameter
 # that is compared with what an index is limited to has SQLite make its plan anew each time: so no state is one, either.
+IS_PENDING = item.c.state == literal_column(f"'{State.PENDING}'")
 IS_SENDING = item.c.state == literal_column(f"'{State.SENDING}'")
 IS_PROCESSING = item.c.state == literal_column(f"'{State.PROCESSING}'")
 IS_CURRENT = item.c.current == literal_column("1")

@@ -1,4 +1,5 @@
-"""What nearly always happens to an item, in one statement each: its attempt made an attachment, and that is complete.
+"""What nearly always happens to an item, in one statement each: it is sent for the first time, the attempt made an
+attachment, and that is complete.
 
 All that would make it another case is asked for in the statement, which then changes nothing. What an item is like
 afterwards follows from what it was like before, if the caller knows that and it is so still; otherwise it is read.
@@ -9,12 +10,14 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, exists, func, literal_column, null, select, update
+from sqlalchemy.dialects.sqlite import insert
 
 from batch_upload.errors import BatchUploadError
 from batch_upload.ledger.prepared import Prepared
 from batch_upload.ledger.rows import (
     ATTACHMENT_COLUMNS,
     IS_CURRENT,
+    IS_PENDING,
     IS_PROCESSING,
     IS_SENDING,
     KNOWN,
@@ -28,9 +31,15 @@ from batch_upload.ledger.rows import (
     token_of,
 )
 from batch_upload.ledger.strangers import OF_STRANGER
-from batch_upload.ledger.tables import AnyText, UtcText, attempt, encodable, item
+from batch_upload.ledger.tables import AnyText, UtcText, attempt, encodable, item, run
 from batch_upload.model import Attachment, AttachmentStatus, Known, Receipt, State
 from batch_upload.ports import Attempt
+
+
+def intend_first(connection: Connection, lane_id: int, client_token: str, *, run_id: str, at: datetime) -> int | None:
+    """Record the first attempt of an item in the usual case, and give its id: nothing is known of the item but that it
+    is wanted. Otherwise nothing is changed."""
+    return _INTEND_FIRST.add(connection, {**token_of(lane_id, client_token), "wanted_run": run_id, "at": at})
 
 
 def bind_first(
@@ -113,14 +122,22 @@ def _same(known: Known) -> dict[str, Any]:
 
 _owner = item.alias("owner")
 _KNOWN_OWNER = Prepared(KNOWN.where(OF_ATTACHMENT))
-_item_of_attempt = (
-    select(attempt.c.item_no).where(attempt.c.attempt_id == bindparam("wanted_attempt")).scalar_subquery()
+RUN_NO = select(run.c.run_no).where(run.c.run_id == bindparam("wanted_run")).scalar_subquery()
+ITEM_OF_ATTEMPT = select(attempt.c.item_no).where(attempt.c.attempt_id == bindparam("wanted_attempt")).scalar_subquery()
+_first = select(item.c.item_no, literal_column("1"), RUN_NO, bindparam("at", type_=UtcText)).where(
+    OF_TOKEN, IS_PENDING, item.c.attempts == literal_column("0")
 )
+_INTEND_FIRST = Prepared(
+    insert(attempt)
+    .from_select(["item_no", "number", "run_no", "started_at"], _first, include_defaults=False)
+    .on_conflict_do_nothing(index_elements=[attempt.c.item_no, attempt.c.number])
+)
+"""An attempt that was not sent after all has its number, and does not count: then this is not the first."""
 _is_free = ~exists().where(_owner.c.lane_id == bindparam("of_lane"), _owner.c.attachment_id == bindparam("wanted_id"))
 _without_fault = dict.fromkeys(fault_values(None), null())
 _bind_first = (
     update(item)
-    .where(item.c.item_no == _item_of_attempt, OF_TOKEN, IS_SENDING, item.c.attachment_id.is_(None))
+    .where(item.c.item_no == ITEM_OF_ATTEMPT, OF_TOKEN, IS_SENDING, item.c.attachment_id.is_(None))
     .where(_is_free, ~exists().where(OF_STRANGER))
     .values(
         request_id=func.coalesce(bindparam("told_id", type_=AnyText), item.c.request_id),
