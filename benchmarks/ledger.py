@@ -94,9 +94,8 @@ class Ours:
 
     async def observe(self, items: Sequence[Item]) -> None:
         names = [attachment_id_of(item) for item in items]
-        await self._ledger.observe(
-            [Attachment(name, ARN + name, AttachmentStatus.COMPLETE, AT) for name in names], at=AT
-        )
+        seen = [Attachment(name, ARN + name, AttachmentStatus.COMPLETE, AT) for name in names]
+        await self._ledger.observe(seen, at=AT, known={name: self._known[name] for name in names})
 
 
 async def take_ours(path: Path, items: Sequence[Item], workers: int) -> list[float]:
