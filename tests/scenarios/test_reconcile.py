@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import boto3
@@ -30,10 +31,10 @@ def lose_ledger(batch: Batch) -> None:
         each.unlink()
 
 
-def plant_all(batch: Batch, endpoint: Endpoint) -> list[Event]:
+def plant_all(batch: Batch, endpoint: Endpoint, *, created_at: datetime | None = None) -> list[Event]:
     """What an upload would have left at the service."""
     tokens = [token_of(item_id, content) for item_id, content in batch.documents.items()]
-    return [endpoint.plant({**TAGS, IDENTITY_TAG: token}) for token in tokens]
+    return [endpoint.plant({**TAGS, IDENTITY_TAG: token}, created_at=created_at) for token in tokens]
 
 
 def delete(endpoint: Endpoint, attachment_id: str) -> None:
@@ -177,8 +178,9 @@ def test_of_two_that_carry_a_token_the_older_is_kept_and_the_other_reported(
     endpoint: Endpoint, tmp_path: Path, command: Preloaded
 ) -> None:
     batch = make_batch(tmp_path, 1)
-    [older] = plant_all(batch, endpoint)
-    [newer] = plant_all(batch, endpoint)
+    now = datetime.now(UTC)  # told, since the service knows no less than a millisecond
+    [older] = plant_all(batch, endpoint, created_at=now - timedelta(seconds=1))
+    [newer] = plant_all(batch, endpoint, created_at=now)
 
     ended = reconcile(command, batch, endpoint)
     again = reconcile(command, batch, endpoint)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import count
 from time import monotonic
 from typing import Any
@@ -85,9 +86,10 @@ class Endpoint:
     def set_status(self, attachment_id: str, status: str) -> None:
         self._process.set_status(attachment_id, status)
 
-    def plant(self, tags: Mapping[str, str]) -> Event:
-        """An attachment of this account that the command did not make."""
-        return self._process.plant({"tags": dict(tags), "account": self.account})
+    def plant(self, tags: Mapping[str, str], *, created_at: datetime | None = None) -> Event:
+        """An attachment of this account that the command did not make, of now unless told."""
+        made = {} if created_at is None else {"created_at": created_at.isoformat()}
+        return self._process.plant({"tags": dict(tags), "account": self.account, **made})
 
     def assert_untouched(self) -> None:
         """Not one request of any operation has come."""
