@@ -111,6 +111,7 @@ class SqliteLedger:
         return await self._read(partial(items.known_of_ids, batch=batch, item_ids=tuple(item_ids)), nothing=[])
 
     async def known_of_token(self, client_token: str) -> Known:
+        # as a change is asked for, not as a reading: where changes are refused, what was read might not be so
         return await self._write(partial(known_one, client_token=client_token))
 
     async def standing_count(self) -> int:
