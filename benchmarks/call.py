@@ -42,7 +42,7 @@ class Size:
     many: int
 
 
-SIZES = (Size(20_000, 50, 1_250), Size(450_000, 20, 520))
+SIZES = (Size(20_000, 50, 4_050), Size(450_000, 20, 520))
 
 
 def main() -> int:
