@@ -48,7 +48,7 @@ SIZES = (Size(20_000, 50, 4_050), Size(450_000, 20, 520))
 def main() -> int:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="the least of so many counts (3)")
+    parser.add_argument("--rounds", type=int, default=5, help="the least of so many counts (5)")
     rounds = parser.parse_args().rounds
     print(f"| file | client | CPU per upload | user | system | ratio to {BARE} |\n|---|---|---|---|---|---|")
     for size in SIZES:
