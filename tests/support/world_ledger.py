@@ -64,6 +64,13 @@ class SimulatedWriter(Writer):
             self._open.__exit__(Killed, Killed(), None)
         self._closed()
 
+    async def close(self) -> None:
+        try:
+            await super().close()
+        finally:
+            if self._life.dead and not self._ended.is_set():
+                self.abandon()  # it died while it closed: nothing will be put in that would tell of it
+
     def _start_thread(self) -> None:
         try:
             self._connection = self._open.__enter__()
