@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, select, union_all, update
+from sqlalchemy import Connection, bindparam, select, union_all, update
 from sqlalchemy.dialects.sqlite import insert
 
 from batch_upload.ledger.prepared import Prepared
-from batch_upload.ledger.rows import IS_CURRENT, IS_REPLACED, OF_TOKEN, any_of, chunks
+from batch_upload.ledger.rows import IS_CURRENT, IS_REPLACED, OF_IDS, OF_TOKEN, chunks
 from batch_upload.ledger.tables import item
 from batch_upload.model import Item, State
 
@@ -97,12 +97,7 @@ _COLUMNS = (
     "enlisted_at",
     "changed_at",
 )
-_of_ids = and_(
-    item.c.lane_id == bindparam("of_lane"),
-    item.c.batch == bindparam("of_batch"),
-    item.c.item_id.in_(any_of("wanted_ids")),
-)
-_standing_columns = select(item.c.client_token, item.c.item_id, item.c.current, item.c.identity_tag).where(_of_ids)
+_standing_columns = select(item.c.client_token, item.c.item_id, item.c.current, item.c.identity_tag).where(OF_IDS)
 _STANDING = Prepared(union_all(_standing_columns.where(IS_CURRENT), _standing_columns.where(IS_REPLACED)))
 _ADD = Prepared(
     insert(item).on_conflict_do_nothing(index_elements=[item.c.lane_id, item.c.client_token]), columns=_COLUMNS

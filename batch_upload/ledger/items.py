@@ -5,7 +5,19 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, Text, bindparam, literal_column, or_, select, type_coerce, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    bindparam,
+    literal_column,
+    or_,
+    select,
+    type_coerce,
+    union_all,
+    update,
+)
 
 from batch_upload.ledger.prepared import Prepared
 from batch_upload.ledger.rows import (
@@ -13,7 +25,8 @@ from batch_upload.ledger.rows import (
     IS_REPLACED,
     IS_SENDING,
     KNOWN,
-    any_of,
+    OF_BATCH,
+    OF_IDS,
     change_to_known,
     chunks,
     fault_values,
@@ -61,24 +74,20 @@ def known_of_ids(connection: Connection, lane_id: int, batch: str, item_ids: Seq
     return found
 
 
-def _standings(*, current: int) -> Select[Any]:
-    """The tokens of a batch that are current, or that are not; sorted by an index that holds no others."""
+def _standings(where: ColumnElement[bool], *, current: int) -> Select[Any]:
+    """Tokens that are current, or that are not; sorted by an index that holds no others."""
     state = type_coerce(item.c.state, Text)
-    mine = (item.c.lane_id == bindparam("of_lane"), item.c.batch == bindparam("of_batch"))
     of_kind = item.c.current == literal_column(str(current))
-    return select(item.c.item_id, item.c.client_token, state, literal_column(str(current))).where(*mine, of_kind)
+    return select(item.c.item_id, item.c.client_token, state, literal_column(str(current))).where(where, of_kind)
 
 
-_is_wanted = item.c.item_id.in_(any_of("wanted_ids"))
-_STANDINGS = Prepared(union_all(_standings(current=1), _standings(current=0)).order_by("item_id"))
-_STANDINGS_OF_IDS = Prepared(
-    union_all(_standings(current=1).where(_is_wanted), _standings(current=0).where(_is_wanted)).order_by("item_id")
-)
-_of_ids = KNOWN.where(
-    item.c.lane_id == bindparam("of_lane"),
-    item.c.batch == bindparam("of_batch"),
-    _is_wanted,
-)
+def _all_standings(where: ColumnElement[bool]) -> Prepared:
+    return Prepared(union_all(_standings(where, current=1), _standings(where, current=0)).order_by("item_id"))
+
+
+_STANDINGS = _all_standings(OF_BATCH)
+_STANDINGS_OF_IDS = _all_standings(OF_IDS)
+_of_ids = KNOWN.where(OF_IDS)
 _KNOWN_OF_IDS = Prepared(
     union_all(
         _of_ids.where(IS_CURRENT).add_columns(item.c.item_no),

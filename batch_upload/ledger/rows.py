@@ -54,7 +54,16 @@ ITEM_COLUMNS = (
     item.c.last_open_at,
 )
 """The columns of an `ItemRow`."""
+
+
+def any_of(name: str) -> Select[Any]:
+    """The texts that a parameter brings as a JSON list, to be looked for with `IN`: one statement, however many."""
+    return select(func.json_each(bindparam(name, type_=JsonText)).table_valued("value").c.value)
+
+
 OF_TOKEN = and_(item.c.lane_id == bindparam("of_lane"), item.c.client_token == bindparam("token"))
+OF_BATCH = and_(item.c.lane_id == bindparam("of_lane"), item.c.batch == bindparam("of_batch"))
+OF_IDS = and_(OF_BATCH, item.c.item_id.in_(any_of("wanted_ids")))
 OF_ATTACHMENT = and_(item.c.lane_id == bindparam("of_lane"), item.c.attachment_id == bindparam("wanted_id"))
 
 # An index holds only what is current, another only what is not: SQLite takes them where the text says so. A parameter
@@ -148,11 +157,6 @@ def known_after(before: Known, *changes: Mapping[str, Any]) -> Known:
         for name, value in changed.items():
             values[_PLACES[name]] = value
     return Known(*values)
-
-
-def any_of(name: str) -> Select[Any]:
-    """The texts that a parameter brings as a JSON list, to be looked for with `IN`: one statement, however many."""
-    return select(func.json_each(bindparam(name, type_=JsonText)).table_valued("value").c.value)
 
 
 def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, func, select
 
 from batch_upload.ledger.prepared import Prepared, driver_of
-from batch_upload.ledger.rows import IS_CURRENT, KNOWN, any_of, chunks, known_of
+from batch_upload.ledger.rows import IS_CURRENT, KNOWN, OF_BATCH, any_of, chunks, known_of
 from batch_upload.ledger.tables import item
 from batch_upload.model import Known, State
 
@@ -84,7 +84,7 @@ def _in_states(connection: Connection, of_batch: dict[str, Any], wanted: Sequenc
 
 
 def _current(statement: Select[Any]) -> Select[Any]:
-    return statement.where(item.c.lane_id == bindparam("of_lane"), item.c.batch == bindparam("of_batch"), IS_CURRENT)
+    return statement.where(OF_BATCH, IS_CURRENT)
 
 
 _IDS = Prepared(_current(select(item.c.item_id)).order_by(item.c.item_id))
