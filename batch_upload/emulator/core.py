@@ -252,9 +252,12 @@ class Emulator:
     def _ending_as_failed(self, asked: Asked, _rule: FaultRule) -> Reply:
         return self._carried_out(asked, ends_as_failed=True)
 
-    def _carried_out(self, asked: Asked, *, ends_as_failed: bool = False) -> Reply:
+    def _repeating_page(self, asked: Asked, _rule: FaultRule) -> Reply:
+        return self._carried_out(asked, repeats_page=True)
+
+    def _carried_out(self, asked: Asked, *, ends_as_failed: bool = False, repeats_page: bool = False) -> Reply:
         try:
-            call = replace(self._checked(asked), ends_as_failed=ends_as_failed)
+            call = replace(self._checked(asked), ends_as_failed=ends_as_failed, repeats_page=repeats_page)
             done = perform(self._desk, call)
         except Refusal as refusal:
             return _refused(asked.request_id, refusal)
@@ -302,6 +305,7 @@ _SPECIAL: Mapping[Action, Callable[[Emulator, Asked, FaultRule], Reply]] = {
     Action.HANG: Emulator._hanging,
     Action.SLOW: Emulator._slow,
     Action.UPLOAD_FAILED: Emulator._ending_as_failed,
+    Action.REPEAT_PAGE: Emulator._repeating_page,
 }
 
 

@@ -8,7 +8,8 @@ from batch_upload.emulator.attachment import Attachment, Created, Status
 from batch_upload.emulator.desk import Call, Desk, Done, Members, content_of, tag_list, tags_of
 from batch_upload.emulator.documents import MAX_TAGS, URL_FORM, content_type_of, fingerprint, tag_misfits
 from batch_upload.emulator.model import Misfit
-from batch_upload.emulator.refusals import conflict, invalid, misfitting, quota_exceeded
+from batch_upload.emulator.refusals import Refusal, conflict, invalid, misfitting, quota_exceeded
+from batch_upload.emulator.settings import KnownToken
 from batch_upload.emulator.state import Shelf
 
 
@@ -71,13 +72,20 @@ def _checked_body(body: bytes, max_size_bytes: int) -> str:
 
 
 def _replayed(desk: Desk, earlier: Attachment, members: Members) -> Done:
-    if earlier.fingerprint == _fingerprint(members):
+    if earlier.fingerprint != _fingerprint(members):
+        desk.token_mismatches += 1
+        message = "The ClientToken was used with other parameters"
+        raise _known_token(earlier, message, is_conflict=desk.settings.is_mismatch_conflict)
+    if desk.settings.known_token is KnownToken.REPLAY:
         return Done({**desk.summary(earlier), "Tags": tag_list(tags_of(members))}, is_replay=True)
-    desk.token_mismatches += 1
-    message = "The ClientToken was used with other parameters"
-    if desk.settings.is_mismatch_conflict:
-        raise conflict("RESOURCE_ALREADY_EXISTS", earlier.attachment_id, message)
-    raise invalid("INVALID_PARAMETER", message)
+    is_conflict = desk.settings.known_token is KnownToken.CONFLICT
+    raise _known_token(earlier, "The ClientToken was used before", is_conflict=is_conflict)
+
+
+def _known_token(earlier: Attachment, message: str, *, is_conflict: bool) -> Refusal:
+    if is_conflict:
+        return conflict("RESOURCE_ALREADY_EXISTS", earlier.attachment_id, message)
+    return invalid("INVALID_PARAMETER", message)
 
 
 def _check_quotas(desk: Desk, shelf: Shelf, now: datetime) -> None:

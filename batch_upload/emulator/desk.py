@@ -14,7 +14,11 @@ Members = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that fits the model; blobs are bytes. `ends_as_failed`: a fault wants the attachment to end so."""
+    """A request that fits the model; blobs are bytes.
+
+    `ends_as_failed`: a fault wants the attachment to end so. `repeats_page`: a fault wants a page of a listing to
+    give the NextToken that it was asked with.
+    """
 
     operation: str
     members: Members
@@ -22,6 +26,7 @@ class Call:
     region: str
     access_key: str
     ends_as_failed: bool = False
+    repeats_page: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class Desk:
             "RegistrationAttachmentArn": attachment.arn,
             "RegistrationAttachmentId": attachment.attachment_id,
             "AttachmentStatus": attachment.status(self.clock.now()).value,
-            "CreatedTimestamp": round(attachment.created_at.timestamp(), 3),
+            "CreatedTimestamp": round(attachment.created_at.timestamp() + self.settings.clock_ahead_s, 3),
         }
 
     def information(self, attachment: Attachment) -> Members:

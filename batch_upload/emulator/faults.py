@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from batch_upload.emulator.names import CREATE, EVERY_OPERATION, OPERATIONS
+from batch_upload.emulator.names import CREATE, DESCRIBE, EVERY_OPERATION, OPERATIONS
 from batch_upload.errors import UsageError
 
 
@@ -59,6 +59,9 @@ class Action(StrEnum):
     """A ConflictException: a registration holds the attachment, so that it cannot be deleted."""
     UPLOAD_FAILED = "upload_failed"
     """Done; the attachment ends as UPLOAD_FAILED."""
+    REPEAT_PAGE = "repeat_page"
+    """Done; a page of a listing gives the NextToken that it was asked with. The first page leads to itself or to the
+    second."""
 
 
 NEEDS_SECONDS = frozenset({Action.RETRY_AFTER, Action.DROP_LATE, Action.SLOW})
@@ -94,6 +97,8 @@ class FaultRule:
             raise ValueError("`done` is for `hang` only")
         if self.action is Action.UPLOAD_FAILED and self.operation != CREATE:
             raise ValueError(f"`upload_failed` is for {CREATE} only")
+        if self.action is Action.REPEAT_PAGE and self.operation != DESCRIBE:
+            raise ValueError(f"`repeat_page` is for {DESCRIBE} only")
 
     def _check_seconds(self) -> None:
         if self.seconds is None and self.action in NEEDS_SECONDS:

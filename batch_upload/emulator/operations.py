@@ -1,16 +1,12 @@
 """The operations, each as a function of the desk and the call. All raise Refusal; then nothing has changed."""
 
-import base64
-import binascii
-import json
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any, TypeVar
 
 from batch_upload.emulator.attachment import Attachment, Forgotten, Status, StatusSet, TagsSet
 from batch_upload.emulator.creation import check_tags, create
 from batch_upload.emulator.desk import Call, Desk, Done, Members, tag_list, tags_of
 from batch_upload.emulator.documents import MAX_TAGS
+from batch_upload.emulator.listing import LONGEST_PAGE, describe, found, is_younger, opened, sealed
 from batch_upload.emulator.model import service_model
 from batch_upload.emulator.names import (
     ASSUME_ROLE,
@@ -23,14 +19,11 @@ from batch_upload.emulator.names import (
     TAG,
     UNTAG,
 )
-from batch_upload.emulator.refusals import Refusal, conflict, invalid, not_found, quota_exceeded
+from batch_upload.emulator.refusals import conflict, not_found, quota_exceeded
 from batch_upload.emulator.roles import assume_role, caller_identity
-from batch_upload.emulator.state import Place
-
-Opened = TypeVar("Opened")
+from batch_upload.emulator.settings import LateTags
 
 ATTACHMENTS_LIMIT = "REGISTRATION_ATTACHMENTS"
-LONGEST_PAGE = 100
 UNLIMITED = 2**63 - 1
 """What DescribeAccountLimits says where there is no limit: the model wants a number."""
 
@@ -42,35 +35,13 @@ def perform(desk: Desk, call: Call) -> Done:
     return Done(_OTHERS[call.operation](desk, call))
 
 
-def _describe(desk: Desk, call: Call) -> Members:
-    ids = call.members.get("RegistrationAttachmentIds")
-    if not ids:
-        return _listing(desk, call)
-    if any(call.members.get(name) is not None for name in ("Filters", "NextToken", "MaxResults")):
-        message = "RegistrationAttachmentIds excludes Filters, NextToken and MaxResults"
-        raise invalid("PARAMETERS_CANNOT_BE_USED_TOGETHER", message)
-    return {"RegistrationAttachments": [desk.information(_found(desk, call, wanted)) for wanted in ids]}
-
-
-def _listing(desk: Desk, call: Call) -> Members:
-    size = min(call.members.get("MaxResults") or LONGEST_PAGE, desk.settings.page_size)
-    wanted, now = _wanted_statuses(call.members), desk.clock.now()
-    page: list[Members] = []
-    last: Place | None = None
-    for place, attachment_id in desk.state.shelf(call.account, call.region).after(_start(call.members)):
-        attachment = desk.state.known(attachment_id)
-        if attachment.status(now) not in wanted:
-            continue
-        if len(page) == size and last is not None:
-            return {"RegistrationAttachments": page, "NextToken": _sealed("place", [last[0].isoformat(), last[1]])}
-        page.append(desk.information(attachment))
-        last = place
-    return {"RegistrationAttachments": page}
-
-
 def _list_tags(desk: Desk, call: Call) -> Members:
-    attachment = _of_arn(desk, call)
-    return {"ResourceArn": attachment.arn, "Tags": tag_list(attachment.tags)}
+    attachment, settings = _of_arn(desk, call), desk.settings
+    if not (settings.tags_lag_s and is_younger(desk, attachment, settings.tags_lag_s)):
+        return {"ResourceArn": attachment.arn, "Tags": tag_list(attachment.tags)}
+    if settings.tags_lag_answer is LateTags.NOT_FOUND:
+        raise not_found(attachment.arn)
+    return {"ResourceArn": attachment.arn, "Tags": []}
 
 
 def _tag(desk: Desk, call: Call) -> Members:
@@ -92,7 +63,7 @@ def _untag(desk: Desk, call: Call) -> Members:
 
 
 def _delete(desk: Desk, call: Call) -> Members:
-    attachment = _found(desk, call, call.members["RegistrationAttachmentId"])
+    attachment = found(desk, call, call.members["RegistrationAttachmentId"])
     if attachment.is_deleted:
         raise not_found(attachment.attachment_id)
     attachment_id = attachment.attachment_id
@@ -104,13 +75,24 @@ def _delete(desk: Desk, call: Call) -> Members:
 
 def _limits(desk: Desk, call: Call) -> Members:
     names = service_model().enum("AccountLimitName")
-    start = 0 if call.members.get("NextToken") is None else _opened("limit", call.members["NextToken"], int)
+    start = 0 if call.members.get("NextToken") is None else opened("limit", call.members["NextToken"], int)
     end = start + (call.members.get("MaxResults") or LONGEST_PAGE)
-    used = desk.state.shelf(call.account, call.region).used
+    used = _used(desk, call)
     limits = [_limit(desk, name, used) for name in names[start:end]]
     if end >= len(names):
         return {"AccountLimits": limits}
-    return {"AccountLimits": limits, "NextToken": _sealed("limit", end)}
+    return {"AccountLimits": limits, "NextToken": sealed("limit", end)}
+
+
+def _used(desk: Desk, call: Call) -> int:
+    """How many attachments the limits count: late, or a fixed number, where the settings say so."""
+    settings, shelf = desk.settings, desk.state.shelf(call.account, call.region)
+    if settings.limits_used is not None:
+        return settings.limits_used
+    if not settings.limits_lag_s:
+        return shelf.used
+    held = (desk.state.known(attachment_id) for _, attachment_id in shelf.after(None))
+    return sum(not each.is_deleted and not is_younger(desk, each, settings.limits_lag_s) for each in held)
 
 
 def _limit(desk: Desk, name: str, used: int) -> Members:
@@ -122,7 +104,7 @@ def _limit(desk: Desk, name: str, used: int) -> Members:
 
 def _of_arn(desk: Desk, call: Call) -> Attachment:
     arn: str = call.members["ResourceArn"]
-    attachment = _found(desk, call, arn)
+    attachment = found(desk, call, arn)
     if arn != attachment.arn:
         raise not_found(arn)
     return attachment
@@ -135,56 +117,8 @@ def _modifiable(desk: Desk, call: Call) -> Attachment:
     return attachment
 
 
-def _found(desk: Desk, call: Call, id_or_arn: str) -> Attachment:
-    attachment = desk.state.find(call.account, call.region, id_or_arn)
-    if attachment is None:
-        raise not_found(id_or_arn)
-    return attachment
-
-
-def _wanted_statuses(members: Members) -> frozenset[Status]:
-    wanted = frozenset(Status)
-    for status_filter in members.get("Filters") or ():
-        try:
-            wanted &= {Status(value) for value in status_filter["Values"]}
-        except ValueError as error:
-            raise invalid("INVALID_FILTER_VALUES", f"Filters: {error}") from error
-    return wanted
-
-
-def _start(members: Members) -> Place | None:
-    token = members.get("NextToken")
-    return None if token is None else _opened("place", token, lambda value: (_moment(value[0]), int(value[1])))
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a moment without a zone")
-    return moment
-
-
-def _sealed(kind: str, value: object) -> str:
-    """A NextToken: opaque to clients, who must not compute one."""
-    return base64.urlsafe_b64encode(json.dumps([kind, value]).encode()).decode()
-
-
-def _opened(kind: str, token: str, read: Callable[[Any], Opened]) -> Opened:
-    try:
-        sealed_kind, value = json.loads(base64.urlsafe_b64decode(token))
-        if sealed_kind != kind:
-            raise _bad_next_token()
-        return read(value)
-    except (binascii.Error, ValueError, TypeError, KeyError, IndexError) as error:
-        raise _bad_next_token() from error
-
-
-def _bad_next_token() -> Refusal:
-    return invalid("INVALID_NEXT_TOKEN", "The NextToken is not one of this operation's")
-
-
 _OTHERS: Mapping[str, Callable[[Desk, Call], Members]] = {
-    DESCRIBE: _describe,
+    DESCRIBE: describe,
     LIST_TAGS: _list_tags,
     TAG: _tag,
     UNTAG: _untag,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -40,6 +41,29 @@ DEFAULT_RATES: Mapping[str, Rate] = {
 MAX_SIZE_BYTES = 5 * 1024 * 1024
 
 
+class LateTags(StrEnum):
+    """What ListTagsForResource answers for an attachment whose tags cannot be read yet."""
+
+    EMPTY = "empty"
+    NOT_FOUND = "not_found"
+
+
+class Paging(StrEnum):
+    """What a NextToken stands for: the place of the last attachment, or how many attachments came before it. Pages by
+    `offset` shift when attachments come or go between two of them."""
+
+    PLACE = "place"
+    OFFSET = "offset"
+
+
+class KnownToken(StrEnum):
+    """What a create gets whose token is remembered, with the same parameters: the attachment, or an error."""
+
+    REPLAY = "replay"
+    CONFLICT = "conflict"
+    VALIDATION = "validation"
+
+
 def _rate_in_full(value: object) -> object:
     return {"per_second": value} if isinstance(value, int | float) else value
 
@@ -54,8 +78,13 @@ class EmulatorSettings:
     one of these texts end as UPLOAD_FAILED. `token_memory_s`: a token is forgotten that long after its attachment was
     created; None keeps it for good. `is_mismatch_conflict`: whether a token with other parameters is a
     ConflictException, or else a ValidationException. `keeps_deleted`: whether what was deleted is still described, as
-    DELETED. `page_size`: the longest page of a listing, whatever is asked for. `clock_ahead_s`: how far the
-    `Date` of its answers is ahead of the clock here. `seed`: of the faults' chances.
+    DELETED. `page_size`: the longest page of a listing, whatever is asked for. `clock_ahead_s`: how far the clock of
+    its answers (`Date`, times of creation) is ahead of the clock here. `seed`: of the faults' chances.
+
+    How a service lags: an attachment appears in listings only `listing_lag_s` after its creation, is described by its
+    id only after `describe_lag_s`, and its tags are readable only after `tags_lag_s`; until then ListTagsForResource
+    answers `tags_lag_answer`. The limits count what was created at least `limits_lag_s` ago; `limits_used`: they say
+    this number instead. `next_token_life_s`: an older NextToken is refused; None keeps it for good.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -75,6 +104,15 @@ class EmulatorSettings:
     keeps_deleted: bool = True
     keeps_bodies: bool = False
     page_size: int = 100
+    listing_lag_s: float = 0.0
+    describe_lag_s: float = 0.0
+    tags_lag_s: float = 0.0
+    tags_lag_answer: LateTags = LateTags.EMPTY
+    limits_lag_s: float = 0.0
+    limits_used: int | None = None
+    paging: Paging = Paging.PLACE
+    next_token_life_s: float | None = None
+    known_token: KnownToken = KnownToken.REPLAY
     deny: frozenset[str] = frozenset()
     faults: tuple[FaultRule, ...] = ()
     seed: int = 0
@@ -87,7 +125,9 @@ class EmulatorSettings:
             raise ValueError("an account has 12 digits")
         if not 1 <= self.page_size <= 100:
             raise ValueError("`page_size` must be from 1 to 100")
-        if min(self.processing_s, self.latency_s, self.token_memory_s or 0.0) < 0:
+        durations_s = (self.processing_s, self.latency_s, self.token_memory_s or 0.0, self.next_token_life_s or 0.0)
+        lags_s = (self.listing_lag_s, self.describe_lag_s, self.tags_lag_s, self.limits_lag_s)
+        if min(*durations_s, *lags_s) < 0:
             raise ValueError("durations must not be negative")
 
     @classmethod

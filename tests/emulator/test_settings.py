@@ -56,6 +56,10 @@ def test_settings_survive_json() -> None:
         '{"account": "12"}',
         '{"page_size": 101}',
         '{"processing_s": -1}',
+        '{"tags_lag_s": -1}',
+        '{"paging": "letters"}',
+        '{"known_token": "maybe"}',
+        '{"faults": [{"action": "repeat_page"}]}',
     ],
 )
 def test_settings_that_cannot_be_are_refused(text: str) -> None:
