@@ -13,7 +13,8 @@ code it wants. Rooms raise these and nothing else across their borders; a foreig
     ├── LedgerLocked            nobody's          yes   11   another run holds it
     ├── LaneFault               the lane's
     │   ├── AccessFault         the lane's        no    22   credentials, permission, wrong account, endpoint
-    │   ├── CapacityExhausted   the lane's        yes   13   the day's or the account's quota
+    │   ├── CapacityExhausted   the lane's        yes   13   the day's quota is used up
+    │   │   └── AccountFull     the lane's        no    27   the account's quota is used up
     │   └── Disagreement        the lane's        no    25   service and ledger tell different stories
     ├── ItemFault               the item's
     │   ├── Refused             the item's        no    20   the service said no
@@ -51,6 +52,7 @@ class ExitCode(IntEnum):
     LEDGER = 24
     DISAGREEMENT = 25
     OUTCOMES_UNKNOWN = 26
+    ACCOUNT_FULL = 27
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -137,23 +139,15 @@ class AccessFault(LaneFault):
 
 
 class CapacityExhausted(LaneFault):
-    """The day's quota or the account's quota is used up. `daily` tells which."""
+    """The day's quota is used up: there is room again after midnight UTC."""
 
     exit_code = ExitCode.NO_CAPACITY
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        daily: bool,
-        code: str | None = None,
-        reason: str | None = None,
-        request_id: str | None = None,
-        status: int | None = None,
-        hint: str = "",
-    ) -> None:
-        super().__init__(message, code=code, reason=reason, request_id=request_id, status=status, hint=hint)
-        self.daily = daily
+
+class AccountFull(CapacityExhausted):
+    """The account's quota is used up: only a person can make room, by raising it or by deleting."""
+
+    exit_code = ExitCode.ACCOUNT_FULL
 
 
 class Disagreement(LaneFault):

@@ -18,6 +18,7 @@ PRECEDENCE = (
     ExitCode.DISAGREEMENT,
     ExitCode.TOO_MANY_FAILURES,
     ExitCode.OUTCOMES_UNKNOWN,
+    ExitCode.ACCOUNT_FULL,
     ExitCode.ITEMS_FAILED,
     ExitCode.INVALID,
     ExitCode.DEADLINE,
@@ -37,7 +38,6 @@ _STOPS = {
 _STATES = {
     State.UNKNOWN: ExitCode.OUTCOMES_UNKNOWN,
     State.FAILED: ExitCode.ITEMS_FAILED,
-    State.PARKED: ExitCode.NO_CAPACITY,
     State.PENDING: ExitCode.TRANSIENT,
     State.SENDING: ExitCode.TRANSIENT,
     State.PROCESSING: ExitCode.STILL_PROCESSING,
@@ -51,7 +51,10 @@ def first_of(codes: Collection[ExitCode]) -> ExitCode:
 
 def exit_of_run(result: RunResult, *, signalled: ExitCode | None) -> Exit:
     """How a run ends. Only what was chosen with `--only` counts."""
-    codes = {_STATES[state] for state in result.chosen_states() if state in _STATES}
+    states = result.chosen_states()
+    codes = {_STATES[state] for state in states if state in _STATES}
+    if State.PARKED in states:
+        codes.add(_code_of_parked(result))
     if result.retag.left:
         codes.add(ExitCode.TRANSIENT)
     if result.stop is not None and result.stop.kind in _STOPS:
@@ -64,6 +67,14 @@ def exit_of_run(result: RunResult, *, signalled: ExitCode | None) -> Exit:
     if result.stop is not None and _STOPS.get(result.stop.kind) is code:
         return Exit(code, result.stop.fault.message)
     return exit_of(code, resume_after=_resume_after(result) if code is ExitCode.NO_CAPACITY else None)
+
+
+def _code_of_parked(result: RunResult) -> ExitCode:
+    """The day's quota is new at midnight; an item that is parked without such a time waits for room in the account."""
+    chosen = result.known if result.selected is None else result.selected & result.known.keys()
+    parked = [row for row in map(result.known.__getitem__, chosen) if row.state is State.PARKED]
+    is_account_full = any(row.resume_after is None for row in parked)
+    return ExitCode.ACCOUNT_FULL if is_account_full else ExitCode.NO_CAPACITY
 
 
 def _resume_after(result: RunResult) -> datetime | None:

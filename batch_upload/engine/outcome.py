@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, time, timedelta
 
-from batch_upload.errors import AccessFault, CapacityExhausted, Refused, ServiceError, Throttled, Transient
+from batch_upload.errors import AccessFault, AccountFull, CapacityExhausted, Refused, ServiceError, Throttled, Transient
 from batch_upload.model import Fault, Outcome, OutcomeKind, Receipt
 
 
@@ -54,7 +54,7 @@ def failure(error: ServiceError, *, at: datetime) -> Outcome:
 
 def resume_after(error: CapacityExhausted, now: datetime) -> datetime | None:
     """When a full lane may be tried again: the next UTC midnight for the day's quota, None for the account's."""
-    if not error.daily:
+    if isinstance(error, AccountFull):
         return None
     tomorrow = now.astimezone(UTC).date() + timedelta(days=1)
     return datetime.combine(tomorrow, time.min, tzinfo=UTC)

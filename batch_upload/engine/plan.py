@@ -53,11 +53,15 @@ class Knowledge:
 
 @dataclass(frozen=True, slots=True)
 class LaneOutlook:
-    """What is known of the lane before anything is sent. `capacity` is None where it was not asked or not told."""
+    """What is known of the lane before anything is sent. `capacity` is None where it was not asked or not told.
+
+    `is_capacity_untold`: it was asked and not told; then one create finds out whether there is room.
+    """
 
     now: datetime
     capacity: Capacity | None = None
     tries_parked: bool = False
+    is_capacity_untold: bool = False
 
 
 def plan(items: Sequence[Item], knowledge: Knowledge, outlook: LaneOutlook) -> Plan:
@@ -128,7 +132,7 @@ def _lane_is_full(knowledge: Knowledge, outlook: LaneOutlook) -> str | None:
         return None
     parked = [row for row in knowledge.current.values() if row.state is State.PARKED]
     by_account = any(row.resume_after is None for row in parked)
-    if by_account and (outlook.capacity is None or outlook.capacity.left == 0):
+    if by_account and not outlook.is_capacity_untold and (outlook.capacity is None or outlook.capacity.left == 0):
         return "the account has no capacity left"
     return None
 

@@ -98,6 +98,7 @@ class Run:
         self._sifted: Sifted | None = None
         self._knowledge = Knowledge()
         self._lane_size: int | None = None
+        self._is_capacity_untold = False
         self._settler: Settler | None = None
         self._parked_until: datetime | None = None
         self._scope = anyio.CancelScope()
@@ -169,6 +170,7 @@ class Run:
         if self._chosen(*TO_WORK, ActionKind.PARKED) and self._parked_until is None:
             with self._deciding:
                 self._result.capacity = await ask_capacity(self._around)
+                self._is_capacity_untold = self._result.capacity is None
                 await self._survey(knowledge)
             if self._deciding.cancelled_caught:
                 raise Withheld
@@ -208,7 +210,7 @@ class Run:
     async def _plan_rest(self, sifted: Sifted, ids: Sequence[str]) -> tuple[Knowledge, LaneOutlook]:
         knowledge = self._knowledge = await self._known_of(ids)
         tries_parked = self._options.selection.tries_parked
-        outlook = LaneOutlook(self._around.clock.now(), self._result.capacity, tries_parked)
+        outlook = LaneOutlook(self._around.clock.now(), self._result.capacity, tries_parked, self._is_capacity_untold)
         self._result.plan = plan_rest(sifted, knowledge, outlook)
         return knowledge, outlook
 

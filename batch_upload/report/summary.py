@@ -20,7 +20,7 @@ EXIT_REASONS: Mapping[ExitCode, str] = {
     ExitCode.TRANSIENT: "transient errors are left",
     ExitCode.LOCKED: "another run holds the ledger",
     ExitCode.DEADLINE: "the deadline passed",
-    ExitCode.NO_CAPACITY: "no capacity is left",
+    ExitCode.NO_CAPACITY: "the day's quota is used up",
     ExitCode.STILL_PROCESSING: "the service is still processing",
     ExitCode.ITEMS_FAILED: "some items failed",
     ExitCode.INVALID: "the manifest or a file is invalid, nothing was sent",
@@ -29,6 +29,7 @@ EXIT_REASONS: Mapping[ExitCode, str] = {
     ExitCode.LEDGER: "the ledger is unusable, newer, or of another account or Region",
     ExitCode.DISAGREEMENT: "the service and the ledger disagree",
     ExitCode.OUTCOMES_UNKNOWN: "outcomes are unknown",
+    ExitCode.ACCOUNT_FULL: "the account is full: raise the quota or prune",
     ExitCode.INTERRUPTED: "drained after SIGINT",
     ExitCode.TERMINATED: "drained after SIGTERM",
 }

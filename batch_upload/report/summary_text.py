@@ -180,10 +180,16 @@ def _look_into_failures(summary: Summary, known: Sequence[Known], invocation: In
 
 
 def _when_there_is_capacity(summary: Summary, known: Sequence[Known], invocation: Invocation) -> list[str]:
-    if summary.exit.resume_after is not None:
-        return [f"{invocation.command('upload')}    # not before {_utc_words(summary.exit.resume_after)}"]
+    resume_after = summary.exit.resume_after
+    when = "not before midnight UTC" if resume_after is None else f"not before {_utc_words(resume_after)}"
+    return [f"{invocation.command('upload')}    # {when}"]
+
+
+def _make_room(summary: Summary, known: Sequence[Known], invocation: Invocation) -> list[str]:
     return [
-        f"{invocation.command('upload')}    # goes on once AWS has raised the quota, or there is room",
+        f"{invocation.command('plan')}    # how many attachments the account holds, and how many are needed",
+        f"{invocation.command('prune')}    # deletes what the manifest no longer lists; shows it first",
+        f"{invocation.command('upload')}    # goes on once there is room, or AWS has raised the quota",
     ]
 
 
@@ -263,6 +269,7 @@ _NEXT: Mapping[ExitCode, _Steps] = {
     ExitCode.LEDGER: _check_ledger,
     ExitCode.DISAGREEMENT: _settle_dispute,
     ExitCode.OUTCOMES_UNKNOWN: _decide_unknowns,
+    ExitCode.ACCOUNT_FULL: _make_room,
     ExitCode.INTERRUPTED: _again,
     ExitCode.TERMINATED: _again,
 }

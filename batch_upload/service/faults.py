@@ -14,7 +14,15 @@ import aiohttp
 from botocore import exceptions as sdk
 from botocore.parsers import ResponseParserError
 
-from batch_upload.errors import AccessFault, CapacityExhausted, NoAnswer, Refused, ServiceError, Throttled
+from batch_upload.errors import (
+    AccessFault,
+    AccountFull,
+    CapacityExhausted,
+    NoAnswer,
+    Refused,
+    ServiceError,
+    Throttled,
+)
 
 THROTTLED = frozenset(
     {
@@ -141,9 +149,9 @@ def _answered(response: Mapping[str, Any], operation: str) -> ServiceError:
             hint=_access_hint(code, reason, operation),
         )
     if code == QUOTA and reason not in ITEM_QUOTAS:
-        return CapacityExhausted(
+        full = CapacityExhausted if reason == DAY_QUOTA else AccountFull
+        return full(
             text,
-            daily=reason == DAY_QUOTA,
             code=code,
             reason=reason,
             request_id=request_id,
@@ -192,7 +200,10 @@ def _access_hint(code: str, reason: str | None, operation: str) -> str:
 def _quota_hint(*, daily: bool) -> str:
     if daily:
         return "the same command goes on after the next UTC midnight"
-    return "ask for more `Registration attachments` in the console's Service Quotas, or delete what is no longer needed"
+    return (
+        "ask for more `Registration attachments` in the console's Service Quotas, or delete what is no longer needed:"
+        " `prune` deletes what the manifest no longer lists"
+    )
 
 
 def _refusal_hint(code: str, resource_id: str | None) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from batch_upload.emulator.faults import Action
-from batch_upload.errors import AccessFault, CapacityExhausted, NoAnswer, Refused, ServiceError, Throttled
+from batch_upload.errors import AccessFault, AccountFull, CapacityExhausted, NoAnswer, Refused, ServiceError, Throttled
 from batch_upload.model import AttachmentStatus
 from batch_upload.ports import Body, CreateRequest
 from tests.support.lanes import LaneUnderTest
@@ -181,7 +181,7 @@ async def test_a_full_lane_refuses_what_is_new_and_replays_what_is_not(lane: Lan
         await lane.service.create(replace(REQUEST, client_token="bu1-other"))
     await lane.service.create(REQUEST)
 
-    assert not full.value.daily
+    assert isinstance(full.value, AccountFull)
     assert lane.held() == 1
 
 
@@ -194,7 +194,7 @@ async def test_a_full_lane_refuses_what_is_new_and_replays_what_is_not(lane: Lan
         (Action.ACCESS_DENIED, AccessFault, "AccessDeniedException"),
         (Action.EXPIRED_TOKEN, AccessFault, "ExpiredTokenException"),
         (Action.QUOTA_DAY, CapacityExhausted, "ServiceQuotaExceededException"),
-        (Action.QUOTA_ACCOUNT, CapacityExhausted, "ServiceQuotaExceededException"),
+        (Action.QUOTA_ACCOUNT, AccountFull, "ServiceQuotaExceededException"),
         (Action.VALIDATION, Refused, "ValidationException"),
     ],
 )
@@ -226,7 +226,7 @@ async def test_the_day_quota_is_told_from_the_account_quota(lane: LaneUnderTest)
     with pytest.raises(CapacityExhausted) as full:
         await lane.service.create(REQUEST)
 
-    assert full.value.daily
+    assert not isinstance(full.value, AccountFull)
 
 
 async def test_how_long_to_wait_after_a_throttle_is_kept(lane: LaneUnderTest) -> None:

@@ -153,13 +153,33 @@ def test_a_full_account_parks_the_rest_until_there_is_capacity(
     endpoint.change(attachments_per_account=10)
     at_last = command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
 
-    assert ended.code == 13, ended.stderr
+    assert ended.code == 27, ended.stderr
     assert assert_adds_up(ended)["states"] == {"complete": 3, "parked": 2}
     assert ended.summary["exit"]["resume_after"] is None
     assert creates <= 4
-    assert (again.code, again.summary["exit"]["resume_after"]) == (13, None)
+    assert (again.code, again.summary["exit"]["resume_after"]) == (27, None)
     assert creates_again == creates
     assert asked >= 2
+    assert (at_last.code, at_last.states) == (0, {"complete": 5})
+    assert_each_once(endpoint, batch)
+
+
+def test_a_full_account_that_does_not_tell_its_capacity_is_probed_with_one_create(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    endpoint.change(attachments_per_account=2, deny=[LIMITS])
+    batch = make_batch(tmp_path, 5)
+
+    full = command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
+    creates = endpoint.stats().creates
+    still_full = command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
+    creates_still_full = endpoint.stats().creates
+    endpoint.change(attachments_per_account=10)
+    at_last = command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
+
+    assert (full.code, full.states) == (27, {"complete": 2, "parked": 3})
+    assert (still_full.code, still_full.states) == (27, {"complete": 2, "parked": 3})
+    assert creates_still_full == creates + 1
     assert (at_last.code, at_last.states) == (0, {"complete": 5})
     assert_each_once(endpoint, batch)
 

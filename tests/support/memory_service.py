@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from batch_upload.errors import AccessFault, CapacityExhausted, NoAnswer, Refused, ServiceError, Throttled
+from batch_upload.errors import AccessFault, AccountFull, CapacityExhausted, NoAnswer, Refused, ServiceError, Throttled
 from batch_upload.model import Attachment, AttachmentPage, AttachmentStatus, Capacity, Receipt
 from batch_upload.ports import Clock, CreateRequest
 
@@ -51,8 +51,9 @@ def denied(code: str = "AccessDeniedException") -> Trouble:
 
 
 def full(*, daily: bool) -> Trouble:
-    reason = DAY_QUOTA if daily else ACCOUNT_QUOTA
-    return Trouble(CapacityExhausted("full", daily=daily, code="ServiceQuotaExceededException", reason=reason))
+    if daily:
+        return Trouble(CapacityExhausted("full", code="ServiceQuotaExceededException", reason=DAY_QUOTA))
+    return Trouble(AccountFull("full", code="ServiceQuotaExceededException", reason=ACCOUNT_QUOTA))
 
 
 def slow(seconds: float) -> Trouble:
@@ -227,7 +228,7 @@ class MemoryService:
 
     def _new(self, request: CreateRequest, made_of: object, now: datetime) -> Held:
         if self._standing() >= self.maximum:
-            raise CapacityExhausted("full", daily=False, code="ServiceQuotaExceededException", reason=ACCOUNT_QUOTA)
+            raise AccountFull("full", code="ServiceQuotaExceededException", reason=ACCOUNT_QUOTA)
         ready_at = now + timedelta(seconds=self.processing_s)
         made = Held(self._new_id(), request.client_token, dict(request.tags), now, ready_at, made_of)
         self.held[made.attachment_id] = made

@@ -11,7 +11,7 @@ from batch_upload.engine.result import RunResult
 from batch_upload.errors import ExitCode
 from batch_upload.model import Fault, Known, State
 
-CONTRACT = (1, 130, 143, 24, 22, 25, 23, 26, 20, 21, 12, 13, 10, 14, 11, 0)
+CONTRACT = (1, 130, 143, 24, 22, 25, 23, 26, 27, 20, 21, 12, 13, 10, 14, 11, 0)
 MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
 
 
@@ -47,8 +47,8 @@ def test_of_none_it_is_done() -> None:
         ((State.COMPLETE, State.PROCESSING), 14),
         ((State.PROCESSING, State.PENDING), 10),
         ((State.PROCESSING, State.SENDING), 10),
-        ((State.SENDING, State.PARKED), 13),
-        ((State.PARKED, State.FAILED), 20),
+        ((State.SENDING, State.PARKED), 27),
+        ((State.PARKED, State.FAILED), 27),
         ((State.FAILED, State.UNKNOWN), 26),
         (tuple(State), 26),
     ],
@@ -64,11 +64,11 @@ def test_the_states_that_are_left_decide(states: tuple[State, ...], code: int) -
         (StopKind.DISAGREEMENT, (State.SENDING, State.FAILED), 25),
         (StopKind.LEDGER, (State.PENDING, State.FAILED), 24),
         (StopKind.TOO_MANY_FAILURES, (State.FAILED, State.UNKNOWN), 23),
-        (StopKind.CAPACITY, (State.PARKED, State.PENDING), 13),
-        (StopKind.CAPACITY, (State.PARKED, State.FAILED), 20),
+        (StopKind.CAPACITY, (State.PARKED, State.PENDING), 27),
+        (StopKind.CAPACITY, (State.PARKED, State.FAILED), 27),
         (StopKind.DEADLINE, (State.PENDING,), 12),
         (StopKind.DEADLINE, (State.PROCESSING,), 12),
-        (StopKind.DEADLINE, (State.PARKED,), 12),
+        (StopKind.DEADLINE, (State.PARKED,), 27),
         (StopKind.DEADLINE, (State.FAILED,), 20),
         (StopKind.DEADLINE, (State.COMPLETE,), 0),
         (StopKind.ACCESS, (State.COMPLETE,), 22),
@@ -103,8 +103,22 @@ def test_a_full_day_says_when_to_come_again() -> None:
     assert (ending.code, ending.resume_after) == (13, MIDNIGHT)
 
 
-def test_a_full_account_does_not_say_when_to_come_again() -> None:
-    assert exit_of_run(ended(State.PARKED, stop=StopKind.CAPACITY), signalled=None).resume_after is None
+def test_a_full_account_wants_a_person_and_does_not_say_when_to_come_again() -> None:
+    ending = exit_of_run(ended(State.PARKED, stop=StopKind.CAPACITY), signalled=None)
+
+    assert (ending.code, ending.wants_a_person, ending.resume_after) == (27, True, None)
+
+
+@pytest.mark.parametrize(("states", "code"), [((State.SENDING, State.PARKED), 13), ((State.PARKED, State.FAILED), 20)])
+def test_a_used_up_day_weighs_less_than_what_a_person_must_mend(states: tuple[State, ...], code: int) -> None:
+    assert exit_of_run(ended(*states, resume_after=MIDNIGHT), signalled=None).code == code
+
+
+def test_an_item_that_waits_for_room_weighs_only_where_it_was_chosen() -> None:
+    result = ended(State.PARKED, State.COMPLETE)
+    result.selected = frozenset({"item-1"})
+
+    assert exit_of_run(result, signalled=None).code == 0
 
 
 @pytest.mark.parametrize("code", list(ExitCode))

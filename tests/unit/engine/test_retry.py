@@ -12,6 +12,7 @@ from batch_upload.engine.rate_law import FixedRate
 from batch_upload.engine.retry import CONVENIENCE, CREATE, DESCRIBE, RetryPolicy, Tries, Wire
 from batch_upload.errors import (
     AccessFault,
+    AccountFull,
     CapacityExhausted,
     ChangedSincePlan,
     Disagreement,
@@ -29,7 +30,8 @@ FINAL = [
     Refused("no"),
     ChangedSincePlan("changed"),
     AccessFault("no"),
-    CapacityExhausted("full", daily=True),
+    CapacityExhausted("full"),
+    AccountFull("full"),
     Disagreement("no"),
     LedgerUnusable("full"),
     ValueError("ours"),

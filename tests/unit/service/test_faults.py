@@ -10,7 +10,16 @@ from botocore.parsers import ResponseParserError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_upload.errors import AccessFault, CapacityExhausted, NoAnswer, Refused, ServiceError, Throttled
+from batch_upload.errors import (
+    AccessFault,
+    AccountFull,
+    CapacityExhausted,
+    ExitCode,
+    NoAnswer,
+    Refused,
+    ServiceError,
+    Throttled,
+)
 from batch_upload.service.faults import DENIED, THROTTLED, UNANSWERED, fault_of
 
 STATUSES = (200, 400, 403, 429, 500, 503)
@@ -40,8 +49,8 @@ TABLE = [
     ("AccessDeniedException", "ACCOUNT_DISABLED", AccessFault),
     ("AccessDeniedException", "INSUFFICIENT_ACCOUNT_REPUTATION", AccessFault),
     ("ServiceQuotaExceededException", "REGISTRATION_ATTACHMENTS_CREATED_PER_DAY", CapacityExhausted),
-    ("ServiceQuotaExceededException", "REGISTRATION_ATTACHMENTS_PER_ACCOUNT", CapacityExhausted),
-    ("ServiceQuotaExceededException", None, CapacityExhausted),
+    ("ServiceQuotaExceededException", "REGISTRATION_ATTACHMENTS_PER_ACCOUNT", AccountFull),
+    ("ServiceQuotaExceededException", None, AccountFull),
 ]
 REFUSALS = [
     ("ServiceQuotaExceededException", "TAGS_PER_RESOURCE"),
@@ -79,18 +88,18 @@ def test_an_unheard_of_code_of_a_server_that_failed_tells_nothing_of_what_was_do
 
 
 @pytest.mark.parametrize(
-    ("reason", "daily"),
+    ("reason", "code"),
     [
-        ("REGISTRATION_ATTACHMENTS_CREATED_PER_DAY", True),
-        ("REGISTRATION_ATTACHMENTS_PER_ACCOUNT", False),
-        ("SOMETHING_NEW", False),
+        ("REGISTRATION_ATTACHMENTS_CREATED_PER_DAY", ExitCode.NO_CAPACITY),
+        ("REGISTRATION_ATTACHMENTS_PER_ACCOUNT", ExitCode.ACCOUNT_FULL),
+        ("SOMETHING_NEW", ExitCode.ACCOUNT_FULL),
     ],
 )
-def test_only_the_day_quota_ends_by_itself(reason: str, daily: bool) -> None:  # noqa: FBT001
+def test_only_the_day_quota_ends_by_itself(reason: str, code: ExitCode) -> None:
     fault = fault_of(said("ServiceQuotaExceededException", reason=reason))
 
     assert isinstance(fault, CapacityExhausted)
-    assert fault.daily is daily
+    assert fault.exit_code is code
 
 
 @pytest.mark.parametrize(
