@@ -8,6 +8,7 @@ from batch_upload.engine.result import RunResult
 from batch_upload.errors import ExitCode
 from batch_upload.model import State
 from batch_upload.report.summary import Exit, exit_of
+from batch_upload.report.words import duration_words
 
 PRECEDENCE = (
     ExitCode.OUR_FAULT,
@@ -28,6 +29,9 @@ PRECEDENCE = (
     ExitCode.LOCKED,
     ExitCode.DONE,
 )
+
+UNREACHED_S = 24 * 3_600.0
+"""After so long without an answer of the service, a run that would end with 10 ends with 22."""
 
 _STOPS = {
     StopKind.LEDGER: ExitCode.LEDGER,
@@ -67,6 +71,18 @@ def exit_of_run(result: RunResult, *, signalled: ExitCode | None) -> Exit:
     if result.stop is not None and _STOPS.get(result.stop.kind) is code:
         return Exit(code, result.stop.fault.message)
     return exit_of(code, resume_after=_resume_after(result) if code is ExitCode.NO_CAPACITY else None)
+
+
+def made_visible(ending: Exit, *, failing_since: datetime | None, now: datetime) -> tuple[Exit, float | None]:
+    """The exit of a run, and for how many seconds no run has got an answer if that makes 22 of a 10; None otherwise.
+
+    `failing_since` is `SqliteLedger.failing_since`. What has been transient for a day does not mend itself.
+    """
+    failing_s = 0.0 if failing_since is None else (now - failing_since).total_seconds()
+    if ending.code is not ExitCode.TRANSIENT or failing_s < UNREACHED_S:
+        return ending, None
+    words = f"{ending.reason}; no run has got an answer for {duration_words(failing_s)}"
+    return Exit(ExitCode.ACCESS, words), failing_s
 
 
 def _code_of_parked(result: RunResult) -> ExitCode:

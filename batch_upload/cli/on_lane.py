@@ -5,27 +5,39 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 import anyio
 
 from batch_upload.cli.audience import Everybody, audience_of
 from batch_upload.cli.compose import Reached, reach
+from batch_upload.cli.exit_codes import made_visible
 from batch_upload.cli.output import Ended, Output, Repeated, failure
-from batch_upload.cli.prepare import Prepared
+from batch_upload.cli.prepare import Prepared, ready
 from batch_upload.cli.recorded import state_of
 from batch_upload.cli.signals import Interrupts
 from batch_upload.clock import SystemClock
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.tally import Tally
-from batch_upload.errors import BatchUploadError, ExitCode
+from batch_upload.errors import (
+    AccessFault,
+    BatchUploadError,
+    ExitCode,
+    LedgerLocked,
+    LedgerUnusable,
+    ManifestInvalid,
+)
 from batch_upload.ledger.store import SqliteLedger, open_ledger
-from batch_upload.model import Known, Lane
+from batch_upload.model import Known, Lane, Manifest
 from batch_upload.report.summary import Exit, Summary, exit_of
-from batch_upload.settings import Settings
+from batch_upload.settings import Flags, Settings
 
 TICK_S = 1.0
+UNREACHED_HINT = "look at the network, a proxy and AWS's health page; `batch-upload doctor` checks each step of the way"
 REMEMBERED_AT_ONCE = 10_000
 """So many digests are handed to the ledger at a time."""
 
@@ -47,6 +59,7 @@ class OnLane(ABC):
         self.tally = Tally()
         self.audience = audience_of(output)
         self.interrupts = Interrupts(at_once=self.audience.close)
+        self.unreached_for_s: float | None = None
         self._repeated = repeated
         self._lane: Lane | None = None
 
@@ -105,6 +118,7 @@ class OnLane(ABC):
             requests=dict(self.tally.requests),
             throttled=self.tally.throttled,
             elapsed_s=self.elapsed_s,
+            unreached_for_s=self.unreached_for_s,
         )
 
     def summed_up(self, stock: Mapping[str, Known], ending: Exit) -> Summary:
@@ -127,11 +141,47 @@ class OnLane(ABC):
             )
             stack.push_async_callback(ledger.close)
             await self._remember(ledger)
-            reached = await self._reach(stack, ledger)
+            try:
+                reached = await self._reach(stack, ledger)
+            except BatchUploadError as error:
+                failed = await self._visible_error(ledger, error)
+                await self._record_unreached(ledger, Exit(failed.exit_code, failed.message))
+                raise failed from error
             if reached is None:
+                await self._record_unreached(ledger, exit_of(ExitCode.DEADLINE))
                 return Ended(self.counted(ExitCode.DEADLINE))
             self._lane = reached.lane
             return await self.work(ledger, reached)
+
+    async def visible(self, ledger: SqliteLedger, ending: Exit) -> Exit:
+        """The exit as it is told (`made_visible`). Notes for the summary how long no run has got an answer."""
+        if ending.code is not ExitCode.TRANSIENT:
+            return ending
+        since = await ledger.failing_since()
+        seen, self.unreached_for_s = made_visible(ending, failing_since=since, now=self.clock.now())
+        return seen
+
+    async def _visible_error(self, ledger: SqliteLedger, error: BatchUploadError) -> BatchUploadError:
+        """The error as it is told: what has passed for transient for a day is a fault of access."""
+        seen = await self.visible(ledger, Exit(error.exit_code, error.message))
+        if seen.code is error.exit_code:
+            return error
+        return AccessFault(seen.reason, code="Unreached", hint=error.hint or UNREACHED_HINT)
+
+    async def _record_unreached(self, ledger: SqliteLedger, ending: Exit) -> None:
+        """Record a run that did not reach its lane. A ledger that cannot be written does not change its end."""
+        summary = replace(self.counted(ending.code), exit=ending)
+        now = self.clock.now()
+        with suppress(LedgerUnusable):
+            await ledger.record_unreached(
+                self.run_id,
+                verb=self.verb,
+                batch=self.batch,
+                began_at=now - timedelta(seconds=self.elapsed_s),
+                exit_code=ending.code,
+                summary=summary.as_json(),
+                at=now,
+            )
 
     async def _remember(self, ledger: SqliteLedger) -> None:
         """Hand what was read in files to the ledger, and let go of it: what comes now needs the room."""
@@ -149,6 +199,41 @@ class OnLane(ABC):
         with anyio.move_on_after(self.deadline_s()):
             return await stack.enter_async_context(reach(self.settings, self.observer, remembered=remembered))
         return None
+
+
+def ready_or_recorded(verb: str, path: Path, flags: Flags, output: Output) -> tuple[Prepared, Settings]:
+    """`prepare.ready`; a manifest whose files are invalid is recorded as a run, in a ledger that is there already.
+
+    Raises as `ready`.
+    """
+    read: list[tuple[Manifest, Settings]] = []
+    try:
+        return ready(path, flags, on_manifest=lambda *each: read.append(each))
+    except ManifestInvalid as error:
+        if read and read[-1][1].ledger.exists():
+            manifest, settings = read[-1]
+            invalid = Exit(error.exit_code, error.message)
+            anyio.run(partial(_record_invalid, verb, manifest, settings, invalid, run_id=output.witnesses.run_id))
+        raise
+
+
+async def _record_invalid(verb: str, manifest: Manifest, settings: Settings, ending: Exit, *, run_id: str) -> None:
+    clock = SystemClock()
+    now, summary = clock.now(), Summary(verb=verb, exit=ending, run_id=run_id, batch=manifest.batch)
+    with suppress(LedgerUnusable, LedgerLocked):
+        ledger = await open_ledger(settings.ledger, run_id=run_id, clock=clock)
+        try:
+            await ledger.record_unreached(
+                run_id,
+                verb=verb,
+                batch=manifest.batch,
+                began_at=now,
+                exit_code=ending.code,
+                summary=summary.as_json(),
+                at=now,
+            )
+        finally:
+            await ledger.close()
 
 
 def can_ask() -> bool:

@@ -136,10 +136,13 @@ def without_collector() -> Iterator[None]:
         gc.freeze()
 
 
-def ready(path: Path, flags: Flags) -> tuple[Prepared, Settings]:
+def ready(
+    path: Path, flags: Flags, *, on_manifest: Callable[[Manifest, Settings], None] = lambda *_: None
+) -> tuple[Prepared, Settings]:
     """The manifest with all its files looked into, and the settings. Raises ManifestInvalid and UsageError.
 
-    Files that the ledger remembers as they look are not read, unless `--rehash` is given.
+    Files that the ledger remembers as they look are not read, unless `--rehash` is given. `on_manifest` is called
+    before the files are looked into, once the manifest itself can be read.
     """
 
     def settings_of(manifest: Manifest) -> Settings:
@@ -147,6 +150,7 @@ def ready(path: Path, flags: Flags) -> tuple[Prepared, Settings]:
 
     def memory(manifest: Manifest) -> AbstractContextManager[Recall]:
         settings = settings_of(manifest)
+        on_manifest(manifest, settings)
         return _nothing(manifest) if settings.rehash else _remembered(settings.ledger)
 
     prepared = prepare(path, allow_outside=truth_of(flags, "allow_outside"), memory=memory)

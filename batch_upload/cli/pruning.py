@@ -10,9 +10,9 @@ import anyio
 
 from batch_upload.cli.compose import Reached
 from batch_upload.cli.exit_codes import first_of
-from batch_upload.cli.on_lane import OnLane, can_ask, is_agreed
+from batch_upload.cli.on_lane import OnLane, can_ask, is_agreed, ready_or_recorded
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.prepare import Prepared, ready
+from batch_upload.cli.prepare import Prepared
 from batch_upload.cli.rates import learned
 from batch_upload.engine.plan import Knowledge, row_of
 from batch_upload.engine.prune import Around, Pruning, Result, prune, pruning
@@ -43,7 +43,7 @@ def pruned(path: Path, flags: Flags, output: Output, consent: Consent) -> Ended:
     """Show, ask, delete, and sum up. Raises BatchUploadError where nothing could begin."""
     started = time.monotonic()
     # what is deleted does not come back: every file is read, whatever is remembered of it
-    prepared, settings = ready(path, replace(flags, rehash=True))
+    prepared, settings = ready_or_recorded("prune", path, replace(flags, rehash=True), output)
     repeated = Repeated.of(flags, settings)
     return anyio.run(partial(_run, prepared, settings, output, repeated, started=started, consent=consent))
 

@@ -11,9 +11,9 @@ import anyio
 from batch_upload.cli.bodies import DocumentBodies
 from batch_upload.cli.compose import Reached, surroundings
 from batch_upload.cli.exit_codes import first_of
-from batch_upload.cli.on_lane import TICK_S, OnLane, can_ask, is_agreed
+from batch_upload.cli.on_lane import TICK_S, OnLane, can_ask, is_agreed, ready_or_recorded
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.prepare import Prepared, ready
+from batch_upload.cli.prepare import Prepared
 from batch_upload.cli.rates import learned
 from batch_upload.engine.reconcile import Cost, expected_cost, reconcile, stock_of
 from batch_upload.engine.retry import LIST_TAGS
@@ -35,7 +35,7 @@ NOT_STARTED = Exit(ExitCode.DONE, "not begun, as you wished")
 def reconcile_manifest(path: Path, flags: Flags, output: Output, *, asks: bool) -> Ended:
     """Prepare, tell the cost, reconcile, and sum up. Raises BatchUploadError where nothing could begin."""
     started = time.monotonic()
-    prepared, settings = ready(path, flags)
+    prepared, settings = ready_or_recorded("reconcile", path, flags, output)
     repeated = Repeated.of(flags, settings)
     asking = asks and can_ask()
     return anyio.run(partial(_run, prepared, settings, output, repeated, started=started, asking=asking))

@@ -9,13 +9,19 @@ from pathlib import Path
 
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import list_items
+from batch_upload.cli.rates import expected_create_rate
 from batch_upload.errors import ExitCode
+from batch_upload.ledger.health import holder_of
+from batch_upload.ledger.lock import Note
 from batch_upload.ledger.reading import RunRecord, find_reader
 from batch_upload.ledger.stock import Stock
 from batch_upload.model import Known, Lane, Listed, Manifest, State
+from batch_upload.report.escape import printable
+from batch_upload.report.estimate import run_s
 from batch_upload.report.ndjson import known_line
 from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.report.summary_text import Invocation, attention_lines, states_line
+from batch_upload.report.words import duration_words, rate_words
 from batch_upload.settings import Flags, Settings, resolve, truth_of
 
 Row = tuple[Listed, Known | None]
@@ -70,6 +76,8 @@ class Recorded:
     rows: Rows
     lane: Lane | None
     last_run: RunRecord | None
+    create_rate: float
+    """Creates a second to expect: as runs have learned it, else as a run would begin."""
 
     def chosen(self) -> Iterator[Row]:
         """The rows that `--only` chooses; all without it."""
@@ -87,17 +95,14 @@ def recorded(path: Path, flags: Flags) -> Recorded:
     """Read the manifest and the ledger. Raises ManifestInvalid, LedgerUnusable and UsageError."""
     manifest, listed = list_items(path, allow_outside=truth_of(flags, "allow_outside"))
     settings = resolve(flags, manifest=path, ledger=manifest.ledger, target=manifest.target)
-    lane, last_run = _read(settings.ledger, manifest.batch)
-    return Recorded(manifest, settings, Rows(listed, settings.ledger, manifest.batch), lane, last_run)
-
-
-def _read(ledger: Path, batch: str) -> tuple[Lane | None, RunRecord | None]:
-    reader = find_reader(ledger)
+    rows, now = Rows(listed, settings.ledger, manifest.batch), datetime.now(UTC)
+    reader = find_reader(settings.ledger)
     if reader is None:
-        return None, None
+        return Recorded(manifest, settings, rows, None, None, expected_create_rate(settings, (), now=now))
     with reader:
-        runs = reader.runs(batch, limit=1)
-        return reader.lane(), runs[0] if runs else None
+        runs = reader.runs(manifest.batch, limit=1)
+        rate = expected_create_rate(settings, reader.rates(), now=now)
+        return Recorded(manifest, settings, rows, reader.lane(), runs[0] if runs else None, rate)
 
 
 def status_of(path: Path, flags: Flags, output: Output) -> Ended:
@@ -112,7 +117,8 @@ def status_of(path: Path, flags: Flags, output: Output) -> Ended:
     summary = _summary(found, stock, "status", started=started, ending=exit_of(ExitCode.DONE))
     if not output.quiet:
         invocation = Invocation(str(path), Repeated.of(flags, found.settings).flags)
-        output.answer([states_line(summary), *_last_run_lines(found), *attention_lines(stock.found, invocation)])
+        lines = [*_last_run_lines(found), *_under_way_lines(found, stock), *attention_lines(stock.found, invocation)]
+        output.answer([states_line(summary), *lines])
     return Ended(summary, lines=())
 
 
@@ -140,6 +146,38 @@ def _last_run_lines(found: Recorded) -> list[str]:
     if run is None:
         return ["no run so far"]
     began = f"{run.began_at:%Y-%m-%d %H:%M:%SZ}"
-    if run.ended_at is None:
-        return [f"last run: {run.run_id}, began {began}, has not ended (under way, or its process died)"]
-    return [f"last run: {run.run_id}, began {began}, ended {run.ended_at:%Y-%m-%d %H:%M:%SZ}, exit {run.exit_code}"]
+    named = f"last run: {run.run_id} ({run.verb}), began {began}"
+    if run.ended_at is not None:
+        return [f"{named}, ended {run.ended_at:%Y-%m-%d %H:%M:%SZ}, exit {run.exit_code}{_reason(run)}"]
+    if _holder(found) is not None:
+        return [f"{named}, is under way"]
+    return [f"{named}, stopped without an end: run the same command again"]
+
+
+def _reason(run: RunRecord) -> str:
+    """Why a run ended as it did, in brackets; nothing where all was well or nothing was recorded."""
+    reason = (run.summary or {}).get("exit", {}).get("reason")
+    return printable(f" ({reason})") if run.exit_code and isinstance(reason, str) else ""
+
+
+def _holder(found: Recorded) -> Note | None:
+    """Which process holds the ledger now, or None."""
+    try:
+        return holder_of(found.settings.ledger)
+    except OSError:
+        return None
+
+
+def _under_way_lines(found: Recorded, stock: Stock) -> list[str]:
+    """Which process holds the ledger now, how fast it sends, and how long what is left takes."""
+    holder = _holder(found)
+    if holder is None:
+        return []
+    who = f"process {holder.pid} on {holder.host} since {holder.since}" if holder.pid else "a process without a name"
+    lines = [printable(f"running now: {who}")]
+    left = sum(stock.states[state] for state in (State.PENDING, State.SENDING))
+    if left:
+        left_s = run_s(left, left + stock.states[State.PROCESSING], found.create_rate)
+        pace = f"{rate_words(found.create_rate)}, about {duration_words(left_s)} left"
+        lines.append(f"  {left:,} to send at {pace}")
+    return lines

@@ -14,9 +14,9 @@ from batch_upload.cli.audience import Everybody
 from batch_upload.cli.bodies import DocumentBodies
 from batch_upload.cli.compose import Reached, surroundings
 from batch_upload.cli.exit_codes import exit_of_run
-from batch_upload.cli.on_lane import OnLane
+from batch_upload.cli.on_lane import UNREACHED_HINT, OnLane, ready_or_recorded
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.prepare import Prepared, check_only, ready
+from batch_upload.cli.prepare import Prepared, check_only
 from batch_upload.cli.rates import is_news, learned
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.plan import Selection
@@ -38,7 +38,7 @@ REMEMBER_S = 30.0
 def upload_manifest(path: Path, flags: Flags, output: Output) -> Ended:
     """Prepare, run, and sum up. Raises BatchUploadError where nothing could begin."""
     started = time.monotonic()
-    prepared, settings = ready(path, flags)
+    prepared, settings = ready_or_recorded("upload", path, flags, output)
     check_only(settings, prepared)
     return anyio.run(partial(_run, prepared, settings, output, Repeated.of(flags, settings), started=started))
 
@@ -69,7 +69,18 @@ class _Upload(OnLane):
         ended = self._ended(result, reached)
         if result.ledger_error is not None:
             return ended
-        return await self._recorded(ledger, reached, ended)
+        return await self._recorded(ledger, reached, await self._visible(ledger, ended))
+
+    async def _visible(self, ledger: SqliteLedger, ended: Ended) -> Ended:
+        """Transient errors that have been left for a day want a person: exit 22 instead of 10."""
+        summary = ended.summary
+        if summary.uploaded or summary.adopted:
+            return ended
+        ending = await self.visible(ledger, summary.exit)
+        if ending is summary.exit:
+            return ended
+        notes = (*summary.notes, f"hint: {UNREACHED_HINT}")
+        return replace(ended, summary=replace(summary, exit=ending, notes=notes, unreached_for_s=self.unreached_for_s))
 
     def _learned(self, reached: Reached) -> list[RateRecord]:
         return learned(reached.laws, self.tally, now=self.clock.now())

@@ -6,10 +6,24 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from batch_upload.errors import LedgerOfAnotherLane
+from batch_upload.errors import ExitCode, LedgerOfAnotherLane
 from batch_upload.ledger.migrations import program_version
 from batch_upload.ledger.tables import lane, run
 from batch_upload.model import Lane
+
+ANSWERED = frozenset(
+    {
+        ExitCode.DONE,
+        ExitCode.NO_CAPACITY,
+        ExitCode.STILL_PROCESSING,
+        ExitCode.ITEMS_FAILED,
+        ExitCode.TOO_MANY_FAILURES,
+        ExitCode.DISAGREEMENT,
+        ExitCode.OUTCOMES_UNKNOWN,
+        ExitCode.ACCOUNT_FULL,
+    }
+)
+"""Exit codes of a run that cannot come about unless the service answers."""
 
 
 def lane_id_of(connection: Connection) -> int | None:
@@ -56,6 +70,25 @@ def last_run_id(connection: Connection) -> str | None:
 def begin_run(connection: Connection, run_id: str, *, verb: str, batch: str, at: datetime) -> None:
     values = {"run_id": run_id, "verb": verb, "batch": batch, "program": program_version(), "began_at": at}
     connection.execute(insert(run).values(values))
+
+
+def failing_since(connection: Connection) -> datetime | None:
+    """When the service was last known to answer, if a run has ended with `transient` since; None otherwise.
+
+    A run has reached the service if it ended with a code that only an answer can give, or uploaded or found something.
+    Where none ever has, this is the start of the first run.
+    """
+    columns = (run.c.began_at, run.c.ended_at, run.c.exit_code, run.c.summary)
+    ended = select(*columns).where(run.c.ended_at.is_not(None)).order_by(run.c.run_no.desc())
+    failing_from: datetime | None = None
+    has_failed = False
+    for began_at, ended_at, exit_code, summary in connection.execute(ended):
+        if exit_code in ANSWERED or (summary or {}).get("uploaded") or (summary or {}).get("adopted"):
+            failing_from = ended_at
+            break
+        failing_from = began_at
+        has_failed = has_failed or exit_code == ExitCode.TRANSIENT
+    return failing_from if has_failed else None
 
 
 def end_run(connection: Connection, *, run_id: str, exit_code: int, summary: Mapping[str, Any], at: datetime) -> None:

@@ -95,6 +95,35 @@ class SqliteLedger:
     async def end_run(self, run_id: str, *, exit_code: int, summary: Mapping[str, Any], at: datetime) -> None:
         await self._writer.write(partial(runs.end_run, run_id=run_id, exit_code=exit_code, summary=summary, at=at))
 
+    async def record_unreached(
+        self,
+        run_id: str,
+        *,
+        verb: str,
+        batch: str,
+        began_at: datetime,
+        exit_code: int,
+        summary: Mapping[str, Any],
+        at: datetime,
+    ) -> None:
+        """Record a run that ended before it reached its lane. May be called before `pin`, instead of `begin_run`."""
+
+        def work(connection: Connection) -> None:
+            began = self._lock.before.began_run_id
+            if began is not None and began == runs.last_run_id(connection):
+                self._lock.begin(run_id)  # it has changed nothing: what was continuous stays so
+            runs.begin_run(connection, run_id, verb=verb, batch=batch, at=began_at)
+            runs.end_run(connection, run_id=run_id, exit_code=exit_code, summary=summary, at=at)
+
+        await self._writer.write(work)
+
+    async def failing_since(self) -> datetime | None:
+        """When a run last got an answer of the service, if a run has ended with `transient` (10) since.
+
+        The start of the first run where none ever got one; None where no run has ended with `transient`.
+        """
+        return await self._writer.read(runs.failing_since)
+
     async def known(self, batch: str) -> Sequence[Known]:
         return await self._read(partial(items.known_of_batch, batch=batch), nothing=[])
 

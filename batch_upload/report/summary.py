@@ -96,6 +96,8 @@ class Summary:
     throttled: int = 0
     bytes_sent: int = 0
     elapsed_s: float = 0.0
+    unreached_for_s: float | None = None
+    """For how long no run has got an answer of the service, where that is why the exit is 22 and not 10."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -126,6 +128,7 @@ class Summary:
             "throttled": self.throttled,
             "bytes": self.bytes_sent,
             "elapsed_s": round(self.elapsed_s, 3),
+            "unreached_for": None if self.unreached_for_s is None else round(self.unreached_for_s),
             "notes": list(self.notes),
             "exit": self.exit.as_json(),
         }

@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 from batch_upload.errors import ExitCode
 from batch_upload.model import Fault, Known, State
+from batch_upload.report.advice import advice
 from batch_upload.report.escape import printable, shell_word
 from batch_upload.report.summary import Summary, in_order_of_states
 from batch_upload.report.words import duration_words, fault_name, size_words
@@ -107,9 +108,9 @@ def attention_lines(known: Iterable[Known], invocation: Invocation) -> list[str]
     for state in (State.UNKNOWN, State.SENDING, State.PARKED, State.PROCESSING):
         waiting = [row for row in rows if row.state is state]
         if waiting:
-            ids = ", ".join(f"`{row.item_id}`" for row in waiting[:IDS_SHOWN])
-            more = f" and {len(waiting) - IDS_SHOWN:,} more" if len(waiting) > IDS_SHOWN else ""
-            lines.append(printable(f"{len(waiting):,} {state.value}: {ids}{more}"))
+            lines.append(printable(f"{len(waiting):,} {state.value}: {_ids_words(waiting)}"))
+            if state is State.PARKED:
+                lines += _indented(_parked_reasons(waiting))
     first = _first_id(rows, State.FAILED, State.UNKNOWN, State.SENDING)
     return lines if first is None else [*lines, f"{invocation.why(first)}    # its whole history"]
 
@@ -148,11 +149,29 @@ def _request_words(summary: Summary) -> str:
 
 
 def _group_lines(name: str, failed: Sequence[Known]) -> list[str]:
+    """What failed for one reason: how many and why, which, and what to do about it."""
     first = failed[0].fault or _NO_FAULT
     said = f": {first.message}" if first.message else ""
-    ids = ", ".join(f"`{one.item_id}`" for one in failed[:IDS_SHOWN])
-    more = f" and {len(failed) - IDS_SHOWN:,} more" if len(failed) > IDS_SHOWN else ""
-    return [printable(f"{len(failed):,} failed, {name}{said}"), *_indented([printable(f"{ids}{more}")])]
+    what_to_do = advice(State.FAILED, failed[0].fault)
+    return [
+        printable(f"{len(failed):,} failed, {name}{said}"),
+        *_indented([printable(_ids_words(failed)), f"to do: {what_to_do}"]),
+    ]
+
+
+def _ids_words(rows: Sequence[Known]) -> str:
+    """The first few ids, and how many more there are."""
+    ids = ", ".join(f"`{row.item_id}`" for row in rows[:IDS_SHOWN])
+    return f"{ids} and {len(rows) - IDS_SHOWN:,} more" if len(rows) > IDS_SHOWN else ids
+
+
+def _parked_reasons(parked: Sequence[Known]) -> list[str]:
+    """Why items are parked, and when they can be sent: a line for each time, and one for a full account."""
+    times = sorted({row.resume_after for row in parked if row.resume_after is not None})
+    reasons = [f"the day's quota is used up; the same command goes on after {_utc_words(at)}" for at in times]
+    if any(row.resume_after is None for row in parked):
+        reasons.append("the account is full: raise the quota (Service Quotas), or delete with `prune`; then run again")
+    return reasons
 
 
 def _indented(lines: Iterable[str]) -> list[str]:

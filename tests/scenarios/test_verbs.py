@@ -235,7 +235,13 @@ def test_help_exits_with_0(command: Preloaded, tmp_path: Path, verb: str) -> Non
 def test_help_shows_the_exit_codes(command: Preloaded, tmp_path: Path, verb: str) -> None:
     told = " ".join(command.run(*([verb] if verb else []), "--help", cwd=tmp_path).stdout.split())
 
-    for words in ("0 done, or nothing to do", "13 no capacity today", "22 credentials, permission", "130/143 drained"):
+    for words in (
+        "0 done, or nothing to do",
+        "13 the day's quota is used up",
+        "27 the account is full",
+        "22 credentials, permission",
+        "130/143 drained",
+    ):
         assert words in told
 
 

@@ -1,15 +1,16 @@
 """Of several exit codes the first of the contract's list wins."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import combinations
 
 import pytest
 
-from batch_upload.cli.exit_codes import PRECEDENCE, exit_of_run, first_of
+from batch_upload.cli.exit_codes import PRECEDENCE, exit_of_run, first_of, made_visible
 from batch_upload.engine.lane import Stop, StopKind
 from batch_upload.engine.result import RunResult
 from batch_upload.errors import ExitCode
 from batch_upload.model import Fault, Known, State
+from batch_upload.report.summary import exit_of
 
 CONTRACT = (1, 130, 143, 24, 22, 25, 23, 26, 27, 20, 21, 12, 13, 10, 14, 11, 0)
 MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
@@ -119,6 +120,25 @@ def test_an_item_that_waits_for_room_weighs_only_where_it_was_chosen() -> None:
     result.selected = frozenset({"item-1"})
 
     assert exit_of_run(result, signalled=None).code == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "hours", "told"),
+    [(10, 23.9, 10), (10, 24.0, 22), (10, 240.0, 22), (12, 240.0, 12), (14, 240.0, 14), (22, 240.0, 22)],
+)
+def test_what_has_been_transient_for_a_day_wants_a_person(code: int, hours: float, told: int) -> None:
+    since = MIDNIGHT - timedelta(hours=hours)
+
+    ending, unreached_s = made_visible(exit_of(ExitCode(code)), failing_since=since, now=MIDNIGHT)
+
+    assert ending.code == told
+    assert unreached_s == (hours * 3_600 if (code, told) == (10, 22) else None)
+
+
+def test_what_is_transient_for_the_first_time_stays_so() -> None:
+    ending = exit_of(ExitCode.TRANSIENT)
+
+    assert made_visible(ending, failing_since=None, now=MIDNIGHT) == (ending, None)
 
 
 @pytest.mark.parametrize("code", list(ExitCode))

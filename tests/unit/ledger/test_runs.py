@@ -1,6 +1,7 @@
 """The lane a ledger belongs to, and the runs that used it."""
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
@@ -152,3 +153,57 @@ async def test_a_run_begins_once_and_ends_only_if_it_began(ledger: SqliteLedger)
         await ledger.begin_run(RUN, verb="upload", batch="june", at=T0)
     with pytest.raises(KeyError):
         await ledger.end_run("run-9", exit_code=0, summary={}, at=T0)
+
+
+async def _ended(ledger: SqliteLedger, number: int, code: int, **summary: int) -> None:
+    """A run that began `number` hours after the first, and ended a minute later."""
+    began = after(number * 3_600)
+    await ledger.record_unreached(
+        f"run-{number}",
+        verb="upload",
+        batch="june",
+        began_at=began,
+        exit_code=code,
+        summary=summary,
+        at=began + timedelta(minutes=1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("codes", "since_s"),
+    [
+        ((), None),
+        ((0,), None),
+        ((0, 22), None),
+        ((0, 10), 60),
+        ((10,), 0),
+        ((22, 10, 12), 0),
+        ((0, 10, 11, 10), 60),
+        ((0, 10, 27), None),
+        ((10, 14, 10), 3_660),
+    ],
+)
+async def test_since_when_runs_fail_in_passing_counts_from_the_last_answer(
+    ledger: SqliteLedger, codes: tuple[int, ...], since_s: int | None
+) -> None:
+    for number, code in enumerate(codes):
+        await _ended(ledger, number, code)
+
+    assert await ledger.failing_since() == (None if since_s is None else after(since_s))
+
+
+async def test_a_run_that_uploaded_something_has_got_answers(ledger: SqliteLedger) -> None:
+    await _ended(ledger, 0, 10)
+    await _ended(ledger, 1, 10, uploaded=1)
+    await _ended(ledger, 2, 10)
+
+    assert await ledger.failing_since() == after(3_660)
+
+
+async def test_a_run_that_never_reached_its_lane_breaks_nothing(opened: Open, path: Path) -> None:
+    await _whole_run(opened, path, "run-1")
+    unreached = await opened(path, "run-2")
+    await _ended(unreached, 2, 22)
+    await unreached.close()
+
+    assert (await _pin(await opened(path, "run-3"))).continuous

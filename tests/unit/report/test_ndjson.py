@@ -202,6 +202,7 @@ def test_the_summary_has_every_member_and_nulls_where_nobody_was_asked() -> None
             "throttled": 0,
             "bytes": 10,
             "elapsed_s": 1.235,
+            "unreached_for": None,
             "notes": [],
             "exit": {
                 "code": 13,

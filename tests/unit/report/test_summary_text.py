@@ -8,11 +8,13 @@ import pytest
 from batch_upload.errors import ExitCode
 from batch_upload.events import RunEnded
 from batch_upload.model import Fault, State
+from batch_upload.report.advice import advice
 from batch_upload.report.summary import Exit, Summary, exit_of, summary_of_run
-from batch_upload.report.summary_text import Invocation, next_lines, summary_lines
+from batch_upload.report.summary_text import Invocation, attention_lines, next_lines, summary_lines
 from tests.unit.report.samples import LANE, TOO_LARGE, after, known
 
 JUNE = Invocation("june.yaml")
+CONFLICT = Fault("ConflictException", "a token was reused")
 SUMMARY = Summary(
     verb="upload",
     exit=exit_of(ExitCode.ITEMS_FAILED),
@@ -32,7 +34,7 @@ SUMMARY = Summary(
 FAILED = [
     known("done"),
     *(known(f"bad-{number}", State.FAILED, fault=TOO_LARGE) for number in range(4)),
-    known("odd\x1b[2J", State.FAILED, fault=Fault("ConflictException", "a token was reused")),
+    known("odd\x1b[2J", State.FAILED, fault=CONFLICT),
 ]
 
 
@@ -46,8 +48,10 @@ def test_the_whole_text_of_a_run_with_failures() -> None:
         "  elapsed: 17 min",
         "4 failed, MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
         "  `bad-0`, `bad-1`, `bad-2` and 1 more",
+        f"  to do: {advice(State.FAILED, TOO_LARGE)}",
         "1 failed, ConflictException: a token was reused",
         r"  `odd\x1b[2J`",
+        f"  to do: {advice(State.FAILED, CONFLICT)}",
         "next:",
         "  batch-upload why june.yaml bad-0    # its whole history",
         "  batch-upload report june.yaml --format manifest --only failed -o failed.yaml    # a manifest of the failed",
@@ -74,6 +78,19 @@ def test_the_whole_text_of_a_run_with_nothing_to_do() -> None:
         "  requests: none",
         "  elapsed: 0.2 s",
         "the ledger was half made, and finished",
+    ]
+
+
+def test_what_is_parked_says_why_and_when_it_goes_on() -> None:
+    midnight = after(36_000)
+    rows = [replace(known("day", State.PARKED), resume_after=midnight), known("full", State.PARKED)]
+
+    lines = attention_lines(rows, JUNE)
+
+    assert lines == [
+        "2 parked: `day`, `full`",
+        f"  the day's quota is used up; the same command goes on after {midnight:%Y-%m-%d %H:%M} UTC",
+        "  the account is full: raise the quota (Service Quotas), or delete with `prune`; then run again",
     ]
 
 

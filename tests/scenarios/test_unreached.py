@@ -1,0 +1,104 @@
+"""Runs that do not get as far as the lane: they are on record, and what fails for a day does not stay silent."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from batch_upload.emulator.names import CREATE
+from tests.support.batches import Batch, make_batch
+from tests.support.command import started
+from tests.support.endpoint import Endpoint
+from tests.support.preloaded import Preloaded
+
+QUICK = ("--rate", "100")
+NOWHERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+"""The discard port, where nothing listens."""
+
+
+def test_a_run_of_the_wrong_account_is_shown_by_status(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> None:
+    batch = make_batch(tmp_path, 2, extra='target: {account: "999999999999"}\n')
+
+    ended = command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
+    status = command.run("status", batch.manifest, cwd=tmp_path)
+
+    assert ended.code == 22
+    assert "(upload), began " in status.stdout
+    assert ", exit 22 (these credentials are of account " in status.stdout
+
+
+@pytest.mark.parametrize("verb", ["upload", "reconcile", "prune"])
+def test_a_run_whose_files_are_missing_is_shown_by_status(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded, verb: str
+) -> None:
+    batch = make_batch(tmp_path, 2)
+    command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
+    (tmp_path / batch.ids[1]).unlink()
+
+    ended = command.run(verb, batch.manifest, "--quiet", cwd=tmp_path, env=endpoint.env)
+    status = command.run("status", batch.manifest, cwd=tmp_path)
+
+    assert ended.code == 21
+    assert f"({verb}), began " in status.stdout
+    assert ", exit 21 (1 problem in `june.yaml`" in status.stdout
+
+
+def test_an_invalid_manifest_makes_no_ledger(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> None:
+    batch = make_batch(tmp_path, 2)
+    (tmp_path / batch.ids[1]).unlink()
+
+    ended = command.run("upload", batch.manifest, cwd=tmp_path, env=endpoint.env)
+
+    assert ended.code == 21
+    assert not batch.ledger.exists()
+
+
+def test_status_of_a_run_says_that_it_is_under_way_and_how_long_it_takes(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    endpoint.faults({"action": "hang", "operation": CREATE, "after": 2, "times": 1})
+    batch = make_batch(tmp_path, 12)
+    command.run("upload", batch.manifest, "--only", batch.ids[0], *QUICK, cwd=tmp_path, env=endpoint.env)
+
+    with started("upload", batch.manifest, "--concurrency", "1", "--json", cwd=tmp_path, env=endpoint.env) as running:
+        endpoint.wait_for(CREATE, times=3)
+        during = command.run("status", batch.manifest, cwd=tmp_path).stdout
+        running.process.kill()
+        running.finish()
+    after = command.run("status", batch.manifest, cwd=tmp_path).stdout
+
+    assert ", is under way" in during
+    assert f"running now: process {running.process.pid} on " in during
+    assert " left" in during
+    assert ", stopped without an end: run the same command again" in after
+    assert "running now" not in after
+
+
+def _put_back(batch: Batch, hours: int) -> None:
+    """Let all runs of a ledger have been so many hours earlier."""
+    earlier = "strftime('%Y-%m-%dT%H:%M:%S', {0}, '-' || ? || ' hours') || '.000000Z'"
+    began, ended = earlier.format("began_at"), earlier.format("ended_at")
+    with closing(sqlite3.connect(batch.ledger)) as ledger, ledger:
+        ledger.execute(f"UPDATE run SET began_at = {began}, ended_at = {ended}", (hours, hours))  # noqa: S608 - our own text
+
+
+@pytest.mark.soak
+def test_an_exit_10_that_has_repeated_for_a_day_becomes_22_and_a_line(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    """Soak, since each of its two runs that fail tries ten times, for a minute."""
+    batch = make_batch(tmp_path, 2)
+    env = {**endpoint.env, **NOWHERE}
+    command.run("upload", batch.manifest, *QUICK, "--only", batch.ids[0], cwd=tmp_path, env=endpoint.env)
+
+    first = command.run("upload", batch.manifest, "--quiet", "--json", cwd=tmp_path, env=env)
+    _put_back(batch, 25)
+    second = command.run("upload", batch.manifest, "--quiet", "--json", cwd=tmp_path, env=env)
+    at_last = command.run("upload", batch.manifest, *QUICK, "--json", cwd=tmp_path, env=endpoint.env)
+
+    assert (first.code, first.stderr, first.summary["unreached_for"]) == (10, "", None)
+    assert second.code == 22
+    assert "no run has got an answer for " in second.stderr
+    assert second.summary["unreached_for"] >= 24 * 3_600
+    assert (at_last.code, at_last.summary["unreached_for"]) == (0, None)
