@@ -31,26 +31,26 @@ class Flags:
     """What was typed, as it was typed. None where a flag was not given."""
 
     ledger: str | None = None
-    local: bool = False
+    local: bool | None = None
     profile: str | None = None
     region: str | None = None
     endpoint_url: str | None = None
     allow_endpoint: tuple[str, ...] = ()
     rate: str | None = None
     max_rate: str | None = None
-    fixed_rate: bool = False
+    fixed_rate: bool | None = None
     concurrency: str | None = None
     deadline: str | None = None
     only: tuple[str, ...] = ()
     max_failures: str | None = None
-    no_wait: bool = False
+    no_wait: bool | None = None
     settle_timeout: str | None = None
     safe_horizon: str | None = None
     wait_lock: str | None = None
-    allow_outside: bool = False
-    rehash: bool = False
-    json: bool = False
-    quiet: bool = False
+    allow_outside: bool | None = None
+    rehash: bool | None = None
+    json: bool | None = None
+    quiet: bool | None = None
     verbose: int = 0
     log_file: str | None = None
     log_format: str | None = None
@@ -144,7 +144,8 @@ def resolve(
 def truth_of(flags: Flags, name: str, environ: Mapping[str, str] | None = None) -> bool:
     """A switch: the flag if it was given, else the variable of its name. Raises UsageError."""
     env = os.environ if environ is None else environ
-    return bool(getattr(flags, name)) or _truth(env.get(PREFIX + name.upper()))
+    given: bool | None = getattr(flags, name)
+    return _truth(env.get(PREFIX + name.upper())) if given is None else given
 
 
 def text_of(flags: Flags, name: str, environ: Mapping[str, str] | None = None) -> str | None:

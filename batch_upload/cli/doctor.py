@@ -15,17 +15,17 @@ def doctor(
         Path | None, typer.Argument(metavar="[MANIFEST]", help="look at its target and its ledger, too")
     ] = None,
     ledger: option.LedgerOption = None,
-    local: option.LocalOption = False,  # noqa: FBT002 - a flag on the command line
+    local: option.LocalOption = None,
     profile: option.ProfileOption = None,
     region: option.RegionOption = None,
     endpoint_url: option.EndpointOption = None,
     allow_endpoint: option.AllowEndpointOption = None,
-    allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
-    json: option.JsonOption = False,  # noqa: FBT002
-    quiet: option.QuietOption = False,  # noqa: FBT002
+    allow_outside: option.AllowOutsideOption = None,
+    json: option.JsonOption = None,
+    quiet: option.QuietOption = None,
     verbose: option.VerboseOption = 0,
 ) -> None:
-    """look at credentials, account, Region, permissions, clock, capacity and ledger; changes nothing"""
+    """check credentials, account, Region, permissions, clock, capacity and ledger; changes nothing"""
     flags = Flags(
         ledger=ledger,
         local=local,

@@ -16,8 +16,8 @@ def emulator(
     settings: Annotated[
         str | None, typer.Option("--settings", metavar="JSON or FILE", help="rates, quotas and faults, as JSON")
     ] = None,
-    json: option.JsonOption = False,  # noqa: FBT002 - a flag on the command line
-    quiet: option.QuietOption = False,  # noqa: FBT002
+    json: option.JsonOption = None,
+    quiet: option.QuietOption = None,
     verbose: option.VerboseOption = 0,
 ) -> None:
     """serve the emulated service on loopback until Ctrl-C; its address is the only line on stdout"""

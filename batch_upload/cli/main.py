@@ -1,6 +1,7 @@
 """The command: verbs, `--version`, and nothing that takes time to import."""
 
 import gc
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -67,19 +68,24 @@ def _root(
     """What stands before the verb."""
 
 
-app.command("upload", epilog=epilog("upload", EXIT_CODES))(upload.upload)
-app.command("plan", epilog=epilog("plan", EXIT_CODES))(plan.plan)
-app.command("validate", epilog=epilog("validate", EXIT_CODES))(validate.validate)
-app.command("status", epilog=epilog("status", EXIT_CODES))(status.status)
-app.command("why", epilog=epilog("why", EXIT_CODES))(why.why)
-app.command("report", epilog=epilog("report", EXIT_CODES))(report.report)
-app.command("watch", epilog=epilog("watch", EXIT_CODES))(watch.watch)
-app.command("verify", epilog=epilog("verify", EXIT_CODES))(verify.verify)
-app.command("reconcile", epilog=epilog("reconcile", EXIT_CODES))(reconcile.reconcile)
-app.command("prune", epilog=epilog("prune", EXIT_CODES))(prune.prune)
+def _add(name: str, verb: Callable[..., None], after: str = EXIT_CODES) -> None:
+    """Add a verb. Its sentence is also its short help, which the list of verbs would otherwise cut off."""
+    app.command(name, short_help=verb.__doc__, epilog=epilog(name, after))(verb)
+
+
+_add("upload", upload.upload)
+_add("plan", plan.plan)
+_add("validate", validate.validate)
+_add("status", status.status)
+_add("why", why.why)
+_add("report", report.report)
+_add("watch", watch.watch)
+_add("verify", verify.verify)
+_add("reconcile", reconcile.reconcile)
+_add("prune", prune.prune)
 app.add_typer(manifest.app, name="manifest")
-app.command("doctor", epilog=epilog("doctor", EXIT_CODES))(doctor.doctor)
-app.command("emulator", epilog=epilog("emulator"))(emulator.emulator)
+_add("doctor", doctor.doctor)
+_add("emulator", emulator.emulator, after="")
 
 
 def main() -> None:

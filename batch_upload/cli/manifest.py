@@ -13,14 +13,16 @@ from batch_upload.settings import Flags, truth_of
 
 app = typer.Typer(help="make manifests, and help editors with them", no_args_is_help=True)
 
+NEW_HELP = "write a manifest of a folder's documents, or of a CSV file's rows; asks no service"
 
-@app.command("new", epilog=epilog("manifest new"))
+
+@app.command("new", epilog=epilog("manifest new"), help=NEW_HELP, short_help=NEW_HELP)
 def new(
     source: Annotated[Path, typer.Argument(metavar="DIR or CSV", help="a folder of documents, or a table of them")],
     out: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="default: standard output, for this folder")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="replace FILE if there is one")] = False,  # noqa: FBT002
+    force: Annotated[bool, typer.Option("--force/--no-force", help="replace FILE if there is one")] = False,  # noqa: FBT002
     batch: Annotated[
         str | None, typer.Option("--batch", metavar="NAME", help="default: made of the folder's or file's name")
     ] = None,
@@ -31,12 +33,12 @@ def new(
     max_size: Annotated[
         str | None, typer.Option("--max-size", metavar="500KB", help="the size that a file may have")
     ] = None,
-    allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
-    json: option.JsonOption = False,  # noqa: FBT002
-    quiet: option.QuietOption = False,  # noqa: FBT002
+    allow_outside: option.AllowOutsideOption = None,
+    json: option.JsonOption = None,
+    quiet: option.QuietOption = None,
     verbose: option.VerboseOption = 0,
 ) -> None:
-    """write a manifest of a folder's documents, or of a CSV file's rows; talks to nobody"""
+    """Write a manifest: see NEW_HELP."""
     flags = Flags(allow_outside=allow_outside, json=json, quiet=quiet, verbose=verbose)
     output = Output.of(flags)
 
@@ -52,8 +54,8 @@ def new(
 
 @app.command("schema", epilog=epilog("manifest schema"))
 def schema(
-    json: option.JsonOption = False,  # noqa: FBT002 - a flag on the command line
-    quiet: option.QuietOption = False,  # noqa: FBT002
+    json: option.JsonOption = None,
+    quiet: option.QuietOption = None,
 ) -> None:
     """print the JSON Schema of a manifest"""
     output = Output.of(Flags(json=json, quiet=quiet))

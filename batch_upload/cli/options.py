@@ -1,4 +1,4 @@
-"""The flags that several verbs share, each written once."""
+"""The flags that several verbs share, each written once. A switch that was not given is None: its variable decides."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,8 @@ LedgerOption = Annotated[
     str | None, typer.Option("--ledger", metavar="PATH", help="default: the manifest's path with the suffix `.ledger`")
 ]
 LocalOption = Annotated[
-    bool, typer.Option("--local", help="the embedded emulator instead of AWS, with a ledger of its own")
+    bool | None,
+    typer.Option("--local/--no-local", help="the embedded emulator instead of AWS, with a ledger of its own"),
 ]
 ProfileOption = Annotated[str | None, typer.Option("--profile", metavar="NAME", help="as for the AWS CLI")]
 RegionOption = Annotated[str | None, typer.Option("--region", metavar="REGION", help="as for the AWS CLI")]
@@ -28,7 +29,9 @@ RateOption = Annotated[
     str | None, typer.Option("--rate", metavar="R", help="create calls a second to start from (default 1)")
 ]
 MaxRateOption = Annotated[str | None, typer.Option("--max-rate", metavar="R", help="a ceiling for the rate")]
-FixedRateOption = Annotated[bool, typer.Option("--fixed-rate", help="keep to `--rate`, do not learn")]
+FixedRateOption = Annotated[
+    bool | None, typer.Option("--fixed-rate/--no-fixed-rate", help="keep to `--rate`, do not learn")
+]
 ConcurrencyOption = Annotated[
     str | None, typer.Option("--concurrency", metavar="N", help="calls in flight at most (default 8)")
 ]
@@ -47,7 +50,9 @@ OnlyOption = Annotated[
 MaxFailuresOption = Annotated[
     str | None, typer.Option("--max-failures", metavar="N or N%", help="stop when so many items have failed, exit 23")
 ]
-NoWaitOption = Annotated[bool, typer.Option("--no-wait", help="do not wait until the service has finished")]
+NoWaitOption = Annotated[
+    bool | None, typer.Option("--no-wait/--wait", help="do not wait until the service has finished")
+]
 SettleTimeoutOption = Annotated[
     str | None,
     typer.Option("--settle-timeout", metavar="15m", help="wait so long after the last create, then exit 14"),
@@ -59,10 +64,16 @@ SafeHorizonOption = Annotated[
 WaitLockOption = Annotated[
     str | None, typer.Option("--wait-lock", metavar="30s", help="wait for another run instead of exit 11 at once")
 ]
-AllowOutsideOption = Annotated[bool, typer.Option("--allow-outside", help="files outside the manifest's folder")]
-RehashOption = Annotated[bool, typer.Option("--rehash", help="read every file: do not trust remembered digests")]
-JsonOption = Annotated[bool, typer.Option("--json", help="NDJSON on stdout, people's text on stderr")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="say nothing unless a person must act")]
+AllowOutsideOption = Annotated[
+    bool | None, typer.Option("--allow-outside/--no-allow-outside", help="files outside the manifest's folder")
+]
+RehashOption = Annotated[
+    bool | None, typer.Option("--rehash/--no-rehash", help="read every file: do not trust remembered digests")
+]
+JsonOption = Annotated[bool | None, typer.Option("--json/--no-json", help="NDJSON on stdout, people's text on stderr")]
+QuietOption = Annotated[
+    bool | None, typer.Option("--quiet/--no-quiet", "-q", help="say nothing unless a person must act")
+]
 VerboseOption = Annotated[
     int, typer.Option("-v", "--verbose", count=True, show_default=False, help="say more; again for still more")
 ]
@@ -82,6 +93,6 @@ NotifyOption = Annotated[
 ]
 
 
-def told(*, verbose: int = 0, quiet: bool = False, json: bool = False) -> Flags:
+def told(*, verbose: int = 0, quiet: bool | None = None, json: bool | None = None) -> Flags:
     """The flags of a verb that only says something."""
     return Flags(verbose=verbose, quiet=quiet, json=json)

@@ -13,10 +13,10 @@ from batch_upload.settings import Flags
 def plan(
     manifest: option.ManifestArgument,
     ledger: option.LedgerOption = None,
-    local: option.LocalOption = False,  # noqa: FBT002 - a flag on the command line
-    offline: Annotated[bool, typer.Option("--offline", help="ask nobody; needs no credentials")] = False,  # noqa: FBT002
+    local: option.LocalOption = None,
+    offline: Annotated[bool, typer.Option("--offline/--no-offline", help="ask nobody; needs no credentials")] = False,  # noqa: FBT002
     detailed_exitcode: Annotated[  # noqa: FBT002
-        bool, typer.Option("--detailed-exitcode", help="exit 3 where there is work")
+        bool, typer.Option("--detailed-exitcode/--no-detailed-exitcode", help="exit 3 where there is work")
     ] = False,
     profile: option.ProfileOption = None,
     region: option.RegionOption = None,
@@ -27,15 +27,15 @@ def plan(
     concurrency: option.ConcurrencyOption = None,
     deadline: option.DeadlineOption = None,
     only: option.OnlyOption = None,
-    allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
-    rehash: option.RehashOption = False,  # noqa: FBT002
-    json: option.JsonOption = False,  # noqa: FBT002
-    quiet: option.QuietOption = False,  # noqa: FBT002
+    allow_outside: option.AllowOutsideOption = None,
+    rehash: option.RehashOption = None,
+    json: option.JsonOption = None,
+    quiet: option.QuietOption = None,
     verbose: option.VerboseOption = 0,
     log_file: option.LogFileOption = None,
     log_format: option.LogFormatOption = None,
 ) -> None:
-    """say what `upload` would do and why, how many calls, how long, and whether the capacity suffices"""
+    """list what `upload` would do and why, how many calls, how long, and whether the capacity suffices"""
     flags = Flags(
         ledger=ledger,
         local=local,

@@ -13,30 +13,30 @@ from batch_upload.settings import Flags
 def prune(
     manifest: option.ManifestArgument,
     ledger: option.LedgerOption = None,
-    local: option.LocalOption = False,  # noqa: FBT002 - a flag on the command line
+    local: option.LocalOption = None,
     profile: option.ProfileOption = None,
     region: option.RegionOption = None,
     endpoint_url: option.EndpointOption = None,
     allow_endpoint: option.AllowEndpointOption = None,
     concurrency: option.ConcurrencyOption = None,
     wait_lock: option.WaitLockOption = None,
-    allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
+    allow_outside: option.AllowOutsideOption = None,
     yes: Annotated[  # noqa: FBT002
-        bool, typer.Option("--yes", "-y", help="no question; without a terminal nothing is deleted otherwise")
+        bool, typer.Option("--yes/--no-yes", "-y", help="no question; without a terminal nothing is deleted otherwise")
     ] = False,
     max_deletes: Annotated[
         int | None,
         typer.Option("--max-deletes", metavar="N", min=0, help="with `--yes`: default half of what the batch has"),
     ] = None,
-    json: option.JsonOption = False,  # noqa: FBT002
-    quiet: option.QuietOption = False,  # noqa: FBT002
+    json: option.JsonOption = None,
+    quiet: option.QuietOption = None,
     verbose: option.VerboseOption = 0,
     log_file: option.LogFileOption = None,
     log_format: option.LogFormatOption = None,
     metrics_file: option.MetricsFileOption = None,
     notify: option.NotifyOption = None,
 ) -> None:
-    """delete attachments that are proved ours and that the manifest no longer lists; shows them first"""
+    """delete attachments that this tool created and that the manifest no longer lists; shows them first"""
     flags = Flags(
         ledger=ledger,
         local=local,

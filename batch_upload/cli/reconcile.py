@@ -13,20 +13,20 @@ from batch_upload.settings import Flags
 def reconcile(
     manifest: option.ManifestArgument,
     ledger: option.LedgerOption = None,
-    local: option.LocalOption = False,  # noqa: FBT002 - a flag on the command line
+    local: option.LocalOption = None,
     profile: option.ProfileOption = None,
     region: option.RegionOption = None,
     endpoint_url: option.EndpointOption = None,
     allow_endpoint: option.AllowEndpointOption = None,
     safe_horizon: option.SafeHorizonOption = None,
     wait_lock: option.WaitLockOption = None,
-    allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
-    rehash: option.RehashOption = False,  # noqa: FBT002
+    allow_outside: option.AllowOutsideOption = None,
+    rehash: option.RehashOption = None,
     yes: Annotated[  # noqa: FBT002
-        bool, typer.Option("--yes", "-y", help="no question (there is none without a terminal)")
+        bool, typer.Option("--yes/--no-yes", "-y", help="no question (there is none without a terminal)")
     ] = False,
-    json: option.JsonOption = False,  # noqa: FBT002
-    quiet: option.QuietOption = False,  # noqa: FBT002
+    json: option.JsonOption = None,
+    quiet: option.QuietOption = None,
     verbose: option.VerboseOption = 0,
     log_file: option.LogFileOption = None,
     log_format: option.LogFormatOption = None,

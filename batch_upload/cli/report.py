@@ -19,10 +19,10 @@ def report(
     out: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="default: standard output")] = None,
     only: option.OnlyOption = None,
     ledger: option.LedgerOption = None,
-    local: option.LocalOption = False,  # noqa: FBT002 - a flag on the command line
-    allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
-    json: option.JsonOption = False,  # noqa: FBT002
-    quiet: option.QuietOption = False,  # noqa: FBT002
+    local: option.LocalOption = None,
+    allow_outside: option.AllowOutsideOption = None,
+    json: option.JsonOption = None,
+    quiet: option.QuietOption = None,
     verbose: option.VerboseOption = 0,
 ) -> None:
     """write the ledger for others: a row for each item, a page for people, or a manifest of some"""

@@ -8,13 +8,13 @@ from batch_upload.settings import Flags
 def status(
     manifest: option.ManifestArgument,
     ledger: option.LedgerOption = None,
-    local: option.LocalOption = False,  # noqa: FBT002 - a flag on the command line
-    allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
-    json: option.JsonOption = False,  # noqa: FBT002
-    quiet: option.QuietOption = False,  # noqa: FBT002
+    local: option.LocalOption = None,
+    allow_outside: option.AllowOutsideOption = None,
+    json: option.JsonOption = None,
+    quiet: option.QuietOption = None,
     verbose: option.VerboseOption = 0,
 ) -> None:
-    """say how far the items are and which need attention, from the ledger; talks to nobody"""
+    """count the items by state and name those that need attention, from the ledger alone"""
     flags = Flags(ledger=ledger, local=local, allow_outside=allow_outside, json=json, quiet=quiet, verbose=verbose)
     output = Output.of(flags)
 

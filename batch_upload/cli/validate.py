@@ -7,12 +7,12 @@ from batch_upload.settings import Flags, truth_of
 
 def validate(
     manifest: option.ManifestArgument,
-    allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002 - a flag on the command line
-    json: option.JsonOption = False,  # noqa: FBT002
-    quiet: option.QuietOption = False,  # noqa: FBT002
+    allow_outside: option.AllowOutsideOption = None,
+    json: option.JsonOption = None,
+    quiet: option.QuietOption = None,
     verbose: option.VerboseOption = 0,
 ) -> None:
-    """say every problem of the manifest and its files, at once; talks to nobody"""
+    """list every problem in the manifest and its files; asks no service"""
     flags = Flags(allow_outside=allow_outside, json=json, quiet=quiet, verbose=verbose)
     output = Output.of(flags)
 

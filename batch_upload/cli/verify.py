@@ -9,22 +9,22 @@ from batch_upload.settings import Flags
 def verify(
     manifest: option.ManifestArgument,
     ledger: option.LedgerOption = None,
-    local: option.LocalOption = False,  # noqa: FBT002 - a flag on the command line
+    local: option.LocalOption = None,
     profile: option.ProfileOption = None,
     region: option.RegionOption = None,
     endpoint_url: option.EndpointOption = None,
     allow_endpoint: option.AllowEndpointOption = None,
-    allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
-    rehash: option.RehashOption = False,  # noqa: FBT002
-    json: option.JsonOption = False,  # noqa: FBT002
-    quiet: option.QuietOption = False,  # noqa: FBT002
+    allow_outside: option.AllowOutsideOption = None,
+    rehash: option.RehashOption = None,
+    json: option.JsonOption = None,
+    quiet: option.QuietOption = None,
     verbose: option.VerboseOption = 0,
     log_file: option.LogFileOption = None,
     log_format: option.LogFormatOption = None,
     metrics_file: option.MetricsFileOption = None,
     notify: option.NotifyOption = None,
 ) -> None:
-    """hold the ledger against the service: missing, failed, deleted, unrecorded, duplicate, in progress"""
+    """compare the ledger with what AWS holds; changes nothing"""
     flags = Flags(
         ledger=ledger,
         local=local,

@@ -19,13 +19,13 @@ def why(
         ),
     ],
     ledger: option.LedgerOption = None,
-    local: option.LocalOption = False,  # noqa: FBT002 - a flag on the command line
-    allow_outside: option.AllowOutsideOption = False,  # noqa: FBT002
-    json: option.JsonOption = False,  # noqa: FBT002
-    quiet: option.QuietOption = False,  # noqa: FBT002
+    local: option.LocalOption = None,
+    allow_outside: option.AllowOutsideOption = None,
+    json: option.JsonOption = None,
+    quiet: option.QuietOption = None,
     verbose: option.VerboseOption = 0,
 ) -> None:
-    """tell one item's whole history and what happens next, from manifest and ledger; talks to nobody"""
+    """tell one item's whole history and what happens next, from manifest and ledger alone"""
     flags = Flags(ledger=ledger, local=local, allow_outside=allow_outside, json=json, quiet=quiet, verbose=verbose)
     output = Output.of(flags)
 

@@ -237,7 +237,7 @@ def _check_ledger(summary: Summary, known: Sequence[Known], invocation: Invocati
 
 
 def _hold_against_service(summary: Summary, known: Sequence[Known], invocation: Invocation) -> list[str]:
-    return [f"{invocation.command('verify')}    # holds the ledger against the service"]
+    return [f"{invocation.command('verify')}    # compares the ledger with what AWS holds"]
 
 
 def _check_access(summary: Summary, known: Sequence[Known], invocation: Invocation) -> list[str]:

@@ -273,3 +273,25 @@ def test_what_cannot_be_meant_is_a_fault_of_usage(
     assert ended.code == 2
     assert "Traceback" not in ended.stderr
     endpoint.assert_untouched()
+
+
+def test_a_switch_of_the_environment_is_turned_off_by_its_flag(command: Preloaded, tmp_path: Path) -> None:
+    make_batch(tmp_path, 1)
+    env = {"BATCH_UPLOAD_JSON": "1", "BATCH_UPLOAD_QUIET": "1"}
+
+    switched_on = command.run("validate", "june.yaml", cwd=tmp_path, env=env)
+    switched_off = command.run("validate", "june.yaml", "--no-json", "--no-quiet", cwd=tmp_path, env=env)
+
+    assert (switched_on.code, switched_off.code) == (0, 0)
+    assert switched_on.stdout.startswith('{"event"')
+    assert "is valid: 1 item" in switched_off.stdout + switched_off.stderr
+    assert "event" not in switched_off.stdout
+
+
+def test_the_list_of_verbs_holds_each_verbs_whole_sentence(command: Preloaded, tmp_path: Path) -> None:
+    overview = " ".join(command.run("--help", cwd=tmp_path).stdout.split())
+
+    for verb in ("upload", "plan", "validate", "status", "why", "report", "verify", "reconcile", "prune", "doctor"):
+        sentence = command.run(verb, "--help", cwd=tmp_path).stdout.split("Arguments:")[0].split("\n", 1)[1]
+        assert " ".join(sentence.split()) in overview
+    assert "..." not in overview.partition("Commands:")[2]

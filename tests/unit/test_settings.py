@@ -180,6 +180,14 @@ def test_a_switch_may_be_a_variable(text: str, expected: bool) -> None:  # noqa:
     assert truth_of(Flags(), "local", {"BATCH_UPLOAD_LOCAL": text}) is expected
 
 
+@pytest.mark.parametrize("name", ["local", "fixed_rate", "no_wait", "allow_outside", "rehash", "json", "quiet"])
+@pytest.mark.parametrize("given", [True, False])
+def test_a_switch_that_was_given_wins_over_its_variable_both_ways(name: str, given: bool) -> None:  # noqa: FBT001
+    environ = {f"BATCH_UPLOAD_{name.upper()}": "0" if given else "1"}
+
+    assert truth_of(Flags(**{name: given}), name, environ) is given  # type: ignore[arg-type]
+
+
 def test_a_switch_that_is_neither_is_a_usage_error() -> None:
     with pytest.raises(UsageError):
         truth_of(Flags(), "local", {"BATCH_UPLOAD_LOCAL": "perhaps"})
