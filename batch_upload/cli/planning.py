@@ -4,7 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -53,7 +53,8 @@ def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed
     tally = Tally()
     asked = Asked() if offline else anyio.run(_ask, settings, tally, output)
     check_lane(lane, asked.lane, settings)
-    made = _plan(found, asked, settings)
+    whole = _plan(found, asked, settings)
+    made = _chosen(whole, Selection(settings.only_states, settings.only_ids))
     rate = expected_create_rate(settings, remembered, now=datetime.now(UTC))
     added_up = totals(
         made,
@@ -64,7 +65,10 @@ def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed
         deadline_s=settings.deadline_s,
     )
     _show(made, asked, added_up, output)
-    return _ended(made, asked, lane, tally, manifest.batch, started, detailed_exitcode=detailed_exitcode)
+    there_is_work = any(_is_work(action) for action in made.actions)
+    code = ExitCode.THERE_IS_WORK if detailed_exitcode and there_is_work else ExitCode.DONE
+    summary = _summary(whole, asked.lane or lane, tally, items=len(prepared.items), code=code)
+    return Ended(replace(summary, batch=manifest.batch, elapsed_s=time.monotonic() - started), lines=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +133,18 @@ def check_lane(ledger: Lane | None, asked: Lane | None, settings: Settings) -> N
 
 
 def _plan(found: _Found, asked: Asked, settings: Settings) -> Plan:
-    selection = Selection(settings.only_states, settings.only_ids)
-    outlook = LaneOutlook(datetime.now(UTC), asked.capacity, selection.tries_parked)
-    made = plan_rest(found.sifted, found.knowledge, outlook)
+    """The plan of the whole manifest."""
+    is_untold = asked.lane is not None and asked.capacity is None
+    tries_parked = State.PARKED in settings.only_states
+    outlook = LaneOutlook(datetime.now(UTC), asked.capacity, tries_parked, is_untold)
+    return plan_rest(found.sifted, found.knowledge, outlook)
+
+
+def _chosen(whole: Plan, selection: Selection) -> Plan:
+    """The part of a plan that `--only` chooses."""
     if selection == Selection():
-        return made
-    return Plan(tuple(action for action in made.actions if selection.takes(action.item_id, state_of(action))))
+        return whole
+    return Plan(tuple(action for action in whole.actions if selection.takes(action.item_id, state_of(action))))
 
 
 def _show(made: Plan, asked: Asked, added_up: PlanTotals, output: Output) -> None:
@@ -149,36 +159,22 @@ def _show(made: Plan, asked: Asked, added_up: PlanTotals, output: Output) -> Non
     write_plan(made, added_up, stream, verbose=output.verbose > 0)
 
 
-def _ended(
-    made: Plan,
-    asked: Asked,
-    lane: Lane | None,
-    tally: Tally,
-    batch: str,
-    started: float,
-    *,
-    detailed_exitcode: bool,
-) -> Ended:
-    of_items = [action for action in made.actions if action.kind is not ActionKind.ORPHAN]
-    there_is_work = any(_is_work(action) for action in of_items)
-    code = ExitCode.THERE_IS_WORK if detailed_exitcode and there_is_work else ExitCode.DONE
+def _summary(whole: Plan, whose: Lane | None, tally: Tally, *, items: int, code: ExitCode) -> Summary:
+    """A summary that counts every item of the manifest, whatever `--only` chose of it."""
+    of_items = [action for action in whole.actions if action.kind is not ActionKind.ORPHAN]
     states = Counter(state_of(action).value for action in of_items)
-    states[State.COMPLETE.value] += made.complete
-    whose = asked.lane or lane
-    summary = Summary(
+    states[State.COMPLETE.value] += whole.complete
+    return Summary(
         verb="plan",
         exit=exit_of(code),
-        batch=batch,
         account=whose.account if whose else None,
         region=whose.region if whose else None,
-        items=len(of_items) + made.complete,
+        items=items,
         states=+states,
-        unchanged=made.counts[ActionKind.UNCHANGED],
+        unchanged=whole.counts[ActionKind.UNCHANGED],
         requests=dict(tally.requests),
         throttled=tally.throttled,
-        elapsed_s=time.monotonic() - started,
     )
-    return Ended(summary, lines=())
 
 
 def _is_work(action: Action) -> bool:

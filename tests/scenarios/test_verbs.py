@@ -124,6 +124,21 @@ def test_a_plan_says_what_and_why_and_changes_nothing(endpoint: Endpoint, comman
     assert endpoint.stats().requests[LIMITS] >= 1
 
 
+@pytest.mark.parametrize("only", ["pending", "complete", "files/000.pdf"])
+def test_a_plan_of_a_part_counts_the_whole_manifest(
+    endpoint: Endpoint, command: Preloaded, tmp_path: Path, only: str
+) -> None:
+    batch = make_batch(tmp_path, 4)
+    command.run("upload", batch.manifest, "--only", batch.ids[0], "--rate", "100", cwd=tmp_path, env=endpoint.env)
+
+    planned = command.run("plan", batch.manifest, "--only", only, "--json", cwd=tmp_path, env=endpoint.env)
+
+    chosen = [event for event in planned.events if event["event"] == "action"]
+    assert len(chosen) == (3 if only == "pending" else 1)
+    assert assert_adds_up(planned)["items"] == 4
+    assert planned.states == {"complete": 1, "pending": 3}
+
+
 def test_an_offline_plan_needs_no_credentials_and_no_service(command: Preloaded, tmp_path: Path) -> None:
     batch = make_batch(tmp_path, 2)
 
