@@ -22,6 +22,7 @@ from batch_upload.model import (
     Receipt,
     Standing,
 )
+from batch_upload.moments import Moment, Stretch
 
 T = TypeVar("T")
 
@@ -34,12 +35,24 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Seconds since some moment; never goes back."""
+        """Seconds since some moment of this boot, time asleep included; never goes back, never steps."""
+        ...
+
+    def machine(self) -> str:
+        """A name of the machine, and of its boot where the system tells: `monotonic` counts on under one name alone."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Return after `seconds`; at once, but after a checkpoint, where that is 0 or less. Can be cancelled."""
+        """Return after `seconds`; at once, but after a checkpoint, where that is 0 or less. Can be cancelled.
+
+        Time asleep counts: a sleep that was over meanwhile ends a few seconds after the machine has woken.
+        """
         ...
+
+
+def moment(clock: Clock) -> Moment:
+    """Now, as both clocks show it."""
+    return Moment(clock.now(), clock.monotonic())
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +174,12 @@ class Ledger(Protocol):
     later write raises it too, without trying, so that nothing is sent that could not be recorded. Times are aware UTC.
     Tokens that are not in the ledger raise KeyError: that is our fault.
     """
+
+    @property
+    def stretch(self) -> Stretch:
+        """Since when the wall clock has gone steadily on this machine, as far as this ledger tells: what its times are
+        worth. It begins anew when `pin` or `intend` finds that the clock was set, or that the ledger is a copy."""
+        ...
 
     async def pin(self, lane: Lane, *, endpoint: str, at: datetime) -> LaneMemory:
         """Bind the ledger to `lane`, or check that it is bound to it. First call of a run.

@@ -16,18 +16,19 @@ N = TypeVar("N", bound=ast.AST)
 PACKAGE = Path(__file__).parents[1] / "batch_upload"
 ROOMS = frozenset({"manifest", "documents", "ledger", "service", "engine", "report"})
 SHARED = frozenset(
-    {"errors", "model", "document", "token", "ports", "events", "settings", "clock", "spelling", "mounts"}
+    {"errors", "model", "document", "token", "ports", "events", "settings", "clock", "spelling", "mounts", "moments"}
 )
 """The modules that every room may use."""
 MAY_IMPORT = {
     "errors": frozenset({"model"}),  # for its types alone, see below
     "model": frozenset[str](),
     "mounts": frozenset[str](),
+    "moments": frozenset[str](),
     "document": frozenset({"errors", "model"}),
     "token": frozenset({"errors", "model"}),
     "events": frozenset({"errors", "model"}),
     "spelling": frozenset({"model"}),
-    "ports": frozenset({"errors", "model", "token"}),
+    "ports": frozenset({"errors", "model", "moments", "token"}),
     "settings": frozenset({"errors", "model", "token"}),
     "clock": frozenset({"errors", "model", "token", "ports"}),
     **{room: SHARED | {room} for room in ROOMS},

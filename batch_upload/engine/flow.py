@@ -19,6 +19,7 @@ from batch_upload.engine.upload import Surroundings, Uploader, stop_lane
 from batch_upload.errors import LaneFault, Refused, Transient
 from batch_upload.events import ItemChanged, Notice
 from batch_upload.model import ActionKind, Item, Known, State
+from batch_upload.ports import moment
 
 GATHER_SHARE = 0.25
 GATHER_MAX_S = 5.0
@@ -74,7 +75,7 @@ class Flow:
                 self._busy.discard(job.token)
 
     async def _take(self, job: Job) -> None:
-        now = self._around.clock.monotonic()
+        now = moment(self._around.clock)
         if job.item is None or not may_replay(job, now=now, horizon_s=self._around.horizon_s):
             self._must_resolve(job)
             return
@@ -189,10 +190,10 @@ class Flow:
 
     def _successor(self, item: Item, stands: Known | None) -> Job:
         """The job of what took an id over; what is open of its own token stays open."""
-        clock = self._around.clock
+        around = self._around
         same = stands is not None and stands.client_token == item.client_token
         known = stands if same and stands is not None else fresh(item)
-        return job_of(known, item, now=clock.now(), monotonic=clock.monotonic())
+        return job_of(known, item, now=moment(around.clock), stretch=around.ledger.stretch)
 
     def _leave_open(self) -> None:
         for _ in range(len(self._open)):

@@ -1,9 +1,9 @@
 """One item on its way through a run, and the first that goes alone."""
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import Enum
 
 import anyio
@@ -11,6 +11,7 @@ import anyio
 from batch_upload.engine.lane import LaneControl
 from batch_upload.engine.retry import Tries
 from batch_upload.model import Item, Known
+from batch_upload.moments import Moment, Stretch
 
 MARGIN_SHARE = 0.25
 MARGIN_MAX_S = 5.0
@@ -30,17 +31,17 @@ class Ending(Enum):
 
 @dataclass(slots=True)
 class Job:
-    """An item to be created, or an open intent to be resolved. Moments are monotonic seconds.
+    """An item to be created, or an open intent to be resolved.
 
     `item` is None where the manifest no longer has what was sent: then it can only be resolved.
     """
 
     known: Known
     item: Item | None
-    open_since: float | None = None
-    """Start of the first attempt of unknown outcome; -inf where it cannot be trusted to be recent."""
-    last_open: float | None = None
-    """Start of the last one."""
+    open_since: Moment | None = None
+    """Start of the first attempt of unknown outcome, at the earliest; LONG_AGO where it may be of any age."""
+    last_open_s: float | None = None
+    """Start of the last one, at the latest, in counting seconds."""
     tries: Tries = field(default_factory=Tries)
     successor: Item | None = None
     """What the manifest has now under this id, to be looked at once this intent is settled."""
@@ -51,45 +52,41 @@ class Job:
     def token(self) -> str:
         return self.known.client_token
 
-    def follow(self, known: Known, *, attempt_started: float) -> None:
+    def follow(self, known: Known, *, attempt_started: Moment) -> None:
         """Take over what the ledger says after an attempt that started then."""
         before, self.known = self.known.last_open_at, known
         if known.unknown_since is None:
-            self.open_since = self.last_open = None
+            self.open_since = self.last_open_s = None
         elif known.last_open_at != before:  # a throttle or a refusal leaves it as it was
             self.open_since = attempt_started if self.open_since is None else self.open_since
-            self.last_open = attempt_started
+            self.last_open_s = attempt_started.counting_s
 
     def forget_attempts(self, known: Known) -> None:
         """Absence was proved: what was sent made nothing."""
         self.known = known
-        self.open_since = self.last_open = None
+        self.open_since = self.last_open_s = None
 
 
-def job_of(known: Known, item: Item | None, *, now: datetime, monotonic: float) -> Job:
-    """A job as a run finds it, its wall times turned into monotonic ones."""
+def job_of(known: Known, item: Item | None, *, now: Moment, stretch: Stretch) -> Job:
+    """A job as a run finds it. `stretch` tells what the ledger's times are worth."""
+    since, last = known.unknown_since, known.last_open_at
     return Job(
         known=known,
         item=item,
-        open_since=_moment(known.unknown_since, now, monotonic),
-        last_open=_moment(known.last_open_at, now, monotonic, trusted=True),
+        open_since=None if since is None else stretch.earliest(since, now),
+        last_open_s=None if last is None else stretch.latest_s(last, now),
     )
 
 
-def may_replay(job: Job, *, now: float, horizon_s: float) -> bool:
+def time_left_s(job: Job, *, now: Moment, horizon_s: float) -> float:
+    """How long the job's token can still be trusted, in seconds, by the clock that says less; inf where nothing is
+    open."""
+    return math.inf if job.open_since is None else horizon_s - now.passed_at_most(job.open_since)
+
+
+def may_replay(job: Job, *, now: Moment, horizon_s: float) -> bool:
     """Whether a request sent now still comes under the protection of its token (or needs none yet)."""
-    if job.open_since is None:
-        return True
-    return now - job.open_since < horizon_s - min(MARGIN_MAX_S, horizon_s * MARGIN_SHARE)
-
-
-def _moment(at: datetime | None, now: datetime, monotonic: float, *, trusted: bool = False) -> float | None:
-    if at is None:
-        return None
-    age_s = (now - at).total_seconds()
-    if age_s < 0:  # the wall clock was put back: old enough not to be replayed, young enough not to be proved absent
-        return monotonic if trusted else float("-inf")
-    return monotonic - age_s
+    return time_left_s(job, now=now, horizon_s=horizon_s) > min(MARGIN_MAX_S, horizon_s * MARGIN_SHARE)
 
 
 class FirstAlone:

@@ -17,6 +17,7 @@ from batch_upload.engine.upload import Surroundings
 from batch_upload.engine.verify import recorded, still_there, unlisted, with_latecomers
 from batch_upload.events import ItemChanged, Notice, OrphanSeen
 from batch_upload.model import Attachment, AttachmentStatus, Capacity, Item, Known, State
+from batch_upload.ports import moment
 
 WRITERS = 64
 """Writes handed to the ledger at once: it commits together what comes together."""
@@ -111,9 +112,9 @@ async def _settle_open(
     around: Surroundings, batch: str, listing: Listing, tokens: Mapping[str, str | None]
 ) -> Findings:
     """Settle every open intent of the batch that this listing can settle, those of replaced tokens too."""
-    now, monotonic = around.clock.now(), around.clock.monotonic()
+    now, stretch = moment(around.clock), around.ledger.stretch
     rows = [row for row in await around.ledger.known(batch) if row.state in OPEN]
-    jobs = [job_of(row, None, now=now, monotonic=monotonic) for row in rows]
+    jobs = [job_of(row, None, now=now, stretch=stretch) for row in rows]
     return await Resolver(around).settle_by(listing, tokens, jobs) if jobs else Findings()
 
 

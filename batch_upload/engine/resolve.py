@@ -16,6 +16,7 @@ from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import Refused
 from batch_upload.events import ItemChanged, OrphanSeen, Resolving
 from batch_upload.model import Attachment, AttachmentStatus, Known, State
+from batch_upload.moments import Stretch
 from batch_upload.ports import AttachmentService, Clock
 from batch_upload.token import IDENTITY_TAG
 
@@ -132,9 +133,12 @@ class Resolver:
         self._around = around
 
     def provable_at(self, job: Job) -> float:
-        """The moment from which a listing can prove that this job's attempts made nothing."""
-        last = job.last_open if job.last_open is not None else job.open_since
-        return self._around.clock.monotonic() if last is None else last + self._around.horizon_s
+        """The moment from which a listing can prove that this job's attempts made nothing, in counting seconds.
+
+        The counting clock alone decides: it says too little at worst, and the wall clock may say too much.
+        """
+        last_s = job.last_open_s
+        return self._around.clock.monotonic() if last_s is None else last_s + self._around.horizon_s
 
     async def settle(self, jobs: Collection[Job]) -> Findings:
         """List the lane once and settle what can be settled. May be called again for those that must wait."""
@@ -142,7 +146,7 @@ class Resolver:
         around.observer.notify(Resolving(len(jobs), around.clock.now()))
         listing = await list_lane(around)
         known = await around.ledger.attachment_tokens()  # after the listing: what other workers made meanwhile is ours
-        tokens = await read_tokens(around, listing, known, since=_since(jobs))
+        tokens = await read_tokens(around, listing, known, since=_since(jobs, around.ledger.stretch))
         return await self.settle_by(listing, tokens, jobs)
 
     async def settle_by(self, listing: Listing, tokens: Mapping[str, str | None], jobs: Collection[Job]) -> Findings:
@@ -168,7 +172,7 @@ class Resolver:
             findings.adopted.append(job)
         elif listing.began_at < self.provable_at(job):
             findings.waiting.append(job)
-        elif job.known.identity_tag or not _could_be(job, listing, tokens):
+        elif job.known.identity_tag or not _could_be(job, listing, tokens, self._around.ledger.stretch):
             findings.absent.append(job)
         else:
             findings.undecided.append(job)
@@ -179,16 +183,17 @@ class Resolver:
         await ledger.undecided([job.token for job in findings.undecided], at=now)
 
 
-def _since(jobs: Iterable[Job]) -> datetime | None:
+def _since(jobs: Iterable[Job], stretch: Stretch) -> datetime | None:
+    """Nothing of these jobs was made before; None where the wall clock was set since one of them was sent first."""
     starts = [job.known.unknown_since for job in jobs]
-    known = [start for start in starts if start is not None]
+    known = [start for start in starts if start is not None and stretch.is_comparable(start)]
     return min(known) - CLOCKS_APART if len(known) == len(starts) and known else None
 
 
-def _could_be(job: Job, listing: Listing, tokens: Mapping[str, str | None]) -> bool:
+def _could_be(job: Job, listing: Listing, tokens: Mapping[str, str | None], stretch: Stretch) -> bool:
     """Whether any attachment could be what a job without identity tag made: new enough, nobody's, untagged."""
-    since = job.known.unknown_since
+    since = _since([job], stretch)
     return any(
-        tokens.get(each.attachment_id) is None and (since is None or each.created_at >= since - CLOCKS_APART)
+        tokens.get(each.attachment_id) is None and (since is None or each.created_at >= since)
         for each in listing.attachments
     )

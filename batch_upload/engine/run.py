@@ -25,7 +25,7 @@ from batch_upload.engine.upload import Surroundings, stop_lane
 from batch_upload.errors import LaneFault, LedgerUnusable, Refused, Transient
 from batch_upload.events import ItemChanged, LaneStopped, Notice, RunStarted
 from batch_upload.model import Action, ActionKind, Fault, Item, Known, Lane, Plan, State
-from batch_upload.ports import Clock, LaneMemory, Observer
+from batch_upload.ports import Clock, LaneMemory, Observer, moment
 
 TO_SEND = (ActionKind.CREATE, ActionKind.REPLACE)
 TO_WORK = (*TO_SEND, ActionKind.RESOLVE)
@@ -317,8 +317,8 @@ class Run:
         return self._job(known if same and known is not None else fresh(item), item)
 
     def _job(self, known: Known, item: Item | None) -> Job:
-        clock = self._around.clock
-        return job_of(known, item, now=clock.now(), monotonic=clock.monotonic())
+        around = self._around
+        return job_of(known, item, now=moment(around.clock), stretch=around.ledger.stretch)
 
     async def _take_stock(self, items: Sequence[Item]) -> None:
         """Park what a full lane left, and read from the ledger how everything stands."""

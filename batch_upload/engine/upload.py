@@ -24,7 +24,8 @@ from batch_upload.errors import (
 )
 from batch_upload.events import ItemChanged, LaneStopped, Sending
 from batch_upload.model import Item, Known, Outcome, OutcomeKind, State
-from batch_upload.ports import AttachmentService, Attempt, Bodies, Clock, CreateRequest, Ledger, Observer
+from batch_upload.moments import Moment
+from batch_upload.ports import AttachmentService, Attempt, Bodies, Clock, CreateRequest, Ledger, Observer, moment
 from batch_upload.token import IDENTITY_TAG
 
 RECORD_S = 30.0
@@ -92,7 +93,7 @@ class Uploader:
             slot = await self._around.wire.slot(CREATE)
             try:
                 self._after_slot(job)
-                started = self._around.clock.monotonic()
+                started = moment(self._around.clock)
                 self._check_horizon(job, started)
                 request = await self._request(job, item)
                 attempt = await self._intend(job)
@@ -101,7 +102,7 @@ class Uploader:
                 raise
             return await self._send(job, request, attempt, slot, started)
 
-    def _check_horizon(self, job: Job, now: float) -> None:
+    def _check_horizon(self, job: Job, now: Moment) -> None:
         if not may_replay(job, now=now, horizon_s=self._around.horizon_s):
             raise MustResolve
 
@@ -130,10 +131,10 @@ class Uploader:
         ledger, run_id = self._around.ledger, self._around.run_id
         return await ledger.intend(job.token, run_id=run_id, at=self._now())
 
-    async def _send(self, job: Job, request: CreateRequest, attempt: Attempt, slot: Slot, started: float) -> Known:
+    async def _send(self, job: Job, request: CreateRequest, attempt: Attempt, slot: Slot, started: Moment) -> Known:
         try:
             self._check_open()
-            self._check_horizon(job, self._around.clock.monotonic())
+            self._check_horizon(job, moment(self._around.clock))
         except (Withheld, MustResolve):
             slot.unanswered()
             await self._conclude(job, attempt, Outcome(OutcomeKind.WITHDRAWN, self._now()), started)
@@ -156,7 +157,7 @@ class Uploader:
         self._first.prove()
         return await self._conclude(job, attempt, success(receipt, at=self._now()), started)
 
-    async def _conclude(self, job: Job, attempt: Attempt, outcome: Outcome, started: float) -> Known:
+    async def _conclude(self, job: Job, attempt: Attempt, outcome: Outcome, started: Moment) -> Known:
         """Record what came of an attempt. The answer is in our hands: to lose it could cost a second upload.
 
         The ledger carries out what it was handed, whoever is cancelled. So who is cancelled here asks it what it has

@@ -100,6 +100,14 @@ def open_intents(connection: Connection, lane_id: int) -> list[Known]:
     return known_all(connection, item.c.lane_id == lane_id, IS_SENDING)
 
 
+def latest_open(connection: Connection, lane_id: int) -> datetime | None:
+    """The latest wall time of an attempt whose outcome is not known, or None without one."""
+    times = select(item.c.unknown_since, item.c.last_open_at).where(
+        item.c.lane_id == lane_id, or_(*(item.c.state == state for state in _OPEN))
+    )
+    return max((at for row in connection.execute(times) for at in row if at is not None), default=None)
+
+
 def fail(connection: Connection, lane_id: int, client_token: str, fault: Fault, *, at: datetime) -> Known:
     """What is open stays open, with the fault: that it failed here does not prove that nothing was made there."""
     values: dict[str, Any] = {**fault_values(fault), "changed_at": at}

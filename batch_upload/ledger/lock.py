@@ -16,6 +16,7 @@ from typing import Any
 from batch_upload.errors import LedgerLocked, LedgerUnusable
 from batch_upload.ledger.files import MODE, file_unusable, sync_folder
 from batch_upload.ledger.tables import utc_text
+from batch_upload.moments import Moment, Stretch
 from batch_upload.ports import Clock
 
 POLL_S = 0.25
@@ -31,6 +32,8 @@ class Note:
 
     `run_id` is of who holds or held the lock; `began_run_id` of the last run that began while it was held. `inode` is
     the file's own number: in a copy of the file it is another's, and what began there did not begin here.
+
+    The last four are the `moments.Stretch` that goes on: machine, beginning by both clocks, and `latest_before`.
     """
 
     pid: int | None = None
@@ -39,6 +42,20 @@ class Note:
     run_id: str | None = None
     began_run_id: str | None = None
     inode: int | None = None
+    machine: str | None = None
+    steady_since: str | None = None
+    steady_since_counting_s: float | None = None
+    latest_before: str | None = None
+
+    @property
+    def stretch(self) -> Stretch | None:
+        """The stretch that the note tells of, or None where it tells of none."""
+        began, counting_s = _time(self.steady_since), self.steady_since_counting_s
+        if self.machine is None or began is None or counting_s is None:
+            return None
+        if self.latest_before is not None and _time(self.latest_before) is None:
+            return None
+        return Stretch(self.machine, Moment(began, counting_s), _time(self.latest_before))
 
 
 class LedgerLock:
@@ -55,6 +72,22 @@ class LedgerLock:
         if self._descriptor is not None:
             _write(self._descriptor, self._note)
             os.fsync(self._descriptor)
+
+    def steady(self, stretch: Stretch) -> None:
+        """Note that the wall clock goes steadily from now on, or was set just now. Raises OSError.
+
+        Not synchronised: a process that is killed keeps it, and a power cut ends the stretch anyway.
+        """
+        latest = stretch.latest_before
+        self._note = replace(
+            self._note,
+            machine=stretch.machine,
+            steady_since=utc_text(stretch.began.wall),
+            steady_since_counting_s=stretch.began.counting_s,
+            latest_before=None if latest is None else utc_text(latest),
+        )
+        if self._descriptor is not None:
+            _write(self._descriptor, self._note)
 
     def release(self) -> None:
         """Give the lock back. May be called twice."""
@@ -158,15 +191,19 @@ def note_of(descriptor: int) -> Note:
 
 
 def _note(found: dict[str, Any], inode: int) -> Note:
-    pid = found.get("pid")
-    began_run_id = found.get("began_run_id") if found.get("inode") == inode else None
+    pid, counting_s = found.get("pid"), found.get("steady_since_counting_s")
+    here = found if found.get("inode") == inode else {}  # in a copy, what was noted of another file
     return Note(
         pid=pid if isinstance(pid, int) else None,
         host=_text(found.get("host")),
         since=_text(found.get("since")),
         run_id=_text(found.get("run_id")),
-        began_run_id=_text(began_run_id),
+        began_run_id=_text(here.get("began_run_id")),
         inode=inode,
+        machine=_text(here.get("machine")),
+        steady_since=_text(here.get("steady_since")),
+        steady_since_counting_s=float(counting_s) if isinstance(counting_s, int | float) else None,
+        latest_before=_text(here.get("latest_before")),
     )
 
 
@@ -175,10 +212,12 @@ def _text(value: object) -> str | None:
 
 
 def _time(text: str | None) -> datetime | None:
+    """An aware time, or None for anything else."""
     try:
-        return datetime.fromisoformat(text) if text is not None else None
+        found = datetime.fromisoformat(text) if text is not None else None
     except ValueError:
         return None
+    return found if found is not None and found.tzinfo is not None else None
 
 
 def _write(descriptor: int, note: Note) -> None:

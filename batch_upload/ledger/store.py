@@ -21,7 +21,8 @@ from batch_upload.ledger.migrations import require_sqlite
 from batch_upload.ledger.rows import chunks, known_one
 from batch_upload.ledger.writer import Writer
 from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome, RateRecord, Standing
-from batch_upload.ports import NOTHING_KNOWN, Attempt, Clock, LaneMemory
+from batch_upload.moments import Moment, Stretch
+from batch_upload.ports import NOTHING_KNOWN, Attempt, Clock, LaneMemory, moment
 
 T = TypeVar("T")
 
@@ -64,6 +65,11 @@ class SqliteLedger:
         self._clock = clock
         self._continuous = False
         self._run_id: str | None = None
+        self._stretch = lock.before.stretch or Stretch(clock.machine(), moment(clock))
+
+    @property
+    def stretch(self) -> Stretch:
+        return self._stretch
 
     @property
     def commits(self) -> int:
@@ -71,10 +77,14 @@ class SqliteLedger:
         return self._writer.commits
 
     async def pin(self, lane: Lane, *, endpoint: str, at: datetime) -> LaneMemory:
+        goes_on, now = self._lock.before.stretch is not None and self._goes_on(), moment(self._clock)
+
         def work(connection: Connection) -> tuple[int, LaneMemory]:
             lane_id = runs.pin(connection, lane, shown=self._shown, endpoint=endpoint, at=at)
             began = self._lock.before.began_run_id
             continuous = began is not None and began == runs.last_run_id(connection)
+            if not (goes_on and continuous):
+                self._begin_stretch(connection, lane_id, now=now)
             return lane_id, LaneMemory(listed_at=runs.listed_at(connection, lane_id), continuous=continuous)
 
         self._lane_id, memory = await self._writer.write(work)
@@ -153,6 +163,9 @@ class SqliteLedger:
         await self._write(partial(enlist, items=tuple(items), at=at))
 
     async def intend(self, client_token: str, *, run_id: str, at: datetime) -> Attempt:
+        if not self._goes_on():
+            # before any time of the new stretch is in the ledger
+            await self._write(partial(self._begin_stretch, now=moment(self._clock)))
         return await self._write(partial(attempts.intend, client_token=client_token, run_id=run_id, at=at))
 
     async def conclude(self, attempt: Attempt, outcome: Outcome, *, known: Known | None = None) -> Known:
@@ -222,6 +235,15 @@ class SqliteLedger:
 
     async def close(self) -> None:
         await self._writer.close()
+
+    def _goes_on(self) -> bool:
+        """Whether the wall clock has not been set since the stretch began that the lock's note tells of."""
+        return self._stretch.goes_on(moment(self._clock), self._clock.machine())
+
+    def _begin_stretch(self, connection: Connection, lane_id: int, *, now: Moment) -> None:
+        """The wall clock was set, or is another: what is in the ledger so far is from before."""
+        self._stretch = Stretch(self._clock.machine(), now, latest_before=items.latest_open(connection, lane_id))
+        self._lock.steady(self._stretch)
 
     async def _write(self, work: Callable[[Connection, int], T]) -> T:
         lane_id = self._lane_id

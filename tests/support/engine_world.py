@@ -32,6 +32,7 @@ from batch_upload.model import (
     RateRecord,
     Standing,
 )
+from batch_upload.moments import Stretch
 from batch_upload.ports import NOTHING_KNOWN, Attempt, Body, LaneMemory, Observer
 from batch_upload.token import client_token
 from tests.support.manual_clock import ManualClock, real_work
@@ -58,6 +59,10 @@ class GuardedLedger:
         self.writes += 1
         if self._fails_at is not None and self.writes >= self._fails_at:
             raise LedgerUnusable("`june.ledger` cannot be written: the disk is full", hint="make room")
+
+    @property
+    def stretch(self) -> Stretch:
+        return self._ledger.stretch
 
     async def pin(self, lane: Lane, *, endpoint: str, at: datetime) -> LaneMemory:
         with real_work():

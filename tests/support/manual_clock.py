@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 
+from batch_upload.clock import PIECE_S
+
 EPOCH = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 TICK_S = 1e-6
 """The shortest sleep: asyncio fires timers that are due within a nanosecond, and here no time would pass meanwhile."""
@@ -66,18 +68,35 @@ class _JumpingSelector(selectors.SelectSelector):
 
 
 class ManualClock:
-    """Implements `ports.Clock` by the time of the running loop. `put_forward_s` moves the wall clock alone."""
+    """Implements `ports.Clock` by the time of the running loop. `put_forward_s` moves the wall clock alone.
+
+    `asleep_s` counts the time for which the machine was suspended, in which the loop's time stood still. `boot` names
+    its boot.
+    """
 
     def __init__(self, *, put_forward_s: float = 0.0) -> None:
         self.put_forward_s = put_forward_s
+        self.asleep_s = 0.0
+        self.boot = "one"
 
     def now(self) -> datetime:
         return EPOCH + timedelta(seconds=self.monotonic() + self.put_forward_s)
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        return asyncio.get_running_loop().time() + self.asleep_s
+
+    def machine(self) -> str:
+        return self.boot
+
+    def suspend(self, seconds: float) -> None:
+        """The machine was asleep for so long, just now."""
+        self.asleep_s += seconds
 
     async def sleep(self, seconds: float) -> None:
+        ends_at = self.monotonic() + seconds
+        while seconds > PIECE_S:
+            await anyio.sleep(PIECE_S)
+            seconds = ends_at - self.monotonic()
         await anyio.sleep(max(seconds, TICK_S) if seconds > 0 else 0)
 
 

@@ -52,6 +52,9 @@ class SimulatedClock:
     def monotonic(self) -> float:
         return self.timeline.now_s
 
+    def machine(self) -> str:
+        return "boot one"
+
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)
 

@@ -10,6 +10,7 @@ from batch_upload.engine.job import job_of
 from batch_upload.engine.plan import fresh
 from batch_upload.engine.settle import Settler
 from batch_upload.model import Item
+from batch_upload.ports import moment
 from tests.support.engine_world import World, some_items
 from tests.support.memory_service import CREATE, lost, slow
 
@@ -18,7 +19,7 @@ async def workers_used(world: World, items: Sequence[Item], *, most: int) -> int
     """Bring the items through a flow, and give how many workers it called up."""
     around = await world.prepared(*items)
     flow = Flow(around, Settler(around, lane_size=0, timeout_s=60))
-    jobs = [job_of(fresh(item), item, now=world.clock.now(), monotonic=world.clock.monotonic()) for item in items]
+    jobs = [job_of(fresh(item), item, now=moment(world.clock), stretch=around.ledger.stretch) for item in items]
     await flow.run(jobs, workers=most)
     world.assert_each_once(items)
     return flow.workers

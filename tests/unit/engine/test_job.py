@@ -10,6 +10,7 @@ from batch_upload.engine.job import MARGIN_SHARE, FirstAlone, Job, job_of, may_r
 from batch_upload.engine.lane import LaneControl, Stop, StopKind, Withheld
 from batch_upload.engine.plan import fresh
 from batch_upload.model import Fault, Known
+from batch_upload.moments import LONG_AGO, Moment, Stretch
 from tests.support.engine_world import World, an_item, some_items
 from tests.support.manual_clock import EPOCH as NOW
 from tests.support.manual_clock import ManualClock
@@ -24,6 +25,20 @@ def opened(since_s: float | None, last_s: float | None = None) -> Known:
         unknown_since=None if since_s is None else NOW - timedelta(seconds=since_s),
         last_open_at=None if last is None else NOW - timedelta(seconds=last),
     )
+
+
+def moment(counting_s: float, *, wall_s: float | None = None) -> Moment:
+    """A moment that both clocks show the same way, unless `wall_s` says what the wall clock shows."""
+    return Moment(NOW + timedelta(seconds=counting_s if wall_s is None else wall_s), counting_s)
+
+
+STRETCH = Stretch("boot one", moment(-10_000_000))
+"""The wall clock has been steady for a third of a year, until NOW, which is 0 by the counting clock."""
+
+
+def job(age_s: float | None, last_s: float | None = None, *, stretch: Stretch = STRETCH) -> Job:
+    """A job whose ledger says that it was first sent so many seconds before NOW."""
+    return job_of(opened(age_s, last_s), an_item(), now=moment(0), stretch=stretch)
 
 
 @pytest.mark.parametrize(
@@ -47,43 +62,64 @@ def test_a_token_is_replayed_while_there_is_time_for_it_to_arrive(
     horizon_s: float,
     may: bool,  # noqa: FBT001
 ) -> None:
-    job = job_of(opened(age_s), an_item(), now=NOW, monotonic=5_000.0)
-
-    assert may_replay(job, now=5_000.0, horizon_s=horizon_s) is may
+    assert may_replay(job(age_s), now=moment(0), horizon_s=horizon_s) is may
 
 
-def test_the_age_grows_by_the_monotonic_clock() -> None:
-    job = job_of(opened(100), an_item(), now=NOW, monotonic=50.0)
+def test_the_age_grows_by_both_clocks() -> None:
+    assert may_replay(job(100), now=moment(194), horizon_s=300)
+    assert not may_replay(job(100), now=moment(196), horizon_s=300)
 
-    assert may_replay(job, now=50.0 + 194, horizon_s=300)
-    assert not may_replay(job, now=50.0 + 196, horizon_s=300)
+
+@pytest.mark.parametrize(
+    ("now", "may"),
+    [
+        (moment(100, wall_s=3_600), False),  # set forward, or a machine whose counting clock stood still
+        (moment(100, wall_s=-3_600), True),  # set back: the counting clock knows better
+        (moment(3_600, wall_s=100), False),  # asleep for an hour, and then set back
+    ],
+)
+def test_a_clock_that_was_set_makes_no_token_younger(now: Moment, may: bool) -> None:  # noqa: FBT001
+    assert may_replay(job(0), now=now, horizon_s=300) is may
+
+
+def test_what_was_sent_before_the_wall_clock_was_set_is_never_sent_again_unseen() -> None:
+    unsteady = Stretch("boot one", moment(-30))
+
+    assert may_replay(job(20, stretch=unsteady), now=moment(0), horizon_s=300)
+    assert not may_replay(job(40, stretch=unsteady), now=moment(0), horizon_s=300)
+
+
+def test_what_was_sent_before_the_wall_clock_was_set_was_sent_by_then_at_the_latest() -> None:
+    unsteady = Stretch("boot one", moment(-30))
+
+    assert job(20, stretch=unsteady).last_open_s == -20
+    assert job(50_000, stretch=unsteady).last_open_s == -30
 
 
 def test_after_the_clock_was_put_back_the_last_attempt_counts_from_now() -> None:
-    job = job_of(opened(-3_600), an_item(), now=NOW, monotonic=50.0)
+    found = job(-3_600)
 
-    assert job.open_since == float("-inf")
-    assert job.last_open == 50.0
+    assert (found.open_since, found.last_open_s) == (LONG_AGO, 0.0)
 
 
 def test_the_first_unknown_attempt_starts_the_horizon_and_an_answer_ends_it() -> None:
-    job = Job(fresh(an_item()), an_item())
+    sent = Job(fresh(an_item()), an_item())
 
-    job.follow(opened(5), attempt_started=10.0)
-    job.follow(opened(5, 2), attempt_started=13.0)
-    assert (job.open_since, job.last_open) == (10.0, 13.0)
-    job.follow(opened(5, 2), attempt_started=20.0)  # throttled: the ledger has put everything back
-    assert (job.open_since, job.last_open) == (10.0, 13.0)
-    job.follow(opened(None), attempt_started=21.0)
-    assert (job.open_since, job.last_open) == (None, None)
+    sent.follow(opened(5), attempt_started=moment(10))
+    sent.follow(opened(5, 2), attempt_started=moment(13))
+    assert (sent.open_since, sent.last_open_s) == (moment(10), 13.0)
+    sent.follow(opened(5, 2), attempt_started=moment(20))  # throttled: the ledger has put everything back
+    assert (sent.open_since, sent.last_open_s) == (moment(10), 13.0)
+    sent.follow(opened(None), attempt_started=moment(21))
+    assert (sent.open_since, sent.last_open_s) == (None, None)
 
 
 def test_an_attempt_that_was_only_throttled_starts_no_horizon() -> None:
-    job = Job(fresh(an_item()), an_item())
+    sent = Job(fresh(an_item()), an_item())
 
-    job.follow(opened(None), attempt_started=10.0)
+    sent.follow(opened(None), attempt_started=moment(10))
 
-    assert job.open_since is None
+    assert sent.open_since is None
 
 
 # the first alone

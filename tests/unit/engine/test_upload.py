@@ -12,7 +12,7 @@ from batch_upload.engine.plan import fresh
 from batch_upload.engine.upload import Uploader
 from batch_upload.events import ItemChanged
 from batch_upload.model import Fault, Item, Known, Outcome, State
-from batch_upload.ports import Attempt, Body, Ledger
+from batch_upload.ports import Attempt, Body, Ledger, moment
 from tests.support.engine_world import BATCH, World, an_item, some_items
 from tests.support.memory_service import CREATE, lost, refused, slow
 
@@ -33,7 +33,9 @@ async def test_the_intent_is_durable_before_the_request_leaves(world: World) -> 
             await look()
 
         group.start_soon(look_later)
-        await Uploader(around).upload(job_of(fresh(item), item, now=world.clock.now(), monotonic=0.0), item)
+        await Uploader(around).upload(
+            job_of(fresh(item), item, now=moment(world.clock), stretch=around.ledger.stretch), item
+        )
 
     assert states == [State.SENDING]
 
@@ -50,7 +52,7 @@ async def test_a_stop_that_comes_while_the_document_is_read_keeps_it_here(world:
             around.lane.stop_with(Stop(StopKind.ACCESS, Fault("Denied", "no")))
 
         group.start_soon(stop)
-        job = job_of(fresh(item), item, now=world.clock.now(), monotonic=world.clock.monotonic())
+        job = job_of(fresh(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
         ending = await Uploader(around).upload(job, item)
 
     assert ending is Ending.LEFT
@@ -63,7 +65,7 @@ async def test_an_answer_that_comes_while_the_run_is_cut_off_is_in_the_ledger(wo
     item = an_item()
     around = await world.prepared(item)
     world.service.script(CREATE, slow(10))
-    job = job_of(fresh(item), item, now=world.clock.now(), monotonic=world.clock.monotonic())
+    job = job_of(fresh(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
 
     with anyio.move_on_after(5):
         await Uploader(around).upload(job, item)
@@ -94,7 +96,7 @@ async def _cut_off(world: World, item: Item) -> tuple[Known, anyio.CancelScope]:
     around = await world.prepared(item)
     scope = anyio.CancelScope()
     around = replace(around, ledger=CutOff(around.ledger, scope))
-    job = job_of(fresh(item), item, now=world.clock.now(), monotonic=world.clock.monotonic())
+    job = job_of(fresh(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
     with scope:
         await Uploader(around).upload(job, item)
         await anyio.lowlevel.checkpoint()
@@ -144,7 +146,7 @@ async def test_a_replay_that_would_arrive_too_late_is_not_sent_but_looked_up(wor
     await around.ledger.intend(item.client_token, run_id=world.run_id, at=since)
     world.bodies.slow_s = 2
     row = next(iter(await around.ledger.known(BATCH)))
-    job = job_of(row, item, now=world.clock.now(), monotonic=world.clock.monotonic())
+    job = job_of(row, item, now=moment(world.clock), stretch=around.ledger.stretch)
 
     ending = await Uploader(around).upload(job, item)
 
@@ -163,7 +165,7 @@ async def test_the_body_is_read_only_when_its_slot_has_come(world: World) -> Non
     with anyio.move_on_after(15):
         async with anyio.create_task_group() as group:
             for item in items:
-                job = job_of(fresh(item), item, now=world.clock.now(), monotonic=world.clock.monotonic())
+                job = job_of(fresh(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
                 group.start_soon(uploader.upload, job, item)
 
     assert world.bodies.reads == ["0", "1"]
@@ -174,6 +176,6 @@ async def test_what_is_sent_again_is_what_was_sent_whatever_the_manifest_says_no
     around = await world.prepared(item)
     sent = fresh(an_item(identity_tag=False))
 
-    await Uploader(around).upload(job_of(sent, item, now=world.clock.now(), monotonic=0.0), item)
+    await Uploader(around).upload(job_of(sent, item, now=moment(world.clock), stretch=around.ledger.stretch), item)
 
     assert [dict(held.tags) for held in world.service.held.values()] == [dict(item.tags)]

@@ -46,6 +46,9 @@ class ManualClock:
     def monotonic(self) -> float:
         return self.elapsed_s
 
+    def machine(self) -> str:
+        return "boot one"
+
     async def sleep(self, seconds: float) -> None:
         await anyio.lowlevel.checkpoint()
         self.elapsed_s += max(0.0, seconds)
