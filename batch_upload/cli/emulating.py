@@ -1,13 +1,13 @@
 """What `emulator` does."""
 
 import sys
-import time
 from pathlib import Path
 
 import anyio
 
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.signals import Interrupts
+from batch_upload.clock import counting_s
 from batch_upload.emulator.serve import RunningEmulator, serving
 from batch_upload.emulator.settings import EmulatorSettings
 from batch_upload.engine.groups import task_group
@@ -17,9 +17,9 @@ from batch_upload.report.summary import Summary, exit_of
 
 def emulated(output: Output, *, port: int, state: Path | None, settings: str | None) -> Ended:
     """Serve until a signal comes."""
-    started = time.monotonic()
+    started = counting_s()
     code = anyio.run(_serve, output, port, state, EmulatorSettings.given(settings))
-    summary = Summary(verb="emulator", exit=exit_of(code), elapsed_s=time.monotonic() - started)
+    summary = Summary(verb="emulator", exit=exit_of(code), elapsed_s=counting_s() - started)
     return Ended(summary, lines=())
 
 

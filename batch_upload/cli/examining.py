@@ -1,7 +1,6 @@
 """What `doctor` does: one check after another, each told, and one exit code of all."""
 
 import platform
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +14,7 @@ from batch_upload.cli.examining_ledger import LEDGER, Inside, inside_of, ledger_
 from batch_upload.cli.exit_codes import first_of
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.prepare import list_items
+from batch_upload.clock import counting_s
 from batch_upload.engine.plan import LIVE
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import ExitCode, ManifestInvalid
@@ -40,7 +40,7 @@ class _Named:
 
 def examined(path: Path | None, flags: Flags, output: Output) -> Ended:
     """Make every check. Raises UsageError for flags that cannot be."""
-    started = time.monotonic()
+    started = counting_s()
     named, checks = _manifest(path, flags)
     settings = _settings(path, named.manifest, flags)
     has_ledger = path is not None or settings.ledger.parent != NOWHERE.parent
@@ -62,7 +62,7 @@ def examined(path: Path | None, flags: Flags, output: Output) -> Ended:
         region=known.region if known else None,
         requests=dict(tally.requests),
         throttled=tally.throttled,
-        elapsed_s=time.monotonic() - started,
+        elapsed_s=counting_s() - started,
     )
     return Ended(summary, lines=_last_lines(checks))
 

@@ -1,7 +1,6 @@
 """What `why` does: everything that manifest and ledger know of one item."""
 
 import difflib
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from pathlib import Path
 from batch_upload.cli import messages
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import item_of, list_items
+from batch_upload.clock import counting_s
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.refusals import Refusal
 from batch_upload.engine.plan import Knowledge, LaneOutlook, plan, row_of
@@ -53,7 +53,7 @@ class _Found:
 
 def explained(path: Path, item_id: str, flags: Flags, output: Output) -> Ended:
     """Tell the history. Raises UsageError for an id that neither manifest nor ledger know."""
-    started = time.monotonic()
+    started = counting_s()
     found = _find(path, item_id, flags)
     invocation = Invocation(str(path), Repeated.of(flags, found.settings).flags)
     history = _history(found, invocation)
@@ -69,7 +69,7 @@ def explained(path: Path, item_id: str, flags: Flags, output: Output) -> Ended:
         region=found.lane.region if found.lane else None,
         states={history.state: 1},
         items=1,
-        elapsed_s=time.monotonic() - started,
+        elapsed_s=counting_s() - started,
     )
     return Ended(ended, lines=())
 

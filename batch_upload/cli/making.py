@@ -2,7 +2,6 @@
 
 import io
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from batch_upload.cli import messages
 from batch_upload.cli.files import exists_already, written_whole
 from batch_upload.cli.output import Ended, Output
+from batch_upload.clock import counting_s
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.refusals import Refusal
 from batch_upload.errors import ExitCode, UsageError
@@ -60,7 +60,7 @@ class _WrongRowsError(Exception):
 
 def made(wish: Wish, output: Output) -> Ended:
     """Write the manifest, or tell every problem and write nothing. Raises UsageError for what cannot be asked for."""
-    started = time.monotonic()
+    started = counting_s()
     if output.json and wish.out is None:
         raise UsageError("`manifest new --json` needs `-o FILE`: standard output is for the summary")
     if wish.out is not None and wish.out.exists() and not wish.force:
@@ -77,7 +77,7 @@ def made(wish: Wish, output: Output) -> Ended:
         batch=new.manifest.batch,
         items=new.attachments,
         states={State.PENDING.value: new.attachments},
-        elapsed_s=time.monotonic() - started,
+        elapsed_s=counting_s() - started,
     )
     return Ended(summary, lines=_told(wish, new, has_schema=has_schema))
 
@@ -214,7 +214,7 @@ def _refused(wish: Wish, output: Output, problems: Sequence[Problem], *, started
         output.event(problem_line(problem))
     if not output.json:
         output.error(messages.problems_text(problems))
-    summary = Summary(verb="manifest new", exit=exit_of(ExitCode.INVALID), elapsed_s=time.monotonic() - started)
+    summary = Summary(verb="manifest new", exit=exit_of(ExitCode.INVALID), elapsed_s=counting_s() - started)
     told = f"{count_words(len(problems), 'problem')} in `{wish.source}`, nothing was written"
     return Ended(summary, lines=(printable(told),))
 

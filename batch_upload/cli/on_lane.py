@@ -1,7 +1,6 @@
 """What `upload`, `reconcile` and `prune` share: a ledger that is locked, a lane that is reached, signals, a summary."""
 
 import sys
-import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
@@ -20,8 +19,9 @@ from batch_upload.cli.output import Ended, Output, Repeated, failure
 from batch_upload.cli.prepare import Prepared, ready
 from batch_upload.cli.recorded import state_of
 from batch_upload.cli.signals import Interrupts
-from batch_upload.clock import SystemClock
-from batch_upload.engine.groups import task_group
+from batch_upload.clock import SystemClock, counting_s
+from batch_upload.engine.groups import task_group, time_limit
+from batch_upload.engine.run import DRAIN_S
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import (
     AccessFault,
@@ -97,13 +97,18 @@ class OnLane(ABC):
     @property
     def elapsed_s(self) -> float:
         """Seconds since the command began."""
-        return time.monotonic() - self.started
+        return counting_s() - self.started
 
     def deadline_s(self) -> float | None:
         """What is left of `--deadline`, which began with the command."""
         if self.settings.deadline_s is None:
             return None
         return max(0.0, self.settings.deadline_s - self.elapsed_s)
+
+    def time_limit_s(self) -> float | None:
+        """After so many seconds the work is cut off: what is in flight at the deadline has a while to end."""
+        deadline_s = self.deadline_s()
+        return None if deadline_s is None else deadline_s + DRAIN_S
 
     def counted(self, code: ExitCode) -> Summary:
         """A summary of what was asked so far, without a word about items."""
@@ -151,7 +156,10 @@ class OnLane(ABC):
                 await self._record_unreached(ledger, exit_of(ExitCode.DEADLINE))
                 return Ended(self.counted(ExitCode.DEADLINE))
             self._lane = reached.lane
-            return await self.work(ledger, reached)
+            ended: Ended | None = None
+            async with time_limit(self.time_limit_s(), self.clock):
+                ended = await self.work(ledger, reached)
+            return ended or Ended(self.counted(ExitCode.DEADLINE))
 
     async def visible(self, ledger: SqliteLedger, ending: Exit) -> Exit:
         """The exit as it is told (`made_visible`). Notes for the summary how long no run has got an answer."""
@@ -196,9 +204,10 @@ class OnLane(ABC):
     async def _reach(self, stack: AsyncExitStack, ledger: SqliteLedger) -> Reached | None:
         """The lane, or None if the deadline passes before it has said whose it is."""
         remembered = await ledger.rates()
-        with anyio.move_on_after(self.deadline_s()):
-            return await stack.enter_async_context(reach(self.settings, self.observer, remembered=remembered))
-        return None
+        reached: Reached | None = None
+        async with time_limit(self.deadline_s(), self.clock):
+            reached = await stack.enter_async_context(reach(self.settings, self.observer, remembered=remembered))
+        return reached
 
 
 def ready_or_recorded(verb: str, path: Path, flags: Flags, output: Output) -> tuple[Prepared, Settings]:

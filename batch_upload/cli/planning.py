@@ -1,7 +1,6 @@
 """What `plan` does. It reads the ledger as any reader does, and asks the service for its capacity alone."""
 
 import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,8 @@ import anyio
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.prepare import check_only, ready_to_read
 from batch_upload.cli.rates import expected_create_rate, remembered_latency_s
+from batch_upload.clock import SystemClock, counting_s
+from batch_upload.engine.groups import time_limit
 from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, state_of
 from batch_upload.engine.retry import CONVENIENCE, LIMITS
 from batch_upload.engine.sift import Sifted, plan_rest, sift
@@ -45,7 +46,7 @@ class Asked:
 
 def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed_exitcode: bool) -> Ended:
     """Show the plan. Raises BatchUploadError as `upload` would."""
-    started = time.monotonic()
+    started = counting_s()
     prepared, settings = ready_to_read(path, flags)
     manifest = prepared.manifest
     check_only(settings, prepared)
@@ -68,7 +69,7 @@ def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed
     there_is_work = any(_is_work(action) for action in made.actions)
     code = ExitCode.THERE_IS_WORK if detailed_exitcode and there_is_work else ExitCode.DONE
     summary = _summary(whole, asked.lane or lane, tally, items=len(prepared.items), code=code)
-    return Ended(replace(summary, batch=manifest.batch, elapsed_s=time.monotonic() - started), lines=())
+    return Ended(replace(summary, batch=manifest.batch, elapsed_s=counting_s() - started), lines=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,10 @@ async def _ask(settings: Settings, tally: Tally, output: Output) -> Asked:
     from batch_upload.cli.compose import reach
 
     observer = Everybody([tally], Observers(*output.witnesses.observers()))
-    async with reach(settings, observer, reads_only=True) as reached:
-        return await _ask_capacity(reached)
+    asked = Asked(warning="no answer before the deadline: neither the account nor its capacity was looked at")
+    async with time_limit(settings.deadline_s, SystemClock()), reach(settings, observer, reads_only=True) as reached:
+        asked = await _ask_capacity(reached)
+    return asked
 
 
 async def _ask_capacity(reached: "Reached") -> Asked:

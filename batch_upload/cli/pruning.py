@@ -1,6 +1,5 @@
 """What `prune` does once its flags are read."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,6 +13,7 @@ from batch_upload.cli.on_lane import OnLane, can_ask, is_agreed, ready_or_record
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import Prepared
 from batch_upload.cli.rates import learned
+from batch_upload.clock import counting_s
 from batch_upload.engine.plan import Knowledge, row_of
 from batch_upload.engine.prune import Around, Pruning, Result, prune, pruning
 from batch_upload.errors import ExitCode, ServiceError, UsageError
@@ -41,7 +41,7 @@ class Consent:
 
 def pruned(path: Path, flags: Flags, output: Output, consent: Consent) -> Ended:
     """Show, ask, delete, and sum up. Raises BatchUploadError where nothing could begin."""
-    started = time.monotonic()
+    started = counting_s()
     # what is deleted does not come back: every file is read, whatever is remembered of it
     prepared, settings = ready_or_recorded("prune", path, replace(flags, rehash=True), output)
     repeated = Repeated.of(flags, settings)

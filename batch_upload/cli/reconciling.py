@@ -1,6 +1,5 @@
 """What `reconcile` does once its flags are read."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -15,6 +14,7 @@ from batch_upload.cli.on_lane import TICK_S, OnLane, can_ask, is_agreed, ready_o
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import Prepared
 from batch_upload.cli.rates import learned
+from batch_upload.clock import counting_s
 from batch_upload.engine.reconcile import Cost, expected_cost, reconcile, stock_of
 from batch_upload.engine.retry import LIST_TAGS
 from batch_upload.engine.survey import ask_capacity
@@ -34,7 +34,7 @@ NOT_STARTED = Exit(ExitCode.DONE, "not begun, as you wished")
 
 def reconcile_manifest(path: Path, flags: Flags, output: Output, *, asks: bool) -> Ended:
     """Prepare, tell the cost, reconcile, and sum up. Raises BatchUploadError where nothing could begin."""
-    started = time.monotonic()
+    started = counting_s()
     prepared, settings = ready_or_recorded("reconcile", path, flags, output)
     repeated = Repeated.of(flags, settings)
     asking = asks and can_ask()

@@ -1,6 +1,5 @@
 """What the ledger holds for each item of a manifest, without a look into files; and what `status` says of it."""
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import list_items
 from batch_upload.cli.rates import expected_create_rate
+from batch_upload.clock import counting_s
 from batch_upload.errors import ExitCode
 from batch_upload.ledger.health import holder_of
 from batch_upload.ledger.lock import Note
@@ -107,7 +107,7 @@ def recorded(path: Path, flags: Flags) -> Recorded:
 
 def status_of(path: Path, flags: Flags, output: Output) -> Ended:
     """Show counts, and every item that is not simply done."""
-    started = time.monotonic()
+    started = counting_s()
     found = recorded(path, flags)
     if output.json:
         for _, row in found.rows:
@@ -137,7 +137,7 @@ def _summary(found: Recorded, stock: Stock, verb: str, *, started: float, ending
         region=found.lane.region if found.lane else None,
         items=len(found.rows),
         states={state.value: count for state, count in stock.states.items()},
-        elapsed_s=time.monotonic() - started,
+        elapsed_s=counting_s() - started,
     )
 
 

@@ -3,7 +3,6 @@
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from batch_upload.cli.formats import Format
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.prepare import item_of
 from batch_upload.cli.recorded import Recorded, recorded, summary_of
+from batch_upload.clock import counting_s
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.refusals import Refusal
 from batch_upload.errors import UsageError
@@ -24,7 +24,7 @@ from batch_upload.settings import Flags
 
 def reported(path: Path, flags: Flags, output: Output, *, form: Format, out: Path | None) -> Ended:
     """Write the report. Raises UsageError where it cannot be written there."""
-    started = time.monotonic()
+    started = counting_s()
     if output.json and out is None:
         raise UsageError("`report --json` needs `-o FILE`: standard output is for the summary")
     found = recorded(path, flags)

@@ -1,6 +1,5 @@
 """What `upload` does once its flags are read: everything put together, run, and told."""
 
-import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
@@ -18,6 +17,7 @@ from batch_upload.cli.on_lane import UNREACHED_HINT, OnLane, ready_or_recorded
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import Prepared, check_only
 from batch_upload.cli.rates import is_news, learned
+from batch_upload.clock import counting_s
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.plan import Selection
 from batch_upload.engine.result import RunResult
@@ -37,7 +37,7 @@ REMEMBER_S = 30.0
 
 def upload_manifest(path: Path, flags: Flags, output: Output) -> Ended:
     """Prepare, run, and sum up. Raises BatchUploadError where nothing could begin."""
-    started = time.monotonic()
+    started = counting_s()
     prepared, settings = ready_or_recorded("upload", path, flags, output)
     check_only(settings, prepared)
     return anyio.run(partial(_run, prepared, settings, output, Repeated.of(flags, settings), started=started))
@@ -81,6 +81,9 @@ class _Upload(OnLane):
             return ended
         notes = (*summary.notes, f"hint: {UNREACHED_HINT}")
         return replace(ended, summary=replace(summary, exit=ending, notes=notes, unreached_for_s=self.unreached_for_s))
+
+    def time_limit_s(self) -> float | None:
+        return None  # the run keeps to the deadline itself, and waits for statuses after it
 
     def _learned(self, reached: Reached) -> list[RateRecord]:
         return learned(reached.laws, self.tally, now=self.clock.now())

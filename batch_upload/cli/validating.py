@@ -1,11 +1,11 @@
 """What `validate` does."""
 
-import time
 from pathlib import Path
 
 from batch_upload.cli import messages
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.prepare import check
+from batch_upload.clock import counting_s
 from batch_upload.errors import ExitCode, ManifestInvalid
 from batch_upload.model import State
 from batch_upload.report.ndjson import problem_line
@@ -14,7 +14,7 @@ from batch_upload.report.summary import Summary, exit_of
 
 def validated(path: Path, output: Output, *, allow_outside: bool) -> Ended:
     """Say all problems, or that there are none."""
-    started = time.monotonic()
+    started = counting_s()
     try:
         checked = check(path, allow_outside=allow_outside)
     except ManifestInvalid as error:
@@ -22,7 +22,7 @@ def validated(path: Path, output: Output, *, allow_outside: bool) -> Ended:
             output.event(problem_line(problem))
         if not output.json:
             output.error(messages.problems_text(error.problems))
-        elapsed_s = time.monotonic() - started
+        elapsed_s = counting_s() - started
         return Ended(
             Summary(verb="validate", exit=exit_of(ExitCode.INVALID), elapsed_s=elapsed_s),
             lines=(messages.problems_headline(error.problems, str(path)),),
@@ -33,6 +33,6 @@ def validated(path: Path, output: Output, *, allow_outside: bool) -> Ended:
         batch=checked.manifest.batch,
         items=checked.count,
         states={State.PENDING.value: checked.count} if checked.count else {},
-        elapsed_s=time.monotonic() - started,
+        elapsed_s=counting_s() - started,
     )
     return Ended(summary, lines=(messages.valid_text(str(path), items=checked.count),))

@@ -1,6 +1,5 @@
 """What `verify` does. It reads the ledger as any reader does: also while a run writes it."""
 
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.planning import check_lane
 from batch_upload.cli.prepare import Prepared, ready_to_read
 from batch_upload.cli.recorded import state_of
+from batch_upload.clock import counting_s
 from batch_upload.engine.plan import Knowledge, row_of
 from batch_upload.engine.resolve import list_lane
 from batch_upload.engine.tally import Tally
@@ -56,7 +56,7 @@ class _Ledger:
 
 def verify_manifest(path: Path, flags: Flags, output: Output) -> Ended:
     """Show every finding. Raises BatchUploadError where the lane or the ledger cannot be read."""
-    started = time.monotonic()
+    started = counting_s()
     prepared, settings = ready_to_read(path, flags)
     tally = Tally()
     lane, compared, knowledge = anyio.run(_compared, prepared, settings, output, tally)
@@ -70,7 +70,7 @@ def verify_manifest(path: Path, flags: Flags, output: Output) -> Ended:
         items=len(prepared.items),
         requests=dict(tally.requests),
         throttled=tally.throttled,
-        elapsed_s=time.monotonic() - started,
+        elapsed_s=counting_s() - started,
     )
     repeated = Repeated.of(flags, settings)
     _show(compared, ended, output, Invocation(str(path), repeated.flags, repeated.lane_flags))

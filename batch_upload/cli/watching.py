@@ -2,7 +2,6 @@
 
 import secrets
 import sys
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from batch_upload.cli.following import Live, following
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.recorded import summary_of
 from batch_upload.cli.signals import Interrupts
+from batch_upload.clock import counting_s
 from batch_upload.engine.groups import task_group
 from batch_upload.errors import ExitCode
 from batch_upload.report.summary import exit_of
@@ -25,7 +25,7 @@ TOKEN_BYTES = 32
 
 def watched(path: Path, flags: Flags, output: Output, *, port: int) -> Ended:
     """Serve the page until a signal comes."""
-    return anyio.run(partial(_watched, path, flags, output, port=port, started=time.monotonic()))
+    return anyio.run(partial(_watched, path, flags, output, port=port, started=counting_s()))
 
 
 async def _watched(path: Path, flags: Flags, output: Output, *, port: int, started: float) -> Ended:

@@ -2,10 +2,13 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
+
+from batch_upload.ports import Clock
 
 T = TypeVar("T")
 
@@ -34,6 +37,34 @@ async def for_each(things: Iterable[T], do: Callable[[T], Awaitable[None]], *, a
         for thing in things:
             await limit.acquire()
             group.start_soon(one, thing)
+
+
+@dataclass(slots=True)
+class TimeLimit:
+    """Whether the time is up. Also True if the work ended at that very moment: ask it first."""
+
+    is_up: bool = False
+
+
+@asynccontextmanager
+async def time_limit(seconds: float | None, clock: Clock) -> AsyncIterator[TimeLimit]:
+    """Cancel what is done within after so many seconds of the clock, time asleep included. None: never."""
+    limit = TimeLimit()
+    if seconds is None:
+        yield limit
+        return
+    async with task_group() as group:
+        watch = anyio.CancelScope()
+
+        async def cut_off() -> None:
+            with watch:
+                await clock.sleep(seconds)
+                limit.is_up = True
+                group.cancel_scope.cancel()
+
+        group.start_soon(cut_off)
+        yield limit
+        watch.cancel()
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

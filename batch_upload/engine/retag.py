@@ -78,9 +78,12 @@ def retags_of(pairs: Iterable[tuple[Item, Known]], knowledge: Knowledge) -> list
     return [Retag(item, live, frozenset(keys[item.item_id] | live.tags.keys())) for item, live in wanted]
 
 
-async def retag(around: Surroundings, retags: Sequence[Retag]) -> Result:
-    """Carry them out, as far as the lane lets. Raises LedgerUnusable."""
-    result = Result(left=len(retags))
+async def retag(around: Surroundings, retags: Sequence[Retag], result: Result) -> None:
+    """Carry them out, as far as the lane lets, and count them in `result`. Cut off anywhere, the next run goes on.
+
+    Raises LedgerUnusable.
+    """
+    result.left += len(retags)
     begun = [each.item for each in retags if each.item.client_token != each.live.client_token]
     await around.ledger.enlist(begun, at=around.clock.now())
 
@@ -88,7 +91,6 @@ async def retag(around: Surroundings, retags: Sequence[Retag]) -> Result:
         await _Retagging(around, each, result).run()
 
     await for_each(retags, one, at_once=AT_ONCE)
-    return result
 
 
 class _Retagging:

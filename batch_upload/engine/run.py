@@ -30,9 +30,10 @@ from batch_upload.ports import Clock, LaneMemory, Observer, moment
 TO_SEND = (ActionKind.CREATE, ActionKind.REPLACE)
 TO_WORK = (*TO_SEND, ActionKind.RESOLVE)
 DRAIN_S = 10.0
-"""How long what is in flight may take to end after a signal."""
-AFTER_DEADLINE_S = 60.0
-"""How long statuses are still waited for after the deadline."""
+"""How long what is in flight may take to end after a signal or the deadline."""
+AFTER_DEADLINE_S = 50.0
+"""How long statuses are still waited for after the deadline. What is asked for then is cut off, so that a run ends
+within a minute of its deadline, its summary included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Run:
         self._parked_until: datetime | None = None
         self._scope = anyio.CancelScope()
         self._deciding = anyio.CancelScope()
+        self._changing = anyio.CancelScope()
 
     def interrupt(self, signal_name: str) -> None:
         """Take no new work, let what is in flight end within DRAIN_S, then return from `run`."""
@@ -157,11 +159,16 @@ class Run:
             group.cancel_scope.cancel()
 
     async def _deadline(self, seconds: float) -> None:
+        """Create nothing after so many seconds, let what is in flight end within DRAIN_S, and then only wait."""
         await self._around.clock.sleep(seconds)
         self._stop(Stop(StopKind.DEADLINE, Fault("Deadline", "the deadline has passed")))
         self._deciding.cancel()
         if self._settler is not None:
             self._settler.end_within(AFTER_DEADLINE_S)
+        await self._around.clock.sleep(DRAIN_S)
+        self._changing.cancel()
+        await self._around.clock.sleep(AFTER_DEADLINE_S - DRAIN_S)
+        self._scope.cancel()
 
     async def _decide(self, items: Sequence[Item]) -> None:
         """Plan; if anything is to be sent, look at the lane first, and plan again with what was found."""
@@ -242,15 +249,16 @@ class Run:
         async with task_group() as group:
             if options.wait:
                 group.start_soon(settler.run)
-            await flow.run(jobs, workers=options.concurrency)
-            await self._retag(flow.retags, settler)
+            with self._changing:
+                await flow.run(jobs, workers=options.concurrency)
+                await self._retag(flow.retags, settler)
             settler.close()
 
     async def _retag(self, late: Sequence[tuple[Item, Known]], settler: Settler) -> None:
         """Change tags last: nothing new waits for it. `late` are items that were found to want it meanwhile."""
         retags = retags_of([*pairs_of(self._chosen(ActionKind.RETAG)), *late], self._knowledge)
         if retags:
-            self._result.retag = await retag(self._around, retags)
+            await retag(self._around, retags, self._result.retag)
         for known in self._result.retag.done:
             settler.watch(known)
 

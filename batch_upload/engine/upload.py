@@ -1,12 +1,13 @@
 """One item: slot ► intent ► call ► outcome, and again with the same token while that is safe."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import MAXYEAR, datetime, timedelta
 
 import anyio
 
-from batch_upload.engine.job import Ending, FirstAlone, Job, may_replay
+from batch_upload.engine.groups import task_group
+from batch_upload.engine.job import Ending, FirstAlone, Job, may_replay, time_left_s
 from batch_upload.engine.lane import LaneControl, Stop, StopKind, Withheld
 from batch_upload.engine.outcome import failure, fault_of, resume_after, success
 from batch_upload.engine.pacing import Slot
@@ -23,13 +24,15 @@ from batch_upload.errors import (
     Transient,
 )
 from batch_upload.events import ItemChanged, LaneStopped, Sending
-from batch_upload.model import Item, Known, Outcome, OutcomeKind, State
+from batch_upload.model import Item, Known, Outcome, OutcomeKind, Receipt, State
 from batch_upload.moments import Moment
 from batch_upload.ports import AttachmentService, Attempt, Bodies, Clock, CreateRequest, Ledger, Observer, moment
 from batch_upload.token import IDENTITY_TAG
 
 RECORD_S = 30.0
 """How long the write of an outcome is waited for when the run is being torn down."""
+LOOK_S = 1.0
+"""How often the clocks are read while a replay is on its way: so late it notices that one of them was set."""
 
 
 class MustResolve(Exception):
@@ -49,6 +52,9 @@ class Surroundings:
     clock: Clock
     observer: Observer
     horizon_s: float
+    doubtful: set[str] = field(default_factory=set)
+    """Tokens that may have made a second attachment in this run, since an answer came after its horizon. The look at
+    the end of the run is then certain for them: it waits for tags."""
 
 
 class Uploader:
@@ -143,9 +149,7 @@ class Uploader:
         item_id = job.known.item_id
         self._around.observer.notify(Sending(item_id, job.token, attempt.number, size_bytes, attempt.started_at))
         try:
-            receipt = await self._around.wire.send(
-                CREATE, slot, lambda: self._around.service.create(request), item_id=item_id
-            )
+            receipt = await self._around.wire.send(CREATE, slot, lambda: self._create(job, request), item_id=item_id)
         except ServiceError as error:
             await self._conclude(job, attempt, failure(error, at=self._now()), started)
             self._believe(job, error)
@@ -155,7 +159,43 @@ class Uploader:
             await self._conclude(job, attempt, failure(cut, at=self._now()), started)
             raise
         self._first.prove()
+        if self._is_late(job, receipt):
+            self._around.doubtful.add(job.token)
         return await self._conclude(job, attempt, success(receipt, at=self._now()), started)
+
+    async def _create(self, job: Job, request: CreateRequest) -> Receipt:
+        """Ask for it once. A replay that is still on its way when its horizon ends is cut off: raises NoAnswer."""
+        if job.open_since is None:
+            return await self._around.service.create(request)
+        receipt: Receipt | None = None
+        async with task_group() as group:
+            watch = anyio.CancelScope()
+
+            async def cut_off() -> None:
+                with watch:
+                    while (left_s := self._time_left_s(job)) > 0:
+                        await self._around.clock.sleep(min(left_s, LOOK_S))
+                    group.cancel_scope.cancel()
+
+            group.start_soon(cut_off)
+            receipt = await self._around.service.create(request)
+            watch.cancel()
+        if receipt is None:
+            self._around.doubtful.add(job.token)
+            raise NoAnswer("no answer within the time that the token is trusted", code="HorizonPassed")
+        return receipt
+
+    def _is_late(self, job: Job, receipt: Receipt) -> bool:
+        """Whether the token may have been forgotten before a replay arrived: by our clocks or by the service's."""
+        if job.open_since is None:
+            return False
+        made = receipt.created_at
+        is_dated = made.year < MAXYEAR  # an answer without a time is given the latest one
+        horizon = timedelta(seconds=self._around.horizon_s)
+        return self._time_left_s(job) <= 0 or (is_dated and made - job.open_since.wall >= horizon)
+
+    def _time_left_s(self, job: Job) -> float:
+        return time_left_s(job, now=moment(self._around.clock), horizon_s=self._around.horizon_s)
 
     async def _conclude(self, job: Job, attempt: Attempt, outcome: Outcome, started: Moment) -> Known:
         """Record what came of an attempt. The answer is in our hands: to lose it could cost a second upload.
@@ -180,7 +220,10 @@ class Uploader:
         raise Withheld  # no answer of the ledger, or one of the service that it did not believe: the next run looks
 
     def _believe(self, job: Job, error: ServiceError) -> None:
-        """A refusal after an attempt of unknown outcome is resolved before it is believed: raises MustResolve."""
+        """A refusal after an attempt of unknown outcome is resolved before it is believed: raises MustResolve. So does
+        an answer that did not come within the horizon: there is nothing to wait for before it is looked up."""
+        if isinstance(error, NoAnswer) and self._time_left_s(job) <= 0:
+            raise MustResolve from error
         if isinstance(error, Refused):
             self._first.prove()
             if job.known.state is State.SENDING:

@@ -116,13 +116,19 @@ RULES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
-        "4. A token protects only for a while: beyond the horizon an outcome is resolved before anything "
-        "is sent again.",
+        "4. A token protects only for a while, time asleep included and whatever the wall clock says: beyond the horizon "
+        "an outcome is resolved before anything is sent again.",
         (
             "tests/scenarios/test_crash.py::test_in_one_long_run_the_horizon_counts_from_the_first_unknown_attempt",
             "tests/scenarios/test_reconcile.py::test_an_intent_whose_attachment_was_made_is_settled_by_its_tag",
             "tests/scenarios/test_reconcile.py::test_an_intent_that_may_still_be_at_work_stays_open_until_its_absence_is_proved",
             "tests/unit/ledger/test_attempts.py::test_a_certain_no_after_an_unknown_one_leaves_it_as_unknown_as_before",
+            "tests/unit/engine/test_horizon.py::test_a_request_that_was_lost_before_a_long_sleep_is_looked_up_and_not_sent_again",
+            "tests/unit/engine/test_horizon.py::test_a_wall_clock_that_is_set_in_a_run_costs_no_item_and_makes_none_twice",
+            "tests/unit/engine/test_horizon.py::test_what_another_clock_has_dated_is_looked_up_and_not_sent_again",
+            "tests/unit/engine/test_horizon.py::test_absence_is_not_proved_by_a_time_that_another_clock_has_written",
+            "tests/unit/engine/test_horizon.py::test_a_replay_that_does_not_arrive_within_the_horizon_is_cut_off_and_looked_up",
+            "tests/unit/ledger/test_stretch.py::test_a_wall_clock_that_was_set_between_two_runs_begins_a_new_stretch",
         ),
     ),
     Promise(
@@ -177,6 +183,7 @@ RULES: tuple[Promise, ...] = (
         (
             "tests/scenarios/test_stopping.py::test_a_signal_lets_end_what_is_in_flight_and_the_next_run_does_the_rest",
             "tests/scenarios/test_stopping.py::test_after_the_deadline_nothing_is_started",
+            "tests/scenarios/test_stopping.py::test_the_deadline_ends_the_run_whatever_does_not_answer",
             "tests/scenarios/test_stopping.py::test_a_used_up_day_parks_the_rest_until_midnight_and_costs_no_further_call",
             "tests/scenarios/test_stopping.py::test_a_full_account_parks_the_rest_until_there_is_capacity",
             "tests/scenarios/test_faults.py::test_too_many_failures_stop_the_run",

@@ -1,13 +1,14 @@
 """The three forms of stopping, and what is left afterwards: the next run ends what one left."""
 
+import json
 import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import CALLER_IDENTITY, CREATE, LIMITS
-from tests.support.batches import assert_adds_up, assert_each_once, make_batch
+from batch_upload.emulator.names import CALLER_IDENTITY, CREATE, DESCRIBE, LIMITS, TAG
+from tests.support.batches import TAGS, assert_adds_up, assert_each_once, make_batch
 from tests.support.command import started
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
@@ -95,6 +96,67 @@ def test_the_deadline_holds_although_nobody_answers(endpoint: Endpoint, tmp_path
     assert asked > 0
     assert endpoint.stats().requests[CALLER_IDENTITY] >= asked - 1  # the last one may be cut off on its way
     assert endpoint.stats().creates == 0
+
+
+ON_ITS_WAY = [
+    {"action": "hang", "operation": CREATE},
+    {"action": "hang", "operation": CREATE, "done": True},
+    {"action": "hang", "operation": CREATE, "after": 1},
+    {"action": "slow", "operation": CREATE, "seconds": 600},
+    {"action": "hang", "operation": DESCRIBE},
+    {"action": "hang", "operation": LIMITS},
+    {"action": "hang", "operation": CALLER_IDENTITY},
+]
+
+
+@pytest.mark.parametrize("fault", ON_ITS_WAY, ids=lambda each: "-".join(str(value) for value in each.values()))
+def test_the_deadline_ends_the_run_whatever_does_not_answer(
+    endpoint: Endpoint, tmp_path: Path, fault: dict[str, object], command: Preloaded
+) -> None:
+    endpoint.faults(fault)
+    batch = make_batch(tmp_path, 4)
+
+    ended = command.run("upload", batch.manifest, "--deadline", "1s", *QUICK, cwd=tmp_path, env=endpoint.env)
+    endpoint.faults()
+    again = command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
+
+    assert ended.code == 12, ended.stderr
+    assert_adds_up(ended)
+    assert ended.summary["elapsed_s"] < 1 + 30  # a while for what is in flight, and half a minute to spare
+    assert again.code == 0, again.stderr
+    assert_each_once(endpoint, batch)
+
+
+def test_the_deadline_ends_a_change_of_tags_that_does_not_answer(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    batch = make_batch(tmp_path, 2)
+    command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
+    text = batch.path.read_text(encoding="utf-8")
+    batch.path.write_text(text.replace(json.dumps(dict(TAGS)), "{Country: NO}"), encoding="utf-8")
+    endpoint.faults({"action": "hang", "operation": TAG})
+
+    ended = command.run("upload", batch.manifest, "--deadline", "1s", *QUICK, cwd=tmp_path, env=endpoint.env)
+    endpoint.faults()
+    again = command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
+
+    assert ended.code == 12, ended.stderr
+    assert ended.summary["elapsed_s"] < 1 + 30
+    assert again.code == 0, again.stderr
+    assert [each["tags"]["Country"] for each in endpoint.attachments()] == ["NO", "NO"]
+
+
+@pytest.mark.parametrize("verb", ["reconcile", "plan"])
+def test_other_verbs_end_at_a_deadline_too(endpoint: Endpoint, tmp_path: Path, verb: str, command: Preloaded) -> None:
+    hanging = LIMITS if verb == "plan" else DESCRIBE
+    endpoint.faults({"action": "hang", "operation": hanging})
+    batch = make_batch(tmp_path, 1)
+    limited = {**endpoint.env, "BATCH_UPLOAD_DEADLINE": "1s"}
+
+    ended = command.run(verb, batch.manifest, "--json", cwd=tmp_path, env=limited)
+
+    assert ended.code == (0 if verb == "plan" else 12), ended.stderr
+    assert ended.summary["elapsed_s"] < 1 + 30
 
 
 def test_not_waiting_leaves_what_the_service_still_works_on_and_a_rerun_only_looks(

@@ -247,13 +247,19 @@ class World:
     horizon_s: float = HORIZON_S
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     service: MemoryService = field(init=False)
+    service_clock: ManualClock = field(default_factory=ManualClock)
     bodies: MemoryBodies = field(default_factory=MemoryBodies)
     heard: Heard = field(default_factory=Heard)
     runs: int = 0
     _open: list[GuardedLedger] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.service = MemoryService(ManualClock())  # the service has a wall clock of its own
+        self.service = MemoryService(self.service_clock)  # the service has a wall clock of its own
+
+    def suspend(self, seconds: float) -> None:
+        """Our machine was asleep for so long, just now. The service was not."""
+        self.clock.suspend(seconds)
+        self.service_clock.suspend(seconds)
 
     async def ledger(self, *, fails_at: int | None = None) -> GuardedLedger:
         """The ledger, as a new process opens it."""

@@ -16,6 +16,8 @@ from tests.support.memory_service import (
     CREATE,
     DESCRIBE,
     LIMITS,
+    LIST_TAGS,
+    TAG,
     denied,
     full,
     lost,
@@ -320,6 +322,67 @@ async def test_the_wait_for_statuses_is_bounded_by_the_deadline_too(world: World
     assert world.clock.monotonic() <= 60 + AFTER_DEADLINE_S + 1
     assert result.stop is not None
     assert result.stop.kind is StopKind.DEADLINE
+
+
+@pytest.mark.parametrize("operation", [CREATE, LIMITS, DESCRIBE, LIST_TAGS, TAG])
+async def test_after_the_deadline_no_answer_is_waited_for_longer_than_a_minute(world: World, operation: str) -> None:
+    """Whatever does not answer: the look before the first create, a create, a status, a change of tags."""
+    first, second = an_item("a", tags={"Country": "NO"}), an_item("a", tags={"Country": "SE"})
+    if operation == TAG:
+        await world.upload([first])
+    if operation == LIST_TAGS:
+        world.service.plant(tags={})
+    world.service.processing_s = 5
+    world.service.always[operation] = lambda _: slow(10_000_000)
+    began_s = world.clock.monotonic()
+
+    result = await world.upload([second, an_item("b")], RunOptions(BATCH, deadline_s=20))
+
+    assert result.stop is not None
+    assert result.stop.kind is StopKind.DEADLINE
+    assert world.clock.monotonic() - began_s <= 20 + AFTER_DEADLINE_S + 1
+    assert world.service.in_flight == 0
+
+
+async def test_at_the_deadline_a_create_in_flight_has_ten_seconds_and_is_unknown_then(world: World) -> None:
+    items = some_items(3)
+    world.service.script(CREATE, slow(10_000))
+
+    result = await world.upload(items, RunOptions(BATCH, deadline_s=5))
+    ended_at = world.clock.monotonic()
+    again = await world.upload(items)
+
+    assert ended_at == pytest.approx(5 + DRAIN_S)
+    assert states_of(result) == [State.SENDING, State.PENDING, State.PENDING]
+    assert world.heard.tally.requests[CREATE] == 3
+    assert states_of(again) == [State.COMPLETE] * 3
+    world.assert_each_once(items)
+
+
+async def test_at_the_deadline_a_create_that_answers_in_time_is_recorded_and_waited_for(world: World) -> None:
+    world.service.processing_s = 20
+    world.service.script(CREATE, slow(12))
+
+    result = await world.upload(some_items(2), RunOptions(BATCH, deadline_s=5))
+
+    assert states_of(result) == [State.COMPLETE, State.PENDING]
+
+
+async def test_the_deadline_counts_time_asleep(world: World) -> None:
+    world.service.processing_s = 10_000
+
+    async with anyio.create_task_group() as group:
+
+        async def fall_asleep() -> None:
+            await world.clock.sleep(5)
+            world.suspend(3_600)
+
+        group.start_soon(fall_asleep)
+        result = await world.upload(some_items(2), RunOptions(BATCH, deadline_s=1_000, settle_timeout_s=9_000))
+
+    assert result.stop is not None
+    assert result.stop.kind is StopKind.DEADLINE
+    assert world.clock.monotonic() < 3_600 + 5 + AFTER_DEADLINE_S + 5
 
 
 async def test_a_deadline_that_passes_while_nothing_is_left_to_do_is_not_waited_for(world: World) -> None:
