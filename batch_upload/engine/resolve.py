@@ -4,7 +4,7 @@ An attachment is recognised by its identity tag alone. Absence is proved only by
 one horizon after the last open attempt: until then the request may still be at work.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -71,18 +71,13 @@ async def list_lane(around: Asking) -> Listing:
             return Listing(tuple(found), began, began_at)
 
 
-async def read_tokens(
-    around: Surroundings, listing: Listing, known: Mapping[str, str | None], *, since: datetime | None = None
-) -> dict[str, str | None]:
+async def read_tokens(around: Surroundings, listing: Listing, known: Mapping[str, str | None]) -> dict[str, str | None]:
     """Read the identity tag of each listed attachment that the ledger does not know, once; remember what was read.
 
-    Only those created at or after `since`, if it is given. Gives every known attachment's token, old and new.
+    However old it is: its age is by the service's clock, and ours may be wrong. Gives every known attachment's token,
+    old and new.
     """
-    strangers = [
-        each
-        for each in listing.attachments
-        if each.attachment_id not in known and (since is None or each.created_at >= since)
-    ]
+    strangers = [each for each in listing.attachments if each.attachment_id not in known]
     tokens = dict(known)
 
     async def read(stranger: Attachment) -> None:
@@ -146,7 +141,7 @@ class Resolver:
         around.observer.notify(Resolving(len(jobs), around.clock.now()))
         listing = await list_lane(around)
         known = await around.ledger.attachment_tokens()  # after the listing: what other workers made meanwhile is ours
-        tokens = await read_tokens(around, listing, known, since=_since(jobs, around.ledger.stretch))
+        tokens = await read_tokens(around, listing, known)
         return await self.settle_by(listing, tokens, jobs)
 
     async def settle_by(self, listing: Listing, tokens: Mapping[str, str | None], jobs: Collection[Job]) -> Findings:
@@ -183,16 +178,13 @@ class Resolver:
         await ledger.undecided([job.token for job in findings.undecided], at=now)
 
 
-def _since(jobs: Iterable[Job], stretch: Stretch) -> datetime | None:
-    """Nothing of these jobs was made before; None where the wall clock was set since one of them was sent first."""
-    starts = [job.known.unknown_since for job in jobs]
-    known = [start for start in starts if start is not None and stretch.is_comparable(start)]
-    return min(known) - CLOCKS_APART if len(known) == len(starts) and known else None
-
-
 def _could_be(job: Job, listing: Listing, tokens: Mapping[str, str | None], stretch: Stretch) -> bool:
-    """Whether any attachment could be what a job without identity tag made: new enough, nobody's, untagged."""
-    since = _since([job], stretch)
+    """Whether any attachment could be what a job without identity tag made: nobody's, untagged, and new enough.
+
+    Of any age, where the wall clock was set since the job was sent first.
+    """
+    since = job.known.unknown_since
+    since = since - CLOCKS_APART if since is not None and stretch.is_comparable(since) else None
     return any(
         tokens.get(each.attachment_id) is None and (since is None or each.created_at >= since)
         for each in listing.attachments

@@ -116,8 +116,8 @@ RULES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
-        "4. A token protects only for a while, time asleep included and whatever the wall clock says: beyond the horizon "
-        "an outcome is resolved before anything is sent again.",
+        "4. A token protects only for a while, time asleep included and whatever the wall clock says: beyond the "
+        "horizon an outcome is resolved before anything is sent again.",
         (
             "tests/scenarios/test_crash.py::test_in_one_long_run_the_horizon_counts_from_the_first_unknown_attempt",
             "tests/scenarios/test_reconcile.py::test_an_intent_whose_attachment_was_made_is_settled_by_its_tag",

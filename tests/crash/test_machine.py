@@ -31,6 +31,8 @@ DAY_S = 86_400.0
 LANDED_S = 5.0
 """After so long everything that was under way when a process died has arrived or is lost."""
 CALM_RUNS_MAX = 6
+CLOCKS_SET_S = (0.0, 2.0, -2.0, 55.0, -55.0, 1_000.0, -1_000.0, 3_600.0, -3_600.0)
+"""How far ahead of the world's a wall clock is set: a little, nearly a horizon, and more than AWS lets pass."""
 IDS = ("loa", "screenshot", "terms", "logo")
 CONTENTS = ("first", "second", "third")
 TAGS = ("NO", "SE")
@@ -123,6 +125,14 @@ class Uploads(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.world.pass_time(seconds)
 
+    @rule(ahead_s=st.sampled_from(CLOCKS_SET_S))
+    def set_the_clock(self, ahead_s: float) -> None:
+        self.world.set_clock(ahead_s)
+
+    @rule()
+    def reboot(self) -> None:
+        self.world.reboot()
+
     # runs
 
     @rule(overlapped=st.booleans(), concurrency=st.sampled_from((1, 8)))
@@ -132,6 +142,17 @@ class Uploads(RuleBasedStateMachine):
     @rule(step=st.integers(1, 400))
     def run_and_kill(self, step: int) -> None:
         self.take(self.world.run(self.remembered(Plan(dies_at=step))))
+
+    @rule(
+        after_s=st.floats(0, 10),
+        asleep_s=st.sampled_from((0.0, 1.0, HORIZON_S - 5, HORIZON_S, 3_600.0)),
+        ahead_s=st.sampled_from(CLOCKS_SET_S),
+        then_back=st.booleans(),
+    )
+    def run_among_clocks(self, after_s: float, asleep_s: float, ahead_s: float, then_back: bool) -> None:  # noqa: FBT001
+        clock_set = [(after_s, ahead_s), *([(after_s + 2, 0.0)] if then_back else [])]
+        plan = Plan(asleep=((after_s + 1, asleep_s),), clock_set=tuple(clock_set))
+        self.take(self.world.run(self.remembered(plan)))
 
     @rule(seconds=st.floats(0, 10))
     def run_and_interrupt(self, seconds: float) -> None:
@@ -204,7 +225,8 @@ class Uploads(RuleBasedStateMachine):
     def come_to_rest(self) -> None:
         """No faults any more, and a person who does what the exit codes ask for: everything gets done."""
         self.world.emulator.set_faults(())
-        self.world.pass_time(DAY_S)
+        self.world.set_clock(0.0)
+        self.world.pass_time(2 * DAY_S)  # a clock that was ahead may have parked something for longer than a day
         codes: list[ExitCode | None] = []
         while not codes or codes[-1] is not ExitCode.DONE:
             assert len(codes) < CALM_RUNS_MAX, codes

@@ -25,6 +25,10 @@ SOAK_SEEDS = range(12, 2_012)
 SOAK_SEEDS_WITHOUT_TAG = range(3, 503)
 HOUR_S = 3_600.0
 DAY_S = 86_400.0
+CLOCKS_SET_S = (0.0, 2.0, -2.0, 290.0, -290.0, 1_000.0, -1_000.0, HOUR_S, -HOUR_S)
+"""How far ahead of the world's a wall clock is set: a little, nearly a horizon, and more than AWS lets pass."""
+CLOCKS_THAT_AWS_LETS_PASS_S = CLOCKS_SET_S[:5]
+"""What cannot be recognised is told apart by its age, which rests on AWS refusing what a clock far off has signed."""
 RUNS_UNDER_STORM = 4
 QUIET_RUNS_MAX = 3
 """A first run may end with what only a later one may settle."""
@@ -71,13 +75,26 @@ def world_of(folder: Path, seed: int) -> World:
         seed=seed,
     )
     world = World(folder, settings, seed=seed, horizon_s=horizon_s)
-    world.skew_s = chance.uniform(-600, 600)
+    world.machine.ahead_s = chance.uniform(-600, 600)
     world.wanted = {f"item-{number:02d}": Wanted(f"document {number}") for number in range(chance.randint(30, 60))}
     return world
 
 
-def plan_of(chance: Random, steps: int) -> Plan:
-    """A run that is killed at some step, or told to stop at some moment, or left alone."""
+def plan_of(chance: Random, steps: int, horizon_s: float, clocks_set_s: Sequence[float]) -> Plan:
+    """A run that is killed at some step, or told to stop at some moment, or left alone.
+
+    Its machine may fall asleep and have its clock set meanwhile.
+    """
+    plan = _undisturbed(chance, steps)
+    if chance.random() < 0.4:
+        plan = replace(plan, asleep=((chance.uniform(0, 60), chance.choice((1.0, horizon_s / 2, horizon_s, HOUR_S))),))
+    if chance.random() < 0.4:
+        moments = sorted(chance.uniform(0, 60) for _ in range(chance.randint(1, 3)))
+        plan = replace(plan, clock_set=tuple((at_s, chance.choice(clocks_set_s)) for at_s in moments))
+    return plan
+
+
+def _undisturbed(chance: Random, steps: int) -> Plan:
     way, concurrency = chance.random(), chance.choice((1, 3, 8, 30))
     if way < 0.6:
         return Plan(dies_at=chance.randint(1, steps), concurrency=concurrency)
@@ -96,7 +113,7 @@ def simulate(folder: Path, seed: int) -> World:
     return world
 
 
-def weather_storms(world: World, chance: Random) -> None:
+def weather_storms(world: World, chance: Random, clocks_set_s: Sequence[float] = CLOCKS_SET_S) -> None:
     """Runs under storms, with kills. The promises that hold at any moment are checked after each run."""
     for _ in range(RUNS_UNDER_STORM):
         world.emulator.set_faults(storm(chance))
@@ -106,8 +123,12 @@ def weather_storms(world: World, chance: Random) -> None:
             late_share=chance.choice((0.0, 0.0, 0.1)),
             horizon_s=world.horizon_s,
         )
-        world.run(plan_of(chance, steps=40 * len(world.wanted)))
+        world.run(plan_of(chance, 40 * len(world.wanted), world.horizon_s, clocks_set_s))
         world.pass_time(chance.choice((0.0, 1.0, world.horizon_s / 2, 2 * world.horizon_s)))
+        if chance.random() < 0.3:
+            world.set_clock(chance.choice(clocks_set_s))
+        if chance.random() < 0.1:
+            world.reboot()
 
 
 def calm(world: World) -> None:
@@ -145,7 +166,7 @@ def simulate_without_tag(folder: Path, seed: int) -> None:
     """As `simulate`, but nothing at the service can be recognised."""
     world = world_of(folder, seed)
     world.wanted = {item_id: replace(wanted, identity_tag=False) for item_id, wanted in world.wanted.items()}
-    weather_storms(world, Random(f"storm {seed}"))
+    weather_storms(world, Random(f"storm {seed}"), CLOCKS_THAT_AWS_LETS_PASS_S)
     world.emulator.set_faults(())
     world.network.weather = Weather()
     codes = [world.run().exit_code for _ in range(QUIET_RUNS_MAX)]

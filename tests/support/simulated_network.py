@@ -101,6 +101,11 @@ class SimulatedNetwork:
         self._late += [each for each in self._under_way.values() if self._chance.random() < 0.5]
         self._under_way.clear()
 
+    def suspend(self) -> None:
+        """The machine falls asleep: what is under way is lost, and half of it arrives all the same. To be called before
+        time passes."""
+        self.cut()
+
     def deliver_late(self) -> None:
         """Let the service do what arrived meanwhile and nobody waits for."""
         now_s = self._clock.timeline.now_s
@@ -119,7 +124,8 @@ class SimulatedNetwork:
         if late_s is not None:
             self._late.append((self._clock.timeline.now_s + late_s, message))
             raise ConnectionClosedError(endpoint_url=request.url)
-        await self._travelled(message)
+        if not await self._travelled(message):
+            raise ConnectionClosedError(endpoint_url=request.url)
         if not self.life.step():
             return await _never()
         reply = self._handled(message, "arrives")
@@ -145,17 +151,18 @@ class SimulatedNetwork:
         done.append(now_s + late_s)
         return late_s
 
-    async def _travelled(self, message: Message) -> None:
+    async def _travelled(self, message: Message) -> bool:
+        """Whether a request has arrived, once it must have."""
         way_s = self._way_s()
         self._under_way[id(message)] = (self._clock.timeline.now_s + way_s, message)
         try:
             await asyncio.sleep(way_s)
         except asyncio.CancelledError:
-            if not self.life.dead and self._chance.random() < 0.5:
-                self._late.append(self._under_way[id(message)])
+            on_its_way = self._under_way.pop(id(message), None)
+            if on_its_way is not None and not self.life.dead and self._chance.random() < 0.5:
+                self._late.append(on_its_way)
             raise
-        finally:
-            self._under_way.pop(id(message), None)
+        return self._under_way.pop(id(message), None) is not None
 
     def _way_s(self) -> float:
         jitter_s = self._chance.expovariate(1 / self.weather.jitter_s) if self.weather.jitter_s else 0.0

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 import anyio
 
+from batch_upload.clock import PIECE_S
+
 T = TypeVar("T")
 
 EPOCH = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -39,24 +41,38 @@ class Timeline:
     now_s: float = 0.0
 
 
+@dataclass(slots=True)
+class Machine:
+    """Where simulated processes run. `ahead_s`: how far its wall clock goes ahead of the world's; `booted_s`: when it
+    booted, in the world's time; `boots`: how often."""
+
+    ahead_s: float = 0.0
+    booted_s: float = 0.0
+    boots: int = 1
+
+
 @dataclass(frozen=True, slots=True)
 class SimulatedClock:
-    """Implements `ports.Clock` over a timeline. `skew_s`: how far its wall clock goes ahead of the world's."""
+    """Implements `ports.Clock` over a timeline, as the clocks of a machine show it."""
 
     timeline: Timeline
-    skew_s: float = 0.0
+    on: Machine = field(default_factory=Machine)
 
     def now(self) -> datetime:
-        return EPOCH + timedelta(seconds=self.timeline.now_s + self.skew_s)
+        return EPOCH + timedelta(seconds=self.timeline.now_s + self.on.ahead_s)
 
     def monotonic(self) -> float:
-        return self.timeline.now_s
+        return self.timeline.now_s - self.on.booted_s
 
     def machine(self) -> str:
-        return "boot one"
+        return f"boot {self.on.boots}"
 
     async def sleep(self, seconds: float) -> None:
-        await anyio.sleep(seconds)
+        ends_at = self.monotonic() + seconds
+        while seconds > PIECE_S:
+            await anyio.sleep(PIECE_S)
+            seconds = ends_at - self.monotonic()
+        await anyio.sleep(max(0.0, seconds))
 
 
 @dataclass(slots=True)
@@ -114,9 +130,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             raise Killed
         if timeout_s is None:
             raise Stuck
-        self._now_s += max(timeout_s, TURN_S)
+        passed_s = max(timeout_s, TURN_S)
+        self._now_s += passed_s
         if not self._life.dead:
-            self._timeline.now_s = self._now_s
+            self._timeline.now_s += passed_s  # which has gone further where the machine was suspended
 
 
 class _JumpingSelector(selectors.SelectSelector):

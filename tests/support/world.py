@@ -35,7 +35,7 @@ from batch_upload.service.client import open_service
 from batch_upload.settings import Flags, resolve
 from batch_upload.token import IDENTITY_TAG, client_token
 from tests.support.simulated_network import ServiceClock, SimulatedNetwork, SimulatedSession
-from tests.support.virtual_time import Killed, Life, SimulatedClock, Timeline, Trace, live
+from tests.support.virtual_time import Killed, Life, Machine, SimulatedClock, Timeline, Trace, live
 from tests.support.world_ledger import open_simulated
 
 BATCH = "acme-2026"
@@ -79,13 +79,16 @@ def item_of(item_id: str, wanted: Wanted) -> Item:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How one run is to go. `dies_at`: the step at which it is killed; `interrupted_after_s`: when SIGTERM comes;
-    `overlapped`: whether another run tries to start beside it."""
+    `overlapped`: whether another run tries to start beside it; `asleep`: when the machine is suspended, and for how
+    long; `clock_set`: when its wall clock is set, and how far ahead of the world's it is then."""
 
     dies_at: int | None = None
     interrupted_after_s: float | None = None
     deadline: str | None = None
     concurrency: int = 8
     overlapped: bool = False
+    asleep: tuple[tuple[float, float], ...] = ()
+    clock_set: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,7 @@ class World:
         self.trace = Trace(self.timeline)
         self.wanted: dict[str, Wanted] = {}
         self.ledger = folder / "june.ledger"
-        self.skew_s = 0.0
+        self.machine = Machine()
         self.horizon_s = horizon_s
         self.chance = random.Random(seed)
         self._runs = 0
@@ -136,6 +139,23 @@ class World:
         """Let time pass while no run is under way."""
         self.timeline.now_s += seconds
         self.network.deliver_late()
+
+    def suspend(self, seconds: float) -> None:
+        """The machine sleeps for so long."""
+        self.trace.note(f"asleep for {seconds:.0f} s")
+        self.network.suspend()
+        self.timeline.now_s += seconds
+        self.network.deliver_late()
+
+    def set_clock(self, ahead_s: float) -> None:
+        """Set the wall clock of the machine."""
+        self.trace.note(f"the clock is set {ahead_s:.0f} s ahead")
+        self.machine.ahead_s = ahead_s
+
+    def reboot(self) -> None:
+        """The machine boots anew while no run is under way."""
+        self.machine.boots += 1
+        self.machine.booted_s = self.timeline.now_s
 
     def run(self, plan: Plan = Plan()) -> Ended:
         """One run of `upload`, to its end or to its death. Raises BatchUploadError where nothing could begin."""
@@ -254,7 +274,7 @@ class _Process:
         self._life = life
         self._plan = plan
         self._run_id = run_id
-        self._clock = SimulatedClock(world.timeline, world.skew_s)
+        self._clock = SimulatedClock(world.timeline, world.machine)
         self._observer = _Observer(world.trace, life)
         self._settings = resolve(
             Flags(concurrency=str(plan.concurrency), safe_horizon=f"{world.horizon_s:.0f}s", deadline=plan.deadline),
@@ -263,6 +283,11 @@ class _Process:
         )
 
     async def main(self) -> tuple[ExitCode, RunResult | None]:
+        loop = asyncio.get_running_loop()
+        for after_s, seconds in self._plan.asleep:
+            loop.call_later(after_s, self._if_alive, self._world.suspend, seconds)
+        for after_s, ahead_s in self._plan.clock_set:
+            loop.call_later(after_s, self._if_alive, self._world.set_clock, ahead_s)
         async with AsyncExitStack() as stack:
             ledger = await self._opened()
             stack.push_async_callback(ledger.close)
@@ -273,6 +298,10 @@ class _Process:
             except BatchUploadError as error:
                 return error.exit_code, None
             return await self._uploaded(ledger, reached)
+
+    def _if_alive(self, happens: Callable[[float], None], seconds: float) -> None:
+        if not self._life.dead:
+            happens(seconds)
 
     async def _opened(self) -> SqliteLedger:
         world = self._world
