@@ -43,7 +43,8 @@ CRASHES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
-        "Killed again and again under storms of throttles, errors, lost connections, garbage and hangs: the same.",
+        "Killed again and again under storms of throttles, errors, lost connections, garbage and hangs, on a machine "
+        "that falls asleep, boots anew and has its clock set: the same.",
         (
             "tests/crash/test_campaign.py::test_under_a_storm_with_random_kills_each_item_is_there_once",
             "tests/crash/test_campaign.py::test_ten_thousand_random_kills_under_storms_make_nothing_twice_and_lose_nothing",
@@ -123,6 +124,8 @@ RULES: tuple[Promise, ...] = (
             "tests/scenarios/test_reconcile.py::test_an_intent_whose_attachment_was_made_is_settled_by_its_tag",
             "tests/scenarios/test_reconcile.py::test_an_intent_that_may_still_be_at_work_stays_open_until_its_absence_is_proved",
             "tests/unit/ledger/test_attempts.py::test_a_certain_no_after_an_unknown_one_leaves_it_as_unknown_as_before",
+            "tests/scenarios/test_clocks.py::test_after_the_clock_was_set_or_is_another_what_is_open_is_looked_up",
+            "tests/scenarios/test_clocks.py::test_a_replay_that_gets_no_answer_within_the_horizon_is_cut_off_and_looked_up",
             "tests/unit/engine/test_horizon.py::test_a_request_that_was_lost_before_a_long_sleep_is_looked_up_and_not_sent_again",
             "tests/unit/engine/test_horizon.py::test_a_wall_clock_that_is_set_in_a_run_costs_no_item_and_makes_none_twice",
             "tests/unit/engine/test_horizon.py::test_what_another_clock_has_dated_is_looked_up_and_not_sent_again",
