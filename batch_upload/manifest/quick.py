@@ -35,6 +35,8 @@ class QuickReader:
         self._is_at_end = False
         self._waiting = b""
         data = self._more().removeprefix(BOM)
+        if data.startswith(BOM):  # the careful reader would take the second for the first
+            raise UnusualError
         begin = _BEGIN.search(data)
         if begin is None:
             raise UnusualError

@@ -148,6 +148,18 @@ def test_bytes_that_are_not_utf_8_are_left_to_the_careful_reader() -> None:
         list(QuickReader(io.BytesIO(data), PATH).entries())
 
 
+@pytest.mark.parametrize("marks", range(4))
+@pytest.mark.parametrize("chunk_bytes", [len(HEAD) + 60, 1_000_000])
+def test_one_byte_order_mark_is_passed_over_and_a_second_is_refused_by_both(marks: int, chunk_bytes: int) -> None:
+    text = "\ufeff" * marks + HEAD + USUAL["files"]
+
+    found = quick(text, chunk_bytes)
+
+    assert [found is None, careful(text)[1]] == [marks > 1, marks > 1]
+    if found is not None:
+        assert_same(found, text)
+
+
 PIECES = st.sampled_from([*":#-'\"{}[],&*!|>%@`~?= \t\n\r\\/.$<(;_", "a", "Z", "0", "é", "\u2028", "\x85", "\ufeff",
     "😀", "\n  ", "\n    ", "\n  - ", ": ", " #", "- ", "file: ", "    id: x\n", "    tags: {A: b}\n", "aws:", "<<",
     "---\n", "...\n", "{stem}", "''", '""', "null", "\xa0", "\x07"])  # fmt: skip
@@ -155,14 +167,15 @@ CHANGES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 3), PIECES), min_si
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=600)
-@given(name=st.sampled_from(sorted(USUAL)), changes=CHANGES, chunk_bytes=st.integers(60, 400))
+@given(name=st.sampled_from(sorted(USUAL)), changes=CHANGES, chunk_bytes=st.integers(60, 400), marks=st.integers(0, 2))
 def test_whatever_is_changed_in_a_usual_manifest_both_ways_agree_or_the_quick_one_steps_back(
-    name: str, changes: list[tuple[float, int, str]], chunk_bytes: int
+    name: str, changes: list[tuple[float, int, str]], chunk_bytes: int, marks: int
 ) -> None:
     text = HEAD + USUAL[name]
     for where, removed, piece in changes:
         at = len(HEAD) - 1 + int(where * (len(text) - len(HEAD)))
         text = text[:at] + piece + text[at + removed :]
+    text = "\ufeff" * marks + text
 
     found = quick(text, chunk_bytes)
 
