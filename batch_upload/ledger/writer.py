@@ -3,7 +3,8 @@
 A job that was handed over is carried out, whether or not somebody still waits for it: who is cancelled while waiting
 does not learn the result. A job's own error undoes that job alone: the others of its group are carried out anew, so a
 job must do the same when it is done again. An error of the disk undoes all that were to be committed with it, and every
-later one is refused without being tried.
+later one is refused without being tried. So does anything else that goes wrong in the thread and is no job's own error,
+such as a MemoryError: whoever waits gets LedgerUnusable, and `on_closed` is called only once the thread has ended.
 """
 
 import asyncio
@@ -34,6 +35,8 @@ _BROKEN_RULES = (
     sqlite3.ProgrammingError,
     sqlite3.DataError,
 )
+_OUR_OWN = (MemoryError, RecursionError)
+"""Exceptions that say nothing of the job in which they are raised. SQLite's own lack of memory is a MemoryError too."""
 GROUP_MAX = 1_000
 """Jobs in one commit at most: what waits for longer than they take is better told."""
 GATHER_S = 0.001
@@ -86,6 +89,8 @@ class Writer:
         self._ended = asyncio.Event()
         self._stopped = False
         self._broken: LedgerUnusable | None = None
+        self._group: Sequence[_Job] = ()
+        """Jobs that the thread has taken and not answered."""
         self._thread = Thread(target=self._main, name="ledger", daemon=True)
 
     async def start(self) -> None:
@@ -144,33 +149,48 @@ class Writer:
 
     def _main(self) -> None:
         failed: LedgerUnusable | None = None
+        is_open = False
         try:
             with self._open as connection:
                 self._tell(_settle, self._started, None)
+                is_open = True
                 self._serve(connection)
         except LedgerUnusable as error:
             failed = error
         except (sqlite3.Error, DBAPIError, OSError) as error:
             # after serving this is the checkpoint: what was committed is safe in the -wal
             failed = unusable(error, shown=self._shown)
+        except BaseException as error:  # noqa: BLE001 - nobody is left waiting, whatever it is
+            failed = self._ended_by(error)
+        try:
+            if is_open and failed is not None:
+                self._refuse_the_rest(failed)
         finally:
             self._on_closed()
             self._tell(_settle, self._started, failed)
             self._tell(self._ended.set)
 
     def _serve(self, connection: Connection) -> None:
-        group: list[_Job] = []
-        while group := self._next_group(GATHER_S if len(group) > 1 else 0.0):
+        while group := self._next_group(GATHER_S if len(self._group) > 1 else 0.0):
             self._tell(_settle_all, group, self._commit(connection, group))
 
-    def _next_group(self, gather_s: float = 0.0) -> list[_Job]:
+    def _refuse_the_rest(self, failed: LedgerUnusable) -> None:
+        """Refuse what is not answered, and all that comes until the writer is closed: then nothing is left."""
+        self._broken = self._broken or failed
+        group = self._group
+        self._tell(_settle_all, group, [self._refusal() for _ in group])
+        while group := self._next_group():
+            self._tell(_settle_all, group, [self._refusal() for _ in group])
+
+    def _next_group(self, gather_s: float = 0.0) -> Sequence[_Job]:
         """All that waits, so long after something does; empty when there will be nothing more."""
         group: list[_Job] = []
+        self._group = group  # from here on: what is taken is answered, whatever happens
         job = self._jobs.get()
-        if gather_s and job is not None:
-            self._pause(gather_s)
         while job is not None:
             group.append(job)
+            if gather_s and len(group) == 1:
+                self._pause(gather_s)
             if len(group) == GROUP_MAX:
                 return group
             try:
@@ -185,6 +205,9 @@ class Writer:
             answers = self._together(connection, group) or self._one_by_one(connection, group)
         except (DBAPIError, sqlite3.Error, OSError) as error:
             self._broken = unusable(error, shown=self._shown)
+            return [self._refusal() for _ in group]
+        except BaseException as error:  # noqa: BLE001 - as an error of the disk: nothing more is written
+            self._broken = self._ended_by(error)
             return [self._refusal() for _ in group]
         self.commits += 1
         return answers
@@ -217,7 +240,7 @@ class Writer:
                 return _Done(job.work(connection))
         except _BROKEN_RULES as error:
             return _Failed(_our_fault(error))
-        except (DBAPIError, sqlite3.Error, OSError):
+        except (DBAPIError, sqlite3.Error, OSError, *_OUR_OWN):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to who waits
             return _Failed(error)
@@ -227,6 +250,18 @@ class Writer:
         error = LedgerUnusable(broken.message, hint=broken.hint)
         error.__cause__ = broken.__cause__
         return _Failed(error)
+
+    def _ended_by(self, error: BaseException) -> LedgerUnusable:
+        if isinstance(error, MemoryError):
+            what, hint = (
+                "out of memory",
+                "free some memory or raise its limit (`ulimit -v`), then run the same command again",
+            )
+        else:
+            what, hint = f"{type(error).__name__}: {error}", "run the same command again; if it stays so, report it"
+        ended = LedgerUnusable(f"`{self._shown}` could not be written: {what}", hint=hint)
+        ended.__cause__ = error
+        return ended
 
     def _tell(self, what: Callable[..., None], *about: object) -> None:
         with suppress(RuntimeError):  # the loop is closed, and with it everybody who waited

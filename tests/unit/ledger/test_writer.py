@@ -7,17 +7,18 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 import anyio
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, StaticPool, create_engine
 
 from batch_upload.errors import LedgerUnusable
 from batch_upload.ledger.connecting import writing
 from batch_upload.ledger.files import make_file
+from batch_upload.ledger.prepared import knowing_driver
 from batch_upload.ledger.store import SqliteLedger, open_ledger
 from batch_upload.ledger.writer import GATHER_S, Writer
 from batch_upload.model import State
@@ -28,6 +29,7 @@ DISK_FULL = """
 import asyncio, resource, sys
 from pathlib import Path
 from batch_upload.errors import LedgerUnusable
+from batch_upload.ledger.prepared import knowing_driver
 from batch_upload.ledger.store import open_ledger
 from tests.unit.ledger.samples import BATCH, RUN, T0, ManualClock, NO_ANSWER, began, item
 
@@ -58,6 +60,7 @@ asyncio.run(main())
 KILLED = """
 import asyncio, sys
 from pathlib import Path
+from batch_upload.ledger.prepared import knowing_driver
 from batch_upload.ledger.store import open_ledger
 from tests.unit.ledger.samples import RUN, T0, ManualClock, began, item
 
@@ -289,3 +292,80 @@ async def test_a_file_that_another_program_writes_to_is_given_up_at_once_and_for
     assert await writer.read(lambda connection: 7) == 7
     await writer.close()
     assert closed == ["closed"]
+
+
+@pytest.mark.parametrize("kind", [MemoryError, RecursionError, SystemExit, KeyboardInterrupt, GeneratorExit])
+async def test_a_job_that_the_thread_has_no_memory_or_stack_for_ends_all_writing(
+    path: Path, kind: type[BaseException]
+) -> None:
+    def fail(connection: Connection) -> None:
+        connection.exec_driver_sql("UPDATE item SET state = 'failed'")
+        raise kind("injected")
+
+    released: list[str] = []
+    make_file(path, shown="june.ledger")
+    opened = writing(path, shown="june.ledger", at=T0)
+    writer = Writer(opened, shown="june.ledger", on_closed=lambda: released.append("lock"))
+    await writer.start()
+    jobs: list[Callable[[Connection], object]] = [lambda _: 1, fail, lambda _: 3]
+
+    ended = await asyncio.gather(*map(writer.write, jobs), return_exceptions=True)
+
+    assert [type(each) for each in ended] == [LedgerUnusable] * 3
+    assert isinstance(ended[0], LedgerUnusable)
+    assert isinstance(ended[0].__cause__, kind)
+    with pytest.raises(LedgerUnusable):
+        await writer.write(lambda _: 4)
+    assert released == []
+    await writer.close()
+    assert released == ["lock"]
+
+
+class _NoMemoryToCommit(sqlite3.Connection):
+    """SQLite's own word for it: Python makes a MemoryError of SQLITE_NOMEM."""
+
+    def commit(self) -> None:
+        raise MemoryError
+
+
+async def test_a_commit_that_there_is_no_memory_for_is_rolled_back_and_ends_the_run(path: Path) -> None:
+    @contextmanager
+    def opened() -> Iterator[Connection]:
+        with closing(sqlite3.connect(path, factory=_NoMemoryToCommit, isolation_level=None)) as raw:
+            raw.execute("CREATE TABLE IF NOT EXISTS written (number INTEGER)")
+            engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
+            with engine.connect() as connection:
+                yield knowing_driver(connection, raw)
+
+    writer = Writer(opened(), shown="june.ledger", on_closed=lambda: None)
+    await writer.start()
+
+    def write(connection: Connection) -> None:
+        connection.exec_driver_sql("INSERT INTO written VALUES (1)")
+
+    with pytest.raises(LedgerUnusable, match=r"`june\.ledger` could not be written: out of memory") as refused:
+        await writer.write(write)
+    await writer.close()
+
+    assert "memory" in refused.value.hint
+    assert rows(path, "SELECT count(*) FROM written") == [(0,)]
+
+
+async def test_a_thread_that_dies_between_two_jobs_leaves_nobody_waiting_and_keeps_the_lock(path: Path) -> None:
+    released: list[str] = []
+
+    def die(_seconds: float) -> None:
+        raise MemoryError
+
+    make_file(path, shown="june.ledger")
+    opened = writing(path, shown="june.ledger", at=T0)
+    writer = Writer(opened, shown="june.ledger", on_closed=lambda: released.append("lock"), pause=die)
+    await writer.start()
+    await together(writer, 2)
+
+    ended = await asyncio.gather(*(writer.write(lambda _: 1) for _ in range(3)), return_exceptions=True)
+
+    assert [type(each) for each in ended] == [LedgerUnusable] * 3
+    assert released == []
+    await writer.close()
+    assert released == ["lock"]
