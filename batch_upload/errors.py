@@ -21,7 +21,8 @@ code it wants. Rooms raise these and nothing else across their borders; a foreig
     │   └── ChangedSincePlan    the item's        no    20   the bytes are not the bytes that were planned
     └── Transient               nobody's
         ├── Throttled           nobody's          yes   10   too fast; certainly not done
-        └── NoAnswer            nobody's          yes   10   it is unknown whether it was done
+        ├── NoAnswer            nobody's          yes   10   it is unknown whether it was done
+        └── OutOfResources      ours              yes   10   no file descriptor, memory or thread to spare
 """
 
 from collections.abc import Sequence
@@ -211,3 +212,14 @@ class Throttled(Transient):
 
 class NoAnswer(Transient):
     """No answer that could be read: whether the request was carried out is unknown."""
+
+
+class OutOfResources(Transient):
+    """This process or machine has no file descriptor, memory or thread to spare. Nothing is wrong with the item.
+
+    `may_have_left`: whether it struck when a request may have left already, so that its outcome is unknown.
+    """
+
+    def __init__(self, message: str, *, may_have_left: bool = False, hint: str = "") -> None:
+        super().__init__(message, code="OutOfResources", hint=hint)
+        self.may_have_left = may_have_left

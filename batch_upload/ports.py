@@ -84,8 +84,9 @@ class CreateRequest:
 class AttachmentService(Protocol):
     """One lane of the service. Each call is exactly one request on the wire: no retries inside.
 
-    Every call raises Throttled, NoAnswer, AccessFault, or Refused for a code of the request's own; `create` raises
-    CapacityExhausted too. No other exception leaves but cancellation, after which the outcome is unknown.
+    Every call raises Throttled, NoAnswer, OutOfResources, AccessFault, or Refused for a code of the request's own;
+    `create` raises CapacityExhausted too. No other exception leaves but cancellation, after which the outcome is
+    unknown.
     """
 
     async def create(self, request: CreateRequest) -> Receipt:
@@ -138,7 +139,8 @@ class Bodies(Protocol):
     """Where the bytes of an item come from."""
 
     async def read(self, item: Item) -> Body:
-        """The document, read once now. Raises ChangedSincePlan unless these are the bytes that were planned."""
+        """The document, read once now. Raises ChangedSincePlan unless these are the bytes that were planned, and
+        OutOfResources where they cannot be had for want of our own resources."""
         ...
 
 

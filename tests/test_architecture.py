@@ -16,7 +16,20 @@ N = TypeVar("N", bound=ast.AST)
 PACKAGE = Path(__file__).parents[1] / "batch_upload"
 ROOMS = frozenset({"manifest", "documents", "ledger", "service", "engine", "report"})
 SHARED = frozenset(
-    {"errors", "model", "document", "token", "ports", "events", "settings", "clock", "spelling", "mounts", "moments"}
+    {
+        "errors",
+        "model",
+        "document",
+        "token",
+        "ports",
+        "events",
+        "settings",
+        "clock",
+        "spelling",
+        "mounts",
+        "moments",
+        "shortage",
+    }
 )
 """The modules that every room may use."""
 MAY_IMPORT = {
@@ -27,6 +40,7 @@ MAY_IMPORT = {
     "document": frozenset({"errors", "model"}),
     "token": frozenset({"errors", "model"}),
     "events": frozenset({"errors", "model"}),
+    "shortage": frozenset({"errors"}),
     "spelling": frozenset({"model"}),
     "ports": frozenset({"errors", "model", "moments", "token"}),
     "settings": frozenset({"errors", "model", "token"}),

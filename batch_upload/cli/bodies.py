@@ -13,6 +13,7 @@ from batch_upload.errors import ChangedSincePlan
 from batch_upload.model import Item
 from batch_upload.mounts import MOUNTS
 from batch_upload.ports import Body
+from batch_upload.shortage import shortage_of
 
 READERS = 32
 """Documents that are read at once, at most: on this machine's disk two would do, one far away has many on their way."""
@@ -49,7 +50,14 @@ class DocumentBodies:
         if found is not None:
             return Body.of(found)  # at once: the next reading takes its place
         self.hops += 1
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, item)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, item)
+        except (MemoryError, RuntimeError) as error:
+            short = shortage_of(error)
+            if short is None:
+                raise
+            short.may_have_left = False
+            raise short from error
 
     def _read(self, item: Item) -> Body:
         self._at_hand.look(item)

@@ -18,6 +18,12 @@ from batch_upload.ports import Bodies, Clock, Ledger, Observer
 from batch_upload.service.access import Access, StaticKeys
 from batch_upload.service.client import AwsService, open_service
 from batch_upload.settings import LOCAL_ACCOUNT, LOCAL_REGION, Settings
+from batch_upload.shortage import are_descriptors_free, out_of_descriptors
+
+LANE_DESCRIPTORS = 6
+"""Connections to the service and to STS, a document, and what is open while names and certificates are looked up."""
+LOCAL_LANE_DESCRIPTORS = 11
+"""With the emulator in this process: its state, the socket that it listens on, and the other ends of connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +55,11 @@ async def opened(
 ) -> AsyncIterator[Opened]:
     """Open the lane that the settings mean; nobody is asked anything yet. `remembered` is what was learned of it.
 
-    Raises AccessFault for missing credentials or Region, or an endpoint that is not allowed.
+    Raises AccessFault for missing credentials or Region, or an endpoint that is not allowed, and OutOfResources where
+    too few files can be opened for a lane: what reads AWS's configuration would take that for a missing one.
     """
+    if not are_descriptors_free(LOCAL_LANE_DESCRIPTORS if settings.local else LANE_DESCRIPTORS):
+        raise out_of_descriptors()
     clock, control = SystemClock(), LaneControl()
     async with AsyncExitStack() as stack:
         access = access_of(settings)

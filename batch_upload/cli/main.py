@@ -21,6 +21,7 @@ from batch_upload.cli import (
     watch,
     why,
 )
+from batch_upload.cli.descriptors import raise_limit
 from batch_upload.cli.examples import epilog
 
 EXIT_CODES = """exit codes:
@@ -91,4 +92,5 @@ _add("emulator", emulator.emulator, after="")
 def main() -> None:
     """Run the command that the arguments name; leaves with its exit code."""
     gc.set_threshold(COLLECTED_AFTER)
+    raise_limit()
     app(prog_name="batch-upload")

@@ -15,15 +15,24 @@ import typer
 from batch_upload.cli import messages
 from batch_upload.cli.logs import quiet_libraries
 from batch_upload.cli.witnesses import Witnesses
-from batch_upload.errors import BatchUploadError, ExitCode, LaneFault, LedgerLocked, LedgerUnusable, ManifestInvalid
+from batch_upload.errors import (
+    BatchUploadError,
+    ExitCode,
+    LaneFault,
+    LedgerLocked,
+    LedgerUnusable,
+    ManifestInvalid,
+    OutOfResources,
+)
 from batch_upload.model import Known
 from batch_upload.report.escape import write_text
 from batch_upload.report.ndjson import problem_line, write_line
 from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.report.summary_text import Invocation, next_lines, summary_lines
 from batch_upload.settings import Flags, Settings, truth_of
+from batch_upload.shortage import shortage_of
 
-_TELLING = (LaneFault, LedgerLocked, LedgerUnusable)
+_TELLING = (LaneFault, LedgerLocked, LedgerUnusable, OutOfResources)
 """Errors whose own message says more than what their exit code means."""
 _MENDED_OUTSIDE = (ExitCode.LOCKED, ExitCode.ACCESS, ExitCode.LEDGER)
 """Errors whose hint is no command of ours, so that the next one is told besides."""
@@ -171,6 +180,8 @@ def _guarded(verb: str, output: Output, body: Callable[[], Ended]) -> Ended:
         _let_go_of_stdout()
         return Ended(Summary(verb=verb, exit=exit_of(ExitCode.DONE)), lines=())
     except Exception as error:  # noqa: BLE001 - whatever it is, it is our fault, and nobody's traceback to read
+        if (short := shortage_of(error)) is not None:
+            return failure(short, output, Summary(verb=verb, exit=exit_of(short.exit_code)))
         return _our_fault(verb, error, output)
 
 

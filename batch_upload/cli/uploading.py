@@ -12,6 +12,7 @@ from batch_upload.cli import messages
 from batch_upload.cli.audience import Everybody
 from batch_upload.cli.bodies import DocumentBodies
 from batch_upload.cli.compose import Reached, surroundings
+from batch_upload.cli.descriptors import fit
 from batch_upload.cli.exit_codes import exit_of_run
 from batch_upload.cli.on_lane import UNREACHED_HINT, OnLane, ready_or_recorded
 from batch_upload.cli.output import Ended, Output, Repeated
@@ -40,6 +41,7 @@ def upload_manifest(path: Path, flags: Flags, output: Output) -> Ended:
     started = counting_s()
     prepared, settings = ready_or_recorded("upload", path, flags, output)
     check_only(settings, prepared)
+    settings = fit(settings, output)
     return anyio.run(partial(_run, prepared, settings, output, Repeated.of(flags, settings), started=started))
 
 

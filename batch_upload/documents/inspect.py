@@ -12,6 +12,7 @@ from typing import NamedTuple
 from batch_upload.document import Document, Fingerprint
 from batch_upload.documents.refusals import Refusal, RefusalCode, for_people, quoted, too_large
 from batch_upload.documents.sniff import SNIFFED_BYTES, content_type_of, extensions_of
+from batch_upload.shortage import shortage_of
 
 CHUNK_BYTES = 65_536
 
@@ -35,7 +36,8 @@ def examine(path: Path, *, max_size_bytes: int, root: Path | None) -> Examined:
     """Read a file once, up to its limit, and tell what is in it, or why it cannot be sent.
 
     `root` is the folder that must hold the file after all links are followed; None allows any. The whole file is never
-    in memory. An `OSError` becomes a refusal: nothing is raised. Messages name the file from `root`.
+    in memory. An `OSError` becomes a refusal, but for one that says nothing of the file: that this process may open no
+    more files, or has no memory, raises OutOfResources. Messages name the file from `root`.
     """
     shown = _shown(path, root)
     try:
@@ -57,7 +59,7 @@ def read_body(path: Path, *, sha256: str, size_bytes: int, max_size_bytes: int, 
 
     Opens the file as `inspect` does and reads it once. Anything else than the planned bytes, a file that is gone, too
     large or outside included, is CHANGED_SINCE_PLAN, with the reason in its message. A file that is there and cannot
-    be read is UNREADABLE.
+    be read is UNREADABLE. Raises OutOfResources where it could not be opened or read for want of our own resources.
     """
     shown = _shown(path, root)
     try:
@@ -187,6 +189,8 @@ def _chunks(handle: int, limit_bytes: int) -> Iterator[bytes]:
 
 
 def _refusal_of(path: Path, shown: Path, error: OSError | ValueError | RuntimeError) -> Refusal:
+    if (short := shortage_of(error)) is not None:
+        raise short from error
     # Paths with NUL raise ValueError; links that go round raise RuntimeError before Python 3.13.
     if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOTDIR):
         link = " (a link that leads nowhere)" if path.is_symlink() else ""

@@ -2,8 +2,10 @@
 
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -14,6 +16,7 @@ from batch_upload.documents.refusals import Refusal
 from batch_upload.documents.sniff import is_named_as
 from batch_upload.model import Listed
 from batch_upload.mounts import MOUNTS
+from batch_upload.shortage import shortage_of, through_shortages
 
 READERS = 4
 """Files that are read at once: hashing releases the interpreter's lock, and disks like a queue."""
@@ -56,7 +59,8 @@ class Looker:
     is there, regular and within `root` is still seen, and so are its size and its extension.
     What the kernel has in memory is read at once, all else by readers, which wait for disks together.
     `fresh` gathers what was read and may be remembered, by resolved path, beside what another one gathered before.
-    `now_ns` is the wall's time in nanoseconds since 1970, `mounts` the kernel's table of file systems.
+    `now_ns` is the wall's time in nanoseconds since 1970, `mounts` the kernel's table of file systems. `pause` waits so
+    many seconds while a file cannot be opened for want of file descriptors or memory.
     """
 
     def __init__(
@@ -67,12 +71,14 @@ class Looker:
         now_ns: Callable[[], int],
         fresh: dict[str, RememberedDigest] | None = None,
         mounts: Path = MOUNTS,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.fresh: dict[str, RememberedDigest] = {} if fresh is None else fresh
         self._root = root
         self._root_text = None if root is None else os.path.realpath(root)
         self._recall = recall
         self._now_ns = now_ns
+        self._pause = pause
         self._folders: dict[str, str | None] = {}
         self._at_hand = AtHand(root, mounts=mounts)
         self._readers = ThreadPoolExecutor(READERS)
@@ -86,7 +92,7 @@ class Looker:
         self._readers.shutdown(cancel_futures=True)
 
     def look(self, listed: Sequence[Listed]) -> list[Document | Refusal | None]:
-        """What is in the file of each, or why it cannot be sent; None for a URL."""
+        """What is in the file of each, or why it cannot be sent; None for a URL. Raises OutOfResources."""
         standing = [self._standing(each) for each in listed]
         remembered = self._recall([each.path for each in standing if each is not None])
         found: list[Document | Refusal | None] = [
@@ -104,8 +110,17 @@ class Looker:
         taken = [self._taken(each) for each in unread]
         far = [each for each, found in zip(unread, taken, strict=True) if found is None]
         self.hops += len(far)
-        read = self._readers.map(self._examine, far)
+        read = self._examined(far)
         return (found or next(read) for found in taken)
+
+    def _examined(self, far: Sequence[Listed]) -> Iterator[tuple[int, Examined]]:
+        """What the readers find, or this thread itself where none can be started."""
+        try:
+            return self._readers.map(self._examine, far)
+        except RuntimeError as error:
+            if shortage_of(error) is None:
+                raise
+            return map(self._examine, far)
 
     def _taken(self, listed: Listed) -> tuple[int, Examined] | None:
         """What is at hand: a reader would cost ten times what reading it does."""
@@ -162,7 +177,8 @@ class Looker:
         path = listed.path
         if path is None:
             raise TypeError("a URL has no file")
-        return began_ns, examine(path, max_size_bytes=listed.max_size_bytes, root=self._root)
+        look = partial(examine, path, max_size_bytes=listed.max_size_bytes, root=self._root)
+        return began_ns, through_shortages(look, pause=self._pause)
 
     def _note(self, began_ns: int, examined: Examined) -> None:
         document, look = examined

@@ -24,6 +24,8 @@ from batch_upload.ports import moment
 GATHER_SHARE = 0.25
 GATHER_MAX_S = 5.0
 """A listing waits so long for more open intents (a share of the horizon), since one listing serves them all."""
+SHORTAGE_MAX_S = 60.0
+"""How long the last worker waits for descriptors, memory or threads: after that what is left is for the next run."""
 
 
 class Flow:
@@ -39,6 +41,7 @@ class Flow:
         self._open: dict[str, tuple[Job, float]] = {}  # token -> job to be resolved, and when to list for it
         self._arrived = anyio.Event()
         self._crew: Crew | None = None
+        self._short_since: float | None = None  # when the last worker first found no resources
         self._busy: set[str] = set()  # tokens that have had a slot
         self.retags: list[tuple[Item, Known]] = []
         """Items of which it came out that only their tags changed, and what stands for them."""
@@ -62,24 +65,52 @@ class Flow:
         async with receiver, task_group() as group:
             self._crew = Crew(
                 group,
-                lambda: self._work(receiver.clone()),
+                lambda: self._work(receiver.clone(), sender),
                 most=min(workers, len(jobs)),
             )
             group.start_soon(self._resolve, sender)
             self._crew.relieve(busy=0)
 
-    async def _work(self, receiver: MemoryObjectReceiveStream[Job]) -> None:
+    async def _work(self, receiver: MemoryObjectReceiveStream[Job], sender: MemoryObjectSendStream[Job]) -> None:
         async with receiver:
             async for job in receiver:
-                await self._take(job)
+                has_ended = await self._take(job)
                 self._busy.discard(job.token)
+                if not has_ended and await self._give_back(job, sender):
+                    return
 
-    async def _take(self, job: Job) -> None:
+    async def _give_back(self, job: Job, sender: MemoryObjectSendStream[Job]) -> bool:
+        """After a shortage: have the job taken again, or leave it once that has gone on for SHORTAGE_MAX_S.
+
+        Whether the worker is to end. All but the last do, so that fewer work at once; the last waits.
+        """
+        if self._crew is not None and self._crew.dismiss():
+            sender.send_nowait(job)
+            return True
+        now = self._around.clock.monotonic()
+        self._short_since = now if self._short_since is None else self._short_since
+        if now - self._short_since >= SHORTAGE_MAX_S:
+            self._end()
+            return False
+        try:
+            await self._around.wire.wait_for_resources(to_create=True)
+        except Withheld:
+            self._end()
+        else:
+            sender.send_nowait(job)
+        return False
+
+    async def _take(self, job: Job) -> bool:
+        """Bring a job further. False where there were no resources for it, so that it is to be taken again."""
         now = moment(self._around.clock)
         if job.item is None or not may_replay(job, now=now, horizon_s=self._around.horizon_s):
             self._must_resolve(job)
-            return
-        match await self._uploader.upload(job, job.item):
+            return True
+        ending = await self._uploader.upload(job, job.item)
+        if ending is Ending.OUT_OF_RESOURCES:
+            return False
+        self._short_since = None
+        match ending:
             case Ending.TO_RESOLVE:
                 self._must_resolve(job)
             case Ending.CREATED:
@@ -87,6 +118,7 @@ class Flow:
                 self._end()
             case _:
                 self._end()
+        return True
 
     def _relieve(self, job: Job) -> None:
         self._busy.add(job.token)

@@ -23,6 +23,8 @@ class Ending(Enum):
 
     CREATED = "created"
     FAILED = "failed"
+    OUT_OF_RESOURCES = "out of resources"
+    """No file descriptor, memory or thread to be had: to be tried again when something was freed."""
     LEFT = "left"
     """Retries used up or run stopping: the next run goes on with it."""
     TO_RESOLVE = "to resolve"

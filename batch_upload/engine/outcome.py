@@ -2,7 +2,16 @@
 
 from datetime import UTC, datetime, time, timedelta
 
-from batch_upload.errors import AccessFault, AccountFull, CapacityExhausted, Refused, ServiceError, Throttled, Transient
+from batch_upload.errors import (
+    AccessFault,
+    AccountFull,
+    CapacityExhausted,
+    OutOfResources,
+    Refused,
+    ServiceError,
+    Throttled,
+    Transient,
+)
 from batch_upload.model import Fault, Outcome, OutcomeKind, Receipt
 
 
@@ -13,6 +22,8 @@ def kind_of(error: ServiceError | None) -> OutcomeKind:
             return OutcomeKind.ACCEPTED
         case Throttled():
             return OutcomeKind.THROTTLED
+        case OutOfResources(may_have_left=False):
+            return OutcomeKind.WITHDRAWN
         case Transient():
             return OutcomeKind.UNKNOWN
         case CapacityExhausted():

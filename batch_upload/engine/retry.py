@@ -15,8 +15,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from batch_upload.engine.lane import LaneControl, Withheld
 from batch_upload.engine.outcome import fault_of, kind_of
 from batch_upload.engine.pacing import Pacer, Slot
-from batch_upload.errors import NoAnswer, ServiceError, Throttled, Transient
-from batch_upload.events import Requested, Retrying
+from batch_upload.errors import NoAnswer, OutOfResources, ServiceError, Throttled, Transient
+from batch_upload.events import Notice, Requested, Retrying
+from batch_upload.model import OutcomeKind
 from batch_upload.ports import Clock, Observer
 
 T = TypeVar("T")
@@ -45,6 +46,9 @@ class RetryPolicy:
     base_s: float = 0.25
     throttled_cap_s: float = 5.0
     unanswered_cap_s: float = 20.0
+    shortage_max: int = 60
+    shortage_pause_s: float = 1.0
+    """Between two tries while there are no descriptors, memory or threads: on average one second, so for a minute."""
 
     def ceiling_s(self, error: Transient, tries: int) -> float:
         """The upper end of the jittered delay after the `tries`-th failure of this kind, counted from 1."""
@@ -94,6 +98,7 @@ class Wire:
         self._observer = observer
         self._policy = policy
         self._chance = chance
+        self._told_of_shortage = False
 
     def rate(self, operation: str) -> float:
         """The pace of an operation now, in calls a second."""
@@ -124,7 +129,10 @@ class Wire:
             slot.answered()
         except ServiceError as error:
             self._report(slot, error)
-            self._tell(operation, error, started, item_id)
+            if isinstance(error, OutOfResources):
+                self.tell_of_shortage(error)
+            if kind_of(error) is not OutcomeKind.WITHDRAWN:
+                self._tell(operation, error, started, item_id)
             raise
         except anyio.get_cancelled_exc_class():
             self._tell(operation, NoAnswer(CUT_OFF, code="Cancelled"), started, item_id)
@@ -145,7 +153,25 @@ class Wire:
         async def once() -> T:
             return await self.send(operation, await self.slot(operation), request)
 
+        for _ in range((policy or self._policy).shortage_max):
+            try:
+                return await self.retried(operation, once, Tries(), policy=policy)
+            except OutOfResources:
+                await self.wait_for_resources(to_create=False)
         return await self.retried(operation, once, Tries(), policy=policy)
+
+    async def wait_for_resources(self, *, to_create: bool) -> None:
+        """Give others time to free what is short. Raises Withheld if the run stops meanwhile."""
+        pause_s = self._policy.shortage_pause_s
+        with self._lane.waiting(to_create=to_create):
+            await self._clock.sleep(self._chance.uniform(pause_s / 2, pause_s * 3 / 2))
+
+    def tell_of_shortage(self, error: OutOfResources) -> None:
+        """Say once a run that something is short, and what to do about it."""
+        if not self._told_of_shortage:
+            self._told_of_shortage = True
+            message = f"{error.message}: the run goes on with fewer calls at once; {error.hint}"
+            self._observer.notify(Notice(message, self._clock.now()))
 
     async def retried(
         self,
@@ -196,7 +222,7 @@ class Wire:
 
     @staticmethod
     def _report(slot: Slot, error: ServiceError) -> None:
-        if isinstance(error, NoAnswer):
+        if isinstance(error, NoAnswer | OutOfResources):
             slot.unanswered()
         else:
             slot.answered(error)

@@ -19,6 +19,7 @@ from batch_upload.errors import (
     ItemFault,
     LaneFault,
     NoAnswer,
+    OutOfResources,
     Refused,
     ServiceError,
     Transient,
@@ -84,6 +85,9 @@ class Uploader:
             known = await self._around.wire.retried(CREATE, once, job.tries, item_id=item.item_id)
         except MustResolve:
             return Ending.TO_RESOLVE
+        except OutOfResources as error:
+            self._around.wire.tell_of_shortage(error)
+            return Ending.OUT_OF_RESOURCES
         except (Withheld, Transient):
             return Ending.LEFT
         except LaneFault as error:

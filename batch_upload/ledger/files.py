@@ -11,10 +11,13 @@ from urllib.parse import quote
 from sqlalchemy.exc import DBAPIError
 
 from batch_upload.errors import LedgerUnusable
+from batch_upload.shortage import are_descriptors_free, out_of_descriptors
 
 MODE = 0o600
 """Of the ledger and its lock; SQLite gives -wal and -shm the ledger's own."""
 BEGIN_ANEW = "restore a backup, or move it away: `batch-upload reconcile` rebuilds it from the identity tags"
+DESCRIPTORS = 4
+"""What SQLite opens for a ledger: the file, its -wal and -shm, and a folder while it makes them."""
 PRIMARY = 0xFF
 """The lower byte of a SQLite code; the rest tells details."""
 _RIGHTS = "check the rights of the file and its folder, or name another with `--ledger`"
@@ -94,12 +97,16 @@ def unusable(error: sqlite3.Error | DBAPIError | OSError, *, shown: str) -> Ledg
         return file_unusable(error, shown=shown)
     origin = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(origin, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & PRIMARY
+    if code == sqlite3.SQLITE_CANTOPEN and not are_descriptors_free(DESCRIPTORS):
+        return _caused(_without_descriptors(shown), origin)
     message, hint = _SENTENCES.get(code, (f"`{{}}` could not be used: {origin}", BEGIN_ANEW))
     return _caused(LedgerUnusable(message.replace("{}", shown, 1), hint=hint), origin)
 
 
 def file_unusable(error: OSError, *, shown: str) -> LedgerUnusable:
     """The error of a file as a sentence that says what to do."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return _caused(_without_descriptors(shown), error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         message, hint = _SENTENCES[sqlite3.SQLITE_FULL]
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -107,6 +114,11 @@ def file_unusable(error: OSError, *, shown: str) -> LedgerUnusable:
     else:
         message, hint = f"`{{}}` cannot be opened: {os.strerror(error.errno or 0).lower()}", _RIGHTS
     return _caused(LedgerUnusable(message.replace("{}", shown, 1), hint=hint), error)
+
+
+def _without_descriptors(shown: str) -> LedgerUnusable:
+    short = out_of_descriptors()
+    return LedgerUnusable(f"`{shown}` cannot be opened: {short.message}", hint=short.hint)
 
 
 def _caused(unusable: LedgerUnusable, cause: BaseException | None) -> LedgerUnusable:

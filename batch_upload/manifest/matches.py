@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from batch_upload.shortage import through_shortages
+
 _MAGIC = re.compile(r"[*?\[]")
 
 
@@ -25,7 +27,7 @@ def matches(pattern: str, folder: Path) -> Matches:
 
     `*`, `?` and `[…]` match within a name, `**` any number of folders. What begins with a dot is matched only by a
     pattern that begins with one. Folders are never matches; links to files are, and links that lead nowhere too, so
-    that they are noticed.
+    that they are noticed. Raises OutOfResources where folders cannot be opened for want of our own resources.
     """
     search = _Search(folder)
     root = "/" if pattern.startswith("/") else ""
@@ -110,8 +112,7 @@ class _Search:
 
     def _scan(self, prefix: str) -> list[os.DirEntry[str]]:
         try:
-            with os.scandir(self.folder / prefix) as entries:
-                return list(entries)
+            return through_shortages(lambda: _entries(self.folder / prefix))
         except OSError as error:
             self._note(prefix.rstrip("/") or ".", error)
             return []
@@ -120,6 +121,11 @@ class _Search:
         # What is not there, or leads in a circle, is no match, and that is all there is to say.
         if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             self.unreadable[name] = (error.strerror or str(error)).lower()
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return list(entries)
 
 
 def _pattern(segment: str) -> re.Pattern[str]:

@@ -13,6 +13,7 @@ from batch_upload.errors import UsageError
 from batch_upload.manifest.codes import Code
 from batch_upload.manifest.problems import Problems, quoted
 from batch_upload.model import KIB, Position
+from batch_upload.shortage import through_shortages
 
 SIZE_LIMIT_BYTES = 512 * KIB * KIB
 """A manifest of 1,000,000 entries has about 100 MB."""
@@ -29,9 +30,10 @@ BOM = b"\xef\xbb\xbf"
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """The manifest, open for reading. Raises UsageError where it is no regular file or cannot be read."""
+    """The manifest, open for reading. Raises UsageError where it is no regular file or cannot be read, and
+    OutOfResources where that is for want of our own resources."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = through_shortages(lambda: os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     except (OSError, ValueError) as error:
         raise UsageError(f"the manifest {quoted(str(path))} cannot be read: {_reason(error)}") from error
     try:

@@ -30,6 +30,7 @@ from batch_upload.service.access import (
 from batch_upload.service.body import OPERATION, carry_bodies
 from batch_upload.service.faults import NEVER_ANSWERED, fault_of
 from batch_upload.service.host import say_host
+from batch_upload.shortage import shortage_of
 
 SERVICE = "pinpoint-sms-voice-v2"
 PAGE_SIZE = 100
@@ -121,12 +122,17 @@ class AwsService:
 
 @asynccontextmanager
 async def open_service(access: Access) -> AsyncIterator[AwsService]:
-    """Open a lane. Nothing is sent yet. Raises AccessFault where the AWS configuration or the endpoint will not do."""
+    """Open a lane. Nothing is sent yet. Raises AccessFault where the AWS configuration or the endpoint will not do, and
+    OutOfResources where there are no file descriptors, memory or threads for it."""
     async with AsyncExitStack() as stack:
         try:
             service = await _open(access, stack)
-        except (sdk.BotoCoreError, ValueError) as error:
-            raise _as_access(error) from error
+        except (sdk.BotoCoreError, ValueError, OSError, MemoryError, RuntimeError) as error:
+            if (short := shortage_of(error)) is not None:
+                raise short from error
+            if isinstance(error, sdk.BotoCoreError | ValueError):
+                raise _as_access(error) from error
+            raise
         yield service
 
 

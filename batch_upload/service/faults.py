@@ -7,6 +7,7 @@ the request was carried out.
 """
 
 import re
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from batch_upload.errors import (
     ServiceError,
     Throttled,
 )
+from batch_upload.shortage import are_descriptors_free, out_of_descriptors, shortage_of
 
 THROTTLED = frozenset(
     {
@@ -107,11 +109,15 @@ NEVER_ANSWERED = (
     TimeoutError,
     OSError,
     ValueError,  # an answer that is not what its headers say
+    MemoryError,
+    RuntimeError,  # no thread to be had for looking up a name
 )
 
 
 def fault_of(error: Exception) -> ServiceError:
     """The error of ours that an exception of the SDK or its transport means. Never raises."""
+    if (short := _shortage_of(error)) is not None:
+        return short
     match error:
         case sdk.ClientError():
             return _answered(error.response, error.operation_name)
@@ -122,6 +128,20 @@ def fault_of(error: Exception) -> ServiceError:
             return AccessFault(_line(error), code=type(error).__name__, hint=hint)
         case _:
             return NoAnswer(f"no answer: {_line(error)}", code=type(error).__name__)
+
+
+def _shortage_of(error: BaseException) -> ServiceError | None:
+    """Our own want of resources. A name that cannot be looked up may be one: getaddrinfo(3) of glibc does not say that
+    it could not open a socket or its files."""
+    short = shortage_of(error)
+    if short is not None:
+        return short
+    each: BaseException | None = error
+    while each is not None:
+        if isinstance(each, socket.gaierror) and not are_descriptors_free(1):
+            return out_of_descriptors()
+        each = each.__cause__ or each.__context__
+    return None
 
 
 def _answered(response: Mapping[str, Any], operation: str) -> ServiceError:
