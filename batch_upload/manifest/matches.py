@@ -5,7 +5,8 @@ import fnmatch
 import os
 import re
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,14 +23,15 @@ class Matches:
     unreadable: tuple[tuple[str, str], ...]
 
 
-def matches(pattern: str, folder: Path) -> Matches:
+def matches(pattern: str, folder: Path, *, pause: Callable[[float], None] = time.sleep) -> Matches:
     """Every file that `pattern` names below `folder`, or anywhere if it is absolute or climbs with `..`.
 
     `*`, `?` and `[…]` match within a name, `**` any number of folders. What begins with a dot is matched only by a
     pattern that begins with one. Folders are never matches; links to files are, and links that lead nowhere too, so
-    that they are noticed. Raises OutOfResources where folders cannot be opened for want of our own resources.
+    that they are noticed. Raises OutOfResources where folders cannot be opened for want of our own
+    resources. `pause` waits so many seconds for them.
     """
-    search = _Search(folder)
+    search = _Search(folder, pause)
     root = "/" if pattern.startswith("/") else ""
     found = set(search.walk(root, _segments(pattern)))
     return Matches(tuple(sorted(found)), tuple(sorted(search.unreadable.items())))
@@ -47,6 +49,7 @@ def _segments(pattern: str) -> tuple[str, ...]:
 @dataclass(slots=True)
 class _Search:
     folder: Path
+    pause: Callable[[float], None]
     unreadable: dict[str, str] = field(default_factory=dict)
 
     def walk(self, root: str, segments: tuple[str, ...]) -> Iterator[str]:
@@ -112,7 +115,7 @@ class _Search:
 
     def _scan(self, prefix: str) -> list[os.DirEntry[str]]:
         try:
-            return through_shortages(lambda: _entries(self.folder / prefix))
+            return through_shortages(lambda: _entries(self.folder / prefix), pause=self.pause)
         except OSError as error:
             self._note(prefix.rstrip("/") or ".", error)
             return []
