@@ -65,6 +65,18 @@ CRASHES: tuple[Promise, ...] = (
             "tests/crash/test_file_system.py::test_a_file_size_limit_of_every_size",
             "tests/crash/test_file_system.py::test_a_full_tmpfs_stops_all_sending_and_the_same_command_ends_it_once_there_is_room",
             "tests/unit/ledger/test_writer.py::test_after_the_disk_said_no_nothing_is_tried_again",
+            "tests/unit/ledger/test_writer.py::test_a_job_that_the_thread_has_no_memory_or_stack_for_ends_all_writing",
+            "tests/unit/ledger/test_writer.py::test_a_commit_that_there_is_no_memory_for_is_rolled_back_and_ends_the_run",
+            "tests/unit/ledger/test_writer.py::test_a_thread_that_dies_between_two_jobs_leaves_nobody_waiting_and_keeps_the_lock",
+        ),
+    ),
+    Promise(
+        "Out of file descriptors, memory or threads no item fails and none is uploaded twice: "
+        "the run goes on with fewer calls at once, or the next one ends it.",
+        (
+            "tests/scenarios/test_resources.py::test_whatever_the_limit_of_open_files_no_item_fails_and_the_next_run_is_exact",
+            "tests/scenarios/test_resources.py::test_descriptors_that_run_out_in_the_middle_are_waited_for_with_one_notice",
+            "tests/unit/engine/test_crew.py::test_a_shortage_that_stays_leaves_every_item_for_the_next_run",
         ),
     ),
     Promise(

@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from batch_upload.errors import AccessFault, AccountFull, CapacityExhausted, NoAnswer, Refused, ServiceError, Throttled
+from batch_upload.errors import (
+    AccessFault,
+    AccountFull,
+    CapacityExhausted,
+    NoAnswer,
+    OutOfResources,
+    Refused,
+    ServiceError,
+    Throttled,
+)
 from batch_upload.model import Attachment, AttachmentPage, AttachmentStatus, Capacity, Receipt
 from batch_upload.ports import Clock, CreateRequest
 
@@ -40,6 +49,11 @@ def throttled(*, retry_after_s: float | None = None) -> Trouble:
 def lost(*, done: bool) -> Trouble:
     """The connection is lost, after the request was carried out or before."""
     return Trouble(NoAnswer("no answer", code="ConnectionClosedError"), done=done)
+
+
+def short_of(what: str, *, may_have_left: bool = False, done: bool = False) -> Trouble:
+    """This process has none left of something: before the request leaves, or in the middle of it."""
+    return Trouble(OutOfResources(f"out of {what}", may_have_left=may_have_left, hint="free some"), done=done)
 
 
 def refused(code: str = "ValidationException", reason: str | None = "OTHER") -> Trouble:

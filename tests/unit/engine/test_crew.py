@@ -4,15 +4,18 @@ from collections.abc import Sequence
 
 import pytest
 
+from batch_upload.cli.exit_codes import exit_of_run
 from batch_upload.engine.crew import SPARE
-from batch_upload.engine.flow import Flow
+from batch_upload.engine.flow import SHORTAGE_MAX_S, Flow
 from batch_upload.engine.job import job_of
 from batch_upload.engine.plan import fresh
 from batch_upload.engine.settle import Settler
-from batch_upload.model import Item
+from batch_upload.errors import ExitCode
+from batch_upload.events import Notice, Requested, Retrying
+from batch_upload.model import Item, State
 from batch_upload.ports import moment
 from tests.support.engine_world import World, some_items
-from tests.support.memory_service import CREATE, lost, slow
+from tests.support.memory_service import CREATE, DESCRIBE, lost, short_of, slow
 
 
 async def workers_used(world: World, items: Sequence[Item], *, most: int) -> int:
@@ -50,3 +53,58 @@ async def test_workers_that_wait_out_a_fault_are_stood_in_for(world: World) -> N
 
     assert 2 <= used <= 10
     assert world.clock.monotonic() < 60 / 10 + 2
+
+
+async def test_workers_end_where_resources_run_out_and_the_last_goes_on(world: World) -> None:
+    world.rate = 10
+    items = some_items(30)
+    world.service.script(CREATE, slow(0.01), *[short_of("file descriptors")] * 20)
+
+    result = await world.upload(items)
+
+    world.assert_each_once(items)
+    assert result.counted() == {State.COMPLETE: 30}
+    assert [each.message for each in world.heard_of(Notice)] == [
+        "out of file descriptors: the run goes on with fewer calls at once; free some"
+    ]
+    assert world.heard_of(Retrying) == []
+    assert [each.outcome for each in world.heard_of(Requested) if each.operation == CREATE] == ["accepted"] * 30
+
+
+async def test_what_finds_no_memory_in_the_middle_of_a_request_is_sent_again_with_its_token(world: World) -> None:
+    items = some_items(5)
+    world.service.script(CREATE, *[short_of("memory", may_have_left=True, done=True)] * 3)
+
+    result = await world.upload(items)
+
+    world.assert_each_once(items)
+    assert result.counted() == {State.COMPLETE: 5}
+
+
+async def test_a_shortage_that_stays_leaves_every_item_for_the_next_run(world: World) -> None:
+    world.rate = 10
+    items = some_items(20)
+    world.service.always[CREATE] = lambda _: short_of("file descriptors")
+
+    result = await world.upload(items)
+    ended_after_s = world.clock.monotonic()
+    del world.service.always[CREATE]
+    again = await world.upload(items)
+
+    assert result.counted() == {State.PENDING: 20}
+    assert exit_of_run(result, signalled=None).code is ExitCode.TRANSIENT
+    assert SHORTAGE_MAX_S <= ended_after_s < SHORTAGE_MAX_S + 20
+    assert again.counted() == {State.COMPLETE: 20}
+    world.assert_each_once(items)
+
+
+async def test_a_question_waits_for_resources_without_being_counted_as_unanswered(world: World) -> None:
+    items = some_items(3)
+    world.service.processing_s = 2
+    world.service.script(DESCRIBE, *[short_of("file descriptors")] * 15)
+
+    result = await world.upload(items)
+
+    assert result.counted() == {State.COMPLETE: 3}
+    assert world.heard_of(Retrying) == []
+    assert world.clock.monotonic() < 60
