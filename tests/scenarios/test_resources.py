@@ -1,15 +1,22 @@
 """Few file descriptors: every item once, or a sentence and a code that says what to do; never a failed item."""
 
+import os
+import re
 import resource
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from batch_upload.emulator.names import CREATE
 from tests.support.batches import assert_adds_up, assert_each_once, make_batch
 from tests.support.command import run, started
 from tests.support.endpoint import Endpoint
 from tests.support.resource_limits import STANDARD_STREAMS, under
 
+CONCURRENCY = 32
+READERS = 32
+"""Threads that read documents, at most (`cli/bodies.py`)."""
 FAST = ("--rate", "500", "--max-rate", "500")
 
 
@@ -76,3 +83,74 @@ def test_descriptors_that_run_out_in_the_middle_are_waited_for_with_one_notice(
     assert ended.states == {"complete": 60}
     assert [each["message"].split(":")[0] for each in ended.of("notice")] == ["out of file descriptors"]
     assert_each_once(endpoint, batch)
+
+
+@pytest.mark.parametrize("megabytes", [230, 250, 270, 290])
+def test_with_too_little_memory_a_run_ends_with_a_sentence_and_the_next_is_exact(
+    endpoint: Endpoint, tmp_path: Path, megabytes: int
+) -> None:
+    batch = make_batch(tmp_path, 30)
+    flags = ("upload", batch.manifest, *FAST, "--json")
+
+    first = run(*flags, cwd=tmp_path, env=endpoint.env, command=under("v", megabytes * 1024))
+    again = run(*flags, cwd=tmp_path, env=endpoint.env)
+
+    assert first.code in (0, 10, 24), first.stderr
+    assert first.code == 0 or "hint: " in first.stderr
+    assert "Traceback" not in first.stderr
+    assert "failed" not in first.summary["states"]
+    assert again.code == 0, again.stderr
+    assert_each_once(endpoint, batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a process holds: resident memory in KiB, open descriptors, threads (proc(5))."""
+
+    memory_kib: int
+    descriptors: int
+    threads: int
+
+    @staticmethod
+    def by(pid: int) -> "Held":
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+        numbers = dict(re.findall(r"^(VmRSS|Threads):\s+(\d+)", status, re.MULTILINE))
+        return Held(int(numbers["VmRSS"]), len(os.listdir(f"/proc/{pid}/fd")), int(numbers["Threads"]))
+
+
+@pytest.mark.soak
+def test_a_long_run_under_faults_holds_no_more_at_its_end_than_after_its_beginning(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    batch = make_batch(tmp_path, 5_000)
+    faults = ("internal_error", "drop_before", "drop_after", "garbage")
+    endpoint.faults(*({"action": each, "operation": CREATE, "share": 0.02} for each in faults))
+    flags = (
+        "upload",
+        batch.manifest,
+        "--rate",
+        "1000",
+        "--max-rate",
+        "1000",
+        "--concurrency",
+        str(CONCURRENCY),
+        "--quiet",
+    )
+
+    with started(*flags, cwd=tmp_path, env=endpoint.env) as running:
+        early = late = None
+        while running.process.poll() is None and late is None:
+            creates = endpoint.stats().creates
+            if early is None and creates >= 500:
+                early = Held.by(running.process.pid)
+            if creates >= 4_900:
+                late = Held.by(running.process.pid)
+        ended = running.finish(600)
+
+    assert ended.code == 0, ended.stderr
+    assert_each_once(endpoint, batch)
+    assert early is not None
+    assert late is not None
+    assert late.memory_kib - early.memory_kib < 40 * 1024
+    assert late.descriptors <= early.descriptors + CONCURRENCY
+    assert late.threads <= early.threads + READERS
