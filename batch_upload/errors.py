@@ -7,6 +7,7 @@ code it wants. Rooms raise these and nothing else across their borders; a foreig
 
     BatchUploadError
     ├── UsageError              the caller's      no     2   a flag that cannot be
+    ├── OutputUnwritable        the disk's        no     1   what was asked for cannot be written where it should go
     ├── ManifestInvalid         the caller's      no    21   problems of a manifest or its files
     ├── LedgerUnusable          the ledger's      no    24   disk full, read-only, damaged, newer, not a ledger
     │   └── LedgerOfAnotherLane the ledger's      no    24   it belongs to another account or Region
@@ -73,6 +74,13 @@ class UsageError(BatchUploadError):
     """A flag, variable or argument that cannot be."""
 
     exit_code = ExitCode.USAGE
+
+
+class OutputUnwritable(BatchUploadError):
+    """A report, a manifest or an answer was made, and the disk or the stream that it should go to does not take it.
+
+    Exit code 1: 2 means a wrong command line, and 10 to 29 tell of service, manifest and ledger, which are all right.
+    """
 
 
 class ManifestInvalid(BatchUploadError):

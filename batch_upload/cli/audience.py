@@ -24,7 +24,8 @@ class Everybody:
 
 def audience_of(output: Output) -> Observers:
     """The observers that `--json`, `--quiet`, `-v`, the terminal and the witnesses ask for."""
-    return Observers(_people(output), *_machines(output), *output.witnesses.observers())
+    everybody = (_people(output), *_machines(output), *output.witnesses.observers())
+    return Observers(*everybody, on_lost=output.lost)
 
 
 def _people(output: Output) -> RunObserver:

@@ -1,6 +1,7 @@
 """The command: verbs, `--version`, and nothing that takes time to import."""
 
 import gc
+import sys
 from collections.abc import Callable
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from batch_upload.cli import (
 )
 from batch_upload.cli.descriptors import raise_limit
 from batch_upload.cli.examples import epilog
+from batch_upload.cli.streams import failure_of, guard_standard_streams, reason_of
 
 EXIT_CODES = """exit codes:
 
@@ -92,5 +94,14 @@ _add("emulator", emulator.emulator, after="")
 def main() -> None:
     """Run the command that the arguments name; leaves with its exit code."""
     gc.set_threshold(COLLECTED_AFTER)
+    guard_standard_streams()
     raise_limit()
-    app(prog_name="batch-upload")
+    try:
+        app(prog_name="batch-upload")
+    except SystemExit as left:
+        sys.stdout.flush()
+        undelivered = failure_of(sys.stdout)
+        if left.code or undelivered is None:
+            raise
+        sys.stderr.write(f"error: cannot write to standard output: {reason_of(undelivered)}\n")  # `--help`, `--version`
+        raise SystemExit(1) from None

@@ -255,4 +255,7 @@ async def is_agreed(question: str) -> bool:
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     await anyio.wait_readable(sys.stdin)  # a signal must be able to end this
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    try:
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    except (OSError, UnicodeDecodeError):  # the terminal was closed, or the answer is no text
+        return False

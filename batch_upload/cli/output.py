@@ -1,7 +1,6 @@
 """Where a verb's words go: NDJSON to stdout and nothing else there, people's text to stderr."""
 
 import logging
-import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ import typer
 
 from batch_upload.cli import messages
 from batch_upload.cli.logs import quiet_libraries
+from batch_upload.cli.streams import failure_of, is_failure_of, reason_of
 from batch_upload.cli.witnesses import Witnesses
 from batch_upload.errors import (
     BatchUploadError,
@@ -23,6 +23,7 @@ from batch_upload.errors import (
     LedgerUnusable,
     ManifestInvalid,
     OutOfResources,
+    OutputUnwritable,
 )
 from batch_upload.model import Known
 from batch_upload.report.escape import write_text
@@ -32,7 +33,7 @@ from batch_upload.report.summary_text import Invocation, next_lines, summary_lin
 from batch_upload.settings import Flags, Settings, truth_of
 from batch_upload.shortage import shortage_of
 
-_TELLING = (LaneFault, LedgerLocked, LedgerUnusable, OutOfResources)
+_TELLING = (LaneFault, LedgerLocked, LedgerUnusable, OutOfResources, OutputUnwritable)
 """Errors whose own message says more than what their exit code means."""
 _MENDED_OUTSIDE = (ExitCode.LOCKED, ExitCode.ACCESS, ExitCode.LEDGER)
 """Errors whose hint is no command of ours, so that the next one is told besides."""
@@ -82,6 +83,12 @@ class Output:
     def warn(self, message: str) -> None:
         """Something that does not end the verb but should be known."""
         self.say(messages.warning_text(message))
+
+    def lost(self, error: OSError | ValueError) -> None:
+        """One that was told of the run cannot be told any more: say so to the others."""
+        message = f"one output of the run failed: {reason_of(error)}; the run goes on without it"
+        self.witnesses.hear(logging.WARNING, message)
+        self.warn(message)
 
     def ending(self, code: ExitCode, *lines: str) -> None:
         """How the verb ended; with `--quiet` only where a person must act, so that cron's mail means something."""
@@ -143,10 +150,11 @@ def run_verb(verb: str, manifest: Path | None, output: Output, body: Callable[[]
     if not ended.summary.adds_up:
         ended = replace(ended, summary=replace(ended.summary, exit=exit_of(ExitCode.OUR_FAULT)))
     try:
-        _finish(ended, manifest, output)
-    except BrokenPipeError:
-        _let_go_of_stdout()
-    output.witnesses.end(ended.summary)
+        ended = _finish(ended, manifest, output)
+    except Exception as error:  # noqa: BLE001 - as in `_guarded`
+        ended = _our_fault(verb, error, output)
+    finally:
+        output.witnesses.end(ended.summary)
     raise typer.Exit(int(ended.summary.exit.code))
 
 
@@ -175,13 +183,11 @@ def _guarded(verb: str, output: Output, body: Callable[[], Ended]) -> Ended:
         return failure(error, output, Summary(verb=verb, exit=exit_of(error.exit_code)))
     except KeyboardInterrupt:
         return Ended(Summary(verb=verb, exit=exit_of(ExitCode.INTERRUPTED)), lines=())
-    except BrokenPipeError:
-        # nobody reads what was asked for: that is the reader's business and no fault
-        _let_go_of_stdout()
-        return Ended(Summary(verb=verb, exit=exit_of(ExitCode.DONE)), lines=())
     except Exception as error:  # noqa: BLE001 - whatever it is, it is our fault, and nobody's traceback to read
         if (short := shortage_of(error)) is not None:
             return failure(short, output, Summary(verb=verb, exit=exit_of(short.exit_code)))
+        if isinstance(error, OSError) and is_failure_of(error, sys.stdout):
+            return Ended(Summary(verb=verb, exit=exit_of(ExitCode.DONE)), lines=())  # `_finish` judges it
         return _our_fault(verb, error, output)
 
 
@@ -196,12 +202,8 @@ def _our_fault(verb: str, error: Exception, output: Output) -> Ended:
     return Ended(Summary(verb=verb, exit=exit_of(ExitCode.OUR_FAULT)), lines=())
 
 
-def _let_go_of_stdout() -> None:
-    """Nobody reads any more: what happened is in the ledger."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _finish(ended: Ended, manifest: Path | None, output: Output) -> None:
+def _finish(ended: Ended, manifest: Path | None, output: Output) -> Ended:
+    """Print how the verb ended. The result differs from `ended` if standard output did not take what belongs there."""
     summary, repeated = ended.summary, ended.repeated
     invocation = Invocation(str(manifest) if manifest else "", repeated.flags, repeated.lane_flags)
     lines = ended.lines
@@ -211,3 +213,10 @@ def _finish(ended: Ended, manifest: Path | None, output: Output) -> None:
         lines = tuple(next_lines(summary, ended.known, invocation))
     output.ending(summary.exit.code, *lines)
     output.event(summary.as_json())
+    if (unsaid := failure_of(sys.stderr)) is not None:
+        output.witnesses.hear(logging.WARNING, f"cannot write to standard error: {reason_of(unsaid)}")
+    if (undelivered := failure_of(sys.stdout)) is None:
+        return ended
+    message = f"cannot write to standard output: {reason_of(undelivered)}"
+    output.error(messages.error_text(OutputUnwritable(message)))
+    return replace(ended, summary=replace(summary, exit=Exit(ExitCode.OUR_FAULT, message)))

@@ -106,7 +106,7 @@ async def _ask(settings: Settings, tally: Tally, output: Output) -> Asked:
     from batch_upload.cli.audience import Everybody  # what draws, and the SDK: `--offline` does without both
     from batch_upload.cli.compose import reach
 
-    observer = Everybody([tally], Observers(*output.witnesses.observers()))
+    observer = Everybody([tally], Observers(*output.witnesses.observers(), on_lost=output.lost))
     asked = Asked(warning="no answer before the deadline: neither the account nor its capacity was looked at")
     async with time_limit(settings.deadline_s, SystemClock()), reach(settings, observer, reads_only=True) as reached:
         asked = await _ask_capacity(reached)

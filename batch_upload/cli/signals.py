@@ -1,4 +1,8 @@
-"""SIGINT, SIGTERM, SIGHUP: the first drains, the second stops at once. The ledger is right after either."""
+"""SIGINT, SIGTERM, SIGHUP: the first drains, the second stops at once. The ledger is right after either.
+
+A SIGHUP never counts as a second: a terminal that is closed sends it up to three times (the kernel when it hangs up,
+the shell to its jobs, the kernel again when the shell ends).
+"""
 
 import os
 import signal
@@ -46,6 +50,8 @@ class Interrupts:
     def _take(self, received: signal.Signals) -> None:
         code = ExitCode.INTERRUPTED if received is signal.SIGINT else ExitCode.TERMINATED
         if self.code is not None:
+            if received is signal.SIGHUP:
+                return
             self._at_once()
             os._exit(code)
         self.code = code

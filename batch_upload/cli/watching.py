@@ -12,6 +12,7 @@ from batch_upload.cli.following import Live, following
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.recorded import summary_of
 from batch_upload.cli.signals import Interrupts
+from batch_upload.cli.streams import raising
 from batch_upload.clock import counting_s
 from batch_upload.engine.groups import task_group
 from batch_upload.errors import ExitCode
@@ -55,6 +56,6 @@ def _announce(output: Output, url: str) -> None:
     if output.json:
         output.event({"event": "listening", "schema_version": 1, "url": url})
     else:
-        sys.stdout.write(f"{url}\n")
-        sys.stdout.flush()
+        with raising(sys.stdout):  # without its address the page is of no use
+            sys.stdout.write(f"{url}\n")
     output.say("watching; open the address in a browser on this machine, Ctrl-C ends it")

@@ -3,6 +3,7 @@
 import logging
 import secrets
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -70,18 +71,25 @@ class Witnesses:
             log_said(level, text)
 
     def end(self, summary: Summary) -> None:
-        """Tell how the verb ended. Never raises, and takes 10 seconds at most."""
-        if self._metrics is not None:
-            self._metrics.end(summary)
-        if self._monitor is not None:
-            wrong = self._monitor.end(summary)
-            if wrong:
-                self._warn_of(f"`--notify` {self._monitor.shown} was not told: {wrong}")
-        if self._log is not None:
-            from batch_upload.report.run_log import close_log, log_summary
+        """Tell how the verb ended, each of them whatever becomes of the others. Takes 10 seconds at most."""
+        with ExitStack() as last_first:
+            if self._log is not None:
+                last_first.callback(self._end_log, self._log, summary)
+            if self._monitor is not None:
+                last_first.callback(self._end_monitor, self._monitor, summary)
+            if self._metrics is not None:
+                last_first.callback(self._metrics.end, summary)
 
-            log_summary(summary)
-            close_log(self._log)
+    def _end_monitor(self, monitor: "Monitor", summary: Summary) -> None:
+        wrong = monitor.end(summary)
+        if wrong:
+            self._warn_of(f"`--notify` {monitor.shown} was not told: {wrong}")
+
+    def _end_log(self, log: logging.Handler, summary: Summary) -> None:
+        from batch_upload.report.run_log import close_log, log_summary
+
+        log_summary(summary)
+        close_log(log)
 
     def _open_monitor(self, url: str | None) -> None:
         if url is None:

@@ -33,9 +33,16 @@ _REST = ("dim", ".─")
 _SPOKEN = (RunStarted, LaneStopped, Notice, OrphanSeen, Resolving)
 
 
+class _Console(Console):
+    """A console that raises what its stream raises. rich would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # rich calls it while the BrokenPipeError is handled
+
+
 def terminal_console(stream: TextIO) -> Console:
     """A console that prints text as it is: nothing in it is taken for markup, an emoji or a number to colour."""
-    return Console(file=stream, markup=False, emoji=False, highlight=False, safe_box=True)
+    return _Console(file=stream, markup=False, emoji=False, highlight=False, safe_box=True)
 
 
 def people_observer(stream: TextIO) -> RunObserver:
@@ -50,7 +57,7 @@ class ProgressObserver:
     """Draws one bar over all items that the run will end; below it counts, pace, what is in flight, the last failures.
 
     What is worth a sentence of its own scrolls by above. The drawing is gone after the run: the summary follows.
-    When the terminal fails it falls silent; `error` keeps the reason.
+    Raises OSError as the terminal does.
     """
 
     def __init__(self, console: Console, *, local_time: LocalTime = datetime.astimezone) -> None:
@@ -59,38 +66,10 @@ class ProgressObserver:
         self._tally = Tally()
         self._live: Live | None = None
         self._drawn_at: datetime | None = None
-        self.error: OSError | None = None
 
     def notify(self, event: object) -> None:
         """Count the event, say what is worth a sentence, and draw again if the last drawing is old enough."""
         self._tally.take(event)
-        if self.error is not None:
-            return
-        try:
-            self._show(event)
-        except OSError as error:
-            self._give_up(error)
-
-    def tick(self, at: datetime) -> None:
-        """Draw again, so that the time left does not stand still."""
-        if self._live is None or self.error is not None:
-            return
-        try:
-            self._draw(at)
-        except OSError as error:
-            self._give_up(error)
-
-    def close(self) -> None:
-        """Take the drawing away."""
-        live, self._live = self._live, None
-        if live is None:
-            return
-        try:
-            live.stop()
-        except OSError as error:
-            self.error = error
-
-    def _show(self, event: object) -> None:
         if isinstance(event, _SPOKEN):
             self._console.print(self._text(event_sentence(event) or ""))
         if isinstance(event, RunStarted):
@@ -101,6 +80,16 @@ class ProgressObserver:
             at = getattr(event, "at", None)
             if isinstance(at, datetime) and self._is_due(at):
                 self._draw(at)
+
+    def tick(self, at: datetime) -> None:
+        """Draw again, so that the time left does not stand still."""
+        self._draw(at)
+
+    def close(self) -> None:
+        """Take the drawing away."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
 
     def _begin(self, at: datetime) -> None:
         self._live = Live(
@@ -126,10 +115,6 @@ class ProgressObserver:
 
     def _text(self, text: str) -> Text:
         return Text(encodable(text, self._console.encoding))
-
-    def _give_up(self, error: OSError) -> None:
-        self.error = error
-        self._live = None
 
 
 def renderable(tally: Tally, console: Console, *, at: datetime, local_time: LocalTime) -> RenderableType:

@@ -57,15 +57,13 @@ def write_line(stream: TextIO, line: Mapping[str, Any]) -> None:
 class NdjsonObserver:
     """Writes the events that machines want to `stream`, a line each.
 
-    When the stream fails it falls silent, since uploads must not hang on their audience; `error` keeps the reason
-    for the caller to act on afterwards.
+    Raises OSError as the stream does.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._tally = Tally()
         self._told_at: datetime | None = None
-        self.error: OSError | None = None
 
     def notify(self, event: object) -> None:
         """Take one event; those that no line tells of are passed over."""
@@ -89,12 +87,8 @@ class NdjsonObserver:
         self._write(progress_line(self._tally, at=at))
 
     def _write(self, line: Line | None) -> None:
-        if line is None or self.error is not None:
-            return
-        try:
+        if line is not None:
             write_line(self._stream, line)
-        except OSError as error:
-            self.error = error
 
 
 def event_line(event: object) -> Line | None:

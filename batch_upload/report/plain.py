@@ -20,7 +20,7 @@ LocalTime = Callable[[datetime], datetime]
 class PlainObserver:
     """Writes lines to `stream`, which is no terminal. `local_time` turns an aware time into the reader's zone.
 
-    When the stream fails it falls silent; `error` keeps the reason.
+    Raises OSError as the stream does.
     """
 
     def __init__(self, stream: TextIO, *, local_time: LocalTime = datetime.astimezone) -> None:
@@ -31,13 +31,12 @@ class PlainObserver:
         self._throttle_told = False
         self._failure_told = False
         self._all_sent_told = False
-        self.error: OSError | None = None
 
     def notify(self, event: object) -> None:
         """Count the event, and write what it changes."""
         self._tally.take(event)
         for line in self._changes(event):
-            self._write(line)
+            write_text(self._stream, [line])
         if isinstance(event, RunStarted):
             self._told_at = event.at
         elif isinstance(event, RunEnded):
@@ -48,7 +47,7 @@ class PlainObserver:
         if self._told_at is None or at - self._told_at < EVERY:
             return
         self._told_at = at
-        self._write(status_line(self._tally, at=at, local_time=self._local_time))
+        write_text(self._stream, [status_line(self._tally, at=at, local_time=self._local_time)])
 
     def close(self) -> None:
         """Every line is flushed already; the stream is the caller's."""
@@ -72,14 +71,6 @@ class PlainObserver:
         if self._all_sent_told or started is None or not isinstance(event, ItemChanged) or not event.created:
             return False
         return self._tally.all_sent and event.at - started.at >= EVERY
-
-    def _write(self, line: str) -> None:
-        if self.error is not None:
-            return
-        try:
-            write_text(self._stream, [line])
-        except OSError as error:
-            self.error = error
 
 
 def event_sentence(event: object) -> str | None:

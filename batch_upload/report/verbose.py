@@ -9,7 +9,10 @@ from batch_upload.report.words import fault_words, utc_text
 
 
 class VerboseObserver:
-    """Writes a line for each request; at level 2 also when a create leaves, and how long a retry waits."""
+    """Writes a line for each request; at level 2 also when a create leaves, and how long a retry waits.
+
+    Raises OSError as the stream does.
+    """
 
     def __init__(self, stream: TextIO, *, level: int) -> None:
         self._stream = stream
@@ -17,12 +20,8 @@ class VerboseObserver:
 
     def notify(self, event: object) -> None:
         line = self._line(event)
-        if line is None:
-            return
-        try:
+        if line is not None:
             write_text(self._stream, [line])
-        except OSError:
-            self._level = 0  # nobody reads any more; uploads must not hang on that
 
     def tick(self, at: datetime) -> None:
         """Lines come of events alone."""

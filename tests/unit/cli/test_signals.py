@@ -35,6 +35,22 @@ async def test_a_signal_drains_the_run_and_decides_the_exit_code(number: signal.
     assert interrupts.code is code
 
 
+async def test_a_terminal_that_is_closed_may_say_so_again_and_again() -> None:
+    interrupts, drained = Interrupts(at_once=nothing), anyio.Event()
+    interrupts.drain_with(lambda _: drained.set())
+
+    async with anyio.create_task_group() as group:
+        await group.start(interrupts.watch)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await drained.wait()
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+            await anyio.wait_all_tasks_blocked()
+        group.cancel_scope.cancel()
+
+    assert interrupts.code is ExitCode.TERMINATED
+
+
 async def test_a_signal_before_anything_is_sent_ends_at_once() -> None:
     interrupts = Interrupts(at_once=nothing)
 

@@ -248,25 +248,6 @@ def test_a_reader_sees_each_line_at_once() -> None:
         assert [json.loads(line)["event"] for line in raw.getvalue().splitlines()] == ["run", "progress", "item"]
 
 
-def test_a_reader_that_went_away_is_remembered_and_not_written_to_again() -> None:
-    class Gone(io.StringIO):
-        writes = 0
-
-        def write(self, text: str) -> int:
-            self.writes += 1
-            raise BrokenPipeError(32, "Broken pipe")
-
-    stream = Gone()
-    observer = NdjsonObserver(stream)
-    observer.notify(Notice("one", BEGIN))
-    observer.notify(Notice("two", BEGIN))
-
-    assert isinstance(observer.error, BrokenPipeError)
-    assert stream.writes == 1
-    with pytest.raises(BrokenPipeError):
-        write_line(stream, {"event": "summary"})
-
-
 def test_a_fault_without_details_still_has_every_member() -> None:
     line = event_line(ended("a", after(1), State.FAILED, fault=Fault("Odd", "")))
 

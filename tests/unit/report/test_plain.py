@@ -1,14 +1,12 @@
 """A run as a log tells it."""
 
 import io
-from datetime import timedelta
 
 from batch_upload.events import LaneStopped, Notice, OrphanSeen, Resolving, RunEnded
 from batch_upload.model import Capacity, Fault, State
 from batch_upload.report.observers import NullObserver, Observers
 from batch_upload.report.plain import PlainObserver
 from tests.unit.report.samples import (
-    BEGIN,
     TOO_LARGE,
     after,
     answered,
@@ -23,14 +21,6 @@ from tests.unit.report.samples import (
 RUN_ENDED = RunEnded(
     states={}, requests={}, throttled=0, uploaded=0, adopted=0, unchanged=0, bytes_sent=0, elapsed_s=1, at=after(99)
 )
-
-
-class ClosedPipe(io.StringIO):
-    """A stream whose reader has gone, from the second line on."""
-
-    def flush(self) -> None:
-        if self.getvalue().count("\n") > 1:
-            raise BrokenPipeError(32, "Broken pipe")
 
 
 def test_a_log_tells_changes_of_fortune_at_once_and_progress_now_and_then() -> None:
@@ -130,16 +120,6 @@ def test_the_pace_is_told_beside_what_was_learned() -> None:
     observer.tick(after(40))
 
     assert "; 0.50/s now, 0.52/s learned, " in stream.getvalue().splitlines()[-1]
-
-
-def test_a_reader_that_went_away_does_not_disturb_the_run() -> None:
-    observer = PlainObserver(ClosedPipe(), local_time=utc)
-    observer.notify(started(plan_of(1)))
-    observer.notify(Resolving(count=1, at=BEGIN))
-    observer.tick(BEGIN + timedelta(hours=1))
-    observer.close()
-
-    assert isinstance(observer.error, BrokenPipeError)
 
 
 def test_several_observers_are_all_told() -> None:
