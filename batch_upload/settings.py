@@ -114,9 +114,9 @@ def resolve(
     local = truth_of(flags, "local", env)
     states, ids = parse_only(flags.only or _split(text.get("only")))
     return Settings(
-        ledger=_ledger_path(text.get("ledger"), manifest, ledger, local=local),
+        ledger=ledger_path(flags, manifest, ledger, env),
         local=local,
-        local_state=manifest.with_suffix(".local.service"),
+        local_state=local_state_path(manifest),
         profile=text.get("profile") or wanted.profile,
         region=text.get("region") or wanted.region or env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION"),
         role_arn=wanted.role_arn,
@@ -151,6 +151,23 @@ def truth_of(flags: Flags, name: str, environ: Mapping[str, str] | None = None) 
 def text_of(flags: Flags, name: str, environ: Mapping[str, str] | None = None) -> str | None:
     """A setting's text: the flag if it was given, else the variable of its name; None where neither says anything."""
     return _Texts(flags, os.environ if environ is None else environ).get(name)
+
+
+def ledger_path(flags: Flags, manifest: Path, named: str | None, environ: Mapping[str, str] | None = None) -> Path:
+    """Where the ledger is; `named` is the manifest's `ledger`. Raises UsageError as `resolve`."""
+    chosen = text_of(flags, "ledger", environ)
+    if chosen is not None:
+        return Path(chosen)
+    if truth_of(flags, "local", environ):
+        return manifest.with_suffix(".local.ledger")
+    if named is not None:
+        return manifest.parent / named
+    return manifest.with_suffix(".ledger")
+
+
+def local_state_path(manifest: Path) -> Path:
+    """Where the embedded service of `--local` keeps its state."""
+    return manifest.with_suffix(".local.service")
 
 
 class _Texts:
@@ -204,16 +221,6 @@ def parse_max_failures(text: str | None) -> MaxFailures:
     if share > 1:
         raise UsageError(f"`--max-failures {text}` is more than all", hint="at most `100%`")
     return MaxFailures(share=share)
-
-
-def _ledger_path(chosen: str | None, manifest: Path, named: str | None, *, local: bool) -> Path:
-    if chosen is not None:
-        return Path(chosen)
-    if local:
-        return manifest.with_suffix(".local.ledger")
-    if named is not None:
-        return manifest.parent / named
-    return manifest.with_suffix(".ledger")
 
 
 def _optional_rate(name: str, text: str | None) -> float | None:

@@ -1,14 +1,22 @@
 """What `manifest new` does: a folder or a CSV file becomes a manifest that passes `validate` as it is written."""
 
-import io
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batch_upload.cli import messages
-from batch_upload.cli.files import exists_already, written_whole
+from batch_upload.cli.files import (
+    NamedFile,
+    exists_already,
+    folder_of,
+    is_standard_output,
+    is_there,
+    output_file,
+    refuse_own_files,
+    standard_output,
+)
 from batch_upload.cli.output import Ended, Output
+from batch_upload.cli.own_files import STANDARD_ERROR, STANDARD_OUTPUT, documents
 from batch_upload.clock import counting_s
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.refusals import Refusal
@@ -61,9 +69,11 @@ class _WrongRowsError(Exception):
 def made(wish: Wish, output: Output) -> Ended:
     """Write the manifest, or tell every problem and write nothing. Raises UsageError for what cannot be asked for."""
     started = counting_s()
+    if wish.out is not None and is_standard_output(wish.out):
+        wish = replace(wish, out=None)
     if output.json and wish.out is None:
         raise UsageError("`manifest new --json` needs `-o FILE`: standard output is for the summary")
-    if wish.out is not None and wish.out.exists() and not wish.force:
+    if wish.out is not None and is_there(wish.out) and not wish.force:
         raise exists_already(wish.out)
     try:
         new = _of_folder(wish) if wish.source.is_dir() else _of_csv(wish)
@@ -92,7 +102,7 @@ def _of_folder(wish: Wish) -> _Made:
             f"`{wish.source}` is outside the folder that the manifest goes to, nothing was written",
             hint=f"`-o {wish.source.parent / 'NAME.yaml'}` puts it beside, or use `--allow-outside`",
         )
-    passed_over = [] if wish.out is None else [beside / wish.out.name, beside / SCHEMA_NAME]
+    passed_over = [] if wish.out is None else [wish.out.resolve(), beside / SCHEMA_NAME]
     found = entries_of_folder(source, beside=beside, judge=_judge(wish, limit), without=passed_over)
     if not found.entries:
         raise UsageError(
@@ -162,7 +172,7 @@ def _content(source: Path) -> bytes:
 
 def _beside(wish: Wish) -> Path:
     """The real path of the folder that the manifest goes to: its paths are named from there."""
-    return (Path() if wish.out is None else wish.out.parent).resolve()
+    return Path().resolve() if wish.out is None else folder_of(wish.out)
 
 
 def _batch(wish: Wish, name: str) -> str:
@@ -188,23 +198,31 @@ def _write(manifest: Manifest, wish: Wish) -> bool:
     """Write the manifest; whether its schema was put beside it, since there was none."""
     lines = (f"{line}\n" for line in manifest_lines(manifest))
     if wish.out is None:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(encoding="utf-8", newline="")
-        sys.stdout.writelines(lines)
-        sys.stdout.flush()
+        with standard_output() as stream:
+            stream.writelines(lines)
         return False
-    with written_whole(wish.out, replace=wish.force) as stream:
+    refuse_own_files("-o", wish.out, _sources(wish, manifest))
+    with output_file(wish.out, replace=wish.force) as stream:
         stream.writelines(lines)
+    if not is_there(wish.out):
+        return False  # a pipe or a device
     return _put_schema_beside(wish.out)
+
+
+def _sources(wish: Wish, manifest: Manifest) -> Iterator[NamedFile]:
+    """What the manifest was made of, and the documents that it will list."""
+    yield NamedFile("what the manifest is made of", wish.source)
+    yield from documents(expand(manifest, allow_outside=wish.allow_outside)[0])
+    yield from (STANDARD_OUTPUT, STANDARD_ERROR)
 
 
 def _put_schema_beside(manifest: Path) -> bool:
     from batch_upload.manifest.schema import schema_text  # pydantic takes its time
 
-    beside = manifest.with_name(SCHEMA_NAME)
+    beside = folder_of(manifest) / SCHEMA_NAME
     if beside.exists():
         return False
-    with written_whole(beside, replace=False) as stream:
+    with output_file(beside, replace=False) as stream:
         stream.write(schema_text())
     return True
 

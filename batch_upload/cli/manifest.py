@@ -1,6 +1,5 @@
 """`manifest new` makes manifests, `manifest schema` prints their JSON Schema for editors."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -61,6 +60,7 @@ def schema(
     output = Output.of(Flags(json=json, quiet=quiet))
 
     def body() -> Ended:
+        from batch_upload.cli.files import standard_output
         from batch_upload.errors import ExitCode
         from batch_upload.manifest.schema import manifest_schema, schema_text
         from batch_upload.report.summary import Summary, exit_of
@@ -68,7 +68,8 @@ def schema(
         if output.json:
             output.event({"event": "schema", "schema_version": 1, "schema": manifest_schema()})
         else:
-            sys.stdout.write(schema_text())
+            with standard_output() as stream:
+                stream.write(schema_text())
         return Ended(Summary(verb="manifest schema", exit=exit_of(ExitCode.DONE)), lines=())
 
     run_verb("manifest schema", None, output, body)

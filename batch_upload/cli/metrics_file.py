@@ -1,11 +1,10 @@
 """The file of `--metrics-file`: there whole or not at all, readable for the exporter, written now and then."""
 
-import os
-import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from batch_upload.cli.files import replace_text
 from batch_upload.report.metrics import RunMetrics
 from batch_upload.report.summary import Summary
 
@@ -55,22 +54,4 @@ class MetricsFile:
 
     def _write(self, at: datetime, summary: Summary | None) -> None:
         self._written_at = at
-        replace_whole(self._path, self._metrics.text(at, summary))
-
-
-def replace_whole(path: Path, text: str) -> None:
-    """Put the text in the place of the file in one step, 0644. Raises OSError, and then leaves nothing behind.
-
-    What stands beside it meanwhile does not end in `.prom`, so that no exporter reads it.
-    """
-    real = Path(os.path.realpath(path))
-    if real.exists() and not real.is_file():
-        raise OSError("not a regular file")
-    handle, name = tempfile.mkstemp(prefix=f".{real.name}.", suffix=".part", dir=real.parent)
-    try:
-        with open(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.chmod(name, _MODE)
-        os.replace(name, real)
-    finally:
-        Path(name).unlink(missing_ok=True)
+        replace_text(self._path, self._metrics.text(at, summary), new_mode=_MODE)

@@ -1,15 +1,14 @@
 """What `report` does."""
 
-import os
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
+from batch_upload.cli.files import folder_of, is_standard_output, output_file, refuse_own_files, standard_output
 from batch_upload.cli.formats import Format
 from batch_upload.cli.output import Ended, Output
+from batch_upload.cli.own_files import STANDARD_ERROR, STANDARD_OUTPUT, documents, run_files
 from batch_upload.cli.prepare import item_of
 from batch_upload.cli.recorded import Recorded, recorded, summary_of
 from batch_upload.clock import counting_s
@@ -23,13 +22,18 @@ from batch_upload.settings import Flags
 
 
 def reported(path: Path, flags: Flags, output: Output, *, form: Format, out: Path | None) -> Ended:
-    """Write the report. Raises UsageError where it cannot be written there."""
+    """Write the report. Raises UsageError and OutputUnwritable as `output_file`, OSError as standard output fails."""
     started = counting_s()
+    if out is not None and is_standard_output(out):
+        out = None
     if output.json and out is None:
         raise UsageError("`report --json` needs `-o FILE`: standard output is for the summary")
     found = recorded(path, flags)
+    if out is not None:
+        own = run_files(found.manifest.path, found.settings.ledger), documents(found.rows.listed)
+        refuse_own_files("-o", out, (*chain(*own), STANDARD_OUTPUT, STANDARD_ERROR))
     writer = _writer(form, found, out, flags)
-    with _target(out) as stream:
+    with standard_output() if out is None else output_file(out) as stream:
         count = writer(stream)
     where = "standard output" if out is None else f"`{out}`"
     return Ended(summary_of(found, "report", started=started), lines=(f"{count} items written to {where}",))
@@ -48,7 +52,7 @@ def _page_writer(found: Recorded, flags: Flags) -> Callable[[TextIO], int]:
 
 
 def _writer(form: Format, found: Recorded, out: Path | None, flags: Flags) -> Callable[[TextIO], int]:
-    folder = Path() if out is None else out.parent
+    folder = Path() if out is None else folder_of(out)
     match form:
         case Format.CSV:
             return lambda stream: write_csv(_rows(found), stream)
@@ -80,25 +84,3 @@ def _row(found: Recorded, listed: Listed, known: Known | None) -> ReportRow:
     root = None if found.settings.allow_outside else found.manifest.folder
     document = inspect(listed.path, max_size_bytes=listed.max_size_bytes, root=root)
     return row_of(listed if isinstance(document, Refusal) else item_of(listed, document), None)
-
-
-@contextmanager
-def _target(out: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that is there whole or not at all."""
-    if out is None:
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(encoding="utf-8", newline="")
-        yield sys.stdout
-        sys.stdout.flush()
-        return
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
-    except OSError as error:
-        raise UsageError(f"`{out}` cannot be written: {error.strerror}") from error
-    try:
-        with open(handle, "w", encoding="utf-8", newline="") as stream:
-            yield stream
-        os.replace(name, out)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -2,17 +2,26 @@
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batch_upload.cli.files import NamedFile, refuse_own_files
+from batch_upload.cli.own_files import (
+    STANDARD_ERROR,
+    STANDARD_OUTPUT,
+    files_before_reading,
+    is_metrics,
+    is_no_document,
+    refuse_other_content,
+)
 from batch_upload.errors import UsageError
 from batch_upload.report.observers import RunObserver
 from batch_upload.report.summary import Summary
-from batch_upload.settings import Flags, text_of
+from batch_upload.settings import Flags, text_of, truth_of
 
 if TYPE_CHECKING:
     from batch_upload.cli.metrics_file import MetricsFile
@@ -105,6 +114,9 @@ class Witnesses:
             raise UsageError(f"`--log-format {form}` is neither `text` nor `json`")
         if path is None:
             return
+        streams = (STANDARD_OUTPUT,) if truth_of(self._flags or Flags(), "json") else ()
+        refuse_own_files("--log-file", Path(path), [*self._own_files(manifest), *streams])
+        refuse_other_content("--log-file", Path(path), is_right=is_no_document)
         from importlib.metadata import version  # as heavy as all the rest of `--help`
 
         from batch_upload.report.run_log import log_begin, open_log
@@ -120,6 +132,10 @@ class Witnesses:
     def _open_metrics(self, path: str | None, verb: str, manifest: Path | None) -> None:
         if path is None:
             return
+        log = text_of(self._flags or Flags(), "log_file")
+        others = (STANDARD_OUTPUT, STANDARD_ERROR, *(() if log is None else (NamedFile("the log file", Path(log)),)))
+        refuse_own_files("--metrics-file", Path(path), [*self._own_files(manifest), *others])
+        refuse_other_content("--metrics-file", Path(path), is_right=is_metrics)
         from importlib.metadata import version
 
         from batch_upload.cli.metrics_file import MetricsFile
@@ -140,6 +156,9 @@ class Witnesses:
         except OSError as error:
             raise _unwritable("--metrics-file", path, error) from error
         self._metrics = made
+
+    def _own_files(self, manifest: Path | None) -> Iterator[NamedFile]:
+        return iter(()) if manifest is None else files_before_reading(manifest, self._flags or Flags())
 
     def _warn_of(self, message: str) -> None:
         self._warn(message)

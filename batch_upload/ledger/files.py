@@ -39,6 +39,11 @@ _SENTENCES: Mapping[int, tuple[str, str]] = {
 }
 
 
+def files_of_ledger(path: Path) -> list[Path]:
+    """The ledger, what SQLite keeps beside it, and its lock, whether they are there or not. Links are not followed."""
+    return [path.with_name(f"{path.name}{suffix}") for suffix in ("", "-wal", "-shm", "-journal", ".lock")]
+
+
 def real_path(path: Path) -> Path:
     """The absolute path behind all links. Raises LedgerUnusable where links go round in circles."""
     try:

@@ -32,6 +32,19 @@ def list_manifest(
         return _carefully(path, allow_outside=allow_outside, take=take)
 
 
+def ledger_named_in(path: Path) -> str | None:
+    """The `ledger` of a manifest. Reads only the head of a usual one. None also where it cannot be understood.
+
+    Raises UsageError where the manifest cannot be read.
+    """
+    try:
+        with opened(path) as file:
+            return QuickReader(file, path).manifest.ledger
+    except UnusualError:
+        manifest, _ = read_as_far_as_possible(path)
+        return None if manifest is None else manifest.ledger
+
+
 def list_manifest_once(
     path: Path, *, allow_outside: bool, take: Callable[[Manifest, Iterator[Listed]], T]
 ) -> tuple[Manifest, T, tuple[Problem, ...]]:
