@@ -40,12 +40,10 @@ def refuse_own_files(flag: str, path: Path, own: Iterable[NamedFile]) -> None:
     there = _status_of(path)
     if there is not None and not stat.S_ISREG(there.st_mode):
         return
-    real = os.path.realpath(path)
+    real = place_of(path)
     for each in own:
         other = _status_of(each.path)
-        is_same = (
-            os.path.realpath(each.path) == real if there is None or other is None else os.path.samestat(there, other)
-        )
+        is_same = place_of(each.path) == real if there is None or other is None else os.path.samestat(there, other)
         if is_same:
             raise UsageError(
                 f"`{flag} {path}` is {each.name}, which it would overwrite; nothing was done", hint="name another file"
@@ -98,7 +96,7 @@ def replace_text(path: Path, text: str, *, new_mode: int) -> None:
     there = _status_of(path)
     if there is not None and not stat.S_ISREG(there.st_mode):
         raise OSError("not a regular file")
-    real = Path(os.path.realpath(path))
+    real = place_of(path)
     beside = _open_beside(real, there)
     try:
         with open(beside.descriptor, "w", encoding="utf-8") as stream:
@@ -115,9 +113,9 @@ def exists_already(path: Path) -> UsageError:
     return UsageError(f"`{path}` exists already, nothing was written", hint="`--force` replaces it, `-o` names another")
 
 
-def folder_of(path: Path) -> Path:
-    """The folder in which a file written to the path comes to lie, links followed."""
-    return Path(os.path.realpath(path)).parent
+def place_of(path: Path) -> Path:
+    """Where a file written to the path comes to lie, links followed."""
+    return Path(os.path.realpath(path))
 
 
 def is_there(path: Path) -> bool:
@@ -149,7 +147,7 @@ def _open_beside(real: Path, replaced: os.stat_result | None) -> _Beside:
 
 
 def _written_whole(path: Path, there: os.stat_result | None, *, replace: bool) -> Iterator[TextIO]:
-    real = Path(os.path.realpath(path))
+    real = place_of(path)
     beside = _open_beside(real, there)
     try:
         with open(beside.descriptor, "w", encoding="utf-8", newline="") as stream:

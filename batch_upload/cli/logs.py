@@ -6,6 +6,13 @@ LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "urllib3", "boto3", "s3transf
 
 
 def quiet_libraries() -> None:
-    """Hold the libraries' loggers at WARNING, and keep anybody from lowering them by the root logger."""
+    """Hold the libraries' loggers at WARNING, and keep anybody from lowering them by the root logger.
+
+    What they say goes to `--log-file`, where there is one. Without a handler Python would print it to standard error:
+    a traceback for each malformed request to `watch`.
+    """
     for name in LIBRARIES:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.WARNING)
+        if name != "asyncio" and not logger.handlers:  # asyncio tells of tasks that failed unseen: a fault of ours
+            logger.addHandler(logging.NullHandler())

@@ -8,10 +8,10 @@ from batch_upload.cli import messages
 from batch_upload.cli.files import (
     NamedFile,
     exists_already,
-    folder_of,
     is_standard_output,
     is_there,
     output_file,
+    place_of,
     refuse_own_files,
     standard_output,
 )
@@ -102,7 +102,7 @@ def _of_folder(wish: Wish) -> _Made:
             f"`{wish.source}` is outside the folder that the manifest goes to, nothing was written",
             hint=f"`-o {wish.source.parent / 'NAME.yaml'}` puts it beside, or use `--allow-outside`",
         )
-    passed_over = [] if wish.out is None else [wish.out.resolve(), beside / SCHEMA_NAME]
+    passed_over = [] if wish.out is None else [place_of(wish.out), beside / SCHEMA_NAME]
     found = entries_of_folder(source, beside=beside, judge=_judge(wish, limit), without=passed_over)
     if not found.entries:
         raise UsageError(
@@ -172,7 +172,7 @@ def _content(source: Path) -> bytes:
 
 def _beside(wish: Wish) -> Path:
     """The real path of the folder that the manifest goes to: its paths are named from there."""
-    return Path().resolve() if wish.out is None else folder_of(wish.out)
+    return Path().resolve() if wish.out is None else place_of(wish.out).parent
 
 
 def _batch(wish: Wish, name: str) -> str:
@@ -219,7 +219,7 @@ def _sources(wish: Wish, manifest: Manifest) -> Iterator[NamedFile]:
 def _put_schema_beside(manifest: Path) -> bool:
     from batch_upload.manifest.schema import schema_text  # pydantic takes its time
 
-    beside = folder_of(manifest) / SCHEMA_NAME
+    beside = place_of(manifest).with_name(SCHEMA_NAME)
     if beside.exists():
         return False
     with output_file(beside, replace=False) as stream:

@@ -5,7 +5,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
-from batch_upload.cli.files import folder_of, is_standard_output, output_file, refuse_own_files, standard_output
+from batch_upload.cli.files import is_standard_output, output_file, place_of, refuse_own_files, standard_output
 from batch_upload.cli.formats import Format
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.own_files import STANDARD_ERROR, STANDARD_OUTPUT, documents, run_files
@@ -52,7 +52,7 @@ def _page_writer(found: Recorded, flags: Flags) -> Callable[[TextIO], int]:
 
 
 def _writer(form: Format, found: Recorded, out: Path | None, flags: Flags) -> Callable[[TextIO], int]:
-    folder = Path() if out is None else folder_of(out)
+    folder = Path() if out is None else place_of(out).parent
     match form:
         case Format.CSV:
             return lambda stream: write_csv(_rows(found), stream)

@@ -59,8 +59,8 @@ class _Descriptor(io.FileIO):
 class StandardStream(io.TextIOWrapper):
     """Standard output or standard error as text. Writing to it never raises OSError, except within `raising`."""
 
-    def __init__(self, number: int, replaced: TextIO | None) -> None:
-        self.descriptor = _Descriptor(number, is_missing=replaced is None)
+    def __init__(self, number: int, replaced: TextIO | None, *, is_missing: bool) -> None:
+        self.descriptor = _Descriptor(number, is_missing=is_missing)
         super().__init__(
             io.BufferedWriter(self.descriptor),
             encoding=getattr(replaced, "encoding", None) or "utf-8",
@@ -76,20 +76,26 @@ def guard_standard_streams() -> None:
     A descriptor from 0 to 2 that is closed becomes the null device: the next file that the process opens, such as the
     ledger, would otherwise take its number, and what any library writes to standard error would go into it.
     """
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            null = os.open(os.devnull, os.O_RDWR)
-            if null != number:
-                os.dup2(null, number)
-                os.close(null)
-            os.set_inheritable(number, True)  # noqa: FBT003 - for programs that we start, such as a credential helper
+    missing = {number for number in range(3) if not _is_open(number)}
+    for number in sorted(missing):
+        null = os.open(os.devnull, os.O_RDWR)
+        if null != number:
+            os.dup2(null, number)
+            os.close(null)
+        os.set_inheritable(number, True)  # noqa: FBT003 - for programs that we start, such as a credential helper
     given: tuple[TextIO | None, TextIO | None, TextIO | None] = (sys.stdin, sys.stdout, sys.stderr)
     if given[0] is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
-    sys.stdout = StandardStream(1, given[1])
-    sys.stderr = StandardStream(2, given[2])
+    sys.stdout = StandardStream(1, given[1], is_missing=1 in missing)
+    sys.stderr = StandardStream(2, given[2], is_missing=2 in missing)
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def failure_of(stream: TextIO) -> OSError | None:

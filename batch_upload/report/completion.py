@@ -1,12 +1,12 @@
 """The completion report: one row for each item of the manifest, sent or not, for spreadsheets and programs."""
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TextIO
 
 from batch_upload.model import Item, Known, Listed, State
-from batch_upload.report.escape import stream_encoding
+from batch_upload.report.escape import printable, stream_encoding
 from batch_upload.report.ndjson import json_text
 from batch_upload.report.words import utc_text_or_none
 
@@ -80,14 +80,16 @@ def write_csv(rows: Iterable[ReportRow], stream: TextIO) -> int:
     """Write the rows as RFC 4180, header first, and give their number.
 
     A cell that a spreadsheet would run as a formula begins with `'`. The stream must not translate line ends
-    (`newline=""`). A lone surrogate, which no encoding takes, is written as an escape.
+    (`newline=""`). A lone surrogate, which no encoding takes, is written as an escape. On a terminal, which is read by
+    people, so are all characters that would move, hide or reorder others.
     """
     encoding = stream_encoding(stream)
+    shown = printable if stream.isatty() else str
     writer = csv.writer(stream, lineterminator="\r\n")
     writer.writerow(HEADER)
     count = 0
     for row in rows:
-        writer.writerow([_cell(getattr(row, name), encoding) for name in _COLUMNS])
+        writer.writerow([_cell(getattr(row, name), encoding, shown) for name in _COLUMNS])
         count += 1
     return count
 
@@ -159,10 +161,10 @@ def _digest_of(content: str) -> str | None:
     return content.removeprefix(_DIGEST_PREFIX) if content.startswith(_DIGEST_PREFIX) else None
 
 
-def _cell(value: str | int | None, encoding: str) -> str | int | None:
+def _cell(value: str | int | None, encoding: str, shown: Callable[[str], str]) -> str | int | None:
     if not isinstance(value, str):
         return value
-    cell = defused(value)
+    cell = shown(defused(value))
     return cell if cell.isascii() else cell.encode(encoding, "backslashreplace").decode(encoding)
 
 

@@ -17,7 +17,7 @@ from batch_upload.events import (
     RunStarted,
 )
 from batch_upload.model import Action, ActionKind, Capacity, Fault, Known, Plan, Problem
-from batch_upload.report.escape import stream_encoding
+from batch_upload.report.escape import printable, stream_encoding
 from batch_upload.report.summary import SCHEMA_VERSION, Summary
 from batch_upload.report.tally import Tally
 from batch_upload.report.words import utc_text, utc_text_or_none
@@ -26,17 +26,15 @@ Line = dict[str, Any]
 
 PROGRESS_EVERY = timedelta(seconds=5)
 
-_SPLITS_LINES = frozenset("\x85\u2028\u2029")
-"""Legal within a JSON string, but many readers of lines would break there."""
-
 
 def json_text(value: Mapping[str, Any], *, encoding: str) -> str:
     """The value as one line of JSON, without its end, that `encoding` can take.
 
-    Characters stay readable where they can; otherwise all of the line's are ASCII escapes, lone surrogates too.
+    Characters stay readable where they can; otherwise all of the line's are ASCII escapes. They cannot where the
+    encoding has them not, and where one of them would end a line or move, hide or reorder others on a terminal.
     """
     text = _READABLE.encode(value)
-    if text.isascii() or (_SPLITS_LINES.isdisjoint(text) and _can_take(encoding, text)):
+    if text.isascii() or (printable(text) == text and _can_take(encoding, text)):
         return text
     return _ASCII.encode(value)
 

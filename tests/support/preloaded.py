@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.support.command import Result
 from tests.support.emulator_process import ROOT
@@ -27,14 +28,26 @@ class Preloaded:
         self._process = process
         self._folder = folder
 
-    def run(self, *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> Result:
-        """As `tests.support.command.run`; a run that does not end is killed, and ends with a negative code."""
+    def run(
+        self,
+        *arguments: str | Path,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        redirected: Mapping[int, str | None] = MappingProxyType({}),
+    ) -> Result:
+        """As `tests.support.command.run`; a run that does not end is killed, and ends with a negative code.
+
+        `redirected`: where standard descriptors go by their numbers, None for one that is closed.
+        """
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("the process has no pipes")
         out, err = self._folder / "out", self._folder / "err"
         environment = {**os.environ, **(env or {})}
         asked = {"argv": [str(each) for each in arguments], "cwd": str(cwd), "env": environment}
-        self._process.stdin.write(json.dumps({**asked, "out": str(out), "err": str(err)}) + "\n")
+        streams = {0: os.devnull, 1: str(out), 2: str(err), **redirected}
+        out.write_bytes(b"")
+        err.write_bytes(b"")
+        self._process.stdin.write(json.dumps({**asked, "streams": list(streams.values())}) + "\n")
         self._process.stdin.flush()
         code = int(self._process.stdout.readline())
         return Result(code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
@@ -57,17 +70,22 @@ def _serve() -> None:
         asked = json.loads(line)
         child = os.fork()
         if child == 0:
-            _become(asked["argv"], asked["cwd"], asked["env"], asked["out"], asked["err"])
+            _become(asked["argv"], asked["cwd"], asked["env"], asked["streams"])
         _, status = os.waitpid(child, 0)
         os.write(1, f"{os.waitstatus_to_exitcode(status)}\n".encode())
 
 
-def _become(argv: Sequence[str], cwd: str, env: Mapping[str, str], out: str, err: str) -> None:
+def _become(argv: Sequence[str], cwd: str, env: Mapping[str, str], streams: Sequence[str | None]) -> None:
     from batch_upload.cli.main import main
 
-    for number, path in ((0, os.devnull), (1, out), (2, err)):
-        os.dup2(os.open(path, os.O_RDWR | (os.O_CREAT | os.O_TRUNC if number else 0)), number)
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
+    for number, path in enumerate(streams):
+        if path is not None:
+            os.dup2(os.open(path, os.O_RDWR), number)
+    for number, path in enumerate(streams):
+        if path is None:
+            os.close(number)
+    if streams[0] is not None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
     signal.alarm(TIMEOUT_S)
     os.chdir(cwd)
     os.environ.clear()
