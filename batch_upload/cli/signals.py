@@ -23,6 +23,7 @@ class Interrupts:
         self._at_once = at_once
         self._drain: Callable[[str], None] | None = None
         self._scope = anyio.CancelScope()
+        self._is_hung_up = False
         self.code: ExitCode | None = None
 
     @property
@@ -42,12 +43,17 @@ class Interrupts:
         if not wanted:
             task_status.started()
             return
-        with anyio.open_signal_receiver(*wanted) as signals:
-            task_status.started()
-            async for received in signals:
-                self._take(received)
+        try:
+            with anyio.open_signal_receiver(*wanted) as signals:
+                task_status.started()
+                async for received in signals:
+                    self._take(received)
+        finally:
+            if self._is_hung_up:  # the last ones must not end the process before the monitor and the log hear the end
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def _take(self, received: signal.Signals) -> None:
+        self._is_hung_up = self._is_hung_up or received is signal.SIGHUP
         code = ExitCode.INTERRUPTED if received is signal.SIGINT else ExitCode.TERMINATED
         if self.code is not None:
             if received is signal.SIGHUP:

@@ -288,6 +288,25 @@ def test_a_device_stays_a_device(command: Preloaded, tmp_path: Path, asked: tupl
     assert (tmp_path / "link").is_symlink()
 
 
+@pytest.mark.parametrize("asked", [REPORT, NEW], ids=["report", "manifest new"])
+def test_a_disk_that_takes_no_more_leaves_the_old_file_and_nothing_else(
+    command: Preloaded, tmp_path: Path, asked: tuple[str, ...]
+) -> None:
+    batch = make_batch(tmp_path, 40)
+    (tmp_path / "out").write_text("old")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    (tmp_path / "table.csv").write_text("file\n" + "\n".join(batch.ids))
+    words = " ".join(asked).replace("files", "table.csv --force") + " out"
+
+    ended = shell(f'ulimit -f 2; "$bu" {words}', cwd=tmp_path)  # 1 KiB in dash, 2 KiB in bash
+
+    assert ended.code == 1, ended.stderr
+    assert "error: `out` cannot be written: file too large\n" in ended.stderr
+    assert "itself" not in ended.stderr
+    assert (tmp_path / "out").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*before, "table.csv"])
+
+
 @OWN_DEVICES
 def test_a_disk_is_refused(command: Preloaded, tmp_path: Path) -> None:
     _uploaded(command, tmp_path)
