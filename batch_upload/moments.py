@@ -5,11 +5,15 @@ begins anew with each boot, and stands still where a whole virtual machine is pa
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 STEADY_WITHIN_S = 1.0
 """How far the two clocks may part before the wall clock counts as set: more than any leap second or slow correction
 within a run, and less than what a replay keeps for its way (`engine/job.py`)."""
+
+WRONG_AT_MOST = timedelta(hours=12)
+"""How far a wall time of another stretch may be off. AWS refuses what is signed by a clock 15 minutes off, so what a
+worse clock dated was never carried out; a clock set by hand or to another time zone is counted in all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +64,13 @@ class Stretch:
     def latest_s(self, at: datetime, now: Moment) -> float:
         """When that happened at the latest which the ledger says happened at `at`, in counting seconds.
 
-        What was written before the stretch began happened before it began, whatever time was written.
+        What was written before the stretch began happened before it began, whatever time was written, and not more than
+        WRONG_AT_MOST after that time.
         """
-        return min(now.counting_s, self._counting_s(max(at, self.began.wall)))
+        if self.is_comparable(at):
+            return min(now.counting_s, self._counting_s(at))
+        by_then = min(max(at, self.began.wall), at + WRONG_AT_MOST)
+        return min(now.counting_s, self._counting_s(by_then))
 
     def _counting_s(self, at: datetime) -> float:
         return self.began.counting_s + (at - self.began.wall).total_seconds()

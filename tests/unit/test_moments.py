@@ -78,6 +78,14 @@ def test_what_is_from_before_the_stretch_is_of_any_age_and_happened_before_it() 
     assert STRETCH.latest_s(wall(-9 * HOUR_S), at(20)) == at(0).counting_s
 
 
+def test_what_was_written_days_ago_was_not_sent_a_moment_ago() -> None:
+    """No clock that AWS takes requests from is half a day off."""
+    days_ago = wall(-72 * HOUR_S)
+
+    assert STRETCH.earliest(days_ago, at(20)) == LONG_AGO
+    assert STRETCH.latest_s(days_ago, at(20)) == at(0).counting_s - 60 * HOUR_S
+
+
 def test_what_was_written_by_a_clock_that_was_ahead_is_never_taken_for_young() -> None:
     """The clock was an hour ahead until the stretch began; an hour later that time seems to be now."""
     stretch = Stretch("boot one", at(0), latest_before=wall(HOUR_S))
