@@ -124,9 +124,10 @@ def weather_storms(world: World, chance: Random, clocks_set_s: Sequence[float] =
             horizon_s=world.horizon_s,
         )
         world.run(plan_of(chance, 40 * len(world.wanted), world.horizon_s, clocks_set_s))
-        world.pass_time(chance.choice((0.0, 1.0, world.horizon_s / 2, 2 * world.horizon_s)))
-        if chance.random() < 0.3:
-            world.set_clock(chance.choice(clocks_set_s))
+        waited_s = chance.choice((0.0, 1.0, world.horizon_s / 2, 2 * world.horizon_s))
+        world.pass_time(waited_s)
+        if chance.random() < 0.4:  # also by so much that no time seems to have passed
+            world.set_clock(chance.choice((*clocks_set_s, *[world.machine.ahead_s - waited_s] * 6)))
         if chance.random() < 0.1:
             world.reboot()
 
