@@ -1,6 +1,13 @@
-"""How the values of a manifest are spelled: as every YAML reader, 1.1 and 1.2, reads them, and as people do."""
+"""How the values of a manifest are spelled: as every YAML reader, 1.1 and 1.2, reads them, and as people do.
 
+People also misspell them: `path_advice`, `url_advice` and `closest` say what was probably meant.
+"""
+
+import os
 import re
+import unicodedata
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from batch_upload.model import KB, KIB
 
@@ -41,3 +48,130 @@ def _yaml_char(char: str, *, ascii_only: bool) -> str:
     if code < 0x100:
         return f"\\x{code:02X}"
     return f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"
+
+
+class Alike(NamedTuple):
+    """A name that exists and is almost the one that was asked for. `how` continues "there is `NAME`, …"."""
+
+    name: str
+    how: str
+
+
+def folded(name: str) -> str:
+    """The key under which names are alike: after NFC, case folding, and ISO-8859-1 for bytes that are not UTF-8."""
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", _decoded(name)).casefold())
+
+
+def closest(wanted: str, names: Iterable[str]) -> Alike | None:
+    """The one of `names` that differs from `wanted` only in its Unicode form, its encoding or its case, if any.
+
+    A name in another Unicode form (NFC, NFD) is preferred to one in another case.
+    """
+    key = folded(wanted)
+    found = [Alike(name, _difference(wanted, name)) for name in names if name != wanted and folded(name) == key]
+    return min(found, key=lambda each: each.how == _OTHER_CASE, default=None)
+
+
+_OTHER_CASE = "with other capital letters"
+
+
+def _difference(wanted: str, name: str) -> str:
+    if _decoded(name) != name:
+        return "whose bytes are not UTF-8"
+    if unicodedata.normalize("NFC", wanted) != unicodedata.normalize("NFC", name):
+        return _OTHER_CASE
+    if unicodedata.is_normalized("NFD", name):
+        return "spelt with other code points (NFD, as Macs write them)"
+    return "spelt with other code points (NFC; what was written is not, as on Macs)"
+
+
+def _decoded(name: str) -> str:
+    """A name of which no byte is left undecoded (PEP 383): ISO-8859-1 takes each for a character."""
+    if name.isascii() or not any("\udc80" <= char <= "\udcff" for char in name):
+        return name
+    return name.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def path_advice(path: str, *, key: str) -> str:
+    """What to do about a path that leads nowhere, by the look of it; empty where it looks like any other.
+
+    `key` names where it was written: `file`, `glob`, or `row` for a cell of a table.
+    """
+    for pattern, advice in _PATH_ADVICE:
+        if found := pattern.search(path):
+            return advice.format(found=found[0], key="file" if key == "row" else key)
+    if "\\" in path:
+        slashed = path.replace("\\", "/")
+        return f"write folders with `/` instead of `\\`: `{slashed}`"
+    if "://" in path:
+        return _address_advice(path)
+    if key != "glob" and re.search(r"[*?]|\[.+\]", path):
+        return "a row names one file, not a pattern" if key == "row" else _GLOB_ADVICE.format(path)
+    if key == "glob" and re.search(r"\{.*,.*\}", path):
+        return "braces have no meaning here: write a `glob` for each"
+    if key == "glob" and "[" in path:
+        return "`[…]` stands for one character: write `[[]` for a bracket in a name"
+    if path != path.strip():
+        return "the name begins or ends with a space: remove it"
+    return ""
+
+
+_GLOB_ADVICE = "`file` names one file; for a pattern write `glob: {}`"
+_FROM_HERE = "write the path from the manifest's folder, with `/`"
+_PATH_ADVICE = tuple(
+    (re.compile(pattern), advice)
+    for pattern, advice in (
+        (r"^(?:[A-Za-z]:[\\/]|\\\\)", f"`{{found}}` begins a path of Windows: {_FROM_HERE}"),
+        (r"^~[^/]*(?=/|$)", f"`{{found}}` is not expanded here: {_FROM_HERE}"),
+        (r"\$\{?[A-Za-z_]\w*\}?|%[A-Za-z_]\w*%", f"variables such as `{{found}}` are not expanded here: {_FROM_HERE}"),
+        (r"[“”„‟«»]|^[‘‚].*[’‘]$", "the quotation marks `{found}` are part of the name: use straight quotes, or none"),
+        (r"^[\"'].*[\"']$", "the quotation marks are part of the name: write them once"),
+    )
+)
+
+
+def _address_advice(path: str) -> str:
+    """For an address where the path of a file is due."""
+    if path.startswith("s3://"):
+        return f"this is an address: write `url: {path}`"
+    address = s3_url(path)
+    if address is not None:
+        return f"this is an address: write `url: {address}`"
+    return "this is an address, and `url` takes only `s3://BucketName/FileName`: download the file, and name it here"
+
+
+_S3_HOSTS = (
+    re.compile(
+        r"https?://(?P<bucket>[a-z0-9][a-z0-9.-]*)\.s3[.-](?:[a-z0-9.-]+\.)?amazonaws\.com(?:\.cn)?/(?P<key>[^?#]+)"
+    ),
+    re.compile(r"https?://s3[.-](?:[a-z0-9.-]+\.)?amazonaws\.com(?:\.cn)?/(?P<bucket>[a-z0-9.-]+)/(?P<key>[^?#]+)"),
+    re.compile(r"arn:aws[a-z-]*:s3:::(?P<bucket>[a-z0-9.-]+)/(?P<key>.+)"),
+)
+"""Addresses of an object: by virtual host, by path (Amazon S3 User Guide, "Virtual hosting of general purpose
+buckets"), and its ARN."""
+
+
+def s3_url(address: str) -> str | None:
+    """`s3://BucketName/FileName` for another spelling of an object's address; None for anything else."""
+    for pattern in _S3_HOSTS:
+        if found := pattern.match(address):
+            return f"s3://{found['bucket']}/{found['key']}"
+    return None
+
+
+def url_advice(url: str) -> str:
+    """What to do about a `url` that is not `s3://BucketName/FileName`; empty where it looks like nothing else."""
+    address = s3_url(url)
+    if address is not None:
+        return f"write `{address}`"
+    if re.match(r"https?://", url):
+        return (
+            "the service reads only objects in S3: download the file and name it under `file`, or copy it to a bucket"
+        )
+    if url.startswith("s3://") and re.search(r"\s", url):
+        return "copy the object to a key without spaces, and name that"
+    if "://" not in url and os.path.splitext(url)[1].lower() in (".pdf", ".png", ".jpg", ".jpeg"):
+        return f"for a file of this machine write `file: {url}`"
+    return ""

@@ -129,7 +129,7 @@ def _item(found: _Found) -> Item | Refusal | None:
     if listed.path is None:
         return item_of(listed, None)
     root = None if found.settings.allow_outside else found.manifest.folder
-    document = inspect(listed.path, max_size_bytes=listed.max_size_bytes, root=root)
+    document = inspect(listed.path, max_size_bytes=listed.max_size_bytes, root=root, source=listed.source)
     return document if isinstance(document, Refusal) else item_of(listed, document)
 
 

@@ -82,5 +82,5 @@ def _row(found: Recorded, listed: Listed, known: Known | None) -> ReportRow:
     if listed.path is None:
         return row_of(item_of(listed, None), None)
     root = None if found.settings.allow_outside else found.manifest.folder
-    document = inspect(listed.path, max_size_bytes=listed.max_size_bytes, root=root)
+    document = inspect(listed.path, max_size_bytes=listed.max_size_bytes, root=root, source=listed.source)
     return row_of(listed if isinstance(document, Refusal) else item_of(listed, document), None)

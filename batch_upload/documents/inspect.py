@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batch_upload.document import Document, Fingerprint
-from batch_upload.documents.refusals import Refusal, RefusalCode, for_people, quoted, too_large
-from batch_upload.documents.sniff import SNIFFED_BYTES, content_type_of, extensions_of
+from batch_upload.documents.missing import advice_on_missing
+from batch_upload.documents.refusals import Refusal, RefusalCode, for_people, of_other_type, quoted, too_large
+from batch_upload.documents.sniff import EXPLAINED_BYTES, content_type_of, extensions_of
 from batch_upload.shortage import shortage_of
 
 CHUNK_BYTES = 65_536
@@ -27,26 +28,31 @@ class Examined(NamedTuple):
     fingerprint: Fingerprint | None = None
 
 
-def inspect(path: Path, *, max_size_bytes: int, root: Path | None) -> Document | Refusal:
+def inspect(
+    path: Path, *, max_size_bytes: int, root: Path | None, source: str | None = None, key: str = "file"
+) -> Document | Refusal:
     """What is in a file, or why it cannot be sent: `examine` without the fingerprint."""
-    return examine(path, max_size_bytes=max_size_bytes, root=root).found
+    return examine(path, max_size_bytes=max_size_bytes, root=root, source=source, key=key).found
 
 
-def examine(path: Path, *, max_size_bytes: int, root: Path | None) -> Examined:
+def examine(
+    path: Path, *, max_size_bytes: int, root: Path | None, source: str | None = None, key: str = "file"
+) -> Examined:
     """Read a file once, up to its limit, and tell what is in it, or why it cannot be sent.
 
     `root` is the folder that must hold the file after all links are followed; None allows any. The whole file is never
     in memory. An `OSError` becomes a refusal, but for one that says nothing of the file: that this process may open no
-    more files, or has no memory, raises OutOfResources. Messages name the file from `root`.
+    more files, or has no memory, raises OutOfResources. Messages name the file as `source` does, or from `root`. `key`
+    is where `source` was written: `file`, or `row` for a cell of a table.
     """
-    shown = _shown(path, root)
+    shown = _shown(path, root) if source is None else source
     try:
         with _opened(path, shown, root) as (resolved, handle):
             return _examined(shown, resolved, handle, max_size_bytes)
     except _RefusedError as error:
         return Examined(error.refusal)
     except (OSError, ValueError, RuntimeError) as error:
-        return Examined(_refusal_of(path, shown, error))
+        return Examined(_refusal_of(path, shown, error, key=key))
 
 
 def fingerprint_of(found: os.stat_result) -> Fingerprint:
@@ -102,7 +108,7 @@ def is_in(text: str, root: str) -> bool:
     return text == root or _is_beneath(text, root)
 
 
-def _resolved(path: Path, shown: Path, root: Path | None) -> str:
+def _resolved(path: Path, shown: str | Path, root: Path | None) -> str:
     """A path without links, and within `root`. One that begins with the root's own text is: that has no links then."""
     resolved = os.path.realpath(path, strict=True)
     if root is not None and not _is_beneath(resolved, root) and not is_in(resolved, os.path.realpath(root)):
@@ -112,7 +118,7 @@ def _resolved(path: Path, shown: Path, root: Path | None) -> str:
 
 
 @contextmanager
-def _opened(path: Path, shown: Path, root: Path | None) -> Iterator[tuple[str, int]]:
+def _opened(path: Path, shown: str | Path, root: Path | None) -> Iterator[tuple[str, int]]:
     """The resolved path and a descriptor of a regular file within `root`."""
     resolved = _resolved(path, shown, root)
     handle = _open(shown, resolved)
@@ -123,7 +129,7 @@ def _opened(path: Path, shown: Path, root: Path | None) -> Iterator[tuple[str, i
         os.close(handle)
 
 
-def _open(shown: Path, resolved: str) -> int:
+def _open(shown: str | Path, resolved: str) -> int:
     try:
         return os.open(resolved, OPEN_FLAGS)
     except OSError as error:
@@ -133,38 +139,40 @@ def _open(shown: Path, resolved: str) -> int:
         raise
 
 
-def _demand_regular(shown: Path, mode: int) -> None:
+def _demand_regular(shown: str | Path, mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise _RefusedError(RefusalCode.FOLDER, f"{quoted(shown)} is a folder: name a file, or use a `glob`")
     if not stat.S_ISREG(mode):
         raise _RefusedError(RefusalCode.NOT_REGULAR, f"{quoted(shown)} is not a regular file")
 
 
-def _examined(shown: Path, resolved: str, handle: int, max_size_bytes: int) -> Examined:
+def _examined(shown: str | Path, resolved: str, handle: int, max_size_bytes: int) -> Examined:
     before = fingerprint_of(os.fstat(handle))
     found = _read(shown, resolved, handle, before.size_bytes, max_size_bytes)
     is_same = not isinstance(found, Refusal) and before == fingerprint_of(os.fstat(handle))
     return Examined(found, before if is_same else None)
 
 
-def _read(shown: Path, resolved: str, handle: int, planned_size_bytes: int, max_size_bytes: int) -> Document | Refusal:
+def _read(
+    shown: str | Path, resolved: str, handle: int, planned_size_bytes: int, max_size_bytes: int
+) -> Document | Refusal:
     if planned_size_bytes > max_size_bytes:
         return too_large(shown, planned_size_bytes, max_size_bytes)
     digest, head, size_bytes = hashlib.sha256(), b"", 0
     for chunk in _chunks(handle, max_size_bytes + 1):
         digest.update(chunk)
         size_bytes += len(chunk)
-        if len(head) < SNIFFED_BYTES:
-            head += chunk[: SNIFFED_BYTES - len(head)]
+        if len(head) < EXPLAINED_BYTES:
+            head = chunk if not head else head + chunk[: EXPLAINED_BYTES - len(head)]
     if not size_bytes:
-        return Refusal(RefusalCode.EMPTY, f"{quoted(shown)} is empty")
+        return Refusal(RefusalCode.EMPTY, f"{quoted(shown)} is empty: copy or download it again")
     if size_bytes > max_size_bytes:
         return too_large(shown, size_bytes, max_size_bytes)
     content_type = content_type_of(head)
     if content_type is None:
-        return Refusal(RefusalCode.UNSUPPORTED_TYPE, f"{quoted(shown)} is neither PDF nor PNG nor JPEG by its content")
+        return of_other_type(shown, head)
     extensions = extensions_of(content_type)
-    if shown.suffix.lower() not in extensions:
+    if Path(shown).suffix.lower() not in extensions:
         message = (
             f"{quoted(shown)} is {content_type} by its content: name it {' or '.join(f'`*{e}`' for e in extensions)}"
         )
@@ -188,13 +196,17 @@ def _chunks(handle: int, limit_bytes: int) -> Iterator[bytes]:
         yield chunk
 
 
-def _refusal_of(path: Path, shown: Path, error: OSError | ValueError | RuntimeError) -> Refusal:
+def _refusal_of(
+    path: Path, shown: str | Path, error: OSError | ValueError | RuntimeError, *, key: str = "file"
+) -> Refusal:
     if (short := shortage_of(error)) is not None:
         raise short from error
     # Paths with NUL raise ValueError; links that go round raise RuntimeError before Python 3.13.
     if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOTDIR):
-        link = " (a link that leads nowhere)" if path.is_symlink() else ""
-        return Refusal(RefusalCode.MISSING, f"{quoted(shown)} does not exist{link}")
+        if path.is_symlink():
+            return Refusal(RefusalCode.MISSING, f"{quoted(shown)} does not exist (a link that leads nowhere)")
+        advice = advice_on_missing(str(path), str(shown), key=key)
+        return Refusal(RefusalCode.MISSING, f"{quoted(shown)} does not exist{advice and f': {advice}'}")
     return Refusal(RefusalCode.UNREADABLE, f"{quoted(shown)} cannot be read: {_reason(error)}")
 
 
@@ -206,6 +218,6 @@ def _reason(error: OSError | ValueError | RuntimeError) -> str:
     return "no such path can be"
 
 
-def _changed(shown: Path, how: str) -> Refusal:
+def _changed(shown: str | Path, how: str) -> Refusal:
     message = f"{quoted(shown)} changed since it was planned, and was not sent: {how}"
     return Refusal(RefusalCode.CHANGED_SINCE_PLAN, message)

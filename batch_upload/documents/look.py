@@ -177,7 +177,7 @@ class Looker:
         path = listed.path
         if path is None:
             raise TypeError("a URL has no file")
-        look = partial(examine, path, max_size_bytes=listed.max_size_bytes, root=self._root)
+        look = partial(examine, path, max_size_bytes=listed.max_size_bytes, root=self._root, source=listed.source)
         return began_ns, through_shortages(look, pause=self._pause)
 
     def _note(self, began_ns: int, examined: Examined) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from batch_upload.documents.sniff import other_type_of
 from batch_upload.model import KB, KIB, MAX_SIZE_SERVICE_BYTES
 
 
@@ -26,8 +27,8 @@ MEANINGS: dict[RefusalCode, str] = {
     RefusalCode.MISSING: "the file does not exist, or is a link that leads nowhere",
     RefusalCode.UNREADABLE: "the file cannot be opened or read",
     RefusalCode.OUTSIDE: "the file is outside the manifest's folder, perhaps through a symlink",
-    RefusalCode.FOLDER: "a folder stands where a file is due",
-    RefusalCode.NOT_REGULAR: "a device, FIFO or socket stands where a file is due",
+    RefusalCode.FOLDER: "the path is that of a folder, not of a file",
+    RefusalCode.NOT_REGULAR: "the path is that of a device, FIFO or socket",
     RefusalCode.EMPTY: "the file has no bytes",
     RefusalCode.TOO_LARGE: "the file is larger than its `max_size`",
     RefusalCode.UNSUPPORTED_TYPE: "the content is neither PDF nor PNG nor JPEG, whatever the name says",
@@ -59,7 +60,7 @@ def for_people(size_bytes: int) -> str:
     return f"{size_bytes:,} bytes ({-(-size_bytes // KB):,} KB)"
 
 
-def too_large(path: Path, size_bytes: int, max_size_bytes: int) -> Refusal:
+def too_large(path: str | Path, size_bytes: int, max_size_bytes: int) -> Refusal:
     """`size_bytes` is what the file has, or at least has."""
     message = f"{quoted(path)} has {for_people(size_bytes)}, its limit is {for_people(max_size_bytes)}"
     if size_bytes > MAX_SIZE_SERVICE_BYTES:
@@ -67,6 +68,19 @@ def too_large(path: Path, size_bytes: int, max_size_bytes: int) -> Refusal:
     else:
         advice = f"make it smaller, or set `max_size: {_roomy(size_bytes)}`"
     return Refusal(RefusalCode.TOO_LARGE, f"{message}: {advice}")
+
+
+def of_other_type(name: str | Path, head: bytes) -> Refusal:
+    """Why a file is refused whose content is no PDF, PNG or JPEG. `head` is its first EXPLAINED_BYTES, or all of it."""
+    found = other_type_of(head)
+    if found is None:
+        message = f"{quoted(name)} is neither PDF nor PNG nor JPEG by its content"
+    else:
+        suffix = Path(name).suffix
+        is_named_ours = suffix.lower() in (".pdf", ".png", ".jpg", ".jpeg")
+        although = f", although it is named `{suffix}`" if is_named_ours else ""
+        message = f"{quoted(name)} is {found[0]}{although}: {found[1]}"
+    return Refusal(RefusalCode.UNSUPPORTED_TYPE, message)
 
 
 def _roomy(size_bytes: int) -> str:

@@ -29,7 +29,7 @@ def test_a_folder_becomes_a_manifest_that_uploads(command: Preloaded, customers:
     uploaded = command.run("upload", "june.yaml", "--local", "--json", cwd=customers)
 
     assert made.code == 0, made.stderr
-    assert "left out: `customers/Bäckerei #1/notes.pdf` is neither PDF" in made.stderr
+    assert "left out: `customers/Bäckerei #1/notes.pdf` is plain text" in made.stderr
     assert "3 attachments in `june.yaml`, batch `customers`" in made.stderr
     assert "batch-upload plan june.yaml" in made.stderr
     assert (uploaded.code, uploaded.states) == (0, {"complete": 3})
