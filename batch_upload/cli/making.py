@@ -24,9 +24,9 @@ from batch_upload.errors import ExitCode, UsageError
 from batch_upload.manifest.codes import Code
 from batch_upload.manifest.expand import expand
 from batch_upload.manifest.from_csv import entries_of_table, read_table
-from batch_upload.manifest.from_folder import LeftOut, entries_of_folder
-from batch_upload.manifest.new import SCHEMA_NAME, Judge, Refused, batch_of, manifest_lines
-from batch_upload.manifest.rules import size_bytes, wrong_with_word
+from batch_upload.manifest.from_folder import LeftOut, OneByOne, entries_of_folder
+from batch_upload.manifest.new import SCHEMA_NAME, Judge, Refused, manifest_lines
+from batch_upload.manifest.rules import batch_of, size_bytes, wrong_with_word
 from batch_upload.manifest.tagging import Wanted, wanted_tags
 from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Manifest, Problem, State
 from batch_upload.report.escape import printable, shell_word
@@ -56,6 +56,7 @@ class _Made:
     manifest: Manifest
     attachments: int
     left_out: Sequence[LeftOut] = ()
+    one_by_one: Sequence[OneByOne] = ()
 
 
 class _WrongRowsError(Exception):
@@ -79,7 +80,7 @@ def made(wish: Wish, output: Output) -> Ended:
         new = _of_folder(wish) if wish.source.is_dir() else _of_csv(wish)
     except _WrongRowsError as error:
         return _refused(wish, output, error.problems, started=started)
-    output.say(*_left_out(new.left_out, output))
+    output.say(*_left_out(new.left_out, output), *_one_by_one(new.one_by_one))
     has_schema = _write(new.manifest, wish)
     summary = Summary(
         verb="manifest new",
@@ -103,7 +104,7 @@ def _of_folder(wish: Wish) -> _Made:
             hint=f"`-o {wish.source.parent / 'NAME.yaml'}` puts it beside, or use `--allow-outside`",
         )
     passed_over = [] if wish.out is None else [place_of(wish.out), beside / SCHEMA_NAME]
-    found = entries_of_folder(source, beside=beside, judge=_judge(wish, limit), without=passed_over)
+    found = entries_of_folder(source, beside=beside, judge=_judge(wish, limit, key="folder"), without=passed_over)
     if not found.entries:
         raise UsageError(
             f"there is no PDF, PNG or JPEG that can be uploaded in `{wish.source}`",
@@ -111,7 +112,7 @@ def _of_folder(wish: Wish) -> _Made:
         )
     manifest = _manifest(wish, source.name, found.entries, wanted, limit)
     _demand_none(expand(manifest, allow_outside=wish.allow_outside)[1])
-    return _Made(manifest, found.documents, found.left_out)
+    return _Made(manifest, found.documents, found.left_out, found.one_by_one)
 
 
 def _of_csv(wish: Wish) -> _Made:
@@ -127,7 +128,7 @@ def _of_csv(wish: Wish) -> _Made:
         beside=_beside(wish),
         wanted=wanted,
         tag_columns=not wanted.by_row,
-        judge=_judge(wish, limit),
+        judge=_judge(wish, limit, key="row"),
     )
     manifest = _manifest(wish, wish.source.stem, rows.entries, wanted, limit)
     # templates and ids that stand twice, beside what is wrong with single rows
@@ -151,11 +152,11 @@ def _manifest(wish: Wish, name: str, entries: Sequence[Entry], wanted: Wanted, l
     )
 
 
-def _judge(wish: Wish, limit: int) -> Judge:
+def _judge(wish: Wish, limit: int, *, key: str) -> Judge:
     root = None if wish.allow_outside else _beside(wish)
 
-    def judge(path: Path) -> Refused | None:
-        found = inspect(path, max_size_bytes=limit, root=root)
+    def judge(path: Path, source: str) -> Refused | None:
+        found = inspect(path, max_size_bytes=limit, root=root, source=source, key=key)
         return Refused(found.code, found.message) if isinstance(found, Refusal) else None
 
     return judge
@@ -253,6 +254,22 @@ def _left_out(left_out: Sequence[LeftOut], output: Output) -> list[str]:
         told = {"file": printable(each.path), "code": each.why.code, "message": each.why.message}
         output.event({"event": "left_out", "schema_version": 1, **told})
     return _left_out_lines(left_out)
+
+
+def _one_by_one(groups: Sequence[OneByOne]) -> list[str]:
+    """What a list in the place of a pattern means for what is added later."""
+    lines = []
+    for each in groups[:SHOWN]:
+        folder, _, ending = f"./{each.pattern}".rpartition("/")
+        where = "here" if folder == "." else f"in `{folder.removeprefix('./')}`"
+        kind = f"{ending.removeprefix('*.').upper()}s"
+        more = f" and {count_words(len(each.because) - 1, 'other')}" if len(each.because) > 1 else ""
+        because = f"`{Path(each.because[0]).name}`{more} cannot be uploaded, and `{each.pattern}` would match it"
+        lines.append(printable(f"{kind} added {where} later will not be found, because {because}"))
+    more_lines = len(groups) - SHOWN
+    lines += [f"the same of {count_words(more_lines, 'folder')} more"] if more_lines > 0 else []
+    advice = "to find them, move away what cannot be uploaded, and make the manifest again with `--force`"
+    return [*lines, advice] if lines else []
 
 
 def _left_out_lines(left_out: Sequence[LeftOut]) -> list[str]:

@@ -43,12 +43,12 @@ def examine(
     `root` is the folder that must hold the file after all links are followed; None allows any. The whole file is never
     in memory. An `OSError` becomes a refusal, but for one that says nothing of the file: that this process may open no
     more files, or has no memory, raises OutOfResources. Messages name the file as `source` does, or from `root`. `key`
-    is where `source` was written: `file`, or `row` for a cell of a table.
+    is where it was named: `file` of a manifest, or `row` of a table or `folder` of which one is made.
     """
     shown = _shown(path, root) if source is None else source
     try:
         with _opened(path, shown, root) as (resolved, handle):
-            return _examined(shown, resolved, handle, max_size_bytes)
+            return _examined(shown, resolved, handle, max_size_bytes, key=key)
     except _RefusedError as error:
         return Examined(error.refusal)
     except (OSError, ValueError, RuntimeError) as error:
@@ -146,18 +146,18 @@ def _demand_regular(shown: str | Path, mode: int) -> None:
         raise _RefusedError(RefusalCode.NOT_REGULAR, f"{quoted(shown)} is not a regular file")
 
 
-def _examined(shown: str | Path, resolved: str, handle: int, max_size_bytes: int) -> Examined:
+def _examined(shown: str | Path, resolved: str, handle: int, max_size_bytes: int, *, key: str) -> Examined:
     before = fingerprint_of(os.fstat(handle))
-    found = _read(shown, resolved, handle, before.size_bytes, max_size_bytes)
+    found = _read(shown, resolved, handle, before.size_bytes, max_size_bytes, key=key)
     is_same = not isinstance(found, Refusal) and before == fingerprint_of(os.fstat(handle))
     return Examined(found, before if is_same else None)
 
 
 def _read(
-    shown: str | Path, resolved: str, handle: int, planned_size_bytes: int, max_size_bytes: int
+    shown: str | Path, resolved: str, handle: int, planned_size_bytes: int, max_size_bytes: int, *, key: str
 ) -> Document | Refusal:
     if planned_size_bytes > max_size_bytes:
-        return too_large(shown, planned_size_bytes, max_size_bytes)
+        return too_large(shown, planned_size_bytes, max_size_bytes, key=key)
     digest, head, size_bytes = hashlib.sha256(), b"", 0
     for chunk in _chunks(handle, max_size_bytes + 1):
         digest.update(chunk)
@@ -167,7 +167,7 @@ def _read(
     if not size_bytes:
         return Refusal(RefusalCode.EMPTY, f"{quoted(shown)} is empty: copy or download it again")
     if size_bytes > max_size_bytes:
-        return too_large(shown, size_bytes, max_size_bytes)
+        return too_large(shown, size_bytes, max_size_bytes, key=key)
     content_type = content_type_of(head)
     if content_type is None:
         return of_other_type(shown, head)

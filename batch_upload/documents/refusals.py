@@ -60,13 +60,15 @@ def for_people(size_bytes: int) -> str:
     return f"{size_bytes:,} bytes ({-(-size_bytes // KB):,} KB)"
 
 
-def too_large(path: str | Path, size_bytes: int, max_size_bytes: int) -> Refusal:
-    """`size_bytes` is what the file has, or at least has."""
+def too_large(path: str | Path, size_bytes: int, max_size_bytes: int, *, key: str = "file") -> Refusal:
+    """`size_bytes` is what the file has, or at least has. `key` is where the file was named; see `examine`."""
     message = f"{quoted(path)} has {for_people(size_bytes)}, its limit is {for_people(max_size_bytes)}"
     if size_bytes > MAX_SIZE_SERVICE_BYTES:
         advice = f"the service takes no more than {for_people(MAX_SIZE_SERVICE_BYTES)}, make it smaller"
-    else:
+    elif key == "file":
         advice = f"make it smaller, or set `max_size: {_roomy(size_bytes)}`"
+    else:
+        advice = f"make it smaller, or add `--max-size {_roomy(size_bytes)}` (most registration forms take only 500 KB)"
     return Refusal(RefusalCode.TOO_LARGE, f"{message}: {advice}")
 
 

@@ -48,6 +48,7 @@ class Code(StrEnum):
     NO_MATCH = "no-match"
     FOLDER_UNREADABLE = "folder-unreadable"
     OUTSIDE = "outside"
+    FOLDER = "folder"
 
 
 MEANINGS: dict[Code, str] = {
@@ -67,8 +68,8 @@ MEANINGS: dict[Code, str] = {
     Code.DUPLICATE_KEY: "the same key twice in one mapping",
     Code.UNKNOWN_KEY: "a key that means nothing here",
     Code.MISSING_KEY: "`version`, `batch` or `attachments` is missing",
-    Code.WRONG_TYPE: "a list, a mapping or a text where another of them is due",
-    Code.EMPTY_VALUE: 'nothing where a value is due (a tag\'s value may be an explicit `""`)',
+    Code.WRONG_TYPE: "a list, a mapping or a text where another of them is needed",
+    Code.EMPTY_VALUE: 'a key without a value (for an empty tag write `""`)',
     Code.EMPTY_LIST: "`attachments` lists nothing",
     Code.CONTROL_CHARACTER: "a control character in a name, path, pattern or id",
     Code.VERSION: "`version` is not the number 1",
@@ -84,7 +85,7 @@ MEANINGS: dict[Code, str] = {
     Code.SEVERAL_SOURCES: "an entry with more than one of `file`, `glob` and `url`",
     Code.ID_ON_GLOB: "an `id` on a `glob`, whose matches are their own ids",
     Code.ID: "an id longer than 1,024 characters, or a file name that is not UTF-8",
-    Code.DUPLICATE_ID: "two attachments with the same id",
+    Code.DUPLICATE_ID: "two attachments with the same id, or two globs that match the same files",
     Code.TAG_KEY: "a tag's key that is empty, too long, or has a character that is not allowed",
     Code.TAG_VALUE: "a tag's value that is too long, or has a character that is not allowed",
     Code.TAG_RESERVED: "a tag that begins with `aws:` or `batch-upload:`",
@@ -93,4 +94,5 @@ MEANINGS: dict[Code, str] = {
     Code.NO_MATCH: "a `glob` that matches no file",
     Code.FOLDER_UNREADABLE: "a folder that a `glob` must look into cannot be read",
     Code.OUTSIDE: "a path that leaves the manifest's folder",
+    Code.FOLDER: "a `file` that ends with `/`, as only folders do",
 }

@@ -25,6 +25,7 @@ from yaml.events import (
 
 from batch_upload.manifest.codes import Code
 from batch_upload.manifest.problems import Problems, quoted
+from batch_upload.manifest.quotes import in_quotes
 from batch_upload.model import Position
 
 DEPTH_LIMIT = 20
@@ -171,7 +172,7 @@ class Cursor:
     def _is_good_key(self, key: ScalarEvent, lines: dict[str, int]) -> bool:
         at, name = position(key), key.value
         if name == "<<" and is_plain(key):
-            self._problems.add(at, Code.MERGE_KEY, "a merge key cannot be used: put what entries share in `defaults`")
+            self._problems.add(at, Code.MERGE_KEY, f"a merge key cannot be used: {_SHARED}")
         elif is_null(key):
             self._problems.add(at, Code.KEY_NOT_TEXT, "a key must be text, not empty")
         elif name in lines:
@@ -201,17 +202,26 @@ class Cursor:
 
     def _report_properties(self, event: NodeEvent) -> None:
         if event.anchor:
-            message = f"the anchor {quoted(f'&{event.anchor}')} cannot be used: put what entries share in `defaults`"
+            anchor = f"&{event.anchor}"
+            message = f"the anchor {quoted(anchor)} cannot be used: {_SHARED}; {_text_in_quotes(anchor)}"
             self._problems.add(position(event), Code.ANCHOR, message)
         tag = getattr(event, "tag", None)
         # A lone `!` says only "as it stands"; the C parser does not even tell of it.
         if tag and tag != "!":
-            message = f"the YAML tag {quoted(tag)} cannot be used: text is text as written, remove it"
+            message = f"the YAML tag {quoted(tag)} cannot be used: remove it; {_text_in_quotes(tag)}"
             self._problems.add(position(event), Code.YAML_TAG, message)
 
     def _report_alias(self, event: AliasEvent) -> None:
-        message = f"the alias {quoted(f'*{event.anchor}')} cannot be used: put what entries share in `defaults`"
+        alias = f"*{event.anchor}"
+        message = f"the alias {quoted(alias)} cannot be used: {_SHARED}; {_text_in_quotes(alias)}"
         self._problems.add(position(event), Code.ALIAS, message)
+
+
+_SHARED = "put what entries share in `defaults`"
+
+
+def _text_in_quotes(text: str) -> str:
+    return f"a text that begins with `{text[0]}` needs quotes, as in {quoted(in_quotes(text))}"
 
 
 def kind_of(event: Event) -> str:

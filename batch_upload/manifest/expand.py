@@ -1,14 +1,16 @@
 """From entries to the attachments that are to be: globs, defaults, templates, ids."""
 
 import os
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from batch_upload.manifest import rules
 from batch_upload.manifest.codes import Code
-from batch_upload.manifest.matches import matches
-from batch_upload.manifest.problems import Problems, quoted
+from batch_upload.manifest.ids import Ids
+from batch_upload.manifest.matches import advice_on_no_match, matches
+from batch_upload.manifest.problems import Problems, printable, quoted
 from batch_upload.manifest.templates import has_braces, render, wrong_with_template
 from batch_upload.model import Entry, Listed, Manifest, Position, Problem, SourceKind
 
@@ -36,12 +38,13 @@ class Expansion:
     allow_outside: bool = field(kw_only=True)
     problems: Problems = field(init=False)
     _folder: str = field(init=False)
-    _lines: dict[str, int] = field(init=False, default_factory=dict)
+    _ids: Ids = field(init=False)
     _has_templates: bool = field(init=False)
     _merged: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.problems = Problems(str(self.manifest.path))
+        self._ids = Ids(self.problems)
         self._folder = str(self.manifest.folder)
         self._has_templates = any(has_braces(value) for value in self.manifest.tags.values())
 
@@ -51,11 +54,21 @@ class Expansion:
             message = f"{quoted(entry.source)} leaves the manifest's folder: move it in, or use `--allow-outside`"
             self.problems.add(entry.at, Code.OUTSIDE, message)
             return ()
-        if entry.kind is not SourceKind.GLOB:
-            item = self._listed(entry, entry.source)
-            return () if item is None else (item,)
-        each = (self._listed(entry, source) for source in self._matches(entry))
-        return tuple(item for item in each if item is not None)
+        if entry.kind is SourceKind.GLOB:
+            return self._of_glob(entry)
+        if entry.kind is SourceKind.FILE and (wrong := rules.wrong_with_file(entry.source)):
+            self.problems.add(entry.at, *wrong)
+            return ()
+        item = self._listed(entry, entry.source)
+        return () if item is None else (item,)
+
+    def _of_glob(self, entry: Entry) -> Sequence[Listed]:
+        paths = self._matches(entry)
+        self._ids.begin_glob(entry, len(paths))
+        each = (self._listed(entry, source) for source in paths)
+        listed = tuple(item for item in each if item is not None)
+        self._ids.end_glob()
+        return listed
 
     def _matches(self, entry: Entry) -> tuple[str, ...]:
         found = matches(entry.source, self.manifest.folder)
@@ -63,7 +76,8 @@ class Expansion:
             message = f"{quoted(name)} cannot be read for the glob {quoted(entry.source)}: {reason}"
             self.problems.add(entry.at, Code.FOLDER_UNREADABLE, message)
         if not found.paths and not found.unreadable:
-            self.problems.add(entry.at, Code.NO_MATCH, f"{quoted(entry.source)} matches no file: check the pattern")
+            advice = printable(advice_on_no_match(entry.source, self.manifest.folder))
+            self.problems.add(entry.at, Code.NO_MATCH, f"{quoted(entry.source)} matches no file: {advice}")
         return found.paths
 
     def _leaves(self, source: str) -> bool:
@@ -91,17 +105,13 @@ class Expansion:
         )
 
     def _takes_id(self, entry: Entry, item_id: str) -> bool:
-        at = entry.id_at or entry.at
-        if entry.item_id is None and (wrong := rules.wrong_with_id(item_id)):
-            self.problems.add(at, *wrong)
-            return False
-        first_line = self._lines.get(item_id)
-        if first_line is None:
-            self._lines[item_id] = at.line
-            return True
-        message = f"the id {quoted(item_id)} stands here again, first in line {first_line}: give one another `id`"
-        self.problems.add(at, Code.DUPLICATE_ID, message)
-        return False
+        if entry.item_id is None:
+            is_found = entry.kind is SourceKind.GLOB
+            wrong = rules.wrong_with_name(item_id) if is_found else rules.wrong_with_id(item_id)
+            if wrong:
+                self.problems.add(entry.id_at or entry.at, *wrong)
+                return False
+        return self._ids.take(entry, item_id)
 
     def _tags(self, entry: Entry, source: str, item_id: str) -> Mapping[str, str] | None:
         manifest = self.manifest
@@ -131,7 +141,13 @@ class Expansion:
             self.problems.add(at, Code.TEMPLATE, message)
             return None
         text = render(value, values)
-        if wrong := rules.wrong_with_tag_value(key, text):
+        wrong = rules.wrong_with_tag_value(key, text)
+        if wrong:
+            # Names from a Mac have accents apart from their letters (NFD), which tags may not hold. Nothing else is
+            # normalised: what was accepted as it is stays so, and with it the token.
+            text = unicodedata.normalize("NFC", text)
+            wrong = rules.wrong_with_tag_value(key, text)
+        if wrong:
             code, message = wrong
             self.problems.add(at, code, f"{message} (of {quoted(values['id'])})")
             return None

@@ -14,6 +14,7 @@ from batch_upload.manifest.codes import Code
 from batch_upload.manifest.new import Judge
 from batch_upload.manifest.problems import quoted
 from batch_upload.manifest.tagging import Wanted
+from batch_upload.manifest.templates import has_braces
 from batch_upload.model import Entry, Position, Problem, SourceKind
 
 DELIMITERS = ",;\t|"
@@ -21,6 +22,8 @@ DELIMITERS = ",;\t|"
 OWN_COLUMNS = ("file", "url", "id")
 
 _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+_ZIP = b"PK\x03\x04"
+"""Begins a workbook of Excel (ECMA-376, part 2, 7.3: a package is a ZIP file)."""
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -103,6 +106,8 @@ class _BrokenError(Exception):
 
 
 def _decoded(raw: bytes, name: str) -> str | Problem:
+    if raw.startswith(_ZIP):
+        return Problem(name, Position(), CsvCode.CSV, "the file is a workbook, not CSV: save it as `CSV UTF-8`")
     if raw.startswith(_UTF16):
         return Problem(name, Position(), Code.NOT_UTF8, "the file is UTF-16: save it as `CSV UTF-8`")
     try:
@@ -210,14 +215,16 @@ class _Maker:
             return SourceKind.URL, url, url
         elif not file:
             self._problems.append((Code.NO_SOURCE, "the row has neither a `file` nor a `url`"))
-        elif not self._note("file", rules.wrong_with_text("file", file)):
+        elif not self._note("file", rules.wrong_with_path(file) or rules.wrong_with_file(file)):
             return SourceKind.FILE, self._judged(file), file
         return None
 
     def _judged(self, file: str) -> str:
         is_named_from_there = self._folder == self._beside and not os.path.isabs(file)
         source = file if is_named_from_there else Path(os.path.relpath(self._folder / file, self._beside)).as_posix()
-        refused = self._judge(self._beside / source)
+        if self._note("file", rules.wrong_with_path(source)):  # the folders between may have such names
+            return source
+        refused = self._judge(self._beside / source, file)
         if refused is not None:
             self._problems.append((refused.code, refused.message))
         return source
@@ -226,7 +233,12 @@ class _Maker:
         tags = {name: row[name] for name in self._tag_columns if row.get(name)}
         for name, value in tags.items():
             self._note(name, rules.wrong_with_tag_value(name, value))
-        tags.update(self._wanted.of_row(row))
+        filled = self._wanted.of_row(row)
+        for name, value in filled.items():
+            # what is left of a template is checked when it is finished, with the names of the file
+            if not has_braces(value) and (wrong := rules.wrong_with_tag_value(name, value)):
+                self._problems.append((wrong[0], f"`--tag`: {wrong[1]}"))
+        tags.update(filled)
         count = len({*tags, *self._wanted.shared})
         if count > self._limit:
             message = f"{count} tags, at most {self._limit} are allowed, besides the identity tag"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from batch_upload.manifest import rules
 from batch_upload.manifest.codes import Code
+from batch_upload.manifest.matches import is_leftover
 from batch_upload.manifest.new import Judge, Refused
 from batch_upload.manifest.problems import quoted
 from batch_upload.model import Entry, Position, SourceKind
@@ -23,17 +24,28 @@ class LeftOut:
     why: Refused
 
 
+@dataclass(frozen=True, slots=True)
+class OneByOne:
+    """Files that are listed one by one, since a pattern would match what cannot be uploaded, too."""
+
+    pattern: str
+    """The pattern that would have stood for them."""
+    because: Sequence[str]
+    """The paths of those that cannot be uploaded."""
+
+
 @dataclass(slots=True)
 class FromFolder:
     """What was found. `documents` is how many attachments the entries mean."""
 
     entries: list[Entry] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    one_by_one: list[OneByOne] = field(default_factory=list)
     documents: int = 0
 
 
 def entries_of_folder(source: Path, *, beside: Path, judge: Judge, without: Sequence[Path] = ()) -> FromFolder:
-    """Walk a folder and all below it, except what is hidden, as `**` does; links to folders are not followed.
+    """Walk a folder and all below it, as `**` does: not what is hidden or a leftover, and no links to folders.
 
     `beside` is where the manifest goes: both are real paths. A glob stands for a folder's files of one extension where
     all of them can be uploaded; where one cannot, the others are listed singly, under the ids that the glob would give.
@@ -61,29 +73,33 @@ def _folders(source: Path, beside: Path, found: FromFolder) -> Iterator[tuple[Pa
             if os.path.islink(os.path.join(folder, name)):
                 path = _relative(Path(folder, name), beside)
                 found.left_out.append(LeftOut(path, Refused("folder", f"{quoted(path)} is a link to a folder")))
-        yield Path(folder), sorted(name for name in names if not name.startswith("."))
+        yield Path(folder), sorted(name for name in names if not name.startswith(".") and not is_leftover(name))
 
 
 def _take_group(found: FromFolder, folder: Path, suffix: str, names: Sequence[str], beside: Path, judge: Judge) -> None:
-    good = []
+    good, bad = [], []
     for name in names:
         path = _relative(folder / name, beside)
-        why = _wrong_with_name(path) or judge(folder / name)
+        why = _wrong_with_name(path) or judge(folder / name, path)
         if why is None:
             good.append(path)
         else:
-            found.left_out.append(LeftOut(path, why))
+            bad.append(LeftOut(path, why))
     found.documents += len(good)
-    if good and len(good) == len(names):
-        pattern = _MAGIC.sub(r"[\1]", _relative(folder, beside))
-        glob = f"*{suffix}" if pattern == "." else f"{pattern}/*{suffix}"
+    found.left_out.extend(bad)
+    if not good:
+        return
+    pattern = _MAGIC.sub(r"[\1]", _relative(folder, beside))
+    glob = f"*{suffix}" if pattern == "." else f"{pattern}/*{suffix}"
+    if not bad:
         found.entries.append(Entry(SourceKind.GLOB, glob, Position()))
-    else:
-        found.entries.extend(Entry(SourceKind.FILE, path, Position(), item_id=path) for path in good)
+        return
+    found.one_by_one.append(OneByOne(glob, [each.path for each in bad]))
+    found.entries.extend(Entry(SourceKind.FILE, path, Position(), item_id=path) for path in good)
 
 
 def _wrong_with_name(path: str) -> Refused | None:
-    wrong = rules.wrong_with_id(path)
+    wrong = rules.wrong_with_name(path)
     return Refused(wrong[0].value, wrong[1]) if wrong else None
 
 

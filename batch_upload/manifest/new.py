@@ -1,21 +1,17 @@
 """A manifest that is made, not read: from its value to the text that the reader reads back as the same."""
 
-import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch_upload.manifest.rules import BATCH_PATTERN
 from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Manifest, SourceKind
 from batch_upload.spelling import size_text, yaml_scalar, yaml_text
 
 SCHEMA_NAME = "manifest.schema.json"
 """Named by the first line of what is made: a file beside the manifest, so that editors need no network."""
-BATCH_LENGTH = 64
 
-Judge = Callable[[Path], "Refused | None"]
-"""Looks into a file, and says why it cannot be uploaded."""
+Judge = Callable[[Path, str], "Refused | None"]
+"""Looks into a file, and says why it cannot be uploaded. The text is what messages call it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +20,6 @@ class Refused:
 
     code: str
     message: str
-
-
-def batch_of(name: str) -> str | None:
-    """The name of a batch that is made of a file's or folder's name; None where nothing of it can stand in one."""
-    bare = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode("ascii").lower()
-    batch = re.sub(r"[^a-z0-9._]+", "-", bare).lstrip("-._")[:BATCH_LENGTH].rstrip("-._")
-    return batch if re.fullmatch(BATCH_PATTERN, batch) else None
 
 
 def manifest_lines(manifest: Manifest) -> Iterator[str]:

@@ -38,7 +38,7 @@ class QuickReader:
         if data.startswith(BOM):  # the careful reader would take the second for the first
             raise UnusualError
         begin = _BEGIN.search(data)
-        if begin is None:
+        if begin is None or data.startswith(BOM):  # a second mark is a character, which the careful reader reports
             raise UnusualError
         self._next = b"\n" + begin[1] + b"- "
         second = data.find(self._next, begin.end())

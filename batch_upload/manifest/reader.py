@@ -1,7 +1,8 @@
 """From a YAML file to a Manifest, or to all its problems at once."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +14,7 @@ from batch_upload.manifest.codes import Code
 from batch_upload.manifest.cursor import FASTEST_LOADER, CannotGoOnError, Cursor, Loader, is_null, position
 from batch_upload.manifest.entries import EntryReader
 from batch_upload.manifest.problems import Problems, quoted
+from batch_upload.manifest.quotes import advice_for_line
 from batch_upload.manifest.rules import TAGS_LIMIT
 from batch_upload.manifest.source import SIZE_LIMIT_BYTES, Screened, opened, screen
 from batch_upload.manifest.values import NO_TAGS, Values
@@ -61,7 +63,7 @@ def _draft(file: BinaryIO, problems: Problems, *, loader: Loader, size_limit_byt
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     cursor = Cursor(text, problems, loader=loader, watch_blocks=bool(screened.tabs))
     try:
-        return _read_document(cursor, problems, screened)
+        return _read_document(cursor, problems, screened, lambda number: _line(file, number))
     except UnicodeDecodeError as error:
         raise UsageError("the manifest was changed while it was read", hint="try again") from error
     finally:
@@ -69,7 +71,9 @@ def _draft(file: BinaryIO, problems: Problems, *, loader: Loader, size_limit_byt
         text.detach()
 
 
-def _read_document(cursor: Cursor, problems: Problems, screened: Screened) -> "_Draft | None":
+def _read_document(
+    cursor: Cursor, problems: Problems, screened: Screened, line_at: Callable[[int], str]
+) -> "_Draft | None":
     draft = _Draft(cursor, problems)
     ends_at: Position | None = None
     try:
@@ -79,9 +83,19 @@ def _read_document(cursor: Cursor, problems: Problems, screened: Screened) -> "_
     except yaml.YAMLError as error:
         ends_at = _position_of(error)
         if not any(tab.line == ends_at.line for tab in screened.tabs):
-            problems.add(ends_at, Code.SYNTAX, f"this is not YAML: {_reason(error)}")
+            advice = advice_for_line(line_at(ends_at.line), ends_at.column)
+            problems.add(ends_at, Code.SYNTAX, f"this is not YAML: {advice or _reason(error)}")
     _report_tabs(cursor, problems, screened.tabs, ends_at)
     return draft if ends_at is None else None
+
+
+def _line(file: BinaryIO, number: int) -> str:
+    """A line of a file that was screened, from 1, without its end."""
+    file.seek(0)
+    text = io.TextIOWrapper(file, encoding="utf-8-sig")
+    found = next(islice(text, number - 1, None), "")
+    text.detach()
+    return found.rstrip("\n")
 
 
 def _report_tabs(cursor: Cursor, problems: Problems, tabs: tuple[Position, ...], ends_at: Position | None) -> None:

@@ -4,8 +4,9 @@ import re
 import unicodedata
 
 from batch_upload.manifest.codes import Code
-from batch_upload.manifest.problems import quoted
+from batch_upload.manifest.problems import quoted, quoted_path
 from batch_upload.model import KB, KIB, MAX_SIZE_SERVICE_BYTES
+from batch_upload.spelling import url_advice
 
 TAGS_LIMIT = 50
 """Of one attachment, the identity tag counted."""
@@ -14,6 +15,7 @@ TAG_VALUE_LENGTH = 256
 ID_LENGTH = 1_024
 URL_LENGTH = 2_048
 
+BATCH_LENGTH = 64
 BATCH_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
 NUMBER_PATTERN = r"[1-9][0-9]{0,14}"
 """From 1, and small enough to be the same number in JSON everywhere."""
@@ -52,7 +54,8 @@ def wrong_with_word(code: Code, text: str) -> Wrong | None:
     """For what has a pattern: `batch`, `region`, `account`, `role_arn`, `url`."""
     pattern, demand = _WORDS[code]
     if pattern.fullmatch(text) is None:
-        return code, f"{demand}: {quoted(text)}"
+        advice = url_advice(text) if code is Code.URL else ""
+        return code, f"{demand}: {quoted(text)}{advice and f'; {advice}'}"
     if code is Code.URL and len(text) > URL_LENGTH:
         return code, f"`url` has {len(text)} characters: at most {URL_LENGTH} are allowed"
     return None
@@ -63,8 +66,53 @@ def wrong_with_text(name: str, text: str) -> Wrong | None:
     if not text:
         return Code.EMPTY_VALUE, f"{quoted(name)} must not be empty"
     if not text.isprintable() and (found := _CONTROL.search(text)):
-        return Code.CONTROL_CHARACTER, f"{quoted(name)} has the control character U+{ord(found.group()):04X}: remove it"
+        return Code.CONTROL_CHARACTER, f"{quoted(name)} has {_control_words(found[0])}: remove it"
     return None
+
+
+def wrong_with_file(source: str) -> Wrong | None:
+    """For the path of a file, as text: one that ends with `/` means a folder, whatever is there."""
+    if not source.endswith(("/", "/.")):
+        return None
+    bare = source.rstrip("/.")
+    return Code.FOLDER, f"{quoted(source)} ends as only folders do: write {quoted(bare)} for a file, or use a `glob`"
+
+
+def wrong_with_name(path: str) -> Wrong | None:
+    """For an id that is the path of a file as it was found: what cannot be an id is a name that must be changed."""
+    if len(path) > ID_LENGTH:
+        return Code.ID, f"the path {quoted_path(path)} has {len(path)} characters, at most {ID_LENGTH}: shorten it"
+    return wrong_with_path(path)
+
+
+def wrong_with_path(path: str) -> Wrong | None:
+    """For the path of a file that is to be named in a manifest, whatever its id."""
+    if not path.isascii() and any("\ud800" <= char <= "\udfff" for char in path):
+        return Code.ID, f"the name {quoted_path(path)} is not UTF-8: rename the file"
+    if not path.isprintable() and (found := _CONTROL.search(path)):
+        return Code.CONTROL_CHARACTER, f"the name {quoted_path(path)} has {_control_words(found[0])}: rename the file"
+    return None
+
+
+def wrong_with_escape(name: str, text: str) -> str | None:
+    """What to say of a control character that was written in double quotes, as `\\n` is."""
+    found = _CONTROL.search(text)
+    escape = found and _ESCAPES.get(found[0])
+    if not found or not escape:
+        return None
+    advice = "write paths with `/`, or use single quotes" if name in ("file", "glob") else "use single quotes"
+    return f"{quoted(name)} has {_control_words(found[0])}, since `{escape}` in double quotes means one: {advice}"
+
+
+_ESCAPES = {"\0": r"\0", "\a": r"\a", "\b": r"\b", "\t": r"\t", "\n": r"\n", "\v": r"\v", "\f": r"\f", "\r": r"\r",
+            "\x1b": r"\e", "\x85": r"\N", "\u2028": r"\L", "\u2029": r"\P"}  # fmt: skip
+"""Characters that one letter behind a backslash stands for (YAML 1.2.2, 5.7)."""
+
+
+def _control_words(char: str) -> str:
+    if char in "\n\r\x85\u2028\u2029":
+        return "a line break"
+    return "a tab" if char == "\t" else f"the control character U+{ord(char):04X}"
 
 
 def wrong_with_id(text: str) -> Wrong | None:
@@ -81,7 +129,8 @@ def wrong_with_tag_key(key: str) -> Wrong | None:
     if not 1 <= len(key) <= TAG_KEY_LENGTH:
         return Code.TAG_KEY, f"a tag's key has 1 to {TAG_KEY_LENGTH} characters, this has {len(key)}"
     if bad := _not_allowed_in_tag(key):
-        return Code.TAG_KEY, f"{quoted(bad)} is not allowed in the tag key {quoted(key)}: {_TAG_DEMAND}"
+        message = f"{_named(bad)} is not allowed in the tag key {quoted(key)}: {_TAG_DEMAND}"
+        return Code.TAG_KEY, f"{message}{_composed_advice(bad, key)}"
     if key[:4].lower() == "aws:":
         return Code.TAG_RESERVED, f"the tag {quoted(key)} begins with `aws:`, which AWS keeps for itself: rename it"
     if key.startswith("batch-upload:"):
@@ -95,8 +144,24 @@ def wrong_with_tag_value(key: str, value: str) -> Wrong | None:
         message = f"the tag {quoted(key)} has {len(value)} characters: at most {TAG_VALUE_LENGTH} are allowed"
         return Code.TAG_VALUE, message
     if bad := _not_allowed_in_tag(value):
-        return Code.TAG_VALUE, f"{quoted(bad)} is not allowed in the tag {quoted(key)}: {quoted(value)}; {_TAG_DEMAND}"
+        message = f"{_named(bad)} is not allowed in the tag {quoted(key)}: {quoted(value)}; {_TAG_DEMAND}"
+        return Code.TAG_VALUE, f"{message}{_composed_advice(bad, value)}"
     return None
+
+
+def _named(char: str) -> str:
+    """A character in a message. An accent would else be drawn over the quotation mark."""
+    if unicodedata.category(char)[0] == "M":
+        return f"the accent or vowel sign U+{ord(char):04X}"
+    return quoted(char)
+
+
+def _composed_advice(bad: str, text: str) -> str:
+    """What to do about an accent that could be part of its letter, as Macs write names."""
+    composed = unicodedata.normalize("NFC", text)
+    if unicodedata.category(bad)[0] != "M" or bad in composed:
+        return ""
+    return f". Each accented letter is two characters here (NFD, as Macs write names): type it anew, {quoted(composed)}"
 
 
 _TAG_DEMAND = "letters, digits, spaces and `_.:/=+-@` are"
@@ -125,3 +190,10 @@ def size_bytes(text: str) -> int | None:
         return None
     size = int(found[1]) * _UNITS[found[2] or ""]
     return size if size <= MAX_SIZE_SERVICE_BYTES else None
+
+
+def batch_of(name: str) -> str | None:
+    """The name of a batch that is made of a file's or folder's name; None where nothing of it can stand in one."""
+    bare = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode("ascii").lower()
+    batch = re.sub(r"[^a-z0-9._]+", "-", bare).lstrip("-._")[:BATCH_LENGTH].rstrip("-._")
+    return batch if re.fullmatch(BATCH_PATTERN, batch) else None

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from typing import BinaryIO
 
 from batch_upload.errors import UsageError
 from batch_upload.manifest.codes import Code
-from batch_upload.manifest.problems import Problems, quoted
+from batch_upload.manifest.problems import Problems, quoted_path
+from batch_upload.manifest.rules import batch_of
 from batch_upload.model import KIB, Position
 from batch_upload.shortage import through_shortages
 
@@ -35,12 +37,12 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     try:
         handle = through_shortages(lambda: os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     except (OSError, ValueError) as error:
-        raise UsageError(f"the manifest {quoted(str(path))} cannot be read: {_reason(error)}") from error
+        raise UsageError(f"the manifest {quoted_path(str(path))} cannot be read: {_reason(error)}") from error
     try:
         with _regular(handle, path) as file:
             yield file
     except OSError as error:
-        raise UsageError(f"the manifest {quoted(str(path))} cannot be read: {_reason(error)}") from error
+        raise UsageError(f"the manifest {quoted_path(str(path))} cannot be read: {_reason(error)}") from error
 
 
 def _regular(handle: int, path: Path) -> BinaryIO:
@@ -48,8 +50,12 @@ def _regular(handle: int, path: Path) -> BinaryIO:
     if stat.S_ISREG(mode):
         return os.fdopen(handle, "rb")
     os.close(handle)
-    kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-    raise UsageError(f"the manifest {quoted(str(path))} is {kind}", hint="name the YAML file itself")
+    if not stat.S_ISDIR(mode):
+        raise UsageError(
+            f"the manifest {quoted_path(str(path))} is not a regular file", hint="name the YAML file itself"
+        )
+    new = f"batch-upload manifest new {shlex.quote(str(path))} -o {batch_of(path.resolve().name) or 'new'}.yaml"
+    raise UsageError(f"the manifest {quoted_path(str(path))} is a folder", hint=f"make a manifest of it first: `{new}`")
 
 
 def _reason(error: Exception) -> str:
@@ -96,7 +102,9 @@ def _decoded(raw: bytes, lines_before: int, problems: Problems) -> str | None:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         good = raw[: error.start].decode("utf-8")
-        message = f"the manifest is not UTF-8: byte 0x{raw[error.start]:02x}; save it as UTF-8"
+        is_utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
+        found = "it is UTF-16" if is_utf16 else f"byte 0x{raw[error.start]:02x}"
+        message = f"the manifest is not UTF-8: {found}; save it as UTF-8"
         problems.add(_at(good, len(good), lines_before), Code.NOT_UTF8, message)
         return None
     if bad := _NOT_ALLOWED.search(text):

@@ -1,6 +1,7 @@
 """From an event to the value it must be, or to a problem and None."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -11,8 +12,10 @@ from batch_upload.manifest.codes import Code
 from batch_upload.manifest.cursor import Cursor, is_null, is_plain, kind_of, position
 from batch_upload.manifest.places import Places
 from batch_upload.manifest.problems import Problems, quoted
+from batch_upload.manifest.quotes import in_quotes
 from batch_upload.manifest.templates import has_braces, wrong_with_template
 from batch_upload.model import Position
+from batch_upload.spelling import yaml_scalar
 
 KEYS: dict[str, tuple[str, ...]] = {
     "the manifest": ("version", "ledger", "batch", "target", "defaults", "attachments"),
@@ -80,7 +83,8 @@ class Values:
         if type(event) is ScalarEvent:
             if not is_null(event):
                 return event
-            self._problems.add(position(event), Code.EMPTY_VALUE, f"{quoted(name)} must not be empty")
+            if not (event.anchor or event.tag):  # which are problems already
+                self._problems.add(position(event), Code.EMPTY_VALUE, f"{quoted(name)} must not be empty")
         else:
             self._report_kind(event, quoted(name), "text")
         return None
@@ -88,9 +92,12 @@ class Values:
     def text(self, event: Event, name: str) -> str | None:
         """A text as written, without control characters."""
         scalar = self.scalar(event, name)
-        if scalar is None or self._is_wrong(event, rules.wrong_with_text(name, scalar.value)):
+        if scalar is None:
             return None
-        return scalar.value
+        wrong = rules.wrong_with_text(name, scalar.value)
+        if wrong and scalar.style == '"' and (message := rules.wrong_with_escape(name, scalar.value)):
+            wrong = (wrong[0], message)
+        return None if self._is_wrong(event, wrong) else scalar.value
 
     def identifier(self, event: Event) -> str | None:
         """An entry's `id`."""
@@ -168,6 +175,10 @@ class Values:
             self._problems.add(position(event), Code.WRONG_TYPE, message)
             self._cursor.skip(event)
             return None
+        if isinstance(event, ScalarEvent) and is_null(event) and not (event.anchor or event.tag):
+            message = f'{quoted(key)} must not be empty: for an empty tag write `""`'
+            self._problems.add(position(event), Code.EMPTY_VALUE, message)
+            return None
         scalar = self.scalar(event, key)
         if scalar is None:
             return None
@@ -193,12 +204,45 @@ class Values:
         if isinstance(event, ScalarEvent) and is_null(event):
             self._problems.add(position(event), Code.EMPTY_VALUE, f"{name} must not be empty")
         else:
-            self._problems.add(position(event), Code.WRONG_TYPE, f"{name} must be {due}, not {kind_of(event)}")
+            message = f"{name} must be {due}, not {kind_of(event)}{_example(name, event)}"
+            self._problems.add(position(event), Code.WRONG_TYPE, message)
         self._cursor.skip(event)
 
     def _report_unknown(self, name: str, key: ScalarEvent, where: str) -> None:
         message = f"{quoted(name)} is not a key of {where}{_advice(name, where)}"
         self._problems.add(position(key), Code.UNKNOWN_KEY, message)
+
+
+_EXAMPLES = {
+    "the manifest": "begin with `version: 1`",
+    "`version`": "write `version: 1`",
+    "`batch`": "write `batch: acme-2026`",
+    "`target`": "write `target: {region: us-east-1}`",
+    "`defaults`": "write `defaults: {max_size: 500KB}`",
+    "`tags`": "write tags as `tags: {Customer: acme}`",
+    "`attachments`": "put a line such as `- file: files/a.pdf` below it for each document",
+    "an entry": "write `- file: files/a.pdf`",
+    "`file`": "an entry names one file; write an entry for each",
+    "`glob`": "an entry has one pattern, in quotes if it begins with `[`; write an entry for each",
+    "`url`": "an entry has one address; write an entry for each",
+}
+"""How it is written, by the name of what is of the wrong type."""
+
+
+def _example(name: str, event: Event) -> str:
+    if name == "an entry" and isinstance(event, ScalarEvent):
+        return f": write {quoted(f'- {_as_source(event.value)}')}"
+    example = _EXAMPLES.get(name)
+    return f": {example}" if example else ""
+
+
+def _as_source(text: str) -> str:
+    """The key and value that an entry has if it is meant to be this text alone."""
+    if text.startswith("s3://"):
+        return f"url: {text}"
+    if re.search(r"[*?]", text):
+        return f"glob: {in_quotes(text)}"
+    return f"file: {yaml_scalar(text)}"
 
 
 def _advice(name: str, where: str) -> str:

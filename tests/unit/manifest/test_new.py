@@ -14,8 +14,9 @@ from batch_upload.errors import UsageError
 from batch_upload.manifest.expand import expand
 from batch_upload.manifest.from_csv import CsvCode, Rows, Table, entries_of_table, read_table
 from batch_upload.manifest.from_folder import FromFolder, entries_of_folder
-from batch_upload.manifest.new import Refused, batch_of, manifest_lines
+from batch_upload.manifest.new import Refused, manifest_lines
 from batch_upload.manifest.reader import read_manifest
+from batch_upload.manifest.rules import batch_of
 from batch_upload.manifest.tagging import Wanted, wanted_tags
 from batch_upload.model import Entry, Manifest, Problem, SourceKind
 
@@ -28,7 +29,7 @@ HOSTILE = (
 texts = st.sampled_from(HOSTILE) | st.text(st.characters(codec="utf-8"), max_size=12)
 
 
-def fine(path: Path) -> Refused | None:
+def fine(path: Path, source: str) -> Refused | None:
     return None
 
 
@@ -146,7 +147,7 @@ def test_a_file_that_is_no_table_is_one_problem_in_its_line(raw: bytes, line: in
         (",s3://b c.pdf,x", "url", "s3://BucketName"),
         ("a.pdf,,{stem}", "tag-value", "`{` is not allowed"),
         ("a.pdf,,x,stray", CsvCode.CELLS, "`stray`"),
-        ('"a\rb.pdf",,x', "control-character", "U+000D"),
+        ('"a\rb.pdf",,x', "control-character", r"the name `a\rb.pdf` has a line break: rename the file"),
         (f"a.pdf,,{'x' * 257}", "tag-value", "257 characters"),
     ],
 )
@@ -224,7 +225,7 @@ def grow(folder: Path, *names: str) -> None:
 def found_in(folder: Path, *, bad: Sequence[str] = ()) -> FromFolder:
     root = folder.resolve()
 
-    def judge(path: Path) -> Refused | None:
+    def judge(path: Path, source: str) -> Refused | None:
         return Refused("bad", f"`{path.name}` is bad") if path.name in bad else None
 
     return entries_of_folder(root, beside=root, judge=judge)
