@@ -25,6 +25,7 @@ from batch_upload.cli import (
 from batch_upload.cli.descriptors import raise_limit
 from batch_upload.cli.examples import epilog
 from batch_upload.cli.streams import failure_of, guard_standard_streams, reason_of
+from batch_upload.cli.utf8 import demand_utf8_names
 
 EXIT_CODES = """exit codes:
 
@@ -93,6 +94,7 @@ _add("emulator", emulator.emulator, after="")
 
 def main() -> None:
     """Run the command that the arguments name; leaves with its exit code."""
+    demand_utf8_names()
     gc.set_threshold(COLLECTED_AFTER)
     guard_standard_streams()
     raise_limit()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batch_upload.errors import UsageError
 from batch_upload.manifest.expand import expand
 from batch_upload.manifest.from_csv import CsvCode, Rows, Table, entries_of_table, read_table
-from batch_upload.manifest.from_folder import FromFolder, entries_of_folder
+from batch_upload.manifest.from_folder import FromFolder, OneByOne, entries_of_folder
 from batch_upload.manifest.new import Refused, manifest_lines
 from batch_upload.manifest.reader import read_manifest
 from batch_upload.manifest.rules import batch_of
@@ -277,3 +277,120 @@ def test_a_link_to_a_folder_is_told_and_not_followed(tmp_path: Path) -> None:
 
     assert [each.source for each in found.entries] == ["a/*.pdf"]
     assert [each.path for each in found.left_out] == ["loop"]
+
+
+def test_a_list_in_the_place_of_a_pattern_is_told_with_its_reason(tmp_path: Path) -> None:
+    grow(tmp_path, "a/1.pdf", "a/2.pdf", "a/3.pdf", "b/4.pdf", "c/2.pdf")
+
+    found = found_in(tmp_path, bad=["2.pdf", "3.pdf"])
+
+    assert found.one_by_one == [OneByOne("a/*.pdf", ["a/2.pdf", "a/3.pdf"])]
+
+
+def test_what_programs_leave_in_folders_is_passed_over(tmp_path: Path) -> None:
+    grow(tmp_path, "a/1.pdf", "a/~$draft.pdf", "a/Thumbs.db", "a/desktop.ini", "a/.DS_Store")
+
+    found = found_in(tmp_path, bad=["~$draft.pdf", "Thumbs.db", "desktop.ini"])
+
+    assert [(each.kind, each.source) for each in found.entries] == [(SourceKind.GLOB, "a/*.pdf")]
+    assert found.left_out == []
+
+
+def test_a_name_with_a_line_break_is_left_out_by_its_name(tmp_path: Path) -> None:
+    grow(tmp_path, "a/good.pdf", "a/two\nlines.pdf")
+
+    found = found_in(tmp_path)
+
+    assert [each.why.message for each in found.left_out] == [
+        r"the name `a/two\nlines.pdf` has a line break: rename the file"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("R&D 100%", "`--tag`: `&` is not allowed in the tag `Customer`"),
+        ("x" * 300, "`--tag`: the tag `Customer` has 300 characters: at most 256 are allowed"),
+        ("{stem}", "`{` is not allowed in the tag `Customer`"),
+        ("a\nb", r"`\n` is not allowed in the tag `Customer`"),
+    ],
+)
+def test_a_cell_that_cannot_be_a_tag_is_told_at_its_line(tmp_path: Path, cell: str, words: str) -> None:
+    wanted = wanted_tags(["Customer={col:Name}"])
+    table = table_of(csv_bytes([("file", "Name"), ("a.pdf", "fine"), ("b.pdf", cell)]))
+
+    problems = problems_of_table(table, tmp_path.resolve(), wanted)
+
+    assert [(problem.at.line, problem.code) for problem in problems] == [(3, "tag-value")]
+    assert words in problems[0].message
+
+
+def test_a_workbook_is_called_one() -> None:
+    found = read_table(b"PK\x03\x04" + bytes(60), "c.csv")
+
+    assert isinstance(found, Problem)
+    assert found.message == "the file is a workbook, not CSV: save it as `CSV UTF-8`"
+
+
+@pytest.mark.parametrize(
+    ("cell", "code", "words"),
+    [
+        ("a.pdf/", "folder", "column `file`: `a.pdf/` ends as only folders do"),
+        ('"a\nb.pdf"', "control-character", r"column `file`: the name `a\nb.pdf` has a line break: rename the file"),
+    ],
+)
+def test_a_cell_that_names_no_file_is_told_so(tmp_path: Path, cell: str, code: str, words: str) -> None:
+    (problem,) = rows_of(table_of(f"file,Name\n{cell},x\n".encode()), tmp_path).problems
+
+    assert (problem.at.line, problem.code) == (2, code)
+    assert words in problem.message
+
+
+def test_a_folder_between_table_and_manifest_that_no_manifest_can_name_is_a_problem(tmp_path: Path) -> None:
+    root = tmp_path.resolve()
+    for name in ("two\nlines", "bytes \udcff"):
+        made = entries_of_table(
+            table_of(b"file\na.pdf\n"), name="c.csv", folder=root / name, beside=root, wanted=Wanted(),
+            tag_columns=True, judge=fine,
+        )  # fmt: skip
+        assert [problem.at.line for problem in made.problems] == [2]
+        assert made.problems[0].message.startswith("column `file`: the name `")
+
+
+def problems_of_table(table: Table, folder: Path, wanted: Wanted) -> list[Problem]:
+    """Everything that `manifest new` tells of the rows of a table."""
+    made = rows_of(table, folder, wanted)
+    return [*made.problems, *expand(manifest_of(folder, made.entries, wanted), allow_outside=False)[1]]
+
+
+PARTS = st.sampled_from(["{col:Company}", "{col:Note}", "{stem}", "{name}", "{id}", "{batch}", "{{", "}}", "x ", "-"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    rows=st.lists(st.tuples(texts, texts, texts, texts), min_size=1, max_size=4),
+    templates=st.lists(st.lists(PARTS, max_size=4).map("".join), min_size=1, max_size=3),
+)
+@example(rows=[("a.pdf", "", "R&D", "x" * 300)], templates=["{col:Company}", "{col:Note}"])
+@example(rows=[("a.pdf", "", "stem", "")], templates=["{{col:Company}}"])
+def test_whatever_is_asked_for_with_tag_what_is_written_is_read_back_without_a_problem(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, ...]], templates: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("tag").resolve()
+    try:
+        wanted = wanted_tags([f"Tag {number}={template}" for number, template in enumerate(templates)])
+    except UsageError:
+        return
+    found = read_table(csv_bytes([("file", "id", "Company", "Note"), *rows]), "c.csv")
+    if isinstance(found, Problem):
+        return
+    made = rows_of(found, folder, wanted)
+    manifest = manifest_of(folder, made.entries, wanted)
+
+    problems = [*made.problems, *expand(manifest, allow_outside=False)[1]]
+
+    assert all(problem.at.line in {line for line, _ in found.rows} for problem in problems)
+    if not problems:
+        again = read_back(manifest, folder)
+        assert expand(again, allow_outside=False)[1] == ()
+        assert bare(again.entries) == bare(manifest.entries)
