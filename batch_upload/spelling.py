@@ -74,6 +74,26 @@ def closest(wanted: str, names: Iterable[str]) -> Alike | None:
     return min(found, key=lambda each: each.how == _OTHER_CASE, default=None)
 
 
+def id_hint(wanted: str, ids: Iterable[str]) -> str:
+    """What to write for an id that is one of `ids` in another Unicode form, encoding or case; empty where none is.
+
+    Where the difference cannot be seen, the id is shown as bash, zsh and ksh take it in ASCII, too.
+    """
+    found = closest(wanted, ids)
+    if found is None:
+        return ""
+    ascii_word = "".join(char if " " <= char <= "~" and char not in "'\\" else _shell_char(char) for char in found.name)
+    as_typed = "" if found.how == _OTHER_CASE else f"; in ASCII: `$'{ascii_word}'`"
+    return f"there is `{found.name}`, {found.how}{as_typed}"
+
+
+def _shell_char(char: str) -> str:
+    if char in "'\\":
+        return f"\\{char}"
+    code = ord(char)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
 _OTHER_CASE = "with other capital letters"
 
 

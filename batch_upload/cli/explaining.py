@@ -20,6 +20,7 @@ from batch_upload.report.history import Chapter, History, Named, Next, Tried, hi
 from batch_upload.report.summary import Summary, exit_of
 from batch_upload.report.summary_text import Invocation
 from batch_upload.settings import Flags, Settings, resolve, truth_of
+from batch_upload.spelling import id_hint
 
 SUGGESTED = 3
 
@@ -93,8 +94,12 @@ def _find(path: Path, item_id: str, flags: Flags) -> _Found:
 
 
 def _unknown(item_id: str, path: Path, ids: Collection[str]) -> UsageError:
-    close = difflib.get_close_matches(item_id, sorted(ids), n=SUGGESTED)
-    hint = f"did you mean {' or '.join(f'`{each}`' for each in close)}?" if close else "`status` counts what there is"
+    hint = id_hint(item_id, ids)
+    if not hint:
+        close = difflib.get_close_matches(item_id, sorted(ids), n=SUGGESTED)
+        hint = (
+            f"did you mean {' or '.join(f'`{each}`' for each in close)}?" if close else "`status` counts what there is"
+        )
     return UsageError(f"`{item_id}` is no id of `{path}`, nor of its ledger", hint=hint)
 
 

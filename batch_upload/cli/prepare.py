@@ -17,6 +17,7 @@ from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.manifest.listing import list_manifest, list_manifest_once
 from batch_upload.model import Item, Listed, Manifest, Problem
 from batch_upload.settings import Flags, Settings, resolve, truth_of
+from batch_upload.spelling import id_hint
 from batch_upload.token import client_token
 
 T = TypeVar("T")
@@ -165,11 +166,13 @@ def ready_to_read(path: Path, flags: Flags) -> tuple[Prepared, Settings]:
 
 def check_only(settings: Settings, prepared: Prepared) -> None:
     """Raise UsageError where `--only` names neither a state nor an id of the manifest."""
-    strange = sorted(settings.only_ids - {item.item_id for item in prepared.items})
+    ids = {item.item_id for item in prepared.items}
+    strange = sorted(settings.only_ids - ids)
     if strange:
         raise UsageError(
             f"`--only {strange[0]}` is neither a state nor an id of the manifest",
-            hint="states are `failed`, `pending`, `parked`, `unknown`, `sending`, `processing` and `complete`",
+            hint=id_hint(strange[0], ids)
+            or "states are `failed`, `pending`, `parked`, `unknown`, `sending`, `processing` and `complete`",
         )
 
 

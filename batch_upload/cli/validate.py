@@ -1,4 +1,4 @@
-"""`validate`: every problem of the manifest and its files, at once."""
+"""`validate`: every problem in the manifest and its files, at once."""
 
 from batch_upload.cli import options as option
 from batch_upload.cli.output import Ended, Output, run_verb

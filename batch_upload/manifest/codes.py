@@ -54,7 +54,7 @@ class Code(StrEnum):
 MEANINGS: dict[Code, str] = {
     Code.TOO_LARGE: "the manifest is larger than 512 MiB",
     Code.NOT_UTF8: "the manifest is not UTF-8 text",
-    Code.CHARACTER: "a character that YAML does not allow, or that nobody sees (NEL, LS, PS, a byte order mark)",
+    Code.CHARACTER: "a character that YAML does not allow, or that cannot be seen (NEL, LS, PS, a byte order mark)",
     Code.TAB: "a tab in the indentation",
     Code.SYNTAX: "not YAML; what follows it was not read",
     Code.EMPTY_MANIFEST: "the manifest is empty or holds only comments",
@@ -70,7 +70,7 @@ MEANINGS: dict[Code, str] = {
     Code.MISSING_KEY: "`version`, `batch` or `attachments` is missing",
     Code.WRONG_TYPE: "a list, a mapping or a text where another of them is needed",
     Code.EMPTY_VALUE: 'a key without a value (for an empty tag write `""`)',
-    Code.EMPTY_LIST: "`attachments` lists nothing",
+    Code.EMPTY_LIST: "`attachments` is an empty list",
     Code.CONTROL_CHARACTER: "a control character in a name, path, pattern or id",
     Code.VERSION: "`version` is not the number 1",
     Code.BATCH: "`batch` is not `[a-z0-9][a-z0-9._-]{0,63}`",

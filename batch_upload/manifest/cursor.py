@@ -176,7 +176,7 @@ class Cursor:
         elif is_null(key):
             self._problems.add(at, Code.KEY_NOT_TEXT, "a key must be text, not empty")
         elif name in lines:
-            message = f"{quoted(name)} stands here twice, first in line {lines[name]}: keep one"
+            message = f"{quoted(name)} is given twice, first in line {lines[name]}: keep one"
             self._problems.add(at, Code.DUPLICATE_KEY, message)
         else:
             return True

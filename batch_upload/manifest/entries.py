@@ -71,7 +71,7 @@ class EntryReader:
 
     def _check_id(self) -> None:
         if self._id_at is not None and self._sources[0][0] is SourceKind.GLOB:
-            message = "`id` cannot stand with `glob`: each match is its own id, remove it"
+            message = "remove `id`: each match of a `glob` is its own id"
             self._problems.add(self._id_at, Code.ID_ON_GLOB, message)
 
     def _take_file(self, event: Event) -> None:
@@ -86,7 +86,7 @@ class EntryReader:
     def _take_source(self, event: Event, kind: SourceKind, source: str | None) -> None:
         at = position(event)
         if self._sources:
-            message = f"`{kind}` stands beside `{self._sources[0][0]}`: an entry has one of `file`, `glob` and `url`"
+            message = f"`{kind}` and `{self._sources[0][0]}` are both given: an entry has only one of `file`, `glob` and `url`"
             self._problems.add(at, Code.SEVERAL_SOURCES, message)
         else:
             self._source = source

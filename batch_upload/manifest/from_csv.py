@@ -156,7 +156,7 @@ def _wrong_with_columns(columns: Sequence[str]) -> str | None:
     seen: set[str] = set()
     for name in (name.lower() if name.lower() in OWN_COLUMNS else name for name in named):
         if name in seen:
-            return f"the column {quoted(name)} stands here twice: rename one"
+            return f"the column {quoted(name)} is there twice: rename one"
         seen.add(name)
     return None
 
@@ -202,7 +202,7 @@ class _Maker:
             cell for number, cell in enumerate(cells) if cell and not (self._columns[number : number + 1] or [""])[0]
         ]
         if nameless:
-            message = f"{quoted(nameless[0])} stands in no column that has a name: a cell with delimiters needs quotes"
+            message = f"{quoted(nameless[0])} is in no column that has a name: put quotes around a cell that has a delimiter in it"
             self._problems.append((CsvCode.CELLS, message))
 
     def _source(self, row: Mapping[str, str]) -> tuple[SourceKind, str, str] | None:

@@ -108,7 +108,7 @@ def _decoded(raw: bytes, lines_before: int, problems: Problems) -> str | None:
         problems.add(_at(good, len(good), lines_before), Code.NOT_UTF8, message)
         return None
     if bad := _NOT_ALLOWED.search(text):
-        message = f"U+{ord(bad.group()):04X} cannot stand in a manifest: remove it"
+        message = f"U+{ord(bad.group()):04X} is not allowed in a manifest: remove it"
         problems.add(_at(text, bad.start(), lines_before), Code.CHARACTER, message)
         return None
     return text

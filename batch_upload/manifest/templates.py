@@ -19,7 +19,7 @@ def wrong_with_template(text: str) -> str | None:
     """What is wrong with a template, in words, or None."""
     for piece in _PIECE.finditer(text):
         if piece[0] in ("{", "}") or (piece[1] is not None and piece[1] not in NAMES):
-            return f"{quoted(text[piece.start() :])} is no template: {_KNOWN}, and `{{{{` and `}}}}` for braces"
+            return f"{quoted(text[piece.start() :])} is not a template: {_KNOWN}, and `{{{{` and `}}}}` for braces"
     return None
 
 

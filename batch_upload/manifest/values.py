@@ -76,7 +76,9 @@ class Values:
             count += 1
             yield item
         if not count:
-            self._problems.add(position(event), Code.EMPTY_LIST, f"{name} lists nothing: add an entry")
+            self._problems.add(
+                position(event), Code.EMPTY_LIST, f"{name} is empty: add an entry such as `- file: files/a.pdf`"
+            )
 
     def scalar(self, event: Event, name: str) -> ScalarEvent | None:
         """A value that is there and neither a list nor a mapping."""

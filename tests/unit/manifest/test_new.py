@@ -127,8 +127,8 @@ def test_other_yaml_readers_read_the_same(tmp_path: Path, loader: type) -> None:
         (b'file,Name\na.pdf,x\nb.pdf,"y" z\n', 3, CsvCode.CSV, "not CSV"),
         (b'file,Name\na.pdf,"x\n', 2, CsvCode.CSV, "not CSV"),
         (b"name,path\na,a.pdf\n", 1, CsvCode.COLUMNS, "no column `file` or `url`"),
-        (b"file,Name,Name\na.pdf,x,y\n", 1, CsvCode.COLUMNS, "`Name` stands here twice"),
-        (b"FILE,file\na.pdf,x\n", 1, CsvCode.COLUMNS, "`file` stands here twice"),
+        (b"file,Name,Name\na.pdf,x,y\n", 1, CsvCode.COLUMNS, "`Name` is there twice"),
+        (b"FILE,file\na.pdf,x\n", 1, CsvCode.COLUMNS, "`file` is there twice"),
     ],
 )
 def test_a_file_that_is_no_table_is_one_problem_in_its_line(raw: bytes, line: int, code: str, words: str) -> None:

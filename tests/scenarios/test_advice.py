@@ -1,0 +1,234 @@
+"""What people write in manifests and tables, and how they are told what to write instead; each from outside.
+
+The inputs are those that people reported of this and other programs: names from Macs and from Windows, patterns without
+quotes, patterns that overlap, files that are not what their names say.
+"""
+
+import os
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.batches import pdf
+from tests.support.preloaded import Preloaded
+
+NFC = "Société Générale.pdf"
+NFD = unicodedata.normalize("NFD", NFC)
+HEAD = "version: 1\nbatch: june\nattachments:\n"
+
+
+def grow(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(pdf(name.encode("ascii", "replace").decode()))
+
+
+@pytest.fixture
+def told(command: Preloaded, tmp_path: Path) -> Callable[..., list[str]]:
+    """What `validate` says of entries, a line for each: its problems, without the file's name."""
+
+    def found(*entries: str) -> list[str]:
+        (tmp_path / "m.yaml").write_text(HEAD + "".join(f"  - {entry}\n" for entry in entries), encoding="utf-8")
+        ended = command.run("validate", "m.yaml", cwd=tmp_path)
+        assert ended.code == 21, ended.stderr
+        return [line.removeprefix("m.yaml:") for line in ended.stderr.splitlines() if line.startswith("m.yaml:")]
+
+    return found
+
+
+Told = Callable[..., list[str]]
+
+
+def test_a_line_break_in_a_name_of_thousands_names_the_file(told: Told, tmp_path: Path) -> None:
+    grow(tmp_path, *(f"n/{number:04d}.pdf" for number in range(50)), "n/two\nlines.pdf")
+
+    assert told("glob: n/*.pdf") == [r"4:11: the name `n/two\nlines.pdf` has a line break: rename the file"]
+
+
+def test_globs_that_overlap_are_one_problem_whose_advice_works(told: Told, command: Preloaded, tmp_path: Path) -> None:
+    grow(tmp_path, *(f"in/{number:02d}.pdf" for number in range(13)))
+
+    (line,) = told('glob: "in/*.pdf"', 'glob: "in/**/*.pdf"')
+    (tmp_path / "m.yaml").write_text(HEAD + '  - glob: "in/*.pdf"\n', encoding="utf-8")
+
+    assert "match the same 13 files, such as `in/00.pdf`: leave one of the two out" in line
+    assert command.run("validate", "m.yaml", cwd=tmp_path).code == 0
+
+
+def test_a_slash_behind_a_file_is_a_problem(told: Told, tmp_path: Path) -> None:
+    grow(tmp_path, "ok.pdf")
+
+    assert told("file: ok.pdf", "file: ok.pdf/") == [
+        "5:11: `ok.pdf/` ends as only folders do: write `ok.pdf` for a file, or use a `glob`"
+    ]
+
+
+def test_the_first_manifest_that_people_write_gets_its_quotes(told: Told, command: Preloaded, tmp_path: Path) -> None:
+    grow(tmp_path, "a.pdf")
+
+    assert told("glob: *.pdf") == ['4:12: this is not YAML: put it in quotes: `glob: "*.pdf"`']
+    (tmp_path / "m.yaml").write_text(HEAD + '  - glob: "*.pdf"\n', encoding="utf-8")
+    assert command.run("validate", "m.yaml", cwd=tmp_path).code == 0
+
+
+def test_a_name_from_a_mac_is_found_and_the_difference_named(told: Told, command: Preloaded, tmp_path: Path) -> None:
+    grow(tmp_path, NFD)
+    (tmp_path / "t.csv").write_text(f"file\n{NFC}\n", encoding="utf-8")
+
+    table = command.run("manifest", "new", "t.csv", "-o", "t.yaml", cwd=tmp_path)
+
+    there = f"there is `{NFD}`, spelt with other code points (NFD, as Macs write them)"
+    assert told(f"file: {NFC}") == [
+        f"4:11: `{NFC}` does not exist: {there}: write its name in the same way, rename it, or use a `glob`"
+    ]
+    assert (table.code, f"t.csv:2:1: `{NFC}` does not exist: {there}" in table.stderr) == (21, True)
+
+
+def test_a_name_from_a_mac_can_be_a_tag(command: Preloaded, tmp_path: Path) -> None:
+    grow(tmp_path, NFD)
+    (tmp_path / "m.yaml").write_text(HEAD + '  - glob: "*.pdf"\n    tags: {Name: "{stem}"}\n', encoding="utf-8")
+
+    assert command.run("validate", "m.yaml", cwd=tmp_path).code == 0
+
+
+def test_an_id_in_another_unicode_form_can_be_asked_for_as_the_hint_says(command: Preloaded, tmp_path: Path) -> None:
+    grow(tmp_path, NFD)
+    (tmp_path / "m.yaml").write_text(HEAD + '  - glob: "*.pdf"\n', encoding="utf-8")
+
+    unknown = command.run("why", "m.yaml", NFC, cwd=tmp_path)
+    only = command.run("plan", "m.yaml", "--offline", "--only", NFC, cwd=tmp_path)
+
+    for ended in (unknown, only):
+        assert ended.code == 2
+        assert f"hint: there is `{NFD}`, spelt with other code points (NFD, as Macs write them)" in ended.stderr
+        assert r"in ASCII: `$'Socie\u0301te\u0301 Ge\u0301ne\u0301rale.pdf'`" in ended.stderr
+    assert command.run("why", "m.yaml", NFD, cwd=tmp_path).code == 0
+
+
+@pytest.mark.parametrize(
+    ("written", "advice"),
+    [
+        (r"in\a.pdf", r"write folders with `/` instead of `\`: `in/a.pdf`"),
+        (r"C:\Users\jane\a.pdf", "begins a path of Windows"),
+        ("~/docs/a.pdf", "`~` is not expanded here"),
+        ("$HOME/a.pdf", "variables such as `$HOME` are not expanded here"),
+        ("“in/a.pdf”", "the quotation marks `“` are part of the name"),
+        ("s3://bucket/a.pdf", "this is an address: write `url: s3://bucket/a.pdf`"),
+        ("https://example.com/a.pdf", "download the file, and name it here"),
+    ],
+)
+def test_a_path_as_people_write_it_gets_a_hint_in_manifest_and_table(
+    written: str, advice: str, told: Told, command: Preloaded, tmp_path: Path
+) -> None:
+    grow(tmp_path, "in/a.pdf")
+    (tmp_path / "t.csv").write_text(f"file\n{written}\n", encoding="utf-8")
+
+    (line,) = told(f"file: {written}")
+    table = command.run("manifest", "new", "t.csv", "-o", "t.yaml", cwd=tmp_path)
+
+    assert line.startswith(f"4:11: `{written}` does not exist: ")
+    assert advice in line
+    assert table.code == 21
+    assert f"t.csv:2:1: `{written}` does not exist: " in table.stderr
+    assert advice in table.stderr
+
+
+def test_a_pattern_or_a_backslash_where_none_can_be_is_told_so(told: Told) -> None:
+    assert told(r'file: "in\new.pdf"')[0].startswith(r"4:11: `file` has a line break, since `\n` in double quotes")
+    assert told("file: files/*.pdf") == [
+        "4:11: `files/*.pdf` does not exist: `file` names one file; for a pattern write `glob: files/*.pdf`"
+    ]
+    assert "write `s3://bucket/a.pdf`" in told("url: https://bucket.s3.amazonaws.com/a.pdf")[0]
+    assert "copy the object to a key without spaces" in told("url: s3://bucket/my a.pdf")[0]
+
+
+def test_files_of_other_types_are_named(told: Told, tmp_path: Path) -> None:
+    for name, content in (
+        ("a.jpg", b"\x00\x00\x00\x18ftypheic" + bytes(16)),
+        ("b.pdf", b"<!DOCTYPE html><html><body>Sign in</body></html>"),
+        ("c.pdf", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n"),
+        ("d.pdf", bytes(4_096)),
+    ):
+        (tmp_path / name).write_bytes(content)
+
+    lines = told("file: a.jpg", "file: b.pdf", "file: c.pdf", "file: d.pdf")
+
+    assert [line.split(": ", 1)[1] for line in lines] == [
+        "`a.jpg` is a HEIC photo (as iPhones make them), although it is named `.jpg`: open it and export it as JPEG",
+        "`b.pdf` is a web page, although it is named `.pdf`: "
+        "the download was answered by a page instead, perhaps one to log in: download it again",
+        "`c.pdf` is a Git LFS pointer, although it is named `.pdf`: get the file itself with `git lfs pull`",
+        "`d.pdf` is all zero bytes, although it is named `.pdf`: the copy was not completed: copy or download it again",
+    ]
+
+
+def test_a_folder_in_the_place_of_a_manifest_gets_the_command_that_makes_one(
+    command: Preloaded, tmp_path: Path
+) -> None:
+    grow(tmp_path, "Letters 2026/a.pdf")
+
+    refused = command.run("upload", "Letters 2026", cwd=tmp_path)
+    made = command.run("manifest", "new", "Letters 2026", "-o", "letters-2026.yaml", cwd=tmp_path)
+
+    assert refused.code == 2
+    assert "hint: make a manifest of it first: `batch-upload manifest new 'Letters 2026' -o letters-2026.yaml`" in (
+        refused.stderr
+    )
+    assert made.code == 0
+
+
+def test_a_cell_that_no_tag_can_hold_is_told_at_its_line_and_nothing_is_written(
+    command: Preloaded, tmp_path: Path
+) -> None:
+    grow(tmp_path, "a.pdf", "b.pdf")
+    (tmp_path / "t.csv").write_text(f"file,Company\na.pdf,A & B\nb.pdf,{'x' * 300}\n", encoding="utf-8")
+
+    refused = command.run("manifest", "new", "t.csv", "-o", "t.yaml", "--tag", "Company={col:Company}", cwd=tmp_path)
+
+    assert refused.code == 21
+    assert "t.csv:2:1: `--tag`: `&` is not allowed in the tag `Company`: `A & B`" in refused.stderr
+    assert "t.csv:3:1: `--tag`: the tag `Company` has 300 characters: at most 256 are allowed" in refused.stderr
+    assert not (tmp_path / "t.yaml").exists()
+
+
+def test_a_pattern_that_had_to_become_a_list_says_what_it_will_not_find(command: Preloaded, tmp_path: Path) -> None:
+    grow(tmp_path, "letters/a.pdf", "letters/b.pdf")
+    (tmp_path / "letters" / "draft.pdf").write_text("just text", encoding="utf-8")
+
+    made = command.run("manifest", "new", "letters", "-o", "m.yaml", cwd=tmp_path)
+
+    assert made.code == 0
+    assert (
+        "PDFs added in `letters` later will not be found, because `draft.pdf` cannot be uploaded, "
+        "and `letters/*.pdf` would match it\n"
+        "to find them, move away what cannot be uploaded, and make the manifest again with `--force`\n"
+    ) in made.stderr
+
+
+def test_what_programs_leave_in_a_folder_changes_nothing(command: Preloaded, tmp_path: Path) -> None:
+    grow(tmp_path, "letters/a.pdf")
+    for name in ("~$a.pdf", "Thumbs.db", "desktop.ini", ".DS_Store"):
+        (tmp_path / "letters" / name).write_bytes(b"\x01")
+
+    made = command.run("manifest", "new", "letters", "-o", "m.yaml", cwd=tmp_path)
+    (tmp_path / "all.yaml").write_text(HEAD + "  - glob: letters/*\n", encoding="utf-8")
+
+    assert (made.code, "left out" in made.stderr) == (0, False)
+    assert 'glob: "letters/*.pdf"' in (tmp_path / "m.yaml").read_text(encoding="utf-8")
+    assert command.run("validate", "m.yaml", cwd=tmp_path).code == 0
+    assert command.run("validate", "all.yaml", cwd=tmp_path).code == 0
+
+
+def test_a_file_that_is_too_large_is_told_the_flag_that_lets_it_in(command: Preloaded, tmp_path: Path) -> None:
+    grow(tmp_path, "letters/a.pdf", "letters/b.pdf")
+    os.truncate(tmp_path / "letters" / "b.pdf", 1_200_000)
+
+    made = command.run("manifest", "new", "letters", "-o", "m.yaml", cwd=tmp_path)
+    again = command.run("manifest", "new", "letters", "-o", "m.yaml", "--force", "--max-size", "2MiB", cwd=tmp_path)
+
+    assert "make it smaller, or add `--max-size 2MiB` (most registration forms take only 500 KB)" in made.stderr
+    assert again.code == 0
+    assert "2 attachments" in again.stderr
