@@ -86,7 +86,8 @@ class EntryReader:
     def _take_source(self, event: Event, kind: SourceKind, source: str | None) -> None:
         at = position(event)
         if self._sources:
-            message = f"`{kind}` and `{self._sources[0][0]}` are both given: an entry has only one of `file`, `glob` and `url`"
+            both = f"`{kind}` and `{self._sources[0][0]}` are both given"
+            message = f"{both}: an entry has only one of `file`, `glob` and `url`"
             self._problems.add(at, Code.SEVERAL_SOURCES, message)
         else:
             self._source = source

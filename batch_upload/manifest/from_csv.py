@@ -202,7 +202,8 @@ class _Maker:
             cell for number, cell in enumerate(cells) if cell and not (self._columns[number : number + 1] or [""])[0]
         ]
         if nameless:
-            message = f"{quoted(nameless[0])} is in no column that has a name: put quotes around a cell that has a delimiter in it"
+            advice = "put quotes around a cell that has a delimiter in it"
+            message = f"{quoted(nameless[0])} is in no column that has a name: {advice}"
             self._problems.append((CsvCode.CELLS, message))
 
     def _source(self, row: Mapping[str, str]) -> tuple[SourceKind, str, str] | None:
