@@ -119,17 +119,20 @@ def path_advice(path: str, *, key: str) -> str:
 
     `key` names where it was written: `file`, `glob`, or `row` for a cell of a table.
     """
+    if len(path) > PATH_LENGTH:
+        return ""
+    here = "the table's folder" if key == "row" else "the manifest's folder"
     for pattern, advice in _PATH_ADVICE:
         if found := pattern.search(path):
-            return advice.format(found=found[0], key="file" if key == "row" else key)
+            return advice.format(found=found[0], path=f"write the path from {here}, with `/`")
     if "\\" in path:
         slashed = path.replace("\\", "/")
         return f"write folders with `/` instead of `\\`: `{slashed}`"
     if "://" in path:
-        return _address_advice(path)
-    if key != "glob" and re.search(r"[*?]|\[.+\]", path):
+        return _address_advice(path, key=key)
+    if key != "glob" and ("*" in path or "?" in path or _has_between(path, "[", "]", "")):
         return "a row names one file, not a pattern" if key == "row" else _GLOB_ADVICE.format(path)
-    if key == "glob" and re.search(r"\{.*,.*\}", path):
+    if key == "glob" and _has_between(path, "{", "}", ","):
         return "braces have no meaning here: write a `glob` for each"
     if key == "glob" and "[" in path:
         return "`[…]` stands for one character: write `[[]` for a bracket in a name"
@@ -138,27 +141,32 @@ def path_advice(path: str, *, key: str) -> str:
     return ""
 
 
+def _has_between(text: str, first: str, last: str, middle: str) -> bool:
+    begin, end = text.find(first), text.rfind(last)
+    return begin >= 0 and end > begin + 1 and middle in text[begin + 1 : end]
+
+
+PATH_LENGTH = 4_096
+"""PATH_MAX of Linux (limits.h): a longer path is no slip of somebody's pen."""
 _GLOB_ADVICE = "`file` names one file; for a pattern write `glob: {}`"
-_FROM_HERE = "write the path from the manifest's folder, with `/`"
 _PATH_ADVICE = tuple(
     (re.compile(pattern), advice)
     for pattern, advice in (
-        (r"^(?:[A-Za-z]:[\\/]|\\\\)", f"`{{found}}` begins a path of Windows: {_FROM_HERE}"),
-        (r"^~[^/]*(?=/|$)", f"`{{found}}` is not expanded here: {_FROM_HERE}"),
-        (r"\$\{?[A-Za-z_]\w*\}?|%[A-Za-z_]\w*%", f"variables such as `{{found}}` are not expanded here: {_FROM_HERE}"),
+        (r"^(?:[A-Za-z]:[\\/]|\\\\)", "`{found}` begins a path of Windows: {path}"),
+        (r"^~[^/]*(?=/|$)", "`{found}` is not expanded here: {path}"),
+        (r"\$\{?[A-Za-z_]\w*\}?|%[A-Za-z_]\w*%", "variables such as `{found}` are not expanded here: {path}"),
         (r"[“”„‟«»]|^[‘‚].*[’‘]$", "the quotation marks `{found}` are part of the name: use straight quotes, or none"),
         (r"^[\"'].*[\"']$", "the quotation marks are part of the name: write them once"),
     )
 )
 
 
-def _address_advice(path: str) -> str:
-    """For an address where the path of a file is due."""
-    if path.startswith("s3://"):
-        return f"this is an address: write `url: {path}`"
-    address = s3_url(path)
+def _address_advice(path: str, *, key: str) -> str:
+    """For an address where the path of a file should be."""
+    address = path if path.startswith("s3://") else s3_url(path)
     if address is not None:
-        return f"this is an address: write `url: {address}`"
+        how = f"put `{address}` into the column `url`" if key == "row" else f"write `url: {address}`"
+        return f"this is an address: {how}"
     return "this is an address, and `url` takes only `s3://BucketName/FileName`: download the file, and name it here"
 
 
@@ -175,6 +183,8 @@ buckets"), and its ARN."""
 
 def s3_url(address: str) -> str | None:
     """`s3://BucketName/FileName` for another spelling of an object's address; None for anything else."""
+    if len(address) > PATH_LENGTH:
+        return None
     for pattern in _S3_HOSTS:
         if found := pattern.match(address):
             return f"s3://{found['bucket']}/{found['key']}"

@@ -35,8 +35,8 @@ def _other_name(path: str, *, key: str) -> str:
     if found is None:
         return ""
     there = f"there is the folder {quoted(found.name)}" if is_folder else f"there is {quoted(found.name)}"
-    by_pattern = "" if key == "row" else ", or use a `glob`"
-    return f"{there}, {found.how}: write its name in the same way, rename it{by_pattern}"
+    ways = "or rename it" if key == "row" else "rename it, or use a `glob`"
+    return f"{there}, {found.how}: write its name in the same way, {ways}"
 
 
 @lru_cache(maxsize=16)

@@ -18,8 +18,14 @@ def in_quotes(text: str) -> str:
     return f'"{text}"'
 
 
+LINE_LENGTH = 2_000
+"""A longer line was written by a program, which quotes would not help."""
+
+
 def advice_for_line(line: str, column: int) -> str | None:
     """What to write where YAML cannot read on at `column` of a line, from 1; None where quotes would not help."""
+    if len(line) > LINE_LENGTH:
+        return None
     key, start = "", 0
     for found in _KEYS.finditer(line):
         if found.end() < column:

@@ -68,11 +68,13 @@ def test_a_name_in_latin_1_is_found(tmp_path: Path) -> None:
     assert "there is `M\\udcfcller.pdf`, whose bytes are not UTF-8: " in missing(tmp_path, "Müller.pdf")
 
 
-def test_a_table_is_not_told_of_globs(tmp_path: Path) -> None:
+def test_a_table_is_told_of_its_own_means(tmp_path: Path) -> None:
     put(tmp_path, NFD)
 
-    assert missing(tmp_path, NFC, key="row").endswith("write its name in the same way, rename it")
+    assert missing(tmp_path, NFC, key="row").endswith("write its name in the same way, or rename it")
     assert missing(tmp_path, "in/*.pdf", key="row").endswith("a row names one file, not a pattern")
+    assert missing(tmp_path, "~/a.pdf", key="row").endswith("write the path from the table's folder, with `/`")
+    assert missing(tmp_path, "s3://b/a.pdf", key="row").endswith("put `s3://b/a.pdf` into the column `url`")
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,13 @@ def test_what_only_looks_like_the_list_is_not_taken_for_it(text: str) -> None:
     assert quick(text) is None
 
 
+def test_a_second_byte_order_mark_is_left_to_the_careful_reader() -> None:
+    text = HEAD + USUAL["files"]
+
+    assert quick(f"\ufeff{text}") is not None
+    assert quick(f"\ufeff\ufeff{text}") is None
+
+
 def test_bytes_that_are_not_utf_8_are_left_to_the_careful_reader() -> None:
     data = HEAD.encode() + b"attachments:\n  - file: a.pdf\n  - file: \xff.pdf\n"
 
