@@ -83,7 +83,7 @@ def _read_document(
     except yaml.YAMLError as error:
         ends_at = _position_of(error)
         if not any(tab.line == ends_at.line for tab in screened.tabs):
-            advice = advice_for_line(line_at(ends_at.line), ends_at.column)
+            advice = _unclosed(error) or advice_for_line(line_at(ends_at.line), ends_at.column)
             problems.add(ends_at, Code.SYNTAX, f"this is not YAML: {advice or _reason(error)}")
     _report_tabs(cursor, problems, screened.tabs, ends_at)
     return draft if ends_at is None else None
@@ -109,6 +109,14 @@ def _report_tabs(cursor: Cursor, problems: Problems, tabs: tuple[Position, ...],
 def _position_of(error: yaml.YAMLError) -> Position:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     return Position(mark.line + 1, mark.column + 1) if mark else Position()
+
+
+def _unclosed(error: yaml.YAMLError) -> str | None:
+    """What to say where a quotation mark is missing: the text that it begins goes to the end of the file."""
+    begin = getattr(error, "context_mark", None)
+    if begin is None or "quoted scalar" not in str(error) or "end of stream" not in str(error):
+        return None
+    return f"the quotation mark in line {begin.line + 1}, column {begin.column + 1} is not closed"
 
 
 def _reason(error: yaml.YAMLError) -> str:

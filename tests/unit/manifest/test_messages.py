@@ -56,6 +56,15 @@ def test_what_is_advised_is_read_as_the_text_that_was_meant(text: str, write: Wr
     assert manifest.entries[0].source == text
 
 
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_quotation_mark_that_is_not_closed_is_told_where_it_begins(
+    quote: str, write: Write, problems_of: ProblemsOf, loader: Loader
+) -> None:
+    (problem,) = problems_of(write(f"{HEAD}  - file: {quote}a.pdf\n  - file: b.pdf\n"), loader=loader)
+
+    assert problem.message == "this is not YAML: the quotation mark in line 4, column 11 is not closed"
+
+
 def test_what_quotes_would_not_mend_is_told_in_the_parsers_words(write: Write, problems_of: ProblemsOf) -> None:
     (problem,) = problems_of(write(HEAD + "  - file: a.pdf\n   id: x\n"))
 
