@@ -9,6 +9,7 @@ from batch_upload.manifest import rules
 from batch_upload.manifest.codes import Code
 from batch_upload.manifest.problems import quoted
 from batch_upload.manifest.templates import has_braces, wrong_with_template
+from batch_upload.spelling import closest
 
 _COLUMN = re.compile(r"\{col:([^{}]*)\}")
 
@@ -32,10 +33,11 @@ class Wanted:
         for key, value in self.by_row.items():
             for name in _COLUMN.findall(value):
                 if name not in known:
-                    listed = ", ".join(quoted(each) for each in known)
+                    found = closest(name, known)
+                    listed = f"the columns are {', '.join(quoted(each) for each in known)}"
                     raise UsageError(
                         f"`--tag` {quoted(key)} asks for the column {quoted(name)}, which is not there",
-                        hint=f"the columns are {listed}",
+                        hint=listed if found is None else f"there is {quoted(found.name)}, {found.how}",
                     )
 
 

@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from batch_upload.errors import UsageError
 from batch_upload.manifest.expand import expand
 from batch_upload.manifest.from_csv import CsvCode, Rows, Table, entries_of_table, read_table
-from batch_upload.manifest.from_folder import FromFolder, OneByOne, entries_of_folder
 from batch_upload.manifest.new import Refused, manifest_lines
 from batch_upload.manifest.reader import read_manifest
 from batch_upload.manifest.rules import batch_of
 from batch_upload.manifest.tagging import Wanted, wanted_tags
-from batch_upload.model import Entry, Manifest, Problem, SourceKind
+from batch_upload.model import Entry, Manifest, Problem
 
 HOSTILE = (
     "NO", "0123", "1e3", "2026-11-23", "null", "~", "yes", "- a", "# b", "a: b", "a #b", "'", '"', "\\", "{a}", "&a",
@@ -206,6 +205,11 @@ def test_a_column_that_is_not_there_is_refused_with_those_that_are() -> None:
     assert "`firm`" in refused.value.message
     assert refused.value.hint == "the columns are `file`, `company`"
 
+    with pytest.raises(UsageError) as in_another_case:
+        wanted_tags(["Name={col:company}"]).demand_columns(["file", "Company"])
+
+    assert in_another_case.value.hint == "there is `Company`, with other capital letters"
+
 
 @pytest.mark.parametrize(
     ("name", "batch"),
@@ -213,97 +217,6 @@ def test_a_column_that_is_not_there_is_refused_with_those_that_are() -> None:
 )
 def test_a_batch_is_named_after_what_it_is_made_of(name: str, batch: str | None) -> None:
     assert batch_of(name) == batch
-
-
-def grow(folder: Path, *names: str) -> None:
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-
-
-def found_in(folder: Path, *, bad: Sequence[str] = ()) -> FromFolder:
-    root = folder.resolve()
-
-    def judge(path: Path, source: str) -> Refused | None:
-        return Refused("bad", f"`{path.name}` is bad") if path.name in bad else None
-
-    return entries_of_folder(root, beside=root, judge=judge)
-
-
-def test_each_folder_and_extension_is_a_glob_that_finds_just_its_documents(tmp_path: Path) -> None:
-    names = ["a.pdf", "b/c.pdf", "b/d.PDF", "b/e.png", "b[1]*/x?.png", "**/y.png", "# n: o/z.png"]
-    grow(tmp_path, *names, ".hidden/a.pdf", ".a.pdf")
-
-    found = found_in(tmp_path)
-    listed, problems = expand(read_back(manifest_of(tmp_path, found.entries), tmp_path), allow_outside=False)
-
-    assert problems == ()
-    assert {each.kind for each in found.entries} == {SourceKind.GLOB}
-    assert sorted(each.item_id for each in listed) == sorted(names)
-    assert found.documents == len(names)
-
-
-def test_what_cannot_be_uploaded_is_left_out_and_the_others_keep_their_ids(tmp_path: Path) -> None:
-    grow(tmp_path, "a/1.pdf", "a/2.pdf", "a/3.png", "b/4.pdf")
-
-    found = found_in(tmp_path, bad=["2.pdf"])
-
-    assert [(each.kind, each.source) for each in found.entries] == [
-        (SourceKind.FILE, "a/1.pdf"),
-        (SourceKind.GLOB, "a/*.png"),
-        (SourceKind.GLOB, "b/*.pdf"),
-    ]
-    assert [(each.path, each.why.code) for each in found.left_out] == [("a/2.pdf", "bad")]
-    listed, _ = expand(read_back(manifest_of(tmp_path, found.entries), tmp_path), allow_outside=False)
-    assert [each.item_id for each in listed] == ["a/1.pdf", "a/3.png", "b/4.pdf"]
-
-
-def test_names_that_no_manifest_can_hold_are_left_out(tmp_path: Path) -> None:
-    grow(tmp_path, "good.pdf", "bad\x1b.pdf")
-    Path(tmp_path, "not-utf8-\udcff.pdf").write_bytes(b"x")
-
-    found = found_in(tmp_path)
-
-    assert [each.source for each in found.entries] == ["good.pdf"]
-    assert sorted(each.why.code for each in found.left_out) == ["control-character", "id"]
-
-
-def test_a_link_to_a_folder_is_told_and_not_followed(tmp_path: Path) -> None:
-    grow(tmp_path, "a/1.pdf")
-    (tmp_path / "loop").symlink_to(tmp_path)
-
-    found = found_in(tmp_path)
-
-    assert [each.source for each in found.entries] == ["a/*.pdf"]
-    assert [each.path for each in found.left_out] == ["loop"]
-
-
-def test_a_list_in_the_place_of_a_pattern_is_told_with_its_reason(tmp_path: Path) -> None:
-    grow(tmp_path, "a/1.pdf", "a/2.pdf", "a/3.pdf", "b/4.pdf", "c/2.pdf")
-
-    found = found_in(tmp_path, bad=["2.pdf", "3.pdf"])
-
-    assert found.one_by_one == [OneByOne("a/*.pdf", ["a/2.pdf", "a/3.pdf"])]
-
-
-def test_what_programs_leave_in_folders_is_passed_over(tmp_path: Path) -> None:
-    grow(tmp_path, "a/1.pdf", "a/~$draft.pdf", "a/Thumbs.db", "a/desktop.ini", "a/.DS_Store")
-
-    found = found_in(tmp_path, bad=["~$draft.pdf", "Thumbs.db", "desktop.ini"])
-
-    assert [(each.kind, each.source) for each in found.entries] == [(SourceKind.GLOB, "a/*.pdf")]
-    assert found.left_out == []
-
-
-def test_a_name_with_a_line_break_is_left_out_by_its_name(tmp_path: Path) -> None:
-    grow(tmp_path, "a/good.pdf", "a/two\nlines.pdf")
-
-    found = found_in(tmp_path)
-
-    assert [each.why.message for each in found.left_out] == [
-        r"the name `a/two\nlines.pdf` has a line break: rename the file"
-    ]
 
 
 @pytest.mark.parametrize(
