@@ -66,7 +66,7 @@ def wrong_with_text(name: str, text: str) -> Wrong | None:
     if not text:
         return Code.EMPTY_VALUE, f"{quoted(name)} must not be empty"
     if not text.isprintable() and (found := _CONTROL.search(text)):
-        return Code.CONTROL_CHARACTER, f"{quoted(name)} has {_control_words(found[0])}: remove it"
+        return Code.CONTROL_CHARACTER, f"{quoted(name)} has {_control_words(found[0])}: remove it from {quoted(text)}"
     return None
 
 

@@ -89,7 +89,7 @@ def test_what_quotes_would_not_mend_is_told_in_the_parsers_words(write: Write, p
             '  - file: a.pdf\n    id: "x\\ty"\n',
             r"`id` has a tab, since `\t` in double quotes means one: use single quotes",
         ),
-        ("  - file: |\n      a.pdf\n", "`file` has a line break: remove it"),
+        ("  - file: |\n      a.pdf\n", r"`file` has a line break: remove it from `a.pdf\n`"),
         ("  - loa.pdf\n", "an entry must be a mapping, not text: write `- file: loa.pdf`"),
         ("  - my letter #1.pdf\n", 'an entry must be a mapping, not text: write `- file: "my letter"`'),
         ("  - in/*.pdf\n", 'an entry must be a mapping, not text: write `- glob: "in/*.pdf"`'),
