@@ -47,6 +47,10 @@ class Delivery(StrEnum):
     CUT_SHORT = "cut_short"
     EMPTY = "empty"
     UNAVAILABLE = "unavailable"
+    RAW = "raw"
+    REDIRECT = "redirect"
+    TRICKLE = "trickle"
+    ENDLESS = "endless"
     CLOSED = "closed"
     NEVER = "never"
 
@@ -61,7 +65,8 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`code` is None for a success. `delay_s` passes before the reply is delivered; None: until the emulator stops."""
+    """`code` is None for a success. `delay_s` passes before the reply is delivered; None: until the emulator stops.
+    `rule` is the fault that decided the request, with what its delivery needs."""
 
     request_id: str
     outcome: str
@@ -71,6 +76,7 @@ class Reply:
     delivery: Delivery = Delivery.WHOLE
     delay_s: float | None = 0.0
     retry_after_s: float | None = None
+    rule: FaultRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,9 @@ _SPOILT: Mapping[Action, Delivery] = {
     Action.TRUNCATED: Delivery.TRUNCATED,
     Action.CUT_SHORT: Delivery.CUT_SHORT,
     Action.EMPTY_200: Delivery.EMPTY,
+    Action.RAW: Delivery.RAW,
+    Action.TRICKLE: Delivery.TRICKLE,
+    Action.ENDLESS: Delivery.ENDLESS,
 }
 """Faults that carry the request out and spoil its answer."""
 
@@ -123,6 +132,20 @@ class Emulator:
         except Refusal as refusal:
             return self._logged(operation, token, _refused(request_id, refusal))
         return self._logged(operation, token, self._answer(asked))
+
+    def stall(self, operation: str | None) -> FaultRule | None:
+        """The fault that keeps the body of a request from being read, or None. `operation` None: it is not known yet.
+
+        A request that stalls is counted and logged here, and never handed to `handle`.
+        """
+        rule = self._faults.next_stall(operation)
+        if rule is not None:
+            name = operation or EVERY_OPERATION
+            self.record.requests[name] += 1
+            self.record.faults[rule.action.value] += 1
+            at_s = self._clock.monotonic() - self._started_s
+            self.record.answered((at_s, name, rule.action.value, None), is_throttled=False)
+        return rule
 
     def change_settings(self, text: str | bytes) -> None:
         """Lay a JSON object of settings over the present ones. A rate that changes begins with a full bucket.
@@ -224,8 +247,11 @@ class Emulator:
         if action in REFUSING:
             return replace(_refused(asked.request_id, REFUSING[action]()), retry_after_s=rule.seconds)
         if action in _SPOILT:
-            return replace(self._carried_out(asked), delivery=_SPOILT[action])
+            return replace(self._carried_out(asked), delivery=_SPOILT[action], rule=rule)
         return _SPECIAL[action](self, asked, rule)
+
+    def _redirected(self, asked: Asked, rule: FaultRule) -> Reply:
+        return Reply(asked.request_id, outcome="", delivery=Delivery.REDIRECT, rule=rule)
 
     def _unavailable(self, asked: Asked, _rule: FaultRule) -> Reply:
         return Reply(asked.request_id, outcome="", status=503, delivery=Delivery.UNAVAILABLE)
@@ -298,6 +324,7 @@ class Emulator:
 
 
 _SPECIAL: Mapping[Action, Callable[[Emulator, Asked, FaultRule], Reply]] = {
+    Action.REDIRECT: Emulator._redirected,
     Action.UNAVAILABLE: Emulator._unavailable,
     Action.DROP_BEFORE: Emulator._dropped,
     Action.DROP_LATE: Emulator._dropped_and_done_late,

@@ -3,17 +3,19 @@
 A rule counts the requests that reach it and match it; a request that an earlier rule took never reaches a later one.
 So `[FaultRule(Action.DROP_AFTER, times=1), FaultRule(Action.THROTTLE, times=2)]` is a script: the first request loses
 its answer, the next two are throttled. Requests that the rate limit refuses reach no rule.
+
+`stall` is decided before the body of a request is read, and so before the rate and before all other rules.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from batch_upload.emulator.names import CREATE, DESCRIBE, EVERY_OPERATION, OPERATIONS
+from batch_upload.emulator.names import CREATE, DESCRIBE, EVERY_OPERATION, OPERATIONS, TOKEN_SERVICE
 from batch_upload.errors import UsageError
 
 
@@ -62,10 +64,34 @@ class Action(StrEnum):
     REPEAT_PAGE = "repeat_page"
     """Done; a page of a listing gives the NextToken that it was asked with. The first page leads to itself or to the
     second."""
+    REDIRECT = "redirect"
+    """Answers with `status` (301, 302, 303, 307 or 308) and `location`, a URL; not done."""
+    RAW = "raw"
+    """Done; answers with `status` (default 200) and the text `body` as it is, as `content_type` (default: JSON's)."""
+    TRICKLE = "trickle"
+    """Done; the answer comes one byte each `seconds`."""
+    ENDLESS = "endless"
+    """Done; an answer without end, as fast as it is read, until `size_bytes` (default 64 MiB) were sent; then the
+    connection is closed."""
+    STALL = "stall"
+    """The body of the request is never read; after `seconds` (None: when the emulator stops) the connection is closed.
+    Not done. The operations of the token service, whose names are in the body, stall only with `*`."""
 
 
-NEEDS_SECONDS = frozenset({Action.RETRY_AFTER, Action.DROP_LATE, Action.SLOW})
-TAKES_SECONDS = NEEDS_SECONDS | {Action.HANG}
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+ENDLESS_BYTES = 64 * 1024 * 1024
+_NEEDS: Mapping[str, frozenset[Action]] = {
+    "seconds": frozenset({Action.RETRY_AFTER, Action.DROP_LATE, Action.SLOW, Action.TRICKLE}),
+    "status": frozenset({Action.REDIRECT}),
+    "location": frozenset({Action.REDIRECT}),
+    "body": frozenset({Action.RAW}),
+}
+_MAY_HAVE: Mapping[str, frozenset[Action]] = {
+    "seconds": frozenset({Action.HANG, Action.STALL}),
+    "status": frozenset({Action.RAW}),
+    "content_type": frozenset({Action.RAW}),
+    "size_bytes": frozenset({Action.ENDLESS}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +110,11 @@ class FaultRule:
     body_contains: str | None = None
     seconds: float | None = None
     done: bool = False
+    status: int | None = None
+    location: str | None = None
+    body: str | None = None
+    content_type: str | None = None
+    size_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if self.operation not in OPERATIONS | {EVERY_OPERATION}:
@@ -92,21 +123,33 @@ class FaultRule:
             raise ValueError("`after` and `times` must not be negative")
         if not 0 <= self.share <= 1:
             raise ValueError("`share` must be from 0 to 1")
-        self._check_seconds()
+        self._check_parameters()
         if self.done and self.action is not Action.HANG:
             raise ValueError("`done` is for `hang` only")
         if self.action is Action.UPLOAD_FAILED and self.operation != CREATE:
             raise ValueError(f"`upload_failed` is for {CREATE} only")
         if self.action is Action.REPEAT_PAGE and self.operation != DESCRIBE:
             raise ValueError(f"`repeat_page` is for {DESCRIBE} only")
+        if self.action is Action.STALL and (self.token, self.body_contains) != (None, None):
+            raise ValueError("`stall` takes no `token` and no `body_contains`: the body is not read")
+        if self.action is Action.STALL and self.operation in TOKEN_SERVICE:
+            raise ValueError(f"`stall` cannot tell {self.operation} from others: its name is in the body")
 
-    def _check_seconds(self) -> None:
-        if self.seconds is None and self.action in NEEDS_SECONDS:
-            raise ValueError(f"`{self.action}` needs `seconds`")
-        if self.seconds is not None and self.action not in TAKES_SECONDS:
-            raise ValueError(f"`{self.action}` takes no `seconds`")
+    def _check_parameters(self) -> None:
+        for name in ("seconds", "status", "location", "body", "content_type", "size_bytes"):
+            given, needed = getattr(self, name) is not None, self.action in _NEEDS.get(name, ())
+            if needed and not given:
+                raise ValueError(f"`{self.action}` needs `{name}`")
+            if given and not needed and self.action not in _MAY_HAVE.get(name, ()):
+                raise ValueError(f"`{self.action}` takes no `{name}`")
         if self.seconds is not None and self.seconds < 0:
             raise ValueError("`seconds` must not be negative")
+        if self.action is Action.REDIRECT and self.status not in REDIRECTS:
+            raise ValueError("`status` of `redirect` must be 301, 302, 303, 307 or 308")
+        if self.status is not None and not 200 <= self.status <= 599:
+            raise ValueError("`status` must be from 200 to 599")
+        if self.size_bytes is not None and self.size_bytes < 1:
+            raise ValueError("`size_bytes` must be positive")
 
     def matches(self, operation: str, token: str | None, content: bytes) -> bool:
         """Whether the rule is about this request; `content` is the document or the URL."""
@@ -129,7 +172,18 @@ class FaultScript:
     def next(self, operation: str, token: str | None, content: bytes) -> FaultRule | None:
         """The rule that decides this request, or None where it goes as it should."""
         for index, rule in enumerate(self._rules):
+            if rule.action is Action.STALL:
+                continue
             if rule.matches(operation, token, content) and self._fires(index, rule):
+                return rule
+        return None
+
+    def next_stall(self, operation: str | None) -> FaultRule | None:
+        """The `stall` that takes a request whose body was not read; `operation` None: it is named in the body."""
+        for index, rule in enumerate(self._rules):
+            if rule.action is not Action.STALL or rule.operation not in (EVERY_OPERATION, operation):
+                continue
+            if self._fires(index, rule):
                 return rule
         return None
 

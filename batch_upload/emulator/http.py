@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import re
+import socket
 from collections.abc import Mapping
 from datetime import timedelta
 from email.utils import format_datetime
@@ -14,6 +15,7 @@ from aiohttp import web
 
 from batch_upload.emulator.clock import Clock
 from batch_upload.emulator.core import Caller, Delivery, Emulator, Reply
+from batch_upload.emulator.faults import ENDLESS_BYTES, FaultRule
 from batch_upload.emulator.model import service_model
 from batch_upload.emulator.names import TOKEN_SERVICE
 from batch_upload.emulator.sts import answer_xml, error_xml
@@ -23,6 +25,9 @@ QUERY_TYPE = "application/x-www-form-urlencoded"
 XML_TYPE = "text/xml"
 REQUEST_ID_HEADER = "x-amzn-RequestId"
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
+STALLED_BUFFER_BYTES = 4096
+"""What the kernel may still take of a request that is not read; it doubles this, and has a minimum of its own."""
+CHUNK_BYTES = 64 * 1024
 _CREDENTIAL = re.compile(r"AWS4-HMAC-SHA256 .*?Credential=([^/\s]+)/\d{8}/([^/\s]+)/[^/\s]+/aws4_request")
 
 
@@ -47,6 +52,9 @@ class ServiceEndpoint:
             self._emulator.record.leave()
 
     async def _handled(self, request: web.Request) -> web.StreamResponse:
+        stall = self._emulator.stall(_target(request) if request.content_type == JSON_TYPE else None)
+        if stall is not None:
+            return await self._stalled(request, stall)
         body = await request.read()
         if request.content_type == QUERY_TYPE:
             form = dict(parse_qsl(body.decode(errors="replace")))
@@ -64,9 +72,52 @@ class ServiceEndpoint:
         whole.headers["Date"] = format_datetime(self._clock.now() + ahead, usegmt=True)
         if not is_answered or reply.delivery in (Delivery.CLOSED, Delivery.NEVER):
             return _closed(request)
-        if reply.delivery is Delivery.CUT_SHORT:
-            return await _cut_short(request, whole)
+        match reply.delivery:
+            case Delivery.CUT_SHORT:
+                return await _cut_short(request, whole)
+            case Delivery.TRICKLE:
+                return await self._trickled(request, whole, _rule_of(reply).seconds or 0.0)
+            case Delivery.ENDLESS:
+                return await self._endless(request, whole, _rule_of(reply).size_bytes or ENDLESS_BYTES)
+            case Delivery.RAW | Delivery.REDIRECT:
+                return _as_ruled(whole, _rule_of(reply))
         return _spoilt(whole, reply.delivery)
+
+    async def _stalled(self, request: web.Request, rule: FaultRule) -> web.StreamResponse:
+        transport = request.transport
+        if transport is not None:
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, STALLED_BUFFER_BYTES)
+            if isinstance(transport, asyncio.ReadTransport):
+                transport.pause_reading()
+        await self._waited(rule.seconds)
+        return _closed(request)
+
+    async def _trickled(self, request: web.Request, whole: web.Response, seconds: float) -> web.StreamResponse:
+        body = whole.body if isinstance(whole.body, bytes) else b""
+        response = web.StreamResponse(status=whole.status, headers=whole.headers)
+        response.content_length = len(body)
+        try:
+            await response.prepare(request)
+            for at in range(len(body)):
+                if not await self._waited(seconds):
+                    return _closed(request)
+                await response.write(body[at : at + 1])
+        except ConnectionError:  # the client has had enough
+            return _closed(request)
+        return response
+
+    async def _endless(self, request: web.Request, whole: web.Response, size_bytes: int) -> web.StreamResponse:
+        response = web.StreamResponse(headers=whole.headers)
+        try:
+            await response.prepare(request)
+            await response.write(b'{"Padding": "')
+            for sent in range(0, size_bytes, CHUNK_BYTES):
+                if self._stopping.is_set():
+                    break
+                await response.write(b"x" * min(CHUNK_BYTES, size_bytes - sent))
+        except ConnectionError:  # the client has had enough
+            pass
+        return _closed(request)
 
     async def _waited(self, delay_s: float | None) -> bool:
         """Whether the time passed, rather than the emulator stopping before."""
@@ -144,6 +195,21 @@ def _spoilt(whole: web.Response, delivery: Delivery) -> web.Response:
         case Delivery.UNAVAILABLE:
             whole.body = b"<html><body><h1>503 Service Unavailable</h1></body></html>"
             whole.content_type = "text/html"
+    return whole
+
+
+def _rule_of(reply: Reply) -> FaultRule:
+    if reply.rule is None:
+        raise ValueError(f"a reply that is delivered as {reply.delivery} needs its rule")
+    return reply.rule
+
+
+def _as_ruled(whole: web.Response, rule: FaultRule) -> web.Response:
+    whole.set_status(rule.status or 200)
+    whole.body = (rule.body or "").encode(errors="replace")
+    whole.headers["Content-Type"] = rule.content_type or JSON_TYPE
+    if rule.location is not None:
+        whole.headers["Location"] = rule.location
     return whole
 
 
