@@ -1,28 +1,31 @@
 """Where requests go and in whose name: session, Region, endpoint. Decided once, before anything is sent."""
 
-import ipaddress
 import re
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aiobotocore.config import AioConfig
-from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession, get_session
-from botocore.utils import parse_timestamp
+from botocore.configprovider import ConfiguredEndpointProvider
+from botocore.loaders import Loader
+from botocore.utils import ensure_boolean, parse_timestamp
 
 from batch_upload.errors import AccessFault
+from batch_upload.service.answers import CheckedParserFactory
 from batch_upload.service.assume import assume_role
+from batch_upload.service.http import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, BoundedSession, is_loopback
 
-AWS_SUFFIXES = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
-_NAME = re.compile(r"[a-z0-9.-]+")  # others' parsers end a host where this one does not, at a backslash for one
+SERVICE = "pinpoint-sms-voice-v2"
+TOKEN_SERVICE = "sts"  # noqa: S105 - the name of a service
 PROGRAM = "batch-upload"
-CONNECT_TIMEOUT_S = 5.0
-READ_TIMEOUT_S = 30.0
-"""Silence after which an answer is given up. The token makes asking again safe, so long waits buy nothing."""
+_NAME = re.compile(r"[a-z0-9.-]+")  # others' parsers end a host where this one does not, at a backslash for one
+_SIGN_IN = ("sso", "sso-oidc", "signin")
+"""Services that the SDK asks for credentials by itself, beside STS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,54 +49,80 @@ class Access:
     allowed_hosts: frozenset[str] = frozenset()
     keys: StaticKeys | None = None
     connections: int = 10
-    http_session: Callable[..., Any] = AIOHTTPSession
+    http_session: Callable[..., Any] = BoundedSession
     """What makes the sessions that requests are sent through, as aiobotocore's `http_session_cls`."""
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+@lru_cache(maxsize=1)
+def _aws_host() -> re.Pattern[str]:
+    """The hosts of this service and of STS, and VPC endpoints of both, in every partition that botocore knows."""
+    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    outputs = [each["outputs"] for each in loader.load_data("partitions")["partitions"]]
+    suffixes = {output[name] for output in outputs for name in ("dnsSuffix", "dualStackDnsSuffix")}
+    suffix = "|".join(re.escape(each) for each in sorted(suffixes))
+    service, region = r"(sms-voice|sts)(-fips)?", r"[a-z0-9-]+"
+    own = rf"{service}\.{region}\.({suffix})"
+    global_sts = rf"sts(-fips)?\.({suffix})"
+    vpc = rf"[a-z0-9-]+\.{service}\.{region}\.vpce\.({suffix})"
+    return re.compile(f"{own}|{global_sts}|{vpc}")
 
 
 def is_aws(host: str) -> bool:
-    """Whether a host is AWS's, by its name."""
-    return _NAME.fullmatch(host) is not None and host.endswith(AWS_SUFFIXES)
+    """Whether a host is one of this service's or STS's own, by its name in lower case.
+
+    Other hosts under AWS's domains (API Gateway, load balancers, buckets, machines) are anybody's.
+    """
+    return _aws_host().fullmatch(host) is not None
 
 
 def check_endpoint(url: str, allowed_hosts: Collection[str]) -> None:
     """Raise AccessFault unless documents may be sent to this endpoint.
 
-    AWS and loopback always; any other host only by name. Plain http is for loopback only.
+    AWS and loopback always; any other host only by name. Plain http is for loopback only. What is raised shows the
+    host alone, and nothing of an endpoint that is no URL or has a user name: it may hold a password.
     """
-    parts = urlsplit(url)
+    parts = _parts_of(url)
     host = (parts.hostname or "").lower()
-    if parts.scheme not in ("http", "https") or not host:
-        raise AccessFault(f"`{_shown(url)}` is not an endpoint", code="EndpointNotAllowed", hint="give http(s)://HOST")
-    if parts.username is not None:
-        raise AccessFault(
-            f"the endpoint `{_shown(url)}` comes with a user name, which requests cannot carry; nothing was sent",
-            code="EndpointNotAllowed",
-            hint="give http(s)://HOST",
-        )
     if is_loopback(host):
         return
     if not is_aws(host) and host not in {each.lower() for each in allowed_hosts}:
         raise AccessFault(
-            f"the endpoint `{_shown(url)}` is neither AWS nor this machine, nothing was sent",
+            f"the endpoint `{parts.scheme}://{host}` is neither AWS nor this machine, nothing was sent",
             code="EndpointNotAllowed",
             hint=f"if documents may go there: `--allow-endpoint {host}`",
         )
     if parts.scheme == "http":
         raise AccessFault(
-            f"the endpoint `{_shown(url)}` is not encrypted, nothing was sent",
+            f"the endpoint `http://{host}` is not encrypted, nothing was sent",
             code="EndpointNotAllowed",
             hint="use https://; plain http is for this machine only",
         )
+
+
+def _parts_of(url: str) -> SplitResult:
+    """An endpoint's parts. Raises AccessFault unless it is http(s)://HOST[:PORT][/PATH] without a user name.
+
+    An `@` anywhere counts as one, and so does text in the place of the port (`http://user:password`).
+    """
+    try:
+        parts = urlsplit(url)
+        host, is_url = (parts.hostname or "").lower(), parts.port is None or parts.port > 0
+    except ValueError:
+        parts, host, is_url = SplitResult("", "", "", "", ""), "", False
+    is_url = is_url and parts.scheme in ("http", "https")
+    if "@" in url:
+        raise AccessFault(
+            "the endpoint comes with a user name, which requests cannot carry; nothing was sent",
+            code="EndpointNotAllowed",
+            hint="give http(s)://HOST in `--endpoint-url`, `AWS_ENDPOINT_URL…` or the AWS configuration",
+        )
+    if not is_url or not (_NAME.fullmatch(host) or is_loopback(host) or ":" in host):
+        raise AccessFault(
+            "the endpoint is not a URL; it is not shown, since it may hold a password; nothing was sent",
+            code="EndpointNotAllowed",
+            hint="give http(s)://HOST in `--endpoint-url`, `AWS_ENDPOINT_URL…` or the AWS configuration",
+        )
+    return parts
 
 
 def endpoint_for_sts(access: Access) -> str | None:
@@ -105,14 +134,35 @@ def endpoint_for_sts(access: Access) -> str | None:
 
 
 async def open_session(access: Access) -> AioSession:
-    """A session of the user's AWS configuration, or of the role in the manifest. Raises what the SDK raises."""
+    """A session of the user's AWS configuration, or of the role in the manifest. Raises what the SDK raises.
+
+    All its clients, those that the SDK makes to fetch credentials too, send through `access.http_session`. Raises
+    AccessFault for an endpoint that is no URL or has a user name, before the SDK sees it.
+    """
     session = get_session()
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
+    session.set_default_client_config(AioConfig(http_session_cls=access.http_session))
+    parsers = CheckedParserFactory()
+    parsers.set_parser_defaults(timestamp_parser=moment)
+    session.register_component("response_parser_factory", parsers)
     if access.profile is not None:
         session.set_config_variable("profile", access.profile)
+    for name in (SERVICE, TOKEN_SERVICE, *_SIGN_IN):
+        if (url := configured_endpoint(session, name)) is not None:
+            _parts_of(url)
     if access.role_arn is not None:
         await assume_role(session, access.role_arn)
     return session
+
+
+def configured_endpoint(session: AioSession, service: str) -> str | None:
+    """The endpoint that variables or the configuration file give a service, or None."""
+    if ensure_boolean(session.get_config_variable("ignore_configured_endpoint_urls")):
+        return None
+    provider = ConfiguredEndpointProvider(
+        full_config=session.full_config, scoped_config=session.get_scoped_config(), client_name=service
+    )
+    found: str | None = provider.provide()
+    return found
 
 
 def moment(value: str | float) -> datetime:
@@ -149,9 +199,3 @@ def _user_agent(session: AioSession) -> dict[str, str]:
         return ours
     said = session.user_agent().removesuffix(f" {session.user_agent_extra}")  # each client says that part itself
     return {**ours, "user_agent": said}
-
-
-def _shown(url: str) -> str:
-    """An endpoint without what may be secret in it."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

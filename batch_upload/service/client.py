@@ -1,10 +1,11 @@
 """One lane of AWS End User Messaging SMS through aiobotocore. One call is one request: no retries inside."""
 
+import re
 from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from aiobotocore.session import AioSession
@@ -20,19 +21,22 @@ from batch_upload.model import (
 )
 from batch_upload.ports import CreateRequest
 from batch_upload.service.access import (
+    SERVICE,
+    TOKEN_SERVICE,
     Access,
     check_endpoint,
     client_config,
     endpoint_for_sts,
-    is_loopback,
     open_session,
 )
 from batch_upload.service.body import OPERATION, carry_bodies
-from batch_upload.service.faults import NEVER_ANSWERED, fault_of
+from batch_upload.service.faults import fault_of
 from batch_upload.service.host import say_host
+from batch_upload.service.http import is_loopback
 from batch_upload.shortage import shortage_of
 
-SERVICE = "pinpoint-sms-voice-v2"
+T = TypeVar("T")
+_ARN = re.compile(r"arn:[a-z0-9-]+:sms-voice:([a-z0-9-]+):(\d{12}):registration-attachment/.+")
 PAGE_SIZE = 100
 LIMIT_NAME = "REGISTRATION_ATTACHMENTS"
 
@@ -46,6 +50,7 @@ class AwsService:
         self._carries_bodies = carry_bodies(sms)
         say_host(sms, OPERATION)
         self.region = region
+        self._account: str | None = None
 
     @property
     def endpoint(self) -> str:
@@ -65,8 +70,8 @@ class AwsService:
 
     async def account(self) -> str:
         """The account, 12 digits, that the credentials belong to. Raises as `ports.AttachmentService`."""
-        answer = await _asked(self._sts.get_caller_identity())
-        return str(_member(answer, "Account"))
+        self._account = await _asked(self._sts.get_caller_identity(), _account)
+        return self._account
 
     async def create(self, request: CreateRequest) -> Receipt:
         asked: dict[str, Any] = {
@@ -77,47 +82,74 @@ class AwsService:
             asked["AttachmentUrl"] = request.url
         elif request.body is not None:
             asked["AttachmentBody"] = request.body if self._carries_bodies else b64decode(request.body.base64)
-        answer = await _asked(self._sms.create_registration_attachment(**asked))
-        return Receipt(
-            attachment_id=str(_member(answer, "RegistrationAttachmentId")),
-            attachment_arn=str(_member(answer, "RegistrationAttachmentArn")),
-            status=_status(answer),
-            created_at=_moment(answer.get("CreatedTimestamp")),
-            request_id=_request_id(answer),
-        )
+        return await _asked(self._sms.create_registration_attachment(**asked), self._receipt)
 
     async def describe(self, attachment_ids: Sequence[str]) -> tuple[Attachment, ...]:
         ids = list(attachment_ids)
-        answer = await _asked(self._sms.describe_registration_attachments(RegistrationAttachmentIds=ids))
-        return _attachments(answer)
+        return await _asked(
+            self._sms.describe_registration_attachments(RegistrationAttachmentIds=ids), self._attachments
+        )
 
     async def page(self, next_token: str | None) -> AttachmentPage:
         asked: dict[str, Any] = {"MaxResults": PAGE_SIZE}
         if next_token is not None:
             asked["NextToken"] = next_token
-        answer = await _asked(self._sms.describe_registration_attachments(**asked))
-        return AttachmentPage(_attachments(answer), answer.get("NextToken"))
+        return await _asked(self._sms.describe_registration_attachments(**asked), self._page)
 
     async def tags(self, attachment_arn: str) -> Mapping[str, str]:
-        answer = await _asked(self._sms.list_tags_for_resource(ResourceArn=attachment_arn))
-        return {str(_member(tag, "Key")): str(_member(tag, "Value")) for tag in _member(answer, "Tags")}
+        return await _asked(self._sms.list_tags_for_resource(ResourceArn=attachment_arn), _tags)
 
     async def tag(self, attachment_arn: str, tags: Mapping[str, str]) -> None:
         listed = [{"Key": key, "Value": value} for key, value in tags.items()]
-        await _asked(self._sms.tag_resource(ResourceArn=attachment_arn, Tags=listed))
+        await _asked(self._sms.tag_resource(ResourceArn=attachment_arn, Tags=listed), _nothing)
 
     async def untag(self, attachment_arn: str, keys: Sequence[str]) -> None:
-        await _asked(self._sms.untag_resource(ResourceArn=attachment_arn, TagKeys=list(keys)))
+        await _asked(self._sms.untag_resource(ResourceArn=attachment_arn, TagKeys=list(keys)), _nothing)
 
     async def delete(self, attachment_id: str) -> None:
-        await _asked(self._sms.delete_registration_attachment(RegistrationAttachmentId=attachment_id))
+        call = self._sms.delete_registration_attachment(RegistrationAttachmentId=attachment_id)
+        await _asked(call, lambda answer: _text(answer, "RegistrationAttachmentId"))
 
     async def capacity(self) -> Capacity | None:
-        answer = await _asked(self._sms.describe_account_limits())
-        for limit in _member(answer, "AccountLimits"):
-            if limit.get("Name") == LIMIT_NAME:
-                return Capacity(used=int(_member(limit, "Used")), maximum=int(_member(limit, "Max")))
-        return None
+        return await _asked(self._sms.describe_account_limits(), _capacity)
+
+    def _receipt(self, answer: Mapping[str, Any]) -> Receipt:
+        made = self._attachment(answer)
+        return Receipt(
+            attachment_id=made.attachment_id,
+            attachment_arn=made.attachment_arn,
+            status=made.status,
+            created_at=made.created_at,
+            request_id=_request_id(answer),
+        )
+
+    def _page(self, answer: Mapping[str, Any]) -> AttachmentPage:
+        next_token = None if answer.get("NextToken") is None else _text(answer, "NextToken")
+        return AttachmentPage(self._attachments(answer), next_token)
+
+    def _attachments(self, answer: Mapping[str, Any]) -> tuple[Attachment, ...]:
+        return tuple(self._attachment(each) for each in _member(answer, "RegistrationAttachments"))
+
+    def _attachment(self, answer: Mapping[str, Any]) -> Attachment:
+        return Attachment(
+            attachment_id=_text(answer, "RegistrationAttachmentId"),
+            attachment_arn=self._own_arn(answer),
+            status=_status(answer),
+            created_at=_moment(answer.get("CreatedTimestamp")),
+        )
+
+    def _own_arn(self, answer: Mapping[str, Any]) -> str:
+        """The ARN of an attachment of this Region and, once it is known, this account. Raises NoAnswer for another."""
+        arn = _text(answer, "RegistrationAttachmentArn")
+        found = _ARN.fullmatch(arn)
+        if found is None:
+            raise _unbelievable(answer, "the ARN in the answer is none of an attachment")
+        region, account = found.groups()
+        if region != self._sms.meta.region_name:
+            raise _unbelievable(answer, f"the answer is about an attachment in `{region}`, not `{self.region}`")
+        if self._account is not None and account != self._account:
+            raise _unbelievable(answer, f"the answer is about an attachment of account {account}, not {self._account}")
+        return arn
 
 
 @asynccontextmanager
@@ -137,6 +169,8 @@ async def open_service(access: Access) -> AsyncIterator[AwsService]:
 
 
 async def _open(access: Access, stack: AsyncExitStack) -> AwsService:
+    if access.endpoint_url is not None:
+        check_endpoint(access.endpoint_url, access.allowed_hosts)
     session = await open_session(access)
     region = access.region or session.get_config_variable("region")
     if region is None:
@@ -144,7 +178,7 @@ async def _open(access: Access, stack: AsyncExitStack) -> AwsService:
             "no Region is chosen", code="NoRegionError", hint="`--region us-east-1`, or `target: {region: …}`"
         )
     sms = await _client(stack, session, access, SERVICE, region, access.endpoint_url)
-    sts = await _client(stack, session, access, "sts", region, endpoint_for_sts(access))
+    sts = await _client(stack, session, access, TOKEN_SERVICE, region, endpoint_for_sts(access))
     if access.keys is None and await session.get_credentials() is None:
         raise AccessFault(
             "no AWS credentials were found, nothing was sent",
@@ -178,13 +212,21 @@ def _as_access(error: Exception) -> ServiceError:
     return fault if isinstance(fault, AccessFault) else AccessFault(fault.message, code=fault.code)
 
 
-async def _asked(call: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Await one call; map what it raises."""
+async def _asked(call: Awaitable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], T]) -> T:
+    """Await one call and read its answer; map whatever either raises, since an answer can hold anything."""
     try:
-        return await call
-    except (sdk.ClientError, sdk.BotoCoreError, *NEVER_ANSWERED) as error:
+        answer = await call
+    except ServiceError:
+        raise
+    except Exception as error:
         _let_go_of_request(error)
         raise fault_of(error) from error
+    try:
+        return read(answer)
+    except ServiceError:
+        raise
+    except Exception as error:
+        raise _unbelievable(answer, f"the answer could not be read ({type(error).__name__})") from error
 
 
 def _let_go_of_request(error: BaseException) -> None:
@@ -202,25 +244,56 @@ def _member(answer: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401
     """A member without which an answer is none: botocore hands a 200 that is not JSON over without any."""
     value = answer.get(name)
     if value is None:
-        raise NoAnswer(
-            f"the answer has no `{name}`: it could not be read",
-            code="UnreadableAnswer",
-            request_id=_request_id(answer),
-            status=answer.get("ResponseMetadata", {}).get("HTTPStatusCode"),
-        )
+        raise _unbelievable(answer, f"the answer has no `{name}`: it could not be read")
     return value
 
 
-def _attachments(answer: Mapping[str, Any]) -> tuple[Attachment, ...]:
-    return tuple(
-        Attachment(
-            attachment_id=str(_member(each, "RegistrationAttachmentId")),
-            attachment_arn=str(_member(each, "RegistrationAttachmentArn")),
-            status=_status(each),
-            created_at=_moment(each.get("CreatedTimestamp")),
-        )
-        for each in _member(answer, "RegistrationAttachments")
-    )
+def _text(answer: Mapping[str, Any], name: str) -> str:
+    """A member that is text, not empty, and can be kept: UTF-8 has no lone surrogates."""
+    value = _member(answer, name)
+    if not isinstance(value, str) or not value or not _is_utf8(value):
+        raise _unbelievable(answer, f"`{name}` of the answer is not text: it could not be read")
+    return value
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unbelievable(answer: Mapping[str, Any], message: str) -> NoAnswer:
+    metadata = answer.get("ResponseMetadata", {})
+    status = metadata.get("HTTPStatusCode")
+    return NoAnswer(message, code="UnreadableAnswer", request_id=_request_id(answer), status=status)
+
+
+def _account(answer: Mapping[str, Any]) -> str:
+    account = _text(answer, "Account")
+    if not re.fullmatch(r"[0-9]{12}", account):
+        raise _unbelievable(answer, "`Account` of the answer has not 12 digits: it could not be read")
+    return account
+
+
+def _tags(answer: Mapping[str, Any]) -> Mapping[str, str]:
+    found = {}
+    for tag in _member(answer, "Tags"):
+        value = _member(tag, "Value")
+        found[_text(tag, "Key")] = value if value == "" else _text(tag, "Value")
+    return found
+
+
+def _capacity(answer: Mapping[str, Any]) -> Capacity | None:
+    for limit in _member(answer, "AccountLimits"):
+        if limit.get("Name") == LIMIT_NAME:
+            return Capacity(used=int(_member(limit, "Used")), maximum=int(_member(limit, "Max")))
+    return None
+
+
+def _nothing(_: Mapping[str, Any]) -> None:
+    """Some operations answer an empty object."""
 
 
 def _status(answer: Mapping[str, Any]) -> AttachmentStatus:

@@ -24,6 +24,8 @@ from batch_upload.errors import (
     ServiceError,
     Throttled,
 )
+from batch_upload.service.answers import UnreadableAnswer, plain_text
+from batch_upload.service.http import NoUsableAnswer
 from batch_upload.shortage import are_descriptors_free, out_of_descriptors, shortage_of
 
 THROTTLED = frozenset(
@@ -121,6 +123,10 @@ def fault_of(error: Exception) -> ServiceError:
     match error:
         case sdk.ClientError():
             return _answered(error.response, error.operation_name)
+        case NoUsableAnswer():
+            return NoAnswer(_line(error), code=type(error).__name__, status=error.status)
+        case UnreadableAnswer():
+            return NoAnswer(_line(error), code=type(error).__name__, request_id=error.request_id, status=error.status)
         case sdk.ParamValidationError():
             return Refused(f"the request is not one the service knows: {_line(error)}", code="ParamValidation")
         case _ if isinstance(error, NO_CREDENTIALS):
@@ -148,12 +154,13 @@ def _answered(response: Mapping[str, Any], operation: str) -> ServiceError:
     """The service answered with an error. Modeled members stand at the top of the response, not under `Error`."""
     said = response.get("Error", {})
     metadata = response.get("ResponseMetadata", {})
-    code = str(said.get("Code") or "") or str(metadata.get("HTTPStatusCode", "unknown"))
-    reason = response.get("Reason") if isinstance(response.get("Reason"), str) else None
-    message = said.get("Message") or response.get("Message") or "no message"
-    text = f"{code}{f' ({reason})' if reason else ''}: {message}"
     status = metadata.get("HTTPStatusCode")
+    code = plain_text(said.get("Code") or status or "unknown")
+    reason = plain_text(response["Reason"]) if isinstance(response.get("Reason"), str) else None
+    message = plain_text(said.get("Message") or response.get("Message") or "no message")
+    text = f"{code}{f' ({reason})' if reason else ''}: {message}"
     request_id = metadata.get("RequestId")
+    resource_id = plain_text(response["ResourceId"]) if response.get("ResourceId") else None
     if code in THROTTLED:
         wait_s = _retry_after_s(metadata)
         return Throttled(text, code=code, reason=reason, request_id=request_id, status=status, retry_after_s=wait_s)
@@ -187,8 +194,8 @@ def _answered(response: Mapping[str, Any], operation: str) -> ServiceError:
         request_id=request_id,
         status=status,
         fields=_fields(response),
-        resource_id=response.get("ResourceId"),
-        hint=_refusal_hint(code, response.get("ResourceId")),
+        resource_id=resource_id,
+        hint=_refusal_hint(code, resource_id),
     )
 
 
@@ -201,7 +208,8 @@ def _fields(response: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     found = response.get("Fields")
     if not isinstance(found, list):
         return ()
-    return tuple((str(each.get("Name", "")), str(each.get("Message", ""))) for each in found if isinstance(each, dict))
+    pairs = ((each.get("Name", ""), each.get("Message", "")) for each in found if isinstance(each, dict))
+    return tuple((plain_text(name), plain_text(message)) for name, message in pairs)
 
 
 def _access_hint(code: str, reason: str | None, operation: str) -> str:
@@ -234,5 +242,5 @@ def _refusal_hint(code: str, resource_id: str | None) -> str:
 
 def _line(error: Exception) -> str:
     """An SDK message as one line, without the body that some of them quote."""
-    text = " ".join(str(error).split())
+    text = plain_text(error)
     return text[:300] or type(error).__name__

@@ -20,13 +20,14 @@ from botocore.credentials import Credentials
 from yarl import URL
 
 from batch_upload.ports import Body, CreateRequest
-from batch_upload.service.access import Access
-from batch_upload.service.client import SERVICE, open_service
+from batch_upload.service.access import SERVICE, Access
+from batch_upload.service.client import open_service
 
 KEYS = Credentials("AKIDEXAMPLE", "not-a-secret", "a-session-token")
 REGION = "us-east-1"
-ANSWER = json.dumps({"RegistrationAttachmentId": "id", "RegistrationAttachmentArn": "arn"}).encode()
-CBOR_ANSWER = b"\xa2\x78\x18RegistrationAttachmentId\x62id\x78\x19RegistrationAttachmentArn\x63arn"
+ARN = "arn:aws:sms-voice:us-east-1:123456789012:registration-attachment/id"
+ANSWER = json.dumps({"RegistrationAttachmentId": "id", "RegistrationAttachmentArn": ARN}).encode()
+CBOR_ANSWER = b"\xa2\x78\x18RegistrationAttachmentId\x62id\x78\x19RegistrationAttachmentArn\x78\x43" + ARN.encode()
 EACH_TIME_ANOTHER = {"amz-sdk-invocation-id", "x-amz-date", "authorization"}
 
 
@@ -153,6 +154,7 @@ class Unsent:
     """A session that sends nothing: what it was given is written down, and answered."""
 
     given: ClassVar[list[Request]] = []
+    region: ClassVar[str] = REGION
 
     def __init__(self, **_: object) -> None: ...
 
@@ -167,14 +169,17 @@ class Unsent:
         headers = tuple((name.lower(), _text(value)) for name, value in request.headers.items())
         path = urlsplit(request.url).path
         self.given.append(Request(f"{request.method} {path}", headers, request.body, request.url))
-        return AioAWSResponse(request.url, 200, {}, Answered())
+        return AioAWSResponse(request.url, 200, {}, Answered(self.region))
 
 
 class Answered:
-    """The raw answer."""
+    """The raw answer, about an attachment in a Region."""
+
+    def __init__(self, region: str) -> None:
+        self._region = region
 
     async def read(self) -> bytes:
-        return ANSWER
+        return ANSWER.replace(REGION.encode(), self._region.encode())
 
 
 def _text(value: str | bytes) -> str:
@@ -214,6 +219,7 @@ async def test_wherever_it_goes_the_host_that_is_signed_is_the_one_that_is_sent(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(unsent, "region", region)
 
     async with open_service(Access(region=region, endpoint_url=endpoint_url, http_session=unsent)) as service:
         await service.create(CreateRequest("bu1-token", TAGS, body=Body.of(PDF)))
