@@ -17,10 +17,10 @@ from batch_upload.cli.rates import expected_create_rate, remembered_latency_s
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.engine.groups import time_limit
 from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, state_of
-from batch_upload.engine.retry import CONVENIENCE, LIMITS
+from batch_upload.engine.retry import CONVENIENCE, LIMITS, NOT_ALLOWED
 from batch_upload.engine.sift import Sifted, plan_rest, sift
 from batch_upload.engine.tally import Tally
-from batch_upload.errors import AccessFault, ExitCode, LedgerOfAnotherLane, Refused, Transient
+from batch_upload.errors import AccessFault, ExitCode, LedgerOfAnotherLane, ServiceError
 from batch_upload.ledger.reading import find_reader
 from batch_upload.model import Action, ActionKind, Capacity, Item, Lane, Plan, RateRecord, State
 from batch_upload.report.ndjson import action_line
@@ -117,10 +117,10 @@ async def _ask_capacity(reached: "Reached") -> Asked:
     try:
         capacity = await reached.wire.call(LIMITS, reached.service.capacity, policy=CONVENIENCE)
     except AccessFault as error:
-        if error.code != "AccessDeniedException":
+        if error.code not in NOT_ALLOWED:
             raise
         return Asked(reached.lane, warning="capacity is not known: no permission for `sms-voice:DescribeAccountLimits`")
-    except (Refused, Transient) as error:
+    except ServiceError as error:
         return Asked(reached.lane, warning=f"capacity is not known: {error.message}")
     return Asked(reached.lane, capacity)
 

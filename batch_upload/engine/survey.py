@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from batch_upload.engine.plan import Knowledge
 from batch_upload.engine.resolve import adopt, carriers, list_lane, read_tokens
-from batch_upload.engine.retry import CONVENIENCE, LIMITS
+from batch_upload.engine.retry import CONVENIENCE, LIMITS, NOT_ALLOWED
 from batch_upload.engine.upload import Surroundings
-from batch_upload.errors import AccessFault, Disagreement, Refused, Transient
+from batch_upload.errors import AccessFault, Disagreement, ServiceError
 from batch_upload.events import Notice
 from batch_upload.model import Capacity, Item, State
 from batch_upload.ports import LaneMemory
@@ -20,17 +20,18 @@ NEVER_SENT = frozenset({State.PENDING, State.PARKED, State.FAILED})
 
 
 async def ask_capacity(around: Surroundings) -> Capacity | None:
-    """REGISTRATION_ATTACHMENTS of the account; None, with a notice, where it is not told. Raises AccessFault.
+    """REGISTRATION_ATTACHMENTS of the account; None, with a notice, where it is not told.
 
-    A permission for this operation is a convenience: without it the run goes on.
+    This operation is a convenience: whatever it answers, the run goes on. Raises AccessFault only for credentials that
+    AWS itself refuses, which every other request would meet too.
     """
     try:
         return await around.wire.call(LIMITS, around.service.capacity, policy=CONVENIENCE)
     except AccessFault as error:
-        if error.code != "AccessDeniedException":
+        if error.code not in NOT_ALLOWED:
             raise
         _notice(around, "capacity is not known: no permission for `sms-voice:DescribeAccountLimits`")
-    except (Refused, Transient) as error:
+    except ServiceError as error:
         _notice(around, f"capacity is not known: {error.message}")
     return None
 
