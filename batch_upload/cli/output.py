@@ -1,6 +1,7 @@
 """Where a verb's words go: NDJSON to stdout and nothing else there, people's text to stderr."""
 
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -123,12 +124,15 @@ class Repeated:
 NOTHING_REPEATED = Repeated()
 
 
+_ENDPOINT = re.compile(r"https?://(?:[^@/?#]*@)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(/[^@?#]*)?")
+
+
 def _without_user(url: str | None) -> str | None:
-    """An endpoint as it may be shown: a user name and password in it are refused, and never repeated."""
-    if url is None:
+    """An endpoint as it may be shown: never with what may be a user name or password, and nothing of what is no URL."""
+    found = None if url is None else _ENDPOINT.fullmatch(url)
+    if url is None or found is None:
         return None
-    scheme, separator, rest = url.rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+    return f"{url.partition('://')[0]}://{found[1]}{found[2] or ''}{found[3] or ''}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ import base64
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from batch_upload.emulator.names import CREATE
 from tests.support.batches import Batch, jpeg, pdf, png, write_batch
 from tests.support.command import Result
@@ -97,6 +99,32 @@ def test_an_endpoint_with_a_password_is_refused_and_the_password_not_shown(
     assert ended.code == 22
     endpoint.assert_untouched()
     _assert_clean(tmp_path, batch, ended)
+
+
+@pytest.mark.parametrize(
+    "url", ["u:{}@127.0.0.1", "http://u:{}@", "http://u:{}", "http://u:{}@[::1", "//u:{}@127.0.0.1"]
+)
+@pytest.mark.parametrize("where", ["--endpoint-url", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS", "config"])
+def test_a_password_in_an_endpoint_is_shown_nowhere_however_it_is_spelt(
+    command: Preloaded, tmp_path: Path, url: str, where: str
+) -> None:
+    batch, given, spelt = _batch(tmp_path), [], url.format(PASSWORD)
+    config = tmp_path.parent / f"{tmp_path.name}.config"
+    config.write_text(f"[default]\nendpoint_url = {spelt}\n" if where == "config" else "")
+    env = {**SECRETS, "AWS_CONFIG_FILE": str(config)}
+    if where == "--endpoint-url":
+        given = [where, spelt]
+    elif where != "config":
+        env[where] = spelt
+
+    ended = [
+        command.run("upload", batch.manifest, *LOUD, *given, cwd=tmp_path, env=env),
+        command.run("plan", batch.manifest, "-vvv", *given, cwd=tmp_path, env=env),
+        command.run("doctor", batch.manifest, "--json", "-vvv", *given, cwd=tmp_path, env=env),
+    ]
+
+    assert [each.code for each in ended] == [22, 22, 22]
+    _assert_clean(tmp_path, batch, *ended)
 
 
 def test_the_address_of_a_monitor_is_shown_nowhere(endpoint: Endpoint, command: Preloaded, tmp_path: Path) -> None:
