@@ -11,7 +11,7 @@ from batch_upload.model import Fault, Known, State
 from batch_upload.report.advice import advice
 from batch_upload.report.escape import printable, shell_word
 from batch_upload.report.summary import Summary, in_order_of_states
-from batch_upload.report.words import duration_words, fault_name, size_words
+from batch_upload.report.words import duration_words, fault_message, fault_name, size_words
 
 IDS_SHOWN = 3
 
@@ -151,7 +151,8 @@ def _request_words(summary: Summary) -> str:
 def _group_lines(name: str, failed: Sequence[Known]) -> list[str]:
     """What failed for one reason: how many and why, which, and what to do about it."""
     first = failed[0].fault or _NO_FAULT
-    said = f": {first.message}" if first.message else ""
+    message = fault_message(first)
+    said = f": {message}" if message else ""
     what_to_do = advice(State.FAILED, failed[0].fault)
     return [
         printable(f"{len(failed):,} failed, {name}{said}"),

@@ -52,7 +52,16 @@ def rate_words(rate_per_s: float) -> str:
 
 def fault_words(fault: Fault) -> str:
     """Why an item or a lane is where it is, on one line: what it is called, and what was said of it."""
-    return printable(f"{fault_name(fault)}: {fault.message}" if fault.message else fault_name(fault))
+    said = fault_message(fault)
+    return printable(f"{fault_name(fault)}: {said}" if said else fault_name(fault))
+
+
+def fault_message(fault: Fault) -> str:
+    """What was said of a fault, without the code that its message may begin with: the name is shown beside it."""
+    for name in (f"{fault.code} ({fault.reason}): ", f"{fault.code}: "):
+        if fault.message.startswith(name):
+            return fault.message.removeprefix(name)
+    return fault.message
 
 
 def fault_name(fault: Fault) -> str:

@@ -81,5 +81,11 @@ def test_a_fault_goes_by_its_narrowest_name() -> None:
     assert fault_words(Fault(code="C", message="")) == "C"
 
 
+def test_a_code_that_the_message_repeats_is_said_once() -> None:
+    assert fault_words(Fault(code="413", message="413: too large")) == "413: too large"
+    assert fault_words(Fault(code="C", reason="R", message="C (R): too large")) == "R: too large"
+    assert fault_words(Fault(code="413", message="4130 is too large")) == "413: 4130 is too large"
+
+
 def test_wide_and_combining_characters_are_measured_as_terminals_do() -> None:
     assert [display_width(text) for text in ("abc", "日本", "e\u0301", "ø")] == [3, 4, 1, 1]
