@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -48,9 +49,12 @@ PASSING = (
 )
 LASTING = (Action.VALIDATION, Action.UPLOAD_FAILED, Action.QUOTA_DAY, Action.EXPIRED_TOKEN, Action.ACCESS_DENIED)
 HOW_OFTEN = {"times": st.integers(1, 12), "after": st.integers(0, 3), "share": st.sampled_from((0.3, 1.0))}
+OPERATIONS = st.sampled_from((CREATE, EVERY_OPERATION, DESCRIBE))
 FAULTS = st.lists(
     st.builds(FaultRule, st.sampled_from((*PASSING, *LASTING)), st.just(CREATE), **HOW_OFTEN)
-    | st.builds(FaultRule, st.sampled_from(PASSING), st.sampled_from((EVERY_OPERATION, DESCRIBE)), **HOW_OFTEN),
+    | st.builds(FaultRule, st.sampled_from(PASSING), st.sampled_from((EVERY_OPERATION, DESCRIBE)), **HOW_OFTEN)
+    | st.builds(partial(FaultRule, Action.RAW, body="[]"), OPERATIONS, status=st.sampled_from((200, 502)), **HOW_OFTEN)
+    | st.builds(partial(FaultRule, Action.REDIRECT, status=307, location="http://x"), OPERATIONS, **HOW_OFTEN),
     max_size=4,
 )
 IDS_AT_RANDOM = st.sampled_from(IDS)

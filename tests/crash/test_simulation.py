@@ -33,6 +33,15 @@ RUNS_UNDER_STORM = 4
 QUIET_RUNS_MAX = 3
 """A first run may end with what only a later one may settle."""
 
+RAW_ANSWERS = (
+    (200, "null"),
+    (200, '"Bad Gateway"'),
+    (200, "<!doctype html><title>Guest network</title>"),
+    (200, '{"RegistrationAttachmentId": ""}'),
+    (502, '"Bad Gateway"'),
+    (503, "[]"),
+)
+"""Answers of somebody else, none of which says whether the request was done."""
 NOT_DONE = (Action.THROTTLE, Action.INTERNAL_ERROR, Action.UNAVAILABLE, Action.DROP_BEFORE)
 DONE = (
     Action.DROP_AFTER,
@@ -57,8 +66,15 @@ def storm(chance: Random) -> tuple[FaultRule, ...]:
         FaultRule(Action.VALIDATION, CREATE, share=chance.uniform(0, 0.05)),
         FaultRule(Action.UNKNOWN_CODE, CREATE, share=chance.uniform(0, 0.05)),
     ]
+    status, body = chance.choice(RAW_ANSWERS)
+    elsewhere = [
+        FaultRule(Action.RAW, EVERY_OPERATION, share=chance.uniform(0, 0.1), status=status, body=body),
+        FaultRule(
+            Action.REDIRECT, EVERY_OPERATION, share=chance.uniform(0, 0.1), status=307, location="http://other.example"
+        ),
+    ]
     others = [FaultRule(kind, EVERY_OPERATION, share=chance.uniform(0.0, 0.1)) for kind in chance.sample(kinds, 2)]
-    return (*creates, *hangs, *refusals, *others)
+    return (*creates, *hangs, *refusals, *elsewhere, *others)
 
 
 def world_of(folder: Path, seed: int) -> World:

@@ -1,6 +1,7 @@
 """The wire between aiobotocore and the emulator in virtual time: latency, lost and late requests, spoilt answers.
 
 It takes the place of aiobotocore's HTTP session (`AioConfig(http_session_cls=…)`), so that everything above it is real.
+The limits of time and size are that session's, so `trickle`, `endless` and `stall` make no sense here.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 from batch_upload.emulator.core import Caller, Delivery, Emulator, Reply
 from batch_upload.emulator.names import CREATE, TOKEN_SERVICE
 from batch_upload.emulator.sts import answer_xml, error_xml
+from batch_upload.service.http import refuse_redirect
 from tests.support.virtual_time import Life, SimulatedClock, Timeline, Trace
 
 JSON_TYPE = "application/x-amz-json-1.0"
@@ -254,6 +256,12 @@ def _response(url: str, message: Message, reply: Reply, request: AWSPreparedRequ
             raise ConnectionClosedError(endpoint_url=url, request=request)
         case Delivery.CUT_SHORT:
             raise ConnectionClosedError(endpoint_url=url, request=request, error=aiohttp.ClientPayloadError())
+        case Delivery.TRICKLE | Delivery.ENDLESS:
+            raise AssertionError(f"{reply.delivery} makes no sense in virtual time")
+    if reply.rule is not None and reply.delivery in (Delivery.RAW, Delivery.REDIRECT):
+        status, body = reply.rule.status or 200, (reply.rule.body or "").encode()
+        refuse_redirect(status, reply.rule.location)
+        return AioAWSResponse(url, status, {"x-amzn-requestid": reply.request_id}, _Body(body))
     status, body = _whole(message, reply)
     headers = {"x-amzn-requestid": reply.request_id, "content-type": "text/xml" if message.is_form else JSON_TYPE}
     if reply.retry_after_s is not None:
