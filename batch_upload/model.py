@@ -225,10 +225,22 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class AttachmentPage:
-    """A page of a listing. `next_token` is None on the last."""
+    """A page of a listing. `next_token` is None on the last. `served_at`: when the service answered, by its own clock
+    (the `Date` of its answer), or None where it does not say."""
 
     attachments: tuple[Attachment, ...]
     next_token: str | None = None
+    served_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """An attachment that carries the token of an item which has another attachment, `kept_id`."""
+
+    attachment_id: str
+    client_token: str
+    kept_id: str
+    item_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from batch_upload.model import (
     AttachmentPage,
     AttachmentStatus,
     Capacity,
+    Duplicate,
     Fault,
     Item,
     Known,
@@ -94,15 +95,21 @@ class AttachmentService(Protocol):
         ...
 
     async def describe(self, attachment_ids: Sequence[str]) -> tuple[Attachment, ...]:
-        """The attachments of 1 to 5 ids. Refused with code ResourceNotFoundException where one is gone."""
+        """The attachments of 1 to 5 ids. Refused with code ResourceNotFoundException where one is not found: it is
+        gone, or not there yet, since a service may find what it created only a horizon later."""
         ...
 
     async def page(self, next_token: str | None) -> AttachmentPage:
-        """One page, of at most 100, of all the lane's attachments; None asks for the first."""
+        """One page, of at most 100, of all the lane's attachments; None asks for the first.
+
+        An attachment may be missing for a horizon after its creation, and may be shown twice or not at all while others
+        come and go. A `next_token` may be Refused when it is old, and may be one that was given before.
+        """
         ...
 
     async def tags(self, attachment_arn: str) -> Mapping[str, str]:
-        """The tags of one attachment."""
+        """The tags of one attachment. They may be missing, or Refused with code ResourceNotFoundException, for a
+        horizon after its creation."""
         ...
 
     async def tag(self, attachment_arn: str, tags: Mapping[str, str]) -> None:
@@ -114,16 +121,23 @@ class AttachmentService(Protocol):
         ...
 
     async def capacity(self) -> Capacity | None:
-        """REGISTRATION_ATTACHMENTS of the account, or None where the service does not tell it."""
+        """REGISTRATION_ATTACHMENTS of the account, or None where the service does not tell it. A hint: it may lag."""
         ...
 
 
+ABSENT = "NOT_FOUND"
+"""Code of the fault of an item whose attachment the service did not find, a horizon and more after its creation. Unlike
+`DELETED`, which the service said, it is looked at again by every run."""
 DELETING = "DELETING"
 """Code of the fault of an item whose attachment was asked to be deleted, without a record of what came of that."""
 
 
 class AttachmentChanges(Protocol):
     """What changes an attachment that stands. Raises as `AttachmentService`; done again, each does no more."""
+
+    async def describe(self, attachment_ids: Sequence[str]) -> tuple[Attachment, ...]:
+        """The attachments of 1 to 5 ids. Refused with code ResourceNotFoundException where one is not found."""
+        ...
 
     async def tags(self, attachment_arn: str) -> Mapping[str, str]:
         """The tags of one attachment."""
@@ -149,11 +163,13 @@ class LaneMemory:
     """What the ledger remembers of its lane.
 
     `listed_at`: start of the last listing that was read to its end, or None. `continuous`: whether the ledger's last
-    run is the last that took its lock; False for a copy, a restored backup, or a new ledger.
+    run is the last that took its lock; False for a copy, a restored backup, or a new ledger. `sent_at`: start of the
+    last create of any run, or None.
     """
 
     listed_at: datetime | None
     continuous: bool
+    sent_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +292,15 @@ class Ledger(Protocol):
         """
         ...
 
+    async def not_found(self, client_tokens: Sequence[str], *, at: datetime) -> Sequence[Known]:
+        """Record that the service does not find the attachments of these tokens: `failed`, code NOT_FOUND. Gives the
+        items as they are now.
+
+        They keep attachment and status, so that `observe` takes it back once one is found. One that is neither
+        `processing` nor `complete` stays as it is.
+        """
+        ...
+
     async def adopt(self, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
         """Record that this attachment is what the token made: its identity tag was read at the service."""
         ...
@@ -302,7 +327,15 @@ class Ledger(Protocol):
 
     async def remember(self, seen: Sequence[tuple[Attachment, str | None]], *, at: datetime) -> None:
         """Remember attachments that no item of the ledger has, with the identity tag that was read, so that no tag is
-        read twice. Again for the same id: the later wins."""
+        read twice. Again for the same id: the later wins.
+
+        None is for one that certainly carries no identity tag: it was a horizon old when its tags were read.
+        """
+        ...
+
+    async def duplicates(self) -> Sequence[Duplicate]:
+        """Every remembered attachment that carries the token of an item with another attachment, which is `processing`
+        or `complete`. Whether it is still at the service only a listing tells."""
         ...
 
     async def listed(self, *, at: datetime) -> None:
@@ -324,6 +357,12 @@ class Ledger(Protocol):
 
 class Deletions(Protocol):
     """What a ledger keeps of deleting. Durable when it returns, as all of `Ledger`."""
+
+    async def observe(
+        self, seen: Sequence[Attachment], *, at: datetime, known: Mapping[str, Known] = NOTHING_KNOWN
+    ) -> Sequence[Known]:
+        """As `Ledger.observe`."""
+        ...
 
     async def begin_deletion(self, client_token: str, *, run_id: str, at: datetime) -> Known:
         """Record that the attachment of a token is about to be deleted: from now on it counts as deleted.

@@ -1,12 +1,12 @@
 """From what happened to one exit code: of several the first of this list wins."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from batch_upload.engine.lane import StopKind
 from batch_upload.engine.result import RunResult
 from batch_upload.errors import ExitCode
-from batch_upload.model import State
+from batch_upload.model import Duplicate, State
 from batch_upload.report.summary import Exit, exit_of
 from batch_upload.report.words import duration_words
 
@@ -61,6 +61,8 @@ def exit_of_run(result: RunResult, *, signalled: ExitCode | None) -> Exit:
         codes.add(_code_of_parked(result))
     if result.retag.left:
         codes.add(ExitCode.TRANSIENT)
+    if result.duplicates:
+        codes.add(ExitCode.DISAGREEMENT)
     if result.stop is not None and result.stop.kind in _STOPS:
         codes.add(_STOPS[result.stop.kind])
     if result.stop is not None and result.stop.kind is StopKind.DEADLINE and codes:
@@ -70,6 +72,8 @@ def exit_of_run(result: RunResult, *, signalled: ExitCode | None) -> Exit:
     code = first_of(codes)
     if result.stop is not None and _STOPS.get(result.stop.kind) is code:
         return Exit(code, result.stop.fault.message)
+    if code is ExitCode.DISAGREEMENT:
+        return Exit(code, _said_of(result.duplicates))
     return exit_of(code, resume_after=_resume_after(result) if code is ExitCode.NO_CAPACITY else None)
 
 
@@ -91,6 +95,14 @@ def _code_of_parked(result: RunResult) -> ExitCode:
     parked = [row for row in map(result.known.__getitem__, chosen) if row.state is State.PARKED]
     is_account_full = any(row.resume_after is None for row in parked)
     return ExitCode.ACCOUNT_FULL if is_account_full else ExitCode.NO_CAPACITY
+
+
+def _said_of(duplicates: Sequence[Duplicate]) -> str:
+    first = duplicates[0]
+    return (
+        f"the service holds {len(duplicates)} attachments with tokens of this ledger beside the ledger's own,"
+        f" `{first.attachment_id}` of `{first.item_id}` the first: another copy of the ledger is in use, or was"
+    )
 
 
 def _resume_after(result: RunResult) -> datetime | None:

@@ -12,10 +12,11 @@ from batch_upload.cli.prepare import item_of, list_items
 from batch_upload.clock import counting_s
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.refusals import Refusal
-from batch_upload.engine.plan import Knowledge, LaneOutlook, plan, row_of
+from batch_upload.engine.plan import Knowledge, LaneOutlook, is_absent, plan, row_of
 from batch_upload.errors import ExitCode, UsageError
 from batch_upload.ledger.reading import LedgerReader, find_reader
 from batch_upload.model import Action, ActionKind, Item, Known, Lane, Listed, Manifest, State
+from batch_upload.report.advice import advice
 from batch_upload.report.history import Chapter, History, Named, Next, Tried, history_json, history_lines
 from batch_upload.report.summary import Summary, exit_of
 from batch_upload.report.summary_text import Invocation
@@ -164,6 +165,8 @@ def _next(found: _Found, item: Item | Refusal | None, invocation: Invocation) ->
 
 
 def _next_of(action: Action, invocation: Invocation) -> Next:
+    if action.known is not None and is_absent(action.known):
+        return Next(advice(State.FAILED, action.known.fault), (invocation.command("upload"),))
     known = action.known
     if action.kind is ActionKind.UNCHANGED and known is not None and known.state is State.PROCESSING:
         return Next("the next `upload` asks whether the service has finished with it", (invocation.command("upload"),))

@@ -16,13 +16,14 @@ from batch_upload.cli.prepare import check_only, ready_to_read
 from batch_upload.cli.rates import expected_create_rate, remembered_latency_s
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.engine.groups import time_limit
-from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, state_of
+from batch_upload.engine.listing import describe_found
+from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, is_absent, state_of
 from batch_upload.engine.retry import CONVENIENCE, LIMITS, NOT_ALLOWED
 from batch_upload.engine.sift import Sifted, plan_rest, sift
 from batch_upload.engine.tally import Tally
-from batch_upload.errors import AccessFault, ExitCode, LedgerOfAnotherLane, ServiceError
+from batch_upload.errors import AccessFault, ExitCode, LedgerOfAnotherLane, Refused, ServiceError, Transient
 from batch_upload.ledger.reading import find_reader
-from batch_upload.model import Action, ActionKind, Capacity, Item, Lane, Plan, RateRecord, State
+from batch_upload.model import Action, ActionKind, Attachment, Capacity, Item, Lane, Plan, RateRecord, State
 from batch_upload.report.ndjson import action_line
 from batch_upload.report.observers import Observers
 from batch_upload.report.plan_table import PlanTotals, totals, write_plan
@@ -42,6 +43,8 @@ class Asked:
     lane: Lane | None = None
     capacity: Capacity | None = None
     warning: str = ""
+    found: Sequence[Attachment] = ()
+    """Of the attachments that an earlier run did not find, those that are there after all."""
 
 
 def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed_exitcode: bool) -> Ended:
@@ -52,8 +55,9 @@ def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed
     check_only(settings, prepared)
     lane, found, remembered = _found(settings.ledger, manifest.batch, prepared.items, whole=_is_whole(output, settings))
     tally = Tally()
-    asked = Asked() if offline else anyio.run(_ask, settings, tally, output)
+    asked = Asked() if offline else anyio.run(_ask, settings, tally, output, found.absent)
     check_lane(lane, asked.lane, settings)
+    found = found.corrected(asked.found)
     whole = _plan(found, asked, settings)
     made = _chosen(whole, Selection(settings.only_states, settings.only_ids))
     rate = expected_create_rate(settings, remembered, now=datetime.now(UTC))
@@ -79,6 +83,20 @@ class _Found:
     sifted: Sifted
     knowledge: Knowledge
 
+    @property
+    def absent(self) -> list[str]:
+        """The attachments that an earlier run did not find, and that `upload` asks for once more."""
+        return [row.attachment_id for row in self.knowledge.absent if row.attachment_id is not None]
+
+    def corrected(self, there: Sequence[Attachment]) -> "_Found":
+        """The same, with what is there after all: `upload` takes it over and asks for its status."""
+        ids = {each.attachment_id for each in there}
+        rows = (
+            replace(row, state=State.PROCESSING, fault=None) if row.attachment_id in ids and is_absent(row) else row
+            for row in self.knowledge.by_token.values()
+        )
+        return replace(self, knowledge=Knowledge.of(list(rows))) if ids else self
+
 
 def _is_whole(output: Output, settings: Settings) -> bool:
     """Whether every item is told of by itself, or may be chosen, also those that nothing is done for."""
@@ -102,7 +120,7 @@ def _found(
         return reader.lane(), found, reader.rates()
 
 
-async def _ask(settings: Settings, tally: Tally, output: Output) -> Asked:
+async def _ask(settings: Settings, tally: Tally, output: Output, absent: Sequence[str]) -> Asked:
     from batch_upload.cli.audience import Everybody  # what draws, and the SDK: `--offline` does without both
     from batch_upload.cli.compose import reach
 
@@ -110,6 +128,10 @@ async def _ask(settings: Settings, tally: Tally, output: Output) -> Asked:
     asked = Asked(warning="no answer before the deadline: neither the account nor its capacity was looked at")
     async with time_limit(settings.deadline_s, SystemClock()), reach(settings, observer, reads_only=True) as reached:
         asked = await _ask_capacity(reached)
+        try:
+            asked = replace(asked, found=await describe_found(reached, absent))
+        except (Refused, Transient) as error:
+            asked = replace(asked, warning=f"what was not found could not be looked for: {error.message}")
     return asked
 
 

@@ -15,7 +15,7 @@ from batch_upload.cli.prepare import Prepared
 from batch_upload.cli.rates import learned
 from batch_upload.clock import counting_s
 from batch_upload.engine.plan import Knowledge, row_of
-from batch_upload.engine.prune import Around, Pruning, Result, prune, pruning
+from batch_upload.engine.prune import Around, Pruning, Result, look_at_unfinished, prune, pruning
 from batch_upload.errors import ExitCode, ServiceError, UsageError
 from batch_upload.events import Pruned, PruneOutcome
 from batch_upload.ledger.store import SqliteLedger
@@ -64,15 +64,21 @@ class _Pruning(OnLane):
 
     async def work(self, ledger: SqliteLedger, reached: Reached) -> Ended:
         await ledger.pin(reached.lane, endpoint=reached.service.endpoint, at=self.clock.now())
+        around = Around(
+            self.run_id, reached.service, ledger, reached.wire, self.clock, self, self.settings.safe_horizon_s
+        )
         rows = await ledger.known(self.batch)
         found = pruning(self.prepared.items, rows)
+        if await look_at_unfinished(around, found):
+            rows = await ledger.known(self.batch)
+            found = pruning(self.prepared.items, rows)
         self._show(found)
         if not found.candidates:
             return self._told(self._stock(rows), NOTHING, Result())
         if not await self._may_begin(found):
             return self._told(self._stock(rows), NOT_AGREED, Result())
         await ledger.begin_run(self.run_id, verb=self.verb, batch=self.batch, at=self.clock.now())
-        result, failed = await self._pruned(ledger, reached, found)
+        result, failed = await self._pruned(around, found)
         ended = self._told(self._stock(await ledger.known(self.batch)), _exit(result, failed), result)
         now, summary = self.clock.now(), ended.summary
         await ledger.learn(learned(reached.laws, self.tally, now=now))
@@ -103,11 +109,8 @@ class _Pruning(OnLane):
                 hint=f"if this is the whole manifest of the batch: `--max-deletes {len(found.candidates)}`",
             )
 
-    async def _pruned(
-        self, ledger: SqliteLedger, reached: Reached, found: Pruning
-    ) -> tuple[Result, ServiceError | None]:
+    async def _pruned(self, around: Around, found: Pruning) -> tuple[Result, ServiceError | None]:
         """Delete as far as the service lets; what stood in the way, or None."""
-        around = Around(self.run_id, reached.service, ledger, reached.wire, self.clock, self)
         result = Result()
         try:
             await prune(around, found.candidates, result, at_once=min(DELETERS, self.settings.concurrency))

@@ -22,7 +22,7 @@ from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import ExitCode, LaneFault, ServiceError
 from batch_upload.events import Notice
 from batch_upload.ledger.store import SqliteLedger
-from batch_upload.model import AttachmentStatus, Known, State
+from batch_upload.model import AttachmentStatus, Capacity, Known, State
 from batch_upload.report.summary import Exit, exit_of
 from batch_upload.report.verification import cost_line, cost_words
 from batch_upload.settings import Flags, Settings
@@ -54,6 +54,7 @@ class _Reconciling(OnLane):
 
     verb = "reconcile"
     asking = False
+    _not_yet = 0
 
     async def beside(self) -> None:
         """A long reading of tags says every now and then how far it is."""
@@ -71,14 +72,15 @@ class _Reconciling(OnLane):
         bodies = DocumentBodies(None)  # of which none is read
         around = surroundings(reached, self.settings, ledger, self.observer, run_id=self.run_id, bodies=bodies)
         await ledger.pin(reached.lane, endpoint=reached.service.endpoint, at=self.clock.now())
-        cost = await expected_cost(around, await ask_capacity(around))
+        capacity = await ask_capacity(around)
+        cost = await expected_cost(around, capacity)
         self._tell_cost(cost)
         if self.asking and not await is_agreed("reconcile?"):
             return Ended(self.summed_up(await stock_of(around, self.batch, self.prepared.items), NOT_STARTED))
         await ledger.begin_run(self.run_id, verb=self.verb, batch=self.batch, at=self.clock.now())
-        failed = await self._worked(around)
+        failed = await self._worked(around, capacity)
         stock = await stock_of(around, self.batch, self.prepared.items)
-        summary = self.summed_up(stock, _exit(stock, failed))
+        summary = self.summed_up(stock, _exit(stock, failed, not_yet=self._not_yet))
         if _is_any_gone(stock):
             note = "hint: raise `generation` of what was deleted at the service to upload it again"
             summary = replace(summary, notes=(*summary.notes, note))
@@ -87,10 +89,10 @@ class _Reconciling(OnLane):
         await ledger.end_run(self.run_id, exit_code=summary.exit.code, summary=summary.as_json(), at=now)
         return Ended(summary, known=tuple(stock.values()))
 
-    async def _worked(self, around: Surroundings) -> ServiceError | None:
+    async def _worked(self, around: Surroundings, capacity: Capacity | None) -> ServiceError | None:
         """Reconcile as far as the service lets; what stood in the way, or None."""
         try:
-            await reconcile(around, self.batch, self.prepared.items)
+            self._not_yet = await reconcile(around, self.batch, self.prepared.items, capacity)
         except ServiceError as error:
             code = f" ({error.code})" if error.code else ""
             self.audience.notify(
@@ -104,11 +106,13 @@ class _Reconciling(OnLane):
         self.output.say(f"cost: {cost_words(pages=cost.pages, tag_reads=cost.tag_reads, time_s=cost.time_s)}")
 
 
-def _exit(stock: Mapping[str, Known], failed: ServiceError | None) -> Exit:
+def _exit(stock: Mapping[str, Known], failed: ServiceError | None, *, not_yet: int) -> Exit:
     """How it ended. What was never sent is for `upload`, and so is what the service refused."""
     codes = {code for row in stock.values() if (code := _code_of(row)) is not None}
     if failed is not None:
         codes.add(failed.exit_code)
+    if not_yet:
+        codes.add(ExitCode.STILL_PROCESSING)
     code = first_of(codes)
     if isinstance(failed, LaneFault) and failed.exit_code is code:
         return Exit(code, failed.message)

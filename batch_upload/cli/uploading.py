@@ -19,10 +19,11 @@ from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import Prepared, check_only
 from batch_upload.cli.rates import is_news, learned
 from batch_upload.clock import counting_s
+from batch_upload.engine.failures import FailureLimit, FailureWatch
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.plan import Selection
 from batch_upload.engine.result import RunResult
-from batch_upload.engine.run import FailureLimit, FailureWatch, Run, RunOptions
+from batch_upload.engine.run import Run, RunOptions
 from batch_upload.errors import LedgerUnusable
 from batch_upload.events import RunEnded
 from batch_upload.ledger.store import SqliteLedger
@@ -154,5 +155,13 @@ class _Upload(OnLane):
             bytes_sent=self.tally.bytes_sent,
             elapsed_s=self.elapsed_s,
             at=self.clock.now(),
-            notes=(f"hint: {result.stop.hint}",) if result.stop and result.stop.hint else (),
+            notes=_hints(result),
         )
+
+
+def _hints(result: RunResult) -> tuple[str, ...]:
+    if result.stop is not None and result.stop.hint:
+        return (f"hint: {result.stop.hint}",)
+    if result.duplicates:
+        return ("hint: `batch-upload verify` names what is there twice; delete what nothing uses at the service",)
+    return ()

@@ -16,8 +16,8 @@ from batch_upload.cli.planning import check_lane
 from batch_upload.cli.prepare import Prepared, ready_to_read
 from batch_upload.cli.recorded import state_of
 from batch_upload.clock import counting_s
+from batch_upload.engine.listing import list_completely
 from batch_upload.engine.plan import Knowledge, row_of
-from batch_upload.engine.resolve import list_lane
 from batch_upload.engine.tally import Tally
 from batch_upload.engine.verify import (
     Comparison,
@@ -27,8 +27,9 @@ from batch_upload.engine.verify import (
     standing,
     unlisted,
     with_latecomers,
+    young_of,
 )
-from batch_upload.errors import ExitCode
+from batch_upload.errors import ExitCode, NoAnswer
 from batch_upload.ledger.reading import find_reader
 from batch_upload.model import Known, Lane, RateRecord
 from batch_upload.report.summary import Exit, Summary, exit_of
@@ -40,6 +41,7 @@ _CODES: Mapping[FindingKind, ExitCode] = {
     FindingKind.UNKNOWN: ExitCode.OUTCOMES_UNKNOWN,
     FindingKind.OPEN: ExitCode.TRANSIENT,
     FindingKind.IN_PROGRESS: ExitCode.STILL_PROCESSING,
+    FindingKind.NOT_YET: ExitCode.STILL_PROCESSING,
 }
 """Every other kind is a disagreement."""
 
@@ -85,14 +87,17 @@ async def _compared(
     audience = audience_of(output)
     async with reach(settings, Everybody([tally], audience), remembered=before.rates, reads_only=True) as reached:
         check_lane(before.lane, reached.lane, settings)
-        listing = await list_lane(reached)
+        listing = await list_completely(reached)
+        if not listing.is_complete:
+            raise NoAnswer("the pages of the lane kept shifting while it was listed", code="ListingIncomplete")
         # after the listing: what a run that goes on meanwhile has created by then is in the ledger
         ledger = await to_thread.run_sync(_read, settings.ledger, batch)
         knowledge = Knowledge.of(ledger.known)
         listing = await with_latecomers(reached, listing, unlisted(standing(items, knowledge), listing))
         tokens = await read_unknown(reached, listing, ledger.tokens)
+        young = young_of(ledger.known, now=reached.clock.now(), horizon_s=settings.safe_horizon_s)
         audience.close()
-        return reached.lane, compare(items, knowledge, listing, tokens), knowledge
+        return reached.lane, compare(items, knowledge, listing, tokens, young=young), knowledge
 
 
 def _read(path: Path, batch: str) -> _Ledger:

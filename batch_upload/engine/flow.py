@@ -43,6 +43,8 @@ class Flow:
         self._crew: Crew | None = None
         self._short_since: float | None = None  # when the last worker first found no resources
         self._busy: set[str] = set()  # tokens that have had a slot
+        self.adopted = 0
+        """How many attachments were found at the service by their identity tag."""
         self.retags: list[tuple[Item, Known]] = []
         """Items of which it came out that only their tags changed, and what stands for them."""
 
@@ -178,8 +180,13 @@ class Flow:
         await self._follow(findings, sender)
 
     async def _follow(self, findings: Findings, sender: MemoryObjectSendStream[Job]) -> None:
-        for job in findings.waiting:
-            self._open[job.token] = (job, self._resolver.provable_at(job))
+        for job, look_again_at in findings.waiting:
+            self._open[job.token] = (job, look_again_at)
+        if findings.unproved:
+            self._notice("the pages of the lane kept shifting; outcomes left open for the next run")
+        for job in findings.unproved:
+            del self._open[job.token]
+            self._end()
         for job in findings.undecided:
             del self._open[job.token]
             known = replace(job.known, state=State.UNKNOWN)
@@ -187,7 +194,8 @@ class Flow:
             self._end()
         for job in findings.adopted:
             del self._open[job.token]
-            self._settler.add(job.known)
+            self._settler.watch(job.known)
+            self.adopted += 1
             await self._go_on(job, sender)
         for job in findings.absent:
             del self._open[job.token]

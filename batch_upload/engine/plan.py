@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from batch_upload.model import Action, ActionKind, AttachmentStatus, Capacity, Item, Known, Plan, State
+from batch_upload.ports import ABSENT
 
 LIVE = frozenset({State.PROCESSING, State.COMPLETE})
 """States in which an attachment stands at the service."""
@@ -50,6 +51,20 @@ class Knowledge:
             live={(row.item_id, row.content, row.generation): row for row in known if row.state in LIVE},
         )
 
+    @property
+    def absent(self) -> list[Known]:
+        """What an earlier run did not find, and is to be looked for again: it may still stand for its id."""
+        return [row for row in self.by_token.values() if is_absent(row) and self._may_stand(row)]
+
+    def _may_stand(self, row: Known) -> bool:
+        current = self.current.get(row.item_id, row)
+        return (current.content, current.generation) == (row.content, row.generation)
+
+
+def is_absent(known: Known) -> bool:
+    """Whether the service did not find the attachment, and did not say that it was deleted."""
+    return known.state is State.FAILED and known.fault is not None and known.fault.code == ABSENT
+
 
 @dataclass(frozen=True, slots=True)
 class LaneOutlook:
@@ -91,6 +106,15 @@ def after_resolving(item: Item, settled: Known, stands: Known | None) -> Action:
     if settled.state in LIVE and (settled.content, settled.generation) == (item.content, item.generation):
         return _retag(item, settled)
     return _settled(item, stands, settled)
+
+
+def replaced_in_progress(knowledge: Knowledge, made: Plan) -> list[Known]:
+    """What the service is still at work on, and what stands for no item any more: replaced before it was finished."""
+    rows = {row.client_token: row for row in knowledge.by_token.values() if row.state is State.PROCESSING}
+    for action in made.of(ActionKind.UNCHANGED, ActionKind.RETAG):
+        if action.known is not None:
+            rows.pop(action.known.client_token, None)
+    return list(rows.values())
 
 
 def fresh(item: Item) -> Known:
@@ -174,6 +198,8 @@ def _again(item: Item, known: Known) -> Action:
             return _act(ActionKind.UNCHANGED, item, known, "created, the service is still at work")
         case State.SENDING | State.UNKNOWN:
             return _act(ActionKind.RESOLVE, item, known, _open_reason(known))
+        case State.FAILED if is_absent(known):
+            return _act(ActionKind.FAILED, item, known, _NOT_FOUND)
         case State.FAILED if known.attachment_status in (AttachmentStatus.FAILED, AttachmentStatus.DELETED):
             return _act(ActionKind.FAILED, item, known, _final_reason(known))
         case State.FAILED:
@@ -236,6 +262,12 @@ def _final_reason(known: Known) -> str:
     if known.attachment_status is AttachmentStatus.DELETED:
         return "deleted at the service; raise `generation` to upload it again"
     return "the service failed it (UPLOAD_FAILED); raise `generation` to upload it again"
+
+
+_NOT_FOUND = (
+    "the service does not find it; looked for again by each `upload`; if it was deleted there, raise `generation` to"
+    " upload it again"
+)
 
 
 def _changed_keys(new: Mapping[str, str], old: Mapping[str, str]) -> set[str]:

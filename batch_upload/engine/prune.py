@@ -6,22 +6,22 @@ that dies in between leaves nothing that is taken for uploaded and is not. The n
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import anyio
 
 from batch_upload.engine.groups import for_each
+from batch_upload.engine.listing import NOT_FOUND, describe_found
 from batch_upload.engine.outcome import fault_of
 from batch_upload.engine.plan import Knowledge, row_of
 from batch_upload.engine.retry import DELETE, LIST_TAGS, Wire
+from batch_upload.engine.settle import is_old
 from batch_upload.errors import AccessFault, NoAnswer, Refused, ServiceError, Transient
 from batch_upload.events import Pruned, PruneOutcome
-from batch_upload.model import Item, Known, State
+from batch_upload.model import AttachmentStatus, Item, Known, State
 from batch_upload.ports import DELETING, AttachmentChanges, Clock, Deletions, Observer
 from batch_upload.token import IDENTITY_TAG
-
-NOT_FOUND = "ResourceNotFoundException"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,7 @@ class Around:
     wire: Wire
     clock: Clock
     observer: Observer
+    horizon_s: float
 
 
 @dataclass(slots=True)
@@ -126,6 +127,18 @@ class Result:
     """How many the service would not delete."""
     unproved: int = 0
     """How many carry another identity tag than the ledger says, or none."""
+
+
+async def look_at_unfinished(around: Around, found: Pruning) -> bool:
+    """Ask for the status of what is spared only because the service was still at work on it, and record it.
+
+    Whether any is finished now, so that `pruning` is to be asked again. Raises as the service and the ledger do.
+    """
+    rows = [each.known for each in found.spared if each.known.state is State.PROCESSING]
+    seen = await describe_found(around, [row.attachment_id for row in rows if row.attachment_id is not None])
+    finished = [each for each in seen if each.status is not AttachmentStatus.IN_PROGRESS]
+    await around.ledger.observe(finished, at=around.clock.now())
+    return bool(finished)
 
 
 async def prune(around: Around, candidates: Sequence[Candidate], result: Result, *, at_once: int) -> None:
@@ -152,10 +165,15 @@ class _Deletion:
 
     async def run(self) -> None:
         try:
-            if await self._is_proved():
+            tags = await self._tags()
+            if tags is not None and tags.get(IDENTITY_TAG) in self._candidate.tokens:
                 await self._begin()
                 await self._around.wire.call(DELETE, self._ask)
                 await self._settle(PruneOutcome.DELETED, self._candidate.reason)
+            elif not (tags or {}).get(IDENTITY_TAG) and not self._is_old():
+                self._leave("it is new, and its tags may not be readable yet")
+            elif tags is None:
+                await self._look()
             else:
                 self._result.unproved += 1
                 await self._settle(PruneOutcome.KEPT, "its identity tag is not the one that the ledger knows")
@@ -166,10 +184,33 @@ class _Deletion:
             if isinstance(error, AccessFault):
                 raise
 
-    async def _is_proved(self) -> bool:
+    async def _tags(self) -> Mapping[str, str] | None:
+        """The tags of the attachment, or None where the service does not find it."""
         arn = self._candidate.known.attachment_arn or ""
-        tags = await self._around.wire.call(LIST_TAGS, lambda: self._around.service.tags(arn))
-        return tags.get(IDENTITY_TAG) in self._candidate.tokens
+        try:
+            return await self._around.wire.call(LIST_TAGS, lambda: self._around.service.tags(arn))
+        except Refused as error:
+            if error.code != NOT_FOUND:
+                raise
+            return None
+
+    async def _look(self) -> None:
+        """The service does not find the tags of an attachment that is old. That it is gone, only its status tells."""
+        found = await describe_found(self._around, [self._candidate.known.attachment_id or ""])
+        if any(each.status is not AttachmentStatus.DELETED for each in found):
+            self._leave("the service has it, and does not tell its tags")
+        else:
+            await self._gone()
+
+    def _is_old(self) -> bool:
+        """Whether it was created so long ago that what is not found is not there. What was asked to be deleted may be
+        gone however new it is."""
+        now, horizon_s = self._around.clock.now(), self._around.horizon_s
+        return self._may_be_gone or is_old(self._candidate.known, now=now, horizon_s=horizon_s)
+
+    def _leave(self, reason: str) -> None:
+        """Nothing is known of it now; the next run looks again."""
+        self._tell(self._candidate.known, PruneOutcome.OPEN, reason)
 
     async def _ask(self) -> None:
         try:

@@ -5,18 +5,21 @@ One listing serves it all: unknown outcomes, attachments that are gone, and a le
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
+from batch_upload.engine.duplicates import find_duplicates, tell
 from batch_upload.engine.groups import for_each
+from batch_upload.engine.identity import Readings, carriers, read_tokens
 from batch_upload.engine.job import job_of
+from batch_upload.engine.listing import Listing, list_completely
 from batch_upload.engine.plan import LIVE, Knowledge, row_of
-from batch_upload.engine.resolve import Findings, Listing, Resolver, adopt, carriers, list_lane, read_tokens
+from batch_upload.engine.resolve import Findings, Resolver, adopt
 from batch_upload.engine.retry import DESCRIBE, LIST_TAGS
-from batch_upload.engine.settle import calls_by_listing
+from batch_upload.engine.settle import calls_by_listing, is_old
 from batch_upload.engine.upload import Surroundings
-from batch_upload.engine.verify import recorded, still_there, unlisted, with_latecomers
-from batch_upload.events import ItemChanged, Notice, OrphanSeen
-from batch_upload.model import Attachment, AttachmentStatus, Capacity, Item, Known, State
+from batch_upload.engine.verify import recorded, unlisted, with_latecomers
+from batch_upload.errors import NoAnswer
+from batch_upload.events import ItemChanged, Notice
+from batch_upload.model import Attachment, Capacity, Item, Known, State
 from batch_upload.ports import moment
 
 WRITERS = 64
@@ -52,25 +55,29 @@ async def expected_cost(around: Surroundings, capacity: Capacity | None) -> Cost
     return cost_of(capacity, len(known), describes_per_s=rates[0], reads_per_s=rates[1])
 
 
-async def reconcile(around: Surroundings, batch: str, items: Sequence[Item]) -> None:
+async def reconcile(around: Surroundings, batch: str, items: Sequence[Item], capacity: Capacity | None = None) -> int:
     """Take over what the service proves. Cut off anywhere and begun again, it reads no tag twice.
 
-    Raises as the service and the ledger do; what was written until then is right.
+    `capacity` was asked before. Gives how many attachments were not found and are too new to be called gone. Raises
+    NoAnswer where the lane could not be listed without a gap, and as the service and the ledger do; what was written
+    until then is right.
     """
-    listing = await _list(around, batch)
-    tokens = await read_tokens(around, still_there(listing), await around.ledger.attachment_tokens())
-    await _observe(around, batch, listing)
-    findings = await _settle_open(around, batch, listing, tokens)
+    listing = await _list(around, batch, capacity)
+    readings = await read_tokens(around, listing, await around.ledger.attachment_tokens())
+    not_yet = await _observe(around, batch, listing)
+    findings = await _settle_open(around, batch, listing, readings)
     knowledge = Knowledge.of(await around.ledger.known(batch))
-    carried = carriers(listing, tokens)
-    taken = await _take_over(around, items, carried, knowledge)
-    told = taken | {job.token for job in findings.adopted}
-    for item in items:
-        if item.client_token not in told:
-            _tell_orphans(around, item.client_token, carried, knowledge)
-    await around.ledger.listed(at=listing.began)
+    carried = carriers(listing, readings.tokens)
+    await _take_over(around, items, carried, knowledge)
+    for duplicate in await find_duplicates(around, listing):
+        tell(around, duplicate)
+    if listing.is_complete:
+        await around.ledger.listed(at=listing.began)
     _tell_unprovable(around, items, knowledge)
-    _tell_what_is_left(around, findings)
+    _tell_what_is_left(around, findings, readings)
+    if not listing.is_complete:
+        raise NoAnswer("the pages of the lane kept shifting while it was listed", code="ListingIncomplete")
+    return not_yet
 
 
 async def stock_of(around: Surroundings, batch: str, items: Sequence[Item]) -> dict[str, Known]:
@@ -80,48 +87,51 @@ async def stock_of(around: Surroundings, batch: str, items: Sequence[Item]) -> d
     return {item_id: row for item_id, row in rows.items() if row is not None}
 
 
-async def _list(around: Surroundings, batch: str) -> Listing:
+async def _list(around: Surroundings, batch: str, capacity: Capacity | None) -> Listing:
     """The whole lane. What the ledger has and no page held is asked for by its id before it counts as gone."""
-    listing = await list_lane(around)
+    listing = await list_completely(around, used=None if capacity is None else capacity.used)
     rows = await around.ledger.known(batch)
     return await with_latecomers(around, listing, unlisted(rows, listing))
 
 
-async def _observe(around: Surroundings, batch: str, listing: Listing) -> None:
-    """Record what has become of the attachments that stand in the ledger. What is not listed counts as deleted."""
-    by_id = {attachment.attachment_id: attachment for attachment in listing.attachments}
+async def _observe(around: Surroundings, batch: str, listing: Listing) -> int:
+    """Record what has become of the attachments that stand in the ledger; how many are not found yet.
 
-    live = [row for row in await around.ledger.known(batch) if row.state in LIVE and _is_news(row, by_id)]
-    seen = [by_id.get(row.attachment_id or "") or _gone(row, at=listing.began) for row in live]
+    One that the service does not find is gone only if it is old enough to be found.
+    """
+    by_id, now = {attachment.attachment_id: attachment for attachment in listing.attachments}, around.clock.now()
+    live = [row for row in await around.ledger.known(batch) if row.state in LIVE]
+    seen = [found for row in live if (found := by_id.get(row.attachment_id or "")) is not None and _is_news(row, found)]
+    missing = [row for row in live if row.attachment_id not in by_id]
+    gone = [row.client_token for row in missing if is_old(row, now=now, horizon_s=around.horizon_s)]
     before = {row.client_token: row.state for row in live}
-    for known in await around.ledger.observe(seen, at=around.clock.now()):
+    told = [*await around.ledger.observe(seen, at=now), *await around.ledger.not_found(gone, at=now)]
+    for known in told:
         if known.state is not before[known.client_token]:
-            around.observer.notify(ItemChanged(known, ended=True, created=False, at=around.clock.now()))
+            around.observer.notify(ItemChanged(known, ended=True, created=False, at=now))
+    young = len(missing) - len(gone)
+    if young:
+        message = f"attachments that are not found and too new to be called gone: {young}; look again later"
+        around.observer.notify(Notice(message, now))
+    return young
 
 
-def _is_news(row: Known, by_id: Mapping[str, Attachment]) -> bool:
-    seen = by_id.get(row.attachment_id or "")
-    return seen is None or seen.status is not row.attachment_status
+def _is_news(row: Known, seen: Attachment) -> bool:
+    return seen.status is not row.attachment_status
 
 
-def _gone(row: Known, *, at: datetime) -> Attachment:
-    return Attachment(row.attachment_id or "", row.attachment_arn or "", AttachmentStatus.DELETED, at)
-
-
-async def _settle_open(
-    around: Surroundings, batch: str, listing: Listing, tokens: Mapping[str, str | None]
-) -> Findings:
+async def _settle_open(around: Surroundings, batch: str, listing: Listing, readings: Readings) -> Findings:
     """Settle every open intent of the batch that this listing can settle, those of replaced tokens too."""
     now, stretch = moment(around.clock), around.ledger.stretch
     rows = [row for row in await around.ledger.known(batch) if row.state in OPEN]
     jobs = [job_of(row, None, now=now, stretch=stretch) for row in rows]
-    return await Resolver(around).settle_by(listing, tokens, jobs) if jobs else Findings()
+    return await Resolver(around).settle_by(listing, readings, jobs) if jobs else Findings()
 
 
 async def _take_over(
     around: Surroundings, items: Sequence[Item], carried: Mapping[str, Sequence[Attachment]], knowledge: Knowledge
-) -> set[str]:
-    """Adopt what carries the token of an item, and give those tokens. A token that no item has moves nothing."""
+) -> None:
+    """Adopt what carries the token of an item. A token that no item has moves nothing."""
     unrecorded = [item for item in items if _is_unrecorded(item, carried, knowledge)]
     await around.ledger.enlist(unrecorded, at=around.clock.now())
 
@@ -129,7 +139,6 @@ async def _take_over(
         await adopt(around, item.client_token, carried[item.client_token])
 
     await for_each(unrecorded, take, at_once=WRITERS)
-    return {item.client_token for item in unrecorded}
 
 
 def _is_unrecorded(item: Item, carried: Mapping[str, Sequence[Attachment]], knowledge: Knowledge) -> bool:
@@ -140,17 +149,6 @@ def _is_unrecorded(item: Item, carried: Mapping[str, Sequence[Attachment]], know
     return bool(found) and recorded(found, row) is None
 
 
-def _tell_orphans(
-    around: Surroundings, token: str, carried: Mapping[str, Sequence[Attachment]], knowledge: Knowledge
-) -> None:
-    """Name what carries an item's token beside the attachment that the ledger has for it."""
-    row = knowledge.by_token.get(token)
-    kept = None if row is None else row.attachment_id
-    for other in carried.get(token, ()):
-        if kept is not None and other.attachment_id != kept:
-            around.observer.notify(OrphanSeen(other.attachment_id, token, kept, around.clock.now()))
-
-
 def _tell_unprovable(around: Surroundings, items: Sequence[Item], knowledge: Knowledge) -> None:
     """Say where a lost ledger cannot be rebuilt, since nothing at the service tells whose an attachment is."""
     blind = sum(not item.identity_tag and item.client_token not in knowledge.by_token for item in items)
@@ -159,11 +157,13 @@ def _tell_unprovable(around: Surroundings, items: Sequence[Item], knowledge: Kno
         around.observer.notify(Notice(f"{message} cannot be told", around.clock.now()))
 
 
-def _tell_what_is_left(around: Surroundings, findings: Findings) -> None:
-    """Say when the outcomes that are still open can be told."""
+def _tell_what_is_left(around: Surroundings, findings: Findings, readings: Readings) -> None:
+    """Say when the outcomes that are still open can be told, and what is too new to be taken over."""
+    if readings.untold:
+        message = f"new attachments whose tags may not be readable yet: {len(readings.untold)}; look again later"
+        around.observer.notify(Notice(message, around.clock.now()))
     if not findings.waiting:
         return
-    resolver = Resolver(around)
-    wait_s = max(resolver.provable_at(job) for job in findings.waiting) - around.clock.monotonic()
+    wait_s = max(at for _, at in findings.waiting) - around.clock.monotonic()
     message = f"outcomes still open: {len(findings.waiting)}; their requests may still be at work"
     around.observer.notify(Notice(f"{message} for {max(1.0, wait_s):.0f} s", around.clock.now()))

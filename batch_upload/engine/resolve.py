@@ -1,123 +1,47 @@
 """Resolving: find out what became of requests whose answers never came, from what the service holds.
 
 An attachment is recognised by its identity tag alone. Absence is proved only by a complete listing that began at least
-one horizon after the last open attempt: until then the request may still be at work.
+one horizon after the last open attempt: until then the request may still be at work. And only where nothing new in it
+is without readable tags: that could be what the request made. Tags are at most a horizon behind their attachment, so
+what is read two horizons after the attempt tells.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Protocol
+from datetime import timedelta
 
-from batch_upload.engine.groups import for_each
+from batch_upload.engine.identity import Readings, carriers, read_tokens
 from batch_upload.engine.job import Job
-from batch_upload.engine.retry import DESCRIBE, LIST_TAGS, Wire
+from batch_upload.engine.listing import Listing, list_completely, list_lane
 from batch_upload.engine.upload import Surroundings
-from batch_upload.errors import Refused
-from batch_upload.events import ItemChanged, OrphanSeen, Resolving
-from batch_upload.model import Attachment, AttachmentStatus, Known, State
+from batch_upload.events import ItemChanged, Resolving
+from batch_upload.model import Attachment, Known, State
 from batch_upload.moments import Stretch
-from batch_upload.ports import AttachmentService, Clock
-from batch_upload.token import IDENTITY_TAG
 
 CLOCKS_APART = timedelta(minutes=15)
 """How far the service's clock and ours may differ: SigV4 refuses requests that are further off."""
-READERS = 4
-"""Tag reads in flight at once: at 10 a second and 100 ms each, more would only wait for slots."""
-
-
-class Asking(Protocol):
-    """What it takes to read from the lane. `Surroundings` are such."""
-
-    @property
-    def service(self) -> AttachmentService: ...
-
-    @property
-    def wire(self) -> Wire: ...
-
-    @property
-    def clock(self) -> Clock: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A complete listing of the lane. `began` is the wall's time, `began_at` the monotonic moment of its start."""
-
-    attachments: tuple[Attachment, ...]
-    began: datetime
-    began_at: float
+AGAIN_S = 1.0
+"""The shortest time between two listings for the same job."""
 
 
 @dataclass(slots=True)
 class Findings:
-    """What one listing settled. Jobs that it could not settle yet are in `waiting`."""
+    """What one listing settled."""
 
     adopted: list[Job] = field(default_factory=list)
     absent: list[Job] = field(default_factory=list)
     undecided: list[Job] = field(default_factory=list)
-    waiting: list[Job] = field(default_factory=list)
-
-
-async def list_lane(around: Asking) -> Listing:
-    """List every attachment of the lane, page by page."""
-    began, began_at = around.clock.now(), around.clock.monotonic()
-    found: list[Attachment] = []
-    token: str | None = None
-    while True:
-        page = await around.wire.call(DESCRIBE, lambda at=token: around.service.page(at))  # type: ignore[misc]
-        found.extend(page.attachments)
-        token = page.next_token
-        if token is None:
-            return Listing(tuple(found), began, began_at)
-
-
-async def read_tokens(around: Surroundings, listing: Listing, known: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Read the identity tag of each listed attachment that the ledger does not know, once; remember what was read.
-
-    However old it is: its age is by the service's clock, and ours may be wrong. Gives every known attachment's token,
-    old and new.
-    """
-    strangers = [each for each in listing.attachments if each.attachment_id not in known]
-    tokens = dict(known)
-
-    async def read(stranger: Attachment) -> None:
-        token = await identity_of(around, stranger)
-        await around.ledger.remember([(stranger, token)], at=around.clock.now())
-        tokens[stranger.attachment_id] = token
-
-    await for_each(strangers, read, at_once=READERS)
-    return tokens
-
-
-async def identity_of(around: Asking, attachment: Attachment) -> str | None:
-    """Read the identity tag of an attachment; None without one, or where the attachment is gone."""
-    try:
-        tags = await around.wire.call(LIST_TAGS, lambda: around.service.tags(attachment.attachment_arn))
-    except Refused as error:
-        if error.code == "ResourceNotFoundException":  # deleted between listing and reading
-            return None
-        raise
-    return tags.get(IDENTITY_TAG)
-
-
-def carriers(listing: Listing, tokens: Mapping[str, str | None]) -> dict[str, list[Attachment]]:
-    """The attachments that stand at the service by the token they carry, oldest first."""
-    found: dict[str, list[Attachment]] = {}
-    for attachment in sorted(listing.attachments, key=lambda each: (each.created_at, each.attachment_id)):
-        token = tokens.get(attachment.attachment_id)
-        if token is not None and attachment.status is not AttachmentStatus.DELETED:
-            found.setdefault(token, []).append(attachment)
-    return found
+    waiting: list[tuple[Job, float]] = field(default_factory=list)
+    """What could not be settled yet, and the monotonic moment of the next listing that may."""
+    unproved: list[Job] = field(default_factory=list)
+    """What was not found, by a listing of which nobody can say that it is complete."""
 
 
 async def adopt(around: Surroundings, token: str, found: Sequence[Attachment]) -> Known:
-    """Take the oldest attachment that carries the token for what it made; report the others."""
-    kept, *others = found
-    known = await around.ledger.adopt(token, kept, at=around.clock.now())
+    """Take the oldest attachment that carries the token for what it made. The others are duplicates (duplicates.py)."""
+    known = await around.ledger.adopt(token, found[0], at=around.clock.now())
     ended = known.state is not State.PROCESSING
     around.observer.notify(ItemChanged(known, ended=ended, created=False, at=around.clock.now(), adopted=True))
-    for other in others:
-        around.observer.notify(OrphanSeen(other.attachment_id, token, kept.attachment_id, around.clock.now()))
     return known
 
 
@@ -136,20 +60,24 @@ class Resolver:
         return self._around.clock.monotonic() if last_s is None else last_s + self._around.horizon_s
 
     async def settle(self, jobs: Collection[Job]) -> Findings:
-        """List the lane once and settle what can be settled. May be called again for those that must wait."""
+        """List the lane for these jobs and settle what can be settled. May be called again for those that must wait.
+
+        Raises as `list_lane`, and as the ledger.
+        """
         around = self._around
         around.observer.notify(Resolving(len(jobs), around.clock.now()))
-        listing = await list_lane(around)
+        may_prove = any(around.clock.monotonic() >= self.provable_at(job) for job in jobs)
+        listing = await list_completely(around) if may_prove else await list_lane(around)
         known = await around.ledger.attachment_tokens()  # after the listing: what other workers made meanwhile is ours
-        tokens = await read_tokens(around, listing, known)
-        return await self.settle_by(listing, tokens, jobs)
+        readings = await read_tokens(around, listing, known)
+        return await self.settle_by(listing, readings, jobs)
 
-    async def settle_by(self, listing: Listing, tokens: Mapping[str, str | None], jobs: Collection[Job]) -> Findings:
-        """Settle what a listing can settle. `tokens` are of every attachment that may be one of the jobs'."""
-        carried = carriers(listing, tokens)
+    async def settle_by(self, listing: Listing, readings: Readings, jobs: Collection[Job]) -> Findings:
+        """Settle what a listing can settle. `readings` are of every attachment that may be one of the jobs'."""
+        carried = carriers(listing, readings.tokens)
         findings = Findings()
         for job in jobs:
-            await self._settle_one(job, listing, tokens, carried, findings)
+            await self._settle_one(job, listing, readings, carried, findings)
         await self._record(findings)
         return findings
 
@@ -157,7 +85,7 @@ class Resolver:
         self,
         job: Job,
         listing: Listing,
-        tokens: Mapping[str, str | None],
+        readings: Readings,
         carried: Mapping[str, Sequence[Attachment]],
         findings: Findings,
     ) -> None:
@@ -165,12 +93,30 @@ class Resolver:
         if found:
             job.known = await adopt(self._around, job.token, found)
             findings.adopted.append(job)
-        elif listing.began_at < self.provable_at(job):
-            findings.waiting.append(job)
-        elif job.known.identity_tag or not _could_be(job, listing, tokens, self._around.ledger.stretch):
+        elif (at := self._look_again_at(job, listing, readings)) is not None:
+            findings.waiting.append((job, at))
+        elif not listing.is_complete:
+            findings.unproved.append(job)
+        elif job.known.identity_tag or not _could_be(job, listing, readings.tokens, self._around.ledger.stretch):
             findings.absent.append(job)
         else:
             findings.undecided.append(job)
+
+    def _look_again_at(self, job: Job, listing: Listing, readings: Readings) -> float | None:
+        """When a later listing may settle a job that this one cannot settle; None where it can.
+
+        A stranger without readable tags holds a job up until it is so old that they must be there, and no longer than
+        until two horizons after the job's last open attempt: so strangers that keep coming hold up nothing for ever.
+        """
+        provable_at, horizon_s = self.provable_at(job), self._around.horizon_s
+        if listing.began_at < provable_at:
+            return provable_at
+        tags_tell_at = provable_at + horizon_s
+        blocking = [each for each in readings.untold.values() if each.read_at < tags_tell_at]
+        if not blocking:
+            return None
+        told_at = max(each.certain_at(horizon_s) for each in blocking)
+        return max(min(told_at, tags_tell_at), self._around.clock.monotonic() + AGAIN_S)
 
     async def _record(self, findings: Findings) -> None:
         ledger, now = self._around.ledger, self._around.clock.now()

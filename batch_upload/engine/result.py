@@ -8,7 +8,7 @@ from batch_upload.engine.lane import Stop
 from batch_upload.engine.retag import Result as RetagResult
 from batch_upload.engine.states import States
 from batch_upload.errors import LedgerUnusable
-from batch_upload.model import Capacity, Known, Plan, State
+from batch_upload.model import Capacity, Duplicate, Known, Plan, State
 
 
 @dataclass(slots=True)
@@ -26,6 +26,8 @@ class RunResult:
     """The ids that were chosen; None for all."""
     retag: RetagResult = field(default_factory=RetagResult)
     """What came of changed tags. An item whose tags the service would not change counts as failed."""
+    duplicates: list[Duplicate] = field(default_factory=list)
+    """What the service holds with the token of an item beside the ledger's own attachment for it."""
 
     def counted(self) -> Counter[State]:
         """How many items are in each state."""

@@ -14,13 +14,15 @@ import anyio
 
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.lane import StopKind, Withheld
+from batch_upload.engine.listing import NOT_FOUND
 from batch_upload.engine.outcome import fault_of
 from batch_upload.engine.plan import Knowledge
 from batch_upload.engine.retry import TAG, UNTAG
+from batch_upload.engine.settle import is_old
 from batch_upload.engine.upload import Surroundings, stop_lane
 from batch_upload.errors import LaneFault, Refused, Transient
 from batch_upload.events import ItemChanged, Notice
-from batch_upload.model import Action, Attachment, AttachmentStatus, Item, Known, State
+from batch_upload.model import Action, Item, Known, State
 from batch_upload.token import IDENTITY_TAG
 
 AT_ONCE = 4
@@ -137,13 +139,17 @@ class _Retagging:
         self._tell(known)
 
     async def _fail(self, error: Refused) -> None:
-        """The service would not. What stands goes on standing as it was, but for an attachment that is gone."""
+        """The service would not. What stands goes on standing as it was, but for an attachment that it does not find:
+        a new one may not be there yet."""
         live = self._each.live
-        if error.code == "ResourceNotFoundException":
-            gone = Attachment(
-                live.attachment_id or "", live.attachment_arn or "", AttachmentStatus.DELETED, self._now()
-            )
-            await self._around.ledger.observe([gone], at=self._now())
+        if error.code == NOT_FOUND:
+            if not is_old(live, now=self._now(), horizon_s=self._around.horizon_s):
+                name = self._each.item.item_id
+                self._around.observer.notify(
+                    Notice(f"the tags of `{name}` are not changed: not found yet", self._now())
+                )
+                return
+            await self._around.ledger.not_found([live.client_token], at=self._now())
         failed = replace(live, state=State.FAILED, fault=fault_of(error))
         self._result.left -= 1
         self._result.failed[self._each.item.item_id] = failed

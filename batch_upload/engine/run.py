@@ -8,24 +8,35 @@ from functools import partial
 
 import anyio
 
+from batch_upload.engine.duplicates import DuplicateWatch
+from batch_upload.engine.failures import FailureLimit, FailureWatch
 from batch_upload.engine.flow import Flow
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.job import Job, job_of
-from batch_upload.engine.lane import LaneControl, Stop, StopKind, Withheld
+from batch_upload.engine.lane import Stop, StopKind, Withheld
 from batch_upload.engine.outcome import fault_of
-from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, fresh, parked_until, row_of, state_of
+from batch_upload.engine.plan import (
+    Knowledge,
+    LaneOutlook,
+    Selection,
+    fresh,
+    parked_until,
+    replaced_in_progress,
+    row_of,
+    state_of,
+)
 from batch_upload.engine.result import RunResult
 from batch_upload.engine.retag import pairs_of, retag, retags_of
 from batch_upload.engine.retry import CREATE
-from batch_upload.engine.settle import Settler
+from batch_upload.engine.settle import Settler, find_absent
 from batch_upload.engine.sift import Sifted, plan_rest, sift
 from batch_upload.engine.states import States
-from batch_upload.engine.survey import ask_capacity, is_due, survey
+from batch_upload.engine.survey import ask_capacity, owes_look, survey
 from batch_upload.engine.upload import Surroundings, stop_lane
 from batch_upload.errors import LaneFault, LedgerUnusable, Refused, Transient
-from batch_upload.events import ItemChanged, LaneStopped, Notice, RunStarted
+from batch_upload.events import LaneStopped, Notice, RunStarted
 from batch_upload.model import Action, ActionKind, Fault, Item, Known, Lane, Plan, State
-from batch_upload.ports import Clock, LaneMemory, Observer, moment
+from batch_upload.ports import LaneMemory, moment
 
 TO_SEND = (ActionKind.CREATE, ActionKind.REPLACE)
 TO_WORK = (*TO_SEND, ActionKind.RESOLVE)
@@ -34,20 +45,6 @@ DRAIN_S = 10.0
 AFTER_DEADLINE_S = 50.0
 """How long statuses are still waited for after the deadline. What is asked for then is cut off, so that a run ends
 within a minute of its deadline, its summary included."""
-
-
-@dataclass(frozen=True, slots=True)
-class FailureLimit:
-    """`--max-failures`: an absolute number, or a share (0 to 1) of what this run sends."""
-
-    count: int | None = None
-    share: float | None = None
-
-    def reached(self, failed: int, of: int) -> bool:
-        """Whether so many failures of so many jobs are too many."""
-        if self.count is not None:
-            return failed >= self.count
-        return self.share is not None and of > 0 and failed >= max(1.0, self.share * of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,29 +58,6 @@ class RunOptions:
     wait: bool = True
     settle_timeout_s: float = 900.0
     selection: Selection = field(default_factory=Selection)
-
-
-class FailureWatch:
-    """Stops creating when too many items have failed."""
-
-    def __init__(self, limit: FailureLimit, lane: LaneControl, clock: Clock, observer: Observer) -> None:
-        self._limit = limit
-        self._lane = lane
-        self._clock = clock
-        self._observer = observer
-        self._failed = 0
-        self.jobs = 0
-
-    def notify(self, event: object) -> None:
-        if not isinstance(event, ItemChanged) or not event.ended or event.known.state is not State.FAILED:
-            return
-        self._failed += 1
-        if not self._limit.reached(self._failed, self.jobs):
-            return
-        fault = Fault("TooManyFailures", f"{self._failed} items have failed")
-        if self._lane.stop_with(Stop(StopKind.TOO_MANY_FAILURES, fault)):
-            now = self._clock.now()
-            self._observer.notify(LaneStopped(fault, draining=True, resume_after=None, at=now))
 
 
 class Run:
@@ -104,6 +78,8 @@ class Run:
         self._parked_until: datetime | None = None
         self._scope = anyio.CancelScope()
         self._deciding = anyio.CancelScope()
+        self._duplicates = DuplicateWatch(around)
+        self._result.duplicates = self._duplicates.found
         self._changing = anyio.CancelScope()
 
     def interrupt(self, signal_name: str) -> None:
@@ -163,6 +139,7 @@ class Run:
         await self._around.clock.sleep(seconds)
         self._stop(Stop(StopKind.DEADLINE, Fault("Deadline", "the deadline has passed")))
         self._deciding.cancel()
+        self._duplicates.end()
         if self._settler is not None:
             self._settler.end_within(AFTER_DEADLINE_S)
         await self._around.clock.sleep(DRAIN_S)
@@ -174,14 +151,10 @@ class Run:
         """Plan; if anything is to be sent, look at the lane first, and plan again with what was found."""
         knowledge, outlook = await self._plan(items)
         self._parked_until = parked_until(knowledge, outlook)
-        if self._chosen(*TO_WORK, ActionKind.PARKED) and self._parked_until is None:
-            with self._deciding:
-                self._result.capacity = await ask_capacity(self._around)
-                self._is_capacity_untold = self._result.capacity is None
-                await self._survey(knowledge)
-            if self._deciding.cancelled_caught:
-                raise Withheld
-            await self._plan_again()
+        with self._deciding:
+            await self._look(knowledge)
+        if self._deciding.cancelled_caught:
+            raise Withheld
         around = self._around
         around.observer.notify(
             RunStarted(
@@ -197,6 +170,24 @@ class Run:
                 states=_states_of(self._result.plan),
             )
         )
+
+    async def _look(self, knowledge: Knowledge) -> None:
+        """Look at the lane, as far as what is to be done needs it, and plan again."""
+        if await find_absent(self._around, knowledge.absent):
+            await self._plan_again()
+            knowledge = self._knowledge
+        if self._parked_until is not None:
+            return
+        if self._chosen(*TO_WORK, ActionKind.PARKED):
+            self._result.capacity = await ask_capacity(self._around)
+            self._is_capacity_untold = self._result.capacity is None
+            await self._survey(knowledge)
+            await self._plan_again()
+        elif self._memory is not None and owes_look(self._around, self._memory):
+            try:
+                await self._survey(knowledge)
+            except Transient as error:
+                self._notice(f"the lane could not be looked at for duplicates: {error.message}")
 
     async def _plan(self, items: Sequence[Item]) -> tuple[Knowledge, LaneOutlook]:
         """Plan what is not complete. What is stays so while this run holds the ledger, and is not looked at again."""
@@ -226,9 +217,10 @@ class Run:
 
     async def _survey(self, knowledge: Knowledge) -> None:
         memory, sifted = self._memory, self._sifted
-        standing = self._lane_size = await self._around.ledger.standing_count()
-        if memory is not None and sifted is not None and is_due(memory, standing, self._result.capacity):
-            self._lane_size = await survey(self._around, memory, sifted.rest, knowledge)
+        if memory is not None and sifted is not None:
+            found = await survey(self._around, memory, sifted.rest, knowledge, self._result.capacity)
+            self._lane_size, duplicates = found
+            self._duplicates.report(duplicates)
 
     async def _enlist(self) -> None:
         """Make the manifest's tokens stand for its ids, those that the manifest has gone back to, too."""
@@ -253,6 +245,8 @@ class Run:
                 await flow.run(jobs, workers=options.concurrency)
                 await self._retag(flow.retags, settler)
             settler.close()
+        if settler.created or flow.adopted or self._around.doubtful:
+            await self._duplicates.look(settler.last_listing)
 
     async def _retag(self, late: Sequence[tuple[Item, Known]], settler: Settler) -> None:
         """Change tags last: nothing new waits for it. `late` are items that were found to want it meanwhile."""
@@ -266,9 +260,12 @@ class Run:
         """A settler that watches what earlier runs have created."""
         unfinished = [each.known for each in self._chosen(ActionKind.UNCHANGED) if each.known is not None]
         unfinished = [known for known in unfinished if known.state is State.PROCESSING]
-        if self._lane_size is None and (jobs or unfinished):
+        replaced = replaced_in_progress(self._knowledge, self._result.plan) if self._takes_all() else []
+        if self._lane_size is None and (jobs or unfinished or replaced):
             self._lane_size = await self._around.ledger.standing_count()
         settler = Settler(self._around, lane_size=self._lane_size or 0, timeout_s=self._options.settle_timeout_s)
+        for known in replaced:
+            settler.watch(known, is_told=False)
         for known in unfinished:
             settler.watch(known)
         if self._is_past_deadline():
@@ -287,12 +284,15 @@ class Run:
         stop = self._around.lane.stop
         return stop is not None and stop.kind is StopKind.DEADLINE
 
+    def _takes_all(self) -> bool:
+        return self._options.selection == Selection()
+
     def _chosen(self, *kinds: ActionKind) -> list[Action]:
         selection = self._options.selection
         return [action for action in self._result.plan.of(*kinds) if selection.takes(action.item_id, state_of(action))]
 
     def _chosen_plan(self) -> Plan:
-        if self._options.selection == Selection():
+        if self._takes_all():
             return self._result.plan
         return replace(self._result.plan, actions=tuple(self._chosen(*ActionKind)))
 
@@ -348,7 +348,7 @@ class Run:
 
     def _selected(self) -> frozenset[str] | None:
         """What was chosen, but for items that were complete before: nothing was to be done for them anyway."""
-        if self._options.selection == Selection():
+        if self._takes_all():
             return None
         chosen = self._chosen(*(kind for kind in ActionKind if kind is not ActionKind.ORPHAN))
         return frozenset(action.item_id for action in chosen)

@@ -1,12 +1,18 @@
-"""Settling: wait until the service has finished with what was created, with as few describes as possible."""
+"""Settling: wait until the service has finished with what was created, with as few describes as possible.
+
+What the service does not find is not gone: it may show an attachment only a horizon after it was created. Only what is
+still not found after a horizon of looking is called absent, and the next run looks at it again.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import anyio
 
 from batch_upload.engine.lane import Withheld
+from batch_upload.engine.listing import IDS_A_CALL, NOT_FOUND, Listing, describe_found, listing_of, read_pages
 from batch_upload.engine.pacing import sleep_or
 from batch_upload.engine.retry import DESCRIBE
 from batch_upload.engine.upload import Surroundings, stop_lane
@@ -14,8 +20,6 @@ from batch_upload.errors import LaneFault, Refused, Transient
 from batch_upload.events import ItemChanged, Notice
 from batch_upload.model import Attachment, AttachmentPage, AttachmentStatus, Known, State
 
-IDS_A_CALL = 5
-"""Ids that one describe takes (the service's documentation)."""
 PAGE_SIZE = 100
 """Attachments on one page of a listing (botocore 1.43.117, `MaxResults`)."""
 FIRST_LOOK_S = 1.0
@@ -38,6 +42,48 @@ def calls_by_listing(lane_size: int) -> int:
     return max(1, math.ceil(lane_size / PAGE_SIZE))
 
 
+def is_old(known: Known, *, now: datetime, horizon_s: float) -> bool:
+    """Whether an attachment was certainly created a horizon ago, by the ledger's times. Of one that was not found, that
+    says that it is gone."""
+    horizon = timedelta(seconds=horizon_s)
+    created_by = known.completed_at
+    if created_by is None and known.attempts == 1 and known.first_sent_at is not None:
+        created_by = known.first_sent_at + horizon  # the request may have been on its way so long
+    return created_by is not None and now - created_by >= horizon
+
+
+async def find_absent(around: Surroundings, absent: Iterable[Known]) -> bool:
+    """Ask once more for the attachments that an earlier run did not find, and record those that are there after all.
+
+    Whether there were any. Raises LaneFault, LedgerUnusable.
+    """
+    wanted = [row.attachment_id for row in absent if row.attachment_id is not None]
+    if not wanted:
+        return False
+    now = around.clock.now()
+    try:
+        found = await describe_found(around, wanted)
+    except (Refused, Transient) as error:
+        around.observer.notify(Notice(f"what was not found could not be looked for: {error.message}", now))
+        return False
+    for known in await around.ledger.observe(found, at=now):
+        ended = known.state is not State.PROCESSING
+        around.observer.notify(ItemChanged(known, ended=ended, created=False, at=now))
+    return bool(found)
+
+
+@dataclass(slots=True)
+class _Watched:
+    """An attachment that the service is at work on. Moments are monotonic seconds."""
+
+    known: Known
+    due_at: float
+    pause_s: float
+    since: float
+    """From when on it was looked for; -inf where it is certainly old."""
+    is_told: bool
+
+
 class Settler:
     """Watches what was created until it is complete or failed. `lane_size` is what the lane held before the run."""
 
@@ -45,9 +91,13 @@ class Settler:
         self._around = around
         self._lane_size = lane_size
         self._timeout_s = timeout_s
-        self._due: dict[str, tuple[float, float, Known]] = {}  # id -> when to look, pause after that, item
+        self._due: dict[str, _Watched] = {}  # by attachment id
         self._ends_at = math.inf
         self._closed = anyio.Event()
+        self.created = 0
+        """How many attachments were created in this run."""
+        self.last_listing: Listing | None = None
+        """The last listing of the lane that began after `close`, if one was read."""
 
     @property
     def waiting(self) -> int:
@@ -57,12 +107,19 @@ class Settler:
     def add(self, known: Known) -> None:
         """Watch an attachment that was created in this run."""
         self._lane_size += 1
+        self.created += 1
         self.watch(known)
 
-    def watch(self, known: Known) -> None:
-        """Watch an attachment that the lane held before, unless the service has finished with it."""
+    def watch(self, known: Known, *, is_told: bool = True) -> None:
+        """Watch an attachment that the lane held before, unless the service has finished with it.
+
+        `is_told`: whether it stands for an item of the manifest, so that what becomes of it is told.
+        """
         if known.attachment_id is not None and known.state is State.PROCESSING:
-            self._due[known.attachment_id] = (self._monotonic() + FIRST_LOOK_S, FIRST_LOOK_S, known)
+            now = self._monotonic()
+            old = is_old(known, now=self._now(), horizon_s=self._around.horizon_s)
+            since = -math.inf if old else now
+            self._due[known.attachment_id] = _Watched(known, now + FIRST_LOOK_S, FIRST_LOOK_S, since, is_told)
 
     def close(self) -> None:
         """There will be no more creates: from now on look as often as needed, until the time-out at most."""
@@ -93,7 +150,7 @@ class Settler:
 
     def _due_now(self) -> list[str]:
         now = self._monotonic()
-        return [attachment_id for attachment_id, (at, _, _) in self._due.items() if at <= now]
+        return [attachment_id for attachment_id, each in self._due.items() if each.due_at <= now]
 
     async def _wait_for_work(self) -> bool:
         """Whether a look is worth its calls now; otherwise wait until that may have changed."""
@@ -117,57 +174,68 @@ class Settler:
         return False
 
     def _pause_s(self) -> float:
-        looks = sorted(at for at, _, _ in self._due.values())
+        looks = sorted(each.due_at for each in self._due.values())
         next_look = max(at for at in looks if at <= looks[0] + TOGETHER_S)
         return max(0.0, min(next_look, self._ends_at) - self._monotonic())
 
     async def _look(self, due: Sequence[str]) -> None:
-        if calls_by_id(len(due)) <= calls_by_listing(self._lane_size):
-            for start in range(0, len(due), IDS_A_CALL):
-                await self._take_in(await self._describe(due[start : start + IDS_A_CALL]))
+        by_id, by_listing = calls_by_id(len(due)), calls_by_listing(self._lane_size)
+        # at the same price a listing that comes after all creates tells more: see `last_listing`
+        if by_id < by_listing or (by_id == by_listing and not (self._closed.is_set() and self.created)):
+            await self._look_by_id(due)
         else:
             await self._look_by_listing(due)
 
     async def _look_by_listing(self, due: Sequence[str]) -> None:
-        seen: set[str] = set()
-        size, token = 0, None
-        while True:
-            page = await self._page(token)
-            size += len(page.attachments)
-            ours = [each for each in page.attachments if each.attachment_id in self._due]
-            seen.update(each.attachment_id for each in ours)
-            await self._take_in(ours)
-            token = page.next_token
-            if token is None:
-                break
-        self._lane_size = size
-        missing = [each for each in due if each not in seen]
-        for start in range(0, len(missing), IDS_A_CALL):
-            await self._take_in(await self._describe(missing[start : start + IDS_A_CALL]))
+        is_last, pages = self._closed.is_set(), list[AttachmentPage]()
+        began, began_at = self._now(), self._monotonic()
 
-    async def _page(self, token: str | None) -> AttachmentPage:
-        return await self._around.wire.call(DESCRIBE, lambda: self._around.service.page(token))
+        async def take(page: AttachmentPage) -> None:
+            pages.append(page)
+            await self._take_in(page.attachments)
+
+        is_single = await read_pages(self._around, take)
+        listing = listing_of(pages, began=began, began_at=began_at, is_complete=is_single)
+        if is_last:
+            self.last_listing = listing
+        self._lane_size = len(listing.attachments)
+        seen = {each.attachment_id for each in listing.attachments}
+        await self._look_by_id([each for each in due if each not in seen])
+
+    async def _look_by_id(self, due: Sequence[str]) -> None:
+        for start in range(0, len(due), IDS_A_CALL):
+            await self._take_in(await self._describe(due[start : start + IDS_A_CALL]))
 
     async def _describe(self, ids: Sequence[str]) -> Sequence[Attachment]:
-        """The attachments of these ids; one that the service no longer knows counts as deleted."""
+        """Those of these attachments that are found; what the others are is recorded, or left for a later look."""
         try:
             return await self._around.wire.call(DESCRIBE, lambda: self._around.service.describe(ids))
         except Refused as error:
-            if error.code != "ResourceNotFoundException":
+            if error.code != NOT_FOUND:
                 self._postpone(ids)
                 self._around.observer.notify(Notice(f"a status was refused: {error.message}", self._now()))
                 return ()
+            missing = error.resource_id if error.resource_id in ids else None
         if len(ids) == 1:
-            return (self._gone(ids[0]),)
-        return [found for each in ids for found in await self._describe([each])]
+            missing = ids[0]
+        if missing is None:
+            return [found for each in ids for found in await self._describe([each])]
+        await self._miss(missing)
+        left = [each for each in ids if each != missing]
+        return await self._describe(left) if left else ()
 
-    def _gone(self, attachment_id: str) -> Attachment:
-        known = self._due[attachment_id][2]
-        return Attachment(attachment_id, known.attachment_arn or "", AttachmentStatus.DELETED, self._now())
+    async def _miss(self, attachment_id: str) -> None:
+        """The service does not find one: not yet, or, after a horizon of looking, not any more."""
+        watched = self._due[attachment_id]
+        if self._monotonic() - watched.since < self._around.horizon_s:
+            self._postpone([attachment_id])
+            return
+        del self._due[attachment_id]
+        self._tell(await self._around.ledger.not_found([watched.known.client_token], at=self._now()), [watched])
 
     async def _take_in(self, attachments: Iterable[Attachment]) -> None:
         settled: list[Attachment] = []
-        before: dict[str, Known] = {}
+        before: list[_Watched] = []
         for attachment in attachments:
             if attachment.attachment_id not in self._due:
                 continue
@@ -175,16 +243,22 @@ class Settler:
                 self._postpone([attachment.attachment_id])
                 continue
             settled.append(attachment)
-            _, _, before[attachment.attachment_id] = self._due.pop(attachment.attachment_id)
+            before.append(self._due.pop(attachment.attachment_id))
         if settled:
-            for known in await self._around.ledger.observe(settled, at=self._now(), known=before):
+            known = {each.known.attachment_id or "": each.known for each in before}
+            self._tell(await self._around.ledger.observe(settled, at=self._now(), known=known), before)
+
+    def _tell(self, settled: Sequence[Known], watched: Sequence[_Watched]) -> None:
+        untold = {each.known.attachment_id for each in watched if not each.is_told}
+        for known in settled:
+            if known.attachment_id not in untold:
                 self._around.observer.notify(ItemChanged(known, ended=True, created=False, at=self._now()))
 
     def _postpone(self, ids: Iterable[str]) -> None:
         for attachment_id in ids:
-            _, pause_s, known = self._due[attachment_id]
-            pause_s = min(LOOKS_MAX_S, pause_s * 2)
-            self._due[attachment_id] = (self._monotonic() + pause_s, pause_s, known)
+            watched = self._due[attachment_id]
+            watched.pause_s = min(LOOKS_MAX_S, watched.pause_s * 2)
+            watched.due_at = self._monotonic() + watched.pause_s
 
     def _monotonic(self) -> float:
         return self._around.clock.monotonic()

@@ -1,18 +1,23 @@
 """Before the first create: does the service hold anything that the ledger should know?
 
-A ledger that has never listed its lane lists it, and adopts what carries the tokens of its items; so a lost ledger
-uploads nothing twice. A ledger that has listed it and finds its items at the service all the same is an old copy.
+A run that will create or resolve something always looks: a count that fits does not say whose the attachments are. A
+ledger that has never listed its lane adopts what carries the tokens of its items; so a lost ledger uploads nothing
+twice. A ledger that has listed it and finds its items at the service all the same is an old copy.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 
+from batch_upload.engine.duplicates import find_duplicates
+from batch_upload.engine.identity import carriers, read_tokens, wait_for_tags
+from batch_upload.engine.listing import list_completely, list_lane
 from batch_upload.engine.plan import Knowledge
-from batch_upload.engine.resolve import adopt, carriers, list_lane, read_tokens
+from batch_upload.engine.resolve import adopt
 from batch_upload.engine.retry import CONVENIENCE, LIMITS, NOT_ALLOWED
 from batch_upload.engine.upload import Surroundings
-from batch_upload.errors import AccessFault, Disagreement, ServiceError
+from batch_upload.errors import AccessFault, Disagreement, NoAnswer, ServiceError
 from batch_upload.events import Notice
-from batch_upload.model import Capacity, Item, State
+from batch_upload.model import Capacity, Duplicate, Item, State
 from batch_upload.ports import LaneMemory
 
 NEVER_SENT = frozenset({State.PENDING, State.PARKED, State.FAILED})
@@ -36,26 +41,44 @@ async def ask_capacity(around: Surroundings) -> Capacity | None:
     return None
 
 
-def is_due(memory: LaneMemory, standing: int, capacity: Capacity | None) -> bool:
-    """Whether the lane must be listed before anything is created.
+def owes_look(around: Surroundings, memory: LaneMemory) -> bool:
+    """Whether the lane must be listed although nothing is to be sent.
 
-    Not where the ledger has listed it before, no other copy of the ledger was used since, and the service counts as
-    many attachments as stand there as far as the ledger knows.
+    Another copy of the ledger may have created the same at the same moment, and the look at the end of that run may
+    have come too early: an attachment is listed at most a horizon after its create, and its tags a horizon later. So
+    the first run two horizons after the last create looks once more.
     """
-    if memory.listed_at is None or not memory.continuous or capacity is None:
-        return True
-    return capacity.used != standing
+    if memory.sent_at is None or memory.listed_at is None:
+        return False
+    certain_at = memory.sent_at + timedelta(seconds=2 * around.horizon_s)
+    return memory.listed_at < certain_at <= around.clock.now()
 
 
-async def survey(around: Surroundings, memory: LaneMemory, items: Sequence[Item], knowledge: Knowledge) -> int:
-    """List the lane, read the tags that are new, adopt what is ours; the number of attachments that were listed.
+async def survey(
+    around: Surroundings,
+    memory: LaneMemory,
+    items: Sequence[Item],
+    knowledge: Knowledge,
+    capacity: Capacity | None,
+) -> tuple[int, list[Duplicate]]:
+    """List the lane, read the tags that are new, adopt what is ours. Gives the number of attachments that were listed,
+    and what carries a token of an item beside the attachment that the ledger has for it.
 
-    Raises Disagreement where a ledger that has listed its lane before finds attachments of items that it never sent.
+    A ledger that is new here, or a copy, lists until nothing can be missing, and waits until the tags of what is new
+    tell. `capacity` was asked before. Raises Disagreement where a ledger that has listed its lane before finds
+    attachments of items that it never sent; NoAnswer where the lane could not be listed to its end.
     """
-    listing = await list_lane(around)
-    known = await around.ledger.attachment_tokens()
-    tokens = await read_tokens(around, listing, known)
-    carried = carriers(listing, tokens)
+    is_founding = memory.listed_at is None or not memory.continuous
+    if is_founding:
+        listing = await list_completely(around, used=None if capacity is None else capacity.used)
+    else:
+        listing = await list_lane(around)
+    if is_founding and not listing.is_complete:
+        raise NoAnswer("the pages of the lane kept shifting while it was listed", code="ListingIncomplete")
+    readings = await read_tokens(around, listing, await around.ledger.attachment_tokens())
+    if is_founding and any(item.identity_tag for item in items):
+        await wait_for_tags(around, readings)
+    carried = carriers(listing, readings.tokens)
     ours = [item for item in items if item.client_token in carried and _is_unsent(item, knowledge)]
     if ours and memory.listed_at is not None:
         raise Disagreement(
@@ -68,7 +91,7 @@ async def survey(around: Surroundings, memory: LaneMemory, items: Sequence[Item]
     for item in ours:
         await adopt(around, item.client_token, carried[item.client_token])
     await around.ledger.listed(at=listing.began)
-    return len(listing.attachments)
+    return len(listing.attachments), await find_duplicates(around, listing)
 
 
 def _is_unsent(item: Item, knowledge: Knowledge) -> bool:

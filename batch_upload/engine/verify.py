@@ -1,17 +1,18 @@
 """Verifying: the ledger held against what the service lists. Nothing is changed, here or there."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
 from batch_upload.engine.groups import for_each
-from batch_upload.engine.plan import LIVE, Knowledge, row_of
-from batch_upload.engine.resolve import READERS, Asking, Listing, carriers, identity_of
-from batch_upload.engine.retry import DESCRIBE
-from batch_upload.engine.settle import IDS_A_CALL
-from batch_upload.errors import Refused
+from batch_upload.engine.identity import READERS, carriers, tags_of
+from batch_upload.engine.listing import Asking, Listing, describe_found, still_there
+from batch_upload.engine.plan import LIVE, Knowledge, is_absent, row_of
+from batch_upload.engine.settle import is_old
 from batch_upload.model import Attachment, AttachmentStatus, Item, Known, State
+from batch_upload.token import IDENTITY_TAG
 
 
 class FindingKind(StrEnum):
@@ -19,6 +20,8 @@ class FindingKind(StrEnum):
 
     MISSING = "missing"
     """The ledger says it stands, the service does not know it."""
+    NOT_YET = "not_yet"
+    """The ledger says it stands, the service does not find it, and it was created less than a horizon ago."""
     FAILED = "failed"
     """The ledger says it stands, the service failed it."""
     DELETED = "deleted"
@@ -86,28 +89,13 @@ async def with_latecomers(around: Asking, listing: Listing, ids: Sequence[str]) 
 
     Pages are of several moments: what is made or moved while they are turned may stand on none.
     """
-    found: list[Attachment] = []
-    for start in range(0, len(ids), IDS_A_CALL):
-        found.extend(await _describe(around, ids[start : start + IDS_A_CALL]))
+    found = await describe_found(around, ids)
     return replace(listing, attachments=(*listing.attachments, *found)) if found else listing
 
 
-async def _describe(around: Asking, ids: Sequence[str]) -> Sequence[Attachment]:
-    """Those of these attachments that are there: one that is gone refuses the whole call."""
-    try:
-        return await around.wire.call(DESCRIBE, lambda: around.service.describe(ids))
-    except Refused as error:
-        if error.code != "ResourceNotFoundException":
-            raise
-    if len(ids) == 1:
-        return ()
-    return [found for each in ids for found in await _describe(around, [each])]
-
-
-def still_there(listing: Listing) -> Listing:
-    """The listing without what was deleted: a service may go on describing it."""
-    left = tuple(each for each in listing.attachments if each.status is not AttachmentStatus.DELETED)
-    return replace(listing, attachments=left)
+def young_of(rows: Iterable[Known], *, now: datetime, horizon_s: float) -> frozenset[str]:
+    """The tokens of these rows whose attachments are so new that not to find them says nothing."""
+    return frozenset(row.client_token for row in rows if not is_old(row, now=now, horizon_s=horizon_s))
 
 
 async def read_unknown(around: Asking, listing: Listing, known: Mapping[str, str | None]) -> dict[str, str | None]:
@@ -115,7 +103,8 @@ async def read_unknown(around: Asking, listing: Listing, known: Mapping[str, str
     tokens = dict(known)
 
     async def read(stranger: Attachment) -> None:
-        tokens[stranger.attachment_id] = await identity_of(around, stranger)
+        tags = await tags_of(around, stranger)
+        tokens[stranger.attachment_id] = None if tags is None else tags.get(IDENTITY_TAG)
 
     strangers = [each for each in still_there(listing).attachments if each.attachment_id not in known]
     await for_each(strangers, read, at_once=READERS)
@@ -123,17 +112,23 @@ async def read_unknown(around: Asking, listing: Listing, known: Mapping[str, str
 
 
 def compare(
-    items: Sequence[Item], knowledge: Knowledge, listing: Listing, tokens: Mapping[str, str | None]
+    items: Sequence[Item],
+    knowledge: Knowledge,
+    listing: Listing,
+    tokens: Mapping[str, str | None],
+    *,
+    young: Collection[str] = (),
 ) -> Comparison:
     """Hold what the ledger knows of a batch against a listing. Pure.
 
-    `tokens` are of every attachment that is there. Findings come in the order of the manifest, then of the ledger.
+    `tokens` are of every attachment that is there, `young` those whose attachments may not be there yet. Findings come
+    in the order of the manifest, then of the ledger.
     """
     by_id = {attachment.attachment_id: attachment for attachment in listing.attachments}
     carried = carriers(listing, tokens)
     rows = standing(items, knowledge)
     ids = _ids_by_token(items, knowledge)
-    findings = [finding for row in rows for finding in _of_row(row, by_id, carried)]
+    findings = [finding for row in rows for finding in _of_row(row, by_id, carried, young)]
     for token, item_id in ids.items():
         findings.extend(_of_carriers(item_id, token, carried.get(token, ()), knowledge.by_token.get(token)))
     there = still_there(listing).attachments
@@ -153,7 +148,10 @@ def _ids_by_token(items: Sequence[Item], knowledge: Knowledge) -> dict[str, str]
 
 
 def _of_row(
-    row: Known, by_id: Mapping[str, Attachment], carried: Mapping[str, Sequence[Attachment]]
+    row: Known,
+    by_id: Mapping[str, Attachment],
+    carried: Mapping[str, Sequence[Attachment]],
+    young: Collection[str],
 ) -> Iterator[Finding]:
     """What is to be said of an item by its own row."""
     if row.state is State.UNKNOWN:
@@ -162,13 +160,17 @@ def _of_row(
         found = next(iter(carried.get(row.client_token, ())), None)
         yield _finding(FindingKind.OPEN, row.item_id, row.client_token, found)
     elif row.state in LIVE and row.attachment_id is not None:
-        yield from _of_attachment(row, row.attachment_id, by_id.get(row.attachment_id))
+        is_young = row.client_token in young
+        yield from _of_attachment(row, row.attachment_id, by_id.get(row.attachment_id), is_young=is_young)
 
 
-def _of_attachment(row: Known, attachment_id: str, attachment: Attachment | None) -> Iterator[Finding]:
+def _of_attachment(
+    row: Known, attachment_id: str, attachment: Attachment | None, *, is_young: bool
+) -> Iterator[Finding]:
     """What is to be said of an attachment that the ledger says stands."""
     if attachment is None:
-        yield Finding(FindingKind.MISSING, row.item_id, row.client_token, attachment_id)
+        kind = FindingKind.NOT_YET if is_young else FindingKind.MISSING
+        yield Finding(kind, row.item_id, row.client_token, attachment_id)
     elif attachment.status in _SAID:
         yield _finding(_SAID[attachment.status], row.item_id, row.client_token, attachment)
 
@@ -200,7 +202,7 @@ def recorded(found: Sequence[Attachment], row: Known | None) -> Attachment | Non
     if row is None or row.attachment_id is None:
         return None
     own = next((each for each in found if each.attachment_id == row.attachment_id), None)
-    if own is None or (row.state not in LIVE and row.attachment_status is not own.status):
+    if own is None or (row.state not in LIVE and (is_absent(row) or row.attachment_status is not own.status)):
         return None
     return own
 

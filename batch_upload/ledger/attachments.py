@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, func, select, union_all, update
+from sqlalchemy import Connection, and_, bindparam, exists, func, select, union_all, update
 
 from batch_upload.errors import Disagreement
 from batch_upload.ledger.prepared import Prepared
@@ -27,13 +27,14 @@ from batch_upload.ledger.rows import (
 from batch_upload.ledger.strangers import OF_STRANGER, forget, keep
 from batch_upload.ledger.tables import item, stranger
 from batch_upload.ledger.usual import complete_first
-from batch_upload.model import Attachment, AttachmentStatus, Fault, Known, State
-from batch_upload.ports import DELETING
+from batch_upload.model import Attachment, AttachmentStatus, Duplicate, Fault, Known, State
+from batch_upload.ports import ABSENT, DELETING
 
 _FAULTS = {
     AttachmentStatus.FAILED: Fault("UPLOAD_FAILED", "the service could not process the attachment"),
     AttachmentStatus.DELETED: Fault("DELETED", "the attachment was deleted at the service"),
 }
+_ABSENT = Fault(ABSENT, "the service does not find the attachment, although it created it long ago")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,19 @@ def _observe_one(
     return change_to_known(connection, lane_id, owner, values)
 
 
+def not_found(connection: Connection, lane_id: int, client_tokens: Sequence[str], *, at: datetime) -> list[Known]:
+    for client_token in client_tokens:
+        if item_row(connection, lane_id, client_token).state in LIVE:
+            values = {**fault_values(_ABSENT), "state": State.FAILED, "changed_at": at}
+            change(connection, lane_id, client_token, values)
+    return [known_one(connection, lane_id, client_token) for client_token in client_tokens]
+
+
+def duplicates(connection: Connection, lane_id: int) -> list[Duplicate]:
+    rows = connection.execute(_DUPLICATES, {"of_lane": lane_id})
+    return [Duplicate(*row) for row in rows]
+
+
 def retagged(
     connection: Connection, lane_id: int, from_token: str, to_token: str, *, identity_tag: bool, at: datetime
 ) -> Known:
@@ -171,6 +185,18 @@ def standing_count(connection: Connection, lane_id: int) -> int:
     return int(counted[0])
 
 
+_DUPLICATES = (
+    select(stranger.c.attachment_id, item.c.client_token, item.c.attachment_id, item.c.item_id)
+    .join_from(
+        stranger, item, and_(item.c.lane_id == stranger.c.lane_id, item.c.client_token == stranger.c.identity_tag)
+    )
+    .where(
+        stranger.c.lane_id == bindparam("of_lane"),
+        item.c.state.in_(LIVE),
+        item.c.attachment_id != stranger.c.attachment_id,
+    )
+    .order_by(item.c.item_no, stranger.c.attachment_id)
+)
 _ATTACHMENT = select(
     item.c.attachment_id, item.c.attachment_arn, item.c.attachment_status, item.c.attachment_created_at
 ).where(item.c.lane_id == bindparam("of_lane"), item.c.client_token == bindparam("token"))

@@ -103,6 +103,13 @@ def intend(connection: Connection, lane_id: int, client_token: str, *, run_id: s
     return _sending(connection, intended, unknown_since=before.unknown_since or at)
 
 
+def last_sent_at(connection: Connection) -> datetime | None:
+    """When the last attempt of all was begun, or None before the first."""
+    newest = select(attempt.c.started_at).order_by(attempt.c.attempt_id.desc()).limit(1)
+    found: datetime | None = connection.execute(newest).scalar_one_or_none()
+    return found
+
+
 def _sending(connection: Connection, intended: Attempt, *, unknown_since: datetime) -> Attempt:
     values = {"wanted_attempt": intended.attempt_id, "unknown_since": unknown_since, "at": intended.started_at}
     _SENDING.run(connection, values)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from batch_upload.document import RememberedDigest
 from batch_upload.errors import BatchUploadError, Disagreement
 from batch_upload.ledger import attachments, attempts, items, rates, runs, strangers
+from batch_upload.ledger.attempts import last_sent_at
 from batch_upload.ledger.connecting import writing
 from batch_upload.ledger.digests import remember_digests
 from batch_upload.ledger.enlisting import enlist
@@ -20,7 +21,7 @@ from batch_upload.ledger.lock import LedgerLock, take_lock
 from batch_upload.ledger.migrations import require_sqlite
 from batch_upload.ledger.rows import chunks, known_one
 from batch_upload.ledger.writer import Writer
-from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome, RateRecord, Standing
+from batch_upload.model import Attachment, Duplicate, Fault, Item, Known, Lane, Outcome, RateRecord, Standing
 from batch_upload.moments import Moment, Stretch
 from batch_upload.ports import NOTHING_KNOWN, Attempt, Clock, LaneMemory, moment
 
@@ -85,7 +86,8 @@ class SqliteLedger:
             continuous = began is not None and began == runs.last_run_id(connection)
             if not (goes_on and continuous):
                 self._begin_stretch(connection, lane_id, now=now)
-            return lane_id, LaneMemory(listed_at=runs.listed_at(connection, lane_id), continuous=continuous)
+            listed_at, sent_at = runs.listed_at(connection, lane_id), last_sent_at(connection)
+            return lane_id, LaneMemory(listed_at=listed_at, continuous=continuous, sent_at=sent_at)
 
         self._lane_id, memory = await self._writer.write(work)
         self._continuous = memory.continuous
@@ -189,6 +191,9 @@ class SqliteLedger:
             told += await self._write(partial(attachments.observe, seen=tuple(chunk), at=at, known=known))
         return told
 
+    async def not_found(self, client_tokens: Sequence[str], *, at: datetime) -> Sequence[Known]:
+        return await self._write(partial(attachments.not_found, client_tokens=tuple(client_tokens), at=at))
+
     async def adopt(self, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
         return await self._write(partial(attachments.adopt, client_token=client_token, attachment=attachment, at=at))
 
@@ -213,6 +218,9 @@ class SqliteLedger:
 
     async def remember(self, seen: Sequence[tuple[Attachment, str | None]], *, at: datetime) -> None:
         await self._write(partial(strangers.remember, seen=tuple(seen), at=at))
+
+    async def duplicates(self) -> Sequence[Duplicate]:
+        return await self._read(attachments.duplicates, nothing=[])
 
     async def listed(self, *, at: datetime) -> None:
         await self._write(partial(runs.listed, at=at))

@@ -24,6 +24,8 @@ _BY_NAME: Mapping[str, str] = {
     "UPLOAD_FAILED": "look into the document (does it open, is it what its type says?), mend it, or raise `generation` "
     "in the manifest to upload it again as it is",
     "DELETED": "somebody deleted it at the service; raise `generation` in the manifest to upload it again",
+    "NOT_FOUND": "run `upload` again, which looks for it once more and takes it over if it is there; only if it was "
+    "deleted at the service, raise `generation` in the manifest to upload it again",
     "changed_since_plan": "the file was changed while the run went on and was not sent; run `upload` again",
 }
 """By the fault's reason, else by its code."""

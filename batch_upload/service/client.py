@@ -5,6 +5,7 @@ from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -125,7 +126,7 @@ class AwsService:
 
     def _page(self, answer: Mapping[str, Any]) -> AttachmentPage:
         next_token = None if answer.get("NextToken") is None else _text(answer, "NextToken")
-        return AttachmentPage(self._attachments(answer), next_token)
+        return AttachmentPage(self._attachments(answer), next_token, _served_at(answer))
 
     def _attachments(self, answer: Mapping[str, Any]) -> tuple[Attachment, ...]:
         return tuple(self._attachment(each) for each in _member(answer, "RegistrationAttachments"))
@@ -307,6 +308,16 @@ def _status(answer: Mapping[str, Any]) -> AttachmentStatus:
 def _moment(value: object) -> datetime:
     """A timestamp of the service, in UTC. Without one, the latest moment: it is never taken for too old to be ours."""
     return value.astimezone(UTC) if isinstance(value, datetime) else datetime.max.replace(tzinfo=UTC)
+
+
+def _served_at(answer: Mapping[str, Any]) -> datetime | None:
+    """The `Date` of an answer, in whole seconds (RFC 9110, 5.6.7), or None where there is none to be read."""
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    try:
+        said = parsedate_to_datetime(str(headers.get("date", "")))
+    except (ValueError, OverflowError):
+        return None
+    return said.astimezone(UTC) if said.tzinfo is not None else None
 
 
 def _request_id(answer: Mapping[str, Any]) -> str | None:

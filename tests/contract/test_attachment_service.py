@@ -89,6 +89,16 @@ async def test_a_listing_has_every_attachment_once_in_pages_of_a_hundred(lane: L
     assert sorted(listed) == sorted(made)
 
 
+async def test_a_page_says_when_it_was_served_by_the_clock_that_dates_the_attachments(lane: LaneUnderTest) -> None:
+    await lane.service.create(REQUEST)
+
+    page = await lane.service.page(None)
+
+    [shown] = page.attachments
+    assert page.served_at is not None
+    assert abs((page.served_at - shown.created_at).total_seconds()) < 60
+
+
 async def test_an_empty_lane_has_one_empty_page(lane: LaneUnderTest) -> None:
     page = await lane.service.page(None)
 

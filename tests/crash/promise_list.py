@@ -11,6 +11,8 @@ class Promise:
     tests: tuple[str, ...]
 
 
+LAGGING = "tests/scenarios/test_lagging_service.py"
+
 CRASHES: tuple[Promise, ...] = (
     Promise(
         "Killed at any system call on the ledger, its lock or a socket, the next run ends with each item exactly once.",
@@ -53,6 +55,20 @@ CRASHES: tuple[Promise, ...] = (
             "tests/crash/test_simulation.py::test_whatever_the_storm_and_whenever_it_is_killed_each_item_is_uploaded_once",
             "tests/crash/test_simulation.py::test_two_thousand_storms_upload_each_item_once",
             "tests/crash/test_machine.py::test_no_order_of_faults_kills_and_edits_uploads_anything_twice_or_loses_it",
+        ),
+    ),
+    Promise(
+        "A service that shows what it created up to a horizon late, and its tags up to a horizon later, that shifts, "
+        "repeats or forgets its pages, or refuses a token that it knows: nothing twice, none lost, none called gone.",
+        (
+            "tests/crash/test_simulation.py::test_whatever_the_storm_and_whenever_it_is_killed_each_item_is_uploaded_once",
+            "tests/crash/test_machine.py::test_no_order_of_faults_kills_and_edits_uploads_anything_twice_or_loses_it",
+            f"{LAGGING}::test_a_lost_answer_whose_attachment_and_tags_come_late_makes_nothing_twice",
+            f"{LAGGING}::test_what_is_found_only_seconds_after_its_create_is_waited_for",
+            f"{LAGGING}::test_a_lost_ledger_finds_what_a_shifted_page_skipped",
+            f"{LAGGING}::test_a_listing_that_does_not_end_is_exit_10_everywhere",
+            "tests/unit/engine/test_identity.py::test_absence_waits_for_the_tags_of_what_is_new",
+            "tests/unit/engine/test_settle.py::test_what_was_not_found_is_looked_for_by_the_next_run_and_taken_over",
         ),
     ),
     Promise(
@@ -184,8 +200,20 @@ RULES: tuple[Promise, ...] = (
         (
             "tests/scenarios/test_crash.py::test_a_lost_ledger_is_found_again_by_upload_alone",
             "tests/scenarios/test_crash.py::test_an_old_copy_of_the_ledger_uploads_nothing_twice",
+            f"{LAGGING}::test_machines_that_take_turns_with_copies_of_a_ledger_upload_nothing_twice",
+            "tests/unit/engine/test_duplicates.py::test_a_limit_that_lies_never_stands_for_identity",
             "tests/unit/ledger/test_runs.py::test_a_copy_does_not_follow_on_even_with_its_lock",
             "tests/unit/ledger/test_runs.py::test_a_restored_backup_is_not_trusted_before_its_lane_was_listed",
+        ),
+    ),
+    Promise(
+        "9, after the fact: where two machines create the same at the same moment, both learn of it, at the latest "
+        "by the first run two horizons later.",
+        (
+            f"{LAGGING}::test_the_look_at_the_end_of_a_run_finds_a_second_attachment_and_says_so",
+            f"{LAGGING}::test_machines_that_create_at_the_same_moment_learn_of_it_from_a_later_run",
+            "tests/unit/engine/test_duplicates.py"
+            "::test_what_the_look_at_the_end_was_too_early_for_the_next_run_finds_with_nothing_to_send",
         ),
     ),
     Promise(

@@ -15,8 +15,9 @@ from batch_upload.cli.compose import reach, surroundings
 from batch_upload.cli.prepare import Prepared, prepare
 from batch_upload.cli.witnesses import new_run_id
 from batch_upload.clock import SystemClock
+from batch_upload.engine.failures import FailureLimit, FailureWatch
 from batch_upload.engine.plan import Selection
-from batch_upload.engine.run import FailureLimit, FailureWatch, Run, RunOptions
+from batch_upload.engine.run import Run, RunOptions
 from batch_upload.engine.tally import Tally
 from batch_upload.ledger.store import open_ledger
 from batch_upload.ports import AttachmentService, Ledger

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,8 @@ def test_a_lost_ledger_is_found_again_by_upload_alone(endpoint: Endpoint, make_s
     first = scene.upload()
     name, content = next(iter(scene.batch.documents.items()))
     forged = {IDENTITY_TAG: token_of(name, content, batch="another-batch")}
-    strangers = [endpoint.plant(tags)["id"] for tags in ({"Customer": "somebody"}, forged, {})]
+    earlier = datetime.now(UTC) - timedelta(hours=1)
+    strangers = [endpoint.plant(tags, created_at=earlier)["id"] for tags in ({"Customer": "somebody"}, forged, {})]
     for path in scene.batch.folder.glob("june.ledger*"):
         path.unlink()
     endpoint.change(token_memory_s=0.001)

@@ -93,7 +93,7 @@ def test_what_is_foreign_forged_or_of_another_batch_is_never_adopted(
 ) -> None:
     batch = make_batch(tmp_path, 2)
     first, content = next(iter(batch.documents.items()))
-    endpoint.plant({"Customer": "other"})
+    endpoint.plant({"Customer": "other"}, created_at=datetime.now(UTC) - timedelta(hours=1))
     endpoint.plant({IDENTITY_TAG: "bu1-" + "a" * 52})
     endpoint.plant({IDENTITY_TAG: token_of(first, content, batch="another")})
     endpoint.plant({IDENTITY_TAG: token_of(first, content + b"x")})
@@ -135,9 +135,13 @@ def test_an_attachment_that_no_page_lists_is_asked_for_before_it_counts_as_gone(
     endpoint.change(keeps_deleted=False)
     delete(endpoint, endpoint.attachments()[0]["id"])
 
-    marked = reconcile(command, batch, endpoint)
+    young = reconcile(command, batch, endpoint)
+    marked = reconcile(command, batch, endpoint, "--safe-horizon", "1ms")
 
+    assert (young.code, young.states) == (14, {"complete": 2}), young.stderr
+    assert "too new to be called gone: 1" in young.stderr
     assert (marked.code, marked.states) == (20, {"complete": 1, "failed": 1}), marked.stderr
+    assert marked.item(batch.ids[0])["error"]["code"] == "NOT_FOUND"
     assert marked.summary["requests"][DESCRIBE] == 2
 
 
@@ -208,7 +212,7 @@ def test_an_old_copy_of_a_ledger_is_trusted_only_once_it_was_brought_up_to_date(
     taken = reconcile(command, batch, endpoint)
     again = upload(command, batch, endpoint)
 
-    assert (failed.code, refused.code) == (20, 25)
+    assert (failed.code, refused.code) == (22, 25)
     assert (taken.summary["adopted"], taken.states) == (1, {"pending": 1, "complete": 1, "failed": 1})
     assert again.states == {"complete": 2, "failed": 1}
     assert endpoint.stats().creates == creates + 1

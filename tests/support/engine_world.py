@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 
 import anyio
 
+from batch_upload.engine.failures import FailureWatch
 from batch_upload.engine.lane import LaneControl
 from batch_upload.engine.pacing import Pacer
 from batch_upload.engine.rate_law import FixedRate
 from batch_upload.engine.result import RunResult
 from batch_upload.engine.retry import CREATE, DESCRIBE, LIMITS, LIST_TAGS, TAG, UNTAG, RetryPolicy, Wire
-from batch_upload.engine.run import FailureWatch, Run, RunOptions
+from batch_upload.engine.run import Run, RunOptions
 from batch_upload.engine.tally import Tally
 from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import ChangedSincePlan, LedgerUnusable
@@ -24,6 +25,7 @@ from batch_upload.ledger.store import SqliteLedger, open_ledger
 from batch_upload.model import (
     Attachment,
     ContentType,
+    Duplicate,
     Fault,
     Item,
     Known,
@@ -135,6 +137,11 @@ class GuardedLedger:
         with real_work():
             return await self._ledger.observe(seen, at=at, known=known)
 
+    async def not_found(self, client_tokens: Sequence[str], *, at: datetime) -> Sequence[Known]:
+        self._write()
+        with real_work():
+            return await self._ledger.not_found(client_tokens, at=at)
+
     async def retagged(self, from_token: str, to_token: str, *, identity_tag: bool, at: datetime) -> Known:
         self._write()
         with real_work():
@@ -163,6 +170,10 @@ class GuardedLedger:
         self._write()
         with real_work():
             await self._ledger.remember(seen, at=at)
+
+    async def duplicates(self) -> Sequence[Duplicate]:
+        with real_work():
+            return await self._ledger.duplicates()
 
     async def listed(self, *, at: datetime) -> None:
         self._write()

@@ -112,6 +112,10 @@ class Call:
 class MemoryService:
     """Implements `ports.AttachmentService`. A token is remembered for `memory_s` after its attachment was made.
 
+    An attachment is listed, described and shows its tags only so long after it was made as the lags say. Pages count
+    from the start, so they shift when something goes. `used`: a count of the limits that is wrong. `knows_token`: what
+    a repeat gets instead of what its token made.
+
     `troubles` are taken one a request, in order; None is a request that goes well. What `always` gives comes after.
     """
 
@@ -121,6 +125,13 @@ class MemoryService:
     memory_s: float = float("inf")
     maximum: int = 100_000
     forgets_deleted: bool = False
+    listing_lag_s: float = 0.0
+    describe_lag_s: float = 0.0
+    tags_lag_s: float = 0.0
+    late_tags_are_not_found: bool = False
+    page_size: int = PAGE_SIZE
+    used: int | None = None
+    knows_token: Trouble | None = None
     held: dict[str, Held] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     troubles: dict[str, deque[Trouble | None]] = field(default_factory=dict)
@@ -183,7 +194,7 @@ class MemoryService:
         await self._request(DELETE, attachment_id, lambda: self._delete(attachment_id))
 
     async def capacity(self) -> Capacity | None:
-        return await self._request(LIMITS, None, lambda: Capacity(self._standing(), self.maximum))
+        return await self._request(LIMITS, None, lambda: Capacity(self._used(), self.maximum))
 
     async def _request(self, operation: str, about: object, perform: Callable[[], T]) -> T:
         self.calls.append(Call(operation, about, self.clock.monotonic()))
@@ -225,6 +236,12 @@ class MemoryService:
         self.remove(attachment_id)
         return True
 
+    def _used(self) -> int:
+        return self._standing() if self.used is None else self.used
+
+    def _is_younger(self, held: Held, seconds: float) -> bool:
+        return bool(seconds) and (self.clock.now() - held.created_at).total_seconds() < seconds
+
     def _standing(self) -> int:
         return sum(each.ends_as is not AttachmentStatus.DELETED for each in self.held.values())
 
@@ -234,6 +251,8 @@ class MemoryService:
         if before is not None and before.made_of != made_of:
             message = "another request had this token"
             raise Refused(message, code="ConflictException", resource_id=before.attachment_id)
+        if before is not None and self.knows_token is not None and self.knows_token.error is not None:
+            raise self.knows_token.error
         return _receipt(before or self._new(request, made_of, now), now)
 
     def _remembered(self, token: str, now: datetime) -> Held | None:
@@ -253,21 +272,27 @@ class MemoryService:
         return f"att-{self._ids}"
 
     def _describe(self, ids: Sequence[str]) -> tuple[Attachment, ...]:
-        gone = next((each for each in ids if each not in self.held), None)
+        found = {each: self.held[each] for each in ids if each in self.held}
+        gone = next(
+            (each for each in ids if each not in found or self._is_younger(found[each], self.describe_lag_s)), None
+        )
         if gone is not None:
             raise Refused("not found", code="ResourceNotFoundException", resource_id=gone)
-        return tuple(self.held[each].seen(self.clock.now()) for each in ids)
+        return tuple(found[each].seen(self.clock.now()) for each in ids)
 
     def _page(self, start: int) -> AttachmentPage:
-        everything = [each.seen(self.clock.now()) for each in self.held.values()]
-        end = start + PAGE_SIZE
-        return AttachmentPage(tuple(everything[start:end]), str(end) if end < len(everything) else None)
+        now = self.clock.now()
+        shown = [each.seen(now) for each in self.held.values() if not self._is_younger(each, self.listing_lag_s)]
+        end = start + self.page_size
+        return AttachmentPage(tuple(shown[start:end]), str(end) if end < len(shown) else None, now)
 
     def _tags(self, arn: str) -> Mapping[str, str]:
         found = self.held.get(arn.removeprefix("arn:"))
-        if found is None or found.ends_as is AttachmentStatus.DELETED:
+        is_late = found is not None and self._is_younger(found, self.tags_lag_s)
+        is_gone = found is None or found.ends_as is AttachmentStatus.DELETED
+        if found is None or is_gone or (is_late and self.late_tags_are_not_found):
             raise Refused("not found", code="ResourceNotFoundException", resource_id=arn)
-        return dict(found.tags)
+        return {} if is_late else dict(found.tags)
 
 
 def _receipt(held: Held, now: datetime) -> Receipt:

@@ -18,11 +18,12 @@ from batch_upload.cli.exit_codes import exit_of_run
 from batch_upload.cli.rates import laws, learned
 from batch_upload.emulator.core import Emulator
 from batch_upload.emulator.settings import EmulatorSettings
+from batch_upload.engine.failures import FailureLimit, FailureWatch
 from batch_upload.engine.lane import LaneControl
 from batch_upload.engine.pacing import Pacer
 from batch_upload.engine.result import RunResult
 from batch_upload.engine.retry import IDENTITY, RetryPolicy, Wire
-from batch_upload.engine.run import FailureLimit, FailureWatch, Run, RunOptions
+from batch_upload.engine.run import Run, RunOptions
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import BatchUploadError, ChangedSincePlan, ExitCode, LedgerLocked
 from batch_upload.events import ItemChanged, LaneStopped, Notice, OrphanSeen, Requested, Resolving, Retrying, Sending

@@ -4,7 +4,7 @@ import pytest
 
 from batch_upload.model import ActionKind, Item, State
 from batch_upload.token import IDENTITY_TAG
-from tests.support.engine_world import World, an_item
+from tests.support.engine_world import HORIZON_S, World, an_item
 from tests.support.memory_service import TAG, UNTAG, Trouble, denied, lost, refused, throttled
 
 OLD = an_item("a", tags={"Customer": "acme", "Country": "NO"})
@@ -89,6 +89,7 @@ async def test_a_ledger_that_is_lost_afterwards_finds_the_attachment_by_the_new_
 
 async def test_an_attachment_that_is_gone_is_uploaded_anew_by_the_next_run(world: World) -> None:
     await world.upload([OLD])
+    await world.clock.sleep(HORIZON_S)
     world.service.forgets_deleted = True
     world.service.remove(next(iter(world.service.held)))
 

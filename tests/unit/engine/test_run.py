@@ -3,10 +3,11 @@
 import anyio
 import pytest
 
+from batch_upload.engine.failures import FailureLimit
 from batch_upload.engine.lane import StopKind
 from batch_upload.engine.plan import Selection
 from batch_upload.engine.result import RunResult
-from batch_upload.engine.run import AFTER_DEADLINE_S, DRAIN_S, FailureLimit, RunOptions
+from batch_upload.engine.run import AFTER_DEADLINE_S, DRAIN_S, RunOptions
 from batch_upload.errors import LedgerOfAnotherLane
 from batch_upload.events import ItemChanged, LaneStopped, Notice, RunStarted, Sending
 from batch_upload.model import AttachmentStatus, Item, Lane, State
@@ -81,7 +82,7 @@ async def test_no_wait_asks_for_no_status(world: World) -> None:
     result = await world.upload(some_items(3), RunOptions(BATCH, wait=False))
 
     assert states_of(result) == [State.PROCESSING] * 3
-    assert len(world.service.made(DESCRIBE)) == 1  # the listing of a ledger that never listed its lane
+    assert len(world.service.made(DESCRIBE)) == 2  # the lane is listed before the first create and after the last
 
 
 async def test_never_more_creates_in_flight_than_allowed(world: World) -> None:
@@ -636,5 +637,5 @@ async def test_a_listing_of_statuses_that_is_refused_does_not_end_the_creates(wo
     result = await world.upload(items)
 
     assert states_of(result) == [State.PROCESSING] * 120
-    assert len(world.service.made(DESCRIBE)) == 2
+    assert len(world.service.made(DESCRIBE)) == 3  # the survey's, the statuses', and the look for duplicates
     world.assert_each_once(items)

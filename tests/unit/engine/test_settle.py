@@ -5,10 +5,10 @@ from itertools import pairwise
 import pytest
 
 from batch_upload.engine.run import RunOptions
-from batch_upload.engine.settle import calls_by_id, calls_by_listing
-from batch_upload.events import Notice
+from batch_upload.engine.settle import LOOKS_MAX_S, calls_by_id, calls_by_listing
+from batch_upload.events import ItemChanged, Notice
 from batch_upload.model import AttachmentStatus, State
-from tests.support.engine_world import BATCH, World, some_items
+from tests.support.engine_world import BATCH, HORIZON_S, World, an_item, some_items
 from tests.support.memory_service import DESCRIBE, denied, lost, refused
 
 
@@ -72,7 +72,8 @@ async def test_what_was_deleted_fails_its_item_alone(world: World) -> None:
 
     assert list(result.states.values()) == [State.COMPLETE, State.FAILED, *[State.COMPLETE] * 3]
     gone = result.known[items[1].item_id]
-    assert gone.attachment_status is AttachmentStatus.DELETED
+    assert gone.fault is not None
+    assert (gone.fault.code, gone.attachment_status) == ("NOT_FOUND", AttachmentStatus.IN_PROGRESS)
 
 
 async def test_what_is_described_as_deleted_fails_its_item(world: World) -> None:
@@ -120,6 +121,7 @@ async def test_while_creates_go_on_no_look_is_taken_that_tells_of_few(world: Wor
 async def test_a_status_that_cannot_be_had_leaves_items_processing(world: World, trouble: object) -> None:
     await world.upload(some_items(1))
     world.service.processing_s = 5
+    world.service.script(DESCRIBE, None)  # the survey's
     world.service.always[DESCRIBE] = lambda _: trouble  # type: ignore[assignment,return-value]
 
     result = await world.upload(some_items(4), RunOptions(BATCH, settle_timeout_s=300))
@@ -131,11 +133,97 @@ async def test_a_status_that_cannot_be_had_leaves_items_processing(world: World,
 
 async def test_a_missing_permission_to_describe_stops_the_lane(world: World) -> None:
     await world.upload(some_items(1))
-    world.service.processing_s = 5
+    world.service.processing_s, before = 5, len(world.service.made(DESCRIBE))
+    world.service.script(DESCRIBE, None)  # the survey's
     world.service.always[DESCRIBE] = lambda _: denied()
 
     result = await world.upload(some_items(4))
 
     assert result.stop is not None
     assert list(result.states.values()).count(State.PROCESSING) == 3
-    assert len(world.service.made(DESCRIBE)) == 2
+    assert len(world.service.made(DESCRIBE)) - before == 2
+
+
+@pytest.mark.parametrize("lag_s", [1.1, 5.0, 250.0])
+async def test_what_is_not_found_yet_is_asked_for_again(world: World, lag_s: float) -> None:
+    world.service.describe_lag_s = world.service.listing_lag_s = lag_s
+    world.service.processing_s = 1
+
+    result = await world.upload(some_items(3))
+
+    assert set(result.states.values()) == {State.COMPLETE}
+
+
+async def test_what_is_new_is_not_called_gone_before_it_was_looked_for_a_horizon_long(world: World) -> None:
+    world.service.forgets_deleted, world.service.processing_s = True, 10
+    items = some_items(2)
+
+    def vanish(_: object) -> None:
+        world.service.held.pop("att-1", None)
+
+    world.service.always[DESCRIBE] = vanish
+    started = world.clock.monotonic()
+    await world.upload(items)
+    known = (await world.known())[items[0].client_token]
+
+    assert known.fault is not None
+    assert (known.state, known.fault.code) == (State.FAILED, "NOT_FOUND")
+    assert HORIZON_S <= world.clock.monotonic() - started <= HORIZON_S + 2 * LOOKS_MAX_S
+
+
+async def test_what_was_not_found_is_looked_for_by_the_next_run_and_taken_over(world: World) -> None:
+    items = some_items(7)
+    world.service.describe_lag_s = world.service.listing_lag_s = 2 * HORIZON_S
+    world.service.processing_s = 1
+    lost_run = await world.upload(items)
+    asked, created = len(world.service.made(DESCRIBE)), len(world.creates)
+    await world.clock.sleep(2 * HORIZON_S)
+
+    found = await world.upload(items)
+
+    assert set(lost_run.states.values()) == {State.FAILED}
+    assert set(found.states.values()) == {State.COMPLETE}
+    assert len(world.creates) == created
+    by_id = [call.about for call in world.service.made(DESCRIBE)[asked:] if isinstance(call.about, tuple)]
+    assert [len(ids) for ids in by_id] == [5, 2]
+
+
+async def test_what_is_gone_for_good_fails_its_item_again_and_costs_a_describe(world: World) -> None:
+    items = some_items(3)
+    world.service.processing_s, world.service.forgets_deleted = 10, True
+    await world.upload(items, RunOptions(BATCH, wait=False))
+    world.service.remove("att-2")
+    await world.clock.sleep(2 * HORIZON_S)
+    first = await world.upload(items)
+    asked = len(world.service.made(DESCRIBE))
+
+    second = await world.upload(items)
+
+    assert list(first.states.values()) == [State.COMPLETE, State.FAILED, State.COMPLETE]
+    assert list(second.states.values()) == list(first.states.values())
+    assert len(world.service.made(DESCRIBE)) - asked == 1
+
+
+async def test_what_was_replaced_while_processing_is_watched_to_its_end(world: World) -> None:
+    world.service.processing_s = 100
+    before, after = an_item("a"), an_item("a", content="other")
+    await world.upload([before], RunOptions(BATCH, wait=False))
+
+    result = await world.upload([after])
+
+    known = await world.known()
+    assert known[before.client_token].state is State.COMPLETE
+    assert (result.states, world.heard.tally.failed) == ({"a": State.COMPLETE}, 0)
+    told = [event.known.client_token for event in world.heard_of(ItemChanged)]
+    assert before.client_token not in told
+
+
+async def test_what_an_earlier_run_left_replaced_while_processing_is_watched_too(world: World) -> None:
+    world.service.processing_s = 100
+    before, after = an_item("a"), an_item("a", content="other")
+    await world.upload([before], RunOptions(BATCH, wait=False))
+    await world.upload([after], RunOptions(BATCH, wait=False))
+
+    await world.upload([after])
+
+    assert {row.state for row in (await world.known()).values()} == {State.COMPLETE}

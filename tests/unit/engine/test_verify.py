@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from batch_upload.engine.listing import Listing
 from batch_upload.engine.plan import Knowledge
-from batch_upload.engine.resolve import Listing
 from batch_upload.engine.verify import Comparison, Finding, FindingKind, compare, standing, unlisted
 from batch_upload.model import Attachment, AttachmentStatus, Item, Known, State
 

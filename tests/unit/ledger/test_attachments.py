@@ -4,7 +4,7 @@ import pytest
 
 from batch_upload.errors import Disagreement
 from batch_upload.ledger.store import SqliteLedger
-from batch_upload.model import AttachmentStatus, OutcomeKind, State
+from batch_upload.model import AttachmentStatus, Duplicate, OutcomeKind, State
 from tests.unit.ledger.samples import RUN, T0, accepted, after, attachment, began, ended, item
 
 TOKEN = "bu1-a-1"
@@ -132,3 +132,36 @@ async def test_a_thousand_strangers_are_remembered_at_once(ledger: SqliteLedger)
     await ledger.remember([(attachment(f"att-{number}"), None) for number in range(1_200)], at=T0)
 
     assert len(await ledger.attachment_tokens()) == 1_200
+
+
+async def test_what_is_not_found_fails_and_keeps_its_attachment_until_it_is_found_again(ledger: SqliteLedger) -> None:
+    await _created(ledger)
+
+    (gone,) = await ledger.not_found([TOKEN], at=after(1))
+    (found,) = await ledger.observe([attachment("att-1", AttachmentStatus.COMPLETE)], at=after(2))
+
+    assert gone.fault is not None
+    assert (gone.state, gone.fault.code, gone.attachment_id) == (State.FAILED, "NOT_FOUND", "att-1")
+    assert gone.attachment_status is AttachmentStatus.IN_PROGRESS
+    assert (found.state, found.fault, found.completed_at) == (State.COMPLETE, None, after(2))
+
+
+async def test_only_what_stands_can_be_not_found(ledger: SqliteLedger) -> None:
+    await began(ledger, item("a"))
+
+    (row,) = await ledger.not_found([TOKEN], at=after(1))
+
+    assert (row.state, row.fault) == (State.PENDING, None)
+
+
+async def test_a_stranger_with_the_token_of_an_item_that_has_another_attachment_is_a_duplicate(
+    ledger: SqliteLedger,
+) -> None:
+    await _created(ledger)
+    await ledger.enlist([item("b")], at=T0)
+    strangers = [("att-2", TOKEN), ("att-3", item("b").client_token), ("att-4", None), ("att-5", "bu1-foreign")]
+    await ledger.remember([(attachment(name), token) for name, token in strangers], at=T0)
+
+    found = await ledger.duplicates()
+
+    assert found == [Duplicate("att-2", TOKEN, "att-1", "a")]

@@ -13,7 +13,7 @@ from batch_upload.ledger.store import SqliteLedger
 from batch_upload.model import Lane
 from batch_upload.ports import LaneMemory
 from tests.unit.ledger.conftest import Open
-from tests.unit.ledger.samples import LANE, RUN, T0, after, began
+from tests.unit.ledger.samples import LANE, RUN, T0, after, began, item
 
 
 async def _pin(ledger: SqliteLedger) -> LaneMemory:
@@ -45,6 +45,16 @@ async def test_a_listing_that_was_read_to_its_end_is_remembered(ledger: SqliteLe
     await ledger.listed(at=after(5))
 
     assert (await _pin(ledger)).listed_at == after(5)
+
+
+async def test_when_anything_was_sent_last_is_remembered(ledger: SqliteLedger) -> None:
+    await began(ledger, item("a"), item("b"))
+    before = await _pin(ledger)
+
+    await ledger.intend("bu1-b-1", run_id=RUN, at=after(1))
+    await ledger.intend("bu1-a-1", run_id=RUN, at=after(2))
+
+    assert (before.sent_at, (await _pin(ledger)).sent_at) == (None, after(2))
 
 
 @pytest.mark.parametrize("other", [Lane("999999999999", "us-east-1"), Lane("123456789012", "eu-west-1")])

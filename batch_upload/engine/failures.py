@@ -1,0 +1,45 @@
+"""`--max-failures`: when too many items have failed, nothing more is created."""
+
+from dataclasses import dataclass
+
+from batch_upload.engine.lane import LaneControl, Stop, StopKind
+from batch_upload.events import ItemChanged, LaneStopped
+from batch_upload.model import Fault, State
+from batch_upload.ports import Clock, Observer
+
+
+@dataclass(frozen=True, slots=True)
+class FailureLimit:
+    """`--max-failures`: an absolute number, or a share (0 to 1) of what this run sends."""
+
+    count: int | None = None
+    share: float | None = None
+
+    def reached(self, failed: int, of: int) -> bool:
+        """Whether so many failures of so many jobs are too many."""
+        if self.count is not None:
+            return failed >= self.count
+        return self.share is not None and of > 0 and failed >= max(1.0, self.share * of)
+
+
+class FailureWatch:
+    """Stops creating when too many items have failed."""
+
+    def __init__(self, limit: FailureLimit, lane: LaneControl, clock: Clock, observer: Observer) -> None:
+        self._limit = limit
+        self._lane = lane
+        self._clock = clock
+        self._observer = observer
+        self._failed = 0
+        self.jobs = 0
+
+    def notify(self, event: object) -> None:
+        if not isinstance(event, ItemChanged) or not event.ended or event.known.state is not State.FAILED:
+            return
+        self._failed += 1
+        if not self._limit.reached(self._failed, self.jobs):
+            return
+        fault = Fault("TooManyFailures", f"{self._failed} items have failed")
+        if self._lane.stop_with(Stop(StopKind.TOO_MANY_FAILURES, fault)):
+            now = self._clock.now()
+            self._observer.notify(LaneStopped(fault, draining=True, resume_after=None, at=now))

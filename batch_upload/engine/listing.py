@@ -1,0 +1,226 @@
+"""Listing a lane, in spite of pages that shift, repeat or expire.
+
+A listing is read page by page while attachments come and go, so one that is read to its end may still have missed one.
+What must not be missed is listed until it is proved: see `list_completely`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import Protocol
+
+from batch_upload.engine.retry import DESCRIBE, Wire
+from batch_upload.errors import AccessFault, NoAnswer, Refused
+from batch_upload.model import Attachment, AttachmentPage, AttachmentStatus
+from batch_upload.ports import AttachmentService, Clock
+
+IDS_A_CALL = 5
+"""Ids that one describe takes (the service's documentation)."""
+RESTARTS_MAX = 3
+"""How often a listing whose pages repeat or expire is begun anew."""
+LISTINGS_MAX = 5
+"""How many listings are read until two of them agree."""
+BARREN_MAX = 100
+"""Pages in a row that show nothing new before a listing counts as one without end."""
+NOT_FOUND = "ResourceNotFoundException"
+
+
+class Asking(Protocol):
+    """What it takes to read from the lane. `Surroundings` are such."""
+
+    @property
+    def service(self) -> AttachmentService: ...
+
+    @property
+    def wire(self) -> Wire: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+
+class Describes(Protocol):
+    """What tells of attachments by their ids."""
+
+    async def describe(self, attachment_ids: Sequence[str]) -> tuple[Attachment, ...]:
+        """As `AttachmentService.describe`."""
+        ...
+
+
+class Describing(Protocol):
+    """What it takes to ask for attachments by their ids."""
+
+    @property
+    def service(self) -> Describes: ...
+
+    @property
+    def wire(self) -> Wire: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Every attachment that was shown, each once. `began` is the wall's time, `began_at` the monotonic moment of its
+    start, that of the first where several listings were read."""
+
+    attachments: tuple[Attachment, ...]
+    began: datetime
+    began_at: float
+    is_complete: bool = True
+    """Whether nothing that the service showed when it began can be missing."""
+    served_at: Mapping[str, datetime] = field(default_factory=lambda: MappingProxyType({}))
+    """By attachment id: when the service showed it, by the service's own clock. Without those it did not date."""
+    first_served_at: datetime | None = None
+    """When the first page was answered, by the service's own clock."""
+
+    def age_s(self, attachment: Attachment) -> float:
+        """How old an attachment was at least when it was shown, in seconds, by the service's own clock; 0 where that
+        does not tell."""
+        at = self.served_at.get(attachment.attachment_id)
+        return 0.0 if at is None else max(0.0, (at - attachment.created_at).total_seconds())
+
+
+async def read_pages(around: Asking, take: Callable[[AttachmentPage], Awaitable[None]]) -> bool:
+    """Hand every page of the lane to `take`; whether there was but one.
+
+    A page token that is refused or repeats begins the listing anew: `take` may then see a page again. Raises NoAnswer
+    where no listing came to its end, Refused where the first page is refused.
+    """
+    for restarts in range(RESTARTS_MAX + 1):
+        count = await _read_once(around, take)
+        if count is not None:
+            return restarts == 0 and count == 1
+    raise NoAnswer(
+        f"the lane could not be listed: its pages repeated or expired, {RESTARTS_MAX + 1} times",
+        code="ListingWithoutEnd",
+    )
+
+
+async def _read_once(around: Asking, take: Callable[[AttachmentPage], Awaitable[None]]) -> int | None:
+    """The number of pages, or None where they did not come to an end."""
+    token: str | None = None
+    tokens: set[str] = set()
+    seen: set[str] = set()
+    barren = 0
+    while True:
+        try:
+            page = await around.wire.call(DESCRIBE, lambda at=token: around.service.page(at))  # type: ignore[misc]
+        except Refused:
+            if token is None:
+                raise
+            return None
+        await take(page)
+        token = page.next_token
+        if token is None:
+            return len(tokens) + 1
+        ids = {each.attachment_id for each in page.attachments}
+        barren = barren + 1 if ids <= seen else 0
+        if token in tokens or barren > BARREN_MAX:
+            return None
+        tokens.add(token)
+        seen |= ids
+
+
+async def list_lane(around: Asking) -> Listing:
+    """List the lane once. It is complete where one page holds it all.
+
+    Raises NoAnswer where no listing came to its end, AccessFault where it is refused.
+    """
+    began, began_at = around.clock.now(), around.clock.monotonic()
+    pages: list[AttachmentPage] = []
+
+    async def take(page: AttachmentPage) -> None:
+        pages.append(page)
+
+    try:
+        is_single = await read_pages(around, take)
+    except Refused as error:
+        raise AccessFault(
+            f"the service refuses to list the lane: {error.message}",
+            code=error.code,
+            reason=error.reason,
+            request_id=error.request_id,
+            hint="nothing is created, and nothing called gone, before the lane can be listed",
+        ) from error
+    return listing_of(pages, began=began, began_at=began_at, is_complete=is_single)
+
+
+def listing_of(pages: Sequence[AttachmentPage], *, began: datetime, began_at: float, is_complete: bool) -> Listing:
+    """What these pages show, in their order; of an attachment that was shown twice the later."""
+    found = {each.attachment_id: each for page in pages for each in page.attachments}
+    served = {
+        each.attachment_id: page.served_at for page in pages for each in page.attachments if page.served_at is not None
+    }
+    first = pages[0].served_at if pages else None
+    return Listing(tuple(found.values()), began, began_at, is_complete, served, first)
+
+
+async def list_completely(around: Asking, *, used: int | None = None) -> Listing:
+    """List the lane until nothing can have been missed; `is_complete` says whether that succeeded.
+
+    One page is complete by itself. Pages that shift lose an attachment only where another one vanishes before it while
+    they are read. So several pages are complete where nothing that one listing showed is missing in the next; or where
+    as many attachments as `used`, asked before the listing, are shown that were there before its first page. What any
+    of the listings showed is kept. Raises as `list_lane`.
+    """
+    found = before = await list_lane(around)
+    if found.is_complete or _is_confirmed(found, used):
+        return replace(found, is_complete=True)
+    for _ in range(LISTINGS_MAX - 1):
+        latest = await list_lane(around)
+        found = _united(found, latest)
+        if latest.is_complete or _ids(before) <= _ids(latest):
+            return replace(found, is_complete=True)
+        before = latest
+    return found
+
+
+async def describe_found(around: Describing, ids: Sequence[str]) -> list[Attachment]:
+    """The attachments of these ids that the service finds, five a call.
+
+    One that it does not find refuses the whole call; it is left out, and the others are asked for again.
+    """
+    found: list[Attachment] = []
+    for start in range(0, len(ids), IDS_A_CALL):
+        found.extend(await _describe(around, ids[start : start + IDS_A_CALL]))
+    return found
+
+
+async def _describe(around: Describing, ids: Sequence[str]) -> Sequence[Attachment]:
+    try:
+        return await around.wire.call(DESCRIBE, lambda: around.service.describe(ids))
+    except Refused as error:
+        if error.code != NOT_FOUND:
+            raise
+        missing = error.resource_id
+    if len(ids) == 1:
+        return ()
+    if missing in ids:
+        return await _describe(around, [each for each in ids if each != missing])
+    return [found for each in ids for found in await _describe(around, [each])]
+
+
+def still_there(listing: Listing) -> Listing:
+    """The listing without what was deleted: a service may go on describing it."""
+    left = tuple(each for each in listing.attachments if each.status is not AttachmentStatus.DELETED)
+    return replace(listing, attachments=left)
+
+
+def _ids(listing: Listing) -> set[str]:
+    return {each.attachment_id for each in listing.attachments}
+
+
+def _is_confirmed(listing: Listing, used: int | None) -> bool:
+    first = listing.first_served_at
+    if used is None or first is None:
+        return False
+    return used == sum(each.created_at < first for each in still_there(listing).attachments)
+
+
+def _united(earlier: Listing, later: Listing) -> Listing:
+    by_id = {each.attachment_id: each for each in (*earlier.attachments, *later.attachments)}
+    return replace(
+        earlier,
+        attachments=tuple(by_id.values()),
+        served_at={**earlier.served_at, **later.served_at},
+        is_complete=False,
+    )
