@@ -4,6 +4,7 @@ What must hold whatever happens: one attachment for an item's content and genera
 called complete that is not. In the end, when all is calm, every item is there, and a rerun sends nothing.
 """
 
+import json
 import shutil
 import tempfile
 from collections import Counter
@@ -15,12 +16,19 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from batch_upload.emulator.faults import Action, FaultRule
 from batch_upload.emulator.limits import Rate
 from batch_upload.emulator.names import CREATE, DESCRIBE, EVERY_OPERATION
-from batch_upload.emulator.settings import EmulatorSettings
+from batch_upload.emulator.settings import EmulatorSettings, KnownToken, LateTags, Paging
 from batch_upload.errors import ExitCode
 from batch_upload.model import AttachmentStatus, State
 from batch_upload.token import IDENTITY_TAG
@@ -57,6 +65,21 @@ FAULTS = st.lists(
     | st.builds(partial(FaultRule, Action.REDIRECT, status=307, location="http://x"), OPERATIONS, **HOW_OFTEN),
     max_size=4,
 )
+LAGS = st.fixed_dictionaries(
+    {
+        "listing_lag_s": st.sampled_from((0.0, 3.0, HORIZON_S / 2)),
+        "describe_lag_s": st.sampled_from((0.0, 3.0, HORIZON_S * 0.9)),
+        "tags_lag_s": st.sampled_from((0.0, 5.0, HORIZON_S / 2)),
+        "tags_lag_answer": st.sampled_from(LateTags),
+        "limits_lag_s": st.sampled_from((0.0, 30.0)),
+        "limits_used": st.sampled_from((None, 2)),
+        "paging": st.sampled_from(Paging),
+        "page_size": st.sampled_from((1, 100)),
+        "next_token_life_s": st.sampled_from((None, 10.0)),
+        "known_token": st.sampled_from(KnownToken),
+    }
+)
+"""How far the service is behind itself, how it pages, and what a token gets that it knows."""
 IDS_AT_RANDOM = st.sampled_from(IDS)
 CONTENTS_AT_RANDOM = st.sampled_from(CONTENTS)
 TAGS_AT_RANDOM = st.sampled_from(TAGS)
@@ -81,6 +104,10 @@ class Uploads(RuleBasedStateMachine):
         self.copies: list[bytes] = []
         self.tags_are_comparable = True
         self.is_done = False
+
+    @initialize(lags=LAGS)
+    def have_a_service_that_lags(self, lags: dict[str, object]) -> None:
+        self.world.emulator.change_settings(json.dumps(lags))
 
     # edits of the manifest
 
@@ -202,7 +229,7 @@ class Uploads(RuleBasedStateMachine):
 
     def lose_ledger(self) -> None:
         """What only the ledger knew is lost: that an attachment with other tags is of the same document."""
-        self.world.pass_time(LANDED_S)
+        self.world.pass_time(LANDED_S + self.world.emulator.settings.listing_lag_s)
         self.world.ledger.unlink(missing_ok=True)
         self.tags_are_comparable = self.is_done = False
 

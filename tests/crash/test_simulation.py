@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 from batch_upload.emulator.faults import Action, FaultRule
 from batch_upload.emulator.limits import Rate
 from batch_upload.emulator.names import CREATE, DESCRIBE, EVERY_OPERATION, LIMITS, LIST_TAGS
-from batch_upload.emulator.settings import EmulatorSettings
+from batch_upload.emulator.settings import EmulatorSettings, KnownToken, LateTags, Paging
 from batch_upload.errors import ExitCode
 from batch_upload.model import State
 from tests.support.simulated_network import Weather
@@ -78,7 +79,7 @@ def storm(chance: Random) -> tuple[FaultRule, ...]:
 
 
 def world_of(folder: Path, seed: int) -> World:
-    """A world whose service forgets a token as early as the safe horizon allows."""
+    """A world whose service forgets a token as early as the safe horizon allows, and may lag as far as it allows."""
     chance = Random(f"world {seed}")
     horizon_s = chance.choice((60.0, 120.0, 300.0))
     fast = Rate(20, burst=5)
@@ -90,10 +91,26 @@ def world_of(folder: Path, seed: int) -> World:
         page_size=chance.choice((7, 100)),
         seed=seed,
     )
+    settings = replace(settings, **lags(Random(f"lags {seed}"), horizon_s))
     world = World(folder, settings, seed=seed, horizon_s=horizon_s)
     world.machine.ahead_s = chance.uniform(-600, 600)
     world.wanted = {f"item-{number:02d}": Wanted(f"document {number}") for number in range(chance.randint(30, 60))}
     return world
+
+
+def lags(chance: Random, horizon_s: float) -> dict[str, Any]:
+    """How far the service is behind itself, how it pages, and what a token gets that it knows."""
+    return {
+        "listing_lag_s": chance.choice((0.0, 0.0, 3.0, 0.5 * horizon_s)),
+        "describe_lag_s": chance.choice((0.0, 0.0, 3.0, 0.9 * horizon_s)),
+        "tags_lag_s": chance.choice((0.0, 0.0, 5.0, 0.9 * horizon_s)),
+        "tags_lag_answer": chance.choice(list(LateTags)),
+        "limits_lag_s": chance.choice((0.0, 30.0)),
+        "limits_used": chance.choice((None, None, 5)),
+        "paging": chance.choice(list(Paging)),
+        "next_token_life_s": chance.choice((None, 10.0)),
+        "known_token": chance.choice(list(KnownToken)),
+    }
 
 
 def plan_of(chance: Random, steps: int, horizon_s: float, clocks_set_s: Sequence[float]) -> Plan:
@@ -138,6 +155,7 @@ def weather_storms(world: World, chance: Random, clocks_set_s: Sequence[float] =
             jitter_s=chance.choice((0.0, 0.01, 0.2)),
             late_share=chance.choice((0.0, 0.0, 0.1)),
             horizon_s=world.horizon_s,
+            listing_lag_s=world.emulator.settings.listing_lag_s,
         )
         world.run(plan_of(chance, 40 * len(world.wanted), world.horizon_s, clocks_set_s))
         waited_s = chance.choice((0.0, 1.0, world.horizon_s / 2, 2 * world.horizon_s))

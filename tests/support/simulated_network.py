@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from email.utils import format_datetime
 from random import Random
 from typing import Any, Self
 from urllib.parse import parse_qsl
@@ -35,13 +36,15 @@ _CREDENTIAL = re.compile(r"Credential=([^/\s]+)/\d{8}/([^/\s]+)/")
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """How the network is. `late_share` of the creates lose their connection and arrive up to `horizon_s` later: never
-    so late that the service could have forgotten what another request with the token made."""
+    """How the network is. `late_share` of the creates lose their connection and arrive later: never so late that the
+    service could have forgotten what another request with the token made, nor that what it makes is listed later than
+    a horizon after it left."""
 
     way_s: float = 0.02
     jitter_s: float = 0.0
     late_share: float = 0.0
     horizon_s: float = 300.0
+    listing_lag_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -130,11 +133,11 @@ class SimulatedNetwork:
             raise ConnectionClosedError(endpoint_url=request.url)
         if not self.life.step():
             return await _never()
-        reply = self._handled(message, "arrives")
+        reply, date = self._handled(message, "arrives"), self._date()
         if not self.life.step():
             return await _never()
         await self._waited(reply, request, read_timeout_s)
-        return _response(request.url, message, reply, request)
+        return _response(request.url, message, reply, request, date)
 
     def _depart(self, message: Message) -> None:
         self._trace.note(f"leaves {message.operation} {message.token}")
@@ -149,7 +152,8 @@ class SimulatedNetwork:
         now_s, horizon_s = self._clock.timeline.now_s, self.weather.horizon_s
         done = self.seen.done_at_s.setdefault(message.token, [])
         forgotten = [at_s + horizon_s for at_s in done if at_s + horizon_s > now_s]
-        late_s = self._chance.random() * 0.98 * (min([now_s + horizon_s, *forgotten]) - now_s)
+        latest_s = now_s + horizon_s - self.weather.listing_lag_s
+        late_s = self._chance.random() * 0.98 * (min([latest_s, *forgotten]) - now_s)
         done.append(now_s + late_s)
         return late_s
 
@@ -178,6 +182,9 @@ class SimulatedNetwork:
         if message.token is not None:
             self.seen.done_at_s.setdefault(message.token, []).append(self._clock.monotonic())
         return reply
+
+    def _date(self) -> str:
+        return format_datetime(self._clock.now().replace(microsecond=0), usegmt=True)
 
     async def _waited(self, reply: Reply, request: AWSPreparedRequest, read_timeout_s: float) -> None:
         delay_s = math.inf if reply.delay_s is None else reply.delay_s + self._way_s()
@@ -250,7 +257,7 @@ async def _never() -> AioAWSResponse:
     raise AssertionError("nobody sets this event")
 
 
-def _response(url: str, message: Message, reply: Reply, request: AWSPreparedRequest) -> AioAWSResponse:
+def _response(url: str, message: Message, reply: Reply, request: AWSPreparedRequest, date: str) -> AioAWSResponse:
     match reply.delivery:
         case Delivery.CLOSED | Delivery.NEVER:
             raise ConnectionClosedError(endpoint_url=url, request=request)
@@ -263,7 +270,8 @@ def _response(url: str, message: Message, reply: Reply, request: AWSPreparedRequ
         refuse_redirect(status, reply.rule.location)
         return AioAWSResponse(url, status, {"x-amzn-requestid": reply.request_id}, _Body(body))
     status, body = _whole(message, reply)
-    headers = {"x-amzn-requestid": reply.request_id, "content-type": "text/xml" if message.is_form else JSON_TYPE}
+    content_type = "text/xml" if message.is_form else JSON_TYPE
+    headers = {"x-amzn-requestid": reply.request_id, "content-type": content_type, "date": date}
     if reply.retry_after_s is not None:
         headers["retry-after"] = str(math.ceil(reply.retry_after_s))
     match reply.delivery:
