@@ -196,24 +196,19 @@ RULES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
-        "9. The lane is listed before a first create: a lost, copied or restored ledger uploads nothing twice.",
+        "9. The lane is listed before a first create, and once more after the last: a lost, copied or restored ledger "
+        "uploads nothing twice, and what two machines made at the same moment is told.",
         (
             "tests/scenarios/test_crash.py::test_a_lost_ledger_is_found_again_by_upload_alone",
             "tests/scenarios/test_crash.py::test_an_old_copy_of_the_ledger_uploads_nothing_twice",
             f"{LAGGING}::test_machines_that_take_turns_with_copies_of_a_ledger_upload_nothing_twice",
             "tests/unit/engine/test_duplicates.py::test_a_limit_that_lies_never_stands_for_identity",
-            "tests/unit/ledger/test_runs.py::test_a_copy_does_not_follow_on_even_with_its_lock",
-            "tests/unit/ledger/test_runs.py::test_a_restored_backup_is_not_trusted_before_its_lane_was_listed",
-        ),
-    ),
-    Promise(
-        "9, after the fact: where two machines create the same at the same moment, both learn of it, at the latest "
-        "by the first run two horizons later.",
-        (
             f"{LAGGING}::test_the_look_at_the_end_of_a_run_finds_a_second_attachment_and_says_so",
             f"{LAGGING}::test_machines_that_create_at_the_same_moment_learn_of_it_from_a_later_run",
             "tests/unit/engine/test_duplicates.py"
             "::test_what_the_look_at_the_end_was_too_early_for_the_next_run_finds_with_nothing_to_send",
+            "tests/unit/ledger/test_runs.py::test_a_copy_does_not_follow_on_even_with_its_lock",
+            "tests/unit/ledger/test_runs.py::test_a_restored_backup_is_not_trusted_before_its_lane_was_listed",
         ),
     ),
     Promise(
