@@ -72,6 +72,14 @@ CRASHES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
+        "Killed, asleep for hours, with a wall clock that is set, with another manifest or ledger each time, "
+        "at a service that lags, lies and forgets: the same, and each run ends a minute after its deadline at most.",
+        (
+            "tests/crash/test_mixes.py::test_whatever_is_mixed_each_item_is_there_once_and_nothing_anywhere_else",
+            "tests/crash/test_mixes.py::test_three_hundred_mixes_make_nothing_twice_and_lose_nothing",
+        ),
+    ),
+    Promise(
         "A ledger that cannot be written or read stops all sending: exit 24, a sentence, what to do; "
         "once its disk is well the same command ends the work.",
         (

@@ -69,13 +69,20 @@ class EmulatorProcess:
 
 @contextmanager
 def running_emulator(
-    settings_json: Mapping[str, Any] | None = None, *, state_path: Path | None = None, port: int = 0
+    settings_json: Mapping[str, Any] | None = None,
+    *,
+    state_path: Path | None = None,
+    port: int = 0,
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[EmulatorProcess]:
-    """Start an emulator, wait until it is ready, and stop it at the end, whatever happens."""
+    """Start an emulator, wait until it is ready, and stop it at the end, whatever happens.
+
+    `env` is laid over the environment of the test.
+    """
     command = [sys.executable, "-m", "batch_upload.emulator", "--port", str(port)]
     command += ["--settings", json.dumps(dict(settings_json or {}))]
     command += [] if state_path is None else ["--state", str(state_path)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:

@@ -72,6 +72,10 @@ class Endpoint:
             replays=now["replays"] - self._before["replays"],
         )
 
+    def log(self) -> list[tuple[float, str, str, str | None]]:
+        """(seconds, operation, outcome, token) of each request since the server was started, in order."""
+        return self._process.log()
+
     def wait_for(self, operation: str, *, times: int = 1) -> None:
         """Return as soon as so many requests of this operation have come. Raises TimeoutError where they do not."""
         until = monotonic() + TIMEOUT_S

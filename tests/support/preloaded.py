@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
+from typing import NoReturn
 
 from tests.support.command import Result
 from tests.support.emulator_process import ROOT
@@ -70,12 +71,18 @@ def _serve() -> None:
         asked = json.loads(line)
         child = os.fork()
         if child == 0:
-            _become(asked["argv"], asked["cwd"], asked["env"], asked["streams"])
+            become(asked["argv"], asked["cwd"], asked["env"], asked["streams"])
         _, status = os.waitpid(child, 0)
         os.write(1, f"{os.waitstatus_to_exitcode(status)}\n".encode())
 
 
-def _become(argv: Sequence[str], cwd: str, env: Mapping[str, str], streams: Sequence[str | None]) -> None:
+def become(
+    argv: Sequence[str], cwd: str, env: Mapping[str, str], streams: Sequence[str | None], *, timeout_s: int = TIMEOUT_S
+) -> NoReturn:
+    """Be the command with these arguments, in this forked process, until it ends or is killed after `timeout_s`.
+
+    `streams`: the files of descriptors 0, 1 and 2, which exist; None closes one.
+    """
     from batch_upload.cli.main import main
 
     for number, path in enumerate(streams):
@@ -86,7 +93,7 @@ def _become(argv: Sequence[str], cwd: str, env: Mapping[str, str], streams: Sequ
             os.close(number)
     if streams[0] is not None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
-    signal.alarm(TIMEOUT_S)
+    signal.alarm(timeout_s)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
