@@ -6,7 +6,7 @@ Precedence: flag, then `BATCH_UPLOAD_*` variable, then the manifest, then the AW
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -168,6 +168,12 @@ def ledger_path(flags: Flags, manifest: Path, named: str | None, environ: Mappin
 def local_state_path(manifest: Path) -> Path:
     """Where the embedded service of `--local` keeps its state."""
     return manifest.with_suffix(".local.service")
+
+
+def variable_naming(value: str, names: Iterable[str], environ: Mapping[str, str] | None = None) -> str | None:
+    """The first of these environment variables that has this value, or None."""
+    env = os.environ if environ is None else environ
+    return next((name for name in names if env.get(name) == value), None)
 
 
 class _Texts:

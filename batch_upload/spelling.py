@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from batch_upload.model import KB, KIB
 
+REGION_PATTERN = r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}"
+"""What the name of an AWS Region looks like."""
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 """What YAML 1.1 or 1.2 takes for something else than text."""

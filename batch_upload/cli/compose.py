@@ -5,18 +5,21 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
+from batch_upload.cli.asking import ask, can_ask
 from batch_upload.cli.rates import laws
 from batch_upload.clock import SystemClock
 from batch_upload.engine.lane import LaneControl
 from batch_upload.engine.pacing import Pacer
 from batch_upload.engine.rate_law import RateLaw
-from batch_upload.engine.retry import IDENTITY, RetryPolicy, Wire
+from batch_upload.engine.retry import CONVENIENCE, DESCRIBE, IDENTITY, RetryPolicy, Wire
 from batch_upload.engine.upload import Surroundings
-from batch_upload.errors import AccessFault
+from batch_upload.errors import AccessFault, NoAnswer
+from batch_upload.events import Notice
 from batch_upload.model import Lane, RateRecord
 from batch_upload.ports import Bodies, Clock, Ledger, Observer
 from batch_upload.service.access import Access, StaticKeys
 from batch_upload.service.client import AwsService, open_service
+from batch_upload.service.credentials import CredentialsUnreached, FetchedCredentials
 from batch_upload.settings import LOCAL_ACCOUNT, LOCAL_REGION, Settings
 from batch_upload.shortage import are_descriptors_free, out_of_descriptors
 
@@ -51,9 +54,16 @@ class Opened:
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, observer: Observer, *, remembered: Sequence[RateRecord] = (), reads_only: bool = False
+    settings: Settings,
+    observer: Observer,
+    *,
+    remembered: Sequence[RateRecord] = (),
+    reads_only: bool = False,
+    credentials: FetchedCredentials | None = None,
 ) -> AsyncIterator[Opened]:
     """Open the lane that the settings mean; nobody is asked anything yet. `remembered` is what was learned of it.
+
+    `credentials`: those that were fetched before, if any.
 
     Raises AccessFault for missing credentials or Region, or an endpoint that is not allowed, and OutOfResources where
     too few files can be opened for a lane: what reads AWS's configuration would take that for a missing one.
@@ -65,7 +75,9 @@ async def opened(
         access = access_of(settings)
         if settings.local:
             access = await stack.enter_async_context(_local(settings, reads_only=reads_only))
-        service = await stack.enter_async_context(open_service(access))
+        service = await stack.enter_async_context(open_service(access, credentials=credentials))
+        for warning in service.warnings:
+            observer.notify(Notice(warning, clock.now()))
         made = laws(settings, remembered, now=clock.now())
         wire = Wire(
             {name: Pacer(law, clock) for name, law in made.items()},
@@ -87,10 +99,31 @@ async def reach(
     Raises AccessFault for missing credentials, an endpoint that is not allowed, or another account than the manifest's.
     """
     async with opened(settings, observer, remembered=remembered, reads_only=reads_only) as lane:
-        account = await lane.wire.call(IDENTITY, lane.service.account)
-        check_account(settings, account)
+        account = await _account(settings, lane, observer)
         whose = Lane(account, lane.service.region)
         yield Reached(lane.service, whose, lane.wire, lane.control, lane.clock, lane.laws)
+
+
+async def _account(settings: Settings, lane: Opened, observer: Observer) -> str:
+    """Whose the lane is. Where STS is out of reach and the manifest names the account, the first listing must prove it.
+
+    Raises AccessFault for another account than the manifest's, and NoAnswer where nothing tells the account.
+    """
+    policy = None if settings.account is None else CONVENIENCE
+    try:
+        account = await lane.wire.call(IDENTITY, lane.service.account, policy=policy)
+    except NoAnswer as error:
+        if settings.account is None or isinstance(error, CredentialsUnreached):
+            raise
+        page = await lane.wire.call(DESCRIBE, lambda: lane.service.page(None))
+        arns = [each.attachment_arn for each in page.attachments]
+        if not arns:
+            raise
+        account = arns[0].split(":")[4]
+        notice = f"STS does not answer: account {account} is taken from the attachments that the service lists"
+        observer.notify(Notice(notice, lane.clock.now()))
+    check_account(settings, account)
+    return account
 
 
 def surroundings(
@@ -119,6 +152,7 @@ def access_of(settings: Settings) -> Access:
         endpoint_url=settings.endpoint_url,
         sts_endpoint_configured=settings.sts_endpoint_configured,
         allowed_hosts=settings.allowed_hosts,
+        ask_code=ask if can_ask() else None,
         connections=settings.concurrency + 4,
     )
 

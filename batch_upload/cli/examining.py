@@ -1,7 +1,8 @@
 """What `doctor` does: one check after another, each told, and one exit code of all."""
 
 import platform
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,7 +20,7 @@ from batch_upload.engine.plan import LIVE
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import ExitCode, ManifestInvalid
 from batch_upload.model import Listed, Manifest
-from batch_upload.report.checkup import Check, Verdict, check_lines, fail, ok, skipped
+from batch_upload.report.checkup import Check, Verdict, check_lines, fail, ok, skipped, warn
 from batch_upload.report.observers import NullObserver
 from batch_upload.report.summary import Exit, Summary
 from batch_upload.report.words import count_words
@@ -41,18 +42,24 @@ class _Named:
 def examined(path: Path | None, flags: Flags, output: Output) -> Ended:
     """Make every check. Raises UsageError for flags that cannot be."""
     started = counting_s()
-    named, checks = _manifest(path, flags)
+    checks: list[Check] = []
+
+    def tell(*made: Check) -> None:
+        for check in made:
+            checks.append(check)
+            _show(check, output)
+
+    tell(ok("programs", ", ".join([f"Python {platform.python_version()}", *_versions()])), _encoding())
+    named = _manifest(path, flags, tell)
     settings = _settings(path, named.manifest, flags)
     has_ledger = path is not None or settings.ledger.parent != NOWHERE.parent
     inside = Inside()
     if has_ledger:
         inside = inside_of(settings.ledger, named.manifest.batch if named.manifest else None)
     tally = Tally()
-    lane = anyio.run(_examine_lane, settings, tally, _still_to_create(named, inside))
-    checks += lane.checks
-    checks += list(ledger_checks(settings.ledger)) if has_ledger else [skipped(LEDGER, "no manifest is named")]
-    checks += _same_lane(inside, lane)
-    _show(checks, output)
+    lane = anyio.run(_examine_lane, settings, tally, _still_to_create(named, inside), tell)
+    tell(*(ledger_checks(settings.ledger) if has_ledger else [skipped(LEDGER, "no manifest is named")]))
+    tell(*_same_lane(inside, lane))
     known = lane.lane if lane.lane and lane.lane.account else None
     summary = Summary(
         verb="doctor",
@@ -67,20 +74,28 @@ def examined(path: Path | None, flags: Flags, output: Output) -> Ended:
     return Ended(summary, lines=_last_lines(checks))
 
 
-async def _examine_lane(settings: Settings, tally: Tally, wanted: int) -> Examined:
-    return await examine_lane(settings, Everybody([tally], NullObserver()), wanted=wanted)
+async def _examine_lane(settings: Settings, tally: Tally, wanted: int, tell: Callable[..., None]) -> Examined:
+    return await examine_lane(settings, Everybody([tally], NullObserver()), wanted=wanted, tell=tell)
 
 
-def _manifest(path: Path | None, flags: Flags) -> tuple[_Named, list[Check]]:
-    programs = ok("programs", ", ".join([f"Python {platform.python_version()}", *_versions()]))
+def _manifest(path: Path | None, flags: Flags, tell: Callable[..., None]) -> _Named:
     if path is None:
-        return _Named(), [programs]
+        return _Named()
     try:
         manifest, listed = list_items(path, allow_outside=truth_of(flags, "allow_outside"))
     except ManifestInvalid as error:
-        return _Named(), [programs, fail("manifest", error.exit_code, error.message, error.hint)]
+        tell(fail("manifest", error.exit_code, error.message, error.hint))
+        return _Named()
     told = f"`{path}`: batch `{manifest.batch}`, {count_words(len(listed), 'item')}; `validate` looks into the files"
-    return _Named(manifest, listed), [programs, ok("manifest", told)]
+    tell(ok("manifest", told))
+    return _Named(manifest, listed)
+
+
+def _encoding() -> Check:
+    name = sys.getfilesystemencoding()
+    if name.lower().replace("-", "") == "utf8":
+        return ok("encoding", "names of files are UTF-8")
+    return warn("encoding", f"names of files are taken as {name}", "set `LC_ALL=C.UTF-8`")
 
 
 def _settings(path: Path | None, manifest: Manifest | None, flags: Flags) -> Settings:
@@ -116,14 +131,14 @@ def _same_lane(inside: Inside, lane: Examined) -> list[Check]:
     return [fail("ledger lane", ExitCode.LEDGER, message, hint)]
 
 
-def _show(checks: Sequence[Check], output: Output) -> None:
-    for check in checks:
-        output.event(check.as_json())
+def _show(check: Check, output: Output) -> None:
+    output.event(check.as_json())
     if not output.quiet:
-        output.answer(check_lines(checks))
+        output.answer(check_lines(check))
+        sys.stdout.flush()
         return
-    for line in check_lines([check for check in checks if check.verdict is Verdict.FAIL]):
-        output.error(line)
+    if check.verdict is Verdict.FAIL:
+        output.error("\n".join(check_lines(check)))
 
 
 def _exit(checks: Sequence[Check]) -> Exit:

@@ -8,90 +8,135 @@ from typing import TypeVar
 
 from batch_upload.cli.compose import Opened, access_of, check_account, opened
 from batch_upload.engine.retry import CONVENIENCE, DESCRIBE, IDENTITY, LIMITS, LIST_TAGS
-from batch_upload.errors import AccessFault, BatchUploadError, ExitCode, Refused
+from batch_upload.errors import AccessFault, BatchUploadError, ExitCode, Refused, ServiceError
 from batch_upload.model import AttachmentPage, AttachmentStatus, Capacity, Lane
 from batch_upload.ports import Observer
 from batch_upload.report.checkup import Check, fail, ok, skipped, warn
 from batch_upload.report.words import count_words, duration_words
-from batch_upload.service.diagnosis import Configuration, configuration
+from batch_upload.service.credentials import FetchedCredentials
+from batch_upload.service.diagnosis import ENVIRONMENT, SOURCES, Diagnosis
 from batch_upload.settings import Settings
 
-CREDENTIALS, REGION, ENDPOINT, ACCOUNT, CLOCK, CAPACITY = (
-    "credentials", "region", "endpoint", "account", "clock", "capacity"
-)  # fmt: skip
+REGION, ENDPOINT, PROXY, TLS, CREDENTIALS = "region", "endpoint", "proxy", "tls", "credentials"
+ACCOUNT, CLOCK, CAPACITY = "account", "clock", "capacity"
 SKEW_WARN_S, SKEW_FAIL_S = 60.0, 300.0
 """Requests that are signed 5 minutes off are refused (SigV4, "Date handling")."""
-EXPIRES_SOON = timedelta(minutes=15)
 DELETED = AttachmentStatus.DELETED
+EXPIRES_SOON = timedelta(minutes=15)
 PROVED = (LIMITS, DESCRIBE, LIST_TAGS)
 
 T = TypeVar("T")
 
 
+Tell = Callable[[Check], None]
+
+
 @dataclass(slots=True)
 class Examined:
-    """What was found of the lane."""
+    """What was found of the lane. Every check is told as it is made."""
 
+    tell: Tell
     checks: list[Check] = field(default_factory=list)
     lane: Lane | None = None
     capacity: Capacity | None = None
 
+    def add(self, check: Check) -> None:
+        """Keep a check, and tell it."""
+        self.checks.append(check)
+        self.tell(check)
 
-async def examine_lane(settings: Settings, observer: Observer, *, wanted: int) -> Examined:
-    """Look at the configuration, then ask the lane. `wanted` is how many attachments are still to be created."""
-    found = Examined()
-    region = await _check_configuration(settings, found)
+
+async def examine_lane(settings: Settings, observer: Observer, *, wanted: int, tell: Tell) -> Examined:
+    """Look at the configuration and the way to the endpoint, then ask the lane. A failure ends no other check.
+
+    `wanted` is how many attachments are still to be created.
+    """
+    found = Examined(tell)
+    if settings.local:
+        found.add(ok(CREDENTIALS, "the embedded emulator needs none"))
+        credentials = None
+    else:
+        credentials = await _check_way(settings, found)
+        if credentials is None:
+            _skip_lane(found, "not asked: there are no credentials to ask with")
+            return found
     try:
-        async with opened(settings, observer, reads_only=True) as lane:
-            found.checks.append(ok(ENDPOINT, lane.service.endpoint))
+        async with opened(settings, observer, reads_only=True, credentials=credentials) as lane:
+            if settings.local:
+                found.add(ok(ENDPOINT, lane.service.endpoint))
             await _Lane(settings, lane, found, wanted).ask()
-    except AccessFault as error:
-        if error.code == "EndpointNotAllowed":
-            found.checks.append(fail(ENDPOINT, error.exit_code, error.message, error.hint))
-        else:
-            found.checks.append(skipped(ENDPOINT, "not known without credentials and a Region"))
+    except BatchUploadError as error:
         if all(check.code is ExitCode.DONE for check in found.checks):
-            found.checks.append(fail(CREDENTIALS, error.exit_code, error.message, error.hint))
-        why = "not asked: nobody could be reached"
-        found.checks.extend(skipped(name, why) for name in (ACCOUNT, CLOCK, *map(_permission, PROVED), CAPACITY))
-    found.lane = found.lane or (Lane("", region) if region else None)
+            found.add(fail(ENDPOINT, error.exit_code, error.message, error.hint))
+        _skip_lane(found, "not asked: the lane could not be opened")
     return found
 
 
-async def _check_configuration(settings: Settings, found: Examined) -> str | None:
-    if settings.local:
-        found.checks.append(ok(CREDENTIALS, "the embedded emulator needs none"))
-        return None
+def _skip_lane(found: Examined, why: str) -> None:
+    for name in (ACCOUNT, *map(_permission, PROVED), CLOCK, CAPACITY):
+        found.add(skipped(name, why))
+
+
+async def _check_way(settings: Settings, found: Examined) -> FetchedCredentials | None:
+    """Region, endpoint, proxy, TLS and credentials, each for itself."""
+    diagnosis = Diagnosis(access_of(settings))
+    region: str | None = None
     try:
-        configured = await configuration(access_of(settings))
-    except BatchUploadError as error:
-        found.checks.append(fail(CREDENTIALS, error.exit_code, error.message, error.hint))
-        found.checks.append(skipped(REGION, "not known without the AWS configuration"))
+        region, warning = await diagnosis.region()
+        found.lane = Lane("", region)
+        found.add(warn(REGION, warning) if warning else ok(REGION, region))
+    except ServiceError as error:
+        found.add(_failed(REGION, error))
+    await _check_endpoint(diagnosis, found)
+    try:
+        credentials = await diagnosis.credentials(region)
+    except ServiceError as error:
+        found.add(_failed(CREDENTIALS, error))
         return None
-    found.checks.append(_credentials(configured, settings))
-    found.checks.append(_region(configured))
-    return configured.region
+    found.add(_credentials(credentials, settings))
+    return credentials
 
 
-def _credentials(configured: Configuration, settings: Settings) -> Check:
-    if configured.source is None:
-        hint = "`aws configure`, `aws sso login` or `--profile NAME`; `--local` needs none"
-        return fail(CREDENTIALS, ExitCode.ACCESS, "no AWS credentials were found", hint)
-    whose = f"from {configured.source}" + (f", profile `{settings.profile}`" if settings.profile else "")
-    if configured.expires_at is None:
+async def _check_endpoint(diagnosis: Diagnosis, found: Examined) -> None:
+    try:
+        endpoint = await diagnosis.endpoint()
+    except ServiceError as error:
+        is_endpoint = error.code == "EndpointNotAllowed" or all(check.name != REGION for check in found.checks)
+        found.add(_failed(ENDPOINT, error) if is_endpoint else skipped(ENDPOINT, "not known without a Region"))
+        for name in (PROXY, TLS):
+            found.add(skipped(name, "not looked at: there is no endpoint that may be asked"))
+        return
+    found.add(ok(ENDPOINT, endpoint))
+    try:
+        proxy = await diagnosis.proxy(endpoint)
+        found.add(ok(PROXY, f"`{proxy}`" if proxy else "none"))
+    except ServiceError as error:
+        found.add(_failed(PROXY, error))
+        found.add(skipped(TLS, "not looked at: the proxy cannot be used"))
+        return
+    try:
+        answer = await diagnosis.tls(endpoint)
+        found.add(ok(TLS, "the certificate verifies" if answer else "none: plain http, to this machine alone"))
+    except ServiceError as error:
+        found.add(_failed(TLS, error))
+
+
+def _failed(name: str, error: ServiceError) -> Check:
+    return fail(name, error.exit_code, error.message, error.hint)
+
+
+def _credentials(credentials: FetchedCredentials, settings: Settings) -> Check:
+    source = SOURCES.get(credentials.method or "", credentials.method)
+    whose = f"from {source}" + (f", profile `{settings.profile}`" if settings.profile else "")
+    expires_at = credentials.expires_at
+    if expires_at is None:
         return ok(CREDENTIALS, f"{whose}; no expiry is known")
-    left = configured.expires_at - datetime.now(UTC)
-    until = f"{configured.expires_at:%Y-%m-%dT%H:%M:%SZ}"
-    if left < EXPIRES_SOON and not configured.refreshes:
+    until = f"{expires_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    if credentials.method != ENVIRONMENT:
+        return ok(CREDENTIALS, f"{whose}; they are renewed before they expire at {until}")
+    if expires_at - datetime.now(UTC) < EXPIRES_SOON:
         return warn(CREDENTIALS, f"{whose}; they expire at {until}", "renew them before a long run")
-    return ok(CREDENTIALS, f"{whose}; they are renewed before they expire at {until}")
-
-
-def _region(configured: Configuration) -> Check:
-    if configured.region is None:
-        hint = "`--region us-east-1`, or `target: {region: …}`"
-        return fail(REGION, ExitCode.ACCESS, "no Region is chosen", hint)
-    return ok(REGION, configured.region)
+    return ok(CREDENTIALS, f"{whose}; they expire at {until}")
 
 
 def _permission(operation: str) -> str:
@@ -111,14 +156,14 @@ class _Lane:
     async def ask(self) -> None:
         """One question after another: each operation has its own pace."""
         self._lane.service.on_date(self._hear)
-        checks = self._found.checks
-        checks.append(await self._account())
-        checks.append(await self._limits())
+        add = self._found.add
+        add(await self._account())
+        add(await self._limits())
         page, listed = await self._listing()
-        checks.append(listed)
-        checks.append(await self._tags(page))
-        checks.append(self._clock())
-        checks.append(self._capacity())
+        add(listed)
+        add(await self._tags(page))
+        add(self._clock())
+        add(self._capacity())
 
     def _hear(self, date: str) -> None:
         """The first answer's is taken; the others would say the same. Both clocks in seconds, the service's whole."""

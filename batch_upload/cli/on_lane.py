@@ -1,6 +1,5 @@
 """What `upload`, `reconcile` and `prune` share: a ledger that is locked, a lane that is reached, signals, a summary."""
 
-import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
@@ -243,19 +242,3 @@ async def _record_invalid(verb: str, manifest: Manifest, settings: Settings, end
             )
         finally:
             await ledger.close()
-
-
-def can_ask() -> bool:
-    """Whether there is somebody to ask: both ways go to a terminal."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-async def is_agreed(question: str) -> bool:
-    """Ask on the terminal. Anything but a yes is a no."""
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    await anyio.wait_readable(sys.stdin)  # a signal must be able to end this
-    try:
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
-    except (OSError, UnicodeDecodeError):  # the terminal was closed, or the answer is no text
-        return False

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import anyio
 
+from batch_upload.cli.asking import can_ask, is_agreed
 from batch_upload.cli.compose import Reached
 from batch_upload.cli.exit_codes import first_of
-from batch_upload.cli.on_lane import OnLane, can_ask, is_agreed, ready_or_recorded
+from batch_upload.cli.on_lane import OnLane, ready_or_recorded
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import Prepared
 from batch_upload.cli.rates import learned

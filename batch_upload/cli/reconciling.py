@@ -7,10 +7,11 @@ from pathlib import Path
 
 import anyio
 
+from batch_upload.cli.asking import can_ask, is_agreed
 from batch_upload.cli.bodies import DocumentBodies
 from batch_upload.cli.compose import Reached, surroundings
 from batch_upload.cli.exit_codes import first_of
-from batch_upload.cli.on_lane import TICK_S, OnLane, can_ask, is_agreed, ready_or_recorded
+from batch_upload.cli.on_lane import TICK_S, OnLane, ready_or_recorded
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import Prepared
 from batch_upload.cli.rates import learned

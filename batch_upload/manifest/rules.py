@@ -6,7 +6,7 @@ import unicodedata
 from batch_upload.manifest.codes import Code
 from batch_upload.manifest.problems import quoted, quoted_path
 from batch_upload.model import KB, KIB, MAX_SIZE_SERVICE_BYTES
-from batch_upload.spelling import url_advice
+from batch_upload.spelling import REGION_PATTERN, url_advice
 
 TAGS_LIMIT = 50
 """Of one attachment, the identity tag counted."""
@@ -21,7 +21,6 @@ NUMBER_PATTERN = r"[1-9][0-9]{0,14}"
 """From 1, and small enough to be the same number in JSON everywhere."""
 SIZE_PATTERN = r"[1-9][0-9]{0,8}(KB|KiB|MB|MiB|B)?"
 ACCOUNT_PATTERN = r"[0-9]{12}"
-REGION_PATTERN = r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}"
 ROLE_ARN_PATTERN = r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[!-~]{1,512}"
 URL_PATTERN = r"s3://[A-Za-z0-9][A-Za-z0-9._-]*/\S+"
 

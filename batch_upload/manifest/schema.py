@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from batch_upload.manifest import rules
 from batch_upload.model import MAX_SIZE_SERVICE_BYTES
+from batch_upload.spelling import REGION_PATTERN
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -22,7 +23,7 @@ NotQuoted = int | float | bool
 Text = Annotated[str, StringConstraints(pattern=_TEXT)] | NotQuoted
 ItemId = Annotated[str, StringConstraints(pattern=_TEXT, max_length=rules.ID_LENGTH)] | NotQuoted
 Batch = Annotated[str, StringConstraints(pattern=f"^{rules.BATCH_PATTERN}$")] | Annotated[int, Field(ge=0)]
-Region = Annotated[str, StringConstraints(pattern=f"^{rules.REGION_PATTERN}$")]
+Region = Annotated[str, StringConstraints(pattern=f"^{REGION_PATTERN}$")]
 Account = (
     Annotated[str, StringConstraints(pattern=f"^{rules.ACCOUNT_PATTERN}$")]
     | Annotated[int, Field(ge=10**11, lt=10**12)]

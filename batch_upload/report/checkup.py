@@ -1,6 +1,6 @@
 """What `doctor` found: a line for each check, for people and for machines."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -57,10 +57,12 @@ def skipped(name: str, message: str) -> Check:
     return Check(name, Verdict.SKIPPED, message)
 
 
-def check_lines(checks: Sequence[Check]) -> Iterator[str]:
-    """A line for each check, its hint behind it on a line of its own."""
-    width = max((len(check.name) for check in checks), default=0)
-    for check in checks:
-        yield printable(f"{check.verdict:<4}  {check.name:<{width}}  {check.message}")
-        if check.hint:
-            yield printable(f"{'':<4}  {'':<{width}}  hint: {check.hint}")
+NAME_WIDTH = len("may DescribeRegistrationAttachments")
+"""Of the longest name: each check is printed before the next is made."""
+
+
+def check_lines(check: Check) -> Iterator[str]:
+    """A line for a check, its hint behind it on a line of its own."""
+    yield printable(f"{check.verdict:<4}  {check.name:<{NAME_WIDTH}}  {check.message}")
+    if check.hint:
+        yield printable(f"{'':<4}  {'':<{NAME_WIDTH}}  hint: {check.hint}")

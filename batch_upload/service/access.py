@@ -1,7 +1,7 @@
 """Where requests go and in whose name: session, Region, endpoint. Decided once, before anything is sent."""
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +17,6 @@ from botocore.utils import ensure_boolean, parse_timestamp
 
 from batch_upload.errors import AccessFault
 from batch_upload.service.answers import CheckedParserFactory
-from batch_upload.service.assume import assume_role
 from batch_upload.service.http import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, BoundedSession, is_loopback
 
 SERVICE = "pinpoint-sms-voice-v2"
@@ -48,6 +47,8 @@ class Access:
     """Whether the AWS configuration names an endpoint for STS of its own."""
     allowed_hosts: frozenset[str] = frozenset()
     keys: StaticKeys | None = None
+    ask_code: Callable[[str], Awaitable[str]] | None = None
+    """Asks a person for the code of an MFA device. None where nobody can be asked."""
     connections: int = 10
     http_session: Callable[..., Any] = BoundedSession
     """What makes the sessions that requests are sent through, as aiobotocore's `http_session_cls`."""
@@ -134,13 +135,12 @@ def endpoint_for_sts(access: Access) -> str | None:
 
 
 async def open_session(access: Access) -> AioSession:
-    """A session of the user's AWS configuration, or of the role in the manifest. Raises what the SDK raises.
+    """A session of the user's AWS configuration, without credentials. Raises what the SDK raises.
 
-    All its clients, those that the SDK makes to fetch credentials too, send through `access.http_session`. Raises
-    AccessFault for an endpoint that is no URL or has a user name, before the SDK sees it.
+    Every client that is made of it, those that fetch credentials too, has our time-outs, retries and connections.
+    Raises AccessFault for an endpoint that is no URL or has a user name, before the SDK sees it.
     """
     session = get_session()
-    session.set_default_client_config(AioConfig(http_session_cls=access.http_session))
     parsers = CheckedParserFactory()
     parsers.set_parser_defaults(timestamp_parser=moment)
     session.register_component("response_parser_factory", parsers)
@@ -149,8 +149,7 @@ async def open_session(access: Access) -> AioSession:
     for name in (SERVICE, TOKEN_SERVICE, *_SIGN_IN):
         if (url := configured_endpoint(session, name)) is not None:
             _parts_of(url)
-    if access.role_arn is not None:
-        await assume_role(session, access.role_arn)
+    session.set_default_client_config(client_config(access, session, bypass_proxies=False))
     return session
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from aiobotocore.session import AioSession
 from botocore import exceptions as sdk
 
-from batch_upload.errors import AccessFault, NoAnswer, ServiceError
+from batch_upload.errors import AccessFault, NoAnswer, Refused, ServiceError
 from batch_upload.model import (
     Attachment,
     AttachmentPage,
@@ -31,9 +31,12 @@ from batch_upload.service.access import (
     open_session,
 )
 from batch_upload.service.body import OPERATION, carry_bodies
+from batch_upload.service.credentials import CredentialsUnreached, FetchedCredentials
 from batch_upload.service.faults import fault_of
 from batch_upload.service.host import say_host
 from batch_upload.service.http import is_loopback
+from batch_upload.service.network import check_ca_bundle, check_proxy, with_issuer
+from batch_upload.service.regions import check_region, check_spelling
 from batch_upload.shortage import shortage_of
 
 T = TypeVar("T")
@@ -45,13 +48,15 @@ LIMIT_NAME = "REGISTRATION_ATTACHMENTS"
 class AwsService:
     """Implements `ports.AttachmentService`, and tells who we are. Made by `open_service`."""
 
-    def __init__(self, sms: Any, sts: Any, region: str) -> None:  # noqa: ANN401
+    def __init__(self, sms: Any, sts: Any, region: str, *, warnings: Sequence[str] = ()) -> None:  # noqa: ANN401
         self._sms = sms
         self._sts = sts
         self._carries_bodies = carry_bodies(sms)
         say_host(sms, OPERATION)
         self.region = region
         self._account: str | None = None
+        self.warnings = tuple(warnings)
+        """What the user should know of the lane before anything is sent."""
 
     @property
     def endpoint(self) -> str:
@@ -71,8 +76,31 @@ class AwsService:
 
     async def account(self) -> str:
         """The account, 12 digits, that the credentials belong to. Raises as `ports.AttachmentService`."""
-        self._account = await _asked(self._sts.get_caller_identity(), _account)
-        return self._account
+        try:
+            self._account = await _asked(self._sts.get_caller_identity(), _account)
+            return self._account  # noqa: TRY300
+        except CredentialsUnreached:
+            raise
+        except NoAnswer as error:
+            if error.status is not None:
+                raise  # somebody did answer, though nothing that helps
+            where = str(self._sts.meta.endpoint_url)
+            raise NoAnswer(
+                f"STS, which says whose the credentials are, does not answer at `{where}`: {error.message}",
+                code=error.code,
+                request_id=error.request_id,
+                status=error.status,
+                hint=error.hint or "in a closed network STS needs an endpoint too (`com.amazonaws.REGION.sts`)",
+            ) from error
+        except Refused as error:
+            raise AccessFault(
+                f"STS refuses to say whose the credentials are: {error.message}",
+                code=error.code,
+                reason=error.reason,
+                request_id=error.request_id,
+                status=error.status,
+                hint=error.hint or "other credentials or another endpoint are needed: `--profile`, `--endpoint-url`",
+            ) from error
 
     async def create(self, request: CreateRequest) -> Receipt:
         asked: dict[str, Any] = {
@@ -154,46 +182,63 @@ class AwsService:
 
 
 @asynccontextmanager
-async def open_service(access: Access) -> AsyncIterator[AwsService]:
-    """Open a lane. Nothing is sent yet. Raises AccessFault where the AWS configuration or the endpoint will not do, and
-    OutOfResources where there are no file descriptors, memory or threads for it."""
+async def open_service(access: Access, *, credentials: FetchedCredentials | None = None) -> AsyncIterator[AwsService]:
+    """Open a lane and fetch credentials, unless they were fetched before. Nothing is sent to the service yet.
+
+    Raises AccessFault where the AWS configuration, the endpoint or the way to it will not do, and
+    OutOfResources where there are no file descriptors, memory or threads for it.
+    """
     async with AsyncExitStack() as stack:
         try:
-            service = await _open(access, stack)
+            service = await _open(access, stack, credentials)
         except (sdk.BotoCoreError, ValueError, OSError, MemoryError, RuntimeError) as error:
             if (short := shortage_of(error)) is not None:
                 raise short from error
             if isinstance(error, sdk.BotoCoreError | ValueError):
-                raise _as_access(error) from error
+                raise as_access(error) from error
             raise
         yield service
 
 
-async def _open(access: Access, stack: AsyncExitStack) -> AwsService:
+async def _open(access: Access, stack: AsyncExitStack, credentials: FetchedCredentials | None) -> AwsService:
     if access.endpoint_url is not None:
         check_endpoint(access.endpoint_url, access.allowed_hosts)
     session = await open_session(access)
+    region = chosen_region(access, session)
+    check_ca_bundle(session)  # reads a file only where one is configured, before anything else is under way
+    if access.keys is None:
+        credentials = credentials or FetchedCredentials(session, access, region)
+        session._credentials = credentials  # botocore has no public way to hand over credentials of one's own
+    sms = await _client(stack, session, access, SERVICE, region, access.endpoint_url)
+    sts = await _client(stack, session, access, TOKEN_SERVICE, region, endpoint_for_sts(access))
+    if credentials is None:
+        return AwsService(sms, sts, region)
+    proxies = [check_proxy(each.meta.endpoint_url) for each in (sms, sts) if not bypasses_proxies(access)]
+    warning = await check_region(session, SERVICE, region, sms.meta.endpoint_url, has_proxy=any(proxies))
+    await credentials.fetch()
+    return AwsService(sms, sts, region, warnings=[warning] if warning else ())
+
+
+def chosen_region(access: Access, session: AioSession) -> str:
+    """The Region by flag, variable, manifest or AWS configuration. Raises AccessFault for none, or no name of one."""
     region = access.region or session.get_config_variable("region")
     if region is None:
         raise AccessFault(
             "no Region is chosen", code="NoRegionError", hint="`--region us-east-1`, or `target: {region: …}`"
         )
-    sms = await _client(stack, session, access, SERVICE, region, access.endpoint_url)
-    sts = await _client(stack, session, access, TOKEN_SERVICE, region, endpoint_for_sts(access))
-    if access.keys is None and await session.get_credentials() is None:
-        raise AccessFault(
-            "no AWS credentials were found, nothing was sent",
-            code="NoCredentialsError",
-            hint="`aws configure`, `aws sso login` or `--profile NAME`; `--local` needs none",
-        )
-    return AwsService(sms, sts, region)
+    check_spelling(region)
+    return str(region)
+
+
+def bypasses_proxies(access: Access) -> bool:
+    """Whether an endpoint on this machine was chosen, to which no proxy leads."""
+    return access.endpoint_url is not None and is_loopback(urlsplit(access.endpoint_url).hostname or "")
 
 
 async def _client(
     stack: AsyncExitStack, session: AioSession, access: Access, name: str, region: str, endpoint_url: str | None
 ) -> Any:  # noqa: ANN401
     keys = access.keys
-    loopback = endpoint_url is not None and is_loopback(urlsplit(endpoint_url).hostname or "")
     client = await stack.enter_async_context(
         session.create_client(
             name,
@@ -201,14 +246,15 @@ async def _client(
             endpoint_url=endpoint_url,
             aws_access_key_id=keys.access_key if keys else None,
             aws_secret_access_key=keys.secret_key if keys else None,
-            config=client_config(access, session, bypass_proxies=loopback),
+            config=client_config(access, session, bypass_proxies=bypasses_proxies(access) and endpoint_url is not None),
         )
     )
     check_endpoint(client.meta.endpoint_url, access.allowed_hosts)
     return client
 
 
-def _as_access(error: Exception) -> ServiceError:
+def as_access(error: Exception) -> AccessFault:
+    """What botocore raises while a client is made: whatever it is, the configuration is wrong."""
     fault = fault_of(error)
     return fault if isinstance(fault, AccessFault) else AccessFault(fault.message, code=fault.code)
 
@@ -221,7 +267,7 @@ async def _asked(call: Awaitable[Mapping[str, Any]], read: Callable[[Mapping[str
         raise
     except Exception as error:
         _let_go_of_request(error)
-        raise fault_of(error) from error
+        raise await with_issuer(fault_of(error), error) from error
     try:
         return read(answer)
     except ServiceError:

@@ -1,15 +1,25 @@
-"""What the AWS configuration gives, without a question to the service: for those who look for what is wrong."""
+"""What the AWS configuration gives, and whether the endpoint can be reached: for those who look for what is wrong."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
 
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from anyio import to_thread
+from botocore import UNSIGNED
 from botocore import exceptions as sdk
+from botocore.utils import get_environ_proxies
 
-from batch_upload.service.access import Access, open_session
-from batch_upload.service.faults import NEVER_ANSWERED, fault_of
+from batch_upload.service.access import CONNECT_TIMEOUT_S, Access, check_endpoint, client_config, open_session
+from batch_upload.service.client import SERVICE, as_access, bypasses_proxies, chosen_region
+from batch_upload.service.credentials import FetchedCredentials
+from batch_upload.service.network import Knock, check_ca_bundle, check_proxy, knock
+from batch_upload.service.regions import check_region
 
+ENVIRONMENT = "env"
 SOURCES = {
-    "env": "environment variables",
+    ENVIRONMENT: "environment variables",
     "shared-credentials-file": "the shared credentials file",
     "config-file": "the AWS configuration file",
     "custom-process": "a credential process",
@@ -23,32 +33,62 @@ SOURCES = {
 """botocore's names of where credentials come from, in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """What was found. `source` is None without credentials; `expires_at` is None for those that do not expire."""
+class Diagnosis:
+    """Looks at one thing after another, as a run would meet it. Every method raises ServiceError for what is wrong.
 
-    source: str | None
-    region: str | None
-    expires_at: datetime | None = None
-    refreshes: bool = False
-    """Whether the credentials renew themselves before they expire."""
-
-
-async def configuration(access: Access) -> Configuration:
-    """Find credentials and Region as a run would; what must be fetched is fetched (SSO, a role, a process).
-
-    Raises ServiceError where they cannot be had; nothing secret is in what is returned or raised.
+    Nothing secret is in what is returned or raised.
     """
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def region(self) -> tuple[str, str | None]:
+        """The Region, and a warning where it is not known to this version."""
+        with _mapped():
+            session = open_session(self._access)
+            region = chosen_region(self._access, session)
+            endpoint = await self._endpoint(session, region)
+            has_proxy = bool(get_environ_proxies(endpoint))
+            return region, await check_region(session, SERVICE, region, endpoint, has_proxy=has_proxy)
+
+    async def endpoint(self) -> str:
+        """Where documents would go, as a URL."""
+        with _mapped():
+            session = open_session(self._access)
+            endpoint = await self._endpoint(session, chosen_region(self._access, session))
+            check_endpoint(endpoint, self._access.allowed_hosts)
+            return endpoint
+
+    async def proxy(self, endpoint: str) -> str | None:
+        """The proxy on the way to the endpoint, without user and password."""
+        return None if bypasses_proxies(self._access) else check_proxy(endpoint)
+
+    async def tls(self, endpoint: str) -> Knock | None:
+        """What the endpoint answers to a request without credentials; None for plain http."""
+        with _mapped():
+            bundle = await to_thread.run_sync(check_ca_bundle, open_session(self._access))
+        if urlsplit(endpoint).scheme != "https":
+            return None
+        return await knock(endpoint, ca_bundle=bundle, timeout_s=CONNECT_TIMEOUT_S)
+
+    async def credentials(self, region: str | None) -> FetchedCredentials:
+        """Credentials as a run would have them: what must be fetched is fetched (SSO, a role, a helper)."""
+        with _mapped():
+            found = FetchedCredentials(open_session(self._access), self._access, region)
+            await found.get_frozen_credentials()
+            return found
+
+    async def _endpoint(self, session: AioSession, region: str) -> str:
+        config = client_config(self._access, session, bypass_proxies=True).merge(AioConfig(signature_version=UNSIGNED))
+        made = session.create_client(SERVICE, region_name=region, endpoint_url=self._access.endpoint_url, config=config)
+        async with made as client:
+            return str(client.meta.endpoint_url)
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    """What the AWS configuration makes botocore raise is a fault of access."""
     try:
-        session = await open_session(access)
-        region = access.region or session.get_config_variable("region")
-        credentials = await session.get_credentials()
-        if credentials is None:
-            return Configuration(None, region)
-        await credentials.get_frozen_credentials()
-    except (sdk.ClientError, sdk.BotoCoreError, *NEVER_ANSWERED) as error:
-        raise fault_of(error) from error
-    method = str(credentials.method)
-    # botocore tells the expiry nowhere in public
-    expires_at = getattr(credentials, "_expiry_time", None)
-    return Configuration(SOURCES.get(method, method), region, expires_at, refreshes=expires_at is not None)
+        yield
+    except (sdk.BotoCoreError, OSError, ValueError) as error:
+        raise as_access(error) from error

@@ -9,6 +9,7 @@ the request was carried out.
 import re
 import socket
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -25,6 +26,10 @@ from batch_upload.errors import (
     Throttled,
 )
 from batch_upload.service.answers import UnreadableAnswer, plain_text
+from batch_upload.service.clock_skew import HINT as SKEW_HINT
+from batch_upload.service.clock_skew import skew_message
+from batch_upload.service.hints import access_hint, sdk_hint
+from batch_upload.service.network import transport_fault
 from batch_upload.service.http import NoUsableAnswer
 from batch_upload.shortage import are_descriptors_free, out_of_descriptors, shortage_of
 
@@ -63,21 +68,30 @@ DENIED = frozenset(
     {
         "AccessDenied",
         "AccessDeniedException",
+        "AccountProblem",
+        "AuthFailure",
         "ExpiredToken",
         "ExpiredTokenException",
+        "IDPRejectedClaim",
         "IncompleteSignature",
         "InvalidAccessKeyId",
         "InvalidClientTokenId",
+        "InvalidIdentityToken",
         "InvalidSignatureException",
         "InvalidToken",
         "MissingAuthenticationToken",
         "MissingAuthenticationTokenException",
         "NotAuthorized",
+        "NotSignedUp",
         "OptInRequired",
+        "RegionDisabledException",
         "RequestExpired",
+        "RequestInTheFuture",
         "RequestTimeTooSkewed",
         "SignatureDoesNotMatch",
+        "SubscriptionRequiredException",
         "UnauthorizedException",
+        "UnknownOperationException",
         "UnrecognizedClientException",
         "401",
         "403",
@@ -130,8 +144,9 @@ def fault_of(error: Exception) -> ServiceError:
         case sdk.ParamValidationError():
             return Refused(f"the request is not one the service knows: {_line(error)}", code="ParamValidation")
         case _ if isinstance(error, NO_CREDENTIALS):
-            hint = "`aws sts get-caller-identity` shows who you are to AWS; `--profile NAME` chooses another"
-            return AccessFault(_line(error), code=type(error).__name__, hint=hint)
+            return AccessFault(_line(error), code=type(error).__name__, hint=sdk_hint(error))
+        case sdk.HTTPClientError() | sdk.ConnectionError():
+            return transport_fault(error)
         case _:
             return NoAnswer(f"no answer: {_line(error)}", code=type(error).__name__)
 
@@ -167,13 +182,14 @@ def _answered(response: Mapping[str, Any], operation: str) -> ServiceError:
     if code in UNANSWERED:
         return NoAnswer(text, code=code, reason=reason, request_id=request_id, status=status)
     if code in DENIED:
+        skewed = skew_message(code, str(message), _headers(metadata), now=datetime.now(UTC))
         return AccessFault(
-            text,
+            skewed or text,
             code=code,
             reason=reason,
             request_id=request_id,
             status=status,
-            hint=_access_hint(code, reason, operation),
+            hint=SKEW_HINT if skewed else access_hint(code, reason, operation),
         )
     if code == QUOTA and reason not in ITEM_QUOTAS:
         full = CapacityExhausted if reason == DAY_QUOTA else AccountFull
@@ -199,6 +215,11 @@ def _answered(response: Mapping[str, Any], operation: str) -> ServiceError:
     )
 
 
+def _headers(metadata: Mapping[str, Any]) -> Mapping[str, str]:
+    found = metadata.get("HTTPHeaders")
+    return found if isinstance(found, Mapping) else {}
+
+
 def _retry_after_s(metadata: Mapping[str, Any]) -> float | None:
     value = str(metadata.get("HTTPHeaders", {}).get("retry-after", ""))
     return float(value) if re.fullmatch(r"\d{1,4}(\.\d{1,3})?", value) else None
@@ -210,19 +231,6 @@ def _fields(response: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         return ()
     pairs = ((each.get("Name", ""), each.get("Message", "")) for each in found if isinstance(each, dict))
     return tuple((plain_text(name), plain_text(message)) for name, message in pairs)
-
-
-def _access_hint(code: str, reason: str | None, operation: str) -> str:
-    if code.startswith("Expired") or code == "RequestExpired":
-        return "sign in again (`aws sso login`, or fresh keys), then run the same command"
-    if code == "RequestTimeTooSkewed":
-        return "set this machine's clock"
-    if reason == "ACCOUNT_DISABLED":
-        return "the account is disabled for SMS: ask AWS Support"
-    if code.startswith("AccessDenied"):
-        also = " and `sms-voice:TagResource`" if operation == "CreateRegistrationAttachment" else ""
-        return f"the identity needs `sms-voice:{operation}`{also}"
-    return "check the credentials: `aws sts get-caller-identity`"
 
 
 def _quota_hint(*, daily: bool) -> str:

@@ -307,9 +307,11 @@ async def test_a_role_that_is_refused_is_a_fault_of_access(monkeypatch: pytest.M
         monkeypatch.setenv("AWS_ENDPOINT_URL", running.url)
         access = Access(region="us-east-1", role_arn="arn:aws:iam::999999999999:role/uploader")
 
-        async with open_service(access) as service:
-            with pytest.raises(AccessFault):
-                await service.account()
+        with pytest.raises(AccessFault) as refused:
+            async with open_service(access):
+                pass
+
+    assert refused.value.hint.startswith("the identity needs `sts:AssumeRole`")
 
 
 @pytest.mark.parametrize(

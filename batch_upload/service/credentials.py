@@ -1,0 +1,357 @@
+"""Fetching credentials within a time limit: keys, SSO, roles, token files, metadata services, helper programs.
+
+Whatever goes wrong here is an `AccessFault` that names the cause and what to do about it. The one exception is a
+network that does not answer: `CredentialsUnreached`, which may be retried.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from inspect import isawaitable
+from typing import Any
+
+import anyio
+from aiobotocore.credentials import (
+    AioAssumeRoleCredentialFetcher,
+    AioDeferredRefreshableCredentials,
+    create_credential_resolver,
+)
+from aiobotocore.session import AioSession
+from botocore import exceptions as sdk
+from botocore.parsers import ResponseParserError
+
+from batch_upload.errors import AccessFault, NoAnswer, ServiceError, Transient
+from batch_upload.service.access import Access, endpoint_for_sts
+from batch_upload.service.faults import fault_of
+from batch_upload.service.network import with_issuer
+from batch_upload.settings import variable_naming
+
+FETCH_LIMIT_S = 60.0
+"""How long fetching may take, without the time a person needs at a prompt. A helper may have to open a browser."""
+SESSION_NAME = "batch-upload"
+TOKEN_FILE_VARIABLES = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+NO_CREDENTIALS_HINT = "`aws configure`, `aws sso login` or `--profile NAME`; `--local` needs none"
+
+
+class CredentialsUnreached(NoAnswer):
+    """What credentials come from (STS, SSO, a metadata service) did not answer. The request itself was never sent."""
+
+
+class _CodeWanted(Exception):
+    """botocore wants the code of an MFA device. Control flow: the code is asked for where waiting is possible."""
+
+    def __init__(self, prompt: str) -> None:
+        super().__init__(prompt)
+        self.prompt = prompt
+
+
+class FetchedCredentials:
+    """Credentials that are fetched at their first use and renewed before they expire. botocore signs with them.
+
+    Where `access` names a role, they are the role's, assumed with the user's own.
+    """
+
+    def __init__(
+        self, session: AioSession, access: Access, region: str | None, *, limit_s: float = FETCH_LIMIT_S
+    ) -> None:
+        self._limit_s = limit_s
+        self._session = session
+        self._access = access
+        self._region = region
+        self._found: Any = None
+        self._first = anyio.Lock()
+
+    @property
+    def method(self) -> str | None:
+        """botocore's name of where they come from; None before they were fetched."""
+        return None if self._found is None else str(self._found.method)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """None for those that do not expire, and before they were fetched."""
+        found: datetime | None = getattr(self._found, "_expiry_time", None)  # botocore has no public name for it
+        return found
+
+    def get_deferred_property(self, name: str) -> Callable[[], None]:
+        """botocore asks so for the account id, for endpoints that hold it. Those of this service and of STS do not."""
+        return self.get_account_id
+
+    def get_account_id(self) -> None:
+        """As above."""
+
+    async def get_frozen_credentials(self) -> Any:  # noqa: ANN401 - as botocore's
+        """The keys to sign with. Raises AccessFault, or CredentialsUnreached."""
+        if self._found is None:
+            async with self._first:
+                if self._found is None:
+                    return await self._load()
+        try:
+            return await self._found.get_frozen_credentials()
+        except Exception as error:
+            raise await with_issuer(credential_fault(error, self._session), error) from error
+
+    async def _load(self) -> Any:  # noqa: ANN401
+        codes: list[str] = []
+        while True:
+            try:
+                return await self._fetch(list(codes))
+            except _CodeWanted as wanted:
+                codes.append(await self._code(wanted.prompt))
+            except Exception as error:
+                raise await with_issuer(credential_fault(error, self._session), error) from error
+
+    async def _fetch(self, codes: list[str]) -> Any:  # noqa: ANN401
+        with anyio.move_on_after(self._limit_s):
+            found = await self._resolve(codes)
+            frozen = await found.get_frozen_credentials()
+            self._found = _within_limit(found, self._session, self._limit_s)
+            return frozen
+        raise _too_slow(self._session, self._limit_s)
+
+    async def _resolve(self, codes: list[str]) -> Any:  # noqa: ANN401
+        """Go through botocore's chain of providers. `codes` answers its MFA prompts, one after another."""
+
+        def prompter(prompt: str) -> str:
+            if not codes:
+                raise _CodeWanted(prompt)
+            return codes.pop(0)
+
+        resolver = create_credential_resolver(self._session, region_name=self._region)
+        roles = resolver.get_provider("assume-role")
+        roles._prompter = prompter
+        builder = roles._profile_provider_builder
+        make_process_provider = builder._create_process_provider
+
+        def limited(profile_name: str) -> Any:  # noqa: ANN401
+            provider = make_process_provider(profile_name)
+            provider._popen = partial(_start_helper, profile_name)
+            return provider
+
+        builder._create_process_provider = limited
+        process = resolver.get_provider("custom-process")
+        process._popen = partial(_start_helper, profile_of(self._session))
+        found = await resolver.load_credentials()
+        if found is None and self._access.role_arn is not None:
+            raise AccessFault(
+                f"no AWS credentials to assume `{self._access.role_arn}` with",
+                code="NoCredentialsError",
+                hint="`aws configure`, `aws sso login` or `--profile NAME`",
+            )
+        if found is None:
+            raise AccessFault(
+                "no AWS credentials were found, nothing was sent", code="NoCredentialsError", hint=NO_CREDENTIALS_HINT
+            )
+        return found if self._access.role_arn is None else self._in_role(found)
+
+    def _in_role(self, source: Any) -> AioDeferredRefreshableCredentials:  # noqa: ANN401
+        fetcher = AioAssumeRoleCredentialFetcher(
+            client_creator=partial(
+                self._session.create_client,
+                region_name=self._region,
+                endpoint_url=endpoint_for_sts(self._access),
+            ),
+            source_credentials=source,
+            role_arn=self._access.role_arn,
+            extra_args={"RoleSessionName": SESSION_NAME},
+        )
+        return AioDeferredRefreshableCredentials(method="assume-role", refresh_using=fetcher.fetch_credentials)
+
+    async def _code(self, prompt: str) -> str:
+        device = prompt.removeprefix("Enter MFA code for ").removesuffix(": ")
+        profile = profile_of(self._session)
+        if self._access.ask_code is None:
+            raise AccessFault(
+                f"profile `{profile}` asks for a code of the MFA device `{device}`,"
+                " which a run without a terminal cannot give",
+                code="MFARequired",
+                hint=f"use a role without MFA, or fetch keys first: `aws sts get-session-token --serial-number {device}"
+                " --token-code CODE`",
+            )
+        try:
+            code = await self._access.ask_code(f"code of the MFA device `{device}` for profile `{profile}`: ")
+        except EOFError as error:
+            raise AccessFault(f"no code of the MFA device `{device}` was given", code="MFARequired") from error
+        return code.strip()
+
+
+def profile_of(session: AioSession) -> str:
+    """The name of the profile that a session uses."""
+    return str(session.get_config_variable("profile") or "default")
+
+
+def credential_fault(error: Exception, session: AioSession) -> ServiceError:
+    """The error of ours that an exception while credentials were fetched means. Never raises."""
+    code = type(error).__name__
+    match error:
+        case ServiceError():
+            return error
+        case sdk.ClientError():
+            return _refused(error)
+        case sdk.SSOError() | sdk.TokenRetrievalError() | sdk.LoginError() | sdk.RefreshWithMFAUnsupportedError():
+            return _login_over(error, session)
+        case sdk.CredentialRetrievalError() if _is_network(error):
+            return CredentialsUnreached(f"no answer while fetching credentials: {_line(error)}", code=code)
+        case sdk.ConnectionError() | sdk.HTTPClientError():
+            fault = fault_of(error)
+            if isinstance(fault, Transient):
+                return CredentialsUnreached(f"{fault.message}, asked for credentials", code=code, hint=fault.hint)
+            return fault
+        case KeyError() | ResponseParserError():
+            message = "the answer to the request for credentials could not be read"
+            hint = "it may be a web page: a proxy or a network's login page stands between"
+            return CredentialsUnreached(message, code="UnreadableAnswer", hint=hint)
+        case OSError() if error.filename:
+            return _missing_file(error)
+        case _:
+            return _as_access(error)
+
+
+def _login_over(error: sdk.BotoCoreError, session: AioSession) -> AccessFault:
+    profile, code = profile_of(session), type(error).__name__
+    if isinstance(error, sdk.RefreshWithMFAUnsupportedError):
+        message = f"the credentials of profile `{profile}`, fetched with an MFA code, have expired"
+        return AccessFault(message, code=code, hint="run the same command again and give a new code")
+    if isinstance(error, sdk.LoginError):
+        message = f"the login of profile `{profile}` is over, or there was none"
+        return AccessFault(message, code=code, hint=f"`aws login --profile {profile}`, then the same command")
+    name = _sso_profile(session, profile)
+    message = f"the SSO login of profile `{name}` is over, or there was none"
+    return AccessFault(message, code=code, hint=f"`aws sso login --profile {name}`, then the same command")
+
+
+def _as_access(error: Exception) -> AccessFault:
+    fault = fault_of(error)
+    if isinstance(fault, AccessFault):
+        return fault
+    message = f"credentials could not be fetched: {_line(error)}"
+    return AccessFault(message, code=type(error).__name__, hint="see the profile in `~/.aws/config`")
+
+
+def _refused(error: sdk.ClientError) -> ServiceError:
+    """STS or SSO said no. What passes by itself (throttling, 5xx) stays what it is."""
+    fault = fault_of(error)
+    if isinstance(fault, NoAnswer):
+        return CredentialsUnreached(
+            f"{error.operation_name}: {fault.message}", code=fault.code, status=fault.status, hint=fault.hint
+        )
+    if isinstance(fault, AccessFault | Transient):
+        return fault
+    message = f"{error.operation_name}: {fault.message}"
+    hint = fault.hint or "see what the profile or `target.role_arn` names"
+    return AccessFault(message, code=fault.code, request_id=fault.request_id, status=fault.status, hint=hint)
+
+
+def _missing_file(error: OSError) -> AccessFault:
+    path = str(error.filename)
+    variable = variable_naming(path, TOKEN_FILE_VARIABLES)
+    named = f"`{variable}`" if variable else "the AWS configuration (`web_identity_token_file`)"
+    wrong = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+    return AccessFault(
+        f"{named} names `{path}`, which {wrong}: there is no token to fetch credentials with",
+        code=type(error).__name__,
+        hint="give the pod a service account with a role, or unset the variable",
+    )
+
+
+def _is_network(error: Exception) -> bool:
+    """A metadata service that refused is one that answered; otherwise nobody did."""
+    text = str(error)
+    return "Received error when attempting" in text or "non 200 response 5" in text
+
+
+def _sso_profile(session: AioSession, profile: str) -> str:
+    """The profile to sign in to: this one, or the one that it takes its credentials from."""
+    profiles = session.full_config.get("profiles", {})
+    seen: list[str] = []
+    while profile not in seen:
+        seen.append(profile)
+        found = profiles.get(profile, {})
+        if "sso_session" in found or "sso_start_url" in found or "source_profile" not in found:
+            return profile
+        profile = found["source_profile"]
+    return seen[0]
+
+
+def _too_slow(session: AioSession, limit_s: float) -> AccessFault:
+    helper = session.get_scoped_config().get("credential_process")
+    profile, limit = profile_of(session), f"{limit_s:g} s"
+    if helper:
+        program = _program(helper.split())
+        message = f"`credential_process` of profile `{profile}` (`{program}`) has not ended within {limit}"
+        return AccessFault(message, code="CredentialsTimeout", hint="run the program by hand to see what it waits for")
+    message = f"the credentials of profile `{profile}` could not be fetched within {limit}"
+    return AccessFault(message, code="CredentialsTimeout", hint="`aws configure list` shows where they come from")
+
+
+def _within_limit(found: Any, session: AioSession, limit_s: float) -> Any:  # noqa: ANN401
+    """Let each renewal end in time: one that fails while the keys are still good is tried again by botocore."""
+    renew = getattr(found, "_refresh_using", None)
+    if renew is None:
+        return found
+
+    async def limited() -> Any:  # noqa: ANN401
+        with anyio.move_on_after(limit_s):
+            fetching = renew()
+            return await fetching if isawaitable(fetching) else fetching
+        raise _too_slow(session, limit_s)
+
+    found._refresh_using = limited
+    return found
+
+
+async def _start_helper(profile: str, *command: str, stdout: int, stderr: int) -> "_Helper":
+    """Start the `credential_process` of a profile. Raises AccessFault if that is impossible."""
+    if not command:
+        raise AccessFault(f"`credential_process` of profile `{profile}` is empty", code="CredentialProcess")
+    try:
+        process = await asyncio.create_subprocess_exec(*command, stdout=stdout, stderr=stderr)
+    except OSError as error:
+        wrong = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be run: {error.strerror}"
+        raise AccessFault(
+            f"`credential_process` of profile `{profile}` names `{_program(command)}`, which {wrong}",
+            code="CredentialProcess",
+            hint="install the program, or mend the profile in `~/.aws/config`",
+        ) from error
+    return _Helper(profile, command, process)
+
+
+class _Helper:
+    """A running `credential_process`, in the shape of asyncio's process. Its error output is not repeated to anybody,
+    since it may hold secrets."""
+
+    returncode = 0
+    """botocore is given only what succeeded."""
+
+    def __init__(self, profile: str, command: Sequence[str], process: asyncio.subprocess.Process) -> None:
+        self._named = f"`credential_process` of profile `{profile}` (`{_program(command)}`)"
+        self._process = process
+
+    async def communicate(self) -> tuple[bytes, bytes]:
+        """What it printed. Raises AccessFault unless it succeeded and printed JSON. Killed if this is cancelled."""
+        try:
+            said, _ = await self._process.communicate()
+        except BaseException:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            raise
+        code = self._process.returncode
+        hint = "run the program by hand to see what it says"
+        if code != 0:
+            raise AccessFault(f"{self._named} failed with status {code}", code="CredentialProcess", hint=hint)
+        try:
+            json.loads(said)
+        except ValueError as error:
+            raise AccessFault(f"{self._named} printed no JSON", code="CredentialProcess", hint=hint) from error
+        return said, b""
+
+
+def _program(command: Sequence[str]) -> str:
+    """The program alone: its arguments may hold secrets."""
+    return command[0] if command else ""
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

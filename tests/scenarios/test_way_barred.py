@@ -1,0 +1,93 @@
+"""The way to AWS is barred for good: exit 22 at once, a few lines that name cause and remedy, and never a retry.
+
+Each case runs in an environment as bare as cron's: no variable of the test's, no Region but the one it sets.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.barred import BARRED, PROFILE, SECRET, Barred, Home
+from tests.support.batches import make_batch
+from tests.support.command import COMMAND, Result
+from tests.support.endpoint import Endpoint
+from tests.support.scheduled import CronJob, run_bare
+
+MAIL_LINES = 12
+CHECKS = [
+    "programs", "encoding", "manifest", "region", "endpoint", "proxy", "tls", "credentials", "account",
+    "may DescribeAccountLimits", "may DescribeRegistrationAttachments", "may ListTagsForResource", "clock", "capacity",
+    "ledger", "ledger disk",
+]  # fmt: skip
+
+every_way = pytest.mark.parametrize("case", BARRED, ids=lambda case: case.name)
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    return make_batch(tmp_path / "srv", 2).path
+
+
+@contextmanager
+def laid(case: Barred, folder: Path, service: str) -> Iterator[Home]:
+    home = folder / "home"
+    home.mkdir()
+    yield from case.lay(home, service)
+
+
+def run(home: Home, *arguments: str | Path) -> Result:
+    variables = {"AWS_PROFILE": PROFILE, "LANG": "C.UTF-8", **home.variables}
+    return run_bare([*home.prefix, COMMAND, *arguments], home=home.path, variables=variables)
+
+
+@every_way
+def test_an_upload_ends_at_once_and_says_what_to_do(
+    case: Barred, endpoint: Endpoint, manifest: Path, tmp_path: Path
+) -> None:
+    with laid(case, tmp_path, endpoint.url) as home:
+        ended = run(home, "upload", manifest, "--json")
+
+    assert (ended.code, ended.summary["exit"]["name"]) == (22, "access")
+    for text in case.says:
+        assert text in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert SECRET not in ended.stdout + ended.stderr
+    assert ended.of("retrying") == []
+    assert sum(ended.summary["requests"].values()) <= 1
+    assert endpoint.stats().creates == 0
+
+
+@every_way
+def test_the_line_of_the_crontab_mails_once_and_shortly(
+    case: Barred, endpoint: Endpoint, manifest: Path, tmp_path: Path
+) -> None:
+    with laid(case, tmp_path, endpoint.url) as home:
+        job = CronJob(home.path, manifest)
+        ended = run_bare([*home.prefix, *job.arguments], home=home.path, variables={**job.variables, **home.variables})
+
+    lines = ended.stderr.splitlines()
+    assert (ended.code, ended.stdout) == (22, "")
+    assert len(lines) <= MAIL_LINES
+    for text in case.says:
+        assert text in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert SECRET not in ended.stderr
+
+
+@every_way
+def test_doctor_makes_every_check_and_names_the_cause(
+    case: Barred, endpoint: Endpoint, manifest: Path, tmp_path: Path
+) -> None:
+    with laid(case, tmp_path, endpoint.url) as home:
+        ended = run(home, "doctor", manifest, "--json")
+
+    made = [line["check"] for line in ended.of("check")]
+    told = " ".join(f"{line['message']} {line['hint']}" for line in ended.of("check") if line["verdict"] == "fail")
+    assert ended.code == 22
+    assert made == CHECKS
+    for text in case.says:
+        assert text in told
+    assert ended.stderr.count("Traceback") == 0
+    assert SECRET not in ended.stdout + ended.stderr
