@@ -19,6 +19,7 @@ code it wants. Rooms raise these and nothing else across their borders; a foreig
     │   └── Disagreement        the lane's        no    25   service and ledger tell different stories
     ├── ItemFault               the item's
     │   ├── Refused             the item's        no    20   the service said no
+    │   │   └── UnknownRefusal  the item's        no    20   with a code that it is not known to use
     │   └── ChangedSincePlan    the item's        no    20   the bytes are not the bytes that were planned
     └── Transient               nobody's
         ├── Throttled           nobody's          yes   10   too fast; certainly not done
@@ -189,6 +190,10 @@ class Refused(ItemFault):
         super().__init__(message, code=code, reason=reason, request_id=request_id, status=status, hint=hint)
         self.fields = tuple(fields)
         self.resource_id = resource_id
+
+
+class UnknownRefusal(Refused):
+    """Refused with a code that the service is not known to use: if nothing else is answered, it is the lane's fault."""
 
 
 class ChangedSincePlan(ItemFault):

@@ -18,6 +18,10 @@ MARGIN_MAX_S = 5.0
 """A replay must arrive, not only leave, while its token is remembered: so much of the horizon is kept for the way."""
 
 
+SAME_REFUSALS = 3
+"""So many creates are spent to find out that a code nobody has heard of is the lane's fault, not that of its items."""
+
+
 class Ending(Enum):
     """What is left to do for an item after `Uploader.upload`."""
 
@@ -96,11 +100,20 @@ class FirstAlone:
 
     def __init__(self) -> None:
         self._proven = False
+        self._refused_with: list[str | None] = []
         self._turn = anyio.Lock()
 
     def prove(self) -> None:
         """The lane takes creates: from now on nobody waits for another."""
         self._proven = True
+
+    def refuse(self, code: str | None) -> bool:
+        """A create was refused with a code that says nothing about its item.
+
+        Returns whether the lane is to blame: the first `SAME_REFUSALS` creates were all refused with this code.
+        """
+        self._refused_with.append(code)
+        return not self._proven and self._refused_with[-SAME_REFUSALS:] == [code] * SAME_REFUSALS
 
     def turn(self, lane: LaneControl) -> AbstractAsyncContextManager[None]:
         """Wait for the turn to send a create. Raises Withheld if the run stops meanwhile."""

@@ -7,12 +7,13 @@ from datetime import MAXYEAR, datetime, timedelta
 import anyio
 
 from batch_upload.engine.groups import task_group
-from batch_upload.engine.job import Ending, FirstAlone, Job, may_replay, time_left_s
+from batch_upload.engine.job import SAME_REFUSALS, Ending, FirstAlone, Job, may_replay, time_left_s
 from batch_upload.engine.lane import LaneControl, Stop, StopKind, Withheld
 from batch_upload.engine.outcome import failure, fault_of, resume_after, success
 from batch_upload.engine.pacing import Slot
 from batch_upload.engine.retry import CREATE, CUT_OFF, Wire
 from batch_upload.errors import (
+    AccessFault,
     CapacityExhausted,
     ChangedSincePlan,
     Disagreement,
@@ -23,6 +24,7 @@ from batch_upload.errors import (
     Refused,
     ServiceError,
     Transient,
+    UnknownRefusal,
 )
 from batch_upload.events import ItemChanged, LaneStopped, Sending
 from batch_upload.model import Item, Known, Outcome, OutcomeKind, Receipt, State
@@ -228,8 +230,11 @@ class Uploader:
         an answer that did not come within the horizon: there is nothing to wait for before it is looked up."""
         if isinstance(error, NoAnswer) and self._time_left_s(job) <= 0:
             raise MustResolve from error
+        if isinstance(error, UnknownRefusal) and self._first.refuse(error.code):
+            self._stop_lane(_refusal_of_all(error))
         if isinstance(error, Refused):
-            self._first.prove()
+            if not isinstance(error, UnknownRefusal):
+                self._first.prove()
             if job.known.state is State.SENDING:
                 raise MustResolve from error
 
@@ -246,6 +251,16 @@ class Uploader:
 
     def _now(self) -> datetime:
         return self._around.clock.now()
+
+
+def _refusal_of_all(error: UnknownRefusal) -> AccessFault:
+    return AccessFault(
+        f"each of the first {SAME_REFUSALS} creates was refused in the same way: {error.message}",
+        code=error.code,
+        request_id=error.request_id,
+        status=error.status,
+        hint=error.hint or "ask AWS Support what the code means for this account and Region",
+    )
 
 
 def stop_lane(around: Surroundings, error: LaneFault) -> None:

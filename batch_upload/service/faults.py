@@ -24,6 +24,7 @@ from batch_upload.errors import (
     Refused,
     ServiceError,
     Throttled,
+    UnknownRefusal,
 )
 from batch_upload.service.answers import UnreadableAnswer, plain_text
 from batch_upload.service.clock_skew import HINT as SKEW_HINT
@@ -97,6 +98,10 @@ DENIED = frozenset(
         "403",
     }
 )
+REFUSALS = frozenset(
+    {"ConflictException", "ResourceNotFoundException", "ServiceQuotaExceededException", "ValidationException", "413"}
+)
+"""What this service says of one item (botocore's model); 413 is what any server says of a body that is too large."""
 QUOTA = "ServiceQuotaExceededException"
 DAY_QUOTA = "REGISTRATION_ATTACHMENTS_CREATED_PER_DAY"
 ITEM_QUOTAS = frozenset({"TAGS_PER_RESOURCE"})
@@ -203,7 +208,8 @@ def _answered(response: Mapping[str, Any], operation: str) -> ServiceError:
         )
     if isinstance(status, int) and status >= 500:
         return NoAnswer(text, code=code, reason=reason, request_id=request_id, status=status)
-    return Refused(
+    refused = Refused if code in REFUSALS else UnknownRefusal
+    return refused(
         text,
         code=code,
         reason=reason,

@@ -199,7 +199,7 @@ def unsent(monkeypatch: pytest.MonkeyPatch) -> type[Unsent]:
     ("region", "endpoint_url", "environment"),
     [
         ("us-east-1", None, {}),
-        ("cn-north-1", None, {}),
+        ("cn-north-1", None, {"HTTPS_PROXY": "http://127.0.0.1:9"}),  # whose DNS decides whether the host exists
         ("us-gov-west-1", None, {"AWS_USE_FIPS_ENDPOINT": "true"}),
         ("us-east-1", None, {"AWS_USE_FIPS_ENDPOINT": "true", "AWS_USE_DUALSTACK_ENDPOINT": "true"}),
         ("eu-west-1", None, {"AWS_USE_DUALSTACK_ENDPOINT": "true"}),

@@ -15,6 +15,7 @@ from batch_upload.errors import (
     Refused,
     ServiceError,
     Throttled,
+    UnknownRefusal,
 )
 from batch_upload.model import Attachment, AttachmentPage, AttachmentStatus, Capacity, Receipt
 from batch_upload.ports import Clock, CreateRequest
@@ -58,6 +59,10 @@ def short_of(what: str, *, may_have_left: bool = False, done: bool = False) -> T
 
 def refused(code: str = "ValidationException", reason: str | None = "OTHER") -> Trouble:
     return Trouble(Refused(f"{code}: no", code=code, reason=reason))
+
+
+def unheard_of(code: str = "BrandNewException") -> Trouble:
+    return Trouble(UnknownRefusal(f"{code}: no", code=code))
 
 
 def denied(code: str = "AccessDeniedException") -> Trouble:

@@ -1,5 +1,7 @@
 """A whole run, from the plan to the last status."""
 
+from collections import Counter
+
 import anyio
 import pytest
 
@@ -19,12 +21,14 @@ from tests.support.memory_service import (
     LIMITS,
     LIST_TAGS,
     TAG,
+    Trouble,
     denied,
     full,
     lost,
     refused,
     slow,
     throttled,
+    unheard_of,
 )
 
 
@@ -639,3 +643,36 @@ async def test_a_listing_of_statuses_that_is_refused_does_not_end_the_creates(wo
     assert states_of(result) == [State.PROCESSING] * 120
     assert len(world.service.made(DESCRIBE)) == 3  # the survey's, the statuses', and the look for duplicates
     world.assert_each_once(items)
+
+
+# codes that nobody has heard of
+
+
+async def test_the_same_unknown_code_for_the_first_three_creates_stops_the_lane(world: World) -> None:
+    world.service.script(CREATE, *[unheard_of()] * 30)
+
+    result = await world.upload(some_items(30), RunOptions(BATCH, concurrency=8))
+
+    assert len(world.creates) == 3
+    assert result.stop is not None
+    assert (result.stop.kind, result.stop.fault.code) == (StopKind.ACCESS, "BrandNewException")
+    assert Counter(states_of(result)) == {State.FAILED: 3, State.PENDING: 27}
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [unheard_of(), unheard_of(), None],
+        [unheard_of(), unheard_of(), refused(), unheard_of()],
+        [unheard_of("OneException"), unheard_of("OtherException"), unheard_of("OneException")],
+    ],
+)
+async def test_unknown_codes_beside_other_answers_are_their_items_own(
+    world: World, answers: list[Trouble | None]
+) -> None:
+    world.service.script(CREATE, *answers)
+
+    result = await world.upload(some_items(10))
+
+    assert result.stop is None
+    assert Counter(states_of(result))[State.FAILED] == sum(each is not None for each in answers)

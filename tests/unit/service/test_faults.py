@@ -19,6 +19,7 @@ from batch_upload.errors import (
     Refused,
     ServiceError,
     Throttled,
+    UnknownRefusal,
 )
 from batch_upload.service.faults import DENIED, THROTTLED, UNANSWERED, fault_of
 
@@ -59,10 +60,9 @@ REFUSALS = [
     ("ValidationException", "RESOURCE_NOT_ACCESSIBLE"),
     ("ConflictException", None),
     ("ResourceNotFoundException", None),
-    ("400", None),
     ("413", None),
-    ("UnheardOfException", None),
 ]
+UNHEARD_OF = [("400", None), ("404", None), ("UnheardOfException", None), ("UnheardOfException", "NEW")]
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -74,11 +74,16 @@ def test_a_code_decides_whatever_the_status(
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 404, 409, 413])
-@pytest.mark.parametrize(("code", "reason"), REFUSALS)
-def test_any_other_code_is_the_items_own_fault_and_kept_as_it_came(code: str, reason: str | None, status: int) -> None:
+@pytest.mark.parametrize(
+    ("code", "reason", "kind"),
+    [*((*each, Refused) for each in REFUSALS), *((*each, UnknownRefusal) for each in UNHEARD_OF)],
+)
+def test_any_other_code_is_the_items_own_fault_and_kept_as_it_came(
+    code: str, reason: str | None, kind: type[Refused], status: int
+) -> None:
     fault = fault_of(said(code, status=status, reason=reason))
 
-    assert type(fault) is Refused
+    assert type(fault) is kind
     assert (fault.code, fault.reason, fault.request_id, fault.status) == (code, reason, "req-1", status)
 
 
