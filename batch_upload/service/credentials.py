@@ -200,8 +200,9 @@ def credential_fault(error: Exception, session: AioSession) -> ServiceError:
                 return CredentialsUnreached(f"{fault.message}, asked for credentials", code=code, hint=fault.hint)
             return fault
         case KeyError() | ResponseParserError():
-            message = "the answer to the request for credentials could not be read"
+            told = fault_of(error).message if isinstance(error, ResponseParserError) else f"it has no {error}"
             hint = "it may be a web page: a proxy or a network's login page stands between"
+            message = f"the answer to the request for credentials could not be read: {told}"
             return CredentialsUnreached(message, code="UnreadableAnswer", hint=hint)
         case OSError() if error.filename:
             return _missing_file(error)

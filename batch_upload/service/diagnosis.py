@@ -69,7 +69,7 @@ class Diagnosis:
             bundle = await to_thread.run_sync(check_ca_bundle, open_session(self._access))
         if urlsplit(endpoint).scheme != "https":
             return None
-        return await knock(endpoint, ca_bundle=bundle, timeout_s=CONNECT_TIMEOUT_S)
+        return await knock(endpoint, self._access.http_session, ca_bundle=bundle, timeout_s=CONNECT_TIMEOUT_S)
 
     async def credentials(self, region: str | None) -> FetchedCredentials:
         """Credentials as a run would have them: what must be fetched is fetched (SSO, a role, a helper)."""

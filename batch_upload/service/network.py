@@ -1,7 +1,7 @@
 """The way to an endpoint: certificates, CA bundle and proxy. What bars it for good, and what may pass."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
-from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from anyio import to_thread
 from botocore import exceptions as sdk
@@ -17,6 +16,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.utils import get_environ_proxies
 
 from batch_upload.errors import AccessFault, NoAnswer, ServiceError
+from batch_upload.service.access import is_loopback
 from batch_upload.service.certificates import issuer_of
 from batch_upload.settings import variable_naming
 
@@ -116,14 +116,14 @@ async def with_issuer(fault: ServiceError, error: BaseException) -> ServiceError
     return AccessFault(f"{fault.message}; it was issued by `{issuer}`", code=fault.code, hint=fault.hint)
 
 
-async def knock(url: str, *, ca_bundle: str | None, timeout_s: float) -> Knock:
+async def knock(url: str, http_session: Callable[..., Any], *, ca_bundle: str | None, timeout_s: float) -> Knock:
     """Ask an endpoint for nothing, without credentials, through the proxy and with the certificates of a real request.
 
-    Raises AccessFault or NoAnswer as a request would.
+    `http_session` makes the session, as for a client. Raises AccessFault or NoAnswer as a request would.
     """
     request = AWSRequest(method="GET", url=url).prepare()
     try:
-        async with AIOHTTPSession(
+        async with http_session(
             verify=ca_bundle or True, proxies=get_environ_proxies(url), timeout=timeout_s
         ) as session:
             answer = await session.send(request)
@@ -138,8 +138,9 @@ def _header(headers: Mapping[str, Any], name: str) -> str | None:
 
 
 def _proxy_for(url: str) -> str | None:
-    """As the transport finds it: the environment's, unless `NO_PROXY` exempts the host."""
-    found = get_environ_proxies(url).get(urlsplit(url).scheme)
+    """The environment's, unless `NO_PROXY` exempts the host, or the host is this machine."""
+    parts = urlsplit(url)
+    found = None if is_loopback(parts.hostname or "") else get_environ_proxies(url).get(parts.scheme)
     return str(found) if found else None
 
 

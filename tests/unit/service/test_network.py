@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_upload.errors import AccessFault, NoAnswer
+from batch_upload.service.access import Access
 from batch_upload.service.certificates import issuer_of
 from batch_upload.service.network import check_ca_bundle, check_proxy, knock, transport_fault, without_user
 from tests.support.barred import ISSUER, answering, make_certificate
@@ -91,14 +92,14 @@ async def test_a_certificate_that_verifies_lets_through(tmp_path: Path) -> None:
     certificate = make_certificate(tmp_path)
 
     with answering(403, tls=certificate) as between:
-        answer = await knock(between.url, ca_bundle=str(certificate), timeout_s=TIMEOUT_S)
+        answer = await knock(between.url, Access().http_session, ca_bundle=str(certificate), timeout_s=TIMEOUT_S)
 
     assert (answer.status, answer.date is not None) == (403, True)
 
 
 async def test_a_certificate_that_does_not_verify_is_barred_and_its_issuer_named(tmp_path: Path) -> None:
     with answering(200, tls=make_certificate(tmp_path)) as between, pytest.raises(AccessFault) as barred:
-        await knock(between.url, ca_bundle=None, timeout_s=TIMEOUT_S)
+        await knock(between.url, Access().http_session, ca_bundle=None, timeout_s=TIMEOUT_S)
 
     assert "does not verify" in barred.value.message
     assert f"issued by `{ISSUER}`" in barred.value.message
@@ -112,12 +113,14 @@ async def test_a_certificate_of_another_host_is_barred(tmp_path: Path) -> None:
         answering(200, tls=certificate) as between,
         pytest.raises(AccessFault, match=r"`127\.0\.0\.1` does not verify"),
     ):
-        await knock(f"https://127.0.0.1:{between.port}", ca_bundle=str(certificate), timeout_s=TIMEOUT_S)
+        await knock(
+            f"https://127.0.0.1:{between.port}", Access().http_session, ca_bundle=str(certificate), timeout_s=TIMEOUT_S
+        )
 
 
 async def test_who_speaks_no_tls_has_not_answered() -> None:
     with answering(200) as between, pytest.raises(NoAnswer):
-        await knock(f"https://127.0.0.1:{between.port}", ca_bundle=None, timeout_s=TIMEOUT_S)
+        await knock(f"https://127.0.0.1:{between.port}", Access().http_session, ca_bundle=None, timeout_s=TIMEOUT_S)
 
 
 def test_the_issuer_is_read_from_a_certificate(tmp_path: Path) -> None:
