@@ -63,6 +63,7 @@ class FetchedCredentials:
         self._region = region
         self._found: Any = None
         self._first = anyio.Lock()
+        self._unreached: CredentialsUnreached | None = None
 
     @property
     def method(self) -> str | None:
@@ -82,8 +83,21 @@ class FetchedCredentials:
     def get_account_id(self) -> None:
         """As above."""
 
+    async def fetch(self) -> None:
+        """Fetch them before their first use. Raises AccessFault.
+
+        What did not answer may answer later: then the first request fails with it, and is retried as any other.
+        """
+        try:
+            await self.get_frozen_credentials()
+        except CredentialsUnreached as error:
+            self._unreached = error
+
     async def get_frozen_credentials(self) -> Any:  # noqa: ANN401 - as botocore's
         """The keys to sign with. Raises AccessFault, or CredentialsUnreached."""
+        if self._unreached is not None:
+            error, self._unreached = self._unreached, None
+            raise error
         if self._found is None:
             async with self._first:
                 if self._found is None:

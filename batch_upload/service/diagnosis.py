@@ -45,7 +45,7 @@ class Diagnosis:
     async def region(self) -> tuple[str, str | None]:
         """The Region, and a warning where it is not known to this version."""
         with _mapped():
-            session = open_session(self._access)
+            session = await open_session(self._access)
             region = chosen_region(self._access, session)
             endpoint = await self._endpoint(session, region)
             has_proxy = bool(get_environ_proxies(endpoint))
@@ -54,7 +54,7 @@ class Diagnosis:
     async def endpoint(self) -> str:
         """Where documents would go, as a URL."""
         with _mapped():
-            session = open_session(self._access)
+            session = await open_session(self._access)
             endpoint = await self._endpoint(session, chosen_region(self._access, session))
             check_endpoint(endpoint, self._access.allowed_hosts)
             return endpoint
@@ -66,7 +66,7 @@ class Diagnosis:
     async def tls(self, endpoint: str) -> Knock | None:
         """What the endpoint answers to a request without credentials; None for plain http."""
         with _mapped():
-            bundle = await to_thread.run_sync(check_ca_bundle, open_session(self._access))
+            bundle = await to_thread.run_sync(check_ca_bundle, await open_session(self._access))
         if urlsplit(endpoint).scheme != "https":
             return None
         return await knock(endpoint, self._access.http_session, ca_bundle=bundle, timeout_s=CONNECT_TIMEOUT_S)
@@ -74,7 +74,7 @@ class Diagnosis:
     async def credentials(self, region: str | None) -> FetchedCredentials:
         """Credentials as a run would have them: what must be fetched is fetched (SSO, a role, a helper)."""
         with _mapped():
-            found = FetchedCredentials(open_session(self._access), self._access, region)
+            found = FetchedCredentials(await open_session(self._access), self._access, region)
             await found.get_frozen_credentials()
             return found
 

@@ -83,6 +83,26 @@ def test_a_traceback_of_the_sdk_goes_to_the_log_file_and_nowhere_else(place: Pla
     assert "Traceback" in log.read_text(encoding="utf-8")
 
 
+# an account that is not enabled
+
+
+@pytest.mark.parametrize("code", ["SubscriptionRequiredException", "AccountProblem", "UnknownOperationException"])
+def test_a_service_that_refuses_the_account_is_asked_once_and_no_item_is_to_blame(place: Place, code: str) -> None:
+    with answering(400, json.dumps({"__type": code}), kind="application/x-amz-json-1.0") as service:
+        ended = place.upload(
+            **CREDENTIALS,
+            AWS_REGION="us-east-1",
+            AWS_ENDPOINT_URL_STS=place.endpoint.url,
+            AWS_ENDPOINT_URL_PINPOINT_SMS_VOICE_V2=service.url,
+        )
+
+    assert ended.code == 22
+    assert code in ended.stderr
+    assert "hint: " in ended.stderr
+    assert ended.states.get("failed", 0) == 0
+    assert len(service.asked) == 1
+
+
 # credentials that are renewed in the middle of a run
 
 

@@ -51,7 +51,9 @@ def write_script(path: Path, text: str) -> Path:
 
 async def fetch(*, limit_s: float = 30.0, **access: Any) -> Any:  # noqa: ANN401
     chosen = Access(**access)
-    return await FetchedCredentials(open_session(chosen), chosen, "us-east-1", limit_s=limit_s).get_frozen_credentials()
+    return await FetchedCredentials(
+        await open_session(chosen), chosen, "us-east-1", limit_s=limit_s
+    ).get_frozen_credentials()
 
 
 async def test_a_helper_that_hangs_is_given_up_named_and_killed(config: Path, tmp_path: Path) -> None:
@@ -116,7 +118,7 @@ async def test_a_role_is_assumed_at_the_token_service_of_the_runs_region(
         with pytest.raises(CredentialsUnreached):
             await service.account()
 
-    assert set(asked) == {f"https://sts.{region}.amazonaws.com/"}
+    assert asked == [f"https://sts.{region}.amazonaws.com/"]
 
 
 def said(code: str, operation: str, status: int = 400) -> sdk.ClientError:
@@ -154,12 +156,12 @@ def said(code: str, operation: str, status: int = 400) -> sdk.ClientError:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
-def test_whatever_goes_wrong_is_access_unless_nobody_answered(
+async def test_whatever_goes_wrong_is_access_unless_nobody_answered(
     config: Path, error: Exception, kind: type[ServiceError], hint: str
 ) -> None:
-    config.write_text("[profile acme]\nsso_start_url = https://corp.example/start\n")
+    write_profiles(config, "[profile acme]\nsso_start_url = https://corp.example/start\n")
 
-    fault = credential_fault(error, open_session(Access(profile="acme")))
+    fault = credential_fault(error, await open_session(Access(profile="acme")))
 
     assert type(fault) is kind
     assert hint in fault.hint
@@ -167,12 +169,13 @@ def test_whatever_goes_wrong_is_access_unless_nobody_answered(
     assert fault.code
 
 
-def test_the_profile_to_sign_in_to_is_the_one_that_has_the_login(config: Path) -> None:
-    config.write_text(
+async def test_the_profile_to_sign_in_to_is_the_one_that_has_the_login(config: Path) -> None:
+    write_profiles(
+        config,
         f"[profile base]\nsso_session = corp\n[profile acme]\nrole_arn = {ROLE}\nsource_profile = base\n"
-        "[sso-session corp]\nsso_region = us-east-1\n"
+        "[sso-session corp]\nsso_region = us-east-1\n",
     )
 
-    fault = credential_fault(sdk.UnauthorizedSSOTokenError(), open_session(Access(profile="acme")))
+    fault = credential_fault(sdk.UnauthorizedSSOTokenError(), await open_session(Access(profile="acme")))
 
     assert "`aws sso login --profile base`" in fault.hint
