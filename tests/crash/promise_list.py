@@ -193,6 +193,10 @@ RULES: tuple[Promise, ...] = (
             "tests/scenarios/test_faults.py::test_a_refusal_fails_its_item_alone_and_is_tried_again_by_the_next_run",
             "tests/scenarios/test_faults.py::test_missing_permission_costs_exactly_one_create_call",
             "tests/scenarios/test_faults.py::test_credentials_that_expire_stop_the_lane_after_what_is_in_flight",
+            "tests/scenarios/test_way_barred.py::test_an_upload_ends_at_once_and_says_what_to_do",
+            "tests/scenarios/test_credentials.py::"
+            "test_a_helper_that_stops_working_during_a_run_stops_the_lane_and_fails_no_item",
+            "tests/unit/engine/test_run.py::test_the_same_unknown_code_for_the_first_three_creates_stops_the_lane",
         ),
     ),
     Promise(
@@ -269,6 +273,7 @@ RULES: tuple[Promise, ...] = (
             "tests/unit/cli/test_output.py::test_quiet_tells_an_end_if_and_only_if_a_person_must_act",
             "tests/scenarios/test_deploy_cron.py::test_what_a_person_must_act_on_is_printed_so_that_cron_mails_it",
             "tests/scenarios/test_deploy_cron.py::test_a_line_that_meets_its_own_last_run_ends_at_once_without_a_word",
+            "tests/scenarios/test_way_barred.py::test_the_line_of_the_crontab_mails_once_and_shortly",
             "tests/scenarios/test_deploy_systemd.py::test_no_alarm_is_raised_where_the_same_command_will_do",
             "tests/scenarios/test_deploy_kubernetes.py::test_what_a_person_must_mend_is_not_tried_again_and_what_passes_is",
             "tests/scenarios/test_deploy_alerts.py::test_each_alert_comes_when_it_should_and_not_before",
