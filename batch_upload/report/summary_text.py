@@ -243,8 +243,8 @@ def _hold_against_service(summary: Summary, known: Sequence[Known], invocation: 
 
 def _check_access(summary: Summary, known: Sequence[Known], invocation: Invocation) -> list[str]:
     return [
-        f"{invocation.command('doctor')}    # who you are to AWS, and what is missing",
-        f"{invocation.command('upload')}    # goes on once credentials and permissions are right",
+        f"{invocation.command('doctor')}    # checks credentials, network, Region and permissions",
+        f"{invocation.command('upload')}    # goes on once that is put right",
     ]
 
 
