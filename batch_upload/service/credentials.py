@@ -28,6 +28,7 @@ from batch_upload.service.access import Access, endpoint_for_sts
 from batch_upload.service.faults import fault_of
 from batch_upload.service.network import with_issuer
 from batch_upload.settings import variable_naming
+from batch_upload.shortage import shortage_of
 
 FETCH_LIMIT_S = 60.0
 """How long fetching may take, without the time a person needs at a prompt. A helper may have to open a browser."""
@@ -198,6 +199,8 @@ def profile_of(session: AioSession) -> str:
 
 def credential_fault(error: Exception, session: AioSession) -> ServiceError:
     """The error of ours that an exception while credentials were fetched means. Never raises."""
+    if (short := shortage_of(error)) is not None:
+        return short
     code = type(error).__name__
     match error:
         case ServiceError():

@@ -19,6 +19,7 @@ from batch_upload.errors import AccessFault, NoAnswer, ServiceError
 from batch_upload.service.access import is_loopback
 from batch_upload.service.certificates import issuer_of
 from batch_upload.settings import variable_naming
+from batch_upload.shortage import shortage_of
 
 ISSUER_LIMIT_S = 3.0
 PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
@@ -45,7 +46,7 @@ def check_ca_bundle(session: AioSession) -> str | None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except OSError as error:
-        raise AccessFault(
+        raise shortage_of(error) or AccessFault(
             f"{source} names `{path}`, which {_wrong_with_bundle(error)}; nothing was sent",
             code="CABundle",
             hint="name a file with your company's CA certificates in PEM form, or unset it",
