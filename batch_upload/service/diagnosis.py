@@ -11,9 +11,10 @@ from botocore import UNSIGNED
 from botocore import exceptions as sdk
 from botocore.utils import get_environ_proxies
 
-from batch_upload.service.access import CONNECT_TIMEOUT_S, Access, check_endpoint, client_config, open_session
-from batch_upload.service.client import SERVICE, as_access, bypasses_proxies, chosen_region
+from batch_upload.service.access import SERVICE, Access, check_endpoint, client_config, open_session
+from batch_upload.service.client import as_access, bypasses_proxies, chosen_region
 from batch_upload.service.credentials import FetchedCredentials
+from batch_upload.service.http import CONNECT_TIMEOUT_S
 from batch_upload.service.network import Knock, check_ca_bundle, check_proxy, knock
 from batch_upload.service.regions import check_region
 

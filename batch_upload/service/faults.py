@@ -30,8 +30,8 @@ from batch_upload.service.answers import UnreadableAnswer, plain_text
 from batch_upload.service.clock_skew import HINT as SKEW_HINT
 from batch_upload.service.clock_skew import skew_message
 from batch_upload.service.hints import access_hint, sdk_hint
-from batch_upload.service.network import transport_fault
 from batch_upload.service.http import NoUsableAnswer
+from batch_upload.service.network import transport_fault
 from batch_upload.shortage import are_descriptors_free, out_of_descriptors, shortage_of
 
 THROTTLED = frozenset(

@@ -16,8 +16,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.utils import get_environ_proxies
 
 from batch_upload.errors import AccessFault, NoAnswer, ServiceError
-from batch_upload.service.access import is_loopback
 from batch_upload.service.certificates import issuer_of
+from batch_upload.service.http import is_loopback
 from batch_upload.settings import variable_naming
 from batch_upload.shortage import shortage_of
 
