@@ -131,7 +131,7 @@ def test_a_helper_that_stops_working_during_a_run_stops_the_lane_and_fails_no_it
 
 
 def test_without_sts_the_account_is_taken_from_the_first_listing_where_the_manifest_names_it(place: Place) -> None:
-    place.endpoint.plant({"Customer": "somebody else"})
+    place.endpoint.plant({}, created_at=datetime.now(UTC) - timedelta(days=1))
     place.target(f'{{region: us-east-1, account: "{place.endpoint.account}"}}')
 
     ended = place.upload(**CREDENTIALS, AWS_ENDPOINT_URL=place.endpoint.url, AWS_ENDPOINT_URL_STS=NOWHERE)
@@ -142,7 +142,7 @@ def test_without_sts_the_account_is_taken_from_the_first_listing_where_the_manif
 
 
 def test_a_listing_of_another_account_than_the_manifests_stops_everything(place: Place) -> None:
-    place.endpoint.plant({"Customer": "somebody else"})
+    place.endpoint.plant({}, created_at=datetime.now(UTC) - timedelta(days=1))
     place.target('{region: us-east-1, account: "999999999999"}')
 
     ended = place.upload(**CREDENTIALS, AWS_ENDPOINT_URL=place.endpoint.url, AWS_ENDPOINT_URL_STS=NOWHERE)
