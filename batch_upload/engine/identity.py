@@ -1,7 +1,8 @@
 """Whose an attachment is: its identity tag, read once, and not believed to be missing before it must be there.
 
-Tags may be readable only a while after their attachment, at most a horizon. So an attachment without identity tag is
-remembered as such only if it was a horizon old when its tags were read; a younger one is untold, and read again later.
+Tags may be readable only a while after their attachment, at most a horizon. So an attachment without any tag is believed
+to have none only if it was a horizon old when its tags were read; a younger one is untold, and read again later. Tags
+come with the create, all at once: what has other tags and no identity tag is nobody's here, however new it is.
 """
 
 from collections.abc import Iterable, Mapping
@@ -113,7 +114,7 @@ async def _read(around: Surroundings, strangers: Iterable[Untold], readings: Rea
         read_at, attachment = around.clock.monotonic(), stranger.attachment
         tags = await tags_of(around, attachment)
         token = None if tags is None else tags.get(IDENTITY_TAG)
-        if token is None and read_at < stranger.certain_at(around.horizon_s):
+        if not tags and read_at < stranger.certain_at(around.horizon_s):
             readings.untold[attachment.attachment_id] = replace(stranger, read_at=read_at)
             return
         readings.untold.pop(attachment.attachment_id, None)

@@ -82,8 +82,17 @@ async def test_a_lost_ledger_waits_until_new_attachments_tell_whose_they_are(wor
     assert world.clock.monotonic() < 120
 
 
-async def test_what_never_tells_is_waited_for_a_horizon_and_no_longer(world: World) -> None:
+async def test_what_has_other_tags_and_no_identity_tag_is_nobodys_here_however_new(world: World) -> None:
     world.service.plant(tags={"Other": "1"})
+
+    result = await world.upload(some_items(1))
+
+    assert set(result.states.values()) == {State.COMPLETE}
+    assert world.clock.monotonic() < 10
+
+
+async def test_what_never_tells_is_waited_for_a_horizon_and_no_longer(world: World) -> None:
+    world.service.plant(tags={})
     began = world.clock.monotonic()
 
     result = await world.upload(some_items(1))
@@ -94,7 +103,7 @@ async def test_what_never_tells_is_waited_for_a_horizon_and_no_longer(world: Wor
 
 
 async def test_without_identity_tags_a_new_ledger_waits_for_none(world: World) -> None:
-    world.service.plant(tags={"Other": "1"})
+    world.service.plant(tags={})
 
     await world.upload(some_items(1, identity_tag=False))
 
