@@ -1,8 +1,8 @@
 """Whose an attachment is: its identity tag, read once, and not believed to be missing before it must be there.
 
-Tags may be readable only a while after their attachment, at most a horizon. So an attachment without any tag is believed
-to have none only if it was a horizon old when its tags were read; a younger one is untold, and read again later. Tags
-come with the create, all at once: what has other tags and no identity tag is nobody's here, however new it is.
+Tags may be readable only a while after their attachment, at most a horizon. So an attachment without any tag is
+believed to have none only if it was a horizon old when its tags were read; a younger one is untold, and read again
+later. Tags come with the create, all at once: what has other tags and no identity tag is not ours, however new it is.
 """
 
 from collections.abc import Iterable, Mapping
