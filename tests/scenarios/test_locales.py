@@ -1,7 +1,6 @@
 """Names of files are UTF-8 whatever the locale: manifests are, and so are the names that they mean."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,6 +8,8 @@ import pytest
 
 from tests.support.batches import pdf
 from tests.support.command import COMMAND, TIMEOUT_S
+from tests.support.scheduled import require
+from tests.support.strace import needed
 
 LOCALES = {"de_DE": ("de_DE", "ISO-8859-1"), "ja_JP.SJIS": ("ja_JP", "SHIFT_JIS")}
 MANIFEST = "version: 1\nbatch: june\nattachments:\n  - file: Müller.pdf\n  - file: 中文.pdf\n  - glob: 'süd/*.pdf'\n"
@@ -17,18 +18,16 @@ MANIFEST = "version: 1\nbatch: june\nattachments:\n  - file: Müller.pdf\n  - fi
 @pytest.fixture(scope="module")
 def locales(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of real locales, made here."""
-    localedef = shutil.which("localedef")
-    if localedef is None:
-        pytest.skip("localedef is not installed: no locale can be made")
+    require("localedef")
     folder = tmp_path_factory.mktemp("locales")
     for name, (source, charset) in LOCALES.items():
         made = subprocess.run(
-            [localedef, "--no-warnings=ascii", "-i", source, "-f", charset, folder / name],
+            ["localedef", "--no-warnings=ascii", "-i", source, "-f", charset, folder / name],
             capture_output=True,
             check=False,
         )
         if made.returncode > 1:
-            pytest.skip(f"localedef cannot make {name}: {made.stderr.decode(errors='replace')}")
+            needed(f"localedef cannot make {name}: {made.stderr.decode(errors='replace')}")
     return folder
 
 
