@@ -14,6 +14,7 @@ from tests.crash.promise_list import CRASHES, RULES, Promise
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "promises.md"
 MATRIX = Path(__file__).with_name("matrix.json")
+ASSUMED = Path(__file__).with_name("assumptions.md")
 HEAD = """# Promises
 
 No attachment twice, none lost, nothing called done that is not, whatever dies when. Each promise stands here with the
@@ -31,7 +32,15 @@ create nothing. `make test` takes a sample of the points, `make soak` all of the
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([HEAD, *_section("Crashes", CRASHES), *_section("Rules", RULES), *_matrix()])
+    return "\n".join(
+        [
+            HEAD,
+            *_section("Crashes", CRASHES),
+            *_section("Rules", RULES),
+            ASSUMED.read_text(encoding="utf-8"),
+            *_matrix(),
+        ]
+    )
 
 
 def _section(title: str, promises: Sequence[Promise]) -> Iterator[str]:
