@@ -69,6 +69,10 @@ class Stretch:
         """
         if self.is_comparable(at):
             return min(now.counting_s, self._counting_s(at))
+        shown_by_now = now.wall + timedelta(seconds=STEADY_WITHIN_S)
+        if self.latest_before is not None and shown_by_now < at <= self.latest_before:
+            # within the stretch no clock has shown that time yet: it was written before
+            return self.began.counting_s
         by_then = min(max(at, self.began.wall), at + WRONG_AT_MOST)
         return min(now.counting_s, self._counting_s(by_then))
 

@@ -97,6 +97,14 @@ def test_what_was_written_by_a_clock_that_was_ahead_is_never_taken_for_young() -
     assert stretch.is_comparable(wall(HOUR_S + 1))
 
 
+def test_what_was_written_by_a_clock_that_was_ahead_happened_before_it_was_put_right() -> None:
+    """Each run of a minute must not count anew: what the stretch has not shown yet was written before it began."""
+    stretch = Stretch("boot one", at(0), latest_before=wall(HOUR_S))
+
+    assert stretch.latest_s(wall(HOUR_S), at(40)) == at(0).counting_s
+    assert stretch.latest_s(wall(HOUR_S + 1), at(40)) == at(40).counting_s
+
+
 def test_a_time_to_come_is_of_any_age_and_happened_by_now() -> None:
     assert STRETCH.earliest(wall(HOUR_S), at(20)) == LONG_AGO
     assert STRETCH.latest_s(wall(HOUR_S), at(20)) == at(20).counting_s
