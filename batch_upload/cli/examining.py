@@ -4,6 +4,7 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from batch_upload.cli.examining_ledger import LEDGER, Inside, inside_of, ledger_
 from batch_upload.cli.exit_codes import first_of
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.prepare import list_items
+from batch_upload.cli.signals import until_interrupted
 from batch_upload.clock import counting_s
 from batch_upload.engine.plan import LIVE
 from batch_upload.engine.tally import Tally
@@ -57,7 +59,8 @@ def examined(path: Path | None, flags: Flags, output: Output) -> Ended:
     if has_ledger:
         inside = inside_of(settings.ledger, named.manifest.batch if named.manifest else None)
     tally = Tally()
-    lane = anyio.run(_examine_lane, settings, tally, _still_to_create(named, inside), tell)
+    work = partial(_examine_lane, settings, tally, _still_to_create(named, inside), tell)
+    lane = anyio.run(until_interrupted, work)
     tell(*(ledger_checks(settings.ledger) if has_ledger else [skipped(LEDGER, "no manifest is named")]))
     tell(*_same_lane(inside, lane))
     known = lane.lane if lane.lane and lane.lane.account else None

@@ -2,14 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import anyio
+from anyio import to_thread
 
 from batch_upload.cli.audience import Everybody, audience_of
 from batch_upload.cli.compose import Reached, reach
@@ -20,6 +21,7 @@ from batch_upload.cli.recorded import state_of
 from batch_upload.cli.signals import Interrupts
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.engine.groups import task_group, time_limit
+from batch_upload.engine.lane import Stop, StopKind, Withheld
 from batch_upload.engine.run import DRAIN_S
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import (
@@ -30,8 +32,9 @@ from batch_upload.errors import (
     LedgerUnusable,
     ManifestInvalid,
 )
+from batch_upload.events import LaneStopped, Notice
 from batch_upload.ledger.store import SqliteLedger, open_ledger
-from batch_upload.model import Known, Lane, Manifest
+from batch_upload.model import Fault, Known, Lane, Manifest
 from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.settings import Flags, Settings
 
@@ -41,13 +44,26 @@ REMEMBERED_AT_ONCE = 10_000
 """So many digests are handed to the ledger at a time."""
 
 
+Read = Callable[[], tuple[Prepared, Settings]]
+
+
 class OnLane(ABC):
-    """One run of a verb over one lane. To be made on the event loop; used once."""
+    """One run of a verb over one lane. To be made on the event loop; used once.
+
+    `read` reads the manifest and its files once more, and gives them with the settings.
+    """
 
     verb: str
 
     def __init__(
-        self, prepared: Prepared, settings: Settings, output: Output, repeated: Repeated, *, started: float
+        self,
+        prepared: Prepared,
+        settings: Settings,
+        output: Output,
+        repeated: Repeated,
+        *,
+        started: float,
+        read: Read,
     ) -> None:
         self.prepared = prepared
         self.settings = settings
@@ -60,6 +76,7 @@ class OnLane(ABC):
         self.interrupts = Interrupts(at_once=self.audience.close)
         self.unreached_for_s: float | None = None
         self._repeated = repeated
+        self._read = read
         self._lane: Lane | None = None
 
     @abstractmethod
@@ -109,6 +126,24 @@ class OnLane(ABC):
         deadline_s = self.deadline_s()
         return None if deadline_s is None else deadline_s + DRAIN_S
 
+    @contextmanager
+    def draining(self, reached: Reached) -> Iterator[None]:
+        """Until the end of the block, a signal lets what is in flight end, DRAIN_S at most, and leaves the block.
+
+        Nothing new is sent from the signal on. What comes after the block records and sums up what was done.
+        """
+        with anyio.CancelScope() as scope, suppress(Withheld):
+
+            def drain(signal_name: str) -> None:
+                fault = Fault("Interrupted", f"stopped by {signal_name}")
+                if reached.control.stop_with(Stop(StopKind.SIGNAL, fault)):
+                    event = LaneStopped(fault, draining=False, resume_after=None, at=self.clock.now())
+                    self.audience.notify(event)
+                scope.deadline = anyio.current_time() + DRAIN_S
+
+            self.interrupts.drain_with(drain)
+            yield
+
     def counted(self, code: ExitCode) -> Summary:
         """A summary of what was asked so far, without a word about items."""
         return Summary(
@@ -140,9 +175,7 @@ class OnLane(ABC):
 
     async def _on_lane(self) -> Ended:
         async with AsyncExitStack() as stack:
-            ledger = await open_ledger(
-                self.settings.ledger, run_id=self.run_id, clock=self.clock, wait_lock_s=self._wait_lock_s()
-            )
+            ledger = await self._open_ledger()
             stack.push_async_callback(ledger.close)
             await self._remember(ledger)
             try:
@@ -159,6 +192,34 @@ class OnLane(ABC):
             async with time_limit(self.time_limit_s(), self.clock):
                 ended = await self.work(ledger, reached)
             return ended or Ended(self.counted(ExitCode.DEADLINE))
+
+    async def _open_ledger(self) -> SqliteLedger:
+        """The ledger, held by this run.
+
+        After a wait for its lock the manifest and its files are read again, since they may have changed meanwhile.
+        Raises as `open_ledger`, and ManifestInvalid, which is recorded as a run, for what they have become.
+        """
+        while True:
+            path, wait_s = self.settings.ledger, self._wait_lock_s()
+            try:
+                return await open_ledger(path, run_id=self.run_id, clock=self.clock)
+            except LedgerLocked as error:
+                if wait_s <= 0:
+                    raise
+                self.audience.notify(Notice(f"{error.message}; waiting for it to end", self.clock.now()))
+            ledger = await open_ledger(path, run_id=self.run_id, clock=self.clock, wait_lock_s=wait_s)
+            try:
+                self.prepared, self.settings = await to_thread.run_sync(self._read)
+            except ManifestInvalid as error:
+                await self._record_unreached(ledger, Exit(error.exit_code, error.message))
+                await ledger.close()
+                raise
+            except BaseException:
+                await ledger.close()
+                raise
+            if self.settings.ledger == path:
+                return ledger
+            await ledger.close()  # the manifest names another one now
 
     async def visible(self, ledger: SqliteLedger, ending: Exit) -> Exit:
         """The exit as it is told (`made_visible`). Notes for the summary how long no run has got an answer."""

@@ -147,6 +147,14 @@ class Ended:
     """Whether an error ended it, which was told already: only what to do next is left to say."""
 
 
+class Interrupted(Exception):
+    """A signal ended the work before its result. `code` is the exit code that tells which signal."""
+
+    def __init__(self, code: ExitCode) -> None:
+        super().__init__(code.name.lower())
+        self.code = code
+
+
 def run_verb(verb: str, manifest: Path | None, output: Output, body: Callable[[], Ended]) -> NoReturn:
     """Run a verb, say how it ended, and leave with its exit code. The one place where errors become text."""
     quiet_libraries()
@@ -187,6 +195,8 @@ def _guarded(verb: str, output: Output, body: Callable[[], Ended]) -> Ended:
         return failure(error, output, Summary(verb=verb, exit=exit_of(error.exit_code)))
     except KeyboardInterrupt:
         return Ended(Summary(verb=verb, exit=exit_of(ExitCode.INTERRUPTED)), lines=())
+    except Interrupted as interrupted:
+        return Ended(Summary(verb=verb, exit=exit_of(interrupted.code)))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is our fault, and nobody's traceback to read
         if (short := shortage_of(error)) is not None:
             return failure(short, output, Summary(verb=verb, exit=exit_of(short.exit_code)))

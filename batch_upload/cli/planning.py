@@ -14,6 +14,7 @@ import anyio
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.prepare import check_only, ready_to_read
 from batch_upload.cli.rates import expected_create_rate, remembered_latency_s
+from batch_upload.cli.signals import until_interrupted
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.engine.groups import time_limit
 from batch_upload.engine.listing import describe_found
@@ -55,7 +56,8 @@ def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed
     check_only(settings, prepared)
     lane, found, remembered = _found(settings.ledger, manifest.batch, prepared.items, whole=_is_whole(output, settings))
     tally = Tally()
-    asked = Asked() if offline else anyio.run(_ask, settings, tally, output, found.absent)
+    asking = partial(_ask, settings, tally, output, found.absent)
+    asked = Asked() if offline else anyio.run(until_interrupted, asking)
     check_lane(lane, asked.lane, settings)
     found = found.corrected(asked.found)
     whole = _plan(found, asked, settings)

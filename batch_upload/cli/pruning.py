@@ -12,7 +12,7 @@ from batch_upload.cli.compose import Reached
 from batch_upload.cli.exit_codes import first_of
 from batch_upload.cli.on_lane import OnLane, ready_or_recorded
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.prepare import Prepared
+from batch_upload.cli.prepare import ready
 from batch_upload.cli.rates import learned
 from batch_upload.clock import counting_s
 from batch_upload.engine.plan import Knowledge, row_of
@@ -24,7 +24,7 @@ from batch_upload.model import Known
 from batch_upload.report.pruning import PruneRow, prune_lines
 from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.report.words import count_words
-from batch_upload.settings import Flags, Settings
+from batch_upload.settings import Flags
 
 DELETERS = 4
 """Deletes in flight at once: at one a second more would only wait for slots."""
@@ -44,17 +44,16 @@ def pruned(path: Path, flags: Flags, output: Output, consent: Consent) -> Ended:
     """Show, ask, delete, and sum up. Raises BatchUploadError where nothing could begin."""
     started = counting_s()
     # what is deleted does not come back: every file is read, whatever is remembered of it
-    prepared, settings = ready_or_recorded("prune", path, replace(flags, rehash=True), output)
+    flags = replace(flags, rehash=True)
+    prepared, settings = ready_or_recorded("prune", path, flags, output)
     repeated = Repeated.of(flags, settings)
-    return anyio.run(partial(_run, prepared, settings, output, repeated, started=started, consent=consent))
 
+    async def run() -> Ended:
+        verb = _Pruning(prepared, settings, output, repeated, started=started, read=partial(ready, path, flags))
+        verb.consent = consent
+        return await verb.run()
 
-async def _run(
-    prepared: Prepared, settings: Settings, output: Output, repeated: Repeated, *, started: float, consent: Consent
-) -> Ended:
-    verb = _Pruning(prepared, settings, output, repeated, started=started)
-    verb.consent = consent
-    return await verb.run()
+    return anyio.run(run)
 
 
 class _Pruning(OnLane):
@@ -79,8 +78,15 @@ class _Pruning(OnLane):
         if not await self._may_begin(found):
             return self._told(self._stock(rows), NOT_AGREED, Result())
         await ledger.begin_run(self.run_id, verb=self.verb, batch=self.batch, at=self.clock.now())
-        result, failed = await self._pruned(around, found)
-        ended = self._told(self._stock(await ledger.known(self.batch)), _exit(result, failed), result)
+        result, failed = Result(), None
+        try:
+            with self.draining(reached):
+                await prune(around, found.candidates, result, at_once=min(DELETERS, self.settings.concurrency))
+        except ServiceError as error:
+            failed = error
+        left = len(found.candidates) - sum(result.counts.values())
+        ending = _exit(result, failed, signalled=self.interrupts.code)
+        ended = self._told(self._stock(await ledger.known(self.batch)), ending, result, left=left)
         now, summary = self.clock.now(), ended.summary
         await ledger.learn(learned(reached.laws, self.tally, now=now))
         await ledger.end_run(self.run_id, exit_code=summary.exit.code, summary=summary.as_json(), at=now)
@@ -110,15 +116,6 @@ class _Pruning(OnLane):
                 hint=f"if this is the whole manifest of the batch: `--max-deletes {len(found.candidates)}`",
             )
 
-    async def _pruned(self, around: Around, found: Pruning) -> tuple[Result, ServiceError | None]:
-        """Delete as far as the service lets; what stood in the way, or None."""
-        result = Result()
-        try:
-            await prune(around, found.candidates, result, at_once=min(DELETERS, self.settings.concurrency))
-        except ServiceError as error:
-            return result, error
-        return result, None
-
     def notify(self, event: object) -> None:
         """As an observer: what was not deleted is told at once, the rest to machines alone."""
         self.observer.notify(event)
@@ -140,18 +137,21 @@ class _Pruning(OnLane):
         found = {item.item_id: row_of(item, knowledge) for item in self.prepared.items}
         return {item_id: row for item_id, row in found.items() if row is not None}
 
-    def _told(self, stock: Mapping[str, Known], ending: Exit, result: Result) -> Ended:
+    def _told(self, stock: Mapping[str, Known], ending: Exit, result: Result, *, left: int = 0) -> Ended:
+        """How it ended. `left` attachments were not looked at, since the run stopped before them."""
         summary: Summary = self.summed_up(stock, ending)
-        counts = ", ".join(f"{result.counts[each]:,} {each}" for each in PruneOutcome if result.counts[each])
-        return Ended(summary, lines=(f"prune: {counts or ending.reason}",))
+        counts = [f"{result.counts[each]:,} {each}" for each in PruneOutcome if result.counts[each]]
+        if left:
+            counts.append(f"{left:,} left for the next run")
+        return Ended(summary, lines=(f"prune: {', '.join(counts) or ending.reason}",))
 
 
 def _row(known: Known, reason: str, *, deletes: bool) -> PruneRow:
     return PruneRow(deletes, known.item_id, known.client_token, known.attachment_id, reason)
 
 
-def _exit(result: Result, failed: ServiceError | None) -> Exit:
-    codes = set()
+def _exit(result: Result, failed: ServiceError | None, *, signalled: ExitCode | None) -> Exit:
+    codes = set() if signalled is None else {signalled}
     if failed is not None:
         codes.add(failed.exit_code)
     if result.unproved:

@@ -13,7 +13,7 @@ from batch_upload.cli.compose import Reached, surroundings
 from batch_upload.cli.exit_codes import first_of
 from batch_upload.cli.on_lane import TICK_S, OnLane, ready_or_recorded
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.prepare import Prepared
+from batch_upload.cli.prepare import ready
 from batch_upload.cli.rates import learned
 from batch_upload.clock import counting_s
 from batch_upload.engine.reconcile import Cost, expected_cost, reconcile, stock_of
@@ -26,7 +26,7 @@ from batch_upload.ledger.store import SqliteLedger
 from batch_upload.model import AttachmentStatus, Capacity, Known, State
 from batch_upload.report.summary import Exit, exit_of
 from batch_upload.report.verification import cost_line, cost_words
-from batch_upload.settings import Flags, Settings
+from batch_upload.settings import Flags
 
 TOLD_EVERY_S = 10
 """How often people are told how far the reading of tags is."""
@@ -39,15 +39,13 @@ def reconcile_manifest(path: Path, flags: Flags, output: Output, *, asks: bool) 
     prepared, settings = ready_or_recorded("reconcile", path, flags, output)
     repeated = Repeated.of(flags, settings)
     asking = asks and can_ask()
-    return anyio.run(partial(_run, prepared, settings, output, repeated, started=started, asking=asking))
 
+    async def run() -> Ended:
+        verb = _Reconciling(prepared, settings, output, repeated, started=started, read=partial(ready, path, flags))
+        verb.asking = asking
+        return await verb.run()
 
-async def _run(
-    prepared: Prepared, settings: Settings, output: Output, repeated: Repeated, *, started: float, asking: bool
-) -> Ended:
-    verb = _Reconciling(prepared, settings, output, repeated, started=started)
-    verb.asking = asking
-    return await verb.run()
+    return anyio.run(run)
 
 
 class _Reconciling(OnLane):
@@ -79,9 +77,11 @@ class _Reconciling(OnLane):
         if self.asking and not await is_agreed("reconcile?"):
             return Ended(self.summed_up(await stock_of(around, self.batch, self.prepared.items), NOT_STARTED))
         await ledger.begin_run(self.run_id, verb=self.verb, batch=self.batch, at=self.clock.now())
-        failed = await self._worked(around, capacity)
+        failed = None
+        with self.draining(reached):
+            failed = await self._worked(around, capacity)
         stock = await stock_of(around, self.batch, self.prepared.items)
-        summary = self.summed_up(stock, _exit(stock, failed, not_yet=self._not_yet))
+        summary = self.summed_up(stock, _exit(stock, failed, not_yet=self._not_yet, signalled=self.interrupts.code))
         if _is_any_gone(stock):
             note = "hint: raise `generation` of what was deleted at the service to upload it again"
             summary = replace(summary, notes=(*summary.notes, note))
@@ -107,11 +107,13 @@ class _Reconciling(OnLane):
         self.output.say(f"cost: {cost_words(pages=cost.pages, tag_reads=cost.tag_reads, time_s=cost.time_s)}")
 
 
-def _exit(stock: Mapping[str, Known], failed: ServiceError | None, *, not_yet: int) -> Exit:
+def _exit(stock: Mapping[str, Known], failed: ServiceError | None, *, not_yet: int, signalled: ExitCode | None) -> Exit:
     """How it ended. What was never sent is for `upload`, and so is what the service refused."""
     codes = {code for row in stock.values() if (code := _code_of(row)) is not None}
     if failed is not None:
         codes.add(failed.exit_code)
+    if signalled is not None:
+        codes.add(signalled)
     if not_yet:
         codes.add(ExitCode.STILL_PROCESSING)
     code = first_of(codes)

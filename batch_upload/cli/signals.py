@@ -6,14 +6,36 @@ the shell to its jobs, the kernel again when the shell ends).
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import anyio
 from anyio.abc import TaskStatus
 
+from batch_upload.cli.output import Interrupted
+from batch_upload.engine.groups import task_group
 from batch_upload.errors import ExitCode
 
+T = TypeVar("T")
+
 DRAINING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+async def until_interrupted(work: Callable[[], Awaitable[T]], *, at_once: Callable[[], None] = lambda: None) -> T:
+    """Run `work`, which changes nothing, and cancel it at the first signal: then Interrupted is raised.
+
+    `at_once` is called before the second signal ends the process.
+    """
+    interrupts = Interrupts(at_once=at_once)
+    results: list[T] = []
+    async with task_group() as group:
+        await group.start(interrupts.watch)
+        with interrupts.scope:
+            results.append(await work())
+        group.cancel_scope.cancel()
+    if not results:
+        raise Interrupted(interrupts.code or ExitCode.OUR_FAULT)
+    return results[0]
 
 
 class Interrupts:

@@ -3,7 +3,6 @@
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -16,7 +15,7 @@ from batch_upload.cli.descriptors import fit
 from batch_upload.cli.exit_codes import exit_of_run
 from batch_upload.cli.on_lane import UNREACHED_HINT, OnLane, ready_or_recorded
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.prepare import Prepared, check_only
+from batch_upload.cli.prepare import Prepared, check_only, ready
 from batch_upload.cli.rates import is_news, learned
 from batch_upload.clock import counting_s
 from batch_upload.engine.failures import FailureLimit, FailureWatch
@@ -40,14 +39,22 @@ REMEMBER_S = 30.0
 def upload_manifest(path: Path, flags: Flags, output: Output) -> Ended:
     """Prepare, run, and sum up. Raises BatchUploadError where nothing could begin."""
     started = counting_s()
-    prepared, settings = ready_or_recorded("upload", path, flags, output)
-    check_only(settings, prepared)
-    settings = fit(settings, output)
-    return anyio.run(partial(_run, prepared, settings, output, Repeated.of(flags, settings), started=started))
 
+    def checked(found: tuple[Prepared, Settings]) -> tuple[Prepared, Settings]:
+        prepared, settings = found
+        check_only(settings, prepared)
+        return prepared, fit(settings, output)
 
-async def _run(prepared: Prepared, settings: Settings, output: Output, repeated: Repeated, *, started: float) -> Ended:
-    return await _Upload(prepared, settings, output, repeated, started=started).run()
+    def read() -> tuple[Prepared, Settings]:
+        return checked(ready(path, flags))
+
+    prepared, settings = checked(ready_or_recorded("upload", path, flags, output))
+    repeated = Repeated.of(flags, settings)
+
+    async def run() -> Ended:
+        return await _Upload(prepared, settings, output, repeated, started=started, read=read).run()
+
+    return anyio.run(run)
 
 
 class _Upload(OnLane):

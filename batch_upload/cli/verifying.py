@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -15,6 +16,7 @@ from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.planning import check_lane
 from batch_upload.cli.prepare import Prepared, ready_to_read
 from batch_upload.cli.recorded import state_of
+from batch_upload.cli.signals import until_interrupted
 from batch_upload.clock import counting_s
 from batch_upload.engine.listing import list_completely
 from batch_upload.engine.plan import Knowledge, row_of
@@ -32,6 +34,7 @@ from batch_upload.engine.verify import (
 from batch_upload.errors import ExitCode, NoAnswer
 from batch_upload.ledger.reading import find_reader
 from batch_upload.model import Known, Lane, RateRecord
+from batch_upload.report.observers import Observers
 from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.report.summary_text import Invocation, counts_lines, headline
 from batch_upload.report.verification import FindingRow, Tallied, finding_lines, tallied_lines
@@ -61,7 +64,12 @@ def verify_manifest(path: Path, flags: Flags, output: Output) -> Ended:
     started = counting_s()
     prepared, settings = ready_to_read(path, flags)
     tally = Tally()
-    lane, compared, knowledge = anyio.run(_compared, prepared, settings, output, tally)
+    audience = audience_of(output)
+    work = partial(_compared, prepared, settings, audience, tally)
+    try:
+        lane, compared, knowledge = anyio.run(partial(until_interrupted, work, at_once=audience.close))
+    finally:
+        audience.close()
     ended = Summary(
         verb="verify",
         exit=_exit(compared),
@@ -80,11 +88,10 @@ def verify_manifest(path: Path, flags: Flags, output: Output) -> Ended:
 
 
 async def _compared(
-    prepared: Prepared, settings: Settings, output: Output, tally: Tally
+    prepared: Prepared, settings: Settings, audience: Observers, tally: Tally
 ) -> tuple[Lane, Comparison, Knowledge]:
     batch, items = prepared.manifest.batch, prepared.items
     before = _read(settings.ledger, batch)
-    audience = audience_of(output)
     async with reach(settings, Everybody([tally], audience), remembered=before.rates, reads_only=True) as reached:
         check_lane(before.lane, reached.lane, settings)
         listing = await list_completely(reached)
@@ -96,7 +103,6 @@ async def _compared(
         listing = await with_latecomers(reached, listing, unlisted(standing(items, knowledge), listing))
         tokens = await read_unknown(reached, listing, ledger.tokens)
         young = young_of(ledger.known, now=reached.clock.now(), horizon_s=settings.safe_horizon_s)
-        audience.close()
         return reached.lane, compare(items, knowledge, listing, tokens, young=young), knowledge
 
 

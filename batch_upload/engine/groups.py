@@ -8,6 +8,7 @@ from typing import TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
+from batch_upload.engine.lane import Withheld
 from batch_upload.ports import Clock
 
 T = TypeVar("T")
@@ -24,19 +25,29 @@ async def task_group() -> AsyncIterator[TaskGroup]:
 
 
 async def for_each(things: Iterable[T], do: Callable[[T], Awaitable[None]], *, at_once: int) -> None:
-    """Do it for each, at most `at_once` at the same time. The first error ends the others and is raised."""
+    """Do it for each, at most `at_once` at the same time. The first error ends the others and is raised.
+
+    After Withheld, those that have begun end by themselves and no other is begun; then it is raised.
+    """
     limit = anyio.Semaphore(at_once)
+    withheld: list[Withheld] = []
 
     async def one(thing: T) -> None:
         try:
             await do(thing)
+        except Withheld as error:
+            withheld.append(error)
         finally:
             limit.release()
 
     async with task_group() as group:
         for thing in things:
             await limit.acquire()
+            if withheld:
+                break
             group.start_soon(one, thing)
+    if withheld:
+        raise withheld[0]
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from batch_upload.engine.groups import for_each
+from batch_upload.engine.lane import Withheld
 from batch_upload.engine.listing import NOT_FOUND, describe_found
 from batch_upload.engine.outcome import fault_of
 from batch_upload.engine.plan import Knowledge, row_of
@@ -144,7 +145,8 @@ async def look_at_unfinished(around: Around, found: Pruning) -> bool:
 async def prune(around: Around, candidates: Sequence[Candidate], result: Result, *, at_once: int) -> None:
     """Prove and delete each, and count it in `result`. Cut off anywhere and begun again, it goes on where it was.
 
-    Raises AccessFault at the first missing permission, LedgerUnusable; what was done until then is recorded.
+    Raises AccessFault at the first missing permission, LedgerUnusable, and Withheld once the lane is stopped and what
+    was in flight has ended; what was done until then is recorded.
     """
 
     async def one(candidate: Candidate) -> None:
@@ -162,6 +164,7 @@ class _Deletion:
         self._result = result
         was_asked_before = candidate.known.fault is not None  # by a run that never recorded what came of it
         self._may_be_gone = was_asked_before
+        self._has_begun = False
 
     async def run(self) -> None:
         try:
@@ -177,6 +180,9 @@ class _Deletion:
             else:
                 self._result.unproved += 1
                 await self._settle(PruneOutcome.KEPT, "its identity tag is not the one that the ledger knows")
+        except Withheld:
+            await self._withhold()
+            raise
         except Refused as error:
             await self._refused(error)
         except (Transient, AccessFault) as error:
@@ -222,6 +228,7 @@ class _Deletion:
     async def _begin(self) -> None:
         token, run_id, now = self._candidate.known.client_token, self._around.run_id, self._around.clock.now()
         await self._around.ledger.begin_deletion(token, run_id=run_id, at=now)
+        self._has_begun = True
 
     async def _not_done(self, error: Transient | AccessFault) -> None:
         """The tries are used up, or nothing may be asked. Where no request went without an answer, it stands."""
@@ -230,6 +237,14 @@ class _Deletion:
         else:
             outcome = PruneOutcome.KEPT if isinstance(error, AccessFault) else PruneOutcome.OPEN
             await self._settle(outcome, error.message, error)
+
+    async def _withhold(self) -> None:
+        """The run stops. An attachment that was not asked to be deleted is recorded as it was before."""
+        if self._has_begun and not self._may_be_gone:
+            with anyio.CancelScope(shield=True):
+                await self._around.ledger.end_deletion(
+                    self._candidate.known.client_token, is_gone=False, at=self._around.clock.now()
+                )
 
     async def _refused(self, error: Refused) -> None:
         if error.code == NOT_FOUND:

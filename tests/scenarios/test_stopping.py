@@ -2,14 +2,15 @@
 
 import json
 import signal
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from batch_upload.emulator.names import CALLER_IDENTITY, CREATE, DESCRIBE, LIMITS, TAG
-from tests.support.batches import TAGS, assert_adds_up, assert_each_once, make_batch
-from tests.support.command import started
+from tests.support.batches import TAGS, Batch, assert_adds_up, assert_each_once, make_batch
+from tests.support.command import Running, started
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
 
@@ -63,6 +64,51 @@ def test_a_second_run_on_the_same_ledger_is_told_who_holds_it(
     assert assert_adds_up(status)["states"]["complete"] >= 1
     assert after.code == 0, after.stderr
     assert_each_once(endpoint, batch)
+
+
+@pytest.fixture
+def waiting(endpoint: Endpoint, tmp_path: Path) -> Iterator[tuple[Batch, Running, Running]]:
+    """A batch, a run of it that holds the ledger and gets no answer, and another that waits for its lock."""
+    endpoint.faults({"action": "hang", "operation": CREATE})
+    batch = make_batch(tmp_path, 2)
+    with started("upload", batch.path, *QUICK, cwd=tmp_path, env=endpoint.env) as first:
+        endpoint.wait_for(CREATE)
+        with started("upload", batch.path, "--wait-lock", "60s", *QUICK, cwd=tmp_path, env=endpoint.env) as second:
+            assert "waiting for it to end" in second.until("notice")["message"]
+            yield batch, first, second
+
+
+def test_a_run_that_waited_for_the_lock_uploads_what_the_manifest_says_by_then(
+    endpoint: Endpoint, tmp_path: Path, waiting: tuple[Batch, Running, Running]
+) -> None:
+    _, first, second = waiting
+
+    edited = make_batch(tmp_path, 4)
+    endpoint.faults()
+    first.process.kill()
+    ended = second.finish()
+
+    assert ended.code == 0, ended.stderr
+    assert assert_adds_up(ended)["states"] == {"complete": 4}
+    assert_each_once(endpoint, edited)
+
+
+def test_a_manifest_that_became_invalid_while_the_lock_was_waited_for_is_21(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded, waiting: tuple[Batch, Running, Running]
+) -> None:
+    batch, first, second = waiting
+
+    batch.path.write_text(batch.path.read_text(encoding="utf-8") + "  - file: files/none.pdf\n", encoding="utf-8")
+    asked = endpoint.stats().requests.total()
+    endpoint.faults()
+    first.process.kill()
+    ended = second.finish()
+    status = command.run("status", batch.path, cwd=tmp_path)
+
+    assert ended.code == 21, ended.stderr
+    assert [line["code"] for line in ended.of("problem")] == ["missing"]
+    assert endpoint.stats().requests.total() == asked
+    assert "exit 21" in status.stdout
 
 
 def test_after_the_deadline_nothing_is_started(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> None:

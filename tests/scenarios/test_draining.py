@@ -1,0 +1,154 @@
+"""A signal ends every verb in order: what is in flight ends and is recorded, monitors hear the end, a rerun goes on."""
+
+import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from batch_upload.emulator.names import DELETE, DESCRIBE, LIMITS, LIST_TAGS
+from tests.support.batches import Batch, assert_adds_up, assert_each_once, make_batch, write_batch
+from tests.support.command import started
+from tests.support.endpoint import Endpoint
+from tests.support.monitor import monitor
+from tests.support.preloaded import Preloaded
+
+ENDINGS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+IDS = ["INT", "TERM", "HUP"]
+
+
+def uploaded(command: Preloaded, endpoint: Endpoint, folder: Path, count: int) -> Batch:
+    batch = make_batch(folder, count)
+    done = command.run("upload", batch.path, "--rate", "100", "--quiet", cwd=folder, env=endpoint.env)
+    assert done.code == 0, done.stderr
+    return batch
+
+
+def last_run(batch: Batch) -> tuple[str, int | None]:
+    """The verb and the exit code of the last run on record."""
+    with closing(sqlite3.connect(batch.ledger)) as ledger:
+        found: tuple[str, int | None] = ledger.execute(
+            "SELECT verb, exit_code FROM run ORDER BY began_at DESC LIMIT 1"
+        ).fetchone()
+        return found
+
+
+def standing(endpoint: Endpoint) -> int:
+    return sum(each["status"] != "DELETED" for each in endpoint.attachments())
+
+
+@pytest.mark.parametrize(("number", "code"), ENDINGS, ids=IDS)
+def test_prune_lets_the_deletes_in_flight_end_and_the_next_run_deletes_the_rest(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded, number: signal.Signals, code: int
+) -> None:
+    whole = uploaded(command, endpoint, tmp_path, 12)
+    batch = write_batch(tmp_path, dict(list(whole.documents.items())[:1]))
+    endpoint.faults({"action": "slow", "operation": DELETE, "seconds": 0.5})
+
+    with started(
+        "prune", batch.path, "--yes", "--max-deletes", "11", "--json", cwd=tmp_path, env=endpoint.env
+    ) as running:
+        endpoint.wait_for(DELETE)
+        running.signal(number)
+        ended = running.finish()
+    endpoint.faults()
+    deleted = sum(each["status"] == "DELETED" for each in endpoint.attachments())
+    recorded = last_run(batch)
+    asked = endpoint.stats().requests[DELETE]
+    again = command.run("prune", batch.path, "--yes", "--max-deletes", "11", "--json", cwd=tmp_path, env=endpoint.env)
+
+    assert ended.code == code, ended.stderr
+    assert assert_adds_up(ended)["states"] == {"complete": 1}
+    assert [line["outcome"] for line in ended.of("pruned")] == ["deleted"] * deleted
+    assert 1 <= deleted == asked < 11
+    assert f"{11 - deleted} left for the next run" in ended.stderr
+    assert recorded == ("prune", code)
+    assert again.code == 0, again.stderr
+    assert len(again.of("pruned")) == 11 - deleted
+    assert standing(endpoint) == 1
+
+
+def test_prune_cuts_off_a_delete_that_is_not_answered_and_the_next_run_asks_again(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    whole = uploaded(command, endpoint, tmp_path, 2)
+    batch = write_batch(tmp_path, dict(list(whole.documents.items())[:1]))
+    endpoint.faults({"action": "hang", "operation": DELETE, "done": True})
+
+    with started("prune", batch.path, "--yes", "--json", cwd=tmp_path, env=endpoint.env) as running:
+        endpoint.wait_for(DELETE)
+        running.signal(signal.SIGTERM)
+        ended = running.finish()
+    endpoint.faults()
+    again = command.run("prune", batch.path, "--yes", "--json", cwd=tmp_path, env=endpoint.env)
+
+    assert ended.code == 143, ended.stderr
+    assert ended.of("pruned") == []
+    assert ended.summary["elapsed_s"] < 30
+    assert (again.code, [line["outcome"] for line in again.of("pruned")]) == (0, ["gone"])
+    assert standing(endpoint) == 1
+
+
+@pytest.mark.parametrize(("number", "code"), ENDINGS, ids=IDS)
+def test_reconcile_keeps_the_tags_it_has_read_and_the_next_run_reads_the_rest(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded, number: signal.Signals, code: int
+) -> None:
+    batch = uploaded(command, endpoint, tmp_path, 12)
+    batch.ledger.unlink()
+    before = endpoint.stats().requests[LIST_TAGS]
+    endpoint.faults({"action": "slow", "operation": LIST_TAGS, "seconds": 0.5})
+
+    with started("reconcile", batch.path, "--json", cwd=tmp_path, env=endpoint.env) as running:
+        endpoint.wait_for(LIST_TAGS)
+        running.signal(number)
+        ended = running.finish()
+    endpoint.faults()
+    recorded = last_run(batch)
+    again = command.run("reconcile", batch.path, "--json", cwd=tmp_path, env=endpoint.env)
+    upload = command.run("upload", batch.path, "--json", cwd=tmp_path, env=endpoint.env)
+
+    assert ended.code == code, ended.stderr
+    assert assert_adds_up(ended)["items"] == 12
+    assert recorded == ("reconcile", code)
+    assert (again.code, again.states) == (0, {"complete": 12})
+    assert endpoint.stats().requests[LIST_TAGS] - before == 12  # no tag was read twice
+    assert (upload.code, upload.summary["uploaded"]) == (0, 0)
+    assert_each_once(endpoint, batch)
+
+
+@pytest.mark.parametrize(("number", "code"), ENDINGS, ids=IDS)
+@pytest.mark.parametrize("verb", ["plan", "doctor"])
+def test_a_verb_that_only_reads_ends_at_once_with_a_summary(
+    endpoint: Endpoint, tmp_path: Path, verb: str, number: signal.Signals, code: int
+) -> None:
+    endpoint.faults({"action": "hang", "operation": LIMITS})
+    batch = make_batch(tmp_path, 1)
+
+    with started(verb, batch.path, "--json", cwd=tmp_path, env=endpoint.env) as running:
+        endpoint.wait_for(LIMITS)
+        running.signal(number)
+        ended = running.finish()
+
+    assert ended.code == code, ended.stderr
+    assert ended.summary["exit"]["code"] == code
+
+
+@pytest.mark.parametrize(("number", "code"), ENDINGS, ids=IDS)
+def test_the_monitor_of_verify_hears_that_a_signal_ended_it(
+    endpoint: Endpoint, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    endpoint.faults({"action": "hang", "operation": DESCRIBE})
+    batch = make_batch(tmp_path, 1)
+
+    with (
+        monitor() as heard,
+        started("verify", batch.path, "--json", "--notify", heard.url, cwd=tmp_path, env=endpoint.env) as running,
+    ):
+        endpoint.wait_for(DESCRIBE)
+        running.signal(number)
+        ended = running.finish()
+
+    assert ended.code == code, ended.stderr
+    assert ended.summary["exit"]["code"] == code
+    assert [path.rpartition("/")[2] for path in heard.paths] == ["start", "log"]  # neither done nor failed
