@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from batch_upload.cli.prepare import item_of, list_items
 from batch_upload.clock import counting_s
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.refusals import Refusal
-from batch_upload.engine.plan import Knowledge, LaneOutlook, is_absent, plan, row_of
+from batch_upload.engine.plan import Knowledge, LaneOutlook, is_absent, plan, shown_row
 from batch_upload.errors import ExitCode, UsageError
 from batch_upload.ledger.reading import LedgerReader, find_reader
 from batch_upload.model import Action, ActionKind, Item, Known, Lane, Listed, Manifest, State
@@ -123,7 +123,7 @@ def _history(found: _Found, invocation: Invocation) -> History:
         wanted=_named(item) if isinstance(item, Item) else None,
         unreadable=item.message if isinstance(item, Refusal) else "",
         next=_next(found, item, invocation),
-        earlier=[chapter for chapter in found.chapters if chapter is not now],
+        earlier=[each for each in found.chapters if now is None or each.named.client_token != now.named.client_token],
     )
 
 
@@ -142,8 +142,9 @@ def _item(found: _Found) -> Item | Refusal | None:
 def _now(found: _Found, item: Item | Refusal | None) -> Chapter | None:
     """What stands for the id."""
     if isinstance(item, Item):
-        row = row_of(item, Knowledge.of(found.known))
-        return next((each for each in found.chapters if each.known == row), None)
+        row = shown_row(item, Knowledge.of(found.known))
+        chapters = [each for each in found.chapters if row is not None and each.known.client_token == row.client_token]
+        return replace(chapters[0], known=row) if row is not None and chapters else None
     return next((each for each in found.chapters if each.known.current), None)
 
 

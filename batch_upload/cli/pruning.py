@@ -15,7 +15,7 @@ from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import ready
 from batch_upload.cli.rates import learned
 from batch_upload.clock import counting_s
-from batch_upload.engine.plan import Knowledge, row_of
+from batch_upload.engine.plan import Knowledge, shown_row
 from batch_upload.engine.prune import Around, Pruning, Result, look_at_unfinished, prune, pruning
 from batch_upload.errors import ExitCode, ServiceError, UsageError
 from batch_upload.events import Pruned, PruneOutcome
@@ -134,7 +134,7 @@ class _Pruning(OnLane):
 
     def _stock(self, rows: Sequence[Known]) -> Mapping[str, Known]:
         knowledge = Knowledge.of(rows)
-        found = {item.item_id: row_of(item, knowledge) for item in self.prepared.items}
+        found = {item.item_id: shown_row(item, knowledge) for item in self.prepared.items}
         return {item_id: row for item_id, row in found.items() if row is not None}
 
     def _told(self, stock: Mapping[str, Known], ending: Exit, result: Result, *, left: int = 0) -> Ended:

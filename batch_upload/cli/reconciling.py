@@ -16,6 +16,7 @@ from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import ready
 from batch_upload.cli.rates import learned
 from batch_upload.clock import counting_s
+from batch_upload.engine.plan import is_absent
 from batch_upload.engine.reconcile import Cost, expected_cost, reconcile, stock_of
 from batch_upload.engine.retry import LIST_TAGS
 from batch_upload.engine.survey import ask_capacity
@@ -128,9 +129,12 @@ def _code_of(row: Known) -> ExitCode | None:
             return ExitCode.OUTCOMES_UNKNOWN
         case State.SENDING:
             return ExitCode.TRANSIENT
-        case State.FAILED if row.attachment_status is not None:
+        case State.FAILED if row.attachment_status in _LOST or is_absent(row):
             return ExitCode.ITEMS_FAILED
     return None
+
+
+_LOST = (AttachmentStatus.FAILED, AttachmentStatus.DELETED)
 
 
 def _is_any_gone(stock: Mapping[str, Known]) -> bool:

@@ -67,7 +67,7 @@ class _Upload(OnLane):
         root = None if settings.allow_outside else self.prepared.manifest.folder
         options = self._options()
         watch = FailureWatch(options.max_failures, reached.control, reached.clock, self.audience)
-        observer = Everybody([self.tally, watch], self.audience)
+        observer = Everybody([self.tally, self.audience], watch)
         with DocumentBodies(root) as bodies:
             around = surroundings(reached, settings, ledger, observer, run_id=self.run_id, bodies=bodies)
             run = Run(around, lane=reached.lane, endpoint=reached.service.endpoint, options=options)

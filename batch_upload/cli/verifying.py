@@ -19,7 +19,7 @@ from batch_upload.cli.recorded import state_of
 from batch_upload.cli.signals import until_interrupted
 from batch_upload.clock import counting_s
 from batch_upload.engine.listing import list_completely
-from batch_upload.engine.plan import Knowledge, row_of
+from batch_upload.engine.plan import Knowledge, shown_row
 from batch_upload.engine.tally import Tally
 from batch_upload.engine.verify import (
     Comparison,
@@ -76,7 +76,7 @@ def verify_manifest(path: Path, flags: Flags, output: Output) -> Ended:
         batch=prepared.manifest.batch,
         account=lane.account,
         region=lane.region,
-        states=Counter(state_of(row_of(item, knowledge)).value for item in prepared.items),
+        states=Counter(state_of(shown_row(item, knowledge)).value for item in prepared.items),
         items=len(prepared.items),
         requests=dict(tally.requests),
         throttled=tally.throttled,

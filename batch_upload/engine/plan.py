@@ -1,7 +1,7 @@
 """What to do for each item, and why: a pure function of the manifest's items and what the ledger knows."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from batch_upload.model import Action, ActionKind, AttachmentStatus, Capacity, Item, Known, Plan, State
@@ -98,6 +98,17 @@ def row_of(item: Item, knowledge: Knowledge) -> Known | None:
     return knowledge.live.get((item.item_id, item.content, item.generation)) or same
 
 
+def shown_row(item: Item, knowledge: Knowledge) -> Known | None:
+    """What is reported of an item: `row_of`, as `failed` while the service refuses the tags that it is to carry."""
+    return _shown(row_of(item, knowledge), knowledge.current.get(item.item_id))
+
+
+def _shown(stands: Known | None, current: Known | None) -> Known | None:
+    if stands is None or current is None or current.state is not State.FAILED:
+        return stands
+    return replace(stands, state=State.FAILED, fault=current.fault) if _is_half_retagged(stands, current) else stands
+
+
 def after_resolving(item: Item, settled: Known, stands: Known | None) -> Action:
     """What to do for an item whose id had an open intent under another token, now that it is settled.
 
@@ -177,16 +188,16 @@ def _settled(item: Item, stands: Known | None, current: Known | None) -> Action:
     if stands is None:
         return _act(ActionKind.CREATE, item, None, "new") if current is None else _changed(item, current)
     if stands.client_token != item.client_token or _is_half_retagged(stands, current):
-        return _retag(item, stands)
+        return _retag(item, _shown(stands, current) or stands)
     return _again(item, stands)
 
 
 def _is_half_retagged(stands: Known, current: Known | None) -> bool:
-    """Whether a run was cut off while it gave what stands the tags of another token: see `retag`."""
+    """Whether a run was cut off, or refused, while it gave what stands the tags of another token: see `retag`."""
     if current is None or current.client_token == stands.client_token or stands.state not in LIVE:
         return False
     same = (current.content, current.generation) == (stands.content, stands.generation)
-    return same and current.state is State.PENDING
+    return same and current.attachment_id is None and current.state in (State.PENDING, State.FAILED)
 
 
 def _again(item: Item, known: Known) -> Action:
@@ -225,6 +236,9 @@ def _changed(item: Item, current: Known) -> Action:
 
 def _retag(item: Item, live: Known) -> Action:
     """The document stands at the service, with other tags."""
+    if live.state is State.FAILED:
+        code = live.fault.code if live.fault else "refused"
+        return _act(ActionKind.RETAG, item, live, f"its tags were refused before ({code}), tried again")
     changed = ", ".join(sorted(_changed_keys(item.tags, live.tags)))
     if not changed:
         return _act(ActionKind.RETAG, item, live, "its tags were about to be changed, and were changed back")

@@ -11,7 +11,7 @@ from batch_upload.engine.groups import for_each
 from batch_upload.engine.identity import Readings, carriers, read_tokens
 from batch_upload.engine.job import job_of
 from batch_upload.engine.listing import Listing, list_completely
-from batch_upload.engine.plan import LIVE, Knowledge, row_of
+from batch_upload.engine.plan import LIVE, Knowledge, shown_row
 from batch_upload.engine.resolve import Findings, Resolver, adopt
 from batch_upload.engine.retry import DESCRIBE, LIST_TAGS
 from batch_upload.engine.settle import calls_by_listing, is_old
@@ -83,7 +83,7 @@ async def reconcile(around: Surroundings, batch: str, items: Sequence[Item], cap
 async def stock_of(around: Surroundings, batch: str, items: Sequence[Item]) -> dict[str, Known]:
     """How everything stands now, from the ledger, by item id. An item without a row was never sent."""
     knowledge = Knowledge.of(await around.ledger.known(batch))
-    rows = {item.item_id: row_of(item, knowledge) for item in items}
+    rows = {item.item_id: shown_row(item, knowledge) for item in items}
     return {item_id: row for item_id, row in rows.items() if row is not None}
 
 

@@ -31,11 +31,16 @@ AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True)
 class Retag:
-    """An item, the attachment that stands for it, and every key that it may carry from us."""
+    """An item, the attachment that stands for it, and every key that it may carry from us.
+
+    `intent` is the token whose enlisting is the durable intent: where the tags were changed back, that of the change
+    that was cut off.
+    """
 
     item: Item
     live: Known
     keys: frozenset[str]
+    intent: str
 
     @property
     def wanted(self) -> dict[str, str]:
@@ -77,7 +82,17 @@ def retags_of(pairs: Iterable[tuple[Item, Known]], knowledge: Knowledge) -> list
     for row in knowledge.by_token.values():
         if row.item_id in ids:
             keys[row.item_id].update(carried(row.tags, row.client_token, identity_tag=row.identity_tag))
-    return [Retag(item, live, frozenset(keys[item.item_id] | live.tags.keys())) for item, live in wanted]
+    return [
+        Retag(item, live, frozenset(keys[item.item_id] | live.tags.keys()), _intent_of(item, live, knowledge))
+        for item, live in wanted
+    ]
+
+
+def _intent_of(item: Item, live: Known, knowledge: Knowledge) -> str:
+    current = knowledge.current.get(item.item_id)
+    if item.client_token != live.client_token or current is None:
+        return item.client_token
+    return current.client_token
 
 
 async def retag(around: Surroundings, retags: Sequence[Retag], result: Result) -> None:
@@ -139,8 +154,8 @@ class _Retagging:
         self._tell(known)
 
     async def _fail(self, error: Refused) -> None:
-        """The service would not. What stands goes on standing as it was, but for an attachment that it does not find:
-        a new one may not be there yet."""
+        """The service refused the tags: the intent has failed, and what stands stays as it was, but for an attachment
+        that is not found. A new one may not be there yet."""
         live = self._each.live
         if error.code == NOT_FOUND:
             if not is_old(live, now=self._now(), horizon_s=self._around.horizon_s):
@@ -150,6 +165,8 @@ class _Retagging:
                 )
                 return
             await self._around.ledger.not_found([live.client_token], at=self._now())
+        elif self._each.intent != live.client_token:
+            await self._around.ledger.fail(self._each.intent, fault_of(error), at=self._now())
         failed = replace(live, state=State.FAILED, fault=fault_of(error))
         self._result.left -= 1
         self._result.failed[self._each.item.item_id] = failed

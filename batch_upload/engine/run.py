@@ -23,6 +23,7 @@ from batch_upload.engine.plan import (
     parked_until,
     replaced_in_progress,
     row_of,
+    shown_row,
     state_of,
 )
 from batch_upload.engine.result import RunResult
@@ -235,7 +236,8 @@ class Run:
 
     async def _carry_out(self, watch: FailureWatch) -> None:
         options, jobs = self._options, self._jobs()
-        watch.jobs = len(jobs)
+        watch.count(job.known.item_id for job in jobs)
+        watch.count(action.item_id for action in self._chosen(ActionKind.RETAG))
         settler = self._settler = await self._new_settler(jobs)
         flow = Flow(self._around, settler)
         async with task_group() as group:
@@ -338,12 +340,10 @@ class Run:
                 await self._plan(items)
             left = await self._sift_again(self._sifted or Sifted())
             knowledge = await self._known_of(left.ids)
-        rows = {item.item_id: row_of(item, knowledge) for item in left.rest}
+        rows = {**{item.item_id: shown_row(item, knowledge) for item in left.rest}, **self._result.retag.failed}
         self._result.known = {item_id: row for item_id, row in rows.items() if row is not None}
         states = {item_id: State.PENDING if row is None else row.state for item_id, row in rows.items()}
-        failed = self._result.retag.failed
-        self._result.known = {**self._result.known, **failed}
-        self._result.states = States(items, {**states, **{item_id: row.state for item_id, row in failed.items()}})
+        self._result.states = States(items, states)
         self._result.selected = self._selected()
 
     def _selected(self) -> frozenset[str] | None:

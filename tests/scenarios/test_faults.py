@@ -142,6 +142,8 @@ def test_too_many_failures_stop_the_run(endpoint: Endpoint, tmp_path: Path, comm
     )
 
     assert ended.code == 23
+    told = [line["event"] for line in ended.events if line["event"] in ("item", "lane_stopped")]
+    assert told == ["item", "item", "item", "lane_stopped"]  # the stop after the failure that caused it
     assert endpoint.stats().creates == 3
     assert assert_adds_up(ended)["states"] == {"pending": 9, "failed": 3}
 

@@ -74,3 +74,26 @@ def test_without_the_permission_the_exit_code_says_so_and_nothing_is_lost(
 
     assert (denied.code, denied.states) == (22, {"complete": 2})
     assert (done.code, [each["tags"]["Customer"] for each in endpoint.attachments()]) == (0, ["birch", "birch"])
+
+
+def test_refused_tags_are_failed_for_everybody_until_a_later_run_changes_them(
+    endpoint: Endpoint, command: Preloaded, tmp_path: Path
+) -> None:
+    batch = uploaded(command, endpoint, tmp_path)
+    endpoint.faults({"action": "validation", "operation": TAG, "times": 1})
+
+    refused = run(command, endpoint, batch, "upload")
+    told = [run(command, endpoint, batch, verb) for verb in ("status", "plan", "verify", "reconcile")]
+    states = [command.run("why", batch.manifest, name, "--json", cwd=batch.folder).states for name in batch.ids]
+    tagged = endpoint.stats().requests[TAG]
+    done = run(command, endpoint, batch, "upload", "--only", "failed")
+
+    assert refused.code == 20, refused.stderr
+    assert assert_adds_up(refused)["states"] == {"complete": 1, "failed": 1}
+    assert [each.states for each in told] == [{"complete": 1, "failed": 1}] * 4
+    assert [each.code for each in told] == [0, 0, 0, 0]
+    assert sorted(states, key=str) == [{"complete": 1}, {"failed": 1}]
+    assert (done.code, done.states) == (0, {"complete": 2})
+    assert endpoint.stats().requests[TAG] == tagged + 1
+    assert [each["tags"].get("Customer") for each in endpoint.attachments()] == ["birch", "birch"]
+    assert endpoint.stats().creates == 2

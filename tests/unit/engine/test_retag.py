@@ -2,6 +2,8 @@
 
 import pytest
 
+from batch_upload.engine.plan import Knowledge, LaneOutlook, plan, shown_row
+from batch_upload.engine.prune import pruning
 from batch_upload.model import ActionKind, Item, State
 from batch_upload.token import IDENTITY_TAG
 from tests.support.engine_world import HORIZON_S, World, an_item
@@ -115,8 +117,37 @@ async def test_what_the_service_refuses_fails_the_item_and_is_tried_again_by_the
     await world.upload([OLD])
     world.service.script(TAG, refused())
     failed = await world.upload([NEW])
+    (planned,) = plan([NEW], Knowledge.of(list((await world.known()).values())), LaneOutlook(world.clock.now())).actions
     done = await world.upload([NEW])
 
     assert failed.states == {"a": State.FAILED}
     assert failed.known["a"].fault is not None
+    assert planned.kind is ActionKind.RETAG
+    assert planned.state is State.FAILED
     assert (done.states, len(world.creates), tags_at(world)) == ({"a": State.COMPLETE}, 1, wanted(NEW))
+
+
+async def test_a_change_back_that_is_refused_is_a_failure_until_it_succeeds(world: World) -> None:
+    await world.upload([OLD])
+    world.service.script(TAG, refused())
+    await world.upload([NEW])
+    world.service.script(UNTAG, refused())
+    back = await world.upload([OLD])
+    shown = shown_row(OLD, Knowledge.of(list((await world.known()).values())))
+    again = await world.upload([OLD])
+
+    assert back.states == {"a": State.FAILED}
+    assert shown is not None
+    assert shown.state is State.FAILED
+    assert (again.states, len(world.creates), tags_at(world)) == ({"a": State.COMPLETE}, 1, wanted(OLD))
+    assert shown_row(OLD, Knowledge.of(list((await world.known()).values()))) == (await world.known())[OLD.client_token]
+
+
+async def test_refused_tags_leave_nothing_to_prune(world: World) -> None:
+    await world.upload([OLD])
+    world.service.script(TAG, refused())
+    await world.upload([NEW])
+
+    found = pruning([NEW], list((await world.known()).values()))
+
+    assert (found.candidates, found.spared) == ((), ())

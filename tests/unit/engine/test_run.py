@@ -293,6 +293,32 @@ async def test_a_failure_of_an_earlier_run_that_is_only_seen_now_stops_nothing(w
     assert states_of(result) == [State.FAILED, *[State.COMPLETE] * 5]
 
 
+@pytest.mark.parametrize("limit", [FailureLimit(count=1), FailureLimit(share=0.01)])
+async def test_what_an_earlier_run_created_is_no_failure_of_this_one(world: World, limit: FailureLimit) -> None:
+    items = some_items(6)
+    world.service.processing_s = 60
+    await world.upload(items[:1], RunOptions(BATCH, wait=False))
+    next(iter(world.service.held.values())).ends_as = AttachmentStatus.FAILED
+
+    result = await world.upload(items, RunOptions(BATCH, max_failures=limit))
+
+    assert result.stop is None
+    assert states_of(result) == [State.FAILED, *[State.COMPLETE] * 5]
+
+
+async def test_refused_tags_are_failures_too(world: World) -> None:
+    items = some_items(8)
+    await world.upload(items)
+    changed = [an_item(item.item_id, tags={"Country": "NO"}) for item in items]
+    world.service.always[TAG] = lambda _: refused()
+
+    result = await world.upload(changed, RunOptions(BATCH, max_failures=FailureLimit(share=0.25)))
+
+    assert result.stop is not None
+    assert result.stop.kind is StopKind.TOO_MANY_FAILURES
+    assert 2 <= states_of(result).count(State.FAILED) < 8
+
+
 async def test_the_deadline_starts_nothing_more_and_drains(world: World) -> None:
     world.rate = 1.0
     world.service.processing_s = 2
