@@ -9,18 +9,23 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from batch_upload.engine.crew import Crew
 from batch_upload.engine.groups import task_group
+from batch_upload.engine.identity import tags_of
 from batch_upload.engine.job import Ending, Job, job_of, may_replay
 from batch_upload.engine.lane import Withheld
+from batch_upload.engine.listing import describe_found
 from batch_upload.engine.pacing import sleep_or
 from batch_upload.engine.plan import after_resolving, fresh
 from batch_upload.engine.resolve import Findings, Resolver
 from batch_upload.engine.settle import Settler
 from batch_upload.engine.upload import Surroundings, Uploader, stop_lane
-from batch_upload.errors import LaneFault, Refused, Transient
+from batch_upload.errors import Disagreement, LaneFault, Refused, Transient
 from batch_upload.events import ItemChanged, Notice
-from batch_upload.model import ActionKind, Item, Known, State
+from batch_upload.model import ActionKind, AttachmentStatus, Item, Known, State
 from batch_upload.ports import moment
+from batch_upload.token import IDENTITY_TAG
 
+CONFLICT = "ConflictException"
+"""What a create is refused with whose token was used before (RESOURCE_ALREADY_EXISTS)."""
 GATHER_SHARE = 0.25
 GATHER_MAX_S = 5.0
 """A listing waits so long for more open intents (a share of the horizon), since one listing serves them all."""
@@ -118,9 +123,35 @@ class Flow:
             case Ending.CREATED:
                 self._settler.add(job.known)
                 self._end()
+            case Ending.FAILED:
+                await self._stop_if_made_elsewhere(job)
+                self._end()
             case _:
                 self._end()
         return True
+
+    async def _stop_if_made_elsewhere(self, job: Job) -> None:
+        """Stop the lane if a refused create names an attachment that carries the very token of the item.
+
+        This ledger never sent the token, so a copy of it did: whatever else is sent may be a second upload.
+        """
+        around, fault = self._around, job.known.fault
+        if fault is None or fault.code != CONFLICT or fault.resource_id is None:
+            return
+        try:
+            found = await describe_found(around, [fault.resource_id])
+            tags = [await tags_of(around, each) for each in found if each.status is not AttachmentStatus.DELETED]
+        except LaneFault as error:
+            stop_lane(around, error)
+            return
+        except (Withheld, Transient, Refused):
+            return  # the item has failed, and the next run lists the lane before it sends anything
+        if any(each is not None and each.get(IDENTITY_TAG) == job.token for each in tags):
+            message = (
+                f"the service holds `{job.known.item_id}`, which this ledger never sent: another copy of it is in use"
+            )
+            hint = "run only one copy of the ledger; then `batch-upload reconcile` takes over what the others uploaded"
+            stop_lane(around, Disagreement(message, code="LedgerBehindService", hint=hint))
 
     def _relieve(self, job: Job) -> None:
         self._busy.add(job.token)

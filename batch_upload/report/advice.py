@@ -18,8 +18,8 @@ _BY_NAME: Mapping[str, str] = {
     "MISSING_PARAMETER": _FIELDS,
     "TAGS_PER_RESOURCE": "leave out tags: an attachment has at most 50, the identity tag counted",
     "RESOURCE_NOT_ACCESSIBLE": "let the service read what the URL names, then run `upload` again",
-    "ConflictException": "the service holds another attachment under this token: `why` shows both; raise `generation` "
-    "to upload a new one on purpose",
+    "ConflictException": "another copy of this ledger has uploaded it: run `reconcile`, which takes the attachment "
+    "over; raise `generation` only if `reconcile` does not find it",
     "ParamValidation": "the service does not know such a request: see its message, and look for a newer batch-upload",
     "UPLOAD_FAILED": "look into the document (does it open, is it what its type says?), mend it, or raise `generation` "
     "in the manifest to upload it again as it is",

@@ -4,11 +4,14 @@ from datetime import timedelta
 
 import pytest
 
+from batch_upload.engine.lane import StopKind
 from batch_upload.engine.run import RunOptions
+from batch_upload.errors import Refused
 from batch_upload.events import OrphanSeen, Resolving
 from batch_upload.model import State
+from batch_upload.token import IDENTITY_TAG
 from tests.support.engine_world import BATCH, HORIZON_S, World, an_item, left_open, some_items
-from tests.support.memory_service import CREATE, DESCRIBE, LIST_TAGS, denied, lost, refused, throttled
+from tests.support.memory_service import CREATE, DESCRIBE, LIST_TAGS, Trouble, denied, lost, refused, throttled
 
 
 async def test_a_young_open_intent_is_replayed_with_its_token_and_nothing_is_listed(world: World) -> None:
@@ -138,6 +141,37 @@ async def test_a_refusal_after_an_unknown_attempt_is_looked_up_before_it_is_beli
     assert result.states["a"] is State.COMPLETE
     assert world.heard.tally.adopted == 1
     world.assert_each_once([item])
+
+
+async def test_a_token_that_a_copy_of_the_ledger_used_meanwhile_stops_the_run_and_uploads_nothing_twice(
+    world: World,
+) -> None:
+    item, other = some_items(2)
+    await world.upload([an_item("first")])
+    planted = world.service.plant(tags={IDENTITY_TAG: item.client_token})
+    world.service.listing_lag_s = 60  # the other copy has created it just now
+    conflict = Refused("used before", code="ConflictException", resource_id=planted.attachment_id)
+    world.service.script(CREATE, Trouble(conflict))
+
+    result = await world.upload([item, other], RunOptions(BATCH, concurrency=1))
+
+    assert result.stop is not None
+    assert result.stop.kind is StopKind.DISAGREEMENT
+    assert "reconcile" in result.stop.hint
+    assert result.states == {item.item_id: State.FAILED, other.item_id: State.PENDING}
+    assert len(world.creates) == 2
+
+
+async def test_a_token_that_somebody_elses_attachment_is_named_for_fails_its_item_alone(world: World) -> None:
+    item, other = some_items(2)
+    planted = world.service.plant(tags={"Customer": "acme"})
+    conflict = Refused("used before", code="ConflictException", resource_id=planted.attachment_id)
+    world.service.script(CREATE, Trouble(conflict))
+
+    result = await world.upload([item, other], RunOptions(BATCH, concurrency=1))
+
+    assert result.stop is None
+    assert result.states == {item.item_id: State.FAILED, other.item_id: State.COMPLETE}
 
 
 async def test_a_refusal_after_a_proof_of_absence_is_believed(world: World) -> None:

@@ -17,7 +17,7 @@ def test_the_reason_is_asked_before_the_code() -> None:
     by_code = advice(State.FAILED, Fault("ConflictException", "", "NOBODY_KNOWS"))
 
     assert by_reason.startswith("make the file smaller")
-    assert "another attachment under this token" in by_code
+    assert "run `reconcile`, which takes the attachment over" in by_code
 
 
 def test_a_fault_that_nobody_has_heard_of_is_its_messages() -> None:
