@@ -131,19 +131,24 @@ async def _settle_open(around: Surroundings, batch: str, listing: Listing, readi
 async def _take_over(
     around: Surroundings, items: Sequence[Item], carried: Mapping[str, Sequence[Attachment]], knowledge: Knowledge
 ) -> None:
-    """Adopt what carries the token of an item. A token that no item has moves nothing."""
-    unrecorded = [item for item in items if _is_unrecorded(item, carried, knowledge)]
+    """Adopt what carries the token of an item, or one that the ledger has of before: then it is an orphan.
+
+    A token that neither has moves nothing.
+    """
+    unrecorded = [item for item in items if _is_unrecorded(item.client_token, carried, knowledge)]
     await around.ledger.enlist(unrecorded, at=around.clock.now())
+    tokens = {item.client_token for item in unrecorded}
+    tokens.update(token for token in knowledge.by_token if _is_unrecorded(token, carried, knowledge))
 
-    async def take(item: Item) -> None:
-        await adopt(around, item.client_token, carried[item.client_token])
+    async def take(token: str) -> None:
+        await adopt(around, token, carried[token])
 
-    await for_each(unrecorded, take, at_once=WRITERS)
+    await for_each(sorted(tokens), take, at_once=WRITERS)
 
 
-def _is_unrecorded(item: Item, carried: Mapping[str, Sequence[Attachment]], knowledge: Knowledge) -> bool:
-    found = carried.get(item.client_token, ())
-    row = knowledge.by_token.get(item.client_token)
+def _is_unrecorded(token: str, carried: Mapping[str, Sequence[Attachment]], knowledge: Knowledge) -> bool:
+    found = carried.get(token, ())
+    row = knowledge.by_token.get(token)
     if row is not None and row.state in (*LIVE, *OPEN):
         return False
     return bool(found) and recorded(found, row) is None

@@ -12,7 +12,16 @@ from pathlib import Path
 import boto3
 
 from batch_upload.emulator.names import CREATE, DESCRIBE, LIMITS, LIST_TAGS
-from tests.support.batches import IDENTITY_TAG, TAGS, Batch, assert_adds_up, assert_each_once, make_batch, token_of
+from tests.support.batches import (
+    IDENTITY_TAG,
+    TAGS,
+    Batch,
+    assert_adds_up,
+    assert_each_once,
+    make_batch,
+    token_of,
+    write_batch,
+)
 from tests.support.command import COMMAND, Event, Result, started
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
@@ -343,3 +352,27 @@ def test_it_never_runs_beside_another_run(endpoint: Endpoint, tmp_path: Path, co
         running.until("retry")
         beside = reconcile(command, batch, endpoint)
     assert beside.code == 11
+
+
+def test_an_attachment_of_a_replaced_document_is_recorded_and_verify_agrees(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    """Another copy of the ledger had uploaded what the manifest lists no more."""
+    batch = make_batch(tmp_path, 1)
+    endpoint.faults({"action": "validation", "operation": CREATE, "times": 1})
+    assert upload(command, batch, endpoint).code == 20
+    old = plant_all(batch, endpoint, created_at=datetime.now(UTC) - timedelta(days=1))
+    edited = write_batch(tmp_path, {batch.ids[0]: b"%PDF-1.7\nanother\n%%EOF\n"})
+    assert upload(command, edited, endpoint).code == 0
+
+    found = command.run("verify", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env)
+    done = reconcile(command, edited, endpoint)
+    verified = command.run("verify", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env)
+    planned = command.run("plan", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env)
+    pruned = command.run("prune", batch.manifest, "--yes", "--json", cwd=tmp_path, env=endpoint.env)
+
+    assert [line["finding"] for line in found.of("finding")] == ["unrecorded"]
+    assert (done.code, done.states) == (0, {"complete": 1})
+    assert (verified.code, verified.of("finding")) == (0, [])
+    assert [line["action"] for line in planned.of("action")] == ["unchanged", "orphan"]
+    assert [line["client_token"] for line in pruned.of("pruned")] == [old[0]["tags"][IDENTITY_TAG]]
