@@ -34,9 +34,10 @@ EXIT_CODES = """exit codes:
 10-19, the same command again will do: 10 transient errors left | 11 another run holds the ledger | 12 deadline |
 13 the day's quota is used up | 14 still processing
 
-20-29, a person must act: 20 some items failed | 21 manifest or file invalid, nothing sent | 22 credentials, permission
-or wrong account | 23 too many failures, stopped | 24 ledger unusable, newer, or of another account or Region |
-25 service and ledger disagree | 26 outcomes unknown | 27 the account is full: raise the quota or prune
+20-29, a person must act: 20 some items failed | 21 manifest or file invalid, nothing sent | 22 credentials, permission,
+wrong account, or the way to AWS is barred | 23 too many failures, stopped | 24 ledger unusable, newer, or of another
+account or Region | 25 service and ledger disagree | 26 outcomes unknown | 27 the account is full: raise the quota or
+prune
 
 130/143 drained after SIGINT/SIGTERM"""
 

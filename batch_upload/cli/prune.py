@@ -1,4 +1,4 @@
-"""`prune`: deletes attachments that are proved ours and that the manifest no longer lists."""
+"""`prune`: deletes attachments that this tool created and that the manifest no longer lists."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`verify`: the ledger held against the service. Changes nothing, here or there."""
+"""`verify`: compare the ledger with what the service holds. Changes nothing, here or there."""
 
 from batch_upload.cli import options as option
 from batch_upload.cli.output import Ended, Output, run_verb

@@ -1,4 +1,4 @@
-"""Verifying: the ledger held against what the service lists. Nothing is changed, here or there."""
+"""Verifying: compare the ledger with what the service lists. Nothing is changed, here or there."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -71,7 +71,8 @@ class Comparison:
 
 
 def standing(items: Sequence[Item], knowledge: Knowledge) -> list[Known]:
-    """The rows to be held against the service: what stands for the manifest's items, and every other current one."""
+    """The rows to be compared with what the service holds: those of the manifest's items, and every other current
+    one."""
     rows = {row.client_token: row for row in (row_of(item, knowledge) for item in items) if row is not None}
     rows.update((row.client_token, row) for row in knowledge.current.values())
     return list(rows.values())

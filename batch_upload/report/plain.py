@@ -55,7 +55,7 @@ class PlainObserver:
     def _changes(self, event: object) -> Sequence[str]:
         if self._tally.throttled and not self._throttle_told:
             self._throttle_told = True
-            return ("the service throttles for the first time, the rate goes down",)
+            return ("AWS is limiting requests (this is normal): the rate goes down",)
         if self._is_all_sent_now(event):
             self._all_sent_told = True
             return (f"all is sent, the service is at work on {count_words(self._tally.processing, 'item')}",)
@@ -113,14 +113,14 @@ def cut_words(event: RunStarted) -> list[str]:
         within = creates_within(event.deadline_s, event.rate)
         if within < creates:
             deadline, rate = duration_words(event.deadline_s), rate_words(event.rate)
-            found.append(f"before the deadline in {deadline} about {within:,} of {creates:,} leave at {rate}")
+            found.append(f"at {rate} about {within:,} of {creates:,} would be sent before the deadline in {deadline}")
     return found
 
 
 def stopped_sentence(event: LaneStopped) -> str:
     """Why nothing new is sent, and what still goes on."""
-    after = "what was created is still waited for" if event.draining else "no further call is made"
-    return f"nothing new is sent: {fault_words(event.fault)}; {after}"
+    after = "waiting for AWS to finish what was sent" if event.draining else "no further call is made"
+    return f"nothing more is sent: {fault_words(event.fault)}; {after}"
 
 
 def failure_sentence(known: Known) -> str:

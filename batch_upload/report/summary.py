@@ -24,7 +24,7 @@ EXIT_REASONS: Mapping[ExitCode, str] = {
     ExitCode.STILL_PROCESSING: "the service is still processing",
     ExitCode.ITEMS_FAILED: "some items failed",
     ExitCode.INVALID: "the manifest or a file is invalid, nothing was sent",
-    ExitCode.ACCESS: "credentials, permission or wrong account",
+    ExitCode.ACCESS: "credentials, permission, wrong account, or the way to AWS is barred",
     ExitCode.TOO_MANY_FAILURES: "too many failures, stopped",
     ExitCode.LEDGER: "the ledger is unusable, newer, or of another account or Region",
     ExitCode.DISAGREEMENT: "the service and the ledger disagree",

@@ -134,7 +134,7 @@ def _states_words(summary: Summary) -> str:
 def _work_words(summary: Summary) -> str:
     parts = [f"{summary.uploaded:,} uploaded ({size_words(summary.bytes_sent)} sent)"]
     if summary.adopted:
-        parts.append(f"{summary.adopted:,} found at the service")
+        parts.append(f"{summary.adopted:,} already at AWS")
     parts.append(f"{summary.unchanged:,} unchanged")
     return ", ".join(parts)
 

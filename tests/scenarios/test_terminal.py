@@ -70,14 +70,14 @@ def test_a_dumb_terminal_gets_lines(endpoint: Endpoint, batch: Batch) -> None:
     shown = upload(batch, endpoint, TERM="dumb")
 
     assert (shown.code, shown.moves, shown.colours) == (20, False, set())
-    assert "the service throttles for the first time, the rate goes down" in shown.lines
+    assert "AWS is limiting requests (this is normal): the rate goes down" in shown.lines
 
 
 def test_who_asks_for_requests_gets_lines_and_what_happens_besides(endpoint: Endpoint, batch: Batch) -> None:
     shown = upload(batch, endpoint, "-v")
 
     assert (shown.code, shown.moves) == (20, False)
-    assert "the service throttles for the first time, the rate goes down" in shown.lines
+    assert "AWS is limiting requests (this is normal): the rate goes down" in shown.lines
     assert len([line for line in shown.lines if f" {CREATE} `files/" in line]) >= 10
 
 

@@ -38,7 +38,7 @@ def test_what_cuts_a_run_short_is_said_before_the_first_byte() -> None:
 
     assert cut_words(tight) == [
         "the account has room for 20 of 100, the rest will be parked",
-        "before the deadline in 30 s about 61 of 100 leave at 2.0/s",
+        "at 2.0/s about 61 of 100 would be sent before the deadline in 30 s",
     ]
 
 

@@ -49,13 +49,13 @@ def test_a_log_tells_changes_of_fortune_at_once_and_progress_now_and_then() -> N
     assert stream.getvalue().splitlines() == [
         "batch `june` to `123456789012/us-east-1` at https://sms-voice.us-east-1.amazonaws.com: "
         "20 items to upload, 0 unchanged, from 1.0/s",
-        "the service throttles for the first time, the rate goes down",
+        "AWS is limiting requests (this is normal): the rate goes down",
         "failed `item-19`: MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
         "1 of 20 done, 2 failed, 9 processing; 0.33/s now, 2 throttled, 26 s left (until 14:00)",
         "looking up what became of 1 request without an answer",
         "attachment `a-2` stands for nothing: `a-1` was there first",
         r"the clock is off by\x1b[2J 3 min",
-        "nothing new is sent: Deadline: 50m are over; what was created is still waited for",
+        "nothing more is sent: Deadline: 50m are over; waiting for AWS to finish what was sent",
         "1 of 20 done, 2 failed, 9 processing; 2 throttled, nothing new is sent",
     ]
 

@@ -221,8 +221,7 @@ def test_a_summary_takes_the_counts_of_its_run() -> None:
         ("a note",),
     )
     assert (
-        summary_lines(summary, [], JUNE)[2]
-        == "  this run: 1 uploaded (10 bytes sent), 1 found at the service, 0 unchanged"
+        summary_lines(summary, [], JUNE)[2] == "  this run: 1 uploaded (10 bytes sent), 1 already at AWS, 0 unchanged"
     )
 
 
