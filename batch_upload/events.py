@@ -98,6 +98,22 @@ class Resolving:
 
 
 @dataclass(frozen=True, slots=True)
+class Looking:
+    """The lane is being looked through before anything is sent: listed first, then the tags of what is new are read.
+
+    `attachments`: how many there are, None where that is not known yet. `to_read` is None until the listing has ended.
+    `left_s`: seconds that the look still takes, None where that cannot be told.
+    """
+
+    attachments: int | None
+    listed: int
+    to_read: int | None
+    read: int
+    left_s: float | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class OrphanSeen:
     """An attachment carries our identity tag, and another one was there first: it stands for nothing."""
 
@@ -163,6 +179,7 @@ Event = (
     | Retrying
     | LaneStopped
     | Resolving
+    | Looking
     | OrphanSeen
     | Pruned
     | Notice

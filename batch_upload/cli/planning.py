@@ -2,8 +2,8 @@
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,27 +13,47 @@ import anyio
 
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.prepare import check_only, ready_to_read
-from batch_upload.cli.rates import expected_create_rate, remembered_latency_s
+from batch_upload.cli.rates import expected_create_rate, laws, remembered_latency_s
 from batch_upload.cli.signals import until_interrupted
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.engine.groups import time_limit
 from batch_upload.engine.listing import describe_found
-from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, is_absent, state_of
-from batch_upload.engine.retry import CONVENIENCE, LIMITS, NOT_ALLOWED
+from batch_upload.engine.looking import cost_of
+from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, fresh, is_absent, state_of
+from batch_upload.engine.retry import CONVENIENCE, DESCRIBE, LIMITS, LIST_TAGS, NOT_ALLOWED, Wire
 from batch_upload.engine.sift import Sifted, plan_rest, sift
+from batch_upload.engine.survey import Seen, is_unsent, look_through
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import AccessFault, ExitCode, LedgerOfAnotherLane, Refused, ServiceError, Transient
 from batch_upload.ledger.reading import find_reader
-from batch_upload.model import Action, ActionKind, Attachment, Capacity, Item, Lane, Plan, RateRecord, State
-from batch_upload.report.ndjson import action_line
+from batch_upload.model import (
+    Action,
+    ActionKind,
+    Attachment,
+    AttachmentStatus,
+    Capacity,
+    Item,
+    Known,
+    Lane,
+    Plan,
+    RateRecord,
+    State,
+)
+from batch_upload.ports import AttachmentService, Clock, Observer
+from batch_upload.report.ndjson import action_line, event_line
 from batch_upload.report.observers import Observers
-from batch_upload.report.plan_table import PlanTotals, totals, write_plan
+from batch_upload.report.plain import event_sentence
+from batch_upload.report.plan_table import Look, PlanTotals, totals, write_plan
 from batch_upload.report.summary import Summary, exit_of
 from batch_upload.settings import Flags, Settings
 
 if TYPE_CHECKING:
     from batch_upload.cli.compose import Reached
 
+FOUND = "found at the service"
+LOOKED_FOR = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE)
+"""What `upload` looks through the lane for."""
+_NOT_LOOKED = "this ledger is new, and attachments of this batch that are at the service could not be looked for"
 WORK = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE, ActionKind.RETAG)
 
 
@@ -46,6 +66,8 @@ class Asked:
     warning: str = ""
     found: Sequence[Attachment] = ()
     """Of the attachments that an earlier run did not find, those that are there after all."""
+    seen: Seen | None = None
+    """What a look through the lane found, for a ledger that has never listed it; None without a look."""
 
 
 def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed_exitcode: bool) -> Ended:
@@ -54,12 +76,13 @@ def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed
     prepared, settings = ready_to_read(path, flags)
     manifest = prepared.manifest
     check_only(settings, prepared)
-    lane, found, remembered = _found(settings.ledger, manifest.batch, prepared.items, whole=_is_whole(output, settings))
+    found, remembered = _found(settings.ledger, manifest.batch, prepared.items, whole=_is_whole(output, settings))
+    lane = found.lane
     tally = Tally()
-    asking = partial(_ask, settings, tally, output, found.absent)
-    asked = Asked() if offline else anyio.run(until_interrupted, asking)
+    asking = partial(_ask, settings, tally, output, found, remembered)
+    asked = Asked(warning=_unseen(found)) if offline else anyio.run(until_interrupted, asking)
     check_lane(lane, asked.lane, settings)
-    found = found.corrected(asked.found)
+    found = found.corrected(asked.found).adopting(asked.seen)
     whole = _plan(found, asked, settings)
     made = _chosen(whole, Selection(settings.only_states, settings.only_ids))
     rate = expected_create_rate(settings, remembered, now=datetime.now(UTC))
@@ -70,6 +93,7 @@ def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed
         latency_s=remembered_latency_s(remembered),
         concurrency=settings.concurrency,
         deadline_s=settings.deadline_s,
+        look=_look_of(made, asked, found, settings, remembered),
     )
     _show(made, asked, added_up, output)
     there_is_work = any(_is_work(action) for action in made.actions)
@@ -84,6 +108,13 @@ class _Found:
 
     sifted: Sifted
     knowledge: Knowledge
+    lane: Lane | None = None
+    attachments: Mapping[str, str | None] = field(default_factory=dict)
+    """Every attachment of the lane that the ledger knows: its identity tag, None for one without."""
+    is_new: bool = True
+    """Whether the ledger has never listed its lane: attachments of this batch may be there that it does not know."""
+    refusal: str = ""
+    """Why `upload` refuses this ledger, as its last run said; empty where it does not."""
 
     @property
     def absent(self) -> list[str]:
@@ -99,6 +130,32 @@ class _Found:
         )
         return replace(self, knowledge=Knowledge.of(list(rows))) if ids else self
 
+    def adopting(self, seen: Seen | None) -> "_Found":
+        """The same, with what `upload` will find at the service and take over instead of creating it."""
+        if seen is None or not seen.by_token:
+            return self
+        items = {item.client_token: item for item in self.sifted.rest}
+        taken = [
+            _taken_over(items[token], attachment)
+            for token, attachment in seen.by_token.items()
+            if token in items and is_unsent(items[token], self.knowledge)
+        ]
+        tokens = {row.client_token for row in taken}
+        rows = [row for row in self.knowledge.by_token.values() if row.client_token not in tokens]
+        return replace(self, knowledge=Knowledge.of([*rows, *taken]))
+
+
+def _taken_over(item: Item, attachment: Attachment) -> Known:
+    """What the ledger will know of an item whose attachment was found at the service."""
+    states = {AttachmentStatus.IN_PROGRESS: State.PROCESSING, AttachmentStatus.COMPLETE: State.COMPLETE}
+    return replace(
+        fresh(item),
+        state=states.get(attachment.status, State.FAILED),
+        attachment_id=attachment.attachment_id,
+        attachment_arn=attachment.attachment_arn,
+        attachment_status=attachment.status,
+    )
+
 
 def _is_whole(output: Output, settings: Settings) -> bool:
     """Whether every item is told of by itself, or may be chosen, also those that nothing is done for."""
@@ -106,35 +163,104 @@ def _is_whole(output: Output, settings: Settings) -> bool:
     return by_itself or bool(settings.only_ids) or State.COMPLETE in settings.only_states
 
 
-def _found(
-    ledger: Path, batch: str, items: Sequence[Item], *, whole: bool
-) -> tuple[Lane | None, _Found, Sequence[RateRecord]]:
+def _found(ledger: Path, batch: str, items: Sequence[Item], *, whole: bool) -> tuple[_Found, Sequence[RateRecord]]:
     reader = find_reader(ledger)
     if reader is None:
-        return None, _Found(Sifted(rest=tuple(items)), Knowledge()), ()
+        return _Found(Sifted(rest=tuple(items)), Knowledge()), ()
     with reader:
         if whole:
-            found = _Found(Sifted(rest=tuple(items)), Knowledge.of(reader.known(batch)))
+            sifted, rows = Sifted(rest=tuple(items)), reader.known(batch)
         else:
             sifted = reader.sift(batch, partial(sift, items))
             rows = reader.known_of_ids(batch, [*dict.fromkeys((*sifted.ids, *sifted.unlisted))])
-            found = _Found(sifted, Knowledge.of(rows))
-        return reader.lane(), found, reader.rates()
+        found = _Found(
+            sifted,
+            Knowledge.of(rows),
+            lane=reader.lane(),
+            attachments=reader.attachment_tokens(),
+            is_new=reader.listed_at() is None,
+        )
+        return found, reader.rates()
 
 
-async def _ask(settings: Settings, tally: Tally, output: Output, absent: Sequence[str]) -> Asked:
+def _unseen(found: _Found) -> str:
+    """What cannot be known of a new ledger without a look at the service; empty where nothing is unknown."""
+    if not found.is_new or not found.sifted.rest:
+        return ""
+    return "this ledger is new: attachments of this batch may already be at the service; `--offline` did not look"
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A lane that is looked through, and where that is reported. Implements `engine.survey.Reading`."""
+
+    service: AttachmentService
+    wire: Wire
+    clock: Clock
+    observer: Observer
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """Reports a look to people and programs: the requests themselves are counted elsewhere."""
+
+    output: Output
+
+    def notify(self, event: object) -> None:
+        if (line := event_line(event)) is not None:
+            self.output.event(line)
+        self.output.say(*filter(None, [event_sentence(event)]))
+
+
+async def _ask(
+    settings: Settings, tally: Tally, output: Output, found: _Found, remembered: Sequence[RateRecord]
+) -> Asked:
     from batch_upload.cli.audience import Everybody  # what draws, and the SDK: `--offline` does without both
     from batch_upload.cli.compose import reach
 
     observer = Everybody([tally], Observers(*output.witnesses.observers(), on_lost=output.lost))
     asked = Asked(warning="no answer before the deadline: neither the account nor its capacity was looked at")
-    async with time_limit(settings.deadline_s, SystemClock()), reach(settings, observer, reads_only=True) as reached:
+    reaching = reach(settings, observer, remembered=remembered, reads_only=True)
+    async with time_limit(settings.deadline_s, SystemClock()), reaching as reached:
         asked = await _ask_capacity(reached)
         try:
-            asked = replace(asked, found=await describe_found(reached, absent))
+            asked = replace(asked, found=await describe_found(reached, found.absent))
         except (Refused, Transient) as error:
             asked = replace(asked, warning=f"what was not found could not be looked for: {error.message}")
+        if found.is_new and found.sifted.rest:
+            reading = _Reading(reached.service, reached.wire, reached.clock, _Said(output))
+            asked = await _look(reading, asked, found)
     return asked
+
+
+async def _look(reading: _Reading, asked: Asked, found: _Found) -> Asked:
+    """Look for attachments of this batch that a new ledger does not know."""
+    try:
+        seen = await look_through(reading, found.sifted.rest, asked.capacity, found.attachments)
+    except AccessFault as error:
+        if error.code not in NOT_ALLOWED:
+            raise
+        return replace(asked, warning=f"{_NOT_LOOKED}: {error.message}")
+    except (Refused, Transient) as error:
+        return replace(asked, warning=f"{_NOT_LOOKED}: {error.message}")
+    return replace(asked, seen=seen)
+
+
+def _look_of(
+    made: Plan, asked: Asked, found: _Found, settings: Settings, remembered: Sequence[RateRecord]
+) -> Look | None:
+    """What `upload` will need to look through the lane before its first create; None where it creates nothing."""
+    if asked.seen is None and not made.of(*LOOKED_FOR):
+        return None
+    attachments = asked.capacity.used if asked.capacity is not None else None
+    if asked.seen is not None:
+        attachments = asked.seen.attachments
+    paced = laws(settings, remembered, now=datetime.now(UTC))
+    capacity = None if attachments is None else Capacity(attachments, attachments)
+    describes_per_s, reads_per_s = paced[DESCRIBE].rate, paced[LIST_TAGS].rate
+    cost = cost_of(capacity, len(found.attachments), describes_per_s=describes_per_s, reads_per_s=reads_per_s)
+    time_s = 0.0 if cost.time_s is None else cost.time_s - 1 / describes_per_s  # the first page is asked for at once
+    return Look(attachments, cost.pages or 1, cost.tag_reads or 0, time_s)
 
 
 async def _ask_capacity(reached: "Reached") -> Asked:
@@ -164,7 +290,13 @@ def _plan(found: _Found, asked: Asked, settings: Settings) -> Plan:
     is_untold = asked.lane is not None and asked.capacity is None
     tries_parked = State.PARKED in settings.only_states
     outlook = LaneOutlook(datetime.now(UTC), asked.capacity, tries_parked, is_untold)
-    return plan_rest(found.sifted, found.knowledge, outlook)
+    made = plan_rest(found.sifted, found.knowledge, outlook)
+    seen = {} if asked.seen is None else asked.seen.by_token
+    told = (
+        replace(each, reason=FOUND) if each.kind is ActionKind.UNCHANGED and each.client_token in seen else each
+        for each in made.actions
+    )
+    return replace(made, actions=tuple(told))
 
 
 def _chosen(whole: Plan, selection: Selection) -> Plan:

@@ -16,8 +16,9 @@ from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import ready
 from batch_upload.cli.rates import learned
 from batch_upload.clock import counting_s
+from batch_upload.engine.looking import Cost
 from batch_upload.engine.plan import is_absent
-from batch_upload.engine.reconcile import Cost, expected_cost, reconcile, stock_of
+from batch_upload.engine.reconcile import expected_cost, reconcile, stock_of
 from batch_upload.engine.retry import LIST_TAGS
 from batch_upload.engine.survey import ask_capacity
 from batch_upload.engine.upload import Surroundings

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.listing import NOT_FOUND, Asking, Listing, still_there
+from batch_upload.engine.looking import Progress
 from batch_upload.engine.retry import LIST_TAGS
 from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import Refused
@@ -58,12 +59,15 @@ async def tags_of(around: Asking, attachment: Attachment) -> Mapping[str, str] |
         raise
 
 
-async def read_tokens(around: Surroundings, listing: Listing, known: Mapping[str, str | None]) -> Readings:
+async def read_tokens(
+    around: Surroundings, listing: Listing, known: Mapping[str, str | None], *, progress: Progress | None = None
+) -> Readings:
     """Read the identity tag of each attachment that is there and that the ledger does not know; remember what is
     certain of it.
 
-    However old it is: its age is by the service's clock, and ours may be wrong.
+    However old it is: its age is by the service's clock, and ours may be wrong. `progress` counts what is read.
     """
+    progress = progress or Progress()
     seen_at = around.clock.monotonic()
     readings = Readings(dict(known))
     strangers = [
@@ -71,7 +75,8 @@ async def read_tokens(around: Surroundings, listing: Listing, known: Mapping[str
         for each in still_there(listing).attachments
         if each.attachment_id not in known
     ]
-    await _read(around, strangers, readings)
+    progress.begin_reading(len(strangers))
+    await _read(around, strangers, readings, progress)
     return readings
 
 
@@ -90,7 +95,7 @@ async def wait_for_tags(around: Surroundings, readings: Readings) -> None:
         with around.lane.waiting(to_create=True):
             await around.clock.sleep(max(0.0, min(pause_s, _left_s(around, readings))))
         pause_s = min(PAUSE_MAX_S, pause_s * 2)
-        await _read(around, tuple(readings.untold.values()), readings)
+        await _read(around, tuple(readings.untold.values()), readings, Progress())
 
 
 def carriers(listing: Listing, tokens: Mapping[str, str | None]) -> dict[str, list[Attachment]]:
@@ -109,10 +114,11 @@ def _left_s(around: Surroundings, readings: Readings) -> float:
     return max(each.certain_at(around.horizon_s) for each in readings.untold.values()) - now
 
 
-async def _read(around: Surroundings, strangers: Iterable[Untold], readings: Readings) -> None:
+async def _read(around: Surroundings, strangers: Iterable[Untold], readings: Readings, progress: Progress) -> None:
     async def read(stranger: Untold) -> None:
         read_at, attachment = around.clock.monotonic(), stranger.attachment
         tags = await tags_of(around, attachment)
+        progress.one_read(attachment)
         token = None if tags is None else tags.get(IDENTITY_TAG)
         if not tags and read_at < stranger.certain_at(around.horizon_s):
             readings.untold[attachment.attachment_id] = replace(stranger, read_at=read_at)

@@ -26,6 +26,10 @@ BARREN_MAX = 100
 NOT_FOUND = "ResourceNotFoundException"
 
 
+def _ignore(_page: AttachmentPage) -> None:
+    """Nobody counts pages."""
+
+
 class Asking(Protocol):
     """What it takes to read from the lane. `Surroundings` are such."""
 
@@ -120,8 +124,8 @@ async def _read_once(around: Asking, take: Callable[[AttachmentPage], Awaitable[
         seen |= ids
 
 
-async def list_lane(around: Asking) -> Listing:
-    """List the lane once. It is complete where one page holds it all.
+async def list_lane(around: Asking, *, on_page: Callable[[AttachmentPage], None] = _ignore) -> Listing:
+    """List the lane once. It is complete where one page holds it all. `on_page` is called for each page.
 
     Raises NoAnswer where no listing came to its end, AccessFault where it is refused.
     """
@@ -130,6 +134,7 @@ async def list_lane(around: Asking) -> Listing:
 
     async def take(page: AttachmentPage) -> None:
         pages.append(page)
+        on_page(page)
 
     try:
         is_single = await read_pages(around, take)
@@ -154,7 +159,9 @@ def listing_of(pages: Sequence[AttachmentPage], *, began: datetime, began_at: fl
     return Listing(tuple(found.values()), began, began_at, is_complete, served, first)
 
 
-async def list_completely(around: Asking, *, used: int | None = None) -> Listing:
+async def list_completely(
+    around: Asking, *, used: int | None = None, on_page: Callable[[AttachmentPage], None] = _ignore
+) -> Listing:
     """List the lane until nothing can have been missed; `is_complete` says whether that succeeded.
 
     One page is complete by itself. Pages that shift lose an attachment only where another one vanishes before it while
@@ -162,11 +169,11 @@ async def list_completely(around: Asking, *, used: int | None = None) -> Listing
     as many attachments as `used`, asked before the listing, are shown that were there before its first page. What any
     of the listings showed is kept. Raises as `list_lane`.
     """
-    found = before = await list_lane(around)
+    found = before = await list_lane(around, on_page=on_page)
     if found.is_complete or _is_confirmed(found, used):
         return replace(found, is_complete=True)
     for _ in range(LISTINGS_MAX - 1):
-        latest = await list_lane(around)
+        latest = await list_lane(around, on_page=on_page)
         found = _united(found, latest)
         if latest.is_complete or _ids(before) <= _ids(latest):
             return replace(found, is_complete=True)

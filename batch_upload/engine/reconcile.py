@@ -4,17 +4,17 @@ One listing serves it all: unknown outcomes, attachments that are gone, and a le
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from batch_upload.engine.duplicates import find_duplicates, tell
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.identity import Readings, carriers, read_tokens
 from batch_upload.engine.job import job_of
 from batch_upload.engine.listing import Listing, list_completely
+from batch_upload.engine.looking import Cost, cost_of
 from batch_upload.engine.plan import LIVE, Knowledge, shown_row
 from batch_upload.engine.resolve import Findings, Resolver, adopt
 from batch_upload.engine.retry import DESCRIBE, LIST_TAGS
-from batch_upload.engine.settle import calls_by_listing, is_old
+from batch_upload.engine.settle import is_old
 from batch_upload.engine.upload import Surroundings
 from batch_upload.engine.verify import recorded, unlisted, with_latecomers
 from batch_upload.errors import NoAnswer
@@ -25,27 +25,6 @@ from batch_upload.ports import moment
 WRITERS = 64
 """Writes handed to the ledger at once: it commits together what comes together."""
 OPEN = (State.SENDING, State.UNKNOWN)
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What reconciling will take at most: pages listed, tags read, seconds. None where the service does not tell."""
-
-    pages: int | None
-    tag_reads: int | None
-    time_s: float | None
-
-
-def cost_of(capacity: Capacity | None, known: int, *, describes_per_s: float, reads_per_s: float) -> Cost:
-    """What it will take for a lane of so many attachments, of which the ledger knows `known`. Pure.
-
-    What was deleted is listed, too, by a service that keeps it: then it is a page more.
-    """
-    if capacity is None:
-        return Cost(None, None, None)
-    pages = calls_by_listing(capacity.used)
-    reads = max(0, capacity.used - known)
-    return Cost(pages, reads, pages / describes_per_s + reads / reads_per_s)
 
 
 async def expected_cost(around: Surroundings, capacity: Capacity | None) -> Cost:

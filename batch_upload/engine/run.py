@@ -150,13 +150,16 @@ class Run:
 
     async def _decide(self, items: Sequence[Item]) -> None:
         """Plan; if anything is to be sent, look at the lane first, and plan again with what was found."""
+        around, deadline_s = self._around, self._options.deadline_s
+        began_at = around.clock.monotonic()
         knowledge, outlook = await self._plan(items)
         self._parked_until = parked_until(knowledge, outlook)
         with self._deciding:
             await self._look(knowledge)
         if self._deciding.cancelled_caught:
             raise Withheld
-        around = self._around
+        if deadline_s is not None:
+            deadline_s = max(0.0, deadline_s - (around.clock.monotonic() - began_at))
         around.observer.notify(
             RunStarted(
                 run_id=around.run_id,
@@ -167,7 +170,7 @@ class Run:
                 rate=around.wire.rate(CREATE),
                 capacity=self._result.capacity,
                 at=around.clock.now(),
-                deadline_s=self._options.deadline_s,
+                deadline_s=deadline_s,
                 states=_states_of(self._result.plan),
             )
         )
@@ -217,11 +220,10 @@ class Run:
         return Knowledge.of(await self._around.ledger.known_of_ids(self._options.batch, ids))
 
     async def _survey(self, knowledge: Knowledge) -> None:
-        memory, sifted = self._memory, self._sifted
+        memory, sifted, capacity = self._memory, self._sifted, self._result.capacity
         if memory is not None and sifted is not None:
-            found = await survey(self._around, memory, sifted.rest, knowledge, self._result.capacity)
-            self._lane_size, duplicates = found
-            self._duplicates.report(duplicates)
+            self._lane_size, twice = await survey(self._around, memory, sifted.rest, knowledge, capacity)
+            self._duplicates.report(twice)
 
     async def _enlist(self) -> None:
         """Make the manifest's tokens stand for its ids, those that the manifest has gone back to, too."""
@@ -294,8 +296,6 @@ class Run:
         return [action for action in self._result.plan.of(*kinds) if selection.takes(action.item_id, state_of(action))]
 
     def _chosen_plan(self) -> Plan:
-        if self._takes_all():
-            return self._result.plan
         return replace(self._result.plan, actions=tuple(self._chosen(*ActionKind)))
 
     def _jobs(self) -> list[Job]:

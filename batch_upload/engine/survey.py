@@ -5,21 +5,28 @@ ledger that has never listed its lane adopts what carries the tokens of its item
 twice. A ledger that has listed it and finds its items at the service all the same is an old copy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from batch_upload.engine.duplicates import find_duplicates
-from batch_upload.engine.identity import carriers, read_tokens, wait_for_tags
-from batch_upload.engine.listing import list_completely, list_lane
+from batch_upload.engine.groups import for_each
+from batch_upload.engine.identity import READERS, carriers, read_tokens, tags_of, wait_for_tags
+from batch_upload.engine.listing import Asking, list_completely, list_lane, still_there
+from batch_upload.engine.looking import Told, reported
 from batch_upload.engine.plan import Knowledge
 from batch_upload.engine.resolve import adopt
 from batch_upload.engine.retry import CONVENIENCE, LIMITS, NOT_ALLOWED
 from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import AccessFault, Disagreement, NoAnswer, ServiceError
 from batch_upload.events import Notice
-from batch_upload.model import Capacity, Duplicate, Item, State
+from batch_upload.model import Attachment, Capacity, Duplicate, Item, State
 from batch_upload.ports import LaneMemory
+from batch_upload.token import IDENTITY_TAG
 
+OLD_COPY = "the ledger is an old copy, or another copy of it is in use"
+"""How a run says that it refuses its ledger until `reconcile` has taken over what the service holds."""
 NEVER_SENT = frozenset({State.PENDING, State.PARKED, State.FAILED})
 """States in which the ledger holds no attachment for a token and no open intent."""
 
@@ -69,21 +76,24 @@ async def survey(
     attachments of items that it never sent; NoAnswer where the lane could not be listed to its end.
     """
     is_founding = memory.listed_at is None or not memory.continuous
-    if is_founding:
-        listing = await list_completely(around, used=None if capacity is None else capacity.used)
-    else:
-        listing = await list_lane(around)
-    if is_founding and not listing.is_complete:
-        raise NoAnswer("the pages of the lane kept shifting while it was listed", code="ListingIncomplete")
-    readings = await read_tokens(around, listing, await around.ledger.attachment_tokens())
-    if is_founding and any(item.identity_tag for item in items):
-        await wait_for_tags(around, readings)
+    known = await around.ledger.attachment_tokens()
+    async with reported(around, capacity, known=len(known)) as progress:
+        if is_founding:
+            used = None if capacity is None else capacity.used
+            listing = await list_completely(around, used=used, on_page=progress.page)
+        else:
+            listing = await list_lane(around, on_page=progress.page)
+        if is_founding and not listing.is_complete:
+            raise NoAnswer("the pages of the lane kept shifting while it was listed", code="ListingIncomplete")
+        readings = await read_tokens(around, listing, known, progress=progress)
+        if is_founding and any(item.identity_tag for item in items):
+            await wait_for_tags(around, readings)
     carried = carriers(listing, readings.tokens)
-    ours = [item for item in items if item.client_token in carried and _is_unsent(item, knowledge)]
+    ours = [item for item in items if item.client_token in carried and is_unsent(item, knowledge)]
     if ours and memory.listed_at is not None:
         raise Disagreement(
             f"the service holds {len(ours)} attachments of this batch that the ledger never sent, `{ours[0].item_id}`"
-            " the first: the ledger is an old copy, or another copy of it is in use",
+            f" the first: {OLD_COPY}",
             code="LedgerBehindService",
             hint="`batch-upload reconcile` takes them over",
         )
@@ -94,7 +104,45 @@ async def survey(
     return len(listing.attachments), await find_duplicates(around, listing)
 
 
-def _is_unsent(item: Item, knowledge: Knowledge) -> bool:
+class Reading(Asking, Told, Protocol):
+    """What it takes to look through a lane and to report it, without a ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look through a lane found: how many attachments, and the oldest that carries each token."""
+
+    attachments: int
+    by_token: Mapping[str, Attachment]
+
+
+async def look_through(
+    around: Reading, items: Sequence[Item], capacity: Capacity | None, known: Mapping[str, str | None]
+) -> Seen:
+    """Find the attachments of these items as `survey` would, for a ledger that is not written.
+
+    `known`: the identity tag of each attachment whose tags were read before. Raises as `list_lane`, and NoAnswer.
+    """
+    tokens = dict(known)
+    async with reported(around, capacity, known=len(known)) as progress:
+        used = None if capacity is None else capacity.used
+        listing = await list_completely(around, used=used, on_page=progress.page)
+        strangers = [each for each in still_there(listing).attachments if each.attachment_id not in tokens]
+        progress.begin_reading(len(strangers))
+
+        async def read(attachment: Attachment) -> None:
+            tags = await tags_of(around, attachment)
+            tokens[attachment.attachment_id] = None if tags is None else tags.get(IDENTITY_TAG)
+            progress.one_read(attachment)
+
+        await for_each(strangers, read, at_once=READERS)
+    carried = carriers(listing, tokens)
+    wanted = {item.client_token for item in items}
+    return Seen(len(listing.attachments), {token: found[0] for token, found in carried.items() if token in wanted})
+
+
+def is_unsent(item: Item, knowledge: Knowledge) -> bool:
+    """Whether the ledger holds no attachment of an item and no open intent: what carries its token is news."""
     known = knowledge.by_token.get(item.client_token)
     return known is None or (known.state in NEVER_SENT and known.attachment_id is None)
 

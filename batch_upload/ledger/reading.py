@@ -41,7 +41,7 @@ from batch_upload.ledger.files import PRIMARY, check_place, real_path, unusable
 from batch_upload.ledger.migrations import SCHEMA_VERSION, check_whole, migrate, require_sqlite, schema_version
 from batch_upload.ledger.rates import rates
 from batch_upload.ledger.rows import is_of_token, known_all
-from batch_upload.ledger.runs import lane_id_of, lane_of
+from batch_upload.ledger.runs import lane_id_of, lane_of, listed_at
 from batch_upload.ledger.stock import Stock, stock
 from batch_upload.ledger.tables import item, run, stranger
 from batch_upload.model import Attachment, Known, Lane, RateRecord, Standing, State
@@ -140,6 +140,12 @@ class LedgerReader:
         """The lane that the ledger is bound to, or None before its first run."""
         with self._moment() as connection:
             return lane_of(connection)
+
+    def listed_at(self) -> datetime | None:
+        """When the last listing of the lane began that was read to its end, or None: then the ledger is new here."""
+        with self._moment() as connection:
+            lane_id = lane_id_of(connection)
+            return None if lane_id is None else listed_at(connection, lane_id)
 
     def known(self, batch: str) -> list[Known]:
         """Every token of a batch, current ones and those that were replaced, oldest first."""

@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from batch_upload.events import LaneStopped, Notice, OrphanSeen, Resolving, RunEnded, RunStarted
+from batch_upload.events import LaneStopped, Looking, Notice, OrphanSeen, Resolving, RunEnded, RunStarted
 from batch_upload.report.escape import encodable
 from batch_upload.report.observers import RunObserver
 from batch_upload.report.plain import (
@@ -30,7 +30,7 @@ _NARROWEST_BAR = 10
 _SEGMENTS = (("green", "#━"), ("red", "!━"), ("yellow", "~━"), ("cyan", "+╌"))
 """Done, failed, parked or open, processing: style, and the character in ASCII and otherwise."""
 _REST = ("dim", ".─")
-_SPOKEN = (RunStarted, LaneStopped, Notice, OrphanSeen, Resolving)
+_SPOKEN = (RunStarted, LaneStopped, Notice, OrphanSeen, Resolving, Looking)
 
 
 class _Console(Console):

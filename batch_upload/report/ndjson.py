@@ -8,6 +8,7 @@ from typing import Any, TextIO
 from batch_upload.events import (
     ItemChanged,
     LaneStopped,
+    Looking,
     Notice,
     OrphanSeen,
     Pruned,
@@ -233,6 +234,20 @@ def _resolving_line(event: Resolving) -> Line:
     return _line("resolving", {"count": event.count, "at": utc_text(event.at)})
 
 
+def _looking_line(event: Looking) -> Line:
+    return _line(
+        "looking",
+        {
+            "attachments": event.attachments,
+            "listed": event.listed,
+            "to_read": event.to_read,
+            "read": event.read,
+            "left_s": None if event.left_s is None else round(event.left_s, 3),
+            "at": utc_text(event.at),
+        },
+    )
+
+
 def _orphan_line(event: OrphanSeen) -> Line:
     return _line(
         "orphan",
@@ -270,6 +285,7 @@ _LINES: Mapping[type, Callable[[Any], Line | None]] = {
     Retrying: _retry_line,
     LaneStopped: _lane_stopped_line,
     Resolving: _resolving_line,
+    Looking: _looking_line,
     OrphanSeen: _orphan_line,
     Pruned: _pruned_line,
     Notice: _notice_line,

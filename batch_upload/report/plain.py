@@ -4,7 +4,16 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TextIO
 
-from batch_upload.events import ItemChanged, LaneStopped, Notice, OrphanSeen, Resolving, RunEnded, RunStarted
+from batch_upload.events import (
+    ItemChanged,
+    LaneStopped,
+    Looking,
+    Notice,
+    OrphanSeen,
+    Resolving,
+    RunEnded,
+    RunStarted,
+)
 from batch_upload.model import ActionKind, Known, State
 from batch_upload.report.escape import printable, write_text
 from batch_upload.report.estimate import creates_within
@@ -83,11 +92,28 @@ def event_sentence(event: object) -> str | None:
         return stopped_sentence(event)
     if isinstance(event, Resolving):
         return f"looking up what became of {count_words(event.count, 'request')} without an answer"
+    if isinstance(event, Looking):
+        return looking_sentence(event)
     if isinstance(event, OrphanSeen):
         return printable(
             f"attachment `{event.attachment_id}` stands for nothing: `{event.kept_attachment_id}` was there first"
         )
     return printable(event.message) if isinstance(event, Notice) else None
+
+
+def looking_sentence(event: Looking) -> str:
+    """How far the look through the lane is: what it will take, or what is done of it."""
+    count = "the attachments" if event.attachments is None else count_words(event.attachments, "attachment")
+    left = "" if event.left_s is None else f", about {duration_words(event.left_s)}"
+    if not event.listed and event.to_read is None:
+        return f"looking through {count} of the account first{left}"
+    left = f"{left} left" if left else ""
+    if event.to_read is None:
+        of = "" if event.attachments is None else f" of {event.attachments:,}"
+        return f"listed {event.listed:,}{of} attachments of the account{left}"
+    if event.read >= event.to_read:
+        return f"looked through {count} of the account; waiting for tags that cannot be read yet"
+    return f"read the tags of {event.read:,} of {count_words(event.to_read, 'attachment')} of the account{left}"
 
 
 def started_sentence(event: RunStarted) -> str:

@@ -14,8 +14,12 @@ from batch_upload.report.words import count_words, display_width, duration_words
 TAG = "TagResource"
 CREATE = "CreateRegistrationAttachment"
 DESCRIBE = "DescribeRegistrationAttachments"
+LIST_TAGS = "ListTagsForResource"
 DRAWN_ROWS_MAX = 2_000
 """A drawn table is laid out as a whole; beyond this plain lines are written, as they come."""
+
+LOOK_TOLD_S = 2.0
+"""A look through the lane that takes less goes without a word."""
 
 _TITLES = ("action", "id", "reason", "size")
 _COUNT_WORDS: Mapping[ActionKind, str] = {
@@ -29,6 +33,19 @@ _COUNT_WORDS: Mapping[ActionKind, str] = {
     ActionKind.UNCHANGED: "unchanged",
 }
 _CREATING = (ActionKind.CREATE, ActionKind.REPLACE)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What it takes to look through the lane before the first create. `attachments` is None where it is not known.
+
+    `pages` are describes, `tag_reads` are calls of ListTagsForResource; `time_s` seconds.
+    """
+
+    attachments: int | None
+    pages: int
+    tag_reads: int
+    time_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +67,15 @@ class PlanTotals:
     latency_s: float | None = None
     concurrency: int | None = None
     deadline_s: float | None = None
+    look: Look | None = None
 
     @property
     def late(self) -> int:
         """How many creates would leave after the deadline."""
         if self.deadline_s is None:
             return 0
-        return max(0, self.creates - creates_within(self.deadline_s, self.rate_per_s))
+        left_s = self.deadline_s - (0.0 if self.look is None else self.look.time_s)
+        return max(0, self.creates - creates_within(left_s, self.rate_per_s))
 
     @property
     def useful_workers(self) -> int | None:
@@ -77,6 +96,7 @@ class PlanTotals:
             "bytes": self.bytes_to_send,
             "rate": self.rate_per_s,
             "time_s": round(self.time_s, 3),
+            "look_s": 0.0 if self.look is None else round(self.look.time_s, 3),
             "useful_workers": self.useful_workers,
             "capacity": None if capacity is None else {"used": capacity.used, "max": capacity.maximum},
         }
@@ -90,30 +110,32 @@ def totals(
     latency_s: float | None = None,
     concurrency: int | None = None,
     deadline_s: float | None = None,
+    look: Look | None = None,
 ) -> PlanTotals:
     """Add a plan up, for a rate above 0 and the capacity that the account has, or None where it is not known.
 
     `latency_s` is how long a create takes, where that is known; `concurrency` how many may be in flight; `deadline_s`
-    in how many seconds nothing new may leave.
+    in how many seconds nothing new may leave; `look` is what comes before the first create.
     """
     creating = plan.of(*_CREATING)
     fitting = creating if capacity is None else creating[: capacity.left]
+    look_s = 0.0 if look is None else look.time_s
     left_processing = sum(is_left_processing(action) for action in plan.actions)
     return PlanTotals(
         counts=plan.counts,
         creates=len(fitting),
         cut=len(creating) - len(fitting),
-        calls=_calls(len(fitting), left_processing, len(plan.of(ActionKind.RETAG)), capacity),
+        calls=_calls(len(fitting), left_processing, len(plan.of(ActionKind.RETAG)), capacity, look),
         bytes_to_send=sum(_size_of(action) or 0 for action in fitting),
         urls=sum(_size_of(action) is None for action in fitting),
         rate_per_s=rate_per_s,
-        time_s=run_s(
-            len(fitting), len(fitting) + left_processing, rate_per_s, lane_size=_lane_size(len(fitting), capacity)
-        ),
+        time_s=look_s
+        + run_s(len(fitting), len(fitting) + left_processing, rate_per_s, lane_size=_lane_size(len(fitting), capacity)),
         capacity=capacity,
         latency_s=latency_s,
         concurrency=concurrency,
         deadline_s=deadline_s,
+        look=look,
     )
 
 
@@ -177,11 +199,17 @@ def _size_of(action: Action) -> int | None:
     return None if action.item is None else action.item.size_bytes
 
 
-def _calls(creates: int, left_processing: int, retags: int, capacity: Capacity | None) -> dict[str, int]:
+def _calls(
+    creates: int, left_processing: int, retags: int, capacity: Capacity | None, look: Look | None
+) -> dict[str, int]:
     calls = {name: count for name, count in ((CREATE, creates), (TAG, retags)) if count}
     watched = creates + left_processing
     if watched:
         calls[DESCRIBE] = describes(watched, _lane_size(creates, capacity))
+    if look is not None:
+        calls[DESCRIBE] = calls.get(DESCRIBE, 0) + look.pages
+        if look.tag_reads:
+            calls[LIST_TAGS] = look.tag_reads
     return calls
 
 
@@ -205,10 +233,19 @@ def _bytes_words(totals: PlanTotals) -> str:
 
 
 def _time_words(totals: PlanTotals) -> str:
+    look = _look_words(totals.look)
     if not totals.creates:
-        return "none for uploads"
+        return f"none for uploads, {look}" if look else "none for uploads"
     duration, rate = duration_words(totals.time_s), rate_words(totals.rate_per_s)
-    return f"about {duration} at {rate}, statuses included"
+    words = f"about {duration} at {rate}, statuses included"
+    return f"{words}, of which {look}" if look else words
+
+
+def _look_words(look: Look | None) -> str:
+    if look is None or look.time_s < LOOK_TOLD_S:
+        return ""
+    count = "the attachments" if look.attachments is None else count_words(look.attachments, "attachment")
+    return f"{duration_words(look.time_s)} to look through {count} of the account first"
 
 
 def _deadline_lines(totals: PlanTotals) -> list[str]:

@@ -40,6 +40,7 @@ def results(endpoint: Endpoint, command: Preloaded, tmp_path: Path) -> list[Resu
     def run(verb: str, *flags: str) -> Result:
         return command.run(verb, batch.manifest, *flags, "--json", cwd=tmp_path, env=env)
 
+    endpoint.change(limits_used=1_900)
     told = [
         *_made(command, tmp_path),
         run("doctor"),
@@ -48,7 +49,7 @@ def results(endpoint: Endpoint, command: Preloaded, tmp_path: Path) -> list[Resu
         run("plan"),
         _schema(command, tmp_path),
     ]
-    endpoint.change(deny=[LIMITS], attachments_per_account=2)
+    endpoint.change(deny=[LIMITS], attachments_per_account=2, limits_used=None)
     endpoint.faults({"action": "internal_error", "operation": CREATE, "times": 1})
     told.append(run("upload", "--rate", "100"))
     endpoint.change(deny=[], attachments_per_account=None)

@@ -2,9 +2,11 @@
 
 import shutil
 from datetime import timedelta
+from itertools import pairwise
 
 from batch_upload.engine.lane import StopKind
-from batch_upload.events import OrphanSeen
+from batch_upload.engine.run import RunOptions
+from batch_upload.events import Looking, OrphanSeen, RunStarted
 from batch_upload.model import Attachment, AttachmentStatus, State
 from tests.support.engine_world import BATCH, World, an_item, some_items
 from tests.support.memory_service import CREATE, DESCRIBE, LIST_TAGS, lost
@@ -134,3 +136,28 @@ async def test_what_the_ledger_knows_to_be_deleted_is_not_missed_at_the_service(
 
     assert len(world.service.made(CREATE)) == 4
     assert world.heard_of(OrphanSeen) == []
+
+
+async def test_a_long_look_is_announced_and_reported_within_every_five_seconds(world: World) -> None:
+    for number in range(130):
+        world.service.plant(tags={"Other": str(number)}, created_at=world.clock.now() - timedelta(hours=1))
+    world.rate = 2.0
+
+    await world.upload(some_items(1), RunOptions(BATCH, deadline_s=120.0))
+
+    looks, started = world.heard_of(Looking), world.heard_of(RunStarted)[0]
+    moments = [*(each.at for each in looks), started.at]
+    assert (looks[0].attachments, looks[0].listed, looks[0].read) == (130, 0, 0)
+    assert 60 < (looks[0].left_s or 0) < 70
+    assert max(after - before for before, after in pairwise(moments)) < timedelta(seconds=5)
+    assert [each.read for each in looks] == sorted(each.read for each in looks)
+    assert (started.deadline_s or 0) < 120.0 - 60, "the deadline began before the look"
+
+
+async def test_a_short_look_is_not_worth_a_line(world: World) -> None:
+    for number in range(5):
+        world.service.plant(tags={"Other": str(number)}, created_at=world.clock.now() - timedelta(hours=1))
+
+    await world.upload(some_items(1))
+
+    assert world.heard_of(Looking) == []

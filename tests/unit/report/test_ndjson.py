@@ -6,7 +6,7 @@ import json
 import pytest
 
 from batch_upload.errors import ExitCode
-from batch_upload.events import LaneStopped, Notice, OrphanSeen, Requested, Resolving, Retrying, Sending
+from batch_upload.events import LaneStopped, Looking, Notice, OrphanSeen, Requested, Resolving, Retrying, Sending
 from batch_upload.model import (
     Action,
     ActionKind,
@@ -116,6 +116,10 @@ def test_an_item_that_ended_well_has_its_attachment_and_no_error() -> None:
             {"event": "lane_stopped", "error": ERROR, "draining": True, "resume_after": "2026-11-23T14:01:00.000Z"},
         ),
         (Resolving(3, BEGIN), {"event": "resolving", "count": 3}),
+        (
+            Looking(1_900, 200, None, 0, 171.23456, BEGIN),
+            {"event": "looking", "attachments": 1_900, "listed": 200, "to_read": None, "read": 0, "left_s": 171.235},
+        ),
         (
             OrphanSeen("a-2", "bu1-x", "a-1", BEGIN),
             {

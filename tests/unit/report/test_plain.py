@@ -2,11 +2,14 @@
 
 import io
 
-from batch_upload.events import LaneStopped, Notice, OrphanSeen, Resolving, RunEnded
+import pytest
+
+from batch_upload.events import LaneStopped, Looking, Notice, OrphanSeen, Resolving, RunEnded
 from batch_upload.model import Capacity, Fault, State
 from batch_upload.report.observers import NullObserver, Observers
-from batch_upload.report.plain import PlainObserver
+from batch_upload.report.plain import PlainObserver, event_sentence
 from tests.unit.report.samples import (
+    BEGIN,
     TOO_LARGE,
     after,
     answered,
@@ -132,3 +135,30 @@ def test_several_observers_are_all_told() -> None:
 
     assert first.getvalue() == second.getvalue()
     assert first.getvalue().count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("event", "sentence"),
+    [
+        (
+            Looking(1_900, 0, None, 0, 209.0, BEGIN),
+            "looking through 1,900 attachments of the account first, about 3 min 29 s",
+        ),
+        (Looking(None, 0, None, 0, None, BEGIN), "looking through the attachments of the account first"),
+        (
+            Looking(1_900, 700, None, 0, 204.0, BEGIN),
+            "listed 700 of 1,900 attachments of the account, about 3 min 24 s left",
+        ),
+        (Looking(None, 700, None, 0, None, BEGIN), "listed 700 attachments of the account"),
+        (
+            Looking(1_900, 1_900, 1_890, 400, 149.0, BEGIN),
+            "read the tags of 400 of 1,890 attachments of the account, about 2 min 29 s left",
+        ),
+        (
+            Looking(1_900, 1_900, 1_890, 1_890, 0.0, BEGIN),
+            "looked through 1,900 attachments of the account; waiting for tags that cannot be read yet",
+        ),
+    ],
+)
+def test_a_look_says_what_it_takes_and_how_far_it_is(event: Looking, sentence: str) -> None:
+    assert event_sentence(event) == sentence

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from batch_upload.model import Action, ActionKind, Capacity, Plan, State
-from batch_upload.report.plan_table import plan_lines, totals, totals_lines, write_plan
+from batch_upload.report.plan_table import Look, plan_lines, totals, totals_lines, write_plan
 from tests.unit.report.samples import item, known, plan_of
 
 
@@ -71,6 +71,23 @@ def test_the_describes_are_by_id_or_by_listing_whichever_is_less(creates: int, u
     assert calls["DescribeRegistrationAttachments"] == describes
 
 
+def test_the_look_before_the_first_create_is_part_of_calls_and_time_and_held_against_the_deadline() -> None:
+    look = Look(1_900, 19, 1_900, 208.0)
+    made = totals(plan_of(60), 1.0, None, deadline_s=238.0, look=look)
+    nothing = totals_lines(totals(plan_of(0), 1.0, None, look=look))
+
+    assert made.calls == {
+        "CreateRegistrationAttachment": 60,
+        "DescribeRegistrationAttachments": 1 + 19,
+        "ListTagsForResource": 1_900,
+    }
+    assert (made.time_s, made.late) == (208.0 + 62.0, 60 - 31)
+    assert made.as_json()["look_s"] == 208.0
+    of_it = "of which 3 min 28 s to look through 1,900 attachments of the account first"
+    assert f"time: about 4 min 30 s at 1.0/s, statuses included, {of_it}" in totals_lines(made)
+    assert "time: none for uploads, 3 min 28 s to look through 1,900 attachments of the account first" in nothing
+
+
 def test_an_unknown_capacity_cuts_nothing() -> None:
     result = totals(plan_of(100), 1.0, None)
 
@@ -112,6 +129,7 @@ def test_the_totals_are_a_line_for_programs_too() -> None:
         "bytes": 992_000,
         "rate": 2.0,
         "time_s": 3.0,
+        "look_s": 0.0,
         "useful_workers": None,
         "capacity": {"used": 23, "max": 25},
     }

@@ -13,6 +13,7 @@ from batch_upload.errors import ExitCode
 from batch_upload.events import (
     Event,
     LaneStopped,
+    Looking,
     Notice,
     OrphanSeen,
     Pruned,
@@ -37,6 +38,7 @@ EVENTS = [
     ended(HOSTILE, after(3), State.FAILED, fault=Fault("x", HOSTILE)),
     LaneStopped(TOO_LARGE, draining=True, resume_after=None, at=after(4)),
     Resolving(2, after(4)),
+    Looking(1_900, 0, None, 0, 209.0, after(4)),
     OrphanSeen("a-2", "bu1-x", "a-1", after(4)),
     Pruned(known(), PruneOutcome.DELETED, HOSTILE, after(4)),
     Pruned(known(), PruneOutcome.KEPT, HOSTILE, after(4), TOO_LARGE),
@@ -78,13 +80,13 @@ def test_every_event_is_a_line_of_json_with_the_run_id(opens: Opens, tmp_path: P
 
     found = lines(tmp_path / "run.log")
     assert [line["event"] for line in found] == [
-        *("begin", "run", "sending", "request", "retry", "item", "item", "lane_stopped", "resolving", "orphan"),
-        *("pruned", "pruned", "notice", "said", "summary"),
+        *("begin", "run", "sending", "request", "retry", "item", "item", "lane_stopped", "resolving", "looking"),
+        *("orphan", "pruned", "pruned", "notice", "said", "summary"),
     ]
     assert {(line["run_id"], line["verb"]) for line in found} == {("run-1", "upload")}
     assert [line["time"] for line in found[1:3]] == ["2026-11-23T14:00:00.000Z", "2026-11-23T14:00:01.000Z"]
     assert {line["event"]: line["level"] for line in found} == {
-        **dict.fromkeys(("begin", "run"), "info"),
+        **dict.fromkeys(("begin", "run", "looking"), "info"),
         "sending": "debug",
         **dict.fromkeys(("request", "retry", "lane_stopped", "resolving", "orphan", "notice"), "warning"),
         **dict.fromkeys(("item", "pruned", "said", "summary"), "error"),
