@@ -104,6 +104,7 @@ def _memory(record: RateRecord | None, default: float, now: datetime) -> RateMem
             evidence=known["evidence"],
             backoff=known["backoff"],
             burst=known["burst"],
+            bounded=bool(known.get("bounded", True)),
         )
     except KeyError:
         return None

@@ -53,6 +53,7 @@ class RateMemory:
 
     `stage` counts how far the rate had settled, from 0 to 6. `evidence`: accepted calls since the last throttle.
     `backoff`: how much more of it the next test needs. `burst`: how many calls the limiter lets through at once.
+    `bounded`: whether the limiter refused anything faster. Where it did not, it allows `rate` at least.
     """
 
     rate: float
@@ -60,6 +61,7 @@ class RateMemory:
     evidence: float = 0.0
     backoff: float = 1.0
     burst: float = 1.0
+    bounded: bool = True
 
     def aged(self, age_s: float, default: float) -> "RateMemory | None":
         """What is still believed of it: all within the hour, 90 % after a day, None (start anew) after a month.

@@ -46,6 +46,8 @@ SINGLE_CUT, SINGLE_JITTERS = 0.02, 2.0
 
 There each call that was accepted proves its pace, as exactly as the jitter lets it.
 """
+CEILING_PROOF = 20
+"""Accepted calls in a row at the ceiling that show that the ceiling is allowed: fewer may come out of a burst."""
 PUNCTUAL_RATE = 10.0
 """Calls a second up to which it costs less to lose what a timer is late than to keep a margin for it with burst 1."""
 
@@ -81,8 +83,12 @@ class LearnedRate:
     def __init__(self, start: float, *, ceiling: float | None = None, memory: RateMemory | None = None) -> None:
         self._start = start
         self._ceiling = inf if ceiling is None else ceiling
-        self._rate = min(start if memory is None else memory.rate, self._ceiling)
-        self._mode = Mode.SEARCH if memory is None else Mode.FOLLOW
+        self._remembered = start if memory is None else memory.rate
+        self._rate = min(self._remembered, self._ceiling)
+        if memory is not None and not memory.bounded:
+            self._start = max(start, self._rate)
+        self._mode = Mode.FOLLOW if memory is not None and memory.bounded else Mode.SEARCH
+        self._at_ceiling = 0
         self._stage = 0 if memory is None else memory.stage
         self._evidence = 0.0 if memory is None else memory.evidence
         self._backoff = 1.0 if memory is None else memory.backoff
@@ -112,7 +118,14 @@ class LearnedRate:
         return self._rate
 
     def memory(self) -> RateMemory | None:
-        """What the next run may start with; None as long as nothing bounds the rate, for a burst looks like one."""
+        """What the next run may start with; None as long as nothing bounds the rate, for a burst looks like one.
+
+        A pace that ends at the ceiling shows only that the ceiling is allowed: what was known of more stays as it is.
+        """
+        if self._rate >= self._ceiling:
+            if self._at_ceiling < CEILING_PROOF or self._remembered > self._ceiling:
+                return None
+            return RateMemory(self._ceiling, stage=0, bounded=False)
         if self._mode is Mode.SEARCH:
             return None
         rate = self._test_from[2] if self._mode is Mode.TEST else self._rate
@@ -151,6 +164,8 @@ class LearnedRate:
         if call.pressed and self._rate < self._ceiling:
             self._evidence += 1
             self._grow(call, now)
+        elif call.pressed:
+            self._at_ceiling += 1
 
     def throttled(self, ticket: int, now: float, retry_after_s: float | None) -> None:
         call = self._flight.land(ticket, now)
@@ -167,6 +182,7 @@ class LearnedRate:
         """A throttle of a call that left at the present pace. Those already under way say nothing new about it."""
         self._close_crowd()
         self._aftermath.open = False
+        self._at_ceiling = 0
         self._cut_ticket = self._pace.tickets + 1
         self._row += 1
         if self._row == 1:

@@ -74,3 +74,15 @@ def test_a_rate_is_news_when_it_is_new_or_has_moved_by_a_twentieth() -> None:
     assert is_news(found(18.0), found(20.0))
     assert not is_news(found(18.5), found(18.0))
     assert not is_news([], found(18.0))
+
+
+def test_a_rate_that_nothing_bounded_is_read_back_as_such() -> None:
+    memory = RateMemory(8.0, stage=0, bounded=False)
+    record = RateRecord(CREATE, asdict(memory), NOW)
+
+    law = laws(settings(), [record], now=NOW)[CREATE]
+
+    assert expected_create_rate(settings(Flags(max_rate="8")), [record], now=NOW) == 8.0
+    assert law.rate == 8.0
+    assert isinstance(law, LearnedRate)
+    assert law.memory() is None, "it searches on"

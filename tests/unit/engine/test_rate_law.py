@@ -177,3 +177,44 @@ def test_a_memory_fades_to_nine_tenths_in_a_day_and_to_nothing_in_a_month() -> N
     assert fortnight is not None
     assert fortnight.rate == pytest.approx((18.0 + 1.0) / 2)
     assert memory.aged(30 * DAY_S, 1.0) is None
+
+
+def pushed(law: LearnedRate, calls: int) -> LearnedRate:
+    """The law after so many calls that left as fast as they might and were accepted."""
+    now = 0.0
+    for _ in range(calls):
+        now = max(now, law.ready_at(now))
+        law.accepted(law.take(now), now + 0.01)
+    return law
+
+
+def test_a_pace_held_at_its_ceiling_remembers_that_so_much_is_allowed_and_that_nothing_bounds_it() -> None:
+    memory = pushed(LearnedRate(1.0, ceiling=8.0), 60).memory()
+
+    assert memory == RateMemory(8.0, stage=0, bounded=False)
+    assert LearnedRate(1.0, ceiling=8.0, memory=memory).rate == 8.0
+    assert pushed(LearnedRate(1.0, memory=memory), 60).rate > 16.0, "without the ceiling the search goes on"
+
+
+def test_few_calls_at_the_ceiling_may_come_out_of_a_burst_and_prove_nothing() -> None:
+    law = LearnedRate(8.0, ceiling=8.0)
+
+    assert pushed(law, 10).memory() is None
+
+
+def test_a_ceiling_below_what_is_known_leaves_what_is_known_alone() -> None:
+    law = LearnedRate(1.0, ceiling=3.0, memory=RateMemory(18.0))
+
+    assert pushed(law, 100).memory() is None
+
+
+def test_a_throttle_below_the_ceiling_is_learned_from_as_ever() -> None:
+    law = pushed(LearnedRate(1.0, ceiling=8.0, memory=RateMemory(6.0)), 100)
+    now = law.ready_at(0.0)
+    law.throttled(law.take(now), now + 0.01, None)
+
+    memory = law.memory()
+
+    assert memory is not None
+    assert memory.bounded
+    assert memory.rate < 8.0
