@@ -11,7 +11,7 @@ from typing import TypeVar
 import anyio
 
 from batch_upload.cli.paging import Page, now, title_of
-from batch_upload.cli.recorded import Recorded, recorded
+from batch_upload.cli.recorded import Recorded, holder, recorded
 from batch_upload.errors import LedgerUnusable, ManifestInvalid
 from batch_upload.ledger.reading import LedgerReader, find_reader
 from batch_upload.report.page.board import json_chunks
@@ -88,7 +88,7 @@ class Follower:
         if reader is None:
             return False
         version = reader.version()
-        if version == self._version:
+        if version == self._version and self.page.is_held == (holder(self.found) is not None):
             return False
         self._version = version  # as of before the reading: what is written meanwhile is seen at the next look
         if self._is_another_run(reader) or not self.page.keep_up(reader, now()):

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from batch_upload.cli.output import Repeated
-from batch_upload.cli.recorded import Recorded, state_of
+from batch_upload.cli.recorded import Recorded, holder, left_of, state_of, who_of
 from batch_upload.engine.retry import CREATE
 from batch_upload.ledger.course import Mark, NumberedAttempt, RunTally
+from batch_upload.ledger.lock import Note
 from batch_upload.ledger.reading import LedgerReader, RunRecord, find_reader
 from batch_upload.model import Fault, Known, Listed, OutcomeKind, State
 from batch_upload.report.completion import row_of
@@ -23,6 +24,7 @@ from batch_upload.report.page.head import (
     Identity,
     LearnedPace,
     PageRun,
+    Running,
     Standing,
     head_json,
     step_width_s,
@@ -67,6 +69,8 @@ class Page:
     _last_attempt: int = 0
     _open_attempts: set[int] = field(default_factory=set)
     _attempts: int = 0
+    is_held: bool = False
+    """Whether a process held the ledger when the head was made."""
 
     @staticmethod
     def of(
@@ -186,16 +190,30 @@ class Page:
             attempts_left_out=self._attempts > self.limits.attempts,
         )
         runs = [] if reader is None else runs_of(reader, self.found.manifest.batch)
+        pace = None if reader is None else _pace(reader)
+        note = holder(self.found)
+        self.is_held = note is not None
         return head_json(
             self._identity(reader),
             standing,
             causes.found(),
             runs[:RUNS_MAX],
-            None if reader is None else _pace(reader),
+            pace,
             self.invocation,
             at,
             more_runs=len(runs) > RUNS_MAX,
+            running=self._running(note, runs, pace, standing.states),
         )
+
+    def _running(
+        self, note: Note | None, runs: Sequence[PageRun], pace: LearnedPace | None, states: Mapping[State, int]
+    ) -> Running | None:
+        """The run that is under way, or None: the latest without an end, while a process holds the ledger."""
+        if note is None or not runs or runs[0].ended_at is not None:
+            return None
+        rate = self.found.create_rate if pace is None else pace.rate
+        left, left_s = left_of(states, rate)
+        return Running(runs[0].run_id, who_of(note), left, rate, left_s)
 
     def _only(self) -> Sequence[str]:
         settings = self.found.settings

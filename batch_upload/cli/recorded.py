@@ -1,7 +1,7 @@
 """What the ledger holds for each item of a manifest, without a look into files; and what `status` says of it."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -149,7 +149,7 @@ def _last_run_lines(found: Recorded) -> list[str]:
     named = f"last run: {run.run_id} ({run.verb}), began {began}"
     if run.ended_at is not None:
         return [f"{named}, ended {run.ended_at:%Y-%m-%d %H:%M:%SZ}, exit {run.exit_code}{_reason(run)}"]
-    if _holder(found) is not None:
+    if holder(found) is not None:
         return [f"{named}, is under way"]
     return [f"{named}, stopped without an end: run the same command again"]
 
@@ -160,7 +160,7 @@ def _reason(run: RunRecord) -> str:
     return printable(f" ({reason})") if run.exit_code and isinstance(reason, str) else ""
 
 
-def _holder(found: Recorded) -> Note | None:
+def holder(found: Recorded) -> Note | None:
     """Which process holds the ledger now, or None."""
     try:
         return holder_of(found.settings.ledger)
@@ -168,16 +168,28 @@ def _holder(found: Recorded) -> Note | None:
         return None
 
 
+def who_of(note: Note) -> str:
+    """The process that holds a ledger, for people."""
+    return printable(f"process {note.pid} on {note.host}") if note.pid else "a process without a name"
+
+
+def left_of(states: Mapping[State, int], create_rate: float) -> tuple[int, float | None]:
+    """How many items are still to be sent, and how many seconds that and the statuses take; None where none is left."""
+    left = states.get(State.PENDING, 0) + states.get(State.SENDING, 0)
+    if not left:
+        return 0, None
+    return left, run_s(left, left + states.get(State.PROCESSING, 0), create_rate)
+
+
 def _under_way_lines(found: Recorded, stock: Stock) -> list[str]:
     """Which process holds the ledger now, how fast it sends, and how long what is left takes."""
-    holder = _holder(found)
-    if holder is None:
+    note = holder(found)
+    if note is None:
         return []
-    who = f"process {holder.pid} on {holder.host} since {holder.since}" if holder.pid else "a process without a name"
-    lines = [printable(f"running now: {who}")]
-    left = sum(stock.states[state] for state in (State.PENDING, State.SENDING))
-    if left:
-        left_s = run_s(left, left + stock.states[State.PROCESSING], found.create_rate)
+    since = f" since {note.since}" if note.pid else ""
+    lines = [printable(f"running now: {who_of(note)}{since}")]
+    left, left_s = left_of(stock.states, found.create_rate)
+    if left_s is not None:
         pace = f"{rate_words(found.create_rate)}, about {duration_words(left_s)} left"
         lines.append(f"  {left:,} to send at {pace}")
     return lines

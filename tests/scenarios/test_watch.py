@@ -53,6 +53,23 @@ async def test_a_page_follows_the_runs_of_another_process(browser: Browser, endp
     assert assert_adds_up(ended)["states"] == {"complete": 4}
 
 
+@with_browser
+async def test_a_run_that_was_killed_is_not_shown_as_under_way(
+    browser: Browser, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    batch = make_batch(tmp_path, 3)
+    endpoint.change(processing_s=3_600)
+    with started("watch", batch.manifest, "--json", cwd=tmp_path) as watch:
+        url = watch.until("listening")["url"]
+        async with opened(browser, url) as watched:
+            verdict = watched.page.locator("#verdict")
+            with started("upload", batch.manifest, "--rate", "50", cwd=tmp_path, env=endpoint.env) as upload:
+                await expect(verdict).to_contain_text("3 of 3 sent", timeout=LOOKS_MS)
+                upload.process.kill()
+            await expect(verdict).to_contain_text("left for the same command again", timeout=LOOKS_MS)
+            await expect(watched.page.locator("#facts")).to_contain_text("Stopped without an end")
+
+
 async def _follows_a_run(page: Page, endpoint: Endpoint, batch: Batch) -> None:
     """From before there is a ledger, over what is under way, to the end of the run."""
     await _shows(page, "pending", 4)
@@ -60,7 +77,10 @@ async def _follows_a_run(page: Page, endpoint: Endpoint, batch: Batch) -> None:
     options = ("--only", batch.ids[0], "--only", batch.ids[1], "--only", batch.ids[2], "--rate", "50")
     with started("upload", batch.manifest, *options, cwd=batch.folder, env=endpoint.env) as upload:
         await _shows(page, "processing", 3)
-        await expect(page.locator("#facts")).to_contain_text("No end is recorded")
+        await expect(page.locator("#facts")).to_contain_text("Running now: process ")
+        await expect(page.locator("#verdict")).to_contain_text(
+            "3 of 4 sent; AWS has not confirmed them yet. Running now"
+        )
         await page.locator("#rows .opener", has_text=batch.ids[0]).press("Enter")
         await expect(page.locator(".tries tbody tr")).to_contain_text("accepted")
         untouched = page.locator("#rows tr", has_text=batch.ids[3])

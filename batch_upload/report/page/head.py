@@ -48,6 +48,20 @@ class LearnedPace:
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """The run that is under way: who runs it, how fast it creates, and how long what is left takes.
+
+    `left_s` is in seconds, None where nothing is left to be sent; `rate` in create calls a second.
+    """
+
+    run_id: str
+    who: str
+    left: int
+    rate: float
+    left_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Whose page it is. `lane` and `endpoint` are None before a first run."""
 
@@ -129,6 +143,7 @@ def head_json(
     at: datetime,
     *,
     more_runs: bool = False,
+    running: Running | None = None,
 ) -> Json:
     """Read by assets/overview.js, attention.js and course.js. `runs` are newest first, and `more_runs` there were."""
     return {
@@ -149,8 +164,19 @@ def head_json(
         "causes": [_cause_json(cause, invocation) for cause in causes],
         "runs": [_run_json(run) for run in runs],
         "more_runs": more_runs,
+        "running": None if running is None else _running_json(running),
         "pace": None if pace is None else {"rate": pace.rate, "at": _ms(pace.at)},
         "commands": {"csv": invocation.command("report", "--format", "csv"), "upload": invocation.command("upload")},
+    }
+
+
+def _running_json(running: Running) -> Json:
+    return {
+        "run": running.run_id,
+        "who": running.who,
+        "left": running.left,
+        "rate": running.rate,
+        "left_ms": None if running.left_s is None else round(running.left_s * 1000),
     }
 
 

@@ -23,12 +23,25 @@ function verdict(head) {
     const all = head.total === 1 ? "The one item is complete." : `All ${count(head.total)} items are complete.`;
     return [strong(all), " Nothing is left to do."];
   }
+  if (head.running) return running(head, by);
   const done = [strong(`${count(by.complete)} of ${count(head.total)}`), head.total === 1 ? " item is complete. " : " items are complete. "];
   const waiting = head.total - by.complete - people;
   const parts = [];
   if (people) parts.push(`${count(people)} ${people === 1 ? "needs" : "need"} a person`);
   if (waiting) parts.push(`${count(waiting)} ${waiting === 1 ? "is" : "are"} left for the same command again`);
   return [...done, capital(parts.join("; ")) + "."];
+}
+
+/** Of a run that is under way: what is sent is told apart from what AWS has confirmed. */
+function running(head, by) {
+  const { left, rate: pace, left_ms } = head.running;
+  const sent = by.complete + by.processing;
+  const parts = [];
+  if (by.processing) parts.push(`AWS has not confirmed ${by.processing === sent ? "them" : count(by.processing) + " of them"} yet.`);
+  if (by.failed + by.unknown) parts.push(`${count(by.failed + by.unknown)} ${by.failed + by.unknown === 1 ? "needs" : "need"} a person.`);
+  const ends = left_ms === null ? "" : `, about ${duration(left_ms)} left`;
+  parts.push(left ? `Running now: ${count(left)} to send at ${rate(pace)}/s${ends}.` : "Running now.");
+  return [h("strong", { text: `${count(sent)} of ${count(head.total)} sent` }), parts.length > 1 ? "; " : ". ", parts.join(" ")];
 }
 
 function drawFacts(head) {
@@ -51,7 +64,8 @@ function lastRun(run) {
 }
 
 function ending(run) {
-  if (run.ended === null) return ["No end is recorded: under way, or its process died"];
+  const now = known.head.running;
+  if (run.ended === null) return [now && now.run === run.id ? `Running now: ${visible(now.who)}` : "Stopped without an end: run the same command again"];
   return [h("span", { class: exitClass(run.exit), text: `Exit ${run.exit}` }), `, ${visible(run.reason ?? "")}`];
 }
 
