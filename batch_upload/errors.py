@@ -160,6 +160,10 @@ class AccountFull(CapacityExhausted):
     exit_code = ExitCode.ACCOUNT_FULL
 
 
+OLD_COPY = "the ledger is an old copy, or another copy of it is in use"
+"""How a run says that it refuses its ledger until `reconcile` has taken over what the service holds."""
+
+
 class Disagreement(LaneFault):
     """The service holds what the ledger cannot explain, as when an old copy of a ledger is used."""
 

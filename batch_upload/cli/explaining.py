@@ -8,14 +8,15 @@ from pathlib import Path
 
 from batch_upload.cli import messages
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.prepare import item_of, list_items
+from batch_upload.cli.prepare import invalid, item_of, list_items_and_unmatched
+from batch_upload.cli.recorded import RUNS_LOOKED_AT, refusal_of
 from batch_upload.clock import counting_s
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.refusals import Refusal
 from batch_upload.engine.plan import Knowledge, LaneOutlook, is_absent, plan, shown_row
 from batch_upload.errors import ExitCode, UsageError
 from batch_upload.ledger.reading import LedgerReader, find_reader
-from batch_upload.model import Action, ActionKind, Item, Known, Lane, Listed, Manifest, State
+from batch_upload.model import Action, ActionKind, Item, Known, Lane, Listed, Manifest, Problem, State
 from batch_upload.report.advice import advice
 from batch_upload.report.history import Chapter, History, Named, Next, Tried, history_json, history_lines
 from batch_upload.report.summary import Summary, exit_of
@@ -51,6 +52,12 @@ class _Found:
     chapters: Sequence[Chapter]
     """Of this id, oldest first."""
     lane: Lane | None
+    unmatched: Sequence[Problem]
+    """Globs of the manifest that match no file."""
+    refusal: str
+    """Why `upload` refuses this ledger; empty where it does not."""
+    is_new: bool
+    """Whether the ledger has never listed its lane: the item may be at the service although nothing is known of it."""
 
 
 def explained(path: Path, item_id: str, flags: Flags, output: Output) -> Ended:
@@ -77,21 +84,26 @@ def explained(path: Path, item_id: str, flags: Flags, output: Output) -> Ended:
 
 
 def _find(path: Path, item_id: str, flags: Flags) -> _Found:
-    manifest, listed = list_items(path, allow_outside=truth_of(flags, "allow_outside"))
+    allow_outside = truth_of(flags, "allow_outside")
+    manifest, listed, unmatched = list_items_and_unmatched(path, allow_outside=allow_outside)
     settings = resolve(flags, manifest=path, ledger=manifest.ledger, target=manifest.target)
     wanted = next((each for each in listed if each.item_id == item_id), None)
     reader = find_reader(settings.ledger)
+    if reader is None and unmatched:
+        raise invalid(path, unmatched)
     if reader is None:
         known: Sequence[Known] = ()
         chapters: Sequence[Chapter] = ()
-        lane = None
+        lane, refusal, is_new = None, "", True
     else:
         with reader:
             known, lane = reader.known(manifest.batch), reader.lane()
+            is_new = reader.listed_at() is None
+            refusal = refusal_of(reader.runs(manifest.batch, limit=RUNS_LOOKED_AT))
             chapters = [_chapter(reader, row, manifest.batch) for row in known if row.item_id == item_id]
     if wanted is None and not chapters:
         raise _unknown(item_id, path, {each.item_id for each in listed} | {row.item_id for row in known})
-    return _Found(manifest, settings, item_id, wanted, known, chapters, lane)
+    return _Found(manifest, settings, item_id, wanted, known, chapters, lane, unmatched, refusal, is_new)
 
 
 def _unknown(item_id: str, path: Path, ids: Collection[str]) -> UsageError:
@@ -157,11 +169,20 @@ def _next(found: _Found, item: Item | Refusal | None, invocation: Invocation) ->
     if isinstance(item, Refusal):
         words = f"`upload` sends nothing of this manifest: {item.message}"
         return Next(words, (invocation.command("validate"),))
+    if found.unmatched:
+        words = f"`upload` sends nothing of this manifest: {found.unmatched[0].message}"
+        return Next(words, (invocation.command("validate"),))
+    if found.refusal:
+        words = f"`upload` refuses this ledger: {found.refusal}"
+        return Next(words, (invocation.command("reconcile"),))
     knowledge = Knowledge.of(found.known)
     made = plan([] if item is None else [item], knowledge, LaneOutlook(datetime.now(UTC)))
     action = next((each for each in made.actions if each.item_id == found.item_id), None)
     if action is None:
         return Next("nothing: the manifest no longer lists it, and nothing of it is at the service")
+    if found.is_new and action.kind is ActionKind.CREATE:
+        words = f"the next `upload` looks whether the service has it already, and sends it if not ({action.reason})"
+        return Next(words, (invocation.command("upload"),))
     return _next_of(action, invocation)
 
 

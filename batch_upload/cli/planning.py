@@ -14,6 +14,7 @@ import anyio
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.prepare import check_only, ready_to_read
 from batch_upload.cli.rates import expected_create_rate, laws, remembered_latency_s
+from batch_upload.cli.recorded import RUNS_LOOKED_AT, refusal_of
 from batch_upload.cli.signals import until_interrupted
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.engine.groups import time_limit
@@ -95,6 +96,8 @@ def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed
         deadline_s=settings.deadline_s,
         look=_look_of(made, asked, found, settings, remembered),
     )
+    if found.refusal:
+        output.say(f"warning: `upload` refuses this ledger until `reconcile` has run: {found.refusal}")
     _show(made, asked, added_up, output)
     there_is_work = any(_is_work(action) for action in made.actions)
     code = ExitCode.THERE_IS_WORK if detailed_exitcode and there_is_work else ExitCode.DONE
@@ -179,6 +182,7 @@ def _found(ledger: Path, batch: str, items: Sequence[Item], *, whole: bool) -> t
             lane=reader.lane(),
             attachments=reader.attachment_tokens(),
             is_new=reader.listed_at() is None,
+            refusal=refusal_of(reader.runs(batch, limit=RUNS_LOOKED_AT)),
         )
         return found, reader.rates()
 

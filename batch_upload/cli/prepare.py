@@ -14,6 +14,7 @@ from batch_upload.document import Document, RememberedDigest
 from batch_upload.documents.look import Looker, Recall, Recent, recall_nothing
 from batch_upload.documents.refusals import Refusal
 from batch_upload.errors import ManifestInvalid, UsageError
+from batch_upload.manifest.codes import Code
 from batch_upload.manifest.listing import list_manifest, list_manifest_once
 from batch_upload.model import Item, Listed, Manifest, Problem
 from batch_upload.settings import Flags, Settings, resolve, truth_of
@@ -190,11 +191,24 @@ def _remembered(ledger: Path) -> Iterator[Recall]:
 
 def list_items(path: Path, *, allow_outside: bool) -> tuple[Manifest, tuple[Listed, ...]]:
     """Read a manifest and expand it, without a look into its files. Raises ManifestInvalid with all its problems."""
+    manifest, listed, unmatched = list_items_and_unmatched(path, allow_outside=allow_outside)
+    if unmatched:
+        raise invalid(path, unmatched)
+    return manifest, listed
+
+
+def list_items_and_unmatched(
+    path: Path, *, allow_outside: bool
+) -> tuple[Manifest, tuple[Listed, ...], tuple[Problem, ...]]:
+    """The same for a verb that only reads the ledger, and the problem of each glob that matches no file any more.
+
+    Raises ManifestInvalid with all problems where there are others.
+    """
     with without_collector():
         manifest, listed, problems = _listed(path, allow_outside=allow_outside, take=lambda _, listed: tuple(listed))
-        if problems:
+        if any(problem.code != Code.NO_MATCH for problem in problems):
             raise invalid(path, problems)
-        return manifest, listed
+        return manifest, listed, tuple(problems)
 
 
 def _listed(

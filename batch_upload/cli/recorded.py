@@ -1,5 +1,6 @@
 """What the ledger holds for each item of a manifest, without a look into files; and what `status` says of it."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,24 +8,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.prepare import list_items
+from batch_upload.cli.prepare import invalid, list_items_and_unmatched
 from batch_upload.cli.rates import expected_create_rate
 from batch_upload.clock import counting_s
-from batch_upload.errors import ExitCode
+from batch_upload.errors import OLD_COPY, ExitCode
 from batch_upload.ledger.health import holder_of
 from batch_upload.ledger.lock import Note
-from batch_upload.ledger.reading import RunRecord, find_reader
+from batch_upload.ledger.reading import LedgerReader, RunRecord, find_reader
+from batch_upload.ledger.runs import ANSWERED
 from batch_upload.ledger.stock import Stock
-from batch_upload.model import Known, Lane, Listed, Manifest, State
+from batch_upload.model import Known, Lane, Listed, Manifest, Position, Problem, State
 from batch_upload.report.escape import printable
 from batch_upload.report.estimate import run_s
 from batch_upload.report.ndjson import known_line
 from batch_upload.report.summary import Exit, Summary, exit_of
-from batch_upload.report.summary_text import Invocation, attention_lines, states_line
-from batch_upload.report.words import duration_words, rate_words
+from batch_upload.report.summary_text import IDS_SHOWN, Invocation, attention_lines, states_line
+from batch_upload.report.words import count_words, duration_words, rate_words
 from batch_upload.settings import Flags, Settings, resolve, truth_of
 
 Row = tuple[Listed, Known | None]
+RUNS_LOOKED_AT = 20
+"""So many of the latest runs are looked through for one that reached the service."""
 AT_ONCE = 500
 """Rows that are asked for together."""
 _NEEDY = (State.PROCESSING, State.FAILED, State.UNKNOWN, State.SENDING, State.PARKED)
@@ -78,6 +82,12 @@ class Recorded:
     last_run: RunRecord | None
     create_rate: float
     """Creates a second to expect: as runs have learned it, else as a run would begin."""
+    unmatched: Sequence[Problem] = ()
+    """Why `upload` sends nothing: globs of the manifest that match no file."""
+    gone: int = 0
+    """How many of the items the manifest no longer lists, because a glob matches no file any more."""
+    refusal: str = ""
+    """Why `upload` refuses this ledger, as its last run said; empty where it does not."""
 
     def chosen(self) -> Iterator[Row]:
         """The rows that `--only` chooses; all without it."""
@@ -93,16 +103,64 @@ def state_of(known: Known | None) -> State:
 
 def recorded(path: Path, flags: Flags) -> Recorded:
     """Read the manifest and the ledger. Raises ManifestInvalid, LedgerUnusable and UsageError."""
-    manifest, listed = list_items(path, allow_outside=truth_of(flags, "allow_outside"))
+    allow_outside = truth_of(flags, "allow_outside")
+    manifest, listed, unmatched = list_items_and_unmatched(path, allow_outside=allow_outside)
     settings = resolve(flags, manifest=path, ledger=manifest.ledger, target=manifest.target)
-    rows, now = Rows(listed, settings.ledger, manifest.batch), datetime.now(UTC)
+    now = datetime.now(UTC)
     reader = find_reader(settings.ledger)
     if reader is None:
+        if unmatched:
+            raise invalid(path, unmatched)
+        rows = Rows(listed, settings.ledger, manifest.batch)
         return Recorded(manifest, settings, rows, None, None, expected_create_rate(settings, (), now=now))
     with reader:
-        runs = reader.runs(manifest.batch, limit=1)
+        gone = no_longer_matched(reader, manifest, listed) if unmatched else ()
+        rows = Rows((*listed, *gone), settings.ledger, manifest.batch)
+        runs = reader.runs(manifest.batch, limit=RUNS_LOOKED_AT)
         rate = expected_create_rate(settings, reader.rates(), now=now)
-        return Recorded(manifest, settings, rows, reader.lane(), runs[0] if runs else None, rate)
+        last_run = runs[0] if runs else None
+        return Recorded(manifest, settings, rows, reader.lane(), last_run, rate, unmatched, len(gone), refusal_of(runs))
+
+
+def no_longer_matched(reader: LedgerReader, manifest: Manifest, listed: Sequence[Listed]) -> tuple[Listed, ...]:
+    """What the ledger knows of the batch and the manifest does not list, since its files are gone."""
+    ids = {item.item_id for item in listed}
+    at = Position(0, 0)
+    return tuple(
+        Listed(
+            batch=manifest.batch,
+            item_id=row.item_id,
+            source=row.source or row.item_id,
+            folder=manifest.folder,
+            tags=row.tags,
+            generation=row.generation,
+            max_size_bytes=manifest.max_size_bytes,
+            identity_tag=row.identity_tag,
+            at=at,
+        )
+        for row in reader.known(manifest.batch)
+        if row.current and row.item_id not in ids
+    )
+
+
+def missing_files(listed: Sequence[Listed]) -> list[Listed]:
+    """The attachments whose file is not there. No file is opened."""
+    return [
+        each
+        for each in listed
+        if each.folder is not None and not os.path.exists(os.path.join(each.folder, each.source))
+    ]
+
+
+def refusal_of(runs: Sequence[RunRecord]) -> str:
+    """Why `upload` refuses the ledger of these runs, latest first: as the last one that reached the service ended.
+
+    Empty where it does not. `reconcile` takes over what such a ledger does not know.
+    """
+    reached = next((run for run in runs if run.exit_code in ANSWERED), None)
+    reason = ((reached.summary or {}).get("exit", {}).get("reason") if reached else None) or ""
+    is_refused = reached is not None and reached.exit_code == ExitCode.DISAGREEMENT and OLD_COPY in reason
+    return str(reason) if is_refused else ""
 
 
 def status_of(path: Path, flags: Flags, output: Output) -> Ended:
@@ -117,9 +175,30 @@ def status_of(path: Path, flags: Flags, output: Output) -> Ended:
     summary = _summary(found, stock, "status", started=started, ending=exit_of(ExitCode.DONE))
     if not output.quiet:
         invocation = Invocation(str(path), Repeated.of(flags, found.settings).flags)
-        lines = [*_last_run_lines(found), *_under_way_lines(found, stock), *attention_lines(stock.found, invocation)]
+        lines = [
+            *_last_run_lines(found),
+            *_under_way_lines(found, stock),
+            *_obstacle_lines(found, invocation),
+            *attention_lines(stock.found, invocation),
+        ]
         output.answer([states_line(summary), *lines])
     return Ended(summary, lines=())
+
+
+def _obstacle_lines(found: Recorded, invocation: Invocation) -> list[str]:
+    """Why the next `upload` sends nothing, as far as manifest, ledger and names of files tell."""
+    missing = missing_files(found.rows.listed[: len(found.rows) - found.gone])
+    lines = []
+    if missing:
+        first = ", ".join(f"`{each.source}`" for each in missing[:IDS_SHOWN])
+        more = f" and {len(missing) - IDS_SHOWN:,} more" if len(missing) > IDS_SHOWN else ""
+        lines.append(f"`upload` sends nothing: {count_words(len(missing), 'file')} missing: {first}{more}")
+        lines.append(f"  {invocation.command('validate')}")
+    lines += [f"no longer matched by the manifest: {count_words(found.gone, 'item')}"] if found.gone else []
+    lines += [f"`upload` sends nothing: {problem.message}" for problem in found.unmatched]
+    if found.refusal:
+        lines += [f"`upload` refuses this ledger: {found.refusal}", f"  {invocation.command('reconcile')}"]
+    return [printable(line) for line in lines]
 
 
 def summary_of(found: Recorded, verb: str, *, started: float, ending: Exit | None = None) -> Summary:

@@ -19,14 +19,12 @@ from batch_upload.engine.plan import Knowledge
 from batch_upload.engine.resolve import adopt
 from batch_upload.engine.retry import CONVENIENCE, LIMITS, NOT_ALLOWED
 from batch_upload.engine.upload import Surroundings
-from batch_upload.errors import AccessFault, Disagreement, NoAnswer, ServiceError
+from batch_upload.errors import OLD_COPY, AccessFault, Disagreement, NoAnswer, ServiceError
 from batch_upload.events import Notice
 from batch_upload.model import Attachment, Capacity, Duplicate, Item, State
 from batch_upload.ports import LaneMemory
 from batch_upload.token import IDENTITY_TAG
 
-OLD_COPY = "the ledger is an old copy, or another copy of it is in use"
-"""How a run says that it refuses its ledger until `reconcile` has taken over what the service holds."""
 NEVER_SENT = frozenset({State.PENDING, State.PARKED, State.FAILED})
 """States in which the ledger holds no attachment for a token and no open intent."""
 
