@@ -2,6 +2,7 @@
 
 `bu1-` and the lower-case, unpadded base32 (RFC 4648) of the SHA-256 of the canonical JSON (RFC 8785) of what makes an
 attachment what it is: batch, id, content, generation and tags. 56 characters, within the 64 that the service allows.
+What is sent again after UPLOAD_FAILED has a member `retry`, too: 1, then 2.
 """
 
 import hashlib
@@ -13,33 +14,40 @@ import rfc8785
 PREFIX = "bu1-"
 IDENTITY_TAG = "batch-upload:token"
 """The tag by which an attachment is recognised at the service. Not part of the hash."""
+RETRIES_MAX = 2
+"""How often an item is sent again after UPLOAD_FAILED, each time by a later run and under a token of its own."""
 INTEGER_MAX = 2**53 - 1
 """The largest whole number that is itself in JSON everywhere (RFC 8785, by way of RFC 7493)."""
 
 
-def canonical_json(*, batch: str, item_id: str, content: str, generation: int, tags: Mapping[str, str]) -> bytes:
+def canonical_json(
+    *, batch: str, item_id: str, content: str, generation: int, tags: Mapping[str, str], retry: int = 0
+) -> bytes:
     """The bytes that are hashed. `content` is `sha256:<hex>` or `url:<the URL>`; `tags` are the item's own.
 
-    Raises ValueError where a text cannot be encoded as UTF-8 (a lone surrogate), or a number is too large for JSON.
+    `retry` is a member only where it is not 0. Raises ValueError where a text cannot be encoded as UTF-8 (a lone
+    surrogate), or a number is too large for JSON.
     """
     if not 0 <= generation <= INTEGER_MAX:
-        return rfc8785.dumps(
-            {"batch": batch, "content": content, "generation": generation, "id": item_id, "tags": dict(tags), "v": 1}
-        )
+        numbers = {"generation": generation, "v": 1, **({"retry": retry} if retry else {})}
+        return rfc8785.dumps({"batch": batch, "content": content, "id": item_id, "tags": dict(tags), **numbers})
     # Written by hand: a library that takes any value costs ten times as much, a million times over. Tests hold the
     # two against each other.
+    again = f'"retry":{retry:d},' if retry else ""
     return (
         f'{{"batch":{quoted(batch)},"content":{quoted(content)},"generation":{generation:d},'
-        f'"id":{quoted(item_id)},"tags":{{{_pairs(tags)}}},"v":1}}'
+        f'"id":{quoted(item_id)},{again}"tags":{{{_pairs(tags)}}},"v":1}}'
     ).encode()
 
 
-def client_token(*, batch: str, item_id: str, content: str, generation: int, tags: Mapping[str, str]) -> str:
+def client_token(
+    *, batch: str, item_id: str, content: str, generation: int, tags: Mapping[str, str], retry: int = 0
+) -> str:
     """The ClientToken of an item. Equal arguments give equal tokens, on every machine and in every version.
 
-    Raises ValueError as `canonical_json`.
+    `retry` counts the times that it is sent again after UPLOAD_FAILED. Raises ValueError as `canonical_json`.
     """
-    named = canonical_json(batch=batch, item_id=item_id, content=content, generation=generation, tags=tags)
+    named = canonical_json(batch=batch, item_id=item_id, content=content, generation=generation, tags=tags, retry=retry)
     return PREFIX + _base32(hashlib.sha256(named).digest())
 
 

@@ -31,10 +31,10 @@ ANY_TAGS = st.dictionaries(ANY_TEXT, ANY_TEXT, max_size=5)
 
 def arguments(vector: dict[str, Any]) -> dict[str, Any]:
     names = {"batch": "batch", "id": "item_id", "content": "content", "generation": "generation", "tags": "tags"}
-    return {argument: vector[name] for name, argument in names.items()}
+    return {argument: vector[name] for name, argument in names.items()} | {"retry": vector.get("retry", 0)}
 
 
-@pytest.mark.parametrize("vector", VECTORS, ids=[vector["id"] for vector in VECTORS])
+@pytest.mark.parametrize("vector", VECTORS, ids=[f"{vector['id']}-{vector.get('retry', 0)}" for vector in VECTORS])
 def test_the_published_vectors_hold(vector: dict[str, Any]) -> None:
     assert canonical_json(**arguments(vector)) == vector["canonical_json"].encode()
     assert client_token(**arguments(vector)) == vector["client_token"]
@@ -61,7 +61,8 @@ def test_the_order_of_tags_changes_nothing(tags: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"batch": "c"}, {"item_id": "j"}, {"content": "url:v"}, {"generation": 2}, {"tags": {"a": "c"}}]
+    "change",
+    [{"batch": "c"}, {"item_id": "j"}, {"content": "url:v"}, {"generation": 2}, {"tags": {"a": "c"}}, {"retry": 1}],
 )
 def test_whatever_makes_an_attachment_changes_its_token(change: dict[str, Any]) -> None:
     same: dict[str, Any] = {"batch": "b", "item_id": "i", "content": "url:u", "generation": 1, "tags": {"a": "b"}}
@@ -95,18 +96,25 @@ def canonical_by_the_library(arguments: dict[str, Any]) -> bytes | None:
     content=ANY_TEXT,
     generation=st.one_of(st.integers(), st.sampled_from([0, 1, 2**53 - 1, 2**53, -(2**53)])),
     tags=ANY_TAGS,
+    retry=st.integers(0, 2),
 )
 @example(
-    batch="b", item_id="i", content="c", generation=1, tags={"\uffff": "", "\U00010000": "", "\ue000": "", "a": ""}
+    batch="b",
+    item_id="i",
+    content="c",
+    generation=1,
+    tags={"\uffff": "", "\U00010000": "", "\ue000": "", "a": ""},
+    retry=1,
 )
-@example(batch="b", item_id="i", content="c", generation=1, tags={"\udc00": "x"})
-@example(batch="b", item_id="i", content="c", generation=1, tags={"x": "\ud83d"})
+@example(batch="b", item_id="i", content="c", generation=1, tags={"\udc00": "x"}, retry=0)
+@example(batch="b", item_id="i", content="c", generation=1, tags={"x": "\ud83d"}, retry=0)
 def test_the_canonical_json_is_the_librarys_or_refused_as_there(
-    batch: str, item_id: str, content: str, generation: int, tags: dict[str, str]
+    batch: str, item_id: str, content: str, generation: int, tags: dict[str, str], retry: int
 ) -> None:
     given = {"batch": batch, "item_id": item_id, "content": content, "generation": generation, "tags": tags}
+    again = {"retry": retry} if retry else {}
 
-    assert canonical_or_none(given) == canonical_by_the_library(given)
+    assert canonical_or_none({**given, "retry": retry}) == canonical_by_the_library({**given, **again})
 
 
 @given(batch=TEXT, item_id=TEXT, tags=TAGS)
