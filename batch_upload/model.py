@@ -126,6 +126,8 @@ class Manifest:
     entries: tuple[Entry, ...]
     """Empty where they were handed out one by one (manifest/listing.py)."""
     ledger: str | None = None
+    part_of: str | None = None
+    """The manifest of which this one lists only a part, relative to `folder`; None for a whole one."""
     target: Target = Target()
     tags: Mapping[str, str] = field(default_factory=dict)
     """`defaults.tags`, laid under each entry's own."""
@@ -352,11 +354,20 @@ class Action:
 
     @property
     def state(self) -> State:
-        """Where the item is now, as far as anybody knows: what stands for another token does not count."""
+        """Where the item is now, as far as anybody knows. What stands for another token does not count, unless it is
+        an earlier try of the same."""
         known = self.known
-        if known is None or (known.client_token != self.client_token and self.kind is not ActionKind.RETAG):
+        if known is None:
             return State.PENDING
-        return known.state
+        if known.client_token == self.client_token or self.kind is ActionKind.RETAG or self._is_retry_of(known):
+            return known.state
+        return State.PENDING
+
+    def _is_retry_of(self, known: Known) -> bool:
+        item = self.item
+        if item is None or (item.generation, item.content) != (known.generation, known.content):
+            return False
+        return dict(item.tags) == dict(known.tags)
 
 
 Standing = tuple[str, str, str, int]

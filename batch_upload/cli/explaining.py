@@ -1,7 +1,7 @@
 """What `why` does: everything that manifest and ledger know of one item."""
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from batch_upload.cli.recorded import RUNS_LOOKED_AT, refusal_of
 from batch_upload.clock import counting_s
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.refusals import Refusal
-from batch_upload.engine.plan import Knowledge, LaneOutlook, is_absent, plan, shown_row
+from batch_upload.engine.plan import Knowledge, LaneOutlook, is_absent, latest_try, plan, shown_row
 from batch_upload.errors import ExitCode, UsageError
 from batch_upload.ledger.reading import LedgerReader, find_reader
 from batch_upload.model import Action, ActionKind, Item, Known, Lane, Listed, Manifest, Problem, State
@@ -23,6 +23,7 @@ from batch_upload.report.summary import Summary, exit_of
 from batch_upload.report.summary_text import Invocation
 from batch_upload.settings import Flags, Settings, resolve, truth_of
 from batch_upload.spelling import id_hint
+from batch_upload.token import RETRIES_MAX, client_token
 
 SUGGESTED = 3
 
@@ -33,7 +34,7 @@ _NEXT_WORDS = {
     ActionKind.UNCHANGED: "nothing is left to do",
     ActionKind.RETAG: "the next `upload` gives its attachment the new tags",
     ActionKind.PARKED: "the next `upload` sends it once there is capacity",
-    ActionKind.FAILED: "nothing, unless `generation` is raised",
+    ActionKind.FAILED: "nothing, unless the file is another or `generation` is raised",
     ActionKind.ORPHAN: "nothing",
 }
 _UPLOADS = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE, ActionKind.PARKED)
@@ -118,7 +119,7 @@ def _unknown(item_id: str, path: Path, ids: Collection[str]) -> UsageError:
 
 def _chapter(reader: LedgerReader, known: Known, batch: str) -> Chapter:
     tried = [Tried(**asdict(attempt)) for attempt in reader.attempts(known.client_token)]
-    named = Named(known.client_token, batch, known.item_id, known.content, known.generation, known.tags)
+    named = _named(known.client_token, batch, known.item_id, known.content, known.generation, known.tags)
     return Chapter(known, named, reader.since(known.client_token), tried)
 
 
@@ -132,11 +133,17 @@ def _history(found: _Found, invocation: Invocation) -> History:
         state=state.value,
         state_words=messages.state_words(state),
         now=now,
-        wanted=_named(item) if isinstance(item, Item) else None,
+        wanted=_wanted(item, found) if isinstance(item, Item) else None,
         unreadable=item.message if isinstance(item, Refusal) else "",
         next=_next(found, item, invocation),
         earlier=[each for each in found.chapters if now is None or each.named.client_token != now.named.client_token],
     )
+
+
+def _wanted(item: Item, found: _Found) -> Named:
+    """What the token is made of that stands for the item as the manifest has it now."""
+    each = latest_try(item, Knowledge.of(found.known))
+    return _named(each.client_token, each.batch, each.item_id, each.content, each.generation, each.tags)
 
 
 def _item(found: _Found) -> Item | Refusal | None:
@@ -160,8 +167,15 @@ def _now(found: _Found, item: Item | Refusal | None) -> Chapter | None:
     return next((each for each in found.chapters if each.known.current), None)
 
 
-def _named(item: Item) -> Named:
-    return Named(item.client_token, item.batch, item.item_id, item.content, item.generation, item.tags)
+def _named(token: str, batch: str, item_id: str, content: str, generation: int, tags: Mapping[str, str]) -> Named:
+    """What the token is made of. Which retry it is of is found out by making the token of each."""
+    for retry in range(1, RETRIES_MAX + 1):
+        made = client_token(
+            batch=batch, item_id=item_id, content=content, generation=generation, tags=tags, retry=retry
+        )
+        if made == token:
+            return Named(token, batch, item_id, content, generation, tags, retry)
+    return Named(token, batch, item_id, content, generation, tags)
 
 
 def _next(found: _Found, item: Item | Refusal | None, invocation: Invocation) -> Next:

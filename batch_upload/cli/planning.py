@@ -24,6 +24,7 @@ from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, fresh, i
 from batch_upload.engine.retry import CONVENIENCE, DESCRIBE, LIMITS, LIST_TAGS, NOT_ALLOWED, Wire
 from batch_upload.engine.sift import Sifted, plan_rest, sift
 from batch_upload.engine.survey import Seen, is_unsent, look_through
+from batch_upload.engine.tries import carried_tries
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import AccessFault, ExitCode, LedgerOfAnotherLane, Refused, ServiceError, Transient
 from batch_upload.ledger.reading import find_reader
@@ -137,7 +138,8 @@ class _Found:
         """The same, with what `upload` will find at the service and take over instead of creating it."""
         if seen is None or not seen.by_token:
             return self
-        items = {item.client_token: item for item in self.sifted.rest}
+        tries = carried_tries(self.sifted.rest, seen.by_token, self.knowledge)
+        items = {each.client_token: each for each in tries}
         taken = [
             _taken_over(items[token], attachment)
             for token, attachment in seen.by_token.items()

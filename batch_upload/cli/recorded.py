@@ -11,6 +11,8 @@ from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import invalid, list_items_and_unmatched
 from batch_upload.cli.rates import expected_create_rate
 from batch_upload.clock import counting_s
+from batch_upload.engine.plan import has_failed_upload
+from batch_upload.engine.tries import with_retries_counted
 from batch_upload.errors import OLD_COPY, ExitCode
 from batch_upload.ledger.health import holder_of
 from batch_upload.ledger.lock import Note
@@ -179,7 +181,7 @@ def status_of(path: Path, flags: Flags, output: Output) -> Ended:
             *_last_run_lines(found),
             *_under_way_lines(found, stock),
             *_obstacle_lines(found, invocation),
-            *attention_lines(stock.found, invocation),
+            *attention_lines(_with_retries(found, stock.found), invocation),
         ]
         output.answer([states_line(summary), *lines])
     return Ended(summary, lines=())
@@ -199,6 +201,16 @@ def _obstacle_lines(found: Recorded, invocation: Invocation) -> list[str]:
     if found.refusal:
         lines += [f"`upload` refuses this ledger: {found.refusal}", f"  {invocation.command('reconcile')}"]
     return [printable(line) for line in lines]
+
+
+def _with_retries(found: Recorded, rows: Sequence[Known]) -> list[Known]:
+    """The rows, with the number of retries after UPLOAD_FAILED where there is such a fault."""
+    failed = [row.item_id for row in rows if has_failed_upload(row)]
+    reader = find_reader(found.settings.ledger) if failed else None
+    if reader is None:
+        return list(rows)
+    with reader:
+        return with_retries_counted(rows, reader.known_of_ids(found.manifest.batch, failed))
 
 
 def summary_of(found: Recorded, verb: str, *, started: float, ending: Exit | None = None) -> Summary:

@@ -1,11 +1,13 @@
 """What to do for each item, and why: a pure function of the manifest's items and what the ledger knows."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from batch_upload.model import Action, ActionKind, AttachmentStatus, Capacity, Item, Known, Plan, State
 from batch_upload.ports import ABSENT
+from batch_upload.token import RETRIES_MAX, client_token
 
 LIVE = frozenset({State.PROCESSING, State.COMPLETE})
 """States in which an attachment stands at the service."""
@@ -41,6 +43,8 @@ class Knowledge:
     """Every token that was ever enlisted, those that were replaced too."""
     live: Mapping[tuple[str, str, int], Known] = field(default_factory=dict)
     """By item id, content and generation: what stands at the service, under whatever tags it was sent."""
+    counts: Mapping[tuple[str, str, int], int] = field(default_factory=dict)
+    """By item id, content and generation: how many tokens there are."""
 
     @staticmethod
     def of(known: Sequence[Known]) -> "Knowledge":
@@ -49,6 +53,7 @@ class Knowledge:
             current={row.item_id: row for row in known if row.current},
             by_token={row.client_token: row for row in known},
             live={(row.item_id, row.content, row.generation): row for row in known if row.state in LIVE},
+            counts=Counter((row.item_id, row.content, row.generation) for row in known),
         )
 
     @property
@@ -59,6 +64,64 @@ class Knowledge:
     def _may_stand(self, row: Known) -> bool:
         current = self.current.get(row.item_id, row)
         return (current.content, current.generation) == (row.content, row.generation)
+
+
+def has_failed_upload(known: Known) -> bool:
+    """Whether the service created the attachment and then could not process it."""
+    return known.state is State.FAILED and known.attachment_status is AttachmentStatus.FAILED
+
+
+def with_retry(item: Item, retry: int) -> Item:
+    """The item under the token of a retry, 1 to RETRIES_MAX."""
+    token = client_token(
+        batch=item.batch,
+        item_id=item.item_id,
+        content=item.content,
+        generation=item.generation,
+        tags=item.tags,
+        retry=retry,
+    )
+    return item._replace(client_token=token)
+
+
+def latest_try(item: Item, knowledge: Knowledge) -> Item:
+    """The item under the token that stands for it now. Pure, and without effect on what it has returned.
+
+    It is the token of the last retry that the ledger has, else the item's own. Where that has come to nothing and a
+    higher generation with the same content and tags is at the service, it is the token and generation of that.
+    """
+    latest = _tried(item, knowledge)[0]
+    row = knowledge.by_token.get(latest.client_token)
+    if row is not None and (row.state in LIVE or _is_open(row)):
+        return latest
+    higher = knowledge.current.get(item.item_id)
+    if higher is None or higher.state not in LIVE or higher.generation <= item.generation:
+        return latest
+    if higher.content != item.content or dict(higher.tags) != dict(item.tags):
+        return latest
+    return item._replace(client_token=higher.client_token, generation=higher.generation)
+
+
+def next_try(item: Item, knowledge: Knowledge) -> Item:
+    """The item under the token that the next run sends or looks for: after UPLOAD_FAILED that of the next retry."""
+    latest = latest_try(item, knowledge)
+    row = knowledge.by_token.get(latest.client_token)
+    if row is None or not has_failed_upload(row):
+        return latest
+    retry = _tried(item, knowledge)[1] + 1
+    return with_retry(item, retry) if retry <= RETRIES_MAX else latest
+
+
+def _tried(item: Item, knowledge: Knowledge) -> tuple[Item, int]:
+    """The item under the token of its last retry that the ledger has, and which one that is; 0 for its own token."""
+    own = knowledge.by_token.get(item.client_token)
+    count = knowledge.counts.get((item.item_id, item.content, item.generation), 0)
+    if count > (own is not None) and (own is None or own.state not in (*LIVE, *OPEN)):
+        for retry in range(RETRIES_MAX, 0, -1):
+            again = with_retry(item, retry)
+            if again.client_token in knowledge.by_token:
+                return again, retry
+    return item, 0
 
 
 def is_absent(known: Known) -> bool:
@@ -79,20 +142,25 @@ class LaneOutlook:
     is_capacity_untold: bool = False
 
 
-def plan(items: Sequence[Item], knowledge: Knowledge, outlook: LaneOutlook) -> Plan:
-    """Decide for each item, in order; then name the orphans: what the ledger holds and the manifest does not list."""
+def plan(items: Sequence[Item], knowledge: Knowledge, outlook: LaneOutlook, *, is_part: bool = False) -> Plan:
+    """Decide for each item, in order; then name the orphans: what the ledger holds and the manifest does not list.
+
+    The items of the actions carry the token that is sent next or looked for (`next_try`). `is_part`: `items` are only
+    some of their batch, so that an id that is not listed is no orphan.
+    """
     full = _lane_is_full(knowledge, outlook)
     actions = [_action(item, knowledge, outlook, full) for item in items]
     listed = {item.item_id for item in items}
     standing = (row_of(item, knowledge) for item in items)
     tokens = {action.client_token for action in actions} | {row.client_token for row in standing if row is not None}
-    return Plan(actions=(*actions, *_orphans(knowledge, listed, tokens)))
+    orphans = _orphans(knowledge, listed, tokens)
+    return Plan(actions=(*actions, *(each for each in orphans if not is_part or each.item_id in listed)))
 
 
 def row_of(item: Item, knowledge: Knowledge) -> Known | None:
-    """What stands for an item: its own token, or, where that made nothing that lasts, what was uploaded with other
+    """What stands for an item: its latest try, or, where that made nothing that lasts, what was uploaded with other
     tags."""
-    same = knowledge.by_token.get(item.client_token)
+    same = knowledge.by_token.get(latest_try(item, knowledge).client_token)
     if same is not None and (same.state in LIVE or _is_open(same)):
         return same
     return knowledge.live.get((item.item_id, item.content, item.generation)) or same
@@ -172,12 +240,13 @@ def _lane_is_full(knowledge: Knowledge, outlook: LaneOutlook) -> str | None:
     return None
 
 
-def _action(item: Item, knowledge: Knowledge, outlook: LaneOutlook, full: str | None) -> Action:
+def _action(listed: Item, knowledge: Knowledge, outlook: LaneOutlook, full: str | None) -> Action:
+    item = next_try(listed, knowledge)
     current = knowledge.current.get(item.item_id)
     if current is not None and _is_open(current) and current.client_token != item.client_token:
         action = _act(ActionKind.RESOLVE, item, current, f"{_open_reason(current)}; changed since")
     else:
-        action = _settled(item, row_of(item, knowledge), current)
+        action = _settled(item, row_of(listed, knowledge), current)
     if full is not None and action.kind in (ActionKind.CREATE, ActionKind.REPLACE):
         return _act(ActionKind.PARKED, item, action.known, full)
     return action
@@ -187,6 +256,8 @@ def _settled(item: Item, stands: Known | None, current: Known | None) -> Action:
     """Nothing else is open under the item's id. `current` is the token that stands for the id now."""
     if stands is None:
         return _act(ActionKind.CREATE, item, None, "new") if current is None else _changed(item, current)
+    if stands.client_token != item.client_token and has_failed_upload(stands):
+        return _act(ActionKind.CREATE, item, stands, _retry_reason(item))
     if stands.client_token != item.client_token or _is_half_retagged(stands, current):
         return _retag(item, _shown(stands, current) or stands)
     return _again(item, stands)
@@ -275,7 +346,13 @@ def _open_reason(known: Known) -> str:
 def _final_reason(known: Known) -> str:
     if known.attachment_status is AttachmentStatus.DELETED:
         return "deleted at the service; raise `generation` to upload it again"
-    return "the service failed it (UPLOAD_FAILED); raise `generation` to upload it again"
+    return f"AWS could not process this file, after {RETRIES_MAX} retries; replace the file, or raise `generation`"
+
+
+def _retry_reason(item: Item) -> str:
+    """Of an item under the token of a retry."""
+    retry = next(each for each in range(1, RETRIES_MAX + 1) if with_retry(item, each) == item)
+    return f"AWS could not process this file; the next run tries again ({retry} of {RETRIES_MAX})"
 
 
 _NOT_FOUND = (

@@ -15,7 +15,7 @@ from batch_upload.engine.groups import for_each
 from batch_upload.engine.lane import Withheld
 from batch_upload.engine.listing import NOT_FOUND, describe_found
 from batch_upload.engine.outcome import fault_of
-from batch_upload.engine.plan import Knowledge, row_of
+from batch_upload.engine.plan import Knowledge, has_failed_upload, next_try, row_of
 from batch_upload.engine.retry import DELETE, LIST_TAGS, Wire
 from batch_upload.engine.settle import is_old
 from batch_upload.errors import AccessFault, NoAnswer, Refused, ServiceError, Transient
@@ -62,18 +62,20 @@ def pruning(items: Sequence[Item], rows: Sequence[Known]) -> Pruning:
     """Decide what of the rows of one batch may go. Pure.
 
     Never what stands for an item of the manifest, whose outcome is not known, that the service is still at work on,
-    or that carries no identity tag; and what was replaced only once what replaced it is complete.
+    or that carries no identity tag; and what was replaced only once what replaced it is complete. So an attachment that
+    ended as UPLOAD_FAILED may go once a retry is complete.
     """
     knowledge = Knowledge.of(rows)
     listed = {item.item_id: item for item in items}
-    needed = {item.client_token for item in items}
+    needed = {next_try(item, knowledge).client_token for item in items}
     needed |= {row.client_token for item in items if (row := row_of(item, knowledge)) is not None}
     candidates: list[Candidate] = []
     spared: list[Spared] = []
     for row in rows:
-        if row.client_token in needed or not _is_there(row):
-            continue
         item = listed.get(row.item_id)
+        is_failed = item is not None and has_failed_upload(row)
+        if row.client_token in needed or not (_is_there(row) or is_failed):
+            continue
         if why := _why_not(row, item, knowledge):
             spared.append(Spared(row, why))
         else:
@@ -162,7 +164,8 @@ class _Deletion:
         self._around = around
         self._candidate = candidate
         self._result = result
-        was_asked_before = candidate.known.fault is not None  # by a run that never recorded what came of it
+        fault = candidate.known.fault
+        was_asked_before = fault is not None and fault.code == DELETING  # by a run that never recorded what came of it
         self._may_be_gone = was_asked_before
         self._has_begun = False
 

@@ -11,10 +11,11 @@ from batch_upload.engine.identity import Readings, carriers, read_tokens
 from batch_upload.engine.job import job_of
 from batch_upload.engine.listing import Listing, list_completely
 from batch_upload.engine.looking import Cost, cost_of
-from batch_upload.engine.plan import LIVE, Knowledge, shown_row
+from batch_upload.engine.plan import LIVE, Knowledge, latest_try, shown_row
 from batch_upload.engine.resolve import Findings, Resolver, adopt
 from batch_upload.engine.retry import DESCRIBE, LIST_TAGS
 from batch_upload.engine.settle import is_old
+from batch_upload.engine.tries import carried_tries
 from batch_upload.engine.upload import Surroundings
 from batch_upload.engine.verify import recorded, unlisted, with_latecomers
 from batch_upload.errors import NoAnswer
@@ -47,7 +48,7 @@ async def reconcile(around: Surroundings, batch: str, items: Sequence[Item], cap
     findings = await _settle_open(around, batch, listing, readings)
     knowledge = Knowledge.of(await around.ledger.known(batch))
     carried = carriers(listing, readings.tokens)
-    await _take_over(around, items, carried, knowledge)
+    await _take_over(around, batch, items, carried, knowledge)
     for duplicate in await find_duplicates(around, listing):
         tell(around, duplicate)
     if listing.is_complete:
@@ -108,21 +109,29 @@ async def _settle_open(around: Surroundings, batch: str, listing: Listing, readi
 
 
 async def _take_over(
-    around: Surroundings, items: Sequence[Item], carried: Mapping[str, Sequence[Attachment]], knowledge: Knowledge
+    around: Surroundings,
+    batch: str,
+    items: Sequence[Item],
+    carried: Mapping[str, Sequence[Attachment]],
+    knowledge: Knowledge,
 ) -> None:
-    """Adopt what carries the token of an item, or one that the ledger has of before: then it is an orphan.
-
-    A token that neither has moves nothing.
-    """
-    unrecorded = [item for item in items if _is_unrecorded(item.client_token, carried, knowledge)]
+    """Adopt what carries the token of an item or of a retry of it, or one that the ledger has of before: then it is an
+    orphan. A token that neither has moves nothing."""
+    tries = carried_tries(items, carried, knowledge)
+    unrecorded = [each for each in tries if _is_unrecorded(each.client_token, carried, knowledge)]
     await around.ledger.enlist(unrecorded, at=around.clock.now())
-    tokens = {item.client_token for item in unrecorded}
+    latest = {each.item_id: each for each in unrecorded}
+    earlier = {each.client_token for each in unrecorded} - {each.client_token for each in latest.values()}
+    tokens = {each.client_token for each in unrecorded}
     tokens.update(token for token in knowledge.by_token if _is_unrecorded(token, carried, knowledge))
 
     async def take(token: str) -> None:
-        await adopt(around, token, carried[token])
+        await adopt(around, token, carried[token], is_told=token not in earlier)
 
     await for_each(sorted(tokens), take, at_once=WRITERS)
+    # an earlier try may have been found after a retry that the ledger had already
+    known = Knowledge.of(await around.ledger.known_of_ids(batch, list(latest)))
+    await around.ledger.enlist([latest_try(each, known) for each in latest.values()], at=around.clock.now())
 
 
 def _is_unrecorded(token: str, carried: Mapping[str, Sequence[Attachment]], knowledge: Knowledge) -> bool:

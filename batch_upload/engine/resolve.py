@@ -37,9 +37,14 @@ class Findings:
     """What was not found, by a listing of which nobody can say that it is complete."""
 
 
-async def adopt(around: Surroundings, token: str, found: Sequence[Attachment]) -> Known:
-    """Take the oldest attachment that carries the token for what it made. The others are duplicates (duplicates.py)."""
+async def adopt(around: Surroundings, token: str, found: Sequence[Attachment], *, is_told: bool = True) -> Known:
+    """Take the oldest attachment that carries the token for what it made. The others are duplicates (duplicates.py).
+
+    `is_told`: whether the token stands for an item now; False for one that was sent again under another token since.
+    """
     known = await around.ledger.adopt(token, found[0], at=around.clock.now())
+    if not is_told:
+        return known
     ended = known.state is not State.PROCESSING
     around.observer.notify(ItemChanged(known, ended=ended, created=False, at=around.clock.now(), adopted=True))
     return known

@@ -24,7 +24,6 @@ from batch_upload.engine.plan import (
     replaced_in_progress,
     row_of,
     shown_row,
-    state_of,
 )
 from batch_upload.engine.result import RunResult
 from batch_upload.engine.retag import pairs_of, retag, retags_of
@@ -33,6 +32,7 @@ from batch_upload.engine.settle import Settler, find_absent
 from batch_upload.engine.sift import Sifted, plan_rest, sift
 from batch_upload.engine.states import States
 from batch_upload.engine.survey import ask_capacity, owes_look, survey
+from batch_upload.engine.tries import with_retries_counted
 from batch_upload.engine.upload import Surroundings, stop_lane
 from batch_upload.errors import LaneFault, LedgerUnusable, Refused, Transient
 from batch_upload.events import LaneStopped, Notice, RunStarted
@@ -59,6 +59,8 @@ class RunOptions:
     wait: bool = True
     settle_timeout_s: float = 900.0
     selection: Selection = field(default_factory=Selection)
+    is_part: bool = False
+    """Whether the manifest lists only a part of its batch."""
 
 
 class Run:
@@ -213,7 +215,7 @@ class Run:
         knowledge = self._knowledge = await self._known_of(ids)
         tries_parked = self._options.selection.tries_parked
         outlook = LaneOutlook(self._around.clock.now(), self._result.capacity, tries_parked, self._is_capacity_untold)
-        self._result.plan = plan_rest(sifted, knowledge, outlook)
+        self._result.plan = plan_rest(sifted, knowledge, outlook, is_part=self._options.is_part)
         return knowledge, outlook
 
     async def _known_of(self, ids: Sequence[str]) -> Knowledge:
@@ -278,7 +280,7 @@ class Run:
 
     async def _keep_parked(self, parked: Sequence[Action]) -> None:
         """A full lane is full for what is new, too."""
-        new = [action for action in parked if state_of(action) is not State.PARKED]
+        new = [action for action in parked if action.state is not State.PARKED]
         if new:
             fault = Fault("NoCapacity", new[0].reason)
             tokens = [action.client_token for action in new]
@@ -293,7 +295,7 @@ class Run:
 
     def _chosen(self, *kinds: ActionKind) -> list[Action]:
         selection = self._options.selection
-        return [action for action in self._result.plan.of(*kinds) if selection.takes(action.item_id, state_of(action))]
+        return [action for action in self._result.plan.of(*kinds) if selection.takes(action.item_id, action.state)]
 
     def _chosen_plan(self) -> Plan:
         return replace(self._result.plan, actions=tuple(self._chosen(*ActionKind)))
@@ -341,7 +343,8 @@ class Run:
             left = await self._sift_again(self._sifted or Sifted())
             knowledge = await self._known_of(left.ids)
         rows = {**{item.item_id: shown_row(item, knowledge) for item in left.rest}, **self._result.retag.failed}
-        self._result.known = {item_id: row for item_id, row in rows.items() if row is not None}
+        found = with_retries_counted([row for row in rows.values() if row], knowledge.by_token.values())
+        self._result.known = {row.item_id: row for row in found}
         states = {item_id: State.PENDING if row is None else row.state for item_id, row in rows.items()}
         self._result.states = States(items, states)
         self._result.selected = self._selected()
@@ -355,7 +358,7 @@ class Run:
 
     def _take_stock_of_plan(self, items: Sequence[Item]) -> None:
         """The ledger cannot be asked: what it said when the run was planned."""
-        planned = {action.item_id: state_of(action) for action in self._result.plan.actions if action.item}
+        planned = {action.item_id: action.state for action in self._result.plan.actions if action.item}
         if self._sifted is None or not self._result.plan.counts:
             planned = {item.item_id: State.PENDING for item in items}
         self._result.states = States(items, planned)
@@ -365,7 +368,8 @@ class Run:
         to_send = self._chosen(*TO_SEND)
         tokens = [action.client_token for action in to_send]
         knowledge = await self._known_of([action.item_id for action in to_send])
-        waiting = [token for token in tokens if _is_waiting(knowledge.by_token.get(token))]
+        rows = [knowledge.by_token[token] for token in tokens if token in knowledge.by_token]
+        waiting = [row.client_token for row in rows if row.state in (State.PENDING, State.PARKED)]
         await self._around.ledger.park(waiting, stop.fault, resume_after=stop.resume_after)
 
     def _stop(self, stop: Stop) -> None:
@@ -383,7 +387,7 @@ def _ids_of(sifted: Sifted) -> list[str]:
 
 
 def _states_of(plan: Plan) -> Counter[str]:
-    states = Counter(state_of(each).value for each in plan.actions if each.item is not None)
+    states = Counter(each.state.value for each in plan.actions if each.item is not None)
     states[State.COMPLETE.value] += plan.complete
     return +states
 
@@ -394,7 +398,3 @@ def _is_retagged(action: Action) -> bool:
     if known is None or item is None or known.client_token != item.client_token:
         return False
     return known.identity_tag != item.identity_tag
-
-
-def _is_waiting(known: Known | None) -> bool:
-    return known is not None and known.state in (State.PENDING, State.PARKED)

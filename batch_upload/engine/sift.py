@@ -47,10 +47,12 @@ def sift(items: Sequence[Item], standings: Iterable[Standing]) -> Sifted:
     )
 
 
-def plan_rest(sifted: Sifted, knowledge: Knowledge, outlook: LaneOutlook) -> Plan:
+def plan_rest(sifted: Sifted, knowledge: Knowledge, outlook: LaneOutlook, *, is_part: bool = False) -> Plan:
     """The plan of what was left, with the number of what was taken out. `knowledge` is of `sifted.ids` at least; of the
-    orphans actions are made where it is of theirs too, and otherwise they are only counted."""
-    made = plan(sifted.rest, knowledge, outlook)
+    orphans actions are made where it is of theirs too, and otherwise they are only counted. `is_part` as of `plan`."""
+    made = plan(sifted.rest, knowledge, outlook, is_part=is_part)
+    if is_part:
+        return replace(made, complete=sifted.complete)
     known = {row.item_id for row in knowledge.by_token.values()}
     orphans = sum(count for item_id, count in sifted.unlisted.items() if item_id not in known)
     return replace(made, complete=sifted.complete, more_orphans=orphans)

@@ -1,8 +1,8 @@
 """Before the first create: does the service hold anything that the ledger should know?
 
 A run that will create or resolve something always looks: a count that fits does not say whose the attachments are. A
-ledger that has never listed its lane adopts what carries the tokens of its items; so a lost ledger uploads nothing
-twice. A ledger that has listed it and finds its items at the service all the same is an old copy.
+ledger that has never listed its lane adopts what carries the tokens of its items and of their retries; so a lost ledger
+uploads nothing twice. A ledger that has listed it and finds its items at the service all the same is an old copy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,7 @@ from batch_upload.engine.looking import Told, reported
 from batch_upload.engine.plan import Knowledge
 from batch_upload.engine.resolve import adopt
 from batch_upload.engine.retry import CONVENIENCE, LIMITS, NOT_ALLOWED
+from batch_upload.engine.tries import carried_tries
 from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import OLD_COPY, AccessFault, Disagreement, NoAnswer, ServiceError
 from batch_upload.events import Notice
@@ -87,7 +88,7 @@ async def survey(
         if is_founding and any(item.identity_tag for item in items):
             await wait_for_tags(around, readings)
     carried = carriers(listing, readings.tokens)
-    ours = [item for item in items if item.client_token in carried and is_unsent(item, knowledge)]
+    ours = [each for each in carried_tries(items, carried, knowledge) if is_unsent(each, knowledge)]
     if ours and memory.listed_at is not None:
         raise Disagreement(
             f"the service holds {len(ours)} attachments of this batch that the ledger never sent, `{ours[0].item_id}`"
@@ -96,8 +97,9 @@ async def survey(
             hint="`batch-upload reconcile` takes them over",
         )
     await around.ledger.enlist(ours, at=around.clock.now())
-    for item in ours:
-        await adopt(around, item.client_token, carried[item.client_token])
+    latest = {each.item_id: each for each in ours}
+    for each in ours:
+        await adopt(around, each.client_token, carried[each.client_token], is_told=latest[each.item_id] is each)
     await around.ledger.listed(at=listing.began)
     return len(listing.attachments), await find_duplicates(around, listing)
 
@@ -135,7 +137,7 @@ async def look_through(
 
         await for_each(strangers, read, at_once=READERS)
     carried = carriers(listing, tokens)
-    wanted = {item.client_token for item in items}
+    wanted = {each.client_token for each in carried_tries(items, carried, Knowledge())}
     return Seen(len(listing.attachments), {token: found[0] for token, found in carried.items() if token in wanted})
 
 

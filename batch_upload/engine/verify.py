@@ -11,6 +11,7 @@ from batch_upload.engine.identity import READERS, carriers, tags_of
 from batch_upload.engine.listing import Asking, Listing, describe_found, still_there
 from batch_upload.engine.plan import LIVE, Knowledge, is_absent, row_of
 from batch_upload.engine.settle import is_old
+from batch_upload.engine.tries import carried_tries
 from batch_upload.model import Attachment, AttachmentStatus, Item, Known, State
 from batch_upload.token import IDENTITY_TAG
 
@@ -128,7 +129,9 @@ def compare(
     by_id = {attachment.attachment_id: attachment for attachment in listing.attachments}
     carried = carriers(listing, tokens)
     rows = standing(items, knowledge)
-    ids = _ids_by_token(items, knowledge)
+    ids = _ids_by_token(items, knowledge) | {
+        each.client_token: each.item_id for each in carried_tries(items, carried, knowledge)
+    }
     findings = [finding for row in rows for finding in _of_row(row, by_id, carried, young)]
     for token, item_id in ids.items():
         findings.extend(_of_carriers(item_id, token, carried.get(token, ()), knowledge.by_token.get(token)))

@@ -150,9 +150,14 @@ def begin_deletion(connection: Connection, lane_id: int, client_token: str, *, r
 
 def end_deletion(connection: Connection, lane_id: int, client_token: str, *, is_gone: bool, at: datetime) -> Known:
     known = known_one(connection, lane_id, client_token)
-    if known.fault is None or known.fault.code != DELETING:
+    was_failed = known.attachment_status is AttachmentStatus.FAILED
+    if not (was_failed and is_gone) and (known.fault is None or known.fault.code != DELETING):
         return known
-    values: dict[str, Any] = {**fault_values(_FAULTS[AttachmentStatus.DELETED]), "changed_at": at}
+    values: dict[str, Any] = {
+        **fault_values(_FAULTS[AttachmentStatus.DELETED]),
+        "attachment_status": AttachmentStatus.DELETED,
+        "changed_at": at,
+    }
     if not is_gone:
         was_complete = known.completed_at is not None
         values |= {

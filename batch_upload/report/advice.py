@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from batch_upload.model import Fault, State
+from batch_upload.token import RETRIES_MAX
 
 _TOO_LARGE = "make the file smaller (the service and `max_size` in the manifest say how small), then run `upload` again"
 _WRONG_TYPE = "save the document as PDF, PNG or JPEG, then run `upload` again"
@@ -21,8 +22,8 @@ _BY_NAME: Mapping[str, str] = {
     "ConflictException": "another copy of this ledger has uploaded it: run `reconcile`, which takes the attachment "
     "over; raise `generation` only if `reconcile` does not find it",
     "ParamValidation": "the service does not know such a request: see its message, and look for a newer batch-upload",
-    "UPLOAD_FAILED": "look into the document (does it open, is it what its type says?), mend it, or raise `generation` "
-    "in the manifest to upload it again as it is",
+    "UPLOAD_FAILED": "AWS could not process this file; run `upload` again, which tries it again, at most twice; then "
+    "replace the file, or raise `generation`",
     "DELETED": "somebody deleted it at the service; raise `generation` in the manifest to upload it again",
     "NOT_FOUND": "run `upload` again, which looks for it once more and takes it over if it is there; only if it was "
     "deleted at the service, raise `generation` in the manifest to upload it again",
@@ -46,7 +47,16 @@ def advice(state: State, fault: Fault | None) -> str:
     """What a person does about an item in this state, for this reason."""
     if state is not State.FAILED or fault is None:
         return _BY_STATE[state]
+    if fault.code == "UPLOAD_FAILED" and (retries := dict(fault.fields).get("retries")) is not None:
+        return _after_retries(int(retries))
     for name in (fault.reason, fault.code):
         if name is not None and name in _BY_NAME:
             return _BY_NAME[name]
     return _BY_STATE[state]
+
+
+def _after_retries(count: int) -> str:
+    """What to do about an attachment that ended as UPLOAD_FAILED, by the number of retries so far."""
+    if count < RETRIES_MAX:
+        return f"AWS could not process this file. The next run tries again ({count + 1} of {RETRIES_MAX})"
+    return f"AWS could not process this file, after {RETRIES_MAX} retries: replace the file, or raise `generation`"

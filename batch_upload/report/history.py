@@ -24,6 +24,7 @@ class Named:
     content: str
     generation: int
     tags: Mapping[str, str]
+    retry: int = 0
 
     def members(self) -> dict[str, Any]:
         """The canonical JSON's members, in their order."""
@@ -32,6 +33,7 @@ class Named:
             "content": self.content,
             "generation": self.generation,
             "id": self.item_id,
+            **({"retry": self.retry} if self.retry else {}),
             "tags": dict(sorted(self.tags.items())),
             "v": 1,
         }

@@ -92,13 +92,13 @@ def counts_lines(summary: Summary) -> list[str]:
 
 
 def failure_lines(known: Iterable[Known]) -> list[str]:
-    """What failed, grouped by reason, the most frequent first, with the first few ids of each."""
-    groups: defaultdict[str, list[Known]] = defaultdict(list)
+    """What failed, grouped by reason and by what to do, the most frequent first, with the first few ids of each."""
+    groups: defaultdict[tuple[str, str], list[Known]] = defaultdict(list)
     for one in known:
         if one.state is State.FAILED:
-            groups[fault_name(one.fault or _NO_FAULT)].append(one)
+            groups[fault_name(one.fault or _NO_FAULT), advice(State.FAILED, one.fault)].append(one)
     ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
-    return [line for name, failed in ordered for line in _group_lines(name, failed)]
+    return [line for (name, to_do), failed in ordered for line in _group_lines(name, to_do, failed)]
 
 
 def attention_lines(known: Iterable[Known], invocation: Invocation) -> list[str]:
@@ -148,12 +148,11 @@ def _request_words(summary: Summary) -> str:
     return printable(f"{total:,} ({each}){throttled if summary.throttled else ''}")
 
 
-def _group_lines(name: str, failed: Sequence[Known]) -> list[str]:
+def _group_lines(name: str, what_to_do: str, failed: Sequence[Known]) -> list[str]:
     """What failed for one reason: how many and why, which, and what to do about it."""
     first = failed[0].fault or _NO_FAULT
     message = fault_message(first)
     said = f": {message}" if message else ""
-    what_to_do = advice(State.FAILED, failed[0].fault)
     return [
         printable(f"{len(failed):,} failed, {name}{said}"),
         *_indented([printable(_ids_words(failed)), f"to do: {what_to_do}"]),

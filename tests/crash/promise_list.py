@@ -123,6 +123,13 @@ CRASHES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
+        "Killed while what ended as UPLOAD_FAILED is tried again: the retry is made once, even if the ledger is lost.",
+        (
+            "tests/crash/test_retry.py::test_a_kill_between_two_callbacks_of_a_retry_makes_no_second_one",
+            "tests/crash/test_retry.py::test_a_retry_is_killed_before_every_single_callback",
+        ),
+    ),
+    Promise(
         "Killed while attachments are deleted: nothing that may be gone is taken for uploaded, "
         "and the next `prune` finishes.",
         (
@@ -148,8 +155,12 @@ RULES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
-        "3. The same token for the same thing, sent again as it was sent.",
+        "3. The same token for the same thing, sent again as it was sent; a retry has its own, at most two, and only "
+        "after the service could not process the last try (UPLOAD_FAILED).",
         (
+            "tests/scenarios/test_upload_failed.py::test_the_same_command_tries_again_what_aws_could_not_process",
+            "tests/scenarios/test_upload_failed.py::test_after_two_retries_nothing_is_sent_and_what_helps_is_said",
+            "tests/scenarios/test_upload_failed.py::test_a_ledger_lost_after_a_retry_uploads_nothing_twice",
             "tests/unit/engine/test_run.py::test_what_is_sent_carries_the_identity_tag_as_the_ledger_has_it",
             "tests/scenarios/test_crash.py::test_a_mix_of_faults_ends_in_one_run_or_in_the_next",
         ),

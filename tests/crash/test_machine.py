@@ -30,10 +30,10 @@ from batch_upload.emulator.limits import Rate
 from batch_upload.emulator.names import CREATE, DESCRIBE, EVERY_OPERATION
 from batch_upload.emulator.settings import EmulatorSettings, KnownToken, LateTags, Paging
 from batch_upload.errors import ExitCode
-from batch_upload.model import AttachmentStatus, State
+from batch_upload.model import AttachmentStatus
 from batch_upload.token import IDENTITY_TAG
 from tests.support.simulated_network import Weather
-from tests.support.world import Ended, Plan, Wanted, World, item_of
+from tests.support.world import Ended, Plan, Wanted, World, item_of, tokens_of
 
 HORIZON_S = 60.0
 DAY_S = 86_400.0
@@ -197,8 +197,8 @@ class Uploads(RuleBasedStateMachine):
     def remembered(self, plan: Plan) -> Plan:
         """Note what this run may upload, before it begins."""
         for item_id, wanted in self.world.wanted.items():
-            token = item_of(item_id, wanted).client_token
-            self.things[token] = (item_id, wanted.content, wanted.generation)
+            for token in tokens_of(item_of(item_id, wanted)):
+                self.things[token] = (item_id, wanted.content, wanted.generation)
         return plan
 
     def take(self, ended: Ended) -> None:
@@ -274,16 +274,19 @@ class Uploads(RuleBasedStateMachine):
 
     def check_tags(self) -> None:
         """Each item's attachment carries the tags that the manifest wants, and no others."""
-        held = {each["tags"].get(IDENTITY_TAG): each["tags"] for each in self.world.held()}
+        standing = [each for each in self.world.held() if each["status"] != "UPLOAD_FAILED"]
+        held = {each["tags"].get(IDENTITY_TAG): each["tags"] for each in standing}
         for item in self.world.items:
-            assert held.get(item.client_token) == {**item.tags, IDENTITY_TAG: item.client_token}, item.item_id
+            (token,) = [each for each in tokens_of(item) if each in held]
+            assert held[token] == {**item.tags, IDENTITY_TAG: token}, item.item_id
 
     def act_on(self, exit_code: ExitCode | None) -> None:
         if exit_code is ExitCode.DISAGREEMENT:
             self.lose_ledger()
         if exit_code is ExitCode.ITEMS_FAILED:
+            last = {tokens_of(item)[-1] for item in self.world.items}
             for row in self.world.known():
-                if row.state is State.FAILED and row.attachment_status is AttachmentStatus.FAILED:
+                if row.client_token in last and row.attachment_status is AttachmentStatus.FAILED:
                     self.raise_of(row.item_id)
 
     def raise_of(self, item_id: str) -> None:

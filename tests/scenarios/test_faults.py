@@ -73,7 +73,7 @@ def test_a_file_that_is_replaced_during_the_run_is_not_sent_and_the_next_run_sen
     assert_each_once(endpoint, write_batch(tmp_path, {**batch.documents, changed: content}))
 
 
-def test_upload_failed_is_one_items_fault_and_is_sent_again_only_with_a_raised_generation(
+def test_upload_failed_is_one_items_fault_and_after_two_retries_only_a_raised_generation_is_sent(
     endpoint: Endpoint, tmp_path: Path, command: Preloaded
 ) -> None:
     endpoint.change(fails_containing=["document 4"])
@@ -82,6 +82,7 @@ def test_upload_failed_is_one_items_fault_and_is_sent_again_only_with_a_raised_g
     arguments = ("upload", batch.manifest, "--rate", "100", "--json")
 
     ended = command.run(*arguments, cwd=tmp_path, env=endpoint.env)
+    retries = [command.run(*arguments, cwd=tmp_path, env=endpoint.env) for _ in range(2)]
     again = command.run(*arguments, cwd=tmp_path, env=endpoint.env)
     creates = endpoint.stats().creates
     endpoint.change(fails_containing=[])
@@ -93,11 +94,12 @@ def test_upload_failed_is_one_items_fault_and_is_sent_again_only_with_a_raised_g
     assert assert_adds_up(ended)["states"] == {"complete": 5, "failed": 1}
     assert ended.item(doomed)["state"] == "failed"
     assert "UPLOAD_FAILED" in str(ended.item(doomed))
-    assert again.code == 20
-    assert creates == 6
+    assert [retry.code for retry in retries] == [20, 20]
+    assert (again.code, again.summary["requests"].get(CREATE, 0)) == (20, 0)
+    assert creates == 8
     assert raised.code == 0, raised.stderr
     assert assert_adds_up(raised)["states"] == {"complete": 6}
-    assert endpoint.stats().creates == 7
+    assert endpoint.stats().creates == 9
 
 
 def test_a_refusal_fails_its_item_alone_and_is_tried_again_by_the_next_run(

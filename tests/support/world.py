@@ -77,6 +77,15 @@ def item_of(item_id: str, wanted: Wanted) -> Item:
     )
 
 
+def tokens_of(item: Item) -> list[str]:
+    """The tokens that may stand for an item: its own, and those of the retries after UPLOAD_FAILED."""
+    batch, item_id, content, generation = item.batch, item.item_id, item.content, item.generation
+    return [
+        client_token(batch=batch, item_id=item_id, content=content, generation=generation, tags=item.tags, retry=retry)
+        for retry in (0, 1, 2)
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How one run is to go. `dies_at`: the step at which it is killed; `interrupted_after_s`: when SIGTERM comes;
@@ -161,7 +170,9 @@ class World:
     def run(self, plan: Plan = Plan()) -> Ended:
         """One run of `upload`, to its end or to its death. Raises BatchUploadError where nothing could begin."""
         self._runs += 1
-        self._things.update((each.client_token, (each.item_id, each.content, each.generation)) for each in self.items)
+        self._things.update(
+            (token, (each.item_id, each.content, each.generation)) for each in self.items for token in tokens_of(each)
+        )
         life, sent = Life(dies_at=plan.dies_at), self.network.seen.creates
         self.network.life = life
         process = _Process(self, life, plan, run_id=f"run-{self._runs:04d}")
@@ -196,14 +207,19 @@ class World:
         return token == other or self._things.get(token, token) == self._things.get(other, other)
 
     def check_complete(self) -> None:
-        """Each item of the manifest is at the service once, finished, and the ledger knows it."""
+        """Each item of the manifest is at the service once, finished, and the ledger knows it.
+
+        Besides, there may be the attachments of earlier tries that ended as UPLOAD_FAILED.
+        """
         self.check_safety()
         by_token = {each["client_token"]: each for each in self.held()}
         known = {row.client_token: row for row in self.known()}
         for item in self.items:
-            assert by_token[item.client_token]["status"] == "UPLOAD_COMPLETE"
-            assert known[item.client_token].state is State.COMPLETE
-            assert known[item.client_token].attachment_id == by_token[item.client_token]["id"]
+            *failed, latest = [token for token in tokens_of(item) if token in by_token]
+            assert all(by_token[token]["status"] == "UPLOAD_FAILED" for token in failed)
+            assert by_token[latest]["status"] == "UPLOAD_COMPLETE"
+            assert known[latest].state is State.COMPLETE
+            assert known[latest].attachment_id == by_token[latest]["id"]
 
     def known(self) -> Sequence[Any]:
         """What the ledger on disk says of the batch."""

@@ -7,7 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, fresh, parked_until, plan, state_of
+from batch_upload.engine.plan import (
+    Knowledge,
+    LaneOutlook,
+    Selection,
+    fresh,
+    latest_try,
+    next_try,
+    parked_until,
+    plan,
+    row_of,
+    state_of,
+    with_retry,
+)
+from batch_upload.engine.tries import carried_tries, with_retries_counted
 from batch_upload.model import ActionKind, AttachmentStatus, Capacity, Fault, Item, Known, State
 from tests.support.engine_world import an_item
 from tests.support.manual_clock import EPOCH as NOW
@@ -51,9 +64,10 @@ def test_the_state_of_an_items_own_token_decides(state: State, kind: ActionKind)
     assert one(an_item(), known_as(an_item(), state)) is kind
 
 
-@pytest.mark.parametrize("status", [AttachmentStatus.FAILED, AttachmentStatus.DELETED])
-def test_what_the_service_failed_or_lost_waits_for_another_generation(status: AttachmentStatus) -> None:
-    ended = replace(known_as(an_item(), State.FAILED), attachment_id="att-1", attachment_status=status)
+def test_what_was_deleted_at_the_service_waits_for_another_generation() -> None:
+    ended = replace(
+        known_as(an_item(), State.FAILED), attachment_id="att-1", attachment_status=AttachmentStatus.DELETED
+    )
 
     assert one(an_item(), ended) is ActionKind.FAILED
     assert one(an_item(generation=2), ended) is ActionKind.REPLACE
@@ -183,13 +197,22 @@ VERSIONS = st.builds(
 @st.composite
 def ledgers(draw: st.DrawFn) -> list[Known]:
     """What a ledger may hold: each token once, one current token an id."""
-    versions = draw(st.lists(VERSIONS, unique_by=lambda item: item.client_token, max_size=10))
+    tries = VERSIONS | st.builds(with_retry, VERSIONS, st.sampled_from([1, 2]))
+    versions = draw(st.lists(tries, unique_by=lambda item: item.client_token, max_size=10))
     last = {item.item_id: item.client_token for item in versions}
     times = st.sampled_from([None, LATER, EARLIER])
-    return [
+    rows = [
         known_as(item, draw(STATES), current=last[item.item_id] == item.client_token, resume_after=draw(times))
         for item in versions
     ]
+    return [draw(st.sampled_from([row, with_failed_attachment(row)])) for row in rows]
+
+
+def with_failed_attachment(row: Known) -> Known:
+    """The row, or, where its state is that of a failure, one whose attachment ended as UPLOAD_FAILED."""
+    if row.state is not State.FAILED:
+        return row
+    return replace(row, attachment_id=f"att-{row.client_token}", attachment_status=AttachmentStatus.FAILED)
 
 
 MANIFESTS = st.lists(VERSIONS, unique_by=lambda item: item.item_id, max_size=4)
@@ -202,11 +225,12 @@ OUTLOOKS = st.builds(
 def test_each_item_has_one_action_in_the_manifests_order_and_orphans_come_last(
     items: list[Item], rows: list[Known], outlook: LaneOutlook
 ) -> None:
-    actions = plan(items, Knowledge.of(rows), outlook).actions
+    knowledge = Knowledge.of(rows)
+    actions = plan(items, knowledge, outlook).actions
 
     listed, orphans = actions[: len(items)], actions[len(items) :]
     assert [(action.item_id, action.client_token) for action in listed] == [
-        (item.item_id, item.client_token) for item in items
+        (item.item_id, next_try(item, knowledge).client_token) for item in items
     ]
     assert {action.kind for action in orphans} <= {ActionKind.ORPHAN}
     assert ActionKind.ORPHAN not in {action.kind for action in listed}
@@ -268,3 +292,163 @@ def test_a_refusal_is_named_where_it_is_tried_again() -> None:
 
     assert "ValidationException" in action.reason
     assert state_of(action) is State.FAILED
+
+
+def failed_upload(item: Item, *, current: bool = True) -> Known:
+    """A token whose attachment ended as UPLOAD_FAILED."""
+    return replace(
+        known_as(item, State.FAILED, current=current),
+        attachment_id=f"att-{item.client_token}",
+        attachment_status=AttachmentStatus.FAILED,
+        fault=Fault("UPLOAD_FAILED", "the service could not process the attachment"),
+    )
+
+
+def tried(item: Item, retries: int) -> list[Known]:
+    """What the ledger knows of an item that failed at first, and so many times again."""
+    tries = [item, *(with_retry(item, retry) for retry in range(1, retries + 1))]
+    return [failed_upload(each, current=each is tries[-1]) for each in tries]
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_an_upload_that_failed_is_tried_again_under_the_token_of_the_next_retry(retries: int) -> None:
+    item, rows = an_item(), tried(an_item(), retries)
+
+    (action,) = plan([item], Knowledge.of(rows), OUTLOOK).actions
+
+    assert action.kind is ActionKind.CREATE
+    assert action.client_token == with_retry(item, retries + 1).client_token
+    assert action.item == with_retry(item, retries + 1)
+    assert action.state is State.FAILED
+    assert action.reason.endswith(f"the next run tries again ({retries + 1} of 2)")
+
+
+def test_after_two_retries_only_another_file_or_generation_is_sent() -> None:
+    item, rows = an_item(), tried(an_item(), 2)
+
+    (action,) = plan([item], Knowledge.of(rows), OUTLOOK).actions
+
+    assert action.kind is ActionKind.FAILED
+    assert action.known == rows[-1]
+    assert "replace the file, or raise `generation`" in action.reason
+    assert one(an_item(generation=2), *rows) is ActionKind.REPLACE
+    assert one(an_item(content="new"), *rows) is ActionKind.REPLACE
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        (State.PENDING, ActionKind.CREATE),
+        (State.PARKED, ActionKind.PARKED),
+        (State.SENDING, ActionKind.RESOLVE),
+        (State.PROCESSING, ActionKind.UNCHANGED),
+        (State.COMPLETE, ActionKind.UNCHANGED),
+    ],
+)
+def test_the_latest_retry_decides(state: State, kind: ActionKind) -> None:
+    item, retry = an_item(), with_retry(an_item(), 1)
+    knowledge = Knowledge.of([failed_upload(item, current=False), known_as(retry, state)])
+
+    (action,) = plan([item], knowledge, OUTLOOK).actions
+
+    assert action.kind is kind
+    assert action.client_token == retry.client_token
+    assert state_of(action) is state
+    assert row_of(item, knowledge) == knowledge.by_token[retry.client_token]
+
+
+def test_a_retry_counts_without_the_failure_before_it() -> None:
+    retry = with_retry(an_item(), 2)
+
+    assert one(an_item(), known_as(retry, State.COMPLETE)) is ActionKind.UNCHANGED
+
+
+def test_other_tags_of_what_is_complete_under_a_retry_are_changed_to_the_token_of_their_own() -> None:
+    item, other = an_item(), an_item(tags={"Customer": "other"})
+    rows = [failed_upload(item, current=False), known_as(with_retry(item, 1), State.COMPLETE)]
+
+    (action,) = plan([other], Knowledge.of(rows), OUTLOOK).actions
+
+    assert (action.kind, action.client_token) == (ActionKind.RETAG, other.client_token)
+
+
+def test_tags_never_go_back_to_a_token_that_has_a_failed_attachment() -> None:
+    item, other = an_item(), an_item(tags={"Customer": "other"})
+    rows = [failed_upload(item, current=False), known_as(other, State.COMPLETE)]
+
+    (action,) = plan([item], Knowledge.of(rows), OUTLOOK).actions
+
+    assert (action.kind, action.client_token) == (ActionKind.RETAG, with_retry(item, 1).client_token)
+
+
+@pytest.mark.parametrize("state", [State.PROCESSING, State.COMPLETE])
+def test_a_higher_generation_that_is_at_the_service_satisfies_an_item_that_failed(state: State) -> None:
+    item, higher = an_item(), an_item(generation=2)
+    knowledge = Knowledge.of([failed_upload(item, current=False), known_as(higher, state)])
+
+    (action,) = plan([item], knowledge, OUTLOOK).actions
+
+    assert (action.kind, action.state) == (ActionKind.UNCHANGED, state)
+    assert row_of(item, knowledge) == knowledge.by_token[higher.client_token]
+
+
+@pytest.mark.parametrize(
+    "higher", [an_item(generation=2, tags={"Customer": "other"}), an_item(content="new", generation=2)]
+)
+def test_a_higher_generation_of_other_content_or_tags_satisfies_nothing(higher: Item) -> None:
+    knowledge = Knowledge.of([failed_upload(an_item(), current=False), known_as(higher, State.COMPLETE)])
+
+    assert next_try(an_item(), knowledge) == with_retry(an_item(), 1)
+
+
+def test_a_full_lane_parks_a_retry_too() -> None:
+    parked = known_as(an_item("other"), State.PARKED, resume_after=LATER)
+
+    assert one(an_item(), *tried(an_item(), 1), parked) is ActionKind.PARKED
+
+
+@given(st.lists(st.sampled_from(State), max_size=3), st.integers(0, 2))
+def test_the_token_of_a_try_is_the_same_whoever_asks_again(states: list[State], failures: int) -> None:
+    item = an_item()
+    tries = [item, with_retry(item, 1), with_retry(item, 2)]
+    rows = [failed_upload(each) for each in tries[:failures]]
+    rows += [known_as(each, state) for each, state in zip(tries[failures:], states, strict=False)]
+    knowledge = Knowledge.of(rows)
+
+    latest, following = latest_try(item, knowledge), next_try(item, knowledge)
+
+    assert latest_try(latest, knowledge) == latest
+    assert next_try(following, knowledge) == following
+    assert latest in tries
+    assert following in tries
+
+
+def test_tokens_of_retries_are_looked_for_only_among_what_belongs_to_nothing() -> None:
+    item, other = an_item("a"), an_item("b")
+    retry = with_retry(item, 1)
+    carried = {item.client_token, retry.client_token, "bu1-of-another-batch"}
+
+    assert carried_tries([item, other], carried, Knowledge()) == [item, retry]
+    assert carried_tries([item, other], {item.client_token}, Knowledge()) == [item]
+
+
+def test_of_a_part_only_what_it_lists_can_be_an_orphan() -> None:
+    listed, replaced = an_item("a", content="new"), known_as(an_item("a"), State.COMPLETE, current=False)
+    rows = [replaced, known_as(listed, State.COMPLETE), known_as(an_item("b"), State.COMPLETE)]
+
+    whole = plan([listed], Knowledge.of(rows), OUTLOOK)
+    part = plan([listed], Knowledge.of(rows), OUTLOOK, is_part=True)
+
+    assert [each.item_id for each in whole.of(ActionKind.ORPHAN)] == ["a", "b"]
+    assert [each.item_id for each in part.of(ActionKind.ORPHAN)] == ["a"]
+
+
+@pytest.mark.parametrize("retries", [0, 1, 2])
+def test_a_failed_upload_says_how_often_it_was_tried_again(retries: int) -> None:
+    rows = tried(an_item(), retries)
+    others = [failed_upload(an_item(tags={"Customer": "other"})), failed_upload(an_item("b"))]
+
+    (counted,) = with_retries_counted(rows[-1:], [*rows, *others])
+
+    assert counted.fault is not None
+    assert counted.fault.fields == (("retries", str(retries)),)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_upload.engine.plan import LIVE, Knowledge, fresh, row_of
+from batch_upload.engine.plan import LIVE, Knowledge, fresh, has_failed_upload, next_try, row_of, with_retry
 from batch_upload.engine.prune import pruning
 from batch_upload.model import AttachmentStatus, Fault, Item, Known, State
 from batch_upload.ports import DELETING
@@ -135,9 +135,26 @@ def test_nothing_that_stands_for_a_listed_item_is_ever_chosen(
     knowledge = Knowledge.of(rows)
     needed = {each.client_token for item in items if (each := row_of(item, knowledge)) is not None}
     taken = {each.known.client_token for each in found.candidates}
-    assert taken.isdisjoint(needed | {item.client_token for item in items})
-    assert all(each.known.state is State.COMPLETE and each.known.attachment_id for each in found.candidates)
+    failed = {each.client_token for each in rows if has_failed_upload(each)}
+    assert taken.isdisjoint(needed | {next_try(item, knowledge).client_token for item in items})
+    assert (taken - failed).isdisjoint(item.client_token for item in items)
+    assert all(each.known.state is State.COMPLETE or each.is_replaced for each in found.candidates)
+    assert all(each.known.state is State.COMPLETE or each.known.client_token in failed for each in found.candidates)
+    assert all(each.known.attachment_id for each in found.candidates)
     for item in items:
         stands = row_of(item, knowledge)
         if stands is None or stands.state not in LIVE:
             assert all(each.known.item_id != item.item_id for each in found.candidates)
+
+
+def test_an_attachment_that_failed_goes_once_its_retry_is_complete_which_stays() -> None:
+    failed, retry = row(A, State.FAILED, current=False), with_retry(A, 1)
+
+    assert chosen([A], row(A, State.FAILED)) == []
+    assert chosen([A], failed, row(retry, State.PROCESSING)) == []
+    assert chosen([A], failed, row(retry)) == [(A.client_token, "replaced by a later upload")]
+    assert [token for token, _ in chosen([], failed, row(retry))] == [retry.client_token]
+
+
+def test_a_higher_generation_that_satisfies_an_item_stays() -> None:
+    assert chosen([A], row(A, State.FAILED, current=False), row(A2)) == [(A.client_token, "replaced by a later upload")]

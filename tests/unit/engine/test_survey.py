@@ -5,8 +5,9 @@ from datetime import timedelta
 from itertools import pairwise
 
 from batch_upload.engine.lane import StopKind
+from batch_upload.engine.plan import with_retry
 from batch_upload.engine.run import RunOptions
-from batch_upload.events import Looking, OrphanSeen, RunStarted
+from batch_upload.events import ItemChanged, Looking, OrphanSeen, RunStarted
 from batch_upload.model import Attachment, AttachmentStatus, State
 from tests.support.engine_world import BATCH, World, an_item, some_items
 from tests.support.memory_service import CREATE, DESCRIBE, LIST_TAGS, lost
@@ -99,9 +100,46 @@ async def test_an_old_copy_of_a_ledger_is_found_out_before_anything_is_sent(worl
     assert len(world.creates) == created
 
 
-async def test_what_the_service_has_failed_is_adopted_as_the_failure_it_is(world: World) -> None:
+async def test_what_the_service_has_failed_is_adopted_as_the_failure_it_is_and_tried_again(world: World) -> None:
+    """Without the ledger it is this run that learns of a failure of an earlier one."""
     item = an_item()
     world.service.plant(tags={"batch-upload:token": item.client_token}).ends_as = AttachmentStatus.FAILED
+
+    result = await world.upload([item])
+
+    assert (await world.known())[item.client_token].attachment_status is AttachmentStatus.FAILED
+    assert world.creates == [with_retry(item, 1).client_token]
+    assert result.states["a"] is State.COMPLETE
+
+
+async def test_a_lost_ledger_adopts_a_retry_beside_the_failure_before_it(world: World) -> None:
+    failed, *others = some_items(4)
+    retry = with_retry(failed, 1)
+    world.service.plant(tags={"batch-upload:token": failed.client_token}).ends_as = AttachmentStatus.FAILED
+    world.service.plant(tags={"batch-upload:token": retry.client_token})
+
+    result = await world.upload([failed, *others])
+
+    assert set(result.states.values()) == {State.COMPLETE}
+    assert world.creates == [item.client_token for item in others]
+    assert (await world.known())[retry.client_token].current
+    assert [event.known.client_token for event in world.heard_of(ItemChanged) if event.adopted] == [retry.client_token]
+
+
+async def test_a_lost_ledger_adopts_a_retry_whose_failures_were_deleted(world: World) -> None:
+    item = an_item()
+    world.service.plant(tags={"batch-upload:token": with_retry(item, 2).client_token})
+
+    result = await world.upload([item])
+
+    assert result.states["a"] is State.COMPLETE
+    assert world.creates == []
+
+
+async def test_a_lost_ledger_sends_nothing_again_whose_retries_are_used_up(world: World) -> None:
+    item = an_item()
+    for each in (item, with_retry(item, 1), with_retry(item, 2)):
+        world.service.plant(tags={"batch-upload:token": each.client_token}).ends_as = AttachmentStatus.FAILED
 
     result = await world.upload([item])
 

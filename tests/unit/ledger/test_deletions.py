@@ -57,3 +57,16 @@ async def test_the_end_of_a_deletion_that_was_never_begun_changes_nothing(ledger
     before = (await ledger.known(BATCH))[0]
 
     assert await ledger.end_deletion(TOKEN, is_gone=True, at=after(2)) == before
+
+
+async def test_an_attachment_that_failed_is_recorded_as_deleted_once_it_is_gone(ledger: SqliteLedger) -> None:
+    """It counts as nothing that stands, so that nothing need be written before the request leaves."""
+    await uploaded(ledger, AttachmentStatus.FAILED)
+    before = (await ledger.known(BATCH))[0]
+
+    begun = await ledger.begin_deletion(TOKEN, run_id="run-2", at=after(1))
+    kept = await ledger.end_deletion(TOKEN, is_gone=False, at=after(2))
+    gone = await ledger.end_deletion(TOKEN, is_gone=True, at=after(3))
+
+    assert begun == kept == before
+    assert (gone.state, gone.attachment_status) == (State.FAILED, AttachmentStatus.DELETED)
