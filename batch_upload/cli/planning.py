@@ -24,8 +24,8 @@ from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, fresh, i
 from batch_upload.engine.retry import CONVENIENCE, DESCRIBE, LIMITS, LIST_TAGS, NOT_ALLOWED, Wire
 from batch_upload.engine.sift import Sifted, plan_rest, sift
 from batch_upload.engine.survey import Seen, is_unsent, look_through
-from batch_upload.engine.tries import carried_tries
 from batch_upload.engine.tally import Tally
+from batch_upload.engine.tries import carried_tries
 from batch_upload.errors import AccessFault, ExitCode, LedgerOfAnotherLane, Refused, ServiceError, Transient
 from batch_upload.ledger.reading import find_reader
 from batch_upload.model import (
@@ -85,7 +85,7 @@ def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed
     asked = Asked(warning=_unseen(found)) if offline else anyio.run(until_interrupted, asking)
     check_lane(lane, asked.lane, settings)
     found = found.corrected(asked.found).adopting(asked.seen)
-    whole = _plan(found, asked, settings)
+    whole = _plan(found, asked, settings, is_part=manifest.part_of is not None)
     made = _chosen(whole, Selection(settings.only_states, settings.only_ids))
     rate = expected_create_rate(settings, remembered, now=datetime.now(UTC))
     added_up = totals(
@@ -291,12 +291,12 @@ def check_lane(ledger: Lane | None, asked: Lane | None, settings: Settings) -> N
         )
 
 
-def _plan(found: _Found, asked: Asked, settings: Settings) -> Plan:
+def _plan(found: _Found, asked: Asked, settings: Settings, *, is_part: bool) -> Plan:
     """The plan of the whole manifest."""
     is_untold = asked.lane is not None and asked.capacity is None
     tries_parked = State.PARKED in settings.only_states
     outlook = LaneOutlook(datetime.now(UTC), asked.capacity, tries_parked, is_untold)
-    made = plan_rest(found.sifted, found.knowledge, outlook)
+    made = plan_rest(found.sifted, found.knowledge, outlook, is_part=is_part)
     seen = {} if asked.seen is None else asked.seen.by_token
     told = (
         replace(each, reason=FOUND) if each.kind is ActionKind.UNCHANGED and each.client_token in seen else each

@@ -20,7 +20,7 @@ from batch_upload.engine.prune import Around, Pruning, Result, look_at_unfinishe
 from batch_upload.errors import ExitCode, ServiceError, UsageError
 from batch_upload.events import Pruned, PruneOutcome
 from batch_upload.ledger.store import SqliteLedger
-from batch_upload.model import Known
+from batch_upload.model import Known, Manifest
 from batch_upload.report.pruning import PruneRow, prune_lines
 from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.report.words import count_words
@@ -46,6 +46,7 @@ def pruned(path: Path, flags: Flags, output: Output, consent: Consent) -> Ended:
     # what is deleted does not come back: every file is read, whatever is remembered of it
     flags = replace(flags, rehash=True)
     prepared, settings = ready_or_recorded("prune", path, flags, output)
+    _demand_whole(prepared.manifest)
     repeated = Repeated.of(flags, settings)
 
     async def run() -> Ended:
@@ -63,6 +64,7 @@ class _Pruning(OnLane):
     consent = Consent(is_given=False)
 
     async def work(self, ledger: SqliteLedger, reached: Reached) -> Ended:
+        _demand_whole(self.prepared.manifest)  # it may have been read again
         await ledger.pin(reached.lane, endpoint=reached.service.endpoint, at=self.clock.now())
         around = Around(
             self.run_id, reached.service, ledger, reached.wire, self.clock, self, self.settings.safe_horizon_s
@@ -144,6 +146,16 @@ class _Pruning(OnLane):
         if left:
             counts.append(f"{left:,} left for the next run")
         return Ended(summary, lines=(f"prune: {', '.join(counts) or ending.reason}",))
+
+
+def _demand_whole(manifest: Manifest) -> None:
+    """Raise UsageError for a part of a manifest."""
+    if manifest.part_of is not None:
+        raise UsageError(
+            f"`{manifest.path}` lists only a part of `{manifest.part_of}`: `prune` would delete the attachments of"
+            " everything else",
+            hint=f"run `prune` on `{manifest.folder / manifest.part_of}`",
+        )
 
 
 def _row(known: Known, reason: str, *, deletes: bool) -> PruneRow:

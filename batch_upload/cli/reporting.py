@@ -1,6 +1,7 @@
 """What `report` does."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TextIO
@@ -61,13 +62,15 @@ def _writer(form: Format, found: Recorded, out: Path | None, flags: Flags) -> Ca
         case Format.HTML:
             return _page_writer(found, flags)
         case Format.MANIFEST:
-            return lambda stream: write_manifest(
-                stream,
-                manifest=found.manifest,
-                items=[item for item, _ in found.chosen()],
-                ledger=found.settings.ledger,
-                folder=folder,
-            )
+            return partial(_write_manifest, found, folder)
+
+
+def _write_manifest(found: Recorded, folder: Path, stream: TextIO) -> int:
+    items = [item for item, _ in found.chosen()]
+    is_part = found.manifest.part_of is not None or bool(found.settings.only_states or found.settings.only_ids)
+    return write_manifest(
+        stream, manifest=found.manifest, items=items, ledger=found.settings.ledger, folder=folder, is_part=is_part
+    )
 
 
 def _rows(found: Recorded) -> Iterator[ReportRow]:

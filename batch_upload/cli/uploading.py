@@ -132,6 +132,7 @@ class _Upload(OnLane):
             wait=settings.wait,
             settle_timeout_s=settings.settle_timeout_s,
             selection=Selection(settings.only_states, settings.only_ids),
+            is_part=self.prepared.manifest.part_of is not None,
         )
 
     def _ended(self, result: RunResult, reached: Reached) -> Ended:

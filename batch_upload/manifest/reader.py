@@ -135,6 +135,7 @@ class _Draft:
         self._entries: list[Entry] = []
         self._batch: str | None = None
         self._ledger: str | None = None
+        self._part_of: str | None = None
         self._target: dict[str, str | None] = {}
         self._tags = NO_TAGS
         self._max_size_bytes: int | None = None
@@ -159,6 +160,7 @@ class _Draft:
             batch=self._batch or "",
             entries=tuple(self._entries),
             ledger=self._ledger,
+            part_of=self._part_of,
             target=Target(**self._target),
             tags=self._tags.values,
             tags_at=self._tags.at,
@@ -171,6 +173,7 @@ class _Draft:
         takers = {
             "version": self._values.check_version,
             "ledger": self._take_ledger,
+            "part_of": self._take_part_of,
             "batch": self._take_batch,
             "target": self._take_target,
             "defaults": self._take_defaults,
@@ -185,6 +188,9 @@ class _Draft:
 
     def _take_ledger(self, event: Event) -> None:
         self._ledger = self._values.text(event, "ledger")
+
+    def _take_part_of(self, event: Event) -> None:
+        self._part_of = self._values.text(event, "part_of")
 
     def _take_batch(self, event: Event) -> None:
         self._batch = self._values.word(event, "batch", Code.BATCH)

@@ -112,6 +112,8 @@ class ManifestModel(_Mapping):
     """The version of this format."""
     ledger: Text = Field(default="", examples=["june.ledger"])
     """Where the ledger is, relative to the manifest; beside the manifest if it is not given."""
+    part_of: Text = Field(default="", examples=["june.yaml"])
+    """The manifest of which this one lists only some items, relative to this one: `prune` refuses a part."""
     batch: Batch = Field(examples=["acme-2026"])
     """The name of the batch. It is part of what each attachment is: with another name, all are others."""
     target: TargetModel = TargetModel()

@@ -14,17 +14,18 @@ _OUTSIDE_NOTE = "# some files lie outside this folder: run it with --allow-outsi
 
 
 def write_manifest(
-    stream: TextIO, *, manifest: Manifest, items: Sequence[Item | Listed], ledger: Path, folder: Path
+    stream: TextIO, *, manifest: Manifest, items: Sequence[Item | Listed], ledger: Path, folder: Path, is_part: bool
 ) -> int:
     """Write a manifest of `items`, chosen from `manifest`, that goes to `folder`, and give their number.
 
     Paths in it are relative to `folder`. Ids, tags and generations are spelled out, so that every ClientToken is what
-    it was. The stream must be UTF-8 or a subset of it. Raises UsageError where no item is chosen: a manifest without
+    it was. `is_part`: it lists only some items of its batch, and says so (`part_of`). The stream must be UTF-8 or a
+    subset of it. Raises UsageError where no item is chosen: a manifest without
     attachments cannot be run.
     """
     if not items:
         raise UsageError("no item is chosen, and a manifest without attachments cannot be run", hint="check `--only`")
-    writer = _Writer(manifest, os.path.realpath(folder), ascii_only=not _is_unicode(stream))
+    writer = _Writer(manifest, os.path.realpath(folder), ascii_only=not _is_unicode(stream), is_part=is_part)
     files = [writer.location(item) for item in items]
     if any(_is_outside(where) for key, where in files if key == "file"):
         stream.write(f"{_OUTSIDE_NOTE}\n")
@@ -37,8 +38,9 @@ def write_manifest(
 class _Writer:
     """Lines of one manifest. `folder` is real: no symbolic link in it."""
 
-    def __init__(self, manifest: Manifest, folder: str, *, ascii_only: bool) -> None:
+    def __init__(self, manifest: Manifest, folder: str, *, ascii_only: bool, is_part: bool) -> None:
         self._manifest = manifest
+        self._is_part = is_part
         self._folder = folder
         self._ascii_only = ascii_only
 
@@ -47,6 +49,8 @@ class _Writer:
         manifest = self._manifest
         yield "version: 1"
         yield f"ledger: {self._quoted(_relative(ledger, self._folder))}"
+        if self._is_part:
+            yield f"part_of: {self._quoted(self._whole())}"
         yield f"batch: {self._quoted(manifest.batch)}"
         target = [f"  {key}: {self._quoted(value)}" for key, value in _target_members(manifest.target)]
         if target:
@@ -73,6 +77,12 @@ class _Writer:
         if item.path is None:
             return "url", item.source
         return "file", _relative(self._manifest.folder / item.source, self._folder)
+
+    def _whole(self) -> str:
+        """The path of the manifest that lists all of the batch: of a part of a part that of the first."""
+        manifest = self._manifest
+        whole = manifest.path if manifest.part_of is None else manifest.folder / manifest.part_of
+        return _relative(whole, self._folder)
 
     def _tags(self, tags: Mapping[str, str]) -> Iterator[str]:
         for key, value in tags.items():

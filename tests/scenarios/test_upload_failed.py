@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import CREATE
+from batch_upload.emulator.names import CREATE, DELETE
 from tests.support.batches import BATCH, pdf
 from tests.support.command import Event, Result
 from tests.support.endpoint import Endpoint
@@ -112,6 +112,52 @@ def test_another_file_starts_anew(story: Story) -> None:
 
     assert (done.code, done.summary["uploaded"]) == (0, 1)
     story.assert_all_agree()
+
+
+def test_a_manifest_of_the_failed_runs_as_it_is_and_the_first_one_agrees(story: Story) -> None:
+    story.upload()
+    story.mend()
+    report = story.run("report", "june.yaml", "--format", "manifest", "--only", "failed", "-o", "failed.yaml")
+
+    done = story.upload("failed.yaml")
+    status = story.run("status", "failed.yaml")
+    plan = story.run("plan", "failed.yaml", "--json")
+
+    assert report.code == 0, report.stderr
+    assert 'part_of: "june.yaml"' in (story.folder / "failed.yaml").read_text()
+    assert (done.code, done.states) == (0, {"complete": 1})
+    assert "no longer in the manifest" not in status.stdout + plan.stdout
+    assert [line["action"] for line in plan.of("action")] == ["unchanged"]
+    story.assert_all_agree()
+
+
+def test_a_generation_raised_in_the_part_satisfies_the_first_manifest(story: Story) -> None:
+    for _ in range(3):
+        story.upload()
+    story.mend()
+    story.run("report", "june.yaml", "--format", "manifest", "--only", "failed", "-o", "failed.yaml")
+    part = story.folder / "failed.yaml"
+    part.write_text(part.read_text().replace("generation: 1", "generation: 2"))
+
+    done = story.upload("failed.yaml")
+
+    assert (done.code, done.summary["uploaded"]) == (0, 1)
+    story.assert_all_agree()
+
+
+def test_prune_refuses_a_part_and_names_the_whole(story: Story) -> None:
+    story.upload()
+    (story.folder / "parts").mkdir()
+    written = story.run(
+        "report", "june.yaml", "--format", "manifest", "--only", "failed", "-o", "parts/failed.yaml", "--allow-outside"
+    )
+    pruned = story.run("prune", "parts/failed.yaml", "--yes", "--allow-outside")
+
+    assert written.code == 0, written.stderr
+    assert 'part_of: "../june.yaml"' in (story.folder / "parts" / "failed.yaml").read_text()
+    assert pruned.code == 2
+    assert "lists only a part of `../june.yaml`" in pruned.stderr
+    assert story.endpoint.stats().requests[DELETE] == 0
 
 
 def test_prune_deletes_the_failed_attachment_once_its_retry_is_complete(story: Story) -> None:

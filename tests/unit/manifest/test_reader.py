@@ -87,6 +87,7 @@ def test_what_is_not_said_has_its_default(read: Read) -> None:
 
     assert (manifest.max_size_bytes, manifest.generation, manifest.identity_tag) == (500_000, 1, True)
     assert (manifest.ledger, manifest.target, manifest.tags) == (None, Target(), {})
+    assert manifest.part_of is None
     assert manifest.entries == (Entry(SourceKind.FILE, "a.pdf", Position(3, 22)),)
 
 

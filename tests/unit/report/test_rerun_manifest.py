@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from batch_upload.errors import UsageError
 from batch_upload.manifest.expand import expand
+from batch_upload.manifest.quick import QuickReader
 from batch_upload.manifest.reader import read_manifest
 from batch_upload.model import Item, Listed, Target
 from batch_upload.report.rerun_manifest import write_manifest
@@ -26,7 +27,9 @@ LOADERS = [yaml.SafeLoader, yaml.CSafeLoader]
 def written(folder: Path, items: Sequence[Item | Listed], *, into: Path) -> str:
     """The report as it stands in a file of `into`."""
     stream = io.StringIO()
-    write_manifest(stream, manifest=manifest_at(folder), items=items, ledger=folder / "june.ledger", folder=into)
+    write_manifest(
+        stream, manifest=manifest_at(folder), items=items, ledger=folder / "june.ledger", folder=into, is_part=False
+    )
     return stream.getvalue()
 
 
@@ -127,7 +130,7 @@ def test_what_a_manifest_does_not_say_is_left_out(tmp_path: Path) -> None:
     silent = replace(manifest_at(tmp_path), target=Target(), identity_tag=False, max_size_bytes=1_234_567)
     chosen = [listed("a", "a.pdf", folder=tmp_path)._replace(max_size_bytes=1_234_567)]
 
-    count = write_manifest(stream, manifest=silent, items=chosen, ledger=tmp_path / "l", folder=tmp_path)
+    count = write_manifest(stream, manifest=silent, items=chosen, ledger=tmp_path / "l", folder=tmp_path, is_part=False)
 
     assert count == 1
     assert read_back(stream.getvalue()) == {
@@ -144,7 +147,12 @@ def test_a_manifest_without_attachments_is_not_written(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="no item is chosen"):
         write_manifest(
-            stream, manifest=manifest_at(tmp_path), items=[], ledger=tmp_path / "june.ledger", folder=tmp_path
+            stream,
+            manifest=manifest_at(tmp_path),
+            items=[],
+            ledger=tmp_path / "june.ledger",
+            folder=tmp_path,
+            is_part=True,
         )
     assert stream.getvalue() == ""
 
@@ -154,7 +162,12 @@ def test_a_stream_that_is_not_utf_8_gets_ascii(tmp_path: Path) -> None:
     with io.TextIOWrapper(raw, encoding="latin-1") as stream:
         chosen = [listed("ø 😀", "a.pdf", folder=tmp_path)]
         write_manifest(
-            stream, manifest=manifest_at(tmp_path), items=chosen, ledger=tmp_path / "june.ledger", folder=tmp_path
+            stream,
+            manifest=manifest_at(tmp_path),
+            items=chosen,
+            ledger=tmp_path / "june.ledger",
+            folder=tmp_path,
+            is_part=True,
         )
         stream.flush()
         text = raw.getvalue()
@@ -196,7 +209,9 @@ def test_our_own_reader_finds_the_same_items_in_it(tmp_path: Path, into: str) ->
 
     report = tmp_path / into / "again.yaml"
     with report.open("w", encoding="utf-8") as stream:
-        write_manifest(stream, manifest=manifest, items=items, ledger=tmp_path / "june.ledger", folder=report.parent)
+        write_manifest(
+            stream, manifest=manifest, items=items, ledger=tmp_path / "june.ledger", folder=report.parent, is_part=False
+        )
     again = read_manifest(report)
     same, problems = expand(again, allow_outside=True)
 
@@ -244,3 +259,38 @@ def test_any_text_comes_back(text: str) -> None:
 )
 def test_a_size_is_spelled_as_a_manifest_takes_it(size_bytes: int, text: str) -> None:
     assert size_text(size_bytes) == text
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "../june.yaml"), ("../whole.yaml", "../../whole.yaml")])
+def test_a_part_names_its_whole_by_the_path_from_where_it_lies(tmp_path: Path, before: str | None, after: str) -> None:
+    """A part of a part names the whole, too."""
+    (tmp_path / "parts").mkdir()
+    manifest = replace(manifest_at(tmp_path), path=tmp_path / "june.yaml", part_of=before)
+    items = [listed("a", "a.pdf", folder=tmp_path)]
+    stream = io.StringIO()
+
+    write_manifest(
+        stream, manifest=manifest, items=items, ledger=tmp_path / "l", folder=tmp_path / "parts", is_part=True
+    )
+
+    path = tmp_path / "parts" / "failed.yaml"
+    path.write_text(stream.getvalue(), encoding="utf-8")
+    assert read_manifest(path).part_of == after
+    assert "part_of" not in written(tmp_path, items, into=tmp_path)
+
+
+def test_the_quick_reader_knows_a_part_as_the_careful_one_does(tmp_path: Path) -> None:
+    items = [listed(name, f"{name}.pdf", folder=tmp_path) for name in "abc"]
+    stream = io.StringIO()
+    write_manifest(
+        stream, manifest=manifest_at(tmp_path), items=items, ledger=tmp_path / "l", folder=tmp_path, is_part=True
+    )
+    path = tmp_path / "failed.yaml"
+    path.write_text(stream.getvalue(), encoding="utf-8")
+
+    with path.open("rb") as file:
+        quick = QuickReader(file, path)
+        entries = [entry.item_id for entry in quick.entries()]
+
+    assert quick.manifest.part_of == read_manifest(path).part_of
+    assert entries == ["a", "b", "c"]
