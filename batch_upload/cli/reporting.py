@@ -19,6 +19,7 @@ from batch_upload.errors import UsageError
 from batch_upload.model import Known, Listed
 from batch_upload.report.completion import ReportRow, row_of, write_csv, write_jsonl
 from batch_upload.report.rerun_manifest import write_manifest
+from batch_upload.report.words import count_words
 from batch_upload.settings import Flags
 
 
@@ -37,7 +38,9 @@ def reported(path: Path, flags: Flags, output: Output, *, form: Format, out: Pat
     with standard_output() if out is None else output_file(out) as stream:
         count = writer(stream)
     where = "standard output" if out is None else f"`{out}`"
-    return Ended(summary_of(found, "report", started=started), lines=(f"{count} items written to {where}",))
+    return Ended(
+        summary_of(found, "report", started=started), lines=(f"{count_words(count, 'item')} written to {where}",)
+    )
 
 
 def _page_writer(found: Recorded, flags: Flags) -> Callable[[TextIO], int]:
