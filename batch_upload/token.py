@@ -9,8 +9,6 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from json.encoder import encode_basestring as quoted  # escapes what RFC 8785 escapes, and nothing else
 
-import rfc8785
-
 PREFIX = "bu1-"
 IDENTITY_TAG = "batch-upload:token"
 """The tag by which an attachment is recognised at the service. Not part of the hash."""
@@ -29,6 +27,8 @@ def canonical_json(
     surrogate), or a number is too large for JSON.
     """
     if not 0 <= generation <= INTEGER_MAX:
+        import rfc8785  # what only tells of itself does without it
+
         numbers = {"generation": generation, "v": 1, **({"retry": retry} if retry else {})}
         return rfc8785.dumps({"batch": batch, "content": content, "id": item_id, "tags": dict(tags), **numbers})
     # Written by hand: a library that takes any value costs ten times as much, a million times over. Tests hold the

@@ -93,7 +93,7 @@ def test_a_plan_is_logged(endpoint: Endpoint, command: Preloaded, tmp_path: Path
 
     assert ended.code == 0
     told = [line.split(" ")[3] for line in (tmp_path / "run.log").read_text().splitlines()]
-    assert told == ["begin", "request", "request", "summary"]
+    assert told == ["begin", "request", "request", "request", "summary"]
 
 
 def _is_invalid(batch: Batch, endpoint: Endpoint) -> int:
