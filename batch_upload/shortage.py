@@ -35,7 +35,8 @@ def shortage_of(error: BaseException) -> OutOfResources | None:
             hint = "free some memory or raise its limit (`ulimit -v`), then run the same command again"
             return OutOfResources("out of memory", may_have_left=True, hint=hint)
         if isinstance(each, RuntimeError) and _NO_THREAD in str(each):
-            hint = "raise the limit of processes (`ulimit -u`), then run the same command again"
+            limits = "raise the limit of processes (`ulimit -u`) or of memory (`ulimit -v`)"  # each thread has a stack
+            hint = f"{limits}, then run the same command again"
             return OutOfResources("no thread can be started", hint=hint)
         if isinstance(each, ImportError) and os.strerror(errno.EMFILE) in str(each):  # dlopen(3)
             return out_of_descriptors()

@@ -18,7 +18,7 @@ from batch_upload.engine.plan import after_resolving, fresh
 from batch_upload.engine.resolve import Findings, Resolver
 from batch_upload.engine.settle import Settler
 from batch_upload.engine.upload import Surroundings, Uploader, stop_lane
-from batch_upload.errors import Disagreement, LaneFault, Refused, Transient
+from batch_upload.errors import Disagreement, LaneFault, OutOfResources, Refused, Transient
 from batch_upload.events import ItemChanged, Notice
 from batch_upload.model import ActionKind, AttachmentStatus, Item, Known, State
 from batch_upload.ports import moment
@@ -29,8 +29,6 @@ CONFLICT = "ConflictException"
 GATHER_SHARE = 0.25
 GATHER_MAX_S = 5.0
 """A listing waits so long for more open intents (a share of the horizon), since one listing serves them all."""
-SHORTAGE_MAX_S = 60.0
-"""How long the last worker waits for descriptors, memory or threads: after that what is left is for the next run."""
 
 
 class Flow:
@@ -46,7 +44,6 @@ class Flow:
         self._open: dict[str, tuple[Job, float]] = {}  # token -> job to be resolved, and when to list for it
         self._arrived = anyio.Event()
         self._crew: Crew | None = None
-        self._short_since: float | None = None  # when the last worker first found no resources
         self._busy: set[str] = set()  # tokens that have had a slot
         self.adopted = 0
         """How many attachments were found at the service by their identity tag."""
@@ -87,21 +84,16 @@ class Flow:
                     return
 
     async def _give_back(self, job: Job, sender: MemoryObjectSendStream[Job]) -> bool:
-        """After a shortage: have the job taken again, or leave it once that has gone on for SHORTAGE_MAX_S.
+        """After a shortage: have the job taken again, or leave it once that has gone on for too long.
 
         Whether the worker is to end. All but the last do, so that fewer work at once; the last waits.
         """
         if self._crew is not None and self._crew.dismiss():
             sender.send_nowait(job)
             return True
-        now = self._around.clock.monotonic()
-        self._short_since = now if self._short_since is None else self._short_since
-        if now - self._short_since >= SHORTAGE_MAX_S:
-            self._end()
-            return False
         try:
             await self._around.wire.wait_for_resources(to_create=True)
-        except Withheld:
+        except (OutOfResources, Withheld):
             self._end()
         else:
             sender.send_nowait(job)
@@ -116,7 +108,6 @@ class Flow:
         ending = await self._uploader.upload(job, job.item)
         if ending is Ending.OUT_OF_RESOURCES:
             return False
-        self._short_since = None
         match ending:
             case Ending.TO_RESOLVE:
                 self._must_resolve(job)

@@ -46,9 +46,11 @@ class RetryPolicy:
     base_s: float = 0.25
     throttled_cap_s: float = 5.0
     unanswered_cap_s: float = 20.0
-    shortage_max: int = 60
+    shortage_max_s: float = 60.0
+    """How long requests of one kind wait, all together, for descriptors, memory or threads: after that what is left is
+    for the next run."""
     shortage_pause_s: float = 1.0
-    """Between two tries while there are no descriptors, memory or threads: on average one second, so for a minute."""
+    """Between two tries meanwhile, on average."""
 
     def ceiling_s(self, error: Transient, tries: int) -> float:
         """The upper end of the jittered delay after the `tries`-th failure of this kind, counted from 1."""
@@ -100,6 +102,8 @@ class Wire:
         self._observer = observer
         self._policy = policy
         self._chance = chance
+        self._shortages: dict[bool, tuple[float, OutOfResources]] = {}
+        """Of creates and of the rest: since when, and of what, there has not been enough."""
         self._told_of_shortage = False
 
     def rate(self, operation: str) -> float:
@@ -125,14 +129,17 @@ class Wire:
         self, operation: str, slot: Slot, request: Callable[[], Awaitable[T]], *, item_id: str | None = None
     ) -> T:
         """Send one request in a slot, and tell the pacer and the observer what became of it."""
-        started = self._clock.monotonic()
+        started, to_create = self._clock.monotonic(), operation == CREATE
         try:
             answer = await request()
             slot.answered()
+            self._shortages.pop(to_create, None)
         except ServiceError as error:
             self._report(slot, error)
             if isinstance(error, OutOfResources):
-                self.tell_of_shortage(error)
+                self.report_shortage(error, to_create=to_create)
+            else:
+                self._shortages.pop(to_create, None)
             if kind_of(error) is not OutcomeKind.WITHDRAWN:
                 self._tell(operation, error, started, item_id)
             raise
@@ -149,27 +156,35 @@ class Wire:
     ) -> T:
         """A read: sent, and sent again while it fails in passing. Raises the last error when the tries are used up.
 
-        `policy` is the run's own unless it is given.
+        `policy` is the run's own unless it is given. A shortage is waited for, `shortage_max_s` at most for all reads
+        that find one in turn: then each raises OutOfResources at once, until one has found what it needs.
         """
 
         async def once() -> T:
             return await self.send(operation, await self.slot(operation), request)
 
-        for _ in range((policy or self._policy).shortage_max):
+        while True:
             try:
                 return await self.retried(operation, once, Tries(), policy=policy)
             except OutOfResources:
                 await self.wait_for_resources(to_create=False)
-        return await self.retried(operation, once, Tries(), policy=policy)
 
     async def wait_for_resources(self, *, to_create: bool) -> None:
-        """Give others time to free what is short. Raises Withheld if the run stops meanwhile."""
+        """Give others time to free what is short.
+
+        Raises OutOfResources once that has gone on for `shortage_max_s`, and Withheld if the run stops meanwhile.
+        """
+        shortage = self._shortages.get(to_create)  # none where another request has found what it needs meanwhile
+        if shortage is not None and self._clock.monotonic() - shortage[0] >= self._policy.shortage_max_s:
+            raise shortage[1]
         pause_s = self._policy.shortage_pause_s
         with self._lane.waiting(to_create=to_create):
             await self._clock.sleep(self._chance.uniform(pause_s / 2, pause_s * 3 / 2))
 
-    def tell_of_shortage(self, error: OutOfResources) -> None:
-        """Say once a run that something is short, and what to do about it."""
+    def report_shortage(self, error: OutOfResources, *, to_create: bool) -> None:
+        """Remember since when something is short, and say so once a run, with what to do about it."""
+        since, _ = self._shortages.get(to_create, (self._clock.monotonic(), error))
+        self._shortages[to_create] = since, error
         if not self._told_of_shortage:
             self._told_of_shortage = True
             message = f"{error.message}: the run goes on with fewer calls at once; {error.hint}"

@@ -110,7 +110,7 @@ class Run:
         except Refused as error:
             self._stop(Stop(StopKind.ACCESS, fault_of(error), hint="nothing is created before the lane can be listed"))
         except Transient as error:
-            self._notice(f"AWS did not say what the account already holds, nothing was sent: {error.message}")
+            self._notice(f"what the account already holds could not be learned, nothing was sent: {error.message}")
         await self._sum_up(items)
         return self._result
 

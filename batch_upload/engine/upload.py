@@ -88,7 +88,7 @@ class Uploader:
         except MustResolve:
             return Ending.TO_RESOLVE
         except OutOfResources as error:
-            self._around.wire.tell_of_shortage(error)
+            self._around.wire.report_shortage(error, to_create=True)
             return Ending.OUT_OF_RESOURCES
         except (Withheld, Transient):
             return Ending.LEFT

@@ -6,9 +6,10 @@ import pytest
 
 from batch_upload.cli.exit_codes import exit_of_run
 from batch_upload.engine.crew import SPARE
-from batch_upload.engine.flow import SHORTAGE_MAX_S, Flow
+from batch_upload.engine.flow import Flow
 from batch_upload.engine.job import job_of
 from batch_upload.engine.plan import fresh
+from batch_upload.engine.retry import LIMITS, LIST_TAGS, RetryPolicy
 from batch_upload.engine.settle import Settler
 from batch_upload.errors import ExitCode
 from batch_upload.events import Notice, Requested, Retrying
@@ -16,6 +17,8 @@ from batch_upload.model import Item, State
 from batch_upload.ports import moment
 from tests.support.engine_world import World, some_items
 from tests.support.memory_service import CREATE, DESCRIBE, lost, short_of, slow
+
+LONGEST_S = RetryPolicy().shortage_max_s
 
 
 async def workers_used(world: World, items: Sequence[Item], *, most: int) -> int:
@@ -93,7 +96,23 @@ async def test_a_shortage_that_stays_leaves_every_item_for_the_next_run(world: W
 
     assert result.counted() == {State.PENDING: 20}
     assert exit_of_run(result, signalled=None).code is ExitCode.TRANSIENT
-    assert SHORTAGE_MAX_S <= ended_after_s < SHORTAGE_MAX_S + 20
+    assert LONGEST_S <= ended_after_s < LONGEST_S + 20
+    assert again.counted() == {State.COMPLETE: 20}
+    world.assert_each_once(items)
+
+
+async def test_a_shortage_of_every_request_is_waited_for_once_and_not_once_for_each_question(world: World) -> None:
+    items = some_items(20)
+    for operation in (CREATE, DESCRIBE, LIST_TAGS, LIMITS):
+        world.service.always[operation] = lambda _: short_of("memory")
+
+    result = await world.upload(items)
+    ended_after_s = world.clock.monotonic()
+    world.service.always.clear()
+    again = await world.upload(items)
+
+    assert result.counted() == {State.PENDING: 20}
+    assert LONGEST_S <= ended_after_s < LONGEST_S + 20
     assert again.counted() == {State.COMPLETE: 20}
     world.assert_each_once(items)
 
