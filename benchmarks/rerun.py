@@ -23,6 +23,7 @@ from pathlib import Path
 
 import anyio
 
+from batch_upload.cli.flags import Flags
 from batch_upload.cli.prepare import item_of, ready
 from batch_upload.clock import SystemClock
 from batch_upload.document import Document, Fingerprint, RememberedDigest
@@ -37,7 +38,6 @@ from batch_upload.model import (
     Listed,
     Manifest,
 )
-from batch_upload.settings import Flags
 from benchmarks.manifest import take_events, write_manifest
 from benchmarks.processes import Cost, cost_of, upload
 from tests.support.emulator_process import running_emulator

@@ -5,23 +5,22 @@ from typing import Annotated
 
 import typer
 
-from batch_upload.cli import options as option
+from batch_upload.cli.flags import OUTPUT, Flags, takes
 from batch_upload.cli.output import Ended, Output, run_verb
-from batch_upload.settings import Flags
 
 
+@takes(OUTPUT)
 def emulator(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one")] = 0,
     state: Annotated[Path | None, typer.Option("--state", metavar="FILE", help="keep its state in a file")] = None,
     settings: Annotated[
         str | None, typer.Option("--settings", metavar="JSON or FILE", help="rates, quotas and faults, as JSON")
     ] = None,
-    json: option.JsonOption = None,
-    quiet: option.QuietOption = None,
-    verbose: option.VerboseOption = 0,
+    *,
+    flags: Flags,
 ) -> None:
     """serve the emulated service on loopback until Ctrl-C; its address is the only line on stdout"""
-    output = Output.of(Flags(json=json, quiet=quiet, verbose=verbose))
+    output = Output.of(flags)
 
     def body() -> Ended:
         from batch_upload.cli.emulating import emulated

@@ -14,6 +14,7 @@ from batch_upload.cli.audience import Everybody
 from batch_upload.cli.examining_lane import Examined, examine_lane
 from batch_upload.cli.examining_ledger import LEDGER, Inside, inside_of, ledger_checks
 from batch_upload.cli.exit_codes import first_of
+from batch_upload.cli.flags import Flags, resolve, truth_of
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.prepare import list_items
 from batch_upload.cli.signals import until_interrupted
@@ -26,7 +27,7 @@ from batch_upload.report.checkup import Check, Verdict, check_lines, fail, ok, s
 from batch_upload.report.observers import NullObserver
 from batch_upload.report.summary import Exit, Summary
 from batch_upload.report.words import count_words
-from batch_upload.settings import Flags, Settings, resolve, truth_of
+from batch_upload.settings import Settings
 
 PACKAGES = ("batch-upload", "aiobotocore", "botocore", "aiohttp", "anyio", "sqlalchemy", "pyyaml", "pydantic", "typer")
 NOWHERE = Path("/dev/null/none.yaml")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from batch_upload.cli import messages
+from batch_upload.cli.flags import Flags, resolve, truth_of
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import invalid, item_of, list_items_and_unmatched
 from batch_upload.cli.recorded import RUNS_LOOKED_AT, refusal_of
@@ -21,7 +22,7 @@ from batch_upload.report.advice import advice
 from batch_upload.report.history import Chapter, History, Named, Next, Tried, history_json, history_lines
 from batch_upload.report.summary import Summary, exit_of
 from batch_upload.report.summary_text import Invocation
-from batch_upload.settings import Flags, Settings, resolve, truth_of
+from batch_upload.settings import Settings
 from batch_upload.spelling import id_hint
 from batch_upload.token import RETRIES_MAX, client_token
 

@@ -10,13 +10,13 @@ from typing import TypeVar
 
 import anyio
 
+from batch_upload.cli.flags import Flags
 from batch_upload.cli.paging import Page, now, title_of
 from batch_upload.cli.recorded import Recorded, holder, recorded
 from batch_upload.errors import LedgerUnusable, ManifestInvalid
 from batch_upload.ledger.reading import LedgerReader, find_reader
 from batch_upload.report.page.board import json_chunks
 from batch_upload.report.page.document import document, policy
-from batch_upload.settings import Flags
 
 T = TypeVar("T")
 

@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 
-from batch_upload.cli import options as option
 from batch_upload.cli.examples import epilog
+from batch_upload.cli.flags import OUTPUT, Flags, takes, truth_of
 from batch_upload.cli.output import Ended, Output, run_verb
-from batch_upload.settings import Flags, truth_of
 
 app = typer.Typer(help="make manifests, and help editors with them", no_args_is_help=True)
 
@@ -16,6 +15,7 @@ NEW_HELP = "write a manifest of a folder's documents, or of a CSV file's rows; a
 
 
 @app.command("new", epilog=epilog("manifest new"), help=NEW_HELP, short_help=NEW_HELP)
+@takes(("allow_outside",), OUTPUT)
 def new(
     source: Annotated[Path, typer.Argument(metavar="DIR or CSV", help="a folder of documents, or a table of them")],
     out: Annotated[
@@ -32,13 +32,10 @@ def new(
     max_size: Annotated[
         str | None, typer.Option("--max-size", metavar="500KB", help="the size that a file may have")
     ] = None,
-    allow_outside: option.AllowOutsideOption = None,
-    json: option.JsonOption = None,
-    quiet: option.QuietOption = None,
-    verbose: option.VerboseOption = 0,
+    *,
+    flags: Flags,
 ) -> None:
     """Write a manifest: see NEW_HELP."""
-    flags = Flags(allow_outside=allow_outside, json=json, quiet=quiet, verbose=verbose)
     output = Output.of(flags)
 
     def body() -> Ended:
@@ -52,12 +49,10 @@ def new(
 
 
 @app.command("schema", epilog=epilog("manifest schema"))
-def schema(
-    json: option.JsonOption = None,
-    quiet: option.QuietOption = None,
-) -> None:
+@takes(("json", "quiet"))
+def schema(*, flags: Flags) -> None:
     """print the JSON Schema of a manifest"""
-    output = Output.of(Flags(json=json, quiet=quiet))
+    output = Output.of(flags)
 
     def body() -> Ended:
         from batch_upload.cli.files import standard_output

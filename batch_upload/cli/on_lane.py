@@ -15,6 +15,7 @@ from anyio import to_thread
 from batch_upload.cli.audience import Everybody, audience_of
 from batch_upload.cli.compose import Reached, reach
 from batch_upload.cli.exit_codes import made_visible
+from batch_upload.cli.flags import Flags
 from batch_upload.cli.output import Ended, Output, Repeated, failure
 from batch_upload.cli.prepare import Prepared, ready
 from batch_upload.cli.recorded import state_of
@@ -36,7 +37,7 @@ from batch_upload.events import LaneStopped, Notice
 from batch_upload.ledger.store import SqliteLedger, open_ledger
 from batch_upload.model import Fault, Known, Lane, Manifest
 from batch_upload.report.summary import Exit, Summary, exit_of
-from batch_upload.settings import Flags, Settings
+from batch_upload.settings import Settings
 
 TICK_S = 1.0
 UNREACHED_HINT = "look at the network, a proxy and AWS's health page; `batch-upload doctor` checks each step of the way"

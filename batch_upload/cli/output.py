@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import typer
 
 from batch_upload.cli import messages
+from batch_upload.cli.flags import Flags, truth_of
 from batch_upload.cli.logs import quiet_libraries
 from batch_upload.cli.streams import failure_of, is_failure_of, reason_of
 from batch_upload.cli.witnesses import Witnesses
@@ -31,7 +32,7 @@ from batch_upload.report.escape import write_text
 from batch_upload.report.ndjson import problem_line, write_line
 from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.report.summary_text import Invocation, next_lines, summary_lines
-from batch_upload.settings import Flags, Settings, truth_of
+from batch_upload.settings import Settings
 from batch_upload.shortage import shortage_of
 
 _TELLING = (LaneFault, LedgerLocked, LedgerUnusable, OutOfResources, OutputUnwritable)
@@ -113,7 +114,7 @@ class Repeated:
             ("--profile", flags.profile),
             ("--region", flags.region),
             ("--endpoint-url", _without_user(flags.endpoint_url)),
-            *(("--allow-endpoint", host) for host in flags.allow_endpoint),
+            *(("--allow-endpoint", host) for host in flags.allow_endpoint or ()),
         )
         return Repeated(
             flags=(*(name for name, given in switches if given), *ledger),

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from batch_upload.cli.files import NamedFile
+from batch_upload.cli.flags import Flags, ledger_path, local_state_path
 from batch_upload.errors import BatchUploadError, UsageError
 from batch_upload.model import Listed
-from batch_upload.settings import Flags, ledger_path, local_state_path
 
 _HEAD_BYTES = 4_096
 _SQLITE = b"SQLite format 3\0"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+from batch_upload.cli.flags import Flags
 from batch_upload.cli.output import Repeated
 from batch_upload.cli.recorded import Recorded, holder, left_of, state_of, who_of
 from batch_upload.engine.retry import CREATE
@@ -30,7 +31,6 @@ from batch_upload.report.page.head import (
     step_width_s,
 )
 from batch_upload.report.summary_text import Invocation
-from batch_upload.settings import Flags
 
 RUNS_MAX = 20
 """Runs whose course is shown."""

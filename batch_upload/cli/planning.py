@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from batch_upload.cli.flags import Flags
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.prepare import check_only, ready_to_read
 from batch_upload.cli.rates import expected_create_rate, laws, remembered_latency_s
@@ -47,7 +48,7 @@ from batch_upload.report.observers import Observers
 from batch_upload.report.plain import event_sentence
 from batch_upload.report.plan_table import Look, PlanTotals, totals, write_plan
 from batch_upload.report.summary import Summary, exit_of
-from batch_upload.settings import Flags, Settings
+from batch_upload.settings import Settings
 
 if TYPE_CHECKING:
     from batch_upload.cli.compose import Reached

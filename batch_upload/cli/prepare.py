@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from batch_upload.cli.flags import Flags, resolve, truth_of
 from batch_upload.cli.messages import problems_headline
 from batch_upload.document import Document, RememberedDigest
 from batch_upload.documents.look import Looker, Recall, Recent, recall_nothing
@@ -17,7 +18,7 @@ from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.manifest.codes import Code
 from batch_upload.manifest.listing import list_manifest, list_manifest_once
 from batch_upload.model import Item, Listed, Manifest, Problem
-from batch_upload.settings import Flags, Settings, resolve, truth_of
+from batch_upload.settings import Settings
 from batch_upload.spelling import id_hint
 from batch_upload.token import client_token
 

@@ -10,6 +10,7 @@ import anyio
 from batch_upload.cli.asking import can_ask, is_agreed
 from batch_upload.cli.compose import Reached
 from batch_upload.cli.exit_codes import first_of
+from batch_upload.cli.flags import Flags
 from batch_upload.cli.on_lane import OnLane, ready_or_recorded
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import ready
@@ -24,7 +25,6 @@ from batch_upload.model import Known, Manifest
 from batch_upload.report.pruning import PruneRow, prune_lines
 from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.report.words import count_words
-from batch_upload.settings import Flags
 
 DELETERS = 4
 """Deletes in flight at once: at one a second more would only wait for slots."""

@@ -11,6 +11,7 @@ from batch_upload.cli.asking import can_ask, is_agreed
 from batch_upload.cli.bodies import DocumentBodies
 from batch_upload.cli.compose import Reached, surroundings
 from batch_upload.cli.exit_codes import first_of
+from batch_upload.cli.flags import Flags
 from batch_upload.cli.on_lane import TICK_S, OnLane, ready_or_recorded
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import ready
@@ -28,7 +29,6 @@ from batch_upload.ledger.store import SqliteLedger
 from batch_upload.model import AttachmentStatus, Capacity, Known, State
 from batch_upload.report.summary import Exit, exit_of
 from batch_upload.report.verification import cost_line, cost_words
-from batch_upload.settings import Flags
 
 TOLD_EVERY_S = 10
 """How often people are told how far the reading of tags is."""

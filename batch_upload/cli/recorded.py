@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from batch_upload.cli.flags import Flags, resolve, truth_of
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import invalid, list_items_and_unmatched
 from batch_upload.cli.rates import expected_create_rate
@@ -26,7 +27,7 @@ from batch_upload.report.ndjson import known_line
 from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.report.summary_text import IDS_SHOWN, Invocation, attention_lines, states_line
 from batch_upload.report.words import count_words, duration_words, rate_words
-from batch_upload.settings import Flags, Settings, resolve, truth_of
+from batch_upload.settings import Settings
 
 Row = tuple[Listed, Known | None]
 RUNS_LOOKED_AT = 20

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from batch_upload.cli.files import is_standard_output, output_file, place_of, refuse_own_files, standard_output
+from batch_upload.cli.flags import Flags
 from batch_upload.cli.formats import Format
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.own_files import STANDARD_ERROR, STANDARD_OUTPUT, documents, run_files
@@ -20,7 +21,6 @@ from batch_upload.model import Known, Listed
 from batch_upload.report.completion import ReportRow, row_of, write_csv, write_jsonl
 from batch_upload.report.rerun_manifest import write_manifest
 from batch_upload.report.words import count_words
-from batch_upload.settings import Flags
 
 
 def reported(path: Path, flags: Flags, output: Output, *, form: Format, out: Path | None) -> Ended:

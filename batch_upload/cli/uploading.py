@@ -13,6 +13,7 @@ from batch_upload.cli.bodies import DocumentBodies
 from batch_upload.cli.compose import Reached, surroundings
 from batch_upload.cli.descriptors import fit
 from batch_upload.cli.exit_codes import exit_of_run
+from batch_upload.cli.flags import Flags
 from batch_upload.cli.on_lane import UNREACHED_HINT, OnLane, ready_or_recorded
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import Prepared, check_only, ready
@@ -28,7 +29,7 @@ from batch_upload.events import RunEnded
 from batch_upload.ledger.store import SqliteLedger
 from batch_upload.model import ActionKind, RateRecord
 from batch_upload.report.summary import Exit, summary_of_run
-from batch_upload.settings import Flags, Settings
+from batch_upload.settings import Settings
 
 LOOK_S = 1.0
 """How often it is looked whether a rate was learned that the next run should know of."""

@@ -12,6 +12,7 @@ from anyio import to_thread
 from batch_upload.cli.audience import Everybody, audience_of
 from batch_upload.cli.compose import reach
 from batch_upload.cli.exit_codes import first_of
+from batch_upload.cli.flags import Flags
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.planning import check_lane
 from batch_upload.cli.prepare import Prepared, ready_to_read
@@ -38,7 +39,7 @@ from batch_upload.report.observers import Observers
 from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.report.summary_text import Invocation, counts_lines, headline
 from batch_upload.report.verification import FindingRow, Tallied, finding_lines, tallied_lines
-from batch_upload.settings import Flags, Settings
+from batch_upload.settings import Settings
 
 _CODES: Mapping[FindingKind, ExitCode] = {
     FindingKind.UNKNOWN: ExitCode.OUTCOMES_UNKNOWN,

@@ -4,32 +4,18 @@ from typing import Annotated
 
 import typer
 
-from batch_upload.cli import options as option
+from batch_upload.cli.flags import LEDGER, OUTPUT, Flags, ManifestArgument, takes
 from batch_upload.cli.output import Ended, Output, run_verb
-from batch_upload.settings import Flags
 
 
+@takes(("only",), LEDGER, ("allow_outside",), OUTPUT)
 def watch(
-    manifest: option.ManifestArgument,
+    manifest: ManifestArgument,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one")] = 0,
-    only: option.OnlyOption = None,
-    ledger: option.LedgerOption = None,
-    local: option.LocalOption = None,
-    allow_outside: option.AllowOutsideOption = None,
-    json: option.JsonOption = None,
-    quiet: option.QuietOption = None,
-    verbose: option.VerboseOption = 0,
+    *,
+    flags: Flags,
 ) -> None:
     """serve the page of `report --format html` on loopback, live, while a run goes on elsewhere, until Ctrl-C"""
-    flags = Flags(
-        ledger=ledger,
-        local=local,
-        only=tuple(only or ()),
-        allow_outside=allow_outside,
-        json=json,
-        quiet=quiet,
-        verbose=verbose,
-    )
     output = Output.of(flags)
 
     def body() -> Ended:

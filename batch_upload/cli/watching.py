@@ -8,6 +8,7 @@ from pathlib import Path
 
 import anyio
 
+from batch_upload.cli.flags import Flags
 from batch_upload.cli.following import Live, following
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.recorded import summary_of
@@ -17,7 +18,6 @@ from batch_upload.clock import counting_s
 from batch_upload.engine.groups import task_group
 from batch_upload.errors import ExitCode
 from batch_upload.report.summary import exit_of
-from batch_upload.settings import Flags
 from batch_upload.watch.serve import serving
 
 TOKEN_BYTES = 32

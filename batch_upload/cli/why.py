@@ -1,32 +1,27 @@
-"""`why`: one item's whole history, and what happens next. Talks to nobody."""
+"""`why`: one item's whole history, and what happens next. Makes no request."""
 
 from typing import Annotated
 
 import typer
 
-from batch_upload.cli import options as option
 from batch_upload.cli.completing import item_ids
+from batch_upload.cli.flags import LEDGER, OUTPUT, Flags, ManifestArgument, takes
 from batch_upload.cli.output import Ended, Output, run_verb
-from batch_upload.settings import Flags
 
 
+@takes(LEDGER, ("allow_outside",), OUTPUT)
 def why(
-    manifest: option.ManifestArgument,
+    manifest: ManifestArgument,
     item: Annotated[
         str,
         typer.Argument(
             metavar="ITEM", help="its id; one that begins with `-` goes behind `--`", autocompletion=item_ids
         ),
     ],
-    ledger: option.LedgerOption = None,
-    local: option.LocalOption = None,
-    allow_outside: option.AllowOutsideOption = None,
-    json: option.JsonOption = None,
-    quiet: option.QuietOption = None,
-    verbose: option.VerboseOption = 0,
+    *,
+    flags: Flags,
 ) -> None:
     """tell one item's whole history and what happens next, from manifest and ledger alone"""
-    flags = Flags(ledger=ledger, local=local, allow_outside=allow_outside, json=json, quiet=quiet, verbose=verbose)
     output = Output.of(flags)
 
     def body() -> Ended:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_upload.cli.files import NamedFile, refuse_own_files
+from batch_upload.cli.flags import Flags, text_of, truth_of
 from batch_upload.cli.own_files import (
     STANDARD_ERROR,
     STANDARD_OUTPUT,
@@ -21,7 +22,6 @@ from batch_upload.cli.own_files import (
 from batch_upload.errors import UsageError
 from batch_upload.report.observers import RunObserver
 from batch_upload.report.summary import Summary
-from batch_upload.settings import Flags, text_of, truth_of
 
 if TYPE_CHECKING:
     from batch_upload.cli.metrics_file import MetricsFile

@@ -12,6 +12,7 @@ import anyio
 
 from batch_upload.cli.bodies import DocumentBodies
 from batch_upload.cli.compose import reach, surroundings
+from batch_upload.cli.flags import Flags, resolve
 from batch_upload.cli.prepare import Prepared, prepare
 from batch_upload.cli.witnesses import new_run_id
 from batch_upload.clock import SystemClock
@@ -21,7 +22,7 @@ from batch_upload.engine.run import Run, RunOptions
 from batch_upload.engine.tally import Tally
 from batch_upload.ledger.store import open_ledger
 from batch_upload.ports import AttachmentService, Ledger
-from batch_upload.settings import Flags, Settings, resolve
+from batch_upload.settings import Settings
 
 WRITES = frozenset(
     {"pin", "begin_run", "enlist", "intend", "conclude", "fail", "park", "observe", "adopt"}

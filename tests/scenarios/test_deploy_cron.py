@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from batch_upload.cli.flags import Flags
 from batch_upload.emulator.names import CALLER_IDENTITY, CREATE
-from batch_upload.settings import Flags
 from tests.support.batches import assert_each_once, make_batch
 from tests.support.command import TIMEOUT_S, Result
 from tests.support.endpoint import Endpoint

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from batch_upload.cli.flags import Flags
 from batch_upload.cli.output import Output
 from batch_upload.cli.uploading import upload_manifest
 from batch_upload.emulator.names import CREATE
 from batch_upload.errors import ExitCode
-from batch_upload.settings import Flags
 from tests.support.batches import pdf, write_batch
 from tests.support.endpoint import Endpoint
 

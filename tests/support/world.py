@@ -15,6 +15,7 @@ from typing import Any
 
 from batch_upload.cli.compose import Reached, surroundings
 from batch_upload.cli.exit_codes import exit_of_run
+from batch_upload.cli.flags import Flags, resolve
 from batch_upload.cli.rates import laws, learned
 from batch_upload.emulator.core import Emulator
 from batch_upload.emulator.settings import EmulatorSettings
@@ -33,7 +34,6 @@ from batch_upload.model import Item, Lane, State
 from batch_upload.ports import Body
 from batch_upload.service.access import Access, StaticKeys
 from batch_upload.service.client import open_service
-from batch_upload.settings import Flags, resolve
 from batch_upload.token import IDENTITY_TAG, client_token
 from tests.support.simulated_network import ServiceClock, SimulatedNetwork, SimulatedSession
 from tests.support.virtual_time import Killed, Life, Machine, SimulatedClock, Timeline, Trace, live

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from batch_upload.cli.flags import Flags
 from batch_upload.cli.following import PATIENCE, Follower
 from batch_upload.errors import LedgerUnusable, ManifestInvalid
 from batch_upload.ledger.store import SqliteLedger, open_ledger
 from batch_upload.model import AttachmentStatus
 from batch_upload.report.page.board import STATES
-from batch_upload.settings import Flags
 from tests.unit.ledger.samples import BATCH, RUN, T0, TOO_LARGE, ManualClock, accepted, after, attachment, began, item
 
 Open = Callable[[str], Awaitable[SqliteLedger]]
@@ -98,7 +98,7 @@ async def test_it_waits_for_a_ledger_and_shows_each_run(follower: Follower, open
 async def test_only_keeps_choosing_as_items_change(manifest: Path, opened: Open) -> None:
     ledger = await opened(RUN)
     await began(ledger, item("a"), item("b"))
-    follower = Follower(manifest, Flags(only=("failed",)))
+    follower = Follower(manifest, Flags(only=["failed"]))
     before = states(follower)
     await ledger.fail("bu1-b-1", TOO_LARGE, at=after(1))
     attempt = await ledger.intend("bu1-a-1", run_id=RUN, at=after(1))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from batch_upload.cli.flags import Flags, resolve
 from batch_upload.cli.output import Ended, Output, Repeated, run_verb
 from batch_upload.errors import (
     AccessFault,
@@ -19,7 +20,6 @@ from batch_upload.errors import (
 )
 from batch_upload.model import Position, Problem
 from batch_upload.report.summary import Summary, exit_of
-from batch_upload.settings import Flags, resolve
 
 JUNE = Path("june.yaml")
 
@@ -169,7 +169,7 @@ def test_a_next_command_never_repeats_a_password(url: str, repeated: tuple[str, 
 
 
 def test_a_next_command_repeats_what_means_the_same_ledger_and_lane() -> None:
-    flags = Flags(ledger="x.ledger", local=True, region="eu-west-1", allow_endpoint=("a.example",))
+    flags = Flags(ledger="x.ledger", local=True, region="eu-west-1", allow_endpoint=["a.example"])
 
     repeated = Repeated.of(flags, resolve(flags, manifest=JUNE, environ={}))
 

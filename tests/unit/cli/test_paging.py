@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from batch_upload.cli.flags import Flags
 from batch_upload.cli.paging import RUNS_MAX, Limits, Page, runs_of
 from batch_upload.cli.recorded import recorded
 from batch_upload.ledger.reading import find_reader
 from batch_upload.ledger.store import open_ledger
 from batch_upload.model import OutcomeKind
 from batch_upload.report.page.board import STATES
-from batch_upload.settings import Flags
 from tests.support.page_ledgers import Story, ids_of, tell_story
 from tests.unit.ledger.samples import BATCH, RUN, ManualClock, accepted, after, began, item
 
@@ -28,7 +28,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
 
 def shown(story: Story, *, only: Sequence[str] = (), limits: Limits | None = None) -> dict[str, Any]:
     """Everything that the page of a story has."""
-    flags = Flags(only=tuple(only))
+    flags = Flags(only=list(only))
     reader = find_reader(story.ledger)
     assert reader is not None
     with reader:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from batch_upload.cli.flags import Flags, resolve
 from batch_upload.cli.rates import expected_create_rate, is_news, laws, learned, remembered_latency_s, start_rate
 from batch_upload.engine.rate_law import FixedRate, RateMemory
 from batch_upload.engine.rate_learned import LearnedRate
 from batch_upload.engine.retry import CREATE, DESCRIBE, LIMITS
 from batch_upload.engine.tally import Tally
 from batch_upload.model import RateRecord
-from batch_upload.settings import Flags, Settings, resolve
+from batch_upload.settings import Settings
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 KNOWN = RateRecord(CREATE, {**asdict(RateMemory(rate=18.0)), "latency_s": 0.12}, NOW - timedelta(minutes=5))

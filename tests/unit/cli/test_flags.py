@@ -8,18 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch_upload.cli.flags import Flags, parse_duration, parse_max_failures, parse_only, resolve, truth_of
 from batch_upload.errors import ExitCode, UsageError
 from batch_upload.model import State, Target
-from batch_upload.settings import (
-    Flags,
-    MaxFailures,
-    Settings,
-    parse_duration,
-    parse_max_failures,
-    parse_only,
-    resolve,
-    truth_of,
-)
+from batch_upload.settings import MaxFailures, Settings
 
 JUNE = Path("batches/june.yaml")
 

@@ -1,0 +1,312 @@
+"""The flags, each declared once, and what they come to: flags over environment over manifest, as one `Settings`.
+
+Precedence: flag, then `BATCH_UPLOAD_*` variable, then the manifest, then the AWS configuration, then the default. The
+only reader of the environment.
+"""
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial, wraps
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+from typer import Argument, Option
+
+from batch_upload.cli.completing import states_and_ids
+from batch_upload.errors import UsageError
+from batch_upload.model import State, Target
+from batch_upload.settings import CONCURRENCY_DEFAULT, MaxFailures, Settings
+
+PREFIX = "BATCH_UPLOAD_"
+CONCURRENCY_MAX = 1_000
+RATE_MAX = 10_000.0
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+
+ManifestArgument = Annotated[Path, Argument(metavar="MANIFEST", help="the YAML file that lists what to upload")]
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What was typed, as it was typed. None where a flag was not given: its variable, or the default, decides."""
+
+    ledger: Annotated[
+        str | None, Option("--ledger", metavar="PATH", help="default: the manifest's path with the suffix `.ledger`")
+    ] = None
+    local: Annotated[
+        bool | None,
+        Option("--local/--no-local", help="the embedded emulator instead of AWS, with a ledger of its own"),
+    ] = None
+    profile: Annotated[str | None, Option("--profile", metavar="NAME", help="as for the AWS CLI")] = None
+    region: Annotated[str | None, Option("--region", metavar="REGION", help="as for the AWS CLI")] = None
+    endpoint_url: Annotated[str | None, Option("--endpoint-url", metavar="URL", help="as for the AWS CLI")] = None
+    allow_endpoint: Annotated[
+        list[str] | None,
+        Option("--allow-endpoint", metavar="HOST", help="let documents go to a host that is neither AWS nor loopback"),
+    ] = None
+    rate: Annotated[
+        str | None, Option("--rate", metavar="R", help="create calls a second to start from (default 1)")
+    ] = None
+    max_rate: Annotated[str | None, Option("--max-rate", metavar="R", help="a ceiling for the rate")] = None
+    fixed_rate: Annotated[
+        bool | None, Option("--fixed-rate/--no-fixed-rate", help="keep to `--rate`, do not learn")
+    ] = None
+    concurrency: Annotated[
+        str | None, Option("--concurrency", metavar="N", help="calls in flight at most (default 8)")
+    ] = None
+    deadline: Annotated[
+        str | None, Option("--deadline", metavar="50m", help="start nothing after that, drain, exit 12")
+    ] = None
+    only: Annotated[
+        list[str] | None,
+        Option(
+            "--only",
+            metavar="STATE,… or ID",
+            help="a part of the manifest: states, or an id (again and again)",
+            autocompletion=states_and_ids,
+        ),
+    ] = None
+    max_failures: Annotated[
+        str | None, Option("--max-failures", metavar="N or N%", help="stop when so many items have failed, exit 23")
+    ] = None
+    no_wait: Annotated[bool | None, Option("--no-wait/--wait", help="do not wait until the service has finished")] = (
+        None
+    )
+    settle_timeout: Annotated[
+        str | None,
+        Option("--settle-timeout", metavar="15m", help="wait so long after the last create, then exit 14"),
+    ] = None
+    safe_horizon: Annotated[
+        str | None,
+        Option("--safe-horizon", metavar="5m", help="how long after the first attempt a token is trusted"),
+    ] = None
+    wait_lock: Annotated[
+        str | None, Option("--wait-lock", metavar="30s", help="wait for another run instead of exit 11 at once")
+    ] = None
+    allow_outside: Annotated[
+        bool | None, Option("--allow-outside/--no-allow-outside", help="files outside the manifest's folder")
+    ] = None
+    rehash: Annotated[
+        bool | None, Option("--rehash/--no-rehash", help="read every file: do not trust remembered digests")
+    ] = None
+    json: Annotated[bool | None, Option("--json/--no-json", help="NDJSON on stdout, people's text on stderr")] = None
+    quiet: Annotated[bool | None, Option("--quiet/--no-quiet", "-q", help="say nothing unless a person must act")] = (
+        None
+    )
+    verbose: Annotated[
+        int, Option("-v", "--verbose", count=True, show_default=False, help="say more; again for still more")
+    ] = 0
+    log_file: Annotated[
+        str | None, Option("--log-file", metavar="F", help="append everything that happens, with one run id")
+    ] = None
+    log_format: Annotated[
+        str | None, Option("--log-format", metavar="text or json", help="of `--log-file` (default text)")
+    ] = None
+    metrics_file: Annotated[
+        str | None, Option("--metrics-file", metavar="F", help="keep the run's numbers in Prometheus' text format")
+    ] = None
+    notify: Annotated[
+        str | None,
+        Option("--notify", metavar="URL", help="ping a monitor: URL/start, then URL, URL/log or URL/fail"),
+    ] = None
+
+
+LEDGER = ("ledger", "local")
+ACCESS = ("profile", "region", "endpoint_url", "allow_endpoint")
+RATES = ("rate", "max_rate")
+BOUNDS = ("concurrency", "deadline")
+FILES = ("allow_outside", "rehash")
+OUTPUT = ("json", "quiet", "verbose")
+RECORDS = ("log_file", "log_format", "metrics_file", "notify")
+
+
+def takes(*groups: Sequence[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a verb the flags of these groups, behind its own; it receives them as one `Flags` named `flags`."""
+    declared = get_type_hints(Flags, include_extras=True)
+    names = [name for group in groups for name in group]
+
+    def decorate(verb: Callable[..., None]) -> Callable[..., None]:
+        @wraps(verb)
+        def command(**given: Any) -> None:  # noqa: ANN401 - whatever the flags are
+            flags = Flags(**{name: given.pop(name) for name in names})
+            verb(**given, flags=flags)
+
+        own = [each for each in signature(verb).parameters.values() if each.name != "flags"]
+        shared = [
+            Parameter(name, Parameter.KEYWORD_ONLY, default=getattr(Flags(), name), annotation=declared[name])
+            for name in names
+        ]
+        command.__signature__ = Signature([*own, *shared])  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in (*own, *shared)}
+        return command
+
+    return decorate
+
+
+def resolve(
+    flags: Flags,
+    *,
+    manifest: Path,
+    ledger: str | None = None,
+    target: Target | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Lay flags over environment over manifest. `ledger` and `target` are the manifest's. Raises UsageError.
+
+    `environ` is the process's own unless it is given.
+    """
+    env = os.environ if environ is None else environ
+    text = partial(text_of, flags, environ=env)
+    wanted = target or Target()
+    local = truth_of(flags, "local", env)
+    states, ids = parse_only(tuple(flags.only or ()) or _split(text("only")))
+    return Settings(
+        ledger=ledger_path(flags, manifest, ledger, env),
+        local=local,
+        local_state=local_state_path(manifest),
+        profile=text("profile") or wanted.profile,
+        region=text("region") or wanted.region or env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION"),
+        role_arn=wanted.role_arn,
+        account=wanted.account,
+        endpoint_url=text("endpoint_url"),
+        sts_endpoint_configured="AWS_ENDPOINT_URL_STS" in env,
+        allowed_hosts=frozenset(flags.allow_endpoint or _split(text("allow_endpoint"))),
+        rate=_optional_rate("rate", text("rate")),
+        max_rate=_optional_rate("max-rate", text("max_rate")),
+        fixed_rate=truth_of(flags, "fixed_rate", env),
+        concurrency=_concurrency(text("concurrency")),
+        deadline_s=_optional_duration("deadline", text("deadline")),
+        only_states=states,
+        only_ids=ids,
+        max_failures=parse_max_failures(text("max_failures")),
+        wait=not truth_of(flags, "no_wait", env),
+        settle_timeout_s=_duration("settle-timeout", text("settle_timeout"), default_s=900.0),
+        safe_horizon_s=_duration("safe-horizon", text("safe_horizon"), default_s=300.0),
+        wait_lock_s=_duration("wait-lock", text("wait_lock"), default_s=0.0),
+        allow_outside=truth_of(flags, "allow_outside", env),
+        rehash=truth_of(flags, "rehash", env),
+    )
+
+
+def truth_of(flags: Flags, name: str, environ: Mapping[str, str] | None = None) -> bool:
+    """A switch: the flag if it was given, else the variable of its name. Raises UsageError."""
+    env = os.environ if environ is None else environ
+    given: bool | None = getattr(flags, name)
+    return _truth(env.get(PREFIX + name.upper())) if given is None else given
+
+
+def text_of(flags: Flags, name: str, environ: Mapping[str, str] | None = None) -> str | None:
+    """A setting's text: the flag if it was given, else the variable of its name; None where neither says anything."""
+    flag = getattr(flags, name)
+    if isinstance(flag, str):
+        return flag
+    return (os.environ if environ is None else environ).get(PREFIX + name.upper()) or None
+
+
+def ledger_path(flags: Flags, manifest: Path, named: str | None, environ: Mapping[str, str] | None = None) -> Path:
+    """Where the ledger is; `named` is the manifest's `ledger`. Raises UsageError as `resolve`."""
+    chosen = text_of(flags, "ledger", environ)
+    if chosen is not None:
+        return Path(chosen)
+    if truth_of(flags, "local", environ):
+        return manifest.with_suffix(".local.ledger")
+    if named is not None:
+        return manifest.parent / named
+    return manifest.with_suffix(".ledger")
+
+
+def local_state_path(manifest: Path) -> Path:
+    """Where the embedded service of `--local` keeps its state."""
+    return manifest.with_suffix(".local.service")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `90s`, `50m`, `2h`, `1h30m`; a bare number is seconds. Raises ValueError."""
+    bare = text.strip().lower()
+    if re.fullmatch(r"\d+(\.\d+)?", bare):
+        return float(bare)
+    parts = _DURATION.findall(bare)
+    if not parts or "".join(f"{number}{unit}" for number, unit in parts) != bare.replace(" ", ""):
+        raise ValueError(f"`{text}` is not a duration")
+    return math.fsum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def parse_only(words: tuple[str, ...]) -> tuple[frozenset[State], frozenset[str]]:
+    """The states and the ids that `--only` names. A word is a list of states if each part is one; else it is an id."""
+    states: set[State] = set()
+    ids: set[str] = set()
+    for word in words:
+        parts = [part.strip() for part in word.split(",")]
+        if parts and all(part in set(State) for part in parts):
+            states.update(State(part) for part in parts)
+        else:
+            ids.add(word)
+    return frozenset(states), frozenset(ids)
+
+
+def parse_max_failures(text: str | None) -> MaxFailures:
+    """`5` or `10%`. Raises UsageError."""
+    if text is None:
+        return MaxFailures()
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)(%?)", text.strip())
+    if found is None or (not found[2] and "." in found[1]) or float(found[1]) == 0:
+        raise UsageError(f"`--max-failures {text}` is neither a number nor a percentage", hint="`5` or `10%`")
+    if not found[2]:
+        return MaxFailures(count=int(found[1]))
+    share = float(found[1]) / 100
+    if share > 1:
+        raise UsageError(f"`--max-failures {text}` is more than all", hint="at most `100%`")
+    return MaxFailures(share=share)
+
+
+def _optional_rate(name: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0.001 <= rate <= RATE_MAX:
+        raise UsageError(f"`--{name} {text}` is not a rate", hint="calls a second, such as `5` or `0.5`")
+    return rate
+
+
+def _concurrency(text: str | None) -> int:
+    if text is None:
+        return CONCURRENCY_DEFAULT
+    if not re.fullmatch(r"\d{1,4}", text) or not 1 <= int(text) <= CONCURRENCY_MAX:
+        raise UsageError(f"`--concurrency {text}` is not a number from 1 to {CONCURRENCY_MAX}")
+    return int(text)
+
+
+def _optional_duration(name: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"`--{name} {text}` is not a duration", hint="such as `90s`, `50m` or `2h`") from error
+
+
+def _duration(name: str, text: str | None, *, default_s: float) -> float:
+    found = _optional_duration(name, text)
+    return default_s if found is None else found
+
+
+def _truth(text: str | None) -> bool:
+    if text is None:
+        return False
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off"):
+        return False
+    raise UsageError(f"`{text}` is neither true nor false", hint="such as `1` or `0`")
+
+
+def _split(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else ()
