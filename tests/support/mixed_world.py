@@ -187,7 +187,7 @@ class World:
                 self.set_wall(move.value)
             case Deed.DELETE_FOREIGN:
                 if self._foreign:
-                    self.endpoint.set_status(self._foreign.pop(int(move.value * len(self._foreign))), "DELETED")
+                    self.endpoint.set_status(self._foreign.pop(int(move.value * (len(self._foreign) - 1))), "DELETED")
             case Deed.BACKUP:
                 self._back_up()
 
