@@ -15,6 +15,7 @@ from batch_upload.report.checkup import Check, fail, ok, skipped, warn
 from batch_upload.report.words import count_words, duration_words
 from batch_upload.service.credentials import FetchedCredentials
 from batch_upload.service.diagnosis import ENVIRONMENT, SOURCES, Diagnosis
+from batch_upload.service.http import ENDPOINT_NOT_ALLOWED
 from batch_upload.settings import Settings
 
 REGION, ENDPOINT, PROXY, TLS, CREDENTIALS = "region", "endpoint", "proxy", "tls", "credentials"
@@ -24,6 +25,7 @@ SKEW_WARN_S, SKEW_FAIL_S = 60.0, 300.0
 DELETED = AttachmentStatus.DELETED
 EXPIRES_SOON = timedelta(minutes=15)
 PROVED = (LIMITS, DESCRIBE, LIST_TAGS)
+_NO_ENDPOINT = "not looked at: there is no endpoint that may be asked"
 
 T = TypeVar("T")
 
@@ -44,6 +46,10 @@ class Examined:
         """Keep a check, and tell it."""
         self.checks.append(check)
         self.tell(check)
+
+    def has_failed(self, name: str) -> bool:
+        """Whether the check of this name was made and failed."""
+        return any(check.name == name and check.code is not ExitCode.DONE for check in self.checks)
 
 
 async def examine_lane(settings: Settings, observer: Observer, *, wanted: int, tell: Tell) -> Examined:
@@ -86,12 +92,15 @@ async def _check_way(settings: Settings, found: Examined) -> FetchedCredentials 
         found.lane = Lane("", region)
         found.add(warn(REGION, warning) if warning else ok(REGION, region))
     except ServiceError as error:
-        found.add(_failed(REGION, error))
+        # an endpoint that may not be asked is a failure of its own check alone, which comes next
+        is_endpoint = error.code == ENDPOINT_NOT_ALLOWED
+        found.add(skipped(REGION, _NO_ENDPOINT) if is_endpoint else _failed(REGION, error))
     await _check_endpoint(diagnosis, found)
     try:
         credentials = await diagnosis.credentials(region)
     except ServiceError as error:
-        found.add(_failed(CREDENTIALS, error))
+        is_told = error.code == ENDPOINT_NOT_ALLOWED and found.has_failed(ENDPOINT)
+        found.add(skipped(CREDENTIALS, _NO_ENDPOINT) if is_told else _failed(CREDENTIALS, error))
         return None
     found.add(_credentials(credentials, settings))
     return credentials
@@ -101,10 +110,10 @@ async def _check_endpoint(diagnosis: Diagnosis, found: Examined) -> None:
     try:
         endpoint = await diagnosis.endpoint()
     except ServiceError as error:
-        is_endpoint = error.code == "EndpointNotAllowed" or all(check.name != REGION for check in found.checks)
+        is_endpoint = error.code == ENDPOINT_NOT_ALLOWED
         found.add(_failed(ENDPOINT, error) if is_endpoint else skipped(ENDPOINT, "not known without a Region"))
         for name in (PROXY, TLS):
-            found.add(skipped(name, "not looked at: there is no endpoint that may be asked"))
+            found.add(skipped(name, _NO_ENDPOINT))
         return
     found.add(ok(ENDPOINT, endpoint))
     try:

@@ -17,7 +17,13 @@ from botocore.utils import ensure_boolean, parse_timestamp
 
 from batch_upload.errors import AccessFault
 from batch_upload.service.answers import CheckedParserFactory
-from batch_upload.service.http import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, BoundedSession, is_loopback
+from batch_upload.service.http import (
+    CONNECT_TIMEOUT_S,
+    ENDPOINT_NOT_ALLOWED,
+    READ_TIMEOUT_S,
+    BoundedSession,
+    is_loopback,
+)
 
 SERVICE = "pinpoint-sms-voice-v2"
 TOKEN_SERVICE = "sts"  # noqa: S105 - the name of a service
@@ -89,13 +95,13 @@ def check_endpoint(url: str, allowed_hosts: Collection[str]) -> None:
     if not is_aws(host) and host not in {each.lower() for each in allowed_hosts}:
         raise AccessFault(
             f"the endpoint `{parts.scheme}://{host}` is neither AWS nor this machine, nothing was sent",
-            code="EndpointNotAllowed",
+            code=ENDPOINT_NOT_ALLOWED,
             hint=f"if documents may go there: `--allow-endpoint {host}`",
         )
     if parts.scheme == "http":
         raise AccessFault(
             f"the endpoint `http://{host}` is not encrypted, nothing was sent",
-            code="EndpointNotAllowed",
+            code=ENDPOINT_NOT_ALLOWED,
             hint="use https://; plain http is for this machine only",
         )
 
@@ -114,13 +120,13 @@ def _parts_of(url: str) -> SplitResult:
     if "@" in url:
         raise AccessFault(
             "the endpoint comes with a user name, which requests cannot carry; nothing was sent",
-            code="EndpointNotAllowed",
+            code=ENDPOINT_NOT_ALLOWED,
             hint="give http(s)://HOST in `--endpoint-url`, `AWS_ENDPOINT_URL…` or the AWS configuration",
         )
     if not is_url or not (_NAME.fullmatch(host) or is_loopback(host) or ":" in host):
         raise AccessFault(
             "the endpoint is not a URL; it is not shown, since it may hold a password; nothing was sent",
-            code="EndpointNotAllowed",
+            code=ENDPOINT_NOT_ALLOWED,
             hint="give http(s)://HOST in `--endpoint-url`, `AWS_ENDPOINT_URL…` or the AWS configuration",
         )
     return parts

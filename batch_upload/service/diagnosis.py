@@ -16,7 +16,7 @@ from batch_upload.service.client import as_access, bypasses_proxies, chosen_regi
 from batch_upload.service.credentials import FetchedCredentials
 from batch_upload.service.http import CONNECT_TIMEOUT_S
 from batch_upload.service.network import Knock, check_ca_bundle, check_proxy, knock
-from batch_upload.service.regions import check_region
+from batch_upload.service.regions import check_region, known_regions
 
 ENVIRONMENT = "env"
 SOURCES = {
@@ -48,6 +48,8 @@ class Diagnosis:
         with _mapped():
             session = await open_session(self._access)
             region = chosen_region(self._access, session)
+            if region in await known_regions(session, SERVICE):
+                return region, None
             endpoint = await self._endpoint(session, region)
             has_proxy = bool(get_environ_proxies(endpoint))
             return region, await check_region(session, SERVICE, region, endpoint, has_proxy=has_proxy)
@@ -80,6 +82,8 @@ class Diagnosis:
             return found
 
     async def _endpoint(self, session: AioSession, region: str) -> str:
+        if self._access.endpoint_url is not None:
+            check_endpoint(self._access.endpoint_url, self._access.allowed_hosts)  # the SDK quotes what is no URL
         config = client_config(self._access, session, bypass_proxies=True).merge(AioConfig(signature_version=UNSIGNED))
         made = session.create_client(SERVICE, region_name=region, endpoint_url=self._access.endpoint_url, config=config)
         async with made as client:

@@ -256,7 +256,4 @@ def _refusal_hint(code: str, resource_id: str | None) -> str:
 
 def _line(error: Exception) -> str:
     """An SDK message as one line, without the body that some of them quote."""
-    text = plain_text(error)
-    if text.startswith("Invalid endpoint:"):  # the SDK quotes it whole, with a password that it may hold
-        return "the configured endpoint is no URL"
-    return text[:300] or type(error).__name__
+    return plain_text(error)[:300] or type(error).__name__

@@ -29,6 +29,9 @@ CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 """Silence after which an answer is given up. The token makes asking again safe, so long waits buy nothing."""
 
+ENDPOINT_NOT_ALLOWED = "EndpointNotAllowed"
+"""The code of an AccessFault for an endpoint to which nothing may be sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -117,7 +120,7 @@ class LoopbackResolver(AbstractResolver):
         if is_loopback(host.lower()) and not all(is_loopback(each["host"]) for each in found):
             raise AccessFault(
                 f"`{host}` does not resolve to a loopback address on this machine, nothing was sent",
-                code="EndpointNotAllowed",
+                code=ENDPOINT_NOT_ALLOWED,
                 hint="use `127.0.0.1`, or mend the name in /etc/hosts",
             )
         return found

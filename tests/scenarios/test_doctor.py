@@ -119,6 +119,23 @@ def test_an_endpoint_that_is_not_allowed_is_never_asked(command: Preloaded, endp
     assert endpoint.stats().requests.total() == 0
 
 
+@pytest.mark.parametrize("url", ["u:hunter2@127.0.0.1", "http://u:hunter2@", "http://u:hunter2", "//u:hunter2@host"])
+@pytest.mark.parametrize("where", ["--endpoint-url", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS"])
+def test_an_endpoint_that_is_no_url_fails_the_check_of_the_endpoint_alone(
+    command: Preloaded, batch: Batch, url: str, where: str
+) -> None:
+    """In our words: the SDK, which would show the password, is never given the endpoint."""
+    given = (where, url) if where.startswith("--") else ()
+    variables = {} if given else {where: url}
+
+    result = command.run("doctor", batch.path, "--json", *given, cwd=batch.folder, env={**CREDENTIALS, **variables})
+
+    assert result.code == 22
+    assert [check for check, verdict in verdicts(result).items() if verdict == "fail"] == ["endpoint"]
+    assert message(result, "endpoint").startswith("the endpoint ")
+    assert "hunter2" not in result.stdout + result.stderr
+
+
 def test_a_service_that_does_not_answer_is_worth_another_try(
     command: Preloaded, endpoint: Endpoint, tmp_path: Path
 ) -> None:
