@@ -16,6 +16,7 @@ from batch_upload.cli.audience import Everybody, audience_of
 from batch_upload.cli.compose import Reached, reach
 from batch_upload.cli.exit_codes import made_visible
 from batch_upload.cli.flags import Flags
+from batch_upload.cli.interrupted import Stopped
 from batch_upload.cli.output import Ended, Output, Repeated, failure
 from batch_upload.cli.prepare import Prepared, ready
 from batch_upload.cli.recorded import state_of
@@ -32,6 +33,7 @@ from batch_upload.errors import (
     LedgerLocked,
     LedgerUnusable,
     ManifestInvalid,
+    UsageError,
 )
 from batch_upload.events import LaneStopped, Notice
 from batch_upload.ledger.store import SqliteLedger, open_ledger
@@ -178,21 +180,30 @@ class OnLane(ABC):
         async with AsyncExitStack() as stack:
             ledger = await self._open_ledger()
             stack.push_async_callback(ledger.close)
-            await self._remember(ledger)
             try:
-                reached = await self._reach(stack, ledger)
+                await self._remember(ledger)
+                ended = await self._reached_and_worked(stack, ledger)
             except BatchUploadError as error:
                 failed = await self._visible_error(ledger, error)
-                await self._record_unreached(ledger, Exit(failed.exit_code, failed.message))
+                await self._record_error(ledger, failed)
                 raise failed from error
-            if reached is None:
-                await self._record_unreached(ledger, exit_of(ExitCode.DEADLINE))
-                return Ended(self.counted(ExitCode.DEADLINE))
-            self._lane = reached.lane
-            ended: Ended | None = None
-            async with time_limit(self.time_limit_s(), self.clock):
-                ended = await self.work(ledger, reached)
+            except BaseException as error:
+                await self._record_error(ledger, error)
+                raise
+            if ended is None:
+                await self._record_end(ledger, exit_of(ExitCode.DEADLINE))
             return ended or Ended(self.counted(ExitCode.DEADLINE))
+
+    async def _reached_and_worked(self, stack: AsyncExitStack, ledger: SqliteLedger) -> Ended | None:
+        """How the verb's work on the lane ended; None where the deadline cut it off."""
+        reached = await self._reach(stack, ledger)
+        if reached is None:
+            return None
+        self._lane = reached.lane
+        ended: Ended | None = None
+        async with time_limit(self.time_limit_s(), self.clock):
+            ended = await self.work(ledger, reached)
+        return ended
 
     async def _open_ledger(self) -> SqliteLedger:
         """The ledger, held by this run.
@@ -210,12 +221,10 @@ class OnLane(ABC):
                 self.audience.notify(Notice(f"{error.message}; waiting for it to end", self.clock.now()))
             ledger = await open_ledger(path, run_id=self.run_id, clock=self.clock, wait_lock_s=wait_s)
             try:
-                self.prepared, self.settings = await to_thread.run_sync(self._read)
-            except ManifestInvalid as error:
-                await self._record_unreached(ledger, Exit(error.exit_code, error.message))
-                await ledger.close()
-                raise
-            except BaseException:
+                # a thread that reads on is left to itself at a signal: it holds no lock
+                self.prepared, self.settings = await to_thread.run_sync(self._read, abandon_on_cancel=True)
+            except BaseException as error:
+                await self._record_error(ledger, error)
                 await ledger.close()
                 raise
             if self.settings.ledger == path:
@@ -237,12 +246,24 @@ class OnLane(ABC):
             return error
         return AccessFault(seen.reason, code="Unreached", hint=error.hint or UNREACHED_HINT)
 
-    async def _record_unreached(self, ledger: SqliteLedger, ending: Exit) -> None:
-        """Record a run that did not reach its lane. A ledger that cannot be written does not change its end."""
+    async def _record_error(self, ledger: SqliteLedger, error: BaseException) -> None:
+        """Record that an error ended the run, or the signal that cancelled it. A usage error is no run."""
+        match error:
+            case UsageError():
+                return
+            case BatchUploadError():
+                ending = Exit(error.exit_code, error.message)
+            case _:
+                ending = exit_of(self.interrupts.code or ExitCode.OUR_FAULT)
+        with anyio.CancelScope(shield=True):
+            await self._record_end(ledger, ending)
+
+    async def _record_end(self, ledger: SqliteLedger, ending: Exit) -> None:
+        """Record the end of the run. A ledger that cannot be written does not change it."""
         summary = replace(self.counted(ending.code), exit=ending)
         now = self.clock.now()
         with suppress(LedgerUnusable):
-            await ledger.record_unreached(
+            await ledger.record_end(
                 self.run_id,
                 verb=self.verb,
                 batch=self.batch,
@@ -272,28 +293,34 @@ class OnLane(ABC):
 
 
 def ready_or_recorded(verb: str, path: Path, flags: Flags, output: Output) -> tuple[Prepared, Settings]:
-    """`prepare.ready`; a manifest whose files are invalid is recorded as a run, in a ledger that is there already.
+    """`prepare.ready`. Invalid files and a signal are recorded as a run, in a ledger that is there already.
 
-    Raises as `ready`.
+    Raises as `ready`, and Stopped at a signal.
     """
     read: list[tuple[Manifest, Settings]] = []
+
+    def record(ending: Exit) -> None:
+        if read and read[-1][1].ledger.exists():
+            manifest, settings = read[-1]
+            anyio.run(partial(_record_early_end, verb, manifest, settings, ending, run_id=output.witnesses.run_id))
+
     try:
         return ready(path, flags, on_manifest=lambda *each: read.append(each))
     except ManifestInvalid as error:
-        if read and read[-1][1].ledger.exists():
-            manifest, settings = read[-1]
-            invalid = Exit(error.exit_code, error.message)
-            anyio.run(partial(_record_invalid, verb, manifest, settings, invalid, run_id=output.witnesses.run_id))
+        record(Exit(error.exit_code, error.message))
+        raise
+    except Stopped as stopped:
+        record(Exit(stopped.code, stopped.message))
         raise
 
 
-async def _record_invalid(verb: str, manifest: Manifest, settings: Settings, ending: Exit, *, run_id: str) -> None:
+async def _record_early_end(verb: str, manifest: Manifest, settings: Settings, ending: Exit, *, run_id: str) -> None:
     clock = SystemClock()
     now, summary = clock.now(), Summary(verb=verb, exit=ending, run_id=run_id, batch=manifest.batch)
     with suppress(LedgerUnusable, LedgerLocked):
         ledger = await open_ledger(settings.ledger, run_id=run_id, clock=clock)
         try:
-            await ledger.record_unreached(
+            await ledger.record_end(
                 run_id,
                 verb=verb,
                 batch=manifest.batch,

@@ -14,6 +14,7 @@ import typer
 
 from batch_upload.cli import messages
 from batch_upload.cli.flags import Flags, truth_of
+from batch_upload.cli.interrupted import Interrupted, Stopped, stopped_by_signals
 from batch_upload.cli.logs import quiet_libraries
 from batch_upload.cli.streams import failure_of, is_failure_of, reason_of
 from batch_upload.cli.witnesses import Witnesses
@@ -28,7 +29,7 @@ from batch_upload.errors import (
     OutputUnwritable,
 )
 from batch_upload.model import Known
-from batch_upload.report.escape import write_text
+from batch_upload.report.escape import printable, write_text
 from batch_upload.report.ndjson import problem_line, write_line
 from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.report.summary_text import Invocation, next_lines, summary_lines
@@ -148,14 +149,6 @@ class Ended:
     """Whether an error ended it, which was told already: only what to do next is left to say."""
 
 
-class Interrupted(Exception):
-    """A signal ended the work before its result. `code` is the exit code that tells which signal."""
-
-    def __init__(self, code: ExitCode) -> None:
-        super().__init__(code.name.lower())
-        self.code = code
-
-
 def run_verb(verb: str, manifest: Path | None, output: Output, body: Callable[[], Ended]) -> NoReturn:
     """Run a verb, say how it ended, and leave with its exit code. The one place where errors become text."""
     quiet_libraries()
@@ -191,9 +184,13 @@ def failure(error: BatchUploadError, output: Output, counted: Summary) -> Ended:
 
 def _guarded(verb: str, output: Output, body: Callable[[], Ended]) -> Ended:
     try:
-        return body()
+        with stopped_by_signals():
+            return body()
     except BatchUploadError as error:
         return failure(error, output, Summary(verb=verb, exit=exit_of(error.exit_code)))
+    except Stopped as stopped:
+        ending = Exit(stopped.code, stopped.message)
+        return Ended(Summary(verb=verb, exit=ending), lines=(printable(f"{verb}: {stopped.message}"),))
     except KeyboardInterrupt:
         return Ended(Summary(verb=verb, exit=exit_of(ExitCode.INTERRUPTED)), lines=())
     except Interrupted as interrupted:

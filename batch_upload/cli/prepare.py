@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from batch_upload.cli.flags import Flags, resolve, truth_of
+from batch_upload.cli.interrupted import Stopped
 from batch_upload.cli.messages import problems_headline
 from batch_upload.document import Document, RememberedDigest
 from batch_upload.documents.look import Looker, Recall, Recent, recall_nothing
@@ -95,7 +96,10 @@ class _Look:
     fresh: dict[str, RememberedDigest]
 
     def through(self, make: Callable[[Iterator[Sound]], T]) -> tuple[Manifest, T]:
-        """The manifest, and what `make` makes of what is in order. Raises ManifestInvalid if not everything is."""
+        """The manifest, and what `make` makes of what is in order.
+
+        Raises ManifestInvalid if not everything is, and Stopped with what was interrupted at a signal.
+        """
         refused: list[Problem] = []
 
         def take(manifest: Manifest, listed: Iterator[Listed]) -> T:
@@ -108,9 +112,13 @@ class _Look:
                 return make(self._sound(listed, looker, refused))
 
         with without_collector():
-            manifest, made, problems = _listed(
-                self.path, listing=self.listing, allow_outside=self.allow_outside, take=take
-            )
+            try:
+                manifest, made, problems = _listed(
+                    self.path, listing=self.listing, allow_outside=self.allow_outside, take=take
+                )
+            except Stopped as stopped:
+                what = f"{stopped.message} while reading `{self.path}` and its files; nothing was sent"
+                raise Stopped(stopped.code, what) from None
             if problems or refused:
                 raise invalid(self.path, (*problems, *refused))
             return manifest, made

@@ -12,21 +12,20 @@ from typing import TypeVar
 import anyio
 from anyio.abc import TaskStatus
 
-from batch_upload.cli.output import Interrupted
+from batch_upload.cli.interrupted import DRAINING, Interrupted, code_of
 from batch_upload.engine.groups import task_group
 from batch_upload.errors import ExitCode
 
 T = TypeVar("T")
 
-DRAINING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
 
 async def until_interrupted(work: Callable[[], Awaitable[T]], *, at_once: Callable[[], None] = lambda: None) -> T:
     """Run `work`, which changes nothing, and cancel it at the first signal: then Interrupted is raised.
 
-    `at_once` is called before the second signal ends the process.
+    `at_once` is called before the second signal ends the process. Signals are handled as before afterwards.
     """
     interrupts = Interrupts(at_once=at_once)
+    handlers = {each: signal.getsignal(each) for each in DRAINING}
     results: list[T] = []
     async with task_group() as group:
         await group.start(interrupts.watch)
@@ -35,6 +34,8 @@ async def until_interrupted(work: Callable[[], Awaitable[T]], *, at_once: Callab
         group.cancel_scope.cancel()
     if not results:
         raise Interrupted(interrupts.code or ExitCode.OUR_FAULT)
+    for each, handler in handlers.items():
+        signal.signal(each, handler)  # the loop leaves the system's defaults
     return results[0]
 
 
@@ -76,7 +77,7 @@ class Interrupts:
 
     def _take(self, received: signal.Signals) -> None:
         self._is_hung_up = self._is_hung_up or received is signal.SIGHUP
-        code = ExitCode.INTERRUPTED if received is signal.SIGINT else ExitCode.TERMINATED
+        code = code_of(received)
         if self.code is not None:
             if received is signal.SIGHUP:
                 return

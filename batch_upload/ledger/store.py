@@ -107,7 +107,7 @@ class SqliteLedger:
     async def end_run(self, run_id: str, *, exit_code: int, summary: Mapping[str, Any], at: datetime) -> None:
         await self._writer.write(partial(runs.end_run, run_id=run_id, exit_code=exit_code, summary=summary, at=at))
 
-    async def record_unreached(
+    async def record_end(
         self,
         run_id: str,
         *,
@@ -118,9 +118,12 @@ class SqliteLedger:
         summary: Mapping[str, Any],
         at: datetime,
     ) -> None:
-        """Record a run that ended before it reached its lane. May be called before `pin`, instead of `begin_run`."""
+        """Record the end of a run, whether `begin_run` came before or not. May be called before `pin`."""
 
         def work(connection: Connection) -> None:
+            if runs.last_run_id(connection) == run_id:
+                runs.end_run(connection, run_id=run_id, exit_code=exit_code, summary=summary, at=at)
+                return
             began = self._lock.before.began_run_id
             if began is not None and began == runs.last_run_id(connection):
                 self._lock.begin(run_id)  # it has changed nothing: what was continuous stays so

@@ -249,6 +249,8 @@ RULES: tuple[Promise, ...] = (
             "tests/scenarios/test_draining.py::test_prune_cuts_off_a_delete_that_is_not_answered_and_the_next_run_asks_again",
             "tests/scenarios/test_draining.py::test_reconcile_keeps_the_tags_it_has_read_and_the_next_run_reads_the_rest",
             "tests/scenarios/test_draining.py::test_the_monitor_of_verify_hears_that_a_signal_ended_it",
+            "tests/scenarios/test_draining.py::test_a_signal_while_files_are_read_ends_a_run_in_order_and_on_record",
+            "tests/scenarios/test_unreached.py::test_the_end_of_a_verb_that_the_deadline_cuts_off_is_on_record",
             "tests/scenarios/test_stopping.py::test_after_the_deadline_nothing_is_started",
             "tests/scenarios/test_stopping.py::test_the_deadline_ends_the_run_whatever_does_not_answer",
             "tests/scenarios/test_stopping.py::test_a_used_up_day_parks_the_rest_until_midnight_and_costs_no_further_call",

@@ -1,9 +1,11 @@
 """One emulator for all scenarios; each test finds it as new."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.support.clocks import Clocks, build_library
 from tests.support.emulator_process import EmulatorProcess, running_emulator
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded, preloaded
@@ -25,3 +27,16 @@ def command() -> Iterator[Preloaded]:
     """The command without its start-up time, for scenarios of many runs."""
     with preloaded() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def clock_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_library(tmp_path_factory.mktemp("clocks"))
+
+
+@pytest.fixture
+def clocks(clock_library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clocks]:
+    """Clocks for one process, which a test can move."""
+    made = Clocks(clock_library, tmp_path_factory.mktemp("machine") / "clocks")
+    yield made
+    made.close()

@@ -2,6 +2,7 @@
 
 import signal
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import pytest
 
 from batch_upload.emulator.names import DELETE, DESCRIBE, LIMITS, LIST_TAGS
 from tests.support.batches import Batch, assert_adds_up, assert_each_once, make_batch, write_batch
-from tests.support.command import started
+from tests.support.command import COMMAND, run, started
 from tests.support.endpoint import Endpoint
 from tests.support.monitor import monitor
 from tests.support.preloaded import Preloaded
+from tests.support.strace import signalled_at
 
 ENDINGS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
 IDS = ["INT", "TERM", "HUP"]
@@ -152,3 +154,58 @@ def test_the_monitor_of_verify_hears_that_a_signal_ended_it(
     assert ended.code == code, ended.stderr
     assert ended.summary["exit"]["code"] == code
     assert [path.rpartition("/")[2] for path in heard.paths] == ["start", "log"]  # neither done nor failed
+
+
+@pytest.mark.parametrize(("number", "code"), ENDINGS, ids=IDS)
+@pytest.mark.parametrize("verb", ["upload", "reconcile", "prune"])
+def test_a_signal_while_files_are_read_ends_a_run_in_order_and_on_record(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded, verb: str, number: signal.Signals, code: int
+) -> None:
+    batch = uploaded(command, endpoint, tmp_path, 3)
+    write_batch(tmp_path, {name: content + b"% another day\n" for name, content in batch.documents.items()})
+    before = endpoint.stats().requests.total()
+
+    with monitor() as heard:
+        ended = run(
+            *(verb, "june.yaml", "--json", "--notify", heard.url),
+            cwd=tmp_path,
+            env=endpoint.env,
+            command=(*signalled_at(tmp_path / batch.ids[1], number), COMMAND),
+        )
+    recorded = last_run(batch)
+    status = command.run("status", batch.path, cwd=tmp_path)
+
+    said = f"stopped by {number.name} while reading `june.yaml` and its files; nothing was sent"
+    assert (ended.code, ended.stderr) == (code, f"{verb}: {said}\n")
+    assert (ended.summary["exit"]["code"], ended.summary["exit"]["reason"]) == (code, said)
+    assert endpoint.stats().requests.total() == before
+    assert recorded == (verb, code)
+    assert f", exit {code} ({said})" in status.stdout
+    assert [path.rpartition("/")[2] for path in heard.paths] == ["start", "log"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("plan", "june.yaml"),
+        ("verify", "june.yaml"),
+        ("validate", "june.yaml"),
+        ("report", "june.yaml", "-o", "done.csv"),
+        ("manifest", "new", "files", "-o", "new.yaml"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_signal_while_files_are_read_ends_every_verb_with_a_sentence(
+    endpoint: Endpoint, tmp_path: Path, arguments: Sequence[str]
+) -> None:
+    batch = make_batch(tmp_path, 3)
+    before = sorted(tmp_path.iterdir())
+
+    through = signalled_at(tmp_path / batch.ids[1], signal.SIGTERM)
+    ended = run(*arguments, "--json", cwd=tmp_path, env=endpoint.env, command=[*through, COMMAND])
+
+    assert ended.code == 143, ended.stderr
+    assert ended.summary["exit"]["code"] == 143
+    assert ended.stderr.splitlines()[-1].startswith(f"{ended.summary['verb']}: stopped by SIGTERM")
+    assert "Traceback" not in ended.stderr
+    assert sorted(tmp_path.iterdir()) == before

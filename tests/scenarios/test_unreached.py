@@ -1,13 +1,15 @@
 """Runs that do not get as far as the lane: they are on record, and what fails for a day does not stay silent."""
 
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import CREATE
-from tests.support.batches import Batch, make_batch
+from batch_upload.emulator.names import CALLER_IDENTITY, CREATE, DELETE, DESCRIBE
+from tests.support.batches import Batch, make_batch, write_batch
+from tests.support.clocks import Clocks
 from tests.support.command import started
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
@@ -42,6 +44,76 @@ def test_a_run_whose_files_are_missing_is_shown_by_status(
     assert ended.code == 21
     assert f"({verb}), began " in status.stdout
     assert ", exit 21 (1 problem in `june.yaml`" in status.stdout
+
+
+@pytest.mark.parametrize(("verb", "hanging"), [("prune", DELETE), ("reconcile", DESCRIBE)])
+def test_the_end_of_a_verb_that_the_deadline_cuts_off_is_on_record(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded, clocks: Clocks, verb: str, hanging: str
+) -> None:
+    batch = make_batch(tmp_path, 3)
+    command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
+    write_batch(tmp_path, dict(list(batch.documents.items())[:2]))
+    endpoint.faults({"action": "hang", "operation": hanging})
+    before = endpoint.stats().requests[hanging]
+    env = {**endpoint.env, **clocks.env, "BATCH_UPLOAD_DEADLINE": "30s"}
+
+    with started(verb, batch.manifest, "--yes", "--json", cwd=tmp_path, env=env) as running:
+        endpoint.wait_for(hanging, times=before + 1)
+        clocks.pass_time(45)  # the deadline, and the 10 s that what is in flight has
+        ended = running.finish()
+    status = command.run("status", batch.manifest, cwd=tmp_path)
+
+    assert ended.code == 12, ended.stderr
+    assert f"({verb}), began " in status.stdout
+    assert ", exit 12 (the deadline passed)" in status.stdout
+
+
+def test_the_end_of_a_prune_that_may_not_look_is_on_record(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    """What was replaced while the service was at work on it is asked for before anything is deleted."""
+    endpoint.change(processing_s=3_600)
+    batch = make_batch(tmp_path, 2)
+    command.run("upload", batch.manifest, "--no-wait", *QUICK, cwd=tmp_path, env=endpoint.env)
+    write_batch(tmp_path, dict(list(batch.documents.items())[:1]))
+    endpoint.change(deny=[DESCRIBE])
+
+    ended = command.run("prune", batch.manifest, "--yes", "--json", cwd=tmp_path, env=endpoint.env)
+    status = command.run("status", batch.manifest, cwd=tmp_path)
+
+    assert ended.code == 22, ended.stderr
+    assert "(prune), began " in status.stdout
+    assert f", exit 22 ({ended.summary['exit']['reason']})" in status.stdout
+
+
+@pytest.mark.parametrize("verb", ["upload", "reconcile", "prune"])
+def test_a_run_that_a_signal_ends_before_its_lane_has_answered_is_shown_by_status(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded, verb: str
+) -> None:
+    batch = make_batch(tmp_path, 2)
+    endpoint.faults({"action": "hang", "operation": CALLER_IDENTITY})
+
+    with started(verb, batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
+        endpoint.wait_for(CALLER_IDENTITY)
+        running.signal(signal.SIGTERM)
+        ended = running.finish()
+    status = command.run("status", batch.manifest, cwd=tmp_path)
+
+    assert ended.code == 143, ended.stderr
+    assert f"({verb}), began " in status.stdout
+    assert ", exit 143 (drained after SIGTERM)" in status.stdout
+
+
+def test_a_question_that_nobody_can_answer_is_no_run(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> None:
+    batch = make_batch(tmp_path, 2)
+    command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
+    write_batch(tmp_path, dict(list(batch.documents.items())[:1]))
+
+    ended = command.run("prune", batch.manifest, cwd=tmp_path, env=endpoint.env)
+    status = command.run("status", batch.manifest, cwd=tmp_path)
+
+    assert ended.code == 2, ended.stderr
+    assert "(upload), began " in status.stdout
 
 
 def test_an_invalid_manifest_makes_no_ledger(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -40,6 +41,14 @@ def _missing() -> str:
         return "strace is not installed"
     traced = subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, text=True, check=False)
     return "" if traced.returncode == 0 else f"processes may not be traced here: {traced.stderr.strip()}"
+
+
+def signalled_at(path: Path, number: signal.Signals) -> tuple[str, ...]:
+    """What a command is started through so that this signal comes when it first opens the file."""
+    require_strace()
+    calls = "openat,openat2"
+    inject = f"inject={calls}:signal={number.name}:when=1"
+    return ("strace", *QUIET, "-qq", "-o", os.devnull, "-P", str(path), "-e", f"trace={calls}", "-e", inject)
 
 
 @contextmanager

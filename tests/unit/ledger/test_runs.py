@@ -168,7 +168,7 @@ async def test_a_run_begins_once_and_ends_only_if_it_began(ledger: SqliteLedger)
 async def _ended(ledger: SqliteLedger, number: int, code: int, **summary: int) -> None:
     """A run that began `number` hours after the first, and ended a minute later."""
     began = after(number * 3_600)
-    await ledger.record_unreached(
+    await ledger.record_end(
         f"run-{number}",
         verb="upload",
         batch="june",
