@@ -2,6 +2,7 @@
 
 import re
 import socket
+from collections.abc import Awaitable, Callable
 from difflib import get_close_matches
 from urllib.parse import urlsplit
 
@@ -11,6 +12,8 @@ from aiobotocore.session import AioSession
 from batch_upload.errors import AccessFault
 from batch_upload.spelling import REGION_PATTERN
 
+_NO_ADDRESS = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+"""What says that a name has no address; all else says that nobody could tell (getaddrinfo(3))."""
 _ZONE = re.compile(rf"({REGION_PATTERN})[a-z]")
 
 
@@ -36,10 +39,19 @@ async def known_regions(session: AioSession, service: str) -> frozenset[str]:
     return frozenset(region for regions in found for region in regions)
 
 
-async def check_region(session: AioSession, service: str, region: str, endpoint: str, *, has_proxy: bool) -> str | None:
+async def check_region(
+    session: AioSession,
+    service: str,
+    region: str,
+    endpoint: str,
+    *,
+    has_proxy: bool,
+    look_up: Callable[[str, int], Awaitable[object]] = anyio.getaddrinfo,
+) -> str | None:
     """A warning for a Region that botocore does not know, or None. Raises AccessFault if its endpoint has no address.
 
-    A new Region stays usable. Behind a proxy this machine's DNS proves nothing, so there is only the warning.
+    A new Region stays usable. Behind a proxy this machine's DNS proves nothing, and neither does a name server that
+    does not answer, so there is only the warning. `look_up` gives the addresses of a host and port, or raises gaierror.
     """
     known = await known_regions(session, service)
     if region in known:
@@ -49,8 +61,10 @@ async def check_region(session: AioSession, service: str, region: str, endpoint:
     if region not in host or has_proxy:
         return warning
     try:
-        await anyio.getaddrinfo(host, 443)
+        await look_up(host, 443)
     except (socket.gaierror, UnicodeError) as error:
+        if isinstance(error, socket.gaierror) and error.errno not in _NO_ADDRESS:
+            return warning
         meant = _meant(region, known)
         raise AccessFault(
             f"{warning}, and `{host}` has no address; nothing was sent",

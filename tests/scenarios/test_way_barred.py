@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.barred import BARRED, PROFILE, SECRET, Barred, Home
+from tests.support.barred import BARRED, PROFILE, SECRET, Barred, Home, write_home
 from tests.support.batches import make_batch
 from tests.support.command import COMMAND, Result
 from tests.support.endpoint import Endpoint
-from tests.support.scheduled import CronJob, run_bare
+from tests.support.resolver import NO_SERVER, resolving
+from tests.support.scheduled import CronJob, require, run_bare
 
 MAIL_LINES = 12
 CHECKS = [
@@ -91,3 +92,15 @@ def test_doctor_makes_every_check_and_names_the_cause(
         assert text in told
     assert ended.stderr.count("Traceback") == 0
     assert SECRET not in ended.stdout + ended.stderr
+
+
+def test_a_region_is_no_fault_of_access_while_no_name_server_answers(manifest: Path, tmp_path: Path) -> None:
+    """A new Region looks the same to a machine whose name server is down, which mends itself."""
+    require("unshare")
+    home = Home(write_home(tmp_path, "region = us-esat-1\n"), prefix=resolving(NO_SERVER))
+
+    ended = run(home, "upload", manifest, "--deadline", "2s", "--json")
+
+    assert ended.code == 12, ended.stderr
+    assert "`us-esat-1` is not among the Regions" in ended.stderr
+    assert "has no address" not in ended.stderr

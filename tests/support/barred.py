@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Thread
 
 from tests.support.command import TIMEOUT_S
+from tests.support.resolver import NO_SUCH_NAME, resolving
 from tests.support.scheduled import require
 
 PROFILE = "registrations"
@@ -182,10 +183,10 @@ def _proxy_is_socks(folder: Path, _: str) -> Iterator[Home]:
     yield Home(write_home(folder, ""), {"HTTPS_PROXY": f"socks5://user:{SECRET}@127.0.0.1:1080"})
 
 
-@barred("`us-esat-1` is not among the Regions", "did you mean `us-east-1`?")
+@barred("`us-esat-1` is not among the Regions", "has no address", "did you mean `us-east-1`?")
 def _region_misspelt(folder: Path, _: str) -> Iterator[Home]:
     require("unshare")
-    yield Home(write_home(folder, "region = us-esat-1\n"), prefix=("unshare", "--map-root-user", "--net"))
+    yield Home(write_home(folder, "region = us-esat-1\n"), prefix=resolving(NO_SUCH_NAME))
 
 
 @barred("`us-east-1a` is an Availability Zone", "did you mean `us-east-1`?")

@@ -1,5 +1,8 @@
 """Whether a Region exists."""
 
+import socket
+from collections.abc import Awaitable, Callable
+
 import pytest
 from aiobotocore.session import get_session
 
@@ -40,12 +43,36 @@ async def test_a_known_region_needs_no_look(region: str) -> None:
     assert await check_region(get_session(), SERVICE, region, endpoint, has_proxy=False) is None
 
 
+def name_server(code: int) -> Callable[[str, int], Awaitable[object]]:
+    """A look-up that always fails so (getaddrinfo(3))."""
+
+    async def look_up(host: str, _port: int) -> object:
+        raise socket.gaierror(code, f"no address of {host}")
+
+    return look_up
+
+
 async def test_an_unknown_region_whose_host_has_no_address_is_refused() -> None:
-    """`.invalid` never has one (RFC 6761)."""
     with pytest.raises(AccessFault) as refused:
-        await check_region(get_session(), SERVICE, "us-esat-1", "https://us-esat-1.invalid", has_proxy=False)
+        await check_region(
+            *(get_session(), SERVICE, "us-esat-1", "https://us-esat-1.invalid"),
+            has_proxy=False,
+            look_up=name_server(socket.EAI_NONAME),
+        )
 
     assert refused.value.hint == "did you mean `us-east-1`?"
+
+
+@pytest.mark.parametrize("code", [socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_SYSTEM])
+async def test_an_unknown_region_is_a_warning_where_no_name_server_answers(code: int) -> None:
+    warning = await check_region(
+        *(get_session(), SERVICE, "us-esat-1", "https://us-esat-1.invalid"),
+        has_proxy=False,
+        look_up=name_server(code),
+    )
+
+    assert warning is not None
+    assert "`us-esat-1`" in warning
 
 
 @pytest.mark.parametrize(
