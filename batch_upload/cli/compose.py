@@ -117,8 +117,9 @@ async def _account(settings: Settings, lane: Opened, observer: Observer) -> str:
             raise
         page = await lane.wire.call(DESCRIBE, lambda: lane.service.page(None))
         arns = [each.attachment_arn for each in page.attachments]
-        if not arns:
-            raise
+        if not arns:  # what the manifest says is a guard, which proves nothing of the credentials
+            message = f"{error.message}; and the account has no attachment yet that tells it"
+            raise NoAnswer(message, code=error.code, status=error.status, hint=error.hint) from error
         account = arns[0].split(":")[4]
         notice = f"STS does not answer: account {account} is taken from the attachments that the service lists"
         observer.notify(Notice(notice, lane.clock.now()))

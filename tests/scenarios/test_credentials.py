@@ -14,8 +14,10 @@ import pytest
 
 from tests.support.barred import KEYS, PROFILE, answering, sts_error, write_home
 from tests.support.batches import make_batch
+from tests.support.clocks import Clocks
 from tests.support.command import COMMAND, TIMEOUT_S, Result
 from tests.support.endpoint import CREDENTIALS, Endpoint
+from tests.support.scheduled import ended as ended_of
 from tests.support.scheduled import run_bare, started_bare
 from tests.support.terminal import said, terminal_of
 
@@ -127,6 +129,33 @@ def test_a_helper_that_stops_working_during_a_run_stops_the_lane_and_fails_no_it
     assert "Traceback" not in ended.stderr
 
 
+def test_a_helper_that_hangs_is_ended_after_its_time_limit(place: Place, clocks: Clocks) -> None:
+    """A minute passes on the clocks of the command, not on the wall."""
+    pipe = place.home / "pipe"
+    os.mkfifo(pipe)
+    helper = place.home / "helper"
+    helper.write_text(f"#!/bin/sh\necho started >{pipe}\nexec sleep 300 >{pipe}\n")
+    helper.chmod(0o755)
+    write_home(place.home, f"credential_process = {helper} hunter2\n", credentials="", endpoint_url=place.endpoint.url)
+    variables = {"AWS_PROFILE": PROFILE, "LANG": "C.UTF-8", **clocks.env}
+
+    with (
+        started_bare([COMMAND, "upload", place.manifest, "--json"], home=place.home, variables=variables) as process,
+        pipe.open() as said_by_helper,
+    ):
+        assert said_by_helper.readline() == "started\n"
+        clocks.pass_time(61)
+        result = ended_of(process)
+        assert said_by_helper.read() == ""  # nobody holds the other end any more
+
+    assert result.code == 22, result.stderr
+    assert f"`credential_process` of profile `{PROFILE}` (`{helper}`) has not ended within 60 s" in result.stderr
+    assert "hunter2" not in result.stdout + result.stderr
+    assert 61 <= result.summary["elapsed_s"] < 120
+    assert result.of("retrying") == []
+    assert place.endpoint.stats().requests.total() == 0
+
+
 # no way to STS
 
 
@@ -159,6 +188,7 @@ def test_an_empty_account_without_sts_is_not_guessed(place: Place) -> None:
 
     assert ended.code == 10
     assert f"STS, which says whose the credentials are, does not answer at `{NOWHERE}`" in ended.stderr
+    assert "and the account has no attachment yet that tells it" in ended.stderr
     assert "com.amazonaws.REGION.sts" in ended.stderr
     assert place.endpoint.stats().creates == 0
 
