@@ -10,7 +10,9 @@ from importlib.metadata import version
 from batch_upload.cli.flags import Flags
 from batch_upload.cli.output import Repeated
 from batch_upload.cli.recorded import Recorded, holder, left_of, state_of, who_of
+from batch_upload.engine.plan import has_failed_upload
 from batch_upload.engine.retry import CREATE
+from batch_upload.engine.tries import with_retries_counted
 from batch_upload.ledger.course import Mark, NumberedAttempt, RunTally
 from batch_upload.ledger.lock import Note
 from batch_upload.ledger.reading import LedgerReader, RunRecord, find_reader
@@ -107,6 +109,8 @@ class Page:
         marks = {mark.client_token: mark for mark in reader.marks(self.found.manifest.batch)}
         changed = [token for token, mark in marks.items() if mark.current and mark != self._marks.get(token)]
         known = [row for row in reader.known_of(self.found.manifest.batch, changed) if row.item_id in self._listed]
+        if failed := [row.item_id for row in known if has_failed_upload(row)]:
+            known = with_retries_counted(known, reader.known_of_ids(self.found.manifest.batch, failed))
         if any(self._is_another(row) for row in known):
             return False
         self._marks = marks

@@ -42,6 +42,7 @@ _NEEDY = (State.PROCESSING, State.FAILED, State.UNKNOWN, State.SENDING, State.PA
 class Rows:
     """A manifest's items beside what the ledger knows of their ids now; None for what was never enlisted.
 
+    The fault of what ended as UPLOAD_FAILED has the number of its retries.
     Each going through asks the ledger anew, some rows at a time, and holds no more of them.
     """
 
@@ -61,7 +62,9 @@ class Rows:
             for start in range(0, len(self.listed), AT_ONCE):
                 some = self.listed[start : start + AT_ONCE]
                 known = reader.known_of_ids(self.batch, [item.item_id for item in some])
-                current = {row.item_id: row for row in known if row.current}
+                current = {
+                    row.item_id: row for row in with_retries_counted([row for row in known if row.current], known)
+                }
                 yield from ((item, current.get(item.item_id)) for item in some)
 
     def stock(self, *wanted: State) -> Stock:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from batch_upload.model import Fault, State
 from batch_upload.token import RETRIES_MAX
 
+RETRIES = "retries"
+"""The field of an UPLOAD_FAILED fault that holds how many retries there were so far."""
 _TOO_LARGE = "make the file smaller (the service and `max_size` in the manifest say how small), then run `upload` again"
 _WRONG_TYPE = "save the document as PDF, PNG or JPEG, then run `upload` again"
 _FIELDS = "correct what the service names, in the manifest or in the file, then run `upload` again"
@@ -47,7 +49,7 @@ def advice(state: State, fault: Fault | None) -> str:
     """What a person does about an item in this state, for this reason."""
     if state is not State.FAILED or fault is None:
         return _BY_STATE[state]
-    if fault.code == "UPLOAD_FAILED" and (retries := dict(fault.fields).get("retries")) is not None:
+    if fault.code == "UPLOAD_FAILED" and (retries := dict(fault.fields).get(RETRIES)) is not None:
         return _after_retries(int(retries))
     for name in (fault.reason, fault.code):
         if name is not None and name in _BY_NAME:

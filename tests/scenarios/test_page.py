@@ -1,9 +1,12 @@
 """The page of `report --format html` in a browser, of a ledger with failures and hostile names."""
 
+import re
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal
 
+import anyio
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
@@ -11,11 +14,21 @@ from playwright.async_api import Browser, expect
 from tests.support.browser import Watched, launched, opened
 from tests.support.page_ledgers import HOSTILE, Story, ids_of, tell_story
 from tests.support.preloaded import Preloaded
+from tests.support.strace import needed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 COUNT = 2_000
 MANY = 20_000
 Scheme = Literal["light", "dark"]
+SCROLLED_SIDEWAYS = """[...document.querySelectorAll("main *")].filter((each) => each.checkVisibility()
+    && each.scrollWidth > each.clientWidth && ["auto", "scroll"].includes(getComputedStyle(each).overflowX))
+    .map((each) => `${each.className} ${each.scrollWidth} > ${each.clientWidth}`)"""
+LABEL = "cell => getComputedStyle(cell, '::before').content"
+CUT = """[...document.querySelectorAll("#columns th, #rows .item > *, #rows .clip, .examples code")]
+    .filter((each) => each.checkVisibility() && each.scrollWidth > each.clientWidth
+        && getComputedStyle(each).overflowX === "hidden").map((each) => each.textContent)"""
+A4_WIDTH = 688
+"""CSS pixels between the margins of a page: 210 mm less twice 14 mm."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -191,11 +204,17 @@ async def test_axe_finds_nothing_grave(browser: Browser, page: Path, scheme: Sch
         assert await watched.violations() == []
 
 
-async def test_a_narrow_page_scrolls_in_one_direction_only(browser: Browser, page: Path) -> None:
-    async with opened(browser, page.as_uri(), width=360, is_inspected=True) as watched:
+@pytest.mark.parametrize("width", [320, 375])
+async def test_a_narrow_page_scrolls_in_one_direction_only(browser: Browser, page: Path, width: int) -> None:
+    """Its tables too: of those in sight none is wider than the box that it scrolls in."""
+    async with opened(browser, page.as_uri(), width=width, is_inspected=True) as watched:
+        await _search(watched, "UPLOAD_FAILED", "5 of 2,000 items")
         await watched.page.locator("#rows .opener").first.click()
+        await expect(watched.page.locator(".tries td").first).to_be_visible()
 
-        assert await watched.page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert await watched.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert await watched.page.evaluate(SCROLLED_SIDEWAYS) == []
+        assert await watched.page.locator("#runs td").nth(0).evaluate(LABEL) == '"Began (UTC)"'
         assert await watched.violations() == []
 
 
@@ -234,6 +253,34 @@ async def test_what_is_printed_is_the_beginning_of_what_is_chosen(shown: Watched
 
     assert printed.startswith(b"%PDF")
     await expect(page.locator("#rows .item").nth(60)).not_to_be_attached()
+
+
+async def test_nothing_is_cut_off_on_paper(browser: Browser, page: Path) -> None:
+    async with opened(browser, page.as_uri(), width=A4_WIDTH) as watched:
+        await watched.page.emulate_media(media="print")
+        await expect(watched.page.locator("#rows .item")).to_have_count(1_000)
+
+        assert await watched.page.evaluate(CUT) == []
+        await expect(watched.page.locator("#rows .item td:last-child time").last).to_have_text(
+            re.compile(r"2026-11-2\d \d\d:\d\d:\d\d")
+        )
+
+
+async def test_every_page_of_the_items_begins_with_the_names_of_the_columns(shown: Watched, tmp_path: Path) -> None:
+    if shutil.which("pdftotext") is None:
+        needed("pdftotext is not installed")
+    await shown.page.emulate_media(media="print")
+    await expect(shown.page.locator("#rows .item")).to_have_count(1_000)
+    paper = tmp_path / "june.pdf"
+    await shown.page.pdf(format="A4", path=paper)
+    await shown.page.emulate_media(media="screen")
+
+    text = await anyio.run_process(["pdftotext", "-layout", paper, "-"])
+    pages = text.stdout.decode().split("\f")
+    of_items = [each.split("\n") for each in pages if each.count("registration-attachment-") > 10]
+
+    assert len(of_items) > 20
+    assert {" ".join(lines[0].split()) for lines in of_items[1:]} == {"Item State Reason or attachment Completed (UTC)"}
 
 
 async def test_it_is_written_to_standard_output_too(command: Preloaded, page: Path) -> None:

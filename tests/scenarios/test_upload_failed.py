@@ -71,6 +71,7 @@ def test_the_same_command_tries_again_what_aws_could_not_process(story: Story) -
     status = story.run("status", "june.yaml")
     planned = action_of(story.run("plan", "june.yaml", "--json"), DOOMED)
     why = story.run("why", "june.yaml", DOOMED)
+    page = story.run("report", "june.yaml", "--format", "html")
     story.mend()
     mended = story.upload()
 
@@ -79,6 +80,7 @@ def test_the_same_command_tries_again_what_aws_could_not_process(story: Story) -
     assert planned["action"] == "create"
     assert "the next run tries again (1 of 2)" in planned["reason"]
     assert "the next run tries again (1 of 2)" in why.stdout
+    assert "AWS could not process this file. The next run tries again (1 of 2)" in page.stdout
     assert (mended.code, mended.states, mended.summary["uploaded"]) == (0, {"complete": 4}, 1)
     assert story.endpoint.stats().creates == 5
     assert story.statuses() == ["UPLOAD_COMPLETE"] * 4 + ["UPLOAD_FAILED"]
@@ -91,12 +93,13 @@ def test_after_two_retries_nothing_is_sent_and_what_helps_is_said(story: Story) 
     again = story.upload()
     status = story.run("status", "june.yaml")
     why = story.run("why", "june.yaml", DOOMED)
+    page = story.run("report", "june.yaml", "--format", "html")
 
     assert codes == [20, 20, 20]
     assert (told.code, again.code, story.endpoint.stats().creates) == (20, 20, 6)
     assert again.states == {"complete": 3, "failed": 1}
     assert again.summary["requests"].get(CREATE, 0) == 0
-    for text in (told.stderr + told.stdout, status.stdout):
+    for text in (told.stderr + told.stdout, status.stdout, page.stdout):
         assert "after 2 retries: replace the file, or raise `generation`" in text
         assert "tries again" not in text
     assert "replace the file, or raise `generation`" in why.stdout

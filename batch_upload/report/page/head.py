@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from batch_upload.model import Fault, Lane, OutcomeKind, State
-from batch_upload.report.advice import advice
+from batch_upload.report.advice import RETRIES, advice
 from batch_upload.report.page.board import KINDS, STATES, Json
 from batch_upload.report.summary import EXIT_REASONS
 from batch_upload.report.summary_text import IDS_SHOWN, Invocation
@@ -89,10 +89,11 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Items that are in one state for one reason. `ids` are the first few."""
+    """Items that are in one state for one reason, with one thing to do about it. `ids` are the first few."""
 
     state: State
     name: str
+    advice: str
     count: int
     ids: Sequence[str]
     fault: Fault | None
@@ -103,15 +104,16 @@ class Cause:
 class Causes:
     """Counts what needs attention, item by item."""
 
-    _counts: dict[tuple[State, str], int] = field(default_factory=lambda: defaultdict(int))
-    _ids: dict[tuple[State, str], list[str]] = field(default_factory=lambda: defaultdict(list))
-    _first: dict[tuple[State, str], tuple[Fault | None, datetime | None]] = field(default_factory=dict)
+    _counts: dict[tuple[State, str, str], int] = field(default_factory=lambda: defaultdict(int))
+    _ids: dict[tuple[State, str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+    _first: dict[tuple[State, str, str], tuple[Fault | None, datetime | None]] = field(default_factory=dict)
 
     def add(self, item_id: str, state: State, fault: Fault | None, resume_after: datetime | None) -> None:
         """Count one item; those that need nobody's attention are passed over."""
         if state not in ATTENTION:
             return
-        key = (state, cause_name(state, fault))
+        name = cause_name(state, fault)
+        key = (state, name, advice(state, fault if name else None))
         self._counts[key] += 1
         self._first.setdefault(key, (fault, resume_after))
         if len(self._ids[key]) < IDS_SHOWN:
@@ -119,7 +121,7 @@ class Causes:
 
     def found(self) -> list[Cause]:
         """The causes: by state, then the most frequent first."""
-        ordered = sorted(self._counts, key=lambda key: (ATTENTION.index(key[0]), -self._counts[key], key[1]))
+        ordered = sorted(self._counts, key=lambda key: (ATTENTION.index(key[0]), -self._counts[key], *key[1:]))
         return [Cause(*key, self._counts[key], self._ids[key], *self._first[key]) for key in ordered]
 
 
@@ -188,7 +190,8 @@ def _cause_json(cause: Cause, invocation: Invocation) -> Json:
         "message": "" if fault is None else fault.message,
         "count": cause.count,
         "ids": list(cause.ids),
-        "advice": advice(cause.state, fault),
+        "advice": cause.advice,
+        "retries": None if fault is None else dict(fault.fields).get(RETRIES),
         "resume_after": _ms(cause.resume_after),
         "why": invocation.why(cause.ids[0]),
     }

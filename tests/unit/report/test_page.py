@@ -209,6 +209,19 @@ def test_causes_come_failures_first_then_by_how_many() -> None:
     assert State.COMPLETE not in ATTENTION
 
 
+def test_attachments_that_aws_could_not_process_are_grouped_by_their_retries() -> None:
+    """What is to be done differs."""
+    causes = Causes()
+    for item_id, retries in (("a", "0"), ("b", "2"), ("c", "0")):
+        causes.add(item_id, State.FAILED, Fault("UPLOAD_FAILED", "no", fields=(("retries", retries),)), None)
+
+    found = causes.found()
+
+    assert [(cause.name, cause.ids) for cause in found] == [("UPLOAD_FAILED", ["a", "c"]), ("UPLOAD_FAILED", ["b"])]
+    assert "(1 of 2)" in found[0].advice
+    assert "after 2 retries" in found[1].advice
+
+
 def test_the_head_tells_whose_it_is_how_it_stands_and_what_to_type() -> None:
     causes = Causes()
     causes.add("a b", State.FAILED, TOO_LARGE, None)

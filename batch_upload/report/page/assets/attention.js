@@ -10,7 +10,7 @@ function drawAttention() {
 
 function causeCard(cause, place) {
   const state = STATES[cause.state];
-  const key = `${state}/${cause.name}`;
+  const key = `${state}/${cause.name}/${cause.retries}`;
   const title = cause.name || capital(STATE_WORDS[state]);
   return h("article", { class: `cause s-${state}`, "aria-labelledby": `cause-${place}` },
     h("h3", { id: `cause-${place}` },
@@ -23,7 +23,7 @@ function causeCard(cause, place) {
       ...cause.ids.flatMap((id, at) => [at ? ", " : "", h("code", { class: "id", text: id })]),
       cause.count > cause.ids.length ? ` and ${count(cause.count - cause.ids.length)} more` : ""),
     h("p", { class: "next" },
-      h("button", { type: "button", "data-key": key, on: { click: () => showCause(state, cause.name) } },
+      h("button", { type: "button", "data-key": key, on: { click: () => showCause(state, cause.name, cause.retries) } },
         `Show ${cause.count === 1 ? "this item" : `these ${counted(cause.count, "item")}`}`),
       h("code", { class: "command", text: cause.why })));
 }

@@ -49,11 +49,11 @@ const RUN_COLUMNS = [
   ["no answer", (t) => t.unknown], ["no capacity", (t) => t.no_capacity],
 ];
 
+const RUN_TITLES = ["Run", "Began (UTC)", "Took", ...RUN_COLUMNS.map(([name]) => capital(name)), "How it ended"];
+const isNumber = (place) => place >= 2 && place < RUN_TITLES.length - 1;
+
 function drawRuns(runs, chosen) {
-  const head = h("thead", {}, h("tr", {},
-    h("th", { scope: "col", text: "Run" }), h("th", { scope: "col", text: "Began (UTC)" }), h("th", { scope: "col", class: "num", text: "Took" }),
-    ...RUN_COLUMNS.map(([name]) => h("th", { scope: "col", class: "num", text: capital(name) })),
-    h("th", { scope: "col", text: "How it ended" })));
+  const head = h("thead", {}, h("tr", {}, RUN_TITLES.map((text, place) => h("th", { scope: "col", class: isNumber(place) ? "num" : null, text }))));
   keepFocus($("runs"), () => [h("caption", { class: "hidden", text: "Runs, latest first" }), head, h("tbody", {}, runs.map((run) => runRow(run, run === chosen, runs.length > 1)))]);
 }
 
@@ -63,11 +63,12 @@ function runRow(run, isChosen, isChoice) {
     ? h("button", { type: "button", class: "run", "data-key": run.id, "aria-pressed": String(isChosen), "aria-label": `Show the course of run ${run.id}`, on: { click: () => chooseRun(run.id) } }, h("code", { text: run.id }))
     : h("code", { text: run.id });
   const end = run.ended ?? run.last;
+  const cell = (place, given, ...children) => h("td", { "data-label": RUN_TITLES[place], ...given }, ...children);
   return h("tr", { class: isChosen && isChoice ? "chosen" : null },
-    h("th", { scope: "row" }, name, h("span", { class: "verb", text: run.verb })), h("td", {}, time(run.began)),
-    h("td", { class: "num", text: end === null ? "–" : duration(end - run.began) }),
-    ...RUN_COLUMNS.map(([, of]) => h("td", { class: of(tally) ? "num" : "num zero", text: count(of(tally)) })),
-    h("td", {}, ...ending(run)));
+    h("th", { scope: "row" }, name, h("span", { class: "verb", text: run.verb })), cell(1, {}, time(run.began)),
+    cell(2, { class: "num", text: end === null ? "–" : duration(end - run.began) }),
+    ...RUN_COLUMNS.map(([, of], at) => cell(3 + at, { class: of(tally) ? "num" : "num zero", text: count(of(tally)) })),
+    cell(RUN_TITLES.length - 1, {}, h("span", {}, ...ending(run))));
 }
 
 function chooseRun(id) {

@@ -88,6 +88,12 @@ function causeOf(item) {
   return fault ? fault.name : "";
 }
 
+/** How many retries there were after UPLOAD_FAILED, as text; null of everything else. RETRIES in advice.py. */
+function retriesOf(item) {
+  const field = faultOf(item.fault)?.fields.find(([name]) => name === "retries");
+  return field ? field[1] : null;
+}
+
 /** What the table says of an item besides its state: why it is where it is, or which attachment it became. */
 function whatOf(item) {
   const fault = faultOf(item.fault);

@@ -47,24 +47,26 @@ function tries(item) {
     const why = known.head.attempts_left_out && item.tries ? "The attempts of this item were left out: there are too many on this page." : "Never sent by a run of this ledger.";
     return h("p", { class: "note", text: item.tries === 0 && item.attachment ? "Found at the service by its identity tag." : why });
   }
-  const titles = ["", "Began (UTC)", "Took", "Outcome", "Code", "Request id", "HTTP", "Run"];
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Attempts of ${visible(item.id)}` },
     h("table", { class: "tries" },
       h("caption", { text: counted(attempts.length, "attempt") }),
-      h("thead", {}, h("tr", {}, titles.map((text) => (text ? h("th", { scope: "col", text }) : h("th", { scope: "col" }, h("span", { class: "hidden", text: "Number" })))))),
+      h("thead", {}, h("tr", {}, TRY_TITLES.map((text) => (text ? h("th", { scope: "col", text }) : h("th", { scope: "col" }, h("span", { class: "hidden", text: "Number" })))))),
       h("tbody", {}, attempts.map(attemptRow))));
 }
+
+const TRY_TITLES = ["", "Began (UTC)", "Took", "Outcome", "Code", "Request id", "HTTP", "Run"];
 
 function attemptRow(attempt) {
   const outcome = attempt.kind === null ? "no end recorded" : OUTCOMES[attempt.kind];
   const fault = attempt.fault;
+  const cell = (place, given, ...children) => h("td", { "data-label": TRY_TITLES[place], ...given }, ...children);
   return h("tr", {},
     h("th", { scope: "row", class: "num", text: attempt.number }),
-    h("td", {}, time(attempt.began, { millis: true })),
-    h("td", { class: "num", text: attempt.took === null ? "–" : duration(attempt.took) }),
-    h("td", {}, h("span", { class: `outcome-name o-${attempt.kind ?? "open"}`, text: outcome })),
-    h("td", { class: "wrap" }, fault ? h("span", { title: visible(fault.message), text: fault.reason ? `${fault.code}, ${fault.reason}` : fault.code }) : "–"),
-    h("td", {}, attempt.request ? h("code", { text: attempt.request }) : "–"),
-    h("td", { text: attempt.status ?? "–" }),
-    h("td", {}, attempt.run ? h("code", { text: attempt.run }) : "–"));
+    cell(1, {}, time(attempt.began, { millis: true })),
+    cell(2, { class: "num", text: attempt.took === null ? "–" : duration(attempt.took) }),
+    cell(3, {}, h("span", { class: `outcome-name o-${attempt.kind ?? "open"}`, text: outcome })),
+    cell(4, { class: "wrap" }, fault ? h("span", { title: visible(fault.message), text: fault.reason ? `${fault.code}, ${fault.reason}` : fault.code }) : "–"),
+    cell(5, {}, attempt.request ? h("code", { text: attempt.request }) : "–"),
+    cell(6, { text: attempt.status ?? "–" }),
+    cell(7, {}, attempt.run ? h("code", { text: attempt.run }) : "–"));
 }

@@ -16,11 +16,13 @@ const COLLATOR = new Intl.Collator("en", { numeric: true });
 
 function isShown(item) {
   if (filter.states.size && !filter.states.has(item.state)) return false;
-  if (filter.cause && (item.state !== filter.cause.state || causeOf(item) !== filter.cause.name)) return false;
+  if (filter.cause && !isOf(item, filter.cause)) return false;
   if (!filter.words.length) return true;
   const text = haystack(item);
   return filter.words.every((each) => text.includes(each));
 }
+
+const isOf = (item, cause) => item.state === cause.state && causeOf(item) === cause.name && retriesOf(item) === cause.retries;
 
 /** What is chosen, failures first unless a column says otherwise; what a column has no value for comes last. */
 function chosenItems() {
@@ -78,10 +80,10 @@ function showState(state) {
   goToItems();
 }
 
-function showCause(state, name) {
+function showCause(state, name, retries) {
   clearFilters();
   filter.states.add(state);
-  filter.cause = name ? { state, name } : null;
+  filter.cause = name ? { state, name, retries } : null;
   refilter();
   goToItems();
 }
