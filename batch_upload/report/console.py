@@ -128,9 +128,8 @@ def renderable(tally: Tally, console: Console, *, at: datetime, local_time: Loca
 
 
 def _bar(tally: Tally, console: Console) -> RenderableType:
-    numbers = f"{tally.ended:,}/{tally.total:,}"
-    share = f"{100 * tally.ended // max(1, tally.total)} %"
-    text = Text(f"{numbers}  {share}", no_wrap=True)
+    share = f"{100 * tally.sent // max(1, tally.total)} %"
+    text = Text(f"{tally.sent:,}/{tally.total:,} sent  {share}", no_wrap=True)
     if console.width < len(text) + 2 + _NARROWEST_BAR:
         return text
     grid = Table.grid(padding=(0, 2), expand=True)

@@ -141,6 +141,11 @@ class Tally:
         return self._ended[State.COMPLETE] + self._ended[State.PROCESSING]
 
     @property
+    def sent(self) -> int:
+        """Items for which nothing is left to be sent in this run. The service may still be at work on them."""
+        return self.done + self.failed + self.processing
+
+    @property
     def failed(self) -> int:
         """Items that ended as `failed`."""
         return self._ended[State.FAILED]

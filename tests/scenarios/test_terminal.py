@@ -38,7 +38,7 @@ def test_a_person_sees_how_far_it_is_and_then_what_to_do_next(endpoint: Endpoint
     assert shown.code == 20
     drawn = "\n".join(shown.lines)
     for words in (
-        "0/8  0 %",
+        "0/8 sent  0 %",
         "━",
         "of 8 done",
         "/s learned",
@@ -55,6 +55,15 @@ def test_a_person_sees_how_far_it_is_and_then_what_to_do_next(endpoint: Endpoint
     assert shown.text.rfind("\x1b[?25h") > shown.text.rfind("\x1b[?25l")
 
 
+def test_what_is_sent_counts_although_the_service_is_still_at_work_on_it(endpoint: Endpoint, batch: Batch) -> None:
+    endpoint.change(processing_s=3)
+
+    shown = upload(batch, endpoint)
+
+    drawn = "\n".join(shown.lines)
+    assert "  8/8 sent  100 %\n0 of 8 done, 1 failed, 7 processing" in drawn
+
+
 def test_a_narrow_terminal_without_colours_and_utf_8_shows_the_same(endpoint: Endpoint, batch: Batch) -> None:
     shown = upload(batch, endpoint, columns=40, NO_COLOR="1", **ASCII)
 
@@ -63,7 +72,7 @@ def test_a_narrow_terminal_without_colours_and_utf_8_shows_the_same(endpoint: En
     assert not [colour for colour in shown.colours if any(part in colour for part in ("[3", ";3", "[9", ";9"))]
     drawing = shown.lines[: shown.lines.index(next(line for line in shown.lines if line.startswith("upload of batch")))]
     assert max(map(len, drawing)) <= 40
-    assert any(line.endswith("0/8  0 %") and line.startswith(".") for line in drawing)
+    assert any(line.endswith("0/8 sent  0 %") and line.startswith(".") for line in drawing)
 
 
 def test_a_dumb_terminal_gets_lines(endpoint: Endpoint, batch: Batch) -> None:

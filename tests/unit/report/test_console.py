@@ -91,7 +91,7 @@ def drawn(width: int, encoding: str) -> list[str]:
 
 def test_a_wide_terminal_shows_bar_counts_pace_and_the_last_failures() -> None:
     assert drawn(100, "utf-8") == [
-        "━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌───────────────────────────  8/20  40 %",
+        "━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌─────────────────────────  14/20 sent  70 %",
         "4 of 20 done, 4 failed, 6 processing",
         "1.0/s now, 1.2/s learned, 1 throttled, 6.8 s left (until 14:00)",
         "in flight: `item-15`, `item-16`, `item-17` and 1 more",
@@ -103,7 +103,7 @@ def test_a_wide_terminal_shows_bar_counts_pace_and_the_last_failures() -> None:
 
 def test_a_narrow_terminal_of_another_encoding_shows_the_same_in_ascii() -> None:
     assert drawn(40, "ascii") == [
-        "#####!!!!!!++++++++.........  8/20  40 %",
+        "####!!!!+++++++.......  14/20 sent  70 %",
         "4 of 20 done, 4 failed, 6 processing",
         "1.0/s now, 1.2/s learned, 1 throttled,",
         "6.8 s left (until 14:00)",
@@ -115,7 +115,7 @@ def test_a_narrow_terminal_of_another_encoding_shows_the_same_in_ascii() -> None
 
 
 def test_a_terminal_too_narrow_for_a_bar_shows_the_numbers() -> None:
-    assert drawn(16, "utf-8")[0] == "8/20  40 %"
+    assert drawn(16, "utf-8")[0] == "14/20 sent  70 %"
 
 
 @pytest.mark.parametrize(("width", "encoding"), [(40, "ascii"), (100, "ascii"), (100, "latin-1"), (40, "utf-8")])
