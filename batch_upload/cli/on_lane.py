@@ -255,7 +255,7 @@ class OnLane(ABC):
                 ending = Exit(error.exit_code, error.message)
             case _:
                 ending = exit_of(self.interrupts.code or ExitCode.OUR_FAULT)
-        with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(DRAIN_S, shield=True):
             await self._record_end(ledger, ending)
 
     async def _record_end(self, ledger: SqliteLedger, ending: Exit) -> None:

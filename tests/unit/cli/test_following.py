@@ -95,6 +95,25 @@ async def test_it_waits_for_a_ledger_and_shows_each_run(follower: Follower, open
     assert head["causes"][0]["name"] == "MAXIMUM_SIZE_EXCEEDED"
 
 
+async def test_an_attachment_that_fails_while_it_is_watched_shows_which_retry_comes_next(
+    follower: Follower, opened: Open
+) -> None:
+    ledger = await opened(RUN)
+    await began(ledger, item("a"), item("b"))
+    attempt = await ledger.intend("bu1-a-1", run_id=RUN, at=after(1))
+    await ledger.conclude(attempt, accepted("att-a", at=after(2)))
+    follower.look()
+
+    await ledger.observe([attachment("att-a", AttachmentStatus.FAILED)], at=after(3))
+    before = follower.page.board.revision
+    assert follower.look() is True
+
+    assert follower.page.board.since(before)["whole"] is False
+    (cause,) = follower.page.board.head["causes"]
+    assert (cause["name"], cause["retries"]) == ("UPLOAD_FAILED", "0")
+    assert "(1 of 2)" in cause["advice"]
+
+
 async def test_only_keeps_choosing_as_items_change(manifest: Path, opened: Open) -> None:
     ledger = await opened(RUN)
     await began(ledger, item("a"), item("b"))
