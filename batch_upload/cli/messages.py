@@ -46,14 +46,24 @@ def problems_text(problems: Sequence[Problem]) -> str:
     return "\n".join(printable(str(problem)) for problem in problems)
 
 
+def file_warnings_text(warnings: Sequence[Problem], *, shown: int | None = None) -> list[str]:
+    """What is worth a warning in a manifest's files, a line each as compilers write them; at most `shown` of them."""
+    lines = [
+        printable(f"{each.file}:{each.at.line}:{each.at.column}: warning: {each.message}") for each in warnings[:shown]
+    ]
+    more = len(warnings) - len(lines)
+    return [*lines, f"and {count_words(more, 'warning')} more; `validate` lists all of them"] if more else lines
+
+
 def problems_headline(problems: Sequence[Problem], manifest: str) -> str:
     """How many problems a manifest has, as an error's message."""
     return f"{count_words(len(problems), 'problem')} in `{manifest}`, nothing was sent"
 
 
-def valid_text(manifest: str, *, items: int) -> str:
+def valid_text(manifest: str, *, items: int, warnings: int = 0) -> str:
     """What `validate` says of a manifest without a problem."""
-    return printable(f"`{manifest}` is valid: {count_words(items, 'item')}")
+    warned = f", {count_words(warnings, 'warning')}" if warnings else ""
+    return printable(f"`{manifest}` is valid: {count_words(items, 'item')}{warned}")
 
 
 def state_words(state: State) -> str:

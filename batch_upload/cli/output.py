@@ -28,9 +28,9 @@ from batch_upload.errors import (
     OutOfResources,
     OutputUnwritable,
 )
-from batch_upload.model import Known
+from batch_upload.model import Known, Problem
 from batch_upload.report.escape import printable, write_text
-from batch_upload.report.ndjson import problem_line, write_line
+from batch_upload.report.ndjson import problem_line, warning_line, write_line
 from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.report.summary_text import Invocation, next_lines, summary_lines
 from batch_upload.settings import Settings
@@ -86,6 +86,12 @@ class Output:
     def warn(self, message: str) -> None:
         """Something that does not end the verb but should be known."""
         self.say(messages.warning_text(message))
+
+    def file_warnings(self, warnings: Sequence[Problem], *, shown: int | None = None) -> None:
+        """What is worth a warning in the manifest's files; people get at most `shown` lines."""
+        for each in warnings:
+            self.event(warning_line(each))
+        self.say(*messages.file_warnings_text(warnings, shown=shown))
 
     def lost(self, error: OSError | ValueError) -> None:
         """One that was told of the run cannot be told any more: say so to the others."""

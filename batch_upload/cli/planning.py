@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from batch_upload.cli.flags import Flags
+from batch_upload.cli.messages import PROBLEMS_SHOWN
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.prepare import check_only, ready_to_read
 from batch_upload.cli.rates import expected_create_rate, laws, remembered_latency_s
@@ -79,6 +80,7 @@ def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed
     prepared, settings = ready_to_read(path, flags)
     manifest = prepared.manifest
     check_only(settings, prepared)
+    output.file_warnings(prepared.warnings, shown=PROBLEMS_SHOWN)
     found, remembered = _found(settings.ledger, manifest.batch, prepared.items, whole=_is_whole(output, settings))
     lane = found.lane
     tally = Tally()
@@ -104,7 +106,8 @@ def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed
     there_is_work = any(_is_work(action) for action in made.actions)
     code = ExitCode.THERE_IS_WORK if detailed_exitcode and there_is_work else ExitCode.DONE
     summary = _summary(whole, asked.lane or lane, tally, items=len(prepared.items), code=code)
-    return Ended(replace(summary, batch=manifest.batch, elapsed_s=counting_s() - started), lines=())
+    told = replace(summary, batch=manifest.batch, elapsed_s=counting_s() - started, warnings=len(prepared.warnings))
+    return Ended(told, lines=())
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from batch_upload.cli.flags import Flags, resolve, truth_of
 from batch_upload.cli.interrupted import Stopped
 from batch_upload.cli.messages import problems_headline
 from batch_upload.document import Document, RememberedDigest
+from batch_upload.documents.copies import Copies
 from batch_upload.documents.look import Looker, Recall, Recent, recall_nothing
 from batch_upload.documents.refusals import Refusal
 from batch_upload.errors import ManifestInvalid, UsageError
@@ -44,6 +45,7 @@ class Prepared:
     manifest: Manifest
     items: tuple[Item, ...]
     fresh: dict[str, RememberedDigest] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Checked:
 
     manifest: Manifest
     count: int
+    warnings: tuple[Problem, ...] = ()
 
 
 @contextmanager
@@ -66,15 +69,15 @@ def prepare(path: Path, *, allow_outside: bool, memory: Memory = _nothing) -> Pr
     """
     fresh: dict[str, RememberedDigest] = {}
     look = _Look(path, allow_outside=allow_outside, listing=list_manifest, memory=memory, fresh=fresh)
-    manifest, items = look.through(lambda found: tuple(item_of(*each) for each in found))
-    return Prepared(manifest, items, fresh)
+    manifest, items, warnings = look.through(lambda found: tuple(item_of(*each) for each in found))
+    return Prepared(manifest, items, fresh, warnings)
 
 
 def check(path: Path, *, allow_outside: bool) -> Checked:
     """Read a manifest and all its files, and hold only its ids, which must differ. Raises as `prepare`."""
     look = _Look(path, allow_outside=allow_outside, listing=list_manifest_once, memory=_nothing, fresh=Recent())
-    manifest, count = look.through(lambda found: sum(1 for _ in found))
-    return Checked(manifest, count)
+    manifest, count, warnings = look.through(lambda found: sum(1 for _ in found))
+    return Checked(manifest, count, warnings)
 
 
 class _Listing(Protocol):
@@ -95,21 +98,24 @@ class _Look:
     memory: Memory
     fresh: dict[str, RememberedDigest]
 
-    def through(self, make: Callable[[Iterator[Sound]], T]) -> tuple[Manifest, T]:
-        """The manifest, and what `make` makes of what is in order.
+    def through(self, make: Callable[[Iterator[Sound]], T]) -> tuple[Manifest, T, tuple[Problem, ...]]:
+        """The manifest, what `make` makes of what is in order, and what is worth a warning.
 
-        Raises ManifestInvalid if not everything is, and Stopped with what was interrupted at a signal.
+        Raises ManifestInvalid if not everything is in order, and Stopped with what was interrupted at a signal.
         """
         refused: list[Problem] = []
+        copies = Copies()
 
         def take(manifest: Manifest, listed: Iterator[Listed]) -> T:
+            nonlocal copies
             refused.clear()  # what another way found that did not lead to the end
+            copies = Copies()
             root = None if self.allow_outside else manifest.folder
             with (
                 self.memory(manifest) as recall,
                 Looker(root, recall=recall, now_ns=time.time_ns, fresh=self.fresh) as looker,
             ):
-                return make(self._sound(listed, looker, refused))
+                return make(self._sound(listed, looker, refused, copies))
 
         with without_collector():
             try:
@@ -121,15 +127,18 @@ class _Look:
                 raise Stopped(stopped.code, what) from None
             if problems or refused:
                 raise invalid(self.path, (*problems, *refused))
-            return manifest, made
+            return manifest, made, copies.warnings(str(self.path))
 
-    def _sound(self, listed: Iterator[Listed], looker: Looker, refused: list[Problem]) -> Iterator[Sound]:
-        """What is in order, one by one. The problems of what is not are added to `refused`."""
+    def _sound(
+        self, listed: Iterator[Listed], looker: Looker, refused: list[Problem], copies: Copies
+    ) -> Iterator[Sound]:
+        """What is in order, one by one, of which `copies` are found. The problems of what is not go to `refused`."""
         while batch := list(islice(listed, BATCH)):
             for each, found in zip(batch, looker.look(batch), strict=True):
                 if isinstance(found, Refusal):
                     refused.append(Problem(str(self.path), each.at, found.code, found.message))
                 else:
+                    copies.add(each, found)
                     yield each, found
 
 

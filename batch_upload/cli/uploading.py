@@ -50,6 +50,7 @@ def upload_manifest(path: Path, flags: Flags, output: Output) -> Ended:
         return checked(ready(path, flags))
 
     prepared, settings = checked(ready_or_recorded("upload", path, flags, output))
+    output.file_warnings(prepared.warnings, shown=messages.PROBLEMS_SHOWN)
     repeated = Repeated.of(flags, settings)
 
     async def run() -> Ended:
@@ -148,6 +149,7 @@ class _Upload(OnLane):
             items=len(self.prepared.items),
             ending=exit_of_run(result, signalled=self.interrupts.code),
         )
+        summary = replace(summary, warnings=len(self.prepared.warnings))
         return Ended(summary, known=tuple(result.known.values()))
 
     def _told(self, result: RunResult) -> RunEnded:

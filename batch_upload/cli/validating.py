@@ -27,6 +27,7 @@ def validated(path: Path, output: Output, *, allow_outside: bool) -> Ended:
             Summary(verb="validate", exit=exit_of(ExitCode.INVALID), elapsed_s=elapsed_s),
             lines=(messages.problems_headline(error.problems, str(path)),),
         )
+    output.file_warnings(checked.warnings)
     summary = Summary(
         verb="validate",
         exit=exit_of(ExitCode.DONE),
@@ -34,5 +35,7 @@ def validated(path: Path, output: Output, *, allow_outside: bool) -> Ended:
         items=checked.count,
         states={State.PENDING.value: checked.count} if checked.count else {},
         elapsed_s=counting_s() - started,
+        warnings=len(checked.warnings),
     )
-    return Ended(summary, lines=(messages.valid_text(str(path), items=checked.count),))
+    told = messages.valid_text(str(path), items=checked.count, warnings=len(checked.warnings))
+    return Ended(summary, lines=(told,))

@@ -117,16 +117,22 @@ def progress_line(tally: Tally, *, at: datetime) -> Line:
 
 def problem_line(problem: Problem) -> Line:
     """A line of `validate --json`."""
-    return _line(
-        "problem",
-        {
-            "file": problem.file,
-            "line": problem.at.line,
-            "column": problem.at.column,
-            "code": problem.code,
-            "message": problem.message,
-        },
-    )
+    return _line("problem", _problem_json(problem))
+
+
+def warning_line(warning: Problem) -> Line:
+    """The same for what is worth a warning, and stops nothing."""
+    return _line("warning", _problem_json(warning))
+
+
+def _problem_json(problem: Problem) -> Line:
+    return {
+        "file": problem.file,
+        "line": problem.at.line,
+        "column": problem.at.column,
+        "code": problem.code,
+        "message": problem.message,
+    }
 
 
 def action_line(action: Action) -> Line:

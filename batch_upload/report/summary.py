@@ -98,6 +98,8 @@ class Summary:
     elapsed_s: float = 0.0
     unreached_for_s: float | None = None
     """For how long no run has got an answer of the service, where that is why the exit is 22 and not 10."""
+    warnings: int = 0
+    """How many warnings there are of the manifest's files."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -129,6 +131,7 @@ class Summary:
             "bytes": self.bytes_sent,
             "elapsed_s": round(self.elapsed_s, 3),
             "unreached_for": None if self.unreached_for_s is None else round(self.unreached_for_s),
+            "warnings": self.warnings,
             "notes": list(self.notes),
             "exit": self.exit.as_json(),
         }

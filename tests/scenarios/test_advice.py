@@ -66,6 +66,49 @@ def test_a_slash_behind_a_file_is_a_problem(told: Told, tmp_path: Path) -> None:
     ]
 
 
+def test_one_file_in_several_spellings_and_the_same_bytes_are_warnings_that_stop_nothing(
+    command: Preloaded, tmp_path: Path
+) -> None:
+    for name in ("a.pdf", "b.pdf", "sub/c.pdf"):
+        grow(tmp_path, name)
+    (tmp_path / "b.pdf").write_bytes((tmp_path / "a.pdf").read_bytes())
+    entries = ("a.pdf", "./a.pdf", "sub/c.pdf", "sub//c.pdf", "b.pdf")
+    (tmp_path / "m.yaml").write_text(HEAD + "".join(f"  - file: {name}\n" for name in entries), encoding="utf-8")
+
+    validated = command.run("validate", "m.yaml", cwd=tmp_path)
+    told = command.run("validate", "m.yaml", "--json", cwd=tmp_path)
+    planned = command.run("plan", "m.yaml", "--offline", "--json", cwd=tmp_path)
+    uploaded = command.run("upload", "m.yaml", "--local", "--json", cwd=tmp_path)
+    silent = command.run("upload", "m.yaml", "--local", "--quiet", cwd=tmp_path)
+
+    each_is_uploaded = "each is uploaded; leave out what is not needed"
+    warnings = [
+        f"m.yaml:5:11: warning: `./a.pdf` is the same file as `a.pdf` in line 4: {each_is_uploaded}",
+        f"m.yaml:7:11: warning: `sub//c.pdf` is the same file as `sub/c.pdf` in line 6: {each_is_uploaded}",
+        f"m.yaml:8:11: warning: `b.pdf` has the same bytes as `a.pdf` in line 4: {each_is_uploaded}",
+    ]
+    assert validated.stderr.splitlines() == [*warnings, "`m.yaml` is valid: 5 items, 3 warnings"]
+    for ended in (told, planned, uploaded):
+        assert (ended.code, ended.summary["warnings"]) == (0, 3)
+        assert [line["code"] for line in ended.of("warning")] == ["same-file", "same-file", "same-bytes"]
+        assert set(warnings) <= set(ended.stderr.splitlines())
+    assert uploaded.summary["uploaded"] == 5
+    assert (silent.code, silent.stderr) == (0, "")
+
+
+def test_a_plan_shows_ten_warnings_and_validate_all(command: Preloaded, tmp_path: Path) -> None:
+    grow(tmp_path, *(f"{number:02d}.pdf" for number in range(12)))
+    entries = (f"{dots}{number:02d}.pdf" for dots in ("", "./") for number in range(12))
+    (tmp_path / "m.yaml").write_text(HEAD + "".join(f"  - file: {name}\n" for name in entries), encoding="utf-8")
+
+    planned = command.run("plan", "m.yaml", "--offline", cwd=tmp_path).stderr.splitlines()
+    validated = command.run("validate", "m.yaml", cwd=tmp_path).stderr.splitlines()
+
+    assert sum(" warning: " in line for line in planned) == 10
+    assert "and 2 warnings more; `validate` lists all of them" in planned
+    assert sum(" warning: " in line for line in validated) == 12
+
+
 def test_the_first_manifest_that_people_write_gets_its_quotes(told: Told, command: Preloaded, tmp_path: Path) -> None:
     grow(tmp_path, "a.pdf")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from batch_upload.emulator.names import CREATE, LIMITS
-from tests.support.batches import IDENTITY_TAG, TAGS, Batch, make_batch, token_of
+from tests.support.batches import IDENTITY_TAG, TAGS, Batch, make_batch, pdf, token_of
 from tests.support.command import Result, started
 from tests.support.endpoint import Endpoint
 from tests.support.event_schema import shape_of, shapes
@@ -45,6 +45,7 @@ def results(endpoint: Endpoint, command: Preloaded, tmp_path: Path) -> list[Resu
         *_made(command, tmp_path),
         run("doctor"),
         _invalid(command, tmp_path),
+        _warned(command, tmp_path),
         run("validate"),
         run("plan"),
         _schema(command, tmp_path),
@@ -73,6 +74,13 @@ def _change_and_double(batch: Batch, endpoint: Endpoint) -> None:
 def _invalid(command: Preloaded, folder: Path) -> Result:
     (folder / "wrong.yaml").write_text("version: 1\nbatch: x\nattachments: []\n")
     return command.run("validate", "wrong.yaml", "--json", cwd=folder)
+
+
+def _warned(command: Preloaded, folder: Path) -> Result:
+    (folder / "spare.pdf").write_bytes(pdf("spare"))
+    entries = "  - file: spare.pdf\n  - file: ./spare.pdf\n"
+    (folder / "twice.yaml").write_text(f"version: 1\nbatch: x\nattachments:\n{entries}")
+    return command.run("validate", "twice.yaml", "--json", cwd=folder)
 
 
 def _made(command: Preloaded, folder: Path) -> list[Result]:

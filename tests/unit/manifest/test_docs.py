@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from batch_upload.documents.copies import MEANINGS as WARNINGS
 from batch_upload.documents.refusals import MEANINGS as REFUSALS
 from batch_upload.manifest.codes import MEANINGS
 from batch_upload.manifest.expand import expand
@@ -16,7 +17,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "manifest.md").read_text(encoding="
 
 
 def test_every_code_stands_in_the_table_with_its_meaning() -> None:
-    for meanings in (MEANINGS, REFUSALS):
+    for meanings in (MEANINGS, REFUSALS, WARNINGS):
         for code, meaning in meanings.items():
             assert f"| `{code}` | {meaning} |" in PAGE
 
@@ -24,7 +25,7 @@ def test_every_code_stands_in_the_table_with_its_meaning() -> None:
 def test_the_table_has_no_other_codes() -> None:
     section = PAGE.split("## Problems", 1)[1]
 
-    assert set(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)) == {*MEANINGS, *REFUSALS}
+    assert set(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)) == {*MEANINGS, *REFUSALS, *WARNINGS}
 
 
 def test_every_key_is_explained() -> None:

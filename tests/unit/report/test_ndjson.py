@@ -207,6 +207,7 @@ def test_the_summary_has_every_member_and_nulls_where_nobody_was_asked() -> None
             "bytes": 10,
             "elapsed_s": 1.235,
             "unreached_for": None,
+            "warnings": 0,
             "notes": [],
             "exit": {
                 "code": 13,

@@ -1,0 +1,86 @@
+"""Which of a manifest's attachments are the same file under several ids, and which files have the same bytes.
+
+Each id is uploaded, whatever is in its file: the same bytes under two ids take two of the account's few places.
+"""
+
+from array import array
+from collections import defaultdict
+from enum import StrEnum
+from itertools import pairwise
+
+from batch_upload.document import Document
+from batch_upload.documents.refusals import quoted
+from batch_upload.model import Listed, Position, Problem
+
+_BITS = (1 << 64) - 1
+
+
+class WarningCode(StrEnum):
+    """What is worth a warning in a manifest's files. Codes are only ever added."""
+
+    SAME_FILE = "same-file"
+    SAME_BYTES = "same-bytes"
+
+
+MEANINGS: dict[WarningCode, str] = {
+    WarningCode.SAME_FILE: "the same file under several ids, such as `a.pdf` and `./a.pdf`; each is uploaded",
+    WarningCode.SAME_BYTES: "several files with the same bytes; each is uploaded",
+}
+
+
+class Copies:
+    """Takes the attachments of a manifest one by one, and finds those that hold the same.
+
+    Keeps 32 bytes of each: 64 bits of its digest, 64 bits of its path, its place, and a reference to its id.
+    """
+
+    def __init__(self) -> None:
+        self._contents = array("Q")
+        self._paths = array("Q")
+        self._places = array("I")
+        self._ids: list[str] = []
+
+    def add(self, listed: Listed, document: Document | None) -> None:
+        """Take one. `document`: what is in its file; None for a URL, which is known by its address alone."""
+        path = hash(listed.source if document is None else document.path) & _BITS
+        self._paths.append(path)
+        self._contents.append(path if document is None else int(document.sha256[:16], 16))
+        self._places.extend(listed.at)
+        self._ids.append(listed.item_id)
+
+    def warnings(self, manifest: str) -> tuple[Problem, ...]:
+        """One warning for each file that has several ids, and one for each content that several files have.
+
+        In the order of the manifest, at the second id of each. `manifest`: as the user named it.
+        """
+        repeated = {first for first, second in pairwise(sorted(self._contents)) if first == second}
+        if not repeated:
+            return ()
+        contents: defaultdict[int, defaultdict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for index, content in enumerate(self._contents):
+            if content in repeated:
+                contents[content][self._paths[index]].append(index)
+        found: list[Problem] = []
+        for files in contents.values():
+            found.extend(self._warning(manifest, ids, is_file=True) for ids in files.values() if len(ids) > 1)
+            if len(files) > 1:
+                found.append(self._warning(manifest, [ids[0] for ids in files.values()], is_file=False))
+        return tuple(sorted(found, key=lambda warning: warning.at))
+
+    def _warning(self, manifest: str, same: list[int], *, is_file: bool) -> Problem:
+        first, second, *others = same
+        line, at = self._place(first).line, self._place(second)
+        where = "" if line == at.line else f" in line {line}"
+        more = f", and so {'is' if is_file else 'has'} 1 more" if len(others) == 1 else ""
+        if len(others) > 1:
+            more = f", and so {'are' if is_file else 'have'} {len(others):,} more"
+        return Problem(
+            manifest,
+            at,
+            WarningCode.SAME_FILE if is_file else WarningCode.SAME_BYTES,
+            f"{quoted(self._ids[second])} {'is the same file' if is_file else 'has the same bytes'} as "
+            f"{quoted(self._ids[first])}{where}{more}: each is uploaded; leave out what is not needed",
+        )
+
+    def _place(self, index: int) -> Position:
+        return Position(self._places[2 * index], self._places[2 * index + 1])
