@@ -133,7 +133,11 @@ def path_advice(path: str, *, key: str) -> str:
     if "://" in path:
         return _address_advice(path, key=key)
     if key != "glob" and ("*" in path or "?" in path or _has_between(path, "[", "]", "")):
-        return "a row names one file, not a pattern" if key == "row" else _GLOB_ADVICE.format(path)
+        return (
+            "a row names one file, not a pattern"
+            if key == "row"
+            else f"`file` names one file; for a pattern write `glob: {yaml_text(path)}`"
+        )
     if key == "glob" and _has_between(path, "{", "}", ","):
         return "braces have no meaning here: write a `glob` for each"
     if key == "glob" and "[" in path:
@@ -150,7 +154,6 @@ def _has_between(text: str, first: str, last: str, middle: str) -> bool:
 
 PATH_LENGTH = 4_096
 """PATH_MAX of Linux (limits.h): a longer path is no slip of somebody's pen."""
-_GLOB_ADVICE = "`file` names one file; for a pattern write `glob: {}`"
 _PATH_ADVICE = tuple(
     (re.compile(pattern), advice)
     for pattern, advice in (

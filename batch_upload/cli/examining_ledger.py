@@ -13,7 +13,7 @@ from batch_upload.report.words import size_words
 
 LEDGER = "ledger"
 SCHEMA, PAGES, RIGHTS, LOCK, DISK = (f"ledger {each}" for each in ("schema", "pages", "rights", "lock", "disk"))
-FREE_BYTES = 64 * 1024 * 1024
+FREE_BYTES = 64_000_000
 """A ledger of 100,000 items has about as much."""
 
 
@@ -49,7 +49,11 @@ def ledger_checks(path: Path) -> Iterator[Check]:
             "put the ledger on a local disk with `--ledger`",
         )
     elif place.free_bytes < FREE_BYTES:
-        yield warn(DISK, f"{size_words(place.free_bytes)} are free", "make room before the next run")
+        yield warn(
+            DISK,
+            f"{size_words(place.free_bytes)} are free",
+            f"free at least {size_words(FREE_BYTES)} before the next run",
+        )
     else:
         yield ok(DISK, f"{place.file_system or 'a local disk'}, {size_words(place.free_bytes)} free")
 

@@ -98,10 +98,11 @@ def _code_of_parked(result: RunResult) -> ExitCode:
 
 
 def _said_of(duplicates: Sequence[Duplicate]) -> str:
-    first = duplicates[0]
+    first, *others = duplicates
+    more = f", and so are {len(others):,} more" if others else ""
     return (
-        f"the service holds {len(duplicates)} attachments with tokens of this ledger beside the ledger's own,"
-        f" `{first.attachment_id}` of `{first.item_id}` the first: another copy of the ledger is in use, or was"
+        f"`{first.item_id}` is at AWS twice, as `{first.kept_id}` and `{first.attachment_id}`{more}:"
+        " another copy of the ledger is in use, or was"
     )
 
 

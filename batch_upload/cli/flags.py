@@ -86,7 +86,7 @@ class Flags:
         Option("--safe-horizon", metavar="5m", help="how long after the first attempt a token is trusted"),
     ] = None
     wait_lock: Annotated[
-        str | None, Option("--wait-lock", metavar="30s", help="wait for another run instead of exit 11 at once")
+        str | None, Option("--wait-lock", metavar="30m", help="wait for another run instead of exit 11 at once")
     ] = None
     allow_outside: Annotated[
         bool | None, Option("--allow-outside/--no-allow-outside", help="files outside the manifest's folder")

@@ -120,7 +120,7 @@ def _of_csv(wish: Wish) -> _Made:
     table = read_table(_content(wish.source), str(wish.source))
     if isinstance(table, Problem):
         raise _WrongRowsError([table])
-    wanted.demand_columns([name for name in table.columns if name])
+    wanted = wanted.for_columns([name for name in table.columns if name])
     rows = entries_of_table(
         table,
         name=str(wish.source),

@@ -31,9 +31,10 @@ _EXIT_GROUPS: Sequence[tuple[str, range]] = (
 )
 
 
-def error_text(error: BatchUploadError) -> str:
+def error_text(error: BatchUploadError, *, verb: str = "") -> str:
     """An error as it ends a verb: what happened, what belongs to it, what to do."""
-    return "\n".join([_labelled("error", error.message), *_detail_lines(error), *hint_lines(error.hint)])
+    unsent = ", nothing was sent" if verb == "upload" and isinstance(error, ManifestInvalid) else ""
+    return "\n".join([_labelled("error", error.message + unsent), *_detail_lines(error), *hint_lines(error.hint)])
 
 
 def warning_text(message: str, *, hint: str = "") -> str:
@@ -57,7 +58,7 @@ def file_warnings_text(warnings: Sequence[Problem], *, shown: int | None = None)
 
 def problems_headline(problems: Sequence[Problem], manifest: str) -> str:
     """How many problems a manifest has, as an error's message."""
-    return f"{count_words(len(problems), 'problem')} in `{manifest}`, nothing was sent"
+    return f"{count_words(len(problems), 'problem')} in `{manifest}`"
 
 
 def valid_text(manifest: str, *, items: int, warnings: int = 0) -> str:

@@ -180,7 +180,7 @@ def failure(error: BatchUploadError, output: Output, counted: Summary) -> Ended:
     if isinstance(error, ManifestInvalid):
         for problem in error.problems:
             output.event(problem_line(problem))
-    told = messages.error_text(error)
+    told = messages.error_text(error, verb=counted.verb)
     output.witnesses.hear(logging.ERROR, told)
     output.ending(error.exit_code, told)
     code = error.exit_code

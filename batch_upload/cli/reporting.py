@@ -70,6 +70,10 @@ def _writer(form: Format, found: Recorded, out: Path | None, flags: Flags) -> Ca
 
 def _write_manifest(found: Recorded, folder: Path, stream: TextIO) -> int:
     items = [item for item, _ in found.chosen()]
+    states = found.settings.only_states
+    if not items and states and not found.settings.only_ids:
+        names = " or ".join(sorted(state.value for state in states))
+        raise UsageError(f"no item is {names}, so there is nothing to write")
     is_part = found.manifest.part_of is not None or bool(found.settings.only_states or found.settings.only_ids)
     return write_manifest(
         stream, manifest=found.manifest, items=items, ledger=found.settings.ledger, folder=folder, is_part=is_part

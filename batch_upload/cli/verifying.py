@@ -97,7 +97,7 @@ async def _compared(
         check_lane(before.lane, reached.lane, settings)
         listing = await list_completely(reached)
         if not listing.is_complete:
-            raise NoAnswer("the pages of the lane kept shifting while it was listed", code="ListingIncomplete")
+            raise NoAnswer("the account kept changing while its attachments were listed", code="ListingIncomplete")
         # after the listing: what a run that goes on meanwhile has created by then is in the ledger
         ledger = await to_thread.run_sync(_read, settings.ledger, batch)
         knowledge = Knowledge.of(ledger.known)

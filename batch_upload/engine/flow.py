@@ -139,7 +139,7 @@ class Flow:
             return  # the item has failed, and the next run lists the lane before it sends anything
         if any(each is not None and each.get(IDENTITY_TAG) == job.token for each in tags):
             message = (
-                f"the service holds `{job.known.item_id}`, which this ledger never sent: another copy of it is in use"
+                f"AWS holds `{job.known.item_id}`, which this ledger did not send: another copy of the ledger is in use"
             )
             hint = "run only one copy of the ledger; then `batch-upload reconcile` takes over what the others uploaded"
             stop_lane(around, Disagreement(message, code="LedgerBehindService", hint=hint))
@@ -192,7 +192,9 @@ class Flow:
         try:
             findings = await self._resolver.settle(jobs)
         except (Transient, Refused) as error:
-            self._notice(f"unknown outcomes could not be looked up: {error.message}")
+            self._notice(
+                f"requests without an answer could not be looked up, the next run tries again: {error.message}"
+            )
             self._leave_open()
             return
         except LaneFault as error:
@@ -205,7 +207,9 @@ class Flow:
         for job, look_again_at in findings.waiting:
             self._open[job.token] = (job, look_again_at)
         if findings.unproved:
-            self._notice("the pages of the lane kept shifting; outcomes left open for the next run")
+            self._notice(
+                "the account kept changing while its attachments were listed; the next run looks up what is open"
+            )
         for job in findings.unproved:
             del self._open[job.token]
             self._end()

@@ -94,7 +94,7 @@ async def read_pages(around: Asking, take: Callable[[AttachmentPage], Awaitable[
         if count is not None:
             return restarts == 0 and count == 1
     raise NoAnswer(
-        f"the lane could not be listed: its pages repeated or expired, {RESTARTS_MAX + 1} times",
+        f"the attachments could not be listed: pages repeated or expired, {RESTARTS_MAX + 1} times",
         code="ListingWithoutEnd",
     )
 

@@ -56,7 +56,7 @@ async def reconcile(around: Surroundings, batch: str, items: Sequence[Item], cap
     _tell_unprovable(around, items, knowledge)
     _tell_what_is_left(around, findings, readings)
     if not listing.is_complete:
-        raise NoAnswer("the pages of the lane kept shifting while it was listed", code="ListingIncomplete")
+        raise NoAnswer("the account kept changing while its attachments were listed", code="ListingIncomplete")
     return not_yet
 
 

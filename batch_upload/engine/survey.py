@@ -83,7 +83,7 @@ async def survey(
         else:
             listing = await list_lane(around, on_page=progress.page)
         if is_founding and not listing.is_complete:
-            raise NoAnswer("the pages of the lane kept shifting while it was listed", code="ListingIncomplete")
+            raise NoAnswer("the account kept changing while its attachments were listed", code="ListingIncomplete")
         readings = await read_tokens(around, listing, known, progress=progress)
         if is_founding and any(item.identity_tag for item in items):
             await wait_for_tags(around, readings)
@@ -91,10 +91,10 @@ async def survey(
     ours = [each for each in carried_tries(items, carried, knowledge) if is_unsent(each, knowledge)]
     if ours and memory.listed_at is not None:
         raise Disagreement(
-            f"the service holds {len(ours)} attachments of this batch that the ledger never sent, `{ours[0].item_id}`"
-            f" the first: {OLD_COPY}",
+            f"AWS holds {len(ours):,} attachment{'' if len(ours) == 1 else 's'} of this batch that this ledger does not"
+            f" know, such as `{ours[0].item_id}`: {OLD_COPY}",
             code="LedgerBehindService",
-            hint="`batch-upload reconcile` takes them over",
+            hint="if a second machine uploads this batch, stop it first; then `batch-upload reconcile` takes them over",
         )
     await around.ledger.enlist(ours, at=around.clock.now())
     latest = {each.item_id: each for each in ours}

@@ -22,9 +22,9 @@ PRIMARY = 0xFF
 """The lower byte of a SQLite code; the rest tells details."""
 _RIGHTS = "check the rights of the file and its folder, or name another with `--ledger`"
 _SENTENCES: Mapping[int, tuple[str, str]] = {
-    sqlite3.SQLITE_FULL: ("the disk of `{}` is full", "make room, then run the same command again"),
+    sqlite3.SQLITE_FULL: ("the disk of `{}` is full", "free at least 64 MB there, then run the same command again"),
     sqlite3.SQLITE_IOERR: (
-        "`{}` could not be written or read: the disk said no",
+        "I/O error on `{}`",
         "check the disk, its quota and `ulimit -f`, then run the same command again",
     ),
     sqlite3.SQLITE_READONLY: ("`{}` cannot be written", _RIGHTS),

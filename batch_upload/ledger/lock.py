@@ -170,13 +170,15 @@ def _locked(path: Path, *, shown: str) -> LedgerLocked:
         note = note_of(descriptor)
     finally:
         os.close(descriptor)
-    who = f": process {note.pid} on {note.host} since {note.since}" if note.pid is not None else ""
+    since = _time(note.since)
+    began = f" since {since:%Y-%m-%d %H:%M:%SZ}" if since else ""
+    who = f": process {note.pid} on {note.host}{began}" if note.pid is not None else ""
     return LedgerLocked(
         f"another run holds `{shown}`{who}",
         pid=note.pid,
         host=note.host,
-        since=_time(note.since),
-        hint="wait for it to end, or let this one wait with `--wait-lock 30s`",
+        since=since,
+        hint="wait for it to end, or let this one wait with `--wait-lock 30m`",
     )
 
 

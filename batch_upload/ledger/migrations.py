@@ -90,10 +90,11 @@ def _take(raw: sqlite3.Connection, step: Sequence[str], *, version_after: int, a
 
 def _newer(raw: sqlite3.Connection, found: int, *, shown: str) -> LedgerUnusable:
     program = _newest_program(raw)
+    needed = f"one that knows schema {found}" if program == program_version() else f"{program} or later"
     return LedgerUnusable(
         f"`{shown}` was written by batch-upload {program} (schema {found}), "
         f"this is {program_version()} (schema {SCHEMA_VERSION})",
-        hint=f"upgrade to batch-upload {program} or later",
+        hint=f"install a newer batch-upload: {needed}",
     )
 
 

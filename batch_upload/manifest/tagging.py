@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from batch_upload.errors import UsageError
 from batch_upload.manifest import rules
@@ -28,17 +28,28 @@ class Wanted:
         filled = {key: _filled(value, cells) for key, value in self.by_row.items()}
         return {key: value for key, value in filled.items() if value}
 
-    def demand_columns(self, known: Collection[str]) -> None:
-        """Raises UsageError where a column is named that is not there."""
-        for key, value in self.by_row.items():
-            for name in _COLUMN.findall(value):
-                if name not in known:
-                    found = closest(name, known)
-                    listed = f"the columns are {', '.join(quoted(each) for each in known)}"
-                    raise UsageError(
-                        f"`--tag` {quoted(key)} asks for the column {quoted(name)}, which is not there",
-                        hint=listed if found is None else f"there is {quoted(found.name)}, {found.how}",
-                    )
+    def for_columns(self, known: Collection[str]) -> "Wanted":
+        """The same, with columns named as the table names them: capital letters are not told apart where one fits.
+
+        Raises UsageError where a column is named that is not there.
+        """
+
+        def named(key: str, name: str) -> str:
+            alike = [each for each in known if each.casefold() == name.casefold()]
+            if name in known or len(alike) == 1:
+                return f"{{col:{name if name in known else alike[0]}}}"
+            found = closest(name, known)
+            listed = f"the columns are {', '.join(quoted(each) for each in known)}"
+            raise UsageError(
+                f"`--tag` {quoted(key)} asks for the column {quoted(name)}, which is not there",
+                hint=listed if found is None else f"there is {quoted(found.name)}, {found.how}",
+            )
+
+        by_row = {
+            key: _COLUMN.sub(lambda found, key=key: named(key, found[1]), value)  # type: ignore[misc]
+            for key, value in self.by_row.items()
+        }
+        return replace(self, by_row=by_row)
 
 
 def wanted_tags(texts: Sequence[str]) -> Wanted:

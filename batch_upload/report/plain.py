@@ -21,6 +21,11 @@ from batch_upload.report.tally import Eta, Tally
 from batch_upload.report.words import clock_words, count_words, duration_words, fault_words, rate_words
 
 EVERY = timedelta(seconds=30)
+_QUOTAS = {
+    "REGISTRATION_ATTACHMENTS_PER_ACCOUNT": "the account is full",
+    "REGISTRATION_ATTACHMENTS_CREATED_PER_DAY": "the day's quota is used up",
+}
+"""What the reasons of ServiceQuotaExceededException mean (API reference of AWS End User Messaging SMS)."""
 IDS_SHOWN = 3
 
 LocalTime = Callable[[datetime], datetime]
@@ -62,9 +67,10 @@ class PlainObserver:
         """Every line is flushed already; the stream is the caller's."""
 
     def _changes(self, event: object) -> Sequence[str]:
-        if self._tally.throttled and not self._throttle_told:
+        if self._tally.throttled and not self._throttle_told and self._tally.started is not None:
             self._throttle_told = True
-            return ("AWS is limiting requests (this is normal): the rate goes down",)
+            begun = [started_sentence(event)] if isinstance(event, RunStarted) else []
+            return (*begun, "AWS is limiting requests (this is normal): the rate goes down")
         if self._is_all_sent_now(event):
             self._all_sent_told = True
             return (f"all is sent, the service is at work on {count_words(self._tally.processing, 'item')}",)
@@ -96,7 +102,7 @@ def event_sentence(event: object) -> str | None:
         return looking_sentence(event)
     if isinstance(event, OrphanSeen):
         return printable(
-            f"attachment `{event.attachment_id}` stands for nothing: `{event.kept_attachment_id}` was there first"
+            f"attachment `{event.attachment_id}` is a second copy: `{event.kept_attachment_id}` was there first"
         )
     return printable(event.message) if isinstance(event, Notice) else None
 
@@ -146,7 +152,8 @@ def cut_words(event: RunStarted) -> list[str]:
 def stopped_sentence(event: LaneStopped) -> str:
     """Why nothing new is sent, and what still goes on."""
     after = "waiting for AWS to finish what was sent" if event.draining else "no further call is made"
-    return f"nothing more is sent: {fault_words(event.fault)}; {after}"
+    why = _QUOTAS.get(event.fault.reason or "") or fault_words(event.fault)
+    return f"nothing more is sent: {why}; {after}"
 
 
 def failure_sentence(known: Known) -> str:

@@ -139,15 +139,15 @@ def totals(
     )
 
 
-def totals_lines(totals: PlanTotals) -> list[str]:
-    """The totals, a line each."""
+def totals_lines(totals: PlanTotals, *, verbose: bool = False) -> list[str]:
+    """The totals, a line each; how many requests at once are needed only if `verbose`, or where that slows the run."""
     return [
         _counts_line(totals.counts),
         f"calls: {_calls_words(totals.calls)}",
         f"bytes: {_bytes_words(totals)}",
         f"time: {_time_words(totals)}",
         *_deadline_lines(totals),
-        *_workers_lines(totals),
+        *_workers_lines(totals, verbose=verbose),
         f"capacity: {_capacity_words(totals)}",
     ]
 
@@ -170,7 +170,7 @@ def write_plan(plan: Plan, totals: PlanTotals, stream: TextIO, *, verbose: bool)
         _draw(shown, stream)
     else:
         write_text(stream, plan_lines(plan, verbose=verbose))
-    write_text(stream, totals_lines(totals))
+    write_text(stream, totals_lines(totals, verbose=verbose))
 
 
 def _draw(shown: Sequence[Action], stream: TextIO) -> None:
@@ -256,14 +256,15 @@ def _deadline_lines(totals: PlanTotals) -> list[str]:
     return [f"deadline: in {duration_words(totals.deadline_s)}, {words}"]
 
 
-def _workers_lines(totals: PlanTotals) -> list[str]:
+def _workers_lines(totals: PlanTotals, *, verbose: bool) -> list[str]:
     useful, latency_s, most = totals.useful_workers, totals.latency_s, totals.concurrency
     if useful is None or latency_s is None or most is None or not totals.creates:
         return []
-    told = f"workers: {useful} at once help at {rate_words(totals.rate_per_s)} and {latency_s * 1000:,.0f} ms a call"
+    enough = f"{count_words(useful, 'request')} at once {'is' if useful == 1 else 'are'} enough for"
+    told = f"workers: {enough} {rate_words(totals.rate_per_s)}, at {latency_s * 1000:,.0f} ms each"
     if useful <= most:
-        return [f"{told}, up to {most} are used"]
-    return [f"{told}, `--concurrency {most}` holds it at {rate_words(most / latency_s)}"]
+        return [told] if verbose else []
+    return [f"{told}; `--concurrency {most}` allows {rate_words(most / latency_s)}"]
 
 
 def _capacity_words(totals: PlanTotals) -> str:

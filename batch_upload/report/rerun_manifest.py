@@ -20,11 +20,10 @@ def write_manifest(
 
     Paths in it are relative to `folder`. Ids, tags and generations are spelled out, so that every ClientToken is what
     it was. `is_part`: it lists only some items of its batch, and says so (`part_of`). The stream must be UTF-8 or a
-    subset of it. Raises UsageError where no item is chosen: a manifest without
-    attachments cannot be run.
+    subset of it. Raises UsageError without items: a manifest without attachments cannot be run.
     """
     if not items:
-        raise UsageError("no item is chosen, and a manifest without attachments cannot be run", hint="check `--only`")
+        raise UsageError("no item is chosen, so there is nothing to write", hint="check `--only`")
     writer = _Writer(manifest, os.path.realpath(folder), ascii_only=not _is_unicode(stream), is_part=is_part)
     files = [writer.location(item) for item in items]
     if any(_is_outside(where) for key, where in files if key == "file"):

@@ -132,10 +132,13 @@ def _states_words(summary: Summary) -> str:
 
 
 def _work_words(summary: Summary) -> str:
-    parts = [f"{summary.uploaded:,} uploaded ({size_words(summary.bytes_sent)} sent)"]
+    parts = ["nothing uploaded"]
+    if summary.uploaded:
+        parts = [f"{summary.uploaded:,} uploaded ({size_words(summary.bytes_sent)} sent)"]
     if summary.adopted:
-        parts.append(f"{summary.adopted:,} already at AWS")
-    parts.append(f"{summary.unchanged:,} unchanged")
+        parts.append(f"{summary.adopted:,} {'was' if summary.adopted == 1 else 'were'} already at AWS")
+    if not summary.adopted or summary.unchanged != summary.adopted:  # what was found at AWS is unchanged, too
+        parts.append(f"{summary.unchanged:,} unchanged")
     return ", ".join(parts)
 
 
@@ -194,7 +197,7 @@ def _look_into_failures(summary: Summary, known: Sequence[Known], invocation: In
     beside = str(PurePath(invocation.manifest).with_name("failed.yaml"))
     report = invocation.command("report", "--format", "manifest", "--only", "failed", "-o", beside)
     lines.append(f"{report}    # a manifest of the failed")
-    lines.append(f"{invocation.command('upload')}    # after mending them")
+    lines.append(f"{invocation.command('upload')}    # once what is named under `to do` is done")
     return lines
 
 

@@ -43,7 +43,7 @@ def test_a_refused_copy_of_a_ledger_is_called_so_by_every_verb(
     planned = command.run("plan", refused.manifest, "--offline", cwd=refused.folder)
 
     for said in (status.stdout, why.stdout):
-        assert "`upload` refuses this ledger: the service holds 2 attachments of this batch" in said
+        assert "`upload` refuses this ledger: AWS holds 2 attachments of this batch that this ledger does not" in said
         assert "batch-upload reconcile june.yaml" in said
     assert "the next `upload` sends it" not in why.stdout
     assert "warning: `upload` refuses this ledger until `reconcile` has run" in planned.stderr

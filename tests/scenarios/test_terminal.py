@@ -49,7 +49,7 @@ def test_a_person_sees_how_far_it_is_and_then_what_to_do_next(endpoint: Endpoint
         assert words in drawn, words
     assert [line for line in shown.lines if line.startswith("  batch-upload")][0::2] == [
         "  batch-upload why june.yaml files/003.pdf    # its whole history",
-        "  batch-upload upload june.yaml    # after mending them",
+        "  batch-upload upload june.yaml    # once what is named under `to do` is done",
     ]
     assert shown.colours
     assert shown.text.rfind("\x1b[?25h") > shown.text.rfind("\x1b[?25l")

@@ -33,7 +33,7 @@ def test_an_error_with_problems_shows_them_and_what_to_do() -> None:
     )
 
     assert error_text(error) == (
-        "error: 1 problem in `june.yaml`, nothing was sent\n"
+        "error: 1 problem in `june.yaml`\n"
         "  june.yaml:14:11: `file` does not exist: `img/14\\x1b[2J.png`\n"
         "hint: `batch-upload validate june.yaml` lists all of them"
     )

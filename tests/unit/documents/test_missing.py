@@ -94,8 +94,8 @@ def test_a_table_is_told_of_its_own_means(tmp_path: Path) -> None:
         ("s3://bucket/a.pdf", "this is an address: write `url: s3://bucket/a.pdf`"),
         ("https://bucket.s3.amazonaws.com/x/a.pdf", "write `url: s3://bucket/x/a.pdf`"),
         ("https://example.com/a.pdf", "download the file, and name it here"),
-        ("files/*.pdf", "`file` names one file; for a pattern write `glob: files/*.pdf`"),
-        ("files/[ab].pdf", "for a pattern write `glob: files/[ab].pdf`"),
+        ("files/*.pdf", '`file` names one file; for a pattern write `glob: "files/*.pdf"`'),
+        ("files/[ab].pdf", 'for a pattern write `glob: "files/[ab].pdf"`'),
         (" a.pdf", "the name begins or ends with a space: remove it"),
     ],
 )

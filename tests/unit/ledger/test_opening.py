@@ -5,6 +5,7 @@ import random
 import sqlite3
 import stat
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -117,10 +118,23 @@ async def test_a_newer_ledger_is_left_alone_and_says_what_reads_it(opened: Open,
     error = await _refused(path)
 
     assert "written by batch-upload 3.1.0 (schema 7)" in error.message
-    assert error.hint == "upgrade to batch-upload 3.1.0 or later"
+    assert error.hint == "install a newer batch-upload: 3.1.0 or later"
     assert contents(path) == before
     with pytest.raises(LedgerUnusable, match=r"3\.1\.0"):
         find_reader(path)
+
+
+async def test_a_newer_schema_of_the_same_version_is_not_told_to_install_what_it_has(opened: Open, path: Path) -> None:
+    await _whole(opened, path)
+    with closing(sqlite3.connect(path)) as other:
+        stamp = (7, version("batch-upload"), "2027-01-01T00:00:00.000000Z")
+        other.execute("INSERT INTO migration VALUES (?, ?, ?)", stamp)
+        other.execute("PRAGMA user_version = 7")
+        other.commit()
+
+    error = await _refused(path)
+
+    assert error.hint == "install a newer batch-upload: one that knows schema 7"
 
 
 async def test_a_newer_ledger_without_its_history_is_refused_too(opened: Open, path: Path) -> None:

@@ -251,7 +251,7 @@ def test_after_the_disk_said_no_nothing_is_tried_again(path: Path) -> None:
 
     assert process.returncode == 0
     state, message, hint = said.strip().split(" | ")
-    assert (state, message) == ("pending", f"`{path}` could not be written or read: the disk said no")
+    assert (state, message) == ("pending", f"I/O error on `{path}`")
     assert "ulimit" in hint
     assert rows(path, "SELECT state, fault_code FROM item") == [("pending", None)]
     assert rows(path, "SELECT count(*) FROM attempt") == [(0,)]

@@ -200,15 +200,21 @@ def test_a_tag_that_cannot_be_is_refused(text: str, words: str) -> None:
 
 def test_a_column_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(UsageError) as refused:
-        wanted_tags(["Name={col:firm}"]).demand_columns(["file", "company"])
+        wanted_tags(["Name={col:firm}"]).for_columns(["file", "company"])
 
     assert "`firm`" in refused.value.message
     assert refused.value.hint == "the columns are `file`, `company`"
 
-    with pytest.raises(UsageError) as in_another_case:
-        wanted_tags(["Name={col:company}"]).demand_columns(["file", "Company"])
 
-    assert in_another_case.value.hint == "there is `Company`, with other capital letters"
+def test_capital_letters_of_columns_are_not_told_apart_unless_two_differ_in_nothing_else() -> None:
+    wanted = wanted_tags(["Name={col:company} {col:CITY}"]).for_columns(["file", "Company", "City"])
+
+    assert wanted.of_row({"Company": "acme", "City": "Oslo"}) == {"Name": "acme Oslo"}
+    assert wanted_tags(["Name={col:city}"]).for_columns(["City", "city"]).of_row({"City": "A", "city": "B"}) == {
+        "Name": "B"
+    }
+    with pytest.raises(UsageError):
+        wanted_tags(["Name={col:CITY}"]).for_columns(["City", "city"])
 
 
 @pytest.mark.parametrize(

@@ -56,11 +56,38 @@ def test_a_log_tells_changes_of_fortune_at_once_and_progress_now_and_then() -> N
         "failed `item-19`: MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
         "1 of 20 done, 2 failed, 9 processing; 0.33/s now, 2 throttled, 26 s left (until 14:00)",
         "looking up what became of 1 request without an answer",
-        "attachment `a-2` stands for nothing: `a-1` was there first",
+        "attachment `a-2` is a second copy: `a-1` was there first",
         r"the clock is off by\x1b[2J 3 min",
         "nothing more is sent: Deadline: 50m are over; waiting for AWS to finish what was sent",
         "1 of 20 done, 2 failed, 9 processing; 2 throttled, nothing new is sent",
     ]
+
+
+def test_what_throttles_before_the_run_is_named_is_told_after_it() -> None:
+    stream = io.StringIO()
+    observer = PlainObserver(stream, local_time=utc)
+
+    observer.notify(throttled(after(0)))
+    observer.notify(started(plan_of(1)))
+    observer.notify(throttled(after(1)))
+
+    banner, throttle = stream.getvalue().splitlines()
+    assert banner.startswith("batch `june` to ")
+    assert throttle == "AWS is limiting requests (this is normal): the rate goes down"
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("REGISTRATION_ATTACHMENTS_PER_ACCOUNT", "the account is full"),
+        ("REGISTRATION_ATTACHMENTS_CREATED_PER_DAY", "the day's quota is used up"),
+    ],
+)
+def test_a_quota_is_named_by_what_it_means(reason: str, words: str) -> None:
+    fault = Fault("ServiceQuotaExceededException", "The request would exceed a quota", reason)
+    stopped = LaneStopped(fault, draining=True, resume_after=None, at=after(1))
+
+    assert event_sentence(stopped) == f"nothing more is sent: {words}; waiting for AWS to finish what was sent"
 
 
 def test_a_run_that_the_capacity_will_cut_short_says_so() -> None:

@@ -48,6 +48,17 @@ def test_the_totals_say_calls_bytes_time_and_capacity() -> None:
     ]
 
 
+def test_how_many_requests_at_once_are_needed_is_said_if_asked_or_where_it_slows_the_run() -> None:
+    enough = totals(sample_plan(), 21.5, None, latency_s=0.004, concurrency=8)
+    too_few = totals(sample_plan(), 50.0, None, latency_s=0.2, concurrency=2)
+
+    assert not any(line.startswith("workers:") for line in totals_lines(enough))
+    assert "workers: 1 request at once is enough for 21.5/s, at 4 ms each" in totals_lines(enough, verbose=True)
+    assert [line for line in totals_lines(too_few) if line.startswith("workers:")] == [
+        "workers: 10 requests at once are enough for 50.0/s, at 200 ms each; `--concurrency 2` allows 10.0/s"
+    ]
+
+
 def test_what_will_be_cut_short_is_said() -> None:
     full = totals(plan_of(13), 1.0, Capacity(25, 25))
     tight = totals(plan_of(13), 1.0, Capacity(20, 25))

@@ -55,7 +55,7 @@ def test_the_whole_text_of_a_run_with_failures() -> None:
         "next:",
         "  batch-upload why june.yaml bad-0    # its whole history",
         "  batch-upload report june.yaml --format manifest --only failed -o failed.yaml    # a manifest of the failed",
-        "  batch-upload upload june.yaml    # after mending them",
+        "  batch-upload upload june.yaml    # once what is named under `to do` is done",
     ]
 
 
@@ -74,7 +74,7 @@ def test_the_whole_text_of_a_run_with_nothing_to_do() -> None:
     assert summary_lines(summary, [known()], JUNE) == [
         "upload of batch `june`: nothing to do",
         "  items: 3, of which 3 complete",
-        "  this run: 0 uploaded (0 bytes sent), 3 unchanged",
+        "  this run: nothing uploaded, 3 unchanged",
         "  requests: none",
         "  elapsed: 0.2 s",
         "the ledger was half made, and finished",
@@ -220,9 +220,14 @@ def test_a_summary_takes_the_counts_of_its_run() -> None:
         10,
         ("a note",),
     )
-    assert (
-        summary_lines(summary, [], JUNE)[2] == "  this run: 1 uploaded (10 bytes sent), 1 already at AWS, 0 unchanged"
-    )
+    work = "  this run: 1 uploaded (10 bytes sent), 1 was already at AWS, 0 unchanged"
+    assert summary_lines(summary, [], JUNE)[2] == work
+
+
+def test_what_was_found_at_aws_is_not_counted_as_unchanged_once_more() -> None:
+    summary = Summary(verb="upload", exit=exit_of(ExitCode.DONE), adopted=57, unchanged=57, items=57)
+
+    assert summary_lines(summary, [], JUNE)[2] == "  this run: nothing uploaded, 57 were already at AWS"
 
 
 def test_a_state_of_a_newer_version_is_not_lost() -> None:
