@@ -14,7 +14,12 @@ def emulator(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one")] = 0,
     state: Annotated[Path | None, typer.Option("--state", metavar="FILE", help="keep its state in a file")] = None,
     settings: Annotated[
-        str | None, typer.Option("--settings", metavar="JSON or FILE", help="rates, quotas and faults, as JSON")
+        str | None,
+        typer.Option(
+            "--settings",
+            metavar="JSON or FILE",
+            help="rates, quotas and faults, as JSON: docs/emulator.md lists the keys",
+        ),
     ] = None,
     *,
     flags: Flags,

@@ -1,7 +1,10 @@
 """Settings from JSON, and changes while the emulator runs."""
 
 import json
+import re
+from dataclasses import fields
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +13,26 @@ from batch_upload.emulator.limits import Rate, RateMode
 from batch_upload.emulator.settings import LOCAL, EmulatorSettings
 from batch_upload.errors import UsageError
 from tests.emulator.support import CREATE, DESCRIBE, MakeClient, ManualClock
+
+PAGE = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")
+
+
+def test_the_page_lists_every_key_and_every_fault_and_no_other() -> None:
+    settings, rules = PAGE.split("## Faults")
+    first_cells = [re.findall(r"^\| (`[^|]*`) \|", part, re.MULTILINE) for part in (settings, rules)]
+    keys = [set(re.findall(r"`(\w+)`", " ".join(cells))) for cells in first_cells]
+    (actions,) = re.findall(r"^\| `action` \| \| (.*) \|$", rules, re.MULTILINE)
+
+    assert keys == [{each.name for each in fields(made)} for made in (EmulatorSettings, FaultRule)]
+    assert actions == ", ".join(f"`{action}`" for action in Action)
+
+
+def test_the_examples_of_the_page_are_settings() -> None:
+    examples = re.findall(r"--settings '([^']+)'|```json\n(.*?)```", PAGE, re.DOTALL)
+
+    assert [EmulatorSettings.from_json(first or second) != EmulatorSettings() for first, second in examples] == [
+        True
+    ] * 2
 
 
 def test_an_empty_object_is_an_account_as_aws_opens_it() -> None:
