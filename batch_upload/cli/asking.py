@@ -1,4 +1,4 @@
-"""Questions to a person at the terminal, which signals and deadlines can end."""
+"""Questions to the person at the terminal; signals and deadlines can end the wait."""
 
 import sys
 
@@ -6,14 +6,15 @@ import anyio
 
 
 def can_ask() -> bool:
-    """Whether there is somebody to ask: both ways go to a terminal."""
+    """Whether a person can be asked: standard input and standard error are a terminal."""
     return sys.stdin is not None and sys.stderr is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 async def ask(question: str) -> str:
-    """Ask on the terminal; the line that was typed, without its end. Raises EOFError where none came that is text.
+    """Ask on the terminal and return the typed line without its line end.
 
-    The wait can be cancelled: the terminal hands a line over only when it is complete.
+    Raises EOFError if the terminal is closed or the answer is not text. The wait can be cancelled: the terminal
+    delivers a line only when it is complete.
     """
     sys.stderr.write(question)
     sys.stderr.flush()
@@ -28,7 +29,7 @@ async def ask(question: str) -> str:
 
 
 async def is_agreed(question: str) -> bool:
-    """Ask on the terminal. Anything but a yes is a no."""
+    """Ask a yes-or-no question on the terminal; return True only for `y` or `yes`."""
     try:
         return (await ask(f"{question} [y/N] ")).strip().lower() in ("y", "yes")
     except EOFError:

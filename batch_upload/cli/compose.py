@@ -26,12 +26,12 @@ from batch_upload.shortage import are_descriptors_free, out_of_descriptors
 LANE_DESCRIPTORS = 6
 """Connections to the service and to STS, a document, and what is open while names and certificates are looked up."""
 LOCAL_LANE_DESCRIPTORS = 11
-"""With the emulator in this process: its state, the socket that it listens on, and the other ends of connections."""
+"""With the emulator in this process: also its state, its listening socket, and its end of each connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A lane that answered: the service, whose it is, and the one way to its wire."""
+    """An open lane whose account is known: the service, and what every request to it goes through."""
 
     service: AwsService
     lane: Lane
@@ -43,7 +43,7 @@ class Reached:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A lane that was not asked anything yet."""
+    """An open lane to which no request was sent yet."""
 
     service: AwsService
     wire: Wire
@@ -61,12 +61,12 @@ async def opened(
     reads_only: bool = False,
     credentials: FetchedCredentials | None = None,
 ) -> AsyncIterator[Opened]:
-    """Open the lane that the settings mean; nobody is asked anything yet. `remembered` is what was learned of it.
+    """Open the lane of these settings without sending a request.
 
-    `credentials`: those that were fetched before, if any.
+    `remembered`: the rates that earlier runs learned. `credentials`: reused if they were fetched before.
 
-    Raises AccessFault for missing credentials or Region, or an endpoint that is not allowed, and OutOfResources where
-    too few files can be opened for a lane: what reads AWS's configuration would take that for a missing one.
+    Raises AccessFault for missing credentials or Region, or an endpoint that is not allowed. Raises OutOfResources if
+    the process may not open enough files: botocore would report that as a missing configuration.
     """
     if not are_descriptors_free(LOCAL_LANE_DESCRIPTORS if settings.local else LANE_DESCRIPTORS):
         raise out_of_descriptors()
@@ -94,9 +94,10 @@ async def opened(
 async def reach(
     settings: Settings, observer: Observer, *, remembered: Sequence[RateRecord] = (), reads_only: bool = False
 ) -> AsyncIterator[Reached]:
-    """Open the lane that the settings mean and ask whose it is. `remembered` is what earlier runs learned of it.
+    """Open the lane of these settings and find out its account. `remembered`: the rates that earlier runs learned.
 
-    Raises AccessFault for missing credentials, an endpoint that is not allowed, or another account than the manifest's.
+    Raises AccessFault for missing credentials, an endpoint that is not allowed, or an account that is not the
+    manifest's.
     """
     async with opened(settings, observer, remembered=remembered, reads_only=reads_only) as lane:
         account = await _account(settings, lane, observer)
@@ -105,9 +106,10 @@ async def reach(
 
 
 async def _account(settings: Settings, lane: Opened, observer: Observer) -> str:
-    """Whose the lane is. Where STS is out of reach and the manifest names the account, the first listing must prove it.
+    """Return the account of the lane, from STS. If STS does not answer, read it from the ARNs of the first listing.
 
-    Raises AccessFault for another account than the manifest's, and NoAnswer where nothing tells the account.
+    The listing serves only where the manifest names the account, which it must confirm. Raises AccessFault for an
+    account that is not the manifest's, and NoAnswer if neither tells the account.
     """
     policy = None if settings.account is None else CONVENIENCE
     try:
@@ -130,7 +132,7 @@ async def _account(settings: Settings, lane: Opened, observer: Observer) -> str:
 def surroundings(
     reached: Reached, settings: Settings, ledger: Ledger, observer: Observer, *, run_id: str, bodies: Bodies
 ) -> Surroundings:
-    """What the engine works with, for one run."""
+    """Collect what the engine needs for one run."""
     return Surroundings(
         run_id=run_id,
         service=reached.service,
@@ -145,7 +147,7 @@ def surroundings(
 
 
 def access_of(settings: Settings) -> Access:
-    """How the settings want the service to be reached."""
+    """Translate the settings into how to reach the service."""
     return Access(
         profile=settings.profile,
         region=settings.region,
@@ -160,7 +162,7 @@ def access_of(settings: Settings) -> Access:
 
 @asynccontextmanager
 async def _local(settings: Settings, *, reads_only: bool) -> AsyncIterator[Access]:
-    """The embedded emulator, with its state beside the manifest."""
+    """Start the embedded emulator; its state is a file beside the manifest, and is not created if `reads_only`."""
     from batch_upload.emulator.serve import serving  # heavy, and only for `--local`
     from batch_upload.emulator.settings import LOCAL
 
@@ -176,7 +178,7 @@ async def _local(settings: Settings, *, reads_only: bool) -> AsyncIterator[Acces
 
 
 def check_account(settings: Settings, account: str) -> None:
-    """Raise AccessFault where the manifest is for another account."""
+    """Raise AccessFault if the manifest names another account."""
     if settings.account is not None and settings.account != account:
         raise AccessFault(
             f"these credentials are of account {account}, the manifest is for {settings.account}; nothing was sent",

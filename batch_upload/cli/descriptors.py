@@ -1,4 +1,4 @@
-"""How many files and sockets this process may have open (RLIMIT_NOFILE), and what fits into that."""
+"""The limit of open files and sockets (RLIMIT_NOFILE), and how many requests at once fit into it."""
 
 import resource
 from dataclasses import replace
@@ -7,19 +7,21 @@ from batch_upload.cli.output import Output
 from batch_upload.settings import Settings
 
 WANTED = 4_096
-"""Descriptors that the largest `--concurrency`, 1,000, can use with `--local`, rounded up."""
+"""What `--local` with the largest `--concurrency` (1,000) needs, rounded up."""
 RESERVE = 40
-"""Kept for all but calls: standard streams, event loop, ledger, lock, log, metrics, a monitor, identity, imports. A run
-over AWS has 14 open, one with `--local` 20 (counted on Linux, Python 3.11); the rest is open for a moment."""
+"""Kept free for standard streams, event loop, ledger, lock, log, metrics, monitor, STS and imports. A run over AWS
+keeps 14 of them open, one with `--local` 20 (counted on Linux, Python 3.11); the rest are open for a moment."""
 A_CALL = 2
-"""A socket, and the document that is read meanwhile."""
+"""Descriptors of a request: its socket, and the document that is read meanwhile."""
 A_LOCAL_CALL = 3
-"""With `--local` the other end of the socket is in this process, too."""
+"""The same with `--local`: the emulator's end of the socket is in this process, too."""
 
 
 def raise_limit() -> None:
-    """Raise the soft limit of open files to WANTED, as far as the hard limit lets us. A process-wide effect, which
-    programs that are started from here inherit: so the command does it, and nothing beneath it."""
+    """Raise the soft limit of open files to WANTED, or to the hard limit if that is lower.
+
+    The limit is the whole process's, and programs that we start inherit it. So only the command itself calls this.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = WANTED if hard == resource.RLIM_INFINITY else min(WANTED, hard)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
@@ -31,19 +33,19 @@ def raise_limit() -> None:
 
 
 def fitting_concurrency(concurrency: int, *, limit: int, local: bool) -> int:
-    """As many calls at once as fit into a limit of open files beside RESERVE, at least 1 and at most `concurrency`."""
+    """Return how many requests at once fit into a limit of open files: from 1 to `concurrency`."""
     return max(1, min(concurrency, (limit - RESERVE) // (A_LOCAL_CALL if local else A_CALL)))
 
 
 def fit(settings: Settings, output: Output) -> Settings:
-    """The settings with a `--concurrency` that fits into the limit of open files. Says so where it is less."""
+    """Lower `--concurrency` to what fits into the limit of open files, with a warning if that is less."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         return settings
     fits = fitting_concurrency(settings.concurrency, limit=limit, local=settings.local)
     if fits < settings.concurrency:
         output.warn(
-            f"{settings.concurrency} calls at once do not fit into the limit of {limit} open files: at most {fits} are"
-            " made at once; raise it with `ulimit -n`"
+            f"`--concurrency {settings.concurrency}` needs more than the {limit} open files that are allowed: at most"
+            f" {fits} requests are sent at once; allow more files with `ulimit -n`"
         )
     return replace(settings, concurrency=fits)

@@ -281,8 +281,7 @@ def _under_way_lines(found: Recorded, stock: Stock) -> list[str]:
     note = holder(found)
     if note is None:
         return []
-    since = f" since {note.since}" if note.pid else ""
-    lines = [printable(f"running now: {who_of(note)}{since}")]
+    lines = [printable(f"running now: {who_of(note)}{note.since_words if note.pid else ''}")]
     left, left_s = left_of(stock.states, found.create_rate)
     if left_s is not None:
         pace = f"{rate_words(found.create_rate)}, about {duration_words(left_s)} left"

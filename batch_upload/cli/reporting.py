@@ -17,7 +17,7 @@ from batch_upload.clock import counting_s
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.refusals import Refusal
 from batch_upload.errors import UsageError
-from batch_upload.model import Known, Listed
+from batch_upload.model import Known, Listed, State
 from batch_upload.report.completion import ReportRow, row_of, write_csv, write_jsonl
 from batch_upload.report.rerun_manifest import write_manifest
 from batch_upload.report.words import count_words
@@ -72,8 +72,9 @@ def _write_manifest(found: Recorded, folder: Path, stream: TextIO) -> int:
     items = [item for item, _ in found.chosen()]
     states = found.settings.only_states
     if not items and states and not found.settings.only_ids:
-        names = " or ".join(sorted(state.value for state in states))
-        raise UsageError(f"no item is {names}, so there is nothing to write")
+        names = " or ".join(sorted(f"`{state.value}`" for state in states))
+        none = "nothing has failed" if states == {State.FAILED} else f"no item is {names}"
+        raise UsageError(f"{none}, so there is nothing to write")
     is_part = found.manifest.part_of is not None or bool(found.settings.only_states or found.settings.only_ids)
     return write_manifest(
         stream, manifest=found.manifest, items=items, ledger=found.settings.ledger, folder=folder, is_part=is_part

@@ -132,6 +132,8 @@ def _show(compared: Comparison, ended: Summary, output: Output, invocation: Invo
 
 def _exit(compared: Comparison) -> Exit:
     code = first_of({_CODES.get(kind, ExitCode.DISAGREEMENT) for kind in compared.counts})
+    if code is ExitCode.TRANSIENT:
+        return Exit(code, "the outcome of some requests is not known yet")
     return Exit(code, "service and ledger agree") if code is ExitCode.DONE else exit_of(code)
 
 

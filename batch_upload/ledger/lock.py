@@ -45,7 +45,14 @@ class Note:
     machine: str | None = None
     steady_since: str | None = None
     steady_since_counting_s: float | None = None
+
     latest_before: str | None = None
+
+    @property
+    def since_words(self) -> str:
+        """` since 2026-11-23 20:32:00Z`, to the second; empty where the time is missing or torn."""
+        since = _time(self.since)
+        return f" since {since:%Y-%m-%d %H:%M:%SZ}" if since else ""
 
     @property
     def stretch(self) -> Stretch | None:
@@ -170,14 +177,12 @@ def _locked(path: Path, *, shown: str) -> LedgerLocked:
         note = note_of(descriptor)
     finally:
         os.close(descriptor)
-    since = _time(note.since)
-    began = f" since {since:%Y-%m-%d %H:%M:%SZ}" if since else ""
-    who = f": process {note.pid} on {note.host}{began}" if note.pid is not None else ""
+    who = f": process {note.pid} on {note.host}{note.since_words}" if note.pid is not None else ""
     return LedgerLocked(
         f"another run holds `{shown}`{who}",
         pid=note.pid,
         host=note.host,
-        since=since,
+        since=_time(note.since),
         hint="wait for it to end, or let this one wait with `--wait-lock 30m`",
     )
 

@@ -182,7 +182,7 @@ def test_a_path_as_people_write_it_gets_a_hint_in_manifest_and_table(
 def test_a_pattern_or_a_backslash_where_none_can_be_is_told_so(told: Told) -> None:
     assert told(r'file: "in\new.pdf"')[0].startswith(r"4:11: `file` has a line break, since `\n` in double quotes")
     assert told("file: files/*.pdf") == [
-        "4:11: `files/*.pdf` does not exist: `file` names one file; for a pattern write `glob: files/*.pdf`"
+        '4:11: `files/*.pdf` does not exist: `file` names one file; for a pattern write `glob: "files/*.pdf"`'
     ]
     assert "write `s3://bucket/a.pdf`" in told("url: https://bucket.s3.amazonaws.com/a.pdf")[0]
     assert "copy the object to a key without spaces" in told("url: s3://bucket/my a.pdf")[0]
@@ -275,3 +275,35 @@ def test_a_file_that_is_too_large_is_told_the_flag_that_lets_it_in(command: Prel
     assert "make it smaller, or add `--max-size 2MiB` (most registration forms take only 500 KB)" in made.stderr
     assert again.code == 0
     assert "2 attachments" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("only", "words"),
+    [
+        (("failed",), "error: nothing has failed, so there is nothing to write\n"),
+        (("parked", "failed"), "error: no item is `failed` or `parked`, so there is nothing to write\n"),
+    ],
+)
+def test_a_manifest_of_nothing_says_what_there_is_none_of(
+    command: Preloaded, tmp_path: Path, only: tuple[str, ...], words: str
+) -> None:
+    grow(tmp_path, "a.pdf")
+    (tmp_path / "m.yaml").write_text(HEAD + "  - file: a.pdf\n", encoding="utf-8")
+    chosen = [word for state in only for word in ("--only", state)]
+
+    ended = command.run("report", "m.yaml", "--format", "manifest", *chosen, "-o", "failed.yaml", cwd=tmp_path)
+
+    assert (ended.code, ended.stderr) == (2, words)
+    assert not (tmp_path / "failed.yaml").exists()
+
+
+def test_only_the_verb_that_sends_says_that_nothing_was_sent(command: Preloaded, tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(HEAD + "  - fil: a.pdf\n", encoding="utf-8")
+
+    said = {
+        verb: command.run(verb, "m.yaml", "--local", cwd=tmp_path).stderr for verb in ("upload", "status", "report")
+    }
+
+    assert said["upload"].startswith("error: 1 problem in `m.yaml`, nothing was sent\n")
+    assert said["status"].startswith("error: 1 problem in `m.yaml`\n")
+    assert said["report"].startswith("error: 1 problem in `m.yaml`\n")

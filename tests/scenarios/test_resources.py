@@ -30,7 +30,7 @@ def test_whatever_the_limit_of_open_files_no_item_fails_and_the_next_run_is_exac
     first = run(*flags, cwd=tmp_path, env=endpoint.env, command=under("n", limit))
     again = run(*flags, cwd=tmp_path, env=endpoint.env)
 
-    assert "do not fit into the limit" in first.stderr
+    assert "needs more than the" in first.stderr
     assert first.code == (10 if limit < 16 else 0), first.stderr
     assert first.code == 0 or "`ulimit -n" in first.stderr
     assert "failed" not in first.summary["states"]

@@ -59,7 +59,9 @@ async def test_another_run_is_named_and_its_lock_dies_with_it(opened: Open, path
         holder.kill()
 
     assert (caught.value.pid, caught.value.since) == (holder.process.pid, T0)
-    assert f"process {holder.process.pid} on {caught.value.host} since 2026-11-23" in caught.value.message
+    who = f": process {holder.process.pid} on {caught.value.host} since {T0:%Y-%m-%d %H:%M:%SZ}"
+    assert caught.value.message.endswith(who)
+    assert "`--wait-lock 30m`" in caught.value.hint
     assert caught.value.exit_code is ExitCode.LOCKED
     await opened()
 
