@@ -66,7 +66,7 @@ class DuplicateWatch:
         except Withheld:
             return
         except (Transient, LaneFault) as error:
-            message = f"AWS did not say whether anything is there twice, the next run asks again: {error.message}"
+            message = f"AWS did not say whether anything is there twice: {error.message}"
             self._around.observer.notify(Notice(message, self._around.clock.now()))
 
     async def _read(self, listing: Listing | None) -> list[Duplicate]:

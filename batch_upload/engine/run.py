@@ -193,9 +193,7 @@ class Run:
             try:
                 await self._survey(knowledge)
             except Transient as error:
-                self._notice(
-                    f"AWS did not say whether anything is there twice, the next run asks again: {error.message}"
-                )
+                self._notice(f"AWS did not say whether anything is there twice: {error.message}")
 
     async def _plan(self, items: Sequence[Item]) -> tuple[Knowledge, LaneOutlook]:
         """Plan what is not complete. What is stays so while this run holds the ledger, and is not looked at again."""

@@ -92,3 +92,4 @@ def test_it_works_beside_a_run_and_calls_what_is_under_way_open(
         ended = verify(command, batch, endpoint)
 
     assert (ended.code, found(ended)) == (10, {"open": batch.ids[0]})
+    assert ended.summary["exit"]["reason"] == "the outcome of some requests is not known yet"
