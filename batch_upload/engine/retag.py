@@ -154,8 +154,10 @@ class _Retagging:
         self._tell(known)
 
     async def _fail(self, error: Refused) -> None:
-        """The service refused the tags: the intent has failed, and what stands stays as it was, but for an attachment
-        that is not found. A new one may not be there yet."""
+        """Record that the service refused the tags: the intent has failed, and the attachment stays as it was.
+
+        An attachment that is not found has failed, too. A new one may not be there yet, and is left for the next run.
+        """
         live = self._each.live
         if error.code == NOT_FOUND:
             if not is_old(live, now=self._now(), horizon_s=self._around.horizon_s):
@@ -165,7 +167,7 @@ class _Retagging:
                 )
                 return
             await self._around.ledger.not_found([live.client_token], at=self._now())
-        elif self._each.intent != live.client_token:
+        if self._each.intent != live.client_token:
             await self._around.ledger.fail(self._each.intent, fault_of(error), at=self._now())
         failed = replace(live, state=State.FAILED, fault=fault_of(error))
         self._result.left -= 1

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from batch_upload.emulator.names import TAG, UNTAG
-from tests.support.batches import IDENTITY_TAG, Batch, assert_adds_up, make_batch
+from tests.scenarios.test_reconcile import delete
+from tests.support.batches import IDENTITY_TAG, Batch, assert_adds_up, make_batch, token_of
 from tests.support.command import Result
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
@@ -97,3 +98,29 @@ def test_refused_tags_are_failed_for_everybody_until_a_later_run_changes_them(
     assert endpoint.stats().requests[TAG] == tagged + 1
     assert [each["tags"].get("Customer") for each in endpoint.attachments()] == ["birch", "birch"]
     assert endpoint.stats().creates == 2
+
+
+def test_an_attachment_that_is_gone_when_its_tags_are_to_change_has_failed_for_everybody(
+    endpoint: Endpoint, command: Preloaded, tmp_path: Path
+) -> None:
+    batch = uploaded(command, endpoint, tmp_path)
+    gone = next(each for each in endpoint.attachments() if each["client_token"] == token_of(*first(batch)))
+    endpoint.change(keeps_deleted=False)
+    delete(endpoint, gone["id"])
+
+    failed = run(command, endpoint, batch, "upload", "--safe-horizon", "1ms")
+    told = [run(command, endpoint, batch, verb) for verb in ("status", "plan", "verify")]
+    why = command.run("why", batch.manifest, batch.ids[0], "--json", cwd=batch.folder)
+    people = command.run("status", batch.manifest, cwd=batch.folder)
+    done = run(command, endpoint, batch, "upload")
+
+    assert (failed.code, failed.states) == (20, {"complete": 1, "failed": 1})
+    assert [each.states for each in told] == [{"complete": 1, "failed": 1}] * 3
+    assert why.states == {"failed": 1}
+    assert failed.item(batch.ids[0])["error"]["code"] == told[0].item(batch.ids[0])["error"]["code"]
+    assert "to do: AWS does not find the attachment whose tags are to change: run `upload` again" in people.stdout
+    assert (done.code, done.states, endpoint.stats().creates) == (0, {"complete": 2}, 3)
+
+
+def first(batch: Batch) -> tuple[str, bytes]:
+    return next(iter(batch.documents.items()))
