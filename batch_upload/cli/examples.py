@@ -12,9 +12,10 @@ EXAMPLES = {
     "why": ("batch-upload why june.yaml acme/loa",),
     "report": (
         "batch-upload report june.yaml -o june.csv",
+        "batch-upload report june.yaml --all -o everything.csv",
         "batch-upload report june.yaml --format manifest --only failed -o again.yaml",
     ),
-    "verify": ("batch-upload verify june.yaml",),
+    "verify": ("batch-upload verify june.yaml", "batch-upload verify june.yaml --tags"),
     "reconcile": ("batch-upload reconcile june.yaml",),
     "watch": ("batch-upload watch june.yaml",),
     "doctor": ("batch-upload doctor", "batch-upload doctor june.yaml --profile acme"),

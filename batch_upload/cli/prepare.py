@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -188,11 +188,16 @@ def check_only(settings: Settings, prepared: Prepared) -> None:
     ids = {item.item_id for item in prepared.items}
     strange = sorted(settings.only_ids - ids)
     if strange:
-        raise UsageError(
-            f"`--only {strange[0]}` is neither a state nor an id of the manifest",
-            hint=id_hint(strange[0], ids)
-            or "states are `failed`, `pending`, `parked`, `unknown`, `sending`, `processing` and `complete`",
-        )
+        raise unknown_only(strange[0], ids)
+
+
+def unknown_only(item_id: str, ids: Iterable[str]) -> UsageError:
+    """The error of an `--only` that names neither a state nor one of the ids."""
+    return UsageError(
+        f"`--only {item_id}` is neither a state nor an id of the manifest",
+        hint=id_hint(item_id, ids)
+        or "states are `failed`, `pending`, `parked`, `unknown`, `sending`, `processing` and `complete`",
+    )
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """What the ledger holds for each item of a manifest, without a look into files; and what `status` says of it."""
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import invalid, list_items_and_unmatched
 from batch_upload.cli.rates import expected_create_rate
 from batch_upload.clock import counting_s
-from batch_upload.engine.plan import has_failed_upload
+from batch_upload.engine.plan import Selection, has_failed_upload, shown_row_of_id
 from batch_upload.engine.tries import with_retries_counted
 from batch_upload.errors import OLD_COPY, ExitCode
 from batch_upload.ledger.health import holder_of
@@ -54,18 +54,27 @@ class Rows:
         return len(self.listed)
 
     def __iter__(self) -> Iterator[Row]:
+        for item, rows in self._with_tokens():
+            yield item, next((row for row in rows if row.current), None)
+
+    def shown(self) -> Iterator[Row]:
+        """Yield the items beside what is reported of them: while tags change, the attachment that has the old ones."""
+        for item, rows in self._with_tokens():
+            yield item, shown_row_of_id(rows)
+
+    def _with_tokens(self) -> Iterator[tuple[Listed, Sequence[Known]]]:
         reader = find_reader(self.ledger)
         if reader is None:
-            yield from ((item, None) for item in self.listed)
+            yield from ((item, ()) for item in self.listed)
             return
         with reader:
             for start in range(0, len(self.listed), AT_ONCE):
                 some = self.listed[start : start + AT_ONCE]
                 known = reader.known_of_ids(self.batch, [item.item_id for item in some])
-                current = {
-                    row.item_id: row for row in with_retries_counted([row for row in known if row.current], known)
-                }
-                yield from ((item, current.get(item.item_id)) for item in some)
+                rows: defaultdict[str, list[Known]] = defaultdict(list)
+                for row in with_retries_counted(known, known):
+                    rows[row.item_id].append(row)
+                yield from ((item, rows.get(item.item_id, ())) for item in some)
 
     def stock(self, *wanted: State) -> Stock:
         """How far the items are, all at one moment, and those of them in these states."""
@@ -95,11 +104,14 @@ class Recorded:
     refusal: str = ""
     """Why `upload` refuses this ledger, as its last run said; empty where it does not."""
 
-    def chosen(self) -> Iterator[Row]:
-        """The rows that `--only` chooses; all without it."""
-        states, ids = self.settings.only_states, self.settings.only_ids
-        whole = not states and not ids
-        return ((item, row) for item, row in self.rows if whole or item.item_id in ids or state_of(row) in states)
+    @property
+    def selection(self) -> Selection:
+        """What `--only` chooses."""
+        return Selection(self.settings.only_states, self.settings.only_ids)
+
+    def is_listed(self, place: int) -> bool:
+        """Whether the manifest lists the item at this place of `rows`; those that it lists no longer come last."""
+        return place < len(self.rows) - self.gone
 
 
 def state_of(known: Known | None) -> State:

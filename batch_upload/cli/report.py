@@ -17,6 +17,9 @@ def report(
         Format, typer.Option("--format", help="csv, jsonl, html (a page), or a manifest to run")
     ] = Format.CSV,
     out: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="default: standard output")] = None,
+    everything: Annotated[  # noqa: FBT002
+        bool, typer.Option("--all/--no-all", help="also what was replaced, is no longer listed, or was deleted")
+    ] = False,
     *,
     flags: Flags,
 ) -> None:
@@ -26,6 +29,6 @@ def report(
     def body() -> Ended:
         from batch_upload.cli.reporting import reported
 
-        return reported(manifest, flags, output, form=form, out=out)
+        return reported(manifest, flags, output, form=form, out=out, everything=everything)
 
     run_verb("report", manifest, output, body)

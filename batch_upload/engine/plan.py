@@ -171,6 +171,17 @@ def shown_row(item: Item, knowledge: Knowledge) -> Known | None:
     return _shown(row_of(item, knowledge), knowledge.current.get(item.item_id))
 
 
+def shown_row_of_id(rows: Sequence[Known]) -> Known | None:
+    """Return what is reported of an id by the ledger alone: as `shown_row`, for the tags that the ledger has last.
+
+    `rows` are all tokens of the id. None where none of them stands for it.
+    """
+    current = next((row for row in rows if row.current), None)
+    if current is None:
+        return None
+    return _shown(next((row for row in rows if _is_half_retagged(row, current)), current), current)
+
+
 def _shown(stands: Known | None, current: Known | None) -> Known | None:
     if stands is None or current is None or current.state is not State.FAILED:
         return stands

@@ -1,8 +1,10 @@
-"""The completion report: one row for each item of the manifest, sent or not, for spreadsheets and programs."""
+"""The completion report for spreadsheets and programs: a row for each item of the manifest, sent or not; with `--all`
+also one for everything else that was created for the batch."""
 
 import csv
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
 from typing import Any, TextIO
 
 from batch_upload.model import Item, Known, Listed, State
@@ -29,13 +31,29 @@ HEADER = (
     "first_sent_at",
     "completed_at",
 )
+IN_MANIFEST = "in_manifest"
+"""The column behind all others that `--all` adds."""
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _DIGEST_PREFIX = "sha256:"
 
 
+class InManifest(StrEnum):
+    """What the manifest says of a row that `--all` writes."""
+
+    LISTED = "listed"
+    """It is reported of an item of the manifest."""
+    REPLACED = "replaced"
+    """Another document, generation or set of tags has taken its place."""
+    NO_LONGER_LISTED = "no longer listed"
+    """The manifest does not list its id, or no glob matches its file any more."""
+    DUPLICATE = "duplicate"
+    """It carries the token of an item that has another attachment."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReportRow:
-    """A row. The fields are the header's, in its order, but for `item_id`, whose column is `id`; `tags` come last.
+    """A row. The fields are the header's, in its order, but for `item_id`, whose column is `id`; then come `tags` and
+    `in_manifest`.
 
     None is an empty cell: not known, or not so far. Times are ISO 8601 in UTC.
     """
@@ -58,9 +76,11 @@ class ReportRow:
     first_sent_at: str | None = None
     completed_at: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    in_manifest: InManifest | None = None
+    """Written where `--all` was asked for."""
 
 
-_COLUMNS = tuple(column.name for column in fields(ReportRow) if column.name != "tags")
+_COLUMNS = tuple(column.name for column in fields(ReportRow) if column.name not in ("tags", "in_manifest"))
 
 
 def row_of(item: Item | Listed, known: Known | None) -> ReportRow:
@@ -70,14 +90,19 @@ def row_of(item: Item | Listed, known: Known | None) -> ReportRow:
     item that is now, and that is not sent yet. A `Listed` has no token; its `known` is taken as it is.
     """
     if isinstance(item, Listed):
-        return _unsent(item) if known is None else _sent(item, known)
+        return _unsent(item) if known is None else _sent(item.item_id, item.source, known)
     if known is None or known.client_token != item.client_token:
         return _unsent(item)
-    return _sent(item, known)
+    return _sent(item.item_id, item.source, known)
 
 
-def write_csv(rows: Iterable[ReportRow], stream: TextIO) -> int:
-    """Write the rows as RFC 4180, header first, and give their number.
+def row_of_known(known: Known, in_manifest: InManifest) -> ReportRow:
+    """The row of what the ledger alone knows."""
+    return replace(_sent(known.item_id, known.source, known), in_manifest=in_manifest)
+
+
+def write_csv(rows: Iterable[ReportRow], stream: TextIO, *, more: Sequence[str] = ()) -> int:
+    """Write the rows as RFC 4180, header first, and give their number. `more` are columns behind the header's.
 
     A cell that a spreadsheet would run as a formula begins with `'`. The stream must not translate line ends
     (`newline=""`). A lone surrogate, which no encoding takes, is written as an escape. On a terminal, which is read by
@@ -86,20 +111,21 @@ def write_csv(rows: Iterable[ReportRow], stream: TextIO) -> int:
     encoding = stream_encoding(stream)
     shown = printable if stream.isatty() else str
     writer = csv.writer(stream, lineterminator="\r\n")
-    writer.writerow(HEADER)
+    writer.writerow((*HEADER, *more))
+    columns = (*_COLUMNS, *more)
     count = 0
     for row in rows:
-        writer.writerow([_cell(getattr(row, name), encoding, shown) for name in _COLUMNS])
+        writer.writerow([_cell(getattr(row, name), encoding, shown) for name in columns])
         count += 1
     return count
 
 
-def write_jsonl(rows: Iterable[ReportRow], stream: TextIO) -> int:
-    """Write a JSON object a row, with the header's names and `tags`, and give their number."""
+def write_jsonl(rows: Iterable[ReportRow], stream: TextIO, *, more: Sequence[str] = ()) -> int:
+    """Write a JSON object a row, with the header's names, `tags` and `more`, and give their number."""
     encoding = stream_encoding(stream)
     count = 0
     for row in rows:
-        stream.write(json_text(_row_json(row), encoding=encoding) + "\n")
+        stream.write(json_text(_row_json(row, more), encoding=encoding) + "\n")
         count += 1
     return count
 
@@ -133,11 +159,11 @@ def _unsent(item: Item | Listed) -> ReportRow:
     )
 
 
-def _sent(item: Item | Listed, known: Known) -> ReportRow:
+def _sent(item_id: str, source: str, known: Known) -> ReportRow:
     fault = known.fault
     return ReportRow(
-        item_id=item.item_id,
-        source=item.source,
+        item_id=item_id,
+        source=source,
         sha256=_digest_of(known.content),
         size_bytes=known.size_bytes,
         content_type=None if known.content_type is None else known.content_type.value,
@@ -168,6 +194,6 @@ def _cell(value: str | int | None, encoding: str, shown: Callable[[str], str]) -
     return cell if cell.isascii() else cell.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def _row_json(row: ReportRow) -> dict[str, Any]:
+def _row_json(row: ReportRow, more: Sequence[str]) -> dict[str, Any]:
     values = {title: getattr(row, name) for title, name in zip(HEADER, _COLUMNS, strict=True)}
-    return {**values, "tags": dict(row.tags)}
+    return {**values, "tags": dict(row.tags), **{name: getattr(row, name) for name in more}}
