@@ -201,7 +201,7 @@ def _unseen(found: _Found) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class LaneReading:
     """A lane that is looked through, and where that is reported. Implements `engine.survey.Reading`."""
 
     service: AttachmentService
@@ -238,12 +238,12 @@ async def _ask(
         except (Refused, Transient) as error:
             asked = replace(asked, warning=f"what was not found could not be looked for: {error.message}")
         if found.is_new and found.sifted.rest:
-            reading = _Reading(reached.service, reached.wire, reached.clock, _Said(output))
+            reading = LaneReading(reached.service, reached.wire, reached.clock, _Said(output))
             asked = await _look(reading, asked, found)
     return asked
 
 
-async def _look(reading: _Reading, asked: Asked, found: _Found) -> Asked:
+async def _look(reading: LaneReading, asked: Asked, found: _Found) -> Asked:
     """Look for attachments of this batch that a new ledger does not know."""
     try:
         seen = await look_through(reading, found.sifted.rest, asked.capacity, found.attachments)

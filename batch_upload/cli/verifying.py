@@ -14,20 +14,24 @@ from batch_upload.cli.compose import reach
 from batch_upload.cli.exit_codes import first_of
 from batch_upload.cli.flags import Flags
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.planning import check_lane
+from batch_upload.cli.planning import LaneReading, check_lane
 from batch_upload.cli.prepare import Prepared, ready_to_read
 from batch_upload.cli.recorded import state_of
 from batch_upload.cli.signals import until_interrupted
 from batch_upload.clock import counting_s
-from batch_upload.engine.listing import list_completely
+from batch_upload.engine.listing import list_completely, still_there
+from batch_upload.engine.looking import reported
 from batch_upload.engine.plan import Knowledge, shown_row
+from batch_upload.engine.retry import LIST_TAGS
 from batch_upload.engine.tally import Tally
 from batch_upload.engine.verify import (
+    NOTHING_READ,
     Comparison,
     FindingKind,
     compare,
-    read_unknown,
+    read_tags,
     standing,
+    tokens_with,
     unlisted,
     with_latecomers,
     young_of,
@@ -35,10 +39,18 @@ from batch_upload.engine.verify import (
 from batch_upload.errors import ExitCode, NoAnswer
 from batch_upload.ledger.reading import find_reader
 from batch_upload.model import Known, Lane, RateRecord
-from batch_upload.report.observers import Observers
+from batch_upload.ports import Observer
 from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.report.summary_text import Invocation, counts_lines, headline
-from batch_upload.report.verification import FindingRow, Tallied, finding_lines, tallied_lines
+from batch_upload.report.verification import (
+    FindingRow,
+    Tallied,
+    difference_lines,
+    finding_lines,
+    tag_lines,
+    tags_words,
+    tallied_lines,
+)
 from batch_upload.settings import Settings
 
 _CODES: Mapping[FindingKind, ExitCode] = {
@@ -48,6 +60,9 @@ _CODES: Mapping[FindingKind, ExitCode] = {
     FindingKind.NOT_YET: ExitCode.STILL_PROCESSING,
 }
 """Every other kind is a disagreement."""
+_OF_TAGS = (FindingKind.IDENTITY, FindingKind.TAGS)
+"""What the ledger has nothing to learn from."""
+_TAGS_ADVICE = "# put the tags back that were sent: a lost ledger is rebuilt from `batch-upload:token`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,51 +75,73 @@ class _Ledger:
     rates: Sequence[RateRecord] = ()
 
 
-def verify_manifest(path: Path, flags: Flags, output: Output) -> Ended:
-    """Show every finding. Raises BatchUploadError where the lane or the ledger cannot be read."""
+def verify_manifest(path: Path, flags: Flags, output: Output, *, reads_tags: bool) -> Ended:
+    """Show every finding; `reads_tags` as by `--tags`.
+
+    Raises BatchUploadError where the lane or the ledger cannot be read.
+    """
     started = counting_s()
     prepared, settings = ready_to_read(path, flags)
     tally = Tally()
     audience = audience_of(output)
-    work = partial(_compared, prepared, settings, audience, tally)
+    work = partial(_compare, prepared, settings, Everybody([tally], audience), reads_tags=reads_tags)
     try:
-        lane, compared, knowledge = anyio.run(partial(until_interrupted, work, at_once=audience.close))
+        found = anyio.run(partial(until_interrupted, work, at_once=audience.close))
     finally:
         audience.close()
     ended = Summary(
         verb="verify",
-        exit=_exit(compared),
+        exit=_exit(found.comparison),
         batch=prepared.manifest.batch,
-        account=lane.account,
-        region=lane.region,
-        states=Counter(state_of(shown_row(item, knowledge)).value for item in prepared.items),
+        account=found.lane.account,
+        region=found.lane.region,
+        states=Counter(state_of(shown_row(item, found.knowledge)).value for item in prepared.items),
         items=len(prepared.items),
         requests=dict(tally.requests),
         throttled=tally.throttled,
         elapsed_s=counting_s() - started,
     )
     repeated = Repeated.of(flags, settings)
-    _show(compared, ended, output, Invocation(str(path), repeated.flags, repeated.lane_flags))
+    _show(found, ended, output, Invocation(str(path), repeated.flags, repeated.lane_flags))
     return Ended(ended, lines=())
 
 
-async def _compared(
-    prepared: Prepared, settings: Settings, audience: Observers, tally: Tally
-) -> tuple[Lane, Comparison, Knowledge]:
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What came of it. `listed` stand at the service, whose tags are read `tags_per_s` a second."""
+
+    lane: Lane
+    comparison: Comparison
+    knowledge: Knowledge
+    tags_per_s: float
+
+
+async def _compare(prepared: Prepared, settings: Settings, observer: Observer, *, reads_tags: bool) -> _Compared:
     batch, items = prepared.manifest.batch, prepared.items
     before = _read(settings.ledger, batch)
-    async with reach(settings, Everybody([tally], audience), remembered=before.rates, reads_only=True) as reached:
+    async with reach(settings, observer, remembered=before.rates, reads_only=True) as reached:
         check_lane(before.lane, reached.lane, settings)
-        listing = await list_completely(reached)
-        if not listing.is_complete:
-            raise NoAnswer("the account kept changing while its attachments were listed", code="ListingIncomplete")
-        # after the listing: what a run that goes on meanwhile has created by then is in the ledger
-        ledger = await to_thread.run_sync(_read, settings.ledger, batch)
-        knowledge = Knowledge.of(ledger.known)
-        listing = await with_latecomers(reached, listing, unlisted(standing(items, knowledge), listing))
-        tokens = await read_unknown(reached, listing, ledger.tokens)
-        young = young_of(ledger.known, now=reached.clock.now(), horizon_s=settings.safe_horizon_s)
-        return reached.lane, compare(items, knowledge, listing, tokens, young=young), knowledge
+        reading = LaneReading(reached.service, reached.wire, reached.clock, observer)
+        async with reported(reading, None, known=0) as progress:
+            listing = await list_completely(reading, on_page=progress.page)
+            if not listing.is_complete:
+                raise NoAnswer("the account kept changing while its attachments were listed", code="ListingIncomplete")
+            # after the listing: what a run that goes on meanwhile has created by then is in the ledger
+            ledger = await to_thread.run_sync(_read, settings.ledger, batch)
+            knowledge = Knowledge.of(ledger.known)
+            listing = await with_latecomers(reading, listing, unlisted(standing(items, knowledge), listing))
+            there = still_there(listing).attachments
+            wanted = there if reads_tags else [each for each in there if each.attachment_id not in ledger.tokens]
+            tags = await read_tags(reading, wanted, progress)
+        compared = compare(
+            items,
+            knowledge,
+            listing,
+            tokens_with(ledger.tokens, tags, ledger.known),
+            young=young_of(ledger.known, now=reached.clock.now(), horizon_s=settings.safe_horizon_s),
+            tags=tags if reads_tags else NOTHING_READ,
+        )
+        return _Compared(reached.lane, compared, knowledge, reached.wire.rate(LIST_TAGS))
 
 
 def _read(path: Path, batch: str) -> _Ledger:
@@ -115,19 +152,30 @@ def _read(path: Path, batch: str) -> _Ledger:
         return _Ledger(reader.lane(), reader.known(batch), reader.attachment_tokens(), reader.rates())
 
 
-def _show(compared: Comparison, ended: Summary, output: Output, invocation: Invocation) -> None:
+def _show(found: _Compared, ended: Summary, output: Output, invocation: Invocation) -> None:
     rows = [
-        FindingRow(each.kind.value, each.item_id, each.client_token, each.attachment_id, each.status)
-        for each in compared.findings
+        FindingRow(
+            each.kind.value,
+            each.item_id,
+            each.client_token,
+            each.attachment_id,
+            each.status,
+            each.attachment_arn,
+            each.differences,
+        )
+        for each in found.comparison.findings
     ]
-    tallied = _tallied(compared)
+    tallied = _tallied(found.comparison)
     for row in rows:
         output.event(row.as_json())
     output.event(tallied.as_json())
     if output.quiet:
         return
-    numbers = (f"  {line}" for line in (*tallied_lines(tallied), *counts_lines(ended)))
-    output.answer([*finding_lines(rows), headline(ended), *numbers, *_next_lines(ended.exit.code, invocation)])
+    tags = tags_words(tallied, reads=found.comparison.listed, reads_per_s=found.tags_per_s)
+    numbers = (f"  {line}" for line in (*tallied_lines(tallied), tags, *counts_lines(ended)))
+    next_steps = [f"  {line}" for line in _next_lines(found, rows, invocation)]
+    titled = ["next:", *next_steps] if next_steps else []
+    output.answer([*finding_lines(rows), *difference_lines(rows), headline(ended), *numbers, *titled])
 
 
 def _exit(compared: Comparison) -> Exit:
@@ -145,12 +193,21 @@ def _tallied(compared: Comparison) -> Tallied:
         strangers=compared.strangers,
         agreeing=compared.agreeing,
         finished=compared.finished,
+        tags_compared=compared.tags_compared,
     )
 
 
-def _next_lines(code: ExitCode, invocation: Invocation) -> list[str]:
-    if code in (ExitCode.DISAGREEMENT, ExitCode.OUTCOMES_UNKNOWN):
-        return ["next:", f"  {invocation.command('reconcile')}    # writes into the ledger what the service proves"]
-    if code in (ExitCode.TRANSIENT, ExitCode.STILL_PROCESSING):
-        return ["next:", f"  {invocation.command('upload')}    # goes on with what is open"]
-    return []
+def _next_lines(found: _Compared, rows: Sequence[FindingRow], invocation: Invocation) -> list[str]:
+    """What to do about the findings: `reconcile` records what AWS proves, tags are put back at AWS."""
+    codes = {_CODES.get(kind, ExitCode.DISAGREEMENT) for kind in found.comparison.counts if kind not in _OF_TAGS}
+    lines = []
+    if codes & {ExitCode.DISAGREEMENT, ExitCode.OUTCOMES_UNKNOWN}:
+        lines.append(f"{invocation.command('reconcile')}    # writes into the ledger what the service proves")
+    elif codes & {ExitCode.TRANSIENT, ExitCode.STILL_PROCESSING}:
+        lines.append(f"{invocation.command('upload')}    # goes on with what is open")
+    commands = tag_lines(rows, found.lane.region)
+    if commands:
+        lines.append(
+            "# AWS holds other tags than were sent; a lost ledger is rebuilt from `batch-upload:token`. Put them back:"
+        )
+    return [*lines, *commands]

@@ -179,13 +179,13 @@ def shown_row_of_id(rows: Sequence[Known]) -> Known | None:
     current = next((row for row in rows if row.current), None)
     if current is None:
         return None
-    return _shown(next((row for row in rows if _is_half_retagged(row, current)), current), current)
+    return _shown(next((row for row in rows if is_half_retagged(row, current)), current), current)
 
 
 def _shown(stands: Known | None, current: Known | None) -> Known | None:
     if stands is None or current is None or current.state is not State.FAILED:
         return stands
-    return replace(stands, state=State.FAILED, fault=current.fault) if _is_half_retagged(stands, current) else stands
+    return replace(stands, state=State.FAILED, fault=current.fault) if is_half_retagged(stands, current) else stands
 
 
 def after_resolving(item: Item, settled: Known, stands: Known | None) -> Action:
@@ -269,12 +269,12 @@ def _settled(item: Item, stands: Known | None, current: Known | None) -> Action:
         return _act(ActionKind.CREATE, item, None, "new") if current is None else _changed(item, current)
     if stands.client_token != item.client_token and has_failed_upload(stands):
         return _act(ActionKind.CREATE, item, stands, _retry_reason(item))
-    if stands.client_token != item.client_token or _is_half_retagged(stands, current):
+    if stands.client_token != item.client_token or is_half_retagged(stands, current):
         return _retag(item, _shown(stands, current) or stands)
     return _again(item, stands)
 
 
-def _is_half_retagged(stands: Known, current: Known | None) -> bool:
+def is_half_retagged(stands: Known, current: Known | None) -> bool:
     """Whether a run was cut off, or refused, while it gave what stands the tags of another token: see `retag`."""
     if current is None or current.client_token == stands.client_token or stands.state not in LIVE:
         return False

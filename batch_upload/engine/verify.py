@@ -5,15 +5,21 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.identity import READERS, carriers, tags_of
 from batch_upload.engine.listing import Asking, Listing, describe_found, still_there
-from batch_upload.engine.plan import LIVE, Knowledge, is_absent, row_of
+from batch_upload.engine.looking import Progress
+from batch_upload.engine.plan import LIVE, Knowledge, is_absent, is_half_retagged, row_of
+from batch_upload.engine.retag import carried
 from batch_upload.engine.settle import is_old
 from batch_upload.engine.tries import carried_tries
 from batch_upload.model import Attachment, AttachmentStatus, Item, Known, State
 from batch_upload.token import IDENTITY_TAG
+
+NOTHING_READ: Mapping[str, Mapping[str, str] | None] = MappingProxyType({})
+"""No tags of any attachment."""
 
 
 class FindingKind(StrEnum):
@@ -37,17 +43,35 @@ class FindingKind(StrEnum):
     """Sent, its outcome is not in the ledger yet: `upload` and `reconcile` take it up."""
     IN_PROGRESS = "in_progress"
     """Created, the service is still at work on it."""
+    IDENTITY = "identity"
+    """It carries another identity tag than the ledger says, or none."""
+    TAGS = "tags"
+    """A tag that was sent with it is gone, or has another value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A tag whose value the ledger and the service differ on; None where the one or the other has no such tag."""
+
+    key: str
+    ledger: str | None
+    service: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One of them. `attachment_id` and `status` are the service's, None where it has nothing to say."""
+    """One of them. `attachment_id`, `status` and `attachment_arn` are the service's, None where it has nothing to say.
+
+    `differences` are of IDENTITY and TAGS alone.
+    """
 
     kind: FindingKind
     item_id: str
     client_token: str
     attachment_id: str | None = None
     status: AttachmentStatus | None = None
+    attachment_arn: str | None = None
+    differences: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +80,7 @@ class Comparison:
 
     `listed` counts what stands at the service, `strangers` what of it belongs to nobody here. `agreeing` counts the
     attachments of which both say the same, `finished` those that the ledger still waits for and the service is done
-    with.
+    with, `tags_compared` those of the ledger whose tags were read.
     """
 
     findings: tuple[Finding, ...]
@@ -64,6 +88,7 @@ class Comparison:
     strangers: int
     agreeing: int
     finished: int
+    tags_compared: int = 0
 
     @property
     def counts(self) -> Counter[FindingKind]:
@@ -100,17 +125,31 @@ def young_of(rows: Iterable[Known], *, now: datetime, horizon_s: float) -> froze
     return frozenset(row.client_token for row in rows if not is_old(row, now=now, horizon_s=horizon_s))
 
 
-async def read_unknown(around: Asking, listing: Listing, known: Mapping[str, str | None]) -> dict[str, str | None]:
-    """The token of every attachment that is there: what the ledger knows, or what its tags say. Writes nothing."""
-    tokens = dict(known)
+async def read_tags(
+    around: Asking, attachments: Sequence[Attachment], progress: Progress
+) -> dict[str, Mapping[str, str] | None]:
+    """Read the tags of these attachments, by id; None where the service does not find them. Writes nothing."""
+    tags: dict[str, Mapping[str, str] | None] = {}
 
-    async def read(stranger: Attachment) -> None:
-        tags = await tags_of(around, stranger)
-        tokens[stranger.attachment_id] = None if tags is None else tags.get(IDENTITY_TAG)
+    async def read(attachment: Attachment) -> None:
+        tags[attachment.attachment_id] = await tags_of(around, attachment)
+        progress.one_read(attachment)
 
-    strangers = [each for each in still_there(listing).attachments if each.attachment_id not in known]
-    await for_each(strangers, read, at_once=READERS)
-    return tokens
+    progress.begin_reading(len(attachments))
+    await for_each(attachments, read, at_once=READERS)
+    return tags
+
+
+def tokens_with(
+    known: Mapping[str, str | None], tags: Mapping[str, Mapping[str, str] | None], rows: Iterable[Known]
+) -> dict[str, str | None]:
+    """The token of every attachment by id: what its tags say, or what the ledger knows, `known`.
+
+    An attachment that the ledger has for one of `rows` keeps the token of that, whatever its tags say.
+    """
+    read = {attachment_id: (found or {}).get(IDENTITY_TAG) for attachment_id, found in tags.items()}
+    ours = {row.attachment_id: row.client_token for row in rows if row.attachment_id is not None}
+    return {**known, **read, **ours}
 
 
 def compare(
@@ -120,29 +159,67 @@ def compare(
     tokens: Mapping[str, str | None],
     *,
     young: Collection[str] = (),
+    tags: Mapping[str, Mapping[str, str] | None] = NOTHING_READ,
 ) -> Comparison:
     """Hold what the ledger knows of a batch against a listing. Pure.
 
-    `tokens` are of every attachment that is there, `young` those whose attachments may not be there yet. Findings come
-    in the order of the manifest, then of the ledger.
+    `tokens` are of every attachment that is there, `young` those whose attachments may not be there yet, `tags` are
+    what was read of attachments, by id. Findings come in the order of the manifest, then of the ledger.
     """
     by_id = {attachment.attachment_id: attachment for attachment in listing.attachments}
-    carried = carriers(listing, tokens)
+    by_token = carriers(listing, tokens)
     rows = standing(items, knowledge)
     ids = _ids_by_token(items, knowledge) | {
-        each.client_token: each.item_id for each in carried_tries(items, carried, knowledge)
+        each.client_token: each.item_id for each in carried_tries(items, by_token, knowledge)
     }
-    findings = [finding for row in rows for finding in _of_row(row, by_id, carried, young)]
+    findings = [finding for row in rows for finding in _of_row(row, by_id, by_token, young)]
     for token, item_id in ids.items():
-        findings.extend(_of_carriers(item_id, token, carried.get(token, ()), knowledge.by_token.get(token)))
+        findings.extend(_of_carriers(item_id, token, by_token.get(token, ()), knowledge.by_token.get(token)))
     there = still_there(listing).attachments
+    ours = {each.attachment_id: each for each in there if each.attachment_id in tags}
+    compared = [row for row in knowledge.by_token.values() if row.state in LIVE and row.attachment_id in ours]
+    differing = [
+        finding
+        for row in compared
+        for finding in _of_tags(row, ours[row.attachment_id or ""], tags, knowledge, is_young=row.client_token in young)
+    ]
+    wrong = {finding.attachment_id for finding in differing}
     return Comparison(
-        findings=_in_order(findings, items),
+        findings=_in_order([*findings, *differing], items),
         listed=len(there),
         strangers=sum(_is_stranger(each, tokens, ids) for each in there),
-        agreeing=sum(_agrees(row, by_id) for row in rows),
+        agreeing=sum(_agrees(row, by_id) and row.attachment_id not in wrong for row in rows),
         finished=sum(_has_finished(row, by_id) for row in rows),
+        tags_compared=len(compared),
     )
+
+
+def _of_tags(
+    row: Known,
+    attachment: Attachment,
+    tags: Mapping[str, Mapping[str, str] | None],
+    knowledge: Knowledge,
+    *,
+    is_young: bool,
+) -> Iterator[Finding]:
+    """What is to be said of an attachment by its tags. Tags that nobody here has sent are the user's own.
+
+    While tags are changed, either may be there: nothing is said of them.
+    """
+    if is_half_retagged(row, knowledge.current.get(row.item_id)):
+        return
+    found = tags[attachment.attachment_id] or {}
+    if not found and is_young:
+        yield _finding(FindingKind.NOT_YET, row.item_id, row.client_token, attachment)
+        return
+    wanted = carried(row.tags, row.client_token, identity_tag=row.identity_tag)
+    differences = [Difference(key, value, found.get(key)) for key, value in wanted.items() if found.get(key) != value]
+    if IDENTITY_TAG not in wanted and found.get(IDENTITY_TAG, row.client_token) != row.client_token:
+        differences.append(Difference(IDENTITY_TAG, None, found[IDENTITY_TAG]))
+    for kind, is_of_kind in ((FindingKind.IDENTITY, True), (FindingKind.TAGS, False)):
+        chosen = tuple(each for each in differences if (each.key == IDENTITY_TAG) is is_of_kind)
+        if chosen:
+            yield replace(_finding(kind, row.item_id, row.client_token, attachment), differences=chosen)
 
 
 def _ids_by_token(items: Sequence[Item], knowledge: Knowledge) -> dict[str, str]:
@@ -154,14 +231,14 @@ def _ids_by_token(items: Sequence[Item], knowledge: Knowledge) -> dict[str, str]
 def _of_row(
     row: Known,
     by_id: Mapping[str, Attachment],
-    carried: Mapping[str, Sequence[Attachment]],
+    by_token: Mapping[str, Sequence[Attachment]],
     young: Collection[str],
 ) -> Iterator[Finding]:
     """What is to be said of an item by its own row."""
     if row.state is State.UNKNOWN:
         yield Finding(FindingKind.UNKNOWN, row.item_id, row.client_token)
     elif row.state is State.SENDING:
-        found = next(iter(carried.get(row.client_token, ())), None)
+        found = next(iter(by_token.get(row.client_token, ())), None)
         yield _finding(FindingKind.OPEN, row.item_id, row.client_token, found)
     elif row.state in LIVE and row.attachment_id is not None:
         is_young = row.client_token in young
@@ -214,7 +291,7 @@ def recorded(found: Sequence[Attachment], row: Known | None) -> Attachment | Non
 def _finding(kind: FindingKind, item_id: str, token: str, attachment: Attachment | None) -> Finding:
     if attachment is None:
         return Finding(kind, item_id, token)
-    return Finding(kind, item_id, token, attachment.attachment_id, attachment.status)
+    return Finding(kind, item_id, token, attachment.attachment_id, attachment.status, attachment.attachment_arn)
 
 
 def _is_stranger(attachment: Attachment, tokens: Mapping[str, str | None], ours: Collection[str]) -> bool:

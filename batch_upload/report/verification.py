@@ -1,26 +1,46 @@
 """What `verify` found and what `reconcile` will cost, for people and for machines."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from batch_upload.model import AttachmentStatus
 from batch_upload.report.escape import printable
 from batch_upload.report.summary import SCHEMA_VERSION
+from batch_upload.report.summary_text import shell_line
 from batch_upload.report.words import count_words, display_width, duration_words
 
 _TITLES = ("finding", "id", "attachment", "status")
 
 
+class TagDifference(Protocol):
+    """A tag that has another value at the service than in the ledger; None where one of them has no such tag."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def ledger(self) -> str | None: ...
+
+    @property
+    def service(self) -> str | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class FindingRow:
-    """One finding. `attachment_id` and `status` are None where there is nothing at the service to name."""
+    """One finding. Nothing at the service to name: then `attachment_id`, `status` and `attachment_arn` are None.
+
+    `differences`: the tags that are wrong, where that is what was found.
+    """
 
     finding: str
     item_id: str
     client_token: str
     attachment_id: str | None
     status: AttachmentStatus | None
+    attachment_arn: str | None = None
+    differences: Sequence[TagDifference] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The line `{"event": "finding", …}`."""
@@ -32,18 +52,26 @@ class FindingRow:
             "client_token": self.client_token,
             "registration_attachment_id": self.attachment_id,
             "status": None if self.status is None else self.status.value,
+            "registration_attachment_arn": self.attachment_arn,
+            "differences": [
+                {"key": each.key, "ledger": each.ledger, "service": each.service} for each in self.differences
+            ],
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Tallied:
-    """The numbers of a comparison. `listed` stand at the service, `strangers` of them are not this batch's."""
+    """The numbers of a comparison. `listed` stand at the service, `strangers` of them are not this batch's.
+
+    `tags_compared`: of so many that the ledger has, the tags were read; 0 where they were not asked for.
+    """
 
     findings: Mapping[str, int]
     listed: int
     strangers: int
     agreeing: int
     finished: int
+    tags_compared: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The line `{"event": "comparison", …}`."""
@@ -55,6 +83,7 @@ class Tallied:
             "strangers": self.strangers,
             "agreeing": self.agreeing,
             "finished": self.finished,
+            "tags_compared": self.tags_compared,
         }
 
 
@@ -79,6 +108,39 @@ def tallied_lines(tallied: Tallied) -> list[str]:
     ]
     if tallied.finished:
         lines.append(f"finished since the ledger was written: {tallied.finished:,}; `upload` takes note of it")
+    return lines
+
+
+def tags_words(tallied: Tallied, *, reads: int, reads_per_s: float) -> str:
+    """Whether tags were compared; if not, what it takes: so many `reads`."""
+    if tallied.tags_compared or not reads:
+        return f"tags: compared for {count_words(tallied.tags_compared, 'attachment')}"
+    time = duration_words(reads / reads_per_s)
+    return f"tags: not compared; `--tags` reads those of {count_words(reads, 'attachment')}, about {time}"
+
+
+def difference_lines(rows: Sequence[FindingRow]) -> Iterator[str]:
+    """Each tag that is wrong, and how, a line each."""
+    for row in rows:
+        for each in row.differences:
+            there = "is missing" if each.service is None else f"is `{each.service}`"
+            sent = "the ledger sent none" if each.ledger is None else f"the ledger sent `{each.ledger}`"
+            yield printable(f"`{row.item_id}`: tag `{each.key}` {there} at AWS, {sent}")
+
+
+def tag_lines(rows: Sequence[FindingRow], region: str) -> list[str]:
+    """The commands of AWS's own tool that give attachments the tags that the ledger says they have."""
+    lines = []
+    for row in rows:
+        common = ("aws", "pinpoint-sms-voice-v2")
+        where = ("--region", region, "--resource-arn", row.attachment_arn or "")
+        missing = [{"Key": each.key, "Value": each.ledger} for each in row.differences if each.ledger is not None]
+        foreign = [each.key for each in row.differences if each.ledger is None]
+        if missing:
+            tags = json.dumps(missing, ensure_ascii=False)
+            lines.append(shell_line((*common, "tag-resource", *where, "--tags", tags)))
+        if foreign:
+            lines.append(shell_line((*common, "untag-resource", *where, "--tag-keys", *foreign)))
     return lines
 
 

@@ -5,9 +5,11 @@ import pty
 import shutil
 import signal
 import subprocess
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import boto3
 
@@ -23,7 +25,7 @@ from tests.support.batches import (
     write_batch,
 )
 from tests.support.command import COMMAND, Event, Result, started
-from tests.support.endpoint import Endpoint
+from tests.support.endpoint import CREDENTIALS, Endpoint
 from tests.support.preloaded import Preloaded
 
 
@@ -46,17 +48,24 @@ def plant_all(batch: Batch, endpoint: Endpoint, *, created_at: datetime | None =
     return [endpoint.plant({**TAGS, IDENTITY_TAG: token}, created_at=created_at) for token in tokens]
 
 
-def delete(endpoint: Endpoint, attachment_id: str) -> None:
-    """Delete an attachment as anybody with an SDK may."""
+@contextmanager
+def anybody(endpoint: Endpoint) -> Iterator[Any]:
+    """A client of boto3: what anybody with an SDK may do to the account."""
     with closing(
         boto3.client(
             "pinpoint-sms-voice-v2",
             region_name="us-east-1",
             endpoint_url=endpoint.url,
-            aws_access_key_id="AKIDEXAMPLE",
-            aws_secret_access_key="not-a-secret",
+            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
         )
     ) as client:
+        yield client
+
+
+def delete(endpoint: Endpoint, attachment_id: str) -> None:
+    """Delete an attachment as anybody with an SDK may."""
+    with anybody(endpoint) as client:
         client.delete_registration_attachment(RegistrationAttachmentId=attachment_id)
 
 

@@ -1,12 +1,22 @@
 """What `verify` says of each pair of a ledger and a listing."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from batch_upload.engine.listing import Listing
 from batch_upload.engine.plan import Knowledge
-from batch_upload.engine.verify import Comparison, Finding, FindingKind, compare, standing, unlisted
+from batch_upload.engine.verify import (
+    Comparison,
+    Difference,
+    Finding,
+    FindingKind,
+    compare,
+    standing,
+    tokens_with,
+    unlisted,
+)
 from batch_upload.model import Attachment, AttachmentStatus, Item, Known, State
 
 BEGAN = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
@@ -64,7 +74,7 @@ def test_what_both_call_complete_is_no_finding() -> None:
 def test_another_status_than_the_ledgers_is_a_finding(status: AttachmentStatus, kind: FindingKind) -> None:
     compared = held(row(), listed=(at(status=status),), tokens={"at-1": "bu1-a"})
 
-    assert compared.findings == (Finding(kind, "a", "bu1-a", "at-1", status),)
+    assert compared.findings == (Finding(kind, "a", "bu1-a", "at-1", status, "arn:at-1"),)
     assert compared.agreeing == 0
 
 
@@ -77,7 +87,7 @@ def test_what_is_not_listed_is_missing() -> None:
 def test_a_carrier_that_the_ledger_does_not_know_is_unrecorded() -> None:
     compared = held(listed=(at("at-9"),), tokens={"at-9": "bu1-a"})
 
-    assert compared.findings == (Finding(FindingKind.UNRECORDED, "a", "bu1-a", "at-9", COMPLETE),)
+    assert compared.findings == (Finding(FindingKind.UNRECORDED, "a", "bu1-a", "at-9", COMPLETE, "arn:at-9"),)
     assert compared.strangers == 0
 
 
@@ -119,7 +129,7 @@ def test_an_open_intent_is_open_whether_or_not_its_attachment_is_seen() -> None:
     seen = held(sending, listed=(at("at-7"),), tokens={"at-7": "bu1-a"})
 
     assert unseen.findings == (Finding(FindingKind.OPEN, "a", "bu1-a"),)
-    assert seen.findings == (Finding(FindingKind.OPEN, "a", "bu1-a", "at-7", COMPLETE),)
+    assert seen.findings == (Finding(FindingKind.OPEN, "a", "bu1-a", "at-7", COMPLETE, "arn:at-7"),)
 
 
 def test_a_failure_that_the_ledger_knows_is_no_finding() -> None:
@@ -155,3 +165,60 @@ def test_only_what_should_stand_is_asked_for_again() -> None:
     rows = [row(), row(State.FAILED, "at-2", status=DELETED), row(attachment_id="at-3")]
 
     assert unlisted(rows, Listing((at(),), BEGAN, 0.0)) == ["at-3"]
+
+
+def compared_by_tags(*rows: Known, tags: dict[str, dict[str, str] | None], young: tuple[str, ...] = ()) -> Comparison:
+    listed = tuple(at(attachment_id) for attachment_id in tags)
+    tokens: dict[str, str | None] = {row.attachment_id or "": row.client_token for row in rows}
+    return compare([item()], Knowledge.of(rows), Listing(listed, BEGAN, 0.0), tokens, young=young, tags=tags)
+
+
+def test_an_attachment_that_is_to_carry_no_identity_tag_may_carry_its_own_and_no_other() -> None:
+    blind = replace(row(), identity_tag=False)
+
+    own = compared_by_tags(blind, tags={"at-1": {"batch-upload:token": "bu1-a"}})
+    none = compared_by_tags(blind, tags={"at-1": {}})
+    foreign = compared_by_tags(blind, tags={"at-1": {"batch-upload:token": "bu1-other"}})
+
+    assert (own.findings, none.findings, own.agreeing, none.agreeing) == ((), (), 1, 1)
+    (found,) = foreign.findings
+    assert (found.kind, found.differences) == (
+        FindingKind.IDENTITY,
+        (Difference("batch-upload:token", None, "bu1-other"),),
+    )
+    assert foreign.agreeing == 0
+
+
+def test_the_tags_of_what_was_replaced_are_compared_too() -> None:
+    replaced = replace(row(attachment_id="at-0", named="bu1-before", current=False), content="sha256:01")
+    right = {"batch-upload:token": "bu1-a"}
+
+    compared = compared_by_tags(replaced, row(), tags={"at-0": None, "at-1": right})
+
+    assert [(each.kind, each.attachment_id) for each in compared.findings] == [(FindingKind.IDENTITY, "at-0")]
+    assert (compared.tags_compared, compared.agreeing) == (2, 1)
+
+
+def test_of_tags_that_are_half_changed_nothing_is_said() -> None:
+    intent = replace(row(State.PENDING, None, status=None, named="bu1-new"), tags={"Customer": "birch"})
+    stands = row(current=False)
+
+    compared = compared_by_tags(stands, intent, tags={"at-1": {"batch-upload:token": "bu1-new"}})
+
+    assert compared.findings == ()
+
+
+def test_a_token_that_two_attachments_have_exchanged_makes_neither_unrecorded() -> None:
+    other = replace(row(attachment_id="at-2", named="bu1-b"), item_id="b")
+    tags = {"at-1": {"batch-upload:token": "bu1-b"}, "at-2": {"batch-upload:token": "bu1-a"}}
+    known = {"at-1": "bu1-a", "at-2": "bu1-b"}
+
+    compared = compare(
+        [item()],
+        Knowledge.of([row(), other]),
+        Listing((at("at-1"), at("at-2")), BEGAN, 0.0),
+        tokens_with(known, tags, [row(), other]),
+        tags=tags,
+    )
+
+    assert [each.kind for each in compared.findings] == [FindingKind.IDENTITY, FindingKind.IDENTITY]
