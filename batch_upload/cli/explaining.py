@@ -14,7 +14,7 @@ from batch_upload.cli.recorded import RUNS_LOOKED_AT, refusal_of
 from batch_upload.clock import counting_s
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.refusals import Refusal
-from batch_upload.engine.plan import Knowledge, LaneOutlook, is_absent, latest_try, plan, shown_row
+from batch_upload.engine.plan import Knowledge, LaneOutlook, is_absent, latest_try, plan, shown_row, shown_row_of_id
 from batch_upload.errors import ExitCode, UsageError
 from batch_upload.ledger.reading import LedgerReader, find_reader
 from batch_upload.model import Action, ActionKind, Item, Known, Lane, Listed, Manifest, Problem, State
@@ -160,12 +160,13 @@ def _item(found: _Found) -> Item | Refusal | None:
 
 
 def _now(found: _Found, item: Item | Refusal | None) -> Chapter | None:
-    """What stands for the id."""
+    """What is reported of the id: by its item, or by the ledger alone where there is none."""
     if isinstance(item, Item):
         row = shown_row(item, Knowledge.of(found.known))
-        chapters = [each for each in found.chapters if row is not None and each.known.client_token == row.client_token]
-        return replace(chapters[0], known=row) if row is not None and chapters else None
-    return next((each for each in found.chapters if each.known.current), None)
+    else:
+        row = shown_row_of_id([each.known for each in found.chapters])
+    chapters = [each for each in found.chapters if row is not None and each.known.client_token == row.client_token]
+    return replace(chapters[0], known=row) if row is not None and chapters else None
 
 
 def _named(token: str, batch: str, item_id: str, content: str, generation: int, tags: Mapping[str, str]) -> Named:

@@ -88,7 +88,7 @@ class Follower:
         if reader is None:
             return False
         version = reader.version()
-        if version == self._version and self.page.is_held == (holder(self.found) is not None):
+        if version == self._version and self.page.is_held == (holder(self.found.settings.ledger) is not None):
             return False
         self._version = version  # as of before the reading: what is written meanwhile is seen at the next look
         if self._is_another_run(reader) or not self.page.keep_up(reader, now()):

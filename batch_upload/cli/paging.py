@@ -195,7 +195,7 @@ class Page:
         )
         runs = [] if reader is None else runs_of(reader, self.found.manifest.batch)
         pace = None if reader is None else _pace(reader)
-        note = holder(self.found)
+        note = holder(self.found.settings.ledger)
         self.is_held = note is not None
         return head_json(
             self._identity(reader),

@@ -1,7 +1,7 @@
 """What `plan` does. It reads the ledger as any reader does, and asks the service for its capacity alone."""
 
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,8 +13,8 @@ import anyio
 
 from batch_upload.cli.flags import Flags
 from batch_upload.cli.messages import PROBLEMS_SHOWN
-from batch_upload.cli.output import Ended, Output
-from batch_upload.cli.prepare import check_only, ready_to_read
+from batch_upload.cli.output import Ended, Output, failure
+from batch_upload.cli.prepare import Prepared, check_only, invalid, ready_to_read
 from batch_upload.cli.rates import expected_create_rate, laws, remembered_latency_s
 from batch_upload.cli.recorded import RUNS_LOOKED_AT, refusal_of
 from batch_upload.cli.signals import until_interrupted
@@ -22,9 +22,18 @@ from batch_upload.clock import SystemClock, counting_s
 from batch_upload.engine.groups import time_limit
 from batch_upload.engine.listing import describe_found
 from batch_upload.engine.looking import cost_of
-from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, fresh, is_absent, state_of
+from batch_upload.engine.plan import (
+    Knowledge,
+    LaneOutlook,
+    Selection,
+    fresh,
+    is_absent,
+    shown_row_of_id,
+    state_of,
+)
 from batch_upload.engine.retry import CONVENIENCE, DESCRIBE, LIMITS, LIST_TAGS, NOT_ALLOWED, Wire
 from batch_upload.engine.sift import Sifted, plan_rest, sift
+from batch_upload.engine.states import states_of_plan
 from batch_upload.engine.survey import Seen, is_unsent, look_through
 from batch_upload.engine.tally import Tally
 from batch_upload.engine.tries import carried_tries
@@ -75,20 +84,26 @@ class Asked:
 
 
 def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed_exitcode: bool) -> Ended:
-    """Show the plan. Raises BatchUploadError as `upload` would."""
+    """Show the plan. Raises BatchUploadError as `upload` would.
+
+    Where a file cannot be sent, show what is known from the ledger, and end as `upload` would.
+    """
     started = counting_s()
     prepared, settings = ready_to_read(path, flags)
     manifest = prepared.manifest
     check_only(settings, prepared)
     output.file_warnings(prepared.warnings, shown=PROBLEMS_SHOWN)
-    found, remembered = _found(settings.ledger, manifest.batch, prepared.items, whole=_is_whole(output, settings))
+    found, remembered = read_ledger(settings.ledger, prepared, whole=_is_whole(output, settings))
     lane = found.lane
+    if prepared.problems and lane is None:
+        raise invalid(path, prepared.problems)
     tally = Tally()
     asking = partial(_ask, settings, tally, output, found, remembered)
-    asked = Asked(warning=_unseen(found)) if offline else anyio.run(until_interrupted, asking)
+    is_offline = offline or prepared.problems  # nothing is sent, so the capacity does not matter
+    asked = Asked(warning=_unseen(found)) if is_offline else anyio.run(until_interrupted, asking)
     check_lane(lane, asked.lane, settings)
     found = found.corrected(asked.found).adopting(asked.seen)
-    whole = _plan(found, asked, settings, is_part=manifest.part_of is not None)
+    whole = _plan(found, asked, settings, prepared)
     made = _chosen(whole, Selection(settings.only_states, settings.only_ids))
     rate = expected_create_rate(settings, remembered, now=datetime.now(UTC))
     added_up = totals(
@@ -105,17 +120,23 @@ def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed
     _show(made, asked, added_up, output)
     there_is_work = any(_is_work(action) for action in made.actions)
     code = ExitCode.THERE_IS_WORK if detailed_exitcode and there_is_work else ExitCode.DONE
-    summary = _summary(whole, asked.lane or lane, tally, items=len(prepared.items), code=code)
-    told = replace(summary, batch=manifest.batch, elapsed_s=counting_s() - started, warnings=len(prepared.warnings))
-    return Ended(told, lines=())
+    states, items = found.states(whole), len(prepared.items) + len(found.unplanned)
+    summary = _summary(whole, states, asked.lane or lane, tally, items=items, code=code)
+    elapsed_s = counting_s() - started
+    summary = replace(summary, batch=manifest.batch, elapsed_s=elapsed_s, warnings=len(prepared.warnings))
+    if prepared.problems:
+        return failure(invalid(path, prepared.problems), output, summary)
+    return Ended(summary, lines=())
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
     """What is left to be planned, and what the ledger knows of it and of what the manifest does not list."""
 
     sifted: Sifted
     knowledge: Knowledge
+    unplanned: Sequence[Known | None] = ()
+    """What is reported of the attachments whose files cannot be sent; None for one that the ledger does not know."""
     lane: Lane | None = None
     attachments: Mapping[str, str | None] = field(default_factory=dict)
     """Every attachment of the lane that the ledger knows: its identity tag, None for one without."""
@@ -124,12 +145,23 @@ class _Found:
     refusal: str = ""
     """Why `upload` refuses this ledger, as its last run said; empty where it does not."""
 
+    def plan(self, prepared: Prepared, outlook: LaneOutlook) -> Plan:
+        """Plan what can be sent. What the manifest may list all the same is no orphan."""
+        is_part = prepared.manifest.part_of is not None or bool(prepared.unmatched)
+        made = plan_rest(self.sifted, self.knowledge, outlook, is_part=is_part)
+        unread = {listed.item_id for listed, _ in prepared.unread}
+        return replace(made, actions=tuple(each for each in made.actions if each.item_id not in unread))
+
+    def states(self, made: Plan) -> Counter[State]:
+        """Count every item of the manifest by its state, by the plan of all that can be sent."""
+        return states_of_plan(made) + Counter(State.PENDING if row is None else row.state for row in self.unplanned)
+
     @property
     def absent(self) -> list[str]:
         """The attachments that an earlier run did not find, and that `upload` asks for once more."""
         return [row.attachment_id for row in self.knowledge.absent if row.attachment_id is not None]
 
-    def corrected(self, there: Sequence[Attachment]) -> "_Found":
+    def corrected(self, there: Sequence[Attachment]) -> "Found":
         """The same, with what is there after all: `upload` takes it over and asks for its status."""
         ids = {each.attachment_id for each in there}
         rows = (
@@ -138,7 +170,7 @@ class _Found:
         )
         return replace(self, knowledge=Knowledge.of(list(rows))) if ids else self
 
-    def adopting(self, seen: Seen | None) -> "_Found":
+    def adopting(self, seen: Seen | None) -> "Found":
         """The same, with what `upload` will find at the service and take over instead of creating it."""
         if seen is None or not seen.by_token:
             return self
@@ -172,19 +204,25 @@ def _is_whole(output: Output, settings: Settings) -> bool:
     return by_itself or bool(settings.only_ids) or State.COMPLETE in settings.only_states
 
 
-def _found(ledger: Path, batch: str, items: Sequence[Item], *, whole: bool) -> tuple[_Found, Sequence[RateRecord]]:
+def read_ledger(ledger: Path, prepared: Prepared, *, whole: bool) -> tuple[Found, Sequence[RateRecord]]:
+    """Read what a plan needs to know; `whole`: of every item, also of those that nothing is done for.
+
+    Raises LedgerUnusable.
+    """
+    items, batch = prepared.items, prepared.manifest.batch
     reader = find_reader(ledger)
     if reader is None:
-        return _Found(Sifted(rest=tuple(items)), Knowledge()), ()
+        return Found(Sifted(rest=items), Knowledge(), unplanned=(None,) * len(prepared.unread)), ()
     with reader:
-        if whole:
-            sifted, rows = Sifted(rest=tuple(items)), reader.known(batch)
+        if whole or prepared.problems:
+            sifted, rows = Sifted(rest=items), reader.known(batch)
         else:
             sifted = reader.sift(batch, partial(sift, items))
             rows = reader.known_of_ids(batch, [*dict.fromkeys((*sifted.ids, *sifted.unlisted))])
-        found = _Found(
+        found = Found(
             sifted,
             Knowledge.of(rows),
+            unplanned=unplanned(prepared, rows),
             lane=reader.lane(),
             attachments=reader.attachment_tokens(),
             is_new=reader.listed_at() is None,
@@ -193,7 +231,19 @@ def _found(ledger: Path, batch: str, items: Sequence[Item], *, whole: bool) -> t
         return found, reader.rates()
 
 
-def _unseen(found: _Found) -> str:
+def unplanned(prepared: Prepared, known: Sequence[Known]) -> tuple[Known | None, ...]:
+    """What is known of the attachments whose files cannot be sent, and of those that no glob matches any more."""
+    rows: defaultdict[str, list[Known]] = defaultdict(list)
+    for row in known:
+        rows[row.item_id].append(row)
+    ids = [listed.item_id for listed, _ in prepared.unread]
+    if prepared.unmatched:
+        listed = {*ids, *(item.item_id for item in prepared.items)}
+        ids += [row.item_id for row in known if row.current and row.item_id not in listed]
+    return tuple(shown_row_of_id(rows.get(item_id, ())) for item_id in ids)
+
+
+def _unseen(found: Found) -> str:
     """What cannot be known of a new ledger without a look at the service; empty where nothing is unknown."""
     if not found.is_new or not found.sifted.rest:
         return ""
@@ -223,7 +273,7 @@ class _Said:
 
 
 async def _ask(
-    settings: Settings, tally: Tally, output: Output, found: _Found, remembered: Sequence[RateRecord]
+    settings: Settings, tally: Tally, output: Output, found: Found, remembered: Sequence[RateRecord]
 ) -> Asked:
     from batch_upload.cli.audience import Everybody  # what draws, and the SDK: `--offline` does without both
     from batch_upload.cli.compose import reach
@@ -243,7 +293,7 @@ async def _ask(
     return asked
 
 
-async def _look(reading: LaneReading, asked: Asked, found: _Found) -> Asked:
+async def _look(reading: LaneReading, asked: Asked, found: Found) -> Asked:
     """Look for attachments of this batch that a new ledger does not know."""
     try:
         seen = await look_through(reading, found.sifted.rest, asked.capacity, found.attachments)
@@ -257,7 +307,7 @@ async def _look(reading: LaneReading, asked: Asked, found: _Found) -> Asked:
 
 
 def _look_of(
-    made: Plan, asked: Asked, found: _Found, settings: Settings, remembered: Sequence[RateRecord]
+    made: Plan, asked: Asked, found: Found, settings: Settings, remembered: Sequence[RateRecord]
 ) -> Look | None:
     """What `upload` will need to look through the lane before its first create; None where it creates nothing."""
     if asked.seen is None and not made.of(*LOOKED_FOR):
@@ -295,12 +345,12 @@ def check_lane(ledger: Lane | None, asked: Lane | None, settings: Settings) -> N
         )
 
 
-def _plan(found: _Found, asked: Asked, settings: Settings, *, is_part: bool) -> Plan:
+def _plan(found: Found, asked: Asked, settings: Settings, prepared: Prepared) -> Plan:
     """The plan of the whole manifest."""
     is_untold = asked.lane is not None and asked.capacity is None
     tries_parked = State.PARKED in settings.only_states
     outlook = LaneOutlook(datetime.now(UTC), asked.capacity, tries_parked, is_untold)
-    made = plan_rest(found.sifted, found.knowledge, outlook, is_part=is_part)
+    made = found.plan(prepared, outlook)
     seen = {} if asked.seen is None else asked.seen.by_token
     told = (
         replace(each, reason=FOUND) if each.kind is ActionKind.UNCHANGED and each.client_token in seen else each
@@ -328,18 +378,17 @@ def _show(made: Plan, asked: Asked, added_up: PlanTotals, output: Output) -> Non
     write_plan(made, added_up, stream, verbose=output.verbose > 0)
 
 
-def _summary(whole: Plan, whose: Lane | None, tally: Tally, *, items: int, code: ExitCode) -> Summary:
+def _summary(
+    whole: Plan, states: Mapping[State, int], whose: Lane | None, tally: Tally, *, items: int, code: ExitCode
+) -> Summary:
     """A summary that counts every item of the manifest, whatever `--only` chose of it."""
-    of_items = [action for action in whole.actions if action.kind is not ActionKind.ORPHAN]
-    states = Counter(state_of(action).value for action in of_items)
-    states[State.COMPLETE.value] += whole.complete
     return Summary(
         verb="plan",
         exit=exit_of(code),
         account=whose.account if whose else None,
         region=whose.region if whose else None,
         items=items,
-        states=+states,
+        states={state.value: count for state, count in states.items()},
         unchanged=whole.counts[ActionKind.UNCHANGED],
         requests=dict(tally.requests),
         throttled=tally.throttled,

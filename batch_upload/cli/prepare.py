@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from batch_upload.cli.flags import Flags, resolve, truth_of
 from batch_upload.cli.interrupted import Stopped
@@ -35,17 +35,29 @@ Sound = tuple[Listed, Document | None]
 """What is listed and in order, beside what is in its file; None for a URL."""
 
 
+UNMATCHED = frozenset({Code.NO_MATCH, Code.FOLDER_UNREADABLE})
+"""Problems of a glob that hide files which a ledger may know."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A manifest whose every file was looked into.
 
-    `fresh`: what was read and may be remembered, by resolved path; who remembers it takes it out.
+    `fresh`: what was read and may be remembered, by resolved path; who remembers it takes it out. Where a verb only
+    reads, `unmatched` are the problems of globs that find no file, and `unread` what is listed and cannot be sent.
     """
 
     manifest: Manifest
     items: tuple[Item, ...]
     fresh: dict[str, RememberedDigest] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
+    unmatched: tuple[Problem, ...] = ()
+    unread: tuple[tuple[Listed, Problem], ...] = ()
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Why `upload` sends nothing."""
+        return (*self.unmatched, *(problem for _, problem in self.unread))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +79,35 @@ def prepare(path: Path, *, allow_outside: bool, memory: Memory = _nothing) -> Pr
 
     Raises ManifestInvalid with all problems of both, in the manifest's order.
     """
+    prepared = prepare_readable(path, allow_outside=allow_outside, memory=memory)
+    if prepared.problems:
+        raise invalid(path, prepared.problems)
+    return prepared
+
+
+def prepare_readable(path: Path, *, allow_outside: bool, memory: Memory = _nothing) -> Prepared:
+    """Read a manifest and its files as `prepare`, for a verb that only reads.
+
+    Raises ManifestInvalid with all problems where there are others than of files and of globs that match none.
+    """
     fresh: dict[str, RememberedDigest] = {}
     look = _Look(path, allow_outside=allow_outside, listing=list_manifest, memory=memory, fresh=fresh)
-    manifest, items, warnings = look.through(lambda found: tuple(item_of(*each) for each in found))
-    return Prepared(manifest, items, fresh, warnings)
+    looked = look.through(lambda found: tuple(item_of(*each) for each in found))
+    prepared = Prepared(
+        looked.manifest, looked.made, fresh, looked.warnings, tuple(looked.problems), tuple(looked.refused)
+    )
+    if any(problem.code not in UNMATCHED for problem in looked.problems):
+        raise invalid(path, prepared.problems)
+    return prepared
 
 
 def check(path: Path, *, allow_outside: bool) -> Checked:
     """Read a manifest and all its files, and hold only its ids, which must differ. Raises as `prepare`."""
     look = _Look(path, allow_outside=allow_outside, listing=list_manifest_once, memory=_nothing, fresh=Recent())
-    manifest, count, warnings = look.through(lambda found: sum(1 for _ in found))
-    return Checked(manifest, count, warnings)
+    looked = look.through(lambda found: sum(1 for _ in found))
+    if looked.problems or looked.refused:
+        raise invalid(path, (*looked.problems, *(problem for _, problem in looked.refused)))
+    return Checked(looked.manifest, looked.made, looked.warnings)
 
 
 class _Listing(Protocol):
@@ -86,6 +116,17 @@ class _Listing(Protocol):
     def __call__(
         self, path: Path, *, allow_outside: bool, take: Callable[[Manifest, Iterator[Listed]], T]
     ) -> tuple[Manifest, T, tuple[Problem, ...]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked(Generic[T]):
+    """What came of a look: what was made of what is in order, the manifest's problems, and the refused files."""
+
+    manifest: Manifest
+    made: T
+    problems: Sequence[Problem]
+    refused: Sequence[tuple[Listed, Problem]]
+    warnings: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +139,12 @@ class _Look:
     memory: Memory
     fresh: dict[str, RememberedDigest]
 
-    def through(self, make: Callable[[Iterator[Sound]], T]) -> tuple[Manifest, T, tuple[Problem, ...]]:
-        """The manifest, what `make` makes of what is in order, and what is worth a warning.
+    def through(self, make: Callable[[Iterator[Sound]], T]) -> _Looked[T]:
+        """Look into all files, and give what `make` makes of those in order.
 
-        Raises ManifestInvalid if not everything is in order, and Stopped with what was interrupted at a signal.
+        Raises ManifestInvalid as the listing, and Stopped with what was interrupted at a signal.
         """
-        refused: list[Problem] = []
+        refused: list[tuple[Listed, Problem]] = []
         copies = Copies()
 
         def take(manifest: Manifest, listed: Iterator[Listed]) -> T:
@@ -125,18 +166,16 @@ class _Look:
             except Stopped as stopped:
                 what = f"{stopped.message} while reading `{self.path}` and its files; nothing was sent"
                 raise Stopped(stopped.code, what) from None
-            if problems or refused:
-                raise invalid(self.path, (*problems, *refused))
-            return manifest, made, copies.warnings(str(self.path))
+            return _Looked(manifest, made, problems, refused, copies.warnings(str(self.path)))
 
     def _sound(
-        self, listed: Iterator[Listed], looker: Looker, refused: list[Problem], copies: Copies
+        self, listed: Iterator[Listed], looker: Looker, refused: list[tuple[Listed, Problem]], copies: Copies
     ) -> Iterator[Sound]:
-        """What is in order, one by one, of which `copies` are found. The problems of what is not go to `refused`."""
+        """What is in order, one by one, of which `copies` are found. What is not is added to `refused`."""
         while batch := list(islice(listed, BATCH)):
             for each, found in zip(batch, looker.look(batch), strict=True):
                 if isinstance(found, Refusal):
-                    refused.append(Problem(str(self.path), each.at, found.code, found.message))
+                    refused.append((each, Problem(str(self.path), each.at, found.code, found.message)))
                 else:
                     copies.add(each, found)
                     yield each, found
@@ -164,7 +203,24 @@ def ready(
     Files that the ledger remembers as they look are not read, unless `--rehash` is given. `on_manifest` is called
     before the files are looked into, once the manifest itself can be read.
     """
+    prepared, settings = _looked_into(path, flags, on_manifest)
+    if prepared.problems:
+        raise invalid(path, prepared.problems)
+    return prepared, settings
 
+
+def ready_to_read(path: Path, flags: Flags) -> tuple[Prepared, Settings]:
+    """The same for a verb that writes no ledger: what was read is not kept to be remembered.
+
+    Raises as `prepare_readable`, and UsageError.
+    """
+    prepared, settings = _looked_into(path, flags, lambda *_: None)
+    return replace(prepared, fresh={}), settings
+
+
+def _looked_into(
+    path: Path, flags: Flags, on_manifest: Callable[[Manifest, Settings], None]
+) -> tuple[Prepared, Settings]:
     def settings_of(manifest: Manifest) -> Settings:
         return resolve(flags, manifest=path, ledger=manifest.ledger, target=manifest.target)
 
@@ -173,19 +229,13 @@ def ready(
         on_manifest(manifest, settings)
         return _nothing(manifest) if settings.rehash else _remembered(settings.ledger)
 
-    prepared = prepare(path, allow_outside=truth_of(flags, "allow_outside"), memory=memory)
+    prepared = prepare_readable(path, allow_outside=truth_of(flags, "allow_outside"), memory=memory)
     return prepared, settings_of(prepared.manifest)
-
-
-def ready_to_read(path: Path, flags: Flags) -> tuple[Prepared, Settings]:
-    """The same for a verb that writes no ledger: what was read is not kept to be remembered."""
-    prepared, settings = ready(path, flags)
-    return replace(prepared, fresh={}), settings
 
 
 def check_only(settings: Settings, prepared: Prepared) -> None:
     """Raise UsageError where `--only` names neither a state nor an id of the manifest."""
-    ids = {item.item_id for item in prepared.items}
+    ids = {item.item_id for item in prepared.items} | {listed.item_id for listed, _ in prepared.unread}
     strange = sorted(settings.only_ids - ids)
     if strange:
         raise unknown_only(strange[0], ids)
@@ -223,13 +273,13 @@ def list_items(path: Path, *, allow_outside: bool) -> tuple[Manifest, tuple[List
 def list_items_and_unmatched(
     path: Path, *, allow_outside: bool
 ) -> tuple[Manifest, tuple[Listed, ...], tuple[Problem, ...]]:
-    """The same for a verb that only reads the ledger, and the problem of each glob that matches no file any more.
+    """The same for a verb that only reads the ledger, and the problem of each glob that finds no file any more.
 
     Raises ManifestInvalid with all problems where there are others.
     """
     with without_collector():
         manifest, listed, problems = _listed(path, allow_outside=allow_outside, take=lambda _, listed: tuple(listed))
-        if any(problem.code != Code.NO_MATCH for problem in problems):
+        if any(problem.code not in UNMATCHED for problem in problems):
             raise invalid(path, problems)
         return manifest, listed, tuple(problems)
 

@@ -1,6 +1,5 @@
-"""What the ledger holds for each item of a manifest, without a look into files; and what `status` says of it."""
+"""What the ledger holds for each item of a manifest, without a look into files."""
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,12 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from batch_upload.cli.flags import Flags, resolve, truth_of
-from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.prepare import invalid, list_items_and_unmatched
 from batch_upload.cli.rates import expected_create_rate
 from batch_upload.clock import counting_s
-from batch_upload.engine.plan import Selection, has_failed_upload, shown_row_of_id
-from batch_upload.engine.tries import with_retries_counted
+from batch_upload.engine.plan import Selection, shown_row_of_id
 from batch_upload.errors import OLD_COPY, ExitCode
 from batch_upload.ledger.health import holder_of
 from batch_upload.ledger.lock import Note
@@ -23,10 +20,7 @@ from batch_upload.ledger.stock import Stock
 from batch_upload.model import Known, Lane, Listed, Manifest, Position, Problem, State
 from batch_upload.report.escape import printable
 from batch_upload.report.estimate import run_s
-from batch_upload.report.ndjson import known_line
 from batch_upload.report.summary import Exit, Summary, exit_of
-from batch_upload.report.summary_text import IDS_SHOWN, Invocation, attention_lines, states_line
-from batch_upload.report.words import count_words, duration_words, rate_words
 from batch_upload.settings import Settings
 
 Row = tuple[Listed, Known | None]
@@ -34,8 +28,6 @@ RUNS_LOOKED_AT = 20
 """So many of the latest runs are looked through for one that reached the service."""
 AT_ONCE = 500
 """Rows that are asked for together."""
-_NEEDY = (State.PROCESSING, State.FAILED, State.UNKNOWN, State.SENDING, State.PARKED)
-"""States of what people are told of by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +68,14 @@ class Rows:
                     rows[row.item_id].append(row)
                 yield from ((item, rows.get(item.item_id, ())) for item in some)
 
-    def stock(self, *wanted: State) -> Stock:
-        """How far the items are, all at one moment, and those of them in these states."""
+    def stock(self) -> Stock:
+        """How far the items are, all at one moment."""
         ids = (item.item_id for item in self.listed)
         reader = find_reader(self.ledger)
         if reader is None:
             return Stock(+Counter({State.PENDING: len(self.listed)}), ())
         with reader:
-            return reader.stock(self.batch, ids, wanted)
+            return reader.stock(self.batch, ids, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +153,6 @@ def no_longer_matched(reader: LedgerReader, manifest: Manifest, listed: Sequence
     )
 
 
-def missing_files(listed: Sequence[Listed]) -> list[Listed]:
-    """The attachments whose file is not there. No file is opened."""
-    return [
-        each
-        for each in listed
-        if each.folder is not None and not os.path.exists(os.path.join(each.folder, each.source))
-    ]
-
-
 def refusal_of(runs: Sequence[RunRecord]) -> str:
     """Why `upload` refuses the ledger of these runs, latest first: as the last one that reached the service ended.
 
@@ -181,96 +164,25 @@ def refusal_of(runs: Sequence[RunRecord]) -> str:
     return str(reason) if is_refused else ""
 
 
-def status_of(path: Path, flags: Flags, output: Output) -> Ended:
-    """Show counts, and every item that is not simply done."""
-    started = counting_s()
-    found = recorded(path, flags)
-    if output.json:
-        for _, row in found.rows:
-            if row is not None:
-                output.event(known_line(row, at=datetime.now(UTC)))
-    stock = found.rows.stock(*_NEEDY)
-    summary = _summary(found, stock, "status", started=started, ending=exit_of(ExitCode.DONE))
-    if not output.quiet:
-        invocation = Invocation(str(path), Repeated.of(flags, found.settings).flags)
-        lines = [
-            *_last_run_lines(found),
-            *_under_way_lines(found, stock),
-            *_obstacle_lines(found, invocation),
-            *attention_lines(_with_retries(found, stock.found), invocation),
-        ]
-        output.answer([states_line(summary), *lines])
-    return Ended(summary, lines=())
-
-
-def _obstacle_lines(found: Recorded, invocation: Invocation) -> list[str]:
-    """Why the next `upload` sends nothing, as far as manifest, ledger and names of files tell."""
-    missing = missing_files(found.rows.listed[: len(found.rows) - found.gone])
-    lines = []
-    if missing:
-        first = ", ".join(f"`{each.source}`" for each in missing[:IDS_SHOWN])
-        more = f" and {len(missing) - IDS_SHOWN:,} more" if len(missing) > IDS_SHOWN else ""
-        lines.append(f"`upload` sends nothing: {count_words(len(missing), 'file')} missing: {first}{more}")
-        lines.append(f"  {invocation.command('validate')}")
-    lines += [f"no longer matched by the manifest: {count_words(found.gone, 'item')}"] if found.gone else []
-    lines += [f"`upload` sends nothing: {problem.message}" for problem in found.unmatched]
-    if found.refusal:
-        lines += [f"`upload` refuses this ledger: {found.refusal}", f"  {invocation.command('reconcile')}"]
-    return [printable(line) for line in lines]
-
-
-def _with_retries(found: Recorded, rows: Sequence[Known]) -> list[Known]:
-    """The rows, with the number of retries after UPLOAD_FAILED where there is such a fault."""
-    failed = [row.item_id for row in rows if has_failed_upload(row)]
-    reader = find_reader(found.settings.ledger) if failed else None
-    if reader is None:
-        return list(rows)
-    with reader:
-        return with_retries_counted(rows, reader.known_of_ids(found.manifest.batch, failed))
-
-
 def summary_of(found: Recorded, verb: str, *, started: float, ending: Exit | None = None) -> Summary:
     """The summary of a verb that reads the ledger alone."""
-    return _summary(found, found.rows.stock(), verb, started=started, ending=ending or exit_of(ExitCode.DONE))
-
-
-def _summary(found: Recorded, stock: Stock, verb: str, *, started: float, ending: Exit) -> Summary:
     return Summary(
         verb=verb,
-        exit=ending,
+        exit=ending or exit_of(ExitCode.DONE),
         run_id=found.last_run.run_id if found.last_run else None,
         batch=found.manifest.batch,
         account=found.lane.account if found.lane else None,
         region=found.lane.region if found.lane else None,
         items=len(found.rows),
-        states={state.value: count for state, count in stock.states.items()},
+        states={state.value: count for state, count in found.rows.stock().states.items()},
         elapsed_s=counting_s() - started,
     )
 
 
-def _last_run_lines(found: Recorded) -> list[str]:
-    run = found.last_run
-    if run is None:
-        return ["no run so far"]
-    began = f"{run.began_at:%Y-%m-%d %H:%M:%SZ}"
-    named = f"last run: {run.run_id} ({run.verb}), began {began}"
-    if run.ended_at is not None:
-        return [f"{named}, ended {run.ended_at:%Y-%m-%d %H:%M:%SZ}, exit {run.exit_code}{_reason(run)}"]
-    if holder(found) is not None:
-        return [f"{named}, is under way"]
-    return [f"{named}, stopped without an end: run the same command again"]
-
-
-def _reason(run: RunRecord) -> str:
-    """Why a run ended as it did, in brackets; nothing where all was well or nothing was recorded."""
-    reason = (run.summary or {}).get("exit", {}).get("reason")
-    return printable(f" ({reason})") if run.exit_code and isinstance(reason, str) else ""
-
-
-def holder(found: Recorded) -> Note | None:
+def holder(ledger: Path) -> Note | None:
     """Which process holds the ledger now, or None."""
     try:
-        return holder_of(found.settings.ledger)
+        return holder_of(ledger)
     except OSError:
         return None
 
@@ -286,16 +198,3 @@ def left_of(states: Mapping[State, int], create_rate: float) -> tuple[int, float
     if not left:
         return 0, None
     return left, run_s(left, left + states.get(State.PROCESSING, 0), create_rate)
-
-
-def _under_way_lines(found: Recorded, stock: Stock) -> list[str]:
-    """Which process holds the ledger now, how fast it sends, and how long what is left takes."""
-    note = holder(found)
-    if note is None:
-        return []
-    lines = [printable(f"running now: {who_of(note)}{note.since_words if note.pid else ''}")]
-    left, left_s = left_of(stock.states, found.create_rate)
-    if left_s is not None:
-        pace = f"{rate_words(found.create_rate)}, about {duration_words(left_s)} left"
-        lines.append(f"  {left:,} to send at {pace}")
-    return lines

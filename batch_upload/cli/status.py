@@ -6,11 +6,11 @@ from batch_upload.cli.output import Ended, Output, run_verb
 
 @takes(LEDGER, ("allow_outside",), OUTPUT)
 def status(manifest: ManifestArgument, *, flags: Flags) -> None:
-    """count the items by state and name those that need attention, from the ledger alone"""
+    """count the items by state and name those that need attention, from ledger and files"""
     output = Output.of(flags)
 
     def body() -> Ended:
-        from batch_upload.cli.recorded import status_of
+        from batch_upload.cli.status_text import status_of
 
         return status_of(manifest, flags, output)
 

@@ -14,10 +14,11 @@ from batch_upload.cli.compose import reach
 from batch_upload.cli.exit_codes import first_of
 from batch_upload.cli.flags import Flags
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.planning import LaneReading, check_lane
-from batch_upload.cli.prepare import Prepared, ready_to_read
+from batch_upload.cli.planning import LaneReading, check_lane, unplanned
+from batch_upload.cli.prepare import Prepared, invalid, ready_to_read
 from batch_upload.cli.recorded import state_of
 from batch_upload.cli.signals import until_interrupted
+from batch_upload.cli.status_text import missing_files, obstacle_lines
 from batch_upload.clock import counting_s
 from batch_upload.engine.listing import list_completely, still_there
 from batch_upload.engine.looking import reported
@@ -78,10 +79,13 @@ class _Ledger:
 def verify_manifest(path: Path, flags: Flags, output: Output, *, reads_tags: bool) -> Ended:
     """Show every finding; `reads_tags` as by `--tags`.
 
-    Raises BatchUploadError where the lane or the ledger cannot be read.
+    Files that cannot be sent are named, and do not end it: what the ledger knows of them is compared. Raises
+    ManifestInvalid where it knows nothing, BatchUploadError where the lane or the ledger cannot be read.
     """
     started = counting_s()
     prepared, settings = ready_to_read(path, flags)
+    if prepared.problems and _read(settings.ledger, prepared.manifest.batch).lane is None:
+        raise invalid(path, prepared.problems)
     tally = Tally()
     audience = audience_of(output)
     work = partial(_compare, prepared, settings, Everybody([tally], audience), reads_tags=reads_tags)
@@ -89,30 +93,33 @@ def verify_manifest(path: Path, flags: Flags, output: Output, *, reads_tags: boo
         found = anyio.run(partial(until_interrupted, work, at_once=audience.close))
     finally:
         audience.close()
+    rows = [*(shown_row(item, found.knowledge) for item in prepared.items), *found.unplanned]
+    states = Counter(state_of(row) for row in rows)
     ended = Summary(
         verb="verify",
         exit=_exit(found.comparison),
         batch=prepared.manifest.batch,
         account=found.lane.account,
         region=found.lane.region,
-        states=Counter(state_of(shown_row(item, found.knowledge)).value for item in prepared.items),
-        items=len(prepared.items),
+        states={state.value: count for state, count in states.items()},
+        items=states.total(),
         requests=dict(tally.requests),
         throttled=tally.throttled,
         elapsed_s=counting_s() - started,
     )
     repeated = Repeated.of(flags, settings)
-    _show(found, ended, output, Invocation(str(path), repeated.flags, repeated.lane_flags))
+    _show(found, ended, prepared, output, Invocation(str(path), repeated.flags, repeated.lane_flags))
     return Ended(ended, lines=())
 
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
-    """What came of it. `listed` stand at the service, whose tags are read `tags_per_s` a second."""
+    """What came of it. `unplanned` is reported of what has no item, since its file cannot be sent."""
 
     lane: Lane
     comparison: Comparison
     knowledge: Knowledge
+    unplanned: Sequence[Known | None]
     tags_per_s: float
 
 
@@ -141,7 +148,8 @@ async def _compare(prepared: Prepared, settings: Settings, observer: Observer, *
             young=young_of(ledger.known, now=reached.clock.now(), horizon_s=settings.safe_horizon_s),
             tags=tags if reads_tags else NOTHING_READ,
         )
-        return _Compared(reached.lane, compared, knowledge, reached.wire.rate(LIST_TAGS))
+        rows = unplanned(prepared, ledger.known)
+        return _Compared(reached.lane, compared, knowledge, rows, reached.wire.rate(LIST_TAGS))
 
 
 def _read(path: Path, batch: str) -> _Ledger:
@@ -152,7 +160,7 @@ def _read(path: Path, batch: str) -> _Ledger:
         return _Ledger(reader.lane(), reader.known(batch), reader.attachment_tokens(), reader.rates())
 
 
-def _show(found: _Compared, ended: Summary, output: Output, invocation: Invocation) -> None:
+def _show(found: _Compared, ended: Summary, prepared: Prepared, output: Output, invocation: Invocation) -> None:
     rows = [
         FindingRow(
             each.kind.value,
@@ -175,7 +183,9 @@ def _show(found: _Compared, ended: Summary, output: Output, invocation: Invocati
     numbers = (f"  {line}" for line in (*tallied_lines(tallied), tags, *counts_lines(ended)))
     next_steps = [f"  {line}" for line in _next_lines(found, rows, invocation)]
     titled = ["next:", *next_steps] if next_steps else []
-    output.answer([*finding_lines(rows), *difference_lines(rows), headline(ended), *numbers, *titled])
+    gone = len(found.unplanned) - len(prepared.unread)
+    obstacles = obstacle_lines(missing_files(prepared), prepared, gone=gone, invocation=invocation)
+    output.answer([*finding_lines(rows), *difference_lines(rows), headline(ended), *numbers, *obstacles, *titled])
 
 
 def _exit(compared: Comparison) -> Exit:

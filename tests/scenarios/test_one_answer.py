@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.batches import Batch, make_batch
+from tests.support.batches import Batch, jpeg, make_batch, pdf
+from tests.support.command import Result
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
 
@@ -68,7 +69,7 @@ def test_a_file_that_vanished_is_missing_for_every_verb(endpoint: Endpoint, comm
     )
     assert "3 complete" in status.stdout
     assert f"`upload` sends nothing of this manifest: `{batch.ids[1]}` does not exist" in why.stdout
-    for verb in ("upload", "plan", "verify"):
+    for verb in ("upload", "plan", "validate"):
         assert command.run(verb, batch.manifest, cwd=tmp_path, env=endpoint.env).code == 21
 
 
@@ -129,3 +130,107 @@ def test_a_glob_that_never_matched_is_a_problem_for_every_verb(command: Preloade
     for verb in (["status"], ["report"], ["why"]):
         arguments = [*verb, "june.yaml", *(["files/000.pdf"] if verb == ["why"] else [])]
         assert command.run(*arguments, cwd=tmp_path).code == 21
+
+
+def test_plan_and_verify_say_what_they_know_although_a_file_vanished(
+    endpoint: Endpoint, command: Preloaded, tmp_path: Path
+) -> None:
+    batch = make_batch(tmp_path, 4)
+    assert command.run("upload", batch.manifest, "--rate", "100", cwd=tmp_path, env=endpoint.env).code == 0
+    (tmp_path / batch.ids[1]).unlink()
+    (tmp_path / batch.ids[2]).write_bytes(jpeg("another"))
+
+    told = {verb: json_of(command, endpoint, batch, verb) for verb in ("status", "plan", "verify")}
+    text = command.run("plan", batch.manifest, cwd=tmp_path, env=endpoint.env)
+    verified = command.run("verify", batch.manifest, cwd=tmp_path, env=endpoint.env)
+
+    assert all(each.states == {"complete": 3, "pending": 1} for each in told.values()), told
+    assert {verb: each.code for verb, each in told.items()} == {"status": 0, "plan": 21, "verify": 0}
+    assert [line["code"] for line in told["plan"].of("problem")] == ["missing"]
+    assert actions_of(told["plan"]) == {
+        batch.ids[0]: "unchanged",
+        batch.ids[2]: "replace",
+        batch.ids[3]: "unchanged",
+    }
+    assert "content changed" in text.stdout
+    assert "orphan" not in text.stdout
+    assert (
+        f"1 problem in `june.yaml`, nothing was sent\n  june.yaml:7:11: `{batch.ids[1]}` does not exist" in text.stderr
+    )
+    assert f"`upload` sends nothing: 1 file missing: `{batch.ids[1]}`" in verified.stdout
+
+
+def test_a_changed_file_a_raised_generation_and_other_tags_are_counted_alike_by_every_verb(
+    endpoint: Endpoint, command: Preloaded, tmp_path: Path
+) -> None:
+    batch = make_batch(tmp_path, 4)
+    assert command.run("upload", batch.manifest, "--rate", "100", cwd=tmp_path, env=endpoint.env).code == 0
+    changed, raised, tagged, _ = batch.ids
+    (tmp_path / changed).write_bytes(pdf("another"))
+    text = batch.path.read_text(encoding="utf-8")
+    text = text.replace(f'"{raised}"', f'"{raised}"\n    generation: 2')
+    batch.path.write_text(text.replace(f'"{tagged}"', f'"{tagged}"\n    tags: {{Customer: birch}}'), encoding="utf-8")
+
+    told = {verb: json_of(command, endpoint, batch, verb) for verb in ("status", "plan", "verify")}
+    people = command.run("status", batch.manifest, cwd=tmp_path)
+    why = {name: command.run("why", batch.manifest, name, "--json", cwd=tmp_path).states for name in batch.ids}
+
+    assert all(each.states == {"complete": 2, "pending": 2} for each in told.values()), told
+    assert list(why.values()) == [{"pending": 1}, {"pending": 1}, {"complete": 1}, {"complete": 1}]
+    assert {line["id"]: line["state"] for line in told["status"].of("item")} == {
+        changed: "pending",
+        raised: "pending",
+        tagged: "complete",
+        batch.ids[3]: "complete",
+    }
+    assert f"2 changed since the upload, sent by the next `upload`: `{changed}`, `{raised}`" in people.stdout
+    assert f"1 with other tags than AWS has, changed by the next `upload`: `{tagged}`" in people.stdout
+
+    assert command.run("upload", batch.manifest, "--rate", "100", cwd=tmp_path, env=endpoint.env).code == 0
+    after = command.run("status", batch.manifest, cwd=tmp_path)
+    assert "4 complete" in after.stdout
+    assert "the next `upload`" not in after.stdout
+    assert "not counted above: 2 attachments that were replaced or are no longer listed" in after.stdout
+    assert "batch-upload report june.yaml --all" in after.stdout
+
+
+def test_verify_compares_what_the_ledger_has_where_a_glob_matches_no_file_any_more(
+    endpoint: Endpoint, command: Preloaded, emptied: Path
+) -> None:
+    folder = emptied.parent
+
+    agreed = command.run("verify", emptied, "--json", cwd=folder, env=endpoint.env)
+    people = command.run("verify", emptied, cwd=folder, env=endpoint.env)
+    planned = command.run("plan", emptied, "--json", cwd=folder, env=endpoint.env)
+    endpoint.set_status(endpoint.attachments()[0]["id"], "DELETED")
+    differing = command.run("verify", emptied, "--json", cwd=folder, env=endpoint.env)
+
+    assert (agreed.code, agreed.states, agreed.of("comparison")[0]["agreeing"]) == (0, {"complete": 3}, 3)
+    assert "`upload` sends nothing: `files/*.pdf` matches no file" in people.stdout
+    assert (planned.code, planned.states, planned.of("action")) == (21, {"complete": 3}, [])
+    assert (differing.code, [line["finding"] for line in differing.of("finding")]) == (25, ["deleted"])
+
+
+def test_a_file_that_may_no_longer_be_sent_hides_nothing_either(
+    endpoint: Endpoint, command: Preloaded, tmp_path: Path
+) -> None:
+    batch = make_batch(tmp_path, 2)
+    assert command.run("upload", batch.manifest, "--rate", "100", cwd=tmp_path, env=endpoint.env).code == 0
+    (tmp_path / batch.ids[0]).write_bytes(b"")
+
+    told = {verb: json_of(command, endpoint, batch, verb) for verb in ("status", "plan", "verify")}
+    status = command.run("status", batch.manifest, cwd=tmp_path)
+    why = command.run("why", batch.manifest, batch.ids[0], cwd=tmp_path)
+
+    assert all(each.states == {"complete": 2} for each in told.values()), told
+    assert {verb: each.code for verb, each in told.items()} == {"status": 0, "plan": 21, "verify": 0}
+    for said in (status.stdout, why.stdout):
+        assert f"`{batch.ids[0]}` is empty" in said
+
+
+def json_of(command: Preloaded, endpoint: Endpoint, batch: Batch, verb: str) -> Result:
+    return command.run(verb, batch.manifest, "--json", cwd=batch.folder, env=endpoint.env)
+
+
+def actions_of(planned: Result) -> dict[str, str]:
+    return {line["id"]: line["action"] for line in planned.of("action")}
