@@ -121,6 +121,8 @@ class _Compared:
     knowledge: Knowledge
     unplanned: Sequence[Known | None]
     tags_per_s: float
+    aws_flags: tuple[str, ...]
+    """Those by which AWS's own tool reaches the lane."""
 
 
 async def _compare(prepared: Prepared, settings: Settings, observer: Observer, *, reads_tags: bool) -> _Compared:
@@ -148,8 +150,15 @@ async def _compare(prepared: Prepared, settings: Settings, observer: Observer, *
             young=young_of(ledger.known, now=reached.clock.now(), horizon_s=settings.safe_horizon_s),
             tags=tags if reads_tags else NOTHING_READ,
         )
-        rows = unplanned(prepared, ledger.known)
-        return _Compared(reached.lane, compared, knowledge, rows, reached.wire.rate(LIST_TAGS))
+        profile = () if settings.profile is None else ("--profile", settings.profile)
+        return _Compared(
+            reached.lane,
+            compared,
+            knowledge,
+            unplanned(prepared, ledger.known),
+            tags_per_s=reached.wire.rate(LIST_TAGS),
+            aws_flags=("--region", reached.lane.region, *profile),
+        )
 
 
 def _read(path: Path, batch: str) -> _Ledger:
@@ -215,9 +224,5 @@ def _next_lines(found: _Compared, rows: Sequence[FindingRow], invocation: Invoca
         lines.append(f"{invocation.command('reconcile')}    # writes into the ledger what the service proves")
     elif codes & {ExitCode.TRANSIENT, ExitCode.STILL_PROCESSING}:
         lines.append(f"{invocation.command('upload')}    # goes on with what is open")
-    commands = tag_lines(rows, found.lane.region)
-    if commands:
-        lines.append(
-            "# AWS holds other tags than were sent; a lost ledger is rebuilt from `batch-upload:token`. Put them back:"
-        )
-    return [*lines, *commands]
+    commands = tag_lines(rows, found.aws_flags)
+    return [*lines, _TAGS_ADVICE, *commands] if commands else lines

@@ -128,12 +128,12 @@ def difference_lines(rows: Sequence[FindingRow]) -> Iterator[str]:
             yield printable(f"`{row.item_id}`: tag `{each.key}` {there} at AWS, {sent}")
 
 
-def tag_lines(rows: Sequence[FindingRow], region: str) -> list[str]:
+def tag_lines(rows: Sequence[FindingRow], aws_flags: Sequence[str]) -> list[str]:
     """The commands of AWS's own tool that give attachments the tags that the ledger says they have."""
     lines = []
     for row in rows:
         common = ("aws", "pinpoint-sms-voice-v2")
-        where = ("--region", region, "--resource-arn", row.attachment_arn or "")
+        where = (*aws_flags, "--resource-arn", row.attachment_arn or "")
         missing = [{"Key": each.key, "Value": each.ledger} for each in row.differences if each.ledger is not None]
         foreign = [each.key for each in row.differences if each.ledger is None]
         if missing:

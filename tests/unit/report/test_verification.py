@@ -1,0 +1,53 @@
+"""What `verify` prints of tags, as it is typed into a shell."""
+
+import json
+import shlex
+from dataclasses import dataclass
+
+from batch_upload.report.verification import FindingRow, difference_lines, tag_lines
+
+ARN = "arn:aws:sms-voice:us-east-1:123456789012:registration-attachment/registration-attachment-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A tag with its value in the ledger and at the service."""
+
+    key: str
+    ledger: str | None
+    service: str | None
+
+
+def row(*differences: Tag) -> FindingRow:
+    return FindingRow("tags", "a.pdf", "bu1-a", "registration-attachment-1", None, ARN, differences)
+
+
+def test_what_is_missing_is_put_back_and_what_is_too_much_is_taken_off() -> None:
+    tag, untag = tag_lines(
+        [row(Tag("Customer", "Ann's = 5", None), Tag("batch-upload:token", None, "bu1-b"))],
+        ("--region", "us-east-1", "--profile", "acme uploads"),
+    )
+
+    where = ["--region", "us-east-1", "--profile", "acme uploads", "--resource-arn", ARN]
+    *words, tags = shlex.split(tag)
+    assert words == ["aws", "pinpoint-sms-voice-v2", "tag-resource", *where, "--tags"]
+    assert json.loads(tags) == [{"Key": "Customer", "Value": "Ann's = 5"}]
+    assert shlex.split(untag) == [
+        *("aws", "pinpoint-sms-voice-v2", "untag-resource"),
+        *where,
+        *("--tag-keys", "batch-upload:token"),
+    ]
+
+
+def test_each_wrong_tag_is_a_sentence_whose_names_are_escaped() -> None:
+    said = list(difference_lines([row(Tag("A\u202e", "x", "y"), Tag("B", "x", None), Tag("C", None, "z"))]))
+
+    assert said == [
+        "`a.pdf`: tag `A\\u202e` is `y` at AWS, the ledger sent `x`",
+        "`a.pdf`: tag `B` is missing at AWS, the ledger sent `x`",
+        "`a.pdf`: tag `C` is `z` at AWS, the ledger sent none",
+    ]
+
+
+def test_a_finding_without_tags_has_no_command() -> None:
+    assert tag_lines([row()], ()) == []
