@@ -1,7 +1,7 @@
 """What `plan` does. It reads the ledger as any reader does, and asks the service for its capacity alone."""
 
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from batch_upload.cli.messages import PROBLEMS_SHOWN
 from batch_upload.cli.output import Ended, Output, failure
 from batch_upload.cli.prepare import Prepared, check_only, invalid, ready_to_read
 from batch_upload.cli.rates import expected_create_rate, laws, remembered_latency_s
-from batch_upload.cli.recorded import RUNS_LOOKED_AT, refusal_of
+from batch_upload.cli.recorded import RUNS_LOOKED_AT, refusal_of, unplanned
 from batch_upload.cli.signals import until_interrupted
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.engine.groups import time_limit
@@ -28,12 +28,11 @@ from batch_upload.engine.plan import (
     Selection,
     fresh,
     is_absent,
-    shown_row_of_id,
+    shown_row,
     state_of,
 )
 from batch_upload.engine.retry import CONVENIENCE, DESCRIBE, LIMITS, LIST_TAGS, NOT_ALLOWED, Wire
 from batch_upload.engine.sift import Sifted, plan_rest, sift
-from batch_upload.engine.states import states_of_plan
 from batch_upload.engine.survey import Seen, is_unsent, look_through
 from batch_upload.engine.tally import Tally
 from batch_upload.engine.tries import carried_tries
@@ -120,7 +119,7 @@ def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed
     _show(made, asked, added_up, output)
     there_is_work = any(_is_work(action) for action in made.actions)
     code = ExitCode.THERE_IS_WORK if detailed_exitcode and there_is_work else ExitCode.DONE
-    states, items = found.states(whole), len(prepared.items) + len(found.unplanned)
+    states, items = found.states(), len(prepared.items) + len(found.unplanned)
     summary = _summary(whole, states, asked.lane or lane, tally, items=items, code=code)
     elapsed_s = counting_s() - started
     summary = replace(summary, batch=manifest.batch, elapsed_s=elapsed_s, warnings=len(prepared.warnings))
@@ -152,9 +151,12 @@ class Found:
         unread = {listed.item_id for listed, _ in prepared.unread}
         return replace(made, actions=tuple(each for each in made.actions if each.item_id not in unread))
 
-    def states(self, made: Plan) -> Counter[State]:
-        """Count every item of the manifest by its state, by the plan of all that can be sent."""
-        return states_of_plan(made) + Counter(State.PENDING if row is None else row.state for row in self.unplanned)
+    def states(self) -> Counter[State]:
+        """Count every item of the manifest by its state."""
+        rows = (*(shown_row(item, self.knowledge) for item in self.sifted.rest), *self.unplanned)
+        states = Counter(State.PENDING if row is None else row.state for row in rows)
+        states[State.COMPLETE] += self.sifted.complete
+        return +states
 
     @property
     def absent(self) -> list[str]:
@@ -229,18 +231,6 @@ def read_ledger(ledger: Path, prepared: Prepared, *, whole: bool) -> tuple[Found
             refusal=refusal_of(reader.runs(batch, limit=RUNS_LOOKED_AT)),
         )
         return found, reader.rates()
-
-
-def unplanned(prepared: Prepared, known: Sequence[Known]) -> tuple[Known | None, ...]:
-    """What is known of the attachments whose files cannot be sent, and of those that no glob matches any more."""
-    rows: defaultdict[str, list[Known]] = defaultdict(list)
-    for row in known:
-        rows[row.item_id].append(row)
-    ids = [listed.item_id for listed, _ in prepared.unread]
-    if prepared.unmatched:
-        listed = {*ids, *(item.item_id for item in prepared.items)}
-        ids += [row.item_id for row in known if row.current and row.item_id not in listed]
-    return tuple(shown_row_of_id(rows.get(item_id, ())) for item_id in ids)
 
 
 def _unseen(found: Found) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from batch_upload.cli.flags import Flags, resolve, truth_of
-from batch_upload.cli.prepare import invalid, list_items_and_unmatched
+from batch_upload.cli.prepare import Prepared, invalid, list_items_and_unmatched
 from batch_upload.cli.rates import expected_create_rate
 from batch_upload.clock import counting_s
 from batch_upload.engine.plan import Selection, shown_row_of_id
@@ -151,6 +151,18 @@ def no_longer_matched(reader: LedgerReader, manifest: Manifest, listed: Sequence
         for row in reader.known(manifest.batch)
         if row.current and row.item_id not in ids
     )
+
+
+def unplanned(prepared: Prepared, known: Sequence[Known]) -> tuple[Known | None, ...]:
+    """What is known of the attachments whose files cannot be sent, and of those that no glob matches any more."""
+    rows: defaultdict[str, list[Known]] = defaultdict(list)
+    for row in known:
+        rows[row.item_id].append(row)
+    ids = [listed.item_id for listed, _ in prepared.unread]
+    if prepared.unmatched:
+        listed = {*ids, *(item.item_id for item in prepared.items)}
+        ids += [row.item_id for row in known if row.current and row.item_id not in listed]
+    return tuple(shown_row_of_id(rows.get(item_id, ())) for item_id in ids)
 
 
 def refusal_of(runs: Sequence[RunRecord]) -> str:

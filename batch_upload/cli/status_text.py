@@ -14,7 +14,7 @@ from batch_upload.cli.rates import expected_create_rate
 from batch_upload.cli.recorded import holder, left_of, who_of
 from batch_upload.clock import counting_s
 from batch_upload.documents.refusals import RefusalCode
-from batch_upload.engine.plan import LaneOutlook, fresh
+from batch_upload.engine.plan import LaneOutlook, fresh, shown_row
 from batch_upload.engine.tries import with_retries_counted
 from batch_upload.errors import ExitCode
 from batch_upload.ledger.reading import RunRecord, find_reader
@@ -50,14 +50,13 @@ class _Status:
     """Creates a second to expect."""
 
     def rows(self) -> list[Known]:
-        """What is reported of each item that the plan or the ledger tells of by itself."""
-        rows = []
-        for action in self.made.actions:
-            if action.item is not None and action.known is not None:
-                is_known = action.state is action.known.state
-                rows.append(action.known if is_known else fresh(action.item))
-        unplanned = () if self.found is None else self.found.unplanned
-        return [*rows, *(row for row in unplanned if row is not None)]
+        """What is reported of each item that the ledger knows and that is not simply counted as complete."""
+        if self.found is None:
+            return []
+        knowledge = self.found.knowledge
+        known = [item for item in self.found.sifted.rest if item.item_id in knowledge.current]
+        rows = [shown_row(item, knowledge) or fresh(item) for item in known]
+        return [*rows, *(row for row in self.found.unplanned if row is not None)]
 
 
 def status_of(path: Path, flags: Flags, output: Output) -> Ended:
@@ -116,7 +115,7 @@ def _status(path: Path, flags: Flags, *, whole: bool) -> _Status:
             settings,
             batch,
             len(prepared.items) + len(found.unplanned),
-            found.states(made),
+            found.states(),
             prepared,
             missing_files(prepared),
             found,

@@ -14,9 +14,9 @@ from batch_upload.cli.compose import reach
 from batch_upload.cli.exit_codes import first_of
 from batch_upload.cli.flags import Flags
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.planning import LaneReading, check_lane, unplanned
+from batch_upload.cli.planning import LaneReading, check_lane
 from batch_upload.cli.prepare import Prepared, invalid, ready_to_read
-from batch_upload.cli.recorded import state_of
+from batch_upload.cli.recorded import state_of, unplanned
 from batch_upload.cli.signals import until_interrupted
 from batch_upload.cli.status_text import missing_files, obstacle_lines
 from batch_upload.clock import counting_s

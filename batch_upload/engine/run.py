@@ -1,5 +1,6 @@
 """A whole run: from the plan to the last status, with everything that can stop it on the way."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -29,7 +30,7 @@ from batch_upload.engine.retag import pairs_of, retag, retags_of
 from batch_upload.engine.retry import CREATE
 from batch_upload.engine.settle import Settler, find_absent
 from batch_upload.engine.sift import Sifted, plan_rest, sift
-from batch_upload.engine.states import States, states_of_plan
+from batch_upload.engine.states import States
 from batch_upload.engine.survey import ask_capacity, owes_look, survey
 from batch_upload.engine.tries import with_retries_counted
 from batch_upload.engine.upload import Surroundings, stop_lane
@@ -172,7 +173,7 @@ class Run:
                 capacity=self._result.capacity,
                 at=around.clock.now(),
                 deadline_s=deadline_s,
-                states={state.value: count for state, count in states_of_plan(self._result.plan).items()},
+                states=_states_of(self._result.plan),
             )
         )
 
@@ -383,6 +384,12 @@ class Run:
 def _ids_of(sifted: Sifted) -> list[str]:
     """The ids of which everything must be known once the ledger was written to."""
     return [*dict.fromkeys((*(item.item_id for item in sifted.rest), *sifted.ids))]
+
+
+def _states_of(plan: Plan) -> Counter[str]:
+    states = Counter(each.state.value for each in plan.actions if each.item is not None)
+    states[State.COMPLETE.value] += plan.complete
+    return +states
 
 
 def _is_retagged(action: Action) -> bool:

@@ -4,14 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
-from batch_upload.model import ActionKind, Item, Plan, State
-
-
-def states_of_plan(plan: Plan) -> Counter[State]:
-    """Count the items of a plan by the state in which they are now."""
-    states = Counter(action.state for action in plan.actions if action.kind is not ActionKind.ORPHAN)
-    states[State.COMPLETE] += plan.complete
-    return +states
+from batch_upload.model import Item, State
 
 
 class States(Mapping[str, State]):

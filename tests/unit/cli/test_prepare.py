@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batch_upload.cli.bodies import DocumentBodies
-from batch_upload.cli.prepare import check, list_items, prepare
+from batch_upload.cli.prepare import check, list_items, prepare, prepare_readable
 from batch_upload.errors import ChangedSincePlan, ManifestInvalid
 from batch_upload.model import ContentType
 from batch_upload.ports import Body
@@ -131,3 +131,28 @@ def _four_documents() -> None:
 
 def _pages_asked_for() -> int:
     return resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+
+
+def test_a_verb_that_only_reads_gets_what_is_in_order_beside_what_is_not(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(PDF)
+    (tmp_path / "empty.pdf").touch()
+    path = written(tmp_path, "  - file: gone.pdf\n  - file: a.pdf\n  - file: empty.pdf\n  - glob: none/*.pdf\n")
+
+    prepared = prepare_readable(path, allow_outside=False)
+
+    assert [item.item_id for item in prepared.items] == ["a.pdf"]
+    assert [(listed.item_id, problem.code) for listed, problem in prepared.unread] == [
+        ("gone.pdf", "missing"),
+        ("empty.pdf", "empty"),
+    ]
+    assert [problem.code for problem in prepared.unmatched] == ["no-match"]
+    assert [problem.at.line for problem in prepared.problems] == [9, 6, 8]
+
+
+def test_what_is_wrong_with_the_manifest_itself_stops_a_verb_that_only_reads_too(tmp_path: Path) -> None:
+    path = written(tmp_path, "  - file: gone.pdf\n  - fil: x.pdf\n")
+
+    with pytest.raises(ManifestInvalid) as invalid:
+        prepare_readable(path, allow_outside=False)
+
+    assert {problem.at.line for problem in invalid.value.problems} == {6, 7}

@@ -17,6 +17,8 @@ from batch_upload.engine.plan import (
     parked_until,
     plan,
     row_of,
+    shown_row,
+    shown_row_of_id,
     state_of,
     with_retry,
 )
@@ -452,3 +454,38 @@ def test_a_failed_upload_says_how_often_it_was_tried_again(retries: int) -> None
 
     assert counted.fault is not None
     assert counted.fault.fields == (("retries", str(retries)),)
+
+
+@given(MANIFESTS, ledgers(), OUTLOOKS)
+def test_an_item_is_reported_in_the_state_that_it_is_planned_in(
+    items: list[Item], rows: list[Known], outlook: LaneOutlook
+) -> None:
+    """While the outcome of another token is open, what stands until then is reported, and the item is planned anew."""
+    knowledge = Knowledge.of(rows)
+
+    actions = plan(items, knowledge, outlook).actions
+
+    for item, action in zip(items, actions, strict=False):
+        shown, is_open = shown_row(item, knowledge), action.kind is ActionKind.RESOLVE
+        if not (is_open and action.known is not None and action.known.client_token != action.client_token):
+            assert action.state is (State.PENDING if shown is None else shown.state)
+
+
+def test_while_tags_are_changed_an_id_is_reported_by_the_attachment_that_it_has() -> None:
+    stands = known_as(an_item("a", tags={"A": "1"}), State.COMPLETE, current=False)
+    intent = known_as(an_item("a", tags={}), State.PENDING)
+    refused = replace(intent, state=State.FAILED, fault=Fault("ValidationException", "no"))
+
+    shown = shown_row_of_id([stands, refused])
+
+    assert shown_row_of_id([stands, intent]) == stands
+    assert shown is not None
+    assert (shown.state, shown.fault, shown.client_token) == (State.FAILED, refused.fault, stands.client_token)
+
+
+def test_an_id_that_has_another_document_now_is_reported_by_that() -> None:
+    before = known_as(an_item("a", content="before"), State.COMPLETE, current=False)
+    now = known_as(an_item("a"), State.PENDING)
+
+    assert shown_row_of_id([before, now]) == now
+    assert shown_row_of_id([before]) is None
