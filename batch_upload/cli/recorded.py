@@ -11,6 +11,7 @@ from batch_upload.cli.prepare import Prepared, invalid, list_items_and_unmatched
 from batch_upload.cli.rates import expected_create_rate
 from batch_upload.clock import counting_s
 from batch_upload.engine.plan import Selection, shown_row_of_id
+from batch_upload.engine.tries import with_retries_counted
 from batch_upload.errors import OLD_COPY, ExitCode
 from batch_upload.ledger.health import holder_of
 from batch_upload.ledger.lock import Note
