@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "settings": frozenset({"errors", "model", "token"}),
     "clock": frozenset({"errors", "model", "token", "ports"}),
     **{room: SHARED | {room} for room in ROOMS},
-    "emulator": frozenset({"errors", "emulator"}),
+    "emulator": frozenset({"emulator"}),
     "watch": frozenset({"errors", "watch"}),
     "cli": SHARED | ROOMS | {"cli", "emulator", "watch"},
     "__main__": frozenset({"cli"}),

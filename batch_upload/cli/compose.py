@@ -13,7 +13,7 @@ from batch_upload.engine.pacing import Pacer
 from batch_upload.engine.rate_law import RateLaw
 from batch_upload.engine.retry import CONVENIENCE, DESCRIBE, IDENTITY, RetryPolicy, Wire
 from batch_upload.engine.upload import Surroundings
-from batch_upload.errors import AccessFault, NoAnswer
+from batch_upload.errors import AccessFault, NoAnswer, UsageError
 from batch_upload.events import Notice
 from batch_upload.model import Lane, RateRecord
 from batch_upload.ports import Bodies, Clock, Ledger, Observer
@@ -163,18 +163,20 @@ def access_of(settings: Settings) -> Access:
 @asynccontextmanager
 async def _local(settings: Settings, *, reads_only: bool) -> AsyncIterator[Access]:
     """Start the embedded emulator; its state is a file beside the manifest, and is not created if `reads_only`."""
-    from batch_upload.emulator.serve import serving  # heavy, and only for `--local`
-    from batch_upload.emulator.settings import LOCAL
+    from batch_upload.emulator import LOCAL, ConfigurationError, serving  # heavy, and only for `--local`
 
     emulated = replace(LOCAL, account=settings.account or LOCAL_ACCOUNT)
     state = None if reads_only and not settings.local_state.exists() else settings.local_state
-    async with serving(emulated, state_path=state) as running:
-        yield Access(
-            region=settings.region or LOCAL_REGION,
-            endpoint_url=running.url,
-            keys=StaticKeys("local", "local"),
-            connections=settings.concurrency + 4,
-        )
+    try:
+        async with serving(emulated, state_path=state) as running:
+            yield Access(
+                region=settings.region or LOCAL_REGION,
+                endpoint_url=running.url,
+                keys=StaticKeys("local", "local"),
+                connections=settings.concurrency + 4,
+            )
+    except ConfigurationError as error:
+        raise UsageError(str(error)) from error
 
 
 def check_account(settings: Settings, account: str) -> None:

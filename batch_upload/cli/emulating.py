@@ -8,17 +8,19 @@ import anyio
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.signals import Interrupts
 from batch_upload.clock import counting_s
-from batch_upload.emulator.serve import RunningEmulator, serving
-from batch_upload.emulator.settings import EmulatorSettings
+from batch_upload.emulator import ConfigurationError, EmulatorSettings, RunningEmulator, serving
 from batch_upload.engine.groups import task_group
-from batch_upload.errors import ExitCode
+from batch_upload.errors import ExitCode, UsageError
 from batch_upload.report.summary import Summary, exit_of
 
 
 def emulated(output: Output, *, port: int, state: Path | None, settings: str | None) -> Ended:
     """Serve until a signal comes."""
     started = counting_s()
-    code = anyio.run(_serve, output, port, state, EmulatorSettings.given(settings))
+    try:
+        code = anyio.run(_serve, output, port, state, EmulatorSettings.from_argument(settings))
+    except ConfigurationError as error:
+        raise UsageError(str(error)) from error
     summary = Summary(verb="emulator", exit=exit_of(code), elapsed_s=counting_s() - started)
     return Ended(summary, lines=())
 

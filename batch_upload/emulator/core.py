@@ -3,39 +3,38 @@
 Checks come in this order: operation and credentials, rate, faults, permission, model, the operation's own rules.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
-from batch_upload.emulator.attachment import Attachment, Created, Status, StatusSet
-from batch_upload.emulator.clock import Clock
-from batch_upload.emulator.creation import new_attachment_id
-from batch_upload.emulator.desk import Call, Desk, Members, content_of
-from batch_upload.emulator.faults import Action, FaultRule, FaultScript
-from batch_upload.emulator.journal import Journal
-from batch_upload.emulator.limits import Limiter, limiter
-from batch_upload.emulator.model import service_model
-from batch_upload.emulator.names import CREATE, EVERY_OPERATION, OPERATIONS, TAG, TOKEN_SERVICE
-from batch_upload.emulator.operations import perform
-from batch_upload.emulator.record import Record
-from batch_upload.emulator.refusals import (
-    REFUSING,
-    Refusal,
+from batch_upload.emulator.context import Call, EmulatorClock, Members, ServiceContext
+from batch_upload.emulator.creation import content_of, new_attachment_id
+from batch_upload.emulator.errors import (
+    ErrorResponse,
     access_denied,
     internal_error,
-    misfitting,
-    no_credentials,
-    not_json,
+    invalid_fields,
     throttled,
-    unknown_operation,
 )
+from batch_upload.emulator.faults import FAULT_ERRORS, FaultAction, FaultRule, FaultScript
+from batch_upload.emulator.limits import Limiter, limiter
+from batch_upload.emulator.model import service_model
+from batch_upload.emulator.names import CREATE, EVERY_OPERATION, OPERATIONS, STS_OPERATIONS, TAG, UploadStatus
+from batch_upload.emulator.operations import perform
 from batch_upload.emulator.settings import EmulatorSettings
-from batch_upload.emulator.state import State
+from batch_upload.emulator.state import AttachmentStore, Created, Journal, StatusSet, StoredAttachment
 
-THROTTLING = "ThrottlingException"
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LOG_LENGTH = 200_000
 
 
 class Delivery(StrEnum):
@@ -57,7 +56,7 @@ class Delivery(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as the Authorization header says; nobody checks the signature."""
+    """Who asks, as the Authorization header says; the signature is not checked."""
 
     access_key: str
     region: str
@@ -79,9 +78,38 @@ class Reply:
     rule: FaultRule | None = None
 
 
+@dataclass(slots=True)
+class RequestLog:
+    """What the emulator has seen: counters for tests and benchmarks, and a bounded log.
+
+    `accepted`: carried out, whether or not the answer arrived, replays included. `throttled`: answered so, by a rate
+    or by a fault. `max_in_flight`: requests of any operation at the same time. `entries`: seconds since the start,
+    operation, outcome (accepted, replayed, an error code or a fault's action) and ClientToken of each request.
+    """
+
+    requests: Counter[str] = field(default_factory=Counter)
+    accepted: Counter[str] = field(default_factory=Counter)
+    throttled: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    replays: int = 0
+    in_flight: int = 0
+    max_in_flight: int = 0
+    entries: deque[tuple[float, str, str, str | None]] = field(default_factory=lambda: deque(maxlen=LOG_LENGTH))
+
+    @contextmanager
+    def request_in_flight(self) -> Iterator[None]:
+        """Count a request from its arrival until its answer has left, or never will."""
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request that was let in."""
+class AdmittedRequest:
+    """A request within its rate; blobs of its members are bytes. `members` None: the body was not a JSON object."""
 
     request_id: str
     operation: str
@@ -90,86 +118,122 @@ class Asked:
     token: str | None
 
 
-_SPOILT: Mapping[Action, Delivery] = {
-    Action.DROP_AFTER: Delivery.CLOSED,
-    Action.GARBAGE: Delivery.GARBAGE,
-    Action.TRUNCATED: Delivery.TRUNCATED,
-    Action.CUT_SHORT: Delivery.CUT_SHORT,
-    Action.EMPTY_200: Delivery.EMPTY,
-    Action.RAW: Delivery.RAW,
-    Action.TRICKLE: Delivery.TRICKLE,
-    Action.ENDLESS: Delivery.ENDLESS,
+_NOT_ANSWERED: Mapping[FaultAction, Delivery] = {
+    FaultAction.REDIRECT: Delivery.REDIRECT,
+    FaultAction.UNAVAILABLE: Delivery.UNAVAILABLE,
+    FaultAction.DROP_BEFORE: Delivery.CLOSED,
+    FaultAction.DROP_LATE: Delivery.CLOSED,
+    FaultAction.HANG: Delivery.NEVER,
+}
+"""Faults where the service gives no answer to the request, done or not."""
+_SPOILT: Mapping[FaultAction, Delivery] = {
+    FaultAction.DROP_AFTER: Delivery.CLOSED,
+    FaultAction.GARBAGE: Delivery.GARBAGE,
+    FaultAction.TRUNCATED: Delivery.TRUNCATED,
+    FaultAction.CUT_SHORT: Delivery.CUT_SHORT,
+    FaultAction.EMPTY_200: Delivery.EMPTY,
+    FaultAction.RAW: Delivery.RAW,
+    FaultAction.TRICKLE: Delivery.TRICKLE,
+    FaultAction.ENDLESS: Delivery.ENDLESS,
 }
 """Faults that carry the request out and spoil its answer."""
 
 
-class Emulator:
-    """One service with all its accounts and Regions. Not for several threads at once.
+def _one_at_a_time(
+    method: Callable[Concatenate["Emulator", P], R],
+) -> Callable[Concatenate["Emulator", P], R]:
+    @wraps(method)
+    def locked(self: "Emulator", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self.lock:
+            return method(self, *args, **kwargs)
 
-    The state is read from `journal`, which stays the caller's to close. Raises UsageError where it cannot be.
+    return locked
+
+
+class Emulator:
+    """One service with all its accounts and Regions. A test may change it from another thread than serves it.
+
+    The state is read from `journal`, which stays the caller's to close. Raises ConfigurationError if it is damaged.
     """
 
-    def __init__(self, settings: EmulatorSettings, *, clock: Clock, journal: Journal | None = None) -> None:
-        self.record = Record()
+    def __init__(self, settings: EmulatorSettings, *, clock: EmulatorClock, journal: Journal | None = None) -> None:
+        self.lock = threading.RLock()
+        self.log = RequestLog()
         self._clock = clock
         self._started_s = clock.monotonic()
-        self._desk = Desk(settings=settings, state=State(journal), clock=clock)
+        self._context = ServiceContext(settings=settings, store=AttachmentStore(journal), clock=clock)
         self._faults = FaultScript(settings.faults, seed=settings.seed)
         self._limiters: dict[tuple[str, str, str], Limiter | None] = {}
-        self._late: list[tuple[float, Asked]] = []
+        self._late: list[tuple[float, AdmittedRequest]] = []
 
     @property
     def settings(self) -> EmulatorSettings:
-        return self._desk.settings
+        return self._context.settings
 
+    @_one_at_a_time
     def handle(self, operation: str, members: Members | None, caller: Caller | None) -> Reply:
         """Answer one request. `members` None: the body was not a JSON object; `caller` None: no credentials."""
-        self._do_what_is_late()
-        self.record.requests[operation] += 1
-        request_id, token = str(uuid4()), _token_of(members)
+        self._run_late_requests()
+        self.log.requests[operation] += 1
+        request_id = str(uuid4())
+        token = None if members is None else members.get("ClientToken")
+        token = token if isinstance(token, str) else None
         try:
-            asked = Asked(request_id, operation, members, self._admitted(operation, caller), token)
-        except Refusal as refusal:
-            return self._logged(operation, token, _refused(request_id, refusal))
-        return self._logged(operation, token, self._answer(asked))
+            admitted = self._admit(operation, caller)
+        except ErrorResponse as error:
+            reply = _error_reply(request_id, error)
+        else:
+            if members is not None and operation not in STS_OPERATIONS:
+                members = service_model().decode_blobs(operation, members)
+            reply = self._answer(AdmittedRequest(request_id, operation, members, admitted, token))
+        self._add_to_log(operation, reply.outcome, token)
+        if reply.code == throttled().code:
+            self.log.throttled[operation] += 1
+        delay_s = None if reply.delay_s is None else reply.delay_s + self.settings.latency_s
+        return replace(reply, delay_s=delay_s)
 
+    @_one_at_a_time
     def stall(self, operation: str | None) -> FaultRule | None:
-        """The fault that keeps the body of a request from being read, or None. `operation` None: it is not known yet.
+        """Return the fault that keeps the body of a request from being read, or None.
 
-        A request that stalls is counted and logged here, and never handed to `handle`.
+        `operation` None: it is not known yet. A request that stalls is counted and logged here, and never handed to
+        `handle`.
         """
         rule = self._faults.next_stall(operation)
         if rule is not None:
-            name = operation or EVERY_OPERATION
-            self.record.requests[name] += 1
-            self.record.faults[rule.action.value] += 1
-            at_s = self._clock.monotonic() - self._started_s
-            self.record.answered((at_s, name, rule.action.value, None), is_throttled=False)
+            self.log.requests[operation or EVERY_OPERATION] += 1
+            self.log.faults[rule.action.value] += 1
+            self._add_to_log(operation or EVERY_OPERATION, rule.action.value, None)
         return rule
 
+    @_one_at_a_time
     def change_settings(self, text: str | bytes) -> None:
         """Lay a JSON object of settings over the present ones. A rate that changes begins with a full bucket.
 
-        Fault counters start anew where `faults` or `seed` are among them. Raises UsageError; then nothing has changed.
+        Fault counters start anew where `faults` or `seed` are among them. Raises ConfigurationError; then nothing has
+        changed.
         """
         before, after = self.settings, self.settings.changed(text)
-        self._desk.settings = after
+        self._context.settings = after
         changed = {name for name in OPERATIONS if before.rate_of(name) != after.rate_of(name)}
         self._limiters = {key: bucket for key, bucket in self._limiters.items() if key[2] not in changed}
         if (before.faults, before.seed) != (after.faults, after.seed):
             self.set_faults(after.faults)
 
+    @_one_at_a_time
     def set_faults(self, rules: Sequence[FaultRule]) -> None:
         """Put these rules in the place of those before; counting starts anew."""
-        self._desk.settings = replace(self.settings, faults=tuple(rules))
+        self._context.settings = replace(self.settings, faults=tuple(rules))
         self._faults = FaultScript(rules, seed=self.settings.seed)
 
-    def set_status(self, attachment_id: str, status: Status) -> Attachment:
-        """Make an attachment be in this status from now on. Raises KeyError for an id that is not known."""
-        self._desk.state.known(attachment_id)
-        self._desk.state.record(StatusSet(attachment_id, status))
-        return self._desk.state.known(attachment_id)
+    @_one_at_a_time
+    def set_status(self, attachment_id: str, status: UploadStatus) -> StoredAttachment:
+        """Give an attachment this status from now on. Raises KeyError for an unknown id."""
+        self._context.store.get(attachment_id)
+        self._context.store.record(StatusSet(attachment_id, status))
+        return self._context.store.get(attachment_id)
 
+    @_one_at_a_time
     def plant(
         self,
         *,
@@ -178,193 +242,135 @@ class Emulator:
         account: str | None = None,
         created_at: datetime | None = None,
         client_token: str | None = None,
-        status: Status | None = None,
-    ) -> Attachment:
-        """Make an attachment that no request of this emulator made, of the default account and of now unless told."""
+        status: UploadStatus | None = None,
+    ) -> StoredAttachment:
+        """Make an attachment that no request made, of the default account and of now unless told otherwise."""
         moment = self._clock.now() if created_at is None else created_at
-        attachment = Attachment(
+        attachment = StoredAttachment(
             attachment_id=new_attachment_id(),
             account=self.settings.account if account is None else account,
             region=region,
             created_at=moment,
             ready_at=moment + timedelta(seconds=self.settings.processing_s),
-            ends_as=Status.COMPLETE,
+            ends_as=UploadStatus.COMPLETE,
             fingerprint="planted",
             tags=dict(tags),
             client_token=client_token,
             forced=status,
         )
-        self._desk.state.record(Created(attachment))
+        self._context.store.record(Created(attachment))
         return attachment
 
+    @_one_at_a_time
     def attachments(self) -> list[dict[str, Any]]:
-        """Everything that is held, deleted or not, in the order of arrival, as tests want to see it."""
-        self._do_what_is_late()
+        """Return every attachment, deleted or not, in the order of arrival, as the control plane shows it."""
+        self._run_late_requests()
         now = self._clock.now()
-        return [described(attachment, now) for attachment in self._desk.state.everything()]
+        return [attachment.to_json(now) for attachment in self._context.store.all()]
 
     def body(self, attachment_id: str) -> bytes:
-        """The document of an attachment. Raises KeyError unless the settings keep bodies."""
-        return self._desk.bodies[attachment_id]
+        """Return the document of an attachment. Raises KeyError unless `keeps_bodies` is set."""
+        return self._context.bodies[attachment_id]
 
+    @_one_at_a_time
     def stats(self) -> dict[str, Any]:
-        """The counters; `attachments` are those that are not deleted."""
-        self._do_what_is_late()
-        held = sum(not attachment.is_deleted for attachment in self._desk.state.everything())
-        mismatches = self._desk.token_mismatches
-        return {**self.record.counts(), "token_mismatches": mismatches, "attachments": held}
+        """Return the counters; `attachments` are those that are not deleted."""
+        self._run_late_requests()
+        return {
+            "requests": dict(self.log.requests),
+            "accepted": dict(self.log.accepted),
+            "throttled": dict(self.log.throttled),
+            "faults": dict(self.log.faults),
+            "replays": self.log.replays,
+            "max_in_flight": self.log.max_in_flight,
+            "token_mismatches": self._context.token_mismatches,
+            "attachments": sum(not attachment.is_deleted for attachment in self._context.store.all()),
+        }
 
-    def _admitted(self, operation: str, caller: Caller | None) -> Caller:
+    def _admit(self, operation: str, caller: Caller | None) -> Caller:
+        """Return the caller. Raises ErrorResponse for a request that reaches no fault."""
         if operation not in OPERATIONS:
-            raise unknown_operation(operation)
+            raise ErrorResponse("UnknownOperationException", f"The operation {operation!r} is not known here")
         if caller is None:
-            raise no_credentials()
-        if not self._is_within_rate(operation, caller):
-            raise throttled()
-        return caller
-
-    def _is_within_rate(self, operation: str, caller: Caller) -> bool:
+            message = "The request carries no SigV4 Authorization"
+            raise ErrorResponse("MissingAuthenticationTokenException", message)
         at_s = self._clock.monotonic() - self._started_s
-        key = (self._desk.account_of(caller.access_key), caller.region, operation)
+        key = (self._context.account_of(caller.access_key), caller.region, operation)
         if key not in self._limiters:
             rate = self.settings.rate_of(operation)
             self._limiters[key] = None if rate is None else limiter(rate, at_s=at_s)
         bucket = self._limiters[key]
-        return bucket is None or bucket.take(at_s)
+        if bucket is not None and not bucket.take(at_s):
+            raise throttled()
+        return caller
 
-    def _answer(self, asked: Asked) -> Reply:
-        asked = replace(asked, members=_decoded(asked))
-        content = b"" if asked.members is None else content_of(asked.members)
-        rule = self._faults.next(asked.operation, asked.token, content)
+    def _answer(self, request: AdmittedRequest) -> Reply:
+        content = b"" if request.members is None else content_of(request.members)
+        rule = self._faults.next(request.operation, request.token, content)
         if rule is None:
-            return self._carried_out(asked)
-        self.record.faults[rule.action.value] += 1
-        reply = self._faulty(asked, rule)
-        return reply if rule.action is Action.THROTTLE else replace(reply, outcome=rule.action.value)
-
-    def _faulty(self, asked: Asked, rule: FaultRule) -> Reply:
+            return self._execute(request)
         action = rule.action
-        if action in REFUSING:
-            return replace(_refused(asked.request_id, REFUSING[action]()), retry_after_s=rule.seconds)
-        if action in _SPOILT:
-            return replace(self._carried_out(asked), delivery=_SPOILT[action], rule=rule)
-        return _SPECIAL[action](self, asked, rule)
+        self.log.faults[action.value] += 1
+        if action in FAULT_ERRORS:
+            reply = replace(_error_reply(request.request_id, FAULT_ERRORS[action]), retry_after_s=rule.seconds)
+        elif action in _NOT_ANSWERED:
+            if rule.done:
+                self._execute(request)
+            if action is FaultAction.DROP_LATE:
+                self._late.append((self._clock.monotonic() + (rule.seconds or 0.0), request))
+            status = 503 if action is FaultAction.UNAVAILABLE else 200
+            reply = Reply(request.request_id, outcome="", status=status, delivery=_NOT_ANSWERED[action], rule=rule)
+        else:
+            is_failure, is_repeat = action is FaultAction.UPLOAD_FAILED, action is FaultAction.REPEAT_PAGE
+            reply = self._execute(request, ends_as_failed=is_failure, repeats_page=is_repeat)
+            if action is FaultAction.ERROR_AFTER:
+                reply = _error_reply(request.request_id, internal_error())
+            reply = replace(reply, delivery=_SPOILT.get(action, Delivery.WHOLE), rule=rule)
+        if action in (FaultAction.HANG, FaultAction.SLOW):
+            reply = replace(reply, delay_s=rule.seconds)
+        # A fault that throttles counts and is logged as a rate that does.
+        return reply if action is FaultAction.THROTTLE else replace(reply, outcome=action.value)
 
-    def _redirected(self, asked: Asked, rule: FaultRule) -> Reply:
-        return Reply(asked.request_id, outcome="", delivery=Delivery.REDIRECT, rule=rule)
-
-    def _unavailable(self, asked: Asked, _rule: FaultRule) -> Reply:
-        return Reply(asked.request_id, outcome="", status=503, delivery=Delivery.UNAVAILABLE)
-
-    def _dropped(self, asked: Asked, _rule: FaultRule) -> Reply:
-        return Reply(asked.request_id, outcome="", delivery=Delivery.CLOSED)
-
-    def _dropped_and_done_late(self, asked: Asked, rule: FaultRule) -> Reply:
-        self._late.append((self._clock.monotonic() + (rule.seconds or 0.0), asked))
-        return self._dropped(asked, rule)
-
-    def _failed_after(self, asked: Asked, _rule: FaultRule) -> Reply:
-        self._carried_out(asked)
-        return _refused(asked.request_id, internal_error())
-
-    def _hanging(self, asked: Asked, rule: FaultRule) -> Reply:
-        if rule.done:
-            self._carried_out(asked)
-        return Reply(asked.request_id, outcome="", delivery=Delivery.NEVER, delay_s=rule.seconds)
-
-    def _slow(self, asked: Asked, rule: FaultRule) -> Reply:
-        return replace(self._carried_out(asked), delay_s=rule.seconds)
-
-    def _ending_as_failed(self, asked: Asked, _rule: FaultRule) -> Reply:
-        return self._carried_out(asked, ends_as_failed=True)
-
-    def _repeating_page(self, asked: Asked, _rule: FaultRule) -> Reply:
-        return self._carried_out(asked, repeats_page=True)
-
-    def _carried_out(self, asked: Asked, *, ends_as_failed: bool = False, repeats_page: bool = False) -> Reply:
+    def _execute(self, request: AdmittedRequest, *, ends_as_failed: bool = False, repeats_page: bool = False) -> Reply:
         try:
-            call = replace(self._checked(asked), ends_as_failed=ends_as_failed, repeats_page=repeats_page)
-            done = perform(self._desk, call)
-        except Refusal as refusal:
-            return _refused(asked.request_id, refusal)
-        if asked.operation not in TOKEN_SERVICE:
-            service_model().check_answer(asked.operation, done.members)
-        self.record.carried_out(asked.operation, is_replay=done.is_replay)
-        return Reply(asked.request_id, "replayed" if done.is_replay else "accepted", done.members)
+            call = replace(self._check(request), ends_as_failed=ends_as_failed, repeats_page=repeats_page)
+            result = perform(self._context, call)
+        except ErrorResponse as error:
+            return _error_reply(request.request_id, error)
+        if request.operation not in STS_OPERATIONS:
+            service_model().check_answer(request.operation, result.members)
+        self.log.accepted[request.operation] += 1
+        self.log.replays += result.is_replay
+        return Reply(request.request_id, "replayed" if result.is_replay else "accepted", result.members)
 
-    def _checked(self, asked: Asked) -> Call:
-        if asked.members is None:
-            raise access_denied() if self._is_denied(asked.operation, {}) else not_json()
-        if self._is_denied(asked.operation, asked.members):
+    def _check(self, request: AdmittedRequest) -> Call:
+        """Check permission and model, in this order. Raises ErrorResponse."""
+        operation, members = request.operation, request.members
+        needed = {operation, EVERY_OPERATION}
+        if operation == CREATE and members is not None and members.get("Tags"):
+            needed.add(TAG)  # tags on a create need the permission to tag, as everywhere in AWS
+        if needed & self.settings.deny:
             raise access_denied()
-        if asked.operation not in TOKEN_SERVICE:
-            misfits = service_model().request_misfits(asked.operation, asked.members)
-            if misfits:
-                raise misfitting(misfits)
-        account = self._desk.account_of(asked.caller.access_key)
-        return Call(asked.operation, asked.members, account, asked.caller.region, asked.caller.access_key)
+        if members is None:
+            raise ErrorResponse("SerializationException", "The request is not a JSON object")
+        errors = () if operation in STS_OPERATIONS else service_model().request_errors(operation, members)
+        if errors:
+            raise invalid_fields(errors)
+        caller = request.caller
+        return Call(operation, members, self._context.account_of(caller.access_key), caller.region, caller.access_key)
 
-    def _is_denied(self, operation: str, members: Members) -> bool:
-        # Tags on a create need the permission to tag, as everywhere in AWS.
-        needed = {operation, TAG} if operation == CREATE and members.get("Tags") else {operation}
-        return EVERY_OPERATION in self.settings.deny or bool(needed & self.settings.deny)
-
-    def _do_what_is_late(self) -> None:
+    def _run_late_requests(self) -> None:
         now_s = self._clock.monotonic()
-        due = [asked for at_s, asked in self._late if at_s <= now_s]
-        self._late = [(at_s, asked) for at_s, asked in self._late if at_s > now_s]
-        for asked in due:
-            self._carried_out(asked)
+        due = [request for at_s, request in self._late if at_s <= now_s]
+        self._late = [(at_s, request) for at_s, request in self._late if at_s > now_s]
+        for request in due:
+            self._execute(request)
 
-    def _logged(self, operation: str, token: str | None, reply: Reply) -> Reply:
-        at_s = self._clock.monotonic() - self._started_s
-        self.record.answered((at_s, operation, reply.outcome, token), is_throttled=reply.code == THROTTLING)
-        delay_s = None if reply.delay_s is None else reply.delay_s + self.settings.latency_s
-        return replace(reply, delay_s=delay_s)
+    def _add_to_log(self, operation: str, outcome: str, token: str | None) -> None:
+        self.log.entries.append((self._clock.monotonic() - self._started_s, operation, outcome, token))
 
 
-_SPECIAL: Mapping[Action, Callable[[Emulator, Asked, FaultRule], Reply]] = {
-    Action.REDIRECT: Emulator._redirected,
-    Action.UNAVAILABLE: Emulator._unavailable,
-    Action.DROP_BEFORE: Emulator._dropped,
-    Action.DROP_LATE: Emulator._dropped_and_done_late,
-    Action.ERROR_AFTER: Emulator._failed_after,
-    Action.HANG: Emulator._hanging,
-    Action.SLOW: Emulator._slow,
-    Action.UPLOAD_FAILED: Emulator._ending_as_failed,
-    Action.REPEAT_PAGE: Emulator._repeating_page,
-}
-
-
-def described(attachment: Attachment, now: datetime) -> dict[str, Any]:
-    """One attachment with everything that is known of it, as JSON can hold it."""
-    return {
-        "id": attachment.attachment_id,
-        "arn": attachment.arn,
-        "account": attachment.account,
-        "region": attachment.region,
-        "status": attachment.status(now).value,
-        "created_at": attachment.created_at.isoformat(),
-        "sha256": attachment.sha256,
-        "size": attachment.size_bytes,
-        "content_type": attachment.content_type,
-        "url": attachment.url,
-        "tags": dict(attachment.tags),
-        "client_token": attachment.client_token,
-    }
-
-
-def _refused(request_id: str, refusal: Refusal) -> Reply:
-    service_model().check_error(refusal.code, refusal.members)
-    return Reply(request_id, refusal.code, refusal.members, status=refusal.status, code=refusal.code)
-
-
-def _token_of(members: Members | None) -> str | None:
-    token = None if members is None else members.get("ClientToken")
-    return token if isinstance(token, str) else None
-
-
-def _decoded(asked: Asked) -> Members | None:
-    if asked.members is None or asked.operation in TOKEN_SERVICE:
-        return asked.members
-    return service_model().decoded(asked.operation, asked.members)
+def _error_reply(request_id: str, error: ErrorResponse) -> Reply:
+    service_model().check_error(error.code, error.members)
+    status = service_model().status_of(error.code)
+    return Reply(request_id, error.code, error.members, status=status, code=error.code)

@@ -5,36 +5,75 @@ import json
 import math
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from email.utils import format_datetime
+from itertools import chain
 from typing import Any
 from urllib.parse import parse_qsl
+from xml.sax.saxutils import escape
 
 from aiohttp import web
 
-from batch_upload.emulator.clock import Clock
+from batch_upload.emulator.context import EmulatorClock
 from batch_upload.emulator.core import Caller, Delivery, Emulator, Reply
 from batch_upload.emulator.faults import ENDLESS_BYTES, FaultRule
 from batch_upload.emulator.model import service_model
-from batch_upload.emulator.names import TOKEN_SERVICE
-from batch_upload.emulator.sts import answer_xml, error_xml
+from batch_upload.emulator.names import STS_OPERATIONS
 
 JSON_TYPE = "application/x-amz-json-1.0"
-QUERY_TYPE = "application/x-www-form-urlencoded"
-XML_TYPE = "text/xml"
-REQUEST_ID_HEADER = "x-amzn-RequestId"
-MAX_REQUEST_BYTES = 64 * 1024 * 1024
+FORM_TYPE = "application/x-www-form-urlencoded"
+STS_NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 STALLED_BUFFER_BYTES = 4096
 """What the kernel may still take of a request that is not read; it doubles this, and has a minimum of its own."""
-CHUNK_BYTES = 64 * 1024
+PIECE_BYTES = 64 * 1024
 _CREDENTIAL = re.compile(r"AWS4-HMAC-SHA256 .*?Credential=([^/\s]+)/\d{8}/([^/\s]+)/[^/\s]+/aws4_request")
+_STS_CODES: Mapping[str, str] = {
+    "ThrottlingException": "Throttling",
+    "AccessDeniedException": "AccessDenied",
+    "ExpiredTokenException": "ExpiredToken",
+    "UnrecognizedClientException": "InvalidClientTokenId",
+    "MissingAuthenticationTokenException": "MissingAuthenticationToken",
+    "UnknownOperationException": "InvalidAction",
+    "InternalServerException": "InternalFailure",
+    "ValidationException": "ValidationError",
+}
+_STS_STATUSES: Mapping[str, int] = {
+    "AccessDenied": 403,
+    "ExpiredToken": 403,
+    "InvalidClientTokenId": 403,
+    "InvalidAction": 400,
+}
+
+
+def sts_answer(operation: str, reply: Reply) -> tuple[int, str, bytes]:
+    """Return status, media type and body of a reply as STS writes it: XML, with codes unlike those of JSON services."""
+    if reply.code is None:
+        status, tag = reply.status, f"{operation}Response"
+        content: Mapping[str, Any] = {
+            f"{operation}Result": reply.members,
+            "ResponseMetadata": {"RequestId": reply.request_id},
+        }
+    else:
+        code = _STS_CODES.get(reply.code, reply.code)
+        status, tag = _STS_STATUSES.get(code, reply.status), "ErrorResponse"
+        blamed = "Receiver" if reply.status >= 500 else "Sender"
+        error = {"Type": blamed, "Code": code, "Message": reply.members["Message"]}
+        content = {"Error": error, "RequestId": reply.request_id}
+    return status, "text/xml", f'<{tag} xmlns="{STS_NAMESPACE}">{_xml(content)}</{tag}>'.encode()
+
+
+def _xml(members: Mapping[str, Any]) -> str:
+    return "".join(
+        f"<{name}>{_xml(value) if isinstance(value, Mapping) else escape(str(value))}</{name}>"
+        for name, value in members.items()
+    )
 
 
 class ServiceEndpoint:
-    """Serves an emulator at `POST /`. After `stop`, whoever still waits for an answer loses the connection."""
+    """Serves an emulator at `POST /`. After `stop`, clients that still wait for an answer lose the connection."""
 
-    def __init__(self, emulator: Emulator, clock: Clock) -> None:
+    def __init__(self, emulator: Emulator, clock: EmulatorClock) -> None:
         self._emulator = emulator
         self._clock = clock
         self._stopping = asyncio.Event()
@@ -45,82 +84,85 @@ class ServiceEndpoint:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request of a client."""
-        self._emulator.record.enter()
-        try:
-            return await self._handled(request)
-        finally:
-            self._emulator.record.leave()
+        with self._emulator.log.request_in_flight():
+            operation = _json_operation(request) if request.content_type == JSON_TYPE else None
+            rule = self._emulator.stall(operation)
+            if rule is not None:
+                return await self._stall(request, rule)
+            body = await request.read()
+            if operation is not None:
+                reply = self._emulator.handle(operation, _json_object(body), _caller(request))
+                members = reply.members if reply.code is None else {"__type": reply.code, **reply.members}
+                return await self._deliver(request, reply, reply.status, JSON_TYPE, json.dumps(members).encode())
+            if request.content_type == FORM_TYPE:
+                form = dict(parse_qsl(body.decode(errors="replace")))
+                action = form.get("Action", "")
+                operation = action if action in STS_OPERATIONS else f"sts.{action}"
+                reply = self._emulator.handle(operation, form, _caller(request))
+                return await self._deliver(request, reply, *sts_answer(operation, reply))
+            message = f"{request.content_type} is not understood here"
+            body = json.dumps({"__type": "UnsupportedMediaTypeException", "Message": message}).encode()
+            return web.Response(status=415, body=body, content_type=JSON_TYPE)
 
-    async def _handled(self, request: web.Request) -> web.StreamResponse:
-        stall = self._emulator.stall(_target(request) if request.content_type == JSON_TYPE else None)
-        if stall is not None:
-            return await self._stalled(request, stall)
-        body = await request.read()
-        if request.content_type == QUERY_TYPE:
-            form = dict(parse_qsl(body.decode(errors="replace")))
-            operation = _action(form)
-            reply = self._emulator.handle(operation, form, _caller(request))
-            return await self._delivered(request, reply, _xml(operation, reply))
-        if request.content_type != JSON_TYPE:
-            return _unsupported(request.content_type)
-        reply = self._emulator.handle(_target(request), _members(body), _caller(request))
-        return await self._delivered(request, reply, _json(reply))
-
-    async def _delivered(self, request: web.Request, reply: Reply, whole: web.Response) -> web.StreamResponse:
-        is_answered = await self._waited(reply.delay_s)
-        ahead = timedelta(seconds=self._emulator.settings.clock_ahead_s)
-        whole.headers["Date"] = format_datetime(self._clock.now() + ahead, usegmt=True)
-        if not is_answered or reply.delivery in (Delivery.CLOSED, Delivery.NEVER):
-            return _closed(request)
-        match reply.delivery:
-            case Delivery.CUT_SHORT:
-                return await _cut_short(request, whole)
-            case Delivery.TRICKLE:
-                return await self._trickled(request, whole, _rule_of(reply).seconds or 0.0)
-            case Delivery.ENDLESS:
-                return await self._endless(request, whole, _rule_of(reply).size_bytes or ENDLESS_BYTES)
-            case Delivery.RAW | Delivery.REDIRECT:
-                return _as_ruled(whole, _rule_of(reply))
-        return _spoilt(whole, reply.delivery)
-
-    async def _stalled(self, request: web.Request, rule: FaultRule) -> web.StreamResponse:
+    async def _stall(self, request: web.Request, rule: FaultRule) -> web.StreamResponse:
+        """Never read the body of a request."""
         transport = request.transport
         if transport is not None:
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, STALLED_BUFFER_BYTES)
             if isinstance(transport, asyncio.ReadTransport):
                 transport.pause_reading()
-        await self._waited(rule.seconds)
-        return _closed(request)
+        await self._wait(rule.seconds)
+        return _close(request)
 
-    async def _trickled(self, request: web.Request, whole: web.Response, seconds: float) -> web.StreamResponse:
-        body = whole.body if isinstance(whole.body, bytes) else b""
-        response = web.StreamResponse(status=whole.status, headers=whole.headers)
-        response.content_length = len(body)
+    async def _deliver(
+        self, request: web.Request, reply: Reply, status: int, content_type: str, body: bytes
+    ) -> web.StreamResponse:
+        is_due = await self._wait(reply.delay_s)
+        if not is_due or reply.delivery in (Delivery.CLOSED, Delivery.NEVER):
+            return _close(request)
+        moment = self._clock.now() + timedelta(seconds=self._emulator.settings.clock_ahead_s)
+        headers = {
+            "x-amzn-RequestId": reply.request_id,
+            "Content-Type": content_type,
+            "Date": format_datetime(moment, usegmt=True),
+        }
+        if reply.retry_after_s is not None:
+            headers["Retry-After"] = str(math.ceil(reply.retry_after_s))
+        if reply.rule is None:
+            return web.Response(status=status, headers=headers, body=body)
+        match reply.delivery:
+            case Delivery.CUT_SHORT:
+                response = web.StreamResponse(headers={**headers, "Content-Length": str(len(body))})
+                await self._stream(request, response, [body[: len(body) // 2]])
+                return _close(request)
+            case Delivery.TRICKLE:
+                response = web.StreamResponse(status=status, headers={**headers, "Content-Length": str(len(body))})
+                pieces = (body[at : at + 1] for at in range(len(body)))
+                return await self._stream(request, response, pieces, pause_s=reply.rule.seconds or 0.0)
+            case Delivery.ENDLESS:
+                size_bytes = reply.rule.size_bytes or ENDLESS_BYTES
+                sizes = (min(PIECE_BYTES, size_bytes - sent) for sent in range(0, size_bytes, PIECE_BYTES))
+                endless = chain([b'{"Padding": "'], (b"x" * size for size in sizes))
+                await self._stream(request, web.StreamResponse(headers=headers), endless)
+                return _close(request)
+        return _spoilt(reply.delivery, reply.rule, web.Response(status=status, headers=headers, body=body), body)
+
+    async def _stream(
+        self, request: web.Request, response: web.StreamResponse, pieces: Iterable[bytes], *, pause_s: float = 0.0
+    ) -> web.StreamResponse:
+        """Send the pieces with a pause before each, as long as the client takes them and the emulator runs."""
         try:
             await response.prepare(request)
-            for at in range(len(body)):
-                if not await self._waited(seconds):
-                    return _closed(request)
-                await response.write(body[at : at + 1])
-        except ConnectionError:  # the client has had enough
-            return _closed(request)
+            for piece in pieces:
+                if not await self._wait(pause_s) or self._stopping.is_set():
+                    return _close(request)
+                await response.write(piece)
+        except ConnectionError:
+            return _close(request)
         return response
 
-    async def _endless(self, request: web.Request, whole: web.Response, size_bytes: int) -> web.StreamResponse:
-        response = web.StreamResponse(headers=whole.headers)
-        try:
-            await response.prepare(request)
-            await response.write(b'{"Padding": "')
-            for sent in range(0, size_bytes, CHUNK_BYTES):
-                if self._stopping.is_set():
-                    break
-                await response.write(b"x" * min(CHUNK_BYTES, size_bytes - sent))
-        except ConnectionError:  # the client has had enough
-            pass
-        return _closed(request)
-
-    async def _waited(self, delay_s: float | None) -> bool:
-        """Whether the time passed, rather than the emulator stopping before."""
+    async def _wait(self, delay_s: float | None) -> bool:
+        """Return whether the time passed, rather than the emulator stopping before. None: wait until it stops."""
         if delay_s == 0:
             return True
         stopping = asyncio.ensure_future(self._stopping.wait())
@@ -134,19 +176,14 @@ class ServiceEndpoint:
         return not self._stopping.is_set()
 
 
-def _target(request: web.Request) -> str:
+def _json_operation(request: web.Request) -> str:
     prefix, _, operation = request.headers.get("X-Amz-Target", "").partition(".")
-    # The token service's operations do not exist here: it speaks another protocol.
-    is_ours = prefix == service_model().target_prefix and operation not in TOKEN_SERVICE
-    return operation if is_ours else f"{prefix}.{operation}"
+    # The operations of STS do not exist here: it speaks another protocol.
+    is_known = prefix == service_model().target_prefix and operation not in STS_OPERATIONS
+    return operation if is_known else f"{prefix}.{operation}"
 
 
-def _action(form: Mapping[str, str]) -> str:
-    action = form.get("Action", "")
-    return action if action in TOKEN_SERVICE else f"sts.{action}"
-
-
-def _members(body: bytes) -> Mapping[str, Any] | None:
+def _json_object(body: bytes) -> Mapping[str, Any] | None:
     try:
         members = json.loads(body)
     except (ValueError, RecursionError):
@@ -159,79 +196,31 @@ def _caller(request: web.Request) -> Caller | None:
     return None if found is None else Caller(access_key=found[1], region=found[2])
 
 
-def _json(reply: Reply) -> web.Response:
-    members = reply.members if reply.code is None else {"__type": reply.code, **reply.members}
-    return _response(reply, reply.status, json.dumps(members).encode(), JSON_TYPE)
-
-
-def _xml(operation: str, reply: Reply) -> web.Response:
-    if reply.code is None:
-        return _response(reply, reply.status, answer_xml(operation, reply.members, reply.request_id), XML_TYPE)
-    status, body = error_xml(reply.code, reply.members["Message"], reply.status, reply.request_id)
-    return _response(reply, status, body, XML_TYPE)
-
-
-def _response(reply: Reply, status: int, body: bytes, content_type: str) -> web.Response:
-    headers = {REQUEST_ID_HEADER: reply.request_id}
-    if reply.retry_after_s is not None:
-        headers["Retry-After"] = str(math.ceil(reply.retry_after_s))
-    return web.Response(status=status, body=body, headers=headers, content_type=content_type)
-
-
-def _unsupported(content_type: str) -> web.Response:
-    body = json.dumps({"__type": "UnsupportedMediaTypeException", "Message": f"{content_type} is not understood here"})
-    return web.Response(status=415, body=body.encode(), content_type=JSON_TYPE)
-
-
-def _spoilt(whole: web.Response, delivery: Delivery) -> web.Response:
-    body = whole.body if isinstance(whole.body, bytes) else b""
+def _spoilt(delivery: Delivery, rule: FaultRule, response: web.Response, body: bytes) -> web.Response:
+    """Change a response whose way of delivery leaves it one response of a known length."""
     match delivery:
         case Delivery.GARBAGE:
-            return _ok(whole, b"\x00this is not what you are looking for <")
+            response.set_status(200)
+            response.body = b"\x00this is not what you are looking for <"
         case Delivery.TRUNCATED:
-            return _ok(whole, body[: len(body) // 2])
+            response.set_status(200)
+            response.body = body[: len(body) // 2]
         case Delivery.EMPTY:
-            return _ok(whole, b"{}")
+            response.set_status(200)
+            response.body = b"{}"
         case Delivery.UNAVAILABLE:
-            whole.body = b"<html><body><h1>503 Service Unavailable</h1></body></html>"
-            whole.content_type = "text/html"
-    return whole
-
-
-def _rule_of(reply: Reply) -> FaultRule:
-    if reply.rule is None:
-        raise ValueError(f"a reply that is delivered as {reply.delivery} needs its rule")
-    return reply.rule
-
-
-def _as_ruled(whole: web.Response, rule: FaultRule) -> web.Response:
-    whole.set_status(rule.status or 200)
-    whole.body = (rule.body or "").encode(errors="replace")
-    whole.headers["Content-Type"] = rule.content_type or JSON_TYPE
-    if rule.location is not None:
-        whole.headers["Location"] = rule.location
-    return whole
-
-
-def _ok(whole: web.Response, body: bytes) -> web.Response:
-    whole.set_status(200)
-    whole.body = body
-    return whole
-
-
-def _closed(request: web.Request) -> web.Response:
-    if request.transport is not None:
-        request.transport.close()
-    # Never delivered: the connection is gone.
-    return web.Response(status=500)
-
-
-async def _cut_short(request: web.Request, whole: web.Response) -> web.StreamResponse:
-    body = whole.body if isinstance(whole.body, bytes) else b""
-    response = web.StreamResponse(status=200, headers=whole.headers)
-    response.content_length = len(body)
-    await response.prepare(request)
-    await response.write(body[: len(body) // 2])
-    if request.transport is not None:
-        request.transport.close()
+            response.body = b"<html><body><h1>503 Service Unavailable</h1></body></html>"
+            response.headers["Content-Type"] = "text/html"
+        case Delivery.RAW | Delivery.REDIRECT:
+            response.set_status(rule.status or 200)
+            response.body = (rule.body or "").encode(errors="replace")
+            response.headers["Content-Type"] = rule.content_type or JSON_TYPE
+            if rule.location is not None:
+                response.headers["Location"] = rule.location
     return response
+
+
+def _close(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.close()
+    return web.Response(status=500)  # never delivered: the connection is gone

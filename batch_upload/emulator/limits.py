@@ -1,64 +1,114 @@
-"""Rate limits: what the service lets through, in three shapes, as functions of a time that is handed in."""
+"""The limits of the service, and its rates: what it lets through, in three shapes, at a time that is handed in.
+
+The sources are the service's quotas as AWS documents them and, for pages and documents, botocore's model of it.
+"""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import ClassVar, Protocol
+from typing import Annotated, Protocol
 
-from pydantic import ConfigDict
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
-NEARLY_S = 1e-6
+from batch_upload.emulator.names import (
+    ASSUME_ROLE,
+    CALLER_IDENTITY,
+    CREATE,
+    DELETE,
+    DESCRIBE,
+    EVERY_OPERATION,
+    LIMITS,
+    LIST_TAGS,
+    OPERATIONS,
+    TAG,
+    UNTAG,
+)
+
+LONGEST_PAGE = 100
+MAX_TAGS = 50
+"""On one resource. The list's bound of 200 in the model is the request's."""
+MAX_DOCUMENT_BYTES = 5 * 1024 * 1024
+ATTACHMENTS_PER_ACCOUNT = 25
+"""In each Region."""
+
+_ROUNDING_S = 1e-6
 """A token that is whole but for the rounding of floating point counts as whole."""
 
 
+def _emulated_operation(name: str) -> str:
+    if name not in OPERATIONS and name != EVERY_OPERATION:
+        raise ValueError(f"`{name}` is not an operation that is emulated")
+    return name
+
+
+OperationName = Annotated[str, AfterValidator(_emulated_operation)]
+"""One of `OPERATIONS`, or `*` for every one."""
+NotNegative = Annotated[float, Field(ge=0)]
+STRICT_JSON = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+"""How settings are read from JSON: a key that does not exist is an error."""
+
+
 class RateMode(StrEnum):
-    """How refusals are decided. `BUCKET`: a token bucket whose refusals are free. `CHARGE_REFUSED`: a refusal costs
-    a token too, down to an empty bucket. `WINDOW`: fixed windows of one second, counted from the start."""
+    """How refusals are decided."""
 
     BUCKET = "bucket"
+    """A token bucket whose refusals are free."""
     CHARGE_REFUSED = "charge_refused"
+    """A token bucket where a refusal costs a token too, down to an empty bucket."""
     WINDOW = "window"
+    """Fixed windows of one second, counted from the start of the emulator."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT_JSON)
 class Rate:
-    """`steps` are (seconds after the start, requests a second from then on), in order of time."""
+    """How many requests an operation takes in each account and Region."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-
-    per_second: float
-    burst: int = 1
+    per_second: NotNegative
+    """requests a second"""
+    burst: int = Field(default=1, ge=1)
+    """what a full bucket holds; 1 with `window`"""
     mode: RateMode = RateMode.BUCKET
-    steps: tuple[tuple[float, float], ...] = ()
+    """`bucket`, `charge_refused` (a refusal costs a token too) or `window` (fixed windows of one second)"""
+    steps: tuple[tuple[NotNegative, NotNegative], ...] = ()
+    """`[seconds after the start, requests a second from then on]`, in order of time"""
 
     def __post_init__(self) -> None:
-        if self.per_second < 0 or any(at_s < 0 or rate < 0 for at_s, rate in self.steps):
-            raise ValueError("a rate and the time of a step must not be negative")
-        if self.burst < 1:
-            raise ValueError("a burst must be at least 1")
         if self.mode is RateMode.WINDOW and self.burst != 1:
             raise ValueError("fixed windows have no burst")
         if list(self.steps) != sorted(self.steps):
             raise ValueError("steps must be in order of time")
 
     def supply(self, until_s: float) -> float:
-        """How many requests the rate has provided for, from the start until `until_s` seconds after it."""
-        return sum(rate * (min(ends_s, until_s) - begins_s) for begins_s, ends_s, rate in self._pieces(until_s))
-
-    def _pieces(self, until_s: float) -> Iterator[tuple[float, float, float]]:
+        """Return how many requests the rate has provided for until `until_s` seconds after the start."""
         begins = ((0.0, self.per_second), *self.steps)
         ends = (*(at_s for at_s, _ in self.steps), math.inf)
-        for (begins_s, rate), ends_s in zip(begins, ends, strict=True):
-            if begins_s < until_s:
-                yield begins_s, ends_s, rate
+        return sum(
+            per_second * (min(ends_s, until_s) - begins_s)
+            for (begins_s, per_second), ends_s in zip(begins, ends, strict=True)
+            if begins_s < until_s
+        )
+
+
+DEFAULT_RATES: Mapping[str, Rate] = {
+    CREATE: Rate(1),
+    DESCRIBE: Rate(1),
+    LIST_TAGS: Rate(10),
+    TAG: Rate(1),
+    UNTAG: Rate(1),
+    DELETE: Rate(1),
+    LIMITS: Rate(1),
+    CALLER_IDENTITY: Rate(100),
+    ASSUME_ROLE: Rate(100),
+}
+"""Of an account and Region. AWS documents no burst (1), and no rate of STS (100, which is out of the way)."""
 
 
 class Limiter(Protocol):
     """Lets requests through or not."""
 
     def take(self, at_s: float) -> bool:
-        """Whether a request that comes `at_s` seconds after the start may pass. Times must not go back."""
+        """Return whether a request that comes `at_s` seconds after the start may pass. Times must not go back."""
         ...
 
 
@@ -74,7 +124,7 @@ class TokenBucket:
         supplied = self._rate.supply(at_s)
         self._level = min(float(self._rate.burst), self._level + supplied - self._supplied)
         self._supplied = supplied
-        if self._level >= 1 - NEARLY_S:
+        if self._level >= 1 - _ROUNDING_S:
             self._level = max(0.0, self._level - 1)
             return True
         if self._rate.mode is RateMode.CHARGE_REFUSED:
@@ -93,14 +143,12 @@ class FixedWindows:
     def take(self, at_s: float) -> bool:
         window = math.floor(at_s)
         if window != self._window:
-            self._window, self._left = window, self._whole(window + 1) - self._whole(window)
+            before, after = (math.floor(self._rate.supply(edge_s) + _ROUNDING_S) for edge_s in (window, window + 1))
+            self._window, self._left = window, after - before
         self._left -= 1
         return self._left >= 0
 
-    def _whole(self, until_s: float) -> int:
-        return math.floor(self._rate.supply(until_s) + NEARLY_S)
-
 
 def limiter(rate: Rate, *, at_s: float) -> Limiter:
-    """A limiter that begins its work `at_s` seconds after the start."""
+    """Return a limiter that begins its work `at_s` seconds after the start."""
     return FixedWindows(rate) if rate.mode is RateMode.WINDOW else TokenBucket(rate, at_s=at_s)

@@ -1,4 +1,6 @@
-"""The operations that are emulated, by the names that requests, rates, faults and permissions use."""
+"""The names of the service: its operations, as requests, rates, faults and permissions use them, and its statuses."""
+
+from enum import StrEnum
 
 CREATE = "CreateRegistrationAttachment"
 DESCRIBE = "DescribeRegistrationAttachments"
@@ -10,8 +12,17 @@ LIMITS = "DescribeAccountLimits"
 
 CALLER_IDENTITY = "GetCallerIdentity"
 ASSUME_ROLE = "AssumeRole"
-TOKEN_SERVICE = frozenset({CALLER_IDENTITY, ASSUME_ROLE})
-"""Operations of the token service, which speaks another protocol and is not in the service's model."""
+STS_OPERATIONS = frozenset({CALLER_IDENTITY, ASSUME_ROLE})
+"""Operations of AWS STS, which speaks another protocol and is not in the service's model."""
 
-OPERATIONS = frozenset({CREATE, DESCRIBE, LIST_TAGS, TAG, UNTAG, DELETE, LIMITS}) | TOKEN_SERVICE
+OPERATIONS = frozenset({CREATE, DESCRIBE, LIST_TAGS, TAG, UNTAG, DELETE, LIMITS}) | STS_OPERATIONS
 EVERY_OPERATION = "*"
+
+
+class UploadStatus(StrEnum):
+    """`AttachmentStatus` of the model."""
+
+    IN_PROGRESS = "UPLOAD_IN_PROGRESS"
+    COMPLETE = "UPLOAD_COMPLETE"
+    FAILED = "UPLOAD_FAILED"
+    DELETED = "DELETED"

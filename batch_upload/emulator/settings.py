@@ -1,44 +1,27 @@
-"""What the emulator is told to be: rates, quotas, delays and faults, as one frozen value."""
+"""What the emulator imitates: rates, quotas, delays and faults, as one frozen value."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
+from batch_upload.emulator.errors import ConfigurationError
 from batch_upload.emulator.faults import FaultRule
-from batch_upload.emulator.limits import Rate
-from batch_upload.emulator.names import (
-    ASSUME_ROLE,
-    CALLER_IDENTITY,
-    CREATE,
-    DELETE,
-    DESCRIBE,
-    EVERY_OPERATION,
-    LIMITS,
-    LIST_TAGS,
-    OPERATIONS,
-    TAG,
-    UNTAG,
+from batch_upload.emulator.limits import (
+    ATTACHMENTS_PER_ACCOUNT,
+    DEFAULT_RATES,
+    LONGEST_PAGE,
+    MAX_DOCUMENT_BYTES,
+    STRICT_JSON,
+    NotNegative,
+    OperationName,
+    Rate,
 )
-from batch_upload.errors import UsageError
-
-DEFAULT_RATES: Mapping[str, Rate] = {
-    CREATE: Rate(1),
-    DESCRIBE: Rate(1),
-    LIST_TAGS: Rate(10),
-    TAG: Rate(1),
-    UNTAG: Rate(1),
-    DELETE: Rate(1),
-    LIMITS: Rate(1),
-    CALLER_IDENTITY: Rate(100),
-    ASSUME_ROLE: Rate(100),
-}
-"""The defaults of an account and Region, as AWS documents them. No burst is documented: 1."""
-MAX_SIZE_BYTES = 5 * 1024 * 1024
+from batch_upload.emulator.names import CALLER_IDENTITY, EVERY_OPERATION, LIST_TAGS
 
 
 class LateTags(StrEnum):
@@ -49,8 +32,7 @@ class LateTags(StrEnum):
 
 
 class Paging(StrEnum):
-    """What a NextToken stands for: the place of the last attachment, or how many attachments came before it. Pages by
-    `offset` shift when attachments come or go between two of them."""
+    """What a NextToken stands for: the place of the last attachment, or how many attachments came before it."""
 
     PLACE = "place"
     OFFSET = "offset"
@@ -64,85 +46,84 @@ class KnownToken(StrEnum):
     VALIDATION = "validation"
 
 
-def _rate_in_full(value: object) -> object:
-    return {"per_second": value} if isinstance(value, int | float) else value
+AccountId = Annotated[str, Field(pattern="^[0-9]{12}$")]
+RateOrNumber = Annotated[
+    Rate | None, BeforeValidator(lambda value: {"per_second": value} if isinstance(value, int | float) else value)
+]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT_JSON)
 class EmulatorSettings:
-    """An account as AWS opens it, unless told otherwise. Durations are in seconds, sizes in bytes.
+    """An account as AWS opens it, unless told otherwise. Durations are in seconds, sizes in bytes."""
 
-    `rates`: by operation, or `*` for the others; in JSON a number stands for a bucket with burst 1, null for no limit.
-    `accounts`: access key id → account, for callers other than `account`. `deny`: operations without permission, `*`
-    for all; a create with tags needs the permission of TagResource, too. `fails_containing`: documents or URLs with
-    one of these texts end as UPLOAD_FAILED. `token_memory_s`: a token is forgotten that long after its attachment was
-    created; None keeps it for good. `is_mismatch_conflict`: whether a token with other parameters is a
-    ConflictException, or else a ValidationException. `keeps_deleted`: whether what was deleted is still described, as
-    DELETED. `page_size`: the longest page of a listing, whatever is asked for. `clock_ahead_s`: how far the clock of
-    its answers (`Date`, times of creation) is ahead of the clock here. `seed`: of the faults' chances.
-
-    How a service lags: an attachment appears in listings only `listing_lag_s` after its creation, is described by its
-    id only after `describe_lag_s`, and its tags are readable only after `tags_lag_s`; until then ListTagsForResource
-    answers `tags_lag_answer`. The limits count what was created at least `limits_lag_s` ago; `limits_used`: they say
-    this number instead. `next_token_life_s`: an older NextToken is refused; None keeps it for good.
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-
-    account: str = "123456789012"
-    accounts: Mapping[str, str] = field(default_factory=dict)
-    rates: Mapping[str, Annotated[Rate | None, BeforeValidator(_rate_in_full)]] = field(default_factory=dict)
-    attachments_per_account: int | None = 25
+    account: AccountId = "123456789012"
+    """the account of every caller that `accounts` does not name"""
+    accounts: Mapping[str, AccountId] = Field(default_factory=dict)
+    """the account of a caller by its access key id"""
+    rates: Mapping[OperationName, RateOrNumber] = Field(default_factory=dict)
+    """the rate of an operation, or of the others by `*`: a number, a rate as below, or null for no limit"""
+    attachments_per_account: int | None = ATTACHMENTS_PER_ACCOUNT
+    """the quota of attachments in an account and Region; null: none"""
     attachments_per_day: int | None = None
-    max_size_bytes: int = MAX_SIZE_BYTES
-    processing_s: float = 0.3
-    latency_s: float = 0.0
+    """the quota of creates in a UTC day, in an account and Region; null: none"""
+    max_size_bytes: int = MAX_DOCUMENT_BYTES
+    """the largest document"""
+    processing_s: NotNegative = 0.3
+    """how long an attachment is UPLOAD_IN_PROGRESS"""
+    latency_s: NotNegative = 0.0
+    """how long every answer takes"""
     clock_ahead_s: float = 0.0
+    """how far the clock of the answers (`Date`, times of creation) is ahead of this machine's"""
     fails_containing: tuple[str, ...] = ()
-    token_memory_s: float | None = None
+    """documents or URLs with one of these texts end as UPLOAD_FAILED"""
+    token_memory_s: NotNegative | None = None
+    """how long after a create its ClientToken is remembered; null: for good"""
     is_mismatch_conflict: bool = True
+    """a remembered token with other parameters is a ConflictException, or else a ValidationException"""
     keeps_deleted: bool = True
+    """a deleted attachment is still described, as DELETED"""
     keeps_bodies: bool = False
-    page_size: int = 100
-    listing_lag_s: float = 0.0
-    describe_lag_s: float = 0.0
-    tags_lag_s: float = 0.0
+    """documents stay in memory for `Emulator.body`"""
+    page_size: int = Field(default=LONGEST_PAGE, ge=1, le=LONGEST_PAGE)
+    """the longest page of a listing, whatever is asked for"""
+    listing_lag_s: NotNegative = 0.0
+    """how long after its creation an attachment appears in listings"""
+    describe_lag_s: NotNegative = 0.0
+    """how long after its creation an attachment is found by its id"""
+    tags_lag_s: NotNegative = 0.0
+    """how long after its creation the tags of an attachment can be read"""
     tags_lag_answer: LateTags = LateTags.EMPTY
-    limits_lag_s: float = 0.0
+    """what ListTagsForResource answers before: `empty` or `not_found`"""
+    limits_lag_s: NotNegative = 0.0
+    """how long after its creation an attachment counts as used in DescribeAccountLimits"""
     limits_used: int | None = None
+    """the number that DescribeAccountLimits gives as used; null: the true one"""
     paging: Paging = Paging.PLACE
-    next_token_life_s: float | None = None
+    """what a NextToken stands for: `place`, or `offset`, whose pages shift when attachments come or go"""
+    next_token_life_s: NotNegative | None = None
+    """how long a NextToken is accepted; null: for good"""
     known_token: KnownToken = KnownToken.REPLAY
-    deny: frozenset[str] = frozenset()
+    """what a create gets whose token is remembered, with the same parameters: `replay`, `conflict` or `validation`"""
+    deny: frozenset[OperationName] = frozenset()
+    """operations without permission, `*` for all; a create with tags needs TagResource, too"""
     faults: tuple[FaultRule, ...] = ()
+    """the fault rules, see below"""
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        _check_operations("rates", self.rates)
-        _check_operations("deny", self.deny)
-        accounts = (self.account, *self.accounts.values())
-        if not all(len(account) == 12 and account.isdecimal() for account in accounts):
-            raise ValueError("an account has 12 digits")
-        if not 1 <= self.page_size <= 100:
-            raise ValueError("`page_size` must be from 1 to 100")
-        durations_s = (self.processing_s, self.latency_s, self.token_memory_s or 0.0, self.next_token_life_s or 0.0)
-        lags_s = (self.listing_lag_s, self.describe_lag_s, self.tags_lag_s, self.limits_lag_s)
-        if min(*durations_s, *lags_s) < 0:
-            raise ValueError("durations must not be negative")
+    """of the chances of the faults: the same seed and requests give the same faults"""
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "EmulatorSettings":
-        """Settings from a JSON object with these fields, all optional. Raises UsageError, which names the fault."""
+        """Return the settings of a JSON object with these fields, all optional. Raises ConfigurationError."""
         try:
             return _SETTINGS.validate_json(text)
         except ValidationError as error:
-            raise UsageError(f"the emulator's settings cannot be used: {error}") from error
+            raise ConfigurationError(f"the emulator's settings cannot be used: {error}") from error
 
     @classmethod
-    def given(cls, argument: str | None) -> "EmulatorSettings":
-        """Settings as a command takes them: JSON that begins with a brace, a file's name, or None for the defaults.
+    def from_argument(cls, argument: str | None) -> "EmulatorSettings":
+        """Return the settings that a command was given: JSON that begins with a brace, a file's name, or None.
 
-        Raises UsageError.
+        Raises ConfigurationError.
         """
         if argument is None:
             return cls()
@@ -151,45 +132,35 @@ class EmulatorSettings:
         try:
             return cls.from_json(Path(argument).read_bytes())
         except OSError as error:
-            raise UsageError(f"the settings `{argument}` cannot be read: {error.strerror}") from error
+            raise ConfigurationError(f"the settings `{argument}` cannot be read: {error.strerror}") from error
 
     def changed(self, text: str | bytes) -> "EmulatorSettings":
-        """These settings with those of a JSON object laid over them; `rates` are laid over each by itself."""
+        """Return these settings with those of a JSON object laid over them. Raises ConfigurationError.
+
+        Each of the `rates` is laid over by itself.
+        """
         try:
             changes = json.loads(text)
         except ValueError as error:
-            raise UsageError(f"the emulator's settings cannot be used: {error}") from error
+            raise ConfigurationError(f"the emulator's settings cannot be used: {error}") from error
         if not isinstance(changes, dict):
-            raise UsageError("the emulator's settings must be a JSON object")
-        return EmulatorSettings.from_json(json.dumps(_laid_over(self.to_json(), changes)))
+            raise ConfigurationError("the emulator's settings must be a JSON object")
+        present = self.to_json()
+        merged = {**present, **changes}
+        if isinstance(changes.get("rates"), dict):
+            merged["rates"] = {**present["rates"], **changes["rates"]}
+        return EmulatorSettings.from_json(json.dumps(merged))
 
     def to_json(self) -> dict[str, Any]:
-        """These settings as `from_json` reads them, not yet written out."""
-        described: dict[str, Any] = _SETTINGS.dump_python(self, mode="json")
-        return described
+        """Return these settings as `from_json` reads them, as Python values."""
+        values: dict[str, Any] = _SETTINGS.dump_python(self, mode="json")
+        return values
 
     def rate_of(self, operation: str) -> Rate | None:
-        """The rate of an operation in each account and Region; None for no limit."""
+        """Return the rate of an operation in each account and Region; None for no limit."""
         if operation in self.rates:
             return self.rates[operation]
         return self.rates[EVERY_OPERATION] if EVERY_OPERATION in self.rates else DEFAULT_RATES[operation]
-
-    def account_of(self, access_key: str) -> str:
-        """The account that an access key id belongs to."""
-        return self.accounts.get(access_key, self.account)
-
-
-def _check_operations(what: str, names: Iterable[str]) -> None:
-    unknown = sorted(set(names) - OPERATIONS - {EVERY_OPERATION})
-    if unknown:
-        raise ValueError(f"`{what}` names operations that are not emulated: {', '.join(unknown)}")
-
-
-def _laid_over(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    rates = changes.get("rates")
-    if isinstance(rates, dict):
-        changes = {**changes, "rates": {**settings["rates"], **rates}}
-    return {**settings, **changes}
 
 
 _SETTINGS = TypeAdapter(EmulatorSettings)

@@ -1,44 +1,216 @@
-"""What the service holds: attachments, tokens and counts of each account and Region, in memory.
+"""What the service holds: attachments, tokens and counts of each account and Region, in memory and in a file.
 
-With a journal every change is also a line in a file, written before anybody is told of it.
+With a journal every change is also a line in a file, written before it is answered.
 """
 
 import bisect
+import fcntl
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from batch_upload.emulator.attachment import Attachment, Change, Created, Forgotten, Status, StatusSet, TagsSet
-from batch_upload.emulator.journal import Journal
+from pydantic import Field, TypeAdapter, ValidationError
 
-Place = tuple[datetime, int]
-"""Where an attachment stands in a listing: by time of creation, then in the order of arrival."""
+from batch_upload.emulator.errors import ATTACHMENT_RESOURCE, ConfigurationError, EmulatorError
+from batch_upload.emulator.names import UploadStatus
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAttachment:
+    """One attachment; its document is gone. `forced` is a status that no longer follows from the time."""
+
+    attachment_id: str
+    account: str
+    region: str
+    created_at: datetime
+    ready_at: datetime
+    ends_as: UploadStatus
+    fingerprint: str
+    """Of the parameters it was created with, to tell a replay from a token that was used for something else."""
+    tags: Mapping[str, str]
+    client_token: str | None = None
+    sha256: str | None = None
+    size_bytes: int | None = None
+    content_type: str | None = None
+    url: str | None = None
+    forced: UploadStatus | None = None
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:sms-voice:{self.region}:{self.account}:{ATTACHMENT_RESOURCE}/{self.attachment_id}"
+
+    @property
+    def is_deleted(self) -> bool:
+        return self.forced is UploadStatus.DELETED
+
+    def status(self, now: datetime) -> UploadStatus:
+        """Return the status at a time. While it follows from the time it is not stored: a restart does not delay it."""
+        if self.forced is not None:
+            return self.forced
+        return UploadStatus.IN_PROGRESS if now < self.ready_at else self.ends_as
+
+    def is_younger(self, age_s: float, now: datetime) -> bool:
+        return now < self.created_at + timedelta(seconds=age_s)
+
+    def to_json(self, now: datetime) -> dict[str, Any]:
+        """Return everything that is known of it, as the control plane shows it."""
+        return {
+            "id": self.attachment_id,
+            "arn": self.arn,
+            "account": self.account,
+            "region": self.region,
+            "status": self.status(now).value,
+            "created_at": self.created_at.isoformat(),
+            "sha256": self.sha256,
+            "size": self.size_bytes,
+            "content_type": self.content_type,
+            "url": self.url,
+            "tags": dict(self.tags),
+            "client_token": self.client_token,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    attachment: StoredAttachment
+    change: Literal["created"] = "created"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSet:
+    attachment_id: str
+    status: UploadStatus
+    change: Literal["status"] = "status"
+
+
+@dataclass(frozen=True, slots=True)
+class TagsSet:
+    attachment_id: str
+    tags: Mapping[str, str]
+    change: Literal["tags"] = "tags"
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """The attachment is as if it had never been."""
+
+    attachment_id: str
+    change: Literal["forgotten"] = "forgotten"
+
+
+Change = Created | StatusSet | TagsSet | Forgotten
+_CHANGE: TypeAdapter[Change] = TypeAdapter(Annotated[Change, Field(discriminator="change")])
+JOURNAL_HEADER = b'{"emulator_journal": 1}\n'
+
+
+class Journal:
+    """The state on disk: one JSON line for each change, appended and never rewritten.
+
+    A line is handed to the operating system before the change is answered, so it survives the death of this process.
+    A power cut may cost the last lines: this is a rehearsal, not a service. A last line that was torn is cut off. The
+    file is 0600, belongs to one emulator at a time, and holds digests, never documents.
+
+    Opens or makes the file and holds it until `close`. Raises ConfigurationError where it cannot be opened, is held by
+    another emulator, or is not a journal: then it stays as it was.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigurationError(f"the emulator's state `{path}` cannot be opened: {error.strerror}") from error
+        self._is_open = True
+        try:
+            self._size_bytes = self._prepare()
+        except ConfigurationError:
+            self.close()
+            raise
+
+    def changes(self) -> Iterator[Change]:
+        """Yield what was recorded before, in order. Raises ConfigurationError at a line that makes no sense."""
+        with self._path.open("rb") as lines:
+            lines.readline()
+            for number, line in enumerate(lines, start=2):
+                try:
+                    yield _CHANGE.validate_json(line)
+                except ValidationError as error:
+                    message = f"the emulator's state `{self._path}` is damaged in line {number}"
+                    raise ConfigurationError(message) from error
+
+    def append(self, change: Change) -> None:
+        """Record a change. Raises EmulatorError if it cannot be written; then nothing of it is in the file."""
+        line = _CHANGE.dump_json(change) + b"\n"
+        try:
+            self._write(line)
+        except OSError as error:
+            os.ftruncate(self._file, self._size_bytes)
+            raise EmulatorError(f"the emulator's state `{self._path}` cannot be written: {error}") from error
+        self._size_bytes += len(line)
+
+    def close(self) -> None:
+        """Release the file. May be called twice."""
+        if self._is_open:
+            self._is_open = False
+            os.close(self._file)
+
+    def _prepare(self) -> int:
+        """Lock the file, write or check the header, cut off a torn last line, and return the size in bytes."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigurationError(f"the emulator's state `{self._path}` is in use by another emulator") from error
+        header = os.pread(self._file, len(JOURNAL_HEADER), 0)
+        if header != JOURNAL_HEADER:
+            if not JOURNAL_HEADER.startswith(header):
+                raise ConfigurationError(f"`{self._path}` is not a state of the emulator")
+            os.ftruncate(self._file, 0)
+            self._write(JOURNAL_HEADER)
+        end, last_newline = os.fstat(self._file).st_size, -1
+        while last_newline < 0:
+            start = max(0, end - 65_536)
+            last_newline = os.pread(self._file, end - start, start).rfind(b"\n")
+            end = start
+        size_bytes = start + last_newline + 1
+        os.ftruncate(self._file, size_bytes)
+        return size_bytes
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._file, data) :]
+
+
+ListingPosition = tuple[datetime, int]
+"""Where an attachment comes in a listing: by time of creation, then in the order of arrival."""
 
 
 @dataclass(slots=True)
-class Shelf:
+class LaneAttachments:
     """The attachments of one account and Region."""
 
-    places: list[Place] = field(default_factory=list)
-    ids: dict[Place, str] = field(default_factory=dict)
-    tokens: dict[str, str] = field(default_factory=dict)
+    positions: list[ListingPosition] = field(default_factory=list)
+    ids: dict[ListingPosition, str] = field(default_factory=dict)
+    ids_by_token: dict[str, str] = field(default_factory=dict)
     used: int = 0
     created_on: Counter[date] = field(default_factory=Counter)
 
-    def after(self, place: Place | None) -> Iterator[tuple[Place, str]]:
-        """The places and ids that follow `place`, in order; from the first for None."""
-        start = 0 if place is None else bisect.bisect_right(self.places, place)
-        return ((self.places[index], self.ids[self.places[index]]) for index in range(start, len(self.places)))
+    def after(self, position: ListingPosition | None) -> Iterator[tuple[ListingPosition, str]]:
+        """Return the positions and ids that follow `position`, in order; from the first for None."""
+        start = 0 if position is None else bisect.bisect_right(self.positions, position)
+        return ((self.positions[index], self.ids[self.positions[index]]) for index in range(start, len(self.positions)))
 
 
-class State:
-    """All shelves. What the journal holds is done again when the state is made."""
+class AttachmentStore:
+    """All lanes. The changes in the journal are applied when the store is made."""
 
     def __init__(self, journal: Journal | None = None) -> None:
-        self._attachments: dict[str, Attachment] = {}
-        self._shelves: dict[tuple[str, str], Shelf] = {}
-        self._places: dict[str, Place] = {}
+        self._attachments: dict[str, StoredAttachment] = {}
+        self._lanes: dict[tuple[str, str], LaneAttachments] = {}
+        self._positions: dict[str, ListingPosition] = {}
         self._arrived = 0
         self._journal = journal
         for change in () if journal is None else journal.changes():
@@ -50,70 +222,57 @@ class State:
             self._journal.append(change)
         self._apply(change)
 
-    def shelf(self, account: str, region: str) -> Shelf:
-        return self._shelves.setdefault((account, region), Shelf())
+    def lane(self, account: str, region: str) -> LaneAttachments:
+        return self._lanes.setdefault((account, region), LaneAttachments())
 
-    def everything(self) -> tuple[Attachment, ...]:
-        """All attachments, in the order of arrival."""
+    def all(self) -> tuple[StoredAttachment, ...]:
+        """Return all attachments, in the order of arrival."""
         return tuple(self._attachments.values())
 
-    def known(self, attachment_id: str) -> Attachment:
-        """The attachment of an id. Raises KeyError."""
+    def get(self, attachment_id: str) -> StoredAttachment:
+        """Return the attachment of an id. Raises KeyError."""
         return self._attachments[attachment_id]
 
-    def find(self, account: str, region: str, id_or_arn: str) -> Attachment | None:
-        """The attachment of this account and Region by its id or its ARN."""
+    def find(self, account: str, region: str, id_or_arn: str) -> StoredAttachment | None:
+        """Return the attachment of this account and Region by its id or its ARN."""
         attachment = self._attachments.get(id_or_arn.rpartition("/")[2])
         if attachment is None or (attachment.account, attachment.region) != (account, region):
             return None
         return attachment if id_or_arn in (attachment.attachment_id, attachment.arn) else None
 
-    def of_token(self, shelf: Shelf, token: str | None, *, memory_s: float | None, now: datetime) -> Attachment | None:
-        """What the token made, unless that is longer ago than the service remembers."""
-        attachment = None if token is None else self._attachments.get(shelf.tokens.get(token, ""))
-        if attachment is None or memory_s is None:
-            return attachment
-        return attachment if now < attachment.created_at + timedelta(seconds=memory_s) else None
-
     def _apply(self, change: Change) -> None:
         match change:
             case Created(attachment):
-                self._put(attachment)
+                self._insert(attachment)
             case StatusSet(attachment_id, status):
-                self._force(attachment_id, status)
+                before = self._attachments[attachment_id]
+                after = replace(before, forced=status)
+                self._attachments[attachment_id] = after
+                self.lane(after.account, after.region).used += before.is_deleted - after.is_deleted
             case TagsSet(attachment_id, tags):
-                self._retag(attachment_id, tags)
+                self._attachments[attachment_id] = replace(self._attachments[attachment_id], tags=dict(tags))
             case Forgotten(attachment_id):
-                self._drop(attachment_id)
+                self._remove(attachment_id)
 
-    def _put(self, attachment: Attachment) -> None:
-        shelf = self.shelf(attachment.account, attachment.region)
+    def _insert(self, attachment: StoredAttachment) -> None:
+        lane = self.lane(attachment.account, attachment.region)
         self._arrived += 1
-        place = (attachment.created_at, self._arrived)
-        bisect.insort(shelf.places, place)
-        shelf.ids[place] = attachment.attachment_id
-        shelf.created_on[attachment.created_at.date()] += 1
-        shelf.used += not attachment.is_deleted
+        position = (attachment.created_at, self._arrived)
+        bisect.insort(lane.positions, position)
+        lane.ids[position] = attachment.attachment_id
+        lane.created_on[attachment.created_at.date()] += 1
+        lane.used += not attachment.is_deleted
         if attachment.client_token is not None:
-            shelf.tokens[attachment.client_token] = attachment.attachment_id
-        self._places[attachment.attachment_id] = place
+            lane.ids_by_token[attachment.client_token] = attachment.attachment_id
+        self._positions[attachment.attachment_id] = position
         self._attachments[attachment.attachment_id] = attachment
 
-    def _force(self, attachment_id: str, status: Status) -> None:
-        before = self._attachments[attachment_id]
-        after = replace(before, forced=status)
-        self._attachments[attachment_id] = after
-        self.shelf(after.account, after.region).used += before.is_deleted - after.is_deleted
-
-    def _retag(self, attachment_id: str, tags: Mapping[str, str]) -> None:
-        self._attachments[attachment_id] = replace(self._attachments[attachment_id], tags=dict(tags))
-
-    def _drop(self, attachment_id: str) -> None:
+    def _remove(self, attachment_id: str) -> None:
         attachment = self._attachments.pop(attachment_id)
-        shelf = self.shelf(attachment.account, attachment.region)
-        place = self._places.pop(attachment_id)
-        del shelf.ids[place]
-        del shelf.places[bisect.bisect_left(shelf.places, place)]
-        shelf.used -= not attachment.is_deleted
-        if attachment.client_token is not None and shelf.tokens.get(attachment.client_token) == attachment_id:
-            del shelf.tokens[attachment.client_token]
+        lane = self.lane(attachment.account, attachment.region)
+        position = self._positions.pop(attachment_id)
+        del lane.ids[position]
+        del lane.positions[bisect.bisect_left(lane.positions, position)]
+        lane.used -= not attachment.is_deleted
+        if attachment.client_token is not None and lane.ids_by_token.get(attachment.client_token) == attachment_id:
+            del lane.ids_by_token[attachment.client_token]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from batch_upload.emulator.faults import Action
+from batch_upload.emulator.faults import FaultAction as Action
 from batch_upload.errors import AccessFault, AccountFull, CapacityExhausted, NoAnswer, Refused, ServiceError, Throttled
 from batch_upload.model import AttachmentStatus
 from batch_upload.ports import Body, CreateRequest

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from batch_upload.emulator.faults import Action
+from batch_upload.emulator.faults import FaultAction as Action
 from batch_upload.errors import ServiceError
 from batch_upload.ports import Body, CreateRequest
 from batch_upload.service.access import Access, StaticKeys

@@ -5,7 +5,8 @@ import logging
 
 import pytest
 
-from batch_upload.emulator.faults import Action, FaultRule
+from batch_upload.emulator.faults import FaultAction as Action
+from batch_upload.emulator.faults import FaultRule
 from batch_upload.errors import AccessFault, NoAnswer, Refused, Throttled
 from batch_upload.ports import Body, CreateRequest
 from batch_upload.service.access import Access, StaticKeys

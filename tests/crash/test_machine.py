@@ -25,7 +25,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from batch_upload.emulator.faults import Action, FaultRule
+from batch_upload.emulator.faults import FaultAction as Action
+from batch_upload.emulator.faults import FaultRule
 from batch_upload.emulator.limits import Rate
 from batch_upload.emulator.names import CREATE, DESCRIBE, EVERY_OPERATION
 from batch_upload.emulator.settings import EmulatorSettings, KnownToken, LateTags, Paging

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from batch_upload.emulator.faults import Action, FaultRule
+from batch_upload.emulator.faults import FaultAction as Action
+from batch_upload.emulator.faults import FaultRule
 from batch_upload.emulator.limits import Rate
 from batch_upload.emulator.names import CREATE, DESCRIBE, EVERY_OPERATION, LIMITS, LIST_TAGS
 from batch_upload.emulator.settings import EmulatorSettings, KnownToken, LateTags, Paging

@@ -12,7 +12,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from batch_upload.emulator.names import DELETE, OPERATIONS, TAG, TOKEN_SERVICE
+from batch_upload.emulator.names import DELETE, OPERATIONS, STS_OPERATIONS, TAG
 from tests.support.batches import make_batch
 from tests.support.emulator_process import ROOT
 from tests.support.endpoint import Endpoint
@@ -100,7 +100,7 @@ def test_whoever_may_upload_but_not_one_thing_more_can_do_the_whole_job(
     endpoint: Endpoint, tmp_path: Path, command: Preloaded
 ) -> None:
     batch = make_batch(tmp_path, 3)
-    endpoint.change(deny=sorted(OPERATIONS - TOKEN_SERVICE - _granted("upload")))
+    endpoint.change(deny=sorted(OPERATIONS - STS_OPERATIONS - _granted("upload")))
 
     uploaded = command.run("upload", batch.manifest, "--rate", "100", cwd=tmp_path, env=endpoint.env)
     batch.path.write_text(batch.path.read_text(encoding="utf-8").replace('"acme"', '"acme AS"'), encoding="utf-8")
@@ -118,7 +118,7 @@ def test_whoever_may_only_read_can_plan_verify_and_look_and_nothing_is_created_i
 ) -> None:
     batch = make_batch(tmp_path, 3)
     command.run("upload", batch.manifest, "--only", batch.ids[0], "--rate", "100", cwd=tmp_path, env=endpoint.env)
-    endpoint.change(deny=sorted(OPERATIONS - TOKEN_SERVICE - _granted("read")))
+    endpoint.change(deny=sorted(OPERATIONS - STS_OPERATIONS - _granted("read")))
 
     planned = command.run("plan", batch.manifest, cwd=tmp_path, env=endpoint.env)
     verified = command.run("verify", batch.manifest, cwd=tmp_path, env=endpoint.env)
@@ -134,7 +134,7 @@ def test_whoever_may_read_and_prune_can_prune(endpoint: Endpoint, tmp_path: Path
     make_batch(tmp_path, 3)
     command.run("upload", "june.yaml", "--rate", "100", cwd=tmp_path, env=endpoint.env)
     batch = make_batch(tmp_path, 2)
-    endpoint.change(deny=sorted(OPERATIONS - TOKEN_SERVICE - _granted("read") - _granted("prune")))
+    endpoint.change(deny=sorted(OPERATIONS - STS_OPERATIONS - _granted("read") - _granted("prune")))
 
     pruned = command.run("prune", batch.manifest, "--yes", cwd=tmp_path, env=endpoint.env)
 
@@ -147,7 +147,7 @@ def test_whoever_may_upload_may_change_tags(endpoint: Endpoint, tmp_path: Path, 
     command.run("upload", batch.manifest, "--rate", "100", cwd=tmp_path, env=endpoint.env)
     text = batch.path.read_text(encoding="utf-8")
     batch.path.write_text(text.replace('"Country": "NO"', '"Land": "SE"'), encoding="utf-8")
-    endpoint.change(deny=sorted(OPERATIONS - TOKEN_SERVICE - _granted("upload")))
+    endpoint.change(deny=sorted(OPERATIONS - STS_OPERATIONS - _granted("upload")))
 
     changed = command.run("upload", batch.manifest, cwd=tmp_path, env=endpoint.env)
 

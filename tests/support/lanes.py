@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from batch_upload.clock import SystemClock
-from batch_upload.emulator.attachment import Status
-from batch_upload.emulator.faults import Action, FaultRule
+from batch_upload.emulator.faults import FaultAction as Action
+from batch_upload.emulator.faults import FaultRule
+from batch_upload.emulator.names import UploadStatus
 from batch_upload.emulator.serve import RunningEmulator
 from batch_upload.model import AttachmentStatus
 from batch_upload.ports import AttachmentChanges, AttachmentService
@@ -69,7 +70,7 @@ class EmulatedLane:
         return self.running.emulator.plant(region="us-east-1", tags=tags).attachment_id
 
     def delete(self, attachment_id: str) -> None:
-        self.running.emulator.set_status(attachment_id, Status.DELETED)
+        self.running.emulator.set_status(attachment_id, UploadStatus.DELETED)
 
     def limit(self, maximum: int) -> None:
         self.running.emulator.change_settings(f'{{"attachments_per_account": {maximum}}}')

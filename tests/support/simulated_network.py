@@ -23,8 +23,8 @@ from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 from batch_upload.emulator.core import Caller, Delivery, Emulator, Reply
-from batch_upload.emulator.names import CREATE, TOKEN_SERVICE
-from batch_upload.emulator.sts import answer_xml, error_xml
+from batch_upload.emulator.http import sts_answer
+from batch_upload.emulator.names import CREATE, STS_OPERATIONS
 from batch_upload.service.http import refuse_redirect
 from tests.support.virtual_time import Life, SimulatedClock, Timeline, Trace
 
@@ -287,9 +287,8 @@ def _response(url: str, message: Message, reply: Reply, request: AWSPreparedRequ
 
 
 def _whole(message: Message, reply: Reply) -> tuple[int, bytes]:
-    if message.operation in TOKEN_SERVICE:
-        if reply.code is None:
-            return reply.status, answer_xml(message.operation, reply.members, reply.request_id)
-        return error_xml(reply.code, reply.members["Message"], reply.status, reply.request_id)
+    if message.operation in STS_OPERATIONS:
+        status, _, body = sts_answer(message.operation, reply)
+        return status, body
     members = reply.members if reply.code is None else {"__type": reply.code, **reply.members}
     return reply.status, json.dumps(members).encode()

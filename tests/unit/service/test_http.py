@@ -13,7 +13,8 @@ from aiobotocore.session import get_session
 from aiohttp.abc import AbstractResolver, ResolveResult
 from botocore.exceptions import ClientError
 
-from batch_upload.emulator.faults import Action, FaultRule
+from batch_upload.emulator.faults import FaultAction as Action
+from batch_upload.emulator.faults import FaultRule
 from batch_upload.emulator.serve import RunningEmulator, serving
 from batch_upload.emulator.settings import EmulatorSettings
 from batch_upload.errors import AccessFault, NoAnswer

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from tests.emulator.support import ARN, ATTACHMENT_ID, PDF, MakeBoto3
 from tests.support.emulator_process import EmulatorProcess, running_emulator
+from tests.unit.emulator.support import ARN, ATTACHMENT_ID, PDF, MakeBoto3
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from batch_upload.emulator.faults import Action, FaultRule
+from batch_upload.emulator.faults import FaultAction, FaultRule
 from batch_upload.emulator.settings import KnownToken, LateTags, Paging
-from tests.emulator.support import ARN, ATTACHMENT_ID, DESCRIBE, Client, MakeClient, ManualClock
-from tests.emulator.test_listing import created, ids_of, listed
+from tests.unit.emulator.support import ARN, ATTACHMENT_ID, DESCRIBE, Client, MakeClient, ManualClock
+from tests.unit.emulator.test_listing import created, ids_of, listed
 
 LIST_TAGS = "ListTagsForResource"
 LIMITS = "DescribeAccountLimits"
@@ -115,7 +115,7 @@ def test_an_old_next_token_is_refused(make_client: MakeClient, clock: ManualCloc
 
 @pytest.mark.parametrize("page_size", [1, 100])
 def test_a_page_that_repeats_leads_to_itself_for_ever(make_client: MakeClient, page_size: int) -> None:
-    client = make_client(page_size=page_size, faults=[FaultRule(Action.REPEAT_PAGE, operation=DESCRIBE)])
+    client = make_client(page_size=page_size, faults=[FaultRule(FaultAction.REPEAT_PAGE, operation=DESCRIBE)])
     created(client, 2)
 
     token, tokens = client.ask(DESCRIBE).members["NextToken"], []

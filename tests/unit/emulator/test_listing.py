@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from batch_upload.emulator.attachment import Status
 from batch_upload.emulator.core import Caller
-from tests.emulator.support import ATTACHMENT_ID, DESCRIBE, Client, MakeClient, ManualClock
+from batch_upload.emulator.names import UploadStatus
+from tests.unit.emulator.support import ATTACHMENT_ID, DESCRIBE, Client, MakeClient, ManualClock
 
 
 def ids_of(members: Any) -> list[str]:  # noqa: ANN401 - an answer
@@ -124,7 +124,7 @@ def test_what_was_created_earlier_is_listed_earlier(make_client: MakeClient, clo
 def test_a_listing_is_filtered_by_status(make_client: MakeClient, clock: ManualClock) -> None:
     client = make_client()
     complete, failed = created(client, 2)
-    client.emulator.set_status(failed, Status.FAILED)
+    client.emulator.set_status(failed, UploadStatus.FAILED)
     clock.advance(60)
     [fresh] = created(client, 1)
 

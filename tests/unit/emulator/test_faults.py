@@ -5,25 +5,25 @@ import json
 import pytest
 
 from batch_upload.emulator.core import Delivery
-from batch_upload.emulator.faults import Action, FaultRule, FaultScript, faults_from_json
-from batch_upload.errors import UsageError
-from tests.emulator.support import ATTACHMENT_ID, CREATE, DESCRIBE, MakeClient, ManualClock
+from batch_upload.emulator.errors import ConfigurationError
+from batch_upload.emulator.faults import FaultAction, FaultRule, FaultScript, faults_from_json
+from tests.unit.emulator.support import ATTACHMENT_ID, CREATE, DESCRIBE, MakeClient, ManualClock
 
 
 @pytest.mark.parametrize(
     ("rule", "code", "status"),
     [
-        (FaultRule(Action.THROTTLE), "ThrottlingException", 400),
-        (FaultRule(Action.RETRY_AFTER, seconds=3), "ThrottlingException", 400),
-        (FaultRule(Action.INTERNAL_ERROR), "InternalServerException", 500),
-        (FaultRule(Action.UNAVAILABLE), None, 503),
-        (FaultRule(Action.ACCESS_DENIED), "AccessDeniedException", 400),
-        (FaultRule(Action.EXPIRED_TOKEN), "ExpiredTokenException", 400),
-        (FaultRule(Action.UNRECOGNIZED_CLIENT), "UnrecognizedClientException", 400),
-        (FaultRule(Action.UNKNOWN_CODE), "UnheardOfException", 400),
-        (FaultRule(Action.QUOTA_DAY), "ServiceQuotaExceededException", 400),
-        (FaultRule(Action.QUOTA_ACCOUNT), "ServiceQuotaExceededException", 400),
-        (FaultRule(Action.VALIDATION), "ValidationException", 400),
+        (FaultRule(FaultAction.THROTTLE), "ThrottlingException", 400),
+        (FaultRule(FaultAction.RETRY_AFTER, seconds=3), "ThrottlingException", 400),
+        (FaultRule(FaultAction.INTERNAL_ERROR), "InternalServerException", 500),
+        (FaultRule(FaultAction.UNAVAILABLE), None, 503),
+        (FaultRule(FaultAction.ACCESS_DENIED), "AccessDeniedException", 400),
+        (FaultRule(FaultAction.EXPIRED_TOKEN), "ExpiredTokenException", 400),
+        (FaultRule(FaultAction.UNRECOGNIZED_CLIENT), "UnrecognizedClientException", 400),
+        (FaultRule(FaultAction.UNKNOWN_CODE), "UnheardOfException", 400),
+        (FaultRule(FaultAction.QUOTA_DAY), "ServiceQuotaExceededException", 400),
+        (FaultRule(FaultAction.QUOTA_ACCOUNT), "ServiceQuotaExceededException", 400),
+        (FaultRule(FaultAction.VALIDATION), "ValidationException", 400),
     ],
 )
 def test_a_fault_that_refuses_leaves_nothing_behind(
@@ -42,16 +42,16 @@ def test_a_fault_that_refuses_leaves_nothing_behind(
 @pytest.mark.parametrize(
     ("rule", "delivery", "count"),
     [
-        (FaultRule(Action.DROP_BEFORE), Delivery.CLOSED, 0),
-        (FaultRule(Action.DROP_AFTER), Delivery.CLOSED, 1),
-        (FaultRule(Action.GARBAGE), Delivery.GARBAGE, 1),
-        (FaultRule(Action.TRUNCATED), Delivery.TRUNCATED, 1),
-        (FaultRule(Action.CUT_SHORT), Delivery.CUT_SHORT, 1),
-        (FaultRule(Action.EMPTY_200), Delivery.EMPTY, 1),
-        (FaultRule(Action.HANG), Delivery.NEVER, 0),
-        (FaultRule(Action.HANG, done=True), Delivery.NEVER, 1),
-        (FaultRule(Action.SLOW, seconds=1), Delivery.WHOLE, 1),
-        (FaultRule(Action.ERROR_AFTER), Delivery.WHOLE, 1),
+        (FaultRule(FaultAction.DROP_BEFORE), Delivery.CLOSED, 0),
+        (FaultRule(FaultAction.DROP_AFTER), Delivery.CLOSED, 1),
+        (FaultRule(FaultAction.GARBAGE), Delivery.GARBAGE, 1),
+        (FaultRule(FaultAction.TRUNCATED), Delivery.TRUNCATED, 1),
+        (FaultRule(FaultAction.CUT_SHORT), Delivery.CUT_SHORT, 1),
+        (FaultRule(FaultAction.EMPTY_200), Delivery.EMPTY, 1),
+        (FaultRule(FaultAction.HANG), Delivery.NEVER, 0),
+        (FaultRule(FaultAction.HANG, done=True), Delivery.NEVER, 1),
+        (FaultRule(FaultAction.SLOW, seconds=1), Delivery.WHOLE, 1),
+        (FaultRule(FaultAction.ERROR_AFTER), Delivery.WHOLE, 1),
     ],
 )
 def test_a_fault_of_the_wire_is_done_or_not_and_a_replay_finds_out(
@@ -66,11 +66,11 @@ def test_a_fault_of_the_wire_is_done_or_not_and_a_replay_finds_out(
     assert reply.delivery is delivery
     assert replay.outcome == ("replayed" if count else "accepted")
     assert client.emulator.stats()["attachments"] == 1
-    assert [line[2] for line in client.emulator.record.log] == [rule.action, replay.outcome]
+    assert [line[2] for line in client.emulator.log.entries] == [rule.action, replay.outcome]
 
 
 def test_error_after_answers_500_though_it_was_done(make_client: MakeClient) -> None:
-    client = make_client(faults=(FaultRule(Action.ERROR_AFTER),))
+    client = make_client(faults=(FaultRule(FaultAction.ERROR_AFTER),))
 
     reply = client.create("token")
 
@@ -79,7 +79,7 @@ def test_error_after_answers_500_though_it_was_done(make_client: MakeClient) -> 
 
 
 def test_a_request_that_was_dropped_may_be_done_later(make_client: MakeClient, clock: ManualClock) -> None:
-    client = make_client(faults=(FaultRule(Action.DROP_LATE, seconds=10, times=1),))
+    client = make_client(faults=(FaultRule(FaultAction.DROP_LATE, seconds=10, times=1),))
     client.create("token")
 
     before = client.emulator.attachments()
@@ -91,7 +91,7 @@ def test_a_request_that_was_dropped_may_be_done_later(make_client: MakeClient, c
 
 
 def test_upload_failed_is_done_and_fails_in_the_end(make_client: MakeClient, clock: ManualClock) -> None:
-    client = make_client(faults=(FaultRule(Action.UPLOAD_FAILED, times=1),))
+    client = make_client(faults=(FaultRule(FaultAction.UPLOAD_FAILED, times=1),))
     reply = client.create()
     clock.advance(1)
 
@@ -101,13 +101,15 @@ def test_upload_failed_is_done_and_fails_in_the_end(make_client: MakeClient, clo
 
 
 def test_retry_after_says_when(make_client: MakeClient) -> None:
-    reply = make_client(faults=(FaultRule(Action.RETRY_AFTER, seconds=3),)).create()
+    reply = make_client(faults=(FaultRule(FaultAction.RETRY_AFTER, seconds=3),)).create()
 
     assert reply.retry_after_s == 3
 
 
 def test_faults_that_throttle_count_as_throttled(make_client: MakeClient) -> None:
-    client = make_client(faults=(FaultRule(Action.THROTTLE, times=1), FaultRule(Action.RETRY_AFTER, seconds=1)))
+    client = make_client(
+        faults=(FaultRule(FaultAction.THROTTLE, times=1), FaultRule(FaultAction.RETRY_AFTER, seconds=1))
+    )
     client.create()
     client.create()
 
@@ -116,7 +118,7 @@ def test_faults_that_throttle_count_as_throttled(make_client: MakeClient) -> Non
 
 def test_rules_in_a_row_are_a_script(make_client: MakeClient) -> None:
     client = make_client(
-        faults=(FaultRule(Action.DROP_AFTER, times=1), FaultRule(Action.INTERNAL_ERROR, times=2)),
+        faults=(FaultRule(FaultAction.DROP_AFTER, times=1), FaultRule(FaultAction.INTERNAL_ERROR, times=2)),
     )
 
     assert [client.create("t").outcome for _ in range(4)] == [
@@ -128,7 +130,7 @@ def test_rules_in_a_row_are_a_script(make_client: MakeClient) -> None:
 
 
 def test_a_rule_leaves_the_first_alone_and_then_fires_so_often() -> None:
-    script = FaultScript([FaultRule(Action.THROTTLE, after=2, times=2)], seed=0)
+    script = FaultScript([FaultRule(FaultAction.THROTTLE, after=2, times=2)], seed=0)
 
     fired = [script.next(CREATE, None, b"") is not None for _ in range(6)]
 
@@ -136,8 +138,8 @@ def test_a_rule_leaves_the_first_alone_and_then_fires_so_often() -> None:
 
 
 def test_a_rule_is_about_one_operation_or_all() -> None:
-    one = FaultScript([FaultRule(Action.THROTTLE, operation=DESCRIBE)], seed=0)
-    every = FaultScript([FaultRule(Action.THROTTLE, operation="*")], seed=0)
+    one = FaultScript([FaultRule(FaultAction.THROTTLE, operation=DESCRIBE)], seed=0)
+    every = FaultScript([FaultRule(FaultAction.THROTTLE, operation="*")], seed=0)
 
     assert [one.next(name, None, b"") is not None for name in (CREATE, DESCRIBE)] == [False, True]
     assert [every.next(name, None, b"") is not None for name in (CREATE, DESCRIBE)] == [True, True]
@@ -145,7 +147,10 @@ def test_a_rule_is_about_one_operation_or_all() -> None:
 
 def test_a_rule_can_be_about_a_token_or_a_text_of_the_document(make_client: MakeClient) -> None:
     client = make_client(
-        faults=(FaultRule(Action.VALIDATION, token="bad"), FaultRule(Action.QUOTA_DAY, body_contains="Ünlucky")),
+        faults=(
+            FaultRule(FaultAction.VALIDATION, token="bad"),
+            FaultRule(FaultAction.QUOTA_DAY, body_contains="Ünlucky"),
+        ),
     )
 
     outcomes = [
@@ -160,7 +165,7 @@ def test_a_rule_can_be_about_a_token_or_a_text_of_the_document(make_client: Make
 
 def test_a_share_of_the_requests_fails_and_the_seed_says_which() -> None:
     def fired(seed: int) -> list[bool]:
-        script = FaultScript([FaultRule(Action.THROTTLE, share=0.25)], seed=seed)
+        script = FaultScript([FaultRule(FaultAction.THROTTLE, share=0.25)], seed=seed)
         return [script.next(CREATE, None, b"") is not None for _ in range(2_000)]
 
     assert fired(1) == fired(1) != fired(2)
@@ -168,9 +173,9 @@ def test_a_share_of_the_requests_fails_and_the_seed_says_which() -> None:
 
 
 def test_new_rules_count_anew(make_client: MakeClient) -> None:
-    client = make_client(faults=(FaultRule(Action.THROTTLE, times=1),))
+    client = make_client(faults=(FaultRule(FaultAction.THROTTLE, times=1),))
     client.create()
-    client.emulator.set_faults((FaultRule(Action.THROTTLE, times=1),))
+    client.emulator.set_faults((FaultRule(FaultAction.THROTTLE, times=1),))
 
     assert client.create().code == "ThrottlingException"
 
@@ -178,7 +183,7 @@ def test_new_rules_count_anew(make_client: MakeClient) -> None:
 def test_rules_come_from_json() -> None:
     rules = faults_from_json(json.dumps([{"action": "hang", "done": True, "seconds": 5}, {"action": "throttle"}]))
 
-    assert rules == (FaultRule(Action.HANG, done=True, seconds=5), FaultRule(Action.THROTTLE))
+    assert rules == (FaultRule(FaultAction.HANG, done=True, seconds=5), FaultRule(FaultAction.THROTTLE))
 
 
 @pytest.mark.parametrize(
@@ -199,5 +204,5 @@ def test_rules_come_from_json() -> None:
     ],
 )
 def test_a_rule_that_cannot_be_is_refused(rules: str) -> None:
-    with pytest.raises(UsageError, match="fault rules"):
+    with pytest.raises(ConfigurationError, match="fault rules"):
         faults_from_json(rules)

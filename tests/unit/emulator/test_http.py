@@ -8,11 +8,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from batch_upload.emulator.faults import Action, FaultRule
+from batch_upload.emulator.errors import ConfigurationError
+from batch_upload.emulator.faults import FaultAction, FaultRule
 from batch_upload.emulator.serve import RunningEmulator, serving
 from batch_upload.emulator.settings import EmulatorSettings
-from batch_upload.errors import UsageError
-from tests.emulator.support import CREATE, DESCRIBE, UNLIMITED, ManualClock
+from tests.unit.emulator.support import CREATE, DESCRIBE, UNLIMITED, ManualClock
 
 SIGNED = "AWS4-HMAC-SHA256 Credential=AKID/20260630/us-east-1/sms-voice/aws4_request, SignedHeaders=host, Signature=0"
 JSON_TYPE = "application/x-amz-json-1.0"
@@ -121,15 +121,15 @@ async def test_the_caller_is_told_who_it_is_in_xml(running: RunningEmulator, htt
 @pytest.mark.parametrize(
     ("action", "status", "code"),
     [
-        (Action.THROTTLE, 400, b"<Code>Throttling</Code>"),
-        (Action.EXPIRED_TOKEN, 403, b"<Code>ExpiredToken</Code>"),
-        (Action.UNRECOGNIZED_CLIENT, 403, b"<Code>InvalidClientTokenId</Code>"),
-        (Action.ACCESS_DENIED, 403, b"<Code>AccessDenied</Code>"),
-        (Action.INTERNAL_ERROR, 500, b"<Code>InternalFailure</Code>"),
+        (FaultAction.THROTTLE, 400, b"<Code>Throttling</Code>"),
+        (FaultAction.EXPIRED_TOKEN, 403, b"<Code>ExpiredToken</Code>"),
+        (FaultAction.UNRECOGNIZED_CLIENT, 403, b"<Code>InvalidClientTokenId</Code>"),
+        (FaultAction.ACCESS_DENIED, 403, b"<Code>AccessDenied</Code>"),
+        (FaultAction.INTERNAL_ERROR, 500, b"<Code>InternalFailure</Code>"),
     ],
 )
 async def test_the_token_service_has_codes_of_its_own(
-    running: RunningEmulator, http: aiohttp.ClientSession, action: Action, status: int, code: bytes
+    running: RunningEmulator, http: aiohttp.ClientSession, action: FaultAction, status: int, code: bytes
 ) -> None:
     running.emulator.set_faults([FaultRule(action, operation="GetCallerIdentity")])
     headers = {"Authorization": SIGNED, "Content-Type": FORM_TYPE}
@@ -150,7 +150,7 @@ async def test_another_action_of_the_token_service_is_unknown(
     assert (status, b"<Code>InvalidAction</Code>" in body) == (400, True)
 
 
-@pytest.mark.parametrize("rule", [FaultRule(Action.DROP_BEFORE), FaultRule(Action.DROP_AFTER)])
+@pytest.mark.parametrize("rule", [FaultRule(FaultAction.DROP_BEFORE), FaultRule(FaultAction.DROP_AFTER)])
 async def test_a_dropped_connection_answers_nothing(
     running: RunningEmulator, http: aiohttp.ClientSession, rule: FaultRule
 ) -> None:
@@ -163,15 +163,15 @@ async def test_a_dropped_connection_answers_nothing(
 async def test_an_answer_that_is_cut_short_ends_before_its_length(
     running: RunningEmulator, http: aiohttp.ClientSession
 ) -> None:
-    running.emulator.set_faults([FaultRule(Action.CUT_SHORT)])
+    running.emulator.set_faults([FaultRule(FaultAction.CUT_SHORT)])
 
     with pytest.raises(aiohttp.ClientPayloadError):
         await asked(http, running.url, A_CREATE, headers_for(CREATE))
 
 
-@pytest.mark.parametrize("action", [Action.GARBAGE, Action.TRUNCATED])
+@pytest.mark.parametrize("action", [FaultAction.GARBAGE, FaultAction.TRUNCATED])
 async def test_a_spoilt_answer_is_a_200_that_is_not_json(
-    running: RunningEmulator, http: aiohttp.ClientSession, action: Action
+    running: RunningEmulator, http: aiohttp.ClientSession, action: FaultAction
 ) -> None:
     running.emulator.set_faults([FaultRule(action)])
 
@@ -185,7 +185,7 @@ async def test_a_spoilt_answer_is_a_200_that_is_not_json(
 async def test_an_empty_answer_is_a_200_with_an_empty_object(
     running: RunningEmulator, http: aiohttp.ClientSession
 ) -> None:
-    running.emulator.set_faults([FaultRule(Action.EMPTY_200)])
+    running.emulator.set_faults([FaultRule(FaultAction.EMPTY_200)])
 
     status, _, body = await asked(http, running.url, A_CREATE, headers_for(CREATE))
 
@@ -195,7 +195,7 @@ async def test_an_empty_answer_is_a_200_with_an_empty_object(
 async def test_an_unavailable_service_answers_without_a_code(
     running: RunningEmulator, http: aiohttp.ClientSession
 ) -> None:
-    running.emulator.set_faults([FaultRule(Action.UNAVAILABLE)])
+    running.emulator.set_faults([FaultRule(FaultAction.UNAVAILABLE)])
 
     status, headers, body = await asked(http, running.url, A_CREATE, headers_for(CREATE))
 
@@ -204,7 +204,7 @@ async def test_an_unavailable_service_answers_without_a_code(
 
 
 async def test_retry_after_is_a_header_in_whole_seconds(running: RunningEmulator, http: aiohttp.ClientSession) -> None:
-    running.emulator.set_faults([FaultRule(Action.RETRY_AFTER, seconds=1.2)])
+    running.emulator.set_faults([FaultRule(FaultAction.RETRY_AFTER, seconds=1.2)])
 
     status, headers, _ = await asked(http, running.url, A_CREATE, headers_for(CREATE))
 
@@ -214,7 +214,7 @@ async def test_retry_after_is_a_header_in_whole_seconds(running: RunningEmulator
 async def test_a_slow_answer_takes_its_seconds(
     running: RunningEmulator, http: aiohttp.ClientSession, clock: ManualClock
 ) -> None:
-    running.emulator.set_faults([FaultRule(Action.SLOW, seconds=90)])
+    running.emulator.set_faults([FaultRule(FaultAction.SLOW, seconds=90)])
     before_s = clock.monotonic()
 
     status, _, _ = await asked(http, running.url, A_CREATE, headers_for(CREATE))
@@ -236,7 +236,7 @@ async def test_latency_is_added_to_every_answer(
 async def test_what_hangs_for_a_while_is_closed_then(
     running: RunningEmulator, http: aiohttp.ClientSession, clock: ManualClock
 ) -> None:
-    running.emulator.set_faults([FaultRule(Action.HANG, seconds=600)])
+    running.emulator.set_faults([FaultRule(FaultAction.HANG, seconds=600)])
     before_s = clock.monotonic()
 
     with pytest.raises(aiohttp.ServerDisconnectedError):
@@ -246,11 +246,11 @@ async def test_what_hangs_for_a_while_is_closed_then(
 
 
 async def test_stopping_cuts_what_hangs_and_what_is_slow(http: aiohttp.ClientSession) -> None:
-    rules = (FaultRule(Action.HANG, done=True, times=2), FaultRule(Action.SLOW, seconds=3_600))
+    rules = (FaultRule(FaultAction.HANG, done=True, times=2), FaultRule(FaultAction.SLOW, seconds=3_600))
     settings = EmulatorSettings(rates=UNLIMITED, faults=rules)
     async with serving(settings) as running:
         waiting = [asyncio.create_task(asked(http, running.url, A_CREATE, headers_for(CREATE))) for _ in range(4)]
-        while running.emulator.record.in_flight < len(waiting):  # noqa: ASYNC110 - the emulator counts, it does not call
+        while running.emulator.log.in_flight < len(waiting):  # noqa: ASYNC110 - the emulator counts, it does not call
             await asyncio.sleep(0)
 
     ends = await asyncio.gather(*waiting, return_exceptions=True)
@@ -329,13 +329,13 @@ async def test_what_the_control_plane_cannot_do_it_says(
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])  # noqa: S104 - refused, which is the point
 async def test_it_listens_on_loopback_only(host: str) -> None:
-    with pytest.raises(UsageError, match="loopback only"):
+    with pytest.raises(ConfigurationError, match="loopback only"):
         async with serving(EmulatorSettings(), host=host):
             pass
 
 
 async def test_a_port_that_cannot_be_is_told() -> None:
-    with pytest.raises(UsageError, match="cannot listen"):
+    with pytest.raises(ConfigurationError, match="cannot listen"):
         async with serving(EmulatorSettings(), port=70_000):
             pass
 
@@ -343,6 +343,6 @@ async def test_a_port_that_cannot_be_is_told() -> None:
 async def test_a_port_that_is_taken_is_told(running: RunningEmulator) -> None:
     port = int(running.url.rpartition(":")[2])
 
-    with pytest.raises(UsageError, match="cannot listen"):
+    with pytest.raises(ConfigurationError, match="cannot listen"):
         async with serving(EmulatorSettings(), port=port):
             pass

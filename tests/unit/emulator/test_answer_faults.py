@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from batch_upload.emulator.faults import Action, FaultRule, faults_from_json
+from batch_upload.emulator.errors import ConfigurationError
+from batch_upload.emulator.faults import FaultAction, FaultRule, faults_from_json
 from batch_upload.emulator.serve import RunningEmulator, serving
 from batch_upload.emulator.settings import EmulatorSettings
-from batch_upload.errors import UsageError
-from tests.emulator.support import CREATE, DESCRIBE, UNLIMITED, ManualClock
+from tests.unit.emulator.support import CREATE, DESCRIBE, UNLIMITED, ManualClock
 
 SIGNED = "AWS4-HMAC-SHA256 Credential=AKID/20260630/us-east-1/sms-voice/aws4_request, SignedHeaders=host, Signature=0"
 A_CREATE = b'{"AttachmentUrl": "s3://bucket/key", "ClientToken": "token"}'
@@ -51,7 +51,7 @@ def held(running: RunningEmulator) -> int:
 async def test_a_redirect_names_its_location_and_does_nothing(
     running: RunningEmulator, http: aiohttp.ClientSession, status: int
 ) -> None:
-    running.emulator.set_faults([FaultRule(Action.REDIRECT, status=status, location="http://other.example/x")])
+    running.emulator.set_faults([FaultRule(FaultAction.REDIRECT, status=status, location="http://other.example/x")])
 
     async with asking(http, running) as answer:
         assert (answer.status, answer.headers["Location"]) == (status, "http://other.example/x")
@@ -62,7 +62,7 @@ async def test_a_redirect_names_its_location_and_does_nothing(
 async def test_a_raw_answer_comes_as_it_is_written_and_the_request_is_done(
     running: RunningEmulator, http: aiohttp.ClientSession
 ) -> None:
-    rule = FaultRule(Action.RAW, status=502, body='"Bad Gateway \\ud800"', content_type="text/html; charset=utf-8")
+    rule = FaultRule(FaultAction.RAW, status=502, body='"Bad Gateway \\ud800"', content_type="text/html; charset=utf-8")
     running.emulator.set_faults([rule])
 
     async with asking(http, running) as answer:
@@ -73,7 +73,7 @@ async def test_a_raw_answer_comes_as_it_is_written_and_the_request_is_done(
 
 
 async def test_a_raw_answer_is_a_200_of_json_unless_told(running: RunningEmulator, http: aiohttp.ClientSession) -> None:
-    running.emulator.set_faults([FaultRule(Action.RAW, body="null")])
+    running.emulator.set_faults([FaultRule(FaultAction.RAW, body="null")])
 
     async with asking(http, running) as answer:
         assert (answer.status, answer.headers["Content-Type"]) == (200, "application/x-amz-json-1.0")
@@ -83,7 +83,7 @@ async def test_a_raw_answer_is_a_200_of_json_unless_told(running: RunningEmulato
 async def test_a_raw_answer_can_come_from_the_token_service(
     running: RunningEmulator, http: aiohttp.ClientSession
 ) -> None:
-    running.emulator.set_faults([FaultRule(Action.RAW, operation="GetCallerIdentity", body="<html/>")])
+    running.emulator.set_faults([FaultRule(FaultAction.RAW, operation="GetCallerIdentity", body="<html/>")])
 
     async with http.post(f"{running.url}/", data=b"Action=GetCallerIdentity", headers=FORM) as answer:
         assert await answer.read() == b"<html/>"
@@ -92,7 +92,7 @@ async def test_a_raw_answer_can_come_from_the_token_service(
 async def test_a_trickled_answer_takes_its_seconds_for_each_byte(
     running: RunningEmulator, http: aiohttp.ClientSession, clock: ManualClock
 ) -> None:
-    running.emulator.set_faults([FaultRule(Action.TRICKLE, seconds=5)])
+    running.emulator.set_faults([FaultRule(FaultAction.TRICKLE, seconds=5)])
     before_s = clock.monotonic()
 
     async with asking(http, running) as answer:
@@ -106,7 +106,7 @@ async def test_a_trickled_answer_takes_its_seconds_for_each_byte(
 async def test_an_endless_answer_is_cut_off_after_its_bytes(
     running: RunningEmulator, http: aiohttp.ClientSession
 ) -> None:
-    running.emulator.set_faults([FaultRule(Action.ENDLESS, size_bytes=200_000)])
+    running.emulator.set_faults([FaultRule(FaultAction.ENDLESS, size_bytes=200_000)])
 
     async with asking(http, running) as answer:
         beginning = await answer.content.readexactly(200_000)
@@ -120,23 +120,23 @@ async def test_an_endless_answer_is_cut_off_after_its_bytes(
 async def test_an_endless_answer_ends_when_the_client_goes_away(
     running: RunningEmulator, http: aiohttp.ClientSession
 ) -> None:
-    running.emulator.set_faults([FaultRule(Action.ENDLESS, times=1)])
+    running.emulator.set_faults([FaultRule(FaultAction.ENDLESS, times=1)])
 
     async with asking(http, running) as answer:
         await answer.content.read(1)
         answer.close()
     async with asking(http, running) as answer:
         assert answer.status == 200
-    assert running.emulator.record.max_in_flight <= 2
+    assert running.emulator.log.max_in_flight <= 2
 
 
 async def test_the_body_of_a_stalled_request_is_never_read(
     running: RunningEmulator, http: aiohttp.ClientSession
 ) -> None:
-    running.emulator.set_faults([FaultRule(Action.STALL)])
+    running.emulator.set_faults([FaultRule(FaultAction.STALL)])
 
     call = asyncio.ensure_future(_sent(http, running, bytes(MANY_BYTES)))
-    while running.emulator.record.requests[CREATE] == 0 and not call.done():  # noqa: ASYNC110 - at the other end
+    while running.emulator.log.requests[CREATE] == 0 and not call.done():  # noqa: ASYNC110 - at the other end
         await asyncio.sleep(0)
     done, _ = await asyncio.wait([call], timeout=0.2)
 
@@ -154,14 +154,14 @@ async def _sent(http: aiohttp.ClientSession, running: RunningEmulator, body: byt
 async def test_a_stalled_request_loses_its_connection_after_its_seconds(
     running: RunningEmulator, http: aiohttp.ClientSession
 ) -> None:
-    running.emulator.set_faults([FaultRule(Action.STALL, seconds=60)])
+    running.emulator.set_faults([FaultRule(FaultAction.STALL, seconds=60)])
 
     with pytest.raises((aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)):
         await _sent(http, running, bytes(MANY_BYTES))
 
 
 async def test_only_the_operation_that_is_named_stalls(running: RunningEmulator, http: aiohttp.ClientSession) -> None:
-    running.emulator.set_faults([FaultRule(Action.STALL, operation=DESCRIBE, seconds=0, after=1)])
+    running.emulator.set_faults([FaultRule(FaultAction.STALL, operation=DESCRIBE, seconds=0, after=1)])
 
     async with asking(http, running, DESCRIBE, b"{}") as answer:
         assert answer.status == 200
@@ -174,7 +174,7 @@ async def test_only_the_operation_that_is_named_stalls(running: RunningEmulator,
 async def test_every_operation_stalls_the_token_services_too(
     running: RunningEmulator, http: aiohttp.ClientSession
 ) -> None:
-    running.emulator.set_faults([FaultRule(Action.STALL, operation="*", seconds=0)])
+    running.emulator.set_faults([FaultRule(FaultAction.STALL, operation="*", seconds=0)])
 
     with pytest.raises(aiohttp.ClientError):
         await http.post(f"{running.url}/", data=b"Action=GetCallerIdentity", headers=FORM)
@@ -200,7 +200,7 @@ async def test_every_operation_stalls_the_token_services_too(
     ],
 )
 def test_a_rule_that_lacks_what_it_needs_or_has_what_it_cannot_use_is_refused(rule: str) -> None:
-    with pytest.raises(UsageError, match="fault rules"):
+    with pytest.raises(ConfigurationError, match="fault rules"):
         faults_from_json(f"[{rule}]")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.emulator.support import ATTACHMENT_ID, JPEG, PDF, PNG, MakeClient, ManualClock
+from tests.unit.emulator.support import ATTACHMENT_ID, JPEG, PDF, PNG, MakeClient, ManualClock
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.attachment import Status
-from batch_upload.emulator.journal import HEADER, Journal
-from batch_upload.errors import BatchUploadError, UsageError
-from tests.emulator.support import ARN, ATTACHMENT_ID, PDF, MakeClient, ManualClock
+from batch_upload.emulator.errors import ConfigurationError, EmulatorError
+from batch_upload.emulator.names import UploadStatus
+from batch_upload.emulator.state import JOURNAL_HEADER, Journal
+from tests.unit.emulator.support import ARN, ATTACHMENT_ID, PDF, MakeClient, ManualClock
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_everything_is_there_after_a_kill(make_client: MakeClient, path: Path, c
     gone = client.create("c").members[ATTACHMENT_ID]
     client.ask("TagResource", ResourceArn=arn, Tags=[{"Key": "y", "Value": "2"}])
     client.ask("DeleteRegistrationAttachment", RegistrationAttachmentId=gone)
-    client.emulator.set_status(arn.rpartition("/")[2], Status.FAILED)
+    client.emulator.set_status(arn.rpartition("/")[2], UploadStatus.FAILED)
     client.emulator.plant(region="eu-west-1", tags={"z": "3"})
 
     after = make_client(state_path=copied(path))
@@ -105,16 +105,16 @@ def test_work_goes_on_after_a_torn_line(make_client: MakeClient, path: Path) -> 
     assert [held["client_token"] for held in again.emulator.attachments()] == ["a", "b"]
 
 
-@pytest.mark.parametrize("length", range(len(HEADER)))
+@pytest.mark.parametrize("length", range(len(JOURNAL_HEADER)))
 def test_a_torn_first_line_is_a_new_state(tmp_path: Path, length: int) -> None:
     path = tmp_path / "state"
-    path.write_bytes(HEADER[:length])
+    path.write_bytes(JOURNAL_HEADER[:length])
 
     journal = Journal(path)
 
     assert list(journal.changes()) == []
     journal.close()
-    assert path.read_bytes() == HEADER
+    assert path.read_bytes() == JOURNAL_HEADER
 
 
 @pytest.mark.parametrize("content", [b"version: 1\nattachments: []\n", b"{}", b"\x00" * 100])
@@ -122,7 +122,7 @@ def test_a_file_that_is_something_else_is_refused_and_left_as_it_is(tmp_path: Pa
     path = tmp_path / "june.yaml"
     path.write_bytes(content)
 
-    with pytest.raises(UsageError, match="not a state"):
+    with pytest.raises(ConfigurationError, match="not a state"):
         Journal(path)
 
     assert path.read_bytes() == content
@@ -130,21 +130,21 @@ def test_a_file_that_is_something_else_is_refused_and_left_as_it_is(tmp_path: Pa
 
 @pytest.mark.parametrize("line", [b"null\n", b"{}\n", b'{"change": "created"}\n', b"torn in the middle\n"])
 def test_a_damaged_line_is_named(make_client: MakeClient, path: Path, line: bytes) -> None:
-    path.write_bytes(HEADER + line)
+    path.write_bytes(JOURNAL_HEADER + line)
 
-    with pytest.raises(UsageError, match="line 2"):
+    with pytest.raises(ConfigurationError, match="line 2"):
         make_client(state_path=path)
 
 
 def test_a_state_has_one_emulator_at_a_time(make_client: MakeClient, path: Path) -> None:
     make_client(state_path=path)
 
-    with pytest.raises(UsageError, match="in use"):
+    with pytest.raises(ConfigurationError, match="in use"):
         make_client(state_path=path)
 
 
 def test_a_state_in_a_folder_that_is_missing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be opened"):
+    with pytest.raises(ConfigurationError, match="cannot be opened"):
         Journal(tmp_path / "missing" / "state")
 
 
@@ -172,7 +172,7 @@ def test_a_change_that_cannot_be_written_has_not_happened(make_client: MakeClien
     client.create("a")
     before = path.read_bytes()
 
-    with files_at_most(len(before) + 10), pytest.raises(BatchUploadError, match="cannot be written"):
+    with files_at_most(len(before) + 10), pytest.raises(EmulatorError, match="cannot be written"):
         client.create("b")
 
     assert path.read_bytes() == before

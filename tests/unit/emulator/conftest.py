@@ -9,9 +9,9 @@ import pytest
 from botocore.config import Config
 
 from batch_upload.emulator.core import Emulator
-from batch_upload.emulator.journal import Journal
 from batch_upload.emulator.settings import EmulatorSettings
-from tests.emulator.support import SERVICE, UNLIMITED, Client, MakeBoto3, MakeClient, ManualClock
+from batch_upload.emulator.state import Journal
+from tests.unit.emulator.support import SERVICE, UNLIMITED, Client, MakeBoto3, MakeClient, ManualClock
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from batch_upload.emulator.core import Caller
-from batch_upload.emulator.faults import Action, FaultRule
+from batch_upload.emulator.faults import FaultAction, FaultRule
 from batch_upload.emulator.limits import Rate
-from tests.emulator.support import ATTACHMENT_ID, PDF, PNG, MakeClient, ManualClock
+from tests.unit.emulator.support import ATTACHMENT_ID, PDF, PNG, MakeClient, ManualClock
 
 
 def test_an_account_is_full_at_its_quota_and_deleting_makes_room(make_client: MakeClient) -> None:
@@ -119,7 +119,7 @@ def test_a_refused_request_uses_no_token_up(make_client: MakeClient) -> None:
 
 
 def test_a_throttled_request_reaches_no_fault(make_client: MakeClient, clock: ManualClock) -> None:
-    client = make_client(rates={}, faults=(FaultRule(Action.INTERNAL_ERROR, after=1, times=1),))
+    client = make_client(rates={}, faults=(FaultRule(FaultAction.INTERNAL_ERROR, after=1, times=1),))
 
     outcomes = [client.create().outcome for _ in range(3)]
     clock.advance(1)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.faults import Action, FaultRule
+from batch_upload.emulator.errors import ConfigurationError
+from batch_upload.emulator.faults import FaultAction, FaultRule
 from batch_upload.emulator.limits import Rate, RateMode
 from batch_upload.emulator.settings import LOCAL, EmulatorSettings
-from batch_upload.errors import UsageError
-from tests.emulator.support import CREATE, DESCRIBE, MakeClient, ManualClock
+from tests.unit.emulator.support import CREATE, DESCRIBE, MakeClient, ManualClock
 
 PAGE = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")
 
@@ -59,7 +59,7 @@ def test_settings_survive_json() -> None:
     settings = EmulatorSettings(
         rates={"*": Rate(3, burst=2), CREATE: None},
         deny=frozenset({DESCRIBE}),
-        faults=(FaultRule(Action.HANG, seconds=1),),
+        faults=(FaultRule(FaultAction.HANG, seconds=1),),
         fails_containing=("broken",),
     )
 
@@ -86,7 +86,7 @@ def test_settings_survive_json() -> None:
     ],
 )
 def test_settings_that_cannot_be_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="settings"):
+    with pytest.raises(ConfigurationError, match="settings"):
         EmulatorSettings.from_json(text)
 
 
@@ -95,7 +95,7 @@ def test_a_change_that_cannot_be_changes_nothing(make_client: MakeClient, text: 
     client = make_client()
     before = client.emulator.settings
 
-    with pytest.raises(UsageError, match="settings"):
+    with pytest.raises(ConfigurationError, match="settings"):
         client.emulator.change_settings(text)
 
     assert client.emulator.settings == before

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.emulator.support import ATTACHMENT_ID, PDF, MakeBoto3
 from tests.support.emulator_process import STOP_TIMEOUT_S, running_emulator
+from tests.unit.emulator.support import ATTACHMENT_ID, PDF, MakeBoto3
 
 
 def test_it_ends_when_its_stdin_closes_and_says_its_url_and_nothing_else(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from batch_upload.emulator.errors import EmulatorError
 from batch_upload.emulator.model import service_model
-from batch_upload.errors import BatchUploadError
-from tests.emulator.support import ARN, CREATE, DESCRIBE, MakeClient
+from tests.unit.emulator.support import ARN, CREATE, DESCRIBE, MakeClient
 
 BODY = base64.b64encode(b"%PDF-").decode()
 
@@ -73,13 +73,13 @@ def test_a_member_that_is_null_is_as_one_that_is_not_there(make_client: MakeClie
 
 
 def test_an_answer_of_ours_that_does_not_fit_is_our_fault() -> None:
-    with pytest.raises(BatchUploadError, match="does not fit"):
+    with pytest.raises(EmulatorError, match="does not fit"):
         service_model().check_answer(CREATE, {ARN: "arn"})
 
 
 @pytest.mark.parametrize("members", [{"Reason": "BECAUSE"}, {"Because": "x"}, {"Fields": [{"Name": "x"}]}])
 def test_an_error_of_ours_that_does_not_fit_is_our_fault(members: dict[str, Any]) -> None:
-    with pytest.raises(BatchUploadError, match="does not fit"):
+    with pytest.raises(EmulatorError, match="does not fit"):
         service_model().check_error("ValidationException", members)
 
 

@@ -1,0 +1,127 @@
+"""What every operation works with: the clock, the settings, the attachments, and the call that it answers."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from batch_upload.emulator.errors import resource_not_found
+from batch_upload.emulator.names import UploadStatus
+from batch_upload.emulator.settings import EmulatorSettings
+from batch_upload.emulator.state import AttachmentStore, StoredAttachment
+
+Members = Mapping[str, Any]
+"""The top level of a request or an answer."""
+
+
+class EmulatorClock(Protocol):
+    """Wall time for what is kept, monotonic seconds for rates, and a sleep for answers that come late."""
+
+    def now(self) -> datetime:
+        """Return the wall clock, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds since some moment; never goes back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds`. Can be cancelled."""
+        ...
+
+
+class RealClock:
+    """The clocks of this machine."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that fits the model; blobs are bytes.
+
+    `ends_as_failed`: a fault wants the attachment to end so. `repeats_page`: a fault wants a page of a listing to
+    give the NextToken that it was asked with.
+    """
+
+    operation: str
+    members: Members
+    account: str
+    region: str
+    access_key: str
+    ends_as_failed: bool = False
+    repeats_page: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """What came of a call. `is_replay`: nothing was made, the token had done so before."""
+
+    members: Members
+    is_replay: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RoleSession:
+    """A role that a caller assumed. `arn` is the session's."""
+
+    account: str
+    arn: str
+    role_id: str
+
+
+@dataclass(slots=True)
+class ServiceContext:
+    """The service's memory and rules. `bodies` by attachment id, where the settings keep them."""
+
+    settings: EmulatorSettings
+    store: AttachmentStore
+    clock: EmulatorClock
+    token_mismatches: int = 0
+    bodies: dict[str, bytes] = field(default_factory=dict)
+    role_sessions: dict[str, RoleSession] = field(default_factory=dict)
+    """By the access key id that was handed out for it. Not kept across a restart: keys are short-lived."""
+
+    def account_of(self, access_key: str) -> str:
+        """Return the account that an access key id belongs to."""
+        if access_key in self.role_sessions:
+            return self.role_sessions[access_key].account
+        return self.settings.accounts.get(access_key, self.settings.account)
+
+    def attachment(self, call: Call, id_or_arn: str) -> StoredAttachment:
+        """Return an attachment of the caller's account and Region. Raises ErrorResponse."""
+        attachment = self.store.find(call.account, call.region, id_or_arn)
+        if attachment is None:
+            raise resource_not_found(id_or_arn)
+        return attachment
+
+    def is_hidden(self, attachment: StoredAttachment, lag_s: float) -> bool:
+        """Return whether the service, which lags, does not show an attachment yet."""
+        return lag_s > 0 and attachment.is_younger(lag_s, self.clock.now())
+
+    def summary(self, attachment: StoredAttachment) -> dict[str, Any]:
+        """Return the members that every answer about an attachment begins with."""
+        return {
+            "RegistrationAttachmentArn": attachment.arn,
+            "RegistrationAttachmentId": attachment.attachment_id,
+            "AttachmentStatus": attachment.status(self.clock.now()).value,
+            "CreatedTimestamp": round(attachment.created_at.timestamp() + self.settings.clock_ahead_s, 3),
+        }
+
+    def description(self, attachment: StoredAttachment) -> Members:
+        """Return an attachment as it is described: without tags, name, hash or size."""
+        described = self.summary(attachment)
+        if described["AttachmentStatus"] == UploadStatus.FAILED:
+            described["AttachmentUploadErrorReason"] = "INTERNAL_ERROR"
+        if attachment.url is not None:
+            described["AttachmentUrl"] = attachment.url
+        return described
