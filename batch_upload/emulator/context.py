@@ -47,17 +47,20 @@ class RealClock:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that fits the model; blobs are bytes.
+    """A request within its rate; blobs are bytes. Operations get only those that fit the model.
 
-    `ends_as_failed`: a fault wants the attachment to end so. `repeats_page`: a fault wants a page of a listing to
-    give the NextToken that it was asked with.
+    `is_readable`: the body was a JSON object, or a form; otherwise there are no `members`. `ends_as_failed`: a fault
+    wants the attachment to end so. `repeats_page`: a fault wants a page of a listing to give the NextToken that it was
+    asked with.
     """
 
+    request_id: str
     operation: str
     members: Members
     account: str
     region: str
     access_key: str
+    is_readable: bool = True
     ends_as_failed: bool = False
     repeats_page: bool = False
 

@@ -15,7 +15,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
 from batch_upload.emulator.context import Call, EmulatorClock, Members, ServiceContext
-from batch_upload.emulator.creation import content_of, new_attachment_id
 from batch_upload.emulator.errors import (
     ErrorResponse,
     access_denied,
@@ -24,10 +23,10 @@ from batch_upload.emulator.errors import (
     throttled,
 )
 from batch_upload.emulator.faults import FAULT_ERRORS, FaultAction, FaultRule, FaultScript
-from batch_upload.emulator.limits import Limiter, limiter
+from batch_upload.emulator.limits import FixedWindows, TokenBucket, limiter
 from batch_upload.emulator.model import service_model
 from batch_upload.emulator.names import CREATE, EVERY_OPERATION, OPERATIONS, STS_OPERATIONS, TAG, UploadStatus
-from batch_upload.emulator.operations import perform
+from batch_upload.emulator.operations import content_of, new_attachment_id, perform
 from batch_upload.emulator.settings import EmulatorSettings
 from batch_upload.emulator.state import AttachmentStore, Created, Journal, StatusSet, StoredAttachment
 
@@ -107,17 +106,6 @@ class RequestLog:
             self.in_flight -= 1
 
 
-@dataclass(frozen=True, slots=True)
-class AdmittedRequest:
-    """A request within its rate; blobs of its members are bytes. `members` None: the body was not a JSON object."""
-
-    request_id: str
-    operation: str
-    members: Members | None
-    caller: Caller
-    token: str | None
-
-
 _NOT_ANSWERED: Mapping[FaultAction, Delivery] = {
     FaultAction.REDIRECT: Delivery.REDIRECT,
     FaultAction.UNAVAILABLE: Delivery.UNAVAILABLE,
@@ -163,8 +151,8 @@ class Emulator:
         self._started_s = clock.monotonic()
         self._context = ServiceContext(settings=settings, store=AttachmentStore(journal), clock=clock)
         self._faults = FaultScript(settings.faults, seed=settings.seed)
-        self._limiters: dict[tuple[str, str, str], Limiter | None] = {}
-        self._late: list[tuple[float, AdmittedRequest]] = []
+        self._limiters: dict[tuple[str, str, str], TokenBucket | FixedWindows | None] = {}
+        self._late: list[tuple[float, Call]] = []
 
     @property
     def settings(self) -> EmulatorSettings:
@@ -176,17 +164,12 @@ class Emulator:
         self._run_late_requests()
         self.log.requests[operation] += 1
         request_id = str(uuid4())
-        token = None if members is None else members.get("ClientToken")
-        token = token if isinstance(token, str) else None
         try:
-            admitted = self._admit(operation, caller)
+            reply = self._answer(self._admit(request_id, operation, members, caller))
         except ErrorResponse as error:
             reply = _error_reply(request_id, error)
-        else:
-            if members is not None and operation not in STS_OPERATIONS:
-                members = service_model().decode_blobs(operation, members)
-            reply = self._answer(AdmittedRequest(request_id, operation, members, admitted, token))
-        self._add_to_log(operation, reply.outcome, token)
+        token = None if members is None else members.get("ClientToken")
+        self._add_to_log(operation, reply.outcome, token if isinstance(token, str) else None)
         if reply.code == throttled().code:
             self.log.throttled[operation] += 1
         delay_s = None if reply.delay_s is None else reply.delay_s + self.settings.latency_s
@@ -287,84 +270,85 @@ class Emulator:
             "attachments": sum(not attachment.is_deleted for attachment in self._context.store.all()),
         }
 
-    def _admit(self, operation: str, caller: Caller | None) -> Caller:
-        """Return the caller. Raises ErrorResponse for a request that reaches no fault."""
+    def _admit(self, request_id: str, operation: str, members: Members | None, caller: Caller | None) -> Call:
+        """Check what comes before all faults. Raises ErrorResponse."""
         if operation not in OPERATIONS:
             raise ErrorResponse("UnknownOperationException", f"The operation {operation!r} is not known here")
         if caller is None:
             message = "The request carries no SigV4 Authorization"
             raise ErrorResponse("MissingAuthenticationTokenException", message)
-        at_s = self._clock.monotonic() - self._started_s
-        key = (self._context.account_of(caller.access_key), caller.region, operation)
-        if key not in self._limiters:
+        account, at_s = self._context.account_of(caller.access_key), self._clock.monotonic() - self._started_s
+        lane_operation = (account, caller.region, operation)
+        if lane_operation not in self._limiters:
             rate = self.settings.rate_of(operation)
-            self._limiters[key] = None if rate is None else limiter(rate, at_s=at_s)
-        bucket = self._limiters[key]
+            self._limiters[lane_operation] = None if rate is None else limiter(rate, at_s=at_s)
+        bucket = self._limiters[lane_operation]
         if bucket is not None and not bucket.take(at_s):
             raise throttled()
-        return caller
+        decoded = members or {}
+        if operation not in STS_OPERATIONS:
+            decoded = service_model().decode_blobs(operation, decoded)
+        is_readable = members is not None
+        return Call(request_id, operation, decoded, account, caller.region, caller.access_key, is_readable=is_readable)
 
-    def _answer(self, request: AdmittedRequest) -> Reply:
-        content = b"" if request.members is None else content_of(request.members)
-        rule = self._faults.next(request.operation, request.token, content)
+    def _answer(self, call: Call) -> Reply:
+        rule = self._faults.next(call.operation, call.members.get("ClientToken"), content_of(call.members))
         if rule is None:
-            return self._execute(request)
+            return self._execute(call)
         action = rule.action
         self.log.faults[action.value] += 1
         if action in FAULT_ERRORS:
-            reply = replace(_error_reply(request.request_id, FAULT_ERRORS[action]), retry_after_s=rule.seconds)
+            reply = replace(_error_reply(call.request_id, FAULT_ERRORS[action]), retry_after_s=rule.seconds)
         elif action in _NOT_ANSWERED:
             if rule.done:
-                self._execute(request)
+                self._execute(call)
             if action is FaultAction.DROP_LATE:
-                self._late.append((self._clock.monotonic() + (rule.seconds or 0.0), request))
+                self._late.append((self._clock.monotonic() + (rule.seconds or 0.0), call))
             status = 503 if action is FaultAction.UNAVAILABLE else 200
-            reply = Reply(request.request_id, outcome="", status=status, delivery=_NOT_ANSWERED[action], rule=rule)
+            reply = Reply(call.request_id, outcome="", status=status, delivery=_NOT_ANSWERED[action], rule=rule)
         else:
             is_failure, is_repeat = action is FaultAction.UPLOAD_FAILED, action is FaultAction.REPEAT_PAGE
-            reply = self._execute(request, ends_as_failed=is_failure, repeats_page=is_repeat)
+            reply = self._execute(replace(call, ends_as_failed=is_failure, repeats_page=is_repeat))
             if action is FaultAction.ERROR_AFTER:
-                reply = _error_reply(request.request_id, internal_error())
+                reply = _error_reply(call.request_id, internal_error())
             reply = replace(reply, delivery=_SPOILT.get(action, Delivery.WHOLE), rule=rule)
         if action in (FaultAction.HANG, FaultAction.SLOW):
             reply = replace(reply, delay_s=rule.seconds)
-        # A fault that throttles counts and is logged as a rate that does.
+        # `throttle` cannot be told from a rate, in the log either.
         return reply if action is FaultAction.THROTTLE else replace(reply, outcome=action.value)
 
-    def _execute(self, request: AdmittedRequest, *, ends_as_failed: bool = False, repeats_page: bool = False) -> Reply:
+    def _execute(self, call: Call) -> Reply:
         try:
-            call = replace(self._check(request), ends_as_failed=ends_as_failed, repeats_page=repeats_page)
+            self._check(call)
             result = perform(self._context, call)
         except ErrorResponse as error:
-            return _error_reply(request.request_id, error)
-        if request.operation not in STS_OPERATIONS:
-            service_model().check_answer(request.operation, result.members)
-        self.log.accepted[request.operation] += 1
+            return _error_reply(call.request_id, error)
+        if call.operation not in STS_OPERATIONS:
+            service_model().check_answer(call.operation, result.members)
+        self.log.accepted[call.operation] += 1
         self.log.replays += result.is_replay
-        return Reply(request.request_id, "replayed" if result.is_replay else "accepted", result.members)
+        return Reply(call.request_id, "replayed" if result.is_replay else "accepted", result.members)
 
-    def _check(self, request: AdmittedRequest) -> Call:
+    def _check(self, call: Call) -> None:
         """Check permission and model, in this order. Raises ErrorResponse."""
-        operation, members = request.operation, request.members
-        needed = {operation, EVERY_OPERATION}
-        if operation == CREATE and members is not None and members.get("Tags"):
+        needed = {call.operation, EVERY_OPERATION}
+        if call.operation == CREATE and call.members.get("Tags"):
             needed.add(TAG)  # tags on a create need the permission to tag, as everywhere in AWS
         if needed & self.settings.deny:
             raise access_denied()
-        if members is None:
+        if not call.is_readable:
             raise ErrorResponse("SerializationException", "The request is not a JSON object")
-        errors = () if operation in STS_OPERATIONS else service_model().request_errors(operation, members)
-        if errors:
-            raise invalid_fields(errors)
-        caller = request.caller
-        return Call(operation, members, self._context.account_of(caller.access_key), caller.region, caller.access_key)
+        if call.operation not in STS_OPERATIONS:
+            errors = service_model().request_errors(call.operation, call.members)
+            if errors:
+                raise invalid_fields(errors)
 
     def _run_late_requests(self) -> None:
         now_s = self._clock.monotonic()
-        due = [request for at_s, request in self._late if at_s <= now_s]
-        self._late = [(at_s, request) for at_s, request in self._late if at_s > now_s]
-        for request in due:
-            self._execute(request)
+        due = [call for at_s, call in self._late if at_s <= now_s]
+        self._late = [(at_s, call) for at_s, call in self._late if at_s > now_s]
+        for call in due:
+            self._execute(call)
 
     def _add_to_log(self, operation: str, outcome: str, token: str | None) -> None:
         self.log.entries.append((self._clock.monotonic() - self._started_s, operation, outcome, token))

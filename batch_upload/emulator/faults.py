@@ -25,8 +25,8 @@ from batch_upload.emulator.errors import (
     throttled,
     validation_error,
 )
-from batch_upload.emulator.limits import STRICT_JSON, OperationName
-from batch_upload.emulator.names import CREATE, DESCRIBE, EVERY_OPERATION, STS_OPERATIONS
+from batch_upload.emulator.limits import STRICT_JSON
+from batch_upload.emulator.names import CREATE, DESCRIBE, EVERY_OPERATION, STS_OPERATIONS, OperationName
 
 
 class FaultAction(StrEnum):

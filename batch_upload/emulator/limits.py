@@ -6,24 +6,12 @@ The sources are the service's quotas as AWS documents them and, for pages and do
 import math
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Protocol
+from typing import Annotated
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from batch_upload.emulator.names import (
-    ASSUME_ROLE,
-    CALLER_IDENTITY,
-    CREATE,
-    DELETE,
-    DESCRIBE,
-    EVERY_OPERATION,
-    LIMITS,
-    LIST_TAGS,
-    OPERATIONS,
-    TAG,
-    UNTAG,
-)
+from batch_upload.emulator.names import LIST_TAGS, OPERATIONS, STS_OPERATIONS
 
 LONGEST_PAGE = 100
 MAX_TAGS = 50
@@ -35,15 +23,6 @@ ATTACHMENTS_PER_ACCOUNT = 25
 _ROUNDING_S = 1e-6
 """A token that is whole but for the rounding of floating point counts as whole."""
 
-
-def _emulated_operation(name: str) -> str:
-    if name not in OPERATIONS and name != EVERY_OPERATION:
-        raise ValueError(f"`{name}` is not an operation that is emulated")
-    return name
-
-
-OperationName = Annotated[str, AfterValidator(_emulated_operation)]
-"""One of `OPERATIONS`, or `*` for every one."""
 NotNegative = Annotated[float, Field(ge=0)]
 STRICT_JSON = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 """How settings are read from JSON: a key that does not exist is an error."""
@@ -91,25 +70,11 @@ class Rate:
 
 
 DEFAULT_RATES: Mapping[str, Rate] = {
-    CREATE: Rate(1),
-    DESCRIBE: Rate(1),
+    **dict.fromkeys(OPERATIONS, Rate(1)),
+    **dict.fromkeys(STS_OPERATIONS, Rate(100)),
     LIST_TAGS: Rate(10),
-    TAG: Rate(1),
-    UNTAG: Rate(1),
-    DELETE: Rate(1),
-    LIMITS: Rate(1),
-    CALLER_IDENTITY: Rate(100),
-    ASSUME_ROLE: Rate(100),
 }
 """Of an account and Region. AWS documents no burst (1), and no rate of STS (100, which is out of the way)."""
-
-
-class Limiter(Protocol):
-    """Lets requests through or not."""
-
-    def take(self, at_s: float) -> bool:
-        """Return whether a request that comes `at_s` seconds after the start may pass. Times must not go back."""
-        ...
 
 
 class TokenBucket:
@@ -121,6 +86,7 @@ class TokenBucket:
         self._supplied = rate.supply(at_s)
 
     def take(self, at_s: float) -> bool:
+        """Return whether a request that comes `at_s` seconds after the start may pass. Times must not go back."""
         supplied = self._rate.supply(at_s)
         self._level = min(float(self._rate.burst), self._level + supplied - self._supplied)
         self._supplied = supplied
@@ -141,6 +107,7 @@ class FixedWindows:
         self._left = 0
 
     def take(self, at_s: float) -> bool:
+        """Return whether a request that comes `at_s` seconds after the start may pass. Times must not go back."""
         window = math.floor(at_s)
         if window != self._window:
             before, after = (math.floor(self._rate.supply(edge_s) + _ROUNDING_S) for edge_s in (window, window + 1))
@@ -149,6 +116,6 @@ class FixedWindows:
         return self._left >= 0
 
 
-def limiter(rate: Rate, *, at_s: float) -> Limiter:
+def limiter(rate: Rate, *, at_s: float) -> TokenBucket | FixedWindows:
     """Return a limiter that begins its work `at_s` seconds after the start."""
     return FixedWindows(rate) if rate.mode is RateMode.WINDOW else TokenBucket(rate, at_s=at_s)

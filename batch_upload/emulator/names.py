@@ -1,6 +1,9 @@
 """The names of the service: its operations, as requests, rates, faults and permissions use them, and its statuses."""
 
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 CREATE = "CreateRegistrationAttachment"
 DESCRIBE = "DescribeRegistrationAttachments"
@@ -17,6 +20,16 @@ STS_OPERATIONS = frozenset({CALLER_IDENTITY, ASSUME_ROLE})
 
 OPERATIONS = frozenset({CREATE, DESCRIBE, LIST_TAGS, TAG, UNTAG, DELETE, LIMITS}) | STS_OPERATIONS
 EVERY_OPERATION = "*"
+
+
+def _emulated_operation(name: str) -> str:
+    if name not in OPERATIONS and name != EVERY_OPERATION:
+        raise ValueError(f"`{name}` is not an operation that is emulated")
+    return name
+
+
+OperationName = Annotated[str, AfterValidator(_emulated_operation)]
+"""One of `OPERATIONS`, or `*` for every one."""
 
 
 class UploadStatus(StrEnum):

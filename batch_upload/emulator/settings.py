@@ -1,6 +1,5 @@
 """What the emulator imitates: rates, quotas, delays and faults, as one frozen value."""
 
-import json
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -18,10 +17,9 @@ from batch_upload.emulator.limits import (
     MAX_DOCUMENT_BYTES,
     STRICT_JSON,
     NotNegative,
-    OperationName,
     Rate,
 )
-from batch_upload.emulator.names import CALLER_IDENTITY, EVERY_OPERATION, LIST_TAGS
+from batch_upload.emulator.names import CALLER_IDENTITY, EVERY_OPERATION, LIST_TAGS, OperationName
 
 
 class LateTags(StrEnum):
@@ -139,17 +137,14 @@ class EmulatorSettings:
 
         Each of the `rates` is laid over by itself.
         """
-        try:
-            changes = json.loads(text)
-        except ValueError as error:
-            raise ConfigurationError(f"the emulator's settings cannot be used: {error}") from error
-        if not isinstance(changes, dict):
-            raise ConfigurationError("the emulator's settings must be a JSON object")
         present = self.to_json()
-        merged = {**present, **changes}
-        if isinstance(changes.get("rates"), dict):
-            merged["rates"] = {**present["rates"], **changes["rates"]}
-        return EmulatorSettings.from_json(json.dumps(merged))
+        try:
+            changes = _OBJECT.validate_json(text)
+            if isinstance(changes.get("rates"), dict):
+                changes["rates"] = {**present["rates"], **changes["rates"]}
+            return _SETTINGS.validate_python({**present, **changes})
+        except ValidationError as error:
+            raise ConfigurationError(f"the emulator's settings cannot be used: {error}") from error
 
     def to_json(self) -> dict[str, Any]:
         """Return these settings as `from_json` reads them, as Python values."""
@@ -164,6 +159,7 @@ class EmulatorSettings:
 
 
 _SETTINGS = TypeAdapter(EmulatorSettings)
+_OBJECT = TypeAdapter(dict[str, Any])
 
 LOCAL = EmulatorSettings(
     rates={EVERY_OPERATION: Rate(20, burst=20), LIST_TAGS: Rate(100, burst=20), CALLER_IDENTITY: None},

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -192,16 +193,18 @@ ListingPosition = tuple[datetime, int]
 class LaneAttachments:
     """The attachments of one account and Region."""
 
-    positions: list[ListingPosition] = field(default_factory=list)
-    ids: dict[ListingPosition, str] = field(default_factory=dict)
+    listing: list[tuple[datetime, int, str]] = field(default_factory=list)
+    """Time of creation, order of arrival and id, sorted."""
     ids_by_token: dict[str, str] = field(default_factory=dict)
     used: int = 0
     created_on: Counter[date] = field(default_factory=Counter)
 
     def after(self, position: ListingPosition | None) -> Iterator[tuple[ListingPosition, str]]:
-        """Return the positions and ids that follow `position`, in order; from the first for None."""
-        start = 0 if position is None else bisect.bisect_right(self.positions, position)
-        return ((self.positions[index], self.ids[self.positions[index]]) for index in range(start, len(self.positions)))
+        """Yield the positions and ids that follow `position`, in order; from the first for None."""
+        start = 0 if position is None else bisect.bisect_right(self.listing, position, key=itemgetter(0, 1))
+        for index in range(start, len(self.listing)):
+            created_at, arrived, attachment_id = self.listing[index]
+            yield (created_at, arrived), attachment_id
 
 
 class AttachmentStore:
@@ -210,7 +213,6 @@ class AttachmentStore:
     def __init__(self, journal: Journal | None = None) -> None:
         self._attachments: dict[str, StoredAttachment] = {}
         self._lanes: dict[tuple[str, str], LaneAttachments] = {}
-        self._positions: dict[str, ListingPosition] = {}
         self._arrived = 0
         self._journal = journal
         for change in () if journal is None else journal.changes():
@@ -257,22 +259,20 @@ class AttachmentStore:
     def _insert(self, attachment: StoredAttachment) -> None:
         lane = self.lane(attachment.account, attachment.region)
         self._arrived += 1
-        position = (attachment.created_at, self._arrived)
-        bisect.insort(lane.positions, position)
-        lane.ids[position] = attachment.attachment_id
+        bisect.insort(lane.listing, (attachment.created_at, self._arrived, attachment.attachment_id))
         lane.created_on[attachment.created_at.date()] += 1
         lane.used += not attachment.is_deleted
         if attachment.client_token is not None:
             lane.ids_by_token[attachment.client_token] = attachment.attachment_id
-        self._positions[attachment.attachment_id] = position
         self._attachments[attachment.attachment_id] = attachment
 
     def _remove(self, attachment_id: str) -> None:
         attachment = self._attachments.pop(attachment_id)
         lane = self.lane(attachment.account, attachment.region)
-        position = self._positions.pop(attachment_id)
-        del lane.ids[position]
-        del lane.positions[bisect.bisect_left(lane.positions, position)]
+        index = bisect.bisect_left(lane.listing, attachment.created_at, key=itemgetter(0))
+        while lane.listing[index][2] != attachment_id:
+            index += 1
+        del lane.listing[index]
         lane.used -= not attachment.is_deleted
         if attachment.client_token is not None and lane.ids_by_token.get(attachment.client_token) == attachment_id:
             del lane.ids_by_token[attachment.client_token]
