@@ -146,6 +146,16 @@ def test_nobody_but_the_cli_reaches_into_the_emulator() -> None:
     assert {each.room for each in IMPORTS if each.is_ours and each.target_room == "emulator"} <= {"cli", "emulator"}
 
 
+def test_the_emulator_imports_nothing_of_ours() -> None:
+    """So that the tests of another project can use it. Also not by a detour."""
+    script = "import sys, batch_upload; before = set(sys.modules); import batch_upload.emulator.__main__; "
+    script += "print(*sorted(name for name in set(sys.modules) - before if name.startswith('batch_upload.')))"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+
+    assert {each.target_room for each in IMPORTS if each.room == "emulator" and each.is_ours} == {"emulator"}
+    assert {name.split(".")[1] for name in loaded.stdout.split()} == {"emulator"}
+
+
 @pytest.mark.parametrize(("library", "rooms"), AT_HOME.items())
 def test_a_library_lives_in_its_own_room(library: str, rooms: set[str]) -> None:
     found = {each.module for each in IMPORTS if each.target.split(".")[0] == library and each.room not in rooms}

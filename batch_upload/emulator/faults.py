@@ -153,12 +153,19 @@ class FaultRule:
     body_contains: str | None = None
     """only requests whose document, or whose URL, contains this text"""
     seconds: float | None = Field(default=None, ge=0)
+    """how long, where the action says so"""
     done: bool = False
+    """whether the request that hangs is carried out"""
     status: int | None = Field(default=None, ge=200, le=599)
+    """the HTTP status of the answer"""
     location: str | None = None
+    """where a redirect leads"""
     body: str | None = None
+    """the text of the answer"""
     content_type: str | None = None
+    """the media type of the answer"""
     size_bytes: int | None = Field(default=None, ge=1)
+    """how long an endless answer is in the end"""
 
     def __post_init__(self) -> None:
         required = REQUIRED_PARAMETERS.get(self.action, frozenset())

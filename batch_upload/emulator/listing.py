@@ -106,12 +106,12 @@ def _visible(
     context: ServiceContext, call: Call, start: PageToken
 ) -> Iterator[tuple[ListingPosition, StoredAttachment]]:
     """Yield what a listing shows now from a page token on, in order."""
-    statuses = frozenset(UploadStatus)
+    statuses: frozenset[str] = frozenset(UploadStatus)
     for status_filter in call.members.get("Filters") or ():
-        try:
-            statuses &= {UploadStatus(value) for value in status_filter["Values"]}
-        except ValueError as error:
-            raise validation_error("INVALID_FILTER_VALUES", f"Filters: {error}") from error
+        for value in status_filter["Values"]:
+            if value not in frozenset(UploadStatus):
+                raise validation_error("INVALID_FILTER_VALUES", f"Filters: {value!r} is not a valid Status")
+        statuses &= frozenset(status_filter["Values"])
     now, to_skip = context.clock.now(), start.offset
     for position, attachment_id in context.store.lane(call.account, call.region).after(start.position):
         attachment = context.store.get(attachment_id)
