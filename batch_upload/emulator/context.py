@@ -73,15 +73,6 @@ class CallResult:
     is_replay: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RoleSession:
-    """A role that a caller assumed. `arn` is the session's."""
-
-    account: str
-    arn: str
-    role_id: str
-
-
 @dataclass(slots=True)
 class ServiceContext:
     """The service's memory and rules. `bodies` by attachment id, where the settings keep them."""
@@ -91,13 +82,13 @@ class ServiceContext:
     clock: EmulatorClock
     token_mismatches: int = 0
     bodies: dict[str, bytes] = field(default_factory=dict)
-    role_sessions: dict[str, RoleSession] = field(default_factory=dict)
-    """By the access key id that was handed out for it. Not kept across a restart: keys are short-lived."""
+    role_sessions: dict[str, Members] = field(default_factory=dict)
+    """The identity in a role, by the access key id of the session. Not kept across a restart: keys are short-lived."""
 
     def account_of(self, access_key: str) -> str:
         """Return the account that an access key id belongs to."""
         if access_key in self.role_sessions:
-            return self.role_sessions[access_key].account
+            return str(self.role_sessions[access_key]["Account"])
         return self.settings.accounts.get(access_key, self.settings.account)
 
     def attachment(self, call: Call, id_or_arn: str) -> StoredAttachment:

@@ -37,7 +37,7 @@ LOG_LENGTH = 200_000
 
 
 class Delivery(StrEnum):
-    """How a reply goes over the wire: whole, or spoilt in one of these ways."""
+    """How a reply goes over the wire: whole, or broken in one of these ways."""
 
     WHOLE = "whole"
     GARBAGE = "garbage"
@@ -55,7 +55,7 @@ class Delivery(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as the Authorization header says; the signature is not checked."""
+    """The caller that the Authorization header names; the signature is not checked."""
 
     access_key: str
     region: str
@@ -114,7 +114,7 @@ _NOT_ANSWERED: Mapping[FaultAction, Delivery] = {
     FaultAction.HANG: Delivery.NEVER,
 }
 """Faults where the service gives no answer to the request, done or not."""
-_SPOILT: Mapping[FaultAction, Delivery] = {
+_BROKEN_ANSWERS: Mapping[FaultAction, Delivery] = {
     FaultAction.DROP_AFTER: Delivery.CLOSED,
     FaultAction.GARBAGE: Delivery.GARBAGE,
     FaultAction.TRUNCATED: Delivery.TRUNCATED,
@@ -124,7 +124,7 @@ _SPOILT: Mapping[FaultAction, Delivery] = {
     FaultAction.TRICKLE: Delivery.TRICKLE,
     FaultAction.ENDLESS: Delivery.ENDLESS,
 }
-"""Faults that carry the request out and spoil its answer."""
+"""Faults that carry the request out and break its answer."""
 
 
 def _one_at_a_time(
@@ -161,7 +161,7 @@ class Emulator:
     @_one_at_a_time
     def handle(self, operation: str, members: Members | None, caller: Caller | None) -> Reply:
         """Answer one request. `members` None: the body was not a JSON object; `caller` None: no credentials."""
-        self._run_late_requests()
+        self._run_late_requests()  # they were sent before this one
         self.log.requests[operation] += 1
         request_id = str(uuid4())
         try:
@@ -193,7 +193,7 @@ class Emulator:
     def change_settings(self, text: str | bytes) -> None:
         """Lay a JSON object of settings over the present ones. A rate that changes begins with a full bucket.
 
-        Fault counters start anew where `faults` or `seed` are among them. Raises ConfigurationError; then nothing has
+        Fault counters start again if `faults` or `seed` are among them. Raises ConfigurationError; then nothing has
         changed.
         """
         before, after = self.settings, self.settings.changed(text)
@@ -205,7 +205,7 @@ class Emulator:
 
     @_one_at_a_time
     def set_faults(self, rules: Sequence[FaultRule]) -> None:
-        """Put these rules in the place of those before; counting starts anew."""
+        """Replace the fault rules; counting starts again."""
         self._context.settings = replace(self.settings, faults=tuple(rules))
         self._faults = FaultScript(rules, seed=self.settings.seed)
 
@@ -311,10 +311,10 @@ class Emulator:
             reply = self._execute(replace(call, ends_as_failed=is_failure, repeats_page=is_repeat))
             if action is FaultAction.ERROR_AFTER:
                 reply = _error_reply(call.request_id, internal_error())
-            reply = replace(reply, delivery=_SPOILT.get(action, Delivery.WHOLE), rule=rule)
+            reply = replace(reply, delivery=_BROKEN_ANSWERS.get(action, Delivery.WHOLE), rule=rule)
         if action in (FaultAction.HANG, FaultAction.SLOW):
             reply = replace(reply, delay_s=rule.seconds)
-        # `throttle` cannot be told from a rate, in the log either.
+        # In the log, too, `throttle` looks like a rate.
         return reply if action is FaultAction.THROTTLE else replace(reply, outcome=action.value)
 
     def _execute(self, call: Call) -> Reply:

@@ -1,4 +1,4 @@
-"""The wire: awsJson1_0 and the query protocol on one path, and replies delivered whole or spoilt, as they ask for."""
+"""The wire: awsJson1_0 and the query protocol on one path, and replies delivered whole or as their fault says."""
 
 import asyncio
 import json
@@ -106,6 +106,7 @@ class ServiceEndpoint:
 
     async def _stall(self, request: web.Request, rule: FaultRule) -> web.StreamResponse:
         """Never read the body of a request."""
+        # With a small buffer in the kernel the client's writing stalls, too, even with a small document.
         transport = request.transport
         if transport is not None:
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, STALLED_BUFFER_BYTES)
@@ -145,7 +146,10 @@ class ServiceEndpoint:
                 endless = chain([b'{"Padding": "'], (b"x" * size for size in sizes))
                 await self._stream(request, web.StreamResponse(headers=headers), endless)
                 return _close(request)
-        return _spoilt(reply.delivery, reply.rule, web.Response(status=status, headers=headers, body=body), body)
+        status, headers["Content-Type"], body = _altered(reply, reply.rule, status, content_type, body)
+        if reply.rule.location is not None:
+            headers["Location"] = reply.rule.location
+        return web.Response(status=status, headers=headers, body=body)
 
     async def _stream(
         self, request: web.Request, response: web.StreamResponse, pieces: Iterable[bytes], *, pause_s: float = 0.0
@@ -196,28 +200,20 @@ def _caller(request: web.Request) -> Caller | None:
     return None if found is None else Caller(access_key=found[1], region=found[2])
 
 
-def _spoilt(delivery: Delivery, rule: FaultRule, response: web.Response, body: bytes) -> web.Response:
-    """Change a response whose way of delivery leaves it one response of a known length."""
-    match delivery:
+def _altered(reply: Reply, rule: FaultRule, status: int, content_type: str, body: bytes) -> tuple[int, str, bytes]:
+    """Return what a fault makes of an answer that stays one answer of a known length."""
+    match reply.delivery:
         case Delivery.GARBAGE:
-            response.set_status(200)
-            response.body = b"\x00this is not what you are looking for <"
+            return 200, content_type, b"\x00this is not what you are looking for <"
         case Delivery.TRUNCATED:
-            response.set_status(200)
-            response.body = body[: len(body) // 2]
+            return 200, content_type, body[: len(body) // 2]
         case Delivery.EMPTY:
-            response.set_status(200)
-            response.body = b"{}"
+            return 200, content_type, b"{}"
         case Delivery.UNAVAILABLE:
-            response.body = b"<html><body><h1>503 Service Unavailable</h1></body></html>"
-            response.headers["Content-Type"] = "text/html"
+            return status, "text/html", b"<html><body><h1>503 Service Unavailable</h1></body></html>"
         case Delivery.RAW | Delivery.REDIRECT:
-            response.set_status(rule.status or 200)
-            response.body = (rule.body or "").encode(errors="replace")
-            response.headers["Content-Type"] = rule.content_type or JSON_TYPE
-            if rule.location is not None:
-                response.headers["Location"] = rule.location
-    return response
+            return rule.status or 200, rule.content_type or JSON_TYPE, (rule.body or "").encode(errors="replace")
+    return status, content_type, body
 
 
 def _close(request: web.Request) -> web.Response:

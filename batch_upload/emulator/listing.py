@@ -117,6 +117,7 @@ def _visible(
         attachment = context.store.get(attachment_id)
         if attachment.status(now) not in statuses or context.is_hidden(attachment, context.settings.listing_lag_s):
             continue
+        # An offset counts what is visible now, so that pages shift when attachments come or go.
         if to_skip:
             to_skip -= 1
             continue

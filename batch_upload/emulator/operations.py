@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-from batch_upload.emulator.context import Call, CallResult, Members, RoleSession, ServiceContext
+from batch_upload.emulator.context import Call, CallResult, Members, ServiceContext
 from batch_upload.emulator.errors import (
     ATTACHMENT_RESOURCE,
     FieldError,
@@ -72,12 +72,14 @@ def create(context: ServiceContext, call: Call) -> CallResult:
     lane, tags, token = context.store.lane(call.account, call.region), tags_in(members), members.get("ClientToken")
     content = content_of(members)
     digest = hashlib.sha256(content).hexdigest()
+    # A replay may list the same tags in another order.
     parameters = [content_type is None, digest, sorted(tags.items())]
     fingerprint = hashlib.sha256(json.dumps(parameters).encode()).hexdigest()
     earlier = _made_by_token(context, lane, token)
     if earlier is not None:
         _check_replay(context, earlier, fingerprint)
         return CallResult({**context.summary(earlier), "Tags": tag_list(tags)}, is_replay=True)
+    # Deleting an attachment makes room in the account, but not in the day.
     if settings.attachments_per_day is not None and lane.created_on[now.date()] >= settings.attachments_per_day:
         raise quota_exceeded("REGISTRATION_ATTACHMENTS_CREATED_PER_DAY")
     if settings.attachments_per_account is not None and lane.used >= settings.attachments_per_account:
@@ -211,29 +213,22 @@ def describe_limits(context: ServiceContext, call: Call) -> Members:
 
 
 def caller_identity(context: ServiceContext, call: Call) -> Members:
-    session = context.role_sessions.get(call.access_key)
-    if session is not None:
-        return {"Arn": session.arn, "UserId": session.role_id, "Account": session.account}
-    arn = f"arn:aws:iam::{call.account}:user/emulated"
-    return {"Arn": arn, "UserId": "AIDAEMULATED00000000", "Account": call.account}
+    user = {"Arn": f"arn:aws:iam::{call.account}:user/emulated", "UserId": "AIDAEMULATED00000000"}
+    return context.role_sessions.get(call.access_key, {**user, "Account": call.account})
 
 
 def assume_role(context: ServiceContext, call: Call) -> Members:
-    """Assume any role of any account: who holds the key that is given acts in the role's account."""
+    """Assume any role of any account. The keys that are given act in the role's account."""
     role = _ROLE_ARN.fullmatch(call.members.get("RoleArn", ""))
     name = call.members.get("RoleSessionName", "")
     if role is None or not _SESSION_NAME.fullmatch(name):
         raise validation_error("INVALID_PARAMETER", "RoleArn or RoleSessionName is missing or malformed")
-    session = RoleSession(
-        account=role[1],
-        arn=f"arn:aws:sts::{role[1]}:assumed-role/{role[2]}/{name}",
-        role_id=f"AROAEMULATED00000000:{name}",
-    )
+    arn, role_id = f"arn:aws:sts::{role[1]}:assumed-role/{role[2]}/{name}", f"AROAEMULATED00000000:{name}"
     access_key = f"ASIA{secrets.token_hex(8).upper()}"
-    context.role_sessions[access_key] = session
+    context.role_sessions[access_key] = {"Arn": arn, "UserId": role_id, "Account": role[1]}
     expires_at = context.clock.now() + timedelta(seconds=ROLE_SESSION_S)
     return {
-        "AssumedRoleUser": {"AssumedRoleId": session.role_id, "Arn": session.arn},
+        "AssumedRoleUser": {"AssumedRoleId": role_id, "Arn": arn},
         "Credentials": {
             "AccessKeyId": access_key,
             "SecretAccessKey": secrets.token_hex(20),

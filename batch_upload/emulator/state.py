@@ -149,7 +149,7 @@ class Journal:
         try:
             self._write(line)
         except OSError as error:
-            os.ftruncate(self._file, self._size_bytes)
+            os.ftruncate(self._file, self._size_bytes)  # half a line would damage the file for the next change
             raise EmulatorError(f"the emulator's state `{self._path}` cannot be written: {error}") from error
         self._size_bytes += len(line)
 
