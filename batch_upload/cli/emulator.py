@@ -15,11 +15,7 @@ def emulator(
     state: Annotated[Path | None, typer.Option("--state", metavar="FILE", help="keep its state in a file")] = None,
     settings: Annotated[
         str | None,
-        typer.Option(
-            "--settings",
-            metavar="JSON or FILE",
-            help="rates, quotas and faults, as JSON: docs/emulator.md lists the keys",
-        ),
+        typer.Option("--settings", metavar="JSON or FILE", help="rates, quotas and faults: docs/emulator.md"),
     ] = None,
     *,
     flags: Flags,

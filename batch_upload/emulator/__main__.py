@@ -19,7 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m batch_upload.emulator", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one (default)")
     parser.add_argument("--state", type=Path, metavar="FILE", help="keep the state in this file")
-    parser.add_argument("--settings", metavar="JSON or FILE", help="settings as JSON, or a file with them")
+    parser.add_argument("--settings", metavar="JSON or FILE", help="settings as JSON, or a file: docs/emulator.md")
     arguments = parser.parse_args()
     try:
         settings = EmulatorSettings.from_argument(arguments.settings)
