@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 
