@@ -29,6 +29,9 @@ SHARED = frozenset(
         "mounts",
         "moments",
         "shortage",
+        "escape",
+        "words",
+        "summary",
     }
 )
 """The modules that every room may use."""
@@ -44,6 +47,9 @@ MAY_IMPORT = {
     "spelling": frozenset({"model"}),
     "ports": frozenset({"errors", "model", "moments", "token"}),
     "settings": frozenset({"errors", "model", "token"}),
+    "escape": frozenset[str](),
+    "words": frozenset({"escape", "model"}),
+    "summary": frozenset({"errors", "events", "model", "words"}),
     "clock": frozenset({"errors", "model", "token", "ports"}),
     **{room: SHARED | {room} for room in ROOMS},
     "emulator": frozenset({"emulator"}),

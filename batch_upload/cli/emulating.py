@@ -11,7 +11,7 @@ from batch_upload.clock import counting_s
 from batch_upload.emulator import ConfigurationError, EmulatorSettings, RunningEmulator, serving
 from batch_upload.engine.groups import task_group
 from batch_upload.errors import ExitCode, UsageError
-from batch_upload.report.summary import Summary, exit_of
+from batch_upload.summary import Summary, exit_of
 
 
 def emulated(output: Output, *, port: int, state: Path | None, settings: str | None) -> Ended:

@@ -25,9 +25,9 @@ from batch_upload.errors import ExitCode, ManifestInvalid
 from batch_upload.model import Listed, Manifest
 from batch_upload.report.checkup import Check, Verdict, check_lines, fail, ok, skipped, warn
 from batch_upload.report.observers import NullObserver
-from batch_upload.report.summary import Exit, Summary
-from batch_upload.report.words import count_words
 from batch_upload.settings import Settings
+from batch_upload.summary import Exit, Summary
+from batch_upload.words import count_words
 
 PACKAGES = ("batch-upload", "aiobotocore", "botocore", "aiohttp", "anyio", "sqlalchemy", "pyyaml", "pydantic", "typer")
 NOWHERE = Path("/dev/null/none.yaml")

@@ -12,11 +12,11 @@ from batch_upload.errors import AccessFault, BatchUploadError, ExitCode, Refused
 from batch_upload.model import AttachmentPage, AttachmentStatus, Capacity, Lane
 from batch_upload.ports import Observer
 from batch_upload.report.checkup import Check, fail, ok, skipped, warn
-from batch_upload.report.words import count_words, duration_words
 from batch_upload.service.credentials import FetchedCredentials
 from batch_upload.service.diagnosis import ENVIRONMENT, SOURCES, Diagnosis
 from batch_upload.service.http import ENDPOINT_NOT_ALLOWED
 from batch_upload.settings import Settings
+from batch_upload.words import count_words, duration_words
 
 REGION, ENDPOINT, PROXY, TLS, CREDENTIALS = "region", "endpoint", "proxy", "tls", "credentials"
 ACCOUNT, CLOCK, CAPACITY = "account", "clock", "capacity"

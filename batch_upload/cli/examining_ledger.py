@@ -9,7 +9,7 @@ from batch_upload.ledger.health import damage_of, holder_of, place_of, rights_of
 from batch_upload.ledger.reading import find_reader
 from batch_upload.model import Known, Lane
 from batch_upload.report.checkup import Check, fail, ok, skipped, warn
-from batch_upload.report.words import size_words
+from batch_upload.words import size_words
 
 LEDGER = "ledger"
 SCHEMA, PAGES, RIGHTS, LOCK, DISK = (f"ledger {each}" for each in ("schema", "pages", "rights", "lock", "disk"))

@@ -7,8 +7,8 @@ from batch_upload.engine.lane import StopKind
 from batch_upload.engine.result import RunResult
 from batch_upload.errors import ExitCode
 from batch_upload.model import Duplicate, State
-from batch_upload.report.summary import Exit, exit_of
-from batch_upload.report.words import duration_words
+from batch_upload.summary import Exit, exit_of
+from batch_upload.words import duration_words
 
 PRECEDENCE = (
     ExitCode.OUR_FAULT,

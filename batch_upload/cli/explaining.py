@@ -20,10 +20,10 @@ from batch_upload.ledger.reading import LedgerReader, find_reader
 from batch_upload.model import Action, ActionKind, Item, Known, Lane, Listed, Manifest, Problem, State
 from batch_upload.report.advice import advice
 from batch_upload.report.history import Chapter, History, Named, Next, Tried, history_json, history_lines
-from batch_upload.report.summary import Summary, exit_of
 from batch_upload.report.summary_text import Invocation
 from batch_upload.settings import Settings
 from batch_upload.spelling import id_hint
+from batch_upload.summary import Summary, exit_of
 from batch_upload.token import RETRIES_MAX, client_token
 
 SUGGESTED = 3

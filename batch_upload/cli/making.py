@@ -21,6 +21,7 @@ from batch_upload.clock import counting_s
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.refusals import Refusal
 from batch_upload.errors import ExitCode, UsageError
+from batch_upload.escape import printable, shell_word
 from batch_upload.manifest.codes import Code
 from batch_upload.manifest.expand import expand
 from batch_upload.manifest.from_csv import entries_of_table, read_table
@@ -29,10 +30,9 @@ from batch_upload.manifest.new import SCHEMA_NAME, Judge, Refused, manifest_line
 from batch_upload.manifest.rules import batch_of, size_bytes, wrong_with_word
 from batch_upload.manifest.tagging import Wanted, wanted_tags
 from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Manifest, Problem, State
-from batch_upload.report.escape import printable, shell_word
 from batch_upload.report.ndjson import problem_line
-from batch_upload.report.summary import Summary, exit_of
-from batch_upload.report.words import count_words
+from batch_upload.summary import Summary, exit_of
+from batch_upload.words import count_words
 
 SHOWN = 20
 """So many files that were left out are named; `--json` names all."""

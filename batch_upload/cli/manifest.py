@@ -58,7 +58,7 @@ def schema(*, flags: Flags) -> None:
         from batch_upload.cli.files import standard_output
         from batch_upload.errors import ExitCode
         from batch_upload.manifest.schema import manifest_schema, schema_text
-        from batch_upload.report.summary import Summary, exit_of
+        from batch_upload.summary import Summary, exit_of
 
         if output.json:
             output.event({"event": "schema", "schema_version": 1, "schema": manifest_schema()})

@@ -6,10 +6,10 @@ Every function is pure and gives plain text without colour and without a line en
 from collections.abc import Mapping, Sequence
 
 from batch_upload.errors import BatchUploadError, ExitCode, ManifestInvalid, Refused, ServiceError
+from batch_upload.escape import printable
 from batch_upload.model import Problem, State
-from batch_upload.report.escape import printable
-from batch_upload.report.summary import EXIT_REASONS
-from batch_upload.report.words import count_words
+from batch_upload.summary import EXIT_REASONS
+from batch_upload.words import count_words
 
 PROBLEMS_SHOWN = 10
 """So many beside an error; `validate` lists all."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from batch_upload.cli.files import replace_text
 from batch_upload.report.metrics import RunMetrics
-from batch_upload.report.summary import Summary
+from batch_upload.summary import Summary
 
 EVERY = timedelta(seconds=15)
 """As often as Prometheus usually asks."""

@@ -38,8 +38,8 @@ from batch_upload.errors import (
 from batch_upload.events import LaneStopped, Notice
 from batch_upload.ledger.store import SqliteLedger, open_ledger
 from batch_upload.model import Fault, Known, Lane, Manifest
-from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.settings import Settings
+from batch_upload.summary import Exit, Summary, exit_of
 
 TICK_S = 1.0
 UNREACHED_HINT = "look at the network, a proxy and AWS's health page; `batch-upload doctor` checks each step of the way"

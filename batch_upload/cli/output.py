@@ -28,13 +28,13 @@ from batch_upload.errors import (
     OutOfResources,
     OutputUnwritable,
 )
+from batch_upload.escape import printable, write_text
 from batch_upload.model import Known, Problem
-from batch_upload.report.escape import printable, write_text
 from batch_upload.report.ndjson import problem_line, warning_line, write_line
-from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.report.summary_text import Invocation, next_lines, summary_lines
 from batch_upload.settings import Settings
 from batch_upload.shortage import shortage_of
+from batch_upload.summary import Exit, Summary, exit_of
 
 _TELLING = (LaneFault, LedgerLocked, LedgerUnusable, OutOfResources, OutputUnwritable)
 """Errors whose own message says more than what their exit code means."""

@@ -13,12 +13,12 @@ from batch_upload.cli.recorded import Recorded, holder, left_of, state_of, who_o
 from batch_upload.engine.plan import has_failed_upload
 from batch_upload.engine.retry import CREATE
 from batch_upload.engine.tries import with_retries_counted
+from batch_upload.escape import printable
 from batch_upload.ledger.course import Mark, NumberedAttempt, RunTally
 from batch_upload.ledger.lock import Note
 from batch_upload.ledger.reading import LedgerReader, RunRecord, find_reader
 from batch_upload.model import Fault, Known, Listed, OutcomeKind, State
 from batch_upload.report.completion import row_of
-from batch_upload.report.escape import printable
 from batch_upload.report.page.board import Board, Json, PageAttempt, json_chunks
 from batch_upload.report.page.document import document
 from batch_upload.report.page.head import (

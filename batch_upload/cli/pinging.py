@@ -16,10 +16,10 @@ from typing import IO
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from batch_upload.errors import UsageError
-from batch_upload.report.escape import printable
+from batch_upload.escape import printable
 from batch_upload.report.metrics import SUCCESSES
-from batch_upload.report.summary import Exit, Summary
 from batch_upload.report.summary_text import counts_lines
+from batch_upload.summary import Exit, Summary
 
 LIMIT_S = 5.0
 BODY_LIMIT = 10_000

@@ -56,8 +56,8 @@ from batch_upload.report.ndjson import action_line, event_line
 from batch_upload.report.observers import Observers
 from batch_upload.report.plain import event_sentence
 from batch_upload.report.plan_table import Look, PlanTotals, totals, write_plan
-from batch_upload.report.summary import Summary, exit_of
 from batch_upload.settings import Settings
+from batch_upload.summary import Summary, exit_of
 
 if TYPE_CHECKING:
     from batch_upload.cli.compose import Reached

@@ -23,8 +23,8 @@ from batch_upload.events import Pruned, PruneOutcome
 from batch_upload.ledger.store import SqliteLedger
 from batch_upload.model import Known, Manifest
 from batch_upload.report.pruning import PruneRow, prune_lines
-from batch_upload.report.summary import Exit, Summary, exit_of
-from batch_upload.report.words import count_words
+from batch_upload.summary import Exit, Summary, exit_of
+from batch_upload.words import count_words
 
 DELETERS = 4
 """Deletes in flight at once: at one a second more would only wait for slots."""

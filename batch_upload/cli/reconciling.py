@@ -27,8 +27,8 @@ from batch_upload.errors import ExitCode, LaneFault, ServiceError
 from batch_upload.events import Notice
 from batch_upload.ledger.store import SqliteLedger
 from batch_upload.model import AttachmentStatus, Capacity, Known, State
-from batch_upload.report.summary import Exit, exit_of
 from batch_upload.report.verification import cost_line, cost_words
+from batch_upload.summary import Exit, exit_of
 
 TOLD_EVERY_S = 10
 """How often people are told how far the reading of tags is."""

@@ -20,6 +20,7 @@ from batch_upload.documents.inspect import inspect
 from batch_upload.documents.refusals import Refusal
 from batch_upload.engine.plan import OPEN
 from batch_upload.errors import UsageError
+from batch_upload.escape import shell_word
 from batch_upload.ledger.reading import find_reader
 from batch_upload.model import Attachment, AttachmentStatus, Known, Listed, State
 from batch_upload.report.completion import (
@@ -31,9 +32,8 @@ from batch_upload.report.completion import (
     write_csv,
     write_jsonl,
 )
-from batch_upload.report.escape import shell_word
 from batch_upload.report.rerun_manifest import write_manifest
-from batch_upload.report.words import count_words
+from batch_upload.words import count_words
 
 
 def reported(path: Path, flags: Flags, output: Output, *, form: Format, out: Path | None, everything: bool) -> Ended:

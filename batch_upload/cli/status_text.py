@@ -17,15 +17,15 @@ from batch_upload.documents.refusals import RefusalCode
 from batch_upload.engine.plan import LaneOutlook, fresh, shown_row
 from batch_upload.engine.tries import with_retries_counted
 from batch_upload.errors import ExitCode
+from batch_upload.escape import printable
 from batch_upload.ledger.reading import RunRecord, find_reader
 from batch_upload.manifest.listing import ledger_named_in
 from batch_upload.model import ActionKind, Known, Listed, Plan, State, Target
-from batch_upload.report.escape import printable
 from batch_upload.report.ndjson import known_line
-from batch_upload.report.summary import Summary, exit_of
 from batch_upload.report.summary_text import IDS_SHOWN, Invocation, attention_lines, states_line
-from batch_upload.report.words import count_words, duration_words, rate_words
 from batch_upload.settings import Settings
+from batch_upload.summary import Summary, exit_of
+from batch_upload.words import count_words, duration_words, rate_words
 
 _NEEDY = (State.PROCESSING, State.FAILED, State.UNKNOWN, State.SENDING, State.PARKED)
 """States of what people are told of by name."""

@@ -28,8 +28,8 @@ from batch_upload.errors import LedgerUnusable
 from batch_upload.events import RunEnded
 from batch_upload.ledger.store import SqliteLedger
 from batch_upload.model import ActionKind, RateRecord
-from batch_upload.report.summary import Exit, summary_of_run
 from batch_upload.settings import Settings
+from batch_upload.summary import Exit, summary_of_run
 
 LOOK_S = 1.0
 """How often it is looked whether a rate was learned that the next run should know of."""

@@ -9,7 +9,7 @@ from batch_upload.clock import counting_s
 from batch_upload.errors import ExitCode, ManifestInvalid
 from batch_upload.model import State
 from batch_upload.report.ndjson import problem_line
-from batch_upload.report.summary import Summary, exit_of
+from batch_upload.summary import Summary, exit_of
 
 
 def validated(path: Path, output: Output, *, allow_outside: bool) -> Ended:

@@ -41,7 +41,6 @@ from batch_upload.errors import ExitCode, NoAnswer
 from batch_upload.ledger.reading import find_reader
 from batch_upload.model import Known, Lane, RateRecord
 from batch_upload.ports import Observer
-from batch_upload.report.summary import Exit, Summary, exit_of
 from batch_upload.report.summary_text import Invocation, counts_lines, headline
 from batch_upload.report.verification import (
     FindingRow,
@@ -53,6 +52,7 @@ from batch_upload.report.verification import (
     tallied_lines,
 )
 from batch_upload.settings import Settings
+from batch_upload.summary import Exit, Summary, exit_of
 
 _CODES: Mapping[FindingKind, ExitCode] = {
     FindingKind.UNKNOWN: ExitCode.OUTCOMES_UNKNOWN,

@@ -17,7 +17,7 @@ from batch_upload.cli.streams import raising
 from batch_upload.clock import counting_s
 from batch_upload.engine.groups import task_group
 from batch_upload.errors import ExitCode
-from batch_upload.report.summary import exit_of
+from batch_upload.summary import exit_of
 from batch_upload.watch.serve import serving
 
 TOKEN_BYTES = 32

@@ -21,7 +21,7 @@ from batch_upload.cli.own_files import (
 )
 from batch_upload.errors import UsageError
 from batch_upload.report.observers import RunObserver
-from batch_upload.report.summary import Summary
+from batch_upload.summary import Summary
 
 if TYPE_CHECKING:
     from batch_upload.cli.metrics_file import MetricsFile

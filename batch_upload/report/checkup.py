@@ -6,8 +6,8 @@ from enum import StrEnum
 from typing import Any
 
 from batch_upload.errors import ExitCode
-from batch_upload.report.escape import printable
-from batch_upload.report.summary import SCHEMA_VERSION
+from batch_upload.escape import printable
+from batch_upload.summary import SCHEMA_VERSION
 
 
 class Verdict(StrEnum):

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, TextIO
 
+from batch_upload.escape import printable, stream_encoding
 from batch_upload.model import Item, Known, Listed, State
-from batch_upload.report.escape import printable, stream_encoding
 from batch_upload.report.ndjson import json_text
-from batch_upload.report.words import utc_text_or_none
+from batch_upload.words import utc_text_or_none
 
 HEADER = (
     "id",

@@ -11,8 +11,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from batch_upload.escape import encodable
 from batch_upload.events import LaneStopped, Looking, Notice, OrphanSeen, Resolving, RunEnded, RunStarted
-from batch_upload.report.escape import encodable
 from batch_upload.report.observers import RunObserver
 from batch_upload.report.plain import (
     LocalTime,

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from batch_upload.escape import printable
 from batch_upload.model import Known, OutcomeKind
-from batch_upload.report.escape import printable
 from batch_upload.report.ndjson import error_json, json_text
-from batch_upload.report.summary import SCHEMA_VERSION
-from batch_upload.report.words import count_words, duration_words, fault_words, utc_text, utc_text_or_none
+from batch_upload.summary import SCHEMA_VERSION
+from batch_upload.words import count_words, duration_words, fault_words, utc_text, utc_text_or_none
 
 _UNDER_WAY = "no end is recorded: its process died, or it is under way"
 

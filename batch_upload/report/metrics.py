@@ -13,7 +13,7 @@ from datetime import datetime
 from batch_upload.errors import ExitCode
 from batch_upload.events import ItemChanged, Requested, RunStarted
 from batch_upload.model import OutcomeKind, State
-from batch_upload.report.summary import Summary
+from batch_upload.summary import Summary
 
 PREFIX = "batch_upload_"
 HELP: Mapping[str, str] = {

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TextIO
 
+from batch_upload.escape import printable, stream_encoding
 from batch_upload.events import (
     ItemChanged,
     LaneStopped,
@@ -18,10 +19,9 @@ from batch_upload.events import (
     RunStarted,
 )
 from batch_upload.model import Action, ActionKind, Capacity, Fault, Known, Plan, Problem
-from batch_upload.report.escape import printable, stream_encoding
-from batch_upload.report.summary import SCHEMA_VERSION, Summary
 from batch_upload.report.tally import Tally
-from batch_upload.report.words import utc_text, utc_text_or_none
+from batch_upload.summary import SCHEMA_VERSION, Summary
+from batch_upload.words import utc_text, utc_text_or_none
 
 Line = dict[str, Any]
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TextIO
 
+from batch_upload.escape import printable, write_text
 from batch_upload.events import (
     ItemChanged,
     LaneStopped,
@@ -15,10 +16,9 @@ from batch_upload.events import (
     RunStarted,
 )
 from batch_upload.model import ActionKind, Known, State
-from batch_upload.report.escape import printable, write_text
 from batch_upload.report.estimate import creates_within
 from batch_upload.report.tally import Eta, Tally
-from batch_upload.report.words import clock_words, count_words, duration_words, fault_words, rate_words
+from batch_upload.words import clock_words, count_words, duration_words, fault_words, rate_words
 
 EVERY = timedelta(seconds=30)
 _QUOTAS = {

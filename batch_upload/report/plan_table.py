@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from batch_upload.escape import printable, write_text
 from batch_upload.model import Action, ActionKind, Capacity, Plan
-from batch_upload.report.escape import printable, write_text
 from batch_upload.report.estimate import creates_within, describes, run_s, useful_workers
-from batch_upload.report.summary import SCHEMA_VERSION
 from batch_upload.report.tally import is_left_processing
-from batch_upload.report.words import count_words, display_width, duration_words, rate_words, size_words
+from batch_upload.summary import SCHEMA_VERSION
+from batch_upload.words import count_words, display_width, duration_words, rate_words, size_words
 
 TAG = "TagResource"
 CREATE = "CreateRegistrationAttachment"

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batch_upload.report.escape import printable
-from batch_upload.report.summary import SCHEMA_VERSION
-from batch_upload.report.words import display_width
+from batch_upload.escape import printable
+from batch_upload.summary import SCHEMA_VERSION
+from batch_upload.words import display_width
 
 _TITLES = ("action", "id", "attachment", "reason")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TextIO
 
 from batch_upload.errors import UsageError
+from batch_upload.escape import stream_encoding
 from batch_upload.model import Item, Listed, Manifest, Target
-from batch_upload.report.escape import stream_encoding
 from batch_upload.spelling import size_text, yaml_text
 
 _OUTSIDE_NOTE = "# some files lie outside this folder: run it with --allow-outside"

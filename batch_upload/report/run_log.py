@@ -13,6 +13,7 @@ from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any
 
+from batch_upload.escape import printable
 from batch_upload.events import (
     ItemChanged,
     LaneStopped,
@@ -25,10 +26,9 @@ from batch_upload.events import (
     Sending,
 )
 from batch_upload.model import OutcomeKind, State
-from batch_upload.report.escape import printable
 from batch_upload.report.ndjson import error_json, event_line, known_line
-from batch_upload.report.summary import Summary
-from batch_upload.report.words import utc_text
+from batch_upload.summary import Summary
+from batch_upload.words import utc_text
 
 LOGGER = "batch_upload.run"
 _MODE = 0o600

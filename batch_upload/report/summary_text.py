@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 
 from batch_upload.errors import ExitCode
+from batch_upload.escape import printable, shell_word
 from batch_upload.model import Fault, Known, State
 from batch_upload.report.advice import advice
-from batch_upload.report.escape import printable, shell_word
-from batch_upload.report.summary import Summary, in_order_of_states
-from batch_upload.report.words import duration_words, fault_message, fault_name, size_words
+from batch_upload.summary import Summary, in_order_of_states
+from batch_upload.words import duration_words, fault_message, fault_name, size_words
 
 IDS_SHOWN = 3
 

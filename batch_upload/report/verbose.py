@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import TextIO
 
+from batch_upload.escape import printable, write_text
 from batch_upload.events import Requested, Retrying, Sending
-from batch_upload.report.escape import printable, write_text
-from batch_upload.report.words import fault_words, utc_text
+from batch_upload.words import fault_words, utc_text
 
 
 class VerboseObserver:

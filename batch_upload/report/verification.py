@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from batch_upload.escape import printable
 from batch_upload.model import AttachmentStatus
-from batch_upload.report.escape import printable
-from batch_upload.report.summary import SCHEMA_VERSION
 from batch_upload.report.summary_text import shell_line
-from batch_upload.report.words import count_words, display_width, duration_words
+from batch_upload.summary import SCHEMA_VERSION
+from batch_upload.words import count_words, display_width, duration_words
 
 _TITLES = ("finding", "id", "attachment", "status")
 

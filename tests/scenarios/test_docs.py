@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pytest
 
 from batch_upload.errors import ExitCode
-from batch_upload.report.summary import exit_of
+from batch_upload.summary import exit_of
 from tests.support.emulator_process import ROOT
 from tests.support.preloaded import Preloaded
 from tests.support.scheduled import CRONTAB

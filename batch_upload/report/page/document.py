@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.resources import files
 
-from batch_upload.report.escape import encodable
+from batch_upload.escape import encodable
 
 _ASSETS = files("batch_upload.report.page") / "assets"
 _SCRIPTS = (

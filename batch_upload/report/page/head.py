@@ -8,9 +8,9 @@ from datetime import datetime
 from batch_upload.model import Fault, Lane, OutcomeKind, State
 from batch_upload.report.advice import RETRIES, advice
 from batch_upload.report.page.board import KINDS, STATES, Json
-from batch_upload.report.summary import EXIT_REASONS
 from batch_upload.report.summary_text import IDS_SHOWN, Invocation
-from batch_upload.report.words import fault_name
+from batch_upload.summary import EXIT_REASONS
+from batch_upload.words import fault_name
 
 ATTENTION = (State.FAILED, State.UNKNOWN, State.SENDING, State.PARKED)
 """What a person should look at, first things first."""

@@ -10,7 +10,7 @@ from batch_upload.engine.lane import Stop, StopKind
 from batch_upload.engine.result import RunResult
 from batch_upload.errors import ExitCode
 from batch_upload.model import Fault, Known, State
-from batch_upload.report.summary import exit_of
+from batch_upload.summary import exit_of
 
 CONTRACT = (1, 130, 143, 24, 22, 25, 23, 26, 27, 20, 21, 12, 13, 10, 14, 11, 0)
 MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
@@ -143,6 +143,6 @@ def test_what_is_transient_for_the_first_time_stays_so() -> None:
 
 @pytest.mark.parametrize("code", list(ExitCode))
 def test_ten_to_nineteen_will_do_again_and_no_other(code: ExitCode) -> None:
-    from batch_upload.report.summary import exit_of
+    from batch_upload.summary import exit_of
 
     assert exit_of(code).retryable is (10 <= code <= 19)

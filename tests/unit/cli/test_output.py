@@ -19,7 +19,7 @@ from batch_upload.errors import (
     UsageError,
 )
 from batch_upload.model import Position, Problem
-from batch_upload.report.summary import Summary, exit_of
+from batch_upload.summary import Summary, exit_of
 
 JUNE = Path("june.yaml")
 

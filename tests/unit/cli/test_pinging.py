@@ -7,7 +7,7 @@ import pytest
 
 from batch_upload.cli.pinging import BODY_LIMIT, Monitor, body_of, path_of
 from batch_upload.errors import ExitCode, UsageError
-from batch_upload.report.summary import Exit, Summary, exit_of
+from batch_upload.summary import Exit, Summary, exit_of
 from tests.support.monitor import monitor
 
 DONE = Summary(verb="upload", exit=exit_of(ExitCode.DONE), batch="june", items=2, states={"complete": 2}, uploaded=2)

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from batch_upload.errors import ExitCode
 from batch_upload.model import State
 from batch_upload.report.metrics import CARRIED, HELP, Kept, RunMetrics, kept
-from batch_upload.report.summary import Summary, exit_of
+from batch_upload.summary import Summary, exit_of
 from tests.support.emulator_process import ROOT
 from tests.unit.report.samples import BEGIN, TOO_LARGE, after, created, ended, plan_of, started, throttled
 

@@ -25,7 +25,7 @@ from batch_upload.report.ndjson import (
     summary_line,
     write_line,
 )
-from batch_upload.report.summary import Exit, Summary, exit_of
+from batch_upload.summary import Exit, Summary, exit_of
 from tests.unit.report.samples import BEGIN, TOO_LARGE, after, created, ended, item, plan_of, started
 
 ERROR = {

@@ -25,7 +25,7 @@ from batch_upload.events import (
 )
 from batch_upload.model import Fault, State
 from batch_upload.report.run_log import RunLogObserver, close_log, log_begin, log_said, log_summary, open_log
-from batch_upload.report.summary import Summary, exit_of
+from batch_upload.summary import Summary, exit_of
 from tests.unit.report.samples import TOO_LARGE, after, created, ended, known, plan_of, started, throttled
 
 HOSTILE = 'a b="c"\n\x1b]0;t\x07\u202e é'

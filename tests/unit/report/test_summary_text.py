@@ -9,8 +9,8 @@ from batch_upload.errors import ExitCode
 from batch_upload.events import RunEnded
 from batch_upload.model import Fault, State
 from batch_upload.report.advice import advice
-from batch_upload.report.summary import Exit, Summary, exit_of, summary_of_run
 from batch_upload.report.summary_text import Invocation, attention_lines, next_lines, summary_lines
+from batch_upload.summary import Exit, Summary, exit_of, summary_of_run
 from tests.unit.report.samples import LANE, TOO_LARGE, after, known
 
 JUNE = Invocation("june.yaml")

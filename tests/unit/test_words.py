@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from batch_upload.model import Fault
-from batch_upload.report.words import (
+from batch_upload.words import (
     clock_words,
     count_words,
     display_width,

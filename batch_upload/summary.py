@@ -8,7 +8,7 @@ from typing import Any
 from batch_upload.errors import ExitCode
 from batch_upload.events import RunEnded
 from batch_upload.model import Lane, State
-from batch_upload.report.words import utc_text_or_none
+from batch_upload.words import utc_text_or_none
 
 SCHEMA_VERSION = 1
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_upload.report.escape import encodable, printable, shell_word, write_text
+from batch_upload.escape import encodable, printable, shell_word, write_text
 
 
 @pytest.mark.parametrize(

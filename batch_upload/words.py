@@ -3,8 +3,8 @@
 import unicodedata
 from datetime import UTC, datetime
 
+from batch_upload.escape import printable
 from batch_upload.model import KB, Fault
-from batch_upload.report.escape import printable
 
 _MINUTE_S = 60
 _HOUR_S = 3_600
