@@ -1,11 +1,11 @@
-"""Everything that a run is configured with, as one frozen value. What users type becomes this in `cli/flags.py`."""
+"""What a run is configured with, typed. What users type becomes this in `cli/flags.py`."""
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from batch_upload.model import State
+from batch_upload.model import State, Target
 
 LOCAL_ACCOUNT = "123456789012"
 LOCAL_REGION = "us-east-1"
@@ -22,34 +22,91 @@ class MaxFailures:
     share: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a run is configured with. Durations in seconds, rates in calls a second; None: no limit, or not chosen."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a manifest is to be worked on. Durations in seconds, rates in calls a second.
+
+    Where `ledger`, `profile` or `region` is None the manifest decides, then the AWS configuration. Other None values
+    mean: no limit, or the default of the account (`rate`).
+    """
+
+    ledger: Path | None = None
+    local: bool = False
+    """Use the embedded emulator instead of AWS, with a ledger of its own."""
+    profile: str | None = None
+    region: str | None = None
+    endpoint_url: str | None = None
+    allowed_hosts: frozenset[str] = frozenset()
+    """Hosts beside AWS and loopback that documents may be sent to."""
+    rate: float | None = None
+    """Creates a second to start from."""
+    max_rate: float | None = None
+    fixed_rate: bool = False
+    concurrency: int = CONCURRENCY_DEFAULT
+    deadline_s: float | None = None
+    only_states: frozenset[State] = frozenset()
+    only_ids: frozenset[str] = frozenset()
+    max_failures: MaxFailures = MaxFailures()
+    wait: bool = True
+    """Wait until the service has finished with what was sent, at most `settle_timeout_s` after the last create."""
+    settle_timeout_s: float = 900.0
+    safe_horizon_s: float = 300.0
+    """How long a token is trusted to make a repeated request harmless."""
+    wait_lock_s: float = 0.0
+    allow_outside: bool = False
+    """Whether files may lie outside the manifest's folder."""
+    rehash: bool = False
+    """Read every file, also where the ledger remembers its digest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(RunOptions):
+    """The options of a run together with what its manifest decides; only the AWS configuration decides the rest."""
 
     ledger: Path
-    local: bool
     local_state: Path
-    profile: str | None
-    region: str | None
     role_arn: str | None
     account: str | None
-    endpoint_url: str | None
     sts_endpoint_configured: bool
-    allowed_hosts: frozenset[str]
-    rate: float | None
-    max_rate: float | None
-    fixed_rate: bool
-    concurrency: int
-    deadline_s: float | None
-    only_states: frozenset[State]
-    only_ids: frozenset[str]
-    max_failures: MaxFailures
-    wait: bool
-    settle_timeout_s: float
-    safe_horizon_s: float
-    wait_lock_s: float
-    allow_outside: bool
-    rehash: bool
+
+
+def settings_of(
+    options: RunOptions,
+    *,
+    manifest: Path,
+    ledger: str | None = None,
+    target: Target | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Return the options with what the manifest says where they say nothing. `ledger` and `target` are the manifest's.
+
+    The Region may also come from `AWS_REGION`, which botocore does not read. `environ`: the process's own unless given.
+    """
+    env = os.environ if environ is None else environ
+    wanted = target or Target()
+    given = {each.name: getattr(options, each.name) for each in fields(RunOptions)}
+    given["ledger"] = options.ledger or default_ledger(manifest, ledger, local=options.local)
+    given["profile"] = options.profile or wanted.profile
+    given["region"] = options.region or wanted.region or env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION")
+    return Settings(
+        **given,
+        local_state=local_state_path(manifest),
+        role_arn=wanted.role_arn,
+        account=wanted.account,
+        sts_endpoint_configured="AWS_ENDPOINT_URL_STS" in env,
+    )
+
+
+def default_ledger(manifest: Path, named: str | None, *, local: bool) -> Path:
+    """Where the ledger is if no option says so; `named` is the manifest's `ledger`."""
+    if local:
+        return manifest.with_suffix(".local.ledger")
+    return manifest.parent / named if named is not None else manifest.with_suffix(".ledger")
+
+
+def local_state_path(manifest: Path) -> Path:
+    """Where the embedded service of `--local` keeps its state."""
+    return manifest.with_suffix(".local.service")
 
 
 def variable_naming(value: str, names: Iterable[str], environ: Mapping[str, str] | None = None) -> str | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batch_upload.cli.prepare import Prepared, prepare
+from batch_upload.app.items import Prepared, prepare
 from batch_upload.clock import SystemClock
 from batch_upload.ledger.store import open_ledger
 from batch_upload.ledger.tables import json_text, utc_text

@@ -23,7 +23,7 @@ from pathlib import Path
 import yaml
 from yaml.events import StreamEndEvent
 
-from batch_upload.cli.prepare import item_of, without_collector
+from batch_upload.app.items import item_of, without_collector
 from batch_upload.document import Document
 from batch_upload.manifest.expand import expand
 from batch_upload.manifest.listing import list_manifest

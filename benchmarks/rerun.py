@@ -23,8 +23,7 @@ from pathlib import Path
 
 import anyio
 
-from batch_upload.cli.flags import Flags
-from batch_upload.cli.prepare import item_of, ready
+from batch_upload.app.items import item_of, ready
 from batch_upload.clock import SystemClock
 from batch_upload.document import Document, Fingerprint, RememberedDigest
 from batch_upload.ledger.store import SqliteLedger, open_ledger
@@ -38,6 +37,7 @@ from batch_upload.model import (
     Listed,
     Manifest,
 )
+from batch_upload.settings import RunOptions
 from benchmarks.manifest import take_events, write_manifest
 from benchmarks.processes import Cost, cost_of, upload
 from tests.support.emulator_process import running_emulator
@@ -126,7 +126,7 @@ def measure_here(way: str, manifest: Path, items: int) -> None:
     if way == "floor":
         take_floor(manifest, items)
     elif way == "prepare":
-        ready(manifest, Flags())
+        ready(manifest, RunOptions())
     else:
         make_batch(manifest, items)
     used = resource.getrusage(resource.RUSAGE_SELF)

@@ -1,6 +1,7 @@
 """Questions to the person at the terminal; signals and deadlines can end the wait."""
 
 import sys
+from collections.abc import Awaitable, Callable
 
 import anyio
 
@@ -26,6 +27,11 @@ async def ask(question: str) -> str:
     if not line:
         raise EOFError
     return line.rstrip("\n")
+
+
+def asker() -> Callable[[str], Awaitable[str]] | None:
+    """Return `ask` where there is somebody to ask, else None."""
+    return ask if can_ask() else None
 
 
 async def is_agreed(question: str) -> bool:

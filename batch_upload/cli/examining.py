@@ -10,13 +10,13 @@ from pathlib import Path
 
 import anyio
 
+from batch_upload.app.exits import first_of
+from batch_upload.app.items import list_items
 from batch_upload.cli.audience import Everybody
 from batch_upload.cli.examining_lane import Examined, examine_lane
 from batch_upload.cli.examining_ledger import LEDGER, Inside, inside_of, ledger_checks
-from batch_upload.cli.exit_codes import first_of
-from batch_upload.cli.flags import Flags, resolve, truth_of
+from batch_upload.cli.flags import Flags, options_of, truth_of
 from batch_upload.cli.output import Ended, Output
-from batch_upload.cli.prepare import list_items
 from batch_upload.cli.signals import until_interrupted
 from batch_upload.clock import counting_s
 from batch_upload.engine.plan import LIVE
@@ -25,7 +25,7 @@ from batch_upload.errors import ExitCode, ManifestInvalid
 from batch_upload.model import Listed, Manifest
 from batch_upload.report.checkup import Check, Verdict, check_lines, fail, ok, skipped, warn
 from batch_upload.report.observers import NullObserver
-from batch_upload.settings import Settings
+from batch_upload.settings import Settings, settings_of
 from batch_upload.summary import Exit, Summary
 from batch_upload.words import count_words
 
@@ -104,7 +104,7 @@ def _encoding() -> Check:
 
 def _settings(path: Path | None, manifest: Manifest | None, flags: Flags) -> Settings:
     ledger, target = (manifest.ledger, manifest.target) if manifest else (None, None)
-    return resolve(flags, manifest=path or NOWHERE, ledger=ledger, target=target)
+    return settings_of(options_of(flags), manifest=path or NOWHERE, ledger=ledger, target=target)
 
 
 def _versions() -> list[str]:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from batch_upload.cli.compose import Opened, access_of, check_account, opened
+from batch_upload.app.lane import Opened, access_of, check_account, opened
+from batch_upload.cli.asking import asker
 from batch_upload.engine.retry import CONVENIENCE, DESCRIBE, IDENTITY, LIMITS, LIST_TAGS
 from batch_upload.errors import AccessFault, BatchUploadError, ExitCode, Refused, ServiceError
 from batch_upload.model import AttachmentPage, AttachmentStatus, Capacity, Lane
@@ -67,7 +68,7 @@ async def examine_lane(settings: Settings, observer: Observer, *, wanted: int, t
             _skip_lane(found, "not asked: there are no credentials to ask with")
             return found
     try:
-        async with opened(settings, observer, reads_only=True, credentials=credentials) as lane:
+        async with opened(settings, observer, reads_only=True, credentials=credentials, ask=asker()) as lane:
             if settings.local:
                 found.add(ok(ENDPOINT, lane.service.endpoint))
             await _Lane(settings, lane, found, wanted).ask()
@@ -85,7 +86,7 @@ def _skip_lane(found: Examined, why: str) -> None:
 
 async def _check_way(settings: Settings, found: Examined) -> FetchedCredentials | None:
     """Region, endpoint, proxy, TLS and credentials, each for itself."""
-    diagnosis = Diagnosis(access_of(settings))
+    diagnosis = Diagnosis(access_of(settings, ask=asker()))
     region: str | None = None
     try:
         region, warning = await diagnosis.region()

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from batch_upload.app.items import invalid, item_of, list_items_and_unmatched
 from batch_upload.cli import messages
-from batch_upload.cli.flags import Flags, resolve, truth_of
+from batch_upload.cli.flags import Flags, options_of, truth_of
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.prepare import invalid, item_of, list_items_and_unmatched
 from batch_upload.cli.recorded import RUNS_LOOKED_AT, refusal_of
 from batch_upload.clock import counting_s
 from batch_upload.documents.inspect import inspect
@@ -21,7 +21,7 @@ from batch_upload.model import Action, ActionKind, Item, Known, Lane, Listed, Ma
 from batch_upload.report.advice import advice
 from batch_upload.report.history import Chapter, History, Named, Next, Tried, history_json, history_lines
 from batch_upload.report.summary_text import Invocation
-from batch_upload.settings import Settings
+from batch_upload.settings import Settings, settings_of
 from batch_upload.spelling import id_hint
 from batch_upload.summary import Summary, exit_of
 from batch_upload.token import RETRIES_MAX, client_token
@@ -88,7 +88,7 @@ def explained(path: Path, item_id: str, flags: Flags, output: Output) -> Ended:
 def _find(path: Path, item_id: str, flags: Flags) -> _Found:
     allow_outside = truth_of(flags, "allow_outside")
     manifest, listed, unmatched = list_items_and_unmatched(path, allow_outside=allow_outside)
-    settings = resolve(flags, manifest=path, ledger=manifest.ledger, target=manifest.target)
+    settings = settings_of(options_of(flags), manifest=path, ledger=manifest.ledger, target=manifest.target)
     wanted = next((each for each in listed if each.item_id == item_id), None)
     reader = find_reader(settings.ledger)
     if reader is None and unmatched:

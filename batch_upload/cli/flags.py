@@ -1,7 +1,7 @@
-"""The flags, each declared once, and what they come to: flags over environment over manifest, as one `Settings`.
+"""The flags, each declared once, and what they come to: flags over environment, as typed options.
 
-Precedence: flag, then `BATCH_UPLOAD_*` variable, then the manifest, then the AWS configuration, then the default. The
-only reader of the environment.
+Precedence: flag, then `BATCH_UPLOAD_*` variable, then the manifest, then the AWS configuration, then the default
+(`settings.py` has the last three).
 """
 
 import math
@@ -18,8 +18,8 @@ from typer import Argument, Option
 
 from batch_upload.cli.completing import states_and_ids
 from batch_upload.errors import UsageError
-from batch_upload.model import State, Target
-from batch_upload.settings import CONCURRENCY_DEFAULT, MaxFailures, Settings
+from batch_upload.model import State
+from batch_upload.settings import CONCURRENCY_DEFAULT, MaxFailures, RunOptions
 
 PREFIX = "BATCH_UPLOAD_"
 CONCURRENCY_MAX = 1_000
@@ -148,48 +148,32 @@ def takes(*groups: Sequence[str]) -> Callable[[Callable[..., None]], Callable[..
     return decorate
 
 
-def resolve(
-    flags: Flags,
-    *,
-    manifest: Path,
-    ledger: str | None = None,
-    target: Target | None = None,
-    environ: Mapping[str, str] | None = None,
-) -> Settings:
-    """Lay flags over environment over manifest. `ledger` and `target` are the manifest's. Raises UsageError.
-
-    `environ` is the process's own unless it is given.
-    """
-    env = os.environ if environ is None else environ
-    text = partial(text_of, flags, environ=env)
-    wanted = target or Target()
-    local = truth_of(flags, "local", env)
+def options_of(flags: Flags, environ: Mapping[str, str] | None = None) -> RunOptions:
+    """Lay flags over the environment, which is the process's own unless given. Raises UsageError."""
+    text, is_set = partial(text_of, flags, environ=environ), partial(truth_of, flags, environ=environ)
+    ledger = text("ledger")
     states, ids = parse_only(tuple(flags.only or ()) or _split(text("only")))
-    return Settings(
-        ledger=ledger_path(flags, manifest, ledger, env),
-        local=local,
-        local_state=local_state_path(manifest),
-        profile=text("profile") or wanted.profile,
-        region=text("region") or wanted.region or env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION"),
-        role_arn=wanted.role_arn,
-        account=wanted.account,
+    return RunOptions(
+        ledger=None if ledger is None else Path(ledger),
+        local=is_set("local"),
+        profile=text("profile"),
+        region=text("region"),
         endpoint_url=text("endpoint_url"),
-        sts_endpoint_configured="AWS_ENDPOINT_URL_STS" in env,
         allowed_hosts=frozenset(flags.allow_endpoint or _split(text("allow_endpoint"))),
         rate=_optional_rate("rate", text("rate")),
         max_rate=_optional_rate("max-rate", text("max_rate")),
-        fixed_rate=truth_of(flags, "fixed_rate", env),
+        fixed_rate=is_set("fixed_rate"),
         concurrency=_concurrency(text("concurrency")),
         deadline_s=_optional_duration("deadline", text("deadline")),
         only_states=states,
         only_ids=ids,
         max_failures=parse_max_failures(text("max_failures")),
-        wait=not truth_of(flags, "no_wait", env),
+        wait=not is_set("no_wait"),
         settle_timeout_s=_duration("settle-timeout", text("settle_timeout"), default_s=900.0),
         safe_horizon_s=_duration("safe-horizon", text("safe_horizon"), default_s=300.0),
         wait_lock_s=_duration("wait-lock", text("wait_lock"), default_s=0.0),
-        allow_outside=truth_of(flags, "allow_outside", env),
-        rehash=truth_of(flags, "rehash", env),
+        allow_outside=is_set("allow_outside"),
+        rehash=is_set("rehash"),
     )
 
 
@@ -206,23 +190,6 @@ def text_of(flags: Flags, name: str, environ: Mapping[str, str] | None = None) -
     if isinstance(flag, str):
         return flag
     return (os.environ if environ is None else environ).get(PREFIX + name.upper()) or None
-
-
-def ledger_path(flags: Flags, manifest: Path, named: str | None, environ: Mapping[str, str] | None = None) -> Path:
-    """Where the ledger is; `named` is the manifest's `ledger`. Raises UsageError as `resolve`."""
-    chosen = text_of(flags, "ledger", environ)
-    if chosen is not None:
-        return Path(chosen)
-    if truth_of(flags, "local", environ):
-        return manifest.with_suffix(".local.ledger")
-    if named is not None:
-        return manifest.parent / named
-    return manifest.with_suffix(".ledger")
-
-
-def local_state_path(manifest: Path) -> Path:
-    """Where the embedded service of `--local` keeps its state."""
-    return manifest.with_suffix(".local.service")
 
 
 def parse_duration(text: str) -> float:

@@ -33,7 +33,11 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, code: ExitCode, message: str) -> None:
         super().__init__(message)
         self.code = code
-        self.message = message
+
+    @property
+    def message(self) -> str:
+        """What happened, and what was interrupted as the notes of those that it passed through tell."""
+        return " ".join([str(self), *getattr(self, "__notes__", ())])
 
 
 @contextmanager

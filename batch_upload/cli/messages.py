@@ -56,11 +56,6 @@ def file_warnings_text(warnings: Sequence[Problem], *, shown: int | None = None)
     return [*lines, f"and {count_words(more, 'warning')} more; `validate` lists all of them"] if more else lines
 
 
-def problems_headline(problems: Sequence[Problem], manifest: str) -> str:
-    """How many problems a manifest has, as an error's message."""
-    return f"{count_words(len(problems), 'problem')} in `{manifest}`"
-
-
 def valid_text(manifest: str, *, items: int, warnings: int = 0) -> str:
     """What `validate` says of a manifest without a problem."""
     warned = f", {count_words(warnings, 'warning')}" if warnings else ""

@@ -12,13 +12,14 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
+from batch_upload.app.exits import made_visible
+from batch_upload.app.items import Prepared, ready
+from batch_upload.app.lane import Reached, reach
+from batch_upload.cli.asking import asker
 from batch_upload.cli.audience import Everybody, audience_of
-from batch_upload.cli.compose import Reached, reach
-from batch_upload.cli.exit_codes import made_visible
-from batch_upload.cli.flags import Flags
+from batch_upload.cli.flags import Flags, options_of
 from batch_upload.cli.interrupted import Stopped
 from batch_upload.cli.output import Ended, Output, Repeated, failure
-from batch_upload.cli.prepare import Prepared, ready
 from batch_upload.cli.recorded import state_of
 from batch_upload.cli.signals import Interrupts
 from batch_upload.clock import SystemClock, counting_s
@@ -288,7 +289,8 @@ class OnLane(ABC):
         remembered = await ledger.rates()
         reached: Reached | None = None
         async with time_limit(self.deadline_s(), self.clock):
-            reached = await stack.enter_async_context(reach(self.settings, self.observer, remembered=remembered))
+            reaching = reach(self.settings, self.observer, remembered=remembered, ask=asker())
+            reached = await stack.enter_async_context(reaching)
         return reached
 
 
@@ -305,7 +307,7 @@ def ready_or_recorded(verb: str, path: Path, flags: Flags, output: Output) -> tu
             anyio.run(partial(_record_early_end, verb, manifest, settings, ending, run_id=output.witnesses.run_id))
 
     try:
-        return ready(path, flags, on_manifest=lambda *each: read.append(each))
+        return ready(path, options_of(flags), on_manifest=lambda *each: read.append(each))
     except ManifestInvalid as error:
         record(Exit(error.exit_code, error.message))
         raise

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from batch_upload.cli.files import NamedFile
-from batch_upload.cli.flags import Flags, ledger_path, local_state_path
+from batch_upload.cli.flags import Flags, text_of, truth_of
 from batch_upload.errors import BatchUploadError, UsageError
 from batch_upload.model import Listed
+from batch_upload.settings import default_ledger, local_state_path
 
 _HEAD_BYTES = 4_096
 _SQLITE = b"SQLite format 3\0"
@@ -35,7 +36,8 @@ def files_before_reading(manifest: Path, flags: Flags) -> Iterator[NamedFile]:
 
     try:
         named = ledger_named_in(manifest)
-        ledger = ledger_path(flags, manifest, named)
+        chosen = text_of(flags, "ledger")
+        ledger = default_ledger(manifest, named, local=truth_of(flags, "local")) if chosen is None else Path(chosen)
     except BatchUploadError:  # the verb itself says what is wrong with the manifest or the flag
         return iter([NamedFile("the manifest", manifest)])
     return run_files(manifest, ledger)

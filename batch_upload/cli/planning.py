@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from batch_upload.cli.flags import Flags
+from batch_upload.app.items import Prepared, check_only, invalid, ready_to_read
+from batch_upload.app.rates import expected_create_rate, laws, remembered_latency_s
+from batch_upload.cli.asking import asker
+from batch_upload.cli.flags import Flags, options_of
 from batch_upload.cli.messages import PROBLEMS_SHOWN
 from batch_upload.cli.output import Ended, Output, failure
-from batch_upload.cli.prepare import Prepared, check_only, invalid, ready_to_read
-from batch_upload.cli.rates import expected_create_rate, laws, remembered_latency_s
 from batch_upload.cli.recorded import RUNS_LOOKED_AT, refusal_of, unplanned
 from batch_upload.cli.signals import until_interrupted
 from batch_upload.clock import SystemClock, counting_s
@@ -60,7 +61,7 @@ from batch_upload.settings import Settings
 from batch_upload.summary import Summary, exit_of
 
 if TYPE_CHECKING:
-    from batch_upload.cli.compose import Reached
+    from batch_upload.app.lane import Reached
 
 FOUND = "found at the service"
 LOOKED_FOR = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE)
@@ -88,7 +89,7 @@ def planned(path: Path, flags: Flags, output: Output, *, offline: bool, detailed
     Where a file cannot be sent, show what is known from the ledger, and end as `upload` would.
     """
     started = counting_s()
-    prepared, settings = ready_to_read(path, flags)
+    prepared, settings = ready_to_read(path, options_of(flags))
     manifest = prepared.manifest
     check_only(settings, prepared)
     output.file_warnings(prepared.warnings, shown=PROBLEMS_SHOWN)
@@ -265,12 +266,12 @@ class _Said:
 async def _ask(
     settings: Settings, tally: Tally, output: Output, found: Found, remembered: Sequence[RateRecord]
 ) -> Asked:
+    from batch_upload.app.lane import reach
     from batch_upload.cli.audience import Everybody  # what draws, and the SDK: `--offline` does without both
-    from batch_upload.cli.compose import reach
 
     observer = Everybody([tally], Observers(*output.witnesses.observers(), on_lost=output.lost))
     asked = Asked(warning="no answer before the deadline: neither the account nor its capacity was looked at")
-    reaching = reach(settings, observer, remembered=remembered, reads_only=True)
+    reaching = reach(settings, observer, remembered=remembered, reads_only=True, ask=asker())
     async with time_limit(settings.deadline_s, SystemClock()), reaching as reached:
         asked = await _ask_capacity(reached)
         try:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import anyio
 
+from batch_upload.app.exits import first_of
+from batch_upload.app.items import ready
+from batch_upload.app.lane import Reached
+from batch_upload.app.rates import learned
 from batch_upload.cli.asking import can_ask, is_agreed
-from batch_upload.cli.compose import Reached
-from batch_upload.cli.exit_codes import first_of
-from batch_upload.cli.flags import Flags
+from batch_upload.cli.flags import Flags, options_of
 from batch_upload.cli.on_lane import OnLane, ready_or_recorded
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.prepare import ready
-from batch_upload.cli.rates import learned
 from batch_upload.clock import counting_s
 from batch_upload.engine.plan import Knowledge, shown_row
 from batch_upload.engine.prune import Around, Pruning, Result, look_at_unfinished, prune, pruning
@@ -50,7 +50,8 @@ def pruned(path: Path, flags: Flags, output: Output, consent: Consent) -> Ended:
     repeated = Repeated.of(flags, settings)
 
     async def run() -> Ended:
-        verb = _Pruning(prepared, settings, output, repeated, started=started, read=partial(ready, path, flags))
+        read = partial(ready, path, options_of(flags))
+        verb = _Pruning(prepared, settings, output, repeated, started=started, read=read)
         verb.consent = consent
         return await verb.run()
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import anyio
 
+from batch_upload.app.exits import first_of
+from batch_upload.app.items import ready
+from batch_upload.app.lane import Reached, surroundings
+from batch_upload.app.rates import learned
 from batch_upload.cli.asking import can_ask, is_agreed
 from batch_upload.cli.bodies import DocumentBodies
-from batch_upload.cli.compose import Reached, surroundings
-from batch_upload.cli.exit_codes import first_of
-from batch_upload.cli.flags import Flags
+from batch_upload.cli.flags import Flags, options_of
 from batch_upload.cli.on_lane import TICK_S, OnLane, ready_or_recorded
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.prepare import ready
-from batch_upload.cli.rates import learned
 from batch_upload.clock import counting_s
 from batch_upload.engine.looking import Cost
 from batch_upload.engine.plan import is_absent
@@ -43,7 +43,8 @@ def reconcile_manifest(path: Path, flags: Flags, output: Output, *, asks: bool) 
     asking = asks and can_ask()
 
     async def run() -> Ended:
-        verb = _Reconciling(prepared, settings, output, repeated, started=started, read=partial(ready, path, flags))
+        read = partial(ready, path, options_of(flags))
+        verb = _Reconciling(prepared, settings, output, repeated, started=started, read=read)
         verb.asking = asking
         return await verb.run()
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batch_upload.cli.flags import Flags, resolve, truth_of
-from batch_upload.cli.prepare import Prepared, invalid, list_items_and_unmatched
-from batch_upload.cli.rates import expected_create_rate
+from batch_upload.app.items import Prepared, invalid, list_items_and_unmatched
+from batch_upload.app.rates import expected_create_rate
+from batch_upload.cli.flags import Flags, options_of, truth_of
 from batch_upload.clock import counting_s
 from batch_upload.engine.plan import Selection, shown_row_of_id
 from batch_upload.engine.tries import with_retries_counted
@@ -21,7 +21,7 @@ from batch_upload.ledger.runs import ANSWERED
 from batch_upload.ledger.stock import Stock
 from batch_upload.model import Known, Lane, Listed, Manifest, Position, Problem, State
 from batch_upload.report.estimate import run_s
-from batch_upload.settings import Settings
+from batch_upload.settings import Settings, settings_of
 from batch_upload.summary import Exit, Summary, exit_of
 
 Row = tuple[Listed, Known | None]
@@ -116,7 +116,7 @@ def recorded(path: Path, flags: Flags) -> Recorded:
     """Read the manifest and the ledger. Raises ManifestInvalid, LedgerUnusable and UsageError."""
     allow_outside = truth_of(flags, "allow_outside")
     manifest, listed, unmatched = list_items_and_unmatched(path, allow_outside=allow_outside)
-    settings = resolve(flags, manifest=path, ledger=manifest.ledger, target=manifest.target)
+    settings = settings_of(options_of(flags), manifest=path, ledger=manifest.ledger, target=manifest.target)
     now = datetime.now(UTC)
     reader = find_reader(settings.ledger)
     if reader is None:

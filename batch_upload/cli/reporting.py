@@ -8,12 +8,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
+from batch_upload.app.items import item_of, unknown_only
 from batch_upload.cli.files import is_standard_output, output_file, place_of, refuse_own_files, standard_output
 from batch_upload.cli.flags import Flags
 from batch_upload.cli.formats import Format
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.own_files import STANDARD_ERROR, STANDARD_OUTPUT, documents, run_files
-from batch_upload.cli.prepare import item_of, unknown_only
 from batch_upload.cli.recorded import Recorded, recorded, state_of, summary_of
 from batch_upload.clock import counting_s
 from batch_upload.documents.inspect import inspect

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batch_upload.cli.flags import Flags, resolve, truth_of
+from batch_upload.app.items import Prepared, list_items, ready_to_read
+from batch_upload.app.rates import expected_create_rate
+from batch_upload.cli.flags import Flags, options_of
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.planning import Found, read_ledger
-from batch_upload.cli.prepare import Prepared, list_items, ready_to_read
-from batch_upload.cli.rates import expected_create_rate
 from batch_upload.cli.recorded import holder, left_of, who_of
 from batch_upload.clock import counting_s
 from batch_upload.documents.refusals import RefusalCode
@@ -20,10 +20,10 @@ from batch_upload.errors import ExitCode
 from batch_upload.escape import printable
 from batch_upload.ledger.reading import RunRecord, find_reader
 from batch_upload.manifest.listing import ledger_named_in
-from batch_upload.model import ActionKind, Known, Listed, Plan, State, Target
+from batch_upload.model import ActionKind, Known, Listed, Plan, State
 from batch_upload.report.ndjson import known_line
 from batch_upload.report.summary_text import IDS_SHOWN, Invocation, attention_lines, states_line
-from batch_upload.settings import Settings
+from batch_upload.settings import Settings, settings_of
 from batch_upload.summary import Summary, exit_of
 from batch_upload.words import count_words, duration_words, rate_words
 
@@ -99,15 +99,16 @@ def status_of(path: Path, flags: Flags, output: Output) -> Ended:
 
 def _status(path: Path, flags: Flags, *, whole: bool) -> _Status:
     now = datetime.now(UTC)
-    settings = resolve(flags, manifest=path, ledger=ledger_named_in(path), target=Target())
+    options = options_of(flags)
+    settings = settings_of(options, manifest=path, ledger=ledger_named_in(path))
     reader = find_reader(settings.ledger)
     if reader is None:
-        manifest, listed = list_items(path, allow_outside=truth_of(flags, "allow_outside"))
+        manifest, listed = list_items(path, allow_outside=options.allow_outside)
         missing = [each.source for each in listed if not _is_there(each)]
         states = {State.PENDING: len(listed)} if listed else {}
         return _Status(settings, manifest.batch, len(listed), states, missing=missing)
     with reader:
-        prepared, settings = ready_to_read(path, flags)
+        prepared, settings = ready_to_read(path, options)
         batch = prepared.manifest.batch
         found, rates = read_ledger(settings.ledger, prepared, whole=whole)
         made = found.plan(prepared, LaneOutlook(now))

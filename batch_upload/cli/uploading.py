@@ -7,23 +7,23 @@ from pathlib import Path
 
 import anyio
 
+from batch_upload.app.exits import exit_of_run
+from batch_upload.app.items import Prepared, check_only, ready
+from batch_upload.app.lane import Reached, surroundings
+from batch_upload.app.rates import is_news, learned
 from batch_upload.cli import messages
 from batch_upload.cli.audience import Everybody
 from batch_upload.cli.bodies import DocumentBodies
-from batch_upload.cli.compose import Reached, surroundings
 from batch_upload.cli.descriptors import fit
-from batch_upload.cli.exit_codes import exit_of_run
-from batch_upload.cli.flags import Flags
+from batch_upload.cli.flags import Flags, options_of
 from batch_upload.cli.on_lane import UNREACHED_HINT, OnLane, ready_or_recorded
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.prepare import Prepared, check_only, ready
-from batch_upload.cli.rates import is_news, learned
 from batch_upload.clock import counting_s
 from batch_upload.engine.failures import FailureLimit, FailureWatch
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.plan import Selection
 from batch_upload.engine.result import RunResult
-from batch_upload.engine.run import Run, RunOptions
+from batch_upload.engine.run import LaneOptions, Run
 from batch_upload.errors import LedgerUnusable
 from batch_upload.events import RunEnded
 from batch_upload.ledger.store import SqliteLedger
@@ -47,7 +47,7 @@ def upload_manifest(path: Path, flags: Flags, output: Output) -> Ended:
         return prepared, fit(settings, output)
 
     def read() -> tuple[Prepared, Settings]:
-        return checked(ready(path, flags))
+        return checked(ready(path, options_of(flags)))
 
     prepared, settings = checked(ready_or_recorded("upload", path, flags, output))
     output.file_warnings(prepared.warnings, shown=messages.PROBLEMS_SHOWN)
@@ -124,9 +124,9 @@ class _Upload(OnLane):
             return replace(ended, summary=replace(summary, exit=Exit(error.exit_code, error.message), notes=notes))
         return ended
 
-    def _options(self) -> RunOptions:
+    def _options(self) -> LaneOptions:
         settings = self.settings
-        return RunOptions(
+        return LaneOptions(
             batch=self.prepared.manifest.batch,
             concurrency=settings.concurrency,
             deadline_s=self.deadline_s(),

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from batch_upload.app.items import check
 from batch_upload.cli import messages
 from batch_upload.cli.output import Ended, Output
-from batch_upload.cli.prepare import check
 from batch_upload.clock import counting_s
 from batch_upload.errors import ExitCode, ManifestInvalid
 from batch_upload.model import State
@@ -25,7 +25,7 @@ def validated(path: Path, output: Output, *, allow_outside: bool) -> Ended:
         elapsed_s = counting_s() - started
         return Ended(
             Summary(verb="validate", exit=exit_of(ExitCode.INVALID), elapsed_s=elapsed_s),
-            lines=(messages.problems_headline(error.problems, str(path)),),
+            lines=(error.message,),
         )
     output.file_warnings(checked.warnings)
     summary = Summary(

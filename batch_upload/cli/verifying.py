@@ -9,13 +9,14 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
+from batch_upload.app.exits import first_of
+from batch_upload.app.items import Prepared, invalid, ready_to_read
+from batch_upload.app.lane import reach
+from batch_upload.cli.asking import asker
 from batch_upload.cli.audience import Everybody, audience_of
-from batch_upload.cli.compose import reach
-from batch_upload.cli.exit_codes import first_of
-from batch_upload.cli.flags import Flags
+from batch_upload.cli.flags import Flags, options_of
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.planning import LaneReading, check_lane
-from batch_upload.cli.prepare import Prepared, invalid, ready_to_read
 from batch_upload.cli.recorded import state_of, unplanned
 from batch_upload.cli.signals import until_interrupted
 from batch_upload.cli.status_text import missing_files, obstacle_lines
@@ -83,7 +84,7 @@ def verify_manifest(path: Path, flags: Flags, output: Output, *, reads_tags: boo
     ManifestInvalid where it knows nothing, BatchUploadError where the lane or the ledger cannot be read.
     """
     started = counting_s()
-    prepared, settings = ready_to_read(path, flags)
+    prepared, settings = ready_to_read(path, options_of(flags))
     if prepared.problems and _read(settings.ledger, prepared.manifest.batch).lane is None:
         raise invalid(path, prepared.problems)
     tally = Tally()
@@ -128,7 +129,7 @@ class _Compared:
 async def _compare(prepared: Prepared, settings: Settings, observer: Observer, *, reads_tags: bool) -> _Compared:
     batch, items = prepared.manifest.batch, prepared.items
     before = _read(settings.ledger, batch)
-    async with reach(settings, observer, remembered=before.rates, reads_only=True) as reached:
+    async with reach(settings, observer, remembered=before.rates, reads_only=True, ask=asker()) as reached:
         check_lane(before.lane, reached.lane, settings)
         reading = LaneReading(reached.service, reached.wire, reached.clock, observer)
         async with reported(reading, None, known=0) as progress:

@@ -49,7 +49,7 @@ within a minute of its deadline, its summary included."""
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
+class LaneOptions:
     """How a run is to be done. Durations in seconds."""
 
     batch: str
@@ -66,7 +66,7 @@ class RunOptions:
 class Run:
     """One run over one lane. Used once; `interrupt` may be called at any time from the event loop."""
 
-    def __init__(self, around: Surroundings, *, lane: Lane, endpoint: str, options: RunOptions) -> None:
+    def __init__(self, around: Surroundings, *, lane: Lane, endpoint: str, options: LaneOptions) -> None:
         self._around = around
         self._lane = lane
         self._endpoint = endpoint

@@ -29,6 +29,8 @@ SERVICE = "pinpoint-sms-voice-v2"
 TOKEN_SERVICE = "sts"  # noqa: S105 - the name of a service
 PROGRAM = "batch-upload"
 _NAME = re.compile(r"[a-z0-9.-]+")  # others' parsers end a host where this one does not, at a backslash for one
+Ask = Callable[[str], Awaitable[str]]
+"""Puts a question to a person, and returns the answer. May wait; raises EOFError where none comes."""
 _SIGN_IN = ("sso", "sso-oidc", "signin")
 """Services that the SDK asks for credentials by itself, beside STS."""
 
@@ -53,7 +55,7 @@ class Access:
     """Whether the AWS configuration names an endpoint for STS of its own."""
     allowed_hosts: frozenset[str] = frozenset()
     keys: StaticKeys | None = None
-    ask_code: Callable[[str], Awaitable[str]] | None = None
+    ask_code: Ask | None = None
     """Asks a person for the code of an MFA device. None where nobody can be asked."""
     connections: int = 10
     http_session: Callable[..., Any] = BoundedSession

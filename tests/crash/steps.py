@@ -10,19 +10,19 @@ from typing import Any, Protocol, cast
 
 import anyio
 
+from batch_upload.app.items import Prepared, prepare
+from batch_upload.app.lane import reach, surroundings
 from batch_upload.cli.bodies import DocumentBodies
-from batch_upload.cli.compose import reach, surroundings
-from batch_upload.cli.flags import Flags, resolve
-from batch_upload.cli.prepare import Prepared, prepare
+from batch_upload.cli.flags import Flags, options_of
 from batch_upload.cli.witnesses import new_run_id
 from batch_upload.clock import SystemClock
 from batch_upload.engine.failures import FailureLimit, FailureWatch
 from batch_upload.engine.plan import Selection
-from batch_upload.engine.run import Run, RunOptions
+from batch_upload.engine.run import LaneOptions, Run
 from batch_upload.engine.tally import Tally
 from batch_upload.ledger.store import open_ledger
 from batch_upload.ports import AttachmentService, Ledger
-from batch_upload.settings import Settings
+from batch_upload.settings import Settings, settings_of
 
 WRITES = frozenset(
     {"pin", "begin_run", "enlist", "intend", "conclude", "fail", "park", "observe", "adopt"}
@@ -69,7 +69,7 @@ def upload_step_by_step(argv: Sequence[str], points: Passing) -> int:
     )
     path = Path(manifest)
     prepared = prepare(path, allow_outside=False)
-    settings = resolve(flags, manifest=path)
+    settings = settings_of(options_of(flags), manifest=path)
     return anyio.run(_upload, prepared, settings, points)
 
 
@@ -83,7 +83,7 @@ async def _upload(prepared: Prepared, settings: Settings, points: Passing) -> in
             bodies = DocumentBodies(prepared.manifest.folder)  # its threads end with the process
             around = surroundings(reached, settings, stepped, tally, run_id=run_id, bodies=bodies)
             service = cast(AttachmentService, Stepped(around.service, REQUESTS, points))
-            options = RunOptions(
+            options = LaneOptions(
                 batch=prepared.manifest.batch,
                 concurrency=settings.concurrency,
                 max_failures=FailureLimit(),

@@ -17,7 +17,7 @@ from batch_upload.engine.pacing import Pacer
 from batch_upload.engine.rate_law import FixedRate
 from batch_upload.engine.result import RunResult
 from batch_upload.engine.retry import CREATE, DESCRIBE, LIMITS, LIST_TAGS, TAG, UNTAG, RetryPolicy, Wire
-from batch_upload.engine.run import Run, RunOptions
+from batch_upload.engine.run import LaneOptions, Run
 from batch_upload.engine.tally import Tally
 from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import ChangedSincePlan, LedgerUnusable
@@ -309,7 +309,7 @@ class World:
         await ledger.enlist(items, at=self.clock.now())
         return self.surroundings(ledger)
 
-    def new_run(self, around: Surroundings, options: RunOptions) -> tuple[Run, FailureWatch]:
+    def new_run(self, around: Surroundings, options: LaneOptions) -> tuple[Run, FailureWatch]:
         watch = FailureWatch(options.max_failures, around.lane, around.clock, around.observer)
         self.heard.others.append(watch)
         return Run(around, lane=LANE, endpoint="https://sms-voice.example", options=options), watch
@@ -318,10 +318,10 @@ class World:
         """What the ledger that is open knows, by token."""
         return {row.client_token: row for row in await self._open[-1].known(BATCH)}
 
-    async def upload(self, items: Sequence[Item], options: RunOptions | None = None) -> RunResult:
+    async def upload(self, items: Sequence[Item], options: LaneOptions | None = None) -> RunResult:
         """One run of a process of its own."""
         around = self.surroundings(await self.ledger())
-        run, watch = self.new_run(around, options or RunOptions(BATCH))
+        run, watch = self.new_run(around, options or LaneOptions(BATCH))
         return await run.run(items, watch=watch)
 
     def heard_of(self, kind: type) -> list[Any]:

@@ -13,10 +13,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from batch_upload.cli.compose import Reached, surroundings
-from batch_upload.cli.exit_codes import exit_of_run
-from batch_upload.cli.flags import Flags, resolve
-from batch_upload.cli.rates import laws, learned
+from batch_upload.app.exits import exit_of_run
+from batch_upload.app.lane import Reached, surroundings
+from batch_upload.app.rates import laws, learned
+from batch_upload.cli.flags import parse_duration
 from batch_upload.emulator.core import Emulator
 from batch_upload.emulator.settings import EmulatorSettings
 from batch_upload.engine.failures import FailureLimit, FailureWatch
@@ -24,7 +24,7 @@ from batch_upload.engine.lane import LaneControl
 from batch_upload.engine.pacing import Pacer
 from batch_upload.engine.result import RunResult
 from batch_upload.engine.retry import IDENTITY, RetryPolicy, Wire
-from batch_upload.engine.run import Run, RunOptions
+from batch_upload.engine.run import LaneOptions, Run
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import BatchUploadError, ChangedSincePlan, ExitCode, LedgerLocked
 from batch_upload.events import ItemChanged, LaneStopped, Notice, OrphanSeen, Requested, Resolving, Retrying, Sending
@@ -34,6 +34,7 @@ from batch_upload.model import Item, Lane, State
 from batch_upload.ports import Body
 from batch_upload.service.access import Access, StaticKeys
 from batch_upload.service.client import open_service
+from batch_upload.settings import RunOptions, settings_of
 from batch_upload.token import IDENTITY_TAG, client_token
 from tests.support.simulated_network import ServiceClock, SimulatedNetwork, SimulatedSession
 from tests.support.virtual_time import Killed, Life, Machine, SimulatedClock, Timeline, Trace, live
@@ -284,7 +285,7 @@ def _told(event: object) -> str:
 
 
 class _Process:
-    """One process that runs `upload`: put together as the command line does it (cli/uploading, cli/compose)."""
+    """One process that runs `upload`: put together as the command line does it (cli/uploading, app/lane)."""
 
     def __init__(self, world: World, life: Life, plan: Plan, *, run_id: str) -> None:
         self._world = world
@@ -293,8 +294,12 @@ class _Process:
         self._run_id = run_id
         self._clock = SimulatedClock(world.timeline, world.machine)
         self._observer = _Observer(world.trace, life)
-        self._settings = resolve(
-            Flags(concurrency=str(plan.concurrency), safe_horizon=f"{world.horizon_s:.0f}s", deadline=plan.deadline),
+        self._settings = settings_of(
+            RunOptions(
+                concurrency=plan.concurrency,
+                safe_horizon_s=world.horizon_s,
+                deadline_s=None if plan.deadline is None else parse_duration(plan.deadline),
+            ),
             manifest=world.ledger.with_suffix(".yaml"),
             environ={},
         )
@@ -371,9 +376,9 @@ class _Process:
             await ledger.end_run(self._run_id, exit_code=code, summary={}, at=self._clock.now())
         return ExitCode(code), result
 
-    def _options(self) -> RunOptions:
+    def _options(self) -> LaneOptions:
         settings = self._settings
-        return RunOptions(
+        return LaneOptions(
             batch=BATCH,
             concurrency=settings.concurrency,
             deadline_s=settings.deadline_s,

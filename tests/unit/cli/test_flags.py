@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_upload.cli.flags import Flags, parse_duration, parse_max_failures, parse_only, resolve, truth_of
+from batch_upload.cli.flags import Flags, options_of, parse_duration, parse_max_failures, parse_only, truth_of
 from batch_upload.errors import ExitCode, UsageError
 from batch_upload.model import State, Target
-from batch_upload.settings import MaxFailures, Settings
+from batch_upload.settings import MaxFailures, Settings, settings_of
 
 JUNE = Path("batches/june.yaml")
 
@@ -22,7 +22,10 @@ def settled(
     target: Target | None = None,
     ledger: str | None = None,
 ) -> Settings:
-    return resolve(flags or Flags(), manifest=JUNE, ledger=ledger, target=target, environ=environ or {})
+    environ = environ or {}
+    return settings_of(
+        options_of(flags or Flags(), environ), manifest=JUNE, ledger=ledger, target=target, environ=environ
+    )
 
 
 def test_the_defaults_are_the_contracts() -> None:

@@ -3,7 +3,6 @@
 from batch_upload.cli.messages import (
     error_text,
     exit_codes_text,
-    problems_headline,
     problems_text,
     state_words,
     valid_text,
@@ -27,7 +26,7 @@ def problem(line: int) -> Problem:
 def test_an_error_with_problems_shows_them_and_what_to_do() -> None:
     problems = [problem(14)]
     error = ManifestInvalid(
-        problems_headline(problems, "june.yaml"),
+        "1 problem in `june.yaml`, nothing was sent",
         problems=problems,
         hint="`batch-upload validate june.yaml` lists all of them",
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from batch_upload.cli.flags import Flags, resolve
+from batch_upload.cli.flags import Flags, options_of
 from batch_upload.cli.output import Ended, Output, Repeated, run_verb
 from batch_upload.errors import (
     AccessFault,
@@ -19,6 +19,7 @@ from batch_upload.errors import (
     UsageError,
 )
 from batch_upload.model import Position, Problem
+from batch_upload.settings import settings_of
 from batch_upload.summary import Summary, exit_of
 
 JUNE = Path("june.yaml")
@@ -165,13 +166,13 @@ def test_what_was_asked_for_goes_to_stdout_unless_that_is_for_machines(capsys: p
 def test_a_next_command_never_repeats_a_password(url: str, repeated: tuple[str, ...]) -> None:
     flags = Flags(endpoint_url=url)
 
-    assert Repeated.of(flags, resolve(flags, manifest=JUNE, environ={})).lane_flags == repeated
+    assert Repeated.of(flags, settings_of(options_of(flags, {}), manifest=JUNE, environ={})).lane_flags == repeated
 
 
 def test_a_next_command_repeats_what_means_the_same_ledger_and_lane() -> None:
     flags = Flags(ledger="x.ledger", local=True, region="eu-west-1", allow_endpoint=["a.example"])
 
-    repeated = Repeated.of(flags, resolve(flags, manifest=JUNE, environ={}))
+    repeated = Repeated.of(flags, settings_of(options_of(flags, {}), manifest=JUNE, environ={}))
 
     assert repeated.flags == ("--local", "--ledger", "x.ledger")
     assert repeated.lane_flags == ("--region", "eu-west-1", "--allow-endpoint", "a.example")

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from batch_upload.engine.run import RunOptions
+from batch_upload.engine.run import LaneOptions
 from batch_upload.model import Item, Receipt, State
 from batch_upload.ports import Body, CreateRequest
 from tests.support.engine_world import BATCH, MemoryBodies, World, some_items
@@ -80,7 +80,7 @@ async def test_no_more_documents_are_in_memory_than_may_be_under_way_whatever_go
     numbers = count(1)
     world.service.always[CREATE] = lambda _: troubles[kind]() if next(numbers) % 3 == 0 else None
 
-    result = await world.upload(some_items(40), RunOptions(BATCH, concurrency=AT_ONCE))
+    result = await world.upload(some_items(40), LaneOptions(BATCH, concurrency=AT_ONCE))
 
     assert len(world.creates) >= 40
     assert State.PENDING not in result.states.values()
@@ -97,6 +97,6 @@ async def test_a_document_is_not_kept_while_its_retry_is_waited_for(world: World
 
     world.service.always[CREATE] = look
 
-    await world.upload(some_items(1), RunOptions(BATCH, concurrency=1))
+    await world.upload(some_items(1), LaneOptions(BATCH, concurrency=1))
 
     assert held == [1] * 5

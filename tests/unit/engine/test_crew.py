@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from batch_upload.cli.exit_codes import exit_of_run
+from batch_upload.app.exits import exit_of_run
 from batch_upload.engine.crew import SPARE
 from batch_upload.engine.flow import Flow
 from batch_upload.engine.job import job_of

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from batch_upload.engine.lane import StopKind
-from batch_upload.engine.run import RunOptions
+from batch_upload.engine.run import LaneOptions
 from batch_upload.events import OrphanSeen
 from batch_upload.model import Item, State
 from tests.support.engine_world import BATCH, HORIZON_S, World, some_items
@@ -146,7 +146,7 @@ async def test_for_doubtful_tokens_the_look_waits_until_tags_tell(world: World) 
     twin = made_elsewhere(world, items[0])
     around = world.surroundings(await world.ledger())
     around.doubtful.add(items[0].client_token)
-    run, watch = world.new_run(around, RunOptions(BATCH))
+    run, watch = world.new_run(around, LaneOptions(BATCH))
 
     result = await run.run(items[:1], watch=watch)
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from batch_upload.engine.lane import StopKind
-from batch_upload.engine.run import RunOptions
+from batch_upload.engine.run import LaneOptions
 from batch_upload.errors import Refused
 from batch_upload.events import OrphanSeen, Resolving
 from batch_upload.model import State
@@ -18,7 +18,7 @@ async def test_a_young_open_intent_is_replayed_with_its_token_and_nothing_is_lis
     items = some_items(3)
     await left_open(world, *items, age_s=100, done=True)
 
-    result = await world.upload(items, RunOptions(BATCH, wait=False))
+    result = await world.upload(items, LaneOptions(BATCH, wait=False))
 
     assert set(result.states.values()) == {State.COMPLETE}
     assert sorted(world.creates) == sorted(item.client_token for item in items)
@@ -54,7 +54,7 @@ async def test_one_listing_serves_many_open_intents(world: World) -> None:
     items = some_items(40)
     await left_open(world, *items, age_s=2 * HORIZON_S)
 
-    await world.upload(items, RunOptions(BATCH, wait=False))
+    await world.upload(items, LaneOptions(BATCH, wait=False))
 
     assert len(world.service.made(DESCRIBE)) == 3  # before the first create, for the intents, and after the last
     assert [event.count for event in world.heard_of(Resolving)] == [40]
@@ -153,7 +153,7 @@ async def test_a_token_that_a_copy_of_the_ledger_used_meanwhile_stops_the_run_an
     conflict = Refused("used before", code="ConflictException", resource_id=planted.attachment_id)
     world.service.script(CREATE, Trouble(conflict))
 
-    result = await world.upload([item, other], RunOptions(BATCH, concurrency=1))
+    result = await world.upload([item, other], LaneOptions(BATCH, concurrency=1))
 
     assert result.stop is not None
     assert result.stop.kind is StopKind.DISAGREEMENT
@@ -168,7 +168,7 @@ async def test_a_token_that_somebody_elses_attachment_is_named_for_fails_its_ite
     conflict = Refused("used before", code="ConflictException", resource_id=planted.attachment_id)
     world.service.script(CREATE, Trouble(conflict))
 
-    result = await world.upload([item, other], RunOptions(BATCH, concurrency=1))
+    result = await world.upload([item, other], LaneOptions(BATCH, concurrency=1))
 
     assert result.stop is None
     assert result.states == {item.item_id: State.FAILED, other.item_id: State.COMPLETE}
@@ -278,7 +278,7 @@ async def test_a_stop_while_open_intents_wait_for_their_proof_ends_the_run(world
     await left_open(world, *items, age_s=HORIZON_S - 4)
     began_s = world.clock.monotonic()
 
-    result = await world.upload(items, RunOptions(BATCH, deadline_s=1))
+    result = await world.upload(items, LaneOptions(BATCH, deadline_s=1))
 
     assert set(result.states.values()) == {State.SENDING}
     assert world.clock.monotonic() < began_s + 60
@@ -341,7 +341,7 @@ async def test_open_intents_whose_proofs_fall_due_one_after_another_share_their_
     await around.ledger.listed(at=world.clock.now())
     await world.clock.sleep(HORIZON_S - 20)
 
-    result = await world.upload(items, RunOptions(BATCH, wait=False))
+    result = await world.upload(items, LaneOptions(BATCH, wait=False))
 
     assert set(result.states.values()) == {State.COMPLETE}
     assert len(world.heard_of(Resolving)) <= 6

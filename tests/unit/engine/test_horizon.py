@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from batch_upload.engine.result import RunResult
-from batch_upload.engine.run import RunOptions
+from batch_upload.engine.run import LaneOptions
 from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import NoAnswer
 from batch_upload.events import Resolving
@@ -48,7 +48,7 @@ class Ran:
 async def upload_while(world: World, item: Item, happens: Callable[[], None], *, at_s: float) -> Ran:
     """Upload an item; so many seconds after the start something happens."""
     around = world.surroundings(await world.ledger())
-    run, watch = world.new_run(around, RunOptions(BATCH))
+    run, watch = world.new_run(around, LaneOptions(BATCH))
 
     async def later() -> None:
         await world.clock.sleep(at_s)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from batch_upload.engine.run import RunOptions
+from batch_upload.engine.run import LaneOptions
 from batch_upload.events import Notice
 from batch_upload.model import State
 from tests.support.engine_world import BATCH, HORIZON_S, World, an_item, left_open, some_items
@@ -31,7 +31,7 @@ async def test_tags_that_are_late_are_read_again_and_nothing_is_uploaded_twice(
     await left_open(world, item, done=True)
     await world.clock.sleep(100)
     second = an_item("b")
-    await world.upload([second], RunOptions(BATCH, wait=False))
+    await world.upload([second], LaneOptions(BATCH, wait=False))
     await world.clock.sleep(HORIZON_S)
 
     result = await world.upload([item, second])

@@ -9,7 +9,7 @@ from batch_upload.engine.failures import FailureLimit
 from batch_upload.engine.lane import StopKind
 from batch_upload.engine.plan import Selection
 from batch_upload.engine.result import RunResult
-from batch_upload.engine.run import AFTER_DEADLINE_S, DRAIN_S, RunOptions
+from batch_upload.engine.run import AFTER_DEADLINE_S, DRAIN_S, LaneOptions
 from batch_upload.errors import LedgerOfAnotherLane
 from batch_upload.events import ItemChanged, LaneStopped, Notice, RunStarted, Sending
 from batch_upload.model import AttachmentStatus, Item, Lane, State
@@ -65,7 +65,7 @@ async def test_a_rerun_of_a_finished_run_asks_nothing(world: World) -> None:
 async def test_what_is_told_at_the_start_is_the_part_that_was_chosen_and_the_state_of_everything(world: World) -> None:
     items = some_items(3)
 
-    await world.upload(items, RunOptions(BATCH, selection=Selection(ids=frozenset({items[1].item_id}))))
+    await world.upload(items, LaneOptions(BATCH, selection=Selection(ids=frozenset({items[1].item_id}))))
 
     (started,) = [event for event in world.heard.events if isinstance(event, RunStarted)]
     assert [action.item_id for action in started.plan.actions] == [items[1].item_id]
@@ -83,7 +83,7 @@ async def test_the_intent_of_each_create_is_told_before_it_is_sent(world: World)
 async def test_no_wait_asks_for_no_status(world: World) -> None:
     world.service.processing_s = 3
 
-    result = await world.upload(some_items(3), RunOptions(BATCH, wait=False))
+    result = await world.upload(some_items(3), LaneOptions(BATCH, wait=False))
 
     assert states_of(result) == [State.PROCESSING] * 3
     assert len(world.service.made(DESCRIBE)) == 2  # the lane is listed before the first create and after the last
@@ -92,7 +92,7 @@ async def test_no_wait_asks_for_no_status(world: World) -> None:
 async def test_never_more_creates_in_flight_than_allowed(world: World) -> None:
     world.service.way_s, world.rate = 5.0, 100.0
 
-    await world.upload(some_items(30), RunOptions(BATCH, concurrency=4, wait=False))
+    await world.upload(some_items(30), LaneOptions(BATCH, concurrency=4, wait=False))
 
     assert world.service.in_flight_max == 4
 
@@ -156,7 +156,7 @@ async def test_expired_credentials_in_the_middle_end_every_call(world: World) ->
     world.service.script(CREATE, *[None] * 5, denied("ExpiredTokenException"))
     world.service.always[CREATE] = lambda _: denied("ExpiredTokenException")
 
-    result = await world.upload(some_items(40), RunOptions(BATCH, concurrency=4))
+    result = await world.upload(some_items(40), LaneOptions(BATCH, concurrency=4))
 
     assert len(world.creates) <= 6 + 4
     assert len(world.heard_of(LaneStopped)) == 1
@@ -168,7 +168,7 @@ async def test_the_day_quota_parks_the_rest_until_midnight_and_fails_nothing(wor
     world.service.script(CREATE, None, None)
     world.service.always[CREATE] = lambda _: full(daily=True)
 
-    result = await world.upload(some_items(10), RunOptions(BATCH, concurrency=1))
+    result = await world.upload(some_items(10), LaneOptions(BATCH, concurrency=1))
 
     assert states_of(result).count(State.COMPLETE) == 2
     assert states_of(result).count(State.PARKED) == 8
@@ -230,7 +230,7 @@ async def test_after_midnight_the_parked_are_sent(world: World) -> None:
 async def test_a_full_account_is_asked_for_its_capacity_before_anything_is_sent(world: World) -> None:
     world.service.maximum = 2
     items = some_items(4)
-    first = await world.upload(items, RunOptions(BATCH, concurrency=1))
+    first = await world.upload(items, LaneOptions(BATCH, concurrency=1))
     before = len(world.creates)
 
     second = await world.upload(items)
@@ -248,7 +248,7 @@ async def test_only_parked_tries_in_spite_of_the_time(world: World) -> None:
     world.service.script(CREATE, full(daily=True))
     await world.upload(items)
 
-    result = await world.upload(items, RunOptions(BATCH, selection=Selection(states=frozenset({State.PARKED}))))
+    result = await world.upload(items, LaneOptions(BATCH, selection=Selection(states=frozenset({State.PARKED}))))
 
     assert states_of(result) == [State.COMPLETE] * 3
 
@@ -256,7 +256,7 @@ async def test_only_parked_tries_in_spite_of_the_time(world: World) -> None:
 async def test_only_an_id_leaves_the_others_alone(world: World) -> None:
     items = some_items(3)
 
-    result = await world.upload(items, RunOptions(BATCH, selection=Selection(ids=frozenset({items[1].item_id}))))
+    result = await world.upload(items, LaneOptions(BATCH, selection=Selection(ids=frozenset({items[1].item_id}))))
 
     assert states_of(result) == [State.PENDING, State.COMPLETE, State.PENDING]
     assert result.selected == {items[1].item_id}
@@ -265,7 +265,7 @@ async def test_only_an_id_leaves_the_others_alone(world: World) -> None:
 async def test_too_many_failures_stop_the_creating(world: World) -> None:
     world.service.always[CREATE] = lambda _: refused()
 
-    result = await world.upload(some_items(20), RunOptions(BATCH, concurrency=1, max_failures=FailureLimit(count=3)))
+    result = await world.upload(some_items(20), LaneOptions(BATCH, concurrency=1, max_failures=FailureLimit(count=3)))
 
     assert states_of(result).count(State.FAILED) == 3
     assert len(world.creates) == 3
@@ -276,7 +276,8 @@ async def test_too_many_failures_stop_the_creating(world: World) -> None:
 async def test_a_share_of_failures_counts_the_items_that_this_run_sends(world: World) -> None:
     world.service.always[CREATE] = lambda _: refused()
 
-    result = await world.upload(some_items(20), RunOptions(BATCH, concurrency=1, max_failures=FailureLimit(share=0.25)))
+    options = LaneOptions(BATCH, concurrency=1, max_failures=FailureLimit(share=0.25))
+    result = await world.upload(some_items(20), options)
 
     assert states_of(result).count(State.FAILED) == 5
 
@@ -287,7 +288,7 @@ async def test_a_failure_of_an_earlier_run_that_is_only_seen_now_stops_nothing(w
     gone = world.service.plant(tags={"batch-upload:token": items[0].client_token})
     gone.ends_as = AttachmentStatus.FAILED
 
-    result = await world.upload(items, RunOptions(BATCH, max_failures=FailureLimit(share=0.5)))
+    result = await world.upload(items, LaneOptions(BATCH, max_failures=FailureLimit(share=0.5)))
 
     assert result.stop is None
     assert states_of(result) == [State.COMPLETE] * 6, "and it is tried again"
@@ -297,10 +298,10 @@ async def test_a_failure_of_an_earlier_run_that_is_only_seen_now_stops_nothing(w
 async def test_what_an_earlier_run_created_is_no_failure_of_this_one(world: World, limit: FailureLimit) -> None:
     items = some_items(6)
     world.service.processing_s = 60
-    await world.upload(items[:1], RunOptions(BATCH, wait=False))
+    await world.upload(items[:1], LaneOptions(BATCH, wait=False))
     next(iter(world.service.held.values())).ends_as = AttachmentStatus.FAILED
 
-    result = await world.upload(items, RunOptions(BATCH, max_failures=limit))
+    result = await world.upload(items, LaneOptions(BATCH, max_failures=limit))
 
     assert result.stop is None
     assert states_of(result) == [State.FAILED, *[State.COMPLETE] * 5]
@@ -312,7 +313,7 @@ async def test_refused_tags_are_failures_too(world: World) -> None:
     changed = [an_item(item.item_id, tags={"Country": "NO"}) for item in items]
     world.service.always[TAG] = lambda _: refused()
 
-    result = await world.upload(changed, RunOptions(BATCH, max_failures=FailureLimit(share=0.25)))
+    result = await world.upload(changed, LaneOptions(BATCH, max_failures=FailureLimit(share=0.25)))
 
     assert result.stop is not None
     assert result.stop.kind is StopKind.TOO_MANY_FAILURES
@@ -323,7 +324,7 @@ async def test_the_deadline_starts_nothing_more_and_drains(world: World) -> None
     world.rate = 1.0
     world.service.processing_s = 2
 
-    result = await world.upload(some_items(30), RunOptions(BATCH, deadline_s=10))
+    result = await world.upload(some_items(30), LaneOptions(BATCH, deadline_s=10))
 
     assert result.stop is not None
     assert result.stop.kind is StopKind.DEADLINE
@@ -335,7 +336,7 @@ async def test_the_deadline_ends_a_survey_that_takes_too_long(world: World) -> N
     for number in range(1_000):
         world.service.plant(tags={"Other": str(number)})
 
-    result = await world.upload(some_items(3), RunOptions(BATCH, deadline_s=20))
+    result = await world.upload(some_items(3), LaneOptions(BATCH, deadline_s=20))
 
     assert result.stop is not None
     assert result.stop.kind is StopKind.DEADLINE
@@ -347,7 +348,7 @@ async def test_the_deadline_ends_a_survey_that_takes_too_long(world: World) -> N
 async def test_the_wait_for_statuses_is_bounded_by_the_deadline_too(world: World) -> None:
     world.service.processing_s = 10_000
 
-    result = await world.upload(some_items(3), RunOptions(BATCH, deadline_s=60, settle_timeout_s=900))
+    result = await world.upload(some_items(3), LaneOptions(BATCH, deadline_s=60, settle_timeout_s=900))
 
     assert states_of(result) == [State.PROCESSING] * 3
     assert world.clock.monotonic() <= 60 + AFTER_DEADLINE_S + 1
@@ -367,7 +368,7 @@ async def test_after_the_deadline_no_answer_is_waited_for_longer_than_a_minute(w
     world.service.always[operation] = lambda _: slow(10_000_000)
     began_s = world.clock.monotonic()
 
-    result = await world.upload([second, an_item("b")], RunOptions(BATCH, deadline_s=20))
+    result = await world.upload([second, an_item("b")], LaneOptions(BATCH, deadline_s=20))
 
     assert result.stop is not None
     assert result.stop.kind is StopKind.DEADLINE
@@ -379,7 +380,7 @@ async def test_at_the_deadline_a_create_in_flight_has_ten_seconds_and_is_unknown
     items = some_items(3)
     world.service.script(CREATE, slow(10_000))
 
-    result = await world.upload(items, RunOptions(BATCH, deadline_s=5))
+    result = await world.upload(items, LaneOptions(BATCH, deadline_s=5))
     ended_at = world.clock.monotonic()
     again = await world.upload(items)
 
@@ -394,7 +395,7 @@ async def test_at_the_deadline_a_create_that_answers_in_time_is_recorded_and_wai
     world.service.processing_s = 20
     world.service.script(CREATE, slow(12))
 
-    result = await world.upload(some_items(2), RunOptions(BATCH, deadline_s=5))
+    result = await world.upload(some_items(2), LaneOptions(BATCH, deadline_s=5))
 
     assert states_of(result) == [State.COMPLETE, State.PENDING]
 
@@ -409,7 +410,7 @@ async def test_the_deadline_counts_time_asleep(world: World) -> None:
             world.suspend(3_600)
 
         group.start_soon(fall_asleep)
-        result = await world.upload(some_items(2), RunOptions(BATCH, deadline_s=1_000, settle_timeout_s=9_000))
+        result = await world.upload(some_items(2), LaneOptions(BATCH, deadline_s=1_000, settle_timeout_s=9_000))
 
     assert result.stop is not None
     assert result.stop.kind is StopKind.DEADLINE
@@ -417,7 +418,7 @@ async def test_the_deadline_counts_time_asleep(world: World) -> None:
 
 
 async def test_a_deadline_that_passes_while_nothing_is_left_to_do_is_not_waited_for(world: World) -> None:
-    await world.upload(some_items(3), RunOptions(BATCH, deadline_s=3_000))
+    await world.upload(some_items(3), LaneOptions(BATCH, deadline_s=3_000))
 
     assert world.clock.monotonic() < 10
 
@@ -425,7 +426,7 @@ async def test_a_deadline_that_passes_while_nothing_is_left_to_do_is_not_waited_
 async def interrupted(world: World, items: list[Item], *, after_s: float) -> RunResult:
     """A run that gets a signal so many seconds after its start."""
     around = world.surroundings(await world.ledger())
-    run, watch = world.new_run(around, RunOptions(BATCH))
+    run, watch = world.new_run(around, LaneOptions(BATCH))
 
     async def interrupt() -> None:
         await world.clock.sleep(after_s)
@@ -500,7 +501,7 @@ async def test_a_signal_in_a_backoff_or_a_wait_for_statuses_ends_it_at_once(worl
 async def test_once_the_ledger_cannot_be_written_nothing_more_is_sent(world: World, writes: int) -> None:
     items = some_items(4)
     around = world.surroundings(await world.ledger(fails_at=writes))
-    run, watch = world.new_run(around, RunOptions(BATCH, concurrency=1))
+    run, watch = world.new_run(around, LaneOptions(BATCH, concurrency=1))
 
     result = await run.run(items, watch=watch)
     failed_at = world.clock.monotonic()
@@ -522,7 +523,7 @@ async def test_a_ledger_that_cannot_park_what_is_left_says_so_in_the_result(worl
     world.service.always[CREATE] = lambda _: full(daily=True)
     # enlisted ahead, so that parking is the write after listed, enlist, intend and conclude
     around = world.surroundings(await world.ledger(fails_at=6))
-    run, watch = world.new_run(around, RunOptions(BATCH))
+    run, watch = world.new_run(around, LaneOptions(BATCH))
 
     result = await run.run(some_items(3), watch=watch)
 
@@ -610,7 +611,7 @@ async def test_what_is_sent_carries_the_identity_tag_as_the_ledger_has_it(world:
     world.service.memory_s = 60
     world.service.script(CREATE, slow(100_000))
     around = world.surroundings(await world.ledger())
-    run, watch = world.new_run(around, RunOptions(BATCH))
+    run, watch = world.new_run(around, LaneOptions(BATCH))
     with anyio.move_on_after(20):
         await run.run([tagged], watch=watch)
     await world.clock.sleep(1_000)
@@ -677,7 +678,7 @@ async def test_a_listing_of_statuses_that_is_refused_does_not_end_the_creates(wo
 async def test_the_same_unknown_code_for_the_first_three_creates_stops_the_lane(world: World) -> None:
     world.service.script(CREATE, *[unheard_of()] * 30)
 
-    result = await world.upload(some_items(30), RunOptions(BATCH, concurrency=8))
+    result = await world.upload(some_items(30), LaneOptions(BATCH, concurrency=8))
 
     assert len(world.creates) == 3
     assert result.stop is not None

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from batch_upload.engine.run import RunOptions
+from batch_upload.engine.run import LaneOptions
 from batch_upload.engine.settle import LOOKS_MAX_S, calls_by_id, calls_by_listing
 from batch_upload.events import ItemChanged, Notice
 from batch_upload.model import AttachmentStatus, State
@@ -50,7 +50,7 @@ async def test_a_rerun_asks_for_a_few_by_their_ids_in_a_lane_that_holds_many(wor
     for number in range(1_000):
         world.service.plant(tags={"Other": str(number)})
     world.rate = 100
-    await world.upload(items, RunOptions(BATCH, wait=False))
+    await world.upload(items, LaneOptions(BATCH, wait=False))
     await world.clock.sleep(60)
     before = len(describes(world))
 
@@ -65,7 +65,7 @@ async def test_a_rerun_asks_for_a_few_by_their_ids_in_a_lane_that_holds_many(wor
 async def test_what_was_deleted_fails_its_item_alone(world: World) -> None:
     world.service.processing_s, world.service.forgets_deleted = 60, True
     items = some_items(5)
-    await world.upload(items, RunOptions(BATCH, wait=False))
+    await world.upload(items, LaneOptions(BATCH, wait=False))
     world.service.remove(world.service.by_token(items[1].client_token)[0].attachment_id)
 
     result = await world.upload(items)
@@ -79,7 +79,7 @@ async def test_what_was_deleted_fails_its_item_alone(world: World) -> None:
 async def test_what_is_described_as_deleted_fails_its_item(world: World) -> None:
     world.service.processing_s = 60
     items = some_items(2)
-    await world.upload(items, RunOptions(BATCH, wait=False))
+    await world.upload(items, LaneOptions(BATCH, wait=False))
     world.service.remove(world.service.by_token(items[0].client_token)[0].attachment_id)
 
     result = await world.upload(items)
@@ -90,7 +90,7 @@ async def test_what_is_described_as_deleted_fails_its_item(world: World) -> None
 async def test_after_the_time_out_what_is_left_is_still_processing(world: World) -> None:
     world.service.processing_s = 100_000
 
-    result = await world.upload(some_items(3), RunOptions(BATCH, settle_timeout_s=120))
+    result = await world.upload(some_items(3), LaneOptions(BATCH, settle_timeout_s=120))
 
     assert set(result.states.values()) == {State.PROCESSING}
     assert 120 <= world.clock.monotonic() <= 122
@@ -124,7 +124,7 @@ async def test_a_status_that_cannot_be_had_leaves_items_processing(world: World,
     world.service.script(DESCRIBE, None)  # the survey's
     world.service.always[DESCRIBE] = lambda _: trouble  # type: ignore[assignment,return-value]
 
-    result = await world.upload(some_items(4), RunOptions(BATCH, settle_timeout_s=300))
+    result = await world.upload(some_items(4), LaneOptions(BATCH, settle_timeout_s=300))
 
     assert list(result.states.values()) == [State.COMPLETE, *[State.PROCESSING] * 3]
     assert result.stop is None
@@ -191,7 +191,7 @@ async def test_what_was_not_found_is_looked_for_by_the_next_run_and_taken_over(w
 async def test_what_is_gone_for_good_fails_its_item_again_and_costs_a_describe(world: World) -> None:
     items = some_items(3)
     world.service.processing_s, world.service.forgets_deleted = 10, True
-    await world.upload(items, RunOptions(BATCH, wait=False))
+    await world.upload(items, LaneOptions(BATCH, wait=False))
     world.service.remove("att-2")
     await world.clock.sleep(2 * HORIZON_S)
     first = await world.upload(items)
@@ -207,7 +207,7 @@ async def test_what_is_gone_for_good_fails_its_item_again_and_costs_a_describe(w
 async def test_what_was_replaced_while_processing_is_watched_to_its_end(world: World) -> None:
     world.service.processing_s = 100
     before, after = an_item("a"), an_item("a", content="other")
-    await world.upload([before], RunOptions(BATCH, wait=False))
+    await world.upload([before], LaneOptions(BATCH, wait=False))
 
     result = await world.upload([after])
 
@@ -221,8 +221,8 @@ async def test_what_was_replaced_while_processing_is_watched_to_its_end(world: W
 async def test_what_an_earlier_run_left_replaced_while_processing_is_watched_too(world: World) -> None:
     world.service.processing_s = 100
     before, after = an_item("a"), an_item("a", content="other")
-    await world.upload([before], RunOptions(BATCH, wait=False))
-    await world.upload([after], RunOptions(BATCH, wait=False))
+    await world.upload([before], LaneOptions(BATCH, wait=False))
+    await world.upload([after], LaneOptions(BATCH, wait=False))
 
     await world.upload([after])
 

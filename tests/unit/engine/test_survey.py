@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from batch_upload.engine.lane import StopKind
 from batch_upload.engine.plan import with_retry
-from batch_upload.engine.run import RunOptions
+from batch_upload.engine.run import LaneOptions
 from batch_upload.events import ItemChanged, Looking, OrphanSeen, RunStarted
 from batch_upload.model import Attachment, AttachmentStatus, State
 from tests.support.engine_world import BATCH, World, an_item, some_items
@@ -181,7 +181,7 @@ async def test_a_long_look_is_announced_and_reported_within_every_five_seconds(w
         world.service.plant(tags={"Other": str(number)}, created_at=world.clock.now() - timedelta(hours=1))
     world.rate = 2.0
 
-    await world.upload(some_items(1), RunOptions(BATCH, deadline_s=120.0))
+    await world.upload(some_items(1), LaneOptions(BATCH, deadline_s=120.0))
 
     looks, started = world.heard_of(Looking), world.heard_of(RunStarted)[0]
     moments = [*(each.at for each in looks), started.at]

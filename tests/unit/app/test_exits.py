@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 
-from batch_upload.cli.exit_codes import PRECEDENCE, exit_of_run, first_of, made_visible
+from batch_upload.app.exits import PRECEDENCE, exit_of_run, first_of, made_visible
 from batch_upload.engine.lane import Stop, StopKind
 from batch_upload.engine.result import RunResult
 from batch_upload.errors import ExitCode

@@ -9,9 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from batch_upload.cli.flags import Flags, resolve, truth_of
-from batch_upload.cli.interrupted import Stopped
-from batch_upload.cli.messages import problems_headline
 from batch_upload.document import Document, RememberedDigest
 from batch_upload.documents.copies import Copies
 from batch_upload.documents.look import Looker, Recall, Recent, recall_nothing
@@ -20,9 +17,10 @@ from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.manifest.codes import Code
 from batch_upload.manifest.listing import list_manifest, list_manifest_once
 from batch_upload.model import Item, Listed, Manifest, Problem
-from batch_upload.settings import Settings
+from batch_upload.settings import RunOptions, Settings, settings_of
 from batch_upload.spelling import id_hint
 from batch_upload.token import client_token
+from batch_upload.words import count_words
 
 T = TypeVar("T")
 
@@ -142,7 +140,7 @@ class _Look:
     def through(self, make: Callable[[Iterator[Sound]], T]) -> _Looked[T]:
         """Look into all files, and give what `make` makes of those in order.
 
-        Raises ManifestInvalid as the listing, and Stopped with what was interrupted at a signal.
+        Raises ManifestInvalid as the listing. What a KeyboardInterrupt interrupted is added to it as a note.
         """
         refused: list[tuple[Listed, Problem]] = []
         copies = Copies()
@@ -163,9 +161,9 @@ class _Look:
                 manifest, made, problems = _listed(
                     self.path, listing=self.listing, allow_outside=self.allow_outside, take=take
                 )
-            except Stopped as stopped:
-                what = f"{stopped.message} while reading `{self.path}` and its files; nothing was sent"
-                raise Stopped(stopped.code, what) from None
+            except KeyboardInterrupt as stopped:
+                stopped.add_note(f"while reading `{self.path}` and its files; nothing was sent")
+                raise
             return _Looked(manifest, made, problems, refused, copies.warnings(str(self.path)))
 
     def _sound(
@@ -196,41 +194,41 @@ def without_collector() -> Iterator[None]:
 
 
 def ready(
-    path: Path, flags: Flags, *, on_manifest: Callable[[Manifest, Settings], None] = lambda *_: None
+    path: Path, options: RunOptions, *, on_manifest: Callable[[Manifest, Settings], None] = lambda *_: None
 ) -> tuple[Prepared, Settings]:
     """The manifest with all its files looked into, and the settings. Raises ManifestInvalid and UsageError.
 
-    Files that the ledger remembers as they look are not read, unless `--rehash` is given. `on_manifest` is called
+    Files that the ledger remembers as they look are not read, unless `rehash` is set. `on_manifest` is called
     before the files are looked into, once the manifest itself can be read.
     """
-    prepared, settings = _looked_into(path, flags, on_manifest)
+    prepared, settings = _looked_into(path, options, on_manifest)
     if prepared.problems:
         raise invalid(path, prepared.problems)
     return prepared, settings
 
 
-def ready_to_read(path: Path, flags: Flags) -> tuple[Prepared, Settings]:
+def ready_to_read(path: Path, options: RunOptions) -> tuple[Prepared, Settings]:
     """The same for a verb that writes no ledger: what was read is not kept to be remembered.
 
     Raises as `prepare_readable`, and UsageError.
     """
-    prepared, settings = _looked_into(path, flags, lambda *_: None)
+    prepared, settings = _looked_into(path, options, lambda *_: None)
     return replace(prepared, fresh={}), settings
 
 
 def _looked_into(
-    path: Path, flags: Flags, on_manifest: Callable[[Manifest, Settings], None]
+    path: Path, options: RunOptions, on_manifest: Callable[[Manifest, Settings], None]
 ) -> tuple[Prepared, Settings]:
-    def settings_of(manifest: Manifest) -> Settings:
-        return resolve(flags, manifest=path, ledger=manifest.ledger, target=manifest.target)
+    def settings_for(manifest: Manifest) -> Settings:
+        return settings_of(options, manifest=path, ledger=manifest.ledger, target=manifest.target)
 
     def memory(manifest: Manifest) -> AbstractContextManager[Recall]:
-        settings = settings_of(manifest)
+        settings = settings_for(manifest)
         on_manifest(manifest, settings)
         return _nothing(manifest) if settings.rehash else _remembered(settings.ledger)
 
-    prepared = prepare_readable(path, allow_outside=truth_of(flags, "allow_outside"), memory=memory)
-    return prepared, settings_of(prepared.manifest)
+    prepared = prepare_readable(path, allow_outside=options.allow_outside, memory=memory)
+    return prepared, settings_for(prepared.manifest)
 
 
 def check_only(settings: Settings, prepared: Prepared) -> None:
@@ -301,7 +299,7 @@ def invalid(path: Path, problems: Sequence[Problem]) -> ManifestInvalid:
     """The error of these problems, sorted as they stand in the file."""
     ordered = sorted(problems, key=lambda problem: problem.at)
     return ManifestInvalid(
-        problems_headline(ordered, str(path)),
+        f"{count_words(len(ordered), 'problem')} in `{path}`",
         problems=ordered,
         hint=f"`batch-upload validate {path}` lists all of them",
     )

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.cli.flags import Flags, resolve
-from batch_upload.cli.rates import expected_create_rate, is_news, laws, learned, remembered_latency_s, start_rate
+from batch_upload.app.rates import expected_create_rate, is_news, laws, learned, remembered_latency_s, start_rate
+from batch_upload.cli.flags import Flags, options_of
 from batch_upload.engine.rate_law import FixedRate, RateMemory
 from batch_upload.engine.rate_learned import LearnedRate
 from batch_upload.engine.retry import CREATE, DESCRIBE, LIMITS
 from batch_upload.engine.tally import Tally
 from batch_upload.model import RateRecord
-from batch_upload.settings import Settings
+from batch_upload.settings import Settings, settings_of
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 KNOWN = RateRecord(CREATE, {**asdict(RateMemory(rate=18.0)), "latency_s": 0.12}, NOW - timedelta(minutes=5))
 
 
 def settings(flags: Flags | None = None) -> Settings:
-    return resolve(flags or Flags(), manifest=Path("june.yaml"), environ={})
+    return settings_of(options_of(flags or Flags(), {}), manifest=Path("june.yaml"), environ={})
 
 
 def test_the_first_rate_is_the_flag_then_the_memory_then_the_documented_one() -> None:

@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
-from batch_upload.cli.asking import ask, can_ask
-from batch_upload.cli.rates import laws
+from batch_upload.app.rates import laws
 from batch_upload.clock import SystemClock
 from batch_upload.engine.lane import LaneControl
 from batch_upload.engine.pacing import Pacer
@@ -17,7 +16,7 @@ from batch_upload.errors import AccessFault, NoAnswer, UsageError
 from batch_upload.events import Notice
 from batch_upload.model import Lane, RateRecord
 from batch_upload.ports import Bodies, Clock, Ledger, Observer
-from batch_upload.service.access import Access, StaticKeys
+from batch_upload.service.access import Access, Ask, StaticKeys
 from batch_upload.service.client import AwsService, open_service
 from batch_upload.service.credentials import CredentialsUnreached, FetchedCredentials
 from batch_upload.settings import LOCAL_ACCOUNT, LOCAL_REGION, Settings
@@ -60,10 +59,12 @@ async def opened(
     remembered: Sequence[RateRecord] = (),
     reads_only: bool = False,
     credentials: FetchedCredentials | None = None,
+    ask: Ask | None = None,
 ) -> AsyncIterator[Opened]:
     """Open the lane of these settings without sending a request.
 
-    `remembered`: the rates that earlier runs learned. `credentials`: reused if they were fetched before.
+    `remembered`: the rates that earlier runs learned. `credentials`: reused if they were fetched before. `ask` asks a
+    person for the code of an MFA device; without it a profile that needs one is refused.
 
     Raises AccessFault for missing credentials or Region, or an endpoint that is not allowed. Raises OutOfResources if
     the process may not open enough files: botocore would report that as a missing configuration.
@@ -72,7 +73,7 @@ async def opened(
         raise out_of_descriptors()
     clock, control = SystemClock(), LaneControl()
     async with AsyncExitStack() as stack:
-        access = access_of(settings)
+        access = access_of(settings, ask=ask)
         if settings.local:
             access = await stack.enter_async_context(_local(settings, reads_only=reads_only))
         service = await stack.enter_async_context(open_service(access, credentials=credentials))
@@ -92,14 +93,19 @@ async def opened(
 
 @asynccontextmanager
 async def reach(
-    settings: Settings, observer: Observer, *, remembered: Sequence[RateRecord] = (), reads_only: bool = False
+    settings: Settings,
+    observer: Observer,
+    *,
+    remembered: Sequence[RateRecord] = (),
+    reads_only: bool = False,
+    ask: Ask | None = None,
 ) -> AsyncIterator[Reached]:
     """Open the lane of these settings and find out its account. `remembered`: the rates that earlier runs learned.
 
     Raises AccessFault for missing credentials, an endpoint that is not allowed, or an account that is not the
     manifest's.
     """
-    async with opened(settings, observer, remembered=remembered, reads_only=reads_only) as lane:
+    async with opened(settings, observer, remembered=remembered, reads_only=reads_only, ask=ask) as lane:
         account = await _account(settings, lane, observer)
         whose = Lane(account, lane.service.region)
         yield Reached(lane.service, whose, lane.wire, lane.control, lane.clock, lane.laws)
@@ -146,7 +152,7 @@ def surroundings(
     )
 
 
-def access_of(settings: Settings) -> Access:
+def access_of(settings: Settings, *, ask: Ask | None = None) -> Access:
     """Translate the settings into how to reach the service."""
     return Access(
         profile=settings.profile,
@@ -155,7 +161,7 @@ def access_of(settings: Settings) -> Access:
         endpoint_url=settings.endpoint_url,
         sts_endpoint_configured=settings.sts_endpoint_configured,
         allowed_hosts=settings.allowed_hosts,
-        ask_code=ask if can_ask() else None,
+        ask_code=ask,
         connections=settings.concurrency + 4,
     )
 
