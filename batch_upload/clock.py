@@ -1,4 +1,4 @@
-"""The real clock. Whoever needs time is handed a `Clock` (ports.py) and never asks the system."""
+"""Clocks that are handed in, and the real one. No other module reads the system's time: it takes a clock instead."""
 
 import socket
 import sys
@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 
@@ -13,6 +14,34 @@ PIECE_S = 2.0
 """The longest sleep that is left to the system's timers, which stand still while the machine is suspended."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 """A name of the running boot (Linux, random(4))."""
+
+
+class MonotonicClock(Protocol):
+    """Time for durations. A test's clock turns hours into milliseconds."""
+
+    def monotonic(self) -> float:
+        """Seconds since some moment of this boot, time asleep included; never goes back, never steps."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds`; at once, but after a checkpoint, where that is 0 or less. Can be cancelled.
+
+        Time asleep counts: a sleep that was over meanwhile ends a few seconds after the machine has woken.
+        """
+        ...
+
+
+async def sleep_or(event: anyio.Event, seconds: float, clock: MonotonicClock) -> None:
+    """Return after so many seconds, or as soon as the event is set."""
+    async with anyio.create_task_group() as waiting:
+
+        async def wake() -> None:
+            await event.wait()
+            waiting.cancel_scope.cancel()
+
+        waiting.start_soon(wake)
+        await clock.sleep(seconds)
+        waiting.cancel_scope.cancel()
 
 
 class SystemClock:

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from pybase64 import b64encode
 
+from batch_upload.clock import MonotonicClock
 from batch_upload.model import (
     Attachment,
     AttachmentPage,
@@ -28,26 +29,15 @@ from batch_upload.moments import Moment, Stretch
 T = TypeVar("T")
 
 
-class Clock(Protocol):
-    """Time, handed in. A test's clock turns hours into milliseconds."""
+class Clock(MonotonicClock, Protocol):
+    """Time, handed in: durations, the wall's time, and whose they are."""
 
     def now(self) -> datetime:
         """The wall's time, aware, in UTC. It may step: durations are never taken from it within a run."""
         ...
 
-    def monotonic(self) -> float:
-        """Seconds since some moment of this boot, time asleep included; never goes back, never steps."""
-        ...
-
     def machine(self) -> str:
         """A name of the machine, and of its boot where the system tells: `monotonic` counts on under one name alone."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Return after `seconds`; at once, but after a checkpoint, where that is 0 or less. Can be cancelled.
-
-        Time asleep counts: a sleep that was over meanwhile ends a few seconds after the machine has woken.
-        """
         ...
 
 

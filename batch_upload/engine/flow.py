@@ -7,13 +7,13 @@ from dataclasses import replace
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from batch_upload.clock import sleep_or
 from batch_upload.engine.crew import Crew
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.identity import tags_of
 from batch_upload.engine.job import Ending, Job, job_of, may_replay
 from batch_upload.engine.lane import Withheld
 from batch_upload.engine.listing import describe_found
-from batch_upload.engine.pacing import sleep_or
 from batch_upload.engine.plan import after_resolving, fresh
 from batch_upload.engine.resolve import Findings, Resolver
 from batch_upload.engine.settle import Settler

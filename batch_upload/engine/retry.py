@@ -14,10 +14,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from batch_upload.engine.lane import LaneControl, Withheld
 from batch_upload.engine.outcome import fault_of, kind_of
-from batch_upload.engine.pacing import Pacer, Slot
 from batch_upload.errors import NoAnswer, OutOfResources, ServiceError, Throttled, Transient
 from batch_upload.events import Notice, Requested, Retrying
 from batch_upload.model import OutcomeKind
+from batch_upload.pacing import Pacer, Slot
 from batch_upload.ports import Clock, Observer
 
 T = TypeVar("T")
@@ -132,7 +132,7 @@ class Wire:
         started, to_create = self._clock.monotonic(), operation == CREATE
         try:
             answer = await request()
-            slot.answered()
+            slot.accepted()
             self._shortages.pop(to_create, None)
         except ServiceError as error:
             self._report(slot, error)
@@ -241,8 +241,10 @@ class Wire:
     def _report(slot: Slot, error: ServiceError) -> None:
         if isinstance(error, NoAnswer | OutOfResources):
             slot.unanswered()
+        elif isinstance(error, Throttled):
+            slot.throttled(error.retry_after_s)
         else:
-            slot.answered(error)
+            slot.accepted()  # the limiter let it through, whatever was refused then
 
     def _tell(self, operation: str, error: ServiceError | None, started: float, item_id: str | None) -> None:
         self._observer.notify(

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 
 import anyio
 
+from batch_upload.clock import sleep_or
 from batch_upload.engine.lane import Withheld
 from batch_upload.engine.listing import IDS_A_CALL, NOT_FOUND, Listing, describe_found, listing_of, read_pages
-from batch_upload.engine.pacing import sleep_or
 from batch_upload.engine.retry import DESCRIBE
 from batch_upload.engine.upload import Surroundings, stop_lane
 from batch_upload.errors import LaneFault, Refused, Transient

@@ -11,7 +11,7 @@ from math import exp, inf, log
 from random import Random
 from typing import Protocol
 
-from batch_upload.engine.rate_law import RateLaw
+from batch_upload.pacing import RateLaw
 
 
 class Limiter(Protocol):

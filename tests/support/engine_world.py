@@ -13,8 +13,6 @@ import anyio
 
 from batch_upload.engine.failures import FailureWatch
 from batch_upload.engine.lane import LaneControl
-from batch_upload.engine.pacing import Pacer
-from batch_upload.engine.rate_law import FixedRate
 from batch_upload.engine.result import RunResult
 from batch_upload.engine.retry import CREATE, DESCRIBE, LIMITS, LIST_TAGS, TAG, UNTAG, RetryPolicy, Wire
 from batch_upload.engine.run import LaneOptions, Run
@@ -35,6 +33,7 @@ from batch_upload.model import (
     Standing,
 )
 from batch_upload.moments import Stretch
+from batch_upload.pacing import FixedRate, Pacer
 from batch_upload.ports import NOTHING_KNOWN, Attempt, Body, LaneMemory, Observer
 from batch_upload.token import client_token
 from tests.support.manual_clock import ManualClock, real_work

@@ -21,7 +21,6 @@ from batch_upload.emulator.core import Emulator
 from batch_upload.emulator.settings import EmulatorSettings
 from batch_upload.engine.failures import FailureLimit, FailureWatch
 from batch_upload.engine.lane import LaneControl
-from batch_upload.engine.pacing import Pacer
 from batch_upload.engine.result import RunResult
 from batch_upload.engine.retry import IDENTITY, RetryPolicy, Wire
 from batch_upload.engine.run import LaneOptions, Run
@@ -31,6 +30,7 @@ from batch_upload.events import ItemChanged, LaneStopped, Notice, OrphanSeen, Re
 from batch_upload.ledger.reading import find_reader
 from batch_upload.ledger.store import SqliteLedger
 from batch_upload.model import Item, Lane, State
+from batch_upload.pacing import Pacer
 from batch_upload.ports import Body
 from batch_upload.service.access import Access, StaticKeys
 from batch_upload.service.client import open_service

@@ -2,13 +2,12 @@
 
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 
 import anyio
 import pytest
 
 from batch_upload.engine.lane import LaneControl, Stop, StopKind, Withheld
-from batch_upload.engine.pacing import Pacer
-from batch_upload.engine.rate_law import FixedRate
 from batch_upload.engine.retry import CONVENIENCE, CREATE, DESCRIBE, RetryPolicy, Tries, Wire
 from batch_upload.errors import (
     AccessFault,
@@ -18,13 +17,16 @@ from batch_upload.errors import (
     Disagreement,
     LedgerUnusable,
     NoAnswer,
+    OutOfResources,
     Refused,
     Throttled,
 )
 from batch_upload.events import Requested, Retrying
 from batch_upload.model import Fault, OutcomeKind
+from batch_upload.pacing import FixedRate, Pacer
 from tests.support.engine_world import Heard
 from tests.support.manual_clock import ManualClock
+from tests.support.recording_law import RecordingLaw
 
 FINAL = [
     Refused("no"),
@@ -201,3 +203,37 @@ async def test_tries_go_on_where_they_were(clock: ManualClock) -> None:
         await wired(clock, Heard()).retried(DESCRIBE, request, tries)
 
     assert len(made) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "report"),
+    [
+        (None, "accepted"),
+        (Refused("no"), "accepted"),
+        (AccessFault("no"), "accepted"),
+        (Throttled("slow"), "throttled None"),
+        (Throttled("slow", retry_after_s=3.0), "throttled 3.0"),
+        (NoAnswer("lost"), "unanswered"),
+        (OutOfResources("no descriptor"), "unanswered"),
+        (ValueError("ours"), "unanswered"),
+    ],
+    ids=repr,
+)
+async def test_the_law_learns_only_from_answers_and_a_refusal_counts_as_accepted(
+    clock: ManualClock, error: Exception | None, report: str
+) -> None:
+    law = RecordingLaw(100)
+    wire = Wire(
+        {CREATE: Pacer(law, clock)},
+        lane=LaneControl(),
+        clock=clock,
+        observer=Heard(),
+        policy=RetryPolicy(),
+        chance=random.Random(1),
+    )
+    request, _ = failing(*([error] if error else []))
+
+    with pytest.raises(type(error)) if error else nullcontext():
+        await wire.send(CREATE, await wire.slot(CREATE), request)
+
+    assert law.reports == [(1, report)]

@@ -3,31 +3,9 @@
 import anyio
 import pytest
 
-from batch_upload.engine.pacing import Pacer
-from batch_upload.engine.rate_law import FixedRate
-from batch_upload.errors import Refused, Throttled
+from batch_upload.pacing import FixedRate, Pacer
 from tests.support.manual_clock import ManualClock
-
-
-class NotedLaw(FixedRate):
-    """A fixed rate that notes what it was told of each ticket, and may be moved."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__(rate)
-        self.told: list[tuple[int, str]] = []
-        self.moved_to: float | None = None
-
-    def ready_at(self, now: float) -> float:
-        return super().ready_at(now) if self.moved_to is None else self.moved_to
-
-    def accepted(self, ticket: int, now: float) -> None:
-        self.told.append((ticket, "accepted"))
-
-    def throttled(self, ticket: int, now: float, retry_after_s: float | None) -> None:
-        self.told.append((ticket, f"throttled {retry_after_s}"))
-
-    def unanswered(self, ticket: int, now: float) -> None:
-        self.told.append((ticket, "unanswered"))
+from tests.support.recording_law import RecordingLaw
 
 
 async def test_slots_come_in_the_order_in_which_they_were_asked_for(clock: ManualClock) -> None:
@@ -46,7 +24,7 @@ async def test_slots_come_in_the_order_in_which_they_were_asked_for(clock: Manua
 
 
 async def test_a_slot_that_is_due_is_there_at_once_but_not_for_who_would_push_in(clock: ManualClock) -> None:
-    law = NotedLaw(1)
+    law = RecordingLaw(1)
     pacer = Pacer(law, clock)
     assert pacer.slot_at_once() is not None
     assert pacer.slot_at_once() is None
@@ -67,7 +45,7 @@ async def test_a_slot_that_is_due_is_there_at_once_but_not_for_who_would_push_in
 
 
 async def test_a_waiter_that_is_cancelled_takes_no_slot(clock: ManualClock) -> None:
-    law = NotedLaw(0.1)
+    law = RecordingLaw(0.1)
     pacer = Pacer(law, clock)
     await pacer.slot()
 
@@ -80,7 +58,7 @@ async def test_a_waiter_that_is_cancelled_takes_no_slot(clock: ManualClock) -> N
 
 
 async def test_who_waits_looks_again_when_the_law_has_changed(clock: ManualClock) -> None:
-    law = NotedLaw(1)
+    law = RecordingLaw(1)
     pacer = Pacer(law, clock)
     first = await pacer.slot()
     law.moved_to = 1_000.0
@@ -88,7 +66,7 @@ async def test_who_waits_looks_again_when_the_law_has_changed(clock: ManualClock
     async def speed_up() -> None:
         await clock.sleep(5)
         law.moved_to = 6.0
-        first.answered()
+        first.accepted()
 
     async with anyio.create_task_group() as group:
         group.start_soon(speed_up)
@@ -98,16 +76,17 @@ async def test_who_waits_looks_again_when_the_law_has_changed(clock: ManualClock
 
 
 async def test_each_ticket_is_answered_for_exactly_once(clock: ManualClock) -> None:
-    law = NotedLaw(100)
+    law = RecordingLaw(100)
     pacer = Pacer(law, clock)
     slots = [await pacer.slot() for _ in range(4)]
 
-    slots[0].answered()
-    slots[1].answered(Throttled("slow", retry_after_s=3.0))
-    slots[2].answered(Refused("no"))
+    slots[0].accepted()
+    slots[1].throttled(3.0)
+    slots[2].throttled()
     slots[3].unanswered()
     for slot in slots:
         slot.unanswered()
-        slot.answered()
+        slot.accepted()
+        slot.throttled()
 
-    assert law.told == [(1, "accepted"), (2, "throttled 3.0"), (3, "accepted"), (4, "unanswered")]
+    assert law.reports == [(1, "accepted"), (2, "throttled 3.0"), (3, "throttled None"), (4, "unanswered")]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from batch_upload.engine.rate_law import DAY_S, FixedRate, RateLaw, RateMemory
-from batch_upload.engine.rate_learned import LearnedRate
+from batch_upload.pacing import FixedRate, LearnedRate, RateLaw, RateMemory
+from batch_upload.pacing.law import DAY_S
 
 
 def leave(law: RateLaw, count: int, now: float) -> list[float]:

@@ -9,8 +9,7 @@ from statistics import median
 
 import pytest
 
-from batch_upload.engine.rate_law import FixedRate, RateMemory
-from batch_upload.engine.rate_learned import LearnedRate
+from batch_upload.pacing import FixedRate, LearnedRate, RateMemory
 from tests.support.bucket_simulation import (
     FixedWindows,
     Limiter,

@@ -1,0 +1,206 @@
+"""What answers prove about a rate limiter: pure bookkeeping for the modes of the learned rate.
+
+The theory is in docs/decisions/pacing.md. Its heart: at a throttle a token bucket holds less than one token, so the
+calls that it accepts between two throttles count its rate, within one call. Times are seconds of a monotonic clock.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from batch_upload.pacing.schedule import SentCall
+
+ROUND_TRIP_WEIGHT = 1 / 8
+"""Weight of a new round trip in the average, as in TCP (RFC 6298, alpha)."""
+ROUND_TRIP_OUTLIER = 8.0
+"""A round trip of more than this many averages is a suspended machine, not the network."""
+
+
+class InFlight:
+    """The calls in flight, and the average of their round trips and of how far these deviate, in seconds."""
+
+    __slots__ = ("_calls", "jitter_s", "round_trip_s")
+
+    def __init__(self) -> None:
+        self._calls: dict[int, SentCall] = {}
+        self.round_trip_s = 0.0
+        self.jitter_s = 0.0
+
+    def add(self, ticket: int, call: SentCall) -> None:
+        """Count a call that left."""
+        self._calls[ticket] = call
+
+    def answered(self, ticket: int, now: float) -> SentCall:
+        """Remove a call that was answered now, and learn from its round trip."""
+        call = self._calls.pop(ticket)
+        took_s = now - call.at
+        if not self.round_trip_s:
+            self.round_trip_s = took_s
+            return call
+        deviation_s = min(took_s, ROUND_TRIP_OUTLIER * self.round_trip_s) - self.round_trip_s
+        self.jitter_s += ROUND_TRIP_WEIGHT * (abs(deviation_s) - self.jitter_s)
+        self.round_trip_s += ROUND_TRIP_WEIGHT * deviation_s
+        return call
+
+    def lost(self, ticket: int) -> None:
+        """Remove a call that was never answered."""
+        del self._calls[ticket]
+
+    def expected(self, rate: float) -> float:
+        """Return how many calls are in flight at this rate, by Little's law."""
+        return rate * self.round_trip_s
+
+
+@dataclass(frozen=True, slots=True)
+class BracketMark:
+    """A throttle, and how many calls had been accepted before it, and refused in crowds."""
+
+    at: float
+    accepted: int
+    refused: int
+
+
+class Bracket:
+    """The last throttles and what they prove: N accepted in T between two of them, so (N − 1)/T < rate < (N + 1)/T.
+
+    The upper bound holds only if the bucket was never full between them. Clear the bracket wherever it may have been.
+    """
+
+    __slots__ = ("_marks", "accepted", "refused")
+
+    GAPS = 4
+    """Gaps between throttles that are looked back on while the rate settles (docs/decisions/pacing.md)."""
+
+    def __init__(self) -> None:
+        self._marks: deque[BracketMark] = deque(maxlen=self.GAPS + 1)
+        self.accepted = 0
+        self.refused = 0
+
+    def mark(self, now: float) -> None:
+        """Record that the bucket is empty now."""
+        self._marks.append(BracketMark(now, self.accepted, self.refused))
+
+    def clear(self) -> None:
+        """Forget all throttles, because the bucket may have been full since."""
+        self._marks.clear()
+
+    def last_gap(self) -> tuple[int, float]:
+        """Return the calls accepted and the seconds between the last two throttles, or (0, 0) without two."""
+        if len(self._marks) < 2:
+            return 0, 0.0
+        before, mark = self._marks[-2], self._marks[-1]
+        return mark.accepted - before.accepted, mark.at - before.at
+
+    def highest_rate(self, slack: float, *, gaps: int) -> float:
+        """Return the highest rate that the last gaps leave possible. `slack`: calls that may be miscounted."""
+        mark = self._marks[-1]
+        return min(
+            (mark.accepted - before.accepted + mark.refused - before.refused + slack) / (mark.at - before.at)
+            for before in list(self._marks)[-1 - gaps : -1]
+            if mark.at > before.at
+        )
+
+
+class BurstLog:
+    """When the accepted calls of a slow start left. Once the rate is known, they show the burst. Begins closed."""
+
+    __slots__ = ("_ended_at", "_is_open", "_sent_at")
+
+    def __init__(self) -> None:
+        self._sent_at: list[float] = []
+        self._ended_at = 0.0
+        self._is_open = False
+
+    def __len__(self) -> int:
+        return len(self._sent_at)
+
+    def open(self) -> None:
+        """Record accepted calls from now on."""
+        self._is_open = True
+
+    def add(self, sent_at: float) -> None:
+        """Record when an accepted call left, if the log is open."""
+        if self._is_open:
+            self._sent_at.append(sent_at)
+
+    def close(self, sent_at: float) -> None:
+        """Close the log: the first throttled call left at `sent_at`."""
+        self._ended_at, self._is_open = sent_at, False
+
+    def clear(self) -> None:
+        """Forget the calls, because the burst is known."""
+        self._sent_at.clear()
+
+    def burst(self, rate: float) -> float:
+        """Return the most tokens that were used on top of `rate`, or 0 if no call was accepted."""
+        count, end = len(self._sent_at), self._ended_at
+        return max((count - i - rate * (end - at) for i, at in enumerate(self._sent_at)), default=0.0)
+
+    def used_up(self, rate: float) -> float:
+        """Return the tokens that were used on top of `rate` since the first call."""
+        return len(self._sent_at) - rate * (self._ended_at - self._sent_at[0]) if self._sent_at else 0.0
+
+
+class Episode:
+    """The last throttle that cut the rate, and the answers of the calls that were in flight when it was heard.
+
+    Tickets before `first_ticket` left before the cut; `accepted` and `refused` count their answers. These calls find
+    the bucket empty, so they are accepted at the bucket's own rate. `is_counting`: this rate may still be estimated.
+    `least`: a lower bound of it. `throttles_in_a_row`: cuts without an accepted call between them.
+    """
+
+    __slots__ = ("accepted", "began_at", "first_ticket", "is_counting", "least", "refused", "throttles_in_a_row")
+
+    ENOUGH = 5
+    """Accepted calls that make an estimate: within a fifth."""
+    MANY = 20
+    """Accepted calls that make an estimate without a safety margin."""
+    MARGIN_OF_FEW = 0.97
+    """Part of an estimate from few calls that is used."""
+    SHORTEST_JITTERS = 4.0
+    """Jitters that must have passed before an estimate."""
+    LONGEST_ROUND_TRIPS = 4.0
+    """Round trips after which the calls that are answered were no longer in flight at the cut."""
+
+    def __init__(self) -> None:
+        self.began_at = 0.0
+        self.first_ticket = 0
+        self.is_counting = False
+        self.least = 0.0
+        self.throttles_in_a_row = 0
+        self.accepted = 0
+        self.refused = 0
+
+    def begin(self, now: float, first_ticket: int) -> None:
+        """Begin the next episode: a call that left after the last cut was throttled."""
+        self.began_at, self.first_ticket = now, first_ticket
+        self.throttles_in_a_row += 1
+
+    def count(self, *, least: float) -> None:
+        """Let the rate be estimated from the answers that follow."""
+        self.is_counting, self.least = True, least
+
+    def end(self) -> tuple[int, int]:
+        """Stop counting. Return how many calls that left before the cut were accepted and throttled, the first time."""
+        counts = self.accepted, self.refused
+        self.accepted = self.refused = 0
+        self.is_counting = False
+        return counts
+
+    def estimate(self, now: float, in_flight: InFlight) -> tuple[int, float]:
+        """Return how many calls were accepted, and their rate: unbiased if they are many, careful if few.
+
+        Return (0, 0) while they are too few, or too close together for the jitter.
+        """
+        count, seconds = self.accepted, now - self.began_at
+        shortest_s = self.SHORTEST_JITTERS * in_flight.jitter_s
+        longest_s = self.LONGEST_ROUND_TRIPS * in_flight.round_trip_s
+        if not self.is_counting or count < self.ENOUGH or not shortest_s <= seconds <= longest_s:
+            return 0, 0.0
+        rate = count / seconds
+        if count < self.MANY:
+            return count, self.MARGIN_OF_FEW * rate
+        return count, rate + 0.5 / seconds + rate * in_flight.jitter_s / seconds
+
+    def unsent(self, now: float, rate: float, next_ticket: int) -> float:
+        """Return how many calls `rate` allowed since the cut that were not sent: the bucket kept their tokens."""
+        return max(0.0, rate * (now - self.began_at) - (next_ticket - self.first_ticket))

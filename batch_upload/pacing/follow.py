@@ -1,0 +1,236 @@
+"""The modes of a rate that is nearly known: follow it, and test whether it has risen.
+
+Where every number comes from: docs/decisions/pacing.md, "The law", 2 to 8.
+"""
+
+from math import exp, inf
+
+from batch_upload.pacing.evidence import Bracket
+from batch_upload.pacing.mode import Mode, RateState
+from batch_upload.pacing.schedule import SentCall
+
+LAST_STAGE = 6
+CAREFUL_STAGE = 5
+"""From this stage on the rate counts as known, and tests are kept short."""
+SINGLE_STAGE, SINGLE_GAP_STAGE = 3, 4
+"""Stages from which a burst is known well enough to be called 1, and then to bound the rate by one gap alone."""
+STAGE_FACTOR = 0.55
+"""Each throttle makes cuts and throttles rarer by this factor, down to what is wanted at rest."""
+CUT_FIRST, CUT_LAST = 0.35, 0.01
+"""What a throttle takes off the logarithm of the rate, at the first stage and at rest."""
+THROTTLED_FIRST, THROTTLED_LAST = 0.20, 0.006
+"""The share of throttled calls at which the rate stays as it is, at the first stage and at rest."""
+GROWTH_MOST = 0.01
+"""What the logarithm of the rate grows by at most in a round trip."""
+PRECISION = (5, 10, 20, 40, 80)
+"""Accepted calls between two throttles that allow the stages from 2 on: N calls give the rate within 1/N."""
+ONE_GAP = 100
+"""Accepted calls in a gap that give the rate within 1 %, so that at rest older gaps add nothing."""
+SURPRISE = 0.97
+"""A bound below this part of the rate shows that the rate was not known; above, that a few refusals came together."""
+SLOWEST = 1e-3
+"""Calls a second below which no throttle cuts the rate."""
+HOLD_MOST = 10.0
+"""Refusals at most that hold up growth, each for as long as one throttle is worth."""
+
+SINGLE = 1.3
+"""A burst below this was learned of a bucket that admits one call at a time."""
+SINGLE_CUT, SINGLE_JITTERS = 0.02, 2.0
+"""What a throttle takes off at most with such a bucket: the first, or so many slots of jitter if that is more.
+
+There each call that was accepted proves its pace, as exactly as the jitter lets it.
+"""
+
+OVERSHOOT = 1.3
+"""How far above the rate a growing pace is when its throttle is heard."""
+OVERSHOOT_LEAST = 1 / 2
+"""Part of such a pace that is a lower bound of the rate."""
+OVERSHOOT_ALIKE = 1.5
+"""Two overshoots within this factor are of the same rate, so the second begins a stage further on."""
+OVERSHOOT_STAGES = 4
+"""The last stage that repeated overshoots lead to."""
+OVERSHOOTS_OF_A_CROWD = 2
+"""Overshoots in a row that show that refusals come in crowds."""
+
+ESTIMATE_STAGES = ((30, 4), (12, 3), (0, 2))
+"""Accepted calls behind an estimate of the rate, and the stage that it allows."""
+ESTIMATE_MARKS, ESTIMATE_MARKS_BURST = 20, 15
+"""Accepted calls behind an estimate, and burst, from which the bucket counts as empty at its time."""
+SPARE_SHARE = 0.75
+"""Part of what a bucket gained while nothing was sent that is used up afterwards; no more, because it is a guess."""
+
+TEST_AFTER = 1.5
+"""A test for a higher rate comes after so many times the accepted calls that one throttle is expected in."""
+TEST_PRICE, TEST_PRICE_FROM = 0.1, 4
+"""What each call in flight beyond the second number adds to these times, because a test then costs more."""
+TEST_STEP, TEST_STEP_MOST, TEST_DOUBLING = 0.02, 0.12, 16
+"""What the logarithm of the rate grows by in a test: at first, at most, and accepted calls until that doubles."""
+TEST_REFUSALS = 3.0
+"""A test within the known burst grows no further than its end costs about so many refusals."""
+TEST_LEAST, TEST_MOST = 0.1, 0.5
+"""But at least and at most by these parts of the rate."""
+TEST_GAIN = 2
+"""Calls accepted beyond the old rate and the known burst that prove that the rate has risen."""
+TEST_IN_VAIN_STAGE = 3
+"""The first stage that a test in vain goes back to."""
+FALSE_ALARM, BACKOFF_MAX, BACKOFF_DECAY = 1.5, 4.0, 1.03
+"""After a test in vain the next needs so many times the evidence, up to the second number; a throttle divides it."""
+
+
+class Follow:
+    """Follow the quantile: keep the rate at which a small share of all calls is throttled. Every mode ends here.
+
+    `stage`: how far the rate has settled, 0 to LAST_STAGE. `backoff`: how many times the usual evidence the next test
+    needs. `overshoots`: how many times in a row a growing pace was throttled near the same rate.
+    """
+
+    __slots__ = ("_held", "_overshot_rate", "_state", "backoff", "overshoots", "stage")
+
+    def __init__(self, state: RateState, *, stage: int, backoff: float) -> None:
+        self._state = state
+        self.stage = stage
+        self.backoff = backoff
+        self.overshoots = 0
+        self._overshot_rate = 0.0
+        self._held = 0.0
+
+    @property
+    def settled_rate(self) -> float:
+        return self._state.rate
+
+    @property
+    def share(self) -> float:
+        """The share of throttled calls at which the rate stays as it is."""
+        return max(THROTTLED_LAST, THROTTLED_FIRST * STAGE_FACTOR**self.stage)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether the limiter is known to admit one call at a time."""
+        return self._state.burst < SINGLE and self.stage >= SINGLE_STAGE
+
+    @property
+    def step(self) -> float:
+        """What a throttle takes off the logarithm of the rate."""
+        step = max(CUT_LAST, CUT_FIRST * STAGE_FACTOR**self.stage)
+        if not self.is_single:
+            return step
+        return min(step, max(SINGLE_CUT, SINGLE_JITTERS * self._state.rate * self._state.in_flight.jitter_s))
+
+    def accepted(self, call: SentCall, now: float) -> Mode:
+        """Grow so slowly that the wanted share of throttled calls pays for it. Test when there were none for long."""
+        state, share = self._state, self.share
+        if self._held > 0:
+            self._held -= share
+            return self
+        in_flight = state.in_flight.expected(state.rate)
+        growth = min(self.step * share, GROWTH_MOST / max(1.0, in_flight))
+        state.rate = min(state.rate * exp(growth), state.ceiling)
+        price = 1 + max(0.0, TEST_PRICE * (in_flight - TEST_PRICE_FROM))
+        if state.evidence > TEST_AFTER * price * self.backoff / share:
+            state.evidence = 0.0
+            return UpTest(state, self, now)
+        return self
+
+    def throttled(self, call: SentCall, now: float) -> Mode:
+        """Cut the rate by a step, but no further than the last throttles prove, and as far as they demand."""
+        state = self._state
+        cut = state.rate * exp(-self.step * (1 - self.share))
+        self.backoff = max(1.0, self.backoff / BACKOFF_DECAY)
+        if state.episode.throttles_in_a_row == 1:
+            self.stage = min(self.stage + 1, LAST_STAGE)
+            cut = self._bracketed(cut)
+        state.rate = max(SLOWEST, cut)
+        if self.stage >= SINGLE_STAGE:
+            state.learn_burst()
+            if self.stage == LAST_STAGE and state.bracket.last_gap()[0] >= PRECISION[-1]:
+                state.burst_log.clear()
+        return self
+
+    def _bracketed(self, cut: float) -> float:
+        """Return `cut` within the bounds of the bracket. Go back to an earlier stage if they are a surprise."""
+        state, bracket = self._state, self._state.bracket
+        accepted, seconds = bracket.last_gap()
+        if not seconds:
+            return cut
+        slack = 1 + 2 * cut * state.in_flight.jitter_s
+        if accepted >= PRECISION[1] and self.stage < CAREFUL_STAGE:
+            cut = max(cut, min(state.rate, (accepted - slack) / seconds))
+        # a bucket of one is full again after every call, so older gaps say nothing
+        is_lone = state.burst < SINGLE and self.stage >= SINGLE_GAP_STAGE and accepted >= PRECISION[0]
+        is_precise = self.stage == LAST_STAGE and accepted >= ONE_GAP
+        highest = bracket.highest_rate(slack, gaps=1 if is_lone or is_precise else Bracket.GAPS)
+        if cut <= highest:
+            return cut
+        if highest < SURPRISE * state.rate:
+            self.stage = min(self.stage, 1 + sum(accepted >= calls for calls in PRECISION))
+        return highest
+
+    def hold_growth(self, refused: int) -> None:
+        """Hold up growth after calls were refused in a crowd, so that a throttle does not come in company."""
+        if self.stage >= CAREFUL_STAGE:
+            self._held = min(self._held + refused, HOLD_MOST)
+
+    def below_overshoot(self, call: SentCall, now: float, *, least: float) -> Mode:
+        """Begin to follow below the pace of `call`, which outgrew the rate. `least`: a rate known to be safe."""
+        state, rate = self._state, max(least, call.rate / OVERSHOOT)
+        is_alike = rate / OVERSHOOT_ALIKE < self._overshot_rate < rate * OVERSHOOT_ALIKE
+        self.overshoots = self.overshoots + 1 if is_alike else 1
+        self.stage = min(self.overshoots, OVERSHOOT_STAGES)
+        self._overshot_rate = state.rate = rate
+        state.bracket.clear()
+        state.bracket.mark(now)
+        state.episode.count(least=call.rate * OVERSHOOT_LEAST)
+        return self
+
+    def at_estimate(self, rate: float, accepted: int, now: float) -> Mode:
+        """Begin to follow an estimate of the rate from `accepted` calls that were in flight at the last cut."""
+        state = self._state
+        state.rate = min(max(state.episode.least, rate), state.ceiling)
+        self.stage = next(stage for calls, stage in ESTIMATE_STAGES if accepted >= calls)
+        state.bracket.clear()
+        state.learn_burst()
+        if state.burst >= ESTIMATE_MARKS_BURST and accepted >= ESTIMATE_MARKS:
+            state.bracket.mark(now)
+        unsent = state.episode.unsent(now, state.rate, state.schedule.taken + 1)
+        state.schedule.spare_calls = SPARE_SHARE * min(state.burst - 1, unsent)
+        return self
+
+
+class UpTest:
+    """Test whether the rate has risen: grow until a throttle, then see whether more was accepted than a burst."""
+
+    __slots__ = ("_accepted_before", "_began_at", "_follow", "_state", "settled_rate")
+
+    def __init__(self, state: RateState, follow: Follow, now: float) -> None:
+        self._state = state
+        self._follow = follow
+        self._began_at = now
+        self._accepted_before = state.bracket.accepted
+        self.settled_rate = state.rate
+
+    def gained(self, now: float) -> float:
+        """Return how many calls were accepted in this test beyond what the old rate allows."""
+        return self._state.bracket.accepted - self._accepted_before - self.settled_rate * (now - self._began_at)
+
+    def accepted(self, call: SentCall, now: float) -> Mode:
+        """Grow. While the known burst can pay for the test, grow only so far that its end costs little."""
+        state, highest = self._state, inf
+        if self.gained(now) <= state.burst + TEST_GAIN:
+            in_flight = max(1e-9, state.in_flight.expected(self.settled_rate))
+            highest = self.settled_rate * (1 + max(TEST_LEAST, min(TEST_MOST, TEST_REFUSALS / in_flight)))
+        step = min(TEST_STEP_MOST, TEST_STEP * 2 ** (state.evidence // TEST_DOUBLING))
+        wanted = state.rate * exp(step / max(1.0, state.in_flight.expected(call.rate)))
+        state.speed_up(max(state.rate, min(wanted, highest)))
+        return self
+
+    def throttled(self, call: SentCall, now: float) -> Mode:
+        """If more was accepted than the burst explains, the rate has risen; if not, go back to the old rate."""
+        state, follow = self._state, self._follow
+        if self.gained(now) >= state.burst + TEST_GAIN:
+            follow.backoff = 1.0
+            return follow.below_overshoot(call, now, least=self.settled_rate)
+        accepted = state.bracket.accepted - self._accepted_before - state.burst - 1
+        state.rate = max(self.settled_rate, accepted / max(now - self._began_at, 1 / self.settled_rate))
+        follow.backoff = min(BACKOFF_MAX, follow.backoff * FALSE_ALARM)
+        follow.stage = max(TEST_IN_VAIN_STAGE, follow.stage - 1)
+        return follow

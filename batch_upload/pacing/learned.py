@@ -1,0 +1,129 @@
+"""The law that learns: find the account's rate in seconds, then keep so near it that one call in 170 is throttled.
+
+It hands each answer to the mode that decides at the time: slow_start.py and follow.py have one class for each mode.
+Why it is as it is, what was tried, and how every constant was chosen: docs/decisions/pacing.md.
+"""
+
+from math import inf
+
+from batch_upload.pacing.follow import OVERSHOOTS_OF_A_CROWD, Follow
+from batch_upload.pacing.law import RateMemory
+from batch_upload.pacing.mode import Mode, RateState
+from batch_upload.pacing.schedule import SentCall, pause_s
+from batch_upload.pacing.slow_start import SlowStart
+
+CEILING_PROOF = 20
+"""Accepted calls in a row at the ceiling that show that the ceiling is allowed: fewer may come out of a burst."""
+STRICT_RATE = 10.0
+"""Calls a second up to which it costs less to lose what a timer is late than to keep a margin for it with burst 1."""
+
+
+class LearnedRate:
+    """Learns the rate of a limiter from its answers. A `RateLaw`.
+
+    `start`: the first rate, unless there is a `memory`. `ceiling`: never passed. Both are calls a second. Calls that
+    leave later than they may, because there is no work or every worker is busy, teach it nothing.
+    """
+
+    def __init__(self, start: float, *, ceiling: float | None = None, memory: RateMemory | None = None) -> None:
+        known = RateMemory(start, stage=0, bounded=False) if memory is None else memory
+        highest = inf if ceiling is None else ceiling
+        rate = min(known.rate, highest)
+        self._state = RateState(rate, highest, known.burst, known.evidence)
+        self._follow = Follow(self._state, stage=known.stage, backoff=known.backoff)
+        self._remembered_rate = known.rate
+        self._accepted_at_ceiling = 0
+        self._mode: Mode = self._follow
+        if not known.bounded:
+            self._mode = SlowStart(self._state, self._follow, max(start, rate))
+
+    @property
+    def rate(self) -> float:
+        return self._state.rate
+
+    def memory(self) -> RateMemory | None:
+        """Return what the next run may start with, or None while nothing bounds the rate.
+
+        A pace that ends at the ceiling shows only that the ceiling is allowed, so it replaces no higher rate.
+        """
+        state = self._state
+        if state.rate >= state.ceiling:
+            if self._accepted_at_ceiling < CEILING_PROOF or self._remembered_rate > state.ceiling:
+                return None
+            return RateMemory(state.ceiling, stage=0, bounded=False)
+        rate = self._mode.settled_rate
+        if rate is None:
+            return None
+        return RateMemory(rate, self._follow.stage, state.evidence, self._follow.backoff, state.burst)
+
+    def ready_at(self, now: float) -> float:
+        return self._state.schedule.next_at
+
+    def take(self, now: float) -> int:
+        state, follow = self._state, self._follow
+        state.schedule.is_strict = self._mode is follow and follow.is_single and state.rate <= STRICT_RATE
+        call = state.schedule.take(now, state.rate)
+        if call.is_after_pause:
+            state.bracket.clear()
+            state.episode.is_counting = False
+        ticket = state.schedule.taken
+        state.in_flight.add(ticket, call)
+        return ticket
+
+    def unanswered(self, ticket: int, now: float) -> None:
+        self._state.in_flight.lost(ticket)
+
+    def accepted(self, ticket: int, now: float) -> None:
+        state, episode = self._state, self._state.episode
+        call = state.in_flight.answered(ticket, now)
+        episode.throttles_in_a_row = 0
+        state.bracket.accepted += 1
+        state.burst_log.add(call.at)
+        if ticket < episode.first_ticket:
+            episode.accepted += 1
+            return
+        self._end_episode()
+        if call.is_full_pace and state.rate < state.ceiling:
+            state.evidence += 1
+            self._mode = self._mode.accepted(call, now)
+        elif call.is_full_pace:
+            self._accepted_at_ceiling += 1
+
+    def throttled(self, ticket: int, now: float, retry_after_s: float | None) -> None:
+        state, episode = self._state, self._state.episode
+        call = state.in_flight.answered(ticket, now)
+        accepted, rate = episode.estimate(now, state.in_flight)
+        if accepted:
+            self._mode = self._follow.at_estimate(rate, accepted, now)
+        if ticket < episode.first_ticket:
+            episode.refused += 1
+        else:
+            self._begin_episode(call, now)
+        if retry_after_s is not None:
+            state.schedule.wait_until(now + retry_after_s)
+
+    def _begin_episode(self, call: SentCall, now: float) -> None:
+        """Cut the rate for a call that left after the last cut. Throttles of calls already in flight are not news."""
+        state, episode, schedule = self._state, self._state.episode, self._state.schedule
+        self._end_episode()
+        self._accepted_at_ceiling = 0
+        episode.begin(now, schedule.taken + 1)
+        if episode.throttles_in_a_row == 1:
+            state.bracket.mark(now)
+        schedule.spare_calls = 0.0
+        self._mode = self._mode.throttled(call, now)
+        state.evidence = 0.0
+        pause_ends_at = now + pause_s(episode.throttles_in_a_row, state.rate)
+        schedule.wait_until(max(schedule.taken_at + 1 / state.rate, pause_ends_at))
+
+    def _end_episode(self) -> None:
+        """All calls that were in flight at the last cut are answered.
+
+        If most of them were refused, refusals cost tokens or come by windows. Then they count as if they had been
+        accepted, or the rate would seem lower than it is, and they hold up growth.
+        """
+        accepted, refused = self._state.episode.end()
+        if refused > accepted or self._follow.overshoots >= OVERSHOOTS_OF_A_CROWD:
+            self._state.bracket.refused += refused
+            if self._mode is self._follow:
+                self._follow.hold_growth(refused)

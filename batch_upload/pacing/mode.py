@@ -1,0 +1,54 @@
+"""What a mode of the learned rate decides, and the state that all modes share. Pure."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from batch_upload.pacing.evidence import Bracket, BurstLog, Episode, InFlight
+from batch_upload.pacing.schedule import SentCall, SlotSchedule
+
+
+@dataclass(slots=True)
+class RateState:
+    """The rate, and the evidence that it rests on.
+
+    `rate` and `ceiling`: calls a second. `burst`: calls that the limiter admits at once, as far as known.
+    `evidence`: accepted calls at full pace since the last throttle, or since the present test began.
+    """
+
+    rate: float
+    ceiling: float
+    burst: float
+    evidence: float
+    schedule: SlotSchedule = field(default_factory=SlotSchedule)
+    in_flight: InFlight = field(default_factory=InFlight)
+    bracket: Bracket = field(default_factory=Bracket)
+    burst_log: BurstLog = field(default_factory=BurstLog)
+    episode: Episode = field(default_factory=Episode)
+
+    def speed_up(self, rate: float) -> None:
+        """Raise the rate, at most to the ceiling, and let the next slot come earlier by what its length shrinks."""
+        slot_s = 1 / self.rate
+        self.rate = min(rate, self.ceiling)
+        self.schedule.next_at -= slot_s - 1 / self.rate
+
+    def learn_burst(self) -> None:
+        """Take the burst from the log of the slow start, if there is one: the rate is known well enough now."""
+        if len(self.burst_log):
+            self.burst = max(1.0, self.burst_log.burst(self.rate))
+
+
+class Mode(Protocol):
+    """One way to change the rate. Both methods return the mode that decides next, which may be the same."""
+
+    @property
+    def settled_rate(self) -> float | None:
+        """The rate to remember, in calls a second. None before the first throttle: a burst looks like a rate."""
+        ...
+
+    def accepted(self, call: SentCall, now: float) -> "Mode":
+        """Raise the rate, because a call that left at full pace after the last cut was accepted."""
+        ...
+
+    def throttled(self, call: SentCall, now: float) -> "Mode":
+        """Cut the rate, because a call that left after the last cut was throttled. The new episode has begun."""
+        ...
