@@ -129,7 +129,7 @@ class Creep:
     def throttled(self, call: SentCall, now: float) -> Mode:
         """Go back by a step or two, where the rate is."""
         state = self._state
-        if state.episode.throttles_in_a_row > 1 or state.evidence <= CREEP_PROOF:
+        if state.evidence <= CREEP_PROOF:
             return self._follow.throttled(call, now)
         state.rate = call.rate * exp(-CREEP_BACK * CREEP_STEP)
         self._follow.stage = CREPT_STAGE

@@ -1,0 +1,91 @@
+"""What answers prove about a limiter, computed by hand."""
+
+import pytest
+
+from batch_upload.pacing.evidence import Bracket, BurstLog, Episode, InFlight
+from batch_upload.pacing.schedule import SentCall
+
+
+def in_flight(round_trip_s: float, jitter_s: float = 0.0) -> InFlight:
+    made = InFlight()
+    made.round_trip_s, made.jitter_s = round_trip_s, jitter_s
+    return made
+
+
+def test_round_trips_are_averaged_as_in_tcp_and_a_suspended_machine_counts_as_eight() -> None:
+    calls = InFlight()
+    for ticket, took_s in enumerate((0.1, 0.18, 3_600.0)):
+        calls.add(ticket, SentCall(10.0, 1.0, is_full_pace=True, is_after_pause=False))
+        calls.answered(ticket, 10.0 + took_s)
+
+    assert calls.round_trip_s == pytest.approx(0.11 + 0.11 * 7 / 8)
+    assert calls.jitter_s == pytest.approx(0.01 + (0.77 - 0.01) / 8)
+    assert calls.expected(20.0) == pytest.approx(20.0 * calls.round_trip_s)
+
+
+def test_the_calls_accepted_between_two_throttles_bound_the_rate_over_each_gap() -> None:
+    bracket = Bracket()
+    for now, accepted, refused in ((0.0, 0, 0), (10.0, 40, 0), (12.0, 20, 2)):
+        bracket.accepted += accepted
+        bracket.refused += refused
+        bracket.mark(now)
+
+    assert bracket.last_gap() == (20, 2.0)
+    assert bracket.highest_rate(1.0, gaps=1) == pytest.approx((20 + 2 + 1) / 2)
+    assert bracket.highest_rate(1.0, gaps=4) == pytest.approx((60 + 2 + 1) / 12)
+
+
+def test_a_bracket_that_was_cleared_proves_nothing() -> None:
+    bracket = Bracket()
+    bracket.mark(1.0)
+    bracket.clear()
+    bracket.mark(2.0)
+
+    assert bracket.last_gap() == (0, 0.0)
+
+
+def test_the_burst_is_what_a_slow_start_used_on_top_of_the_rate() -> None:
+    log = BurstLog()
+    log.add(0.0)
+    log.open()
+    for sent_at in (0.0, 1.0, 1.1, 1.2, 1.3):
+        log.add(sent_at)
+    log.close(1.4)
+    log.add(9.0)
+
+    assert len(log) == 5
+    assert log.used_up(1.0) == pytest.approx(5 - 1.4)
+    assert log.burst(1.0) == pytest.approx(4 - 0.4), "used up since the second call"
+
+
+def test_calls_that_were_in_flight_at_a_throttle_estimate_the_rate_once_there_are_five() -> None:
+    episode = Episode()
+    episode.begin(100.0, 31)
+    episode.accepted = 5
+    assert episode.estimate(100.5, in_flight(1.0)) == (0, 0.0), "nothing is counted before `count`"
+    episode.count(least=1.0)
+
+    assert episode.estimate(100.5, in_flight(1.0)) == pytest.approx((5, 0.97 * 10))
+    assert episode.estimate(104.5, in_flight(1.0)) == (0, 0.0), "too late"
+    assert episode.estimate(100.1, in_flight(1.0, 0.05)) == (0, 0.0), "too close together for the jitter"
+    episode.accepted = 20
+    assert episode.estimate(101.0, in_flight(1.0, 0.1)) == pytest.approx((20, 20 + 0.5 + 2))
+
+
+def test_an_episode_counts_its_answers_once() -> None:
+    episode = Episode()
+    episode.begin(0.0, 5)
+    episode.count(least=0.0)
+    episode.accepted, episode.refused = 2, 3
+
+    assert episode.end() == (2, 3)
+    assert episode.end() == (0, 0)
+    assert not episode.is_counting
+
+
+def test_what_the_rate_allowed_since_a_cut_and_was_not_sent_was_kept_by_the_bucket() -> None:
+    episode = Episode()
+    episode.begin(10.0, 31)
+
+    assert episode.unsent(12.0, 20.0, 36) == 40 - 5
+    assert episode.unsent(10.0, 20.0, 36) == 0
