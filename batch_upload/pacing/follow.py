@@ -139,7 +139,7 @@ class Follow:
         if state.episode.throttles_in_a_row == 1:
             self.stage = min(self.stage + 1, LAST_STAGE)
             cut = self._bracketed(cut)
-        state.rate = max(SLOWEST, cut)
+        state.rate = min(max(SLOWEST, cut), state.ceiling)
         if self.stage >= SINGLE_STAGE:
             state.learn_burst()
             if self.stage == LAST_STAGE and state.bracket.last_gap()[0] >= PRECISION[-1]:
@@ -230,7 +230,8 @@ class UpTest:
             follow.backoff = 1.0
             return follow.below_overshoot(call, now, least=self.settled_rate)
         accepted = state.bracket.accepted - self._accepted_before - state.burst - 1
-        state.rate = max(self.settled_rate, accepted / max(now - self._began_at, 1 / self.settled_rate))
+        proven = accepted / max(now - self._began_at, 1 / self.settled_rate)
+        state.rate = min(max(self.settled_rate, proven), state.ceiling)
         follow.backoff = min(BACKOFF_MAX, follow.backoff * FALSE_ALARM)
         follow.stage = max(TEST_IN_VAIN_STAGE, follow.stage - 1)
         return follow

@@ -62,7 +62,7 @@ class LearnedRate:
     def take(self, now: float) -> int:
         state, follow = self._state, self._follow
         state.schedule.is_strict = self._mode is follow and follow.is_single and state.rate <= STRICT_RATE
-        call = state.schedule.take(now, state.rate)
+        call = state.schedule.take(now, state.rate, ceiling=state.ceiling)
         if call.is_after_pause:
             state.bracket.clear()
             state.episode.is_counting = False

@@ -49,10 +49,13 @@ class SlotSchedule:
         self._lost_s = 0.0
         self._gap_s = 0.0
 
-    def take(self, now: float, rate: float) -> SentCall:
-        """Take the next slot for a call that leaves now, at `rate` calls a second. `taken` becomes its number."""
+    def take(self, now: float, rate: float, *, ceiling: float = inf) -> SentCall:
+        """Take the next slot for a call that leaves now. `taken` becomes its number. Rates are calls a second.
+
+        The next slot comes 1/`rate` later, or sooner while there are spare calls, but never faster than the ceiling.
+        """
         is_catching_up = self.spare_calls > 0
-        slot_s = 1 / (rate * CATCH_UP if is_catching_up else rate)
+        slot_s = 1 / (min(rate * CATCH_UP, ceiling) if is_catching_up else rate)
         late_s, gap_s = (now - self.next_at, now - self.taken_at) if self.taken else (0.0, slot_s)
         credit_s = min(CREDIT_S, max(slot_s, TIMER_S))
         is_after_pause = late_s > slot_s + CREDIT_S

@@ -94,6 +94,29 @@ def test_the_ceiling_is_never_passed() -> None:
         assert law.rate <= 3.0
 
 
+def test_the_ceiling_is_never_passed_though_many_answers_come_at_once_in_a_test_for_a_higher_rate() -> None:
+    law, now = LearnedRate(1.0, ceiling=1.1, memory=RateMemory(1.0, evidence=300.0)), 0.0
+    tickets = []
+    for _ in range(6):
+        now = max(now, law.ready_at(now))
+        tickets.append(law.take(now))
+    law.accepted(tickets[0], 5.5)
+    for ticket in tickets[1:]:
+        law.accepted(ticket, 8.0)
+
+    law.throttled(law.take(8.0), 8.01, None)
+
+    assert law.rate == 1.1
+
+
+def test_a_ceiling_below_the_slowest_rate_of_a_cut_is_never_passed() -> None:
+    law = LearnedRate(1.0, ceiling=0.0005)
+
+    for now in (0.0, 10_000.0, 20_000.0):
+        law.throttled(law.take(now), now + 0.1, None)
+        assert law.rate <= 0.0005
+
+
 def test_calls_that_leave_later_than_they_may_do_not_raise_the_rate() -> None:
     law, now = found(10.0), 0.0
     for _ in range(2_000):

@@ -267,6 +267,18 @@ def test_busy_workers_do_not_let_the_rate_run_away() -> None:
     assert law.rate <= 4 * run.goodput
 
 
+@pytest.mark.parametrize(("rate", "burst", "latency_s", "seed"), [(100, 30, 0.1, 2), (50, 40, 0.3, 1)])
+def test_calls_never_leave_faster_than_the_ceiling(rate: int, burst: int, latency_s: float, seed: int) -> None:
+    law, network = LearnedRate(1.0, ceiling=1.1 * rate), Network(latency_s, latency_s / 20)
+
+    run = simulate(law, TokenBucket(rate, burst), items=600, network=network, seed=seed)
+
+    sent_at = sorted(call.sent_at for call in run.calls)
+    assert run.throttled > 0
+    for first, eleventh in zip(sent_at, sent_at[10:], strict=False):
+        assert eleventh - first >= 10 / (1.1 * rate) - 1e-6
+
+
 def test_eight_hours_without_work_change_nothing() -> None:
     def with_a_pause(now: float) -> float:
         return now + 8 * 3_600 if 100 <= now < 8 * 3_600 else now
