@@ -26,15 +26,15 @@ class LearnedRate:
     """
 
     def __init__(self, start: float, *, ceiling: float | None = None, memory: RateMemory | None = None) -> None:
-        known = RateMemory(start, stage=0, bounded=False) if memory is None else memory
+        initial = RateMemory(start, stage=0, bounded=False) if memory is None else memory
         highest = inf if ceiling is None else ceiling
-        rate = min(known.rate, highest)
-        self._state = RateState(rate, highest, known.burst, known.evidence)
-        self._follow = Follow(self._state, stage=known.stage, backoff=known.backoff)
-        self._remembered_rate = known.rate
+        rate = min(initial.rate, highest)
+        self._state = RateState(rate, highest, initial.burst, initial.evidence)
+        self._follow = Follow(self._state, stage=initial.stage, backoff=initial.backoff)
+        self._remembered_rate = initial.rate
         self._accepted_at_ceiling = 0
         self._mode: Mode = self._follow
-        if not known.bounded:
+        if not initial.bounded:
             self._mode = SlowStart(self._state, self._follow, max(start, rate))
 
     @property
@@ -103,7 +103,7 @@ class LearnedRate:
             state.schedule.wait_until(now + retry_after_s)
 
     def _begin_episode(self, call: SentCall, now: float) -> None:
-        """Cut the rate for a call that left after the last cut. Throttles of calls already in flight are not news."""
+        """Cut the rate, because a call that left after the last cut was throttled. Older calls say nothing new."""
         state, episode, schedule = self._state, self._state.episode, self._state.schedule
         self._end_episode()
         self._accepted_at_ceiling = 0
@@ -117,7 +117,7 @@ class LearnedRate:
         schedule.wait_until(max(schedule.taken_at + 1 / state.rate, pause_ends_at))
 
     def _end_episode(self) -> None:
-        """All calls that were in flight at the last cut are answered.
+        """Judge the calls that were in flight at the last cut by the answers so far.
 
         If most of them were refused, refusals cost tokens or come by windows. Then they count as if they had been
         accepted, or the rate would seem lower than it is, and they hold up growth.

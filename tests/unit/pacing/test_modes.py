@@ -168,6 +168,29 @@ def test_an_estimate_of_more_calls_allows_a_later_stage_and_is_never_below_what_
         assert (state.rate, follow.stage) == (9.0, stage)
 
 
+@pytest.mark.parametrize(("burst", "accepted", "gap"), [(15.0, 20, 7), (14.0, 20, 0), (15.0, 19, 0)])
+def test_an_estimate_of_many_calls_from_a_large_burst_shows_that_the_bucket_was_empty(
+    burst: float, accepted: int, gap: int
+) -> None:
+    state = state_at(50.0, burst=burst)
+    following(state).at_estimate(20.0, accepted, 1.0)
+    state.bracket.accepted += 7
+
+    state.bracket.mark(2.0)
+
+    assert state.bracket.last_gap() == ((gap, 1.0) if gap else (0, 0.0))
+
+
+def test_after_an_estimate_three_quarters_of_what_was_not_sent_are_spare_up_to_the_burst() -> None:
+    for burst, spare in ((41.0, 15.0), (11.0, 7.5)):
+        state = state_at(50.0, burst=burst)
+        state.episode.begin(0.0, 1)
+
+        following(state).at_estimate(20.0, 30, 1.0)
+
+        assert state.schedule.spare_calls == pytest.approx(spare)
+
+
 def test_a_test_for_a_higher_rate_begins_after_enough_accepted_calls_and_remembers_the_old_rate() -> None:
     state = state_at(10.0, burst=5.0)
     follow = following(state)
