@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from batch_upload.model import Problem
+    from batch_upload.summary import Summary
 
 
 class ExitCode(IntEnum):
@@ -69,6 +70,8 @@ class BatchUploadError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.summary: Summary | None = None
+        """What was counted until then, where the error ended a run."""
 
 
 class UsageError(BatchUploadError):

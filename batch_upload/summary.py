@@ -1,5 +1,6 @@
 """How a verb ended: the last line of `--json`, and what the text for people is made of."""
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -169,3 +170,8 @@ def in_order_of_states(states: Mapping[str, int]) -> dict[str, int]:
     known = [state.value for state in State if state.value in states]
     strange = sorted(name for name in states if name not in known)
     return {str(name): states[name] for name in (*known, *strange)}
+
+
+def new_run_id(now: datetime) -> str:
+    """Return a unique id that sorts by time."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"

@@ -36,7 +36,7 @@ SHARED = frozenset(
 )
 """The modules that every room may use."""
 MAY_IMPORT = {
-    "errors": frozenset({"model"}),  # for its types alone, see below
+    "errors": frozenset({"model", "summary"}),  # for its types alone, see below
     "model": frozenset[str](),
     "mounts": frozenset[str](),
     "moments": frozenset[str](),

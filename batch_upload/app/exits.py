@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from batch_upload.engine.lane import StopKind
-from batch_upload.engine.result import RunResult
+from batch_upload.engine.result import LaneResult
 from batch_upload.errors import ExitCode
 from batch_upload.model import Duplicate, State
 from batch_upload.summary import Exit, exit_of
@@ -53,7 +53,7 @@ def first_of(codes: Collection[ExitCode]) -> ExitCode:
     return next((code for code in PRECEDENCE if code in codes), ExitCode.DONE)
 
 
-def exit_of_run(result: RunResult, *, signalled: ExitCode | None) -> Exit:
+def exit_of_run(result: LaneResult, *, signalled: ExitCode | None) -> Exit:
     """How a run ends. Only what was chosen with `--only` counts."""
     states = result.chosen_states()
     codes = {_STATES[state] for state in states if state in _STATES}
@@ -89,7 +89,7 @@ def made_visible(ending: Exit, *, failing_since: datetime | None, now: datetime)
     return Exit(ExitCode.ACCESS, words), failing_s
 
 
-def _code_of_parked(result: RunResult) -> ExitCode:
+def _code_of_parked(result: LaneResult) -> ExitCode:
     """The day's quota is new at midnight; an item that is parked without such a time waits for room in the account."""
     chosen = result.known if result.selected is None else result.selected & result.known.keys()
     parked = [row for row in map(result.known.__getitem__, chosen) if row.state is State.PARKED]
@@ -106,7 +106,7 @@ def _said_of(duplicates: Sequence[Duplicate]) -> str:
     )
 
 
-def _resume_after(result: RunResult) -> datetime | None:
+def _resume_after(result: LaneResult) -> datetime | None:
     """When everything that is parked may be tried again; None where that depends on the account's capacity."""
     times = [row.resume_after for row in result.known.values() if row.state is State.PARKED]
     known = [at for at in times if at is not None]

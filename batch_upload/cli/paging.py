@@ -9,9 +9,10 @@ from importlib.metadata import version
 
 from batch_upload.cli.flags import Flags
 from batch_upload.cli.output import Repeated
-from batch_upload.cli.recorded import Recorded, holder, left_of, state_of, who_of
+from batch_upload.cli.recorded import Recorded, holder, left_of, who_of
 from batch_upload.engine.plan import has_failed_upload
 from batch_upload.engine.retry import CREATE
+from batch_upload.engine.states import state_of_row
 from batch_upload.engine.tries import with_retries_counted
 from batch_upload.escape import printable
 from batch_upload.ledger.course import Mark, NumberedAttempt, RunTally
@@ -128,7 +129,7 @@ class Page:
         for listed, known in rows:
             self._listed[listed.item_id] = listed
             self._count(listed.item_id, known)
-            if self._chooses(listed.item_id, state_of(known)):
+            if self._chooses(listed.item_id, state_of_row(known)):
                 yield listed, known
 
     def _chooses(self, item_id: str, state: State) -> bool:
@@ -144,7 +145,7 @@ class Page:
         return state in ATTENTION or len(self.board) < self.limits.items
 
     def _count(self, item_id: str, known: Known | None) -> None:
-        state = self._states[item_id] = state_of(known)
+        state = self._states[item_id] = state_of_row(known)
         if known is not None and state in ATTENTION:
             self._attention[item_id] = known
         else:
@@ -306,7 +307,7 @@ def _kept(rows: Rows, limit: int) -> Iterator[tuple[Listed, Known | None]]:
     needy: list[tuple[int, Listed, Known | None]] = []
     others: list[tuple[int, Listed, Known | None]] = []
     for place, (listed, known) in enumerate(rows):
-        kept = needy if state_of(known) in ATTENTION else others
+        kept = needy if state_of_row(known) in ATTENTION else others
         if len(kept) < limit:
             kept.append((place, listed, known))
     chosen = sorted([*needy, *others[: limit - len(needy)]], key=lambda row: row[0])

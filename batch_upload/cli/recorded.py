@@ -107,11 +107,6 @@ class Recorded:
         return place < len(self.rows) - self.gone
 
 
-def state_of(known: Known | None) -> State:
-    """What is not in the ledger is not sent yet."""
-    return State.PENDING if known is None else known.state
-
-
 def recorded(path: Path, flags: Flags) -> Recorded:
     """Read the manifest and the ledger. Raises ManifestInvalid, LedgerUnusable and UsageError."""
     allow_outside = truth_of(flags, "allow_outside")

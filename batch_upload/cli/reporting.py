@@ -14,11 +14,12 @@ from batch_upload.cli.flags import Flags
 from batch_upload.cli.formats import Format
 from batch_upload.cli.output import Ended, Output
 from batch_upload.cli.own_files import STANDARD_ERROR, STANDARD_OUTPUT, documents, run_files
-from batch_upload.cli.recorded import Recorded, recorded, state_of, summary_of
+from batch_upload.cli.recorded import Recorded, recorded, summary_of
 from batch_upload.clock import counting_s
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.refusals import Refusal
 from batch_upload.engine.plan import OPEN
+from batch_upload.engine.states import state_of_row
 from batch_upload.errors import UsageError
 from batch_upload.escape import shell_word
 from batch_upload.ledger.reading import find_reader
@@ -76,7 +77,7 @@ class _Report:
     def chosen(self) -> Iterator[tuple[Listed, Known | None, InManifest]]:
         """Yield the items that `--only` chooses; all without it."""
         for place, (listed, known) in enumerate(self.found.rows.shown()):
-            state = state_of(known)
+            state = state_of_row(known)
             self.states[state] += 1
             if self.found.selection.takes(listed.item_id, state):
                 is_listed = self.found.is_listed(place)

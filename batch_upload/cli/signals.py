@@ -12,6 +12,7 @@ from typing import TypeVar
 import anyio
 from anyio.abc import TaskStatus
 
+from batch_upload.app.session import Interruption
 from batch_upload.cli.interrupted import DRAINING, Interrupted, code_of
 from batch_upload.engine.groups import task_group
 from batch_upload.errors import ExitCode
@@ -39,26 +40,13 @@ async def until_interrupted(work: Callable[[], Awaitable[T]], *, at_once: Callab
     return results[0]
 
 
-class Interrupts:
-    """What to do when a signal comes, and which one came. Until a run says otherwise, everything is cancelled."""
+class Interrupts(Interruption):
+    """The interruption of a run by signals. The second one ends the process at once, after `at_once` was called."""
 
     def __init__(self, *, at_once: Callable[[], None]) -> None:
+        super().__init__()
         self._at_once = at_once
-        self._drain: Callable[[str], None] | None = None
-        self._scope = anyio.CancelScope()
         self._is_hung_up = False
-        self.code: ExitCode | None = None
-
-    @property
-    def scope(self) -> anyio.CancelScope:
-        """What is cancelled by a signal that comes before anything is sent."""
-        return self._scope
-
-    def drain_with(self, drain: Callable[[str], None]) -> None:
-        """From now on a signal calls this, with its name."""
-        self._drain = drain
-        if self.code is not None:
-            drain(self.code.name)
 
     async def watch(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Take signals until cancelled."""
@@ -78,13 +66,8 @@ class Interrupts:
     def _take(self, received: signal.Signals) -> None:
         self._is_hung_up = self._is_hung_up or received is signal.SIGHUP
         code = code_of(received)
-        if self.code is not None:
-            if received is signal.SIGHUP:
-                return
+        if self.code is None:
+            self.interrupt(code, received.name)
+        elif received is not signal.SIGHUP:
             self._at_once()
             os._exit(code)
-        self.code = code
-        if self._drain is None:
-            self._scope.cancel()
-        else:
-            self._drain(received.name)

@@ -1,8 +1,30 @@
 """`upload`: the main job. Resuming and retrying are the same command again."""
 
-from batch_upload.cli.flags import ACCESS, BOUNDS, FILES, LEDGER, OUTPUT, RATES, RECORDS, Flags, ManifestArgument, takes
-from batch_upload.cli.output import Ended, Output, run_verb
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batch_upload.cli.flags import (
+    ACCESS,
+    BOUNDS,
+    FILES,
+    LEDGER,
+    OUTPUT,
+    RATES,
+    RECORDS,
+    Flags,
+    ManifestArgument,
+    options_of,
+    takes,
+)
+from batch_upload.cli.messages import PROBLEMS_SHOWN
+from batch_upload.cli.output import Ended, Output, Repeated, run_verb
 from batch_upload.cli.witnesses import Witnesses
+
+if TYPE_CHECKING:
+    from batch_upload.app.items import Prepared
+    from batch_upload.app.upload import RunResult
+    from batch_upload.settings import Settings
 
 WAITING = ("no_wait", "settle_timeout", "safe_horizon", "wait_lock")
 
@@ -11,10 +33,41 @@ WAITING = ("no_wait", "settle_timeout", "safe_horizon", "wait_lock")
 def upload(manifest: ManifestArgument, *, flags: Flags) -> None:
     """upload what is not there yet, and wait until the service has finished with it"""
     output = Output.of(flags, Witnesses(flags))
+    run_verb("upload", manifest, output, partial(_upload, manifest, flags, output))
 
-    def body() -> Ended:
-        from batch_upload.cli.uploading import upload_manifest  # heavy: only when there is something to do
 
-        return upload_manifest(manifest, flags, output)
+def _upload(path: Path, flags: Flags, output: Output) -> Ended:
+    from batch_upload.app.items import check_only, ready  # heavy, like all that follows: only when there is work
+    from batch_upload.app.session import ready_or_recorded
+    from batch_upload.app.upload import UploadSession
+    from batch_upload.cli.asking import asker
+    from batch_upload.cli.descriptors import fit
+    from batch_upload.cli.on_lane import run_session
+    from batch_upload.clock import counting_s
 
-    run_verb("upload", manifest, output, body)
+    started, options, run_id = counting_s(), options_of(flags), output.witnesses.run_id
+
+    def checked(prepared: "Prepared", settings: "Settings") -> "tuple[Prepared, Settings]":
+        check_only(settings, prepared)
+        return prepared, fit(settings, output)
+
+    def ended_of(result: "RunResult") -> Ended:
+        return Ended(result.summary, known=tuple(result.known.values()))
+
+    prepared, settings = checked(*ready_or_recorded("upload", path, options, run_id=run_id))
+    output.file_warnings(prepared.warnings, shown=PROBLEMS_SHOWN)
+    make = partial(
+        UploadSession,
+        prepared,
+        settings,
+        read=lambda: checked(*ready(path, options)),
+        run_id=run_id,
+        ask=asker(),
+        started=started,
+    )
+    return run_session(
+        output,
+        Repeated.of(flags, settings),
+        lambda observer, interruption: make(observer=observer, interruption=interruption),
+        ended_of,
+    )

@@ -17,7 +17,7 @@ from batch_upload.cli.audience import Everybody, audience_of
 from batch_upload.cli.flags import Flags, options_of
 from batch_upload.cli.output import Ended, Output, Repeated
 from batch_upload.cli.planning import LaneReading, check_lane
-from batch_upload.cli.recorded import state_of, unplanned
+from batch_upload.cli.recorded import unplanned
 from batch_upload.cli.signals import until_interrupted
 from batch_upload.cli.status_text import missing_files, obstacle_lines
 from batch_upload.clock import counting_s
@@ -25,6 +25,7 @@ from batch_upload.engine.listing import list_completely, still_there
 from batch_upload.engine.looking import reported
 from batch_upload.engine.plan import Knowledge, shown_row
 from batch_upload.engine.retry import LIST_TAGS
+from batch_upload.engine.states import state_of_row
 from batch_upload.engine.tally import Tally
 from batch_upload.engine.verify import (
     NOTHING_READ,
@@ -95,7 +96,7 @@ def verify_manifest(path: Path, flags: Flags, output: Output, *, reads_tags: boo
     finally:
         audience.close()
     rows = [*(shown_row(item, found.knowledge) for item in prepared.items), *found.unplanned]
-    states = Counter(state_of(row) for row in rows)
+    states = Counter(state_of_row(row) for row in rows)
     ended = Summary(
         verb="verify",
         exit=_exit(found.comparison),

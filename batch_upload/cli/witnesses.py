@@ -1,7 +1,6 @@
 """Who hears of a verb besides people and pipes, where asked for: a log file, a metrics file, a monitor."""
 
 import logging
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -21,18 +20,13 @@ from batch_upload.cli.own_files import (
 )
 from batch_upload.errors import UsageError
 from batch_upload.report.observers import RunObserver
-from batch_upload.summary import Summary
+from batch_upload.summary import Summary, new_run_id
 
 if TYPE_CHECKING:
     from batch_upload.cli.metrics_file import MetricsFile
     from batch_upload.cli.pinging import Monitor
 
 LOG_FORMATS = ("text", "json")
-
-
-def new_run_id(now: datetime) -> str:
-    """Unique, and sorted by time."""
-    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
 class Witnesses:

@@ -12,7 +12,7 @@ from batch_upload.model import Capacity, Duplicate, Known, Plan, State
 
 
 @dataclass(slots=True)
-class RunResult:
+class LaneResult:
     """How a run went. `states` has one state for each item of the manifest, by its id."""
 
     plan: Plan = field(default_factory=lambda: Plan(()))

@@ -25,7 +25,7 @@ from batch_upload.engine.plan import (
     row_of,
     shown_row,
 )
-from batch_upload.engine.result import RunResult
+from batch_upload.engine.result import LaneResult
 from batch_upload.engine.retag import pairs_of, retag, retags_of
 from batch_upload.engine.retry import CREATE
 from batch_upload.engine.settle import Settler, find_absent
@@ -71,7 +71,7 @@ class Run:
         self._lane = lane
         self._endpoint = endpoint
         self._options = options
-        self._result = RunResult()
+        self._result = LaneResult()
         self._memory: LaneMemory | None = None
         self._sifted: Sifted | None = None
         self._knowledge = Knowledge()
@@ -90,7 +90,7 @@ class Run:
         self._stop(Stop(StopKind.SIGNAL, Fault("Interrupted", f"stopped by {signal_name}")))
         self._scope.deadline = anyio.current_time() + DRAIN_S
 
-    async def run(self, items: Sequence[Item], *, watch: FailureWatch) -> RunResult:
+    async def run(self, items: Sequence[Item], *, watch: FailureWatch) -> LaneResult:
         """Do it all. Raises LedgerOfAnotherLane, and LedgerUnusable where nothing at all could be read.
 
         Every other fault is in the result: what happened before it has happened.

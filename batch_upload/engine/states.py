@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
-from batch_upload.model import Item, State
+from batch_upload.model import Item, Known, State
 
 
 class States(Mapping[str, State]):
@@ -35,3 +35,8 @@ class States(Mapping[str, State]):
         counts = Counter(self._others.values())
         counts[State.COMPLETE] += len(self._items) - len(self._others)
         return +counts
+
+
+def state_of_row(row: Known | None) -> State:
+    """Return the state of an item by its row in the ledger. What is not in the ledger is not sent yet."""
+    return State.PENDING if row is None else row.state

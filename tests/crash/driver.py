@@ -93,7 +93,8 @@ class CountedPolicy(asyncio.DefaultEventLoopPolicy):
 
 def serve() -> None:
     """Fork for each line until there are none."""
-    import_everything("batch_upload.cli.uploading", "tests.crash.steps")
+    modules = ("app.upload", "cli.upload", "cli.on_lane")
+    import_everything(*(f"batch_upload.{each}" for each in modules), "tests.crash.steps")
     for line in sys.stdin:
         asked = Asked(**json.loads(line))
         gate, opener = os.pipe()

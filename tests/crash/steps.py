@@ -12,10 +12,9 @@ import anyio
 
 from batch_upload.app.items import Prepared, prepare
 from batch_upload.app.lane import reach, surroundings
-from batch_upload.cli.bodies import DocumentBodies
 from batch_upload.cli.flags import Flags, options_of
-from batch_upload.cli.witnesses import new_run_id
 from batch_upload.clock import SystemClock
+from batch_upload.documents.bodies import DocumentBodies
 from batch_upload.engine.failures import FailureLimit, FailureWatch
 from batch_upload.engine.plan import Selection
 from batch_upload.engine.run import LaneOptions, Run
@@ -23,6 +22,7 @@ from batch_upload.engine.tally import Tally
 from batch_upload.ledger.store import open_ledger
 from batch_upload.ports import AttachmentService, Ledger
 from batch_upload.settings import Settings, settings_of
+from batch_upload.summary import new_run_id
 
 WRITES = frozenset(
     {"pin", "begin_run", "enlist", "intend", "conclude", "fail", "park", "observe", "adopt"}

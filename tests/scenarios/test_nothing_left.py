@@ -6,13 +6,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 
-from batch_upload.cli.flags import Flags
-from batch_upload.cli.output import Output
-from batch_upload.cli.uploading import upload_manifest
+from batch_upload.app.upload import upload
 from batch_upload.emulator.names import CREATE
 from batch_upload.errors import ExitCode
+from batch_upload.settings import RunOptions
 from tests.support.batches import pdf, write_batch
 from tests.support.endpoint import Endpoint
 
@@ -52,15 +52,15 @@ def test_runs_leave_no_descriptor_and_no_thread_behind(
 ) -> None:
     for name, value in endpoint.env.items():
         monkeypatch.setenv(name, value)
-    flags, output = Flags(rate="1000", quiet=True), Output(quiet=True)
+    options = RunOptions(rate=1_000)
     first = write_batch(tmp_path / "first", {"a.pdf": pdf("a")})
-    assert upload_manifest(first.path, flags, output).summary.exit.code is ExitCode.DONE
+    assert anyio.run(upload, first.path, options).summary.exit.code is ExitCode.DONE
     before, threads = descriptors(), set(threading.enumerate())
 
     for fault in FAULTS:
         endpoint.faults({"action": fault, "operation": CREATE, "times": 3})
         documents = {f"{number}.pdf": pdf(f"{fault} {number}") for number in range(8)}
-        upload_manifest(write_batch(tmp_path / fault, documents).path, flags, output)
+        anyio.run(upload, write_batch(tmp_path / fault, documents).path, options)
 
         assert threads_since(threads) == [], fault
         assert descriptors() == before, fault

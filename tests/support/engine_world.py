@@ -13,7 +13,7 @@ import anyio
 
 from batch_upload.engine.failures import FailureWatch
 from batch_upload.engine.lane import LaneControl
-from batch_upload.engine.result import RunResult
+from batch_upload.engine.result import LaneResult
 from batch_upload.engine.retry import CREATE, DESCRIBE, LIMITS, LIST_TAGS, TAG, UNTAG, RetryPolicy, Wire
 from batch_upload.engine.run import LaneOptions, Run
 from batch_upload.engine.tally import Tally
@@ -317,7 +317,7 @@ class World:
         """What the ledger that is open knows, by token."""
         return {row.client_token: row for row in await self._open[-1].known(BATCH)}
 
-    async def upload(self, items: Sequence[Item], options: LaneOptions | None = None) -> RunResult:
+    async def upload(self, items: Sequence[Item], options: LaneOptions | None = None) -> LaneResult:
         """One run of a process of its own."""
         around = self.surroundings(await self.ledger())
         run, watch = self.new_run(around, options or LaneOptions(BATCH))

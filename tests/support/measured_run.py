@@ -155,7 +155,8 @@ def launcher(env: Mapping[str, str]) -> Iterator[Launcher]:
 
 
 def _serve() -> None:
-    import_everything(*(f"batch_upload.cli.{each}" for each in ("uploading", "reconciling", "pruning")))
+    modules = ("cli.on_lane", "app.upload", "app.reconcile", "app.prune")
+    import_everything(*(f"batch_upload.{each}" for each in modules))
     for line in sys.stdin:
         question = json.loads(line)
         if "start" in question:

@@ -21,7 +21,7 @@ from batch_upload.emulator.core import Emulator
 from batch_upload.emulator.settings import EmulatorSettings
 from batch_upload.engine.failures import FailureLimit, FailureWatch
 from batch_upload.engine.lane import LaneControl
-from batch_upload.engine.result import RunResult
+from batch_upload.engine.result import LaneResult
 from batch_upload.engine.retry import IDENTITY, RetryPolicy, Wire
 from batch_upload.engine.run import LaneOptions, Run
 from batch_upload.engine.tally import Tally
@@ -109,7 +109,7 @@ class Ended:
     exit_code: ExitCode | None
     steps: int
     sent: int
-    result: RunResult | None = None
+    result: LaneResult | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +285,7 @@ def _told(event: object) -> str:
 
 
 class _Process:
-    """One process that runs `upload`: put together as the command line does it (cli/uploading, app/lane)."""
+    """One process that runs `upload`: put together as `app/upload.py` does it."""
 
     def __init__(self, world: World, life: Life, plan: Plan, *, run_id: str) -> None:
         self._world = world
@@ -304,7 +304,7 @@ class _Process:
             environ={},
         )
 
-    async def main(self) -> tuple[ExitCode, RunResult | None]:
+    async def main(self) -> tuple[ExitCode, LaneResult | None]:
         loop = asyncio.get_running_loop()
         for after_s, seconds in self._plan.asleep:
             loop.call_later(after_s, self._if_alive, self._world.suspend, seconds)
@@ -363,7 +363,7 @@ class _Process:
             http_session=partial(SimulatedSession, self._world.network),
         )
 
-    async def _uploaded(self, ledger: SqliteLedger, reached: Reached) -> tuple[ExitCode, RunResult]:
+    async def _uploaded(self, ledger: SqliteLedger, reached: Reached) -> tuple[ExitCode, LaneResult]:
         documents = _Documents(self._world.wanted)
         around = surroundings(reached, self._settings, ledger, self._observer, run_id=self._run_id, bodies=documents)
         watch = self._observer.watch = FailureWatch(FailureLimit(), reached.control, self._clock, self._observer)

@@ -7,7 +7,7 @@ import pytest
 
 from batch_upload.app.exits import PRECEDENCE, exit_of_run, first_of, made_visible
 from batch_upload.engine.lane import Stop, StopKind
-from batch_upload.engine.result import RunResult
+from batch_upload.engine.result import LaneResult
 from batch_upload.errors import ExitCode
 from batch_upload.model import Fault, Known, State
 from batch_upload.summary import exit_of
@@ -16,7 +16,7 @@ CONTRACT = (1, 130, 143, 24, 22, 25, 23, 26, 27, 20, 21, 12, 13, 10, 14, 11, 0)
 MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
 
 
-def ended(*states: State, stop: StopKind | None = None, resume_after: datetime | None = None) -> RunResult:
+def ended(*states: State, stop: StopKind | None = None, resume_after: datetime | None = None) -> LaneResult:
     """The end of a run whose items, all chosen, are in these states."""
     by_id = {f"item-{number}": state for number, state in enumerate(states)}
     known = {
@@ -24,7 +24,7 @@ def ended(*states: State, stop: StopKind | None = None, resume_after: datetime |
         for item_id, state in by_id.items()
     }
     halted = None if stop is None else Stop(stop, Fault("Code", f"because of {stop.value}"))
-    return RunResult(states=by_id, known=known, stop=halted, selected=frozenset(by_id))
+    return LaneResult(states=by_id, known=known, stop=halted, selected=frozenset(by_id))
 
 
 def test_the_order_is_the_contracts() -> None:

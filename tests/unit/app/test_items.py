@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batch_upload.app.items import check, list_items, prepare, prepare_readable
-from batch_upload.cli.bodies import DocumentBodies
+from batch_upload.documents.bodies import DocumentBodies
 from batch_upload.errors import ChangedSincePlan, ManifestInvalid
 from batch_upload.model import ContentType
 from batch_upload.ports import Body

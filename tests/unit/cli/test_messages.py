@@ -26,7 +26,7 @@ def problem(line: int) -> Problem:
 def test_an_error_with_problems_shows_them_and_what_to_do() -> None:
     problems = [problem(14)]
     error = ManifestInvalid(
-        "1 problem in `june.yaml`, nothing was sent",
+        "1 problem in `june.yaml`",
         problems=problems,
         hint="`batch-upload validate june.yaml` lists all of them",
     )

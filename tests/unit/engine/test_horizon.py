@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import anyio
 import pytest
 
-from batch_upload.engine.result import RunResult
+from batch_upload.engine.result import LaneResult
 from batch_upload.engine.run import LaneOptions
 from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import NoAnswer
@@ -38,7 +38,7 @@ class Ran:
     """One run, and what it worked with."""
 
     around: Surroundings
-    result: RunResult
+    result: LaneResult
 
     @property
     def state(self) -> State:

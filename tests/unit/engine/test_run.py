@@ -8,7 +8,7 @@ import pytest
 from batch_upload.engine.failures import FailureLimit
 from batch_upload.engine.lane import StopKind
 from batch_upload.engine.plan import Selection
-from batch_upload.engine.result import RunResult
+from batch_upload.engine.result import LaneResult
 from batch_upload.engine.run import AFTER_DEADLINE_S, DRAIN_S, LaneOptions
 from batch_upload.errors import LedgerOfAnotherLane
 from batch_upload.events import ItemChanged, LaneStopped, Notice, RunStarted, Sending
@@ -32,7 +32,7 @@ from tests.support.memory_service import (
 )
 
 
-def states_of(result: RunResult) -> list[State]:
+def states_of(result: LaneResult) -> list[State]:
     return list(result.states.values())
 
 
@@ -423,7 +423,7 @@ async def test_a_deadline_that_passes_while_nothing_is_left_to_do_is_not_waited_
     assert world.clock.monotonic() < 10
 
 
-async def interrupted(world: World, items: list[Item], *, after_s: float) -> RunResult:
+async def interrupted(world: World, items: list[Item], *, after_s: float) -> LaneResult:
     """A run that gets a signal so many seconds after its start."""
     around = world.surroundings(await world.ledger())
     run, watch = world.new_run(around, LaneOptions(BATCH))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.cli.bodies import DocumentBodies
 from batch_upload.documents.at_hand import FOLDERS_KNOWN, SMALL_BYTES
+from batch_upload.documents.bodies import DocumentBodies
 from batch_upload.errors import ChangedSincePlan
 from batch_upload.model import Item
 from batch_upload.ports import Body

@@ -1,0 +1,102 @@
+"""`prune`: delete attachments that are proved ours and that the manifest no longer lists."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from batch_upload.app.exits import first_of
+from batch_upload.app.lane import Reached
+from batch_upload.app.rates import learned
+from batch_upload.app.session import Session
+from batch_upload.engine.plan import Knowledge, shown_row
+from batch_upload.engine.prune import Around, Pruning, Result, look_at_unfinished, prune, pruning
+from batch_upload.errors import ExitCode, ServiceError, UsageError
+from batch_upload.events import PruneOutcome
+from batch_upload.ledger.store import SqliteLedger
+from batch_upload.model import Known, Manifest
+from batch_upload.summary import Exit, Summary, exit_of
+
+DELETERS = 4
+"""Deletes in flight at once: at one a second more would only wait for slots."""
+NOT_AGREED = Exit(ExitCode.DONE, "nothing was deleted, as you wished")
+NOTHING = Exit(ExitCode.DONE, "nothing to delete")
+
+
+@dataclass(frozen=True, slots=True)
+class PruneResult:
+    """How it ended. `counts` by outcome; `left` attachments were not looked at, since the run stopped before them."""
+
+    summary: Summary
+    counts: Mapping[PruneOutcome, int] = field(default_factory=dict)
+    left: int = 0
+    was_cut_off: bool = False
+    """Whether the deadline or an interruption came before the work."""
+
+
+class PruneSession(Session[PruneResult]):
+    """One run of `prune`. `decide` is shown what would be deleted, and says whether it may be; it must be set."""
+
+    verb = "prune"
+    decide: Callable[[Pruning], Awaitable[bool]]
+
+    async def work(self, ledger: SqliteLedger, reached: Reached) -> PruneResult:
+        demand_whole(self.prepared.manifest)  # it may have been read again
+        await ledger.pin(reached.lane, endpoint=reached.service.endpoint, at=self.clock.now())
+        horizon_s = self.settings.safe_horizon_s
+        around = Around(self.run_id, reached.service, ledger, reached.wire, self.clock, self.observer, horizon_s)
+        rows = await ledger.known(self.batch)
+        found = pruning(self.prepared.items, rows)
+        if await look_at_unfinished(around, found):
+            rows = await ledger.known(self.batch)
+            found = pruning(self.prepared.items, rows)
+        may_begin = await self.decide(found)
+        if not found.candidates or not may_begin:
+            ending = NOT_AGREED if found.candidates else NOTHING
+            return PruneResult(self.summed_up(self._rows_by_id(rows), ending))
+        await ledger.begin_run(self.run_id, verb=self.verb, batch=self.batch, at=self.clock.now())
+        result, failed = Result(), None
+        try:
+            with self.draining(reached):
+                await prune(around, found.candidates, result, at_once=min(DELETERS, self.settings.concurrency))
+        except ServiceError as error:
+            failed = error
+        left = len(found.candidates) - sum(result.counts.values())
+        ending = _exit(result, failed, signalled=self.interruption.code)
+        summary = self.summed_up(self._rows_by_id(await ledger.known(self.batch)), ending)
+        now = self.clock.now()
+        await ledger.learn(learned(reached.laws, self.tally, now=now))
+        await ledger.end_run(self.run_id, exit_code=summary.exit.code, summary=summary.as_json(), at=now)
+        return PruneResult(summary, result.counts, left)
+
+    def ended_early(self, summary: Summary) -> PruneResult:
+        return PruneResult(summary, was_cut_off=True)
+
+    def _rows_by_id(self, rows: Sequence[Known]) -> Mapping[str, Known]:
+        knowledge = Knowledge.of(rows)
+        found = {item.item_id: shown_row(item, knowledge) for item in self.prepared.items}
+        return {item_id: row for item_id, row in found.items() if row is not None}
+
+
+def demand_whole(manifest: Manifest) -> None:
+    """Raise UsageError for a part of a manifest."""
+    if manifest.part_of is not None:
+        raise UsageError(
+            f"`{manifest.path}` lists only a part of `{manifest.part_of}`: `prune` would delete the attachments of"
+            " everything else",
+            hint=f"run `prune` on `{manifest.folder / manifest.part_of}`",
+        )
+
+
+def _exit(result: Result, failed: ServiceError | None, *, signalled: ExitCode | None) -> Exit:
+    codes = set() if signalled is None else {signalled}
+    if failed is not None:
+        codes.add(failed.exit_code)
+    if result.unproved:
+        codes.add(ExitCode.DISAGREEMENT)
+    if result.refused:
+        codes.add(ExitCode.ITEMS_FAILED)
+    if result.counts[PruneOutcome.OPEN]:
+        codes.add(ExitCode.TRANSIENT)
+    code = first_of(codes)
+    if failed is not None and failed.exit_code is code:
+        return Exit(code, failed.message)
+    return Exit(code, "done") if code is ExitCode.DONE else exit_of(code)

@@ -1,0 +1,123 @@
+"""`reconcile`: write into the ledger what the service proves. Reads only, at the service."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import anyio
+
+from batch_upload.app.exits import first_of
+from batch_upload.app.lane import Reached, surroundings
+from batch_upload.app.rates import learned
+from batch_upload.app.session import Session
+from batch_upload.documents.bodies import DocumentBodies
+from batch_upload.engine.groups import task_group
+from batch_upload.engine.looking import Cost
+from batch_upload.engine.plan import is_absent
+from batch_upload.engine.reconcile import expected_cost, reconcile, stock_of
+from batch_upload.engine.retry import LIST_TAGS
+from batch_upload.engine.survey import ask_capacity
+from batch_upload.engine.upload import Surroundings
+from batch_upload.errors import ExitCode, LaneFault, ServiceError
+from batch_upload.events import Notice
+from batch_upload.ledger.store import SqliteLedger
+from batch_upload.model import AttachmentStatus, Capacity, Known, State
+from batch_upload.summary import Exit, Summary, exit_of
+
+REPORT_S = 10.0
+"""Seconds between two notices of how many tags were read."""
+NOT_BEGUN = Exit(ExitCode.DONE, "not begun, as you wished")
+LOST = (AttachmentStatus.FAILED, AttachmentStatus.DELETED)
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcileResult:
+    """How it ended, and what the ledger holds for each item, by item id."""
+
+    summary: Summary
+    known: Mapping[str, Known] = field(default_factory=dict)
+
+
+async def _agree(_cost: Cost) -> bool:
+    return True
+
+
+class ReconcileSession(Session[ReconcileResult]):
+    """One run of `reconcile`. `may_begin` is asked once the expected cost is known."""
+
+    verb = "reconcile"
+    may_begin: Callable[[Cost], Awaitable[bool]] = staticmethod(_agree)
+
+    async def work(self, ledger: SqliteLedger, reached: Reached) -> ReconcileResult:
+        items = self.prepared.items
+        bodies = DocumentBodies(None)  # none is read
+        around = surroundings(reached, self.settings, ledger, self.observer, run_id=self.run_id, bodies=bodies)
+        await ledger.pin(reached.lane, endpoint=reached.service.endpoint, at=self.clock.now())
+        capacity = await ask_capacity(around)
+        if not await self.may_begin(await expected_cost(around, capacity)):
+            return ReconcileResult(self.summed_up(await stock_of(around, self.batch, items), NOT_BEGUN))
+        await ledger.begin_run(self.run_id, verb=self.verb, batch=self.batch, at=self.clock.now())
+        failed, not_yet = None, 0
+        with self.draining(reached):
+            async with task_group() as group:
+                group.start_soon(self._report_reads)
+                failed, not_yet = await self._reconcile(around, capacity)
+                group.cancel_scope.cancel()
+        rows = await stock_of(around, self.batch, items)
+        ending = _exit(rows, failed, not_yet=not_yet, signalled=self.interruption.code)
+        summary = self.summed_up(rows, ending)
+        if any(row.attachment_status is AttachmentStatus.DELETED for row in rows.values()):
+            note = "hint: raise `generation` of what was deleted at the service to upload it again"
+            summary = replace(summary, notes=(*summary.notes, note))
+        now = self.clock.now()
+        await ledger.learn(learned(reached.laws, self.tally, now=now))
+        await ledger.end_run(self.run_id, exit_code=summary.exit.code, summary=summary.as_json(), at=now)
+        return ReconcileResult(summary, rows)
+
+    def ended_early(self, summary: Summary) -> ReconcileResult:
+        return ReconcileResult(summary)
+
+    async def _report_reads(self) -> None:
+        """Say every now and then how far a long reading of tags is, until cancelled."""
+        reported = 0
+        while True:
+            await anyio.sleep(REPORT_S)
+            reads = self.tally.requests[LIST_TAGS]
+            if reads > reported:
+                self.listener.notify(Notice(f"tags read: {reads:,}", self.clock.now()))
+            reported = reads
+
+    async def _reconcile(self, around: Surroundings, capacity: Capacity | None) -> tuple[ServiceError | None, int]:
+        """Reconcile as far as the service lets; what stood in the way, or None, and how many are not there yet."""
+        try:
+            return None, await reconcile(around, self.batch, self.prepared.items, capacity)
+        except ServiceError as error:
+            code = f" ({error.code})" if error.code else ""
+            message = f"the lane could not be read to its end{code}: {error.message}"
+            self.listener.notify(Notice(message, self.clock.now()))
+            return error, 0
+
+
+def _exit(rows: Mapping[str, Known], failed: ServiceError | None, *, not_yet: int, signalled: ExitCode | None) -> Exit:
+    """How it ended. What was never sent is for `upload`, and so is what the service refused."""
+    codes = {code for row in rows.values() if (code := _code_of(row)) is not None}
+    if failed is not None:
+        codes.add(failed.exit_code)
+    if signalled is not None:
+        codes.add(signalled)
+    if not_yet:
+        codes.add(ExitCode.STILL_PROCESSING)
+    code = first_of(codes)
+    if isinstance(failed, LaneFault) and failed.exit_code is code:
+        return Exit(code, failed.message)
+    return Exit(code, "done") if code is ExitCode.DONE else exit_of(code)
+
+
+def _code_of(row: Known) -> ExitCode | None:
+    match row.state:
+        case State.UNKNOWN:
+            return ExitCode.OUTCOMES_UNKNOWN
+        case State.SENDING:
+            return ExitCode.TRANSIENT
+        case State.FAILED if row.attachment_status in LOST or is_absent(row):
+            return ExitCode.ITEMS_FAILED
+    return None

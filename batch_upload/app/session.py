@@ -1,0 +1,364 @@
+"""A use case on its lane: the ledger is locked, the lane is reached, the work is done, and its end is on record.
+
+What `upload`, `reconcile` and `prune` share. Whoever calls them hands in the observer, a way to end the work from
+outside (`Interruption`), and how a person is asked for the code of an MFA device.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Generic, TypeVar
+
+import anyio
+from anyio import to_thread
+
+from batch_upload.app.exits import made_visible
+from batch_upload.app.items import Prepared, ready
+from batch_upload.app.lane import Reached, reach
+from batch_upload.clock import SystemClock, counting_s
+from batch_upload.engine.groups import time_limit
+from batch_upload.engine.lane import Stop, StopKind, Withheld
+from batch_upload.engine.run import DRAIN_S
+from batch_upload.engine.states import state_of_row
+from batch_upload.engine.tally import Tally
+from batch_upload.errors import (
+    AccessFault,
+    BatchUploadError,
+    ExitCode,
+    LedgerLocked,
+    LedgerUnusable,
+    ManifestInvalid,
+    UsageError,
+)
+from batch_upload.events import LaneStopped, Notice
+from batch_upload.ledger.store import SqliteLedger, open_ledger
+from batch_upload.model import Fault, Known, Lane, Manifest
+from batch_upload.ports import Observer
+from batch_upload.service.access import Ask
+from batch_upload.settings import RunOptions, Settings
+from batch_upload.summary import Exit, Summary, exit_of, new_run_id
+
+R = TypeVar("R")
+
+UNREACHED_HINT = "look at the network, a proxy and AWS's health page; `batch-upload doctor` checks each step of the way"
+REMEMBERED_AT_ONCE = 10_000
+"""Digests that are handed to the ledger in one transaction."""
+
+
+class Silent:
+    """An observer that ignores every event."""
+
+    def notify(self, event: object) -> None:
+        """Do nothing."""
+
+
+class Both:
+    """Hands every event to one observer, then to the next: what is counted first is right when it is shown."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def notify(self, event: object) -> None:
+        """Hand the event on, in order."""
+        for observer in self._observers:
+            observer.notify(event)
+
+
+class Interruption:
+    """A way to end a use case from outside. To be used from its event loop.
+
+    Until the work can be drained, it is cancelled. Afterwards what is in flight ends and is recorded, DRAIN_S at most.
+    """
+
+    def __init__(self) -> None:
+        self.code: ExitCode | None = None
+        """The exit code of the first interruption, None before it."""
+        self.scope = anyio.CancelScope()
+        """What is cancelled by an interruption that comes before anything is sent."""
+        self._drain: Callable[[str], None] | None = None
+
+    def interrupt(self, code: ExitCode, name: str) -> None:
+        """End the work. `name` says why, for instance `SIGTERM`. The first call counts."""
+        if self.code is not None:
+            return
+        self.code = code
+        if self._drain is None:
+            self.scope.cancel()
+        else:
+            self._drain(name)
+
+    def drain_with(self, drain: Callable[[str], None]) -> None:
+        """From now on call `drain` with the name of the interruption; at once if there was one."""
+        self._drain = drain
+        if self.code is not None:
+            drain(self.code.name)
+
+
+class Session(ABC, Generic[R]):
+    """One run of a use case over one lane. To be made on the event loop; used once.
+
+    `read` reads the manifest and its files once more, after a wait for the ledger's lock. `started` is the moment of
+    `counting_s()` from which the deadline and the elapsed time count: now unless it is given.
+    """
+
+    verb: ClassVar[str]
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        settings: Settings,
+        observer: Observer,
+        *,
+        read: Callable[[], tuple[Prepared, Settings]],
+        run_id: str | None = None,
+        interruption: Interruption | None = None,
+        ask: Ask | None = None,
+        started: float | None = None,
+    ) -> None:
+        self.prepared = prepared
+        self.settings = settings
+        self.clock = SystemClock()
+        self.tally = Tally()
+        self.listener = observer
+        self.observer = Both(self.tally, observer)
+        self.run_id = run_id or new_run_id(self.clock.now())
+        self.interruption = interruption or Interruption()
+        self._unreached_for_s: float | None = None
+        self._started = counting_s() if started is None else started
+        self._read = read
+        self._ask = ask
+        self._lane: Lane | None = None
+
+    @abstractmethod
+    async def work(self, ledger: SqliteLedger, reached: Reached) -> R:
+        """Do the work on a lane that has said whose it is. May raise BatchUploadError."""
+
+    @abstractmethod
+    def ended_early(self, summary: Summary) -> R:
+        """Return the result of a run that the deadline or an interruption cut off before its work was done."""
+
+    async def run(self) -> R:
+        """Do it from lock to result. Raises BatchUploadError, whose `summary` counts what was done until then."""
+        with self.interruption.scope:
+            try:
+                return await self._on_lane()
+            except BatchUploadError as error:
+                error.summary = self.counted(exit_of(error.exit_code))
+                raise
+        return self.ended_early(self.counted(exit_of(self.interruption.code or ExitCode.OUR_FAULT)))
+
+    @property
+    def batch(self) -> str:
+        """The manifest's batch."""
+        return self.prepared.manifest.batch
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run began, time asleep included."""
+        return counting_s() - self._started
+
+    def deadline_s(self) -> float | None:
+        """Return what is left of the deadline, in seconds; None without one."""
+        if self.settings.deadline_s is None:
+            return None
+        return max(0.0, self.settings.deadline_s - self.elapsed_s)
+
+    def time_limit_s(self) -> float | None:
+        """After so many seconds the work is cut off: what is in flight at the deadline has a while to end."""
+        deadline_s = self.deadline_s()
+        return None if deadline_s is None else deadline_s + DRAIN_S
+
+    @contextmanager
+    def draining(self, reached: Reached) -> Iterator[None]:
+        """Until the block ends, an interruption lets what is in flight end, DRAIN_S at most, and leaves the block.
+
+        Nothing new is sent from the interruption on. What comes after the block records and sums up what was done.
+        """
+        with anyio.CancelScope() as scope, suppress(Withheld):
+
+            def drain(name: str) -> None:
+                fault = Fault("Interrupted", f"stopped by {name}")
+                if reached.control.stop_with(Stop(StopKind.SIGNAL, fault)):
+                    event = LaneStopped(fault, draining=False, resume_after=None, at=self.clock.now())
+                    self.listener.notify(event)
+                scope.deadline = anyio.current_time() + DRAIN_S
+
+            self.interruption.drain_with(drain)
+            yield
+
+    def counted(self, ending: Exit) -> Summary:
+        """Return a summary of what was asked so far, without counts of items."""
+        return Summary(
+            verb=self.verb,
+            exit=ending,
+            run_id=self.run_id,
+            batch=self.batch,
+            account=self._lane.account if self._lane else None,
+            region=self._lane.region if self._lane else None,
+            adopted=self.tally.adopted,
+            requests=dict(self.tally.requests),
+            throttled=self.tally.throttled,
+            elapsed_s=self.elapsed_s,
+            unreached_for_s=self._unreached_for_s,
+        )
+
+    def summed_up(self, rows: Mapping[str, Known], ending: Exit) -> Summary:
+        """Return a summary that counts every item of the manifest by its row in the ledger, by item id."""
+        states = Counter(state_of_row(rows.get(item.item_id)).value for item in self.prepared.items)
+        return replace(self.counted(ending), states=states, items=len(self.prepared.items))
+
+    async def visible(self, ledger: SqliteLedger, ending: Exit) -> Exit:
+        """Return the exit as it is reported (`made_visible`), and note for how long no run has got an answer."""
+        if ending.code is not ExitCode.TRANSIENT:
+            return ending
+        since = await ledger.failing_since()
+        seen, self._unreached_for_s = made_visible(ending, failing_since=since, now=self.clock.now())
+        return seen
+
+    async def _on_lane(self) -> R:
+        async with AsyncExitStack() as stack:
+            ledger = await self._open_ledger()
+            stack.push_async_callback(ledger.close)
+            try:
+                await self._remember_digests(ledger)
+                reached = await self._reach(stack, ledger)
+                if reached is not None:
+                    self._lane = reached.lane
+                    async with time_limit(self.time_limit_s(), self.clock):
+                        return await self.work(ledger, reached)
+            except BatchUploadError as error:
+                reported = await self._visible_error(ledger, error)
+                await self._record_error(ledger, reported)
+                raise reported from error
+            except BaseException as error:
+                await self._record_error(ledger, error)
+                raise
+            deadline = self.counted(exit_of(ExitCode.DEADLINE))
+            await self._record_end(ledger, deadline)
+            return self.ended_early(deadline)
+
+    async def _open_ledger(self) -> SqliteLedger:
+        """Return the ledger, held by this run.
+
+        After a wait for its lock the manifest and its files are read again, since they may have changed meanwhile.
+        Raises as `open_ledger`, and ManifestInvalid, which is recorded as a run, for what they have become.
+        """
+        while True:
+            path, wait_s = self.settings.ledger, self._wait_lock_s()
+            try:
+                return await open_ledger(path, run_id=self.run_id, clock=self.clock)
+            except LedgerLocked as error:
+                if wait_s <= 0:
+                    raise
+                self.listener.notify(Notice(f"{error.message}; waiting for it to end", self.clock.now()))
+            ledger = await open_ledger(path, run_id=self.run_id, clock=self.clock, wait_lock_s=wait_s)
+            try:
+                # a thread that reads on is left to itself at a signal: it holds no lock
+                self.prepared, self.settings = await to_thread.run_sync(self._read, abandon_on_cancel=True)
+            except BaseException as error:
+                await self._record_error(ledger, error)
+                await ledger.close()
+                raise
+            if self.settings.ledger == path:
+                return ledger
+            await ledger.close()  # the manifest names another one now
+
+    def _wait_lock_s(self) -> float:
+        deadline_s = self.deadline_s()
+        return self.settings.wait_lock_s if deadline_s is None else min(self.settings.wait_lock_s, deadline_s)
+
+    async def _reach(self, stack: AsyncExitStack, ledger: SqliteLedger) -> Reached | None:
+        """Return the lane, or None if the deadline passes before it has said whose it is."""
+        remembered = await ledger.rates()
+        reached: Reached | None = None
+        async with time_limit(self.deadline_s(), self.clock):
+            reaching = reach(self.settings, self.observer, remembered=remembered, ask=self._ask)
+            reached = await stack.enter_async_context(reaching)
+        return reached
+
+    async def _remember_digests(self, ledger: SqliteLedger) -> None:
+        """Hand the digests of the files to the ledger, and let go of them: what comes now needs the room."""
+        fresh = self.prepared.fresh
+        while fresh:
+            await ledger.remember_digests(dict(fresh.popitem() for _ in range(min(len(fresh), REMEMBERED_AT_ONCE))))
+
+    async def _visible_error(self, ledger: SqliteLedger, error: BatchUploadError) -> BatchUploadError:
+        """The error as it is reported: what has passed for transient for a day is a fault of access."""
+        seen = await self.visible(ledger, Exit(error.exit_code, error.message))
+        if seen.code is error.exit_code:
+            return error
+        return AccessFault(seen.reason, code="Unreached", hint=error.hint or UNREACHED_HINT)
+
+    async def _record_error(self, ledger: SqliteLedger, error: BaseException) -> None:
+        """Record that an error ended the run, or the interruption that cancelled it. A usage error is no run."""
+        match error:
+            case UsageError():
+                return
+            case BatchUploadError():
+                ending = Exit(error.exit_code, error.message)
+            case _:
+                ending = exit_of(self.interruption.code or ExitCode.OUR_FAULT)
+        with anyio.move_on_after(DRAIN_S, shield=True):
+            await self._record_end(ledger, self.counted(ending))
+
+    async def _record_end(self, ledger: SqliteLedger, summary: Summary) -> None:
+        """Record the end of the run. A ledger that cannot be written does not change it."""
+        now = self.clock.now()
+        with suppress(LedgerUnusable):
+            await ledger.record_end(
+                self.run_id,
+                verb=self.verb,
+                batch=self.batch,
+                began_at=now - timedelta(seconds=self.elapsed_s),
+                exit_code=summary.exit.code,
+                summary=summary.as_json(),
+                at=now,
+            )
+
+
+def ready_or_recorded(verb: str, path: Path, options: RunOptions, *, run_id: str) -> tuple[Prepared, Settings]:
+    """Read a manifest and its files (`items.ready`); record as a run what ends that early, in a ledger that exists.
+
+    Raises as `ready`; ManifestInvalid and KeyboardInterrupt are recorded. Blocking, and not for an event loop.
+    """
+    read: list[tuple[Manifest, Settings]] = []
+
+    def record(ending: Exit) -> None:
+        if read and read[-1][1].ledger.exists():
+            manifest, settings = read[-1]
+            summary = Summary(verb=verb, exit=ending, run_id=run_id, batch=manifest.batch)
+            anyio.run(partial(_record_early_end, summary, settings.ledger))
+
+    try:
+        return ready(path, options, on_manifest=lambda *each: read.append(each))
+    except ManifestInvalid as error:
+        record(Exit(error.exit_code, error.message))
+        raise
+    except KeyboardInterrupt as stopped:
+        code = getattr(stopped, "code", ExitCode.INTERRUPTED)
+        record(Exit(code, getattr(stopped, "message", "stopped by SIGINT")))
+        raise
+
+
+async def _record_early_end(summary: Summary, path: Path) -> None:
+    clock = SystemClock()
+    now, run_id = clock.now(), summary.run_id or new_run_id(datetime.now(UTC))
+    with suppress(LedgerUnusable, LedgerLocked):
+        ledger = await open_ledger(path, run_id=run_id, clock=clock)
+        try:
+            await ledger.record_end(
+                run_id,
+                verb=summary.verb,
+                batch=summary.batch or "",
+                began_at=now,
+                exit_code=summary.exit.code,
+                summary=summary.as_json(),
+                at=now,
+            )
+        finally:
+            await ledger.close()

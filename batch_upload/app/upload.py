@@ -1,0 +1,189 @@
+"""`upload`: bring a manifest's items to the service and wait until it has finished with them."""
+
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+
+from batch_upload.app.exits import exit_of_run
+from batch_upload.app.items import Prepared, check_only, ready
+from batch_upload.app.lane import Reached, surroundings
+from batch_upload.app.rates import is_news, learned
+from batch_upload.app.session import UNREACHED_HINT, Both, Interruption, Session, Silent
+from batch_upload.documents.bodies import DocumentBodies
+from batch_upload.engine.failures import FailureLimit, FailureWatch
+from batch_upload.engine.groups import task_group
+from batch_upload.engine.plan import Selection
+from batch_upload.engine.result import LaneResult
+from batch_upload.engine.run import LaneOptions, Run
+from batch_upload.errors import LedgerUnusable
+from batch_upload.events import RunEnded
+from batch_upload.ledger.store import SqliteLedger
+from batch_upload.model import ActionKind, Known, RateRecord
+from batch_upload.ports import Observer
+from batch_upload.service.access import Ask
+from batch_upload.settings import RunOptions, Settings
+from batch_upload.summary import Exit, Summary, summary_of_run
+
+LOOK_S = 1.0
+"""Seconds between two looks whether a rate was learned that the next run should know of."""
+REMEMBER_S = 30.0
+"""Seconds after which what was learned of the rates is written down, news or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended. `summary.exit` says whether it was well, and what the command's exit code would be."""
+
+    summary: Summary
+    known: Mapping[str, Known] = field(default_factory=dict)
+    """By item id, what the ledger holds at the end for each item that is not simply complete."""
+
+
+async def upload(
+    manifest: str | Path,
+    options: RunOptions | None = None,
+    *,
+    observer: Observer | None = None,
+    interruption: Interruption | None = None,
+    ask: Ask | None = None,
+) -> RunResult:
+    """Upload what a manifest lists and is not at the service yet, and wait until the service has finished with it.
+
+    The same call again goes on where this one ended, also after a kill. `observer` gets the events of `events.py`.
+    `interruption` ends the run from outside; cancelling the task does too, and leaves a request in flight unanswered,
+    which the next run resolves. `ask` is called where a profile needs the code of an MFA device.
+
+    Returns a result also where items failed or are left: look at `result.summary.exit`. Raises BatchUploadError where
+    nothing could begin: ManifestInvalid, UsageError, LedgerLocked, LedgerUnusable, AccessFault, or NoAnswer.
+    """
+    path, wanted = Path(manifest), options or RunOptions()
+
+    def read() -> tuple[Prepared, Settings]:
+        prepared, settings = ready(path, wanted)
+        check_only(settings, prepared)
+        return prepared, settings
+
+    prepared, settings = await to_thread.run_sync(read)
+    session = UploadSession(prepared, settings, observer or Silent(), read=read, interruption=interruption, ask=ask)
+    return await session.run()
+
+
+class UploadSession(Session[RunResult]):
+    """One run of `upload`."""
+
+    verb = "upload"
+
+    async def work(self, ledger: SqliteLedger, reached: Reached) -> RunResult:
+        settings = self.settings
+        root = None if settings.allow_outside else self.prepared.manifest.folder
+        options = self._options()
+        watch = FailureWatch(options.max_failures, reached.control, reached.clock, self.listener)
+        observer = Both(self.tally, self.listener, watch)
+        with DocumentBodies(root) as bodies:
+            around = surroundings(reached, settings, ledger, observer, run_id=self.run_id, bodies=bodies)
+            run = Run(around, lane=reached.lane, endpoint=reached.service.endpoint, options=options)
+            self.interruption.drain_with(run.interrupt)
+            async with task_group() as group:
+                group.start_soon(self._remember_now_and_then, ledger, reached)
+                result = await run.run(self.prepared.items, watch=watch)
+                group.cancel_scope.cancel()
+        ended = self._summed_up(result, reached)
+        if result.ledger_error is None:
+            ended = await self._recorded(ledger, reached, await self._visible_summary(ledger, ended))
+        return RunResult(ended, result.known)
+
+    def ended_early(self, summary: Summary) -> RunResult:
+        return RunResult(summary)
+
+    def time_limit_s(self) -> float | None:
+        return None  # the run keeps to the deadline itself, and waits for statuses after it
+
+    async def _visible_summary(self, ledger: SqliteLedger, summary: Summary) -> Summary:
+        """Transient errors that have been left for a day want a person: exit 22 instead of 10."""
+        if summary.uploaded or summary.adopted:
+            return summary
+        ending = await self.visible(ledger, summary.exit)
+        if ending is summary.exit:
+            return summary
+        notes = (*summary.notes, f"hint: {UNREACHED_HINT}")
+        return replace(summary, exit=ending, notes=notes, unreached_for_s=self.counted(ending).unreached_for_s)
+
+    def _learned(self, reached: Reached) -> list[RateRecord]:
+        return learned(reached.laws, self.tally, now=self.clock.now())
+
+    async def _remember_now_and_then(self, ledger: SqliteLedger, reached: Reached) -> None:
+        """What was learned outlives a kill. A ledger that cannot be written is the run's to find."""
+        written, at = self._learned(reached), self.clock.monotonic()
+        while True:
+            await anyio.sleep(LOOK_S)
+            found, now = self._learned(reached), self.clock.monotonic()
+            if not is_news(found, written) and now - at < REMEMBER_S:
+                continue
+            written, at = found, now
+            with suppress(LedgerUnusable):
+                await ledger.learn(found)
+
+    async def _recorded(self, ledger: SqliteLedger, reached: Reached, summary: Summary) -> Summary:
+        try:
+            await ledger.learn(self._learned(reached))
+            await ledger.end_run(
+                self.run_id, exit_code=summary.exit.code, summary=summary.as_json(), at=self.clock.now()
+            )
+        except LedgerUnusable as error:
+            notes = (*summary.notes, *((f"hint: {error.hint}",) if error.hint else ()))
+            return replace(summary, exit=Exit(error.exit_code, error.message), notes=notes)
+        return summary
+
+    def _options(self) -> LaneOptions:
+        settings = self.settings
+        return LaneOptions(
+            batch=self.batch,
+            concurrency=settings.concurrency,
+            deadline_s=self.deadline_s(),
+            max_failures=FailureLimit(settings.max_failures.count, settings.max_failures.share),
+            wait=settings.wait,
+            settle_timeout_s=settings.settle_timeout_s,
+            selection=Selection(settings.only_states, settings.only_ids),
+            is_part=self.prepared.manifest.part_of is not None,
+        )
+
+    def _summed_up(self, result: LaneResult, reached: Reached) -> Summary:
+        states = result.counted()
+        if result.ledger_error is not None:
+            states = Counter({**result.states, **self.tally.states}.values())
+        ended = RunEnded(
+            states={state.value: count for state, count in states.items()},
+            requests=dict(self.tally.requests),
+            throttled=self.tally.throttled,
+            uploaded=self.tally.uploaded,
+            adopted=self.tally.adopted,
+            unchanged=result.plan.counts[ActionKind.UNCHANGED],
+            bytes_sent=self.tally.bytes_sent,
+            elapsed_s=self.elapsed_s,
+            at=self.clock.now(),
+            notes=_hints(result),
+        )
+        self.listener.notify(ended)
+        summary = summary_of_run(
+            ended,
+            verb=self.verb,
+            run_id=self.run_id,
+            batch=self.batch,
+            lane=reached.lane,
+            items=len(self.prepared.items),
+            ending=exit_of_run(result, signalled=self.interruption.code),
+        )
+        return replace(summary, warnings=len(self.prepared.warnings))
+
+
+def _hints(result: LaneResult) -> tuple[str, ...]:
+    if result.stop is not None and result.stop.hint:
+        return (f"hint: {result.stop.hint}",)
+    if result.duplicates:
+        return ("hint: `batch-upload verify` names what is there twice; delete what nothing uses at the service",)
+    return ()
