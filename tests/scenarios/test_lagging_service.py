@@ -124,7 +124,8 @@ def test_a_lost_ledger_finds_what_a_shifted_page_skipped(
     endpoint.plant({IDENTITY_TAG: token_of(name, content)})
     endpoint.faults({"action": "slow", "operation": DESCRIBE, "seconds": 1, "times": 1})
 
-    with started("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env) as running:
+    # what was deleted and has no tags is waited for until it cannot be new any more
+    with started("upload", batch.manifest, *QUICK, "--safe-horizon", "4s", cwd=tmp_path, env=endpoint.env) as running:
         endpoint.wait_for(DESCRIBE)
         delete(endpoint, foreign[0]["id"])
         ended = running.finish()
