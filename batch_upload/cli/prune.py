@@ -12,8 +12,8 @@ from batch_upload.cli.output import Ended, Output, Repeated, run_verb
 from batch_upload.cli.witnesses import Witnesses
 
 if TYPE_CHECKING:
+    from batch_upload.app.interruption import Interruption
     from batch_upload.app.prune import PruneResult, PruneSession
-    from batch_upload.app.session import Interruption
     from batch_upload.engine.prune import Pruning
     from batch_upload.ports import Observer
 

@@ -21,8 +21,8 @@ from batch_upload.cli.output import Ended, Output, Repeated, run_verb
 from batch_upload.cli.witnesses import Witnesses
 
 if TYPE_CHECKING:
+    from batch_upload.app.interruption import Interruption
     from batch_upload.app.reconcile import ReconcileResult, ReconcileSession
-    from batch_upload.app.session import Interruption
     from batch_upload.engine.looking import Cost
     from batch_upload.ports import Observer
 

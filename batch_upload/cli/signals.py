@@ -12,7 +12,7 @@ from typing import TypeVar
 import anyio
 from anyio.abc import TaskStatus
 
-from batch_upload.app.session import Interruption
+from batch_upload.app.interruption import Interruption
 from batch_upload.cli.interrupted import DRAINING, Interrupted, code_of
 from batch_upload.engine.groups import task_group
 from batch_upload.errors import ExitCode

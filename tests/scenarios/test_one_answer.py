@@ -154,9 +154,7 @@ def test_plan_and_verify_say_what_they_know_although_a_file_vanished(
     }
     assert "content changed" in text.stdout
     assert "orphan" not in text.stdout
-    assert (
-        f"1 problem in `june.yaml`\n  june.yaml:7:11: `{batch.ids[1]}` does not exist" in text.stderr
-    )
+    assert f"1 problem in `june.yaml`\n  june.yaml:7:11: `{batch.ids[1]}` does not exist" in text.stderr
     assert f"`upload` sends nothing: 1 file missing: `{batch.ids[1]}`" in verified.stdout
 
 
