@@ -124,7 +124,7 @@ class Manifest:
     folder: Path
     batch: str
     entries: tuple[Entry, ...]
-    """Empty where they were handed out one by one (manifest/listing.py)."""
+    """Empty where they were handed out one by one (`manifest/reader.py`)."""
     ledger: str | None = None
     part_of: str | None = None
     """The manifest of which this one lists only a part, relative to `folder`; None for a whole one."""

@@ -25,9 +25,7 @@ from yaml.events import StreamEndEvent
 
 from batch_upload.app.items import item_of, without_collector
 from batch_upload.document import Document
-from batch_upload.manifest.expand import expand
-from batch_upload.manifest.listing import list_manifest
-from batch_upload.manifest.reader import read_manifest
+from batch_upload.manifest.reader import list_manifest
 from batch_upload.model import ContentType, Item, Listed, Manifest
 
 HEAD = "version: 1\nbatch: acme-2026\ndefaults:\n  tags: {Customer: acme}\nattachments:\n"
@@ -74,15 +72,6 @@ def list_all(path: Path) -> int:
     return count
 
 
-def list_carefully(path: Path) -> int:
-    """Ours, for entries of no usual shape: as YAML, with the place of everything."""
-    with without_collector():
-        listed, problems = expand(read_manifest(path), allow_outside=False)
-    if problems:
-        raise ValueError(problems[0])
-    return len(listed)
-
-
 def keep_items(path: Path) -> int:
     """Ours, as `upload` keeps them: every item with its token, as if its file had been read."""
     return len(items_of(path))
@@ -108,7 +97,6 @@ WAYS: dict[str, tuple[str, Callable[[Path], int]]] = {
     "events": ("PyYAML's C events, bare", take_events),
     "tree": ("`yaml.load` with the C loader, unchecked", load_tree),
     "ours": ("read, checked, expanded", list_all),
-    "careful": ("the same as YAML (entries of no usual shape)", list_carefully),
     "items": ("read, checked, expanded, with tokens, and kept", keep_items),
 }
 

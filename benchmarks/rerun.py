@@ -27,7 +27,7 @@ from batch_upload.app.items import item_of, ready
 from batch_upload.clock import SystemClock
 from batch_upload.document import Document, Fingerprint, RememberedDigest
 from batch_upload.ledger.store import SqliteLedger, open_ledger
-from batch_upload.manifest.listing import list_manifest
+from batch_upload.manifest.reader import list_manifest
 from batch_upload.model import (
     Attachment,
     AttachmentStatus,

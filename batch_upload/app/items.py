@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from batch_upload.document import Document, RememberedDigest
 from batch_upload.documents.copies import Copies
@@ -15,7 +15,7 @@ from batch_upload.documents.look import Looker, Recall, Recent, recall_nothing
 from batch_upload.documents.refusals import Refusal
 from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.manifest.codes import Code
-from batch_upload.manifest.listing import list_manifest, list_manifest_once
+from batch_upload.manifest.reader import list_manifest
 from batch_upload.model import Item, Listed, Manifest, Problem
 from batch_upload.settings import RunOptions, Settings, settings_of
 from batch_upload.spelling import id_hint
@@ -89,7 +89,7 @@ def prepare_readable(path: Path, *, allow_outside: bool, memory: Memory = _nothi
     Raises ManifestInvalid with all problems where there are others than of files and of globs that match none.
     """
     fresh: dict[str, RememberedDigest] = {}
-    look = _Look(path, allow_outside=allow_outside, listing=list_manifest, memory=memory, fresh=fresh)
+    look = _Look(path, allow_outside=allow_outside, memory=memory, fresh=fresh)
     looked = look.through(lambda found: tuple(item_of(*each) for each in found))
     prepared = Prepared(
         looked.manifest, looked.made, fresh, looked.warnings, tuple(looked.problems), tuple(looked.refused)
@@ -101,19 +101,11 @@ def prepare_readable(path: Path, *, allow_outside: bool, memory: Memory = _nothi
 
 def check(path: Path, *, allow_outside: bool) -> Checked:
     """Read a manifest and all its files, and hold only its ids, which must differ. Raises as `prepare`."""
-    look = _Look(path, allow_outside=allow_outside, listing=list_manifest_once, memory=_nothing, fresh=Recent())
+    look = _Look(path, allow_outside=allow_outside, memory=_nothing, fresh=Recent())
     looked = look.through(lambda found: sum(1 for _ in found))
     if looked.problems or looked.refused:
         raise invalid(path, (*looked.problems, *(problem for _, problem in looked.refused)))
     return Checked(looked.manifest, looked.made, looked.warnings)
-
-
-class _Listing(Protocol):
-    """How a manifest is gone through (`manifest/listing.py`)."""
-
-    def __call__(
-        self, path: Path, *, allow_outside: bool, take: Callable[[Manifest, Iterator[Listed]], T]
-    ) -> tuple[Manifest, T, tuple[Problem, ...]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +125,6 @@ class _Look:
 
     path: Path = field(kw_only=False)
     allow_outside: bool
-    listing: _Listing
     memory: Memory
     fresh: dict[str, RememberedDigest]
 
@@ -146,9 +137,6 @@ class _Look:
         copies = Copies()
 
         def take(manifest: Manifest, listed: Iterator[Listed]) -> T:
-            nonlocal copies
-            refused.clear()  # what another way found that did not lead to the end
-            copies = Copies()
             root = None if self.allow_outside else manifest.folder
             with (
                 self.memory(manifest) as recall,
@@ -158,9 +146,7 @@ class _Look:
 
         with without_collector():
             try:
-                manifest, made, problems = _listed(
-                    self.path, listing=self.listing, allow_outside=self.allow_outside, take=take
-                )
+                manifest, made, problems = _listed(self.path, allow_outside=self.allow_outside, take=take)
             except KeyboardInterrupt as stopped:
                 stopped.add_note(f"while reading `{self.path}` and its files; nothing was sent")
                 raise
@@ -283,14 +269,10 @@ def list_items_and_unmatched(
 
 
 def _listed(
-    path: Path,
-    *,
-    allow_outside: bool,
-    take: Callable[[Manifest, Iterator[Listed]], T],
-    listing: _Listing = list_manifest,
+    path: Path, *, allow_outside: bool, take: Callable[[Manifest, Iterator[Listed]], T]
 ) -> tuple[Manifest, T, Sequence[Problem]]:
     try:
-        return listing(path, allow_outside=allow_outside, take=take)
+        return list_manifest(path, allow_outside=allow_outside, take=take)
     except ManifestInvalid as error:
         raise invalid(path, error.problems) from error
 

@@ -53,8 +53,6 @@ def _ids(manifest: object) -> Iterator[str]:
 
 
 def _listed(path: Path) -> list[str]:
-    from batch_upload.manifest.expand import expand  # the reader of YAML: only where ids are asked for
-    from batch_upload.manifest.reader import read_as_far_as_possible
+    from batch_upload.manifest.reader import list_manifest  # heavy: only where ids are asked for
 
-    manifest, _ = read_as_far_as_possible(path)
-    return [] if manifest is None else [each.item_id for each in expand(manifest, allow_outside=True)[0]]
+    return list_manifest(path, allow_outside=True, take=lambda _, listed: [each.item_id for each in listed])[1]

@@ -31,8 +31,8 @@ def documents(listed: Iterable[Listed]) -> Iterator[NamedFile]:
 
 
 def files_before_reading(manifest: Path, flags: Flags) -> Iterator[NamedFile]:
-    """As `run_files`, before the manifest is read: of the manifest only its head is looked into, for its `ledger`."""
-    from batch_upload.manifest.listing import ledger_named_in
+    """As `run_files`, before the verb reads the manifest: only its `ledger` is looked for."""
+    from batch_upload.manifest.reader import ledger_named_in
 
     try:
         named = ledger_named_in(manifest)

@@ -19,7 +19,7 @@ from batch_upload.engine.tries import with_retries_counted
 from batch_upload.errors import ExitCode
 from batch_upload.escape import printable
 from batch_upload.ledger.reading import RunRecord, find_reader
-from batch_upload.manifest.listing import ledger_named_in
+from batch_upload.manifest.reader import ledger_named_in
 from batch_upload.model import ActionKind, Known, Listed, Plan, State
 from batch_upload.report.ndjson import known_line
 from batch_upload.report.summary_text import IDS_SHOWN, Invocation, attention_lines, states_line

@@ -120,8 +120,10 @@ class Cursor:
         if isinstance(event, ScalarEvent):
             if event.anchor or event.tag:
                 self._report_properties(event)
-            if event.style or not event.value.isascii():
-                self._check_scalar(event)
+            if not event.value.isascii():
+                self._check_characters(event)
+            if self._watch_blocks and event.style:
+                self._note_block(event)
         elif isinstance(event, MappingStartEvent | SequenceStartEvent):
             if event.anchor or event.tag:
                 self._report_properties(event)
@@ -188,14 +190,16 @@ class Cursor:
             self._problems.add(position(event), Code.TOO_DEEP, f"nested more than {DEPTH_LIMIT} deep")
             raise CannotGoOnError
 
-    def _check_scalar(self, event: ScalarEvent) -> None:
-        if not event.value.isascii() and any("\ud800" <= char <= "\udfff" for char in event.value):
+    def _check_characters(self, event: ScalarEvent) -> None:
+        if any("\ud800" <= char <= "\udfff" for char in event.value):
             self._problems.add(
                 position(event), Code.SYNTAX, "a surrogate is not a character: write the character itself"
             )
             raise CannotGoOnError
+
+    def _note_block(self, event: ScalarEvent) -> None:
         first, last = line_of(event.start_mark), line_of(event.end_mark)
-        if self._watch_blocks and event.style and last > first:
+        if last > first:
             # The mark after a block stands on the line that follows it.
             after = last + 1 if event.style in ("'", '"') else last
             self.blocks.append(range(first + 1, after))

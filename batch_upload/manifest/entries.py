@@ -73,6 +73,7 @@ class EntryReader:
         if self._id_at is not None and self._sources[0][0] is SourceKind.GLOB:
             message = "remove `id`: each match of a `glob` is its own id"
             self._problems.add(self._id_at, Code.ID_ON_GLOB, message)
+            self._id = None  # else all matches have the same id, which is not a second problem
 
     def _take_file(self, event: Event) -> None:
         self._take_source(event, SourceKind.FILE, self._values.text(event, "file"))

@@ -13,8 +13,8 @@ from batch_upload.manifest import rules
 from batch_upload.manifest.codes import Code
 from batch_upload.manifest.new import Judge
 from batch_upload.manifest.problems import quoted
+from batch_upload.manifest.rules import has_braces
 from batch_upload.manifest.tagging import Wanted
-from batch_upload.manifest.templates import has_braces
 from batch_upload.model import Entry, Position, Problem, SourceKind
 
 DELIMITERS = ",;\t|"

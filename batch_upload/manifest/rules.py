@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Mapping
 
 from batch_upload.manifest.codes import Code
 from batch_upload.manifest.problems import quoted, quoted_path
@@ -196,3 +197,31 @@ def batch_of(name: str) -> str | None:
     bare = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode("ascii").lower()
     batch = re.sub(r"[^a-z0-9._]+", "-", bare).lstrip("-._")[:BATCH_LENGTH].rstrip("-._")
     return batch if re.fullmatch(BATCH_PATTERN, batch) else None
+
+
+TEMPLATE_NAMES = ("stem", "name", "parent", "id", "batch")
+"""What may stand in braces in a tag's value, and nothing else that braces can do elsewhere."""
+
+_TEMPLATE_PIECE = re.compile(r"\{\{|\}\}|\{([a-z]+)\}|[{}]")
+
+
+def has_braces(text: str) -> bool:
+    """Whether a text is a template at all."""
+    return "{" in text or "}" in text
+
+
+def wrong_with_template(text: str) -> str | None:
+    """What is wrong with a template, in words, or None."""
+    for piece in _TEMPLATE_PIECE.finditer(text):
+        if piece[0] in ("{", "}") or (piece[1] is not None and piece[1] not in TEMPLATE_NAMES):
+            rest = quoted(text[piece.start() :])
+            return f"{rest} is not a template: {_TEMPLATE_DEMAND}, and `{{{{` and `}}}}` for braces"
+    return None
+
+
+_TEMPLATE_DEMAND = ", ".join(f"`{{{name}}}`" for name in TEMPLATE_NAMES) + " are"
+
+
+def render(text: str, values: Mapping[str, str]) -> str:
+    """A template without fault, with its names replaced. What was put in is not looked at again."""
+    return _TEMPLATE_PIECE.sub(lambda piece: values[piece[1]] if piece[1] is not None else piece[0][0], text)

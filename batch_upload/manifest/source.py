@@ -27,22 +27,21 @@ _LONE_CR = re.compile(rb"\r(?!\n)")
 # without the byte order mark, which nobody sees and parsers take for different things.
 _NOT_ALLOWED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _TAB_IN_INDENTATION = re.compile(r"(?:^|(?<=[\n\r])) *\t")
+# What is neither white space, an item of a list nor a comment.
+_AT_MARGIN = re.compile(r"[\n\r](?=[^ \t\n\r#-]|-[^ \t\n\r])")
 BOM = b"\xef\xbb\xbf"
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """The manifest, open for reading. Raises UsageError where it is no regular file or cannot be read, and
+    """The manifest, open for reading. Raises UsageError where it is no regular file or cannot be opened, and
     OutOfResources where that is for want of our own resources."""
     try:
         handle = through_shortages(lambda: os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     except (OSError, ValueError) as error:
-        raise UsageError(f"the manifest {quoted_path(str(path))} cannot be read: {_reason(error)}") from error
-    try:
-        with _regular(handle, path) as file:
-            yield file
-    except OSError as error:
-        raise UsageError(f"the manifest {quoted_path(str(path))} cannot be read: {_reason(error)}") from error
+        raise cannot_be_read(path, error) from error
+    with _regular(handle, path) as file:
+        yield file
 
 
 def _regular(handle: int, path: Path) -> BinaryIO:
@@ -58,16 +57,24 @@ def _regular(handle: int, path: Path) -> BinaryIO:
     raise UsageError(f"the manifest {quoted_path(str(path))} is a folder", hint=f"make a manifest of it first: `{new}`")
 
 
-def _reason(error: Exception) -> str:
-    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+def cannot_be_read(path: Path, error: OSError | ValueError) -> UsageError:
+    """The error of a manifest that the system does not open or read."""
+    reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+    return UsageError(f"the manifest {quoted_path(str(path))} cannot be read: {reason}")
 
 
 @dataclass(frozen=True, slots=True)
 class Screened:
-    """What the bytes tell by themselves. `tabs`: where a tab stands in the white space that begins a line."""
+    """What the bytes tell by themselves.
+
+    `tabs`: where a tab stands in the white space that begins a line. `last_line_at_margin`: the last line, from 1, that
+    begins without indentation and with neither an item of a list nor a comment, as each key of a mapping does that is
+    not indented; 0 where there is none.
+    """
 
     readable: bool
     tabs: tuple[Position, ...] = ()
+    last_line_at_margin: int = 0
 
 
 def screen(file: BinaryIO, problems: Problems, *, size_limit_bytes: int) -> Screened:
@@ -75,7 +82,7 @@ def screen(file: BinaryIO, problems: Problems, *, size_limit_bytes: int) -> Scre
 
     The first fault ends it. The file is left at its beginning.
     """
-    size_bytes, lines_before = 0, 0
+    size_bytes, lines_before, last_line_at_margin = 0, 0, 0
     tabs: list[Position] = []
     for raw in _whole_lines(file):
         size_bytes += len(raw)
@@ -87,9 +94,11 @@ def screen(file: BinaryIO, problems: Problems, *, size_limit_bytes: int) -> Scre
             return Screened(readable=False)
         if "\t" in text:
             tabs.extend(_at(text, match.end() - 1, lines_before) for match in _TAB_IN_INDENTATION.finditer(text))
+        if at_margin := [found.start() for found in _AT_MARGIN.finditer(f"\n{text}")]:
+            last_line_at_margin = _at(text, at_margin[-1], lines_before).line
         lines_before += raw.count(b"\n") + (len(_LONE_CR.findall(raw)) if b"\r" in raw else 0)
     file.seek(0)
-    return Screened(readable=True, tabs=tuple(tabs))
+    return Screened(readable=True, tabs=tuple(tabs), last_line_at_margin=last_line_at_margin)
 
 
 def _whole_lines(file: BinaryIO) -> Iterator[bytes]:

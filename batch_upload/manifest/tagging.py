@@ -8,7 +8,7 @@ from batch_upload.errors import UsageError
 from batch_upload.manifest import rules
 from batch_upload.manifest.codes import Code
 from batch_upload.manifest.problems import quoted
-from batch_upload.manifest.templates import has_braces, wrong_with_template
+from batch_upload.manifest.rules import has_braces, wrong_with_template
 from batch_upload.spelling import closest
 
 _COLUMN = re.compile(r"\{col:([^{}]*)\}")

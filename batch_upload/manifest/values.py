@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -10,10 +11,9 @@ from yaml.events import AliasEvent, Event, MappingStartEvent, ScalarEvent, Seque
 from batch_upload.manifest import rules
 from batch_upload.manifest.codes import Code
 from batch_upload.manifest.cursor import Cursor, is_null, is_plain, kind_of, position
-from batch_upload.manifest.places import Places
 from batch_upload.manifest.problems import Problems, quoted
 from batch_upload.manifest.quotes import in_quotes
-from batch_upload.manifest.templates import has_braces, wrong_with_template
+from batch_upload.manifest.rules import has_braces, wrong_with_template
 from batch_upload.model import Position
 from batch_upload.spelling import yaml_scalar
 
@@ -44,8 +44,6 @@ class Values:
     def __init__(self, cursor: Cursor, problems: Problems) -> None:
         self._cursor = cursor
         self._problems = problems
-        self._tag_keys: dict[str, str] = {}
-        self._tag_key_sets: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def fields(self, event: Event, where: str, takers: Mapping[str, Take]) -> set[str] | None:
         """Hand each value of the mapping to the taker of its key, and give the keys that were there, known or not.
@@ -53,14 +51,14 @@ class Values:
         None where it is no mapping.
         """
         if not isinstance(event, MappingStartEvent):
-            self._report_kind(event, where, "a mapping")
+            self.report_kind(event, where, "a mapping")
             return None
         seen: set[str] = set()
         for name, key, value in self._cursor.pairs():
             seen.add(name)
             taker = takers.get(name)
             if taker is None:
-                self._report_unknown(name, key, where)
+                self.report_unknown(name, key, where)
                 self._cursor.skip(value)
             else:
                 taker(value)
@@ -69,7 +67,7 @@ class Values:
     def items(self, event: Event, name: str) -> Iterator[Event]:
         """The items of a list, of which there must be one; none where it is something else."""
         if not isinstance(event, SequenceStartEvent):
-            self._report_kind(event, name, "a list")
+            self.report_kind(event, name, "a list")
             return
         count = 0
         for item in self._cursor.items():
@@ -88,7 +86,7 @@ class Values:
             if not (event.anchor or event.tag):  # which are problems already
                 self._problems.add(position(event), Code.EMPTY_VALUE, f"{quoted(name)} must not be empty")
         else:
-            self._report_kind(event, quoted(name), "text")
+            self.report_kind(event, quoted(name), "text")
         return None
 
     def text(self, event: Event, name: str) -> str | None:
@@ -157,19 +155,17 @@ class Values:
     def tags(self, event: Event) -> Tags:
         """A mapping of tags. Those with a problem are reported and left out."""
         if not isinstance(event, MappingStartEvent):
-            self._report_kind(event, "`tags`", "a mapping")
+            self.report_kind(event, "`tags`", "a mapping")
             return NO_TAGS
         values: dict[str, str] = {}
-        numbers: list[int] = []
+        at: dict[str, Position] = {}
         for name, key, event_of_value in self._cursor.pairs():
             good_key = not self._is_wrong(key, rules.wrong_with_tag_key(name))
             value = self._tag_value(name, event_of_value)
             if good_key and value is not None:
-                values[self._tag_keys.setdefault(name, name)] = value
-                at = position(key)
-                numbers += (at.line, at.column)
-        keys = tuple(values)
-        return Tags(values, Places(self._tag_key_sets.setdefault(keys, keys), numbers))
+                values[sys.intern(name)] = value
+                at[name] = position(key)
+        return Tags(values, at)
 
     def _tag_value(self, key: str, event: Event) -> str | None:
         if isinstance(event, MappingStartEvent):
@@ -199,7 +195,8 @@ class Values:
         self._problems.add(position(event), code, message)
         return True
 
-    def _report_kind(self, event: Event, name: str, due: str) -> None:
+    def report_kind(self, event: Event, name: str, due: str) -> None:
+        """Report that `name` is not `due` (such as "a mapping"), and pass over it."""
         # An alias is already among the problems.
         if isinstance(event, AliasEvent):
             return
@@ -210,7 +207,8 @@ class Values:
             self._problems.add(position(event), Code.WRONG_TYPE, message)
         self._cursor.skip(event)
 
-    def _report_unknown(self, name: str, key: ScalarEvent, where: str) -> None:
+    def report_unknown(self, name: str, key: ScalarEvent, where: str) -> None:
+        """Report a key that means nothing in the mapping `where`, one of KEYS."""
         message = f"{quoted(name)} is not a key of {where}{_advice(name, where)}"
         self._problems.add(position(key), Code.UNKNOWN_KEY, message)
 

@@ -8,13 +8,29 @@ import yaml
 
 from batch_upload.errors import ManifestInvalid
 from batch_upload.manifest.cursor import FASTEST_LOADER, Loader
-from batch_upload.manifest.expand import expand
-from batch_upload.manifest.reader import read_manifest
+from batch_upload.manifest.reader import list_manifest, read_manifest
 from batch_upload.manifest.source import SIZE_LIMIT_BYTES
 from batch_upload.model import Listed, Manifest, Problem
 
 Write = Callable[..., Path]
 Found = list[tuple[int, int, str]]
+
+
+def list_all(
+    path: Path,
+    *,
+    allow_outside: bool = False,
+    loader: Loader = FASTEST_LOADER,
+    size_limit_bytes: int = SIZE_LIMIT_BYTES,
+) -> tuple[tuple[Listed, ...], tuple[Problem, ...]]:
+    """Every attachment of a manifest, and every problem."""
+    return list_manifest(
+        path,
+        allow_outside=allow_outside,
+        take=lambda _, listed: tuple(listed),
+        loader=loader,
+        size_limit_bytes=size_limit_bytes,
+    )[1:]
 
 
 @pytest.fixture
@@ -44,10 +60,9 @@ def problems_of() -> Callable[..., list[Problem]]:
         path: Path, *, loader: Loader = FASTEST_LOADER, size_limit_bytes: int = SIZE_LIMIT_BYTES
     ) -> list[Problem]:
         try:
-            manifest = read_manifest(path, loader=loader, size_limit_bytes=size_limit_bytes)
+            return list(list_all(path, loader=loader, size_limit_bytes=size_limit_bytes)[1])
         except ManifestInvalid as error:
             return list(error.problems)
-        return list(expand(manifest, allow_outside=False)[1])
 
     return found
 
@@ -68,7 +83,7 @@ def listed(write: Write) -> Callable[..., tuple[Listed, ...]]:
     """What a good manifest lists."""
 
     def items(content: str, *, allow_outside: bool = False) -> tuple[Listed, ...]:
-        found, problems = expand(read_manifest(write(content)), allow_outside=allow_outside)
+        found, problems = list_all(write(content), allow_outside=allow_outside)
         assert problems == ()
         return found
 

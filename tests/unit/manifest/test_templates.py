@@ -3,10 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_upload.manifest.templates import NAMES, render, wrong_with_template
+from batch_upload.manifest.rules import TEMPLATE_NAMES, render, wrong_with_template
 
-VALUES = {name: name.upper() for name in NAMES}
-PIECES = st.sampled_from([*(f"{{{name}}}" for name in NAMES), "{{", "}}", "a", " ", "{", "}", "{x}", "{stem!r}", "{0}"])
+VALUES = {name: name.upper() for name in TEMPLATE_NAMES}
+PIECES = st.sampled_from(
+    [*(f"{{{name}}}" for name in TEMPLATE_NAMES), "{{", "}}", "a", " ", "{", "}", "{x}", "{stem!r}", "{0}"]
+)
 
 
 def test_doubled_braces_stand_for_single_ones() -> None:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from batch_upload.errors import UsageError
 from batch_upload.manifest.expand import expand
-from batch_upload.manifest.quick import QuickReader
 from batch_upload.manifest.reader import read_manifest
 from batch_upload.model import Item, Listed, Target
 from batch_upload.report.rerun_manifest import write_manifest
@@ -277,20 +276,3 @@ def test_a_part_names_its_whole_by_the_path_from_where_it_lies(tmp_path: Path, b
     path.write_text(stream.getvalue(), encoding="utf-8")
     assert read_manifest(path).part_of == after
     assert "part_of" not in written(tmp_path, items, into=tmp_path)
-
-
-def test_the_quick_reader_knows_a_part_as_the_careful_one_does(tmp_path: Path) -> None:
-    items = [listed(name, f"{name}.pdf", folder=tmp_path) for name in "abc"]
-    stream = io.StringIO()
-    write_manifest(
-        stream, manifest=manifest_at(tmp_path), items=items, ledger=tmp_path / "l", folder=tmp_path, is_part=True
-    )
-    path = tmp_path / "failed.yaml"
-    path.write_text(stream.getvalue(), encoding="utf-8")
-
-    with path.open("rb") as file:
-        quick = QuickReader(file, path)
-        entries = [entry.item_id for entry in quick.entries()]
-
-    assert quick.manifest.part_of == read_manifest(path).part_of
-    assert entries == ["a", "b", "c"]
