@@ -48,13 +48,11 @@ def moment(clock: Clock) -> Moment:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A document as it travels: base64. Its own bytes are gone once this is made, so that it is in memory once.
-
-    `size_bytes` is the document's. Make it with `Body.of`.
-    """
+    """A document as it travels: base64 alone, so that it is in memory once. Made with `Body.of`."""
 
     base64: bytes = field(repr=False)
     size_bytes: int
+    """The document's."""
 
     @staticmethod
     def of(document: bytes | memoryview) -> "Body":
@@ -142,9 +140,12 @@ class AttachmentChanges(Protocol):
 class Bodies(Protocol):
     """Where the bytes of an item come from."""
 
+    def expect(self, items: Iterable[Item], *, at_once: int) -> None:
+        """Say which documents will be read, in about this order, `at_once` at a time. Some may be read ahead."""
+        ...
+
     async def read(self, item: Item) -> Body:
-        """The document, read once now. Raises ChangedSincePlan unless these are the bytes that were planned, and
-        OutOfResources where they cannot be had for want of our own resources."""
+        """Return the planned document. Raises ChangedSincePlan where its file has other bytes, and OutOfResources."""
         ...
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from batch_upload.app.upload import RunResult
     from batch_upload.settings import Settings
 
+LARGEST_FREED_BYTES = 16 * 1024 * 1024
+"""glibc then keeps twice as much at most in each of its arenas; it takes no more than 32 MiB for a measure."""
 WAITING = ("no_wait", "settle_timeout", "safe_horizon", "wait_lock")
 
 
@@ -34,6 +36,17 @@ def upload(manifest: ManifestArgument, *, flags: Flags) -> None:
     """upload what is not there yet, and wait until the service has finished with it"""
     output = Output.of(flags, Witnesses(flags))
     run_verb("upload", manifest, output, partial(_upload, manifest, flags, output))
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep freed memory for the next document instead of giving it back to the system.
+
+    Its measure is the largest piece that was ever freed (mallopt(3), M_MMAP_THRESHOLD); this one is never touched and
+    so takes no memory. An effect on the whole process, so the command has it and no library. With documents of 450 KB
+    it saves a sixth of an upload's time, without which an upload costs more than the bare SDK's
+    (docs/decisions/the-call.md).
+    """
+    bytes(LARGEST_FREED_BYTES)
 
 
 def _upload(path: Path, flags: Flags, output: Output) -> Ended:
@@ -45,6 +58,7 @@ def _upload(path: Path, flags: Flags, output: Output) -> Ended:
     from batch_upload.cli.on_lane import run_session
     from batch_upload.clock import counting_s
 
+    keep_freed_memory()
     started, options, run_id = counting_s(), options_of(flags), output.witnesses.run_id
 
     def checked(prepared: "Prepared", settings: "Settings") -> "tuple[Prepared, Settings]":

@@ -1,41 +1,43 @@
-"""Where the bytes of an item come from, once its slot has come."""
+"""The bytes of documents, read by threads a little ahead of the slots that they are sent in."""
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from batch_upload.documents.at_hand import AtHand
 from batch_upload.documents.inspect import read_body
 from batch_upload.documents.refusals import Refusal
-from batch_upload.errors import ChangedSincePlan
+from batch_upload.errors import ChangedSincePlan, OutOfResources
 from batch_upload.model import Item
-from batch_upload.mounts import MOUNTS
 from batch_upload.ports import Body
 from batch_upload.shortage import shortage_of
 
 READERS = 32
 """Documents that are read at once, at most: on this machine's disk two would do, one far away has many on their way."""
-LARGEST_FREED_BYTES = 16 * 1024 * 1024
-"""glibc then keeps twice as much at most in each of its arenas; it takes no more than 32 MiB for a measure."""
+AHEAD_MAX = 8
+"""Documents that are in memory before they are asked for, at most."""
+HOP = 4
+"""Documents that are read ahead together: a hop to a thread and back costs more than to read a small one."""
+
+Found = Body | ChangedSincePlan | OutOfResources
 
 
 class DocumentBodies:
-    """Implements `ports.Bodies`: takes what is at hand, and reads all else in a thread, since a disk may make one wait.
+    """Implements `ports.Bodies`. A context manager: its threads end with it, once they have read what they are reading.
 
-    Where each document costs two hops between threads, those fight with the event loop for the interpreter's lock: a
-    third of an upload of 20 KB. A pool of its own costs half of what `anyio.to_thread` does. To be used as a context
-    manager: its threads end with it, once they have read what they are reading. `mounts` is the kernel's table.
+    `hops` counts how often a thread was asked. `root` is the folder that must hold the documents, as in `inspect`.
     """
 
-    def __init__(self, root: Path | None, *, mounts: Path = MOUNTS) -> None:
+    def __init__(self, root: Path | None) -> None:
         self._root = root
-        self._at_hand = AtHand(root, mounts=mounts)
-        _keep_freed_memory()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._expected: dict[str, Item] = {}
+        self._ahead: dict[str, asyncio.Future[dict[str, Found]]] = {}
+        self._ahead_max = 0
         self.hops = 0
-        """Documents that a thread had to read so far."""
 
     def __enter__(self) -> Self:
         return self
@@ -45,39 +47,67 @@ class DocumentBodies:
     ) -> None:
         self._readers.shutdown(wait=False, cancel_futures=True)
 
+    def expect(self, items: Iterable[Item], *, at_once: int) -> None:
+        self._expected = {item.client_token: item for item in items if item.folder is not None}
+        self._ahead_max = min(at_once, AHEAD_MAX)
+
     async def read(self, item: Item) -> Body:
-        found = self._at_hand.planned(item)
-        if found is not None:
-            return Body.of(found)  # at once: the next reading takes its place
+        token = item.client_token
+        self._expected.pop(token, None)
+        self._read_ahead()
+        found: Found | None = None
+        if (hop := self._ahead.get(token)) is not None:
+            found = (hop.result() if hop.done() else await asyncio.shield(hop)).pop(token)
+            del self._ahead[token]
+        if found is None or isinstance(found, OutOfResources):  # which may be over by now
+            found = (await self._hop([item]))[token]
+        if isinstance(found, Body):
+            return found
+        raise found
+
+    def _read_ahead(self) -> None:
+        """Begin to read what is expected next, as soon as there is room for a whole hop of it."""
+        size = min(HOP, self._ahead_max)
+        while self._expected and size and len(self._ahead) + size <= self._ahead_max:
+            items = list(islice(self._expected.values(), size))
+            try:
+                hop = self._hop(items)
+            except OutOfResources:
+                return  # whoever asks for one of them hears of it
+            for item in items:
+                self._ahead[item.client_token] = hop
+                del self._expected[item.client_token]
+
+    def _hop(self, items: Sequence[Item]) -> asyncio.Future[dict[str, Found]]:
         self.hops += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, item)
+            return asyncio.get_running_loop().run_in_executor(self._readers, self._read_all, items)
         except (MemoryError, RuntimeError) as error:
-            short = shortage_of(error)
-            if short is None:
-                raise
-            short.may_have_left = False
-            raise short from error
+            raise _short(error) from error
 
-    def _read(self, item: Item) -> Body:
-        self._at_hand.look(item)
+    def _read_all(self, items: Sequence[Item]) -> dict[str, Found]:
+        return {item.client_token: self._read(item) for item in items}
+
+    def _read(self, item: Item) -> Found:
         if item.path is None or item.sha256 is None or item.size_bytes is None:
             raise TypeError("a URL has no body")
-        found = read_body(
-            item.path,
-            sha256=item.sha256,
-            size_bytes=item.size_bytes,
-            max_size_bytes=item.max_size_bytes,
-            root=self._root,
-        )
-        if isinstance(found, Refusal):
-            raise ChangedSincePlan(found.message, code=found.code)
-        return Body.of(found)
+        try:
+            found = read_body(
+                item.path,
+                sha256=item.sha256,
+                size_bytes=item.size_bytes,
+                max_size_bytes=item.max_size_bytes,
+                root=self._root,
+            )
+            return ChangedSincePlan(found.message, code=found.code) if isinstance(found, Refusal) else Body.of(found)
+        except (MemoryError, OutOfResources) as error:
+            return _short(error)
 
 
-def _keep_freed_memory() -> None:
-    """Have glibc keep what is freed for the next document, instead of giving it back to the system and asking for it
-    anew: with 450 KB that is a fifth of an upload's time. It takes the largest piece that was ever freed for the
-    measure of what it keeps (mallopt(3), M_MMAP_THRESHOLD); this one is never touched and so never takes memory.
-    """
-    bytes(LARGEST_FREED_BYTES)
+def _short(error: Exception) -> OutOfResources:
+    """The shortage that an error means: before anything was sent. Raises the error where it means none."""
+    short = shortage_of(error)
+    if short is None:
+        raise error
+    short.may_have_left = False
+    return short

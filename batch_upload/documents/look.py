@@ -6,20 +6,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from batch_upload.document import Document, RememberedDigest
-from batch_upload.documents.at_hand import AtHand
 from batch_upload.documents.inspect import Examined, examine, fingerprint_of, is_in
 from batch_upload.documents.refusals import Refusal
 from batch_upload.documents.sniff import is_named_as
 from batch_upload.model import Listed
-from batch_upload.mounts import MOUNTS
 from batch_upload.shortage import shortage_of, through_shortages
 
 READERS = 4
 """Files that are read at once: hashing releases the interpreter's lock, and disks like a queue."""
+HOP = 16
+"""Files that a reader reads before it hands over what it found: each time costs more than to read a small one."""
 RACY_NS = 2_000_000_000
 """A file that was written so short a time before it was read may be written again within the same tick of its clock,
 2 s on the coarsest file systems (FAT). As git does with its index, it is read again the next time."""
@@ -57,10 +58,10 @@ class Looker:
 
     A file that is remembered and looks the same (device, inode, size, time of its last change) is not opened: that it
     is there, regular and within `root` is still seen, and so are its size and its extension.
-    What the kernel has in memory is read at once, all else by readers, which wait for disks together.
+    Others are read by READERS, a few at a time.
     `fresh` gathers what was read and may be remembered, by resolved path, beside what another one gathered before.
-    `now_ns` is the wall's time in nanoseconds since 1970, `mounts` the kernel's table of file systems. `pause` waits so
-    many seconds while a file cannot be opened for want of file descriptors or memory.
+    `now_ns` is the wall's time in nanoseconds since 1970. `pause` waits so many seconds while a file cannot be opened
+    for want of file descriptors or memory.
     """
 
     def __init__(
@@ -70,7 +71,6 @@ class Looker:
         recall: Recall,
         now_ns: Callable[[], int],
         fresh: dict[str, RememberedDigest] | None = None,
-        mounts: Path = MOUNTS,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.fresh: dict[str, RememberedDigest] = {} if fresh is None else fresh
@@ -80,10 +80,7 @@ class Looker:
         self._now_ns = now_ns
         self._pause = pause
         self._folders: dict[str, str | None] = {}
-        self._at_hand = AtHand(root, mounts=mounts)
         self._readers = ThreadPoolExecutor(READERS)
-        self.hops = 0
-        """Files that a reader had to read so far."""
 
     def __enter__(self) -> Self:
         return self
@@ -106,28 +103,19 @@ class Looker:
         return found
 
     def _read(self, unread: Sequence[Listed]) -> Iterator[tuple[int, Examined]]:
-        """What is in each, once what a disk has to be waited for was asked of the readers."""
-        taken = [self._taken(each) for each in unread]
-        far = [each for each, found in zip(unread, taken, strict=True) if found is None]
-        self.hops += len(far)
-        read = self._examined(far)
-        return (found or next(read) for found in taken)
-
-    def _examined(self, far: Sequence[Listed]) -> Iterator[tuple[int, Examined]]:
         """What the readers find, or this thread itself where none can be started."""
+        size = max(1, min(HOP, len(unread) // READERS))
+        pieces = [unread[n : n + size] for n in range(0, len(unread), size)]
         try:
-            return self._readers.map(self._examine, far)
+            found = self._readers.map(self._examine_all, pieces)
         except RuntimeError as error:
             if shortage_of(error) is None:
                 raise
-            return map(self._examine, far)
+            found = map(self._examine_all, pieces)
+        return chain.from_iterable(found)
 
-    def _taken(self, listed: Listed) -> tuple[int, Examined] | None:
-        """What is at hand: a reader would cost ten times what reading it does."""
-        self._at_hand.look(listed)
-        began_ns = self._now_ns()
-        examined = self._at_hand.examined(listed)
-        return None if examined is None else (began_ns, examined)
+    def _examine_all(self, listed: Sequence[Listed]) -> list[tuple[int, Examined]]:
+        return [self._examine(each) for each in listed]
 
     def _standing(self, listed: Listed) -> _Standing | None:
         """Where the file of an attachment stands; None where only a closer look can tell."""

@@ -66,6 +66,8 @@ class Flow:
         sender, receiver = anyio.create_memory_object_stream[Job](math.inf)  # the jobs are there: nobody need wait
         for job in jobs:
             sender.send_nowait(job)
+        to_read = (job.item for job in jobs if job.item is not None and job.open_since is None)
+        self._around.bodies.expect(to_read, at_once=workers)
         async with receiver, task_group() as group:
             self._crew = Crew(
                 group,

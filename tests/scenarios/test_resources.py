@@ -16,7 +16,7 @@ from tests.support.resource_limits import STANDARD_STREAMS, under
 
 CONCURRENCY = 32
 READERS = 32
-"""Threads that read documents, at most (`cli/bodies.py`)."""
+"""Threads that read documents, at most (`documents/bodies.py`)."""
 FAST = ("--rate", "500", "--max-rate", "500")
 
 

@@ -216,6 +216,9 @@ class MemoryBodies:
     slow_s: float = 0.0
     reads: list[str] = field(default_factory=list)
 
+    def expect(self, items: Iterable[Item], *, at_once: int) -> None:
+        """Nothing is read ahead."""
+
     async def read(self, item: Item) -> Body:
         self.reads.append(item.item_id)
         await anyio.sleep(self.slow_s)

@@ -5,7 +5,7 @@ After each run, ended or killed, the promises that hold at any moment are checke
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -117,6 +117,9 @@ class _Documents:
     """Implements `ports.Bodies` over what the manifest's files hold now."""
 
     wanted: Mapping[str, Wanted]
+
+    def expect(self, items: Iterable[Item], *, at_once: int) -> None:
+        """Nothing is read ahead."""
 
     async def read(self, item: Item) -> Body:
         body = self.wanted[item.item_id].body

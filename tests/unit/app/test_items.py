@@ -1,8 +1,6 @@
 """From a manifest's path to items, or to every problem in the way."""
 
 import os
-import platform
-import resource
 import tracemalloc
 from pathlib import Path
 
@@ -110,27 +108,6 @@ async def test_bytes_that_are_not_those_that_were_planned_are_refused(tmp_path: 
 
     with DocumentBodies(tmp_path) as bodies, pytest.raises(ChangedSincePlan):
         await bodies.read(item)
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="elsewhere memory is kept by other rules")
-def test_memory_of_one_document_serves_the_next() -> None:
-    DocumentBodies(None)
-    _four_documents()
-
-    before = _pages_asked_for()
-    for _ in range(50):
-        _four_documents()
-
-    assert _pages_asked_for() - before < 50 * 4 * 600_000 / resource.getpagesize() / 10
-
-
-def _four_documents() -> None:
-    documents = [b"x" * 600_000 for _ in range(4)]
-    documents.clear()
-
-
-def _pages_asked_for() -> int:
-    return resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
 
 
 def test_a_verb_that_only_reads_gets_what_is_in_order_beside_what_is_not(tmp_path: Path) -> None:

@@ -1,22 +1,19 @@
-"""Where the bytes of an item come from: at once where the kernel has them, and otherwise by a thread that may wait.
+"""Where the bytes of an item come from: the planned bytes from within the folder, or a refusal, read a few ahead."""
 
-What is handed out is the same either way: the planned bytes from within the folder, or a refusal.
-"""
-
+import asyncio
 import hashlib
 import os
-import subprocess
-import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from batch_upload.documents.at_hand import FOLDERS_KNOWN, SMALL_BYTES
-from batch_upload.documents.bodies import DocumentBodies
-from batch_upload.errors import ChangedSincePlan
+from batch_upload.documents.bodies import AHEAD_MAX, HOP, DocumentBodies
+from batch_upload.errors import ChangedSincePlan, OutOfResources
 from batch_upload.model import Item
 from batch_upload.ports import Body
-from tests.support.disks import demand_reading_without_waiting, evict, mount_table
+from tests.support.resource_limits import no_descriptors
 
 PDF = b"%PDF-1.7\n%%EOF\n"
 
@@ -33,108 +30,163 @@ def item(folder: Path, source: str, document: bytes = PDF) -> Item:
     return Item("june", source, source, f"token-{source}", {}, digest=digest, folder=folder, size_bytes=len(document))
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder on whose file system the kernel can read without waiting."""
-    folder = tmp_path / "letters"
-    folder.mkdir()
-    demand_reading_without_waiting(folder)
-    return folder
-
-
-@pytest.fixture
-def mounts(tmp_path: Path) -> Path:
-    """A table that says that all is on a disk of this machine."""
-    return mount_table(tmp_path, "ext4")
-
-
-async def test_small_documents_that_are_in_memory_need_a_thread_once_a_folder(folder: Path, mounts: Path) -> None:
-    documents = {f"{part}/{number}.pdf": b"%%PDF-%d" % number for part in ("a", "b/c") for number in range(20)}
+def some_items(folder: Path, count: int) -> list[Item]:
+    """Items, each with a file of its own."""
+    documents = {f"{number}.pdf": b"%%PDF-%d" % number for number in range(count)}
     for source, document in documents.items():
         put(folder / source, document)
-
-    with DocumentBodies(folder, mounts=mounts) as bodies:
-        read = [await bodies.read(item(folder, source, document)) for source, document in documents.items()]
-
-        assert read == [Body.of(document) for document in documents.values()]
-        assert bodies.hops == 2
+    return [item(folder, source, document) for source, document in documents.items()]
 
 
-async def read_twice(bodies: DocumentBodies, folder: Path, source: str = "a.pdf") -> int:
-    """Read a file, so that its folder is known, and again; how many threads were needed for the second time."""
-    await bodies.read(item(folder, source))
-    before = bodies.hops
-    assert await bodies.read(item(folder, source)) == Body.of(PDF)
-    return bodies.hops - before
+async def number_read(bodies: DocumentBodies, items: Sequence[Item]) -> int:
+    """How many of these are read as they were planned."""
+    count = 0
+    for each in items:
+        with suppress(ChangedSincePlan):
+            await bodies.read(each)
+            count += 1
+    return count
 
 
-@pytest.mark.parametrize(("size_bytes", "hops"), [(1, 1), (SMALL_BYTES, 1), (SMALL_BYTES + 1, 2), (450_000, 2)])
-async def test_only_small_documents_are_read_at_once(folder: Path, mounts: Path, size_bytes: int, hops: int) -> None:
-    document = os.urandom(size_bytes)
-    put(folder / "a.pdf", document)
+async def test_documents_that_are_expected_are_read_a_few_at_a_time(tmp_path: Path) -> None:
+    items = some_items(tmp_path, 1 + 10 * HOP)
 
-    with DocumentBodies(folder, mounts=mounts) as bodies:
-        for _ in range(2):
-            assert await bodies.read(item(folder, "a.pdf", document)) == Body.of(document)
+    with DocumentBodies(tmp_path) as bodies:
+        bodies.expect(items, at_once=32)
+        read = [await bodies.read(each) for each in items]
 
-        assert bodies.hops == hops
-
-
-async def test_a_document_that_is_not_in_memory_is_read_by_a_thread(folder: Path, mounts: Path) -> None:
-    path = put(folder / "a.pdf")
-
-    with DocumentBodies(folder, mounts=mounts) as bodies:
-        assert await read_twice(bodies, folder) == 0
-        evict(path)
-        before = bodies.hops
-
-        assert await bodies.read(item(folder, "a.pdf")) == Body.of(PDF)
-        assert bodies.hops == before + 1
-        assert await bodies.read(item(folder, "a.pdf")) == Body.of(PDF)
-        assert bodies.hops == before + 1
+        assert read == [Body.of(b"%%PDF-%d" % number) for number in range(len(items))]
+        assert bodies.hops == 1 + 10
 
 
-@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "fuse.somebodys", "overlay", "never-heard-of"])
-async def test_where_opening_may_take_a_word_with_somebody_else_a_thread_does_it(
-    folder: Path, tmp_path: Path, kind: str
+@pytest.mark.parametrize(("at_once", "ahead"), [(1, 1), (2, 2), (AHEAD_MAX, AHEAD_MAX), (100, AHEAD_MAX)])
+async def test_as_many_are_in_memory_ahead_as_may_be_under_way_and_no_more_than_a_few(
+    tmp_path: Path, at_once: int, ahead: int
 ) -> None:
-    put(folder / "a.pdf")
+    first, *others = some_items(tmp_path, 40)
 
-    with DocumentBodies(folder, mounts=mount_table(tmp_path, kind)) as bodies:
-        assert await read_twice(bodies, folder) == 1
+    with DocumentBodies(tmp_path) as bodies:
+        bodies.expect([first, *others], at_once=at_once)
+        await bodies.read(first)
+        last_of_each_hop = others[min(HOP, ahead) - 1 : ahead : HOP]
+        assert await number_read(bodies, last_of_each_hop) == len(last_of_each_hop)  # hops have ended
+        for each in others:
+            put(tmp_path / each.source, b"other")
+
+        rest = [each for each in others if each not in last_of_each_hop]
+        assert await number_read(bodies, rest) == ahead - len(last_of_each_hop)
 
 
-async def test_where_the_system_tells_nothing_of_its_disks_a_thread_reads(folder: Path, tmp_path: Path) -> None:
-    put(folder / "a.pdf")
+async def test_what_is_read_in_another_order_or_was_not_expected_is_read_all_the_same(tmp_path: Path) -> None:
+    items = some_items(tmp_path, 30)
 
-    with DocumentBodies(folder, mounts=tmp_path / "none") as bodies:
-        assert await read_twice(bodies, folder) == 1
+    with DocumentBodies(tmp_path) as bodies:
+        bodies.expect(items[:20], at_once=8)
+        order = [*items[10:], *reversed(items[:10])]
+        read = await asyncio.gather(*(bodies.read(each) for each in order))
+
+    assert [each.size_bytes for each in read] == [each.size_bytes for each in order]
+
+
+async def test_a_document_that_is_asked_for_again_is_read_again(tmp_path: Path) -> None:
+    items = some_items(tmp_path, 20)
+
+    with DocumentBodies(tmp_path) as bodies:
+        bodies.expect(items, at_once=8)
+        assert await number_read(bodies, items) == 20
+        put(tmp_path / items[3].source, b"other")
+
+        assert await number_read(bodies, items) == 19
+
+
+async def test_who_is_cancelled_while_documents_are_read_takes_none_from_the_others(tmp_path: Path) -> None:
+    items = some_items(tmp_path, 9)
+
+    with DocumentBodies(tmp_path) as bodies:
+        bodies.expect(items, at_once=8)
+        await bodies.read(items[0])
+        waiting = [asyncio.create_task(bodies.read(each)) for each in items[1:]]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        read = await asyncio.gather(*waiting, return_exceptions=True)
+
+        assert [each for each in read[1:] if not isinstance(each, Body)] == []
+        assert await bodies.read(items[1]) == Body.of(b"%PDF-1")
+
+
+async def test_a_shortage_while_documents_were_read_ahead_is_not_believed_later(tmp_path: Path) -> None:
+    items = some_items(tmp_path, 9)
+
+    with DocumentBodies(tmp_path) as bodies:
+        bodies.expect(items, at_once=8)
+        with no_descriptors():
+            for each in (items[0], items[HOP], items[2 * HOP]):  # the hops have ended then
+                with pytest.raises(OutOfResources) as raised:
+                    await bodies.read(each)
+                assert not raised.value.may_have_left
+
+        assert await number_read(bodies, items) == 9
+
+
+async def test_documents_that_are_not_asked_for_are_let_go_at_the_end(tmp_path: Path) -> None:
+    items = some_items(tmp_path, 20)
+
+    with DocumentBodies(tmp_path) as bodies:
+        bodies.expect(items, at_once=8)
+        await bodies.read(items[0])
+
+    with pytest.raises(RuntimeError):
+        await bodies.read(items[15])
+
+
+@pytest.mark.parametrize("size_bytes", [1, 20_000, 450_000, 5_000_000])
+async def test_documents_of_any_size_are_read_whole(tmp_path: Path, size_bytes: int) -> None:
+    document = os.urandom(size_bytes)
+    put(tmp_path / "a.pdf", document)
+    wanted = Item(
+        "june",
+        "a",
+        "a.pdf",
+        "token",
+        {},
+        digest=hashlib.sha256(document).digest(),
+        folder=tmp_path,
+        size_bytes=size_bytes,
+        max_size_bytes=size_bytes,
+    )
+
+    with DocumentBodies(tmp_path) as bodies:
+        assert await bodies.read(wanted) == Body.of(document)
 
 
 @pytest.mark.parametrize("now", [PDF.replace(b"1.7", b"1.4"), PDF + b"\n", PDF[:-1], b"", None])
-async def test_a_document_that_changed_is_refused(folder: Path, mounts: Path, now: bytes | None) -> None:
-    path = put(folder / "a.pdf")
-
-    with DocumentBodies(folder, mounts=mounts) as bodies:
-        assert await read_twice(bodies, folder) == 0
-        path.unlink()
-        if now is not None:
-            put(path, now)
-
-        with pytest.raises(ChangedSincePlan, match="changed since it was planned"):
-            await bodies.read(item(folder, "a.pdf"))
-
-
-async def test_a_link_that_was_put_in_is_followed_within_the_folder_alone(
-    folder: Path, tmp_path: Path, mounts: Path
+@pytest.mark.parametrize("is_expected", [True, False])
+async def test_a_document_that_changed_is_refused(
+    tmp_path: Path,
+    now: bytes | None,
+    is_expected: bool,  # noqa: FBT001
 ) -> None:
+    path, other = put(tmp_path / "a.pdf"), item(tmp_path, put(tmp_path / "b.pdf").name)
+    changed = item(tmp_path, "a.pdf")
+    path.unlink()
+    if now is not None:
+        put(path, now)
+
+    with DocumentBodies(tmp_path) as bodies:
+        bodies.expect([other, changed] if is_expected else [], at_once=8)
+        await bodies.read(other)
+        with pytest.raises(ChangedSincePlan, match="changed since it was planned"):
+            await bodies.read(changed)
+
+
+async def test_a_link_that_was_put_in_is_followed_within_the_folder_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "letters"
     path, inside, outside = put(folder / "a.pdf"), put(folder / "b.pdf"), put(tmp_path / "outside.pdf")
 
-    with DocumentBodies(folder, mounts=mounts) as bodies:
-        assert await read_twice(bodies, folder) == 0
+    with DocumentBodies(folder) as bodies:
         path.unlink()
         path.symlink_to(inside)
-        assert await read_twice(bodies, folder) == 1
+        assert await bodies.read(item(folder, "a.pdf")) == Body.of(PDF)
 
         path.unlink()
         path.symlink_to(outside)
@@ -143,14 +195,12 @@ async def test_a_link_that_was_put_in_is_followed_within_the_folder_alone(
 
 
 @pytest.mark.parametrize("moved", ["year", "year/june"])
-async def test_a_folder_that_became_a_link_leads_out_of_no_other(
-    folder: Path, tmp_path: Path, mounts: Path, moved: str
-) -> None:
-    source = "year/june/a.pdf"
+async def test_a_folder_that_became_a_link_leads_out_of_no_other(tmp_path: Path, moved: str) -> None:
+    folder, source = tmp_path / "letters", "year/june/a.pdf"
     put(folder / source)
 
-    with DocumentBodies(folder, mounts=mounts) as bodies:
-        assert await read_twice(bodies, folder, source) == 0
+    with DocumentBodies(folder) as bodies:
+        assert await bodies.read(item(folder, source)) == Body.of(PDF)
         (folder / moved).rename(tmp_path / "elsewhere")
         (folder / moved).symlink_to(tmp_path / "elsewhere")
 
@@ -159,91 +209,40 @@ async def test_a_folder_that_became_a_link_leads_out_of_no_other(
 
 
 @pytest.mark.parametrize("source", ["../outside.pdf", "linked/outside.pdf"])
-async def test_what_is_outside_is_refused_and_read_at_once_where_it_is_allowed(
-    folder: Path, tmp_path: Path, mounts: Path, source: str
-) -> None:
+async def test_what_is_outside_is_refused_and_read_where_it_is_allowed(tmp_path: Path, source: str) -> None:
+    folder = tmp_path / "letters"
+    folder.mkdir()
     put(tmp_path / "outside.pdf")
     (folder / "linked").symlink_to(tmp_path)
 
-    with DocumentBodies(folder, mounts=mounts) as bodies:
-        for _ in range(2):
-            with pytest.raises(ChangedSincePlan, match="outside the manifest's folder"):
-                await bodies.read(item(folder, source))
-    with DocumentBodies(None, mounts=mounts) as bodies:
-        assert await read_twice(bodies, folder, source) == 0
+    with DocumentBodies(folder) as bodies, pytest.raises(ChangedSincePlan, match="outside the manifest's folder"):
+        await bodies.read(item(folder, source))
+    with DocumentBodies(None) as bodies:
+        assert await bodies.read(item(folder, source)) == Body.of(PDF)
 
 
-async def test_a_folder_that_is_itself_reached_by_a_link_has_its_documents_at_hand(
-    folder: Path, tmp_path: Path, mounts: Path
-) -> None:
-    put(folder / "a.pdf")
-    (tmp_path / "alias").symlink_to(folder)
+async def test_a_pipe_or_a_folder_in_a_documents_place_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.pdf"
 
-    with DocumentBodies(tmp_path / "alias", mounts=mounts) as bodies:
-        assert await read_twice(bodies, tmp_path / "alias") == 0
-
-
-async def test_a_pipe_or_a_folder_in_a_documents_place_is_refused_and_not_waited_for(
-    folder: Path, mounts: Path
-) -> None:
-    path = put(folder / "a.pdf")
-
-    with DocumentBodies(folder, mounts=mounts) as bodies:
-        assert await read_twice(bodies, folder) == 0
-        path.unlink()
+    with DocumentBodies(tmp_path) as bodies:
         os.mkfifo(path)
         with pytest.raises(ChangedSincePlan, match="not a regular file"):
-            await bodies.read(item(folder, "a.pdf"))
+            await bodies.read(item(tmp_path, "a.pdf"))
 
         path.unlink()
         path.mkdir()
         with pytest.raises(ChangedSincePlan, match="is a folder"):
-            await bodies.read(item(folder, "a.pdf"))
+            await bodies.read(item(tmp_path, "a.pdf"))
 
 
-async def test_folders_are_known_a_thousand_at_a_time(folder: Path, mounts: Path) -> None:
-    for number in range(FOLDERS_KNOWN + 1):
-        put(folder / f"{number}/a.pdf")
-
-    with DocumentBodies(folder, mounts=mounts) as bodies:
-        for number in range(FOLDERS_KNOWN + 1):
-            await bodies.read(item(folder, f"{number}/a.pdf"))
-
-        assert await read_twice(bodies, folder, "0/a.pdf") == 0
-        assert bodies.hops == FOLDERS_KNOWN + 2
-
-
-async def test_no_descriptor_stays_open(folder: Path, mounts: Path) -> None:
-    put(folder / "a.pdf")
+async def test_no_descriptor_stays_open(tmp_path: Path) -> None:
+    put(tmp_path / "a.pdf")
     before = os.listdir("/proc/self/fd")
 
-    with DocumentBodies(folder, mounts=mounts) as bodies:
-        assert await read_twice(bodies, folder) == 0
+    with DocumentBodies(tmp_path) as bodies:
+        assert await bodies.read(item(tmp_path, "a.pdf")) == Body.of(PDF)
         for source, document in (("a.pdf", b"other"), ("gone.pdf", PDF), (".", PDF), ("..", PDF), ("a\0.pdf", PDF)):
             with pytest.raises(ChangedSincePlan):
-                await bodies.read(item(folder, source, document))
+                await bodies.read(item(tmp_path, source, document))
 
     assert os.listdir("/proc/self/fd") == before
-
-
-WITHOUT_FOREIGN_FUNCTIONS = """
-import asyncio, sys
-sys.modules["ctypes"] = None
-from tests.unit.cli.test_bodies import hops
-sys.stdout.write(str(asyncio.run(hops(*sys.argv[1:]))))
-"""
-
-
-def test_a_python_without_foreign_functions_reads_by_threads(folder: Path, mounts: Path) -> None:
-    put(folder / "a.pdf")
-
-    command = [sys.executable, "-c", WITHOUT_FOREIGN_FUNCTIONS, str(folder), str(mounts)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)
-
-    assert (done.stdout, done.stderr) == ("1", "")
-
-
-async def hops(folder: str, mounts: str) -> int:
-    """How many threads a second reading needs."""
-    with DocumentBodies(Path(folder), mounts=Path(mounts)) as bodies:
-        return await read_twice(bodies, Path(folder))

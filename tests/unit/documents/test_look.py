@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 
 from batch_upload.document import Document, Fingerprint, RememberedDigest
-from batch_upload.documents.at_hand import SMALL_BYTES
-from batch_upload.documents.look import RECENT, Looker, Recent
+from batch_upload.documents.look import HOP, READERS, RECENT, Looker, Recent
 from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.model import ContentType, Listed, Position
-from tests.support.disks import demand_reading_without_waiting, evict, mount_table
 
 PDF = b"%PDF-1.7\nfirst\n%%EOF\n"
 OTHER = b"%PDF-1.7\nother\n%%EOF\n"
@@ -200,8 +198,9 @@ def test_what_is_gone_or_no_file_any_more_is_refused_however_well_it_is_remember
     assert (gone.code, fifo.code) == (RefusalCode.MISSING, RefusalCode.NOT_REGULAR)
 
 
-def test_each_is_asked_for_once_and_answers_come_in_order(tmp_path: Path) -> None:
-    sources = [f"files/{number}.pdf" for number in range(20)]
+@pytest.mark.parametrize("count", [0, 1, READERS, HOP * READERS + 1, 3 * HOP * READERS])
+def test_each_is_asked_for_once_and_answers_come_in_order(tmp_path: Path, count: int) -> None:
+    sources = [f"files/{number}.pdf" for number in range(count)]
     for number, source in enumerate(sources):
         put(tmp_path / source, PDF + bytes([number]))
     memory = Memory({})
@@ -210,7 +209,7 @@ def test_each_is_asked_for_once_and_answers_come_in_order(tmp_path: Path) -> Non
 
     assert memory.asked == [str(tmp_path.resolve() / source) for source in sources]
     assert [None if each is None else digest(each) for each in found] == [
-        *(hashlib.sha256(PDF + bytes([number])).hexdigest() for number in range(20)),
+        *(hashlib.sha256(PDF + bytes([number])).hexdigest() for number in range(count)),
         None,
     ]
 
@@ -223,73 +222,6 @@ def test_a_file_that_is_listed_again_is_read_once(tmp_path: Path) -> None:
         (again,) = looking.look([listed(tmp_path, "a.pdf")])
 
     assert digest(again) == hashlib.sha256(PDF).hexdigest()
-
-
-def look_at_all(
-    root: Path, sources: Sequence[str], mounts: Path
-) -> tuple[list[Found], Mapping[str, RememberedDigest], int]:
-    """What was found, what may be remembered, and how many files a reader had to read."""
-    with Looker(root, recall=Memory({}), now_ns=lambda: NOW_NS, mounts=mounts) as looking:
-        found = looking.look([listed(root, source, max_size_bytes=100_000) for source in sources])
-        return found, looking.fresh, looking.hops
-
-
-def test_what_is_in_memory_needs_no_reader_and_everything_is_found_as_by_one(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    small = [f"{part}/{number}.{end}" for part in ("a", "b/c") for number, end in enumerate(("pdf", "PDF", "b.Pdf"))]
-    bodies = {
-        **{source: PDF + source.encode() for source in small},
-        "exact.pdf": PDF.ljust(SMALL_BYTES),
-        "larger.pdf": PDF.ljust(SMALL_BYTES + 1),
-        "largest.pdf": PDF.ljust(100_001),
-        "empty.pdf": b"",
-        "text.pdf": b"text",
-        "a.png": PDF,
-        ".pdf": PDF,
-        "../outside.pdf": PDF,
-        "../away/a.pdf": PDF,
-    }
-    for source, body in bodies.items():
-        put(home / source, body)
-    demand_reading_without_waiting(tmp_path)
-    (home / "link.pdf").symlink_to("a/0.pdf")
-    (home / "linked").symlink_to("b/c")
-    (home / "out.pdf").symlink_to("../outside.pdf")
-    (home / "away").symlink_to("../away")
-    os.mkfifo(home / "fifo.pdf")
-    strange = [
-        "gone.pdf",
-        "a",
-        "link.pdf",
-        "out.pdf",
-        "away/a.pdf",
-        "fifo.pdf",
-        "linked/0.pdf",
-        "b/../a/1.PDF",
-        "a\0.pdf",
-    ]
-    sources = [*bodies, *strange, str(home / "a" / "0.pdf"), *small, "s3://bucket/a.pdf"]
-
-    by_readers = look_at_all(home, sources, mount_table(tmp_path, "nfs4"))
-    at_hand = look_at_all(home, sources, mount_table(tmp_path, "ext4"))
-
-    assert at_hand[:2] == by_readers[:2]
-    needless = [*small, "exact.pdf", "linked/0.pdf", "b/../a/1.PDF", str(home / "a" / "0.pdf"), *small]
-    assert by_readers[2] == len(sources) - 1
-    assert at_hand[2] == by_readers[2] - len(needless)
-
-
-def test_what_is_not_in_memory_is_left_to_the_readers(tmp_path: Path) -> None:
-    path = put(tmp_path / "a.pdf", PDF)
-    demand_reading_without_waiting(tmp_path)
-    mounts = mount_table(tmp_path, "ext4")
-    evict(path)
-
-    found, _, hops = look_at_all(tmp_path, ["a.pdf"], mounts)
-
-    assert digest(found[0]) == hashlib.sha256(PDF).hexdigest()
-    assert hops == 1
-    assert look_at_all(tmp_path, ["a.pdf"], mounts)[2] == 0
 
 
 def test_what_was_read_last_is_of_so_many_files_at_most() -> None:

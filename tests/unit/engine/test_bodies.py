@@ -1,7 +1,7 @@
 """Documents are in memory while they are under way, at most as many as may be, and not a moment longer."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -100,3 +100,19 @@ async def test_a_document_is_not_kept_while_its_retry_is_waited_for(world: World
     await world.upload(some_items(1), LaneOptions(BATCH, concurrency=1))
 
     assert held == [1] * 5
+
+
+async def test_documents_are_expected_in_the_order_in_which_they_are_sent(world: World) -> None:
+    expected: list[str] = []
+
+    class ExpectedBodies(MemoryBodies):
+        def expect(self, items: Iterable[Item], *, at_once: int) -> None:
+            assert at_once == AT_ONCE
+            expected.extend(item.item_id for item in items)
+
+    world.bodies = bodies = ExpectedBodies()
+
+    await world.upload(some_items(12), LaneOptions(BATCH, concurrency=AT_ONCE))
+
+    assert expected == [f"item-{number:03}" for number in range(12)]
+    assert sorted(bodies.reads) == expected
