@@ -30,10 +30,9 @@ from batch_upload.service.access import (
     endpoint_for_sts,
     open_session,
 )
-from batch_upload.service.body import OPERATION, carry_bodies
+from batch_upload.service.body import carry_bodies
 from batch_upload.service.credentials import CredentialsUnreached, FetchedCredentials
 from batch_upload.service.faults import fault_of
-from batch_upload.service.host import say_host
 from batch_upload.service.http import is_loopback
 from batch_upload.service.network import check_ca_bundle, check_proxy, with_issuer
 from batch_upload.service.regions import check_region, check_spelling
@@ -52,7 +51,6 @@ class AwsService:
         self._sms = sms
         self._sts = sts
         self._carries_bodies = carry_bodies(sms)
-        say_host(sms, OPERATION)
         self.region = region
         self._account: str | None = None
         self.warnings = tuple(warnings)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from botocore.utils import parse_timestamp
 
 from batch_upload.emulator.serve import serving
 from batch_upload.emulator.settings import EmulatorSettings
@@ -14,7 +13,6 @@ from batch_upload.service.access import (
     check_endpoint,
     endpoint_for_sts,
     is_aws,
-    moment,
     open_session,
 )
 from batch_upload.service.client import open_service
@@ -312,18 +310,3 @@ async def test_a_role_that_is_refused_is_a_fault_of_access(monkeypatch: pytest.M
                 pass
 
     assert refused.value.hint.startswith("the identity needs `sts:AssumeRole`")
-
-
-@pytest.mark.parametrize(
-    "value", [0, 1_764_000_000, 1_764_000_000.123, -1.5, "1764000000.5", "2026-11-24T09:00:00Z", 253_402_300_799]
-)
-def test_a_moment_is_the_one_that_botocore_reads(value: str | float) -> None:
-    assert moment(value) == parse_timestamp(value)
-
-
-@pytest.mark.parametrize("value", [1e20, float("nan"), "soon"])
-def test_what_is_no_moment_is_refused_as_botocore_does(value: str | float) -> None:
-    with pytest.raises((ValueError, RuntimeError)) as theirs:
-        parse_timestamp(value)
-    with pytest.raises(type(theirs.value)):
-        moment(value)
