@@ -200,16 +200,7 @@ class Wire:
         policy: RetryPolicy | None = None,
     ) -> T:
         """Run `once`, again and again while it raises Throttled or NoAnswer and the policy allows it."""
-        try:
-            return await once()
-        except (Throttled, NoAnswer) as error:
-            failed = error
-        return await self._again(operation, _failing_first(failed, once), tries, item_id, policy or self._policy)
-
-    async def _again(
-        self, operation: str, once: Callable[[], Awaitable[T]], tries: Tries, item_id: str | None, rules: RetryPolicy
-    ) -> T:
-        """All that a first try which went well has no use for, and need not pay for."""
+        rules = policy or self._policy
 
         def delay(state: RetryCallState) -> float:
             error = _transient(state)
@@ -266,15 +257,3 @@ def _transient(state: RetryCallState) -> Transient:
     if not isinstance(error, Transient):
         raise TypeError("only a Transient is retried")
     return error
-
-
-def _failing_first(error: Transient, once: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
-    """The same, after a first time that has failed already."""
-    failed: list[Transient] = [error]
-
-    async def again() -> T:
-        if failed:
-            raise failed.pop()
-        return await once()
-
-    return again

@@ -79,7 +79,8 @@ class Uploader:
             try:
                 return await self._attempt(job, item)
             except ServiceError as error:
-                # the frames it went through hold the document, and the next try may be a minute away
+                # The frames it went through hold the document, and the next try may be a minute away.
+                # `traceback.clear_frames` will not do: it closes generators that wait in one of the frames.
                 error.__traceback__ = None
                 raise
 
