@@ -4,7 +4,7 @@ The guards stand before anything is built: PyYAML's C loader dies of 200,000 nes
 merge keys cost time without end. Events come one by one, so that nesting is stopped at the 21st level.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, TextIO
 
 import yaml
@@ -124,14 +124,14 @@ class Cursor:
                 self._check_characters(event)
             if self._watch_blocks and event.style:
                 self._note_block(event)
-        elif isinstance(event, MappingStartEvent | SequenceStartEvent):
+        elif isinstance(event, CollectionEndEvent):
+            self._depth -= 1
+        elif isinstance(event, CollectionStartEvent):
             if event.anchor or event.tag:
                 self._report_properties(event)
             self._descend(event)
         elif isinstance(event, AliasEvent):
             self._report_alias(event)
-        elif isinstance(event, CollectionEndEvent):
-            self._depth -= 1
         return event
 
     def skip(self, event: Event) -> None:
@@ -147,17 +147,17 @@ class Cursor:
 
         The caller takes each value to its end. Keys that no mapping may have are reported and passed over.
         """
-        lines: dict[str, int] = {}
+        keys: dict[str, ScalarEvent] = {}
         while not isinstance(key := self.take(), MappingEndEvent):
             if not isinstance(key, ScalarEvent):
                 self._pass_over(key)
                 continue
             value = self.take()
             name = key.value
-            if (name in lines or name in _SUSPECT_KEYS) and not self._is_good_key(key, lines):
+            if (name in keys or name in _SUSPECT_KEYS) and not self._is_good_key(key, keys):
                 self.skip(value)
                 continue
-            lines[name] = line_of(key.start_mark)
+            keys[name] = key
             yield name, key, value
 
     def items(self) -> Iterator[Event]:
@@ -171,14 +171,14 @@ class Cursor:
         self.skip(key)
         self.skip(self.take())
 
-    def _is_good_key(self, key: ScalarEvent, lines: dict[str, int]) -> bool:
+    def _is_good_key(self, key: ScalarEvent, keys: Mapping[str, ScalarEvent]) -> bool:
         at, name = position(key), key.value
         if name == "<<" and is_plain(key):
             self._problems.add(at, Code.MERGE_KEY, f"a merge key cannot be used: {_SHARED}")
         elif is_null(key):
             self._problems.add(at, Code.KEY_NOT_TEXT, "a key must be text, not empty")
-        elif name in lines:
-            message = f"{quoted(name)} is given twice, first in line {lines[name]}: keep one"
+        elif name in keys:
+            message = f"{quoted(name)} is given twice, first in line {position(keys[name]).line}: keep one"
             self._problems.add(at, Code.DUPLICATE_KEY, message)
         else:
             return True

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 
 from batch_upload.manifest.codes import Code
 from batch_upload.manifest.problems import quoted, quoted_path
@@ -124,6 +125,7 @@ def wrong_with_id(text: str) -> Wrong | None:
     return wrong_with_text("id", text)
 
 
+@lru_cache(maxsize=1_000)  # the same few keys on every entry
 def wrong_with_tag_key(key: str) -> Wrong | None:
     """For a tag's key: its length, its characters, and the prefixes that others own."""
     if not 1 <= len(key) <= TAG_KEY_LENGTH:
