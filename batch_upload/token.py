@@ -6,6 +6,7 @@ What is sent again after UPLOAD_FAILED has a member `retry`, too: 1, then 2.
 """
 
 import hashlib
+from base64 import b32encode
 from collections.abc import Iterable, Mapping
 from json.encoder import encode_basestring as quoted  # escapes what RFC 8785 escapes, and nothing else
 
@@ -48,7 +49,8 @@ def client_token(
     `retry` counts the times that it is sent again after UPLOAD_FAILED. Raises ValueError as `canonical_json`.
     """
     named = canonical_json(batch=batch, item_id=item_id, content=content, generation=generation, tags=tags, retry=retry)
-    return PREFIX + _base32(hashlib.sha256(named).digest())
+    digest = hashlib.sha256(named).digest()
+    return PREFIX + b32encode(digest).decode("ascii").rstrip("=").lower()
 
 
 def _pairs(tags: Mapping[str, str]) -> str:
@@ -61,30 +63,3 @@ def _in_order(keys: Iterable[str]) -> list[str]:
     if "".join(ordered).isascii():
         return ordered
     return sorted(ordered, key=lambda key: key.encode("utf-16-be"))
-
-
-_ALPHABET = bytes.maketrans(bytes(range(32)), b"abcdefghijklmnopqrstuvwxyz234567")
-_DIGEST_CHARS = 52
-"""256 bits, five in each character."""
-
-
-def _steps() -> tuple[tuple[int, int, int], ...]:
-    """How to move 64 groups of five bits, that stand side by side, into a byte each, by halving: which bits of a
-    number stay, which are shifted, and how far."""
-    steps = []
-    for half in (32, 16, 8, 4, 2, 1):
-        low = (1 << 5 * half) - 1
-        stay = sum(low << 8 * at for at in range(0, 64, 2 * half))
-        steps.append((stay, stay << 5 * half, 3 * half))
-    return tuple(steps)
-
-
-_STEPS = _steps()
-
-
-def _base32(digest: bytes) -> str:
-    """Of 32 bytes. All groups at once in one large number: the standard library takes them one by one."""
-    groups = int.from_bytes(digest, "big") << 4
-    for stay, shifted, width in _STEPS:
-        groups = (groups & stay) | (groups & shifted) << width
-    return groups.to_bytes(_DIGEST_CHARS, "big").translate(_ALPHABET).decode("ascii")

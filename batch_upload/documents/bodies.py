@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from batch_upload.documents.inspect import read_body
+from batch_upload.documents.inspect import Folders, read_body
 from batch_upload.documents.refusals import Refusal
 from batch_upload.errors import ChangedSincePlan, OutOfResources
 from batch_upload.model import Item
@@ -17,10 +17,11 @@ from batch_upload.shortage import shortage_of
 
 READERS = 32
 """Documents that are read at once, at most: on this machine's disk two would do, one far away has many on their way."""
-AHEAD_MAX = 8
-"""Documents that are in memory before they are asked for, at most."""
-HOP = 4
-"""Documents that are read ahead together: a hop to a thread and back costs more than to read a small one."""
+AHEAD_BYTES = 1_000_000
+"""Of documents that are read before they are asked for, at most; a larger one alone."""
+AHEAD_MAX = 32
+"""Documents that are read before they are asked for, at most. Half of them are read together: a hop to a thread and
+back costs more than to read a small document."""
 
 Found = Body | ChangedSincePlan | OutOfResources
 
@@ -36,7 +37,7 @@ class DocumentBodies:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._expected: dict[str, Item] = {}
         self._ahead: dict[str, asyncio.Future[dict[str, Found]]] = {}
-        self._ahead_max = 0
+        self._ahead_max = self._ahead_bytes = 0
         self.hops = 0
 
     def __enter__(self) -> Self:
@@ -49,7 +50,7 @@ class DocumentBodies:
 
     def expect(self, items: Iterable[Item], *, at_once: int) -> None:
         self._expected = {item.client_token: item for item in items if item.folder is not None}
-        self._ahead_max = min(at_once, AHEAD_MAX)
+        self._ahead_max = min(4 * at_once, AHEAD_MAX)
 
     async def read(self, item: Item) -> Body:
         token = item.client_token
@@ -59,6 +60,7 @@ class DocumentBodies:
         if (hop := self._ahead.get(token)) is not None:
             found = (hop.result() if hop.done() else await asyncio.shield(hop)).pop(token)
             del self._ahead[token]
+            self._ahead_bytes -= item.size_bytes or 0
         if found is None or isinstance(found, OutOfResources):  # which may be over by now
             found = (await self._hop([item]))[token]
         if isinstance(found, Body):
@@ -67,16 +69,28 @@ class DocumentBodies:
 
     def _read_ahead(self) -> None:
         """Begin to read what is expected next, as soon as there is room for a whole hop of it."""
-        size = min(HOP, self._ahead_max)
-        while self._expected and size and len(self._ahead) + size <= self._ahead_max:
-            items = list(islice(self._expected.values(), size))
+        while items := self._next_hop():
             try:
                 hop = self._hop(items)
             except OutOfResources:
                 return  # whoever asks for one of them hears of it
             for item in items:
                 self._ahead[item.client_token] = hop
+                self._ahead_bytes += item.size_bytes or 0
                 del self._expected[item.client_token]
+
+    def _next_hop(self) -> list[Item]:
+        """What to read together now; nothing as long as half of what may wait is waiting."""
+        items: list[Item] = []
+        hop_bytes, most, most_bytes = 0, self._ahead_max // 2, AHEAD_BYTES // 2
+        if len(self._ahead) > most or self._ahead_bytes > most_bytes:
+            return items
+        for item in islice(self._expected.values(), most):
+            hop_bytes += item.size_bytes or 0
+            if items and hop_bytes > most_bytes:
+                break
+            items.append(item)
+        return items
 
     def _hop(self, items: Sequence[Item]) -> asyncio.Future[dict[str, Found]]:
         self.hops += 1
@@ -86,18 +100,21 @@ class DocumentBodies:
             raise _short(error) from error
 
     def _read_all(self, items: Sequence[Item]) -> dict[str, Found]:
-        return {item.client_token: self._read(item) for item in items}
+        folders: Folders = {}
+        return {item.client_token: self._read(item, folders) for item in items}
 
-    def _read(self, item: Item) -> Found:
-        if item.path is None or item.sha256 is None or item.size_bytes is None:
+    def _read(self, item: Item, folders: Folders) -> Found:
+        path, sha256 = item.path, item.sha256
+        if path is None or sha256 is None or item.size_bytes is None:
             raise TypeError("a URL has no body")
         try:
             found = read_body(
-                item.path,
-                sha256=item.sha256,
+                path,
+                sha256=sha256,
                 size_bytes=item.size_bytes,
                 max_size_bytes=item.max_size_bytes,
                 root=self._root,
+                folders=folders,
             )
             return ChangedSincePlan(found.message, code=found.code) if isinstance(found, Refusal) else Body.of(found)
         except (MemoryError, OutOfResources) as error:

@@ -17,6 +17,9 @@ from batch_upload.shortage import shortage_of
 
 CHUNK_BYTES = 65_536
 
+Folders = dict[str, str | None]
+"""Folders by their resolved paths, None for those outside: for files that are read right after one another."""
+
 OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """O_NOFOLLOW: the path is resolved already, so a link here was put in since. O_NONBLOCK: a FIFO must not hold us."""
 
@@ -36,18 +39,25 @@ def inspect(
 
 
 def examine(
-    path: Path, *, max_size_bytes: int, root: Path | None, source: str | None = None, key: str = "file"
+    path: Path,
+    *,
+    max_size_bytes: int,
+    root: Path | None,
+    source: str | None = None,
+    key: str = "file",
+    folders: Folders | None = None,
 ) -> Examined:
     """Read a file once, up to its limit, and tell what is in it, or why it cannot be sent.
 
     `root` is the folder that must hold the file after all links are followed; None allows any. The whole file is never
     in memory. An `OSError` becomes a refusal, but for one that says nothing of the file: that this process may open no
     more files, or has no memory, raises OutOfResources. Messages name the file as `source` does, or from `root`. `key`
-    is where it was named: `file` of a manifest, or `row` of a table or `folder` of which one is made.
+    is where it was named: `file` of a manifest, or `row` of a table or `folder` of which one is made. `folders` is
+    handed from file to file where several are read right after one another, so that each folder is resolved once.
     """
     shown = _shown(path, root) if source is None else source
     try:
-        with _opened(path, shown, root) as (resolved, handle):
+        with _opened(path, shown, root, folders) as (resolved, handle):
             return _examined(shown, resolved, handle, max_size_bytes, key=key)
     except _RefusedError as error:
         return Examined(error.refusal)
@@ -60,7 +70,15 @@ def fingerprint_of(found: os.stat_result) -> Fingerprint:
     return Fingerprint(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def read_body(path: Path, *, sha256: str, size_bytes: int, max_size_bytes: int, root: Path | None) -> bytes | Refusal:
+def read_body(
+    path: Path,
+    *,
+    sha256: str,
+    size_bytes: int,
+    max_size_bytes: int,
+    root: Path | None,
+    folders: Folders | None = None,
+) -> bytes | Refusal:
     """The bytes of a file if they are still those that were planned: what is returned is what was hashed.
 
     Opens the file as `inspect` does and reads it once. Anything else than the planned bytes, a file that is gone, too
@@ -69,7 +87,7 @@ def read_body(path: Path, *, sha256: str, size_bytes: int, max_size_bytes: int, 
     """
     shown = _shown(path, root)
     try:
-        with _opened(path, shown, root) as (_, handle):
+        with _opened(path, shown, root, folders) as (_, handle):
             body = _whole(handle, size_bytes, max_size_bytes + 1)
     except _RefusedError as error:
         return _changed(shown, error.refusal.message)
@@ -91,10 +109,15 @@ class _RefusedError(Exception):
         self.refusal = Refusal(code, message)
 
 
-def _shown(path: Path, root: Path | None) -> Path:
-    if root is None or not _is_beneath(str(path), root):
-        return Path() if path == root else path
-    return Path(str(path).removeprefix(os.path.join(root, "")))
+def _shown(path: Path, root: Path | None) -> str:
+    if root is None:
+        return str(path)
+    return "." if path == root else str(path).removeprefix(os.path.join(root, ""))
+
+
+def _is_within(resolved: str, root: Path | None) -> bool:
+    """Whether a resolved path is within `root`. One that begins with the root's own text is: that has no links then."""
+    return root is None or _is_beneath(resolved, root) or is_in(resolved, os.path.realpath(root))
 
 
 def _is_beneath(text: str, root: str | Path) -> bool:
@@ -108,19 +131,27 @@ def is_in(text: str, root: str) -> bool:
     return text == root or _is_beneath(text, root)
 
 
-def _resolved(path: Path, shown: str | Path, root: Path | None) -> str:
-    """A path without links, and within `root`. One that begins with the root's own text is: that has no links then."""
+def _resolved(path: Path, shown: str | Path, root: Path | None, folders: Folders | None) -> str:
+    """A path without links, and within `root`."""
+    parent, name = os.path.split(path)
+    if folders is not None and name not in ("", ".", ".."):
+        if parent not in folders:
+            folder = os.path.realpath(parent, strict=True)
+            folders[parent] = folder if _is_within(folder, root) else None
+        known = folders[parent]
+        if known is not None and not os.path.islink(resolved := os.path.join(known, name)):
+            return resolved
     resolved = os.path.realpath(path, strict=True)
-    if root is not None and not _is_beneath(resolved, root) and not is_in(resolved, os.path.realpath(root)):
+    if not _is_within(resolved, root):
         message = f"{quoted(shown)} is outside the manifest's folder: {quoted(resolved)}; use `--allow-outside`"
         raise _RefusedError(RefusalCode.OUTSIDE, message)
     return resolved
 
 
 @contextmanager
-def _opened(path: Path, shown: str | Path, root: Path | None) -> Iterator[tuple[str, int]]:
+def _opened(path: Path, shown: str | Path, root: Path | None, folders: Folders | None) -> Iterator[tuple[str, int]]:
     """The resolved path and a descriptor of a regular file within `root`."""
-    resolved = _resolved(path, shown, root)
+    resolved = _resolved(path, shown, root, folders)
     handle = _open(shown, resolved)
     try:
         _demand_regular(shown, os.fstat(handle).st_mode)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from batch_upload.document import Document, RememberedDigest
-from batch_upload.documents.inspect import Examined, examine, fingerprint_of, is_in
+from batch_upload.documents.inspect import Examined, Folders, examine, fingerprint_of, is_in
 from batch_upload.documents.refusals import Refusal
 from batch_upload.documents.sniff import is_named_as
 from batch_upload.model import Listed
@@ -115,7 +115,8 @@ class Looker:
         return chain.from_iterable(found)
 
     def _examine_all(self, listed: Sequence[Listed]) -> list[tuple[int, Examined]]:
-        return [self._examine(each) for each in listed]
+        folders: Folders = {}
+        return [self._examine(each, folders) for each in listed]
 
     def _standing(self, listed: Listed) -> _Standing | None:
         """Where the file of an attachment stands; None where only a closer look can tell."""
@@ -160,12 +161,19 @@ class Looker:
             return None
         return Document(at.path, known.sha256, size_bytes, known.content_type)
 
-    def _examine(self, listed: Listed) -> tuple[int, Examined]:
+    def _examine(self, listed: Listed, folders: Folders) -> tuple[int, Examined]:
         began_ns = self._now_ns()
         path = listed.path
         if path is None:
             raise TypeError("a URL has no file")
-        look = partial(examine, path, max_size_bytes=listed.max_size_bytes, root=self._root, source=listed.source)
+        look = partial(
+            examine,
+            path,
+            max_size_bytes=listed.max_size_bytes,
+            root=self._root,
+            source=listed.source,
+            folders=folders,
+        )
         return began_ns, through_shortages(look, pause=self._pause)
 
     def _note(self, began_ns: int, examined: Examined) -> None:
