@@ -1,13 +1,13 @@
 """How finely the package is cut: `python -m tests.support.house [FOLDER]` prints the numbers as a table.
 
-Files and lines; private helpers with one caller; comment lines; module-level names that several modules define; imports of
-our own modules per module; public names of the package. Read from the syntax tree, nothing is imported.
+Files and lines; private helpers with one caller; comment lines; module-level names that several modules define;
+imports of our own modules per module; public names of the package. Read from the syntax tree, nothing is imported.
 """
 
 import ast
 import sys
 import tokenize
-from collections import Counter, defaultdict
+from collections import defaultdict
 from pathlib import Path
 from statistics import mean
 
