@@ -21,6 +21,7 @@ from batch_upload.app.exits import made_visible
 from batch_upload.app.interruption import Interruption
 from batch_upload.app.items import Prepared, ready
 from batch_upload.app.lane import Reached, reach
+from batch_upload.app.observers import Both
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.engine.groups import time_limit
 from batch_upload.engine.lane import Stop, StopKind, Withheld
@@ -49,25 +50,6 @@ R = TypeVar("R")
 UNREACHED_HINT = "look at the network, a proxy and AWS's health page; `batch-upload doctor` checks each step of the way"
 REMEMBERED_AT_ONCE = 10_000
 """Digests that are handed to the ledger in one transaction."""
-
-
-class Silent:
-    """An observer that ignores every event."""
-
-    def notify(self, event: object) -> None:
-        """Do nothing."""
-
-
-class Both:
-    """Hands every event to one observer, then to the next: what is counted first is right when it is shown."""
-
-    def __init__(self, *observers: Observer) -> None:
-        self._observers = observers
-
-    def notify(self, event: object) -> None:
-        """Hand the event on, in order."""
-        for observer in self._observers:
-            observer.notify(event)
 
 
 class Session(ABC, Generic[R]):

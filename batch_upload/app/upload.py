@@ -13,8 +13,9 @@ from batch_upload.app.exits import exit_of_run
 from batch_upload.app.interruption import Interruption
 from batch_upload.app.items import Prepared, check_only, ready
 from batch_upload.app.lane import Reached, surroundings
+from batch_upload.app.observers import Both, Silent
 from batch_upload.app.rates import is_news, learned
-from batch_upload.app.session import UNREACHED_HINT, Both, Session, Silent
+from batch_upload.app.session import UNREACHED_HINT, Session
 from batch_upload.documents.bodies import DocumentBodies
 from batch_upload.engine.failures import FailureLimit, FailureWatch
 from batch_upload.engine.groups import task_group
