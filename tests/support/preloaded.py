@@ -66,7 +66,7 @@ def preloaded() -> Iterator[Preloaded]:
 
 
 def _serve() -> None:
-    import_everything("batch_upload.app.upload", "batch_upload.cli.on_lane", "batch_upload.cli.validating")
+    import_everything("batch_upload.app.upload", "batch_upload.cli.on_lane", "batch_upload.app.validate")
     for line in sys.stdin:
         asked = json.loads(line)
         child = os.fork()

@@ -1,0 +1,43 @@
+"""`validate`: find every problem and warning of a manifest and its files. Contacts no service and no ledger."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from anyio import to_thread
+
+from batch_upload.app.items import check
+from batch_upload.errors import ManifestInvalid
+from batch_upload.model import Problem
+from batch_upload.settings import RunOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What is wrong with a manifest. With problems, its batch and items are not known."""
+
+    batch: str | None = None
+    items: int = 0
+    """How many attachments the manifest lists."""
+    problems: tuple[Problem, ...] = ()
+    """In the order of the file. As long as there is one, `upload` sends nothing."""
+    warnings: tuple[Problem, ...] = ()
+
+
+async def validate(manifest: str | Path, options: RunOptions | None = None) -> Validation:
+    """Read a manifest and all its files, and return every problem and warning. Of the options `allow_outside` counts.
+
+    A manifest with problems is a result, not an error; UsageError is raised for one that cannot be read. The files are
+    read in a thread; if the task is cancelled, that thread reads on to its end.
+    """
+    work = partial(validate_sync, Path(manifest), options or RunOptions())
+    return await to_thread.run_sync(work, abandon_on_cancel=True)
+
+
+def validate_sync(manifest: Path, options: RunOptions) -> Validation:
+    """As `validate`. Blocking: not for the thread of an event loop."""
+    try:
+        checked = check(manifest, allow_outside=options.allow_outside)
+    except ManifestInvalid as error:
+        return Validation(problems=tuple(error.problems))
+    return Validation(checked.manifest.batch, checked.count, warnings=checked.warnings)
