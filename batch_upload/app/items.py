@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from batch_upload.document import Document, RememberedDigest
 from batch_upload.documents.copies import Copies
 from batch_upload.documents.look import Looker, Recall, Recent, recall_nothing
-from batch_upload.documents.refusals import Refusal
+from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.manifest.codes import Code
 from batch_upload.manifest.reader import list_manifest
@@ -65,6 +65,11 @@ class Checked:
     manifest: Manifest
     count: int
     warnings: tuple[Problem, ...] = ()
+
+
+def missing_files(prepared: Prepared) -> list[str]:
+    """Return the files of a manifest that do not exist, as it names them."""
+    return [listed.source for listed, problem in prepared.unread if problem.code == RefusalCode.MISSING]
 
 
 @contextmanager

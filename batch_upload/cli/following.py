@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import anyio
 
-from batch_upload.cli.flags import Flags
+from batch_upload.app.ledger_view import LedgerView, holder, view_ledger
+from batch_upload.cli.flags import Flags, options_of
 from batch_upload.cli.paging import Page, now, title_of
-from batch_upload.cli.recorded import Recorded, holder, recorded
 from batch_upload.errors import LedgerUnusable, ManifestInvalid
 from batch_upload.ledger.reading import LedgerReader, find_reader
 from batch_upload.report.page.board import json_chunks
@@ -42,7 +42,7 @@ class Follower:
         self._version: int | None = None
         self._run_id: str | None = None
         self._troubles = 0
-        self.found: Recorded = recorded(path, flags)
+        self.found: LedgerView = view_ledger(path, options_of(flags))
         self.page = Page.of(self.found, flags, None, at=now())
         self.look()
 
@@ -117,7 +117,7 @@ class Follower:
         reader = self._reader
         marks = [] if reader is None else reader.marks(self.found.manifest.batch)
         try:
-            found = recorded(self._path, self._flags)
+            found = view_ledger(self._path, options_of(self._flags))
         except ManifestInvalid:
             found = self._read_again(reader)
         if found.settings.ledger != self.found.settings.ledger:
@@ -128,7 +128,7 @@ class Follower:
         self.page.knows(marks)
         return True
 
-    def _read_again(self, reader: LedgerReader | None) -> Recorded:
+    def _read_again(self, reader: LedgerReader | None) -> LedgerView:
         """The same items; what the ledger knows of them is asked anew by whoever goes through them."""
         return replace(self.found, lane=None if reader is None else reader.lane())
 

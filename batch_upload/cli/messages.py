@@ -4,12 +4,18 @@ Every function is pure and gives plain text without colour and without a line en
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from batch_upload.errors import BatchUploadError, ExitCode, ManifestInvalid, Refused, ServiceError
 from batch_upload.escape import printable
 from batch_upload.model import Problem, State
+from batch_upload.report.summary_text import IDS_SHOWN, Invocation
 from batch_upload.summary import EXIT_REASONS
 from batch_upload.words import count_words
+
+if TYPE_CHECKING:
+    from batch_upload.app.items import Prepared
+    from batch_upload.ledger.lock import Note
 
 PROBLEMS_SHOWN = 10
 """So many beside an error; `validate` lists all."""
@@ -60,6 +66,39 @@ def valid_text(manifest: str, *, items: int, warnings: int = 0) -> str:
     """What `validate` says of a manifest without a problem."""
     warned = f", {count_words(warnings, 'warning')}" if warnings else ""
     return printable(f"`{manifest}` is valid: {count_words(items, 'item')}{warned}")
+
+
+def holder_words(note: "Note") -> str:
+    """The process that holds a ledger."""
+    return printable(f"process {note.pid} on {note.host}") if note.pid else "a process without a name"
+
+
+def names_words(names: Sequence[str]) -> str:
+    """The first few of some names, and how many more there are; not escaped."""
+    first = ", ".join(f"`{name}`" for name in names[:IDS_SHOWN])
+    return f"{first} and {len(names) - IDS_SHOWN:,} more" if len(names) > IDS_SHOWN else first
+
+
+def obstacle_lines(
+    missing: Sequence[str], prepared: "Prepared | None", *, gone: int, invocation: Invocation
+) -> list[str]:
+    """Why the next `upload` sends nothing of a manifest: files that are missing or cannot be sent, empty globs.
+
+    `gone` items of the ledger are no longer matched. `prepared` is None where no file was opened.
+    """
+    from batch_upload.documents.refusals import RefusalCode  # no other message needs this room
+
+    lines = []
+    if missing:
+        lines.append(f"`upload` sends nothing: {count_words(len(missing), 'file')} missing: {names_words(missing)}")
+        lines.append(f"  {invocation.command('validate')}")
+    unread, unmatched = ((), ()) if prepared is None else (prepared.unread, prepared.unmatched)
+    refused = [problem for _, problem in unread if problem.code != RefusalCode.MISSING]
+    lines += [f"no longer matched by the manifest: {count_words(gone, 'item')}"] if gone else []
+    lines += [f"`upload` sends nothing: {problem.message}" for problem in (*unmatched, *refused[:IDS_SHOWN])]
+    if len(refused) > IDS_SHOWN:
+        lines.append(f"  and {len(refused) - IDS_SHOWN:,} more: {invocation.command('validate')}")
+    return [printable(line) for line in lines]
 
 
 def state_words(state: State) -> str:

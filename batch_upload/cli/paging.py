@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+from batch_upload.app.ledger_view import LedgerView, holder
 from batch_upload.cli.flags import Flags
+from batch_upload.cli.messages import holder_words
 from batch_upload.cli.output import Repeated
-from batch_upload.cli.recorded import Recorded, holder, left_of, who_of
 from batch_upload.engine.plan import has_failed_upload
 from batch_upload.engine.retry import CREATE
 from batch_upload.engine.states import state_of_row
@@ -20,6 +21,7 @@ from batch_upload.ledger.lock import Note
 from batch_upload.ledger.reading import LedgerReader, RunRecord, find_reader
 from batch_upload.model import Fault, Known, Listed, OutcomeKind, State
 from batch_upload.report.completion import row_of
+from batch_upload.report.estimate import work_left
 from batch_upload.report.page.board import Board, Json, PageAttempt, json_chunks
 from batch_upload.report.page.document import document
 from batch_upload.report.page.head import (
@@ -57,7 +59,7 @@ class Page:
     attention first, the others in the manifest's order.
     """
 
-    found: Recorded
+    found: LedgerView
     invocation: Invocation
     limits: Limits
     board: Board
@@ -77,7 +79,7 @@ class Page:
 
     @staticmethod
     def of(
-        found: Recorded,
+        found: LedgerView,
         flags: Flags,
         reader: LedgerReader | None,
         *,
@@ -217,8 +219,8 @@ class Page:
         if note is None or not runs or runs[0].ended_at is not None:
             return None
         rate = self.found.create_rate if pace is None else pace.rate
-        left, left_s = left_of(states, rate)
-        return Running(runs[0].run_id, who_of(note), left, rate, left_s)
+        left, left_s = work_left(states, rate)
+        return Running(runs[0].run_id, holder_words(note), left, rate, left_s)
 
     def _only(self) -> Sequence[str]:
         settings = self.found.settings
@@ -235,7 +237,7 @@ class Page:
         )
 
 
-def title_of(found: Recorded) -> str:
+def title_of(found: LedgerView) -> str:
     """What a browser's tab says."""
     return printable(f"{found.manifest.batch} · batch-upload")
 
@@ -314,7 +316,7 @@ def _kept(rows: Rows, limit: int) -> Iterator[tuple[Listed, Known | None]]:
     return ((listed, known) for _, listed, known in chosen)
 
 
-def still_page(found: Recorded, flags: Flags) -> tuple[Page, Iterator[str]]:
+def still_page(found: LedgerView, flags: Flags) -> tuple[Page, Iterator[str]]:
     """The page as it stands, and the pieces of its one file."""
     with ExitStack() as closing:
         reader = find_reader(found.settings.ledger)

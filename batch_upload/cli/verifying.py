@@ -10,16 +10,15 @@ import anyio
 from anyio import to_thread
 
 from batch_upload.app.exits import first_of
-from batch_upload.app.items import Prepared, invalid, ready_to_read
+from batch_upload.app.items import Prepared, invalid, missing_files, ready_to_read
 from batch_upload.app.lane import reach
+from batch_upload.app.readonly import LaneReading, check_lane, unplanned
 from batch_upload.cli.asking import asker
 from batch_upload.cli.audience import Everybody, audience_of
 from batch_upload.cli.flags import Flags, options_of
+from batch_upload.cli.messages import obstacle_lines
 from batch_upload.cli.output import Ended, Output, Repeated
-from batch_upload.cli.planning import LaneReading, check_lane
-from batch_upload.cli.recorded import unplanned
 from batch_upload.cli.signals import until_interrupted
-from batch_upload.cli.status_text import missing_files, obstacle_lines
 from batch_upload.clock import counting_s
 from batch_upload.engine.listing import list_completely, still_there
 from batch_upload.engine.looking import reported

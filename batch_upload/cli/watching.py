@@ -8,10 +8,10 @@ from pathlib import Path
 
 import anyio
 
+from batch_upload.app.ledger_view import summary_of_view
 from batch_upload.cli.flags import Flags
 from batch_upload.cli.following import Live, following
 from batch_upload.cli.output import Ended, Output
-from batch_upload.cli.recorded import summary_of
 from batch_upload.cli.signals import Interrupts
 from batch_upload.cli.streams import raising
 from batch_upload.clock import counting_s
@@ -34,7 +34,7 @@ async def _watched(path: Path, flags: Flags, output: Output, *, port: int, start
         code = await _serve(live, output, port)
         page = live.follower.page
         states = page.states
-    summary = summary_of(page.found, "watch", started=started, ending=exit_of(code))
+    summary = summary_of_view(page.found, "watch", started=started, ending=exit_of(code))
     return Ended(replace(summary, states=states), lines=())
 
 

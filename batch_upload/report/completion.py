@@ -4,7 +4,6 @@ also one for everything else that was created for the batch."""
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from enum import StrEnum
 from typing import Any, TextIO
 
 from batch_upload.escape import printable, stream_encoding
@@ -37,19 +36,6 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 _DIGEST_PREFIX = "sha256:"
 
 
-class InManifest(StrEnum):
-    """What the manifest says of a row that `--all` writes."""
-
-    LISTED = "listed"
-    """It is reported of an item of the manifest."""
-    REPLACED = "replaced"
-    """Another document, generation or set of tags has taken its place."""
-    NO_LONGER_LISTED = "no longer listed"
-    """The manifest does not list its id, or no glob matches its file any more."""
-    DUPLICATE = "duplicate"
-    """It carries the token of an item that has another attachment."""
-
-
 @dataclass(frozen=True, slots=True)
 class ReportRow:
     """A row. The fields are the header's, in its order, but for `item_id`, whose column is `id`; then come `tags` and
@@ -76,8 +62,8 @@ class ReportRow:
     first_sent_at: str | None = None
     completed_at: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
-    in_manifest: InManifest | None = None
-    """Written where `--all` was asked for."""
+    in_manifest: str | None = None
+    """What the manifest says of the row; written where `--all` was asked for."""
 
 
 _COLUMNS = tuple(column.name for column in fields(ReportRow) if column.name not in ("tags", "in_manifest"))
@@ -96,7 +82,7 @@ def row_of(item: Item | Listed, known: Known | None) -> ReportRow:
     return _sent(item.item_id, item.source, known)
 
 
-def row_of_known(known: Known, in_manifest: InManifest) -> ReportRow:
+def row_of_known(known: Known, in_manifest: str) -> ReportRow:
     """The row of what the ledger alone knows."""
     return replace(_sent(known.item_id, known.source, known), in_manifest=in_manifest)
 

@@ -1,6 +1,9 @@
 """How long what is left takes: creates at a rate, and then until the service has finished. Pure."""
 
 import math
+from collections.abc import Mapping
+
+from batch_upload.model import State
 
 FIRST_LOOK_S = 2.0
 """From the last create to the first look at statuses, and the time a service takes for a small document."""
@@ -33,6 +36,17 @@ def settle_s(attachments: int, lane_size: int = 0) -> float:
 def run_s(creates: int, watched: int, rate_per_s: float, *, lane_size: int = 0) -> float:
     """Seconds that a run takes for so many creates at this rate, and then for all `watched` attachments to settle."""
     return creates / rate_per_s + settle_s(watched, lane_size)
+
+
+def work_left(states: Mapping[State, int], rate_per_s: float) -> tuple[int, float | None]:
+    """Return how many items are still to be sent, and the seconds until all have settled; None if none is to be sent.
+
+    `states` counts the items of a manifest by state.
+    """
+    left = states.get(State.PENDING, 0) + states.get(State.SENDING, 0)
+    if not left:
+        return 0, None
+    return left, run_s(left, left + states.get(State.PROCESSING, 0), rate_per_s)
 
 
 def creates_within(seconds: float, rate_per_s: float) -> int:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from batch_upload.cli.flags import Flags
+from batch_upload.app.ledger_view import view_ledger
+from batch_upload.cli.flags import Flags, options_of
 from batch_upload.cli.paging import RUNS_MAX, Limits, Page, runs_of
-from batch_upload.cli.recorded import recorded
 from batch_upload.ledger.reading import find_reader
 from batch_upload.ledger.store import open_ledger
 from batch_upload.model import OutcomeKind
@@ -32,7 +32,7 @@ def shown(story: Story, *, only: Sequence[str] = (), limits: Limits | None = Non
     reader = find_reader(story.ledger)
     assert reader is not None
     with reader:
-        page = Page.of(recorded(story.manifest, flags), flags, reader, at=AT, limits=limits or Limits())
+        page = Page.of(view_ledger(story.manifest, options_of(flags)), flags, reader, at=AT, limits=limits or Limits())
     return page.board.since(0)
 
 

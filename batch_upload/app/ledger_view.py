@@ -1,42 +1,39 @@
-"""What the ledger holds for each item of a manifest, without a look into files."""
+"""What the ledger holds for the items of a manifest, without a look into files. Read while a run writes, too."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batch_upload.app.items import Prepared, invalid, list_items_and_unmatched
+from batch_upload.app.items import invalid, list_items_and_unmatched
 from batch_upload.app.rates import expected_create_rate
-from batch_upload.cli.flags import Flags, options_of, truth_of
 from batch_upload.clock import counting_s
 from batch_upload.engine.plan import Selection, shown_row_of_id
 from batch_upload.engine.tries import with_retries_counted
 from batch_upload.errors import OLD_COPY, ExitCode
-from batch_upload.escape import printable
 from batch_upload.ledger.health import holder_of
 from batch_upload.ledger.lock import Note
 from batch_upload.ledger.reading import LedgerReader, RunRecord, find_reader
 from batch_upload.ledger.runs import ANSWERED
 from batch_upload.ledger.stock import Stock
 from batch_upload.model import Known, Lane, Listed, Manifest, Position, Problem, State
-from batch_upload.report.estimate import run_s
-from batch_upload.settings import Settings, settings_of
+from batch_upload.settings import RunOptions, Settings, settings_of
 from batch_upload.summary import Exit, Summary, exit_of
 
-Row = tuple[Listed, Known | None]
+ItemRow = tuple[Listed, Known | None]
 RUNS_LOOKED_AT = 20
-"""So many of the latest runs are looked through for one that reached the service."""
+"""How many of the latest runs are searched for one that reached the service."""
 AT_ONCE = 500
-"""Rows that are asked for together."""
+"""Rows that are read in one query."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """A manifest's items beside what the ledger knows of their ids now; None for what was never enlisted.
+class ItemRows:
+    """The items of a manifest with their current rows in the ledger; None for an item that has none.
 
-    The fault of what ended as UPLOAD_FAILED has the number of its retries.
-    Each going through asks the ledger anew, some rows at a time, and holds no more of them.
+    Each iteration reads the ledger anew, AT_ONCE rows at a time, and holds no more of them. The fault of a row that
+    ended as UPLOAD_FAILED has the number of its retries.
     """
 
     listed: Sequence[Listed]
@@ -46,12 +43,12 @@ class Rows:
     def __len__(self) -> int:
         return len(self.listed)
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[ItemRow]:
         for item, rows in self._with_tokens():
             yield item, next((row for row in rows if row.current), None)
 
-    def shown(self) -> Iterator[Row]:
-        """Yield the items beside what is reported of them: while tags change, the attachment that has the old ones."""
+    def shown(self) -> Iterator[ItemRow]:
+        """Yield the items with the rows that are reported: while tags change, the attachment that has the old ones."""
         for item, rows in self._with_tokens():
             yield item, shown_row_of_id(rows)
 
@@ -70,7 +67,7 @@ class Rows:
                 yield from ((item, rows.get(item.item_id, ())) for item in some)
 
     def stock(self) -> Stock:
-        """How far the items are, all at one moment."""
+        """Count the items by state, all at one moment."""
         ids = (item.item_id for item in self.listed)
         reader = find_reader(self.ledger)
         if reader is None:
@@ -80,16 +77,16 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """A manifest and what the ledger tells of it."""
+class LedgerView:
+    """A manifest, and what its ledger holds."""
 
     manifest: Manifest
     settings: Settings
-    rows: Rows
+    rows: ItemRows
     lane: Lane | None
     last_run: RunRecord | None
     create_rate: float
-    """Creates a second to expect: as runs have learned it, else as a run would begin."""
+    """Creates a second to expect: as runs have learned it, else the rate that a run begins with."""
     unmatched: Sequence[Problem] = ()
     """Why `upload` sends nothing: globs of the manifest that match no file."""
     gone: int = 0
@@ -107,29 +104,33 @@ class Recorded:
         return place < len(self.rows) - self.gone
 
 
-def recorded(path: Path, flags: Flags) -> Recorded:
-    """Read the manifest and the ledger. Raises ManifestInvalid, LedgerUnusable and UsageError."""
-    allow_outside = truth_of(flags, "allow_outside")
-    manifest, listed, unmatched = list_items_and_unmatched(path, allow_outside=allow_outside)
-    settings = settings_of(options_of(flags), manifest=path, ledger=manifest.ledger, target=manifest.target)
+def view_ledger(path: Path, options: RunOptions) -> LedgerView:
+    """Read the manifest, without its files, and the ledger. Blocking.
+
+    Raises ManifestInvalid, LedgerUnusable and UsageError.
+    """
+    manifest, listed, unmatched = list_items_and_unmatched(path, allow_outside=options.allow_outside)
+    settings = settings_of(options, manifest=path, ledger=manifest.ledger, target=manifest.target)
     now = datetime.now(UTC)
     reader = find_reader(settings.ledger)
     if reader is None:
         if unmatched:
             raise invalid(path, unmatched)
-        rows = Rows(listed, settings.ledger, manifest.batch)
-        return Recorded(manifest, settings, rows, None, None, expected_create_rate(settings, (), now=now))
+        rows = ItemRows(listed, settings.ledger, manifest.batch)
+        return LedgerView(manifest, settings, rows, None, None, expected_create_rate(settings, (), now=now))
     with reader:
         gone = no_longer_matched(reader, manifest, listed) if unmatched else ()
-        rows = Rows((*listed, *gone), settings.ledger, manifest.batch)
+        rows = ItemRows((*listed, *gone), settings.ledger, manifest.batch)
         runs = reader.runs(manifest.batch, limit=RUNS_LOOKED_AT)
         rate = expected_create_rate(settings, reader.rates(), now=now)
         last_run = runs[0] if runs else None
-        return Recorded(manifest, settings, rows, reader.lane(), last_run, rate, unmatched, len(gone), refusal_of(runs))
+        return LedgerView(
+            manifest, settings, rows, reader.lane(), last_run, rate, unmatched, len(gone), refusal_of(runs)
+        )
 
 
 def no_longer_matched(reader: LedgerReader, manifest: Manifest, listed: Sequence[Listed]) -> tuple[Listed, ...]:
-    """What the ledger knows of the batch and the manifest does not list, since its files are gone."""
+    """Return what the ledger has of the batch and the manifest does not list: files that no glob matches any more."""
     ids = {item.item_id for item in listed}
     at = Position(0, 0)
     return tuple(
@@ -149,22 +150,10 @@ def no_longer_matched(reader: LedgerReader, manifest: Manifest, listed: Sequence
     )
 
 
-def unplanned(prepared: Prepared, known: Sequence[Known]) -> tuple[Known | None, ...]:
-    """What is known of the attachments whose files cannot be sent, and of those that no glob matches any more."""
-    rows: defaultdict[str, list[Known]] = defaultdict(list)
-    for row in known:
-        rows[row.item_id].append(row)
-    ids = [listed.item_id for listed, _ in prepared.unread]
-    if prepared.unmatched:
-        listed = {*ids, *(item.item_id for item in prepared.items)}
-        ids += [row.item_id for row in known if row.current and row.item_id not in listed]
-    return tuple(shown_row_of_id(rows.get(item_id, ())) for item_id in ids)
-
-
 def refusal_of(runs: Sequence[RunRecord]) -> str:
-    """Why `upload` refuses the ledger of these runs, latest first: as the last one that reached the service ended.
+    """Return why `upload` refuses the ledger of these runs, which come latest first; empty where it does not.
 
-    Empty where it does not. `reconcile` takes over what such a ledger does not know.
+    The latest run that reached the service tells. `reconcile` takes over what such a ledger does not know.
     """
     reached = next((run for run in runs if run.exit_code in ANSWERED), None)
     reason = ((reached.summary or {}).get("exit", {}).get("reason") if reached else None) or ""
@@ -172,8 +161,8 @@ def refusal_of(runs: Sequence[RunRecord]) -> str:
     return str(reason) if is_refused else ""
 
 
-def summary_of(found: Recorded, verb: str, *, started: float, ending: Exit | None = None) -> Summary:
-    """The summary of a verb that reads the ledger alone."""
+def summary_of_view(found: LedgerView, verb: str, *, started: float, ending: Exit | None = None) -> Summary:
+    """Return the summary of a verb that reads the ledger alone. `started` is a moment of `counting_s()`."""
     return Summary(
         verb=verb,
         exit=ending or exit_of(ExitCode.DONE),
@@ -188,21 +177,8 @@ def summary_of(found: Recorded, verb: str, *, started: float, ending: Exit | Non
 
 
 def holder(ledger: Path) -> Note | None:
-    """Which process holds the ledger now, or None."""
+    """Return the process that holds the ledger now; None if there is none or that cannot be read."""
     try:
         return holder_of(ledger)
     except OSError:
         return None
-
-
-def who_of(note: Note) -> str:
-    """The process that holds a ledger, for people."""
-    return printable(f"process {note.pid} on {note.host}") if note.pid else "a process without a name"
-
-
-def left_of(states: Mapping[State, int], create_rate: float) -> tuple[int, float | None]:
-    """How many items are still to be sent, and how many seconds that and the statuses take; None where none is left."""
-    left = states.get(State.PENDING, 0) + states.get(State.SENDING, 0)
-    if not left:
-        return 0, None
-    return left, run_s(left, left + states.get(State.PROCESSING, 0), create_rate)

@@ -1,0 +1,162 @@
+"""`why`: everything that manifest and ledger know of one item. Contacts no service."""
+
+import difflib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from anyio import to_thread
+
+from batch_upload.app.items import invalid, item_of, list_items_and_unmatched
+from batch_upload.app.ledger_view import RUNS_LOOKED_AT, refusal_of
+from batch_upload.documents.inspect import inspect
+from batch_upload.documents.refusals import Refusal
+from batch_upload.engine.plan import Knowledge, LaneOutlook, latest_try, plan, shown_row, shown_row_of_id
+from batch_upload.errors import UsageError
+from batch_upload.ledger.course import AttemptRecord
+from batch_upload.ledger.reading import LedgerReader, find_reader
+from batch_upload.model import Action, Item, Known, Lane, Listed, Manifest, Problem, State
+from batch_upload.settings import RunOptions, Settings, settings_of
+from batch_upload.spelling import id_hint
+from batch_upload.token import RETRIES_MAX, client_token
+
+SUGGESTED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TokenHistory:
+    """What the ledger holds of one ClientToken."""
+
+    known: Known
+    retry: int
+    """Which retry after UPLOAD_FAILED the token is of; 0 for the item's own."""
+    since: datetime | None
+    """When it came to its state."""
+    attempts: Sequence[AttemptRecord]
+    """Oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemHistory:
+    """What manifest and ledger know of an id."""
+
+    item_id: str
+    manifest: Manifest
+    settings: Settings
+    lane: Lane | None
+    state: State
+    current: TokenHistory | None
+    """The token that is reported of the id; None where the ledger does not know it."""
+    earlier: Sequence[TokenHistory]
+    """Every other token of the id, oldest first."""
+    item: Item | None
+    """The item as the manifest has it now, under the token of its last retry; None where the manifest no longer lists
+    it or its file cannot be sent."""
+    retry: int
+    """Which retry the token of `item` is of."""
+    unreadable: Refusal | None
+    """Why its file cannot be sent."""
+    unmatched: Sequence[Problem]
+    """Globs of the manifest that match no file: as long as there is one, `upload` sends nothing."""
+    refusal: str
+    """Why `upload` refuses this ledger, as its last run said; empty where it does not."""
+    action: Action | None
+    """What `upload` would do for it, if nothing of the above stands in the way; None for nothing."""
+    is_new: bool
+    """Whether the ledger has never listed its lane: the item may be at the service although the ledger has nothing."""
+
+
+async def why(manifest: str | Path, item_id: str, options: RunOptions | None = None) -> ItemHistory:
+    """Return the whole history of one item, and what `upload` would do for it. Only its own file is read, in a thread.
+
+    Raises UsageError for an id that neither manifest nor ledger know, ManifestInvalid and LedgerUnusable.
+    """
+    work = partial(why_sync, Path(manifest), item_id, options or RunOptions())
+    return await to_thread.run_sync(work, abandon_on_cancel=True)
+
+
+def why_sync(path: Path, item_id: str, options: RunOptions) -> ItemHistory:
+    """As `why`. Blocking: not for the thread of an event loop."""
+    manifest, listed, unmatched = list_items_and_unmatched(path, allow_outside=options.allow_outside)
+    settings = settings_of(options, manifest=path, ledger=manifest.ledger, target=manifest.target)
+    wanted = next((each for each in listed if each.item_id == item_id), None)
+    known: Sequence[Known] = ()
+    tokens: Sequence[TokenHistory] = ()
+    lane, refusal, is_new = None, "", True
+    reader = find_reader(settings.ledger)
+    if reader is None and unmatched:
+        raise invalid(path, unmatched)
+    if reader is not None:
+        with reader:
+            known, lane = reader.known(manifest.batch), reader.lane()
+            is_new = reader.listed_at() is None
+            refusal = refusal_of(reader.runs(manifest.batch, limit=RUNS_LOOKED_AT))
+            tokens = [_token_history(reader, row, manifest.batch) for row in known if row.item_id == item_id]
+    if wanted is None and not tokens:
+        raise _unknown(item_id, path, {each.item_id for each in listed} | {row.item_id for row in known})
+    knowledge = Knowledge.of(known)
+    found = None if wanted is None else _item_now(wanted, manifest, allow_outside=settings.allow_outside)
+    item = found if isinstance(found, Item) else None
+    made = plan([] if item is None else [item], knowledge, LaneOutlook(datetime.now(UTC)))
+    row = shown_row_of_id([each.known for each in tokens]) if item is None else shown_row(item, knowledge)
+    token = None if row is None else row.client_token
+    current = next((replace(each, known=row) for each in tokens if row and each.known.client_token == token), None)
+    latest = None if item is None else latest_try(item, knowledge)
+    return ItemHistory(
+        item_id,
+        manifest,
+        settings,
+        lane,
+        state=State.PENDING if current is None else current.known.state,
+        current=current,
+        earlier=[each for each in tokens if current is None or each.known.client_token != token],
+        item=latest,
+        retry=0 if latest is None else _retry_of(latest, manifest.batch),
+        unreadable=found if isinstance(found, Refusal) else None,
+        unmatched=unmatched,
+        refusal=refusal,
+        action=next((each for each in made.actions if each.item_id == item_id), None),
+        is_new=is_new,
+    )
+
+
+def _unknown(item_id: str, path: Path, ids: Collection[str]) -> UsageError:
+    hint = id_hint(item_id, ids)
+    if not hint:
+        close = difflib.get_close_matches(item_id, sorted(ids), n=SUGGESTED)
+        hint = (
+            f"did you mean {' or '.join(f'`{each}`' for each in close)}?" if close else "`status` counts what there is"
+        )
+    return UsageError(f"`{item_id}` is no id of `{path}`, nor of its ledger", hint=hint)
+
+
+def _token_history(reader: LedgerReader, known: Known, batch: str) -> TokenHistory:
+    token = known.client_token
+    return TokenHistory(known, _retry_of(known, batch), reader.since(token), reader.attempts(token))
+
+
+def _item_now(listed: Listed, manifest: Manifest, *, allow_outside: bool) -> Item | Refusal:
+    """Look into the file of an item, unless it is a URL."""
+    if listed.path is None:
+        return item_of(listed, None)
+    root = None if allow_outside else manifest.folder
+    document = inspect(listed.path, max_size_bytes=listed.max_size_bytes, root=root, source=listed.source)
+    return document if isinstance(document, Refusal) else item_of(listed, document)
+
+
+def _retry_of(each: Known | Item, batch: str) -> int:
+    """Find out which retry a token is of, by making the token of each; 0 where it is of none."""
+
+    def made(retry: int) -> str:
+        return client_token(
+            batch=batch,
+            item_id=each.item_id,
+            content=each.content,
+            generation=each.generation,
+            tags=each.tags,
+            retry=retry,
+        )
+
+    return next((retry for retry in range(1, RETRIES_MAX + 1) if made(retry) == each.client_token), 0)
