@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from batch_upload.document import Document, RememberedDigest
 from batch_upload.documents.copies import Copies
+from batch_upload.documents.inspect import inspect
 from batch_upload.documents.look import Looker, Recall, Recent, recall_nothing
 from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.errors import ManifestInvalid, UsageError
@@ -290,6 +291,18 @@ def invalid(path: Path, problems: Sequence[Problem]) -> ManifestInvalid:
         problems=ordered,
         hint=f"`batch-upload validate {path}` lists all of them",
     )
+
+
+def look_into(listed: Listed, settings: Settings, folder: Path) -> Item | Refusal:
+    """Return the item with what is in its file now, or why that cannot be sent. `folder` is the manifest's.
+
+    A URL is taken as it is.
+    """
+    if listed.path is None:
+        return item_of(listed, None)
+    root = None if settings.allow_outside else folder
+    document = inspect(listed.path, max_size_bytes=listed.max_size_bytes, root=root, source=listed.source)
+    return document if isinstance(document, Refusal) else item_of(listed, document)
 
 
 def item_of(listed: Listed, document: Document | None) -> Item:

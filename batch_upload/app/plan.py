@@ -28,7 +28,6 @@ from batch_upload.engine.tries import carried_tries
 from batch_upload.errors import AccessFault, ExitCode, Refused, ServiceError, Transient
 from batch_upload.ledger.reading import find_reader
 from batch_upload.model import (
-    Action,
     ActionKind,
     Attachment,
     AttachmentStatus,
@@ -53,6 +52,7 @@ FOUND = "found at the service"
 LOOKED_FOR = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE)
 """What `upload` looks through the lane for."""
 NOT_LOOKED = "this ledger is new, and attachments of this batch that are at the service could not be looked for"
+NOT_ASKED = "this ledger is new: attachments of this batch may already be at the service; `--offline` did not look"
 WORK = (*LOOKED_FOR, ActionKind.RETAG)
 
 
@@ -175,7 +175,10 @@ class PlanResult:
     @property
     def has_work(self) -> bool:
         """Whether `upload` would send any request on behalf of an item."""
-        return any(_is_work(action) for action in self.plan.actions)
+        return any(
+            each.kind in WORK or (each.kind is ActionKind.UNCHANGED and state_of(each) is State.PROCESSING)
+            for each in self.plan.actions
+        )
 
 
 async def plan(
@@ -270,7 +273,7 @@ def planned(given: PlanInput, answer: LaneAnswer | None, *, started: float) -> P
     if prepared.problems and given.lane is None:
         raise invalid(prepared.manifest.path, prepared.problems)
     if answer is None:
-        answer = LaneAnswer(warning=_not_asked(given))
+        answer = LaneAnswer(warning=NOT_ASKED if given.is_new and given.sifted.rest else "")
     check_lane(given.lane, answer.lane, settings)
     given = given.corrected(answer.found).adopting(answer.seen)
     now = datetime.now(UTC)
@@ -319,13 +322,6 @@ def _taken_over(item: Item, attachment: Attachment) -> Known:
         attachment_arn=attachment.attachment_arn,
         attachment_status=attachment.status,
     )
-
-
-def _not_asked(given: PlanInput) -> str:
-    """What cannot be known of a new ledger without a look at the service; empty where nothing is unknown."""
-    if not given.is_new or not given.sifted.rest:
-        return ""
-    return "this ledger is new: attachments of this batch may already be at the service; `--offline` did not look"
 
 
 async def _ask_capacity(reached: "Reached") -> LaneAnswer:
@@ -378,10 +374,3 @@ def _look_cost(made: Plan, answer: LaneAnswer, given: PlanInput, *, now: datetim
     if cost.time_s is None:
         return cost
     return replace(cost, time_s=cost.time_s - 1 / paced[DESCRIBE].rate)  # the first page is asked for at once
-
-
-def _is_work(action: Action) -> bool:
-    """Whether `upload` would ask the service for anything on behalf of this item."""
-    if action.kind in WORK:
-        return True
-    return action.kind is ActionKind.UNCHANGED and state_of(action) is State.PROCESSING

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from batch_upload.app.items import item_of, unknown_only
+from batch_upload.app.items import look_into, unknown_only
 from batch_upload.app.ledger_view import LedgerView, view_ledger
-from batch_upload.documents.inspect import inspect
 from batch_upload.documents.refusals import Refusal
 from batch_upload.engine.plan import OPEN
 from batch_upload.engine.states import state_of_row
@@ -20,7 +19,7 @@ from batch_upload.ledger.reading import find_reader
 from batch_upload.model import Attachment, AttachmentStatus, Item, Known, Listed, State
 from batch_upload.settings import RunOptions
 
-STATES = {
+STATE_OF_STATUS = {
     AttachmentStatus.IN_PROGRESS: State.PROCESSING,
     AttachmentStatus.COMPLETE: State.COMPLETE,
     AttachmentStatus.FAILED: State.FAILED,
@@ -102,19 +101,11 @@ class Report:
             if each.known is not None:
                 written.add(each.known.client_token)
                 yield each
-            else:
-                yield replace(each, item=self._looked_into(each.item))
+            elif isinstance(each.item, Listed):
+                item = look_into(each.item, self.found.settings, self.found.manifest.folder)
+                yield each if isinstance(item, Refusal) else replace(each, item=item)
         if self.everything:
             yield from self._others(written)
-
-    def _looked_into(self, listed: Item | Listed | None) -> Item | Listed | None:
-        if not isinstance(listed, Listed):
-            return listed
-        if listed.path is None:
-            return item_of(listed, None)
-        root = None if self.found.settings.allow_outside else self.found.manifest.folder
-        document = inspect(listed.path, max_size_bytes=listed.max_size_bytes, root=root, source=listed.source)
-        return listed if isinstance(document, Refusal) else item_of(listed, document)
 
     def _others(self, written: Set[str]) -> Iterator[ReportedItem]:
         reader = find_reader(self.found.settings.ledger)
@@ -132,7 +123,7 @@ class Report:
         by_token = {row.client_token: row for row in known if row.attachment_id is not None}
         for each in strangers:
             owner = by_token.get(each.identity_tag or "")
-            if owner is not None and takes(owner.item_id, STATES[each.attachment.status]):
+            if owner is not None and takes(owner.item_id, STATE_OF_STATUS[each.attachment.status]):
                 yield ReportedItem(None, _second_of(owner, each.attachment), InManifest.DUPLICATE)
 
 
@@ -140,7 +131,7 @@ def _second_of(owner: Known, attachment: Attachment) -> Known:
     """Return a row for an attachment that carries the token of another. The request that made it is not known."""
     return replace(
         owner,
-        state=STATES[attachment.status],
+        state=STATE_OF_STATUS[attachment.status],
         attachment_id=attachment.attachment_id,
         attachment_arn=attachment.attachment_arn,
         attachment_status=attachment.status,

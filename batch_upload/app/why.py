@@ -9,15 +9,14 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from batch_upload.app.items import invalid, item_of, list_items_and_unmatched
+from batch_upload.app.items import invalid, list_items_and_unmatched, look_into
 from batch_upload.app.ledger_view import RUNS_LOOKED_AT, refusal_of
-from batch_upload.documents.inspect import inspect
 from batch_upload.documents.refusals import Refusal
 from batch_upload.engine.plan import Knowledge, LaneOutlook, latest_try, plan, shown_row, shown_row_of_id
 from batch_upload.errors import UsageError
 from batch_upload.ledger.course import AttemptRecord
 from batch_upload.ledger.reading import LedgerReader, find_reader
-from batch_upload.model import Action, Item, Known, Lane, Listed, Manifest, Problem, State
+from batch_upload.model import Action, Item, Known, Lane, Manifest, Problem, State
 from batch_upload.settings import RunOptions, Settings, settings_of
 from batch_upload.spelling import id_hint
 from batch_upload.token import RETRIES_MAX, client_token
@@ -97,7 +96,7 @@ def why_sync(path: Path, item_id: str, options: RunOptions) -> ItemHistory:
     if wanted is None and not tokens:
         raise _unknown(item_id, path, {each.item_id for each in listed} | {row.item_id for row in known})
     knowledge = Knowledge.of(known)
-    found = None if wanted is None else _item_now(wanted, manifest, allow_outside=settings.allow_outside)
+    found = None if wanted is None else look_into(wanted, settings, manifest.folder)
     item = found if isinstance(found, Item) else None
     made = plan([] if item is None else [item], knowledge, LaneOutlook(datetime.now(UTC)))
     row = shown_row_of_id([each.known for each in tokens]) if item is None else shown_row(item, knowledge)
@@ -135,15 +134,6 @@ def _unknown(item_id: str, path: Path, ids: Collection[str]) -> UsageError:
 def _token_history(reader: LedgerReader, known: Known, batch: str) -> TokenHistory:
     token = known.client_token
     return TokenHistory(known, _retry_of(known, batch), reader.since(token), reader.attempts(token))
-
-
-def _item_now(listed: Listed, manifest: Manifest, *, allow_outside: bool) -> Item | Refusal:
-    """Look into the file of an item, unless it is a URL."""
-    if listed.path is None:
-        return item_of(listed, None)
-    root = None if allow_outside else manifest.folder
-    document = inspect(listed.path, max_size_bytes=listed.max_size_bytes, root=root, source=listed.source)
-    return document if isinstance(document, Refusal) else item_of(listed, document)
 
 
 def _retry_of(each: Known | Item, batch: str) -> int:
