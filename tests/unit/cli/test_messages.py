@@ -3,6 +3,9 @@
 from batch_upload.cli.messages import (
     error_text,
     exit_codes_text,
+    holder_words,
+    names_words,
+    obstacle_lines,
     problems_text,
     state_words,
     valid_text,
@@ -15,7 +18,9 @@ from batch_upload.errors import (
     ManifestInvalid,
     Refused,
 )
+from batch_upload.ledger.lock import Note
 from batch_upload.model import Position, Problem, State
+from batch_upload.report.summary_text import Invocation
 
 
 def problem(line: int) -> Problem:
@@ -88,3 +93,23 @@ def test_every_exit_code_is_explained_once() -> None:
     explained = [line.split()[0] for line in text.splitlines() if line.startswith("  ")]
     assert explained == [str(int(code)) for code in ExitCode]
     assert "the same command again will do:\n   10  transient errors are left\n" in text
+
+
+def test_only_the_first_names_are_spelled_out() -> None:
+    assert names_words(["a", "b"]) == "`a`, `b`"
+    assert names_words(["a", "b", "c", "d", "e"]) == "`a`, `b`, `c` and 2 more"
+
+
+def test_the_process_that_holds_a_ledger_is_named_as_far_as_it_is_known() -> None:
+    assert holder_words(Note(pid=7, host="h\n")) == "process 7 on h\\n"
+    assert holder_words(Note()) == "a process without a name"
+
+
+def test_files_that_are_missing_and_globs_that_no_longer_match_are_obstacles() -> None:
+    lines = obstacle_lines(["a.pdf"], None, gone=2, invocation=Invocation("june.yaml"))
+
+    assert lines == [
+        "`upload` sends nothing: 1 file missing: `a.pdf`",
+        "  batch-upload validate june.yaml",
+        "no longer matched by the manifest: 2 items",
+    ]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from batch_upload.model import Capacity
-from batch_upload.report.estimate import creates_within, run_s, settle_s, steady_rate
+from batch_upload.model import Capacity, State
+from batch_upload.report.estimate import creates_within, run_s, settle_s, steady_rate, work_left
 from batch_upload.report.plain import cut_words
 from tests.unit.report.samples import plan_of, started
 
@@ -46,3 +46,10 @@ def test_what_fits_is_not_said_to_be_cut() -> None:
     roomy = started(plan_of(10), capacity=Capacity(used=5, maximum=25), rate=2.0, deadline_s=30.0)
 
     assert cut_words(roomy) == []
+
+
+def test_what_is_left_takes_the_creates_and_then_the_statuses_of_all_that_is_open() -> None:
+    states = {State.PENDING: 3, State.SENDING: 1, State.PROCESSING: 6, State.COMPLETE: 90}
+
+    assert work_left(states, 2.0) == (4, run_s(4, 10, 2.0))
+    assert work_left({State.PROCESSING: 6, State.COMPLETE: 90}, 2.0) == (0, None)
