@@ -21,19 +21,19 @@ from batch_upload.model import Known, Lane, Listed, Manifest, Position, Problem,
 from batch_upload.settings import RunOptions, Settings, settings_of
 from batch_upload.summary import Exit, Summary, exit_of
 
-ItemRow = tuple[Listed, Known | None]
+ListedRow = tuple[Listed, Known | None]
 RUNS_LOOKED_AT = 20
 """How many of the latest runs are searched for one that reached the service."""
-AT_ONCE = 500
-"""Rows that are read in one query."""
+ROWS_A_QUERY = 500
+"""How many items are looked up in one query."""
 
 
 @dataclass(frozen=True, slots=True)
 class ItemRows:
     """The items of a manifest with their current rows in the ledger; None for an item that has none.
 
-    Each iteration reads the ledger anew, AT_ONCE rows at a time, and holds no more of them. The fault of a row that
-    ended as UPLOAD_FAILED has the number of its retries.
+    Each iteration reads the ledger anew, ROWS_A_QUERY items at a time, and holds no more rows than theirs. The fault of
+    a row that ended as UPLOAD_FAILED has the number of its retries.
     """
 
     listed: Sequence[Listed]
@@ -43,11 +43,11 @@ class ItemRows:
     def __len__(self) -> int:
         return len(self.listed)
 
-    def __iter__(self) -> Iterator[ItemRow]:
+    def __iter__(self) -> Iterator[ListedRow]:
         for item, rows in self._with_tokens():
             yield item, next((row for row in rows if row.current), None)
 
-    def shown(self) -> Iterator[ItemRow]:
+    def shown(self) -> Iterator[ListedRow]:
         """Yield the items with the rows that are reported: while tags change, the attachment that has the old ones."""
         for item, rows in self._with_tokens():
             yield item, shown_row_of_id(rows)
@@ -58,8 +58,8 @@ class ItemRows:
             yield from ((item, ()) for item in self.listed)
             return
         with reader:
-            for start in range(0, len(self.listed), AT_ONCE):
-                some = self.listed[start : start + AT_ONCE]
+            for start in range(0, len(self.listed), ROWS_A_QUERY):
+                some = self.listed[start : start + ROWS_A_QUERY]
                 known = reader.known_of_ids(self.batch, [item.item_id for item in some])
                 rows: defaultdict[str, list[Known]] = defaultdict(list)
                 for row in with_retries_counted(known, known):
