@@ -23,7 +23,8 @@ from pathlib import Path
 import yaml
 from yaml.events import StreamEndEvent
 
-from batch_upload.app.items import item_of, without_collector
+from batch_upload.app.items import item_of
+from batch_upload.cli.main import COLLECTED_AFTER
 from batch_upload.document import Document
 from batch_upload.manifest.reader import list_manifest
 from batch_upload.model import ContentType, Item, Listed, Manifest
@@ -65,8 +66,7 @@ def list_all(path: Path) -> int:
     def take(_manifest: Manifest, listed: Iterator[Listed]) -> int:
         return sum(1 for _ in listed)
 
-    with without_collector():
-        _, count, problems = list_manifest(path, allow_outside=False, take=take)
+    _, count, problems = list_manifest(path, allow_outside=False, take=take)
     if problems:
         raise ValueError(problems[0])
     return count
@@ -83,8 +83,7 @@ def items_of(path: Path) -> list[Item]:
     def take(_manifest: Manifest, listed: Iterator[Listed]) -> list[Item]:
         return [item_of(each, document_of(each)) for each in listed]
 
-    with without_collector():
-        return list_manifest(path, allow_outside=False, take=take)[1]
+    return list_manifest(path, allow_outside=False, take=take)[1]
 
 
 def document_of(listed: Listed) -> Document:
@@ -116,6 +115,7 @@ def measured(path: Path, way: str) -> tuple[float, float]:
 
 def measure_here(path: Path, way: str) -> None:
     """Run one way in this process, and print what it cost."""
+    gc.set_threshold(COLLECTED_AFTER)  # as the command does
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.process_time()
     WAYS[way][1](path)

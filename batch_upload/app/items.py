@@ -1,6 +1,5 @@
 """From a manifest's path to items, or to every problem in the way. Nothing is sent, no ledger is written."""
 
-import gc
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -150,13 +149,12 @@ class _Look:
             ):
                 return make(self._sound(listed, looker, refused, copies))
 
-        with without_collector():
-            try:
-                manifest, made, problems = _listed(self.path, allow_outside=self.allow_outside, take=take)
-            except KeyboardInterrupt as stopped:
-                stopped.add_note(f"while reading `{self.path}` and its files; nothing was sent")
-                raise
-            return _Looked(manifest, made, problems, refused, copies.warnings(str(self.path)))
+        try:
+            manifest, made, problems = _listed(self.path, allow_outside=self.allow_outside, take=take)
+        except KeyboardInterrupt as stopped:
+            stopped.add_note(f"while reading `{self.path}` and its files; nothing was sent")
+            raise
+        return _Looked(manifest, made, problems, refused, copies.warnings(str(self.path)))
 
     def _sound(
         self, listed: Iterator[Listed], looker: Looker, refused: list[tuple[Listed, Problem]], copies: Copies
@@ -169,20 +167,6 @@ class _Look:
                 else:
                     copies.add(each, found)
                     yield each, found
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """While a million values are made that stay, looking through them for cycles again and again takes a third of the
-    time. What was made is not looked through later either."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-        gc.freeze()
 
 
 def ready(
@@ -267,11 +251,10 @@ def list_items_and_unmatched(
 
     Raises ManifestInvalid with all problems where there are others.
     """
-    with without_collector():
-        manifest, listed, problems = _listed(path, allow_outside=allow_outside, take=lambda _, listed: tuple(listed))
-        if any(problem.code not in UNMATCHED for problem in problems):
-            raise invalid(path, problems)
-        return manifest, listed, tuple(problems)
+    manifest, listed, problems = _listed(path, allow_outside=allow_outside, take=lambda _, listed: tuple(listed))
+    if any(problem.code not in UNMATCHED for problem in problems):
+        raise invalid(path, problems)
+    return manifest, listed, tuple(problems)
 
 
 def _listed(

@@ -42,8 +42,9 @@ prune
 130/143 drained after SIGINT/SIGTERM"""
 
 COLLECTED_AFTER = 10_000
-"""New values are looked through for cycles when there are so many, not at Python's 700: what is imported stays, and to
-look through it again and again takes 7 % of a start with the SDK or SQLAlchemy."""
+"""New objects after which the garbage collector looks for cycles, instead of Python's 700. What is imported stays: at
+700 the collector takes 7 % of a start with the SDK or SQLAlchemy. At 10,000 it takes 1 % of reading 400,000 entries.
+This is set for the whole process, so by the command and not by the library."""
 
 app = typer.Typer(
     name="batch-upload",

@@ -1,5 +1,6 @@
 """How the command runs a session: signals end it in order, observers hear it, and an error becomes text."""
 
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -46,6 +47,7 @@ def run_session(
                 group.cancel_scope.cancel()
         return replace(ended, repeated=repeated)
 
+    gc.freeze()  # what was read and imported stays to the end: do not look through it for cycles during the run
     return anyio.run(run)
 
 

@@ -1,5 +1,6 @@
 """From a manifest's path to items, or to every problem in the way."""
 
+import gc
 import os
 import tracemalloc
 from pathlib import Path
@@ -87,6 +88,17 @@ def test_listing_does_not_look_into_files(tmp_path: Path) -> None:
     _, listed = list_items(written(tmp_path, "  - file: text.pdf\n"), allow_outside=False)
 
     assert [each.item_id for each in listed] == ["text.pdf"]
+
+
+def test_reading_a_manifest_leaves_the_garbage_collector_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(PDF)
+    path = written(tmp_path, "  - file: a.pdf\n")
+    before = (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count())
+
+    prepare(path, allow_outside=False)
+    list_items(path, allow_outside=False)
+
+    assert (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()) == before
 
 
 async def test_the_bytes_that_were_planned_are_read(tmp_path: Path) -> None:
