@@ -1,12 +1,21 @@
 """`verify`: compare the ledger with what the service holds. Changes nothing, here or there."""
 
-from typing import Annotated
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batch_upload.cli.flags import ACCESS, FILES, LEDGER, OUTPUT, RECORDS, Flags, ManifestArgument, takes
-from batch_upload.cli.output import Ended, Output, run_verb
+from batch_upload.cli.flags import ACCESS, FILES, LEDGER, OUTPUT, RECORDS, Flags, ManifestArgument, options_of, takes
+from batch_upload.cli.output import Ended, Output, Repeated, run_verb
 from batch_upload.cli.witnesses import Witnesses
+
+if TYPE_CHECKING:
+    from batch_upload.app.items import Prepared
+    from batch_upload.app.verify import Verification
+    from batch_upload.report.summary_text import Invocation
+
+TAGS_ADVICE = "# put the tags back that were sent: a lost ledger is rebuilt from `batch-upload:token`"
 
 
 @takes(LEDGER, ACCESS, FILES, OUTPUT, RECORDS)
@@ -20,10 +29,99 @@ def verify(
 ) -> None:
     """compare the ledger with what AWS holds; changes nothing"""
     output = Output.of(flags, Witnesses(flags))
+    run_verb("verify", manifest, output, partial(_verify, manifest, flags, output, tags=tags))
 
-    def body() -> Ended:
-        from batch_upload.cli.verifying import verify_manifest
 
-        return verify_manifest(manifest, flags, output, reads_tags=tags)
+def _verify(path: Path, flags: Flags, output: Output, *, tags: bool) -> Ended:
+    import anyio  # heavy, like all that follows: only when there is work
 
-    run_verb("verify", manifest, output, body)
+    from batch_upload.app.items import ready_to_read
+    from batch_upload.app.verify import verify_prepared
+    from batch_upload.cli.asking import asker
+    from batch_upload.cli.audience import audience_of
+    from batch_upload.cli.signals import until_interrupted
+    from batch_upload.clock import counting_s
+    from batch_upload.report.summary_text import Invocation
+
+    started = counting_s()
+    prepared, settings = ready_to_read(path, options_of(flags))
+    observers = audience_of(output)
+    work = partial(verify_prepared, prepared, settings, observers, tags=tags, ask=asker(), started=started)
+    try:
+        found = anyio.run(partial(until_interrupted, work, at_once=observers.close))
+    finally:
+        observers.close()
+    repeated = Repeated.of(flags, settings)
+    profile = () if settings.profile is None else ("--profile", settings.profile)
+    aws_flags = ("--region", found.summary.region or "", *profile)
+    _show(found, prepared, output, Invocation(str(path), repeated.flags, repeated.lane_flags), aws_flags)
+    return Ended(found.summary, lines=())
+
+
+def _show(
+    found: "Verification", prepared: "Prepared", output: Output, invocation: "Invocation", aws_flags: tuple[str, ...]
+) -> None:
+    """Print every finding, the numbers and what to do. `aws_flags` make AWS's own tool reach the lane."""
+    from batch_upload.app.items import missing_files
+    from batch_upload.cli.messages import obstacle_lines
+    from batch_upload.engine.verify import FindingKind
+    from batch_upload.report.summary_text import counts_lines, headline
+    from batch_upload.report.verification import (
+        FindingRow,
+        Tallied,
+        difference_lines,
+        finding_lines,
+        tag_lines,
+        tags_words,
+        tallied_lines,
+    )
+
+    comparison = found.comparison
+    rows = [
+        FindingRow(
+            each.kind.value,
+            each.item_id,
+            each.client_token,
+            each.attachment_id,
+            each.status,
+            each.attachment_arn,
+            each.differences,
+        )
+        for each in comparison.findings
+    ]
+    tallied = Tallied(
+        findings={kind.value: comparison.counts[kind] for kind in FindingKind},
+        listed=comparison.listed,
+        strangers=comparison.strangers,
+        agreeing=comparison.agreeing,
+        finished=comparison.finished,
+        tags_compared=comparison.tags_compared,
+    )
+    for row in rows:
+        output.event(row.as_json())
+    output.event(tallied.as_json())
+    if output.quiet:
+        return
+    tags = tags_words(tallied, reads=comparison.listed, reads_per_s=found.tag_reads_per_s)
+    numbers = (f"  {line}" for line in (*tallied_lines(tallied), tags, *counts_lines(found.summary)))
+    obstacles = obstacle_lines(missing_files(prepared), prepared, gone=found.gone, invocation=invocation)
+    commands = tag_lines(rows, aws_flags)
+    next_steps = [*_next_lines(found, invocation), *((TAGS_ADVICE, *commands) if commands else ())]
+    titled = ["next:", *(f"  {line}" for line in next_steps)] if next_steps else []
+    findings = (*finding_lines(rows), *difference_lines(rows))
+    output.answer([*findings, headline(found.summary), *numbers, *obstacles, *titled])
+
+
+def _next_lines(found: "Verification", invocation: "Invocation") -> list[str]:
+    """Return the command that brings the ledger up to date, where it has something to learn. Of tags it has not."""
+    from batch_upload.app.verify import CODES
+    from batch_upload.engine.verify import FindingKind
+    from batch_upload.errors import ExitCode
+
+    kinds = found.comparison.counts.keys() - {FindingKind.IDENTITY, FindingKind.TAGS}
+    codes = {CODES.get(kind, ExitCode.DISAGREEMENT) for kind in kinds}
+    if codes & {ExitCode.DISAGREEMENT, ExitCode.OUTCOMES_UNKNOWN}:
+        return [f"{invocation.command('reconcile')}    # writes into the ledger what the service proves"]
+    if codes & {ExitCode.TRANSIENT, ExitCode.STILL_PROCESSING}:
+        return [f"{invocation.command('upload')}    # goes on with what is open"]
+    return []

@@ -1,0 +1,173 @@
+"""`verify`: compare the ledger with what the service holds. Changes nothing, here or there.
+
+The ledger is read as any reader does: also while a run writes it.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from anyio import to_thread
+
+from batch_upload.app.exits import first_of
+from batch_upload.app.items import Prepared, invalid, ready_to_read
+from batch_upload.app.lane import reach
+from batch_upload.app.readonly import LaneReading, check_lane, unplanned
+from batch_upload.app.session import Both, Silent
+from batch_upload.clock import counting_s
+from batch_upload.engine.listing import list_completely, still_there
+from batch_upload.engine.looking import reported
+from batch_upload.engine.plan import Knowledge, shown_row
+from batch_upload.engine.retry import LIST_TAGS
+from batch_upload.engine.states import state_of_row
+from batch_upload.engine.tally import Tally
+from batch_upload.engine.verify import (
+    NOTHING_READ,
+    Comparison,
+    FindingKind,
+    compare,
+    read_tags,
+    standing,
+    tokens_with,
+    unlisted,
+    with_latecomers,
+    young_of,
+)
+from batch_upload.errors import ExitCode, NoAnswer
+from batch_upload.ledger.reading import find_reader
+from batch_upload.model import Known, Lane, Problem, RateRecord
+from batch_upload.ports import Observer
+from batch_upload.service.access import Ask
+from batch_upload.settings import RunOptions, Settings
+from batch_upload.summary import Exit, Summary, exit_of
+
+CODES: Mapping[FindingKind, ExitCode] = {
+    FindingKind.UNKNOWN: ExitCode.OUTCOMES_UNKNOWN,
+    FindingKind.OPEN: ExitCode.TRANSIENT,
+    FindingKind.IN_PROGRESS: ExitCode.STILL_PROCESSING,
+    FindingKind.NOT_YET: ExitCode.STILL_PROCESSING,
+}
+"""The exit code of a kind of finding. Every other kind is DISAGREEMENT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """How ledger and service compare. `summary` has the states, the lane, the requests, and in `exit` the verdict."""
+
+    summary: Summary
+    comparison: Comparison
+    problems: tuple[Problem, ...]
+    """Of files that cannot be sent and globs that match none; what the ledger knows of them was compared."""
+    gone: int
+    """How many items of the ledger no glob of the manifest matches any more."""
+    tag_reads_per_s: float
+    """The pace at which tags are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ledger:
+    """What a ledger holds at one moment. Empty where there is none."""
+
+    lane: Lane | None = None
+    known: Sequence[Known] = ()
+    tokens: Mapping[str, str | None] = field(default_factory=dict)
+    rates: Sequence[RateRecord] = ()
+
+
+async def verify(
+    manifest: str | Path,
+    options: RunOptions | None = None,
+    *,
+    tags: bool = False,
+    observer: Observer | None = None,
+    ask: Ask | None = None,
+) -> Verification:
+    """Compare what the ledger knows of a manifest's items with what the service holds.
+
+    `tags` also compares the tags of every attachment, 10 a second. `observer` gets the events of `events.py`. `ask` is
+    called where a profile needs the code of an MFA device.
+
+    Returns a result whatever is found: look at `result.summary.exit`. Raises BatchUploadError where no comparison is
+    possible: ManifestInvalid, UsageError, LedgerUnusable, AccessFault or NoAnswer.
+    """
+    started = counting_s()
+    read = partial(ready_to_read, Path(manifest), options or RunOptions())
+    prepared, settings = await to_thread.run_sync(read, abandon_on_cancel=True)
+    return await verify_prepared(prepared, settings, observer or Silent(), tags=tags, ask=ask, started=started)
+
+
+async def verify_prepared(
+    prepared: Prepared,
+    settings: Settings,
+    observer: Observer,
+    *,
+    tags: bool = False,
+    ask: Ask | None = None,
+    started: float | None = None,
+) -> Verification:
+    """Do the same with a manifest that was read already (`items.ready_to_read`). Raises as `verify`.
+
+    `started` is the moment of `counting_s()` from which the elapsed time counts: now unless it is given.
+    """
+    began = counting_s() if started is None else started
+    batch, items, tally = prepared.manifest.batch, prepared.items, Tally()
+    before = await to_thread.run_sync(_read, settings.ledger, batch)
+    if prepared.problems and before.lane is None:
+        raise invalid(prepared.manifest.path, prepared.problems)
+    observer = Both(tally, observer)
+    async with reach(settings, observer, remembered=before.rates, reads_only=True, ask=ask) as reached:
+        check_lane(before.lane, reached.lane, settings)
+        reading = LaneReading(reached.service, reached.wire, reached.clock, observer)
+        async with reported(reading, None, known=0) as progress:
+            listing = await list_completely(reading, on_page=progress.page)
+            if not listing.is_complete:
+                raise NoAnswer("the account kept changing while its attachments were listed", code="ListingIncomplete")
+            # after the listing: what a run that goes on meanwhile has created by then is in the ledger
+            ledger = await to_thread.run_sync(_read, settings.ledger, batch)
+            knowledge = Knowledge.of(ledger.known)
+            listing = await with_latecomers(reading, listing, unlisted(standing(items, knowledge), listing))
+            there = still_there(listing).attachments
+            wanted = there if tags else [each for each in there if each.attachment_id not in ledger.tokens]
+            read = await read_tags(reading, wanted, progress)
+        comparison = compare(
+            items,
+            knowledge,
+            listing,
+            tokens_with(ledger.tokens, read, ledger.known),
+            young=young_of(ledger.known, now=reached.clock.now(), horizon_s=settings.safe_horizon_s),
+            tags=read if tags else NOTHING_READ,
+        )
+        tag_reads_per_s = reached.wire.rate(LIST_TAGS)
+    others = unplanned(prepared, ledger.known)
+    states = Counter(state_of_row(row) for row in (*(shown_row(item, knowledge) for item in items), *others))
+    summary = Summary(
+        verb="verify",
+        exit=_exit(comparison),
+        batch=batch,
+        account=reached.lane.account,
+        region=reached.lane.region,
+        states={state.value: count for state, count in states.items()},
+        items=states.total(),
+        requests=dict(tally.requests),
+        throttled=tally.throttled,
+        elapsed_s=counting_s() - began,
+    )
+    gone = len(others) - len(prepared.unread)
+    return Verification(summary, comparison, prepared.problems, gone, tag_reads_per_s)
+
+
+def _read(path: Path, batch: str) -> _Ledger:
+    reader = find_reader(path)
+    if reader is None:
+        return _Ledger()
+    with reader:
+        return _Ledger(reader.lane(), reader.known(batch), reader.attachment_tokens(), reader.rates())
+
+
+def _exit(comparison: Comparison) -> Exit:
+    code = first_of({CODES.get(kind, ExitCode.DISAGREEMENT) for kind in comparison.counts})
+    if code is ExitCode.TRANSIENT:
+        return Exit(code, "the outcome of some requests is not known yet")
+    return Exit(code, "service and ledger agree") if code is ExitCode.DONE else exit_of(code)
