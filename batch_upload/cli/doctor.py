@@ -1,12 +1,24 @@
 """`doctor`: is everything there that a run needs? Reads only."""
 
+import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from batch_upload.cli.flags import ACCESS, LEDGER, OUTPUT, Flags, takes
+from batch_upload.cli.flags import ACCESS, LEDGER, OUTPUT, Flags, options_of, takes
 from batch_upload.cli.output import Ended, Output, run_verb
+from batch_upload.escape import printable
+from batch_upload.summary import SCHEMA_VERSION
+from batch_upload.words import count_words
+
+if TYPE_CHECKING:
+    from batch_upload.app.checks import Check
+
+NAME_WIDTH = len("may DescribeRegistrationAttachments")
+"""Of the longest name: each check is printed before the next is made."""
 
 
 @takes(LEDGER, ACCESS, ("allow_outside",), OUTPUT)
@@ -19,10 +31,62 @@ def doctor(
 ) -> None:
     """check credentials, account, Region, permissions, clock, capacity and ledger; changes nothing"""
     output = Output.of(flags)
+    run_verb("doctor", manifest, output, partial(_doctor, manifest, flags, output))
 
-    def body() -> Ended:
-        from batch_upload.cli.examining import examined
 
-        return examined(manifest, flags, output)
+def _doctor(path: Path | None, flags: Flags, output: Output) -> Ended:
+    import anyio  # heavy, like all that follows: only when there is work
 
-    run_verb("doctor", manifest, output, body)
+    from batch_upload.app.checks import Verdict
+    from batch_upload.app.doctor import Examination
+    from batch_upload.cli.asking import asker
+    from batch_upload.cli.signals import until_interrupted
+
+    printed, examination = _Printed(output), Examination(path, options_of(flags))
+    for check in examination.machine():
+        printed.notify(check)
+    anyio.run(until_interrupted, partial(examination.lane, printed, ask=asker()))
+    for check in examination.ledger():
+        printed.notify(check)
+    found = examination.result()
+    failed = [f"`{check.name}`" for check in found.checks if check.verdict is Verdict.FAIL]
+    lines = (f"{count_words(len(failed), 'check')} failed: {', '.join(failed)}",) if failed else ()
+    return Ended(found.summary, lines=lines)
+
+
+class _Printed:
+    """Prints every check as soon as it is made; with `--quiet` failures only."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def notify(self, event: object) -> None:
+        from batch_upload.app.checks import Check, Verdict
+
+        if not isinstance(event, Check):
+            return
+        self._output.event(check_line(event))
+        if not self._output.quiet:
+            self._output.answer(check_lines(event))
+            sys.stdout.flush()
+        elif event.verdict is Verdict.FAIL:
+            self._output.error("\n".join(check_lines(event)))
+
+
+def check_line(check: "Check") -> dict[str, Any]:
+    """Return the line `{"event": "check", …}`."""
+    return {
+        "event": "check",
+        "schema_version": SCHEMA_VERSION,
+        "check": check.name,
+        "verdict": check.verdict.value,
+        "message": check.message,
+        "hint": check.hint or None,
+    }
+
+
+def check_lines(check: "Check") -> Iterator[str]:
+    """Yield a line for a check, and its hint on a line of its own."""
+    yield printable(f"{check.verdict:<4}  {check.name:<{NAME_WIDTH}}  {check.message}")
+    if check.hint:
+        yield printable(f"{'':<4}  {'':<{NAME_WIDTH}}  hint: {check.hint}")

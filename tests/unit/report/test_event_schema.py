@@ -3,9 +3,9 @@
 import jsonschema
 import pytest
 
+from batch_upload.app.checks import Verdict
 from batch_upload.engine.verify import FindingKind
 from batch_upload.model import ActionKind, AttachmentStatus, OutcomeKind, State
-from batch_upload.report.checkup import Verdict
 from tests.support.event_schema import PAGE, page, schema, shape_of, shapes
 
 DEFS = schema()["$defs"]

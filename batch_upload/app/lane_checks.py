@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
+from batch_upload.app.checks import Check, fail, ok, skipped, warn
 from batch_upload.app.lane import Opened, access_of, check_account, opened
-from batch_upload.cli.asking import asker
+from batch_upload.app.session import Silent
 from batch_upload.engine.retry import CONVENIENCE, DESCRIBE, IDENTITY, LIMITS, LIST_TAGS
 from batch_upload.errors import AccessFault, BatchUploadError, ExitCode, Refused, ServiceError
 from batch_upload.model import AttachmentPage, AttachmentStatus, Capacity, Lane
 from batch_upload.ports import Observer
-from batch_upload.report.checkup import Check, fail, ok, skipped, warn
+from batch_upload.service.access import Ask
 from batch_upload.service.credentials import FetchedCredentials
 from batch_upload.service.diagnosis import ENVIRONMENT, SOURCES, Diagnosis
 from batch_upload.service.http import ENDPOINT_NOT_ALLOWED
@@ -31,44 +32,44 @@ _NO_ENDPOINT = "not looked at: there is no endpoint that may be asked"
 T = TypeVar("T")
 
 
-Tell = Callable[[Check], None]
-
-
 @dataclass(slots=True)
-class Examined:
-    """What was found of the lane. Every check is told as it is made."""
+class LaneFound:
+    """What was found of a lane. The observer gets every check as it is made."""
 
-    tell: Tell
+    observer: Observer = field(default_factory=Silent)
     checks: list[Check] = field(default_factory=list)
     lane: Lane | None = None
     capacity: Capacity | None = None
 
     def add(self, check: Check) -> None:
-        """Keep a check, and tell it."""
+        """Keep a check, and hand it to the observer."""
         self.checks.append(check)
-        self.tell(check)
+        self.observer.notify(check)
 
     def has_failed(self, name: str) -> bool:
         """Whether the check of this name was made and failed."""
         return any(check.name == name and check.code is not ExitCode.DONE for check in self.checks)
 
 
-async def examine_lane(settings: Settings, observer: Observer, *, wanted: int, tell: Tell) -> Examined:
+async def examine_lane(
+    settings: Settings, counter: Observer, observer: Observer, *, wanted: int, ask: Ask | None
+) -> LaneFound:
     """Look at the configuration and the way to the endpoint, then ask the lane. A failure ends no other check.
 
-    `wanted` is how many attachments are still to be created.
+    `counter` gets the events of the requests, `observer` the checks. `wanted` is how many attachments are still to be
+    created. `ask` asks a person for the code of an MFA device.
     """
-    found = Examined(tell)
+    found = LaneFound(observer)
     if settings.local:
         found.add(ok(CREDENTIALS, "the embedded emulator needs none"))
         credentials = None
     else:
-        credentials = await _check_way(settings, found)
+        credentials = await _check_way(settings, found, ask)
         if credentials is None:
             _skip_lane(found, "not asked: there are no credentials to ask with")
             return found
     try:
-        async with opened(settings, observer, reads_only=True, credentials=credentials, ask=asker()) as lane:
+        async with opened(settings, counter, reads_only=True, credentials=credentials, ask=ask) as lane:
             if settings.local:
                 found.add(ok(ENDPOINT, lane.service.endpoint))
             await _Lane(settings, lane, found, wanted).ask()
@@ -79,14 +80,14 @@ async def examine_lane(settings: Settings, observer: Observer, *, wanted: int, t
     return found
 
 
-def _skip_lane(found: Examined, why: str) -> None:
+def _skip_lane(found: LaneFound, why: str) -> None:
     for name in (ACCOUNT, *map(_permission, PROVED), CLOCK, CAPACITY):
         found.add(skipped(name, why))
 
 
-async def _check_way(settings: Settings, found: Examined) -> FetchedCredentials | None:
+async def _check_way(settings: Settings, found: LaneFound, ask: Ask | None) -> FetchedCredentials | None:
     """Region, endpoint, proxy, TLS and credentials, each for itself."""
-    diagnosis = Diagnosis(access_of(settings, ask=asker()))
+    diagnosis = Diagnosis(access_of(settings, ask=ask))
     region: str | None = None
     try:
         region, warning = await diagnosis.region()
@@ -107,7 +108,7 @@ async def _check_way(settings: Settings, found: Examined) -> FetchedCredentials 
     return credentials
 
 
-async def _check_endpoint(diagnosis: Diagnosis, found: Examined) -> None:
+async def _check_endpoint(diagnosis: Diagnosis, found: LaneFound) -> None:
     try:
         endpoint = await diagnosis.endpoint()
     except ServiceError as error:
@@ -156,7 +157,7 @@ def _permission(operation: str) -> str:
 class _Lane:
     """Asks one lane."""
 
-    def __init__(self, settings: Settings, lane: Opened, found: Examined, wanted: int) -> None:
+    def __init__(self, settings: Settings, lane: Opened, found: LaneFound, wanted: int) -> None:
         self._settings = settings
         self._lane = lane
         self._found = found

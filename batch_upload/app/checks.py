@@ -1,20 +1,76 @@
-"""The checks of `doctor` that look at a ledger, each by itself."""
+"""What `doctor` finds, and its checks of this machine: the programs, the encoding, and a ledger."""
 
+import platform
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from batch_upload.errors import BatchUploadError, ExitCode, LedgerUnusable
 from batch_upload.ledger.health import damage_of, holder_of, place_of, rights_of, schema_of
 from batch_upload.ledger.reading import find_reader
 from batch_upload.model import Known, Lane
-from batch_upload.report.checkup import Check, fail, ok, skipped, warn
 from batch_upload.words import size_words
 
 LEDGER = "ledger"
 SCHEMA, PAGES, RIGHTS, LOCK, DISK = (f"ledger {each}" for each in ("schema", "pages", "rights", "lock", "disk"))
+PACKAGES = ("batch-upload", "aiobotocore", "botocore", "aiohttp", "anyio", "sqlalchemy", "pyyaml", "pydantic", "typer")
 FREE_BYTES = 64_000_000
 """A ledger of 100,000 items has about as much."""
+
+
+class Verdict(StrEnum):
+    """How a check ended. `SKIPPED`: it could not be made, or there was nothing to look at."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+    SKIPPED = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. `code` is what a failure means for the exit; 0 of everything else."""
+
+    name: str
+    verdict: Verdict
+    message: str
+    hint: str = ""
+    code: ExitCode = ExitCode.DONE
+
+
+def ok(name: str, message: str) -> Check:
+    return Check(name, Verdict.OK, message)
+
+
+def warn(name: str, message: str, hint: str = "") -> Check:
+    return Check(name, Verdict.WARN, message, hint)
+
+
+def fail(name: str, code: ExitCode, message: str, hint: str = "") -> Check:
+    return Check(name, Verdict.FAIL, message, hint, code)
+
+
+def skipped(name: str, message: str) -> Check:
+    return Check(name, Verdict.SKIPPED, message)
+
+
+def program_checks() -> Iterator[Check]:
+    """Check the versions of what is installed, and how names of files are encoded."""
+    versions = [f"Python {platform.python_version()}"]
+    for name in PACKAGES:
+        try:
+            versions.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            versions.append(f"{name} (not installed)")
+    yield ok("programs", ", ".join(versions))
+    encoding = sys.getfilesystemencoding()
+    if encoding.lower().replace("-", "") == "utf8":
+        yield ok("encoding", "names of files are UTF-8")
+    else:
+        yield warn("encoding", f"names of files are taken as {encoding}", "set `LC_ALL=C.UTF-8`")
 
 
 @dataclass(frozen=True, slots=True)
