@@ -21,7 +21,7 @@ from batch_upload.app.checks import (
 from batch_upload.app.exits import first_of
 from batch_upload.app.items import list_items
 from batch_upload.app.lane_checks import LaneFound, examine_lane
-from batch_upload.app.session import Silent
+from batch_upload.app.observers import Silent
 from batch_upload.clock import counting_s
 from batch_upload.engine.plan import LIVE
 from batch_upload.engine.tally import Tally

@@ -70,7 +70,7 @@ async def upload(
         check_only(settings, prepared)
         return prepared, settings
 
-    prepared, settings = await to_thread.run_sync(read)
+    prepared, settings = await to_thread.run_sync(read, abandon_on_cancel=True)
     session = UploadSession(prepared, settings, observer or Silent(), read=read, interruption=interruption, ask=ask)
     return await session.run()
 

@@ -14,8 +14,8 @@ from anyio import to_thread
 from batch_upload.app.exits import first_of
 from batch_upload.app.items import Prepared, invalid, ready_to_read
 from batch_upload.app.lane import reach
+from batch_upload.app.observers import Both, Silent
 from batch_upload.app.readonly import LaneReading, check_lane, unplanned
-from batch_upload.app.session import Both, Silent
 from batch_upload.clock import counting_s
 from batch_upload.engine.listing import list_completely, still_there
 from batch_upload.engine.looking import reported

@@ -1,7 +1,6 @@
 """A whole run gives back what it took: one after another in one process, as whoever embeds it would."""
 
 import gc
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,20 +14,10 @@ from batch_upload.errors import ExitCode
 from batch_upload.settings import RunOptions
 from tests.support.batches import pdf, write_batch
 from tests.support.endpoint import Endpoint
+from tests.support.process_state import descriptors
 
 JOINED_S = 10
 FAULTS = ("throttle", "drop_after", "validation", "access_denied")
-
-
-def descriptors() -> list[str]:
-    """What they lead to."""
-    links = []
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            links.append(os.readlink(f"/proc/self/fd/{name}"))
-        except FileNotFoundError:  # the descriptor of this listing
-            continue
-    return sorted(links)
 
 
 def threads_since(before: set[threading.Thread]) -> list[str]:
