@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from batch_upload.app.interruption import Interruption
+    from batch_upload.app.plan import plan
+    from batch_upload.app.status import status
     from batch_upload.app.upload import RunResult, upload
     from batch_upload.app.validate import validate
     from batch_upload.app.verify import verify
@@ -19,6 +21,8 @@ else:
         "Interruption": "app.interruption",
         "RunOptions": "settings",
         "RunResult": "app.upload",
+        "plan": "app.plan",
+        "status": "app.status",
         "upload": "app.upload",
         "validate": "app.validate",
         "verify": "app.verify",
@@ -42,6 +46,8 @@ __all__ = [
     "Interruption",
     "RunOptions",
     "RunResult",
+    "plan",
+    "status",
     "upload",
     "validate",
     "verify",

@@ -13,10 +13,11 @@ import anyio
 import pytest
 
 import batch_upload
-from batch_upload import BatchUploadError, Interruption, RunOptions, RunResult, upload, validate, verify
+from batch_upload import BatchUploadError, Interruption, RunOptions, RunResult, plan, status, upload, validate, verify
 from batch_upload.emulator.names import CREATE
 from batch_upload.errors import AccessFault, ExitCode, LedgerLocked, LedgerUnusable, ManifestInvalid, UsageError
 from batch_upload.events import ItemChanged
+from batch_upload.model import ActionKind, State
 from tests.support.batches import assert_each_once, make_batch, token_of
 from tests.support.emulator_process import running_emulator
 from tests.support.endpoint import CREDENTIALS, Endpoint
@@ -119,10 +120,14 @@ async def test_in_a_loop_that_already_runs_values_come_back(service: Endpoint, t
     batch = make_batch(tmp_path, 5)
 
     found = await validate(batch.path)
+    planned = await plan(batch.path, FAST)
     result = await upload(str(batch.path), FAST)
+    ledger = await status(batch.path, FAST)
     verification = await verify(batch.path, FAST, tags=True)
 
     assert (found.items, found.problems) == (5, ())
+    assert (planned.plan.counts[ActionKind.CREATE], planned.has_work) == (5, True)
+    assert (ledger.states, ledger.last_run is not None) == ({State.COMPLETE: 5}, True)
     assert isinstance(result, RunResult)
     assert (result.summary.exit.code, result.summary.uploaded, dict(result.known)) == (ExitCode.DONE, 5, {})
     assert verification.summary.exit.code is ExitCode.DONE
@@ -182,6 +187,8 @@ def test_nothing_of_the_process_is_changed_while_it_runs_or_afterwards(service: 
         in_loop = process_state()  # the loop itself has a wake-up descriptor and handlers of its own
         await upload(batch.path, FAST, observer=AfterCreates(2, lambda: during.append(process_state())))
         await verify(batch.path, FAST, tags=True)
+        await plan(batch.path, FAST)
+        await status(batch.path, FAST)
         assert during == [in_loop]
 
     anyio.run(use)
