@@ -1,0 +1,150 @@
+"""`manifest new`: make a manifest of a folder or a CSV file that passes `validate` as it is written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from batch_upload.documents.inspect import inspect
+from batch_upload.documents.refusals import Refusal
+from batch_upload.errors import ManifestInvalid, UsageError
+from batch_upload.escape import printable
+from batch_upload.manifest.codes import Code
+from batch_upload.manifest.expand import expand
+from batch_upload.manifest.from_csv import entries_of_table, read_table
+from batch_upload.manifest.from_folder import LeftOut, OneByOne, entries_of_folder
+from batch_upload.manifest.new import Judge, Refused
+from batch_upload.manifest.rules import batch_of, wrong_with_word
+from batch_upload.manifest.tagging import Wanted, wanted_tags
+from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Manifest, Problem
+from batch_upload.words import count_words
+
+LEFT_OUT_SHOWN = 20
+"""How many of the files that were left out are named in text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewManifestOptions:
+    """How to make a manifest. `folder` is the real path of the folder that it goes to: its paths start there."""
+
+    folder: Path
+    batch: str | None = None
+    """Made of the name of the source if None."""
+    tags: Sequence[str] = ()
+    """`KEY=VALUE`, with templates."""
+    max_size_bytes: int = MAX_SIZE_DEFAULT_BYTES
+    allow_outside: bool = False
+    passed_over: Sequence[Path] = ()
+    """Real paths of files in the folder that are no documents: the manifest itself and its schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewManifest:
+    """A manifest that was made, and how many attachments it lists."""
+
+    manifest: Manifest
+    attachments: int
+    left_out: Sequence[LeftOut] = ()
+    one_by_one: Sequence[OneByOne] = ()
+
+
+def new_manifest(source: Path, options: NewManifestOptions) -> NewManifest:
+    """Make a manifest of a folder's documents, or of a CSV file's rows. Blocking; writes nothing.
+
+    Raises UsageError for what cannot be asked for, and ManifestInvalid with every problem of the source.
+    """
+    return _of_folder(source, options) if source.is_dir() else _of_csv(source, options)
+
+
+def left_out_lines(left_out: Sequence[LeftOut]) -> list[str]:
+    """Return a line for each file that was left out, LEFT_OUT_SHOWN at most, and the number of the others."""
+    lines = [printable(f"left out: {each.why.message}") for each in left_out[:LEFT_OUT_SHOWN]]
+    more = len(left_out) - LEFT_OUT_SHOWN
+    return [*lines, f"left out: {count_words(more, 'file')} more"] if more > 0 else lines
+
+
+def _of_folder(named: Path, options: NewManifestOptions) -> NewManifest:
+    wanted, source = wanted_tags(options.tags), named.resolve()
+    if wanted.by_row:
+        raise UsageError("`{col:NAME}` takes from a column, and a folder has none", hint="`{stem}` or `{parent}`")
+    if not source.is_relative_to(options.folder) and not options.allow_outside:
+        raise UsageError(
+            f"`{named}` is outside the folder that the manifest goes to, nothing was written",
+            hint=f"`-o {named.parent / 'NAME.yaml'}` puts it beside, or use `--allow-outside`",
+        )
+    judge = _judge(options, key="folder")
+    found = entries_of_folder(source, beside=options.folder, judge=judge, without=options.passed_over)
+    if not found.entries:
+        raise UsageError(
+            f"there is no PDF, PNG or JPEG that can be uploaded in `{named}`",
+            hint="\n".join(left_out_lines(found.left_out)),
+        )
+    manifest = _manifest(named, source.name, found.entries, wanted, options)
+    _check(named, expand(manifest, allow_outside=options.allow_outside)[1])
+    return NewManifest(manifest, found.documents, found.left_out, found.one_by_one)
+
+
+def _of_csv(source: Path, options: NewManifestOptions) -> NewManifest:
+    wanted = wanted_tags(options.tags)
+    if source.exists() and not source.is_file():
+        raise UsageError(f"`{source}` is neither a folder nor a file")
+    try:
+        content = source.read_bytes()
+    except OSError as error:
+        raise UsageError(f"`{source}` cannot be read: {(error.strerror or str(error)).lower()}") from error
+    table = read_table(content, str(source))
+    if isinstance(table, Problem):
+        raise _invalid(source, [table])
+    wanted = wanted.for_columns([name for name in table.columns if name])
+    rows = entries_of_table(
+        table,
+        name=str(source),
+        folder=source.resolve().parent,
+        beside=options.folder,
+        wanted=wanted,
+        tag_columns=not wanted.by_row,
+        judge=_judge(options, key="row"),
+    )
+    manifest = _manifest(source, source.stem, rows.entries, wanted, options)
+    # beside what is wrong with single rows: templates, and ids that several rows have
+    _check(source, [*rows.problems, *expand(manifest, allow_outside=options.allow_outside)[1]])
+    return NewManifest(manifest, len(rows.entries))
+
+
+def _judge(options: NewManifestOptions, *, key: str) -> Judge:
+    root = None if options.allow_outside else options.folder
+
+    def judge(path: Path, source: str) -> Refused | None:
+        found = inspect(path, max_size_bytes=options.max_size_bytes, root=root, source=source, key=key)
+        return Refused(found.code, found.message) if isinstance(found, Refusal) else None
+
+    return judge
+
+
+def _manifest(
+    source: Path, name: str, entries: Sequence[Entry], wanted: Wanted, options: NewManifestOptions
+) -> Manifest:
+    batch = batch_of(name) if options.batch is None else options.batch
+    if batch is None:
+        raise UsageError(f"no name for the batch can be made of `{name}`", hint="`--batch NAME` gives it one")
+    wrong = wrong_with_word(Code.BATCH, batch)
+    if wrong is not None:
+        raise UsageError(wrong[1])
+    return Manifest(
+        path=source,
+        folder=options.folder,
+        batch=batch,
+        entries=tuple(entries),
+        tags=wanted.shared,
+        max_size_bytes=options.max_size_bytes,
+    )
+
+
+def _check(source: Path, problems: Sequence[Problem]) -> None:
+    if problems:
+        raise _invalid(source, problems)
+
+
+def _invalid(source: Path, problems: Sequence[Problem]) -> ManifestInvalid:
+    ordered = sorted(problems, key=lambda problem: problem.at)
+    words = f"{count_words(len(ordered), 'problem')} in `{source}`, nothing was written"
+    return ManifestInvalid(words, problems=ordered)
