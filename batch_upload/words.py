@@ -17,6 +17,11 @@ def count_words(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def holder_words(pid: int | None, host: str | None) -> str:
+    """Name the process that holds a ledger."""
+    return printable(f"process {pid} on {host}") if pid else "a process without a name"
+
+
 def size_words(size_bytes: int) -> str:
     """`812 bytes`, `496 KB`, `1.2 MB`: decimal units, as the manifest's `KB`."""
     if size_bytes < KB:

@@ -55,7 +55,7 @@ MAY_IMPORT = {
     "engine": SHARED | {"engine", "pacing"},
     "pacing": frozenset({"clock"}),
     "emulator": frozenset({"emulator"}),
-    "watch": frozenset({"errors", "watch"}),
+    "watch": SHARED | {"watch", "app", "engine", "ledger", "report"},
     "app": SHARED | (ROOMS - {"report"}) | {"app", "pacing", "emulator"},
     "cli": SHARED | ROOMS | {"app", "cli", "emulator", "watch"},
     "__main__": frozenset({"cli"}),
@@ -157,6 +157,12 @@ def test_only_app_and_cli_reach_into_the_emulator() -> None:
         "cli",
         "emulator",
     }
+
+
+def test_the_server_of_the_page_knows_nothing_of_what_it_shows() -> None:
+    server = {"batch_upload.watch.guard", "batch_upload.watch.serve"}
+
+    assert {each.target_room for each in IMPORTS if each.module in server and each.is_ours} <= {"errors", "watch"}
 
 
 def test_the_emulator_imports_nothing_of_ours() -> None:

@@ -15,7 +15,6 @@ from batch_upload.words import count_words
 
 if TYPE_CHECKING:
     from batch_upload.app.items import Prepared
-    from batch_upload.ledger.lock import Note
 
 PROBLEMS_SHOWN = 10
 """So many beside an error; `validate` lists all."""
@@ -66,11 +65,6 @@ def valid_text(manifest: str, *, items: int, warnings: int = 0) -> str:
     """What `validate` says of a manifest without a problem."""
     warned = f", {count_words(warnings, 'warning')}" if warnings else ""
     return printable(f"`{manifest}` is valid: {count_words(items, 'item')}{warned}")
-
-
-def holder_words(note: "Note") -> str:
-    """The process that holds a ledger."""
-    return printable(f"process {note.pid} on {note.host}") if note.pid else "a process without a name"
 
 
 def names_words(names: Sequence[str]) -> str:

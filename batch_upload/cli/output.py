@@ -32,7 +32,7 @@ from batch_upload.escape import printable, write_text
 from batch_upload.model import Known, Problem
 from batch_upload.report.ndjson import problem_line, warning_line, write_line
 from batch_upload.report.summary_text import Invocation, next_lines, summary_lines
-from batch_upload.settings import Settings
+from batch_upload.settings import RunOptions
 from batch_upload.shortage import shortage_of
 from batch_upload.summary import Exit, Summary, exit_of
 
@@ -113,10 +113,10 @@ class Repeated:
     lane_flags: tuple[str, ...] = ()
 
     @staticmethod
-    def of(flags: Flags, settings: Settings) -> "Repeated":
+    def of(flags: Flags, options: RunOptions) -> "Repeated":
         """What these flags ask to be repeated."""
         ledger = () if flags.ledger is None else ("--ledger", flags.ledger)
-        switches = (("--local", settings.local), ("--allow-outside", settings.allow_outside))
+        switches = (("--local", options.local), ("--allow-outside", options.allow_outside))
         lane = (
             ("--profile", flags.profile),
             ("--region", flags.region),

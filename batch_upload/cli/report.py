@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from batch_upload.cli.flags import LEDGER, OUTPUT, Flags, ManifestArgument, options_of, takes
-from batch_upload.cli.output import Ended, Output, run_verb
+from batch_upload.cli.output import Ended, Output, Repeated, run_verb
 from batch_upload.errors import UsageError
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ def _rows(made: "Report") -> "Iterator[ReportRow]":
 
 
 def _page_writer(made: "Report", flags: Flags) -> Callable[[TextIO], int]:
-    from batch_upload.cli.paging import still_page
+    from batch_upload.watch.page import still_page
 
-    page, chunks = still_page(made.found, flags)
+    page, chunks = still_page(made.found, Repeated.of(flags, made.found.settings).flags)
 
     def write(stream: TextIO) -> int:
         stream.writelines(chunks)

@@ -12,7 +12,7 @@ from batch_upload.model import ActionKind
 from batch_upload.report.estimate import work_left
 from batch_upload.report.ndjson import known_line
 from batch_upload.report.summary_text import Invocation, attention_lines, states_line
-from batch_upload.words import duration_words, rate_words
+from batch_upload.words import duration_words, holder_words, rate_words
 
 if TYPE_CHECKING:
     from batch_upload.app.status import Status
@@ -82,7 +82,7 @@ def _under_way_lines(found: "Status") -> list[str]:
     note = found.holder
     if note is None:
         return []
-    lines = [printable(f"running now: {messages.holder_words(note)}{note.since_words if note.pid else ''}")]
+    lines = [printable(f"running now: {holder_words(note.pid, note.host)}{note.since_words if note.pid else ''}")]
     left, left_s = work_left(found.states, found.create_rate)
     if left_s is not None:
         pace = f"{rate_words(found.create_rate)}, about {duration_words(left_s)} left"

@@ -11,6 +11,7 @@ from batch_upload.words import (
     display_width,
     duration_words,
     fault_words,
+    holder_words,
     rate_words,
     size_words,
     utc_text,
@@ -89,3 +90,8 @@ def test_a_code_that_the_message_repeats_is_said_once() -> None:
 
 def test_wide_and_combining_characters_are_measured_as_terminals_do() -> None:
     assert [display_width(text) for text in ("abc", "日本", "e\u0301", "ø")] == [3, 4, 1, 1]
+
+
+def test_the_process_that_holds_a_ledger_is_named_as_far_as_it_is_known() -> None:
+    assert holder_words(7, "h\n") == "process 7 on h\\n"
+    assert holder_words(None, None) == "a process without a name"

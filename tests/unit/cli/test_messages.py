@@ -3,7 +3,6 @@
 from batch_upload.cli.messages import (
     error_text,
     exit_codes_text,
-    holder_words,
     names_words,
     obstacle_lines,
     problems_text,
@@ -18,7 +17,6 @@ from batch_upload.errors import (
     ManifestInvalid,
     Refused,
 )
-from batch_upload.ledger.lock import Note
 from batch_upload.model import Position, Problem, State
 from batch_upload.report.summary_text import Invocation
 
@@ -98,11 +96,6 @@ def test_every_exit_code_is_explained_once() -> None:
 def test_only_the_first_names_are_spelled_out() -> None:
     assert names_words(["a", "b"]) == "`a`, `b`"
     assert names_words(["a", "b", "c", "d", "e"]) == "`a`, `b`, `c` and 2 more"
-
-
-def test_the_process_that_holds_a_ledger_is_named_as_far_as_it_is_known() -> None:
-    assert holder_words(Note(pid=7, host="h\n")) == "process 7 on h\\n"
-    assert holder_words(Note()) == "a process without a name"
 
 
 def test_files_that_are_missing_and_globs_that_no_longer_match_are_obstacles() -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from batch_upload.app.ledger_view import view_ledger
 from batch_upload.cli.flags import Flags, options_of
-from batch_upload.cli.paging import RUNS_MAX, Limits, Page, runs_of
 from batch_upload.ledger.reading import find_reader
 from batch_upload.ledger.store import open_ledger
 from batch_upload.model import OutcomeKind
 from batch_upload.report.page.board import STATES
+from batch_upload.watch.page import RUNS_MAX, Limits, Page, runs_of
 from tests.support.page_ledgers import Story, ids_of, tell_story
 from tests.unit.ledger.samples import BATCH, RUN, ManualClock, accepted, after, began, item
 
@@ -28,11 +28,11 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
 
 def shown(story: Story, *, only: Sequence[str] = (), limits: Limits | None = None) -> dict[str, Any]:
     """Everything that the page of a story has."""
-    flags = Flags(only=list(only))
+    options = options_of(Flags(only=list(only)))
     reader = find_reader(story.ledger)
     assert reader is not None
     with reader:
-        page = Page.of(view_ledger(story.manifest, options_of(flags)), flags, reader, at=AT, limits=limits or Limits())
+        page = Page.of(view_ledger(story.manifest, options), (), reader, at=AT, limits=limits or Limits())
     return page.board.since(0)
 
 

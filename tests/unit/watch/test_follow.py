@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from batch_upload.cli.flags import Flags
-from batch_upload.cli.following import PATIENCE, Follower
 from batch_upload.errors import LedgerUnusable, ManifestInvalid
 from batch_upload.ledger.store import SqliteLedger, open_ledger
-from batch_upload.model import AttachmentStatus
+from batch_upload.model import AttachmentStatus, State
 from batch_upload.report.page.board import STATES
+from batch_upload.settings import RunOptions
+from batch_upload.watch.follow import PATIENCE, Follower
 from tests.unit.ledger.samples import BATCH, RUN, T0, TOO_LARGE, ManualClock, accepted, after, attachment, began, item
 
 Open = Callable[[str], Awaitable[SqliteLedger]]
@@ -41,7 +41,7 @@ async def opened(manifest: Path) -> Any:  # noqa: ANN401 - an async generator of
 
 @pytest.fixture
 def follower(manifest: Path) -> Iterator[Follower]:
-    made = Follower(manifest, Flags())
+    made = Follower(manifest, RunOptions())
     yield made
     made.close()
 
@@ -117,7 +117,7 @@ async def test_an_attachment_that_fails_while_it_is_watched_shows_which_retry_co
 async def test_only_keeps_choosing_as_items_change(manifest: Path, opened: Open) -> None:
     ledger = await opened(RUN)
     await began(ledger, item("a"), item("b"))
-    follower = Follower(manifest, Flags(only=["failed"]))
+    follower = Follower(manifest, RunOptions(only_states=frozenset({State.FAILED})))
     before = states(follower)
     await ledger.fail("bu1-b-1", TOO_LARGE, at=after(1))
     attempt = await ledger.intend("bu1-a-1", run_id=RUN, at=after(1))
@@ -209,4 +209,4 @@ def test_a_manifest_that_is_broken_at_the_start_is_an_error(tmp_path: Path) -> N
     path.write_text("version: [")
 
     with pytest.raises(ManifestInvalid):
-        Follower(path, Flags())
+        Follower(path, RunOptions())

@@ -8,9 +8,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from batch_upload.app.ledger_view import LedgerView, holder
-from batch_upload.cli.flags import Flags
-from batch_upload.cli.messages import holder_words
-from batch_upload.cli.output import Repeated
 from batch_upload.engine.plan import has_failed_upload
 from batch_upload.engine.retry import CREATE
 from batch_upload.engine.states import state_of_row
@@ -36,6 +33,7 @@ from batch_upload.report.page.head import (
     step_width_s,
 )
 from batch_upload.report.summary_text import Invocation
+from batch_upload.words import holder_words
 
 RUNS_MAX = 20
 """Runs whose course is shown."""
@@ -80,7 +78,7 @@ class Page:
     @staticmethod
     def of(
         found: LedgerView,
-        flags: Flags,
+        repeated: Sequence[str],
         reader: LedgerReader | None,
         *,
         at: datetime,
@@ -88,7 +86,7 @@ class Page:
         limits: Limits = Limits(),
     ) -> "Page":
         """The page of what was found, and of the rest that the ledger tells."""
-        invocation = Invocation(str(found.manifest.path), Repeated.of(flags, found.settings).flags)
+        invocation = Invocation(str(found.manifest.path), tuple(repeated))
         page = Page(found, invocation, limits, Board(after_revision))
         page.board.turn()
         page._show(_kept(page._counted(found.rows), limits.items))
@@ -220,7 +218,7 @@ class Page:
             return None
         rate = self.found.create_rate if pace is None else pace.rate
         left, left_s = work_left(states, rate)
-        return Running(runs[0].run_id, holder_words(note), left, rate, left_s)
+        return Running(runs[0].run_id, holder_words(note.pid, note.host), left, rate, left_s)
 
     def _only(self) -> Sequence[str]:
         settings = self.found.settings
@@ -316,9 +314,9 @@ def _kept(rows: Rows, limit: int) -> Iterator[tuple[Listed, Known | None]]:
     return ((listed, known) for _, listed, known in chosen)
 
 
-def still_page(found: LedgerView, flags: Flags) -> tuple[Page, Iterator[str]]:
+def still_page(found: LedgerView, repeated: Sequence[str]) -> tuple[Page, Iterator[str]]:
     """The page as it stands, and the pieces of its one file."""
     with ExitStack() as closing:
         reader = find_reader(found.settings.ledger)
-        page = Page.of(found, flags, closing.enter_context(reader) if reader else None, at=now())
+        page = Page.of(found, repeated, closing.enter_context(reader) if reader else None, at=now())
     return page, document(json_chunks(page.board.since(0)), title=title_of(found), live=False)

@@ -1,7 +1,7 @@
 """A page that keeps up with a ledger which others write, however it comes and goes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,12 +11,12 @@ from typing import TypeVar
 import anyio
 
 from batch_upload.app.ledger_view import LedgerView, holder, view_ledger
-from batch_upload.cli.flags import Flags, options_of
-from batch_upload.cli.paging import Page, now, title_of
 from batch_upload.errors import LedgerUnusable, ManifestInvalid
 from batch_upload.ledger.reading import LedgerReader, find_reader
 from batch_upload.report.page.board import json_chunks
 from batch_upload.report.page.document import document, policy
+from batch_upload.settings import RunOptions
+from batch_upload.watch.page import Page, now, title_of
 
 T = TypeVar("T")
 
@@ -34,16 +34,17 @@ class Follower:
     Raises ManifestInvalid, UsageError and LedgerUnusable where there is nothing to begin with.
     """
 
-    def __init__(self, path: Path, flags: Flags) -> None:
+    def __init__(self, path: Path, options: RunOptions, *, repeated: Sequence[str] = ()) -> None:
         self._path = path
-        self._flags = flags
+        self._options = options
+        self._repeated = repeated
         self._reader: LedgerReader | None = None
         self._file: tuple[int, int] | None = None
         self._version: int | None = None
         self._run_id: str | None = None
         self._troubles = 0
-        self.found: LedgerView = view_ledger(path, options_of(flags))
-        self.page = Page.of(self.found, flags, None, at=now())
+        self.found: LedgerView = view_ledger(path, options)
+        self.page = Page.of(self.found, repeated, None, at=now())
         self.look()
 
     def close(self) -> None:
@@ -117,14 +118,14 @@ class Follower:
         reader = self._reader
         marks = [] if reader is None else reader.marks(self.found.manifest.batch)
         try:
-            found = view_ledger(self._path, options_of(self._flags))
+            found = view_ledger(self._path, self._options)
         except ManifestInvalid:
             found = self._read_again(reader)
         if found.settings.ledger != self.found.settings.ledger:
             self.close()
             reader = None
         self.found = found
-        self.page = Page.of(found, self._flags, reader, after_revision=self.page.board.revision, at=now())
+        self.page = Page.of(found, self._repeated, reader, after_revision=self.page.board.revision, at=now())
         self.page.knows(marks)
         return True
 
@@ -173,11 +174,11 @@ class Live:
 
 
 @asynccontextmanager
-async def following(path: Path, flags: Flags) -> AsyncIterator[Live]:
-    """Follow a manifest's ledger. Raises as `Follower` does."""
+async def following(path: Path, options: RunOptions, *, repeated: Sequence[str] = ()) -> AsyncIterator[Live]:
+    """Follow a manifest's ledger. `repeated` are the flags that the page's commands repeat. Raises as `Follower`."""
     thread = ThreadPoolExecutor(1, "follow")
     try:
-        follower = await _in(thread, lambda: Follower(path, flags))
+        follower = await _in(thread, lambda: Follower(path, options, repeated=repeated))
         try:
             yield Live(thread, follower)
         finally:
