@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from batch_upload.app.checks import Check
+from batch_upload.app.doctor import doctor
 from batch_upload.emulator.names import DESCRIBE, LIMITS, LIST_TAGS
 from tests.support.batches import Batch, make_batch
 from tests.support.command import Result, run
@@ -187,3 +189,22 @@ def test_nothing_secret_is_shown(endpoint: Endpoint, tmp_path: Path) -> None:
     assert result.code == 0
     assert "from the shared credentials file, profile `acme`" in result.stdout
     assert "canary" not in (result.stdout + result.stderr).lower()
+
+
+async def test_a_program_gets_each_check_as_it_is_made(
+    endpoint: Endpoint, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in endpoint.env.items():
+        monkeypatch.setenv(name, value)
+    requests_at = dict[str, int]()
+
+    class Heard:
+        def notify(self, event: object) -> None:
+            if isinstance(event, Check):
+                requests_at[event.name] = endpoint.stats().requests.total()
+
+    found = await doctor(batch.path, observer=Heard())
+
+    assert [check.name for check in found.checks] == list(requests_at)
+    assert requests_at["credentials"] < requests_at["account"] < requests_at[f"may {DESCRIBE}"]
+    assert (found.summary.exit.code, found.summary.account) == (0, endpoint.account)
