@@ -1,7 +1,8 @@
 """The bytes of documents, read by threads a little ahead of the slots that they are sent in."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,10 @@ AHEAD_MAX = 32
 """Documents that are read before they are asked for, at most. Half of them are read together: a hop to a thread and
 back costs more than to read a small document."""
 
+AHEAD_S = 1.0
+"""A document that was read longer ago is read again for its slot, in seconds: where slots are rare, a document that is
+replaced meanwhile is noticed, and not sent as it was."""
+
 Found = Body | ChangedSincePlan | OutOfResources
 
 
@@ -30,13 +35,15 @@ class DocumentBodies:
     """Implements `ports.Bodies`. A context manager: its threads end with it, once they have read what they are reading.
 
     `hops` counts how often a thread was asked. `root` is the folder that must hold the documents, as in `inspect`.
+    `monotonic` gives seconds of a clock that is never set back.
     """
 
-    def __init__(self, root: Path | None) -> None:
+    def __init__(self, root: Path | None, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._root = root
+        self._monotonic = monotonic
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._expected: dict[str, Item] = {}
-        self._ahead: dict[str, asyncio.Future[dict[str, Found]]] = {}
+        self._ahead: dict[str, tuple[asyncio.Future[dict[str, Found]], float]] = {}  # token -> hop, and its beginning
         self._ahead_max = self._ahead_bytes = 0
         self.hops = 0
 
@@ -57,11 +64,14 @@ class DocumentBodies:
         self._expected.pop(token, None)
         self._read_ahead()
         found: Found | None = None
-        if (hop := self._ahead.get(token)) is not None:
+        if token in self._ahead:
+            hop, began_at = self._ahead[token]
             found = (hop.result() if hop.done() else await asyncio.shield(hop)).pop(token)
             del self._ahead[token]
             self._ahead_bytes -= item.size_bytes or 0
-        if found is None or isinstance(found, OutOfResources):  # which may be over by now
+            if isinstance(found, OutOfResources) or self._monotonic() - began_at > AHEAD_S:
+                found = None  # a shortage may be over by now
+        if found is None:
             found = (await self._hop([item]))[token]
         if isinstance(found, Body):
             return found
@@ -71,11 +81,11 @@ class DocumentBodies:
         """Begin to read what is expected next, as soon as there is room for a whole hop of it."""
         while items := self._next_hop():
             try:
-                hop = self._hop(items)
+                hop, began_at = self._hop(items), self._monotonic()
             except OutOfResources:
                 return  # whoever asks for one of them hears of it
             for item in items:
-                self._ahead[item.client_token] = hop
+                self._ahead[item.client_token] = hop, began_at
                 self._ahead_bytes += item.size_bytes or 0
                 del self._expected[item.client_token]
 

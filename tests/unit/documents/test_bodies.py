@@ -9,13 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.documents.bodies import AHEAD_BYTES, AHEAD_MAX, DocumentBodies
+from batch_upload.documents.bodies import AHEAD_BYTES, AHEAD_MAX, AHEAD_S, DocumentBodies
 from batch_upload.errors import ChangedSincePlan, OutOfResources
 from batch_upload.model import Item
 from batch_upload.ports import Body
 from tests.support.resource_limits import no_descriptors
 
 PDF = b"%PDF-1.7\n%%EOF\n"
+
+
+def stopped_clock() -> float:
+    """A clock that stands still, so that no document becomes too old."""
+    return 0.0
 
 
 def put(path: Path, document: bytes = PDF) -> Path:
@@ -52,7 +57,7 @@ async def test_documents_that_are_expected_are_read_a_few_at_a_time(tmp_path: Pa
     hop = AHEAD_MAX // 2
     items = some_items(tmp_path, 1 + 10 * hop)
 
-    with DocumentBodies(tmp_path) as bodies:
+    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
         bodies.expect(items, at_once=8)
         read = [await bodies.read(each) for each in items]
 
@@ -66,7 +71,7 @@ async def test_four_times_as_many_as_may_be_under_way_are_in_memory_ahead_and_no
 ) -> None:
     first, *others = some_items(tmp_path, 80)
 
-    with DocumentBodies(tmp_path) as bodies:
+    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
         bodies.expect([first, *others], at_once=at_once)
         await bodies.read(first)
         last_of_each_hop = others[ahead // 2 - 1 : ahead : ahead // 2]
@@ -78,12 +83,28 @@ async def test_four_times_as_many_as_may_be_under_way_are_in_memory_ahead_and_no
         assert await number_read(bodies, rest) == ahead - len(last_of_each_hop)
 
 
+async def test_a_document_that_was_read_ahead_long_ago_is_read_again_for_its_slot(tmp_path: Path) -> None:
+    first, second, third = some_items(tmp_path, 3)
+    now_s = 0.0
+
+    with DocumentBodies(tmp_path, monotonic=lambda: now_s) as bodies:
+        bodies.expect([first, second, third], at_once=1)
+        await bodies.read(first)
+        now_s = AHEAD_S
+        await bodies.read(second)  # with which the third was read
+        put(tmp_path / third.source, b"other")
+        now_s = AHEAD_S + 0.1
+
+        with pytest.raises(ChangedSincePlan):
+            await bodies.read(third)
+
+
 async def test_large_documents_are_not_in_memory_ahead_but_one_at_a_time(tmp_path: Path) -> None:
     document = PDF.ljust(AHEAD_BYTES // 2 + 1)
     paths = [put(tmp_path / f"{number}.pdf", document) for number in range(5)]
     items = [item(tmp_path, path.name, document)._replace(max_size_bytes=len(document)) for path in paths]
 
-    with DocumentBodies(tmp_path) as bodies:
+    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
         bodies.expect(items, at_once=8)
         await bodies.read(items[0])
         await bodies.read(items[1])  # which was read ahead alone
@@ -96,7 +117,7 @@ async def test_large_documents_are_not_in_memory_ahead_but_one_at_a_time(tmp_pat
 async def test_what_is_read_in_another_order_or_was_not_expected_is_read_all_the_same(tmp_path: Path) -> None:
     items = some_items(tmp_path, 30)
 
-    with DocumentBodies(tmp_path) as bodies:
+    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
         bodies.expect(items[:20], at_once=8)
         order = [*items[10:], *reversed(items[:10])]
         read = await asyncio.gather(*(bodies.read(each) for each in order))
@@ -107,7 +128,7 @@ async def test_what_is_read_in_another_order_or_was_not_expected_is_read_all_the
 async def test_a_document_that_is_asked_for_again_is_read_again(tmp_path: Path) -> None:
     items = some_items(tmp_path, 20)
 
-    with DocumentBodies(tmp_path) as bodies:
+    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
         bodies.expect(items, at_once=8)
         assert await number_read(bodies, items) == 20
         put(tmp_path / items[3].source, b"other")
@@ -118,7 +139,7 @@ async def test_a_document_that_is_asked_for_again_is_read_again(tmp_path: Path) 
 async def test_who_is_cancelled_while_documents_are_read_takes_none_from_the_others(tmp_path: Path) -> None:
     items = some_items(tmp_path, 9)
 
-    with DocumentBodies(tmp_path) as bodies:
+    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
         bodies.expect(items, at_once=8)
         await bodies.read(items[0])
         waiting = [asyncio.create_task(bodies.read(each)) for each in items[1:]]
@@ -133,7 +154,7 @@ async def test_who_is_cancelled_while_documents_are_read_takes_none_from_the_oth
 async def test_a_shortage_while_documents_were_read_ahead_is_not_believed_later(tmp_path: Path) -> None:
     items = some_items(tmp_path, 9)
 
-    with DocumentBodies(tmp_path) as bodies:
+    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
         bodies.expect(items, at_once=8)
         with no_descriptors():
             for each in (items[0], items[1]):  # the hop has ended then
@@ -160,7 +181,7 @@ async def test_documents_of_any_size_are_read_whole(tmp_path: Path, size_bytes: 
         max_size_bytes=size_bytes,
     )
 
-    with DocumentBodies(tmp_path) as bodies:
+    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
         assert await bodies.read(wanted) == Body.of(document)
 
 
@@ -177,7 +198,7 @@ async def test_a_document_that_changed_is_refused(
     if now is not None:
         put(path, now)
 
-    with DocumentBodies(tmp_path) as bodies:
+    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
         bodies.expect([other, changed] if is_expected else [], at_once=8)
         await bodies.read(other)
         with pytest.raises(ChangedSincePlan, match="changed since it was planned"):
@@ -188,7 +209,7 @@ async def test_a_link_that_was_put_in_is_followed_within_the_folder_alone(tmp_pa
     folder = tmp_path / "letters"
     path, inside, outside = put(folder / "a.pdf"), put(folder / "b.pdf"), put(tmp_path / "outside.pdf")
 
-    with DocumentBodies(folder) as bodies:
+    with DocumentBodies(folder, monotonic=stopped_clock) as bodies:
         path.unlink()
         path.symlink_to(inside)
         assert await bodies.read(item(folder, "a.pdf")) == Body.of(PDF)
@@ -204,7 +225,7 @@ async def test_a_folder_that_became_a_link_leads_out_of_no_other(tmp_path: Path,
     folder, source = tmp_path / "letters", "year/june/a.pdf"
     put(folder / source)
 
-    with DocumentBodies(folder) as bodies:
+    with DocumentBodies(folder, monotonic=stopped_clock) as bodies:
         assert await bodies.read(item(folder, source)) == Body.of(PDF)
         (folder / moved).rename(tmp_path / "elsewhere")
         (folder / moved).symlink_to(tmp_path / "elsewhere")
@@ -220,7 +241,10 @@ async def test_what_is_outside_is_refused_and_read_where_it_is_allowed(tmp_path:
     put(tmp_path / "outside.pdf")
     (folder / "linked").symlink_to(tmp_path)
 
-    with DocumentBodies(folder) as bodies, pytest.raises(ChangedSincePlan, match="outside the manifest's folder"):
+    with (
+        DocumentBodies(folder, monotonic=stopped_clock) as bodies,
+        pytest.raises(ChangedSincePlan, match="outside the manifest's folder"),
+    ):
         await bodies.read(item(folder, source))
     with DocumentBodies(None) as bodies:
         assert await bodies.read(item(folder, source)) == Body.of(PDF)
@@ -229,7 +253,7 @@ async def test_what_is_outside_is_refused_and_read_where_it_is_allowed(tmp_path:
 async def test_a_pipe_or_a_folder_in_a_documents_place_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "a.pdf"
 
-    with DocumentBodies(tmp_path) as bodies:
+    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
         os.mkfifo(path)
         with pytest.raises(ChangedSincePlan, match="not a regular file"):
             await bodies.read(item(tmp_path, "a.pdf"))
@@ -244,7 +268,7 @@ async def test_no_descriptor_stays_open(tmp_path: Path) -> None:
     put(tmp_path / "a.pdf")
     before = os.listdir("/proc/self/fd")
 
-    with DocumentBodies(tmp_path) as bodies:
+    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
         assert await bodies.read(item(tmp_path, "a.pdf")) == Body.of(PDF)
         for source, document in (("a.pdf", b"other"), ("gone.pdf", PDF), (".", PDF), ("..", PDF), ("a\0.pdf", PDF)):
             with pytest.raises(ChangedSincePlan):

@@ -86,7 +86,7 @@ def test_keys_that_follow_the_attachments_are_known_before_the_first_is_handed_o
 
 
 def test_attachments_are_handed_out_before_the_next_are_read(write: Write) -> None:
-    count = 10_000
+    count = 20_000  # so that a megabyte or two of garbage that waits for the collector weighs little
     path = write(HEAD + "attachments:\n" + "".join(f"  - file: f/{n:06}.pdf\n" for n in range(count)))
 
     tracemalloc.start()
