@@ -30,7 +30,7 @@ BATCH = 1_000
 Memory = Callable[[Manifest], AbstractContextManager[Recall]]
 """Opens what is remembered of a manifest's files."""
 Sound = tuple[Listed, Document | None]
-"""What is listed and in order, beside what is in its file; None for a URL."""
+"""A listed attachment without a problem, and what its file holds; None for a URL."""
 
 
 UNMATCHED = frozenset({Code.NO_MATCH, Code.FOLDER_UNREADABLE})
@@ -289,7 +289,7 @@ def look_into(listed: Listed, settings: Settings, folder: Path) -> Item | Refusa
 
 
 def item_of(listed: Listed, document: Document | None) -> Item:
-    """The item of what was listed and what was found in its file; None for a URL."""
+    """Make an item of a listed attachment and of what its file holds; `document` is None for a URL."""
     content = f"url:{listed.source}" if document is None else f"sha256:{document.sha256}"
     token = client_token(
         batch=listed.batch,

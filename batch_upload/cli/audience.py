@@ -1,25 +1,12 @@
 """Who is told of a run: counters, people, machines."""
 
 import sys
-from collections.abc import Sequence
 
 from batch_upload.cli.output import Output
-from batch_upload.ports import Observer
 from batch_upload.report.ndjson import NdjsonObserver
 from batch_upload.report.observers import NullObserver, Observers, RunObserver
 from batch_upload.report.plain import PlainObserver
 from batch_upload.report.verbose import VerboseObserver
-
-
-class Everybody:
-    """Tells counters first, then the audience: what is shown has been counted."""
-
-    def __init__(self, counters: Sequence[Observer], audience: Observer) -> None:
-        self._all = (*counters, audience)
-
-    def notify(self, event: object) -> None:
-        for observer in self._all:
-            observer.notify(event)
 
 
 def audience_of(output: Output) -> Observers:
