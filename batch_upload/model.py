@@ -29,6 +29,12 @@ class State(StrEnum):
     PARKED = "parked"
 
 
+LIVE = frozenset({State.PROCESSING, State.COMPLETE})
+"""States in which the attachment exists at the service."""
+OPEN = frozenset({State.SENDING, State.UNKNOWN})
+"""States in which a request may have made an attachment that the ledger does not know."""
+
+
 class ContentType(StrEnum):
     """What the service takes."""
 
@@ -286,9 +292,8 @@ class Outcome:
     """With NO_CAPACITY: when the lane may be tried again, or None until capacity is seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the ledger knows of one ClientToken."""
+class Known(NamedTuple):
+    """What the ledger knows of one ClientToken. A tuple, since a ledger may hold a million."""
 
     item_id: str
     client_token: str
@@ -306,6 +311,7 @@ class Known:
     attachment_id: str | None = None
     attachment_arn: str | None = None
     attachment_status: AttachmentStatus | None = None
+    attachment_created_at: datetime | None = None
     fault: Fault | None = None
     attempts: int = 0
     request_id: str | None = None
@@ -368,11 +374,6 @@ class Action:
         if item is None or (item.generation, item.content) != (known.generation, known.content):
             return False
         return dict(item.tags) == dict(known.tags)
-
-
-Standing = tuple[str, str, str, int]
-"""How a token stands in the ledger: its item's id, the token, the word of its state, and 1 if it is current, else 0.
-A plain tuple of what SQLite gives: of the tokens that are complete, a million may pass by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from batch_upload.app.items import Prepared, prepare
 from batch_upload.clock import SystemClock
-from batch_upload.ledger.store import open_ledger
+from batch_upload.ledger import open_ledger
 from batch_upload.ledger.tables import json_text, utc_text
 from batch_upload.model import Item, Lane
 from batch_upload.settings import LOCAL_ACCOUNT, LOCAL_REGION

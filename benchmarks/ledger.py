@@ -23,8 +23,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from batch_upload.clock import SystemClock
-from batch_upload.ledger.connecting import connect
-from batch_upload.ledger.store import SqliteLedger, open_ledger
+from batch_upload.ledger import open_ledger
+from batch_upload.ledger.sqlite.connection import connect
 from batch_upload.ledger.tables import json_text, utc_text
 from batch_upload.model import (
     Attachment,
@@ -37,7 +37,7 @@ from batch_upload.model import (
     OutcomeKind,
     Receipt,
 )
-from batch_upload.ports import Attempt
+from batch_upload.ports import Attempt, LedgerWriter
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 TIME = utc_text(AT)
@@ -73,7 +73,7 @@ def attachment_id_of(item: Item) -> str:
 class Ours:
     """The steps of one item, by the ledger."""
 
-    def __init__(self, ledger: SqliteLedger) -> None:
+    def __init__(self, ledger: LedgerWriter) -> None:
         self._ledger = ledger
         self._began: dict[str, Attempt] = {}
         self._known: dict[str, Known] = {}
@@ -89,13 +89,12 @@ class Ours:
         name = attachment_id_of(item)
         receipt = Receipt(name, ARN + name, AttachmentStatus.IN_PROGRESS, AT, "request")
         outcome = Outcome(OutcomeKind.ACCEPTED, AT, receipt=receipt, request_id="request")
-        known = self._known[item.client_token]
-        self._known[name] = await self._ledger.conclude(self._began[item.client_token], outcome, known=known)
+        self._known[name] = await self._ledger.conclude(self._began[item.client_token], outcome)
 
     async def observe(self, items: Sequence[Item]) -> None:
         names = [attachment_id_of(item) for item in items]
         seen = [Attachment(name, ARN + name, AttachmentStatus.COMPLETE, AT) for name in names]
-        await self._ledger.observe(seen, at=AT, known={name: self._known[name] for name in names})
+        await self._ledger.observe(seen, at=AT)
 
 
 async def take_ours(path: Path, items: Sequence[Item], workers: int) -> list[float]:

@@ -26,7 +26,7 @@ import anyio
 from batch_upload.app.items import item_of, ready
 from batch_upload.clock import SystemClock
 from batch_upload.document import Document, Fingerprint, RememberedDigest
-from batch_upload.ledger.store import SqliteLedger, open_ledger
+from batch_upload.ledger import open_ledger
 from batch_upload.manifest.reader import list_manifest
 from batch_upload.model import (
     Attachment,
@@ -37,6 +37,7 @@ from batch_upload.model import (
     Listed,
     Manifest,
 )
+from batch_upload.ports import LedgerWriter
 from batch_upload.settings import RunOptions
 from benchmarks.manifest import take_events, write_manifest
 from benchmarks.processes import Cost, cost_of, upload
@@ -91,7 +92,7 @@ async def fill(path: Path, items: Sequence[Item], remembered: Mapping[str, Remem
     await ledger.close()
 
 
-async def _complete(ledger: SqliteLedger, waiting: Iterator[tuple[int, Item]]) -> None:
+async def _complete(ledger: LedgerWriter, waiting: Iterator[tuple[int, Item]]) -> None:
     for number, item in waiting:
         name = f"registration-attachment-{number:032}"
         arn = f"arn:aws:sms-voice:{LANE.region}:{LANE.account}:registration-attachment/{name}"

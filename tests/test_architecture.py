@@ -1,6 +1,7 @@
 """Who may import whom, read from the imports themselves, those within functions too."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ SHARED = frozenset(
         "errors",
         "model",
         "document",
+        "records",
         "token",
         "ports",
         "events",
@@ -41,11 +43,12 @@ MAY_IMPORT = {
     "mounts": frozenset[str](),
     "moments": frozenset[str](),
     "document": frozenset({"errors", "model"}),
+    "records": frozenset({"model"}),
     "token": frozenset({"errors", "model"}),
     "events": frozenset({"errors", "model"}),
     "shortage": frozenset({"errors"}),
     "spelling": frozenset({"model"}),
-    "ports": frozenset({"errors", "model", "moments", "token", "clock"}),
+    "ports": frozenset({"clock", "document", "errors", "model", "moments", "records", "token"}),
     "settings": frozenset({"errors", "model", "token"}),
     "escape": frozenset[str](),
     "words": frozenset({"escape", "model"}),
@@ -72,6 +75,7 @@ AT_HOME = {
     "rich": {"report"},
     "pybase64": {"ports"},
 }
+SQLITE_ONLY = re.compile(r"PRAGMA|json_each|julianday|sqlite_master|BEGIN IMMEDIATE|GLOB|WITHOUT ROWID")
 HEAVY = ("aiobotocore", "botocore", "sqlalchemy", "rich", "yaml", "pydantic", "aiohttp", "boto3", "hypothesis")
 
 
@@ -180,6 +184,20 @@ def test_a_library_lives_in_its_own_room(library: str, rooms: set[str]) -> None:
     found = {each.module for each in IMPORTS if each.target.split(".")[0] == library and each.room not in rooms}
 
     assert found == set()
+
+
+def test_a_ledger_is_opened_by_its_room_and_known_by_its_ports() -> None:
+    inner = [each for each in IMPORTS if each.target.startswith("batch_upload.ledger.") and each.room != "ledger"]
+
+    assert inner == []
+
+
+def test_what_only_sqlite_understands_lives_in_its_own_folder() -> None:
+    home = PACKAGE / "ledger" / "sqlite"
+    others = [path for path in (PACKAGE / "ledger").rglob("*.py") if not path.is_relative_to(home)]
+
+    assert [path.name for path in others for each in imports_of(path) if each.target.split(".")[0] == "sqlite3"] == []
+    assert [path.name for path in others if SQLITE_ONLY.search(path.read_text())] == []
 
 
 def test_no_import_is_relative() -> None:

@@ -9,8 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from batch_upload.errors import BatchUploadError, ExitCode, LedgerUnusable
-from batch_upload.ledger.health import damage_of, holder_of, place_of, rights_of, schema_of
-from batch_upload.ledger.reading import find_reader
+from batch_upload.ledger import damage_of, find_reader, holder_of, place_of, rights_of, schema_of
 from batch_upload.model import Known, Lane
 from batch_upload.words import size_words
 

@@ -23,10 +23,9 @@ from batch_upload.app.items import list_items
 from batch_upload.app.lane_checks import LaneFound, examine_lane
 from batch_upload.app.observers import Silent
 from batch_upload.clock import counting_s
-from batch_upload.engine.plan import LIVE
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import ExitCode, ManifestInvalid
-from batch_upload.model import Listed
+from batch_upload.model import LIVE, Listed
 from batch_upload.ports import Observer
 from batch_upload.service.access import Ask
 from batch_upload.settings import RunOptions, settings_of

@@ -80,7 +80,7 @@ def exit_of_run(result: LaneResult, *, signalled: ExitCode | None) -> Exit:
 def made_visible(ending: Exit, *, failing_since: datetime | None, now: datetime) -> tuple[Exit, float | None]:
     """The exit of a run, and for how many seconds no run has got an answer if that makes 22 of a 10; None otherwise.
 
-    `failing_since` is `SqliteLedger.failing_since`. What has been transient for a day does not mend itself.
+    `failing_since` is `LedgerWriter.failing_since`. What has been transient for a day does not mend itself.
     """
     failing_s = 0.0 if failing_since is None else (now - failing_since).total_seconds()
     if ending.code is not ExitCode.TRANSIENT or failing_s < UNREACHED_S:

@@ -226,7 +226,7 @@ def unknown_only(item_id: str, ids: Iterable[str]) -> UsageError:
 
 @contextmanager
 def _remembered(ledger: Path) -> Iterator[Recall]:
-    from batch_upload.ledger.reading import find_digests  # heavy: `validate` does without
+    from batch_upload.ledger import find_digests  # heavy: `validate` does without
 
     reader = find_digests(ledger)
     if reader is None:

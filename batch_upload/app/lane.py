@@ -14,7 +14,7 @@ from batch_upload.errors import AccessFault, NoAnswer, UsageError
 from batch_upload.events import Notice
 from batch_upload.model import Lane, RateRecord
 from batch_upload.pacing import Pacer, RateLaw
-from batch_upload.ports import Bodies, Clock, Ledger, Observer
+from batch_upload.ports import Bodies, Clock, LedgerWriter, Observer
 from batch_upload.service.access import Access, Ask, StaticKeys
 from batch_upload.service.client import AwsService, open_service
 from batch_upload.service.credentials import CredentialsUnreached, FetchedCredentials
@@ -135,7 +135,7 @@ async def _account(settings: Settings, lane: Opened, observer: Observer) -> str:
 
 
 def surroundings(
-    reached: Reached, settings: Settings, ledger: Ledger, observer: Observer, *, run_id: str, bodies: Bodies
+    reached: Reached, settings: Settings, ledger: LedgerWriter, observer: Observer, *, run_id: str, bodies: Bodies
 ) -> Surroundings:
     """Collect what the engine needs for one run."""
     return Surroundings(

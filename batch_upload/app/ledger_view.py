@@ -12,12 +12,10 @@ from batch_upload.clock import counting_s
 from batch_upload.engine.plan import Selection, shown_row_of_id
 from batch_upload.engine.tries import with_retries_counted
 from batch_upload.errors import OLD_COPY, ExitCode
-from batch_upload.ledger.health import holder_of
-from batch_upload.ledger.lock import Note
-from batch_upload.ledger.reading import LedgerReader, RunRecord, find_reader
-from batch_upload.ledger.runs import ANSWERED
-from batch_upload.ledger.stock import Stock
+from batch_upload.ledger import ANSWERED, Note, find_reader, holder_of
 from batch_upload.model import Known, Lane, Listed, Manifest, Position, Problem, State
+from batch_upload.ports import LedgerReader
+from batch_upload.records import RunRecord, Stock
 from batch_upload.settings import RunOptions, Settings, settings_of
 from batch_upload.summary import Exit, Summary, exit_of
 

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +20,12 @@ from batch_upload.engine.listing import describe_found
 from batch_upload.engine.looking import Cost, cost_of
 from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, fresh, is_absent, shown_row, state_of
 from batch_upload.engine.retry import CONVENIENCE, DESCRIBE, LIMITS, LIST_TAGS, NOT_ALLOWED
-from batch_upload.engine.sift import Sifted, plan_rest, sift
+from batch_upload.engine.sift import Sifted, plan_rest, sift, tokens_of
 from batch_upload.engine.survey import Seen, is_unsent, look_through
 from batch_upload.engine.tally import Tally
 from batch_upload.engine.tries import carried_tries
 from batch_upload.errors import AccessFault, ExitCode, Refused, ServiceError, Transient
-from batch_upload.ledger.reading import find_reader
+from batch_upload.ledger import find_reader
 from batch_upload.model import (
     ActionKind,
     Attachment,
@@ -105,7 +104,7 @@ class PlanInput:
         """Return the same with what is there after all: `upload` takes it over and asks for its status."""
         ids = {each.attachment_id for each in there}
         rows = (
-            replace(row, state=State.PROCESSING, fault=None) if row.attachment_id in ids and is_absent(row) else row
+            row._replace(state=State.PROCESSING, fault=None) if row.attachment_id in ids and is_absent(row) else row
             for row in self.knowledge.by_token.values()
         )
         return replace(self, knowledge=Knowledge.of(list(rows))) if ids else self
@@ -225,7 +224,7 @@ def read_plan_input(prepared: Prepared, settings: Settings, *, whole: bool) -> P
         if whole or prepared.problems:
             sifted, rows = Sifted(rest=items), reader.known(batch)
         else:
-            sifted = reader.sift(batch, partial(sift, items))
+            sifted = sift(items, reader.compare(batch, tokens_of(items)))
             rows = reader.known_of_ids(batch, [*dict.fromkeys((*sifted.ids, *sifted.unlisted))])
         return PlanInput(
             prepared,
@@ -315,8 +314,7 @@ def planned(given: PlanInput, answer: LaneAnswer | None, *, started: float) -> P
 def _taken_over(item: Item, attachment: Attachment) -> Known:
     """Return what the ledger will know of an item whose attachment was found at the service."""
     states = {AttachmentStatus.IN_PROGRESS: State.PROCESSING, AttachmentStatus.COMPLETE: State.COMPLETE}
-    return replace(
-        fresh(item),
+    return fresh(item)._replace(
         state=states.get(attachment.status, State.FAILED),
         attachment_id=attachment.attachment_id,
         attachment_arn=attachment.attachment_arn,

@@ -11,8 +11,8 @@ from batch_upload.engine.plan import Knowledge, shown_row
 from batch_upload.engine.prune import Around, Pruning, Result, look_at_unfinished, prune, pruning
 from batch_upload.errors import ExitCode, ServiceError, UsageError
 from batch_upload.events import PruneOutcome
-from batch_upload.ledger.store import SqliteLedger
 from batch_upload.model import Known, Manifest
+from batch_upload.ports import LedgerWriter
 from batch_upload.summary import Exit, Summary, exit_of
 
 DELETERS = 4
@@ -38,7 +38,7 @@ class PruneSession(Session[PruneResult]):
     verb = "prune"
     decide: Callable[[Pruning], Awaitable[bool]]
 
-    async def work(self, ledger: SqliteLedger, reached: Reached) -> PruneResult:
+    async def work(self, ledger: LedgerWriter, reached: Reached) -> PruneResult:
         demand_whole(self.prepared.manifest)  # it may have been read again
         await ledger.pin(reached.lane, endpoint=reached.service.endpoint, at=self.clock.now())
         horizon_s = self.settings.safe_horizon_s

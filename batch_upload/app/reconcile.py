@@ -19,8 +19,8 @@ from batch_upload.engine.survey import ask_capacity
 from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import ExitCode, LaneFault, ServiceError
 from batch_upload.events import Notice
-from batch_upload.ledger.store import SqliteLedger
 from batch_upload.model import AttachmentStatus, Capacity, Known, State
+from batch_upload.ports import LedgerWriter
 from batch_upload.summary import Exit, Summary, exit_of
 
 REPORT_S = 10.0
@@ -47,7 +47,7 @@ class ReconcileSession(Session[ReconcileResult]):
     verb = "reconcile"
     may_begin: Callable[[Cost], Awaitable[bool]] = staticmethod(_agree)
 
-    async def work(self, ledger: SqliteLedger, reached: Reached) -> ReconcileResult:
+    async def work(self, ledger: LedgerWriter, reached: Reached) -> ReconcileResult:
         items = self.prepared.items
         bodies = DocumentBodies(None)  # none is read
         around = surroundings(reached, self.settings, ledger, self.observer, run_id=self.run_id, bodies=bodies)

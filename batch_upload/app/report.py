@@ -11,12 +11,11 @@ from anyio import to_thread
 from batch_upload.app.items import look_into, unknown_only
 from batch_upload.app.ledger_view import LedgerView, view_ledger
 from batch_upload.documents.refusals import Refusal
-from batch_upload.engine.plan import OPEN
 from batch_upload.engine.states import state_of_row
 from batch_upload.errors import UsageError
 from batch_upload.escape import shell_word
-from batch_upload.ledger.reading import find_reader
-from batch_upload.model import Attachment, AttachmentStatus, Item, Known, Listed, State
+from batch_upload.ledger import find_reader
+from batch_upload.model import OPEN, Attachment, AttachmentStatus, Item, Known, Listed, State
 from batch_upload.settings import RunOptions
 
 STATE_OF_STATUS = {
@@ -129,8 +128,7 @@ class Report:
 
 def _second_of(owner: Known, attachment: Attachment) -> Known:
     """Return a row for an attachment that carries the token of another. The request that made it is not known."""
-    return replace(
-        owner,
+    return owner._replace(
         state=STATE_OF_STATUS[attachment.status],
         attachment_id=attachment.attachment_id,
         attachment_arn=attachment.attachment_arn,

@@ -38,9 +38,9 @@ from batch_upload.errors import (
     UsageError,
 )
 from batch_upload.events import LaneStopped, Notice
-from batch_upload.ledger.store import SqliteLedger, open_ledger
+from batch_upload.ledger import open_ledger
 from batch_upload.model import Fault, Known, Lane, Manifest
-from batch_upload.ports import Observer
+from batch_upload.ports import LedgerWriter, Observer
 from batch_upload.service.access import Ask
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.summary import Exit, Summary, exit_of, new_run_id
@@ -88,7 +88,7 @@ class Session(ABC, Generic[R]):
         self._lane: Lane | None = None
 
     @abstractmethod
-    async def work(self, ledger: SqliteLedger, reached: Reached) -> R:
+    async def work(self, ledger: LedgerWriter, reached: Reached) -> R:
         """Do the work on a lane that has said whose it is. May raise BatchUploadError."""
 
     @abstractmethod
@@ -165,7 +165,7 @@ class Session(ABC, Generic[R]):
         states = Counter(state_of_row(rows.get(item.item_id)).value for item in self.prepared.items)
         return replace(self.counted(ending), states=states, items=len(self.prepared.items))
 
-    async def visible(self, ledger: SqliteLedger, ending: Exit) -> Exit:
+    async def visible(self, ledger: LedgerWriter, ending: Exit) -> Exit:
         """Return the exit as it is reported (`made_visible`), and note for how long no run has got an answer."""
         if ending.code is not ExitCode.TRANSIENT:
             return ending
@@ -195,7 +195,7 @@ class Session(ABC, Generic[R]):
             await self._record_end(ledger, deadline)
             return self.ended_early(deadline)
 
-    async def _open_ledger(self) -> SqliteLedger:
+    async def _open_ledger(self) -> LedgerWriter:
         """Return the ledger, held by this run.
 
         After a wait for its lock the manifest and its files are read again, since they may have changed meanwhile.
@@ -225,7 +225,7 @@ class Session(ABC, Generic[R]):
         deadline_s = self.deadline_s()
         return self.settings.wait_lock_s if deadline_s is None else min(self.settings.wait_lock_s, deadline_s)
 
-    async def _reach(self, stack: AsyncExitStack, ledger: SqliteLedger) -> Reached | None:
+    async def _reach(self, stack: AsyncExitStack, ledger: LedgerWriter) -> Reached | None:
         """Return the lane, or None if the deadline passes before it has said whose it is."""
         remembered = await ledger.rates()
         reached: Reached | None = None
@@ -234,20 +234,20 @@ class Session(ABC, Generic[R]):
             reached = await stack.enter_async_context(reaching)
         return reached
 
-    async def _remember_digests(self, ledger: SqliteLedger) -> None:
+    async def _remember_digests(self, ledger: LedgerWriter) -> None:
         """Hand the digests of the files to the ledger, and let go of them: what comes now needs the room."""
         fresh = self.prepared.fresh
         while fresh:
             await ledger.remember_digests(dict(fresh.popitem() for _ in range(min(len(fresh), REMEMBERED_AT_ONCE))))
 
-    async def _visible_error(self, ledger: SqliteLedger, error: BatchUploadError) -> BatchUploadError:
+    async def _visible_error(self, ledger: LedgerWriter, error: BatchUploadError) -> BatchUploadError:
         """The error as it is reported: what has passed for transient for a day is a fault of access."""
         seen = await self.visible(ledger, Exit(error.exit_code, error.message))
         if seen.code is error.exit_code:
             return error
         return AccessFault(seen.reason, code="Unreached", hint=error.hint or UNREACHED_HINT)
 
-    async def _record_error(self, ledger: SqliteLedger, error: BaseException) -> None:
+    async def _record_error(self, ledger: LedgerWriter, error: BaseException) -> None:
         """Record that an error ended the run, or the interruption that cancelled it. A usage error is no run."""
         match error:
             case UsageError():
@@ -259,7 +259,7 @@ class Session(ABC, Generic[R]):
         with anyio.move_on_after(DRAIN_S, shield=True):
             await self._record_end(ledger, self.counted(ending))
 
-    async def _record_end(self, ledger: SqliteLedger, summary: Summary) -> None:
+    async def _record_end(self, ledger: LedgerWriter, summary: Summary) -> None:
         """Record the end of the run. A ledger that cannot be written does not change it."""
         now = self.clock.now()
         with suppress(LedgerUnusable):

@@ -15,10 +15,10 @@ from batch_upload.app.plan import PlanInput, read_plan_input
 from batch_upload.app.rates import expected_create_rate
 from batch_upload.engine.plan import LaneOutlook, fresh, shown_row
 from batch_upload.engine.tries import with_retries_counted
-from batch_upload.ledger.lock import Note
-from batch_upload.ledger.reading import RunRecord, find_reader
+from batch_upload.ledger import Note, find_reader
 from batch_upload.manifest.reader import ledger_named_in
 from batch_upload.model import Known, Lane, Listed, Plan, State
+from batch_upload.records import RunRecord
 from batch_upload.settings import RunOptions, Settings, settings_of
 
 NEEDS_ATTENTION = (State.PROCESSING, State.FAILED, State.UNKNOWN, State.SENDING, State.PARKED)

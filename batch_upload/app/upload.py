@@ -24,9 +24,8 @@ from batch_upload.engine.result import LaneResult
 from batch_upload.engine.run import LaneOptions, Run
 from batch_upload.errors import LedgerUnusable
 from batch_upload.events import RunEnded
-from batch_upload.ledger.store import SqliteLedger
 from batch_upload.model import ActionKind, Known, RateRecord
-from batch_upload.ports import Observer
+from batch_upload.ports import LedgerWriter, Observer
 from batch_upload.service.access import Ask
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.summary import Exit, Summary, summary_of_run
@@ -80,7 +79,7 @@ class UploadSession(Session[RunResult]):
 
     verb = "upload"
 
-    async def work(self, ledger: SqliteLedger, reached: Reached) -> RunResult:
+    async def work(self, ledger: LedgerWriter, reached: Reached) -> RunResult:
         settings = self.settings
         root = None if settings.allow_outside else self.prepared.manifest.folder
         options = self._options()
@@ -105,7 +104,7 @@ class UploadSession(Session[RunResult]):
     def time_limit_s(self) -> float | None:
         return None  # the run keeps to the deadline itself, and waits for statuses after it
 
-    async def _visible_summary(self, ledger: SqliteLedger, summary: Summary) -> Summary:
+    async def _visible_summary(self, ledger: LedgerWriter, summary: Summary) -> Summary:
         """Transient errors that have been left for a day want a person: exit 22 instead of 10."""
         if summary.uploaded or summary.adopted:
             return summary
@@ -118,7 +117,7 @@ class UploadSession(Session[RunResult]):
     def _learned(self, reached: Reached) -> list[RateRecord]:
         return learned(reached.laws, self.tally, now=self.clock.now())
 
-    async def _remember_now_and_then(self, ledger: SqliteLedger, reached: Reached) -> None:
+    async def _remember_now_and_then(self, ledger: LedgerWriter, reached: Reached) -> None:
         """What was learned outlives a kill. A ledger that cannot be written is the run's to find."""
         written, at = self._learned(reached), self.clock.monotonic()
         while True:
@@ -130,7 +129,7 @@ class UploadSession(Session[RunResult]):
             with suppress(LedgerUnusable):
                 await ledger.learn(found)
 
-    async def _recorded(self, ledger: SqliteLedger, reached: Reached, summary: Summary) -> Summary:
+    async def _recorded(self, ledger: LedgerWriter, reached: Reached, summary: Summary) -> Summary:
         try:
             await ledger.learn(self._learned(reached))
             await ledger.end_run(

@@ -36,7 +36,7 @@ from batch_upload.engine.verify import (
     young_of,
 )
 from batch_upload.errors import ExitCode, NoAnswer
-from batch_upload.ledger.reading import find_reader
+from batch_upload.ledger import find_reader
 from batch_upload.model import Known, Lane, Problem, RateRecord
 from batch_upload.ports import Observer
 from batch_upload.service.access import Ask

@@ -14,9 +14,10 @@ from batch_upload.app.ledger_view import RUNS_LOOKED_AT, refusal_of
 from batch_upload.documents.refusals import Refusal
 from batch_upload.engine.plan import Knowledge, LaneOutlook, latest_try, plan, shown_row, shown_row_of_id
 from batch_upload.errors import UsageError
-from batch_upload.ledger.course import AttemptRecord
-from batch_upload.ledger.reading import LedgerReader, find_reader
+from batch_upload.ledger import find_reader
 from batch_upload.model import Action, Item, Known, Lane, Manifest, Problem, State
+from batch_upload.ports import LedgerReader
+from batch_upload.records import AttemptRecord
 from batch_upload.settings import RunOptions, Settings, settings_of
 from batch_upload.spelling import id_hint
 from batch_upload.token import RETRIES_MAX, client_token

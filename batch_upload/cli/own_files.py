@@ -18,7 +18,7 @@ STANDARD_ERROR = NamedFile("standard error", Path("/dev/fd/2"))
 
 def run_files(manifest: Path, ledger: Path) -> Iterator[NamedFile]:
     """The manifest, the ledger with what lies beside it, and the state of the embedded service."""
-    from batch_upload.ledger.files import files_of_ledger  # heavy, and only needed where an output is a file
+    from batch_upload.ledger import files_of_ledger  # heavy, and only needed where an output is a file
 
     yield NamedFile("the manifest", manifest)
     yield from (NamedFile("a file of the ledger", path) for path in files_of_ledger(ledger))

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -217,7 +216,7 @@ class Flow:
             self._end()
         for job in findings.undecided:
             del self._open[job.token]
-            known = replace(job.known, state=State.UNKNOWN)
+            known = job.known._replace(state=State.UNKNOWN)
             self._around.observer.notify(ItemChanged(known, ended=True, created=False, at=self._around.clock.now()))
             self._end()
         for job in findings.adopted:
@@ -227,7 +226,7 @@ class Flow:
             await self._go_on(job, sender)
         for job in findings.absent:
             del self._open[job.token]
-            job.forget_attempts(replace(job.known, state=State.PENDING, unknown_since=None, last_open_at=None))
+            job.forget_attempts(job.known._replace(state=State.PENDING, unknown_since=None, last_open_at=None))
             await self._go_on(job, sender)
 
     async def _go_on(self, job: Job, sender: MemoryObjectSendStream[Job]) -> None:

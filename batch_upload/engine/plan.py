@@ -2,17 +2,12 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from batch_upload.model import Action, ActionKind, AttachmentStatus, Capacity, Item, Known, Plan, State
+from batch_upload.model import LIVE, OPEN, Action, ActionKind, AttachmentStatus, Capacity, Item, Known, Plan, State
 from batch_upload.ports import ABSENT
 from batch_upload.token import RETRIES_MAX, client_token
-
-LIVE = frozenset({State.PROCESSING, State.COMPLETE})
-"""States in which an attachment stands at the service."""
-OPEN = frozenset({State.SENDING, State.UNKNOWN})
-"""States in which something may have been made that nobody knows of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +43,7 @@ class Knowledge:
 
     @staticmethod
     def of(known: Sequence[Known]) -> "Knowledge":
-        """Arrange the rows that `Ledger.known` gave."""
+        """Arrange the rows that `LedgerWriter.known` gave."""
         return Knowledge(
             current={row.item_id: row for row in known if row.current},
             by_token={row.client_token: row for row in known},
@@ -185,7 +180,7 @@ def shown_row_of_id(rows: Sequence[Known]) -> Known | None:
 def _shown(stands: Known | None, current: Known | None) -> Known | None:
     if stands is None or current is None or current.state is not State.FAILED:
         return stands
-    return replace(stands, state=State.FAILED, fault=current.fault) if is_half_retagged(stands, current) else stands
+    return stands._replace(state=State.FAILED, fault=current.fault) if is_half_retagged(stands, current) else stands
 
 
 def after_resolving(item: Item, settled: Known, stands: Known | None) -> Action:

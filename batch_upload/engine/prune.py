@@ -21,7 +21,7 @@ from batch_upload.engine.settle import is_old
 from batch_upload.errors import AccessFault, NoAnswer, Refused, ServiceError, Transient
 from batch_upload.events import Pruned, PruneOutcome
 from batch_upload.model import AttachmentStatus, Item, Known, State
-from batch_upload.ports import DELETING, AttachmentChanges, Clock, Deletions, Observer
+from batch_upload.ports import DELETING, AttachmentChanges, Clock, LedgerWriter, Observer
 from batch_upload.token import IDENTITY_TAG
 
 
@@ -114,7 +114,7 @@ class Around:
 
     run_id: str
     service: AttachmentChanges
-    ledger: Deletions
+    ledger: LedgerWriter
     wire: Wire
     clock: Clock
     observer: Observer

@@ -11,7 +11,7 @@ from batch_upload.engine.identity import Readings, carriers, read_tokens
 from batch_upload.engine.job import job_of
 from batch_upload.engine.listing import Listing, list_completely
 from batch_upload.engine.looking import Cost, cost_of
-from batch_upload.engine.plan import LIVE, Knowledge, latest_try, shown_row
+from batch_upload.engine.plan import Knowledge, latest_try, shown_row
 from batch_upload.engine.resolve import Findings, Resolver, adopt
 from batch_upload.engine.retry import DESCRIBE, LIST_TAGS
 from batch_upload.engine.settle import is_old
@@ -20,12 +20,11 @@ from batch_upload.engine.upload import Surroundings
 from batch_upload.engine.verify import recorded, unlisted, with_latecomers
 from batch_upload.errors import NoAnswer
 from batch_upload.events import ItemChanged, Notice
-from batch_upload.model import Attachment, Capacity, Item, Known, State
+from batch_upload.model import LIVE, OPEN, Attachment, Capacity, Item, Known
 from batch_upload.ports import moment
 
 WRITERS = 64
 """Writes handed to the ledger at once: it commits together what comes together."""
-OPEN = (State.SENDING, State.UNKNOWN)
 
 
 async def expected_cost(around: Surroundings, capacity: Capacity | None) -> Cost:

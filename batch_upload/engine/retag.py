@@ -7,7 +7,7 @@ Every request may be sent again.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import anyio
@@ -169,7 +169,7 @@ class _Retagging:
             await self._around.ledger.not_found([live.client_token], at=self._now())
         if self._each.intent != live.client_token:
             await self._around.ledger.fail(self._each.intent, fault_of(error), at=self._now())
-        failed = replace(live, state=State.FAILED, fault=fault_of(error))
+        failed = live._replace(state=State.FAILED, fault=fault_of(error))
         self._result.left -= 1
         self._result.failed[self._each.item.item_id] = failed
         self._tell(failed)

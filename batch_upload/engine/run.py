@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 
 import anyio
 
@@ -29,7 +28,7 @@ from batch_upload.engine.result import LaneResult
 from batch_upload.engine.retag import pairs_of, retag, retags_of
 from batch_upload.engine.retry import CREATE
 from batch_upload.engine.settle import Settler, find_absent
-from batch_upload.engine.sift import Sifted, plan_rest, sift
+from batch_upload.engine.sift import Sifted, plan_rest, sift, tokens_of
 from batch_upload.engine.states import States
 from batch_upload.engine.survey import ask_capacity, owes_look, survey
 from batch_upload.engine.tries import with_retries_counted
@@ -38,6 +37,7 @@ from batch_upload.errors import LaneFault, LedgerUnusable, Refused, Transient
 from batch_upload.events import LaneStopped, Notice, RunStarted
 from batch_upload.model import Action, ActionKind, Fault, Item, Known, Lane, Plan, State
 from batch_upload.ports import LaneMemory, moment
+from batch_upload.records import Comparison
 
 TO_SEND = (ActionKind.CREATE, ActionKind.REPLACE)
 TO_WORK = (*TO_SEND, ActionKind.RESOLVE)
@@ -197,13 +197,9 @@ class Run:
 
     async def _plan(self, items: Sequence[Item]) -> tuple[Knowledge, LaneOutlook]:
         """Plan what is not complete. What is stays so while this run holds the ledger, and is not looked at again."""
-        sifted = self._sifted = await self._around.ledger.sift(self._options.batch, partial(sift, items))
+        compared = await self._around.ledger.compare(self._options.batch, tokens_of(items))
+        sifted = self._sifted = sift(items, compared)
         return await self._plan_rest(sifted, sifted.ids)
-
-    async def _sift_again(self, sifted: Sifted) -> Sifted:
-        """What of it is not complete now. What is costs a comparison instead of a row that is read."""
-        ids = [item.item_id for item in sifted.rest]
-        return await self._around.ledger.sift(self._options.batch, partial(sift, sifted.rest), item_ids=ids)
 
     async def _plan_again(self) -> None:
         """Plan with what the ledger knows now, also of ids that it did not know before."""
@@ -340,7 +336,9 @@ class Run:
                 await self._park(stop)
             if self._sifted is None:
                 await self._plan(items)
-            left = await self._sift_again(self._sifted or Sifted())
+            rest = self._sifted.rest if self._sifted else ()
+            unfinished = await self._around.ledger.unfinished(self._options.batch, tokens_of(rest))
+            left = sift(rest, Comparison(unfinished))  # what is complete costs a comparison, and no row that is read
             knowledge = await self._known_of(left.ids)
         rows = {**{item.item_id: shown_row(item, knowledge) for item in left.rest}, **self._result.retag.failed}
         found = with_retries_counted([row for row in rows.values() if row], knowledge.by_token.values())

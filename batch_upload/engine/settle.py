@@ -245,8 +245,7 @@ class Settler:
             settled.append(attachment)
             before.append(self._due.pop(attachment.attachment_id))
         if settled:
-            known = {each.known.attachment_id or "": each.known for each in before}
-            self._tell(await self._around.ledger.observe(settled, at=self._now(), known=known), before)
+            self._tell(await self._around.ledger.observe(settled, at=self._now()), before)
 
     def _tell(self, settled: Sequence[Known], watched: Sequence[_Watched]) -> None:
         untold = {each.known.attachment_id for each in watched if not each.is_told}

@@ -5,14 +5,12 @@ number; for the others the ledger is asked for everything it knows, and `plan.pl
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from batch_upload.engine.plan import LIVE, OPEN, Knowledge, LaneOutlook, plan
-from batch_upload.model import Item, Plan, Standing, State
-
-_STANDS = frozenset({*LIVE, *OPEN})
-"""States of what is an orphan where the manifest does not list it."""
+from batch_upload.engine.plan import Knowledge, LaneOutlook, plan
+from batch_upload.model import Item, Plan
+from batch_upload.records import Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +27,23 @@ class Sifted:
     """By id that the manifest does not list: how many of its tokens stand at the service, or may."""
 
 
-def sift(items: Sequence[Item], standings: Iterable[Standing]) -> Sifted:
-    """Hold a manifest against every token of its batch, which come sorted by id.
+def tokens_of(items: Iterable[Item]) -> dict[str, str]:
+    """Return the tokens of items by id, as a ledger compares them."""
+    return {item.item_id: item.client_token for item in items}
 
-    Beside the result an index a item is kept; `standings` are taken as they come.
-    """
-    order = sorted(range(len(items)), key=[item.item_id for item in items].__getitem__)
-    sieve = _Sieve(standings)
-    rest = [index for index in order if not sieve.takes(items[index])]
-    sieve.finish()
-    rest.sort()
+
+def sift(items: Sequence[Item], compared: Comparison) -> Sifted:
+    """Take the items out of a manifest that are complete, as its comparison with the ledger says."""
+    unfinished = dict(compared.unfinished)
+    # an id that is listed twice is compared under one of its tokens only: it is looked at closely
+    times = Counter(item.item_id for item in items)
+    unfinished |= {item_id: True for item_id, count in times.items() if count > 1 and item_id not in unfinished}
+    rest = tuple(item for item in items if item.item_id in unfinished)
     return Sifted(
-        rest=tuple(items[index] for index in rest),
-        ids=tuple(sieve.ids),
+        rest=rest,
+        ids=(*(item_id for item_id, is_known in unfinished.items() if is_known), *compared.parked),
         complete=len(items) - len(rest),
-        unlisted=sieve.unlisted,
+        unlisted=compared.unlisted,
     )
 
 
@@ -56,50 +56,3 @@ def plan_rest(sifted: Sifted, knowledge: Knowledge, outlook: LaneOutlook, *, is_
     known = {row.item_id for row in knowledge.by_token.values()}
     orphans = sum(count for item_id, count in sifted.unlisted.items() if item_id not in known)
     return replace(made, complete=sifted.complete, more_orphans=orphans)
-
-
-class _Sieve:
-    """Goes through the ledger beside the manifest, both by id."""
-
-    def __init__(self, standings: Iterable[Standing]) -> None:
-        self._standings: Iterator[Standing] = iter(standings)
-        self._next: Standing | None = next(self._standings, None)
-        self._last = ""
-        self.ids: list[str] = []
-        self.unlisted: Counter[str] = Counter()
-
-    def takes(self, item: Item) -> bool:
-        """Whether an item is complete and nothing else is known under its id. Ids come in order."""
-        item_id = item.item_id
-        first = self._next
-        while first is not None and first[0] < item_id:
-            first = self._pass_over(first)
-        if first is None or first[0] != item_id:
-            if item_id == self._last:  # the same id twice: what it has was passed a moment ago
-                self.ids.append(item_id)
-            return False
-        self._last = item_id
-        self._next = second = next(self._standings, None)
-        alone = second is None or second[0] != item_id
-        if alone and first == (item_id, item.client_token, State.COMPLETE.value, 1):
-            return True
-        self.ids.append(item_id)
-        while second is not None and second[0] == item_id:
-            self._next = second = next(self._standings, None)
-        return False
-
-    def finish(self) -> None:
-        """Take what comes behind the last item."""
-        left = self._next
-        while left is not None:
-            left = self._pass_over(left)
-
-    def _pass_over(self, unlisted: Standing) -> Standing | None:
-        """Note a token of an id that the manifest does not list, and go on."""
-        item_id, _, state, current = unlisted
-        if state in _STANDS:
-            self.unlisted[item_id] += 1
-        elif current and state == State.PARKED.value:
-            self.ids.append(item_id)
-        self._next = following = next(self._standings, None)
-        return following

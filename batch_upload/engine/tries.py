@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from batch_upload.engine.plan import LIVE, Knowledge, has_failed_upload, with_retry
-from batch_upload.model import Item, Known
+from batch_upload.engine.plan import Knowledge, has_failed_upload, with_retry
+from batch_upload.model import LIVE, Item, Known
 from batch_upload.token import RETRIES_MAX
 
 
@@ -21,7 +21,7 @@ def with_retries_counted(rows: Sequence[Known], known: Iterable[Known]) -> list[
         if row.fault is None or not has_failed_upload(row):
             return row
         retries = sum(_recipe(each) == _recipe(row) for each in by_id[row.item_id]) - 1
-        return replace(row, fault=replace(row.fault, fields=(("retries", str(max(0, retries))),)))
+        return row._replace(fault=replace(row.fault, fields=(("retries", str(max(0, retries))),)))
 
     return [counted(row) for row in rows]
 

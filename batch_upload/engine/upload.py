@@ -18,6 +18,7 @@ from batch_upload.errors import (
     Disagreement,
     ItemFault,
     LaneFault,
+    LedgerUnusable,
     NoAnswer,
     OutOfResources,
     Refused,
@@ -29,11 +30,11 @@ from batch_upload.events import ItemChanged, LaneStopped, Sending
 from batch_upload.model import Item, Known, Outcome, OutcomeKind, Receipt, State
 from batch_upload.moments import Moment
 from batch_upload.pacing import Slot
-from batch_upload.ports import AttachmentService, Attempt, Bodies, Clock, CreateRequest, Ledger, Observer, moment
+from batch_upload.ports import AttachmentService, Attempt, Bodies, Clock, CreateRequest, LedgerWriter, Observer, moment
 from batch_upload.token import IDENTITY_TAG
 
 RECORD_S = 30.0
-"""How long the write of an outcome is waited for when the run is being torn down."""
+"""How long the write of an outcome may take, cancelled or not: six times what SQLite waits for another program."""
 LOOK_S = 1.0
 """How often the clocks are read while a replay is on its way: so late it notices that one of them was set."""
 
@@ -48,7 +49,7 @@ class Surroundings:
 
     run_id: str
     service: AttachmentService
-    ledger: Ledger
+    ledger: LedgerWriter
     bodies: Bodies
     wire: Wire
     lane: LaneControl
@@ -205,26 +206,18 @@ class Uploader:
         return time_left_s(job, now=moment(self._around.clock), horizon_s=self._around.horizon_s)
 
     async def _conclude(self, job: Job, attempt: Attempt, outcome: Outcome, started: Moment) -> Known:
-        """Record what came of an attempt. The answer is in our hands: to lose it could cost a second upload.
+        """Record the outcome of an attempt, even if we are cancelled: the next wait is where the task ends.
 
-        The ledger carries out what it was handed, whoever is cancelled. So who is cancelled here asks it what it has
-        recorded, which is told first; the next wait is where the task ends. A scope with a shield does the same, and
-        costs every upload a hundredth (docs/decisions/the-call.md).
+        Raises LedgerUnusable if the ledger cannot be written, or does not answer within RECORD_S.
         """
-        try:
-            known = await self._around.ledger.conclude(attempt, outcome, known=job.known)
-        except anyio.get_cancelled_exc_class():
-            known = await self._concluded(attempt, outcome)
-        job.follow(known, attempt_started=started)
-        return known
-
-    async def _concluded(self, attempt: Attempt, outcome: Outcome) -> Known:
-        """What the ledger has made of an outcome that it was handed. Raises Withheld where that does not tell."""
-        with anyio.move_on_after(RECORD_S, shield=True):
-            known = await self._around.ledger.known_of_token(attempt.client_token)
-            if outcome.kind is not OutcomeKind.ACCEPTED or known.state is not State.SENDING:
-                return known
-        raise Withheld  # no answer of the ledger, or one of the service that it did not believe: the next run looks
+        with anyio.move_on_after(RECORD_S, shield=True):  # the answer is in our hands: to lose it could upload it twice
+            known = await self._around.ledger.conclude(attempt, outcome)
+            job.follow(known, attempt_started=started)
+            return known
+        raise LedgerUnusable(
+            f"the ledger was not written within {RECORD_S:.0f} seconds",
+            hint="check the disk, then run the same command again",
+        )
 
     def _believe(self, job: Job, error: ServiceError) -> None:
         """A refusal after an attempt of unknown outcome is resolved before it is believed: raises MustResolve. So does

@@ -11,11 +11,11 @@ from batch_upload.engine.groups import for_each
 from batch_upload.engine.identity import READERS, carriers, tags_of
 from batch_upload.engine.listing import Asking, Listing, describe_found, still_there
 from batch_upload.engine.looking import Progress
-from batch_upload.engine.plan import LIVE, Knowledge, is_absent, is_half_retagged, row_of
+from batch_upload.engine.plan import Knowledge, is_absent, is_half_retagged, row_of
 from batch_upload.engine.retag import carried
 from batch_upload.engine.settle import is_old
 from batch_upload.engine.tries import carried_tries
-from batch_upload.model import Attachment, AttachmentStatus, Item, Known, State
+from batch_upload.model import LIVE, Attachment, AttachmentStatus, Item, Known, State
 from batch_upload.token import IDENTITY_TAG
 
 NOTHING_READ: Mapping[str, Mapping[str, str] | None] = MappingProxyType({})

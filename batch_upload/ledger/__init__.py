@@ -1,4 +1,83 @@
-"""What we know to have happened, on disk. The only room that knows SQL.
+"""What is known to have happened, on disk. The only room that knows SQL.
 
-`store.open_ledger` gives the one that writes (`ports.Ledger`), `reading.find_reader` one that only reads.
+`open_ledger` gives one that writes (`ports.LedgerWriter`), `find_reader` one that only reads (`ports.LedgerReader`).
 """
+
+from pathlib import Path
+
+from batch_upload.errors import BatchUploadError, LedgerUnusable
+from batch_upload.ledger.reading import Reader
+from batch_upload.ledger.runs import ANSWERED
+from batch_upload.ledger.sqlite.connection import open_for_reading, open_for_writing
+from batch_upload.ledger.sqlite.files import check_place, files_of_ledger, make_file, real_path
+from batch_upload.ledger.sqlite.health import damage_of, holder_of, place_of, rights_of, schema_of
+from batch_upload.ledger.sqlite.lock import Note, take_lock
+from batch_upload.ledger.sqlite.migrations import require_sqlite
+from batch_upload.ledger.store import Store
+from batch_upload.ledger.writer import Writer
+from batch_upload.model import Lane
+from batch_upload.ports import Clock, LedgerReader, LedgerWriter
+
+
+async def open_ledger(path: Path, *, run_id: str, clock: Clock, wait_lock_s: float = 0.0) -> LedgerWriter:
+    """Open the ledger at `path` for this process alone; it is made if it is not there. Close it.
+
+    Raises LedgerLocked if another run still holds it after `wait_lock_s` seconds, and LedgerUnusable where it is
+    damaged, of a newer program, not a ledger, or cannot be written. Nothing is changed then but the lock's note.
+    """
+    require_sqlite()
+    shown, real = str(path), real_path(path)
+    check_place(real, shown=shown)
+    lock = await take_lock(real, shown=shown, run_id=run_id, clock=clock, wait_s=wait_lock_s)
+    try:
+        make_file(real, shown=shown)
+        opened = open_for_writing(real, shown=shown, at=clock.now())
+        writer = Writer(opened, shown=shown, on_closed=lock.release)
+    except BatchUploadError:
+        lock.release()
+        raise
+    ledger = Store(writer, lock, shown=shown, clock=clock)
+    try:
+        await ledger.start()
+    except BaseException:
+        await ledger.close()
+        raise
+    return ledger
+
+
+def find_reader(path: Path, *, lane: Lane | None = None) -> LedgerReader | None:
+    """Open the ledger at `path` for reading one lane, or return None where there is none yet.
+
+    A ledger of an earlier version is left as it is. Use the reader as a context manager. Raises LedgerUnusable where it
+    is damaged, of a newer version, not a ledger, or holds several lanes and none is named.
+    """
+    opened = open_for_reading(path)
+    if opened is None:
+        return None
+    return Reader(opened.database, shown=str(path), wanted=lane, is_overtaken=opened.is_overtaken, close=opened.close)
+
+
+def find_digests(path: Path) -> LedgerReader | None:
+    """Open the ledger to ask for digests, or return None where none are to be had: then every file is read, no more.
+
+    Never raises for a ledger that cannot be used: who writes to it, or asks it for more, finds out why.
+    """
+    try:
+        return find_reader(path)
+    except LedgerUnusable:
+        return None
+
+
+__all__ = [
+    "ANSWERED",
+    "Note",
+    "damage_of",
+    "files_of_ledger",
+    "find_digests",
+    "find_reader",
+    "holder_of",
+    "open_ledger",
+    "place_of",
+    "rights_of",
+    "schema_of",
+]

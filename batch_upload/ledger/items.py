@@ -1,164 +1,187 @@
-"""Items: what is known of them, and how they change without a request or an attachment."""
+"""Items: how one is found, read and written."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    Text,
-    bindparam,
-    literal_column,
-    or_,
-    select,
-    type_coerce,
-    union_all,
-    update,
-)
+from sqlalchemy import ColumnElement, and_, bindparam, false, func, literal_column, select, true, union_all, update
 
-from batch_upload.ledger.prepared import Prepared
-from batch_upload.ledger.rows import (
-    IS_CURRENT,
-    IS_REPLACED,
-    IS_SENDING,
-    KNOWN,
-    OF_BATCH,
-    OF_IDS,
-    change_to_known,
-    chunks,
-    fault_values,
-    item_row,
-    known_all,
-    known_of,
-    require,
-)
-from batch_upload.ledger.tables import item
-from batch_upload.model import Fault, Known, Standing, State
+from batch_upload.ledger.driver import Database, Row, Statement
+from batch_upload.ledger.tables import UtcText, encodable, item, wanted
+from batch_upload.model import OPEN, Fault, Known, State
 
-T = TypeVar("T")
+_FAULT_COLUMNS = ("fault_code", "fault_message", "fault_reason", "fault_fields", "fault_resource_id")
+_FIELDS = Known._fields
+_FAULT_AT = _FIELDS.index("fault")
+_FAULT_ENDS_AT = _FAULT_AT + len(_FAULT_COLUMNS)
+_ENDS_AT = len(_FIELDS) - 1 + len(_FAULT_COLUMNS)
+KNOWN = select(*(item.c[name] for name in (*_FIELDS[:_FAULT_AT], *_FAULT_COLUMNS, *_FIELDS[_FAULT_AT + 1 :])))
+"""The columns of an item as `known_of` takes them: in the order of the fields of `Known`."""
 
-_OPEN = (State.SENDING, State.UNKNOWN)
-"""States in which something may have been made that nobody knows of."""
-_PARKABLE = (State.PENDING, State.FAILED, State.PARKED)
-_NOT_OPEN = {"unknown_since": None, "last_open_at": None}
+OF_LANE = item.c.lane_id == bindparam("of_lane")
+OF_TOKEN = and_(OF_LANE, item.c.client_token == bindparam("token"))
+OF_ATTACHMENT = and_(OF_LANE, item.c.attachment_id == bindparam("wanted_id"))
+OF_BATCH = and_(OF_LANE, item.c.batch == bindparam("of_batch"))
+IS_WANTED_ID = item.c.item_id.in_(select(wanted.c.key))
+IS_WANTED_TOKEN = item.c.client_token.in_(select(wanted.c.key))
+IS_CURRENT = item.c.current == true()
+IS_REPLACED = item.c.current == false()
+"""One index holds only what is current, another only what is not: a query of both is a UNION, so that it uses both."""
+IS_SENDING = item.c.state == literal_column(f"'{State.SENDING}'")
+"""With a parameter in place of the word, SQLite would plan the statement anew each time for its partial index."""
 
 
-def known_of_batch(connection: Connection, lane_id: int, batch: str) -> list[Known]:
-    return known_all(connection, item.c.lane_id == lane_id, item.c.batch == batch)
+def in_states(states: Iterable[State]) -> ColumnElement[bool]:
+    """Whether an item is in one of these states."""
+    return item.c.state.in_([literal_column(f"'{state}'") for state in sorted(states)])
 
 
-def sift(
-    connection: Connection,
-    lane_id: int,
-    batch: str,
-    take: Callable[[Iterable[Standing]], T],
-    item_ids: Sequence[str] | None = None,
-) -> T:
-    asked = {"of_lane": lane_id, "of_batch": batch}
-    if item_ids is None:
-        return take(_STANDINGS.as_they_are(connection, asked))
-    of_ids = (
-        _STANDINGS_OF_IDS.as_they_are(connection, {**asked, "wanted_ids": some}) for some in chunks(sorted(item_ids))
-    )
-    return take(chain.from_iterable(of_ids))
+class Stored(NamedTuple):
+    """An item with its number in the ledger."""
+
+    number: int
+    known: Known
 
 
-def known_of_ids(connection: Connection, lane_id: int, batch: str, item_ids: Sequence[str]) -> list[Known]:
-    found: list[Known] = []
-    for chunk in chunks(item_ids):
-        asked = {"of_lane": lane_id, "of_batch": batch, "wanted_ids": chunk}
-        found.extend(map(known_of, _KNOWN_OF_IDS.rows(connection, asked)))
-    return found
+def stored(db: Database, lane_id: int, client_token: str) -> Stored:
+    """Return an item as it is. Raises KeyError for a token that is not in the lane."""
+    row = db.one(_BY_TOKEN, {"of_lane": lane_id, "token": client_token})
+    if row is None:
+        raise KeyError(client_token)
+    return Stored(row[-1], known_of(row))
 
 
-def _standings(where: ColumnElement[bool], *, current: int) -> Select[Any]:
-    """Tokens that are current, or that are not; sorted by an index that holds no others."""
-    state = type_coerce(item.c.state, Text)
-    of_kind = item.c.current == literal_column(str(current))
-    return select(item.c.item_id, item.c.client_token, state, literal_column(str(current))).where(where, of_kind)
+def stored_of_attachments(db: Database, lane_id: int, attachment_ids: Sequence[str]) -> dict[str, Stored]:
+    """Return the items that have these attachments, by the attachment's id."""
+    db.want(dict.fromkeys(attachment_ids))
+    items = (Stored(row[-1], known_of(row)) for row in db.rows(_BY_ATTACHMENTS, {"of_lane": lane_id}))
+    return {each.known.attachment_id: each for each in items if each.known.attachment_id is not None}
 
 
-def _all_standings(where: ColumnElement[bool]) -> Prepared:
-    return Prepared(union_all(_standings(where, current=1), _standings(where, current=0)).order_by("item_id"))
-
-
-_STANDINGS = _all_standings(OF_BATCH)
-_STANDINGS_OF_IDS = _all_standings(OF_IDS)
-_of_ids = KNOWN.where(OF_IDS)
-_KNOWN_OF_IDS = Prepared(
-    union_all(
-        _of_ids.where(IS_CURRENT).add_columns(item.c.item_no),
-        _of_ids.where(IS_REPLACED).add_columns(item.c.item_no),
-    ).order_by("item_no")
-)
-
-
-def open_intents(connection: Connection, lane_id: int) -> list[Known]:
-    return known_all(connection, item.c.lane_id == lane_id, IS_SENDING)
-
-
-def latest_open(connection: Connection, lane_id: int) -> datetime | None:
-    """The latest wall time of an attempt whose outcome is not known, or None without one."""
-    times = select(item.c.unknown_since, item.c.last_open_at).where(
-        item.c.lane_id == lane_id, or_(*(item.c.state == state for state in _OPEN))
-    )
-    return max((at for row in connection.execute(times) for at in row if at is not None), default=None)
-
-
-def fail(connection: Connection, lane_id: int, client_token: str, fault: Fault, *, at: datetime) -> Known:
-    """What is open stays open, with the fault: that it failed here does not prove that nothing was made there."""
-    values: dict[str, Any] = {**fault_values(fault), "changed_at": at}
-    if item_row(connection, lane_id, client_token).state not in _OPEN:
-        values |= {"state": State.FAILED, "resume_after": None}
-    return change_to_known(connection, lane_id, client_token, values)
-
-
-def park(
-    connection: Connection,
-    lane_id: int,
-    client_tokens: Sequence[str],
-    fault: Fault,
-    *,
-    resume_after: datetime | None,
-    at: datetime,
-) -> None:
-    values = {**fault_values(fault), "state": State.PARKED, "resume_after": resume_after, "changed_at": at}
-    _change_all(connection, lane_id, client_tokens, states=_PARKABLE, values=values)
-
-
-def absent(connection: Connection, lane_id: int, client_tokens: Sequence[str], *, at: datetime) -> None:
-    """An item that is not open has nothing to prove, and stays as it is."""
-    values = {**fault_values(None), **_NOT_OPEN, "state": State.PENDING, "changed_at": at}
-    _change_all(connection, lane_id, client_tokens, states=_OPEN, values=values)
-
-
-def undecided(connection: Connection, lane_id: int, client_tokens: Sequence[str], *, at: datetime) -> None:
-    """An item that is not `sending` stays as it is."""
-    values = {"state": State.UNKNOWN, "changed_at": at}
-    _change_all(connection, lane_id, client_tokens, states=(State.SENDING,), values=values)
-
-
-def _change_all(
-    connection: Connection,
-    lane_id: int,
-    client_tokens: Sequence[str],
-    *,
-    states: Sequence[State],
-    values: dict[str, Any],
-) -> None:
-    if not client_tokens:
-        return
-    require(connection, lane_id, client_tokens)
-    statement = (
-        update(item)
-        .where(
-            item.c.lane_id == lane_id,
-            item.c.client_token == bindparam("token"),
-            or_(*(item.c.state == state for state in states)),  # IN cannot be carried out for many at once
+def write(db: Database, before: Stored, after: Known, *, at: datetime | None) -> Known:
+    """Write an item as a transition left it, and return it. `at` is None where that is no change of its state."""
+    after = _storable(after)
+    if after != before.known:
+        db.run(
+            _WRITE,
+            {
+                "number": before.number,
+                "at": at,
+                "state": after.state,
+                "attachment_id": after.attachment_id,
+                "attachment_arn": after.attachment_arn,
+                "attachment_status": after.attachment_status,
+                "attachment_created_at": after.attachment_created_at,
+                **fault_values(after.fault),
+                "attempts": after.attempts,
+                "request_id": after.request_id,
+                "unknown_since": after.unknown_since,
+                "last_open_at": after.last_open_at,
+                "resume_after": after.resume_after,
+                "first_sent_at": after.first_sent_at,
+                "completed_at": after.completed_at,
+            },
         )
-        .values(values)
-    )
-    connection.execute(statement, [{"token": client_token} for client_token in client_tokens])
+    return after
+
+
+def fault_values(fault: Fault | None) -> dict[str, Any]:
+    """Return the columns of a fault; None clears them."""
+    if fault is None:
+        return dict.fromkeys(_FAULT_COLUMNS)
+    return {
+        "fault_code": fault.code,
+        "fault_message": fault.message,
+        "fault_reason": fault.reason,
+        "fault_fields": [list(pair) for pair in fault.fields],
+        "fault_resource_id": fault.resource_id,
+    }
+
+
+def known_of(row: Row) -> Known:
+    """Return what a row of `KNOWN` says, whatever columns follow those."""
+    code, message, reason, field_pairs, resource_id = row[_FAULT_AT:_FAULT_ENDS_AT]
+    fault = None
+    if code is not None:
+        fault = Fault(code, message, reason, tuple((name, text) for name, text in field_pairs), resource_id)
+    values: Row = (*row[:_FAULT_AT], fault, *row[_FAULT_ENDS_AT:_ENDS_AT])
+    return Known(*values)
+
+
+def known_of_batch(db: Database, lane_id: int, batch: str) -> list[Known]:
+    return [known_of(row) for row in db.rows(_OF_BATCH, {"of_lane": lane_id, "of_batch": batch})]
+
+
+def known_of_ids(db: Database, lane_id: int, batch: str, item_ids: Sequence[str]) -> list[Known]:
+    db.want(dict.fromkeys(item_ids))
+    return [known_of(row) for row in db.rows(_OF_IDS, {"of_lane": lane_id, "of_batch": batch})]
+
+
+def known_of_tokens(db: Database, lane_id: int, batch: str, client_tokens: Sequence[str]) -> list[Known]:
+    db.want(dict.fromkeys(client_tokens))
+    return [known_of(row) for row in db.rows(_OF_TOKENS, {"of_lane": lane_id, "of_batch": batch})]
+
+
+def open_intents(db: Database, lane_id: int) -> list[Known]:
+    return [known_of(row) for row in db.rows(_SENDING, {"of_lane": lane_id})]
+
+
+def latest_open(db: Database) -> datetime | None:
+    """Return the latest wall time, in any lane, of an attempt whose outcome is not known; None without one."""
+    times = db.one(_LATEST_OPEN) or ()
+    return max((at for at in times if at is not None), default=None)
+
+
+def changed_at(db: Database, lane_id: int, client_token: str) -> datetime | None:
+    row = db.one(_CHANGED_AT, {"of_lane": lane_id, "token": client_token})
+    return None if row is None else row[0]
+
+
+def _storable(known: Known) -> Known:
+    """Return what is read back: texts that UTF-8 cannot hold are stored as escapes."""
+    fault, request_id = known.fault, known.request_id
+    if fault is not None:
+        reason, resource_id = fault.reason, fault.resource_id
+        fault = Fault(
+            encodable(fault.code),
+            encodable(fault.message),
+            reason if reason is None else encodable(reason),
+            fault.fields,
+            resource_id if resource_id is None else encodable(resource_id),
+        )
+    request_id = request_id if request_id is None else encodable(request_id)
+    if (fault, request_id) == (known.fault, known.request_id):
+        return known
+    return known._replace(fault=fault, request_id=request_id)
+
+
+_STORED = KNOWN.add_columns(item.c.item_no)
+_BY_TOKEN = Statement(_STORED.where(OF_TOKEN))
+_BY_ATTACHMENTS = Statement(_STORED.where(OF_LANE, item.c.attachment_id.in_(select(wanted.c.key))))
+_WRITE = Statement(
+    update(item)
+    .where(item.c.item_no == bindparam("number"))
+    .values(changed_at=func.coalesce(bindparam("at", type_=UtcText), item.c.changed_at)),
+    columns=[
+        "state",
+        "attachment_id",
+        "attachment_arn",
+        "attachment_status",
+        "attachment_created_at",
+        *_FAULT_COLUMNS,
+        "attempts",
+        "request_id",
+        "unknown_since",
+        "last_open_at",
+        "resume_after",
+        "first_sent_at",
+        "completed_at",
+    ],
+)
+_OF_BATCH = Statement(KNOWN.where(OF_BATCH).order_by(item.c.item_no))
+_wanted_ids = _STORED.where(OF_BATCH, IS_WANTED_ID)
+_OF_IDS = Statement(union_all(_wanted_ids.where(IS_CURRENT), _wanted_ids.where(IS_REPLACED)).order_by("item_no"))
+_OF_TOKENS = Statement(KNOWN.where(OF_BATCH, IS_WANTED_TOKEN).order_by(item.c.item_no))
+_SENDING = Statement(KNOWN.where(OF_LANE, IS_SENDING).order_by(item.c.item_no))
+_LATEST_OPEN = Statement(select(func.max(item.c.unknown_since), func.max(item.c.last_open_at)).where(in_states(OPEN)))
+_CHANGED_AT = Statement(select(item.c.changed_at).where(OF_TOKEN))

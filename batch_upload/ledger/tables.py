@@ -1,4 +1,4 @@
-"""The tables as statements see them. How they are made, with their rules, stands in `migrations.py`."""
+"""The tables as statements see them. Each database has its own script that makes them, such as `sqlite/schema.py`."""
 
 import json
 from abc import ABC
@@ -18,7 +18,7 @@ Convert = Callable[[Any], Any]
 
 @lru_cache(maxsize=256)
 def utc_text(at: datetime) -> str:
-    """A time as it is kept: UTC, ISO 8601, microseconds, `Z`; of fixed width, so that texts sort as times do.
+    """Return a time as it is stored: UTC, ISO 8601, microseconds, `Z`; of fixed width, so that texts sort as times do.
 
     Raises ValueError for a time without a zone.
     """
@@ -32,12 +32,12 @@ _WITHOUT_ZONE = len("2026-11-23T09:00:00.000000")
 
 
 def encodable(text: str) -> str:
-    """The text as UTF-8 can hold it: a lone surrogate as its escape."""
+    """Return the text as UTF-8 can hold it: a lone surrogate as its escape."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def json_text(value: object) -> str:
-    """A JSON value as compact text with sorted keys; what UTF-8 cannot hold stays a JSON escape."""
+    """Return a JSON value as compact text with sorted keys; what UTF-8 cannot hold stays a JSON escape."""
     return encodable(_COMPACT.encode(value))
 
 
@@ -50,9 +50,9 @@ def _shared_json(text: str) -> object:
 
 
 class Kept(TypeDecorator[Any], ABC):
-    """A value of ours that is kept as another one of SQLite's; None as NULL.
+    """A value that is stored as a plain text or number; None as NULL.
 
-    The conversions are plain functions, so that `Prepared` can call them without a detour: each row passes them.
+    The conversions are plain functions: `driver.Compiled` calls them for every row, without SQLAlchemy in between.
     """
 
     impl: TypeEngine[Any] | type[TypeEngine[Any]] = Text
@@ -76,7 +76,7 @@ class UtcText(Kept):
 
 
 class AnyText(Kept):
-    """Text from anywhere. What UTF-8 cannot hold (a lone surrogate) is kept as its escape: no answer is lost for it."""
+    """Any text. What UTF-8 cannot hold (a lone surrogate) is stored as its escape, so that no answer is lost for it."""
 
     cache_ok = True
     to_driver = staticmethod(encodable)
@@ -112,7 +112,7 @@ class TagsText(Kept):
 
 
 class Bits64(Kept):
-    """A number of 64 bits without a sign, such as an inode's, as SQLite's number with one."""
+    """A number of 64 bits without a sign, such as an inode's, stored as one with a sign."""
 
     impl = Integer
     cache_ok = True
@@ -145,6 +145,7 @@ run = Table(
     "run",
     METADATA,
     Column("run_no", Integer, primary_key=True),
+    Column("lane_id", Integer),
     Column("run_id", Text),
     Column("verb", Text),
     Column("batch", Text),
@@ -256,3 +257,6 @@ digest = Table(
     Column("sha256", Text),
     Column("content_type", EnumText(ContentType)),
 )
+
+wanted = Table("wanted", MetaData(), Column("key", Text, primary_key=True), Column("value", Text))
+"""A temporary table of the connection: what a statement is asked for (`Database.want`). It is no part of the ledger."""

@@ -1,48 +1,35 @@
-"""The thread that owns the one connection that writes, and commits together what was handed over together.
+"""The thread that owns the one connection that writes. Jobs that wait together are committed together.
 
-A job that was handed over is carried out, whether or not somebody still waits for it: who is cancelled while waiting
-does not learn the result. A job's own error undoes that job alone: the others of its group are carried out anew, so a
-job must do the same when it is done again. An error of the disk undoes all that were to be committed with it, and every
-later one is refused without being tried. So does anything else that goes wrong in the thread and is no job's own error,
-such as a MemoryError: whoever waits gets LedgerUnusable, and `on_closed` is called only once the thread has ended.
+A job is carried out even if its caller is cancelled while it waits. A job's own error undoes that job alone: the others
+of its group are carried out again, so a job must do the same when it is repeated. An error of the disk undoes its whole
+group, and every later write is refused without being tried. So does any other error that is not a job's own, such as a
+MemoryError: all callers get LedgerUnusable, and `on_closed` is called only once the thread has ended.
 """
 
 import asyncio
-import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple
 
 import anyio
-from sqlalchemy import Connection
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
 from batch_upload.errors import BatchUploadError, LedgerUnusable
-from batch_upload.ledger.files import unusable
-from batch_upload.ledger.prepared import driver_of, transaction
+from batch_upload.ledger.driver import Database, T
 
-T = TypeVar("T")
-Work = Callable[[Connection], T]
+Work = Callable[[Database], T]
 
-_BROKEN_RULES = (
-    IntegrityError,
-    ProgrammingError,
-    DataError,
-    sqlite3.IntegrityError,
-    sqlite3.ProgrammingError,
-    sqlite3.DataError,
-)
 _OUR_OWN = (MemoryError, RecursionError)
-"""Exceptions that say nothing of the job in which they are raised. SQLite's own lack of memory is a MemoryError too."""
+"""Exceptions that say nothing of the job in which they are raised. SQLite's lack of memory is a MemoryError, too."""
 GROUP_MAX = 1_000
-"""Jobs in one commit at most: what waits for longer than they take is better told."""
+"""Jobs in one commit at most, so that no caller waits for more than these."""
 GATHER_S = 0.001
-"""How long others are waited for, where several came together the last time: a commit costs as much as ten statements,
-and waking the event loop for its answers as much as three. Where jobs come one by one none is held up. 0.5 to 1 ms
-costs the least; with 2 ms a fifth fewer uploads a second go through where nothing else binds (8 at once, 2 cores)."""
+"""How long a group waits for more jobs, if the last one had several. A lone job is not delayed.
+
+A commit costs as much as ten statements, waking the event loop as much as three. 0.5 to 1 ms costs the least; with 2 ms
+a fifth fewer uploads a second go through where nothing else limits them (8 at once, 2 cores)."""
 
 
 class _Done(NamedTuple, Generic[T]):
@@ -64,15 +51,14 @@ class _Job(NamedTuple):
 
 
 class Writer:
-    """Carries out work on the connection that `opened` gives; `on_closed` is called after it was closed. `pause` holds
-    the thread up for so many seconds.
+    """Carries out work on the connection that `opened` gives, and calls `on_closed` after it was closed.
 
-    To be made on the event loop that will wait for it.
+    `pause` blocks the thread for so many seconds. Make it on the event loop that will wait for it.
     """
 
     def __init__(
         self,
-        opened: AbstractContextManager[Connection],
+        opened: AbstractContextManager[Database],
         *,
         shown: str,
         on_closed: Callable[[], None],
@@ -90,7 +76,7 @@ class Writer:
         self._stopped = False
         self._broken: LedgerUnusable | None = None
         self._group: Sequence[_Job] = ()
-        """Jobs that the thread has taken and not answered."""
+        """Jobs that the thread has taken and has not answered yet."""
         self._thread = Thread(target=self._main, name="ledger", daemon=True)
 
     async def start(self) -> None:
@@ -151,16 +137,13 @@ class Writer:
         failed: LedgerUnusable | None = None
         is_open = False
         try:
-            with self._open as connection:
+            with self._open as db:
                 self._tell(_settle, self._started, None)
                 is_open = True
-                self._serve(connection)
+                self._serve(db)
         except LedgerUnusable as error:
-            failed = error
-        except (sqlite3.Error, DBAPIError, OSError) as error:
-            # after serving this is the checkpoint: what was committed is safe in the -wal
-            failed = unusable(error, shown=self._shown)
-        except BaseException as error:  # noqa: BLE001 - nobody is left waiting, whatever it is
+            failed = error  # after serving this is of the checkpoint: what was committed is safe
+        except BaseException as error:  # noqa: BLE001 - no caller is left waiting
             failed = self._ended_by(error)
         try:
             if is_open and failed is not None:
@@ -170,12 +153,12 @@ class Writer:
             self._tell(_settle, self._started, failed)
             self._tell(self._ended.set)
 
-    def _serve(self, connection: Connection) -> None:
+    def _serve(self, db: Database) -> None:
         while group := self._next_group(GATHER_S if len(self._group) > 1 else 0.0):
-            self._tell(_settle_all, group, self._commit(connection, group))
+            self._tell(_settle_all, group, self._commit(db, group))
 
     def _refuse_the_rest(self, failed: LedgerUnusable) -> None:
-        """Refuse what is not answered, and all that comes until the writer is closed: then nothing is left."""
+        """Refuse the jobs that are not answered, and all that follow until the writer is closed."""
         self._broken = self._broken or failed
         group = self._group
         self._tell(_settle_all, group, [self._refusal() for _ in group])
@@ -183,9 +166,9 @@ class Writer:
             self._tell(_settle_all, group, [self._refusal() for _ in group])
 
     def _next_group(self, gather_s: float = 0.0) -> Sequence[_Job]:
-        """All that waits, so long after something does; empty when there will be nothing more."""
+        """Return the jobs that wait, `gather_s` after the first; none once the writer is closed."""
         group: list[_Job] = []
-        self._group = group  # from here on: what is taken is answered, whatever happens
+        self._group = group  # a job that was taken is answered, whatever happens
         job = self._jobs.get()
         while job is not None:
             group.append(job)
@@ -200,11 +183,11 @@ class Writer:
         self._jobs.put(None)
         return group
 
-    def _commit(self, connection: Connection, group: Sequence[_Job]) -> list[_Done[Any] | _Failed]:
+    def _commit(self, db: Database, group: Sequence[_Job]) -> list[_Done[Any] | _Failed]:
         try:
-            answers = self._together(connection, group) or self._one_by_one(connection, group)
-        except (DBAPIError, sqlite3.Error, OSError) as error:
-            self._broken = unusable(error, shown=self._shown)
+            answers = self._together(db, group) or self._one_by_one(db, group)
+        except db.FAILURES as error:
+            self._broken = db.unusable(error)
             return [self._refusal() for _ in group]
         except BaseException as error:  # noqa: BLE001 - as an error of the disk: nothing more is written
             self._broken = self._ended_by(error)
@@ -212,37 +195,43 @@ class Writer:
         self.commits += 1
         return answers
 
-    def _together(self, connection: Connection, group: Sequence[_Job]) -> list[_Done[Any] | _Failed] | None:
-        """Carry out and commit the whole group; or nothing, and give None, where one of it fails. They seldom do, and
-        a point to go back to costs each job as much as a statement."""
+    def _together(self, db: Database, group: Sequence[_Job]) -> list[_Done[Any] | _Failed] | None:
+        """Carry out and commit the whole group; or nothing, and return None, if one of it fails.
+
+        Jobs seldom fail, and a savepoint costs each of them as much as a statement.
+        """
         answers = []
-        with suppress(_OneFailed), transaction(connection):
+        with suppress(_OneFailed), db.transaction():
             for job in group:
-                answer = self._carry_out(connection, job)
+                answer = self._carry_out(db, job)
                 if isinstance(answer, _Failed) and job.writes:
                     raise _OneFailed
                 answers.append(answer)
             return answers
         return None
 
-    def _one_by_one(self, connection: Connection, group: Sequence[_Job]) -> list[_Done[Any] | _Failed]:
-        """Carry out the group and commit what of it did not fail."""
-        with transaction(connection):
-            return [self._carry_out(connection, job, undoable=True) for job in group]
+    def _one_by_one(self, db: Database, group: Sequence[_Job]) -> list[_Done[Any] | _Failed]:
+        """Carry out the group, and commit the jobs that did not fail."""
+        with db.transaction():
+            return [self._carry_out(db, job, undoable=True) for job in group]
 
-    def _carry_out(self, connection: Connection, job: _Job, *, undoable: bool = False) -> _Done[Any] | _Failed:
+    def _carry_out(self, db: Database, job: _Job, *, undoable: bool = False) -> _Done[Any] | _Failed:
         if self._broken is not None and job.writes:
             return self._refusal()
         try:
             if not undoable:
-                return _Done(job.work(connection))
-            with _undoable(connection):
-                return _Done(job.work(connection))
-        except _BROKEN_RULES as error:
-            return _Failed(_our_fault(error))
-        except (DBAPIError, sqlite3.Error, OSError, *_OUR_OWN):
+                return _Done(job.work(db))
+            with db.savepoint():
+                return _Done(job.work(db))
+        except db.RULES as error:
+            broken_rule = BatchUploadError(f"the ledger refused a row that breaks its rules: {error}")
+            broken_rule.__cause__ = error
+            return _Failed(broken_rule)
+        except db.FAILURES:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is belongs to who waits
+        except _OUR_OWN:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is the caller's
             return _Failed(error)
 
     def _refusal(self) -> _Failed:
@@ -264,30 +253,8 @@ class Writer:
         return ended
 
     def _tell(self, what: Callable[..., None], *about: object) -> None:
-        with suppress(RuntimeError):  # the loop is closed, and with it everybody who waited
+        with suppress(RuntimeError):  # the loop is closed, and with it every caller
             self._loop.call_soon_threadsafe(what, *about)
-
-
-@contextmanager
-def _undoable(connection: Connection) -> Iterator[None]:
-    """What goes wrong within is undone alone; a disk that fails may have undone the whole transaction already."""
-    driver = driver_of(connection)
-    driver.execute("SAVEPOINT job")
-    try:
-        yield
-    except BaseException:
-        if driver.in_transaction:
-            driver.execute("ROLLBACK TO job")
-            driver.execute("RELEASE job")
-        raise
-    driver.execute("RELEASE job")
-
-
-def _our_fault(error: DBAPIError | sqlite3.Error) -> BatchUploadError:
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    failed = BatchUploadError(f"the ledger refused a row that breaks its rules: {cause}")
-    failed.__cause__ = cause
-    return failed
 
 
 def _settle(future: "asyncio.Future[Any]", result: object) -> None:

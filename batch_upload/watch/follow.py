@@ -12,7 +12,8 @@ import anyio
 
 from batch_upload.app.ledger_view import LedgerView, holder, view_ledger
 from batch_upload.errors import LedgerUnusable, ManifestInvalid
-from batch_upload.ledger.reading import LedgerReader, find_reader
+from batch_upload.ledger import find_reader
+from batch_upload.ports import LedgerReader
 from batch_upload.report.page.board import json_chunks
 from batch_upload.report.page.document import document, policy
 from batch_upload.settings import RunOptions

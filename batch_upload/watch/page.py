@@ -13,10 +13,10 @@ from batch_upload.engine.retry import CREATE
 from batch_upload.engine.states import state_of_row
 from batch_upload.engine.tries import with_retries_counted
 from batch_upload.escape import printable
-from batch_upload.ledger.course import Mark, NumberedAttempt, RunTally
-from batch_upload.ledger.lock import Note
-from batch_upload.ledger.reading import LedgerReader, RunRecord, find_reader
+from batch_upload.ledger import Note, find_reader
 from batch_upload.model import Fault, Known, Listed, OutcomeKind, State
+from batch_upload.ports import LedgerReader
+from batch_upload.records import Mark, NumberedAttempt, RunRecord, RunTally
 from batch_upload.report.completion import row_of
 from batch_upload.report.estimate import work_left
 from batch_upload.report.page.board import Board, Json, PageAttempt, json_chunks

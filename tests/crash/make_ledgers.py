@@ -15,13 +15,13 @@ from pathlib import Path
 import anyio
 
 from batch_upload.clock import SystemClock
-from batch_upload.ledger.store import open_ledger
+from batch_upload.ledger import open_ledger
 from batch_upload.model import AttachmentStatus, Item, Lane, Outcome, OutcomeKind, Receipt
 from tests.support.batches import BATCH, TAGS, make_batch, token_of
 
 KEPT = Path(__file__).parent / "ledgers"
 REGION = "us-east-1"
-ACCOUNTS = {1: "100000000001", 2: "100000000002", 3: "100000000003", 4: "100000000004"}
+ACCOUNTS = {1: "100000000001", 2: "100000000002", 3: "100000000003", 4: "100000000004", 5: "100000000005"}
 ITEMS = 3
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 RUN = "20260102T030405Z-00000000"

@@ -19,8 +19,8 @@ from batch_upload.engine.failures import FailureLimit, FailureWatch
 from batch_upload.engine.plan import Selection
 from batch_upload.engine.run import LaneOptions, Run
 from batch_upload.engine.tally import Tally
-from batch_upload.ledger.store import open_ledger
-from batch_upload.ports import AttachmentService, Ledger
+from batch_upload.ledger import open_ledger
+from batch_upload.ports import AttachmentService, LedgerWriter
 from batch_upload.settings import Settings, settings_of
 from batch_upload.summary import new_run_id
 
@@ -78,7 +78,7 @@ async def _upload(prepared: Prepared, settings: Settings, points: Passing) -> in
     run_id = new_run_id(clock.now())
     ledger = await open_ledger(settings.ledger, run_id=run_id, clock=clock)
     try:
-        stepped = cast(Ledger, Stepped(ledger, WRITES, points))
+        stepped = cast(LedgerWriter, Stepped(ledger, WRITES, points))
         async with reach(settings, tally) as reached:
             bodies = DocumentBodies(prepared.manifest.folder)  # its threads end with the process
             around = surroundings(reached, settings, stepped, tally, run_id=run_id, bodies=bodies)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.ledger.migrations import SCHEMA_VERSION
+from batch_upload.ledger.sqlite.migrations import SCHEMA_VERSION
 from tests.crash.make_ledgers import ACCOUNTS, ITEMS, KEPT
 from tests.support.invariants import read_copy
 from tests.support.kill_ground import Ground, Site

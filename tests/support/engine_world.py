@@ -3,11 +3,11 @@
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import anyio
 
@@ -19,7 +19,7 @@ from batch_upload.engine.run import LaneOptions, Run
 from batch_upload.engine.tally import Tally
 from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import ChangedSincePlan, LedgerUnusable
-from batch_upload.ledger.store import SqliteLedger, open_ledger
+from batch_upload.ledger import open_ledger
 from batch_upload.model import (
     Attachment,
     ContentType,
@@ -30,11 +30,11 @@ from batch_upload.model import (
     Lane,
     Outcome,
     RateRecord,
-    Standing,
 )
 from batch_upload.moments import Stretch
 from batch_upload.pacing import FixedRate, Pacer
-from batch_upload.ports import NOTHING_KNOWN, Attempt, Body, LaneMemory, Observer
+from batch_upload.ports import Attempt, Body, LaneMemory, LedgerWriter, Observer
+from batch_upload.records import Comparison
 from batch_upload.token import client_token
 from tests.support.manual_clock import ManualClock, real_work
 from tests.support.memory_service import MemoryService
@@ -46,12 +46,12 @@ HORIZON_S = 300.0
 
 
 class GuardedLedger:
-    """Implements `ports.Ledger` by a real one, in whose thread no virtual time passes.
+    """Implements what the engine uses of `ports.LedgerWriter` by a real one, in whose thread no virtual time passes.
 
     Fails at the `fails_at`-th write of a run's own, counted from 1, and at every later one, as a full disk does.
     """
 
-    def __init__(self, ledger: SqliteLedger, *, fails_at: int | None = None) -> None:
+    def __init__(self, ledger: LedgerWriter, *, fails_at: int | None = None) -> None:
         self._ledger = ledger
         self._fails_at = fails_at
         self.writes = 0
@@ -82,19 +82,17 @@ class GuardedLedger:
         with real_work():
             return await self._ledger.known(batch)
 
-    async def sift(
-        self, batch: str, take: Callable[[Iterable[Standing]], T], *, item_ids: Sequence[str] | None = None
-    ) -> T:
+    async def compare(self, batch: str, tokens: Mapping[str, str]) -> Comparison:
         with real_work():
-            return await self._ledger.sift(batch, take, item_ids=item_ids)
+            return await self._ledger.compare(batch, tokens)
+
+    async def unfinished(self, batch: str, tokens: Mapping[str, str]) -> Mapping[str, bool]:
+        with real_work():
+            return await self._ledger.unfinished(batch, tokens)
 
     async def known_of_ids(self, batch: str, item_ids: Sequence[str]) -> Sequence[Known]:
         with real_work():
             return await self._ledger.known_of_ids(batch, item_ids)
-
-    async def known_of_token(self, client_token: str) -> Known:
-        with real_work():
-            return await self._ledger.known_of_token(client_token)
 
     async def standing_count(self) -> int:
         with real_work():
@@ -114,10 +112,10 @@ class GuardedLedger:
         with real_work():
             return await self._ledger.intend(client_token, run_id=run_id, at=at)
 
-    async def conclude(self, attempt: Attempt, outcome: Outcome, *, known: Known | None = None) -> Known:
+    async def conclude(self, attempt: Attempt, outcome: Outcome) -> Known:
         self._write()
         with real_work():
-            return await self._ledger.conclude(attempt, outcome, known=known)
+            return await self._ledger.conclude(attempt, outcome)
 
     async def fail(self, client_token: str, fault: Fault, *, at: datetime) -> Known:
         self._write()
@@ -129,12 +127,10 @@ class GuardedLedger:
         with real_work():
             await self._ledger.park(client_tokens, fault, resume_after=resume_after)
 
-    async def observe(
-        self, seen: Sequence[Attachment], *, at: datetime, known: Mapping[str, Known] = NOTHING_KNOWN
-    ) -> Sequence[Known]:
+    async def observe(self, seen: Sequence[Attachment], *, at: datetime) -> Sequence[Known]:
         self._write()
         with real_work():
-            return await self._ledger.observe(seen, at=at, known=known)
+            return await self._ledger.observe(seen, at=at)
 
     async def not_found(self, client_tokens: Sequence[str], *, at: datetime) -> Sequence[Known]:
         self._write()
@@ -300,7 +296,15 @@ class World:
             lane=lane, clock=self.clock, observer=self.heard, policy=self.policy, chance=random.Random(7),
         )  # fmt: skip
         return Surroundings(
-            self.run_id, self.service, ledger, self.bodies, wire, lane, self.clock, self.heard, self.horizon_s
+            self.run_id,
+            self.service,
+            cast(LedgerWriter, ledger),
+            self.bodies,
+            wire,
+            lane,
+            self.clock,
+            self.heard,
+            self.horizon_s,
         )
 
     async def prepared(self, *items: Item) -> Surroundings:

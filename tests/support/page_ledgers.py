@@ -9,12 +9,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Table, insert
 
 from batch_upload.emulator.names import CREATE
 from batch_upload.ledger import tables
-from batch_upload.ledger.connecting import writing
-from batch_upload.ledger.files import make_file
+from batch_upload.ledger.driver import Database, Statement
+from batch_upload.ledger.sqlite.connection import open_for_writing
+from batch_upload.ledger.sqlite.files import make_file
 from batch_upload.model import AttachmentStatus, ContentType, Fault, Item, Lane, OutcomeKind, State
 from batch_upload.token import client_token
 
@@ -116,11 +117,11 @@ def tell_story(folder: Path, ids: Sequence[str], *, causes: Causes = CAUSES, see
     second = _Run("20261124T000500Z-90b2c4d7", 2, later, 20, "some items failed", items[cut:])
     chance = random.Random(seed)
     make_file(story.ledger, shown=str(story.ledger))
-    with writing(story.ledger, shown=str(story.ledger), at=BEGIN) as connection, connection.begin():
-        _write_lane(connection, second)
+    with open_for_writing(story.ledger, shown=str(story.ledger), at=BEGIN) as db, db.transaction():
+        _write_lane(db, second)
         numbers = count(1)
         for run in (first, second):
-            _write_run(connection, run, chance, numbers, causes)
+            _write_run(db, run, chance, numbers, causes)
     return story
 
 
@@ -150,19 +151,23 @@ def _item(number: int, item_id: str) -> Item:
     return Item(BATCH, item_id, source, token, tags, digest, size_bytes=size, content_type=kind)
 
 
-def _write_lane(connection: Connection, last: _Run) -> None:
+def _insert(db: Database, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    db.run_many(Statement(insert(table), columns=list(rows[0])), rows)
+
+
+def _write_lane(db: Database, last: _Run) -> None:
     lane = {"lane_id": 1, "account": LANE.account, "region": LANE.region, "endpoint": ENDPOINT, "pinned_at": BEGIN}
-    connection.execute(insert(tables.lane), [lane])
+    _insert(db, tables.lane, [lane])
     learned = {"rate": 2.11, "stage": 1.0, "evidence": 40.0, "backoff": 1.0, "burst": 2.0}
     rate = {"lane_id": 1, "operation": CREATE, "learned": learned, "learned_at": last.ended}
-    connection.execute(insert(tables.rate), [rate])
+    _insert(db, tables.rate, [rate])
 
 
-def _write_run(connection: Connection, run: _Run, chance: random.Random, numbers: "count[int]", causes: Causes) -> None:
+def _write_run(db: Database, run: _Run, chance: random.Random, numbers: "count[int]", causes: Causes) -> None:
     ended = {"ended_at": run.ended, "exit_code": run.exit_code}
     summary = {"exit": {"code": run.exit_code, "reason": run.reason}}
-    begun = {"run_no": run.number, "run_id": run.run_id, "verb": "upload", "batch": BATCH, "program": "0"}
-    connection.execute(insert(tables.run), [{**begun, "began_at": run.began, **ended, "summary": summary}])
+    begun = {"run_no": run.number, "lane_id": 1, "run_id": run.run_id, "verb": "upload", "batch": BATCH, "program": "0"}
+    _insert(db, tables.run, [{**begun, "began_at": run.began, **ended, "summary": summary}])
     items, attempts, outcomes = [], [], []
     for place, item in enumerate(run.items):
         tries = list(_tries(run.began + timedelta(seconds=place / PER_SECOND), chance.random(), causes))
@@ -173,9 +178,9 @@ def _write_run(connection: Connection, run: _Run, chance: random.Random, numbers
             named = {"attempt_id": attempt_id, "item_no": item_no, "number": number, "run_no": run.number}
             attempts.append({**named, "started_at": tried.at})
             outcomes.append(_outcome_row(attempt_id, item, number, tried))
-    connection.execute(insert(tables.item), items)
-    connection.execute(insert(tables.attempt), attempts)
-    connection.execute(insert(tables.outcome), outcomes)
+    _insert(db, tables.item, items)
+    _insert(db, tables.attempt, attempts)
+    _insert(db, tables.outcome, outcomes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,10 @@ from batch_upload.engine.run import LaneOptions, Run
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import BatchUploadError, ChangedSincePlan, ExitCode, LedgerLocked
 from batch_upload.events import ItemChanged, LaneStopped, Notice, OrphanSeen, Requested, Resolving, Retrying, Sending
-from batch_upload.ledger.reading import find_reader
-from batch_upload.ledger.store import SqliteLedger
+from batch_upload.ledger import find_reader
 from batch_upload.model import Item, Lane, State
 from batch_upload.pacing import Pacer
-from batch_upload.ports import Body
+from batch_upload.ports import Body, LedgerWriter
 from batch_upload.service.access import Access, StaticKeys
 from batch_upload.service.client import open_service
 from batch_upload.settings import RunOptions, settings_of
@@ -328,7 +327,7 @@ class _Process:
         if not self._life.dead:
             happens(seconds)
 
-    async def _opened(self) -> SqliteLedger:
+    async def _opened(self) -> LedgerWriter:
         world = self._world
         return await open_simulated(
             world.ledger, run_id=self._run_id, clock=self._clock, life=self._life, chance=world.chance
@@ -343,7 +342,7 @@ class _Process:
         await second.close()
         raise AssertionError("two runs hold one ledger")
 
-    async def _reached(self, ledger: SqliteLedger, stack: AsyncExitStack) -> Reached:
+    async def _reached(self, ledger: LedgerWriter, stack: AsyncExitStack) -> Reached:
         made = laws(self._settings, await ledger.rates(), now=self._clock.now())
         service = await stack.enter_async_context(open_service(self._access()))
         control = LaneControl()
@@ -366,7 +365,7 @@ class _Process:
             http_session=partial(SimulatedSession, self._world.network),
         )
 
-    async def _uploaded(self, ledger: SqliteLedger, reached: Reached) -> tuple[ExitCode, LaneResult]:
+    async def _uploaded(self, ledger: LedgerWriter, reached: Reached) -> tuple[ExitCode, LaneResult]:
         documents = _Documents(self._world.wanted)
         around = surroundings(reached, self._settings, ledger, self._observer, run_id=self._run_id, bodies=documents)
         watch = self._observer.watch = FailureWatch(FailureLimit(), reached.control, self._clock, self._observer)

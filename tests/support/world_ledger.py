@@ -11,15 +11,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from random import Random
 
-from sqlalchemy import Connection
-
-from batch_upload.ledger import runs
-from batch_upload.ledger.connecting import writing
-from batch_upload.ledger.files import check_place, make_file, real_path
-from batch_upload.ledger.lock import take_lock
-from batch_upload.ledger.store import SqliteLedger
+from batch_upload.ledger.driver import Database
+from batch_upload.ledger.sqlite.connection import open_for_writing
+from batch_upload.ledger.sqlite.files import check_place, make_file, real_path
+from batch_upload.ledger.sqlite.lock import take_lock
+from batch_upload.ledger.store import Store
 from batch_upload.ledger.writer import Writer, _Job, _settle, _settle_all
-from batch_upload.ports import Clock
+from batch_upload.ports import Clock, LedgerWriter
 from tests.support.virtual_time import Killed, Life
 
 COMMIT_MAX_S = 0.004
@@ -43,7 +41,7 @@ class SimulatedWriter(Writer):
 
     def __init__(
         self,
-        opened: AbstractContextManager[Connection],
+        opened: AbstractContextManager[Database],
         *,
         shown: str,
         on_closed: Callable[[], None],
@@ -53,7 +51,7 @@ class SimulatedWriter(Writer):
         super().__init__(opened, shown=shown, on_closed=on_closed)
         self._life = life
         self._chance = chance
-        self._connection: Connection | None = None
+        self._connection: Database | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._jobs = _Handed(self._arrived)
 
@@ -78,9 +76,7 @@ class SimulatedWriter(Writer):
             self._closed()
             raise
         # a simulated death takes no power away: what was written is there, synchronised or not
-        raw = self._connection.connection.driver_connection
-        if raw is not None:
-            raw.execute("PRAGMA synchronous = OFF")
+        self._connection.execute("PRAGMA synchronous = OFF")
         _settle(self._started, None)
 
     def _arrived(self) -> None:
@@ -116,18 +112,18 @@ class SimulatedWriter(Writer):
         self._ended.set()
 
 
-async def open_simulated(path: Path, *, run_id: str, clock: Clock, life: Life, chance: Random) -> SqliteLedger:
-    """`ledger.store.open_ledger` with a simulated writer. Raises as it does. Close it."""
+async def open_simulated(path: Path, *, run_id: str, clock: Clock, life: Life, chance: Random) -> LedgerWriter:
+    """`ledger.open_ledger` with a simulated writer. Raises as it does. Close it."""
     shown, real = str(path), real_path(path)
     check_place(real, shown=shown)
     lock = await take_lock(real, shown=shown, run_id=run_id, clock=clock, wait_s=0.0)
     make_file(real, shown=shown)
-    opened = writing(real, shown=shown, at=clock.now())
+    opened = open_for_writing(real, shown=shown, at=clock.now())
     writer = SimulatedWriter(opened, shown=shown, on_closed=lock.release, life=life, chance=chance)
-    await writer.start()
+    ledger = Store(writer, lock, shown=shown, clock=clock)
     try:
-        lane_id = await writer.read(runs.lane_id_of)
+        await ledger.start()
     except BaseException:
-        await writer.close()
+        await ledger.close()
         raise
-    return SqliteLedger(writer, lock, shown=shown, lane_id=lane_id, clock=clock)
+    return ledger

@@ -10,8 +10,8 @@ from batch_upload.app.ledger_view import holder, refusal_of, summary_of_view, vi
 from batch_upload.app.upload import upload
 from batch_upload.clock import counting_s
 from batch_upload.errors import OLD_COPY, ManifestInvalid
-from batch_upload.ledger.reading import RunRecord
 from batch_upload.model import State
+from batch_upload.records import RunRecord
 from batch_upload.settings import RunOptions
 from tests.support.batches import Batch, make_batch, pdf
 

@@ -1,6 +1,5 @@
 """How long a token is trusted, and the first create that goes alone."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import anyio
@@ -20,8 +19,7 @@ from tests.support.memory_service import CREATE, denied, lost, refused, slow, th
 def opened(since_s: float | None, last_s: float | None = None) -> Known:
     """An item that was first sent so many seconds ago, and last."""
     last = since_s if last_s is None else last_s
-    return replace(
-        fresh(an_item()),
+    return fresh(an_item())._replace(
         unknown_since=None if since_s is None else NOW - timedelta(seconds=since_s),
         last_open_at=None if last is None else NOW - timedelta(seconds=last),
     )

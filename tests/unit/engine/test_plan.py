@@ -1,6 +1,5 @@
 """The plan: a pure function of items and what the ledger knows."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -35,8 +34,7 @@ STANDING = {State.PROCESSING: AttachmentStatus.IN_PROGRESS, State.COMPLETE: Atta
 def known_as(item: Item, state: State, *, current: bool = True, resume_after: datetime | None = None) -> Known:
     """What the ledger knows of an item in a state."""
     status = STANDING.get(state)
-    return replace(
-        fresh(item),
+    return fresh(item)._replace(
         state=state,
         current=current,
         resume_after=resume_after,
@@ -67,8 +65,8 @@ def test_the_state_of_an_items_own_token_decides(state: State, kind: ActionKind)
 
 
 def test_what_was_deleted_at_the_service_waits_for_another_generation() -> None:
-    ended = replace(
-        known_as(an_item(), State.FAILED), attachment_id="att-1", attachment_status=AttachmentStatus.DELETED
+    ended = known_as(an_item(), State.FAILED)._replace(
+        attachment_id="att-1", attachment_status=AttachmentStatus.DELETED
     )
 
     assert one(an_item(), ended) is ActionKind.FAILED
@@ -214,7 +212,7 @@ def with_failed_attachment(row: Known) -> Known:
     """The row, or, where its state is that of a failure, one whose attachment ended as UPLOAD_FAILED."""
     if row.state is not State.FAILED:
         return row
-    return replace(row, attachment_id=f"att-{row.client_token}", attachment_status=AttachmentStatus.FAILED)
+    return row._replace(attachment_id=f"att-{row.client_token}", attachment_status=AttachmentStatus.FAILED)
 
 
 MANIFESTS = st.lists(VERSIONS, unique_by=lambda item: item.item_id, max_size=4)
@@ -276,7 +274,7 @@ def test_once_everything_is_complete_nothing_is_left_to_do(items: list[Item], ro
     wanted = {item.client_token for item in items}
     listed = {item.item_id for item in items}
     kept = [
-        replace(row, current=row.item_id not in listed, attachment_id=None, state=State.PENDING)
+        row._replace(current=row.item_id not in listed, attachment_id=None, state=State.PENDING)
         for row in rows
         if row.client_token not in wanted
     ]
@@ -288,7 +286,7 @@ def test_once_everything_is_complete_nothing_is_left_to_do(items: list[Item], ro
 
 
 def test_a_refusal_is_named_where_it_is_tried_again() -> None:
-    refused = replace(known_as(an_item(), State.FAILED), fault=Fault("ValidationException", "no"))
+    refused = known_as(an_item(), State.FAILED)._replace(fault=Fault("ValidationException", "no"))
 
     action = plan([an_item()], Knowledge.of([refused]), OUTLOOK).actions[0]
 
@@ -298,8 +296,7 @@ def test_a_refusal_is_named_where_it_is_tried_again() -> None:
 
 def failed_upload(item: Item, *, current: bool = True) -> Known:
     """A token whose attachment ended as UPLOAD_FAILED."""
-    return replace(
-        known_as(item, State.FAILED, current=current),
+    return known_as(item, State.FAILED, current=current)._replace(
         attachment_id=f"att-{item.client_token}",
         attachment_status=AttachmentStatus.FAILED,
         fault=Fault("UPLOAD_FAILED", "the service could not process the attachment"),
@@ -474,7 +471,7 @@ def test_an_item_is_reported_in_the_state_that_it_is_planned_in(
 def test_while_tags_are_changed_an_id_is_reported_by_the_attachment_that_it_has() -> None:
     stands = known_as(an_item("a", tags={"A": "1"}), State.COMPLETE, current=False)
     intent = known_as(an_item("a", tags={}), State.PENDING)
-    refused = replace(intent, state=State.FAILED, fault=Fault("ValidationException", "no"))
+    refused = intent._replace(state=State.FAILED, fault=Fault("ValidationException", "no"))
 
     shown = shown_row_of_id([stands, refused])
 

@@ -1,16 +1,15 @@
 """What may be deleted, and that it is deleted only then, whatever is answered and whatever dies."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_upload.engine.plan import LIVE, Knowledge, fresh, has_failed_upload, next_try, row_of, with_retry
+from batch_upload.engine.plan import Knowledge, fresh, has_failed_upload, next_try, row_of, with_retry
 from batch_upload.engine.prune import pruning
-from batch_upload.model import AttachmentStatus, Fault, Item, Known, State
+from batch_upload.model import LIVE, AttachmentStatus, Fault, Item, Known, State
 from batch_upload.ports import DELETING
 from tests.support.engine_world import an_item
 from tests.support.manual_clock import EPOCH as NOW
@@ -25,8 +24,7 @@ STATUS = {
 def row(item: Item, state: State = State.COMPLETE, *, current: bool = True, at: datetime = NOW) -> Known:
     """What the ledger knows of an item."""
     status = STATUS.get(state)
-    return replace(
-        fresh(item),
+    return fresh(item)._replace(
         state=state,
         current=current,
         attachment_id=f"att-{item.client_token}" if status else None,
@@ -37,8 +35,7 @@ def row(item: Item, state: State = State.COMPLETE, *, current: bool = True, at: 
 
 def doomed(item: Item) -> Known:
     """An item whose deletion was begun."""
-    return replace(
-        row(item),
+    return row(item)._replace(
         state=State.FAILED,
         attachment_status=AttachmentStatus.DELETED,
         fault=Fault(DELETING, "asked"),
@@ -93,7 +90,7 @@ def test_what_made_nothing_that_stands_is_no_matter(state: State) -> None:
 
 
 def test_what_carries_no_tag_cannot_be_proved_and_is_spared() -> None:
-    blind = replace(row(A), identity_tag=False)
+    blind = row(A)._replace(identity_tag=False)
 
     assert (chosen([B], blind), spared([B], blind)) == ([], ["it carries no identity tag that proves whose it is"])
 

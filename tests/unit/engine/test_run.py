@@ -13,7 +13,7 @@ from batch_upload.engine.run import AFTER_DEADLINE_S, DRAIN_S, LaneOptions
 from batch_upload.errors import LedgerOfAnotherLane
 from batch_upload.events import ItemChanged, LaneStopped, Notice, RunStarted, Sending
 from batch_upload.model import AttachmentStatus, Item, Lane, State
-from batch_upload.ports import Body, Ledger
+from batch_upload.ports import Body, LedgerWriter
 from tests.support.engine_world import BATCH, LANE, World, an_item, left_open, some_items
 from tests.support.memory_service import (
     CREATE,
@@ -538,7 +538,7 @@ async def test_a_ledger_of_another_lane_is_refused_before_anything_is_asked(worl
     before = len(world.service.calls)
     around = world.surroundings(await world.ledger())
     await around.ledger.pin(LANE, endpoint="https://sms-voice.example", at=world.clock.now())
-    ledger: Ledger = around.ledger
+    ledger: LedgerWriter = around.ledger
 
     with pytest.raises(LedgerOfAnotherLane):
         await ledger.pin(Lane("999999999999", "us-east-1"), endpoint="https://x", at=world.clock.now())
@@ -622,7 +622,7 @@ async def test_what_is_sent_carries_the_identity_tag_as_the_ledger_has_it(world:
     world.assert_each_once([tagged])
 
 
-async def pinned(world: World) -> Ledger:
+async def pinned(world: World) -> LedgerWriter:
     around = world.surroundings(await world.ledger())
     await around.ledger.pin(LANE, endpoint="https://sms-voice.example", at=world.clock.now())
     return around.ledger

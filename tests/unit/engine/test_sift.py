@@ -6,14 +6,27 @@ from collections.abc import Sequence
 from hypothesis import given
 
 from batch_upload.engine.plan import Knowledge, LaneOutlook, plan, row_of
-from batch_upload.engine.sift import plan_rest, sift
-from batch_upload.model import Action, ActionKind, Item, Known, Plan, Standing, State
+from batch_upload.engine.sift import plan_rest, sift, tokens_of
+from batch_upload.model import LIVE, OPEN, Action, ActionKind, Item, Known, Plan, State
+from batch_upload.records import Comparison
 from tests.unit.engine.test_plan import MANIFESTS, OUTLOOKS, ledgers
 
 
-def standings(rows: Sequence[Known]) -> list[Standing]:
-    """The rows as a ledger hands them over: by id."""
-    return sorted((row.item_id, row.client_token, row.state.value, int(row.current)) for row in rows)
+def compared(items: Sequence[Item], rows: Sequence[Known]) -> Comparison:
+    """What a ledger with these rows says of a manifest (`tests/unit/ledger/test_compare.py`)."""
+    ids = Counter(row.item_id for row in rows)
+    complete = {
+        (row.item_id, row.client_token)
+        for row in rows
+        if row.current and row.state is State.COMPLETE and ids[row.item_id] == 1
+    }
+    tokens = tokens_of(items)
+    unlisted = [row for row in rows if row.item_id not in tokens]
+    return Comparison(
+        {each[0]: each[0] in ids for each in tokens.items() if each not in complete},
+        Counter(row.item_id for row in unlisted if row.state in LIVE | OPEN),
+        tuple(row.item_id for row in unlisted if row.current and row.state is State.PARKED),
+    )
 
 
 def of_ids(rows: Sequence[Known], ids: Sequence[str]) -> Knowledge:
@@ -30,7 +43,7 @@ def kept(made: Plan, rest: Sequence[Item]) -> list[Action]:
 def test_the_plan_of_the_rest_is_that_part_of_the_whole_plan(
     items: list[Item], rows: list[Known], outlook: LaneOutlook
 ) -> None:
-    sifted = sift(items, standings(rows))
+    sifted = sift(items, compared(items, rows))
 
     made = plan_rest(sifted, of_ids(rows, sifted.ids), outlook)
 
@@ -43,7 +56,7 @@ def test_the_plan_of_the_rest_is_that_part_of_the_whole_plan(
 def test_with_what_is_known_of_the_unlisted_the_orphans_are_those_of_the_whole_plan(
     items: list[Item], rows: list[Known], outlook: LaneOutlook
 ) -> None:
-    sifted = sift(items, standings(rows))
+    sifted = sift(items, compared(items, rows))
 
     made = plan_rest(sifted, of_ids(rows, [*sifted.ids, *sifted.unlisted]), outlook)
 
@@ -56,7 +69,7 @@ def test_with_what_is_known_of_the_unlisted_the_orphans_are_those_of_the_whole_p
 
 @given(MANIFESTS, ledgers())
 def test_what_is_taken_out_is_complete_and_all_that_is_known_of_its_id(items: list[Item], rows: list[Known]) -> None:
-    sifted = sift(items, standings(rows))
+    sifted = sift(items, compared(items, rows))
 
     knowledge = Knowledge.of(rows)
     rest = {item.item_id for item in sifted.rest}
@@ -73,7 +86,7 @@ def test_what_is_taken_out_is_complete_and_all_that_is_known_of_its_id(items: li
 @given(MANIFESTS, ledgers())
 def test_an_id_that_is_listed_twice_is_looked_at_closely(items: list[Item], rows: list[Known]) -> None:
     for item in items:
-        sifted = sift([*items, item], standings(rows))
+        sifted = sift([*items, item], compared([*items, item], rows))
 
         assert item in sifted.rest
         assert item.item_id in sifted.ids or item.item_id not in {row.item_id for row in rows}

@@ -5,14 +5,16 @@ from datetime import timedelta
 from typing import Any
 
 import anyio
+import pytest
 
 from batch_upload.engine.job import Ending, job_of
 from batch_upload.engine.lane import Stop, StopKind
 from batch_upload.engine.plan import fresh
 from batch_upload.engine.upload import Uploader
+from batch_upload.errors import LedgerUnusable
 from batch_upload.events import ItemChanged
 from batch_upload.model import Fault, Item, Known, Outcome, State
-from batch_upload.ports import Attempt, Body, Ledger, moment
+from batch_upload.ports import Attempt, Body, LedgerWriter, moment
 from tests.support.engine_world import BATCH, World, an_item, some_items
 from tests.support.memory_service import CREATE, lost, refused, slow
 
@@ -80,15 +82,15 @@ async def test_an_answer_that_comes_while_the_run_is_cut_off_is_in_the_ledger(wo
 class CutOff:
     """A ledger at which the run is cut off the moment that an outcome is handed over."""
 
-    ledger: Ledger
+    ledger: LedgerWriter
     scope: anyio.CancelScope
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         return getattr(self.ledger, name)
 
-    async def conclude(self, attempt: Attempt, outcome: Outcome, *, known: Known | None = None) -> Known:
+    async def conclude(self, attempt: Attempt, outcome: Outcome) -> Known:
         self.scope.cancel()
-        return await self.ledger.conclude(attempt, outcome, known=known)
+        return await self.ledger.conclude(attempt, outcome)
 
 
 async def _cut_off(world: World, item: Item) -> tuple[Known, anyio.CancelScope]:
@@ -134,6 +136,31 @@ async def test_an_answer_that_was_not_believed_is_no_success_for_who_is_cut_off(
     row, _ = await _cut_off(world, second)
 
     assert (row.state, row.attachment_id) == (State.SENDING, None)
+    assert world.heard_of(ItemChanged) == []
+
+
+@dataclass
+class Silent(CutOff):
+    """A ledger on a disk that stands still: it takes an outcome and never answers."""
+
+    async def conclude(self, attempt: Attempt, outcome: Outcome) -> Known:
+        self.scope.cancel()
+        await anyio.sleep_forever()
+        raise AssertionError("it answered")
+
+
+async def test_who_is_cut_off_waits_for_a_ledger_that_stands_still_only_so_long(world: World) -> None:
+    item = an_item()
+    around = await world.prepared(item)
+    scope = anyio.CancelScope()
+    around = replace(around, ledger=Silent(around.ledger, scope))
+    job = job_of(fresh(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
+    began = world.clock.monotonic()
+
+    with scope, pytest.raises(LedgerUnusable, match="not written within 30 seconds"):
+        await Uploader(around).upload(job, item)
+
+    assert world.clock.monotonic() - began == pytest.approx(30, abs=1)
     assert world.heard_of(ItemChanged) == []
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.ledger.store import SqliteLedger, open_ledger
+from batch_upload.ledger import open_ledger
+from batch_upload.ports import LedgerWriter
 from tests.unit.ledger.samples import RUN, ManualClock
 
-Open = Callable[..., Awaitable[SqliteLedger]]
+Open = Callable[..., Awaitable[LedgerWriter]]
 
 
 @pytest.fixture
@@ -24,9 +25,9 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 async def opened(path: Path, clock: ManualClock) -> AsyncIterator[Open]:
     """Opens ledgers that are closed when the test ends."""
-    ledgers: list[SqliteLedger] = []
+    ledgers: list[LedgerWriter] = []
 
-    async def open_one(where: Path = path, run_id: str = RUN) -> SqliteLedger:
+    async def open_one(where: Path = path, run_id: str = RUN) -> LedgerWriter:
         ledgers.append(await open_ledger(where, run_id=run_id, clock=clock))
         return ledgers[-1]
 
@@ -36,5 +37,5 @@ async def opened(path: Path, clock: ManualClock) -> AsyncIterator[Open]:
 
 
 @pytest.fixture
-async def ledger(opened: Open) -> SqliteLedger:
+async def ledger(opened: Open) -> LedgerWriter:
     return await opened()

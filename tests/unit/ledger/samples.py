@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio.lowlevel
 
-from batch_upload.ledger.store import SqliteLedger
+from batch_upload.ledger.store import Store
 from batch_upload.model import (
     Attachment,
     AttachmentStatus,
@@ -20,6 +20,7 @@ from batch_upload.model import (
     OutcomeKind,
     Receipt,
 )
+from batch_upload.ports import LedgerWriter
 
 LANE = Lane("123456789012", "us-east-1")
 BATCH = "june"
@@ -97,11 +98,17 @@ def ended(kind: OutcomeKind, fault: Fault | None = NO_ANSWER, *, at: datetime = 
     return Outcome(kind, at, fault=fault)
 
 
-async def began(ledger: SqliteLedger, *items: Item, run_id: str = RUN) -> None:
+async def began(ledger: LedgerWriter, *items: Item, run_id: str = RUN) -> None:
     """Make a ledger ready to send these items."""
     await ledger.pin(LANE, endpoint="https://sms-voice.us-east-1.amazonaws.com", at=T0)
     await ledger.begin_run(run_id, verb="upload", batch=BATCH, at=T0)
     await ledger.enlist(items, at=T0)
+
+
+def commits_of(ledger: LedgerWriter) -> int:
+    """How many transactions it has committed."""
+    assert isinstance(ledger, Store)
+    return ledger.commits
 
 
 def rows(path: Path, query: str) -> list[tuple[Any, ...]]:

@@ -10,9 +10,9 @@ import pytest
 
 from batch_upload.clock import SystemClock
 from batch_upload.errors import LedgerUnusable
-from batch_upload.ledger.health import damage_of, holder_of, place_of, rights_of, schema_of
-from batch_upload.ledger.migrations import SCHEMA_VERSION
-from batch_upload.ledger.store import open_ledger
+from batch_upload.ledger import damage_of, holder_of, open_ledger, place_of, rights_of, schema_of
+from batch_upload.ledger.sqlite.migrations import SCHEMA_VERSION
+from tests.unit.ledger.samples import overwrite, rows
 
 
 def open_once(path: Path) -> None:
@@ -36,9 +36,8 @@ def test_a_whole_ledger_has_no_damage_and_is_its_owners_alone(ledger: Path) -> N
 
 
 def test_a_page_that_was_overwritten_is_found(ledger: Path) -> None:
-    content = bytearray(ledger.read_bytes())
-    content[4096 * 4 : 4096 * 6] = b"\xa5" * (4096 * 2)
-    ledger.write_bytes(content)
+    ((root,),) = rows(ledger, "SELECT rootpage FROM sqlite_master WHERE name = 'item'")
+    overwrite(ledger, 4096 * (root - 1), b"\xa5" * 4096)
 
     try:
         damage = damage_of(ledger)
@@ -65,7 +64,7 @@ def test_rights_that_are_too_wide_are_seen(ledger: Path) -> None:
 def test_who_holds_the_lock_is_told_while_it_is_held_and_nobody_is_stopped_by_asking(tmp_path: Path) -> None:
     path = tmp_path / "june.ledger"
     script = (
-        "import asyncio, sys, pathlib; from batch_upload.ledger.store import open_ledger;"
+        "import asyncio, sys, pathlib; from batch_upload.ledger import open_ledger;"
         "from batch_upload.clock import SystemClock;"
         "asyncio.run(open_ledger(pathlib.Path(sys.argv[1]), run_id='run', clock=SystemClock(), wait_lock_s=0));"
         "print('held', flush=True); sys.stdin.read()"

@@ -12,15 +12,16 @@ import anyio
 import pytest
 
 from batch_upload.errors import ExitCode, LedgerLocked, LedgerUnusable
-from batch_upload.ledger.lock import take_lock
-from batch_upload.ledger.store import SqliteLedger, open_ledger
+from batch_upload.ledger import open_ledger
+from batch_upload.ledger.sqlite.lock import take_lock
+from batch_upload.ports import LedgerWriter
 from tests.unit.ledger.conftest import Open
 from tests.unit.ledger.samples import RUN, T0, ManualClock, after
 
 HOLDER = """
 import asyncio, sys
 from pathlib import Path
-from batch_upload.ledger.store import open_ledger
+from batch_upload.ledger import open_ledger
 from tests.unit.ledger.samples import ManualClock
 
 async def main():
@@ -66,7 +67,7 @@ async def test_another_run_is_named_and_its_lock_dies_with_it(opened: Open, path
     await opened()
 
 
-async def test_a_run_can_wait_for_the_lock(ledger: SqliteLedger, path: Path) -> None:
+async def test_a_run_can_wait_for_the_lock(ledger: LedgerWriter, path: Path) -> None:
     class FreeingClock(ManualClock):
         async def sleep(self, seconds: float) -> None:
             await super().sleep(seconds)
@@ -93,7 +94,7 @@ async def test_waiting_for_the_lock_ends_when_it_was_said(path: Path) -> None:
 
 @pytest.mark.parametrize("note", ["", '{"pid": 1', "[]", '{"pid": "x", "since": 3}', '{"pid": 7, "since": "noon"}'])
 async def test_a_torn_note_names_nobody_and_holds_nobody_up(
-    ledger: SqliteLedger, path: Path, note: str, clock: ManualClock
+    ledger: LedgerWriter, path: Path, note: str, clock: ManualClock
 ) -> None:
     await anyio.Path(f"{path}.lock").write_text(note)
 
@@ -118,7 +119,7 @@ async def test_the_lock_is_taken_on_the_real_ledger_whatever_it_is_called(
 
 
 async def test_the_note_says_who_and_when_and_stays_when_the_lock_is_given_back(
-    ledger: SqliteLedger, path: Path
+    ledger: LedgerWriter, path: Path
 ) -> None:
     await ledger.close()
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from batch_upload.errors import LedgerUnusable
-from batch_upload.ledger.connecting import connect
-from batch_upload.ledger.migrations import SCHEMA_VERSION, migrate, schema_version
-from batch_upload.ledger.schema import MIGRATIONS
+from batch_upload.ledger.sqlite.connection import connect
+from batch_upload.ledger.sqlite.migrations import SCHEMA_VERSION, migrate, schema_version
+from batch_upload.ledger.sqlite.schema import MIGRATIONS
 from tests.crash.make_ledgers import KEPT
 from tests.unit.ledger.samples import T0, after, rows
 
@@ -97,10 +97,47 @@ def test_every_version_grows_into_the_same_ledger(tmp_path: Path) -> None:
     assert len(shapes) == 1
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
-def test_what_a_ledger_of_old_told_of_its_items_it_tells_still(path: Path, version: int) -> None:
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_a_kept_ledger_grows_into_the_same_ledger_as_a_new_one(
+    raw: sqlite3.Connection, tmp_path: Path, version: int
+) -> None:
+    path = tmp_path / "kept.ledger"
     shutil.copyfile(KEPT / f"version-{version}.ledger", path)
-    before = [rows(path, query) for query in OF_OLD]
+
+    with closing(connect(path, query="mode=rw")) as kept:
+        migrate(kept, shown="kept.ledger", at=T0)
+
+        shape = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
+        assert kept.execute(shape).fetchall() == raw.execute(shape).fetchall()
+        assert kept.execute("PRAGMA foreign_keys").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("version", range(1, 5))
+def test_the_runs_of_a_ledger_of_old_are_of_its_only_lane(path: Path, version: int) -> None:
+    shutil.copyfile(KEPT / f"version-{version}.ledger", path)
+
+    with closing(connect(path, query="mode=rw")) as connection:
+        migrate(connection, shown="june.ledger", at=T0)
+
+    assert rows(path, "SELECT run_no, lane_id FROM run") == [(1, 1)]
+
+
+def test_a_step_that_leaves_a_reference_to_nothing_is_undone(raw: sqlite3.Connection, path: Path) -> None:
+    breaks = ("INSERT INTO rate VALUES (9, 'Create', '{}', '2026-11-23T09:00:00.000000Z')",)
+
+    with pytest.raises(sqlite3.IntegrityError):
+        migrate(raw, shown="june.ledger", at=T0, steps=(*MIGRATIONS, breaks))
+
+    assert schema_version(raw, shown="june.ledger") == SCHEMA_VERSION
+    assert rows(path, "SELECT count(*) FROM rate") == [(0,)]
+
+
+@pytest.mark.parametrize(("version", "queries"), [(1, OF_OLD), (2, OF_OLD), (3, OF_OLD), (4, NOW)])
+def test_what_a_ledger_of_old_told_of_its_items_it_tells_still(
+    path: Path, version: int, queries: tuple[str, ...]
+) -> None:
+    shutil.copyfile(KEPT / f"version-{version}.ledger", path)
+    before = [rows(path, query) for query in queries]
 
     with closing(connect(path, query="mode=rw")) as connection:
         migrate(connection, shown="june.ledger", at=T0)

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from batch_upload.errors import ExitCode, LedgerUnusable
-from batch_upload.ledger.migrations import APPLICATION_ID, SCHEMA_VERSION, require_sqlite
-from batch_upload.ledger.reading import find_reader
-from batch_upload.ledger.store import open_ledger
+from batch_upload.ledger import find_reader, open_ledger
+from batch_upload.ledger.sqlite.migrations import APPLICATION_ID, SCHEMA_VERSION, require_sqlite
 from batch_upload.model import State
 from tests.unit.ledger.conftest import Open
 from tests.unit.ledger.samples import BATCH, RUN, ManualClock, began, contents, item, overwrite, rows, write

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from batch_upload.errors import BatchUploadError, Disagreement
-from batch_upload.ledger.store import open_ledger
+from batch_upload.ledger import open_ledger
 from batch_upload.model import AttachmentStatus, Fault, Known, Outcome, OutcomeKind, State
 from batch_upload.ports import Attempt
 from tests.unit.ledger.samples import BATCH, LANE, T0, ManualClock, accepted, after, attachment, item, rows
@@ -81,7 +81,6 @@ class LedgerMachine(RuleBasedStateMachine):
         self.current: dict[str, str] = {}
         self.owners: dict[str, str] = {}
         self.open: dict[str, Open] = {}
-        self.told_of: dict[str, list[Known]] = {token: [] for token in TOKENS}
         self.open_ledger()
 
     def teardown(self) -> None:
@@ -102,12 +101,6 @@ class LedgerMachine(RuleBasedStateMachine):
     def told(self, known: Known | None) -> None:
         """What a change gives is what the ledger tells of the item from then on."""
         assert known in self.runner.run(self.ledger.known(BATCH))
-        if known is not None:
-            self.told_of[known.client_token].append(known)
-
-    def recalled(self, token: str, data: st.DataObject) -> Known | None:
-        """What a caller may take an item for: as it is, as it once was, or nothing."""
-        return data.draw(st.sampled_from([None, *reversed(self.told_of[token])]))
 
     def now(self) -> datetime:
         self.seconds += 1
@@ -170,8 +163,7 @@ class LedgerMachine(RuleBasedStateMachine):
         token = data.draw(st.sampled_from(sorted(self.open)))
         was = self.open.pop(token)
         outcome = accepted(attachment_id, status, at=self.now())
-        known = self.recalled(token, data)
-        self._bind(token, attachment_id, status, self.ledger.conclude(was.attempt, outcome, known=known))
+        self._bind(token, attachment_id, status, self.ledger.conclude(was.attempt, outcome))
 
     @rule(token=tokens, attachment_id=attachment_ids, status=statuses)
     def adopt(self, token: str, attachment_id: str, status: AttachmentStatus) -> None:
@@ -195,13 +187,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self.owners[attachment_id] = token
         self.items[token] = model.landed(attachment_id, status)
 
-    @rule(seen=st.dictionaries(attachment_ids, statuses), data=st.data())
-    def observe(self, seen: dict[str, AttachmentStatus], data: st.DataObject) -> None:
+    @rule(seen=st.dictionaries(attachment_ids, statuses))
+    def observe(self, seen: dict[str, AttachmentStatus]) -> None:
         owners = {one.attachment_id: token for token, one in self.items.items()}
         ours = {owners[attachment_id]: attachment_id for attachment_id in seen if attachment_id in owners}
-        recalled = {each: known for each in seen if (known := self.recalled(owners.get(each, TOKENS[0]), data))}
         attachments = [attachment(*each) for each in seen.items()]
-        told = self.runner.run(self.ledger.observe(attachments, at=self.now(), known=recalled))
+        told = self.runner.run(self.ledger.observe(attachments, at=self.now()))
         assert [known.client_token for known in told] == list(ours)
         for known in told:
             self.told(known)
@@ -251,8 +242,6 @@ class LedgerMachine(RuleBasedStateMachine):
         assert found == self.items
         assert {row.item_id: row.client_token for row in known if row.current} == self.current
         assert self.runner.run(self.ledger.attachment_tokens()) == self.owners
-        for row in known:
-            self.told_of[row.client_token].append(row)
 
     @invariant()
     def an_item_tells_of_its_attempts_what_they_tell(self) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batch_upload.ledger.store import SqliteLedger, open_ledger
+from batch_upload.ledger import open_ledger
 from batch_upload.moments import Stretch
-from tests.unit.ledger.samples import BATCH, LANE, T0, ManualClock, after, began, item
+from batch_upload.ports import LedgerWriter
+from tests.unit.ledger.samples import BATCH, LANE, T0, ManualClock, after, began, commits_of, item
 
 
 class SettableClock(ManualClock):
@@ -33,7 +34,7 @@ def clock() -> SettableClock:
     return SettableClock()
 
 
-async def run_of(path: Path, clock: SettableClock, run_id: str) -> SqliteLedger:
+async def run_of(path: Path, clock: SettableClock, run_id: str) -> LedgerWriter:
     """A run that has found its lane, and begins."""
     ledger = await open_ledger(path, run_id=run_id, clock=clock)
     await ledger.pin(LANE, endpoint="https://sms-voice.example", at=clock.now())
@@ -183,8 +184,8 @@ async def test_a_wall_clock_that_was_ahead_leaves_times_that_are_never_taken_for
 async def test_a_steady_clock_costs_no_write_of_its_own(path: Path, clock: SettableClock) -> None:
     ledger = await open_ledger(path, run_id="run-1", clock=clock)
     await began(ledger, item("a"), item("b"))
-    before = ledger.commits
+    before = commits_of(ledger)
     await ledger.intend("bu1-a-1", run_id="run-1", at=clock.now())
     await ledger.close()
 
-    assert ledger.commits == before + 1
+    assert commits_of(ledger) == before + 1

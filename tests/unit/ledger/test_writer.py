@@ -13,24 +13,23 @@ from pathlib import Path
 
 import anyio
 import pytest
-from sqlalchemy import Connection, StaticPool, create_engine
 
 from batch_upload.errors import LedgerUnusable
-from batch_upload.ledger.connecting import writing
-from batch_upload.ledger.files import make_file
-from batch_upload.ledger.prepared import knowing_driver
-from batch_upload.ledger.store import SqliteLedger, open_ledger
+from batch_upload.ledger import open_ledger
+from batch_upload.ledger.driver import Database
+from batch_upload.ledger.sqlite.connection import SqliteDatabase, open_for_writing
+from batch_upload.ledger.sqlite.files import make_file
 from batch_upload.ledger.writer import GATHER_S, Writer
 from batch_upload.model import State
+from batch_upload.ports import LedgerWriter
 from tests.unit.ledger.conftest import Open
-from tests.unit.ledger.samples import BATCH, NO_ANSWER, RUN, T0, ManualClock, accepted, began, item, rows
+from tests.unit.ledger.samples import BATCH, NO_ANSWER, RUN, T0, ManualClock, accepted, began, commits_of, item, rows
 
 DISK_FULL = """
 import asyncio, resource, sys
 from pathlib import Path
 from batch_upload.errors import LedgerUnusable
-from batch_upload.ledger.prepared import knowing_driver
-from batch_upload.ledger.store import open_ledger
+from batch_upload.ledger import open_ledger
 from tests.unit.ledger.samples import BATCH, RUN, T0, ManualClock, NO_ANSWER, began, item
 
 async def refused(doing):
@@ -60,8 +59,7 @@ asyncio.run(main())
 KILLED = """
 import asyncio, sys
 from pathlib import Path
-from batch_upload.ledger.prepared import knowing_driver
-from batch_upload.ledger.store import open_ledger
+from batch_upload.ledger import open_ledger
 from tests.unit.ledger.samples import RUN, T0, ManualClock, began, item
 
 async def intend(ledger, number):
@@ -87,7 +85,7 @@ def start(script: str, path: Path) -> subprocess.Popen[str]:
     )
 
 
-async def test_what_returned_is_seen_by_everybody(ledger: SqliteLedger, path: Path) -> None:
+async def test_what_returned_is_seen_by_everybody(ledger: LedgerWriter, path: Path) -> None:
     await began(ledger, item("a"))
 
     await ledger.intend("bu1-a-1", run_id=RUN, at=T0)
@@ -95,14 +93,14 @@ async def test_what_returned_is_seen_by_everybody(ledger: SqliteLedger, path: Pa
     assert rows(path, "SELECT state FROM item") == [("sending",)]
 
 
-async def test_what_is_handed_over_together_is_committed_together(ledger: SqliteLedger) -> None:
+async def test_what_is_handed_over_together_is_committed_together(ledger: LedgerWriter) -> None:
     await began(ledger, *(item(str(number)) for number in range(500)))
-    before = ledger.commits
+    before = commits_of(ledger)
 
     intents = [ledger.intend(f"bu1-{number}-1", run_id=RUN, at=T0) for number in range(500)]
     await asyncio.gather(*intents)
 
-    assert ledger.commits - before <= 5
+    assert commits_of(ledger) - before <= 5
     assert len(await ledger.open_intents()) == 500
 
 
@@ -117,9 +115,9 @@ async def test_where_several_came_together_the_next_is_held_up_for_others(path: 
     async with written(path, pause=pause) as writer:
         await together(writer, 2)
         before = writer.commits
-        first = asyncio.ensure_future(writer.write(lambda connection: 1))
+        first = asyncio.ensure_future(writer.write(lambda _: 1))
         await held.wait()
-        second = asyncio.ensure_future(writer.write(lambda connection: 2))
+        second = asyncio.ensure_future(writer.write(lambda _: 2))
         await asyncio.sleep(0)
         go_on.set()
 
@@ -133,7 +131,7 @@ async def test_where_they_come_one_by_one_none_is_held_up(path: Path) -> None:
     async with written(path, pause=pauses.append) as writer:
         await together(writer, 2)
         for number in range(5):
-            assert await writer.write(lambda connection, number=number: number) == number  # type: ignore[misc]
+            assert await writer.write(lambda _, number=number: number) == number  # type: ignore[misc]
 
     assert pauses == [GATHER_S]
 
@@ -142,7 +140,9 @@ async def test_where_they_come_one_by_one_none_is_held_up(path: Path) -> None:
 async def written(path: Path, *, pause: Callable[[float], None]) -> AsyncIterator[Writer]:
     """A writer over a new ledger."""
     make_file(path, shown="june.ledger")
-    writer = Writer(writing(path, shown="june.ledger", at=T0), shown="june.ledger", on_closed=lambda: None, pause=pause)
+    writer = Writer(
+        open_for_writing(path, shown="june.ledger", at=T0), shown="june.ledger", on_closed=lambda: None, pause=pause
+    )
     await writer.start()
     try:
         yield writer
@@ -154,19 +154,19 @@ async def together(writer: Writer, count: int) -> None:
     """So many jobs in one group: what was handed over while the first held the thread."""
     loop, held, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
 
-    def hold(_connection: Connection) -> None:
+    def hold(_db: Database) -> None:
         loop.call_soon_threadsafe(held.set)
         go_on.wait(10)
 
     holding = asyncio.ensure_future(writer.read(hold))
     await held.wait()
-    others = [asyncio.ensure_future(writer.write(lambda connection: None)) for _ in range(count)]
+    others = [asyncio.ensure_future(writer.write(lambda _: None)) for _ in range(count)]
     await asyncio.sleep(0)
     go_on.set()
     await asyncio.gather(holding, *others)
 
 
-async def test_one_that_fails_among_many_fails_alone(ledger: SqliteLedger) -> None:
+async def test_one_that_fails_among_many_fails_alone(ledger: LedgerWriter) -> None:
     await began(ledger, item("a"), item("b"))
 
     tokens = ("bu1-a-1", "bu1-nobody", "bu1-b-1")
@@ -178,7 +178,7 @@ async def test_one_that_fails_among_many_fails_alone(ledger: SqliteLedger) -> No
     assert [row.state for row in await ledger.known(BATCH)] == [State.SENDING, State.SENDING]
 
 
-async def test_a_write_goes_on_when_nobody_waits_for_it_any_more(ledger: SqliteLedger) -> None:
+async def test_a_write_goes_on_when_nobody_waits_for_it_any_more(ledger: LedgerWriter) -> None:
     await began(ledger, item("a"))
     attempt = await ledger.intend("bu1-a-1", run_id=RUN, at=T0)
 
@@ -191,7 +191,7 @@ async def test_a_write_goes_on_when_nobody_waits_for_it_any_more(ledger: SqliteL
     assert [row.state for row in await ledger.known(BATCH)] == [State.PROCESSING]
 
 
-async def test_a_scope_that_is_cancelled_does_not_hold_the_writer_up(ledger: SqliteLedger) -> None:
+async def test_a_scope_that_is_cancelled_does_not_hold_the_writer_up(ledger: LedgerWriter) -> None:
     await began(ledger, item("a"))
 
     with anyio.CancelScope() as scope:
@@ -202,7 +202,7 @@ async def test_a_scope_that_is_cancelled_does_not_hold_the_writer_up(ledger: Sql
     assert (await ledger.fail("bu1-a-1", NO_ANSWER, at=T0)).fault == NO_ANSWER
 
 
-async def test_closing_finishes_what_was_handed_over(ledger: SqliteLedger, path: Path) -> None:
+async def test_closing_finishes_what_was_handed_over(ledger: LedgerWriter, path: Path) -> None:
     await began(ledger, *(item(str(number)) for number in range(50)))
 
     async with asyncio.TaskGroup() as group:
@@ -214,7 +214,7 @@ async def test_closing_finishes_what_was_handed_over(ledger: SqliteLedger, path:
     assert rows(path, "SELECT count(*) FROM attempt") == [(50,)]
 
 
-async def test_a_closed_ledger_leaves_one_file_and_its_lock(ledger: SqliteLedger, tmp_path: Path) -> None:
+async def test_a_closed_ledger_leaves_one_file_and_its_lock(ledger: LedgerWriter, tmp_path: Path) -> None:
     await began(ledger, item("a"))
 
     await ledger.close()
@@ -273,23 +273,23 @@ async def test_what_returned_before_the_process_was_killed_is_there(opened: Open
 
 
 async def test_a_file_that_another_program_writes_to_is_given_up_at_once_and_for_good(
-    ledger: SqliteLedger, path: Path
+    ledger: LedgerWriter, path: Path
 ) -> None:
     await began(ledger, item("a"))
     await ledger.close()
     closed: list[str] = []
-    opened = writing(path, shown="june.ledger", at=T0, busy_timeout_s=0.0)
+    opened = open_for_writing(path, shown="june.ledger", at=T0, busy_timeout_s=0.0)
     writer = Writer(opened, shown="june.ledger", on_closed=lambda: closed.append("closed"))
     await writer.start()
 
     with closing(sqlite3.connect(path, isolation_level=None)) as shell:
         shell.execute("BEGIN IMMEDIATE")
         with pytest.raises(LedgerUnusable, match=r"another program is writing to `june\.ledger`"):
-            await writer.write(lambda connection: None)
+            await writer.write(lambda _: None)
 
     with pytest.raises(LedgerUnusable, match="another program is writing"):
-        await writer.write(lambda connection: None)
-    assert await writer.read(lambda connection: 7) == 7
+        await writer.write(lambda _: None)
+    assert await writer.read(lambda _: 7) == 7
     await writer.close()
     assert closed == ["closed"]
 
@@ -298,16 +298,16 @@ async def test_a_file_that_another_program_writes_to_is_given_up_at_once_and_for
 async def test_a_job_that_the_thread_has_no_memory_or_stack_for_ends_all_writing(
     path: Path, kind: type[BaseException]
 ) -> None:
-    def fail(connection: Connection) -> None:
-        connection.exec_driver_sql("UPDATE item SET state = 'failed'")
+    def fail(db: Database) -> None:
+        db.execute("UPDATE item SET state = 'failed'")
         raise kind("injected")
 
     released: list[str] = []
     make_file(path, shown="june.ledger")
-    opened = writing(path, shown="june.ledger", at=T0)
+    opened = open_for_writing(path, shown="june.ledger", at=T0)
     writer = Writer(opened, shown="june.ledger", on_closed=lambda: released.append("lock"))
     await writer.start()
-    jobs: list[Callable[[Connection], object]] = [lambda _: 1, fail, lambda _: 3]
+    jobs: list[Callable[[Database], object]] = [lambda _: 1, fail, lambda _: 3]
 
     ended = await asyncio.gather(*map(writer.write, jobs), return_exceptions=True)
 
@@ -330,18 +330,16 @@ class _NoMemoryToCommit(sqlite3.Connection):
 
 async def test_a_commit_that_there_is_no_memory_for_is_rolled_back_and_ends_the_run(path: Path) -> None:
     @contextmanager
-    def opened() -> Iterator[Connection]:
+    def opened() -> Iterator[Database]:
         with closing(sqlite3.connect(path, factory=_NoMemoryToCommit, isolation_level=None)) as raw:
             raw.execute("CREATE TABLE IF NOT EXISTS written (number INTEGER)")
-            engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
-            with engine.connect() as connection:
-                yield knowing_driver(connection, raw)
+            yield SqliteDatabase(raw, shown="june.ledger", begin="BEGIN IMMEDIATE")
 
     writer = Writer(opened(), shown="june.ledger", on_closed=lambda: None)
     await writer.start()
 
-    def write(connection: Connection) -> None:
-        connection.exec_driver_sql("INSERT INTO written VALUES (1)")
+    def write(db: Database) -> None:
+        db.execute("INSERT INTO written VALUES (1)")
 
     with pytest.raises(LedgerUnusable, match=r"`june\.ledger` could not be written: out of memory") as refused:
         await writer.write(write)
@@ -358,7 +356,7 @@ async def test_a_thread_that_dies_between_two_jobs_leaves_nobody_waiting_and_kee
         raise MemoryError
 
     make_file(path, shown="june.ledger")
-    opened = writing(path, shown="june.ledger", at=T0)
+    opened = open_for_writing(path, shown="june.ledger", at=T0)
     writer = Writer(opened, shown="june.ledger", on_closed=lambda: released.append("lock"), pause=die)
     await writer.start()
     await together(writer, 2)

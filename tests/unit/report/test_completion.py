@@ -4,7 +4,6 @@ import csv
 import io
 import json
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,7 +72,7 @@ def test_a_failed_item_tells_why() -> None:
 
 
 def test_what_stands_for_another_document_is_not_reported_as_this_one() -> None:
-    earlier = replace(known(), client_token="bu1-of-the-earlier-document")
+    earlier = known()._replace(client_token="bu1-of-the-earlier-document")
 
     row = row_of(item(), earlier)
 
@@ -89,7 +88,7 @@ def test_an_item_whose_file_was_not_read_is_as_the_ledger_knows_it(tmp_path: Pat
 def test_a_url_has_no_digest_size_or_type() -> None:
     url = item("terms", url="s3://bucket/terms.pdf")
 
-    sent = row_of(url, replace(known("terms"), content="url:s3://bucket/terms.pdf", size_bytes=None, content_type=None))
+    sent = row_of(url, known("terms")._replace(content="url:s3://bucket/terms.pdf", size_bytes=None, content_type=None))
 
     assert (sent.sha256, sent.size_bytes, sent.content_type, sent.source) == (None, None, None, "s3://bucket/terms.pdf")
 

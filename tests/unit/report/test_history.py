@@ -21,8 +21,7 @@ CUT_OFF = Tried(1, "run-1", BEGIN, None, None, None, None, None, None, None)
 
 
 def chapter(*tried: Tried, state: State = State.COMPLETE) -> Chapter:
-    row = replace(
-        known("acme/loa", state),
+    row = known("acme/loa", state)._replace(
         client_token="bu1-a",
         attachment_id="at-1",
         attachment_status=AttachmentStatus.COMPLETE,
@@ -107,7 +106,7 @@ def test_an_item_the_manifest_no_longer_lists_says_so() -> None:
 
 def test_machines_get_the_item_then_its_attempts_then_each_earlier_token_with_its_own() -> None:
     earlier = chapter(CUT_OFF)
-    earlier = replace(earlier, known=replace(earlier.known, client_token="bu1-0", current=False))
+    earlier = replace(earlier, known=earlier.known._replace(client_token="bu1-0", current=False))
 
     lines = list(history_json(history(chapter(CUT_OFF, ACCEPTED), earlier=(earlier,))))
 
@@ -124,8 +123,8 @@ def test_an_id_with_a_bidi_override_is_escaped_for_people_and_whole_for_machines
 
 
 def test_the_fault_and_the_time_to_wait_for_are_told() -> None:
-    row = replace(
-        known("acme/loa", State.PARKED), fault=Fault("Quota", "full", fields=(("F", "m"),)), resume_after=after(60)
+    row = known("acme/loa", State.PARKED)._replace(
+        fault=Fault("Quota", "full", fields=(("F", "m"),)), resume_after=after(60)
     )
 
     told = text(history(Chapter(row, NAMED, None, ())))

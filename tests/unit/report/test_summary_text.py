@@ -83,7 +83,7 @@ def test_the_whole_text_of_a_run_with_nothing_to_do() -> None:
 
 def test_what_is_parked_says_why_and_when_it_goes_on() -> None:
     midnight = after(36_000)
-    rows = [replace(known("day", State.PARKED), resume_after=midnight), known("full", State.PARKED)]
+    rows = [known("day", State.PARKED)._replace(resume_after=midnight), known("full", State.PARKED)]
 
     lines = attention_lines(rows, JUNE)
 

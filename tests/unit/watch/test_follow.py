@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from batch_upload.errors import LedgerUnusable, ManifestInvalid
-from batch_upload.ledger.store import SqliteLedger, open_ledger
+from batch_upload.ledger import open_ledger
 from batch_upload.model import AttachmentStatus, State
+from batch_upload.ports import LedgerWriter
 from batch_upload.report.page.board import STATES
 from batch_upload.settings import RunOptions
 from batch_upload.watch.follow import PATIENCE, Follower
 from tests.unit.ledger.samples import BATCH, RUN, T0, TOO_LARGE, ManualClock, accepted, after, attachment, began, item
 
-Open = Callable[[str], Awaitable[SqliteLedger]]
+Open = Callable[[str], Awaitable[LedgerWriter]]
 
 
 @pytest.fixture
@@ -28,9 +29,9 @@ def manifest(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def opened(manifest: Path) -> Any:  # noqa: ANN401 - an async generator of a function
-    ledgers: list[SqliteLedger] = []
+    ledgers: list[LedgerWriter] = []
 
-    async def open_one(run_id: str) -> SqliteLedger:
+    async def open_one(run_id: str) -> LedgerWriter:
         ledgers.append(await open_ledger(manifest.with_suffix(".ledger"), run_id=run_id, clock=ManualClock()))
         return ledgers[-1]
 

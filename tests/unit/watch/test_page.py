@@ -9,8 +9,7 @@ import pytest
 
 from batch_upload.app.ledger_view import view_ledger
 from batch_upload.cli.flags import Flags, options_of
-from batch_upload.ledger.reading import find_reader
-from batch_upload.ledger.store import open_ledger
+from batch_upload.ledger import find_reader, open_ledger
 from batch_upload.model import OutcomeKind
 from batch_upload.report.page.board import STATES
 from batch_upload.watch.page import RUNS_MAX, Limits, Page, runs_of

@@ -1,6 +1,6 @@
-"""One run at a time: an OS lock on a file beside the ledger. It dies with its process, whatever that dies of.
+"""One run at a time: an OS lock on a file beside the ledger. It ends with its process, however that ends.
 
-The file stays when the lock is given back: removing it would let two runs lock two files of one name.
+The file stays when the lock is released: if it were removed, two runs could lock two files of one name.
 """
 
 import fcntl
@@ -8,30 +8,33 @@ import json
 import os
 import socket
 import stat
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from batch_upload.errors import LedgerLocked, LedgerUnusable
-from batch_upload.ledger.files import MODE, file_unusable, sync_folder
+from batch_upload.ledger.sqlite.files import MODE, file_unusable, sync_folder
 from batch_upload.ledger.tables import utc_text
 from batch_upload.moments import Moment, Stretch
 from batch_upload.ports import Clock
 
 POLL_S = 0.25
-"""Pause between two looks at a lock that another run holds."""
+"""Pause between two tries to take a lock that another run holds."""
 _SHORTEST_S = 0.001
 """A pause that no clock rounds away."""
-_NOTE_MAX_BYTES = 4096
+_NOTE_MAX_BYTES = 1024 * 1024
+"""A lane takes about 40 bytes of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What stands in the lock's file. Each is None where it is missing or torn.
+    """What the lock's file says. Each is None where it is missing or torn.
 
-    `run_id` is of who holds or held the lock; `began_run_id` of the last run that began while it was held. `inode` is
-    the file's own number: in a copy of the file it is another's, and what began there did not begin here.
+    `run_id` is the holder's, or the last holder's. `began_run_id` is the last run that began under the lock; `began`
+    has the last of each lane, by its number in the ledger (none in a file of an earlier program). `inode` is the
+    file's own number: in a copy of the file it is another's, and what began there did not begin here.
 
     The last four are the `moments.Stretch` that goes on: machine, beginning by both clocks, and `latest_before`.
     """
@@ -41,6 +44,7 @@ class Note:
     since: str | None = None
     run_id: str | None = None
     began_run_id: str | None = None
+    began: Mapping[str, str] = field(default_factory=dict)
     inode: int | None = None
     machine: str | None = None
     steady_since: str | None = None
@@ -56,7 +60,7 @@ class Note:
 
     @property
     def stretch(self) -> Stretch | None:
-        """The stretch that the note tells of, or None where it tells of none."""
+        """The stretch that the note describes, or None without one."""
         began, counting_s = _time(self.steady_since), self.steady_since_counting_s
         if self.machine is None or began is None or counting_s is None:
             return None
@@ -64,27 +68,35 @@ class Note:
             return None
         return Stretch(self.machine, Moment(began, counting_s), _time(self.latest_before))
 
+    def began_on(self, lane_id: int) -> str | None:
+        """Return the id of the last run that began on a lane, or None where that is not known."""
+        return self.began.get(str(lane_id)) if self.began else self.began_run_id
 
-class LedgerLock:
-    """A lock that is held. `before` is the note as it was when the lock was taken."""
+
+class FileLease:
+    """`ports.LaneLease` by a lock that is held: of all lanes of the ledger."""
 
     def __init__(self, descriptor: int, note: Note, *, before: Note) -> None:
         self._descriptor: int | None = descriptor
         self._note = note
-        self.before = before
+        self._before = before
 
-    def begin(self, run_id: str) -> None:
-        """Note, durably, that a run begins. Raises OSError."""
-        self._note = replace(self._note, began_run_id=run_id)
+    @property
+    def stretch(self) -> Stretch | None:
+        return self._before.stretch
+
+    def last_run_id(self, lane_id: int) -> str | None:
+        return self._before.began_on(lane_id)
+
+    def begin(self, lane_id: int, run_id: str) -> None:
+        began = {**self._note.began, str(lane_id): run_id}
+        self._note = replace(self._note, began_run_id=run_id, began=began)
         if self._descriptor is not None:
             _write(self._descriptor, self._note)
             os.fsync(self._descriptor)
 
     def steady(self, stretch: Stretch) -> None:
-        """Note that the wall clock goes steadily from now on, or was set just now. Raises OSError.
-
-        Not synchronised: a process that is killed keeps it, and a power cut ends the stretch anyway.
-        """
+        # not synchronised: a process that is killed keeps it, and a power cut ends the stretch anyway
         latest = stretch.latest_before
         self._note = replace(
             self._note,
@@ -97,16 +109,15 @@ class LedgerLock:
             _write(self._descriptor, self._note)
 
     def release(self) -> None:
-        """Give the lock back. May be called twice."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
 
 
-async def take_lock(real: Path, *, shown: str, run_id: str, clock: Clock, wait_s: float) -> LedgerLock:
-    """The lock of the ledger at `real`, waited for up to `wait_s` seconds.
+async def take_lock(real: Path, *, shown: str, run_id: str, clock: Clock, wait_s: float) -> FileLease:
+    """Take the lock of the ledger at `real`, and wait for it up to `wait_s` seconds.
 
-    Raises LedgerLocked when another run still holds it then, and LedgerUnusable where there can be no lock.
+    Raises LedgerLocked if another run still holds it then, and LedgerUnusable if there can be no lock.
     """
     path = real.with_name(f"{real.name}.lock")
     give_up_at = clock.monotonic() + wait_s
@@ -122,7 +133,7 @@ async def take_lock(real: Path, *, shown: str, run_id: str, clock: Clock, wait_s
 
 
 def _try(path: Path, *, shown: str) -> int | None:
-    """A descriptor that holds the lock, or None where another process does."""
+    """Return a descriptor that holds the lock, or None if another process holds it."""
     while True:
         descriptor = _open(path, shown=shown)
         try:
@@ -153,14 +164,14 @@ def _open(path: Path, *, shown: str) -> int:
 
 
 def _is_still_at(path: Path, descriptor: int) -> bool:
-    """False if somebody removed the file between our opening and locking it: the lock would be nobody else's."""
+    """Return False if the file was removed between our opening and locking it: nobody else would see our lock."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
         return False
 
 
-def _hold(descriptor: int, *, run_id: str, since: datetime) -> LedgerLock:
+def _hold(descriptor: int, *, run_id: str, since: datetime) -> FileLease:
     try:
         before = note_of(descriptor)
         note = replace(before, pid=os.getpid(), host=socket.gethostname(), since=utc_text(since), run_id=run_id)
@@ -168,7 +179,7 @@ def _hold(descriptor: int, *, run_id: str, since: datetime) -> LedgerLock:
     except OSError:
         os.close(descriptor)
         raise
-    return LedgerLock(descriptor, note, before=before)
+    return FileLease(descriptor, note, before=before)
 
 
 def _locked(path: Path, *, shown: str) -> LedgerLocked:
@@ -188,7 +199,7 @@ def _locked(path: Path, *, shown: str) -> LedgerLocked:
 
 
 def note_of(descriptor: int) -> Note:
-    """What stands in the open file of a lock. Raises OSError."""
+    """Read the note in an open lock file. Raises OSError."""
     inode = os.fstat(descriptor).st_ino
     try:
         found = json.loads(os.pread(descriptor, _NOTE_MAX_BYTES, 0))
@@ -200,12 +211,14 @@ def note_of(descriptor: int) -> Note:
 def _note(found: dict[str, Any], inode: int) -> Note:
     pid, counting_s = found.get("pid"), found.get("steady_since_counting_s")
     here = found if found.get("inode") == inode else {}  # in a copy, what was noted of another file
+    began = here.get("began")
     return Note(
         pid=pid if isinstance(pid, int) else None,
         host=_text(found.get("host")),
         since=_text(found.get("since")),
         run_id=_text(found.get("run_id")),
         began_run_id=_text(here.get("began_run_id")),
+        began=began if isinstance(began, dict) else {},
         inode=inode,
         machine=_text(here.get("machine")),
         steady_since=_text(here.get("steady_since")),
@@ -219,7 +232,7 @@ def _text(value: object) -> str | None:
 
 
 def _time(text: str | None) -> datetime | None:
-    """An aware time, or None for anything else."""
+    """Return an aware time, or None for anything else."""
     try:
         found = datetime.fromisoformat(text) if text is not None else None
     except ValueError:

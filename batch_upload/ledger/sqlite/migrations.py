@@ -1,25 +1,25 @@
-"""How a ledger comes to be and grows: forward only, one transaction a step (the steps are in `schema.py`)."""
+"""How a ledger is created and brought up to date: forward only, one transaction a step (`schema.py` has the steps)."""
 
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 
 from batch_upload.errors import LedgerUnusable
-from batch_upload.ledger.files import BEGIN_ANEW
-from batch_upload.ledger.schema import MIGRATIONS
+from batch_upload.ledger.runs import program_version
+from batch_upload.ledger.sqlite.files import BEGIN_ANEW
+from batch_upload.ledger.sqlite.schema import MIGRATIONS
 from batch_upload.ledger.tables import utc_text
 
 APPLICATION_ID = 0x62754C31
-"""`buL1` in the file's header: what tells a ledger from any other SQLite file."""
+"""`buL1` in the file's header, by which a ledger differs from any other SQLite file."""
 SQLITE_NEEDED = (3, 37, 0)
 """The first SQLite with STRICT tables."""
 
 SCHEMA_VERSION = len(MIGRATIONS)
 
 
-def require_sqlite(found: tuple[int, int, int]) -> None:
-    """Raise LedgerUnusable where the SQLite that Python brings is too old for a ledger."""
+def require_sqlite(found: tuple[int, int, int] = sqlite3.sqlite_version_info[:3]) -> None:
+    """Raise LedgerUnusable if the SQLite of this Python is too old for a ledger."""
     if found < SQLITE_NEEDED:
         raise LedgerUnusable(
             f"Python here comes with SQLite {_dotted(found)}, a ledger needs {_dotted(SQLITE_NEEDED)} or newer",
@@ -28,9 +28,9 @@ def require_sqlite(found: tuple[int, int, int]) -> None:
 
 
 def schema_version(raw: sqlite3.Connection, *, shown: str, newest: int = SCHEMA_VERSION) -> int:
-    """Which schema a file has; 0 where it is empty or was left half made. Changes nothing.
+    """Return the schema version of a file, 0 for one that is empty or half made. Changes nothing.
 
-    Raises LedgerUnusable where it is no ledger, or one of a newer program.
+    Raises LedgerUnusable if it is not a ledger, or one of a newer program.
     """
     application_id, found = _pragma(raw, "application_id"), _pragma(raw, "user_version")
     if application_id == 0 and found == 0 and not _tables(raw):
@@ -43,7 +43,7 @@ def schema_version(raw: sqlite3.Connection, *, shown: str, newest: int = SCHEMA_
 
 
 def migrate(raw: sqlite3.Connection, *, shown: str, at: datetime, steps: Sequence[Sequence[str]] = MIGRATIONS) -> None:
-    """Take the steps that a ledger, or what is to become one, has not taken. A step that fails leaves nothing behind.
+    """Take the steps that a file has not taken. A step that fails leaves nothing behind.
 
     Raises LedgerUnusable as `schema_version` does, and sqlite3.Error.
     """
@@ -52,40 +52,37 @@ def migrate(raw: sqlite3.Connection, *, shown: str, at: datetime, steps: Sequenc
 
 
 def check_whole(raw: sqlite3.Connection, *, shown: str) -> None:
-    """Raise LedgerUnusable where a table is missing."""
+    """Raise LedgerUnusable if a table is missing."""
     missing = _WHOLE - _tables(raw)
     if missing:
         raise LedgerUnusable(f"`{shown}` is damaged: it has no {', '.join(sorted(missing))}", hint=BEGIN_ANEW)
 
 
 def check_pages(raw: sqlite3.Connection, *, shown: str) -> None:
-    """Raise LedgerUnusable where a page of a ledger does not hold together. Changes nothing; takes time by size."""
+    """Raise LedgerUnusable if a page of a ledger is damaged. Changes nothing; takes time in proportion to the size."""
     if schema_version(raw, shown=shown) >= 1 and raw.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
         raise LedgerUnusable(f"`{shown}` is damaged", hint=BEGIN_ANEW)
-
-
-def program_version() -> str:
-    """The version of this program, or `0` where it runs without being installed."""
-    try:
-        return version("batch-upload")
-    except PackageNotFoundError:
-        return "0"
 
 
 _WHOLE = frozenset({"migration", "lane", "run", "item", "attempt", "outcome", "stranger", "rate", "digest"})
 
 
 def _take(raw: sqlite3.Connection, step: Sequence[str], *, version_after: int, at: datetime) -> None:
+    # a table that others refer to can be made anew only so; the references are checked before the commit
+    raw.execute("PRAGMA foreign_keys = OFF")
     raw.execute("BEGIN IMMEDIATE")
     try:
         for statement in step:
             raw.execute(statement)
+        if raw.execute("PRAGMA foreign_key_check").fetchone() is not None:
+            raise sqlite3.IntegrityError("a row refers to none")
         raw.execute("INSERT INTO migration VALUES (?, ?, ?)", (version_after, program_version(), utc_text(at)))
         raw.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         raw.execute(f"PRAGMA user_version = {version_after}")
         raw.execute("COMMIT")
     finally:
         raw.rollback()
+        raw.execute("PRAGMA foreign_keys = ON")
 
 
 def _newer(raw: sqlite3.Connection, found: int, *, shown: str) -> LedgerUnusable:

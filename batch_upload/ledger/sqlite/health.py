@@ -1,4 +1,4 @@
-"""How a ledger is, for those who look for what is wrong. Changes nothing, and stops nobody."""
+"""Checks of a ledger for `doctor` and `status`. They change nothing and hold nobody up."""
 
 import fcntl
 import os
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch_upload.errors import LedgerUnusable
-from batch_upload.ledger.connecting import connect
-from batch_upload.ledger.files import real_path, unusable
-from batch_upload.ledger.lock import Note, note_of
-from batch_upload.ledger.migrations import SCHEMA_VERSION, check_whole, schema_version
+from batch_upload.ledger.sqlite.connection import connect
+from batch_upload.ledger.sqlite.files import real_path, unusable
+from batch_upload.ledger.sqlite.lock import Note, note_of
+from batch_upload.ledger.sqlite.migrations import SCHEMA_VERSION, check_whole, schema_version
 from batch_upload.mounts import file_system_of
 
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -21,7 +21,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
         "fuse.s3fs", "fuse.sshfs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "smb3", "smbfs", "virtiofs",
     }
 )  # fmt: skip
-"""Where the locks of one machine may mean nothing to another, and SQLite's WAL has no shared memory."""
+"""File systems on which locks may not reach other machines, and SQLite's WAL has no shared memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Rights:
 
 
 def place_of(path: Path) -> Place:
-    """Where the ledger is. Raises LedgerUnusable where there is no such folder."""
+    """Return where the ledger is. Raises LedgerUnusable if its folder does not exist."""
     real = real_path(path)
     try:
         disk = os.statvfs(real.parent)
@@ -63,15 +63,15 @@ def place_of(path: Path) -> Place:
 
 
 def rights_of(path: Path) -> Rights:
-    """Raises OSError."""
+    """Return the permissions of the ledger. Raises OSError."""
     found = real_path(path).stat()
     return Rights(stat.S_IMODE(found.st_mode), found.st_uid == os.geteuid())
 
 
 def damage_of(path: Path, *, most: int = 3) -> list[str]:
-    """What SQLite finds wrong with any page, index or reference, `most` lines at most; reads the whole file.
+    """Return what SQLite finds wrong with any page, index or reference, in `most` lines at most; reads the whole file.
 
-    Raises LedgerUnusable where it cannot be opened at all.
+    Raises LedgerUnusable if it cannot be opened at all.
     """
     shown = str(path)
     try:
@@ -86,7 +86,7 @@ def damage_of(path: Path, *, most: int = 3) -> list[str]:
 
 
 def schema_of(path: Path) -> tuple[int, int]:
-    """The schema of the ledger, 0 for an empty one, and that of this program. Raises LedgerUnusable."""
+    """Return the schema of the ledger, 0 for an empty one, and that of this program. Raises LedgerUnusable."""
     shown = str(path)
     try:
         with closing(connect(real_path(path), query="mode=ro")) as raw:
@@ -96,9 +96,9 @@ def schema_of(path: Path) -> tuple[int, int]:
 
 
 def holder_of(path: Path) -> Note | None:
-    """Who holds the ledger's lock now, or None. Raises OSError.
+    """Return who holds the ledger's lock now, or None. Raises OSError.
 
-    It is asked for by a shared lock that is given back at once: a run that begins in that very moment sees it held.
+    It tries a shared lock, which it releases at once: a run that begins in that very moment finds the lock held.
     """
     real = real_path(path)
     try:

@@ -339,4 +339,32 @@ _VERSION_4 = (
     ),
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+# Several lanes: a run is of one lane, or of none if it reached none. One command uses the same id in each of its lanes.
+_VERSION_5 = (
+    f"""
+    CREATE TABLE run_5 (
+      run_no    INTEGER PRIMARY KEY,
+      lane_id   INTEGER REFERENCES lane,
+      run_id    TEXT NOT NULL,
+      verb      TEXT NOT NULL,
+      batch     TEXT NOT NULL,
+      program   TEXT NOT NULL,
+      began_at  TEXT NOT NULL CHECK (began_at {_TIME}),
+      ended_at  TEXT CHECK (ended_at {_TIME}),
+      exit_code INTEGER,
+      summary   TEXT,
+      UNIQUE (lane_id, run_id),
+      CHECK ((ended_at IS NULL) = (exit_code IS NULL)),
+      CHECK ((ended_at IS NULL) = (summary IS NULL))
+    ) STRICT
+    """,
+    """
+    INSERT INTO run_5
+    SELECT run_no, (SELECT lane_id FROM lane), run_id, verb, batch, program, began_at, ended_at, exit_code, summary
+    FROM run ORDER BY run_no
+    """,
+    "DROP TABLE run",
+    "ALTER TABLE run_5 RENAME TO run",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)

@@ -1,4 +1,4 @@
-"""What was in a file is remembered by its path, with how the file looked then."""
+"""What later runs need not find out again: rates, and what was in files."""
 
 from pathlib import Path
 
@@ -6,10 +6,44 @@ import pytest
 
 from batch_upload.document import Fingerprint, RememberedDigest
 from batch_upload.errors import BatchUploadError
-from batch_upload.ledger.reading import LedgerReader, find_digests
-from batch_upload.ledger.store import SqliteLedger
-from batch_upload.model import ContentType
-from tests.unit.ledger.samples import T0, began, item, write
+from batch_upload.ledger import find_digests, find_reader
+from batch_upload.model import ContentType, RateRecord
+from batch_upload.ports import LedgerReader, LedgerWriter
+from tests.unit.ledger.samples import T0, after, began, item, write
+
+
+async def test_the_latest_of_each_operation_is_remembered(ledger: LedgerWriter) -> None:
+    await began(ledger, item("a"))
+    old, new = (RateRecord("Create", {"rate": rate}, T0) for rate in (2.0, 19.5))
+    other = RateRecord("Describe", {"rate": 1.0, "stage": 3}, after(60))
+
+    await ledger.learn([old, other])
+    await ledger.learn([new])
+
+    assert await ledger.rates() == [new, other]
+
+
+async def test_nothing_learned_leaves_what_was(ledger: LedgerWriter) -> None:
+    await began(ledger, item("a"))
+    known = RateRecord("Create", {"rate": 2.0}, T0)
+
+    await ledger.learn([known])
+    await ledger.learn([])
+
+    assert await ledger.rates() == [known]
+
+
+async def test_a_reader_sees_what_was_learned(ledger: LedgerWriter, path: Path) -> None:
+    await began(ledger, item("a"))
+    known = RateRecord("Create", {"rate": 2.0}, T0)
+
+    await ledger.learn([known])
+
+    reader = find_reader(path)
+    assert reader is not None
+    with reader:
+        assert reader.rates() == [known]
+
 
 LOOK = Fingerprint(device=64_768, inode=1_234, size_bytes=450_000, mtime_ns=1_764_000_000_123_456_789)
 FOUND = RememberedDigest(LOOK, "0f" * 32, ContentType.PDF)
@@ -21,14 +55,14 @@ def digests_of(path: Path) -> LedgerReader:
     return reader
 
 
-async def test_what_was_remembered_is_found_before_a_lane_is_known(ledger: SqliteLedger, path: Path) -> None:
+async def test_what_was_remembered_is_found_before_a_lane_is_known(ledger: LedgerWriter, path: Path) -> None:
     await ledger.remember_digests({"/files/a.pdf": FOUND})
 
     with digests_of(path) as reader:
         assert reader.digests(["/files/b.pdf", "/files/a.pdf"]) == {"/files/a.pdf": FOUND}
 
 
-async def test_the_later_wins_and_the_others_stay(ledger: SqliteLedger, path: Path) -> None:
+async def test_the_later_wins_and_the_others_stay(ledger: LedgerWriter, path: Path) -> None:
     later = FOUND._replace(fingerprint=LOOK._replace(mtime_ns=LOOK.mtime_ns + 1), sha256="a0" * 32)
 
     await ledger.remember_digests({"/files/a.pdf": FOUND, "/files/b.pdf": FOUND})
@@ -38,7 +72,7 @@ async def test_the_later_wins_and_the_others_stay(ledger: SqliteLedger, path: Pa
         assert reader.digests(["/files/a.pdf", "/files/b.pdf"]) == {"/files/a.pdf": later, "/files/b.pdf": FOUND}
 
 
-async def test_more_paths_than_a_statement_takes_are_all_found(ledger: SqliteLedger, path: Path) -> None:
+async def test_more_paths_than_a_statement_takes_are_all_found(ledger: LedgerWriter, path: Path) -> None:
     many = {f"/files/{number}.pdf": FOUND._replace(sha256=f"{number:064x}") for number in range(1_201)}
 
     await ledger.remember_digests(many)
@@ -55,7 +89,7 @@ async def test_more_paths_than_a_statement_takes_are_all_found(ledger: SqliteLed
     ],
 )
 async def test_any_look_that_a_file_system_gives_comes_back(
-    ledger: SqliteLedger, path: Path, look: Fingerprint
+    ledger: LedgerWriter, path: Path, look: Fingerprint
 ) -> None:
     remembered = {"/files/\udcff Ø.pdf": FOUND._replace(fingerprint=look)}
 
@@ -66,7 +100,7 @@ async def test_any_look_that_a_file_system_gives_comes_back(
 
 
 @pytest.mark.parametrize("sha256", ["", "0F" * 32, "0f" * 31])
-async def test_what_is_no_digest_is_refused(ledger: SqliteLedger, sha256: str) -> None:
+async def test_what_is_no_digest_is_refused(ledger: LedgerWriter, sha256: str) -> None:
     with pytest.raises(BatchUploadError, match="breaks its rules"):
         await ledger.remember_digests({"/files/a.pdf": FOUND._replace(sha256=sha256)})
 

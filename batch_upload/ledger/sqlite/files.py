@@ -1,4 +1,4 @@
-"""The ledger as a file: where it is, who may read it, and what its errors mean for people."""
+"""The ledger as a file: where it is, who may read it, and what an error of it means to a user."""
 
 import errno
 import os
@@ -8,18 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy.exc import DBAPIError
-
 from batch_upload.errors import LedgerUnusable
 from batch_upload.shortage import are_descriptors_free, out_of_descriptors
 
 MODE = 0o600
-"""Of the ledger and its lock; SQLite gives -wal and -shm the ledger's own."""
+"""Permissions of the ledger and its lock. SQLite gives -wal and -shm the ledger's."""
 BEGIN_ANEW = "restore a backup, or move it away: `batch-upload reconcile` rebuilds it from the identity tags"
 DESCRIPTORS = 4
 """What SQLite opens for a ledger: the file, its -wal and -shm, and a folder while it makes them."""
 PRIMARY = 0xFF
-"""The lower byte of a SQLite code; the rest tells details."""
+"""The byte of a SQLite error code that names its kind; the others tell details."""
 _RIGHTS = "check the rights of the file and its folder, or name another with `--ledger`"
 _SENTENCES: Mapping[int, tuple[str, str]] = {
     sqlite3.SQLITE_FULL: ("the disk of `{}` is full", "free at least 64 MB there, then run the same command again"),
@@ -40,12 +38,12 @@ _SENTENCES: Mapping[int, tuple[str, str]] = {
 
 
 def files_of_ledger(path: Path) -> list[Path]:
-    """The ledger, what SQLite keeps beside it, and its lock, whether they are there or not. Links are not followed."""
+    """Return the ledger's files, whether they exist or not. Links are not followed."""
     return [path.with_name(f"{path.name}{suffix}") for suffix in ("", "-wal", "-shm", "-journal", ".lock")]
 
 
 def real_path(path: Path) -> Path:
-    """The absolute path behind all links. Raises LedgerUnusable where links go round in circles."""
+    """Return the absolute path behind all links. Raises LedgerUnusable if the links lead in a circle."""
     try:
         return path.resolve()
     except (OSError, RuntimeError) as error:
@@ -53,7 +51,7 @@ def real_path(path: Path) -> Path:
 
 
 def check_place(real: Path, *, shown: str) -> bool:
-    """Whether the file is there. Raises LedgerUnusable where there can be no ledger."""
+    """Return whether the file exists. Raises LedgerUnusable if there can be no ledger at this path."""
     try:
         found = real.stat()
     except FileNotFoundError:
@@ -68,11 +66,8 @@ def check_place(real: Path, *, shown: str) -> bool:
 
 
 def make_file(real: Path, *, shown: str) -> None:
-    """Make the file, readable by its owner alone, if it is not there; one that is there is left as it is.
-
-    It is never opened by other means than SQLite's once it exists: closing a descriptor of a file gives back the
-    locks that SQLite holds on it in the same process.
-    """
+    """Create the file, readable by its owner alone; one that exists is left as it is. Raises LedgerUnusable."""
+    # once it exists, only SQLite opens it: closing any descriptor of a file releases the locks that SQLite holds on it
     try:
         os.close(os.open(real, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, MODE))
         sync_folder(real.parent)
@@ -83,7 +78,7 @@ def make_file(real: Path, *, shown: str) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a new name in a folder survive a power cut."""
+    """Make a new name in a folder survive a power cut. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -92,24 +87,23 @@ def sync_folder(folder: Path) -> None:
 
 
 def sqlite_uri(real: Path, *, query: str) -> str:
-    """A file's name as SQLite's URI, whatever characters are in it."""
+    """Return a file's name as SQLite's URI, whatever characters it has."""
     return f"file://{quote(os.fsencode(real))}?{query}"
 
 
-def unusable(error: sqlite3.Error | DBAPIError | OSError, *, shown: str) -> LedgerUnusable:
-    """The error of a disk or of SQLite as a sentence that says what to do."""
+def unusable(error: Exception, *, shown: str) -> LedgerUnusable:
+    """Return the error of a disk or of SQLite as a sentence that says what to do."""
     if isinstance(error, OSError):
         return file_unusable(error, shown=shown)
-    origin = error.orig if isinstance(error, DBAPIError) else error
-    code = getattr(origin, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & PRIMARY
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & PRIMARY
     if code == sqlite3.SQLITE_CANTOPEN and not are_descriptors_free(DESCRIPTORS):
-        return _caused(_without_descriptors(shown), origin)
-    message, hint = _SENTENCES.get(code, (f"`{{}}` could not be used: {origin}", BEGIN_ANEW))
-    return _caused(LedgerUnusable(message.replace("{}", shown, 1), hint=hint), origin)
+        return _caused(_without_descriptors(shown), error)
+    message, hint = _SENTENCES.get(code, (f"`{{}}` could not be used: {error}", BEGIN_ANEW))
+    return _caused(LedgerUnusable(message.replace("{}", shown, 1), hint=hint), error)
 
 
 def file_unusable(error: OSError, *, shown: str) -> LedgerUnusable:
-    """The error of a file as a sentence that says what to do."""
+    """Return an error of the file system as a sentence that says what to do."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return _caused(_without_descriptors(shown), error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -1,0 +1,143 @@
+"""What happened over time, counted by the database, and what has changed since a reader last looked."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    func,
+    select,
+    type_coerce,
+    union_all,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from batch_upload.ledger.driver import Database, Statement
+from batch_upload.ledger.items import OF_BATCH, OF_TOKEN
+from batch_upload.ledger.tables import attempt, item, outcome, run, wanted
+from batch_upload.model import OutcomeKind
+from batch_upload.records import AttemptRecord, Bucket, Mark, NumberedAttempt, RunTally
+
+
+class step_number(FunctionElement[int]):  # noqa: N801 - named as SQL functions are
+    """Into which step of so many seconds, from 0, a time falls: `step_number(beginning, time, seconds)`.
+
+    A time before the beginning falls into the first. Every database has its own words for it; here are PostgreSQL's.
+    """
+
+    type = Integer()
+    inherit_cache = True
+
+
+@compiles(step_number)
+def _step_number(element: FunctionElement[int], compiler: SQLCompiler, **options: object) -> str:
+    began, at, seconds = (compiler.process(each, **options) for each in element.clauses)
+    passed = f"extract(epoch FROM CAST({at} AS timestamptz) - CAST({began} AS timestamptz))"
+    return f"CAST(greatest(0, floor({passed} / {seconds})) AS INTEGER)"
+
+
+def tallies(db: Database, lane_id: int, batch: str) -> list[RunTally]:
+    """Return each run of a batch by the ends of its attempts; runs without an attempt are left out."""
+    return [RunTally(*row) for row in db.rows(_TALLIES, {"of_lane": lane_id, "of_batch": batch})]
+
+
+def buckets(db: Database, lane_id: int, widths_s: Mapping[str, float]) -> list[Bucket]:
+    """Return the course of these runs: run id → how many seconds a step is long.
+
+    What a stepped clock puts before the beginning counts as the first step. What was withdrawn was never sent, and is
+    left out.
+    """
+    db.want({run_id: str(width_s) for run_id, width_s in widths_s.items()})
+    return [Bucket(*row) for row in db.rows(_BUCKETS, {"of_lane": lane_id})]
+
+
+def attempts_after(
+    db: Database, lane_id: int, attempt_id: int, *, again: Collection[int] = ()
+) -> Iterator[NumberedAttempt]:
+    """Yield every attempt of the lane behind this one, and those of `again`, oldest first; all of them behind 0."""
+    db.want(dict.fromkeys(map(str, again)))
+    for row in db.rows(_ATTEMPTS_AFTER, {"of_lane": lane_id, "after": attempt_id}):
+        yield NumberedAttempt(*row)
+
+
+def attempts_of(db: Database, lane_id: int, client_token: str) -> list[AttemptRecord]:
+    """Return what was tried for a token, oldest first; nothing for one that is not there."""
+    return [AttemptRecord(*row) for row in db.rows(_ATTEMPTS_OF, {"of_lane": lane_id, "token": client_token})]
+
+
+def marks(db: Database, lane_id: int, batch: str) -> list[Mark]:
+    """Return a mark for each token of a batch, oldest first."""
+    return [Mark(*row) for row in db.rows(_MARKS, {"of_lane": lane_id, "of_batch": batch})]
+
+
+_of_run = attempt.c.run_no == run.c.run_no
+_of_attempt = outcome.c.attempt_id == attempt.c.attempt_id
+_in_lane = run.c.lane_id == bindparam("of_lane")
+_TALLIES = Statement(
+    select(
+        run.c.run_id,
+        outcome.c.kind,
+        func.count(),
+        func.max(func.coalesce(outcome.c.ended_at, attempt.c.started_at)),
+    )
+    .select_from(attempt.join(run, _of_run).outerjoin(outcome, _of_attempt))
+    .where(run.c.batch == bindparam("of_batch"), _in_lane)
+    .group_by(run.c.run_no, outcome.c.kind)
+    .order_by(run.c.run_no, outcome.c.kind)
+)
+_number = step_number(run.c.began_at, outcome.c.ended_at, cast(wanted.c.value, Float)).label("number")
+_BUCKETS = Statement(
+    select(run.c.run_id, _number, outcome.c.kind, func.count())
+    .select_from(attempt.join(run, _of_run).join(outcome, _of_attempt).join(wanted, wanted.c.key == run.c.run_id))
+    .where(_in_lane, outcome.c.kind != OutcomeKind.WITHDRAWN)
+    .group_by(run.c.run_no, _number, outcome.c.kind)
+    .order_by(run.c.run_no, _number, outcome.c.kind)
+)
+_ATTEMPT = (
+    attempt.c.number,
+    run.c.run_id,
+    attempt.c.started_at,
+    outcome.c.ended_at,
+    outcome.c.kind,
+    outcome.c.code,
+    outcome.c.reason,
+    outcome.c.message,
+    outcome.c.request_id,
+    outcome.c.status,
+)
+
+
+def _attempts(*more: ColumnElement[Any]) -> Select[Any]:
+    """The columns of an AttemptRecord, and these, of every attempt of the lane with its end or without one."""
+    of_item = item.c.item_no == attempt.c.item_no
+    joined = attempt.join(run, _of_run).join(item, of_item).outerjoin(outcome, _of_attempt)
+    return select(*_ATTEMPT, *more).select_from(joined)
+
+
+_ATTEMPTS_OF = Statement(_attempts().where(OF_TOKEN).order_by(attempt.c.number))
+_numbered = _attempts(attempt.c.attempt_id.label("place"), item.c.client_token).where(
+    _in_lane  # of the run: by the item's lane SQLite would begin with every item of it
+)
+_is_after = attempt.c.attempt_id > bindparam("after")
+_is_again = attempt.c.attempt_id.in_(select(cast(wanted.c.key, Integer)))
+_ATTEMPTS_AFTER = Statement(
+    union_all(_numbered.where(_is_after), _numbered.where(_is_again, ~_is_after)).order_by("place")
+)
+_MARKS = Statement(
+    select(
+        item.c.client_token,
+        type_coerce(item.c.changed_at, Text),  # compared, never read: parsing a million times would cost
+        type_coerce(item.c.state, Text),
+        item.c.current,
+    )
+    .where(OF_BATCH)
+    .order_by(item.c.item_no)
+)

@@ -1,0 +1,229 @@
+"""Many items at once: enlisted, parked, resolved, counted and compared by the database, however many there are.
+
+What is asked for goes into the temporary table `wanted`; a join with the items does the rest.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    and_,
+    bindparam,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    union_all,
+    update,
+)
+
+from batch_upload.ledger.driver import Database, Statement, Upsert, Values
+from batch_upload.ledger.items import (
+    IS_CURRENT,
+    IS_REPLACED,
+    IS_WANTED_ID,
+    IS_WANTED_TOKEN,
+    KNOWN,
+    OF_BATCH,
+    OF_LANE,
+    fault_values,
+    in_states,
+    known_of,
+)
+from batch_upload.ledger.tables import item, wanted
+from batch_upload.model import LIVE, OPEN, Fault, Item, State
+from batch_upload.records import Comparison, Stock
+
+_PARKABLE = (State.PENDING, State.FAILED, State.PARKED)
+
+
+def enlist(db: Database, lane_id: int, items: Sequence[Item], *, at: datetime) -> None:
+    """Make the tokens of these items current. Of several items with one id the last is the current one.
+
+    Only what is new or different is written. The identity tag of a token that was sent once stays as it was sent.
+    """
+    batches: dict[str, list[Item]] = {}
+    for each in items:
+        batches.setdefault(each.batch, []).append(each)
+    for batch, of_batch in batches.items():
+        current = {each.item_id: each.client_token for each in of_batch}
+        db.want(current)
+        asked = {"of_lane": lane_id, "of_batch": batch}
+        db.run(_RETIRE, asked)  # first: an id has one current token at most
+        db.run_many(_ENLIST, (_row(each, lane_id, current, at) for each in of_batch))
+        db.run(_RETURN, asked)
+
+
+def park(
+    db: Database,
+    lane_id: int,
+    client_tokens: Sequence[str],
+    fault: Fault,
+    *,
+    resume_after: datetime | None,
+    at: datetime,
+) -> None:
+    values = {**fault_values(fault), "resume_after": resume_after, "at": at}
+    _change(db, _PARK, lane_id, client_tokens, values)
+
+
+def absent(db: Database, lane_id: int, client_tokens: Sequence[str], *, at: datetime) -> None:
+    """An item that is not open has nothing to prove, and stays as it is."""
+    _change(db, _ABSENT, lane_id, client_tokens, {**fault_values(None), "at": at})
+
+
+def undecided(db: Database, lane_id: int, client_tokens: Sequence[str], *, at: datetime) -> None:
+    """An item that is not `sending` stays as it is."""
+    _change(db, _UNDECIDED, lane_id, client_tokens, {"at": at})
+
+
+def stock(db: Database, lane_id: int, batch: str, ids: Iterable[str], states: Sequence[State]) -> Stock:
+    """Count the items of these ids by state; one that was never enlisted is pending. Return those in `states`, too."""
+    db.want(dict.fromkeys(ids))
+    asked = {"of_lane": lane_id, "of_batch": batch}
+    counts: Counter[State] = Counter()
+    for state, count in db.rows(_COUNTS, asked):
+        counts[State.PENDING if state is None else state] += count
+    rows = [row for state in states for row in db.rows(_WANTED_IN_STATE, {**asked, "wanted_state": state})]
+    return Stock(counts, tuple(known_of(row) for row in sorted(rows, key=lambda row: row[-1])))
+
+
+def unfinished(db: Database, lane_id: int, batch: str, tokens: Mapping[str, str]) -> dict[str, bool]:
+    """Return the ids, of these with their tokens, that are not complete under their token alone, and whether the ledger
+    has any token of them."""
+    db.want(tokens)
+    found = db.raw_rows(_UNFINISHED, {"of_lane": lane_id, "of_batch": batch})
+    return {item_id: bool(is_known) for item_id, is_known in found}
+
+
+def compare(db: Database, lane_id: int, batch: str, tokens: Mapping[str, str]) -> Comparison:
+    asked = {"of_lane": lane_id, "of_batch": batch}
+    open_ids = unfinished(db, lane_id, batch, tokens)
+    unlisted: Counter[str] = Counter()
+    for item_id, count in db.raw_rows(_UNLISTED, asked):
+        unlisted[item_id] += count
+    return Comparison(open_ids, unlisted, tuple(item_id for (item_id,) in db.raw_rows(_UNLISTED_PARKED, asked)))
+
+
+def _change(db: Database, statement: Statement, lane_id: int, client_tokens: Sequence[str], values: Values) -> None:
+    """Change the items of these tokens. Raises KeyError for a token that is not in the lane."""
+    db.want(dict.fromkeys(client_tokens))
+    missing = db.one(_MISSING, {"of_lane": lane_id})
+    if missing is not None:
+        raise KeyError(missing[0])
+    db.run(statement, {"of_lane": lane_id, **values})
+
+
+def _row(one: Item, lane_id: int, current: dict[str, str], at: datetime) -> dict[str, Any]:
+    return {
+        "lane_id": lane_id,
+        "client_token": one.client_token,
+        "batch": one.batch,
+        "item_id": one.item_id,
+        "source": one.source,
+        "content": one.content,
+        "tags": dict(one.tags),
+        "generation": one.generation,
+        "identity_tag": one.identity_tag,
+        "size_bytes": one.size_bytes,
+        "content_type": one.content_type,
+        "current": current[one.item_id] == one.client_token,
+        "state": State.PENDING,
+        "enlisted_at": at,
+        "changed_at": at,
+    }
+
+
+_wanted_token = select(wanted.c.value).where(wanted.c.key == item.c.item_id).scalar_subquery()
+_RETIRE = Statement(
+    update(item).where(OF_BATCH, IS_CURRENT, IS_WANTED_ID, item.c.client_token != _wanted_token).values(current=False)
+)
+_RETURN = Statement(
+    update(item).where(OF_BATCH, IS_REPLACED, IS_WANTED_ID, item.c.client_token == _wanted_token).values(current=True)
+)
+_ENLIST = Upsert(
+    item,
+    key=["lane_id", "client_token"],
+    columns=[
+        "lane_id",
+        "client_token",
+        "batch",
+        "item_id",
+        "source",
+        "content",
+        "tags",
+        "generation",
+        "identity_tag",
+        "size_bytes",
+        "content_type",
+        "current",
+        "state",
+        "enlisted_at",
+        "changed_at",
+    ],
+    replaced=["identity_tag"],
+    when=lambda new: and_(item.c.attempts == 0, item.c.identity_tag != new.identity_tag),
+)
+
+
+_of_wanted = update(item).where(OF_LANE, IS_WANTED_TOKEN)
+_PARK = Statement(
+    _of_wanted.where(in_states(_PARKABLE)).values(state=State.PARKED, changed_at=bindparam("at")),
+    columns=[*fault_values(None), "resume_after"],
+)
+_ABSENT = Statement(
+    _of_wanted.where(in_states(OPEN)).values(
+        state=State.PENDING, unknown_since=None, last_open_at=None, changed_at=bindparam("at")
+    ),
+    columns=[*fault_values(None)],
+)
+_UNDECIDED = Statement(
+    _of_wanted.where(in_states([State.SENDING])).values(state=State.UNKNOWN, changed_at=bindparam("at"))
+)
+_MISSING = Statement(select(wanted.c.key).where(~exists().where(OF_LANE, item.c.client_token == wanted.c.key)).limit(1))
+_wanted_current = wanted.outerjoin(item, and_(OF_BATCH, IS_CURRENT, item.c.item_id == wanted.c.key))
+_COUNTS = Statement(select(item.c.state, func.count()).select_from(_wanted_current).group_by(item.c.state))
+_WANTED_IN_STATE = Statement(
+    # by the state, of which there are few, and not by the ids, of which there are many: hence EXISTS and no IN
+    KNOWN.add_columns(item.c.item_no).where(
+        OF_BATCH,
+        IS_CURRENT,
+        item.c.state == bindparam("wanted_state"),
+        exists().where(wanted.c.key == item.c.item_id),
+    )
+)
+
+
+_replaced = item.alias("replaced")
+_has_replaced = exists().where(
+    _replaced.c.lane_id == bindparam("of_lane"),
+    _replaced.c.batch == bindparam("of_batch"),
+    _replaced.c.item_id == wanted.c.key,
+    _replaced.c.current == false(),
+)
+_UNFINISHED = Statement(
+    # by the id, in the order of both: by its token SQLite would look for each item in another page
+    select(wanted.c.key, or_(item.c.item_no.is_not(None), _has_replaced))
+    .select_from(_wanted_current)
+    .where(
+        or_(
+            item.c.item_no.is_(None),
+            item.c.client_token != wanted.c.value,
+            ~in_states([State.COMPLETE]),
+            _has_replaced,
+        )
+    )
+)
+_is_unlisted = ~exists().where(wanted.c.key == item.c.item_id)
+_may_exist = select(item.c.item_id, func.count()).where(OF_BATCH, in_states(LIVE | OPEN), _is_unlisted)
+_UNLISTED = Statement(
+    union_all(
+        _may_exist.where(IS_CURRENT).group_by(item.c.item_id), _may_exist.where(IS_REPLACED).group_by(item.c.item_id)
+    )
+)
+_UNLISTED_PARKED = Statement(
+    select(item.c.item_id).where(OF_BATCH, IS_CURRENT, in_states([State.PARKED]), _is_unlisted)
+)

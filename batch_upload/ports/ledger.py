@@ -1,0 +1,392 @@
+"""What a ledger does, as Protocols: who may write to it, what is written, and what is read."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from batch_upload.document import RememberedDigest
+from batch_upload.model import (
+    Attachment,
+    Duplicate,
+    Fault,
+    Item,
+    Known,
+    Lane,
+    Outcome,
+    RateRecord,
+    State,
+)
+from batch_upload.moments import Stretch
+from batch_upload.records import (
+    AttemptRecord,
+    Bucket,
+    Comparison,
+    Mark,
+    NumberedAttempt,
+    RunRecord,
+    RunTally,
+    Stock,
+    StrangerRecord,
+)
+
+ABSENT = "NOT_FOUND"
+"""Code of the fault of an item whose attachment the service did not find, a horizon and more after its creation. Unlike
+`DELETED`, which the service said, it is looked at again by every run."""
+DELETING = "DELETING"
+"""Code of the fault of an item whose attachment was asked to be deleted, without a record of what came of that."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneMemory:
+    """What the ledger remembers of its lane.
+
+    `listed_at`: start of the last listing that was read to its end, or None. `continuous`: whether the ledger's last
+    run is the last that took its lock; False for a copy, a restored backup, or a new ledger. `sent_at`: start of the
+    last create of any run, or None.
+    """
+
+    listed_at: datetime | None
+    continuous: bool
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A durable intent. `number` counts the token's attempts from 1, over all runs."""
+
+    attempt_id: int
+    client_token: str
+    number: int
+    started_at: datetime
+
+
+class LaneLease(Protocol):
+    """The right to write to the lanes of a ledger. One process has it at a time; it ends with the process.
+
+    Its notes outlive it, and tell the next holder whether the ledger is the one that the last holder left.
+    """
+
+    @property
+    def stretch(self) -> Stretch | None:
+        """Since when the wall clock has gone steadily, as the last holder noted it; None if that is not known."""
+        ...
+
+    def last_run_id(self, lane_id: int) -> str | None:
+        """Return the last run that began on a lane under earlier leases, as noted; None if that is not known."""
+        ...
+
+    def begin(self, lane_id: int, run_id: str) -> None:
+        """Note, durably, that a run begins on a lane. Raises OSError."""
+        ...
+
+    def steady(self, stretch: Stretch) -> None:
+        """Note that the wall clock goes steadily from now on, or was set just now. Raises OSError."""
+        ...
+
+    def release(self) -> None:
+        """Give the lease back. May be called twice."""
+        ...
+
+
+class LedgerWriter(Protocol):
+    """What is known to have happened in one lane. Every change is durable when it returns: it survives a power cut.
+
+    All raise LedgerUnusable when the ledger cannot be read or written; after the first such error of a write every
+    later write raises it too, without trying, so that nothing is sent that could not be recorded. Times are aware UTC.
+    Tokens that are not in the ledger raise KeyError: that is our fault.
+    """
+
+    @property
+    def stretch(self) -> Stretch:
+        """Since when the wall clock has gone steadily on this machine, as far as this ledger tells: what its times are
+        worth. It begins anew when `pin` or `intend` finds that the clock was set, or that the ledger is a copy."""
+        ...
+
+    async def pin(self, lane: Lane, *, endpoint: str, at: datetime) -> LaneMemory:
+        """Work on this lane of the ledger from now on; a new ledger is given it. First call of a run.
+
+        Raises LedgerOfAnotherLane if the ledger has lanes, but not this one. `endpoint` is recorded for people.
+        """
+        ...
+
+    async def add_lane(self, lane: Lane, *, endpoint: str, at: datetime) -> None:
+        """Make the ledger hold this lane, beside those it has, so that `pin` takes it. Done again, it does no more."""
+        ...
+
+    async def begin_run(self, run_id: str, *, verb: str, batch: str, at: datetime) -> None:
+        """Record the start of a run. On a ledger that is not continuous it counts as its last only after `listed`."""
+        ...
+
+    async def end_run(self, run_id: str, *, exit_code: int, summary: Mapping[str, Any], at: datetime) -> None:
+        """Record how a run ended. `summary` is kept as JSON."""
+        ...
+
+    async def record_end(
+        self,
+        run_id: str,
+        *,
+        verb: str,
+        batch: str,
+        began_at: datetime,
+        exit_code: int,
+        summary: Mapping[str, Any],
+        at: datetime,
+    ) -> None:
+        """Record the end of a run, whether `begin_run` came before or not. May be called before `pin`."""
+        ...
+
+    async def failing_since(self) -> datetime | None:
+        """Return when a run last got an answer of the service, if a run has ended with `transient` (10) since.
+
+        The start of the first run where none ever got one; None where no run has ended with `transient`.
+        """
+        ...
+
+    async def known(self, batch: str) -> Sequence[Known]:
+        """Every token of a batch, current ones and those that were replaced, oldest first."""
+        ...
+
+    async def compare(self, batch: str, tokens: Mapping[str, str]) -> Comparison:
+        """Compare all items of a manifest, their tokens by id, with the current and replaced tokens of a batch."""
+        ...
+
+    async def unfinished(self, batch: str, tokens: Mapping[str, str]) -> Mapping[str, bool]:
+        """Return `Comparison.unfinished` for some items, their tokens by id."""
+        ...
+
+    async def known_of_ids(self, batch: str, item_ids: Sequence[str]) -> Sequence[Known]:
+        """Every token of these ids of a batch, those of one id oldest first."""
+        ...
+
+    async def standing_count(self) -> int:
+        """How many attachments of the lane stand at the service as far as the ledger knows: all but deleted ones."""
+        ...
+
+    async def open_intents(self) -> Sequence[Known]:
+        """Every token, of any batch, current or not, whose state is `sending`."""
+        ...
+
+    async def enlist(self, items: Iterable[Item], *, at: datetime) -> None:
+        """Make each item's token the current one of its id: a new one as `pending`, a known one as it is.
+
+        The stored identity tag of a token follows the item as long as it was never attempted.
+        """
+        ...
+
+    async def intend(self, client_token: str, *, run_id: str, at: datetime) -> Attempt:
+        """Record that a request with this token is about to leave: state `sending`.
+
+        Sets `unknown_since` where it was None, `last_open_at` always, and `first_sent_at` at the first.
+        """
+        ...
+
+    async def conclude(self, attempt: Attempt, outcome: Outcome) -> Known:
+        """Record what became of an attempt, and return the item as it is now. It is recorded even if the caller is
+        cancelled while it waits.
+
+        ACCEPTED: `processing`, `complete` or `failed` as the receipt's status says; the unknown is over. UNKNOWN: stays
+        `sending`. Every other kind puts `unknown_since` and `last_open_at` back to what they were before the attempt;
+        the item stays `sending` if that leaves it unknown, and becomes otherwise: REFUSED `failed`, NO_CAPACITY
+        `parked`, the others `pending`. Raises Disagreement if the receipt's attachment belongs to another token.
+        """
+        ...
+
+    async def fail(self, client_token: str, fault: Fault, *, at: datetime) -> Known:
+        """`failed` for a reason of ours, without an attempt. An item that is `sending` stays so."""
+        ...
+
+    async def park(self, client_tokens: Sequence[str], fault: Fault, *, resume_after: datetime | None) -> None:
+        """`parked`, all of them; those that are not `pending`, `failed` or `parked` stay as they are."""
+        ...
+
+    async def observe(self, seen: Sequence[Attachment], *, at: datetime) -> Sequence[Known]:
+        """Record the statuses of attachments. Return the items they belong to as they are now, in the same order; what
+        no item has is left out.
+
+        UPLOAD_COMPLETE: `complete`. UPLOAD_FAILED: `failed`, code UPLOAD_FAILED. DELETED: `failed`, code DELETED.
+        """
+        ...
+
+    async def not_found(self, client_tokens: Sequence[str], *, at: datetime) -> Sequence[Known]:
+        """Record that the service does not find the attachments of these tokens: `failed`, code NOT_FOUND. Gives the
+        items as they are now.
+
+        They keep attachment and status, so that `observe` takes it back once one is found. One that is neither
+        `processing` nor `complete` stays as it is.
+        """
+        ...
+
+    async def adopt(self, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
+        """Record that this attachment is what the token made: its identity tag was read at the service."""
+        ...
+
+    async def retagged(self, from_token: str, to_token: str, *, identity_tag: bool, at: datetime) -> Known:
+        """Record that what one token made carries the tags of another, and stands for that now, which is current.
+
+        The one that made it is `pending` without an attachment then. With the same token twice it is made current.
+        Raises Disagreement where the other has an attachment of its own.
+        """
+        ...
+
+    async def begin_deletion(self, client_token: str, *, run_id: str, at: datetime) -> Known:
+        """Record that the attachment of a token is about to be deleted: from now on it counts as deleted.
+
+        So whatever becomes of the request, nobody takes for uploaded what may be gone. Done again, it does no more.
+        """
+        ...
+
+    async def end_deletion(self, client_token: str, *, is_gone: bool, at: datetime) -> Known:
+        """Record what became of it. Not gone, it stands as it stood before."""
+        ...
+
+    async def absent(self, client_tokens: Sequence[str], *, at: datetime) -> None:
+        """Record proof that these tokens made nothing: `pending`, and the unknown is over."""
+        ...
+
+    async def undecided(self, client_tokens: Sequence[str], *, at: datetime) -> None:
+        """`unknown`: sent, and no way to prove either. Keeps `unknown_since`."""
+        ...
+
+    async def attachment_tokens(self) -> Mapping[str, str | None]:
+        """Every attachment id the ledger knows, items' and strangers': its token, None for one without identity tag."""
+        ...
+
+    async def remember(self, seen: Sequence[tuple[Attachment, str | None]], *, at: datetime) -> None:
+        """Remember attachments that no item of the ledger has, with the identity tag that was read, so that no tag is
+        read twice. Again for the same id: the later wins.
+
+        None is for one that certainly carries no identity tag: it was a horizon old when its tags were read.
+        """
+        ...
+
+    async def duplicates(self) -> Sequence[Duplicate]:
+        """Every remembered attachment that carries the token of an item with another attachment, which is `processing`
+        or `complete`. Whether it is still at the service only a listing tells."""
+        ...
+
+    async def listed(self, *, at: datetime) -> None:
+        """Record that a listing which began at `at` was read to its end."""
+        ...
+
+    async def rates(self) -> Sequence[RateRecord]:
+        """What was learned of the lane's operations, one of each at most."""
+        ...
+
+    async def learn(self, learned: Sequence[RateRecord]) -> None:
+        """Remember these instead of what was known of their operations."""
+        ...
+
+    async def remember_digests(self, remembered: Mapping[str, RememberedDigest]) -> None:
+        """Remember what was in files, by their resolved paths, instead of what was known of these paths."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was handed over and give the lock back. May be called twice."""
+        ...
+
+
+class LedgerReader(Protocol):
+    """A ledger for those who only look: while a run writes, after it, and where nothing may be written.
+
+    Each answer is of one moment; two answers may be of two. It reads one lane; a ledger without a lane has no items.
+    Every method raises LedgerUnusable if the ledger cannot be read. Use it as a context manager.
+    """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def close(self) -> None:
+        """May be called twice."""
+        ...
+
+    def is_overtaken(self) -> bool:
+        """Whether this reads a copy of a ledger of an earlier version, which a run has brought up to date since."""
+        ...
+
+    def version(self) -> int:
+        """A number that changes whenever somebody else has written; it means nothing to another reader."""
+        ...
+
+    def lane(self) -> Lane | None:
+        """The lane that is read, or None before its first run."""
+        ...
+
+    def endpoint(self) -> str | None:
+        """Where the lane was last spoken to, or None before its first run."""
+        ...
+
+    def listed_at(self) -> datetime | None:
+        """When the last listing of the lane began that was read to its end, or None: then the ledger is new here."""
+        ...
+
+    def runs(self, batch: str, limit: int) -> list[RunRecord]:
+        """The last runs of a batch, `limit` at most, latest first."""
+        ...
+
+    def known(self, batch: str) -> list[Known]:
+        """Every token of a batch, current ones and those that were replaced, oldest first."""
+        ...
+
+    def known_of(self, batch: str, client_tokens: Sequence[str]) -> list[Known]:
+        """What is known of these tokens of a batch, oldest first."""
+        ...
+
+    def known_of_ids(self, batch: str, item_ids: Sequence[str]) -> list[Known]:
+        """Every token of these ids of a batch, those of one id oldest first."""
+        ...
+
+    def compare(self, batch: str, tokens: Mapping[str, str]) -> Comparison:
+        """Compare all items of a manifest, their tokens by id, with the current and replaced tokens of a batch."""
+        ...
+
+    def stock(self, batch: str, ids: Iterable[str], wanted: Sequence[State]) -> Stock:
+        """Count the items of these ids by state, all of one moment, and return those in the wanted states."""
+        ...
+
+    def since(self, client_token: str) -> datetime | None:
+        """When an item came to be as it is, or None for a token that is not there."""
+        ...
+
+    def attempts(self, client_token: str) -> list[AttemptRecord]:
+        """What was tried for a token, oldest first; empty for one that is not there."""
+        ...
+
+    def attempts_after(self, attempt_id: int, *, again: Collection[int] = ()) -> Iterator[NumberedAttempt]:
+        """Every attempt of the lane behind this one, and those of `again`, oldest first; all of them behind 0.
+
+        Of one moment: do not ask for anything else before it is read to its end.
+        """
+        ...
+
+    def tallies(self, batch: str) -> list[RunTally]:
+        """Each run of a batch by the ends of its attempts, oldest run first."""
+        ...
+
+    def buckets(self, widths_s: Mapping[str, float]) -> list[Bucket]:
+        """The course of these runs: run id → how many seconds a step is long."""
+        ...
+
+    def marks(self, batch: str) -> list[Mark]:
+        """A mark for each token of a batch, oldest first; a token whose mark is the same as before has not changed."""
+        ...
+
+    def attachment_tokens(self) -> dict[str, str | None]:
+        """Every attachment id the ledger knows, items' and strangers': its token, None for one without identity tag."""
+        ...
+
+    def strangers(self) -> list[StrangerRecord]:
+        """The attachments of the lane that no item has, as they were last seen, by age."""
+        ...
+
+    def digests(self, paths: Sequence[str]) -> dict[str, RememberedDigest]:
+        """What was in the files at these resolved paths when they were last read; those never read are left out."""
+        ...
+
+    def rates(self) -> list[RateRecord]:
+        """What was learned of the lane's operations."""
+        ...

@@ -1,0 +1,108 @@
+"""What a ledger tells of what happened, as values for those who read it. All frozen."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from batch_upload.model import Attachment, Known, OutcomeKind, State
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run. Without an end (`ended_at`, `exit_code`, `summary`) its process died, or it is under way."""
+
+    run_id: str
+    verb: str
+    batch: str
+    began_at: datetime
+    ended_at: datetime | None
+    exit_code: int | None
+    summary: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunTally:
+    """The attempts of one run that ended in one way. `kind` is None for those without an end.
+
+    `last_at` is when the last of them ended, or began where none has ended.
+    """
+
+    run_id: str
+    kind: OutcomeKind | None
+    count: int
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The attempts of one run that ended in one way, within the step `number` (from 0) since the run began."""
+
+    run_id: str
+    number: int
+    kind: OutcomeKind
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One attempt. Without an end (`ended_at`, `kind`) its process died, or it is under way."""
+
+    number: int
+    run_id: str
+    started_at: datetime
+    ended_at: datetime | None
+    kind: OutcomeKind | None
+    code: str | None
+    reason: str | None
+    message: str | None
+    request_id: str | None
+    status: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedAttempt(AttemptRecord):
+    """One attempt with its place in the ledger: later ones have higher `attempt_id`s."""
+
+    attempt_id: int
+    client_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Whether a token has changed since it was last read: compare for equality."""
+
+    client_token: str
+    changed_at: str
+    state: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the ledger has of the items of a manifest that is not simply complete."""
+
+    unfinished: Mapping[str, bool] = field(default_factory=dict)
+    """Ids of the manifest that are not complete under their token alone; whether the ledger has any token of them."""
+    unlisted: Mapping[str, int] = field(default_factory=dict)
+    """By id that the manifest does not list: how many of its tokens have an attachment at the service, or may."""
+    parked: tuple[str, ...] = ()
+    """Ids that the manifest does not list and that are parked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """The items of a manifest by state, and those in the states that were asked for, oldest first."""
+
+    states: Counter[State]
+    found: tuple[Known, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StrangerRecord:
+    """An attachment of the lane that no item has. `identity_tag` is None where it carries none."""
+
+    attachment: Attachment
+    identity_tag: str | None
+    seen_at: datetime

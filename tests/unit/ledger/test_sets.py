@@ -1,0 +1,135 @@
+"""Many items at once: counted and compared by the database, the same as one row after another."""
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch_upload.ledger import find_reader, open_ledger
+from batch_upload.model import LIVE, OPEN, AttachmentStatus, Item, OutcomeKind, State
+from batch_upload.ports import LedgerWriter
+from batch_upload.records import Comparison, Stock
+from tests.unit.ledger.samples import BATCH, NO_ANSWER, RUN, T0, TOO_LARGE, ManualClock, accepted, began, ended, item
+
+IDS = st.lists(st.text("abØ中", max_size=3), unique=True).map(sorted)
+
+
+def stock_of(path: Path, ids: list[str], *wanted: State) -> Stock:
+    reader = find_reader(path)
+    assert reader is not None
+    with reader:
+        return reader.stock(BATCH, ids, wanted)
+
+
+async def filled(ledger: LedgerWriter) -> None:
+    """One failed, one created, one pending, one replaced by another that failed, and one of another batch."""
+    await began(ledger, item("a"), item("b"), item("c"), item("d"), item("e", batch="july"))
+    await ledger.fail("bu1-a-1", TOO_LARGE, at=T0)
+    await ledger.conclude(await ledger.intend("bu1-b-1", run_id=RUN, at=T0), accepted("att-b"))
+    await ledger.conclude(await ledger.intend("bu1-d-1", run_id=RUN, at=T0), accepted("att-d"))
+    await ledger.enlist([item("d", generation=2)], at=T0)
+    await ledger.fail("bu1-d-2", TOO_LARGE, at=T0)
+
+
+async def test_each_listed_item_is_counted_once_and_no_other(ledger: LedgerWriter, path: Path) -> None:
+    await filled(ledger)
+
+    assert stock_of(path, ["d", "a", "b", "c"]).states == {State.FAILED: 2, State.PROCESSING: 1, State.PENDING: 1}
+    assert stock_of(path, ["new", "a", "zz"]).states == {State.FAILED: 1, State.PENDING: 2}
+    assert stock_of(path, ["e"]).states == {State.PENDING: 1}
+    assert stock_of(path, []).states == {}
+
+
+async def test_the_items_of_the_wanted_states_are_given_if_they_are_listed(ledger: LedgerWriter, path: Path) -> None:
+    await filled(ledger)
+
+    found = stock_of(path, ["b", "c", "d"], State.FAILED, State.PROCESSING).found
+
+    assert [(row.client_token, row.state) for row in found] == [
+        ("bu1-b-1", State.PROCESSING),
+        ("bu1-d-2", State.FAILED),
+    ]
+
+
+async def test_before_its_first_run_everything_is_pending(ledger: LedgerWriter, path: Path) -> None:
+    assert stock_of(path, ["a", "b"], State.FAILED) == Stock(Counter({State.PENDING: 2}), ())
+
+
+@settings(deadline=None, max_examples=30)
+@given(listed=IDS, current=IDS)
+def test_every_listed_id_is_counted_whatever_the_ledger_has(listed: list[str], current: list[str]) -> None:
+    with TemporaryDirectory() as folder, asyncio.Runner() as runner:
+        path = Path(folder) / "june.ledger"
+        runner.run(_enlisted(path, current))
+
+        counted = stock_of(path, listed, State.PENDING)
+
+        assert counted.states == +Counter({State.PENDING: len(listed)})
+        assert {known.item_id for known in counted.found} == set(listed) & set(current)
+
+
+async def _enlisted(path: Path, ids: list[str]) -> None:
+    ledger = await open_ledger(path, run_id=RUN, clock=ManualClock())
+    await began(ledger, *(item(each, token=f"bu1-{number}") for number, each in enumerate(ids)))
+    await ledger.close()
+
+
+STATES = st.sampled_from([State.PENDING, State.SENDING, State.PROCESSING, State.COMPLETE, State.FAILED, State.PARKED])
+LEDGERS = st.dictionaries(st.sampled_from("abcd"), st.lists(STATES, min_size=1, max_size=2), max_size=4)
+MANIFESTS = st.dictionaries(st.sampled_from("abcde"), st.sampled_from([1, 2, 3]), max_size=5)
+
+
+async def brought_to(ledger: LedgerWriter, one: Item, state: State) -> None:
+    token = one.client_token
+    await ledger.enlist([one], at=T0)
+    if state is State.FAILED:
+        await ledger.fail(token, NO_ANSWER, at=T0)
+    elif state is State.PARKED:
+        await ledger.park([token], NO_ANSWER, resume_after=None)
+    elif state is not State.PENDING:
+        attempt = await ledger.intend(token, run_id=RUN, at=T0)
+        status = AttachmentStatus.COMPLETE if state is State.COMPLETE else AttachmentStatus.IN_PROGRESS
+        is_made = state in LIVE
+        await ledger.conclude(attempt, accepted(f"att-{token}", status) if is_made else ended(OutcomeKind.UNKNOWN))
+
+
+async def compared(path: Path, history: dict[str, list[State]], tokens: dict[str, str]) -> Comparison:
+    """What the ledger says, after it is seen that its reader says the same and its writer of a part."""
+    ledger = await open_ledger(path, run_id=RUN, clock=ManualClock())
+    await began(ledger, item("of-july", batch="july"))
+    for item_id, states in history.items():
+        for generation, state in enumerate(states, 1):
+            await brought_to(ledger, item(item_id, generation=generation), state)
+    found = await ledger.compare(BATCH, tokens)
+    assert await ledger.unfinished(BATCH, tokens) == found.unfinished
+    await ledger.close()
+    reader = find_reader(path)
+    assert reader is not None
+    with reader:
+        assert reader.compare(BATCH, tokens) == found
+    return found
+
+
+@settings(deadline=None, max_examples=40)
+@given(history=LEDGERS, generations=MANIFESTS)
+def test_it_is_what_a_look_at_every_row_would_say(history: dict[str, list[State]], generations: dict[str, int]) -> None:
+    tokens = {item_id: f"bu1-{item_id}-{generation}" for item_id, generation in generations.items()}
+
+    with TemporaryDirectory() as folder, asyncio.Runner() as runner:
+        found = runner.run(compared(Path(folder) / "june.ledger", history, tokens))
+
+    finished = {each for each, states in history.items() if states == [State.COMPLETE] and generations.get(each) == 1}
+    unlisted = {each: states for each, states in history.items() if each not in tokens}
+    assert found.unfinished == {each: each in history for each in tokens if each not in finished}
+    assert found.unlisted == +Counter(
+        {each: sum(state in LIVE | OPEN for state in states) for each, states in unlisted.items()}
+    )
+    assert set(found.parked) == {each for each, states in unlisted.items() if states[-1] is State.PARKED}
+
+
+async def test_a_ledger_without_a_lane_has_nothing_of_a_manifest(ledger: LedgerWriter) -> None:
+    assert await ledger.compare(BATCH, {"a": "bu1-a-1"}) == Comparison({"a": False})
+    assert await ledger.unfinished(BATCH, {"a": "bu1-a-1"}) == {"a": False}
