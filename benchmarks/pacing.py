@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from batch_upload.operations import CREATE
 from benchmarks.charts import Series, chart
 from benchmarks.clients import CLIENTS
 from tests.support.emulator_process import EmulatorProcess, running_emulator
@@ -31,7 +32,6 @@ OURS = "batch-upload"
 CLI = "aws CLI, xargs -P 16"
 AWS = Path(__file__).parents[1] / ".venv-bench" / "bin" / "aws"
 """Of requirements/bench.txt: it has a venv of its own, for it pins what we depend on otherwise."""
-CREATE = "CreateRegistrationAttachment"
 THROTTLED = "ThrottlingException"
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "bench",

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from batch_upload.app.rates import laws
 from batch_upload.clock import SystemClock
 from batch_upload.engine.lane import LaneControl
-from batch_upload.engine.retry import CONVENIENCE, DESCRIBE, IDENTITY, RetryPolicy, Wire
+from batch_upload.engine.retry import CONVENIENCE, RetryPolicy, Wire
 from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import AccessFault, NoAnswer, UsageError
 from batch_upload.events import Notice
 from batch_upload.model import Lane, RateRecord
+from batch_upload.operations import DESCRIBE, IDENTITY
 from batch_upload.pacing import Pacer, RateLaw
 from batch_upload.ports import Bodies, Clock, LedgerWriter, Observer
 from batch_upload.service.access import Access, Ask, StaticKeys

@@ -9,9 +9,10 @@ from typing import TypeVar
 from batch_upload.app.checks import Check, fail, ok, skipped, warn
 from batch_upload.app.lane import Opened, access_of, check_account, opened
 from batch_upload.app.observers import Silent
-from batch_upload.engine.retry import CONVENIENCE, DESCRIBE, IDENTITY, LIMITS, LIST_TAGS
+from batch_upload.engine.retry import CONVENIENCE
 from batch_upload.errors import AccessFault, BatchUploadError, ExitCode, Refused, ServiceError
 from batch_upload.model import AttachmentPage, AttachmentStatus, Capacity, Lane
+from batch_upload.operations import DESCRIBE, IDENTITY, LIMITS, LIST_TAGS
 from batch_upload.ports import Observer
 from batch_upload.service.access import Ask
 from batch_upload.service.credentials import FetchedCredentials

@@ -9,8 +9,8 @@ from pathlib import Path
 from batch_upload.app.items import invalid, list_items_and_unmatched
 from batch_upload.app.rates import expected_create_rate
 from batch_upload.clock import counting_s
-from batch_upload.engine.plan import Selection, shown_row_of_id
-from batch_upload.engine.tries import with_retries_counted
+from batch_upload.engine.plan import Selection
+from batch_upload.engine.rows import shown_row_of_id, with_retries_counted
 from batch_upload.errors import OLD_COPY, ExitCode
 from batch_upload.ledger import ANSWERED, Note, find_reader, holder_of
 from batch_upload.model import Known, Lane, Listed, Manifest, Position, Problem, State

@@ -18,12 +18,11 @@ from batch_upload.clock import SystemClock, counting_s
 from batch_upload.engine.groups import time_limit
 from batch_upload.engine.listing import describe_found
 from batch_upload.engine.looking import Cost, cost_of
-from batch_upload.engine.plan import Knowledge, LaneOutlook, Selection, fresh, is_absent, shown_row, state_of
-from batch_upload.engine.retry import CONVENIENCE, DESCRIBE, LIMITS, LIST_TAGS, NOT_ALLOWED
-from batch_upload.engine.sift import Sifted, plan_rest, sift, tokens_of
-from batch_upload.engine.survey import Seen, is_unsent, look_through
+from batch_upload.engine.plan import LaneOutlook, Selection, Unfinished, plan_unfinished, tokens_of, unfinished_items
+from batch_upload.engine.retry import CONVENIENCE, NOT_ALLOWED
+from batch_upload.engine.rows import BatchRows, carried_tries, is_absent, is_unsent, new_row, shown_row
+from batch_upload.engine.survey import Seen, look_through
 from batch_upload.engine.tally import Tally
-from batch_upload.engine.tries import carried_tries
 from batch_upload.errors import AccessFault, ExitCode, Refused, ServiceError, Transient
 from batch_upload.ledger import find_reader
 from batch_upload.model import (
@@ -39,6 +38,7 @@ from batch_upload.model import (
     RateRecord,
     State,
 )
+from batch_upload.operations import DESCRIBE, LIMITS, LIST_TAGS
 from batch_upload.ports import Observer
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.summary import Summary, exit_of
@@ -61,9 +61,9 @@ class PlanInput:
 
     prepared: Prepared
     settings: Settings
-    sifted: Sifted
+    sifted: Unfinished
     """The items that are not simply complete, and the number of those that are."""
-    knowledge: Knowledge = field(default_factory=Knowledge)
+    knowledge: BatchRows = field(default_factory=BatchRows)
     unplanned: Sequence[Known | None] = ()
     """The rows of attachments whose files cannot be sent; None for one that the ledger does not know."""
     lane: Lane | None = None
@@ -89,13 +89,13 @@ class PlanInput:
     def plan(self, outlook: LaneOutlook) -> Plan:
         """Plan what can be sent. What the manifest may list all the same is no orphan."""
         is_part = self.prepared.manifest.part_of is not None or bool(self.prepared.unmatched)
-        made = plan_rest(self.sifted, self.knowledge, outlook, is_part=is_part)
+        made = plan_unfinished(self.sifted, self.knowledge, outlook, is_part=is_part)
         unread = {listed.item_id for listed, _ in self.prepared.unread}
         return replace(made, actions=tuple(each for each in made.actions if each.item_id not in unread))
 
     def states(self) -> Counter[State]:
         """Count every item of the manifest by its state."""
-        rows = (*(shown_row(item, self.knowledge) for item in self.sifted.rest), *self.unplanned)
+        rows = (*(shown_row(item, self.knowledge) for item in self.sifted.items), *self.unplanned)
         states = Counter(State.PENDING if row is None else row.state for row in rows)
         states[State.COMPLETE] += self.sifted.complete
         return +states
@@ -107,13 +107,13 @@ class PlanInput:
             row._replace(state=State.PROCESSING, fault=None) if row.attachment_id in ids and is_absent(row) else row
             for row in self.knowledge.by_token.values()
         )
-        return replace(self, knowledge=Knowledge.of(list(rows))) if ids else self
+        return replace(self, knowledge=BatchRows.of(list(rows))) if ids else self
 
     def adopting(self, seen: Seen | None) -> "PlanInput":
         """Return the same with what `upload` will find at the service and take over instead of creating it."""
         if seen is None or not seen.by_token:
             return self
-        tries = carried_tries(self.sifted.rest, seen.by_token, self.knowledge)
+        tries = carried_tries(self.sifted.items, seen.by_token, self.knowledge)
         items = {each.client_token: each for each in tries}
         taken = [
             _taken_over(items[token], attachment)
@@ -122,7 +122,7 @@ class PlanInput:
         ]
         tokens = {row.client_token for row in taken}
         rows = [row for row in self.knowledge.by_token.values() if row.client_token not in tokens]
-        return replace(self, knowledge=Knowledge.of([*rows, *taken]))
+        return replace(self, knowledge=BatchRows.of([*rows, *taken]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ class PlanResult:
     def has_work(self) -> bool:
         """Whether `upload` would send any request on behalf of an item."""
         return any(
-            each.kind in WORK or (each.kind is ActionKind.UNCHANGED and state_of(each) is State.PROCESSING)
+            each.kind in WORK or (each.kind is ActionKind.UNCHANGED and each.state is State.PROCESSING)
             for each in self.plan.actions
         )
 
@@ -219,18 +219,18 @@ def read_plan_input(prepared: Prepared, settings: Settings, *, whole: bool) -> P
     items, batch = prepared.items, prepared.manifest.batch
     reader = find_reader(settings.ledger)
     if reader is None:
-        return PlanInput(prepared, settings, Sifted(rest=items), unplanned=(None,) * len(prepared.unread))
+        return PlanInput(prepared, settings, Unfinished(items=items), unplanned=(None,) * len(prepared.unread))
     with reader:
         if whole or prepared.problems:
-            sifted, rows = Sifted(rest=items), reader.known(batch)
+            sifted, rows = Unfinished(items=items), reader.known(batch)
         else:
-            sifted = sift(items, reader.compare(batch, tokens_of(items)))
+            sifted = unfinished_items(items, reader.compare(batch, tokens_of(items)))
             rows = reader.known_of_ids(batch, [*dict.fromkeys((*sifted.ids, *sifted.unlisted))])
         return PlanInput(
             prepared,
             settings,
             sifted,
-            Knowledge.of(rows),
+            BatchRows.of(rows),
             unplanned=unplanned(prepared, rows),
             lane=reader.lane(),
             attachments=reader.attachment_tokens(),
@@ -256,7 +256,7 @@ async def ask_lane(given: PlanInput, observer: Observer, *, ask: "Ask | None" = 
             answer = replace(answer, found=await describe_found(reached, given.absent))
         except (Refused, Transient) as error:
             answer = replace(answer, warning=f"what was not found could not be looked for: {error.message}")
-        if given.is_new and given.sifted.rest:
+        if given.is_new and given.sifted.items:
             reading = LaneReading(reached.service, reached.wire, reached.clock, observer)
             answer = await _look_for_items(reading, answer, given)
     return replace(answer, requests=dict(tally.requests), throttled=tally.throttled)
@@ -272,7 +272,7 @@ def planned(given: PlanInput, answer: LaneAnswer | None, *, started: float) -> P
     if prepared.problems and given.lane is None:
         raise invalid(prepared.manifest.path, prepared.problems)
     if answer is None:
-        answer = LaneAnswer(warning=NOT_ASKED if given.is_new and given.sifted.rest else "")
+        answer = LaneAnswer(warning=NOT_ASKED if given.is_new and given.sifted.items else "")
     check_lane(given.lane, answer.lane, settings)
     given = given.corrected(answer.found).adopting(answer.seen)
     now = datetime.now(UTC)
@@ -282,7 +282,7 @@ def planned(given: PlanInput, answer: LaneAnswer | None, *, started: float) -> P
     selection = Selection(settings.only_states, settings.only_ids)
     chosen = whole
     if selection != Selection():
-        chosen = Plan(tuple(each for each in whole.actions if selection.takes(each.item_id, state_of(each))))
+        chosen = Plan(tuple(each for each in whole.actions if selection.takes(each.item_id, each.state)))
     lane = answer.lane or given.lane
     summary = Summary(
         verb="plan",
@@ -314,7 +314,7 @@ def planned(given: PlanInput, answer: LaneAnswer | None, *, started: float) -> P
 def _taken_over(item: Item, attachment: Attachment) -> Known:
     """Return what the ledger will know of an item whose attachment was found at the service."""
     states = {AttachmentStatus.IN_PROGRESS: State.PROCESSING, AttachmentStatus.COMPLETE: State.COMPLETE}
-    return fresh(item)._replace(
+    return new_row(item)._replace(
         state=states.get(attachment.status, State.FAILED),
         attachment_id=attachment.attachment_id,
         attachment_arn=attachment.attachment_arn,
@@ -338,7 +338,7 @@ async def _ask_capacity(reached: "Reached") -> LaneAnswer:
 async def _look_for_items(reading: LaneReading, answer: LaneAnswer, given: PlanInput) -> LaneAnswer:
     """Look for attachments of this batch that a new ledger does not know."""
     try:
-        seen = await look_through(reading, given.sifted.rest, answer.capacity, given.attachments)
+        seen = await look_through(reading, given.sifted.items, answer.capacity, given.attachments)
     except AccessFault as error:
         if error.code not in NOT_ALLOWED:
             raise

@@ -7,8 +7,8 @@ from batch_upload.app.exits import first_of
 from batch_upload.app.lane import Reached
 from batch_upload.app.rates import learned
 from batch_upload.app.session import Session
-from batch_upload.engine.plan import Knowledge, shown_row
 from batch_upload.engine.prune import Around, Pruning, Result, look_at_unfinished, prune, pruning
+from batch_upload.engine.rows import BatchRows, shown_row
 from batch_upload.errors import ExitCode, ServiceError, UsageError
 from batch_upload.events import PruneOutcome
 from batch_upload.model import Known, Manifest
@@ -71,7 +71,7 @@ class PruneSession(Session[PruneResult]):
         return PruneResult(summary, was_cut_off=True)
 
     def _rows_by_id(self, rows: Sequence[Known]) -> Mapping[str, Known]:
-        knowledge = Knowledge.of(rows)
+        knowledge = BatchRows.of(rows)
         found = {item.item_id: shown_row(item, knowledge) for item in self.prepared.items}
         return {item_id: row for item_id, row in found.items() if row is not None}
 

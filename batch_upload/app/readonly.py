@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batch_upload.app.items import Prepared
-from batch_upload.engine.plan import shown_row_of_id
 from batch_upload.engine.retry import Wire
+from batch_upload.engine.rows import shown_row_of_id
 from batch_upload.errors import LedgerOfAnotherLane
 from batch_upload.model import Known, Lane
 from batch_upload.ports import AttachmentService, Clock, Observer

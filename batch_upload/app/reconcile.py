@@ -12,14 +12,14 @@ from batch_upload.app.session import Session
 from batch_upload.documents.bodies import DocumentBodies
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.looking import Cost
-from batch_upload.engine.plan import is_absent
 from batch_upload.engine.reconcile import expected_cost, reconcile, stock_of
-from batch_upload.engine.retry import LIST_TAGS
+from batch_upload.engine.rows import is_absent
 from batch_upload.engine.survey import ask_capacity
 from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import ExitCode, LaneFault, ServiceError
 from batch_upload.events import Notice
 from batch_upload.model import AttachmentStatus, Capacity, Known, State
+from batch_upload.operations import LIST_TAGS
 from batch_upload.ports import LedgerWriter
 from batch_upload.summary import Exit, Summary, exit_of
 

@@ -11,7 +11,7 @@ from anyio import to_thread
 from batch_upload.app.items import look_into, unknown_only
 from batch_upload.app.ledger_view import LedgerView, view_ledger
 from batch_upload.documents.refusals import Refusal
-from batch_upload.engine.states import state_of_row
+from batch_upload.engine.rows import state_of_row
 from batch_upload.errors import UsageError
 from batch_upload.escape import shell_word
 from batch_upload.ledger import find_reader

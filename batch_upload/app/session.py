@@ -25,8 +25,8 @@ from batch_upload.app.observers import Both
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.engine.groups import time_limit
 from batch_upload.engine.lane import Stop, StopKind, Withheld
+from batch_upload.engine.rows import state_of_row
 from batch_upload.engine.run import DRAIN_S
-from batch_upload.engine.states import state_of_row
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import (
     AccessFault,

@@ -13,8 +13,8 @@ from batch_upload.app.items import Prepared, list_items, missing_files, ready_to
 from batch_upload.app.ledger_view import holder
 from batch_upload.app.plan import PlanInput, read_plan_input
 from batch_upload.app.rates import expected_create_rate
-from batch_upload.engine.plan import LaneOutlook, fresh, shown_row
-from batch_upload.engine.tries import with_retries_counted
+from batch_upload.engine.plan import LaneOutlook
+from batch_upload.engine.rows import new_row, shown_row, with_retries_counted
 from batch_upload.ledger import Note, find_reader
 from batch_upload.manifest.reader import ledger_named_in
 from batch_upload.model import Known, Lane, Listed, Plan, State
@@ -117,5 +117,5 @@ def _is_there(listed: Listed) -> bool:
 def _rows(given: PlanInput) -> list[Known]:
     knowledge = given.knowledge
     known = [item for item in given.sifted.rest if item.item_id in knowledge.current]
-    rows = [shown_row(item, knowledge) or fresh(item) for item in known]
+    rows = [shown_row(item, knowledge) or new_row(item) for item in known]
     return [*rows, *(row for row in given.unplanned if row is not None)]

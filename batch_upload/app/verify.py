@@ -19,9 +19,7 @@ from batch_upload.app.readonly import LaneReading, check_lane, unplanned
 from batch_upload.clock import counting_s
 from batch_upload.engine.listing import list_completely, still_there
 from batch_upload.engine.looking import reported
-from batch_upload.engine.plan import Knowledge, shown_row
-from batch_upload.engine.retry import LIST_TAGS
-from batch_upload.engine.states import state_of_row
+from batch_upload.engine.rows import BatchRows, shown_row, state_of_row
 from batch_upload.engine.tally import Tally
 from batch_upload.engine.verify import (
     NOTHING_READ,
@@ -38,6 +36,7 @@ from batch_upload.engine.verify import (
 from batch_upload.errors import ExitCode, NoAnswer
 from batch_upload.ledger import find_reader
 from batch_upload.model import Known, Lane, Problem, RateRecord
+from batch_upload.operations import LIST_TAGS
 from batch_upload.ports import Observer
 from batch_upload.service.access import Ask
 from batch_upload.settings import RunOptions, Settings
@@ -126,7 +125,7 @@ async def verify_prepared(
                 raise NoAnswer("the account kept changing while its attachments were listed", code="ListingIncomplete")
             # after the listing: what a run that goes on meanwhile has created by then is in the ledger
             ledger = await to_thread.run_sync(_read, settings.ledger, batch)
-            knowledge = Knowledge.of(ledger.known)
+            knowledge = BatchRows.of(ledger.known)
             listing = await with_latecomers(reading, listing, unlisted(standing(items, knowledge), listing))
             there = still_there(listing).attachments
             wanted = there if tags else [each for each in there if each.attachment_id not in ledger.tokens]

@@ -12,7 +12,8 @@ from anyio import to_thread
 from batch_upload.app.items import invalid, list_items_and_unmatched, look_into
 from batch_upload.app.ledger_view import RUNS_LOOKED_AT, refusal_of
 from batch_upload.documents.refusals import Refusal
-from batch_upload.engine.plan import Knowledge, LaneOutlook, latest_try, plan, shown_row, shown_row_of_id
+from batch_upload.engine.plan import LaneOutlook, plan
+from batch_upload.engine.rows import BatchRows, latest_try, shown_row, shown_row_of_id
 from batch_upload.errors import UsageError
 from batch_upload.ledger import find_reader
 from batch_upload.model import Action, Item, Known, Lane, Manifest, Problem, State
@@ -96,7 +97,7 @@ def why_sync(path: Path, item_id: str, options: RunOptions) -> ItemHistory:
             tokens = [_token_history(reader, row, manifest.batch) for row in known if row.item_id == item_id]
     if wanted is None and not tokens:
         raise _unknown(item_id, path, {each.item_id for each in listed} | {row.item_id for row in known})
-    knowledge = Knowledge.of(known)
+    knowledge = BatchRows.of(known)
     found = None if wanted is None else look_into(wanted, settings, manifest.folder)
     item = found if isinstance(found, Item) else None
     made = plan([] if item is None else [item], knowledge, LaneOutlook(datetime.now(UTC)))

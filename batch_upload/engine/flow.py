@@ -13,8 +13,9 @@ from batch_upload.engine.identity import tags_of
 from batch_upload.engine.job import Ending, Job, job_of, may_replay
 from batch_upload.engine.lane import Withheld
 from batch_upload.engine.listing import describe_found
-from batch_upload.engine.plan import after_resolving, fresh
+from batch_upload.engine.plan import after_resolving
 from batch_upload.engine.resolve import Findings, Resolver
+from batch_upload.engine.rows import new_row
 from batch_upload.engine.settle import Settler
 from batch_upload.engine.upload import Surroundings, Uploader, stop_lane
 from batch_upload.errors import Disagreement, LaneFault, OutOfResources, Refused, Transient
@@ -259,7 +260,7 @@ class Flow:
         """The job of what took an id over; what is open of its own token stays open."""
         around = self._around
         same = stands is not None and stands.client_token == item.client_token
-        known = stands if same and stands is not None else fresh(item)
+        known = stands if same and stands is not None else new_row(item)
         return job_of(known, item, now=moment(around.clock), stretch=around.ledger.stretch)
 
     def _leave_open(self) -> None:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.listing import NOT_FOUND, Asking, Listing, still_there
 from batch_upload.engine.looking import Progress
-from batch_upload.engine.retry import LIST_TAGS
 from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import Refused
 from batch_upload.events import Notice
 from batch_upload.model import Attachment, AttachmentStatus
+from batch_upload.operations import LIST_TAGS
 from batch_upload.token import IDENTITY_TAG
 
 READERS = 4

@@ -10,9 +10,10 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Protocol
 
-from batch_upload.engine.retry import DESCRIBE, Wire
+from batch_upload.engine.retry import Wire
 from batch_upload.errors import AccessFault, NoAnswer, Refused
 from batch_upload.model import Attachment, AttachmentPage, AttachmentStatus
+from batch_upload.operations import DESCRIBE
 from batch_upload.ports import AttachmentService, Clock
 
 IDS_A_CALL = 5

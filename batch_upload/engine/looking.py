@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from batch_upload.engine.groups import task_group
-from batch_upload.engine.retry import DESCRIBE, LIST_TAGS, Wire
+from batch_upload.engine.retry import Wire
 from batch_upload.engine.settle import calls_by_listing
 from batch_upload.events import Looking
 from batch_upload.model import Attachment, AttachmentPage, Capacity
+from batch_upload.operations import DESCRIBE, LIST_TAGS
 from batch_upload.ports import Clock, Observer
 
 TELL_EVERY_S = 4.0

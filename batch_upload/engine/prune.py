@@ -15,12 +15,13 @@ from batch_upload.engine.groups import for_each
 from batch_upload.engine.lane import Withheld
 from batch_upload.engine.listing import NOT_FOUND, describe_found
 from batch_upload.engine.outcome import fault_of
-from batch_upload.engine.plan import Knowledge, has_failed_upload, next_try, row_of
-from batch_upload.engine.retry import DELETE, LIST_TAGS, Wire
+from batch_upload.engine.retry import Wire
+from batch_upload.engine.rows import BatchRows, has_failed_upload, next_try, row_of
 from batch_upload.engine.settle import is_old
 from batch_upload.errors import AccessFault, NoAnswer, Refused, ServiceError, Transient
 from batch_upload.events import Pruned, PruneOutcome
-from batch_upload.model import AttachmentStatus, Item, Known, State
+from batch_upload.model import LIVE, OPEN, AttachmentStatus, Item, Known, State
+from batch_upload.operations import DELETE, LIST_TAGS
 from batch_upload.ports import DELETING, AttachmentChanges, Clock, LedgerWriter, Observer
 from batch_upload.token import IDENTITY_TAG
 
@@ -65,7 +66,7 @@ def pruning(items: Sequence[Item], rows: Sequence[Known]) -> Pruning:
     or that carries no identity tag; and what was replaced only once what replaced it is complete. So an attachment that
     ended as UPLOAD_FAILED may go once a retry is complete.
     """
-    knowledge = Knowledge.of(rows)
+    knowledge = BatchRows.of(rows)
     listed = {item.item_id: item for item in items}
     needed = {next_try(item, knowledge).client_token for item in items}
     needed |= {row.client_token for item in items if (row := row_of(item, knowledge)) is not None}
@@ -90,11 +91,11 @@ def _is_there(row: Known) -> bool:
     """Whether the row may mean something that stands at the service."""
     if row.fault is not None and row.fault.code == DELETING:
         return True
-    return row.state in (State.PROCESSING, State.COMPLETE, State.SENDING, State.UNKNOWN)
+    return row.state in LIVE | OPEN
 
 
-def _why_not(row: Known, item: Item | None, knowledge: Knowledge) -> str | None:
-    if row.state in (State.SENDING, State.UNKNOWN):
+def _why_not(row: Known, item: Item | None, knowledge: BatchRows) -> str | None:
+    if row.state in OPEN:
         return "its outcome is not known"
     if row.state is State.PROCESSING:
         return "the service is still at work on it"

@@ -11,16 +11,15 @@ from batch_upload.engine.identity import Readings, carriers, read_tokens
 from batch_upload.engine.job import job_of
 from batch_upload.engine.listing import Listing, list_completely
 from batch_upload.engine.looking import Cost, cost_of
-from batch_upload.engine.plan import Knowledge, latest_try, shown_row
 from batch_upload.engine.resolve import Findings, Resolver, adopt
-from batch_upload.engine.retry import DESCRIBE, LIST_TAGS
+from batch_upload.engine.rows import BatchRows, carried_tries, latest_try, shown_row
 from batch_upload.engine.settle import is_old
-from batch_upload.engine.tries import carried_tries
 from batch_upload.engine.upload import Surroundings
 from batch_upload.engine.verify import recorded, unlisted, with_latecomers
 from batch_upload.errors import NoAnswer
 from batch_upload.events import ItemChanged, Notice
 from batch_upload.model import LIVE, OPEN, Attachment, Capacity, Item, Known
+from batch_upload.operations import DESCRIBE, LIST_TAGS
 from batch_upload.ports import moment
 
 WRITERS = 64
@@ -45,7 +44,7 @@ async def reconcile(around: Surroundings, batch: str, items: Sequence[Item], cap
     readings = await read_tokens(around, listing, await around.ledger.attachment_tokens())
     not_yet = await _observe(around, batch, listing)
     findings = await _settle_open(around, batch, listing, readings)
-    knowledge = Knowledge.of(await around.ledger.known(batch))
+    knowledge = BatchRows.of(await around.ledger.known(batch))
     carried = carriers(listing, readings.tokens)
     await _take_over(around, batch, items, carried, knowledge)
     for duplicate in await find_duplicates(around, listing):
@@ -61,7 +60,7 @@ async def reconcile(around: Surroundings, batch: str, items: Sequence[Item], cap
 
 async def stock_of(around: Surroundings, batch: str, items: Sequence[Item]) -> dict[str, Known]:
     """How everything stands now, from the ledger, by item id. An item without a row was never sent."""
-    knowledge = Knowledge.of(await around.ledger.known(batch))
+    knowledge = BatchRows.of(await around.ledger.known(batch))
     rows = {item.item_id: shown_row(item, knowledge) for item in items}
     return {item_id: row for item_id, row in rows.items() if row is not None}
 
@@ -112,7 +111,7 @@ async def _take_over(
     batch: str,
     items: Sequence[Item],
     carried: Mapping[str, Sequence[Attachment]],
-    knowledge: Knowledge,
+    knowledge: BatchRows,
 ) -> None:
     """Adopt what carries the token of an item or of a retry of it, or one that the ledger has of before: then it is an
     orphan. A token that neither has moves nothing."""
@@ -129,11 +128,11 @@ async def _take_over(
 
     await for_each(sorted(tokens), take, at_once=WRITERS)
     # an earlier try may have been found after a retry that the ledger had already
-    known = Knowledge.of(await around.ledger.known_of_ids(batch, list(latest)))
+    known = BatchRows.of(await around.ledger.known_of_ids(batch, list(latest)))
     await around.ledger.enlist([latest_try(each, known) for each in latest.values()], at=around.clock.now())
 
 
-def _is_unrecorded(token: str, carried: Mapping[str, Sequence[Attachment]], knowledge: Knowledge) -> bool:
+def _is_unrecorded(token: str, carried: Mapping[str, Sequence[Attachment]], knowledge: BatchRows) -> bool:
     found = carried.get(token, ())
     row = knowledge.by_token.get(token)
     if row is not None and row.state in (*LIVE, *OPEN):
@@ -141,7 +140,7 @@ def _is_unrecorded(token: str, carried: Mapping[str, Sequence[Attachment]], know
     return bool(found) and recorded(found, row) is None
 
 
-def _tell_unprovable(around: Surroundings, items: Sequence[Item], knowledge: Knowledge) -> None:
+def _tell_unprovable(around: Surroundings, items: Sequence[Item], knowledge: BatchRows) -> None:
     """Say where a lost ledger cannot be rebuilt, since nothing at the service tells whose an attachment is."""
     blind = sum(not item.identity_tag and item.client_token not in knowledge.by_token for item in items)
     if blind:

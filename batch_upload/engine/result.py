@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from batch_upload.engine.lane import Stop
 from batch_upload.engine.retag import Result as RetagResult
-from batch_upload.engine.states import States
+from batch_upload.engine.rows import States
 from batch_upload.errors import LedgerUnusable
 from batch_upload.model import Capacity, Duplicate, Known, Plan, State
 

@@ -16,13 +16,13 @@ from batch_upload.engine.groups import for_each
 from batch_upload.engine.lane import StopKind, Withheld
 from batch_upload.engine.listing import NOT_FOUND
 from batch_upload.engine.outcome import fault_of
-from batch_upload.engine.plan import Knowledge
-from batch_upload.engine.retry import TAG, UNTAG
+from batch_upload.engine.rows import BatchRows
 from batch_upload.engine.settle import is_old
 from batch_upload.engine.upload import Surroundings, stop_lane
 from batch_upload.errors import LaneFault, Refused, Transient
 from batch_upload.events import ItemChanged, Notice
 from batch_upload.model import Action, Item, Known, State
+from batch_upload.operations import TAG, UNTAG
 from batch_upload.token import IDENTITY_TAG
 
 AT_ONCE = 4
@@ -71,7 +71,7 @@ def pairs_of(actions: Iterable[Action]) -> list[tuple[Item, Known]]:
     return [(each.item, each.known) for each in actions if each.item is not None and each.known is not None]
 
 
-def retags_of(pairs: Iterable[tuple[Item, Known]], knowledge: Knowledge) -> list[Retag]:
+def retags_of(pairs: Iterable[tuple[Item, Known]], knowledge: BatchRows) -> list[Retag]:
     """What is to be done for these items and what stands for them. Pure.
 
     A run that was cut off may have put any tag on an attachment that its id was ever to have.
@@ -88,7 +88,7 @@ def retags_of(pairs: Iterable[tuple[Item, Known]], knowledge: Knowledge) -> list
     ]
 
 
-def _intent_of(item: Item, live: Known, knowledge: Knowledge) -> str:
+def _intent_of(item: Item, live: Known, knowledge: BatchRows) -> str:
     current = knowledge.current.get(item.item_id)
     if item.client_token != live.client_token or current is None:
         return item.client_token

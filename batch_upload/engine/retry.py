@@ -17,19 +17,12 @@ from batch_upload.engine.outcome import fault_of, kind_of
 from batch_upload.errors import NoAnswer, OutOfResources, ServiceError, Throttled, Transient
 from batch_upload.events import Notice, Requested, Retrying
 from batch_upload.model import OutcomeKind
+from batch_upload.operations import CREATE
 from batch_upload.pacing import Pacer, Slot
 from batch_upload.ports import Clock, Observer
 
 T = TypeVar("T")
 
-CREATE = "CreateRegistrationAttachment"
-DESCRIBE = "DescribeRegistrationAttachments"
-LIST_TAGS = "ListTagsForResource"
-LIMITS = "DescribeAccountLimits"
-DELETE = "DeleteRegistrationAttachment"
-TAG = "TagResource"
-UNTAG = "UntagResource"
-IDENTITY = "GetCallerIdentity"
 CUT_OFF = "the run ended before an answer came"
 
 

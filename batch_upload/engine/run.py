@@ -15,27 +15,25 @@ from batch_upload.engine.job import Job, job_of
 from batch_upload.engine.lane import Stop, StopKind, Withheld
 from batch_upload.engine.outcome import fault_of
 from batch_upload.engine.plan import (
-    Knowledge,
     LaneOutlook,
     Selection,
-    fresh,
+    Unfinished,
     parked_until,
+    plan_unfinished,
     replaced_in_progress,
-    row_of,
-    shown_row,
+    tokens_of,
+    unfinished_items,
 )
 from batch_upload.engine.result import LaneResult
 from batch_upload.engine.retag import pairs_of, retag, retags_of
-from batch_upload.engine.retry import CREATE
+from batch_upload.engine.rows import BatchRows, States, new_row, row_of, shown_row, with_retries_counted
 from batch_upload.engine.settle import Settler, find_absent
-from batch_upload.engine.sift import Sifted, plan_rest, sift, tokens_of
-from batch_upload.engine.states import States
 from batch_upload.engine.survey import ask_capacity, owes_look, survey
-from batch_upload.engine.tries import with_retries_counted
 from batch_upload.engine.upload import Surroundings, stop_lane
 from batch_upload.errors import LaneFault, LedgerUnusable, Refused, Transient
 from batch_upload.events import LaneStopped, Notice, RunStarted
 from batch_upload.model import Action, ActionKind, Fault, Item, Known, Lane, Plan, State
+from batch_upload.operations import CREATE
 from batch_upload.ports import LaneMemory, moment
 from batch_upload.records import Comparison
 
@@ -73,8 +71,8 @@ class Run:
         self._options = options
         self._result = LaneResult()
         self._memory: LaneMemory | None = None
-        self._sifted: Sifted | None = None
-        self._knowledge = Knowledge()
+        self._sifted: Unfinished | None = None
+        self._knowledge = BatchRows()
         self._lane_size: int | None = None
         self._is_capacity_untold = False
         self._settler: Settler | None = None
@@ -177,7 +175,7 @@ class Run:
             )
         )
 
-    async def _look(self, knowledge: Knowledge) -> None:
+    async def _look(self, knowledge: BatchRows) -> None:
         """Look at the lane, as far as what is to be done needs it, and plan again."""
         if await find_absent(self._around, knowledge.absent):
             await self._plan_again()
@@ -195,10 +193,10 @@ class Run:
             except Transient as error:
                 self._notice(f"AWS did not say whether anything is there twice: {error.message}")
 
-    async def _plan(self, items: Sequence[Item]) -> tuple[Knowledge, LaneOutlook]:
+    async def _plan(self, items: Sequence[Item]) -> tuple[BatchRows, LaneOutlook]:
         """Plan what is not complete. What is stays so while this run holds the ledger, and is not looked at again."""
         compared = await self._around.ledger.compare(self._options.batch, tokens_of(items))
-        sifted = self._sifted = sift(items, compared)
+        sifted = self._sifted = unfinished_items(items, compared)
         return await self._plan_rest(sifted, sifted.ids)
 
     async def _plan_again(self) -> None:
@@ -207,20 +205,20 @@ class Run:
         if sifted is not None:
             await self._plan_rest(sifted, _ids_of(sifted))
 
-    async def _plan_rest(self, sifted: Sifted, ids: Sequence[str]) -> tuple[Knowledge, LaneOutlook]:
+    async def _plan_rest(self, sifted: Unfinished, ids: Sequence[str]) -> tuple[BatchRows, LaneOutlook]:
         knowledge = self._knowledge = await self._known_of(ids)
         tries_parked = self._options.selection.tries_parked
         outlook = LaneOutlook(self._around.clock.now(), self._result.capacity, tries_parked, self._is_capacity_untold)
-        self._result.plan = plan_rest(sifted, knowledge, outlook, is_part=self._options.is_part)
+        self._result.plan = plan_unfinished(sifted, knowledge, outlook, is_part=self._options.is_part)
         return knowledge, outlook
 
-    async def _known_of(self, ids: Sequence[str]) -> Knowledge:
-        return Knowledge.of(await self._around.ledger.known_of_ids(self._options.batch, ids))
+    async def _known_of(self, ids: Sequence[str]) -> BatchRows:
+        return BatchRows.of(await self._around.ledger.known_of_ids(self._options.batch, ids))
 
-    async def _survey(self, knowledge: Knowledge) -> None:
+    async def _survey(self, knowledge: BatchRows) -> None:
         memory, sifted, capacity = self._memory, self._sifted, self._result.capacity
         if memory is not None and sifted is not None:
-            self._lane_size, twice = await survey(self._around, memory, sifted.rest, knowledge, capacity)
+            self._lane_size, twice = await survey(self._around, memory, sifted.items, knowledge, capacity)
             self._duplicates.report(twice)
 
     async def _enlist(self) -> None:
@@ -322,7 +320,7 @@ class Run:
         if item is None:
             raise TypeError("a create has an item")
         same = known is not None and known.client_token == item.client_token
-        return self._job(known if same and known is not None else fresh(item), item)
+        return self._job(known if same and known is not None else new_row(item), item)
 
     def _job(self, known: Known, item: Item | None) -> Job:
         around = self._around
@@ -336,11 +334,13 @@ class Run:
                 await self._park(stop)
             if self._sifted is None:
                 await self._plan(items)
-            rest = self._sifted.rest if self._sifted else ()
+            rest = self._sifted.items if self._sifted else ()
             unfinished = await self._around.ledger.unfinished(self._options.batch, tokens_of(rest))
-            left = sift(rest, Comparison(unfinished))  # what is complete costs a comparison, and no row that is read
+            left = unfinished_items(
+                rest, Comparison(unfinished)
+            )  # what is complete costs a comparison, and no row that is read
             knowledge = await self._known_of(left.ids)
-        rows = {**{item.item_id: shown_row(item, knowledge) for item in left.rest}, **self._result.retag.failed}
+        rows = {**{item.item_id: shown_row(item, knowledge) for item in left.items}, **self._result.retag.failed}
         found = with_retries_counted([row for row in rows.values() if row], knowledge.by_token.values())
         self._result.known = {row.item_id: row for row in found}
         states = {item_id: State.PENDING if row is None else row.state for item_id, row in rows.items()}
@@ -379,9 +379,9 @@ class Run:
         self._around.observer.notify(Notice(message, self._around.clock.now()))
 
 
-def _ids_of(sifted: Sifted) -> list[str]:
+def _ids_of(sifted: Unfinished) -> list[str]:
     """The ids of which everything must be known once the ledger was written to."""
-    return [*dict.fromkeys((*(item.item_id for item in sifted.rest), *sifted.ids))]
+    return [*dict.fromkeys((*(item.item_id for item in sifted.items), *sifted.ids))]
 
 
 def _states_of(plan: Plan) -> Counter[str]:

@@ -14,11 +14,11 @@ import anyio
 from batch_upload.clock import sleep_or
 from batch_upload.engine.lane import Withheld
 from batch_upload.engine.listing import IDS_A_CALL, NOT_FOUND, Listing, describe_found, listing_of, read_pages
-from batch_upload.engine.retry import DESCRIBE
 from batch_upload.engine.upload import Surroundings, stop_lane
 from batch_upload.errors import LaneFault, Refused, Transient
 from batch_upload.events import ItemChanged, Notice
 from batch_upload.model import Attachment, AttachmentPage, AttachmentStatus, Known, State
+from batch_upload.operations import DESCRIBE
 
 PAGE_SIZE = 100
 """Attachments on one page of a listing (botocore 1.43.117, `MaxResults`)."""

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from batch_upload.engine.plan import Knowledge, LaneOutlook, plan
+from batch_upload.engine.plan import LaneOutlook, plan
+from batch_upload.engine.rows import BatchRows
 from batch_upload.model import Item, Plan
 from batch_upload.records import Comparison
 
@@ -47,7 +48,7 @@ def sift(items: Sequence[Item], compared: Comparison) -> Sifted:
     )
 
 
-def plan_rest(sifted: Sifted, knowledge: Knowledge, outlook: LaneOutlook, *, is_part: bool = False) -> Plan:
+def plan_rest(sifted: Sifted, knowledge: BatchRows, outlook: LaneOutlook, *, is_part: bool = False) -> Plan:
     """The plan of what was left, with the number of what was taken out. `knowledge` is of `sifted.ids` at least; of the
     orphans actions are made where it is of theirs too, and otherwise they are only counted. `is_part` as of `plan`."""
     made = plan(sifted.rest, knowledge, outlook, is_part=is_part)

@@ -15,14 +15,14 @@ from batch_upload.engine.groups import for_each
 from batch_upload.engine.identity import READERS, carriers, read_tokens, tags_of, wait_for_tags
 from batch_upload.engine.listing import Asking, list_completely, list_lane, still_there
 from batch_upload.engine.looking import Told, reported
-from batch_upload.engine.plan import Knowledge
 from batch_upload.engine.resolve import adopt
-from batch_upload.engine.retry import CONVENIENCE, LIMITS, NOT_ALLOWED
-from batch_upload.engine.tries import carried_tries
+from batch_upload.engine.retry import CONVENIENCE, NOT_ALLOWED
+from batch_upload.engine.rows import BatchRows, carried_tries, is_unsent
 from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import OLD_COPY, AccessFault, Disagreement, NoAnswer, ServiceError
 from batch_upload.events import Notice
 from batch_upload.model import Attachment, Capacity, Duplicate, Item, State
+from batch_upload.operations import LIMITS
 from batch_upload.ports import LaneMemory
 from batch_upload.token import IDENTITY_TAG
 
@@ -41,7 +41,7 @@ async def ask_capacity(around: Surroundings) -> Capacity | None:
     except AccessFault as error:
         if error.code not in NOT_ALLOWED:
             raise
-        _notice(around, "capacity is not known: no permission for `sms-voice:DescribeAccountLimits`")
+        _notice(around, f"capacity is not known: no permission for `sms-voice:{LIMITS}`")
     except ServiceError as error:
         _notice(around, f"capacity is not known: {error.message}")
     return None
@@ -64,7 +64,7 @@ async def survey(
     around: Surroundings,
     memory: LaneMemory,
     items: Sequence[Item],
-    knowledge: Knowledge,
+    knowledge: BatchRows,
     capacity: Capacity | None,
 ) -> tuple[int, list[Duplicate]]:
     """List the lane, read the tags that are new, adopt what is ours. Gives the number of attachments that were listed,
@@ -137,11 +137,11 @@ async def look_through(
 
         await for_each(strangers, read, at_once=READERS)
     carried = carriers(listing, tokens)
-    wanted = {each.client_token for each in carried_tries(items, carried, Knowledge())}
+    wanted = {each.client_token for each in carried_tries(items, carried, BatchRows())}
     return Seen(len(listing.attachments), {token: found[0] for token, found in carried.items() if token in wanted})
 
 
-def is_unsent(item: Item, knowledge: Knowledge) -> bool:
+def is_unsent(item: Item, knowledge: BatchRows) -> bool:
     """Whether the ledger holds no attachment of an item and no open intent: what carries its token is news."""
     known = knowledge.by_token.get(item.client_token)
     return known is None or (known.state in NEVER_SENT and known.attachment_id is None)

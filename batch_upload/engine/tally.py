@@ -3,9 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from batch_upload.engine.retry import CREATE
 from batch_upload.events import ItemChanged, Requested
 from batch_upload.model import OutcomeKind, State
+from batch_upload.operations import CREATE
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from batch_upload.engine.plan import Knowledge, has_failed_upload, with_retry
+from batch_upload.engine.rows import BatchRows, has_failed_upload, with_retry
 from batch_upload.model import LIVE, Item, Known
 from batch_upload.token import RETRIES_MAX
 
@@ -30,7 +30,7 @@ def _recipe(row: Known) -> tuple[str, int, dict[str, str]]:
     return row.content, row.generation, dict(row.tags)
 
 
-def carried_tries(items: Sequence[Item], carried: Collection[str], knowledge: Knowledge) -> list[Item]:
+def carried_tries(items: Sequence[Item], carried: Collection[str], knowledge: BatchRows) -> list[Item]:
     """The items whose tokens are among `carried`, once for each token: their own, then those of their retries.
 
     The tokens of retries are computed only where `carried` has some that belong to nothing that is known: a hundred
@@ -48,6 +48,6 @@ def carried_tries(items: Sequence[Item], carried: Collection[str], knowledge: Kn
     return found
 
 
-def _is_live(item: Item, knowledge: Knowledge) -> bool:
+def _is_live(item: Item, knowledge: BatchRows) -> bool:
     row = knowledge.by_token.get(item.client_token)
     return row is not None and row.state in LIVE

@@ -10,7 +10,7 @@ from batch_upload.engine.groups import task_group
 from batch_upload.engine.job import SAME_REFUSALS, Ending, FirstAlone, Job, may_replay, time_left_s
 from batch_upload.engine.lane import LaneControl, Stop, StopKind, Withheld
 from batch_upload.engine.outcome import failure, fault_of, resume_after, success
-from batch_upload.engine.retry import CREATE, CUT_OFF, Wire
+from batch_upload.engine.retry import CUT_OFF, Wire
 from batch_upload.errors import (
     AccessFault,
     CapacityExhausted,
@@ -29,6 +29,7 @@ from batch_upload.errors import (
 from batch_upload.events import ItemChanged, LaneStopped, Sending
 from batch_upload.model import Item, Known, Outcome, OutcomeKind, Receipt, State
 from batch_upload.moments import Moment
+from batch_upload.operations import CREATE
 from batch_upload.pacing import Slot
 from batch_upload.ports import AttachmentService, Attempt, Bodies, Clock, CreateRequest, LedgerWriter, Observer, moment
 from batch_upload.token import IDENTITY_TAG

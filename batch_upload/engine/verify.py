@@ -11,11 +11,9 @@ from batch_upload.engine.groups import for_each
 from batch_upload.engine.identity import READERS, carriers, tags_of
 from batch_upload.engine.listing import Asking, Listing, describe_found, still_there
 from batch_upload.engine.looking import Progress
-from batch_upload.engine.plan import Knowledge, is_absent, is_half_retagged, row_of
-from batch_upload.engine.retag import carried
+from batch_upload.engine.rows import BatchRows, carried_tries, is_absent, is_half_retagged, row_of, tags_at_service
 from batch_upload.engine.settle import is_old
-from batch_upload.engine.tries import carried_tries
-from batch_upload.model import LIVE, Attachment, AttachmentStatus, Item, Known, State
+from batch_upload.model import LIVE, OPEN, Attachment, AttachmentStatus, Item, Known, State
 from batch_upload.token import IDENTITY_TAG
 
 NOTHING_READ: Mapping[str, Mapping[str, str] | None] = MappingProxyType({})
@@ -96,7 +94,7 @@ class Comparison:
         return Counter(finding.kind for finding in self.findings)
 
 
-def standing(items: Sequence[Item], knowledge: Knowledge) -> list[Known]:
+def standing(items: Sequence[Item], knowledge: BatchRows) -> list[Known]:
     """The rows to be compared with what the service holds: those of the manifest's items, and every other current
     one."""
     rows = {row.client_token: row for row in (row_of(item, knowledge) for item in items) if row is not None}
@@ -154,7 +152,7 @@ def tokens_with(
 
 def compare(
     items: Sequence[Item],
-    knowledge: Knowledge,
+    knowledge: BatchRows,
     listing: Listing,
     tokens: Mapping[str, str | None],
     *,
@@ -198,7 +196,7 @@ def _of_tags(
     row: Known,
     attachment: Attachment,
     tags: Mapping[str, Mapping[str, str] | None],
-    knowledge: Knowledge,
+    knowledge: BatchRows,
     *,
     is_young: bool,
 ) -> Iterator[Finding]:
@@ -212,7 +210,7 @@ def _of_tags(
     if not found and is_young:
         yield _finding(FindingKind.NOT_YET, row.item_id, row.client_token, attachment)
         return
-    wanted = carried(row.tags, row.client_token, identity_tag=row.identity_tag)
+    wanted = tags_at_service(row.tags, row.client_token, identity_tag=row.identity_tag)
     differences = [Difference(key, value, found.get(key)) for key, value in wanted.items() if found.get(key) != value]
     if IDENTITY_TAG not in wanted and found.get(IDENTITY_TAG, row.client_token) != row.client_token:
         differences.append(Difference(IDENTITY_TAG, None, found[IDENTITY_TAG]))
@@ -222,7 +220,7 @@ def _of_tags(
             yield replace(_finding(kind, row.item_id, row.client_token, attachment), differences=chosen)
 
 
-def _ids_by_token(items: Sequence[Item], knowledge: Knowledge) -> dict[str, str]:
+def _ids_by_token(items: Sequence[Item], knowledge: BatchRows) -> dict[str, str]:
     """Every token of the batch that is known here, with the id it stands or stood for."""
     known = {token: row.item_id for token, row in knowledge.by_token.items()}
     return known | {item.client_token: item.item_id for item in items}
@@ -268,7 +266,7 @@ def _of_carriers(item_id: str, token: str, found: Sequence[Attachment], row: Kno
     if not found:
         return
     kept = recorded(found, row)
-    if kept is None and row is not None and row.state in (State.SENDING, State.UNKNOWN):
+    if kept is None and row is not None and row.state in OPEN:
         kept = found[0]
     if kept is None:
         kept = found[0]

@@ -6,15 +6,12 @@ from typing import Any, TextIO
 
 from batch_upload.escape import printable, write_text
 from batch_upload.model import Action, ActionKind, Capacity, Plan
+from batch_upload.operations import CREATE, DESCRIBE, LIST_TAGS, TAG
 from batch_upload.report.estimate import creates_within, describes, run_s, useful_workers
 from batch_upload.report.tally import is_left_processing
 from batch_upload.summary import SCHEMA_VERSION
 from batch_upload.words import count_words, display_width, duration_words, rate_words, size_words
 
-TAG = "TagResource"
-CREATE = "CreateRegistrationAttachment"
-DESCRIBE = "DescribeRegistrationAttachments"
-LIST_TAGS = "ListTagsForResource"
 DRAWN_ROWS_MAX = 2_000
 """A drawn table is laid out as a whole; beyond this plain lines are written, as they come."""
 

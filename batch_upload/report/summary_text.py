@@ -9,6 +9,7 @@ from pathlib import PurePath
 from batch_upload.errors import ExitCode
 from batch_upload.escape import printable, shell_word
 from batch_upload.model import Fault, Known, State
+from batch_upload.operations import IDENTITY
 from batch_upload.report.advice import advice
 from batch_upload.summary import Summary, in_order_of_states
 from batch_upload.words import duration_words, fault_message, fault_name, size_words
@@ -16,7 +17,6 @@ from batch_upload.words import duration_words, fault_message, fault_name, size_w
 IDS_SHOWN = 3
 
 _PROGRAM = "batch-upload"
-_ONLY_WHO_WE_ARE = frozenset({"GetCallerIdentity"})
 _OFFLINE = frozenset({"validate", "status", "why", "report", "watch"})
 """Verbs that talk to nobody, and so take no flag that chooses a lane."""
 _NO_FAULT = Fault(code="no reason given", message="")
@@ -73,7 +73,7 @@ def _ending_words(summary: Summary) -> str:
     """The exit's reason; where all is well, whether that took any work."""
     if summary.exit.code is not ExitCode.DONE or summary.verb != "upload":
         return summary.exit.reason
-    return "nothing to do" if summary.requests.keys() <= _ONLY_WHO_WE_ARE else "done"
+    return "nothing to do" if summary.requests.keys() <= {IDENTITY} else "done"
 
 
 def states_line(summary: Summary) -> str:

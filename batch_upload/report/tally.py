@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 from batch_upload.events import ItemChanged, LaneStopped, Requested, RunStarted, Sending
 from batch_upload.model import Action, ActionKind, Known, OutcomeKind, Plan, State
+from batch_upload.operations import CREATE
 from batch_upload.report.estimate import run_s, steady_rate
 
-CREATE = "CreateRegistrationAttachment"
 RATE_WINDOW_S = 10
 SLOW_RATE_WINDOW_S = 60
 """Where fewer than `ENOUGH_CREATES` fall into the short window, its rate would jump about."""

@@ -10,9 +10,9 @@ botocore hashes and signs: a test holds both against the plain client. Extension
 from collections.abc import Mapping
 from typing import Any
 
+from batch_upload.operations import CREATE
 from batch_upload.ports import Body
 
-OPERATION = "CreateRegistrationAttachment"
 MEMBER = "AttachmentBody"
 _KEPT = "batch-upload:body"
 
@@ -25,8 +25,8 @@ def carry_bodies(client: Any) -> bool:  # noqa: ANN401
     if client.meta.service_model.resolved_protocol != "json":
         return False
     service = client.meta.service_model.service_id.hyphenize()
-    client.meta.events.register(f"provide-client-params.{service}.{OPERATION}", _keep_back)
-    client.meta.events.register(f"before-call.{service}.{OPERATION}", _put_in)
+    client.meta.events.register(f"provide-client-params.{service}.{CREATE}", _keep_back)
+    client.meta.events.register(f"before-call.{service}.{CREATE}", _put_in)
     return True
 
 

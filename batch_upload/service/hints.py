@@ -2,6 +2,8 @@
 
 from botocore import exceptions as sdk
 
+from batch_upload.operations import CREATE, IDENTITY, TAG
+
 FRESH_KEYS = "sign in again (`aws sso login`, or fresh keys), then run the same command"
 _NOT_ACTIVE = "enable the Region, or STS in it, in the account's settings (IAM, Account settings); or choose another"
 _BY_CODE = {
@@ -52,11 +54,11 @@ def sdk_hint(error: Exception) -> str:
 
 
 def _permission_hint(operation: str) -> str:
-    if operation == "CreateRegistrationAttachment":
-        return "the identity needs `sms-voice:CreateRegistrationAttachment` and `sms-voice:TagResource`"
+    if operation == CREATE:
+        return f"the identity needs `sms-voice:{CREATE}` and `sms-voice:{TAG}`"
     if operation.startswith("AssumeRole"):
         return f"the identity needs `sts:{operation}` on the role, and the role's trust policy must name the identity"
     if operation == "GetRoleCredentials":
         return "this SSO user may not use the account and role of the profile: `sso_account_id`, `sso_role_name`"
-    service = "sts" if operation == "GetCallerIdentity" else "sms-voice"
+    service = "sts" if operation == IDENTITY else "sms-voice"
     return f"the identity needs `{service}:{operation}`"

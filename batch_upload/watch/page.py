@@ -8,13 +8,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from batch_upload.app.ledger_view import LedgerView, holder
-from batch_upload.engine.plan import has_failed_upload
-from batch_upload.engine.retry import CREATE
-from batch_upload.engine.states import state_of_row
-from batch_upload.engine.tries import with_retries_counted
+from batch_upload.engine.rows import has_failed_upload, state_of_row, with_retries_counted
 from batch_upload.escape import printable
 from batch_upload.ledger import Note, find_reader
 from batch_upload.model import Fault, Known, Listed, OutcomeKind, State
+from batch_upload.operations import CREATE
 from batch_upload.ports import LedgerReader
 from batch_upload.records import Mark, NumberedAttempt, RunRecord, RunTally
 from batch_upload.report.completion import row_of

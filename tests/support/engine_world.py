@@ -14,7 +14,7 @@ import anyio
 from batch_upload.engine.failures import FailureWatch
 from batch_upload.engine.lane import LaneControl
 from batch_upload.engine.result import LaneResult
-from batch_upload.engine.retry import CREATE, DESCRIBE, LIMITS, LIST_TAGS, TAG, UNTAG, RetryPolicy, Wire
+from batch_upload.engine.retry import RetryPolicy, Wire
 from batch_upload.engine.run import LaneOptions, Run
 from batch_upload.engine.tally import Tally
 from batch_upload.engine.upload import Surroundings
@@ -32,6 +32,7 @@ from batch_upload.model import (
     RateRecord,
 )
 from batch_upload.moments import Stretch
+from batch_upload.operations import CREATE, DESCRIBE, LIMITS, LIST_TAGS, TAG, UNTAG
 from batch_upload.pacing import FixedRate, Pacer
 from batch_upload.ports import Attempt, Body, LaneMemory, LedgerWriter, Observer
 from batch_upload.records import Comparison

@@ -22,13 +22,14 @@ from batch_upload.emulator.settings import EmulatorSettings
 from batch_upload.engine.failures import FailureLimit, FailureWatch
 from batch_upload.engine.lane import LaneControl
 from batch_upload.engine.result import LaneResult
-from batch_upload.engine.retry import IDENTITY, RetryPolicy, Wire
+from batch_upload.engine.retry import RetryPolicy, Wire
 from batch_upload.engine.run import LaneOptions, Run
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import BatchUploadError, ChangedSincePlan, ExitCode, LedgerLocked
 from batch_upload.events import ItemChanged, LaneStopped, Notice, OrphanSeen, Requested, Resolving, Retrying, Sending
 from batch_upload.ledger import find_reader
 from batch_upload.model import Item, Lane, State
+from batch_upload.operations import IDENTITY
 from batch_upload.pacing import Pacer
 from batch_upload.ports import Body, LedgerWriter
 from batch_upload.service.access import Access, StaticKeys

@@ -9,9 +9,9 @@ import pytest
 
 from batch_upload.app.rates import expected_create_rate, is_news, laws, learned, remembered_latency_s, start_rate
 from batch_upload.cli.flags import Flags, options_of
-from batch_upload.engine.retry import CREATE, DESCRIBE, LIMITS
 from batch_upload.engine.tally import Tally
 from batch_upload.model import RateRecord
+from batch_upload.operations import CREATE, DESCRIBE, LIMITS
 from batch_upload.pacing import FixedRate, LearnedRate, RateMemory
 from batch_upload.settings import Settings, settings_of
 

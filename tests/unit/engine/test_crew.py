@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 
 import pytest
+from batch_upload.engine.rows import new_row
 
 from batch_upload.app.exits import exit_of_run
 from batch_upload.engine.crew import SPARE
 from batch_upload.engine.flow import Flow
 from batch_upload.engine.job import job_of
-from batch_upload.engine.plan import fresh
-from batch_upload.engine.retry import LIMITS, LIST_TAGS, RetryPolicy
+from batch_upload.engine.retry import RetryPolicy
 from batch_upload.engine.settle import Settler
 from batch_upload.errors import ExitCode
 from batch_upload.events import Notice, Requested, Retrying
 from batch_upload.model import Item, State
+from batch_upload.operations import LIMITS, LIST_TAGS
 from batch_upload.ports import moment
 from tests.support.engine_world import World, some_items
 from tests.support.memory_service import CREATE, DESCRIBE, lost, short_of, slow
@@ -25,7 +26,7 @@ async def workers_used(world: World, items: Sequence[Item], *, most: int) -> int
     """Bring the items through a flow, and give how many workers it called up."""
     around = await world.prepared(*items)
     flow = Flow(around, Settler(around, lane_size=0, timeout_s=60))
-    jobs = [job_of(fresh(item), item, now=moment(world.clock), stretch=around.ledger.stretch) for item in items]
+    jobs = [job_of(new_row(item), item, now=moment(world.clock), stretch=around.ledger.stretch) for item in items]
     await flow.run(jobs, workers=most)
     world.assert_each_once(items)
     return flow.workers

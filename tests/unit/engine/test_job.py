@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import anyio
 import pytest
+from batch_upload.engine.rows import new_row
 
 from batch_upload.engine.job import MARGIN_SHARE, FirstAlone, Job, job_of, may_replay
 from batch_upload.engine.lane import LaneControl, Stop, StopKind, Withheld
-from batch_upload.engine.plan import fresh
 from batch_upload.model import Fault, Known
 from batch_upload.moments import LONG_AGO, Moment, Stretch
 from tests.support.engine_world import World, an_item, some_items
@@ -19,7 +19,7 @@ from tests.support.memory_service import CREATE, denied, lost, refused, slow, th
 def opened(since_s: float | None, last_s: float | None = None) -> Known:
     """An item that was first sent so many seconds ago, and last."""
     last = since_s if last_s is None else last_s
-    return fresh(an_item())._replace(
+    return new_row(an_item())._replace(
         unknown_since=None if since_s is None else NOW - timedelta(seconds=since_s),
         last_open_at=None if last is None else NOW - timedelta(seconds=last),
     )
@@ -101,7 +101,7 @@ def test_after_the_clock_was_put_back_the_last_attempt_counts_from_now() -> None
 
 
 def test_the_first_unknown_attempt_starts_the_horizon_and_an_answer_ends_it() -> None:
-    sent = Job(fresh(an_item()), an_item())
+    sent = Job(new_row(an_item()), an_item())
 
     sent.follow(opened(5), attempt_started=moment(10))
     sent.follow(opened(5, 2), attempt_started=moment(13))
@@ -113,7 +113,7 @@ def test_the_first_unknown_attempt_starts_the_horizon_and_an_answer_ends_it() ->
 
 
 def test_an_attempt_that_was_only_throttled_starts_no_horizon() -> None:
-    sent = Job(fresh(an_item()), an_item())
+    sent = Job(new_row(an_item()), an_item())
 
     sent.follow(opened(None), attempt_started=moment(10))
 

@@ -3,25 +3,22 @@
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from batch_upload.engine.plan import (
-    Knowledge,
-    LaneOutlook,
-    Selection,
-    fresh,
+from batch_upload.engine.rows import (
+    BatchRows,
+    carried_tries,
     latest_try,
+    new_row,
     next_try,
-    parked_until,
-    plan,
     row_of,
     shown_row,
     shown_row_of_id,
-    state_of,
+    with_retries_counted,
     with_retry,
 )
-from batch_upload.engine.tries import carried_tries, with_retries_counted
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_upload.engine.plan import LaneOutlook, Selection, parked_until, plan
 from batch_upload.model import ActionKind, AttachmentStatus, Capacity, Fault, Item, Known, State
 from tests.support.engine_world import an_item
 from tests.support.manual_clock import EPOCH as NOW
@@ -34,7 +31,7 @@ STANDING = {State.PROCESSING: AttachmentStatus.IN_PROGRESS, State.COMPLETE: Atta
 def known_as(item: Item, state: State, *, current: bool = True, resume_after: datetime | None = None) -> Known:
     """What the ledger knows of an item in a state."""
     status = STANDING.get(state)
-    return fresh(item)._replace(
+    return new_row(item)._replace(
         state=state,
         current=current,
         resume_after=resume_after,
@@ -46,7 +43,7 @@ def known_as(item: Item, state: State, *, current: bool = True, resume_after: da
 
 def one(item: Item, *known: Known, outlook: LaneOutlook = OUTLOOK) -> ActionKind:
     """What is planned for an item."""
-    return plan([item], Knowledge.of(known), outlook).actions[0].kind
+    return plan([item], BatchRows.of(known), outlook).actions[0].kind
 
 
 @pytest.mark.parametrize(
@@ -99,7 +96,7 @@ def test_an_edited_item_follows_what_was_sent_under_its_id(wanted: Item, state: 
 def test_what_the_manifest_no_longer_lists_is_an_orphan_if_it_stands_or_may_stand() -> None:
     rows = [known_as(an_item(state.value), state) for state in State]
 
-    orphans = {action.item_id for action in plan([], Knowledge.of(rows), OUTLOOK).actions}
+    orphans = {action.item_id for action in plan([], BatchRows.of(rows), OUTLOOK).actions}
 
     assert orphans == {"complete", "processing", "sending", "unknown"}
 
@@ -108,7 +105,7 @@ def test_what_was_replaced_is_an_orphan() -> None:
     old, new = an_item(), an_item(content="new")
     rows = [known_as(old, State.COMPLETE, current=False), known_as(new, State.COMPLETE)]
 
-    actions = plan([new], Knowledge.of(rows), OUTLOOK).actions
+    actions = plan([new], BatchRows.of(rows), OUTLOOK).actions
 
     assert [(action.kind, action.client_token) for action in actions] == [
         (ActionKind.UNCHANGED, new.client_token),
@@ -135,7 +132,7 @@ def test_a_full_lane_is_full_for_every_item_until_its_time_or_until_capacity_is_
     resume_after: datetime | None, capacity: Capacity | None, kind: ActionKind
 ) -> None:
     parked, new = an_item("parked"), an_item("new")
-    known = Knowledge.of([known_as(parked, State.PARKED, resume_after=resume_after)])
+    known = BatchRows.of([known_as(parked, State.PARKED, resume_after=resume_after)])
 
     actions = plan([parked, new], known, LaneOutlook(NOW, capacity)).actions
 
@@ -151,14 +148,14 @@ def test_who_asks_for_the_parked_gets_them_tried() -> None:
 def test_the_latest_time_counts() -> None:
     rows = [known_as(an_item(str(hours)), State.PARKED, resume_after=NOW + timedelta(hours=hours)) for hours in (1, 3)]
 
-    assert parked_until(Knowledge.of(rows), OUTLOOK) == NOW + timedelta(hours=3)
+    assert parked_until(BatchRows.of(rows), OUTLOOK) == NOW + timedelta(hours=3)
 
 
 def test_a_full_lane_does_not_park_what_is_there_or_open() -> None:
     rows = [known_as(an_item(state.value), state, resume_after=LATER) for state in State]
     items = [an_item(state.value) for state in (State.COMPLETE, State.SENDING)]
 
-    kinds = [action.kind for action in plan(items, Knowledge.of(rows), OUTLOOK).actions[:2]]
+    kinds = [action.kind for action in plan(items, BatchRows.of(rows), OUTLOOK).actions[:2]]
 
     assert kinds == [ActionKind.UNCHANGED, ActionKind.RESOLVE]
 
@@ -225,7 +222,7 @@ OUTLOOKS = st.builds(
 def test_each_item_has_one_action_in_the_manifests_order_and_orphans_come_last(
     items: list[Item], rows: list[Known], outlook: LaneOutlook
 ) -> None:
-    knowledge = Knowledge.of(rows)
+    knowledge = BatchRows.of(rows)
     actions = plan(items, knowledge, outlook).actions
 
     listed, orphans = actions[: len(items)], actions[len(items) :]
@@ -242,7 +239,7 @@ def test_nothing_that_stands_or_may_stand_is_sent_anew(
     items: list[Item], rows: list[Known], outlook: LaneOutlook
 ) -> None:
     by_token = {row.client_token: row for row in rows}
-    sending = plan(items, Knowledge.of(rows), outlook).of(ActionKind.CREATE, ActionKind.REPLACE)
+    sending = plan(items, BatchRows.of(rows), outlook).of(ActionKind.CREATE, ActionKind.REPLACE)
 
     for action in sending:
         row = by_token.get(action.client_token)
@@ -255,7 +252,7 @@ def test_nothing_that_stands_or_may_stand_is_sent_anew(
 def test_the_same_question_has_the_same_answer(items: list[Item], rows: list[Known], outlook: LaneOutlook) -> None:
     before = (list(items), list(rows))
 
-    assert plan(items, Knowledge.of(rows), outlook) == plan(items, Knowledge.of(rows), outlook)
+    assert plan(items, BatchRows.of(rows), outlook) == plan(items, BatchRows.of(rows), outlook)
     assert (items, rows) == before
 
 
@@ -263,7 +260,7 @@ def test_the_same_question_has_the_same_answer(items: list[Item], rows: list[Kno
 def test_a_token_is_an_orphan_once_and_only_while_no_item_has_it(
     items: list[Item], rows: list[Known], outlook: LaneOutlook
 ) -> None:
-    orphans = [action.client_token for action in plan(items, Knowledge.of(rows), outlook).of(ActionKind.ORPHAN)]
+    orphans = [action.client_token for action in plan(items, BatchRows.of(rows), outlook).of(ActionKind.ORPHAN)]
 
     assert len(set(orphans)) == len(orphans)
     assert set(orphans).isdisjoint(item.client_token for item in items)
@@ -280,7 +277,7 @@ def test_once_everything_is_complete_nothing_is_left_to_do(items: list[Item], ro
     ]
     done = [known_as(item, State.COMPLETE) for item in items]
 
-    actions = plan(items, Knowledge.of([*kept, *done]), OUTLOOK).actions
+    actions = plan(items, BatchRows.of([*kept, *done]), OUTLOOK).actions
 
     assert {action.kind for action in actions} <= {ActionKind.UNCHANGED}
 
@@ -288,10 +285,10 @@ def test_once_everything_is_complete_nothing_is_left_to_do(items: list[Item], ro
 def test_a_refusal_is_named_where_it_is_tried_again() -> None:
     refused = known_as(an_item(), State.FAILED)._replace(fault=Fault("ValidationException", "no"))
 
-    action = plan([an_item()], Knowledge.of([refused]), OUTLOOK).actions[0]
+    action = plan([an_item()], BatchRows.of([refused]), OUTLOOK).actions[0]
 
     assert "ValidationException" in action.reason
-    assert state_of(action) is State.FAILED
+    assert action.state is State.FAILED
 
 
 def failed_upload(item: Item, *, current: bool = True) -> Known:
@@ -313,7 +310,7 @@ def tried(item: Item, retries: int) -> list[Known]:
 def test_an_upload_that_failed_is_tried_again_under_the_token_of_the_next_retry(retries: int) -> None:
     item, rows = an_item(), tried(an_item(), retries)
 
-    (action,) = plan([item], Knowledge.of(rows), OUTLOOK).actions
+    (action,) = plan([item], BatchRows.of(rows), OUTLOOK).actions
 
     assert action.kind is ActionKind.CREATE
     assert action.client_token == with_retry(item, retries + 1).client_token
@@ -325,7 +322,7 @@ def test_an_upload_that_failed_is_tried_again_under_the_token_of_the_next_retry(
 def test_after_two_retries_only_another_file_or_generation_is_sent() -> None:
     item, rows = an_item(), tried(an_item(), 2)
 
-    (action,) = plan([item], Knowledge.of(rows), OUTLOOK).actions
+    (action,) = plan([item], BatchRows.of(rows), OUTLOOK).actions
 
     assert action.kind is ActionKind.FAILED
     assert action.known == rows[-1]
@@ -346,13 +343,13 @@ def test_after_two_retries_only_another_file_or_generation_is_sent() -> None:
 )
 def test_the_latest_retry_decides(state: State, kind: ActionKind) -> None:
     item, retry = an_item(), with_retry(an_item(), 1)
-    knowledge = Knowledge.of([failed_upload(item, current=False), known_as(retry, state)])
+    knowledge = BatchRows.of([failed_upload(item, current=False), known_as(retry, state)])
 
     (action,) = plan([item], knowledge, OUTLOOK).actions
 
     assert action.kind is kind
     assert action.client_token == retry.client_token
-    assert state_of(action) is state
+    assert action.state is state
     assert row_of(item, knowledge) == knowledge.by_token[retry.client_token]
 
 
@@ -366,7 +363,7 @@ def test_other_tags_of_what_is_complete_under_a_retry_are_changed_to_the_token_o
     item, other = an_item(), an_item(tags={"Customer": "other"})
     rows = [failed_upload(item, current=False), known_as(with_retry(item, 1), State.COMPLETE)]
 
-    (action,) = plan([other], Knowledge.of(rows), OUTLOOK).actions
+    (action,) = plan([other], BatchRows.of(rows), OUTLOOK).actions
 
     assert (action.kind, action.client_token) == (ActionKind.RETAG, other.client_token)
 
@@ -375,7 +372,7 @@ def test_tags_never_go_back_to_a_token_that_has_a_failed_attachment() -> None:
     item, other = an_item(), an_item(tags={"Customer": "other"})
     rows = [failed_upload(item, current=False), known_as(other, State.COMPLETE)]
 
-    (action,) = plan([item], Knowledge.of(rows), OUTLOOK).actions
+    (action,) = plan([item], BatchRows.of(rows), OUTLOOK).actions
 
     assert (action.kind, action.client_token) == (ActionKind.RETAG, with_retry(item, 1).client_token)
 
@@ -383,7 +380,7 @@ def test_tags_never_go_back_to_a_token_that_has_a_failed_attachment() -> None:
 @pytest.mark.parametrize("state", [State.PROCESSING, State.COMPLETE])
 def test_a_higher_generation_that_is_at_the_service_satisfies_an_item_that_failed(state: State) -> None:
     item, higher = an_item(), an_item(generation=2)
-    knowledge = Knowledge.of([failed_upload(item, current=False), known_as(higher, state)])
+    knowledge = BatchRows.of([failed_upload(item, current=False), known_as(higher, state)])
 
     (action,) = plan([item], knowledge, OUTLOOK).actions
 
@@ -395,7 +392,7 @@ def test_a_higher_generation_that_is_at_the_service_satisfies_an_item_that_faile
     "higher", [an_item(generation=2, tags={"Customer": "other"}), an_item(content="new", generation=2)]
 )
 def test_a_higher_generation_of_other_content_or_tags_satisfies_nothing(higher: Item) -> None:
-    knowledge = Knowledge.of([failed_upload(an_item(), current=False), known_as(higher, State.COMPLETE)])
+    knowledge = BatchRows.of([failed_upload(an_item(), current=False), known_as(higher, State.COMPLETE)])
 
     assert next_try(an_item(), knowledge) == with_retry(an_item(), 1)
 
@@ -412,7 +409,7 @@ def test_the_token_of_a_try_is_the_same_whoever_asks_again(states: list[State], 
     tries = [item, with_retry(item, 1), with_retry(item, 2)]
     rows = [failed_upload(each) for each in tries[:failures]]
     rows += [known_as(each, state) for each, state in zip(tries[failures:], states, strict=False)]
-    knowledge = Knowledge.of(rows)
+    knowledge = BatchRows.of(rows)
 
     latest, following = latest_try(item, knowledge), next_try(item, knowledge)
 
@@ -427,16 +424,16 @@ def test_tokens_of_retries_are_looked_for_only_among_what_belongs_to_nothing() -
     retry = with_retry(item, 1)
     carried = {item.client_token, retry.client_token, "bu1-of-another-batch"}
 
-    assert carried_tries([item, other], carried, Knowledge()) == [item, retry]
-    assert carried_tries([item, other], {item.client_token}, Knowledge()) == [item]
+    assert carried_tries([item, other], carried, BatchRows()) == [item, retry]
+    assert carried_tries([item, other], {item.client_token}, BatchRows()) == [item]
 
 
 def test_of_a_part_only_what_it_lists_can_be_an_orphan() -> None:
     listed, replaced = an_item("a", content="new"), known_as(an_item("a"), State.COMPLETE, current=False)
     rows = [replaced, known_as(listed, State.COMPLETE), known_as(an_item("b"), State.COMPLETE)]
 
-    whole = plan([listed], Knowledge.of(rows), OUTLOOK)
-    part = plan([listed], Knowledge.of(rows), OUTLOOK, is_part=True)
+    whole = plan([listed], BatchRows.of(rows), OUTLOOK)
+    part = plan([listed], BatchRows.of(rows), OUTLOOK, is_part=True)
 
     assert [each.item_id for each in whole.of(ActionKind.ORPHAN)] == ["a", "b"]
     assert [each.item_id for each in part.of(ActionKind.ORPHAN)] == ["a"]
@@ -458,7 +455,7 @@ def test_an_item_is_reported_in_the_state_that_it_is_planned_in(
     items: list[Item], rows: list[Known], outlook: LaneOutlook
 ) -> None:
     """While the outcome of another token is open, what stands until then is reported, and the item is planned anew."""
-    knowledge = Knowledge.of(rows)
+    knowledge = BatchRows.of(rows)
 
     actions = plan(items, knowledge, outlook).actions
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import pytest
+from batch_upload.engine.rows import BatchRows, has_failed_upload, new_row, next_try, row_of, with_retry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_upload.engine.plan import Knowledge, fresh, has_failed_upload, next_try, row_of, with_retry
 from batch_upload.engine.prune import pruning
 from batch_upload.model import LIVE, AttachmentStatus, Fault, Item, Known, State
 from batch_upload.ports import DELETING
@@ -24,7 +24,7 @@ STATUS = {
 def row(item: Item, state: State = State.COMPLETE, *, current: bool = True, at: datetime = NOW) -> Known:
     """What the ledger knows of an item."""
     status = STATUS.get(state)
-    return fresh(item)._replace(
+    return new_row(item)._replace(
         state=state,
         current=current,
         attachment_id=f"att-{item.client_token}" if status else None,
@@ -129,7 +129,7 @@ def test_nothing_that_stands_for_a_listed_item_is_ever_chosen(
 
     found = pruning(items, rows)
 
-    knowledge = Knowledge.of(rows)
+    knowledge = BatchRows.of(rows)
     needed = {each.client_token for item in items if (each := row_of(item, knowledge)) is not None}
     taken = {each.known.client_token for each in found.candidates}
     failed = {each.client_token for each in rows if has_failed_upload(each)}

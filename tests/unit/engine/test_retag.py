@@ -1,8 +1,9 @@
 """Only tags changed: the attachment gets them without a new upload, whatever is answered and whatever dies when."""
 
 import pytest
+from batch_upload.engine.rows import BatchRows, shown_row
 
-from batch_upload.engine.plan import Knowledge, LaneOutlook, plan, shown_row
+from batch_upload.engine.plan import LaneOutlook, plan
 from batch_upload.engine.prune import pruning
 from batch_upload.model import ActionKind, Item, State
 from batch_upload.token import IDENTITY_TAG
@@ -117,7 +118,7 @@ async def test_what_the_service_refuses_fails_the_item_and_is_tried_again_by_the
     await world.upload([OLD])
     world.service.script(TAG, refused())
     failed = await world.upload([NEW])
-    (planned,) = plan([NEW], Knowledge.of(list((await world.known()).values())), LaneOutlook(world.clock.now())).actions
+    (planned,) = plan([NEW], BatchRows.of(list((await world.known()).values())), LaneOutlook(world.clock.now())).actions
     done = await world.upload([NEW])
 
     assert failed.states == {"a": State.FAILED}
@@ -133,14 +134,14 @@ async def test_a_change_back_that_is_refused_is_a_failure_until_it_succeeds(worl
     await world.upload([NEW])
     world.service.script(UNTAG, refused())
     back = await world.upload([OLD])
-    shown = shown_row(OLD, Knowledge.of(list((await world.known()).values())))
+    shown = shown_row(OLD, BatchRows.of(list((await world.known()).values())))
     again = await world.upload([OLD])
 
     assert back.states == {"a": State.FAILED}
     assert shown is not None
     assert shown.state is State.FAILED
     assert (again.states, len(world.creates), tags_at(world)) == ({"a": State.COMPLETE}, 1, wanted(OLD))
-    assert shown_row(OLD, Knowledge.of(list((await world.known()).values()))) == (await world.known())[OLD.client_token]
+    assert shown_row(OLD, BatchRows.of(list((await world.known()).values()))) == (await world.known())[OLD.client_token]
 
 
 async def test_refused_tags_leave_nothing_to_prune(world: World) -> None:

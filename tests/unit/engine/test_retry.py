@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from batch_upload.engine.lane import LaneControl, Stop, StopKind, Withheld
-from batch_upload.engine.retry import CONVENIENCE, CREATE, DESCRIBE, RetryPolicy, Tries, Wire
+from batch_upload.engine.retry import CONVENIENCE, RetryPolicy, Tries, Wire
 from batch_upload.errors import (
     AccessFault,
     AccountFull,
@@ -23,6 +23,7 @@ from batch_upload.errors import (
 )
 from batch_upload.events import Requested, Retrying
 from batch_upload.model import Fault, OutcomeKind
+from batch_upload.operations import CREATE, DESCRIBE
 from batch_upload.pacing import FixedRate, Pacer
 from tests.support.engine_world import Heard
 from tests.support.manual_clock import ManualClock

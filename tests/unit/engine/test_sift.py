@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from batch_upload.engine.rows import BatchRows, row_of
 from hypothesis import given
 
-from batch_upload.engine.plan import Knowledge, LaneOutlook, plan, row_of
-from batch_upload.engine.sift import plan_rest, sift, tokens_of
+from batch_upload.engine.plan import LaneOutlook, plan, plan_unfinished, tokens_of, unfinished_items
 from batch_upload.model import LIVE, OPEN, Action, ActionKind, Item, Known, Plan, State
 from batch_upload.records import Comparison
 from tests.unit.engine.test_plan import MANIFESTS, OUTLOOKS, ledgers
@@ -29,8 +29,8 @@ def compared(items: Sequence[Item], rows: Sequence[Known]) -> Comparison:
     )
 
 
-def of_ids(rows: Sequence[Known], ids: Sequence[str]) -> Knowledge:
-    return Knowledge.of([row for row in rows if row.item_id in ids])
+def of_ids(rows: Sequence[Known], ids: Sequence[str]) -> BatchRows:
+    return BatchRows.of([row for row in rows if row.item_id in ids])
 
 
 def kept(made: Plan, rest: Sequence[Item]) -> list[Action]:
@@ -43,12 +43,12 @@ def kept(made: Plan, rest: Sequence[Item]) -> list[Action]:
 def test_the_plan_of_the_rest_is_that_part_of_the_whole_plan(
     items: list[Item], rows: list[Known], outlook: LaneOutlook
 ) -> None:
-    sifted = sift(items, compared(items, rows))
+    sifted = unfinished_items(items, compared(items, rows))
 
-    made = plan_rest(sifted, of_ids(rows, sifted.ids), outlook)
+    made = plan_unfinished(sifted, of_ids(rows, sifted.ids), outlook)
 
-    whole = plan(items, Knowledge.of(rows), outlook)
-    assert kept(made, sifted.rest) == kept(whole, sifted.rest)
+    whole = plan(items, BatchRows.of(rows), outlook)
+    assert kept(made, sifted.items) == kept(whole, sifted.items)
     assert made.counts == whole.counts
 
 
@@ -56,11 +56,11 @@ def test_the_plan_of_the_rest_is_that_part_of_the_whole_plan(
 def test_with_what_is_known_of_the_unlisted_the_orphans_are_those_of_the_whole_plan(
     items: list[Item], rows: list[Known], outlook: LaneOutlook
 ) -> None:
-    sifted = sift(items, compared(items, rows))
+    sifted = unfinished_items(items, compared(items, rows))
 
-    made = plan_rest(sifted, of_ids(rows, [*sifted.ids, *sifted.unlisted]), outlook)
+    made = plan_unfinished(sifted, of_ids(rows, [*sifted.ids, *sifted.unlisted]), outlook)
 
-    whole = plan(items, Knowledge.of(rows), outlook)
+    whole = plan(items, BatchRows.of(rows), outlook)
     assert Counter(each.client_token for each in made.of(ActionKind.ORPHAN)) == Counter(
         each.client_token for each in whole.of(ActionKind.ORPHAN)
     )
@@ -69,13 +69,13 @@ def test_with_what_is_known_of_the_unlisted_the_orphans_are_those_of_the_whole_p
 
 @given(MANIFESTS, ledgers())
 def test_what_is_taken_out_is_complete_and_all_that_is_known_of_its_id(items: list[Item], rows: list[Known]) -> None:
-    sifted = sift(items, compared(items, rows))
+    sifted = unfinished_items(items, compared(items, rows))
 
-    knowledge = Knowledge.of(rows)
-    rest = {item.item_id for item in sifted.rest}
+    knowledge = BatchRows.of(rows)
+    rest = {item.item_id for item in sifted.items}
     taken_out = [item for item in items if item.item_id not in rest]
     assert len(taken_out) == sifted.complete
-    assert [item for item in items if item.item_id in rest] == list(sifted.rest)
+    assert [item for item in items if item.item_id in rest] == list(sifted.items)
     for item in taken_out:
         row = row_of(item, knowledge)
         assert row is not None
@@ -86,7 +86,7 @@ def test_what_is_taken_out_is_complete_and_all_that_is_known_of_its_id(items: li
 @given(MANIFESTS, ledgers())
 def test_an_id_that_is_listed_twice_is_looked_at_closely(items: list[Item], rows: list[Known]) -> None:
     for item in items:
-        sifted = sift([*items, item], compared([*items, item], rows))
+        sifted = unfinished_items([*items, item], compared([*items, item], rows))
 
-        assert item in sifted.rest
+        assert item in sifted.items
         assert item.item_id in sifted.ids or item.item_id not in {row.item_id for row in rows}

@@ -6,10 +6,10 @@ from typing import Any
 
 import anyio
 import pytest
+from batch_upload.engine.rows import new_row
 
 from batch_upload.engine.job import Ending, job_of
 from batch_upload.engine.lane import Stop, StopKind
-from batch_upload.engine.plan import fresh
 from batch_upload.engine.upload import Uploader
 from batch_upload.errors import LedgerUnusable
 from batch_upload.events import ItemChanged
@@ -36,7 +36,7 @@ async def test_the_intent_is_durable_before_the_request_leaves(world: World) -> 
 
         group.start_soon(look_later)
         await Uploader(around).upload(
-            job_of(fresh(item), item, now=moment(world.clock), stretch=around.ledger.stretch), item
+            job_of(new_row(item), item, now=moment(world.clock), stretch=around.ledger.stretch), item
         )
 
     assert states == [State.SENDING]
@@ -54,7 +54,7 @@ async def test_a_stop_that_comes_while_the_document_is_read_keeps_it_here(world:
             around.lane.stop_with(Stop(StopKind.ACCESS, Fault("Denied", "no")))
 
         group.start_soon(stop)
-        job = job_of(fresh(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
+        job = job_of(new_row(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
         ending = await Uploader(around).upload(job, item)
 
     assert ending is Ending.LEFT
@@ -67,7 +67,7 @@ async def test_an_answer_that_comes_while_the_run_is_cut_off_is_in_the_ledger(wo
     item = an_item()
     around = await world.prepared(item)
     world.service.script(CREATE, slow(10))
-    job = job_of(fresh(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
+    job = job_of(new_row(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
 
     with anyio.move_on_after(5):
         await Uploader(around).upload(job, item)
@@ -98,7 +98,7 @@ async def _cut_off(world: World, item: Item) -> tuple[Known, anyio.CancelScope]:
     around = await world.prepared(item)
     scope = anyio.CancelScope()
     around = replace(around, ledger=CutOff(around.ledger, scope))
-    job = job_of(fresh(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
+    job = job_of(new_row(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
     with scope:
         await Uploader(around).upload(job, item)
         await anyio.lowlevel.checkpoint()
@@ -154,7 +154,7 @@ async def test_who_is_cut_off_waits_for_a_ledger_that_stands_still_only_so_long(
     around = await world.prepared(item)
     scope = anyio.CancelScope()
     around = replace(around, ledger=Silent(around.ledger, scope))
-    job = job_of(fresh(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
+    job = job_of(new_row(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
     began = world.clock.monotonic()
 
     with scope, pytest.raises(LedgerUnusable, match="not written within 30 seconds"):
@@ -192,7 +192,7 @@ async def test_the_body_is_read_only_when_its_slot_has_come(world: World) -> Non
     with anyio.move_on_after(15):
         async with anyio.create_task_group() as group:
             for item in items:
-                job = job_of(fresh(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
+                job = job_of(new_row(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
                 group.start_soon(uploader.upload, job, item)
 
     assert world.bodies.reads == ["0", "1"]
@@ -201,7 +201,7 @@ async def test_the_body_is_read_only_when_its_slot_has_come(world: World) -> Non
 async def test_what_is_sent_again_is_what_was_sent_whatever_the_manifest_says_now(world: World) -> None:
     item = an_item(identity_tag=True)
     around = await world.prepared(item)
-    sent = fresh(an_item(identity_tag=False))
+    sent = new_row(an_item(identity_tag=False))
 
     await Uploader(around).upload(job_of(sent, item, now=moment(world.clock), stretch=around.ledger.stretch), item)
 

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from batch_upload.engine.rows import BatchRows
 
 from batch_upload.engine.listing import Listing
-from batch_upload.engine.plan import Knowledge
 from batch_upload.engine.verify import (
     Comparison,
     Difference,
@@ -53,7 +53,7 @@ def at(attachment_id: str = "at-1", status: AttachmentStatus = COMPLETE, *, age_
 
 
 def held(*rows: Known, listed: tuple[Attachment, ...], tokens: dict[str, str | None]) -> Comparison:
-    return compare([item()], Knowledge.of(rows), Listing(listed, BEGAN, 0.0), tokens)
+    return compare([item()], BatchRows.of(rows), Listing(listed, BEGAN, 0.0), tokens)
 
 
 def test_what_both_call_complete_is_no_finding() -> None:
@@ -157,7 +157,7 @@ def test_what_was_replaced_may_be_gone() -> None:
     compared = held(replaced, row(), listed=(at(),), tokens={"at-1": "bu1-a"})
 
     assert compared.findings == ()
-    assert standing([item()], Knowledge.of([replaced, row()])) == [row()]
+    assert standing([item()], BatchRows.of([replaced, row()])) == [row()]
 
 
 def test_only_what_should_stand_is_asked_for_again() -> None:
@@ -169,7 +169,7 @@ def test_only_what_should_stand_is_asked_for_again() -> None:
 def compared_by_tags(*rows: Known, tags: dict[str, dict[str, str] | None], young: tuple[str, ...] = ()) -> Comparison:
     listed = tuple(at(attachment_id) for attachment_id in tags)
     tokens: dict[str, str | None] = {row.attachment_id or "": row.client_token for row in rows}
-    return compare([item()], Knowledge.of(rows), Listing(listed, BEGAN, 0.0), tokens, young=young, tags=tags)
+    return compare([item()], BatchRows.of(rows), Listing(listed, BEGAN, 0.0), tokens, young=young, tags=tags)
 
 
 def test_an_attachment_that_is_to_carry_no_identity_tag_may_carry_its_own_and_no_other() -> None:
@@ -214,7 +214,7 @@ def test_a_token_that_two_attachments_have_exchanged_makes_neither_unrecorded() 
 
     compared = compare(
         [item()],
-        Knowledge.of([row(), other]),
+        BatchRows.of([row(), other]),
         Listing((at("at-1"), at("at-2")), BEGAN, 0.0),
         tokens_with(known, tags, [row(), other]),
         tags=tags,

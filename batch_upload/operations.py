@@ -1,0 +1,10 @@
+"""The operations that are called, by their names on the wire: of the service, and of STS (IDENTITY)."""
+
+CREATE = "CreateRegistrationAttachment"
+DESCRIBE = "DescribeRegistrationAttachments"
+LIST_TAGS = "ListTagsForResource"
+LIMITS = "DescribeAccountLimits"
+DELETE = "DeleteRegistrationAttachment"
+TAG = "TagResource"
+UNTAG = "UntagResource"
+IDENTITY = "GetCallerIdentity"
