@@ -328,7 +328,7 @@ async def _ask_capacity(reached: "Reached") -> LaneAnswer:
     except AccessFault as error:
         if error.code not in NOT_ALLOWED:
             raise
-        warning = "capacity is not known: no permission for `sms-voice:DescribeAccountLimits`"
+        warning = f"capacity is not known: no permission for `sms-voice:{LIMITS}`"
         return LaneAnswer(reached.lane, warning=warning)
     except ServiceError as error:
         return LaneAnswer(reached.lane, warning=f"capacity is not known: {error.message}")

@@ -116,6 +116,6 @@ def _is_there(listed: Listed) -> bool:
 
 def _rows(given: PlanInput) -> list[Known]:
     knowledge = given.knowledge
-    known = [item for item in given.sifted.rest if item.item_id in knowledge.current]
+    known = [item for item in given.sifted.items if item.item_id in knowledge.current]
     rows = [shown_row(item, knowledge) or new_row(item) for item in known]
     return [*rows, *(row for row in given.unplanned if row is not None)]

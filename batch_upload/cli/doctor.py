@@ -11,13 +11,14 @@ import typer
 from batch_upload.cli.flags import ACCESS, LEDGER, OUTPUT, Flags, options_of, takes
 from batch_upload.cli.output import Ended, Output, run_verb
 from batch_upload.escape import printable
+from batch_upload.operations import DESCRIBE
 from batch_upload.summary import SCHEMA_VERSION
 from batch_upload.words import count_words
 
 if TYPE_CHECKING:
     from batch_upload.app.checks import Check
 
-NAME_WIDTH = len("may DescribeRegistrationAttachments")
+NAME_WIDTH = len(f"may {DESCRIBE}")
 """Of the longest name: each check is printed before the next is made."""
 
 

@@ -121,7 +121,7 @@ def _next(found: "ItemHistory", invocation: Invocation) -> Next:
 
 
 def _next_of(action: Action, invocation: Invocation) -> Next:
-    from batch_upload.engine.plan import is_absent
+    from batch_upload.engine.rows import is_absent
 
     known = action.known
     if known is not None and is_absent(known):

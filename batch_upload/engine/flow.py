@@ -13,9 +13,9 @@ from batch_upload.engine.identity import tags_of
 from batch_upload.engine.job import Ending, Job, job_of, may_replay
 from batch_upload.engine.lane import Withheld
 from batch_upload.engine.listing import describe_found
-from batch_upload.engine.plan import after_resolving
+from batch_upload.engine.plan import decide
 from batch_upload.engine.resolve import Findings, Resolver
-from batch_upload.engine.rows import new_row
+from batch_upload.engine.rows import BatchRows, new_row
 from batch_upload.engine.settle import Settler
 from batch_upload.engine.upload import Surroundings, Uploader, stop_lane
 from batch_upload.errors import Disagreement, LaneFault, OutOfResources, Refused, Transient
@@ -243,7 +243,8 @@ class Flow:
         item = job.successor
         if item is None:
             raise TypeError("a job without successor has nothing to look at")
-        action = after_resolving(item, job.known, job.successor_known)
+        rows = BatchRows.of(await self._around.ledger.known_of_ids(item.batch, [item.item_id]))
+        action = decide(item, rows)
         if action.kind is ActionKind.RETAG and action.known is not None:
             self.retags.append((item, action.known))
             self._end()

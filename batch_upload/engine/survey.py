@@ -21,13 +21,10 @@ from batch_upload.engine.rows import BatchRows, carried_tries, is_unsent
 from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import OLD_COPY, AccessFault, Disagreement, NoAnswer, ServiceError
 from batch_upload.events import Notice
-from batch_upload.model import Attachment, Capacity, Duplicate, Item, State
+from batch_upload.model import Attachment, Capacity, Duplicate, Item
 from batch_upload.operations import LIMITS
 from batch_upload.ports import LaneMemory
 from batch_upload.token import IDENTITY_TAG
-
-NEVER_SENT = frozenset({State.PENDING, State.PARKED, State.FAILED})
-"""States in which the ledger holds no attachment for a token and no open intent."""
 
 
 async def ask_capacity(around: Surroundings) -> Capacity | None:
@@ -139,12 +136,6 @@ async def look_through(
     carried = carriers(listing, tokens)
     wanted = {each.client_token for each in carried_tries(items, carried, BatchRows())}
     return Seen(len(listing.attachments), {token: found[0] for token, found in carried.items() if token in wanted})
-
-
-def is_unsent(item: Item, knowledge: BatchRows) -> bool:
-    """Whether the ledger holds no attachment of an item and no open intent: what carries its token is news."""
-    known = knowledge.by_token.get(item.client_token)
-    return known is None or (known.state in NEVER_SENT and known.attachment_id is None)
 
 
 def _notice(around: Surroundings, message: str) -> None:

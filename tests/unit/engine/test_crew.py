@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 import pytest
-from batch_upload.engine.rows import new_row
 
 from batch_upload.app.exits import exit_of_run
 from batch_upload.engine.crew import SPARE
 from batch_upload.engine.flow import Flow
 from batch_upload.engine.job import job_of
 from batch_upload.engine.retry import RetryPolicy
+from batch_upload.engine.rows import new_row
 from batch_upload.engine.settle import Settler
 from batch_upload.errors import ExitCode
 from batch_upload.events import Notice, Requested, Retrying

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import anyio
 import pytest
-from batch_upload.engine.rows import new_row
 
 from batch_upload.engine.job import MARGIN_SHARE, FirstAlone, Job, job_of, may_replay
 from batch_upload.engine.lane import LaneControl, Stop, StopKind, Withheld
+from batch_upload.engine.rows import new_row
 from batch_upload.model import Fault, Known
 from batch_upload.moments import LONG_AGO, Moment, Stretch
 from tests.support.engine_world import World, an_item, some_items

@@ -3,6 +3,10 @@
 from datetime import datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_upload.engine.plan import LaneOutlook, Selection, parked_until, plan
 from batch_upload.engine.rows import (
     BatchRows,
     carried_tries,
@@ -15,10 +19,6 @@ from batch_upload.engine.rows import (
     with_retries_counted,
     with_retry,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from batch_upload.engine.plan import LaneOutlook, Selection, parked_until, plan
 from batch_upload.model import ActionKind, AttachmentStatus, Capacity, Fault, Item, Known, State
 from tests.support.engine_world import an_item
 from tests.support.manual_clock import EPOCH as NOW

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import pytest
-from batch_upload.engine.rows import BatchRows, has_failed_upload, new_row, next_try, row_of, with_retry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_upload.engine.prune import pruning
+from batch_upload.engine.rows import BatchRows, has_failed_upload, new_row, next_try, row_of, with_retry
 from batch_upload.model import LIVE, AttachmentStatus, Fault, Item, Known, State
 from batch_upload.ports import DELETING
 from tests.support.engine_world import an_item

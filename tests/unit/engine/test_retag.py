@@ -1,10 +1,10 @@
 """Only tags changed: the attachment gets them without a new upload, whatever is answered and whatever dies when."""
 
 import pytest
-from batch_upload.engine.rows import BatchRows, shown_row
 
 from batch_upload.engine.plan import LaneOutlook, plan
 from batch_upload.engine.prune import pruning
+from batch_upload.engine.rows import BatchRows, shown_row
 from batch_upload.model import ActionKind, Item, State
 from batch_upload.token import IDENTITY_TAG
 from tests.support.engine_world import HORIZON_S, World, an_item

@@ -4,9 +4,8 @@ import shutil
 from datetime import timedelta
 from itertools import pairwise
 
-from batch_upload.engine.rows import with_retry
-
 from batch_upload.engine.lane import StopKind
+from batch_upload.engine.rows import with_retry
 from batch_upload.engine.run import LaneOptions
 from batch_upload.events import ItemChanged, Looking, OrphanSeen, RunStarted
 from batch_upload.model import Attachment, AttachmentStatus, State

@@ -6,10 +6,10 @@ from typing import Any
 
 import anyio
 import pytest
-from batch_upload.engine.rows import new_row
 
 from batch_upload.engine.job import Ending, job_of
 from batch_upload.engine.lane import Stop, StopKind
+from batch_upload.engine.rows import new_row
 from batch_upload.engine.upload import Uploader
 from batch_upload.errors import LedgerUnusable
 from batch_upload.events import ItemChanged

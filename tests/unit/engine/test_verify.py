@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from batch_upload.engine.rows import BatchRows
 
 from batch_upload.engine.listing import Listing
+from batch_upload.engine.rows import BatchRows
 from batch_upload.engine.verify import (
     Comparison,
     Difference,

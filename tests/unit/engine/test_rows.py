@@ -1,8 +1,8 @@
 """A state for each item, of which only those are kept that are not complete."""
 
 import pytest
-from batch_upload.engine.rows import States
 
+from batch_upload.engine.rows import States
 from batch_upload.model import State
 from tests.support.engine_world import some_items
 
