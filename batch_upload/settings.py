@@ -16,10 +16,20 @@ CONCURRENCY_DEFAULT = 8
 
 @dataclass(frozen=True, slots=True)
 class MaxFailures:
-    """`N` or `N%`: one of both is set. `share` is from 0 to 1."""
+    """`N` or `N%`: one of both is set. `share`, from 0 to 1, is of what a run sends or gives other tags."""
 
     count: int | None = None
     share: float | None = None
+
+    def is_reached(self, failed: int, *, of: int) -> bool:
+        """Return whether so many failures of so many items are too many."""
+        if self.count is not None:
+            return failed >= self.count
+        return self.share is not None and of > 0 and failed >= max(1.0, self.share * of)
+
+
+NO_LIMIT = MaxFailures()
+"""Any number of items may fail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +56,7 @@ class RunOptions:
     deadline_s: float | None = None
     only_states: frozenset[State] = frozenset()
     only_ids: frozenset[str] = frozenset()
-    max_failures: MaxFailures = MaxFailures()
+    max_failures: MaxFailures = NO_LIMIT
     wait: bool = True
     """Wait until the service has finished with what was sent, at most `settle_timeout_s` after the last create."""
     settle_timeout_s: float = 900.0

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from batch_upload.engine.lane import StopKind
-from batch_upload.engine.result import LaneResult
+from batch_upload.engine.run import LaneResult
 from batch_upload.errors import ExitCode
 from batch_upload.model import Duplicate, State
 from batch_upload.summary import Exit, exit_of
@@ -59,7 +59,7 @@ def exit_of_run(result: LaneResult, *, signalled: ExitCode | None) -> Exit:
     codes = {_STATES[state] for state in states if state in _STATES}
     if State.PARKED in states:
         codes.add(_code_of_parked(result))
-    if result.retag.left:
+    if result.retags_left:
         codes.add(ExitCode.TRANSIENT)
     if result.duplicates:
         codes.add(ExitCode.DISAGREEMENT)

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 
 from batch_upload.app.rates import laws
 from batch_upload.clock import SystemClock
+from batch_upload.engine.context import LaneContext
 from batch_upload.engine.lane import LaneControl
 from batch_upload.engine.retry import CONVENIENCE, RetryPolicy, Wire
-from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import AccessFault, NoAnswer, UsageError
 from batch_upload.events import Notice
 from batch_upload.model import Lane, RateRecord
 from batch_upload.operations import DESCRIBE, IDENTITY
 from batch_upload.pacing import Pacer, RateLaw
-from batch_upload.ports import Bodies, Clock, LedgerWriter, Observer
+from batch_upload.ports import Clock, LedgerWriter, Observer
 from batch_upload.service.access import Access, Ask, StaticKeys
 from batch_upload.service.client import AwsService, open_service
 from batch_upload.service.credentials import CredentialsUnreached, FetchedCredentials
@@ -135,15 +135,14 @@ async def _account(settings: Settings, lane: Opened, observer: Observer) -> str:
     return account
 
 
-def surroundings(
-    reached: Reached, settings: Settings, ledger: LedgerWriter, observer: Observer, *, run_id: str, bodies: Bodies
-) -> Surroundings:
+def lane_context(
+    reached: Reached, settings: Settings, ledger: LedgerWriter, observer: Observer, *, run_id: str
+) -> LaneContext:
     """Collect what the engine needs for one run."""
-    return Surroundings(
+    return LaneContext(
         run_id=run_id,
         service=reached.service,
         ledger=ledger,
-        bodies=bodies,
         wire=reached.wire,
         lane=reached.control,
         clock=reached.clock,

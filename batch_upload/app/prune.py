@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from batch_upload.app.exits import first_of
-from batch_upload.app.lane import Reached
+from batch_upload.app.lane import Reached, lane_context
 from batch_upload.app.rates import learned
 from batch_upload.app.session import Session
-from batch_upload.engine.prune import Around, Pruning, Result, look_at_unfinished, prune, pruning
+from batch_upload.engine.prune import Pruning, Result, look_at_unfinished, prune, pruning
 from batch_upload.engine.rows import BatchRows, shown_row
 from batch_upload.errors import ExitCode, ServiceError, UsageError
 from batch_upload.events import PruneOutcome
@@ -41,11 +41,10 @@ class PruneSession(Session[PruneResult]):
     async def work(self, ledger: LedgerWriter, reached: Reached) -> PruneResult:
         demand_whole(self.prepared.manifest)  # it may have been read again
         await ledger.pin(reached.lane, endpoint=reached.service.endpoint, at=self.clock.now())
-        horizon_s = self.settings.safe_horizon_s
-        around = Around(self.run_id, reached.service, ledger, reached.wire, self.clock, self.observer, horizon_s)
+        context = lane_context(reached, self.settings, ledger, self.observer, run_id=self.run_id)
         rows = await ledger.known(self.batch)
         found = pruning(self.prepared.items, rows)
-        if await look_at_unfinished(around, found):
+        if await look_at_unfinished(context, found):
             rows = await ledger.known(self.batch)
             found = pruning(self.prepared.items, rows)
         may_begin = await self.decide(found)
@@ -56,7 +55,7 @@ class PruneSession(Session[PruneResult]):
         result, failed = Result(), None
         try:
             with self.draining(reached):
-                await prune(around, found.candidates, result, at_once=min(DELETERS, self.settings.concurrency))
+                await prune(context, found.candidates, result, at_once=min(DELETERS, self.settings.concurrency))
         except ServiceError as error:
             failed = error
         left = len(found.candidates) - sum(result.counts.values())

@@ -6,16 +6,15 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from batch_upload.app.exits import first_of
-from batch_upload.app.lane import Reached, surroundings
+from batch_upload.app.lane import Reached, lane_context
 from batch_upload.app.rates import learned
 from batch_upload.app.session import Session
-from batch_upload.documents.bodies import DocumentBodies
+from batch_upload.engine.context import LaneContext
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.looking import Cost
 from batch_upload.engine.reconcile import expected_cost, reconcile, stock_of
 from batch_upload.engine.rows import is_absent
 from batch_upload.engine.survey import ask_capacity
-from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import ExitCode, LaneFault, ServiceError
 from batch_upload.events import Notice
 from batch_upload.model import AttachmentStatus, Capacity, Known, State
@@ -49,20 +48,19 @@ class ReconcileSession(Session[ReconcileResult]):
 
     async def work(self, ledger: LedgerWriter, reached: Reached) -> ReconcileResult:
         items = self.prepared.items
-        bodies = DocumentBodies(None)  # none is read
-        around = surroundings(reached, self.settings, ledger, self.observer, run_id=self.run_id, bodies=bodies)
+        context = lane_context(reached, self.settings, ledger, self.observer, run_id=self.run_id)
         await ledger.pin(reached.lane, endpoint=reached.service.endpoint, at=self.clock.now())
-        capacity = await ask_capacity(around)
-        if not await self.may_begin(await expected_cost(around, capacity)):
-            return ReconcileResult(self.summed_up(await stock_of(around, self.batch, items), NOT_BEGUN))
+        capacity = await ask_capacity(context)
+        if not await self.may_begin(await expected_cost(context, capacity)):
+            return ReconcileResult(self.summed_up(await stock_of(context, self.batch, items), NOT_BEGUN))
         await ledger.begin_run(self.run_id, verb=self.verb, batch=self.batch, at=self.clock.now())
         failed, not_yet = None, 0
         with self.draining(reached):
             async with task_group() as group:
                 group.start_soon(self._report_reads)
-                failed, not_yet = await self._reconcile(around, capacity)
+                failed, not_yet = await self._reconcile(context, capacity)
                 group.cancel_scope.cancel()
-        rows = await stock_of(around, self.batch, items)
+        rows = await stock_of(context, self.batch, items)
         ending = _exit(rows, failed, not_yet=not_yet, signalled=self.interruption.code)
         summary = self.summed_up(rows, ending)
         if any(row.attachment_status is AttachmentStatus.DELETED for row in rows.values()):
@@ -86,10 +84,10 @@ class ReconcileSession(Session[ReconcileResult]):
                 self.listener.notify(Notice(f"tags read: {reads:,}", self.clock.now()))
             reported = reads
 
-    async def _reconcile(self, around: Surroundings, capacity: Capacity | None) -> tuple[ServiceError | None, int]:
+    async def _reconcile(self, context: LaneContext, capacity: Capacity | None) -> tuple[ServiceError | None, int]:
         """Reconcile as far as the service lets; what stood in the way, or None, and how many are not there yet."""
         try:
-            return None, await reconcile(around, self.batch, self.prepared.items, capacity)
+            return None, await reconcile(context, self.batch, self.prepared.items, capacity)
         except ServiceError as error:
             code = f" ({error.code})" if error.code else ""
             message = f"the lane could not be read to its end{code}: {error.message}"

@@ -12,16 +12,14 @@ from anyio import to_thread
 from batch_upload.app.exits import exit_of_run
 from batch_upload.app.interruption import Interruption
 from batch_upload.app.items import Prepared, check_only, ready
-from batch_upload.app.lane import Reached, surroundings
+from batch_upload.app.lane import Reached, lane_context
 from batch_upload.app.observers import Both, Silent
 from batch_upload.app.rates import is_news, learned
 from batch_upload.app.session import UNREACHED_HINT, Session
 from batch_upload.documents.bodies import DocumentBodies
-from batch_upload.engine.failures import FailureLimit, FailureWatch
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.plan import Selection
-from batch_upload.engine.result import LaneResult
-from batch_upload.engine.run import LaneOptions, Run
+from batch_upload.engine.run import LaneOptions, LaneResult, Run
 from batch_upload.errors import LedgerUnusable
 from batch_upload.events import RunEnded
 from batch_upload.model import ActionKind, Known, RateRecord
@@ -82,16 +80,14 @@ class UploadSession(Session[RunResult]):
     async def work(self, ledger: LedgerWriter, reached: Reached) -> RunResult:
         settings = self.settings
         root = None if settings.allow_outside else self.prepared.manifest.folder
-        options = self._options()
-        watch = FailureWatch(options.max_failures, reached.control, reached.clock, self.listener)
-        observer = Both(self.tally, self.listener, watch)
+        observer = Both(self.tally, self.listener)
+        context = lane_context(reached, settings, ledger, observer, run_id=self.run_id)
         with DocumentBodies(root) as bodies:
-            around = surroundings(reached, settings, ledger, observer, run_id=self.run_id, bodies=bodies)
-            run = Run(around, lane=reached.lane, endpoint=reached.service.endpoint, options=options)
+            run = Run(context, bodies, lane=reached.lane, endpoint=reached.service.endpoint, options=self._options())
             self.interruption.drain_with(run.interrupt)
             async with task_group() as group:
                 group.start_soon(self._remember_now_and_then, ledger, reached)
-                result = await run.run(self.prepared.items, watch=watch)
+                result = await run.run(self.prepared.items)
                 group.cancel_scope.cancel()
         ended = self._summed_up(result, reached)
         if result.ledger_error is None:
@@ -146,7 +142,7 @@ class UploadSession(Session[RunResult]):
             batch=self.batch,
             concurrency=settings.concurrency,
             deadline_s=self.deadline_s(),
-            max_failures=FailureLimit(settings.max_failures.count, settings.max_failures.share),
+            max_failures=settings.max_failures,
             wait=settings.wait,
             settle_timeout_s=settings.settle_timeout_s,
             selection=Selection(settings.only_states, settings.only_ids),

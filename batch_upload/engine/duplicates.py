@@ -9,34 +9,34 @@ from collections.abc import Sequence
 
 import anyio
 
+from batch_upload.engine.context import LaneContext
 from batch_upload.engine.identity import read_tokens, wait_for_tags
 from batch_upload.engine.lane import StopKind, Withheld
 from batch_upload.engine.listing import Listing, list_completely, list_lane
-from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import LaneFault, Transient
-from batch_upload.events import Notice, OrphanSeen
+from batch_upload.events import OrphanSeen
 from batch_upload.model import AttachmentStatus, Duplicate
 
 _STANDS = (AttachmentStatus.IN_PROGRESS, AttachmentStatus.COMPLETE)
 
 
-async def find_duplicates(around: Surroundings, listing: Listing) -> list[Duplicate]:
+async def find_duplicates(context: LaneContext, listing: Listing) -> list[Duplicate]:
     """The duplicates that a listing shows, of those whose tags were read."""
     there = {each.attachment_id for each in listing.attachments if each.status in _STANDS}
-    return [each for each in await around.ledger.duplicates() if each.attachment_id in there]
+    return [each for each in await context.ledger.duplicates() if each.attachment_id in there]
 
 
-def tell(around: Surroundings, duplicate: Duplicate) -> None:
+def tell(context: LaneContext, duplicate: Duplicate) -> None:
     """Report one."""
-    token, now = duplicate.client_token, around.clock.now()
-    around.observer.notify(OrphanSeen(duplicate.attachment_id, token, duplicate.kept_id, now))
+    token, now = duplicate.client_token, context.now()
+    context.observer.notify(OrphanSeen(duplicate.attachment_id, token, duplicate.kept_id, now))
 
 
 class DuplicateWatch:
     """The duplicates that a run has seen, each told once. The run goes on: what is left is not made worse by them."""
 
-    def __init__(self, around: Surroundings) -> None:
-        self._around = around
+    def __init__(self, context: LaneContext) -> None:
+        self._context = context
         self._looking = anyio.CancelScope()
         self.found: list[Duplicate] = []
 
@@ -50,14 +50,14 @@ class DuplicateWatch:
         for each in duplicates:
             if each.attachment_id not in told:
                 self.found.append(each)
-                tell(self._around, each)
+                tell(self._context, each)
 
     async def look(self, listing: Listing | None) -> None:
         """Look after the last create, in a listing that began after it, if one was read already.
 
         Certain for the `doubtful` tokens of the run. Not where the run is told to end: then the next one looks.
         """
-        stop = self._around.lane.stop
+        stop = self._context.lane.stop
         if stop is not None and (stop.kind is StopKind.DEADLINE or not stop.kind.drains):
             return
         try:
@@ -67,15 +67,15 @@ class DuplicateWatch:
             return
         except (Transient, LaneFault) as error:
             message = f"AWS did not say whether anything is there twice: {error.message}"
-            self._around.observer.notify(Notice(message, self._around.clock.now()))
+            self._context.notice(message)
 
     async def _read(self, listing: Listing | None) -> list[Duplicate]:
-        around = self._around
-        if around.doubtful:
-            listing = await list_completely(around)
+        context = self._context
+        if context.doubtful:
+            listing = await list_completely(context)
         elif listing is None:
-            listing = await list_lane(around)
-        readings = await read_tokens(around, listing, await around.ledger.attachment_tokens())
-        if around.doubtful:
-            await wait_for_tags(around, readings)
-        return await find_duplicates(around, listing)
+            listing = await list_lane(context)
+        readings = await read_tokens(context, listing, await context.ledger.attachment_tokens())
+        if context.doubtful:
+            await wait_for_tags(context, readings)
+        return await find_duplicates(context, listing)

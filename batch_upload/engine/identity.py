@@ -8,12 +8,11 @@ later. Tags come with the create, all at once: what has other tags and no identi
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from batch_upload.engine.context import LaneContext
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.listing import NOT_FOUND, Asking, Listing, still_there
 from batch_upload.engine.looking import Progress
-from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import Refused
-from batch_upload.events import Notice
 from batch_upload.model import Attachment, AttachmentStatus
 from batch_upload.operations import LIST_TAGS
 from batch_upload.token import IDENTITY_TAG
@@ -49,10 +48,10 @@ class Readings:
     untold: dict[str, Untold] = field(default_factory=dict)
 
 
-async def tags_of(around: Asking, attachment: Attachment) -> Mapping[str, str] | None:
+async def tags_of(context: Asking, attachment: Attachment) -> Mapping[str, str] | None:
     """The tags of an attachment; None where the service does not find them: not yet, or not any more."""
     try:
-        return await around.wire.call(LIST_TAGS, lambda: around.service.tags(attachment.attachment_arn))
+        return await context.wire.call(LIST_TAGS, lambda: context.service.tags(attachment.attachment_arn))
     except Refused as error:
         if error.code == NOT_FOUND:
             return None
@@ -60,7 +59,7 @@ async def tags_of(around: Asking, attachment: Attachment) -> Mapping[str, str] |
 
 
 async def read_tokens(
-    around: Surroundings, listing: Listing, known: Mapping[str, str | None], *, progress: Progress | None = None
+    context: LaneContext, listing: Listing, known: Mapping[str, str | None], *, progress: Progress | None = None
 ) -> Readings:
     """Read the identity tag of each attachment that is there and that the ledger does not know; remember what is
     certain of it.
@@ -68,7 +67,7 @@ async def read_tokens(
     However old it is: its age is by the service's clock, and ours may be wrong. `progress` counts what is read.
     """
     progress = progress or Progress()
-    seen_at = around.clock.monotonic()
+    seen_at = context.clock.monotonic()
     readings = Readings(dict(known))
     strangers = [
         Untold(each, listing.age_s(each), seen_at, seen_at)
@@ -76,26 +75,26 @@ async def read_tokens(
         if each.attachment_id not in known
     ]
     progress.begin_reading(len(strangers))
-    await _read(around, strangers, readings, progress)
+    await _read(context, strangers, readings, progress)
     return readings
 
 
-async def wait_for_tags(around: Surroundings, readings: Readings) -> None:
+async def wait_for_tags(context: LaneContext, readings: Readings) -> None:
     """Read the tags of what is untold again and again until they tell, or until they must be there: a horizon at most.
 
     Raises Withheld if the run stops creating meanwhile.
     """
     if not readings.untold:
         return
-    count, left_s = len(readings.untold), _left_s(around, readings)
+    count, left_s = len(readings.untold), _left_s(context, readings)
     message = f"{count} new attachments have no readable tags yet; waiting until they tell whose they are"
-    around.observer.notify(Notice(f"{message}, at most {max(1.0, left_s):.0f} s", around.clock.now()))
+    context.notice(f"{message}, at most {max(1.0, left_s):.0f} s")
     pause_s = FIRST_PAUSE_S
     while readings.untold:
-        with around.lane.waiting(to_create=True):
-            await around.clock.sleep(max(0.0, min(pause_s, _left_s(around, readings))))
+        with context.lane.waiting(to_create=True):
+            await context.clock.sleep(max(0.0, min(pause_s, _left_s(context, readings))))
         pause_s = min(PAUSE_MAX_S, pause_s * 2)
-        await _read(around, tuple(readings.untold.values()), readings, Progress())
+        await _read(context, tuple(readings.untold.values()), readings, Progress())
 
 
 def carriers(listing: Listing, tokens: Mapping[str, str | None]) -> dict[str, list[Attachment]]:
@@ -108,24 +107,24 @@ def carriers(listing: Listing, tokens: Mapping[str, str | None]) -> dict[str, li
     return found
 
 
-def _left_s(around: Surroundings, readings: Readings) -> float:
+def _left_s(context: LaneContext, readings: Readings) -> float:
     """How long it takes at most until everything that is untold must tell."""
-    now = around.clock.monotonic()
-    return max(each.certain_at(around.horizon_s) for each in readings.untold.values()) - now
+    now = context.clock.monotonic()
+    return max(each.certain_at(context.horizon_s) for each in readings.untold.values()) - now
 
 
-async def _read(around: Surroundings, strangers: Iterable[Untold], readings: Readings, progress: Progress) -> None:
+async def _read(context: LaneContext, strangers: Iterable[Untold], readings: Readings, progress: Progress) -> None:
     async def read(stranger: Untold) -> None:
-        read_at, attachment = around.clock.monotonic(), stranger.attachment
-        tags = await tags_of(around, attachment)
+        read_at, attachment = context.clock.monotonic(), stranger.attachment
+        tags = await tags_of(context, attachment)
         progress.one_read(attachment)
         token = None if tags is None else tags.get(IDENTITY_TAG)
-        if not tags and read_at < stranger.certain_at(around.horizon_s):
+        if not tags and read_at < stranger.certain_at(context.horizon_s):
             readings.untold[attachment.attachment_id] = replace(stranger, read_at=read_at)
             return
         readings.untold.pop(attachment.attachment_id, None)
         readings.tokens[attachment.attachment_id] = token
         if tags is not None:
-            await around.ledger.remember([(attachment, token)], at=around.clock.now())
+            await context.ledger.remember([(attachment, token)], at=context.now())
 
     await for_each(strangers, read, at_once=READERS)

@@ -84,14 +84,14 @@ class Listing:
         return 0.0 if at is None else max(0.0, (at - attachment.created_at).total_seconds())
 
 
-async def read_pages(around: Asking, take: Callable[[AttachmentPage], Awaitable[None]]) -> bool:
+async def read_pages(context: Asking, take: Callable[[AttachmentPage], Awaitable[None]]) -> bool:
     """Hand every page of the lane to `take`; whether there was but one.
 
     A page token that is refused or repeats begins the listing anew: `take` may then see a page again. Raises NoAnswer
     where no listing came to its end, Refused where the first page is refused.
     """
     for restarts in range(RESTARTS_MAX + 1):
-        count = await _read_once(around, take)
+        count = await _read_once(context, take)
         if count is not None:
             return restarts == 0 and count == 1
     raise NoAnswer(
@@ -100,7 +100,7 @@ async def read_pages(around: Asking, take: Callable[[AttachmentPage], Awaitable[
     )
 
 
-async def _read_once(around: Asking, take: Callable[[AttachmentPage], Awaitable[None]]) -> int | None:
+async def _read_once(context: Asking, take: Callable[[AttachmentPage], Awaitable[None]]) -> int | None:
     """The number of pages, or None where they did not come to an end."""
     token: str | None = None
     tokens: set[str] = set()
@@ -108,7 +108,7 @@ async def _read_once(around: Asking, take: Callable[[AttachmentPage], Awaitable[
     barren = 0
     while True:
         try:
-            page = await around.wire.call(DESCRIBE, lambda at=token: around.service.page(at))  # type: ignore[misc]
+            page = await context.wire.call(DESCRIBE, lambda at=token: context.service.page(at))  # type: ignore[misc]
         except Refused:
             if token is None:
                 raise
@@ -125,12 +125,12 @@ async def _read_once(around: Asking, take: Callable[[AttachmentPage], Awaitable[
         seen |= ids
 
 
-async def list_lane(around: Asking, *, on_page: Callable[[AttachmentPage], None] = _ignore) -> Listing:
+async def list_lane(context: Asking, *, on_page: Callable[[AttachmentPage], None] = _ignore) -> Listing:
     """List the lane once. It is complete where one page holds it all. `on_page` is called for each page.
 
     Raises NoAnswer where no listing came to its end, AccessFault where it is refused.
     """
-    began, began_at = around.clock.now(), around.clock.monotonic()
+    began, began_at = context.clock.now(), context.clock.monotonic()
     pages: list[AttachmentPage] = []
 
     async def take(page: AttachmentPage) -> None:
@@ -138,7 +138,7 @@ async def list_lane(around: Asking, *, on_page: Callable[[AttachmentPage], None]
         on_page(page)
 
     try:
-        is_single = await read_pages(around, take)
+        is_single = await read_pages(context, take)
     except Refused as error:
         raise AccessFault(
             f"the service refuses to list the lane: {error.message}",
@@ -161,7 +161,7 @@ def listing_of(pages: Sequence[AttachmentPage], *, began: datetime, began_at: fl
 
 
 async def list_completely(
-    around: Asking, *, used: int | None = None, on_page: Callable[[AttachmentPage], None] = _ignore
+    context: Asking, *, used: int | None = None, on_page: Callable[[AttachmentPage], None] = _ignore
 ) -> Listing:
     """List the lane until nothing can have been missed; `is_complete` says whether that succeeded.
 
@@ -170,11 +170,11 @@ async def list_completely(
     as many attachments as `used`, asked before the listing, are shown that were there before its first page. What any
     of the listings showed is kept. Raises as `list_lane`.
     """
-    found = before = await list_lane(around, on_page=on_page)
+    found = before = await list_lane(context, on_page=on_page)
     if found.is_complete or _is_confirmed(found, used):
         return replace(found, is_complete=True)
     for _ in range(LISTINGS_MAX - 1):
-        latest = await list_lane(around, on_page=on_page)
+        latest = await list_lane(context, on_page=on_page)
         found = _united(found, latest)
         if latest.is_complete or _ids(before) <= _ids(latest):
             return replace(found, is_complete=True)
@@ -182,20 +182,20 @@ async def list_completely(
     return found
 
 
-async def describe_found(around: Describing, ids: Sequence[str]) -> list[Attachment]:
+async def describe_found(context: Describing, ids: Sequence[str]) -> list[Attachment]:
     """The attachments of these ids that the service finds, five a call.
 
     One that it does not find refuses the whole call; it is left out, and the others are asked for again.
     """
     found: list[Attachment] = []
     for start in range(0, len(ids), IDS_A_CALL):
-        found.extend(await _describe(around, ids[start : start + IDS_A_CALL]))
+        found.extend(await _describe(context, ids[start : start + IDS_A_CALL]))
     return found
 
 
-async def _describe(around: Describing, ids: Sequence[str]) -> Sequence[Attachment]:
+async def _describe(context: Describing, ids: Sequence[str]) -> Sequence[Attachment]:
     try:
-        return await around.wire.call(DESCRIBE, lambda: around.service.describe(ids))
+        return await context.wire.call(DESCRIBE, lambda: context.service.describe(ids))
     except Refused as error:
         if error.code != NOT_FOUND:
             raise
@@ -203,8 +203,8 @@ async def _describe(around: Describing, ids: Sequence[str]) -> Sequence[Attachme
     if len(ids) == 1:
         return ()
     if missing in ids:
-        return await _describe(around, [each for each in ids if each != missing])
-    return [found for each in ids for found in await _describe(around, [each])]
+        return await _describe(context, [each for each in ids if each != missing])
+    return [found for each in ids for found in await _describe(context, [each])]
 
 
 def still_there(listing: Listing) -> Listing:

@@ -80,29 +80,30 @@ class Progress:
 
 
 @asynccontextmanager
-async def reported(around: Told, capacity: Capacity | None, *, known: int) -> AsyncIterator[Progress]:
+async def reported(context: Told, capacity: Capacity | None, *, known: int) -> AsyncIterator[Progress]:
     """Report the look that is done within: before it, if it takes TELL_FROM_S or more, and every TELL_EVERY_S.
 
     `known`: how many attachments of the lane the ledger knows, whose tags are not read.
     """
     progress = Progress(None if capacity is None else capacity.used)
-    cost = cost_of(capacity, known, describes_per_s=around.wire.rate(DESCRIBE), reads_per_s=around.wire.rate(LIST_TAGS))
-    began = around.clock.monotonic()
+    rate = context.wire.rate
+    cost = cost_of(capacity, known, describes_per_s=rate(DESCRIBE), reads_per_s=rate(LIST_TAGS))
+    began = context.clock.monotonic()
 
     def left_s() -> float | None:
         if progress.to_read is not None:
-            return max(0, progress.to_read - progress.read) / around.wire.rate(LIST_TAGS)
-        return None if cost.time_s is None else max(0.0, cost.time_s - (around.clock.monotonic() - began))
+            return max(0, progress.to_read - progress.read) / context.wire.rate(LIST_TAGS)
+        return None if cost.time_s is None else max(0.0, cost.time_s - (context.clock.monotonic() - began))
 
     def tell() -> None:
-        at = around.clock.now()
-        around.observer.notify(
+        at = context.clock.now()
+        context.observer.notify(
             Looking(progress.attachments, len(progress.listed), progress.to_read, progress.read, left_s(), at)
         )
 
     async def tell_again_and_again() -> None:
         while True:
-            await around.clock.sleep(TELL_EVERY_S)
+            await context.clock.sleep(TELL_EVERY_S)
             tell()
 
     if cost.time_s is not None and cost.time_s >= TELL_FROM_S:

@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from batch_upload.engine.context import LaneContext
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.lane import Withheld
 from batch_upload.engine.listing import NOT_FOUND, describe_found
-from batch_upload.engine.outcome import fault_of
-from batch_upload.engine.retry import Wire
+from batch_upload.engine.retry import fault_of
 from batch_upload.engine.rows import BatchRows, has_failed_upload, next_try, row_of
 from batch_upload.engine.settle import is_old
 from batch_upload.errors import AccessFault, NoAnswer, Refused, ServiceError, Transient
 from batch_upload.events import Pruned, PruneOutcome
 from batch_upload.model import LIVE, OPEN, AttachmentStatus, Item, Known, State
 from batch_upload.operations import DELETE, LIST_TAGS
-from batch_upload.ports import DELETING, AttachmentChanges, Clock, LedgerWriter, Observer
+from batch_upload.ports import DELETING
 from batch_upload.token import IDENTITY_TAG
 
 
@@ -109,19 +109,6 @@ def _why_not(row: Known, item: Item | None, knowledge: BatchRows) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Around:
-    """What pruning works with."""
-
-    run_id: str
-    service: AttachmentChanges
-    ledger: LedgerWriter
-    wire: Wire
-    clock: Clock
-    observer: Observer
-    horizon_s: float
-
-
 @dataclass(slots=True)
 class Result:
     """What came of it."""
@@ -133,19 +120,19 @@ class Result:
     """How many carry another identity tag than the ledger says, or none."""
 
 
-async def look_at_unfinished(around: Around, found: Pruning) -> bool:
+async def look_at_unfinished(context: LaneContext, found: Pruning) -> bool:
     """Ask for the status of what is spared only because the service was still at work on it, and record it.
 
     Whether any is finished now, so that `pruning` is to be asked again. Raises as the service and the ledger do.
     """
     rows = [each.known for each in found.spared if each.known.state is State.PROCESSING]
-    seen = await describe_found(around, [row.attachment_id for row in rows if row.attachment_id is not None])
+    seen = await describe_found(context, [row.attachment_id for row in rows if row.attachment_id is not None])
     finished = [each for each in seen if each.status is not AttachmentStatus.IN_PROGRESS]
-    await around.ledger.observe(finished, at=around.clock.now())
+    await context.ledger.observe(finished, at=context.clock.now())
     return bool(finished)
 
 
-async def prune(around: Around, candidates: Sequence[Candidate], result: Result, *, at_once: int) -> None:
+async def prune(context: LaneContext, candidates: Sequence[Candidate], result: Result, *, at_once: int) -> None:
     """Prove and delete each, and count it in `result`. Cut off anywhere and begun again, it goes on where it was.
 
     Raises AccessFault at the first missing permission, LedgerUnusable, and Withheld once the lane is stopped and what
@@ -153,7 +140,7 @@ async def prune(around: Around, candidates: Sequence[Candidate], result: Result,
     """
 
     async def one(candidate: Candidate) -> None:
-        await _Deletion(around, candidate, result).run()
+        await _Deletion(context, candidate, result).run()
 
     await for_each(candidates, one, at_once=at_once)
 
@@ -161,8 +148,8 @@ async def prune(around: Around, candidates: Sequence[Candidate], result: Result,
 class _Deletion:
     """One candidate on its way."""
 
-    def __init__(self, around: Around, candidate: Candidate, result: Result) -> None:
-        self._around = around
+    def __init__(self, context: LaneContext, candidate: Candidate, result: Result) -> None:
+        self._context = context
         self._candidate = candidate
         self._result = result
         fault = candidate.known.fault
@@ -175,7 +162,7 @@ class _Deletion:
             tags = await self._tags()
             if tags is not None and tags.get(IDENTITY_TAG) in self._candidate.tokens:
                 await self._begin()
-                await self._around.wire.call(DELETE, self._ask)
+                await self._context.wire.call(DELETE, self._ask)
                 await self._settle(PruneOutcome.DELETED, self._candidate.reason)
             elif not (tags or {}).get(IDENTITY_TAG) and not self._is_old():
                 self._leave("it is new, and its tags may not be readable yet")
@@ -198,7 +185,7 @@ class _Deletion:
         """The tags of the attachment, or None where the service does not find it."""
         arn = self._candidate.known.attachment_arn or ""
         try:
-            return await self._around.wire.call(LIST_TAGS, lambda: self._around.service.tags(arn))
+            return await self._context.wire.call(LIST_TAGS, lambda: self._context.service.tags(arn))
         except Refused as error:
             if error.code != NOT_FOUND:
                 raise
@@ -206,7 +193,7 @@ class _Deletion:
 
     async def _look(self) -> None:
         """The service does not find the tags of an attachment that is old. That it is gone, only its status tells."""
-        found = await describe_found(self._around, [self._candidate.known.attachment_id or ""])
+        found = await describe_found(self._context, [self._candidate.known.attachment_id or ""])
         if any(each.status is not AttachmentStatus.DELETED for each in found):
             self._leave("the service has it, and does not tell its tags")
         else:
@@ -215,7 +202,7 @@ class _Deletion:
     def _is_old(self) -> bool:
         """Whether it was created so long ago that what is not found is not there. What was asked to be deleted may be
         gone however new it is."""
-        now, horizon_s = self._around.clock.now(), self._around.horizon_s
+        now, horizon_s = self._context.clock.now(), self._context.horizon_s
         return self._may_be_gone or is_old(self._candidate.known, now=now, horizon_s=horizon_s)
 
     def _leave(self, reason: str) -> None:
@@ -224,14 +211,14 @@ class _Deletion:
 
     async def _ask(self) -> None:
         try:
-            await self._around.service.delete(self._candidate.known.attachment_id or "")
+            await self._context.service.delete(self._candidate.known.attachment_id or "")
         except NoAnswer:
             self._may_be_gone = True
             raise
 
     async def _begin(self) -> None:
-        token, run_id, now = self._candidate.known.client_token, self._around.run_id, self._around.clock.now()
-        await self._around.ledger.begin_deletion(token, run_id=run_id, at=now)
+        token, run_id, now = self._candidate.known.client_token, self._context.run_id, self._context.clock.now()
+        await self._context.ledger.begin_deletion(token, run_id=run_id, at=now)
         self._has_begun = True
 
     async def _not_done(self, error: Transient | AccessFault) -> None:
@@ -246,8 +233,8 @@ class _Deletion:
         """The run stops. An attachment that was not asked to be deleted is recorded as it was before."""
         if self._has_begun and not self._may_be_gone:
             with anyio.CancelScope(shield=True):
-                await self._around.ledger.end_deletion(
-                    self._candidate.known.client_token, is_gone=False, at=self._around.clock.now()
+                await self._context.ledger.end_deletion(
+                    self._candidate.known.client_token, is_gone=False, at=self._context.clock.now()
                 )
 
     async def _refused(self, error: Refused) -> None:
@@ -265,12 +252,12 @@ class _Deletion:
     async def _settle(self, outcome: PruneOutcome, reason: str, error: ServiceError | None = None) -> None:
         is_gone = outcome in (PruneOutcome.DELETED, PruneOutcome.GONE)
         with anyio.CancelScope(shield=True):  # the answer is in our hands: the ledger must have it
-            known = await self._around.ledger.end_deletion(
-                self._candidate.known.client_token, is_gone=is_gone, at=self._around.clock.now()
+            known = await self._context.ledger.end_deletion(
+                self._candidate.known.client_token, is_gone=is_gone, at=self._context.clock.now()
             )
         self._tell(known, outcome, reason, error)
 
     def _tell(self, known: Known, outcome: PruneOutcome, reason: str, error: ServiceError | None = None) -> None:
         self._result.counts[outcome] += 1
         fault = None if error is None else fault_of(error)
-        self._around.observer.notify(Pruned(known, outcome, reason, self._around.clock.now(), fault))
+        self._context.observer.notify(Pruned(known, outcome, reason, self._context.clock.now(), fault))

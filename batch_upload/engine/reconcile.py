@@ -5,16 +5,16 @@ One listing serves it all: unknown outcomes, attachments that are gone, and a le
 
 from collections.abc import Mapping, Sequence
 
+from batch_upload.engine.context import LaneContext
 from batch_upload.engine.duplicates import find_duplicates, tell
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.identity import Readings, carriers, read_tokens
 from batch_upload.engine.job import job_of
 from batch_upload.engine.listing import Listing, list_completely
 from batch_upload.engine.looking import Cost, cost_of
-from batch_upload.engine.resolve import Findings, Resolver, adopt
+from batch_upload.engine.resolve import Findings, adopt, settle_open
 from batch_upload.engine.rows import BatchRows, carried_tries, latest_try, shown_row
 from batch_upload.engine.settle import is_old
-from batch_upload.engine.upload import Surroundings
 from batch_upload.engine.verify import recorded, unlisted, with_latecomers
 from batch_upload.errors import NoAnswer
 from batch_upload.events import ItemChanged, Notice
@@ -26,71 +26,71 @@ WRITERS = 64
 """Writes handed to the ledger at once: it commits together what comes together."""
 
 
-async def expected_cost(around: Surroundings, capacity: Capacity | None) -> Cost:
+async def expected_cost(context: LaneContext, capacity: Capacity | None) -> Cost:
     """What reconciling will take now."""
-    known = await around.ledger.attachment_tokens()
-    rates = around.wire.rate(DESCRIBE), around.wire.rate(LIST_TAGS)
+    known = await context.ledger.attachment_tokens()
+    rates = context.wire.rate(DESCRIBE), context.wire.rate(LIST_TAGS)
     return cost_of(capacity, len(known), describes_per_s=rates[0], reads_per_s=rates[1])
 
 
-async def reconcile(around: Surroundings, batch: str, items: Sequence[Item], capacity: Capacity | None = None) -> int:
+async def reconcile(context: LaneContext, batch: str, items: Sequence[Item], capacity: Capacity | None = None) -> int:
     """Take over what the service proves. Cut off anywhere and begun again, it reads no tag twice.
 
     `capacity` was asked before. Gives how many attachments were not found and are too new to be called gone. Raises
     NoAnswer where the lane could not be listed without a gap, and as the service and the ledger do; what was written
     until then is right.
     """
-    listing = await _list(around, batch, capacity)
-    readings = await read_tokens(around, listing, await around.ledger.attachment_tokens())
-    not_yet = await _observe(around, batch, listing)
-    findings = await _settle_open(around, batch, listing, readings)
-    knowledge = BatchRows.of(await around.ledger.known(batch))
+    listing = await _list(context, batch, capacity)
+    readings = await read_tokens(context, listing, await context.ledger.attachment_tokens())
+    not_yet = await _observe(context, batch, listing)
+    findings = await _settle_open(context, batch, listing, readings)
+    knowledge = BatchRows.of(await context.ledger.known(batch))
     carried = carriers(listing, readings.tokens)
-    await _take_over(around, batch, items, carried, knowledge)
-    for duplicate in await find_duplicates(around, listing):
-        tell(around, duplicate)
+    await _take_over(context, batch, items, carried, knowledge)
+    for duplicate in await find_duplicates(context, listing):
+        tell(context, duplicate)
     if listing.is_complete:
-        await around.ledger.listed(at=listing.began)
-    _tell_unprovable(around, items, knowledge)
-    _tell_what_is_left(around, findings, readings)
+        await context.ledger.listed(at=listing.began)
+    _tell_unprovable(context, items, knowledge)
+    _tell_what_is_left(context, findings, readings)
     if not listing.is_complete:
         raise NoAnswer("the account kept changing while its attachments were listed", code="ListingIncomplete")
     return not_yet
 
 
-async def stock_of(around: Surroundings, batch: str, items: Sequence[Item]) -> dict[str, Known]:
+async def stock_of(context: LaneContext, batch: str, items: Sequence[Item]) -> dict[str, Known]:
     """How everything stands now, from the ledger, by item id. An item without a row was never sent."""
-    knowledge = BatchRows.of(await around.ledger.known(batch))
+    knowledge = BatchRows.of(await context.ledger.known(batch))
     rows = {item.item_id: shown_row(item, knowledge) for item in items}
     return {item_id: row for item_id, row in rows.items() if row is not None}
 
 
-async def _list(around: Surroundings, batch: str, capacity: Capacity | None) -> Listing:
+async def _list(context: LaneContext, batch: str, capacity: Capacity | None) -> Listing:
     """The whole lane. What the ledger has and no page held is asked for by its id before it counts as gone."""
-    listing = await list_completely(around, used=None if capacity is None else capacity.used)
-    rows = await around.ledger.known(batch)
-    return await with_latecomers(around, listing, unlisted(rows, listing))
+    listing = await list_completely(context, used=None if capacity is None else capacity.used)
+    rows = await context.ledger.known(batch)
+    return await with_latecomers(context, listing, unlisted(rows, listing))
 
 
-async def _observe(around: Surroundings, batch: str, listing: Listing) -> int:
+async def _observe(context: LaneContext, batch: str, listing: Listing) -> int:
     """Record what has become of the attachments that stand in the ledger; how many are not found yet.
 
     One that the service does not find is gone only if it is old enough to be found.
     """
-    by_id, now = {attachment.attachment_id: attachment for attachment in listing.attachments}, around.clock.now()
-    live = [row for row in await around.ledger.known(batch) if row.state in LIVE]
+    by_id, now = {attachment.attachment_id: attachment for attachment in listing.attachments}, context.now()
+    live = [row for row in await context.ledger.known(batch) if row.state in LIVE]
     seen = [found for row in live if (found := by_id.get(row.attachment_id or "")) is not None and _is_news(row, found)]
     missing = [row for row in live if row.attachment_id not in by_id]
-    gone = [row.client_token for row in missing if is_old(row, now=now, horizon_s=around.horizon_s)]
+    gone = [row.client_token for row in missing if is_old(row, now=now, horizon_s=context.horizon_s)]
     before = {row.client_token: row.state for row in live}
-    told = [*await around.ledger.observe(seen, at=now), *await around.ledger.not_found(gone, at=now)]
+    told = [*await context.ledger.observe(seen, at=now), *await context.ledger.not_found(gone, at=now)]
     for known in told:
         if known.state is not before[known.client_token]:
-            around.observer.notify(ItemChanged(known, ended=True, created=False, at=now))
+            context.observer.notify(ItemChanged(known, ended=True, created=False, at=now))
     young = len(missing) - len(gone)
     if young:
         message = f"attachments that are not found and too new to be called gone: {young}; look again later"
-        around.observer.notify(Notice(message, now))
+        context.observer.notify(Notice(message, now))
     return young
 
 
@@ -98,16 +98,16 @@ def _is_news(row: Known, seen: Attachment) -> bool:
     return seen.status is not row.attachment_status
 
 
-async def _settle_open(around: Surroundings, batch: str, listing: Listing, readings: Readings) -> Findings:
+async def _settle_open(context: LaneContext, batch: str, listing: Listing, readings: Readings) -> Findings:
     """Settle every open intent of the batch that this listing can settle, those of replaced tokens too."""
-    now, stretch = moment(around.clock), around.ledger.stretch
-    rows = [row for row in await around.ledger.known(batch) if row.state in OPEN]
+    now, stretch = moment(context.clock), context.ledger.stretch
+    rows = [row for row in await context.ledger.known(batch) if row.state in OPEN]
     jobs = [job_of(row, None, now=now, stretch=stretch) for row in rows]
-    return await Resolver(around).settle_by(listing, readings, jobs) if jobs else Findings()
+    return await settle_open(context, listing, readings, jobs) if jobs else Findings()
 
 
 async def _take_over(
-    around: Surroundings,
+    context: LaneContext,
     batch: str,
     items: Sequence[Item],
     carried: Mapping[str, Sequence[Attachment]],
@@ -117,19 +117,19 @@ async def _take_over(
     orphan. A token that neither has moves nothing."""
     tries = carried_tries(items, carried, knowledge)
     unrecorded = [each for each in tries if _is_unrecorded(each.client_token, carried, knowledge)]
-    await around.ledger.enlist(unrecorded, at=around.clock.now())
+    await context.ledger.enlist(unrecorded, at=context.now())
     latest = {each.item_id: each for each in unrecorded}
     earlier = {each.client_token for each in unrecorded} - {each.client_token for each in latest.values()}
     tokens = {each.client_token for each in unrecorded}
     tokens.update(token for token in knowledge.by_token if _is_unrecorded(token, carried, knowledge))
 
     async def take(token: str) -> None:
-        await adopt(around, token, carried[token], is_told=token not in earlier)
+        await adopt(context, token, carried[token], is_told=token not in earlier)
 
     await for_each(sorted(tokens), take, at_once=WRITERS)
     # an earlier try may have been found after a retry that the ledger had already
-    known = BatchRows.of(await around.ledger.known_of_ids(batch, list(latest)))
-    await around.ledger.enlist([latest_try(each, known) for each in latest.values()], at=around.clock.now())
+    known = BatchRows.of(await context.ledger.known_of_ids(batch, list(latest)))
+    await context.ledger.enlist([latest_try(each, known) for each in latest.values()], at=context.now())
 
 
 def _is_unrecorded(token: str, carried: Mapping[str, Sequence[Attachment]], knowledge: BatchRows) -> bool:
@@ -140,21 +140,21 @@ def _is_unrecorded(token: str, carried: Mapping[str, Sequence[Attachment]], know
     return bool(found) and recorded(found, row) is None
 
 
-def _tell_unprovable(around: Surroundings, items: Sequence[Item], knowledge: BatchRows) -> None:
+def _tell_unprovable(context: LaneContext, items: Sequence[Item], knowledge: BatchRows) -> None:
     """Say where a lost ledger cannot be rebuilt, since nothing at the service tells whose an attachment is."""
     blind = sum(not item.identity_tag and item.client_token not in knowledge.by_token for item in items)
     if blind:
         message = f"items without identity tag that the ledger does not know: {blind}; whether they were ever uploaded"
-        around.observer.notify(Notice(f"{message} cannot be told", around.clock.now()))
+        context.notice(f"{message} cannot be told")
 
 
-def _tell_what_is_left(around: Surroundings, findings: Findings, readings: Readings) -> None:
+def _tell_what_is_left(context: LaneContext, findings: Findings, readings: Readings) -> None:
     """Say when the outcomes that are still open can be told, and what is too new to be taken over."""
     if readings.untold:
         message = f"new attachments whose tags may not be readable yet: {len(readings.untold)}; look again later"
-        around.observer.notify(Notice(message, around.clock.now()))
+        context.notice(message)
     if not findings.waiting:
         return
-    wait_s = max(at for _, at in findings.waiting) - around.clock.monotonic()
+    wait_s = max(at for _, at in findings.waiting) - context.clock.monotonic()
     message = f"outcomes still open: {len(findings.waiting)}; their requests may still be at work"
-    around.observer.notify(Notice(f"{message} for {max(1.0, wait_s):.0f} s", around.clock.now()))
+    context.notice(f"{message} for {max(1.0, wait_s):.0f} s")

@@ -7,23 +7,31 @@ Positive list (CONTRIBUTING, "Retries"): only what passes by itself is tried aga
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import UTC, datetime, time, timedelta
+from typing import Generic, TypeVar, cast
 
 import anyio
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from batch_upload.engine.lane import LaneControl, Withheld
-from batch_upload.engine.outcome import fault_of, kind_of
-from batch_upload.errors import NoAnswer, OutOfResources, ServiceError, Throttled, Transient
+from batch_upload.errors import (
+    AccessFault,
+    AccountFull,
+    CapacityExhausted,
+    NoAnswer,
+    OutOfResources,
+    Refused,
+    ServiceError,
+    Throttled,
+    Transient,
+)
 from batch_upload.events import Notice, Requested, Retrying
-from batch_upload.model import OutcomeKind
+from batch_upload.model import Fault, Outcome, OutcomeKind
 from batch_upload.operations import CREATE
 from batch_upload.pacing import Pacer, Slot
 from batch_upload.ports import Clock, Observer
 
 T = TypeVar("T")
-
-CUT_OFF = "the run ended before an answer came"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +72,80 @@ class Tries:
     throttled: int = 0
     unanswered: int = 0
 
-    def count(self, error: Transient) -> int:
-        """Count one more; how many of its kind there are now."""
+    def count(self, error: Transient) -> None:
+        """Count one more of its kind."""
         if isinstance(error, Throttled):
             self.throttled += 1
-            return self.throttled
-        self.unanswered += 1
-        return self.unanswered
+        else:
+            self.unanswered += 1
+
+    def of_kind(self, error: Transient) -> int:
+        """Return how many errors of this kind were counted."""
+        return self.throttled if isinstance(error, Throttled) else self.unanswered
 
     def used_up(self, policy: RetryPolicy) -> bool:
         return self.unanswered >= policy.unanswered_max or self.throttled >= policy.throttled_max
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """How one request ended: with a value or an error, and what that means for the ledger."""
+
+    outcome: Outcome
+    value: T | None = None
+    error: ServiceError | None = None
+
+    def result(self) -> T:
+        """Return the value, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return cast(T, self.value)
+
+
+def outcome_of(error: ServiceError | None, at: datetime) -> Outcome:
+    """Classify how a request ended; None is a success. The outcome of a create lacks only its receipt."""
+    if error is None:
+        return Outcome(OutcomeKind.ACCEPTED, at)
+    match error:
+        case Throttled():
+            kind = OutcomeKind.THROTTLED
+        case OutOfResources(may_have_left=False):
+            kind = OutcomeKind.WITHDRAWN
+        case Transient():
+            kind = OutcomeKind.UNKNOWN
+        case CapacityExhausted():
+            kind = OutcomeKind.NO_CAPACITY
+        case AccessFault():
+            kind = OutcomeKind.DENIED
+        case _:
+            kind = OutcomeKind.REFUSED
+    until = resume_after(error, at) if isinstance(error, CapacityExhausted) else None
+    return Outcome(kind, at, None, fault_of(error), error.request_id, error.status, until)
+
+
+def cut_off(at: datetime) -> Outcome:
+    """Return the outcome of a request that was cancelled before its answer came."""
+    return outcome_of(NoAnswer("the run ended before an answer came", code="Cancelled"), at)
+
+
+def fault_of(error: ServiceError) -> Fault:
+    """Return an error as it is kept and shown."""
+    refused = error if isinstance(error, Refused) else None
+    return Fault(
+        code=error.code or type(error).__name__,
+        message=error.message,
+        reason=error.reason,
+        fields=refused.fields if refused else (),
+        resource_id=refused.resource_id if refused else None,
+    )
+
+
+def resume_after(error: CapacityExhausted, now: datetime) -> datetime | None:
+    """Return when a full lane may be tried again: the next UTC midnight for the day's quota, None for the account's."""
+    if isinstance(error, AccountFull):
+        return None
+    tomorrow = now.astimezone(UTC).date() + timedelta(days=1)
+    return datetime.combine(tomorrow, time.min, tzinfo=UTC)
 
 
 class Wire:
@@ -120,28 +192,38 @@ class Wire:
 
     async def send(
         self, operation: str, slot: Slot, request: Callable[[], Awaitable[T]], *, item_id: str | None = None
-    ) -> T:
-        """Send one request in a slot, and tell the pacer and the observer what became of it."""
-        started, to_create = self._clock.monotonic(), operation == CREATE
+    ) -> Answer[T]:
+        """Send one request in a slot, and tell the pacer and the observer what became of it.
+
+        Faults of the service are returned; what else is raised is a cancellation, or a fault of ours.
+        """
+        started = self._clock.monotonic()
         try:
-            answer = await request()
-            slot.accepted()
-            self._shortages.pop(to_create, None)
+            value = await request()
+            answer = Answer(outcome_of(None, self._clock.now()), value)
         except ServiceError as error:
-            self._report(slot, error)
-            if isinstance(error, OutOfResources):
-                self.report_shortage(error, to_create=to_create)
-            else:
-                self._shortages.pop(to_create, None)
-            if kind_of(error) is not OutcomeKind.WITHDRAWN:
-                self._tell(operation, error, started, item_id)
-            raise
+            # without the frames that it went through: they hold the document, and a retry may be a minute away
+            answer = Answer(outcome_of(error, self._clock.now()), error=error.with_traceback(None))
         except anyio.get_cancelled_exc_class():
-            self._tell(operation, NoAnswer(CUT_OFF, code="Cancelled"), started, item_id)
+            slot.unanswered()
+            self._tell(operation, cut_off(self._clock.now()), started, item_id)
             raise
-        finally:
-            slot.unanswered()  # only where nothing was reported: cancelled, or a fault of ours
-        self._tell(operation, None, started, item_id)
+        except BaseException:
+            slot.unanswered()
+            raise
+        match answer.error:
+            case Throttled(retry_after_s=retry_after_s):
+                slot.throttled(retry_after_s)
+            case NoAnswer() | OutOfResources():
+                slot.unanswered()
+            case _:
+                slot.accepted()  # the limiter let it through, whatever was refused then
+        if isinstance(answer.error, OutOfResources):
+            self.report_shortage(answer.error, to_create=operation == CREATE)
+        else:
+            self._shortages.pop(operation == CREATE, None)
+        if answer.outcome.kind is not OutcomeKind.WITHDRAWN:
+            self._tell(operation, answer.outcome, started, item_id)
         return answer
 
     async def call(
@@ -154,7 +236,7 @@ class Wire:
         """
 
         async def once() -> T:
-            return await self.send(operation, await self.slot(operation), request)
+            return (await self.send(operation, await self.slot(operation), request)).result()
 
         while True:
             try:
@@ -195,17 +277,23 @@ class Wire:
         """Run `once`, again and again while it raises Throttled or NoAnswer and the policy allows it."""
         rules = policy or self._policy
 
+        def error_of(state: RetryCallState) -> Transient:
+            error = state.outcome.exception() if state.outcome else None
+            if not isinstance(error, Transient):
+                raise TypeError("only a Transient is retried")
+            return error
+
         def delay(state: RetryCallState) -> float:
-            error = _transient(state)
-            delay_s = self._chance.uniform(0, rules.ceiling_s(error, tries.count(error)))
+            error = error_of(state)
+            delay_s = self._chance.uniform(0, rules.ceiling_s(error, tries.of_kind(error)))
             if isinstance(error, Throttled) and error.retry_after_s is not None:
                 delay_s += error.retry_after_s
             return delay_s
 
         def tell(state: RetryCallState) -> None:
             delay_s = state.next_action.sleep if state.next_action else 0.0
-            fault = fault_of(_transient(state))
-            self._observer.notify(Retrying(operation, item_id, fault, delay_s, self._clock.now()))
+            retrying = Retrying(operation, item_id, fault_of(error_of(state)), delay_s, self._clock.now())
+            self._observer.notify(retrying)
 
         async def sleep(seconds: float) -> None:
             with self._lane.waiting(to_create=operation == CREATE):
@@ -213,6 +301,7 @@ class Wire:
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((Throttled, NoAnswer)),
+            after=lambda state: tries.count(error_of(state)),
             wait=delay,
             sleep=sleep,
             before_sleep=tell,
@@ -221,32 +310,16 @@ class Wire:
         )
         return await retrying(once)
 
-    @staticmethod
-    def _report(slot: Slot, error: ServiceError) -> None:
-        if isinstance(error, NoAnswer | OutOfResources):
-            slot.unanswered()
-        elif isinstance(error, Throttled):
-            slot.throttled(error.retry_after_s)
-        else:
-            slot.accepted()  # the limiter let it through, whatever was refused then
-
-    def _tell(self, operation: str, error: ServiceError | None, started: float, item_id: str | None) -> None:
+    def _tell(self, operation: str, outcome: Outcome, started: float, item_id: str | None) -> None:
         self._observer.notify(
             Requested(
                 operation=operation,
-                outcome=kind_of(error),
+                outcome=outcome.kind,
                 latency_s=self._clock.monotonic() - started,
                 item_id=item_id,
-                request_id=error.request_id if error else None,
-                fault=fault_of(error) if error else None,
-                at=self._clock.now(),
+                request_id=outcome.request_id,
+                fault=outcome.fault,
+                at=outcome.at,
                 rate=self.rate(operation),
             )
         )
-
-
-def _transient(state: RetryCallState) -> Transient:
-    error = state.outcome.exception() if state.outcome else None
-    if not isinstance(error, Transient):
-        raise TypeError("only a Transient is retried")
-    return error

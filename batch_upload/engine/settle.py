@@ -12,11 +12,10 @@ from datetime import datetime, timedelta
 import anyio
 
 from batch_upload.clock import sleep_or
+from batch_upload.engine.context import LaneContext
 from batch_upload.engine.lane import Withheld
 from batch_upload.engine.listing import IDS_A_CALL, NOT_FOUND, Listing, describe_found, listing_of, read_pages
-from batch_upload.engine.upload import Surroundings, stop_lane
 from batch_upload.errors import LaneFault, Refused, Transient
-from batch_upload.events import ItemChanged, Notice
 from batch_upload.model import Attachment, AttachmentPage, AttachmentStatus, Known, State
 from batch_upload.operations import DESCRIBE
 
@@ -52,7 +51,7 @@ def is_old(known: Known, *, now: datetime, horizon_s: float) -> bool:
     return created_by is not None and now - created_by >= horizon
 
 
-async def find_absent(around: Surroundings, absent: Iterable[Known]) -> bool:
+async def find_absent(context: LaneContext, absent: Iterable[Known]) -> bool:
     """Ask once more for the attachments that an earlier run did not find, and record those that are there after all.
 
     Whether there were any. Raises LaneFault, LedgerUnusable.
@@ -60,15 +59,13 @@ async def find_absent(around: Surroundings, absent: Iterable[Known]) -> bool:
     wanted = [row.attachment_id for row in absent if row.attachment_id is not None]
     if not wanted:
         return False
-    now = around.clock.now()
     try:
-        found = await describe_found(around, wanted)
+        found = await describe_found(context, wanted)
     except (Refused, Transient) as error:
-        around.observer.notify(Notice(f"what was not found could not be looked for: {error.message}", now))
+        context.notice(f"what was not found could not be looked for: {error.message}")
         return False
-    for known in await around.ledger.observe(found, at=now):
-        ended = known.state is not State.PROCESSING
-        around.observer.notify(ItemChanged(known, ended=ended, created=False, at=now))
+    for known in await context.ledger.observe(found, at=context.now()):
+        context.tell(known)
     return bool(found)
 
 
@@ -87,9 +84,9 @@ class _Watched:
 class Settler:
     """Watches what was created until it is complete or failed. `lane_size` is what the lane held before the run."""
 
-    def __init__(self, around: Surroundings, *, lane_size: int, timeout_s: float) -> None:
-        self._around = around
-        self._lane_size = lane_size
+    def __init__(self, context: LaneContext, *, timeout_s: float, lane_size: int = 0) -> None:
+        self._context = context
+        self.lane_size = lane_size
         self._timeout_s = timeout_s
         self._due: dict[str, _Watched] = {}  # by attachment id
         self._ends_at = math.inf
@@ -106,7 +103,7 @@ class Settler:
 
     def add(self, known: Known) -> None:
         """Watch an attachment that was created in this run."""
-        self._lane_size += 1
+        self.lane_size += 1
         self.created += 1
         self.watch(known)
 
@@ -117,7 +114,7 @@ class Settler:
         """
         if known.attachment_id is not None and known.state is State.PROCESSING:
             now = self._monotonic()
-            old = is_old(known, now=self._now(), horizon_s=self._around.horizon_s)
+            old = is_old(known, now=self._now(), horizon_s=self._context.horizon_s)
             since = -math.inf if old else now
             self._due[known.attachment_id] = _Watched(known, now + FIRST_LOOK_S, FIRST_LOOK_S, since, is_told)
 
@@ -141,9 +138,9 @@ class Settler:
         except Withheld:
             return
         except (Refused, Transient) as error:
-            self._around.observer.notify(Notice(f"statuses could not be asked for: {error.message}", self._now()))
+            self._context.notice(f"statuses could not be asked for: {error.message}")
         except LaneFault as error:
-            stop_lane(self._around, error)
+            self._context.stop_for(error)
 
     def _finished(self) -> bool:
         return self._closed.is_set() and (not self._due or self._monotonic() >= self._ends_at)
@@ -161,16 +158,16 @@ class Settler:
         return await self._pause()
 
     def _is_worth_a_look(self, count: int) -> bool:
-        calls = min(calls_by_id(count), calls_by_listing(self._lane_size))
+        calls = min(calls_by_id(count), calls_by_listing(self.lane_size))
         return count > 0 and count >= WORTH_A_CALL * calls
 
     async def _pause(self) -> bool:
         """Wait until there may be more to look at. Always False: nothing was looked at."""
-        with self._around.lane.waiting(to_create=False):
+        with self._context.lane.waiting(to_create=False):
             if self._closed.is_set():
-                await self._around.clock.sleep(self._pause_s())
+                await self._context.clock.sleep(self._pause_s())
             else:
-                await sleep_or(self._closed, FIRST_LOOK_S, self._around.clock)
+                await sleep_or(self._closed, FIRST_LOOK_S, self._context.clock)
         return False
 
     def _pause_s(self) -> float:
@@ -179,7 +176,7 @@ class Settler:
         return max(0.0, min(next_look, self._ends_at) - self._monotonic())
 
     async def _look(self, due: Sequence[str]) -> None:
-        by_id, by_listing = calls_by_id(len(due)), calls_by_listing(self._lane_size)
+        by_id, by_listing = calls_by_id(len(due)), calls_by_listing(self.lane_size)
         # at the same price a listing that comes after all creates tells more: see `last_listing`
         if by_id < by_listing or (by_id == by_listing and not (self._closed.is_set() and self.created)):
             await self._look_by_id(due)
@@ -194,11 +191,11 @@ class Settler:
             pages.append(page)
             await self._take_in(page.attachments)
 
-        is_single = await read_pages(self._around, take)
+        is_single = await read_pages(self._context, take)
         listing = listing_of(pages, began=began, began_at=began_at, is_complete=is_single)
         if is_last:
             self.last_listing = listing
-        self._lane_size = len(listing.attachments)
+        self.lane_size = len(listing.attachments)
         seen = {each.attachment_id for each in listing.attachments}
         await self._look_by_id([each for each in due if each not in seen])
 
@@ -209,11 +206,11 @@ class Settler:
     async def _describe(self, ids: Sequence[str]) -> Sequence[Attachment]:
         """Those of these attachments that are found; what the others are is recorded, or left for a later look."""
         try:
-            return await self._around.wire.call(DESCRIBE, lambda: self._around.service.describe(ids))
+            return await self._context.wire.call(DESCRIBE, lambda: self._context.service.describe(ids))
         except Refused as error:
             if error.code != NOT_FOUND:
                 self._postpone(ids)
-                self._around.observer.notify(Notice(f"a status was refused: {error.message}", self._now()))
+                self._context.notice(f"a status was refused: {error.message}")
                 return ()
             missing = error.resource_id if error.resource_id in ids else None
         if len(ids) == 1:
@@ -227,11 +224,11 @@ class Settler:
     async def _miss(self, attachment_id: str) -> None:
         """The service does not find one: not yet, or, after a horizon of looking, not any more."""
         watched = self._due[attachment_id]
-        if self._monotonic() - watched.since < self._around.horizon_s:
+        if self._monotonic() - watched.since < self._context.horizon_s:
             self._postpone([attachment_id])
             return
         del self._due[attachment_id]
-        self._tell(await self._around.ledger.not_found([watched.known.client_token], at=self._now()), [watched])
+        self._tell(await self._context.ledger.not_found([watched.known.client_token], at=self._now()), [watched])
 
     async def _take_in(self, attachments: Iterable[Attachment]) -> None:
         settled: list[Attachment] = []
@@ -245,13 +242,13 @@ class Settler:
             settled.append(attachment)
             before.append(self._due.pop(attachment.attachment_id))
         if settled:
-            self._tell(await self._around.ledger.observe(settled, at=self._now()), before)
+            self._tell(await self._context.ledger.observe(settled, at=self._now()), before)
 
     def _tell(self, settled: Sequence[Known], watched: Sequence[_Watched]) -> None:
         untold = {each.known.attachment_id for each in watched if not each.is_told}
         for known in settled:
             if known.attachment_id not in untold:
-                self._around.observer.notify(ItemChanged(known, ended=True, created=False, at=self._now()))
+                self._context.tell(known)
 
     def _postpone(self, ids: Iterable[str]) -> None:
         for attachment_id in ids:
@@ -260,7 +257,7 @@ class Settler:
             watched.due_at = self._monotonic() + watched.pause_s
 
     def _monotonic(self) -> float:
-        return self._around.clock.monotonic()
+        return self._context.clock.monotonic()
 
     def _now(self) -> datetime:
-        return self._around.clock.now()
+        return self._context.clock.now()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from batch_upload.engine.context import LaneContext
 from batch_upload.engine.duplicates import find_duplicates
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.identity import READERS, carriers, read_tokens, tags_of, wait_for_tags
@@ -18,33 +19,31 @@ from batch_upload.engine.looking import Told, reported
 from batch_upload.engine.resolve import adopt
 from batch_upload.engine.retry import CONVENIENCE, NOT_ALLOWED
 from batch_upload.engine.rows import BatchRows, carried_tries, is_unsent
-from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import OLD_COPY, AccessFault, Disagreement, NoAnswer, ServiceError
-from batch_upload.events import Notice
 from batch_upload.model import Attachment, Capacity, Duplicate, Item
 from batch_upload.operations import LIMITS
 from batch_upload.ports import LaneMemory
 from batch_upload.token import IDENTITY_TAG
 
 
-async def ask_capacity(around: Surroundings) -> Capacity | None:
+async def ask_capacity(context: LaneContext) -> Capacity | None:
     """REGISTRATION_ATTACHMENTS of the account; None, with a notice, where it is not told.
 
     This operation is a convenience: whatever it answers, the run goes on. Raises AccessFault only for credentials that
     AWS itself refuses, which every other request would meet too.
     """
     try:
-        return await around.wire.call(LIMITS, around.service.capacity, policy=CONVENIENCE)
+        return await context.wire.call(LIMITS, context.service.capacity, policy=CONVENIENCE)
     except AccessFault as error:
         if error.code not in NOT_ALLOWED:
             raise
-        _notice(around, f"capacity is not known: no permission for `sms-voice:{LIMITS}`")
+        _notice(context, f"capacity is not known: no permission for `sms-voice:{LIMITS}`")
     except ServiceError as error:
-        _notice(around, f"capacity is not known: {error.message}")
+        _notice(context, f"capacity is not known: {error.message}")
     return None
 
 
-def owes_look(around: Surroundings, memory: LaneMemory) -> bool:
+def owes_look(context: LaneContext, memory: LaneMemory) -> bool:
     """Whether the lane must be listed although nothing is to be sent.
 
     Another copy of the ledger may have created the same at the same moment, and the look at the end of that run may
@@ -53,12 +52,12 @@ def owes_look(around: Surroundings, memory: LaneMemory) -> bool:
     """
     if memory.sent_at is None or memory.listed_at is None:
         return False
-    certain_at = memory.sent_at + timedelta(seconds=2 * around.horizon_s)
-    return memory.listed_at < certain_at <= around.clock.now()
+    certain_at = memory.sent_at + timedelta(seconds=2 * context.horizon_s)
+    return memory.listed_at < certain_at <= context.now()
 
 
 async def survey(
-    around: Surroundings,
+    context: LaneContext,
     memory: LaneMemory,
     items: Sequence[Item],
     knowledge: BatchRows,
@@ -72,18 +71,18 @@ async def survey(
     attachments of items that it never sent; NoAnswer where the lane could not be listed to its end.
     """
     is_founding = memory.listed_at is None or not memory.continuous
-    known = await around.ledger.attachment_tokens()
-    async with reported(around, capacity, known=len(known)) as progress:
+    known = await context.ledger.attachment_tokens()
+    async with reported(context, capacity, known=len(known)) as progress:
         if is_founding:
             used = None if capacity is None else capacity.used
-            listing = await list_completely(around, used=used, on_page=progress.page)
+            listing = await list_completely(context, used=used, on_page=progress.page)
         else:
-            listing = await list_lane(around, on_page=progress.page)
+            listing = await list_lane(context, on_page=progress.page)
         if is_founding and not listing.is_complete:
             raise NoAnswer("the account kept changing while its attachments were listed", code="ListingIncomplete")
-        readings = await read_tokens(around, listing, known, progress=progress)
+        readings = await read_tokens(context, listing, known, progress=progress)
         if is_founding and any(item.identity_tag for item in items):
-            await wait_for_tags(around, readings)
+            await wait_for_tags(context, readings)
     carried = carriers(listing, readings.tokens)
     ours = [each for each in carried_tries(items, carried, knowledge) if is_unsent(each, knowledge)]
     if ours and memory.listed_at is not None:
@@ -93,12 +92,12 @@ async def survey(
             code="LedgerBehindService",
             hint="if a second machine uploads this batch, stop it first; then `batch-upload reconcile` takes them over",
         )
-    await around.ledger.enlist(ours, at=around.clock.now())
+    await context.ledger.enlist(ours, at=context.now())
     latest = {each.item_id: each for each in ours}
     for each in ours:
-        await adopt(around, each.client_token, carried[each.client_token], is_told=latest[each.item_id] is each)
-    await around.ledger.listed(at=listing.began)
-    return len(listing.attachments), await find_duplicates(around, listing)
+        await adopt(context, each.client_token, carried[each.client_token], is_told=latest[each.item_id] is each)
+    await context.ledger.listed(at=listing.began)
+    return len(listing.attachments), await find_duplicates(context, listing)
 
 
 class Reading(Asking, Told, Protocol):
@@ -114,21 +113,21 @@ class Seen:
 
 
 async def look_through(
-    around: Reading, items: Sequence[Item], capacity: Capacity | None, known: Mapping[str, str | None]
+    context: Reading, items: Sequence[Item], capacity: Capacity | None, known: Mapping[str, str | None]
 ) -> Seen:
     """Find the attachments of these items as `survey` would, for a ledger that is not written.
 
     `known`: the identity tag of each attachment whose tags were read before. Raises as `list_lane`, and NoAnswer.
     """
     tokens = dict(known)
-    async with reported(around, capacity, known=len(known)) as progress:
+    async with reported(context, capacity, known=len(known)) as progress:
         used = None if capacity is None else capacity.used
-        listing = await list_completely(around, used=used, on_page=progress.page)
+        listing = await list_completely(context, used=used, on_page=progress.page)
         strangers = [each for each in still_there(listing).attachments if each.attachment_id not in tokens]
         progress.begin_reading(len(strangers))
 
         async def read(attachment: Attachment) -> None:
-            tags = await tags_of(around, attachment)
+            tags = await tags_of(context, attachment)
             tokens[attachment.attachment_id] = None if tags is None else tags.get(IDENTITY_TAG)
             progress.one_read(attachment)
 
@@ -138,5 +137,5 @@ async def look_through(
     return Seen(len(listing.attachments), {token: found[0] for token, found in carried.items() if token in wanted})
 
 
-def _notice(around: Surroundings, message: str) -> None:
-    around.observer.notify(Notice(message, around.clock.now()))
+def _notice(context: LaneContext, message: str) -> None:
+    context.notice(message)

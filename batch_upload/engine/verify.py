@@ -109,12 +109,12 @@ def unlisted(rows: Sequence[Known], listing: Listing) -> list[str]:
     return [attachment_id for attachment_id in wanted if attachment_id is not None and attachment_id not in listed]
 
 
-async def with_latecomers(around: Asking, listing: Listing, ids: Sequence[str]) -> Listing:
+async def with_latecomers(context: Asking, listing: Listing, ids: Sequence[str]) -> Listing:
     """The listing, and those of these attachments that the service knows all the same.
 
     Pages are of several moments: what is made or moved while they are turned may stand on none.
     """
-    found = await describe_found(around, ids)
+    found = await describe_found(context, ids)
     return replace(listing, attachments=(*listing.attachments, *found)) if found else listing
 
 
@@ -124,13 +124,13 @@ def young_of(rows: Iterable[Known], *, now: datetime, horizon_s: float) -> froze
 
 
 async def read_tags(
-    around: Asking, attachments: Sequence[Attachment], progress: Progress
+    context: Asking, attachments: Sequence[Attachment], progress: Progress
 ) -> dict[str, Mapping[str, str] | None]:
     """Read the tags of these attachments, by id; None where the service does not find them. Writes nothing."""
     tags: dict[str, Mapping[str, str] | None] = {}
 
     async def read(attachment: Attachment) -> None:
-        tags[attachment.attachment_id] = await tags_of(around, attachment)
+        tags[attachment.attachment_id] = await tags_of(context, attachment)
         progress.one_read(attachment)
 
     progress.begin_reading(len(attachments))

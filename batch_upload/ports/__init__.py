@@ -92,25 +92,13 @@ class AttachmentService(Protocol):
         """Take the tags with these keys off an attachment, as far as it has them. Done again, it does no more."""
         ...
 
-    async def capacity(self) -> Capacity | None:
-        """REGISTRATION_ATTACHMENTS of the account, or None where the service does not tell it. A hint: it may lag."""
-        ...
-
-
-class AttachmentChanges(Protocol):
-    """What changes an attachment that stands. Raises as `AttachmentService`; done again, each does no more."""
-
-    async def describe(self, attachment_ids: Sequence[str]) -> tuple[Attachment, ...]:
-        """The attachments of 1 to 5 ids. Refused with code ResourceNotFoundException where one is not found."""
-        ...
-
-    async def tags(self, attachment_arn: str) -> Mapping[str, str]:
-        """The tags of one attachment."""
-        ...
-
     async def delete(self, attachment_id: str) -> None:
         """Delete an attachment. Refused with code ResourceNotFoundException where it is gone already, and with
         ConflictException where a registration uses it."""
+        ...
+
+    async def capacity(self) -> Capacity | None:
+        """REGISTRATION_ATTACHMENTS of the account, or None where the service does not tell it. A hint: it may lag."""
         ...
 
 
@@ -138,7 +126,6 @@ __all__ = [
     "ABSENT",
     "DELETING",
     "Attachment",
-    "AttachmentChanges",
     "AttachmentService",
     "AttachmentStatus",
     "Attempt",

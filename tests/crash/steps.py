@@ -11,12 +11,10 @@ from typing import Any, Protocol, cast
 import anyio
 
 from batch_upload.app.items import Prepared, prepare
-from batch_upload.app.lane import reach, surroundings
+from batch_upload.app.lane import lane_context, reach
 from batch_upload.cli.flags import Flags, options_of
 from batch_upload.clock import SystemClock
 from batch_upload.documents.bodies import DocumentBodies
-from batch_upload.engine.failures import FailureLimit, FailureWatch
-from batch_upload.engine.plan import Selection
 from batch_upload.engine.run import LaneOptions, Run
 from batch_upload.engine.tally import Tally
 from batch_upload.ledger import open_ledger
@@ -81,22 +79,20 @@ async def _upload(prepared: Prepared, settings: Settings, points: Passing) -> in
         stepped = cast(LedgerWriter, Stepped(ledger, WRITES, points))
         async with reach(settings, tally) as reached:
             bodies = DocumentBodies(prepared.manifest.folder)  # its threads end with the process
-            around = surroundings(reached, settings, stepped, tally, run_id=run_id, bodies=bodies)
-            service = cast(AttachmentService, Stepped(around.service, REQUESTS, points))
+            context = lane_context(reached, settings, stepped, tally, run_id=run_id)
+            service = cast(AttachmentService, Stepped(context.service, REQUESTS, points))
             options = LaneOptions(
                 batch=prepared.manifest.batch,
                 concurrency=settings.concurrency,
-                max_failures=FailureLimit(),
-                selection=Selection(),
             )
             run = Run(
-                replace(around, service=service),
+                replace(context, service=service),
+                bodies,
                 lane=reached.lane,
                 endpoint=reached.service.endpoint,
                 options=options,
             )
-            watch = FailureWatch(options.max_failures, reached.control, reached.clock, tally)
-            result = await run.run(prepared.items, watch=watch)
+            result = await run.run(prepared.items)
             await stepped.end_run(run_id, exit_code=0, summary={}, at=clock.now())
     finally:
         await ledger.close()

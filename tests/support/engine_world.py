@@ -11,13 +11,11 @@ from typing import Any, TypeVar, cast
 
 import anyio
 
-from batch_upload.engine.failures import FailureWatch
+from batch_upload.engine.context import LaneContext
 from batch_upload.engine.lane import LaneControl
-from batch_upload.engine.result import LaneResult
 from batch_upload.engine.retry import RetryPolicy, Wire
-from batch_upload.engine.run import LaneOptions, Run
+from batch_upload.engine.run import LaneOptions, LaneResult, Run
 from batch_upload.engine.tally import Tally
-from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import ChangedSincePlan, LedgerUnusable
 from batch_upload.ledger import open_ledger
 from batch_upload.model import (
@@ -288,7 +286,7 @@ class World:
     def run_id(self) -> str:
         return f"run-{self.runs}"
 
-    def surroundings(self, ledger: GuardedLedger) -> Surroundings:
+    def context(self, ledger: GuardedLedger) -> LaneContext:
         """What the engine works with, fresh for each run."""
         lane, self.heard = LaneControl(), Heard()
         operations = (CREATE, DESCRIBE, LIST_TAGS, LIMITS, TAG, UNTAG)
@@ -296,11 +294,10 @@ class World:
             {name: Pacer(FixedRate(self.rate), self.clock) for name in operations},
             lane=lane, clock=self.clock, observer=self.heard, policy=self.policy, chance=random.Random(7),
         )  # fmt: skip
-        return Surroundings(
+        return LaneContext(
             self.run_id,
             self.service,
             cast(LedgerWriter, ledger),
-            self.bodies,
             wire,
             lane,
             self.clock,
@@ -308,18 +305,16 @@ class World:
             self.horizon_s,
         )
 
-    async def prepared(self, *items: Item) -> Surroundings:
-        """Surroundings whose ledger is pinned and knows these items."""
+    async def prepared(self, *items: Item) -> LaneContext:
+        """LaneContext whose ledger is pinned and knows these items."""
         ledger = await self.ledger()
         await ledger.pin(LANE, endpoint="https://sms-voice.example", at=self.clock.now())
         await ledger.begin_run(self.run_id, verb="upload", batch=BATCH, at=self.clock.now())
         await ledger.enlist(items, at=self.clock.now())
-        return self.surroundings(ledger)
+        return self.context(ledger)
 
-    def new_run(self, around: Surroundings, options: LaneOptions) -> tuple[Run, FailureWatch]:
-        watch = FailureWatch(options.max_failures, around.lane, around.clock, around.observer)
-        self.heard.others.append(watch)
-        return Run(around, lane=LANE, endpoint="https://sms-voice.example", options=options), watch
+    def new_run(self, context: LaneContext, options: LaneOptions) -> Run:
+        return Run(context, self.bodies, lane=LANE, endpoint="https://sms-voice.example", options=options)
 
     async def known(self) -> dict[str, Known]:
         """What the ledger that is open knows, by token."""
@@ -327,9 +322,8 @@ class World:
 
     async def upload(self, items: Sequence[Item], options: LaneOptions | None = None) -> LaneResult:
         """One run of a process of its own."""
-        around = self.surroundings(await self.ledger())
-        run, watch = self.new_run(around, options or LaneOptions(BATCH))
-        return await run.run(items, watch=watch)
+        context = self.context(await self.ledger())
+        return await self.new_run(context, options or LaneOptions(BATCH)).run(items)
 
     def heard_of(self, kind: type) -> list[Any]:
         return [event for event in self.heard.events if isinstance(event, kind)]
@@ -345,19 +339,19 @@ class World:
         assert made == Counter(item.client_token for item in items)
 
 
-async def left_open(world: World, *items: Item, age_s: float = 0.0, done: bool = False) -> Surroundings:
+async def left_open(world: World, *items: Item, age_s: float = 0.0, done: bool = False) -> LaneContext:
     """A ledger with an open intent for each item, `age_s` old, as a process leaves that was killed.
 
     `done`: the service has carried them out.
     """
-    around = await world.prepared(*items)
+    context = await world.prepared(*items)
     for item in items:
-        await around.ledger.intend(item.client_token, run_id=world.run_id, at=world.clock.now())
+        await context.ledger.intend(item.client_token, run_id=world.run_id, at=world.clock.now())
         if done:
             tags = {**item.tags, **({"batch-upload:token": item.client_token} if item.identity_tag else {})}
             held = world.service.plant(tags=tags)
             held.token = item.client_token
             held.made_of = (Body.of(item.content.encode()), None, tuple(sorted(tags.items())))
-    await around.ledger.listed(at=world.clock.now())
+    await context.ledger.listed(at=world.clock.now())
     await world.clock.sleep(age_s)
-    return around
+    return context

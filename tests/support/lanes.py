@@ -10,7 +10,7 @@ from batch_upload.emulator.faults import FaultRule
 from batch_upload.emulator.names import UploadStatus
 from batch_upload.emulator.serve import RunningEmulator
 from batch_upload.model import AttachmentStatus
-from batch_upload.ports import AttachmentChanges, AttachmentService
+from batch_upload.ports import AttachmentService
 from batch_upload.service.client import AwsService
 from tests.support import memory_service
 from tests.support.memory_service import MemoryService, Trouble
@@ -18,15 +18,11 @@ from tests.support.memory_service import MemoryService, Trouble
 CREATE = memory_service.CREATE
 
 
-class Everything(AttachmentService, AttachmentChanges, Protocol):
-    """What reads and creates, and what changes."""
-
-
 class LaneUnderTest(Protocol):
     """A lane, and what a test may do behind its back."""
 
     @property
-    def service(self) -> Everything: ...
+    def service(self) -> AttachmentService: ...
 
     def trouble(self, action: Action, *, operation: str = CREATE) -> None:
         """Make the next request of an operation go wrong."""

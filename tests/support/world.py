@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from batch_upload.app.exits import exit_of_run
-from batch_upload.app.lane import Reached, surroundings
+from batch_upload.app.lane import Reached, lane_context
 from batch_upload.app.rates import laws, learned
 from batch_upload.cli.flags import parse_duration
 from batch_upload.emulator.core import Emulator
 from batch_upload.emulator.settings import EmulatorSettings
-from batch_upload.engine.failures import FailureLimit, FailureWatch
 from batch_upload.engine.lane import LaneControl
-from batch_upload.engine.result import LaneResult
 from batch_upload.engine.retry import RetryPolicy, Wire
-from batch_upload.engine.run import LaneOptions, Run
+from batch_upload.engine.run import LaneOptions, LaneResult, Run
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import BatchUploadError, ChangedSincePlan, ExitCode, LedgerLocked
 from batch_upload.events import ItemChanged, LaneStopped, Notice, OrphanSeen, Requested, Resolving, Retrying, Sending
@@ -254,15 +252,12 @@ class _Observer:
         self._trace = trace
         self._life = life
         self.tally = Tally()
-        self.watch: FailureWatch | None = None
 
     def notify(self, event: object) -> None:
         if not self._life.step():
             return
         self._trace.note(_told(event))
         self.tally.notify(event)
-        if self.watch is not None:
-            self.watch.notify(event)
 
 
 def _told(event: object) -> str:
@@ -368,11 +363,10 @@ class _Process:
 
     async def _uploaded(self, ledger: LedgerWriter, reached: Reached) -> tuple[ExitCode, LaneResult]:
         documents = _Documents(self._world.wanted)
-        around = surroundings(reached, self._settings, ledger, self._observer, run_id=self._run_id, bodies=documents)
-        watch = self._observer.watch = FailureWatch(FailureLimit(), reached.control, self._clock, self._observer)
-        run = Run(around, lane=reached.lane, endpoint=reached.service.endpoint, options=self._options())
+        context = lane_context(reached, self._settings, ledger, self._observer, run_id=self._run_id)
+        run = Run(context, documents, lane=reached.lane, endpoint=reached.service.endpoint, options=self._options())
         signalled = self._signal_later(run)
-        result = await run.run(self._world.items, watch=watch)
+        result = await run.run(self._world.items)
         code = exit_of_run(result, signalled=ExitCode.TERMINATED if signalled() else None).code
         if result.ledger_error is None:
             await ledger.learn(learned(reached.laws, self._observer.tally, now=self._clock.now()))

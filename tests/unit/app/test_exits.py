@@ -1,5 +1,6 @@
 """Of several exit codes the first of the contract's list wins."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 
@@ -7,7 +8,7 @@ import pytest
 
 from batch_upload.app.exits import PRECEDENCE, exit_of_run, first_of, made_visible
 from batch_upload.engine.lane import Stop, StopKind
-from batch_upload.engine.result import LaneResult
+from batch_upload.engine.run import LaneResult
 from batch_upload.errors import ExitCode
 from batch_upload.model import Fault, Known, State
 from batch_upload.summary import exit_of
@@ -88,8 +89,7 @@ def test_a_signal_outweighs_every_stop(stop: StopKind, signalled: ExitCode) -> N
 
 
 def test_what_was_not_chosen_does_not_count() -> None:
-    result = ended(State.FAILED, State.COMPLETE)
-    result.selected = frozenset({"item-1"})
+    result = replace(ended(State.FAILED, State.COMPLETE), selected=frozenset({"item-1"}))
 
     assert exit_of_run(result, signalled=None).code == 0
 
@@ -116,8 +116,7 @@ def test_a_used_up_day_weighs_less_than_what_a_person_must_mend(states: tuple[St
 
 
 def test_an_item_that_waits_for_room_weighs_only_where_it_was_chosen() -> None:
-    result = ended(State.PARKED, State.COMPLETE)
-    result.selected = frozenset({"item-1"})
+    result = replace(ended(State.PARKED, State.COMPLETE), selected=frozenset({"item-1"}))
 
     assert exit_of_run(result, signalled=None).code == 0
 

@@ -66,7 +66,7 @@ async def test_what_the_look_at_the_end_was_too_early_for_the_next_run_finds_wit
     calls = len(world.service.calls)
     again = await world.upload(items)
 
-    assert (at_once.duplicates, len(later.duplicates), again.duplicates) == ([], 1, [])
+    assert (at_once.duplicates, len(later.duplicates), again.duplicates) == ((), 1, ())
     assert asked == len(world.service.calls) - (calls - asked), "a rerun at once and one after the look ask nothing"
 
 
@@ -79,7 +79,7 @@ async def test_a_duplicate_is_told_by_every_run_that_looks_until_it_is_deleted(w
     world.service.remove(twin.attachment_id)
     second = await world.upload(items)
 
-    assert ([each.attachment_id for each in first.duplicates], second.duplicates) == ([twin.attachment_id], [])
+    assert ([each.attachment_id for each in first.duplicates], second.duplicates) == ([twin.attachment_id], ())
     assert set(second.states.values()) == {State.COMPLETE}
 
 
@@ -144,11 +144,11 @@ async def test_for_doubtful_tokens_the_look_waits_until_tags_tell(world: World) 
     await world.upload(items[:1])
     world.service.tags_lag_s = HORIZON_S / 2
     twin = made_elsewhere(world, items[0])
-    around = world.surroundings(await world.ledger())
-    around.doubtful.add(items[0].client_token)
-    run, watch = world.new_run(around, LaneOptions(BATCH))
+    context = world.context(await world.ledger())
+    context.doubtful.add(items[0].client_token)
+    run = world.new_run(context, LaneOptions(BATCH))
 
-    result = await run.run(items[:1], watch=watch)
+    result = await run.run(items[:1])
 
     assert [each.attachment_id for each in result.duplicates] == [twin.attachment_id]
 
@@ -162,4 +162,4 @@ async def test_what_failed_or_was_deleted_is_no_duplicate(world: World) -> None:
 
     result = await world.upload(items)
 
-    assert result.duplicates == []
+    assert result.duplicates == ()

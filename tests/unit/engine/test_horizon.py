@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import anyio
 import pytest
 
-from batch_upload.engine.result import LaneResult
-from batch_upload.engine.run import LaneOptions
-from batch_upload.engine.upload import Surroundings
+from batch_upload.engine.context import LaneContext
+from batch_upload.engine.run import LaneOptions, LaneResult
 from batch_upload.errors import NoAnswer
 from batch_upload.events import Resolving
 from batch_upload.model import Item, Receipt, State
@@ -37,7 +36,7 @@ def lost_late(*, done: bool, after_s: float = 2.0) -> Trouble:
 class Ran:
     """One run, and what it worked with."""
 
-    around: Surroundings
+    context: LaneContext
     result: LaneResult
 
     @property
@@ -47,8 +46,8 @@ class Ran:
 
 async def upload_while(world: World, item: Item, happens: Callable[[], None], *, at_s: float) -> Ran:
     """Upload an item; so many seconds after the start something happens."""
-    around = world.surroundings(await world.ledger())
-    run, watch = world.new_run(around, LaneOptions(BATCH))
+    context = world.context(await world.ledger())
+    run = world.new_run(context, LaneOptions(BATCH))
 
     async def later() -> None:
         await world.clock.sleep(at_s)
@@ -56,9 +55,9 @@ async def upload_while(world: World, item: Item, happens: Callable[[], None], *,
 
     async with anyio.create_task_group() as group:
         group.start_soon(later)
-        result = await run.run([item], watch=watch)
+        result = await run.run([item])
         group.cancel_scope.cancel()
-    return Ran(around, result)
+    return Ran(context, result)
 
 
 def set_wall(world: World, by_s: float) -> Callable[[], None]:
@@ -216,7 +215,7 @@ async def test_a_replay_that_does_not_arrive_within_the_horizon_is_cut_off_and_l
 
     assert ran.state is State.COMPLETE
     assert HORIZON_S <= world.clock.monotonic() < HORIZON_S + 30
-    assert ran.around.doubtful == {item.client_token}
+    assert ran.context.doubtful == {item.client_token}
     assert world.heard.tally.adopted == 1
     world.assert_each_once([item])
 
@@ -230,7 +229,7 @@ async def test_a_clock_that_is_set_during_a_replay_gives_it_no_more_time(world: 
 
     assert ran.state is State.COMPLETE
     assert world.clock.monotonic() < (90 if by_s > 0 else HORIZON_S + 30)
-    assert ran.around.doubtful == {item.client_token}
+    assert ran.context.doubtful == {item.client_token}
 
 
 async def test_a_first_attempt_may_take_its_time(world: World) -> None:
@@ -240,7 +239,7 @@ async def test_a_first_attempt_may_take_its_time(world: World) -> None:
     ran = await upload_while(world, item, nothing, at_s=0)
 
     assert ran.state is State.COMPLETE
-    assert ran.around.doubtful == set()
+    assert ran.context.doubtful == set()
     assert len(world.creates) == 1
 
 
@@ -266,7 +265,7 @@ async def test_an_answer_that_comes_after_the_horizon_is_believed_and_marked_for
 
     assert (ran.state, len(world.creates)) == (State.COMPLETE, 2)
     assert world.heard_of(Resolving) == []
-    assert ran.around.doubtful == {item.client_token}
+    assert ran.context.doubtful == {item.client_token}
 
 
 async def test_an_answer_in_time_is_not_doubted(world: World) -> None:
@@ -276,7 +275,7 @@ async def test_an_answer_in_time_is_not_doubted(world: World) -> None:
     ran = await upload_while(world, item, nothing, at_s=0)
 
     assert ran.state is State.COMPLETE
-    assert ran.around.doubtful == set()
+    assert ran.context.doubtful == set()
 
 
 async def test_a_receipt_that_is_dated_after_the_horizon_is_marked_for_a_second_look(world: World) -> None:
@@ -286,5 +285,5 @@ async def test_a_receipt_that_is_dated_after_the_horizon_is_marked_for_a_second_
 
     ran = await upload_while(world, item, lambda: world.service_clock.suspend(HOUR_S), at_s=1)
 
-    assert ran.around.doubtful == {item.client_token}
+    assert ran.context.doubtful == {item.client_token}
     assert len(world.service.made(DESCRIBE)) >= 1

@@ -5,7 +5,8 @@ from datetime import timedelta
 import anyio
 import pytest
 
-from batch_upload.engine.job import MARGIN_SHARE, FirstAlone, Job, job_of, may_replay
+from batch_upload.engine.create import FirstAlone
+from batch_upload.engine.job import MARGIN_SHARE, Job, job_of, may_replay
 from batch_upload.engine.lane import LaneControl, Stop, StopKind, Withheld
 from batch_upload.engine.rows import new_row
 from batch_upload.model import Fault, Known

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from batch_upload.engine.context import LaneContext
 from batch_upload.engine.listing import LISTINGS_MAX, RESTARTS_MAX, list_completely, list_lane
-from batch_upload.engine.upload import Surroundings
 from batch_upload.errors import AccessFault, NoAnswer, Refused
 from batch_upload.model import Attachment, AttachmentPage
 from batch_upload.ports import AttachmentService
@@ -47,7 +47,7 @@ def held(service: MemoryService, count: int, *, page_size: int) -> list[Held]:
     return [service.plant(tags={}) for _ in range(count)]
 
 
-async def around(world: World, service: MemoryService) -> Surroundings:
+async def context(world: World, service: MemoryService) -> LaneContext:
     world.service, world.rate = service, 1_000
     return await world.prepared()
 
@@ -60,7 +60,7 @@ async def test_one_page_is_complete_by_itself(world: World) -> None:
     service = Turning(world.clock)
     held(service, 3, page_size=3)
 
-    listing = await list_completely(await around(world, service))
+    listing = await list_completely(await context(world, service))
 
     assert (len(listing.attachments), listing.is_complete, service.pages_read) == (3, True, 1)
 
@@ -70,7 +70,7 @@ async def test_what_a_shifted_page_skipped_is_found_by_the_next_listing(world: W
     first, *_, last = held(service, 4, page_size=3)
     service.after_page = lambda count: service.remove(first.attachment_id) if count == 1 else None
 
-    once = await list_lane(await around(world, service))
+    once = await list_lane(await context(world, service))
 
     assert (last.attachment_id in ids(once.attachments), once.is_complete) == (False, False)
 
@@ -78,7 +78,7 @@ async def test_what_a_shifted_page_skipped_is_found_by_the_next_listing(world: W
     first, *_, last = held(service, 4, page_size=3)
     service.after_page = lambda count: service.remove(first.attachment_id) if count == 1 else None
 
-    listing = await list_completely(await around(world, service), used=4)
+    listing = await list_completely(await context(world, service), used=4)
 
     assert (last.attachment_id in ids(listing.attachments), listing.is_complete) == (True, True)
 
@@ -87,7 +87,7 @@ async def test_several_pages_are_complete_where_the_service_counts_as_many_befor
     service = Turning(world.clock)
     held(service, 7, page_size=3)
 
-    listing = await list_completely(await around(world, service), used=7)
+    listing = await list_completely(await context(world, service), used=7)
 
     assert (len(listing.attachments), listing.is_complete, service.pages_read) == (7, True, 3)
 
@@ -97,7 +97,7 @@ async def test_without_a_count_that_fits_two_listings_agree(world: World, used: 
     service = Turning(world.clock)
     held(service, 7, page_size=3)
 
-    listing = await list_completely(await around(world, service), used=used)
+    listing = await list_completely(await context(world, service), used=used)
 
     assert (len(listing.attachments), listing.is_complete, service.pages_read) == (7, True, 6)
 
@@ -110,7 +110,7 @@ async def test_what_others_upload_meanwhile_does_not_hold_up_a_proof(world: Worl
         service.plant(tags={})
 
     service.after_page = plant
-    listing = await list_completely(await around(world, service))
+    listing = await list_completely(await context(world, service))
 
     assert listing.is_complete
     assert service.pages_read <= 6
@@ -121,7 +121,7 @@ async def test_a_lane_that_never_stands_still_is_listed_a_few_times_and_not_beli
     held(service, 40, page_size=3)
     service.after_page = lambda count: service.remove(next(iter(service.held))) if count % 2 else None
 
-    listing = await list_completely(await around(world, service))
+    listing = await list_completely(await context(world, service))
 
     assert not listing.is_complete
     assert len([call for call in service.made(DESCRIBE) if call.about is None]) == LISTINGS_MAX
@@ -133,7 +133,7 @@ async def test_a_listing_without_end_is_given_up(world: World, kind: type[Memory
     held(service, 2, page_size=1)
 
     with pytest.raises(NoAnswer, match="repeated or expired"):
-        await list_lane(await around(world, service))
+        await list_lane(await context(world, service))
 
     assert len(service.made(DESCRIBE)) < 500
 
@@ -143,7 +143,7 @@ async def test_a_page_token_that_expired_begins_the_listing_anew(world: World) -
     held(service, 5, page_size=2)
     service.script(DESCRIBE, None, refused(reason="INVALID_NEXT_TOKEN"))
 
-    listing = await list_lane(await around(world, service))
+    listing = await list_lane(await context(world, service))
 
     assert len(listing.attachments) == 5
     assert [call.about for call in service.made(DESCRIBE)] == [None, "2", None, "2", "4"]
@@ -155,7 +155,7 @@ async def test_page_tokens_that_always_expire_are_no_answer(world: World) -> Non
     service.always[DESCRIBE] = lambda about: None if about is None else refused()
 
     with pytest.raises(NoAnswer):
-        await list_lane(await around(world, service))
+        await list_lane(await context(world, service))
 
     assert len(service.made(DESCRIBE)) == 2 * (RESTARTS_MAX + 1)
 
@@ -165,7 +165,7 @@ async def test_a_first_page_that_is_refused_is_a_fault_of_the_lane(world: World)
     service.script(DESCRIBE, refused("UnheardOfException"))
 
     with pytest.raises(AccessFault, match="refuses to list") as caught:
-        await list_lane(await around(world, service))
+        await list_lane(await context(world, service))
 
     assert isinstance(caught.value.__cause__, Refused)
 
@@ -180,7 +180,7 @@ async def test_an_attachment_that_two_pages_show_is_listed_once_as_the_later_sho
 
     service.after_page = shift
 
-    listing = await list_lane(await around(world, service))
+    listing = await list_lane(await context(world, service))
 
     assert len(listing.attachments) == len(ids(listing.attachments)) == 4
     assert first.attachment_id in ids(listing.attachments)

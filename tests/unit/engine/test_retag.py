@@ -32,7 +32,7 @@ async def test_the_tags_are_changed_without_a_new_upload_and_a_rerun_does_nothin
     requests = len(world.service.calls)
     again = await world.upload([NEW])
 
-    assert (changed.states, changed.retag.left) == ({"a": State.COMPLETE}, 0)
+    assert (changed.states, changed.retags_left) == ({"a": State.COMPLETE}, 0)
     assert tags_at(world) == wanted(NEW)
     assert (len(world.creates), again.states) == (1, {"a": State.COMPLETE})
     assert len(world.service.calls) == requests
@@ -54,7 +54,7 @@ async def test_requests_that_go_wrong_in_passing_are_sent_again(world: World, op
 
     result = await world.upload([NEW])
 
-    assert (result.retag.left, result.states, tags_at(world)) == (0, {"a": State.COMPLETE}, wanted(NEW))
+    assert (result.retags_left, result.states, tags_at(world)) == (0, {"a": State.COMPLETE}, wanted(NEW))
 
 
 STEPS = (UNTAG, TAG)
@@ -74,8 +74,8 @@ async def test_whatever_a_run_left_half_done_the_next_one_puts_right(
     result = await world.upload([item])
     again = await world.upload([item])
 
-    assert (left.retag.left, left.states) == (1, {"a": State.COMPLETE})
-    assert (result.retag.left, result.states, tags_at(world)) == (0, {"a": State.COMPLETE}, wanted(item))
+    assert (left.retags_left, left.states) == (1, {"a": State.COMPLETE})
+    assert (result.retags_left, result.states, tags_at(world)) == (0, {"a": State.COMPLETE}, wanted(item))
     assert (len(world.creates), again.states, again.plan.actions[0].kind) == (1, {"a": State.COMPLETE}, UNCHANGED)
 
 
@@ -109,9 +109,9 @@ async def test_a_permission_that_is_missing_stops_the_lane_and_the_ledger_stays_
     stopped = await world.upload([NEW])
     done = await world.upload([NEW])
 
-    assert (stopped.retag.left, stopped.states) == (1, {"a": State.COMPLETE})
+    assert (stopped.retags_left, stopped.states) == (1, {"a": State.COMPLETE})
     assert stopped.stop is not None
-    assert (done.retag.left, tags_at(world)) == (0, wanted(NEW))
+    assert (done.retags_left, tags_at(world)) == (0, wanted(NEW))
 
 
 async def test_what_the_service_refuses_fails_the_item_and_is_tried_again_by_the_next_run(world: World) -> None:

@@ -235,6 +235,6 @@ async def test_the_law_learns_only_from_answers_and_a_refusal_counts_as_accepted
     request, _ = failing(*([error] if error else []))
 
     with pytest.raises(type(error)) if error else nullcontext():
-        await wire.send(CREATE, await wire.slot(CREATE), request)
+        (await wire.send(CREATE, await wire.slot(CREATE), request)).result()
 
     assert law.reports == [(1, report)]

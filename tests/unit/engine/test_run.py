@@ -5,15 +5,14 @@ from collections import Counter
 import anyio
 import pytest
 
-from batch_upload.engine.failures import FailureLimit
 from batch_upload.engine.lane import StopKind
 from batch_upload.engine.plan import Selection
-from batch_upload.engine.result import LaneResult
-from batch_upload.engine.run import AFTER_DEADLINE_S, DRAIN_S, LaneOptions
+from batch_upload.engine.run import AFTER_DEADLINE_S, DRAIN_S, LaneOptions, LaneResult
 from batch_upload.errors import LedgerOfAnotherLane
 from batch_upload.events import ItemChanged, LaneStopped, Notice, RunStarted, Sending
 from batch_upload.model import AttachmentStatus, Item, Lane, State
 from batch_upload.ports import Body, LedgerWriter
+from batch_upload.settings import MaxFailures
 from tests.support.engine_world import BATCH, LANE, World, an_item, left_open, some_items
 from tests.support.memory_service import (
     CREATE,
@@ -265,7 +264,7 @@ async def test_only_an_id_leaves_the_others_alone(world: World) -> None:
 async def test_too_many_failures_stop_the_creating(world: World) -> None:
     world.service.always[CREATE] = lambda _: refused()
 
-    result = await world.upload(some_items(20), LaneOptions(BATCH, concurrency=1, max_failures=FailureLimit(count=3)))
+    result = await world.upload(some_items(20), LaneOptions(BATCH, concurrency=1, max_failures=MaxFailures(count=3)))
 
     assert states_of(result).count(State.FAILED) == 3
     assert len(world.creates) == 3
@@ -276,7 +275,7 @@ async def test_too_many_failures_stop_the_creating(world: World) -> None:
 async def test_a_share_of_failures_counts_the_items_that_this_run_sends(world: World) -> None:
     world.service.always[CREATE] = lambda _: refused()
 
-    options = LaneOptions(BATCH, concurrency=1, max_failures=FailureLimit(share=0.25))
+    options = LaneOptions(BATCH, concurrency=1, max_failures=MaxFailures(share=0.25))
     result = await world.upload(some_items(20), options)
 
     assert states_of(result).count(State.FAILED) == 5
@@ -288,14 +287,14 @@ async def test_a_failure_of_an_earlier_run_that_is_only_seen_now_stops_nothing(w
     gone = world.service.plant(tags={"batch-upload:token": items[0].client_token})
     gone.ends_as = AttachmentStatus.FAILED
 
-    result = await world.upload(items, LaneOptions(BATCH, max_failures=FailureLimit(share=0.5)))
+    result = await world.upload(items, LaneOptions(BATCH, max_failures=MaxFailures(share=0.5)))
 
     assert result.stop is None
     assert states_of(result) == [State.COMPLETE] * 6, "and it is tried again"
 
 
-@pytest.mark.parametrize("limit", [FailureLimit(count=1), FailureLimit(share=0.01)])
-async def test_what_an_earlier_run_created_is_no_failure_of_this_one(world: World, limit: FailureLimit) -> None:
+@pytest.mark.parametrize("limit", [MaxFailures(count=1), MaxFailures(share=0.01)])
+async def test_what_an_earlier_run_created_is_no_failure_of_this_one(world: World, limit: MaxFailures) -> None:
     items = some_items(6)
     world.service.processing_s = 60
     await world.upload(items[:1], LaneOptions(BATCH, wait=False))
@@ -313,7 +312,7 @@ async def test_refused_tags_are_failures_too(world: World) -> None:
     changed = [an_item(item.item_id, tags={"Country": "NO"}) for item in items]
     world.service.always[TAG] = lambda _: refused()
 
-    result = await world.upload(changed, LaneOptions(BATCH, max_failures=FailureLimit(share=0.25)))
+    result = await world.upload(changed, LaneOptions(BATCH, max_failures=MaxFailures(share=0.25)))
 
     assert result.stop is not None
     assert result.stop.kind is StopKind.TOO_MANY_FAILURES
@@ -425,8 +424,8 @@ async def test_a_deadline_that_passes_while_nothing_is_left_to_do_is_not_waited_
 
 async def interrupted(world: World, items: list[Item], *, after_s: float) -> LaneResult:
     """A run that gets a signal so many seconds after its start."""
-    around = world.surroundings(await world.ledger())
-    run, watch = world.new_run(around, LaneOptions(BATCH))
+    context = world.context(await world.ledger())
+    run = world.new_run(context, LaneOptions(BATCH))
 
     async def interrupt() -> None:
         await world.clock.sleep(after_s)
@@ -434,7 +433,7 @@ async def interrupted(world: World, items: list[Item], *, after_s: float) -> Lan
 
     async with anyio.create_task_group() as group:
         group.start_soon(interrupt)
-        return await run.run(items, watch=watch)
+        return await run.run(items)
     raise AssertionError("a run that is interrupted returns")
 
 
@@ -500,10 +499,10 @@ async def test_a_signal_in_a_backoff_or_a_wait_for_statuses_ends_it_at_once(worl
 @pytest.mark.parametrize("writes", range(1, 12))
 async def test_once_the_ledger_cannot_be_written_nothing_more_is_sent(world: World, writes: int) -> None:
     items = some_items(4)
-    around = world.surroundings(await world.ledger(fails_at=writes))
-    run, watch = world.new_run(around, LaneOptions(BATCH, concurrency=1))
+    context = world.context(await world.ledger(fails_at=writes))
+    run = world.new_run(context, LaneOptions(BATCH, concurrency=1))
 
-    result = await run.run(items, watch=watch)
+    result = await run.run(items)
     failed_at = world.clock.monotonic()
     await world.clock.sleep(1_000)
 
@@ -522,10 +521,10 @@ async def test_once_the_ledger_cannot_be_written_nothing_more_is_sent(world: Wor
 async def test_a_ledger_that_cannot_park_what_is_left_says_so_in_the_result(world: World) -> None:
     world.service.always[CREATE] = lambda _: full(daily=True)
     # enlisted ahead, so that parking is the write after listed, enlist, intend and conclude
-    around = world.surroundings(await world.ledger(fails_at=6))
-    run, watch = world.new_run(around, LaneOptions(BATCH))
+    context = world.context(await world.ledger(fails_at=6))
+    run = world.new_run(context, LaneOptions(BATCH))
 
-    result = await run.run(some_items(3), watch=watch)
+    result = await run.run(some_items(3))
 
     assert result.ledger_error is not None
     assert result.stop is not None
@@ -536,9 +535,9 @@ async def test_a_ledger_that_cannot_park_what_is_left_says_so_in_the_result(worl
 async def test_a_ledger_of_another_lane_is_refused_before_anything_is_asked(world: World) -> None:
     await world.upload(some_items(1))
     before = len(world.service.calls)
-    around = world.surroundings(await world.ledger())
-    await around.ledger.pin(LANE, endpoint="https://sms-voice.example", at=world.clock.now())
-    ledger: LedgerWriter = around.ledger
+    context = world.context(await world.ledger())
+    await context.ledger.pin(LANE, endpoint="https://sms-voice.example", at=world.clock.now())
+    ledger: LedgerWriter = context.ledger
 
     with pytest.raises(LedgerOfAnotherLane):
         await ledger.pin(Lane("999999999999", "us-east-1"), endpoint="https://x", at=world.clock.now())
@@ -610,10 +609,10 @@ async def test_what_is_sent_carries_the_identity_tag_as_the_ledger_has_it(world:
     tagged = plain._replace(identity_tag=True)
     world.service.memory_s = 60
     world.service.script(CREATE, slow(100_000))
-    around = world.surroundings(await world.ledger())
-    run, watch = world.new_run(around, LaneOptions(BATCH))
+    context = world.context(await world.ledger())
+    run = world.new_run(context, LaneOptions(BATCH))
     with anyio.move_on_after(20):
-        await run.run([tagged], watch=watch)
+        await run.run([tagged])
     await world.clock.sleep(1_000)
 
     result = await world.upload([tagged])
@@ -623,9 +622,9 @@ async def test_what_is_sent_carries_the_identity_tag_as_the_ledger_has_it(world:
 
 
 async def pinned(world: World) -> LedgerWriter:
-    around = world.surroundings(await world.ledger())
-    await around.ledger.pin(LANE, endpoint="https://sms-voice.example", at=world.clock.now())
-    return around.ledger
+    context = world.context(await world.ledger())
+    await context.ledger.pin(LANE, endpoint="https://sms-voice.example", at=world.clock.now())
+    return context.ledger
 
 
 # what the lane says before

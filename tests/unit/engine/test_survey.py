@@ -163,12 +163,12 @@ async def test_what_the_ledger_knows_to_be_deleted_is_not_missed_at_the_service(
     await world.upload(items)
     gone = next(held for held in world.service.held.values() if held.token == items[0].client_token)
     gone.ends_as = AttachmentStatus.DELETED
-    around = await world.prepared()
-    row = next(row for row in await around.ledger.known(BATCH) if row.item_id == items[0].item_id)
+    context = await world.prepared()
+    row = next(row for row in await context.ledger.known(BATCH) if row.item_id == items[0].item_id)
     deleted = Attachment(
-        row.attachment_id or "", row.attachment_arn or "", AttachmentStatus.DELETED, around.clock.now()
+        row.attachment_id or "", row.attachment_arn or "", AttachmentStatus.DELETED, context.clock.now()
     )
-    await around.ledger.observe([deleted], at=around.clock.now())
+    await context.ledger.observe([deleted], at=context.clock.now())
 
     await world.upload(some_items(4))
 

@@ -334,11 +334,11 @@ async def test_a_lane_that_is_lost_while_an_edited_item_waits_ends_the_run(world
 
 async def test_open_intents_whose_proofs_fall_due_one_after_another_share_their_listings(world: World) -> None:
     items = some_items(20)
-    around = await world.prepared(*items)
+    context = await world.prepared(*items)
     for item in items:
-        await around.ledger.intend(item.client_token, run_id=world.run_id, at=world.clock.now())
+        await context.ledger.intend(item.client_token, run_id=world.run_id, at=world.clock.now())
         await world.clock.sleep(1)
-    await around.ledger.listed(at=world.clock.now())
+    await context.ledger.listed(at=world.clock.now())
     await world.clock.sleep(HORIZON_S - 20)
 
     result = await world.upload(items, LaneOptions(BATCH, wait=False))

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from batch_upload.app.exits import exit_of_run
-from batch_upload.engine.crew import SPARE
-from batch_upload.engine.flow import Flow
+from batch_upload.engine.create_step import SPARE, CreateStep
 from batch_upload.engine.job import job_of
 from batch_upload.engine.retry import RetryPolicy
 from batch_upload.engine.rows import new_row
@@ -23,13 +22,13 @@ LONGEST_S = RetryPolicy().shortage_max_s
 
 
 async def workers_used(world: World, items: Sequence[Item], *, most: int) -> int:
-    """Bring the items through a flow, and give how many workers it called up."""
-    around = await world.prepared(*items)
-    flow = Flow(around, Settler(around, lane_size=0, timeout_s=60))
-    jobs = [job_of(new_row(item), item, now=moment(world.clock), stretch=around.ledger.stretch) for item in items]
-    await flow.run(jobs, workers=most)
+    """Create the items, and return how many workers were started."""
+    context = await world.prepared(*items)
+    step = CreateStep(context, world.bodies, Settler(context, timeout_s=60))
+    jobs = [job_of(new_row(item), item, now=moment(world.clock), stretch=context.ledger.stretch) for item in items]
+    used = await step.run(jobs, workers=most)
     world.assert_each_once(items)
-    return flow.workers
+    return used
 
 
 @pytest.mark.parametrize("latency_s", [0.05, 0.45, 0.95])

@@ -7,10 +7,10 @@ from typing import Any
 import anyio
 import pytest
 
-from batch_upload.engine.job import Ending, job_of
+from batch_upload.engine.create import Ending, Uploader
+from batch_upload.engine.job import job_of
 from batch_upload.engine.lane import Stop, StopKind
 from batch_upload.engine.rows import new_row
-from batch_upload.engine.upload import Uploader
 from batch_upload.errors import LedgerUnusable
 from batch_upload.events import ItemChanged
 from batch_upload.model import Fault, Item, Known, Outcome, State
@@ -21,11 +21,11 @@ from tests.support.memory_service import CREATE, lost, refused, slow
 
 async def test_the_intent_is_durable_before_the_request_leaves(world: World) -> None:
     item = an_item()
-    around = await world.prepared(item)
+    context = await world.prepared(item)
     states: list[State] = []
 
     async def look() -> None:
-        states.extend(row.state for row in await around.ledger.known(BATCH))
+        states.extend(row.state for row in await context.ledger.known(BATCH))
 
     world.service.script(CREATE, slow(10))
     async with anyio.create_task_group() as group:
@@ -35,8 +35,8 @@ async def test_the_intent_is_durable_before_the_request_leaves(world: World) -> 
             await look()
 
         group.start_soon(look_later)
-        await Uploader(around).upload(
-            job_of(new_row(item), item, now=moment(world.clock), stretch=around.ledger.stretch), item
+        await Uploader(context, world.bodies).upload(
+            job_of(new_row(item), item, now=moment(world.clock), stretch=context.ledger.stretch), item
         )
 
     assert states == [State.SENDING]
@@ -44,35 +44,35 @@ async def test_the_intent_is_durable_before_the_request_leaves(world: World) -> 
 
 async def test_a_stop_that_comes_while_the_document_is_read_keeps_it_here(world: World) -> None:
     item = an_item()
-    around = await world.prepared(item)
+    context = await world.prepared(item)
     world.bodies.slow_s = 10
 
     async with anyio.create_task_group() as group:
 
         async def stop() -> None:
             await world.clock.sleep(5)
-            around.lane.stop_with(Stop(StopKind.ACCESS, Fault("Denied", "no")))
+            context.lane.stop_with(Stop(StopKind.ACCESS, Fault("Denied", "no")))
 
         group.start_soon(stop)
-        job = job_of(new_row(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
-        ending = await Uploader(around).upload(job, item)
+        job = job_of(new_row(item), item, now=moment(world.clock), stretch=context.ledger.stretch)
+        ending = await Uploader(context, world.bodies).upload(job, item)
 
     assert ending is Ending.LEFT
     assert world.creates == []
-    rows = await around.ledger.known(BATCH)
+    rows = await context.ledger.known(BATCH)
     assert [(row.state, row.attempts) for row in rows] == [(State.PENDING, 0)]
 
 
 async def test_an_answer_that_comes_while_the_run_is_cut_off_is_in_the_ledger(world: World) -> None:
     item = an_item()
-    around = await world.prepared(item)
+    context = await world.prepared(item)
     world.service.script(CREATE, slow(10))
-    job = job_of(new_row(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
+    job = job_of(new_row(item), item, now=moment(world.clock), stretch=context.ledger.stretch)
 
     with anyio.move_on_after(5):
-        await Uploader(around).upload(job, item)
+        await Uploader(context, world.bodies).upload(job, item)
 
-    row = next(iter(await around.ledger.known(BATCH)))
+    row = next(iter(await context.ledger.known(BATCH)))
     assert row.state is State.SENDING
     assert row.unknown_since is not None
     assert world.heard.tally.requests == {CREATE: 1}
@@ -95,12 +95,12 @@ class CutOff:
 
 async def _cut_off(world: World, item: Item) -> tuple[Known, anyio.CancelScope]:
     """Upload, be cut off when the outcome is handed over, and give what the ledger has then."""
-    around = await world.prepared(item)
+    context = await world.prepared(item)
     scope = anyio.CancelScope()
-    around = replace(around, ledger=CutOff(around.ledger, scope))
-    job = job_of(new_row(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
+    context = replace(context, ledger=CutOff(context.ledger, scope))
+    job = job_of(new_row(item), item, now=moment(world.clock), stretch=context.ledger.stretch)
     with scope:
-        await Uploader(around).upload(job, item)
+        await Uploader(context, world.bodies).upload(job, item)
         await anyio.lowlevel.checkpoint()
         raise AssertionError("the next wait is where a task that was cut off ends")
     return (await world.known())[item.client_token], scope
@@ -151,14 +151,14 @@ class Silent(CutOff):
 
 async def test_who_is_cut_off_waits_for_a_ledger_that_stands_still_only_so_long(world: World) -> None:
     item = an_item()
-    around = await world.prepared(item)
+    context = await world.prepared(item)
     scope = anyio.CancelScope()
-    around = replace(around, ledger=Silent(around.ledger, scope))
-    job = job_of(new_row(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
+    context = replace(context, ledger=Silent(context.ledger, scope))
+    job = job_of(new_row(item), item, now=moment(world.clock), stretch=context.ledger.stretch)
     began = world.clock.monotonic()
 
     with scope, pytest.raises(LedgerUnusable, match="not written within 30 seconds"):
-        await Uploader(around).upload(job, item)
+        await Uploader(context, world.bodies).upload(job, item)
 
     assert world.clock.monotonic() - began == pytest.approx(30, abs=1)
     assert world.heard_of(ItemChanged) == []
@@ -166,33 +166,33 @@ async def test_who_is_cut_off_waits_for_a_ledger_that_stands_still_only_so_long(
 
 async def test_a_replay_that_would_arrive_too_late_is_not_sent_but_looked_up(world: World) -> None:
     item = an_item()
-    around = await world.prepared(item)
+    context = await world.prepared(item)
     world.service.script(CREATE, lost(done=True))
     world.horizon_s = 300
     since = world.clock.now() - timedelta(seconds=294)
-    await around.ledger.intend(item.client_token, run_id=world.run_id, at=since)
+    await context.ledger.intend(item.client_token, run_id=world.run_id, at=since)
     world.bodies.slow_s = 2
-    row = next(iter(await around.ledger.known(BATCH)))
-    job = job_of(row, item, now=moment(world.clock), stretch=around.ledger.stretch)
+    row = next(iter(await context.ledger.known(BATCH)))
+    job = job_of(row, item, now=moment(world.clock), stretch=context.ledger.stretch)
 
-    ending = await Uploader(around).upload(job, item)
+    ending = await Uploader(context, world.bodies).upload(job, item)
 
     assert ending is Ending.TO_RESOLVE
     assert world.creates == []
-    after = next(iter(await around.ledger.known(BATCH)))
+    after = next(iter(await context.ledger.known(BATCH)))
     assert (after.state, after.unknown_since) == (State.SENDING, since)
 
 
 async def test_the_body_is_read_only_when_its_slot_has_come(world: World) -> None:
     world.rate = 0.1
     items = [an_item(str(number)) for number in range(4)]
-    around = await world.prepared(*items)
-    uploader = Uploader(around)
+    context = await world.prepared(*items)
+    uploader = Uploader(context, world.bodies)
 
     with anyio.move_on_after(15):
         async with anyio.create_task_group() as group:
             for item in items:
-                job = job_of(new_row(item), item, now=moment(world.clock), stretch=around.ledger.stretch)
+                job = job_of(new_row(item), item, now=moment(world.clock), stretch=context.ledger.stretch)
                 group.start_soon(uploader.upload, job, item)
 
     assert world.bodies.reads == ["0", "1"]
@@ -200,9 +200,11 @@ async def test_the_body_is_read_only_when_its_slot_has_come(world: World) -> Non
 
 async def test_what_is_sent_again_is_what_was_sent_whatever_the_manifest_says_now(world: World) -> None:
     item = an_item(identity_tag=True)
-    around = await world.prepared(item)
+    context = await world.prepared(item)
     sent = new_row(an_item(identity_tag=False))
 
-    await Uploader(around).upload(job_of(sent, item, now=moment(world.clock), stretch=around.ledger.stretch), item)
+    await Uploader(context, world.bodies).upload(
+        job_of(sent, item, now=moment(world.clock), stretch=context.ledger.stretch), item
+    )
 
     assert [dict(held.tags) for held in world.service.held.values()] == [dict(item.tags)]
