@@ -23,6 +23,14 @@ def printable(text: str) -> str:
     return "".join(_escaped(char) if _is_unsafe(char) else char for char in text)
 
 
+def quoted(text: str) -> str:
+    """Return the text in backticks, with an escape for every character that is not printable.
+
+    That covers more than `printable`: also a no-break space, which looks like a space in a message about a name.
+    """
+    return f"`{''.join(char if char.isprintable() else ascii(char)[1:-1] for char in text)}`"
+
+
 def encodable(text: str, encoding: str) -> str:
     """The text with what `encoding` cannot take written as escapes."""
     return text.encode(encoding, "backslashreplace").decode(encoding)
@@ -50,8 +58,8 @@ def shell_word(text: str) -> str:
     """
     if printable(text) == text:
         return shlex.quote(text)
-    quoted = _HELD_BY_QUOTES.sub(lambda found: "\\" + found.group(), text)
-    return "$'" + "".join(_shell_escaped(char) if _is_unsafe(char) else char for char in quoted) + "'"
+    escaped = _HELD_BY_QUOTES.sub(lambda found: "\\" + found.group(), text)
+    return "$'" + "".join(_shell_escaped(char) if _is_unsafe(char) else char for char in escaped) + "'"
 
 
 def _is_unsafe(char: str) -> bool:

@@ -1,4 +1,4 @@
-"""The values that flow through the house. All frozen; none knows where it came from or where it goes."""
+"""The values that all packages share. All are frozen."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 KB = 1_000
 KIB = 1_024
@@ -18,7 +18,7 @@ MAX_SIZE_SERVICE_BYTES = 5 * KIB * KIB
 
 
 class State(StrEnum):
-    """How far an item is. `SENDING`: the intent is on disk, the outcome is not."""
+    """The state of an item. `SENDING`: the intent is durable, the outcome is not."""
 
     PENDING = "pending"
     SENDING = "sending"
@@ -36,7 +36,7 @@ OPEN = frozenset({State.SENDING, State.UNKNOWN})
 
 
 class ContentType(StrEnum):
-    """What the service takes."""
+    """The content types that the service takes."""
 
     PDF = "application/pdf"
     PNG = "image/png"
@@ -44,7 +44,7 @@ class ContentType(StrEnum):
 
 
 class SourceKind(StrEnum):
-    """How an entry names its documents: the key that stands in the manifest."""
+    """How an entry names its documents: the key in the manifest."""
 
     FILE = "file"
     GLOB = "glob"
@@ -52,7 +52,7 @@ class SourceKind(StrEnum):
 
 
 class AttachmentStatus(StrEnum):
-    """What the service says of an attachment (botocore 1.43.117, `AttachmentStatus`)."""
+    """The status of an attachment at the service (botocore 1.43.117, `AttachmentStatus`)."""
 
     IN_PROGRESS = "UPLOAD_IN_PROGRESS"
     COMPLETE = "UPLOAD_COMPLETE"
@@ -71,16 +71,24 @@ class Lane:
         return f"{self.account}/{self.region}"
 
 
-NOTHING: Mapping[str, str] = MappingProxyType({})
-"""No tags."""
-
-
-# What a manifest may have a million of are tuples: made in a fifth of the time that a frozen dataclass takes.
+# A manifest may have a million of some values. These are tuples, made in a fifth of the time of a frozen dataclass.
 class Position(NamedTuple):
     """A place in a file, counted from 1 as editors do. Columns count characters."""
 
     line: int = 1
     column: int = 1
+
+
+class ProblemCode(StrEnum):
+    """Base of the codes of problems and warnings: a stable name for scripts, and its meaning in one line."""
+
+    meaning: str
+
+    def __new__(cls, code: str, meaning: str) -> Self:
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +106,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the manifest wants its attachments. Each is None where the manifest is silent."""
+    """Where the attachments of a manifest go. A value that the manifest does not give is None."""
 
     region: str | None = None
     account: str | None = None
@@ -107,17 +115,17 @@ class Target:
 
 
 class Entry(NamedTuple):
-    """A line of the manifest's `attachments`, as written. None where the entry is silent and a default serves."""
+    """An element of the manifest's `attachments`, as written. What it does not give is None: a default applies."""
 
     kind: SourceKind
     source: str
     at: Position
-    """Of the source's value."""
+    """The position of the source's value."""
     item_id: str | None = None
     id_at: Position | None = None
-    tags: Mapping[str, str] = NOTHING
+    tags: Mapping[str, str] = MappingProxyType({})
     tags_at: Mapping[str, Position] = MappingProxyType({})
-    """Where each tag's key stands."""
+    """The position of each tag's key."""
     generation: int | None = None
     max_size_bytes: int | None = None
 
@@ -136,7 +144,7 @@ class Manifest:
     """The manifest of which this one lists only a part, relative to `folder`; None for a whole one."""
     target: Target = Target()
     tags: Mapping[str, str] = field(default_factory=dict)
-    """`defaults.tags`, laid under each entry's own."""
+    """`defaults.tags`, which an entry's own tags override."""
     tags_at: Mapping[str, Position] = field(default_factory=dict)
     max_size_bytes: int = MAX_SIZE_DEFAULT_BYTES
     generation: int = 1
@@ -144,7 +152,7 @@ class Manifest:
 
 
 class Listed(NamedTuple):
-    """One attachment to be, after globs, defaults and templates, before anybody looked into its file."""
+    """One attachment to create, after globs, defaults and templates, before its file was read."""
 
     batch: str
     item_id: str
@@ -161,12 +169,12 @@ class Listed(NamedTuple):
 
     @property
     def path(self) -> Path | None:
-        """Where the file is said to be: absolute, but neither resolved nor opened yet. None for a URL."""
+        """The absolute path of the file, neither resolved nor opened yet. None for a URL."""
         return None if self.folder is None else self.folder / self.source
 
 
 class Item(NamedTuple):
-    """One attachment to be. A URL has no folder, digest, size or type."""
+    """One attachment to create. A URL has no folder, digest, size or type."""
 
     batch: str
     item_id: str
@@ -175,7 +183,7 @@ class Item(NamedTuple):
     tags: Mapping[str, str]
     """Shared between items that have the same."""
     digest: bytes | None = None
-    """The SHA-256 of the document; None for a URL, whose bytes nobody here has seen."""
+    """The SHA-256 of the document; None for a URL, whose bytes only the service reads."""
     generation: int = 1
     identity_tag: bool = True
     folder: Path | None = None
@@ -195,13 +203,13 @@ class Item(NamedTuple):
 
     @property
     def path(self) -> Path | None:
-        """Where the document is; None for a URL. Absolute, but not resolved: whoever opens it follows its links."""
+        """The absolute path of the document, not resolved: links are followed when it is opened. None for a URL."""
         return None if self.folder is None else self.folder / self.source
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why an item is where it is, as it is kept and shown. `code` is the service's or one of ours."""
+    """Why an item is in its state, as it is stored and shown. `code` is the service's or one of ours."""
 
     code: str
     message: str
@@ -212,7 +220,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the service answered to a create: the attachment is its, whatever becomes of it."""
+    """The answer of the service to a create."""
 
     attachment_id: str
     attachment_arn: str
@@ -264,7 +272,7 @@ class Capacity:
 
 
 class OutcomeKind(StrEnum):
-    """What became of one attempt.
+    """The outcome of one attempt.
 
     `UNKNOWN`: no answer that could be read. `WITHDRAWN`: the intent was written, but nothing was sent.
     """
@@ -327,7 +335,7 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RateRecord:
-    """What a pacer learned of one operation of the lane. `learned` is the law's own: plain numbers by name."""
+    """What a pacer learned of one operation of the lane. `learned` has the law's own numbers by name."""
 
     operation: str
     learned: Mapping[str, float]
@@ -360,29 +368,24 @@ class Action:
 
     @property
     def state(self) -> State:
-        """Where the item is now, as far as anybody knows. What stands for another token does not count, unless it is
-        an earlier try of the same."""
-        known = self.known
+        """The item's state as far as it is known. That of another token counts only if it was an earlier try."""
+        item, known = self.item, self.known
         if known is None:
             return State.PENDING
-        if known.client_token == self.client_token or self.kind is ActionKind.RETAG or self._is_retry_of(known):
+        if known.client_token == self.client_token or self.kind is ActionKind.RETAG:
             return known.state
-        return State.PENDING
-
-    def _is_retry_of(self, known: Known) -> bool:
-        item = self.item
         if item is None or (item.generation, item.content) != (known.generation, known.content):
-            return False
-        return dict(item.tags) == dict(known.tags)
+            return State.PENDING
+        return known.state if dict(item.tags) == dict(known.tags) else State.PENDING
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every action, in the manifest's order, orphans last; but for those of which there is only the number."""
+    """The actions in the manifest's order, orphans last. Of some there is only the number."""
 
     actions: tuple[Action, ...]
     complete: int = 0
-    """Items that are complete, and that nothing is done for."""
+    """Items that are complete and need nothing."""
     more_orphans: int = 0
 
     @property

@@ -14,7 +14,7 @@ from batch_upload.documents.inspect import inspect
 from batch_upload.documents.look import Looker, Recall, Recent, recall_nothing
 from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.errors import ManifestInvalid, UsageError
-from batch_upload.manifest.codes import Code
+from batch_upload.manifest.problems import Code
 from batch_upload.manifest.reader import list_manifest
 from batch_upload.model import Item, Listed, Manifest, Problem
 from batch_upload.settings import RunOptions, Settings, settings_of

@@ -8,13 +8,11 @@ from batch_upload.documents.inspect import inspect
 from batch_upload.documents.refusals import Refusal
 from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.escape import printable
-from batch_upload.manifest.codes import Code
 from batch_upload.manifest.expand import expand
 from batch_upload.manifest.from_csv import entries_of_table, read_table
-from batch_upload.manifest.from_folder import LeftOut, OneByOne, entries_of_folder
-from batch_upload.manifest.new import Judge, Refused
+from batch_upload.manifest.new import Judge, LeftOut, OneByOne, Rejection, WantedTags, entries_of_folder, wanted_tags
+from batch_upload.manifest.problems import Code
 from batch_upload.manifest.rules import batch_of, wrong_with_word
-from batch_upload.manifest.tagging import Wanted, wanted_tags
 from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Manifest, Problem
 from batch_upload.words import count_words
 
@@ -57,7 +55,7 @@ def new_manifest(source: Path, options: NewManifestOptions) -> NewManifest:
 
 def left_out_lines(left_out: Sequence[LeftOut]) -> list[str]:
     """Return a line for each file that was left out, LEFT_OUT_SHOWN at most, and the number of the others."""
-    lines = [printable(f"left out: {each.why.message}") for each in left_out[:LEFT_OUT_SHOWN]]
+    lines = [printable(f"left out: {each.message}") for each in left_out[:LEFT_OUT_SHOWN]]
     more = len(left_out) - LEFT_OUT_SHOWN
     return [*lines, f"left out: {count_words(more, 'file')} more"] if more > 0 else lines
 
@@ -113,15 +111,15 @@ def _of_csv(source: Path, options: NewManifestOptions) -> NewManifest:
 def _judge(options: NewManifestOptions, *, key: str) -> Judge:
     root = None if options.allow_outside else options.folder
 
-    def judge(path: Path, source: str) -> Refused | None:
+    def judge(path: Path, source: str) -> Rejection | None:
         found = inspect(path, max_size_bytes=options.max_size_bytes, root=root, source=source, key=key)
-        return Refused(found.code, found.message) if isinstance(found, Refusal) else None
+        return (found.code, found.message) if isinstance(found, Refusal) else None
 
     return judge
 
 
 def _manifest(
-    source: Path, name: str, entries: Sequence[Entry], wanted: Wanted, options: NewManifestOptions
+    source: Path, name: str, entries: Sequence[Entry], wanted: WantedTags, options: NewManifestOptions
 ) -> Manifest:
     batch = batch_of(name) if options.batch is None else options.batch
     if batch is None:

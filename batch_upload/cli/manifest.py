@@ -18,7 +18,7 @@ from batch_upload.words import count_words
 
 if TYPE_CHECKING:
     from batch_upload.app.new_manifest import NewManifest
-    from batch_upload.manifest.from_folder import LeftOut, OneByOne
+    from batch_upload.manifest.new import LeftOut, OneByOne
     from batch_upload.model import Manifest
 
 app = typer.Typer(help="make manifests, and help editors with them", no_args_is_help=True)
@@ -179,7 +179,7 @@ def _left_out(left_out: Sequence["LeftOut"], output: Output) -> list[str]:
     from batch_upload.app.new_manifest import left_out_lines
 
     for each in left_out:
-        line = {"file": printable(each.path), "code": each.why.code, "message": each.why.message}
+        line = {"file": printable(each.path), "code": each.code, "message": each.message}
         output.event({"event": "left_out", "schema_version": 1, **line})
     return left_out_lines(left_out)
 

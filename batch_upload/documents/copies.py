@@ -1,57 +1,50 @@
-"""Which of a manifest's attachments are the same file under several ids, and which files have the same bytes.
+"""Warnings about the same file under several ids, and about files with the same bytes.
 
-Each id is uploaded, whatever is in its file: the same bytes under two ids take two of the account's few places.
+Each id is uploaded, whatever is in its file. The same bytes under two ids take two places of the account's quota.
 """
 
 from array import array
 from collections import defaultdict
-from enum import StrEnum
 from itertools import pairwise
 
 from batch_upload.document import Document
-from batch_upload.documents.refusals import quoted
-from batch_upload.model import Listed, Position, Problem
+from batch_upload.escape import quoted
+from batch_upload.model import Listed, Position, Problem, ProblemCode
 
-_BITS = (1 << 64) - 1
+_UINT64_MAX = (1 << 64) - 1
 
 
-class WarningCode(StrEnum):
+class WarningCode(ProblemCode):
     """What is worth a warning in a manifest's files. Codes are only ever added."""
 
-    SAME_FILE = "same-file"
-    SAME_BYTES = "same-bytes"
-
-
-MEANINGS: dict[WarningCode, str] = {
-    WarningCode.SAME_FILE: "the same file under several ids, such as `a.pdf` and `./a.pdf`; each is uploaded",
-    WarningCode.SAME_BYTES: "several files with the same bytes; each is uploaded",
-}
+    SAME_FILE = "same-file", "the same file under several ids, such as `a.pdf` and `./a.pdf`; each is uploaded"
+    SAME_BYTES = "same-bytes", "several files with the same bytes; each is uploaded"
 
 
 class Copies:
-    """Takes the attachments of a manifest one by one, and finds those that hold the same.
+    """Takes the attachments of a manifest one by one, and finds those with the same content.
 
-    Keeps 32 bytes of each: 64 bits of its digest, 64 bits of its path, its place, and a reference to its id.
+    Keeps 32 bytes of each: 64 bits of its digest, 64 bits of its path, its position, and a reference to its id.
     """
 
     def __init__(self) -> None:
         self._contents = array("Q")
         self._paths = array("Q")
-        self._places = array("I")
+        self._positions = array("I")
         self._ids: list[str] = []
 
     def add(self, listed: Listed, document: Document | None) -> None:
-        """Take one. `document`: what is in its file; None for a URL, which is known by its address alone."""
-        path = hash(listed.source if document is None else document.path) & _BITS
+        """Add an attachment. `document` is what its file holds, None for a URL, which is known only by its address."""
+        path = hash(listed.source if document is None else document.path) & _UINT64_MAX
         self._paths.append(path)
         self._contents.append(path if document is None else int(document.sha256[:16], 16))
-        self._places.extend(listed.at)
+        self._positions.extend(listed.at)
         self._ids.append(listed.item_id)
 
     def warnings(self, manifest: str) -> tuple[Problem, ...]:
-        """One warning for each file that has several ids, and one for each content that several files have.
+        """Return a warning for each file with several ids, and for each content of several files.
 
-        In the order of the manifest, at the second id of each. `manifest`: as the user named it.
+        They are in the order of the manifest, each at the second id. `manifest`: as the user named it.
         """
         repeated = {first for first, second in pairwise(sorted(self._contents)) if first == second}
         if not repeated:
@@ -69,7 +62,7 @@ class Copies:
 
     def _warning(self, manifest: str, same: list[int], *, is_file: bool) -> Problem:
         first, second, *others = same
-        line, at = self._place(first).line, self._place(second)
+        line, at = self._positions[2 * first], Position(*self._positions[2 * second : 2 * second + 2])
         where = "" if line == at.line else f" in line {line}"
         more = f", and so {'is' if is_file else 'has'} 1 more" if len(others) == 1 else ""
         if len(others) > 1:
@@ -81,6 +74,3 @@ class Copies:
             f"{quoted(self._ids[second])} {'is the same file' if is_file else 'has the same bytes'} as "
             f"{quoted(self._ids[first])}{where}{more}: each is uploaded; leave out what is not needed",
         )
-
-    def _place(self, index: int) -> Position:
-        return Position(self._places[2 * index], self._places[2 * index + 1])

@@ -1,40 +1,35 @@
-"""Why a file cannot be sent: the codes, and how people are told."""
+"""Why a file cannot be sent: the codes, and messages with what to do about each."""
 
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from batch_upload.documents.sniff import other_type_of
-from batch_upload.model import KB, KIB, MAX_SIZE_SERVICE_BYTES
+from batch_upload.escape import printable, quoted
+from batch_upload.model import KB, KIB, MAX_SIZE_SERVICE_BYTES, ProblemCode
+from batch_upload.spelling import closest, folded, path_advice
+
+NAMES_READ = 200_000
+"""Names of a folder that are compared at most. For more of them a hint is not worth the memory."""
 
 
-class RefusalCode(StrEnum):
+class RefusalCode(ProblemCode):
     """What is wrong with a file. Codes are only ever added."""
 
-    MISSING = "missing"
-    UNREADABLE = "unreadable"
-    OUTSIDE = "outside"
-    FOLDER = "folder"
-    NOT_REGULAR = "not-regular"
-    EMPTY = "empty"
-    TOO_LARGE = "too-large"
-    UNSUPPORTED_TYPE = "unsupported-type"
-    WRONG_EXTENSION = "wrong-extension"
-    CHANGED_SINCE_PLAN = "changed_since_plan"
-
-
-MEANINGS: dict[RefusalCode, str] = {
-    RefusalCode.MISSING: "the file does not exist, or is a link that leads nowhere",
-    RefusalCode.UNREADABLE: "the file cannot be opened or read",
-    RefusalCode.OUTSIDE: "the file is outside the manifest's folder, perhaps through a symlink",
-    RefusalCode.FOLDER: "the path is that of a folder, not of a file",
-    RefusalCode.NOT_REGULAR: "the path is that of a device, FIFO or socket",
-    RefusalCode.EMPTY: "the file has no bytes",
-    RefusalCode.TOO_LARGE: "the file is larger than its `max_size`",
-    RefusalCode.UNSUPPORTED_TYPE: "the content is neither PDF nor PNG nor JPEG, whatever the name says",
-    RefusalCode.WRONG_EXTENSION: "the extension does not go with the content",
-    RefusalCode.CHANGED_SINCE_PLAN: "the bytes are no longer those that were planned; they were not sent",
-}
+    MISSING = "missing", "the file does not exist, or is a link that leads nowhere"
+    UNREADABLE = "unreadable", "the file cannot be opened or read"
+    OUTSIDE = "outside", "the file is outside the manifest's folder, perhaps through a symlink"
+    FOLDER = "folder", "the path is that of a folder, not of a file"
+    NOT_REGULAR = "not-regular", "the path is that of a device, FIFO or socket"
+    EMPTY = "empty", "the file has no bytes"
+    TOO_LARGE = "too-large", "the file is larger than its `max_size`"
+    UNSUPPORTED_TYPE = "unsupported-type", "the content is neither PDF nor PNG nor JPEG, whatever the name says"
+    WRONG_EXTENSION = "wrong-extension", "the extension does not go with the content"
+    CHANGED_SINCE_PLAN = "changed_since_plan", "the bytes are no longer those that were planned; they were not sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,48 +40,67 @@ class Refusal:
     message: str
 
 
-def printable(name: str | Path) -> str:
-    """A name for messages: control characters, bidi overrides and bytes that are not UTF-8 are escaped."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(name))
-
-
-def quoted(name: str | Path) -> str:
-    """The same, in backticks."""
-    return f"`{printable(name)}`"
-
-
-def for_people(size_bytes: int) -> str:
-    """A size in bytes and in KB, rounded up, so that it never looks smaller than it is."""
+def size_for_people(size_bytes: int) -> str:
+    """Return a size in bytes and in KB, rounded up, so that it never looks smaller than it is."""
     return f"{size_bytes:,} bytes ({-(-size_bytes // KB):,} KB)"
 
 
-def too_large(path: str | Path, size_bytes: int, max_size_bytes: int, *, key: str = "file") -> Refusal:
-    """`size_bytes` is what the file has, or at least has. `key` is where the file was named; see `examine`."""
-    message = f"{quoted(path)} has {for_people(size_bytes)}, its limit is {for_people(max_size_bytes)}"
-    if size_bytes > MAX_SIZE_SERVICE_BYTES:
-        advice = f"the service takes no more than {for_people(MAX_SIZE_SERVICE_BYTES)}, make it smaller"
-    elif key == "file":
-        advice = f"make it smaller, or set `max_size: {_roomy(size_bytes)}`"
+def too_large(shown: str, size_bytes: int, max_size_bytes: int, *, key: str) -> Refusal:
+    """Return the refusal of a file that has at least `size_bytes`. `key` is where it was named, as in `examine`."""
+    # the next size that is easy to write: whole 100 KB, then whole MiB
+    if size_bytes <= 1_000 * KB:
+        enough = f"{-(-size_bytes // (100 * KB)) * 100}KB"
     else:
-        advice = f"make it smaller, or add `--max-size {_roomy(size_bytes)}` (most registration forms take only 500 KB)"
+        enough = f"{-(-size_bytes // (KIB * KIB))}MiB"
+    if size_bytes > MAX_SIZE_SERVICE_BYTES:
+        advice = f"the service takes no more than {size_for_people(MAX_SIZE_SERVICE_BYTES)}, make it smaller"
+    elif key == "file":
+        advice = f"make it smaller, or set `max_size: {enough}`"
+    else:
+        advice = f"make it smaller, or add `--max-size {enough}` (most registration forms take only 500 KB)"
+    message = f"{quoted(shown)} has {size_for_people(size_bytes)}, its limit is {size_for_people(max_size_bytes)}"
     return Refusal(RefusalCode.TOO_LARGE, f"{message}: {advice}")
 
 
-def of_other_type(name: str | Path, head: bytes) -> Refusal:
-    """Why a file is refused whose content is no PDF, PNG or JPEG. `head` is its first EXPLAINED_BYTES, or all of it."""
+def of_other_type(shown: str, head: bytes) -> Refusal:
+    """Return the refusal of a file that is no PDF, PNG or JPEG. `head` is its first EXPLAINED_BYTES, or all of it."""
     found = other_type_of(head)
     if found is None:
-        message = f"{quoted(name)} is neither PDF nor PNG nor JPEG by its content"
+        message = f"{quoted(shown)} is neither PDF nor PNG nor JPEG by its content"
     else:
-        suffix = Path(name).suffix
+        suffix = Path(shown).suffix
         is_named_ours = suffix.lower() in (".pdf", ".png", ".jpg", ".jpeg")
         although = f", although it is named `{suffix}`" if is_named_ours else ""
-        message = f"{quoted(name)} is {found[0]}{although}: {found[1]}"
+        message = f"{quoted(shown)} is {found[0]}{although}: {found[1]}"
     return Refusal(RefusalCode.UNSUPPORTED_TYPE, message)
 
 
-def _roomy(size_bytes: int) -> str:
-    """The next size that is easily written: whole 100 KB, then whole MiB."""
-    if size_bytes <= 1_000 * KB:
-        return f"{-(-size_bytes // (100 * KB)) * 100}KB"
-    return f"{-(-size_bytes // (KIB * KIB))}MiB"
+def advice_on_missing(path: str, source: str, *, key: str) -> str:
+    """Return what to do about a file that does not exist; empty if nothing is known to help. Blocking.
+
+    `path` is absolute, `source` is how the file was named, and `key` where: `file`, or `row` for a cell of a table.
+    Looks in the folder for a name that differs only in Unicode form, encoding or case. If the folder is missing, the
+    first missing folder of the path is looked for.
+    """
+    parent, name = os.path.split(path)
+    kind = ""
+    while parent != os.path.dirname(parent) and not os.path.isdir(parent):
+        kind = "the folder "
+        parent, name = os.path.split(parent)
+    try:
+        found = closest(name, _names_by_fold(parent, os.stat(parent).st_mtime_ns).get(folded(name), ()))
+    except (OSError, ValueError):
+        found = None
+    if found is None:
+        return printable(path_advice(source, key=key))
+    ways = "or rename it" if key == "row" else "rename it, or use a `glob`"
+    return f"there is {kind}{quoted(found.name)}, {found.how}: write its name in the same way, {ways}"
+
+
+@lru_cache(maxsize=16)  # or the folder is read again for each of a thousand missing files
+def _names_by_fold(folder: str, _mtime_ns: int) -> Mapping[str, Sequence[str]]:
+    names: dict[str, list[str]] = defaultdict(list)
+    with os.scandir(folder) as entries:
+        for entry in islice(entries, NAMES_READ):
+            names[folded(entry.name)].append(entry.name)
+    return dict(names)

@@ -13,7 +13,6 @@ pointers (git-lfs, docs/spec.md); web pages (WHATWG, MIME Sniffing, 7.1).
 """
 
 import re
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from batch_upload.model import ContentType
@@ -22,7 +21,7 @@ PDF_OFFSET_BYTES = 1_024
 """Readers accept that much before `%PDF-` (Adobe's PDF Reference 1.7, implementation note 13)."""
 SNIFFED_BYTES = PDF_OFFSET_BYTES + 8
 EXPLAINED_BYTES = 65_536
-"""How much of a file of another type is looked at to name that type: the names of a ZIP file's parts take some KB."""
+"""Bytes that are read of a file to name its type: the names of the parts of a ZIP file take some KB."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
@@ -35,7 +34,7 @@ _EXTENSIONS = {
 
 
 def content_type_of(head: bytes) -> ContentType | None:
-    """The type of a document that begins with `head`, its first SNIFFED_BYTES; None if it is none of ours."""
+    """Return the type of a document by `head`, its first SNIFFED_BYTES; None if the service does not take it."""
     if head.startswith(_PNG):
         return ContentType.PNG
     if head.startswith(_JPEG):
@@ -46,12 +45,12 @@ def content_type_of(head: bytes) -> ContentType | None:
 
 
 def extensions_of(content_type: ContentType) -> tuple[str, ...]:
-    """The extensions, in lower case, that go with a type."""
+    """Return the extensions of a type, in lower case."""
     return _EXTENSIONS[content_type]
 
 
 def is_named_as(source: str, content_type: ContentType) -> bool:
-    """Whether a file's name has an extension that goes with a type; `.pdf` alone has none."""
+    """Tell whether a file's name has an extension of a type. The name `.pdf` has none."""
     stem, _, extension = source.rpartition("/")[2].rpartition(".")
     return bool(stem) and f".{extension.lower()}" in extensions_of(content_type)
 
@@ -60,7 +59,7 @@ class OtherType(NamedTuple):
     """A kind of file that the service does not take. `name` continues "the file is …"."""
 
     pattern: re.Pattern[bytes]
-    """Matches at the beginning of the file."""
+    """Matched at the beginning of the file."""
     name: str
     advice: str
 
@@ -75,18 +74,12 @@ def _starts(*beginnings: bytes) -> str:
     return "|".join(re.escape(each.decode("latin-1")) for each in beginnings)
 
 
-def _others(*rows: tuple[str, str, str]) -> Sequence[OtherType]:
-    return tuple(
-        OtherType(re.compile(pattern.encode("latin-1"), re.DOTALL), name, advice) for pattern, name, advice in rows
-    )
-
-
-_ZIP = _starts(b"PK\x03\x04")
-_BLANK = r"(?:\xef\xbb\xbf)?\s*"
+_ZIP_START = _starts(b"PK\x03\x04")
+_BLANKS = r"(?:\xef\xbb\xbf)?\s*"
 _COMMENTS = r"(?:<!--(?:(?!-->).)*-->\s*)*"
 _PAGE_ADVICE = "the download was answered by a page instead, perhaps one to log in: download it again"
 
-OTHER_TYPES = _others(
+_ROWS = (
     (r"....ftyp(?:hei[cmsx]|hev[cmx]|mif1|msf1)", "a HEIC photo (as iPhones make them)", _AS_JPEG),
     (r"....ftypavi[fs]", "an AVIF picture", _AS_JPEG),
     (r"....ftyp", "a video", "take a picture of the screen, as PNG or JPEG"),
@@ -101,10 +94,10 @@ OTHER_TYPES = _others(
              b"\xef\xbf\xbdPNG"), "a PNG that was damaged when it was sent as text", f"{_AGAIN}, as binary"),
     (_starts(b"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", b"\xc3\xbf\xc3\x98\xc3\xbf"),
      "a JPEG that was damaged when it was sent as text", f"{_AGAIN}, as binary"),
-    (rf"{_ZIP}.*word/(?:document|_rels|styles)", "a Word file", _AS_PDF),
-    (rf"{_ZIP}.*xl/(?:workbook|_rels|worksheets)", "an Excel file", _AS_PDF),
-    (rf"{_ZIP}.*ppt/(?:presentation|_rels|slides)", "a PowerPoint file", _AS_PDF),
-    (rf"{_ZIP}.*(?:\[Content_Types\]\.xml|mimetypeapplication/vnd\.oasis\.)", "an Office file", _AS_PDF),
+    (rf"{_ZIP_START}.*word/(?:document|_rels|styles)", "a Word file", _AS_PDF),
+    (rf"{_ZIP_START}.*xl/(?:workbook|_rels|worksheets)", "an Excel file", _AS_PDF),
+    (rf"{_ZIP_START}.*ppt/(?:presentation|_rels|slides)", "a PowerPoint file", _AS_PDF),
+    (rf"{_ZIP_START}.*(?:\[Content_Types\]\.xml|mimetypeapplication/vnd\.oasis\.)", "an Office file", _AS_PDF),
     (_starts(b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"), "a ZIP archive", "unpack it and name the files in it"),
     (_starts(b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07"), "an archive", "unpack it and name the files in it"),
     (_starts(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), "an older Office file (Word, Excel, Outlook)", _AS_PDF),
@@ -113,13 +106,13 @@ OTHER_TYPES = _others(
     (_starts(b"L\x00\x00\x00\x01\x14\x02\x00"), "a Windows shortcut", "copy the file that it leads to"),
     (r"version https://git-lfs\.github\.com/spec/", "a Git LFS pointer", "get the file itself with `git lfs pull`"),
     (r"(?:\.\./)*(?:\.git)?/annex/objects/", "a git-annex pointer", "get the file itself with `git annex get`"),
-    (rf"{_BLANK}{_COMMENTS}(?i:<!doctype html|<html|<head|<body|<script|<title|<meta)", "a web page",
+    (rf"{_BLANKS}{_COMMENTS}(?i:<!doctype html|<html|<head|<body|<script|<title|<meta)", "a web page",
      _PAGE_ADVICE),
-    (rf"{_BLANK}(?:<\?xml.*?\?>)?.{{0,2000}}?(?i:<html[ >])", "a web page",
+    (rf"{_BLANKS}(?:<\?xml.*?\?>)?.{{0,2000}}?(?i:<html[ >])", "a web page",
      _PAGE_ADVICE),
-    (rf"{_BLANK}(?:<\?xml.*?\?>\s*)?{_COMMENTS}(?:<!DOCTYPE svg[^>]*>\s*)?{_COMMENTS}<svg[ >]", "an SVG drawing",
+    (rf"{_BLANKS}(?:<\?xml.*?\?>\s*)?{_COMMENTS}(?:<!DOCTYPE svg[^>]*>\s*)?{_COMMENTS}<svg[ >]", "an SVG drawing",
      _AS_PNG),
-    (rf"{_BLANK}<\?xml", "an XML file", "the download was perhaps answered by an error: download it again"),
+    (rf"{_BLANKS}<\?xml", "an XML file", "the download was perhaps answered by an error: download it again"),
     (r"JVBERi0|data:[a-z]+/[a-z]+;base64,|iVBORw0KGgo|/9j/", "a document in Base64", "decode it first"),
     (_starts(b"\xff\xfe", b"\xfe\xff"), "plain text in UTF-16", "print it to a PDF"),
     (r"HTTP/\d", "an answer of a web server with its headers", "save the document alone: download it again"),
@@ -127,15 +120,18 @@ OTHER_TYPES = _others(
     (r"\0{16,}\Z", "all zero bytes", f"the copy was not completed: {_AGAIN}"),
     (r"\0{512}", "a file that begins with zero bytes", f"the copy was not completed: {_AGAIN}"),
 )  # fmt: skip
-"""What people most often take for a document, the more particular before the more general."""
+OTHER_TYPES = tuple(
+    OtherType(re.compile(pattern.encode("latin-1"), re.DOTALL), name, advice) for pattern, name, advice in _ROWS
+)
+"""What people most often take for a document. Specific patterns come before general ones."""
 
-_TEXT = re.compile(rb"[\t\n\f\r\x20-\x7e\x80-\xff]+\Z")
+_TEXT_BYTES = re.compile(rb"[\t\n\f\r\x20-\x7e\x80-\xff]+\Z")
 
 
 def other_type_of(head: bytes) -> tuple[str, str] | None:
-    """What a file that is none of ours is, continuing "the file is …", and what to do; None if it is not known.
+    """Return the type of a file that the service does not take, continuing "the file is …", and what to do.
 
-    `head` is its first EXPLAINED_BYTES, or all of it.
+    `head` is its first EXPLAINED_BYTES, or all of it. Returns None if the type is not known.
     """
     for pattern, name, advice in OTHER_TYPES:
         if pattern.match(head):
@@ -145,16 +141,11 @@ def other_type_of(head: bytes) -> tuple[str, str] | None:
         return f"a PDF with {at:,} bytes before its beginning", "something was put before it: download it again"
     if head.startswith(_PDF[:4]) or _PNG.startswith(head) or _JPEG.startswith(head):
         return "cut off after its first bytes", _AGAIN
-    if _is_text(head):
-        return "plain text", "print it to a PDF"
-    return None
-
-
-def _is_text(head: bytes) -> bool:
-    if not _TEXT.match(head):
-        return False
+    if not _TEXT_BYTES.match(head):
+        return None
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:
-        return len(head) - error.start < 4  # a character that EXPLAINED_BYTES cut in two
-    return True
+        if len(head) - error.start >= 4:  # else a character that EXPLAINED_BYTES cut in two
+            return None
+    return "plain text", "print it to a PDF"

@@ -1,4 +1,4 @@
-"""What a glob matches: the same on every machine, in the order of code points, without following links in `**`."""
+"""What a glob matches: the same on every machine, sorted by code points. `**` follows no links."""
 
 import errno
 import fnmatch
@@ -11,91 +11,77 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batch_upload.manifest.problems import quoted_path
+from batch_upload.manifest.problems import path_excerpt
 from batch_upload.shortage import through_shortages
 from batch_upload.spelling import folded, path_advice
+from batch_upload.words import count_words
 
-_MAGIC = re.compile(r"[*?\[]")
+_WILDCARD = re.compile(r"[*?\[]")
 _LEFTOVERS = re.compile(r"~\$|(?:thumbs\.db|desktop\.ini|\.ds_store)\Z", re.IGNORECASE)
-"""What Office, Windows and macOS leave in folders: lock files of open documents, previews, settings of the folder."""
+"""Files that Office, Windows and macOS leave in folders: lock files of open documents, previews, folder settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Paths as named from the folder, with `/`; and the folders that could not be read, each with its reason."""
+    """Paths relative to the folder, with `/`, and the folders that could not be read, each with the reason."""
 
     paths: tuple[str, ...]
     unreadable: tuple[tuple[str, str], ...]
 
 
 def matches(pattern: str, folder: Path, *, pause: Callable[[float], None] = time.sleep) -> Matches:
-    """Every file that `pattern` names below `folder`, or anywhere if it is absolute or climbs with `..`.
+    """Find every file that `pattern` names below `folder`, or anywhere if it is absolute or goes up with `..`.
 
-    `*`, `?` and `[…]` match within a name, `**` any number of folders. What begins with a dot is matched only by a
-    pattern that begins with one, and leftovers of programs (`is_leftover`) by none. Folders are never matches; links to
-    files are, and links that lead nowhere too, so that they are noticed. Raises OutOfResources where folders cannot be
-    opened for want of our own resources. `pause` waits so many seconds for them.
+    `*`, `?` and `[…]` match within a name, `**` any number of folders. Hidden names are matched only by a pattern that
+    begins with a dot, and leftovers of programs (`is_leftover`) by none. Folders are never matches. Links to files are,
+    broken ones too, so that they are reported. Raises OutOfResources if folders cannot be opened because
+    this process lacks file descriptors or memory. `pause` waits so many seconds for them.
     """
-    return _found(_Search(folder, pause), pattern)
+    return _Search(folder, pause).find(pattern)
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a file of this name was put there by a program for itself. No pattern matches it."""
+    """Tell whether a program puts files of this name into folders for its own use."""
     return _LEFTOVERS.match(name) is not None
 
 
 def advice_on_no_match(pattern: str, folder: Path) -> str:
-    """What to do about a pattern that matches nothing: whether names match it in another Unicode form or case."""
-    alike = _found(_Search(folder, time.sleep, fold=_composed), pattern).paths
-    if alike:
-        where = f"in another Unicode form (Macs write names in NFD), such as {quoted_path(alike[0])}"
-        return f"{_count(alike)} {where}: rename the files, or write `*` for the accented letters"
-    alike = _found(_Search(folder, time.sleep, fold=folded), pattern).paths
-    if alike:
-        return (
-            f"{_count(alike)} with other capital letters, such as {quoted_path(alike[0])}: write them as they are there"
-        )
-    return path_advice(pattern, key="glob") or "check the pattern"
-
-
-def _count(paths: Sequence[str]) -> str:
-    return "1 file would match it" if len(paths) == 1 else f"{len(paths):,} files would match it"
+    """Return what to do about a pattern that matches nothing. Tries other Unicode forms and other case."""
+    alike = _Search(folder, time.sleep, fold=_composed).find(pattern).paths
+    how = "in another Unicode form (Macs write names in NFD)"
+    advice = "rename the files, or write `*` for the accented letters"
+    if not alike:
+        alike = _Search(folder, time.sleep, fold=folded).find(pattern).paths
+        how, advice = "with other capital letters", "write them as they are there"
+    if not alike:
+        return path_advice(pattern, key="glob") or "check the pattern"
+    return f"{count_words(len(alike), 'file')} would match it {how}, such as {path_excerpt(alike[0])}: {advice}"
 
 
 def _composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-def _as_it_is(name: str) -> str:
-    return name
-
-
-def _found(search: "_Search", pattern: str) -> Matches:
-    root = "/" if pattern.startswith("/") else ""
-    found = set(search.walk(root, _segments(pattern)))
-    return Matches(tuple(sorted(found)), tuple(sorted(search.unreadable.items())))
-
-
-def _segments(pattern: str) -> tuple[str, ...]:
-    segments: list[str] = []
-    for segment in pattern.split("/"):
-        repeated = segment == "**" and segments[-1:] == ["**"]
-        if segment not in ("", ".") and not repeated:
-            segments.append(segment)
-    return tuple(segments)
-
-
 @dataclass(slots=True)
 class _Search:
     folder: Path
     pause: Callable[[float], None]
-    fold: Callable[[str], str] = _as_it_is
-    """Names and patterns are compared after this."""
+    fold: Callable[[str], str] | None = None
+    """Applied to names and patterns before they are compared."""
     unreadable: dict[str, str] = field(default_factory=dict)
 
-    def walk(self, root: str, segments: tuple[str, ...]) -> Iterator[str]:
-        """Names from `folder`, some of them perhaps twice."""
-        # Each folder meets each segment once: several `**` would else multiply the work.
+    def find(self, pattern: str) -> Matches:
+        segments: list[str] = []
+        for segment in pattern.split("/"):
+            is_repeated = segment == "**" and segments[-1:] == ["**"]
+            if segment not in ("", ".") and not is_repeated:
+                segments.append(segment)
+        found = set(self._walk("/" if pattern.startswith("/") else "", segments))
+        return Matches(tuple(sorted(found)), tuple(sorted(self.unreadable.items())))
+
+    def _walk(self, root: str, segments: Sequence[str]) -> Iterator[str]:
+        """Yield paths relative to `folder`, some of them perhaps twice."""
+        # Each folder meets each segment once: several `**` would otherwise multiply the work.
         seen: set[tuple[str, int]] = set()
         waiting = [(root, 0)]
         while waiting:
@@ -103,56 +89,46 @@ class _Search:
             if index >= len(segments) or (prefix, index) in seen:
                 continue
             seen.add((prefix, index))
-            is_last = index == len(segments) - 1
-            if segments[index] == "**":
+            segment, is_last = segments[index], index == len(segments) - 1
+            if segment == "**":
                 waiting.append((prefix, index + 1))
-                waiting.extend((f"{name}/", index) for name in self._folders_below(prefix))
+                below = [each.name for each in self._scan(prefix) if each.is_dir(follow_symlinks=False)]
+                waiting.extend((f"{prefix}{name}/", index) for name in below if not name.startswith("."))
                 if is_last:
-                    yield from self._files(prefix, re.compile(r"[^.].*", re.DOTALL))
+                    yield from self._matching(prefix, re.compile(r"[^.].*", re.DOTALL), folders=False)
+            elif self._is_compared(segment):
+                hidden = "" if segment.startswith(".") else r"(?!\.)"
+                translated = fnmatch.translate(self.fold(segment) if self.fold else segment)
+                found = self._matching(prefix, re.compile(hidden + translated, re.DOTALL), folders=not is_last)
+                if is_last:
+                    yield from found
+                else:
+                    waiting.extend((f"{path}/", index + 1) for path in found)
             elif is_last:
-                yield from self._last(prefix, segments[index])
-            else:
-                waiting.extend((f"{name}/", index + 1) for name in self._next(prefix, segments[index]))
-
-    def _last(self, prefix: str, segment: str) -> Iterator[str]:
-        name = prefix + segment
-        if self._is_compared(segment):
-            yield from self._files(prefix, _pattern(self.fold(segment)))
-        elif not stat.S_ISDIR(self._mode(name)) and self._mode(name, follow_symlinks=False):
-            yield name
-
-    def _next(self, prefix: str, segment: str) -> Iterator[str]:
-        if not self._is_compared(segment):
-            if stat.S_ISDIR(self._mode(prefix + segment)):
-                yield prefix + segment
-            return
-        pattern = _pattern(self.fold(segment))
-        for entry in self._scan(prefix):
-            if pattern.fullmatch(self.fold(entry.name)) and self._is_folder(prefix, entry):
-                yield prefix + entry.name
+                path = prefix + segment
+                if not stat.S_ISDIR(self._mode(path)) and self._mode(path, follow_symlinks=False):
+                    yield path
+            elif stat.S_ISDIR(self._mode(prefix + segment)):
+                waiting.append((f"{prefix}{segment}/", index + 1))
 
     def _is_compared(self, segment: str) -> bool:
-        """Whether the names in a folder are compared with a part of the pattern, and not only looked up."""
-        return (self.fold is not _as_it_is and segment != "..") or _MAGIC.search(segment) is not None
+        """Tell whether the names in a folder are compared with a segment, and not only looked up."""
+        return (self.fold is not None and segment != "..") or _WILDCARD.search(segment) is not None
 
-    def _files(self, prefix: str, pattern: re.Pattern[str]) -> Iterator[str]:
+    def _matching(self, prefix: str, pattern: re.Pattern[str], *, folders: bool) -> Iterator[str]:
+        """Yield the paths of a folder's folders, or of its files without leftovers, that match a pattern."""
         for entry in self._scan(prefix):
             name = entry.name
-            if pattern.fullmatch(self.fold(name)) and not is_leftover(name) and not self._is_folder(prefix, entry):
-                yield prefix + name
-
-    def _folders_below(self, prefix: str) -> Iterator[str]:
-        for entry in self._scan(prefix):
-            if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
-                yield prefix + entry.name
-
-    def _is_folder(self, prefix: str, entry: os.DirEntry[str]) -> bool:
-        if entry.is_symlink():
-            return stat.S_ISDIR(self._mode(prefix + entry.name))
-        return entry.is_dir(follow_symlinks=False)
+            if pattern.fullmatch(self.fold(name) if self.fold else name) and (folders or not is_leftover(name)):
+                if entry.is_symlink():
+                    is_folder = stat.S_ISDIR(self._mode(prefix + name))
+                else:
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                if is_folder == folders:
+                    yield prefix + name
 
     def _mode(self, name: str, *, follow_symlinks: bool = True) -> int:
-        """The mode of what is there, or 0 where there is nothing, or only a link that leads nowhere."""
+        """Return the mode of a path, or 0 if there is nothing or only a broken link."""
         try:
             return os.stat(self.folder / name, follow_symlinks=follow_symlinks).st_mode
         except OSError as error:
@@ -160,23 +136,17 @@ class _Search:
             return 0
 
     def _scan(self, prefix: str) -> list[os.DirEntry[str]]:
+        def entries() -> list[os.DirEntry[str]]:
+            with os.scandir(self.folder / prefix) as found:
+                return list(found)
+
         try:
-            return through_shortages(lambda: _entries(self.folder / prefix), pause=self.pause)
+            return through_shortages(entries, pause=self.pause)
         except OSError as error:
             self._note(prefix.rstrip("/") or ".", error)
             return []
 
     def _note(self, name: str, error: OSError) -> None:
-        # What is not there, or leads in a circle, is no match, and that is all there is to say.
+        # A path that does not exist, or whose links go round in a circle, is only no match.
         if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             self.unreadable[name] = (error.strerror or str(error)).lower()
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return list(entries)
-
-
-def _pattern(segment: str) -> re.Pattern[str]:
-    hidden = "" if segment.startswith(".") else r"(?!\.)"
-    return re.compile(hidden + fnmatch.translate(segment), re.DOTALL)

@@ -1,64 +1,209 @@
-"""A manifest that is made, not read: from its value to the text that the reader reads back as the same."""
+"""Make a manifest: the tags of `--tag`, the documents of a folder, and the text that reads back as the same manifest.
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+`from_csv.py` has the rows of a table.
+"""
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Manifest, SourceKind
-from batch_upload.spelling import size_text, yaml_scalar, yaml_text
+from batch_upload.errors import UsageError
+from batch_upload.manifest import rules
+from batch_upload.manifest.matches import is_leftover
+from batch_upload.manifest.problems import Code, excerpt
+from batch_upload.manifest.rules import has_braces, wrong_with_template
+from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Manifest, Position, SourceKind
+from batch_upload.spelling import closest, size_text, yaml_scalar, yaml_text
 
 SCHEMA_NAME = "manifest.schema.json"
-"""Named by the first line of what is made: a file beside the manifest, so that editors need no network."""
+"""The first line of a new manifest names this file beside it, so that editors need no network."""
 
-Judge = Callable[[Path, str], "Refused | None"]
-"""Looks into a file, and says why it cannot be uploaded. The text is what messages call it."""
+Rejection = tuple[str, str]
+"""Why a file cannot be uploaded: a stable code, and a message for people."""
+Judge = Callable[[Path, str], Rejection | None]
+"""Looks into a file, and returns why it cannot be uploaded. The text is the name of the file in messages."""
+
+_COLUMN = re.compile(r"\{col:([^{}]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """Why a file cannot be uploaded. `code` is stable, `message` is for people."""
+class WantedTags:
+    """The tags of `--tag KEY=VALUE`. Templates of the manifest (`{stem}`) stay in the values for its reader."""
 
+    shared: Mapping[str, str] = field(default_factory=dict)
+    """The same for every entry."""
+    by_row: Mapping[str, str] = field(default_factory=dict)
+    """Those with `{col:NAME}`, which are filled in row by row."""
+
+    def of_row(self, cells: Mapping[str, str]) -> dict[str, str]:
+        """Return the tags of a row, by its cells. An empty value is no tag."""
+        tags = {}
+        for key, value in self.by_row.items():
+            # Braces of a cell are doubled: they are text, and no template. The reader says that no tag may have them.
+            filled = _COLUMN.sub(lambda found: cells.get(found[1], "").replace("{", "{{").replace("}", "}}"), value)
+            if filled:
+                tags[key] = filled
+        return tags
+
+    def for_columns(self, known: Collection[str]) -> "WantedTags":
+        """Return the same tags with columns named as the table names them. Case is ignored where one column fits.
+
+        Raises UsageError for a column that the table does not have.
+        """
+
+        def named(key: str, name: str) -> str:
+            alike = [each for each in known if each.casefold() == name.casefold()]
+            if name in known or len(alike) == 1:
+                return f"{{col:{name if name in known else alike[0]}}}"
+            found = closest(name, known)
+            listed = f"the columns are {', '.join(excerpt(each) for each in known)}"
+            raise UsageError(
+                f"`--tag` {excerpt(key)} asks for the column {excerpt(name)}, which is not there",
+                hint=listed if found is None else f"there is {excerpt(found.name)}, {found.how}",
+            )
+
+        by_row = {
+            key: _COLUMN.sub(lambda found, key=key: named(key, found[1]), value)  # type: ignore[misc]
+            for key, value in self.by_row.items()
+        }
+        return replace(self, by_row=by_row)
+
+
+def wanted_tags(texts: Sequence[str]) -> WantedTags:
+    """Return the tags of these `KEY=VALUE`. Raises UsageError for what cannot be a tag."""
+    shared: dict[str, str] = {}
+    by_row: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"`--tag` {excerpt(text)} is not `KEY=VALUE`", hint="such as `--tag Customer=acme`")
+        wrong, bare = rules.wrong_with_tag_key(key), _COLUMN.sub("", value)
+        if wrong is None and not has_braces(bare):
+            wrong = rules.wrong_with_tag_value(key, bare)
+        elif wrong is None and (message := wrong_with_template(bare)):
+            wrong = Code.TEMPLATE, f"{message}; and `{{col:NAME}}` for a column of a CSV file"
+        if wrong is not None:
+            raise UsageError(f"`--tag`: {wrong[1]}")
+        if key in shared or key in by_row:
+            raise UsageError(f"`--tag` {excerpt(key)} is given twice", hint="keep one")
+        (by_row if _COLUMN.search(value) else shared)[key] = value
+    if len(shared) + len(by_row) > rules.TAGS_LIMIT - 1:
+        raise UsageError(f"at most {rules.TAGS_LIMIT - 1} tags are allowed, besides the identity tag")
+    return WantedTags(shared, by_row)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file or folder that is not in the manifest. `path` is relative to the manifest."""
+
+    path: str
     code: str
     message: str
 
 
-def manifest_lines(manifest: Manifest) -> Iterator[str]:
-    """The lines of a manifest that has a batch, entries, tags and a size of its own, and nothing else.
+@dataclass(frozen=True, slots=True)
+class OneByOne:
+    """Files that are listed one by one, because a pattern would also match files that cannot be uploaded."""
 
-    Read back it has equal entries: values are quoted where any YAML reader could take them for something else.
+    pattern: str
+    because: Sequence[str]
+    """The paths of those that cannot be uploaded."""
+
+
+@dataclass(slots=True)
+class FromFolder:
+    """What a folder has. `documents` is the number of attachments that the entries list."""
+
+    entries: list[Entry] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    one_by_one: list[OneByOne] = field(default_factory=list)
+    documents: int = 0
+
+
+def entries_of_folder(source: Path, *, beside: Path, judge: Judge, without: Sequence[Path] = ()) -> FromFolder:
+    """Make entries of the documents in a folder and below: a glob for each folder and extension.
+
+    So files that are added later are found, too. If a file of a group cannot be uploaded, the others are listed one by
+    one, under the ids that the glob would give. As with `**`, hidden files, leftovers of programs and links to folders
+    are left out. `beside` is the folder of the manifest. Both are real paths. Files in `without` are skipped silently.
     """
+    found = FromFolder()
+
+    def relative(path: Path) -> str:
+        return Path(os.path.relpath(path, beside)).as_posix()
+
+    def unreadable(error: OSError) -> None:
+        path = relative(Path(error.filename))
+        message = f"{excerpt(path)} cannot be read: {(error.strerror or str(error)).lower()}"
+        found.left_out.append(LeftOut(path, Code.FOLDER_UNREADABLE, message))
+
+    for name, folders, names in os.walk(source, onerror=unreadable):
+        folder = Path(name)
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        for link in (relative(folder / each) for each in folders if (folder / each).is_symlink()):
+            found.left_out.append(LeftOut(link, "folder", f"{excerpt(link)} is a link to a folder"))
+        groups: dict[str, list[str]] = {}
+        for each in sorted(names):
+            if not each.startswith(".") and not is_leftover(each) and (folder / each) not in without:
+                groups.setdefault(Path(each).suffix, []).append(relative(folder / each))
+        for suffix in sorted(groups):
+            _add_group(found, relative(folder), suffix, groups[suffix], beside, judge)
+    return found
+
+
+def _add_group(found: FromFolder, folder: str, suffix: str, paths: Sequence[str], beside: Path, judge: Judge) -> None:
+    """Add the files of one folder and extension: as a glob, or one by one."""
+    good: list[str] = []
+    bad: list[LeftOut] = []
+    for path in paths:
+        why = rules.wrong_with_found_path(path) or judge(beside / path, path)
+        if why is None:
+            good.append(path)
+        else:
+            bad.append(LeftOut(path, *why))
+    found.documents += len(good)
+    found.left_out.extend(bad)
+    if not good:
+        return
+    escaped = re.sub(r"([*?\[])", r"[\1]", folder)
+    glob = f"*{suffix}" if escaped == "." else f"{escaped}/*{suffix}"
+    if not bad:
+        found.entries.append(Entry(SourceKind.GLOB, glob, Position()))
+        return
+    found.one_by_one.append(OneByOne(glob, [each.path for each in bad]))
+    found.entries.extend(Entry(SourceKind.FILE, path, Position(), item_id=path) for path in good)
+
+
+def manifest_lines(manifest: Manifest) -> Iterator[str]:
+    """Yield the lines of a manifest that has a batch, entries, tags and a size of its own, and nothing else.
+
+    Read back it has equal entries: values are quoted where a YAML reader could take them for something else.
+    """
+
+    def tag_lines(tags: Mapping[str, str], indent: str) -> Iterator[str]:
+        if tags:
+            yield f"{indent}tags:"
+        for key, value in tags.items():
+            # always in quotes: `"NO"` is plainly meant as text
+            yield f"{indent}  {yaml_scalar(key)}: {yaml_text(value)}"
+
     yield f"# yaml-language-server: $schema={SCHEMA_NAME}"
     yield "version: 1"
     yield f"batch: {yaml_scalar(manifest.batch)}"
-    yield from _defaults(manifest)
-    yield "attachments:"
-    for entry in manifest.entries:
-        yield from _entry(entry)
-
-
-def _defaults(manifest: Manifest) -> Iterator[str]:
     has_size = manifest.max_size_bytes != MAX_SIZE_DEFAULT_BYTES
-    if not manifest.tags and not has_size:
-        return
-    yield "defaults:"
+    if manifest.tags or has_size:
+        yield "defaults:"
     if has_size:
         yield f"  max_size: {size_text(manifest.max_size_bytes)}"
-    yield from _tags(manifest.tags, "  ")
-
-
-def _entry(entry: Entry) -> Iterator[str]:
-    source = f"{entry.kind}: {yaml_scalar(entry.source)}"
-    if entry.kind is SourceKind.GLOB or entry.item_id is None:
-        yield f"  - {source}"
-    else:
-        yield f"  - id: {yaml_scalar(entry.item_id)}"
-        yield f"    {source}"
-    yield from _tags(entry.tags, "    ")
-
-
-def _tags(tags: Mapping[str, str], indent: str) -> Iterator[str]:
-    if tags:
-        yield f"{indent}tags:"
-    for key, value in tags.items():
-        # a short word as a value says more in quotes: `"NO"` is meant as text
-        yield f"{indent}  {yaml_scalar(key)}: {yaml_text(value)}"
+    yield from tag_lines(manifest.tags, "  ")
+    yield "attachments:"
+    for entry in manifest.entries:
+        source = f"{entry.kind}: {yaml_scalar(entry.source)}"
+        if entry.kind is SourceKind.GLOB or entry.item_id is None:
+            yield f"  - {source}"
+        else:
+            yield f"  - id: {yaml_scalar(entry.item_id)}"
+            yield f"    {source}"
+        yield from tag_lines(entry.tags, "    ")

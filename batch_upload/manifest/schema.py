@@ -1,7 +1,7 @@
 """The manifest for editors: pydantic models, and the JSON Schema that is made of them.
 
-The reader does not use them: it must know places, and must not build a tree. Tests hold the two against each other.
-What a schema cannot say (ids that are unique, globs that match, templates) is the reader's alone.
+The reader does not use them: it needs positions, and must not build a tree. Tests compare the two. What a schema cannot
+say (unique ids, globs that match, templates) only the reader checks.
 """
 
 import json
@@ -18,7 +18,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TEXT = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]+$"
 _TAG_KEY = r"^(?![aA][wW][sS]:)(?!batch-upload:)"
 
-# Editors take `0123`, `1e3` and `true` for numbers and truths; here they are text as written.
+# Editors read `0123`, `1e3` and `true` as numbers and booleans; here they are text as written.
 NotQuoted = int | float | bool
 Text = Annotated[str, StringConstraints(pattern=_TEXT)] | NotQuoted
 ItemId = Annotated[str, StringConstraints(pattern=_TEXT, max_length=rules.ID_LENGTH)] | NotQuoted
@@ -41,7 +41,7 @@ Tags = Annotated[dict[TagKey, TagValue], Field(max_length=rules.TAGS_LIMIT)]
 
 
 class _Mapping(BaseModel):
-    # Rust's expressions know no look-ahead, which JSON Schema has.
+    # Rust's regular expressions have no look-ahead, JSON Schema's have.
     model_config = ConfigDict(extra="forbid", strict=True, regex_engine="python-re", use_attribute_docstrings=True)
 
 
@@ -125,7 +125,7 @@ class ManifestModel(_Mapping):
 
 
 def manifest_schema() -> dict[str, Any]:
-    """The JSON Schema of a manifest, the same on every call and machine."""
+    """Return the JSON Schema of a manifest, the same on every call and machine."""
     schema = ManifestModel.model_json_schema()
     schema["title"] = "batch-upload manifest, version 1"
     for name, definition in schema["$defs"].items():
@@ -135,7 +135,7 @@ def manifest_schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """The schema as a file holds it."""
+    """Return the text of the schema file."""
     return json.dumps(manifest_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
@@ -143,27 +143,17 @@ def _walk(node: Any) -> None:  # noqa: ANN401  a tree of JSON
     if isinstance(node, list):
         for child in node:
             _walk(child)
-    elif isinstance(node, dict):
-        _demand_good_keys(node)
-        _drop_absent_default(node)
-        for child in node.values():
-            _walk(child)
-
-
-def _demand_good_keys(node: dict[str, Any]) -> None:
-    """Patterns for properties say nothing of a name that fits none: only `propertyNames` refuses it."""
-    patterns = node.pop("patternProperties", None)
-    if patterns:
-        ((pattern, value),) = patterns.items()
+    if not isinstance(node, dict):
+        return
+    # pydantic writes `patternProperties`, which accept a name that fits no pattern: `propertyNames` refuses it.
+    for pattern, value in node.pop("patternProperties", {}).items():
         names = {"minLength": 1, "maxLength": rules.TAG_KEY_LENGTH, "pattern": pattern}
         node.update(propertyNames=names, additionalProperties=value)
-
-
-def _drop_absent_default(node: dict[str, Any]) -> None:
-    """What is empty here stands for "not given": that is no default to offer."""
+    # An empty default means "not given" here, which is nothing to offer.
     default = node.get("default")
     if default == "" or default == 0 or isinstance(default, dict):
         del node["default"]
-    if "properties" in node:
-        for value in node["properties"].values():
-            value.pop("title", None)
+    for value in node.get("properties", {}).values():
+        value.pop("title", None)
+    for child in node.values():
+        _walk(child)

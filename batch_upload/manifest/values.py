@@ -1,71 +1,149 @@
-"""From an event to the value it must be, or to a problem and None."""
+"""From YAML events to the values of a manifest: each key's value is checked, and its problems are reported."""
 
 import difflib
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from yaml.events import AliasEvent, Event, MappingStartEvent, ScalarEvent, SequenceStartEvent
 
 from batch_upload.manifest import rules
-from batch_upload.manifest.codes import Code
-from batch_upload.manifest.cursor import Cursor, is_null, is_plain, kind_of, position
-from batch_upload.manifest.problems import Problems, quoted
-from batch_upload.manifest.quotes import in_quotes
+from batch_upload.manifest.cursor import Cursor, is_null, is_plain, position, yaml_kind
+from batch_upload.manifest.problems import Code, Problems, excerpt
 from batch_upload.manifest.rules import has_braces, wrong_with_template
-from batch_upload.model import Position
+from batch_upload.manifest.syntax import in_quotes
+from batch_upload.model import Entry, Position, SourceKind
 from batch_upload.spelling import yaml_scalar
 
 KEYS: dict[str, tuple[str, ...]] = {
-    "the manifest": ("version", "ledger", "batch", "target", "defaults", "attachments"),
+    "the manifest": ("version", "ledger", "part_of", "batch", "target", "defaults", "attachments"),
     "`target`": ("region", "account", "profile", "role_arn"),
     "`defaults`": ("tags", "max_size", "generation", "identity_tag"),
     "an entry": ("id", "file", "glob", "url", "tags", "generation", "max_size"),
 }
-"""Which keys each mapping has, by its name in messages."""
+"""The keys of each mapping, by its name in messages."""
 
-Take = Callable[[Event], None]
+Parsed = TypeVar("Parsed")
+
+_SOURCES = {kind.value: kind for kind in SourceKind}
+_TRUTHS = {"true": True, "false": False}
+"""The two spellings that are taken, and none of YAML's other words for them."""
+
+Given = dict[str, tuple[Any, Event]]
+"""The keys that a mapping has: the value of each, None if it has a problem, and the event that begins it."""
 
 
-class Tags(NamedTuple):
-    """The tags of one mapping, and where each key stands."""
+class TagMapping(NamedTuple):
+    """The tags of one mapping, and the position of each key."""
 
     values: Mapping[str, str]
     at: Mapping[str, Position]
 
 
-NO_TAGS = Tags({}, {})
+NO_TAGS = TagMapping({}, {})
+
+
+def value_in(given: Given, key: str) -> Any:  # noqa: ANN401  as the key's reader returns it
+    """Return the value of a key, or None if it is not given or has a problem."""
+    return given[key][0] if key in given else None
 
 
 class Values:
-    """Takes values off the cursor. Every method leaves the cursor behind the value, whatever it was."""
+    """Reads values from the cursor. Every method leaves the cursor behind the value, whatever it was.
+
+    A value with a problem is reported, and returned as None.
+    """
 
     def __init__(self, cursor: Cursor, problems: Problems) -> None:
         self._cursor = cursor
         self._problems = problems
+        number = "`generation` must be a whole number from 1, in plain digits"
+        size = "`max_size` must be a size such as `500KB` or `1MiB`, at most `5MiB`"
+        truth = "`identity_tag` must be `true` or `false`"
+        readers: dict[str, Callable[[Event, str], Any]] = {
+            "version": self.version,
+            "ledger": self.text,
+            "part_of": self.text,
+            "batch": partial(self.word, code=Code.BATCH),
+            "target": lambda event, _: self.mapping(event, "`target`"),
+            "defaults": lambda event, _: self.mapping(event, "`defaults`"),
+            "region": partial(self.word, code=Code.REGION),
+            "account": partial(self.word, code=Code.ACCOUNT),
+            "profile": self.text,
+            "role_arn": partial(self.word, code=Code.ROLE_ARN),
+            "id": self.identifier,
+            "file": self.text,
+            "glob": self.text,
+            "url": partial(self.word, code=Code.URL),
+            "tags": self.tags,
+            "generation": partial(self.parsed, parse=_number, code=Code.GENERATION, demand=number),
+            "max_size": partial(self.parsed, parse=_size_bytes, code=Code.MAX_SIZE, demand=size),
+            "identity_tag": partial(self.parsed, parse=_truth, code=Code.IDENTITY_TAG, demand=truth),
+        }
+        self._readers = {where: {key: readers[key] for key in keys if key in readers} for where, keys in KEYS.items()}
 
-    def fields(self, event: Event, where: str, takers: Mapping[str, Take]) -> set[str] | None:
-        """Hand each value of the mapping to the taker of its key, and give the keys that were there, known or not.
-
-        None where it is no mapping.
-        """
+    def mapping(self, event: Event, where: str) -> Given | None:
+        """Return what the mapping `where` (one of KEYS) has, unknown keys too; None if `event` begins no mapping."""
         if not isinstance(event, MappingStartEvent):
             self.report_kind(event, where, "a mapping")
             return None
-        seen: set[str] = set()
+        readers = self._readers[where]
+        found: Given = {}
         for name, key, value in self._cursor.pairs():
-            seen.add(name)
-            taker = takers.get(name)
-            if taker is None:
-                self.report_unknown(name, key, where)
-                self._cursor.skip(value)
-            else:
-                taker(value)
-        return seen
+            reader = readers.get(name)
+            found[name] = self.value(name, key, value, where) if reader is None else (reader(value, name), value)
+        return found
+
+    def value(self, name: str, key: ScalarEvent, event: Event, where: str) -> tuple[Any, Event]:
+        """Return the value of a key of the mapping `where`, and its event. An unknown key is reported."""
+        reader = self._readers[where].get(name)
+        if reader is not None:
+            return reader(event, name), event
+        message = f"{excerpt(name)} is not a key of {where}{_key_advice(name, where)}"
+        self._problems.add(position(key), Code.UNKNOWN_KEY, message)
+        self._cursor.skip(event)
+        return None, event
+
+    def entry(self, event: Event) -> Entry | None:
+        """Return the entry that `event` begins, or None if it has no usable source."""
+        found = self.mapping(event, "an entry")
+        if found is None:
+            return None
+        sources = [name for name in found if name in _SOURCES]
+        if not sources:
+            # An unknown key may be the misspelt source: that is one problem, not two.
+            if found.keys() <= self._readers["an entry"].keys():
+                message = "an entry needs one of `file`, `glob` and `url`"
+                self._problems.add(position(event), Code.NO_SOURCE, message)
+            return None
+        for other in sources[1:]:
+            message = f"`{other}` and `{sources[0]}` are both given: an entry has only one of `file`, `glob` and `url`"
+            self._problems.add(position(found[other][1]), Code.SEVERAL_SOURCES, message)
+        kind, (source, source_event) = _SOURCES[sources[0]], found[sources[0]]
+        item_id, id_event = found.get("id", (None, None))
+        id_at = None if id_event is None else position(id_event)
+        if id_at is not None and kind is SourceKind.GLOB:
+            self._problems.add(id_at, Code.ID_ON_GLOB, "remove `id`: each match of a `glob` is its own id")
+            item_id = None  # otherwise all matches have the same id, which is not a second problem
+        if source is None:
+            return None
+        tags: TagMapping = value_in(found, "tags") or NO_TAGS
+        return Entry(
+            kind=kind,
+            source=source,
+            at=position(source_event),
+            item_id=item_id,
+            id_at=id_at,
+            tags=tags.values,
+            tags_at=tags.at,
+            generation=value_in(found, "generation"),
+            max_size_bytes=value_in(found, "max_size"),
+        )
 
     def items(self, event: Event, name: str) -> Iterator[Event]:
-        """The items of a list, of which there must be one; none where it is something else."""
+        """Yield the events that begin the items of a list. A list without items is reported, and so is no list."""
         if not isinstance(event, SequenceStartEvent):
             self.report_kind(event, name, "a list")
             return
@@ -74,23 +152,22 @@ class Values:
             count += 1
             yield item
         if not count:
-            self._problems.add(
-                position(event), Code.EMPTY_LIST, f"{name} is empty: add an entry such as `- file: files/a.pdf`"
-            )
+            message = f"{name} is empty: add an entry such as `- file: files/a.pdf`"
+            self._problems.add(position(event), Code.EMPTY_LIST, message)
 
     def scalar(self, event: Event, name: str) -> ScalarEvent | None:
-        """A value that is there and neither a list nor a mapping."""
+        """Return a value that is given, and neither a list nor a mapping."""
         if type(event) is ScalarEvent:
             if not is_null(event):
                 return event
-            if not (event.anchor or event.tag):  # which are problems already
-                self._problems.add(position(event), Code.EMPTY_VALUE, f"{quoted(name)} must not be empty")
+            if not (event.anchor or event.tag):  # which are reported already
+                self._problems.add(position(event), Code.EMPTY_VALUE, f"{excerpt(name)} must not be empty")
         else:
-            self.report_kind(event, quoted(name), "text")
+            self.report_kind(event, excerpt(name), "text")
         return None
 
     def text(self, event: Event, name: str) -> str | None:
-        """A text as written, without control characters."""
+        """Return a text as written, without control characters."""
         scalar = self.scalar(event, name)
         if scalar is None:
             return None
@@ -99,82 +176,61 @@ class Values:
             wrong = (wrong[0], message)
         return None if self._is_wrong(event, wrong) else scalar.value
 
-    def identifier(self, event: Event) -> str | None:
-        """An entry's `id`."""
-        text = self.text(event, "id")
+    def identifier(self, event: Event, name: str) -> str | None:
+        """Return an entry's `id`."""
+        text = self.text(event, name)
         return None if text is None or self._is_wrong(event, rules.wrong_with_id(text)) else text
 
-    def word(self, event: Event, name: str, code: Code) -> str | None:
-        """A text with a pattern."""
+    def word(self, event: Event, name: str, *, code: Code) -> str | None:
+        """Return a text that has the pattern of `code`."""
         scalar = self.scalar(event, name)
         if scalar is None or self._is_wrong(event, rules.wrong_with_word(code, scalar.value)):
             return None
         return scalar.value
 
-    def generation(self, event: Event) -> int | None:
-        """A whole number from 1, as plain digits."""
-        scalar = self.scalar(event, "generation")
+    def parsed(
+        self, event: Event, name: str, *, parse: Callable[[ScalarEvent], Parsed | None], code: Code, demand: str
+    ) -> Parsed | None:
+        """Return what `parse` makes of a scalar. `demand` says what it must be, for the message if that is None."""
+        scalar = self.scalar(event, name)
         if scalar is None:
             return None
-        found = rules.number(scalar.value) if is_plain(scalar) else None
+        found = parse(scalar)
         if found is None:
-            message = f"`generation` must be a whole number from 1, in plain digits: {quoted(scalar.value)}"
-            self._problems.add(position(event), Code.GENERATION, message)
+            self._problems.add(position(event), code, f"{demand}: {excerpt(scalar.value)}")
         return found
 
-    def size_bytes(self, event: Event) -> int | None:
-        """A size such as `500KB` or `1MiB`, in bytes."""
-        scalar = self.scalar(event, "max_size")
-        if scalar is None:
-            return None
-        found = rules.size_bytes(scalar.value)
-        if found is None:
-            message = f"`max_size` must be a size such as `500KB` or `1MiB`, at most `5MiB`: {quoted(scalar.value)}"
-            self._problems.add(position(event), Code.MAX_SIZE, message)
-        return found
-
-    def truth(self, event: Event) -> bool | None:
-        """`true` or `false`, and none of YAML's other words for them."""
-        scalar = self.scalar(event, "identity_tag")
-        if scalar is None:
-            return None
-        if is_plain(scalar) and scalar.value in ("true", "false"):
-            return bool(scalar.value == "true")
-        message = f"`identity_tag` must be `true` or `false`: {quoted(scalar.value)}"
-        self._problems.add(position(event), Code.IDENTITY_TAG, message)
-        return None
-
-    def check_version(self, event: Event) -> None:
-        """The number 1, not the text."""
-        scalar = self.scalar(event, "version")
+    def version(self, event: Event, name: str) -> None:
+        """Check that the version is the number 1, and not the text."""
+        scalar = self.scalar(event, name)
         if scalar is None or (scalar.value == "1" and is_plain(scalar)):
             return
-        how = "write it without quotes" if scalar.value == "1" else f"this is {quoted(scalar.value)}"
+        how = "write it without quotes" if scalar.value == "1" else f"this is {excerpt(scalar.value)}"
         self._problems.add(position(event), Code.VERSION, f"`version` must be the number `1`: {how}")
 
-    def tags(self, event: Event) -> Tags:
-        """A mapping of tags. Those with a problem are reported and left out."""
+    def tags(self, event: Event, name: str) -> TagMapping:
+        """Return a mapping of tags without those that have a problem."""
         if not isinstance(event, MappingStartEvent):
-            self.report_kind(event, "`tags`", "a mapping")
+            self.report_kind(event, excerpt(name), "a mapping")
             return NO_TAGS
         values: dict[str, str] = {}
         at: dict[str, Position] = {}
-        for name, key, event_of_value in self._cursor.pairs():
-            good_key = not self._is_wrong(key, rules.wrong_with_tag_key(name))
-            value = self._tag_value(name, event_of_value)
-            if good_key and value is not None:
-                values[sys.intern(name)] = value
-                at[name] = position(key)
-        return Tags(values, at)
+        for tag_key, key, event_of_value in self._cursor.pairs():
+            is_good_key = not self._is_wrong(key, rules.wrong_with_tag_key(tag_key))
+            value = self._tag_value(tag_key, event_of_value)
+            if is_good_key and value is not None:
+                values[sys.intern(tag_key)] = value
+                at[tag_key] = position(key)
+        return TagMapping(values, at)
 
     def _tag_value(self, key: str, event: Event) -> str | None:
         if isinstance(event, MappingStartEvent):
-            message = f'{quoted(key)} must be text, not a mapping: put a template in quotes, as in `"{{stem}}"`'
+            message = f'{excerpt(key)} must be text, not a mapping: put a template in quotes, as in `"{{stem}}"`'
             self._problems.add(position(event), Code.WRONG_TYPE, message)
             self._cursor.skip(event)
             return None
         if isinstance(event, ScalarEvent) and is_null(event) and not (event.anchor or event.tag):
-            message = f'{quoted(key)} must not be empty: for an empty tag write `""`'
+            message = f'{excerpt(key)} must not be empty: for an empty tag write `""`'
             self._problems.add(position(event), Code.EMPTY_VALUE, message)
             return None
         scalar = self.scalar(event, key)
@@ -182,35 +238,40 @@ class Values:
             return None
         value = scalar.value
         if not has_braces(value):
-            return None if self._is_wrong(event, rules.wrong_with_tag_value(key, value)) else value
-        if wrong := wrong_with_template(value):
-            self._problems.add(position(event), Code.TEMPLATE, wrong)
-            return None
-        return value
+            wrong = rules.wrong_with_tag_value(key, value)
+        else:
+            message_or_none = wrong_with_template(value)
+            wrong = (Code.TEMPLATE, message_or_none) if message_or_none else None
+        return None if self._is_wrong(event, wrong) else value
 
     def _is_wrong(self, event: Event, wrong: rules.Wrong | None) -> bool:
         if wrong is None:
             return False
-        code, message = wrong
-        self._problems.add(position(event), code, message)
+        self._problems.add(position(event), *wrong)
         return True
 
     def report_kind(self, event: Event, name: str, due: str) -> None:
         """Report that `name` is not `due` (such as "a mapping"), and pass over it."""
-        # An alias is already among the problems.
-        if isinstance(event, AliasEvent):
+        if isinstance(event, AliasEvent):  # which is reported already
             return
         if isinstance(event, ScalarEvent) and is_null(event):
             self._problems.add(position(event), Code.EMPTY_VALUE, f"{name} must not be empty")
         else:
-            message = f"{name} must be {due}, not {kind_of(event)}{_example(name, event)}"
+            message = f"{name} must be {due}, not {yaml_kind(event)}{_example(name, event)}"
             self._problems.add(position(event), Code.WRONG_TYPE, message)
         self._cursor.skip(event)
 
-    def report_unknown(self, name: str, key: ScalarEvent, where: str) -> None:
-        """Report a key that means nothing in the mapping `where`, one of KEYS."""
-        message = f"{quoted(name)} is not a key of {where}{_advice(name, where)}"
-        self._problems.add(position(key), Code.UNKNOWN_KEY, message)
+
+def _number(scalar: ScalarEvent) -> int | None:
+    return rules.number(scalar.value) if is_plain(scalar) else None
+
+
+def _size_bytes(scalar: ScalarEvent) -> int | None:
+    return rules.size_bytes(scalar.value)
+
+
+def _truth(scalar: ScalarEvent) -> bool | None:
+    return _TRUTHS.get(scalar.value) if is_plain(scalar) else None
 
 
 _EXAMPLES = {
@@ -226,26 +287,23 @@ _EXAMPLES = {
     "`glob`": "an entry has one pattern, in quotes if it begins with `[`; write an entry for each",
     "`url`": "an entry has one address; write an entry for each",
 }
-"""How it is written, by the name of what is of the wrong type."""
+"""How a value is written, by the name of the value in messages."""
 
 
 def _example(name: str, event: Event) -> str:
-    if name == "an entry" and isinstance(event, ScalarEvent):
-        return f": write {quoted(f'- {_as_source(event.value)}')}"
-    example = _EXAMPLES.get(name)
-    return f": {example}" if example else ""
+    """Return how to write a value of the wrong type. A lone text in place of an entry is taken for its source."""
+    if name != "an entry" or not isinstance(event, ScalarEvent):
+        return f": {_EXAMPLES[name]}" if name in _EXAMPLES else ""
+    if event.value.startswith("s3://"):
+        source = f"url: {event.value}"
+    elif re.search(r"[*?]", event.value):
+        source = f"glob: {in_quotes(event.value)}"
+    else:
+        source = f"file: {yaml_scalar(event.value)}"
+    return f": write {excerpt(f'- {source}')}"
 
 
-def _as_source(text: str) -> str:
-    """The key and value that an entry has if it is meant to be this text alone."""
-    if text.startswith("s3://"):
-        return f"url: {text}"
-    if re.search(r"[*?]", text):
-        return f"glob: {in_quotes(text)}"
-    return f"file: {yaml_scalar(text)}"
-
-
-def _advice(name: str, where: str) -> str:
+def _key_advice(name: str, where: str) -> str:
     homes = [other for other, keys in KEYS.items() if name in keys]
     if homes:
         return f": it belongs to {' or '.join(homes)}"

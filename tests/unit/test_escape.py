@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_upload.escape import encodable, printable, shell_word, write_text
+from batch_upload.escape import encodable, printable, quoted, shell_word, write_text
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,10 @@ def test_no_control_or_surrogate_is_left_in_any_text(text: str) -> None:
 
     shown.encode()
     assert not any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in shown)
+
+
+def test_a_name_in_backticks_shows_every_character_that_is_not_printable_or_only_looks_like_a_space() -> None:
+    assert quoted("a\x1b[31m\u202eb\udcff\u200b é\xa0😀") == "`a\\x1b[31m\\u202eb\\udcff\\u200b é\\xa0😀`"
 
 
 def test_what_an_encoding_cannot_take_becomes_an_escape() -> None:

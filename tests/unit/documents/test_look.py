@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batch_upload.document import Document, Fingerprint, RememberedDigest
-from batch_upload.documents.look import HOP, READERS, RECENT, Looker, Recent
+from batch_upload.documents.look import FILES_PER_HOP, LOOK_THREADS, RECENT_MAX, Looker, Recent
 from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.model import ContentType, Listed, Position
 
@@ -198,7 +198,9 @@ def test_what_is_gone_or_no_file_any_more_is_refused_however_well_it_is_remember
     assert (gone.code, fifo.code) == (RefusalCode.MISSING, RefusalCode.NOT_REGULAR)
 
 
-@pytest.mark.parametrize("count", [0, 1, READERS, HOP * READERS + 1, 3 * HOP * READERS])
+@pytest.mark.parametrize(
+    "count", [0, 1, LOOK_THREADS, FILES_PER_HOP * LOOK_THREADS + 1, 3 * FILES_PER_HOP * LOOK_THREADS]
+)
 def test_each_is_asked_for_once_and_answers_come_in_order(tmp_path: Path, count: int) -> None:
     sources = [f"files/{number}.pdf" for number in range(count)]
     for number, source in enumerate(sources):
@@ -228,9 +230,9 @@ def test_what_was_read_last_is_of_so_many_files_at_most() -> None:
     recent = Recent()
     found = RememberedDigest(Fingerprint(1, 1, 1, 1), "00" * 32, ContentType.PDF)
 
-    for number in range(RECENT):
+    for number in range(RECENT_MAX):
         recent[f"/{number}.pdf"] = found
-    assert len(recent) == RECENT
+    assert len(recent) == RECENT_MAX
     recent["/next.pdf"] = found
 
     assert set(recent) == {"/next.pdf"}

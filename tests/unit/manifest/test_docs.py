@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from batch_upload.documents.copies import MEANINGS as WARNINGS
-from batch_upload.documents.refusals import MEANINGS as REFUSALS
-from batch_upload.manifest.codes import MEANINGS
+from batch_upload.documents.copies import WarningCode
+from batch_upload.documents.refusals import RefusalCode
 from batch_upload.manifest.expand import expand
+from batch_upload.manifest.problems import Code
 from batch_upload.manifest.reader import read_manifest
 from batch_upload.manifest.values import KEYS
 
@@ -17,15 +17,14 @@ PAGE = (Path(__file__).parents[3] / "docs" / "manifest.md").read_text(encoding="
 
 
 def test_every_code_stands_in_the_table_with_its_meaning() -> None:
-    for meanings in (MEANINGS, REFUSALS, WARNINGS):
-        for code, meaning in meanings.items():
-            assert f"| `{code}` | {meaning} |" in PAGE
+    for code in (*Code, *RefusalCode, *WarningCode):
+        assert f"| `{code}` | {code.meaning} |" in PAGE
 
 
 def test_the_table_has_no_other_codes() -> None:
     section = PAGE.split("## Problems", 1)[1]
 
-    assert set(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)) == {*MEANINGS, *REFUSALS, *WARNINGS}
+    assert set(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)) == {*Code, *RefusalCode, *WarningCode}
 
 
 def test_every_key_is_explained() -> None:

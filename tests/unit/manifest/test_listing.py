@@ -13,7 +13,7 @@ from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.manifest.expand import expand
 from batch_upload.manifest.problems import Problems
 from batch_upload.manifest.reader import ledger_named_in, list_manifest, read_manifest
-from batch_upload.manifest.source import SIZE_LIMIT_BYTES, opened, screen
+from batch_upload.manifest.source import SIZE_LIMIT_BYTES, open_manifest, screen
 from batch_upload.model import Listed, Manifest, Problem
 from tests.unit.manifest.conftest import list_all
 
@@ -177,7 +177,7 @@ def found(
 def can_stand(text: str, write: Write) -> bool:
     """Whether these characters may stand in a manifest."""
     path = write(text)
-    with opened(path) as file:
+    with open_manifest(path) as file:
         return screen(file, Problems(str(path)), size_limit_bytes=SIZE_LIMIT_BYTES).readable
 
 

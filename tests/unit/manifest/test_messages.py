@@ -7,8 +7,8 @@ import pytest
 
 from batch_upload.errors import UsageError
 from batch_upload.manifest.cursor import Loader
-from batch_upload.manifest.quotes import in_quotes
 from batch_upload.manifest.reader import read_manifest
+from batch_upload.manifest.syntax import in_quotes
 from batch_upload.model import Problem
 
 Write = Callable[..., Path]

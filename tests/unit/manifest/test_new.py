@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from batch_upload.errors import UsageError
 from batch_upload.manifest.expand import expand
-from batch_upload.manifest.from_csv import CsvCode, Rows, Table, entries_of_table, read_table
-from batch_upload.manifest.new import Refused, manifest_lines
+from batch_upload.manifest.from_csv import CsvCode, EntriesOfRows, Table, entries_of_table, read_table
+from batch_upload.manifest.new import Rejection, WantedTags, manifest_lines, wanted_tags
 from batch_upload.manifest.reader import read_manifest
 from batch_upload.manifest.rules import batch_of
-from batch_upload.manifest.tagging import Wanted, wanted_tags
 from batch_upload.model import Entry, Manifest, Problem
 
 HOSTILE = (
@@ -28,11 +27,11 @@ HOSTILE = (
 texts = st.sampled_from(HOSTILE) | st.text(st.characters(codec="utf-8"), max_size=12)
 
 
-def fine(path: Path, source: str) -> Refused | None:
+def fine(path: Path, source: str) -> Rejection | None:
     return None
 
 
-def manifest_of(folder: Path, entries: Sequence[Entry], wanted: Wanted = Wanted()) -> Manifest:  # noqa: B008 - frozen
+def manifest_of(folder: Path, entries: Sequence[Entry], wanted: WantedTags = WantedTags()) -> Manifest:  # noqa: B008 - frozen
     return Manifest(path=folder / "x", folder=folder, batch="june", entries=tuple(entries), tags=wanted.shared)
 
 
@@ -59,7 +58,7 @@ def table_of(raw: bytes) -> Table:
     return found
 
 
-def rows_of(table: Table, folder: Path, wanted: Wanted = Wanted()) -> Rows:  # noqa: B008 - frozen
+def rows_of(table: Table, folder: Path, wanted: WantedTags = WantedTags()) -> EntriesOfRows:  # noqa: B008 - frozen
     return entries_of_table(
         table, name="c.csv", folder=folder, beside=folder, wanted=wanted, tag_columns=not wanted.by_row, judge=fine
     )
@@ -269,14 +268,14 @@ def test_a_folder_between_table_and_manifest_that_no_manifest_can_name_is_a_prob
     root = tmp_path.resolve()
     for name in ("two\nlines", "bytes \udcff"):
         made = entries_of_table(
-            table_of(b"file\na.pdf\n"), name="c.csv", folder=root / name, beside=root, wanted=Wanted(),
+            table_of(b"file\na.pdf\n"), name="c.csv", folder=root / name, beside=root, wanted=WantedTags(),
             tag_columns=True, judge=fine,
         )  # fmt: skip
         assert [problem.at.line for problem in made.problems] == [2]
         assert made.problems[0].message.startswith("column `file`: the name `")
 
 
-def problems_of_table(table: Table, folder: Path, wanted: Wanted) -> list[Problem]:
+def problems_of_table(table: Table, folder: Path, wanted: WantedTags) -> list[Problem]:
     """Everything that `manifest new` tells of the rows of a table."""
     made = rows_of(table, folder, wanted)
     return [*made.problems, *expand(manifest_of(folder, made.entries, wanted), allow_outside=False)[1]]

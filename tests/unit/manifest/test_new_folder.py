@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from batch_upload.manifest.expand import expand
-from batch_upload.manifest.from_folder import FromFolder, OneByOne, entries_of_folder
-from batch_upload.manifest.new import Refused, manifest_lines
+from batch_upload.manifest.new import FromFolder, OneByOne, Rejection, entries_of_folder, manifest_lines
 from batch_upload.manifest.reader import read_manifest
 from batch_upload.model import Entry, Manifest, SourceKind
 
@@ -30,8 +29,8 @@ def grow(folder: Path, *names: str) -> None:
 def found_in(folder: Path, *, bad: Sequence[str] = ()) -> FromFolder:
     root = folder.resolve()
 
-    def judge(path: Path, source: str) -> Refused | None:
-        return Refused("bad", f"`{path.name}` is bad") if path.name in bad else None
+    def judge(path: Path, source: str) -> Rejection | None:
+        return ("bad", f"`{path.name}` is bad") if path.name in bad else None
 
     return entries_of_folder(root, beside=root, judge=judge)
 
@@ -59,7 +58,7 @@ def test_what_cannot_be_uploaded_is_left_out_and_the_others_keep_their_ids(tmp_p
         (SourceKind.GLOB, "a/*.png"),
         (SourceKind.GLOB, "b/*.pdf"),
     ]
-    assert [(each.path, each.why.code) for each in found.left_out] == [("a/2.pdf", "bad")]
+    assert [(each.path, each.code) for each in found.left_out] == [("a/2.pdf", "bad")]
     listed, _ = expand(read_back(manifest_of(tmp_path, found.entries), tmp_path), allow_outside=False)
     assert [each.item_id for each in listed] == ["a/1.pdf", "a/3.png", "b/4.pdf"]
 
@@ -71,7 +70,7 @@ def test_names_that_no_manifest_can_hold_are_left_out(tmp_path: Path) -> None:
     found = found_in(tmp_path)
 
     assert [each.source for each in found.entries] == ["good.pdf"]
-    assert sorted(each.why.code for each in found.left_out) == ["control-character", "id"]
+    assert sorted(each.code for each in found.left_out) == ["control-character", "id"]
 
 
 def test_a_link_to_a_folder_is_told_and_not_followed(tmp_path: Path) -> None:
@@ -106,6 +105,6 @@ def test_a_name_with_a_line_break_is_left_out_by_its_name(tmp_path: Path) -> Non
 
     found = found_in(tmp_path)
 
-    assert [each.why.message for each in found.left_out] == [
+    assert [each.message for each in found.left_out] == [
         r"the name `a/two\nlines.pdf` has a line break: rename the file"
     ]

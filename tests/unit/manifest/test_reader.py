@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.manifest.cursor import Loader
-from batch_upload.manifest.problems import quoted
+from batch_upload.manifest.problems import excerpt
 from batch_upload.manifest.reader import read_manifest
 from batch_upload.model import Entry, Manifest, Position, Problem, SourceKind, Target
 
@@ -183,7 +183,7 @@ def test_the_error_counts_its_problems(write: Write) -> None:
     with pytest.raises(ManifestInvalid) as caught:
         read_manifest(path)
 
-    assert caught.value.message == f"3 problems in {quoted(str(path))}"
+    assert caught.value.message == f"3 problems in {excerpt(str(path))}"
     assert str(caught.value.problems[0]).startswith(f"{path}:1:1: `version` is missing")
 
 
@@ -222,7 +222,7 @@ def test_a_long_name_is_cut_in_messages(write: Write, problems_of: ProblemsOf) -
     assert len(problem.message) < 300
 
 
-def test_an_unquoted_template_is_told_to_be_quoted(write: Write, problems_of: ProblemsOf) -> None:
+def test_an_unquoted_template_is_told_to_be_excerpt(write: Write, problems_of: ProblemsOf) -> None:
     (problem,) = problems_of(write(HEAD + "attachments:\n  - file: a.pdf\n    tags: {Name: {stem}}\n"))
 
     assert problem.message == '`Name` must be text, not a mapping: put a template in quotes, as in `"{stem}"`'
