@@ -91,17 +91,22 @@ class Looker:
         """Return what is in the file of each, or why it cannot be sent; None for a URL. Raises OutOfResources."""
         files = [self._regular_file(each) for each in listed]
         remembered = self._recall([each.path for each in files if each is not None])
-        found: list[Document | Refusal | None] = [
-            None if file is None else self._recalled(each, file, remembered)
-            for each, file in zip(listed, files, strict=True)
-        ]
+        found: list[Document | Refusal | None] = []
+        for each, file in zip(listed, files, strict=True):
+            document = None
+            known = remembered.get(file.path) or self.fresh.get(file.path) if file is not None else None
+            if file is not None and known is not None and known.fingerprint == fingerprint_of(file.status):
+                size_bytes = file.status.st_size
+                if size_bytes <= each.max_size_bytes and is_named_as(each.source, known.content_type):
+                    document = Document(file.path, known.sha256, size_bytes, known.content_type)
+            found.append(document)
         unread = [n for n, each in enumerate(listed) if found[n] is None and each.folder is not None]
         for n, (began_ns, examined) in zip(unread, self._examine([listed[n] for n in unread]), strict=True):
-            document, fingerprint = examined
-            found[n] = document
-            if fingerprint is None or isinstance(document, Refusal) or began_ns - fingerprint.mtime_ns < RACY_NS:
+            read, fingerprint = examined
+            found[n] = read
+            if fingerprint is None or isinstance(read, Refusal) or began_ns - fingerprint.mtime_ns < RACY_NS:
                 continue
-            self.fresh[document.path] = RememberedDigest(fingerprint, document.sha256, document.content_type)
+            self.fresh[read.path] = RememberedDigest(fingerprint, read.sha256, read.content_type)
         return found
 
     def _regular_file(self, listed: Listed) -> _RegularFile | None:
@@ -130,18 +135,6 @@ class Looker:
 
     def _is_within(self, real: str) -> bool:
         return self._real_root is None or is_in(real, self._real_root)
-
-    def _recalled(
-        self, listed: Listed, file: _RegularFile, remembered: Mapping[str, RememberedDigest]
-    ) -> Document | None:
-        """Return the document as it was read before, if the file looks the same and may still be sent."""
-        known = remembered.get(file.path) or self.fresh.get(file.path)
-        if known is None or known.fingerprint != fingerprint_of(file.status):
-            return None
-        size_bytes = file.status.st_size
-        if size_bytes > listed.max_size_bytes or not is_named_as(listed.source, known.content_type):
-            return None
-        return Document(file.path, known.sha256, size_bytes, known.content_type)
 
     def _examine(self, unread: Sequence[Listed]) -> Iterator[tuple[int, Examined]]:
         """Examine files in threads, or in this one if none can be started. Yields when each was begun, in ns, too."""

@@ -24,6 +24,7 @@ from yaml.events import (
 )
 
 from batch_upload.manifest.problems import Code, Problems, excerpt
+from batch_upload.manifest.rules import has_surrogate
 from batch_upload.manifest.syntax import in_quotes
 from batch_upload.model import Position
 
@@ -129,8 +130,10 @@ class Cursor:
         if isinstance(event, ScalarEvent):
             if event.anchor or event.tag:
                 self._report_properties(event)
-            if not event.value.isascii():
-                self._check_characters(event)
+            if not event.value.isascii() and has_surrogate(event.value):
+                message = "a surrogate is not a character: write the character itself"
+                self._problems.add(position(event), Code.SYNTAX, message)
+                raise CannotGoOnError
             if self._watch_blocks and event.style:
                 self._note_block(event)
         elif isinstance(event, CollectionEndEvent):
@@ -193,12 +196,6 @@ class Cursor:
         else:
             return True
         return False
-
-    def _check_characters(self, event: ScalarEvent) -> None:
-        if any("\ud800" <= char <= "\udfff" for char in event.value):
-            message = "a surrogate is not a character: write the character itself"
-            self._problems.add(position(event), Code.SYNTAX, message)
-            raise CannotGoOnError
 
     def _note_block(self, event: ScalarEvent) -> None:
         first, last = line_of(event.start_mark), line_of(event.end_mark)

@@ -183,10 +183,9 @@ class _Ids:
 
     def end_glob(self) -> None:
         """Report what the glob shares with the entries before it."""
-        entry, count = self._globs[-1]
+        at = self._globs[-1][0].at
         for number, overlap in self._overlaps.items():
-            message = self._globs_message(entry, count, number, overlap) if number else _files_message(entry, overlap)
-            self._problems.add(entry.at, Code.DUPLICATE_ID, message)
+            self._problems.add(at, Code.DUPLICATE_ID, self._overlap_message(number, overlap))
         self._overlaps.clear()
 
     def take(self, entry: Entry, item_id: str) -> bool:
@@ -197,32 +196,38 @@ class _Ids:
         if first is None:
             self._first[item_id] = -len(self._globs) if is_glob else at.line
             return True
-        if not is_glob:
-            self._problems.add(at, Code.DUPLICATE_ID, self._duplicate_message(entry, item_id, first))
+        if is_glob:
+            further = self._further.setdefault(item_id, [])
+            for other in (first, *further):
+                number = max(0, -other)
+                line = self._globs[number - 1][0].at.line if number else other
+                self._overlaps.setdefault(number, _Overlap(item_id, line)).count += 1
+            further.append(-len(self._globs))
             return False
-        further = self._further.setdefault(item_id, [])
-        for other in (first, *further):
-            number = max(0, -other)
-            line = self._globs[number - 1][0].at.line if number else other
-            self._overlaps.setdefault(number, _Overlap(item_id, line)).count += 1
-        further.append(-len(self._globs))
-        return False
-
-    def _duplicate_message(self, entry: Entry, item_id: str, first: int) -> str:
         if first < 0:
             glob = self._globs[-first - 1][0]
             where = f"the glob {excerpt(glob.source)} in line {glob.at.line}"
+            message = f"the id {excerpt(item_id)} is that of a file which {where} matches: give this entry another `id`"
             if entry.source == item_id:
-                return f"{where} matches {excerpt(item_id)} already: leave this entry out, or narrow the pattern"
-            return f"the id {excerpt(item_id)} is that of a file which {where} matches: give this entry another `id`"
-        if entry.item_id is None:
+                message = f"{where} matches {excerpt(item_id)} already: leave this entry out, or narrow the pattern"
+        elif entry.item_id is None:
             how = "leave one of the two out, or give one an `id` of its own"
-            return f"{excerpt(item_id)} is listed in line {first} already: {how}"
-        return f"the id {excerpt(item_id)} is used in line {first} already: give one of the two another `id`"
+            message = f"{excerpt(item_id)} is listed in line {first} already: {how}"
+        else:
+            message = f"the id {excerpt(item_id)} is used in line {first} already: give one of the two another `id`"
+        self._problems.add(at, Code.DUPLICATE_ID, message)
+        return False
 
-    def _globs_message(self, entry: Entry, count: int, number: int, overlap: _Overlap) -> str:
+    def _overlap_message(self, number: int, overlap: _Overlap) -> str:
+        entry, count = self._globs[-1]
+        files = "file" if overlap.count == 1 else f"{overlap.count:,} files"
+        if not number:
+            example = f"{excerpt(overlap.example)} in line {overlap.line}"
+            shared, which = f"{files} that have entries of their own, such as {example}", "those entries"
+            if overlap.count == 1:
+                shared, which = f"a file that has an entry of its own, {example}", "that entry"
+            return f"{excerpt(entry.source)} matches {shared}: leave {which} out, or narrow the pattern"
         first, first_count = self._globs[number - 1]
-        both = f"{excerpt(first.source)} in line {overlap.line} and {excerpt(entry.source)}"
         if overlap.count == count == first_count:
             advice = "leave one of the two out"
         elif overlap.count == count:
@@ -231,15 +236,5 @@ class _Ids:
             advice = f"leave line {overlap.line} out, which matches nothing else"
         else:
             advice = "narrow one of the patterns"
-        files = "file" if overlap.count == 1 else f"{overlap.count:,} files"
+        both = f"{excerpt(first.source)} in line {overlap.line} and {excerpt(entry.source)}"
         return f"{both} match the same {files}, such as {excerpt(overlap.example)}: {advice}"
-
-
-def _files_message(entry: Entry, overlap: _Overlap) -> str:
-    example = f"{excerpt(overlap.example)} in line {overlap.line}"
-    if overlap.count == 1:
-        shared, which = f"a file that has an entry of its own, {example}", "that entry"
-    else:
-        shared = f"{overlap.count:,} files that have entries of their own, such as {example}"
-        which = "those entries"
-    return f"{excerpt(entry.source)} matches {shared}: leave {which} out, or narrow the pattern"

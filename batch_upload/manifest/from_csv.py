@@ -179,7 +179,11 @@ class _Row:
         elif not file:
             self.problems.append((Code.NO_SOURCE, "the row has neither a `file` nor a `url`"))
         elif not self._note("file", rules.wrong_with_path(file) or rules.wrong_with_file(file)):
-            source = self._checked_file(file, folder, beside, judge)
+            if folder != beside or os.path.isabs(file):
+                source = Path(os.path.relpath(folder / file, beside)).as_posix()
+            # the folders between the two may have names that are not allowed
+            if not self._note("file", rules.wrong_with_path(source)) and (why := judge(beside / source, file)):
+                self.problems.append(why)
         tags = self._tags(tag_columns, wanted)
         if self.problems:
             return None
@@ -187,16 +191,6 @@ class _Row:
         self._note("id", rules.wrong_with_id(item_id))
         at = Position(self.line)
         return Entry(kind, source, at, item_id=item_id, id_at=at, tags=tags)
-
-    def _checked_file(self, file: str, folder: Path, beside: Path, judge: Judge) -> str:
-        """Return a file's path relative to the manifest. Reports why the file cannot be uploaded."""
-        is_relative_to_manifest = folder == beside and not os.path.isabs(file)
-        source = file if is_relative_to_manifest else Path(os.path.relpath(folder / file, beside)).as_posix()
-        if not self._note("file", rules.wrong_with_path(source)):  # the folders between may have such names
-            why = judge(beside / source, file)
-            if why is not None:
-                self.problems.append(why)
-        return source
 
     def _tags(self, columns: Sequence[str], wanted: WantedTags) -> dict[str, str]:
         tags = {name: self.cells[name] for name in columns if self.cells.get(name)}

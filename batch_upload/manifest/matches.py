@@ -9,6 +9,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from batch_upload.manifest.problems import path_excerpt
@@ -47,7 +48,7 @@ def is_leftover(name: str) -> bool:
 
 def advice_on_no_match(pattern: str, folder: Path) -> str:
     """Return what to do about a pattern that matches nothing. Tries other Unicode forms and other case."""
-    alike = _Search(folder, time.sleep, fold=_composed).find(pattern).paths
+    alike = _Search(folder, time.sleep, fold=partial(unicodedata.normalize, "NFC")).find(pattern).paths
     how = "in another Unicode form (Macs write names in NFD)"
     advice = "rename the files, or write `*` for the accented letters"
     if not alike:
@@ -56,10 +57,6 @@ def advice_on_no_match(pattern: str, folder: Path) -> str:
     if not alike:
         return path_advice(pattern, key="glob") or "check the pattern"
     return f"{count_words(len(alike), 'file')} would match it {how}, such as {path_excerpt(alike[0])}: {advice}"
-
-
-def _composed(name: str) -> str:
-    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 @dataclass(slots=True)
@@ -96,7 +93,7 @@ class _Search:
                 waiting.extend((f"{prefix}{name}/", index) for name in below if not name.startswith("."))
                 if is_last:
                     yield from self._matching(prefix, re.compile(r"[^.].*", re.DOTALL), folders=False)
-            elif self._is_compared(segment):
+            elif (self.fold and segment != "..") or _WILDCARD.search(segment):
                 hidden = "" if segment.startswith(".") else r"(?!\.)"
                 translated = fnmatch.translate(self.fold(segment) if self.fold else segment)
                 found = self._matching(prefix, re.compile(hidden + translated, re.DOTALL), folders=not is_last)
@@ -110,10 +107,6 @@ class _Search:
                     yield path
             elif stat.S_ISDIR(self._mode(prefix + segment)):
                 waiting.append((f"{prefix}{segment}/", index + 1))
-
-    def _is_compared(self, segment: str) -> bool:
-        """Tell whether the names in a folder are compared with a segment, and not only looked up."""
-        return (self.fold is not None and segment != "..") or _WILDCARD.search(segment) is not None
 
     def _matching(self, prefix: str, pattern: re.Pattern[str], *, folders: bool) -> Iterator[str]:
         """Yield the paths of a folder's folders, or of its files without leftovers, that match a pattern."""

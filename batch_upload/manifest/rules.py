@@ -103,7 +103,7 @@ def wrong_with_found_path(path: str) -> Wrong | None:
 
 def wrong_with_path(path: str) -> Wrong | None:
     """Check the path of a file that a manifest is to name, whatever its id."""
-    if not path.isascii() and _has_surrogate(path):
+    if not path.isascii() and has_surrogate(path):
         return Code.ID, f"the name {path_excerpt(path)} is not UTF-8: rename the file"
     if not path.isprintable() and (found := _CONTROL.search(path)):
         return Code.CONTROL_CHARACTER, f"the name {path_excerpt(path)} has {_control_words(found[0])}: rename the file"
@@ -114,13 +114,13 @@ def wrong_with_id(text: str) -> Wrong | None:
     """Check an id, whether it is given or made of a path."""
     if len(text) > ID_LENGTH:
         return Code.ID, f"an id has at most {ID_LENGTH} characters, this has {len(text)}: give a shorter `id`"
-    if not text.isascii() and _has_surrogate(text):
+    if not text.isascii() and has_surrogate(text):
         return Code.ID, f"the name {excerpt(text)} is not UTF-8: rename the file"
     return wrong_with_text("id", text)
 
 
-def _has_surrogate(text: str) -> bool:
-    """Tell whether a text has a lone surrogate, as Python gives bytes of a path that are not UTF-8 (PEP 383)."""
+def has_surrogate(text: str) -> bool:
+    """Tell whether a text has a lone surrogate. Python decodes to these the bytes of a path that are not UTF-8."""
     return any("\ud800" <= char <= "\udfff" for char in text)
 
 

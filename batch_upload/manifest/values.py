@@ -31,6 +31,21 @@ _SOURCES = {kind.value: kind for kind in SourceKind}
 _TRUTHS = {"true": True, "false": False}
 """The two spellings that are taken, and none of YAML's other words for them."""
 
+_EXAMPLES = {
+    "the manifest": "begin with `version: 1`",
+    "`version`": "write `version: 1`",
+    "`batch`": "write `batch: acme-2026`",
+    "`target`": "write `target: {region: us-east-1}`",
+    "`defaults`": "write `defaults: {max_size: 500KB}`",
+    "`tags`": "write tags as `tags: {Customer: acme}`",
+    "`attachments`": "put a line such as `- file: files/a.pdf` below it for each document",
+    "an entry": "write `- file: files/a.pdf`",
+    "`file`": "an entry names one file; write an entry for each",
+    "`glob`": "an entry has one pattern, in quotes if it begins with `[`; write an entry for each",
+    "`url`": "an entry has one address; write an entry for each",
+}
+"""How a value is written, by the name of the value in messages."""
+
 Given = dict[str, tuple[Any, Event]]
 """The keys that a mapping has: the value of each, None if it has a problem, and the event that begins it."""
 
@@ -78,9 +93,9 @@ class Values:
             "glob": self.text,
             "url": partial(self.word, code=Code.URL),
             "tags": self.tags,
-            "generation": partial(self.parsed, parse=_number, code=Code.GENERATION, demand=number),
-            "max_size": partial(self.parsed, parse=_size_bytes, code=Code.MAX_SIZE, demand=size),
-            "identity_tag": partial(self.parsed, parse=_truth, code=Code.IDENTITY_TAG, demand=truth),
+            "generation": partial(self.parsed, parse=rules.number, plain=True, code=Code.GENERATION, demand=number),
+            "max_size": partial(self.parsed, parse=rules.size_bytes, plain=False, code=Code.MAX_SIZE, demand=size),
+            "identity_tag": partial(self.parsed, parse=_TRUTHS.get, plain=True, code=Code.IDENTITY_TAG, demand=truth),
         }
         self._readers = {where: {key: readers[key] for key in keys if key in readers} for where, keys in KEYS.items()}
 
@@ -96,13 +111,21 @@ class Values:
             found[name] = self.value(name, key, value, where) if reader is None else (reader(value, name), value)
         return found
 
-    def value(self, name: str, key: ScalarEvent, event: Event, where: str) -> tuple[Any, Event]:
+    def value(self, name: str, key_event: ScalarEvent, event: Event, where: str) -> tuple[Any, Event]:
         """Return the value of a key of the mapping `where`, and its event. An unknown key is reported."""
         reader = self._readers[where].get(name)
         if reader is not None:
             return reader(event, name), event
-        message = f"{excerpt(name)} is not a key of {where}{_key_advice(name, where)}"
-        self._problems.add(position(key), Code.UNKNOWN_KEY, message)
+        homes = [other for other, keys in KEYS.items() if name in keys]
+        close = difflib.get_close_matches(name[:64].lower().replace("-", "_"), KEYS[where], n=1)
+        if homes:
+            advice = f"it belongs to {' or '.join(homes)}"
+        elif close:
+            advice = f"did you mean `{close[0]}`?"
+        else:
+            advice = f"there are {', '.join(f'`{key}`' for key in KEYS[where])}"
+        message = f"{excerpt(name)} is not a key of {where}: {advice}"
+        self._problems.add(position(key_event), Code.UNKNOWN_KEY, message)
         self._cursor.skip(event)
         return None, event
 
@@ -189,13 +212,16 @@ class Values:
         return scalar.value
 
     def parsed(
-        self, event: Event, name: str, *, parse: Callable[[ScalarEvent], Parsed | None], code: Code, demand: str
+        self, event: Event, name: str, *, parse: Callable[[str], Parsed | None], plain: bool, code: Code, demand: str
     ) -> Parsed | None:
-        """Return what `parse` makes of a scalar. `demand` says what it must be, for the message if that is None."""
+        """Return what `parse` makes of a scalar; None is a problem. `demand` says what it must be.
+
+        `plain`: quotes are a problem, too.
+        """
         scalar = self.scalar(event, name)
         if scalar is None:
             return None
-        found = parse(scalar)
+        found = parse(scalar.value) if is_plain(scalar) or not plain else None
         if found is None:
             self._problems.add(position(event), code, f"{demand}: {excerpt(scalar.value)}")
         return found
@@ -256,58 +282,16 @@ class Values:
             return
         if isinstance(event, ScalarEvent) and is_null(event):
             self._problems.add(position(event), Code.EMPTY_VALUE, f"{name} must not be empty")
-        else:
-            message = f"{name} must be {due}, not {yaml_kind(event)}{_example(name, event)}"
-            self._problems.add(position(event), Code.WRONG_TYPE, message)
+            return
+        example = _EXAMPLES.get(name, "")
+        if name == "an entry" and isinstance(event, ScalarEvent):
+            # a text alone in place of an entry is probably its source
+            source = f"file: {yaml_scalar(event.value)}"
+            if event.value.startswith("s3://"):
+                source = f"url: {event.value}"
+            elif re.search(r"[*?]", event.value):
+                source = f"glob: {in_quotes(event.value)}"
+            example = f"write {excerpt(f'- {source}')}"
+        message = f"{name} must be {due}, not {yaml_kind(event)}{example and f': {example}'}"
+        self._problems.add(position(event), Code.WRONG_TYPE, message)
         self._cursor.skip(event)
-
-
-def _number(scalar: ScalarEvent) -> int | None:
-    return rules.number(scalar.value) if is_plain(scalar) else None
-
-
-def _size_bytes(scalar: ScalarEvent) -> int | None:
-    return rules.size_bytes(scalar.value)
-
-
-def _truth(scalar: ScalarEvent) -> bool | None:
-    return _TRUTHS.get(scalar.value) if is_plain(scalar) else None
-
-
-_EXAMPLES = {
-    "the manifest": "begin with `version: 1`",
-    "`version`": "write `version: 1`",
-    "`batch`": "write `batch: acme-2026`",
-    "`target`": "write `target: {region: us-east-1}`",
-    "`defaults`": "write `defaults: {max_size: 500KB}`",
-    "`tags`": "write tags as `tags: {Customer: acme}`",
-    "`attachments`": "put a line such as `- file: files/a.pdf` below it for each document",
-    "an entry": "write `- file: files/a.pdf`",
-    "`file`": "an entry names one file; write an entry for each",
-    "`glob`": "an entry has one pattern, in quotes if it begins with `[`; write an entry for each",
-    "`url`": "an entry has one address; write an entry for each",
-}
-"""How a value is written, by the name of the value in messages."""
-
-
-def _example(name: str, event: Event) -> str:
-    """Return how to write a value of the wrong type. A lone text in place of an entry is taken for its source."""
-    if name != "an entry" or not isinstance(event, ScalarEvent):
-        return f": {_EXAMPLES[name]}" if name in _EXAMPLES else ""
-    if event.value.startswith("s3://"):
-        source = f"url: {event.value}"
-    elif re.search(r"[*?]", event.value):
-        source = f"glob: {in_quotes(event.value)}"
-    else:
-        source = f"file: {yaml_scalar(event.value)}"
-    return f": write {excerpt(f'- {source}')}"
-
-
-def _key_advice(name: str, where: str) -> str:
-    homes = [other for other, keys in KEYS.items() if name in keys]
-    if homes:
-        return f": it belongs to {' or '.join(homes)}"
-    close = difflib.get_close_matches(name[:64].lower().replace("-", "_"), KEYS[where], n=1)
-    if close:
-        return f": did you mean `{close[0]}`?"
-    return f": there are {', '.join(f'`{key}`' for key in KEYS[where])}"
