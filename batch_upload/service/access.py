@@ -1,12 +1,15 @@
 """Where requests go and in whose name: session, Region, endpoint. Decided once, before anything is sent."""
 
 import re
+import socket
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+import anyio
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
 from botocore.configprovider import ConfiguredEndpointProvider
@@ -22,15 +25,19 @@ from batch_upload.service.http import (
     BoundedSession,
     is_loopback,
 )
+from batch_upload.spelling import REGION_PATTERN
 
 SERVICE = "pinpoint-sms-voice-v2"
 TOKEN_SERVICE = "sts"  # noqa: S105 - the name of a service
 PROGRAM = "batch-upload"
-_NAME = re.compile(r"[a-z0-9.-]+")  # others' parsers end a host where this one does not, at a backslash for one
-Ask = Callable[[str], Awaitable[str]]
-"""Puts a question to a person, and returns the answer. May wait; raises EOFError where none comes."""
 _SIGN_IN = ("sso", "sso-oidc", "signin")
-"""Services that the SDK asks for credentials by itself, beside STS."""
+"""Services that the SDK asks for credentials, besides STS."""
+_HOST = re.compile(r"[a-z0-9.-]+")  # other parsers end a host elsewhere, for example at a backslash
+_NO_ADDRESS = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+"""Errors that say that a name has no address. All others say that the look-up failed (getaddrinfo(3))."""
+
+Ask = Callable[[str], Awaitable[str]]
+"""Asks a person a question, and returns the answer. May wait; raises EOFError if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +61,15 @@ class Access:
     allowed_hosts: frozenset[str] = frozenset()
     keys: StaticKeys | None = None
     ask_code: Ask | None = None
-    """Asks a person for the code of an MFA device. None where nobody can be asked."""
+    """Asks a person for the code of an MFA device. None if there is no terminal."""
     connections: int = 10
     http_session: Callable[..., Any] = BoundedSession
-    """What makes the sessions that requests are sent through, as aiobotocore's `http_session_cls`."""
+    """Makes the sessions that requests are sent through, as aiobotocore's `http_session_cls`."""
 
 
 @lru_cache(maxsize=1)
 def _aws_host() -> re.Pattern[str]:
-    """The hosts of this service and of STS, and VPC endpoints of both, in every partition that botocore knows."""
+    """Return the hosts of this service, of STS, and of VPC endpoints of both, in all partitions that botocore knows."""
     loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
     outputs = [each["outputs"] for each in loader.load_data("partitions")["partitions"]]
     suffixes = {output[name] for output in outputs for name in ("dnsSuffix", "dualStackDnsSuffix")}
@@ -75,9 +82,9 @@ def _aws_host() -> re.Pattern[str]:
 
 
 def is_aws(host: str) -> bool:
-    """Whether a host is one of this service's or STS's own, by its name in lower case.
+    """Tell whether a host, in lower case, is one of this service or of STS.
 
-    Other hosts under AWS's domains (API Gateway, load balancers, buckets, machines) are anybody's.
+    Other hosts under AWS's domains (API Gateway, load balancers, buckets, machines) may belong to anybody.
     """
     return _aws_host().fullmatch(host) is not None
 
@@ -85,10 +92,10 @@ def is_aws(host: str) -> bool:
 def check_endpoint(url: str, allowed_hosts: Collection[str]) -> None:
     """Raise AccessFault unless documents may be sent to this endpoint.
 
-    AWS and loopback always; any other host only by name. Plain http is for loopback only. What is raised shows the
-    host alone, and nothing of an endpoint that is no URL or has a user name: it may hold a password.
+    AWS and loopback are allowed, any other host only by name, and plain http only for loopback. The message names only
+    the host, and nothing of an endpoint that is no URL or has a user name: it may hold a password.
     """
-    parts = _parts_of(url)
+    parts = _endpoint_parts(url)
     host = (parts.hostname or "").lower()
     if is_loopback(host):
         return
@@ -106,34 +113,30 @@ def check_endpoint(url: str, allowed_hosts: Collection[str]) -> None:
         )
 
 
-def _parts_of(url: str) -> SplitResult:
-    """An endpoint's parts. Raises AccessFault unless it is http(s)://HOST[:PORT][/PATH] without a user name.
+def _endpoint_parts(url: str) -> SplitResult:
+    """Return the parts of an endpoint. Raises AccessFault unless it is http(s)://HOST[:PORT][/PATH], without a user.
 
-    An `@` anywhere counts as one, and so does text in the place of the port (`http://user:password`).
+    Any `@` counts as a user name, and so does text in the place of the port (`http://user:password`).
     """
+    hint = "give http(s)://HOST in `--endpoint-url`, `AWS_ENDPOINT_URL…` or the AWS configuration"
+    if "@" in url:
+        message = "the endpoint comes with a user name, which requests cannot carry; nothing was sent"
+        raise AccessFault(message, code=ENDPOINT_NOT_ALLOWED, hint=hint)
     try:
         parts = urlsplit(url)
-        host, is_url = (parts.hostname or "").lower(), parts.port is None or parts.port > 0
+        host = (parts.hostname or "").lower()
+        is_host = _HOST.fullmatch(host) or is_loopback(host) or ":" in host
+        is_url = bool(is_host) and parts.scheme in ("http", "https") and (parts.port is None or parts.port > 0)
     except ValueError:
-        parts, host, is_url = SplitResult("", "", "", "", ""), "", False
-    is_url = is_url and parts.scheme in ("http", "https")
-    if "@" in url:
-        raise AccessFault(
-            "the endpoint comes with a user name, which requests cannot carry; nothing was sent",
-            code=ENDPOINT_NOT_ALLOWED,
-            hint="give http(s)://HOST in `--endpoint-url`, `AWS_ENDPOINT_URL…` or the AWS configuration",
-        )
-    if not is_url or not (_NAME.fullmatch(host) or is_loopback(host) or ":" in host):
-        raise AccessFault(
-            "the endpoint is not a URL; it is not shown, since it may hold a password; nothing was sent",
-            code=ENDPOINT_NOT_ALLOWED,
-            hint="give http(s)://HOST in `--endpoint-url`, `AWS_ENDPOINT_URL…` or the AWS configuration",
-        )
+        is_url = False
+    if not is_url:
+        message = "the endpoint is not a URL; it is not shown, since it may hold a password; nothing was sent"
+        raise AccessFault(message, code=ENDPOINT_NOT_ALLOWED, hint=hint)
     return parts
 
 
 def endpoint_for_sts(access: Access) -> str | None:
-    """Where to ask for the identity: a stand-in for the service stands in for STS too, AWS's own endpoint does not."""
+    """Return the endpoint for STS. A stand-in for the service also stands in for STS, AWS's own endpoint does not."""
     if access.endpoint_url is None or access.sts_endpoint_configured:
         return None
     host = (urlsplit(access.endpoint_url).hostname or "").lower()
@@ -141,35 +144,37 @@ def endpoint_for_sts(access: Access) -> str | None:
 
 
 async def open_session(access: Access) -> AioSession:
-    """A session of the user's AWS configuration, without credentials. Raises what the SDK raises.
+    """Return a session of the user's AWS configuration, without credentials. Raises what the SDK raises.
 
-    Every client that is made of it, those that fetch credentials too, has our time-outs, retries and connections.
-    Raises AccessFault for an endpoint that is no URL or has a user name, before the SDK sees it.
+    All clients that are made of it, also those that fetch credentials, have our time-outs, retries and connections.
+    Raises AccessFault for an endpoint that is no URL or has a user name, before the SDK reads it.
     """
     session = get_session()
     session.register_component("response_parser_factory", CheckedParserFactory())
     if access.profile is not None:
         session.set_config_variable("profile", access.profile)
-    for name in (SERVICE, TOKEN_SERVICE, *_SIGN_IN):
-        if (url := configured_endpoint(session, name)) is not None:
-            _parts_of(url)
+    if not ensure_boolean(session.get_config_variable("ignore_configured_endpoint_urls")):
+        for name in (SERVICE, TOKEN_SERVICE, *_SIGN_IN):
+            configured = ConfiguredEndpointProvider(
+                full_config=session.full_config, scoped_config=session.get_scoped_config(), client_name=name
+            )
+            if (url := configured.provide()) is not None:
+                _endpoint_parts(url)
     session.set_default_client_config(client_config(access, session, bypass_proxies=False))
     return session
 
 
-def configured_endpoint(session: AioSession, service: str) -> str | None:
-    """The endpoint that variables or the configuration file give a service, or None."""
-    if ensure_boolean(session.get_config_variable("ignore_configured_endpoint_urls")):
-        return None
-    provider = ConfiguredEndpointProvider(
-        full_config=session.full_config, scoped_config=session.get_scoped_config(), client_name=service
-    )
-    found: str | None = provider.provide()
-    return found
-
-
 def client_config(access: Access, session: AioSession, *, bypass_proxies: bool) -> AioConfig:
-    """One request a call: retries are the engine's alone. What is sent was checked when the manifest was read."""
+    """Return the configuration of a client: one request a call, since the engine alone retries.
+
+    Parameters are not validated: what is sent was checked when the manifest was read.
+    """
+    user_agent = {"user_agent_extra": PROGRAM}
+    if not session.get_config_variable("user_agent_appid"):
+        # As a text: botocore builds its sentence twice a call, which is a quarter of the time of a small call. If the
+        # user has named their application (`sdk_ua_app_id`), the sentence is kept, which holds that name. Each client
+        # adds the extra part itself.
+        user_agent["user_agent"] = session.user_agent().removesuffix(f" {session.user_agent_extra}")
     return AioConfig(
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
@@ -178,17 +183,61 @@ def client_config(access: Access, session: AioSession, *, bypass_proxies: bool) 
         proxies={} if bypass_proxies else None,
         parameter_validation=False,
         http_session_cls=access.http_session,
-        **_user_agent(session),
+        **user_agent,
     )
 
 
-def _user_agent(session: AioSession) -> dict[str, str]:
-    """Who we are, as a text: otherwise botocore puts its sentence together twice a call, a quarter of a small one.
+def check_region_name(region: str) -> None:
+    """Raise AccessFault for what cannot be the name of a Region."""
+    if re.fullmatch(REGION_PATTERN, region):
+        return
+    if zone := re.fullmatch(rf"({REGION_PATTERN})[a-z]", region):
+        message = f"`{region}` is an Availability Zone, not a Region; nothing was sent"
+        raise AccessFault(message, code="InvalidRegion", hint=f"did you mean `{zone[1]}`?")
+    message = f"`{region}` is no name of a Region; nothing was sent"
+    raise AccessFault(message, code="InvalidRegion", hint="such as `us-east-1`")
 
-    Whoever has given AWS a name for their application (`sdk_ua_app_id`) keeps that sentence, which holds it.
+
+async def known_regions(session: AioSession, service: str) -> frozenset[str]:
+    """Return the Regions of every partition in which botocore knows the service."""
+    found = [
+        await session.get_available_regions(service, partition_name=partition)
+        for partition in session.get_available_partitions()
+    ]
+    return frozenset(region for regions in found for region in regions)
+
+
+async def check_region(
+    session: AioSession,
+    service: str,
+    region: str,
+    endpoint: str,
+    *,
+    has_proxy: bool,
+    look_up: Callable[[str, int], Awaitable[object]] = anyio.getaddrinfo,
+) -> str | None:
+    """Return a warning for a Region that botocore does not know. Raises AccessFault if its endpoint has no address.
+
+    So a new Region stays usable. Behind a proxy the DNS of this machine proves nothing, nor does a name server that
+    fails: then there is only the warning. `look_up` returns the addresses of a host and port, or raises gaierror.
     """
-    ours = {"user_agent_extra": PROGRAM}
-    if session.get_config_variable("user_agent_appid"):
-        return ours
-    text = session.user_agent().removesuffix(f" {session.user_agent_extra}")  # each client adds that part itself
-    return {**ours, "user_agent": text}
+    known = await known_regions(session, service)
+    if region in known:
+        return None
+    host = urlsplit(endpoint).hostname or ""
+    warning = f"`{region}` is not among the Regions that this version knows for the service"
+    if region not in host or has_proxy:
+        return warning
+    try:
+        await look_up(host, 443)
+    except (socket.gaierror, UnicodeError) as error:
+        if isinstance(error, socket.gaierror) and error.errno not in _NO_ADDRESS:
+            return warning
+        close = get_close_matches(region, sorted(known))
+        meant = sorted(close, key=lambda each: sorted(each) != sorted(region))[:1]  # swapped letters first
+        raise AccessFault(
+            f"{warning}, and `{host}` has no address; nothing was sent",
+            code="InvalidRegion",
+            hint=f"did you mean `{meant[0]}`?" if meant else f"such as {', '.join(sorted(known)[:3])}",
+        ) from error
+    return warning

@@ -4,8 +4,6 @@ import re
 from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -13,39 +11,46 @@ from aiobotocore.session import AioSession
 from botocore import exceptions as sdk
 
 from batch_upload.errors import AccessFault, NoAnswer, Refused, ServiceError
-from batch_upload.model import (
-    Attachment,
-    AttachmentPage,
-    AttachmentStatus,
-    Capacity,
-    Receipt,
-)
-from batch_upload.ports import CreateRequest
+from batch_upload.model import Attachment, AttachmentPage, Capacity, Receipt
+from batch_upload.operations import CREATE
+from batch_upload.ports import Body, CreateRequest
 from batch_upload.service.access import (
     SERVICE,
     TOKEN_SERVICE,
     Access,
     check_endpoint,
+    check_region,
+    check_region_name,
     client_config,
     endpoint_for_sts,
     open_session,
 )
-from batch_upload.service.body import carry_bodies
+from batch_upload.service.answers import (
+    account_of,
+    capacity_of,
+    created_at_of,
+    member,
+    request_id_of,
+    served_at_of,
+    status_of,
+    tags_of,
+    text_member,
+    unreadable,
+)
 from batch_upload.service.credentials import CredentialsUnreached, FetchedCredentials
-from batch_upload.service.faults import fault_of
+from batch_upload.service.faults import sdk_fault
 from batch_upload.service.http import is_loopback
 from batch_upload.service.network import check_ca_bundle, check_proxy, with_issuer
-from batch_upload.service.regions import check_region, check_spelling
 from batch_upload.shortage import shortage_of
 
-T = TypeVar("T")
+Read = TypeVar("Read")
 _ARN = re.compile(r"arn:[a-z0-9-]+:sms-voice:([a-z0-9-]+):(\d{12}):registration-attachment/.+")
-PAGE_SIZE = 100
-LIMIT_NAME = "REGISTRATION_ATTACHMENTS"
+RESULTS_MAX = 100
+"""Attachments on a page, the most that the service gives (its model, `MaxResults`)."""
 
 
 class AwsService:
-    """Implements `ports.AttachmentService`, and tells who we are. Made by `open_service`."""
+    """Implements `ports.AttachmentService`, and gives the account of the credentials. Made by `open_service`."""
 
     def __init__(self, sms: Any, sts: Any, region: str, *, warnings: Sequence[str] = ()) -> None:  # noqa: ANN401
         self._sms = sms
@@ -58,30 +63,30 @@ class AwsService:
 
     @property
     def endpoint(self) -> str:
-        """Where documents go, as a URL."""
+        """The URL that documents go to."""
         return str(self._sms.meta.endpoint_url)
 
     def on_date(self, tell: Callable[[str], None]) -> None:
-        """Have `tell` called with the `Date` of every answer from now on, errors too, as it came."""
+        """Call `tell` with the `Date` header of every answer from now on, errors too."""
 
-        def hear(parsed: Mapping[str, Any], **_: object) -> None:
+        def after_call(parsed: Mapping[str, Any], **_: object) -> None:
             headers = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {})
             if date := headers.get("date"):
                 tell(str(date))
 
         for client in (self._sms, self._sts):
-            client.meta.events.register("after-call", hear)
+            client.meta.events.register("after-call", after_call)
 
     async def account(self) -> str:
-        """The account, 12 digits, that the credentials belong to. Raises as `ports.AttachmentService`."""
+        """Return the account of the credentials, 12 digits. Raises as `ports.AttachmentService`."""
         try:
-            self._account = await _asked(self._sts.get_caller_identity(), _account)
+            self._account = await _answer_to(self._sts.get_caller_identity(), account_of)
             return self._account  # noqa: TRY300
         except CredentialsUnreached:
             raise
         except NoAnswer as error:
             if error.status is not None:
-                raise  # somebody did answer, though nothing that helps
+                raise  # there was an answer, only not one that helps
             where = str(self._sts.meta.endpoint_url)
             raise NoAnswer(
                 f"STS, which says whose the credentials are, does not answer at `{where}`: {error.message}",
@@ -101,44 +106,40 @@ class AwsService:
             ) from error
 
     async def create(self, request: CreateRequest) -> Receipt:
-        asked: dict[str, Any] = {
-            "ClientToken": request.client_token,
-            "Tags": [{"Key": key, "Value": value} for key, value in request.tags.items()],
-        }
+        members: dict[str, Any] = {"ClientToken": request.client_token, "Tags": _tag_list(request.tags)}
         if request.url is not None:
-            asked["AttachmentUrl"] = request.url
+            members["AttachmentUrl"] = request.url
         elif request.body is not None:
-            asked["AttachmentBody"] = request.body if self._carries_bodies else b64decode(request.body.base64)
-        return await _asked(self._sms.create_registration_attachment(**asked), self._receipt)
+            members["AttachmentBody"] = request.body if self._carries_bodies else b64decode(request.body.base64)
+        return await _answer_to(self._sms.create_registration_attachment(**members), self._receipt)
 
     async def describe(self, attachment_ids: Sequence[str]) -> tuple[Attachment, ...]:
-        ids = list(attachment_ids)
-        return await _asked(
-            self._sms.describe_registration_attachments(RegistrationAttachmentIds=ids), self._attachments
-        )
+        call = self._sms.describe_registration_attachments(RegistrationAttachmentIds=list(attachment_ids))
+        return await _answer_to(call, self._attachments)
 
     async def page(self, next_token: str | None) -> AttachmentPage:
-        asked: dict[str, Any] = {"MaxResults": PAGE_SIZE}
+        members: dict[str, Any] = {"MaxResults": RESULTS_MAX}
         if next_token is not None:
-            asked["NextToken"] = next_token
-        return await _asked(self._sms.describe_registration_attachments(**asked), self._page)
+            members["NextToken"] = next_token
+        return await _answer_to(self._sms.describe_registration_attachments(**members), self._page)
 
     async def tags(self, attachment_arn: str) -> Mapping[str, str]:
-        return await _asked(self._sms.list_tags_for_resource(ResourceArn=attachment_arn), _tags)
+        return await _answer_to(self._sms.list_tags_for_resource(ResourceArn=attachment_arn), tags_of)
 
     async def tag(self, attachment_arn: str, tags: Mapping[str, str]) -> None:
-        listed = [{"Key": key, "Value": value} for key, value in tags.items()]
-        await _asked(self._sms.tag_resource(ResourceArn=attachment_arn, Tags=listed), _nothing)
+        call = self._sms.tag_resource(ResourceArn=attachment_arn, Tags=_tag_list(tags))
+        await _answer_to(call, lambda _: None)
 
     async def untag(self, attachment_arn: str, keys: Sequence[str]) -> None:
-        await _asked(self._sms.untag_resource(ResourceArn=attachment_arn, TagKeys=list(keys)), _nothing)
+        call = self._sms.untag_resource(ResourceArn=attachment_arn, TagKeys=list(keys))
+        await _answer_to(call, lambda _: None)
 
     async def delete(self, attachment_id: str) -> None:
         call = self._sms.delete_registration_attachment(RegistrationAttachmentId=attachment_id)
-        await _asked(call, lambda answer: _text(answer, "RegistrationAttachmentId"))
+        await _answer_to(call, lambda answer: text_member(answer, "RegistrationAttachmentId"))
 
     async def capacity(self) -> Capacity | None:
-        return await _asked(self._sms.describe_account_limits(), _capacity)
+        return await _answer_to(self._sms.describe_account_limits(), capacity_of)
 
     def _receipt(self, answer: Mapping[str, Any]) -> Receipt:
         made = self._attachment(answer)
@@ -147,68 +148,140 @@ class AwsService:
             attachment_arn=made.attachment_arn,
             status=made.status,
             created_at=made.created_at,
-            request_id=_request_id(answer),
+            request_id=request_id_of(answer),
         )
 
     def _page(self, answer: Mapping[str, Any]) -> AttachmentPage:
-        next_token = None if answer.get("NextToken") is None else _text(answer, "NextToken")
-        return AttachmentPage(self._attachments(answer), next_token, _served_at(answer))
+        next_token = None if answer.get("NextToken") is None else text_member(answer, "NextToken")
+        return AttachmentPage(self._attachments(answer), next_token, served_at_of(answer))
 
     def _attachments(self, answer: Mapping[str, Any]) -> tuple[Attachment, ...]:
-        return tuple(self._attachment(each) for each in _member(answer, "RegistrationAttachments"))
+        return tuple(self._attachment(each) for each in member(answer, "RegistrationAttachments"))
 
     def _attachment(self, answer: Mapping[str, Any]) -> Attachment:
-        return Attachment(
-            attachment_id=_text(answer, "RegistrationAttachmentId"),
-            attachment_arn=self._own_arn(answer),
-            status=_status(answer),
-            created_at=_moment(answer.get("CreatedTimestamp")),
-        )
-
-    def _own_arn(self, answer: Mapping[str, Any]) -> str:
-        """The ARN of an attachment of this Region and, once it is known, this account. Raises NoAnswer for another."""
-        arn = _text(answer, "RegistrationAttachmentArn")
+        """Raises NoAnswer if the ARN is of another Region, or of another account once the account is known."""
+        attachment_id = text_member(answer, "RegistrationAttachmentId")
+        arn = text_member(answer, "RegistrationAttachmentArn")
         found = _ARN.fullmatch(arn)
         if found is None:
-            raise _unbelievable(answer, "the ARN in the answer is none of an attachment")
+            raise unreadable(answer, "the ARN in the answer is none of an attachment")
         region, account = found.groups()
         if region != self._sms.meta.region_name:
-            raise _unbelievable(answer, f"the answer is about an attachment in `{region}`, not `{self.region}`")
+            raise unreadable(answer, f"the answer is about an attachment in `{region}`, not `{self.region}`")
         if self._account is not None and account != self._account:
-            raise _unbelievable(answer, f"the answer is about an attachment of account {account}, not {self._account}")
-        return arn
+            raise unreadable(answer, f"the answer is about an attachment of account {account}, not {self._account}")
+        return Attachment(
+            attachment_id=attachment_id,
+            attachment_arn=arn,
+            status=status_of(answer),
+            created_at=created_at_of(answer),
+        )
+
+
+def _tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+async def _answer_to(call: Awaitable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], Read]) -> Read:
+    """Await one call and read its answer. Map whatever either raises: an answer can hold anything."""
+    try:
+        answer = await call
+    except ServiceError:
+        raise
+    except Exception as error:
+        # Free the document that the error holds: in its request, and in the frames it went through, which hold the
+        # error in turn. The caller may keep it until a retry, and the garbage collector may run late.
+        each: BaseException | None = error
+        while each is not None:
+            each.__traceback__ = None
+            if isinstance(each, sdk.HTTPClientError):
+                each.request = None
+            each = each.__context__
+        raise await with_issuer(sdk_fault(error), error) from error
+    try:
+        return read(answer)
+    except ServiceError:
+        raise
+    except Exception as error:
+        raise unreadable(answer, f"the answer could not be read ({type(error).__name__})") from error
+
+
+def carry_bodies(client: Any) -> bool:  # noqa: ANN401
+    """Let a client of the service take a `Body` as AttachmentBody, which goes past the SDK's serializer.
+
+    botocore makes base64 of the bytes, looks in that text for characters that JSON must escape, where there can be
+    none, and encodes the whole once more. Here it serializes a request without its document, and the document's base64
+    is put in as the last member. The request that leaves, and that botocore hashes and signs, is the same byte for
+    byte: a test compares the two. Extension points: the events `provide-client-params` (documented) and `before-call`
+    (used by botocore's own handlers). Returns False if the protocol is not JSON: then AttachmentBody is bytes.
+    """
+    if client.meta.service_model.resolved_protocol != "json":
+        return False
+    name, kept = "AttachmentBody", "batch-upload:body"
+
+    def keep_back(params: Mapping[str, Any], context: dict[str, Any], **_: object) -> dict[str, Any] | None:
+        if name not in params:
+            return None
+        context[kept] = params[name]
+        return {each: value for each, value in params.items() if each != name}
+
+    def put_in(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
+        body: Body | None = context.pop(kept, None)
+        if body is not None:
+            rest: bytes = params["body"]
+            params["body"] = b"".join((rest[:-1], b', "', name.encode(), b'": "', body.base64, b'"}'))
+
+    operation = f"{client.meta.service_model.service_id.hyphenize()}.{CREATE}"
+    client.meta.events.register(f"provide-client-params.{operation}", keep_back)
+    client.meta.events.register(f"before-call.{operation}", put_in)
+    return True
 
 
 @asynccontextmanager
 async def open_service(access: Access, *, credentials: FetchedCredentials | None = None) -> AsyncIterator[AwsService]:
-    """Open a lane and fetch credentials, unless they were fetched before. Nothing is sent to the service yet.
+    """Open a lane, and fetch credentials unless they are given. Nothing is sent to the service yet.
 
-    Raises AccessFault where the AWS configuration, the endpoint or the way to it will not do, and
-    OutOfResources where there are no file descriptors, memory or threads for it.
+    Raises AccessFault if the AWS configuration, the endpoint or the way to it is unusable, and OutOfResources if this
+    process lacks file descriptors, memory or threads.
     """
     async with AsyncExitStack() as stack:
         try:
-            service = await _open(access, stack, credentials)
+            service = await _open_lane(access, stack, credentials)
         except (sdk.BotoCoreError, ValueError, OSError, MemoryError, RuntimeError) as error:
             if (short := shortage_of(error)) is not None:
                 raise short from error
             if isinstance(error, sdk.BotoCoreError | ValueError):
-                raise as_access(error) from error
+                raise configuration_fault(error) from error
             raise
         yield service
 
 
-async def _open(access: Access, stack: AsyncExitStack, credentials: FetchedCredentials | None) -> AwsService:
+async def _open_lane(access: Access, stack: AsyncExitStack, credentials: FetchedCredentials | None) -> AwsService:
     if access.endpoint_url is not None:
         check_endpoint(access.endpoint_url, access.allowed_hosts)
     session = await open_session(access)
     region = chosen_region(access, session)
-    check_ca_bundle(session)  # reads a file only where one is configured, before anything else is under way
+    check_ca_bundle(session)  # reads a file only if one is configured, before anything else is under way
     if access.keys is None:
         credentials = credentials or FetchedCredentials(session, access, region)
-        session._credentials = credentials  # botocore has no public way to hand over credentials of one's own
-    sms = await _client(stack, session, access, SERVICE, region, access.endpoint_url)
-    sts = await _client(stack, session, access, TOKEN_SERVICE, region, endpoint_for_sts(access))
+        session._credentials = credentials  # botocore has no public way to set credentials of one's own
+
+    async def client(name: str, endpoint_url: str | None) -> Any:  # noqa: ANN401
+        bypass_proxies = bypasses_proxies(access) and endpoint_url is not None
+        made = session.create_client(
+            name,
+            region_name=region,
+            endpoint_url=endpoint_url,
+            aws_access_key_id=access.keys.access_key if access.keys else None,
+            aws_secret_access_key=access.keys.secret_key if access.keys else None,
+            config=client_config(access, session, bypass_proxies=bypass_proxies),
+        )
+        opened = await stack.enter_async_context(made)
+        check_endpoint(opened.meta.endpoint_url, access.allowed_hosts)
+        return opened
+
+    sms = await client(SERVICE, access.endpoint_url)
+    sts = await client(TOKEN_SERVICE, endpoint_for_sts(access))
     if credentials is None:
         return AwsService(sms, sts, region)
     proxies = [check_proxy(each.meta.endpoint_url) for each in (sms, sts) if not bypasses_proxies(access)]
@@ -218,152 +291,22 @@ async def _open(access: Access, stack: AsyncExitStack, credentials: FetchedCrede
 
 
 def chosen_region(access: Access, session: AioSession) -> str:
-    """The Region by flag, variable, manifest or AWS configuration. Raises AccessFault for none, or no name of one."""
+    """Return the Region by flag, variable, manifest or AWS configuration. Raises AccessFault without a good one."""
     region = access.region or session.get_config_variable("region")
     if region is None:
         raise AccessFault(
             "no Region is chosen", code="NoRegionError", hint="`--region us-east-1`, or `target: {region: …}`"
         )
-    check_spelling(region)
+    check_region_name(region)
     return str(region)
 
 
 def bypasses_proxies(access: Access) -> bool:
-    """Whether an endpoint on this machine was chosen, to which no proxy leads."""
+    """Tell whether an endpoint on this machine is chosen, which is reached without a proxy."""
     return access.endpoint_url is not None and is_loopback(urlsplit(access.endpoint_url).hostname or "")
 
 
-async def _client(
-    stack: AsyncExitStack, session: AioSession, access: Access, name: str, region: str, endpoint_url: str | None
-) -> Any:  # noqa: ANN401
-    keys = access.keys
-    client = await stack.enter_async_context(
-        session.create_client(
-            name,
-            region_name=region,
-            endpoint_url=endpoint_url,
-            aws_access_key_id=keys.access_key if keys else None,
-            aws_secret_access_key=keys.secret_key if keys else None,
-            config=client_config(access, session, bypass_proxies=bypasses_proxies(access) and endpoint_url is not None),
-        )
-    )
-    check_endpoint(client.meta.endpoint_url, access.allowed_hosts)
-    return client
-
-
-def as_access(error: Exception) -> AccessFault:
-    """What botocore raises while a client is made: whatever it is, the configuration is wrong."""
-    fault = fault_of(error)
+def configuration_fault(error: Exception) -> AccessFault:
+    """Return the error for what botocore raises while a client is made: the configuration is wrong, whatever it is."""
+    fault = sdk_fault(error)
     return fault if isinstance(fault, AccessFault) else AccessFault(fault.message, code=fault.code)
-
-
-async def _asked(call: Awaitable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], T]) -> T:
-    """Await one call and read its answer; map whatever either raises, since an answer can hold anything."""
-    try:
-        answer = await call
-    except ServiceError:
-        raise
-    except Exception as error:
-        _let_go_of_request(error)
-        raise await with_issuer(fault_of(error), error) from error
-    try:
-        return read(answer)
-    except ServiceError:
-        raise
-    except Exception as error:
-        raise _unbelievable(answer, f"the answer could not be read ({type(error).__name__})") from error
-
-
-def _let_go_of_request(error: BaseException) -> None:
-    """Free the document that an error of the SDK holds: in the request it names, and in the frames it went through,
-    which hold the error in turn. Somebody may keep it until a retry, and the collector of garbage may come late."""
-    each: BaseException | None = error
-    while each is not None:
-        each.__traceback__ = None
-        if isinstance(each, sdk.HTTPClientError):
-            each.request = None
-        each = each.__context__
-
-
-def _member(answer: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401
-    """A member without which an answer is none: botocore hands a 200 that is not JSON over without any."""
-    value = answer.get(name)
-    if value is None:
-        raise _unbelievable(answer, f"the answer has no `{name}`: it could not be read")
-    return value
-
-
-def _text(answer: Mapping[str, Any], name: str) -> str:
-    """A member that is text, not empty, and can be kept: UTF-8 has no lone surrogates."""
-    value = _member(answer, name)
-    if not isinstance(value, str) or not value or not _is_utf8(value):
-        raise _unbelievable(answer, f"`{name}` of the answer is not text: it could not be read")
-    return value
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _unbelievable(answer: Mapping[str, Any], message: str) -> NoAnswer:
-    metadata = answer.get("ResponseMetadata", {})
-    status = metadata.get("HTTPStatusCode")
-    return NoAnswer(message, code="UnreadableAnswer", request_id=_request_id(answer), status=status)
-
-
-def _account(answer: Mapping[str, Any]) -> str:
-    account = _text(answer, "Account")
-    if not re.fullmatch(r"[0-9]{12}", account):
-        raise _unbelievable(answer, "`Account` of the answer has not 12 digits: it could not be read")
-    return account
-
-
-def _tags(answer: Mapping[str, Any]) -> Mapping[str, str]:
-    found = {}
-    for tag in _member(answer, "Tags"):
-        value = _member(tag, "Value")
-        found[_text(tag, "Key")] = value if value == "" else _text(tag, "Value")
-    return found
-
-
-def _capacity(answer: Mapping[str, Any]) -> Capacity | None:
-    for limit in _member(answer, "AccountLimits"):
-        if limit.get("Name") == LIMIT_NAME:
-            return Capacity(used=int(_member(limit, "Used")), maximum=int(_member(limit, "Max")))
-    return None
-
-
-def _nothing(_: Mapping[str, Any]) -> None:
-    """Some operations answer an empty object."""
-
-
-def _status(answer: Mapping[str, Any]) -> AttachmentStatus:
-    """A status nobody has heard of is not an end: the service is asked again."""
-    try:
-        return AttachmentStatus(answer.get("AttachmentStatus", ""))
-    except ValueError:
-        return AttachmentStatus.IN_PROGRESS
-
-
-def _moment(value: object) -> datetime:
-    """A timestamp of the service, in UTC. Without one, the latest moment: it is never taken for too old to be ours."""
-    return value.astimezone(UTC) if isinstance(value, datetime) else datetime.max.replace(tzinfo=UTC)
-
-
-def _served_at(answer: Mapping[str, Any]) -> datetime | None:
-    """The `Date` of an answer, in whole seconds (RFC 9110, 5.6.7), or None where there is none to be read."""
-    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    try:
-        said = parsedate_to_datetime(str(headers.get("date", "")))
-    except (ValueError, OverflowError):
-        return None
-    return said.astimezone(UTC) if said.tzinfo is not None else None
-
-
-def _request_id(answer: Mapping[str, Any]) -> str | None:
-    found = answer.get("ResponseMetadata", {}).get("RequestId")
-    return str(found) if found else None

@@ -1,7 +1,7 @@
-"""Fetching credentials within a time limit: keys, SSO, roles, token files, metadata services, helper programs.
+"""Fetch credentials within a time limit: keys, SSO, roles, token files, metadata services, helper programs.
 
-Whatever goes wrong here is an `AccessFault` that names the cause and what to do about it. The one exception is a
-network that does not answer: `CredentialsUnreached`, which may be retried.
+Every failure is an `AccessFault` that names the cause and what to do about it, except that a network which does not
+answer is `CredentialsUnreached`, which may be retried.
 """
 
 import asyncio
@@ -25,24 +25,26 @@ from botocore.parsers import ResponseParserError
 
 from batch_upload.errors import AccessFault, NoAnswer, ServiceError, Transient
 from batch_upload.service.access import Access, endpoint_for_sts
-from batch_upload.service.faults import fault_of
+from batch_upload.service.faults import plain_line, sdk_fault
 from batch_upload.service.network import with_issuer
 from batch_upload.settings import variable_naming
 from batch_upload.shortage import shortage_of
 
 FETCH_LIMIT_S = 60.0
-"""How long fetching may take, without the time a person needs at a prompt. A helper may have to open a browser."""
+"""How long fetching may take, without the time of a person at a prompt. A helper may have to open a browser."""
 SESSION_NAME = "batch-upload"
 TOKEN_FILE_VARIABLES = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+_NO_METADATA = ("Received error when attempting", "non 200 response 5")
+"""Parts of botocore's messages if a metadata service did not answer. One that refused did answer."""
 NO_CREDENTIALS_HINT = "`aws configure`, `aws sso login` or `--profile NAME`; `--local` needs none"
 
 
 class CredentialsUnreached(NoAnswer):
-    """What credentials come from (STS, SSO, a metadata service) did not answer. The request itself was never sent."""
+    """The source of the credentials (STS, SSO, a metadata service) did not answer. The request was never sent."""
 
 
 class _CodeWanted(Exception):
-    """botocore wants the code of an MFA device. Control flow: the code is asked for where waiting is possible."""
+    """botocore needs the code of an MFA device. Control flow: a person is asked where waiting is possible."""
 
     def __init__(self, prompt: str) -> None:
         super().__init__(prompt)
@@ -52,7 +54,7 @@ class _CodeWanted(Exception):
 class FetchedCredentials:
     """Credentials that are fetched at their first use and renewed before they expire. botocore signs with them.
 
-    Where `access` names a role, they are the role's, assumed with the user's own.
+    If `access` names a role, they are the role's, assumed with the user's own.
     """
 
     def __init__(
@@ -63,31 +65,31 @@ class FetchedCredentials:
         self._access = access
         self._region = region
         self._found: Any = None
-        self._first = anyio.Lock()
+        self._lock = anyio.Lock()
         self._unreached: CredentialsUnreached | None = None
 
     @property
     def method(self) -> str | None:
-        """botocore's name of where they come from; None before they were fetched."""
+        """botocore's name of their source; None before they were fetched."""
         return None if self._found is None else str(self._found.method)
 
     @property
     def expires_at(self) -> datetime | None:
-        """None for those that do not expire, and before they were fetched."""
+        """When they expire; None if they do not, and before they were fetched."""
         found: datetime | None = getattr(self._found, "_expiry_time", None)  # botocore has no public name for it
         return found
 
     def get_deferred_property(self, name: str) -> Callable[[], None]:
-        """botocore asks so for the account id, for endpoints that hold it. Those of this service and of STS do not."""
+        """botocore's way to ask for the account id, for endpoints that have it. Those of the service and STS do not."""
         return self.get_account_id
 
     def get_account_id(self) -> None:
-        """As above."""
+        """Return no account id, for the same reason."""
 
     async def fetch(self) -> None:
         """Fetch them before their first use. Raises AccessFault.
 
-        What did not answer may answer later: then the first request fails with it, and is retried as any other.
+        A source that does not answer now may answer later: the first request fails with that, and is retried.
         """
         try:
             await self.get_frozen_credentials()
@@ -95,12 +97,12 @@ class FetchedCredentials:
             self._unreached = error
 
     async def get_frozen_credentials(self) -> Any:  # noqa: ANN401 - as botocore's
-        """The keys to sign with. Raises AccessFault, or CredentialsUnreached."""
+        """Return the keys to sign with. Raises AccessFault or CredentialsUnreached."""
         if self._unreached is not None:
             error, self._unreached = self._unreached, None
             raise error
         if self._found is None:
-            async with self._first:
+            async with self._lock:
                 if self._found is None:
                     return await self._load()
         try:
@@ -114,7 +116,7 @@ class FetchedCredentials:
             try:
                 return await self._fetch(list(codes))
             except _CodeWanted as wanted:
-                codes.append(await self._code(wanted.prompt))
+                codes.append(await self._ask_for_code(wanted.prompt))
             except Exception as error:
                 raise await with_issuer(credential_fault(error, self._session), error) from error
 
@@ -127,7 +129,7 @@ class FetchedCredentials:
         raise _too_slow(self._session, self._limit_s)
 
     async def _resolve(self, codes: list[str]) -> Any:  # noqa: ANN401
-        """Go through botocore's chain of providers. `codes` answers its MFA prompts, one after another."""
+        """Try botocore's chain of providers. `codes` answers its MFA prompts, one after another."""
 
         def prompter(prompt: str) -> str:
             if not codes:
@@ -149,9 +151,10 @@ class FetchedCredentials:
         process = resolver.get_provider("custom-process")
         process._popen = partial(_start_helper, profile_of(self._session))
         found = await resolver.load_credentials()
-        if found is None and self._access.role_arn is not None:
+        role_arn = self._access.role_arn
+        if found is None and role_arn is not None:
             raise AccessFault(
-                f"no AWS credentials to assume `{self._access.role_arn}` with",
+                f"no AWS credentials to assume `{role_arn}` with",
                 code="NoCredentialsError",
                 hint="`aws configure`, `aws sso login` or `--profile NAME`",
             )
@@ -159,22 +162,18 @@ class FetchedCredentials:
             raise AccessFault(
                 "no AWS credentials were found, nothing was sent", code="NoCredentialsError", hint=NO_CREDENTIALS_HINT
             )
-        return found if self._access.role_arn is None else self._in_role(found)
-
-    def _in_role(self, source: Any) -> AioDeferredRefreshableCredentials:  # noqa: ANN401
+        if role_arn is None:
+            return found
+        endpoint_url = endpoint_for_sts(self._access)
         fetcher = AioAssumeRoleCredentialFetcher(
-            client_creator=partial(
-                self._session.create_client,
-                region_name=self._region,
-                endpoint_url=endpoint_for_sts(self._access),
-            ),
-            source_credentials=source,
-            role_arn=self._access.role_arn,
+            client_creator=partial(self._session.create_client, region_name=self._region, endpoint_url=endpoint_url),
+            source_credentials=found,
+            role_arn=role_arn,
             extra_args={"RoleSessionName": SESSION_NAME},
         )
         return AioDeferredRefreshableCredentials(method="assume-role", refresh_using=fetcher.fetch_credentials)
 
-    async def _code(self, prompt: str) -> str:
+    async def _ask_for_code(self, prompt: str) -> str:
         device = prompt.removeprefix("Enter MFA code for ").removesuffix(": ")
         profile = profile_of(self._session)
         if self._access.ask_code is None:
@@ -193,12 +192,12 @@ class FetchedCredentials:
 
 
 def profile_of(session: AioSession) -> str:
-    """The name of the profile that a session uses."""
+    """Return the name of the profile that a session uses."""
     return str(session.get_config_variable("profile") or "default")
 
 
 def credential_fault(error: Exception, session: AioSession) -> ServiceError:
-    """The error of ours that an exception while credentials were fetched means. Never raises."""
+    """Return our error for an exception while credentials were fetched. Never raises."""
     if (short := shortage_of(error)) is not None:
         return short
     code = type(error).__name__
@@ -209,22 +208,25 @@ def credential_fault(error: Exception, session: AioSession) -> ServiceError:
             return _refused(error)
         case sdk.SSOError() | sdk.TokenRetrievalError() | sdk.LoginError() | sdk.RefreshWithMFAUnsupportedError():
             return _login_over(error, session)
-        case sdk.CredentialRetrievalError() if _is_network(error):
-            return CredentialsUnreached(f"no answer while fetching credentials: {_line(error)}", code=code)
+        case sdk.CredentialRetrievalError() if any(each in str(error) for each in _NO_METADATA):
+            return CredentialsUnreached(f"no answer while fetching credentials: {plain_line(error)}", code=code)
         case sdk.ConnectionError() | sdk.HTTPClientError():
-            fault = fault_of(error)
+            fault = sdk_fault(error)
             if isinstance(fault, Transient):
                 return CredentialsUnreached(f"{fault.message}, asked for credentials", code=code, hint=fault.hint)
             return fault
         case KeyError() | ResponseParserError():
-            told = fault_of(error).message if isinstance(error, ResponseParserError) else f"it has no {error}"
+            told = sdk_fault(error).message if isinstance(error, ResponseParserError) else f"it has no {error}"
             hint = "it may be a web page: a proxy or a network's login page stands between"
             message = f"the answer to the request for credentials could not be read: {told}"
             return CredentialsUnreached(message, code="UnreadableAnswer", hint=hint)
         case OSError() if error.filename:
             return _missing_file(error)
         case _:
-            return _as_access(error)
+            fault = sdk_fault(error)
+            message = f"credentials could not be fetched: {plain_line(error)}"
+            other = AccessFault(message, code=code, hint="see the profile in `~/.aws/config`")
+            return fault if isinstance(fault, AccessFault) else other
 
 
 def _login_over(error: sdk.BotoCoreError, session: AioSession) -> AccessFault:
@@ -235,22 +237,20 @@ def _login_over(error: sdk.BotoCoreError, session: AioSession) -> AccessFault:
     if isinstance(error, sdk.LoginError):
         message = f"the login of profile `{profile}` is over, or there was none"
         return AccessFault(message, code=code, hint=f"`aws login --profile {profile}`, then the same command")
-    name = _sso_profile(session, profile)
+    # the profile to sign in to: this one, or the one that it takes its credentials from
+    profiles, seen, name = session.full_config.get("profiles", {}), {profile}, profile
+    while not profiles.get(name, {}).keys() & {"sso_session", "sso_start_url"}:
+        name = profiles.get(name, {}).get("source_profile", name)
+        if name in seen:
+            break
+        seen.add(name)
     message = f"the SSO login of profile `{name}` is over, or there was none"
     return AccessFault(message, code=code, hint=f"`aws sso login --profile {name}`, then the same command")
 
 
-def _as_access(error: Exception) -> AccessFault:
-    fault = fault_of(error)
-    if isinstance(fault, AccessFault):
-        return fault
-    message = f"credentials could not be fetched: {_line(error)}"
-    return AccessFault(message, code=type(error).__name__, hint="see the profile in `~/.aws/config`")
-
-
 def _refused(error: sdk.ClientError) -> ServiceError:
-    """STS or SSO said no. What passes by itself (throttling, 5xx) stays what it is."""
-    fault = fault_of(error)
+    """Return the error for a refusal of STS or SSO. What passes by itself (throttling, 5xx) stays what it is."""
+    fault = sdk_fault(error)
     if isinstance(fault, NoAnswer):
         return CredentialsUnreached(
             f"{error.operation_name}: {fault.message}", code=fault.code, status=fault.status, hint=fault.hint
@@ -274,25 +274,6 @@ def _missing_file(error: OSError) -> AccessFault:
     )
 
 
-def _is_network(error: Exception) -> bool:
-    """A metadata service that refused is one that answered; otherwise nobody did."""
-    text = str(error)
-    return "Received error when attempting" in text or "non 200 response 5" in text
-
-
-def _sso_profile(session: AioSession, profile: str) -> str:
-    """The profile to sign in to: this one, or the one that it takes its credentials from."""
-    profiles = session.full_config.get("profiles", {})
-    seen: list[str] = []
-    while profile not in seen:
-        seen.append(profile)
-        found = profiles.get(profile, {})
-        if "sso_session" in found or "sso_start_url" in found or "source_profile" not in found:
-            return profile
-        profile = found["source_profile"]
-    return seen[0]
-
-
 def _too_slow(session: AioSession, limit_s: float) -> AccessFault:
     helper = session.get_scoped_config().get("credential_process")
     profile, limit = profile_of(session), f"{limit_s:g} s"
@@ -305,7 +286,7 @@ def _too_slow(session: AioSession, limit_s: float) -> AccessFault:
 
 
 def _within_limit(found: Any, session: AioSession, limit_s: float) -> Any:  # noqa: ANN401
-    """Let each renewal end in time: one that fails while the keys are still good is tried again by botocore."""
+    """Limit the time of each renewal. botocore repeats one that fails while the keys are still valid."""
     renew = getattr(found, "_refresh_using", None)
     if renew is None:
         return found
@@ -321,7 +302,7 @@ def _within_limit(found: Any, session: AioSession, limit_s: float) -> Any:  # no
 
 
 async def _start_helper(profile: str, *command: str, stdout: int, stderr: int) -> "_Helper":
-    """Start the `credential_process` of a profile. Raises AccessFault if that is impossible."""
+    """Start the `credential_process` of a profile. Raises AccessFault if it cannot be started."""
     if not command:
         raise AccessFault(f"`credential_process` of profile `{profile}` is empty", code="CredentialProcess")
     try:
@@ -337,18 +318,20 @@ async def _start_helper(profile: str, *command: str, stdout: int, stderr: int) -
 
 
 class _Helper:
-    """A running `credential_process`, in the shape of asyncio's process. Its error output is not repeated to anybody,
-    since it may hold secrets."""
+    """A running `credential_process`, in the shape of asyncio's process.
+
+    Its error output is shown nowhere, since it may hold secrets.
+    """
 
     returncode = 0
-    """botocore is given only what succeeded."""
+    """botocore gets only the output of a program that succeeded."""
 
     def __init__(self, profile: str, command: Sequence[str], process: asyncio.subprocess.Process) -> None:
         self._named = f"`credential_process` of profile `{profile}` (`{_program(command)}`)"
         self._process = process
 
     async def communicate(self) -> tuple[bytes, bytes]:
-        """What it printed. Raises AccessFault unless it succeeded and printed JSON. Killed if this is cancelled."""
+        """Return what it printed. Raises AccessFault unless it succeeded and printed JSON. Kills it if cancelled."""
         try:
             said, _ = await self._process.communicate()
         except BaseException:
@@ -367,9 +350,5 @@ class _Helper:
 
 
 def _program(command: Sequence[str]) -> str:
-    """The program alone: its arguments may hold secrets."""
+    """Return the program without its arguments, which may hold secrets."""
     return command[0] if command else ""
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,4 +1,4 @@
-"""What the AWS configuration gives, and whether the endpoint can be reached: for those who look for what is wrong."""
+"""What the AWS configuration gives, and whether the endpoint can be reached: the checks of `doctor`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +11,19 @@ from botocore import UNSIGNED
 from botocore import exceptions as sdk
 from botocore.utils import get_environ_proxies
 
-from batch_upload.service.access import SERVICE, Access, check_endpoint, client_config, open_session
-from batch_upload.service.client import as_access, bypasses_proxies, chosen_region
+from batch_upload.service.access import (
+    SERVICE,
+    Access,
+    check_endpoint,
+    check_region,
+    client_config,
+    known_regions,
+    open_session,
+)
+from batch_upload.service.client import bypasses_proxies, chosen_region, configuration_fault
 from batch_upload.service.credentials import FetchedCredentials
 from batch_upload.service.http import CONNECT_TIMEOUT_S
 from batch_upload.service.network import Knock, check_ca_bundle, check_proxy, knock
-from batch_upload.service.regions import check_region, known_regions
 
 ENVIRONMENT = "env"
 SOURCES = {
@@ -31,21 +38,21 @@ SOURCES = {
     "iam-role": "the role of this machine",
     "container-role": "the role of this container",
 }
-"""botocore's names of where credentials come from, in words."""
+"""botocore's names of the sources of credentials, in words."""
 
 
 class Diagnosis:
-    """Looks at one thing after another, as a run would meet it. Every method raises ServiceError for what is wrong.
+    """Checks one thing after another, in the order of a run. Every method raises ServiceError for what is wrong.
 
-    Nothing secret is in what is returned or raised.
+    Nothing that is returned or raised has a secret.
     """
 
     def __init__(self, access: Access) -> None:
         self._access = access
 
     async def region(self) -> tuple[str, str | None]:
-        """The Region, and a warning where it is not known to this version."""
-        with _mapped():
+        """Return the Region, and a warning if this version does not know it."""
+        with _configuration_faults():
             session = await open_session(self._access)
             region = chosen_region(self._access, session)
             if region in await known_regions(session, SERVICE):
@@ -55,28 +62,28 @@ class Diagnosis:
             return region, await check_region(session, SERVICE, region, endpoint, has_proxy=has_proxy)
 
     async def endpoint(self) -> str:
-        """Where documents would go, as a URL."""
-        with _mapped():
+        """Return the URL that documents would go to."""
+        with _configuration_faults():
             session = await open_session(self._access)
             endpoint = await self._endpoint(session, chosen_region(self._access, session))
             check_endpoint(endpoint, self._access.allowed_hosts)
             return endpoint
 
     async def proxy(self, endpoint: str) -> str | None:
-        """The proxy on the way to the endpoint, without user and password."""
+        """Return the proxy for the endpoint, without user and password."""
         return None if bypasses_proxies(self._access) else check_proxy(endpoint)
 
     async def tls(self, endpoint: str) -> Knock | None:
-        """What the endpoint answers to a request without credentials; None for plain http."""
-        with _mapped():
+        """Return the answer of the endpoint to a request without credentials; None for plain http."""
+        with _configuration_faults():
             bundle = await to_thread.run_sync(check_ca_bundle, await open_session(self._access))
         if urlsplit(endpoint).scheme != "https":
             return None
         return await knock(endpoint, self._access.http_session, ca_bundle=bundle, timeout_s=CONNECT_TIMEOUT_S)
 
     async def credentials(self, region: str | None) -> FetchedCredentials:
-        """Credentials as a run would have them: what must be fetched is fetched (SSO, a role, a helper)."""
-        with _mapped():
+        """Return credentials as a run would have them, fetched (SSO, a role, a helper)."""
+        with _configuration_faults():
             found = FetchedCredentials(await open_session(self._access), self._access, region)
             await found.get_frozen_credentials()
             return found
@@ -91,9 +98,9 @@ class Diagnosis:
 
 
 @contextmanager
-def _mapped() -> Iterator[None]:
-    """What the AWS configuration makes botocore raise is a fault of access."""
+def _configuration_faults() -> Iterator[None]:
+    """Raise AccessFault for what the AWS configuration makes botocore raise."""
     try:
         yield
     except (sdk.BotoCoreError, OSError, ValueError) as error:
-        raise as_access(error) from error
+        raise configuration_fault(error) from error

@@ -1,20 +1,18 @@
-"""One table: what the service or the SDK says, and which of our errors it is.
+"""One table: what the service or the SDK answers, and which of our errors that is, with what to do about it.
 
 Sources: the `errors` of each operation in botocore's service model (1.43.117), AWS's "Common errors", and what botocore
-makes of answers without `__type`: the HTTP status as a string. An answer is judged by its code and Reason; the status
-only decides where the code is one that nobody has heard of and the fault is the server's: then nobody can know whether
-the request was carried out.
+makes of answers without `__type`: the HTTP status as a string. An answer is judged by its code and Reason. The status
+only decides for an unknown code of a server's fault: then it is unknown whether the request was carried out.
 """
 
 import re
 import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
-import aiohttp
 from botocore import exceptions as sdk
-from botocore.parsers import ResponseParserError
 
 from batch_upload.errors import (
     AccessFault,
@@ -26,139 +24,118 @@ from batch_upload.errors import (
     Throttled,
     UnknownRefusal,
 )
+from batch_upload.operations import CREATE, IDENTITY, TAG
 from batch_upload.service.answers import UnreadableAnswer, plain_text
-from batch_upload.service.clock_skew import HINT as SKEW_HINT
-from batch_upload.service.clock_skew import skew_message
-from batch_upload.service.hints import access_hint, sdk_hint
 from batch_upload.service.http import NoUsableAnswer
 from batch_upload.service.network import transport_fault
 from batch_upload.shortage import are_descriptors_free, out_of_descriptors, shortage_of
 
-THROTTLED = frozenset(
-    {
-        "ThrottlingException",
-        "Throttling",
-        "ThrottledException",
-        "TooManyRequestsException",
-        "TooManyRequests",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "SlowDown",
-        "429",
-    }
-)
-UNANSWERED = frozenset(
-    {
-        "InternalServerException",
-        "InternalServerError",
-        "InternalFailure",
-        "InternalError",
-        "ServiceUnavailable",
-        "ServiceUnavailableException",
-        "RequestTimeout",
-        "RequestTimeoutException",
-        "408",
-        "500",
-        "502",
-        "503",
-        "504",
-    }
-)
-DENIED = frozenset(
-    {
-        "AccessDenied",
-        "AccessDeniedException",
-        "AccountProblem",
-        "AuthFailure",
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "IDPRejectedClaim",
-        "IncompleteSignature",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "InvalidIdentityToken",
-        "InvalidSignatureException",
-        "InvalidToken",
-        "MissingAuthenticationToken",
-        "MissingAuthenticationTokenException",
-        "NotAuthorized",
-        "NotSignedUp",
-        "OptInRequired",
-        "RegionDisabledException",
-        "RequestExpired",
-        "RequestInTheFuture",
-        "RequestTimeTooSkewed",
-        "SignatureDoesNotMatch",
-        "SubscriptionRequiredException",
-        "UnauthorizedException",
-        "UnknownOperationException",
-        "UnrecognizedClientException",
-        "401",
-        "403",
-    }
-)
+THROTTLED = frozenset({
+    "ThrottlingException", "Throttling", "ThrottledException", "TooManyRequestsException", "TooManyRequests",
+    "RequestLimitExceeded", "RequestThrottled", "RequestThrottledException", "SlowDown", "429",
+})  # fmt: skip
+UNANSWERED = frozenset({
+    "InternalServerException", "InternalServerError", "InternalFailure", "InternalError", "ServiceUnavailable",
+    "ServiceUnavailableException", "RequestTimeout", "RequestTimeoutException", "408", "500", "502", "503", "504",
+})  # fmt: skip
 REFUSALS = frozenset(
     {"ConflictException", "ResourceNotFoundException", "ServiceQuotaExceededException", "ValidationException", "413"}
 )
-"""What this service says of one item (botocore's model); 413 is what any server says of a body that is too large."""
+"""What this service answers about one item (botocore's model). Any server answers 413 to a body that is too large."""
 QUOTA = "ServiceQuotaExceededException"
 DAY_QUOTA = "REGISTRATION_ATTACHMENTS_CREATED_PER_DAY"
 ITEM_QUOTAS = frozenset({"TAGS_PER_RESOURCE"})
+SKEW_CODES = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
 
-NO_CREDENTIALS = (
-    sdk.NoCredentialsError,
-    sdk.PartialCredentialsError,
-    sdk.CredentialRetrievalError,
-    sdk.TokenRetrievalError,
-    sdk.SSOError,
-    sdk.RefreshWithMFAUnsupportedError,
-    sdk.ProfileNotFound,
-    sdk.ConfigNotFound,
-    sdk.ConfigParseError,
-    sdk.InvalidConfigError,
-    sdk.NoRegionError,
-    sdk.InvalidRegionError,
-)
-NEVER_ANSWERED = (
-    sdk.HTTPClientError,  # connections, proxies, TLS, read and connect time-outs
-    sdk.ConnectionError,
-    sdk.ResponseStreamingError,
-    sdk.IncompleteReadError,
-    ResponseParserError,
-    aiohttp.ClientError,
-    TimeoutError,
-    OSError,
-    ValueError,  # an answer that is not what its headers say
-    MemoryError,
-    RuntimeError,  # no thread to be had for looking up a name
-)
+_FRESH_KEYS = "sign in again (`aws sso login`, or fresh keys), then run the same command"
+_UNKNOWN_KEY = "the access key is unknown to AWS: another profile (`--profile NAME`), or fresh keys"
+_WRONG_SECRET = "the secret key does not belong to the access key: copy both again"  # noqa: S105 - a hint
+_IN_GENERAL = "other credentials are needed: `--profile NAME`, or fresh keys"
+DENIED: dict[str, str] = {
+    "AccessDenied": "",  # see _permission_hint
+    "AccessDeniedException": "",
+    "AccountProblem": "the account itself has a problem: see its billing page, or ask AWS Support",
+    "AuthFailure": _IN_GENERAL,
+    "ExpiredToken": _FRESH_KEYS,
+    "ExpiredTokenException": _FRESH_KEYS,
+    "IDPRejectedClaim": "the identity provider refuses the token: see the role's trust policy",
+    "IncompleteSignature": _IN_GENERAL,
+    "InvalidAccessKeyId": _UNKNOWN_KEY,
+    "InvalidClientTokenId": _UNKNOWN_KEY,
+    "InvalidIdentityToken": (
+        "the token file holds no valid token: see the role's trust policy and the token's audience"
+    ),
+    "InvalidSignatureException": _WRONG_SECRET,
+    "InvalidToken": _IN_GENERAL,
+    "MissingAuthenticationToken": _IN_GENERAL,
+    "MissingAuthenticationTokenException": _IN_GENERAL,
+    "NotAuthorized": _IN_GENERAL,
+    "NotSignedUp": "finish the sign-up of the account in the AWS console",
+    "OptInRequired": "enable the Region or the service in the account: console, Account, AWS Regions",
+    "RegionDisabledException": (
+        "enable the Region, or STS in it, in the account's settings (IAM, Account settings); or choose another"
+    ),
+    "SignatureDoesNotMatch": _WRONG_SECRET,
+    "SubscriptionRequiredException": "subscribe the account to the service: finish its sign-up in the AWS console",
+    "UnauthorizedException": _IN_GENERAL,
+    "UnknownOperationException": "is this the endpoint of AWS End User Messaging SMS, in a Region that has it?",
+    "UnrecognizedClientException": "the keys or their session token are not valid: `--profile NAME`, or fresh keys",
+    "401": _IN_GENERAL,
+    "403": _IN_GENERAL,
+    **dict.fromkeys(SKEW_CODES, ""),
+}
+"""The codes that refuse access, and what to do about each."""
+CONFIGURATION_ERRORS: dict[type[Exception], str] = {
+    sdk.ProfileNotFound: "`aws configure list-profiles` shows which there are; `--profile NAME` chooses one",
+    sdk.ConfigParseError: "mend that file: a byte order mark, or a line that is neither `[section]` nor `key = value`",
+    sdk.NoRegionError: "`--region us-east-1`, or `target: {region: …}`",
+    sdk.PartialCredentialsError: "give both `aws_access_key_id` and `aws_secret_access_key`",
+    sdk.NoCredentialsError: "`aws configure`, `aws sso login` or `--profile NAME`",
+    **dict.fromkeys(
+        (sdk.CredentialRetrievalError, sdk.TokenRetrievalError, sdk.SSOError, sdk.RefreshWithMFAUnsupportedError,
+         sdk.ConfigNotFound, sdk.InvalidConfigError, sdk.InvalidRegionError),
+        "mend the profile in `~/.aws/config`, or choose another with `--profile NAME`",
+    ),
+}  # fmt: skip
+"""What botocore itself raises for a configuration or credentials that will not do, and what to do about each."""
+
+SKEW_LIMIT_S = 300.0
+"""How far a clock may be off: AWS accepts signatures that are at most 5 minutes off (SigV4)."""
+_SKEW_HINT = "let this machine keep time by NTP (`timedatectl set-ntp true`), then run the same command"
+_SKEW_MESSAGE = re.compile(r"Signature (?:expired|not yet current)\b")
+_SIGNING_TIME = re.compile(r"\d{8}T\d{6}Z")
 
 
-def fault_of(error: Exception) -> ServiceError:
-    """The error of ours that an exception of the SDK or its transport means. Never raises."""
-    if (short := _shortage_of(error)) is not None:
+def sdk_fault(error: Exception) -> ServiceError:
+    """Return our error for an exception of the SDK or its transport. Never raises."""
+    if (short := _shortage_behind(error)) is not None:
         return short
+    code, text = type(error).__name__, plain_line(error)
     match error:
         case sdk.ClientError():
             return _answered(error.response, error.operation_name)
         case NoUsableAnswer():
-            return NoAnswer(_line(error), code=type(error).__name__, status=error.status)
+            return NoAnswer(text, code=code, status=error.status)
         case UnreadableAnswer():
-            return NoAnswer(_line(error), code=type(error).__name__, request_id=error.request_id, status=error.status)
+            return NoAnswer(text, code=code, request_id=error.request_id, status=error.status)
         case sdk.ParamValidationError():
-            return Refused(f"the request is not one the service knows: {_line(error)}", code="ParamValidation")
-        case _ if isinstance(error, NO_CREDENTIALS):
-            return AccessFault(_line(error), code=type(error).__name__, hint=sdk_hint(error))
+            return Refused(f"the request is not one the service knows: {text}", code="ParamValidation")
+        case _ if kind := next((each for each in CONFIGURATION_ERRORS if isinstance(error, each)), None):
+            return AccessFault(text, code=code, hint=CONFIGURATION_ERRORS[kind])
         case sdk.HTTPClientError() | sdk.ConnectionError():
             return transport_fault(error)
         case _:
-            return NoAnswer(f"no answer: {_line(error)}", code=type(error).__name__)
+            return NoAnswer(f"no answer: {text}", code=code)
 
 
-def _shortage_of(error: BaseException) -> ServiceError | None:
-    """Our own want of resources. A name that cannot be looked up may be one: getaddrinfo(3) of glibc does not say that
-    it could not open a socket or its files."""
+def plain_line(error: Exception) -> str:
+    """Return the message of an error as one line of at most 300 characters: some quote a whole body."""
+    return plain_text(error)[:300] or type(error).__name__
+
+
+def _shortage_behind(error: BaseException) -> ServiceError | None:
+    """Return a lack of our own resources. A failed look-up of a name may be one: glibc's getaddrinfo(3) does not say
+    that it could not open a socket or its files."""
     short = shortage_of(error)
     if short is not None:
         return short
@@ -171,89 +148,100 @@ def _shortage_of(error: BaseException) -> ServiceError | None:
 
 
 def _answered(response: Mapping[str, Any], operation: str) -> ServiceError:
-    """The service answered with an error. Modeled members stand at the top of the response, not under `Error`."""
-    said = response.get("Error", {})
-    metadata = response.get("ResponseMetadata", {})
+    """Return our error for an error answer. Modeled members are at the top of the response, not under `Error`."""
+    error, metadata = response.get("Error", {}), response.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode")
-    code = plain_text(said.get("Code") or status or "unknown")
+    headers = metadata.get("HTTPHeaders")
+    headers = headers if isinstance(headers, Mapping) else {}
+    code = plain_text(error.get("Code") or status or "unknown")
     reason = plain_text(response["Reason"]) if isinstance(response.get("Reason"), str) else None
-    message = plain_text(said.get("Message") or response.get("Message") or "no message")
+    message = plain_text(error.get("Message") or response.get("Message") or "no message")
     text = f"{code}{f' ({reason})' if reason else ''}: {message}"
-    request_id = metadata.get("RequestId")
-    resource_id = plain_text(response["ResourceId"]) if response.get("ResourceId") else None
+    common: dict[str, Any] = {
+        "code": code, "reason": reason, "request_id": metadata.get("RequestId"), "status": status
+    }  # fmt: skip
     if code in THROTTLED:
-        wait_s = _retry_after_s(metadata)
-        return Throttled(text, code=code, reason=reason, request_id=request_id, status=status, retry_after_s=wait_s)
+        wait = str(headers.get("retry-after", ""))
+        wait_s = float(wait) if re.fullmatch(r"\d{1,4}(\.\d{1,3})?", wait) else None
+        return Throttled(text, retry_after_s=wait_s, **common)
     if code in UNANSWERED:
-        return NoAnswer(text, code=code, reason=reason, request_id=request_id, status=status)
+        return NoAnswer(text, **common)
     if code in DENIED:
-        skewed = skew_message(code, str(message), _headers(metadata), now=datetime.now(UTC))
-        return AccessFault(
-            skewed or text,
-            code=code,
-            reason=reason,
-            request_id=request_id,
-            status=status,
-            hint=SKEW_HINT if skewed else access_hint(code, reason, operation),
-        )
+        if (skewed := skew_message(code, message, headers, now=datetime.now(UTC))) is not None:
+            return AccessFault(skewed, hint=_SKEW_HINT, **common)
+        return AccessFault(text, hint=_access_hint(code, reason, operation), **common)
+    if code == QUOTA and reason == DAY_QUOTA:
+        return CapacityExhausted(text, hint="the same command goes on after the next UTC midnight", **common)
     if code == QUOTA and reason not in ITEM_QUOTAS:
-        full = CapacityExhausted if reason == DAY_QUOTA else AccountFull
-        return full(
-            text,
-            code=code,
-            reason=reason,
-            request_id=request_id,
-            status=status,
-            hint=_quota_hint(daily=reason == DAY_QUOTA),
+        hint = (
+            "ask for more `Registration attachments` in the console's Service Quotas, or delete what is no longer"
+            " needed: `prune` deletes what the manifest no longer lists"
         )
+        return AccountFull(text, hint=hint, **common)
     if isinstance(status, int) and status >= 500:
-        return NoAnswer(text, code=code, reason=reason, request_id=request_id, status=status)
-    refused = Refused if code in REFUSALS else UnknownRefusal
-    return refused(
+        return NoAnswer(text, **common)
+    return _refused(response, text, common)
+
+
+def _refused(response: Mapping[str, Any], text: str, common: Mapping[str, Any]) -> Refused:
+    """Return the error of an answer that is about one item, or has a code that is not known."""
+    fields = response.get("Fields")
+    pairs = [each for each in fields if isinstance(each, dict)] if isinstance(fields, list) else []
+    resource_id = plain_text(response["ResourceId"]) if response.get("ResourceId") else None
+    hint = ""
+    if common["code"] == "ConflictException":
+        hint = f"the token may be in use by `{resource_id}`" if resource_id else "the token may be in use already"
+    kind = Refused if common["code"] in REFUSALS else UnknownRefusal
+    return kind(
         text,
-        code=code,
-        reason=reason,
-        request_id=request_id,
-        status=status,
-        fields=_fields(response),
+        fields=[(plain_text(each.get("Name", "")), plain_text(each.get("Message", ""))) for each in pairs],
         resource_id=resource_id,
-        hint=_refusal_hint(code, resource_id),
+        hint=hint,
+        **common,
     )
 
 
-def _headers(metadata: Mapping[str, Any]) -> Mapping[str, str]:
-    found = metadata.get("HTTPHeaders")
-    return found if isinstance(found, Mapping) else {}
+def _access_hint(code: str, reason: str | None, operation: str) -> str:
+    """Return what to do about an answer that refuses access."""
+    if DENIED[code] not in ("", _IN_GENERAL):
+        return DENIED[code]
+    if reason == "ACCOUNT_DISABLED":
+        return "the account is disabled for SMS: ask AWS Support"
+    if not code.startswith("AccessDenied"):
+        return _IN_GENERAL
+    if operation == CREATE:
+        return f"the identity needs `sms-voice:{CREATE}` and `sms-voice:{TAG}`"
+    if operation.startswith("AssumeRole"):
+        return f"the identity needs `sts:{operation}` on the role, and the role's trust policy must name the identity"
+    if operation == "GetRoleCredentials":
+        return "this SSO user may not use the account and role of the profile: `sso_account_id`, `sso_role_name`"
+    service = "sts" if operation == IDENTITY else "sms-voice"
+    return f"the identity needs `{service}:{operation}`"
 
 
-def _retry_after_s(metadata: Mapping[str, Any]) -> float | None:
-    value = str(metadata.get("HTTPHeaders", {}).get("retry-after", ""))
-    return float(value) if re.fullmatch(r"\d{1,4}(\.\d{1,3})?", value) else None
+def skew_message(code: str, message: str, headers: Mapping[str, str], *, now: datetime) -> str | None:
+    """Return why a refusal is the fault of this machine's clock, in words; None if it is not.
 
-
-def _fields(response: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    found = response.get("Fields")
-    if not isinstance(found, list):
-        return ()
-    pairs = ((each.get("Name", ""), each.get("Message", "")) for each in found if isinstance(each, dict))
-    return tuple((plain_text(name), plain_text(message)) for name, message in pairs)
-
-
-def _quota_hint(*, daily: bool) -> str:
-    if daily:
-        return "the same command goes on after the next UTC midnight"
-    return (
-        "ask for more `Registration attachments` in the console's Service Quotas, or delete what is no longer needed:"
-        " `prune` deletes what the manifest no longer lists"
-    )
-
-
-def _refusal_hint(code: str, resource_id: str | None) -> str:
-    if code != "ConflictException":
-        return ""
-    return f"the token may be in use by `{resource_id}`" if resource_id else "the token may be in use already"
-
-
-def _line(error: Exception) -> str:
-    """An SDK message as one line, without the body that some of them quote."""
-    return plain_text(error)[:300] or type(error).__name__
+    Judged by the code, by the text that AWS puts into SignatureDoesNotMatch and InvalidSignatureException, or by the
+    `Date` of the answer.
+    """
+    try:
+        served_at = parsedate_to_datetime(headers.get("date") or "")
+        ahead_s = (now - served_at).total_seconds() if served_at.tzinfo is not None else 0.0
+    except (ValueError, TypeError):
+        ahead_s = 0.0
+    if abs(ahead_s) <= SKEW_LIMIT_S:
+        if code not in SKEW_CODES and not _SKEW_MESSAGE.search(message):
+            return None
+        # "Signature expired: SIGNED is now earlier than LIMIT (SERVER - 5 min.)": the parenthesis may be missing.
+        found = _SIGNING_TIME.findall(message)
+        times = [datetime.strptime(each, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) for each in found]
+        if len(times) < 2:
+            return "this machine's clock is wrong, and AWS refuses what it signs"
+        ahead_s = (times[0] - times[1]).total_seconds()
+        ahead_s += SKEW_LIMIT_S if ahead_s > 0 else -SKEW_LIMIT_S
+        if len(times) > 2:
+            ahead_s = (times[0] - times[2]).total_seconds()
+    minutes = max(1, round(abs(ahead_s) / 60))
+    direction = "ahead" if ahead_s > 0 else "behind"
+    return f"this machine's clock is {minutes:,} min {direction}, and AWS refuses what it signs"

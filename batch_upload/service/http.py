@@ -1,9 +1,9 @@
-"""How requests leave: no redirect is followed, and neither time nor memory is given without limit.
+"""HTTP with limits: no redirect is followed, and no request takes unlimited time or memory.
 
-aiobotocore 3.10 calls aiohttp without `allow_redirects`, whose default is to follow; aiohttp then sends a 307 or 308
-with its body and `X-Amz-Security-Token` to any host. botocore itself never follows. It also has no limit for a whole
-request: its read time-out is silence after the body has left. `BoundedSession` is what all clients send through, those
-that botocore makes to fetch credentials too. Extension point: `AioConfig(http_session_cls=…)`.
+aiobotocore 3.10 calls aiohttp without `allow_redirects`, whose default is to follow. aiohttp then sends a 307 or 308
+with its body and `X-Amz-Security-Token` to any host. botocore itself never follows. aiobotocore also has no limit for a
+whole request: its read time-out is silence after the body was sent. All clients send through `BoundedSession`, also
+those that botocore makes to fetch credentials. Extension point: `AioConfig(http_session_cls=…)`.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import ipaddress
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -27,20 +27,20 @@ from batch_upload.service.answers import plain_text
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
-"""Silence after which an answer is given up. The token makes asking again safe, so long waits buy nothing."""
+"""Silence after which a request is given up. The token makes another try safe, so longer waits gain nothing."""
 
 ENDPOINT_NOT_ALLOWED = "EndpointNotAllowed"
 """The code of an AccessFault for an endpoint to which nothing may be sent."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What one request may cost. Its time, from the look-up of the host to the last byte of the answer, is at most
-    `base_s` + the size of its body / `slowest_bytes_per_s`.
+class RequestLimits:
+    """The limits of one request.
 
-    The slowest rate is 100 kbit/s: eight requests at once (the default) share an uplink of 1 Mbit/s and have a quarter
-    to spare. A document of 5 MiB, 7 MB as base64, has 9.5 min; one of 500 KB 1.5 min. The largest real answer, a page
-    of 100 attachments, has about 40 KB.
+    Its time, from the look-up of the host to the last byte of the answer, is at most `base_s` + the size of its body /
+    `slowest_bytes_per_s`. That rate is 100 kbit/s: eight requests at once (the default) fit into an uplink of 1 Mbit/s
+    with a quarter to spare. A document of 5 MiB, 7 MB as base64, has 9.5 min, one of 500 KB 1.5 min. The largest real
+    answer, a page of 100 attachments, has about 40 KB.
     """
 
     base_s: float = CONNECT_TIMEOUT_S + READ_TIMEOUT_S
@@ -48,15 +48,18 @@ class Limits:
     answer_bytes: int = 16 * 1024 * 1024
 
     def time_s(self, body_bytes: int) -> float:
-        """How long a request with a body of this size may take."""
+        """Return how long a request with a body of this size may take."""
         return self.base_s + body_bytes / self.slowest_bytes_per_s
 
 
 class NoUsableAnswer(HTTPClientError):  # type: ignore[misc]  # botocore ships no types
-    """Base of what ends a request without an answer: whether it was carried out is unknown."""
+    """A request ended without an answer: it is unknown whether it was carried out."""
 
     fmt = "{reason}"
-    status: int | None = None
+
+    def __init__(self, reason: str, *, status: int | None = None) -> None:
+        super().__init__(reason=reason)
+        self.status = status
 
 
 class RedirectNotFollowed(NoUsableAnswer):
@@ -72,29 +75,27 @@ class RequestTimeLimit(NoUsableAnswer):
 
 
 def refuse_redirect(status: int, location: str | None) -> None:
-    """Raise RedirectNotFollowed if a status is one of 3xx. `location` is the header as it came, or None."""
-    if 300 <= status < 400:
-        where = f" to {_host_of(location)}" if location else ""
-        error = RedirectNotFollowed(
-            reason=f"the endpoint answers with a redirect ({status}){where}, which is not followed"
-        )
-        error.status = status
-        raise error
+    """Raise RedirectNotFollowed if a status is one of 3xx. `location` is the header as it came, or None.
 
-
-def _host_of(location: str) -> str:
-    """The host of a Location in words, without what may be secret in the rest of it."""
-    try:
-        host = urlsplit(location).hostname
-    except ValueError:
-        host = None
-    return "an address without a host" if host is None else f"`{plain_text(host[:253])}`"
+    The message names only the host: the rest of the address may be secret.
+    """
+    if not 300 <= status < 400:
+        return
+    where = ""
+    if location:
+        try:
+            host = urlsplit(location).hostname
+        except ValueError:
+            host = None
+        where = " to an address without a host" if host is None else f" to `{plain_text(host[:253])}`"
+    reason = f"the endpoint answers with a redirect ({status}){where}, which is not followed"
+    raise RedirectNotFollowed(reason, status=status)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine: a loopback address, or a name that only this machine may have (RFC 6761).
+    """Tell whether a host is this machine: a loopback address, or a name that is reserved for it (RFC 6761).
 
-    Such a name is resolved when a connection is made, and connected to only if all its addresses are loopback's.
+    A connection to such a name is made only if it resolves to loopback addresses alone: see LoopbackResolver.
     """
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -105,9 +106,9 @@ def is_loopback(host: str) -> bool:
 
 
 class LoopbackResolver(AbstractResolver):
-    """Resolves as the system does, but gives `localhost` and `*.localhost` only loopback addresses.
+    """Resolves as the system does. Raises AccessFault if `localhost` or `*.localhost` has any other address.
 
-    The connection is made to what this returns, without another look-up. Raises AccessFault.
+    The connection is made to what this returns, without another look-up.
     """
 
     def __init__(self, system: AbstractResolver | None = None) -> None:
@@ -129,7 +130,7 @@ class LoopbackResolver(AbstractResolver):
         await self._system.close()
 
 
-class _Proxies(ProxyConfiguration):  # type: ignore[misc]  # botocore ships no types
+class _NoProxyToLoopback(ProxyConfiguration):  # type: ignore[misc]  # botocore ships no types
     """Loopback is reached without a proxy, whatever the environment says."""
 
     def proxy_url_for(self, url: str) -> str | None:
@@ -142,22 +143,24 @@ class _Proxies(ProxyConfiguration):  # type: ignore[misc]  # botocore ships no t
 class BoundedSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no types
     """aiobotocore's HTTP session with our limits. A request that is cut off closes its connection.
 
-    `send` raises NoUsableAnswer where there is no answer, AccessFault where the host is not this machine after all,
-    and otherwise what its base class raises.
+    `send` raises NoUsableAnswer if there is no answer, AccessFault if the host is not this machine after all, and
+    otherwise what its base class raises.
     """
 
     def __init__(
         self,
         *arguments: Any,  # noqa: ANN401 - aiobotocore's own
-        limits: Limits | None = None,
+        limits: RequestLimits | None = None,
         resolver: AbstractResolver | None = None,
         **options: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(*arguments, **options)
         given: dict[str, Any] = self._connector_args  # type: ignore[has-type]
-        self._limits = Limits() if limits is None else limits
+        self._limits = RequestLimits() if limits is None else limits
         self._connector_args = {**given, "resolver": LoopbackResolver(resolver)}
-        self._proxy_config = _Proxies(proxies=options.get("proxies"), proxies_settings=options.get("proxies_config"))
+        self._proxy_config = _NoProxyToLoopback(
+            proxies=options.get("proxies"), proxies_settings=options.get("proxies_config")
+        )
 
     async def send(self, request: AWSPreparedRequest) -> AioAWSResponse:
         limit_s = self._limits.time_s(len(request.body or b""))
@@ -166,20 +169,15 @@ class BoundedSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships
                 return await super().send(request)
         except TimeoutError as error:
             reason = f"the request was not answered within {limit_s:.0f} s, the most that one of its size may take"
-            raise RequestTimeLimit(reason=reason) from error
+            raise RequestTimeLimit(reason) from error
         except HTTPClientError as error:
-            _raise_ours(error)
+            wrapped = error.kwargs.get("error")
+            if isinstance(wrapped, NoUsableAnswer | ServiceError):  # the base class has wrapped an error of ours
+                raise wrapped from None
+            raise
 
     async def _get_session(self, proxy_url: str | None) -> "_Requests":
         return _Requests(await super()._get_session(proxy_url), self._limits.answer_bytes)
-
-
-def _raise_ours(error: HTTPClientError) -> NoReturn:
-    """Raise what the base class has wrapped, if it is an error of ours."""
-    wrapped = error.kwargs.get("error")
-    if isinstance(wrapped, NoUsableAnswer | ServiceError):
-        raise wrapped from None
-    raise error
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,21 +221,15 @@ class _Answer:
         return self.response.headers
 
     async def read(self) -> bytes:
-        """The body. Raises AnswerTooLarge. However this ends without a body, the connection is closed."""
+        """Return the body. Raises AnswerTooLarge. Closes the connection if there is none, whatever the reason."""
         body = bytearray()
-        is_read = False
         try:
             async for chunk in self.response.content.iter_any():
                 body += chunk
                 if len(body) > self.answer_bytes:
-                    break
-            else:
-                is_read = True
-        finally:
-            if not is_read:
-                self.response.close()
-        if is_read:
-            return bytes(body)
-        error = AnswerTooLarge(reason=f"the answer is longer than {self.answer_bytes:,} bytes")
-        error.status = self.response.status
-        raise error
+                    reason = f"the answer is longer than {self.answer_bytes:,} bytes"
+                    raise AnswerTooLarge(reason, status=self.response.status)  # noqa: TRY301 - closes the connection
+        except BaseException:
+            self.response.close()
+            raise
+        return bytes(body)

@@ -9,7 +9,7 @@ import pytest
 
 from batch_upload.errors import ExitCode, OutOfResources
 from batch_upload.manifest.matches import matches
-from batch_upload.service.faults import fault_of
+from batch_upload.service.faults import sdk_fault
 from batch_upload.shortage import (
     READ_PAUSE_S,
     READ_TRIES,
@@ -89,13 +89,13 @@ def test_another_error_is_not_waited_for(tmp_path: Path) -> None:
     assert pauses == []
 
 
-def test_a_name_that_cannot_be_looked_up_without_descriptors_is_no_fault_of_the_network() -> None:
+def test_a_name_that_cannot_be_looked_up_without_descriptors_is_no_sdk_fault_the_network() -> None:
     error = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     with no_descriptors():
-        without = fault_of(error)
+        without = sdk_fault(error)
 
     assert isinstance(without, OutOfResources)
-    assert not isinstance(fault_of(error), OutOfResources)
+    assert not isinstance(sdk_fault(error), OutOfResources)
 
 
 def test_a_glob_without_descriptors_matches_what_it_would_with_them_or_nothing_is_said(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The one table: what the service or the SDK says, and which of our errors it is."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -21,7 +22,7 @@ from batch_upload.errors import (
     Throttled,
     UnknownRefusal,
 )
-from batch_upload.service.faults import DENIED, THROTTLED, UNANSWERED, fault_of
+from batch_upload.service.faults import DENIED, THROTTLED, UNANSWERED, sdk_fault, skew_message
 
 STATUSES = (200, 400, 403, 429, 500, 503)
 
@@ -70,7 +71,7 @@ UNHEARD_OF = [("400", None), ("404", None), ("UnheardOfException", None), ("Unhe
 def test_a_code_decides_whatever_the_status(
     code: str, reason: str | None, error: type[ServiceError], status: int
 ) -> None:
-    assert type(fault_of(said(code, status=status, reason=reason))) is error
+    assert type(sdk_fault(said(code, status=status, reason=reason))) is error
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 404, 409, 413])
@@ -81,7 +82,7 @@ def test_a_code_decides_whatever_the_status(
 def test_any_other_code_is_the_items_own_fault_and_kept_as_it_came(
     code: str, reason: str | None, kind: type[Refused], status: int
 ) -> None:
-    fault = fault_of(said(code, status=status, reason=reason))
+    fault = sdk_fault(said(code, status=status, reason=reason))
 
     assert type(fault) is kind
     assert (fault.code, fault.reason, fault.request_id, fault.status) == (code, reason, "req-1", status)
@@ -89,7 +90,7 @@ def test_any_other_code_is_the_items_own_fault_and_kept_as_it_came(
 
 @pytest.mark.parametrize("status", [500, 501, 503, 599])
 def test_an_unheard_of_code_of_a_server_that_failed_tells_nothing_of_what_was_done(status: int) -> None:
-    assert type(fault_of(said("UnheardOfException", status=status))) is NoAnswer
+    assert type(sdk_fault(said("UnheardOfException", status=status))) is NoAnswer
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_an_unheard_of_code_of_a_server_that_failed_tells_nothing_of_what_was_do
     ],
 )
 def test_only_the_day_quota_ends_by_itself(reason: str, code: ExitCode) -> None:
-    fault = fault_of(said("ServiceQuotaExceededException", reason=reason))
+    fault = sdk_fault(said("ServiceQuotaExceededException", reason=reason))
 
     assert isinstance(fault, CapacityExhausted)
     assert fault.exit_code is code
@@ -113,14 +114,14 @@ def test_only_the_day_quota_ends_by_itself(reason: str, code: ExitCode) -> None:
      ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("nan", None)],
 )  # fmt: skip
 def test_retry_after_is_taken_where_it_is_a_sane_number_of_seconds(header: str, wait_s: float | None) -> None:
-    fault = fault_of(said("ThrottlingException", headers={"retry-after": header}))
+    fault = sdk_fault(said("ThrottlingException", headers={"retry-after": header}))
 
     assert isinstance(fault, Throttled)
     assert fault.retry_after_s == wait_s
 
 
 def test_fields_and_the_resource_are_kept() -> None:
-    fault = fault_of(
+    fault = sdk_fault(
         said("ValidationException", Fields=[{"Name": "AttachmentBody", "Message": "too large"}], ResourceId="r")
     )
 
@@ -136,7 +137,7 @@ def test_fields_and_the_resource_are_kept() -> None:
      {"Error": {"Code": "X"}, "Fields": [1, None]}],
 )  # fmt: skip
 def test_an_answer_that_lacks_everything_is_still_an_error_of_ours(response: dict[str, Any]) -> None:
-    assert isinstance(fault_of(sdk.ClientError(response, "Create")), ServiceError)
+    assert isinstance(sdk_fault(sdk.ClientError(response, "Create")), ServiceError)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ def test_an_answer_that_lacks_everything_is_still_an_error_of_ours(response: dic
     ],
 )
 def test_what_the_sdk_raises_by_itself_is_mapped(error: Exception, expected: type[ServiceError]) -> None:
-    fault = fault_of(error)
+    fault = sdk_fault(error)
 
     assert type(fault) is expected
     assert fault.code
@@ -173,7 +174,7 @@ def test_what_the_sdk_raises_by_itself_is_mapped(error: Exception, expected: typ
 
 
 def test_a_message_never_holds_a_whole_document() -> None:
-    fault = fault_of(sdk.ParamValidationError(report="AttachmentBody: " + "A" * 700_000))
+    fault = sdk_fault(sdk.ParamValidationError(report="AttachmentBody: " + "A" * 700_000))
 
     assert len(fault.message) < 500
 
@@ -182,9 +183,41 @@ def test_a_message_never_holds_a_whole_document() -> None:
 def test_nothing_that_a_service_can_say_is_retried_unless_it_is_known_to_pass(
     code: str, status: int, reason: str
 ) -> None:
-    fault = fault_of(said(code, status=status, reason=reason))
+    fault = sdk_fault(said(code, status=status, reason=reason))
 
     if isinstance(fault, Throttled):
         assert (code or str(status)) in THROTTLED
     if isinstance(fault, NoAnswer):
         assert status >= 500 or (code or str(status)) in UNANSWERED
+
+
+NOW = datetime(2026, 11, 27, 3, 30, tzinfo=UTC)
+EXPIRED = "Signature expired: 20261127T033000Z is now earlier than 20261127T034000Z"
+EARLY = "Signature not yet current: 20261127T033000Z is still later than 20261127T032700Z"
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "date", "told"),
+    [
+        ("SignatureDoesNotMatch", EXPIRED, None, "15 min behind"),
+        ("InvalidSignatureException", f"{EXPIRED} (20261127T034500Z - 5 min.)", None, "15 min behind"),
+        ("InvalidSignatureException", f"{EARLY} (20261127T032200Z + 5 min.)", None, "8 min ahead"),
+        ("SignatureDoesNotMatch", EARLY, None, "8 min ahead"),
+        ("RequestTimeTooSkewed", "no", None, "clock is wrong"),
+        ("RequestExpired", "no", None, "clock is wrong"),
+        ("RequestInTheFuture", "no", "Fri, 27 Nov 2026 02:30:00 GMT", "60 min ahead"),
+        ("InvalidSignatureException", "no", "Fri, 27 Nov 2026 05:30:00 GMT", "120 min behind"),
+        ("AccessDenied", "no", "Fri, 27 Nov 2026 03:20:00 GMT", "10 min ahead"),
+    ],
+)
+def test_the_clock_is_told_with_how_far_it_is_off(code: str, message: str, date: str | None, told: str) -> None:
+    headers = {} if date is None else {"date": date}
+
+    assert told in (skew_message(code, message, headers, now=NOW) or "")
+
+
+@pytest.mark.parametrize("date", [None, "", "soon", "Fri, 27 Nov 2026 03:31:00 GMT", "Fri, 27 Nov 2026 03:30:00"])
+def test_any_other_refusal_is_not_the_clocks(date: str | None) -> None:
+    headers = {} if date is None else {"date": date}
+
+    assert skew_message("SignatureDoesNotMatch", "The request signature", headers, now=NOW) is None

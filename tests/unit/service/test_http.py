@@ -21,7 +21,7 @@ from batch_upload.errors import AccessFault, NoAnswer
 from batch_upload.ports import Body, CreateRequest
 from batch_upload.service.access import Access, open_session
 from batch_upload.service.client import AwsService, open_service
-from batch_upload.service.http import BoundedSession, Limits, RedirectNotFollowed, refuse_redirect
+from batch_upload.service.http import BoundedSession, RedirectNotFollowed, RequestLimits, refuse_redirect
 from tests.support.answering import Answering, answering
 
 SESSION_TOKEN = "canary-of-the-session-token"
@@ -64,7 +64,7 @@ async def thief() -> AsyncIterator[Answering]:
 @asynccontextmanager
 async def reaching(url: str, **limits: float) -> AsyncIterator[AwsService]:
     """The real client, with limits of its own where they are given."""
-    made = Limits(**limits)  # type: ignore[arg-type]
+    made = RequestLimits(**limits)  # type: ignore[arg-type]
     access = Access(region="us-east-1", endpoint_url=url, http_session=partial(BoundedSession, limits=made))
     async with open_service(access) as service:
         yield service
@@ -251,7 +251,7 @@ async def test_a_connection_that_was_cut_off_is_closed_and_not_used_again(
 
 
 def test_a_request_has_time_for_its_size() -> None:
-    limits = Limits()
+    limits = RequestLimits()
 
     assert limits.time_s(0) == 35
     assert limits.time_s(7_000_000) == 35 + 560

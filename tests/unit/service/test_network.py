@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from batch_upload.errors import AccessFault, NoAnswer
 from batch_upload.service.access import Access
-from batch_upload.service.certificates import issuer_of
-from batch_upload.service.network import check_ca_bundle, check_proxy, knock, transport_fault, without_user
+from batch_upload.service.network import check_ca_bundle, check_proxy, issuer_of, knock, transport_fault, without_user
 from tests.support.barred import ISSUER, answering, make_certificate
 from tests.support.command import TIMEOUT_S
 

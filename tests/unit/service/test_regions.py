@@ -7,14 +7,14 @@ import pytest
 from aiobotocore.session import get_session
 
 from batch_upload.errors import AccessFault
-from batch_upload.service.regions import check_region, check_spelling, known_regions
+from batch_upload.service.access import check_region, check_region_name, known_regions
 
 SERVICE = "pinpoint-sms-voice-v2"
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "us-gov-west-1", "eusc-de-east-1", "ap-southeast-12", "us-new-7"])
 def test_what_looks_like_a_region_is_spelt_right(region: str) -> None:
-    check_spelling(region)
+    check_region_name(region)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_what_looks_like_a_region_is_spelt_right(region: str) -> None:
 )  # fmt: skip
 def test_what_is_no_region_is_refused_with_what_may_be_meant(region: str, hint: str) -> None:
     with pytest.raises(AccessFault) as refused:
-        check_spelling(region)
+        check_region_name(region)
 
     assert refused.value.code == "InvalidRegion"
     assert hint in refused.value.hint
