@@ -4,17 +4,19 @@ import re
 import shlex
 import unicodedata
 from collections.abc import Iterable
+from pathlib import PurePath
 from typing import TextIO
 
+QUOTED_PATH_MAX = 300
+"""Characters of a path in a message. A file's own name has at most 255 bytes on the usual file systems, so it fits."""
 _JOINERS = frozenset("\u200c\u200d")
 """Invisible, but part of how Persian and emoji are spelled; they move nothing."""
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
-_HELD_BY_QUOTES = re.compile(r"[\\']")
 
 
 def printable(text: str) -> str:
-    """The text with every character that moves, hides or reorders others written as an escape (`\\x1b`, `\\u202e`).
+    """Return the text with every character that moves, hides or reorders others as an escape (`\\x1b`, `\\u202e`).
 
     Those are control characters, bidi overrides and other format characters, line separators and lone surrogates.
     """
@@ -23,21 +25,31 @@ def printable(text: str) -> str:
     return "".join(_escaped(char) if _is_unsafe(char) else char for char in text)
 
 
-def quoted(text: str) -> str:
-    """Return the text in backticks, with an escape for every character that is not printable.
+def quoted(name: str | PurePath, *, max_length: int | None = None) -> str:
+    """Return a name in backticks for a message, its end cut off beyond `max_length` characters.
 
-    That covers more than `printable`: also a no-break space, which looks like a space in a message about a name.
+    Every character that is not printable is escaped. That covers more than `printable`: also a no-break space, which
+    looks like a space in a message about a name.
     """
+    text = str(name)
+    if max_length is not None and len(text) > max_length:
+        text = text[: max_length - 1] + "…"
     return f"`{''.join(char if char.isprintable() else ascii(char)[1:-1] for char in text)}`"
 
 
+def quoted_path(path: str | PurePath) -> str:
+    """Return a path for a message, as `quoted`; a long one loses its beginning, since the end names the file."""
+    text = str(path)
+    return quoted(text if len(text) <= QUOTED_PATH_MAX else "…" + text[1 - QUOTED_PATH_MAX :])
+
+
 def encodable(text: str, encoding: str) -> str:
-    """The text with what `encoding` cannot take written as escapes."""
+    """Return the text with what `encoding` cannot take as escapes."""
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def stream_encoding(stream: TextIO) -> str:
-    """The encoding of a text stream; UTF-8 where it has none, as in memory."""
+    """Return the encoding of a text stream; UTF-8 where it has none, as in memory."""
     return getattr(stream, "encoding", None) or "utf-8"
 
 
@@ -52,7 +64,7 @@ def write_text(stream: TextIO, lines: Iterable[str]) -> None:
 
 
 def shell_word(text: str) -> str:
-    """One word of a POSIX shell line that can be typed, and copied, as it is shown.
+    """Return one word of a POSIX shell line that can be typed, and copied, as it is shown.
 
     A text with control characters takes the form `$'…'`, which bash, zsh and ksh read.
     """
@@ -76,10 +88,6 @@ def _escaped(char: str) -> str:
 
 
 def _shell_escaped(char: str) -> str:
-    return "".join(
-        f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape" if _is_raw_byte(char) else "surrogatepass")
-    )
-
-
-def _is_raw_byte(char: str) -> bool:
-    return "\udc80" <= char <= "\udcff"
+    # Python decodes a byte of a name that is not UTF-8 to one of these surrogates; the shell gets the byte back.
+    errors = "surrogateescape" if "\udc80" <= char <= "\udcff" else "surrogatepass"
+    return "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", errors))

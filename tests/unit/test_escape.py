@@ -2,12 +2,13 @@
 
 import io
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_upload.escape import encodable, printable, quoted, shell_word, write_text
+from batch_upload.escape import QUOTED_PATH_MAX, encodable, printable, quoted, quoted_path, shell_word, write_text
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,22 @@ def test_no_control_or_surrogate_is_left_in_any_text(text: str) -> None:
 
 def test_a_name_in_backticks_shows_every_character_that_is_not_printable_or_only_looks_like_a_space() -> None:
     assert quoted("a\x1b[31m\u202eb\udcff\u200b é\xa0😀") == "`a\\x1b[31m\\u202eb\\udcff\\u200b é\\xa0😀`"
+
+
+def test_a_name_in_a_message_stands_in_backticks_and_has_an_end() -> None:
+    assert quoted("a\x1b.pdf") == r"`a\x1b.pdf`"
+    assert quoted(Path("in/a.pdf")) == "`in/a.pdf`"
+    assert quoted("a" * 100, max_length=80) == f"`{'a' * 79}…`"
+    assert quoted("a" * 80, max_length=80) == f"`{'a' * 80}`"
+
+
+def test_a_long_path_in_a_message_keeps_the_name_of_its_file() -> None:
+    shown = quoted_path("folder/" * 100 + "name.pdf")
+
+    assert shown.startswith("`…")
+    assert shown.endswith("/name.pdf`")
+    assert len(shown) == QUOTED_PATH_MAX + 2
+    assert quoted_path(Path("a.pdf")) == "`a.pdf`"
 
 
 def test_what_an_encoding_cannot_take_becomes_an_escape() -> None:
