@@ -1,6 +1,5 @@
 """Names from files and services, made harmless for a terminal, a shell line and an encoding."""
 
-import re
 import shlex
 import unicodedata
 from collections.abc import Iterable

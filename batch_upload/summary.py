@@ -1,4 +1,4 @@
-"""How a verb ended: the last line of `--json`, and what the text for people is made of."""
+"""How a verb ended: the last line of `--json`, and the values of the text for people."""
 
 import secrets
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ EXIT_REASONS: Mapping[ExitCode, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """What the process says as it ends, and why. `resume_after`: before that a rerun is in vain; None if unknown."""
+    """An exit code and its reason. `resume_after`: before that a rerun is useless; None if that is not known."""
 
     code: ExitCode
     reason: str
@@ -46,21 +46,21 @@ class Exit:
 
     @property
     def name(self) -> str:
-        """Stable, for scripts: `items_failed`."""
+        """The code's name, stable for scripts: `items_failed`."""
         return self.code.name.lower()
 
     @property
     def retryable(self) -> bool:
-        """Whether the same command again will do: 10 to 19, no other."""
+        """Whether the same command again suffices: 10 to 19, no other."""
         return 10 <= self.code <= 19
 
     @property
     def wants_a_person(self) -> bool:
-        """Whether it does not get better by itself: 1, 2, and 20 to 29."""
+        """Whether a person must act: 1, 2, and 20 to 29."""
         return self.code in (ExitCode.OUR_FAULT, ExitCode.USAGE) or 20 <= self.code <= 29
 
     def as_json(self) -> dict[str, Any]:
-        """The summary's `exit`."""
+        """Return the member `exit` of the summary."""
         return {
             "code": int(self.code),
             "name": self.name,
@@ -71,13 +71,13 @@ class Exit:
 
 
 def exit_of(code: ExitCode, *, resume_after: datetime | None = None) -> Exit:
-    """An exit with the common reason of its code."""
+    """Return the exit of a code, with the reason that the code has by itself."""
     return Exit(code=code, reason=EXIT_REASONS[code], resume_after=resume_after)
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The end of a verb. `account` and `region` are None where nobody was asked, `run_id` where no run began.
+    """The end of a verb. `account` and `region` are None where they were not looked up, `run_id` where no run began.
 
     `states` counts every item of the manifest. `requests` counts attempts on the wire by operation.
     """
@@ -98,9 +98,9 @@ class Summary:
     bytes_sent: int = 0
     elapsed_s: float = 0.0
     unreached_for_s: float | None = None
-    """For how long no run has got an answer of the service, where that is why the exit is 22 and not 10."""
+    """Seconds without an answer of the service to any run, where the exit is 22 instead of 10 for that reason."""
     warnings: int = 0
-    """How many warnings there are of the manifest's files."""
+    """Number of warnings about the manifest's files."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -109,11 +109,11 @@ class Summary:
         return sum(self.states.values()) == self.items
 
     def count(self, state: State) -> int:
-        """How many items are in a state."""
+        """Return the number of items in a state."""
         return self.states.get(state.value, 0)
 
     def as_json(self) -> dict[str, Any]:
-        """The line `{"event": "summary", …}`."""
+        """Return the line `{"event": "summary", …}`."""
         return {
             "event": "summary",
             "schema_version": SCHEMA_VERSION,
@@ -141,9 +141,9 @@ class Summary:
 def summary_of_run(
     ended: RunEnded, *, verb: str, run_id: str, batch: str, lane: Lane, items: int, ending: Exit
 ) -> Summary:
-    """The summary of a run that reached its end.
+    """Return the summary of a run that reached its end.
 
-    `items` is the caller's own count of the manifest, so that `adds_up` proves something.
+    `items` is counted by the caller from the manifest, so that `adds_up` compares two independent counts.
     """
     return Summary(
         verb=verb,
@@ -166,10 +166,10 @@ def summary_of_run(
 
 
 def in_order_of_states(states: Mapping[str, int]) -> dict[str, int]:
-    """The counts in the order of an item's way. A name that is no state comes last, so that nothing is lost."""
+    """Return the counts in the order of `State`. Unknown names, of a newer version, come last."""
     known = [state.value for state in State if state.value in states]
-    strange = sorted(name for name in states if name not in known)
-    return {str(name): states[name] for name in (*known, *strange)}
+    unknown = sorted(name for name in states if name not in known)
+    return {str(name): states[name] for name in (*known, *unknown)}
 
 
 def new_run_id(now: datetime) -> str:

@@ -1,6 +1,7 @@
-"""Numbers as people read them, and times as machines do."""
+"""Numbers, times and tables as people read them, and times as programs do."""
 
 import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from batch_upload.escape import printable
@@ -8,12 +9,11 @@ from batch_upload.model import KB, Fault
 
 _MINUTE_S = 60
 _HOUR_S = 3_600
-_DAY_S = 86_400
-_UNITS = ((KB, "KB"), (KB**2, "MB"), (KB**3, "GB"))
+_SIZE_UNITS = ((KB, "KB"), (KB**2, "MB"), (KB**3, "GB"))
 
 
 def count_words(count: int, noun: str) -> str:
-    """`1 item`, `2 items`, `12,000 items`."""
+    """Return `1 item`, `2 items`, `12,000 items`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
@@ -23,46 +23,46 @@ def holder_words(pid: int | None, host: str | None) -> str:
 
 
 def size_words(size_bytes: int) -> str:
-    """`812 bytes`, `496 KB`, `1.2 MB`: decimal units, as the manifest's `KB`."""
+    """Return `812 bytes`, `496 KB`, `1.2 MB`: decimal units, as the manifest's `KB`."""
     if size_bytes < KB:
         return count_words(size_bytes, "byte")
-    factor, unit = next((unit for unit in _UNITS if size_bytes < unit[0] * KB * 0.9995), _UNITS[-1])
+    factor, unit = next((unit for unit in _SIZE_UNITS if size_bytes < unit[0] * KB * 0.9995), _SIZE_UNITS[-1])
     amount = size_bytes / factor
     return f"{amount:.1f} {unit}" if amount < 9.95 else f"{amount:,.0f} {unit}"
 
 
 def duration_words(seconds: float) -> str:
-    """`0.4 s`, `45 s`, `6 min`, `1 h 20 min`, `2 d 3 h`: never more than two units."""
+    """Return `0.4 s`, `45 s`, `6 min`, `1 h 20 min`, `2 d 3 h`: never more than two units."""
     if seconds < 9.95:
         return f"{max(0.0, seconds):.1f} s"
     whole = round(seconds)
     if whole < _MINUTE_S:
         return f"{whole} s"
     if whole < 10 * _MINUTE_S:
-        return _two_units(whole, _MINUTE_S, "min", 1, "s")
+        return _two_units(whole, _MINUTE_S, "min", "s")
     minutes = round(seconds / _MINUTE_S)
     if minutes < 60:
         return f"{minutes} min"
-    if minutes < _DAY_S // _MINUTE_S:
-        return _two_units(minutes, 60, "h", 1, "min")
-    return _two_units(round(seconds / _HOUR_S), 24, "d", 1, "h")
+    if minutes < 24 * 60:
+        return _two_units(minutes, 60, "h", "min")
+    return _two_units(round(seconds / _HOUR_S), 24, "d", "h")
 
 
 def rate_words(rate_per_s: float) -> str:
-    """`1.0/s`, `0.25/s`, `120/s`: two or three digits that mean something."""
+    """Return `1.0/s`, `0.25/s`, `120/s`: two or three digits that mean something."""
     if rate_per_s < 1:
         return f"{rate_per_s:.2f}/s"
     return f"{rate_per_s:.1f}/s" if rate_per_s < 99.95 else f"{rate_per_s:.0f}/s"
 
 
 def fault_words(fault: Fault) -> str:
-    """Why an item or a lane is where it is, on one line: what it is called, and what was said of it."""
-    said = fault_message(fault)
-    return printable(f"{fault_name(fault)}: {said}" if said else fault_name(fault))
+    """Return a fault on one line: its name and its message."""
+    message = fault_message(fault)
+    return printable(f"{fault_name(fault)}: {message}" if message else fault_name(fault))
 
 
 def fault_message(fault: Fault) -> str:
-    """What was said of a fault, without the code that its message may begin with: the name is shown beside it."""
+    """Return the message of a fault without the code that it may begin with: its name is shown beside it."""
     for name in (f"{fault.code} ({fault.reason}): ", f"{fault.code}: "):
         if fault.message.startswith(name):
             return fault.message.removeprefix(name)
@@ -70,30 +70,46 @@ def fault_message(fault: Fault) -> str:
 
 
 def fault_name(fault: Fault) -> str:
-    """The narrowest name that the fault has: its reason, otherwise its code."""
+    """Return the narrowest name that the fault has: its reason, otherwise its code."""
     return fault.reason or fault.code
 
 
 def utc_text(at: datetime) -> str:
-    """ISO 8601 in UTC, to the millisecond: `2026-11-23T20:32:00.000Z`. `at` is aware."""
+    """Return ISO 8601 in UTC, to the millisecond: `2026-11-23T20:32:00.000Z`. `at` is aware."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def utc_text_or_none(at: datetime | None) -> str | None:
-    """`utc_text`, or None where there is no time."""
+    """Return `utc_text`, or None where there is no time."""
     return None if at is None else utc_text(at)
 
 
 def clock_words(at: datetime, *, today: datetime) -> str:
-    """`14:32`, or `2026-11-24 03:10` on another day than `today`; both in the zone that they carry."""
+    """Return `14:32`, or `2026-11-24 03:10` on another day than `today`; both in the zone that they carry."""
     return f"{at:%H:%M}" if at.date() == today.date() else f"{at:%Y-%m-%d %H:%M}"
 
 
 def display_width(text: str) -> int:
-    """How many columns a terminal gives the text."""
+    """Return how many columns a terminal gives the text."""
     if text.isascii():
         return len(text)
     return sum(_columns(char) for char in text)
+
+
+def aligned_lines(rows: Sequence[Sequence[str]], *, is_last_right: bool = False) -> Iterator[str]:
+    """Yield rows of printable cells in aligned columns, the last of them to the right where that is wanted."""
+    widths = [max(map(display_width, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        blanks = [" " * (width - display_width(cell)) for cell, width in zip(row, widths, strict=True)]
+        cells = [f"{cell}{blank}" for cell, blank in zip(row, blanks, strict=True)]
+        if is_last_right:
+            cells[-1] = f"{blanks[-1]}{row[-1]}"
+        yield "  ".join(cells).rstrip()
+
+
+def indented(lines: Iterable[str]) -> list[str]:
+    """Return the lines moved in by two columns."""
+    return [f"  {line}" for line in lines]
 
 
 def _columns(char: str) -> int:
@@ -102,6 +118,6 @@ def _columns(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
-def _two_units(amount: int, per_large: int, large: str, per_small: int, small: str) -> str:
-    above, below = divmod(amount, per_large)
-    return f"{above} {large} {below // per_small} {small}" if below else f"{above} {large}"
+def _two_units(amount: int, unit: int, large: str, small: str) -> str:
+    above, below = divmod(amount, unit)
+    return f"{above} {large} {below} {small}" if below else f"{above} {large}"

@@ -5,8 +5,7 @@ import sys
 from batch_upload.cli.output import Output
 from batch_upload.report.ndjson import NdjsonObserver
 from batch_upload.report.observers import NullObserver, Observers, RunObserver
-from batch_upload.report.plain import PlainObserver
-from batch_upload.report.verbose import VerboseObserver
+from batch_upload.report.plain import PlainObserver, VerboseObserver
 
 
 def audience_of(output: Output) -> Observers:

@@ -65,9 +65,9 @@ def is_no_document(head: bytes) -> bool:
 
 def is_metrics(head: bytes) -> bool:
     """Whether a file that begins so was written by `--metrics-file`."""
-    from batch_upload.report.metrics import PREFIX
+    from batch_upload.report.metrics import METRIC_PREFIX
 
-    return PREFIX.encode() in head
+    return METRIC_PREFIX.encode() in head
 
 
 def _head_of(path: Path) -> bytes:

@@ -92,7 +92,7 @@ async def _decide(output: Output, consent: Consent, found: "Pruning") -> bool:
     """
     from batch_upload.cli.asking import can_ask, is_agreed
     from batch_upload.errors import UsageError
-    from batch_upload.report.pruning import PruneRow, prune_lines
+    from batch_upload.report.findings import PruneRow, prune_lines
     from batch_upload.words import count_words
 
     rows = [

@@ -48,7 +48,7 @@ def _reconcile(path: Path, flags: Flags, output: Output, *, asks: bool) -> Ended
     from batch_upload.cli.asking import asker, can_ask, is_agreed
     from batch_upload.cli.on_lane import run_session
     from batch_upload.clock import counting_s
-    from batch_upload.report.verification import cost_line, cost_words
+    from batch_upload.report.findings import cost_line, cost_words
 
     started, options, run_id = counting_s(), options_of(flags), output.witnesses.run_id
     prepared, settings = ready_or_recorded("reconcile", path, options, run_id=run_id)

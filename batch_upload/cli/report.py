@@ -99,11 +99,11 @@ def _writer(form: Format, made: "Report", out: Path | None, flags: Flags) -> Cal
 def _rows(made: "Report") -> "Iterator[ReportRow]":
     from dataclasses import replace
 
-    from batch_upload.report.completion import row_of, row_of_known
+    from batch_upload.report.completion import report_row, row_of_known
 
     for each in made.rows():
         if each.item is not None:
-            yield replace(row_of(each.item, each.known), in_manifest=each.in_manifest)
+            yield replace(report_row(each.item, each.known), in_manifest=each.in_manifest)
         elif each.known is not None:
             yield row_of_known(each.known, each.in_manifest)
 

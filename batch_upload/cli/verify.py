@@ -65,16 +65,15 @@ def _show(
     from batch_upload.app.items import missing_files
     from batch_upload.cli.messages import obstacle_lines
     from batch_upload.engine.verify import FindingKind
-    from batch_upload.report.summary_text import counts_lines, headline
-    from batch_upload.report.verification import (
+    from batch_upload.report.findings import (
+        FindingCounts,
         FindingRow,
-        Tallied,
         difference_lines,
         finding_lines,
         tag_lines,
         tags_words,
-        tallied_lines,
     )
+    from batch_upload.report.summary_text import counts_lines, headline
 
     comparison = found.comparison
     rows = [
@@ -89,7 +88,7 @@ def _show(
         )
         for each in comparison.findings
     ]
-    tallied = Tallied(
+    counts = FindingCounts(
         findings={kind.value: comparison.counts[kind] for kind in FindingKind},
         listed=comparison.listed,
         strangers=comparison.strangers,
@@ -99,11 +98,11 @@ def _show(
     )
     for row in rows:
         output.event(row.as_json())
-    output.event(tallied.as_json())
+    output.event(counts.as_json())
     if output.quiet:
         return
-    tags = tags_words(tallied, reads=comparison.listed, reads_per_s=found.tag_reads_per_s)
-    numbers = (f"  {line}" for line in (*tallied_lines(tallied), tags, *counts_lines(found.summary)))
+    tags = tags_words(counts, reads=comparison.listed, reads_per_s=found.tag_reads_per_s)
+    numbers = (f"  {line}" for line in (*counts.lines(), tags, *counts_lines(found.summary)))
     obstacles = obstacle_lines(missing_files(prepared), prepared, gone=found.gone, invocation=invocation)
     commands = tag_lines(rows, aws_flags)
     next_steps = [*_next_lines(found, invocation), *((TAGS_ADVICE, *commands) if commands else ())]

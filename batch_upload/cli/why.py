@@ -1,7 +1,6 @@
 """`why`: one item's whole history, and what happens next. Makes no request."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,13 +11,13 @@ from batch_upload.cli import messages
 from batch_upload.cli.completing import item_ids
 from batch_upload.cli.flags import LEDGER, OUTPUT, Flags, ManifestArgument, options_of, takes
 from batch_upload.cli.output import Ended, Output, Repeated, run_verb
-from batch_upload.model import Action, ActionKind, Item, Known, State
+from batch_upload.model import Action, ActionKind, State
 from batch_upload.report.advice import advice
-from batch_upload.report.history import Chapter, History, Named, Next, Tried, history_json, history_lines
+from batch_upload.report.history import History, Next, history_json, history_lines
 from batch_upload.report.summary_text import Invocation
 
 if TYPE_CHECKING:
-    from batch_upload.app.why import ItemHistory, TokenHistory
+    from batch_upload.app.why import ItemHistory
 
 NEXT_WORDS: Mapping[ActionKind, str] = {
     ActionKind.CREATE: "the next `upload` sends it",
@@ -78,27 +77,18 @@ def _why(path: Path, item_id: str, flags: Flags, output: Output) -> Ended:
 
 
 def _history(found: "ItemHistory", invocation: Invocation) -> History:
-    batch = found.manifest.batch
     return History(
         item_id=found.item_id,
-        batch=batch,
+        batch=found.manifest.batch,
         state=found.state.value,
         state_words=messages.state_words(found.state),
-        now=None if found.current is None else _chapter(found.current, batch),
-        wanted=None if found.item is None else _named(found.item, batch, found.retry),
+        current=found.current,
+        item=found.item,
+        retry=found.retry,
         unreadable="" if found.unreadable is None else found.unreadable.message,
         next=_next(found, invocation),
-        earlier=[_chapter(each, batch) for each in found.earlier],
+        earlier=found.earlier,
     )
-
-
-def _chapter(each: "TokenHistory", batch: str) -> Chapter:
-    tried = [Tried(**asdict(attempt)) for attempt in each.attempts]
-    return Chapter(each.known, _named(each.known, batch, each.retry), each.since, tried)
-
-
-def _named(each: Known | Item, batch: str, retry: int) -> Named:
-    return Named(each.client_token, batch, each.item_id, each.content, each.generation, each.tags, retry)
 
 
 def _next(found: "ItemHistory", invocation: Invocation) -> Next:

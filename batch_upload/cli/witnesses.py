@@ -133,7 +133,7 @@ class Witnesses:
         from importlib.metadata import version
 
         from batch_upload.cli.metrics_file import MetricsFile
-        from batch_upload.report.metrics import RunMetrics, kept
+        from batch_upload.report.metrics import RunMetrics, carried_metrics
 
         now, name = datetime.now(UTC), str(manifest or "")
         metrics = RunMetrics(
@@ -142,7 +142,7 @@ class Witnesses:
             run_id=self.run_id,
             version=version("batch-upload"),
             began_at=now,
-            kept=kept(_text_in(Path(path)), manifest=name, verb=verb),
+            carried=carried_metrics(_text_in(Path(path)), manifest=name, verb=verb),
         )
         made = MetricsFile(Path(path), metrics, on_failure=_told(path, self._warn_of))
         try:

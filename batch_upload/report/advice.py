@@ -7,18 +7,17 @@ from batch_upload.token import RETRIES_MAX
 
 RETRIES = "retries"
 """The field of an UPLOAD_FAILED fault that holds how many retries there were so far."""
-_TOO_LARGE = "make the file smaller (the service and `max_size` in the manifest say how small), then run `upload` again"
-_WRONG_TYPE = "save the document as PDF, PNG or JPEG, then run `upload` again"
-_FIELDS = "correct what the service names, in the manifest or in the file, then run `upload` again"
-_LOOK_AGAIN = "the next `upload` looks at the service for what became of it, and sends nothing twice"
+_SAVE_AS_OURS = "save the document as PDF, PNG or JPEG, then run `upload` again"
+_CORRECT_FIELDS = "correct what the service names, in the manifest or in the file, then run `upload` again"
 
 _BY_NAME: Mapping[str, str] = {
-    "MAXIMUM_SIZE_EXCEEDED": _TOO_LARGE,
-    "ATTACHMENT_TYPE_NOT_SUPPORTED": _WRONG_TYPE,
-    "MEDIA_TYPE_NOT_SUPPORTED": _WRONG_TYPE,
-    "FIELD_VALIDATION_FAILED": _FIELDS,
-    "INVALID_PARAMETER": _FIELDS,
-    "MISSING_PARAMETER": _FIELDS,
+    "MAXIMUM_SIZE_EXCEEDED": "make the file smaller (the service and `max_size` in the manifest say how small), then "
+    "run `upload` again",
+    "ATTACHMENT_TYPE_NOT_SUPPORTED": _SAVE_AS_OURS,
+    "MEDIA_TYPE_NOT_SUPPORTED": _SAVE_AS_OURS,
+    "FIELD_VALIDATION_FAILED": _CORRECT_FIELDS,
+    "INVALID_PARAMETER": _CORRECT_FIELDS,
+    "MISSING_PARAMETER": _CORRECT_FIELDS,
     "TAGS_PER_RESOURCE": "leave out tags: an attachment has at most 50, the identity tag counted",
     "RESOURCE_NOT_ACCESSIBLE": "let the service read what the URL names, then run `upload` again",
     "ConflictException": "another copy of this ledger has uploaded it: run `reconcile`, which takes the attachment "
@@ -35,12 +34,12 @@ _BY_NAME: Mapping[str, str] = {
 }
 """By the fault's reason, else by its code."""
 _BY_STATE: Mapping[State, str] = {
-    State.FAILED: "see the message; mend the cause and run `upload` again, which tries a refused item once a run",
+    State.FAILED: "see the message; correct the cause and run `upload` again, which tries a refused item once a run",
     State.UNKNOWN: "nothing proves whether it was created, since it carries no identity tag; look at the service by "
     "hand, then run `reconcile`",
     State.PARKED: "run `upload` again once there is room: the day's quota is new at midnight UTC, the account's is "
     "raised by AWS",
-    State.SENDING: _LOOK_AGAIN,
+    State.SENDING: "the next `upload` looks at the service for what became of it, and sends nothing twice",
     State.PENDING: "the next `upload` sends it",
     State.PROCESSING: "the next `upload` asks whether the service has finished with it",
     State.COMPLETE: "nothing is left to do",
@@ -48,19 +47,13 @@ _BY_STATE: Mapping[State, str] = {
 
 
 def advice(state: State, fault: Fault | None) -> str:
-    """What a person does about an item in this state, for this reason."""
+    """Return what a person does about an item in this state, for this reason."""
     if state is not State.FAILED or fault is None:
         return _BY_STATE[state]
     if fault.code == "UPLOAD_FAILED" and (retries := dict(fault.fields).get(RETRIES)) is not None:
-        return _after_retries(int(retries))
-    for name in (fault.reason, fault.code):
-        if name is not None and name in _BY_NAME:
-            return _BY_NAME[name]
-    return _BY_STATE[state]
-
-
-def _after_retries(count: int) -> str:
-    """What to do about an attachment that ended as UPLOAD_FAILED, by the number of retries so far."""
-    if count < RETRIES_MAX:
-        return f"AWS could not process this file. The next run tries again ({count + 1} of {RETRIES_MAX})"
-    return f"AWS could not process this file, after {RETRIES_MAX} retries: replace the file, or raise `generation`"
+        count = int(retries)
+        if count < RETRIES_MAX:
+            return f"AWS could not process this file. The next run tries again ({count + 1} of {RETRIES_MAX})"
+        return f"AWS could not process this file, after {RETRIES_MAX} retries: replace the file, or raise `generation`"
+    names = (fault.reason or "", fault.code)
+    return next((_BY_NAME[name] for name in names if name in _BY_NAME), _BY_STATE[state])

@@ -1,40 +1,41 @@
-"""How long what is left takes: creates at a rate, and then until the service has finished. Pure."""
+"""How long a run takes: creates at a rate, and then until the service has finished. Pure."""
 
 import math
 from collections.abc import Mapping
 
 from batch_upload.model import State
 
-FIRST_LOOK_S = 2.0
+STATUS_DELAY_S = 2.0
 """From the last create to the first look at statuses, and the time a service takes for a small document."""
 IDS_A_DESCRIBE = 5
 """Ids that one describe takes (the service's documentation)."""
-PAGE_SIZE = 100
+ATTACHMENTS_A_LISTING = 100
 """Attachments on one page of a listing (botocore 1.43.117, `MaxResults`)."""
 DESCRIBES_PER_S = 1.0
 """The documented rate of describes."""
 ACCEPTED_SHARE = 0.994
-"""Of the pace that a law holds at rest: the rest is throttled, and teaches it (docs/decisions/pacing.md)."""
+"""Of the pace that a law keeps at rest: the rest is throttled, and teaches it (docs/decisions/pacing.md)."""
 
 
 def describes(attachments: int, lane_size: int) -> int:
-    """The fewest describes that tell of so many attachments: by their ids, or by a listing of the whole lane."""
+    """Return the fewest describes that tell of so many attachments: by ids, or by a listing of the whole lane."""
     if attachments <= 0:
         return 0
-    return min(math.ceil(attachments / IDS_A_DESCRIBE), math.ceil(max(attachments, lane_size) / PAGE_SIZE))
+    by_listing = math.ceil(max(attachments, lane_size) / ATTACHMENTS_A_LISTING)
+    return min(math.ceil(attachments / IDS_A_DESCRIBE), by_listing)
 
 
 def settle_s(attachments: int, lane_size: int = 0) -> float:
-    """Seconds from the last create until the last of so many attachments is known to be complete.
+    """Return the seconds from the last create until the last of so many attachments is known to be complete.
 
     `lane_size` is how many attachments the lane then holds, where that is known.
     """
     calls = describes(attachments, lane_size)
-    return FIRST_LOOK_S + (calls - 1) / DESCRIBES_PER_S if calls else 0.0
+    return STATUS_DELAY_S + (calls - 1) / DESCRIBES_PER_S if calls else 0.0
 
 
 def run_s(creates: int, watched: int, rate_per_s: float, *, lane_size: int = 0) -> float:
-    """Seconds that a run takes for so many creates at this rate, and then for all `watched` attachments to settle."""
+    """Return the seconds for so many creates at this rate, and then for all `watched` attachments to settle."""
     return creates / rate_per_s + settle_s(watched, lane_size)
 
 
@@ -50,17 +51,17 @@ def work_left(states: Mapping[State, int], rate_per_s: float) -> tuple[int, floa
 
 
 def creates_within(seconds: float, rate_per_s: float) -> int:
-    """How many creates leave before so many seconds are over; the first leaves at once."""
+    """Return how many creates leave before so many seconds are over; the first leaves at once."""
     return math.floor(seconds * rate_per_s) + 1 if seconds > 0 else 0
 
 
 def useful_workers(rate_per_s: float, latency_s: float) -> int:
-    """How many creates are in flight at this rate, on average (Little's law): more workers only wait for slots."""
+    """Return how many creates are in flight at this rate, on average (Little's law): more workers only wait."""
     return max(1, math.ceil(rate_per_s * latency_s))
 
 
 def steady_rate(learned: float | None, seen: float | None) -> float | None:
-    """Creates a second to expect: what was learned, unless clearly fewer leave, because we ourselves are the limit."""
+    """Return creates a second to expect: the rate learned, unless clearly fewer leave, because we are the limit."""
     if learned is None or (seen is not None and seen < 0.8 * learned):
         return seen
     return ACCEPTED_SHARE * learned

@@ -1,139 +1,154 @@
-"""How a run goes on, for logs and pipes: a line now and then, and one at each change of fortune."""
+"""A run as lines for logs and pipes: one for each change that matters, one now and then, with `-v` one a request."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TextIO
 
-from batch_upload.escape import printable, write_text
+from batch_upload.escape import printable, quoted, write_text
 from batch_upload.events import (
     ItemChanged,
     LaneStopped,
     Looking,
     Notice,
     OrphanSeen,
+    Requested,
     Resolving,
+    Retrying,
     RunEnded,
     RunStarted,
+    Sending,
 )
 from batch_upload.model import ActionKind, Known, State
 from batch_upload.report.estimate import creates_within
-from batch_upload.report.tally import Eta, Tally
-from batch_upload.words import clock_words, count_words, duration_words, fault_words, rate_words
+from batch_upload.report.progress import RunProgress
+from batch_upload.report.summary_text import ids_words
+from batch_upload.words import clock_words, count_words, duration_words, fault_words, rate_words, utc_text
 
-EVERY = timedelta(seconds=30)
+STATUS_EVERY = timedelta(seconds=30)
 _QUOTAS = {
     "REGISTRATION_ATTACHMENTS_PER_ACCOUNT": "the account is full",
     "REGISTRATION_ATTACHMENTS_CREATED_PER_DAY": "the day's quota is used up",
 }
 """What the reasons of ServiceQuotaExceededException mean (API reference of AWS End User Messaging SMS)."""
-IDS_SHOWN = 3
 
 LocalTime = Callable[[datetime], datetime]
+"""Turns an aware time into the reader's zone."""
 
 
 class PlainObserver:
-    """Writes lines to `stream`, which is no terminal. `local_time` turns an aware time into the reader's zone.
-
-    Raises OSError as the stream does.
-    """
+    """Writes lines to `stream`, which is no terminal. Raises OSError as the stream does."""
 
     def __init__(self, stream: TextIO, *, local_time: LocalTime = datetime.astimezone) -> None:
         self._stream = stream
         self._local_time = local_time
-        self._tally = Tally()
-        self._told_at: datetime | None = None
-        self._throttle_told = False
-        self._failure_told = False
-        self._all_sent_told = False
+        self._progress = RunProgress()
+        self._status_at: datetime | None = None
+        self._said_throttled = False
+        self._said_failed = False
+        self._said_all_sent = False
 
     def notify(self, event: object) -> None:
         """Count the event, and write what it changes."""
-        self._tally.take(event)
-        for line in self._changes(event):
+        self._progress.notify(event)
+        for line in self._lines(event):
             write_text(self._stream, [line])
         if isinstance(event, RunStarted):
-            self._told_at = event.at
+            self._status_at = event.at
         elif isinstance(event, RunEnded):
-            self._told_at = None
+            self._status_at = None
 
     def tick(self, at: datetime) -> None:
         """Write how far the run is, if the last such line is old enough."""
-        if self._told_at is None or at - self._told_at < EVERY:
+        if self._status_at is None or at - self._status_at < STATUS_EVERY:
             return
-        self._told_at = at
-        write_text(self._stream, [status_line(self._tally, at=at, local_time=self._local_time)])
+        self._status_at = at
+        pace = pace_words(self._progress, at=at, local_time=self._local_time)
+        write_text(self._stream, [f"{counts_words(self._progress)}; {pace}"])
 
     def close(self) -> None:
-        """Every line is flushed already; the stream is the caller's."""
+        """Do nothing: every line is flushed already, and the stream is the caller's."""
 
-    def _changes(self, event: object) -> Sequence[str]:
-        if self._tally.throttled and not self._throttle_told and self._tally.started is not None:
-            self._throttle_told = True
-            begun = [started_sentence(event)] if isinstance(event, RunStarted) else []
-            return (*begun, "AWS is limiting requests (this is normal): the rate goes down")
-        if self._is_all_sent_now(event):
-            self._all_sent_told = True
-            return (f"all is sent, the service is at work on {count_words(self._tally.processing, 'item')}",)
-        line = event_sentence(event)
-        if line is None or (isinstance(event, ItemChanged) and self._failure_told):
-            return ()
-        self._failure_told = self._failure_told or isinstance(event, ItemChanged)
-        return (line,)
+    def _lines(self, event: object) -> Sequence[str]:
+        progress, lines = self._progress, []
+        sentence = event_sentence(event)
+        if progress.throttled and not self._said_throttled and progress.started is not None:
+            self._said_throttled = True
+            # what was throttled before the run is named is told after its name
+            lines = [sentence] if isinstance(event, RunStarted) and sentence else []
+            return [*lines, "AWS is limiting requests (this is normal): the rate goes down"]
+        if isinstance(event, ItemChanged):
+            # a short run need not say that all is sent; every failure after the first is in the summary
+            is_long = progress.started is not None and event.at - progress.started.at >= STATUS_EVERY
+            if event.created and progress.is_all_sent and is_long and not self._said_all_sent:
+                self._said_all_sent = True
+                return [f"all is sent, the service is at work on {count_words(progress.processing, 'item')}"]
+            if self._said_failed:
+                return []
+            self._said_failed = sentence is not None
+        return [] if sentence is None else [sentence]
 
-    def _is_all_sent_now(self, event: object) -> bool:
-        """Whether the last create of a run has just been accepted. One that is over at once need not say so."""
-        started = self._tally.started
-        if self._all_sent_told or started is None or not isinstance(event, ItemChanged) or not event.created:
-            return False
-        return self._tally.all_sent and event.at - started.at >= EVERY
+
+class VerboseObserver:
+    """Writes a line for each request; at level 2 also when a create leaves, and how long a retry waits.
+
+    No document, header or credential is in any event. Raises OSError as the stream does.
+    """
+
+    def __init__(self, stream: TextIO, *, level: int) -> None:
+        self._stream = stream
+        self._level = level
+
+    def notify(self, event: object) -> None:
+        """Write the event's line, if it has one at this level."""
+        match event:
+            case Requested() if self._level >= 1:
+                parts = [event.operation, event.outcome.value, f"{round(event.latency_s * 1000)} ms"]
+                if event.item_id:
+                    parts.insert(1, quoted(event.item_id))
+                if event.request_id:
+                    parts.append(f"request={event.request_id}")
+                line = " ".join(parts) + (f": {fault_words(event.fault)}" if event.fault else "")
+            case Sending() if self._level >= 2:
+                line = f"sending {quoted(event.item_id)} attempt={event.number} {event.client_token}"
+            case Retrying() if self._level >= 2:
+                item = f"{quoted(event.item_id)} " if event.item_id else ""
+                line = f"retrying {event.operation} {item}in {event.delay_s:.2f} s"
+            case _:
+                return
+        write_text(self._stream, [f"{utc_text(event.at)} {line}"])
+
+    def tick(self, at: datetime) -> None:
+        """Do nothing: lines come of events alone."""
+
+    def close(self) -> None:
+        """Do nothing: the stream is the caller's."""
 
 
 def event_sentence(event: object) -> str | None:
-    """What an event is to people, on one line; None for the many that only change counts."""
-    if isinstance(event, RunStarted):
-        return started_sentence(event)
-    if isinstance(event, ItemChanged):
-        return failure_sentence(event.known) if event.ended and event.known.state is State.FAILED else None
-    if isinstance(event, LaneStopped):
-        return stopped_sentence(event)
-    if isinstance(event, Resolving):
-        return f"looking up what became of {count_words(event.count, 'request')} without an answer"
-    if isinstance(event, Looking):
-        return looking_sentence(event)
-    if isinstance(event, OrphanSeen):
-        return printable(
-            f"attachment `{event.attachment_id}` is a second copy: `{event.kept_attachment_id}` was there first"
-        )
-    return printable(event.message) if isinstance(event, Notice) else None
-
-
-def looking_sentence(event: Looking) -> str:
-    """How far the look through the lane is: what it will take, or what is done of it."""
-    count = "the attachments" if event.attachments is None else count_words(event.attachments, "attachment")
-    left = "" if event.left_s is None else f", about {duration_words(event.left_s)}"
-    if not event.listed and event.to_read is None:
-        return f"looking through {count} of the account first{left}"
-    left = f"{left} left" if left else ""
-    if event.to_read is None:
-        of = "" if event.attachments is None else f" of {event.attachments:,}"
-        return f"listed {event.listed:,}{of} attachments of the account{left}"
-    if event.read >= event.to_read:
-        return f"looked through {count} of the account; waiting for tags that cannot be read yet"
-    return f"read the tags of {event.read:,} of {count_words(event.to_read, 'attachment')} of the account{left}"
-
-
-def started_sentence(event: RunStarted) -> str:
-    """Where a run sends what, and how fast it begins."""
-    counts = event.plan.counts
-    uploads, unchanged = counts[ActionKind.CREATE] + counts[ActionKind.REPLACE], counts[ActionKind.UNCHANGED]
-    rate = rate_words(event.rate)
-    what = f"{count_words(uploads, 'item')} to upload, {unchanged:,} unchanged"
-    cuts = "".join(f"; {cut}" for cut in cut_words(event))
-    return printable(f"batch `{event.batch}` to `{event.lane}` at {event.endpoint}: {what}, from {rate}{cuts}")
+    """Return what an event is to people, on one line; None for the many that only change counts."""
+    match event:
+        case RunStarted():
+            return _started_sentence(event)
+        case ItemChanged():
+            return failure_sentence(event.known) if event.ended and event.known.state is State.FAILED else None
+        case LaneStopped():
+            after = "waiting for AWS to finish what was sent" if event.draining else "no further call is made"
+            why = _QUOTAS.get(event.fault.reason or "") or fault_words(event.fault)
+            return f"nothing more is sent: {why}; {after}"
+        case Resolving():
+            return f"looking up what became of {count_words(event.count, 'request')} without an answer"
+        case Looking():
+            return _looking_sentence(event)
+        case OrphanSeen():
+            first = quoted(event.kept_attachment_id)
+            return f"attachment {quoted(event.attachment_id)} is a second copy: {first} was there first"
+        case Notice():
+            return printable(event.message)
+    return None
 
 
 def cut_words(event: RunStarted) -> list[str]:
-    """What will end the run before everything is sent, as far as that is known before the first byte."""
+    """Return what will end the run before everything is sent, as far as that is known before the first byte."""
     creates = len(event.plan.of(ActionKind.CREATE, ActionKind.REPLACE))
     found = []
     parked = event.plan.of(ActionKind.PARKED)
@@ -149,81 +164,70 @@ def cut_words(event: RunStarted) -> list[str]:
     return found
 
 
-def stopped_sentence(event: LaneStopped) -> str:
-    """Why nothing new is sent, and what still goes on."""
-    after = "waiting for AWS to finish what was sent" if event.draining else "no further call is made"
-    why = _QUOTAS.get(event.fault.reason or "") or fault_words(event.fault)
-    return f"nothing more is sent: {why}; {after}"
-
-
 def failure_sentence(known: Known) -> str:
-    """Which item failed, and why."""
+    """Return which item failed, and why."""
     why = "" if known.fault is None else f": {fault_words(known.fault)}"
-    return f"failed `{printable(known.item_id)}`{why}"
+    return f"failed {quoted(known.item_id)}{why}"
 
 
-def status_line(tally: Tally, *, at: datetime, local_time: LocalTime) -> str:
-    """How far a run is, on one line."""
-    return f"{counts_words(tally)}; {pace_words(tally, at=at, local_time=local_time)}"
-
-
-def counts_words(tally: Tally) -> str:
-    """`120 of 500 done, 3 failed, 5 processing, 2 parked`; only the first is told where it is 0."""
-    parts = [f"{tally.done:,} of {tally.total:,} done"]
+def counts_words(progress: RunProgress) -> str:
+    """Return `120 of 500 done, 3 failed, 5 processing, 2 parked`; counts of 0 but the first are left out."""
+    parts = [f"{progress.done:,} of {progress.total:,} done"]
     others = (
-        (tally.failed, "failed"),
-        (tally.processing, "processing"),
-        (tally.parked, "parked"),
-        (tally.open, "open"),
+        (progress.failed, "failed"),
+        (progress.processing, "processing"),
+        (progress.parked, "parked"),
+        (progress.open, "open"),
     )
     parts.extend(f"{count:,} {word}" for count, word in others if count)
     return ", ".join(parts)
 
 
-def pace_words(tally: Tally, *, at: datetime, local_time: LocalTime) -> str:
-    """`0.98/s now, 1.0/s learned, 4 throttled, 6 min left (until 14:32)`."""
-    parts = _rate_parts(tally, at)
-    if tally.throttled:
-        parts.append(f"{tally.throttled:,} throttled")
-    parts.append(left_words(tally, at=at, local_time=local_time))
+def pace_words(progress: RunProgress, *, at: datetime, local_time: LocalTime) -> str:
+    """Return `0.98/s now, 1.0/s learned, 4 throttled, 6 min left (until 14:32)`."""
+    parts = []
+    if progress.stopped is None and not progress.is_all_sent:
+        rates = ((progress.rate_per_s(at), "now"), (progress.learned_rate, "learned"))
+        parts = [f"{rate_words(rate)} {word}" for rate, word in rates if rate is not None]
+    if progress.throttled:
+        parts.append(f"{progress.throttled:,} throttled")
+    ending = progress.eta(at)
+    if progress.stopped is not None:
+        parts.append("nothing new is sent")
+    elif ending is not None:
+        clock = clock_words(local_time(ending.ends_at), today=local_time(at))
+        parts.append(f"{duration_words(ending.left_s)} left (until {clock})")
+        if ending.by_capacity:
+            parts.append("then the capacity is used up")
+    elif progress.processing:
+        parts.append("waiting for the service")
+    else:
+        parts.append("no end in sight" if progress.ended < progress.total else "done")
     return ", ".join(parts)
 
 
-def _rate_parts(tally: Tally, at: datetime) -> list[str]:
-    """What leaves now, and what was learned to be possible; nothing once nothing new is sent."""
-    rate, learned = tally.rate_per_s(at), tally.learned_rate
-    if tally.stopped is not None or tally.all_sent:
-        return []
-    parts = [] if rate is None else [f"{rate_words(rate)} now"]
-    return parts if learned is None else [*parts, f"{rate_words(learned)} learned"]
+def flight_words(progress: RunProgress) -> str | None:
+    """Return `in flight: a, b, c and 5 more`; None where nothing is."""
+    return f"in flight: {ids_words(progress.in_flight)}" if progress.in_flight else None
 
 
-def flight_words(tally: Tally) -> str | None:
-    """`in flight: a, b, c and 5 more`; None where nothing is."""
-    ids = tally.in_flight
-    if not ids:
-        return None
-    more = f" and {len(ids) - IDS_SHOWN:,} more" if len(ids) > IDS_SHOWN else ""
-    return printable(f"in flight: {', '.join(f'`{each}`' for each in ids[:IDS_SHOWN])}{more}")
+def _started_sentence(event: RunStarted) -> str:
+    counts = event.plan.counts
+    uploads, unchanged = counts[ActionKind.CREATE] + counts[ActionKind.REPLACE], counts[ActionKind.UNCHANGED]
+    what = f"{count_words(uploads, 'item')} to upload, {unchanged:,} unchanged, from {rate_words(event.rate)}"
+    cuts = "".join(f"; {cut}" for cut in cut_words(event))
+    return printable(f"batch `{event.batch}` to `{event.lane}` at {event.endpoint}: {what}{cuts}")
 
 
-def left_words(tally: Tally, *, at: datetime, local_time: LocalTime) -> str:
-    """How long the run still takes, or what it waits for instead."""
-    if tally.stopped is not None:
-        return "nothing new is sent"
-    ending = tally.eta(at)
-    if ending is not None:
-        return _eta_words(ending, at=at, local_time=local_time)
-    return _rest_words(tally)
-
-
-def _rest_words(tally: Tally) -> str:
-    if tally.processing:
-        return "waiting for the service"
-    return "no end in sight" if tally.ended < tally.total else "done"
-
-
-def _eta_words(ending: Eta, *, at: datetime, local_time: LocalTime) -> str:
-    clock = clock_words(local_time(ending.ends_at), today=local_time(at))
-    words = f"{duration_words(ending.left_s)} left (until {clock})"
-    return f"{words}, then the capacity is used up" if ending.by_capacity else words
+def _looking_sentence(event: Looking) -> str:
+    count = "the attachments" if event.attachments is None else count_words(event.attachments, "attachment")
+    left = "" if event.left_s is None else f", about {duration_words(event.left_s)}"
+    if not event.listed and event.to_read is None:
+        return f"looking through {count} of the account first{left}"
+    left = f"{left} left" if left else ""
+    if event.to_read is None:
+        of = "" if event.attachments is None else f" of {event.attachments:,}"
+        return f"listed {event.listed:,}{of} attachments of the account{left}"
+    if event.read >= event.to_read:
+        return f"looked through {count} of the account; waiting for tags that cannot be read yet"
+    return f"read the tags of {event.read:,} of {count_words(event.to_read, 'attachment')} of the account{left}"

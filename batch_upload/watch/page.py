@@ -15,7 +15,7 @@ from batch_upload.model import Fault, Known, Listed, OutcomeKind, State
 from batch_upload.operations import CREATE
 from batch_upload.ports import LedgerReader
 from batch_upload.records import Mark, NumberedAttempt, RunRecord, RunTally
-from batch_upload.report.completion import row_of
+from batch_upload.report.completion import report_row
 from batch_upload.report.estimate import work_left
 from batch_upload.report.page.board import Board, Json, PageAttempt, json_chunks
 from batch_upload.report.page.document import document
@@ -154,7 +154,7 @@ class Page:
             self._put(listed, known)
 
     def _put(self, listed: Listed, known: Known | None) -> None:
-        row, fault, resume_after = row_of(listed, known), None, None
+        row, fault, resume_after = report_row(listed, known), None, None
         if known is not None:
             self._item_of_token[known.client_token] = listed.item_id
             self._token_of_item[listed.item_id] = known.client_token

@@ -4,7 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from batch_upload.report.metrics import HELP, PREFIX
+from batch_upload.report.metrics import HELP, METRIC_PREFIX
 from tests.support.emulator_process import ROOT
 from tests.support.scheduled import DEPLOY, require
 
@@ -46,7 +46,7 @@ def test_operations_lists_the_alerts_with_their_severity() -> None:
 
 
 def test_the_rules_name_only_metrics_that_are_written() -> None:
-    named = set(re.findall(rf"\b{PREFIX}(\w+)\{{", RULES.read_text(encoding="utf-8")))
+    named = set(re.findall(rf"\b{METRIC_PREFIX}(\w+)\{{", RULES.read_text(encoding="utf-8")))
 
     assert named
     assert named <= HELP.keys()

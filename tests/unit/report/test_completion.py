@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batch_upload.model import State
-from batch_upload.report.completion import ReportRow, defused, row_of, write_csv, write_jsonl
+from batch_upload.report.completion import ReportRow, defused, report_row, write_csv, write_jsonl
 from tests.unit.report.samples import TOO_LARGE, item, known, listed
 
 HEADER = (
@@ -34,7 +34,7 @@ def read_back(data: bytes) -> list[dict[str, str]]:
 
 
 def test_a_report_is_rfc_4180_with_the_header_of_the_contract() -> None:
-    data = csv_bytes([row_of(item(), known())])
+    data = csv_bytes([report_row(item(), known())])
 
     digest = "ab" * 32
     assert data.decode() == (
@@ -51,7 +51,7 @@ def test_an_empty_report_still_has_its_header() -> None:
 
 def test_an_item_that_was_never_sent_has_a_row(tmp_path: Path) -> None:
     hashed, unread = read_back(
-        csv_bytes([row_of(item("a"), None), row_of(listed("b", "files/b.pdf", folder=tmp_path), None)])
+        csv_bytes([report_row(item("a"), None), report_row(listed("b", "files/b.pdf", folder=tmp_path), None)])
     )
 
     assert (hashed["id"], hashed["state"], hashed["attempts"], hashed["size_bytes"]) == ("a", "pending", "0", "496000")
@@ -60,7 +60,7 @@ def test_an_item_that_was_never_sent_has_a_row(tmp_path: Path) -> None:
 
 
 def test_a_failed_item_tells_why() -> None:
-    (row,) = read_back(csv_bytes([row_of(item(), known(state=State.FAILED, fault=TOO_LARGE))]))
+    (row,) = read_back(csv_bytes([report_row(item(), known(state=State.FAILED, fault=TOO_LARGE))]))
 
     assert (row["state"], row["error_code"], row["error_reason"], row["error_message"]) == (
         "failed",
@@ -74,13 +74,13 @@ def test_a_failed_item_tells_why() -> None:
 def test_what_stands_for_another_document_is_not_reported_as_this_one() -> None:
     earlier = known()._replace(client_token="bu1-of-the-earlier-document")
 
-    row = row_of(item(), earlier)
+    row = report_row(item(), earlier)
 
     assert (row.state, row.registration_attachment_id, row.client_token) == ("pending", None, "bu1-acme/loa")
 
 
 def test_an_item_whose_file_was_not_read_is_as_the_ledger_knows_it(tmp_path: Path) -> None:
-    row = row_of(listed("acme/loa", "files/acme/loa.pdf", folder=tmp_path), known())
+    row = report_row(listed("acme/loa", "files/acme/loa.pdf", folder=tmp_path), known())
 
     assert (row.state, row.sha256, row.size_bytes) == ("complete", "ab" * 32, 496_000)
 
@@ -88,7 +88,7 @@ def test_an_item_whose_file_was_not_read_is_as_the_ledger_knows_it(tmp_path: Pat
 def test_a_url_has_no_digest_size_or_type() -> None:
     url = item("terms", url="s3://bucket/terms.pdf")
 
-    sent = row_of(url, known("terms")._replace(content="url:s3://bucket/terms.pdf", size_bytes=None, content_type=None))
+    sent = report_row(url, known("terms")._replace(content=url.content, size_bytes=None, content_type=None))
 
     assert (sent.sha256, sent.size_bytes, sent.content_type, sent.source) == (None, None, None, "s3://bucket/terms.pdf")
 
@@ -97,7 +97,7 @@ def test_a_url_has_no_digest_size_or_type() -> None:
 def test_a_cell_that_a_spreadsheet_would_run_is_made_text(start: str) -> None:
     formula = f'{start}HYPERLINK("http://x","y")'
 
-    (row,) = read_back(csv_bytes([row_of(item(formula)._replace(source=formula), None)]))
+    (row,) = read_back(csv_bytes([report_row(item(formula)._replace(source=formula), None)]))
 
     assert row["id"] == f"'{formula}"
     assert row["source"] == f"'{formula}"
@@ -107,20 +107,20 @@ def test_a_cell_that_a_spreadsheet_would_run_is_made_text(start: str) -> None:
 def test_quotes_commas_and_line_ends_come_back_as_they_were() -> None:
     name = 'a "b", c\r\nd 日 😀'
 
-    (row,) = read_back(csv_bytes([row_of(item(name), None)]))
+    (row,) = read_back(csv_bytes([report_row(item(name), None)]))
 
     assert row["id"] == name
 
 
 def test_what_an_encoding_cannot_take_is_escaped_and_not_an_error() -> None:
-    assert rb"a\udcff" in csv_bytes([row_of(item("a\udcff"), None)])
-    assert rb"\u65e5" in csv_bytes([row_of(item("日"), None)], encoding="latin-1")
+    assert rb"a\udcff" in csv_bytes([report_row(item("a\udcff"), None)])
+    assert rb"\u65e5" in csv_bytes([report_row(item("日"), None)], encoding="latin-1")
 
 
 def test_json_lines_have_the_same_fields_and_the_tags() -> None:
     stream = io.StringIO()
 
-    count = write_jsonl([row_of(item(), known()), row_of(item("=b"), None)], stream)
+    count = write_jsonl([report_row(item(), known()), report_row(item("=b"), None)], stream)
 
     first, second = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert count == 2
@@ -138,9 +138,9 @@ def test_rows_are_written_as_they_come() -> None:
     written_before_last = []
 
     def rows() -> Iterable[ReportRow]:
-        yield row_of(item("a"), None)
+        yield report_row(item("a"), None)
         written_before_last.append(stream.getvalue().count("\n"))
-        yield row_of(item("b"), None)
+        yield report_row(item("b"), None)
 
     assert write_jsonl(rows(), stream) == 2
     assert written_before_last == [1]

@@ -12,7 +12,7 @@ from batch_upload.events import LaneStopped, Notice, Resolving, RunEnded
 from batch_upload.model import State
 from batch_upload.report.console import ProgressObserver, draw_table, people_observer, renderable
 from batch_upload.report.plain import PlainObserver
-from batch_upload.report.tally import Tally
+from batch_upload.report.progress import RunProgress
 from tests.unit.report.samples import (
     TOO_LARGE,
     after,
@@ -65,27 +65,27 @@ class Screen:
         return [line.rstrip() for line in drawn.splitlines() if line.strip()]
 
 
-def sample_tally() -> Tally:
+def sample_progress() -> RunProgress:
     """A run that is half through, with failures."""
-    tally = Tally()
-    tally.take(started(plan_of(20)))
+    progress = RunProgress()
+    progress.notify(started(plan_of(20)))
     for number in range(10):
-        tally.take(created(f"item-{number}", after(number)))
+        progress.notify(created(f"item-{number}", after(number)))
     for number in range(4):
-        tally.take(ended(f"item-{number}", after(number + 4)))
+        progress.notify(ended(f"item-{number}", after(number + 4)))
     for number in range(10, 14):
-        tally.take(ended(f"item-{number}", after(9), State.FAILED, fault=TOO_LARGE))
-    tally.take(throttled(after(9)))
+        progress.notify(ended(f"item-{number}", after(9), State.FAILED, fault=TOO_LARGE))
+    progress.notify(throttled(after(9)))
     for number in range(14, 19):
-        tally.take(sending(f"item-{number}", after(9)))
-    tally.take(answered("item-14", after(10), rate=1.25))
-    return tally
+        progress.notify(sending(f"item-{number}", after(9)))
+    progress.notify(answered("item-14", after(10), rate=1.25))
+    return progress
 
 
 def drawn(width: int, encoding: str) -> list[str]:
     """One drawing of the sample run."""
     screen = Screen(width, encoding)
-    screen.console.print(renderable(sample_tally(), screen.console, at=after(10), local_time=utc))
+    screen.console.print(renderable(sample_progress(), screen.console, at=after(10), local_time=utc))
     return screen.lines
 
 
@@ -175,7 +175,7 @@ def test_many_events_at_once_are_one_drawing() -> None:
 
 def test_without_colour_nothing_is_coloured() -> None:
     screen = Screen(60, "utf-8", no_color=True)
-    screen.console.print(renderable(sample_tally(), screen.console, at=after(10), local_time=utc))
+    screen.console.print(renderable(sample_progress(), screen.console, at=after(10), local_time=utc))
 
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", screen.text)
 

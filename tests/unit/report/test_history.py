@@ -1,42 +1,43 @@
 """One item's history as people and machines read it."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from batch_upload.model import AttachmentStatus, Fault, OutcomeKind, State
-from batch_upload.report.history import (
-    Chapter,
-    History,
-    Named,
-    Next,
-    Tried,
-    changed_members,
-    history_json,
-    history_lines,
-)
-from tests.unit.report.samples import BEGIN, after, known
+from batch_upload.model import AttachmentStatus, Fault, Item, Known, OutcomeKind, State
+from batch_upload.records import AttemptRecord
+from batch_upload.report.history import History, Next, changed_members, history_json, history_lines, token_members
+from tests.unit.report.samples import BEGIN, after, item, known
 
-NAMED = Named("bu1-a", "june", "acme/loa", "sha256:ab", 1, {"Country": "NO"})
-ACCEPTED = Tried(2, "run-2", after(10), after(10.5), OutcomeKind.ACCEPTED, None, None, None, "req-2", None)
-CUT_OFF = Tried(1, "run-1", BEGIN, None, None, None, None, None, None, None)
+ITEM = item("acme/loa")
+ACCEPTED = AttemptRecord(2, "run-2", after(10), after(10.5), OutcomeKind.ACCEPTED, None, None, None, "req-2", None)
+CUT_OFF = AttemptRecord(1, "run-1", BEGIN, None, None, None, None, None, None, None)
 
 
-def chapter(*tried: Tried, state: State = State.COMPLETE) -> Chapter:
-    row = known("acme/loa", state)._replace(
-        client_token="bu1-a",
-        attachment_id="at-1",
-        attachment_status=AttachmentStatus.COMPLETE,
-    )
-    return Chapter(row, NAMED, after(11), tried)
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the ledger has of a token."""
+
+    known: Known
+    since: datetime | None
+    attempts: Sequence[AttemptRecord]
+    retry: int = 0
 
 
-def history(now: Chapter | None, *, wanted: Named | None = NAMED, earlier: tuple[Chapter, ...] = ()) -> History:
+def record(*attempts: AttemptRecord, state: State = State.COMPLETE) -> Record:
+    row = known("acme/loa", state)._replace(attachment_id="at-1", attachment_status=AttachmentStatus.COMPLETE)
+    return Record(row, after(11), attempts)
+
+
+def history(current: Record | None, *, manifest: Item | None = ITEM, earlier: tuple[Record, ...] = ()) -> History:
     return History(
         item_id="acme/loa",
         batch="june",
-        state="complete" if now else "pending",
+        state="complete" if current else "pending",
         state_words="in words",
-        now=now,
-        wanted=wanted,
+        current=current,
+        item=manifest,
+        retry=0,
         unreadable="",
         next=Next("nothing is left to do", ("batch-upload status june.yaml",)),
         earlier=earlier,
@@ -48,14 +49,14 @@ def text(of: History) -> str:
 
 
 def test_the_state_comes_first_with_its_time_and_the_next_step_last() -> None:
-    lines = list(history_lines(history(chapter(ACCEPTED))))
+    lines = list(history_lines(history(record(ACCEPTED))))
 
     assert lines[0] == "`acme/loa` of batch `june`: complete since 2026-11-23T14:00:11.000Z (in words)"
     assert lines[-2:] == ["next: nothing is left to do", "  batch-upload status june.yaml"]
 
 
 def test_an_attempt_says_when_what_came_and_under_which_request() -> None:
-    told = text(history(chapter(CUT_OFF, ACCEPTED)))
+    told = text(history(record(CUT_OFF, ACCEPTED)))
 
     assert "1. 2026-11-23T14:00:00.000Z no end is recorded: its process died, or it is under way; run run-1" in told
     assert "2. 2026-11-23T14:00:10.000Z accepted after 0.5 s, request req-2, run run-2" in told
@@ -64,24 +65,24 @@ def test_an_attempt_says_when_what_came_and_under_which_request() -> None:
 def test_a_refusal_says_what_the_service_said_without_its_control_characters() -> None:
     refused = replace(ACCEPTED, kind=OutcomeKind.REFUSED, code="ValidationException", message="\x1b[31mtoo large")
 
-    told = text(history(chapter(refused, state=State.FAILED)))
+    told = text(history(record(refused, state=State.FAILED)))
 
     assert r"ValidationException: \x1b[31mtoo large" in told
     assert "\x1b" not in told
 
 
 def test_an_attachment_without_an_accepted_attempt_was_found_at_the_service() -> None:
-    assert "found at the service by its identity tag" in text(history(chapter(CUT_OFF)))
-    assert "found at the service by its identity tag" not in text(history(chapter(ACCEPTED)))
+    assert "found at the service by its identity tag" in text(history(record(CUT_OFF)))
+    assert "found at the service by its identity tag" not in text(history(record(ACCEPTED)))
 
 
 def test_the_token_is_shown_with_every_member_it_is_made_of() -> None:
     told = text(history(None))
 
     for line in (
-        "token: bu1-a",
+        "token: bu1-acme/loa",
         "  batch: june",
-        "  content: sha256:ab",
+        f"  content: sha256:{'ab' * 32}",
         "  generation: 1",
         '  tags: {"Country": "NO"}',
     ):
@@ -89,29 +90,33 @@ def test_the_token_is_shown_with_every_member_it_is_made_of() -> None:
     assert "  v: 1" in told
 
 
-def test_only_what_changed_is_named_member_by_member_and_tag_by_tag() -> None:
-    new = replace(NAMED, client_token="bu1-b", generation=2, tags={"Country": "SE", "Form": "x"})
+def test_a_retry_is_a_member_of_its_token() -> None:
+    assert "retry" not in token_members(ITEM, "june", 0)
+    assert list(token_members(ITEM, "june", 2)) == ["batch", "content", "generation", "id", "retry", "tags", "v"]
 
-    assert changed_members(NAMED, new) == {
+
+def test_only_what_changed_is_named_member_by_member_and_tag_by_tag() -> None:
+    new = ITEM._replace(client_token="bu1-b", generation=2, tags={"Country": "SE", "Form": "x"})
+
+    assert changed_members(token_members(ITEM, "june", 0), token_members(new, "june", 0)) == {
         "generation": (1, 2),
         "tags.Country": ("NO", "SE"),
         "tags.Form": (None, "x"),
     }
-    assert "  tags.Form: none → `x`" in text(history(chapter(ACCEPTED), wanted=new)).split("\n")
+    assert "  tags.Form: none → `x`" in text(history(record(ACCEPTED), manifest=new)).split("\n")
 
 
 def test_an_item_the_manifest_no_longer_lists_says_so() -> None:
-    assert "none, it no longer lists this id" in text(history(chapter(ACCEPTED), wanted=None))
+    assert "none, it no longer lists this id" in text(history(record(ACCEPTED), manifest=None))
 
 
 def test_machines_get_the_item_then_its_attempts_then_each_earlier_token_with_its_own() -> None:
-    earlier = chapter(CUT_OFF)
-    earlier = replace(earlier, known=earlier.known._replace(client_token="bu1-0", current=False))
+    earlier = replace(record(CUT_OFF), known=known("acme/loa")._replace(client_token="bu1-0", current=False))
 
-    lines = list(history_json(history(chapter(CUT_OFF, ACCEPTED), earlier=(earlier,))))
+    lines = list(history_json(history(record(CUT_OFF, ACCEPTED), earlier=(earlier,))))
 
     assert [line["event"] for line in lines] == ["item", "attempt", "attempt", "earlier", "attempt"]
-    assert [line["client_token"] for line in lines] == ["bu1-a", "bu1-a", "bu1-a", "bu1-0", "bu1-0"]
+    assert [line["client_token"] for line in lines] == ["bu1-acme/loa"] * 3 + ["bu1-0"] * 2
     assert all(line["schema_version"] == 1 for line in lines)
 
 
@@ -127,7 +132,7 @@ def test_the_fault_and_the_time_to_wait_for_are_told() -> None:
         fault=Fault("Quota", "full", fields=(("F", "m"),)), resume_after=after(60)
     )
 
-    told = text(history(Chapter(row, NAMED, None, ())))
+    told = text(history(Record(row, None, ())))
 
     assert "fault: Quota: full" in told
     assert "not tried before: 2026-11-23T14:01:00.000Z" in told

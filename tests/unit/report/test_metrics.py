@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from batch_upload.errors import ExitCode
 from batch_upload.model import State
-from batch_upload.report.metrics import CARRIED, HELP, Kept, RunMetrics, kept
+from batch_upload.report.metrics import CARRIED, HELP, CarriedMetrics, RunMetrics, carried_metrics
 from batch_upload.summary import Summary, exit_of
 from tests.support.emulator_process import ROOT
 from tests.unit.report.samples import BEGIN, TOO_LARGE, after, created, ended, plan_of, started, throttled
@@ -22,8 +22,8 @@ Found = dict[tuple[str, str], float]
 
 
 def metrics(before: str = "") -> RunMetrics:
-    held = kept(before, manifest=MANIFEST, verb="upload") if before else Kept()
-    return RunMetrics(manifest=MANIFEST, verb="upload", run_id="run-1", version="1", began_at=BEGIN, kept=held)
+    carried = carried_metrics(before, manifest=MANIFEST, verb="upload") if before else CarriedMetrics()
+    return RunMetrics(manifest=MANIFEST, verb="upload", run_id="run-1", version="1", began_at=BEGIN, carried=carried)
 
 
 def parsed(text: str) -> Found:
@@ -122,7 +122,7 @@ def test_whose_lane_it_is_is_remembered_for_a_run_that_never_asked() -> None:
      'batch_upload_items{manifest="other.yaml",verb="upload",state="complete"} 7\n', "# HELP x y\n{}{}{}"],
 )  # fmt: skip
 def test_what_another_wrote_is_passed_over(before: str) -> None:
-    assert kept(before, manifest=MANIFEST, verb="upload") == Kept()
+    assert carried_metrics(before, manifest=MANIFEST, verb="upload") == CarriedMetrics()
 
 
 def test_every_metric_is_a_number_with_a_help_text() -> None:

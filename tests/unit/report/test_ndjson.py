@@ -22,7 +22,6 @@ from batch_upload.report.ndjson import (
     action_line,
     event_line,
     problem_line,
-    summary_line,
     write_line,
 )
 from batch_upload.summary import Exit, Summary, exit_of
@@ -188,7 +187,7 @@ def test_the_summary_has_every_member_and_nulls_where_nobody_was_asked() -> None
         elapsed_s=1.23456,
     )
 
-    assert json.dumps(summary_line(summary)) == json.dumps(
+    assert json.dumps(summary.as_json()) == json.dumps(
         {
             "event": "summary",
             "schema_version": 1,

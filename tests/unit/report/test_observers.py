@@ -10,8 +10,7 @@ from batch_upload.events import Notice
 from batch_upload.report.console import ProgressObserver, terminal_console
 from batch_upload.report.ndjson import NdjsonObserver
 from batch_upload.report.observers import Observers, RunObserver
-from batch_upload.report.plain import PlainObserver
-from batch_upload.report.verbose import VerboseObserver
+from batch_upload.report.plain import PlainObserver, VerboseObserver
 from tests.unit.report.samples import BEGIN, after, answered, plan_of, started, utc
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from batch_upload.model import Fault, OutcomeKind, State
-from batch_upload.report.completion import row_of
+from batch_upload.report.completion import report_row
 from batch_upload.report.page.board import KINDS, NONE, STATES, Board, PageAttempt, json_chunks
 from batch_upload.report.page.document import document, policy
 from batch_upload.report.page.head import (
@@ -32,7 +32,7 @@ EVIL = "</script><!--<script>\u2028\u2029&\ud800"
 
 
 def put(board: Board, item_id: str, state: State = State.COMPLETE, *, fault: Fault | None = None) -> None:
-    board.put(row_of(item(item_id), known(item_id, state, fault=fault)), fault)
+    board.put(report_row(item(item_id), known(item_id, state, fault=fault)), fault)
 
 
 def attempt(item_id: str, number: int = 1, kind: OutcomeKind | None = OutcomeKind.ACCEPTED) -> PageAttempt:

@@ -4,7 +4,7 @@ import json
 import shlex
 from dataclasses import dataclass
 
-from batch_upload.report.verification import FindingRow, difference_lines, tag_lines
+from batch_upload.report.findings import FindingRow, difference_lines, tag_lines
 
 ARN = "arn:aws:sms-voice:us-east-1:123456789012:registration-attachment/registration-attachment-1"
 

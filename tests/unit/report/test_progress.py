@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from batch_upload.events import LaneStopped
 from batch_upload.model import Action, ActionKind, Capacity, Plan, State
-from batch_upload.report.tally import Tally, awaited_ids, eta, rate_per_s
+from batch_upload.report.progress import RunProgress, eta, is_awaited, recent_rate
 from tests.unit.report.samples import BEGIN, TOO_LARGE, after, created, ended, item, known, plan_of, started, throttled
 
 
@@ -46,18 +46,18 @@ def test_an_end_beyond_the_calendar_is_not_told() -> None:
 def test_a_steady_rate_is_found_over_the_short_window() -> None:
     creates = [(second, 20) for second in range(60)]
 
-    assert rate_per_s(creates, started=0, now=60) == pytest.approx(20)
+    assert recent_rate(creates, started=0, now=60) == pytest.approx(20)
 
 
 def test_a_slow_rate_is_found_over_the_long_window() -> None:
     creates = [(second, 1) for second in range(0, 120, 5)]
 
-    assert rate_per_s(creates, started=0, now=120) == pytest.approx(0.2)
+    assert recent_rate(creates, started=0, now=120) == pytest.approx(0.2)
 
 
 def test_a_young_run_counts_only_the_time_it_had() -> None:
-    assert rate_per_s([(0, 1), (1, 1), (2, 1), (3, 1), (4, 1)], started=0.0, now=5.0) == pytest.approx(1)
-    assert rate_per_s([(0, 1)], started=0.0, now=0.5) is None
+    assert recent_rate([(0, 1), (1, 1), (2, 1), (3, 1), (4, 1)], started=0.0, now=5.0) == pytest.approx(1)
+    assert recent_rate([(0, 1)], started=0.0, now=0.5) is None
 
 
 @given(
@@ -68,7 +68,7 @@ def test_a_young_run_counts_only_the_time_it_had() -> None:
 def test_a_rate_is_never_more_than_all_creates_in_a_second(begin: int, length_s: float, counts: list[int]) -> None:
     creates = [(begin + second, count) for second, count in enumerate(counts)]
 
-    rate = rate_per_s(creates, started=begin, now=begin + length_s)
+    rate = recent_rate(creates, started=begin, now=begin + length_s)
 
     assert rate is not None
     assert math.isfinite(rate)
@@ -93,59 +93,59 @@ def test_a_run_awaits_what_it_sends_resolves_or_finds_processing() -> None:
         )
     )
 
-    assert awaited_ids(plan) == {"new", "changed", "open", "at work"}
+    assert {action.item_id for action in plan.actions if is_awaited(action)} == {"new", "changed", "open", "at work"}
 
 
 def test_every_item_is_counted_once_where_it_ended() -> None:
-    tally = Tally()
-    tally.take(started(plan_of(6)))
+    progress = RunProgress()
+    progress.notify(started(plan_of(6)))
     for number in range(3):
-        tally.take(created(f"item-{number}", after(number)))
-    tally.take(ended("item-0", after(4)))
-    tally.take(ended("item-0", after(4)))
-    tally.take(ended("item-3", after(5), State.FAILED, fault=TOO_LARGE))
-    tally.take(ended("item-4", after(5), State.PARKED))
-    tally.take(ended("item-5", after(5), State.UNKNOWN))
-    tally.take(ended("of another batch", after(5)))
-    tally.take(throttled(after(6)))
+        progress.notify(created(f"item-{number}", after(number)))
+    progress.notify(ended("item-0", after(4)))
+    progress.notify(ended("item-0", after(4)))
+    progress.notify(ended("item-3", after(5), State.FAILED, fault=TOO_LARGE))
+    progress.notify(ended("item-4", after(5), State.PARKED))
+    progress.notify(ended("item-5", after(5), State.UNKNOWN))
+    progress.notify(ended("of another batch", after(5)))
+    progress.notify(throttled(after(6)))
 
-    assert (tally.total, tally.ended) == (6, 4)
-    assert (tally.done, tally.failed, tally.parked, tally.open) == (1, 1, 1, 1)
-    assert (tally.processing, tally.created, tally.throttled) == (2, 3, 1)
+    assert (progress.total, progress.ended) == (6, 4)
+    assert (progress.done, progress.failed, progress.parked, progress.open) == (1, 1, 1, 1)
+    assert (progress.processing, progress.created, progress.throttled) == (2, 3, 1)
 
 
 def test_an_item_nobody_waits_for_is_done_when_it_is_created() -> None:
-    tally = Tally()
-    tally.take(started(plan_of(1)))
-    tally.take(ended("item-0", after(1), State.PROCESSING))
+    progress = RunProgress()
+    progress.notify(started(plan_of(1)))
+    progress.notify(ended("item-0", after(1), State.PROCESSING))
 
-    assert (tally.done, tally.processing) == (1, 0)
+    assert (progress.done, progress.processing) == (1, 0)
 
 
 def test_what_an_earlier_run_left_is_processing_from_the_start() -> None:
     left = Action(ActionKind.UNCHANGED, "a", "t", "", item=item("a"), known=known("a", State.PROCESSING))
-    tally = Tally()
-    tally.take(started(Plan((left,))))
+    progress = RunProgress()
+    progress.notify(started(Plan((left,))))
 
-    assert (tally.total, tally.processing, tally.eta(BEGIN)) == (1, 1, None)
+    assert (progress.total, progress.processing, progress.eta(BEGIN)) == (1, 1, None)
 
 
 def test_only_the_last_failures_are_kept() -> None:
-    tally = Tally()
-    tally.take(started(plan_of(5)))
+    progress = RunProgress()
+    progress.notify(started(plan_of(5)))
     for number in range(5):
-        tally.take(ended(f"item-{number}", after(number), State.FAILED, fault=TOO_LARGE))
+        progress.notify(ended(f"item-{number}", after(number), State.FAILED, fault=TOO_LARGE))
 
-    assert [failed.item_id for failed in tally.failures] == ["item-2", "item-3", "item-4"]
+    assert [failed.item_id for failed in progress.failures] == ["item-2", "item-3", "item-4"]
 
 
 def test_the_first_rate_serves_until_something_was_created() -> None:
-    tally = Tally()
-    tally.take(started(plan_of(10), rate=0.5))
+    progress = RunProgress()
+    progress.notify(started(plan_of(10), rate=0.5))
 
-    first = tally.eta(after(5))
-    tally.take(created("item-0", after(8)))
-    then = tally.eta(after(10))
+    first = progress.eta(after(5))
+    progress.notify(created("item-0", after(8)))
+    then = progress.eta(after(10))
 
     assert first is not None
     assert first.left_s == pytest.approx(22)
@@ -154,27 +154,27 @@ def test_the_first_rate_serves_until_something_was_created() -> None:
 
 
 def test_the_room_that_is_left_shrinks_with_every_create() -> None:
-    tally = Tally()
-    tally.take(started(plan_of(10), capacity=Capacity(used=20, maximum=25)))
+    progress = RunProgress()
+    progress.notify(started(plan_of(10), capacity=Capacity(used=20, maximum=25)))
     for number in range(5):
-        tally.take(created(f"item-{number}", after(number)))
+        progress.notify(created(f"item-{number}", after(number)))
 
-    assert tally.eta(after(6)) is None
+    assert progress.eta(after(6)) is None
 
 
 def test_a_stopped_lane_has_no_end_to_tell() -> None:
-    tally = Tally()
-    tally.take(started(plan_of(10)))
-    tally.take(LaneStopped(TOO_LARGE, draining=True, resume_after=None, at=after(1)))
+    progress = RunProgress()
+    progress.notify(started(plan_of(10)))
+    progress.notify(LaneStopped(TOO_LARGE, draining=True, resume_after=None, at=after(1)))
 
-    assert tally.eta(after(2)) is None
+    assert progress.eta(after(2)) is None
 
 
 def test_the_memory_of_creates_is_bounded_and_survives_a_clock_put_back() -> None:
-    tally = Tally()
-    tally.take(started(plan_of(1)))
+    progress = RunProgress()
+    progress.notify(started(plan_of(1)))
     for second in (*range(500), 100, 101):
-        tally.take(created("item-0", after(second)))
+        progress.notify(created("item-0", after(second)))
 
-    assert tally.rate_per_s(after(499)) == pytest.approx(13 / 10)
-    assert len(tally._creates_by_second) <= 61
+    assert progress.rate_per_s(after(499)) == pytest.approx(13 / 10)
+    assert len(progress._creates_by_second) <= 61
