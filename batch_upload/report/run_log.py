@@ -1,13 +1,13 @@
-"""`--log-file`: everything a run tells of itself, a line each, with one run id. No document, no header, no credential.
+"""`--log-file`: every event of a run, a line each, with one run id. No document, no header, no credential.
 
-The file is appended to and opened anew when it was moved, so that rotation is the system's business (logrotate).
+The file is appended to, and opened anew after it was moved, so that the system can rotate it (logrotate).
 """
 
 import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
@@ -31,17 +31,22 @@ from batch_upload.summary import Summary
 from batch_upload.words import utc_text
 
 LOGGER = "batch_upload.run"
-_MODE = 0o600
-"""Ids, tags and file names are the user's business, and nobody else's on the machine."""
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-"""Not to wait for ever at a pipe that nobody reads."""
+_LOG_MODE = 0o600
+"""Ids, tags and file names are for the user alone."""
+_OPEN_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+"""Without O_NONBLOCK, opening a pipe without a reader would wait for ever."""
 _WARNINGS = (Retrying, LaneStopped, Resolving, OrphanSeen, Notice)
+_ENVELOPE = frozenset({"event", "schema_version", "at", "run_id", "verb"})
+"""Members of an event's line that the log writes by itself."""
+_AT_FIXED_PLACES = frozenset({"time", "level", "run_id", "event"})
+_NEED_QUOTES = frozenset(' "=\\')
 
-Entry = tuple[int, str, Mapping[str, Any], datetime]
+LogEntry = tuple[int, str, Mapping[str, Any], datetime]
+"""Level, name, members, and when."""
 
 
 class RunLogHandler(WatchedFileHandler):
-    """Appends to a file that is created 0600. A write that fails is told once to `on_failure` and stops nothing.
+    """Appends to a file that is created 0600. The first write that fails is passed to `on_failure`; none stops the run.
 
     Raises OSError where the file cannot be opened at all.
     """
@@ -66,14 +71,14 @@ class RunLogHandler(WatchedFileHandler):
             super().handleError(record)
 
     def close(self) -> None:
-        """As the library's; what a full disk does not take any more is lost."""
+        """Close the file; what a full disk does not take any more is lost."""
         try:
             super().close()
         except OSError as error:
             self._fail(error)
 
     def _open(self) -> Any:  # noqa: ANN401 - as the library has it
-        handle = os.open(self.baseFilename, _FLAGS, _MODE)
+        handle = os.open(self.baseFilename, _OPEN_FLAGS, _LOG_MODE)
         os.set_blocking(handle, True)
         return open(handle, "a", encoding=self.encoding, errors=self.errors)
 
@@ -83,8 +88,8 @@ class RunLogHandler(WatchedFileHandler):
             self._on_failure(error)
 
 
-class LogForm(logging.Formatter):
-    """A record as a line: of ours with the event's members, of a library with its message."""
+class JsonForm(logging.Formatter):
+    """A record as a line of JSON: one of ours with the event's members, one of a library with its message."""
 
     def __init__(self, *, run_id: str, verb: str) -> None:
         super().__init__()
@@ -92,100 +97,112 @@ class LogForm(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         at = getattr(record, "at", None) or datetime.fromtimestamp(record.created, UTC)
-        head = {"time": utc_text(at), "level": record.levelname.lower(), **self._always}
-        return self.line({**head, **dict(self._members(record))})
+        line: dict[str, Any] = {"time": utc_text(at), "level": record.levelname.lower(), **self._always}
+        event, members = getattr(record, "event", None), getattr(record, "members", None)
+        if event is not None and isinstance(members, Mapping):
+            line["event"] = event
+            line |= {name: value for name, value in members.items() if name not in _ENVELOPE}
+        else:
+            line |= {"event": "log", "logger": record.name, "message": record.getMessage()}
+            if record.exc_info:
+                line["exception"] = self.formatException(record.exc_info)
+        return self.line(line)
 
     def line(self, members: Mapping[str, Any]) -> str:
-        """The members as one line."""
+        """Return the members as one line."""
         return json.dumps(members, ensure_ascii=True, allow_nan=False)
 
-    def _members(self, record: logging.LogRecord) -> Iterator[tuple[str, Any]]:
-        event, told = getattr(record, "event", None), getattr(record, "members", None)
-        if event is not None and isinstance(told, Mapping):
-            yield "event", event
-            yield from ((name, value) for name, value in told.items() if name not in _NOT_OF_THE_EVENT)
-            return
-        yield from (("event", "log"), ("logger", record.name), ("message", record.getMessage()))
-        if record.exc_info:
-            yield "exception", self.formatException(record.exc_info)
 
-
-class TextForm(LogForm):
+class TextForm(JsonForm):
     """`time LEVEL run_id event name=value …`: values as they are where they are one word, otherwise as JSON."""
 
     def line(self, members: Mapping[str, Any]) -> str:
-        time, level, run_id, event = (members[name] for name in ("time", "level", "run_id", "event"))
-        rest = [(name, value) for name, value in members.items() if name not in _AT_FIXED_PLACES and value is not None]
-        return " ".join([time, level.upper(), run_id, event, *(f"{name}={_value_text(value)}" for name, value in rest)])
+        words = [members["time"], members["level"].upper(), members["run_id"], members["event"]]
+        for name, value in members.items():
+            if name not in _AT_FIXED_PLACES and value is not None:
+                is_word = isinstance(value, str) and value and value.isascii() and value.isprintable()
+                if not is_word or not _NEED_QUOTES.isdisjoint(value):
+                    value = printable(json.dumps(value, ensure_ascii=False, allow_nan=False))
+                words.append(f"{name}={value}")
+        return " ".join(words)
 
 
 class RunLogObserver:
-    """Hands every event to the logger, with its members."""
-
-    def __init__(self) -> None:
-        self._logger = logging.getLogger(LOGGER)
+    """Passes every event on to the logger, with its members."""
 
     def notify(self, event: object) -> None:
-        entry = entry_of(event)
+        """Log the event, if it has an entry."""
+        entry = log_entry(event)
         if entry is not None:
             level, name, members, at = entry
-            self._logger.log(level, "%s", name, extra={"event": name, "members": members, "at": at})
+            _log(level, name, members, at=at)
 
     def tick(self, at: datetime) -> None:
-        """Lines come of events alone."""
+        """Do nothing: lines come of events alone."""
 
     def close(self) -> None:
-        """The file stays open for the summary."""
-
-
-_NOT_OF_THE_EVENT = frozenset({"event", "schema_version", "at", "run_id", "verb"})
-_AT_FIXED_PLACES = frozenset({"time", "level", "run_id", "event"})
+        """Do nothing: the file stays open for the summary."""
 
 
 def log_begin(manifest: str | None, version: str) -> None:
-    """The first line: what was asked for."""
+    """Log the first line: the manifest and the program."""
     _log(logging.INFO, "begin", {"manifest": manifest, "version": version, "pid": os.getpid()})
 
 
 def log_said(level: int, text: str) -> None:
-    """What people were told, and no event holds."""
+    """Log a message for people that is in no event."""
     _log(level, "said", {"message": text})
 
 
 def log_summary(summary: Summary) -> None:
-    """The last line."""
-    level = logging.ERROR if summary.exit.wants_a_person else logging.INFO
-    _log(level, "summary", summary.as_json())
+    """Log the last line."""
+    _log(logging.ERROR if summary.exit.wants_a_person else logging.INFO, "summary", summary.as_json())
 
 
-def entry_of(event: object) -> Entry | None:
-    """How an event is logged: level, name, members and when. None for the last, whose numbers the summary has."""
+def log_entry(event: object) -> LogEntry | None:
+    """Return how an event is logged. None for the last one, whose numbers are in the summary."""
     match event:
         case Requested():
+            members: dict[str, Any] = {
+                "operation": event.operation,
+                "id": event.item_id,
+                "outcome": event.outcome.value,
+                "latency_s": round(event.latency_s, 4),
+                "request_id": event.request_id,
+                "error": error_json(event.fault),
+                "rate": None if event.rate is None else round(event.rate, 4),
+            }
             level = logging.DEBUG if event.outcome is OutcomeKind.ACCEPTED else logging.WARNING
-            return level, "request", _request(event), event.at
+            return level, "request", members, event.at
         case Sending():
-            return logging.DEBUG, "sending", _sending(event), event.at
+            members = {
+                "id": event.item_id,
+                "client_token": event.client_token,
+                "attempt": event.number,
+                "size_bytes": event.size_bytes,
+            }
+            return logging.DEBUG, "sending", members, event.at
         case ItemChanged():
+            flags = {"ended": event.ended, "created": event.created, "adopted": event.adopted}
             level = logging.ERROR if event.ended and event.known.state is State.FAILED else logging.INFO
-            told = {"ended": event.ended, "created": event.created, "adopted": event.adopted}
-            return level, "item", {**known_line(event.known, at=event.at), **told}, event.at
-        case Pruned() if event.fault is not None:
-            return logging.ERROR, "pruned", event_line(event) or {}, event.at
+            return level, "item", {**known_line(event.known, at=event.at), **flags}, event.at
     line, at = event_line(event), getattr(event, "at", None)
     if line is None or not isinstance(at, datetime):
         return None
-    return logging.WARNING if isinstance(event, _WARNINGS) else logging.INFO, line["event"], line, at
+    level = logging.WARNING if isinstance(event, _WARNINGS) else logging.INFO
+    if isinstance(event, Pruned) and event.fault is not None:
+        level = logging.ERROR
+    return level, line["event"], line, at
 
 
 def open_log(
     path: Path, *, form: str, run_id: str, verb: str, on_failure: Callable[[OSError], None]
 ) -> logging.Handler:
-    """Open the file and let everything that is logged in this process go there. Raises OSError.
+    """Open the file and log there everything that is logged in this process. Raises OSError.
 
-    Libraries are heard from WARNING on: below that they print what nobody may keep.
+    Libraries are logged from WARNING on: below that they print secrets and documents.
     """
-    made = (LogForm if form == "json" else TextForm)(run_id=run_id, verb=verb)
+    made = (JsonForm if form == "json" else TextForm)(run_id=run_id, verb=verb)
     handler = RunLogHandler(path, form=made, on_failure=on_failure)
     logging.getLogger().addHandler(handler)
     logging.getLogger(LOGGER).setLevel(logging.DEBUG)
@@ -193,40 +210,10 @@ def open_log(
 
 
 def close_log(handler: logging.Handler) -> None:
-    """Nothing more is logged there."""
+    """End the log and close its file."""
     logging.getLogger().removeHandler(handler)
     handler.close()
 
 
-def _log(level: int, event: str, members: Mapping[str, Any]) -> None:
-    logging.getLogger(LOGGER).log(level, "%s", event, extra={"event": event, "members": members})
-
-
-def _request(event: Requested) -> dict[str, Any]:
-    return {
-        "operation": event.operation,
-        "id": event.item_id,
-        "outcome": event.outcome.value,
-        "latency_s": round(event.latency_s, 4),
-        "request_id": event.request_id,
-        "error": error_json(event.fault),
-        "rate": None if event.rate is None else round(event.rate, 4),
-    }
-
-
-def _sending(event: Sending) -> dict[str, Any]:
-    return {
-        "id": event.item_id,
-        "client_token": event.client_token,
-        "attempt": event.number,
-        "size_bytes": event.size_bytes,
-    }
-
-
-def _value_text(value: object) -> str:
-    if isinstance(value, str) and value and value.isascii() and value.isprintable() and _IN_QUOTES.isdisjoint(value):
-        return value
-    return printable(json.dumps(value, ensure_ascii=False, allow_nan=False))
-
-
-_IN_QUOTES = frozenset(' "=\\')
+def _log(level: int, event: str, members: Mapping[str, Any], *, at: datetime | None = None) -> None:
+    logging.getLogger(LOGGER).log(level, "%s", event, extra={"event": event, "members": members, "at": at})
