@@ -69,7 +69,7 @@ def shell_word(text: str) -> str:
     """
     if printable(text) == text:
         return shlex.quote(text)
-    escaped = _HELD_BY_QUOTES.sub(lambda found: "\\" + found.group(), text)
+    escaped = re.sub(r"[\\']", lambda found: "\\" + found.group(), text)
     return "$'" + "".join(_shell_escaped(char) if _is_unsafe(char) else char for char in escaped) + "'"
 
 

@@ -13,7 +13,7 @@ from batch_upload.cli.streams import raising
 from batch_upload.errors import ExitCode
 
 if TYPE_CHECKING:
-    from batch_upload.watch.follow import Live
+    from batch_upload.watch.follow import LivePage
 
 TOKEN_BYTES = 32
 """Of chance in the address: more than anybody can try."""
@@ -39,10 +39,10 @@ async def _watch(path: Path, flags: Flags, output: Output, *, port: int) -> Ende
     from batch_upload.app.ledger_view import summary_of_view
     from batch_upload.clock import counting_s
     from batch_upload.summary import exit_of
-    from batch_upload.watch.follow import following
+    from batch_upload.watch.follow import live_page
 
     started, options = counting_s(), options_of(flags)
-    async with following(path, options, repeated=Repeated.of(flags, options).flags) as live:
+    async with live_page(path, options, repeated=Repeated.of(flags, options).flags) as live:
         code = await _serve(live, output, port)
         page = live.follower.page
         states = page.states
@@ -50,7 +50,7 @@ async def _watch(path: Path, flags: Flags, output: Output, *, port: int) -> Ende
     return Ended(replace(summary, states=states), lines=())
 
 
-async def _serve(live: "Live", output: Output, port: int) -> ExitCode:
+async def _serve(live: "LivePage", output: Output, port: int) -> ExitCode:
     """Serve the page until the first signal, and return its exit code."""
     import secrets
 
@@ -58,14 +58,14 @@ async def _serve(live: "Live", output: Output, port: int) -> ExitCode:
 
     from batch_upload.cli.signals import Interrupts
     from batch_upload.engine.groups import task_group
-    from batch_upload.watch.serve import serving
+    from batch_upload.watch.serve import served_page
 
     async with task_group() as group:
         stopped = anyio.Event()
         interrupts = Interrupts(at_once=lambda: None)
         interrupts.drain_with(lambda _: stopped.set())
         await group.start(interrupts.watch)
-        async with serving(live, token=secrets.token_urlsafe(TOKEN_BYTES), port=port) as url:
+        async with served_page(live, token=secrets.token_urlsafe(TOKEN_BYTES), port=port) as url:
             if output.json:
                 output.event({"event": "listening", "schema_version": 1, "url": url})
             else:

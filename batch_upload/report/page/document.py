@@ -1,4 +1,4 @@
-"""The page as one file: template, style, script and data, with a policy that lets nothing else in or out."""
+"""The page as one file: template, style, script and data, with a policy that allows nothing else."""
 
 import base64
 import hashlib
@@ -17,20 +17,20 @@ _SCRIPTS = (
     "overview.js",
     "attention.js",
     "chart.js",
-    "course.js",
+    "runs.js",
     "filter.js",
     "detail.js",
     "items.js",
     "main.js",
 )
-"""In the order in which they are read: one script of a module's scope is made of them."""
+"""In the order in which they are joined to one script, of one module's scope."""
 _SLOT = re.compile(r"<!--slot:(\w+)-->")
 
 
 def document(data: Iterable[str], *, title: str, live: bool) -> Iterator[str]:
-    """The HTML in pieces, ASCII but for our own words. `data` is JSON as `board.json_chunks` writes it.
+    """Yield the HTML in pieces, ASCII but for our own words. `data` is JSON as `board.json_chunks` writes it.
 
-    `live` lets it listen to where it came from; otherwise it can speak to nobody.
+    A `live` page may connect to the server that it came from, any other page to none.
     """
     values = {
         "policy": html.escape(policy(live=live)),
@@ -39,7 +39,7 @@ def document(data: Iterable[str], *, title: str, live: bool) -> Iterator[str]:
         "style": _style(),
         "script": _script(),
     }
-    for place, piece in enumerate(_SLOT.split(_text("page.html"))):
+    for place, piece in enumerate(_SLOT.split(_asset("page.html"))):
         if place % 2 == 0:
             yield piece
         elif piece == "data":
@@ -49,7 +49,7 @@ def document(data: Iterable[str], *, title: str, live: bool) -> Iterator[str]:
 
 
 def policy(*, live: bool) -> str:
-    """The Content-Security-Policy: our script and our style by their hashes, and no way for data to become markup."""
+    """Return the Content-Security-Policy: our script and style by their hashes; data cannot become markup."""
     rules = [
         "default-src 'none'",
         "img-src data:",
@@ -64,18 +64,18 @@ def policy(*, live: bool) -> str:
 
 
 @cache
-def _text(name: str) -> str:
+def _asset(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8")
 
 
 @cache
 def _style() -> str:
-    return _text("page.css")
+    return _asset("page.css")
 
 
 @cache
 def _script() -> str:
-    return "\n".join(_text(name) for name in _SCRIPTS)
+    return "\n".join(_asset(name) for name in _SCRIPTS)
 
 
 def _hash(text: str) -> str:

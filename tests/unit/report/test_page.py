@@ -11,18 +11,17 @@ from typing import Any
 import pytest
 
 from batch_upload.model import Fault, OutcomeKind, State
+from batch_upload.records import AttemptRecord, Bucket, RunRecord, RunTally
 from batch_upload.report.completion import report_row
-from batch_upload.report.page.board import KINDS, NONE, STATES, Board, PageAttempt, json_chunks
+from batch_upload.report.page.board import KINDS, NONE, STATES, Board, json_chunks
 from batch_upload.report.page.document import document, policy
 from batch_upload.report.page.head import (
     ATTENTION,
-    STEPS,
+    STEPS_MAX,
     Causes,
-    Identity,
     LearnedPace,
-    PageRun,
-    Standing,
-    head_json,
+    PageHead,
+    RunTimeline,
     step_width_s,
 )
 from batch_upload.report.summary_text import Invocation
@@ -35,9 +34,12 @@ def put(board: Board, item_id: str, state: State = State.COMPLETE, *, fault: Fau
     board.put(report_row(item(item_id), known(item_id, state, fault=fault)), fault)
 
 
-def attempt(item_id: str, number: int = 1, kind: OutcomeKind | None = OutcomeKind.ACCEPTED) -> PageAttempt:
+def put_attempt(
+    board: Board, item_id: str, number: int = 1, *, kind: OutcomeKind | None = OutcomeKind.ACCEPTED
+) -> None:
     ended = None if kind is None else after(number + 0.25)
-    return PageAttempt(item_id, number, "run-1", after(number), ended, kind, None, f"req-{number}", 200)
+    found = AttemptRecord(number, "run-1", after(number), ended, kind, None, None, None, f"req-{number}", 200)
+    board.put_attempt(item_id, found)
 
 
 def text_of(changes: dict[str, Any]) -> str:
@@ -46,11 +48,11 @@ def text_of(changes: dict[str, Any]) -> str:
 
 def test_everything_is_there_for_whoever_knows_nothing() -> None:
     board = Board()
-    board.turn()
+    board.begin_revision()
     put(board, "a")
     put(board, "b", State.FAILED, fault=TOO_LARGE)
-    board.put_attempt(attempt("a"))
-    board.put_attempt(attempt("stranger"))
+    put_attempt(board, "a")
+    put_attempt(board, "stranger")
 
     found = json.loads(text_of(board.since(0)))
 
@@ -85,16 +87,16 @@ def test_everything_is_there_for_whoever_knows_nothing() -> None:
 
 def test_changes_are_what_is_new_since_a_revision() -> None:
     board = Board()
-    board.turn()
+    board.begin_revision()
     put(board, "a")
     put(board, "b", State.PENDING)
     first = board.revision
-    board.turn()
+    board.begin_revision()
     put(board, "b", State.FAILED, fault=TOO_LARGE)
-    board.put_attempt(attempt("b", kind=None))
+    put_attempt(board, "b", kind=None)
     second = board.revision
-    board.turn()
-    board.put_attempt(attempt("b", kind=OutcomeKind.REFUSED))
+    board.begin_revision()
+    put_attempt(board, "b", kind=OutcomeKind.REFUSED)
 
     since_first, since_second, now = board.since(first), board.since(second), board.since(board.revision)
 
@@ -108,10 +110,10 @@ def test_changes_are_what_is_new_since_a_revision() -> None:
 
 def test_a_board_in_the_place_of_another_is_told_whole() -> None:
     old = Board()
-    old.turn()
+    old.begin_revision()
     put(old, "a")
     new = Board(old.revision)
-    new.turn()
+    new.begin_revision()
     put(new, "z")
 
     for revision in (0, old.revision, old.revision - 1):
@@ -122,7 +124,7 @@ def test_a_board_in_the_place_of_another_is_told_whole() -> None:
 
 def test_data_is_ascii_that_ends_no_script_and_comes_back_as_it_was() -> None:
     board = Board()
-    board.turn()
+    board.begin_revision()
     put(board, EVIL, State.FAILED, fault=Fault(EVIL, EVIL, EVIL, ((EVIL, EVIL),)))
     board.head = {EVIL: EVIL}
 
@@ -136,10 +138,10 @@ def test_data_is_ascii_that_ends_no_script_and_comes_back_as_it_was() -> None:
 
 def test_a_row_costs_little_more_than_what_is_its_own() -> None:
     board = Board()
-    board.turn()
+    board.begin_revision()
     for number in range(1000):
         put(board, f"files/{number:05d}.pdf")
-        board.put_attempt(attempt(f"files/{number:05d}.pdf"))
+        put_attempt(board, f"files/{number:05d}.pdf")
     own = len("files/00000.pdf" * 2 + "bu1-files/00000.pdf" + "ab" * 32 + "registration-attachment-1")
 
     assert len(text_of(board.since(0))) / 1000 < own + 180
@@ -183,7 +185,7 @@ def test_only_a_live_page_listens() -> None:
 def test_a_course_has_as_many_steps_as_a_chart_can_show(span_s: float) -> None:
     width = step_width_s(span_s)
 
-    assert int(span_s / width) < STEPS
+    assert int(span_s / width) < STEPS_MAX
     assert width > 0
 
 
@@ -225,21 +227,23 @@ def test_attachments_that_aws_could_not_process_are_grouped_by_their_retries() -
 def test_the_head_tells_whose_it_is_how_it_stands_and_what_to_type() -> None:
     causes = Causes()
     causes.add("a b", State.FAILED, TOO_LARGE, None)
-    run = PageRun(
-        *("run-1", "upload", BEGIN, None, 20, None, {OutcomeKind.ACCEPTED: 2, None: 1}, after(9)),
+    run = RunTimeline(
+        RunRecord("run-1", "upload", "june", BEGIN, None, 20, None),
+        [RunTally("run-1", OutcomeKind.ACCEPTED, 2, after(9)), RunTally("run-1", None, 1, after(1))],
         width_s=5,
-        steps=[(1, OutcomeKind.ACCEPTED, 2)],
+        steps=[Bucket("run-1", 1, OutcomeKind.ACCEPTED, 2)],
     )
 
-    head = head_json(
-        Identity("june", "june.yaml", "june.ledger", LANE, "https://x", "batch-upload 0"),
-        Standing({State.FAILED: 1, State.COMPLETE: 2}, chosen=3, listed=3),
-        causes.found(),
-        [run],
-        LearnedPace(2.5, BEGIN),
-        Invocation("june.yaml", ("--local",)),
-        BEGIN + timedelta(seconds=1),
-    )
+    head = PageHead(
+        *("june", "june.yaml", "june.ledger", LANE, "https://x", "batch-upload 0"),
+        at=BEGIN + timedelta(seconds=1),
+        states={State.FAILED: 1, State.COMPLETE: 2},
+        chosen=3,
+        listed=3,
+        causes=causes.found(),
+        runs=[run],
+        pace=LearnedPace(2.5, BEGIN),
+    ).as_json(Invocation("june.yaml", ("--local",)))
 
     assert (head["account"], head["region"], head["total"]) == (LANE.account, LANE.region, 3)
     assert head["states"][STATES.index(State.COMPLETE)] == 2

@@ -12,7 +12,7 @@ from batch_upload.model import AttachmentStatus, State
 from batch_upload.ports import LedgerWriter
 from batch_upload.report.page.board import STATES
 from batch_upload.settings import RunOptions
-from batch_upload.watch.follow import PATIENCE, Follower
+from batch_upload.watch.follow import UNUSABLE_LOOKS_MAX, Follower
 from tests.unit.ledger.samples import BATCH, RUN, T0, TOO_LARGE, ManualClock, accepted, after, attachment, began, item
 
 Open = Callable[[str], Awaitable[LedgerWriter]]
@@ -193,13 +193,13 @@ def test_a_ledger_that_stays_unusable_ends_it_and_one_that_is_so_for_a_moment_do
 ) -> None:
     path = manifest.with_suffix(".ledger")
     path.write_bytes(b"this is no ledger at all, " * 100)
-    for _ in range(PATIENCE - 1):
+    for _ in range(UNUSABLE_LOOKS_MAX - 1):
         assert follower.look() is False
     path.unlink()
     assert follower.look() is False
 
     path.write_bytes(b"this is no ledger at all, " * 100)
-    for _ in range(PATIENCE - 1):
+    for _ in range(UNUSABLE_LOOKS_MAX - 1):
         follower.look()
     with pytest.raises(LedgerUnusable):
         follower.look()

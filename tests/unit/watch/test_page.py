@@ -11,8 +11,9 @@ from batch_upload.app.ledger_view import view_ledger
 from batch_upload.cli.flags import Flags, options_of
 from batch_upload.ledger import find_reader, open_ledger
 from batch_upload.model import OutcomeKind
+from batch_upload.records import Bucket
 from batch_upload.report.page.board import STATES
-from batch_upload.watch.page import RUNS_MAX, Limits, Page, runs_of
+from batch_upload.watch.page import RUNS_MAX, Page, PageLimits, run_timelines
 from tests.support.page_ledgers import Story, ids_of, tell_story
 from tests.unit.ledger.samples import BATCH, RUN, ManualClock, accepted, after, began, item
 
@@ -25,13 +26,13 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     return tell_story(tmp_path_factory.mktemp("story"), ids_of(COUNT))
 
 
-def shown(story: Story, *, only: Sequence[str] = (), limits: Limits | None = None) -> dict[str, Any]:
+def shown(story: Story, *, only: Sequence[str] = (), limits: PageLimits | None = None) -> dict[str, Any]:
     """Everything that the page of a story has."""
     options = options_of(Flags(only=list(only)))
     reader = find_reader(story.ledger)
     assert reader is not None
     with reader:
-        page = Page.of(view_ledger(story.manifest, options), (), reader, at=AT, limits=limits or Limits())
+        page = Page.of(view_ledger(story.manifest, options), (), reader, at=AT, limits=limits or PageLimits())
     return page.board.since(0)
 
 
@@ -53,7 +54,7 @@ def test_what_does_not_fit_is_left_out_and_said_but_no_failure(story: Story) -> 
     whole = shown(story)
     failed = states_of(whole).count("failed")
 
-    found = shown(story, limits=Limits(items=failed + 10, attempts=5))
+    found = shown(story, limits=PageLimits(items=failed + 10, attempts=5))
 
     assert (states_of(found).count("failed"), states_of(found).count("complete")) == (failed, 10)
     assert len(found["attempts"]) == 5
@@ -81,17 +82,15 @@ async def test_runs_come_latest_first_and_one_more_than_are_shown(tmp_path: Path
     reader = find_reader(path)
     assert reader is not None
     with reader:
-        (alone,) = runs_of(reader, BATCH)
+        (alone,) = run_timelines(reader, BATCH)
         for number in range(RUNS_MAX + 3):
             await ledger.begin_run(f"later-{number}", verb="upload", batch=BATCH, at=after(100 + number))
-        many = runs_of(reader, BATCH)
+        many = run_timelines(reader, BATCH)
     await ledger.close()
 
-    assert (alone.tally, alone.steps) == (
-        {OutcomeKind.ACCEPTED: 1},
-        [(int(2 / alone.width_s), OutcomeKind.ACCEPTED, 1)],
-    )
+    assert [(tally.kind, tally.count) for tally in alone.tallies] == [(OutcomeKind.ACCEPTED, 1)]
+    assert alone.steps == [Bucket(RUN, int(2 / alone.width_s), OutcomeKind.ACCEPTED, 1)]
     assert alone.last_at == after(2)
     assert len(many) == RUNS_MAX + 1
-    assert many[0].run_id == f"later-{RUNS_MAX + 2}"
+    assert many[0].record.run_id == f"later-{RUNS_MAX + 2}"
     assert (many[0].steps, many[0].last_at) == ([], None)
