@@ -1,5 +1,6 @@
 """Names from files and services, made harmless for a terminal, a shell line and an encoding."""
 
+import re
 import shlex
 import unicodedata
 from collections.abc import Iterable
@@ -42,7 +43,7 @@ def quoted_path(path: str | PurePath) -> str:
     return quoted(text if len(text) <= QUOTED_PATH_MAX else "…" + text[1 - QUOTED_PATH_MAX :])
 
 
-def encodable(text: str, encoding: str) -> str:
+def escaped_for(text: str, encoding: str) -> str:
     """Return the text with what `encoding` cannot take as escapes."""
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
@@ -58,7 +59,7 @@ def write_text(stream: TextIO, lines: Iterable[str]) -> None:
     Raises OSError as the stream does.
     """
     encoding = stream_encoding(stream)
-    stream.writelines(f"{encodable(line, encoding)}\n" for line in lines)
+    stream.writelines(f"{escaped_for(line, encoding)}\n" for line in lines)
     stream.flush()
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from batch_upload.errors import ExitCode
 from batch_upload.events import RunEnded
 from batch_upload.model import Lane, State
-from batch_upload.words import utc_text_or_none
+from batch_upload.words import utc_iso_or_none
 
-SCHEMA_VERSION = 1
+EVENT_SCHEMA_VERSION = 1
 
 EXIT_REASONS: Mapping[ExitCode, str] = {
     ExitCode.DONE: "done, or nothing to do",
@@ -66,7 +66,7 @@ class Exit:
             "name": self.name,
             "retryable": self.retryable,
             "reason": self.reason,
-            "resume_after": utc_text_or_none(self.resume_after),
+            "resume_after": utc_iso_or_none(self.resume_after),
         }
 
 
@@ -116,7 +116,7 @@ class Summary:
         """Return the line `{"event": "summary", …}`."""
         return {
             "event": "summary",
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": EVENT_SCHEMA_VERSION,
             "verb": self.verb,
             "run_id": self.run_id,
             "batch": self.batch,

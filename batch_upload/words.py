@@ -74,14 +74,14 @@ def fault_name(fault: Fault) -> str:
     return fault.reason or fault.code
 
 
-def utc_text(at: datetime) -> str:
+def utc_iso(at: datetime) -> str:
     """Return ISO 8601 in UTC, to the millisecond: `2026-11-23T20:32:00.000Z`. `at` is aware."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def utc_text_or_none(at: datetime | None) -> str | None:
-    """Return `utc_text`, or None where there is no time."""
-    return None if at is None else utc_text(at)
+def utc_iso_or_none(at: datetime | None) -> str | None:
+    """Return `utc_iso`, or None where there is no time."""
+    return None if at is None else utc_iso(at)
 
 
 def clock_words(at: datetime, *, today: datetime) -> str:

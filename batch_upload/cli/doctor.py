@@ -12,7 +12,7 @@ from batch_upload.cli.flags import ACCESS, LEDGER, OUTPUT, Flags, options_of, ta
 from batch_upload.cli.output import Ended, Output, run_verb
 from batch_upload.escape import printable
 from batch_upload.operations import DESCRIBE
-from batch_upload.summary import SCHEMA_VERSION
+from batch_upload.summary import EVENT_SCHEMA_VERSION
 from batch_upload.words import count_words
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def check_line(check: "Check") -> dict[str, Any]:
     """Return the line `{"event": "check", …}`."""
     return {
         "event": "check",
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": EVENT_SCHEMA_VERSION,
         "check": check.name,
         "verdict": check.verdict.value,
         "message": check.message,

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TextIO
 
-from batch_upload.escape import encodable, printable, stream_encoding
+from batch_upload.escape import escaped_for, printable, stream_encoding
 from batch_upload.model import Item, Known, Listed, State
 from batch_upload.report.ndjson import json_line
-from batch_upload.words import utc_text_or_none
+from batch_upload.words import utc_iso_or_none
 
 HEADER = (
     "id",
@@ -113,7 +113,7 @@ def write_csv(rows: Iterable[ReportRow], stream: TextIO, *, more: Sequence[str] 
         for place, cell in enumerate(cells):
             if isinstance(cell, str):
                 text = printable(defused(cell)) if is_terminal else defused(cell)
-                cells[place] = text if text.isascii() else encodable(text, encoding)
+                cells[place] = text if text.isascii() else escaped_for(text, encoding)
         writer.writerow(cells)
         count += 1
     return count
@@ -154,7 +154,7 @@ def _recorded_row(item_id: str, source: str, known: Known) -> ReportRow:
         error_message=None if fault is None else fault.message,
         attempts=known.attempts,
         request_id=known.request_id,
-        first_sent_at=utc_text_or_none(known.first_sent_at),
-        completed_at=utc_text_or_none(known.completed_at),
+        first_sent_at=utc_iso_or_none(known.first_sent_at),
+        completed_at=utc_iso_or_none(known.completed_at),
         tags=known.tags,
     )

@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from batch_upload.escape import encodable
+from batch_upload.escape import escaped_for
 from batch_upload.events import LaneStopped, Looking, Notice, OrphanSeen, Resolving, RunEnded, RunStarted
 from batch_upload.report.observers import RunObserver
 from batch_upload.report.plain import (
@@ -72,7 +72,7 @@ class ProgressObserver:
         """Count the event, print its sentence, and draw again if the last drawing is old enough."""
         self._progress.notify(event)
         if isinstance(event, _PRINTED):
-            self._console.print(Text(encodable(event_sentence(event) or "", self._console.encoding)))
+            self._console.print(Text(escaped_for(event_sentence(event) or "", self._console.encoding)))
         if isinstance(event, RunStarted):
             self._begin(event.at)
         elif isinstance(event, RunEnded):
@@ -123,12 +123,12 @@ def renderable(progress: RunProgress, console: Console, *, at: datetime, local_t
         grid.add_row(_Bar(progress), numbers)
         top = grid
     pace = pace_words(progress, at=at, local_time=local_time)
-    lines = [Text(encodable(text, console.encoding)) for text in (counts_words(progress), pace)]
+    lines = [Text(escaped_for(text, console.encoding)) for text in (counts_words(progress), pace)]
     flight = flight_words(progress)
     clipped = [] if flight is None else [(flight, "dim")]
     clipped += [(failure_sentence(known), "red") for known in progress.failures]
     for sentence, style in clipped:
-        line = Text(encodable(sentence, console.encoding), style=style, no_wrap=True)
+        line = Text(escaped_for(sentence, console.encoding), style=style, no_wrap=True)
         line.overflow = "crop" if console.options.ascii_only else "ellipsis"
         lines.append(line)
     return Group(top, *lines)
@@ -162,5 +162,5 @@ def draw_table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[
     for title in titles:
         table.add_column(title, overflow="fold", justify="right" if title == titles[-1] else "left")
     for row in rows:
-        table.add_row(*(Text(encodable(cell, console.encoding)) for cell in row))
+        table.add_row(*(Text(escaped_for(cell, console.encoding)) for cell in row))
     console.print(table)

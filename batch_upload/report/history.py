@@ -11,7 +11,7 @@ from batch_upload.model import Item, Known, OutcomeKind
 from batch_upload.records import AttemptRecord
 from batch_upload.report.ndjson import error_json, json_line, made_line
 from batch_upload.token import canonical_json
-from batch_upload.words import count_words, duration_words, fault_words, indented, utc_text, utc_text_or_none
+from batch_upload.words import count_words, duration_words, fault_words, indented, utc_iso, utc_iso_or_none
 
 
 class TokenRecord(Protocol):
@@ -93,7 +93,7 @@ def changed_members(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str,
 def history_lines(history: History) -> Iterator[str]:
     """Yield the history, a line each; names in it are escaped."""
     current = history.current
-    since = f" since {utc_text(current.since)}" if current and current.since else ""
+    since = f" since {utc_iso(current.since)}" if current and current.since else ""
     yield printable(f"`{history.item_id}` of batch `{history.batch}`: {history.state}{since} ({history.state_words})")
     if current is not None:
         yield from indented(_known_lines(current.known))
@@ -106,7 +106,7 @@ def history_lines(history: History) -> Iterator[str]:
         yield "  found at the service by its identity tag"
     for record in history.earlier:
         known = record.known
-        since = f" since {utc_text(record.since)}" if record.since else ""
+        since = f" since {utc_iso(record.since)}" if record.since else ""
         attachment = f", attachment {known.attachment_id}" if known.attachment_id else ""
         count = count_words(len(record.attempts), "attempt")
         yield printable(f"earlier token: {known.client_token}, {known.state.value}{since}{attachment}, {count}")
@@ -129,7 +129,7 @@ def history_json(history: History) -> Iterator[dict[str, Any]]:
                 client_token=known.client_token,
                 named=history.members_of(record),
                 state=known.state.value,
-                since=utc_text_or_none(record.since),
+                since=utc_iso_or_none(record.since),
                 registration_attachment_id=known.attachment_id,
             )
         for attempt in record.attempts:
@@ -139,8 +139,8 @@ def history_json(history: History) -> Iterator[dict[str, Any]]:
                 client_token=known.client_token,
                 number=attempt.number,
                 run_id=attempt.run_id,
-                started_at=utc_text(attempt.started_at),
-                ended_at=utc_text_or_none(attempt.ended_at),
+                started_at=utc_iso(attempt.started_at),
+                ended_at=utc_iso_or_none(attempt.ended_at),
                 outcome=None if attempt.kind is None else attempt.kind.value,
                 code=attempt.code,
                 reason=attempt.reason,
@@ -159,9 +159,9 @@ def _known_lines(known: Known) -> Iterator[str]:
         yield f"fault: {fault_words(known.fault)}"
         yield from (printable(f"  {name}: {message}") for name, message in known.fault.fields)
     if known.unknown_since is not None:
-        yield f"outcome not known since: {utc_text(known.unknown_since)}"
+        yield f"outcome not known since: {utc_iso(known.unknown_since)}"
     if known.resume_after is not None:
-        yield f"not tried before: {utc_text(known.resume_after)}"
+        yield f"not tried before: {utc_iso(known.resume_after)}"
 
 
 def _token_lines(history: History) -> Iterator[str]:
@@ -192,7 +192,7 @@ def _member_lines(members: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _attempt_lines(attempt: AttemptRecord) -> Iterator[str]:
-    began = f"{attempt.number}. {utc_text(attempt.started_at)}"
+    began = f"{attempt.number}. {utc_iso(attempt.started_at)}"
     if attempt.ended_at is None or attempt.kind is None:
         yield f"{began} no end is recorded: its process died, or it is under way; run {attempt.run_id}"
         return
@@ -215,7 +215,7 @@ def _item_json(history: History) -> dict[str, Any]:
         "item",
         id=history.item_id,
         state=history.state,
-        since=utc_text_or_none(current.since if current else None),
+        since=utc_iso_or_none(current.since if current else None),
         client_token=token,
         named=named,
         registration_attachment_id=known.attachment_id if known else None,
@@ -223,8 +223,8 @@ def _item_json(history: History) -> dict[str, Any]:
         attachment_status=None if status is None else status.value,
         error=error_json(known.fault) if known else None,
         attempts=known.attempts if known else 0,
-        unknown_since=utc_text_or_none(known.unknown_since if known else None),
-        resume_after=utc_text_or_none(known.resume_after if known else None),
+        unknown_since=utc_iso_or_none(known.unknown_since if known else None),
+        resume_after=utc_iso_or_none(known.resume_after if known else None),
         manifest_client_token=None if item is None else item.client_token,
         changed={name: {"ledger": old, "manifest": new} for name, (old, new) in history.changes().items()},
         unreadable=history.unreadable or None,

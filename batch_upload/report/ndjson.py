@@ -20,8 +20,8 @@ from batch_upload.events import (
 )
 from batch_upload.model import Action, ActionKind, Fault, Known, Problem
 from batch_upload.report.progress import RunProgress
-from batch_upload.summary import SCHEMA_VERSION
-from batch_upload.words import utc_text, utc_text_or_none
+from batch_upload.summary import EVENT_SCHEMA_VERSION
+from batch_upload.words import utc_iso, utc_iso_or_none
 
 Line = dict[str, Any]
 
@@ -89,7 +89,7 @@ class NdjsonObserver:
 
 def made_line(event: str, /, **members: object) -> Line:
     """Return a line with its event's name and the schema's version."""
-    return {"event": event, "schema_version": SCHEMA_VERSION, **members}
+    return {"event": event, "schema_version": EVENT_SCHEMA_VERSION, **members}
 
 
 def event_line(event: object) -> Line | None:
@@ -106,18 +106,18 @@ def event_line(event: object) -> Line | None:
                 id=event.item_id,
                 error=error_json(event.fault),
                 delay_s=round(event.delay_s, 3),
-                at=utc_text(event.at),
+                at=utc_iso(event.at),
             )
         case LaneStopped():
             return made_line(
                 "lane_stopped",
                 error=error_json(event.fault),
                 draining=event.draining,
-                resume_after=utc_text_or_none(event.resume_after),
-                at=utc_text(event.at),
+                resume_after=utc_iso_or_none(event.resume_after),
+                at=utc_iso(event.at),
             )
         case Resolving():
-            return made_line("resolving", count=event.count, at=utc_text(event.at))
+            return made_line("resolving", count=event.count, at=utc_iso(event.at))
         case Looking():
             return made_line(
                 "looking",
@@ -126,7 +126,7 @@ def event_line(event: object) -> Line | None:
                 to_read=event.to_read,
                 read=event.read,
                 left_s=None if event.left_s is None else round(event.left_s, 3),
-                at=utc_text(event.at),
+                at=utc_iso(event.at),
             )
         case OrphanSeen():
             return made_line(
@@ -134,7 +134,7 @@ def event_line(event: object) -> Line | None:
                 registration_attachment_id=event.attachment_id,
                 client_token=event.client_token,
                 kept_registration_attachment_id=event.kept_attachment_id,
-                at=utc_text(event.at),
+                at=utc_iso(event.at),
             )
         case Pruned():
             return made_line(
@@ -145,10 +145,10 @@ def event_line(event: object) -> Line | None:
                 registration_attachment_id=event.known.attachment_id,
                 reason=event.reason,
                 error=error_json(event.fault),
-                at=utc_text(event.at),
+                at=utc_iso(event.at),
             )
         case Notice():
-            return made_line("notice", message=event.message, at=utc_text(event.at))
+            return made_line("notice", message=event.message, at=utc_iso(event.at))
     return None
 
 
@@ -165,7 +165,7 @@ def _run_line(event: RunStarted) -> Line:
         rate=event.rate,
         plan={kind.value: counts[kind] for kind in ActionKind},
         capacity=room,
-        at=utc_text(event.at),
+        at=utc_iso(event.at),
     )
 
 
@@ -182,8 +182,8 @@ def known_line(known: Known, *, at: datetime) -> Line:
         error=error_json(known.fault),
         attempts=known.attempts,
         request_id=known.request_id,
-        resume_after=utc_text_or_none(known.resume_after),
-        at=utc_text(at),
+        resume_after=utc_iso_or_none(known.resume_after),
+        at=utc_iso(at),
     )
 
 
@@ -199,8 +199,8 @@ def progress_line(progress: RunProgress, *, at: datetime) -> Line:
         throttled=progress.throttled,
         rate=progress.rate_per_s(at),
         left_s=None if ending is None else round(ending.left_s, 3),
-        ends_at=None if ending is None else utc_text(ending.ends_at),
-        at=utc_text(at),
+        ends_at=None if ending is None else utc_iso(ending.ends_at),
+        at=utc_iso(at),
     )
 
 

@@ -22,7 +22,7 @@ from batch_upload.model import ActionKind, Known, State
 from batch_upload.report.estimate import creates_within
 from batch_upload.report.progress import RunProgress
 from batch_upload.report.summary_text import ids_words
-from batch_upload.words import clock_words, count_words, duration_words, fault_words, rate_words, utc_text
+from batch_upload.words import clock_words, count_words, duration_words, fault_words, rate_words, utc_iso
 
 STATUS_EVERY = timedelta(seconds=30)
 _QUOTAS = {
@@ -115,7 +115,7 @@ class VerboseObserver:
                 line = f"retrying {event.operation} {item}in {event.delay_s:.2f} s"
             case _:
                 return
-        write_text(self._stream, [f"{utc_text(event.at)} {line}"])
+        write_text(self._stream, [f"{utc_iso(event.at)} {line}"])
 
     def tick(self, at: datetime) -> None:
         """Do nothing: lines come of events alone."""

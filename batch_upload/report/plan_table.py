@@ -164,13 +164,13 @@ def totals_lines(totals: PlanTotals, *, verbose: bool = False) -> list[str]:
 
 def plan_lines(plan: Plan, *, verbose: bool) -> Iterator[str]:
     """Return the actions in aligned columns, header first; unchanged ones only if `verbose`. Empty without a row."""
-    rows = _rows(plan, verbose=verbose)
+    rows = _plan_rows(plan, verbose=verbose)
     return aligned_lines([_PLAN_TITLES, *rows] if rows else [], is_last_right=True)
 
 
 def write_plan(plan: Plan, totals: PlanTotals, stream: TextIO, *, verbose: bool) -> None:
     """Write the table and the totals: drawn on a terminal, in plain columns elsewhere."""
-    rows = _rows(plan, verbose=verbose)
+    rows = _plan_rows(plan, verbose=verbose)
     if rows and stream.isatty() and len(rows) <= DRAWN_ROWS_MAX:
         from batch_upload.report.console import draw_table, terminal_console  # heavy, and only for a terminal
 
@@ -180,7 +180,7 @@ def write_plan(plan: Plan, totals: PlanTotals, stream: TextIO, *, verbose: bool)
     write_text(stream, totals_lines(totals, verbose=verbose))
 
 
-def _rows(plan: Plan, *, verbose: bool) -> Sequence[Sequence[str]]:
+def _plan_rows(plan: Plan, *, verbose: bool) -> Sequence[Sequence[str]]:
     rows = []
     for action in plan.actions:
         if verbose or action.kind is not ActionKind.UNCHANGED:

@@ -28,7 +28,7 @@ from batch_upload.events import (
 from batch_upload.model import OutcomeKind, State
 from batch_upload.report.ndjson import error_json, event_line, known_line
 from batch_upload.summary import Summary
-from batch_upload.words import utc_text
+from batch_upload.words import utc_iso
 
 LOGGER = "batch_upload.run"
 _LOG_MODE = 0o600
@@ -97,7 +97,7 @@ class JsonForm(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         at = getattr(record, "at", None) or datetime.fromtimestamp(record.created, UTC)
-        line: dict[str, Any] = {"time": utc_text(at), "level": record.levelname.lower(), **self._always}
+        line: dict[str, Any] = {"time": utc_iso(at), "level": record.levelname.lower(), **self._always}
         event, members = getattr(record, "event", None), getattr(record, "members", None)
         if event is not None and isinstance(members, Mapping):
             line["event"] = event

@@ -161,16 +161,16 @@ def next_lines(summary: Summary, known: Sequence[Known], invocation: Invocation)
     return ["next:", *indented(lines)] if lines else []
 
 
-_AGAIN = ((("upload",), "goes on where this run ended"),)
+_RUN_AGAIN = ((("upload",), "goes on where this run ended"),)
 _NEXT: Mapping[ExitCode, Sequence[tuple[tuple[str, ...], str]]] = {
     ExitCode.OUR_FAULT: ((("verify",), "compares the ledger with what AWS holds"),),
     ExitCode.THERE_IS_WORK: ((("upload",), ""),),
-    ExitCode.TRANSIENT: _AGAIN,
+    ExitCode.TRANSIENT: _RUN_AGAIN,
     ExitCode.LOCKED: (
         (("status",), "how far the other run is"),
         (("upload", "--wait-lock", "30m"), "waits for it to end"),
     ),
-    ExitCode.DEADLINE: _AGAIN,
+    ExitCode.DEADLINE: _RUN_AGAIN,
     ExitCode.STILL_PROCESSING: ((("upload",), "asks again whether the service has finished; sends nothing twice"),),
     ExitCode.INVALID: ((("validate",), "lists every problem"),),
     ExitCode.ACCESS: (
@@ -191,8 +191,8 @@ _NEXT: Mapping[ExitCode, Sequence[tuple[tuple[str, ...], str]]] = {
         (("prune",), "deletes what the manifest no longer lists; shows it first"),
         (("upload",), "goes on once there is room, or AWS has raised the quota"),
     ),
-    ExitCode.INTERRUPTED: _AGAIN,
-    ExitCode.TERMINATED: _AGAIN,
+    ExitCode.INTERRUPTED: _RUN_AGAIN,
+    ExitCode.TERMINATED: _RUN_AGAIN,
 }
 """The commands after an exit code, as words and a comment. `next_lines` adds those that depend on the items."""
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_upload.escape import QUOTED_PATH_MAX, encodable, printable, quoted, quoted_path, shell_word, write_text
+from batch_upload.escape import QUOTED_PATH_MAX, escaped_for, printable, quoted, quoted_path, shell_word, write_text
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ def test_a_long_path_in_a_message_keeps_the_name_of_its_file() -> None:
 
 
 def test_what_an_encoding_cannot_take_becomes_an_escape() -> None:
-    assert encodable("Ærø 日", "latin-1") == r"Ærø \u65e5"
-    assert encodable("Ærø", "ascii") == r"\xc6r\xf8"
+    assert escaped_for("Ærø 日", "latin-1") == r"Ærø \u65e5"
+    assert escaped_for("Ærø", "ascii") == r"\xc6r\xf8"
 
 
 def test_lines_are_written_whatever_the_stream_can_take() -> None:

@@ -14,7 +14,7 @@ from batch_upload.words import (
     holder_words,
     rate_words,
     size_words,
-    utc_text,
+    utc_iso,
 )
 from tests.unit.report.samples import BEGIN
 
@@ -69,7 +69,7 @@ def test_a_rate_keeps_two_or_three_digits() -> None:
 def test_a_time_of_any_zone_is_written_in_utc() -> None:
     local = datetime(2026, 11, 23, 1, 30, tzinfo=timezone(timedelta(hours=2)))
 
-    assert utc_text(local) == "2026-11-22T23:30:00.000Z"
+    assert utc_iso(local) == "2026-11-22T23:30:00.000Z"
 
 
 def test_another_day_is_named() -> None:

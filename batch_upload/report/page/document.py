@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.resources import files
 
-from batch_upload.escape import encodable
+from batch_upload.escape import escaped_for
 
 _ASSETS = files("batch_upload.report.page") / "assets"
 _SCRIPTS = (
@@ -34,7 +34,7 @@ def document(data: Iterable[str], *, title: str, live: bool) -> Iterator[str]:
     """
     values = {
         "policy": html.escape(policy(live=live)),
-        "title": html.escape(encodable(title, "utf-8")),
+        "title": html.escape(escaped_for(title, "utf-8")),
         "mode": "live" if live else "still",
         "style": _style(),
         "script": _script(),
