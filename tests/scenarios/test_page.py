@@ -85,12 +85,12 @@ async def test_it_tells_how_it_stands_and_what_to_do_first(shown: Watched) -> No
     assert await page.locator("#rows .item").count() > below
 
 
-async def test_the_course_of_each_run_can_be_seen_and_read(shown: Watched) -> None:
+async def test_each_run_can_be_seen_over_time_and_read(shown: Watched) -> None:
     page = shown.page
     chart = page.locator("#chart svg")
 
     latest = await chart.get_attribute("aria-label")
-    await page.get_by_role("button", name="Show the course of run 20261123T200000Z-5e1f0a3c").click()
+    await page.get_by_role("button", name="Show run 20261123T200000Z-5e1f0a3c").click()
     first = await chart.get_attribute("aria-label")
 
     assert latest is not None
@@ -99,7 +99,7 @@ async def test_the_course_of_each_run_can_be_seen_and_read(shown: Watched) -> No
     assert "The rate learned is 2.1 calls a second" in latest
     assert "run 20261123T200000Z-5e1f0a3c" in first
     assert await page.locator("#chart .col.accepted").count() > 20
-    await page.get_by_text("The same in figures").click()
+    await page.get_by_text("The same as a table").click()
     assert len(await shown.texts("#figures tbody tr")) > 20
 
 
@@ -197,7 +197,7 @@ async def test_an_attempt_is_found_by_its_request_id_and_told_whole(shown: Watch
 async def test_axe_finds_nothing_grave(browser: Browser, page: Path, scheme: Scheme) -> None:
     async with opened(browser, page.as_uri(), scheme=scheme, is_inspected=True) as watched:
         await watched.page.locator("#rows .opener").nth(1).click()
-        await watched.page.get_by_text("The same in figures").click()
+        await watched.page.get_by_text("The same as a table").click()
         await watched.page.get_by_role("checkbox", name="Failed").check()
         await watched.page.locator("#rows .opener").nth(1).click()
 

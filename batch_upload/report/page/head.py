@@ -39,7 +39,7 @@ class RunTimeline:
         return max((tally.last_at for tally in self.tallies), default=None)
 
     def as_json(self) -> Json:
-        """Return the run as assets/timeline.js reads it."""
+        """Return the run as assets/runs.js reads it."""
         record, counts = self.record, {tally.kind: tally.count for tally in self.tallies}
         reason = (record.summary or {}).get("exit", {}).get("reason")
         if not reason and record.exit_code is not None:

@@ -1,7 +1,7 @@
-// What needs a person: the causes, failures first, each with what to do about it.
+// What needs attention: the causes, failures first, each with what to do about it.
 
 function drawAttention() {
-  const causes = known.head.causes;
+  const causes = model.head.causes;
   $("attention").hidden = causes.length === 0;
   $("attention-title").textContent = causes.every((cause) => ["sending", "parked"].includes(STATES[cause.state]))
     ? "What is not done yet" : "What needs a person";
@@ -28,7 +28,7 @@ function causeCard(cause, place) {
       h("code", { class: "command", text: cause.why })));
 }
 
-/** Text in which what stands between backticks is code. */
+/** Return text, with what is between backticks as code. */
 function backticked(text) {
   return text.split("`").map((part, place) => (place % 2 ? h("code", { text: part }) : visible(part)));
 }

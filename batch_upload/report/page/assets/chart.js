@@ -1,4 +1,4 @@
-// Columns over time, drawn as SVG: each series has a colour and a pattern of its own.
+// A column chart over time as SVG. Each series has its own colour and pattern.
 
 const PLOT = { height: 248, left: 46, right: 16, top: 18, bottom: 44 };
 const SERIES = [
@@ -9,7 +9,7 @@ const SERIES = [
   { key: "full", label: "no capacity", kinds: ["no_capacity"] },
 ];
 
-/** The steps of a run, from the first to the last, without gaps: counts by series. */
+/** Return the steps of a run from the first to the last, without gaps, with counts by series. */
 function stepsOf(run) {
   const last = run.steps.reduce((most, [number]) => Math.max(most, number), 0);
   const steps = Array.from({ length: last + 1 }, (_, number) => ({ number, counts: SERIES.map(() => 0), total: 0 }));
@@ -34,7 +34,7 @@ function patterns() {
     hatch("p-full", line({ width: 6, height: 3 })));
 }
 
-const paint = (key) => (key === "accepted" ? null : `url(#p-${key})`);
+const fillOf = (key) => (key === "accepted" ? null : `url(#p-${key})`);
 
 function drawChart(run, steps, pace, width) {
   const seconds = run.width;
@@ -44,7 +44,7 @@ function drawChart(run, steps, pace, width) {
   const inner = { width: width - PLOT.left - PLOT.right, height: PLOT.height - PLOT.top - PLOT.bottom };
   const x = (step) => PLOT.left + (step / steps.length) * inner.width;
   const y = (value) => PLOT.top + inner.height * (1 - value / scale.top);
-  return s("svg", { class: "columns", viewBox: `0 0 ${width} ${PLOT.height}`, width, height: PLOT.height, role: "img", "aria-label": chartWords(run, steps, pace) },
+  return s("svg", { class: "columns", viewBox: `0 0 ${width} ${PLOT.height}`, width, height: PLOT.height, role: "img", "aria-label": chartDescription(run, steps, pace) },
     patterns(),
     ...yAxis(scale, y, width),
     ...steps.flatMap((step) => column(step, seconds, x, y)),
@@ -78,11 +78,11 @@ function column(step, seconds, x, y) {
     const [from, to] = [y(below / seconds), y((below + many) / seconds)];
     below += many;
     const key = SERIES[series].key;
-    return [s("rect", { class: `col ${key}`, fill: paint(key), x: x(step.number) + gap / 2, width: Math.max(1, x(1) - x(0) - gap), y: to, height: Math.max(0.5, from - to) })];
+    return [s("rect", { class: `col ${key}`, fill: fillOf(key), x: x(step.number) + gap / 2, width: Math.max(1, x(1) - x(0) - gap), y: to, height: Math.max(0.5, from - to) })];
   });
 }
 
-/** Times of day under the axis, as many as have room; the first with its date. */
+/** Draw times under the axis, as many as have room; the first with its date. */
 function xAxis(run, steps, x, width) {
   const span = steps.length * run.width;
   const room = Math.max(2, Math.floor((width - PLOT.left) / 120));
@@ -94,13 +94,13 @@ function xAxis(run, steps, x, width) {
     const place = x(at / run.width);
     const anchor = at === 0 ? "start" : place > width - 40 ? "end" : "middle";
     marks.push(s("line", { class: "axis", x1: place, x2: place, y1: base, y2: base + 5 }));
-    marks.push(s("text", { class: "tick", x: place, y: base + 19, "text-anchor": anchor, text: at === 0 ? "start" : "+" + clock(at) }));
+    marks.push(s("text", { class: "tick", x: place, y: base + 19, "text-anchor": anchor, text: at === 0 ? "start" : "+" + shortDuration(at) }));
     marks.push(s("text", { class: "tick far", x: place, y: base + 34, "text-anchor": anchor, text: moment(run.began + at * 1000).slice(at === 0 ? 0 : 11) }));
   }
   return marks;
 }
 
-const clock = (seconds) => (seconds < 1 ? `${seconds.toFixed(1)} s` : duration(Math.round(seconds) * 1000).replace(".0 s", " s"));
+const shortDuration = (seconds) => (seconds < 1 ? `${seconds.toFixed(1)} s` : duration(Math.round(seconds) * 1000).replace(".0 s", " s"));
 
 function paceLine(pace, y, width) {
   const at = y(pace.rate);
@@ -110,9 +110,9 @@ function paceLine(pace, y, width) {
   ];
 }
 
-function chartWords(run, steps, pace) {
+function chartDescription(run, steps, pace) {
   const sums = SERIES.map((series, place) => [series.label, steps.reduce((sum, step) => sum + step.counts[place], 0)]);
   const parts = sums.filter(([, many]) => many).map(([label, many]) => `${count(many)} ${label}`);
   const learned = pace ? ` The rate learned is ${rate(pace.rate)} calls a second.` : "";
-  return `Create calls over time of run ${run.id}: ${parts.join(", ") || "none has ended"}.${learned} The same stands in figures below.`;
+  return `Create calls over time of run ${run.id}: ${parts.join(", ") || "none has ended"}.${learned} The table below has the same figures.`;
 }

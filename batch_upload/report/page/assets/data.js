@@ -1,4 +1,4 @@
-// What the page knows: rows as they travel (see board.py), made into values when they are looked at.
+// The page's data: rows as they travel (see board.py), made into values when they are read.
 
 const STATES = ["pending", "sending", "processing", "complete", "failed", "unknown", "parked"];
 const STATE_WORDS = {
@@ -14,32 +14,32 @@ const ATTENTION = ["failed", "unknown", "sending", "parked", "pending", "process
 const RANK = STATES.map((state) => ATTENTION.indexOf(state));
 const KINDS = ["accepted", "throttled", "refused", "no_capacity", "denied", "unknown", "withdrawn"];
 
-const known = { revision: 0, head: null, words: [], faults: [], tags: [], items: [], attempts: new Map() };
+const model = { revision: 0, head: null, words: [], faults: [], tags: [], items: [], attempts: new Map() };
 
-/** Take changes. Everything is replaced where they are whole. */
-function take(changes) {
-  if (changes.whole) Object.assign(known, { words: [], faults: [], tags: [], items: [], attempts: new Map() });
-  known.revision = changes.revision;
-  known.head = changes.head;
-  for (const name of ["words", "faults", "tags"]) for (const value of changes[name]) known[name].push(value);
-  for (const row of changes.items) known.items[row[0]] = itemOf(row);
-  const changed = new Set(); // an item whose attempts have changed gets another list of them: rows tell by it
+/** Apply changes since a revision. Changes that are `whole` replace everything. */
+function applyChanges(changes) {
+  if (changes.whole) Object.assign(model, { words: [], faults: [], tags: [], items: [], attempts: new Map() });
+  model.revision = changes.revision;
+  model.head = changes.head;
+  for (const name of ["words", "faults", "tags"]) for (const value of changes[name]) model[name].push(value);
+  for (const row of changes.items) model.items[row[0]] = itemOf(row);
+  const changed = new Set(); // such an item gets a new list, by which its row sees that it must be drawn again
   for (const row of changes.attempts) {
-    const tried = changed.has(row[0]) ? known.attempts.get(row[0]) : [...(known.attempts.get(row[0]) ?? [])];
-    tried[row[1] - 1] = row;
-    known.attempts.set(row[0], tried);
+    const attempts = changed.has(row[0]) ? model.attempts.get(row[0]) : [...(model.attempts.get(row[0]) ?? [])];
+    attempts[row[1] - 1] = row;
+    model.attempts.set(row[0], attempts);
     changed.add(row[0]);
   }
 }
 
-const word = (number) => (number === undefined || number === null || number < 0 ? null : known.words[number]);
+const word = (number) => (number === undefined || number === null || number < 0 ? null : model.words[number]);
 const faultOf = (number) => {
   if (number === undefined || number < 0) return null;
-  const [code, reason, message, fields] = known.faults[number];
+  const [code, reason, message, fields] = model.faults[number];
   return { code, reason, message, fields, name: reason || code };
 };
 
-/** Item values stand as `_item_values` in board.py writes them. */
+/** Read the item values that `Board.put` in board.py writes. */
 function itemOf(row) {
   return {
     number: row[0],
@@ -48,7 +48,7 @@ function itemOf(row) {
     state: STATES[row[3]],
     rank: RANK[row[3]],
     fault: row[4],
-    tries: row[5],
+    attempts: row[5],
     size: row[6] ?? null,
     type: row[7],
     token: row[8] ?? null,
@@ -60,7 +60,7 @@ function itemOf(row) {
     completed: row[14] ?? null,
     tags: row[15],
     resume: row[16] ?? null,
-    found: null, // what a search looks through, made at the first search
+    searchText: null, // made at the first search
   };
 }
 
@@ -68,9 +68,9 @@ function arnOf(item) {
   return typeof item.arn === "number" ? word(item.arn) + item.attachment : item.arn;
 }
 
-/** Attempt values stand as `_attempt_values` in board.py writes them; oldest first. */
+/** Read the attempt values that `Board.put_attempt` in board.py writes; oldest first. */
 function attemptsOf(item) {
-  return (known.attempts.get(item.number) ?? []).filter(Boolean).map((row) => ({
+  return (model.attempts.get(item.number) ?? []).filter(Boolean).map((row) => ({
     number: row[1],
     run: word(row[2]),
     began: row[3],
@@ -82,32 +82,32 @@ function attemptsOf(item) {
   }));
 }
 
-/** By what items in one state are grouped, as `cause_name` in head.py says. */
+/** Return the name by which items in one state are grouped, as `Causes.add` in head.py does. */
 function causeOf(item) {
   const fault = item.state === "failed" || item.state === "parked" ? faultOf(item.fault) : null;
   return fault ? fault.name : "";
 }
 
-/** How many retries there were after UPLOAD_FAILED, as text; null of everything else. RETRIES in advice.py. */
+/** Return how many retries there were after UPLOAD_FAILED, as text, or null. RETRIES in advice.py. */
 function retriesOf(item) {
   const field = faultOf(item.fault)?.fields.find(([name]) => name === "retries");
   return field ? field[1] : null;
 }
 
-/** What the table says of an item besides its state: why it is where it is, or which attachment it became. */
-function whatOf(item) {
+/** Return the reason of an item's state, or its attachment once it is complete. */
+function reasonOrAttachment(item) {
   const fault = faultOf(item.fault);
   if (item.state !== "complete" && fault) return fault.name;
   return item.attachment ?? "";
 }
 
-function haystack(item) {
-  if (item.found === null) {
+function searchTextOf(item) {
+  if (item.searchText === null) {
     const fault = faultOf(item.fault);
-    const requests = (known.attempts.get(item.number) ?? []).map((row) => row[7]);
-    const said = fault ? [fault.code, fault.reason, fault.message] : [];
-    const parts = [item.id, item.source, item.token, item.sha256, item.attachment, item.state, ...said, ...requests];
-    item.found = parts.filter(Boolean).join("\n").toLowerCase();
+    const requests = (model.attempts.get(item.number) ?? []).map((row) => row[7]);
+    const faultTexts = fault ? [fault.code, fault.reason, fault.message] : [];
+    const parts = [item.id, item.source, item.token, item.sha256, item.attachment, item.state, ...faultTexts, ...requests];
+    item.searchText = parts.filter(Boolean).join("\n").toLowerCase();
   }
-  return item.found;
+  return item.searchText;
 }

@@ -1,4 +1,4 @@
-// One item opened: what it is, why it is where it is, and each attempt.
+// The detail of one item: its fault, its facts and each attempt.
 
 const OUTCOMES = {
   accepted: "accepted", throttled: "throttled", refused: "refused", no_capacity: "no capacity", denied: "denied",
@@ -6,10 +6,10 @@ const OUTCOMES = {
 };
 
 function detailOf(item) {
-  return h("div", { class: "detail-body" }, said(item), named(item), tries(item));
+  return h("div", { class: "detail-body" }, faultBlock(item), itemFacts(item), attemptsTable(item));
 }
 
-function said(item) {
+function faultBlock(item) {
   const fault = faultOf(item.fault);
   if (!fault) return null;
   return h("div", { class: `said s-${item.state}` },
@@ -18,8 +18,8 @@ function said(item) {
     fault.fields.length ? h("dl", { class: "fields" }, fault.fields.flatMap(([name, text]) => [h("dt", { text: name }), h("dd", { text })])) : null);
 }
 
-function named(item) {
-  const tags = item.tags === undefined || item.tags === null || item.tags < 0 ? [] : known.tags[item.tags];
+function itemFacts(item) {
+  const tags = item.tags === undefined || item.tags === null || item.tags < 0 ? [] : model.tags[item.tags];
   const code = (text) => (text === null ? null : h("code", { text }));
   const pairs = [
     ["Id", code(item.id)],
@@ -41,25 +41,25 @@ function named(item) {
     .map(([name, value]) => h("div", {}, h("dt", { text: name }), h("dd", {}, value))));
 }
 
-function tries(item) {
+function attemptsTable(item) {
   const attempts = attemptsOf(item);
   if (!attempts.length) {
-    const why = known.head.attempts_left_out && item.tries ? "The attempts of this item were left out: there are too many on this page." : "Never sent by a run of this ledger.";
-    return h("p", { class: "note", text: item.tries === 0 && item.attachment ? "Found at the service by its identity tag." : why });
+    const why = model.head.attempts_left_out && item.attempts ? "The attempts of this item were left out: there are too many on this page." : "Never sent by a run of this ledger.";
+    return h("p", { class: "note", text: item.attempts === 0 && item.attachment ? "Found at the service by its identity tag." : why });
   }
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Attempts of ${visible(item.id)}` },
     h("table", { class: "tries" },
       h("caption", { text: counted(attempts.length, "attempt") }),
-      h("thead", {}, h("tr", {}, TRY_TITLES.map((text) => (text ? h("th", { scope: "col", text }) : h("th", { scope: "col" }, h("span", { class: "hidden", text: "Number" })))))),
+      h("thead", {}, h("tr", {}, ATTEMPT_TITLES.map((text) => (text ? h("th", { scope: "col", text }) : h("th", { scope: "col" }, h("span", { class: "hidden", text: "Number" })))))),
       h("tbody", {}, attempts.map(attemptRow))));
 }
 
-const TRY_TITLES = ["", "Began (UTC)", "Took", "Outcome", "Code", "Request id", "HTTP", "Run"];
+const ATTEMPT_TITLES = ["", "Began (UTC)", "Took", "Outcome", "Code", "Request id", "HTTP", "Run"];
 
 function attemptRow(attempt) {
   const outcome = attempt.kind === null ? "no end recorded" : OUTCOMES[attempt.kind];
   const fault = attempt.fault;
-  const cell = (place, given, ...children) => h("td", { "data-label": TRY_TITLES[place], ...given }, ...children);
+  const cell = (place, given, ...children) => h("td", { "data-label": ATTEMPT_TITLES[place], ...given }, ...children);
   return h("tr", {},
     h("th", { scope: "row", class: "num", text: attempt.number }),
     cell(1, {}, time(attempt.began, { millis: true })),

@@ -5,28 +5,28 @@ const filter = { words: [], states: new Set(), cause: null, sort: null, down: fa
 const COLUMNS = [
   { key: "id", label: "Item", of: (item) => item.id },
   { key: "state", label: "State", of: (item) => item.rank },
-  { key: "what", label: "Reason or attachment", of: whatOf },
+  { key: "what", label: "Reason or attachment", of: reasonOrAttachment },
   { key: "size", label: "Size", of: (item) => item.size, num: true },
-  { key: "tries", label: "Attempts", of: (item) => item.tries, num: true },
+  { key: "tries", label: "Attempts", of: (item) => item.attempts, num: true },
   { key: "sent", label: "First sent (UTC)", of: (item) => item.sent },
   { key: "done", label: "Completed (UTC)", of: (item) => item.completed },
 ];
 
 const COLLATOR = new Intl.Collator("en", { numeric: true });
 
-function isShown(item) {
+function matches(item) {
   if (filter.states.size && !filter.states.has(item.state)) return false;
-  if (filter.cause && !isOf(item, filter.cause)) return false;
+  if (filter.cause && !hasCause(item, filter.cause)) return false;
   if (!filter.words.length) return true;
-  const text = haystack(item);
+  const text = searchTextOf(item);
   return filter.words.every((each) => text.includes(each));
 }
 
-const isOf = (item, cause) => item.state === cause.state && causeOf(item) === cause.name && retriesOf(item) === cause.retries;
+const hasCause = (item, cause) => item.state === cause.state && causeOf(item) === cause.name && retriesOf(item) === cause.retries;
 
-/** What is chosen, failures first unless a column says otherwise; what a column has no value for comes last. */
+/** Return the chosen items, failures first unless a column is sorted; items without a value come last. */
 function chosenItems() {
-  const shown = known.items.filter((item) => item !== undefined && isShown(item));
+  const shown = model.items.filter((item) => item !== undefined && matches(item));
   const column = COLUMNS.find((each) => each.key === filter.sort);
   if (!column) return shown.sort((a, b) => a.rank - b.rank || a.number - b.number);
   const sign = filter.down ? -1 : 1;
@@ -43,8 +43,8 @@ function isFiltered() {
 }
 
 function drawFilters() {
-  const present = STATES.map((state) => known.items.reduce((sum, item) => sum + (item?.state === state), 0));
-  keepFocus($("states"), () => inOrder(STATES.map((state, place) => [state, present[place]]))
+  const present = STATES.map((state) => model.items.reduce((sum, item) => sum + (item?.state === state), 0));
+  keepFocus($("states"), () => inReadingOrder(STATES.map((state, place) => [state, present[place]]))
     .filter(([state, many]) => many || filter.states.has(state))
     .map(([state, many]) => h("label", { class: `chip s-${state}` },
       h("input", { type: "checkbox", "data-key": state, ...(filter.states.has(state) ? { checked: true } : {}), on: { change: (event) => chooseState(state, event.target.checked) } }),

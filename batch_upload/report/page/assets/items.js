@@ -1,11 +1,11 @@
-// The table: only the rows in sight, the one with the focus, and those that are open near them, are in the page.
+// The table of items. Only the rows in sight, with their details, and the row with the focus are in the page.
 
-const ROW = 44; // pixels; style says the same
-const BEYOND = 8; // rows drawn above and below what is in sight
+const ROW = 44; // pixels, as in page.css
+const OVERSCAN = 8; // rows drawn above and below what is in sight
 const PRINTED = 1000;
 const view = { items: [], open: new Map(), focus: 0, printing: false, drawn: "" };
 
-/** Choose and order anew, and draw. */
+/** Filter and sort again, and draw. */
 function refilter({ keep = false } = {}) {
   const before = view.items[view.focus];
   view.items = chosenItems();
@@ -15,15 +15,15 @@ function refilter({ keep = false } = {}) {
   drawFilters();
   drawColumns();
   drawCount();
-  drawRows({ anew: true });
+  drawRows({ force: true });
 }
 
 function drawCount() {
-  const [shown, all] = [view.items.length, known.items.length];
+  const [shown, all] = [view.items.length, model.items.length];
   const text = shown === all ? counted(all, "item") : `${count(shown)} of ${counted(all, "item")}`;
   if ($("count").textContent !== text) $("count").textContent = text;
   $("nothing").hidden = shown > 0;
-  const { listed, chosen, commands, attempts_left_out } = known.head;
+  const { listed, chosen, commands, attempts_left_out } = model.head;
   $("left-out").hidden = listed === chosen && !attempts_left_out;
   $("left-out").replaceChildren(
     listed < chosen ? `${count(listed)} of ${counted(chosen, "item")} are listed here, those that need attention first. ` : "",
@@ -40,7 +40,7 @@ function drawColumns() {
   }));
 }
 
-/** Up, then down, then failures first again. */
+/** Sort ascending, then descending, then failures first again. */
 function sortBy(key) {
   const isSame = filter.sort === key;
   if (isSame && filter.down) filter.sort = null;
@@ -49,14 +49,14 @@ function sortBy(key) {
   refilter();
 }
 
-/** How many columns style shows: what spans them all must not make more. */
+/** The number of columns that page.css shows: a cell that spans more would add some. */
 const narrow = matchMedia("screen and (max-width: 46rem)");
-const across = () => (view.printing ? 4 : narrow.matches ? 2 : COLUMNS.length);
+const columnCount = () => (view.printing ? 4 : narrow.matches ? 2 : COLUMNS.length);
 
 const heightOf = (item) => ROW + (view.open.get(item.number) ?? 0);
 
-/** Where each row begins is row × height plus what open rows before it add. */
-function opened() {
+/** Return the open rows as [place, extra height]: they push the rows after them down. */
+function openRows() {
   if (!view.open.size) return [];
   const places = [];
   view.items.forEach((item, place) => { if (view.open.has(item.number)) places.push([place, view.open.get(item.number)]); });
@@ -81,24 +81,24 @@ function placesToDraw(open) {
   const last = view.items.length - 1;
   if (view.printing) return Array.from({ length: Math.min(PRINTED, last + 1) }, (_, place) => place);
   const box = $("viewport");
-  const first = Math.max(0, placeAt(box.scrollTop, open) - BEYOND);
-  const until = Math.min(last, placeAt(box.scrollTop + (box.clientHeight || 600), open) + BEYOND);
+  const first = Math.max(0, placeAt(box.scrollTop, open) - OVERSCAN);
+  const until = Math.min(last, placeAt(box.scrollTop + (box.clientHeight || 600), open) + OVERSCAN);
   const places = Array.from({ length: Math.max(0, until - first + 1) }, (_, at) => first + at);
   const hasFocus = $("rows").contains(document.activeElement);
   if (hasFocus && view.focus <= last && (view.focus < first || view.focus > until)) places.push(view.focus);
   return places.sort((a, b) => a - b);
 }
 
-function drawRows({ anew = false } = {}) {
-  const open = opened();
+function drawRows({ force = false } = {}) {
+  const open = openRows();
   const places = placesToDraw(open);
   const height = $("viewport").clientHeight;
   const drawn = places.join();
-  if (!anew && drawn === view.drawn) return;
+  if (!force && drawn === view.drawn) return;
   view.drawn = drawn;
   $("table").setAttribute("aria-rowcount", String(view.items.length + 1));
   $("viewport").hidden = view.items.length === 0;
-  const kept = new Map([...$("rows").children].filter((row) => row.shows).map((row) => [row.shows.join(), row]));
+  const kept = new Map([...$("rows").children].filter((row) => row.rowKey).map((row) => [row.rowKey.join(), row]));
   const active = document.activeElement;
   const inRows = $("rows").contains(active);
   const rows = [];
@@ -107,34 +107,34 @@ function drawRows({ anew = false } = {}) {
     const top = topOf(place, open);
     if (top > at && !view.printing) rows.push(spacer(top - at));
     const item = view.items[place];
-    rows.push(asItWas(kept, "item", item, place) ?? itemRow(item, place));
-    if (view.open.has(item.number)) rows.push(asItWas(kept, "detail", item, place) ?? detailRow(item, place));
+    rows.push(reusableRow(kept, "item", item, place) ?? itemRow(item, place));
+    if (view.open.has(item.number)) rows.push(reusableRow(kept, "detail", item, place) ?? detailRow(item, place));
     at = top + heightOf(item);
   }
   const end = topOf(view.items.length, open);
   if (end > at && !view.printing) rows.push(spacer(end - at));
-  place_(rows);
+  placeRows(rows);
   if (inRows && !$("rows").contains(document.activeElement)) rowButton(view.focus)?.focus({ preventScroll: true });
   measure();
-  if (!view.printing && $("viewport").clientHeight > height) drawRows(); // it grows with its first rows
+  if (!view.printing && $("viewport").clientHeight > height) drawRows(); // the viewport grows with its first rows
 }
 
-/** What a row shows: where nothing of it has changed, the row that is there stays, and with it a selection. */
-const shows = (kind, item, place) => [kind, item.number, place, across(), view.open.has(item.number), known.head.attempts_left_out];
+/** Return what a row depends on. A row that has not changed is reused, and with it the user's selection. */
+const rowKey = (kind, item, place) => [kind, item.number, place, columnCount(), view.open.has(item.number), model.head.attempts_left_out];
 
-function asItWas(kept, kind, item, place) {
-  const row = kept.get(shows(kind, item, place).join());
-  if (row === undefined || row.item !== item || row.attempts !== known.attempts.get(item.number)) return null;
+function reusableRow(kept, kind, item, place) {
+  const row = kept.get(rowKey(kind, item, place).join());
+  if (row === undefined || row.item !== item || row.attempts !== model.attempts.get(item.number)) return null;
   if (kind === "item") row.querySelector(".opener").tabIndex = place === view.focus ? 0 : -1;
   return row;
 }
 
-function marked(row, kind, item, place) {
-  return Object.assign(row, { shows: shows(kind, item, place), item, attempts: known.attempts.get(item.number) });
+function withKey(row, kind, item, place) {
+  return Object.assign(row, { rowKey: rowKey(kind, item, place), item, attempts: model.attempts.get(item.number) });
 }
 
-/** Put rows in their places; what stands where it should is not touched, so that focus and selection stay. */
-function place_(rows) {
+/** Put rows in their places. A row that is in its place is not touched, so that focus and selection stay. */
+function placeRows(rows) {
   const body = $("rows");
   const wanted = new Set(rows);
   for (const row of [...body.children]) if (!wanted.has(row)) row.remove();
@@ -142,14 +142,14 @@ function place_(rows) {
 }
 
 function spacer(height) {
-  const cell = h("td", { colspan: across() });
+  const cell = h("td", { colspan: columnCount() });
   cell.style.height = `${height}px`;
   return h("tr", { class: "space", "aria-hidden": "true" }, cell);
 }
 
 function itemRow(item, place) {
   const isOpen = view.open.has(item.number);
-  const what = whatOf(item);
+  const what = reasonOrAttachment(item);
   const button = h("button", {
     type: "button", class: "opener", "aria-expanded": String(isOpen), "aria-controls": isOpen ? `d-${item.number}` : null,
     tabindex: place === view.focus ? "0" : "-1", title: visible(item.id),
@@ -160,17 +160,17 @@ function itemRow(item, place) {
     h("td", {}, h("span", { class: `label s-${item.state}` }, icon(item.state), capital(item.state))),
     h("td", {}, h("span", { class: item.state === "complete" ? "clip mono" : "clip", title: visible(what), text: what || "–" })),
     h("td", { class: "num", text: size(item.size) }),
-    h("td", { class: "num", text: item.tries }),
+    h("td", { class: "num", text: item.attempts }),
     h("td", {}, time(item.sent)), h("td", {}, time(item.completed)));
-  return marked(row, "item", item, place);
+  return withKey(row, "item", item, place);
 }
 
 function detailRow(item, place) {
-  const row = h("tr", { class: "detail", "data-place": `${place}d`, id: `d-${item.number}` }, h("td", { colspan: across() }, detailOf(item)));
-  return marked(row, "detail", item, place);
+  const row = h("tr", { class: "detail", "data-place": `${place}d`, id: `d-${item.number}` }, h("td", { colspan: columnCount() }, detailOf(item)));
+  return withKey(row, "detail", item, place);
 }
 
-/** Open rows are as high as they are: what was guessed is put right, and the spaces with it. */
+/** Correct the guessed heights of open rows by those they have, and draw again where one differs. */
 function measure() {
   if (view.printing) return;
   let isOff = false;
@@ -190,7 +190,7 @@ function toggle(place, wanted = null) {
   else view.open.set(item.number, 320);
   const row = $("rows").querySelector(`tr[data-place="${place}"]`);
   row?.classList.toggle("is-open", !isOpen);
-  if (row) row.shows = shows("item", item, place); // this row is changed, not replaced: it has the focus
+  if (row) row.rowKey = rowKey("item", item, place); // this row has the focus, so it is changed, not replaced
   const button = rowButton(place);
   button?.setAttribute("aria-expanded", String(!isOpen));
   if (isOpen) button?.removeAttribute("aria-controls");
@@ -211,14 +211,14 @@ function setFocus(place) {
 
 function moveTo(place) {
   const to = Math.min(Math.max(0, place), view.items.length - 1);
-  const [box, open] = [$("viewport"), opened()];
+  const [box, open] = [$("viewport"), openRows()];
   const [top, head] = [topOf(to, open), $("columns").getBoundingClientRect().height];
   if (top < box.scrollTop) box.scrollTop = top;
   else if (top + ROW + head > box.scrollTop + box.clientHeight) box.scrollTop = top + ROW + head - box.clientHeight;
   setFocus(to);
   drawRows();
   rowButton(to)?.focus({ preventScroll: true });
-  rowButton(to)?.scrollIntoView({ block: "nearest" }); // the table itself may be out of sight
+  rowButton(to)?.scrollIntoView({ block: "nearest" }); // the table may be out of sight
 }
 
 function onKey(event) {
@@ -238,12 +238,12 @@ function closeFrom(element) {
   toggle(place, false);
 }
 
-/** Printed are the first rows of what is chosen: a printer has no scroll bar. */
-function print(isPrinting) {
+/** Draw the first rows for print: paper has no scroll bar. */
+function setPrinting(isPrinting) {
   if (view.printing === isPrinting) return;
   view.printing = isPrinting;
   const many = view.items.length;
-  $("printed").textContent = many > PRINTED ? `The first ${count(PRINTED)} of ${counted(many, "item")} are printed. All of them: ${known.head.commands.csv}` : "";
-  drawCourse();
-  drawRows({ anew: true });
+  $("printed").textContent = many > PRINTED ? `The first ${count(PRINTED)} of ${counted(many, "item")} are printed. All of them: ${model.head.commands.csv}` : "";
+  drawTimeline();
+  drawRows({ force: true });
 }

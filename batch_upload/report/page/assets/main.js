@@ -1,44 +1,44 @@
-// Everything is drawn once, and again when there is news.
+// Draws everything once, and again at each change.
 
 function drawAll({ keep = false } = {}) {
   drawOverview();
   drawAttention();
-  drawCourse();
+  drawTimeline();
   refilter({ keep });
 }
 
-function begin() {
+function start() {
   const data = $("data");
-  take(JSON.parse(data.textContent));
-  data.remove(); // the values are in hand; the text would only take room
+  applyChanges(JSON.parse(data.textContent));
+  data.remove(); // its values are read; the text would only take memory
   $("search").addEventListener("input", (event) => searchFor(event.target.value));
   $("filters").addEventListener("submit", (event) => event.preventDefault());
   $("filters").addEventListener("reset", (event) => { event.preventDefault(); clearFilters(); $("search").focus(); });
   $("rows").addEventListener("keydown", onKey);
   $("viewport").addEventListener("scroll", () => requestAnimationFrame(() => drawRows()), { passive: true });
-  addEventListener("resize", () => requestAnimationFrame(() => { drawCourse(); drawRows({ anew: true }); }));
-  addEventListener("beforeprint", () => print(true));
+  addEventListener("resize", () => requestAnimationFrame(() => { drawTimeline(); drawRows({ force: true }); }));
+  addEventListener("beforeprint", () => setPrinting(true));
   const paper = matchMedia("print");
-  addEventListener("afterprint", () => print(paper.matches));
-  paper.addEventListener("change", () => print(paper.matches));
+  addEventListener("afterprint", () => setPrinting(paper.matches));
+  paper.addEventListener("change", () => setPrinting(paper.matches));
   drawAll();
   document.documentElement.dataset.ready = "yes";
   if (document.documentElement.dataset.mode === "live") listen();
 }
 
-/** Changes come by themselves; a connection that was lost is taken up where it ended. */
+/** Receive changes from the server; connect again after the connection was lost, from the same revision. */
 function listen() {
   const shown = $("live");
   shown.hidden = false;
   let source = null;
-  const say = (kind, text) => { shown.dataset.kind = kind; if (shown.textContent !== text) shown.textContent = text; };
+  const setStatus = (kind, text) => { shown.dataset.kind = kind; if (shown.textContent !== text) shown.textContent = text; };
   const connect = () => {
-    source = new EventSource(`changes?since=${known.revision}`);
-    source.addEventListener("open", () => say("on", "Live"));
-    source.addEventListener("changes", (event) => { take(JSON.parse(event.data)); drawAll({ keep: true }); });
-    source.addEventListener("ended", () => { source.close(); say("off", "Ended: `watch` was stopped"); });
+    source = new EventSource(`changes?since=${model.revision}`);
+    source.addEventListener("open", () => setStatus("on", "Live"));
+    source.addEventListener("changes", (event) => { applyChanges(JSON.parse(event.data)); drawAll({ keep: true }); });
+    source.addEventListener("ended", () => { source.close(); setStatus("off", "Ended: `watch` was stopped"); });
     source.addEventListener("error", () => {
-      say("off", "Connection lost, trying again");
+      setStatus("off", "Connection lost, trying again");
       source.close();
       setTimeout(connect, 2000);
     });
@@ -46,4 +46,4 @@ function listen() {
   connect();
 }
 
-begin();
+start();

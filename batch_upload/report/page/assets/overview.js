@@ -1,7 +1,7 @@
-// The masthead and the counts.
+// The masthead, and the counts by state.
 
 function drawOverview() {
-  const head = known.head;
+  const head = model.head;
   $("batch").textContent = visible(head.batch);
   const kind = document.documentElement.dataset.mode === "live" ? "Watching a batch" : "Completion report";
   $("kind").textContent = kind;
@@ -32,7 +32,7 @@ function verdict(head) {
   return [...done, capital(parts.join("; ")) + "."];
 }
 
-/** Of a run that is under way: what is sent is told apart from what AWS has confirmed. */
+/** Return the sentence of a run that is under way: what is sent, and what AWS has not confirmed. */
 function running(head, by) {
   const { left, rate: pace, left_ms } = head.running;
   const sent = by.complete + by.processing;
@@ -64,7 +64,7 @@ function lastRun(run) {
 }
 
 function ending(run) {
-  const now = known.head.running;
+  const now = model.head.running;
   if (run.ended === null) return [now && now.run === run.id ? `Running now: ${visible(now.who)}` : "Stopped without an end: run the same command again"];
   return [h("span", { class: exitClass(run.exit), text: `Exit ${run.exit}` }), `, ${visible(run.reason ?? "")}`];
 }
@@ -74,12 +74,12 @@ const exitClass = (code) =>
 
 function drawTiles(head) {
   const shown = STATES.map((state, place) => [state, head.states[place]]);
-  $("bar").replaceChildren(...inOrder(shown).filter(([, n]) => n).map(([state, n]) => {
+  $("bar").replaceChildren(...inReadingOrder(shown).filter(([, n]) => n).map(([state, n]) => {
     const part = h("span", { class: `part s-${state}` });
-    part.style.flexGrow = n; // set by the script, which the policy allows; attributes of style are not
+    part.style.flexGrow = n; // the policy allows a script to set styles, but no style attributes
     return part;
   }));
-  keepFocus($("tiles"), () => inOrder(shown).map(([state, n]) =>
+  keepFocus($("tiles"), () => inReadingOrder(shown).map(([state, n]) =>
     h("li", { class: n ? null : "empty" },
       h("button", { type: "button", class: "tile", "data-key": state, disabled: n === 0, on: { click: () => showState(state) } },
         h("span", { class: `label s-${state}` }, icon(state), capital(state)),
@@ -87,10 +87,10 @@ function drawTiles(head) {
         h("span", { class: "words", text: STATE_WORDS[state] })))));
 }
 
-const READ = ["complete", "failed", "unknown", "parked", "sending", "processing", "pending"];
-const inOrder = (shown) => [...shown].sort((a, b) => READ.indexOf(a[0]) - READ.indexOf(b[0]));
+const READING_ORDER = ["complete", "failed", "unknown", "parked", "sending", "processing", "pending"];
+const inReadingOrder = (shown) => [...shown].sort((a, b) => READING_ORDER.indexOf(a[0]) - READING_ORDER.indexOf(b[0]));
 
-/** Draw anew, and leave the focus where it was. */
+/** Draw the children of an element again, and keep the focus. */
 function keepFocus(parent, draw) {
   const active = document.activeElement;
   const key = parent.contains(active) ? active.dataset.key : null;

@@ -1,17 +1,17 @@
-// The runs, the chart of one of them, and the same in figures.
+// The runs, the chart of one of them, and its figures as a table.
 
-const PAPER = 640; // pixels of a chart on A4 and on Letter
-const course = { chosen: null, drawn: "" };
+const PRINT_WIDTH = 640; // pixels of a chart on A4 and on Letter paper
+const timeline = { chosen: null, drawn: "" };
 
-function drawCourse() {
-  const { runs, pace, more_runs } = known.head;
-  $("course").hidden = runs.length === 0;
+function drawTimeline() {
+  const { runs, pace, more_runs } = model.head;
+  $("timeline").hidden = runs.length === 0;
   if (!runs.length) return;
-  const run = runs.find((each) => each.id === course.chosen) ?? runs.find((each) => each.steps.length) ?? runs[0];
-  const width = view.printing ? PAPER : Math.max(300, Math.floor($("chart").clientWidth));
+  const run = runs.find((each) => each.id === timeline.chosen) ?? runs.find((each) => each.steps.length) ?? runs[0];
+  const width = view.printing ? PRINT_WIDTH : Math.max(300, Math.floor($("chart").clientWidth));
   const drawn = JSON.stringify([runs, run.id, pace, width]);
-  if (drawn === course.drawn) return;
-  course.drawn = drawn;
+  if (drawn === timeline.drawn) return;
+  timeline.drawn = drawn;
   drawRuns(runs, run);
   drawRun(run, run === runs[0] ? pace : null, width);
   $("more-runs").hidden = !more_runs;
@@ -22,23 +22,23 @@ function drawRun(run, pace, width) {
   const steps = stepsOf(run);
   $("chart-caption").replaceChildren(
     h("strong", { text: `Run ${run.id}` }), `, ${run.verb}, began `, time(run.began),
-    ` UTC; a column is ${clock(run.width)}`);
-  const there = SERIES.filter((_, place) => steps.some((step) => step.counts[place]));
-  $("legend").replaceChildren(...there.map((series) => h("li", {}, swatch(series.key), series.label)),
+    ` UTC; a column is ${shortDuration(run.width)}`);
+  const present = SERIES.filter((_, place) => steps.some((step) => step.counts[place]));
+  $("legend").replaceChildren(...present.map((series) => h("li", {}, swatch(series.key), series.label)),
     ...(pace ? [h("li", {}, swatch("pace"), "rate learned")] : []));
-  $("chart").replaceChildren(there.length ? drawChart(run, steps, pace, width) : h("p", { class: "note", text: "No attempt of this run has ended." }));
-  $("figures").replaceChildren(figures(run, steps, there));
+  $("chart").replaceChildren(present.length ? drawChart(run, steps, pace, width) : h("p", { class: "note", text: "No attempt of this run has ended." }));
+  $("figures").replaceChildren(figures(run, steps, present));
 }
 
 function swatch(key) {
-  const mark = key === "pace" ? s("line", { class: "pace", x1: 0, x2: 18, y1: 6, y2: 6 }) : s("rect", { class: `col ${key}`, fill: paint(key), width: 18, height: 12 });
+  const mark = key === "pace" ? s("line", { class: "pace", x1: 0, x2: 18, y1: 6, y2: 6 }) : s("rect", { class: `col ${key}`, fill: fillOf(key), width: 18, height: 12 });
   return s("svg", { class: "swatch", viewBox: "0 0 18 12", width: 18, height: 12, "aria-hidden": "true" }, mark);
 }
 
-function figures(run, steps, there) {
-  const columns = there.map((series) => SERIES.indexOf(series));
+function figures(run, steps, present) {
+  const columns = present.map((series) => SERIES.indexOf(series));
   return h("table", {},
-    h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "From" }), ...there.map((series) => h("th", { scope: "col", class: "num", text: series.label })))),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "From" }), ...present.map((series) => h("th", { scope: "col", class: "num", text: series.label })))),
     h("tbody", {}, steps.filter((step) => step.total).map((step) =>
       h("tr", {}, h("th", { scope: "row" }, time(run.began + step.number * run.width * 1000)),
         ...columns.map((place) => h("td", { class: "num", text: count(step.counts[place]) }))))));
@@ -60,7 +60,7 @@ function drawRuns(runs, chosen) {
 function runRow(run, isChosen, isChoice) {
   const tally = Object.fromEntries(KINDS.map((kind, place) => [kind, run.tally[place]]));
   const name = isChoice
-    ? h("button", { type: "button", class: "run", "data-key": run.id, "aria-pressed": String(isChosen), "aria-label": `Show the course of run ${run.id}`, on: { click: () => chooseRun(run.id) } }, h("code", { text: run.id }))
+    ? h("button", { type: "button", class: "run", "data-key": run.id, "aria-pressed": String(isChosen), "aria-label": `Show run ${run.id}`, on: { click: () => chooseRun(run.id) } }, h("code", { text: run.id }))
     : h("code", { text: run.id });
   const end = run.ended ?? run.last;
   const cell = (place, given, ...children) => h("td", { "data-label": RUN_TITLES[place], ...given }, ...children);
@@ -72,6 +72,6 @@ function runRow(run, isChosen, isChoice) {
 }
 
 function chooseRun(id) {
-  course.chosen = id;
-  drawCourse();
+  timeline.chosen = id;
+  drawTimeline();
 }

@@ -1,11 +1,11 @@
-// How values are written, and how elements are made. Text goes into the page as text, never as markup.
+// Values as text, and elements. Text goes into the page as text, never as markup.
 
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 const JOINERS = new Set(["\u200c", "\u200d"]); // invisible, but part of how Persian and emoji are spelled
 const SHORT = { "\t": "\\t", "\n": "\\n", "\r": "\\r" };
 const NUMBER = new Intl.NumberFormat("en");
 
-/** The text with every character that moves, hides or reorders others written as an escape. */
+/** Return the text with every character that moves, hides or reorders others as an escape. */
 function visible(text) {
   return String(text).replace(HIDDEN, (char) => {
     if (JOINERS.has(char)) return char;
@@ -16,28 +16,28 @@ function visible(text) {
   });
 }
 
-/** An element with attributes, `text`, `on` (its listeners) and children. */
+/** Create an element with attributes, `text`, `on` (listeners) and children. */
 function h(name, given = {}, ...children) {
-  const made = document.createElement(name);
-  fill(made, given, children);
-  return made;
+  const element = document.createElement(name);
+  fill(element, given, children);
+  return element;
 }
 
 const SVG = "http://www.w3.org/2000/svg";
 function s(name, given = {}, ...children) {
-  const made = document.createElementNS(SVG, name);
-  fill(made, given, children);
-  return made;
+  const element = document.createElementNS(SVG, name);
+  fill(element, given, children);
+  return element;
 }
 
-function fill(made, given, children) {
+function fill(element, given, children) {
   for (const [key, value] of Object.entries(given)) {
     if (value === null || value === undefined || value === false) continue;
-    if (key === "text") made.textContent = visible(value);
-    else if (key === "on") for (const [event, act] of Object.entries(value)) made.addEventListener(event, act);
-    else made.setAttribute(key, value === true ? "" : String(value));
+    if (key === "text") element.textContent = visible(value);
+    else if (key === "on") for (const [event, act] of Object.entries(value)) element.addEventListener(event, act);
+    else element.setAttribute(key, value === true ? "" : String(value));
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
 }
 
 function icon(state) {
@@ -50,7 +50,7 @@ const count = (number) => NUMBER.format(number);
 const counted = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** `2026-11-23 14:00:05`, UTC. */
+/** Return `2026-11-23 14:00:05`, UTC. */
 function moment(ms, { millis = false } = {}) {
   const text = new Date(ms).toISOString();
   return text.slice(0, 10) + " " + text.slice(11, millis ? 23 : 19);
@@ -61,25 +61,25 @@ function time(ms, options) {
   return h("time", { datetime: new Date(ms).toISOString(), text: moment(ms, options) });
 }
 
-/** `0.4 s`, `45 s`, `6 min 10 s`, `1 h 20 min`, `2 d 3 h`. */
+/** Return `0.4 s`, `45 s`, `6 min 10 s`, `1 h 20 min`, `2 d 3 h`. */
 function duration(ms) {
   const seconds = ms / 1000;
   if (seconds < 9.95) return `${Math.max(0, seconds).toFixed(seconds < 0.995 ? 2 : 1)} s`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
-  if (whole < 600) return two(whole, 60, "min", "s");
+  if (whole < 600) return twoUnits(whole, 60, "min", "s");
   const minutes = Math.round(seconds / 60);
   if (minutes < 60) return `${minutes} min`;
-  if (minutes < 1440) return two(minutes, 60, "h", "min");
-  return two(Math.round(seconds / 3600), 24, "d", "h");
+  if (minutes < 1440) return twoUnits(minutes, 60, "h", "min");
+  return twoUnits(Math.round(seconds / 3600), 24, "d", "h");
 }
 
-function two(amount, unit, above, below) {
+function twoUnits(amount, unit, above, below) {
   const rest = amount % unit;
   return rest ? `${Math.floor(amount / unit)} ${above} ${rest} ${below}` : `${amount / unit} ${above}`;
 }
 
-/** Decimal units, as the manifest's `KB`. */
+/** Return a size in decimal units, as the manifest's `KB`. */
 function size(bytes) {
   if (bytes === null || bytes === undefined) return "–";
   if (bytes < 1000) return counted(bytes, "byte");
