@@ -4,7 +4,7 @@ import sys
 
 from batch_upload.cli.output import Output
 from batch_upload.report.ndjson import NdjsonObserver
-from batch_upload.report.observers import NullObserver, Observers, RunObserver
+from batch_upload.report.observers import Observers, RunObserver
 from batch_upload.report.plain import PlainObserver, VerboseObserver
 
 
@@ -16,14 +16,14 @@ def audience_of(output: Output) -> Observers:
 
 def _people(output: Output) -> RunObserver:
     if output.verbose:
-        lines = NullObserver() if output.quiet else PlainObserver(sys.stderr)  # the requests would tear a drawing
+        lines = Observers() if output.quiet else PlainObserver(sys.stderr)  # the requests would tear a drawing
         return Observers(lines, VerboseObserver(sys.stderr, level=output.verbose))
     if output.quiet:
-        return NullObserver()
+        return Observers()
     from batch_upload.report.console import people_observer  # what draws: `--quiet` does without
 
     return people_observer(sys.stderr)
 
 
 def _machines(output: Output) -> list[RunObserver]:
-    return [NdjsonObserver(sys.stdout)] if output.json else [NullObserver()]
+    return [NdjsonObserver(sys.stdout)] if output.json else [Observers()]

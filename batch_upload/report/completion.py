@@ -11,25 +11,6 @@ from batch_upload.model import Item, Known, Listed, State
 from batch_upload.report.ndjson import json_line
 from batch_upload.words import utc_iso_or_none
 
-HEADER = (
-    "id",
-    "source",
-    "sha256",
-    "size_bytes",
-    "content_type",
-    "client_token",
-    "state",
-    "registration_attachment_id",
-    "registration_attachment_arn",
-    "attachment_status",
-    "error_code",
-    "error_reason",
-    "error_message",
-    "attempts",
-    "request_id",
-    "first_sent_at",
-    "completed_at",
-)
 IN_MANIFEST = "in_manifest"
 """The column that `--all` adds behind all others."""
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -66,6 +47,7 @@ class ReportRow:
 
 
 _ROW_FIELDS = tuple(column.name for column in fields(ReportRow) if column.name not in ("tags", "in_manifest"))
+HEADER = ("id", *_ROW_FIELDS[1:])
 
 
 def report_row(item: Item | Listed, known: Known | None) -> ReportRow:

@@ -19,6 +19,7 @@ from batch_upload.events import (
     RunStarted,
 )
 from batch_upload.model import Action, ActionKind, Fault, Known, Problem
+from batch_upload.report.observers import RunObserver
 from batch_upload.report.progress import RunProgress
 from batch_upload.summary import EVENT_SCHEMA_VERSION
 from batch_upload.words import utc_iso, utc_iso_or_none
@@ -55,7 +56,7 @@ def write_line(stream: TextIO, line: Mapping[str, Any]) -> None:
     stream.flush()
 
 
-class NdjsonObserver:
+class NdjsonObserver(RunObserver):
     """Writes the events that programs want to `stream`, a line each. Raises OSError as the stream does."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -78,9 +79,6 @@ class NdjsonObserver:
         """Write how far the run is, if the last such line is old enough."""
         if self._progress_at is not None and at - self._progress_at >= PROGRESS_EVERY:
             self._write_progress(at)
-
-    def close(self) -> None:
-        """Do nothing: every line is flushed already, and the stream is the caller's."""
 
     def _write_progress(self, at: datetime) -> None:
         self._progress_at = at

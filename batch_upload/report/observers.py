@@ -1,4 +1,4 @@
-"""The observers of a run: their protocol, one that does nothing, and several as one."""
+"""The observers of a run: their protocol, and several as one."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class RunObserver(Protocol):
-    """An observer of the engine that is also called as time passes, and at the end."""
+    """An observer of the engine that is also called as time passes, and at the end. By itself it does nothing."""
 
     def notify(self, event: object) -> None:
         """Take one event of `events.py`. May raise OSError or ValueError where its file or stream takes no more."""
@@ -14,28 +14,15 @@ class RunObserver(Protocol):
 
     def tick(self, at: datetime) -> None:
         """Take the wall's time, aware, about once a second. May raise as `notify`."""
-        ...
+        return
 
     def close(self) -> None:
         """Leave the terminal as it was: the run is over or was broken off. May be called twice, may raise likewise."""
-        ...
-
-
-class NullObserver:
-    """Ignores everything: `--quiet`."""
-
-    def notify(self, event: object) -> None:
-        """Do nothing."""
-
-    def tick(self, at: datetime) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
+        return
 
 
 class Observers:
-    """Passes everything on to several observers, in their order.
+    """Passes everything on to several observers, in their order; without one it does nothing.
 
     An observer that raises OSError or ValueError (a full disk, a closed file) gets nothing more, and `on_lost` is
     called with its error, once. All others still get everything.

@@ -20,6 +20,7 @@ from batch_upload.events import (
 )
 from batch_upload.model import ActionKind, Known, State
 from batch_upload.report.estimate import creates_within
+from batch_upload.report.observers import RunObserver
 from batch_upload.report.progress import RunProgress
 from batch_upload.report.summary_text import ids_words
 from batch_upload.words import clock_words, count_words, duration_words, fault_words, rate_words, utc_iso
@@ -35,7 +36,7 @@ LocalTime = Callable[[datetime], datetime]
 """Turns an aware time into the reader's zone."""
 
 
-class PlainObserver:
+class PlainObserver(RunObserver):
     """Writes lines to `stream`, which is no terminal. Raises OSError as the stream does."""
 
     def __init__(self, stream: TextIO, *, local_time: LocalTime = datetime.astimezone) -> None:
@@ -65,9 +66,6 @@ class PlainObserver:
         pace = pace_words(self._progress, at=at, local_time=self._local_time)
         write_text(self._stream, [f"{counts_words(self._progress)}; {pace}"])
 
-    def close(self) -> None:
-        """Do nothing: every line is flushed already, and the stream is the caller's."""
-
     def _lines(self, event: object) -> Sequence[str]:
         progress, lines = self._progress, []
         sentence = event_sentence(event)
@@ -88,7 +86,7 @@ class PlainObserver:
         return [] if sentence is None else [sentence]
 
 
-class VerboseObserver:
+class VerboseObserver(RunObserver):
     """Writes a line for each request; at level 2 also when a create leaves, and how long a retry waits.
 
     No document, header or credential is in any event. Raises OSError as the stream does.
@@ -116,12 +114,6 @@ class VerboseObserver:
             case _:
                 return
         write_text(self._stream, [f"{utc_iso(event.at)} {line}"])
-
-    def tick(self, at: datetime) -> None:
-        """Do nothing: lines come of events alone."""
-
-    def close(self) -> None:
-        """Do nothing: the stream is the caller's."""
 
 
 def event_sentence(event: object) -> str | None:

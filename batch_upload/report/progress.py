@@ -38,35 +38,6 @@ def is_awaited(action: Action) -> bool:
     return action.kind in (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE) or is_left_processing(action)
 
 
-def eta(
-    *,
-    waiting: int,
-    capacity_left: int | None,
-    rate_per_s: float | None,
-    at: datetime,
-    created: int = 0,
-    used: int = 0,
-    settles: bool = True,
-) -> Eta | None:
-    """Return when the last of `waiting` items is complete, at this rate of creates and within this capacity.
-
-    `created` attachments are watched as well; `used` of the capacity were there before. `settles`: the service needs
-    time for what it has accepted.
-
-    None where nothing waits, where the rate is 0 or not known, or where the end is beyond the calendar.
-    """
-    creates = waiting if capacity_left is None else min(waiting, capacity_left)
-    if creates <= 0 or rate_per_s is None or rate_per_s <= 0:
-        return None
-    watched = creates + created
-    left_s = run_s(creates, watched if settles else 0, rate_per_s, lane_size=used + watched)
-    try:
-        ends_at = at + timedelta(seconds=left_s)
-    except OverflowError:
-        return None
-    return Eta(left_s=left_s, ends_at=ends_at, by_capacity=creates < waiting)
-
-
 def recent_rate(creates_by_second: Iterable[tuple[int, int]], *, started: float, now: float) -> float | None:
     """Return creates a second over the last seconds, from counts of whole seconds; None in the first second.
 
@@ -188,25 +159,31 @@ class RunProgress:
         return recent_rate(self._creates_by_second, started=self.started.at.timestamp(), now=at.timestamp())
 
     def eta(self, at: datetime) -> Eta | None:
-        """Return when all is done: at the rate learned, or at the run's first rate as long as nothing was created."""
+        """Return when all is done: at the rate learned, or at the run's first rate as long as nothing was created.
+
+        None where nothing waits, where the rate is 0 or not known, and where the end is beyond the calendar.
+        """
         if self.started is None or self.stopped is not None:
             return None
         rate: float | None = self.started.rate
-        capacity = self.started.capacity
         if self.created:
             # a young run has seen too few creates to say that it is slower than the rate it has learned
             is_old_enough = (at - self.started.at).total_seconds() >= SLOW_RATE_WINDOW_S
             seen = self.rate_per_s(at) if is_old_enough or self.learned_rate is None else None
             rate = steady_rate(self.learned_rate, seen)
-        return eta(
-            waiting=self.total - self.ended - self.processing,
-            capacity_left=None if capacity is None else max(0, capacity.left - self.created),
-            rate_per_s=rate,
-            at=at,
-            created=self.created,
-            used=0 if capacity is None else capacity.used,
-            settles=self._is_settling or not self.created,
-        )
+        creates = waiting = self.total - self.ended - self.processing
+        capacity, used = self.started.capacity, 0
+        if capacity is not None:
+            creates, used = min(waiting, max(0, capacity.left - self.created)), capacity.used
+        if creates <= 0 or rate is None or rate <= 0:
+            return None
+        watched = creates + self.created
+        settles = self._is_settling or not self.created  # a service that completes at once needs no looks
+        left_s = run_s(creates, watched if settles else 0, rate, lane_size=used + watched)
+        try:
+            return Eta(left_s, at + timedelta(seconds=left_s), by_capacity=creates < waiting)
+        except OverflowError:
+            return None
 
     def _begin(self, event: RunStarted) -> None:
         self.started = event

@@ -27,6 +27,7 @@ from batch_upload.events import (
 )
 from batch_upload.model import OutcomeKind, State
 from batch_upload.report.ndjson import error_json, event_line, known_line
+from batch_upload.report.observers import RunObserver
 from batch_upload.summary import Summary
 from batch_upload.words import utc_iso
 
@@ -127,7 +128,7 @@ class TextForm(JsonForm):
         return " ".join(words)
 
 
-class RunLogObserver:
+class RunLogObserver(RunObserver):
     """Passes every event on to the logger, with its members."""
 
     def notify(self, event: object) -> None:
@@ -136,12 +137,6 @@ class RunLogObserver:
         if entry is not None:
             level, name, members, at = entry
             _log(level, name, members, at=at)
-
-    def tick(self, at: datetime) -> None:
-        """Do nothing: lines come of events alone."""
-
-    def close(self) -> None:
-        """Do nothing: the file stays open for the summary."""
 
 
 def log_begin(manifest: str | None, version: str) -> None:

@@ -23,7 +23,6 @@ from batch_upload.report.page.head import (
     ATTENTION,
     ActiveRun,
     Causes,
-    LearnedPace,
     PageHead,
     RunTimeline,
     step_width_s,
@@ -179,12 +178,12 @@ class Page:
         runs = [] if reader is None else run_timelines(reader, self.found.manifest.batch)
         for record in () if reader is None else reader.rates():
             if record.operation == CREATE and "rate" in record.learned:
-                pace = LearnedPace(record.learned["rate"], record.learned_at)
+                pace = record
         states = Counter(self._states.values())
         note = holder(self.found.settings.ledger)
         self.is_held = note is not None
         if note is not None and runs and runs[0].record.ended_at is None:
-            rate = self.found.create_rate if pace is None else pace.rate
+            rate = self.found.create_rate if pace is None else pace.learned["rate"]
             left, left_s = work_left(states, rate)
             active = ActiveRun(runs[0].record.run_id, holder_words(note.pid, note.host), left, rate, left_s)
         head = PageHead(

@@ -49,19 +49,8 @@ class Interned:
         return self._values[count:]
 
 
-@dataclass(slots=True)
-class _Seen:
-    """How many interned values a reader has who knows a revision."""
-
-    words: int = 0
-    faults: int = 0
-    tags: int = 0
-
-
-@dataclass(slots=True)
-class _Row:
-    revision: int
-    values: Sequence[Any]
+_Row = tuple[int, Sequence[Any]]
+"""The revision in which it was changed, and its values."""
 
 
 @dataclass(slots=True)
@@ -79,7 +68,8 @@ class Board:
     _words: Interned = field(default_factory=Interned)
     _faults: Interned = field(default_factory=Interned)
     _tags: Interned = field(default_factory=Interned)
-    _seen: dict[int, _Seen] = field(default_factory=dict)
+    _seen: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    """How many words, faults and tags there were at the end of each revision."""
 
     def __contains__(self, item_id: str) -> bool:
         return item_id in self._numbers
@@ -122,7 +112,7 @@ class Board:
         ]
         while values[-1] is None:
             values.pop()
-        changed = _Row(self.revision, values)
+        changed = (self.revision, values)
         if number == len(self._items):
             self._items.append(changed)
         else:
@@ -149,25 +139,25 @@ class Board:
             attempt.request_id,
             attempt.status,
         ]
-        self._attempts[number, attempt.number] = _Row(self.revision, values)
+        self._attempts[number, attempt.number] = (self.revision, values)
 
     def since(self, revision: int) -> Json:
         """Return what has changed since a revision of this board; everything, `whole`, since an unknown one, as 0."""
         known = self._now() if revision == self.revision else self._seen.get(revision)
-        before, seen = (0, _Seen()) if known is None else (revision, known)
+        before, (words, faults, tags) = (0, (0, 0, 0)) if known is None else (revision, known)
         return {
             "revision": self.revision,
             "whole": known is None,
             "head": self.head,
-            "words": self._words.after(seen.words),
-            "faults": self._faults.after(seen.faults),
-            "tags": self._tags.after(seen.tags),
-            "items": [row.values for row in self._items if row.revision > before],
-            "attempts": [row.values for row in self._attempts.values() if row.revision > before],
+            "words": self._words.after(words),
+            "faults": self._faults.after(faults),
+            "tags": self._tags.after(tags),
+            "items": [values for changed, values in self._items if changed > before],
+            "attempts": [values for changed, values in self._attempts.values() if changed > before],
         }
 
-    def _now(self) -> _Seen:
-        return _Seen(len(self._words), len(self._faults), len(self._tags))
+    def _now(self) -> tuple[int, int, int]:
+        return len(self._words), len(self._faults), len(self._tags)
 
     def _fault_number(self, fault: Fault | None) -> int:
         if fault is None:

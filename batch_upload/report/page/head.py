@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from batch_upload.model import Fault, Lane, State
+from batch_upload.model import Fault, Lane, RateRecord, State
 from batch_upload.records import Bucket, RunRecord, RunTally
 from batch_upload.report.advice import RETRIES, advice
 from batch_upload.report.page.board import KINDS, STATES, Json, epoch_ms
@@ -58,14 +58,6 @@ class RunTimeline:
             "width": self.width_s,
             "steps": [[step.number, KINDS.index(step.kind), step.count] for step in self.steps],
         }
-
-
-@dataclass(frozen=True, slots=True)
-class LearnedPace:
-    """Create calls a second, as the last run learned it."""
-
-    rate: float
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +157,14 @@ class PageHead:
     runs: Sequence[RunTimeline] = ()
     more_runs: bool = False
     active: ActiveRun | None = None
-    pace: LearnedPace | None = None
+    pace: RateRecord | None = None
+    """What the last run learned of creates; its `learned` has `rate`, in calls a second."""
 
     def as_json(self, invocation: Invocation) -> Json:
         """Return the head as the scripts in assets/ read it."""
-        active = self.active
-        running = None
+        active, running, pace = self.active, None, None
+        if self.pace is not None:
+            pace = {"rate": self.pace.learned["rate"], "at": epoch_ms(self.pace.learned_at)}
         if active is not None:
             left_ms = None if active.left_s is None else round(active.left_s * 1000)
             running = {
@@ -199,7 +193,7 @@ class PageHead:
             "runs": [run.as_json() for run in self.runs],
             "more_runs": self.more_runs,
             "running": running,
-            "pace": None if self.pace is None else {"rate": self.pace.rate, "at": epoch_ms(self.pace.at)},
+            "pace": pace,
             "commands": {
                 "csv": invocation.command("report", "--format", "csv"),
                 "upload": invocation.command("upload"),

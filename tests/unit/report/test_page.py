@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from batch_upload.model import Fault, OutcomeKind, State
+from batch_upload.model import Fault, OutcomeKind, RateRecord, State
 from batch_upload.records import AttemptRecord, Bucket, RunRecord, RunTally
 from batch_upload.report.completion import report_row
 from batch_upload.report.page.board import KINDS, NONE, STATES, Board, json_chunks
@@ -19,7 +19,6 @@ from batch_upload.report.page.head import (
     ATTENTION,
     STEPS_MAX,
     Causes,
-    LearnedPace,
     PageHead,
     RunTimeline,
     step_width_s,
@@ -242,7 +241,7 @@ def test_the_head_tells_whose_it_is_how_it_stands_and_what_to_type() -> None:
         listed=3,
         causes=causes.found(),
         runs=[run],
-        pace=LearnedPace(2.5, BEGIN),
+        pace=RateRecord("CreateRegistrationAttachment", {"rate": 2.5}, BEGIN),
     ).as_json(Invocation("june.yaml", ("--local",)))
 
     assert (head["account"], head["region"], head["total"]) == (LANE.account, LANE.region, 3)

@@ -6,7 +6,7 @@ import pytest
 
 from batch_upload.events import LaneStopped, Looking, Notice, OrphanSeen, Resolving, RunEnded
 from batch_upload.model import Capacity, Fault, State
-from batch_upload.report.observers import NullObserver, Observers
+from batch_upload.report.observers import Observers
 from batch_upload.report.plain import PlainObserver, event_sentence
 from tests.unit.report.samples import (
     BEGIN,
@@ -154,7 +154,7 @@ def test_the_pace_is_told_beside_what_was_learned() -> None:
 
 def test_several_observers_are_all_told() -> None:
     first, second = io.StringIO(), io.StringIO()
-    observers = Observers(PlainObserver(first, local_time=utc), NullObserver(), PlainObserver(second, local_time=utc))
+    observers = Observers(PlainObserver(first, local_time=utc), Observers(), PlainObserver(second, local_time=utc))
 
     observers.notify(started(plan_of(1)))
     observers.tick(after(30))

@@ -9,38 +9,48 @@ from hypothesis import strategies as st
 
 from batch_upload.events import LaneStopped
 from batch_upload.model import Action, ActionKind, Capacity, Plan, State
-from batch_upload.report.progress import RunProgress, eta, is_awaited, recent_rate
+from batch_upload.report.progress import RunProgress, is_awaited, recent_rate
 from tests.unit.report.samples import BEGIN, TOO_LARGE, after, created, ended, item, known, plan_of, started, throttled
 
 
+def progress_of(count: int, rate: float, capacity: Capacity | None = None) -> RunProgress:
+    """A run of so many items that has just started."""
+    progress = RunProgress()
+    progress.notify(started(plan_of(count), rate=rate, capacity=capacity))
+    return progress
+
+
 def test_the_end_is_what_is_left_over_the_rate() -> None:
-    ending = eta(waiting=120, capacity_left=None, rate_per_s=2.0, at=BEGIN)
+    ending = progress_of(120, 2.0).eta(BEGIN)
 
     assert ending is not None
     assert (ending.left_s, ending.ends_at, ending.by_capacity) == (63.0, after(63), False)
 
 
 def test_the_capacity_ends_a_run_before_its_items_do() -> None:
-    ending = eta(waiting=120, capacity_left=20, rate_per_s=2.0, at=BEGIN)
+    ending = progress_of(120, 2.0, Capacity(used=0, maximum=20)).eta(BEGIN)
 
     assert ending is not None
     assert (ending.left_s, ending.by_capacity) == (12.0, True)
 
 
-@pytest.mark.parametrize(
-    ("waiting", "capacity_left", "rate"), [(0, None, 1.0), (5, 0, 1.0), (5, None, 0.0), (5, None, None)]
-)
-def test_there_is_no_end_to_tell_without_work_room_or_rate(
-    waiting: int, capacity_left: int | None, rate: float | None
-) -> None:
-    assert eta(waiting=waiting, capacity_left=capacity_left, rate_per_s=rate, at=BEGIN) is None
+@pytest.mark.parametrize(("count", "rate", "capacity"), [(0, 1.0, None), (5, 1.0, Capacity(25, 25)), (5, 0.0, None)])
+def test_there_is_no_end_to_tell_without_work_room_or_rate(count: int, rate: float, capacity: Capacity | None) -> None:
+    assert progress_of(count, rate, capacity).eta(BEGIN) is None
+
+
+def test_there_is_no_end_to_tell_before_a_rate_is_known() -> None:
+    progress = progress_of(5, 1.0)
+    progress.notify(created("item-0", after(0.1)))
+
+    assert progress.eta(after(0.5)) is None
 
 
 def test_an_end_beyond_the_calendar_is_not_told() -> None:
     late = datetime(9999, 12, 31, tzinfo=UTC)
 
-    assert eta(waiting=1_000_000, capacity_left=None, rate_per_s=0.2, at=late) is None
-    assert eta(waiting=1_000_000, capacity_left=None, rate_per_s=1e-300, at=BEGIN) is None
+    assert progress_of(100_000, 0.2).eta(late) is None
+    assert progress_of(5, 1e-300).eta(BEGIN) is None
 
 
 def test_a_steady_rate_is_found_over_the_short_window() -> None:
