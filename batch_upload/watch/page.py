@@ -22,9 +22,9 @@ from batch_upload.report.page.document import document
 from batch_upload.report.page.head import (
     ATTENTION,
     ActiveRun,
-    Causes,
     PageHead,
     RunTimeline,
+    causes_of,
     step_width_s,
 )
 from batch_upload.report.summary_text import Invocation
@@ -172,9 +172,7 @@ class Page:
                     self.board.put_attempt(item_id, attempt)
 
     def _head(self, reader: LedgerReader | None, at: datetime) -> Json:
-        causes, pace, active = Causes(), None, None
-        for item_id, known in self._attention.items():
-            causes.add(item_id, known.state, known.fault, known.resume_after)
+        pace, active = None, None
         runs = [] if reader is None else run_timelines(reader, self.found.manifest.batch)
         for record in () if reader is None else reader.rates():
             if record.operation == CREATE and "rate" in record.learned:
@@ -199,7 +197,7 @@ class Page:
             listed=len(self.board),
             only=self._only(),
             attempts_left_out=self._attempts > self.limits.attempts,
-            causes=causes.found(),
+            causes=causes_of(self._attention.values()),
             runs=runs[:RUNS_MAX],
             more_runs=len(runs) > RUNS_MAX,
             active=active,

@@ -36,7 +36,7 @@ def document(data: Iterable[str], *, title: str, live: bool) -> Iterator[str]:
         "policy": html.escape(policy(live=live)),
         "title": html.escape(escaped_for(title, "utf-8")),
         "mode": "live" if live else "still",
-        "style": _style(),
+        "style": _asset("page.css"),
         "script": _script(),
     }
     for place, piece in enumerate(_SLOT.split(_asset("page.html"))):
@@ -53,7 +53,7 @@ def policy(*, live: bool) -> str:
     rules = [
         "default-src 'none'",
         "img-src data:",
-        f"style-src '{_hash(_style())}'",
+        f"style-src '{_hash(_asset('page.css'))}'",
         f"script-src '{_hash(_script())}'",
         "base-uri 'none'",
         "form-action 'none'",
@@ -66,11 +66,6 @@ def policy(*, live: bool) -> str:
 @cache
 def _asset(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8")
-
-
-@cache
-def _style() -> str:
-    return _asset("page.css")
 
 
 @cache

@@ -1,11 +1,10 @@
 """The head of the page: whose items they are, their states, the runs over time, and what to do."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from batch_upload.model import Fault, Lane, RateRecord, State
+from batch_upload.model import Fault, Known, Lane, RateRecord, State
 from batch_upload.records import Bucket, RunRecord, RunTally
 from batch_upload.report.advice import RETRIES, advice
 from batch_upload.report.page.board import KINDS, STATES, Json, epoch_ms
@@ -74,17 +73,17 @@ class ActiveRun:
     left_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cause:
     """Items that are in one state for one reason, with one thing to do about it. `ids` are the first few."""
 
     state: State
     name: str
     advice: str
-    count: int
-    ids: Sequence[str]
     fault: Fault | None
     resume_after: datetime | None
+    count: int = 0
+    ids: list[str] = field(default_factory=list)
 
     def as_json(self, invocation: Invocation) -> Json:
         """Return the cause as assets/attention.js reads it."""
@@ -102,30 +101,21 @@ class Cause:
         }
 
 
-@dataclass(slots=True)
-class Causes:
-    """Groups what needs attention, item by item."""
-
-    _counts: dict[tuple[State, str, str], int] = field(default_factory=lambda: defaultdict(int))
-    _ids: dict[tuple[State, str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
-    _first: dict[tuple[State, str, str], tuple[Fault | None, datetime | None]] = field(default_factory=dict)
-
-    def add(self, item_id: str, state: State, fault: Fault | None, resume_after: datetime | None) -> None:
-        """Count one item; ignore those that need no attention."""
+def causes_of(known: Iterable[Known]) -> list[Cause]:
+    """Group the items that need attention: by state, then the most frequent cause first."""
+    causes: dict[tuple[State, str, str], Cause] = {}
+    for item in known:
+        state, fault = item.state, item.fault
         if state not in ATTENTION:
-            return
+            continue
         # `causeOf` in assets/data.js groups by the same name
         name = fault_name(fault) if state in (State.FAILED, State.PARKED) and fault is not None else ""
         key = (state, name, advice(state, fault if name else None))
-        self._counts[key] += 1
-        self._first.setdefault(key, (fault, resume_after))
-        if len(self._ids[key]) < IDS_SHOWN:
-            self._ids[key].append(item_id)
-
-    def found(self) -> list[Cause]:
-        """Return the causes: by state, then the most frequent first."""
-        ordered = sorted(self._counts, key=lambda key: (ATTENTION.index(key[0]), -self._counts[key], *key[1:]))
-        return [Cause(*key, self._counts[key], self._ids[key], *self._first[key]) for key in ordered]
+        cause = causes.setdefault(key, Cause(*key, fault, item.resume_after))
+        cause.count += 1
+        if len(cause.ids) < IDS_SHOWN:
+            cause.ids.append(item.item_id)
+    return sorted(causes.values(), key=lambda each: (ATTENTION.index(each.state), -each.count, each.name, each.advice))
 
 
 def step_width_s(span_s: float) -> float:

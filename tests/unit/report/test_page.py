@@ -18,9 +18,9 @@ from batch_upload.report.page.document import document, policy
 from batch_upload.report.page.head import (
     ATTENTION,
     STEPS_MAX,
-    Causes,
     PageHead,
     RunTimeline,
+    causes_of,
     step_width_s,
 )
 from batch_upload.report.summary_text import Invocation
@@ -189,15 +189,15 @@ def test_a_course_has_as_many_steps_as_a_chart_can_show(span_s: float) -> None:
 
 
 def test_causes_come_failures_first_then_by_how_many() -> None:
-    causes = Causes()
-    causes.add("p", State.PARKED, Fault("Quota", "full", "DAY"), after(60))
-    causes.add("u", State.UNKNOWN, None, None)
-    causes.add("c", State.FAILED, Fault("ConflictException", "no"), None)
-    for item_id in "abde":
-        causes.add(item_id, State.FAILED, TOO_LARGE, None)
-    causes.add("done", State.COMPLETE, None, None)
-
-    found = causes.found()
+    found = causes_of(
+        [
+            known("p", State.PARKED, fault=Fault("Quota", "full", "DAY"))._replace(resume_after=after(60)),
+            known("u", State.UNKNOWN),
+            known("c", State.FAILED, fault=Fault("ConflictException", "no")),
+            *(known(item_id, State.FAILED, fault=TOO_LARGE) for item_id in "abde"),
+            known("done", State.COMPLETE),
+        ]
+    )
 
     assert [(cause.state, cause.name, cause.count) for cause in found] == [
         (State.FAILED, "MAXIMUM_SIZE_EXCEEDED", 4),
@@ -212,11 +212,10 @@ def test_causes_come_failures_first_then_by_how_many() -> None:
 
 def test_attachments_that_aws_could_not_process_are_grouped_by_their_retries() -> None:
     """What is to be done differs."""
-    causes = Causes()
-    for item_id, retries in (("a", "0"), ("b", "2"), ("c", "0")):
-        causes.add(item_id, State.FAILED, Fault("UPLOAD_FAILED", "no", fields=(("retries", retries),)), None)
-
-    found = causes.found()
+    found = causes_of(
+        known(item_id, State.FAILED, fault=Fault("UPLOAD_FAILED", "no", fields=(("retries", retries),)))
+        for item_id, retries in (("a", "0"), ("b", "2"), ("c", "0"))
+    )
 
     assert [(cause.name, cause.ids) for cause in found] == [("UPLOAD_FAILED", ["a", "c"]), ("UPLOAD_FAILED", ["b"])]
     assert "(1 of 2)" in found[0].advice
@@ -224,8 +223,6 @@ def test_attachments_that_aws_could_not_process_are_grouped_by_their_retries() -
 
 
 def test_the_head_tells_whose_it_is_how_it_stands_and_what_to_type() -> None:
-    causes = Causes()
-    causes.add("a b", State.FAILED, TOO_LARGE, None)
     run = RunTimeline(
         RunRecord("run-1", "upload", "june", BEGIN, None, 20, None),
         [RunTally("run-1", OutcomeKind.ACCEPTED, 2, after(9)), RunTally("run-1", None, 1, after(1))],
@@ -239,7 +236,7 @@ def test_the_head_tells_whose_it_is_how_it_stands_and_what_to_type() -> None:
         states={State.FAILED: 1, State.COMPLETE: 2},
         chosen=3,
         listed=3,
-        causes=causes.found(),
+        causes=causes_of([known("a b", State.FAILED, fault=TOO_LARGE)]),
         runs=[run],
         pace=RateRecord("CreateRegistrationAttachment", {"rate": 2.5}, BEGIN),
     ).as_json(Invocation("june.yaml", ("--local",)))
