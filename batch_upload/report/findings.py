@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from batch_upload.escape import printable
 from batch_upload.model import AttachmentStatus
+from batch_upload.operations import DESCRIBE, LIST_TAGS
 from batch_upload.report.ndjson import made_line
 from batch_upload.report.summary_text import shell_line
 from batch_upload.words import aligned_lines, count_words, duration_words
@@ -183,7 +184,7 @@ def cost_words(*, pages: int | None, tag_reads: int | None, time_s: float | None
     """Return what reconciling will cost, on one line."""
     if pages is None or tag_reads is None or time_s is None:
         return "the service does not tell how much it holds: a listing of 100 a second, then 10 tags a second"
-    calls = f"{count_words(pages, 'DescribeRegistrationAttachments call')}, at most {tag_reads:,} ListTagsForResource"
+    calls = f"{count_words(pages, f'{DESCRIBE} call')}, at most {tag_reads:,} {LIST_TAGS}"
     return f"{calls}: about {duration_words(time_s)}"
 
 
