@@ -374,9 +374,8 @@ class Action:
             return State.PENDING
         if known.client_token == self.client_token or self.kind is ActionKind.RETAG:
             return known.state
-        if item is None or (item.generation, item.content) != (known.generation, known.content):
-            return State.PENDING
-        return known.state if dict(item.tags) == dict(known.tags) else State.PENDING
+        wanted = None if item is None else (item.generation, item.content, dict(item.tags))
+        return known.state if wanted == (known.generation, known.content, dict(known.tags)) else State.PENDING
 
 
 @dataclass(frozen=True, slots=True)
