@@ -62,7 +62,7 @@ def fault_words(fault: Fault) -> str:
 
 
 def fault_message(fault: Fault) -> str:
-    """Return the message of a fault without the code that it may begin with: its name is shown beside it."""
+    """Return the message of a fault without the code that it may begin with: its name is shown next to it."""
     for name in (f"{fault.code} ({fault.reason}): ", f"{fault.code}: "):
         if fault.message.startswith(name):
             return fault.message.removeprefix(name)

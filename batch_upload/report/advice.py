@@ -29,7 +29,7 @@ _BY_NAME: Mapping[str, str] = {
     "NOT_FOUND": "run `upload` again, which looks for it once more and takes it over if it is there; only if it was "
     "deleted at the service, raise `generation` in the manifest to upload it again",
     "ResourceNotFoundException": "AWS does not find the attachment whose tags are to change: run `upload` again, which "
-    "looks for it once more, and uploads the document anew if it is gone",
+    "looks for it once more, and uploads the document again if it is gone",
     "changed_since_plan": "the file was changed while the run went on and was not sent; run `upload` again",
 }
 """By the fault's reason, else by its code."""

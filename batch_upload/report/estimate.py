@@ -18,7 +18,7 @@ ACCEPTED_SHARE = 0.994
 
 
 def describes(attachments: int, lane_size: int) -> int:
-    """Return the fewest describes that tell of so many attachments: by ids, or by a listing of the whole lane."""
+    """Return the fewest describes that show the status of so many attachments: by ids, or by listing the whole lane."""
     if attachments <= 0:
         return 0
     by_listing = math.ceil(max(attachments, lane_size) / ATTACHMENTS_A_LISTING)

@@ -64,7 +64,7 @@ class FindingRow:
 class FindingCounts:
     """The numbers of a comparison. `listed` attachments are at the service, `strangers` of them of no item here.
 
-    `tags_compared`: attachments of the ledger whose tags were read; 0 where that was not asked for.
+    `tags_compared`: attachments of the ledger whose tags were read; 0 without `--tags`.
     """
 
     findings: Mapping[str, int]
@@ -183,12 +183,12 @@ def tag_lines(rows: Sequence[FindingRow], aws_flags: Sequence[str]) -> list[str]
 def cost_words(*, pages: int | None, tag_reads: int | None, time_s: float | None) -> str:
     """Return what reconciling will cost, on one line."""
     if pages is None or tag_reads is None or time_s is None:
-        return "the service does not tell how much it holds: a listing of 100 a second, then 10 tags a second"
+        return "the service does not say how much it holds: a listing of 100 a second, then 10 tags a second"
     calls = f"{count_words(pages, f'{DESCRIBE} call')}, at most {tag_reads:,} {LIST_TAGS}"
     return f"{calls}: about {duration_words(time_s)}"
 
 
 def cost_line(*, pages: int | None, tag_reads: int | None, time_s: float | None) -> dict[str, Any]:
-    """Return the line `{"event": "cost", …}`; null where the service does not tell."""
+    """Return the line `{"event": "cost", …}`; null where that is not known."""
     rounded_s = None if time_s is None else round(time_s, 1)
     return made_line("cost", describe_calls=pages, tag_reads=tag_reads, time_s=rounded_s)

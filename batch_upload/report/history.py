@@ -175,7 +175,7 @@ def _token_lines(history: History) -> Iterator[str]:
         yield f"token: {printable(item.client_token)}"
         yield from indented(_member_lines(history.members_of_item() or {}))
     if history.unreadable:
-        yield printable(f"the manifest's token: cannot be told, {history.unreadable}")
+        yield printable(f"the manifest's token: not known, {history.unreadable}")
     elif current is not None and item is None:
         yield "the manifest's token: none, it no longer lists this id"
     elif current is not None and item is not None and item.client_token != current.known.client_token:

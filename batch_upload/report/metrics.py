@@ -109,15 +109,15 @@ class RunMetrics:
             found += [Sample(name, counts[operation], {"operation": operation}) for operation in sorted(requests)]
         for operation, rate in sorted(progress.rates.items()):
             found.append(Sample("rate_per_second", rate, {"operation": operation}))
-        known = {sample.name for sample in found}
-        return [*found, *(each for each in self._carried.samples if each.name not in known)]
+        names = {sample.name for sample in found}
+        return [*found, *(each for each in self._carried.samples if each.name not in names)]
 
     def text(self, at: datetime, summary: Summary | None = None) -> str:
         """Return the file's content."""
         labels = dict(self._lane_labels)
         if summary is not None:
-            told = {"batch": summary.batch, "account": summary.account, "region": summary.region}
-            labels.update((name, value) for name, value in told.items() if value)
+            known_labels = {"batch": summary.batch, "account": summary.account, "region": summary.region}
+            labels.update((name, value) for name, value in known_labels.items() if value)
         used = {name: value for name, value in labels.items() if value}
         return exposition(self.samples(at, summary), {**self._always, **used})
 

@@ -71,7 +71,7 @@ class PlainObserver(RunObserver):
         sentence = event_sentence(event)
         if progress.throttled and not self._said_throttled and progress.started is not None:
             self._said_throttled = True
-            # what was throttled before the run is named is told after its name
+            # requests before the run's first line may be throttled: say so after that line
             lines = [sentence] if isinstance(event, RunStarted) and sentence else []
             return [*lines, "AWS is limiting requests (this is normal): the rate goes down"]
         if isinstance(event, ItemChanged):

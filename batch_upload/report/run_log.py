@@ -1,6 +1,6 @@
 """`--log-file`: every event of a run, a line each, with one run id. No document, no header, no credential.
 
-The file is appended to, and opened anew after it was moved, so that the system can rotate it (logrotate).
+The file is appended to, and opened again after it was moved, so that the system can rotate it (logrotate).
 """
 
 import json

@@ -27,7 +27,7 @@ LEDGER_POLL_S = 1.0
 PAUSE_FACTOR = 4
 """A pause lasts at least so many times as long as the look before it: a large ledger is not read all the time."""
 UNUSABLE_LOOKS_MAX = 5
-"""Looks in a row at which a ledger may be unusable: it is so for a moment while it is created."""
+"""Looks in a row at which a ledger may be unusable: that can happen for a moment while it is created."""
 
 
 class Follower:
@@ -119,7 +119,7 @@ class Follower:
         try:
             found = view_ledger(self._path, self._options)
         except ManifestInvalid:
-            # the same items; their rows read the ledger anew
+            # the same items; their rows read the ledger again
             found = replace(self.found, lane=None if reader is None else reader.lane())
         if found.settings.ledger != self.found.settings.ledger:
             self.close()

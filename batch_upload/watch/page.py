@@ -109,7 +109,7 @@ class Page:
     def keep_up(self, reader: LedgerReader, at: datetime) -> bool:
         """Show what has changed since the last call, as a new revision.
 
-        Return False, and change nothing, where an item has another token now: then the page must be made anew.
+        Return False, and change nothing, where an item has another token now: then the page must be built again.
         """
         batch = self.found.manifest.batch
         marks = {mark.client_token: mark for mark in reader.marks(batch)}

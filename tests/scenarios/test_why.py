@@ -145,5 +145,5 @@ def test_a_file_that_cannot_be_read_now_does_not_hide_the_history(
 
     assert told.code == 0
     assert "complete since" in told.stdout
-    assert "the manifest's token: cannot be told" in told.stdout
+    assert "the manifest's token: not known" in told.stdout
     assert "batch-upload validate june.yaml" in told.stdout

@@ -181,7 +181,7 @@ def test_only_a_live_page_listens() -> None:
 
 
 @pytest.mark.parametrize("span_s", [0, 0.05, 7, 95, 96, 3_600, 86_400, 86_400 * 400])
-def test_a_course_has_as_many_steps_as_a_chart_can_show(span_s: float) -> None:
+def test_a_timeline_has_as_many_steps_as_a_chart_can_show(span_s: float) -> None:
     width = step_width_s(span_s)
 
     assert int(span_s / width) < STEPS_MAX

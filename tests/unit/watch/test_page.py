@@ -1,4 +1,4 @@
-"""The page of a ledger: who is listed where not all can be, and the course of its runs."""
+"""The page of a ledger: which items are listed where not all can be, and its runs over time."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
