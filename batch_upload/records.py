@@ -1,7 +1,7 @@
 """What a ledger tells of what happened, as values for those who read it. All frozen."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -67,6 +67,19 @@ class NumberedAttempt(AttemptRecord):
 
     attempt_id: int
     client_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenHistory:
+    """What the ledger holds of one ClientToken."""
+
+    known: Known
+    retry: int
+    """Which retry after UPLOAD_FAILED the token is of; 0 for the item's own."""
+    since: datetime | None
+    """When it came to its state."""
+    attempts: Sequence[AttemptRecord]
+    """Oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

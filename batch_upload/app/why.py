@@ -18,25 +18,12 @@ from batch_upload.errors import UsageError
 from batch_upload.ledger import find_reader
 from batch_upload.model import Action, Item, Known, Lane, Manifest, Problem, State
 from batch_upload.ports import LedgerReader
-from batch_upload.records import AttemptRecord
+from batch_upload.records import TokenHistory
 from batch_upload.settings import RunOptions, Settings, settings_of
 from batch_upload.spelling import id_hint
 from batch_upload.token import RETRIES_MAX, client_token
 
 SUGGESTED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class TokenHistory:
-    """What the ledger holds of one ClientToken."""
-
-    known: Known
-    retry: int
-    """Which retry after UPLOAD_FAILED the token is of; 0 for the item's own."""
-    since: datetime | None
-    """When it came to its state."""
-    attempts: Sequence[AttemptRecord]
-    """Oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,31 +3,14 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from batch_upload.escape import printable
 from batch_upload.model import Item, Known, OutcomeKind
-from batch_upload.records import AttemptRecord
+from batch_upload.records import AttemptRecord, TokenHistory
 from batch_upload.report.ndjson import error_json, json_line, made_line
 from batch_upload.token import canonical_json
 from batch_upload.words import count_words, duration_words, fault_words, indented, utc_iso, utc_iso_or_none
-
-
-class TokenRecord(Protocol):
-    """What the ledger has of one ClientToken: its row, since when, and its attempts, oldest first."""
-
-    @property
-    def known(self) -> Known: ...
-
-    @property
-    def retry(self) -> int: ...
-
-    @property
-    def since(self) -> datetime | None: ...
-
-    @property
-    def attempts(self) -> Sequence[AttemptRecord]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +34,14 @@ class History:
     batch: str
     state: str
     state_words: str
-    current: TokenRecord | None
+    current: TokenHistory | None
     item: Item | None
     retry: int
     unreadable: str
     next: Next
-    earlier: Sequence[TokenRecord] = ()
+    earlier: Sequence[TokenHistory] = ()
 
-    def members_of(self, record: TokenRecord) -> dict[str, Any]:
+    def members_of(self, record: TokenHistory) -> dict[str, Any]:
         """Return what the token of a record is made of."""
         return token_members(record.known, self.batch, record.retry)
 

@@ -1,11 +1,9 @@
 """One item's history as people and machines read it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 
-from batch_upload.model import AttachmentStatus, Fault, Item, Known, OutcomeKind, State
-from batch_upload.records import AttemptRecord
+from batch_upload.model import AttachmentStatus, Fault, Item, OutcomeKind, State
+from batch_upload.records import AttemptRecord, TokenHistory
 from batch_upload.report.history import History, Next, changed_members, history_json, history_lines, token_members
 from tests.unit.report.samples import BEGIN, after, item, known
 
@@ -14,22 +12,14 @@ ACCEPTED = AttemptRecord(2, "run-2", after(10), after(10.5), OutcomeKind.ACCEPTE
 CUT_OFF = AttemptRecord(1, "run-1", BEGIN, None, None, None, None, None, None, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What the ledger has of a token."""
-
-    known: Known
-    since: datetime | None
-    attempts: Sequence[AttemptRecord]
-    retry: int = 0
-
-
-def record(*attempts: AttemptRecord, state: State = State.COMPLETE) -> Record:
+def record(*attempts: AttemptRecord, state: State = State.COMPLETE) -> TokenHistory:
     row = known("acme/loa", state)._replace(attachment_id="at-1", attachment_status=AttachmentStatus.COMPLETE)
-    return Record(row, after(11), attempts)
+    return TokenHistory(row, 0, after(11), attempts)
 
 
-def history(current: Record | None, *, manifest: Item | None = ITEM, earlier: tuple[Record, ...] = ()) -> History:
+def history(
+    current: TokenHistory | None, *, manifest: Item | None = ITEM, earlier: tuple[TokenHistory, ...] = ()
+) -> History:
     return History(
         item_id="acme/loa",
         batch="june",
@@ -132,7 +122,7 @@ def test_the_fault_and_the_time_to_wait_for_are_told() -> None:
         fault=Fault("Quota", "full", fields=(("F", "m"),)), resume_after=after(60)
     )
 
-    told = text(history(Record(row, None, ())))
+    told = text(history(TokenHistory(row, 0, None, ())))
 
     assert "fault: Quota: full" in told
     assert "not tried before: 2026-11-23T14:01:00.000Z" in told

@@ -1,6 +1,7 @@
 """Counts of a run, its pace, and when it will end."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +11,19 @@ from hypothesis import strategies as st
 from batch_upload.events import LaneStopped
 from batch_upload.model import Action, ActionKind, Capacity, Plan, State
 from batch_upload.report.progress import RunProgress, is_awaited, recent_rate
-from tests.unit.report.samples import BEGIN, TOO_LARGE, after, created, ended, item, known, plan_of, started, throttled
+from tests.unit.report.samples import (
+    BEGIN,
+    TOO_LARGE,
+    after,
+    answered,
+    created,
+    ended,
+    item,
+    known,
+    plan_of,
+    started,
+    throttled,
+)
 
 
 def progress_of(count: int, rate: float, capacity: Capacity | None = None) -> RunProgress:
@@ -188,3 +201,33 @@ def test_the_memory_of_creates_is_bounded_and_survives_a_clock_put_back() -> Non
 
     assert progress.rate_per_s(after(499)) == pytest.approx(13 / 10)
     assert len(progress._creates_by_second) <= 61
+
+
+def test_each_change_moves_an_item_from_its_state_to_the_next() -> None:
+    progress = progress_of(3, 1.0)
+    progress.notify(created("item-0", after(1)))
+    progress.notify(ended("item-0", after(2)))
+    progress.notify(created("item-1", after(3)))
+
+    assert +progress.states == {State.COMPLETE: 1, State.PROCESSING: 1, State.PENDING: 1}
+    assert (progress.created, progress.created_bytes) == (2, 2 * 496_000)
+
+
+def test_an_item_whose_tags_alone_change_counts_by_state_but_not_as_work_of_the_run() -> None:
+    retag = Action(ActionKind.RETAG, "a", "t", "tags changed", item=item("a"), known=known("a"))
+    progress = RunProgress()
+    progress.notify(replace(started(Plan((retag,))), states={"complete": 1}))
+    progress.notify(ended("a", after(1), State.FAILED, fault=TOO_LARGE))
+
+    assert +progress.states == {State.FAILED: 1}
+    assert (progress.total, progress.ended, list(progress.failures)) == (0, 0, [])
+
+
+def test_requests_throttles_and_rates_are_counted_by_operation() -> None:
+    progress = progress_of(1, 1.0)
+    progress.notify(throttled(after(1)))
+    progress.notify(answered("item-0", after(2), rate=0.9))
+
+    assert progress.requests == {"CreateRegistrationAttachment": 2}
+    assert +progress.throttled_requests == {"CreateRegistrationAttachment": 1}
+    assert (progress.rates, progress.learned_rate) == ({"CreateRegistrationAttachment": 0.9}, 0.9)
