@@ -64,27 +64,27 @@ class Route(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
+class HttpRejection:
     """Why a request is not answered: a status of HTTP, and a sentence without the secret."""
 
     status: int
     message: str
 
 
-def route_of(*, method: str, host: str | None, path: str, token: str, port: int) -> Route | Rejection:
+def route_of(*, method: str, host: str | None, path: str, token: str, port: int) -> Route | HttpRejection:
     """Return where a request goes. `host` is its Host header; `path` is as it was sent, without the query.
 
     The secret is compared in constant time.
     """
     own_hosts = {f"{name}:{port}" for name in LOOPBACK_NAMES} | (set(LOOPBACK_NAMES) if port == 80 else set())
     if host is None or host.lower() not in own_hosts:
-        return Rejection(421, "this is served on loopback, under its own address only")
+        return HttpRejection(421, "this is served on loopback, under its own address only")
     if method != "GET":
-        return Rejection(405, "this can only be read")
+        return HttpRejection(405, "this can only be read")
     given, slash, route = unquote(path, errors="replace").removeprefix("/").partition("/")
     if not hmac.compare_digest(given.encode(), token.encode()) or not slash:
-        return Rejection(404, "nothing is here: open the address that `watch` has printed")
-    return Route(route) if route in set(Route) else Rejection(404, "nothing is here")
+        return HttpRejection(404, "nothing is here: open the address that `watch` has printed")
+    return Route(route) if route in set(Route) else HttpRejection(404, "nothing is here")
 
 
 @asynccontextmanager
@@ -131,7 +131,7 @@ class _Handler:
             port=self.port,
         )
         match route:
-            case Rejection():
+            case HttpRejection():
                 allow = {"Allow": "GET"} if route.status == 405 else {}
                 return web.Response(status=route.status, text=f"{route.message}\n", headers={**HEADERS, **allow})
             case Route.PAGE:

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from batch_upload.errors import UsageError
-from batch_upload.watch.serve import HEADERS, Rejection, Route, route_of, served_page
+from batch_upload.watch.serve import HEADERS, HttpRejection, Route, route_of, served_page
 
 TOKEN = "s3cret" * 7
 SECRET = "k3y-" + "x" * 39
@@ -149,7 +149,7 @@ def asked(
     path: str = f"/{SECRET}/", *, method: str = "GET", host: str | None = f"127.0.0.1:{PORT}", port: int = PORT
 ) -> Route | int:
     found = route_of(method=method, host=host, path=path, token=SECRET, port=port)
-    return found.status if isinstance(found, Rejection) else found
+    return found.status if isinstance(found, HttpRejection) else found
 
 
 @pytest.mark.parametrize("host", [f"127.0.0.1:{PORT}", f"localhost:{PORT}", f"LOCALHOST:{PORT}", f"[::1]:{PORT}"])
@@ -217,5 +217,5 @@ def test_a_refusal_tells_no_secret() -> None:
         ("GET", f"localhost:{PORT}", "/"),
     ):
         found = route_of(method=method, host=host, path=path, token=SECRET, port=PORT)
-        assert isinstance(found, Rejection)
+        assert isinstance(found, HttpRejection)
         assert SECRET not in found.message
