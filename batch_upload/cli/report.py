@@ -97,15 +97,9 @@ def _writer(form: Format, made: "Report", out: Path | None, flags: Flags) -> Cal
 
 
 def _rows(made: "Report") -> "Iterator[ReportRow]":
-    from dataclasses import replace
+    from batch_upload.report.completion import report_row
 
-    from batch_upload.report.completion import report_row, row_of_known
-
-    for each in made.rows():
-        if each.item is not None:
-            yield replace(report_row(each.item, each.known), in_manifest=each.in_manifest)
-        elif each.known is not None:
-            yield row_of_known(each.known, each.in_manifest)
+    return (report_row(each.item, each.known, each.in_manifest) for each in made.rows())
 
 
 def _page_writer(made: "Report", flags: Flags) -> Callable[[TextIO], int]:

@@ -50,32 +50,45 @@ _ROW_FIELDS = tuple(column.name for column in fields(ReportRow) if column.name n
 HEADER = ("id", *_ROW_FIELDS[1:])
 
 
-def report_row(item: Item | Listed, known: Known | None) -> ReportRow:
-    """Return the row of one item of the manifest and what the ledger has of it.
+def report_row(item: Item | Listed | None, known: Known | None, in_manifest: str | None = None) -> ReportRow:
+    """Return the row of one item of the manifest and what the ledger has of it, or of what only the ledger has.
 
     `known` of another token than the item's is of a document that the manifest has replaced: then the row is of the
     item as it is now, which is not sent yet. A `Listed` has no token; its `known` is taken as it is.
+
+    Raises ValueError without an item and without anything in the ledger.
     """
+    if known is not None and not (isinstance(item, Item) and item.client_token != known.client_token):
+        fault, content = known.fault, known.content
+        return ReportRow(
+            item_id=known.item_id,
+            source=known.source if item is None else item.source,
+            sha256=content.removeprefix(_DIGEST_PREFIX) if content.startswith(_DIGEST_PREFIX) else None,
+            size_bytes=known.size_bytes,
+            content_type=None if known.content_type is None else known.content_type.value,
+            client_token=known.client_token,
+            state=known.state.value,
+            registration_attachment_id=known.attachment_id,
+            registration_attachment_arn=known.attachment_arn,
+            attachment_status=None if known.attachment_status is None else known.attachment_status.value,
+            error_code=None if fault is None else fault.code,
+            error_reason=None if fault is None else fault.reason,
+            error_message=None if fault is None else fault.message,
+            attempts=known.attempts,
+            request_id=known.request_id,
+            first_sent_at=utc_iso_or_none(known.first_sent_at),
+            completed_at=utc_iso_or_none(known.completed_at),
+            tags=known.tags,
+            in_manifest=in_manifest,
+        )
+    if item is None:
+        raise ValueError("a row is of an item, or of what the ledger has")
+    row = ReportRow(item_id=item.item_id, source=item.source, tags=item.tags, in_manifest=in_manifest)
     if isinstance(item, Listed):
-        if known is None:
-            return ReportRow(item_id=item.item_id, source=item.source, tags=item.tags)
-        return _recorded_row(item.item_id, item.source, known)
-    if known is not None and known.client_token == item.client_token:
-        return _recorded_row(item.item_id, item.source, known)
-    return ReportRow(
-        item_id=item.item_id,
-        source=item.source,
-        sha256=item.sha256,
-        size_bytes=item.size_bytes,
-        content_type=None if item.content_type is None else item.content_type.value,
-        client_token=item.client_token,
-        tags=item.tags,
-    )
-
-
-def row_of_known(known: Known, in_manifest: str) -> ReportRow:
-    """Return the row of what only the ledger has."""
-    return replace(_recorded_row(known.item_id, known.source, known), in_manifest=in_manifest)
+        return row
+    type_name = None if item.content_type is None else item.content_type.value
+    token = item.client_token
+    return replace(row, sha256=item.sha256, size_bytes=item.size_bytes, content_type=type_name, client_token=token)
 
 
 def write_csv(rows: Iterable[ReportRow], stream: TextIO, *, more: Sequence[str] = ()) -> int:
@@ -116,27 +129,3 @@ def write_jsonl(rows: Iterable[ReportRow], stream: TextIO, *, more: Sequence[str
 def defused(cell: str) -> str:
     """Return the cell as text that no spreadsheet runs."""
     return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
-
-
-def _recorded_row(item_id: str, source: str, known: Known) -> ReportRow:
-    fault, content = known.fault, known.content
-    return ReportRow(
-        item_id=item_id,
-        source=source,
-        sha256=content.removeprefix(_DIGEST_PREFIX) if content.startswith(_DIGEST_PREFIX) else None,
-        size_bytes=known.size_bytes,
-        content_type=None if known.content_type is None else known.content_type.value,
-        client_token=known.client_token,
-        state=known.state.value,
-        registration_attachment_id=known.attachment_id,
-        registration_attachment_arn=known.attachment_arn,
-        attachment_status=None if known.attachment_status is None else known.attachment_status.value,
-        error_code=None if fault is None else fault.code,
-        error_reason=None if fault is None else fault.reason,
-        error_message=None if fault is None else fault.message,
-        attempts=known.attempts,
-        request_id=known.request_id,
-        first_sent_at=utc_iso_or_none(known.first_sent_at),
-        completed_at=utc_iso_or_none(known.completed_at),
-        tags=known.tags,
-    )

@@ -144,3 +144,19 @@ def test_rows_are_written_as_they_come() -> None:
 
     assert write_jsonl(rows(), stream) == 2
     assert written_before_last == [1]
+
+
+def test_what_only_the_ledger_has_is_a_row_as_the_ledger_has_it() -> None:
+    row = report_row(None, known(), "replaced")
+
+    assert (row.item_id, row.source, row.state, row.in_manifest) == (
+        "acme/loa",
+        "files/acme/loa.pdf",
+        "complete",
+        "replaced",
+    )
+
+
+def test_a_row_is_of_something() -> None:
+    with pytest.raises(ValueError, match="a row is of an item"):
+        report_row(None, None)
