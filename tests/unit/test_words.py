@@ -6,6 +6,7 @@ import pytest
 
 from batch_upload.model import Fault
 from batch_upload.words import (
+    aligned_lines,
     clock_words,
     count_words,
     display_width,
@@ -95,3 +96,11 @@ def test_wide_and_combining_characters_are_measured_as_terminals_do() -> None:
 def test_the_process_that_holds_a_ledger_is_named_as_far_as_it_is_known() -> None:
     assert holder_words(7, "h\n") == "process 7 on h\\n"
     assert holder_words(None, None) == "a process without a name"
+
+
+def test_rows_are_aligned_by_what_a_terminal_shows_of_them() -> None:
+    rows = [("id", "size"), ("日本", "5"), ("a", "12")]
+
+    assert list(aligned_lines(rows)) == ["id    size", "日本  5", "a     12"]
+    assert list(aligned_lines(rows, is_last_right=True)) == ["id    size", "日本     5", "a       12"]
+    assert list(aligned_lines([])) == []
