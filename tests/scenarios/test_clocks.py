@@ -9,7 +9,7 @@ import pytest
 
 from batch_upload.emulator.names import CREATE, LIST_TAGS
 from tests.support.batches import Batch, assert_each_once, make_batch
-from tests.support.command import Result, started
+from tests.support.command import Result
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
 
@@ -17,10 +17,10 @@ QUICK = ("--rate", "100", "--json")
 Note = dict[str, Any]
 
 
-def killed_in_a_create(endpoint: Endpoint, batch: Batch) -> None:
+def killed_in_a_create(command: Preloaded, endpoint: Endpoint, batch: Batch) -> None:
     """Leave an attachment whose create was never answered, by a process that is killed."""
     endpoint.faults({"action": "hang", "operation": CREATE, "done": True})
-    with started("upload", batch.manifest, *QUICK, cwd=batch.folder, env=endpoint.env) as running:
+    with command.started("upload", batch.manifest, *QUICK, cwd=batch.folder, env=endpoint.env) as running:
         endpoint.wait_for(CREATE)
         running.process.kill()
     endpoint.faults()
@@ -56,7 +56,7 @@ def test_a_rerun_a_moment_after_a_kill_sends_again_at_once(
     endpoint: Endpoint, tmp_path: Path, command: Preloaded
 ) -> None:
     batch = make_batch(tmp_path, 1)
-    killed_in_a_create(endpoint, batch)
+    killed_in_a_create(command, endpoint, batch)
 
     ended = rerun(command, endpoint, batch)
 
@@ -77,7 +77,7 @@ def test_after_the_clock_was_set_or_is_another_what_is_open_is_looked_up(
     """The service has forgotten the token: to send it again would make a second attachment."""
     endpoint.change(token_memory_s=0.001)
     batch = make_batch(tmp_path, 1)
-    killed_in_a_create(endpoint, batch)
+    killed_in_a_create(command, endpoint, batch)
     change_note(batch, happened)
 
     ended = rerun(command, endpoint, batch)
@@ -93,7 +93,7 @@ def test_without_a_clock_to_trust_absence_is_proved_a_horizon_after_the_run_bega
 ) -> None:
     batch = make_batch(tmp_path, 1)
     endpoint.faults({"action": "hang", "operation": CREATE})
-    with started("upload", batch.manifest, *QUICK, cwd=batch.folder, env=endpoint.env) as running:
+    with command.started("upload", batch.manifest, *QUICK, cwd=batch.folder, env=endpoint.env) as running:
         endpoint.wait_for(CREATE)
         running.process.kill()
     endpoint.faults()

@@ -11,7 +11,7 @@ import pytest
 
 from batch_upload.emulator.names import CREATE
 from tests.support.batches import IDENTITY_TAG, Batch, assert_adds_up, assert_each_once, make_batch, token_of
-from tests.support.command import Result, started
+from tests.support.command import Result
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
 
@@ -43,7 +43,7 @@ class Scene:
     def killed_after(self, items: int, *arguments: str) -> None:
         """Start a run and kill it when so many items have ended."""
         folder, env = self.batch.folder, self.endpoint.env
-        with started("upload", self.batch.manifest, *QUICK, *arguments, cwd=folder, env=env) as running:
+        with self.command.started("upload", self.batch.manifest, *QUICK, *arguments, cwd=folder, env=env) as running:
             for _ in range(items):
                 running.until("item")
             running.process.kill()

@@ -10,7 +10,7 @@ import pytest
 
 from batch_upload.emulator.names import DELETE, DESCRIBE, LIMITS, LIST_TAGS
 from tests.support.batches import Batch, assert_adds_up, assert_each_once, make_batch, write_batch
-from tests.support.command import COMMAND, run, started
+from tests.support.command import COMMAND, run
 from tests.support.endpoint import Endpoint
 from tests.support.monitor import monitor
 from tests.support.preloaded import Preloaded
@@ -48,7 +48,7 @@ def test_prune_lets_the_deletes_in_flight_end_and_the_next_run_deletes_the_rest(
     batch = write_batch(tmp_path, dict(list(whole.documents.items())[:1]))
     endpoint.faults({"action": "slow", "operation": DELETE, "seconds": 0.5})
 
-    with started(
+    with command.started(
         "prune", batch.path, "--yes", "--max-deletes", "11", "--json", cwd=tmp_path, env=endpoint.env
     ) as running:
         endpoint.wait_for(DELETE)
@@ -78,7 +78,7 @@ def test_prune_cuts_off_a_delete_that_is_not_answered_and_the_next_run_asks_agai
     batch = write_batch(tmp_path, dict(list(whole.documents.items())[:1]))
     endpoint.faults({"action": "hang", "operation": DELETE, "done": True})
 
-    with started("prune", batch.path, "--yes", "--json", cwd=tmp_path, env=endpoint.env) as running:
+    with command.started("prune", batch.path, "--yes", "--json", cwd=tmp_path, env=endpoint.env) as running:
         endpoint.wait_for(DELETE)
         running.signal(signal.SIGTERM)
         ended = running.finish()
@@ -101,7 +101,7 @@ def test_reconcile_keeps_the_tags_it_has_read_and_the_next_run_reads_the_rest(
     before = endpoint.stats().requests[LIST_TAGS]
     endpoint.faults({"action": "slow", "operation": LIST_TAGS, "seconds": 0.5})
 
-    with started("reconcile", batch.path, "--json", cwd=tmp_path, env=endpoint.env) as running:
+    with command.started("reconcile", batch.path, "--json", cwd=tmp_path, env=endpoint.env) as running:
         endpoint.wait_for(LIST_TAGS)
         running.signal(number)
         ended = running.finish()
@@ -122,12 +122,12 @@ def test_reconcile_keeps_the_tags_it_has_read_and_the_next_run_reads_the_rest(
 @pytest.mark.parametrize(("number", "code"), ENDINGS, ids=IDS)
 @pytest.mark.parametrize("verb", ["plan", "doctor"])
 def test_a_verb_that_only_reads_ends_at_once_with_a_summary(
-    endpoint: Endpoint, tmp_path: Path, verb: str, number: signal.Signals, code: int
+    endpoint: Endpoint, tmp_path: Path, verb: str, number: signal.Signals, code: int, command: Preloaded
 ) -> None:
     endpoint.faults({"action": "hang", "operation": LIMITS})
     batch = make_batch(tmp_path, 1)
 
-    with started(verb, batch.path, "--json", cwd=tmp_path, env=endpoint.env) as running:
+    with command.started(verb, batch.path, "--json", cwd=tmp_path, env=endpoint.env) as running:
         endpoint.wait_for(LIMITS)
         running.signal(number)
         ended = running.finish()
@@ -138,14 +138,16 @@ def test_a_verb_that_only_reads_ends_at_once_with_a_summary(
 
 @pytest.mark.parametrize(("number", "code"), ENDINGS, ids=IDS)
 def test_the_monitor_of_verify_hears_that_a_signal_ended_it(
-    endpoint: Endpoint, tmp_path: Path, number: signal.Signals, code: int
+    endpoint: Endpoint, tmp_path: Path, number: signal.Signals, code: int, command: Preloaded
 ) -> None:
     endpoint.faults({"action": "hang", "operation": DESCRIBE})
     batch = make_batch(tmp_path, 1)
 
     with (
         monitor() as heard,
-        started("verify", batch.path, "--json", "--notify", heard.url, cwd=tmp_path, env=endpoint.env) as running,
+        command.started(
+            "verify", batch.path, "--json", "--notify", heard.url, cwd=tmp_path, env=endpoint.env
+        ) as running,
     ):
         endpoint.wait_for(DESCRIBE)
         running.signal(number)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from batch_upload.emulator.names import CALLER_IDENTITY, CREATE
 from tests.support.batches import assert_adds_up, assert_each_once, make_batch, pdf, write_batch
-from tests.support.command import started
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
 
@@ -57,7 +56,7 @@ def test_a_file_that_is_replaced_during_the_run_is_not_sent_and_the_next_run_sen
     content = batch.documents[changed].replace(b"document 2", b"document X")
 
     arguments = ("upload", batch.manifest, "--rate", "1", "--fixed-rate", "--concurrency", "1", "--json")
-    with started(*arguments, cwd=tmp_path, env=endpoint.env) as running:
+    with command.started(*arguments, cwd=tmp_path, env=endpoint.env) as running:
         running.until("item")
         (tmp_path / changed).write_bytes(content)
         ended = running.finish()

@@ -9,7 +9,7 @@ import pytest
 from batch_upload.emulator.names import CREATE, DESCRIBE, LIST_TAGS
 from tests.scenarios.test_reconcile import delete
 from tests.support.batches import IDENTITY_TAG, Batch, assert_each_once, make_batch, token_of, write_batch
-from tests.support.command import Result, started
+from tests.support.command import Result
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
 
@@ -125,7 +125,9 @@ def test_a_lost_ledger_finds_what_a_shifted_page_skipped(
     endpoint.faults({"action": "slow", "operation": DESCRIBE, "seconds": 1, "times": 1})
 
     # what was deleted and has no tags is waited for until it cannot be new any more
-    with started("upload", batch.manifest, *QUICK, "--safe-horizon", "4s", cwd=tmp_path, env=endpoint.env) as running:
+    with command.started(
+        "upload", batch.manifest, *QUICK, "--safe-horizon", "4s", cwd=tmp_path, env=endpoint.env
+    ) as running:
         endpoint.wait_for(DESCRIBE)
         delete(endpoint, foreign[0]["id"])
         ended = running.finish()
@@ -181,7 +183,7 @@ def test_the_look_at_the_end_of_a_run_finds_a_second_attachment_and_says_so(
     name, content = next(iter(batch.documents.items()))
     endpoint.faults({"action": "slow", "seconds": 1, "times": 1})
 
-    with started("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env) as running:
+    with command.started("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env) as running:
         endpoint.wait_for(CREATE)
         twin = endpoint.plant({IDENTITY_TAG: token_of(name, content)})
         ended = running.finish()

@@ -8,7 +8,6 @@ import pytest
 
 from batch_upload.emulator.names import CREATE, DESCRIBE, LIST_TAGS, OPERATIONS
 from tests.support.batches import Batch, make_batch
-from tests.support.command import started
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
 
@@ -102,7 +101,9 @@ def test_the_look_through_a_large_account_is_planned_announced_and_seen(
     endpoint.change(rates={**dict.fromkeys(OPERATIONS), LIST_TAGS: 3})
     began = datetime.now(UTC)
 
-    with started("upload", batch.manifest, "--json", "--deadline", "5m", cwd=tmp_path, env=endpoint.env) as running:
+    with command.started(
+        "upload", batch.manifest, "--json", "--deadline", "5m", cwd=tmp_path, env=endpoint.env
+    ) as running:
         first = running.until("looking")
         run = running.until("run")
         ended = running.finish()

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -19,7 +20,7 @@ import pytest
 from batch_upload.emulator.names import CREATE
 from tests.support.at_terminal import at_terminal
 from tests.support.batches import Batch, make_batch
-from tests.support.command import COMMAND, TIMEOUT_S, Result, started
+from tests.support.command import COMMAND, TIMEOUT_S, Result
 from tests.support.endpoint import Endpoint
 from tests.support.monitor import monitor
 from tests.support.preloaded import Preloaded
@@ -531,15 +532,15 @@ def test_a_report_to_a_terminal_escapes_what_would_steer_it(command: Preloaded, 
     assert item_id in (out if form == "csv" else json.loads(out)["id"])
 
 
-def test_a_malformed_request_to_watch_prints_nothing(tmp_path: Path) -> None:
+def test_a_malformed_request_to_watch_prints_nothing(tmp_path: Path, command: Preloaded) -> None:
     batch = make_batch(tmp_path, 1)
 
-    with started("watch", batch.manifest, "--json", cwd=tmp_path) as watch:
+    with command.started("watch", batch.manifest, "--json", cwd=tmp_path) as watch:
         port = urlsplit(watch.until("listening")["url"]).port
         with socket.create_connection(("127.0.0.1", port or 0), timeout=TIMEOUT_S) as stranger:
             stranger.sendall(b"\x16\x03\x01 nonsense\r\n\r\n")
             answer = stranger.recv(4_096)
-        watch.process.terminate()
+        watch.signal(signal.SIGTERM)
         ended = watch.finish()
 
     assert b"400" in answer.split(b"\r\n")[0]

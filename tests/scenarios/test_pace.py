@@ -8,7 +8,7 @@ import pytest
 
 from batch_upload.emulator.names import CALLER_IDENTITY, CREATE, DESCRIBE, LIMITS, LIST_TAGS, OPERATIONS
 from tests.support.batches import assert_each_once, make_batch
-from tests.support.command import Event, Result, started
+from tests.support.command import Event, Result
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
 
@@ -20,7 +20,7 @@ def test_a_run_that_was_killed_has_learned_the_rate_and_the_next_tells_its_end_w
 ) -> None:
     batch = make_batch(tmp_path, 300)
     endpoint.change(rates={CREATE: {"per_second": RATE, "burst": 5}})
-    with started("upload", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
+    with command.started("upload", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
         for _ in range(140):
             running.until("item")
         running.process.kill()

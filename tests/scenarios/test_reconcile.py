@@ -24,7 +24,7 @@ from tests.support.batches import (
     token_of,
     write_batch,
 )
-from tests.support.command import COMMAND, Event, Result, started
+from tests.support.command import COMMAND, Event, Result
 from tests.support.endpoint import CREDENTIALS, Endpoint
 from tests.support.preloaded import Preloaded
 
@@ -69,10 +69,10 @@ def delete(endpoint: Endpoint, attachment_id: str) -> None:
         client.delete_registration_attachment(RegistrationAttachmentId=attachment_id)
 
 
-def killed_after_a_lost_answer(batch: Batch, endpoint: Endpoint, action: str) -> None:
+def killed_after_a_lost_answer(command: Preloaded, batch: Batch, endpoint: Endpoint, action: str) -> None:
     """Run `upload` until an answer was lost, and kill it: its intent stays open."""
     endpoint.faults({"action": action})
-    with started("upload", batch.manifest, "--json", cwd=batch.folder, env=endpoint.env) as running:
+    with command.started("upload", batch.manifest, "--json", cwd=batch.folder, env=endpoint.env) as running:
         running.until("retry")
         running.signal(signal.SIGKILL)
         running.finish()
@@ -169,7 +169,7 @@ def test_a_killed_reconcile_begun_again_reads_on_where_it_was(
     batch = make_batch(tmp_path, 14)
     plant_all(batch, endpoint)
     endpoint.faults({"action": "throttle", "operation": LIST_TAGS, "after": 9})
-    with started("reconcile", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
+    with command.started("reconcile", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
         running.until("retry")
         running.signal(signal.SIGKILL)
         running.finish()
@@ -253,7 +253,7 @@ def test_an_intent_whose_attachment_was_made_is_settled_by_its_tag(
     endpoint: Endpoint, tmp_path: Path, command: Preloaded
 ) -> None:
     batch = make_batch(tmp_path, 1)
-    killed_after_a_lost_answer(batch, endpoint, "drop_after")
+    killed_after_a_lost_answer(command, batch, endpoint, "drop_after")
 
     settled = reconcile(command, batch, endpoint)
 
@@ -265,7 +265,7 @@ def test_an_intent_that_may_still_be_at_work_stays_open_until_its_absence_is_pro
     endpoint: Endpoint, tmp_path: Path, command: Preloaded
 ) -> None:
     batch = make_batch(tmp_path, 1)
-    killed_after_a_lost_answer(batch, endpoint, "drop_before")
+    killed_after_a_lost_answer(command, batch, endpoint, "drop_before")
 
     early = reconcile(command, batch, endpoint)
     proved = reconcile(command, batch, endpoint, "--safe-horizon", "1ms")
@@ -278,7 +278,7 @@ def test_an_intent_that_may_still_be_at_work_stays_open_until_its_absence_is_pro
 def test_without_an_identity_tag_nothing_is_guessed(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> None:
     batch = make_batch(tmp_path, 1)
     batch.path.write_text(batch.path.read_text().replace("defaults:\n", "defaults:\n  identity_tag: false\n"))
-    killed_after_a_lost_answer(batch, endpoint, "drop_after")
+    killed_after_a_lost_answer(command, batch, endpoint, "drop_after")
 
     ended = reconcile(command, batch, endpoint, "--safe-horizon", "1ms")
 
@@ -288,7 +288,7 @@ def test_without_an_identity_tag_nothing_is_guessed(endpoint: Endpoint, tmp_path
 def test_a_signal_ends_it_and_what_was_read_stays_read(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> None:
     batch = make_batch(tmp_path, 1)
     endpoint.faults({"action": "throttle", "operation": DESCRIBE})
-    with started("reconcile", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
+    with command.started("reconcile", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
         running.until("retry")
         running.signal(signal.SIGTERM)
         ended = running.finish()
@@ -357,7 +357,7 @@ def test_missing_permission_to_list_is_exit_22_and_costs_one_call(
 def test_it_never_runs_beside_another_run(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> None:
     batch = make_batch(tmp_path, 1)
     endpoint.faults({"action": "drop_before", "operation": CREATE})
-    with started("upload", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
+    with command.started("upload", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
         running.until("retry")
         beside = reconcile(command, batch, endpoint)
     assert beside.code == 11

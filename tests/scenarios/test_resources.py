@@ -10,8 +10,9 @@ import pytest
 
 from batch_upload.emulator.names import CREATE
 from tests.support.batches import assert_adds_up, assert_each_once, make_batch
-from tests.support.command import run, started
+from tests.support.command import run
 from tests.support.endpoint import Endpoint
+from tests.support.preloaded import Preloaded
 from tests.support.resource_limits import STANDARD_STREAMS, under
 
 CONCURRENCY = 32
@@ -64,13 +65,13 @@ def test_a_soft_limit_is_raised_as_far_as_the_hard_one_allows(endpoint: Endpoint
 
 
 def test_descriptors_that_run_out_in_the_middle_are_waited_for_with_one_notice(
-    endpoint: Endpoint, tmp_path: Path
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
 ) -> None:
     batch = make_batch(tmp_path, 60)
     flags = ("upload", batch.manifest, "--rate", "40", "--max-rate", "40", "--json")
     endpoint.change(latency_s=0.05)
 
-    with started(*flags, cwd=tmp_path, env=endpoint.env) as running:
+    with command.started(*flags, cwd=tmp_path, env=endpoint.env) as running:
         running.until("item")
         limits = resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE)
         endpoint.faults({"action": "drop_before", "times": 4})  # so that new connections are needed
@@ -121,7 +122,7 @@ class Held:
 
 @pytest.mark.soak
 def test_a_long_run_under_faults_holds_no_more_at_its_end_than_after_its_beginning(
-    endpoint: Endpoint, tmp_path: Path
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
 ) -> None:
     batch = make_batch(tmp_path, 5_000)
     faults = ("internal_error", "drop_before", "drop_after", "garbage")
@@ -138,7 +139,7 @@ def test_a_long_run_under_faults_holds_no_more_at_its_end_than_after_its_beginni
         "--quiet",
     )
 
-    with started(*flags, cwd=tmp_path, env=endpoint.env) as running:
+    with command.started(*flags, cwd=tmp_path, env=endpoint.env) as running:
         early = late = None
         while running.process.poll() is None and late is None:
             creates = endpoint.stats().creates

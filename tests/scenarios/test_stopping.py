@@ -45,7 +45,7 @@ def test_a_second_run_on_the_same_ledger_is_told_who_holds_it(
     endpoint.faults({"action": "hang", "operation": CREATE, "after": 1, "times": 1})
     batch = make_batch(tmp_path, 3)
 
-    with started("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env) as running:
+    with command.started("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env) as running:
         running.until("item")
         creates = endpoint.stats().creates
         second = command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
@@ -67,13 +67,15 @@ def test_a_second_run_on_the_same_ledger_is_told_who_holds_it(
 
 
 @pytest.fixture
-def waiting(endpoint: Endpoint, tmp_path: Path) -> Iterator[tuple[Batch, Running, Running]]:
+def waiting(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> Iterator[tuple[Batch, Running, Running]]:
     """A batch, a run of it that holds the ledger and gets no answer, and another that waits for its lock."""
     endpoint.faults({"action": "hang", "operation": CREATE})
     batch = make_batch(tmp_path, 2)
-    with started("upload", batch.path, *QUICK, cwd=tmp_path, env=endpoint.env) as first:
+    with command.started("upload", batch.path, *QUICK, cwd=tmp_path, env=endpoint.env) as first:
         endpoint.wait_for(CREATE)
-        with started("upload", batch.path, "--wait-lock", "60s", *QUICK, cwd=tmp_path, env=endpoint.env) as second:
+        with command.started(
+            "upload", batch.path, "--wait-lock", "60s", *QUICK, cwd=tmp_path, env=endpoint.env
+        ) as second:
             assert "waiting for it to end" in second.until("notice")["message"]
             yield batch, first, second
 

@@ -10,7 +10,6 @@ import pytest
 from batch_upload.emulator.names import CALLER_IDENTITY, CREATE, DELETE, DESCRIBE
 from tests.support.batches import Batch, make_batch, write_batch
 from tests.support.clocks import Clocks
-from tests.support.command import started
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
 
@@ -57,7 +56,7 @@ def test_the_end_of_a_verb_that_the_deadline_cuts_off_is_on_record(
     before = endpoint.stats().requests[hanging]
     env = {**endpoint.env, **clocks.env, "BATCH_UPLOAD_DEADLINE": "30s"}
 
-    with started(verb, batch.manifest, "--yes", "--json", cwd=tmp_path, env=env) as running:
+    with command.started(verb, batch.manifest, "--yes", "--json", cwd=tmp_path, env=env) as running:
         endpoint.wait_for(hanging, times=before + 1)
         clocks.pass_time(45)  # the deadline, and the 10 s that what is in flight has
         ended = running.finish()
@@ -93,7 +92,7 @@ def test_a_run_that_a_signal_ends_before_its_lane_has_answered_is_shown_by_statu
     batch = make_batch(tmp_path, 2)
     endpoint.faults({"action": "hang", "operation": CALLER_IDENTITY})
 
-    with started(verb, batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
+    with command.started(verb, batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
         endpoint.wait_for(CALLER_IDENTITY)
         running.signal(signal.SIGTERM)
         ended = running.finish()
@@ -133,7 +132,9 @@ def test_status_of_a_run_says_that_it_is_under_way_and_how_long_it_takes(
     batch = make_batch(tmp_path, 12)
     command.run("upload", batch.manifest, "--only", batch.ids[0], *QUICK, cwd=tmp_path, env=endpoint.env)
 
-    with started("upload", batch.manifest, "--concurrency", "1", "--json", cwd=tmp_path, env=endpoint.env) as running:
+    with command.started(
+        "upload", batch.manifest, "--concurrency", "1", "--json", cwd=tmp_path, env=endpoint.env
+    ) as running:
         endpoint.wait_for(CREATE, times=3)
         during = command.run("status", batch.manifest, cwd=tmp_path).stdout
         running.process.kill()

@@ -9,7 +9,7 @@ import pytest
 from batch_upload.emulator.names import CREATE, DESCRIBE, LIST_TAGS, TAG
 from tests.scenarios.test_reconcile import anybody
 from tests.support.batches import IDENTITY_TAG, Batch, assert_adds_up, assert_each_once, make_batch, token_of
-from tests.support.command import Event, Result, started
+from tests.support.command import Event, Result
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
 
@@ -92,7 +92,7 @@ def test_it_works_beside_a_run_and_calls_what_is_under_way_open(
 ) -> None:
     batch = make_batch(tmp_path, 1)
     endpoint.faults({"action": "drop_after", "operation": CREATE})
-    with started("upload", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
+    with command.started("upload", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
         running.until("retry")
         ended = verify(command, batch, endpoint)
 

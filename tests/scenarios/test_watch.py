@@ -13,9 +13,10 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.support.batches import Batch, assert_adds_up, make_batch
 from tests.support.browser import launched, opened
-from tests.support.command import Result, Running, started
+from tests.support.command import Result, Running
 from tests.support.endpoint import Endpoint
 from tests.support.event_schema import shape_of
+from tests.support.preloaded import Preloaded
 
 with_browser = pytest.mark.asyncio(loop_scope="module")
 LOOKS_MS = 20_000
@@ -34,13 +35,15 @@ async def _shows(page: Page, state: str, count: int) -> None:
 
 
 @with_browser
-async def test_a_page_follows_the_runs_of_another_process(browser: Browser, endpoint: Endpoint, tmp_path: Path) -> None:
+async def test_a_page_follows_the_runs_of_another_process(
+    browser: Browser, endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
     batch = make_batch(tmp_path, 4)
-    with started("watch", batch.manifest, "--json", cwd=tmp_path) as watch:
+    with command.started("watch", batch.manifest, "--json", cwd=tmp_path) as watch:
         url = watch.until("listening")["url"]
         async with opened(browser, url) as watched:
-            await _follows_a_run(watched.page, endpoint, batch)
-            await _follows_the_next(watched.page, endpoint, batch)
+            await _follows_a_run(watched.page, endpoint, batch, command)
+            await _follows_the_next(watched.page, endpoint, batch, command)
             ended = _interrupted(watch)
             await expect(watched.page.locator("#live")).to_have_text("Ended: `watch` was stopped")
 
@@ -55,27 +58,27 @@ async def test_a_page_follows_the_runs_of_another_process(browser: Browser, endp
 
 @with_browser
 async def test_a_run_that_was_killed_is_not_shown_as_under_way(
-    browser: Browser, endpoint: Endpoint, tmp_path: Path
+    browser: Browser, endpoint: Endpoint, tmp_path: Path, command: Preloaded
 ) -> None:
     batch = make_batch(tmp_path, 3)
     endpoint.change(processing_s=3_600)
-    with started("watch", batch.manifest, "--json", cwd=tmp_path) as watch:
+    with command.started("watch", batch.manifest, "--json", cwd=tmp_path) as watch:
         url = watch.until("listening")["url"]
         async with opened(browser, url) as watched:
             verdict = watched.page.locator("#verdict")
-            with started("upload", batch.manifest, "--rate", "50", cwd=tmp_path, env=endpoint.env) as upload:
+            with command.started("upload", batch.manifest, "--rate", "50", cwd=tmp_path, env=endpoint.env) as upload:
                 await expect(verdict).to_contain_text("3 of 3 sent", timeout=LOOKS_MS)
                 upload.process.kill()
             await expect(verdict).to_contain_text("left for the same command again", timeout=LOOKS_MS)
             await expect(watched.page.locator("#facts")).to_contain_text("Stopped without an end")
 
 
-async def _follows_a_run(page: Page, endpoint: Endpoint, batch: Batch) -> None:
+async def _follows_a_run(page: Page, endpoint: Endpoint, batch: Batch, command: Preloaded) -> None:
     """From before there is a ledger, over what is under way, to the end of the run."""
     await _shows(page, "pending", 4)
     endpoint.change(processing_s=3_600)
     options = ("--only", batch.ids[0], "--only", batch.ids[1], "--only", batch.ids[2], "--rate", "50")
-    with started("upload", batch.manifest, *options, cwd=batch.folder, env=endpoint.env) as upload:
+    with command.started("upload", batch.manifest, *options, cwd=batch.folder, env=endpoint.env) as upload:
         await _shows(page, "processing", 3)
         await expect(page.locator("#facts")).to_contain_text("Running now: process ")
         await expect(page.locator("#verdict")).to_contain_text(
@@ -95,9 +98,9 @@ async def _follows_a_run(page: Page, endpoint: Endpoint, batch: Batch) -> None:
     assert await page.locator("#rows").evaluate("rows => rows.contains(document.activeElement)")
 
 
-async def _follows_the_next(page: Page, endpoint: Endpoint, batch: Batch) -> None:
+async def _follows_the_next(page: Page, endpoint: Endpoint, batch: Batch, command: Preloaded) -> None:
     endpoint.change(processing_s=0)
-    with started("upload", batch.manifest, "--rate", "50", cwd=batch.folder, env=endpoint.env) as upload:
+    with command.started("upload", batch.manifest, "--rate", "50", cwd=batch.folder, env=endpoint.env) as upload:
         assert upload.finish().code == 0
     await _shows(page, "complete", 4)
     await expect(page.locator("#runs tbody tr")).to_have_count(2)
@@ -119,9 +122,9 @@ def _status(url: str, *, host: str | None = None) -> int:
         return refused.code
 
 
-def test_strangers_are_not_let_in_and_sigterm_ends_it_at_once(tmp_path: Path) -> None:
+def test_strangers_are_not_let_in_and_sigterm_ends_it_at_once(tmp_path: Path, command: Preloaded) -> None:
     batch = make_batch(tmp_path, 2)
-    with started("watch", batch.manifest, "--json", cwd=tmp_path) as watch:
+    with command.started("watch", batch.manifest, "--json", cwd=tmp_path) as watch:
         url = watch.until("listening")["url"]
         origin = f"http://{urlsplit(url).netloc}"
 
@@ -138,21 +141,21 @@ def test_strangers_are_not_let_in_and_sigterm_ends_it_at_once(tmp_path: Path) ->
     assert not batch.ledger.exists()
 
 
-def test_two_watches_have_two_secrets(tmp_path: Path) -> None:
+def test_two_watches_have_two_secrets(tmp_path: Path, command: Preloaded) -> None:
     batch = make_batch(tmp_path, 1)
     with (
-        started("watch", batch.manifest, "--json", cwd=tmp_path) as one,
-        started("watch", batch.manifest, "--json", cwd=tmp_path) as other,
+        command.started("watch", batch.manifest, "--json", cwd=tmp_path) as one,
+        command.started("watch", batch.manifest, "--json", cwd=tmp_path) as other,
     ):
         paths = {urlsplit(each.until("listening")["url"]).path for each in (one, other)}
 
     assert len(paths) == 2
 
 
-def test_a_broken_manifest_is_told_and_nothing_is_served(tmp_path: Path) -> None:
+def test_a_broken_manifest_is_told_and_nothing_is_served(tmp_path: Path, command: Preloaded) -> None:
     (tmp_path / "june.yaml").write_text("version: [")
 
-    with started("watch", "june.yaml", "--json", cwd=tmp_path) as watch:
+    with command.started("watch", "june.yaml", "--json", cwd=tmp_path) as watch:
         ended = watch.finish()
 
     assert ended.code == 21

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 from tests.support.batches import BATCH, TAGS, Batch, make_batch, pdf, token_of
-from tests.support.command import Result, started
+from tests.support.command import Result
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
 
@@ -61,7 +61,7 @@ def test_an_attempt_that_was_cut_off_has_no_end_and_the_next_step_is_named(
 ) -> None:
     batch = make_batch(tmp_path, 1)
     endpoint.faults({"action": "drop_before"})
-    with started("upload", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
+    with command.started("upload", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
         running.until("retry")
         running.signal(signal.SIGKILL)
         running.finish()

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from batch_upload.emulator.names import CREATE
 from tests.support.batches import Batch, make_batch
-from tests.support.command import Result, started
+from tests.support.command import Result
 from tests.support.endpoint import Endpoint
 from tests.support.monitor import monitor
 from tests.support.preloaded import Preloaded
@@ -141,7 +141,7 @@ def test_a_run_that_another_holds_off_says_that_it_lives(
     endpoint.change(processing_s=3600)
     with (
         monitor() as heard,
-        started("upload", batch.manifest, *FAST, "--json", cwd=tmp_path, env=endpoint.env) as first,
+        command.started("upload", batch.manifest, *FAST, "--json", cwd=tmp_path, env=endpoint.env) as first,
     ):
         first.until("run")
         ended = upload(command, batch, endpoint, *ALL, "--notify", heard.url)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 COMMAND = Path(sys.executable).with_name("batch-upload")
 TIMEOUT_S = 60.0
@@ -85,11 +85,24 @@ def run(
     return Result(ended.returncode, ended.stdout, ended.stderr)
 
 
+class Process(Protocol):
+    """What tests use of `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def stdout(self) -> IO[str] | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int, /) -> None: ...
+    def kill(self) -> None: ...
+
+
 @dataclass(slots=True)
 class Running:
     """A command that is under way with `--json`."""
 
-    process: subprocess.Popen[str]
+    process: Process
     errors: IO[str]
     seen: list[str]
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
+from threading import Event as Flag
 from time import monotonic
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.support.command import TIMEOUT_S, Event
 from tests.support.emulator_process import EmulatorProcess
 
 CREDENTIALS: Mapping[str, str] = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
+LOOK_S = 0.01
+"""Between two looks at the counters: without a pause they take the processor from the command that is waited for."""
 _ACCOUNTS = count(200_000_000_000)
 
 
@@ -78,10 +81,11 @@ class Endpoint:
 
     def wait_for(self, operation: str, *, times: int = 1) -> None:
         """Return as soon as so many requests of this operation have come. Raises TimeoutError where they do not."""
-        until = monotonic() + TIMEOUT_S
+        until, never = monotonic() + TIMEOUT_S, Flag()
         while self.stats().requests[operation] < times:
             if monotonic() > until:
                 raise TimeoutError(f"{operation} has not come {times} times")
+            never.wait(LOOK_S)
 
     def attachments(self) -> list[Event]:
         """What the account holds."""
