@@ -7,7 +7,8 @@ BENCH_VENV := .venv-bench
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := batch_upload tests benchmarks manifests/samples
-# every core; who is done early takes work from who is not, since tests differ in length by a factor of a thousand
+# two workers a core (tests/conftest.py); one that is done early takes tests from another, since they differ in length by a
+# factor of a thousand
 TEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 .PHONY: demo test check lint format soak bench clean

@@ -6,6 +6,12 @@ from pathlib import Path
 import pytest
 
 
+@pytest.hookimpl(optionalhook=True)  # xdist's, which may be absent
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Return two workers a core, unless the user says otherwise: half of the time a test waits for seconds to pass."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else 2 * (os.cpu_count() or 1)
+
+
 @pytest.fixture(autouse=True)
 def no_aws_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Take away what would make a test talk to AWS, or pass on one machine alone."""
