@@ -245,7 +245,7 @@ def test_a_witness_whose_disk_is_full_leaves_the_others_alone(endpoint: Endpoint
 
 def _uploaded(command: Preloaded, folder: Path) -> Batch:
     batch = make_batch(folder, 2)
-    assert command.run("upload", batch.manifest, "--local", cwd=folder).code == 0
+    assert command.run("upload", batch.manifest, "--local", *FAST, cwd=folder).code == 0
     return batch
 
 

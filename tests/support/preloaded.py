@@ -23,6 +23,7 @@ from tests.support.emulator_process import ROOT
 from tests.support.preloading import import_everything
 
 TIMEOUT_S = 60
+SAME = "&1"
 
 
 class Preloaded:
@@ -42,7 +43,8 @@ class Preloaded:
     ) -> Result:
         """As `tests.support.command.run`; a run that does not end is killed, and ends with a negative code.
 
-        `redirected`: where standard descriptors go by their numbers, None for one that is closed.
+        `redirected`: where standard descriptors go by their numbers, None for one that is closed, `SAME` for where
+        standard output goes.
         """
         out, err = self._folder / "out", self._folder / "err"
         out.write_bytes(b"")
@@ -153,13 +155,13 @@ def become(
 ) -> NoReturn:
     """Be the command with these arguments, in this forked process, until it ends or is killed after `timeout_s`.
 
-    `streams`: the files of descriptors 0, 1 and 2, which exist; None closes one.
+    `streams`: the files of descriptors 0, 1 and 2, which exist; None closes one, `SAME` joins it to standard output.
     """
     from batch_upload.cli.main import main
 
     for number, path in enumerate(streams):
         if path is not None:
-            os.dup2(os.open(path, os.O_RDWR), number)
+            os.dup2(1 if path == SAME else os.open(path, os.O_RDWR), number)
     for number, path in enumerate(streams):
         if path is None:
             os.close(number)

@@ -10,15 +10,17 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.command import COMMAND, TIMEOUT_S
+from tests.support.command import COMMAND, TIMEOUT_S, Result
 from tests.support.emulator_process import ROOT
 
 FOLDER = ROOT / "tests" / "scenarios" / "transcripts"
 PROMPT = "$ "
+WIDE = {"COLUMNS": "100"}
+Run = Callable[[Sequence[str], Path], Result]
 _DIFFERS = (
     (r"\d{8}T\d{6}Z-[0-9a-f]{8}", "<run>"),
     (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?Z", "<time>"),
@@ -51,24 +53,30 @@ def steps_of(text: str) -> list[Step]:
     return [Step(command, tuple(printed)) for command, *printed in lines]
 
 
-def played(commands: Sequence[str], folder: Path) -> Iterator[Step]:
+def installed(arguments: Sequence[str], folder: Path) -> Result:
+    """Run the installed command. The result has both outputs, as they come, as standard output."""
+    ended = subprocess.run(
+        [COMMAND, *arguments],
+        cwd=folder,
+        env={**os.environ, **WIDE},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    return Result(ended.returncode, ended.stdout, "")
+
+
+def played(commands: Sequence[str], folder: Path, run: Run = installed) -> Iterator[Step]:
     """Run the commands one after another in `folder`, and tell what they print."""
     for command in commands:
         name, *arguments = shlex.split(command, comments=True)
         if name != "batch-upload":
             raise ValueError(f"`{name}` is not our command")
-        ended = subprocess.run(
-            [COMMAND, *arguments],
-            cwd=folder,
-            env={**os.environ, "COLUMNS": "100"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-        said = [*_normal(ended.stdout), *([f"[exit {ended.returncode}]"] if ended.returncode else [])]
+        ended = run(arguments, folder)
+        said = [*_normal(ended.stdout), *([f"[exit {ended.code}]"] if ended.code else [])]
         yield Step(command, tuple(said))
 
 
