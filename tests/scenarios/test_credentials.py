@@ -17,8 +17,9 @@ from tests.support.batches import make_batch
 from tests.support.clocks import Clocks
 from tests.support.command import COMMAND, TIMEOUT_S, Result
 from tests.support.endpoint import CREDENTIALS, Endpoint
+from tests.support.preloaded import Preloaded
+from tests.support.scheduled import bare_environment, started_bare
 from tests.support.scheduled import ended as ended_of
-from tests.support.scheduled import run_bare, started_bare
 from tests.support.terminal import said, terminal_of
 
 DEVICE = "arn:aws:iam::123456789012:mfa/jane"
@@ -28,14 +29,16 @@ NOWHERE = "http://127.0.0.1:9"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A home, a folder with a manifest of three documents, and the service."""
+    """The command, a home, a folder with a manifest of three documents, and the service."""
 
+    command: Preloaded
     home: Path
     manifest: Path
     endpoint: Endpoint
 
     def run(self, *arguments: str, **variables: str) -> Result:
-        return run_bare([COMMAND, *arguments], home=self.home, variables={"LANG": "C.UTF-8", **variables})
+        env = {"LANG": "C.UTF-8", **variables}
+        return self.command.run(*arguments, cwd=Path("/"), base=bare_environment(self.home), env=env)
 
     def upload(self, *flags: str, **variables: str) -> Result:
         return self.run("upload", str(self.manifest), "--json", *flags, **variables)
@@ -46,10 +49,10 @@ class Place:
 
 
 @pytest.fixture
-def place(endpoint: Endpoint, tmp_path: Path) -> Place:
+def place(command: Preloaded, endpoint: Endpoint, tmp_path: Path) -> Place:
     home = tmp_path / "home"
     home.mkdir()
-    return Place(home, make_batch(tmp_path / "srv", 3).path, endpoint)
+    return Place(command, home, make_batch(tmp_path / "srv", 3).path, endpoint)
 
 
 # the manifest's role

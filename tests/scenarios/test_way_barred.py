@@ -13,8 +13,9 @@ from tests.support.barred import BARRED, PROFILE, SECRET, Barred, Home, write_ho
 from tests.support.batches import make_batch
 from tests.support.command import COMMAND, Result
 from tests.support.endpoint import Endpoint
+from tests.support.preloaded import Preloaded
 from tests.support.resolver import NO_SERVER, resolving
-from tests.support.scheduled import CronJob, require, run_bare
+from tests.support.scheduled import CronJob, bare_environment, require, run_bare
 
 MAIL_LINES = 12
 CHECKS = [
@@ -38,17 +39,19 @@ def laid(case: Barred, folder: Path, service: str) -> Iterator[Home]:
     yield from case.lay(home, service)
 
 
-def run(home: Home, *arguments: str | Path) -> Result:
+def run(command: Preloaded, home: Home, *arguments: str | Path) -> Result:
     variables = {"AWS_PROFILE": PROFILE, "LANG": "C.UTF-8", **home.variables}
-    return run_bare([*home.prefix, COMMAND, *arguments], home=home.path, variables=variables)
+    if home.prefix:
+        return run_bare([*home.prefix, COMMAND, *arguments], home=home.path, variables=variables)
+    return command.run(*arguments, cwd=Path("/"), base=bare_environment(home.path), env=variables)
 
 
 @every_way
 def test_an_upload_ends_at_once_and_says_what_to_do(
-    case: Barred, endpoint: Endpoint, manifest: Path, tmp_path: Path
+    command: Preloaded, case: Barred, endpoint: Endpoint, manifest: Path, tmp_path: Path
 ) -> None:
     with laid(case, tmp_path, endpoint.url) as home:
-        ended = run(home, "upload", manifest, "--json")
+        ended = run(command, home, "upload", manifest, "--json")
 
     assert (ended.code, ended.summary["exit"]["name"]) == (22, "access")
     for text in case.says:
@@ -79,10 +82,10 @@ def test_the_line_of_the_crontab_mails_once_and_shortly(
 
 @every_way
 def test_doctor_makes_every_check_and_names_the_cause(
-    case: Barred, endpoint: Endpoint, manifest: Path, tmp_path: Path
+    command: Preloaded, case: Barred, endpoint: Endpoint, manifest: Path, tmp_path: Path
 ) -> None:
     with laid(case, tmp_path, endpoint.url) as home:
-        ended = run(home, "doctor", manifest, "--json")
+        ended = run(command, home, "doctor", manifest, "--json")
 
     made = [line["check"] for line in ended.of("check")]
     told = " ".join(f"{line['message']} {line['hint']}" for line in ended.of("check") if line["verdict"] == "fail")
@@ -94,12 +97,14 @@ def test_doctor_makes_every_check_and_names_the_cause(
     assert SECRET not in ended.stdout + ended.stderr
 
 
-def test_a_region_is_no_fault_of_access_while_no_name_server_answers(manifest: Path, tmp_path: Path) -> None:
+def test_a_region_is_no_fault_of_access_while_no_name_server_answers(
+    command: Preloaded, manifest: Path, tmp_path: Path
+) -> None:
     """A new Region looks the same to a machine whose name server is down, which mends itself."""
     require("unshare")
     home = Home(write_home(tmp_path, "region = us-esat-1\n"), prefix=resolving(NO_SERVER))
 
-    ended = run(home, "upload", manifest, "--deadline", "2s", "--json")
+    ended = run(command, home, "upload", manifest, "--deadline", "2s", "--json")
 
     assert ended.code == 12, ended.stderr
     assert "`us-esat-1` is not among the Regions" in ended.stderr

@@ -39,10 +39,12 @@ class Preloaded:
         *arguments: str | Path,
         cwd: Path,
         env: Mapping[str, str] | None = None,
+        base: Mapping[str, str] | None = None,
         redirected: Mapping[int, str | None] = MappingProxyType({}),
     ) -> Result:
         """As `tests.support.command.run`; a run that does not end is killed, and ends with a negative code.
 
+        `base`: what `env` is laid over, the environment of the test unless given.
         `redirected`: where standard descriptors go by their numbers, None for one that is closed, `SAME` for where
         standard output goes.
         """
@@ -50,7 +52,8 @@ class Preloaded:
         out.write_bytes(b"")
         err.write_bytes(b"")
         streams = {0: os.devnull, 1: str(out), 2: str(err), **redirected}
-        code = self.ask({"reap": self._start(arguments, cwd, env, list(streams.values()))})
+        environment = {**(os.environ if base is None else base), **(env or {})}
+        code = self.ask({"reap": self._start(arguments, cwd, environment, list(streams.values()))})
         return Result(code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
 
     @contextmanager
@@ -60,7 +63,7 @@ class Preloaded:
         out, err = self._folder / f"out{number}", self._folder / f"err{number}"
         os.mkfifo(out)
         err.write_bytes(b"")
-        process_id = self._start(arguments, cwd, env, [os.devnull, str(out), str(err)])
+        process_id = self._start(arguments, cwd, {**os.environ, **(env or {})}, [os.devnull, str(out), str(err)])
         with out.open(encoding="utf-8") as stdout, err.open(encoding="utf-8") as errors:
             process = ForkedProcess(self, process_id, stdout)
             try:
@@ -77,11 +80,10 @@ class Preloaded:
         return int(self._process.stdout.readline())
 
     def _start(
-        self, arguments: Sequence[str | Path], cwd: Path, env: Mapping[str, str] | None, streams: Sequence[str | None]
+        self, arguments: Sequence[str | Path], cwd: Path, environment: Mapping[str, str], streams: Sequence[str | None]
     ) -> int:
-        environment = {**os.environ, **(env or {})}
         argv = [str(each) for each in arguments]
-        return self.ask({"start": {"argv": argv, "cwd": str(cwd), "env": environment, "streams": streams}})
+        return self.ask({"start": {"argv": argv, "cwd": str(cwd), "env": dict(environment), "streams": streams}})
 
 
 class ForkedProcess:

@@ -60,17 +60,21 @@ def unit_of(path: Path) -> dict[str, list[str]]:
     return settings
 
 
+def bare_environment(home: Path) -> dict[str, str]:
+    """What cron gives a process, and that no test asks the network for credentials."""
+    given = {"HOME": str(home), "LOGNAME": "nobody", "SHELL": "/bin/sh", "PATH": SYSTEM_PATH}
+    return {**given, "AWS_EC2_METADATA_DISABLED": "true"}
+
+
 @contextmanager
 def started_bare(
     arguments: Sequence[str | Path], *, home: Path, variables: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[str]]:
     """Start a process with what cron gives it (`HOME`, `LOGNAME`, `SHELL`, `PATH`) and these, at `/`, without a TTY."""
-    bare = {"HOME": str(home), "LOGNAME": "nobody", "SHELL": "/bin/sh", "PATH": SYSTEM_PATH}
-    bare["AWS_EC2_METADATA_DISABLED"] = "true"  # a test asks nobody but this machine
     with subprocess.Popen(
         arguments,
         cwd="/",
-        env={**bare, **variables},
+        env={**bare_environment(home), **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
