@@ -21,15 +21,15 @@ READERS = 32
 FAST = ("--rate", "500", "--max-rate", "500")
 
 
-@pytest.mark.parametrize(("limit", "count"), [(12, 30), (16, 30), (64, 30), (256, 30), (64, 600), (256, 600)])
+@pytest.mark.parametrize(("limit", "count"), [(12, 30), (16, 30), (64, 30), (256, 30), (64, 150), (256, 400)])
 def test_whatever_the_limit_of_open_files_no_item_fails_and_the_next_run_is_exact(
-    endpoint: Endpoint, tmp_path: Path, limit: int, count: int
+    command: Preloaded, endpoint: Endpoint, tmp_path: Path, limit: int, count: int
 ) -> None:
     batch = make_batch(tmp_path, count)
     flags = ("upload", batch.manifest, *FAST, "--concurrency", "1000", "--json")
 
     first = run(*flags, cwd=tmp_path, env=endpoint.env, command=under("n", limit))
-    again = run(*flags, cwd=tmp_path, env=endpoint.env)
+    again = command.run(*flags, cwd=tmp_path, env=endpoint.env)
 
     assert "needs more than the" in first.stderr
     assert first.code == (10 if limit < 16 else 0), first.stderr
@@ -41,12 +41,12 @@ def test_whatever_the_limit_of_open_files_no_item_fails_and_the_next_run_is_exac
 
 
 def test_a_ledger_that_cannot_be_opened_for_want_of_descriptors_is_said_to_be_so(
-    endpoint: Endpoint, tmp_path: Path
+    command: Preloaded, endpoint: Endpoint, tmp_path: Path
 ) -> None:
     batch = make_batch(tmp_path, 3)
 
     short = run("upload", batch.manifest, *FAST, cwd=tmp_path, env=endpoint.env, command=under("n", 8))
-    again = run("upload", batch.manifest, *FAST, cwd=tmp_path, env=endpoint.env)
+    again = command.run("upload", batch.manifest, *FAST, cwd=tmp_path, env=endpoint.env)
 
     assert short.code == 24
     assert "cannot be opened: out of file descriptors" in short.stderr
@@ -88,14 +88,14 @@ def test_descriptors_that_run_out_in_the_middle_are_waited_for_with_one_notice(
 
 @pytest.mark.parametrize("megabytes", [*(pytest.param(each, marks=pytest.mark.soak) for each in (230, 250, 270)), 290])
 def test_with_too_little_memory_a_run_ends_with_a_sentence_and_the_next_is_exact(
-    endpoint: Endpoint, tmp_path: Path, megabytes: int
+    command: Preloaded, endpoint: Endpoint, tmp_path: Path, megabytes: int
 ) -> None:
     batch = make_batch(tmp_path, 30)
     flags = ("upload", batch.manifest, *FAST, "--json")
 
     # a run that is short of memory to its end waits a minute for its reads and one for its creates
     first = run(*flags, cwd=tmp_path, env=endpoint.env, command=under("v", megabytes * 1024), timeout_s=180)
-    again = run(*flags, cwd=tmp_path, env=endpoint.env)
+    again = command.run(*flags, cwd=tmp_path, env=endpoint.env)
 
     assert first.code in (0, 10, 24), first.stderr
     assert first.code == 0 or "`ulimit -" in first.stderr
