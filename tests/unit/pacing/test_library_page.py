@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from batch_upload.pacing import FixedRate, LearnedRate
+from batch_upload.pacing import FixedRate, LearnedRate, SettlingSchedule
 from tests.support.bucket_simulation import TokenBucket
 from tests.support.manual_clock import ManualClock
 
@@ -87,3 +87,21 @@ def test_a_loop_without_a_pacer_keeps_the_rate(page: dict[str, Any]) -> None:
     page["send_in_turn"]([request] * 4, FixedRate(2.0), lambda: now[0], sleep, lambda answer: not answer)
 
     assert sent == pytest.approx([0.0, 0.5, 1.0, 1.5])
+
+
+def test_a_program_that_asks_for_the_ends_knows_them_soon_and_asks_seldom(page: dict[str, Any]) -> None:
+    now, ends, calls = [0.0], {str(number): 12.0 + number for number in range(20)}, list[float]()
+    schedule = SettlingSchedule()
+    for item, end in ends.items():
+        schedule.sent(end - 12.0, item)
+
+    def is_finished(ids: Sequence[str]) -> dict[str, bool]:
+        now[0] += 0.5
+        calls.append(now[0])
+        return {item: ends[item] <= now[0] for item in ids}
+
+    now[0] = 19.0
+    page["settle"](schedule, lambda: now[0], lambda seconds: now.__setitem__(0, now[0] + seconds), is_finished)
+
+    assert max(ends.values()) <= now[0] <= max(ends.values()) + 2.5
+    assert len(calls) <= 25
