@@ -157,7 +157,7 @@ class CreateStep:
                 self._must_resolve(job)
                 return True
             case Ending.CREATED:
-                self._settler.add(job.known)
+                self._settler.add(job.known, left=self._left - 1)
             case Ending.FAILED:
                 await self._stop_if_made_elsewhere(job)
         self._end()

@@ -1,4 +1,7 @@
-"""Settling: wait until the service has finished with what was created, with as few describes as possible.
+"""The settle step: learn when the service has finished with what was created, with as few describes as possible.
+
+It goes on while creates go on, so that what is finished is recorded and told at once. `pacing/settling.py` says when to
+look and at what; here the looks are taken.
 
 What the service does not find is not gone: it may show an attachment only a horizon after it was created. Only what is
 still not found after a horizon of looking is called absent, and the next run looks at it again.
@@ -17,18 +20,13 @@ from batch_upload.engine.lane import Withheld
 from batch_upload.engine.listing import IDS_A_CALL, NOT_FOUND, Listing, describe_found, listing_of, read_pages
 from batch_upload.errors import LaneFault, Refused, Transient
 from batch_upload.model import Attachment, AttachmentPage, AttachmentStatus, Known, State
-from batch_upload.operations import DESCRIBE
+from batch_upload.operations import CREATE, DESCRIBE
+from batch_upload.pacing.settling import SettlingLook, SettlingSchedule
 
 PAGE_SIZE = 100
 """Attachments on one page of a listing (botocore 1.43.117, `MaxResults`)."""
-FIRST_LOOK_S = 1.0
-"""Age at which a new attachment is asked for first."""
-LOOKS_MAX_S = 30.0
-"""The longest pause between two looks at the same attachment; pauses double from FIRST_LOOK_S."""
-WORTH_A_CALL = 50
-"""While creates go on, a look is taken when each of its calls tells of so many attachments that are due."""
-TOGETHER_S = 1.0
-"""What falls due within so long is looked at together."""
+RECONSIDER_S = 1.0
+"""Seconds after which the schedule is asked again at the latest, since more was created."""
 
 
 def calls_by_id(count: int) -> int:
@@ -69,28 +67,29 @@ async def find_absent(context: LaneContext, absent: Iterable[Known]) -> bool:
     return bool(found)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Watched:
-    """An attachment that the service is at work on. Moments are monotonic seconds."""
+    """An attachment that the service is processing. `since`: monotonic seconds from which on it was looked for, -inf
+    where it is certainly old."""
 
     known: Known
-    due_at: float
-    pause_s: float
     since: float
-    """From when on it was looked for; -inf where it is certainly old."""
     is_told: bool
 
 
 class Settler:
-    """Watches what was created until it is complete or failed. `lane_size` is what the lane held before the run."""
+    """Watches what was created until it is complete or failed. `lane_size`: attachments that the lane holds."""
 
     def __init__(self, context: LaneContext, *, timeout_s: float, lane_size: int = 0) -> None:
         self._context = context
-        self.lane_size = lane_size
         self._timeout_s = timeout_s
-        self._due: dict[str, _Watched] = {}  # by attachment id
+        self.lane_size = lane_size
+        self._schedule = SettlingSchedule(ids_a_call=IDS_A_CALL, page_size=PAGE_SIZE)
+        self._watched: dict[str, _Watched] = {}  # by attachment id
         self._ends_at = math.inf
         self._closed = anyio.Event()
+        self._changed = anyio.Event()
+        self._calls = 0  # describes so far
         self.created = 0
         """How many attachments were created in this run."""
         self.last_listing: Listing | None = None
@@ -98,31 +97,33 @@ class Settler:
 
     @property
     def waiting(self) -> int:
-        """How many attachments the service is still at work on."""
-        return len(self._due)
+        """How many attachments the service is still processing."""
+        return len(self._watched)
 
-    def add(self, known: Known) -> None:
-        """Watch an attachment that was created in this run."""
+    def add(self, known: Known, *, left: int = 0) -> None:
+        """Watch an attachment that was created in this run, just now. `left`: how many are still to be created."""
         self.lane_size += 1
         self.created += 1
-        self.watch(known)
+        now = self._monotonic()
+        if self._watch(known, is_told=True):
+            self._schedule.sent(now, known.attachment_id or "")
+        self._schedule.expect(left, now + left / self._context.wire.rate(CREATE))
 
     def watch(self, known: Known, *, is_told: bool = True) -> None:
         """Watch an attachment that the lane held before, unless the service has finished with it.
 
-        `is_told`: whether it stands for an item of the manifest, so that what becomes of it is told.
+        `is_told`: whether it counts for an item of the manifest, so that what becomes of it is told.
         """
-        if known.attachment_id is not None and known.state is State.PROCESSING:
-            now = self._monotonic()
-            old = is_old(known, now=self._now(), horizon_s=self._context.horizon_s)
-            since = -math.inf if old else now
-            self._due[known.attachment_id] = _Watched(known, now + FIRST_LOOK_S, FIRST_LOOK_S, since, is_told)
+        if self._watch(known, is_told=is_told):
+            self._schedule.watch(self._monotonic(), known.attachment_id or "")
 
     def close(self) -> None:
         """There will be no more creates: from now on look as often as needed, until the time-out at most."""
         if not self._closed.is_set():
             self.end_within(self._timeout_s)
+            self._schedule.expect(0, self._monotonic())
             self._closed.set()
+            self._changed.set()
 
     def end_within(self, seconds: float) -> None:
         """Once closed, watch no longer than so many seconds from now."""
@@ -131,10 +132,22 @@ class Settler:
     async def run(self) -> None:
         """Return when nothing is left to watch after `close`, when time is up, or when the lane was stopped."""
         try:
-            while not self._finished():
-                if not await self._wait_for_work():
+            while not (self._closed.is_set() and (not self._watched or self._monotonic() >= self._ends_at)):
+                self._changed = anyio.Event()
+                pages, call_s = calls_by_listing(self.lane_size), 1 / self._context.wire.rate(DESCRIBE)
+                now = self._monotonic()
+                wait_s = self._schedule.next_look(now, pages=pages, call_s=call_s) - now
+                if self._closed.is_set():
+                    wait_s = min(wait_s, self._ends_at - now)
+                if wait_s <= 0:
+                    await self._look(self._schedule.look(now, pages=pages, call_s=call_s))
                     continue
-                await self._look(self._due_now())
+                with self._context.lane.waiting(to_create=False):
+                    if math.isinf(wait_s):
+                        await self._changed.wait()
+                    else:
+                        # each create may bring the next look forward, and none needs to be answered at once
+                        await sleep_or(self._changed, min(wait_s, RECONSIDER_S), self._context.clock)
         except Withheld:
             return
         except (Refused, Transient) as error:
@@ -142,52 +155,27 @@ class Settler:
         except LaneFault as error:
             self._context.stop_for(error)
 
-    def _finished(self) -> bool:
-        return self._closed.is_set() and (not self._due or self._monotonic() >= self._ends_at)
-
-    def _due_now(self) -> list[str]:
-        now = self._monotonic()
-        return [attachment_id for attachment_id, each in self._due.items() if each.due_at <= now]
-
-    async def _wait_for_work(self) -> bool:
-        """Whether a look is worth its calls now; otherwise wait until that may have changed."""
-        if self._closed.is_set():
-            return self._pause_s() <= 0 or await self._pause()
-        if self._is_worth_a_look(len(self._due)):
-            return self._is_worth_a_look(len(self._due_now())) or await self._pause()
-        return await self._pause()
-
-    def _is_worth_a_look(self, count: int) -> bool:
-        calls = min(calls_by_id(count), calls_by_listing(self.lane_size))
-        return count > 0 and count >= WORTH_A_CALL * calls
-
-    async def _pause(self) -> bool:
-        """Wait until there may be more to look at. Always False: nothing was looked at."""
-        with self._context.lane.waiting(to_create=False):
+    async def _look(self, look: SettlingLook) -> None:
+        """Ask for what is due, and report to the schedule what that has shown."""
+        began_calls = self._calls
+        try:
+            left = look.ids if not look.pages else await self._list(look.ids)
+            for start in range(0, len(left), IDS_A_CALL):
+                await self._take_in(await self._describe(left[start : start + IDS_A_CALL]))
+        except Transient as error:
             if self._closed.is_set():
-                await self._context.clock.sleep(self._pause_s())
-            else:
-                await sleep_or(self._closed, FIRST_LOOK_S, self._context.clock)
-        return False
+                raise
+            self._context.notice(f"statuses could not be asked for, the run looks again: {error.message}")
+        finally:
+            self._schedule.looked(self._monotonic(), self._calls - began_calls)
 
-    def _pause_s(self) -> float:
-        looks = sorted(each.due_at for each in self._due.values())
-        next_look = max(at for at in looks if at <= looks[0] + TOGETHER_S)
-        return max(0.0, min(next_look, self._ends_at) - self._monotonic())
-
-    async def _look(self, due: Sequence[str]) -> None:
-        by_id, by_listing = calls_by_id(len(due)), calls_by_listing(self.lane_size)
-        # at the same price a listing that comes after all creates tells more: see `last_listing`
-        if by_id < by_listing or (by_id == by_listing and not (self._closed.is_set() and self.created)):
-            await self._look_by_id(due)
-        else:
-            await self._look_by_listing(due)
-
-    async def _look_by_listing(self, due: Sequence[str]) -> None:
+    async def _list(self, due: Sequence[str]) -> Sequence[str]:
+        """List the lane. Return what is due and was not shown."""
         is_last, pages = self._closed.is_set(), list[AttachmentPage]()
-        began, began_at = self._now(), self._monotonic()
+        began, began_at = self._context.now(), self._monotonic()
 
         async def take(page: AttachmentPage) -> None:
+            self._calls += 1
             pages.append(page)
             await self._take_in(page.attachments)
 
@@ -196,20 +184,18 @@ class Settler:
         if is_last:
             self.last_listing = listing
         self.lane_size = len(listing.attachments)
-        seen = {each.attachment_id for each in listing.attachments}
-        await self._look_by_id([each for each in due if each not in seen])
-
-    async def _look_by_id(self, due: Sequence[str]) -> None:
-        for start in range(0, len(due), IDS_A_CALL):
-            await self._take_in(await self._describe(due[start : start + IDS_A_CALL]))
+        shown = {each.attachment_id for each in listing.attachments}
+        return [each for each in due if each not in shown]
 
     async def _describe(self, ids: Sequence[str]) -> Sequence[Attachment]:
-        """Those of these attachments that are found; what the others are is recorded, or left for a later look."""
+        """Return those of these attachments that are found; of the others, record it or leave it for a later look."""
+        self._calls += 1
         try:
             return await self._context.wire.call(DESCRIBE, lambda: self._context.service.describe(ids))
         except Refused as error:
             if error.code != NOT_FOUND:
-                self._postpone(ids)
+                for each in ids:
+                    self._schedule.seen_processing(self._monotonic(), each)
                 self._context.notice(f"a status was refused: {error.message}")
                 return ()
             missing = error.resource_id if error.resource_id in ids else None
@@ -223,41 +209,47 @@ class Settler:
 
     async def _miss(self, attachment_id: str) -> None:
         """The service does not find one: not yet, or, after a horizon of looking, not any more."""
-        watched = self._due[attachment_id]
-        if self._monotonic() - watched.since < self._context.horizon_s:
-            self._postpone([attachment_id])
+        watched, now = self._watched[attachment_id], self._monotonic()
+        if now - watched.since < self._context.horizon_s:
+            self._schedule.seen_processing(now, attachment_id)
             return
-        del self._due[attachment_id]
-        self._tell(await self._context.ledger.not_found([watched.known.client_token], at=self._now()), [watched])
+        self._schedule.forget(attachment_id)
+        del self._watched[attachment_id]
+        for known in await self._context.ledger.not_found([watched.known.client_token], at=self._context.now()):
+            if watched.is_told:
+                self._context.tell(known)
 
     async def _take_in(self, attachments: Iterable[Attachment]) -> None:
-        settled: list[Attachment] = []
-        before: list[_Watched] = []
-        for attachment in attachments:
-            if attachment.attachment_id not in self._due:
+        """Record and tell at once what is finished, and tell the schedule what is not."""
+        now = self._monotonic()
+        finished: list[Attachment] = []
+        for each in attachments:
+            if each.attachment_id not in self._watched:
                 continue
-            if attachment.status is AttachmentStatus.IN_PROGRESS:
-                self._postpone([attachment.attachment_id])
-                continue
-            settled.append(attachment)
-            before.append(self._due.pop(attachment.attachment_id))
-        if settled:
-            self._tell(await self._context.ledger.observe(settled, at=self._now()), before)
-
-    def _tell(self, settled: Sequence[Known], watched: Sequence[_Watched]) -> None:
-        untold = {each.known.attachment_id for each in watched if not each.is_told}
-        for known in settled:
+            if each.status is AttachmentStatus.IN_PROGRESS:
+                self._schedule.seen_processing(now, each.attachment_id)
+            else:
+                self._schedule.seen_finished(now, each.attachment_id)
+                finished.append(each)
+        if not finished:
+            return
+        untold = {each.attachment_id for each in finished if not self._watched[each.attachment_id].is_told}
+        for each in finished:
+            del self._watched[each.attachment_id]
+        for known in await self._context.ledger.observe(finished, at=self._context.now()):
             if known.attachment_id not in untold:
                 self._context.tell(known)
 
-    def _postpone(self, ids: Iterable[str]) -> None:
-        for attachment_id in ids:
-            watched = self._due[attachment_id]
-            watched.pause_s = min(LOOKS_MAX_S, watched.pause_s * 2)
-            watched.due_at = self._monotonic() + watched.pause_s
+    def _watch(self, known: Known, *, is_told: bool) -> bool:
+        """Watch an attachment; return False if the service has finished with it."""
+        if known.attachment_id is None or known.state is not State.PROCESSING:
+            return False
+        is_certainly_old = is_old(known, now=self._context.now(), horizon_s=self._context.horizon_s)
+        since = -math.inf if is_certainly_old else self._monotonic()
+        self._watched[known.attachment_id] = _Watched(known, since, is_told)
+        if len(self._watched) == 1:
+            self._changed.set()
+        return True
 
     def _monotonic(self) -> float:
         return self._context.clock.monotonic()
-
-    def _now(self) -> datetime:
-        return self._context.clock.now()

@@ -102,7 +102,7 @@ CRASHES: tuple[Promise, ...] = (
             "tests/scenarios/test_resources.py::test_with_too_little_memory_a_run_ends_with_a_sentence_and_the_next_is_exact",
             "tests/scenarios/test_resources.py::test_a_long_run_under_faults_holds_no_more_at_its_end_than_after_its_beginning",
             "tests/scenarios/test_resources.py::test_descriptors_that_run_out_in_the_middle_are_waited_for_with_one_notice",
-            "tests/unit/engine/test_crew.py::test_a_shortage_that_stays_leaves_every_item_for_the_next_run",
+            "tests/unit/engine/test_workers.py::test_a_shortage_that_stays_leaves_every_item_for_the_next_run",
         ),
     ),
     Promise(
