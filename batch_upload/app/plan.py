@@ -16,8 +16,7 @@ from batch_upload.app.rates import expected_create_rate, laws, remembered_latenc
 from batch_upload.app.readonly import LaneReading, check_lane, unplanned
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.engine.groups import time_limit
-from batch_upload.engine.listing import describe_found
-from batch_upload.engine.looking import Cost, cost_of
+from batch_upload.engine.listing import Cost, cost_of, describe_found
 from batch_upload.engine.plan import LaneOutlook, Selection, Unfinished, plan_unfinished, tokens_of, unfinished_items
 from batch_upload.engine.retry import CONVENIENCE, NOT_ALLOWED
 from batch_upload.engine.rows import BatchRows, carried_tries, is_absent, is_unsent, new_row, shown_row

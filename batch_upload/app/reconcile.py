@@ -11,7 +11,7 @@ from batch_upload.app.rates import learned
 from batch_upload.app.session import Session
 from batch_upload.engine.context import LaneContext
 from batch_upload.engine.groups import task_group
-from batch_upload.engine.looking import Cost
+from batch_upload.engine.listing import Cost
 from batch_upload.engine.reconcile import expected_cost, reconcile, stock_of
 from batch_upload.engine.rows import is_absent
 from batch_upload.engine.survey import ask_capacity

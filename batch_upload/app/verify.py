@@ -17,8 +17,7 @@ from batch_upload.app.lane import reach
 from batch_upload.app.observers import Both, Silent
 from batch_upload.app.readonly import LaneReading, check_lane, unplanned
 from batch_upload.clock import counting_s
-from batch_upload.engine.listing import list_completely, still_there
-from batch_upload.engine.looking import reported
+from batch_upload.engine.listing import list_completely, reported, still_there
 from batch_upload.engine.rows import BatchRows, shown_row, state_of_row
 from batch_upload.engine.tally import Tally
 from batch_upload.engine.verify import (

@@ -23,7 +23,7 @@ from batch_upload.cli.witnesses import Witnesses
 if TYPE_CHECKING:
     from batch_upload.app.interruption import Interruption
     from batch_upload.app.reconcile import ReconcileResult, ReconcileSession
-    from batch_upload.engine.looking import Cost
+    from batch_upload.engine.listing import Cost
     from batch_upload.ports import Observer
 
 

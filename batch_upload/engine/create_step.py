@@ -173,7 +173,11 @@ class CreateStep:
             return
         try:
             found = await describe_found(context, [fault.resource_id])
-            tags = [await tags_of(context, each) for each in found if each.status is not AttachmentStatus.DELETED]
+            tags = [
+                await tags_of(context, each.attachment_arn)
+                for each in found
+                if each.status is not AttachmentStatus.DELETED
+            ]
         except LaneFault as error:
             context.stop_for(error)
             return

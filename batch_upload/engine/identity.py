@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from batch_upload.engine.context import LaneContext
 from batch_upload.engine.groups import for_each
-from batch_upload.engine.listing import NOT_FOUND, Asking, Listing, still_there
-from batch_upload.engine.looking import Progress
+from batch_upload.engine.listing import NOT_FOUND, Asking, Listing, Progress, still_there
 from batch_upload.errors import Refused
 from batch_upload.model import Attachment, AttachmentStatus
 from batch_upload.operations import LIST_TAGS
@@ -48,10 +47,10 @@ class Readings:
     untold: dict[str, Untold] = field(default_factory=dict)
 
 
-async def tags_of(context: Asking, attachment: Attachment) -> Mapping[str, str] | None:
-    """The tags of an attachment; None where the service does not find them: not yet, or not any more."""
+async def tags_of(context: Asking, attachment_arn: str) -> Mapping[str, str] | None:
+    """Return the tags of an attachment; None where the service does not find them: not yet, or not any more."""
     try:
-        return await context.wire.call(LIST_TAGS, lambda: context.service.tags(attachment.attachment_arn))
+        return await context.wire.call(LIST_TAGS, lambda: context.service.tags(attachment_arn))
     except Refused as error:
         if error.code == NOT_FOUND:
             return None
@@ -116,7 +115,7 @@ def _left_s(context: LaneContext, readings: Readings) -> float:
 async def _read(context: LaneContext, strangers: Iterable[Untold], readings: Readings, progress: Progress) -> None:
     async def read(stranger: Untold) -> None:
         read_at, attachment = context.clock.monotonic(), stranger.attachment
-        tags = await tags_of(context, attachment)
+        tags = await tags_of(context, attachment.attachment_arn)
         progress.one_read(attachment)
         token = None if tags is None else tags.get(IDENTITY_TAG)
         if not tags and read_at < stranger.certain_at(context.horizon_s):

@@ -6,13 +6,12 @@ that dies in between leaves nothing that is taken for uploaded and is not. The n
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import anyio
-
-from batch_upload.engine.context import LaneContext
+from batch_upload.engine.context import LaneContext, shielded
 from batch_upload.engine.groups import for_each
+from batch_upload.engine.identity import tags_of
 from batch_upload.engine.lane import Withheld
 from batch_upload.engine.listing import NOT_FOUND, describe_found
 from batch_upload.engine.retry import fault_of
@@ -21,7 +20,7 @@ from batch_upload.engine.settle import is_old
 from batch_upload.errors import AccessFault, NoAnswer, Refused, ServiceError, Transient
 from batch_upload.events import Pruned, PruneOutcome
 from batch_upload.model import LIVE, OPEN, AttachmentStatus, Item, Known, State
-from batch_upload.operations import DELETE, LIST_TAGS
+from batch_upload.operations import DELETE
 from batch_upload.ports import DELETING
 from batch_upload.token import IDENTITY_TAG
 
@@ -75,7 +74,9 @@ def pruning(items: Sequence[Item], rows: Sequence[Known]) -> Pruning:
     for row in rows:
         item = listed.get(row.item_id)
         is_failed = item is not None and has_failed_upload(row)
-        if row.client_token in needed or not (_is_there(row) or is_failed):
+        is_deleting = row.fault is not None and row.fault.code == DELETING
+        may_be_there = is_deleting or is_failed or row.state in LIVE | OPEN
+        if row.client_token in needed or not may_be_there:
             continue
         if why := _why_not(row, item, knowledge):
             spared.append(Spared(row, why))
@@ -85,13 +86,6 @@ def pruning(items: Sequence[Item], rows: Sequence[Known]) -> Pruning:
             candidates.append(Candidate(row, reason, tokens, is_replaced=item is not None))
     standing = sum(row.current and row.attachment_id is not None for row in rows)
     return Pruning(tuple(candidates), tuple(spared), standing)
-
-
-def _is_there(row: Known) -> bool:
-    """Whether the row may mean something that stands at the service."""
-    if row.fault is not None and row.fault.code == DELETING:
-        return True
-    return row.state in LIVE | OPEN
 
 
 def _why_not(row: Known, item: Item | None, knowledge: BatchRows) -> str | None:
@@ -128,7 +122,7 @@ async def look_at_unfinished(context: LaneContext, found: Pruning) -> bool:
     rows = [each.known for each in found.spared if each.known.state is State.PROCESSING]
     seen = await describe_found(context, [row.attachment_id for row in rows if row.attachment_id is not None])
     finished = [each for each in seen if each.status is not AttachmentStatus.IN_PROGRESS]
-    await context.ledger.observe(finished, at=context.clock.now())
+    await context.ledger.observe(finished, at=context.now())
     return bool(finished)
 
 
@@ -151,113 +145,83 @@ class _Deletion:
     def __init__(self, context: LaneContext, candidate: Candidate, result: Result) -> None:
         self._context = context
         self._candidate = candidate
+        self._known = candidate.known
         self._result = result
         fault = candidate.known.fault
-        was_asked_before = fault is not None and fault.code == DELETING  # by a run that never recorded what came of it
-        self._may_be_gone = was_asked_before
+        # an earlier run may have asked for the deletion and never recorded what came of it
+        self._may_be_gone = fault is not None and fault.code == DELETING
         self._has_begun = False
 
     async def run(self) -> None:
+        context, known = self._context, self._known
         try:
-            tags = await self._tags()
-            if tags is not None and tags.get(IDENTITY_TAG) in self._candidate.tokens:
-                await self._begin()
-                await self._context.wire.call(DELETE, self._ask)
-                await self._settle(PruneOutcome.DELETED, self._candidate.reason)
-            elif not (tags or {}).get(IDENTITY_TAG) and not self._is_old():
-                self._leave("it is new, and its tags may not be readable yet")
-            elif tags is None:
-                await self._look()
-            else:
-                self._result.unproved += 1
-                await self._settle(PruneOutcome.KEPT, "its identity tag is not the one that the ledger knows")
+            await self._delete_if_proved()
         except Withheld:
-            await self._withhold()
+            if self._has_begun and not self._may_be_gone:  # nothing was asked for: it is as it was before
+                await shielded(context.ledger.end_deletion(known.client_token, is_gone=False, at=context.now()))
             raise
         except Refused as error:
-            await self._refused(error)
+            if error.code == NOT_FOUND:
+                await self._gone()
+                return
+            self._result.refused += 1
+            await self._end(PruneOutcome.KEPT, f"the service keeps it: {error.message}", error)
         except (Transient, AccessFault) as error:
-            await self._not_done(error)
+            if self._may_be_gone:
+                self._tell(known, PruneOutcome.OPEN, f"no answer: {error.message}", error)
+            else:
+                outcome = PruneOutcome.KEPT if isinstance(error, AccessFault) else PruneOutcome.OPEN
+                await self._end(outcome, error.message, error)
             if isinstance(error, AccessFault):
                 raise
 
-    async def _tags(self) -> Mapping[str, str] | None:
-        """The tags of the attachment, or None where the service does not find it."""
-        arn = self._candidate.known.attachment_arn or ""
-        try:
-            return await self._context.wire.call(LIST_TAGS, lambda: self._context.service.tags(arn))
-        except Refused as error:
-            if error.code != NOT_FOUND:
-                raise
-            return None
-
-    async def _look(self) -> None:
-        """The service does not find the tags of an attachment that is old. That it is gone, only its status tells."""
-        found = await describe_found(self._context, [self._candidate.known.attachment_id or ""])
+    async def _delete_if_proved(self) -> None:
+        context, known = self._context, self._known
+        tags = await tags_of(context, known.attachment_arn or "")
+        if tags is not None and tags.get(IDENTITY_TAG) in self._candidate.tokens:
+            await self._begin()
+            await context.wire.call(DELETE, self._delete)
+            await self._end(PruneOutcome.DELETED, self._candidate.reason)
+            return
+        may_be_new = not self._may_be_gone and not is_old(known, now=context.now(), horizon_s=context.horizon_s)
+        if not (tags or {}).get(IDENTITY_TAG) and may_be_new:
+            self._tell(known, PruneOutcome.OPEN, "it is new, and its tags may not be readable yet")
+            return
+        if tags is not None:
+            self._result.unproved += 1
+            await self._end(PruneOutcome.KEPT, "its identity tag is not the one that the ledger knows")
+            return
+        # its tags are not found although it is old: that it is gone, only its status tells
+        found = await describe_found(context, [known.attachment_id or ""])
         if any(each.status is not AttachmentStatus.DELETED for each in found):
-            self._leave("the service has it, and does not tell its tags")
+            self._tell(known, PruneOutcome.OPEN, "the service has it, and does not tell its tags")
         else:
             await self._gone()
 
-    def _is_old(self) -> bool:
-        """Whether it was created so long ago that what is not found is not there. What was asked to be deleted may be
-        gone however new it is."""
-        now, horizon_s = self._context.clock.now(), self._context.horizon_s
-        return self._may_be_gone or is_old(self._candidate.known, now=now, horizon_s=horizon_s)
+    async def _begin(self) -> None:
+        context = self._context
+        await context.ledger.begin_deletion(self._known.client_token, run_id=context.run_id, at=context.now())
+        self._has_begun = True
 
-    def _leave(self, reason: str) -> None:
-        """Nothing is known of it now; the next run looks again."""
-        self._tell(self._candidate.known, PruneOutcome.OPEN, reason)
-
-    async def _ask(self) -> None:
+    async def _delete(self) -> None:
         try:
-            await self._context.service.delete(self._candidate.known.attachment_id or "")
+            await self._context.service.delete(self._known.attachment_id or "")
         except NoAnswer:
             self._may_be_gone = True
             raise
 
-    async def _begin(self) -> None:
-        token, run_id, now = self._candidate.known.client_token, self._context.run_id, self._context.clock.now()
-        await self._context.ledger.begin_deletion(token, run_id=run_id, at=now)
-        self._has_begun = True
-
-    async def _not_done(self, error: Transient | AccessFault) -> None:
-        """The tries are used up, or nothing may be asked. Where no request went without an answer, it stands."""
-        if self._may_be_gone:
-            self._tell(self._candidate.known, PruneOutcome.OPEN, f"no answer: {error.message}", error)
-        else:
-            outcome = PruneOutcome.KEPT if isinstance(error, AccessFault) else PruneOutcome.OPEN
-            await self._settle(outcome, error.message, error)
-
-    async def _withhold(self) -> None:
-        """The run stops. An attachment that was not asked to be deleted is recorded as it was before."""
-        if self._has_begun and not self._may_be_gone:
-            with anyio.CancelScope(shield=True):
-                await self._context.ledger.end_deletion(
-                    self._candidate.known.client_token, is_gone=False, at=self._context.clock.now()
-                )
-
-    async def _refused(self, error: Refused) -> None:
-        if error.code == NOT_FOUND:
-            await self._gone()
-            return
-        self._result.refused += 1
-        await self._settle(PruneOutcome.KEPT, f"the service keeps it: {error.message}", error)
-
     async def _gone(self) -> None:
-        """Not there: deleted by somebody, or by a request of ours whose answer was lost."""
+        """It was deleted by somebody, or by a request of ours whose answer was lost."""
         await self._begin()
-        await self._settle(PruneOutcome.GONE, "it is not at the service any more")
+        await self._end(PruneOutcome.GONE, "it is not at the service any more")
 
-    async def _settle(self, outcome: PruneOutcome, reason: str, error: ServiceError | None = None) -> None:
-        is_gone = outcome in (PruneOutcome.DELETED, PruneOutcome.GONE)
-        with anyio.CancelScope(shield=True):  # the answer is in our hands: the ledger must have it
-            known = await self._context.ledger.end_deletion(
-                self._candidate.known.client_token, is_gone=is_gone, at=self._context.clock.now()
-            )
-        self._tell(known, outcome, reason, error)
+    async def _end(self, outcome: PruneOutcome, reason: str, error: ServiceError | None = None) -> None:
+        """Record and report what became of it."""
+        is_gone, ledger = outcome in (PruneOutcome.DELETED, PruneOutcome.GONE), self._context.ledger
+        token, now = self._known.client_token, self._context.now()
+        self._tell(await shielded(ledger.end_deletion(token, is_gone=is_gone, at=now)), outcome, reason, error)
 
     def _tell(self, known: Known, outcome: PruneOutcome, reason: str, error: ServiceError | None = None) -> None:
         self._result.counts[outcome] += 1
         fault = None if error is None else fault_of(error)
-        self._context.observer.notify(Pruned(known, outcome, reason, self._context.clock.now(), fault))
+        self._context.observer.notify(Pruned(known, outcome, reason, self._context.now(), fault))

@@ -6,18 +6,16 @@ One listing serves it all: unknown outcomes, attachments that are gone, and a le
 from collections.abc import Mapping, Sequence
 
 from batch_upload.engine.context import LaneContext
-from batch_upload.engine.duplicates import find_duplicates, tell
 from batch_upload.engine.groups import for_each
-from batch_upload.engine.identity import Readings, carriers, read_tokens
+from batch_upload.engine.identity import carriers, read_tokens
 from batch_upload.engine.job import job_of
-from batch_upload.engine.listing import Listing, list_completely
-from batch_upload.engine.looking import Cost, cost_of
+from batch_upload.engine.listing import Cost, Listing, cost_of, list_completely
 from batch_upload.engine.resolve import Findings, adopt, settle_open
 from batch_upload.engine.rows import BatchRows, carried_tries, latest_try, shown_row
 from batch_upload.engine.settle import is_old
+from batch_upload.engine.survey import find_duplicates, tell_duplicate
 from batch_upload.engine.verify import recorded, unlisted, with_latecomers
 from batch_upload.errors import NoAnswer
-from batch_upload.events import ItemChanged, Notice
 from batch_upload.model import LIVE, OPEN, Attachment, Capacity, Item, Known
 from batch_upload.operations import DESCRIBE, LIST_TAGS
 from batch_upload.ports import moment
@@ -40,19 +38,32 @@ async def reconcile(context: LaneContext, batch: str, items: Sequence[Item], cap
     NoAnswer where the lane could not be listed without a gap, and as the service and the ledger do; what was written
     until then is right.
     """
-    listing = await _list(context, batch, capacity)
-    readings = await read_tokens(context, listing, await context.ledger.attachment_tokens())
+    ledger = context.ledger
+    listing = await list_completely(context, used=None if capacity is None else capacity.used)
+    # what the ledger has and no page held is asked for by its id before it counts as gone
+    listing = await with_latecomers(context, listing, unlisted(await ledger.known(batch), listing))
+    readings = await read_tokens(context, listing, await ledger.attachment_tokens())
     not_yet = await _observe(context, batch, listing)
-    findings = await _settle_open(context, batch, listing, readings)
-    knowledge = BatchRows.of(await context.ledger.known(batch))
-    carried = carriers(listing, readings.tokens)
-    await _take_over(context, batch, items, carried, knowledge)
+    now, stretch = moment(context.clock), ledger.stretch
+    jobs = [job_of(row, None, now=now, stretch=stretch) for row in await ledger.known(batch) if row.state in OPEN]
+    findings = await settle_open(context, listing, readings, jobs) if jobs else Findings()
+    rows = BatchRows.of(await ledger.known(batch))
+    await _take_over(context, batch, items, carriers(listing, readings.tokens), rows)
     for duplicate in await find_duplicates(context, listing):
-        tell(context, duplicate)
+        tell_duplicate(context, duplicate)
     if listing.is_complete:
-        await context.ledger.listed(at=listing.began)
-    _tell_unprovable(context, items, knowledge)
-    _tell_what_is_left(context, findings, readings)
+        await ledger.listed(at=listing.began)
+    blind = sum(not item.identity_tag and item.client_token not in rows.by_token for item in items)
+    if blind:
+        message = f"items without identity tag that the ledger does not know: {blind}; whether they were ever uploaded"
+        context.notice(f"{message} cannot be told")
+    if readings.untold:
+        message = f"new attachments whose tags may not be readable yet: {len(readings.untold)}; look again later"
+        context.notice(message)
+    if findings.waiting:
+        wait_s = max(at for _, at in findings.waiting) - context.clock.monotonic()
+        message = f"outcomes still open: {len(findings.waiting)}; their requests may still be at work"
+        context.notice(f"{message} for {max(1.0, wait_s):.0f} s")
     if not listing.is_complete:
         raise NoAnswer("the account kept changing while its attachments were listed", code="ListingIncomplete")
     return not_yet
@@ -65,13 +76,6 @@ async def stock_of(context: LaneContext, batch: str, items: Sequence[Item]) -> d
     return {item_id: row for item_id, row in rows.items() if row is not None}
 
 
-async def _list(context: LaneContext, batch: str, capacity: Capacity | None) -> Listing:
-    """The whole lane. What the ledger has and no page held is asked for by its id before it counts as gone."""
-    listing = await list_completely(context, used=None if capacity is None else capacity.used)
-    rows = await context.ledger.known(batch)
-    return await with_latecomers(context, listing, unlisted(rows, listing))
-
-
 async def _observe(context: LaneContext, batch: str, listing: Listing) -> int:
     """Record what has become of the attachments that stand in the ledger; how many are not found yet.
 
@@ -79,31 +83,19 @@ async def _observe(context: LaneContext, batch: str, listing: Listing) -> int:
     """
     by_id, now = {attachment.attachment_id: attachment for attachment in listing.attachments}, context.now()
     live = [row for row in await context.ledger.known(batch) if row.state in LIVE]
-    seen = [found for row in live if (found := by_id.get(row.attachment_id or "")) is not None and _is_news(row, found)]
+    pairs = [(row, found) for row in live if (found := by_id.get(row.attachment_id or "")) is not None]
+    seen = [found for row, found in pairs if found.status is not row.attachment_status]
     missing = [row for row in live if row.attachment_id not in by_id]
     gone = [row.client_token for row in missing if is_old(row, now=now, horizon_s=context.horizon_s)]
     before = {row.client_token: row.state for row in live}
     told = [*await context.ledger.observe(seen, at=now), *await context.ledger.not_found(gone, at=now)]
     for known in told:
         if known.state is not before[known.client_token]:
-            context.observer.notify(ItemChanged(known, ended=True, created=False, at=now))
+            context.tell(known)
     young = len(missing) - len(gone)
     if young:
-        message = f"attachments that are not found and too new to be called gone: {young}; look again later"
-        context.observer.notify(Notice(message, now))
+        context.notice(f"attachments that are not found and too new to be called gone: {young}; look again later")
     return young
-
-
-def _is_news(row: Known, seen: Attachment) -> bool:
-    return seen.status is not row.attachment_status
-
-
-async def _settle_open(context: LaneContext, batch: str, listing: Listing, readings: Readings) -> Findings:
-    """Settle every open intent of the batch that this listing can settle, those of replaced tokens too."""
-    now, stretch = moment(context.clock), context.ledger.stretch
-    rows = [row for row in await context.ledger.known(batch) if row.state in OPEN]
-    jobs = [job_of(row, None, now=now, stretch=stretch) for row in rows]
-    return await settle_open(context, listing, readings, jobs) if jobs else Findings()
 
 
 async def _take_over(
@@ -138,23 +130,3 @@ def _is_unrecorded(token: str, carried: Mapping[str, Sequence[Attachment]], know
     if row is not None and row.state in (*LIVE, *OPEN):
         return False
     return bool(found) and recorded(found, row) is None
-
-
-def _tell_unprovable(context: LaneContext, items: Sequence[Item], knowledge: BatchRows) -> None:
-    """Say where a lost ledger cannot be rebuilt, since nothing at the service tells whose an attachment is."""
-    blind = sum(not item.identity_tag and item.client_token not in knowledge.by_token for item in items)
-    if blind:
-        message = f"items without identity tag that the ledger does not know: {blind}; whether they were ever uploaded"
-        context.notice(f"{message} cannot be told")
-
-
-def _tell_what_is_left(context: LaneContext, findings: Findings, readings: Readings) -> None:
-    """Say when the outcomes that are still open can be told, and what is too new to be taken over."""
-    if readings.untold:
-        message = f"new attachments whose tags may not be readable yet: {len(readings.untold)}; look again later"
-        context.notice(message)
-    if not findings.waiting:
-        return
-    wait_s = max(at for _, at in findings.waiting) - context.clock.monotonic()
-    message = f"outcomes still open: {len(findings.waiting)}; their requests may still be at work"
-    context.notice(f"{message} for {max(1.0, wait_s):.0f} s")

@@ -8,7 +8,6 @@ import anyio
 
 from batch_upload.engine.context import FailureCount, LaneContext
 from batch_upload.engine.create_step import CreateStep
-from batch_upload.engine.duplicates import DuplicateWatch
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.lane import Stop, StopKind, Withheld
 from batch_upload.engine.plan import (
@@ -29,7 +28,7 @@ from batch_upload.engine.retag import RetagStep
 from batch_upload.engine.retry import fault_of
 from batch_upload.engine.rows import BatchRows, States, shown_row, state_of_row, with_retries_counted
 from batch_upload.engine.settle import Settler, find_absent
-from batch_upload.engine.survey import ask_capacity, owes_look, survey
+from batch_upload.engine.survey import DuplicateWatch, ask_capacity, owes_look, survey
 from batch_upload.errors import LaneFault, LedgerUnusable, Refused, Transient
 from batch_upload.events import RunStarted
 from batch_upload.model import Action, ActionKind, Capacity, Duplicate, Fault, Item, Known, Lane, Plan, State
@@ -272,8 +271,13 @@ class Run:
         to_send, parked = planned.chosen(*TO_SEND), planned.chosen(ActionKind.PARKED)
         returned = [each for each in planned.chosen(ActionKind.UNCHANGED) if each.known and not each.known.current]
         await ledger.enlist([each.item for each in (*to_send, *parked, *returned) if each.item], at=now)
-        if any(_has_other_identity_tag(action) for action in (*to_send, *parked)):
-            planned = await self._plan_again(planned)  # what is sent carries the tag that the ledger says it carries
+        # where the manifest has turned the identity tag on or off since, what is sent must follow the ledger's new row
+        if any(
+            each.known and each.item and each.known.client_token == each.item.client_token
+            and each.known.identity_tag != each.item.identity_tag
+            for each in (*to_send, *parked)
+        ):  # fmt: skip
+            planned = await self._plan_again(planned)
         new = [action for action in parked if action.state is not State.PARKED]
         if new:
             until = parked_until(planned.rows, planned.outlook)
@@ -354,11 +358,3 @@ class Run:
             selected=frozenset(states),
             duplicates=tuple(self._duplicates.found),
         )
-
-
-def _has_other_identity_tag(action: Action) -> bool:
-    """Return whether the manifest has turned the identity tag of a token on or off since it was enlisted."""
-    known, item = action.known, action.item
-    if known is None or item is None or known.client_token != item.client_token:
-        return False
-    return known.identity_tag != item.identity_tag

@@ -17,26 +17,23 @@ import anyio
 from batch_upload.clock import sleep_or
 from batch_upload.engine.context import LaneContext
 from batch_upload.engine.lane import Withheld
-from batch_upload.engine.listing import IDS_A_CALL, NOT_FOUND, Listing, describe_found, listing_of, read_pages
+from batch_upload.engine.listing import (
+    IDS_A_CALL,
+    NOT_FOUND,
+    PAGE_SIZE,
+    Listing,
+    calls_by_listing,
+    describe_found,
+    listing_of,
+    read_pages,
+)
 from batch_upload.errors import LaneFault, Refused, Transient
 from batch_upload.model import Attachment, AttachmentPage, AttachmentStatus, Known, State
 from batch_upload.operations import CREATE, DESCRIBE
 from batch_upload.pacing.settling import SettlingLook, SettlingSchedule
 
-PAGE_SIZE = 100
-"""Attachments on one page of a listing (botocore 1.43.117, `MaxResults`)."""
 RECONSIDER_S = 1.0
 """Seconds after which the schedule is asked again at the latest, since more was created."""
-
-
-def calls_by_id(count: int) -> int:
-    """Describes needed to ask for so many attachments by their ids."""
-    return math.ceil(count / IDS_A_CALL)
-
-
-def calls_by_listing(lane_size: int) -> int:
-    """Describes needed to list a lane of so many attachments."""
-    return max(1, math.ceil(lane_size / PAGE_SIZE))
 
 
 def is_old(known: Known, *, now: datetime, horizon_s: float) -> bool:

@@ -1,8 +1,12 @@
-"""Before the first create: does the service hold anything that the ledger should know?
+"""What a run looks for at the service before its first create, and after its last.
 
 A run that will create or resolve something always looks: a count that fits does not say whose the attachments are. A
 ledger that has never listed its lane adopts what carries the tokens of its items and of their retries; so a lost ledger
 uploads nothing twice. A ledger that has listed it and finds its items at the service all the same is an old copy.
+
+Where two machines use copies of one ledger at the same moment, both list the lane before either has created anything.
+So a run that created something looks once more when it is done, for what carries a token of the ledger beside the
+ledger's own attachment. A service may show that, or its tags, only a horizon later: then the next run finds it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,20 +14,24 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+import anyio
+
 from batch_upload.engine.context import LaneContext
-from batch_upload.engine.duplicates import find_duplicates
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.identity import READERS, carriers, read_tokens, tags_of, wait_for_tags
-from batch_upload.engine.listing import Asking, list_completely, list_lane, still_there
-from batch_upload.engine.looking import Told, reported
+from batch_upload.engine.lane import StopKind, Withheld
+from batch_upload.engine.listing import Asking, Listing, Told, list_completely, list_lane, reported, still_there
 from batch_upload.engine.resolve import adopt
 from batch_upload.engine.retry import CONVENIENCE, NOT_ALLOWED
 from batch_upload.engine.rows import BatchRows, carried_tries, is_unsent
-from batch_upload.errors import OLD_COPY, AccessFault, Disagreement, NoAnswer, ServiceError
-from batch_upload.model import Attachment, Capacity, Duplicate, Item
+from batch_upload.errors import OLD_COPY, AccessFault, Disagreement, LaneFault, NoAnswer, ServiceError, Transient
+from batch_upload.events import OrphanSeen
+from batch_upload.model import Attachment, AttachmentStatus, Capacity, Duplicate, Item
 from batch_upload.operations import LIMITS
 from batch_upload.ports import LaneMemory
 from batch_upload.token import IDENTITY_TAG
+
+_STANDS = (AttachmentStatus.IN_PROGRESS, AttachmentStatus.COMPLETE)
 
 
 async def ask_capacity(context: LaneContext) -> Capacity | None:
@@ -37,9 +45,9 @@ async def ask_capacity(context: LaneContext) -> Capacity | None:
     except AccessFault as error:
         if error.code not in NOT_ALLOWED:
             raise
-        _notice(context, f"capacity is not known: no permission for `sms-voice:{LIMITS}`")
+        context.notice(f"capacity is not known: no permission for `sms-voice:{LIMITS}`")
     except ServiceError as error:
-        _notice(context, f"capacity is not known: {error.message}")
+        context.notice(f"capacity is not known: {error.message}")
     return None
 
 
@@ -127,7 +135,7 @@ async def look_through(
         progress.begin_reading(len(strangers))
 
         async def read(attachment: Attachment) -> None:
-            tags = await tags_of(context, attachment)
+            tags = await tags_of(context, attachment.attachment_arn)
             tokens[attachment.attachment_id] = None if tags is None else tags.get(IDENTITY_TAG)
             progress.one_read(attachment)
 
@@ -137,5 +145,61 @@ async def look_through(
     return Seen(len(listing.attachments), {token: found[0] for token, found in carried.items() if token in wanted})
 
 
-def _notice(context: LaneContext, message: str) -> None:
-    context.notice(message)
+# after the last create
+
+
+async def find_duplicates(context: LaneContext, listing: Listing) -> list[Duplicate]:
+    """The duplicates that a listing shows, of those whose tags were read."""
+    there = {each.attachment_id for each in listing.attachments if each.status in _STANDS}
+    return [each for each in await context.ledger.duplicates() if each.attachment_id in there]
+
+
+def tell_duplicate(context: LaneContext, duplicate: Duplicate) -> None:
+    """Report one."""
+    token, now = duplicate.client_token, context.now()
+    context.observer.notify(OrphanSeen(duplicate.attachment_id, token, duplicate.kept_id, now))
+
+
+class DuplicateWatch:
+    """The duplicates that a run has seen, each told once. The run goes on: what is left is not made worse by them."""
+
+    def __init__(self, context: LaneContext) -> None:
+        self._context = context
+        self._looking = anyio.CancelScope()
+        self.found: list[Duplicate] = []
+
+    def end(self) -> None:
+        """The time is up: a look that is under way is given up, and no other is begun."""
+        self._looking.cancel()
+
+    def report(self, duplicates: Sequence[Duplicate]) -> None:
+        """Tell of those that are new."""
+        told = {each.attachment_id for each in self.found}
+        for each in duplicates:
+            if each.attachment_id not in told:
+                self.found.append(each)
+                tell_duplicate(self._context, each)
+
+    async def look(self, listing: Listing | None) -> None:
+        """Look after the last create, in a listing that began after it, if one was read already.
+
+        Certain for the `doubtful` tokens of the run. Not where the run is told to end: then the next one looks.
+        """
+        stop = self._context.lane.stop
+        if stop is not None and (stop.kind is StopKind.DEADLINE or not stop.kind.drains):
+            return
+        context = self._context
+        try:
+            with self._looking:
+                if context.doubtful:
+                    listing = await list_completely(context)
+                elif listing is None:
+                    listing = await list_lane(context)
+                readings = await read_tokens(context, listing, await context.ledger.attachment_tokens())
+                if context.doubtful:
+                    await wait_for_tags(context, readings)
+                self.report(await find_duplicates(context, listing))
+        except Withheld:
+            return
+        except (Transient, LaneFault) as error:
+            self._context.notice(f"AWS did not say whether anything is there twice: {error.message}")

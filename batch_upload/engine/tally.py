@@ -29,19 +29,12 @@ class Tally:
                 self.requests[event.operation] += 1
                 self.throttled += event.outcome is OutcomeKind.THROTTLED
                 if event.operation == CREATE and event.outcome is OutcomeKind.ACCEPTED:
-                    self._time(event.latency_s)
+                    before = event.latency_s if self.latency_s is None else self.latency_s
+                    self.latency_s = before + (event.latency_s - before) / 20
             case ItemChanged():
-                self._count_item(event)
-
-    def _time(self, latency_s: float) -> None:
-        before = latency_s if self.latency_s is None else self.latency_s
-        self.latency_s = before + (latency_s - before) / 20
-
-    def _count_item(self, event: ItemChanged) -> None:
-        self.states[event.known.item_id] = event.known.state
-        if event.created:
-            self.uploaded += 1
-            self.bytes_sent += event.known.size_bytes or 0
-        self.adopted += event.adopted
-        if event.ended and event.known.state is State.FAILED:
-            self.failed += 1
+                self.states[event.known.item_id] = event.known.state
+                if event.created:
+                    self.uploaded += 1
+                    self.bytes_sent += event.known.size_bytes or 0
+                self.adopted += event.adopted
+                self.failed += event.ended and event.known.state is State.FAILED

@@ -9,8 +9,7 @@ from types import MappingProxyType
 
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.identity import READERS, carriers, tags_of
-from batch_upload.engine.listing import Asking, Listing, describe_found, still_there
-from batch_upload.engine.looking import Progress
+from batch_upload.engine.listing import Asking, Listing, Progress, describe_found, still_there
 from batch_upload.engine.rows import BatchRows, carried_tries, is_absent, is_half_retagged, row_of, tags_at_service
 from batch_upload.engine.settle import is_old
 from batch_upload.model import LIVE, OPEN, Attachment, AttachmentStatus, Item, Known, State
@@ -130,7 +129,7 @@ async def read_tags(
     tags: dict[str, Mapping[str, str] | None] = {}
 
     async def read(attachment: Attachment) -> None:
-        tags[attachment.attachment_id] = await tags_of(context, attachment)
+        tags[attachment.attachment_id] = await tags_of(context, attachment.attachment_arn)
         progress.one_read(attachment)
 
     progress.begin_reading(len(attachments))
@@ -167,9 +166,8 @@ def compare(
     by_id = {attachment.attachment_id: attachment for attachment in listing.attachments}
     by_token = carriers(listing, tokens)
     rows = standing(items, knowledge)
-    ids = _ids_by_token(items, knowledge) | {
-        each.client_token: each.item_id for each in carried_tries(items, by_token, knowledge)
-    }
+    ids = {token: row.item_id for token, row in knowledge.by_token.items()}
+    ids |= {each.client_token: each.item_id for each in (*items, *carried_tries(items, by_token, knowledge))}
     findings = [finding for row in rows for finding in _of_row(row, by_id, by_token, young)]
     for token, item_id in ids.items():
         findings.extend(_of_carriers(item_id, token, by_token.get(token, ()), knowledge.by_token.get(token)))
@@ -182,12 +180,15 @@ def compare(
         for finding in _of_tags(row, ours[row.attachment_id or ""], tags, knowledge, is_young=row.client_token in young)
     ]
     wrong = {finding.attachment_id for finding in differing}
+    places = {item.item_id: place for place, item in enumerate(items)}
+    complete = {each.attachment_id for each in listing.attachments if each.status is AttachmentStatus.COMPLETE}
+    done = [row for row in rows if row.attachment_id in complete]
     return Comparison(
-        findings=_in_order([*findings, *differing], items),
+        findings=tuple(sorted((*findings, *differing), key=lambda each: places.get(each.item_id, len(places)))),
         listed=len(there),
-        strangers=sum(_is_stranger(each, tokens, ids) for each in there),
-        agreeing=sum(_agrees(row, by_id) and row.attachment_id not in wrong for row in rows),
-        finished=sum(_has_finished(row, by_id) for row in rows),
+        strangers=sum(tokens.get(each.attachment_id) not in ids for each in there),
+        agreeing=sum(row.state is State.COMPLETE and row.attachment_id not in wrong for row in done),
+        finished=sum(row.state is State.PROCESSING for row in done),
         tags_compared=len(compared),
     )
 
@@ -220,10 +221,11 @@ def _of_tags(
             yield replace(_finding(kind, row.item_id, row.client_token, attachment), differences=chosen)
 
 
-def _ids_by_token(items: Sequence[Item], knowledge: BatchRows) -> dict[str, str]:
-    """Every token of the batch that is known here, with the id it stands or stood for."""
-    known = {token: row.item_id for token, row in knowledge.by_token.items()}
-    return known | {item.client_token: item.item_id for item in items}
+_SAID = {
+    AttachmentStatus.DELETED: FindingKind.DELETED,
+    AttachmentStatus.FAILED: FindingKind.FAILED,
+    AttachmentStatus.IN_PROGRESS: FindingKind.IN_PROGRESS,
+}
 
 
 def _of_row(
@@ -239,26 +241,12 @@ def _of_row(
         found = next(iter(by_token.get(row.client_token, ())), None)
         yield _finding(FindingKind.OPEN, row.item_id, row.client_token, found)
     elif row.state in LIVE and row.attachment_id is not None:
-        is_young = row.client_token in young
-        yield from _of_attachment(row, row.attachment_id, by_id.get(row.attachment_id), is_young=is_young)
-
-
-def _of_attachment(
-    row: Known, attachment_id: str, attachment: Attachment | None, *, is_young: bool
-) -> Iterator[Finding]:
-    """What is to be said of an attachment that the ledger says stands."""
-    if attachment is None:
-        kind = FindingKind.NOT_YET if is_young else FindingKind.MISSING
-        yield Finding(kind, row.item_id, row.client_token, attachment_id)
-    elif attachment.status in _SAID:
-        yield _finding(_SAID[attachment.status], row.item_id, row.client_token, attachment)
-
-
-_SAID = {
-    AttachmentStatus.DELETED: FindingKind.DELETED,
-    AttachmentStatus.FAILED: FindingKind.FAILED,
-    AttachmentStatus.IN_PROGRESS: FindingKind.IN_PROGRESS,
-}
+        attachment = by_id.get(row.attachment_id)
+        if attachment is None:
+            kind = FindingKind.NOT_YET if row.client_token in young else FindingKind.MISSING
+            yield Finding(kind, row.item_id, row.client_token, row.attachment_id)
+        elif attachment.status in _SAID:
+            yield _finding(_SAID[attachment.status], row.item_id, row.client_token, attachment)
 
 
 def _of_carriers(item_id: str, token: str, found: Sequence[Attachment], row: Known | None) -> Iterator[Finding]:
@@ -290,25 +278,3 @@ def _finding(kind: FindingKind, item_id: str, token: str, attachment: Attachment
     if attachment is None:
         return Finding(kind, item_id, token)
     return Finding(kind, item_id, token, attachment.attachment_id, attachment.status, attachment.attachment_arn)
-
-
-def _is_stranger(attachment: Attachment, tokens: Mapping[str, str | None], ours: Collection[str]) -> bool:
-    return tokens.get(attachment.attachment_id) not in ours
-
-
-def _agrees(row: Known, by_id: Mapping[str, Attachment]) -> bool:
-    return row.state is State.COMPLETE and _status(row, by_id) is AttachmentStatus.COMPLETE
-
-
-def _has_finished(row: Known, by_id: Mapping[str, Attachment]) -> bool:
-    return row.state is State.PROCESSING and _status(row, by_id) is AttachmentStatus.COMPLETE
-
-
-def _status(row: Known, by_id: Mapping[str, Attachment]) -> AttachmentStatus | None:
-    attachment = by_id.get(row.attachment_id or "")
-    return None if attachment is None else attachment.status
-
-
-def _in_order(findings: Sequence[Finding], items: Sequence[Item]) -> tuple[Finding, ...]:
-    places = {item.item_id: place for place, item in enumerate(items)}
-    return tuple(sorted(findings, key=lambda finding: places.get(finding.item_id, len(places))))

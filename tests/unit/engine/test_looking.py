@@ -1,6 +1,6 @@
 """How long a look through the lane is expected to take."""
 
-from batch_upload.engine.looking import Cost, cost_of
+from batch_upload.engine.listing import Cost, cost_of
 from batch_upload.model import Capacity
 
 

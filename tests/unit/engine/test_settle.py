@@ -6,9 +6,9 @@ import anyio
 import pytest
 
 from batch_upload.engine.lane import StopKind
+from batch_upload.engine.listing import calls_by_listing
 from batch_upload.engine.retry import RetryPolicy
 from batch_upload.engine.run import LaneOptions
-from batch_upload.engine.settle import calls_by_id, calls_by_listing
 from batch_upload.events import ItemChanged, Notice
 from batch_upload.model import AttachmentStatus, State
 from batch_upload.pacing.settling import LATE_SHARE
@@ -20,11 +20,6 @@ from tests.support.memory_service import CREATE, DESCRIBE, denied, lost, refused
 def describes(world: World, since: int = 0) -> list[object]:
     """What the describes were about: ids, or a page."""
     return [call.about for call in world.service.made(DESCRIBE)[since:]]
-
-
-@pytest.mark.parametrize(("count", "calls"), [(0, 0), (1, 1), (5, 1), (6, 2), (14, 3), (300, 60)])
-def test_five_ids_a_call(count: int, calls: int) -> None:
-    assert calls_by_id(count) == calls
 
 
 @pytest.mark.parametrize(("size", "calls"), [(0, 1), (1, 1), (100, 1), (101, 2), (1_000, 10)])
