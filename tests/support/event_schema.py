@@ -76,7 +76,7 @@ def _tables() -> Iterator[str]:
             f"`{verb}`" if " " not in verb or verb.startswith("manifest") else verb for verb in shape["x-verbs"]
         )
         of = "" if name == shape["title"] else f", of {verbs}"
-        yield f"## `{shape['title']}`{of}\n\n{_sentence(shape['description'])} Told by {verbs}.\n"
+        yield f"## `{shape['title']}`{of}\n\n{_sentence(shape['description'])} Written by {verbs}.\n"
         yield "| member | type | |\n|---|---|---|"
         yield from (f"| `{member}` | {_type(what)} | {_text(what)} |" for member, what in _members(shape))
         yield ""
