@@ -1,4 +1,4 @@
-"""The promises by name, each with the tests that hold it."""
+"""The promises, each with the tests that hold it."""
 
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ class Promise:
     tests: tuple[str, ...]
 
 
+API = "tests/scenarios/test_python_api.py"
 LAGGING = "tests/scenarios/test_lagging_service.py"
 
 CRASHES: tuple[Promise, ...] = (
@@ -23,7 +24,7 @@ CRASHES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
-        "Killed between any two callbacks of its event loop: the same.",
+        "Killed between any two callbacks of its event loop: the same holds.",
         (
             "tests/crash/test_callbacks.py::test_a_kill_between_two_callbacks_costs_no_item_and_makes_none_twice",
             "tests/crash/test_callbacks.py::test_a_kill_before_every_single_callback",
@@ -31,14 +32,14 @@ CRASHES: tuple[Promise, ...] = (
     ),
     Promise(
         "Killed before or after any write of the ledger, any request or any answer, also among retries "
-        "and with a service that forgets tokens: the same.",
+        "and with a service that forgets tokens: the same holds.",
         (
             "tests/crash/test_steps.py::test_a_kill_before_or_after_a_step_costs_no_item_and_makes_none_twice",
             "tests/crash/test_steps.py::test_a_kill_at_every_single_step",
         ),
     ),
     Promise(
-        "Killed while the service has done it and has not answered: the same.",
+        "Killed after the service has carried out a request and before it has answered: the same holds.",
         (
             "tests/crash/test_steps.py::test_a_kill_while_the_service_has_it_and_no_answer_has_left_makes_none_twice",
             "tests/crash/test_steps.py::test_a_kill_between_service_and_answer_of_every_item",
@@ -46,7 +47,7 @@ CRASHES: tuple[Promise, ...] = (
     ),
     Promise(
         "Killed again and again under storms of throttles, errors, lost connections, garbage and hangs, on a machine "
-        "that falls asleep, boots anew and has its clock set: the same.",
+        "that falls asleep, reboots and has its clock set: the same holds.",
         (
             "tests/crash/test_campaign.py::test_under_a_storm_with_random_kills_each_item_is_there_once",
             "tests/crash/test_campaign.py::test_ten_thousand_random_kills_under_storms_make_nothing_twice_and_lose_nothing",
@@ -58,8 +59,9 @@ CRASHES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
-        "A service that shows what it created up to a horizon late, and its tags up to a horizon later, that shifts, "
-        "repeats or forgets its pages, or refuses a token that it knows: nothing twice, none lost, none called gone.",
+        "If the service shows an attachment up to a horizon late and its tags another horizon later, if its pages "
+        "shift, repeat or expire, or if it refuses a token that it knows: nothing is uploaded twice, lost, or reported "
+        "deleted.",
         (
             "tests/crash/test_simulation.py::test_whatever_the_storm_and_whenever_it_is_killed_each_item_is_uploaded_once",
             "tests/crash/test_machine.py::test_no_order_of_faults_kills_and_edits_uploads_anything_twice_or_loses_it",
@@ -72,16 +74,16 @@ CRASHES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
-        "Killed, asleep for hours, with a wall clock that is set, with another manifest or ledger each time, "
-        "at a service that lags, lies and forgets: the same, and each run ends a minute after its deadline at most.",
+        "In seeded mixes of kills, sleep for hours, set clocks, changed manifests and ledgers, and a service that "
+        "lags, lies and forgets: the same holds, and each run ends at most a minute after its deadline.",
         (
             "tests/crash/test_mixes.py::test_whatever_is_mixed_each_item_is_there_once_and_nothing_anywhere_else",
             "tests/crash/test_mixes.py::test_three_hundred_mixes_make_nothing_twice_and_lose_nothing",
         ),
     ),
     Promise(
-        "A ledger that cannot be written or read stops all sending: exit 24, a sentence, what to do; "
-        "once its disk is well the same command ends the work.",
+        "A ledger that cannot be written or read stops all sending: exit 24, and a message that says what to do. "
+        "Once its disk works, the same command completes the batch.",
         (
             "tests/crash/test_file_system.py::test_a_ledger_that_cannot_be_written_stops_all_sending_and_the_next_run_ends_it",
             "tests/crash/test_file_system.py::test_a_disk_that_fails_from_any_call_on",
@@ -95,8 +97,8 @@ CRASHES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
-        "Out of file descriptors, memory or threads no item fails and none is uploaded twice: "
-        "the run goes on with fewer calls at once, or the next one ends it.",
+        "Out of file descriptors, memory or threads, no item fails and none is uploaded twice: "
+        "the run goes on with fewer calls at once, or the next run completes it.",
         (
             "tests/scenarios/test_resources.py::test_whatever_the_limit_of_open_files_no_item_fails_and_the_next_run_is_exact",
             "tests/scenarios/test_resources.py::test_with_too_little_memory_a_run_ends_with_a_sentence_and_the_next_is_exact",
@@ -106,8 +108,8 @@ CRASHES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
-        "A ledger of a past version is gone on with; one that is damaged, newer or no ledger is refused "
-        "and left as it is.",
+        "A ledger of a past version is updated and used; one that is damaged, newer or no ledger is refused "
+        "and left unchanged.",
         (
             "tests/crash/test_kept_ledgers.py::test_a_ledger_of_a_past_version_is_gone_on_with_and_what_it_says_is_believed",
             "tests/crash/test_kept_ledgers.py::test_a_ledger_that_was_only_begun_is_finished",
@@ -115,7 +117,7 @@ CRASHES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
-        "Killed while tags are changed: the next run ends with the tags that the manifest wants by then.",
+        "Killed while tags are changed: after the next run the tags are those of the manifest.",
         (
             "tests/crash/test_retag.py::test_a_kill_between_two_callbacks_leaves_tags_that_the_next_run_puts_right",
             "tests/crash/test_retag.py::test_a_retag_is_killed_before_every_single_callback",
@@ -123,24 +125,63 @@ CRASHES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
-        "Killed while what ended as UPLOAD_FAILED is tried again: the retry is made once, even if the ledger is lost.",
+        "Killed while an UPLOAD_FAILED item is retried: the retry is made once, even if the ledger is lost.",
         (
             "tests/crash/test_retry.py::test_a_kill_between_two_callbacks_of_a_retry_makes_no_second_one",
             "tests/crash/test_retry.py::test_a_retry_is_killed_before_every_single_callback",
         ),
     ),
     Promise(
-        "Killed while attachments are deleted: nothing that may be gone is taken for uploaded, "
-        "and the next `prune` finishes.",
+        "Killed while attachments are deleted: nothing that may be deleted counts as uploaded, "
+        "and the next `prune` completes it.",
         (
             "tests/crash/test_prune.py::test_a_kill_between_two_callbacks_deletes_nothing_that_is_listed_and_the_next_run_finishes",
             "tests/crash/test_prune.py::test_a_prune_is_killed_before_every_single_callback",
         ),
     ),
 )
+LIBRARY: tuple[Promise, ...] = (
+    Promise(
+        "Two runs at once in one process, each with its own ledger, do not affect each other.",
+        (f"{API}::test_two_runs_at_once_in_one_process_keep_apart",),
+    ),
+    Promise(
+        "The library changes nothing of the process, neither during a call nor afterwards: signal handlers, garbage "
+        "collector, logging, streams, hooks, folder, environment, locale, umask, limits, open files.",
+        (f"{API}::test_nothing_of_the_process_is_changed_while_it_runs_or_afterwards",),
+    ),
+    Promise(
+        "It works in a thread that is not the main one, and in an event loop that already runs.",
+        (
+            f"{API}::test_a_thread_that_is_not_the_main_one_can_run_it",
+            f"{API}::test_in_a_loop_that_already_runs_values_come_back",
+        ),
+    ),
+    Promise(
+        "It returns values and prints nothing. What prevents a run is a `BatchUploadError` that says what to do and "
+        "what was done so far; failed items and disagreements are results.",
+        (
+            f"{API}::test_a_program_uploads_and_a_second_run_finds_nothing_to_do",
+            f"{API}::test_what_prevents_a_run_is_an_error_that_says_what_to_do",
+            f"{API}::test_an_error_in_the_middle_says_what_was_done_until_then",
+            f"{API}::test_a_disagreement_is_a_result_of_verify_and_no_error",
+        ),
+    ),
+    Promise(
+        "Cancelled or interrupted at any moment and run again, each item is there once. A second run on the same "
+        "ledger is refused.",
+        (
+            f"{API}::test_cancelled_in_the_middle_and_run_again_each_item_is_there_once",
+            f"{API}::test_an_interruption_lets_what_is_in_flight_end_and_the_next_run_goes_on",
+            f"{API}::test_a_second_run_of_the_same_manifest_is_refused_while_the_first_goes_on",
+        ),
+    ),
+)
+"""Of the package as a library, see docs/python.md."""
+
 RULES: tuple[Promise, ...] = (
     Promise(
-        "1. Intent before effect: the intent is on the disk before the first byte of its request leaves.",
+        "1. Intent before effect: the intent is on disk before the first byte of its request leaves.",
         (
             "tests/crash/test_file_system.py::test_the_intent_is_on_the_disk_before_the_first_byte_of_its_request_leaves",
             "tests/unit/engine/test_run.py::test_the_intent_of_each_create_is_told_before_it_is_sent",
@@ -155,8 +196,8 @@ RULES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
-        "3. The same token for the same thing, sent again as it was sent; a retry has its own, at most two, and only "
-        "after the service could not process the last try (UPLOAD_FAILED).",
+        "3. The same token for the same thing, with the same parameters. Only after UPLOAD_FAILED is there a retry "
+        "with a token of its own, at most twice.",
         (
             "tests/scenarios/test_upload_failed.py::test_the_same_command_tries_again_what_aws_could_not_process",
             "tests/scenarios/test_upload_failed.py::test_after_two_retries_nothing_is_sent_and_what_helps_is_said",
@@ -166,7 +207,7 @@ RULES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
-        "4. A token protects only for a while, time asleep included and whatever the wall clock says: beyond the "
+        "4. A token protects only for a while, time asleep included and whatever the wall clock says. Beyond the "
         "horizon an outcome is resolved before anything is sent again.",
         (
             "tests/scenarios/test_crash.py::test_in_one_long_run_the_horizon_counts_from_the_first_unknown_attempt",
@@ -220,7 +261,7 @@ RULES: tuple[Promise, ...] = (
     ),
     Promise(
         "9. The lane is listed before a first create, and once more after the last: a lost, copied or restored ledger "
-        "uploads nothing twice, and what two machines made at the same moment is told.",
+        "uploads nothing twice, and a duplicate that two machines made at the same moment is reported.",
         (
             "tests/scenarios/test_crash.py::test_a_lost_ledger_is_found_again_by_upload_alone",
             "tests/scenarios/test_crash.py::test_an_old_copy_of_the_ledger_uploads_nothing_twice",
@@ -242,7 +283,7 @@ RULES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
-        "11. Stopping has three forms: drained, cut off, at once.",
+        "11. Stopping has three forms: wait for what was sent, finish what is in flight, stop at once.",
         (
             "tests/scenarios/test_stopping.py::test_a_signal_lets_end_what_is_in_flight_and_the_next_run_does_the_rest",
             "tests/scenarios/test_draining.py::test_prune_lets_the_deletes_in_flight_end_and_the_next_run_deletes_the_rest",
@@ -285,7 +326,7 @@ RULES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
-        "15. Somebody is called if and only if a person must act.",
+        "15. A person is called if and only if a person must act.",
         (
             "tests/unit/cli/test_output.py::test_quiet_tells_an_end_if_and_only_if_a_person_must_act",
             "tests/scenarios/test_deploy_cron.py::test_what_a_person_must_act_on_is_printed_so_that_cron_mails_it",

@@ -1,4 +1,4 @@
-"""Writes docs/promises.md from the list of promises and the counts of the last full run.
+"""Write docs/promises.md from the list of promises and the counts of the last full run.
 
 `python -m tests.crash.promises` after `BATCH_UPLOAD_TESTS_MATRIX=FILE make soak`, with FILE's rows in `matrix.json`.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.crash.promise_list import CRASHES, RULES, Promise
+from tests.crash.promise_list import CRASHES, LIBRARY, RULES, Promise
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "promises.md"
@@ -17,26 +17,29 @@ MATRIX = Path(__file__).with_name("matrix.json")
 ASSUMED = Path(__file__).with_name("assumptions.md")
 HEAD = """# Promises
 
-No attachment twice, none lost, nothing called done that is not, whatever dies when. Each promise stands here with the
-tests that hold it. This page is made by `python -m tests.crash.promises`, and a test compares it.
+No attachment twice, none lost, nothing reported complete that is not, whatever crashes when. Each promise is listed
+with the tests that hold it. `python -m tests.crash.promises` writes this page, and a test compares it.
 """
 HOW = """## Kill points
 
-In the way SQLite is tested: the command is killed (SIGKILL) at the 1st, 2nd, 3rd … point until a run ends clean. After
-each kill every attachment at the service has its intent in the ledger and none is there twice; then one quiet run of
-the same command must exit 0 with each item exactly once (identity tag and SHA-256), the ledger's ids equal to the
-service's, all of them complete, no token reused with other parameters and counts that add up; and one more run must
-create nothing. `make test` takes a sample of the points, `make soak` all of them, 10,000 random ones among them.
+As SQLite is tested: the command is killed (SIGKILL) at the 1st, 2nd, 3rd … point until a run ends by itself. `make
+test` tries a sample of the points, `make soak` all of them and 10,000 random ones. The test checks
+
+- after each kill: every attachment at the service has its intent in the ledger, and none exists twice;
+- after one undisturbed run of the same command: exit 0, each item exactly once (identity tag and SHA-256), the ledger's
+  ids equal to the service's, all complete, no token reused with other parameters, counts that add up;
+- after one more run: nothing was created.
 """
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     return "\n".join(
         [
             HEAD,
             *_section("Crashes", CRASHES),
             *_section("Rules", RULES),
+            *_section("Library", LIBRARY),
             ASSUMED.read_text(encoding="utf-8"),
             *_matrix(),
         ]
@@ -54,8 +57,8 @@ def _section(title: str, promises: Sequence[Promise]) -> Iterator[str]:
 def _matrix() -> Iterator[str]:
     made: dict[str, Any] = json.loads(MATRIX.read_text(encoding="utf-8"))
     yield HOW
-    yield f"Last runs of every point of these scripts: {made['date']}, on {made['machine']}.\n"
-    yield "| what is done | to which script | points | took effect | result |"
+    yield f"Last runs of every point: {made['date']}, on {made['machine']}.\n"
+    yield "| where it was killed, or what failed | script | points | took effect | result |"
     yield "|---|---|--:|--:|---|"
     for row in made["rows"]:
         yield f"| {row['kind']} | {row['script']} | {row['points']:,} | {row['kills']:,} | all held |"
