@@ -1,7 +1,7 @@
-"""A service that says yes: takes a request, answers at once, and costs as little as a server on asyncio can.
+"""A server that accepts every request at once, and costs as little as a server on asyncio can.
 
-It stands in for the emulator where the client's own time is measured: on two cores a server that is busy itself would
-be in the way. Prints its URL and serves until its stdin is closed; then prints what it has counted, as JSON.
+It replaces the emulator where the client's time is measured: on two cores a busy server would distort it. Prints its
+URL and serves until its stdin closes; then prints what it has counted, as JSON.
 """
 
 import asyncio
@@ -30,14 +30,14 @@ _WHO = (
 
 @dataclass(slots=True)
 class Counted:
-    """What came."""
+    """Requests that came."""
 
     requests: Counter[str] = field(default_factory=Counter)
     body_bytes: int = 0
 
 
 class Accepting(asyncio.Protocol):
-    """One connection that is kept; its requests come one after another, each with its length in its head."""
+    """A persistent connection with requests one after another, each with its length in its head."""
 
     def __init__(self, counted: Counted) -> None:
         self._counted = counted
@@ -78,7 +78,7 @@ class Accepting(asyncio.Protocol):
 
 
 def answer(operation: str, requests: Counter[str]) -> bytes:
-    """The whole answer to the latest request of an operation."""
+    """Return the whole answer to the latest request of an operation."""
     kind, body = ("text/xml", _WHO) if operation == IDENTITY else (JSON_TYPE, json.dumps(_members(operation, requests)))
     head = (
         f"HTTP/1.1 200 OK\r\nx-amzn-RequestId: {requests.total():08x}-0000-4000-8000-000000000000\r\n"
@@ -105,7 +105,7 @@ def _members(operation: str, requests: Counter[str]) -> dict[str, Any]:
 
 @contextmanager
 def accepting() -> Iterator[tuple[str, Counted]]:
-    """Serve in a process of its own. Gives the URL, and what was counted, which is filled in at the end."""
+    """Serve in its own process. Yields the URL and the counts, which are filled in at the end."""
     counted = Counted()
     command = [sys.executable, "-m", "benchmarks.accepting"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

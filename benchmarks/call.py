@@ -1,10 +1,9 @@
-"""What one upload costs the machine: ours whole, beside a bare aiobotocore loop and the floor.
+"""CPU of one upload: the whole command, a bare aiobotocore loop, and the floor.
 
-`python -m benchmarks.call [--rounds N]`. Every client is a process of its own and uploads the same files to the same
-server, which accepts all (benchmarks/accepting.py). Ours is the installed command with all that it does: manifest,
-digests, plan, a durable intent and outcome for every file, pacing (at 10,000/s), NDJSON. The figure is the time of the
-processor, user and system, by which a longer run of a client exceeds a shorter one, for each upload more: what it takes
-to start cancels out. The least of several rounds, the clients in turn.
+`python -m benchmarks.call [--rounds N]`. Every client is a process and uploads the same files to the same server, which
+accepts all (benchmarks/accepting.py). Ours is the installed command with manifest, digests, plan, a durable intent and
+outcome for every file, pacing (at 10,000/s) and NDJSON. The figure is the CPU, user and system, by which a longer run
+exceeds a shorter one, for each further upload, so start-up cancels out. The least of several rounds, clients in turn.
 """
 
 import argparse
@@ -35,7 +34,7 @@ ENTRY = """\
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Files of one size, and how many the shorter and the longer run upload."""
+    """Files of one size, and the number of uploads in the shorter and the longer run."""
 
     size_bytes: int
     few: int

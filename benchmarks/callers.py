@@ -1,4 +1,4 @@
-"""Two other ways to make the same calls: what a user would write, and what nobody does in Python with less.
+"""Two other ways to make the same calls: what a user would write, and the least that Python can do.
 
 `python -m benchmarks.callers bare|floor FOLDER URL COUNT` uploads the first COUNT files of a folder, 8 at a time.
 """

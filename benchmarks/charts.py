@@ -1,4 +1,4 @@
-"""Line charts as SVG, without anything to install. They follow the reader's light or dark scheme."""
+"""Line charts as SVG, without dependencies. They follow the reader's light or dark scheme."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Series:
 
 
 def chart(title: str, x_name: str, y_name: str, series: Sequence[Series]) -> str:
-    """The whole picture. Axes begin at 0 and are linear."""
+    """Return the whole picture. Axes are linear and begin at 0."""
     drawn = [each for each in series if each.points]
     x_max = max((x for each in drawn for x, _ in each.points), default=1.0) or 1.0
     y_max = max((y for each in drawn for _, y in each.points), default=1.0) or 1.0

@@ -1,4 +1,4 @@
-"""What a user would take instead: the usual clients, as they are usually written.
+"""The clients that a user would write instead, as they are usually written.
 
 Each uploads every file of a folder once, 16 at a time, and leaves retries to its SDK: 10 attempts, as its documentation
 advises for throttled services. Prints how many files were lost.
@@ -23,7 +23,7 @@ ATTEMPTS = 10
 
 
 async def with_aiobotocore(folder: Path, url: str, mode: str) -> int:
-    """aiobotocore, a semaphore around each call."""
+    """Upload with aiobotocore, a semaphore around each call."""
     config = AioConfig(retries={"mode": mode, "total_max_attempts": ATTEMPTS}, max_pool_connections=AT_ONCE)
     limit = asyncio.Semaphore(AT_ONCE)
     async with get_session().create_client(SERVICE, region_name="us-east-1", endpoint_url=url, config=config) as client:
@@ -41,7 +41,7 @@ async def with_aiobotocore(folder: Path, url: str, mode: str) -> int:
 
 
 def with_boto3(folder: Path, url: str, mode: str) -> int:
-    """boto3, a thread for each call."""
+    """Upload with boto3, a thread for each call."""
     config = Config(retries={"mode": mode, "total_max_attempts": ATTEMPTS}, max_pool_connections=AT_ONCE)
     client = boto3.client(SERVICE, region_name="us-east-1", endpoint_url=url, config=config)
 

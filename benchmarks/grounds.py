@@ -1,7 +1,7 @@
-"""Manifests of any size with files beside them, and ledgers in which everything is done: the ground of reruns.
+"""Manifests of any size with their files, and ledgers in which everything is complete, to measure reruns.
 
-`python -m benchmarks.grounds FOLDER COUNT` lays one out. Who measures memory lets another process do it: a command
-counts the memory of the process that started it, at that moment, as its own.
+`python -m benchmarks.grounds FOLDER COUNT` writes one. To measure memory, do it in another process: a command counts
+the memory that its parent had when it started as its own.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ ARN = f"arn:aws:sms-voice:{LANE.region}:{LANE.account}:registration-attachment/"
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """A manifest of so many items, each a file of its own."""
+    """A manifest of `count` items, each with its own file."""
 
     folder: Path
     count: int
@@ -43,7 +43,7 @@ class Ground:
 
     @property
     def ledger(self) -> Path:
-        """Where the manifest's own is, for `--local` too."""
+        """The path of the manifest's ledger, also used with `--local`."""
         return self.folder / "growth.ledger"
 
     def files(self) -> Iterator[str]:
@@ -52,7 +52,7 @@ class Ground:
 
 
 def lay_out(folder: Path, count: int) -> Ground:
-    """Write the files and the manifest. The files are old enough to be remembered."""
+    """Write the files and the manifest. The files are old enough for their digests to be remembered."""
     ground = Ground(folder, count)
     long_ago = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
     lines = ["version: 1", "ledger: growth.ledger", f"batch: {BATCH}", "attachments:"]
@@ -68,7 +68,7 @@ def lay_out(folder: Path, count: int) -> Ground:
 
 
 def complete(ground: Ground) -> None:
-    """Give it a ledger in which every item is complete, after one attempt each, and every digest remembered."""
+    """Write a ledger in which every item is complete after one attempt, and every digest remembered."""
     prepared = prepare(ground.manifest, allow_outside=False)
     asyncio.run(_begin(ground, prepared))
     with closing(sqlite3.connect(ground.ledger, isolation_level=None)) as raw:
@@ -131,7 +131,7 @@ VALUES (?, 'accepted', ?, ?, ?, ?, 'UPLOAD_COMPLETE')
 
 
 def main() -> int:
-    """Lay out a ground and complete it."""
+    """Write manifest, files and ledger."""
     folder, count = sys.argv[1:]
     complete(lay_out(Path(folder), int(count)))
     return 0

@@ -1,9 +1,9 @@
-"""How cost grows with the manifest: time of the processor and memory of whole commands, from a thousand items on.
+"""How cost grows with the manifest: CPU and memory of whole commands, from a thousand items on.
 
     python -m benchmarks.growth [--big] [--folder DIR] [--svg FILE]
 
-Everything is uploaded already, so that the program alone is measured. `--big` goes on to 1,000,000 items, `--folder`
-keeps what was laid out for the next time. The exponent is that of cost beyond start-up: 1 is proportional.
+Everything is uploaded already, so that the program alone is measured. `--big` goes up to 1,000,000 items, `--folder`
+keeps the files for the next time. The exponent is that of cost beyond start-up: 1 is proportional.
 """
 
 import argparse
@@ -29,7 +29,7 @@ ALL = ("validate", "plan --offline", "upload, nothing to do", "status")
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One command on so many items. `beyond_s` and `beyond_bytes`: more than on one item."""
+    """One command on a number of items. `beyond_s` and `beyond_bytes`: more than for one item."""
 
     command: str
     count: int
@@ -39,7 +39,7 @@ class Measured:
 
 
 def ground_of(folder: Path, count: int) -> Ground:
-    """The ground of so many items, laid out where it is not there yet."""
+    """Return the manifest of so many items; write it if it is missing."""
     ground = Ground(folder / str(count), count)
     if not ground.ledger.exists():
         ground.folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def ground_of(folder: Path, count: int) -> Ground:
 
 
 def costs(ground: Ground, url: str) -> dict[str, Cost]:
-    """What each command costs on a ground."""
+    """Return the cost of each command on a manifest."""
     manifest = str(ground.manifest)
     commands = (
         (str(COMMAND), "validate", manifest),
@@ -61,12 +61,12 @@ def costs(ground: Ground, url: str) -> dict[str, Cost]:
 
 
 def _least(command: Sequence[str], times: int) -> Cost:
-    """The cheapest of some times: the first finds nothing in the cache."""
+    """Return the cheapest of several runs: the first finds nothing in the cache."""
     return min((cost_of(command) for _ in range(times)), key=lambda cost: cost.cpu_s)
 
 
 def measure(folder: Path, sizes: Sequence[int]) -> list[Measured]:
-    """Every command on every size, and what of it is not start-up."""
+    """Measure every command on every size, and its cost beyond start-up."""
     with running_emulator({}) as emulator:
         alone = costs(ground_of(folder, 1), emulator.url)
         found = []
@@ -79,7 +79,7 @@ def measure(folder: Path, sizes: Sequence[int]) -> list[Measured]:
 
 
 def exponent(points: Sequence[tuple[float, float]]) -> float:
-    """The slope of the line of least squares through the points on logarithmic axes; NaN where there is none."""
+    """Return the slope of the least-squares line through the points on logarithmic axes; NaN if there is none."""
     logs = [(math.log(x), math.log(y)) for x, y in points if y > 0]
     if len(logs) < 2:
         return math.nan
@@ -89,7 +89,7 @@ def exponent(points: Sequence[tuple[float, float]]) -> float:
 
 
 def table(measured: Sequence[Measured]) -> str:
-    """The figures as Markdown."""
+    """Return the figures as Markdown."""
     rows = ["| command | items | CPU | beyond start-up, an item | peak memory | beyond start-up, an item |"]
     rows.append("|---|---|---|---|---|---|")
     rows.extend(
@@ -101,7 +101,7 @@ def table(measured: Sequence[Measured]) -> str:
 
 
 def fits(measured: Sequence[Measured]) -> str:
-    """How each command grows, as Markdown."""
+    """Return how each command grows, as Markdown."""
     rows = ["| command | exponent of time | exponent of memory |", "|---|---|---|"]
     for name in ALL:
         of_command = [each for each in measured if each.command == name]
@@ -116,7 +116,7 @@ def _told(slope: float) -> str:
 
 
 def plot(measured: Sequence[Measured]) -> str:
-    """CPU over items, a line a command, and dashed the memory in units of 100 MB, as SVG."""
+    """Draw CPU over items, a line for each command, and dashed the memory in units of 100 MB, as SVG."""
     series = []
     for name in ALL:
         of_command = [each for each in measured if each.command == name]

@@ -1,11 +1,10 @@
-"""What a row of the ledger costs: ours beside Python's bare sqlite3 that reads and writes the same rows.
+"""CPU of a row of the ledger: ours beside Python's bare sqlite3 that reads and writes the same rows.
 
     python -m benchmarks.ledger [--items 10000] [--workers 64]
 
-Every item is enlisted, read, intended, concluded and observed, as in an upload; observed by pages of a listing.
-Ours: workers on the event loop, the thread that writes, groups that are committed together, values converted both ways.
-The floor: the same tables, indexes and rules, one thread that has its parameters ready, groups of the same size, and
-nothing made of what is read.
+Every item is enlisted, read, intended, concluded and observed (by pages of a listing), as in an upload. Ours: workers
+on the event loop, the writing thread, groups committed together, values converted both ways. The floor: the same
+tables, indexes and rules, one thread with its parameters ready, groups of the same size, rows read and dropped.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""What it costs to read and check a manifest, beside its bare YAML events and beside building its tree.
+"""CPU and memory of reading and checking a manifest, beside its bare YAML events and building its tree.
 
     python -m benchmarks.manifest [--entries 100000] [--big]
 
-Every way reads the same file in a process of its own. Time is the processor's, best of several; memory is the most that
-the process had, less what it had before it began. `--big` reads 1,000,000 entries, and does not build the tree.
+Every way reads the same file in its own process. Time is CPU, best of several; memory is the most that the process had,
+less what it had before it began. `--big` reads 1,000,000 entries, and does not build the tree.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def write_manifest(path: Path, entries: int, *, folder_of: int = 1_000) -> None:
 
 
 def take_events(path: Path) -> int:
-    """The floor of every reader of YAML: each event of PyYAML's C parser, looked at by nobody."""
+    """The floor of every reader of YAML: each event of PyYAML's C parser, and dropped."""
     count = 0
     with path.open(encoding="utf-8") as file:
         parser = yaml.CBaseLoader(file)
@@ -55,13 +55,13 @@ def take_events(path: Path) -> int:
 
 
 def load_tree(path: Path) -> int:
-    """What a user would write."""
+    """Build the tree, as a user would."""
     with path.open(encoding="utf-8") as file:
         return len(yaml.load(file, yaml.CSafeLoader)["attachments"])
 
 
 def list_all(path: Path) -> int:
-    """Ours: every attachment, checked and expanded, none kept."""
+    """Read, check and expand every attachment, and keep none."""
 
     def take(_manifest: Manifest, listed: Iterator[Listed]) -> int:
         return sum(1 for _ in listed)

@@ -1,8 +1,8 @@
-"""How much memory a run takes while documents are under way: the same, however many there are.
+"""Memory of a run while documents are in flight, which must not grow with their number.
 
 `python -m benchmarks.memory [--big]`. Uploads one document of 450 KB under many ids to a server that accepts all, and
-asks the kernel for the most memory that was resident at a time. What a run may hold of documents is `--concurrency` of
-them; beyond that it holds what it knows of each item, the last column. `--big`: 20,000 uploads, 9 GB.
+reads the peak of resident memory from the kernel. A run may hold `--concurrency` documents, and what it knows of each
+item (the last column). `--big`: 20,000 uploads, 9 GB.
 """
 
 import argparse
@@ -24,14 +24,14 @@ MB = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How many uploads, how many at once."""
+    """The number of uploads, and how many at once."""
 
     uploads: int
     concurrency: int
 
 
 def main() -> int:
-    """Print two tables: over the number of uploads, and over how many are under way at once."""
+    """Print two tables: by the number of uploads, and by how many are in flight at once."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--big", action="store_true", help=f"{VERY_MANY:,} uploads, too")
     counts = (FEW, MANY, VERY_MANY) if parser.parse_args().big else (FEW, MANY)

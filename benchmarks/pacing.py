@@ -1,9 +1,9 @@
-"""How much of an account's rate is used: ours beside the clients that a user would take instead.
+"""How much of an account's rate is used: ours beside the clients that a user would write instead.
 
 `python -m benchmarks.pacing [--full] [--ours] [--svg FILE]`; `make bench` installs the `aws` command line for it. Every
-client uploads the same files to the same emulator, in a process of its own, from a cold start; the emulator counts. The
-optimum is what nobody can beat: the burst at once, then the rate (files - burst) / rate. Figures are ratios of one run
-on one machine.
+client uploads the same files to the same emulator, in its own process, from a cold start; the emulator counts. The
+optimum is that of a client that knows rate and burst: the burst at once, then (files - burst) / rate seconds. Figures
+are ratios of one run on one machine.
 """
 
 import argparse
@@ -43,7 +43,7 @@ CREDENTIALS = {
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account: creates a second, burst, and how many files are uploaded to it."""
+    """An account: creates a second, burst, and the number of files uploaded to it."""
 
     rate: float
     burst: int
@@ -51,7 +51,7 @@ class Account:
 
     @property
     def optimum_s(self) -> float:
-        """Seconds that the best of all clients needs, told rate and burst beforehand."""
+        """Seconds that a client needs which knows rate and burst."""
         return (self.files - self.burst) / self.rate
 
     def __str__(self) -> str:
@@ -143,7 +143,7 @@ def _run_cli(folder: Path, url: str) -> int:
 
 
 def _aws() -> str:
-    """The `aws` command, or an empty text where there is none."""
+    """Return the path of the `aws` command, or an empty text if there is none."""
     return str(AWS) if AWS.exists() else shutil.which("aws") or ""
 
 
@@ -172,7 +172,7 @@ def _measured(client: str, account: Account, emulator: EmulatorProcess, *, lost:
 
 
 def clients(account: Account) -> list[str]:
-    """Everybody who takes part. The `aws` CLI starts a process for each file, a second of work: only with few files."""
+    """Return the clients of an account. The `aws` CLI takes a second of work for each file: only with few files."""
     if account.files > CLI_FILES_MAX:
         return [OURS, *CLIENTS]
     if not _aws():

@@ -1,4 +1,4 @@
-"""A client in a process of its own, and what it cost: time of the processor and memory, as the kernel counts."""
+"""A client in its own process, and its CPU and memory as the kernel counts them."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ COMMAND = Path(sys.executable).with_name("batch-upload")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of a whole process, from its start to its end. `peak_bytes`: the most memory that was resident."""
+    """Cost of a whole process. `peak_bytes`: the most memory that was resident."""
 
     user_s: float
     system_s: float
@@ -39,7 +39,7 @@ os.write(told, f"{os.waitstatus_to_exitcode(status)} {used.ru_utime} {used.ru_st
 
 
 def cost_of(command: Sequence[str]) -> Cost:
-    """Run a command to its end. Raises RuntimeError, with what it said, if it fails."""
+    """Run a command to its end. Raise RuntimeError with its output if it fails."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BATCH_UPLOAD_"))}
     heard, told = os.pipe()
     with tempfile.TemporaryFile() as said, open(heard, encoding="ascii") as measured:

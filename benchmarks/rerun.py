@@ -1,10 +1,10 @@
-"""A rerun with nothing to do, from the command line to the summary, beside what it cannot do without.
+"""A rerun with nothing to do, from the command line to the summary, beside the least that it must do.
 
     python -m benchmarks.rerun [--items 100000] [--big]
 
-The floor is the bare events of the manifest and a `stat` of each file. The files hold nothing but zeros: the ledger
-remembers documents in them, and a run that read one would end with a problem. The service is the emulator in a process
-of its own; it is asked whose the credentials are, and nothing else.
+The floor is the bare events of the manifest and a `stat` of each file. The files hold only zeros while the ledger
+remembers documents, so a run that read one would end with a problem. The service is the emulator in its own process;
+its only request asks whose the credentials are.
 """
 
 import argparse
@@ -53,7 +53,7 @@ IN_FOLDER = 1_000
 
 
 def make_files(folder: Path, listed: Sequence[Listed]) -> dict[str, RememberedDigest]:
-    """A hollow file for each, and what a ledger would remember of it, had it been a document."""
+    """Make an empty file for each item, and the digest row of a document for it."""
     remembered = {}
     for each in listed:
         path = folder / each.source
@@ -70,14 +70,14 @@ def make_files(folder: Path, listed: Sequence[Listed]) -> dict[str, RememberedDi
 
 
 def uploaded(each: Listed, remembered: Mapping[str, RememberedDigest]) -> Item:
-    """The item that was uploaded."""
+    """Return the item as uploaded."""
     path = str(each.path)
     known = remembered[path]
     return item_of(each, Document(path, known.sha256, known.fingerprint.size_bytes, known.content_type))
 
 
 async def fill(path: Path, items: Sequence[Item], remembered: Mapping[str, RememberedDigest]) -> None:
-    """A ledger by which every item is uploaded and done with."""
+    """Fill a ledger in which every item is complete."""
     ledger = await open_ledger(path, run_id=RUN, clock=SystemClock())
     await ledger.pin(LANE, endpoint="http://127.0.0.1", at=AT)
     await ledger.begin_run(RUN, verb="upload", batch=items[0].batch, at=AT)
@@ -100,7 +100,7 @@ async def _complete(ledger: LedgerWriter, waiting: Iterator[tuple[int, Item]]) -
 
 
 def make_batch(manifest: Path, items: int) -> None:
-    """A manifest, its files, and a ledger by which all is done."""
+    """Write a manifest, its files, and a ledger in which everything is complete."""
     folder = manifest.parent
     write_manifest(manifest, items, folder_of=IN_FOLDER)
 
@@ -114,7 +114,7 @@ def make_batch(manifest: Path, items: int) -> None:
 
 
 def take_floor(manifest: Path, items: int) -> None:
-    """The bare events, and a `stat` of every file."""
+    """Read the bare events, and `stat` every file."""
     take_events(manifest)
     base = str(manifest.parent)
     for n in range(items):

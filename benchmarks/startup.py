@@ -1,4 +1,4 @@
-"""How long a command takes to begin: its processor time beside that of Python itself, best of several.
+"""CPU of starting a command, beside that of Python itself, best of several.
 
 python -m benchmarks.startup [--times 7]
 
@@ -17,7 +17,7 @@ COMMAND = Path(sys.executable).with_name("batch-upload")
 
 
 def cpu_s(command: list[str], folder: Path) -> float:
-    """Seconds of user and system time of one process, all of its children included. Raises where it fails."""
+    """Seconds of user and system time of one process, all of its children included. Raise if it fails."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     process = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
