@@ -115,9 +115,9 @@ def accepting() -> Iterator[tuple[str, Counted]]:
             yield process.stdout.readline().strip(), counted
         finally:
             process.stdin.close()
-        told = json.loads(process.stdout.read())
-        counted.requests.update(told["requests"])
-        counted.body_bytes = told["body_bytes"]
+        report = json.loads(process.stdout.read())
+        counted.requests.update(report["requests"])
+        counted.body_bytes = report["body_bytes"]
 
 
 async def serve() -> None:

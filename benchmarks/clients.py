@@ -69,8 +69,8 @@ def main() -> int:
     parser.add_argument("client", choices=CLIENTS)
     parser.add_argument("folder", type=Path)
     parser.add_argument("url")
-    told = parser.parse_args()
-    sys.stdout.write(f"{CLIENTS[told.client](told.folder, told.url)}\n")
+    arguments = parser.parse_args()
+    sys.stdout.write(f"{CLIENTS[arguments.client](arguments.folder, arguments.url)}\n")
     return 0
 
 

@@ -132,12 +132,12 @@ def main() -> int:
     parser.add_argument("--big", action="store_true", help="1,000,000 items, too: half an hour to lay out")
     parser.add_argument("--folder", type=Path, help="where the grounds are kept; default: nowhere")
     parser.add_argument("--svg", type=Path, help="draw to this file")
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as nowhere:
-        measured = measure(told.folder or Path(nowhere), (*SIZES, BIG) if told.big else SIZES)
+        measured = measure(arguments.folder or Path(nowhere), (*SIZES, BIG) if arguments.big else SIZES)
     sys.stdout.write(f"{table(measured)}\n\n{fits(measured)}\n")
-    if told.svg:
-        told.svg.write_text(plot(measured), encoding="utf-8")
+    if arguments.svg:
+        arguments.svg.write_text(plot(measured), encoding="utf-8")
     return 0
 
 

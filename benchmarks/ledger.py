@@ -271,8 +271,8 @@ def main() -> int:
     parser.add_argument(
         "--workers", type=int, default=64, help="what is handed over at once, and so committed together"
     )
-    told = parser.parse_args()
-    sys.stdout.write(table(list(measure(told.items, told.workers)), told.items) + "\n")
+    arguments = parser.parse_args()
+    sys.stdout.write(table(list(measure(arguments.items, arguments.workers)), arguments.items) + "\n")
     return 0
 
 

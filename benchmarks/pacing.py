@@ -214,21 +214,21 @@ def main() -> int:
     """Measure, print the table, and draw if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="the long runs: about half an hour")
-    parser.add_argument("--ours", action="store_true", help="nobody else takes part")
+    parser.add_argument("--ours", action="store_true", help="measure our client only")
     parser.add_argument("--svg", type=Path, help="draw the account of 20/s to this file")
-    told = parser.parse_args()
-    accounts = FULL if told.full else SHORT
+    arguments = parser.parse_args()
+    accounts = FULL if arguments.full else SHORT
     results: list[Measured] = []
     with tempfile.TemporaryDirectory() as work:
         for account in accounts:
-            for client in [OURS] if told.ours else clients(account):
+            for client in [OURS] if arguments.ours else clients(account):
                 folder = _files(Path(work) / f"{account.files}-{client.split(',')[0].replace(' ', '-')}", account.files)
                 for result in measure(client, account, folder):
                     results.append(result)
                     sys.stderr.write(table([result]).splitlines()[-1] + "\n")
     sys.stdout.write(f"{_where_and_when()}\n\n{table(results)}\n")
-    if told.svg:
-        told.svg.write_text(plot(results, accounts[1]), encoding="utf-8")
+    if arguments.svg:
+        arguments.svg.write_text(plot(results, accounts[1]), encoding="utf-8")
     return 0
 
 

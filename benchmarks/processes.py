@@ -29,33 +29,39 @@ class Cost:
 
 _MEASURED = """
 import os, sys
-told = int(sys.argv[1])
-os.set_inheritable(told, False)
+report_fd = int(sys.argv[1])
+os.set_inheritable(report_fd, False)
 pid = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
 _, status, used = os.wait4(pid, 0)
-os.write(told, f"{os.waitstatus_to_exitcode(status)} {used.ru_utime} {used.ru_stime} {used.ru_maxrss}".encode())
+os.write(report_fd, f"{os.waitstatus_to_exitcode(status)} {used.ru_utime} {used.ru_stime} {used.ru_maxrss}".encode())
 """
-"""Starts a command and tells of it. Small: the memory of who starts a command counts as that command's own."""
+"""Starts a command and reports its cost. Small, because the memory of a parent counts as its child's."""
 
 
 def cost_of(command: Sequence[str]) -> Cost:
     """Run a command to its end. Raise RuntimeError with its output if it fails."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BATCH_UPLOAD_"))}
-    heard, told = os.pipe()
-    with tempfile.TemporaryFile() as said, open(heard, encoding="ascii") as measured:
-        starter = [sys.executable, "-I", "-S", "-c", _MEASURED, str(told), *command]
-        with open(told, "wb"):
+    read_fd, report_fd = os.pipe()
+    with tempfile.TemporaryFile() as output, open(read_fd, encoding="ascii") as measured:
+        starter = [sys.executable, "-I", "-S", "-c", _MEASURED, str(report_fd), *command]
+        with open(report_fd, "wb"):
             subprocess.run(
-                starter, env={**kept, **CREDENTIALS}, cwd=ROOT, stdout=said, stderr=said, pass_fds=[told], check=True
+                starter,
+                env={**kept, **CREDENTIALS},
+                cwd=ROOT,
+                stdout=output,
+                stderr=output,
+                pass_fds=[report_fd],
+                check=True,
             )
         code, user_s, system_s, peak_kib = measured.read().split()
         if code != "0":
-            said.seek(0)
-            raise RuntimeError(f"{command}: exit {code}\n{said.read().decode()[-2_000:]}")
+            output.seek(0)
+            raise RuntimeError(f"{command}: exit {code}\n{output.read().decode()[-2_000:]}")
     return Cost(float(user_s), float(system_s), int(peak_kib) * 1024)
 
 
 def upload(manifest: Path, url: str, *flags: str) -> Sequence[str]:
-    """The installed command on a manifest, as fast as it goes."""
+    """Return the installed command for a manifest, at full speed."""
     fast = ("--rate", "10000", "--fixed-rate", "--quiet", "--json")
     return (str(COMMAND), "upload", str(manifest), "--endpoint-url", url, *fast, *flags)
