@@ -1,4 +1,4 @@
-"""`docs/page.png`, the page as the README shows it. After a change of its looks: `python -m tests.support.screenshots`.
+"""`docs/page.png`, the page as docs/report.md shows it. After a change of its looks: `python -m tests.support.screenshots`.
 
 What it looks like depends on the fonts of the machine, so no test compares it.
 """
