@@ -1,4 +1,4 @@
-"""The walks of docs/design.md lead through functions that exist."""
+"""The walks of docs/design.md, and what it says of where to change what, lead to functions and files that exist."""
 
 import ast
 import re
@@ -34,11 +34,14 @@ def rows_of(heading: str) -> int:
 
 @cache
 def definitions(file: str) -> frozenset[str]:
-    """Return the functions and classes of a file, and methods and fields as `Class.name`."""
+    """Return the functions, classes and constants of a file, and methods and fields as `Class.name`."""
     found: set[str] = set()
     for node in ast.parse((PACKAGE / file).read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found.add(node.name)
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)}
         if isinstance(node, ast.ClassDef):
             found |= {f"{node.name}.{name}" for each in node.body for name in names_of(each)}
     return frozenset(found)
@@ -80,3 +83,14 @@ def test_every_room_that_the_design_lists_exists_and_none_is_missing() -> None:
     rooms = {f"{path.name}/" for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
 
     assert {name for name in named if name.count("/") < 2 and name != "ledger/sqlite/"} == modules | rooms
+
+
+def test_each_place_where_something_is_to_be_changed_exists() -> None:
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    table = text.partition("\n## Where to change what\n")[2].partition("\n## ")[0]
+    places = re.findall(r"`([\w/]+\.py)(?::(\w+))?`", table)
+
+    assert len(places) >= 10
+    for file, name in places:
+        assert (PACKAGE / file).is_file(), file
+        assert not name or name in definitions(file), f"{file} defines no `{name}`"
