@@ -1,4 +1,4 @@
-"""`docs/page.png`, the page as docs/report.md shows it. After a change of its looks: `python -m tests.support.screenshots`.
+"""Draw `docs/page.png`, the page as docs/report.md shows it: `python -m tests.support.screenshots` after a change.
 
 What it looks like depends on the fonts of the machine, so no test compares it.
 """
