@@ -29,8 +29,8 @@ code it wants. Rooms raise these and nothing else across their borders; a foreig
 
 from collections.abc import Sequence
 from datetime import datetime
-from enum import IntEnum
-from typing import TYPE_CHECKING, ClassVar
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
     from batch_upload.model import Problem
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """What a process that ran a verb says to the one that started it."""
+    """The exit codes of the command."""
 
     DONE = 0
     OUR_FAULT = 1
@@ -61,8 +61,20 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
+class ProblemCode(StrEnum):
+    """Base of the codes of problems and warnings: a stable name for scripts, and its meaning in one line."""
+
+    meaning: str
+
+    def __new__(cls, code: str, meaning: str) -> Self:
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+
 class BatchUploadError(Exception):
-    """The root. `hint` says what to do about it, in a phrase, or is empty."""
+    """The root. `hint` is a phrase that says what to do about it, or empty."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.OUR_FAULT
 
@@ -71,19 +83,19 @@ class BatchUploadError(Exception):
         self.message = message
         self.hint = hint
         self.summary: Summary | None = None
-        """What was counted until then, where the error ended a run."""
+        """The counts of the run that the error ended."""
 
 
 class UsageError(BatchUploadError):
-    """A flag, variable or argument that cannot be."""
+    """A flag, variable or argument that is not valid."""
 
     exit_code = ExitCode.USAGE
 
 
 class OutputUnwritable(BatchUploadError):
-    """A report, a manifest or an answer was made, and the disk or the stream that it should go to does not take it.
+    """A report, a manifest or an answer cannot be written to its file or stream.
 
-    Exit code 1: 2 means a wrong command line, and 10 to 29 tell of service, manifest and ledger, which are all right.
+    Exit code 1: 2 means a wrong command line, and 10 to 29 are faults of service, manifest or ledger.
     """
 
 
@@ -122,7 +134,7 @@ class LedgerLocked(BatchUploadError):
 
 
 class ServiceError(BatchUploadError):
-    """What every answer of the service that is not a success has: its code and request id as they came, or None."""
+    """An answer of the service that is no success, or none. The code and request id are as they came, or None."""
 
     def __init__(
         self,
@@ -164,11 +176,11 @@ class AccountFull(CapacityExhausted):
 
 
 OLD_COPY = "the ledger is an old copy, or another copy of it is in use"
-"""How a run says that it refuses its ledger until `reconcile` has taken over what the service holds."""
+"""The message of a run that refuses its ledger until `reconcile` was run."""
 
 
 class Disagreement(LaneFault):
-    """The service holds what the ledger cannot explain, as when an old copy of a ledger is used."""
+    """The service has attachments that the ledger cannot explain, as with an old copy of a ledger."""
 
     exit_code = ExitCode.DISAGREEMENT
 
@@ -200,7 +212,7 @@ class Refused(ItemFault):
 
 
 class UnknownRefusal(Refused):
-    """Refused with a code that the service is not known to use: if nothing else is answered, it is the lane's fault."""
+    """Refused with an unknown code. If every create is refused so, it is the lane's fault."""
 
 
 class ChangedSincePlan(ItemFault):
@@ -237,7 +249,7 @@ class NoAnswer(Transient):
 class OutOfResources(Transient):
     """This process or machine has no file descriptor, memory or thread to spare. Nothing is wrong with the item.
 
-    `may_have_left`: whether it struck when a request may have left already, so that its outcome is unknown.
+    `may_have_left`: whether a request may have left already, so that its outcome is unknown.
     """
 
     def __init__(self, message: str, *, may_have_left: bool = False, hint: str = "") -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 KB = 1_000
 KIB = 1_024
@@ -77,18 +77,6 @@ class Position(NamedTuple):
 
     line: int = 1
     column: int = 1
-
-
-class ProblemCode(StrEnum):
-    """Base of the codes of problems and warnings: a stable name for scripts, and its meaning in one line."""
-
-    meaning: str
-
-    def __new__(cls, code: str, meaning: str) -> Self:
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.meaning = meaning
-        return member
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +298,7 @@ class Known(NamedTuple):
     tags: Mapping[str, str]
     generation: int
     current: bool = True
-    """Whether it is the token that stands for its id now; False once another replaced it."""
+    """Whether it is the token of its id now; False once another has replaced it."""
     identity_tag: bool = True
     """As of the first intent: what is sent again is what was sent."""
     source: str = ""

@@ -70,7 +70,7 @@ def _of_folder(named: Path, options: NewManifestOptions) -> NewManifest:
             hint=f"`-o {named.parent / 'NAME.yaml'}` puts it beside, or use `--allow-outside`",
         )
     judge = _judge(options, key="folder")
-    found = entries_of_folder(source, beside=options.folder, judge=judge, without=options.passed_over)
+    found = entries_of_folder(source, manifest_folder=options.folder, judge=judge, without=options.passed_over)
     if not found.entries:
         raise UsageError(
             f"there is no PDF, PNG or JPEG that can be uploaded in `{named}`",
@@ -97,7 +97,7 @@ def _of_csv(source: Path, options: NewManifestOptions) -> NewManifest:
         table,
         name=str(source),
         folder=source.resolve().parent,
-        beside=options.folder,
+        manifest_folder=options.folder,
         wanted=wanted,
         tag_columns=not wanted.by_row,
         judge=_judge(options, key="row"),

@@ -8,8 +8,9 @@ from collections import defaultdict
 from itertools import pairwise
 
 from batch_upload.document import Document
+from batch_upload.errors import ProblemCode
 from batch_upload.escape import quoted
-from batch_upload.model import Listed, Position, Problem, ProblemCode
+from batch_upload.model import Listed, Position, Problem
 
 _UINT64_MAX = (1 << 64) - 1
 

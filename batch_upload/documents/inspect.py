@@ -61,7 +61,7 @@ def examine(
     OutOfResources. Messages name the file as `source`, or relative to `root`. `key` is where it was named: `file` of a
     manifest, or `row` of a table or `folder` for a new manifest. With `folders` each folder is resolved once.
     """
-    shown = _shown(path, root) if source is None else source
+    shown = _name_shown(path, root) if source is None else source
     try:
         with _opened(path, shown, root, folders) as (resolved, handle, before):
             found = _document(shown, resolved, handle, before.st_size, max_size_bytes, key=key)
@@ -94,12 +94,12 @@ def read_body(
     CHANGED_SINCE_PLAN, with the reason in the message. A file that exists and cannot be read is UNREADABLE. Raises
     OutOfResources if this process lacks file descriptors or memory.
     """
-    shown, limit = _shown(path, root), max_size_bytes + 1
+    shown, limit = _name_shown(path, root), max_size_bytes + 1
     try:
         with _opened(path, shown, root, folders) as (_, handle, _):
             # The expected size in one read, without a second copy. A buffer of the limit would cost more.
             body = os.read(handle, min(size_bytes, limit))
-            rest = b"".join(_chunks(handle, limit - len(body)))
+            rest = b"".join(_read_chunks(handle, limit - len(body)))
             body = body + rest if rest else body
     except _RefusedError as error:
         return _changed_since_plan(shown, error.refusal.message)
@@ -126,7 +126,7 @@ class _RefusedError(Exception):
         self.refusal = Refusal(code, message)
 
 
-def _shown(path: Path, root: Path | None) -> str:
+def _name_shown(path: Path, root: Path | None) -> str:
     if root is None:
         return str(path)
     return "." if path == root else str(path).removeprefix(os.path.join(root, ""))
@@ -184,7 +184,7 @@ def _document(
     if planned_size_bytes > max_size_bytes:
         return too_large(shown, planned_size_bytes, max_size_bytes, key=key)
     digest, head, size_bytes = hashlib.sha256(), b"", 0
-    for chunk in _chunks(handle, max_size_bytes + 1):
+    for chunk in _read_chunks(handle, max_size_bytes + 1):
         digest.update(chunk)
         size_bytes += len(chunk)
         if len(head) < EXPLAINED_BYTES:
@@ -204,7 +204,7 @@ def _document(
     return Document(resolved, digest.hexdigest(), size_bytes, content_type)
 
 
-def _chunks(handle: int, limit_bytes: int) -> Iterator[bytes]:
+def _read_chunks(handle: int, limit_bytes: int) -> Iterator[bytes]:
     """Yield at most `limit_bytes` of a file, in pieces."""
     left = limit_bytes
     while left > 0 and (chunk := os.read(handle, min(left, HASHED_AT_ONCE_BYTES))):

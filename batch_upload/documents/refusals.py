@@ -9,8 +9,9 @@ from itertools import islice
 from pathlib import Path
 
 from batch_upload.documents.sniff import other_type_of
+from batch_upload.errors import ProblemCode
 from batch_upload.escape import printable, quoted
-from batch_upload.model import KB, KIB, MAX_SIZE_SERVICE_BYTES, ProblemCode
+from batch_upload.model import KB, KIB, MAX_SIZE_SERVICE_BYTES
 from batch_upload.spelling import closest, folded, path_advice
 
 NAMES_READ = 200_000

@@ -90,7 +90,7 @@ def yaml_kind(event: Event) -> str:
     return "text"
 
 
-class Cursor:
+class YamlCursor:
     """Hands out events and reports what no manifest may contain, at any place.
 
     Raises yaml.YAMLError where the text is not YAML, and CannotGoOnError where reading on makes no sense.

@@ -126,12 +126,12 @@ def _wrong_with_columns(columns: Sequence[str]) -> str | None:
 
 
 def entries_of_table(
-    table: Table, *, name: str, folder: Path, beside: Path, wanted: WantedTags, tag_columns: bool, judge: Judge
+    table: Table, *, name: str, folder: Path, manifest_folder: Path, wanted: WantedTags, tag_columns: bool, judge: Judge
 ) -> EntriesOfRows:
     """Make an entry of each row, and report every problem of each.
 
-    Files are named relative to `folder`, which has the CSV file. `beside` is the folder of the manifest. Both are real
-    paths. With `tag_columns` each column that is not `file`, `url` or `id` is a tag; an empty cell is none.
+    Files are named relative to `folder`, which has the CSV file. Both folders are real paths. With `tag_columns` each
+    column that is not `file`, `url` or `id` is a tag; an empty cell is none.
     """
     made = EntriesOfRows()
     columns = _lower_own(table.columns)
@@ -140,9 +140,9 @@ def entries_of_table(
         if wrong := rules.wrong_with_tag_key(column):
             made.problems.append(Problem(name, Position(), wrong[0], f"column {excerpt(column)}: {wrong[1]}"))
     for line, cells in table.rows:
-        row = _Row(line, {column: cell for column, cell in zip(columns, cells, strict=False) if column})
+        row = _TableRow(line, {column: cell for column, cell in zip(columns, cells, strict=False) if column})
         row.check_width(columns, cells)
-        entry = row.entry(folder, beside, tagging, wanted, judge)
+        entry = row.entry(folder, manifest_folder, tagging, wanted, judge)
         made.problems.extend(Problem(name, Position(line), code, message) for code, message in row.problems)
         if not row.problems and entry is not None:
             made.entries.append(entry)
@@ -150,7 +150,7 @@ def entries_of_table(
 
 
 @dataclass(slots=True)
-class _Row:
+class _TableRow:
     line: int
     cells: Mapping[str, str]
     """By column; without those that have no name."""
@@ -166,7 +166,7 @@ class _Row:
             self.problems.append((CsvCode.CELLS, message))
 
     def entry(
-        self, folder: Path, beside: Path, tag_columns: Sequence[str], wanted: WantedTags, judge: Judge
+        self, folder: Path, manifest_folder: Path, tag_columns: Sequence[str], wanted: WantedTags, judge: Judge
     ) -> Entry | None:
         """Return the entry; None, or with `problems`, if it has any."""
         file, url = self.cells.get("file", ""), self.cells.get("url", "")
@@ -179,10 +179,10 @@ class _Row:
         elif not file:
             self.problems.append((Code.NO_SOURCE, "the row has neither a `file` nor a `url`"))
         elif not self._note("file", rules.wrong_with_path(file) or rules.wrong_with_file(file)):
-            if folder != beside or os.path.isabs(file):
-                source = Path(os.path.relpath(folder / file, beside)).as_posix()
+            if folder != manifest_folder or os.path.isabs(file):
+                source = Path(os.path.relpath(folder / file, manifest_folder)).as_posix()
             # the folders between the two may have names that are not allowed
-            if not self._note("file", rules.wrong_with_path(source)) and (why := judge(beside / source, file)):
+            if not self._note("file", rules.wrong_with_path(source)) and (why := judge(manifest_folder / source, file)):
                 self.problems.append(why)
         tags = self._tags(tag_columns, wanted)
         if self.problems:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from batch_upload.manifest.problems import path_excerpt
+from batch_upload.escape import quoted_path
 from batch_upload.shortage import through_shortages
 from batch_upload.spelling import folded, path_advice
 from batch_upload.words import count_words
@@ -56,7 +56,7 @@ def advice_on_no_match(pattern: str, folder: Path) -> str:
         how, advice = "with other capital letters", "write them as they are there"
     if not alike:
         return path_advice(pattern, key="glob") or "check the pattern"
-    return f"{count_words(len(alike), 'file')} would match it {how}, such as {path_excerpt(alike[0])}: {advice}"
+    return f"{count_words(len(alike), 'file')} would match it {how}, such as {quoted_path(alike[0])}: {advice}"
 
 
 @dataclass(slots=True)

@@ -122,17 +122,17 @@ class FromFolder:
     documents: int = 0
 
 
-def entries_of_folder(source: Path, *, beside: Path, judge: Judge, without: Sequence[Path] = ()) -> FromFolder:
+def entries_of_folder(source: Path, *, manifest_folder: Path, judge: Judge, without: Sequence[Path] = ()) -> FromFolder:
     """Make entries of the documents in a folder and below: a glob for each folder and extension.
 
     So files that are added later are found, too. If a file of a group cannot be uploaded, the others are listed one by
     one, under the ids that the glob would give. As with `**`, hidden files, leftovers of programs and links to folders
-    are left out. `beside` is the folder of the manifest. Both are real paths. Files in `without` are skipped silently.
+    are left out. Both folders are real paths. Files in `without` are skipped silently.
     """
     found = FromFolder()
 
     def relative(path: Path) -> str:
-        return Path(os.path.relpath(path, beside)).as_posix()
+        return Path(os.path.relpath(path, manifest_folder)).as_posix()
 
     def unreadable(error: OSError) -> None:
         path = relative(Path(error.filename))
@@ -149,16 +149,18 @@ def entries_of_folder(source: Path, *, beside: Path, judge: Judge, without: Sequ
             if not each.startswith(".") and not is_leftover(each) and (folder / each) not in without:
                 groups.setdefault(Path(each).suffix, []).append(relative(folder / each))
         for suffix in sorted(groups):
-            _add_group(found, relative(folder), suffix, groups[suffix], beside, judge)
+            _add_group(found, relative(folder), suffix, groups[suffix], manifest_folder, judge)
     return found
 
 
-def _add_group(found: FromFolder, folder: str, suffix: str, paths: Sequence[str], beside: Path, judge: Judge) -> None:
+def _add_group(
+    found: FromFolder, folder: str, suffix: str, paths: Sequence[str], manifest_folder: Path, judge: Judge
+) -> None:
     """Add the files of one folder and extension: as a glob, or one by one."""
     good: list[str] = []
     bad: list[LeftOut] = []
     for path in paths:
-        why = rules.wrong_with_found_path(path) or judge(beside / path, path)
+        why = rules.wrong_with_found_path(path) or judge(manifest_folder / path, path)
         if why is None:
             good.append(path)
         else:

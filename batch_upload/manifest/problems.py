@@ -1,11 +1,10 @@
 """The problems of a manifest: their codes, and the list that they are gathered in."""
 
+from batch_upload.errors import ProblemCode
 from batch_upload.escape import quoted
-from batch_upload.model import Position, Problem, ProblemCode
+from batch_upload.model import Position, Problem
 
 EXCERPT_LENGTH = 80
-PATH_EXCERPT_LENGTH = 300
-"""A file's own name has at most 255 bytes on the usual file systems, so it is always shown."""
 
 
 class Code(ProblemCode):
@@ -64,12 +63,7 @@ class Code(ProblemCode):
 
 def excerpt(text: str) -> str:
     """Return the text in backticks for a message, on one line and cut off after EXCERPT_LENGTH characters."""
-    return quoted(text if len(text) <= EXCERPT_LENGTH else text[: EXCERPT_LENGTH - 1] + "…")
-
-
-def path_excerpt(path: str) -> str:
-    """Return a path in backticks for a message. If it is too long its beginning is cut off, never the file's name."""
-    return quoted(path if len(path) <= PATH_EXCERPT_LENGTH else "…" + path[1 - PATH_EXCERPT_LENGTH :])
+    return quoted(text, max_length=EXCERPT_LENGTH)
 
 
 class Problems:

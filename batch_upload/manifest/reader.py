@@ -15,9 +15,9 @@ from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.manifest.cursor import (
     FASTEST_LOADER,
     CannotGoOnError,
-    Cursor,
     Loader,
     Pair,
+    YamlCursor,
     is_null,
     line_of,
     position,
@@ -25,8 +25,8 @@ from batch_upload.manifest.cursor import (
 from batch_upload.manifest.expand import Expansion
 from batch_upload.manifest.problems import Code, Problems, excerpt
 from batch_upload.manifest.source import SIZE_LIMIT_BYTES, Screened, cannot_be_read, open_manifest, screen
-from batch_upload.manifest.syntax import fault_message, position_of_fault
-from batch_upload.manifest.values import KEYS, NO_TAGS, Given, Values, value_in
+from batch_upload.manifest.syntax import position_of_fault, syntax_message
+from batch_upload.manifest.values import KEYS, NO_TAGS, Given, ManifestValues, value_in
 from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Listed, Manifest, Position, Problem, Target
 from batch_upload.words import count_words
 
@@ -95,7 +95,7 @@ def _reading(
         if not screened.readable:
             raise _manifest_invalid(path, problems)
         text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-        cursor = Cursor(text, problems, loader=loader, watch_blocks=bool(screened.tabs))
+        cursor = YamlCursor(text, problems, loader=loader, watch_blocks=bool(screened.tabs))
         try:
             yield _Reader(path, file, cursor, problems, screened)
         finally:
@@ -114,13 +114,13 @@ class _Reader:
     Entries are handed out as they are read. Only if other keys may follow `attachments`, `head` reads them all.
     """
 
-    def __init__(self, path: Path, file: BinaryIO, cursor: Cursor, problems: Problems, screened: Screened) -> None:
+    def __init__(self, path: Path, file: BinaryIO, cursor: YamlCursor, problems: Problems, screened: Screened) -> None:
         self._path = path
         self._file = file
         self._cursor = cursor
         self._problems = problems
         self._screened = screened
-        self._values = Values(cursor, problems)
+        self._values = ManifestValues(cursor, problems)
         self._pairs: Iterator[Pair] = iter(())
         self._entries: Iterator[Entry] = iter(())
         self._given: Given = {}
@@ -225,7 +225,7 @@ class _Reader:
                 text = io.TextIOWrapper(self._file, encoding="utf-8-sig")
                 line = next(islice(text, ends_at.line - 1, None), "").rstrip("\n")
                 text.detach()
-                message = fault_message(error, line, ends_at.column)
+                message = syntax_message(error, line, ends_at.column)
                 self._problems.add(ends_at, Code.SYNTAX, f"this is not YAML: {message}")
             self._end(ends_at)
         except UnicodeDecodeError as error:

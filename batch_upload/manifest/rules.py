@@ -5,7 +5,8 @@ import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
 
-from batch_upload.manifest.problems import Code, excerpt, path_excerpt
+from batch_upload.escape import quoted_path
+from batch_upload.manifest.problems import Code, excerpt
 from batch_upload.model import KB, KIB, MAX_SIZE_SERVICE_BYTES
 from batch_upload.spelling import REGION_PATTERN, url_advice
 
@@ -97,16 +98,16 @@ def wrong_with_file(source: str) -> Wrong | None:
 def wrong_with_found_path(path: str) -> Wrong | None:
     """Check the path of a file that a pattern found, which becomes its id."""
     if len(path) > ID_LENGTH:
-        return Code.ID, f"the path {path_excerpt(path)} has {len(path)} characters, at most {ID_LENGTH}: shorten it"
+        return Code.ID, f"the path {quoted_path(path)} has {len(path)} characters, at most {ID_LENGTH}: shorten it"
     return wrong_with_path(path)
 
 
 def wrong_with_path(path: str) -> Wrong | None:
     """Check the path of a file that a manifest is to name, whatever its id."""
     if not path.isascii() and has_surrogate(path):
-        return Code.ID, f"the name {path_excerpt(path)} is not UTF-8: rename the file"
+        return Code.ID, f"the name {quoted_path(path)} is not UTF-8: rename the file"
     if not path.isprintable() and (found := _CONTROL.search(path)):
-        return Code.CONTROL_CHARACTER, f"the name {path_excerpt(path)} has {_control_words(found[0])}: rename the file"
+        return Code.CONTROL_CHARACTER, f"the name {quoted_path(path)} has {_control_words(found[0])}: rename the file"
     return None
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batch_upload.errors import UsageError
-from batch_upload.manifest.problems import Code, Problems, path_excerpt
+from batch_upload.escape import quoted_path
+from batch_upload.manifest.problems import Code, Problems
 from batch_upload.manifest.rules import batch_of
 from batch_upload.model import KIB, Position
 from batch_upload.shortage import through_shortages
@@ -45,7 +46,7 @@ def open_manifest(path: Path) -> Iterator[BinaryIO]:
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
-        named = f"the manifest {path_excerpt(str(path))} is"
+        named = f"the manifest {quoted_path(str(path))} is"
         if not stat.S_ISDIR(mode):
             raise UsageError(f"{named} not a regular file", hint="name the YAML file itself")
         new = f"batch-upload manifest new {shlex.quote(str(path))} -o {batch_of(path.resolve().name) or 'new'}.yaml"
@@ -57,7 +58,7 @@ def open_manifest(path: Path) -> Iterator[BinaryIO]:
 def cannot_be_read(path: Path, error: OSError | ValueError) -> UsageError:
     """Return the error of a manifest that the system does not open or read."""
     reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
-    return UsageError(f"the manifest {path_excerpt(str(path))} cannot be read: {reason}")
+    return UsageError(f"the manifest {quoted_path(str(path))} cannot be read: {reason}")
 
 
 @dataclass(frozen=True, slots=True)

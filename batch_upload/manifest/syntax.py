@@ -29,7 +29,7 @@ def position_of_fault(error: yaml.YAMLError) -> Position:
     return Position(mark.line + 1, mark.column + 1) if mark else Position()
 
 
-def fault_message(error: yaml.YAMLError, line: str, column: int) -> str:
+def syntax_message(error: yaml.YAMLError, line: str, column: int) -> str:
     """Return what is wrong, and what to write instead where quotes help. `line` has the fault at `column`, from 1."""
     begin = getattr(error, "context_mark", None)
     if begin is not None and "quoted scalar" in str(error) and "end of stream" in str(error):

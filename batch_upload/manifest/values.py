@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from yaml.events import AliasEvent, Event, MappingStartEvent, ScalarEvent, SequenceStartEvent
 
 from batch_upload.manifest import rules
-from batch_upload.manifest.cursor import Cursor, is_null, is_plain, position, yaml_kind
+from batch_upload.manifest.cursor import YamlCursor, is_null, is_plain, position, yaml_kind
 from batch_upload.manifest.problems import Code, Problems, excerpt
 from batch_upload.manifest.rules import has_braces, wrong_with_template
 from batch_upload.manifest.syntax import in_quotes
@@ -65,13 +65,13 @@ def value_in(given: Given, key: str) -> Any:  # noqa: ANN401  as the key's reade
     return given[key][0] if key in given else None
 
 
-class Values:
+class ManifestValues:
     """Reads values from the cursor. Every method leaves the cursor behind the value, whatever it was.
 
     A value with a problem is reported, and returned as None.
     """
 
-    def __init__(self, cursor: Cursor, problems: Problems) -> None:
+    def __init__(self, cursor: YamlCursor, problems: Problems) -> None:
         self._cursor = cursor
         self._problems = problems
         number = "`generation` must be a whole number from 1, in plain digits"

@@ -60,7 +60,13 @@ def table_of(raw: bytes) -> Table:
 
 def rows_of(table: Table, folder: Path, wanted: WantedTags = WantedTags()) -> EntriesOfRows:  # noqa: B008 - frozen
     return entries_of_table(
-        table, name="c.csv", folder=folder, beside=folder, wanted=wanted, tag_columns=not wanted.by_row, judge=fine
+        table,
+        name="c.csv",
+        folder=folder,
+        manifest_folder=folder,
+        wanted=wanted,
+        tag_columns=not wanted.by_row,
+        judge=fine,
     )
 
 
@@ -268,7 +274,7 @@ def test_a_folder_between_table_and_manifest_that_no_manifest_can_name_is_a_prob
     root = tmp_path.resolve()
     for name in ("two\nlines", "bytes \udcff"):
         made = entries_of_table(
-            table_of(b"file\na.pdf\n"), name="c.csv", folder=root / name, beside=root, wanted=WantedTags(),
+            table_of(b"file\na.pdf\n"), name="c.csv", folder=root / name, manifest_folder=root, wanted=WantedTags(),
             tag_columns=True, judge=fine,
         )  # fmt: skip
         assert [problem.at.line for problem in made.problems] == [2]

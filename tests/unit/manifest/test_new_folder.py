@@ -32,7 +32,7 @@ def found_in(folder: Path, *, bad: Sequence[str] = ()) -> FromFolder:
     def judge(path: Path, source: str) -> Rejection | None:
         return ("bad", f"`{path.name}` is bad") if path.name in bad else None
 
-    return entries_of_folder(root, beside=root, judge=judge)
+    return entries_of_folder(root, manifest_folder=root, judge=judge)
 
 
 def test_each_folder_and_extension_is_a_glob_that_finds_just_its_documents(tmp_path: Path) -> None:
