@@ -1,4 +1,4 @@
-"""Clocks that are handed in, and the real one. No other module reads the system's time: it takes a clock instead."""
+"""Clocks that are passed in, and the real one. No other module reads the system's time: it takes a clock instead."""
 
 import socket
 import sys
@@ -11,9 +11,9 @@ from typing import Protocol
 import anyio
 
 PIECE_S = 2.0
-"""The longest sleep that is left to the system's timers, which stand still while the machine is suspended."""
+"""The longest single sleep, in seconds: the system's timers stop while the machine is suspended."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-"""A name of the running boot (Linux, random(4))."""
+"""The id of the running boot (Linux, random(4))."""
 
 
 class MonotonicClock(Protocol):
@@ -32,7 +32,7 @@ class MonotonicClock(Protocol):
 
 
 async def sleep_or(event: anyio.Event, seconds: float, clock: MonotonicClock) -> None:
-    """Return after so many seconds, or as soon as the event is set."""
+    """Return after `seconds`, or as soon as the event is set."""
     async with anyio.create_task_group() as waiting:
 
         async def wake() -> None:
@@ -65,7 +65,7 @@ class SystemClock:
 
 
 def _clock_that_counts_sleep() -> int | None:
-    """The id of a system clock that never steps and goes on while the machine is suspended; None without one."""
+    """Return the id of a system clock that never steps and counts time asleep, or None without one."""
     if sys.platform == "linux":
         return time.CLOCK_BOOTTIME
     if sys.platform == "darwin":
@@ -77,7 +77,7 @@ _CLOCK_ID = _clock_that_counts_sleep()
 
 
 def counting_s() -> float:
-    """Seconds since some moment of this boot, time asleep included where the system tells. Never goes back."""
+    """Return seconds since some moment of this boot, with time asleep if the system counts it. Never goes back."""
     return time.monotonic() if _CLOCK_ID is None else time.clock_gettime(_CLOCK_ID)
 
 

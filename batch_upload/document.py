@@ -1,4 +1,4 @@
-"""What is known of files, between those who read them and the ledger that remembers it."""
+"""What is known of files: shared by the code that reads them and the ledger that remembers it."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from batch_upload.model import ContentType
 
 
 class Document(NamedTuple):
-    """What was found in a file. `path` is resolved, `sha256` is lower-case hex."""
+    """The content of a file. `path` is resolved, `sha256` is lower-case hex."""
 
     path: str
     sha256: str
@@ -15,7 +15,7 @@ class Document(NamedTuple):
 
 
 class Fingerprint(NamedTuple):
-    """What a file system says of a file without a look into it: while this is the same, so is what is in it.
+    """What a file system tells of a file without reading it. While it is the same, the content is taken as the same.
 
     `mtime_ns` in nanoseconds since 1970. `device` and `inode` are any 64 bits.
     """
@@ -27,7 +27,7 @@ class Fingerprint(NamedTuple):
 
 
 class RememberedDigest(NamedTuple):
-    """What was in a file when it was last read, and how the file looked then. `sha256` is lower-case hex."""
+    """The content of a file when it was last read, and its fingerprint then. `sha256` is lower-case hex."""
 
     fingerprint: Fingerprint
     sha256: str

@@ -1,17 +1,17 @@
-"""On what kind of file system a path lies, as the kernel tells it. Linux alone has the table."""
+"""The kind of file system that a path is on. Only Linux has the table of mounts."""
 
 import re
 from pathlib import Path
 
 MOUNTS = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(r"\\([0-7]{3})")
-"""How mountinfo writes spaces and the like."""
+"""How mountinfo writes spaces and other special characters."""
 
 
 def file_system_of(real: Path, *, mounts: Path = MOUNTS) -> str | None:
-    """The kind of the file system that holds a resolved path, as the kernel names it (proc(5), mountinfo).
+    """Return the kernel's name of the file system that a resolved path is on (proc(5), mountinfo).
 
-    None where the system does not tell. Blocking.
+    Return None if the system has no table. Blocking.
     """
     try:
         lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()

@@ -1,4 +1,4 @@
-"""What a run is configured with, typed. What users type becomes this in `cli/flags.py`."""
+"""The configuration of a run, typed. `cli/flags.py` makes it of what users type."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ CONCURRENCY_DEFAULT = 8
 
 @dataclass(frozen=True, slots=True)
 class MaxFailures:
-    """`N` or `N%`: one of both is set. `share`, from 0 to 1, is of what a run sends or gives other tags."""
+    """`N` or `N%`: one of the two is set. `share`, from 0 to 1, is of what a run sends or gives other tags."""
 
     count: int | None = None
     share: float | None = None
@@ -34,10 +34,10 @@ NO_LIMIT = MaxFailures()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How a manifest is to be worked on. Durations in seconds, rates in calls a second.
+    """The options of a run. Durations in seconds, rates in calls a second.
 
-    Where `ledger`, `profile` or `region` is None the manifest decides, then the AWS configuration. Other None values
-    mean: no limit, or the default of the account (`rate`).
+    If `ledger`, `profile` or `region` is None the manifest decides, then the AWS configuration. Other None values mean
+    no limit, or the default of the account (`rate`).
     """
 
     ledger: Path | None = None
@@ -47,7 +47,7 @@ class RunOptions:
     region: str | None = None
     endpoint_url: str | None = None
     allowed_hosts: frozenset[str] = frozenset()
-    """Hosts beside AWS and loopback that documents may be sent to."""
+    """Hosts besides AWS and loopback that documents may be sent to."""
     rate: float | None = None
     """Creates a second to start from."""
     max_rate: float | None = None
@@ -58,20 +58,20 @@ class RunOptions:
     only_ids: frozenset[str] = frozenset()
     max_failures: MaxFailures = NO_LIMIT
     wait: bool = True
-    """Wait until the service has finished with what was sent, at most `settle_timeout_s` after the last create."""
+    """Wait until the service has finished, for at most `settle_timeout_s` after the last create."""
     settle_timeout_s: float = 900.0
     safe_horizon_s: float = 300.0
-    """How long a token is trusted to make a repeated request harmless."""
+    """How long a token is trusted to make a repeated request safe."""
     wait_lock_s: float = 0.0
     allow_outside: bool = False
-    """Whether files may lie outside the manifest's folder."""
+    """Whether files may be outside the manifest's folder."""
     rehash: bool = False
     """Read every file, also where the ledger remembers its digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(RunOptions):
-    """The options of a run together with what its manifest decides; only the AWS configuration decides the rest."""
+    """The options of a run completed by its manifest. Only the AWS configuration decides the rest."""
 
     ledger: Path
     local_state: Path
@@ -88,7 +88,7 @@ def settings_of(
     target: Target | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Return the options with what the manifest says where they say nothing. `ledger` and `target` are the manifest's.
+    """Return the options completed by the manifest's `ledger` and `target`.
 
     The Region may also come from `AWS_REGION`, which botocore does not read. `environ`: the process's own unless given.
     """
@@ -108,18 +108,18 @@ def settings_of(
 
 
 def default_ledger(manifest: Path, named: str | None, *, local: bool) -> Path:
-    """Where the ledger is if no option says so; `named` is the manifest's `ledger`."""
+    """Return the path of the ledger if no option gives it; `named` is the manifest's `ledger`."""
     if local:
         return manifest.with_suffix(".local.ledger")
     return manifest.parent / named if named is not None else manifest.with_suffix(".ledger")
 
 
 def local_state_path(manifest: Path) -> Path:
-    """Where the embedded service of `--local` keeps its state."""
+    """Return the path of the state of the embedded service of `--local`."""
     return manifest.with_suffix(".local.service")
 
 
 def variable_naming(value: str, names: Iterable[str], environ: Mapping[str, str] | None = None) -> str | None:
-    """The first of these environment variables that has this value, or None."""
+    """Return the first of these environment variables that has this value, or None."""
     env = os.environ if environ is None else environ
     return next((name for name in names if env.get(name) == value), None)

@@ -1,6 +1,6 @@
-"""When this process or this machine has no file descriptor, memory or thread to spare: told apart from other errors.
+"""Tell errors apart that mean that this process or machine lacks file descriptors, memory or threads.
 
-A shortage is our own fault and passes when something is freed. It says nothing of the file, host or item at hand.
+A shortage is our own fault and passes when something is freed. It says nothing about the file, host or item.
 """
 
 import errno
@@ -12,17 +12,17 @@ from typing import TypeVar
 
 from batch_upload.errors import OutOfResources
 
-T = TypeVar("T")
+Result = TypeVar("Result")
 
 READ_PAUSE_S = 0.1
 READ_TRIES = 50
-"""How often a file is tried while there is a shortage: for 5 s, since whatever else reads files ends within that."""
+"""How often a file is tried during a shortage: for 5 s, within which other reads of files end."""
 _NO_THREAD = "can't start new thread"
 """CPython's message of the RuntimeError (Modules/_threadmodule.c)."""
 
 
 def shortage_of(error: BaseException) -> OutOfResources | None:
-    """The shortage that an error means, or None. Looks through its causes, since libraries wrap what they catch."""
+    """Return the shortage that an error means, or None. Follows its causes, since libraries wrap what they catch."""
     each: BaseException | None = error
     seen: set[int] = set()
     while each is not None and id(each) not in seen:
@@ -45,7 +45,7 @@ def shortage_of(error: BaseException) -> OutOfResources | None:
 
 
 def out_of_descriptors() -> OutOfResources:
-    """The error of a process that may open no more files."""
+    """Return the error of a process that may open no more files."""
     return OutOfResources(
         "out of file descriptors",
         hint="raise the limit of open files (`ulimit -n 1024`), then run the same command again",
@@ -53,7 +53,7 @@ def out_of_descriptors() -> OutOfResources:
 
 
 def are_descriptors_free(count: int) -> bool:
-    """Whether so many more files can be opened now. Blocking, and short."""
+    """Tell whether `count` more files can be opened now. Blocking, but short."""
     opened: list[int] = []
     try:
         opened.extend(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(count))
@@ -66,10 +66,10 @@ def are_descriptors_free(count: int) -> bool:
     return True
 
 
-def through_shortages(work: Callable[[], T], *, pause: Callable[[float], None] = time.sleep) -> T:
-    """Do blocking `work`, and do it again while it fails for a shortage, for READ_TRIES × READ_PAUSE_S at most.
+def through_shortages(work: Callable[[], Result], *, pause: Callable[[float], None] = time.sleep) -> Result:
+    """Do blocking `work`, and repeat it while it fails for a shortage, for READ_TRIES × READ_PAUSE_S at most.
 
-    Raises OutOfResources then. Every other error leaves at once, as it is.
+    Raises OutOfResources after that. Every other error is raised at once.
     """
     for _ in range(READ_TRIES - 1):
         try:

@@ -1,6 +1,6 @@
-"""How the values of a manifest are spelled: as every YAML reader, 1.1 and 1.2, reads them, and as people do.
+"""How the values of a manifest are written, so that every YAML reader, 1.1 and 1.2, reads the same.
 
-People also misspell them: `path_advice`, `url_advice` and `closest` say what was probably meant.
+`path_advice`, `url_advice` and `closest` say what was probably meant by a misspelt value.
 """
 
 import os
@@ -12,62 +12,62 @@ from typing import NamedTuple
 from batch_upload.model import KB, KIB
 
 REGION_PATTERN = r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}"
-"""What the name of an AWS Region looks like."""
+"""The form of the name of an AWS Region."""
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
-_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
-"""What YAML 1.1 or 1.2 takes for something else than text."""
+_YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+"""Words that are not text in YAML 1.1 or 1.2."""
 
 
 def yaml_text(text: str, *, ascii_only: bool = False) -> str:
-    """A scalar in double quotes that every YAML reader, 1.1 and 1.2, reads as exactly this text.
+    """Return a scalar in double quotes that every YAML reader, 1.1 and 1.2, reads as exactly this text.
 
-    Not JSON's escapes: YAML knows no pairs of surrogates, and does not take DEL, C1 and U+FEFF unescaped.
+    Not JSON's escapes: YAML has no pairs of surrogates, and does not accept DEL, C1 and U+FEFF unescaped.
     """
-    return '"' + "".join(_yaml_char(char, ascii_only=ascii_only) for char in text) + '"'
+    escaped = []
+    for char in text:
+        code = ord(char)
+        if char in '"\\':
+            escaped.append(f"\\{char}")
+        elif char.isprintable() and (char.isascii() or not ascii_only):
+            escaped.append(char)
+        elif code < 0x100:
+            escaped.append(f"\\x{code:02X}")
+        else:
+            escaped.append(f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}")
+    return f'"{"".join(escaped)}"'
 
 
 def yaml_scalar(text: str) -> str:
-    """The same text, without quotes where nobody could take it for anything else."""
-    if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
+    """Return the same text, without quotes if every reader takes it as text."""
+    if _PLAIN.fullmatch(text) and text.lower() not in _YAML_WORDS:
         return text
     return yaml_text(text)
 
 
 def size_text(size_bytes: int) -> str:
-    """A size as a manifest spells it: `500KB`, `64KiB`, or plain bytes."""
+    """Return a size as a manifest writes it: `500KB`, `64KiB`, or plain bytes."""
     for factor, unit in ((KIB**2, "MiB"), (KB, "KB"), (KIB, "KiB")):
         if size_bytes % factor == 0:
             return f"{size_bytes // factor}{unit}"
     return str(size_bytes)
 
 
-def _yaml_char(char: str, *, ascii_only: bool) -> str:
-    code = ord(char)
-    if char in '"\\':
-        return f"\\{char}"
-    if char.isprintable() and (char.isascii() or not ascii_only):
-        return char
-    if code < 0x100:
-        return f"\\x{code:02X}"
-    return f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"
-
-
 class Alike(NamedTuple):
-    """A name that exists and is almost the one that was asked for. `how` continues "there is `NAME`, …"."""
+    """A name that exists and is almost the wanted one. `how` continues "there is `NAME`, …"."""
 
     name: str
     how: str
 
 
 def folded(name: str) -> str:
-    """The key under which names are alike: after NFC, case folding, and ISO-8859-1 for bytes that are not UTF-8."""
+    """Return a key that similar names share: NFC, case folded, with ISO-8859-1 for bytes that are not UTF-8."""
     if name.isascii():
         return name.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", _decoded(name)).casefold())
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", _all_decoded(name)).casefold())
 
 
 def closest(wanted: str, names: Iterable[str]) -> Alike | None:
-    """The one of `names` that differs from `wanted` only in its Unicode form, its encoding or its case, if any.
+    """Return the one of `names` that differs from `wanted` only in Unicode form, encoding or case, or None.
 
     A name in another Unicode form (NFC, NFD) is preferred to one in another case.
     """
@@ -77,30 +77,29 @@ def closest(wanted: str, names: Iterable[str]) -> Alike | None:
 
 
 def id_hint(wanted: str, ids: Iterable[str]) -> str:
-    """What to write for an id that is one of `ids` in another Unicode form, encoding or case; empty where none is.
+    """Return what to write for an id that is one of `ids` in another Unicode form, encoding or case, or nothing.
 
-    Where the difference cannot be seen, the id is shown as bash, zsh and ksh take it in ASCII, too.
+    If the difference is invisible, the id is also shown in ASCII, as bash, zsh and ksh read it.
     """
     found = closest(wanted, ids)
     if found is None:
         return ""
-    ascii_word = "".join(char if " " <= char <= "~" and char not in "'\\" else _shell_char(char) for char in found.name)
-    as_typed = "" if found.how == _OTHER_CASE else f"; in ASCII: `$'{ascii_word}'`"
-    return f"there is `{found.name}`, {found.how}{as_typed}"
-
-
-def _shell_char(char: str) -> str:
-    if char in "'\\":
-        return f"\\{char}"
-    code = ord(char)
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    if found.how == _OTHER_CASE:
+        return f"there is `{found.name}`, {found.how}"
+    escaped = re.sub(r"['\\]", lambda each: f"\\{each[0]}", found.name)
+    ascii_word = re.sub(
+        r"[^ -~]",
+        lambda each: f"\\u{ord(each[0]):04x}" if each[0] < "\U00010000" else f"\\U{ord(each[0]):08x}",
+        escaped,
+    )
+    return f"there is `{found.name}`, {found.how}; in ASCII: `$'{ascii_word}'`"
 
 
 _OTHER_CASE = "with other capital letters"
 
 
 def _difference(wanted: str, name: str) -> str:
-    if _decoded(name) != name:
+    if _all_decoded(name) != name:
         return "whose bytes are not UTF-8"
     if unicodedata.normalize("NFC", wanted) != unicodedata.normalize("NFC", name):
         return _OTHER_CASE
@@ -109,19 +108,19 @@ def _difference(wanted: str, name: str) -> str:
     return "spelt with other code points (NFC; what was written is not, as on Macs)"
 
 
-def _decoded(name: str) -> str:
-    """A name of which no byte is left undecoded (PEP 383): ISO-8859-1 takes each for a character."""
+def _all_decoded(name: str) -> str:
+    """Decode bytes that Python left undecoded (PEP 383), as ISO-8859-1, which has a character for each byte."""
     if name.isascii() or not any("\udc80" <= char <= "\udcff" for char in name):
         return name
     return name.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def path_advice(path: str, *, key: str) -> str:
-    """What to do about a path that leads nowhere, by the look of it; empty where it looks like any other.
+    """Return what to do about a path of no file, by its form; empty if it has no special form.
 
-    `key` names where it was written: `file`, `glob`, or `row` for a cell of a table.
+    `key` is where it was written: `file`, `glob`, or `row` for a cell of a table.
     """
-    if len(path) > PATH_LENGTH:
+    if len(path) > PATH_MAX:
         return ""
     here = "the table's folder" if key == "row" else "the manifest's folder"
     for pattern, advice in _PATH_ADVICE:
@@ -152,8 +151,8 @@ def _has_between(text: str, first: str, last: str, middle: str) -> bool:
     return begin >= 0 and end > begin + 1 and middle in text[begin + 1 : end]
 
 
-PATH_LENGTH = 4_096
-"""PATH_MAX of Linux (limits.h): a longer path is no slip of somebody's pen."""
+PATH_MAX = 4_096
+"""PATH_MAX of Linux (limits.h): no longer path is a slip of the pen."""
 _PATH_ADVICE = tuple(
     (re.compile(pattern), advice)
     for pattern, advice in (
@@ -167,12 +166,12 @@ _PATH_ADVICE = tuple(
 
 
 def _address_advice(path: str, *, key: str) -> str:
-    """For an address where the path of a file should be."""
     address = path if path.startswith("s3://") else s3_url(path)
-    if address is not None:
-        how = f"put `{address}` into the column `url`" if key == "row" else f"write `url: {address}`"
-        return f"this is an address: {how}"
-    return "this is an address, and `url` takes only `s3://BucketName/FileName`: download the file, and name it here"
+    if address is None:
+        how = "`url` takes only `s3://BucketName/FileName`: download the file, and name it here"
+        return f"this is an address, and {how}"
+    how = f"put `{address}` into the column `url`" if key == "row" else f"write `url: {address}`"
+    return f"this is an address: {how}"
 
 
 _S3_HOSTS = (
@@ -183,12 +182,12 @@ _S3_HOSTS = (
     re.compile(r"arn:aws[a-z-]*:s3:::(?P<bucket>[a-z0-9.-]+)/(?P<key>.+)"),
 )
 """Addresses of an object: by virtual host, by path (Amazon S3 User Guide, "Virtual hosting of general purpose
-buckets"), and its ARN."""
+buckets"), and by ARN."""
 
 
 def s3_url(address: str) -> str | None:
-    """`s3://BucketName/FileName` for another spelling of an object's address; None for anything else."""
-    if len(address) > PATH_LENGTH:
+    """Return `s3://BucketName/FileName` for another form of an object's address, or None."""
+    if len(address) > PATH_MAX:
         return None
     for pattern in _S3_HOSTS:
         if found := pattern.match(address):
@@ -197,7 +196,7 @@ def s3_url(address: str) -> str | None:
 
 
 def url_advice(url: str) -> str:
-    """What to do about a `url` that is not `s3://BucketName/FileName`; empty where it looks like nothing else."""
+    """Return what to do about a `url` that is not `s3://BucketName/FileName`; empty if it has no known form."""
     address = s3_url(url)
     if address is not None:
         return f"write `{address}`"

@@ -143,7 +143,7 @@ def account_of(answer: Mapping[str, Any]) -> str:
     return account
 
 
-def tags_of(answer: Mapping[str, Any]) -> Mapping[str, str]:
+def tag_values(answer: Mapping[str, Any]) -> Mapping[str, str]:
     """Return the tags of an answer. Raises NoAnswer."""
     tags = {}
     for tag in member(answer, "Tags"):

@@ -33,7 +33,7 @@ from batch_upload.service.answers import (
     request_id_of,
     served_at_of,
     status_of,
-    tags_of,
+    tag_values,
     text_member,
     unreadable,
 )
@@ -111,7 +111,15 @@ class AwsService:
             members["AttachmentUrl"] = request.url
         elif request.body is not None:
             members["AttachmentBody"] = request.body if self._carries_bodies else b64decode(request.body.base64)
-        return await _answer_to(self._sms.create_registration_attachment(**members), self._receipt)
+        call = self._sms.create_registration_attachment(**members)
+        made, request_id = await _answer_to(call, lambda answer: (self._attachment(answer), request_id_of(answer)))
+        return Receipt(
+            attachment_id=made.attachment_id,
+            attachment_arn=made.attachment_arn,
+            status=made.status,
+            created_at=made.created_at,
+            request_id=request_id,
+        )
 
     async def describe(self, attachment_ids: Sequence[str]) -> tuple[Attachment, ...]:
         call = self._sms.describe_registration_attachments(RegistrationAttachmentIds=list(attachment_ids))
@@ -121,10 +129,15 @@ class AwsService:
         members: dict[str, Any] = {"MaxResults": RESULTS_MAX}
         if next_token is not None:
             members["NextToken"] = next_token
-        return await _answer_to(self._sms.describe_registration_attachments(**members), self._page)
+
+        def read(answer: Mapping[str, Any]) -> AttachmentPage:
+            following = None if answer.get("NextToken") is None else text_member(answer, "NextToken")
+            return AttachmentPage(self._attachments(answer), following, served_at_of(answer))
+
+        return await _answer_to(self._sms.describe_registration_attachments(**members), read)
 
     async def tags(self, attachment_arn: str) -> Mapping[str, str]:
-        return await _answer_to(self._sms.list_tags_for_resource(ResourceArn=attachment_arn), tags_of)
+        return await _answer_to(self._sms.list_tags_for_resource(ResourceArn=attachment_arn), tag_values)
 
     async def tag(self, attachment_arn: str, tags: Mapping[str, str]) -> None:
         call = self._sms.tag_resource(ResourceArn=attachment_arn, Tags=_tag_list(tags))
@@ -140,20 +153,6 @@ class AwsService:
 
     async def capacity(self) -> Capacity | None:
         return await _answer_to(self._sms.describe_account_limits(), capacity_of)
-
-    def _receipt(self, answer: Mapping[str, Any]) -> Receipt:
-        made = self._attachment(answer)
-        return Receipt(
-            attachment_id=made.attachment_id,
-            attachment_arn=made.attachment_arn,
-            status=made.status,
-            created_at=made.created_at,
-            request_id=request_id_of(answer),
-        )
-
-    def _page(self, answer: Mapping[str, Any]) -> AttachmentPage:
-        next_token = None if answer.get("NextToken") is None else text_member(answer, "NextToken")
-        return AttachmentPage(self._attachments(answer), next_token, served_at_of(answer))
 
     def _attachments(self, answer: Mapping[str, Any]) -> tuple[Attachment, ...]:
         return tuple(self._attachment(each) for each in member(answer, "RegistrationAttachments"))
@@ -264,7 +263,7 @@ async def _open_lane(access: Access, stack: AsyncExitStack, credentials: Fetched
     check_ca_bundle(session)  # reads a file only if one is configured, before anything else is under way
     if access.keys is None:
         credentials = credentials or FetchedCredentials(session, access, region)
-        session._credentials = credentials  # botocore has no public way to set credentials of one's own
+        session._credentials = credentials  # botocore has no public way to set its credentials
 
     async def client(name: str, endpoint_url: str | None) -> Any:  # noqa: ANN401
         bypass_proxies = bypasses_proxies(access) and endpoint_url is not None

@@ -205,7 +205,7 @@ def credential_fault(error: Exception, session: AioSession) -> ServiceError:
         case ServiceError():
             return error
         case sdk.ClientError():
-            return _refused(error)
+            return _source_refused(error)
         case sdk.SSOError() | sdk.TokenRetrievalError() | sdk.LoginError() | sdk.RefreshWithMFAUnsupportedError():
             return _login_over(error, session)
         case sdk.CredentialRetrievalError() if any(each in str(error) for each in _NO_METADATA):
@@ -248,7 +248,7 @@ def _login_over(error: sdk.BotoCoreError, session: AioSession) -> AccessFault:
     return AccessFault(message, code=code, hint=f"`aws sso login --profile {name}`, then the same command")
 
 
-def _refused(error: sdk.ClientError) -> ServiceError:
+def _source_refused(error: sdk.ClientError) -> ServiceError:
     """Return the error for a refusal of STS or SSO. What passes by itself (throttling, 5xx) stays what it is."""
     fault = sdk_fault(error)
     if isinstance(fault, NoAnswer):

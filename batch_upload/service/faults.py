@@ -50,26 +50,22 @@ SKEW_CODES = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheF
 _FRESH_KEYS = "sign in again (`aws sso login`, or fresh keys), then run the same command"
 _UNKNOWN_KEY = "the access key is unknown to AWS: another profile (`--profile NAME`), or fresh keys"
 _WRONG_SECRET = "the secret key does not belong to the access key: copy both again"  # noqa: S105 - a hint
-_IN_GENERAL = "other credentials are needed: `--profile NAME`, or fresh keys"
+_OTHER_DENIALS = (
+    "AccessDenied", "AccessDeniedException", "AuthFailure", "IncompleteSignature", "InvalidToken",
+    "MissingAuthenticationToken", "MissingAuthenticationTokenException", "NotAuthorized", "UnauthorizedException",
+    "401", "403",
+)  # fmt: skip
 DENIED: dict[str, str] = {
-    "AccessDenied": "",  # see _permission_hint
-    "AccessDeniedException": "",
     "AccountProblem": "the account itself has a problem: see its billing page, or ask AWS Support",
-    "AuthFailure": _IN_GENERAL,
     "ExpiredToken": _FRESH_KEYS,
     "ExpiredTokenException": _FRESH_KEYS,
     "IDPRejectedClaim": "the identity provider refuses the token: see the role's trust policy",
-    "IncompleteSignature": _IN_GENERAL,
     "InvalidAccessKeyId": _UNKNOWN_KEY,
     "InvalidClientTokenId": _UNKNOWN_KEY,
     "InvalidIdentityToken": (
         "the token file holds no valid token: see the role's trust policy and the token's audience"
     ),
     "InvalidSignatureException": _WRONG_SECRET,
-    "InvalidToken": _IN_GENERAL,
-    "MissingAuthenticationToken": _IN_GENERAL,
-    "MissingAuthenticationTokenException": _IN_GENERAL,
-    "NotAuthorized": _IN_GENERAL,
     "NotSignedUp": "finish the sign-up of the account in the AWS console",
     "OptInRequired": "enable the Region or the service in the account: console, Account, AWS Regions",
     "RegionDisabledException": (
@@ -77,14 +73,11 @@ DENIED: dict[str, str] = {
     ),
     "SignatureDoesNotMatch": _WRONG_SECRET,
     "SubscriptionRequiredException": "subscribe the account to the service: finish its sign-up in the AWS console",
-    "UnauthorizedException": _IN_GENERAL,
     "UnknownOperationException": "is this the endpoint of AWS End User Messaging SMS, in a Region that has it?",
     "UnrecognizedClientException": "the keys or their session token are not valid: `--profile NAME`, or fresh keys",
-    "401": _IN_GENERAL,
-    "403": _IN_GENERAL,
-    **dict.fromkeys(SKEW_CODES, ""),
+    **dict.fromkeys((*_OTHER_DENIALS, *SKEW_CODES), ""),
 }
-"""The codes that refuse access, and what to do about each."""
+"""The codes that refuse access, and what to do about each; empty where `_access_hint` says more."""
 CONFIGURATION_ERRORS: dict[type[Exception], str] = {
     sdk.ProfileNotFound: "`aws configure list-profiles` shows which there are; `--profile NAME` chooses one",
     sdk.ConfigParseError: "mend that file: a byte order mark, or a line that is neither `[section]` nor `key = value`",
@@ -203,12 +196,12 @@ def _refused(response: Mapping[str, Any], text: str, common: Mapping[str, Any]) 
 
 def _access_hint(code: str, reason: str | None, operation: str) -> str:
     """Return what to do about an answer that refuses access."""
-    if DENIED[code] not in ("", _IN_GENERAL):
+    if DENIED[code]:
         return DENIED[code]
     if reason == "ACCOUNT_DISABLED":
         return "the account is disabled for SMS: ask AWS Support"
     if not code.startswith("AccessDenied"):
-        return _IN_GENERAL
+        return "other credentials are needed: `--profile NAME`, or fresh keys"
     if operation == CREATE:
         return f"the identity needs `sms-voice:{CREATE}` and `sms-voice:{TAG}`"
     if operation.startswith("AssumeRole"):
