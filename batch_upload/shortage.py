@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from batch_upload.errors import OutOfResources
 
-Result = TypeVar("Result")
+Done = TypeVar("Done")
 
 READ_PAUSE_S = 0.1
 READ_TRIES = 50
@@ -66,7 +66,7 @@ def are_descriptors_free(count: int) -> bool:
     return True
 
 
-def through_shortages(work: Callable[[], Result], *, pause: Callable[[float], None] = time.sleep) -> Result:
+def through_shortages(work: Callable[[], Done], *, pause: Callable[[float], None] = time.sleep) -> Done:
     """Do blocking `work`, and repeat it while it fails for a shortage, for READ_TRIES × READ_PAUSE_S at most.
 
     Raises OutOfResources after that. Every other error is raised at once.
