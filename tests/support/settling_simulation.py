@@ -20,7 +20,8 @@ class Setting:
     """A batch: `processing_s` of each item, sent `rate` a second. `others`: attachments that the lane held before.
     `remembers_pages`: the client goes on with the page of a listing where it has seen an item, or where the last ended.
 
-    `latency_s` is the time of one call there and back; calls to ask with are `call_s` apart at least.
+    `latency_s` is the time of one call there and back. Calls to ask with have exponential jitter of scale `jitter_s` on
+    each way, and are `call_s` apart at least.
     """
 
     processing_s: Sequence[float]
@@ -29,6 +30,7 @@ class Setting:
     call_s: float = 1.0
     others: int = 0
     remembers_pages: bool = True
+    jitter_s: float = 0.0
     timeout_s: float = 900.0
 
     @property
@@ -66,7 +68,8 @@ class Simulation:
         self.settled = Settled()
         self.now = 0.0
         self._told = 0  # creates that were reported
-        self._slot_at = 0.0
+        self._slot_at = self._arrived_at = 0.0
+        self._random = Random(len(setting.processing_s))
         self._count = len(setting.processing_s)
         self._page_of: dict[str, int] = {}
         self._tail = setting.others // PAGE_SIZE if setting.remembers_pages else 0
@@ -131,12 +134,14 @@ class Simulation:
         at = max(self.now, self._slot_at)
         self._slot_at = at + self.setting.call_s
         self.settled.calls_at.append(at)
-        self._advance(at + self.setting.latency_s)
-        arrived_at = at + self.setting.latency_s / 2
+        way_s, jitter_s = self.setting.latency_s / 2, self.setting.jitter_s
+        out_s, back_s = ((way_s + self._random.expovariate(1 / jitter_s) if jitter_s else way_s) for _ in range(2))
+        self._arrived_at = arrived_at = at + out_s
+        self._advance(arrived_at + back_s)
         return min(self._count, max(0, ceil((arrived_at - self.setting.latency_s / 2) * self.setting.rate)))
 
     def _show(self, ids: Sequence[str]) -> None:
-        arrived_at = self.now - self.setting.latency_s / 2
+        arrived_at = self._arrived_at
         for item in ids:
             number = int(item)
             if number in self.settled.seen_at:
@@ -201,6 +206,7 @@ def measured(count: int, rate: float, kind: str) -> Row:
             processing_times(kind, count, random),
             rate * random.uniform(1.0, 1.1),
             latency_s=random.uniform(0.1, 0.2),
+            jitter_s=0.03,
             others=random.choice((0, 3_050)),
         )
         settled = Simulation(setting).run()
