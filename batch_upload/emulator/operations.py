@@ -5,11 +5,13 @@ All raise ErrorResponse; then nothing has changed.
 
 import hashlib
 import json
+import math
+import random
 import re
 import secrets
 import unicodedata
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from batch_upload.emulator.context import Call, CallResult, Members, ServiceContext
 from batch_upload.emulator.errors import (
@@ -36,7 +38,7 @@ from batch_upload.emulator.names import (
     UNTAG,
     UploadStatus,
 )
-from batch_upload.emulator.settings import KnownToken, LateTags
+from batch_upload.emulator.settings import EmulatorSettings, KnownToken, LateTags
 from batch_upload.emulator.state import (
     Created,
     Forgotten,
@@ -90,7 +92,7 @@ def create(context: ServiceContext, call: Call) -> CallResult:
         account=call.account,
         region=call.region,
         created_at=now,
-        ready_at=now + timedelta(seconds=settings.processing_s),
+        ready_at=_ready_at(settings, content, digest, now),
         ends_as=UploadStatus.FAILED if will_fail else UploadStatus.COMPLETE,
         fingerprint=fingerprint,
         tags=tags,
@@ -104,6 +106,14 @@ def create(context: ServiceContext, call: Call) -> CallResult:
     if settings.keeps_bodies and content_type is not None:
         context.bodies[attachment.attachment_id] = content
     return CallResult({**context.summary(attachment), "Tags": tag_list(tags)})
+
+
+def _ready_at(settings: EmulatorSettings, content: bytes, digest: str, now: datetime) -> datetime:
+    """Return when the service will have finished with a document. The same document and seed take the same time."""
+    if any(text.encode() in content for text in settings.hangs_containing):
+        return datetime.max.replace(tzinfo=UTC)
+    chance = random.Random(f"{settings.seed} {digest}")  # noqa: S311 - a time that can be repeated, not a secret
+    return now + timedelta(seconds=settings.processing_s * math.exp(chance.gauss(0, settings.processing_spread)))
 
 
 def _check_document(members: Members, max_size_bytes: int) -> str | None:

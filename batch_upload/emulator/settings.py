@@ -67,13 +67,17 @@ class EmulatorSettings:
     max_size_bytes: int = MAX_DOCUMENT_BYTES
     """the largest document"""
     processing_s: NotNegative = 0.3
-    """how long an attachment is UPLOAD_IN_PROGRESS"""
+    """how long an attachment is UPLOAD_IN_PROGRESS; the median, with `processing_spread`"""
+    processing_spread: NotNegative = 0.0
+    """sigma of a log-normal distribution of that time, drawn by the document and `seed`; 0: the same for all"""
     latency_s: NotNegative = 0.0
     """how long every answer takes"""
     clock_ahead_s: float = 0.0
     """how far the clock of the answers (`Date`, times of creation) is ahead of this machine's"""
     fails_containing: tuple[str, ...] = ()
     """documents or URLs with one of these texts end as UPLOAD_FAILED"""
+    hangs_containing: tuple[str, ...] = ()
+    """documents or URLs with one of these texts stay UPLOAD_IN_PROGRESS for good"""
     token_memory_s: NotNegative | None = None
     """how long after a create its ClientToken is remembered; null: for good"""
     is_mismatch_conflict: bool = True
@@ -107,7 +111,7 @@ class EmulatorSettings:
     faults: tuple[FaultRule, ...] = ()
     """the fault rules, see below"""
     seed: int = 0
-    """of the chances of the faults: the same seed and requests give the same faults"""
+    """of the chances of the faults and of `processing_spread`: the same seed and requests give the same"""
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "EmulatorSettings":

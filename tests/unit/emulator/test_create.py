@@ -202,6 +202,33 @@ def test_an_upload_completes_after_its_time(make_client: MakeClient, clock: Manu
     assert statuses == ["UPLOAD_IN_PROGRESS", "UPLOAD_IN_PROGRESS", "UPLOAD_COMPLETE"]
 
 
+def test_each_document_takes_its_own_time_around_the_median_where_that_is_spread(
+    make_client: MakeClient, clock: ManualClock
+) -> None:
+    client = make_client(processing_s=10, processing_spread=0.5, attachments_per_account=None)
+    ids = [client.create(body=PDF + str(number).encode()).members[ATTACHMENT_ID] for number in range(60)]
+
+    def share_done() -> float:
+        return sum(client.status(attachment_id) == "UPLOAD_COMPLETE" for attachment_id in ids) / len(ids)
+
+    shares = []
+    for _ in range(3):
+        clock.advance(6)
+        shares.append(share_done())
+
+    # of a log-normal distribution with sigma 0.5: 15 % at 0.6 of the median, 64 % at 1.2, 88 % at 1.8
+    assert shares == pytest.approx([0.15, 0.64, 0.88], abs=0.15)
+
+
+def test_a_document_that_holds_a_given_text_is_never_done(make_client: MakeClient, clock: ManualClock) -> None:
+    client = make_client(processing_s=1, hangs_containing=("stuck",))
+    stuck = client.create(body=PDF + b"stuck").members[ATTACHMENT_ID]
+    sound = client.create().members[ATTACHMENT_ID]
+    clock.advance(1_000_000)
+
+    assert [client.status(stuck), client.status(sound)] == ["UPLOAD_IN_PROGRESS", "UPLOAD_COMPLETE"]
+
+
 def test_documents_that_hold_a_given_text_fail_in_the_end(make_client: MakeClient, clock: ManualClock) -> None:
     client = make_client(fails_containing=("broken",))
     doomed = client.create(body=PDF + b"broken").members

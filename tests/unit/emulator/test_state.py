@@ -68,6 +68,13 @@ def test_an_upload_in_progress_completes_on_time_across_a_restart(
     assert statuses == ["UPLOAD_IN_PROGRESS", "UPLOAD_COMPLETE"]
 
 
+def test_what_the_service_never_finishes_with_survives_a_restart(make_client: MakeClient, path: Path) -> None:
+    client = make_client(state_path=path, hangs_containing=("PDF",))
+    attachment_id = client.create().members[ATTACHMENT_ID]
+
+    assert make_client(state_path=copied(path)).status(attachment_id) == "UPLOAD_IN_PROGRESS"
+
+
 def test_the_quota_of_the_day_holds_across_a_restart(make_client: MakeClient, path: Path) -> None:
     make_client(state_path=path).create()
 
