@@ -50,6 +50,7 @@ bench: $(VENV)/.dev $(BENCH_VENV)/.bench
 	$(BIN)/python -m benchmarks.ledger
 	$(BIN)/python -m benchmarks.growth $(call plot,growth)
 	$(BIN)/python -m benchmarks.pacing $(call plot,pacing)
+	$(BIN)/python -m benchmarks.finish
 	$(BIN)/python -m benchmarks.call
 	$(BIN)/python -m benchmarks.memory
 

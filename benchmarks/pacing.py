@@ -111,7 +111,7 @@ def _run_ours(folder: Path, url: str, batch: str) -> int:
     )
     command = [str(Path(sys.executable).with_name("batch-upload")), "upload", str(manifest), "--json", "--quiet"]
     ran = subprocess.run(
-        [*command, "--endpoint-url", url], env=_environment(), capture_output=True, text=True, check=False
+        [*command, "--endpoint-url", url], env=environment(), capture_output=True, text=True, check=False
     )
     summary = json.loads(ran.stdout.splitlines()[-1])
     return int(summary["items"]) - int(summary["states"].get("complete", 0))
@@ -121,7 +121,7 @@ def _run_other(client: str, folder: Path, url: str) -> int:
     if client == CLI:
         return _run_cli(folder, url)
     command = [sys.executable, "-m", "benchmarks.clients", client, str(folder), url]
-    ran = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=True)
+    ran = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
     return int(ran.stdout)
 
 
@@ -134,7 +134,7 @@ def _run_cli(folder: Path, url: str) -> int:
     ran = subprocess.run(
         ["xargs", "-0", "-P", "16", "-I", "{}", "sh", "-c", one],
         input=names,
-        env={**_environment(), "AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "10"},
+        env={**environment(), "AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "10"},
         capture_output=True,
         text=True,
         check=False,
@@ -147,7 +147,8 @@ def _aws() -> str:
     return str(AWS) if AWS.exists() else shutil.which("aws") or ""
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """The environment of a client: this process' own, with made-up credentials and no settings of ours or of AWS."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BATCH_UPLOAD_"))}
     return {**kept, **CREDENTIALS}
 
@@ -201,10 +202,10 @@ def plot(results: Sequence[Measured], account: Account) -> str:
             times = [at for at, what in each.points if (what == THROTTLED) == (outcome == "throttled")]
             line = tuple((at, float(count)) for count, at in enumerate(times, 1))
             series.append(Series(f"{each.client}, {outcome}", line, dashed=style == "dashed"))
-    return chart(f"{account}: requests over time; {_where_and_when()}", "seconds", "requests", series)
+    return chart(f"{account}: requests over time; {where_and_when()}", "seconds", "requests", series)
 
 
-def _where_and_when() -> str:
+def where_and_when() -> str:
     """The date and the machine, for figures that are kept."""
     day = datetime.now(UTC).date().isoformat()
     return f"{day}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
@@ -222,17 +223,20 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as work:
         for account in accounts:
             for client in [OURS] if arguments.ours else clients(account):
-                folder = _files(Path(work) / f"{account.files}-{client.split(',')[0].replace(' ', '-')}", account.files)
+                folder = write_files(
+                    Path(work) / f"{account.files}-{client.split(',')[0].replace(' ', '-')}", account.files
+                )
                 for result in measure(client, account, folder):
                     results.append(result)
                     sys.stderr.write(table([result]).splitlines()[-1] + "\n")
-    sys.stdout.write(f"{_where_and_when()}\n\n{table(results)}\n")
+    sys.stdout.write(f"{where_and_when()}\n\n{table(results)}\n")
     if arguments.svg:
         arguments.svg.write_text(plot(results, accounts[1]), encoding="utf-8")
     return 0
 
 
-def _files(work: Path, count: int) -> Path:
+def write_files(work: Path, count: int) -> Path:
+    """Write so many small documents to a fresh folder below `work`, which is emptied, and return the folder."""
     folder = work / "files"
     shutil.rmtree(work, ignore_errors=True)
     folder.mkdir(parents=True)
