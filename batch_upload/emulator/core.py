@@ -25,7 +25,7 @@ from batch_upload.emulator.errors import (
 from batch_upload.emulator.faults import FAULT_ERRORS, FaultAction, FaultRule, FaultScript
 from batch_upload.emulator.limits import FixedWindows, TokenBucket, limiter
 from batch_upload.emulator.model import service_model
-from batch_upload.emulator.names import CREATE, EVERY_OPERATION, OPERATIONS, STS_OPERATIONS, TAG, UploadStatus
+from batch_upload.emulator.names import EVERY_OPERATION, OPERATIONS, STS_OPERATIONS, Operation, UploadStatus
 from batch_upload.emulator.operations import content_of, new_attachment_id, perform
 from batch_upload.emulator.settings import EmulatorSettings
 from batch_upload.emulator.state import AttachmentStore, Created, Journal, StatusSet, StoredAttachment
@@ -332,8 +332,8 @@ class Emulator:
     def _check(self, call: Call) -> None:
         """Check permission and model, in this order. Raises ErrorResponse."""
         needed = {call.operation, EVERY_OPERATION}
-        if call.operation == CREATE and call.members.get("Tags"):
-            needed.add(TAG)  # tags on a create need the permission to tag, as everywhere in AWS
+        if call.operation == Operation.CREATE and call.members.get("Tags"):
+            needed.add(Operation.TAG)  # tags on a create need the permission to tag, as everywhere in AWS
         if needed & self.settings.deny:
             raise access_denied()
         if not call.is_readable:

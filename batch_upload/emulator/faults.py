@@ -26,7 +26,7 @@ from batch_upload.emulator.errors import (
     validation_error,
 )
 from batch_upload.emulator.limits import STRICT_JSON
-from batch_upload.emulator.names import CREATE, DESCRIBE, EVERY_OPERATION, STS_OPERATIONS, OperationName
+from batch_upload.emulator.names import EVERY_OPERATION, STS_OPERATIONS, Operation, OperationName
 
 
 class FaultAction(StrEnum):
@@ -131,7 +131,10 @@ OPTIONAL_PARAMETERS: Mapping[FaultAction, frozenset[str]] = {
     FaultAction.ENDLESS: frozenset({"size_bytes"}),
 }
 _PARAMETERS = ("seconds", "done", "status", "location", "body", "content_type", "size_bytes")
-_ONLY_OPERATION: Mapping[FaultAction, str] = {FaultAction.UPLOAD_FAILED: CREATE, FaultAction.REPEAT_PAGE: DESCRIBE}
+_ONLY_OPERATION: Mapping[FaultAction, str] = {
+    FaultAction.UPLOAD_FAILED: Operation.CREATE,
+    FaultAction.REPEAT_PAGE: Operation.DESCRIBE,
+}
 
 
 @dataclass(frozen=True, slots=True, config=STRICT_JSON)
@@ -140,7 +143,7 @@ class FaultRule:
 
     action: FaultAction
     """what goes wrong"""
-    operation: OperationName = CREATE
+    operation: OperationName = Operation.CREATE
     """the operation that goes wrong, or `*` for every one"""
     times: int | None = Field(default=None, ge=0)
     """how many requests go wrong; null: all"""

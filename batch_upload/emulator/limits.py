@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from batch_upload.emulator.names import LIST_TAGS, OPERATIONS, STS_OPERATIONS
+from batch_upload.emulator.names import OPERATIONS, STS_OPERATIONS, Operation
 
 LONGEST_PAGE = 100
 MAX_TAGS = 50
@@ -72,7 +72,7 @@ class Rate:
 DEFAULT_RATES: Mapping[str, Rate] = {
     **dict.fromkeys(OPERATIONS, Rate(1)),
     **dict.fromkeys(STS_OPERATIONS, Rate(100)),
-    LIST_TAGS: Rate(10),
+    Operation.LIST_TAGS: Rate(10),
 }
 """Of an account and Region. AWS documents no burst (1), and no rate of STS (100, which is out of the way)."""
 

@@ -5,20 +5,25 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-CREATE = "CreateRegistrationAttachment"
-DESCRIBE = "DescribeRegistrationAttachments"
-LIST_TAGS = "ListTagsForResource"
-TAG = "TagResource"
-UNTAG = "UntagResource"
-DELETE = "DeleteRegistrationAttachment"
-LIMITS = "DescribeAccountLimits"
 
-CALLER_IDENTITY = "GetCallerIdentity"
-ASSUME_ROLE = "AssumeRole"
-STS_OPERATIONS = frozenset({CALLER_IDENTITY, ASSUME_ROLE})
+class Operation(StrEnum):
+    """An operation, as its request names it."""
+
+    CREATE = "CreateRegistrationAttachment"
+    DESCRIBE = "DescribeRegistrationAttachments"
+    LIST_TAGS = "ListTagsForResource"
+    TAG = "TagResource"
+    UNTAG = "UntagResource"
+    DELETE = "DeleteRegistrationAttachment"
+    LIMITS = "DescribeAccountLimits"
+    CALLER_IDENTITY = "GetCallerIdentity"
+    ASSUME_ROLE = "AssumeRole"
+
+
+STS_OPERATIONS = frozenset({Operation.CALLER_IDENTITY, Operation.ASSUME_ROLE})
 """Operations of AWS STS, which speaks another protocol and is not in the service's model."""
 
-OPERATIONS = frozenset({CREATE, DESCRIBE, LIST_TAGS, TAG, UNTAG, DELETE, LIMITS}) | STS_OPERATIONS
+OPERATIONS = frozenset(each.value for each in Operation)
 EVERY_OPERATION = "*"
 
 

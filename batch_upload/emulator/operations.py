@@ -26,18 +26,7 @@ from batch_upload.emulator.errors import (
 from batch_upload.emulator.limits import LONGEST_PAGE, MAX_TAGS
 from batch_upload.emulator.listing import decode_next_token, describe, encode_next_token
 from batch_upload.emulator.model import service_model
-from batch_upload.emulator.names import (
-    ASSUME_ROLE,
-    CALLER_IDENTITY,
-    CREATE,
-    DELETE,
-    DESCRIBE,
-    LIMITS,
-    LIST_TAGS,
-    TAG,
-    UNTAG,
-    UploadStatus,
-)
+from batch_upload.emulator.names import Operation, UploadStatus
 from batch_upload.emulator.settings import EmulatorSettings, KnownToken, LateTags
 from batch_upload.emulator.state import (
     Created,
@@ -59,7 +48,9 @@ _URL = re.compile(r"s3://[^/\s]+/\S+")
 
 def perform(context: ServiceContext, call: Call) -> CallResult:
     """Carry out a call of an operation that is emulated."""
-    return create(context, call) if call.operation == CREATE else CallResult(_OTHERS[call.operation](context, call))
+    if call.operation == Operation.CREATE:
+        return create(context, call)
+    return CallResult(_OTHERS[call.operation](context, call))
 
 
 def create(context: ServiceContext, call: Call) -> CallResult:
@@ -306,12 +297,12 @@ def _attachment_to_tag(context: ServiceContext, call: Call) -> StoredAttachment:
 
 
 _OTHERS: Mapping[str, Callable[[ServiceContext, Call], Members]] = {
-    DESCRIBE: describe,
-    LIST_TAGS: list_tags,
-    TAG: tag,
-    UNTAG: untag,
-    DELETE: delete,
-    LIMITS: describe_limits,
-    CALLER_IDENTITY: caller_identity,
-    ASSUME_ROLE: assume_role,
+    Operation.DESCRIBE: describe,
+    Operation.LIST_TAGS: list_tags,
+    Operation.TAG: tag,
+    Operation.UNTAG: untag,
+    Operation.DELETE: delete,
+    Operation.LIMITS: describe_limits,
+    Operation.CALLER_IDENTITY: caller_identity,
+    Operation.ASSUME_ROLE: assume_role,
 }

@@ -19,7 +19,7 @@ from batch_upload.emulator.limits import (
     NotNegative,
     Rate,
 )
-from batch_upload.emulator.names import CALLER_IDENTITY, EVERY_OPERATION, LIST_TAGS, OperationName
+from batch_upload.emulator.names import EVERY_OPERATION, Operation, OperationName
 
 
 class LateTags(StrEnum):
@@ -166,7 +166,11 @@ _SETTINGS = TypeAdapter(EmulatorSettings)
 _OBJECT = TypeAdapter(dict[str, Any])
 
 LOCAL = EmulatorSettings(
-    rates={EVERY_OPERATION: Rate(20, burst=20), LIST_TAGS: Rate(100, burst=20), CALLER_IDENTITY: None},
+    rates={
+        EVERY_OPERATION: Rate(20, burst=20),
+        Operation.LIST_TAGS: Rate(100, burst=20),
+        Operation.CALLER_IDENTITY: None,
+    },
     attachments_per_account=100_000,
 )
 """What `--local` runs against: generous, so that a rehearsal shows the work and not the limits."""

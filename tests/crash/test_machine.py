@@ -28,10 +28,11 @@ from hypothesis.stateful import (
 from batch_upload.emulator.faults import FaultAction as Action
 from batch_upload.emulator.faults import FaultRule
 from batch_upload.emulator.limits import Rate
-from batch_upload.emulator.names import CREATE, DESCRIBE, EVERY_OPERATION
+from batch_upload.emulator.names import EVERY_OPERATION
 from batch_upload.emulator.settings import EmulatorSettings, KnownToken, LateTags, Paging
 from batch_upload.errors import ExitCode
 from batch_upload.model import AttachmentStatus
+from batch_upload.operations import CREATE, DESCRIBE
 from batch_upload.token import IDENTITY_TAG
 from tests.support.simulated_network import Weather
 from tests.support.world import Ended, Plan, Wanted, World, item_of, tokens_of

@@ -14,10 +14,11 @@ import pytest
 from batch_upload.emulator.faults import FaultAction as Action
 from batch_upload.emulator.faults import FaultRule
 from batch_upload.emulator.limits import Rate
-from batch_upload.emulator.names import CREATE, DESCRIBE, EVERY_OPERATION, LIMITS, LIST_TAGS
+from batch_upload.emulator.names import EVERY_OPERATION
 from batch_upload.emulator.settings import EmulatorSettings, KnownToken, LateTags, Paging
 from batch_upload.errors import ExitCode
 from batch_upload.model import State
+from batch_upload.operations import CREATE, DESCRIBE, LIMITS, LIST_TAGS
 from tests.support.simulated_network import Weather
 from tests.support.world import Plan, Wanted, World
 

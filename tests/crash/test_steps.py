@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batch_upload.emulator.names import CREATE
+from batch_upload.operations import CREATE
 from tests.support.kill_ground import Ground, Site, killed_or_clean, record
 from tests.support.kill_points import KILLED, Kill, spread
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import CALLER_IDENTITY, CREATE, EVERY_OPERATION, LIMITS
+from batch_upload.emulator.names import EVERY_OPERATION
+from batch_upload.operations import CREATE, IDENTITY, LIMITS
 from tests.support.batches import assert_adds_up, assert_each_once, make_batch
 from tests.support.endpoint import Endpoint
 from tests.support.monitor import monitor
@@ -49,7 +50,7 @@ def test_a_capacity_that_is_not_told_ends_no_run(
 def test_a_login_page_is_named_and_the_other_checks_are_made(
     endpoint: Endpoint, tmp_path: Path, command: Preloaded
 ) -> None:
-    endpoint.faults({"action": "raw", "operation": CALLER_IDENTITY, "body": PAGE, "content_type": "text/html"})
+    endpoint.faults({"action": "raw", "operation": IDENTITY, "body": PAGE, "content_type": "text/html"})
     batch = make_batch(tmp_path, 1)
 
     ended = command.run("doctor", batch.manifest, cwd=tmp_path, env=endpoint.env)

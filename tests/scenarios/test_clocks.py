@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batch_upload.emulator.names import CREATE, LIST_TAGS
+from batch_upload.operations import CREATE, LIST_TAGS
 from tests.support.batches import Batch, assert_each_once, make_batch
 from tests.support.command import Result
 from tests.support.endpoint import Endpoint

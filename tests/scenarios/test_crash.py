@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from batch_upload.emulator.names import CREATE
+from batch_upload.operations import CREATE
 from tests.support.batches import IDENTITY_TAG, Batch, assert_adds_up, assert_each_once, make_batch, token_of
 from tests.support.command import Result
 from tests.support.endpoint import Endpoint

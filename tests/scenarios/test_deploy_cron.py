@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from batch_upload.cli.flags import Flags
-from batch_upload.emulator.names import CALLER_IDENTITY, CREATE
+from batch_upload.operations import CREATE, IDENTITY
 from tests.support.batches import assert_each_once, make_batch
 from tests.support.command import TIMEOUT_S, Result
 from tests.support.endpoint import Endpoint
@@ -65,7 +65,7 @@ def test_the_line_uploads_and_then_has_nothing_to_do_and_both_are_silent(endpoin
     assert (first.code, *_said(first)) == (0, *SILENT)
     assert (again.code, *_said(again)) == (0, *SILENT)
     assert_each_once(endpoint, batch)
-    assert after.requests - before.requests == {CALLER_IDENTITY: 1}
+    assert after.requests - before.requests == {IDENTITY: 1}
 
 
 def test_a_line_that_meets_its_own_last_run_ends_at_once_without_a_word(endpoint: Endpoint, cron: CronJob) -> None:
@@ -100,7 +100,7 @@ def test_a_day_that_is_used_up_is_no_mail_and_costs_one_request_an_hour(endpoint
 
     assert (ended.code, *_said(ended)) == (13, *SILENT)
     assert (again.code, *_said(again)) == (13, *SILENT)
-    assert endpoint.stats().requests - before.requests == {CALLER_IDENTITY: 1}
+    assert endpoint.stats().requests - before.requests == {IDENTITY: 1}
 
 
 def test_credentials_that_are_missing_are_told_and_cost_nothing(endpoint: Endpoint, cron: CronJob) -> None:

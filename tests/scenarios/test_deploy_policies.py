@@ -12,7 +12,8 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from batch_upload.emulator.names import DELETE, OPERATIONS, STS_OPERATIONS, TAG
+from batch_upload.emulator.names import OPERATIONS, STS_OPERATIONS
+from batch_upload.operations import DELETE, TAG
 from tests.support.batches import make_batch
 from tests.support.emulator_process import ROOT
 from tests.support.endpoint import Endpoint

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import CREATE
 from batch_upload.errors import ExitCode
+from batch_upload.operations import CREATE
 from tests.support.batches import Batch, assert_each_once, make_batch
 from tests.support.command import Result
 from tests.support.emulator_process import ROOT

@@ -8,7 +8,7 @@ import pytest
 
 from batch_upload.app.checks import Check
 from batch_upload.app.doctor import doctor
-from batch_upload.emulator.names import DESCRIBE, LIMITS, LIST_TAGS
+from batch_upload.operations import DESCRIBE, LIMITS, LIST_TAGS
 from tests.support.batches import Batch, make_batch
 from tests.support.command import Result, run
 from tests.support.endpoint import CREDENTIALS, Endpoint

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import DELETE, DESCRIBE, LIMITS, LIST_TAGS
+from batch_upload.operations import DELETE, DESCRIBE, LIMITS, LIST_TAGS
 from tests.support.batches import Batch, assert_adds_up, assert_each_once, make_batch, write_batch
 from tests.support.command import COMMAND, run
 from tests.support.endpoint import Endpoint

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import CREATE, LIMITS
+from batch_upload.operations import CREATE, LIMITS
 from tests.support.batches import IDENTITY_TAG, TAGS, Batch, make_batch, pdf, token_of
 from tests.support.command import Result, started
 from tests.support.endpoint import Endpoint

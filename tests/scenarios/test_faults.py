@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from batch_upload.emulator.names import CALLER_IDENTITY, CREATE
+from batch_upload.operations import CREATE, IDENTITY
 from tests.support.batches import assert_adds_up, assert_each_once, make_batch, pdf, write_batch
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
@@ -155,7 +155,7 @@ def test_the_manifests_account_is_a_guard(endpoint: Endpoint, tmp_path: Path, co
     ended = command.run("upload", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env)
 
     assert ended.code == 22
-    assert set(endpoint.stats().requests) == {CALLER_IDENTITY}
+    assert set(endpoint.stats().requests) == {IDENTITY}
     assert endpoint.account in ended.stderr
     assert "999999999999" in ended.stderr
 

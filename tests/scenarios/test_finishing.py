@@ -3,7 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 
-from batch_upload.emulator.names import CREATE, DESCRIBE
+from batch_upload.operations import CREATE, DESCRIBE
 from tests.support.batches import assert_each_once, make_batch
 from tests.support.command import Event
 from tests.support.endpoint import Endpoint

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batch_upload.emulator.names import CREATE, DESCRIBE, LIST_TAGS
+from batch_upload.operations import CREATE, DESCRIBE, LIST_TAGS
 from tests.scenarios.test_reconcile import delete
 from tests.support.batches import IDENTITY_TAG, Batch, assert_each_once, make_batch, token_of, write_batch
 from tests.support.command import Result

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import CALLER_IDENTITY
+from batch_upload.operations import IDENTITY
 from tests.support.batches import assert_each_once, make_batch
 from tests.support.endpoint import CREDENTIALS, Endpoint
 from tests.support.preloaded import Preloaded
@@ -128,4 +128,4 @@ def test_the_endpoint_may_be_named_for_the_service_alone(
     ended = command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=env)
 
     assert ended.code == 0, ended.stderr
-    assert endpoint.stats().requests[CALLER_IDENTITY] == 1
+    assert endpoint.stats().requests[IDENTITY] == 1

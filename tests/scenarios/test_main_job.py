@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from batch_upload.emulator.names import CREATE, DESCRIBE
+from batch_upload.operations import CREATE, DESCRIBE
 from tests.support.batches import assert_adds_up, assert_each_once, make_batch
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import CREATE, DESCRIBE, LIST_TAGS, OPERATIONS
+from batch_upload.emulator.names import OPERATIONS
+from batch_upload.operations import CREATE, DESCRIBE, LIST_TAGS
 from tests.support.batches import Batch, make_batch
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded

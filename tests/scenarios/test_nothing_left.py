@@ -9,8 +9,8 @@ import anyio
 import pytest
 
 from batch_upload.app.upload import upload
-from batch_upload.emulator.names import CREATE
 from batch_upload.errors import ExitCode
+from batch_upload.operations import CREATE
 from batch_upload.settings import RunOptions
 from tests.support.batches import pdf, write_batch
 from tests.support.endpoint import Endpoint

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from batch_upload.emulator.names import CREATE
+from batch_upload.operations import CREATE
 from tests.support.at_terminal import at_terminal
 from tests.support.batches import Batch, make_batch
 from tests.support.command import COMMAND, TIMEOUT_S, Result

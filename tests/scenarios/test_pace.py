@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import CALLER_IDENTITY, CREATE, DESCRIBE, LIMITS, LIST_TAGS, OPERATIONS
+from batch_upload.emulator.names import OPERATIONS
+from batch_upload.operations import CREATE, DESCRIBE, IDENTITY, LIMITS, LIST_TAGS
 from tests.support.batches import Batch, assert_each_once, make_batch
 from tests.support.command import Event, Result
 from tests.support.endpoint import Endpoint
@@ -153,5 +154,5 @@ def test_every_request_of_every_verb_took_a_slot_and_was_counted(
 
     seen = endpoint.stats()
     assert told == seen.requests
-    assert {CREATE, DESCRIBE, LIST_TAGS, LIMITS, CALLER_IDENTITY} <= set(told)
+    assert {CREATE, DESCRIBE, LIST_TAGS, LIMITS, IDENTITY} <= set(told)
     assert seen.throttled.total() >= 8

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import DELETE, LIST_TAGS
+from batch_upload.operations import DELETE, LIST_TAGS
 from tests.support.batches import IDENTITY_TAG, Batch, make_batch, write_batch
 from tests.support.command import COMMAND
 from tests.support.endpoint import Endpoint

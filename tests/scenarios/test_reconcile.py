@@ -13,7 +13,7 @@ from typing import Any
 
 import boto3
 
-from batch_upload.emulator.names import CREATE, DESCRIBE, LIMITS, LIST_TAGS
+from batch_upload.operations import CREATE, DESCRIBE, LIMITS, LIST_TAGS
 from tests.support.batches import (
     IDENTITY_TAG,
     TAGS,

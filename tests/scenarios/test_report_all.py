@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import TAG
+from batch_upload.operations import TAG
 from tests.support.batches import BATCH, IDENTITY_TAG, TAGS, Batch, make_batch, pdf, token_of, write_batch
 from tests.support.command import Result
 from tests.support.endpoint import Endpoint

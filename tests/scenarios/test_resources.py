@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import CREATE
+from batch_upload.operations import CREATE
 from tests.support.batches import assert_adds_up, assert_each_once, make_batch
 from tests.support.command import run
 from tests.support.endpoint import Endpoint

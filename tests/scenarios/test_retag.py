@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from batch_upload.emulator.names import TAG, UNTAG
+from batch_upload.operations import TAG, UNTAG
 from tests.scenarios.test_reconcile import delete
 from tests.support.batches import IDENTITY_TAG, Batch, assert_adds_up, make_batch, token_of
 from tests.support.command import Result

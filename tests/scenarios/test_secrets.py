@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import CREATE
+from batch_upload.operations import CREATE
 from tests.support.batches import Batch, jpeg, pdf, png, write_batch
 from tests.support.command import Result
 from tests.support.endpoint import Endpoint

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import CALLER_IDENTITY, CREATE, DESCRIBE, LIMITS, TAG
+from batch_upload.operations import CREATE, DESCRIBE, IDENTITY, LIMITS, TAG
 from tests.support.batches import TAGS, Batch, assert_adds_up, assert_each_once, make_batch
 from tests.support.command import Running, started
 from tests.support.endpoint import Endpoint
@@ -133,16 +133,16 @@ def test_after_the_deadline_nothing_is_started(endpoint: Endpoint, tmp_path: Pat
 
 
 def test_the_deadline_holds_although_nobody_answers(endpoint: Endpoint, tmp_path: Path, command: Preloaded) -> None:
-    endpoint.faults({"action": "drop_before", "operation": CALLER_IDENTITY})
+    endpoint.faults({"action": "drop_before", "operation": IDENTITY})
     batch = make_batch(tmp_path, 1)
 
     ended = command.run("upload", batch.manifest, "--deadline", "1s", "--json", cwd=tmp_path, env=endpoint.env)
 
     assert ended.code == 12, ended.stderr
     assert 1 <= ended.summary["elapsed_s"] < 10
-    asked = ended.summary["requests"][CALLER_IDENTITY]
+    asked = ended.summary["requests"][IDENTITY]
     assert asked > 0
-    assert endpoint.stats().requests[CALLER_IDENTITY] >= asked - 1  # the last one may be cut off on its way
+    assert endpoint.stats().requests[IDENTITY] >= asked - 1  # the last one may be cut off on its way
     assert endpoint.stats().creates == 0
 
 
@@ -153,7 +153,7 @@ ON_ITS_WAY = [
     {"action": "slow", "operation": CREATE, "seconds": 600},
     {"action": "hang", "operation": DESCRIBE},
     {"action": "hang", "operation": LIMITS},
-    {"action": "hang", "operation": CALLER_IDENTITY},
+    {"action": "hang", "operation": IDENTITY},
 ]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import CREATE
+from batch_upload.operations import CREATE
 from tests.support.at_terminal import Shown, at_terminal
 from tests.support.batches import Batch, make_batch
 from tests.support.endpoint import Endpoint

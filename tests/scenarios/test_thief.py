@@ -5,18 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import (
-    ASSUME_ROLE,
-    CALLER_IDENTITY,
-    CREATE,
-    DELETE,
-    DESCRIBE,
-    EVERY_OPERATION,
-    LIMITS,
-    LIST_TAGS,
-    TAG,
-    UNTAG,
-)
+from batch_upload.emulator.names import EVERY_OPERATION, Operation
+from batch_upload.operations import CREATE, DELETE, DESCRIBE, IDENTITY, LIMITS, LIST_TAGS, TAG, UNTAG
 from tests.support.batches import Batch, make_batch
 from tests.support.command import Result
 from tests.support.endpoint import Endpoint
@@ -35,8 +25,8 @@ MEETS: dict[str, tuple[str, ...]] = {
     TAG: UPLOAD,
     UNTAG: UPLOAD,
     DELETE: PRUNE,
-    CALLER_IDENTITY: ("plan",),
-    ASSUME_ROLE: UPLOAD,
+    IDENTITY: ("plan",),
+    Operation.ASSUME_ROLE: UPLOAD,
 }
 """A verb that sends a request of the operation in the scene of these tests."""
 
@@ -75,7 +65,7 @@ def _times_redirected(endpoint: Endpoint, operation: str) -> int:
 def test_no_operation_follows_a_redirect(
     command: Preloaded, endpoint: Endpoint, thief: Thief, batch: Batch, operation: str
 ) -> None:
-    if operation == ASSUME_ROLE:
+    if operation == Operation.ASSUME_ROLE:
         role = f"target: {{region: us-east-1, role_arn: 'arn:aws:iam::{endpoint.account}:role/uploader'}}\n"
         batch.path.write_text(role + batch.path.read_text(encoding="utf-8"), encoding="utf-8")
     redirect = {"action": "redirect", "operation": operation, "location": thief.url, "times": 1}

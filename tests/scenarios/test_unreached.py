@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import CALLER_IDENTITY, CREATE, DELETE, DESCRIBE
+from batch_upload.operations import CREATE, DELETE, DESCRIBE, IDENTITY
 from tests.support.batches import Batch, make_batch, write_batch
 from tests.support.clocks import Clocks
 from tests.support.endpoint import Endpoint
@@ -90,10 +90,10 @@ def test_a_run_that_a_signal_ends_before_its_lane_has_answered_is_shown_by_statu
     endpoint: Endpoint, tmp_path: Path, command: Preloaded, verb: str
 ) -> None:
     batch = make_batch(tmp_path, 2)
-    endpoint.faults({"action": "hang", "operation": CALLER_IDENTITY})
+    endpoint.faults({"action": "hang", "operation": IDENTITY})
 
     with command.started(verb, batch.manifest, "--json", cwd=tmp_path, env=endpoint.env) as running:
-        endpoint.wait_for(CALLER_IDENTITY)
+        endpoint.wait_for(IDENTITY)
         running.signal(signal.SIGTERM)
         ended = running.finish()
     status = command.run("status", batch.manifest, cwd=tmp_path)

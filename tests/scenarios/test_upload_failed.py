@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import CREATE, DELETE
+from batch_upload.operations import CREATE, DELETE
 from tests.support.batches import BATCH, pdf
 from tests.support.command import Event, Result
 from tests.support.endpoint import Endpoint

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import CREATE, LIMITS
+from batch_upload.operations import CREATE, LIMITS
 from tests.support.batches import Batch, assert_adds_up, make_batch, token_of
 from tests.support.command import Result, run
 from tests.support.endpoint import Endpoint

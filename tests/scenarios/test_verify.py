@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.emulator.names import CREATE, DESCRIBE, LIST_TAGS, TAG
+from batch_upload.operations import CREATE, DESCRIBE, LIST_TAGS, TAG
 from tests.scenarios.test_reconcile import anybody
 from tests.support.batches import IDENTITY_TAG, Batch, assert_adds_up, assert_each_once, make_batch, token_of
 from tests.support.command import Event, Result

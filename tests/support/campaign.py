@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batch_upload.emulator.names import CREATE, DESCRIBE, LIMITS, LIST_TAGS
+from batch_upload.operations import CREATE, DESCRIBE, LIMITS, LIST_TAGS
 from tests.support.invariants import assert_nothing_is_wrong_yet
 from tests.support.kill_ground import Ground, Site
 from tests.support.kill_points import KILLED, Kill

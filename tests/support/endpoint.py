@@ -9,8 +9,9 @@ from threading import Event as Flag
 from time import monotonic
 from typing import Any
 
-from batch_upload.emulator.names import CREATE, OPERATIONS
+from batch_upload.emulator.names import OPERATIONS
 from batch_upload.emulator.settings import EmulatorSettings
+from batch_upload.operations import CREATE
 from tests.support.command import TIMEOUT_S, Event
 from tests.support.emulator_process import EmulatorProcess
 

@@ -9,16 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from batch_upload.emulator.names import (
-    CALLER_IDENTITY,
-    CREATE,
-    DESCRIBE,
-    EVERY_OPERATION,
-    LIMITS,
-    LIST_TAGS,
-    TAG,
-    UNTAG,
-)
+from batch_upload.emulator.names import EVERY_OPERATION
+from batch_upload.operations import CREATE, DESCRIBE, IDENTITY, LIMITS, LIST_TAGS, TAG, UNTAG
 
 Rule = Mapping[str, Any]
 THIEF = "http://thief.invalid/"
@@ -297,7 +289,7 @@ def _faults(chance: random.Random) -> tuple[Rule, ...]:
     ]
     rules = [{"operation": CREATE, **rule} for rule in chance.sample(creates, chance.randint(1, 5))]
     rules += [
-        {"operation": chance.choice([DESCRIBE, DESCRIBE, LIST_TAGS, LIMITS, TAG, UNTAG, CALLER_IDENTITY]), **rule}
+        {"operation": chance.choice([DESCRIBE, DESCRIBE, LIST_TAGS, LIMITS, TAG, UNTAG, IDENTITY]), **rule}
         for rule in chance.sample(reads, chance.randint(0, 2))
     ]
     if chance.random() < 0.2:

@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import Table, insert
 
-from batch_upload.emulator.names import CREATE
 from batch_upload.ledger import tables
 from batch_upload.ledger.driver import Database, Statement
 from batch_upload.ledger.sqlite.connection import open_for_writing
 from batch_upload.ledger.sqlite.files import make_file
 from batch_upload.model import AttachmentStatus, ContentType, Fault, Item, Lane, OutcomeKind, State
+from batch_upload.operations import CREATE
 from batch_upload.token import client_token
 
 BATCH = "acme-2026"

@@ -24,7 +24,8 @@ from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 from batch_upload.emulator.core import Caller, Delivery, Emulator, Reply
 from batch_upload.emulator.http import sts_answer
-from batch_upload.emulator.names import CREATE, STS_OPERATIONS
+from batch_upload.emulator.names import STS_OPERATIONS
+from batch_upload.operations import CREATE
 from batch_upload.service.http import refuse_redirect
 from tests.support.virtual_time import Life, SimulatedClock, Timeline, Trace
 
