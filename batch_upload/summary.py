@@ -16,7 +16,7 @@ EVENT_SCHEMA_VERSION = 1
 EXIT_REASONS: Mapping[ExitCode, str] = {
     ExitCode.DONE: "done, or nothing to do",
     ExitCode.OUR_FAULT: "a fault of this program",
-    ExitCode.USAGE: "a flag or argument that cannot be",
+    ExitCode.USAGE: "a flag or argument is invalid",
     ExitCode.THERE_IS_WORK: "there is work",
     ExitCode.TRANSIENT: "transient errors are left",
     ExitCode.LOCKED: "another run holds the ledger",

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batch_upload.app.items import Prepared, prepare
+from batch_upload.app.items import Prepared, ready
 from batch_upload.clock import SystemClock
 from batch_upload.ledger import open_ledger
 from batch_upload.ledger.tables import json_text, utc_text
 from batch_upload.model import Item, Lane
-from batch_upload.settings import LOCAL_ACCOUNT, LOCAL_REGION
+from batch_upload.settings import LOCAL_ACCOUNT, LOCAL_REGION, RunOptions
 
 BATCH = "growth"
 LANE = Lane(LOCAL_ACCOUNT, LOCAL_REGION)
@@ -69,7 +69,7 @@ def lay_out(folder: Path, count: int) -> Ground:
 
 def complete(ground: Ground) -> None:
     """Write a ledger in which every item is complete after one attempt, and every digest remembered."""
-    prepared = prepare(ground.manifest, allow_outside=False)
+    prepared = ready(ground.manifest, RunOptions(rehash=True))[0]
     asyncio.run(_begin(ground, prepared))
     with closing(sqlite3.connect(ground.ledger, isolation_level=None)) as raw:
         raw.execute("BEGIN")

@@ -24,7 +24,7 @@ import yaml
 from yaml.events import StreamEndEvent
 
 from batch_upload.app.items import item_of
-from batch_upload.cli.main import COLLECTED_AFTER
+from batch_upload.cli.process import COLLECTED_AFTER
 from batch_upload.document import Document
 from batch_upload.manifest.reader import list_manifest
 from batch_upload.model import ContentType, Item, Listed, Manifest

@@ -1,13 +1,14 @@
-"""From what happened to one exit code: of several the first of this list wins."""
+"""From what happened to one exit code, and to the summary of a verb."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
+from batch_upload.clock import counting_s
 from batch_upload.engine.lane import StopKind
 from batch_upload.engine.run import LaneResult
 from batch_upload.errors import ExitCode
-from batch_upload.model import Duplicate, State
-from batch_upload.summary import Exit, exit_of
+from batch_upload.model import AttachmentStatus, Lane, State
+from batch_upload.summary import Exit, Summary, exit_of
 from batch_upload.words import duration_words
 
 PRECEDENCE = (
@@ -29,9 +30,10 @@ PRECEDENCE = (
     ExitCode.LOCKED,
     ExitCode.DONE,
 )
+"""Of several exit codes the first of these wins."""
 
 UNREACHED_S = 24 * 3_600.0
-"""After so long without an answer of the service, a run that would end with 10 ends with 22."""
+"""A run that would end with 10 ends with 22 after so long without an answer of the service."""
 
 _STOPS = {
     StopKind.LEDGER: ExitCode.LEDGER,
@@ -48,39 +50,61 @@ _STATES = {
 }
 
 
+STATE_OF_STATUS = {
+    AttachmentStatus.IN_PROGRESS: State.PROCESSING,
+    AttachmentStatus.COMPLETE: State.COMPLETE,
+    AttachmentStatus.FAILED: State.FAILED,
+    AttachmentStatus.DELETED: State.FAILED,
+}
+"""The state of an item by the status of its attachment at the service."""
+
+
 def first_of(codes: Collection[ExitCode]) -> ExitCode:
-    """The code that wins; DONE of none."""
+    """Return the code that wins; DONE of none."""
     return next((code for code in PRECEDENCE if code in codes), ExitCode.DONE)
 
 
 def exit_of_run(result: LaneResult, *, signalled: ExitCode | None) -> Exit:
-    """How a run ends. Only what was chosen with `--only` counts."""
-    states = result.chosen_states()
+    """Return how a run ends. Only what was chosen with `--only` counts."""
+    states, stop = result.chosen_states(), result.stop
     codes = {_STATES[state] for state in states if state in _STATES}
     if State.PARKED in states:
-        codes.add(_code_of_parked(result))
+        chosen = result.known if result.selected is None else result.selected & result.known.keys()
+        rows = [row for row in map(result.known.__getitem__, chosen) if row.state is State.PARKED]
+        # the day's quota is new at midnight; an item parked without a time waits for room in the account
+        is_account_full = any(row.resume_after is None for row in rows)
+        codes.add(ExitCode.ACCOUNT_FULL if is_account_full else ExitCode.NO_CAPACITY)
     if result.retags_left:
         codes.add(ExitCode.TRANSIENT)
     if result.duplicates:
         codes.add(ExitCode.DISAGREEMENT)
-    if result.stop is not None and result.stop.kind in _STOPS:
-        codes.add(_STOPS[result.stop.kind])
-    if result.stop is not None and result.stop.kind is StopKind.DEADLINE and codes:
+    if stop is not None and stop.kind in _STOPS:
+        codes.add(_STOPS[stop.kind])
+    if stop is not None and stop.kind is StopKind.DEADLINE and codes:
         codes.add(ExitCode.DEADLINE)
     if signalled is not None:
         codes.add(signalled)
     code = first_of(codes)
-    if result.stop is not None and _STOPS.get(result.stop.kind) is code:
-        return Exit(code, result.stop.fault.message)
+    if stop is not None and _STOPS.get(stop.kind) is code:
+        return Exit(code, stop.fault.message)
     if code is ExitCode.DISAGREEMENT:
-        return Exit(code, _said_of(result.duplicates))
-    return exit_of(code, resume_after=_resume_after(result) if code is ExitCode.NO_CAPACITY else None)
+        first, *others = result.duplicates
+        more = f", and so are {len(others):,} more" if others else ""
+        ids = f"`{first.kept_id}` and `{first.attachment_id}`"
+        twice = f"`{first.item_id}` is at AWS twice, as {ids}{more}"
+        return Exit(code, f"{twice}: another copy of the ledger is in use, or was")
+    parked = [row.resume_after for row in result.known.values() if row.state is State.PARKED]
+    times = [at for at in parked if at is not None]
+    # of several times the last one: before that a rerun would leave some
+    resume_after = max(times) if times and len(times) == len(parked) else None
+    return exit_of(code, resume_after=resume_after if code is ExitCode.NO_CAPACITY else None)
 
 
 def made_visible(ending: Exit, *, failing_since: datetime | None, now: datetime) -> tuple[Exit, float | None]:
-    """The exit of a run, and for how many seconds no run has got an answer if that makes 22 of a 10; None otherwise.
+    """Return an exit 22 for one that was transient for a day, which does not mend itself; else the exit as it is.
 
-    `failing_since` is `LedgerWriter.failing_since`. What has been transient for a day does not mend itself.
+    Also return for how many seconds no run has got an answer, None if the exit is as it was. `failing_since` is
+    `LedgerWriter.failing_since`.
     """
     failing_s = 0.0 if failing_since is None else (now - failing_since).total_seconds()
     if ending.code is not ExitCode.TRANSIENT or failing_s < UNREACHED_S:
@@ -89,25 +113,30 @@ def made_visible(ending: Exit, *, failing_since: datetime | None, now: datetime)
     return Exit(ExitCode.ACCESS, words), failing_s
 
 
-def _code_of_parked(result: LaneResult) -> ExitCode:
-    """The day's quota is new at midnight; an item that is parked without such a time waits for room in the account."""
-    chosen = result.known if result.selected is None else result.selected & result.known.keys()
-    parked = [row for row in map(result.known.__getitem__, chosen) if row.state is State.PARKED]
-    is_account_full = any(row.resume_after is None for row in parked)
-    return ExitCode.ACCOUNT_FULL if is_account_full else ExitCode.NO_CAPACITY
+def lane_summary(
+    verb: str,
+    lane: Lane | None,
+    states: Mapping[State, int],
+    *,
+    batch: str,
+    items: int,
+    started: float,
+    ending: Exit | None = None,
+    run_id: str | None = None,
+) -> Summary:
+    """Return the summary of a verb that only reads. `ending`: done unless it is given.
 
-
-def _said_of(duplicates: Sequence[Duplicate]) -> str:
-    first, *others = duplicates
-    more = f", and so are {len(others):,} more" if others else ""
-    return (
-        f"`{first.item_id}` is at AWS twice, as `{first.kept_id}` and `{first.attachment_id}`{more}:"
-        " another copy of the ledger is in use, or was"
+    `items` is counted apart from `states`, so that `adds_up` proves something. `started` is the moment of
+    `counting_s()` from which the elapsed time counts.
+    """
+    return Summary(
+        verb=verb,
+        exit=ending or exit_of(ExitCode.DONE),
+        run_id=run_id,
+        batch=batch,
+        account=lane.account if lane else None,
+        region=lane.region if lane else None,
+        items=items,
+        states={state.value: count for state, count in states.items()},
+        elapsed_s=counting_s() - started,
     )
-
-
-def _resume_after(result: LaneResult) -> datetime | None:
-    """When everything that is parked may be tried again; None where that depends on the account's capacity."""
-    times = [row.resume_after for row in result.known.values() if row.state is State.PARKED]
-    known = [at for at in times if at is not None]
-    return max(known) if known and len(known) == len(times) else None

@@ -1,8 +1,8 @@
-"""From a manifest's path to items, or to every problem in the way. Nothing is sent, no ledger is written."""
+"""From a manifest's path to items, or to all its problems. Nothing is sent, no ledger is written."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -22,13 +22,13 @@ from batch_upload.spelling import id_hint
 from batch_upload.token import client_token
 from batch_upload.words import count_words
 
-T = TypeVar("T")
+Made = TypeVar("Made")
 
-BATCH = 1_000
-"""So many files are looked at before the next: what is remembered of them is asked for at once."""
+FILES_AT_ONCE = 1_000
+"""Files that are looked at together: their remembered digests are read in one query."""
 
 Memory = Callable[[Manifest], AbstractContextManager[Recall]]
-"""Opens what is remembered of a manifest's files."""
+"""Opens the remembered digests of a manifest's files."""
 Sound = tuple[Listed, Document | None]
 """A listed attachment without a problem, and what its file holds; None for a URL."""
 
@@ -39,10 +39,10 @@ UNMATCHED = frozenset({Code.NO_MATCH, Code.FOLDER_UNREADABLE})
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A manifest whose every file was looked into.
+    """A manifest and all its files, read.
 
-    `fresh`: what was read and may be remembered, by resolved path; who remembers it takes it out. Where a verb only
-    reads, `unmatched` are the problems of globs that find no file, and `unread` what is listed and cannot be sent.
+    `fresh`: digests that were read and may be remembered, by resolved path. For a verb that only reads, `unmatched` are
+    the problems of globs that match no file, and `unread` the attachments that cannot be sent.
     """
 
     manifest: Manifest
@@ -60,7 +60,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A manifest whose every file was looked into, and of which nothing is kept but how many attachments it lists."""
+    """A manifest whose files were all read, and how many attachments it lists."""
 
     manifest: Manifest
     count: int
@@ -72,143 +72,122 @@ def missing_files(prepared: Prepared) -> list[str]:
     return [listed.source for listed, problem in prepared.unread if problem.code == RefusalCode.MISSING]
 
 
-@contextmanager
-def _nothing(_manifest: Manifest) -> Iterator[Recall]:
-    yield recall_nothing
-
-
-def prepare(path: Path, *, allow_outside: bool, memory: Memory = _nothing) -> Prepared:
-    """Read a manifest, and all its files that are not remembered as they are.
-
-    Raises ManifestInvalid with all problems of both, in the manifest's order.
-    """
-    prepared = prepare_readable(path, allow_outside=allow_outside, memory=memory)
-    if prepared.problems:
-        raise invalid(path, prepared.problems)
-    return prepared
-
-
-def prepare_readable(path: Path, *, allow_outside: bool, memory: Memory = _nothing) -> Prepared:
-    """Read a manifest and its files as `prepare`, for a verb that only reads.
-
-    Raises ManifestInvalid with all problems where there are others than of files and of globs that match none.
-    """
-    fresh: dict[str, RememberedDigest] = {}
-    look = _Look(path, allow_outside=allow_outside, memory=memory, fresh=fresh)
-    looked = look.through(lambda found: tuple(item_of(*each) for each in found))
-    prepared = Prepared(
-        looked.manifest, looked.made, fresh, looked.warnings, tuple(looked.problems), tuple(looked.refused)
-    )
-    if any(problem.code not in UNMATCHED for problem in looked.problems):
-        raise invalid(path, prepared.problems)
-    return prepared
-
-
-def check(path: Path, *, allow_outside: bool) -> Checked:
-    """Read a manifest and all its files, and hold only its ids, which must differ. Raises as `prepare`."""
-    look = _Look(path, allow_outside=allow_outside, memory=_nothing, fresh=Recent())
-    looked = look.through(lambda found: sum(1 for _ in found))
-    if looked.problems or looked.refused:
-        raise invalid(path, (*looked.problems, *(problem for _, problem in looked.refused)))
-    return Checked(looked.manifest, looked.made, looked.warnings)
-
-
-@dataclass(frozen=True, slots=True)
-class _Looked(Generic[T]):
-    """What came of a look: what was made of what is in order, the manifest's problems, and the refused files."""
-
-    manifest: Manifest
-    made: T
-    problems: Sequence[Problem]
-    refused: Sequence[tuple[Listed, Problem]]
-    warnings: tuple[Problem, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Look:
-    """One look into every file that a manifest lists."""
-
-    path: Path = field(kw_only=False)
-    allow_outside: bool
-    memory: Memory
-    fresh: dict[str, RememberedDigest]
-
-    def through(self, make: Callable[[Iterator[Sound]], T]) -> _Looked[T]:
-        """Look into all files, and give what `make` makes of those in order.
-
-        Raises ManifestInvalid as the listing. What a KeyboardInterrupt interrupted is added to it as a note.
-        """
-        refused: list[tuple[Listed, Problem]] = []
-        copies = Copies()
-
-        def take(manifest: Manifest, listed: Iterator[Listed]) -> T:
-            root = None if self.allow_outside else manifest.folder
-            with (
-                self.memory(manifest) as recall,
-                Looker(root, recall=recall, now_ns=time.time_ns, fresh=self.fresh) as looker,
-            ):
-                return make(self._sound(listed, looker, refused, copies))
-
-        try:
-            manifest, made, problems = _listed(self.path, allow_outside=self.allow_outside, take=take)
-        except KeyboardInterrupt as stopped:
-            stopped.add_note(f"while reading `{self.path}` and its files; nothing was sent")
-            raise
-        return _Looked(manifest, made, problems, refused, copies.warnings(str(self.path)))
-
-    def _sound(
-        self, listed: Iterator[Listed], looker: Looker, refused: list[tuple[Listed, Problem]], copies: Copies
-    ) -> Iterator[Sound]:
-        """What is in order, one by one, of which `copies` are found. What is not is added to `refused`."""
-        while batch := list(islice(listed, BATCH)):
-            for each, found in zip(batch, looker.look(batch), strict=True):
-                if isinstance(found, Refusal):
-                    refused.append((each, Problem(str(self.path), each.at, found.code, found.message)))
-                else:
-                    copies.add(each, found)
-                    yield each, found
-
-
 def ready(
     path: Path, options: RunOptions, *, on_manifest: Callable[[Manifest, Settings], None] = lambda *_: None
 ) -> tuple[Prepared, Settings]:
-    """The manifest with all its files looked into, and the settings. Raises ManifestInvalid and UsageError.
+    """Return the manifest with all its files read, and the settings. Raises ManifestInvalid and UsageError.
 
-    Files that the ledger remembers as they look are not read, unless `rehash` is set. `on_manifest` is called
-    before the files are looked into, once the manifest itself can be read.
+    ManifestInvalid has all problems of manifest and files, in the manifest's order. Files that the ledger remembers as
+    they are now are not read, unless `rehash` is set. `on_manifest` is called before the files are read, once the
+    manifest itself is.
     """
-    prepared, settings = _looked_into(path, options, on_manifest)
+    prepared, settings = _prepared(path, options, on_manifest)
     if prepared.problems:
         raise invalid(path, prepared.problems)
     return prepared, settings
 
 
 def ready_to_read(path: Path, options: RunOptions) -> tuple[Prepared, Settings]:
-    """The same for a verb that writes no ledger: what was read is not kept to be remembered.
+    """As `ready`, for a verb that writes no ledger: no digests are kept to be remembered.
 
-    Raises as `prepare_readable`, and UsageError.
+    Raises UsageError; and ManifestInvalid if a problem is neither of a file nor of a glob without a match.
     """
-    prepared, settings = _looked_into(path, options, lambda *_: None)
+    prepared, settings = _prepared(path, options, lambda *_: None)
     return replace(prepared, fresh={}), settings
 
 
-def _looked_into(
+def _prepared(
     path: Path, options: RunOptions, on_manifest: Callable[[Manifest, Settings], None]
 ) -> tuple[Prepared, Settings]:
     def settings_for(manifest: Manifest) -> Settings:
         return settings_of(options, manifest=path, ledger=manifest.ledger, target=manifest.target)
 
-    def memory(manifest: Manifest) -> AbstractContextManager[Recall]:
+    @contextmanager
+    def memory(manifest: Manifest) -> Iterator[Recall]:
+        from batch_upload.ledger import find_digests  # heavy: `validate` does without
+
         settings = settings_for(manifest)
         on_manifest(manifest, settings)
-        return _nothing(manifest) if settings.rehash else _remembered(settings.ledger)
+        reader = None if settings.rehash else find_digests(settings.ledger)
+        with reader or nullcontext():
+            yield recall_nothing if reader is None else reader.digests
 
-    prepared = prepare_readable(path, allow_outside=options.allow_outside, memory=memory)
-    return prepared, settings_for(prepared.manifest)
+    fresh: dict[str, RememberedDigest] = {}
+    looked = look_into_files(
+        path,
+        lambda found: tuple(item_of(*each) for each in found),
+        allow_outside=options.allow_outside,
+        fresh=fresh,
+        memory=memory,
+    )
+    prepared = Prepared(
+        looked.manifest, looked.made, fresh, looked.warnings, tuple(looked.problems), tuple(looked.refused)
+    )
+    if any(problem.code not in UNMATCHED for problem in looked.problems):
+        raise invalid(path, prepared.problems)
+    return prepared, settings_for(looked.manifest)
+
+
+def check(path: Path, *, allow_outside: bool) -> Checked:
+    """Read a manifest and all its files, and hold only its ids, which must differ. Raises ManifestInvalid."""
+    looked = look_into_files(path, lambda found: sum(1 for _ in found), allow_outside=allow_outside, fresh=Recent())
+    if looked.problems or looked.refused:
+        raise invalid(path, (*looked.problems, *(problem for _, problem in looked.refused)))
+    return Checked(looked.manifest, looked.made, looked.warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked(Generic[Made]):
+    """What a look into all files of a manifest found; `made` is made of the attachments without a problem."""
+
+    manifest: Manifest
+    made: Made
+    problems: Sequence[Problem]
+    refused: Sequence[tuple[Listed, Problem]]
+    warnings: tuple[Problem, ...]
+
+
+def look_into_files(
+    path: Path,
+    make: Callable[[Iterator[Sound]], Made],
+    *,
+    allow_outside: bool,
+    fresh: dict[str, RememberedDigest],
+    memory: Memory = lambda _: nullcontext(recall_nothing),
+) -> Looked[Made]:
+    """Look into every file that a manifest lists; `make` gets the attachments without a problem, in order.
+
+    `fresh` gets the digests of the files that were read. Raises ManifestInvalid if the manifest cannot be listed. A
+    KeyboardInterrupt gets a note of what it interrupted.
+    """
+    refused: list[tuple[Listed, Problem]] = []
+    copies = Copies()
+
+    def take(manifest: Manifest, listed: Iterator[Listed]) -> Made:
+        root = None if allow_outside else manifest.folder
+        with memory(manifest) as recall, Looker(root, recall=recall, now_ns=time.time_ns, fresh=fresh) as looker:
+
+            def sound() -> Iterator[Sound]:
+                while batch := list(islice(listed, FILES_AT_ONCE)):
+                    for each, found in zip(batch, looker.look(batch), strict=True):
+                        if isinstance(found, Refusal):
+                            refused.append((each, Problem(str(path), each.at, found.code, found.message)))
+                        else:
+                            copies.add(each, found)
+                            yield each, found
+
+            return make(sound())
+
+    try:
+        manifest, made, problems = _listed(path, allow_outside=allow_outside, take=take)
+    except KeyboardInterrupt as stopped:
+        stopped.add_note(f"while reading `{path}` and its files; nothing was sent")
+        raise
+    return Looked(manifest, made, problems, refused, copies.warnings(str(path)))
 
 
 def check_only(settings: Settings, prepared: Prepared) -> None:
-    """Raise UsageError where `--only` names neither a state nor an id of the manifest."""
+    """Raise UsageError if `--only` names neither a state nor an id of the manifest."""
     ids = {item.item_id for item in prepared.items} | {listed.item_id for listed, _ in prepared.unread}
     strange = sorted(settings.only_ids - ids)
     if strange:
@@ -216,24 +195,12 @@ def check_only(settings: Settings, prepared: Prepared) -> None:
 
 
 def unknown_only(item_id: str, ids: Iterable[str]) -> UsageError:
-    """The error of an `--only` that names neither a state nor one of the ids."""
+    """Return the error of an `--only` that names neither a state nor one of the ids."""
     return UsageError(
         f"`--only {item_id}` is neither a state nor an id of the manifest",
         hint=id_hint(item_id, ids)
         or "states are `failed`, `pending`, `parked`, `unknown`, `sending`, `processing` and `complete`",
     )
-
-
-@contextmanager
-def _remembered(ledger: Path) -> Iterator[Recall]:
-    from batch_upload.ledger import find_digests  # heavy: `validate` does without
-
-    reader = find_digests(ledger)
-    if reader is None:
-        yield recall_nothing
-        return
-    with reader:
-        yield reader.digests
 
 
 def list_items(path: Path, *, allow_outside: bool) -> tuple[Manifest, tuple[Listed, ...]]:
@@ -247,9 +214,9 @@ def list_items(path: Path, *, allow_outside: bool) -> tuple[Manifest, tuple[List
 def list_items_and_unmatched(
     path: Path, *, allow_outside: bool
 ) -> tuple[Manifest, tuple[Listed, ...], tuple[Problem, ...]]:
-    """The same for a verb that only reads the ledger, and the problem of each glob that finds no file any more.
+    """As `list_items`, for a verb that only reads the ledger; also return the problem of each glob without a match.
 
-    Raises ManifestInvalid with all problems where there are others.
+    Raises ManifestInvalid with all problems if there are others.
     """
     manifest, listed, problems = _listed(path, allow_outside=allow_outside, take=lambda _, listed: tuple(listed))
     if any(problem.code not in UNMATCHED for problem in problems):
@@ -258,8 +225,8 @@ def list_items_and_unmatched(
 
 
 def _listed(
-    path: Path, *, allow_outside: bool, take: Callable[[Manifest, Iterator[Listed]], T]
-) -> tuple[Manifest, T, Sequence[Problem]]:
+    path: Path, *, allow_outside: bool, take: Callable[[Manifest, Iterator[Listed]], Made]
+) -> tuple[Manifest, Made, Sequence[Problem]]:
     try:
         return list_manifest(path, allow_outside=allow_outside, take=take)
     except ManifestInvalid as error:
@@ -267,7 +234,7 @@ def _listed(
 
 
 def invalid(path: Path, problems: Sequence[Problem]) -> ManifestInvalid:
-    """The error of these problems, sorted as they stand in the file."""
+    """Return the error of these problems, sorted by their place in the file."""
     ordered = sorted(problems, key=lambda problem: problem.at)
     return ManifestInvalid(
         f"{count_words(len(ordered), 'problem')} in `{path}`",

@@ -1,4 +1,4 @@
-"""The composition root: real parts put together for one lane."""
+"""The composition root: real parts are put together for one lane."""
 
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -28,31 +28,27 @@ LOCAL_LANE_DESCRIPTORS = 11
 """With the emulator in this process: also its state, its listening socket, and its end of each connection."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """An open lane whose account is known: the service, and what every request to it goes through."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenLane:
+    """An open lane to which no request was sent yet: the service, and what every request to it goes through."""
 
     service: AwsService
+    wire: Wire
+    control: LaneControl
+    clock: Clock
+    observer: Observer
+    laws: Mapping[str, RateLaw]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached(OpenLane):
+    """An open lane whose account is known."""
+
     lane: Lane
-    wire: Wire
-    control: LaneControl
-    clock: Clock
-    laws: Mapping[str, RateLaw]
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """An open lane to which no request was sent yet."""
-
-    service: AwsService
-    wire: Wire
-    control: LaneControl
-    clock: Clock
-    laws: Mapping[str, RateLaw]
 
 
 @asynccontextmanager
-async def opened(
+async def open_lane(
     settings: Settings,
     observer: Observer,
     *,
@@ -60,7 +56,7 @@ async def opened(
     reads_only: bool = False,
     credentials: FetchedCredentials | None = None,
     ask: Ask | None = None,
-) -> AsyncIterator[Opened]:
+) -> AsyncIterator[OpenLane]:
     """Open the lane of these settings without sending a request.
 
     `remembered`: the rates that earlier runs learned. `credentials`: reused if they were fetched before. `ask` asks a
@@ -75,7 +71,7 @@ async def opened(
     async with AsyncExitStack() as stack:
         access = access_of(settings, ask=ask)
         if settings.local:
-            access = await stack.enter_async_context(_local(settings, reads_only=reads_only))
+            access = await stack.enter_async_context(local_access(settings, reads_only=reads_only))
         service = await stack.enter_async_context(open_service(access, credentials=credentials))
         for warning in service.warnings:
             observer.notify(Notice(warning, clock.now()))
@@ -88,7 +84,7 @@ async def opened(
             policy=RetryPolicy(),
             chance=random.Random(),  # noqa: S311 - jitter, not a secret
         )
-        yield Opened(service, wire, control, clock, made)
+        yield OpenLane(service=service, wire=wire, control=control, clock=clock, observer=observer, laws=made)
 
 
 @asynccontextmanager
@@ -105,17 +101,25 @@ async def reach(
     Raises AccessFault for missing credentials, an endpoint that is not allowed, or an account that is not the
     manifest's.
     """
-    async with opened(settings, observer, remembered=remembered, reads_only=reads_only, ask=ask) as lane:
-        account = await _account(settings, lane, observer)
-        whose = Lane(account, lane.service.region)
-        yield Reached(lane.service, whose, lane.wire, lane.control, lane.clock, lane.laws)
+    async with open_lane(settings, observer, remembered=remembered, reads_only=reads_only, ask=ask) as opened:
+        account = await account_of(settings, opened)
+        check_account(settings, account)
+        yield Reached(
+            service=opened.service,
+            wire=opened.wire,
+            control=opened.control,
+            clock=opened.clock,
+            observer=observer,
+            laws=opened.laws,
+            lane=Lane(account, opened.service.region),
+        )
 
 
-async def _account(settings: Settings, lane: Opened, observer: Observer) -> str:
+async def account_of(settings: Settings, lane: OpenLane) -> str:
     """Return the account of the lane, from STS. If STS does not answer, read it from the ARNs of the first listing.
 
-    The listing serves only where the manifest names the account, which it must confirm. Raises AccessFault for an
-    account that is not the manifest's, and NoAnswer if neither tells the account.
+    The listing serves only if the manifest names the account, which must be the same. Raises AccessFault, and NoAnswer
+    if the account cannot be found out.
     """
     policy = None if settings.account is None else CONVENIENCE
     try:
@@ -125,13 +129,12 @@ async def _account(settings: Settings, lane: Opened, observer: Observer) -> str:
             raise
         page = await lane.wire.call(DESCRIBE, lambda: lane.service.page(None))
         arns = [each.attachment_arn for each in page.attachments]
-        if not arns:  # what the manifest says is a guard, which proves nothing of the credentials
+        if not arns:  # the account in the manifest is a guard, which proves nothing of the credentials
             message = f"{error.message}; and the account has no attachment yet that tells it"
             raise NoAnswer(message, code=error.code, status=error.status, hint=error.hint) from error
         account = arns[0].split(":")[4]
         notice = f"STS does not answer: account {account} is taken from the attachments that the service lists"
-        observer.notify(Notice(notice, lane.clock.now()))
-    check_account(settings, account)
+        lane.observer.notify(Notice(notice, lane.clock.now()))
     return account
 
 
@@ -166,7 +169,7 @@ def access_of(settings: Settings, *, ask: Ask | None = None) -> Access:
 
 
 @asynccontextmanager
-async def _local(settings: Settings, *, reads_only: bool) -> AsyncIterator[Access]:
+async def local_access(settings: Settings, *, reads_only: bool) -> AsyncIterator[Access]:
     """Start the embedded emulator; its state is a file beside the manifest, and is not created if `reads_only`."""
     from batch_upload.emulator import LOCAL, ConfigurationError, serving  # heavy, and only for `--local`
 

@@ -1,17 +1,18 @@
-"""The checks of `doctor` that look at credentials and ask the service. Every one is made although another failed."""
+"""The checks of `doctor` of credentials and of the service. Every one is made although another failed."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from batch_upload.app.checks import Check, fail, ok, skipped, warn
-from batch_upload.app.lane import Opened, access_of, check_account, opened
+from batch_upload.app.checks import Check, not_ok, ok, skipped, warned
+from batch_upload.app.lane import OpenLane, access_of, check_account, open_lane
 from batch_upload.app.observers import Silent
 from batch_upload.engine.retry import CONVENIENCE
 from batch_upload.errors import AccessFault, BatchUploadError, ExitCode, Refused, ServiceError
-from batch_upload.model import AttachmentPage, AttachmentStatus, Capacity, Lane
+from batch_upload.model import AttachmentStatus, Capacity, Lane
 from batch_upload.operations import DESCRIBE, IDENTITY, LIMITS, LIST_TAGS
 from batch_upload.ports import Observer
 from batch_upload.service.access import Ask
@@ -25,22 +26,21 @@ REGION, ENDPOINT, PROXY, TLS, CREDENTIALS = "region", "endpoint", "proxy", "tls"
 ACCOUNT, CLOCK, CAPACITY = "account", "clock", "capacity"
 SKEW_WARN_S, SKEW_FAIL_S = 60.0, 300.0
 """Requests that are signed 5 minutes off are refused (SigV4, "Date handling")."""
-DELETED = AttachmentStatus.DELETED
 EXPIRES_SOON = timedelta(minutes=15)
-PROVED = (LIMITS, DESCRIBE, LIST_TAGS)
-_NO_ENDPOINT = "not looked at: there is no endpoint that may be asked"
+PERMISSIONS = {each: f"may {each}" for each in (LIMITS, DESCRIBE, LIST_TAGS)}
+"""The check of each operation that a run needs and that changes nothing."""
+_NO_ENDPOINT = "not checked: there is no endpoint that may be asked"
 
-T = TypeVar("T")
+Answer = TypeVar("Answer")
 
 
 @dataclass(slots=True)
 class LaneFound:
-    """What was found of a lane. The observer gets every check as it is made."""
+    """The checks of a lane and what they found. The observer gets every check as it is made."""
 
     observer: Observer = field(default_factory=Silent)
     checks: list[Check] = field(default_factory=list)
     lane: Lane | None = None
-    capacity: Capacity | None = None
 
     def add(self, check: Check) -> None:
         """Keep a check, and hand it to the observer."""
@@ -54,67 +54,77 @@ class LaneFound:
 
 async def examine_lane(
     settings: Settings, counter: Observer, observer: Observer, *, wanted: int, ask: Ask | None
-) -> LaneFound:
-    """Look at the configuration and the way to the endpoint, then ask the lane. A failure ends no other check.
+) -> Lane | None:
+    """Check the configuration and the way to the endpoint, then ask the lane. A failure ends no other check.
 
     `counter` gets the events of the requests, `observer` the checks. `wanted` is how many attachments are still to be
-    created. `ask` asks a person for the code of an MFA device.
+    created. `ask` asks a person for the code of an MFA device. Return the lane; None if its account is not known.
     """
-    found = LaneFound(observer)
+    found, credentials = LaneFound(observer), None
+    left = (ACCOUNT, *PERMISSIONS.values(), CLOCK, CAPACITY)
     if settings.local:
         found.add(ok(CREDENTIALS, "the embedded emulator needs none"))
-        credentials = None
     else:
-        credentials = await _check_way(settings, found, ask)
+        credentials = await check_way(settings, found, ask)
         if credentials is None:
-            _skip_lane(found, "not asked: there are no credentials to ask with")
-            return found
+            for name in left:
+                found.add(skipped(name, "not asked: there are no credentials to ask with"))
+            return None
     try:
-        async with opened(settings, counter, reads_only=True, credentials=credentials, ask=ask) as lane:
+        async with open_lane(settings, counter, reads_only=True, credentials=credentials, ask=ask) as lane:
             if settings.local:
                 found.add(ok(ENDPOINT, lane.service.endpoint))
-            await _Lane(settings, lane, found, wanted).ask()
+            await check_lane_answers(settings, lane, found, wanted=wanted)
     except BatchUploadError as error:
         if all(check.code is ExitCode.DONE for check in found.checks):
-            found.add(fail(ENDPOINT, error.exit_code, error.message, error.hint))
-        _skip_lane(found, "not asked: the lane could not be opened")
-    return found
+            found.add(failed_by(ENDPOINT, error))
+        for name in left:
+            found.add(skipped(name, "not asked: the lane could not be opened"))
+    return found.lane if found.lane and found.lane.account else None
 
 
-def _skip_lane(found: LaneFound, why: str) -> None:
-    for name in (ACCOUNT, *map(_permission, PROVED), CLOCK, CAPACITY):
-        found.add(skipped(name, why))
-
-
-async def _check_way(settings: Settings, found: LaneFound, ask: Ask | None) -> FetchedCredentials | None:
-    """Region, endpoint, proxy, TLS and credentials, each for itself."""
+async def check_way(settings: Settings, found: LaneFound, ask: Ask | None) -> FetchedCredentials | None:
+    """Check Region, endpoint, proxy, TLS and credentials. Return the credentials, None if there are none."""
     diagnosis = Diagnosis(access_of(settings, ask=ask))
     region: str | None = None
     try:
         region, warning = await diagnosis.region()
         found.lane = Lane("", region)
-        found.add(warn(REGION, warning) if warning else ok(REGION, region))
+        found.add(warned(REGION, warning) if warning else ok(REGION, region))
     except ServiceError as error:
-        # an endpoint that may not be asked is a failure of its own check alone, which comes next
+        # an endpoint that is not allowed fails the check of the endpoint alone, which comes next
         is_endpoint = error.code == ENDPOINT_NOT_ALLOWED
-        found.add(skipped(REGION, _NO_ENDPOINT) if is_endpoint else _failed(REGION, error))
-    await _check_endpoint(diagnosis, found)
+        found.add(skipped(REGION, _NO_ENDPOINT) if is_endpoint else failed_by(REGION, error))
+    await check_way_to_endpoint(diagnosis, found)
     try:
         credentials = await diagnosis.credentials(region)
     except ServiceError as error:
-        is_told = error.code == ENDPOINT_NOT_ALLOWED and found.has_failed(ENDPOINT)
-        found.add(skipped(CREDENTIALS, _NO_ENDPOINT) if is_told else _failed(CREDENTIALS, error))
+        is_reported = error.code == ENDPOINT_NOT_ALLOWED and found.has_failed(ENDPOINT)
+        found.add(skipped(CREDENTIALS, _NO_ENDPOINT) if is_reported else failed_by(CREDENTIALS, error))
         return None
-    found.add(_credentials(credentials, settings))
+    source = SOURCES.get(credentials.method or "", credentials.method)
+    whose = f"from {source}" + (f", profile `{settings.profile}`" if settings.profile else "")
+    expires_at = credentials.expires_at
+    if expires_at is None:
+        found.add(ok(CREDENTIALS, f"{whose}; no expiry is known"))
+        return credentials
+    until = f"{expires_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    if credentials.method != ENVIRONMENT:
+        found.add(ok(CREDENTIALS, f"{whose}; they are renewed before they expire at {until}"))
+    elif expires_at - datetime.now(UTC) < EXPIRES_SOON:
+        found.add(warned(CREDENTIALS, f"{whose}; they expire at {until}", "renew them before a long run"))
+    else:
+        found.add(ok(CREDENTIALS, f"{whose}; they expire at {until}"))
     return credentials
 
 
-async def _check_endpoint(diagnosis: Diagnosis, found: LaneFound) -> None:
+async def check_way_to_endpoint(diagnosis: Diagnosis, found: LaneFound) -> None:
+    """Check the endpoint, the proxy to it, and its certificate."""
     try:
         endpoint = await diagnosis.endpoint()
     except ServiceError as error:
         is_endpoint = error.code == ENDPOINT_NOT_ALLOWED
-        found.add(_failed(ENDPOINT, error) if is_endpoint else skipped(ENDPOINT, "not known without a Region"))
+        found.add(failed_by(ENDPOINT, error) if is_endpoint else skipped(ENDPOINT, "not known without a Region"))
         for name in (PROXY, TLS):
             found.add(skipped(name, _NO_ENDPOINT))
         return
@@ -123,137 +133,95 @@ async def _check_endpoint(diagnosis: Diagnosis, found: LaneFound) -> None:
         proxy = await diagnosis.proxy(endpoint)
         found.add(ok(PROXY, f"`{proxy}`" if proxy else "none"))
     except ServiceError as error:
-        found.add(_failed(PROXY, error))
-        found.add(skipped(TLS, "not looked at: the proxy cannot be used"))
+        found.add(failed_by(PROXY, error))
+        found.add(skipped(TLS, "not checked: the proxy cannot be used"))
         return
     try:
         answer = await diagnosis.tls(endpoint)
         found.add(ok(TLS, "the certificate verifies" if answer else "none: plain http, to this machine alone"))
     except ServiceError as error:
-        found.add(_failed(TLS, error))
+        found.add(failed_by(TLS, error))
 
 
-def _failed(name: str, error: ServiceError) -> Check:
-    return fail(name, error.exit_code, error.message, error.hint)
+async def check_lane_answers(settings: Settings, lane: OpenLane, found: LaneFound, *, wanted: int) -> None:
+    """Ask a lane for its account, limits, attachments and tags, one after another: each operation has its own pace."""
+    service = lane.service
+    ahead: list[float] = []
 
+    def take_date(date: str) -> None:
+        with suppress(ValueError):
+            sent_at = parsedate_to_datetime(date)
+            if sent_at.tzinfo is not None:  # in whole seconds, on average half a second ago
+                ahead.append((lane.clock.now() - sent_at).total_seconds() - 0.5)
 
-def _credentials(credentials: FetchedCredentials, settings: Settings) -> Check:
-    source = SOURCES.get(credentials.method or "", credentials.method)
-    whose = f"from {source}" + (f", profile `{settings.profile}`" if settings.profile else "")
-    expires_at = credentials.expires_at
-    if expires_at is None:
-        return ok(CREDENTIALS, f"{whose}; no expiry is known")
-    until = f"{expires_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    if credentials.method != ENVIRONMENT:
-        return ok(CREDENTIALS, f"{whose}; they are renewed before they expire at {until}")
-    if expires_at - datetime.now(UTC) < EXPIRES_SOON:
-        return warn(CREDENTIALS, f"{whose}; they expire at {until}", "renew them before a long run")
-    return ok(CREDENTIALS, f"{whose}; they expire at {until}")
-
-
-def _permission(operation: str) -> str:
-    return f"may {operation}"
-
-
-class _Lane:
-    """Asks one lane."""
-
-    def __init__(self, settings: Settings, lane: Opened, found: LaneFound, wanted: int) -> None:
-        self._settings = settings
-        self._lane = lane
-        self._found = found
-        self._wanted = wanted
-        self._ahead_s: float | None = None
-
-    async def ask(self) -> None:
-        """One question after another: each operation has its own pace."""
-        self._lane.service.on_date(self._hear)
-        add = self._found.add
-        add(await self._account())
-        add(await self._limits())
-        page, listed = await self._listing()
-        add(listed)
-        add(await self._tags(page))
-        add(self._clock())
-        add(self._capacity())
-
-    def _hear(self, date: str) -> None:
-        """The first answer's is taken; the others would say the same. Both clocks in seconds, the service's whole."""
+    async def asked(name: str, operation: str, ask: Callable[[], Awaitable[Answer]]) -> Answer | Check:
         try:
-            said = parsedate_to_datetime(date)
-        except ValueError:
-            return
-        if self._ahead_s is None and said.tzinfo is not None:
-            self._ahead_s = (self._lane.clock.now() - said).total_seconds() - 0.5
-
-    async def _account(self) -> Check:
-        account, refused = await self._asked(ACCOUNT, IDENTITY, self._lane.service.account)
-        if account is None:
-            return refused or skipped(ACCOUNT, "not known")
-        try:
-            check_account(self._settings, account)
-        except AccessFault as error:
-            return fail(ACCOUNT, error.exit_code, error.message, error.hint)
-        self._found.lane = Lane(account, self._lane.service.region)
-        guard = ", as the manifest demands" if self._settings.account else ""
-        return ok(ACCOUNT, f"{account} in {self._lane.service.region}{guard}")
-
-    async def _limits(self) -> Check:
-        name = _permission(LIMITS)
-        self._found.capacity, refused = await self._asked(name, LIMITS, self._lane.service.capacity)
-        if refused is None:
-            return ok(name, "yes")
-        if refused.code is ExitCode.ACCESS:
-            return warn(name, refused.message, "a run goes on without it, but cannot tell the capacity beforehand")
-        return refused
-
-    async def _listing(self) -> tuple[AttachmentPage | None, Check]:
-        name = _permission(DESCRIBE)
-        page, refused = await self._asked(name, DESCRIBE, lambda: self._lane.service.page(None))
-        return page, refused or ok(name, "yes")
-
-    async def _tags(self, page: AttachmentPage | None) -> Check:
-        name = _permission(LIST_TAGS)
-        if page is None:
-            return skipped(name, "not asked: there is no listing to take an attachment from")
-        arn = next((each.attachment_arn for each in page.attachments if each.status is not DELETED), None)
-        if arn is None:
-            return skipped(name, "not asked: the account has no attachment yet")
-        _, refused = await self._asked(name, LIST_TAGS, lambda: self._lane.service.tags(arn))
-        return refused or ok(name, "yes")
-
-    def _clock(self) -> Check:
-        if self._ahead_s is None:
-            return skipped(CLOCK, "not known: no answer told the time")
-        off_s = abs(self._ahead_s)
-        how = f"{duration_words(off_s)} {'ahead of' if self._ahead_s > 0 else 'behind'} the service"
-        hint = "let the system keep time by NTP"
-        if off_s > SKEW_FAIL_S:
-            return fail(CLOCK, ExitCode.ACCESS, f"{how}: requests are refused beyond 5 min", hint)
-        if off_s > SKEW_WARN_S:
-            return warn(CLOCK, f"{how}: requests are refused beyond 5 min", hint)
-        return ok(CLOCK, "right to within 2 s" if off_s < 2 else how)
-
-    def _capacity(self) -> Check:
-        capacity = self._found.capacity
-        if capacity is None:
-            return skipped(CAPACITY, "not known")
-        used = f"{capacity.used:,} of {capacity.maximum:,} used, {capacity.left:,} left"
-        hint = "raise the quota of the account, or `batch-upload prune` what is no longer listed"
-        if capacity.left < self._wanted:
-            items = count_words(self._wanted, "attachment")
-            return warn(CAPACITY, f"{used}: {items} of this manifest are still to be created", hint)
-        if capacity.left == 0:
-            return warn(CAPACITY, used, hint)
-        return ok(CAPACITY, used)
-
-    async def _asked(
-        self, name: str, operation: str, ask: Callable[[], Awaitable[T]]
-    ) -> tuple[T, None] | tuple[None, Check]:
-        """The answer, or the failure of the check."""
-        try:
-            return await self._lane.wire.call(operation, ask, policy=CONVENIENCE), None
+            return await lane.wire.call(operation, ask, policy=CONVENIENCE)
         except BatchUploadError as error:
-            # what a run would fail an item for fails no item here: a person must look at it all the same
+            # what fails an item in a run fails no item here: a person must look at it all the same
             code = ExitCode.ACCESS if isinstance(error, Refused) else error.exit_code
-            return None, fail(name, code, error.message, error.hint)
+            return not_ok(name, code, error.message, error.hint)
+
+    service.on_date(take_date)
+    account = await asked(ACCOUNT, IDENTITY, service.account)
+    found.add(account if isinstance(account, Check) else account_check(settings, account, service.region, found))
+    capacity = await asked(PERMISSIONS[LIMITS], LIMITS, service.capacity)
+    if isinstance(capacity, Check) and capacity.code is ExitCode.ACCESS:
+        hint = "a run goes on without it, but cannot tell the capacity beforehand"
+        found.add(warned(capacity.name, capacity.message, hint))
+    else:
+        found.add(capacity if isinstance(capacity, Check) else ok(PERMISSIONS[LIMITS], "yes"))
+    page = await asked(PERMISSIONS[DESCRIBE], DESCRIBE, lambda: service.page(None))
+    found.add(page if isinstance(page, Check) else ok(PERMISSIONS[DESCRIBE], "yes"))
+    name, attachments = PERMISSIONS[LIST_TAGS], () if isinstance(page, Check) else page.attachments
+    arn = next((each.attachment_arn for each in attachments if each.status is not AttachmentStatus.DELETED), None)
+    if isinstance(page, Check):
+        found.add(skipped(name, "not asked: there is no listing to take an attachment from"))
+    elif arn is None:
+        found.add(skipped(name, "not asked: the account has no attachment yet"))
+    else:
+        tags = await asked(name, LIST_TAGS, lambda: service.tags(arn))
+        found.add(tags if isinstance(tags, Check) else ok(name, "yes"))
+    found.add(clock_check(ahead[0] if ahead else None))
+    found.add(capacity_check(None if isinstance(capacity, Check) else capacity, wanted=wanted))
+
+
+def account_check(settings: Settings, account: str, region: str, found: LaneFound) -> Check:
+    """Check the account of the credentials against the manifest, and note the lane if it is the right one."""
+    try:
+        check_account(settings, account)
+    except AccessFault as error:
+        return failed_by(ACCOUNT, error)
+    found.lane = Lane(account, region)
+    return ok(ACCOUNT, f"{account} in {region}" + (", as the manifest demands" if settings.account else ""))
+
+
+def clock_check(ahead_s: float | None) -> Check:
+    """Check how far this machine's clock is ahead of the service's, in seconds; None if no answer had a date."""
+    if ahead_s is None:
+        return skipped(CLOCK, "not known: no answer had a date")
+    off_s = abs(ahead_s)
+    how = f"{duration_words(off_s)} {'ahead of' if ahead_s > 0 else 'behind'} the service"
+    hint = "let the system keep time by NTP"
+    if off_s > SKEW_FAIL_S:
+        return not_ok(CLOCK, ExitCode.ACCESS, f"{how}: requests are refused beyond 5 min", hint)
+    if off_s > SKEW_WARN_S:
+        return warned(CLOCK, f"{how}: requests are refused beyond 5 min", hint)
+    return ok(CLOCK, "right to within 2 s" if off_s < 2 else how)
+
+
+def capacity_check(capacity: Capacity | None, *, wanted: int) -> Check:
+    """Check whether `wanted` more attachments fit into the account."""
+    if capacity is None:
+        return skipped(CAPACITY, "not known")
+    used = f"{capacity.used:,} of {capacity.maximum:,} used, {capacity.left:,} left"
+    hint = "raise the quota of the account, or `batch-upload prune` what is no longer listed"
+    if capacity.left < wanted:
+        items = count_words(wanted, "attachment")
+        return warned(CAPACITY, f"{used}: {items} of this manifest are still to be created", hint)
+    return warned(CAPACITY, used, hint) if capacity.left == 0 else ok(CAPACITY, used)
+
+
+def failed_by(name: str, error: BatchUploadError) -> Check:
+    """Return the failure that an error means."""
+    return not_ok(name, error.exit_code, error.message, error.hint)

@@ -1,4 +1,4 @@
-"""What the ledger holds for the items of a manifest, without a look into files. Read while a run writes, too."""
+"""What the ledger holds for the items of a manifest, without a look into files; also while a run writes."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batch_upload.app.items import invalid, list_items_and_unmatched
+from batch_upload.app.exits import lane_summary
+from batch_upload.app.items import Prepared, invalid, list_items_and_unmatched
 from batch_upload.app.rates import expected_create_rate
-from batch_upload.clock import counting_s
 from batch_upload.engine.plan import Selection
 from batch_upload.engine.rows import shown_row_of_id, with_retries_counted
-from batch_upload.errors import OLD_COPY, ExitCode
+from batch_upload.errors import OLD_COPY, ExitCode, LedgerOfAnotherLane
 from batch_upload.ledger import ANSWERED, Note, find_reader, holder_of
 from batch_upload.model import Known, Lane, Listed, Manifest, Position, Problem, State
 from batch_upload.ports import LedgerReader
 from batch_upload.records import RunRecord, Stock
 from batch_upload.settings import RunOptions, Settings, settings_of
-from batch_upload.summary import Exit, Summary, exit_of
+from batch_upload.summary import Exit, Summary
 
 ListedRow = tuple[Listed, Known | None]
 RUNS_LOOKED_AT = 20
@@ -30,8 +30,8 @@ ROWS_A_QUERY = 500
 class ItemRows:
     """The items of a manifest with their current rows in the ledger; None for an item that has none.
 
-    Each iteration reads the ledger anew, ROWS_A_QUERY items at a time, and holds no more rows than theirs. The fault of
-    a row that ended as UPLOAD_FAILED has the number of its retries.
+    Each iteration reads the ledger again, ROWS_A_QUERY items at a time, and holds no more rows than theirs. The fault
+    of a row that ended as UPLOAD_FAILED has the number of its retries.
     """
 
     listed: Sequence[Listed]
@@ -84,13 +84,13 @@ class LedgerView:
     lane: Lane | None
     last_run: RunRecord | None
     create_rate: float
-    """Creates a second to expect: as runs have learned it, else the rate that a run begins with."""
+    """Creates a second to expect: as earlier runs learned it, else the rate that a run begins with."""
     unmatched: Sequence[Problem] = ()
     """Why `upload` sends nothing: globs of the manifest that match no file."""
     gone: int = 0
     """How many of the items the manifest no longer lists, because a glob matches no file any more."""
     refusal: str = ""
-    """Why `upload` refuses this ledger, as its last run said; empty where it does not."""
+    """Why `upload` refuses this ledger, as its last run said; empty if it does not."""
 
     @property
     def selection(self) -> Selection:
@@ -128,7 +128,7 @@ def view_ledger(path: Path, options: RunOptions) -> LedgerView:
 
 
 def no_longer_matched(reader: LedgerReader, manifest: Manifest, listed: Sequence[Listed]) -> tuple[Listed, ...]:
-    """Return what the ledger has of the batch and the manifest does not list: files that no glob matches any more."""
+    """Return the batch's items in the ledger that the manifest does not list: files that no glob matches any more."""
     ids = {item.item_id for item in listed}
     at = Position(0, 0)
     return tuple(
@@ -149,9 +149,9 @@ def no_longer_matched(reader: LedgerReader, manifest: Manifest, listed: Sequence
 
 
 def refusal_of(runs: Sequence[RunRecord]) -> str:
-    """Return why `upload` refuses the ledger of these runs, which come latest first; empty where it does not.
+    """Return why `upload` refuses the ledger of these runs, which come latest first; empty if it does not.
 
-    The latest run that reached the service tells. `reconcile` takes over what such a ledger does not know.
+    The latest run that reached the service decides. `reconcile` adds to such a ledger what it does not know.
     """
     reached = next((run for run in runs if run.exit_code in ANSWERED), None)
     reason = ((reached.summary or {}).get("exit", {}).get("reason") if reached else None) or ""
@@ -160,17 +160,16 @@ def refusal_of(runs: Sequence[RunRecord]) -> str:
 
 
 def summary_of_view(found: LedgerView, verb: str, *, started: float, ending: Exit | None = None) -> Summary:
-    """Return the summary of a verb that reads the ledger alone. `started` is a moment of `counting_s()`."""
-    return Summary(
-        verb=verb,
-        exit=ending or exit_of(ExitCode.DONE),
-        run_id=found.last_run.run_id if found.last_run else None,
+    """Return the summary of a verb that only reads the ledger. `started` is a moment of `counting_s()`."""
+    return lane_summary(
+        verb,
+        found.lane,
+        found.rows.stock().states,
         batch=found.manifest.batch,
-        account=found.lane.account if found.lane else None,
-        region=found.lane.region if found.lane else None,
         items=len(found.rows),
-        states={state.value: count for state, count in found.rows.stock().states.items()},
-        elapsed_s=counting_s() - started,
+        started=started,
+        ending=ending,
+        run_id=found.last_run.run_id if found.last_run else None,
     )
 
 
@@ -180,3 +179,28 @@ def holder(ledger: Path) -> Note | None:
         return holder_of(ledger)
     except OSError:
         return None
+
+
+def check_lane(ledger: Lane | None, asked: Lane | None, settings: Settings) -> None:
+    """Raise LedgerOfAnotherLane if a ledger that is only read belongs to another lane than the one asked."""
+    if ledger is not None and asked is not None and ledger != asked:
+        raise LedgerOfAnotherLane(
+            f"`{settings.ledger}` belongs to account {ledger.account} in {ledger.region},"
+            f" these credentials are of account {asked.account} in {asked.region}",
+            hint="`--ledger PATH` names another, `--profile` and `--region` choose the account",
+        )
+
+
+def unplanned(prepared: Prepared, known: Sequence[Known]) -> tuple[Known | None, ...]:
+    """Return the ledger's rows of files that cannot be sent, then of items that no glob matches any more.
+
+    None for a file that the ledger does not know.
+    """
+    rows: defaultdict[str, list[Known]] = defaultdict(list)
+    for row in known:
+        rows[row.item_id].append(row)
+    ids = [listed.item_id for listed, _ in prepared.unread]
+    if prepared.unmatched:
+        listed = {*ids, *(item.item_id for item in prepared.items)}
+        ids += [row.item_id for row in known if row.current and row.item_id not in listed]
+    return tuple(shown_row_of_id(rows.get(item_id, ())) for item_id in ids)

@@ -32,7 +32,7 @@ class NewManifestOptions:
     max_size_bytes: int = MAX_SIZE_DEFAULT_BYTES
     allow_outside: bool = False
     passed_over: Sequence[Path] = ()
-    """Real paths of files in the folder that are no documents: the manifest itself and its schema."""
+    """Real paths of files in the folder to skip: the manifest itself and its schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ class NewManifest:
 def new_manifest(source: Path, options: NewManifestOptions) -> NewManifest:
     """Make a manifest of a folder's documents, or of a CSV file's rows. Blocking; writes nothing.
 
-    Raises UsageError for what cannot be asked for, and ManifestInvalid with every problem of the source.
+    Raises UsageError for invalid options, and ManifestInvalid with every problem of the source.
     """
-    return _of_folder(source, options) if source.is_dir() else _of_csv(source, options)
+    return manifest_of_folder(source, options) if source.is_dir() else manifest_of_csv(source, options)
 
 
 def left_out_lines(left_out: Sequence[LeftOut]) -> list[str]:
@@ -60,7 +60,8 @@ def left_out_lines(left_out: Sequence[LeftOut]) -> list[str]:
     return [*lines, f"left out: {count_words(more, 'file')} more"] if more > 0 else lines
 
 
-def _of_folder(named: Path, options: NewManifestOptions) -> NewManifest:
+def manifest_of_folder(named: Path, options: NewManifestOptions) -> NewManifest:
+    """Make a manifest of the documents in a folder. Raises as `new_manifest`."""
     wanted, source = wanted_tags(options.tags), named.resolve()
     if wanted.by_row:
         raise UsageError("`{col:NAME}` takes from a column, and a folder has none", hint="`{stem}` or `{parent}`")
@@ -72,16 +73,14 @@ def _of_folder(named: Path, options: NewManifestOptions) -> NewManifest:
     judge = _judge(options, key="folder")
     found = entries_of_folder(source, manifest_folder=options.folder, judge=judge, without=options.passed_over)
     if not found.entries:
-        raise UsageError(
-            f"there is no PDF, PNG or JPEG that can be uploaded in `{named}`",
-            hint="\n".join(left_out_lines(found.left_out)),
-        )
-    manifest = _manifest(named, source.name, found.entries, wanted, options)
-    _check(named, expand(manifest, allow_outside=options.allow_outside)[1])
+        hint = "\n".join(left_out_lines(found.left_out))
+        raise UsageError(f"there is no PDF, PNG or JPEG that can be uploaded in `{named}`", hint=hint)
+    manifest = _checked_manifest(named, source.name, found.entries, wanted, options, ())
     return NewManifest(manifest, found.documents, found.left_out, found.one_by_one)
 
 
-def _of_csv(source: Path, options: NewManifestOptions) -> NewManifest:
+def manifest_of_csv(source: Path, options: NewManifestOptions) -> NewManifest:
+    """Make a manifest of the rows of a CSV file. Raises as `new_manifest`."""
     wanted = wanted_tags(options.tags)
     if source.exists() and not source.is_file():
         raise UsageError(f"`{source}` is neither a folder nor a file")
@@ -91,7 +90,7 @@ def _of_csv(source: Path, options: NewManifestOptions) -> NewManifest:
         raise UsageError(f"`{source}` cannot be read: {(error.strerror or str(error)).lower()}") from error
     table = read_table(content, str(source))
     if isinstance(table, Problem):
-        raise _invalid(source, [table])
+        raise _not_written(source, [table])
     wanted = wanted.for_columns([name for name in table.columns if name])
     rows = entries_of_table(
         table,
@@ -102,9 +101,7 @@ def _of_csv(source: Path, options: NewManifestOptions) -> NewManifest:
         tag_columns=not wanted.by_row,
         judge=_judge(options, key="row"),
     )
-    manifest = _manifest(source, source.stem, rows.entries, wanted, options)
-    # beside what is wrong with single rows: templates, and ids that several rows have
-    _check(source, [*rows.problems, *expand(manifest, allow_outside=options.allow_outside)[1]])
+    manifest = _checked_manifest(source, source.stem, rows.entries, wanted, options, rows.problems)
     return NewManifest(manifest, len(rows.entries))
 
 
@@ -118,16 +115,22 @@ def _judge(options: NewManifestOptions, *, key: str) -> Judge:
     return judge
 
 
-def _manifest(
-    source: Path, name: str, entries: Sequence[Entry], wanted: WantedTags, options: NewManifestOptions
+def _checked_manifest(
+    source: Path,
+    name: str,
+    entries: Sequence[Entry],
+    wanted: WantedTags,
+    options: NewManifestOptions,
+    problems: Sequence[Problem],
 ) -> Manifest:
+    """Return a manifest without a problem. Raises ManifestInvalid with `problems` and those of all entries together."""
     batch = batch_of(name) if options.batch is None else options.batch
     if batch is None:
         raise UsageError(f"no name for the batch can be made of `{name}`", hint="`--batch NAME` gives it one")
     wrong = wrong_with_word(Code.BATCH, batch)
     if wrong is not None:
         raise UsageError(wrong[1])
-    return Manifest(
+    manifest = Manifest(
         path=source,
         folder=options.folder,
         batch=batch,
@@ -135,14 +138,13 @@ def _manifest(
         tags=wanted.shared,
         max_size_bytes=options.max_size_bytes,
     )
+    found = [*problems, *expand(manifest, allow_outside=options.allow_outside)[1]]
+    if found:
+        raise _not_written(source, found)
+    return manifest
 
 
-def _check(source: Path, problems: Sequence[Problem]) -> None:
-    if problems:
-        raise _invalid(source, problems)
-
-
-def _invalid(source: Path, problems: Sequence[Problem]) -> ManifestInvalid:
+def _not_written(source: Path, problems: Sequence[Problem]) -> ManifestInvalid:
     ordered = sorted(problems, key=lambda problem: problem.at)
     words = f"{count_words(len(ordered), 'problem')} in `{source}`, nothing was written"
     return ManifestInvalid(words, problems=ordered)

@@ -1,4 +1,4 @@
-"""`plan`: what `upload` would do now, and what that takes. Reads the ledger as any reader does; changes nothing."""
+"""`plan`: what `upload` would do now, and what that takes. Changes nothing, also while a run goes on."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
+from batch_upload.app.exits import STATE_OF_STATUS, lane_summary
 from batch_upload.app.items import Prepared, check_only, invalid, ready_to_read
-from batch_upload.app.ledger_view import RUNS_LOOKED_AT, refusal_of
+from batch_upload.app.ledger_view import RUNS_LOOKED_AT, check_lane, refusal_of, unplanned
 from batch_upload.app.observers import Both, Silent
 from batch_upload.app.rates import expected_create_rate, laws, remembered_latency_s
-from batch_upload.app.readonly import LaneReading, check_lane, unplanned
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.engine.groups import time_limit
 from batch_upload.engine.listing import Cost, cost_of, describe_found
@@ -27,9 +27,7 @@ from batch_upload.ledger import find_reader
 from batch_upload.model import (
     ActionKind,
     Attachment,
-    AttachmentStatus,
     Capacity,
-    Item,
     Known,
     Lane,
     Plan,
@@ -60,20 +58,20 @@ class PlanInput:
 
     prepared: Prepared
     settings: Settings
-    sifted: Unfinished
+    unfinished: Unfinished
     """The items that are not simply complete, and the number of those that are."""
-    knowledge: BatchRows = field(default_factory=BatchRows)
+    rows: BatchRows = field(default_factory=BatchRows)
     unplanned: Sequence[Known | None] = ()
     """The rows of attachments whose files cannot be sent; None for one that the ledger does not know."""
     lane: Lane | None = None
     attachments: Mapping[str, str | None] = field(default_factory=dict)
-    """Every attachment of the lane that the ledger knows: its identity tag, None for one without."""
+    """The identity tag of every attachment of the lane that the ledger knows, None for one without."""
     is_new: bool = True
-    """Whether the ledger has never listed its lane: it may not know attachments of this batch that are there."""
+    """Whether the ledger has never listed its lane: it may not know attachments of this batch that exist."""
     refusal: str = ""
-    """Why `upload` refuses this ledger, as its last run said; empty where it does not."""
+    """Why `upload` refuses this ledger, as its last run said; empty if it does not."""
     rates: Sequence[RateRecord] = ()
-    """What runs have learned of the lane's pace."""
+    """The rates that runs have learned."""
 
     @property
     def items(self) -> int:
@@ -83,50 +81,55 @@ class PlanInput:
     @property
     def absent(self) -> list[str]:
         """The attachments that an earlier run did not find, and that `upload` asks for once more."""
-        return [row.attachment_id for row in self.knowledge.absent if row.attachment_id is not None]
+        return [row.attachment_id for row in self.rows.absent if row.attachment_id is not None]
 
     def plan(self, outlook: LaneOutlook) -> Plan:
-        """Plan what can be sent. What the manifest may list all the same is no orphan."""
+        """Plan what can be sent. What the manifest may still list is no orphan."""
         is_part = self.prepared.manifest.part_of is not None or bool(self.prepared.unmatched)
-        made = plan_unfinished(self.sifted, self.knowledge, outlook, is_part=is_part)
+        made = plan_unfinished(self.unfinished, self.rows, outlook, is_part=is_part)
         unread = {listed.item_id for listed, _ in self.prepared.unread}
         return replace(made, actions=tuple(each for each in made.actions if each.item_id not in unread))
 
     def states(self) -> Counter[State]:
         """Count every item of the manifest by its state."""
-        rows = (*(shown_row(item, self.knowledge) for item in self.sifted.items), *self.unplanned)
+        rows = (*(shown_row(item, self.rows) for item in self.unfinished.items), *self.unplanned)
         states = Counter(State.PENDING if row is None else row.state for row in rows)
-        states[State.COMPLETE] += self.sifted.complete
+        states[State.COMPLETE] += self.unfinished.complete
         return +states
 
     def corrected(self, there: Sequence[Attachment]) -> "PlanInput":
-        """Return the same with what is there after all: `upload` takes it over and asks for its status."""
+        """Return the same with what exists after all: `upload` adopts it and asks for its status."""
         ids = {each.attachment_id for each in there}
         rows = (
             row._replace(state=State.PROCESSING, fault=None) if row.attachment_id in ids and is_absent(row) else row
-            for row in self.knowledge.by_token.values()
+            for row in self.rows.by_token.values()
         )
-        return replace(self, knowledge=BatchRows.of(list(rows))) if ids else self
+        return replace(self, rows=BatchRows.of(list(rows))) if ids else self
 
     def adopting(self, seen: Seen | None) -> "PlanInput":
-        """Return the same with what `upload` will find at the service and take over instead of creating it."""
+        """Return the same with what `upload` will find at the service and adopt instead of creating it."""
         if seen is None or not seen.by_token:
             return self
-        tries = carried_tries(self.sifted.items, seen.by_token, self.knowledge)
-        items = {each.client_token: each for each in tries}
+        tries = carried_tries(self.unfinished.items, seen.by_token, self.rows)
+        items = {each.client_token: each for each in tries if is_unsent(each, self.rows)}
         taken = [
-            _taken_over(items[token], attachment)
+            new_row(items[token])._replace(
+                state=STATE_OF_STATUS[attachment.status],
+                attachment_id=attachment.attachment_id,
+                attachment_arn=attachment.attachment_arn,
+                attachment_status=attachment.status,
+            )
             for token, attachment in seen.by_token.items()
-            if token in items and is_unsent(items[token], self.knowledge)
+            if token in items
         ]
         tokens = {row.client_token for row in taken}
-        rows = [row for row in self.knowledge.by_token.values() if row.client_token not in tokens]
-        return replace(self, knowledge=BatchRows.of([*rows, *taken]))
+        rows = [row for row in self.rows.by_token.values() if row.client_token not in tokens]
+        return replace(self, rows=BatchRows.of([*rows, *taken]))
 
 
 @dataclass(frozen=True, slots=True)
 class LaneAnswer:
-    """What the service said of the lane. Empty where it was not asked."""
+    """What the service answered about the lane. Empty if it was not asked."""
 
     lane: Lane | None = None
     capacity: Capacity | None = None
@@ -164,7 +167,7 @@ class PlanResult:
     look: Cost | None
     """What the look through the lane before the first create takes at most; None if nothing is to be created."""
     refusal: str
-    """Why `upload` refuses this ledger until `reconcile` has run; empty where it does not."""
+    """Why `upload` refuses this ledger until `reconcile` has run; empty if it does not."""
     problems: Sequence[Problem]
     """Why `upload` sends nothing: files that cannot be sent, and globs that match none."""
     warnings: Sequence[Problem]
@@ -221,14 +224,14 @@ def read_plan_input(prepared: Prepared, settings: Settings, *, whole: bool) -> P
         return PlanInput(prepared, settings, Unfinished(items=items), unplanned=(None,) * len(prepared.unread))
     with reader:
         if whole or prepared.problems:
-            sifted, rows = Unfinished(items=items), reader.known(batch)
+            unfinished, rows = Unfinished(items=items), reader.known(batch)
         else:
-            sifted = unfinished_items(items, reader.compare(batch, tokens_of(items)))
-            rows = reader.known_of_ids(batch, [*dict.fromkeys((*sifted.ids, *sifted.unlisted))])
+            unfinished = unfinished_items(items, reader.compare(batch, tokens_of(items)))
+            rows = reader.known_of_ids(batch, [*dict.fromkeys((*unfinished.ids, *unfinished.unlisted))])
         return PlanInput(
             prepared,
             settings,
-            sifted,
+            unfinished,
             BatchRows.of(rows),
             unplanned=unplanned(prepared, rows),
             lane=reader.lane(),
@@ -240,7 +243,7 @@ def read_plan_input(prepared: Prepared, settings: Settings, *, whole: bool) -> P
 
 
 async def ask_lane(given: PlanInput, observer: Observer, *, ask: "Ask | None" = None) -> LaneAnswer:
-    """Ask the service what a plan needs to know: not needed where files cannot be sent, as `upload` sends nothing.
+    """Ask the service what a plan needs to know: not needed if files cannot be sent, as `upload` sends nothing then.
 
     Ends at the deadline with what is known by then. Raises AccessFault, NoAnswer, UsageError.
     """
@@ -250,78 +253,24 @@ async def ask_lane(given: PlanInput, observer: Observer, *, ask: "Ask | None" = 
     answer = LaneAnswer(warning="no answer before the deadline: neither the account nor its capacity was looked at")
     reaching = reach(settings, Both(tally, observer), remembered=given.rates, reads_only=True, ask=ask)
     async with time_limit(settings.deadline_s, SystemClock()), reaching as reached:
-        answer = await _ask_capacity(reached)
+        answer = await capacity_answer(reached)
         try:
             answer = replace(answer, found=await describe_found(reached, given.absent))
         except (Refused, Transient) as error:
             answer = replace(answer, warning=f"what was not found could not be looked for: {error.message}")
-        if given.is_new and given.sifted.items:
-            reading = LaneReading(reached.service, reached.wire, reached.clock, observer)
-            answer = await _look_for_items(reading, answer, given)
+        if given.is_new and given.unfinished.items:
+            try:
+                seen = await look_through(reached, given.unfinished.items, answer.capacity, given.attachments)
+                answer = replace(answer, seen=seen)
+            except (AccessFault, Refused, Transient) as error:
+                if isinstance(error, AccessFault) and error.code not in NOT_ALLOWED:
+                    raise
+                answer = replace(answer, warning=f"{NOT_LOOKED}: {error.message}")
     return replace(answer, requests=dict(tally.requests), throttled=tally.throttled)
 
 
-def planned(given: PlanInput, answer: LaneAnswer | None, *, started: float) -> PlanResult:
-    """Plan from what ledger and service hold; `answer` is None where the service was not asked.
-
-    `started` is the moment of `counting_s()` from which the elapsed time counts. Raises LedgerOfAnotherLane, and
-    ManifestInvalid where files cannot be sent and the ledger does not know the lane.
-    """
-    prepared, settings = given.prepared, given.settings
-    if prepared.problems and given.lane is None:
-        raise invalid(prepared.manifest.path, prepared.problems)
-    if answer is None:
-        answer = LaneAnswer(warning=NOT_ASKED if given.is_new and given.sifted.items else "")
-    check_lane(given.lane, answer.lane, settings)
-    given = given.corrected(answer.found).adopting(answer.seen)
-    now = datetime.now(UTC)
-    is_untold = answer.lane is not None and answer.capacity is None
-    outlook = LaneOutlook(now, answer.capacity, State.PARKED in settings.only_states, is_untold)
-    whole = _with_reasons(given.plan(outlook), answer)
-    selection = Selection(settings.only_states, settings.only_ids)
-    chosen = whole
-    if selection != Selection():
-        chosen = Plan(tuple(each for each in whole.actions if selection.takes(each.item_id, each.state)))
-    lane = answer.lane or given.lane
-    summary = Summary(
-        verb="plan",
-        exit=exit_of(ExitCode.INVALID if prepared.problems else ExitCode.DONE),
-        batch=prepared.manifest.batch,
-        account=lane.account if lane else None,
-        region=lane.region if lane else None,
-        items=given.items,
-        states={state.value: count for state, count in given.states().items()},
-        unchanged=whole.counts[ActionKind.UNCHANGED],
-        requests=answer.requests,
-        throttled=answer.throttled,
-        elapsed_s=counting_s() - started,
-        warnings=len(prepared.warnings),
-    )
-    return PlanResult(
-        chosen,
-        answer,
-        summary,
-        create_rate=expected_create_rate(settings, given.rates, now=now),
-        latency_s=remembered_latency_s(given.rates),
-        look=_look_cost(chosen, answer, given, now=now),
-        refusal=given.refusal,
-        problems=prepared.problems,
-        warnings=prepared.warnings,
-    )
-
-
-def _taken_over(item: Item, attachment: Attachment) -> Known:
-    """Return what the ledger will know of an item whose attachment was found at the service."""
-    states = {AttachmentStatus.IN_PROGRESS: State.PROCESSING, AttachmentStatus.COMPLETE: State.COMPLETE}
-    return new_row(item)._replace(
-        state=states.get(attachment.status, State.FAILED),
-        attachment_id=attachment.attachment_id,
-        attachment_arn=attachment.attachment_arn,
-        attachment_status=attachment.status,
-    )
-
-
-async def _ask_capacity(reached: "Reached") -> LaneAnswer:
+async def capacity_answer(reached: "Reached") -> LaneAnswer:
+    """Ask for the capacity of a lane; an answer has a warning instead if it cannot be known. Raises AccessFault."""
     try:
         capacity = await reached.wire.call(LIMITS, reached.service.capacity, policy=CONVENIENCE)
     except AccessFault as error:
@@ -334,30 +283,62 @@ async def _ask_capacity(reached: "Reached") -> LaneAnswer:
     return LaneAnswer(reached.lane, capacity)
 
 
-async def _look_for_items(reading: LaneReading, answer: LaneAnswer, given: PlanInput) -> LaneAnswer:
-    """Look for attachments of this batch that a new ledger does not know."""
-    try:
-        seen = await look_through(reading, given.sifted.items, answer.capacity, given.attachments)
-    except AccessFault as error:
-        if error.code not in NOT_ALLOWED:
-            raise
-        return replace(answer, warning=f"{NOT_LOOKED}: {error.message}")
-    except (Refused, Transient) as error:
-        return replace(answer, warning=f"{NOT_LOOKED}: {error.message}")
-    return replace(answer, seen=seen)
+def planned(given: PlanInput, answer: LaneAnswer | None, *, started: float) -> PlanResult:
+    """Plan from what ledger and service hold; `answer` is None where the service was not asked.
 
-
-def _with_reasons(made: Plan, answer: LaneAnswer) -> Plan:
-    """Return the plan with FOUND as the reason of what was found at the service."""
-    seen = {} if answer.seen is None else answer.seen.by_token
-    told = (
-        replace(each, reason=FOUND) if each.kind is ActionKind.UNCHANGED and each.client_token in seen else each
-        for each in made.actions
+    `started` is the moment of `counting_s()` from which the elapsed time counts. Raises LedgerOfAnotherLane, and
+    ManifestInvalid where files cannot be sent and the ledger does not know the lane.
+    """
+    prepared, settings = given.prepared, given.settings
+    if prepared.problems and given.lane is None:
+        raise invalid(prepared.manifest.path, prepared.problems)
+    if answer is None:
+        answer = LaneAnswer(warning=NOT_ASKED if given.is_new and given.unfinished.items else "")
+    check_lane(given.lane, answer.lane, settings)
+    given = given.corrected(answer.found).adopting(answer.seen)
+    now = datetime.now(UTC)
+    is_untold = answer.lane is not None and answer.capacity is None
+    outlook = LaneOutlook(now, answer.capacity, State.PARKED in settings.only_states, is_untold)
+    found = {} if answer.seen is None else answer.seen.by_token
+    actions = (
+        replace(each, reason=FOUND) if each.kind is ActionKind.UNCHANGED and each.client_token in found else each
+        for each in given.plan(outlook).actions
     )
-    return replace(made, actions=tuple(told))
+    whole = Plan(tuple(actions))
+    selection = Selection(settings.only_states, settings.only_ids)
+    chosen = whole
+    if selection != Selection():
+        chosen = Plan(tuple(each for each in whole.actions if selection.takes(each.item_id, each.state)))
+    summary = replace(
+        lane_summary(
+            "plan",
+            answer.lane or given.lane,
+            given.states(),
+            batch=prepared.manifest.batch,
+            items=given.items,
+            started=started,
+            ending=exit_of(ExitCode.INVALID if prepared.problems else ExitCode.DONE),
+        ),
+        unchanged=whole.counts[ActionKind.UNCHANGED],
+        requests=answer.requests,
+        throttled=answer.throttled,
+        warnings=len(prepared.warnings),
+    )
+    return PlanResult(
+        chosen,
+        answer,
+        summary,
+        create_rate=expected_create_rate(settings, given.rates, now=now),
+        latency_s=remembered_latency_s(given.rates),
+        look=look_cost(chosen, answer, given, now=now),
+        refusal=given.refusal,
+        problems=prepared.problems,
+        warnings=prepared.warnings,
+    )
 
 
-def _look_cost(made: Plan, answer: LaneAnswer, given: PlanInput, *, now: datetime) -> Cost | None:
+def look_cost(made: Plan, answer: LaneAnswer, given: PlanInput, *, now: datetime) -> Cost | None:
+    """Return what the look through the lane before the first create takes at most; None if nothing is created."""
     if answer.seen is None and not made.of(*LOOKED_FOR):
         return None
     paced = laws(given.settings, given.rates, now=now)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from batch_upload.app.exits import first_of
 from batch_upload.app.lane import Reached, lane_context
-from batch_upload.app.rates import learned
 from batch_upload.app.session import Session
 from batch_upload.engine.prune import Pruning, Result, look_at_unfinished, prune, pruning
 from batch_upload.engine.rows import BatchRows, shown_row
@@ -18,12 +17,12 @@ from batch_upload.summary import Exit, Summary, exit_of
 DELETERS = 4
 """Deletes in flight at once: at one a second more would only wait for slots."""
 NOT_AGREED = Exit(ExitCode.DONE, "nothing was deleted, as you wished")
-NOTHING = Exit(ExitCode.DONE, "nothing to delete")
+NOTHING_TO_DELETE = Exit(ExitCode.DONE, "nothing to delete")
 
 
 @dataclass(frozen=True, slots=True)
 class PruneResult:
-    """How it ended. `counts` by outcome; `left` attachments were not looked at, since the run stopped before them."""
+    """How it ended. `counts` by outcome; `left`: attachments that were not looked at, since the run stopped before."""
 
     summary: Summary
     counts: Mapping[PruneOutcome, int] = field(default_factory=dict)
@@ -33,7 +32,7 @@ class PruneResult:
 
 
 class PruneSession(Session[PruneResult]):
-    """One run of `prune`. `decide` is shown what would be deleted, and says whether it may be; it must be set."""
+    """One run of `prune`. `decide` gets what would be deleted, and returns whether it may be; it must be set."""
 
     verb = "prune"
     decide: Callable[[Pruning], Awaitable[bool]]
@@ -49,7 +48,7 @@ class PruneSession(Session[PruneResult]):
             found = pruning(self.prepared.items, rows)
         may_begin = await self.decide(found)
         if not found.candidates or not may_begin:
-            ending = NOT_AGREED if found.candidates else NOTHING
+            ending = NOT_AGREED if found.candidates else NOTHING_TO_DELETE
             return PruneResult(self.summed_up(self._rows_by_id(rows), ending))
         await ledger.begin_run(self.run_id, verb=self.verb, batch=self.batch, at=self.clock.now())
         result, failed = Result(), None
@@ -59,11 +58,9 @@ class PruneSession(Session[PruneResult]):
         except ServiceError as error:
             failed = error
         left = len(found.candidates) - sum(result.counts.values())
-        ending = _exit(result, failed, signalled=self.interruption.code)
+        ending = exit_of_pruning(result, failed, signalled=self.interruption.code)
         summary = self.summed_up(self._rows_by_id(await ledger.known(self.batch)), ending)
-        now = self.clock.now()
-        await ledger.learn(learned(reached.laws, self.tally, now=now))
-        await ledger.end_run(self.run_id, exit_code=summary.exit.code, summary=summary.as_json(), at=now)
+        await self.record_result(ledger, reached, summary)
         return PruneResult(summary, result.counts, left)
 
     def ended_early(self, summary: Summary) -> PruneResult:
@@ -85,7 +82,7 @@ def demand_whole(manifest: Manifest) -> None:
         )
 
 
-def _exit(result: Result, failed: ServiceError | None, *, signalled: ExitCode | None) -> Exit:
+def exit_of_pruning(result: Result, failed: ServiceError | None, *, signalled: ExitCode | None) -> Exit:
     codes = set() if signalled is None else {signalled}
     if failed is not None:
         codes.add(failed.exit_code)

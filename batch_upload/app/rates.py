@@ -1,4 +1,4 @@
-"""Which law paces each operation, what it starts from, and what of it is remembered."""
+"""The law that paces each operation, what it starts from, and what of it is remembered."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -25,76 +25,27 @@ LEARNED = (CREATE, DESCRIBE, LIST_TAGS, DELETE, TAG, UNTAG)
 """Operations that are called often enough to learn from."""
 LATENCY = "latency_s"
 NEWS = 0.05
-"""A rate that has moved by so much is written down at once: a process that is killed has learned it for the next."""
+"""A rate that has changed by this share is recorded at once, so that a process that is killed has not lost it."""
 LOCAL_CREATES = 10.0
-"""Where the embedded emulator is begun with: fast enough to be no bother, slow enough to be seen."""
+"""Creates a second that a run with the embedded emulator begins with: fast, but slow enough to be seen."""
 
 
 def laws(settings: Settings, remembered: Sequence[RateRecord], *, now: datetime) -> dict[str, RateLaw]:
-    """One law for each operation. `--rate` is for creates, `--fixed-rate` for all."""
+    """Return a law for each operation. `--rate` is for creates, `--fixed-rate` for all."""
     if settings.fixed_rate:
         return {name: FixedRate(start_rate(settings, name)) for name in DOCUMENTED}
-    known = {record.operation: record for record in remembered}
-    return {
-        name: _learned(settings, name, known.get(name), now) if name in LEARNED else FixedRate(rate)
-        for name, rate in DOCUMENTED.items()
-    }
+    made: dict[str, RateLaw] = {name: FixedRate(rate) for name, rate in DOCUMENTED.items()}
+    records = {record.operation: record for record in remembered}
+    for name in LEARNED:
+        start, is_create = start_rate(settings, name), name == CREATE
+        is_told = is_create and settings.rate is not None
+        memory = None if is_told or name not in records else memory_of(records[name], start, now=now)
+        made[name] = LearnedRate(start, ceiling=settings.max_rate if is_create else None, memory=memory)
+    return made
 
 
-def start_rate(settings: Settings, operation: str) -> float:
-    """Calls a second to start from where nothing is remembered."""
-    if operation != CREATE:
-        return DOCUMENTED[operation]
-    start = settings.rate
-    if start is None:
-        start = LOCAL_CREATES if settings.local else DOCUMENTED[CREATE]
-    return start if settings.max_rate is None else min(start, settings.max_rate)
-
-
-def expected_create_rate(settings: Settings, remembered: Sequence[RateRecord], *, now: datetime) -> float:
-    """Creates a second that a run would begin with now."""
-    return laws(settings, remembered, now=now)[CREATE].rate
-
-
-def learned(laws_: Mapping[str, RateLaw], tally: Tally, *, now: datetime) -> list[RateRecord]:
-    """What the laws of the operations that were called have to remember; of creates also how long one takes."""
-    found: Iterable[tuple[str, RateMemory | None]] = (
-        (name, law.memory()) for name, law in laws_.items() if isinstance(law, LearnedRate) and tally.requests[name] > 0
-    )
-    timed = {} if tally.latency_s is None else {LATENCY: tally.latency_s}
-    return [
-        RateRecord(name, {**asdict(memory), **(timed if name == CREATE else {})}, now)
-        for name, memory in found
-        if memory is not None
-    ]
-
-
-def is_news(found: Sequence[RateRecord], written: Sequence[RateRecord]) -> bool:
-    """Whether a rate was found that is not written yet, or was otherwise, by more than NEWS."""
-    before = {record.operation: record.learned["rate"] for record in written}
-    return any(
-        abs(record.learned["rate"] - before.get(record.operation, 0.0)) > NEWS * record.learned["rate"]
-        for record in found
-    )
-
-
-def remembered_latency_s(remembered: Sequence[RateRecord]) -> float | None:
-    """How long a create took when last one was sent, in seconds; None where nobody knows."""
-    return next((record.learned.get(LATENCY) for record in remembered if record.operation == CREATE), None)
-
-
-def _learned(settings: Settings, operation: str, record: RateRecord | None, now: datetime) -> LearnedRate:
-    ceiling = settings.max_rate if operation == CREATE else None
-    start = start_rate(settings, operation)
-    if operation == CREATE and settings.rate is not None:
-        return LearnedRate(start, ceiling=ceiling)
-    return LearnedRate(start, ceiling=ceiling, memory=_memory(record, start, now))
-
-
-def _memory(record: RateRecord | None, default: float, now: datetime) -> RateMemory | None:
-    """What is still believed. What another version kept in another form is forgotten: it only costs a search."""
-    if record is None:
-        return None
+def memory_of(record: RateRecord, default: float, *, now: datetime) -> RateMemory | None:
+    """Return what is still believed of a rate. A record of another form, from another version, only costs a search."""
     known = record.learned
     try:
         memory = RateMemory(
@@ -108,3 +59,45 @@ def _memory(record: RateRecord | None, default: float, now: datetime) -> RateMem
     except KeyError:
         return None
     return memory.aged(max(0.0, (now - record.learned_at).total_seconds()), default)
+
+
+def start_rate(settings: Settings, operation: str) -> float:
+    """Return the calls a second to start from if nothing is remembered."""
+    if operation != CREATE:
+        return DOCUMENTED[operation]
+    start = settings.rate
+    if start is None:
+        start = LOCAL_CREATES if settings.local else DOCUMENTED[CREATE]
+    return start if settings.max_rate is None else min(start, settings.max_rate)
+
+
+def expected_create_rate(settings: Settings, remembered: Sequence[RateRecord], *, now: datetime) -> float:
+    """Return the creates a second that a run would begin with now."""
+    return laws(settings, remembered, now=now)[CREATE].rate
+
+
+def learned(laws_: Mapping[str, RateLaw], tally: Tally, *, now: datetime) -> list[RateRecord]:
+    """Return what to remember of the operations that were called; of creates also how long one takes."""
+    found: Iterable[tuple[str, RateMemory | None]] = (
+        (name, law.memory()) for name, law in laws_.items() if isinstance(law, LearnedRate) and tally.requests[name] > 0
+    )
+    timed = {} if tally.latency_s is None else {LATENCY: tally.latency_s}
+    return [
+        RateRecord(name, {**asdict(memory), **(timed if name == CREATE else {})}, now)
+        for name, memory in found
+        if memory is not None
+    ]
+
+
+def is_news(found: Sequence[RateRecord], written: Sequence[RateRecord]) -> bool:
+    """Whether a rate is not written yet, or differs from what is written by more than NEWS."""
+    before = {record.operation: record.learned["rate"] for record in written}
+    return any(
+        abs(record.learned["rate"] - before.get(record.operation, 0.0)) > NEWS * record.learned["rate"]
+        for record in found
+    )
+
+
+def remembered_latency_s(remembered: Sequence[RateRecord]) -> float | None:
+    """Return how many seconds a create took in the last run; None if not known."""
+    return next((record.learned.get(LATENCY) for record in remembered if record.operation == CREATE), None)

@@ -1,4 +1,4 @@
-"""`reconcile`: write into the ledger what the service proves. Reads only, at the service."""
+"""`reconcile`: write into the ledger what the service proves. Only reads at the service."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -7,9 +7,7 @@ import anyio
 
 from batch_upload.app.exits import first_of
 from batch_upload.app.lane import Reached, lane_context
-from batch_upload.app.rates import learned
 from batch_upload.app.session import Session
-from batch_upload.engine.context import LaneContext
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.listing import Cost
 from batch_upload.engine.reconcile import expected_cost, reconcile, stock_of
@@ -17,7 +15,7 @@ from batch_upload.engine.rows import is_absent
 from batch_upload.engine.survey import ask_capacity
 from batch_upload.errors import ExitCode, LaneFault, ServiceError
 from batch_upload.events import Notice
-from batch_upload.model import AttachmentStatus, Capacity, Known, State
+from batch_upload.model import AttachmentStatus, Known, State
 from batch_upload.operations import LIST_TAGS
 from batch_upload.ports import LedgerWriter
 from batch_upload.summary import Exit, Summary, exit_of
@@ -36,7 +34,8 @@ class ReconcileResult:
     known: Mapping[str, Known] = field(default_factory=dict)
 
 
-async def _agree(_cost: Cost) -> bool:
+async def agree(_cost: Cost) -> bool:
+    """Let it begin, whatever it costs."""
     return True
 
 
@@ -44,7 +43,7 @@ class ReconcileSession(Session[ReconcileResult]):
     """One run of `reconcile`. `may_begin` is asked once the expected cost is known."""
 
     verb = "reconcile"
-    may_begin: Callable[[Cost], Awaitable[bool]] = staticmethod(_agree)
+    may_begin: Callable[[Cost], Awaitable[bool]] = staticmethod(agree)
 
     async def work(self, ledger: LedgerWriter, reached: Reached) -> ReconcileResult:
         items = self.prepared.items
@@ -54,50 +53,55 @@ class ReconcileSession(Session[ReconcileResult]):
         if not await self.may_begin(await expected_cost(context, capacity)):
             return ReconcileResult(self.summed_up(await stock_of(context, self.batch, items), NOT_BEGUN))
         await ledger.begin_run(self.run_id, verb=self.verb, batch=self.batch, at=self.clock.now())
-        failed, not_yet = None, 0
+        failed: ServiceError | None = None
+        not_yet = 0
+
+        async def report_reads() -> None:
+            reported = 0
+            while True:
+                await anyio.sleep(REPORT_S)
+                reads = self.tally.requests[LIST_TAGS]
+                if reads > reported:
+                    self.listener.notify(Notice(f"tags read: {reads:,}", self.clock.now()))
+                reported = reads
+
         with self.draining(reached):
             async with task_group() as group:
-                group.start_soon(self._report_reads)
-                failed, not_yet = await self._reconcile(context, capacity)
+                group.start_soon(report_reads)
+                try:
+                    not_yet = await reconcile(context, self.batch, items, capacity)
+                except ServiceError as error:
+                    failed = error
+                    code = f" ({error.code})" if error.code else ""
+                    message = f"the lane could not be read to its end{code}: {error.message}"
+                    self.listener.notify(Notice(message, self.clock.now()))
                 group.cancel_scope.cancel()
         rows = await stock_of(context, self.batch, items)
-        ending = _exit(rows, failed, not_yet=not_yet, signalled=self.interruption.code)
+        ending = exit_of_reconcile(rows, failed, not_yet=not_yet, signalled=self.interruption.code)
         summary = self.summed_up(rows, ending)
         if any(row.attachment_status is AttachmentStatus.DELETED for row in rows.values()):
             note = "hint: raise `generation` of what was deleted at the service to upload it again"
             summary = replace(summary, notes=(*summary.notes, note))
-        now = self.clock.now()
-        await ledger.learn(learned(reached.laws, self.tally, now=now))
-        await ledger.end_run(self.run_id, exit_code=summary.exit.code, summary=summary.as_json(), at=now)
+        await self.record_result(ledger, reached, summary)
         return ReconcileResult(summary, rows)
 
     def ended_early(self, summary: Summary) -> ReconcileResult:
         return ReconcileResult(summary)
 
-    async def _report_reads(self) -> None:
-        """Say every now and then how far a long reading of tags is, until cancelled."""
-        reported = 0
-        while True:
-            await anyio.sleep(REPORT_S)
-            reads = self.tally.requests[LIST_TAGS]
-            if reads > reported:
-                self.listener.notify(Notice(f"tags read: {reads:,}", self.clock.now()))
-            reported = reads
 
-    async def _reconcile(self, context: LaneContext, capacity: Capacity | None) -> tuple[ServiceError | None, int]:
-        """Reconcile as far as the service lets; what stood in the way, or None, and how many are not there yet."""
-        try:
-            return None, await reconcile(context, self.batch, self.prepared.items, capacity)
-        except ServiceError as error:
-            code = f" ({error.code})" if error.code else ""
-            message = f"the lane could not be read to its end{code}: {error.message}"
-            self.listener.notify(Notice(message, self.clock.now()))
-            return error, 0
-
-
-def _exit(rows: Mapping[str, Known], failed: ServiceError | None, *, not_yet: int, signalled: ExitCode | None) -> Exit:
-    """How it ended. What was never sent is for `upload`, and so is what the service refused."""
-    codes = {code for row in rows.values() if (code := _code_of(row)) is not None}
+def exit_of_reconcile(
+    rows: Mapping[str, Known], failed: ServiceError | None, *, not_yet: int, signalled: ExitCode | None
+) -> Exit:
+    """Return how it ended. What was never sent or was refused is for `upload`, and does not count."""
+    codes: set[ExitCode] = set()
+    for row in rows.values():
+        match row.state:
+            case State.UNKNOWN:
+                codes.add(ExitCode.OUTCOMES_UNKNOWN)
+            case State.SENDING:
+                codes.add(ExitCode.TRANSIENT)
+            case State.FAILED if row.attachment_status in LOST or is_absent(row):
+                codes.add(ExitCode.ITEMS_FAILED)
     if failed is not None:
         codes.add(failed.exit_code)
     if signalled is not None:
@@ -108,14 +112,3 @@ def _exit(rows: Mapping[str, Known], failed: ServiceError | None, *, not_yet: in
     if isinstance(failed, LaneFault) and failed.exit_code is code:
         return Exit(code, failed.message)
     return Exit(code, "done") if code is ExitCode.DONE else exit_of(code)
-
-
-def _code_of(row: Known) -> ExitCode | None:
-    match row.state:
-        case State.UNKNOWN:
-            return ExitCode.OUTCOMES_UNKNOWN
-        case State.SENDING:
-            return ExitCode.TRANSIENT
-        case State.FAILED if row.attachment_status in LOST or is_absent(row):
-            return ExitCode.ITEMS_FAILED
-    return None

@@ -1,13 +1,14 @@
-"""`report`: the items of a manifest as the ledger has them, for others to read. Contacts no service."""
+"""`report`: the items of a manifest as the ledger has them. Makes no request."""
 
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
 from anyio import to_thread
 
+from batch_upload.app.exits import STATE_OF_STATUS
 from batch_upload.app.items import look_into, unknown_only
 from batch_upload.app.ledger_view import LedgerView, view_ledger
 from batch_upload.documents.refusals import Refusal
@@ -15,23 +16,15 @@ from batch_upload.engine.rows import state_of_row
 from batch_upload.errors import UsageError
 from batch_upload.escape import shell_word
 from batch_upload.ledger import find_reader
-from batch_upload.model import OPEN, Attachment, AttachmentStatus, Item, Known, Listed, State
+from batch_upload.model import OPEN, Item, Known, Listed, State
 from batch_upload.settings import RunOptions
-
-STATE_OF_STATUS = {
-    AttachmentStatus.IN_PROGRESS: State.PROCESSING,
-    AttachmentStatus.COMPLETE: State.COMPLETE,
-    AttachmentStatus.FAILED: State.FAILED,
-    AttachmentStatus.DELETED: State.FAILED,
-}
-"""The state that an attachment without an item is reported in, by its status at the service."""
 
 
 class InManifest(StrEnum):
-    """What the manifest says of a reported row."""
+    """How a reported row relates to the manifest."""
 
     LISTED = "listed"
-    """It is reported of an item of the manifest."""
+    """It is the row of an item of the manifest."""
     REPLACED = "replaced"
     """Another document, generation or set of tags has taken its place."""
     NO_LONGER_LISTED = "no longer listed"
@@ -42,10 +35,10 @@ class InManifest(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReportedItem:
-    """An item and its row in the ledger. `item` is None for what only the ledger has, `known` for what it has not."""
+    """An item and its row in the ledger. `item` is None for what only the ledger has, `known` for what it lacks."""
 
     item: Item | Listed | None
-    """With what is in its file where the ledger has no row and the file can be read."""
+    """With the content of its file if the ledger has no row and the file can be read."""
     known: Known | None
     in_manifest: InManifest
 
@@ -66,20 +59,33 @@ async def report(
 
 
 def report_sync(path: Path, options: RunOptions, *, everything: bool) -> "Report":
-    """Return a report that reads its rows from the ledger as it is gone through. Blocking. Raises as `report`."""
+    """Return a report that reads its rows from the ledger as it is iterated over. Blocking. Raises as `report`."""
     found = view_ledger(path, options)
-    _check_ids(found, everything=everything)
+    unlisted = sorted(found.settings.only_ids - {item.item_id for item in found.rows.listed})
+    reader = find_reader(found.settings.ledger) if unlisted else None
+    known: set[str] = set()
+    if reader is not None:
+        with reader:
+            known = {row.item_id for row in reader.known_of_ids(found.manifest.batch, unlisted)}
+    for item_id in unlisted:
+        if item_id not in known:
+            raise unknown_only(item_id, [item.item_id for item in found.rows.listed])
+        if not everything:
+            raise UsageError(
+                f"the manifest no longer lists `{item_id}`",
+                hint=f"`batch-upload report {found.manifest.path} --all --only {shell_word(item_id)}` writes it",
+            )
     return Report(found, everything=everything)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is reported of a manifest. Blocking: not for the thread of an event loop."""
+    """The report of a manifest. Blocking: not for the thread of an event loop."""
 
     found: LedgerView
     everything: bool
     states: Counter[State] = field(default_factory=Counter)
-    """Counts the items of the manifest by state, complete once `chosen` or `rows` was gone through."""
+    """Counts the items of the manifest by state, complete at the end of `chosen` or `rows`."""
 
     def chosen(self) -> Iterator[ReportedItem]:
         """Yield the items that `--only` chooses, all without it. No file is opened."""
@@ -103,11 +109,7 @@ class Report:
             elif isinstance(each.item, Listed):
                 item = look_into(each.item, self.found.settings, self.found.manifest.folder)
                 yield each if isinstance(item, Refusal) else replace(each, item=item)
-        if self.everything:
-            yield from self._others(written)
-
-    def _others(self, written: Set[str]) -> Iterator[ReportedItem]:
-        reader = find_reader(self.found.settings.ledger)
+        reader = find_reader(self.found.settings.ledger) if self.everything else None
         if reader is None:
             return
         with reader:
@@ -120,42 +122,19 @@ class Report:
                 is_unlisted = row.current and row.item_id not in ids
                 yield ReportedItem(None, row, InManifest.NO_LONGER_LISTED if is_unlisted else InManifest.REPLACED)
         by_token = {row.client_token: row for row in known if row.attachment_id is not None}
-        for each in strangers:
-            owner = by_token.get(each.identity_tag or "")
-            if owner is not None and takes(owner.item_id, STATE_OF_STATUS[each.attachment.status]):
-                yield ReportedItem(None, _second_of(owner, each.attachment), InManifest.DUPLICATE)
-
-
-def _second_of(owner: Known, attachment: Attachment) -> Known:
-    """Return a row for an attachment that carries the token of another. The request that made it is not known."""
-    return owner._replace(
-        state=STATE_OF_STATUS[attachment.status],
-        attachment_id=attachment.attachment_id,
-        attachment_arn=attachment.attachment_arn,
-        attachment_status=attachment.status,
-        fault=None,
-        attempts=0,
-        request_id=None,
-        first_sent_at=None,
-        completed_at=None,
-    )
-
-
-def _check_ids(found: LedgerView, *, everything: bool) -> None:
-    """Raise UsageError where `--only` names an id of which there is nothing to report."""
-    strange = sorted(found.settings.only_ids - {item.item_id for item in found.rows.listed})
-    if not strange:
-        return
-    reader = find_reader(found.settings.ledger)
-    known: set[str] = set()
-    if reader is not None:
-        with reader:
-            known = {row.item_id for row in reader.known_of_ids(found.manifest.batch, strange)}
-    for item_id in strange:
-        if item_id not in known:
-            raise unknown_only(item_id, [item.item_id for item in found.rows.listed])
-        if not everything:
-            raise UsageError(
-                f"the manifest no longer lists `{item_id}`",
-                hint=f"`batch-upload report {found.manifest.path} --all --only {shell_word(item_id)}` writes it",
-            )
+        for stranger in strangers:
+            owner, state = by_token.get(stranger.identity_tag or ""), STATE_OF_STATUS[stranger.attachment.status]
+            if owner is not None and takes(owner.item_id, state):
+                # the request that made a second attachment with the same token is not known
+                second = owner._replace(
+                    state=state,
+                    attachment_id=stranger.attachment.attachment_id,
+                    attachment_arn=stranger.attachment.attachment_arn,
+                    attachment_status=stranger.attachment.status,
+                    fault=None,
+                    attempts=0,
+                    request_id=None,
+                    first_sent_at=None,
+                    completed_at=None,
+                )
+                yield ReportedItem(None, second, InManifest.DUPLICATE)

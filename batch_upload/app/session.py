@@ -1,7 +1,7 @@
-"""A use case on its lane: the ledger is locked, the lane is reached, the work is done, and its end is on record.
+"""A use case on its lane: lock the ledger, reach the lane, do the work, and record how it ended.
 
-What `upload`, `reconcile` and `prune` share. Whoever calls them hands in the observer, a way to end the work from
-outside (`Interruption`), and how a person is asked for the code of an MFA device.
+`upload`, `reconcile` and `prune` share this. The caller passes an observer, a way to end the work from outside
+(`Interruption`), and how to ask a person for the code of an MFA device.
 """
 
 from abc import ABC, abstractmethod
@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
@@ -22,6 +21,7 @@ from batch_upload.app.interruption import Interruption
 from batch_upload.app.items import Prepared, ready
 from batch_upload.app.lane import Reached, reach
 from batch_upload.app.observers import Both
+from batch_upload.app.rates import learned
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.engine.groups import time_limit
 from batch_upload.engine.lane import Stop, StopKind, Withheld
@@ -45,17 +45,17 @@ from batch_upload.service.access import Ask
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.summary import Exit, Summary, exit_of, new_run_id
 
-R = TypeVar("R")
+RunEnd = TypeVar("RunEnd")
 
 UNREACHED_HINT = "look at the network, a proxy and AWS's health page; `batch-upload doctor` checks each step of the way"
-REMEMBERED_AT_ONCE = 10_000
-"""Digests that are handed to the ledger in one transaction."""
+DIGESTS_PER_WRITE = 10_000
+"""Digests that are written to the ledger in one transaction."""
 
 
-class Session(ABC, Generic[R]):
-    """One run of a use case over one lane. To be made on the event loop; used once.
+class Session(ABC, Generic[RunEnd]):
+    """One run of a use case over one lane. To be made on the event loop and used once.
 
-    `read` reads the manifest and its files once more, after a wait for the ledger's lock. `started` is the moment of
+    `read` reads the manifest and its files again, after a wait for the ledger's lock. `started` is the moment of
     `counting_s()` from which the deadline and the elapsed time count: now unless it is given.
     """
 
@@ -88,18 +88,18 @@ class Session(ABC, Generic[R]):
         self._lane: Lane | None = None
 
     @abstractmethod
-    async def work(self, ledger: LedgerWriter, reached: Reached) -> R:
-        """Do the work on a lane that has said whose it is. May raise BatchUploadError."""
+    async def work(self, ledger: LedgerWriter, reached: Reached) -> RunEnd:
+        """Do the work on a lane whose account is known. May raise BatchUploadError."""
 
     @abstractmethod
-    def ended_early(self, summary: Summary) -> R:
+    def ended_early(self, summary: Summary) -> RunEnd:
         """Return the result of a run that the deadline or an interruption cut off before its work was done."""
 
-    async def run(self) -> R:
+    async def run(self) -> RunEnd:
         """Do it from lock to result. Raises BatchUploadError, whose `summary` counts what was done until then."""
         with self.interruption.scope:
             try:
-                return await self._on_lane()
+                return await self._locked_run()
             except BatchUploadError as error:
                 error.summary = self.counted(exit_of(error.exit_code))
                 raise
@@ -116,21 +116,21 @@ class Session(ABC, Generic[R]):
         return counting_s() - self._started
 
     def deadline_s(self) -> float | None:
-        """Return what is left of the deadline, in seconds; None without one."""
+        """Return the seconds that are left of the deadline; None without one."""
         if self.settings.deadline_s is None:
             return None
         return max(0.0, self.settings.deadline_s - self.elapsed_s)
 
     def time_limit_s(self) -> float | None:
-        """After so many seconds the work is cut off: what is in flight at the deadline has a while to end."""
+        """Return after how many seconds the work is cancelled: what is in flight at the deadline has DRAIN_S to end."""
         deadline_s = self.deadline_s()
         return None if deadline_s is None else deadline_s + DRAIN_S
 
     @contextmanager
     def draining(self, reached: Reached) -> Iterator[None]:
-        """Until the block ends, an interruption lets what is in flight end, DRAIN_S at most, and leaves the block.
+        """At an interruption in the block, send nothing new, let what is in flight end (DRAIN_S), and leave the block.
 
-        Nothing new is sent from the interruption on. What comes after the block records and sums up what was done.
+        The code after the block records and sums up what was done.
         """
         with anyio.CancelScope() as scope, suppress(Withheld):
 
@@ -145,7 +145,7 @@ class Session(ABC, Generic[R]):
             yield
 
     def counted(self, ending: Exit) -> Summary:
-        """Return a summary of what was asked so far, without counts of items."""
+        """Return a summary of the requests so far, without counts of items."""
         return Summary(
             verb=self.verb,
             exit=ending,
@@ -173,19 +173,35 @@ class Session(ABC, Generic[R]):
         seen, self._unreached_for_s = made_visible(ending, failing_since=since, now=self.clock.now())
         return seen
 
-    async def _on_lane(self) -> R:
+    async def record_result(self, ledger: LedgerWriter, reached: Reached, summary: Summary) -> None:
+        """Record the end of a run that `begin_run` began, and the rates that it learned. Raises LedgerUnusable."""
+        now = self.clock.now()
+        await ledger.learn(learned(reached.laws, self.tally, now=now))
+        await ledger.end_run(self.run_id, exit_code=summary.exit.code, summary=summary.as_json(), at=now)
+
+    async def _locked_run(self) -> RunEnd:
+        """Lock the ledger, reach the lane and do the work. An end without a result is recorded as a run."""
         async with AsyncExitStack() as stack:
             ledger = await self._open_ledger()
             stack.push_async_callback(ledger.close)
             try:
-                await self._remember_digests(ledger)
-                reached = await self._reach(stack, ledger)
+                fresh = self.prepared.fresh
+                while fresh:  # taken out, since the work needs the memory
+                    some = dict(fresh.popitem() for _ in range(min(len(fresh), DIGESTS_PER_WRITE)))
+                    await ledger.remember_digests(some)
+                remembered = await ledger.rates()
+                reached: Reached | None = None
+                async with time_limit(self.deadline_s(), self.clock):
+                    reaching = reach(self.settings, self.observer, remembered=remembered, ask=self._ask)
+                    reached = await stack.enter_async_context(reaching)
                 if reached is not None:
                     self._lane = reached.lane
                     async with time_limit(self.time_limit_s(), self.clock):
                         return await self.work(ledger, reached)
             except BatchUploadError as error:
-                reported = await self._visible_error(ledger, error)
+                reported, seen = error, await self.visible(ledger, Exit(error.exit_code, error.message))
+                if seen.code is not error.exit_code:  # transient for a day
+                    reported = AccessFault(seen.reason, code="Unreached", hint=error.hint or UNREACHED_HINT)
                 await self._record_error(ledger, reported)
                 raise reported from error
             except BaseException as error:
@@ -196,13 +212,14 @@ class Session(ABC, Generic[R]):
             return self.ended_early(deadline)
 
     async def _open_ledger(self) -> LedgerWriter:
-        """Return the ledger, held by this run.
+        """Return the ledger, locked by this run.
 
         After a wait for its lock the manifest and its files are read again, since they may have changed meanwhile.
-        Raises as `open_ledger`, and ManifestInvalid, which is recorded as a run, for what they have become.
+        Raises as `open_ledger`; and ManifestInvalid, which is recorded as a run.
         """
         while True:
-            path, wait_s = self.settings.ledger, self._wait_lock_s()
+            path, deadline_s = self.settings.ledger, self.deadline_s()
+            wait_s = self.settings.wait_lock_s if deadline_s is None else min(self.settings.wait_lock_s, deadline_s)
             try:
                 return await open_ledger(path, run_id=self.run_id, clock=self.clock)
             except LedgerLocked as error:
@@ -211,7 +228,7 @@ class Session(ABC, Generic[R]):
                 self.listener.notify(Notice(f"{error.message}; waiting for it to end", self.clock.now()))
             ledger = await open_ledger(path, run_id=self.run_id, clock=self.clock, wait_lock_s=wait_s)
             try:
-                # a thread that reads on is left to itself at a signal: it holds no lock
+                # at a signal the thread that reads is abandoned: it holds no lock
                 self.prepared, self.settings = await to_thread.run_sync(self._read, abandon_on_cancel=True)
             except BaseException as error:
                 await self._record_error(ledger, error)
@@ -220,32 +237,6 @@ class Session(ABC, Generic[R]):
             if self.settings.ledger == path:
                 return ledger
             await ledger.close()  # the manifest names another one now
-
-    def _wait_lock_s(self) -> float:
-        deadline_s = self.deadline_s()
-        return self.settings.wait_lock_s if deadline_s is None else min(self.settings.wait_lock_s, deadline_s)
-
-    async def _reach(self, stack: AsyncExitStack, ledger: LedgerWriter) -> Reached | None:
-        """Return the lane, or None if the deadline passes before it has said whose it is."""
-        remembered = await ledger.rates()
-        reached: Reached | None = None
-        async with time_limit(self.deadline_s(), self.clock):
-            reaching = reach(self.settings, self.observer, remembered=remembered, ask=self._ask)
-            reached = await stack.enter_async_context(reaching)
-        return reached
-
-    async def _remember_digests(self, ledger: LedgerWriter) -> None:
-        """Hand the digests of the files to the ledger, and let go of them: what comes now needs the room."""
-        fresh = self.prepared.fresh
-        while fresh:
-            await ledger.remember_digests(dict(fresh.popitem() for _ in range(min(len(fresh), REMEMBERED_AT_ONCE))))
-
-    async def _visible_error(self, ledger: LedgerWriter, error: BatchUploadError) -> BatchUploadError:
-        """The error as it is reported: what has passed for transient for a day is a fault of access."""
-        seen = await self.visible(ledger, Exit(error.exit_code, error.message))
-        if seen.code is error.exit_code:
-            return error
-        return AccessFault(seen.reason, code="Unreached", hint=error.hint or UNREACHED_HINT)
 
     async def _record_error(self, ledger: LedgerWriter, error: BaseException) -> None:
         """Record that an error ended the run, or the interruption that cancelled it. A usage error is no run."""
@@ -260,7 +251,7 @@ class Session(ABC, Generic[R]):
             await self._record_end(ledger, self.counted(ending))
 
     async def _record_end(self, ledger: LedgerWriter, summary: Summary) -> None:
-        """Record the end of the run. A ledger that cannot be written does not change it."""
+        """Record the end of the run. A ledger that cannot be written changes nothing of it."""
         now = self.clock.now()
         with suppress(LedgerUnusable):
             await ledger.record_end(
@@ -275,43 +266,38 @@ class Session(ABC, Generic[R]):
 
 
 def ready_or_recorded(verb: str, path: Path, options: RunOptions, *, run_id: str) -> tuple[Prepared, Settings]:
-    """Read a manifest and its files (`items.ready`); record as a run what ends that early, in a ledger that exists.
+    """Read a manifest and its files (`items.ready`). An early end is recorded as a run, in a ledger that exists.
 
     Raises as `ready`; ManifestInvalid and KeyboardInterrupt are recorded. Blocking, and not for an event loop.
     """
     read: list[tuple[Manifest, Settings]] = []
 
-    def record(ending: Exit) -> None:
-        if read and read[-1][1].ledger.exists():
-            manifest, settings = read[-1]
-            summary = Summary(verb=verb, exit=ending, run_id=run_id, batch=manifest.batch)
-            anyio.run(partial(_record_early_end, summary, settings.ledger))
+    async def record(ending: Exit) -> None:
+        manifest, settings = read[-1]
+        clock = SystemClock()
+        with suppress(LedgerUnusable, LedgerLocked):
+            ledger = await open_ledger(settings.ledger, run_id=run_id, clock=clock)
+            try:
+                await ledger.record_end(
+                    run_id,
+                    verb=verb,
+                    batch=manifest.batch,
+                    began_at=clock.now(),
+                    exit_code=ending.code,
+                    summary=Summary(verb=verb, exit=ending, run_id=run_id, batch=manifest.batch).as_json(),
+                    at=clock.now(),
+                )
+            finally:
+                await ledger.close()
 
     try:
         return ready(path, options, on_manifest=lambda *each: read.append(each))
-    except ManifestInvalid as error:
-        record(Exit(error.exit_code, error.message))
+    except (ManifestInvalid, KeyboardInterrupt) as stopped:
+        if isinstance(stopped, ManifestInvalid):
+            ending = Exit(stopped.exit_code, stopped.message)
+        else:
+            code = getattr(stopped, "code", ExitCode.INTERRUPTED)
+            ending = Exit(code, getattr(stopped, "message", "stopped by SIGINT"))
+        if read and read[-1][1].ledger.exists():
+            anyio.run(record, ending)
         raise
-    except KeyboardInterrupt as stopped:
-        code = getattr(stopped, "code", ExitCode.INTERRUPTED)
-        record(Exit(code, getattr(stopped, "message", "stopped by SIGINT")))
-        raise
-
-
-async def _record_early_end(summary: Summary, path: Path) -> None:
-    clock = SystemClock()
-    now, run_id = clock.now(), summary.run_id or new_run_id(datetime.now(UTC))
-    with suppress(LedgerUnusable, LedgerLocked):
-        ledger = await open_ledger(path, run_id=run_id, clock=clock)
-        try:
-            await ledger.record_end(
-                run_id,
-                verb=summary.verb,
-                batch=summary.batch or "",
-                began_at=now,
-                exit_code=summary.exit.code,
-                summary=summary.as_json(),
-                at=now,
-            )
-        finally:
-            await ledger.close()

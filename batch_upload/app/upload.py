@@ -1,4 +1,4 @@
-"""`upload`: bring a manifest's items to the service and wait until it has finished with them."""
+"""`upload`: send a manifest's items to the service and wait until it has finished with them."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -28,19 +28,19 @@ from batch_upload.service.access import Ask
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.summary import Exit, Summary, summary_of_run
 
-LOOK_S = 1.0
-"""Seconds between two looks whether a rate was learned that the next run should know of."""
+NEWS_CHECK_S = 1.0
+"""Seconds between two checks whether a rate has changed enough to be recorded at once."""
 REMEMBER_S = 30.0
-"""Seconds after which what was learned of the rates is written down, news or not."""
+"""Seconds after which the learned rates are recorded in any case."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended. `summary.exit` says whether it was well, and what the command's exit code would be."""
+    """How a run ended. `summary.exit` has the result, with the command's exit code."""
 
     summary: Summary
     known: Mapping[str, Known] = field(default_factory=dict)
-    """By item id, what the ledger holds at the end for each item that is not simply complete."""
+    """By item id, the ledger's row at the end of each item that is not simply complete."""
 
 
 async def upload(
@@ -57,8 +57,8 @@ async def upload(
     `interruption` ends the run from outside; cancelling the task does too, and leaves a request in flight unanswered,
     which the next run resolves. `ask` is called where a profile needs the code of an MFA device.
 
-    Returns a result also where items failed or are left: look at `result.summary.exit`. Raises BatchUploadError where
-    nothing could begin: ManifestInvalid, UsageError, LedgerLocked, LedgerUnusable, AccessFault, or NoAnswer.
+    Returns a result also if items failed or are left: see `result.summary.exit`. Raises BatchUploadError if nothing
+    could begin: ManifestInvalid, UsageError, LedgerLocked, LedgerUnusable, AccessFault, or NoAnswer.
     """
     path, wanted = Path(manifest), options or RunOptions()
 
@@ -80,18 +80,18 @@ class UploadSession(Session[RunResult]):
     async def work(self, ledger: LedgerWriter, reached: Reached) -> RunResult:
         settings = self.settings
         root = None if settings.allow_outside else self.prepared.manifest.folder
-        observer = Both(self.tally, self.listener)
-        context = lane_context(reached, settings, ledger, observer, run_id=self.run_id)
+        context = lane_context(reached, settings, ledger, Both(self.tally, self.listener), run_id=self.run_id)
+        options, endpoint = self.lane_options(), reached.service.endpoint
         with DocumentBodies(root) as bodies:
-            run = Run(context, bodies, lane=reached.lane, endpoint=reached.service.endpoint, options=self._options())
+            run = Run(context, bodies, lane=reached.lane, endpoint=endpoint, options=options)
             self.interruption.drain_with(run.interrupt)
             async with task_group() as group:
-                group.start_soon(self._remember_now_and_then, ledger, reached)
+                group.start_soon(self.remember_rates, ledger, reached)
                 result = await run.run(self.prepared.items)
                 group.cancel_scope.cancel()
-        ended = self._summed_up(result, reached)
+        ended = self.summary_of(result, reached)
         if result.ledger_error is None:
-            ended = await self._recorded(ledger, reached, await self._visible_summary(ledger, ended))
+            ended = await self.recorded(ledger, reached, ended)
         return RunResult(ended, result.known)
 
     def ended_early(self, summary: Summary) -> RunResult:
@@ -100,43 +100,38 @@ class UploadSession(Session[RunResult]):
     def time_limit_s(self) -> float | None:
         return None  # the run keeps to the deadline itself, and waits for statuses after it
 
-    async def _visible_summary(self, ledger: LedgerWriter, summary: Summary) -> Summary:
-        """Transient errors that have been left for a day want a person: exit 22 instead of 10."""
-        if summary.uploaded or summary.adopted:
-            return summary
-        ending = await self.visible(ledger, summary.exit)
-        if ending is summary.exit:
-            return summary
-        notes = (*summary.notes, f"hint: {UNREACHED_HINT}")
-        return replace(summary, exit=ending, notes=notes, unreached_for_s=self.counted(ending).unreached_for_s)
+    async def remember_rates(self, ledger: LedgerWriter, reached: Reached) -> None:
+        """Record what is learned of the rates until cancelled, so that it survives a kill."""
+        written, at = self.learned_rates(reached), self.clock.monotonic()
+        while True:
+            await anyio.sleep(NEWS_CHECK_S)
+            found, now = self.learned_rates(reached), self.clock.monotonic()
+            if is_news(found, written) or now - at >= REMEMBER_S:
+                written, at = found, now
+                with suppress(LedgerUnusable):  # the run itself stops at a ledger that cannot be written
+                    await ledger.learn(found)
 
-    def _learned(self, reached: Reached) -> list[RateRecord]:
+    def learned_rates(self, reached: Reached) -> list[RateRecord]:
+        """Return the rates as they are learned so far."""
         return learned(reached.laws, self.tally, now=self.clock.now())
 
-    async def _remember_now_and_then(self, ledger: LedgerWriter, reached: Reached) -> None:
-        """What was learned outlives a kill. A ledger that cannot be written is the run's to find."""
-        written, at = self._learned(reached), self.clock.monotonic()
-        while True:
-            await anyio.sleep(LOOK_S)
-            found, now = self._learned(reached), self.clock.monotonic()
-            if not is_news(found, written) and now - at < REMEMBER_S:
-                continue
-            written, at = found, now
-            with suppress(LedgerUnusable):
-                await ledger.learn(found)
-
-    async def _recorded(self, ledger: LedgerWriter, reached: Reached, summary: Summary) -> Summary:
+    async def recorded(self, ledger: LedgerWriter, reached: Reached, summary: Summary) -> Summary:
+        """Record the end of the run. Return its summary: exit 22 for errors that were transient for a day."""
+        if not summary.uploaded and not summary.adopted:
+            ending = await self.visible(ledger, summary.exit)
+            if ending is not summary.exit:
+                notes = (*summary.notes, f"hint: {UNREACHED_HINT}")
+                unreached_for_s = self.counted(ending).unreached_for_s
+                summary = replace(summary, exit=ending, notes=notes, unreached_for_s=unreached_for_s)
         try:
-            await ledger.learn(self._learned(reached))
-            await ledger.end_run(
-                self.run_id, exit_code=summary.exit.code, summary=summary.as_json(), at=self.clock.now()
-            )
+            await self.record_result(ledger, reached, summary)
         except LedgerUnusable as error:
             notes = (*summary.notes, *((f"hint: {error.hint}",) if error.hint else ()))
             return replace(summary, exit=Exit(error.exit_code, error.message), notes=notes)
         return summary
 
-    def _options(self) -> LaneOptions:
+    def lane_options(self) -> LaneOptions:
+        """Return the settings as the engine takes them."""
         settings = self.settings
         return LaneOptions(
             batch=self.batch,
@@ -149,10 +144,15 @@ class UploadSession(Session[RunResult]):
             is_part=self.prepared.manifest.part_of is not None,
         )
 
-    def _summed_up(self, result: LaneResult, reached: Reached) -> Summary:
-        states = result.counted()
+    def summary_of(self, result: LaneResult, reached: Reached) -> Summary:
+        """Return the summary of a run that reached its end, and notify the observer of it."""
+        states, hint = result.counted(), ""
         if result.ledger_error is not None:
             states = Counter({**result.states, **self.tally.states}.values())
+        if result.stop is not None and result.stop.hint:
+            hint = result.stop.hint
+        elif result.duplicates:
+            hint = "`batch-upload verify` names what is there twice; delete what nothing uses at the service"
         ended = RunEnded(
             states={state.value: count for state, count in states.items()},
             requests=dict(self.tally.requests),
@@ -163,7 +163,7 @@ class UploadSession(Session[RunResult]):
             bytes_sent=self.tally.bytes_sent,
             elapsed_s=self.elapsed_s,
             at=self.clock.now(),
-            notes=_hints(result),
+            notes=(f"hint: {hint}",) if hint else (),
         )
         self.listener.notify(ended)
         summary = summary_of_run(
@@ -176,11 +176,3 @@ class UploadSession(Session[RunResult]):
             ending=exit_of_run(result, signalled=self.interruption.code),
         )
         return replace(summary, warnings=len(self.prepared.warnings))
-
-
-def _hints(result: LaneResult) -> tuple[str, ...]:
-    if result.stop is not None and result.stop.hint:
-        return (f"hint: {result.stop.hint}",)
-    if result.duplicates:
-        return ("hint: `batch-upload verify` names what is there twice; delete what nothing uses at the service",)
-    return ()

@@ -1,4 +1,4 @@
-"""`validate`: find every problem and warning of a manifest and its files. Contacts no service and no ledger."""
+"""`validate`: find every problem and warning of a manifest and its files. Reads no ledger and makes no request."""
 
 from dataclasses import dataclass
 from functools import partial

@@ -4,7 +4,7 @@ The ledger is read as any reader does: also while a run writes it.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,8 @@ from anyio import to_thread
 from batch_upload.app.exits import first_of
 from batch_upload.app.items import Prepared, invalid, ready_to_read
 from batch_upload.app.lane import reach
+from batch_upload.app.ledger_view import check_lane, unplanned
 from batch_upload.app.observers import Both, Silent
-from batch_upload.app.readonly import LaneReading, check_lane, unplanned
 from batch_upload.clock import counting_s
 from batch_upload.engine.listing import list_completely, reported, still_there
 from batch_upload.engine.rows import BatchRows, shown_row, state_of_row
@@ -41,7 +41,7 @@ from batch_upload.service.access import Ask
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.summary import Exit, Summary, exit_of
 
-CODES: Mapping[FindingKind, ExitCode] = {
+FINDING_EXITS: Mapping[FindingKind, ExitCode] = {
     FindingKind.UNKNOWN: ExitCode.OUTCOMES_UNKNOWN,
     FindingKind.OPEN: ExitCode.TRANSIENT,
     FindingKind.IN_PROGRESS: ExitCode.STILL_PROCESSING,
@@ -63,10 +63,16 @@ class Verification:
     tag_reads_per_s: float
     """The pace at which tags are read."""
 
+    @property
+    def ledger_codes(self) -> Set[ExitCode]:
+        """The exit codes of what the ledger can still learn; of tags it learns nothing."""
+        kinds = self.comparison.counts.keys() - {FindingKind.IDENTITY, FindingKind.TAGS}
+        return {FINDING_EXITS.get(kind, ExitCode.DISAGREEMENT) for kind in kinds}
+
 
 @dataclass(frozen=True, slots=True)
-class _Ledger:
-    """What a ledger holds at one moment. Empty where there is none."""
+class LedgerContent:
+    """What a ledger holds at one moment. Empty if there is none."""
 
     lane: Lane | None = None
     known: Sequence[Known] = ()
@@ -111,38 +117,42 @@ async def verify_prepared(
     """
     began = counting_s() if started is None else started
     batch, items, tally = prepared.manifest.batch, prepared.items, Tally()
-    before = await to_thread.run_sync(_read, settings.ledger, batch)
+    before = await to_thread.run_sync(read_ledger, settings.ledger, batch)
     if prepared.problems and before.lane is None:
         raise invalid(prepared.manifest.path, prepared.problems)
     observer = Both(tally, observer)
     async with reach(settings, observer, remembered=before.rates, reads_only=True, ask=ask) as reached:
         check_lane(before.lane, reached.lane, settings)
-        reading = LaneReading(reached.service, reached.wire, reached.clock, observer)
-        async with reported(reading, None, known=0) as progress:
-            listing = await list_completely(reading, on_page=progress.page)
+        async with reported(reached, None, known=0) as progress:
+            listing = await list_completely(reached, on_page=progress.page)
             if not listing.is_complete:
                 raise NoAnswer("the account kept changing while its attachments were listed", code="ListingIncomplete")
             # after the listing: what a run that goes on meanwhile has created by then is in the ledger
-            ledger = await to_thread.run_sync(_read, settings.ledger, batch)
-            knowledge = BatchRows.of(ledger.known)
-            listing = await with_latecomers(reading, listing, unlisted(standing(items, knowledge), listing))
+            ledger = await to_thread.run_sync(read_ledger, settings.ledger, batch)
+            rows = BatchRows.of(ledger.known)
+            listing = await with_latecomers(reached, listing, unlisted(standing(items, rows), listing))
             there = still_there(listing).attachments
             wanted = there if tags else [each for each in there if each.attachment_id not in ledger.tokens]
-            read = await read_tags(reading, wanted, progress)
+            read = await read_tags(reached, wanted, progress)
         comparison = compare(
             items,
-            knowledge,
+            rows,
             listing,
             tokens_with(ledger.tokens, read, ledger.known),
             young=young_of(ledger.known, now=reached.clock.now(), horizon_s=settings.safe_horizon_s),
             tags=read if tags else NOTHING_READ,
         )
         tag_reads_per_s = reached.wire.rate(LIST_TAGS)
+    code = first_of({FINDING_EXITS.get(kind, ExitCode.DISAGREEMENT) for kind in comparison.counts})
+    reasons = {
+        ExitCode.DONE: "service and ledger agree",
+        ExitCode.TRANSIENT: "the outcome of some requests is not known yet",
+    }
     others = unplanned(prepared, ledger.known)
-    states = Counter(state_of_row(row) for row in (*(shown_row(item, knowledge) for item in items), *others))
+    states = Counter(state_of_row(row) for row in (*(shown_row(item, rows) for item in items), *others))
     summary = Summary(
         verb="verify",
-        exit=_exit(comparison),
+        exit=Exit(code, reasons.get(code, exit_of(code).reason)),
         batch=batch,
         account=reached.lane.account,
         region=reached.lane.region,
@@ -156,16 +166,10 @@ async def verify_prepared(
     return Verification(summary, comparison, prepared.problems, gone, tag_reads_per_s)
 
 
-def _read(path: Path, batch: str) -> _Ledger:
+def read_ledger(path: Path, batch: str) -> LedgerContent:
+    """Read what a ledger holds of a batch and its lane. Raises LedgerUnusable."""
     reader = find_reader(path)
     if reader is None:
-        return _Ledger()
+        return LedgerContent()
     with reader:
-        return _Ledger(reader.lane(), reader.known(batch), reader.attachment_tokens(), reader.rates())
-
-
-def _exit(comparison: Comparison) -> Exit:
-    code = first_of({CODES.get(kind, ExitCode.DISAGREEMENT) for kind in comparison.counts})
-    if code is ExitCode.TRANSIENT:
-        return Exit(code, "the outcome of some requests is not known yet")
-    return Exit(code, "service and ledger agree") if code is ExitCode.DONE else exit_of(code)
+        return LedgerContent(reader.lane(), reader.known(batch), reader.attachment_tokens(), reader.rates())

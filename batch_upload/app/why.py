@@ -1,7 +1,7 @@
-"""`why`: everything that manifest and ledger know of one item. Contacts no service."""
+"""`why`: everything that manifest and ledger know of one item. Makes no request."""
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -9,18 +9,20 @@ from pathlib import Path
 
 from anyio import to_thread
 
+from batch_upload.app.exits import lane_summary
 from batch_upload.app.items import invalid, list_items_and_unmatched, look_into
 from batch_upload.app.ledger_view import RUNS_LOOKED_AT, refusal_of
+from batch_upload.clock import counting_s
 from batch_upload.documents.refusals import Refusal
 from batch_upload.engine.plan import LaneOutlook, plan
 from batch_upload.engine.rows import BatchRows, latest_try, shown_row, shown_row_of_id
 from batch_upload.errors import UsageError
 from batch_upload.ledger import find_reader
 from batch_upload.model import Action, Item, Known, Lane, Manifest, Problem, State
-from batch_upload.ports import LedgerReader
 from batch_upload.records import TokenHistory
 from batch_upload.settings import RunOptions, Settings, settings_of
 from batch_upload.spelling import id_hint
+from batch_upload.summary import Summary
 from batch_upload.token import RETRIES_MAX, client_token
 
 SUGGESTED = 3
@@ -30,28 +32,29 @@ SUGGESTED = 3
 class ItemHistory:
     """What manifest and ledger know of an id."""
 
+    summary: Summary
     item_id: str
     manifest: Manifest
     settings: Settings
     lane: Lane | None
     state: State
     current: TokenHistory | None
-    """The token that is reported of the id; None where the ledger does not know it."""
+    """The token that is reported of the id; None if the ledger does not know it."""
     earlier: Sequence[TokenHistory]
     """Every other token of the id, oldest first."""
     item: Item | None
-    """The item as the manifest has it now, under the token of its last retry; None where the manifest no longer lists
-    it or its file cannot be sent."""
+    """The item as the manifest has it now, under the token of its last retry; None if the manifest no longer lists it
+    or its file cannot be sent."""
     retry: int
-    """Which retry the token of `item` is of."""
+    """The number of the retry that the token of `item` is of."""
     unreadable: Refusal | None
     """Why its file cannot be sent."""
     unmatched: Sequence[Problem]
     """Globs of the manifest that match no file: as long as there is one, `upload` sends nothing."""
     refusal: str
-    """Why `upload` refuses this ledger, as its last run said; empty where it does not."""
+    """Why `upload` refuses this ledger, as its last run said; empty if it does not."""
     action: Action | None
-    """What `upload` would do for it, if nothing of the above stands in the way; None for nothing."""
+    """What `upload` would do for it, if nothing of the above prevents it; None for nothing."""
     is_new: bool
     """Whether the ledger has never listed its lane: the item may be at the service although the ledger has nothing."""
 
@@ -67,6 +70,7 @@ async def why(manifest: str | Path, item_id: str, options: RunOptions | None = N
 
 def why_sync(path: Path, item_id: str, options: RunOptions) -> ItemHistory:
     """As `why`. Blocking: not for the thread of an event loop."""
+    started = counting_s()
     manifest, listed, unmatched = list_items_and_unmatched(path, allow_outside=options.allow_outside)
     settings = settings_of(options, manifest=path, ledger=manifest.ledger, target=manifest.target)
     wanted = next((each for each in listed if each.item_id == item_id), None)
@@ -81,9 +85,21 @@ def why_sync(path: Path, item_id: str, options: RunOptions) -> ItemHistory:
             known, lane = reader.known(manifest.batch), reader.lane()
             is_new = reader.listed_at() is None
             refusal = refusal_of(reader.runs(manifest.batch, limit=RUNS_LOOKED_AT))
-            tokens = [_token_history(reader, row, manifest.batch) for row in known if row.item_id == item_id]
+            tokens = [
+                TokenHistory(
+                    row,
+                    retry_of(row, manifest.batch),
+                    reader.since(row.client_token),
+                    reader.attempts(row.client_token),
+                )
+                for row in known
+                if row.item_id == item_id
+            ]
     if wanted is None and not tokens:
-        raise _unknown(item_id, path, {each.item_id for each in listed} | {row.item_id for row in known})
+        ids = {each.item_id for each in listed} | {row.item_id for row in known}
+        close = " or ".join(f"`{each}`" for each in difflib.get_close_matches(item_id, sorted(ids), n=SUGGESTED))
+        hint = f"did you mean {close}?" if close else "`status` counts what there is"
+        raise UsageError(f"`{item_id}` is no id of `{path}`, nor of its ledger", hint=id_hint(item_id, ids) or hint)
     knowledge = BatchRows.of(known)
     found = None if wanted is None else look_into(wanted, settings, manifest.folder)
     item = found if isinstance(found, Item) else None
@@ -92,16 +108,18 @@ def why_sync(path: Path, item_id: str, options: RunOptions) -> ItemHistory:
     token = None if row is None else row.client_token
     current = next((replace(each, known=row) for each in tokens if row and each.known.client_token == token), None)
     latest = None if item is None else latest_try(item, knowledge)
+    state = State.PENDING if current is None else current.known.state
     return ItemHistory(
+        lane_summary("why", lane, {state: 1}, batch=manifest.batch, items=1, started=started),
         item_id,
         manifest,
         settings,
         lane,
-        state=State.PENDING if current is None else current.known.state,
+        state=state,
         current=current,
         earlier=[each for each in tokens if current is None or each.known.client_token != token],
         item=latest,
-        retry=0 if latest is None else _retry_of(latest, manifest.batch),
+        retry=0 if latest is None else retry_of(latest, manifest.batch),
         unreadable=found if isinstance(found, Refusal) else None,
         unmatched=unmatched,
         refusal=refusal,
@@ -110,32 +128,15 @@ def why_sync(path: Path, item_id: str, options: RunOptions) -> ItemHistory:
     )
 
 
-def _unknown(item_id: str, path: Path, ids: Collection[str]) -> UsageError:
-    hint = id_hint(item_id, ids)
-    if not hint:
-        close = difflib.get_close_matches(item_id, sorted(ids), n=SUGGESTED)
-        hint = (
-            f"did you mean {' or '.join(f'`{each}`' for each in close)}?" if close else "`status` counts what there is"
-        )
-    return UsageError(f"`{item_id}` is no id of `{path}`, nor of its ledger", hint=hint)
-
-
-def _token_history(reader: LedgerReader, known: Known, batch: str) -> TokenHistory:
-    token = known.client_token
-    return TokenHistory(known, _retry_of(known, batch), reader.since(token), reader.attempts(token))
-
-
-def _retry_of(each: Known | Item, batch: str) -> int:
-    """Find out which retry a token is of, by making the token of each; 0 where it is of none."""
-
-    def made(retry: int) -> str:
-        return client_token(
-            batch=batch,
-            item_id=each.item_id,
-            content=each.content,
-            generation=each.generation,
-            tags=each.tags,
-            retry=retry,
-        )
-
-    return next((retry for retry in range(1, RETRIES_MAX + 1) if made(retry) == each.client_token), 0)
+def retry_of(each: Known | Item, batch: str) -> int:
+    """Return the number of the retry that a token is of, by making the token of each; 0 if it is of none."""
+    made_of = partial(
+        client_token,
+        batch=batch,
+        item_id=each.item_id,
+        content=each.content,
+        generation=each.generation,
+        tags=each.tags,
+    )
+    retries = range(1, RETRIES_MAX + 1)
+    return next((retry for retry in retries if made_of(retry=retry) == each.client_token), 0)

@@ -30,7 +30,7 @@ async def ask(question: str) -> str:
 
 
 def asker() -> Callable[[str], Awaitable[str]] | None:
-    """Return `ask` where there is somebody to ask, else None."""
+    """Return `ask` if a person can be asked, else None."""
     return ask if can_ask() else None
 
 

@@ -1,4 +1,4 @@
-"""`doctor`: is everything there that a run needs? Reads only."""
+"""`doctor`: does a run have all that it needs? Reads only."""
 
 import sys
 from collections.abc import Iterator
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from batch_upload.cli.flags import ACCESS, LEDGER, OUTPUT, Flags, options_of, takes
-from batch_upload.cli.output import Ended, Output, run_verb
+from batch_upload.cli.flags import ACCESS_FLAGS, LEDGER_FLAGS, OUTPUT_FLAGS, Flags, options_of
+from batch_upload.cli.output import Output
+from batch_upload.cli.verb import Ended, verb
 from batch_upload.escape import printable
 from batch_upload.operations import DESCRIBE
 from batch_upload.summary import EVENT_SCHEMA_VERSION
@@ -22,40 +23,31 @@ NAME_WIDTH = len(f"may {DESCRIBE}")
 """Of the longest name: each check is printed before the next is made."""
 
 
-@takes(LEDGER, ACCESS, ("allow_outside",), OUTPUT)
-def doctor(
+@verb("doctor", LEDGER_FLAGS, ACCESS_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
+def doctor_command(
     manifest: Annotated[
         Path | None, typer.Argument(metavar="[MANIFEST]", help="look at its target and its ledger, too")
     ] = None,
     *,
     flags: Flags,
-) -> None:
+    output: Output,
+) -> Ended:
     """check credentials, account, Region, permissions, clock, capacity and ledger; changes nothing"""
-    output = Output.of(flags)
-    run_verb("doctor", manifest, output, partial(_doctor, manifest, flags, output))
-
-
-def _doctor(path: Path | None, flags: Flags, output: Output) -> Ended:
     import anyio  # heavy, like all that follows: only when there is work
 
     from batch_upload.app.checks import Verdict
-    from batch_upload.app.doctor import Examination
+    from batch_upload.app.doctor import doctor
     from batch_upload.cli.asking import asker
     from batch_upload.cli.signals import until_interrupted
 
-    printed, examination = _Printed(output), Examination(path, options_of(flags))
-    for check in examination.machine():
-        printed.notify(check)
-    anyio.run(until_interrupted, partial(examination.lane, printed, ask=asker()))
-    for check in examination.ledger():
-        printed.notify(check)
-    found = examination.result()
+    work = partial(doctor, manifest, options_of(flags), observer=_CheckPrinter(output), ask=asker())
+    found = anyio.run(until_interrupted, work)
     failed = [f"`{check.name}`" for check in found.checks if check.verdict is Verdict.FAIL]
     lines = (f"{count_words(len(failed), 'check')} failed: {', '.join(failed)}",) if failed else ()
     return Ended(found.summary, lines=lines)
 
 
-class _Printed:
+class _CheckPrinter:
     """Prints every check as soon as it is made; with `--quiet` failures only."""
 
     def __init__(self, output: Output) -> None:

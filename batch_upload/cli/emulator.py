@@ -1,22 +1,25 @@
 """`emulator`: the local service on its own."""
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batch_upload.cli.flags import OUTPUT, Flags, takes
-from batch_upload.cli.output import Ended, Output, run_verb
-from batch_upload.errors import ExitCode, UsageError
+from batch_upload.cli.flags import OUTPUT_FLAGS, Flags
+from batch_upload.cli.output import Output
+from batch_upload.cli.verb import Ended, verb
+from batch_upload.errors import UsageError
+from batch_upload.summary import Summary, exit_of
 
 if TYPE_CHECKING:
-    from batch_upload.emulator import EmulatorSettings
+    from anyio.abc import TaskGroup
+
+    from batch_upload.emulator import RunningEmulator
 
 
-@takes(OUTPUT)
-def emulator(
+@verb("emulator", OUTPUT_FLAGS)
+def emulator_command(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one")] = 0,
     state: Annotated[Path | None, typer.Option("--state", metavar="FILE", help="keep its state in a file")] = None,
     settings: Annotated[
@@ -25,50 +28,28 @@ def emulator(
     ] = None,
     *,
     flags: Flags,
-) -> None:
+    output: Output,
+) -> Ended:
     """serve the emulated service on loopback until Ctrl-C; its address is the only line on stdout"""
-    output = Output.of(flags)
-    run_verb("emulator", None, output, partial(_emulator, output, port, state, settings))
-
-
-def _emulator(output: Output, port: int, state: Path | None, settings: str | None) -> Ended:
     import anyio  # heavy, like all that follows: only when there is work
 
-    from batch_upload.clock import counting_s
-    from batch_upload.emulator import ConfigurationError, EmulatorSettings
-    from batch_upload.summary import Summary, exit_of
+    from batch_upload.cli.signals import serve_until_signal
+    from batch_upload.emulator import ConfigurationError, EmulatorSettings, serving
 
-    started = counting_s()
+    def on_start(running: "RunningEmulator", _group: "TaskGroup") -> None:
+        if output.json:
+            output.event({"event": "listening", "schema_version": 1, "url": running.url})
+        else:
+            sys.stdout.write(f"{running.url}\n")
+            sys.stdout.flush()
+        output.say(
+            f"listening on {running.url}, Ctrl-C ends it",
+            f"hint: `AWS_ENDPOINT_URL={running.url} batch-upload upload MANIFEST`, with any credentials",
+        )
+
     try:
-        code = anyio.run(_serve, output, port, state, EmulatorSettings.from_argument(settings))
+        server = serving(EmulatorSettings.from_argument(settings), port=port, state_path=state)
+        code = anyio.run(serve_until_signal, server, on_start)
     except ConfigurationError as error:
         raise UsageError(str(error)) from error
-    return Ended(Summary(verb="emulator", exit=exit_of(code), elapsed_s=counting_s() - started), lines=())
-
-
-async def _serve(output: Output, port: int, state: Path | None, settings: "EmulatorSettings") -> ExitCode:
-    """Serve until the first signal, and return its exit code."""
-    import anyio
-
-    from batch_upload.cli.signals import Interrupts
-    from batch_upload.emulator import serving
-    from batch_upload.engine.groups import task_group
-
-    async with task_group() as group:
-        stopped = anyio.Event()
-        interrupts = Interrupts(at_once=lambda: None)
-        interrupts.drain_with(lambda _: stopped.set())
-        await group.start(interrupts.watch)
-        async with serving(settings, port=port, state_path=state) as running:
-            if output.json:
-                output.event({"event": "listening", "schema_version": 1, "url": running.url})
-            else:
-                sys.stdout.write(f"{running.url}\n")
-                sys.stdout.flush()
-            output.say(
-                f"listening on {running.url}, Ctrl-C ends it",
-                f"hint: `AWS_ENDPOINT_URL={running.url} batch-upload upload MANIFEST`, with any credentials",
-            )
-            await stopped.wait()
-        group.cancel_scope.cancel()
-    return interrupts.code or ExitCode.DONE
+    return Ended(Summary(verb="emulator", exit=exit_of(code)), lines=())

@@ -1,4 +1,4 @@
-"""The flags, each declared once, and what they come to: flags over environment, as typed options.
+"""The flags, each declared once, and how they become typed options.
 
 Precedence: flag, then `BATCH_UPLOAD_*` variable, then the manifest, then the AWS configuration, then the default
 (`settings.py` has the last three).
@@ -16,12 +16,12 @@ from typing import Annotated, Any, get_type_hints
 
 from typer import Argument, Option
 
-from batch_upload.cli.completing import states_and_ids
+from batch_upload.cli.completion import states_and_ids
 from batch_upload.errors import UsageError
 from batch_upload.model import State
-from batch_upload.settings import CONCURRENCY_DEFAULT, MaxFailures, RunOptions
+from batch_upload.settings import MaxFailures, RunOptions
 
-PREFIX = "BATCH_UPLOAD_"
+VARIABLE_PREFIX = "BATCH_UPLOAD_"
 CONCURRENCY_MAX = 1_000
 RATE_MAX = 10_000.0
 
@@ -33,7 +33,7 @@ ManifestArgument = Annotated[Path, Argument(metavar="MANIFEST", help="the YAML f
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What was typed, as it was typed. None where a flag was not given: its variable, or the default, decides."""
+    """The flags as they were typed. None if a flag was not given: its variable, or the default, decides."""
 
     ledger: Annotated[
         str | None, Option("--ledger", metavar="PATH", help="default: the manifest's path with the suffix `.ledger`")
@@ -116,31 +116,33 @@ class Flags:
     ] = None
 
 
-LEDGER = ("ledger", "local")
-ACCESS = ("profile", "region", "endpoint_url", "allow_endpoint")
-RATES = ("rate", "max_rate")
-BOUNDS = ("concurrency", "deadline")
-FILES = ("allow_outside", "rehash")
-OUTPUT = ("json", "quiet", "verbose")
-RECORDS = ("log_file", "log_format", "metrics_file", "notify")
+LEDGER_FLAGS = ("ledger", "local")
+ACCESS_FLAGS = ("profile", "region", "endpoint_url", "allow_endpoint")
+RATE_FLAGS = ("rate", "max_rate")
+BOUND_FLAGS = ("concurrency", "deadline")
+FILE_FLAGS = ("allow_outside", "rehash")
+OUTPUT_FLAGS = ("json", "quiet", "verbose")
+SINK_FLAGS = ("log_file", "log_format", "metrics_file", "notify")
 
 
-def takes(*groups: Sequence[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a verb the flags of these groups, behind its own; it receives them as one `Flags` named `flags`."""
+def takes(names: Sequence[str], work: Callable[..., object]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a function the parameters of `work`, without `flags` and `output`, and behind them the named flags.
+
+    It receives the flags as one `Flags` named `flags`. Its signature and docstring are for typer.
+    """
     declared = get_type_hints(Flags, include_extras=True)
-    names = [name for group in groups for name in group]
+    own = [each for each in signature(work).parameters.values() if each.name not in ("flags", "output")]
+    shared = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=getattr(Flags(), name), annotation=declared[name])
+        for name in names
+    ]
 
-    def decorate(verb: Callable[..., None]) -> Callable[..., None]:
-        @wraps(verb)
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @wraps(work)
         def command(**given: Any) -> None:  # noqa: ANN401 - whatever the flags are
             flags = Flags(**{name: given.pop(name) for name in names})
-            verb(**given, flags=flags)
+            function(flags=flags, **given)
 
-        own = [each for each in signature(verb).parameters.values() if each.name != "flags"]
-        shared = [
-            Parameter(name, Parameter.KEYWORD_ONLY, default=getattr(Flags(), name), annotation=declared[name])
-            for name in names
-        ]
         command.__signature__ = Signature([*own, *shared])  # type: ignore[attr-defined]
         command.__annotations__ = {each.name: each.annotation for each in (*own, *shared)}
         return command
@@ -151,7 +153,36 @@ def takes(*groups: Sequence[str]) -> Callable[[Callable[..., None]], Callable[..
 def options_of(flags: Flags, environ: Mapping[str, str] | None = None) -> RunOptions:
     """Lay flags over the environment, which is the process's own unless given. Raises UsageError."""
     text, is_set = partial(text_of, flags, environ=environ), partial(truth_of, flags, environ=environ)
-    ledger = text("ledger")
+
+    def seconds(name: str) -> float | None:
+        given = text(name)
+        if given is None:
+            return None
+        try:
+            return parse_duration(given)
+        except ValueError as error:
+            message = f"`--{name.replace('_', '-')} {given}` is not a duration"
+            raise UsageError(message, hint="such as `90s`, `50m` or `2h`") from error
+
+    def rate(name: str) -> float | None:
+        given = text(name)
+        if given is None:
+            return None
+        try:
+            found = float(given)
+        except ValueError:
+            found = math.nan
+        if not 0.001 <= found <= RATE_MAX:
+            message = f"`--{name.replace('_', '-')} {given}` is not a rate"
+            raise UsageError(message, hint="calls a second, such as `5` or `0.5`")
+        return found
+
+    default = RunOptions()
+    given_calls = text("concurrency")
+    concurrency = str(default.concurrency) if given_calls is None else given_calls
+    if not re.fullmatch(r"\d{1,4}", concurrency) or not 1 <= int(concurrency) <= CONCURRENCY_MAX:
+        raise UsageError(f"`--concurrency {concurrency}` is not a number from 1 to {CONCURRENCY_MAX}")
+    ledger, settle_s, horizon_s = text("ledger"), seconds("settle_timeout"), seconds("safe_horizon")
     states, ids = parse_only(tuple(flags.only or ()) or _split(text("only")))
     return RunOptions(
         ledger=None if ledger is None else Path(ledger),
@@ -160,40 +191,46 @@ def options_of(flags: Flags, environ: Mapping[str, str] | None = None) -> RunOpt
         region=text("region"),
         endpoint_url=text("endpoint_url"),
         allowed_hosts=frozenset(flags.allow_endpoint or _split(text("allow_endpoint"))),
-        rate=_optional_rate("rate", text("rate")),
-        max_rate=_optional_rate("max-rate", text("max_rate")),
+        rate=rate("rate"),
+        max_rate=rate("max_rate"),
         fixed_rate=is_set("fixed_rate"),
-        concurrency=_concurrency(text("concurrency")),
-        deadline_s=_optional_duration("deadline", text("deadline")),
+        concurrency=int(concurrency),
+        deadline_s=seconds("deadline"),
         only_states=states,
         only_ids=ids,
         max_failures=parse_max_failures(text("max_failures")),
         wait=not is_set("no_wait"),
-        settle_timeout_s=_duration("settle-timeout", text("settle_timeout"), default_s=900.0),
-        safe_horizon_s=_duration("safe-horizon", text("safe_horizon"), default_s=300.0),
-        wait_lock_s=_duration("wait-lock", text("wait_lock"), default_s=0.0),
+        settle_timeout_s=default.settle_timeout_s if settle_s is None else settle_s,
+        safe_horizon_s=default.safe_horizon_s if horizon_s is None else horizon_s,
+        wait_lock_s=seconds("wait_lock") or default.wait_lock_s,
         allow_outside=is_set("allow_outside"),
         rehash=is_set("rehash"),
     )
 
 
 def truth_of(flags: Flags, name: str, environ: Mapping[str, str] | None = None) -> bool:
-    """A switch: the flag if it was given, else the variable of its name. Raises UsageError."""
-    env = os.environ if environ is None else environ
+    """Return a switch: the flag if it was given, else the variable of its name. Raises UsageError."""
     given: bool | None = getattr(flags, name)
-    return _truth(env.get(PREFIX + name.upper())) if given is None else given
+    if given is not None:
+        return given
+    text = (os.environ if environ is None else environ).get(VARIABLE_PREFIX + name.upper())
+    if text is None or text.lower() in ("0", "false", "no", "off"):
+        return False
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    raise UsageError(f"`{VARIABLE_PREFIX}{name.upper()}={text}` is neither true nor false", hint="such as `1` or `0`")
 
 
 def text_of(flags: Flags, name: str, environ: Mapping[str, str] | None = None) -> str | None:
-    """A setting's text: the flag if it was given, else the variable of its name; None where neither says anything."""
+    """Return a setting's text: the flag if it was given, else the variable of its name; None without either."""
     flag = getattr(flags, name)
     if isinstance(flag, str):
         return flag
-    return (os.environ if environ is None else environ).get(PREFIX + name.upper()) or None
+    return (os.environ if environ is None else environ).get(VARIABLE_PREFIX + name.upper()) or None
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of `90s`, `50m`, `2h`, `1h30m`; a bare number is seconds. Raises ValueError."""
+    """Return the seconds of `90s`, `50m`, `2h`, `1h30m`; a bare number is seconds. Raises ValueError."""
     bare = text.strip().lower()
     if re.fullmatch(r"\d+(\.\d+)?", bare):
         return float(bare)
@@ -204,7 +241,7 @@ def parse_duration(text: str) -> float:
 
 
 def parse_only(words: tuple[str, ...]) -> tuple[frozenset[State], frozenset[str]]:
-    """The states and the ids that `--only` names. A word is a list of states if each part is one; else it is an id."""
+    """Return the states and ids of `--only`. A word is a list of states if each part is one; else it is an id."""
     states: set[State] = set()
     ids: set[str] = set()
     for word in words:
@@ -217,7 +254,7 @@ def parse_only(words: tuple[str, ...]) -> tuple[frozenset[State], frozenset[str]
 
 
 def parse_max_failures(text: str | None) -> MaxFailures:
-    """`5` or `10%`. Raises UsageError."""
+    """Return the limit of `5` or `10%`. Raises UsageError."""
     if text is None:
         return MaxFailures()
     found = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)(%?)", text.strip())
@@ -227,52 +264,8 @@ def parse_max_failures(text: str | None) -> MaxFailures:
         return MaxFailures(count=int(found[1]))
     share = float(found[1]) / 100
     if share > 1:
-        raise UsageError(f"`--max-failures {text}` is more than all", hint="at most `100%`")
+        raise UsageError(f"`--max-failures {text}` is above 100%", hint="at most `100%`")
     return MaxFailures(share=share)
-
-
-def _optional_rate(name: str, text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = math.nan
-    if not 0.001 <= rate <= RATE_MAX:
-        raise UsageError(f"`--{name} {text}` is not a rate", hint="calls a second, such as `5` or `0.5`")
-    return rate
-
-
-def _concurrency(text: str | None) -> int:
-    if text is None:
-        return CONCURRENCY_DEFAULT
-    if not re.fullmatch(r"\d{1,4}", text) or not 1 <= int(text) <= CONCURRENCY_MAX:
-        raise UsageError(f"`--concurrency {text}` is not a number from 1 to {CONCURRENCY_MAX}")
-    return int(text)
-
-
-def _optional_duration(name: str, text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise UsageError(f"`--{name} {text}` is not a duration", hint="such as `90s`, `50m` or `2h`") from error
-
-
-def _duration(name: str, text: str | None, *, default_s: float) -> float:
-    found = _optional_duration(name, text)
-    return default_s if found is None else found
-
-
-def _truth(text: str | None) -> bool:
-    if text is None:
-        return False
-    if text.lower() in ("1", "true", "yes", "on"):
-        return True
-    if text.lower() in ("0", "false", "no", "off"):
-        return False
-    raise UsageError(f"`{text}` is neither true nor false", hint="such as `1` or `0`")
 
 
 def _split(text: str | None) -> tuple[str, ...]:

@@ -22,29 +22,11 @@ from batch_upload.cli import (
     watch,
     why,
 )
-from batch_upload.cli.descriptors import raise_limit
-from batch_upload.cli.examples import epilog
+from batch_upload.cli.help import epilog, exit_codes_text
+from batch_upload.cli.process import COLLECTED_AFTER, demand_utf8_names, raise_open_files_limit
 from batch_upload.cli.streams import failure_of, guard_standard_streams, reason_of
-from batch_upload.cli.utf8 import demand_utf8_names
 
-EXIT_CODES = """exit codes:
-
-0 done, or nothing to do | 1 our fault | 2 usage | 3 plan --detailed-exitcode: there is work
-
-10-19, the same command again will do: 10 transient errors left | 11 another run holds the ledger | 12 deadline |
-13 the day's quota is used up | 14 still processing
-
-20-29, a person must act: 20 some items failed | 21 manifest or file invalid, nothing sent | 22 credentials, permission,
-wrong account, or the way to AWS is barred | 23 too many failures, stopped | 24 ledger unusable, newer, or of another
-account or Region | 25 service and ledger disagree | 26 outcomes unknown | 27 the account is full: raise the quota or
-prune
-
-130/143 drained after SIGINT/SIGTERM"""
-
-COLLECTED_AFTER = 10_000
-"""New objects after which the garbage collector looks for cycles, instead of Python's 700. What is imported stays: at
-700 the collector takes 7 % of a start with the SDK or SQLAlchemy. At 10,000 it takes 1 % of reading 400,000 entries.
-This is set for the whole process, so by the command and not by the library."""
+EXIT_CODES = exit_codes_text()
 
 app = typer.Typer(
     name="batch-upload",
@@ -71,27 +53,28 @@ def _root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="print the version")
     ] = False,
 ) -> None:
-    """What stands before the verb."""
+    """Take the flags before the verb."""
 
 
-def _add(name: str, verb: Callable[..., None], after: str = EXIT_CODES) -> None:
-    """Add a verb. Its sentence is also its short help, which the list of verbs would otherwise cut off."""
-    app.command(name, short_help=verb.__doc__, epilog=epilog(name, after))(verb)
-
-
-_add("upload", upload.upload)
-_add("plan", plan.plan)
-_add("validate", validate.validate)
-_add("status", status.status)
-_add("why", why.why)
-_add("report", report.report)
-_add("watch", watch.watch)
-_add("verify", verify.verify)
-_add("reconcile", reconcile.reconcile)
-_add("prune", prune.prune)
-app.add_typer(manifest.app, name="manifest")
-_add("doctor", doctor.doctor)
-_add("emulator", emulator.emulator, after="")
+VERBS: dict[str, Callable[..., None]] = {
+    "upload": upload.upload_command,
+    "plan": plan.plan_command,
+    "validate": validate.validate_command,
+    "status": status.status_command,
+    "why": why.why_command,
+    "report": report.report_command,
+    "watch": watch.watch_command,
+    "verify": verify.verify_command,
+    "reconcile": reconcile.reconcile_command,
+    "prune": prune.prune_command,
+    "doctor": doctor.doctor_command,
+    "emulator": emulator.emulator_command,
+}
+for name, command in VERBS.items():
+    # its sentence is also the short help, which the list of verbs would otherwise cut off
+    exit_codes = "" if name == "emulator" else EXIT_CODES
+    app.command(name, short_help=command.__doc__, epilog=epilog(name, exit_codes))(command)
+app.add_typer(manifest.manifest_app, name="manifest")
 
 
 def main() -> None:
@@ -99,7 +82,7 @@ def main() -> None:
     demand_utf8_names()
     gc.set_threshold(COLLECTED_AFTER)
     guard_standard_streams()
-    raise_limit()
+    raise_open_files_limit()
     try:
         app(prog_name="batch-upload")
     except SystemExit as left:

@@ -1,36 +1,48 @@
 """`manifest new` makes manifests, `manifest schema` prints their JSON Schema for editors."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from batch_upload.cli import messages
-from batch_upload.cli.examples import epilog
-from batch_upload.cli.flags import OUTPUT, Flags, takes, truth_of
-from batch_upload.cli.output import Ended, Output, run_verb
+from batch_upload.cli.files import (
+    STANDARD_ERROR,
+    STANDARD_OUTPUT,
+    NamedFile,
+    documents,
+    exists_already,
+    is_standard_output,
+    output_file,
+    refuse_own_files,
+    resolved_path,
+    standard_output,
+    would_replace,
+)
+from batch_upload.cli.flags import OUTPUT_FLAGS, Flags, truth_of
+from batch_upload.cli.help import epilog
+from batch_upload.cli.output import Output
+from batch_upload.cli.verb import Ended, verb
+from batch_upload.errors import ExitCode, ManifestInvalid, UsageError
 from batch_upload.escape import printable, shell_word
+from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, State
 from batch_upload.report.ndjson import problem_line
+from batch_upload.summary import Summary, exit_of
 from batch_upload.words import count_words
 
 if TYPE_CHECKING:
-    from batch_upload.app.new_manifest import NewManifest
-    from batch_upload.manifest.new import LeftOut, OneByOne
-    from batch_upload.model import Manifest
+    from batch_upload.app.new_manifest import NewManifest, NewManifestOptions
+    from batch_upload.manifest.new import OneByOne
 
-app = typer.Typer(help="make manifests, and help editors with them", no_args_is_help=True)
+manifest_app = typer.Typer(help="make manifests, and help editors with them", no_args_is_help=True)
 
 FOLDERS_SHOWN = 20
 """How many of the folders whose files are listed one by one are named in text."""
-NEW_HELP = "write a manifest of a folder's documents, or of a CSV file's rows; asks no service"
 
 
-@app.command("new", epilog=epilog("manifest new"), help=NEW_HELP, short_help=NEW_HELP)
-@takes(("allow_outside",), OUTPUT)
-def new(
+@verb("manifest new", ("allow_outside",), OUTPUT_FLAGS)
+def new_command(
     source: Annotated[Path, typer.Argument(metavar="DIR or CSV", help="a folder of documents, or a table of them")],
     out: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="default: standard output, for this folder")
@@ -48,144 +60,95 @@ def new(
     ] = None,
     *,
     flags: Flags,
-) -> None:
-    """Write a manifest: see NEW_HELP."""
-    output = Output.of(flags)
-    options = _Options(source, out, force, batch, tuple(tag or ()), max_size, truth_of(flags, "allow_outside"))
-    run_verb("manifest new", None, output, partial(_new, options, output))
-
-
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """The flags of `manifest new`. `out` is None for standard output."""
-
-    source: Path
-    out: Path | None
-    force: bool
-    batch: str | None
-    tags: Sequence[str]
-    max_size: str | None
-    allow_outside: bool
-
-
-def _new(options: _Options, output: Output) -> Ended:
-    """Write the manifest, or print every problem and write nothing. Raises UsageError for flags that cannot be."""
-    from batch_upload.app.new_manifest import NewManifestOptions, new_manifest  # heavy, like all that follows
-    from batch_upload.cli.files import exists_already, is_standard_output, is_there, place_of
-    from batch_upload.clock import counting_s
-    from batch_upload.errors import ExitCode, ManifestInvalid, UsageError
+    output: Output,
+) -> Ended:
+    """write a manifest of a folder's documents, or of a CSV file's rows; asks no service"""
+    from batch_upload.app.new_manifest import (  # heavy, like all that follows
+        NewManifestOptions,
+        left_out_lines,
+        new_manifest,
+    )
     from batch_upload.manifest.new import SCHEMA_NAME
-    from batch_upload.model import State
-    from batch_upload.summary import Summary, exit_of
+    from batch_upload.manifest.rules import size_bytes
 
-    started = counting_s()
-    if options.out is not None and is_standard_output(options.out):
-        options = replace(options, out=None)
-    if output.json and options.out is None:
+    allow_outside = truth_of(flags, "allow_outside")
+    if out is not None and is_standard_output(out):
+        out = None
+    if output.json and out is None:
         raise UsageError("`manifest new --json` needs `-o FILE`: standard output is for the summary")
-    if options.out is not None and is_there(options.out) and not options.force:
-        raise exists_already(options.out)
-    place = None if options.out is None else place_of(options.out)
+    if out is not None and would_replace(out) and not force:
+        raise exists_already(out)
+    max_size_bytes = MAX_SIZE_DEFAULT_BYTES if max_size is None else size_bytes(max_size)
+    if max_size_bytes is None:
+        raise UsageError(f"`--max-size {max_size}` is not a size such as `500KB` or `1MiB`, at most `5MiB`")
+    place = None if out is None else resolved_path(out)
     folder = Path().resolve() if place is None else place.parent
-    wanted = NewManifestOptions(
+    options = NewManifestOptions(
         folder=folder,
-        batch=options.batch,
-        tags=options.tags,
-        max_size_bytes=_max_size_bytes(options.max_size),
-        allow_outside=options.allow_outside,
+        batch=batch,
+        tags=tuple(tag or ()),
+        max_size_bytes=max_size_bytes,
+        allow_outside=allow_outside,
         passed_over=() if place is None else (place, folder / SCHEMA_NAME),
     )
     try:
-        made = new_manifest(options.source, wanted)
+        made = new_manifest(source, options)
     except ManifestInvalid as error:
         for problem in error.problems:
             output.event(problem_line(problem))
         if not output.json:
             output.error(messages.problems_text(error.problems))
-        refused = Summary(verb="manifest new", exit=exit_of(ExitCode.INVALID), elapsed_s=counting_s() - started)
-        return Ended(refused, lines=(printable(error.message),))
-    output.say(*_left_out(made.left_out, output), *_one_by_one(made.one_by_one))
-    has_schema = _write(made.manifest, options)
+        return Ended(Summary(verb="manifest new", exit=exit_of(error.exit_code)), lines=(printable(error.message),))
+    for each in made.left_out:
+        line = {"file": printable(each.path), "code": each.code, "message": each.message}
+        output.event({"event": "left_out", "schema_version": 1, **line})
+    output.say(*left_out_lines(made.left_out), *one_by_one_lines(made.one_by_one))
+    lines = write_new_manifest(made, out, source, options, force=force)
     summary = Summary(
         verb="manifest new",
         exit=exit_of(ExitCode.DONE),
         batch=made.manifest.batch,
         items=made.attachments,
         states={State.PENDING.value: made.attachments},
-        elapsed_s=counting_s() - started,
     )
-    return Ended(summary, lines=_last_lines(options, made, has_schema=has_schema))
+    return Ended(summary, lines=tuple(lines))
 
 
-def _max_size_bytes(text: str | None) -> int:
-    from batch_upload.errors import UsageError
-    from batch_upload.manifest.rules import size_bytes
-    from batch_upload.model import MAX_SIZE_DEFAULT_BYTES
+def write_new_manifest(
+    made: "NewManifest", out: Path | None, source: Path, options: "NewManifestOptions", *, force: bool
+) -> list[str]:
+    """Write the manifest to `out`, None for standard output, and its schema beside it if there is none.
 
-    found = MAX_SIZE_DEFAULT_BYTES if text is None else size_bytes(text)
-    if found is None:
-        raise UsageError(f"`--max-size {text}` is not a size such as `500KB` or `1MiB`, at most `5MiB`")
-    return found
-
-
-def _write(manifest: "Manifest", options: _Options) -> bool:
-    """Write the manifest, and its schema beside it if there is none. Return whether the schema was written."""
-    from batch_upload.cli.files import (
-        NamedFile,
-        is_there,
-        output_file,
-        place_of,
-        refuse_own_files,
-        standard_output,
-    )
-    from batch_upload.cli.own_files import STANDARD_ERROR, STANDARD_OUTPUT, documents
+    Return what was written, and what to do next. Raises UsageError if `out` is a file that the manifest is made of.
+    """
     from batch_upload.manifest.expand import expand
     from batch_upload.manifest.new import SCHEMA_NAME, manifest_lines
 
-    lines = (f"{line}\n" for line in manifest_lines(manifest))
-    if options.out is None:
+    lines = (f"{line}\n" for line in manifest_lines(made.manifest))
+    count = count_words(made.attachments, "attachment")
+    if out is None:
         with standard_output() as stream:
             stream.writelines(lines)
-        return False
-    listed = documents(expand(manifest, allow_outside=options.allow_outside)[0])
-    made_of = NamedFile("what the manifest is made of", options.source)
-    refuse_own_files("-o", options.out, (made_of, *listed, STANDARD_OUTPUT, STANDARD_ERROR))
-    with output_file(options.out, replace=options.force) as stream:
+        return [f"{count}; paths are named from this folder, so keep the manifest here"]
+    listed = documents(expand(made.manifest, allow_outside=options.allow_outside)[0])
+    made_of = NamedFile("what the manifest is made of", source)
+    refuse_own_files("-o", out, (made_of, *listed, STANDARD_OUTPUT, STANDARD_ERROR))
+    with output_file(out, replace=force) as stream:
         stream.writelines(lines)
-    beside = place_of(options.out).with_name(SCHEMA_NAME)
-    if not is_there(options.out) or beside.exists():  # a pipe or a device is no place to put a schema beside
-        return False
-    from batch_upload.manifest.schema import schema_text  # pydantic takes its time
+    written = [printable(f"{count} in `{out}`, batch `{made.manifest.batch}`")]
+    schema = resolved_path(out).with_name(SCHEMA_NAME)
+    if would_replace(out) and not schema.exists():  # no schema beside a pipe or a device
+        from batch_upload.manifest.schema import schema_text  # imports pydantic
 
-    with output_file(beside, replace=False) as stream:
-        stream.write(schema_text())
-    return True
-
-
-def _last_lines(options: _Options, made: "NewManifest", *, has_schema: bool) -> tuple[str, ...]:
-    from batch_upload.manifest.new import SCHEMA_NAME
-
-    count = count_words(made.attachments, "attachment")
-    if options.out is None:
-        return (f"{count}; paths are named from this folder, so keep the manifest here",)
-    lines = [printable(f"{count} in `{options.out}`, batch `{made.manifest.batch}`")]
-    if has_schema:
-        lines.append(f"`{SCHEMA_NAME}` beside it is for editors, which complete and check the manifest by it")
+        with output_file(schema, replace=False) as stream:
+            stream.write(schema_text())
+        written.append(f"`{SCHEMA_NAME}` beside it is for editors, which complete and check the manifest by it")
     outside = " --allow-outside" if options.allow_outside else ""
-    return (*lines, "next:", f"  batch-upload plan {shell_word(str(options.out))}{outside}")
+    return [*written, "next:", f"  batch-upload plan {shell_word(str(out))}{outside}"]
 
 
-def _left_out(left_out: Sequence["LeftOut"], output: Output) -> list[str]:
-    from batch_upload.app.new_manifest import left_out_lines
-
-    for each in left_out:
-        line = {"file": printable(each.path), "code": each.code, "message": each.message}
-        output.event({"event": "left_out", "schema_version": 1, **line})
-    return left_out_lines(left_out)
-
-
-def _one_by_one(groups: Sequence["OneByOne"]) -> list[str]:
-    """Say what a list in the place of a pattern means for files that are added later."""
+def one_by_one_lines(groups: "Sequence[OneByOne]") -> list[str]:
+    """Return what a list instead of a pattern means for files that are added later, a line for each folder."""
     lines = []
     for each in groups[:FOLDERS_SHOWN]:
         folder, _, ending = f"./{each.pattern}".rpartition("/")
@@ -200,23 +163,18 @@ def _one_by_one(groups: Sequence["OneByOne"]) -> list[str]:
     return [*lines, advice] if lines else []
 
 
-@app.command("schema", epilog=epilog("manifest schema"))
-@takes(("json", "quiet"))
-def schema(*, flags: Flags) -> None:
+@verb("manifest schema", ("json", "quiet"))
+def schema_command(*, flags: Flags, output: Output) -> Ended:
     """print the JSON Schema of a manifest"""
-    output = Output.of(flags)
+    from batch_upload.manifest.schema import manifest_schema, schema_text  # imports pydantic
 
-    def body() -> Ended:
-        from batch_upload.cli.files import standard_output
-        from batch_upload.errors import ExitCode
-        from batch_upload.manifest.schema import manifest_schema, schema_text
-        from batch_upload.summary import Summary, exit_of
+    if output.json:
+        output.event({"event": "schema", "schema_version": 1, "schema": manifest_schema()})
+    else:
+        with standard_output() as stream:
+            stream.write(schema_text())
+    return Ended(Summary(verb="manifest schema", exit=exit_of(ExitCode.DONE)), lines=())
 
-        if output.json:
-            output.event({"event": "schema", "schema_version": 1, "schema": manifest_schema()})
-        else:
-            with standard_output() as stream:
-                stream.write(schema_text())
-        return Ended(Summary(verb="manifest schema", exit=exit_of(ExitCode.DONE)), lines=())
 
-    run_verb("manifest schema", None, output, body)
+for _name, _command in {"new": new_command, "schema": schema_command}.items():
+    manifest_app.command(_name, short_help=_command.__doc__, epilog=epilog(f"manifest {_name}"))(_command)

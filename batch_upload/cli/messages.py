@@ -1,59 +1,63 @@
 """What people read of the verbs: lower case, no full stop, literals in backticks; what, which, then what to do.
 
-Every function is pure and gives plain text without colour and without a line end behind it; names in it are escaped.
+Every function is pure and returns plain text without colour and without a line end behind it; names are escaped.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from batch_upload.errors import BatchUploadError, ExitCode, ManifestInvalid, Refused, ServiceError
+from batch_upload.errors import BatchUploadError, ManifestInvalid, Refused, ServiceError
 from batch_upload.escape import printable
 from batch_upload.model import Problem, State
 from batch_upload.report.summary_text import IDS_SHOWN, Invocation
-from batch_upload.summary import EXIT_REASONS
 from batch_upload.words import count_words
 
 if TYPE_CHECKING:
     from batch_upload.app.items import Prepared
 
 PROBLEMS_SHOWN = 10
-"""So many beside an error; `validate` lists all."""
+"""The most that are printed with an error; `validate` lists all."""
 
 _STATE_WORDS: Mapping[State, str] = {
     State.PENDING: "not sent yet",
     State.SENDING: "sent, no answer so far",
-    State.PROCESSING: "created, the service is still at work",
+    State.PROCESSING: "created, the service is still processing it",
     State.COMPLETE: "uploaded, the service has finished with it",
     State.FAILED: "refused, or failed by the service",
     State.UNKNOWN: "sent, and no way to prove whether it was created",
     State.PARKED: "waits for capacity",
 }
-_EXIT_GROUPS: Sequence[tuple[str, range]] = (
-    ("", range(10)),
-    ("the same command again will do:", range(10, 20)),
-    ("a person must act:", range(20, 30)),
-    ("stopped by a signal:", range(128, 160)),
-)
 
 
 def error_text(error: BatchUploadError, *, verb: str = "") -> str:
-    """An error as it ends a verb: what happened, what belongs to it, what to do."""
+    """Return an error that ends a verb: what happened, its details, what to do."""
     unsent = ", nothing was sent" if verb == "upload" and isinstance(error, ManifestInvalid) else ""
-    return "\n".join([_labelled("error", error.message + unsent), *_detail_lines(error), *hint_lines(error.hint)])
+    lines = [_labelled("error", error.message + unsent)]
+    if isinstance(error, ManifestInvalid):
+        lines += [f"  {printable(str(problem))}" for problem in error.problems[:PROBLEMS_SHOWN]]
+        more = len(error.problems) - PROBLEMS_SHOWN
+        lines += [f"  and {count_words(more, 'problem')} more"] if more > 0 else []
+    elif isinstance(error, ServiceError):
+        names = (("code", error.code), ("reason", error.reason), ("request id", error.request_id))
+        details = ", ".join(f"{name} `{value}`" for name, value in names if value)
+        lines += [f"  {printable(details)}"] if details else []
+        fields = error.fields if isinstance(error, Refused) else ()
+        lines += [f"  {printable(f'`{name}`: {message}')}" for name, message in fields]
+    return "\n".join([*lines, *hint_lines(error.hint)])
 
 
 def warning_text(message: str, *, hint: str = "") -> str:
-    """Something that does not end the verb but should be known."""
+    """Return a warning, which does not end the verb."""
     return "\n".join([_labelled("warning", message), *hint_lines(hint)])
 
 
 def problems_text(problems: Sequence[Problem]) -> str:
-    """All problems, a line each, in the form that editors and compilers use: `file:line:column: message`."""
+    """Return all problems, a line each, in the form that editors and compilers use: `file:line:column: message`."""
     return "\n".join(printable(str(problem)) for problem in problems)
 
 
 def file_warnings_text(warnings: Sequence[Problem], *, shown: int | None = None) -> list[str]:
-    """What is worth a warning in a manifest's files, a line each as compilers write them; at most `shown` of them."""
+    """Return the warnings of a manifest's files, a line each as compilers write them; at most `shown` of them."""
     lines = [
         printable(f"{each.file}:{each.at.line}:{each.at.column}: warning: {each.message}") for each in warnings[:shown]
     ]
@@ -62,13 +66,13 @@ def file_warnings_text(warnings: Sequence[Problem], *, shown: int | None = None)
 
 
 def valid_text(manifest: str, *, items: int, warnings: int = 0) -> str:
-    """What `validate` says of a manifest without a problem."""
+    """Return what `validate` prints of a manifest without a problem."""
     warned = f", {count_words(warnings, 'warning')}" if warnings else ""
     return printable(f"`{manifest}` is valid: {count_words(items, 'item')}{warned}")
 
 
 def names_words(names: Sequence[str]) -> str:
-    """The first few of some names, and how many more there are; not escaped."""
+    """Return the first few names, and how many more there are; not escaped."""
     first = ", ".join(f"`{name}`" for name in names[:IDS_SHOWN])
     return f"{first} and {len(names) - IDS_SHOWN:,} more" if len(names) > IDS_SHOWN else first
 
@@ -76,11 +80,11 @@ def names_words(names: Sequence[str]) -> str:
 def obstacle_lines(
     missing: Sequence[str], prepared: "Prepared | None", *, gone: int, invocation: Invocation
 ) -> list[str]:
-    """Why the next `upload` sends nothing of a manifest: files that are missing or cannot be sent, empty globs.
+    """Return why the next `upload` sends nothing of a manifest: files that are missing or cannot be sent, empty globs.
 
-    `gone` items of the ledger are no longer matched. `prepared` is None where no file was opened.
+    `gone` items of the ledger are no longer matched. `prepared` is None if no file was opened.
     """
-    from batch_upload.documents.refusals import RefusalCode  # no other message needs this room
+    from batch_upload.documents.refusals import RefusalCode  # imports a room that no other message needs
 
     lines = []
     if missing:
@@ -96,46 +100,15 @@ def obstacle_lines(
 
 
 def state_words(state: State) -> str:
-    """What a state means."""
+    """Return what a state means."""
     return _STATE_WORDS[state]
 
 
-def exit_codes_text() -> str:
-    """Every exit code and its meaning, for `--help`."""
-    lines = []
-    for title, codes in _EXIT_GROUPS:
-        if title:
-            lines.append(title)
-        lines.extend(f"  {code:>3}  {EXIT_REASONS[code]}" for code in ExitCode if code in codes)
-    return "\n".join(lines)
-
-
 def hint_lines(hint: str) -> list[str]:
-    """`hint: …`, or nothing without one."""
+    """Return `hint: …`, or nothing without one."""
     return [_labelled("hint", hint)] if hint else []
 
 
 def _labelled(label: str, text: str) -> str:
     first, *others = text.split("\n")
     return "\n".join([f"{label}: {printable(first)}", *(f"  {printable(line)}" for line in others)])
-
-
-def _detail_lines(error: BatchUploadError) -> list[str]:
-    if isinstance(error, ManifestInvalid):
-        return _problem_lines(error.problems)
-    return _service_lines(error) if isinstance(error, ServiceError) else []
-
-
-def _problem_lines(problems: Sequence[Problem]) -> list[str]:
-    lines = [f"  {printable(str(problem))}" for problem in problems[:PROBLEMS_SHOWN]]
-    more = len(problems) - PROBLEMS_SHOWN
-    return [*lines, f"  and {count_words(more, 'problem')} more"] if more > 0 else lines
-
-
-def _service_lines(error: ServiceError) -> list[str]:
-    names = (("code", error.code), ("reason", error.reason), ("request id", error.request_id))
-    told = ", ".join(f"{name} `{value}`" for name, value in names if value)
-    lines = [f"  {printable(told)}"] if told else []
-    if isinstance(error, Refused):
-        lines.extend(f"  {printable(f'`{name}`: {message}')}" for name, message in error.fields)
-    return lines

@@ -3,30 +3,31 @@
 import sys
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from batch_upload.cli.flags import (
-    ACCESS,
-    BOUNDS,
-    FILES,
-    LEDGER,
-    OUTPUT,
-    RATES,
+    ACCESS_FLAGS,
+    BOUND_FLAGS,
+    FILE_FLAGS,
+    LEDGER_FLAGS,
+    OUTPUT_FLAGS,
+    RATE_FLAGS,
     Flags,
     ManifestArgument,
     options_of,
-    takes,
 )
 from batch_upload.cli.messages import PROBLEMS_SHOWN
-from batch_upload.cli.output import Ended, Output, failure, run_verb
-from batch_upload.cli.witnesses import Witnesses
+from batch_upload.cli.output import Output
+from batch_upload.cli.verb import Ended, ended_by, verb
+from batch_upload.errors import ExitCode
 from batch_upload.events import Looking
+from batch_upload.model import State
 from batch_upload.report.ndjson import action_line, event_line
 from batch_upload.report.observers import Observers
 from batch_upload.report.plain import event_sentence
+from batch_upload.summary import exit_of
 
 if TYPE_CHECKING:
     from batch_upload.app.plan import PlanResult
@@ -34,24 +35,30 @@ if TYPE_CHECKING:
     from batch_upload.settings import Settings
 
 
-@takes(LEDGER, ACCESS, RATES, BOUNDS, ("only",), FILES, OUTPUT, ("log_file", "log_format"))
-def plan(
+@verb(
+    "plan",
+    LEDGER_FLAGS,
+    ACCESS_FLAGS,
+    RATE_FLAGS,
+    BOUND_FLAGS,
+    ("only",),
+    FILE_FLAGS,
+    OUTPUT_FLAGS,
+    ("log_file", "log_format"),
+)
+def plan_command(
     manifest: ManifestArgument,
-    offline: Annotated[bool, typer.Option("--offline/--no-offline", help="ask nobody; needs no credentials")] = False,  # noqa: FBT002
+    offline: Annotated[  # noqa: FBT002
+        bool, typer.Option("--offline/--no-offline", help="send no request; needs no credentials")
+    ] = False,
     detailed_exitcode: Annotated[  # noqa: FBT002
-        bool, typer.Option("--detailed-exitcode/--no-detailed-exitcode", help="exit 3 where there is work")
+        bool, typer.Option("--detailed-exitcode/--no-detailed-exitcode", help="exit 3 if there is work")
     ] = False,
     *,
     flags: Flags,
-) -> None:
+    output: Output,
+) -> Ended:
     """list what `upload` would do and why, how many calls, how long, and whether the capacity suffices"""
-    output = Output.of(flags, Witnesses(flags, only_log=True))
-    body = partial(_plan, manifest, flags, output, offline=offline, detailed_exitcode=detailed_exitcode)
-    run_verb("plan", manifest, output, body)
-
-
-def _plan(path: Path, flags: Flags, output: Output, *, offline: bool, detailed_exitcode: bool) -> Ended:
-    """Show the plan. Where a file cannot be sent, show what the ledger knows, and end as `upload` would."""
     import anyio  # heavy, like all that follows: only when there is work
 
     from batch_upload.app.items import check_only, invalid, ready_to_read
@@ -59,12 +66,9 @@ def _plan(path: Path, flags: Flags, output: Output, *, offline: bool, detailed_e
     from batch_upload.cli.asking import asker
     from batch_upload.cli.signals import until_interrupted
     from batch_upload.clock import counting_s
-    from batch_upload.errors import ExitCode
-    from batch_upload.model import State
-    from batch_upload.summary import exit_of
 
     started = counting_s()
-    prepared, settings = ready_to_read(path, options_of(flags))
+    prepared, settings = ready_to_read(manifest, options_of(flags))
     check_only(settings, prepared)
     output.file_warnings(prepared.warnings, shown=PROBLEMS_SHOWN)
     shows_each = output.json or output.verbose > 0
@@ -72,19 +76,20 @@ def _plan(path: Path, flags: Flags, output: Output, *, offline: bool, detailed_e
     given = read_plan_input(prepared, settings, whole=shows_each or may_choose_complete)
     answer = None
     if not offline and not prepared.problems:
-        observer = _PlanObserver(output, Observers(*output.witnesses.observers(), on_lost=output.lost))
+        observer = _LookPrinter(output, Observers(*output.sinks.observers(), on_lost=output.lost))
         answer = anyio.run(until_interrupted, partial(ask_lane, given, observer, ask=asker()))
     result = planned(given, answer, started=started)
     if result.refusal:
         output.say(f"warning: `upload` refuses this ledger until `reconcile` has run: {result.refusal}")
-    _show(result, settings, output)
-    if result.problems:
-        return failure(invalid(path, result.problems), output, result.summary)
+    show_plan(result, settings, output)
+    if result.problems:  # the plan is from the ledger alone, and `upload` would end so
+        return ended_by(invalid(manifest, result.problems), output, result.summary)
     ending = exit_of(ExitCode.THERE_IS_WORK) if detailed_exitcode and result.has_work else result.summary.exit
     return Ended(replace(result.summary, exit=ending), lines=())
 
 
-def _show(result: "PlanResult", settings: "Settings", output: Output) -> None:
+def show_plan(result: "PlanResult", settings: "Settings", output: Output) -> None:
+    """Print every action, the totals, and what could not be found out."""
     from batch_upload.report.plan_table import Look, totals, write_plan
 
     answer, look = result.answer, None
@@ -109,8 +114,8 @@ def _show(result: "PlanResult", settings: "Settings", output: Output) -> None:
         write_plan(result.plan, added_up, sys.stderr if output.json else sys.stdout, verbose=output.verbose > 0)
 
 
-class _PlanObserver:
-    """Shows how far the look through the lane is; every other event goes to the log alone."""
+class _LookPrinter:
+    """Prints how far the look through the lane is; every other event goes to the log only."""
 
     def __init__(self, output: Output, log: "Observer") -> None:
         self._output = output

@@ -1,33 +1,42 @@
-"""`prune`: deletes attachments that this tool created and that the manifest no longer lists."""
+"""`prune`: delete attachments that this tool created and that the manifest no longer lists."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from batch_upload.cli.flags import ACCESS, LEDGER, OUTPUT, RECORDS, Flags, ManifestArgument, options_of, takes
-from batch_upload.cli.output import Ended, Output, Repeated, run_verb
-from batch_upload.cli.witnesses import Witnesses
+from batch_upload.cli.flags import (
+    ACCESS_FLAGS,
+    LEDGER_FLAGS,
+    OUTPUT_FLAGS,
+    SINK_FLAGS,
+    Flags,
+    ManifestArgument,
+    options_of,
+)
+from batch_upload.cli.output import Output
+from batch_upload.cli.verb import Ended, verb
+from batch_upload.errors import UsageError
+from batch_upload.words import count_words
 
 if TYPE_CHECKING:
-    from batch_upload.app.interruption import Interruption
-    from batch_upload.app.prune import PruneResult, PruneSession
+    from batch_upload.app.items import Prepared
+    from batch_upload.app.prune import PruneResult
     from batch_upload.engine.prune import Pruning
     from batch_upload.ports import Observer
+    from batch_upload.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """What may be deleted unasked. `max_deletes` is None for the default: half of what the batch has."""
-
-    is_given: bool
-    max_deletes: int | None = None
-
-
-@takes(LEDGER, ACCESS, ("concurrency", "wait_lock", "allow_outside"), OUTPUT, RECORDS)
-def prune(
+@verb(
+    "prune",
+    LEDGER_FLAGS,
+    ACCESS_FLAGS,
+    ("concurrency", "wait_lock", "allow_outside"),
+    OUTPUT_FLAGS,
+    SINK_FLAGS,
+)
+def prune_command(
     manifest: ManifestArgument,
     yes: Annotated[  # noqa: FBT002
         bool, typer.Option("--yes/--no-yes", "-y", help="no question; without a terminal nothing is deleted otherwise")
@@ -38,40 +47,25 @@ def prune(
     ] = None,
     *,
     flags: Flags,
-) -> None:
+    output: Output,
+) -> Ended:
     """delete attachments that this tool created and that the manifest no longer lists; shows them first"""
-    output = Output.of(flags, Witnesses(flags))
-    consent = Consent(is_given=yes, max_deletes=max_deletes)
-    run_verb("prune", manifest, output, partial(_prune, manifest, flags, output, consent))
-
-
-def _prune(path: Path, flags: Flags, output: Output, consent: Consent) -> Ended:
     from batch_upload.app.items import ready  # heavy, like all that follows: only when there is work
     from batch_upload.app.prune import PruneSession, demand_whole
     from batch_upload.app.session import ready_or_recorded
-    from batch_upload.cli.asking import asker
-    from batch_upload.cli.on_lane import run_session
+    from batch_upload.cli.session import run_session
     from batch_upload.clock import counting_s
     from batch_upload.events import PruneOutcome
 
-    started, run_id = counting_s(), output.witnesses.run_id
-    # what is deleted does not come back: every file is read, whatever is remembered of it
+    started = counting_s()
+    # a deletion cannot be undone: every file is read, even if its digest is remembered
     options = replace(options_of(flags), rehash=True)
-    prepared, settings = ready_or_recorded("prune", path, options, run_id=run_id)
+    prepared, settings = ready_or_recorded("prune", manifest, options, run_id=output.sinks.run_id)
     demand_whole(prepared.manifest)
 
-    def make(observer: "Observer", interruption: "Interruption") -> "PruneSession":
-        session = PruneSession(
-            prepared,
-            settings,
-            _SaysWhatIsSpared(observer, output),
-            read=partial(ready, path, options),
-            run_id=run_id,
-            interruption=interruption,
-            ask=asker(),
-            started=started,
-        )
-        session.decide = partial(_decide, output, consent)
+    def make(prepared: "Prepared", settings: "Settings", observer: "Observer", **named: Any) -> PruneSession:  # noqa: ANN401
+        session = PruneSession(prepared, settings, _SparedPrinter(observer, output), **named)
+        session.decide = partial(decide, output, yes=yes, max_deletes=max_deletes)
         return session
 
     def ended_of(result: "PruneResult") -> Ended:
@@ -82,18 +76,27 @@ def _prune(path: Path, flags: Flags, output: Output, consent: Consent) -> Ended:
             counts.append(f"{result.left:,} left for the next run")
         return Ended(result.summary, lines=(f"prune: {', '.join(counts) or result.summary.exit.reason}",))
 
-    return run_session(output, Repeated.of(flags, settings), make, ended_of)
+    return run_session(
+        make,
+        manifest,
+        flags,
+        output,
+        prepared=prepared,
+        settings=settings,
+        read=partial(ready, manifest, options),
+        started=started,
+        ended_of=ended_of,
+    )
 
 
-async def _decide(output: Output, consent: Consent, found: "Pruning") -> bool:
-    """Show what would be deleted, and ask unless it was agreed before.
+async def decide(output: Output, found: "Pruning", *, yes: bool, max_deletes: int | None) -> bool:
+    """Show what would be deleted, and return whether it may be: with `yes`, else as a person answers.
 
-    Raises UsageError where nobody can be asked, and for more deletes than may go unasked.
+    With `yes`, `max_deletes` attachments at most; None: half of what the batch has. Raises UsageError for more, and if
+    there is no person to ask.
     """
     from batch_upload.cli.asking import can_ask, is_agreed
-    from batch_upload.errors import UsageError
     from batch_upload.report.findings import PruneRow, prune_lines
-    from batch_upload.words import count_words
 
     rows = [
         PruneRow(deletes, each.known.item_id, each.known.client_token, each.known.attachment_id, each.reason)
@@ -106,21 +109,13 @@ async def _decide(output: Output, consent: Consent, found: "Pruning") -> bool:
         output.answer(prune_lines(rows))
     if not found.candidates:
         return False
-    if consent.is_given:
-        _demand_few(found, consent.max_deletes)
-        return True
     attachments = count_words(len(found.candidates), "attachment")
-    if can_ask():
+    if not yes and can_ask():
         return await is_agreed(f"delete {attachments}?")
-    raise UsageError(
-        f"{attachments} would be deleted, and there is nobody to ask", hint="`--yes` deletes them without a question"
-    )
-
-
-def _demand_few(found: "Pruning", max_deletes: int | None) -> None:
-    """A part of a manifest on the ledger of the whole must not delete all the rest unseen."""
-    from batch_upload.errors import UsageError
-
+    if not yes:
+        hint = "`--yes` deletes them without a question"
+        raise UsageError(f"{attachments} would be deleted, and there is nobody to ask", hint=hint)
+    # the default counts what is not listed alone: a part of a manifest must not delete the rest of the batch unseen
     count = found.unlisted if max_deletes is None else len(found.candidates)
     allowed = found.standing // 2 if max_deletes is None else max_deletes
     if count > allowed:
@@ -129,17 +124,18 @@ def _demand_few(found: "Pruning", max_deletes: int | None) -> None:
             " nothing was deleted",
             hint=f"if this is the whole manifest of the batch: `--max-deletes {len(found.candidates)}`",
         )
+    return True
 
 
-class _SaysWhatIsSpared:
-    """An observer that says at once what was not deleted, and hands every event on."""
+class _SparedPrinter:
+    """An observer that prints at once what was not deleted, and hands every event on."""
 
     def __init__(self, observer: "Observer", output: Output) -> None:
         self._observer = observer
         self._output = output
 
     def notify(self, event: object) -> None:
-        """Hand the event on, and say what it spares."""
+        """Hand the event on, and print what it spares."""
         from batch_upload.events import Pruned, PruneOutcome
 
         self._observer.notify(event)

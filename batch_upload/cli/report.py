@@ -1,16 +1,31 @@
-"""`report`: the ledger for others."""
+"""`report`: write the ledger as a table, a page or a manifest."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from batch_upload.cli.flags import LEDGER, OUTPUT, Flags, ManifestArgument, options_of, takes
-from batch_upload.cli.output import Ended, Output, Repeated, run_verb
+from batch_upload.cli.files import (
+    STANDARD_ERROR,
+    STANDARD_OUTPUT,
+    documents,
+    is_standard_output,
+    output_file,
+    refuse_own_files,
+    resolved_path,
+    run_files,
+    standard_output,
+)
+from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, Flags, ManifestArgument, options_of
+from batch_upload.cli.output import Output, invocation_of
+from batch_upload.cli.verb import Ended, verb
 from batch_upload.errors import UsageError
+from batch_upload.model import State
+from batch_upload.report.summary_text import Invocation
+from batch_upload.words import count_words
 
 if TYPE_CHECKING:
     from batch_upload.app.report import Report
@@ -26,8 +41,8 @@ class Format(StrEnum):
     MANIFEST = "manifest"
 
 
-@takes(("only",), LEDGER, ("allow_outside",), OUTPUT)
-def report(
+@verb("report", ("only",), LEDGER_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
+def report_command(
     manifest: ManifestArgument,
     form: Annotated[
         Format, typer.Option("--format", help="csv, jsonl, html (a page), or a manifest to run")
@@ -38,23 +53,13 @@ def report(
     ] = False,
     *,
     flags: Flags,
-) -> None:
+    output: Output,
+) -> Ended:
     """write the ledger for others: a row for each item, a page for people, or a manifest of some"""
-    output = Output.of(flags)
-    body = partial(_report, manifest, flags, output, form=form, out=out, everything=everything)
-    run_verb("report", manifest, output, body)
-
-
-def _report(path: Path, flags: Flags, output: Output, *, form: Format, out: Path | None, everything: bool) -> Ended:
-    from dataclasses import replace
-    from itertools import chain
-
     from batch_upload.app.ledger_view import summary_of_view  # heavy, like all that follows: only when there is work
     from batch_upload.app.report import report_sync
-    from batch_upload.cli.files import is_standard_output, output_file, refuse_own_files, standard_output
-    from batch_upload.cli.own_files import STANDARD_ERROR, STANDARD_OUTPUT, documents, run_files
     from batch_upload.clock import counting_s
-    from batch_upload.words import count_words
+    from batch_upload.report.completion import IN_MANIFEST, write_csv, write_jsonl
 
     started = counting_s()
     if everything and form not in (Format.CSV, Format.JSONL):
@@ -63,59 +68,47 @@ def _report(path: Path, flags: Flags, output: Output, *, form: Format, out: Path
         out = None
     if output.json and out is None:
         raise UsageError("`report --json` needs `-o FILE`: standard output is for the summary")
-    made = report_sync(path, options_of(flags), everything=everything)
-    found = made.found
+    made = report_sync(manifest, options_of(flags), everything=everything)
+    found, more = made.found, (IN_MANIFEST,) if everything else ()
     if out is not None:
-        own = run_files(found.manifest.path, found.settings.ledger), documents(found.rows.listed)
-        refuse_own_files("-o", out, (*chain(*own), STANDARD_OUTPUT, STANDARD_ERROR))
-    writer = _writer(form, made, out, flags)
+        own = (*run_files(found.manifest.path, found.settings.ledger), *documents(found.rows.listed))
+        refuse_own_files("-o", out, (*own, STANDARD_OUTPUT, STANDARD_ERROR))
+
     with standard_output() if out is None else output_file(out) as stream:
-        count = writer(stream)
-    where = "standard output" if out is None else f"`{out}`"
-    written = count_words(count, "row" if everything else "item")
+        match form:
+            case Format.CSV:
+                count = write_csv(report_rows(made), stream, more=more)
+            case Format.JSONL:
+                count = write_jsonl(report_rows(made), stream, more=more)
+            case Format.MANIFEST:
+                count = write_rerun_manifest(made, Path() if out is None else resolved_path(out).parent, stream)
+            case Format.HTML:
+                count = write_page(made, invocation_of(manifest, flags, found.settings), stream)
+    written = f"{count_words(count, 'row' if everything else 'item')} written to"
     summary = summary_of_view(found, "report", started=started)
     if made.states.total() == summary.items:
         summary = replace(summary, states={state.value: count for state, count in made.states.items()})
-    return Ended(summary, lines=(f"{written} written to {where}",))
+    return Ended(summary, lines=(f"{written} {'standard output' if out is None else f'`{out}`'}",))
 
 
-def _writer(form: Format, made: "Report", out: Path | None, flags: Flags) -> Callable[[TextIO], int]:
-    """Return what writes the report to a stream and returns the number of its rows."""
-    from batch_upload.cli.files import place_of
-    from batch_upload.report.completion import IN_MANIFEST, write_csv, write_jsonl
-
-    more = (IN_MANIFEST,) if made.everything else ()
-    match form:
-        case Format.CSV:
-            return lambda stream: write_csv(_rows(made), stream, more=more)
-        case Format.JSONL:
-            return lambda stream: write_jsonl(_rows(made), stream, more=more)
-        case Format.HTML:
-            return _page_writer(made, flags)
-        case Format.MANIFEST:
-            return partial(_write_manifest, made, Path() if out is None else place_of(out).parent)
-
-
-def _rows(made: "Report") -> "Iterator[ReportRow]":
+def report_rows(made: "Report") -> "Iterator[ReportRow]":
+    """Return the rows of a report as they are written."""
     from batch_upload.report.completion import report_row
 
     return (report_row(each.item, each.known, each.in_manifest) for each in made.rows())
 
 
-def _page_writer(made: "Report", flags: Flags) -> Callable[[TextIO], int]:
+def write_page(made: "Report", invocation: Invocation, stream: TextIO) -> int:
+    """Write the page of a manifest; return the number of its items."""
     from batch_upload.watch.page import still_page
 
-    page, chunks = still_page(made.found, Repeated.of(flags, made.found.settings).flags)
-
-    def write(stream: TextIO) -> int:
-        stream.writelines(chunks)
-        return len(page.board)
-
-    return write
+    page, chunks = still_page(made.found, invocation.flags)
+    stream.writelines(chunks)
+    return len(page.board)
 
 
-def _write_manifest(made: "Report", folder: Path, stream: TextIO) -> int:
-    from batch_upload.model import State
+def write_rerun_manifest(made: "Report", folder: Path, stream: TextIO) -> int:
+    """Write a manifest of the chosen items, which lies in `folder`; return their number. Raises UsageError for none."""
     from batch_upload.report.rerun_manifest import write_manifest
 
     found, items = made.found, [each.item for each in made.chosen() if each.item is not None]

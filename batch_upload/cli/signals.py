@@ -1,73 +1,156 @@
-"""SIGINT, SIGTERM, SIGHUP: the first drains, the second stops at once. The ledger is right after either.
+"""SIGINT, SIGTERM, SIGHUP: the first ends the work in order, the second the process. The ledger is right after both.
 
-A SIGHUP never counts as a second: a terminal that is closed sends it up to three times (the kernel when it hangs up,
-the shell to its jobs, the kernel again when the shell ends).
+While a manifest is read the first one raises Stopped; within an event loop it becomes an Interruption. A SIGHUP never
+counts as a second: a terminal that is closed sends it up to three times (the kernel when it hangs up, the shell to its
+jobs, the kernel again when the shell ends).
 """
 
 import os
 import signal
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, TypeVar
 
-import anyio
-from anyio.abc import TaskStatus
-
-from batch_upload.app.interruption import Interruption
-from batch_upload.cli.interrupted import DRAINING, Interrupted, code_of
-from batch_upload.engine.groups import task_group
 from batch_upload.errors import ExitCode
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup, TaskStatus
+
+    from batch_upload.app.interruption import Interruption
+
+WorkResult = TypeVar("WorkResult")
+Served = TypeVar("Served")
+
+DRAINING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-async def until_interrupted(work: Callable[[], Awaitable[T]], *, at_once: Callable[[], None] = lambda: None) -> T:
+def code_of(received: int) -> ExitCode:
+    """Return the exit code that says which signal came; a closed terminal counts as SIGTERM."""
+    return ExitCode.INTERRUPTED if received == signal.SIGINT else ExitCode.TERMINATED
+
+
+class Interrupted(Exception):
+    """A signal ended the work in an event loop before its result. `code` is the exit code that says which signal."""
+
+    def __init__(self, code: ExitCode) -> None:
+        super().__init__(code.name.lower())
+        self.code = code
+
+
+class Stopped(KeyboardInterrupt):
+    """The same outside an event loop, raised wherever the main thread is. No `except Exception` catches it."""
+
+    def __init__(self, code: ExitCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    @property
+    def message(self) -> str:
+        """What happened, then the notes of the code that it passed through: what was interrupted."""
+        return " ".join([str(self), *getattr(self, "__notes__", ())])
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Raise Stopped in the block at the first of SIGINT, SIGTERM and SIGHUP. To be used in the main thread.
+
+    After it, also behind the block, another SIGINT or SIGTERM ends the process at once and SIGHUP is ignored, as a
+    closed terminal sends several. A signal that is ignored from the start (`nohup`) stays so.
+    """
+    handlers = {each: signal.getsignal(each) for each in DRAINING}
+    taken = [each for each, handler in handlers.items() if handler is not signal.SIG_IGN]
+    is_stopped = False
+
+    def end_at_once(received: int, _frame: FrameType | None) -> None:
+        os._exit(code_of(received))
+
+    def stop(received: int, _frame: FrameType | None) -> None:
+        nonlocal is_stopped
+        is_stopped = True
+        for each in taken:
+            signal.signal(each, signal.SIG_IGN if each is signal.SIGHUP else end_at_once)
+        raise Stopped(code_of(received), f"stopped by {signal.Signals(received).name}")
+
+    for each in taken:
+        signal.signal(each, stop)
+    try:
+        yield
+    finally:
+        if not is_stopped:
+            for each in taken:
+                signal.signal(each, handlers[each])
+
+
+async def watch_signals(
+    interruption: "Interruption", at_once: Callable[[], None] = lambda: None, *, task_status: "TaskStatus[None]"
+) -> None:
+    """Hand the first signal to `interruption`, until cancelled. At the second, call `at_once` and end the process.
+
+    To be started in a task group.
+    """
+    import anyio
+
+    wanted = [each for each in DRAINING if signal.getsignal(each) is not signal.SIG_IGN]  # `nohup` keeps its word
+    if not wanted:
+        task_status.started()
+        return
+    is_hung_up = False
+    try:
+        with anyio.open_signal_receiver(*wanted) as signals:
+            task_status.started()
+            async for received in signals:
+                is_hung_up = is_hung_up or received is signal.SIGHUP
+                if interruption.code is None:
+                    interruption.interrupt(code_of(received), received.name)
+                elif received is not signal.SIGHUP:
+                    at_once()
+                    os._exit(code_of(received))
+    finally:
+        if is_hung_up:  # the last ones must not end the process before the monitor and the log hear the end
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+async def until_interrupted(
+    work: Callable[[], Awaitable[WorkResult]], *, at_once: Callable[[], None] = lambda: None
+) -> WorkResult:
     """Run `work`, which changes nothing, and cancel it at the first signal: then Interrupted is raised.
 
     `at_once` is called before the second signal ends the process. Signals are handled as before afterwards.
     """
-    interrupts = Interrupts(at_once=at_once)
+    from batch_upload.app.interruption import Interruption
+    from batch_upload.engine.groups import task_group
+
+    interruption = Interruption()
     handlers = {each: signal.getsignal(each) for each in DRAINING}
-    results: list[T] = []
+    results: list[WorkResult] = []
     async with task_group() as group:
-        await group.start(interrupts.watch)
-        with interrupts.scope:
+        await group.start(watch_signals, interruption, at_once)
+        with interruption.scope:
             results.append(await work())
         group.cancel_scope.cancel()
     if not results:
-        raise Interrupted(interrupts.code or ExitCode.OUR_FAULT)
+        raise Interrupted(interruption.code or ExitCode.OUR_FAULT)
     for each, handler in handlers.items():
         signal.signal(each, handler)  # the loop leaves the system's defaults
     return results[0]
 
 
-class Interrupts(Interruption):
-    """The interruption of a run by signals. The second one ends the process at once, after `at_once` was called."""
+async def serve_until_signal(
+    server: AbstractAsyncContextManager[Served], on_start: Callable[[Served, "TaskGroup"], None]
+) -> ExitCode:
+    """Enter `server`, call `on_start` with it and a task group, and leave at the first signal. Return its exit code."""
+    import anyio
 
-    def __init__(self, *, at_once: Callable[[], None]) -> None:
-        super().__init__()
-        self._at_once = at_once
-        self._is_hung_up = False
+    from batch_upload.app.interruption import Interruption
+    from batch_upload.engine.groups import task_group
 
-    async def watch(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Take signals until cancelled."""
-        wanted = [each for each in DRAINING if signal.getsignal(each) is not signal.SIG_IGN]  # `nohup` keeps its word
-        if not wanted:
-            task_status.started()
-            return
-        try:
-            with anyio.open_signal_receiver(*wanted) as signals:
-                task_status.started()
-                async for received in signals:
-                    self._take(received)
-        finally:
-            if self._is_hung_up:  # the last ones must not end the process before the monitor and the log hear the end
-                signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-    def _take(self, received: signal.Signals) -> None:
-        self._is_hung_up = self._is_hung_up or received is signal.SIGHUP
-        code = code_of(received)
-        if self.code is None:
-            self.interrupt(code, received.name)
-        elif received is not signal.SIGHUP:
-            self._at_once()
-            os._exit(code)
+    interruption, stopped = Interruption(), anyio.Event()
+    interruption.drain_with(lambda _: stopped.set())
+    async with task_group() as group:
+        await group.start(watch_signals, interruption)
+        async with server as served:
+            on_start(served, group)
+            await stopped.wait()
+        group.cancel_scope.cancel()
+    return interruption.code or ExitCode.DONE

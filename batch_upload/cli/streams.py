@@ -1,4 +1,4 @@
-"""The standard streams of the process. One that is closed, full or gone loses what is written, and ends nothing."""
+"""The standard streams of the process: one that is closed, full or gone loses what is written, and ends nothing."""
 
 import errno
 import io
@@ -32,7 +32,7 @@ class _Descriptor(io.FileIO):
 
     @property
     def has_lost_its_reader(self) -> bool:
-        """Whether it failed because nobody reads any more: a closed pipe, or a terminal that was hung up."""
+        """Whether it failed because its reader left: a closed pipe, or a terminal that was hung up."""
         code = None if self.failure is None else self.failure.errno
         return code in _READER_LEFT or (code == errno.EIO and self._was_terminal)
 
@@ -76,7 +76,12 @@ def guard_standard_streams() -> None:
     A descriptor from 0 to 2 that is closed becomes the null device: the next file that the process opens, such as the
     ledger, would otherwise take its number, and what any library writes to standard error would go into it.
     """
-    missing = {number for number in range(3) if not _is_open(number)}
+    missing = set()
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            missing.add(number)
     for number in sorted(missing):
         null = os.open(os.devnull, os.O_RDWR)
         if null != number:
@@ -90,16 +95,8 @@ def guard_standard_streams() -> None:
     sys.stderr = StandardStream(2, given[2], is_missing=2 in missing)
 
 
-def _is_open(number: int) -> bool:
-    try:
-        os.fstat(number)
-    except OSError:
-        return False
-    return True
-
-
 def failure_of(stream: TextIO) -> OSError | None:
-    """Why text for this stream was lost. None where none was, and where its reader only left, as `| head -1` does."""
+    """Return why text for this stream was lost; None if none was, or if its reader left, as `| head -1` does."""
     if not isinstance(stream, StandardStream) or stream.descriptor.has_lost_its_reader:
         return None
     return stream.descriptor.failure
@@ -107,7 +104,7 @@ def failure_of(stream: TextIO) -> OSError | None:
 
 @contextmanager
 def raising(stream: TextIO) -> Iterator[TextIO]:
-    """Let the first failed write to the stream raise OSError, so that whoever prints much can stop.
+    """Let the first failed write to the stream raise OSError, so that a long output can stop.
 
     Flushes the stream at the end.
     """
@@ -129,5 +126,5 @@ def is_failure_of(error: OSError, stream: TextIO) -> bool:
 
 
 def reason_of(error: OSError | ValueError) -> str:
-    """The system's own words for an error, in lower case: `no space left on device`."""
+    """Return the system's own words for an error, in lower case: `no space left on device`."""
     return (getattr(error, "strerror", None) or str(error)).lower()

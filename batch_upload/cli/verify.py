@@ -1,69 +1,72 @@
 """`verify`: compare the ledger with what the service holds. Changes nothing, here or there."""
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batch_upload.cli.flags import ACCESS, FILES, LEDGER, OUTPUT, RECORDS, Flags, ManifestArgument, options_of, takes
-from batch_upload.cli.output import Ended, Output, Repeated, run_verb
-from batch_upload.cli.witnesses import Witnesses
+from batch_upload.cli.flags import (
+    ACCESS_FLAGS,
+    FILE_FLAGS,
+    LEDGER_FLAGS,
+    OUTPUT_FLAGS,
+    SINK_FLAGS,
+    Flags,
+    ManifestArgument,
+    options_of,
+)
+from batch_upload.cli.messages import obstacle_lines
+from batch_upload.cli.output import Output, invocation_of
+from batch_upload.cli.verb import Ended, verb
+from batch_upload.errors import ExitCode
+from batch_upload.report.summary_text import Invocation, counts_lines, headline
 
 if TYPE_CHECKING:
     from batch_upload.app.items import Prepared
     from batch_upload.app.verify import Verification
-    from batch_upload.report.summary_text import Invocation
 
 TAGS_ADVICE = "# put the tags back that were sent: a lost ledger is rebuilt from `batch-upload:token`"
 
 
-@takes(LEDGER, ACCESS, FILES, OUTPUT, RECORDS)
-def verify(
+@verb("verify", LEDGER_FLAGS, ACCESS_FLAGS, FILE_FLAGS, OUTPUT_FLAGS, SINK_FLAGS)
+def verify_command(
     manifest: ManifestArgument,
     tags: Annotated[  # noqa: FBT002
         bool, typer.Option("--tags/--no-tags", help="read every attachment's tags, 10 a second, and compare them too")
     ] = False,
     *,
     flags: Flags,
-) -> None:
+    output: Output,
+) -> Ended:
     """compare the ledger with what AWS holds; changes nothing"""
-    output = Output.of(flags, Witnesses(flags))
-    run_verb("verify", manifest, output, partial(_verify, manifest, flags, output, tags=tags))
-
-
-def _verify(path: Path, flags: Flags, output: Output, *, tags: bool) -> Ended:
     import anyio  # heavy, like all that follows: only when there is work
 
     from batch_upload.app.items import ready_to_read
     from batch_upload.app.verify import verify_prepared
     from batch_upload.cli.asking import asker
-    from batch_upload.cli.audience import audience_of
+    from batch_upload.cli.session import observers_of
     from batch_upload.cli.signals import until_interrupted
     from batch_upload.clock import counting_s
-    from batch_upload.report.summary_text import Invocation
 
     started = counting_s()
-    prepared, settings = ready_to_read(path, options_of(flags))
-    observers = audience_of(output)
+    prepared, settings = ready_to_read(manifest, options_of(flags))
+    observers = observers_of(output)
     work = partial(verify_prepared, prepared, settings, observers, tags=tags, ask=asker(), started=started)
     try:
         found = anyio.run(partial(until_interrupted, work, at_once=observers.close))
     finally:
         observers.close()
-    repeated = Repeated.of(flags, settings)
     profile = () if settings.profile is None else ("--profile", settings.profile)
     aws_flags = ("--region", found.summary.region or "", *profile)
-    _show(found, prepared, output, Invocation(str(path), repeated.flags, repeated.lane_flags), aws_flags)
+    show_comparison(found, prepared, output, invocation_of(manifest, flags, settings), aws_flags)
     return Ended(found.summary, lines=())
 
 
-def _show(
-    found: "Verification", prepared: "Prepared", output: Output, invocation: "Invocation", aws_flags: tuple[str, ...]
+def show_comparison(
+    found: "Verification", prepared: "Prepared", output: Output, invocation: Invocation, aws_flags: tuple[str, ...]
 ) -> None:
     """Print every finding, the numbers and what to do. `aws_flags` make AWS's own tool reach the lane."""
     from batch_upload.app.items import missing_files
-    from batch_upload.cli.messages import obstacle_lines
     from batch_upload.engine.verify import FindingKind
     from batch_upload.report.findings import (
         FindingCounts,
@@ -73,7 +76,6 @@ def _show(
         tag_lines,
         tags_words,
     )
-    from batch_upload.report.summary_text import counts_lines, headline
 
     comparison = found.comparison
     rows = [
@@ -104,23 +106,13 @@ def _show(
     tags = tags_words(counts, reads=comparison.listed, reads_per_s=found.tag_reads_per_s)
     numbers = (f"  {line}" for line in (*counts.lines(), tags, *counts_lines(found.summary)))
     obstacles = obstacle_lines(missing_files(prepared), prepared, gone=found.gone, invocation=invocation)
-    commands = tag_lines(rows, aws_flags)
-    next_steps = [*_next_lines(found, invocation), *((TAGS_ADVICE, *commands) if commands else ())]
+    next_steps: list[str] = []
+    if found.ledger_codes & {ExitCode.DISAGREEMENT, ExitCode.OUTCOMES_UNKNOWN}:
+        next_steps.append(f"{invocation.command('reconcile')}    # writes into the ledger what the service proves")
+    elif found.ledger_codes & {ExitCode.TRANSIENT, ExitCode.STILL_PROCESSING}:
+        next_steps.append(f"{invocation.command('upload')}    # goes on with what is open")
+    if commands := tag_lines(rows, aws_flags):
+        next_steps += [TAGS_ADVICE, *commands]
     titled = ["next:", *(f"  {line}" for line in next_steps)] if next_steps else []
     findings = (*finding_lines(rows), *difference_lines(rows))
     output.answer([*findings, headline(found.summary), *numbers, *obstacles, *titled])
-
-
-def _next_lines(found: "Verification", invocation: "Invocation") -> list[str]:
-    """Return the command that brings the ledger up to date, where it has something to learn. Of tags it has not."""
-    from batch_upload.app.verify import CODES
-    from batch_upload.engine.verify import FindingKind
-    from batch_upload.errors import ExitCode
-
-    kinds = found.comparison.counts.keys() - {FindingKind.IDENTITY, FindingKind.TAGS}
-    codes = {CODES.get(kind, ExitCode.DISAGREEMENT) for kind in kinds}
-    if codes & {ExitCode.DISAGREEMENT, ExitCode.OUTCOMES_UNKNOWN}:
-        return [f"{invocation.command('reconcile')}    # writes into the ledger what the service proves"]
-    if codes & {ExitCode.TRANSIENT, ExitCode.STILL_PROCESSING}:
-        return [f"{invocation.command('upload')}    # goes on with what is open"]
-    return []

@@ -1,71 +1,47 @@
 """`watch`: the page, live, while a run goes on elsewhere."""
 
 import sys
-from functools import partial
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batch_upload.cli.flags import LEDGER, OUTPUT, Flags, ManifestArgument, options_of, takes
-from batch_upload.cli.output import Ended, Output, Repeated, run_verb
+from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, Flags, ManifestArgument, options_of
+from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.streams import raising
-from batch_upload.errors import ExitCode
+from batch_upload.cli.verb import Ended, verb
+from batch_upload.summary import exit_of
 
 if TYPE_CHECKING:
-    from batch_upload.watch.follow import LivePage
+    from anyio.abc import TaskGroup
 
-TOKEN_BYTES = 32
-"""Of chance in the address: more than anybody can try."""
+ADDRESS_BYTES = 32
+"""Random bytes in the address, so that it cannot be guessed."""
 
 
-@takes(("only",), LEDGER, ("allow_outside",), OUTPUT)
-def watch(
+@verb("watch", ("only",), LEDGER_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
+def watch_command(
     manifest: ManifestArgument,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one")] = 0,
     *,
     flags: Flags,
-) -> None:
+    output: Output,
+) -> Ended:
     """serve the page of `report --format html` on loopback, live, while a run goes on elsewhere, until Ctrl-C"""
-    import anyio  # heavy, and only when there is work
-
-    output = Output.of(flags)
-    run_verb("watch", manifest, output, lambda: anyio.run(partial(_watch, manifest, flags, output, port=port)))
-
-
-async def _watch(path: Path, flags: Flags, output: Output, *, port: int) -> Ended:
-    from dataclasses import replace
-
-    from batch_upload.app.ledger_view import summary_of_view
-    from batch_upload.clock import counting_s
-    from batch_upload.summary import exit_of
-    from batch_upload.watch.follow import live_page
-
-    started, options = counting_s(), options_of(flags)
-    async with live_page(path, options, repeated=Repeated.of(flags, options).flags) as live:
-        code = await _serve(live, output, port)
-        page = live.follower.page
-        states = page.states
-    summary = summary_of_view(page.found, "watch", started=started, ending=exit_of(code))
-    return Ended(replace(summary, states=states), lines=())
-
-
-async def _serve(live: "LivePage", output: Output, port: int) -> ExitCode:
-    """Serve the page until the first signal, and return its exit code."""
-    import secrets
+    import secrets  # heavy, like all that follows: only when there is work
 
     import anyio
 
-    from batch_upload.cli.signals import Interrupts
-    from batch_upload.engine.groups import task_group
+    from batch_upload.app.ledger_view import summary_of_view
+    from batch_upload.cli.signals import serve_until_signal
+    from batch_upload.clock import counting_s
+    from batch_upload.watch.follow import live_page
     from batch_upload.watch.serve import served_page
 
-    async with task_group() as group:
-        stopped = anyio.Event()
-        interrupts = Interrupts(at_once=lambda: None)
-        interrupts.drain_with(lambda _: stopped.set())
-        await group.start(interrupts.watch)
-        async with served_page(live, token=secrets.token_urlsafe(TOKEN_BYTES), port=port) as url:
+    started, options = counting_s(), options_of(flags)
+
+    async def watch() -> Ended:
+        def on_start(url: str, group: "TaskGroup") -> None:
             if output.json:
                 output.event({"event": "listening", "schema_version": 1, "url": url})
             else:
@@ -73,6 +49,13 @@ async def _serve(live: "LivePage", output: Output, port: int) -> ExitCode:
                     sys.stdout.write(f"{url}\n")
             output.say("watching; open the address in a browser on this machine, Ctrl-C ends it")
             group.start_soon(live.follow)
-            await stopped.wait()
-        group.cancel_scope.cancel()
-    return interrupts.code or ExitCode.DONE
+
+        async with live_page(manifest, options, repeated=invocation_of(manifest, flags, options).flags) as live:
+            server = served_page(live, token=secrets.token_urlsafe(ADDRESS_BYTES), port=port)
+            code = await serve_until_signal(server, on_start)
+            page = live.follower.page
+            states = page.states
+        summary = summary_of_view(page.found, "watch", started=started, ending=exit_of(code))
+        return Ended(replace(summary, states=states), lines=())
+
+    return anyio.run(watch)

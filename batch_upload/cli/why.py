@@ -1,17 +1,16 @@
 """`why`: one item's whole history, and what happens next. Makes no request."""
 
 from collections.abc import Mapping
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from batch_upload.cli import messages
-from batch_upload.cli.completing import item_ids
-from batch_upload.cli.flags import LEDGER, OUTPUT, Flags, ManifestArgument, options_of, takes
-from batch_upload.cli.output import Ended, Output, Repeated, run_verb
-from batch_upload.model import Action, ActionKind, State
+from batch_upload.cli.completion import item_ids
+from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, Flags, ManifestArgument, options_of
+from batch_upload.cli.output import Output, invocation_of
+from batch_upload.cli.verb import Ended, verb
+from batch_upload.model import ActionKind, State
 from batch_upload.report.advice import advice
 from batch_upload.report.history import History, Next, history_json, history_lines
 from batch_upload.report.summary_text import Invocation
@@ -30,11 +29,11 @@ NEXT_WORDS: Mapping[ActionKind, str] = {
     ActionKind.ORPHAN: "nothing",
 }
 UPLOADING = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE, ActionKind.PARKED)
-"""What `upload` is needed for."""
+"""Actions that need another `upload`."""
 
 
-@takes(LEDGER, ("allow_outside",), OUTPUT)
-def why(
+@verb("why", LEDGER_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
+def why_command(
     manifest: ManifestArgument,
     item: Annotated[
         str,
@@ -44,40 +43,13 @@ def why(
     ],
     *,
     flags: Flags,
-) -> None:
+    output: Output,
+) -> Ended:
     """tell one item's whole history and what happens next, from manifest and ledger alone"""
-    output = Output.of(flags)
-    run_verb("why", manifest, output, partial(_why, manifest, item, flags, output))
+    from batch_upload.app.why import why_sync  # heavy: only when there is work
 
-
-def _why(path: Path, item_id: str, flags: Flags, output: Output) -> Ended:
-    from batch_upload.app.why import why_sync  # heavy, like all that follows: only when there is work
-    from batch_upload.clock import counting_s
-    from batch_upload.errors import ExitCode
-    from batch_upload.summary import Summary, exit_of
-
-    started = counting_s()
-    found = why_sync(path, item_id, options_of(flags))
-    history = _history(found, Invocation(str(path), Repeated.of(flags, found.settings).flags))
-    for line in history_json(history):
-        output.event(line)
-    if not output.quiet:
-        output.answer(history_lines(history))
-    ended = Summary(
-        verb="why",
-        exit=exit_of(ExitCode.DONE),
-        batch=found.manifest.batch,
-        account=found.lane.account if found.lane else None,
-        region=found.lane.region if found.lane else None,
-        states={found.state.value: 1},
-        items=1,
-        elapsed_s=counting_s() - started,
-    )
-    return Ended(ended, lines=())
-
-
-def _history(found: "ItemHistory", invocation: Invocation) -> History:
-    return History(
+    found = why_sync(manifest, item, options_of(flags))
+    history = History(
         item_id=found.item_id,
         batch=found.manifest.batch,
         state=found.state.value,
@@ -86,39 +58,39 @@ def _history(found: "ItemHistory", invocation: Invocation) -> History:
         item=found.item,
         retry=found.retry,
         unreadable="" if found.unreadable is None else found.unreadable.message,
-        next=_next(found, invocation),
+        next=next_of(found, invocation_of(manifest, flags, found.settings)),
         earlier=found.earlier,
     )
+    for line in history_json(history):
+        output.event(line)
+    if not output.quiet:
+        output.answer(history_lines(history))
+    return Ended(found.summary, lines=())
 
 
-def _next(found: "ItemHistory", invocation: Invocation) -> Next:
-    """What stands in the way of the next `upload`, else what it does with this item."""
-    if found.unreadable is not None:
-        words = f"`upload` sends nothing of this manifest: {found.unreadable.message}"
-        return Next(words, (invocation.command("validate"),))
-    if found.unmatched:
-        words = f"`upload` sends nothing of this manifest: {found.unmatched[0].message}"
-        return Next(words, (invocation.command("validate"),))
-    if found.refusal:
-        return Next(f"`upload` refuses this ledger: {found.refusal}", (invocation.command("reconcile"),))
-    if found.action is None:
-        return Next("nothing: the manifest no longer lists it, and nothing of it is at the service")
-    if found.is_new and found.action.kind is ActionKind.CREATE:
-        reason = found.action.reason
-        words = f"the next `upload` looks whether the service has it already, and sends it if not ({reason})"
-        return Next(words, (invocation.command("upload"),))
-    return _next_of(found.action, invocation)
-
-
-def _next_of(action: Action, invocation: Invocation) -> Next:
+def next_of(found: "ItemHistory", invocation: Invocation) -> Next:
+    """Return why the next `upload` sends nothing, else what it does with this item, and the commands for it."""
     from batch_upload.engine.rows import is_absent
 
+    upload, reconcile = invocation.command("upload"), invocation.command("reconcile")
+    obstacle = found.unreadable or next(iter(found.unmatched), None)
+    if obstacle is not None:
+        words = f"`upload` sends nothing of this manifest: {obstacle.message}"
+        return Next(words, (invocation.command("validate"),))
+    if found.refusal:
+        return Next(f"`upload` refuses this ledger: {found.refusal}", (reconcile,))
+    action = found.action
+    if action is None:
+        return Next("nothing: the manifest no longer lists it, and nothing of it is at the service")
+    if found.is_new and action.kind is ActionKind.CREATE:
+        words = f"the next `upload` looks whether the service has it already, and sends it if not ({action.reason})"
+        return Next(words, (upload,))
     known = action.known
     if known is not None and is_absent(known):
-        return Next(advice(State.FAILED, known.fault), (invocation.command("upload"),))
+        return Next(advice(State.FAILED, known.fault), (upload,))
     if action.kind is ActionKind.UNCHANGED and known is not None and known.state is State.PROCESSING:
-        return Next("the next `upload` asks whether the service has finished with it", (invocation.command("upload"),))
+        return Next("the next `upload` asks whether the service has finished with it", (upload,))
     words = f"{NEXT_WORDS[action.kind]} ({action.reason})"
     if known is not None and known.state in (State.SENDING, State.UNKNOWN):
-        return Next(words, (invocation.command("upload"), invocation.command("reconcile")))
-    return Next(words, (invocation.command("upload"),) if action.kind in UPLOADING else ())
+        return Next(words, (upload, reconcile))
+    return Next(words, (upload,) if action.kind in UPLOADING else ())

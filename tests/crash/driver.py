@@ -93,7 +93,7 @@ class CountedPolicy(asyncio.DefaultEventLoopPolicy):
 
 def serve() -> None:
     """Fork for each line until there are none."""
-    modules = ("app.upload", "cli.upload", "cli.on_lane")
+    modules = ("app.upload", "cli.upload", "cli.session")
     import_everything(*(f"batch_upload.{each}" for each in modules), "tests.crash.steps")
     for line in sys.stdin:
         asked = Asked(**json.loads(line))

@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 
 import anyio
 
-from batch_upload.app.items import Prepared, prepare
+from batch_upload.app.items import Prepared, ready
 from batch_upload.app.lane import lane_context, reach
 from batch_upload.cli.flags import Flags, options_of
 from batch_upload.clock import SystemClock
@@ -19,7 +19,7 @@ from batch_upload.engine.run import LaneOptions, Run
 from batch_upload.engine.tally import Tally
 from batch_upload.ledger import open_ledger
 from batch_upload.ports import AttachmentService, LedgerWriter
-from batch_upload.settings import Settings, settings_of
+from batch_upload.settings import RunOptions, Settings, settings_of
 from batch_upload.summary import new_run_id
 
 WRITES = frozenset(
@@ -66,7 +66,7 @@ def upload_step_by_step(argv: Sequence[str], points: Passing) -> int:
         rate=named.get("--rate"), concurrency=named.get("--concurrency"), safe_horizon=named.get("--safe-horizon")
     )
     path = Path(manifest)
-    prepared = prepare(path, allow_outside=False)
+    prepared = ready(path, RunOptions(rehash=True))[0]
     settings = settings_of(options_of(flags), manifest=path)
     return anyio.run(_upload, prepared, settings, points)
 

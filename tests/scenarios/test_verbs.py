@@ -255,7 +255,8 @@ def test_help_shows_the_exit_codes(command: Preloaded, tmp_path: Path, verb: str
         "13 the day's quota is used up",
         "27 the account is full",
         "22 credentials, permission",
-        "130/143 drained",
+        "130 drained after SIGINT",
+        "143 drained after SIGTERM",
     ):
         assert words in told
 
@@ -288,6 +289,16 @@ def test_what_cannot_be_meant_is_a_fault_of_usage(
     assert ended.code == 2
     assert "Traceback" not in ended.stderr
     endpoint.assert_untouched()
+
+
+@pytest.mark.parametrize("name", ["BATCH_UPLOAD_JSON", "BATCH_UPLOAD_QUIET"])
+def test_a_variable_of_a_switch_that_is_neither_true_nor_false_is_named(
+    command: Preloaded, tmp_path: Path, name: str
+) -> None:
+    ended = command.run("validate", "june.yaml", cwd=tmp_path, env={name: "maybe"})
+
+    assert (ended.code, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"error: `{name}=maybe` is neither true nor false\n")
 
 
 def test_a_switch_of_the_environment_is_turned_off_by_its_flag(command: Preloaded, tmp_path: Path) -> None:

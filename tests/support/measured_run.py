@@ -155,7 +155,7 @@ def launcher(env: Mapping[str, str]) -> Iterator[Launcher]:
 
 
 def _serve() -> None:
-    modules = ("cli.on_lane", "app.upload", "app.reconcile", "app.prune")
+    modules = ("cli.session", "app.upload", "app.reconcile", "app.prune")
     import_everything(*(f"batch_upload.{each}" for each in modules))
     for line in sys.stdin:
         question = json.loads(line)

@@ -139,7 +139,7 @@ def preloaded() -> Iterator[Preloaded]:
 
 
 def _serve() -> None:
-    import_everything("batch_upload.app.upload", "batch_upload.cli.on_lane", "batch_upload.app.validate")
+    import_everything("batch_upload.app.upload", "batch_upload.cli.session", "batch_upload.app.validate")
     for line in sys.stdin:
         asked = json.loads(line)
         if "start" in asked:

@@ -351,7 +351,15 @@ class _Process:
             chance=self._world.chance,
         )
         account = await wire.call(IDENTITY, service.account)
-        return Reached(service, Lane(account, service.region), wire, control, self._clock, made)
+        return Reached(
+            service=service,
+            wire=wire,
+            control=control,
+            clock=self._clock,
+            observer=self._observer,
+            laws=made,
+            lane=Lane(account, service.region),
+        )
 
     def _access(self) -> Access:
         return Access(

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.app.items import check, list_items, prepare, prepare_readable
+from batch_upload.app.items import check, list_items, ready, ready_to_read
 from batch_upload.documents.bodies import DocumentBodies
 from batch_upload.errors import ChangedSincePlan, ManifestInvalid
 from batch_upload.model import ContentType
 from batch_upload.ports import Body
+from batch_upload.settings import RunOptions
 from batch_upload.token import client_token
 
 PDF = b"%PDF-1.7\n%%EOF\n"
@@ -26,7 +27,7 @@ def written(folder: Path, entries: str) -> Path:
 def test_an_item_has_the_token_of_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_bytes(PDF)
 
-    item = prepare(written(tmp_path, "  - file: a.pdf\n"), allow_outside=False).items[0]
+    item = ready(written(tmp_path, "  - file: a.pdf\n"), RunOptions())[0].items[0]
 
     assert (item.item_id, item.size_bytes, item.content_type) == ("a.pdf", len(PDF), ContentType.PDF)
     assert item.client_token == client_token(
@@ -35,7 +36,7 @@ def test_an_item_has_the_token_of_what_it_is(tmp_path: Path) -> None:
 
 
 def test_a_url_is_an_item_whose_bytes_nobody_here_has_seen(tmp_path: Path) -> None:
-    item = prepare(written(tmp_path, "  - url: s3://bucket/terms.pdf\n"), allow_outside=False).items[0]
+    item = ready(written(tmp_path, "  - url: s3://bucket/terms.pdf\n"), RunOptions())[0].items[0]
 
     assert (item.content, item.path, item.sha256) == ("url:s3://bucket/terms.pdf", None, None)
 
@@ -46,7 +47,7 @@ def test_the_problems_of_the_manifest_and_of_its_files_come_together_in_their_or
     path = written(tmp_path, "  - file: text.pdf\n  - file: gone.pdf\n  - fil: x.pdf\n  - file: empty.pdf\n")
 
     with pytest.raises(ManifestInvalid) as invalid:
-        prepare(path, allow_outside=False)
+        ready(path, RunOptions())[0]
 
     lines = [problem.at.line for problem in invalid.value.problems]
     assert lines == sorted(lines)
@@ -58,7 +59,7 @@ def test_a_check_finds_what_preparing_finds(tmp_path: Path) -> None:
     path = written(tmp_path, "  - file: gone.pdf\n  - fil: x.pdf\n  - file: empty.pdf\n")
 
     with pytest.raises(ManifestInvalid) as prepared:
-        prepare(path, allow_outside=False)
+        ready(path, RunOptions())[0]
     with pytest.raises(ManifestInvalid) as checked:
         check(path, allow_outside=False)
 
@@ -95,7 +96,7 @@ def test_reading_a_manifest_leaves_the_garbage_collector_as_it_was(tmp_path: Pat
     path = written(tmp_path, "  - file: a.pdf\n")
     before = (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count())
 
-    prepare(path, allow_outside=False)
+    ready(path, RunOptions())[0]
     list_items(path, allow_outside=False)
 
     assert (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()) == before
@@ -103,7 +104,7 @@ def test_reading_a_manifest_leaves_the_garbage_collector_as_it_was(tmp_path: Pat
 
 async def test_the_bytes_that_were_planned_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_bytes(PDF)
-    item = prepare(written(tmp_path, "  - file: a.pdf\n"), allow_outside=False).items[0]
+    item = ready(written(tmp_path, "  - file: a.pdf\n"), RunOptions())[0].items[0]
 
     with DocumentBodies(tmp_path) as bodies:
         assert await bodies.read(item) == Body.of(PDF)
@@ -113,7 +114,7 @@ async def test_the_bytes_that_were_planned_are_read(tmp_path: Path) -> None:
 async def test_bytes_that_are_not_those_that_were_planned_are_refused(tmp_path: Path, changed: bytes | None) -> None:
     document = tmp_path / "a.pdf"
     document.write_bytes(PDF)
-    item = prepare(written(tmp_path, "  - file: a.pdf\n"), allow_outside=False).items[0]
+    item = ready(written(tmp_path, "  - file: a.pdf\n"), RunOptions())[0].items[0]
     document.unlink()
     if changed is not None:
         document.write_bytes(changed)
@@ -127,7 +128,7 @@ def test_a_verb_that_only_reads_gets_what_is_in_order_beside_what_is_not(tmp_pat
     (tmp_path / "empty.pdf").touch()
     path = written(tmp_path, "  - file: gone.pdf\n  - file: a.pdf\n  - file: empty.pdf\n  - glob: none/*.pdf\n")
 
-    prepared = prepare_readable(path, allow_outside=False)
+    prepared = ready_to_read(path, RunOptions())[0]
 
     assert [item.item_id for item in prepared.items] == ["a.pdf"]
     assert [(listed.item_id, problem.code) for listed, problem in prepared.unread] == [
@@ -142,6 +143,6 @@ def test_what_is_wrong_with_the_manifest_itself_stops_a_verb_that_only_reads_too
     path = written(tmp_path, "  - file: gone.pdf\n  - fil: x.pdf\n")
 
     with pytest.raises(ManifestInvalid) as invalid:
-        prepare_readable(path, allow_outside=False)
+        ready_to_read(path, RunOptions())[0]
 
     assert {problem.at.line for problem in invalid.value.problems} == {6, 7}

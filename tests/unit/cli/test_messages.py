@@ -2,7 +2,6 @@
 
 from batch_upload.cli.messages import (
     error_text,
-    exit_codes_text,
     names_words,
     obstacle_lines,
     problems_text,
@@ -12,7 +11,6 @@ from batch_upload.cli.messages import (
 )
 from batch_upload.errors import (
     AccessFault,
-    ExitCode,
     LedgerUnusable,
     ManifestInvalid,
     Refused,
@@ -83,14 +81,6 @@ def test_a_valid_manifest_is_called_so() -> None:
 
 def test_every_state_has_words_of_its_own() -> None:
     assert len({state_words(state) for state in State}) == len(State)
-
-
-def test_every_exit_code_is_explained_once() -> None:
-    text = exit_codes_text()
-
-    explained = [line.split()[0] for line in text.splitlines() if line.startswith("  ")]
-    assert explained == [str(int(code)) for code in ExitCode]
-    assert "the same command again will do:\n   10  transient errors are left\n" in text
 
 
 def test_only_the_first_names_are_spelled_out() -> None:

@@ -8,7 +8,8 @@ import pytest
 import typer
 
 from batch_upload.cli.flags import Flags, options_of
-from batch_upload.cli.output import Ended, Output, Repeated, run_verb
+from batch_upload.cli.output import Output, invocation_of
+from batch_upload.cli.verb import Ended, run_verb
 from batch_upload.errors import (
     AccessFault,
     BatchUploadError,
@@ -166,13 +167,15 @@ def test_what_was_asked_for_goes_to_stdout_unless_that_is_for_machines(capsys: p
 def test_a_next_command_never_repeats_a_password(url: str, repeated: tuple[str, ...]) -> None:
     flags = Flags(endpoint_url=url)
 
-    assert Repeated.of(flags, settings_of(options_of(flags, {}), manifest=JUNE, environ={})).lane_flags == repeated
+    assert (
+        invocation_of(JUNE, flags, settings_of(options_of(flags, {}), manifest=JUNE, environ={})).lane_flags == repeated
+    )
 
 
 def test_a_next_command_repeats_what_means_the_same_ledger_and_lane() -> None:
     flags = Flags(ledger="x.ledger", local=True, region="eu-west-1", allow_endpoint=["a.example"])
 
-    repeated = Repeated.of(flags, settings_of(options_of(flags, {}), manifest=JUNE, environ={}))
+    repeated = invocation_of(JUNE, flags, settings_of(options_of(flags, {}), manifest=JUNE, environ={}))
 
     assert repeated.flags == ("--local", "--ledger", "x.ledger")
     assert repeated.lane_flags == ("--region", "eu-west-1", "--allow-endpoint", "a.example")

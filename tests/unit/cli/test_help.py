@@ -1,13 +1,16 @@
-"""Every verb has an example in its help, and every example is a command that can be typed."""
+"""Every verb has an example in its help, every example is a command that can be typed, and exit codes are explained."""
 
+import re
 import shlex
 from typing import Any
 
 import pytest
 import typer.main
 
-from batch_upload.cli.examples import EXAMPLES
+from batch_upload.cli.help import EXAMPLES, exit_codes_text
 from batch_upload.cli.main import app
+from batch_upload.errors import ExitCode
+from batch_upload.summary import EXIT_REASONS
 
 ROOT: Any = typer.main.get_command(app)
 """A group of commands; typer does not give it a type."""
@@ -46,3 +49,11 @@ def test_examples_stand_in_the_help_line_by_line() -> None:
             command = command.commands[name]
         help_text = command.make_context(verb, [], resilient_parsing=True).command.epilog
         assert all(f"\n  {line}" in help_text for line in EXAMPLES[verb])
+
+
+def test_every_exit_code_is_explained_once_and_by_the_text_that_a_run_ends_with() -> None:
+    text = exit_codes_text()
+
+    explained = re.findall(r"(?m)(?:^|: |\| )(\d+) ([^|\n]+?)(?= \||$)", text)
+    assert explained == [(str(int(code)), EXIT_REASONS[code]) for code in ExitCode]
+    assert "10-19, the same command again will do: 10 transient errors are left | 11 " in text

@@ -1,9 +1,9 @@
-"""`--notify URL`: a monitor in the style of healthchecks hears of the beginning and of the end of a verb.
+"""`--notify URL`: pings a monitor in the style of healthchecks at the begin and the end of a verb.
 
-`URL/start` when it begins, `URL` when it ends well, `URL/fail` when a person must act (the rule of `--quiet`), and
-`URL/log` when the same command again will do: it says that the job lives, and neither success nor failure, so that the
-monitor's own clock decides. Each has 5 seconds, in a thread of its own: no upload waits, and no exit code changes.
-Only counts are sent. The URL is as good as a password and is never shown whole.
+`URL/start` at the begin, `URL` for a success, `URL/fail` if a person must act (as with `--quiet`), and `URL/log` if the
+same command again will do: the job lives, and the monitor's own schedule decides about success or failure. Each ping
+has 5 seconds, in a thread of its own: no upload waits for it, and no exit code changes. Only counts are sent. The URL
+is as good as a password and is never shown whole.
 """
 
 import http.client
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from threading import Thread
 from time import monotonic
 from typing import IO
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from batch_upload.errors import UsageError
 from batch_upload.escape import printable
@@ -28,24 +28,36 @@ _AGENT = "batch-upload"
 
 
 class Monitor:
-    """Who is told. Raises UsageError where the URL cannot be one, without showing it."""
+    """The monitor of one verb. Raises UsageError for what is not a URL that can be pinged, without showing it."""
 
     def __init__(self, url: str, *, limit_s: float = LIMIT_S) -> None:
-        self._url = _checked(url)
+        hint = "such as `https://hc-ping.com/…`"
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError as error:
+            raise UsageError("`--notify` is not a URL", hint=hint) from error
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError("`--notify` wants a URL of http or https", hint=hint)
+        if parts.username is not None or parts.password is not None:
+            raise UsageError("`--notify` takes no user and password in its URL", hint=hint)
+        if not url.isascii() or any(char <= " " or char == "\x7f" for char in url):
+            raise UsageError("`--notify` is not a URL: it holds characters that must be written as `%XX`", hint=hint)
+        self._url = parts
         self._limit_s = limit_s
         self._pings: list[_Ping] = []
 
     @property
     def shown(self) -> str:
-        """As much of the URL as anybody may see."""
+        """The part of the URL that may be shown."""
         return printable(f"{self._url.scheme}://{self._url.hostname}/…")
 
     def begin(self) -> None:
-        """Tell that the verb has begun, and do not wait."""
+        """Ping that the verb has begun, and do not wait."""
         self._ping("start", "")
 
     def end(self, summary: Summary) -> str | None:
-        """Tell how it ended, and wait 5 seconds at most for either ping. What went wrong, in words, or None."""
+        """Ping how it ended, and wait 5 seconds at most for each ping. Return what went wrong, or None."""
         for earlier in self._pings:
             earlier.wait()  # a start that comes in after the end would look like a run that hangs
         self._ping(path_of(summary.exit), body_of(summary))
@@ -58,14 +70,14 @@ class Monitor:
 
 
 def path_of(ending: Exit) -> str:
-    """What stands behind the URL for this end."""
+    """Return what follows the URL for this end."""
     if ending.code in SUCCESSES:
         return ""
     return "fail" if ending.wants_a_person else "log"
 
 
 def body_of(summary: Summary) -> str:
-    """The counts of the summary: no id, no path, no command."""
+    """Return the text that is sent: the counts of the summary, without an id, path or command."""
     ending = summary.exit
     where = summary.verb if summary.batch is None else f"{summary.verb} of batch `{summary.batch}`"
     first = f"{printable(where)}: exit {int(ending.code)} ({ending.name})"
@@ -75,10 +87,10 @@ def body_of(summary: Summary) -> str:
 
 
 class _Ping:
-    """One request, sent by a thread that a process which ends does not wait for."""
+    """One request, sent by a daemon thread: the process does not wait for it as it ends."""
 
     def __init__(self, url: str, body: bytes, *, limit_s: float) -> None:
-        self._request = urllib.request.Request(  # noqa: S310 - http or https, see `_checked`
+        self._request = urllib.request.Request(  # noqa: S310 - http or https, see Monitor
             url, data=body, headers={"User-Agent": _AGENT, "Content-Type": "text/plain; charset=utf-8"}, method="POST"
         )
         self._limit_s = limit_s
@@ -88,7 +100,7 @@ class _Ping:
         self._thread.start()
 
     def wait(self) -> str:
-        """Wait for its end, but not beyond its limit. What went wrong, or nothing."""
+        """Wait for its end, but not beyond its limit. Return what went wrong, or an empty text."""
         self._thread.join(max(0.0, self._until - monotonic()))
         return self._wrong
 
@@ -100,13 +112,20 @@ class _Ping:
             self._wrong = f"it answered {error.code}"
             error.close()
         except (OSError, http.client.HTTPException, ValueError) as error:
-            self._wrong = self._too_late if _is_timeout(error) else _words(error)
+            # never the error's own text, which may hold the URL
+            inner = error.reason if isinstance(error, urllib.error.URLError) else None
+            cause = inner if isinstance(inner, Exception) else error
+            if isinstance(cause, TimeoutError):
+                self._wrong = self._too_late
+            else:
+                said = cause.strerror.lower() if isinstance(cause, OSError) and cause.strerror else ""
+                self._wrong = said or type(cause).__name__
         else:
             self._wrong = ""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """What the user named is asked, and nobody else."""
+    """Follows no redirect: only the host that the user named gets the request."""
 
     def redirect_request(
         self,
@@ -121,36 +140,3 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 _OPENER = urllib.request.build_opener(_NoRedirect)
-
-
-def _checked(url: str) -> SplitResult:
-    hint = "such as `https://hc-ping.com/…`"
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError as error:
-        raise UsageError("`--notify` is not a URL", hint=hint) from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError("`--notify` wants a URL of http or https", hint=hint)
-    if parts.username is not None or parts.password is not None:
-        raise UsageError("`--notify` takes no user and password in its URL", hint=hint)
-    if not url.isascii() or any(char <= " " or char == "\x7f" for char in url):
-        raise UsageError("`--notify` is not a URL: it holds characters that must be written as `%XX`", hint=hint)
-    return parts
-
-
-def _words(error: Exception) -> str:
-    """What went wrong; never the error's own text, which may hold the URL."""
-    cause = _cause(error)
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror.lower()
-    return type(cause).__name__
-
-
-def _is_timeout(error: Exception) -> bool:
-    return isinstance(_cause(error), TimeoutError)
-
-
-def _cause(error: Exception) -> Exception:
-    inner = error.reason if isinstance(error, urllib.error.URLError) else None
-    return inner if isinstance(inner, Exception) else error

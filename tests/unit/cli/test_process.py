@@ -1,11 +1,11 @@
-"""What `upload` does to its own process."""
+"""What the command sets for its whole process."""
 
 import platform
 import resource
 
 import pytest
 
-from batch_upload.cli.upload import keep_freed_memory
+from batch_upload.cli.process import keep_freed_memory
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="elsewhere memory is kept by other rules")

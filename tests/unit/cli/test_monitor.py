@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from batch_upload.cli.pinging import BODY_LIMIT, Monitor, body_of, path_of
+from batch_upload.cli.monitor import BODY_LIMIT, Monitor, body_of, path_of
 from batch_upload.errors import ExitCode, UsageError
 from batch_upload.summary import Exit, Summary, exit_of
 from tests.support.monitor import monitor

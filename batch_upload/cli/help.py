@@ -1,4 +1,7 @@
-"""An example or two of each verb, for `--help`: what people run, not every flag there is."""
+"""What `--help` adds below the flags: examples of each verb, and the exit codes."""
+
+from batch_upload.errors import ExitCode
+from batch_upload.summary import EXIT_REASONS
 
 EXAMPLES = {
     "upload": (
@@ -29,8 +32,26 @@ EXAMPLES = {
 }
 
 
+_EXIT_GROUPS = (
+    ("", range(3)),
+    ("with `plan --detailed-exitcode`: ", range(3, 10)),
+    ("10-19, the same command again will do: ", range(10, 20)),
+    ("20-29, a person must act: ", range(20, 30)),
+    ("stopped by a signal: ", range(128, 160)),
+)
+
+
+def exit_codes_text() -> str:
+    """Return every exit code with its meaning, a paragraph for each kind."""
+    lines = [
+        title + " | ".join(f"{code} {EXIT_REASONS[code]}" for code in ExitCode if code in codes)
+        for title, codes in _EXIT_GROUPS
+    ]
+    return "\n\n".join(["exit codes:", *lines])
+
+
 def epilog(verb: str, after: str = "") -> str:
-    """What stands below the flags of a verb: its examples, a line each, then `after`."""
+    """Return what is printed below the flags of a verb: its examples, a line each, then `after`."""
     examples = EXAMPLES[verb]
     title = "example:" if len(examples) == 1 else "examples:"
     # `\b` keeps lines as they are

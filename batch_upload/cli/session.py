@@ -1,0 +1,97 @@
+"""How the command runs a session: signals end it in order, observers hear it, and an error becomes text."""
+
+import gc
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+
+from batch_upload.app.interruption import Interruption
+from batch_upload.app.items import Prepared
+from batch_upload.app.session import RunEnd, Session
+from batch_upload.cli.asking import asker
+from batch_upload.cli.flags import Flags
+from batch_upload.cli.output import Output, invocation_of
+from batch_upload.cli.signals import watch_signals
+from batch_upload.cli.verb import Ended, ended_by
+from batch_upload.clock import SystemClock
+from batch_upload.engine.groups import task_group
+from batch_upload.errors import BatchUploadError
+from batch_upload.report.ndjson import NdjsonObserver
+from batch_upload.report.observers import Observers, RunObserver
+from batch_upload.report.plain import PlainObserver, VerboseObserver
+from batch_upload.settings import Settings
+from batch_upload.summary import Summary, exit_of
+
+TICK_S = 1.0
+"""Seconds between two redrawings of a progress display."""
+
+
+def observers_of(output: Output) -> Observers:
+    """Return the observers that `--json`, `--quiet`, `-v`, the terminal and the sinks ask for."""
+    people: list[RunObserver]
+    if output.verbose:  # no progress display: the lines of requests would tear it
+        lines = Observers() if output.quiet else PlainObserver(sys.stderr)
+        people = [lines, VerboseObserver(sys.stderr, level=output.verbose)]
+    elif output.quiet:
+        people = []
+    else:
+        from batch_upload.report.console import people_observer  # imports what draws; `--quiet` does without
+
+        people = [people_observer(sys.stderr)]
+    machines = [NdjsonObserver(sys.stdout)] if output.json else []
+    return Observers(*people, *machines, *output.sinks.observers(), on_lost=output.lost)
+
+
+def run_session(
+    make: Callable[..., Session[RunEnd]],
+    manifest: Path,
+    flags: Flags,
+    output: Output,
+    *,
+    prepared: Prepared,
+    settings: Settings,
+    read: Callable[[], tuple[Prepared, Settings]],
+    started: float,
+    ended_of: Callable[[RunEnd], Ended],
+) -> Ended:
+    """Make a session, run it, and return how it ended; `ended_of` turns its result into what is printed.
+
+    `make` takes what `Session` takes. `read` and `started` are as for `Session`.
+    """
+
+    async def tick(observers: Observers) -> None:
+        clock = SystemClock()
+        while True:
+            await anyio.sleep(TICK_S)
+            observers.tick(clock.now())
+
+    async def run() -> Ended:
+        observers, interruption = observers_of(output), Interruption()
+        session = make(
+            prepared,
+            settings,
+            observers,
+            read=read,
+            run_id=output.sinks.run_id,
+            interruption=interruption,
+            ask=asker(),
+            started=started,
+        )
+        async with task_group() as group:
+            await group.start(watch_signals, interruption, observers.close)
+            group.start_soon(tick, observers)
+            try:
+                ended = ended_of(await session.run())
+            except BatchUploadError as error:
+                counted = error.summary or Summary(verb=session.verb, exit=exit_of(error.exit_code))
+                ended = ended_by(error, output, counted)
+            finally:
+                observers.close()
+                group.cancel_scope.cancel()
+        return replace(ended, invocation=invocation_of(manifest, flags, settings))
+
+    gc.freeze()  # what was read and imported stays to the end: do not look through it for cycles during the run
+    return anyio.run(run)
