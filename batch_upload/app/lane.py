@@ -102,7 +102,7 @@ async def reach(
     manifest's.
     """
     async with open_lane(settings, observer, remembered=remembered, reads_only=reads_only, ask=ask) as opened:
-        account = await account_of(settings, opened)
+        account = await account_of_lane(settings, opened)
         check_account(settings, account)
         yield Reached(
             service=opened.service,
@@ -115,7 +115,7 @@ async def reach(
         )
 
 
-async def account_of(settings: Settings, lane: OpenLane) -> str:
+async def account_of_lane(settings: Settings, lane: OpenLane) -> str:
     """Return the account of the lane, from STS. If STS does not answer, read it from the ARNs of the first listing.
 
     The listing serves only if the manifest names the account, which must be the same. Raises AccessFault, and NoAnswer

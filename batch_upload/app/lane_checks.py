@@ -31,7 +31,7 @@ PERMISSIONS = {each: f"may {each}" for each in (LIMITS, DESCRIBE, LIST_TAGS)}
 """The check of each operation that a run needs and that changes nothing."""
 _NO_ENDPOINT = "not checked: there is no endpoint that may be asked"
 
-Answer = TypeVar("Answer")
+CheckAnswer = TypeVar("CheckAnswer")
 
 
 @dataclass(slots=True)
@@ -154,7 +154,7 @@ async def check_lane_answers(settings: Settings, lane: OpenLane, found: LaneFoun
             if sent_at.tzinfo is not None:  # in whole seconds, on average half a second ago
                 ahead.append((lane.clock.now() - sent_at).total_seconds() - 0.5)
 
-    async def asked(name: str, operation: str, ask: Callable[[], Awaitable[Answer]]) -> Answer | Check:
+    async def asked(name: str, operation: str, ask: Callable[[], Awaitable[CheckAnswer]]) -> CheckAnswer | Check:
         try:
             return await lane.wire.call(operation, ask, policy=CONVENIENCE)
         except BatchUploadError as error:

@@ -65,7 +65,7 @@ def prune_command(
 
     def make(prepared: "Prepared", settings: "Settings", observer: "Observer", **named: Any) -> PruneSession:  # noqa: ANN401
         session = PruneSession(prepared, settings, _SparedPrinter(observer, output), **named)
-        session.decide = partial(decide, output, yes=yes, max_deletes=max_deletes)
+        session.decide = partial(may_delete, output, yes=yes, max_deletes=max_deletes)
         return session
 
     def ended_of(result: "PruneResult") -> Ended:
@@ -89,7 +89,7 @@ def prune_command(
     )
 
 
-async def decide(output: Output, found: "Pruning", *, yes: bool, max_deletes: int | None) -> bool:
+async def may_delete(output: Output, found: "Pruning", *, yes: bool, max_deletes: int | None) -> bool:
     """Show what would be deleted, and return whether it may be: with `yes`, else as a person answers.
 
     With `yes`, `max_deletes` attachments at most; None: half of what the batch has. Raises UsageError for more, and if
