@@ -35,7 +35,7 @@ class Untold:
     """When its tags were asked for last."""
 
     def certain_at(self, horizon_s: float) -> float:
-        """The moment from which its tags must be readable."""
+        """Return the moment from which its tags must be readable."""
         return self.seen_at + horizon_s - self.age_s
 
 
@@ -97,7 +97,7 @@ async def wait_for_tags(context: LaneContext, readings: Readings) -> None:
 
 
 def carriers(listing: Listing, tokens: Mapping[str, str | None]) -> dict[str, list[Attachment]]:
-    """The attachments that stand at the service by the token they carry, oldest first."""
+    """Return the attachments that stand at the service by the token they carry, oldest first."""
     found: dict[str, list[Attachment]] = {}
     for attachment in sorted(listing.attachments, key=lambda each: (each.created_at, each.attachment_id)):
         token = tokens.get(attachment.attachment_id)
@@ -107,7 +107,7 @@ def carriers(listing: Listing, tokens: Mapping[str, str | None]) -> dict[str, li
 
 
 def _left_s(context: LaneContext, readings: Readings) -> float:
-    """How long it takes at most until everything that is untold must tell."""
+    """Return how long it takes at most until everything that is untold must tell."""
     now = context.clock.monotonic()
     return max(each.certain_at(context.horizon_s) for each in readings.untold.values()) - now
 

@@ -89,7 +89,7 @@ class LaneControl:
             raise Withheld
 
     def is_stopped(self, *, to_create: bool) -> bool:
-        """Whether nothing is created any more, or nothing at all is asked."""
+        """Return whether nothing is created any more, or nothing at all is asked."""
         return (self.creating if to_create else self.calling) is not None
 
     @staticmethod

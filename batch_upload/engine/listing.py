@@ -111,7 +111,7 @@ async def read_pages(context: Asking, take: Callable[[AttachmentPage], Awaitable
 
 
 async def _read_once(context: Asking, take: Callable[[AttachmentPage], Awaitable[None]]) -> int | None:
-    """The number of pages, or None where they did not come to an end."""
+    """Return the number of pages, or None where they did not come to an end."""
     token: str | None = None
     tokens: set[str] = set()
     seen: set[str] = set()
@@ -193,7 +193,7 @@ async def list_completely(
 
 
 async def describe_found(context: Describing, ids: Sequence[str]) -> list[Attachment]:
-    """The attachments of these ids that the service finds, five a call.
+    """Return the attachments of these ids that the service finds, five a call.
 
     One that it does not find refuses the whole call; it is left out, and the others are asked for again.
     """
@@ -218,7 +218,7 @@ async def _describe(context: Describing, ids: Sequence[str]) -> Sequence[Attachm
 
 
 def still_there(listing: Listing) -> Listing:
-    """The listing without what was deleted: a service may go on describing it."""
+    """Return the listing without what was deleted: a service may go on describing it."""
     left = tuple(each for each in listing.attachments if each.status is not AttachmentStatus.DELETED)
     return replace(listing, attachments=left)
 

@@ -191,7 +191,7 @@ def _why_lane_is_full(rows: BatchRows, outlook: LaneOutlook) -> str | None:
 
 
 def _decide_by_state(item: Item, known: Known) -> Action:
-    """The ledger knows this very token."""
+    """Decide for an item whose very token the ledger knows."""
     match known.state:
         case State.COMPLETE:
             return _act(ActionKind.UNCHANGED, item, known, "uploaded")
@@ -217,7 +217,7 @@ def _decide_by_state(item: Item, known: Known) -> Action:
 
 
 def _changed(item: Item, current: Known) -> Action:
-    """The ledger knows the id under another token, with another document or without a live attachment."""
+    """Decide for an id that the ledger knows under another token, with another document or no live attachment."""
     if current.attachment_id is None:
         return _act(ActionKind.CREATE, item, current, f"changed before it was uploaded ({current.state})")
     if item.generation != current.generation:
@@ -229,7 +229,7 @@ def _changed(item: Item, current: Known) -> Action:
 
 
 def _retag(item: Item, live: Known) -> Action:
-    """The document is at the service, with other tags."""
+    """Decide for an item whose document is at the service with other tags."""
     if live.state is State.FAILED:
         code = live.fault.code if live.fault else "refused"
         return _act(ActionKind.RETAG, item, live, f"its tags were refused before ({code}), tried again")

@@ -65,10 +65,10 @@ def pruning(items: Sequence[Item], rows: Sequence[Known]) -> Pruning:
     or that carries no identity tag; and what was replaced only once what replaced it is complete. So an attachment that
     ended as UPLOAD_FAILED may go once a retry is complete.
     """
-    knowledge = BatchRows.of(rows)
+    batch_rows = BatchRows.of(rows)
     listed = {item.item_id: item for item in items}
-    needed = {next_try(item, knowledge).client_token for item in items}
-    needed |= {row.client_token for item in items if (row := row_of(item, knowledge)) is not None}
+    needed = {next_try(item, batch_rows).client_token for item in items}
+    needed |= {row.client_token for item in items if (row := row_of(item, batch_rows)) is not None}
     candidates: list[Candidate] = []
     spared: list[Spared] = []
     for row in rows:
@@ -78,7 +78,7 @@ def pruning(items: Sequence[Item], rows: Sequence[Known]) -> Pruning:
         may_be_there = is_deleting or is_failed or row.state in LIVE | OPEN
         if row.client_token in needed or not may_be_there:
             continue
-        if why := _why_not(row, item, knowledge):
+        if why := _why_not(row, item, batch_rows):
             spared.append(Spared(row, why))
         else:
             reason = "no longer in the manifest" if item is None else "replaced by a later upload"
@@ -88,7 +88,7 @@ def pruning(items: Sequence[Item], rows: Sequence[Known]) -> Pruning:
     return Pruning(tuple(candidates), tuple(spared), standing)
 
 
-def _why_not(row: Known, item: Item | None, knowledge: BatchRows) -> str | None:
+def _why_not(row: Known, item: Item | None, batch_rows: BatchRows) -> str | None:
     if row.state in OPEN:
         return "its outcome is not known"
     if row.state is State.PROCESSING:
@@ -97,7 +97,7 @@ def _why_not(row: Known, item: Item | None, knowledge: BatchRows) -> str | None:
         return "it carries no identity tag that proves whose it is"
     if item is None:
         return None
-    stands = row_of(item, knowledge)
+    stands = row_of(item, batch_rows)
     if stands is None or stands.state is not State.COMPLETE:
         return "what replaces it is not complete yet"
     return None

@@ -71,8 +71,8 @@ async def reconcile(context: LaneContext, batch: str, items: Sequence[Item], cap
 
 async def stock_of(context: LaneContext, batch: str, items: Sequence[Item]) -> dict[str, Known]:
     """How everything stands now, from the ledger, by item id. An item without a row was never sent."""
-    knowledge = BatchRows.of(await context.ledger.known(batch))
-    rows = {item.item_id: shown_row(item, knowledge) for item in items}
+    batch_rows = BatchRows.of(await context.ledger.known(batch))
+    rows = {item.item_id: shown_row(item, batch_rows) for item in items}
     return {item_id: row for item_id, row in rows.items() if row is not None}
 
 
@@ -103,17 +103,17 @@ async def _take_over(
     batch: str,
     items: Sequence[Item],
     carried: Mapping[str, Sequence[Attachment]],
-    knowledge: BatchRows,
+    batch_rows: BatchRows,
 ) -> None:
     """Adopt what carries the token of an item or of a retry of it, or one that the ledger has of before: then it is an
     orphan. A token that neither has moves nothing."""
-    tries = carried_tries(items, carried, knowledge)
-    unrecorded = [each for each in tries if _is_unrecorded(each.client_token, carried, knowledge)]
+    tries = carried_tries(items, carried, batch_rows)
+    unrecorded = [each for each in tries if _is_unrecorded(each.client_token, carried, batch_rows)]
     await context.ledger.enlist(unrecorded, at=context.now())
     latest = {each.item_id: each for each in unrecorded}
     earlier = {each.client_token for each in unrecorded} - {each.client_token for each in latest.values()}
     tokens = {each.client_token for each in unrecorded}
-    tokens.update(token for token in knowledge.by_token if _is_unrecorded(token, carried, knowledge))
+    tokens.update(token for token in batch_rows.by_token if _is_unrecorded(token, carried, batch_rows))
 
     async def take(token: str) -> None:
         await adopt(context, token, carried[token], is_told=token not in earlier)
@@ -124,9 +124,9 @@ async def _take_over(
     await context.ledger.enlist([latest_try(each, known) for each in latest.values()], at=context.now())
 
 
-def _is_unrecorded(token: str, carried: Mapping[str, Sequence[Attachment]], knowledge: BatchRows) -> bool:
+def _is_unrecorded(token: str, carried: Mapping[str, Sequence[Attachment]], batch_rows: BatchRows) -> bool:
     found = carried.get(token, ())
-    row = knowledge.by_token.get(token)
+    row = batch_rows.by_token.get(token)
     if row is not None and row.state in (*LIVE, *OPEN):
         return False
     return bool(found) and recorded(found, row) is None

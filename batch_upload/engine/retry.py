@@ -54,7 +54,7 @@ class RetryPolicy:
     """Between two tries meanwhile, on average."""
 
     def ceiling_s(self, error: Transient, tries: int) -> float:
-        """The upper end of the jittered delay after the `tries`-th failure of this kind, counted from 1."""
+        """Return the upper end of the jittered delay after the `tries`-th failure of this kind, counted from 1."""
         cap_s = self.throttled_cap_s if isinstance(error, Throttled) else self.unanswered_cap_s
         return min(cap_s, self.base_s * 2.0 ** min(tries, 20))
 
@@ -172,7 +172,7 @@ class Wire:
         self._told_of_shortage = False
 
     def rate(self, operation: str) -> float:
-        """The pace of an operation now, in calls a second."""
+        """Return the pace of an operation now, in calls a second."""
         return self._pacers[operation].rate
 
     async def slot(self, operation: str) -> Slot:

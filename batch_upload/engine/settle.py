@@ -37,8 +37,10 @@ RECONSIDER_S = 1.0
 
 
 def is_old(known: Known, *, now: datetime, horizon_s: float) -> bool:
-    """Whether an attachment was certainly created a horizon ago, by the ledger's times. Of one that was not found, that
-    says that it is gone."""
+    """Return whether an attachment was certainly created a horizon ago, by the ledger's times.
+
+    If such an attachment is not found, it is gone.
+    """
     horizon = timedelta(seconds=horizon_s)
     created_by = known.completed_at
     if created_by is None and known.attempts == 1 and known.first_sent_at is not None:

@@ -52,7 +52,7 @@ async def ask_capacity(context: LaneContext) -> Capacity | None:
 
 
 def owes_look(context: LaneContext, memory: LaneMemory) -> bool:
-    """Whether the lane must be listed although nothing is to be sent.
+    """Return whether the lane must be listed although nothing is to be sent.
 
     Another copy of the ledger may have created the same at the same moment, and the look at the end of that run may
     have come too early: an attachment is listed at most a horizon after its create, and its tags a horizon later. So
@@ -68,7 +68,7 @@ async def survey(
     context: LaneContext,
     memory: LaneMemory,
     items: Sequence[Item],
-    knowledge: BatchRows,
+    batch_rows: BatchRows,
     capacity: Capacity | None,
 ) -> tuple[int, list[Duplicate]]:
     """List the lane, read the tags that are new, adopt what is ours. Gives the number of attachments that were listed,
@@ -92,7 +92,7 @@ async def survey(
         if is_founding and any(item.identity_tag for item in items):
             await wait_for_tags(context, readings)
     carried = carriers(listing, readings.tokens)
-    ours = [each for each in carried_tries(items, carried, knowledge) if is_unsent(each, knowledge)]
+    ours = [each for each in carried_tries(items, carried, batch_rows) if is_unsent(each, batch_rows)]
     if ours and memory.listed_at is not None:
         raise Disagreement(
             f"AWS holds {len(ours):,} attachment{'' if len(ours) == 1 else 's'} of this batch that this ledger does not"
@@ -149,7 +149,7 @@ async def look_through(
 
 
 async def find_duplicates(context: LaneContext, listing: Listing) -> list[Duplicate]:
-    """The duplicates that a listing shows, of those whose tags were read."""
+    """Return the duplicates that a listing shows, of those whose tags were read."""
     there = {each.attachment_id for each in listing.attachments if each.status in _STANDS}
     return [each for each in await context.ledger.duplicates() if each.attachment_id in there]
 

@@ -93,23 +93,22 @@ class Comparison:
         return Counter(finding.kind for finding in self.findings)
 
 
-def standing(items: Sequence[Item], knowledge: BatchRows) -> list[Known]:
-    """The rows to be compared with what the service holds: those of the manifest's items, and every other current
-    one."""
-    rows = {row.client_token: row for row in (row_of(item, knowledge) for item in items) if row is not None}
-    rows.update((row.client_token, row) for row in knowledge.current.values())
+def standing(items: Sequence[Item], batch_rows: BatchRows) -> list[Known]:
+    """Return the rows to compare with what the service holds: the manifest's items', and every other current one."""
+    rows = {row.client_token: row for row in (row_of(item, batch_rows) for item in items) if row is not None}
+    rows.update((row.client_token, row) for row in batch_rows.current.values())
     return list(rows.values())
 
 
 def unlisted(rows: Sequence[Known], listing: Listing) -> list[str]:
-    """The attachments that the ledger says stand, and that a listing does not hold."""
+    """Return the attachments that the ledger says stand, and that a listing does not hold."""
     listed = {attachment.attachment_id for attachment in listing.attachments}
     wanted = (row.attachment_id for row in rows if row.state in LIVE)
     return [attachment_id for attachment_id in wanted if attachment_id is not None and attachment_id not in listed]
 
 
 async def with_latecomers(context: Asking, listing: Listing, ids: Sequence[str]) -> Listing:
-    """The listing, and those of these attachments that the service knows all the same.
+    """Return the listing, and those of these attachments that the service knows all the same.
 
     Pages are of several moments: what is made or moved while they are turned may stand on none.
     """
@@ -118,7 +117,7 @@ async def with_latecomers(context: Asking, listing: Listing, ids: Sequence[str])
 
 
 def young_of(rows: Iterable[Known], *, now: datetime, horizon_s: float) -> frozenset[str]:
-    """The tokens of these rows whose attachments are so new that not to find them says nothing."""
+    """Return the tokens of these rows whose attachments are so new that not to find them says nothing."""
     return frozenset(row.client_token for row in rows if not is_old(row, now=now, horizon_s=horizon_s))
 
 
@@ -140,7 +139,7 @@ async def read_tags(
 def tokens_with(
     known: Mapping[str, str | None], tags: Mapping[str, Mapping[str, str] | None], rows: Iterable[Known]
 ) -> dict[str, str | None]:
-    """The token of every attachment by id: what its tags say, or what the ledger knows, `known`.
+    """Return the token of every attachment by id: what its tags say, or what the ledger knows, `known`.
 
     An attachment that the ledger has for one of `rows` keeps the token of that, whatever its tags say.
     """
@@ -151,7 +150,7 @@ def tokens_with(
 
 def compare(
     items: Sequence[Item],
-    knowledge: BatchRows,
+    batch_rows: BatchRows,
     listing: Listing,
     tokens: Mapping[str, str | None],
     *,
@@ -165,19 +164,21 @@ def compare(
     """
     by_id = {attachment.attachment_id: attachment for attachment in listing.attachments}
     by_token = carriers(listing, tokens)
-    rows = standing(items, knowledge)
-    ids = {token: row.item_id for token, row in knowledge.by_token.items()}
-    ids |= {each.client_token: each.item_id for each in (*items, *carried_tries(items, by_token, knowledge))}
+    rows = standing(items, batch_rows)
+    ids = {token: row.item_id for token, row in batch_rows.by_token.items()}
+    ids |= {each.client_token: each.item_id for each in (*items, *carried_tries(items, by_token, batch_rows))}
     findings = [finding for row in rows for finding in _of_row(row, by_id, by_token, young)]
     for token, item_id in ids.items():
-        findings.extend(_of_carriers(item_id, token, by_token.get(token, ()), knowledge.by_token.get(token)))
+        findings.extend(_of_carriers(item_id, token, by_token.get(token, ()), batch_rows.by_token.get(token)))
     there = still_there(listing).attachments
     ours = {each.attachment_id: each for each in there if each.attachment_id in tags}
-    compared = [row for row in knowledge.by_token.values() if row.state in LIVE and row.attachment_id in ours]
+    compared = [row for row in batch_rows.by_token.values() if row.state in LIVE and row.attachment_id in ours]
     differing = [
         finding
         for row in compared
-        for finding in _of_tags(row, ours[row.attachment_id or ""], tags, knowledge, is_young=row.client_token in young)
+        for finding in _of_tags(
+            row, ours[row.attachment_id or ""], tags, batch_rows, is_young=row.client_token in young
+        )
     ]
     wrong = {finding.attachment_id for finding in differing}
     places = {item.item_id: place for place, item in enumerate(items)}
@@ -197,7 +198,7 @@ def _of_tags(
     row: Known,
     attachment: Attachment,
     tags: Mapping[str, Mapping[str, str] | None],
-    knowledge: BatchRows,
+    batch_rows: BatchRows,
     *,
     is_young: bool,
 ) -> Iterator[Finding]:
@@ -205,7 +206,7 @@ def _of_tags(
 
     While tags are changed, either may be there: nothing is said of them.
     """
-    if is_half_retagged(row, knowledge.current.get(row.item_id)):
+    if is_half_retagged(row, batch_rows.current.get(row.item_id)):
         return
     found = tags[attachment.attachment_id] or {}
     if not found and is_young:
@@ -265,7 +266,7 @@ def _of_carriers(item_id: str, token: str, found: Sequence[Attachment], row: Kno
 
 
 def recorded(found: Sequence[Attachment], row: Known | None) -> Attachment | None:
-    """Which of the attachments that carry a token the ledger has for it: as standing, or as the failure it is."""
+    """Return which of the attachments that carry a token the ledger has for it, as live or as the failure it is."""
     if row is None or row.attachment_id is None:
         return None
     own = next((each for each in found if each.attachment_id == row.attachment_id), None)
