@@ -22,9 +22,9 @@ from batch_upload.engine.rows import BatchRows, shown_row, state_of_row
 from batch_upload.engine.tally import Tally
 from batch_upload.engine.verify import (
     NOTHING_READ,
-    Comparison,
     FindingKind,
-    compare,
+    LaneComparison,
+    compare_with_lane,
     read_tags,
     standing,
     tokens_with,
@@ -55,7 +55,7 @@ class Verification:
     """How ledger and service compare. `summary` has the states, the lane, the requests, and in `exit` the verdict."""
 
     summary: Summary
-    comparison: Comparison
+    comparison: LaneComparison
     problems: tuple[Problem, ...]
     """Of files that cannot be sent and globs that match none; what the ledger knows of them was compared."""
     gone: int
@@ -134,7 +134,7 @@ async def verify_prepared(
             there = still_there(listing).attachments
             wanted = there if tags else [each for each in there if each.attachment_id not in ledger.tokens]
             read = await read_tags(reached, wanted, progress)
-        comparison = compare(
+        comparison = compare_with_lane(
             items,
             rows,
             listing,

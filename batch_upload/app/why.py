@@ -14,7 +14,7 @@ from batch_upload.app.items import invalid, list_items_and_unmatched, look_into
 from batch_upload.app.ledger_view import RUNS_LOOKED_AT, refusal_of
 from batch_upload.clock import counting_s
 from batch_upload.documents.refusals import Refusal
-from batch_upload.engine.plan import LaneOutlook, plan
+from batch_upload.engine.plan import LaneOutlook, plan_items
 from batch_upload.engine.rows import BatchRows, latest_try, shown_row, shown_row_of_id
 from batch_upload.errors import UsageError
 from batch_upload.ledger import find_reader
@@ -103,7 +103,7 @@ def why_sync(path: Path, item_id: str, options: RunOptions) -> ItemHistory:
     knowledge = BatchRows.of(known)
     found = None if wanted is None else look_into(wanted, settings, manifest.folder)
     item = found if isinstance(found, Item) else None
-    made = plan([] if item is None else [item], knowledge, LaneOutlook(datetime.now(UTC)))
+    made = plan_items([] if item is None else [item], knowledge, LaneOutlook(datetime.now(UTC)))
     row = shown_row_of_id([each.known for each in tokens]) if item is None else shown_row(item, knowledge)
     token = None if row is None else row.client_token
     current = next((replace(each, known=row) for each in tokens if row and each.known.client_token == token), None)

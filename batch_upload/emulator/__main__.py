@@ -14,7 +14,7 @@ from batch_upload.emulator.serve import serving
 from batch_upload.emulator.settings import EmulatorSettings
 
 
-def main() -> int:
+def serve_from_command_line() -> int:
     """Run until told to stop. Return 0, or 2 for an argument that cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m batch_upload.emulator", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one (default)")
@@ -52,4 +52,4 @@ async def _serve_until_told(settings: EmulatorSettings, *, port: int, state_path
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve_from_command_line())

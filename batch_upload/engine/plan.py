@@ -118,7 +118,7 @@ def unfinished_items(items: Sequence[Item], compared: Comparison) -> Unfinished:
 def plan_unfinished(unfinished: Unfinished, rows: BatchRows, outlook: LaneOutlook, *, is_part: bool = False) -> Plan:
     """Plan what is unfinished, and count what is complete. `rows` are of `unfinished.ids` at least; orphans outside of
     them are only counted. `is_part` as of `plan`."""
-    made = plan(unfinished.items, rows, outlook, is_part=is_part)
+    made = plan_items(unfinished.items, rows, outlook, is_part=is_part)
     if is_part:
         return replace(made, complete=unfinished.complete)
     known = {row.item_id for row in rows.by_token.values()}
@@ -126,7 +126,7 @@ def plan_unfinished(unfinished: Unfinished, rows: BatchRows, outlook: LaneOutloo
     return replace(made, complete=unfinished.complete, more_orphans=orphans)
 
 
-def plan(items: Sequence[Item], rows: BatchRows, outlook: LaneOutlook, *, is_part: bool = False) -> Plan:
+def plan_items(items: Sequence[Item], rows: BatchRows, outlook: LaneOutlook, *, is_part: bool = False) -> Plan:
     """Decide for each item, in order; then name the orphans: what the ledger holds and the manifest does not list.
 
     `is_part`: `items` are only some of their batch, so that an id that is not listed is no orphan.

@@ -72,7 +72,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class LaneComparison:
     """What came of holding them against each other.
 
     `listed` counts what stands at the service, `strangers` what of it belongs to nobody here. `agreeing` counts the
@@ -148,7 +148,7 @@ def tokens_with(
     return {**known, **read, **ours}
 
 
-def compare(
+def compare_with_lane(
     items: Sequence[Item],
     batch_rows: BatchRows,
     listing: Listing,
@@ -156,7 +156,7 @@ def compare(
     *,
     young: Collection[str] = (),
     tags: Mapping[str, Mapping[str, str] | None] = NOTHING_READ,
-) -> Comparison:
+) -> LaneComparison:
     """Hold what the ledger knows of a batch against a listing. Pure.
 
     `tokens` are of every attachment that is there, `young` those whose attachments may not be there yet, `tags` are
@@ -184,7 +184,7 @@ def compare(
     places = {item.item_id: place for place, item in enumerate(items)}
     complete = {each.attachment_id for each in listing.attachments if each.status is AttachmentStatus.COMPLETE}
     done = [row for row in rows if row.attachment_id in complete]
-    return Comparison(
+    return LaneComparison(
         findings=tuple(sorted((*findings, *differing), key=lambda each: places.get(each.item_id, len(places)))),
         listed=len(there),
         strangers=sum(tokens.get(each.attachment_id) not in ids for each in there),

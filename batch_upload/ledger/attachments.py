@@ -56,7 +56,7 @@ def bind(
     return write(db, before, after, at=None if known.state is State.COMPLETE and after.state is State.COMPLETE else at)
 
 
-def adopt(db: Database, lane_id: int, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
+def bind_adopted(db: Database, lane_id: int, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
     return bind(db, lane_id, stored(db, lane_id, client_token), attachment, at=at)
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.types import TypeEngine
 from batch_upload.errors import LedgerUnusable
 from batch_upload.ledger.tables import Convert, Kept, wanted
 
-T = TypeVar("T")
+Returned = TypeVar("Returned")
 Row = tuple[Any, ...]
 Values = Mapping[str, Any]
 Expression = Select[Any] | CompoundSelect[Any] | UpdateBase

@@ -9,7 +9,7 @@ from typing import Self
 
 from batch_upload.document import RememberedDigest
 from batch_upload.ledger import attachments, history, items, memory, runs, sets
-from batch_upload.ledger.driver import Database, T
+from batch_upload.ledger.driver import Database, Returned
 from batch_upload.model import Known, Lane, RateRecord, State
 from batch_upload.records import (
     AttemptRecord,
@@ -128,7 +128,7 @@ class Reader:
     def rates(self) -> list[RateRecord]:
         return self._read(memory.rates, nothing=[])
 
-    def _read(self, query: Callable[[Database, int], T], *, nothing: T) -> T:
+    def _read(self, query: Callable[[Database, int], Returned], *, nothing: Returned) -> Returned:
         """Return what a query finds in the lane, or `nothing` while the ledger does not have the lane."""
         with self._moment():
             found = runs.chosen_lane(self._db, self._wanted, shown=self._shown)

@@ -8,14 +8,14 @@ from typing import Any
 from batch_upload.document import RememberedDigest
 from batch_upload.errors import BatchUploadError, Disagreement
 from batch_upload.ledger import attachments, attempts, items, memory, runs, sets, transitions
-from batch_upload.ledger.driver import Database, T
+from batch_upload.ledger.driver import Database, Returned
 from batch_upload.ledger.writer import Writer
 from batch_upload.model import Attachment, Duplicate, Fault, Item, Known, Lane, Outcome, RateRecord
 from batch_upload.moments import Moment, Stretch
 from batch_upload.ports import Attempt, Clock, LaneLease, LaneMemory, moment
 from batch_upload.records import Comparison
 
-AT_ONCE = 500
+ROWS_A_JOB = 500
 """Rows that one job of the writer changes at most, where there are many."""
 
 
@@ -164,7 +164,9 @@ class Store:
         return await self._write(partial(attachments.mark_not_found, client_tokens=tuple(client_tokens), at=at))
 
     async def adopt(self, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
-        return await self._write(partial(attachments.adopt, client_token=client_token, attachment=attachment, at=at))
+        return await self._write(
+            partial(attachments.bind_adopted, client_token=client_token, attachment=attachment, at=at)
+        )
 
     async def retagged(self, from_token: str, to_token: str, *, identity_tag: bool, at: datetime) -> Known:
         work = partial(attachments.retag, from_token=from_token, to_token=to_token, identity_tag=identity_tag, at=at)
@@ -221,13 +223,13 @@ class Store:
         self._stretch = Stretch(self._clock.machine(), now, latest_before=items.latest_open(db))
         self._lease.steady(self._stretch)
 
-    async def _write(self, work: Callable[[Database, int], T]) -> T:
+    async def _write(self, work: Callable[[Database, int], Returned]) -> Returned:
         lane_id = self._lane_id
         if lane_id is None:
             raise BatchUploadError("the ledger was written to before it was pinned to its lane")
         return await self._writer.write(lambda db: work(db, lane_id))
 
-    async def _read(self, work: Callable[[Database, int], T], *, nothing: T) -> T:
+    async def _read(self, work: Callable[[Database, int], Returned], *, nothing: Returned) -> Returned:
         """Return what `work` reads, or `nothing` while the ledger has no lane and so no items."""
         lane_id = self._lane_id
         if lane_id is None:
@@ -235,6 +237,6 @@ class Store:
         return await self._writer.read(lambda db: work(db, lane_id))
 
 
-def _chunks(values: Sequence[T]) -> Iterator[tuple[T, ...]]:
+def _chunks(values: Sequence[Returned]) -> Iterator[tuple[Returned, ...]]:
     """Some at a time, so that other jobs of the writer come in between."""
-    return (tuple(values[start : start + AT_ONCE]) for start in range(0, len(values), AT_ONCE))
+    return (tuple(values[start : start + ROWS_A_JOB]) for start in range(0, len(values), ROWS_A_JOB))

@@ -17,9 +17,9 @@ from typing import Any, Generic, NamedTuple
 import anyio
 
 from batch_upload.errors import BatchUploadError, LedgerUnusable
-from batch_upload.ledger.driver import Database, T
+from batch_upload.ledger.driver import Database, Returned
 
-Work = Callable[[Database], T]
+Work = Callable[[Database], Returned]
 
 _OUR_OWN = (MemoryError, RecursionError)
 """Exceptions that say nothing of the job in which they are raised. SQLite's lack of memory is a MemoryError, too."""
@@ -32,8 +32,8 @@ A commit costs as much as ten statements, waking the event loop as much as three
 a fifth fewer uploads a second go through where nothing else limits them (8 at once, 2 cores)."""
 
 
-class _Done(NamedTuple, Generic[T]):
-    value: T
+class _Done(NamedTuple, Generic[Returned]):
+    value: Returned
 
 
 class _Failed(NamedTuple):
@@ -91,11 +91,11 @@ class Writer:
             self._stopped = True
             raise failed
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[Returned]) -> Returned:
         """Carry out `work`; what it changed is durable when its result is returned."""
         return await self._hand_over(work, writes=True)
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[Returned]) -> Returned:
         """Carry out `work`, which changes nothing, after all that was handed over before it."""
         return await self._hand_over(work, writes=False)
 
@@ -116,10 +116,10 @@ class Writer:
             self._ended.set()
             raise LedgerUnusable(f"`{self._shown}` cannot be opened: there is no thread to be had") from error
 
-    async def _hand_over(self, work: Work[T], *, writes: bool) -> T:
+    async def _hand_over(self, work: Work[Returned], *, writes: bool) -> Returned:
         if self._stopped:
             raise LedgerUnusable(f"`{self._shown}` was closed")
-        answer: asyncio.Future[_Done[T] | _Failed] = self._loop.create_future()
+        answer: asyncio.Future[_Done[Returned] | _Failed] = self._loop.create_future()
         self._jobs.put(_Job(work, writes, answer))
         done = await answer
         if isinstance(done, _Failed):

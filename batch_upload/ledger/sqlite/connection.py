@@ -116,7 +116,7 @@ def open_for_writing(
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class OpenedToRead:
     """A ledger opened for reading. `is_overtaken` tells whether it is a copy of what a run has brought up to date."""
 
     database: SqliteDatabase
@@ -124,7 +124,7 @@ class Reading:
     close: Callable[[], None]
 
 
-def open_for_reading(path: Path) -> Reading | None:
+def open_for_reading(path: Path) -> OpenedToRead | None:
     """Open the ledger at `path` without any right to write, or return None where there is none yet.
 
     It takes no lock that a run waits for, and never moves what the -wal holds. A ledger of an earlier version is left
@@ -150,7 +150,7 @@ def open_for_reading(path: Path) -> Reading | None:
             with _translated(shown):
                 return source is not past and schema_version(past, shown=shown) >= SCHEMA_VERSION
 
-        return Reading(database, is_overtaken, undo.pop_all().close)
+        return OpenedToRead(database, is_overtaken, undo.pop_all().close)
 
 
 def connect(real: Path, *, query: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> sqlite3.Connection:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_upload.engine.plan import LaneOutlook, Selection, parked_until, plan
+from batch_upload.engine.plan import LaneOutlook, Selection, parked_until, plan_items
 from batch_upload.engine.rows import (
     BatchRows,
     carried_tries,
@@ -43,7 +43,7 @@ def known_as(item: Item, state: State, *, current: bool = True, resume_after: da
 
 def one(item: Item, *known: Known, outlook: LaneOutlook = OUTLOOK) -> ActionKind:
     """What is planned for an item."""
-    return plan([item], BatchRows.of(known), outlook).actions[0].kind
+    return plan_items([item], BatchRows.of(known), outlook).actions[0].kind
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_an_edited_item_follows_what_was_sent_under_its_id(wanted: Item, state: 
 def test_what_the_manifest_no_longer_lists_is_an_orphan_if_it_stands_or_may_stand() -> None:
     rows = [known_as(an_item(state.value), state) for state in State]
 
-    orphans = {action.item_id for action in plan([], BatchRows.of(rows), OUTLOOK).actions}
+    orphans = {action.item_id for action in plan_items([], BatchRows.of(rows), OUTLOOK).actions}
 
     assert orphans == {"complete", "processing", "sending", "unknown"}
 
@@ -105,7 +105,7 @@ def test_what_was_replaced_is_an_orphan() -> None:
     old, new = an_item(), an_item(content="new")
     rows = [known_as(old, State.COMPLETE, current=False), known_as(new, State.COMPLETE)]
 
-    actions = plan([new], BatchRows.of(rows), OUTLOOK).actions
+    actions = plan_items([new], BatchRows.of(rows), OUTLOOK).actions
 
     assert [(action.kind, action.client_token) for action in actions] == [
         (ActionKind.UNCHANGED, new.client_token),
@@ -134,7 +134,7 @@ def test_a_full_lane_is_full_for_every_item_until_its_time_or_until_capacity_is_
     parked, new = an_item("parked"), an_item("new")
     known = BatchRows.of([known_as(parked, State.PARKED, resume_after=resume_after)])
 
-    actions = plan([parked, new], known, LaneOutlook(NOW, capacity)).actions
+    actions = plan_items([parked, new], known, LaneOutlook(NOW, capacity)).actions
 
     assert [action.kind for action in actions] == [kind, kind]
 
@@ -155,7 +155,7 @@ def test_a_full_lane_does_not_park_what_is_there_or_open() -> None:
     rows = [known_as(an_item(state.value), state, resume_after=LATER) for state in State]
     items = [an_item(state.value) for state in (State.COMPLETE, State.SENDING)]
 
-    kinds = [action.kind for action in plan(items, BatchRows.of(rows), OUTLOOK).actions[:2]]
+    kinds = [action.kind for action in plan_items(items, BatchRows.of(rows), OUTLOOK).actions[:2]]
 
     assert kinds == [ActionKind.UNCHANGED, ActionKind.RESOLVE]
 
@@ -223,7 +223,7 @@ def test_each_item_has_one_action_in_the_manifests_order_and_orphans_come_last(
     items: list[Item], rows: list[Known], outlook: LaneOutlook
 ) -> None:
     knowledge = BatchRows.of(rows)
-    actions = plan(items, knowledge, outlook).actions
+    actions = plan_items(items, knowledge, outlook).actions
 
     listed, orphans = actions[: len(items)], actions[len(items) :]
     assert [(action.item_id, action.client_token) for action in listed] == [
@@ -239,7 +239,7 @@ def test_nothing_that_stands_or_may_stand_is_sent_anew(
     items: list[Item], rows: list[Known], outlook: LaneOutlook
 ) -> None:
     by_token = {row.client_token: row for row in rows}
-    sending = plan(items, BatchRows.of(rows), outlook).of(ActionKind.CREATE, ActionKind.REPLACE)
+    sending = plan_items(items, BatchRows.of(rows), outlook).of(ActionKind.CREATE, ActionKind.REPLACE)
 
     for action in sending:
         row = by_token.get(action.client_token)
@@ -252,7 +252,7 @@ def test_nothing_that_stands_or_may_stand_is_sent_anew(
 def test_the_same_question_has_the_same_answer(items: list[Item], rows: list[Known], outlook: LaneOutlook) -> None:
     before = (list(items), list(rows))
 
-    assert plan(items, BatchRows.of(rows), outlook) == plan(items, BatchRows.of(rows), outlook)
+    assert plan_items(items, BatchRows.of(rows), outlook) == plan_items(items, BatchRows.of(rows), outlook)
     assert (items, rows) == before
 
 
@@ -260,7 +260,7 @@ def test_the_same_question_has_the_same_answer(items: list[Item], rows: list[Kno
 def test_a_token_is_an_orphan_once_and_only_while_no_item_has_it(
     items: list[Item], rows: list[Known], outlook: LaneOutlook
 ) -> None:
-    orphans = [action.client_token for action in plan(items, BatchRows.of(rows), outlook).of(ActionKind.ORPHAN)]
+    orphans = [action.client_token for action in plan_items(items, BatchRows.of(rows), outlook).of(ActionKind.ORPHAN)]
 
     assert len(set(orphans)) == len(orphans)
     assert set(orphans).isdisjoint(item.client_token for item in items)
@@ -277,7 +277,7 @@ def test_once_everything_is_complete_nothing_is_left_to_do(items: list[Item], ro
     ]
     done = [known_as(item, State.COMPLETE) for item in items]
 
-    actions = plan(items, BatchRows.of([*kept, *done]), OUTLOOK).actions
+    actions = plan_items(items, BatchRows.of([*kept, *done]), OUTLOOK).actions
 
     assert {action.kind for action in actions} <= {ActionKind.UNCHANGED}
 
@@ -285,7 +285,7 @@ def test_once_everything_is_complete_nothing_is_left_to_do(items: list[Item], ro
 def test_a_refusal_is_named_where_it_is_tried_again() -> None:
     refused = known_as(an_item(), State.FAILED)._replace(fault=Fault("ValidationException", "no"))
 
-    action = plan([an_item()], BatchRows.of([refused]), OUTLOOK).actions[0]
+    action = plan_items([an_item()], BatchRows.of([refused]), OUTLOOK).actions[0]
 
     assert "ValidationException" in action.reason
     assert action.state is State.FAILED
@@ -310,7 +310,7 @@ def tried(item: Item, retries: int) -> list[Known]:
 def test_an_upload_that_failed_is_tried_again_under_the_token_of_the_next_retry(retries: int) -> None:
     item, rows = an_item(), tried(an_item(), retries)
 
-    (action,) = plan([item], BatchRows.of(rows), OUTLOOK).actions
+    (action,) = plan_items([item], BatchRows.of(rows), OUTLOOK).actions
 
     assert action.kind is ActionKind.CREATE
     assert action.client_token == with_retry(item, retries + 1).client_token
@@ -322,7 +322,7 @@ def test_an_upload_that_failed_is_tried_again_under_the_token_of_the_next_retry(
 def test_after_two_retries_only_another_file_or_generation_is_sent() -> None:
     item, rows = an_item(), tried(an_item(), 2)
 
-    (action,) = plan([item], BatchRows.of(rows), OUTLOOK).actions
+    (action,) = plan_items([item], BatchRows.of(rows), OUTLOOK).actions
 
     assert action.kind is ActionKind.FAILED
     assert action.known == rows[-1]
@@ -345,7 +345,7 @@ def test_the_latest_retry_decides(state: State, kind: ActionKind) -> None:
     item, retry = an_item(), with_retry(an_item(), 1)
     knowledge = BatchRows.of([failed_upload(item, current=False), known_as(retry, state)])
 
-    (action,) = plan([item], knowledge, OUTLOOK).actions
+    (action,) = plan_items([item], knowledge, OUTLOOK).actions
 
     assert action.kind is kind
     assert action.client_token == retry.client_token
@@ -363,7 +363,7 @@ def test_other_tags_of_what_is_complete_under_a_retry_are_changed_to_the_token_o
     item, other = an_item(), an_item(tags={"Customer": "other"})
     rows = [failed_upload(item, current=False), known_as(with_retry(item, 1), State.COMPLETE)]
 
-    (action,) = plan([other], BatchRows.of(rows), OUTLOOK).actions
+    (action,) = plan_items([other], BatchRows.of(rows), OUTLOOK).actions
 
     assert (action.kind, action.client_token) == (ActionKind.RETAG, other.client_token)
 
@@ -372,7 +372,7 @@ def test_tags_never_go_back_to_a_token_that_has_a_failed_attachment() -> None:
     item, other = an_item(), an_item(tags={"Customer": "other"})
     rows = [failed_upload(item, current=False), known_as(other, State.COMPLETE)]
 
-    (action,) = plan([item], BatchRows.of(rows), OUTLOOK).actions
+    (action,) = plan_items([item], BatchRows.of(rows), OUTLOOK).actions
 
     assert (action.kind, action.client_token) == (ActionKind.RETAG, with_retry(item, 1).client_token)
 
@@ -382,7 +382,7 @@ def test_a_higher_generation_that_is_at_the_service_satisfies_an_item_that_faile
     item, higher = an_item(), an_item(generation=2)
     knowledge = BatchRows.of([failed_upload(item, current=False), known_as(higher, state)])
 
-    (action,) = plan([item], knowledge, OUTLOOK).actions
+    (action,) = plan_items([item], knowledge, OUTLOOK).actions
 
     assert (action.kind, action.state) == (ActionKind.UNCHANGED, state)
     assert row_of(item, knowledge) == knowledge.by_token[higher.client_token]
@@ -432,8 +432,8 @@ def test_of_a_part_only_what_it_lists_can_be_an_orphan() -> None:
     listed, replaced = an_item("a", content="new"), known_as(an_item("a"), State.COMPLETE, current=False)
     rows = [replaced, known_as(listed, State.COMPLETE), known_as(an_item("b"), State.COMPLETE)]
 
-    whole = plan([listed], BatchRows.of(rows), OUTLOOK)
-    part = plan([listed], BatchRows.of(rows), OUTLOOK, is_part=True)
+    whole = plan_items([listed], BatchRows.of(rows), OUTLOOK)
+    part = plan_items([listed], BatchRows.of(rows), OUTLOOK, is_part=True)
 
     assert [each.item_id for each in whole.of(ActionKind.ORPHAN)] == ["a", "b"]
     assert [each.item_id for each in part.of(ActionKind.ORPHAN)] == ["a"]
@@ -457,7 +457,7 @@ def test_an_item_is_reported_in_the_state_that_it_is_planned_in(
     """While the outcome of another token is open, what stands until then is reported, and the item is planned anew."""
     knowledge = BatchRows.of(rows)
 
-    actions = plan(items, knowledge, outlook).actions
+    actions = plan_items(items, knowledge, outlook).actions
 
     for item, action in zip(items, actions, strict=False):
         shown, is_open = shown_row(item, knowledge), action.kind is ActionKind.RESOLVE

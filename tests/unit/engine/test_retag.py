@@ -2,7 +2,7 @@
 
 import pytest
 
-from batch_upload.engine.plan import LaneOutlook, plan
+from batch_upload.engine.plan import LaneOutlook, plan_items
 from batch_upload.engine.prune import pruning
 from batch_upload.engine.rows import BatchRows, shown_row
 from batch_upload.model import ActionKind, Item, State
@@ -118,7 +118,9 @@ async def test_what_the_service_refuses_fails_the_item_and_is_tried_again_by_the
     await world.upload([OLD])
     world.service.script(TAG, refused())
     failed = await world.upload([NEW])
-    (planned,) = plan([NEW], BatchRows.of(list((await world.known()).values())), LaneOutlook(world.clock.now())).actions
+    (planned,) = plan_items(
+        [NEW], BatchRows.of(list((await world.known()).values())), LaneOutlook(world.clock.now())
+    ).actions
     done = await world.upload([NEW])
 
     assert failed.states == {"a": State.FAILED}

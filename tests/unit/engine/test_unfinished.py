@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from hypothesis import given
 
-from batch_upload.engine.plan import LaneOutlook, plan, plan_unfinished, tokens_of, unfinished_items
+from batch_upload.engine.plan import LaneOutlook, plan_items, plan_unfinished, tokens_of, unfinished_items
 from batch_upload.engine.rows import BatchRows, row_of
 from batch_upload.model import LIVE, OPEN, Action, ActionKind, Item, Known, Plan, State
 from batch_upload.records import Comparison
@@ -47,7 +47,7 @@ def test_the_plan_of_the_rest_is_that_part_of_the_whole_plan(
 
     made = plan_unfinished(sifted, of_ids(rows, sifted.ids), outlook)
 
-    whole = plan(items, BatchRows.of(rows), outlook)
+    whole = plan_items(items, BatchRows.of(rows), outlook)
     assert kept(made, sifted.items) == kept(whole, sifted.items)
     assert made.counts == whole.counts
 
@@ -60,7 +60,7 @@ def test_with_what_is_known_of_the_unlisted_the_orphans_are_those_of_the_whole_p
 
     made = plan_unfinished(sifted, of_ids(rows, [*sifted.ids, *sifted.unlisted]), outlook)
 
-    whole = plan(items, BatchRows.of(rows), outlook)
+    whole = plan_items(items, BatchRows.of(rows), outlook)
     assert Counter(each.client_token for each in made.of(ActionKind.ORPHAN)) == Counter(
         each.client_token for each in whole.of(ActionKind.ORPHAN)
     )

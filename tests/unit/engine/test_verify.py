@@ -7,11 +7,11 @@ import pytest
 from batch_upload.engine.listing import Listing
 from batch_upload.engine.rows import BatchRows
 from batch_upload.engine.verify import (
-    Comparison,
     Difference,
     Finding,
     FindingKind,
-    compare,
+    LaneComparison,
+    compare_with_lane,
     standing,
     tokens_with,
     unlisted,
@@ -52,14 +52,14 @@ def at(attachment_id: str = "at-1", status: AttachmentStatus = COMPLETE, *, age_
     return Attachment(attachment_id, f"arn:{attachment_id}", status, BEGAN - timedelta(seconds=age_s))
 
 
-def held(*rows: Known, listed: tuple[Attachment, ...], tokens: dict[str, str | None]) -> Comparison:
-    return compare([item()], BatchRows.of(rows), Listing(listed, BEGAN, 0.0), tokens)
+def held(*rows: Known, listed: tuple[Attachment, ...], tokens: dict[str, str | None]) -> LaneComparison:
+    return compare_with_lane([item()], BatchRows.of(rows), Listing(listed, BEGAN, 0.0), tokens)
 
 
 def test_what_both_call_complete_is_no_finding() -> None:
     compared = held(row(), listed=(at(),), tokens={"at-1": "bu1-a"})
 
-    assert compared == Comparison(findings=(), listed=1, strangers=0, agreeing=1, finished=0)
+    assert compared == LaneComparison(findings=(), listed=1, strangers=0, agreeing=1, finished=0)
 
 
 @pytest.mark.parametrize(
@@ -166,10 +166,12 @@ def test_only_what_should_stand_is_asked_for_again() -> None:
     assert unlisted(rows, Listing((at(),), BEGAN, 0.0)) == ["at-3"]
 
 
-def compared_by_tags(*rows: Known, tags: dict[str, dict[str, str] | None], young: tuple[str, ...] = ()) -> Comparison:
+def compared_by_tags(
+    *rows: Known, tags: dict[str, dict[str, str] | None], young: tuple[str, ...] = ()
+) -> LaneComparison:
     listed = tuple(at(attachment_id) for attachment_id in tags)
     tokens: dict[str, str | None] = {row.attachment_id or "": row.client_token for row in rows}
-    return compare([item()], BatchRows.of(rows), Listing(listed, BEGAN, 0.0), tokens, young=young, tags=tags)
+    return compare_with_lane([item()], BatchRows.of(rows), Listing(listed, BEGAN, 0.0), tokens, young=young, tags=tags)
 
 
 def test_an_attachment_that_is_to_carry_no_identity_tag_may_carry_its_own_and_no_other() -> None:
@@ -212,7 +214,7 @@ def test_a_token_that_two_attachments_have_exchanged_makes_neither_unrecorded() 
     tags = {"at-1": {"batch-upload:token": "bu1-b"}, "at-2": {"batch-upload:token": "bu1-a"}}
     known = {"at-1": "bu1-a", "at-2": "bu1-b"}
 
-    compared = compare(
+    compared = compare_with_lane(
         [item()],
         BatchRows.of([row(), other]),
         Listing((at("at-1"), at("at-2")), BEGAN, 0.0),
