@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_upload.engine.prune import pruning
@@ -119,7 +119,6 @@ histories = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(histories, st.sets(st.tuples(st.sampled_from("ab"), st.integers(1, 3)), max_size=2))
 def test_nothing_that_stands_for_a_listed_item_is_ever_chosen(
     history: list[tuple[str, int, State, bool]], listed: set[tuple[str, int]]

@@ -58,7 +58,7 @@ async def test_before_its_first_run_everything_is_pending(ledger: LedgerWriter, 
     assert stock_of(path, ["a", "b"], State.FAILED) == Stock(Counter({State.PENDING: 2}), ())
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(listed=IDS, current=IDS)
 def test_every_listed_id_is_counted_whatever_the_ledger_has(listed: list[str], current: list[str]) -> None:
     with TemporaryDirectory() as folder, asyncio.Runner() as runner:
@@ -113,7 +113,7 @@ async def compared(path: Path, history: dict[str, list[State]], tokens: dict[str
     return found
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(history=LEDGERS, generations=MANIFESTS)
 def test_it_is_what_a_look_at_every_row_would_say(history: dict[str, list[State]], generations: dict[str, int]) -> None:
     tokens = {item_id: f"bu1-{item_id}-{generation}" for item_id, generation in generations.items()}

@@ -249,5 +249,5 @@ class LedgerMachine(RuleBasedStateMachine):
         assert rows(self.path, kept) == rows(self.path, COUNTED)
 
 
-LedgerMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
+LedgerMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=30)
 TestLedger = LedgerMachine.TestCase

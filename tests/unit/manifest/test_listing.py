@@ -143,7 +143,7 @@ PIECES = st.sampled_from([*":#-'\"{}[],&*!|>%@`~?= \t\n\r\\/.$<(;_", "a", "Z", "
 CHANGES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 3), PIECES), max_size=3)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=400)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
 @given(name=st.sampled_from(sorted(ATTACHMENTS)), keys=st.permutations(["", "", VERSION, BATCH, DEFAULTS]),
        changes=CHANGES, marks=st.integers(0, 2))  # fmt: skip
 def test_whatever_is_written_and_in_whatever_order_the_attachments_are_those_of_the_whole_manifest(

@@ -70,7 +70,7 @@ def rows_of(table: Table, folder: Path, wanted: WantedTags = WantedTags()) -> En
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.lists(st.tuples(texts, texts, texts, texts), min_size=1, max_size=6),
     delimiter=st.sampled_from(",;\t|"),
@@ -290,7 +290,7 @@ def problems_of_table(table: Table, folder: Path, wanted: WantedTags) -> list[Pr
 PARTS = st.sampled_from(["{col:Company}", "{col:Note}", "{stem}", "{name}", "{id}", "{batch}", "{{", "}}", "x ", "-"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     rows=st.lists(st.tuples(texts, texts, texts, texts), min_size=1, max_size=4),
     templates=st.lists(st.lists(PARTS, max_size=4).map("".join), min_size=1, max_size=3),

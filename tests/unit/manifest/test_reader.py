@@ -259,7 +259,7 @@ LINES = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(lines=LINES)
 def test_whatever_is_written_is_a_manifest_or_problems(lines: list[str], write: Write) -> None:
     path = write("\n".join(lines))
@@ -268,7 +268,7 @@ def test_whatever_is_written_is_a_manifest_or_problems(lines: list[str], write: 
         assert read_manifest(path).entries
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(content=st.binary(max_size=60))
 def test_whatever_bytes_there_are_nothing_else_is_raised(content: bytes, write: Write) -> None:
     with pytest.raises(ManifestInvalid):

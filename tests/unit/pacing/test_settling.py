@@ -220,7 +220,7 @@ def batches(draw: st.DrawFn) -> Setting:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(batches())
 def test_every_item_is_seen_to_end_for_a_bounded_number_of_calls(setting: Setting) -> None:
     settled = Simulation(setting).run()
@@ -237,7 +237,7 @@ def test_every_item_is_seen_to_end_for_a_bounded_number_of_calls(setting: Settin
     assert all(later - earlier >= step_s - 1e-9 for earlier, later in pairwise(looks))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(1, 90), st.floats(0.5, 20.0), st.floats(0.1, 60.0), st.data())
 def test_one_item_that_never_ends_costs_few_calls_in_a_quarter_of_an_hour(
     count: int, rate: float, processing_s: float, data: st.DataObject
