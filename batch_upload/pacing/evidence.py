@@ -41,6 +41,14 @@ class InFlight:
         self.round_trip_s += ROUND_TRIP_WEIGHT * deviation_s
         return call
 
+    def is_earliest(self, call: SentCall) -> bool:
+        """Return whether no call that left before `call` is in flight."""
+        return all(call.at <= other.at for other in self._calls.values())
+
+    def __len__(self) -> int:
+        """How many calls are in flight."""
+        return len(self._calls)
+
     def lost(self, ticket: int) -> None:
         """Remove a call that was never answered."""
         del self._calls[ticket]
@@ -62,25 +70,29 @@ class BracketMark:
 class Bracket:
     """The last throttles and what they prove: N accepted in T between two of them, so (N − 1)/T < rate < (N + 1)/T.
 
-    The upper bound holds only if the bucket was never full between them. Clear the bracket wherever it may have been.
+    The upper bound holds only if the bucket was never full between them. Clear the bracket wherever it may have been:
+    that keeps the throttles for the lower bound, which holds all the same.
     """
 
-    __slots__ = ("_marks", "accepted", "refused")
+    __slots__ = ("_empty", "_marks", "accepted", "refused")
 
     GAPS = 4
     """Gaps between throttles that are looked back on while the rate settles (docs/decisions/pacing.md)."""
 
     def __init__(self) -> None:
         self._marks: deque[BracketMark] = deque(maxlen=self.GAPS + 1)
+        self._empty: deque[BracketMark] = deque(maxlen=self.GAPS + 1)
         self.accepted = 0
         self.refused = 0
 
     def mark(self, now: float) -> None:
         """Record that the bucket is empty now."""
-        self._marks.append(BracketMark(now, self.accepted, self.refused))
+        mark = BracketMark(now, self.accepted, self.refused)
+        self._marks.append(mark)
+        self._empty.append(mark)
 
     def clear(self) -> None:
-        """Forget all throttles, because the bucket may have been full since."""
+        """Forget all throttles for the upper bound, because the bucket may have been full since."""
         self._marks.clear()
 
     def last_gap(self) -> tuple[int, float]:
@@ -89,6 +101,24 @@ class Bracket:
             return 0, 0.0
         before, mark = self._marks[-2], self._marks[-1]
         return mark.accepted - before.accepted, mark.at - before.at
+
+    def last_accepted(self) -> int:
+        """Return the calls accepted between the last two throttles, whether or not the bucket was full meanwhile."""
+        return self._empty[-1].accepted - self._empty[-2].accepted if len(self._empty) > 1 else 0
+
+    def lowest_rate(self, slack: float) -> float:
+        """Return the lowest rate that the last gaps leave possible. It holds wherever the bucket was full meanwhile."""
+        if not self._empty:
+            return 0.0
+        mark = self._empty[-1]
+        return max(
+            (
+                (mark.accepted - before.accepted - slack) / (mark.at - before.at)
+                for before in self._empty
+                if mark.at > before.at
+            ),
+            default=0.0,
+        )
 
     def highest_rate(self, slack: float, *, gaps: int) -> float:
         """Return the highest rate that the last gaps leave possible. `slack`: calls that may be miscounted."""

@@ -18,7 +18,7 @@ STAGE_FACTOR = 0.55
 """Each throttle makes cuts and throttles rarer by this factor, down to what is wanted at rest."""
 CUT_FIRST, CUT_LAST = 0.35, 0.01
 """What a throttle takes off the logarithm of the rate, at the first stage and at rest."""
-THROTTLED_FIRST, THROTTLED_LAST = 0.20, 0.006
+THROTTLED_FIRST, THROTTLED_LAST = 0.20, 0.0055
 """The share of throttled calls at which the rate stays as it is, at the first stage and at rest."""
 GROWTH_MOST = 0.01
 """What the logarithm of the rate grows by at most in a round trip."""
@@ -28,9 +28,13 @@ ONE_GAP = 100
 """Accepted calls in a gap that give the rate within 1 %, so that at rest older gaps add nothing."""
 SURPRISE = 0.97
 """A bound below this part of the rate shows that the rate was not known; above, that a few refusals came together."""
+BLURRED_IN_FLIGHT = 10.0
+"""With more calls in flight only a surprise cuts at rest: calls are refused before the last cut is felt."""
 SLOWEST = 1e-3
 """Calls a second below which no throttle cuts the rate."""
-HOLD_MOST = 10.0
+BALANCED_MOST = 2.0
+"""Throttled calls of those in flight at cuts that hold up growth at rest: more come of the end of a search."""
+HOLD_MOST = 3.0
 """Refusals at most that hold up growth, each for as long as one throttle is worth."""
 
 SINGLE = 1.3
@@ -40,6 +44,9 @@ SINGLE_CUT, SINGLE_JITTERS = 0.02, 2.0
 
 There each call that was accepted proves its pace, as exactly as the jitter lets it.
 """
+SINGLE_SHARE_MOST = 0.05
+"""The largest share of throttled calls with such a bucket. Below it the share is the jitter in slots: with more margin
+a run takes longer than with more throttles, each of which costs a slot."""
 
 OVERSHOOT = 1.3
 """How far above the rate a growing pace is when its throttle is heard."""
@@ -69,6 +76,14 @@ TEST_REFUSALS = 3.0
 """A test within the known burst grows no further than its end costs about so many refusals."""
 TEST_LEAST, TEST_MOST = 0.1, 0.5
 """But at least and at most by these parts of the rate."""
+TEST_WORTH = 600
+"""Calls that must be left for each call that a test may have refused: fewer do not pay for it, because rises are rare,
+and the next run tests what is remembered."""
+UNPROVED_STAGE = 5
+"""The last stage of an estimate that nothing has proved yet: if it is 10 % too high, small cuts take ten throttles."""
+PROOF = 20.0
+"""Accepted calls between two throttles, times the calls that jitter may miscount, that prove an estimate of the rate.
+Without them a test comes after one round trip: an estimate that is low stays hidden as long as the burst lasts."""
 TEST_GAIN = 2
 """Calls accepted beyond the old rate and the known burst that prove that the rate has risen."""
 TEST_IN_VAIN_STAGE = 3
@@ -81,16 +96,18 @@ class Follow:
     """Follow the quantile: keep the rate at which a small share of all calls is throttled. Every mode ends here.
 
     `stage`: how far the rate has settled, 0 to LAST_STAGE. `backoff`: how many times the usual evidence the next test
-    needs. `overshoots`: how many times in a row a growing pace was throttled near the same rate.
+    needs. `is_proved`: no estimate waits for a throttle that confirms it. `overshoots`: how many times in a row a
+    growing pace was throttled near the same rate.
     """
 
-    __slots__ = ("_held", "_overshot_rate", "_state", "backoff", "overshoots", "stage")
+    __slots__ = ("_held", "_overshot_rate", "_state", "backoff", "is_proved", "overshoots", "stage")
 
     def __init__(self, state: RateState, *, stage: int, backoff: float) -> None:
         self._state = state
         self.stage = stage
         self.backoff = backoff
         self.overshoots = 0
+        self.is_proved = True
         self._overshot_rate = 0.0
         self._held = 0.0
 
@@ -101,7 +118,10 @@ class Follow:
     @property
     def share(self) -> float:
         """The share of throttled calls at which the rate stays as it is."""
-        return max(THROTTLED_LAST, THROTTLED_FIRST * STAGE_FACTOR**self.stage)
+        share = max(THROTTLED_LAST, THROTTLED_FIRST * STAGE_FACTOR**self.stage)
+        if self._state.is_single:
+            return max(share, min(SINGLE_SHARE_MOST, self._state.jitter_slots))
+        return share
 
     @property
     def is_single(self) -> bool:
@@ -109,12 +129,17 @@ class Follow:
         return self._state.burst < SINGLE and self.stage >= SINGLE_STAGE
 
     @property
+    def _proof(self) -> float:
+        """Accepted calls between two throttles that prove an estimate."""
+        return PROOF * self._state.slack
+
+    @property
     def step(self) -> float:
         """What a throttle takes off the logarithm of the rate."""
         step = max(CUT_LAST, CUT_FIRST * STAGE_FACTOR**self.stage)
         if not self.is_single:
             return step
-        return min(step, max(SINGLE_CUT, SINGLE_JITTERS * self._state.rate * self._state.in_flight.jitter_s))
+        return min(step, max(SINGLE_CUT, SINGLE_JITTERS * self._state.jitter_slots))
 
     def accepted(self, call: SentCall, now: float) -> Mode:
         """Grow so slowly that the wanted share of throttled calls pays for it. Test when there were none for long."""
@@ -126,7 +151,10 @@ class Follow:
         growth = min(self.step * share, GROWTH_MOST / max(1.0, in_flight))
         state.rate = min(state.rate * exp(growth), state.ceiling)
         price = 1 + max(0.0, TEST_PRICE * (in_flight - TEST_PRICE_FROM))
-        if state.evidence > TEST_AFTER * price * self.backoff / share:
+        wanted = TEST_AFTER * price * self.backoff / share
+        if not self.is_proved:
+            wanted = min(wanted, max(in_flight, self._proof))
+        if state.evidence > wanted and state.left > TEST_WORTH * (1 + min(TEST_REFUSALS, in_flight)):
             state.evidence = 0.0
             return UpTest(state, self, now)
         return self
@@ -136,9 +164,11 @@ class Follow:
         state = self._state
         cut = state.rate * exp(-self.step * (1 - self.share))
         self.backoff = max(1.0, self.backoff / BACKOFF_DECAY)
+        self.is_proved = self.is_proved or state.bracket.last_accepted() >= self._proof
         if state.episode.throttles_in_a_row == 1:
-            self.stage = min(self.stage + 1, LAST_STAGE)
-            cut = self._bracketed(cut)
+            lowest = state.bracket.lowest_rate(state.slack) if self.stage < LAST_STAGE else 0.0
+            self.stage = min(self.stage + 1, LAST_STAGE if self.is_proved else UNPROVED_STAGE)
+            cut = max(self._bracketed(cut), min(lowest, state.rate))
         state.rate = min(max(SLOWEST, cut), state.ceiling)
         if self.stage >= SINGLE_STAGE:
             state.learn_burst()
@@ -159,11 +189,25 @@ class Follow:
         is_lone = state.burst < SINGLE and self.stage >= SINGLE_GAP_STAGE and accepted >= PRECISION[0]
         is_precise = self.stage == LAST_STAGE and accepted >= ONE_GAP
         highest = bracket.highest_rate(slack, gaps=1 if is_lone or is_precise else Bracket.GAPS)
-        if cut <= highest:
-            return cut
-        if highest < SURPRISE * state.rate:
+        is_surprise = highest < SURPRISE * state.rate
+        is_blurred = self.stage == LAST_STAGE and state.in_flight.expected(cut) > BLURRED_IN_FLIGHT
+        if cut <= highest or (is_blurred and not is_surprise):
+            return cut  # a bound just below the rate would make throttles rarer than the wanted share
+        if is_surprise:
             self.stage = min(self.stage, 1 + sum(accepted >= calls for calls in PRECISION))
         return highest
+
+    def balance(self, accepted: int, refused: int) -> None:
+        """Count the calls that were in flight at the last cut, too: at rest the wanted share is one of all calls.
+
+        Those that were accepted raise the rate, and those that were throttled hold up growth.
+        """
+        if self.stage < LAST_STAGE:
+            return
+        self._held = min(self._held + refused, max(self._held, BALANCED_MOST)) - self.share * accepted
+        if self._held < 0:
+            self._state.rate = min(self._state.rate * exp(-self._held * self.step), self._state.ceiling)
+            self._held = 0.0
 
     def hold_growth(self, refused: int) -> None:
         """Hold up growth after calls were refused in a crowd, so that a throttle does not come in company."""
@@ -186,6 +230,7 @@ class Follow:
         """Begin to follow an estimate of the rate from `accepted` calls that were in flight at the last cut."""
         state = self._state
         state.rate = min(max(state.episode.least, rate), state.ceiling)
+        self.is_proved = False
         self.stage = next(stage for calls, stage in ESTIMATE_STAGES if accepted >= calls)
         state.bracket.clear()
         state.learn_burst()
@@ -207,6 +252,8 @@ class UpTest:
         self._began_at = now
         self._accepted_before = state.bracket.accepted
         self.settled_rate = state.rate
+
+    is_single = False
 
     def gained(self, now: float) -> float:
         """Return how many calls were accepted in this test beyond what the old rate allows."""
@@ -231,7 +278,9 @@ class UpTest:
             return follow.below_overshoot(call, now, least=self.settled_rate)
         accepted = state.bracket.accepted - self._accepted_before - state.burst - 1
         proven = accepted / max(now - self._began_at, 1 / self.settled_rate)
-        state.rate = min(max(self.settled_rate, proven), state.ceiling)
+        lowest = min(state.bracket.lowest_rate(state.slack), call.rate)
+        state.rate = min(max(self.settled_rate, proven, lowest), state.ceiling)
+        follow.is_proved = True
         follow.backoff = min(BACKOFF_MAX, follow.backoff * FALSE_ALARM)
         follow.stage = max(TEST_IN_VAIN_STAGE, follow.stage - 1)
         return follow

@@ -25,6 +25,10 @@ class RateLaw(Protocol):
         """Calls a second that the law allows now."""
         ...
 
+    def expect(self, calls: int) -> None:
+        """Tell the law how many more calls are to be accepted. Without it, it plans for a long run."""
+        ...
+
     def ready_at(self, now: float) -> float:
         """Return the earliest time for the next slot. It may have passed, and every report may change it."""
         ...
@@ -52,7 +56,8 @@ class RateMemory:
 
     `stage`: how far the rate had settled, 0 to 6. `evidence`: accepted calls since the last throttle.
     `backoff`: how many times the usual evidence the next test for a higher rate needs. `burst`: calls that the limiter
-    admits at once. `bounded`: the limiter refused anything faster; if False, it allows at least `rate`.
+    admits at once. `bounded`: the limiter refused anything faster; if False, it allows at least `rate`. `single`: it
+    was seen to admit one call at a time, so that a short run may keep less margin.
     """
 
     rate: float
@@ -61,6 +66,7 @@ class RateMemory:
     backoff: float = 1.0
     burst: float = 1.0
     bounded: bool = True
+    single: bool = False
 
     def aged(self, age_s: float, default: float) -> "RateMemory | None":
         """Return what is still believed at this age: all within an hour, 90 % after a day, None after a month.
@@ -92,6 +98,9 @@ class FixedRate:
     @property
     def rate(self) -> float:
         return self._rate
+
+    def expect(self, calls: int) -> None:
+        """Nothing to plan."""
 
     def ready_at(self, now: float) -> float:
         return self._schedule.next_at

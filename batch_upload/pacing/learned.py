@@ -1,4 +1,4 @@
-"""The law that learns: find the account's rate in seconds, then keep so near it that one call in 170 is throttled.
+"""The law that learns: find the account's rate in seconds, then keep so near it that one call in 180 is throttled.
 
 It hands each answer to the mode that decides at the time: slow_start.py and follow.py have one class for each mode.
 Why it is as it is, what was tried, and how every constant was chosen: docs/decisions/pacing.md.
@@ -6,7 +6,7 @@ Why it is as it is, what was tried, and how every constant was chosen: docs/deci
 
 from math import inf
 
-from batch_upload.pacing.follow import OVERSHOOTS_OF_A_CROWD, Follow
+from batch_upload.pacing.follow import OVERSHOOTS_OF_A_CROWD, SPARE_SHARE, Follow
 from batch_upload.pacing.law import RateMemory
 from batch_upload.pacing.mode import Mode, RateState
 from batch_upload.pacing.schedule import SentCall, pause_s
@@ -30,6 +30,7 @@ class LearnedRate:
         highest = inf if ceiling is None else ceiling
         rate = min(initial.rate, highest)
         self._state = RateState(rate, highest, initial.burst, initial.evidence)
+        self._state.is_single = initial.single
         self._follow = Follow(self._state, stage=initial.stage, backoff=initial.backoff)
         self._remembered_rate = initial.rate
         self._accepted_at_ceiling = 0
@@ -54,14 +55,22 @@ class LearnedRate:
         rate = self._mode.settled_rate
         if rate is None:
             return None
-        return RateMemory(rate, self._follow.stage, state.evidence, self._follow.backoff, state.burst)
+        return RateMemory(
+            rate, self._follow.stage, state.evidence, self._follow.backoff, state.burst, single=state.is_single
+        )
+
+    def expect(self, calls: int) -> None:
+        state = self._state
+        state.expected = state.bracket.accepted + calls
+        if not state.schedule.taken:  # before the first call a remembered burst is likely to be there in full
+            state.schedule.spare_calls = SPARE_SHARE * (state.burst - 1)
 
     def ready_at(self, now: float) -> float:
         return self._state.schedule.next_at
 
     def take(self, now: float) -> int:
-        state, follow = self._state, self._follow
-        state.schedule.is_strict = self._mode is follow and follow.is_single and state.rate <= STRICT_RATE
+        state = self._state
+        state.schedule.is_strict = self._mode.is_single and state.rate <= STRICT_RATE
         call = state.schedule.take(now, state.rate, ceiling=state.ceiling)
         if call.is_after_pause:
             state.bracket.clear()
@@ -78,6 +87,7 @@ class LearnedRate:
         call = state.in_flight.answered(ticket, now)
         episode.throttles_in_a_row = 0
         state.bracket.accepted += 1
+        state.last_accepted_at = max(state.last_accepted_at, call.at)
         state.burst_log.add(call.at)
         if ticket < episode.first_ticket:
             episode.accepted += 1
@@ -113,8 +123,12 @@ class LearnedRate:
         schedule.spare_calls = 0.0
         self._mode = self._mode.throttled(call, now)
         state.evidence = 0.0
-        pause_ends_at = now + pause_s(episode.throttles_in_a_row, state.rate)
-        schedule.wait_until(max(schedule.taken_at + 1 / state.rate, pause_ends_at))
+        slot_s, in_a_row = 1 / state.rate, episode.throttles_in_a_row
+        if self._mode.is_single and not state.in_flight:
+            # The token for which this call came too early is there a slot after the last one was taken.
+            schedule.next_at = max(now, state.last_accepted_at + slot_s) + pause_s(in_a_row - 1, state.rate)
+            return
+        schedule.wait_until(max(schedule.taken_at + slot_s, now + pause_s(in_a_row, state.rate)))
 
     def _end_episode(self) -> None:
         """Judge the calls that were in flight at the last cut by the answers so far.
@@ -127,3 +141,5 @@ class LearnedRate:
             self._state.bracket.refused += refused
             if self._mode is self._follow:
                 self._follow.hold_growth(refused)
+        elif self._mode is self._follow:
+            self._follow.balance(accepted, refused)

@@ -51,6 +51,11 @@ class Pacer:
         """Calls a second that the law allows now."""
         return self.law.rate
 
+    def expect(self, calls: int) -> None:
+        """Tell the law how many more calls are to be accepted."""
+        self.law.expect(calls)
+        self.reconsider()
+
     def slot_at_once(self) -> Slot | None:
         """Take the next slot if it is due and no one is waiting for it; otherwise return None."""
         now = self.clock.monotonic()

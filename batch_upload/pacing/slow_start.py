@@ -1,11 +1,11 @@
-"""The modes that find a rate from nothing: slow start, climb, creep. Each ends in `Follow`.
+"""The modes that find a rate from nothing: slow start, then a binary search (burst 1) or a climb, then `Follow`.
 
 Where every number comes from: docs/decisions/pacing.md, "The law", 1 and 2.
 """
 
-from math import exp, sqrt
+from math import exp, inf, log, sqrt
 
-from batch_upload.pacing.follow import Follow
+from batch_upload.pacing.follow import PRECISION, SINGLE, Follow
 from batch_upload.pacing.mode import Mode, RateState
 from batch_upload.pacing.schedule import SentCall
 
@@ -16,40 +16,51 @@ GROWTH, MANY_IN_FLIGHT = 1.5, 7.0
 
 A round trip in which it grows by g has about g − 1 of all that was accepted refused when a burst is used up.
 """
-NEAR_START = 1.5
-"""Calls beyond what the start rate allows at the first throttle, up to which the rate is close to the start rate."""
+LONG_S, SHORT_S = 120.0, 4.0
+"""If it is known how many calls are expected: seconds that all of them take at the pace to which the first answer
+raises a slow start at least, and at the pace beyond which it does not grow."""
 BURST_OF_DEFAULT = 8.0
-"""The same, up to which the rate is likely to be near the start rate and the rest a burst."""
+"""Calls beyond what the start rate allows at the first throttle, up to which the rate is likely to be near the start
+rate and the rest a burst."""
 BURST_1_MARGIN = 0.95
 """Part of a rate that burst 1 and the jitter of a network leave."""
+AT_START = 1 / 2
+"""How likely the rate is just the start rate, which is documented, before anything is known."""
+FEW = 100
+"""Calls in all below which the few throttles of a fast climb would be more than one in thirty."""
+COMMON_BATCH = 20
+"""Calls that a binary search plans for if it is not known how many are left."""
+LEAST_WIDTH, LEAST_JITTERS = 0.04, 3.0
+"""A binary search ends at this width of the logarithm, or at so many slots of jitter, which blur its answers."""
 
-CREEP_STEP = 0.04
-"""What the logarithm of the rate grows by a round trip, or a call if that is longer, while it creeps up."""
-CREEP_BACK = 1.5
-"""Steps below the pace that was throttled at which the rate then is."""
-CREEP_PROOF = 3
-"""Accepted calls without which a throttle does not show that the creep has reached the rate."""
-CREEP_STAGE, CREPT_STAGE = 2, 3
-"""Stages of `Follow` that a creep begins and ends with."""
+SEARCHED_STAGE, CLIMBED_STAGE = 3, 4
+"""Stage of `Follow` that a binary search ends with, and the last that a climb ends with."""
+SEARCH_DOWN = 0.8
+"""Part of a lower bound that was refused, which is tried next."""
 
-CLIMB_FIRST, CLIMB_MOST, CLIMB_DOUBLING = 0.05, 0.2, 8
-"""What the logarithm of the rate grows by in a climb: at first, at most, and accepted calls until that doubles."""
-CLIMB_REFUSALS = 6
-"""Calls that a climb may have refused when it empties the burst again: its step is at most this part of the burst."""
-CLIMB_NEAR, CLIMB_NEAR_STEP = 1 / 4, 0.04
-"""From this part of the pace that was throttled, a climb grows by the second number."""
+CLIMB_STEP = 0.04
+"""What the logarithm of the rate grows by a round trip, or a call if that is longer, in a fast climb, at least."""
+GENTLE_FIRST, GENTLE_MOST, GENTLE_DOUBLING = 0.1, 0.4, 4
+"""What it grows by in a gentle climb: at first, at most, and accepted calls until that doubles."""
+GENTLE_REACH = 1.5
+"""How far a gentle climb goes beyond the middle of what is proved and what failed."""
+ALIKE = 1.2
+"""A pace this near to the start rate that is refused shows that the start rate is too high."""
+EXPLAIN_STEP = 1.01
+"""Steps in which a climb looks for the rate that explains its answers."""
 
 
 class SlowStart:
     """Grow fast until the first throttle, as TCP does. `start`: calls a second that are likely to be allowed."""
 
-    __slots__ = ("_follow", "_growth", "_start", "_state")
+    __slots__ = ("_follow", "_start", "_state")
+
+    is_single = False
 
     def __init__(self, state: RateState, follow: Follow, start: float) -> None:
         self._state = state
         self._follow = follow
         self._start = start
-        self._growth = 1.0
         state.burst_log.open()
 
     @property
@@ -57,82 +68,202 @@ class SlowStart:
         return None
 
     def accepted(self, call: SentCall, now: float) -> Mode:
-        in_flight = self._state.in_flight.expected(call.rate)
+        """Grow. How many calls are expected says how fast a pace is worth finding."""
+        state = self._state
+        in_flight = state.in_flight.expected(call.rate)
         doubling = max(1.0, in_flight, call.rate * DOUBLING_S)
-        self._growth = (1 + GROWTH / (1 + in_flight / MANY_IN_FLIGHT)) ** (1 / doubling)
-        self._state.speed_up(self._state.rate * self._growth)
+        wanted = state.rate * (1 + GROWTH / (1 + in_flight / MANY_IN_FLIGHT)) ** (1 / doubling)
+        if state.expected < inf:
+            # without more calls in the first round trip than growing sends
+            least = min(state.expected / LONG_S, (1 + GROWTH) / max(state.in_flight.round_trip_s, 1e-9))
+            wanted = min(max(wanted, least), max(self._start, state.expected / SHORT_S))
+        state.speed_up(max(state.rate, wanted))
         return self
 
     def throttled(self, call: SentCall, now: float) -> Mode:
-        """Go back to where burst and rate are both likely: this throttle bounds only the two together."""
+        """Search below: this throttle bounds only burst and rate together."""
         state, start = self._state, self._start
         state.burst_log.close(call.at)
+        if len(state.burst_log) == 1 and state.in_flight.is_earliest(call):
+            state.is_single = True  # it took one call, and refused the next
+            return BinarySearch(state, self._follow, low=start, high=call.rate, at_start=AT_START)
         state.episode.count(least=0.0)
-        used_up = state.burst_log.used_up(start)
-        if used_up <= NEAR_START:
-            state.rate = min(BURST_1_MARGIN * max(start, call.rate / self._growth), state.ceiling)
-            return Creep(state, self._follow)
-        if used_up <= BURST_OF_DEFAULT:
-            rate = max(BURST_1_MARGIN * start, sqrt(call.rate * start) / 4)
-        else:
-            rate = sqrt(call.rate * start) / 2
-        state.rate = min(rate, state.ceiling)
-        return Climb(state, self._follow, failed_rate=call.rate, used_up=used_up)
+        is_gentle = state.burst_log.used_up(start) <= BURST_OF_DEFAULT and state.expected < FEW
+        return Climb(state, self._follow, now, start=start, failed_rate=call.rate, is_gentle=is_gentle)
+
+
+class BinarySearch:
+    """Find the rate of a limiter that admits one call at a time: there each answer tells whether its pace is allowed.
+
+    `low`: a pace that is likely to be allowed. `high`: a pace that was refused. `at_start`: the probability that the
+    rate is just `low`. The interval is halved for as long as that is likely to save more time than it costs.
+    """
+
+    __slots__ = ("_at_start", "_follow", "_high", "_low", "_state")
+
+    is_single = True
+
+    def __init__(self, state: RateState, follow: Follow, *, low: float, high: float, at_start: float) -> None:
+        self._state = state
+        self._follow = follow
+        self._low, self._high = min(low, state.ceiling), high
+        self._at_start = at_start
+        state.burst = 1.0
+        follow.stage = SEARCHED_STAGE
+        state.rate = self.settled_rate
+
+    @property
+    def settled_rate(self) -> float:
+        state = self._state
+        if self._at_start:
+            return min(state.ceiling, BURST_1_MARGIN * self._low)
+        return min(state.ceiling, self._low, state.with_margin(sqrt(self._low * self._high)))
+
+    @property
+    def is_worth_it(self) -> bool:
+        """Whether a call at the middle pace is likely to save more than it costs, in slots.
+
+        Unless the rate is the start rate, the call is accepted in one of two cases. Then the rate gains half of the
+        interval for each call that is left, where without it a quarter is lost on average. Refused, it costs a slot
+        and those of the calls in flight.
+        """
+        width = log(self._high / self._low)
+        if width <= max(LEAST_WIDTH, LEAST_JITTERS * self._state.jitter_slots):
+            return False
+        left = self._state.left if self._state.left < inf else COMMON_BATCH
+        cost = 1 + self._state.in_flight.expected(self._low)
+        return (1 - self._at_start) * left * width / 4 > cost * (1 + self._at_start) / 2
+
+    def accepted(self, call: SentCall, now: float) -> Mode:
+        """Try the middle pace, or end at what is proved. A call at an earlier pace proves nothing new."""
+        state = self._state
+        if call.rate < state.rate:
+            return self
+        if call.rate > self._low:
+            self._low, self._at_start = call.rate, 0.0
+        if not self.is_worth_it:
+            state.rate = self.settled_rate
+            return self._follow
+        state.speed_up(max(state.rate, sqrt(self._low * self._high)))
+        return self
+
+    def throttled(self, call: SentCall, now: float) -> Mode:
+        """Go back to what is proved. A refusal of that shows that it was not."""
+        state = self._state
+        if call.rate <= self._low:
+            self._high, self._low, self._at_start = call.rate, SEARCH_DOWN * call.rate, 0.0
+        elif call.rate < self._high:
+            kept = (1 - self._at_start) * log(call.rate / self._low) / log(self._high / self._low)
+            self._high, self._at_start = call.rate, self._at_start / (self._at_start + kept)
+        state.rate = self.settled_rate
+        state.bracket.clear()  # a bucket of one was full while the pace was below the rate
+        state.bracket.mark(now)
+        return self if self.is_worth_it else self._follow
 
 
 class Climb:
-    """Grow steadily to `failed_rate`, where the slow start was throttled after it `used_up` that many tokens."""
+    """Climb from an empty bucket until a throttle, then find the rate that explains all answers.
 
-    __slots__ = ("_failed_rate", "_follow", "_state", "_used_up")
+    `start`: calls a second that are likely to be allowed. `failed_rate`: the pace of the call that was throttled.
+    `is_gentle`: the rate is likely to be near the start rate, and the calls are so few that throttles are spared. A
+    pace that lags behind the rate costs nothing for as long as the bucket can hold what was not sent.
+    """
 
-    def __init__(self, state: RateState, follow: Follow, *, failed_rate: float, used_up: float) -> None:
+    __slots__ = (
+        "_accepted_at",
+        "_accepted_before",
+        "_began_at",
+        "_failed_rate",
+        "_follow",
+        "_is_gentle",
+        "_proved",
+        "_start",
+        "_state",
+    )
+
+    is_single = False
+
+    def __init__(
+        self, state: RateState, follow: Follow, now: float, *, start: float, failed_rate: float, is_gentle: bool
+    ) -> None:
         self._state = state
         self._follow = follow
-        self._failed_rate = failed_rate
-        self._used_up = used_up
+        self._start = min(start, state.ceiling)
+        self._is_gentle = is_gentle
+        self._begin(now, failed_rate)
+
+    def _begin(self, now: float, failed_rate: float) -> None:
+        """Begin at the start rate, or in the middle between it and the pace that failed."""
+        state = self._state
+        self._began_at, self._accepted_before, self._failed_rate = now, state.bracket.accepted, failed_rate
+        self._accepted_at: list[float] = []  # seconds since the beginning
+        self._proved = 0.0
+        first = BURST_1_MARGIN * self._start if self._is_gentle else sqrt(self._start * failed_rate)
+        state.rate = min(first, state.ceiling)
 
     @property
     def settled_rate(self) -> float:
         return self._state.rate
 
     def accepted(self, call: SentCall, now: float) -> Mode:
-        state, step = self._state, CLIMB_NEAR_STEP
-        if state.rate <= self._failed_rate * CLIMB_NEAR:
-            doubled = CLIMB_FIRST * 2 ** (state.evidence // CLIMB_DOUBLING)
-            step = min(CLIMB_MOST, CLIMB_REFUSALS / self._used_up, doubled)
-        state.speed_up(state.rate * exp(step / max(1.0, state.in_flight.expected(call.rate))))
+        """Grow towards the middle of what is proved since the bucket was empty and what failed."""
+        state, count = self._state, len(self._accepted_at)
+        seconds, in_flight = max(now - self._began_at, 1e-9), max(1.0, state.in_flight.expected(call.rate))
+        self._accepted_at.append(seconds)
+        self._proved = max(self._proved, call.rate)
+        middle = sqrt(max(self._start, count / seconds) * self._failed_rate)
+        wanted = max(middle, state.rate * exp(CLIMB_STEP / in_flight))
+        if self._is_gentle:
+            step = min(GENTLE_MOST, GENTLE_FIRST * 2 ** (count // GENTLE_DOUBLING))
+            wanted = min(state.rate * exp(step / in_flight), GENTLE_REACH * middle)
+        state.speed_up(max(state.rate, wanted))
         return self
 
     def throttled(self, call: SentCall, now: float) -> Mode:
-        return self._follow.below_overshoot(call, now, least=0.0)
+        state, follow = self._state, self._follow
+        if len(self._accepted_at) < 2:  # too few to tell the rate: begin lower
+            if call.rate < ALIKE * self._start:
+                self._start = call.rate / 2
+            self._begin(now, call.rate)
+            return self
+        rate, count = self._explained(now - self._began_at, call.rate)
+        if state.burst_log.burst(rate) < SINGLE and self._proved < call.rate:
+            state.burst_log.clear()
+            return BinarySearch(state, follow, low=self._proved, high=call.rate, at_start=0.0)
+        if self._is_gentle and (count - 1) / count <= self._start / rate <= (count + 1) / count:
+            rate, count = self._start, max(count, PRECISION[1])  # what is documented fits
+        state.rate = min(state.ceiling, rate)
+        state.learn_burst()
+        follow.stage = min(CLIMBED_STAGE, 1 + sum(count >= calls for calls in PRECISION))
+        return follow
 
+    def _explained(self, seconds: float, highest: float) -> tuple[float, int]:
+        """Return the lowest rate that explains all answers, and how many calls were accepted since a full bucket.
 
-class Creep:
-    """Creep up from the start rate, which was nearly right, until the next throttle."""
+        The answers: the bucket was empty at the beginning, it had a token for each accepted call, and it is empty
+        again. Its burst is what the slow start used up on top of that rate.
+        """
+        rate, full_at = max(1e-3, 0.9 * (len(self._accepted_at) - 1) / seconds), 0
+        while rate < highest:
+            explains, full_at = self._explains(rate, seconds)
+            if explains:
+                break
+            rate *= EXPLAIN_STEP
+        return min(rate, highest), max(1, len(self._accepted_at) - full_at)
 
-    __slots__ = ("_follow", "_state")
+    def _explains(self, rate: float, seconds: float) -> tuple[bool, int]:
+        """Return whether this rate is enough for all answers, and before which accepted call the bucket was last full.
 
-    def __init__(self, state: RateState, follow: Follow) -> None:
-        self._state = state
-        self._follow = follow
-        follow.stage = CREEP_STAGE
-
-    @property
-    def settled_rate(self) -> float:
-        return self._state.rate
-
-    def accepted(self, call: SentCall, now: float) -> Mode:
+        The bucket begins and ends with half a token, which is in the middle of what a throttle leaves possible.
+        """
         state = self._state
-        state.speed_up(state.rate * exp(CREEP_STEP / max(1.0, state.in_flight.expected(call.rate))))
-        return self
-
-    def throttled(self, call: SentCall, now: float) -> Mode:
-        """Go back by a step or two, where the rate is."""
-        state = self._state
-        if state.evidence <= CREEP_PROOF:
-            return self._follow.throttled(call, now)
-        state.rate = call.rate * exp(-CREEP_BACK * CREEP_STEP)
-        self._follow.stage = CREPT_STAGE
-        state.bracket.clear()  # the bucket may have been full while the pace was below the rate
-        state.bracket.mark(now)
-        return self._follow
+        burst = max(1.0, state.burst_log.burst(rate))
+        others = state.bracket.accepted - self._accepted_before - len(self._accepted_at)  # were in flight
+        tokens, before, full_at, is_enough = 0.5 - others, 0.0, 0, True
+        for number, at in enumerate(self._accepted_at):
+            tokens += rate * (at - before)
+            if tokens >= burst:
+                tokens, full_at = burst, number
+            tokens, before = tokens - 1, at
+            is_enough = is_enough and tokens >= -0.5
+        return is_enough and tokens + rate * (seconds - before) >= 0.5, full_at

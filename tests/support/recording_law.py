@@ -9,7 +9,11 @@ class RecordingLaw(FixedRate):
     def __init__(self, rate: float) -> None:
         super().__init__(rate)
         self.reports: list[tuple[int, str]] = []
+        self.expected: list[int] = []
         self.moved_to: float | None = None
+
+    def expect(self, calls: int) -> None:
+        self.expected.append(calls)
 
     def ready_at(self, now: float) -> float:
         return super().ready_at(now) if self.moved_to is None else self.moved_to

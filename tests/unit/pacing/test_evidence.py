@@ -89,3 +89,26 @@ def test_what_the_rate_allowed_since_a_cut_and_was_not_sent_was_kept_by_the_buck
 
     assert episode.unsent(12.0, 20.0, 36) == 40 - 5
     assert episode.unsent(10.0, 20.0, 36) == 0
+
+
+def test_a_lower_bound_of_the_rate_holds_where_the_bracket_was_cleared_and_is_the_best_of_the_last_gaps() -> None:
+    bracket = Bracket()
+    assert bracket.lowest_rate(1.0) == 0.0
+    for now, accepted in ((0.0, 0), (10.0, 40), (12.0, 3)):
+        bracket.accepted += accepted
+        bracket.clear()
+        bracket.mark(now)
+
+    assert bracket.lowest_rate(1.0) == pytest.approx((43 - 1) / 12)
+    assert bracket.last_accepted() == 3
+
+
+def test_a_call_is_the_earliest_if_none_that_left_before_it_is_in_flight() -> None:
+    calls, call = InFlight(), SentCall(2.0, 1.0, is_full_pace=True, is_after_pause=False)
+    assert calls.is_earliest(call)
+    calls.add(3, SentCall(3.0, 1.0, is_full_pace=True, is_after_pause=False))
+    assert calls.is_earliest(call)
+    calls.add(1, SentCall(1.0, 1.0, is_full_pace=True, is_after_pause=False))
+
+    assert not calls.is_earliest(call)
+    assert len(calls) == 2

@@ -95,7 +95,7 @@ def test_the_ceiling_is_never_passed() -> None:
 
 
 def test_the_ceiling_is_never_passed_though_many_answers_come_at_once_in_a_test_for_a_higher_rate() -> None:
-    law, now = LearnedRate(1.0, ceiling=1.1, memory=RateMemory(1.0, evidence=300.0)), 0.0
+    law, now = LearnedRate(1.0, ceiling=1.1, memory=RateMemory(1.0, evidence=400.0)), 0.0
     tickets = []
     for _ in range(6):
         now = max(now, law.ready_at(now))
@@ -241,3 +241,54 @@ def test_a_throttle_below_the_ceiling_is_learned_from_as_ever() -> None:
     assert memory is not None
     assert memory.bounded
     assert memory.rate < 8.0
+
+
+def test_a_throttle_of_a_limiter_that_admits_one_call_at_a_time_costs_no_more_than_its_answer_takes() -> None:
+    law = LearnedRate(1.0, memory=RateMemory(2.0, burst=1.0))
+    law.accepted(law.take(0.0), 0.1)
+    early = law.take(0.5)
+
+    law.throttled(early, 0.6, None)
+
+    assert law.ready_at(0.6) == pytest.approx(0.6), "the next token has come meanwhile"
+
+
+def test_a_second_throttle_in_a_row_of_such_a_limiter_is_followed_by_a_pause() -> None:
+    law = LearnedRate(1.0, memory=RateMemory(2.0, burst=1.0))
+    law.throttled(law.take(0.0), 0.1, None)
+    again = law.ready_at(0.1)
+
+    law.throttled(law.take(again), again + 0.1, None)
+
+    assert law.ready_at(again) >= again + 0.1 + 0.25
+
+
+def test_a_batch_that_is_expected_uses_the_burst_that_is_remembered() -> None:
+    law = LearnedRate(1.0, memory=RateMemory(2.0, burst=5.0))
+    law.expect(25)
+
+    times = leave(law, 20, 0.0)
+
+    assert times[1] == pytest.approx(1 / 2.5)
+    assert times[-1] == pytest.approx(19 / 2 - 3 / 2, abs=0.1), "three of the four spare tokens"
+
+
+def test_what_is_known_of_a_limiter_that_admits_one_call_at_a_time_is_remembered() -> None:
+    law = LearnedRate(1.0)
+    law.accepted(law.take(0.0), 0.05)
+    law.throttled(law.take(0.4), 0.45, None)
+
+    memory = law.memory()
+
+    assert memory is not None
+    assert memory.single
+    again = LearnedRate(1.0, memory=memory).memory()
+    assert again is not None
+    assert again.single
+
+
+def test_a_fixed_rate_is_kept_however_many_calls_are_expected() -> None:
+    law = FixedRate(4.0)
+    law.expect(1_000)
+
+    assert leave(law, 3, 0.0) == pytest.approx([0.0, 0.25, 0.5])

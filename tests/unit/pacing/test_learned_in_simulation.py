@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import exp, log
 from random import Random
-from statistics import median
+from statistics import fmean, median
 
 import pytest
 
@@ -22,8 +22,8 @@ from tests.support.bucket_simulation import (
 )
 
 HELD_OUT_SEED = 20_261_123
-ROBUST_SEEDS = range(5_001, 5_021)
-"""Not tuned on either (that was 1-12, 1001-1020 and 2001-2040)."""
+ROBUST_SEEDS = range(10_001, 10_041)
+"""Not tuned on (that was 1-12, 1001-1020, 2001-2040, 5001-5020, 6001-6020, 7001-7020, 8001-8040, 9001-9040)."""
 BUCKETS = 60
 CALLS = 3_000
 
@@ -74,10 +74,17 @@ def trials() -> tuple[Trial, ...]:
     return tuple(trial(rate, burst, network) for rate, burst, network in random_buckets(HELD_OUT_SEED))
 
 
+def planned(calls: int, memory: RateMemory | None = None) -> LearnedRate:
+    """A law that starts at the documented rate and knows how many calls there are, as in an upload."""
+    law = LearnedRate(1.0, memory=memory)
+    law.expect(calls)
+    return law
+
+
 def trial(rate: float, burst: int, network: Network) -> Trial:
-    law = LearnedRate(1.0)
+    law = planned(CALLS)
     cold = simulate(law, TokenBucket(rate, burst), items=CALLS, network=network, seed=1)
-    again = LearnedRate(1.0, memory=law.memory())
+    again = planned(1_000, law.memory())
     warm = simulate(again, TokenBucket(rate, burst), items=1_000, network=network, seed=2)
     return Trial(rate, burst, cold, warm)
 
@@ -120,14 +127,39 @@ def test_of_the_first_hundred_calls_of_a_warm_run_at_most_one_is_throttled_more_
 
 
 @pytest.mark.soak
-def test_of_a_thousand_random_buckets_ten_miss_a_goal_at_most() -> None:
+def test_of_2400_random_buckets_five_miss_a_goal_at_most() -> None:
     missed = 0
     for seed in ROBUST_SEEDS:
         drawn = [trial(*bucket) for bucket in random_buckets(seed)]
         missed += sum(not each.meets_the_goals for each in drawn)
         assert median(each.cold.throttled_share for each in drawn) < 0.015
 
-    assert missed <= BUCKETS * len(ROBUST_SEEDS) / 100
+    assert missed <= 5
+
+
+class Undeterred(FixedRate):
+    """A fixed pace that a throttle does not even delay."""
+
+    def throttled(self, ticket: int, now: float, retry_after_s: float | None) -> None:
+        """Nothing changes."""
+
+
+def best_fixed(rate: float, network: Network, *, items: int, seeds: range) -> tuple[float, float]:
+    """The mean time that `items` calls take at the best fixed pace against burst 1, and its throttled share."""
+    paces = [rate * (1.05 - n / 100) for n in range(30)]
+    return min(
+        (
+            fmean(run.makespan_s for run in runs),
+            fmean(run.throttled_share for run in runs),
+        )
+        for runs in (
+            [
+                simulate(Undeterred(pace), TokenBucket(rate, 1), items=items, network=network, seed=seed)
+                for seed in seeds
+            ]
+            for pace in paces
+        )
+    )
 
 
 def best_fixed_goodput(rate: float, network: Network, share: float) -> float:
@@ -140,14 +172,7 @@ def best_fixed_goodput(rate: float, network: Network, share: float) -> float:
     return low * rate
 
 
-class Undeterred(FixedRate):
-    """A fixed pace that a throttle does not even delay."""
-
-    def throttled(self, ticket: int, now: float, retry_after_s: float | None) -> None:
-        """Nothing changes."""
-
-
-@pytest.mark.parametrize(("rate", "jitter_s"), [(1.0, 0.025), (0.5, 0.025), (1.0, 0.005), (5.0, 0.01)])
+@pytest.mark.parametrize(("rate", "jitter_s"), [(1.0, 0.005), (5.0, 0.01)])
 def test_with_burst_one_and_jitter_it_is_within_two_percent_of_the_best_fixed_margin(
     rate: float, jitter_s: float
 ) -> None:
@@ -157,6 +182,61 @@ def test_with_burst_one_and_jitter_it_is_within_two_percent_of_the_best_fixed_ma
 
     assert run.goodput >= 0.98 * best_fixed_goodput(rate, network, 0.005)
     assert run.throttled_share < 0.01
+
+
+@pytest.mark.parametrize(("rate", "jitter_s"), [(1.0, 0.025), (0.5, 0.025), (1.0, 0.005)])
+def test_with_burst_one_and_jitter_a_long_run_takes_no_longer_than_at_the_best_fixed_pace(
+    rate: float, jitter_s: float
+) -> None:
+    network = Network(0.1, jitter_s)
+    best_s, best_share = best_fixed(rate, network, items=1_500, seeds=range(9, 10))
+
+    run = simulate(LearnedRate(1.0), TokenBucket(rate, 1), items=1_500, network=network, seed=3)
+
+    assert run.makespan_s <= 1.02 * best_s
+    assert run.throttled_share <= best_share + 0.015
+
+
+def test_with_burst_one_and_jitter_a_second_batch_takes_no_longer_than_at_the_best_fixed_pace() -> None:
+    network = Network(0.15, 0.03)
+    best_s, _ = best_fixed(1.0, network, items=25, seeds=range(100))
+    took_s = []
+    for seed in range(100, 200):
+        first = planned(25)
+        simulate(first, TokenBucket(1, 1), items=25, network=network, seed=seed)
+        second = planned(25, first.memory())
+        took_s.append(simulate(second, TokenBucket(1, 1), items=25, network=network, seed=seed + 1_000).makespan_s)
+
+    assert fmean(took_s) <= 1.02 * best_s
+
+
+@pytest.mark.parametrize("jitter_s", [0.005, 0.03])
+def test_a_first_batch_of_25_against_a_burst_of_five_costs_three_throttles_at_most(jitter_s: float) -> None:
+    for seed in range(100, 140):
+        network = Network(0.15, jitter_s, wake_s=0.001)
+
+        run = simulate(planned(25), TokenBucket(1, 5), items=25, network=network, workers=8, seed=seed)
+
+        assert run.throttled <= 3
+        assert run.makespan_s <= 1.08 * (25 - 5)
+
+
+@pytest.mark.parametrize("network", [Network(0.008, 0.001, wake_s=0.001), Network(0.008, 0.003, wake_s=0.003)])
+def test_40_calls_at_two_a_second_are_near_the_optimum(network: Network) -> None:
+    for seed in range(100, 140):
+        run = simulate(planned(40), TokenBucket(2, 1), items=40, network=network, workers=8, seed=seed)
+
+        assert run.makespan_s <= 1.15 * (40 - 1) / 2
+
+
+def test_a_thousand_calls_at_100_a_second_are_near_the_optimum() -> None:
+    for seed in range(100, 120):
+        network = Network(0.008, 0.001, wake_s=0.001)
+
+        run = simulate(planned(1_000), TokenBucket(100, 20), items=1_000, network=network, workers=8, seed=seed)
+
+        assert run.makespan_s <= 1.10 * (1_000 - 20) / 100
+        assert run.throttled_share <= 0.015
 
 
 @pytest.mark.parametrize(("rate", "latency_s"), [(1, 0.1), (5, 0.1), (20, 0.1), (50, 0.05), (100, 0.05), (250, 0.05)])
@@ -312,5 +392,5 @@ def test_a_first_batch_against_burst_one_is_near_the_optimum_with_any_seed(jitte
             seed=seed,
         )
 
-        assert run.makespan_s <= 1.30 * (160 - 1) / 2
-        assert run.throttled_share < 0.05
+        assert run.makespan_s <= 1.20 * (160 - 1) / 2
+        assert run.throttled_share < 0.05 + 2 * jitter_s  # with jitter a throttle costs less than the margin it saves

@@ -7,7 +7,7 @@ import pytest
 from batch_upload.pacing.follow import Follow, UpTest
 from batch_upload.pacing.mode import Mode, RateState
 from batch_upload.pacing.schedule import SentCall
-from batch_upload.pacing.slow_start import Climb, Creep, SlowStart
+from batch_upload.pacing.slow_start import BinarySearch, Climb, SlowStart
 
 
 def state_at(rate: float, *, burst: float = 1.0, ceiling: float = inf) -> RateState:
@@ -56,68 +56,216 @@ def test_however_short_the_round_trip_a_slow_start_grows_no_faster_than_that_in_
     assert state.rate == pytest.approx(100 * 2.5 ** (1 / 20))
 
 
-def test_a_first_throttle_close_to_the_start_rate_is_followed_by_creeping_up_from_there() -> None:
-    mode, state = slow_start_until(1.9, 0.0, 1.0, rate=1.0)
+def test_a_slow_start_of_many_calls_goes_at_once_to_the_pace_at_which_they_take_two_minutes() -> None:
+    state = state_at(1.0)
+    state.expected = 1_200.0
+    state.in_flight.round_trip_s = 0.1
 
-    assert isinstance(mode, Creep)
+    SlowStart(state, following(state), 1.0).accepted(call_at(0.0, 1.0), 0.1)
+
+    assert state.rate == pytest.approx(10.0)
+
+
+def test_a_slow_start_over_a_long_way_sends_no_more_blindly_than_growing_does() -> None:
+    state = state_at(1.0)
+    state.expected = 3_000.0
+    state.in_flight.round_trip_s = 0.5
+
+    SlowStart(state, following(state), 1.0).accepted(call_at(0.0, 1.0), 0.5)
+
+    assert state.rate == pytest.approx(2.5 / 0.5)
+
+
+def test_a_slow_start_of_few_calls_does_not_grow_beyond_the_pace_at_which_they_take_four_seconds() -> None:
+    state = state_at(1.0)
+    state.expected = 24.0
+    mode = SlowStart(state, following(state), 1.0)
+
+    for _ in range(9):
+        mode.accepted(call_at(0.0, state.rate), 0.1)
+
+    assert state.rate == pytest.approx(6.0)
+
+
+def test_a_limiter_that_refuses_the_second_call_admits_one_at_a_time_and_its_rate_is_searched() -> None:
+    mode, state = slow_start_until(0.4, 0.0, rate=2.5)
+
+    assert isinstance(mode, BinarySearch)
+    assert state.is_single
     assert state.rate == pytest.approx(0.95)
 
 
-def test_a_first_throttle_after_a_burst_of_a_few_calls_is_followed_by_a_climb_from_near_the_start_rate() -> None:
-    mode, state = slow_start_until(0.5, *(n / 10 for n in range(5)))
+def test_a_second_call_that_is_refused_while_an_earlier_one_is_in_flight_proves_no_burst_of_one() -> None:
+    state = state_at(1.0)
+    mode = SlowStart(state, following(state, stage=0), 1.0)
+    state.burst_log.add(0.0)
+    state.in_flight.add(2, call_at(0.2, 5.0))
 
-    assert isinstance(mode, Climb)
-    assert state.rate == pytest.approx(sqrt(40) / 4)
+    assert isinstance(cut(mode, state, call_at(0.4, 5.0)), Climb)
+    assert not state.is_single
 
 
-def test_a_first_throttle_after_many_calls_is_followed_by_a_climb_from_half_of_the_middle() -> None:
+def test_a_first_throttle_of_few_calls_after_a_small_burst_is_followed_by_a_gentle_climb_from_the_start_rate() -> None:
+    for expected, rate in ((25.0, 0.95), (2_000.0, sqrt(40))):
+        state = state_at(1.0)
+        state.expected = expected
+        mode = SlowStart(state, following(state, stage=0), 1.0)
+        for at in (0.0, 0.1, 0.2, 0.3, 0.4):
+            state.burst_log.add(at)
+
+        assert isinstance(cut(mode, state, call_at(0.5, 40.0)), Climb)
+        assert state.rate == pytest.approx(rate)
+
+
+def test_a_first_throttle_after_many_calls_is_followed_by_a_climb_from_the_middle() -> None:
     mode, state = slow_start_until(0.5, *(n / 100 for n in range(40)))
 
     assert isinstance(mode, Climb)
-    assert state.rate == pytest.approx(sqrt(40) / 2)
+    assert state.rate == pytest.approx(sqrt(40))
 
 
-def test_a_creep_goes_up_four_percent_a_call_and_back_by_a_step_and_a_half() -> None:
+def searching(
+    state: RateState, follow: Follow, *, low: float = 1.0, high: float = 2.5, at_start: float = 0.5
+) -> BinarySearch:
+    return BinarySearch(state, follow, low=low, high=high, at_start=at_start)
+
+
+def test_a_binary_search_tries_the_middle_of_what_was_accepted_and_what_was_refused() -> None:
     state = state_at(1.0)
+    state.expected = 40.0
+    mode = searching(state, following(state))
+
+    assert mode.accepted(call_at(0.0, state.rate), 0.1) is mode
+    assert state.rate == pytest.approx(sqrt(2.5))
+    assert mode.accepted(call_at(1.0, state.rate), 1.1) is mode
+    assert state.rate == pytest.approx(sqrt(sqrt(2.5) * 2.5))
+
+
+def test_a_binary_search_that_is_refused_goes_back_to_what_was_accepted() -> None:
+    state = state_at(1.0)
+    state.expected = 40.0
     follow = following(state)
-    mode = Creep(state, follow)
+    mode = searching(state, follow, low=1.5, high=2.5, at_start=0.0)
 
-    mode.accepted(call_at(0.0, 1.0), 0.1)
-    assert state.rate == pytest.approx(exp(0.04))
-    state.evidence = 9.0
-
-    assert cut(mode, state, call_at(9.0, 1.2)) is follow
-    assert state.rate == pytest.approx(1.2 * exp(-0.06))
-    assert follow.stage == 3
+    assert cut(mode, state, call_at(1.0, 1.9)) is mode
+    assert state.rate == pytest.approx(1.5)
 
 
-def test_a_creep_that_is_throttled_at_once_has_not_reached_the_rate() -> None:
+def test_a_binary_search_ends_when_the_calls_that_are_left_do_not_pay_for_another_throttle() -> None:
+    ended = {}
+    for left in (4.0, 400.0):
+        state = state_at(1.0)
+        state.expected = left
+        follow = following(state)
+        mode = searching(state, follow, low=1.8, high=2.0, at_start=0.0)
+        ended[left] = mode.accepted(call_at(0.0, 1.8), 0.1) is follow
+
+    assert ended == {4.0: True, 400.0: False}
+
+
+def test_that_the_start_rate_is_likely_to_be_the_rate_ends_a_binary_search_sooner() -> None:
+    worth = {}
+    for at_start in (0.0, 0.9):
+        state = state_at(1.0)
+        state.expected = 20.0
+        worth[at_start] = searching(state, following(state), high=1.6, at_start=at_start).is_worth_it
+
+    assert worth == {0.0: True, 0.9: False}
+
+
+def test_a_binary_search_goes_below_a_pace_that_was_believed_and_is_refused() -> None:
     state = state_at(1.0)
-    follow = following(state)
+    state.expected = 40.0
+    mode = searching(state, following(state))
 
-    assert cut(Creep(state, follow), state, call_at(0.0, 1.0)) is follow
-    assert state.rate < exp(-0.06)
+    cut(mode, state, call_at(1.0, 0.95))
+
+    assert state.rate == pytest.approx(0.95 * 0.8)
 
 
-def test_a_climb_grows_faster_and_faster_and_slowly_near_the_pace_that_failed() -> None:
+def test_the_margin_of_a_limiter_that_admits_one_call_at_a_time_costs_the_least_time() -> None:
     state = state_at(1.0)
-    mode = Climb(state, following(state), failed_rate=100.0, used_up=10.0)
-    grown = []
-    for evidence, rate in ((0.0, 1.0), (8.0, 1.0), (80.0, 1.0), (80.0, 26.0)):
-        state.evidence, state.rate = evidence, rate
-        mode.accepted(call_at(0.0, rate), 0.1)
-        grown.append(state.rate / rate)
+    state.in_flight.jitter_s = 0.03
 
-    assert grown == pytest.approx([exp(0.05), exp(0.1), exp(0.2), exp(0.04)])
+    def cost(pace: float) -> float:
+        margin = 1 / pace - 1
+        return margin + exp(-margin / 0.03) / 2
+
+    best = min((1 - n / 1_000 for n in range(300)), key=cost)
+    assert state.with_margin(1.0) == pytest.approx(best, abs=0.002)
+    state.in_flight.jitter_s = 0.0
+    assert state.with_margin(1.0) == 1.0
 
 
-def test_a_climb_into_a_large_burst_takes_smaller_steps() -> None:
+def climbing(state: RateState, *, start: float = 1.0, failed_rate: float = 100.0, is_gentle: bool = False) -> Climb:
+    """A climb that begins at 0 s, when the bucket is empty."""
+    return Climb(state, following(state), 0.0, start=start, failed_rate=failed_rate, is_gentle=is_gentle)
+
+
+def climb(mode: Climb, state: RateState, *answered_at: float) -> None:
+    for at in answered_at:
+        state.bracket.accepted += 1
+        assert mode.accepted(call_at(at, state.rate), at) is mode
+
+
+def test_a_climb_goes_to_the_middle_of_what_is_proved_and_what_failed_and_on_slowly() -> None:
     state = state_at(1.0)
-    state.evidence = 80.0
+    mode = climbing(state)
 
-    Climb(state, following(state), failed_rate=100.0, used_up=60.0).accepted(call_at(0.0, 1.0), 0.1)
+    climb(mode, state, 0.1)
+    assert state.rate == pytest.approx(10 * exp(0.04))
+    climb(mode, state, 0.15, 0.2, 0.25)
 
-    assert state.rate == pytest.approx(exp(0.1))
+    assert state.rate == pytest.approx(sqrt(3 / 0.25 * 100))
+
+
+def test_a_gentle_climb_grows_a_tenth_a_call_and_twice_as_fast_after_four() -> None:
+    state = state_at(1.0)
+    mode, rates = climbing(state, failed_rate=6.0, is_gentle=True), []
+
+    for at in (1.0, 2.0, 2.9, 3.7, 4.5):
+        climb(mode, state, at)
+        rates.append(state.rate / 0.95)
+
+    assert rates == pytest.approx([exp(0.1), exp(0.2), exp(0.3), exp(0.4), exp(0.6)])
+
+
+def test_a_climb_that_is_throttled_finds_the_rate_that_explains_all_answers() -> None:
+    state = state_at(1.0)
+    state.burst_log.open()
+    for n in range(20):
+        state.burst_log.add(-0.4 + n / 50)
+    state.burst_log.close(0.0)
+    mode = climbing(state)
+    climb(mode, state, *(n / 10 for n in range(1, 41)))
+
+    following_mode = cut(mode, state, call_at(4.0, 20.0))
+
+    assert isinstance(following_mode, Follow)
+    assert state.rate == pytest.approx(10.0, rel=0.03)
+    assert following_mode.stage == 4
+
+
+def test_a_gentle_climb_takes_the_documented_rate_where_it_fits() -> None:
+    state = state_at(1.0)
+    state.burst_log.open()
+    for n in range(5):
+        state.burst_log.add(-0.5 + n / 10)
+    state.burst_log.close(0.0)
+    mode = climbing(state, failed_rate=6.0, is_gentle=True)
+    climb(mode, state, 1.2, 2.2, 3.1)
+
+    cut(mode, state, call_at(3.9, 1.3))
+
+    assert state.rate == 1.0
+
+
+def test_a_climb_that_is_throttled_at_once_begins_lower() -> None:
+    state = state_at(1.0)
+    mode = climbing(state)
+
+    assert cut(mode, state, call_at(0.1, 10.0)) is mode
+    assert state.rate == pytest.approx(sqrt(10))
 
 
 def test_a_second_overshoot_near_the_first_begins_a_stage_further_on() -> None:
@@ -125,26 +273,26 @@ def test_a_second_overshoot_near_the_first_begins_a_stage_further_on() -> None:
     follow = following(state)
 
     for stage, rate in ((1, 13.0), (2, 14.0), (1, 40.0)):
-        assert cut(Climb(state, follow, failed_rate=50.0, used_up=2.0), state, call_at(0.0, rate)) is follow
+        assert follow.below_overshoot(call_at(0.0, rate), 0.0, least=0.0) is follow
         assert state.rate == pytest.approx(rate / 1.3)
         assert follow.stage == stage
         assert state.episode.is_counting
         assert state.episode.least == rate / 2
 
 
-def test_at_rest_an_accepted_call_pays_for_six_throttles_in_a_thousand() -> None:
+def test_at_rest_an_accepted_call_pays_for_eleven_throttles_in_two_thousand() -> None:
     state = state_at(10.0, burst=5.0)
     follow = following(state)
 
     follow.accepted(call_at(0.0, 10.0), 0.1)
-    assert state.rate == pytest.approx(10 * exp(0.01 * 0.006))
+    assert state.rate == pytest.approx(10 * exp(0.01 * 0.0055))
     state.rate = 10.0
     cut(follow, state, call_at(1.0, 10.0))
 
-    assert state.rate == pytest.approx(10 * exp(-0.01 * 0.994))
+    assert state.rate == pytest.approx(10 * exp(-0.01 * 0.9945))
 
 
-def test_growth_is_held_up_for_each_refusal_of_a_crowd_and_ten_at_most() -> None:
+def test_growth_is_held_up_for_each_refusal_of_a_crowd_and_three_at_most() -> None:
     state = state_at(10.0, burst=5.0)
     follow = following(state)
     follow.hold_growth(1_000)
@@ -154,7 +302,7 @@ def test_growth_is_held_up_for_each_refusal_of_a_crowd_and_ten_at_most() -> None
         follow.accepted(call_at(0.0, 10.0), 0.1)
         calls += 1
 
-    assert calls == pytest.approx(10 / 0.006, abs=2)
+    assert calls == pytest.approx(3 / follow.share, abs=2)
 
 
 def test_an_estimate_of_more_calls_allows_a_later_stage_and_is_never_below_what_is_safe() -> None:
@@ -194,7 +342,7 @@ def test_after_an_estimate_three_quarters_of_what_was_not_sent_are_spare_up_to_t
 def test_a_test_for_a_higher_rate_begins_after_enough_accepted_calls_and_remembers_the_old_rate() -> None:
     state = state_at(10.0, burst=5.0)
     follow = following(state)
-    state.evidence = 1.5 / 0.006
+    state.evidence = 1.5 / follow.share
     assert follow.accepted(call_at(0.0, 10.0), 0.1) is follow
     state.evidence += 1
 
@@ -243,3 +391,92 @@ def test_a_test_that_gained_more_than_the_burst_has_found_a_higher_rate() -> Non
     assert cut(mode, state, call_at(1.0, 20.8)) is follow
     assert state.rate == pytest.approx(16.0)
     assert follow.backoff == 1.0
+
+
+def test_no_test_begins_where_too_few_calls_are_left_to_pay_for_it() -> None:
+    begun = {}
+    for left in (100.0, 10_000.0):
+        state = state_at(10.0, burst=5.0)
+        state.expected = left
+        state.evidence = 1_000.0
+        begun[left] = isinstance(following(state).accepted(call_at(0.0, 10.0), 0.1), UpTest)
+
+    assert begun == {100.0: False, 10_000.0: True}
+
+
+def test_an_estimate_is_tested_after_a_round_trip_and_no_less_than_proves_it() -> None:
+    state = state_at(50.0, burst=40.0)
+    state.in_flight.round_trip_s = 0.6
+    state.episode.begin(0.0, 1)
+    follow = following(state)
+    follow.at_estimate(50.0, 40, 1.0)
+
+    state.evidence = 29.0
+    assert follow.accepted(call_at(1.0, 50.0), 1.1) is follow
+    state.evidence = 31.0
+
+    assert isinstance(follow.accepted(call_at(1.0, 50.0), 1.1), UpTest)
+
+
+def test_a_throttle_long_after_the_last_proves_an_estimate() -> None:
+    state = state_at(50.0, burst=40.0)
+    state.bracket.mark(0.0)
+    state.episode.begin(0.0, 1)
+    follow = following(state)
+    follow.at_estimate(50.0, 40, 1.0)
+    state.bracket.accepted += 30
+    state.bracket.mark(1.0)
+
+    cut(follow, state, call_at(1.0, 50.0))
+
+    assert follow.is_proved
+
+
+def test_while_the_rate_settles_it_is_never_cut_below_what_was_accepted_between_throttles() -> None:
+    state = state_at(10.5, burst=5.0)
+    follow = following(state, stage=2)
+    for now, accepted in ((0.0, 0), (10.0, 100)):
+        state.bracket.accepted += accepted
+        state.bracket.mark(now)
+
+    cut(follow, state, call_at(10.0, 10.5))
+
+    assert state.rate == pytest.approx(9.9)
+
+
+def test_a_test_in_vain_raises_the_rate_to_what_was_accepted_since_the_last_throttle() -> None:
+    state = state_at(10.0, burst=50.0)
+    state.bracket.mark(0.0)
+    state.bracket.accepted += 100
+    mode = UpTest(state, following(state), 10.0)
+    state.bracket.accepted += 24
+    state.bracket.mark(12.0)
+
+    cut(mode, state, call_at(12.0, 13.0))
+
+    assert state.rate == pytest.approx(10.25)
+
+
+def test_at_rest_the_calls_in_flight_at_a_cut_count_towards_the_wanted_share() -> None:
+    state = state_at(10.0, burst=5.0)
+    follow = following(state)
+
+    follow.balance(50, 0)
+    assert state.rate == pytest.approx(10 * exp(50 * follow.share * 0.01))
+    before = state.rate
+    follow.balance(0, 1)
+    follow.accepted(call_at(0.0, 10.0), 0.1)
+
+    assert state.rate == before, "a refusal holds up growth"
+
+
+def test_with_a_burst_of_one_that_was_seen_the_wanted_share_is_the_jitter_in_slots() -> None:
+    state = state_at(1.0)
+    state.is_single = True
+    follow = following(state)
+    shares = []
+    for jitter_s in (0.0, 0.03, 0.4):
+        state.in_flight.jitter_s = jitter_s
+        shares.append(follow.share)
+
+    assert shares == pytest.approx([0.0055, 0.03, 0.05], rel=0.01)

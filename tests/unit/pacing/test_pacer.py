@@ -75,6 +75,14 @@ async def test_who_waits_looks_again_when_the_law_has_changed(clock: ManualClock
     assert clock.monotonic() == pytest.approx(6)
 
 
+async def test_how_many_calls_are_left_reaches_the_law(clock: ManualClock) -> None:
+    law = RecordingLaw(1)
+
+    Pacer(law, clock).expect(25)
+
+    assert law.expected == [25]
+
+
 async def test_each_ticket_is_answered_for_exactly_once(clock: ManualClock) -> None:
     law = RecordingLaw(100)
     pacer = Pacer(law, clock)
