@@ -55,6 +55,7 @@ def memory_of(record: RateRecord, default: float, *, now: datetime) -> RateMemor
             backoff=known["backoff"],
             burst=known["burst"],
             bounded=bool(known.get("bounded", True)),
+            single=bool(known.get("single", False)),
         )
     except KeyError:
         return None

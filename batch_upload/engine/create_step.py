@@ -24,6 +24,7 @@ from batch_upload.engine.rows import BatchRows, new_row
 from batch_upload.engine.settle import Settler
 from batch_upload.errors import Disagreement, LaneFault, OutOfResources, Refused, Transient
 from batch_upload.model import Action, ActionKind, AttachmentStatus, Item, State
+from batch_upload.operations import CREATE
 from batch_upload.ports import Bodies, moment
 from batch_upload.token import IDENTITY_TAG
 
@@ -119,6 +120,7 @@ class CreateStep:
             self._queue.send_nowait(job)
         to_read = (job.item for job in jobs if job.item is not None and job.open_since is None)
         self._bodies.expect(to_read, at_once=workers)
+        context.wire.expect(CREATE, len(jobs))
         async with self._jobs, task_group() as group:
 
             async def work() -> None:

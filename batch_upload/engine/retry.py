@@ -45,7 +45,8 @@ class RetryPolicy:
     unanswered_max: int = 10
     throttled_max: int = 100
     base_s: float = 0.25
-    throttled_cap_s: float = 5.0
+    throttled_cap_s: float = 0.0
+    """None: the pacer waits as long as it takes, and with one worker at work no other would use the slot."""
     unanswered_cap_s: float = 20.0
     shortage_max_s: float = 60.0
     """How long requests of one kind wait, all together, for descriptors, memory or threads: after that what is left is
@@ -174,6 +175,10 @@ class Wire:
     def rate(self, operation: str) -> float:
         """Return the pace of an operation now, in calls a second."""
         return self._pacers[operation].rate
+
+    def expect(self, operation: str, calls: int) -> None:
+        """Tell the pacer of an operation how many calls are left, so that it plans for the whole run."""
+        self._pacers[operation].expect(calls)
 
     async def slot(self, operation: str) -> Slot:
         """Wait for a slot. Raises Withheld if the run stops meanwhile."""
