@@ -37,6 +37,8 @@ TOKEN_FILE_VARIABLES = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZAT
 _NO_METADATA = ("Received error when attempting", "non 200 response 5")
 """Parts of botocore's messages if a metadata service did not answer. One that refused did answer."""
 NO_CREDENTIALS_HINT = "`aws configure`, `aws sso login` or `--profile NAME`; `--local` needs none"
+REAP_S = 1.0
+"""Seconds that a killed `credential_process` is waited for. SIGKILL ends it at once, unless the kernel holds it."""
 
 
 class CredentialsUnreached(NoAnswer):
@@ -337,6 +339,8 @@ class _Helper:
         except BaseException:
             with suppress(ProcessLookupError):
                 self._process.kill()
+            with anyio.move_on_after(REAP_S, shield=True):  # or it is left as a zombie
+                await self._process.wait()
             raise
         code = self._process.returncode
         hint = "run the program by hand to see what it says"

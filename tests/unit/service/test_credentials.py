@@ -56,6 +56,12 @@ async def fetch(*, limit_s: float = 30.0, **access: Any) -> Any:  # noqa: ANN401
     ).get_frozen_credentials()
 
 
+def children() -> list[str]:
+    """The names of this process's children, zombies included; none where there is no /proc."""
+    pids = [pid for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()]
+    return [Path("/proc", pid, "comm").read_text().strip() for pid in pids]
+
+
 async def test_a_helper_that_hangs_is_given_up_named_and_killed(config: Path, tmp_path: Path) -> None:
     alive = tmp_path / "alive"
     os.mkfifo(alive)
@@ -67,6 +73,7 @@ async def test_a_helper_that_hangs_is_given_up_named_and_killed(config: Path, tm
     with pytest.raises(AccessFault) as given_up:
         await fetch(profile="acme", limit_s=0.5)
 
+    assert "sleep" not in children()  # nor is it left as a zombie
     assert f"`credential_process` of profile `acme` (`{helper}`) has not ended within 0.5 s" in given_up.value.message
     assert "hunter2" not in given_up.value.message
     assert await to_thread.run_sync(os.read, reader, 1) == b""  # its end of the pipe was closed: it is dead
