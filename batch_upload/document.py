@@ -1,8 +1,17 @@
 """What is known of files: shared by the code that reads them and the ledger that remembers it."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from batch_upload.model import ContentType
+
+EXTENSIONS: Mapping[ContentType, tuple[str, ...]] = {
+    ContentType.PDF: (".pdf",),
+    ContentType.PNG: (".png",),
+    ContentType.JPEG: (".jpg", ".jpeg"),
+}
+"""The extensions that a file of each type may have, in lower case."""
+EVERY_EXTENSION = tuple(extension for extensions in EXTENSIONS.values() for extension in extensions)
 
 
 class Document(NamedTuple):

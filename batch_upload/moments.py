@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 STEADY_WITHIN_S = 1.0
 """How far the two clocks may drift apart before the wall clock counts as set. More than a leap second or a slow
-correction within a run, and less than the time that is reserved for a replay on its way (`engine/job.py`)."""
+correction within a run, and less than the time that is reserved for a replay on its way (`engine/replay.py`)."""
 
 WRONG_AT_MOST = timedelta(hours=12)
 """How far a wall time of another stretch may be off. AWS refuses signatures of a clock that is 15 minutes off, so

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from batch_upload.document import EVERY_EXTENSION
 from batch_upload.model import KB, KIB
 
 REGION_PATTERN = r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}"
@@ -206,6 +207,6 @@ def url_advice(url: str) -> str:
         )
     if url.startswith("s3://") and re.search(r"\s", url):
         return "copy the object to a key without spaces, and name that"
-    if "://" not in url and os.path.splitext(url)[1].lower() in (".pdf", ".png", ".jpg", ".jpeg"):
+    if "://" not in url and os.path.splitext(url)[1].lower() in EVERY_EXTENSION:
         return f"for a file of this machine write `file: {url}`"
     return ""

@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "token": frozenset({"errors", "model"}),
     "events": frozenset({"errors", "model"}),
     "shortage": frozenset({"errors"}),
-    "spelling": frozenset({"model"}),
+    "spelling": frozenset({"document", "model"}),
     "ports": frozenset({"clock", "document", "errors", "model", "moments", "records", "token"}),
     "settings": frozenset({"errors", "model", "token"}),
     "escape": frozenset[str](),

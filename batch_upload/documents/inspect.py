@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from batch_upload.document import Document, Fingerprint
+from batch_upload.document import EXTENSIONS, Document, Fingerprint
 from batch_upload.documents.refusals import (
     Refusal,
     RefusalCode,
@@ -18,7 +18,7 @@ from batch_upload.documents.refusals import (
     size_for_people,
     too_large,
 )
-from batch_upload.documents.sniff import EXPLAINED_BYTES, content_type_of, extensions_of
+from batch_upload.documents.sniff import EXPLAINED_BYTES, content_type_of
 from batch_upload.escape import quoted
 from batch_upload.shortage import shortage_of
 
@@ -196,7 +196,7 @@ def _document(
     content_type = content_type_of(head)
     if content_type is None:
         return of_other_type(shown, head)
-    extensions = extensions_of(content_type)
+    extensions = EXTENSIONS[content_type]
     if Path(shown).suffix.lower() not in extensions:
         names = " or ".join(f"`*{each}`" for each in extensions)
         message = f"{quoted(shown)} is {content_type} by its content: name it {names}"

@@ -8,6 +8,7 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
+from batch_upload.document import EVERY_EXTENSION
 from batch_upload.documents.sniff import other_type_of
 from batch_upload.errors import ProblemCode
 from batch_upload.escape import printable, quoted
@@ -70,7 +71,7 @@ def of_other_type(shown: str, head: bytes) -> Refusal:
         message = f"{quoted(shown)} is neither PDF nor PNG nor JPEG by its content"
     else:
         suffix = Path(shown).suffix
-        is_named_ours = suffix.lower() in (".pdf", ".png", ".jpg", ".jpeg")
+        is_named_ours = suffix.lower() in EVERY_EXTENSION
         although = f", although it is named `{suffix}`" if is_named_ours else ""
         message = f"{quoted(shown)} is {found[0]}{although}: {found[1]}"
     return Refusal(RefusalCode.UNSUPPORTED_TYPE, message)

@@ -15,6 +15,7 @@ pointers (git-lfs, docs/spec.md); web pages (WHATWG, MIME Sniffing, 7.1).
 import re
 from typing import NamedTuple
 
+from batch_upload.document import EXTENSIONS
 from batch_upload.model import ContentType
 
 PDF_OFFSET_BYTES = 1_024
@@ -26,11 +27,6 @@ EXPLAINED_BYTES = 65_536
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _PDF = b"%PDF-"
-_EXTENSIONS = {
-    ContentType.PDF: (".pdf",),
-    ContentType.PNG: (".png",),
-    ContentType.JPEG: (".jpg", ".jpeg"),
-}
 
 
 def content_type_of(head: bytes) -> ContentType | None:
@@ -44,15 +40,10 @@ def content_type_of(head: bytes) -> ContentType | None:
     return None
 
 
-def extensions_of(content_type: ContentType) -> tuple[str, ...]:
-    """Return the extensions of a type, in lower case."""
-    return _EXTENSIONS[content_type]
-
-
 def is_named_as(source: str, content_type: ContentType) -> bool:
     """Tell whether a file's name has an extension of a type. The name `.pdf` has none."""
     stem, _, extension = source.rpartition("/")[2].rpartition(".")
-    return bool(stem) and f".{extension.lower()}" in extensions_of(content_type)
+    return bool(stem) and f".{extension.lower()}" in EXTENSIONS[content_type]
 
 
 class OtherType(NamedTuple):

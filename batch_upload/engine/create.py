@@ -10,8 +10,8 @@ import anyio
 
 from batch_upload.engine.context import LaneContext, shielded
 from batch_upload.engine.groups import task_group
-from batch_upload.engine.job import Job, may_replay, time_left_s
 from batch_upload.engine.lane import LaneControl, Withheld
+from batch_upload.engine.replay import Job, may_replay, time_left_s
 from batch_upload.engine.retry import cut_off, fault_of
 from batch_upload.engine.rows import tags_at_service
 from batch_upload.errors import (

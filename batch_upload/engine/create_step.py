@@ -15,10 +15,10 @@ from batch_upload.engine.context import LaneContext
 from batch_upload.engine.create import Ending, Uploader
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.identity import tags_of
-from batch_upload.engine.job import Job, job_of, may_replay
 from batch_upload.engine.lane import Withheld
 from batch_upload.engine.listing import describe_found
 from batch_upload.engine.plan import TO_SEND, decide
+from batch_upload.engine.replay import Job, job_of, may_replay
 from batch_upload.engine.resolve import Findings, look_up
 from batch_upload.engine.rows import BatchRows, new_row
 from batch_upload.engine.settle import Settler

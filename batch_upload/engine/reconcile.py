@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from batch_upload.engine.context import LaneContext
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.identity import carriers, read_tokens
-from batch_upload.engine.job import job_of
 from batch_upload.engine.listing import Cost, Listing, cost_of, list_completely
+from batch_upload.engine.replay import job_of
 from batch_upload.engine.resolve import Findings, adopt, settle_open
 from batch_upload.engine.rows import BatchRows, carried_tries, latest_try, shown_row
 from batch_upload.engine.settle import is_old

@@ -12,8 +12,8 @@ from datetime import timedelta
 
 from batch_upload.engine.context import LaneContext
 from batch_upload.engine.identity import Readings, carriers, read_tokens
-from batch_upload.engine.job import Job
 from batch_upload.engine.listing import Listing, list_completely, list_lane
+from batch_upload.engine.replay import Job
 from batch_upload.events import Resolving
 from batch_upload.model import Attachment, Known
 

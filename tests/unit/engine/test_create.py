@@ -8,8 +8,8 @@ import anyio
 import pytest
 
 from batch_upload.engine.create import Ending, Uploader
-from batch_upload.engine.job import job_of
 from batch_upload.engine.lane import Stop, StopKind
+from batch_upload.engine.replay import job_of
 from batch_upload.engine.rows import new_row
 from batch_upload.errors import LedgerUnusable
 from batch_upload.events import ItemChanged

@@ -6,7 +6,7 @@ import pytest
 
 from batch_upload.app.exits import exit_of_run
 from batch_upload.engine.create_step import SPARE, CreateStep
-from batch_upload.engine.job import job_of
+from batch_upload.engine.replay import job_of
 from batch_upload.engine.retry import RetryPolicy
 from batch_upload.engine.rows import new_row
 from batch_upload.engine.settle import Settler

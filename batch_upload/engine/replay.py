@@ -1,4 +1,4 @@
-"""An item on its way through the create step, and how long its token can be trusted."""
+"""When a request may be sent again: how long the token of an item can be trusted. A job carries what decides it."""
 
 import math
 from dataclasses import dataclass, field

@@ -6,8 +6,8 @@ import anyio
 import pytest
 
 from batch_upload.engine.create import FirstAlone
-from batch_upload.engine.job import MARGIN_SHARE, Job, job_of, may_replay
 from batch_upload.engine.lane import LaneControl, Stop, StopKind, Withheld
+from batch_upload.engine.replay import MARGIN_SHARE, Job, job_of, may_replay
 from batch_upload.engine.rows import new_row
 from batch_upload.model import Fault, Known
 from batch_upload.moments import LONG_AGO, Moment, Stretch
