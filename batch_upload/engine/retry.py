@@ -45,8 +45,9 @@ class RetryPolicy:
     unanswered_max: int = 10
     throttled_max: int = 100
     base_s: float = 0.25
-    throttled_cap_s: float = 0.0
-    """None: the pacer waits as long as it takes, and with one worker at work no other would use the slot."""
+    throttled_cap_s: float = 5.0
+    """After the second throttle in turn: after the first, the pacer has slowed down, and the next slot is soon enough.
+    With one worker at work no other would use that slot."""
     unanswered_cap_s: float = 20.0
     shortage_max_s: float = 60.0
     """How long requests of one kind wait, all together, for descriptors, memory or threads: after that what is left is
@@ -56,8 +57,9 @@ class RetryPolicy:
 
     def ceiling_s(self, error: Transient, tries: int) -> float:
         """Return the upper end of the jittered delay after the `tries`-th failure of this kind, counted from 1."""
-        cap_s = self.throttled_cap_s if isinstance(error, Throttled) else self.unanswered_cap_s
-        return min(cap_s, self.base_s * 2.0 ** min(tries, 20))
+        if isinstance(error, Throttled):
+            return 0.0 if tries == 1 else min(self.throttled_cap_s, self.base_s * 2.0 ** min(tries - 1, 20))
+        return min(self.unanswered_cap_s, self.base_s * 2.0 ** min(tries, 20))
 
 
 CONVENIENCE = RetryPolicy(unanswered_max=3, throttled_max=5)

@@ -121,11 +121,13 @@ async def test_throttles_do_not_use_up_the_tries_of_lost_answers(clock: ManualCl
 
 
 @pytest.mark.parametrize("tries", range(1, 12))
-def test_the_ceiling_of_the_wait_doubles_up_to_its_cap_and_a_throttle_waits_for_its_slot_alone(tries: int) -> None:
+def test_the_ceiling_of_the_wait_doubles_up_to_its_cap_and_the_first_throttle_waits_for_its_slot_alone(
+    tries: int,
+) -> None:
     policy = RetryPolicy()
 
     assert policy.ceiling_s(NoAnswer("lost"), tries) == min(20.0, 0.25 * 2**tries)
-    assert policy.ceiling_s(Throttled("slow"), tries) == 0.0
+    assert policy.ceiling_s(Throttled("slow"), tries) == (0.0 if tries == 1 else min(5.0, 0.25 * 2 ** (tries - 1)))
 
 
 async def test_waits_are_drawn_from_all_of_the_interval(clock: ManualClock) -> None:
