@@ -170,6 +170,7 @@ class Wire:
         self._observer = observer
         self._policy = policy
         self._chance = chance
+        self._least_s: dict[str, float] = {}
         self._shortages: dict[bool, tuple[float, OutOfResources]] = {}
         """Of creates and of the rest: since when, and of what, there has not been enough."""
         self._told_of_shortage = False
@@ -177,6 +178,10 @@ class Wire:
     def rate(self, operation: str) -> float:
         """Return the pace of an operation now, in calls a second."""
         return self._pacers[operation].rate
+
+    def least_latency_s(self, operation: str) -> float:
+        """Return the least time that a successful request of an operation has taken, in seconds; 0 before the first."""
+        return self._least_s.get(operation, 0.0)
 
     def expect(self, operation: str, calls: int) -> None:
         """Tell the pacer of an operation how many calls are left, so that it plans for the whole run."""
@@ -208,6 +213,8 @@ class Wire:
         try:
             value = await request()
             answer = Answer(outcome_of(None, self._clock.now()), value)
+            took_s = self._clock.monotonic() - started
+            self._least_s[operation] = min(took_s, self._least_s.get(operation, took_s))
         except ServiceError as error:
             # without the frames that it went through: they hold the document, and a retry may be a minute away
             answer = Answer(outcome_of(error, self._clock.now()), error=error.with_traceback(None))

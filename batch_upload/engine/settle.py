@@ -135,6 +135,8 @@ class Settler:
                 self._changed = anyio.Event()
                 pages, call_s = calls_by_listing(self.lane_size), 1 / self._context.wire.rate(DESCRIBE)
                 now = self._monotonic()
+                # the least: a look that comes too early costs a call and the wait for its slot
+                self._schedule.latency_s = self._context.wire.least_latency_s(DESCRIBE)
                 wait_s = self._schedule.next_look(now, pages=pages, call_s=call_s) - now
                 if self._closed.is_set():
                     wait_s = min(wait_s, self._ends_at - now)

@@ -132,6 +132,16 @@ async def test_a_run_ends_a_second_after_the_service_has_finished_with_the_last(
     assert world.clock.monotonic() <= last_create_s + 2.0 + 1.1
 
 
+async def test_the_last_status_is_asked_for_so_early_that_its_answer_comes_with_the_end(world: World) -> None:
+    world.rate, world.service.processing_s, world.service.way_s = 1.0, 2.0, 0.4
+
+    await world.upload(some_items(25))
+
+    ended_s = world.service.made(CREATE)[-1].at_s + world.service.way_s / 2 + 2.0
+    assert world.clock.monotonic() <= ended_s + world.service.way_s / 2 + 0.3
+    assert sum(call.at_s > ended_s - 2.0 for call in world.service.made(DESCRIBE)) == 1
+
+
 async def test_statuses_that_are_not_answered_for_a_while_are_asked_for_again(world: World) -> None:
     world.rate, world.service.processing_s = 1.0, 2.0
     world.policy = RetryPolicy(unanswered_max=1)
