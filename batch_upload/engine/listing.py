@@ -94,14 +94,35 @@ class Listing:
         return 0.0 if at is None else max(0.0, (at - attachment.created_at).total_seconds())
 
 
-async def read_pages(context: Asking, take: Callable[[AttachmentPage], Awaitable[None]]) -> bool:
-    """Hand every page of the lane to `take`; whether there was but one.
+@dataclass(frozen=True, slots=True)
+class FirstPage:
+    """The first page of a listing that `list_lane` goes on with. `began` and `began_at`: when it was asked for."""
+
+    page: AttachmentPage
+    began: datetime
+    began_at: float
+
+
+async def read_first_page(context: Asking) -> FirstPage:
+    """Ask for the first page of the lane. Raises as `list_lane`."""
+    began, began_at = context.clock.now(), context.clock.monotonic()
+    try:
+        page = await context.wire.call(DESCRIBE, lambda: context.service.page(None))
+    except Refused as error:
+        raise _listing_refused(error) from error
+    return FirstPage(page, began, began_at)
+
+
+async def read_pages(
+    context: Asking, take: Callable[[AttachmentPage], Awaitable[None]], *, first: AttachmentPage | None = None
+) -> bool:
+    """Hand every page of the lane to `take`; whether there was but one. `first`: the first page, if it is read already.
 
     A page token that is refused or repeats begins the listing anew: `take` may then see a page again. Raises NoAnswer
     where no listing came to its end, Refused where the first page is refused.
     """
     for restarts in range(RESTARTS_MAX + 1):
-        count = await _read_once(context, take)
+        count = await _read_once(context, take, first if restarts == 0 else None)
         if count is not None:
             return restarts == 0 and count == 1
     raise NoAnswer(
@@ -110,19 +131,22 @@ async def read_pages(context: Asking, take: Callable[[AttachmentPage], Awaitable
     )
 
 
-async def _read_once(context: Asking, take: Callable[[AttachmentPage], Awaitable[None]]) -> int | None:
+async def _read_once(
+    context: Asking, take: Callable[[AttachmentPage], Awaitable[None]], first: AttachmentPage | None
+) -> int | None:
     """Return the number of pages, or None where they did not come to an end."""
     token: str | None = None
     tokens: set[str] = set()
     seen: set[str] = set()
-    barren = 0
+    barren, page = 0, first
     while True:
-        try:
-            page = await context.wire.call(DESCRIBE, lambda at=token: context.service.page(at))  # type: ignore[misc]
-        except Refused:
-            if token is None:
-                raise
-            return None
+        if page is None:
+            try:
+                page = await context.wire.call(DESCRIBE, lambda at=token: context.service.page(at))  # type: ignore[misc]
+            except Refused:
+                if token is None:
+                    raise
+                return None
         await take(page)
         token = page.next_token
         if token is None:
@@ -133,14 +157,21 @@ async def _read_once(context: Asking, take: Callable[[AttachmentPage], Awaitable
             return None
         tokens.add(token)
         seen |= ids
+        page = None
 
 
-async def list_lane(context: Asking, *, on_page: Callable[[AttachmentPage], None] = _ignore) -> Listing:
+async def list_lane(
+    context: Asking, *, first: FirstPage | None = None, on_page: Callable[[AttachmentPage], None] = _ignore
+) -> Listing:
     """List the lane once. It is complete where one page holds it all. `on_page` is called for each page.
+
+    `first`: the first page, if it is read already: then the listing goes on from there.
 
     Raises NoAnswer where no listing came to its end, AccessFault where it is refused.
     """
     began, began_at = context.clock.now(), context.clock.monotonic()
+    if first is not None:
+        began, began_at = first.began, first.began_at
     pages: list[AttachmentPage] = []
 
     async def take(page: AttachmentPage) -> None:
@@ -148,16 +179,20 @@ async def list_lane(context: Asking, *, on_page: Callable[[AttachmentPage], None
         on_page(page)
 
     try:
-        is_single = await read_pages(context, take)
+        is_single = await read_pages(context, take, first=None if first is None else first.page)
     except Refused as error:
-        raise AccessFault(
-            f"the service refuses to list the lane: {error.message}",
-            code=error.code,
-            reason=error.reason,
-            request_id=error.request_id,
-            hint="nothing is created, and nothing called gone, before the lane can be listed",
-        ) from error
+        raise _listing_refused(error) from error
     return listing_of(pages, began=began, began_at=began_at, is_complete=is_single)
+
+
+def _listing_refused(error: Refused) -> AccessFault:
+    return AccessFault(
+        f"the service refuses to list the lane: {error.message}",
+        code=error.code,
+        reason=error.reason,
+        request_id=error.request_id,
+        hint="nothing is created, and nothing called gone, before the lane can be listed",
+    )
 
 
 def listing_of(pages: Sequence[AttachmentPage], *, began: datetime, began_at: float, is_complete: bool) -> Listing:

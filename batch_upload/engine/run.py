@@ -28,7 +28,7 @@ from batch_upload.engine.retag import RetagStep
 from batch_upload.engine.retry import fault_of
 from batch_upload.engine.rows import BatchRows, States, shown_row, state_of_row, with_retries_counted
 from batch_upload.engine.settle import Settler, find_absent
-from batch_upload.engine.survey import DuplicateWatch, ask_capacity, owes_look, survey
+from batch_upload.engine.survey import DuplicateWatch, ask_before_listing, owes_look, survey
 from batch_upload.errors import LaneFault, LedgerUnusable, Refused, Transient
 from batch_upload.events import RunStarted
 from batch_upload.model import Action, ActionKind, Capacity, Duplicate, Fault, Item, Known, Lane, Plan, State
@@ -228,8 +228,8 @@ class Run:
                 return planned
             items, rows = planned.unfinished.items, planned.rows
             if planned.left(StepKind.CREATE) or planned.chosen(ActionKind.PARKED):
-                capacity = await ask_capacity(context)
-                lane_size, twice = await survey(context, memory, items, rows, capacity)
+                capacity, first = await ask_before_listing(context, memory)
+                lane_size, twice = await survey(context, memory, items, rows, capacity, first)
                 self._duplicates.report(twice)
                 outlook = replace(planned.outlook, capacity=capacity, is_capacity_untold=capacity is None)
                 return await self._plan_again(replace(planned, outlook=outlook, lane_size=lane_size))

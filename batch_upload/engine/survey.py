@@ -17,10 +17,20 @@ from typing import Protocol
 import anyio
 
 from batch_upload.engine.context import LaneContext
-from batch_upload.engine.groups import for_each
+from batch_upload.engine.groups import for_each, task_group
 from batch_upload.engine.identity import READERS, carriers, read_tokens, tags_of, wait_for_tags
 from batch_upload.engine.lane import StopKind, Withheld
-from batch_upload.engine.listing import Asking, Listing, Told, list_completely, list_lane, reported, still_there
+from batch_upload.engine.listing import (
+    Asking,
+    FirstPage,
+    Listing,
+    Told,
+    list_completely,
+    list_lane,
+    read_first_page,
+    reported,
+    still_there,
+)
 from batch_upload.engine.resolve import adopt
 from batch_upload.engine.retry import CONVENIENCE, NOT_ALLOWED
 from batch_upload.engine.rows import BatchRows, carried_tries, is_unsent
@@ -51,6 +61,35 @@ async def ask_capacity(context: LaneContext) -> Capacity | None:
     return None
 
 
+def must_prove(memory: LaneMemory) -> bool:
+    """Return whether the lane must be listed until nothing can be missing: the ledger is new here, or a copy."""
+    return memory.listed_at is None or not memory.continuous
+
+
+async def ask_before_listing(context: LaneContext, memory: LaneMemory) -> tuple[Capacity | None, FirstPage | None]:
+    """Ask for the capacity, and for the first page of the lane at the same time if it need not come after that.
+
+    A lane whose listing must be proved is asked for its capacity first, since a count proves nothing about pages that
+    were read before it. Raises as `ask_capacity`, and then as `list_lane`, whichever answer comes first.
+    """
+    if must_prove(memory):
+        return await ask_capacity(context), None
+    asked: list[FirstPage | ServiceError] = []
+
+    async def ask_page() -> None:
+        try:
+            asked.append(await read_first_page(context))
+        except ServiceError as error:
+            asked.append(error)
+
+    async with task_group() as group:
+        group.start_soon(ask_page)
+        capacity = await ask_capacity(context)
+    if isinstance(asked[0], ServiceError):
+        raise asked[0]
+    return capacity, asked[0]
+
+
 def owes_look(context: LaneContext, memory: LaneMemory) -> bool:
     """Return whether the lane must be listed although nothing is to be sent.
 
@@ -70,22 +109,23 @@ async def survey(
     items: Sequence[Item],
     batch_rows: BatchRows,
     capacity: Capacity | None,
+    first: FirstPage | None = None,
 ) -> tuple[int, list[Duplicate]]:
     """List the lane, read the tags that are new, adopt what is ours. Gives the number of attachments that were listed,
     and what carries a token of an item beside the attachment that the ledger has for it.
 
     A ledger that is new here, or a copy, lists until nothing can be missing, and waits until the tags of what is new
-    tell. `capacity` was asked before. Raises Disagreement where a ledger that has listed its lane before finds
+    tell. `capacity` and `first`: what `ask_before_listing` has found. Raises Disagreement where a ledger that has listed its lane before finds
     attachments of items that it never sent; NoAnswer where the lane could not be listed to its end.
     """
-    is_founding = memory.listed_at is None or not memory.continuous
+    is_founding = must_prove(memory)
     known = await context.ledger.attachment_tokens()
     async with reported(context, capacity, known=len(known)) as progress:
         if is_founding:
             used = None if capacity is None else capacity.used
             listing = await list_completely(context, used=used, on_page=progress.page)
         else:
-            listing = await list_lane(context, on_page=progress.page)
+            listing = await list_lane(context, first=first, on_page=progress.page)
         if is_founding and not listing.is_complete:
             raise NoAnswer("the account kept changing while its attachments were listed", code="ListingIncomplete")
         readings = await read_tokens(context, listing, known, progress=progress)

@@ -1,16 +1,19 @@
 """Before the first create: a lost ledger uploads nothing twice, an old copy is found out."""
 
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
+
+import pytest
 
 from batch_upload.engine.lane import StopKind
 from batch_upload.engine.rows import with_retry
 from batch_upload.engine.run import LaneOptions
-from batch_upload.events import ItemChanged, Looking, OrphanSeen, RunStarted
+from batch_upload.events import ItemChanged, Looking, Notice, OrphanSeen, RunStarted
 from batch_upload.model import Attachment, AttachmentStatus, State
 from tests.support.engine_world import BATCH, World, an_item, some_items
-from tests.support.memory_service import CREATE, DESCRIBE, LIST_TAGS, lost
+from tests.support.memory_service import CREATE, DESCRIBE, LIMITS, LIST_TAGS, denied, lost, refused
 
 
 async def test_a_lost_ledger_adopts_what_carries_the_tokens_of_its_items(world: World) -> None:
@@ -156,6 +159,65 @@ async def test_a_run_that_creates_something_lists_the_lane_once_whatever_is_coun
     listings = [call for call in world.service.made(DESCRIBE)[before:] if not isinstance(call.about, tuple)]
     assert len(listings) == 2, "before the first create, and after the last"
     assert len(world.service.made(CREATE)) == 6
+
+
+async def test_a_later_run_asks_for_the_capacity_and_for_the_first_page_at_once_and_for_each_page_once(
+    world: World,
+) -> None:
+    world.rate, world.service.page_size = 100, 50
+    await world.upload(some_items(110))
+    before = len(world.service.calls)
+
+    await world.upload(some_items(111))
+
+    asked = world.service.calls[before:]
+    first, second, *pages = asked[: [each.operation for each in asked].index(CREATE)]
+    assert {first.operation, second.operation} == {LIMITS, DESCRIBE}
+    assert first.at_s == second.at_s
+    assert [each.about for each in (first, second, *pages) if each.operation == DESCRIBE] == [None, "50", "100"]
+
+
+async def test_a_new_ledger_asks_for_the_first_page_only_when_the_capacity_is_answered(world: World) -> None:
+    await world.upload(some_items(1))
+
+    limits, page = world.service.calls[:2]
+    assert (limits.operation, page.operation) == (LIMITS, DESCRIBE)
+    assert page.at_s >= limits.at_s + world.service.way_s
+
+
+@pytest.mark.parametrize("late_s", [0.0, 5.0])
+async def test_credentials_refused_to_both_first_requests_are_reported_as_those_of_the_capacity(
+    world: World, late_s: float
+) -> None:
+    await world.upload(some_items(1))
+    before = len(world.service.calls)
+    expired = denied("ExpiredTokenException")
+    world.service.script(LIMITS, replace(expired, late_s=late_s))
+    world.service.script(DESCRIBE, denied("UnrecognizedClientException"))
+
+    result = await world.upload(some_items(2))
+
+    assert result.stop is not None
+    assert (result.stop.kind, result.stop.fault.code) == (StopKind.ACCESS, "ExpiredTokenException")
+    assert [each.operation for each in world.service.calls[before:]].count(CREATE) == 0
+    assert len(world.service.calls) - before == 2
+
+
+async def test_a_later_run_whose_first_page_is_refused_stops_and_one_without_the_capacity_goes_on(world: World) -> None:
+    await world.upload(some_items(1))
+    world.service.script(DESCRIBE, refused())
+
+    stopped = await world.upload(some_items(2))
+
+    assert stopped.stop is not None
+    assert (stopped.stop.kind, len(world.creates)) == (StopKind.ACCESS, 1)
+    assert "refuses to list the lane" in stopped.stop.fault.message
+
+    world.service.script(LIMITS, denied())
+    result = await world.upload(some_items(2))
+
+    assert set(result.states.values()) == {State.COMPLETE}
+    assert any("DescribeAccountLimits" in notice.message for notice in world.heard_of(Notice))
 
 
 async def test_what_the_ledger_knows_to_be_deleted_is_not_missed_at_the_service(world: World) -> None:
