@@ -307,7 +307,11 @@ class Run:
                 await create.run(jobs, workers=options.concurrency)
                 await retag.run([*retags, *create.retags])
             settler.close()
-        if settler.created or create.adopted or context.doubtful:
+            must_look = settler.created or create.adopted or context.doubtful
+            looks_meanwhile = must_look and not settler.lists_at_end
+            if looks_meanwhile:  # the settler asks by ids, and the lane can be listed while the service still works
+                await self._duplicates.look(None)
+        if must_look and not looks_meanwhile:
             await self._duplicates.look(settler.last_listing)
 
     # how everything ended

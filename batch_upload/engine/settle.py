@@ -99,6 +99,11 @@ class Settler:
         """How many attachments the service is still processing."""
         return len(self._watched)
 
+    @property
+    def lists_at_end(self) -> bool:
+        """Whether the lane is listed to see the end of what is watched: asking by id would not take fewer calls."""
+        return math.ceil(len(self._watched) / IDS_A_CALL) >= calls_by_listing(self.lane_size)
+
     def add(self, known: Known, *, left: int = 0) -> None:
         """Watch an attachment that was created in this run, just now. `left`: how many are still to be created."""
         self.lane_size += 1

@@ -142,6 +142,24 @@ async def test_the_last_status_is_asked_for_so_early_that_its_answer_comes_with_
     assert sum(call.at_s > ended_s - 2.0 for call in world.service.made(DESCRIBE)) == 1
 
 
+async def test_a_large_lane_is_listed_for_duplicates_while_the_service_works_on_what_was_created(world: World) -> None:
+    for number in range(1_000):
+        world.service.plant(tags={"Other": str(number)})
+    world.rate, world.service.processing_s = 100, 5.0
+    await world.upload(some_items(1))
+    world.rate, before = 1.0, len(describes(world))
+
+    result = await world.upload(some_items(4))
+
+    assert set(result.states.values()) == {State.COMPLETE}
+    last_create_s, pages = world.service.made(CREATE)[-1].at_s, 1_000 // 100 + 1
+    asked = describes(world, since=before)
+    by_id = sum(isinstance(about, tuple) for about in asked)
+    assert (len(asked) - by_id, by_id <= 4) == (2 * pages, True), "before the first create, and after the last"
+    assert world.clock.monotonic() <= last_create_s + pages + by_id - 1
+    assert world.clock.monotonic() < last_create_s + world.service.processing_s + pages
+
+
 async def test_statuses_that_are_not_answered_for_a_while_are_asked_for_again(world: World) -> None:
     world.rate, world.service.processing_s = 1.0, 2.0
     world.policy = RetryPolicy(unanswered_max=1)
