@@ -164,6 +164,8 @@ class Settler:
     async def _look(self, look: SettlingLook) -> None:
         """Ask for what is due, and report to the schedule what that has shown."""
         began_calls = self._calls
+        # a search for a faster pace would be throttled just when the end is near, and a look is only a few calls
+        self._context.wire.expect(DESCRIBE, look.pages or math.ceil(len(look.ids) / IDS_A_CALL))
         try:
             left = look.ids if not look.pages else await self._list(look.ids)
             for start in range(0, len(left), IDS_A_CALL):

@@ -25,6 +25,7 @@ from batch_upload.engine.listing import (
     FirstPage,
     Listing,
     Told,
+    calls_by_listing,
     list_completely,
     list_lane,
     read_first_page,
@@ -37,7 +38,7 @@ from batch_upload.engine.rows import BatchRows, carried_tries, is_unsent
 from batch_upload.errors import OLD_COPY, AccessFault, Disagreement, LaneFault, NoAnswer, ServiceError, Transient
 from batch_upload.events import OrphanSeen
 from batch_upload.model import Attachment, AttachmentStatus, Capacity, Duplicate, Item
-from batch_upload.operations import LIMITS
+from batch_upload.operations import DESCRIBE, LIMITS
 from batch_upload.ports import LaneMemory
 from batch_upload.token import IDENTITY_TAG
 
@@ -75,6 +76,7 @@ async def ask_before_listing(context: LaneContext, memory: LaneMemory) -> tuple[
     if must_prove(memory):
         return await ask_capacity(context), None
     asked: list[FirstPage | ServiceError] = []
+    context.wire.expect(DESCRIBE, 1)
 
     async def ask_page() -> None:
         try:
@@ -115,11 +117,13 @@ async def survey(
     and what carries a token of an item beside the attachment that the ledger has for it.
 
     A ledger that is new here, or a copy, lists until nothing can be missing, and waits until the tags of what is new
-    tell. `capacity` and `first`: what `ask_before_listing` has found. Raises Disagreement where a ledger that has listed its lane before finds
-    attachments of items that it never sent; NoAnswer where the lane could not be listed to its end.
+    tell. `capacity` and `first`: what `ask_before_listing` has found. Raises Disagreement where a ledger that has listed
+    its lane before finds attachments of items that it never sent; NoAnswer where the lane could not be listed to its end.
     """
     is_founding = must_prove(memory)
     known = await context.ledger.attachment_tokens()
+    if capacity is not None:
+        context.wire.expect(DESCRIBE, calls_by_listing(capacity.used) - (first is not None))
     async with reported(context, capacity, known=len(known)) as progress:
         if is_founding:
             used = None if capacity is None else capacity.used
