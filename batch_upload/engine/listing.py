@@ -138,9 +138,11 @@ async def _read_once(
     token: str | None = None
     tokens: set[str] = set()
     seen: set[str] = set()
-    barren, page = 0, first
+    barren = 0
     while True:
-        if page is None:
+        if first is not None:
+            page, first = first, None
+        else:
             try:
                 page = await context.wire.call(DESCRIBE, lambda at=token: context.service.page(at))  # type: ignore[misc]
             except Refused:
@@ -157,7 +159,6 @@ async def _read_once(
             return None
         tokens.add(token)
         seen |= ids
-        page = None
 
 
 async def list_lane(

@@ -117,8 +117,10 @@ async def survey(
     and what carries a token of an item beside the attachment that the ledger has for it.
 
     A ledger that is new here, or a copy, lists until nothing can be missing, and waits until the tags of what is new
-    tell. `capacity` and `first`: what `ask_before_listing` has found. Raises Disagreement where a ledger that has listed
-    its lane before finds attachments of items that it never sent; NoAnswer where the lane could not be listed to its end.
+    tell. `capacity` and `first`: what `ask_before_listing` has found.
+
+    Raises Disagreement if a ledger that has listed its lane before finds attachments of items that it never sent, and
+    NoAnswer if the lane could not be listed to its end.
     """
     is_founding = must_prove(memory)
     known = await context.ledger.attachment_tokens()

@@ -3,7 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 
-from batch_upload.operations import CREATE, DESCRIBE
+from batch_upload.operations import CREATE, DESCRIBE, IDENTITY, LIMITS
 from tests.support.batches import assert_each_once, make_batch
 from tests.support.command import Event
 from tests.support.endpoint import Endpoint
@@ -50,6 +50,7 @@ def test_the_end_is_seen_with_few_describes_after_the_last_create(
     assert (ended.code, ended.states) == (0, {"complete": 30})
     operations = [operation for _, operation, _, _ in endpoint.log()[seen:]]
     last_create = len(operations) - 1 - operations[::-1].index(CREATE)
+    assert endpoint.stats().throttled[DESCRIBE] == 0
     # the first looks may come too early, while nothing has ended yet: after that one is enough
     assert 1 <= operations[last_create:].count(DESCRIBE) <= 4
 
@@ -70,4 +71,26 @@ def test_an_item_that_hangs_is_left_processing_for_few_describes_and_the_others_
     assert len(told) == 9
     assert (summed_up_at - max(told)).total_seconds() >= 10, "nine are told long before the tenth is given up"
     # each second would be 20 and more
-    assert endpoint.stats().requests[DESCRIBE] <= 18
+    assert endpoint.stats().requests[DESCRIBE] <= 16
+
+
+def test_a_later_run_asks_for_capacity_and_first_page_at_once_and_for_nothing_before_the_account(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    batch = make_batch(tmp_path, 2)
+    flags = ("--rate", "100", "--json")
+    assert (
+        command.run("upload", batch.manifest, "--only", batch.ids[0], *flags, cwd=tmp_path, env=endpoint.env).code == 0
+    )
+    endpoint.change(latency_s=1.0)
+    seen = len(endpoint.log())
+
+    ended = command.run("upload", batch.manifest, *flags, cwd=tmp_path, env=endpoint.env)
+
+    assert (ended.code, ended.states) == (0, {"complete": 2})
+    asked = endpoint.log()[seen:]
+    account, *both, create = asked[:4]
+    assert (account[1], {each[1] for each in both}, create[1]) == (IDENTITY, {LIMITS, DESCRIBE}, CREATE)
+    assert both[0][0] - account[0] >= 1.0
+    assert both[1][0] - both[0][0] < 0.9
+    assert [each[1] for each in asked].count(LIMITS) == 1
