@@ -302,7 +302,7 @@ class Run:
             settler.lane_size = await context.ledger.standing_count()
         async with task_group() as group:
             if options.wait:
-                group.start_soon(settler.run)
+                group.start_soon(self._settle)
             with self._changing:
                 await create.run(jobs, workers=options.concurrency)
                 await retag.run([*retags, *create.retags])
@@ -313,6 +313,12 @@ class Run:
                 await self._duplicates.look(None)
         if must_look and not looks_meanwhile:
             await self._duplicates.look(settler.last_listing)
+
+    async def _settle(self) -> None:
+        """Settle. Where AWS does not answer until time is up, the look for duplicates is left to the next run, too."""
+        await self._settler.run()
+        if self._settler.is_cut_off:
+            self._duplicates.end()
 
     # how everything ended
 

@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 import anyio
 
 from batch_upload.clock import sleep_or
-from batch_upload.engine.context import LaneContext
+from batch_upload.engine.context import LaneContext, shielded
+from batch_upload.engine.groups import task_group
 from batch_upload.engine.lane import Withheld
 from batch_upload.engine.listing import (
     IDS_A_CALL,
@@ -89,10 +90,14 @@ class Settler:
         self._closed = anyio.Event()
         self._changed = anyio.Event()
         self._calls = 0  # describes so far
+        self._is_looking = False
+        self._told_trouble = ""  # why the last look failed, as it was told; empty after one that succeeded
         self.created = 0
         """How many attachments were created in this run."""
         self.last_listing: Listing | None = None
         """The last listing of the lane that began after `close`, if one was read."""
+        self.is_cut_off = False
+        """Whether time was up while a look was still waiting for answers."""
 
     @property
     def waiting(self) -> int:
@@ -135,6 +140,20 @@ class Settler:
 
     async def run(self) -> None:
         """Return when nothing is left to watch after `close`, when time is up, or when the lane was stopped."""
+        async with task_group() as group:
+
+            async def cut_off() -> None:
+                await self._closed.wait()
+                while (left_s := self._ends_at - self._monotonic()) > 0:
+                    await self._context.clock.sleep(left_s)
+                self.is_cut_off = self._is_looking
+                group.cancel_scope.cancel()
+
+            group.start_soon(cut_off)
+            await self._look_until_done()
+            group.cancel_scope.cancel()
+
+    async def _look_until_done(self) -> None:
         try:
             while not (self._closed.is_set() and (not self._watched or self._monotonic() >= self._ends_at)):
                 self._changed = anyio.Event()
@@ -166,16 +185,21 @@ class Settler:
         began_calls = self._calls
         # a search for a faster pace would be throttled just when the end is near, and a look is only a few calls
         self._context.wire.expect(DESCRIBE, look.pages or math.ceil(len(look.ids) / IDS_A_CALL))
+        self._is_looking = True
         try:
             left = look.ids if not look.pages else await self._list(look.ids)
             for start in range(0, len(left), IDS_A_CALL):
                 await self._take_in(await self._describe(left[start : start + IDS_A_CALL]))
-        except Transient as error:
+            self._told_trouble = ""
+        except (Refused, Transient) as error:
             if self._closed.is_set():
                 raise
-            self._context.notice(f"statuses could not be asked for, the run looks again: {error.message}")
+            if self._told_trouble != error.message:
+                self._told_trouble = error.message
+                self._context.notice(f"statuses could not be asked for, the run looks again: {error.message}")
         finally:
             self._schedule.looked(self._monotonic(), self._calls - began_calls)
+            self._is_looking = False
 
     async def _list(self, due: Sequence[str]) -> Sequence[str]:
         """List the lane. Return what is due and was not shown."""
@@ -223,7 +247,8 @@ class Settler:
             return
         self._schedule.forget(attachment_id)
         del self._watched[attachment_id]
-        for known in await self._context.ledger.not_found([watched.known.client_token], at=self._context.now()):
+        recorded = self._context.ledger.not_found([watched.known.client_token], at=self._context.now())
+        for known in await shielded(recorded):
             if watched.is_told:
                 self._context.tell(known)
 
@@ -244,7 +269,7 @@ class Settler:
         untold = {each.attachment_id for each in finished if not self._watched[each.attachment_id].is_told}
         for each in finished:
             del self._watched[each.attachment_id]
-        for known in await self._context.ledger.observe(finished, at=self._context.now()):
+        for known in await shielded(self._context.ledger.observe(finished, at=self._context.now())):
             if known.attachment_id not in untold:
                 self._context.tell(known)
 

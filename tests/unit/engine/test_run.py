@@ -667,7 +667,7 @@ async def test_a_listing_of_statuses_that_is_refused_does_not_end_the_creates(wo
     result = await world.upload(items)
 
     assert states_of(result) == [State.PROCESSING] * 120
-    assert len(world.service.made(DESCRIBE)) == 3  # the survey's, the statuses', and the look for duplicates
+    assert len(world.service.made(DESCRIBE)) == 4  # the survey's, two for the statuses, and the look for duplicates
     world.assert_each_once(items)
 
 

@@ -14,7 +14,7 @@ from batch_upload.model import AttachmentStatus, State
 from batch_upload.pacing.settling import LATE_SHARE
 from batch_upload.settings import MaxFailures
 from tests.support.engine_world import BATCH, HORIZON_S, World, an_item, some_items
-from tests.support.memory_service import CREATE, DESCRIBE, denied, lost, refused
+from tests.support.memory_service import CREATE, DESCRIBE, Trouble, denied, lost, refused, slow, throttled
 
 
 def describes(world: World, since: int = 0) -> list[object]:
@@ -168,6 +168,43 @@ async def test_statuses_that_are_not_answered_for_a_while_are_asked_for_again(wo
     result = await world.upload(some_items(30))
 
     assert set(result.states.values()) == {State.COMPLETE}
+
+
+async def test_a_listing_that_is_refused_while_others_are_sent_is_tried_again(world: World) -> None:
+    world.rate, world.service.processing_s = 1.0, 2.0
+    world.service.script(DESCRIBE, None, refused())  # the survey's, and the first look
+
+    result = await world.upload(some_items(30))
+
+    assert set(result.states.values()) == {State.COMPLETE}
+    assert len(world.heard_of(Notice)) == 1
+
+
+async def test_the_same_trouble_with_statuses_is_told_once_while_others_are_sent(world: World) -> None:
+    world.rate, world.service.processing_s = 1.0, 2.0
+    world.service.script(DESCRIBE, None)  # the survey's
+    world.service.always[DESCRIBE] = lambda _: refused()
+
+    result = await world.upload(some_items(60))
+
+    assert set(result.states.values()) == {State.PROCESSING}
+    assert [each.message.split(":")[0] for each in world.heard_of(Notice)] == [
+        "statuses could not be asked for, the run looks again",
+        "statuses could not be asked for",
+        "AWS did not say whether anything is there twice",
+    ]
+
+
+@pytest.mark.parametrize("trouble", [slow(60), throttled(), lost(done=False)], ids=["slow", "throttled", "lost"])
+async def test_the_time_out_also_ends_a_look_that_waits_for_its_answer(world: World, trouble: Trouble) -> None:
+    await world.upload(some_items(1))
+    world.service.script(DESCRIBE, None)  # the survey's, if there is one
+    world.service.processing_s, world.service.always[DESCRIBE] = 5, lambda _: trouble
+
+    result = await world.upload(some_items(3), LaneOptions(BATCH, settle_timeout_s=10))
+
+    assert list(result.states.values()) == [State.COMPLETE, State.PROCESSING, State.PROCESSING]
+    assert world.clock.monotonic() <= world.service.made(CREATE)[-1].at_s + 10 + 1
 
 
 async def test_attachments_that_fail_while_others_are_sent_count_as_failures_at_once(world: World) -> None:
