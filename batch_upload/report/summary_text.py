@@ -1,5 +1,6 @@
 """The end of a verb for people: counts of the items, what failed and why, and the commands to type next."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -151,8 +152,8 @@ def next_lines(summary: Summary, known: Sequence[Known], invocation: Invocation)
         lines = [f"{upload}    # not before {when}"]
     elif code in (ExitCode.ITEMS_FAILED, ExitCode.TOO_MANY_FAILURES):
         failed = _first_id(known, State.FAILED)
-        path = str(PurePath(invocation.manifest).with_name("failed.yaml"))
-        report = invocation.command("report", "--format", "manifest", "--only", "failed", "-o", path)
+        path = _manifest_of_failed(PurePath(invocation.manifest))
+        report = invocation.command("report", "--format", "manifest", "--only", "failed", "-o", str(path))
         lines = [] if failed is None else [f"{invocation.why(failed)}    # its whole history"]
         lines.append(f"{report}    # a manifest of the failed")
         lines.append(f"{upload}    # once what is named under `to do` is done")
@@ -204,6 +205,13 @@ def _parked_reasons(parked: Sequence[Known]) -> list[str]:
     if any(row.resume_after is None for row in parked):
         reasons.append("the account is full: raise the quota (Service Quotas), or delete with `prune`; then run again")
     return reasons
+
+
+def _manifest_of_failed(manifest: PurePath) -> PurePath:
+    """Return where the failed items of a manifest are written: beside it, and never over it."""
+    written_by_us = re.fullmatch(r"failed(?:-(\d{1,9}))?\.yaml", manifest.name, re.IGNORECASE)
+    number = 0 if written_by_us is None else int(written_by_us[1] or 1)
+    return manifest.with_name(f"failed-{number + 1}.yaml" if number else "failed.yaml")
 
 
 def _first_id(known: Iterable[Known], *states: State) -> str | None:

@@ -1,5 +1,6 @@
 """What AWS could not process: the same command tries again, twice, and a part of the manifest ends well, too."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,18 @@ def test_a_manifest_of_the_failed_runs_as_it_is_and_the_first_one_agrees(story: 
     assert "no longer in the manifest" not in status.stdout + plan.stdout
     assert [line["action"] for line in plan.of("action")] == ["unchanged"]
     story.assert_all_agree()
+
+
+def test_the_advice_after_a_manifest_of_the_failed_can_be_followed(story: Story) -> None:
+    story.upload()
+    story.run("report", "june.yaml", "--format", "manifest", "--only", "failed", "-o", "failed.yaml")
+
+    again = story.upload("failed.yaml")
+    advised = next(line for line in again.stderr.splitlines() if " report " in line)
+    report = story.run(*shlex.split(advised, comments=True)[1:])
+
+    assert again.code == 20
+    assert report.code == 0, report.stderr
 
 
 def test_a_generation_raised_in_the_part_satisfies_the_first_manifest(story: Story) -> None:

@@ -193,6 +193,21 @@ def test_the_failed_are_reported_beside_their_manifest() -> None:
     assert "-o in/failed.yaml --local" in lines[2]
 
 
+@pytest.mark.parametrize(
+    ("manifest", "output"),
+    [
+        ("failed.yaml", "failed-2.yaml"),
+        ("in/Failed.YAML", "in/failed-2.yaml"),
+        ("failed-2.yaml", "failed-3.yaml"),
+        ("failed-x.yaml", "failed.yaml"),
+    ],
+)
+def test_a_manifest_of_the_failed_is_reported_into_another_file(manifest: str, output: str) -> None:
+    lines = next_lines(SUMMARY, FAILED, Invocation(manifest))
+
+    assert f"-o {output} " in lines[2]
+
+
 def test_a_summary_takes_the_counts_of_its_run() -> None:
     ended = RunEnded(
         states={"complete": 2},
