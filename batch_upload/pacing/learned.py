@@ -14,6 +14,9 @@ from batch_upload.pacing.slow_start import SlowStart
 
 CEILING_PROOF = 20
 """Accepted calls in a row at the ceiling that show that the ceiling is allowed: fewer may come out of a burst."""
+OUTAGE_THROTTLES = 3
+"""Throttles in a row whose pauses let a small bucket fill, or that come of an outage: then the calls accepted until the
+next throttle give no upper bound of the rate."""
 STRICT_RATE = 10.0
 """Calls a second up to which it costs less to lose what a timer is late than to keep a margin for it with burst 1."""
 
@@ -120,6 +123,8 @@ class LearnedRate:
         episode.begin(now, schedule.taken + 1)
         if episode.throttles_in_a_row == 1:
             state.bracket.mark(now)
+        elif episode.throttles_in_a_row >= OUTAGE_THROTTLES:
+            state.bracket.clear()
         schedule.spare_calls = 0.0
         self._mode = self._mode.throttled(call, now)
         state.evidence = 0.0
