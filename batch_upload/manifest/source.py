@@ -28,6 +28,7 @@ _LONE_CR = re.compile(rb"\r(?!\n)")
 _NOT_ALLOWED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _TAB_IN_INDENTATION = re.compile(r"(?:^|(?<=[\n\r])) *\t")
 # Neither white space, an item of a list, nor a comment.
+_DATABASE = b"SQLite format 3\0"
 _AT_MARGIN = re.compile(r"[\n\r](?=[^ \t\n\r#-]|-[^ \t\n\r])")
 BOM = b"\xef\xbb\xbf"
 
@@ -107,6 +108,8 @@ def _text_of(raw: bytes, lines_before: int, problems: Problems) -> str | None:
         is_utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
         found = "it is UTF-16" if is_utf16 else f"byte 0x{raw[error.start]:02x}"
         message = f"the manifest is not UTF-8: {found}; save it as UTF-8"
+        if lines_before == 0 and raw.startswith(_DATABASE):
+            message = "this is a database, such as a ledger: name the manifest, which is a YAML file"
         problems.add(_at(good, len(good), lines_before), Code.NOT_UTF8, message)
         return None
     if bad := _NOT_ALLOWED.search(text):

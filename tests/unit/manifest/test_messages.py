@@ -181,6 +181,12 @@ def test_a_manifest_in_utf_16_is_called_that(write: Write, problems_of: Problems
     assert problem.message == "the manifest is not UTF-8: it is UTF-16; save it as UTF-8"
 
 
+def test_a_ledger_in_place_of_a_manifest_is_called_that(write: Write, problems_of: ProblemsOf) -> None:
+    (problem,) = problems_of(write(b"SQLite format 3\0\x10\0\xf6"))
+
+    assert problem.message == "this is a database, such as a ledger: name the manifest, which is a YAML file"
+
+
 def test_a_folder_is_told_to_be_made_a_manifest_of(tmp_path: Path) -> None:
     folder = tmp_path / "Letters 2026"
     folder.mkdir()
