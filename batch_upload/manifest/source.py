@@ -27,8 +27,8 @@ _LONE_CR = re.compile(rb"\r(?!\n)")
 # without the byte order mark, which is invisible and which parsers read in different ways.
 _NOT_ALLOWED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _TAB_IN_INDENTATION = re.compile(r"(?:^|(?<=[\n\r])) *\t")
-# Neither white space, an item of a list, nor a comment.
 _DATABASE = b"SQLite format 3\0"
+# Neither white space, an item of a list, nor a comment.
 _AT_MARGIN = re.compile(r"[\n\r](?=[^ \t\n\r#-]|-[^ \t\n\r])")
 BOM = b"\xef\xbb\xbf"
 
