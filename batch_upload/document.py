@@ -24,7 +24,7 @@ class Document(NamedTuple):
 
 
 class Fingerprint(NamedTuple):
-    """What a file system tells of a file without reading it. While it is the same, the content is taken as the same.
+    """The metadata of a file that change with its content. While they are the same, the file is not read again.
 
     `mtime_ns` in nanoseconds since 1970. `device` and `inode` are any 64 bits.
     """

@@ -124,7 +124,7 @@ class OrphanSeen:
 
 
 class PruneOutcome(StrEnum):
-    """What became of an attachment that nobody lists any more."""
+    """How pruning ended for an attachment that the manifest no longer lists."""
 
     DELETED = "deleted"
     GONE = "gone"

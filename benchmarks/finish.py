@@ -5,8 +5,8 @@ service works on each document for 2 s. Ours is the installed command from its s
 second batch begins with the rate that the first has learned, with a burst of 1 and of 5. Beside it, in the same run, a
 script as a user would write it: boto3 in adaptive mode, a file after the other, and then a loop that asks by id.
 
-The optimum is what nobody can beat: the creates (burst at once, then the rate) and the time of processing. The ratio is
-to that and one second more. Nearly all of the time is spent asleep; what a busy machine changes is the start.
+The optimum is the creates (burst at once, then the rate) and the time of processing. The ratio is to that and one
+second more. Nearly all of the time is spent asleep; what a busy machine changes is the start.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What every part of one run works with, and how it tells of what it has recorded."""
+"""The objects that all parts of a run share, and how they report what was recorded."""
 
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
@@ -61,7 +61,7 @@ class FailureCount:
 
 @dataclass(frozen=True, slots=True)
 class LaneContext:
-    """What every part of one run works with."""
+    """The objects that all parts of a run share."""
 
     run_id: str
     service: AttachmentService

@@ -237,7 +237,7 @@ class Uploader:
 
     def _check_belief(self, job: Job, error: ServiceError) -> None:
         """Raise MustResolve for a refusal after an attempt of unknown outcome, and for an answer that did not come
-        within the horizon. Stop the lane if a code that nobody knows refuses the first creates."""
+        within the horizon. Stop the lane if an unknown code refuses the first creates."""
         if isinstance(error, NoAnswer) and self._time_left_s(job) <= 0:
             raise MustResolve from error
         if isinstance(error, UnknownRefusal) and self._first.refuse(error.code):

@@ -1,4 +1,4 @@
-"""Pruning: attachments that are ours and that nobody lists any more are deleted, each only once that is proved.
+"""Pruning: our attachments that the manifest no longer lists are deleted, each only once that is proved.
 
 What may be deleted is decided by the ledger and the manifest alone; before a delete leaves, the attachment's identity
 tag must say the same. The intent is durable first: from then on the attachment counts as deleted, so that a process
@@ -38,7 +38,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Spared:
-    """What nobody lists and is not deleted all the same."""
+    """An attachment that the manifest no longer lists, and that is kept."""
 
     known: Known
     reason: str

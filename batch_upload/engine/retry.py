@@ -63,7 +63,7 @@ class RetryPolicy:
 
 
 CONVENIENCE = RetryPolicy(unanswered_max=3, throttled_max=5)
-"""For what is good to know and not needed: nobody should wait long for it."""
+"""For answers that a run can do without: it does not wait long for them."""
 NOT_ALLOWED = frozenset({"AccessDeniedException", "401", "403"})
 """Codes of a missing permission, and of a refusal by somebody who is not AWS: no reason to do without the rest."""
 

@@ -1,7 +1,7 @@
 """The settle step: learn when the service has finished with what was created, with as few describes as possible.
 
 It goes on while creates go on, so that what is finished is recorded and told at once. `pacing/settling.py` says when to
-look and at what; here the looks are taken.
+look and at what; this module asks the service.
 
 What the service does not find is not gone: it may show an attachment only a horizon after it was created. Only what is
 still not found after a horizon of looking is called absent, and the next run looks at it again.

@@ -73,9 +73,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class LaneComparison:
-    """What came of holding them against each other.
+    """How ledger and lane compare.
 
-    `listed` counts what stands at the service, `strangers` what of it belongs to nobody here. `agreeing` counts the
+    `listed` counts the attachments at the service, `strangers` those of them that no item has. `agreeing` counts the
     attachments of which both say the same, `finished` those that the ledger still waits for and the service is done
     with, `tags_compared` those of the ledger whose tags were read.
     """
@@ -202,9 +202,9 @@ def _of_tags(
     *,
     is_young: bool,
 ) -> Iterator[Finding]:
-    """What is to be said of an attachment by its tags. Tags that nobody here has sent are the user's own.
+    """Return the findings on the tags of an attachment. Tags that this tool never sent are the user's own.
 
-    While tags are changed, either may be there: nothing is said of them.
+    While tags are being changed, the old or the new ones may be there, and neither is a finding.
     """
     if is_half_retagged(row, batch_rows.current.get(row.item_id)):
         return

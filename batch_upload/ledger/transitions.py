@@ -43,7 +43,7 @@ def withdrawn(item: Known) -> Known:
 def unanswered(
     item: Known, outcome: Outcome, *, unknown_before: datetime | None, last_open_before: datetime | None
 ) -> Known:
-    """An attempt has made nothing, or nobody knows what. The two times are the item's from before the attempt.
+    """An attempt has made nothing, or its outcome is unknown. The two times are the item's from before the attempt.
 
     An item that is no longer `sending` was found meanwhile: nothing of that is taken back.
     """

@@ -15,7 +15,7 @@ from typing import NamedTuple
 FIRST_AGE_S = 1.0
 """Age at which an item is asked for first while nothing is known about the time that one takes."""
 SPACING_S = 5.0
-"""While requests are still sent, a call for each so many seconds: the end is not near, and nobody waits for it."""
+"""While requests are still sent, a call for each so many seconds: the end is not near yet."""
 CALL_WORTH = 50
 """Calls come sooner where each of them can show so many finished items: half of a page of 100."""
 QUICK_S = 0.5
@@ -50,7 +50,7 @@ class SettlingLook(NamedTuple):
 class _SentItem:
     """Something sent and not finished, and then what it teaches. `due_at` is for late ones only.
 
-    `is_news`: whether the present look has shown it. `is_old`: it was sent before `sent_at`, nobody knows when.
+    `is_news`: whether the present look has shown it. `is_old`: it was sent before `sent_at`, at an unknown time.
     """
 
     sent_at: float
@@ -230,7 +230,7 @@ class SettlingSchedule:
             return
         before_s = self.processing_s or 0.0
         unfinished_s, usual_s = usual_ages(self._observed)
-        # what ended long ago is finished at any age: beside it, an item that hangs would raise the usual age for ever
+        # an item that hangs must not raise the usual age for ever: it is at most the highest age at which one has ended
         self.processing_s = min(usual_s, max(self._ended, default=usual_s))
         self._unfinished_s = min(unfinished_s, self.processing_s)
         while self._recent and now - self._recent[0].sent_at > COHORT_AGES * self.processing_s:

@@ -233,7 +233,7 @@ class LedgerWriter(Protocol):
     async def begin_deletion(self, client_token: str, *, run_id: str, at: datetime) -> Known:
         """Record that the attachment of a token is about to be deleted: from now on it counts as deleted.
 
-        So whatever becomes of the request, nobody takes for uploaded what may be gone. Done again, it does no more.
+        So an attachment that may be gone never counts as uploaded, whatever the outcome. May be repeated.
         """
         ...
 

@@ -208,7 +208,7 @@ def _parked_reasons(parked: Sequence[Known]) -> list[str]:
 
 
 def _manifest_of_failed(manifest: PurePath) -> PurePath:
-    """Return where the failed items of a manifest are written: beside it, and never over it."""
+    """Return the file for the failed items of a manifest: in its folder, and never the manifest itself."""
     written_by_us = re.fullmatch(r"failed(?:-(\d{1,9}))?\.yaml", manifest.name, re.IGNORECASE)
     number = 0 if written_by_us is None else int(written_by_us[1] or 1)
     return manifest.with_name(f"failed-{number + 1}.yaml" if number else "failed.yaml")

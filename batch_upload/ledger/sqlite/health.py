@@ -1,4 +1,4 @@
-"""Checks of a ledger for `doctor` and `status`. They change nothing and hold nobody up."""
+"""Checks of a ledger for `doctor` and `status`. They change nothing and delay no run."""
 
 import fcntl
 import os

@@ -164,7 +164,7 @@ def _open(path: Path, *, shown: str) -> int:
 
 
 def _is_still_at(path: Path, descriptor: int) -> bool:
-    """Return False if the file was removed between our opening and locking it: nobody else would see our lock."""
+    """Return False if the file was removed between our opening and locking it: no other process would see our lock."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
