@@ -171,6 +171,35 @@ class RunEnded:
     notes: tuple[str, ...] = field(default=())
 
 
+@dataclass(frozen=True, slots=True)
+class LaneEnded:
+    """The run of one lane of several has ended, with a result or with an error. The last event of its lane.
+
+    `code` is one of `errors.ExitCode`. `hint` says what to do, or is empty.
+    """
+
+    code: int
+    reason: str
+    hint: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OfLane:
+    """An event of one lane of a manifest with `targets`. In a run of several lanes every event of a lane comes so.
+
+    Events of a manifest without `targets` come as they are, and so do the events of the run as a whole: a `Notice`, and
+    a last `RunEnded` with the sums of all lanes.
+    """
+
+    label: str
+    """`Target.label`."""
+    account: str | None
+    """None until it is known: for a lane whose manifest does not name it, until its credentials were asked."""
+    region: str
+    event: object
+
+
 Event = (
     RunStarted
     | Requested

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from batch_upload.targets import Target
+
 KB = 1_000
 KIB = 1_024
 MAX_SIZE_DEFAULT_BYTES = 500 * KB
@@ -92,16 +94,6 @@ class Problem:
         return f"{self.file}:{self.at.line}:{self.at.column}: {self.message}"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where the attachments of a manifest go. A value that the manifest does not give is None."""
-
-    region: str | None = None
-    account: str | None = None
-    profile: str | None = None
-    role_arn: str | None = None
-
-
 class Entry(NamedTuple):
     """An element of the manifest's `attachments`, as written. What it does not give is None: a default applies."""
 
@@ -130,7 +122,9 @@ class Manifest:
     ledger: str | None = None
     part_of: str | None = None
     """The manifest of which this one lists only a part, relative to `folder`; None for a whole one."""
-    target: Target = Target()
+    target: Target = field(default_factory=Target)
+    targets: tuple[Target, ...] = ()
+    """Every lane of `targets`, in the manifest's order; empty for a manifest with `target`, or with neither."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """`defaults.tags`, which an entry's own tags override."""
     tags_at: Mapping[str, Position] = field(default_factory=dict)
@@ -154,6 +148,9 @@ class Listed(NamedTuple):
     max_size_bytes: int
     identity_tag: bool
     at: Position
+    lane_label: str | None = None
+    """`Target.label` of its lane; None in a manifest without `targets`. An entry for several lanes is listed for each
+    of them."""
 
     @property
     def path(self) -> Path | None:
@@ -178,6 +175,8 @@ class Item(NamedTuple):
     size_bytes: int | None = None
     content_type: ContentType | None = None
     max_size_bytes: int = MAX_SIZE_DEFAULT_BYTES
+    lane_label: str | None = None
+    """`Target.label` of its lane; None in a manifest without `targets`."""
 
     @property
     def content(self) -> str:

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from batch_upload.model import State, Target
+from batch_upload.model import State
+from batch_upload.targets import Target, external_id_of
 
 LOCAL_ACCOUNT = "123456789012"
 LOCAL_REGION = "us-east-1"
@@ -56,6 +57,8 @@ class RunOptions:
     deadline_s: float | None = None
     only_states: frozenset[State] = frozenset()
     only_ids: frozenset[str] = frozenset()
+    targets: tuple[str, ...] = ()
+    """Only these lanes of the manifest's `targets`: `acme`, `acme/us-east-1` or `group:NAME`; empty for all."""
     max_failures: MaxFailures = NO_LIMIT
     wait: bool = True
     """Wait until the service has finished, for at most `settle_timeout_s` after the last create."""
@@ -78,6 +81,9 @@ class Settings(RunOptions):
     role_arn: str | None
     account: str | None
     sts_endpoint_configured: bool
+    external_id: str | None = field(default=None, repr=False)
+    lane_label: str | None = None
+    """`Target.label` of the lane; None for the only lane of a manifest without `targets`."""
 
 
 def settings_of(
@@ -104,6 +110,24 @@ def settings_of(
         role_arn=wanted.role_arn,
         account=wanted.account,
         sts_endpoint_configured="AWS_ENDPOINT_URL_STS" in env,
+        external_id=external_id_of(wanted, env),
+    )
+
+
+def settings_of_lane(settings: Settings, target: Target, *, environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings of one lane of several. `settings` are those of the whole run.
+
+    A flag or variable for the profile counts where the target names none. Raises UsageError as `external_id_of`.
+    """
+    env = os.environ if environ is None else environ
+    return replace(
+        settings,
+        profile=target.profile or settings.profile,
+        region=target.region,
+        role_arn=target.role_arn,
+        account=target.account,
+        external_id=external_id_of(target, env),
+        lane_label=target.label,
     )
 
 

@@ -76,6 +76,33 @@ def exit_of(code: ExitCode, *, resume_after: datetime | None = None) -> Exit:
 
 
 @dataclass(frozen=True, slots=True)
+class LaneSummary:
+    """How one lane ended. `label` is `Target.label`, None for the only lane of a manifest without `targets`."""
+
+    label: str | None
+    account: str | None
+    region: str | None
+    exit: Exit
+    items: int = 0
+    states: Mapping[str, int] = field(default_factory=dict)
+    requests: Mapping[str, int] = field(default_factory=dict)
+    throttled: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return a member of `lanes`."""
+        return {
+            "target": self.label,
+            "account": self.account,
+            "region": self.region,
+            "items": self.items,
+            "states": in_order_of_states(self.states),
+            "requests": dict(sorted(self.requests.items())),
+            "throttled": self.throttled,
+            "exit": self.exit.as_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """The end of a verb. `account` and `region` are None where they were not looked up, `run_id` where no run began.
 
@@ -102,6 +129,8 @@ class Summary:
     warnings: int = 0
     """Number of warnings about the manifest's files."""
     notes: tuple[str, ...] = ()
+    lanes: tuple[LaneSummary, ...] = ()
+    """Of a manifest with `targets`, each lane that the verb was for. `account` and `region` are None if they differ."""
 
     @property
     def adds_up(self) -> bool:
@@ -134,8 +163,19 @@ class Summary:
             "unreached_for": None if self.unreached_for_s is None else round(self.unreached_for_s),
             "warnings": self.warnings,
             "notes": list(self.notes),
+            "lanes": [lane.as_json() for lane in self.lanes or self._only_lane()],
             "exit": self.exit.as_json(),
         }
+
+    def _only_lane(self) -> tuple[LaneSummary, ...]:
+        """Return the lane of a manifest without `targets`, if the verb found out which it is."""
+        if self.account is None:
+            return ()
+        return (
+            LaneSummary(
+                None, self.account, self.region, self.exit, self.items, self.states, self.requests, self.throttled
+            ),
+        )
 
 
 def summary_of_run(

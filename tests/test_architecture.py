@@ -35,12 +35,14 @@ SHARED = frozenset(
         "escape",
         "words",
         "summary",
+        "targets",
     }
 )
 """The modules that every room may use."""
 MAY_IMPORT = {
     "errors": frozenset({"model", "summary"}),  # for its types alone, see below
-    "model": frozenset[str](),
+    "model": frozenset({"targets"}),
+    "targets": frozenset({"errors"}),
     "mounts": frozenset[str](),
     "moments": frozenset[str](),
     "operations": frozenset[str](),
@@ -51,7 +53,7 @@ MAY_IMPORT = {
     "shortage": frozenset({"errors"}),
     "spelling": frozenset({"document", "model"}),
     "ports": frozenset({"clock", "document", "errors", "model", "moments", "records", "token"}),
-    "settings": frozenset({"errors", "model", "token"}),
+    "settings": frozenset({"errors", "model", "targets", "token"}),
     "escape": frozenset[str](),
     "words": frozenset({"escape", "model"}),
     "summary": frozenset({"errors", "events", "model", "words"}),

@@ -17,8 +17,9 @@ from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.manifest.problems import Code
 from batch_upload.manifest.reader import list_manifest
 from batch_upload.model import Item, Listed, Manifest, Problem
-from batch_upload.settings import RunOptions, Settings, settings_of
+from batch_upload.settings import RunOptions, Settings, settings_of, settings_of_lane
 from batch_upload.spelling import id_hint
+from batch_upload.targets import Target, chosen_targets
 from batch_upload.token import client_token
 from batch_upload.words import count_words
 
@@ -56,6 +57,42 @@ class Prepared:
     def problems(self) -> tuple[Problem, ...]:
         """Why `upload` sends nothing."""
         return (*self.unmatched, *(problem for _, problem in self.unread))
+
+
+@dataclass(frozen=True, slots=True)
+class LanePart:
+    """What one lane gets of a manifest: the lane as the manifest names it, its items, and the settings of its run."""
+
+    target: Target
+    prepared: Prepared
+    settings: Settings
+
+
+def lane_parts(prepared: Prepared, settings: Settings) -> tuple[LanePart, ...]:
+    """Part a manifest by its lanes, in the manifest's order. `settings` are those of the whole run.
+
+    A manifest without `targets` is one part. Otherwise `settings.targets` chooses lanes. Digests to be remembered stay
+    with the whole.
+    """
+    manifest = prepared.manifest
+    if not manifest.targets:
+        return (LanePart(manifest.target, prepared, settings),)
+    items: dict[str | None, list[Item]] = {}
+    for item in prepared.items:
+        items.setdefault(item.lane_label, []).append(item)
+    unread: dict[str | None, list[tuple[Listed, Problem]]] = {}
+    for listed, problem in prepared.unread:
+        unread.setdefault(listed.lane_label, []).append((listed, problem))
+    return tuple(
+        LanePart(
+            target,
+            replace(
+                prepared, items=tuple(items.get(target.label, ())), fresh={}, unread=tuple(unread.get(target.label, ()))
+            ),
+            settings_of_lane(settings, target),
+        )
+        for target in chosen_targets(manifest.targets, settings.targets)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,4 +315,5 @@ def item_of(listed: Listed, document: Document | None) -> Item:
         size_bytes=document.size_bytes if document else None,
         content_type=document.content_type if document else None,
         max_size_bytes=listed.max_size_bytes,
+        lane_label=listed.lane_label,
     )

@@ -27,7 +27,8 @@ from batch_upload.manifest.problems import Code, Problems, excerpt
 from batch_upload.manifest.source import SIZE_LIMIT_BYTES, Screened, cannot_be_read, open_manifest, screen
 from batch_upload.manifest.syntax import position_of_fault, syntax_message
 from batch_upload.manifest.values import KEYS, NO_TAGS, Given, ManifestValues, value_in
-from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Listed, Manifest, Position, Problem, Target
+from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Listed, Manifest, Position, Problem
+from batch_upload.targets import Target
 from batch_upload.words import count_words
 
 Taken = TypeVar("Taken")

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from batch_upload.cli.flags import Flags, options_of, parse_duration, parse_max_failures, parse_only, truth_of
 from batch_upload.errors import ExitCode, UsageError
-from batch_upload.model import State, Target
+from batch_upload.model import State
 from batch_upload.settings import MaxFailures, Settings, settings_of
+from batch_upload.targets import Target
 
 JUNE = Path("batches/june.yaml")
 

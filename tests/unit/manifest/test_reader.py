@@ -13,7 +13,8 @@ from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.manifest.cursor import Loader
 from batch_upload.manifest.problems import excerpt
 from batch_upload.manifest.reader import read_manifest
-from batch_upload.model import Entry, Manifest, Position, Problem, SourceKind, Target
+from batch_upload.model import Entry, Manifest, Position, Problem, SourceKind
+from batch_upload.targets import Target
 
 Write = Callable[..., Path]
 Places = Callable[..., list[tuple[int, int, str]]]

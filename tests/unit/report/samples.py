@@ -20,8 +20,8 @@ from batch_upload.model import (
     Plan,
     Position,
     State,
-    Target,
 )
+from batch_upload.targets import Target
 
 BEGIN = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 LANE = Lane(account="123456789012", region="us-east-1")

@@ -208,6 +208,7 @@ def test_the_summary_has_every_member_and_nulls_where_nobody_was_asked() -> None
             "unreached_for": None,
             "warnings": 0,
             "notes": [],
+            "lanes": [],
             "exit": {
                 "code": 13,
                 "name": "no_capacity",

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from batch_upload.errors import UsageError
 from batch_upload.manifest.expand import expand
 from batch_upload.manifest.reader import read_manifest
-from batch_upload.model import Item, Listed, Target
+from batch_upload.model import Item, Listed
 from batch_upload.report.rerun_manifest import write_manifest
 from batch_upload.spelling import size_text, yaml_text
+from batch_upload.targets import Target
 from tests.unit.report.samples import item, listed, manifest_at
 
 LOADERS = [yaml.SafeLoader, yaml.CSafeLoader]

@@ -1,0 +1,82 @@
+"""The lanes that a manifest names, and how a name stands for some of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from batch_upload.errors import UsageError
+
+EXTERNAL_ID_VARIABLE = "env:"
+"""Begins an external id that is read from an environment variable."""
+GROUP_PREFIX = "group:"
+"""Begins the name of a group of targets."""
+NAMES_SHOWN = 10
+"""Names of targets in a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A lane as the manifest names it. A value that the manifest does not give is None.
+
+    `name`, `region` and `account` are given where the manifest has `targets`; one of its targets with several Regions
+    is a `Target` for each of them.
+    """
+
+    region: str | None = None
+    account: str | None = None
+    profile: str | None = None
+    role_arn: str | None = None
+    external_id: str | None = None
+    """As the manifest has it: `env:NAME` stands for the value of a variable, any other text for itself."""
+    name: str | None = None
+    """None for the only lane of a manifest without `targets`."""
+    groups: frozenset[str] = frozenset()
+    vars: Mapping[str, str] = field(default_factory=dict)
+    """Values for `{vars.NAME}` in templates."""
+
+    @property
+    def label(self) -> str | None:
+        """`acme/us-east-1`: unique in a manifest with `targets`. None for the only lane of a manifest without."""
+        return None if self.name is None else f"{self.name}/{self.region}"
+
+
+def external_id_of(target: Target, environ: Mapping[str, str]) -> str | None:
+    """Return the external id of a target's role. Raises UsageError for `env:NAME` if the variable is not set."""
+    given = target.external_id
+    if given is None or not given.startswith(EXTERNAL_ID_VARIABLE):
+        return given
+    name = given.removeprefix(EXTERNAL_ID_VARIABLE)
+    value = environ.get(name)
+    if not value:
+        raise UsageError(f"the variable `{name}`, which `external_id` of the manifest names, is not set")
+    return value
+
+
+def chosen_targets(targets: Sequence[Target], names: Sequence[str]) -> tuple[Target, ...]:
+    """Return the targets that `--target` chooses, in the manifest's order; all if it was not given.
+
+    A name is a target's (all its Regions), `NAME/REGION`, `group:NAME` or `all`. Raises UsageError for a name that
+    stands for no target.
+    """
+    if not names:
+        return tuple(targets)
+    chosen: set[str | None] = set()
+    for name in names:
+        found = [each for each in targets if is_target_named(each, name)]
+        if not found:
+            known = [*dict.fromkeys(each.name or "" for each in targets)]
+            shown = ", ".join(f"`{each}`" for each in known[:NAMES_SHOWN]) + (", …" if len(known) > NAMES_SHOWN else "")
+            close = get_close_matches(name.partition("/")[0], known, n=1)
+            raise UsageError(
+                f"`--target {name}` is none of the manifest's targets",
+                hint=f"did you mean `{close[0]}`?" if close else f"there are {shown}",
+            )
+        chosen.update(each.label for each in found)
+    return tuple(each for each in targets if each.label in chosen)
+
+
+def is_target_named(target: Target, name: str) -> bool:
+    """Return whether `acme`, `acme/us-east-1`, `group:tier1` or `all` stands for a target."""
+    if name.startswith(GROUP_PREFIX):
+        return name.removeprefix(GROUP_PREFIX) in target.groups
+    return name in ("all", target.name, target.label)
