@@ -87,9 +87,10 @@ async def _begin(ground: Ground, prepared: Prepared) -> None:
     clock = SystemClock()
     ledger = await open_ledger(ground.ledger, run_id=RUN, clock=clock)
     try:
-        await ledger.pin(LANE, endpoint="http://127.0.0.1:1", at=clock.now())
-        await ledger.begin_run(RUN, verb="upload", batch=BATCH, at=clock.now())
-        await ledger.listed(at=clock.now())
+        writer = await ledger.writer()
+        await writer.pin(LANE, endpoint="http://127.0.0.1:1", at=clock.now())
+        await writer.begin_run(RUN, verb="upload", batch=BATCH, at=clock.now())
+        await writer.listed(at=clock.now())
         await ledger.remember_digests(prepared.fresh)
     finally:
         await ledger.close()

@@ -98,7 +98,8 @@ class Ours:
 
 async def take_ours(path: Path, items: Sequence[Item], workers: int) -> list[float]:
     """Seconds of the processor for each step."""
-    ledger = await open_ledger(path, run_id=RUN, clock=SystemClock())
+    opened = await open_ledger(path, run_id=RUN, clock=SystemClock())
+    ledger = await opened.writer()
     await ledger.pin(Lane("123456789012", "us-east-1"), endpoint="http://127.0.0.1:1", at=AT)
     await ledger.begin_run(RUN, verb="upload", batch="june", at=AT)
     ours, marks = Ours(ledger), [time.process_time()]
@@ -112,7 +113,7 @@ async def take_ours(path: Path, items: Sequence[Item], workers: int) -> list[flo
     for page in _pages(items, PAGE):
         await ours.observe(page)
     marks.append(time.process_time())
-    await ledger.close()
+    await opened.close()
     return _between(marks)
 
 

@@ -78,7 +78,8 @@ def uploaded(each: Listed, remembered: Mapping[str, RememberedDigest]) -> Item:
 
 async def fill(path: Path, items: Sequence[Item], remembered: Mapping[str, RememberedDigest]) -> None:
     """Fill a ledger in which every item is complete."""
-    ledger = await open_ledger(path, run_id=RUN, clock=SystemClock())
+    opened = await open_ledger(path, run_id=RUN, clock=SystemClock())
+    ledger = await opened.writer()
     await ledger.pin(LANE, endpoint="http://127.0.0.1", at=AT)
     await ledger.begin_run(RUN, verb="upload", batch=items[0].batch, at=AT)
     await ledger.listed(at=AT)
@@ -87,9 +88,9 @@ async def fill(path: Path, items: Sequence[Item], remembered: Mapping[str, Remem
     async with anyio.create_task_group() as group:
         for _ in range(WORKERS):
             group.start_soon(_complete, ledger, waiting)
-    await ledger.remember_digests(remembered)
+    await opened.remember_digests(remembered)
     await ledger.end_run(RUN, exit_code=0, summary={}, at=AT)
-    await ledger.close()
+    await opened.close()
 
 
 async def _complete(ledger: LedgerWriter, waiting: Iterator[tuple[int, Item]]) -> None:

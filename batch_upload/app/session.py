@@ -40,7 +40,7 @@ from batch_upload.errors import (
 from batch_upload.events import LaneStopped, Notice
 from batch_upload.ledger import open_ledger
 from batch_upload.model import Fault, Known, Lane, Manifest
-from batch_upload.ports import LedgerWriter, Observer
+from batch_upload.ports import Ledger, LedgerWriter, Observer
 from batch_upload.service.access import Ask
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.summary import Exit, Summary, exit_of, new_run_id
@@ -182,13 +182,14 @@ class Session(ABC, Generic[RunEnd]):
     async def _locked_run(self) -> RunEnd:
         """Lock the ledger, reach the lane and do the work. An end without a result is recorded as a run."""
         async with AsyncExitStack() as stack:
-            ledger = await self._open_ledger()
-            stack.push_async_callback(ledger.close)
+            opened = await self._open_ledger()
+            stack.push_async_callback(opened.close)
+            ledger = await opened.writer()
             try:
                 fresh = self.prepared.fresh
                 while fresh:  # taken out, since the work needs the memory
                     some = dict(fresh.popitem() for _ in range(min(len(fresh), DIGESTS_PER_WRITE)))
-                    await ledger.remember_digests(some)
+                    await opened.remember_digests(some)
                 remembered = await ledger.rates()
                 reached: Reached | None = None
                 async with time_limit(self.deadline_s(), self.clock):
@@ -211,7 +212,7 @@ class Session(ABC, Generic[RunEnd]):
             await self._record_end(ledger, deadline)
             return self.ended_early(deadline)
 
-    async def _open_ledger(self) -> LedgerWriter:
+    async def _open_ledger(self) -> Ledger:
         """Return the ledger, locked by this run.
 
         After a wait for its lock the manifest and its files are read again, since they may have changed meanwhile.
@@ -231,7 +232,7 @@ class Session(ABC, Generic[RunEnd]):
                 # at a signal the thread that reads is abandoned: it holds no lock
                 self.prepared, self.settings = await to_thread.run_sync(self._read, abandon_on_cancel=True)
             except BaseException as error:
-                await self._record_error(ledger, error)
+                await self._record_error(await ledger.writer(), error)
                 await ledger.close()
                 raise
             if self.settings.ledger == path:
@@ -278,7 +279,8 @@ def ready_or_recorded(verb: str, path: Path, options: RunOptions, *, run_id: str
         with suppress(LedgerUnusable, LedgerLocked):
             ledger = await open_ledger(settings.ledger, run_id=run_id, clock=clock)
             try:
-                await ledger.record_end(
+                writer = await ledger.writer()
+                await writer.record_end(
                     run_id,
                     verb=verb,
                     batch=manifest.batch,

@@ -1,6 +1,6 @@
 """What is known to have happened, on disk. The only room that knows SQL.
 
-`open_ledger` gives one that writes (`ports.LedgerWriter`), `find_reader` one that only reads (`ports.LedgerReader`).
+`open_ledger` gives one that writes (`ports.Ledger`), `find_reader` one that only reads (`ports.LedgerReader`).
 """
 
 from pathlib import Path
@@ -16,10 +16,10 @@ from batch_upload.ledger.sqlite.migrations import require_sqlite
 from batch_upload.ledger.store import Store
 from batch_upload.ledger.writer import Writer
 from batch_upload.model import Lane
-from batch_upload.ports import Clock, LedgerReader, LedgerWriter
+from batch_upload.ports import Clock, Ledger, LedgerReader
 
 
-async def open_ledger(path: Path, *, run_id: str, clock: Clock, wait_lock_s: float = 0.0) -> LedgerWriter:
+async def open_ledger(path: Path, *, run_id: str, clock: Clock, wait_lock_s: float = 0.0) -> Ledger:
     """Open the ledger at `path` for this process alone; it is made if it is not there. Close it.
 
     Raises LedgerLocked if another run still holds it after `wait_lock_s` seconds, and LedgerUnusable where it is

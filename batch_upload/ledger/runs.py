@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Integer, bindparam, func, insert, literal_column, select, update
 
 from batch_upload.errors import BatchUploadError, ExitCode, LedgerOfAnotherLane, LedgerUnusable
-from batch_upload.ledger.driver import Database, Statement, Upsert
+from batch_upload.ledger.driver import Database, Statement
 from batch_upload.ledger.tables import lane, run
 from batch_upload.model import Lane
 from batch_upload.records import RunRecord
@@ -53,29 +53,26 @@ def chosen_lane(db: Database, wanted: Lane | None, *, shown: str) -> tuple[int, 
     return next(((lane_id, each) for each, lane_id in found.items()), None)
 
 
-def pin(db: Database, wanted: Lane, *, shown: str, endpoint: str, at: datetime) -> int:
-    """Return the number of a lane that the ledger has, or of its first lane, which is made.
+def pin(db: Database, wanted: Lane, *, target: str | None, shown: str, endpoint: str, at: datetime) -> int:
+    """Return the number of a lane. It is made if a target names it, or if it is the first of the ledger.
 
-    Raises LedgerOfAnotherLane if the ledger has other lanes only.
+    Raises LedgerOfAnotherLane if there is no target, and the ledger has other lanes only.
     """
     held = lanes(db)
-    if not held:
-        return add_lane(db, wanted, endpoint=endpoint, at=at)
     lane_id = held.get(wanted)
     if lane_id is None:
-        raise LedgerOfAnotherLane(
-            f"`{shown}` belongs to {', '.join(map(str, sorted(held)))}, and not to {wanted}",
-            hint="use the credentials and Region it was made with, or another ledger with `--ledger`",
-        )
+        if held and target is None:
+            raise LedgerOfAnotherLane(
+                f"`{shown}` belongs to {', '.join(map(str, sorted(held)))}, and not to {wanted}",
+                hint="use the credentials and Region it was made with, or another ledger with `--ledger`",
+            )
+        values = {"account": wanted.account, "region": wanted.region, "endpoint": endpoint, "pinned_at": at}
+        added = db.one(_ADD_LANE, values)
+        if added is None:
+            raise BatchUploadError("the ledger gave a lane no number")
+        return int(added[0])
     db.run(_MOVE_LANE, {"of_lane": lane_id, "new_endpoint": endpoint, "pinned_at": at})
     return lane_id
-
-
-def add_lane(db: Database, new: Lane, *, endpoint: str, at: datetime) -> int:
-    """Make the ledger hold this lane, beside those it has. Return its number."""
-    values = {"account": new.account, "region": new.region, "endpoint": endpoint, "pinned_at": at}
-    db.run(_ADD_LANE, values)
-    return lanes(db)[new]
 
 
 def endpoint_of(db: Database, lane_id: int) -> str | None:
@@ -141,7 +138,7 @@ def failing_since(db: Database, lane_id: int | None) -> datetime | None:
 _OF_LANE = lane.c.lane_id == bindparam("of_lane")
 _LANES = Statement(select(lane.c.lane_id, lane.c.account, lane.c.region).order_by(lane.c.lane_id))
 _LANE = Statement(select(lane.c.endpoint, lane.c.listed_at).where(_OF_LANE))
-_ADD_LANE = Upsert(lane, key=["account", "region"], columns=["account", "region", "endpoint", "pinned_at"])
+_ADD_LANE = Statement(insert(lane).returning(lane.c.lane_id), columns=["account", "region", "endpoint", "pinned_at"])
 _MOVE_LANE = Statement(
     update(lane)
     .where(_OF_LANE, lane.c.endpoint != bindparam("new_endpoint"))

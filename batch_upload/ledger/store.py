@@ -1,4 +1,4 @@
-"""The ledger as the engine uses it (`ports.LedgerWriter`), on any database."""
+"""The open ledger (`ports.Ledger`) and its writers, one a lane (`ports.LedgerWriter`), on any database."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -20,60 +20,90 @@ ROWS_A_JOB = 500
 
 
 class Store:
-    """`ports.LedgerWriter` over the thread that writes. A caller that is cancelled while it waits does not learn the
-    result; what it asked for is done nevertheless."""
+    """`ports.Ledger` over the thread that writes."""
 
     def __init__(self, writer: Writer, lease: LaneLease, *, shown: str, clock: Clock) -> None:
-        self._writer = writer
-        self._lease = lease
-        self._shown = shown
-        self._lane_id: int | None = None
-        self._clock = clock
-        self._continuous = False
-        self._run_id: str | None = None
-        self._stretch = lease.stretch or Stretch(clock.machine(), moment(clock))
-
-    async def start(self) -> None:
-        """Open the connection, and find the lane if there is only one. Raises LedgerUnusable."""
-        await self._writer.start()
-        found = await self._writer.read(runs.lanes)
-        if len(found) == 1:
-            self._lane_id = next(iter(found.values()))
-
-    @property
-    def stretch(self) -> Stretch:
-        return self._stretch
+        self.lease = lease
+        self.shown = shown
+        self.clock = clock
+        self.thread = writer
+        self.stretch = lease.stretch or Stretch(clock.machine(), moment(clock))
+        self._began_here = False
+        """Whether the stretch began in this process: then every time that was in the ledger is from before it."""
 
     @property
     def commits(self) -> int:
         """Transactions that were committed: fewer than calls where calls waited together."""
-        return self._writer.commits
+        return self.thread.commits
+
+    async def start(self) -> None:
+        """Open the connection. Raises LedgerUnusable."""
+        await self.thread.start()
+
+    async def writer(self, target: str | None = None) -> "LaneWriter":
+        found = await self.thread.read(runs.lanes)
+        lane_id = next(iter(found.values())) if target is None and len(found) == 1 else None
+        return LaneWriter(self, target, lane_id)
+
+    async def remember_digests(self, remembered: Mapping[str, RememberedDigest]) -> None:
+        for some in _chunks(tuple(remembered.items())):
+            await self.thread.write(partial(memory.remember_digests, remembered=some))
+
+    async def close(self) -> None:
+        await self.thread.close()
+
+    def goes_on(self, now: Moment) -> bool:
+        """Tell whether the wall clock has not been set since the stretch began."""
+        return self.stretch.goes_on(now, self.clock.machine())
+
+    def check_times(self, db: Database, *, now: Moment, is_copy: bool = False) -> None:
+        """Begin a new stretch if the wall clock was set, or if it is unknown what the times in the ledger are worth.
+
+        `is_copy`: whether the last run of a lane is not the one that the lease noted. In the writing thread.
+        """
+        is_unknown = not self._began_here and (self.lease.stretch is None or is_copy)
+        if is_unknown or not self.goes_on(now):
+            self.stretch = Stretch(self.clock.machine(), now, latest_before=items.latest_open(db))
+            self.lease.steady(self.stretch)
+            self._began_here = True
+
+
+class LaneWriter:
+    """`ports.LedgerWriter` of one lane. A caller that is cancelled while it waits does not learn the result; what it
+    asked for is done nevertheless."""
+
+    def __init__(self, ledger: Store, target: str | None, lane_id: int | None) -> None:
+        self._ledger = ledger
+        self._target = target
+        self._lane_id = lane_id
+        self._continuous = False
+        self._run_id: str | None = None
+
+    @property
+    def stretch(self) -> Stretch:
+        return self._ledger.stretch
 
     async def pin(self, lane: Lane, *, endpoint: str, at: datetime) -> LaneMemory:
-        goes_on, now = self._lease.stretch is not None and self._goes_on(), moment(self._clock)
+        ledger, now = self._ledger, moment(self._ledger.clock)
 
         def work(db: Database) -> tuple[int, LaneMemory]:
-            lane_id = runs.pin(db, lane, shown=self._shown, endpoint=endpoint, at=at)
-            last_run_id = self._lease.last_run_id(lane_id)
-            continuous = last_run_id is not None and last_run_id == runs.last_run_id(db, lane_id)
-            if not (goes_on and continuous):
-                self._begin_stretch(db, now=now)
+            lane_id = runs.pin(db, lane, target=self._target, shown=ledger.shown, endpoint=endpoint, at=at)
+            noted, last_run_id = ledger.lease.last_run_id(lane_id), runs.last_run_id(db, lane_id)
+            ledger.check_times(db, now=now, is_copy=noted != last_run_id)
+            continuous = noted is not None and noted == last_run_id
             listed_at, sent_at = runs.listed_at(db, lane_id), attempts.last_sent_at(db, lane_id)
             return lane_id, LaneMemory(listed_at=listed_at, continuous=continuous, sent_at=sent_at)
 
-        self._lane_id, memory = await self._writer.write(work)
+        self._lane_id, memory = await ledger.thread.write(work)
         self._continuous, self._run_id = memory.continuous, None
         return memory
-
-    async def add_lane(self, lane: Lane, *, endpoint: str, at: datetime) -> None:
-        await self._writer.write(partial(runs.add_lane, new=lane, endpoint=endpoint, at=at))
 
     async def begin_run(self, run_id: str, *, verb: str, batch: str, at: datetime) -> None:
         def work(db: Database, lane_id: int) -> None:
             # the note before the commit: cut off in between, the next run finds two different last runs and lists
             # the lane, which is the safe mistake
             if self._continuous:
-                self._lease.begin(lane_id, run_id)
+                self._ledger.lease.begin(lane_id, run_id)
             runs.begin_run(db, lane_id, run_id, verb=verb, batch=batch, at=at)
 
         await self._write(work)
@@ -103,10 +133,10 @@ class Store:
             runs.begin_run(db, None, run_id, verb=verb, batch=batch, at=began_at)
             runs.end_run(db, None, run_id=run_id, exit_code=exit_code, summary=summary, at=at)
 
-        await self._writer.write(work)
+        await self._ledger.thread.write(work)
 
     async def failing_since(self) -> datetime | None:
-        return await self._writer.read(partial(runs.failing_since, lane_id=self._lane_id))
+        return await self._ledger.thread.read(partial(runs.failing_since, lane_id=self._lane_id))
 
     async def known(self, batch: str) -> Sequence[Known]:
         return await self._read(partial(items.known_of_batch, batch=batch), nothing=[])
@@ -132,9 +162,10 @@ class Store:
         await self._write(partial(sets.enlist, items=tuple(wanted), at=at))
 
     async def intend(self, client_token: str, *, run_id: str, at: datetime) -> Attempt:
-        if not self._goes_on():
+        now = moment(self._ledger.clock)
+        if not self._ledger.goes_on(now):
             # before any time of the new stretch is in the ledger
-            await self._writer.write(partial(self._begin_stretch, now=moment(self._clock)))
+            await self._ledger.thread.write(partial(self._ledger.check_times, now=now))
         return await self._write(partial(attempts.intend, client_token=client_token, run_id=run_id, at=at))
 
     async def conclude(self, attempt: Attempt, outcome: Outcome) -> Known:
@@ -151,7 +182,7 @@ class Store:
         return await self._write(work)
 
     async def park(self, client_tokens: Sequence[str], fault: Fault, *, resume_after: datetime | None) -> None:
-        tokens, now = tuple(client_tokens), self._clock.now()
+        tokens, now = tuple(client_tokens), self._ledger.clock.now()
         await self._write(partial(sets.park, client_tokens=tokens, fault=fault, resume_after=resume_after, at=now))
 
     async def observe(self, seen: Sequence[Attachment], *, at: datetime) -> Sequence[Known]:
@@ -198,7 +229,7 @@ class Store:
         run_id = self._run_id
         if run_id is not None and not self._continuous:
             # only now: a copy that was used without a look at its lane must not pass for the original afterwards
-            await self._write(lambda _, lane_id: self._lease.begin(lane_id, run_id))
+            await self._write(lambda _, lane_id: self._ledger.lease.begin(lane_id, run_id))
             self._continuous = True
 
     async def rates(self) -> Sequence[RateRecord]:
@@ -207,34 +238,18 @@ class Store:
     async def learn(self, learned: Sequence[RateRecord]) -> None:
         await self._write(partial(memory.learn, learned=tuple(learned)))
 
-    async def remember_digests(self, remembered: Mapping[str, RememberedDigest]) -> None:
-        for some in _chunks(tuple(remembered.items())):
-            await self._writer.write(partial(memory.remember_digests, remembered=some))
-
-    async def close(self) -> None:
-        await self._writer.close()
-
-    def _goes_on(self) -> bool:
-        """Whether the wall clock has not been set since the stretch began that the lock's note tells of."""
-        return self._stretch.goes_on(moment(self._clock), self._clock.machine())
-
-    def _begin_stretch(self, db: Database, *, now: Moment) -> None:
-        """The wall clock was set, or is another: what is in the ledger so far is from before."""
-        self._stretch = Stretch(self._clock.machine(), now, latest_before=items.latest_open(db))
-        self._lease.steady(self._stretch)
-
     async def _write(self, work: Callable[[Database, int], Returned]) -> Returned:
         lane_id = self._lane_id
         if lane_id is None:
             raise BatchUploadError("the ledger was written to before it was pinned to its lane")
-        return await self._writer.write(lambda db: work(db, lane_id))
+        return await self._ledger.thread.write(lambda db: work(db, lane_id))
 
     async def _read(self, work: Callable[[Database, int], Returned], *, nothing: Returned) -> Returned:
         """Return what `work` reads, or `nothing` while the ledger has no lane and so no items."""
         lane_id = self._lane_id
         if lane_id is None:
             return nothing
-        return await self._writer.read(lambda db: work(db, lane_id))
+        return await self._ledger.thread.read(lambda db: work(db, lane_id))
 
 
 def _chunks(values: Sequence[Returned]) -> Iterator[tuple[Returned, ...]]:

@@ -10,7 +10,16 @@ from pybase64 import b64encode
 from batch_upload.clock import MonotonicClock
 from batch_upload.model import Attachment, AttachmentPage, AttachmentStatus, Capacity, Item, Receipt
 from batch_upload.moments import Moment
-from batch_upload.ports.ledger import ABSENT, DELETING, Attempt, LaneLease, LaneMemory, LedgerReader, LedgerWriter
+from batch_upload.ports.ledger import (
+    ABSENT,
+    DELETING,
+    Attempt,
+    LaneLease,
+    LaneMemory,
+    Ledger,
+    LedgerWriter,
+)
+from batch_upload.ports.ledger_reader import LedgerReader
 
 
 class Clock(MonotonicClock, Protocol):
@@ -135,6 +144,7 @@ __all__ = [
     "CreateRequest",
     "LaneLease",
     "LaneMemory",
+    "Ledger",
     "LedgerReader",
     "LedgerWriter",
     "Observer",

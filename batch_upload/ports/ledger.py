@@ -1,10 +1,9 @@
-"""What a ledger does, as Protocols: who may write to it, what is written, and what is read."""
+"""What is written to a ledger, and by which right, as Protocols."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from batch_upload.document import RememberedDigest
 from batch_upload.model import (
@@ -16,19 +15,10 @@ from batch_upload.model import (
     Lane,
     Outcome,
     RateRecord,
-    State,
 )
 from batch_upload.moments import Stretch
 from batch_upload.records import (
-    AttemptRecord,
-    Bucket,
     Comparison,
-    Mark,
-    NumberedAttempt,
-    RunRecord,
-    RunTally,
-    Stock,
-    StrangerRecord,
 )
 
 ABSENT = "NOT_FOUND"
@@ -90,12 +80,36 @@ class LaneLease(Protocol):
         ...
 
 
+class Ledger(Protocol):
+    """A ledger that this process alone writes to, until `close`. Its writers share one lease and one writing thread.
+
+    Every method raises LedgerUnusable where the ledger cannot be read or written.
+    """
+
+    async def writer(self, target: str | None = None) -> "LedgerWriter":
+        """Return a new writer of one lane. Writers of several lanes may be used at the same time.
+
+        `target` is the manifest's label of the lane, such as `acme/us-east-1`; None for the only lane of a manifest
+        without `targets`.
+        """
+        ...
+
+    async def remember_digests(self, remembered: Mapping[str, RememberedDigest]) -> None:
+        """Remember what was in files, by their resolved paths, instead of what was known of these paths."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was handed over and give the lease back: no writer can be used any more. May be called twice."""
+        ...
+
+
 class LedgerWriter(Protocol):
     """What is known to have happened in one lane. Every change is durable when it returns: it survives a power cut.
 
-    All raise LedgerUnusable when the ledger cannot be read or written; after the first such error of a write every
-    later write raises it too, without trying, so that nothing is sent that could not be recorded. Times are aware UTC.
-    Tokens that are not in the ledger raise KeyError: that is our fault.
+    Made by `Ledger.writer`, and usable until `Ledger.close`. All raise LedgerUnusable when the ledger cannot be read or
+    written; after the first such error of a write every later write of any lane raises it too, without trying, so that
+    nothing is sent that could not be recorded. Times are aware UTC. Tokens that are not in the ledger raise KeyError:
+    that is our fault.
     """
 
     @property
@@ -107,12 +121,9 @@ class LedgerWriter(Protocol):
     async def pin(self, lane: Lane, *, endpoint: str, at: datetime) -> LaneMemory:
         """Work on this lane of the ledger from now on; a new ledger is given it. First call of a run.
 
-        Raises LedgerOfAnotherLane if the ledger has lanes, but not this one. `endpoint` is recorded for people.
+        A writer with a target adds a lane that the ledger does not have. Raises LedgerOfAnotherLane if a writer
+        without one is given a lane that the ledger does not have beside others. `endpoint` is recorded for people.
         """
-        ...
-
-    async def add_lane(self, lane: Lane, *, endpoint: str, at: datetime) -> None:
-        """Make the ledger hold this lane, beside those it has, so that `pin` takes it. Done again, it does no more."""
         ...
 
     async def begin_run(self, run_id: str, *, verb: str, batch: str, at: datetime) -> None:
@@ -276,117 +287,4 @@ class LedgerWriter(Protocol):
 
     async def learn(self, learned: Sequence[RateRecord]) -> None:
         """Remember these instead of what was known of their operations."""
-        ...
-
-    async def remember_digests(self, remembered: Mapping[str, RememberedDigest]) -> None:
-        """Remember what was in files, by their resolved paths, instead of what was known of these paths."""
-        ...
-
-    async def close(self) -> None:
-        """Finish what was handed over and give the lock back. May be called twice."""
-        ...
-
-
-class LedgerReader(Protocol):
-    """A ledger for those who only look: while a run writes, after it, and where nothing may be written.
-
-    Each answer is of one moment; two answers may be of two. It reads one lane; a ledger without a lane has no items.
-    Every method raises LedgerUnusable if the ledger cannot be read. Use it as a context manager.
-    """
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def close(self) -> None:
-        """May be called twice."""
-        ...
-
-    def is_overtaken(self) -> bool:
-        """Whether this reads a copy of a ledger of an earlier version, which a run has brought up to date since."""
-        ...
-
-    def version(self) -> int:
-        """A number that changes whenever somebody else has written; it means nothing to another reader."""
-        ...
-
-    def lane(self) -> Lane | None:
-        """The lane that is read, or None before its first run."""
-        ...
-
-    def endpoint(self) -> str | None:
-        """Where the lane was last spoken to, or None before its first run."""
-        ...
-
-    def listed_at(self) -> datetime | None:
-        """When the last listing of the lane began that was read to its end, or None: then the ledger is new here."""
-        ...
-
-    def runs(self, batch: str, limit: int) -> list[RunRecord]:
-        """The last runs of a batch, `limit` at most, latest first."""
-        ...
-
-    def known(self, batch: str) -> list[Known]:
-        """Every token of a batch, current ones and those that were replaced, oldest first."""
-        ...
-
-    def known_of(self, batch: str, client_tokens: Sequence[str]) -> list[Known]:
-        """What is known of these tokens of a batch, oldest first."""
-        ...
-
-    def known_of_ids(self, batch: str, item_ids: Sequence[str]) -> list[Known]:
-        """Every token of these ids of a batch, those of one id oldest first."""
-        ...
-
-    def compare(self, batch: str, tokens: Mapping[str, str]) -> Comparison:
-        """Compare all items of a manifest, their tokens by id, with the current and replaced tokens of a batch."""
-        ...
-
-    def stock(self, batch: str, ids: Iterable[str], wanted: Sequence[State]) -> Stock:
-        """Count the items of these ids by state, all of one moment, and return those in the wanted states."""
-        ...
-
-    def since(self, client_token: str) -> datetime | None:
-        """When an item came to be as it is, or None for a token that is not there."""
-        ...
-
-    def attempts(self, client_token: str) -> list[AttemptRecord]:
-        """What was tried for a token, oldest first; empty for one that is not there."""
-        ...
-
-    def attempts_after(self, attempt_id: int, *, again: Collection[int] = ()) -> Iterator[NumberedAttempt]:
-        """Every attempt of the lane behind this one, and those of `again`, oldest first; all of them behind 0.
-
-        Of one moment: do not ask for anything else before it is read to its end.
-        """
-        ...
-
-    def tallies(self, batch: str) -> list[RunTally]:
-        """Each run of a batch by the ends of its attempts, oldest run first."""
-        ...
-
-    def buckets(self, widths_s: Mapping[str, float]) -> list[Bucket]:
-        """The course of these runs: run id → how many seconds a step is long."""
-        ...
-
-    def marks(self, batch: str) -> list[Mark]:
-        """A mark for each token of a batch, oldest first; a token whose mark is the same as before has not changed."""
-        ...
-
-    def attachment_tokens(self) -> dict[str, str | None]:
-        """Every attachment id the ledger knows, items' and strangers': its token, None for one without identity tag."""
-        ...
-
-    def strangers(self) -> list[StrangerRecord]:
-        """The attachments of the lane that no item has, as they were last seen, by age."""
-        ...
-
-    def digests(self, paths: Sequence[str]) -> dict[str, RememberedDigest]:
-        """What was in the files at these resolved paths when they were last read; those never read are left out."""
-        ...
-
-    def rates(self) -> list[RateRecord]:
-        """What was learned of the lane's operations."""
         ...

@@ -68,14 +68,15 @@ async def _write(path: Path, account: str) -> None:
     complete, unknown, pending = _items()
     ledger = await open_ledger(path, run_id=RUN, clock=SystemClock())
     try:
-        await ledger.pin(Lane(account, REGION), endpoint="http://127.0.0.1:1", at=AT)
-        await ledger.begin_run(RUN, verb="upload", batch=BATCH, at=AT)
-        await ledger.enlist([complete, unknown, pending], at=AT)
-        attempt = await ledger.intend(complete.client_token, run_id=RUN, at=AT)
+        writer = await ledger.writer()
+        await writer.pin(Lane(account, REGION), endpoint="http://127.0.0.1:1", at=AT)
+        await writer.begin_run(RUN, verb="upload", batch=BATCH, at=AT)
+        await writer.enlist([complete, unknown, pending], at=AT)
+        attempt = await writer.intend(complete.client_token, run_id=RUN, at=AT)
         arn = f"arn:aws:sms-voice:{REGION}:{account}:registration-attachment/registration-attachment-1"
         receipt = Receipt("registration-attachment-1", arn, AttachmentStatus.COMPLETE, AT, request_id="request-1")
-        await ledger.conclude(attempt, Outcome(OutcomeKind.ACCEPTED, AT, receipt=receipt))
-        await ledger.intend(unknown.client_token, run_id=RUN, at=AT)
+        await writer.conclude(attempt, Outcome(OutcomeKind.ACCEPTED, AT, receipt=receipt))
+        await writer.intend(unknown.client_token, run_id=RUN, at=AT)
     finally:
         await ledger.close()
 

@@ -76,7 +76,7 @@ async def _upload(prepared: Prepared, settings: Settings, points: Passing) -> in
     run_id = new_run_id(clock.now())
     ledger = await open_ledger(settings.ledger, run_id=run_id, clock=clock)
     try:
-        stepped = cast(LedgerWriter, Stepped(ledger, WRITES, points))
+        stepped = cast(LedgerWriter, Stepped(await ledger.writer(), WRITES, points))
         async with reach(settings, tally) as reached:
             bodies = DocumentBodies(prepared.manifest.folder)  # its threads end with the process
             context = lane_context(reached, settings, stepped, tally, run_id=run_id)

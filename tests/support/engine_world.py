@@ -32,7 +32,7 @@ from batch_upload.model import (
 from batch_upload.moments import Stretch
 from batch_upload.operations import CREATE, DESCRIBE, LIMITS, LIST_TAGS, TAG, UNTAG
 from batch_upload.pacing import FixedRate, Pacer
-from batch_upload.ports import Attempt, Body, LaneMemory, LedgerWriter, Observer
+from batch_upload.ports import Attempt, Body, LaneMemory, Ledger, LedgerWriter, Observer
 from batch_upload.records import Comparison
 from batch_upload.token import client_token
 from tests.support.manual_clock import ManualClock, real_work
@@ -50,7 +50,8 @@ class GuardedLedger:
     Fails at the `fails_at`-th write of a run's own, counted from 1, and at every later one, as a full disk does.
     """
 
-    def __init__(self, ledger: LedgerWriter, *, fails_at: int | None = None) -> None:
+    def __init__(self, opened: Ledger, ledger: LedgerWriter, *, fails_at: int | None = None) -> None:
+        self._opened = opened
         self._ledger = ledger
         self._fails_at = fails_at
         self.writes = 0
@@ -185,7 +186,7 @@ class GuardedLedger:
 
     async def close(self) -> None:
         with real_work():
-            await self._ledger.close()
+            await self._opened.close()
 
 
 @dataclass(slots=True)
@@ -275,7 +276,8 @@ class World:
         self.runs += 1
         with real_work():
             opened = await open_ledger(self.path, run_id=self.run_id, clock=self.clock)
-        self._open.append(GuardedLedger(opened, fails_at=fails_at))
+            writer = await opened.writer()
+        self._open.append(GuardedLedger(opened, writer, fails_at=fails_at))
         return self._open[-1]
 
     async def close(self) -> None:

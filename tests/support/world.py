@@ -29,7 +29,7 @@ from batch_upload.ledger import find_reader
 from batch_upload.model import Item, Lane, State
 from batch_upload.operations import IDENTITY
 from batch_upload.pacing import Pacer
-from batch_upload.ports import Body, LedgerWriter
+from batch_upload.ports import Body, Ledger, LedgerWriter
 from batch_upload.service.access import Access, StaticKeys
 from batch_upload.service.client import open_service
 from batch_upload.settings import RunOptions, settings_of
@@ -309,8 +309,9 @@ class _Process:
         for after_s, ahead_s in self._plan.clock_set:
             loop.call_later(after_s, self._if_alive, self._world.set_clock, ahead_s)
         async with AsyncExitStack() as stack:
-            ledger = await self._opened()
-            stack.push_async_callback(ledger.close)
+            opened = await self._opened()
+            stack.push_async_callback(opened.close)
+            ledger = await opened.writer()
             if self._plan.overlapped:
                 await self._overlap()
             try:
@@ -323,7 +324,7 @@ class _Process:
         if not self._life.dead:
             happens(seconds)
 
-    async def _opened(self) -> LedgerWriter:
+    async def _opened(self) -> Ledger:
         world = self._world
         return await open_simulated(
             world.ledger, run_id=self._run_id, clock=self._clock, life=self._life, chance=world.chance

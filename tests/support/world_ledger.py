@@ -17,7 +17,7 @@ from batch_upload.ledger.sqlite.files import check_place, make_file, real_path
 from batch_upload.ledger.sqlite.lock import take_lock
 from batch_upload.ledger.store import Store
 from batch_upload.ledger.writer import Writer, _Job, _settle, _settle_all
-from batch_upload.ports import Clock, LedgerWriter
+from batch_upload.ports import Clock, Ledger
 from tests.support.virtual_time import Killed, Life
 
 COMMIT_MAX_S = 0.004
@@ -112,7 +112,7 @@ class SimulatedWriter(Writer):
         self._ended.set()
 
 
-async def open_simulated(path: Path, *, run_id: str, clock: Clock, life: Life, chance: Random) -> LedgerWriter:
+async def open_simulated(path: Path, *, run_id: str, clock: Clock, life: Life, chance: Random) -> Ledger:
     """`ledger.open_ledger` with a simulated writer. Raises as it does. Close it."""
     shown, real = str(path), real_path(path)
     check_place(real, shown=shown)

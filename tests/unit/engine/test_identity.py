@@ -113,11 +113,11 @@ async def test_without_identity_tags_a_new_ledger_waits_for_none(world: World) -
 async def test_absence_waits_for_the_tags_of_what_is_new(world: World) -> None:
     """An attachment came late and its tags later still: the listing a horizon after the attempt cannot tell yet."""
     item = an_item()
-    context = await left_open(world, item, age_s=HORIZON_S - 2)
+    await left_open(world, item, age_s=HORIZON_S - 2)
     world.service.tags_lag_s = HORIZON_S
     made = world.service.plant(tags={"batch-upload:token": item.client_token})
     made.token = item.client_token
-    await context.ledger.close()
+    await world.close()
 
     result = await world.upload([item])
 

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.ledger import open_ledger
-from batch_upload.ports import LedgerWriter
+from tests.support.one_lane import OneLane, open_one_lane
 from tests.unit.ledger.samples import RUN, ManualClock
 
-Open = Callable[..., Awaitable[LedgerWriter]]
+Open = Callable[..., Awaitable[OneLane]]
 
 
 @pytest.fixture
@@ -25,10 +24,10 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 async def opened(path: Path, clock: ManualClock) -> AsyncIterator[Open]:
     """Opens ledgers that are closed when the test ends."""
-    ledgers: list[LedgerWriter] = []
+    ledgers: list[OneLane] = []
 
-    async def open_one(where: Path = path, run_id: str = RUN) -> LedgerWriter:
-        ledgers.append(await open_ledger(where, run_id=run_id, clock=clock))
+    async def open_one(where: Path = path, run_id: str = RUN) -> OneLane:
+        ledgers.append(await open_one_lane(where, run_id=run_id, clock=clock))
         return ledgers[-1]
 
     yield open_one
@@ -37,5 +36,5 @@ async def opened(path: Path, clock: ManualClock) -> AsyncIterator[Open]:
 
 
 @pytest.fixture
-async def ledger(opened: Open) -> LedgerWriter:
+async def ledger(opened: Open) -> OneLane:
     return await opened()

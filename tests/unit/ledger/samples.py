@@ -8,7 +8,6 @@ from typing import Any
 
 import anyio.lowlevel
 
-from batch_upload.ledger.store import Store
 from batch_upload.model import (
     Attachment,
     AttachmentStatus,
@@ -21,6 +20,7 @@ from batch_upload.model import (
     Receipt,
 )
 from batch_upload.ports import LedgerWriter
+from tests.support.one_lane import OneLane
 
 LANE = Lane("123456789012", "us-east-1")
 BATCH = "june"
@@ -105,10 +105,9 @@ async def began(ledger: LedgerWriter, *items: Item, run_id: str = RUN) -> None:
     await ledger.enlist(items, at=T0)
 
 
-def commits_of(ledger: LedgerWriter) -> int:
+def commits_of(ledger: OneLane) -> int:
     """How many transactions it has committed."""
-    assert isinstance(ledger, Store)
-    return ledger.commits
+    return ledger.ledger.commits
 
 
 def rows(path: Path, query: str) -> list[tuple[Any, ...]]:

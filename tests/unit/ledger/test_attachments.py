@@ -4,18 +4,18 @@ import pytest
 
 from batch_upload.errors import Disagreement
 from batch_upload.model import AttachmentStatus, Duplicate, OutcomeKind, State
-from batch_upload.ports import LedgerWriter
+from tests.support.one_lane import OneLane
 from tests.unit.ledger.samples import RUN, T0, accepted, after, attachment, began, ended, item
 
 TOKEN = "bu1-a-1"
 
 
-async def _created(ledger: LedgerWriter) -> None:
+async def _created(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     await ledger.conclude(await ledger.intend(TOKEN, run_id=RUN, at=T0), accepted())
 
 
-async def test_a_complete_attachment_completes_its_item_once(ledger: LedgerWriter) -> None:
+async def test_a_complete_attachment_completes_its_item_once(ledger: OneLane) -> None:
     await _created(ledger)
     complete = attachment("att-1", AttachmentStatus.COMPLETE)
 
@@ -30,7 +30,7 @@ async def test_a_complete_attachment_completes_its_item_once(ledger: LedgerWrite
     ("status", "code"), [(AttachmentStatus.FAILED, "UPLOAD_FAILED"), (AttachmentStatus.DELETED, "DELETED")]
 )
 async def test_an_attachment_that_came_to_nothing_fails_its_item(
-    ledger: LedgerWriter, status: AttachmentStatus, code: str
+    ledger: OneLane, status: AttachmentStatus, code: str
 ) -> None:
     await _created(ledger)
 
@@ -40,7 +40,7 @@ async def test_an_attachment_that_came_to_nothing_fails_its_item(
     assert (row.state, row.attachment_status, row.fault.code) == (State.FAILED, status, code)
 
 
-async def test_a_late_look_takes_nothing_back_that_was_complete(ledger: LedgerWriter) -> None:
+async def test_a_late_look_takes_nothing_back_that_was_complete(ledger: OneLane) -> None:
     await _created(ledger)
     await ledger.observe([attachment("att-1", AttachmentStatus.COMPLETE)], at=after(1))
 
@@ -49,7 +49,7 @@ async def test_a_late_look_takes_nothing_back_that_was_complete(ledger: LedgerWr
     assert (row.state, row.attachment_status) == (State.COMPLETE, AttachmentStatus.COMPLETE)
 
 
-async def test_of_many_attachments_those_that_are_no_items_are_left_out(ledger: LedgerWriter) -> None:
+async def test_of_many_attachments_those_that_are_no_items_are_left_out(ledger: OneLane) -> None:
     await _created(ledger)
     await ledger.remember([(attachment("att-2"), None)], at=T0)
 
@@ -58,7 +58,7 @@ async def test_of_many_attachments_those_that_are_no_items_are_left_out(ledger: 
     assert [row.attachment_id for row in seen] == ["att-1"]
 
 
-async def test_adopting_ends_the_unknown(ledger: LedgerWriter) -> None:
+async def test_adopting_ends_the_unknown(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     await ledger.conclude(await ledger.intend(TOKEN, run_id=RUN, at=T0), ended(OutcomeKind.UNKNOWN))
     await ledger.remember([(attachment("att-1"), TOKEN)], at=T0)
@@ -70,7 +70,7 @@ async def test_adopting_ends_the_unknown(ledger: LedgerWriter) -> None:
     assert await ledger.attachment_tokens() == {"att-1": TOKEN}
 
 
-async def test_a_lost_ledger_adopts_what_it_never_sent(ledger: LedgerWriter) -> None:
+async def test_a_lost_ledger_adopts_what_it_never_sent(ledger: OneLane) -> None:
     await began(ledger, item("a"))
 
     row = await ledger.adopt(TOKEN, attachment("att-1"), at=after(5))
@@ -78,7 +78,7 @@ async def test_a_lost_ledger_adopts_what_it_never_sent(ledger: LedgerWriter) -> 
     assert (row.state, row.attempts, row.first_sent_at) == (State.PROCESSING, 0, None)
 
 
-async def test_adopting_twice_is_adopting_once(ledger: LedgerWriter) -> None:
+async def test_adopting_twice_is_adopting_once(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     complete = attachment("att-1", AttachmentStatus.COMPLETE)
 
@@ -87,7 +87,7 @@ async def test_adopting_twice_is_adopting_once(ledger: LedgerWriter) -> None:
     assert await ledger.adopt(TOKEN, complete, at=after(6)) == row
 
 
-async def test_a_second_attachment_of_a_token_is_not_adopted_while_the_first_stands(ledger: LedgerWriter) -> None:
+async def test_a_second_attachment_of_a_token_is_not_adopted_while_the_first_stands(ledger: OneLane) -> None:
     await _created(ledger)
 
     with pytest.raises(Disagreement, match="att-1"):
@@ -96,7 +96,7 @@ async def test_a_second_attachment_of_a_token_is_not_adopted_while_the_first_sta
     assert await ledger.attachment_tokens() == {"att-1": TOKEN}
 
 
-async def test_a_second_attachment_is_adopted_when_the_first_came_to_nothing(ledger: LedgerWriter) -> None:
+async def test_a_second_attachment_is_adopted_when_the_first_came_to_nothing(ledger: OneLane) -> None:
     await _created(ledger)
     await ledger.observe([attachment("att-1", AttachmentStatus.DELETED)], at=T0)
 
@@ -106,7 +106,7 @@ async def test_a_second_attachment_is_adopted_when_the_first_came_to_nothing(led
     assert await ledger.attachment_tokens() == {"att-1": TOKEN, "att-2": TOKEN}
 
 
-async def test_what_another_token_has_is_not_adopted(ledger: LedgerWriter) -> None:
+async def test_what_another_token_has_is_not_adopted(ledger: OneLane) -> None:
     await _created(ledger)
     await ledger.enlist([item("b")], at=T0)
 
@@ -116,7 +116,7 @@ async def test_what_another_token_has_is_not_adopted(ledger: LedgerWriter) -> No
         await ledger.adopt("bu1-nobody", attachment("att-9"), at=T0)
 
 
-async def test_strangers_are_remembered_and_the_later_look_wins(ledger: LedgerWriter) -> None:
+async def test_strangers_are_remembered_and_the_later_look_wins(ledger: OneLane) -> None:
     await _created(ledger)
 
     await ledger.remember([(attachment("att-2"), None), (attachment("att-3"), "bu1-other")], at=T0)
@@ -126,7 +126,7 @@ async def test_strangers_are_remembered_and_the_later_look_wins(ledger: LedgerWr
     assert await ledger.attachment_tokens() == {"att-1": TOKEN, "att-2": "bu1-late", "att-3": "bu1-other"}
 
 
-async def test_a_thousand_strangers_are_remembered_at_once(ledger: LedgerWriter) -> None:
+async def test_a_thousand_strangers_are_remembered_at_once(ledger: OneLane) -> None:
     await began(ledger)
 
     await ledger.remember([(attachment(f"att-{number}"), None) for number in range(1_200)], at=T0)
@@ -134,7 +134,7 @@ async def test_a_thousand_strangers_are_remembered_at_once(ledger: LedgerWriter)
     assert len(await ledger.attachment_tokens()) == 1_200
 
 
-async def test_what_is_not_found_fails_and_keeps_its_attachment_until_it_is_found_again(ledger: LedgerWriter) -> None:
+async def test_what_is_not_found_fails_and_keeps_its_attachment_until_it_is_found_again(ledger: OneLane) -> None:
     await _created(ledger)
 
     (gone,) = await ledger.not_found([TOKEN], at=after(1))
@@ -146,7 +146,7 @@ async def test_what_is_not_found_fails_and_keeps_its_attachment_until_it_is_foun
     assert (found.state, found.fault, found.completed_at) == (State.COMPLETE, None, after(2))
 
 
-async def test_only_what_stands_can_be_not_found(ledger: LedgerWriter) -> None:
+async def test_only_what_stands_can_be_not_found(ledger: OneLane) -> None:
     await began(ledger, item("a"))
 
     (row,) = await ledger.not_found([TOKEN], at=after(1))
@@ -155,7 +155,7 @@ async def test_only_what_stands_can_be_not_found(ledger: LedgerWriter) -> None:
 
 
 async def test_a_stranger_with_the_token_of_an_item_that_has_another_attachment_is_a_duplicate(
-    ledger: LedgerWriter,
+    ledger: OneLane,
 ) -> None:
     await _created(ledger)
     await ledger.enlist([item("b")], at=T0)

@@ -4,7 +4,8 @@ import pytest
 
 from batch_upload.errors import BatchUploadError, Disagreement
 from batch_upload.model import AttachmentStatus, Fault, Known, Outcome, OutcomeKind, State
-from batch_upload.ports import Attempt, LedgerWriter
+from batch_upload.ports import Attempt
+from tests.support.one_lane import OneLane
 from tests.unit.ledger.conftest import Open
 from tests.unit.ledger.samples import (
     BATCH,
@@ -30,11 +31,11 @@ CERTAIN = {
 }
 
 
-async def _one(ledger: LedgerWriter, token: str = TOKEN) -> Known:
+async def _one(ledger: OneLane, token: str = TOKEN) -> Known:
     return next(row for row in await ledger.known(BATCH) if row.client_token == token)
 
 
-async def test_an_intent_opens_the_unknown_and_counts(ledger: LedgerWriter) -> None:
+async def test_an_intent_opens_the_unknown_and_counts(ledger: OneLane) -> None:
     await began(ledger, item("a"))
 
     attempt = await ledger.intend(TOKEN, run_id=RUN, at=after(1))
@@ -45,7 +46,7 @@ async def test_an_intent_opens_the_unknown_and_counts(ledger: LedgerWriter) -> N
     assert (row.unknown_since, row.last_open_at, row.first_sent_at) == (after(1), after(1), after(1))
 
 
-async def test_a_second_intent_keeps_the_start_of_the_unknown(ledger: LedgerWriter) -> None:
+async def test_a_second_intent_keeps_the_start_of_the_unknown(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     first = await ledger.intend(TOKEN, run_id=RUN, at=after(1))
     await ledger.conclude(first, ended(OutcomeKind.UNKNOWN, at=after(2)))
@@ -81,7 +82,7 @@ async def test_an_attempt_without_an_end_leaves_the_item_sending_for_the_next_ru
     ],
 )
 async def test_an_accepted_attempt_is_as_far_as_its_receipt_says(
-    ledger: LedgerWriter, status: AttachmentStatus, state: State, code: str | None
+    ledger: OneLane, status: AttachmentStatus, state: State, code: str | None
 ) -> None:
     await began(ledger, item("a"))
     first = await ledger.intend(TOKEN, run_id=RUN, at=T0)
@@ -97,7 +98,7 @@ async def test_an_accepted_attempt_is_as_far_as_its_receipt_says(
     assert row.completed_at == (after(2) if state is State.COMPLETE else None)
 
 
-async def test_an_unknown_outcome_leaves_it_open_with_its_fault(ledger: LedgerWriter) -> None:
+async def test_an_unknown_outcome_leaves_it_open_with_its_fault(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     attempt = await ledger.intend(TOKEN, run_id=RUN, at=after(1))
 
@@ -112,7 +113,7 @@ async def test_an_unknown_outcome_leaves_it_open_with_its_fault(ledger: LedgerWr
 
 
 @pytest.mark.parametrize(("kind", "state"), CERTAIN.items())
-async def test_a_certain_no_puts_back_what_was_before(ledger: LedgerWriter, kind: OutcomeKind, state: State) -> None:
+async def test_a_certain_no_puts_back_what_was_before(ledger: OneLane, kind: OutcomeKind, state: State) -> None:
     await began(ledger, item("a"))
     attempt = await ledger.intend(TOKEN, run_id=RUN, at=after(1))
 
@@ -126,7 +127,7 @@ async def test_a_certain_no_puts_back_what_was_before(ledger: LedgerWriter, kind
 
 @pytest.mark.parametrize("kind", CERTAIN)
 async def test_a_certain_no_after_an_unknown_one_leaves_it_as_unknown_as_before(
-    ledger: LedgerWriter, kind: OutcomeKind
+    ledger: OneLane, kind: OutcomeKind
 ) -> None:
     await began(ledger, item("a"))
     for at in (after(1), after(2)):
@@ -138,7 +139,7 @@ async def test_a_certain_no_after_an_unknown_one_leaves_it_as_unknown_as_before(
     assert (row.unknown_since, row.last_open_at, row.resume_after) == (after(1), after(2), None)
 
 
-async def test_a_full_lane_parks_the_item_until_the_time_that_was_said(ledger: LedgerWriter) -> None:
+async def test_a_full_lane_parks_the_item_until_the_time_that_was_said(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     attempt = await ledger.intend(TOKEN, run_id=RUN, at=T0)
     full = Outcome(OutcomeKind.NO_CAPACITY, T0, fault=TOO_LARGE, resume_after=after(3600))
@@ -148,7 +149,7 @@ async def test_a_full_lane_parks_the_item_until_the_time_that_was_said(ledger: L
     assert (row.state, row.resume_after) == (State.PARKED, after(3600))
 
 
-async def test_the_last_request_id_that_there_was_is_kept(ledger: LedgerWriter) -> None:
+async def test_the_last_request_id_that_there_was_is_kept(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     first = await ledger.intend(TOKEN, run_id=RUN, at=T0)
     await ledger.conclude(first, Outcome(OutcomeKind.THROTTLED, T0, fault=NO_ANSWER, request_id="req-1"))
@@ -159,7 +160,7 @@ async def test_the_last_request_id_that_there_was_is_kept(ledger: LedgerWriter) 
     assert row.request_id == "req-1"
 
 
-async def test_an_attachment_of_another_token_is_a_disagreement_and_leaves_it_open(ledger: LedgerWriter) -> None:
+async def test_an_attachment_of_another_token_is_a_disagreement_and_leaves_it_open(ledger: OneLane) -> None:
     await began(ledger, item("a"), item("b"))
     await ledger.conclude(await ledger.intend("bu1-b-1", run_id=RUN, at=T0), accepted("att-1"))
     attempt = await ledger.intend(TOKEN, run_id=RUN, at=after(1))
@@ -179,7 +180,7 @@ async def test_an_attachment_of_another_token_is_a_disagreement_and_leaves_it_op
     assert await ledger.attachment_tokens() == {"att-1": "bu1-b-1"}
 
 
-async def test_an_attachment_whose_tag_names_another_token_is_a_disagreement(ledger: LedgerWriter) -> None:
+async def test_an_attachment_whose_tag_names_another_token_is_a_disagreement(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     await ledger.remember([(attachment("att-1"), "bu1-somebody")], at=T0)
 
@@ -187,7 +188,7 @@ async def test_an_attachment_whose_tag_names_another_token_is_a_disagreement(led
         await ledger.conclude(await ledger.intend(TOKEN, run_id=RUN, at=T0), accepted("att-1"))
 
 
-async def test_a_stranger_that_the_service_says_is_ours_becomes_ours(ledger: LedgerWriter) -> None:
+async def test_a_stranger_that_the_service_says_is_ours_becomes_ours(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     await ledger.remember([(attachment("att-1"), None), (attachment("att-2"), None)], at=T0)
 
@@ -196,7 +197,7 @@ async def test_a_stranger_that_the_service_says_is_ours_becomes_ours(ledger: Led
     assert await ledger.attachment_tokens() == {"att-1": TOKEN, "att-2": None}
 
 
-async def test_what_came_to_nothing_can_be_sent_again_and_is_not_forgotten(ledger: LedgerWriter) -> None:
+async def test_what_came_to_nothing_can_be_sent_again_and_is_not_forgotten(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     deleted = accepted("att-1", AttachmentStatus.DELETED)
     await ledger.conclude(await ledger.intend(TOKEN, run_id=RUN, at=T0), deleted)
@@ -208,7 +209,7 @@ async def test_what_came_to_nothing_can_be_sent_again_and_is_not_forgotten(ledge
     assert await ledger.attachment_tokens() == {"att-1": TOKEN}
 
 
-async def test_the_same_attachment_again_for_the_same_token_is_no_disagreement(ledger: LedgerWriter) -> None:
+async def test_the_same_attachment_again_for_the_same_token_is_no_disagreement(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     deleted = accepted("att-1", AttachmentStatus.DELETED)
     await ledger.conclude(await ledger.intend(TOKEN, run_id=RUN, at=T0), deleted)
@@ -218,7 +219,7 @@ async def test_the_same_attachment_again_for_the_same_token_is_no_disagreement(l
     assert (row.state, row.attachment_id) == (State.FAILED, "att-1")
 
 
-async def test_what_stands_at_the_service_is_never_sent_again(ledger: LedgerWriter) -> None:
+async def test_what_stands_at_the_service_is_never_sent_again(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     await ledger.conclude(await ledger.intend(TOKEN, run_id=RUN, at=T0), accepted())
 
@@ -228,7 +229,7 @@ async def test_what_stands_at_the_service_is_never_sent_again(ledger: LedgerWrit
     assert (await _one(ledger)).state is State.PROCESSING
 
 
-async def test_a_late_no_takes_nothing_back_that_was_found_meanwhile(ledger: LedgerWriter) -> None:
+async def test_a_late_no_takes_nothing_back_that_was_found_meanwhile(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     attempt = await ledger.intend(TOKEN, run_id=RUN, at=T0)
     await ledger.adopt(TOKEN, attachment("att-1"), at=after(1))
@@ -238,7 +239,7 @@ async def test_a_late_no_takes_nothing_back_that_was_found_meanwhile(ledger: Led
     assert (row.state, row.attachment_id, row.unknown_since) == (State.PROCESSING, "att-1", None)
 
 
-async def test_tokens_runs_and_attempts_that_are_not_there_are_our_fault(ledger: LedgerWriter) -> None:
+async def test_tokens_runs_and_attempts_that_are_not_there_are_our_fault(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     attempt = await ledger.intend(TOKEN, run_id=RUN, at=T0)
 
@@ -253,7 +254,7 @@ async def test_tokens_runs_and_attempts_that_are_not_there_are_our_fault(ledger:
     assert (await _one(ledger)).attempts == 1
 
 
-async def test_an_attempt_ends_once(ledger: LedgerWriter) -> None:
+async def test_an_attempt_ends_once(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     attempt = await ledger.intend(TOKEN, run_id=RUN, at=T0)
     await ledger.conclude(attempt, ended(OutcomeKind.THROTTLED, Fault("ThrottlingException", "slow down")))

@@ -3,18 +3,19 @@
 import pytest
 
 from batch_upload.model import AttachmentStatus, State
-from batch_upload.ports import DELETING, LedgerWriter
+from batch_upload.ports import DELETING
+from tests.support.one_lane import OneLane
 from tests.unit.ledger.samples import BATCH, RUN, T0, accepted, after, began, item
 
 TOKEN = "bu1-a-1"
 
 
-async def uploaded(ledger: LedgerWriter, status: AttachmentStatus) -> None:
+async def uploaded(ledger: OneLane, status: AttachmentStatus) -> None:
     await began(ledger, item("a"))
     await ledger.conclude(await ledger.intend(TOKEN, run_id=RUN, at=T0), accepted("att-1", status))
 
 
-async def test_what_is_about_to_be_deleted_counts_as_deleted(ledger: LedgerWriter) -> None:
+async def test_what_is_about_to_be_deleted_counts_as_deleted(ledger: OneLane) -> None:
     await uploaded(ledger, AttachmentStatus.COMPLETE)
 
     known = await ledger.begin_deletion(TOKEN, run_id="run-2", at=after(1))
@@ -30,7 +31,7 @@ async def test_what_is_about_to_be_deleted_counts_as_deleted(ledger: LedgerWrite
 
 
 @pytest.mark.parametrize("status", [AttachmentStatus.COMPLETE, AttachmentStatus.IN_PROGRESS])
-async def test_what_was_not_deleted_stands_as_it_stood(ledger: LedgerWriter, status: AttachmentStatus) -> None:
+async def test_what_was_not_deleted_stands_as_it_stood(ledger: OneLane, status: AttachmentStatus) -> None:
     await uploaded(ledger, status)
     before = (await ledger.known(BATCH))[0]
 
@@ -40,7 +41,7 @@ async def test_what_was_not_deleted_stands_as_it_stood(ledger: LedgerWriter, sta
     assert restored == before
 
 
-async def test_what_is_gone_is_recorded_as_deleted(ledger: LedgerWriter) -> None:
+async def test_what_is_gone_is_recorded_as_deleted(ledger: OneLane) -> None:
     await uploaded(ledger, AttachmentStatus.COMPLETE)
 
     await ledger.begin_deletion(TOKEN, run_id="run-2", at=after(1))
@@ -51,14 +52,14 @@ async def test_what_is_gone_is_recorded_as_deleted(ledger: LedgerWriter) -> None
     assert gone.fault.code == "DELETED"
 
 
-async def test_the_end_of_a_deletion_that_was_never_begun_changes_nothing(ledger: LedgerWriter) -> None:
+async def test_the_end_of_a_deletion_that_was_never_begun_changes_nothing(ledger: OneLane) -> None:
     await uploaded(ledger, AttachmentStatus.COMPLETE)
     before = (await ledger.known(BATCH))[0]
 
     assert await ledger.end_deletion(TOKEN, is_gone=True, at=after(2)) == before
 
 
-async def test_an_attachment_that_failed_is_recorded_as_deleted_once_it_is_gone(ledger: LedgerWriter) -> None:
+async def test_an_attachment_that_failed_is_recorded_as_deleted_once_it_is_gone(ledger: OneLane) -> None:
     """It counts as nothing that stands, so that nothing need be written before the request leaves."""
     await uploaded(ledger, AttachmentStatus.FAILED)
     before = (await ledger.known(BATCH))[0]

@@ -7,7 +7,7 @@ import pytest
 
 from batch_upload.ledger.tables import METADATA
 from batch_upload.model import OutcomeKind
-from batch_upload.ports import LedgerWriter
+from tests.support.one_lane import OneLane
 from tests.unit.ledger.samples import RUN, T0, TOO_LARGE, accepted, began, ended, item, rows
 
 PAGE = (Path(__file__).parents[3] / "docs" / "ledger.md").read_text(encoding="utf-8")
@@ -33,7 +33,7 @@ def test_every_query_has_its_answer_here() -> None:
 
 @pytest.mark.parametrize(("query", "answer"), list(zip(QUERIES, ANSWERS, strict=False)))
 async def test_the_queries_answer_what_is_asked(
-    ledger: LedgerWriter, path: Path, query: str, answer: list[tuple[object, ...]]
+    ledger: OneLane, path: Path, query: str, answer: list[tuple[object, ...]]
 ) -> None:
     await began(ledger, item("acme/loa"), item("b"), item("c"))
     throttled = await ledger.intend("bu1-acme/loa-1", run_id=RUN, at=T0)
@@ -58,7 +58,7 @@ def test_every_table_and_column_is_explained() -> None:
     assert missing == set()
 
 
-def test_it_is_the_ledger_that_the_engine_asks_for(ledger: LedgerWriter) -> None:
-    asked: LedgerWriter = ledger
+def test_it_is_the_ledger_that_the_engine_asks_for(ledger: OneLane) -> None:
+    asked: OneLane = ledger
 
     assert asked is ledger

@@ -7,14 +7,15 @@ import pytest
 
 from batch_upload.ledger import find_reader
 from batch_upload.model import AttachmentStatus, OutcomeKind, State
-from batch_upload.ports import LedgerReader, LedgerWriter
+from batch_upload.ports import LedgerReader
 from batch_upload.records import Bucket, Mark, RunTally
+from tests.support.one_lane import OneLane
 from tests.unit.ledger.samples import BATCH, RUN, T0, TOO_LARGE, accepted, after, attachment, began, ended, item
 
 ENDPOINT = "https://sms-voice.us-east-1.amazonaws.com"
 
 
-async def tried(ledger: LedgerWriter, item_id: str, kind: OutcomeKind, at_s: float, *, run_id: str = RUN) -> None:
+async def tried(ledger: OneLane, item_id: str, kind: OutcomeKind, at_s: float, *, run_id: str = RUN) -> None:
     """One attempt that takes a second and ends at `at_s`."""
     begun = await ledger.intend(f"bu1-{item_id}-1", run_id=run_id, at=after(at_s - 1))
     if kind is OutcomeKind.ACCEPTED:
@@ -24,14 +25,14 @@ async def tried(ledger: LedgerWriter, item_id: str, kind: OutcomeKind, at_s: flo
 
 
 @pytest.fixture
-def reader(ledger: LedgerWriter, path: Path) -> Iterator[LedgerReader]:
+def reader(ledger: OneLane, path: Path) -> Iterator[LedgerReader]:
     found = find_reader(path)
     assert found is not None
     with found:
         yield found
 
 
-async def test_runs_are_counted_by_the_ends_of_their_attempts(ledger: LedgerWriter, reader: LedgerReader) -> None:
+async def test_runs_are_counted_by_the_ends_of_their_attempts(ledger: OneLane, reader: LedgerReader) -> None:
     await began(ledger, item("a"), item("b"), item("c"))
     await tried(ledger, "a", OutcomeKind.THROTTLED, 2)
     await tried(ledger, "a", OutcomeKind.ACCEPTED, 4)
@@ -48,7 +49,7 @@ async def test_runs_are_counted_by_the_ends_of_their_attempts(ledger: LedgerWrit
     assert reader.tallies("july") == []
 
 
-async def test_a_course_is_counted_in_steps_since_each_run_began(ledger: LedgerWriter, reader: LedgerReader) -> None:
+async def test_a_course_is_counted_in_steps_since_each_run_began(ledger: OneLane, reader: LedgerReader) -> None:
     await began(ledger, item("a"), item("b"), item("c"), item("d"))
     await tried(ledger, "a", OutcomeKind.THROTTLED, 4.9)
     await tried(ledger, "a", OutcomeKind.ACCEPTED, 5.1)
@@ -65,7 +66,7 @@ async def test_a_course_is_counted_in_steps_since_each_run_began(ledger: LedgerW
     assert reader.buckets({}) == []
 
 
-async def test_attempts_are_read_on_from_where_one_stood(ledger: LedgerWriter, reader: LedgerReader) -> None:
+async def test_attempts_are_read_on_from_where_one_stood(ledger: OneLane, reader: LedgerReader) -> None:
     await began(ledger, item("a"), item("b"))
     await tried(ledger, "a", OutcomeKind.ACCEPTED, 2)
     open_one = await ledger.intend("bu1-b-1", run_id=RUN, at=after(3))
@@ -80,7 +81,7 @@ async def test_attempts_are_read_on_from_where_one_stood(ledger: LedgerWriter, r
     assert list(reader.attempts_after(second.attempt_id)) == []
 
 
-async def test_a_mark_changes_with_whatever_happens_to_its_item(ledger: LedgerWriter, reader: LedgerReader) -> None:
+async def test_a_mark_changes_with_whatever_happens_to_its_item(ledger: OneLane, reader: LedgerReader) -> None:
     def mark() -> Mark:
         (found,) = reader.marks(BATCH)
         return found
@@ -99,7 +100,7 @@ async def test_a_mark_changes_with_whatever_happens_to_its_item(ledger: LedgerWr
     assert reader.marks("july") == []
 
 
-async def test_a_token_that_was_replaced_has_another_mark(ledger: LedgerWriter, reader: LedgerReader) -> None:
+async def test_a_token_that_was_replaced_has_another_mark(ledger: OneLane, reader: LedgerReader) -> None:
     await began(ledger, item("a"))
     (before,) = reader.marks(BATCH)
     await ledger.enlist([item("a", token="bu1-a-2")], at=T0)
@@ -113,7 +114,7 @@ async def test_a_token_that_was_replaced_has_another_mark(ledger: LedgerWriter, 
 
 
 async def test_the_version_changes_when_somebody_writes_and_not_otherwise(
-    ledger: LedgerWriter, reader: LedgerReader
+    ledger: OneLane, reader: LedgerReader
 ) -> None:
     assert reader.endpoint() is None
     await began(ledger, item("a"))

@@ -6,22 +6,22 @@ import pytest
 
 from batch_upload.errors import BatchUploadError
 from batch_upload.model import ContentType, Fault, Known, OutcomeKind, State
-from batch_upload.ports import LedgerWriter
+from tests.support.one_lane import OneLane
 from tests.unit.ledger.samples import BATCH, NO_ANSWER, RUN, T0, TOO_LARGE, accepted, after, began, ended, item
 
 MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
 FULL = Fault("ServiceQuotaExceededException", "full", "REGISTRATION_ATTACHMENTS_CREATED_PER_DAY")
 
 
-async def _state(ledger: LedgerWriter, token: str) -> State:
+async def _state(ledger: OneLane, token: str) -> State:
     return (await _one(ledger, token)).state
 
 
-async def _one(ledger: LedgerWriter, token: str) -> Known:
+async def _one(ledger: OneLane, token: str) -> Known:
     return next(row for row in await ledger.known(BATCH) if row.client_token == token)
 
 
-async def test_a_new_item_is_pending_and_keeps_all_that_was_said_of_it(ledger: LedgerWriter) -> None:
+async def test_a_new_item_is_pending_and_keeps_all_that_was_said_of_it(ledger: OneLane) -> None:
     await began(ledger, item("a"))
 
     (row,) = await ledger.known(BATCH)
@@ -41,7 +41,7 @@ async def test_a_new_item_is_pending_and_keeps_all_that_was_said_of_it(ledger: L
     )
 
 
-async def test_a_new_token_replaces_the_old_one_and_both_stay_known_oldest_first(ledger: LedgerWriter) -> None:
+async def test_a_new_token_replaces_the_old_one_and_both_stay_known_oldest_first(ledger: OneLane) -> None:
     await began(ledger, item("a"), item("b"))
 
     await ledger.enlist([item("a", generation=2)], at=T0)
@@ -54,7 +54,7 @@ async def test_a_new_token_replaces_the_old_one_and_both_stay_known_oldest_first
     ]
 
 
-async def test_a_token_that_comes_back_is_current_again_and_as_it_was(ledger: LedgerWriter) -> None:
+async def test_a_token_that_comes_back_is_current_again_and_as_it_was(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     await ledger.conclude(await ledger.intend("bu1-a-1", run_id=RUN, at=T0), accepted())
     await ledger.enlist([item("a", generation=2)], at=T0)
@@ -68,7 +68,7 @@ async def test_a_token_that_comes_back_is_current_again_and_as_it_was(ledger: Le
     ]
 
 
-async def test_of_two_items_with_one_id_the_later_is_current(ledger: LedgerWriter) -> None:
+async def test_of_two_items_with_one_id_the_later_is_current(ledger: OneLane) -> None:
     await began(ledger, item("a"), item("a", generation=2))
 
     assert [(row.client_token, row.current) for row in await ledger.known(BATCH)] == [
@@ -77,14 +77,14 @@ async def test_of_two_items_with_one_id_the_later_is_current(ledger: LedgerWrite
     ]
 
 
-async def test_the_same_id_in_another_batch_is_another_item(ledger: LedgerWriter) -> None:
+async def test_the_same_id_in_another_batch_is_another_item(ledger: OneLane) -> None:
     await began(ledger, item("a"), item("a", token="bu1-other", batch="july"))
 
     assert [row.client_token for row in await ledger.known(BATCH)] == ["bu1-a-1"]
     assert [row.client_token for row in await ledger.known("july")] == ["bu1-other"]
 
 
-async def test_the_identity_tag_follows_the_item_until_it_was_sent(ledger: LedgerWriter) -> None:
+async def test_the_identity_tag_follows_the_item_until_it_was_sent(ledger: OneLane) -> None:
     await began(ledger, item("a"), item("b"))
     await ledger.intend("bu1-b-1", run_id=RUN, at=T0)
 
@@ -93,7 +93,7 @@ async def test_the_identity_tag_follows_the_item_until_it_was_sent(ledger: Ledge
     assert [row.identity_tag for row in await ledger.known(BATCH)] == [False, True]
 
 
-async def test_an_intent_that_was_withdrawn_sent_nothing(ledger: LedgerWriter) -> None:
+async def test_an_intent_that_was_withdrawn_sent_nothing(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     attempt = await ledger.intend("bu1-a-1", run_id=RUN, at=T0)
     await ledger.conclude(attempt, ended(OutcomeKind.WITHDRAWN, None))
@@ -104,7 +104,7 @@ async def test_an_intent_that_was_withdrawn_sent_nothing(ledger: LedgerWriter) -
     assert (row.identity_tag, row.attempts, row.first_sent_at) == (False, 0, None)
 
 
-async def test_of_the_ids_that_are_asked_for_every_token_is_known_oldest_first(ledger: LedgerWriter) -> None:
+async def test_of_the_ids_that_are_asked_for_every_token_is_known_oldest_first(ledger: OneLane) -> None:
     await began(ledger, *(item(f"{number:04}") for number in range(1_200)))
     await ledger.enlist([item("0700", generation=2)], at=T0)
     wanted = ["1100", "0700", *(f"{number:04}" for number in range(600)), "elsewhere"]
@@ -119,7 +119,7 @@ async def test_of_the_ids_that_are_asked_for_every_token_is_known_oldest_first(l
     assert await ledger.known_of_ids(BATCH, []) == []
 
 
-async def test_twenty_thousand_items_are_known_again(ledger: LedgerWriter) -> None:
+async def test_twenty_thousand_items_are_known_again(ledger: OneLane) -> None:
     await began(ledger)
 
     await ledger.enlist((item(str(number)) for number in range(20_000)), at=T0)
@@ -127,7 +127,7 @@ async def test_twenty_thousand_items_are_known_again(ledger: LedgerWriter) -> No
     assert len(await ledger.known(BATCH)) == 20_000
 
 
-async def test_what_failed_here_is_failed_with_its_fault(ledger: LedgerWriter) -> None:
+async def test_what_failed_here_is_failed_with_its_fault(ledger: OneLane) -> None:
     await began(ledger, item("a"))
 
     row = await ledger.fail("bu1-a-1", TOO_LARGE, at=T0)
@@ -137,7 +137,7 @@ async def test_what_failed_here_is_failed_with_its_fault(ledger: LedgerWriter) -
 
 
 @pytest.mark.parametrize("state", [State.SENDING, State.UNKNOWN])
-async def test_what_may_have_been_made_is_never_failed_here(ledger: LedgerWriter, state: State) -> None:
+async def test_what_may_have_been_made_is_never_failed_here(ledger: OneLane, state: State) -> None:
     await began(ledger, item("a"))
     await ledger.intend("bu1-a-1", run_id=RUN, at=T0)
     if state is State.UNKNOWN:
@@ -148,7 +148,7 @@ async def test_what_may_have_been_made_is_never_failed_here(ledger: LedgerWriter
     assert (row.state, row.fault, row.unknown_since) == (state, TOO_LARGE, T0)
 
 
-async def test_parking_takes_what_waits_and_what_failed_and_leaves_the_rest(ledger: LedgerWriter) -> None:
+async def test_parking_takes_what_waits_and_what_failed_and_leaves_the_rest(ledger: OneLane) -> None:
     tokens = [f"bu1-{name}-1" for name in ("pending", "failed", "parked", "sending", "processing")]
     await began(ledger, *(item(token.split("-")[1]) for token in tokens))
     await ledger.fail("bu1-failed-1", TOO_LARGE, at=T0)
@@ -168,7 +168,7 @@ async def test_parking_takes_what_waits_and_what_failed_and_leaves_the_rest(ledg
     }
 
 
-async def test_sending_what_was_parked_ends_its_waiting(ledger: LedgerWriter) -> None:
+async def test_sending_what_was_parked_ends_its_waiting(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     await ledger.park(["bu1-a-1"], FULL, resume_after=MIDNIGHT)
 
@@ -178,7 +178,7 @@ async def test_sending_what_was_parked_ends_its_waiting(ledger: LedgerWriter) ->
     assert (row.state, row.resume_after) == (State.SENDING, None)
 
 
-async def test_proof_of_absence_ends_the_unknown(ledger: LedgerWriter) -> None:
+async def test_proof_of_absence_ends_the_unknown(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     attempt = await ledger.intend("bu1-a-1", run_id=RUN, at=T0)
     await ledger.conclude(attempt, ended(OutcomeKind.UNKNOWN))
@@ -190,7 +190,7 @@ async def test_proof_of_absence_ends_the_unknown(ledger: LedgerWriter) -> None:
     assert (row.attempts, row.first_sent_at) == (1, T0)
 
 
-async def test_proof_of_absence_takes_nothing_back_that_is_there(ledger: LedgerWriter) -> None:
+async def test_proof_of_absence_takes_nothing_back_that_is_there(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     await ledger.conclude(await ledger.intend("bu1-a-1", run_id=RUN, at=T0), accepted())
 
@@ -199,7 +199,7 @@ async def test_proof_of_absence_takes_nothing_back_that_is_there(ledger: LedgerW
     assert await _state(ledger, "bu1-a-1") is State.PROCESSING
 
 
-async def test_the_undecided_is_unknown_and_keeps_since_when(ledger: LedgerWriter) -> None:
+async def test_the_undecided_is_unknown_and_keeps_since_when(ledger: OneLane) -> None:
     await began(ledger, item("a"), item("b"))
     await ledger.intend("bu1-a-1", run_id=RUN, at=T0)
 
@@ -209,7 +209,7 @@ async def test_the_undecided_is_unknown_and_keeps_since_when(ledger: LedgerWrite
     assert [(row.state, row.unknown_since) for row in known] == [(State.UNKNOWN, T0), (State.PENDING, None)]
 
 
-async def test_open_intents_are_those_of_every_batch_and_of_replaced_tokens(ledger: LedgerWriter) -> None:
+async def test_open_intents_are_those_of_every_batch_and_of_replaced_tokens(ledger: OneLane) -> None:
     await began(ledger, item("a"), item("b"), item("c", token="bu1-july", batch="july"))
     for token in ("bu1-a-1", "bu1-july"):
         await ledger.intend(token, run_id=RUN, at=T0)
@@ -218,7 +218,7 @@ async def test_open_intents_are_those_of_every_batch_and_of_replaced_tokens(ledg
     assert [row.client_token for row in await ledger.open_intents()] == ["bu1-a-1", "bu1-july"]
 
 
-async def test_a_token_that_is_not_there_is_a_key_error_and_changes_nothing(ledger: LedgerWriter) -> None:
+async def test_a_token_that_is_not_there_is_a_key_error_and_changes_nothing(ledger: OneLane) -> None:
     await began(ledger, item("a"))
 
     with pytest.raises(KeyError):
@@ -232,7 +232,7 @@ async def test_a_token_that_is_not_there_is_a_key_error_and_changes_nothing(ledg
     assert await _state(ledger, "bu1-a-1") is State.PENDING
 
 
-async def test_a_message_that_utf8_cannot_hold_is_kept_escaped(ledger: LedgerWriter) -> None:
+async def test_a_message_that_utf8_cannot_hold_is_kept_escaped(ledger: OneLane) -> None:
     await began(ledger, item("a"))
 
     row = await ledger.fail("bu1-a-1", Fault("Odd", "a \udcff b", fields=(("n", "\udcff"),)), at=T0)
@@ -240,7 +240,7 @@ async def test_a_message_that_utf8_cannot_hold_is_kept_escaped(ledger: LedgerWri
     assert row.fault == Fault("Odd", "a \\udcff b", fields=(("n", "\udcff"),))
 
 
-async def test_a_ledger_without_a_lane_knows_nothing_and_takes_nothing(ledger: LedgerWriter) -> None:
+async def test_a_ledger_without_a_lane_knows_nothing_and_takes_nothing(ledger: OneLane) -> None:
     assert await ledger.known(BATCH) == []
     assert await ledger.open_intents() == []
     assert await ledger.attachment_tokens() == {}
@@ -248,7 +248,7 @@ async def test_a_ledger_without_a_lane_knows_nothing_and_takes_nothing(ledger: L
         await ledger.enlist([item("a")], at=T0)
 
 
-async def test_a_time_without_a_zone_is_refused_and_the_ledger_goes_on(ledger: LedgerWriter) -> None:
+async def test_a_time_without_a_zone_is_refused_and_the_ledger_goes_on(ledger: OneLane) -> None:
     await began(ledger, item("a"))
 
     with pytest.raises(Exception, match="without a zone"):

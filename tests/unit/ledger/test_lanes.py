@@ -10,6 +10,7 @@ from batch_upload.errors import LedgerOfAnotherLane, LedgerUnusable
 from batch_upload.ledger import find_reader
 from batch_upload.model import Lane, RateRecord, State
 from batch_upload.ports import LaneMemory, LedgerReader, LedgerWriter
+from tests.support.one_lane import OneLane
 from tests.unit.ledger.conftest import Open
 from tests.unit.ledger.samples import (
     BATCH,
@@ -33,14 +34,14 @@ async def pinned(ledger: LedgerWriter, lane: Lane) -> LaneMemory:
     return await ledger.pin(lane, endpoint=f"https://{lane.region}", at=T0)
 
 
-async def with_two_lanes(opened: Open) -> LedgerWriter:
+async def with_two_lanes(opened: Open) -> OneLane:
     ledger = await opened()
     await pinned(ledger, LANE)
-    await ledger.add_lane(OTHER, endpoint="https://eu-west-1", at=T0)
+    await pinned(await ledger.ledger.writer("acme/eu-west-1"), OTHER)
     return ledger
 
 
-async def run_on(ledger: LedgerWriter, lane: Lane, *ids: str, run_id: str = RUN) -> LaneMemory:
+async def run_on(ledger: OneLane, lane: Lane, *ids: str, run_id: str = RUN) -> LaneMemory:
     """A run on a lane that lists it and creates these items."""
     memory = await pinned(ledger, lane)
     await ledger.begin_run(run_id, verb="upload", batch=BATCH, at=T0)
@@ -69,11 +70,12 @@ async def test_a_lane_that_was_added_is_taken_and_no_other(opened: Open) -> None
 
 async def test_a_lane_is_added_once(opened: Open, path: Path) -> None:
     ledger = await with_two_lanes(opened)
-    await ledger.add_lane(OTHER, endpoint="https://elsewhere", at=after(9))
+    writer = await ledger.ledger.writer("acme/eu-west-1")
+    await writer.pin(OTHER, endpoint="https://elsewhere", at=after(9))
 
     assert rows(path, "SELECT region, endpoint FROM lane ORDER BY lane_id") == [
         ("us-east-1", "https://us-east-1"),
-        ("eu-west-1", "https://eu-west-1"),
+        ("eu-west-1", "https://elsewhere"),
     ]
 
 

@@ -14,7 +14,7 @@ import pytest
 from batch_upload.errors import ExitCode, LedgerLocked, LedgerUnusable
 from batch_upload.ledger import open_ledger
 from batch_upload.ledger.sqlite.lock import take_lock
-from batch_upload.ports import LedgerWriter
+from tests.support.one_lane import OneLane
 from tests.unit.ledger.conftest import Open
 from tests.unit.ledger.samples import RUN, T0, ManualClock, after
 
@@ -67,7 +67,7 @@ async def test_another_run_is_named_and_its_lock_dies_with_it(opened: Open, path
     await opened()
 
 
-async def test_a_run_can_wait_for_the_lock(ledger: LedgerWriter, path: Path) -> None:
+async def test_a_run_can_wait_for_the_lock(ledger: OneLane, path: Path) -> None:
     class FreeingClock(ManualClock):
         async def sleep(self, seconds: float) -> None:
             await super().sleep(seconds)
@@ -94,7 +94,7 @@ async def test_waiting_for_the_lock_ends_when_it_was_said(path: Path) -> None:
 
 @pytest.mark.parametrize("note", ["", '{"pid": 1', "[]", '{"pid": "x", "since": 3}', '{"pid": 7, "since": "noon"}'])
 async def test_a_torn_note_names_nobody_and_holds_nobody_up(
-    ledger: LedgerWriter, path: Path, note: str, clock: ManualClock
+    ledger: OneLane, path: Path, note: str, clock: ManualClock
 ) -> None:
     await anyio.Path(f"{path}.lock").write_text(note)
 
@@ -118,9 +118,7 @@ async def test_the_lock_is_taken_on_the_real_ledger_whatever_it_is_called(
     assert "link.lock" not in os.listdir(tmp_path)
 
 
-async def test_the_note_says_who_and_when_and_stays_when_the_lock_is_given_back(
-    ledger: LedgerWriter, path: Path
-) -> None:
+async def test_the_note_says_who_and_when_and_stays_when_the_lock_is_given_back(ledger: OneLane, path: Path) -> None:
     await ledger.close()
 
     note = json.loads(await anyio.Path(f"{path}.lock").read_text())

@@ -8,11 +8,12 @@ from batch_upload.document import Fingerprint, RememberedDigest
 from batch_upload.errors import BatchUploadError
 from batch_upload.ledger import find_digests, find_reader
 from batch_upload.model import ContentType, RateRecord
-from batch_upload.ports import LedgerReader, LedgerWriter
+from batch_upload.ports import LedgerReader
+from tests.support.one_lane import OneLane
 from tests.unit.ledger.samples import T0, after, began, item, write
 
 
-async def test_the_latest_of_each_operation_is_remembered(ledger: LedgerWriter) -> None:
+async def test_the_latest_of_each_operation_is_remembered(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     old, new = (RateRecord("Create", {"rate": rate}, T0) for rate in (2.0, 19.5))
     other = RateRecord("Describe", {"rate": 1.0, "stage": 3}, after(60))
@@ -23,7 +24,7 @@ async def test_the_latest_of_each_operation_is_remembered(ledger: LedgerWriter) 
     assert await ledger.rates() == [new, other]
 
 
-async def test_nothing_learned_leaves_what_was(ledger: LedgerWriter) -> None:
+async def test_nothing_learned_leaves_what_was(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     known = RateRecord("Create", {"rate": 2.0}, T0)
 
@@ -33,7 +34,7 @@ async def test_nothing_learned_leaves_what_was(ledger: LedgerWriter) -> None:
     assert await ledger.rates() == [known]
 
 
-async def test_a_reader_sees_what_was_learned(ledger: LedgerWriter, path: Path) -> None:
+async def test_a_reader_sees_what_was_learned(ledger: OneLane, path: Path) -> None:
     await began(ledger, item("a"))
     known = RateRecord("Create", {"rate": 2.0}, T0)
 
@@ -55,14 +56,14 @@ def digests_of(path: Path) -> LedgerReader:
     return reader
 
 
-async def test_what_was_remembered_is_found_before_a_lane_is_known(ledger: LedgerWriter, path: Path) -> None:
+async def test_what_was_remembered_is_found_before_a_lane_is_known(ledger: OneLane, path: Path) -> None:
     await ledger.remember_digests({"/files/a.pdf": FOUND})
 
     with digests_of(path) as reader:
         assert reader.digests(["/files/b.pdf", "/files/a.pdf"]) == {"/files/a.pdf": FOUND}
 
 
-async def test_the_later_wins_and_the_others_stay(ledger: LedgerWriter, path: Path) -> None:
+async def test_the_later_wins_and_the_others_stay(ledger: OneLane, path: Path) -> None:
     later = FOUND._replace(fingerprint=LOOK._replace(mtime_ns=LOOK.mtime_ns + 1), sha256="a0" * 32)
 
     await ledger.remember_digests({"/files/a.pdf": FOUND, "/files/b.pdf": FOUND})
@@ -72,7 +73,7 @@ async def test_the_later_wins_and_the_others_stay(ledger: LedgerWriter, path: Pa
         assert reader.digests(["/files/a.pdf", "/files/b.pdf"]) == {"/files/a.pdf": later, "/files/b.pdf": FOUND}
 
 
-async def test_more_paths_than_a_statement_takes_are_all_found(ledger: LedgerWriter, path: Path) -> None:
+async def test_more_paths_than_a_statement_takes_are_all_found(ledger: OneLane, path: Path) -> None:
     many = {f"/files/{number}.pdf": FOUND._replace(sha256=f"{number:064x}") for number in range(1_201)}
 
     await ledger.remember_digests(many)
@@ -88,9 +89,7 @@ async def test_more_paths_than_a_statement_takes_are_all_found(ledger: LedgerWri
         Fingerprint(device=0, inode=2**63 - 1, size_bytes=1, mtime_ns=-1),
     ],
 )
-async def test_any_look_that_a_file_system_gives_comes_back(
-    ledger: LedgerWriter, path: Path, look: Fingerprint
-) -> None:
+async def test_any_look_that_a_file_system_gives_comes_back(ledger: OneLane, path: Path, look: Fingerprint) -> None:
     remembered = {"/files/\udcff Ø.pdf": FOUND._replace(fingerprint=look)}
 
     await ledger.remember_digests(remembered)
@@ -100,7 +99,7 @@ async def test_any_look_that_a_file_system_gives_comes_back(
 
 
 @pytest.mark.parametrize("sha256", ["", "0F" * 32, "0f" * 31])
-async def test_what_is_no_digest_is_refused(ledger: LedgerWriter, sha256: str) -> None:
+async def test_what_is_no_digest_is_refused(ledger: OneLane, sha256: str) -> None:
     with pytest.raises(BatchUploadError, match="breaks its rules"):
         await ledger.remember_digests({"/files/a.pdf": FOUND._replace(sha256=sha256)})
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from batch_upload.errors import ExitCode, LedgerUnusable
-from batch_upload.ledger import find_reader, open_ledger
+from batch_upload.ledger import find_reader
 from batch_upload.ledger.sqlite.migrations import APPLICATION_ID, SCHEMA_VERSION, require_sqlite
 from batch_upload.model import State
+from tests.support.one_lane import open_one_lane
 from tests.unit.ledger.conftest import Open
 from tests.unit.ledger.samples import BATCH, RUN, ManualClock, began, contents, item, overwrite, rows, write
 
@@ -33,7 +34,7 @@ async def _whole(opened: Open, path: Path, *, count: int = 1) -> None:
 
 async def _refused(path: Path) -> LedgerUnusable:
     with pytest.raises(LedgerUnusable) as caught:
-        await open_ledger(path, run_id=RUN, clock=ManualClock())
+        await open_one_lane(path, run_id=RUN, clock=ManualClock())
     assert caught.value.exit_code is ExitCode.LEDGER
     return caught.value
 

@@ -11,13 +11,14 @@ import pytest
 
 from batch_upload.clock import SystemClock
 from batch_upload.errors import LedgerUnusable
-from batch_upload.ledger import find_reader, open_ledger
+from batch_upload.ledger import find_reader
 from batch_upload.ledger.sqlite.migrations import SCHEMA_VERSION
 from batch_upload.model import Lane, Outcome, OutcomeKind, State
-from batch_upload.ports import LedgerReader, LedgerWriter
+from batch_upload.ports import LedgerReader
 from batch_upload.records import AttemptRecord, StrangerRecord
 from tests.crash.make_ledgers import ACCOUNTS, KEPT, REGION
 from tests.support.batches import BATCH as KEPT_BATCH
+from tests.support.one_lane import OneLane, open_one_lane
 from tests.unit.ledger.samples import (
     BATCH,
     LANE,
@@ -57,7 +58,7 @@ def reader_of(path: Path) -> LedgerReader:
     return reader
 
 
-async def test_a_reader_sees_what_a_run_writes_while_it_writes(ledger: LedgerWriter, path: Path) -> None:
+async def test_a_reader_sees_what_a_run_writes_while_it_writes(ledger: OneLane, path: Path) -> None:
     await began(ledger, item("a"))
 
     with reader_of(path) as reader:
@@ -70,7 +71,7 @@ async def test_a_reader_sees_what_a_run_writes_while_it_writes(ledger: LedgerWri
     assert (before, now) == ([State.PENDING], [State.SENDING])
 
 
-async def test_a_reader_moves_nothing_and_holds_no_run_up(ledger: LedgerWriter, path: Path) -> None:
+async def test_a_reader_moves_nothing_and_holds_no_run_up(ledger: OneLane, path: Path) -> None:
     await began(ledger, item("a"))
     size = os.stat(f"{path}-wal").st_size
 
@@ -82,7 +83,7 @@ async def test_a_reader_moves_nothing_and_holds_no_run_up(ledger: LedgerWriter, 
     assert size == kept > 0
 
 
-async def test_the_whole_history_of_a_token_is_there(ledger: LedgerWriter, path: Path) -> None:
+async def test_the_whole_history_of_a_token_is_there(ledger: OneLane, path: Path) -> None:
     await began(ledger, item("a"))
     refused = Outcome(OutcomeKind.REFUSED, after(2), fault=TOO_LARGE, request_id="req-1", status=400)
     await ledger.conclude(await ledger.intend(TOKEN, run_id=RUN, at=after(1)), refused)
@@ -123,7 +124,7 @@ async def test_the_whole_history_of_a_token_is_there(ledger: LedgerWriter, path:
     ]
 
 
-async def test_the_lane_and_its_strangers_are_told(ledger: LedgerWriter, path: Path) -> None:
+async def test_the_lane_and_its_strangers_are_told(ledger: OneLane, path: Path) -> None:
     with reader_of(path) as reader:
         assert reader.lane() is None
         await began(ledger, item("a"))
@@ -148,7 +149,7 @@ async def test_a_folder_is_no_ledger(tmp_path: Path) -> None:
         find_reader(tmp_path)
 
 
-async def test_a_ledger_can_be_read_where_nothing_may_be_written(ledger: LedgerWriter, path: Path) -> None:
+async def test_a_ledger_can_be_read_where_nothing_may_be_written(ledger: OneLane, path: Path) -> None:
     await began(ledger, item("a"))
     await ledger.conclude(await ledger.intend(TOKEN, run_id=RUN, at=T0), accepted())
     await ledger.close()
@@ -157,7 +158,7 @@ async def test_a_ledger_can_be_read_where_nothing_may_be_written(ledger: LedgerW
 
 
 async def test_what_a_killed_run_left_is_not_passed_over_where_nothing_may_be_written(
-    ledger: LedgerWriter, path: Path
+    ledger: OneLane, path: Path
 ) -> None:
     await began(ledger, item("a"))
 
@@ -185,7 +186,7 @@ def read_in_a_read_only_folder(path: Path, *names: str) -> str:
         shutil.rmtree(folder)
 
 
-async def test_a_reader_cannot_write_and_may_be_closed_twice(ledger: LedgerWriter, path: Path) -> None:
+async def test_a_reader_cannot_write_and_may_be_closed_twice(ledger: OneLane, path: Path) -> None:
     await began(ledger, item("a"))
     reader = reader_of(path)
 
@@ -195,7 +196,7 @@ async def test_a_reader_cannot_write_and_may_be_closed_twice(ledger: LedgerWrite
     assert [row.item_id for row in await ledger.known(BATCH)] == ["a"]
 
 
-async def test_damage_that_is_met_while_reading_is_said(ledger: LedgerWriter, path: Path) -> None:
+async def test_damage_that_is_met_while_reading_is_said(ledger: OneLane, path: Path) -> None:
     await began(ledger, *(item(str(number)) for number in range(3_000)))
     await ledger.close()
     overwrite(path, 300_000, b"\xa5" * 400_000)
@@ -205,7 +206,7 @@ async def test_damage_that_is_met_while_reading_is_said(ledger: LedgerWriter, pa
 
 
 async def test_a_reader_knows_every_attachment_with_its_token_and_when_an_item_changed(
-    ledger: LedgerWriter, path: Path
+    ledger: OneLane, path: Path
 ) -> None:
     await began(ledger, item("a"))
     attempt = await ledger.intend(TOKEN, run_id=RUN, at=after(1))
@@ -241,7 +242,7 @@ async def test_who_reads_a_ledger_of_an_earlier_version_can_tell_when_a_run_has_
     shutil.copyfile(KEPT / "version-1.ledger", path)
 
     with reader_of(path) as reader:
-        ledger = await open_ledger(path, run_id=RUN, clock=SystemClock())
+        ledger = await open_one_lane(path, run_id=RUN, clock=SystemClock())
         await ledger.close()
 
         assert reader.is_overtaken()

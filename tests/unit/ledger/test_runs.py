@@ -10,12 +10,13 @@ import pytest
 from batch_upload.errors import BatchUploadError, ExitCode, LedgerOfAnotherLane
 from batch_upload.ledger import find_reader
 from batch_upload.model import Lane
-from batch_upload.ports import LaneMemory, LedgerWriter
+from batch_upload.ports import LaneMemory
+from tests.support.one_lane import OneLane
 from tests.unit.ledger.conftest import Open
 from tests.unit.ledger.samples import LANE, RUN, T0, after, began, item
 
 
-async def _pin(ledger: LedgerWriter) -> LaneMemory:
+async def _pin(ledger: OneLane) -> LaneMemory:
     return await ledger.pin(LANE, endpoint="e", at=T0)
 
 
@@ -34,11 +35,11 @@ async def _run_without_listing(opened: Open, path: Path, run_id: str) -> None:
     await ledger.close()
 
 
-async def test_a_new_ledger_never_listed_its_lane_and_follows_on_nothing(ledger: LedgerWriter) -> None:
+async def test_a_new_ledger_never_listed_its_lane_and_follows_on_nothing(ledger: OneLane) -> None:
     assert await _pin(ledger) == LaneMemory(listed_at=None, continuous=False)
 
 
-async def test_a_listing_that_was_read_to_its_end_is_remembered(ledger: LedgerWriter) -> None:
+async def test_a_listing_that_was_read_to_its_end_is_remembered(ledger: OneLane) -> None:
     await _pin(ledger)
 
     await ledger.listed(at=after(5))
@@ -46,7 +47,7 @@ async def test_a_listing_that_was_read_to_its_end_is_remembered(ledger: LedgerWr
     assert (await _pin(ledger)).listed_at == after(5)
 
 
-async def test_when_anything_was_sent_last_is_remembered(ledger: LedgerWriter) -> None:
+async def test_when_anything_was_sent_last_is_remembered(ledger: OneLane) -> None:
     await began(ledger, item("a"), item("b"))
     before = await _pin(ledger)
 
@@ -138,7 +139,7 @@ async def test_a_ledger_whose_lock_was_lost_or_torn_does_not_follow_on(opened: O
     assert not (await _pin(await opened(path, "run-3"))).continuous
 
 
-async def test_runs_are_kept_with_how_they_ended(ledger: LedgerWriter, path: Path) -> None:
+async def test_runs_are_kept_with_how_they_ended(ledger: OneLane, path: Path) -> None:
     await began(ledger)
     await ledger.end_run(RUN, exit_code=20, summary={"items": 3, "states": {"failed": 1}}, at=after(60))
     await ledger.begin_run("run-2", verb="upload", batch="june", at=after(61))
@@ -155,7 +156,7 @@ async def test_runs_are_kept_with_how_they_ended(ledger: LedgerWriter, path: Pat
         assert reader.runs("july", 5) == []
 
 
-async def test_a_run_begins_once_and_ends_only_if_it_began(ledger: LedgerWriter) -> None:
+async def test_a_run_begins_once_and_ends_only_if_it_began(ledger: OneLane) -> None:
     await began(ledger)
 
     with pytest.raises(BatchUploadError, match="UNIQUE"):
@@ -164,7 +165,7 @@ async def test_a_run_begins_once_and_ends_only_if_it_began(ledger: LedgerWriter)
         await ledger.end_run("run-9", exit_code=0, summary={}, at=T0)
 
 
-async def _ended(ledger: LedgerWriter, number: int, code: int, **summary: int) -> None:
+async def _ended(ledger: OneLane, number: int, code: int, **summary: int) -> None:
     """A run that began `number` hours after the first, and ended a minute later."""
     began = after(number * 3_600)
     await ledger.record_end(
@@ -193,7 +194,7 @@ async def _ended(ledger: LedgerWriter, number: int, code: int, **summary: int) -
     ],
 )
 async def test_since_when_runs_fail_in_passing_counts_from_the_last_answer(
-    ledger: LedgerWriter, codes: tuple[int, ...], since_s: int | None
+    ledger: OneLane, codes: tuple[int, ...], since_s: int | None
 ) -> None:
     for number, code in enumerate(codes):
         await _ended(ledger, number, code)
@@ -201,7 +202,7 @@ async def test_since_when_runs_fail_in_passing_counts_from_the_last_answer(
     assert await ledger.failing_since() == (None if since_s is None else after(since_s))
 
 
-async def test_a_run_that_uploaded_something_has_got_answers(ledger: LedgerWriter) -> None:
+async def test_a_run_that_uploaded_something_has_got_answers(ledger: OneLane) -> None:
     await _ended(ledger, 0, 10)
     await _ended(ledger, 1, 10, uploaded=1)
     await _ended(ledger, 2, 10)

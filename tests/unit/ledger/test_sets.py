@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_upload.ledger import find_reader, open_ledger
+from batch_upload.ledger import find_reader
 from batch_upload.model import LIVE, OPEN, AttachmentStatus, Item, OutcomeKind, State
-from batch_upload.ports import LedgerWriter
 from batch_upload.records import Comparison, Stock
+from tests.support.one_lane import OneLane, open_one_lane
 from tests.unit.ledger.samples import BATCH, NO_ANSWER, RUN, T0, TOO_LARGE, ManualClock, accepted, began, ended, item
 
 IDS = st.lists(st.text("abØ中", max_size=3), unique=True).map(sorted)
@@ -24,7 +24,7 @@ def stock_of(path: Path, ids: list[str], *wanted: State) -> Stock:
         return reader.stock(BATCH, ids, wanted)
 
 
-async def filled(ledger: LedgerWriter) -> None:
+async def filled(ledger: OneLane) -> None:
     """One failed, one created, one pending, one replaced by another that failed, and one of another batch."""
     await began(ledger, item("a"), item("b"), item("c"), item("d"), item("e", batch="july"))
     await ledger.fail("bu1-a-1", TOO_LARGE, at=T0)
@@ -34,7 +34,7 @@ async def filled(ledger: LedgerWriter) -> None:
     await ledger.fail("bu1-d-2", TOO_LARGE, at=T0)
 
 
-async def test_each_listed_item_is_counted_once_and_no_other(ledger: LedgerWriter, path: Path) -> None:
+async def test_each_listed_item_is_counted_once_and_no_other(ledger: OneLane, path: Path) -> None:
     await filled(ledger)
 
     assert stock_of(path, ["d", "a", "b", "c"]).states == {State.FAILED: 2, State.PROCESSING: 1, State.PENDING: 1}
@@ -43,7 +43,7 @@ async def test_each_listed_item_is_counted_once_and_no_other(ledger: LedgerWrite
     assert stock_of(path, []).states == {}
 
 
-async def test_the_items_of_the_wanted_states_are_given_if_they_are_listed(ledger: LedgerWriter, path: Path) -> None:
+async def test_the_items_of_the_wanted_states_are_given_if_they_are_listed(ledger: OneLane, path: Path) -> None:
     await filled(ledger)
 
     found = stock_of(path, ["b", "c", "d"], State.FAILED, State.PROCESSING).found
@@ -54,7 +54,7 @@ async def test_the_items_of_the_wanted_states_are_given_if_they_are_listed(ledge
     ]
 
 
-async def test_before_its_first_run_everything_is_pending(ledger: LedgerWriter, path: Path) -> None:
+async def test_before_its_first_run_everything_is_pending(ledger: OneLane, path: Path) -> None:
     assert stock_of(path, ["a", "b"], State.FAILED) == Stock(Counter({State.PENDING: 2}), ())
 
 
@@ -72,7 +72,7 @@ def test_every_listed_id_is_counted_whatever_the_ledger_has(listed: list[str], c
 
 
 async def _enlisted(path: Path, ids: list[str]) -> None:
-    ledger = await open_ledger(path, run_id=RUN, clock=ManualClock())
+    ledger = await open_one_lane(path, run_id=RUN, clock=ManualClock())
     await began(ledger, *(item(each, token=f"bu1-{number}") for number, each in enumerate(ids)))
     await ledger.close()
 
@@ -82,7 +82,7 @@ LEDGERS = st.dictionaries(st.sampled_from("abcd"), st.lists(STATES, min_size=1, 
 MANIFESTS = st.dictionaries(st.sampled_from("abcde"), st.sampled_from([1, 2, 3]), max_size=5)
 
 
-async def brought_to(ledger: LedgerWriter, one: Item, state: State) -> None:
+async def brought_to(ledger: OneLane, one: Item, state: State) -> None:
     token = one.client_token
     await ledger.enlist([one], at=T0)
     if state is State.FAILED:
@@ -98,7 +98,7 @@ async def brought_to(ledger: LedgerWriter, one: Item, state: State) -> None:
 
 async def compared(path: Path, history: dict[str, list[State]], tokens: dict[str, str]) -> Comparison:
     """What the ledger says, after it is seen that its reader says the same and its writer of a part."""
-    ledger = await open_ledger(path, run_id=RUN, clock=ManualClock())
+    ledger = await open_one_lane(path, run_id=RUN, clock=ManualClock())
     await began(ledger, item("of-july", batch="july"))
     for item_id, states in history.items():
         for generation, state in enumerate(states, 1):
@@ -130,6 +130,6 @@ def test_it_is_what_a_look_at_every_row_would_say(history: dict[str, list[State]
     assert set(found.parked) == {each for each, states in unlisted.items() if states[-1] is State.PARKED}
 
 
-async def test_a_ledger_without_a_lane_has_nothing_of_a_manifest(ledger: LedgerWriter) -> None:
+async def test_a_ledger_without_a_lane_has_nothing_of_a_manifest(ledger: OneLane) -> None:
     assert await ledger.compare(BATCH, {"a": "bu1-a-1"}) == Comparison({"a": False})
     assert await ledger.unfinished(BATCH, {"a": "bu1-a-1"}) == {"a": False}

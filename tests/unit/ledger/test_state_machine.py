@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from batch_upload.errors import BatchUploadError, Disagreement
-from batch_upload.ledger import open_ledger
 from batch_upload.model import AttachmentStatus, Fault, Known, Outcome, OutcomeKind, State
 from batch_upload.ports import Attempt
+from tests.support.one_lane import open_one_lane
 from tests.unit.ledger.samples import BATCH, LANE, T0, ManualClock, accepted, after, attachment, item, rows
 
 TOKENS = ("bu1-a-1", "bu1-a-2", "bu1-b-1")
@@ -92,7 +92,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.runs += 1
         self.run_id = f"run-{self.runs}"
         self.path = Path(self.folder.name) / "x.ledger"
-        self.ledger = self.runner.run(open_ledger(self.path, run_id=self.run_id, clock=ManualClock()))
+        self.ledger = self.runner.run(open_one_lane(self.path, run_id=self.run_id, clock=ManualClock()))
         memory = self.runner.run(self.ledger.pin(LANE, endpoint="e", at=T0))
         assert memory.continuous == (self.runs > 1)
         self.runner.run(self.ledger.begin_run(self.run_id, verb="upload", batch=BATCH, at=T0))

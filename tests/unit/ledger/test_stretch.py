@@ -8,9 +8,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batch_upload.ledger import open_ledger
 from batch_upload.moments import Stretch
-from batch_upload.ports import LedgerWriter
+from tests.support.one_lane import OneLane, open_one_lane
 from tests.unit.ledger.samples import BATCH, LANE, T0, ManualClock, after, began, commits_of, item
 
 
@@ -34,9 +33,9 @@ def clock() -> SettableClock:
     return SettableClock()
 
 
-async def run_of(path: Path, clock: SettableClock, run_id: str) -> LedgerWriter:
+async def run_of(path: Path, clock: SettableClock, run_id: str) -> OneLane:
     """A run that has found its lane, and begins."""
-    ledger = await open_ledger(path, run_id=run_id, clock=clock)
+    ledger = await open_one_lane(path, run_id=run_id, clock=clock)
     await ledger.pin(LANE, endpoint="https://sms-voice.example", at=clock.now())
     await ledger.begin_run(run_id, verb="upload", batch=BATCH, at=clock.now())
     await ledger.enlist([item("a"), item("b")], at=clock.now())
@@ -182,7 +181,7 @@ async def test_a_wall_clock_that_was_ahead_leaves_times_that_are_never_taken_for
 
 
 async def test_a_steady_clock_costs_no_write_of_its_own(path: Path, clock: SettableClock) -> None:
-    ledger = await open_ledger(path, run_id="run-1", clock=clock)
+    ledger = await open_one_lane(path, run_id="run-1", clock=clock)
     await began(ledger, item("a"), item("b"))
     before = commits_of(ledger)
     await ledger.intend("bu1-a-1", run_id="run-1", at=clock.now())

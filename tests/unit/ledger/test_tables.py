@@ -9,11 +9,11 @@ import pytest
 
 from batch_upload.ledger.tables import METADATA, utc_text
 from batch_upload.model import OutcomeKind
-from batch_upload.ports import LedgerWriter
+from tests.support.one_lane import OneLane
 from tests.unit.ledger.samples import RUN, T0, accepted, began, ended, item, rows
 
 
-async def _filled(ledger: LedgerWriter) -> None:
+async def _filled(ledger: OneLane) -> None:
     await began(ledger, item("a"), item("b"), item("c"))
     await ledger.conclude(await ledger.intend("bu1-a-1", run_id=RUN, at=T0), accepted())
     await ledger.conclude(await ledger.intend("bu1-b-1", run_id=RUN, at=T0), ended(OutcomeKind.UNKNOWN))
@@ -28,7 +28,7 @@ async def _filled(ledger: LedgerWriter) -> None:
         "DELETE FROM outcome",
     ],
 )
-async def test_what_happened_is_never_changed(ledger: LedgerWriter, path: Path, statement: str) -> None:
+async def test_what_happened_is_never_changed(ledger: OneLane, path: Path, statement: str) -> None:
     await _filled(ledger)
 
     with closing(sqlite3.connect(path)) as other, pytest.raises(sqlite3.IntegrityError, match="never changed"):
@@ -58,14 +58,14 @@ async def test_what_happened_is_never_changed(ledger: LedgerWriter, path: Path, 
         "item_id = 'a' WHERE item_id = 'c'",
     ],
 )
-async def test_an_item_that_cannot_be_is_refused(ledger: LedgerWriter, path: Path, values: str) -> None:
+async def test_an_item_that_cannot_be_is_refused(ledger: OneLane, path: Path, values: str) -> None:
     await _filled(ledger)
 
     with closing(sqlite3.connect(path)) as other, pytest.raises(sqlite3.IntegrityError):
         other.execute(f"UPDATE item SET {values}")  # noqa: S608 - our own text
 
 
-async def test_statements_see_the_tables_as_they_are(ledger: LedgerWriter, path: Path) -> None:
+async def test_statements_see_the_tables_as_they_are(ledger: OneLane, path: Path) -> None:
     await began(ledger)
 
     found = {
@@ -76,7 +76,7 @@ async def test_statements_see_the_tables_as_they_are(ledger: LedgerWriter, path:
     assert found == {name: [column.name for column in table.columns] for name, table in METADATA.tables.items()}
 
 
-async def test_every_table_is_strict(ledger: LedgerWriter, path: Path) -> None:
+async def test_every_table_is_strict(ledger: OneLane, path: Path) -> None:
     await began(ledger)
 
     assert rows(path, "SELECT name FROM pragma_table_list WHERE type = 'table' AND NOT strict AND schema = 'main'") == [
@@ -84,7 +84,7 @@ async def test_every_table_is_strict(ledger: LedgerWriter, path: Path) -> None:
     ]
 
 
-async def test_what_is_asked_every_day_is_found_by_an_index(ledger: LedgerWriter, path: Path) -> None:
+async def test_what_is_asked_every_day_is_found_by_an_index(ledger: OneLane, path: Path) -> None:
     await began(ledger)
 
     asked = (

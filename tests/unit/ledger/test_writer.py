@@ -15,13 +15,12 @@ import anyio
 import pytest
 
 from batch_upload.errors import LedgerUnusable
-from batch_upload.ledger import open_ledger
 from batch_upload.ledger.driver import Database
 from batch_upload.ledger.sqlite.connection import SqliteDatabase, open_for_writing
 from batch_upload.ledger.sqlite.files import make_file
 from batch_upload.ledger.writer import GATHER_S, Writer
 from batch_upload.model import State
-from batch_upload.ports import LedgerWriter
+from tests.support.one_lane import OneLane, open_one_lane
 from tests.unit.ledger.conftest import Open
 from tests.unit.ledger.samples import BATCH, NO_ANSWER, RUN, T0, ManualClock, accepted, began, commits_of, item, rows
 
@@ -29,7 +28,7 @@ DISK_FULL = """
 import asyncio, resource, sys
 from pathlib import Path
 from batch_upload.errors import LedgerUnusable
-from batch_upload.ledger import open_ledger
+from tests.support.one_lane import open_one_lane
 from tests.unit.ledger.samples import BATCH, RUN, T0, ManualClock, NO_ANSWER, began, item
 
 async def refused(doing):
@@ -41,7 +40,7 @@ async def refused(doing):
 
 async def main():
     path = Path(sys.argv[1])
-    ledger = await open_ledger(path, run_id=RUN, clock=ManualClock())
+    ledger = await open_one_lane(path, run_id=RUN, clock=ManualClock())
     await began(ledger, item("a"))
     size = Path(f"{path}-wal").stat().st_size
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
@@ -59,7 +58,7 @@ asyncio.run(main())
 KILLED = """
 import asyncio, sys
 from pathlib import Path
-from batch_upload.ledger import open_ledger
+from tests.support.one_lane import open_one_lane
 from tests.unit.ledger.samples import RUN, T0, ManualClock, began, item
 
 async def intend(ledger, number):
@@ -67,7 +66,7 @@ async def intend(ledger, number):
     print(number, flush=True)
 
 async def main():
-    ledger = await open_ledger(Path(sys.argv[1]), run_id=RUN, clock=ManualClock())
+    ledger = await open_one_lane(Path(sys.argv[1]), run_id=RUN, clock=ManualClock())
     await began(ledger, *(item(str(number)) for number in range(2_000)))
     for start in range(0, 2_000, 5):
         await asyncio.gather(*(intend(ledger, number) for number in range(start, start + 5)))
@@ -85,7 +84,7 @@ def start(script: str, path: Path) -> subprocess.Popen[str]:
     )
 
 
-async def test_what_returned_is_seen_by_everybody(ledger: LedgerWriter, path: Path) -> None:
+async def test_what_returned_is_seen_by_everybody(ledger: OneLane, path: Path) -> None:
     await began(ledger, item("a"))
 
     await ledger.intend("bu1-a-1", run_id=RUN, at=T0)
@@ -93,7 +92,7 @@ async def test_what_returned_is_seen_by_everybody(ledger: LedgerWriter, path: Pa
     assert rows(path, "SELECT state FROM item") == [("sending",)]
 
 
-async def test_what_is_handed_over_together_is_committed_together(ledger: LedgerWriter) -> None:
+async def test_what_is_handed_over_together_is_committed_together(ledger: OneLane) -> None:
     await began(ledger, *(item(str(number)) for number in range(500)))
     before = commits_of(ledger)
 
@@ -166,7 +165,7 @@ async def together(writer: Writer, count: int) -> None:
     await asyncio.gather(holding, *others)
 
 
-async def test_one_that_fails_among_many_fails_alone(ledger: LedgerWriter) -> None:
+async def test_one_that_fails_among_many_fails_alone(ledger: OneLane) -> None:
     await began(ledger, item("a"), item("b"))
 
     tokens = ("bu1-a-1", "bu1-nobody", "bu1-b-1")
@@ -178,7 +177,7 @@ async def test_one_that_fails_among_many_fails_alone(ledger: LedgerWriter) -> No
     assert [row.state for row in await ledger.known(BATCH)] == [State.SENDING, State.SENDING]
 
 
-async def test_a_write_goes_on_when_nobody_waits_for_it_any_more(ledger: LedgerWriter) -> None:
+async def test_a_write_goes_on_when_nobody_waits_for_it_any_more(ledger: OneLane) -> None:
     await began(ledger, item("a"))
     attempt = await ledger.intend("bu1-a-1", run_id=RUN, at=T0)
 
@@ -191,7 +190,7 @@ async def test_a_write_goes_on_when_nobody_waits_for_it_any_more(ledger: LedgerW
     assert [row.state for row in await ledger.known(BATCH)] == [State.PROCESSING]
 
 
-async def test_a_scope_that_is_cancelled_does_not_hold_the_writer_up(ledger: LedgerWriter) -> None:
+async def test_a_scope_that_is_cancelled_does_not_hold_the_writer_up(ledger: OneLane) -> None:
     await began(ledger, item("a"))
 
     with anyio.CancelScope() as scope:
@@ -202,7 +201,7 @@ async def test_a_scope_that_is_cancelled_does_not_hold_the_writer_up(ledger: Led
     assert (await ledger.fail("bu1-a-1", NO_ANSWER, at=T0)).fault == NO_ANSWER
 
 
-async def test_closing_finishes_what_was_handed_over(ledger: LedgerWriter, path: Path) -> None:
+async def test_closing_finishes_what_was_handed_over(ledger: OneLane, path: Path) -> None:
     await began(ledger, *(item(str(number)) for number in range(50)))
 
     async with asyncio.TaskGroup() as group:
@@ -214,7 +213,7 @@ async def test_closing_finishes_what_was_handed_over(ledger: LedgerWriter, path:
     assert rows(path, "SELECT count(*) FROM attempt") == [(50,)]
 
 
-async def test_a_closed_ledger_leaves_one_file_and_its_lock(ledger: LedgerWriter, tmp_path: Path) -> None:
+async def test_a_closed_ledger_leaves_one_file_and_its_lock(ledger: OneLane, tmp_path: Path) -> None:
     await began(ledger, item("a"))
 
     await ledger.close()
@@ -226,7 +225,7 @@ async def test_a_closed_ledger_leaves_one_file_and_its_lock(ledger: LedgerWriter
 
 
 async def test_closing_works_while_everything_is_cancelled(opened: Open, path: Path, clock: ManualClock) -> None:
-    ledger = await open_ledger(path, run_id=RUN, clock=clock)
+    ledger = await open_one_lane(path, run_id=RUN, clock=clock)
     with anyio.CancelScope() as scope:
         scope.cancel()
         await ledger.close()
@@ -235,7 +234,7 @@ async def test_closing_works_while_everything_is_cancelled(opened: Open, path: P
 
 
 async def test_a_cancelled_opening_gives_the_lock_back(opened: Open, path: Path, clock: ManualClock) -> None:
-    opening = asyncio.create_task(open_ledger(path, run_id=RUN, clock=clock))
+    opening = asyncio.create_task(open_one_lane(path, run_id=RUN, clock=clock))
     await asyncio.sleep(0)
     assert "june.ledger.lock" in os.listdir(path.parent)
     opening.cancel()
@@ -273,7 +272,7 @@ async def test_what_returned_before_the_process_was_killed_is_there(opened: Open
 
 
 async def test_a_file_that_another_program_writes_to_is_given_up_at_once_and_for_good(
-    ledger: LedgerWriter, path: Path
+    ledger: OneLane, path: Path
 ) -> None:
     await began(ledger, item("a"))
     await ledger.close()

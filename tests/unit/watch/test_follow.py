@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 
 from batch_upload.errors import LedgerUnusable, ManifestInvalid
-from batch_upload.ledger import open_ledger
 from batch_upload.model import AttachmentStatus, State
-from batch_upload.ports import LedgerWriter
 from batch_upload.report.page.board import STATES
 from batch_upload.settings import RunOptions
 from batch_upload.watch.follow import UNUSABLE_LOOKS_MAX, Follower
+from tests.support.one_lane import OneLane, open_one_lane
 from tests.unit.ledger.samples import BATCH, RUN, T0, TOO_LARGE, ManualClock, accepted, after, attachment, began, item
 
-Open = Callable[[str], Awaitable[LedgerWriter]]
+Open = Callable[[str], Awaitable[OneLane]]
 
 
 @pytest.fixture
@@ -29,10 +28,10 @@ def manifest(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def opened(manifest: Path) -> Any:  # noqa: ANN401 - an async generator of a function
-    ledgers: list[LedgerWriter] = []
+    ledgers: list[OneLane] = []
 
-    async def open_one(run_id: str) -> LedgerWriter:
-        ledgers.append(await open_ledger(manifest.with_suffix(".ledger"), run_id=run_id, clock=ManualClock()))
+    async def open_one(run_id: str) -> OneLane:
+        ledgers.append(await open_one_lane(manifest.with_suffix(".ledger"), run_id=run_id, clock=ManualClock()))
         return ledgers[-1]
 
     yield open_one

@@ -9,11 +9,12 @@ import pytest
 
 from batch_upload.app.ledger_view import view_ledger
 from batch_upload.cli.flags import Flags, options_of
-from batch_upload.ledger import find_reader, open_ledger
+from batch_upload.ledger import find_reader
 from batch_upload.model import OutcomeKind
 from batch_upload.records import Bucket
 from batch_upload.report.page.board import STATES
 from batch_upload.watch.page import RUNS_MAX, Page, PageLimits, run_timelines
+from tests.support.one_lane import open_one_lane
 from tests.support.page_ledgers import Story, ids_of, tell_story
 from tests.unit.ledger.samples import BATCH, RUN, ManualClock, accepted, after, began, item
 
@@ -75,7 +76,7 @@ def test_only_chooses_what_is_listed_and_not_what_is_counted(story: Story) -> No
 
 async def test_runs_come_latest_first_and_one_more_than_are_shown(tmp_path: Path) -> None:
     path = tmp_path / "june.ledger"
-    ledger = await open_ledger(path, run_id=RUN, clock=ManualClock())
+    ledger = await open_one_lane(path, run_id=RUN, clock=ManualClock())
     await began(ledger, item("a"))
     attempt = await ledger.intend("bu1-a-1", run_id=RUN, at=after(1))
     await ledger.conclude(attempt, accepted(at=after(2)))

@@ -1,0 +1,125 @@
+"""What is read of a ledger, as a Protocol."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Protocol, Self
+
+from batch_upload.document import RememberedDigest
+from batch_upload.model import Known, Lane, RateRecord, State
+from batch_upload.records import (
+    AttemptRecord,
+    Bucket,
+    Comparison,
+    Mark,
+    NumberedAttempt,
+    RunRecord,
+    RunTally,
+    Stock,
+    StrangerRecord,
+)
+
+
+class LedgerReader(Protocol):
+    """A ledger for those who only look: while a run writes, after it, and where nothing may be written.
+
+    Each answer is of one moment; two answers may be of two. It reads one lane; a ledger without a lane has no items.
+    Every method raises LedgerUnusable if the ledger cannot be read. Use it as a context manager.
+    """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def close(self) -> None:
+        """May be called twice."""
+        ...
+
+    def is_overtaken(self) -> bool:
+        """Whether this reads a copy of a ledger of an earlier version, which a run has brought up to date since."""
+        ...
+
+    def version(self) -> int:
+        """A number that changes whenever somebody else has written; it means nothing to another reader."""
+        ...
+
+    def lane(self) -> Lane | None:
+        """The lane that is read, or None before its first run."""
+        ...
+
+    def endpoint(self) -> str | None:
+        """Where the lane was last spoken to, or None before its first run."""
+        ...
+
+    def listed_at(self) -> datetime | None:
+        """When the last listing of the lane began that was read to its end, or None: then the ledger is new here."""
+        ...
+
+    def runs(self, batch: str, limit: int) -> list[RunRecord]:
+        """The last runs of a batch, `limit` at most, latest first."""
+        ...
+
+    def known(self, batch: str) -> list[Known]:
+        """Every token of a batch, current ones and those that were replaced, oldest first."""
+        ...
+
+    def known_of(self, batch: str, client_tokens: Sequence[str]) -> list[Known]:
+        """What is known of these tokens of a batch, oldest first."""
+        ...
+
+    def known_of_ids(self, batch: str, item_ids: Sequence[str]) -> list[Known]:
+        """Every token of these ids of a batch, those of one id oldest first."""
+        ...
+
+    def compare(self, batch: str, tokens: Mapping[str, str]) -> Comparison:
+        """Compare all items of a manifest, their tokens by id, with the current and replaced tokens of a batch."""
+        ...
+
+    def stock(self, batch: str, ids: Iterable[str], wanted: Sequence[State]) -> Stock:
+        """Count the items of these ids by state, all of one moment, and return those in the wanted states."""
+        ...
+
+    def since(self, client_token: str) -> datetime | None:
+        """When an item came to be as it is, or None for a token that is not there."""
+        ...
+
+    def attempts(self, client_token: str) -> list[AttemptRecord]:
+        """What was tried for a token, oldest first; empty for one that is not there."""
+        ...
+
+    def attempts_after(self, attempt_id: int, *, again: Collection[int] = ()) -> Iterator[NumberedAttempt]:
+        """Every attempt of the lane behind this one, and those of `again`, oldest first; all of them behind 0.
+
+        Of one moment: do not ask for anything else before it is read to its end.
+        """
+        ...
+
+    def tallies(self, batch: str) -> list[RunTally]:
+        """Each run of a batch by the ends of its attempts, oldest run first."""
+        ...
+
+    def buckets(self, widths_s: Mapping[str, float]) -> list[Bucket]:
+        """The course of these runs: run id → how many seconds a step is long."""
+        ...
+
+    def marks(self, batch: str) -> list[Mark]:
+        """A mark for each token of a batch, oldest first; a token whose mark is the same as before has not changed."""
+        ...
+
+    def attachment_tokens(self) -> dict[str, str | None]:
+        """Every attachment id the ledger knows, items' and strangers': its token, None for one without identity tag."""
+        ...
+
+    def strangers(self) -> list[StrangerRecord]:
+        """The attachments of the lane that no item has, as they were last seen, by age."""
+        ...
+
+    def digests(self, paths: Sequence[str]) -> dict[str, RememberedDigest]:
+        """What was in the files at these resolved paths when they were last read; those never read are left out."""
+        ...
+
+    def rates(self) -> list[RateRecord]:
+        """What was learned of the lane's operations."""
+        ...
