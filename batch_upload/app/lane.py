@@ -17,6 +17,7 @@ from batch_upload.operations import DESCRIBE, IDENTITY
 from batch_upload.pacing import Pacer, RateLaw
 from batch_upload.ports import Clock, LedgerWriter, Observer
 from batch_upload.service.access import Access, Ask, StaticKeys
+from batch_upload.service.accounts import Accounts
 from batch_upload.service.client import AwsService, open_service
 from batch_upload.service.credentials import CredentialsUnreached, FetchedCredentials
 from batch_upload.settings import LOCAL_ACCOUNT, LOCAL_REGION, Settings
@@ -56,11 +57,14 @@ async def open_lane(
     reads_only: bool = False,
     credentials: FetchedCredentials | None = None,
     ask: Ask | None = None,
+    accounts: Accounts | None = None,
 ) -> AsyncIterator[OpenLane]:
-    """Open the lane of these settings without sending a request.
+    """Open the lane of these settings without sending a request to the service.
 
     `remembered`: the rates that earlier runs learned. `credentials`: reused if they were fetched before. `ask` asks a
-    person for the code of an MFA device; without it a profile that needs one is refused.
+    person for the code of an MFA device; without it a profile that needs one is refused. `accounts`: what a lane of a
+    manifest with `targets` shares with the others, for which `credentials` are not used. The only lane of a manifest
+    without `targets` shares nothing.
 
     Raises AccessFault for missing credentials or Region, or an endpoint that is not allowed. Raises OutOfResources if
     the process may not open enough files: botocore would report that as a missing configuration.
@@ -72,7 +76,8 @@ async def open_lane(
         access = access_of(settings, ask=ask)
         if settings.local:
             access = await stack.enter_async_context(local_access(settings, reads_only=reads_only))
-        service = await stack.enter_async_context(open_service(access, credentials=credentials))
+        shared = accounts if settings.lane_label is not None else None
+        service = await stack.enter_async_context(open_service(access, credentials=credentials, accounts=shared))
         for warning in service.warnings:
             observer.notify(Notice(warning, clock.now()))
         made = laws(settings, remembered, now=clock.now())
@@ -95,13 +100,15 @@ async def reach(
     remembered: Sequence[RateRecord] = (),
     reads_only: bool = False,
     ask: Ask | None = None,
+    accounts: Accounts | None = None,
 ) -> AsyncIterator[Reached]:
-    """Open the lane of these settings and find out its account. `remembered`: the rates that earlier runs learned.
+    """Open the lane of these settings and find out its account. The parameters are those of `open_lane`.
 
     Raises AccessFault for missing credentials, an endpoint that is not allowed, or an account that is not the
     manifest's.
     """
-    async with open_lane(settings, observer, remembered=remembered, reads_only=reads_only, ask=ask) as opened:
+    opening = open_lane(settings, observer, remembered=remembered, reads_only=reads_only, ask=ask, accounts=accounts)
+    async with opening as opened:
         account = await account_of_lane(settings, opened)
         check_account(settings, account)
         yield Reached(
@@ -118,9 +125,14 @@ async def reach(
 async def account_of_lane(settings: Settings, lane: OpenLane) -> str:
     """Return the account of the lane, from STS. If STS does not answer, read it from the ARNs of the first listing.
 
-    The listing serves only if the manifest names the account, which must be the same. Raises AccessFault, and NoAnswer
-    if the account cannot be found out.
+    Lanes that share their credentials ask once, and not at all if these are a role's. The listing serves only if the
+    manifest names the account, which must be the same. Raises AccessFault, and NoAnswer if the account cannot be found
+    out.
     """
+    return await lane.service.account_for_all(lambda: _asked_account(settings, lane))
+
+
+async def _asked_account(settings: Settings, lane: OpenLane) -> str:
     policy = None if settings.account is None else CONVENIENCE
     try:
         account = await lane.wire.call(IDENTITY, lane.service.account, policy=policy)
@@ -160,6 +172,7 @@ def access_of(settings: Settings, *, ask: Ask | None = None) -> Access:
         profile=settings.profile,
         region=settings.region,
         role_arn=settings.role_arn,
+        external_id=settings.external_id,
         endpoint_url=settings.endpoint_url,
         sts_endpoint_configured=settings.sts_endpoint_configured,
         allowed_hosts=settings.allowed_hosts,

@@ -3,6 +3,7 @@
 import re
 import socket
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
@@ -55,6 +56,8 @@ class Access:
     profile: str | None = None
     region: str | None = None
     role_arn: str | None = None
+    external_id: str | None = field(default=None, repr=False)
+    """What the role's trust policy asks for besides the identity (`sts:ExternalId`)."""
     endpoint_url: str | None = None
     sts_endpoint_configured: bool = False
     """Whether the AWS configuration names an endpoint for STS of its own."""
@@ -143,13 +146,13 @@ def endpoint_for_sts(access: Access) -> str | None:
     return None if is_aws(host) else access.endpoint_url
 
 
-async def open_session(access: Access) -> AioSession:
+async def open_session(access: Access, *, make: Callable[[], AioSession] = get_session) -> AioSession:
     """Return a session of the user's AWS configuration, without credentials. Raises what the SDK raises.
 
     All clients that are made of it, also those that fetch credentials, have our time-outs, retries and connections.
     Raises AccessFault for an endpoint that is no URL or has a user name, before the SDK reads it.
     """
-    session = get_session()
+    session = make()
     session.register_component("response_parser_factory", CheckedParserFactory())
     if access.profile is not None:
         session.set_config_variable("profile", access.profile)
@@ -185,6 +188,33 @@ def client_config(access: Access, session: AioSession, *, bypass_proxies: bool) 
         http_session_cls=access.http_session,
         **user_agent,
     )
+
+
+def chosen_region(access: Access, session: AioSession) -> str:
+    """Return the Region by flag, variable, manifest or AWS configuration. Raises AccessFault without a good one."""
+    region = access.region or session.get_config_variable("region")
+    if region is None:
+        raise AccessFault(
+            "no Region is chosen", code="NoRegionError", hint="`--region us-east-1`, or `target: {region: …}`"
+        )
+    check_region_name(region)
+    return str(region)
+
+
+def bypasses_proxies(access: Access) -> bool:
+    """Tell whether an endpoint on this machine is chosen, which is reached without a proxy."""
+    return access.endpoint_url is not None and is_loopback(urlsplit(access.endpoint_url).hostname or "")
+
+
+async def open_client(name: str, access: Access, session: AioSession, region: str, stack: AsyncExitStack) -> Any:  # noqa: ANN401
+    """Return a client of the service or of STS that `stack` closes. Raises AccessFault for its endpoint."""
+    endpoint_url = access.endpoint_url if name == SERVICE else endpoint_for_sts(access)
+    bypass_proxies = bypasses_proxies(access) and endpoint_url is not None
+    config = client_config(access, session, bypass_proxies=bypass_proxies)
+    made = session.create_client(name, region_name=region, endpoint_url=endpoint_url, config=config)
+    client = await stack.enter_async_context(made)
+    check_endpoint(client.meta.endpoint_url, access.allowed_hosts)
+    return client
 
 
 def check_region_name(region: str) -> None:

@@ -5,7 +5,6 @@ from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from aiobotocore.session import AioSession
 from botocore import exceptions as sdk
@@ -18,13 +17,14 @@ from batch_upload.service.access import (
     SERVICE,
     TOKEN_SERVICE,
     Access,
+    bypasses_proxies,
     check_endpoint,
     check_region,
-    check_region_name,
-    client_config,
-    endpoint_for_sts,
+    chosen_region,
+    open_client,
     open_session,
 )
+from batch_upload.service.accounts import Accounts, SharedAccount
 from batch_upload.service.answers import (
     account_of,
     capacity_of,
@@ -39,7 +39,6 @@ from batch_upload.service.answers import (
 )
 from batch_upload.service.credentials import CredentialsUnreached, FetchedCredentials
 from batch_upload.service.faults import sdk_fault
-from batch_upload.service.http import is_loopback
 from batch_upload.service.network import check_ca_bundle, check_proxy, with_issuer
 from batch_upload.shortage import shortage_of
 
@@ -50,11 +49,23 @@ RESULTS_MAX = 100
 
 
 class AwsService:
-    """Implements `ports.AttachmentService`, and gives the account of the credentials. Made by `open_service`."""
+    """Implements `ports.AttachmentService`, and gives the account of the credentials. Made by `open_service`.
 
-    def __init__(self, sms: Any, sts: Any, region: str, *, warnings: Sequence[str] = ()) -> None:  # noqa: ANN401
+    `sts` is None if the lane shares its account with others: then a client of STS is made where it is needed.
+    """
+
+    def __init__(
+        self,
+        sms: Any,  # noqa: ANN401
+        sts: Any,  # noqa: ANN401
+        region: str,
+        *,
+        warnings: Sequence[str] = (),
+        shared: SharedAccount | None = None,
+    ) -> None:
         self._sms = sms
         self._sts = sts
+        self._shared = shared
         self._carries_bodies = carry_bodies(sms)
         self.region = region
         self._account: str | None = None
@@ -74,20 +85,36 @@ class AwsService:
             if date := headers.get("date"):
                 tell(str(date))
 
-        for client in (self._sms, self._sts):
+        for client in (self._sms, self._sts) if self._sts is not None else (self._sms,):
             client.meta.events.register("after-call", after_call)
+
+    async def account_for_all(self, ask: Callable[[], Awaitable[str]]) -> str:
+        """Return the account, 12 digits, which one call of `ask` finds out for all lanes that share it.
+
+        There is no call if it is a role's: AssumeRole named it. Raises what `ask` raises.
+        """
+        if self._shared is None:
+            return await ask()
+        self._account = await self._shared.account(ask)
+        return self._account
 
     async def account(self) -> str:
         """Return the account of the credentials, 12 digits. Raises as `ports.AttachmentService`."""
+        sts = self._sts
+        if self._shared is not None:
+            await self._shared.credentials.get_frozen_credentials()  # they may not have been reached before
+            if (account := self._shared.credentials.role_account) is not None:
+                return account
+            sts = await self._shared.sts()
         try:
-            self._account = await _answer_to(self._sts.get_caller_identity(), account_of)
+            self._account = await _answer_to(sts.get_caller_identity(), account_of)
             return self._account  # noqa: TRY300
         except CredentialsUnreached:
             raise
         except NoAnswer as error:
             if error.status is not None:
                 raise  # there was an answer, only not one that helps
-            where = str(self._sts.meta.endpoint_url)
+            where = str(sts.meta.endpoint_url)
             raise NoAnswer(
                 f"STS, which says whose the credentials are, does not answer at `{where}`: {error.message}",
                 code=error.code,
@@ -237,15 +264,22 @@ def carry_bodies(client: Any) -> bool:  # noqa: ANN401
 
 
 @asynccontextmanager
-async def open_service(access: Access, *, credentials: FetchedCredentials | None = None) -> AsyncIterator[AwsService]:
+async def open_service(
+    access: Access, *, credentials: FetchedCredentials | None = None, accounts: Accounts | None = None
+) -> AsyncIterator[AwsService]:
     """Open a lane, and fetch credentials unless they are given. Nothing is sent to the service yet.
+
+    With `accounts` the lane uses what the lanes of this process share, its account's credentials too.
 
     Raises AccessFault if the AWS configuration, the endpoint or the way to it is unusable, and OutOfResources if this
     process lacks file descriptors, memory or threads.
     """
     async with AsyncExitStack() as stack:
         try:
-            service = await _open_lane(access, stack, credentials)
+            if accounts is None:
+                service = await _open_lane(access, stack, credentials)
+            else:
+                service = await _open_shared_lane(access, stack, accounts)
         except (sdk.BotoCoreError, ValueError, OSError, MemoryError, RuntimeError) as error:
             if (short := shortage_of(error)) is not None:
                 raise short from error
@@ -261,48 +295,34 @@ async def _open_lane(access: Access, stack: AsyncExitStack, credentials: Fetched
     session = await open_session(access)
     region = chosen_region(access, session)
     check_ca_bundle(session)  # reads a file only if one is configured, before anything else is under way
-    if access.keys is None:
+    if access.keys is not None:
+        session.set_credentials(access.keys.access_key, access.keys.secret_key)
+    else:
         credentials = credentials or FetchedCredentials(session, access, region)
         session._credentials = credentials  # botocore has no public way to set its credentials
-
-    async def client(name: str, endpoint_url: str | None) -> Any:  # noqa: ANN401
-        bypass_proxies = bypasses_proxies(access) and endpoint_url is not None
-        made = session.create_client(
-            name,
-            region_name=region,
-            endpoint_url=endpoint_url,
-            aws_access_key_id=access.keys.access_key if access.keys else None,
-            aws_secret_access_key=access.keys.secret_key if access.keys else None,
-            config=client_config(access, session, bypass_proxies=bypass_proxies),
-        )
-        opened = await stack.enter_async_context(made)
-        check_endpoint(opened.meta.endpoint_url, access.allowed_hosts)
-        return opened
-
-    sms = await client(SERVICE, access.endpoint_url)
-    sts = await client(TOKEN_SERVICE, endpoint_for_sts(access))
+    sms = await open_client(SERVICE, access, session, region, stack)
+    sts = await open_client(TOKEN_SERVICE, access, session, region, stack)
     if credentials is None:
         return AwsService(sms, sts, region)
-    proxies = [check_proxy(each.meta.endpoint_url) for each in (sms, sts) if not bypasses_proxies(access)]
-    warning = await check_region(session, SERVICE, region, sms.meta.endpoint_url, has_proxy=any(proxies))
+    warning = await _check_way(access, session, region, [sms, sts])
     await credentials.fetch()
     return AwsService(sms, sts, region, warnings=[warning] if warning else ())
 
 
-def chosen_region(access: Access, session: AioSession) -> str:
-    """Return the Region by flag, variable, manifest or AWS configuration. Raises AccessFault without a good one."""
-    region = access.region or session.get_config_variable("region")
-    if region is None:
-        raise AccessFault(
-            "no Region is chosen", code="NoRegionError", hint="`--region us-east-1`, or `target: {region: …}`"
-        )
-    check_region_name(region)
-    return str(region)
+async def _open_shared_lane(access: Access, stack: AsyncExitStack, accounts: Accounts) -> AwsService:
+    if access.endpoint_url is not None:
+        check_endpoint(access.endpoint_url, access.allowed_hosts)
+    lane = await accounts.lane(access)
+    sms = await open_client(SERVICE, lane.access, lane.session, lane.region, stack)
+    warning = None if access.keys else await _check_way(lane.access, lane.session, lane.region, [sms])
+    await lane.account.credentials.fetch()
+    return AwsService(sms, None, lane.region, warnings=[warning] if warning else (), shared=lane.account)
 
 
-def bypasses_proxies(access: Access) -> bool:
-    """Tell whether an endpoint on this machine is chosen, which is reached without a proxy."""
-    return access.endpoint_url is not None and is_loopback(urlsplit(access.endpoint_url).hostname or "")
+async def _check_way(access: Access, session: AioSession, region: str, clients: Sequence[Any]) -> str | None:
+    """Return a warning for a Region that is not known. Raises AccessFault for an unusable proxy or Region."""
+    proxies = [check_proxy(each.meta.endpoint_url) for each in clients if not bypasses_proxies(access)]
+    return await check_region(session, SERVICE, region, clients[0].meta.endpoint_url, has_proxy=any(proxies))
 
 
 def configuration_fault(error: Exception) -> AccessFault:

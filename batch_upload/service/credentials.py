@@ -6,6 +6,7 @@ answer is `CredentialsUnreached`, which may be retried.
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -16,6 +17,7 @@ from typing import Any
 import anyio
 from aiobotocore.credentials import (
     AioAssumeRoleCredentialFetcher,
+    AioCredentials,
     AioDeferredRefreshableCredentials,
     create_credential_resolver,
 )
@@ -23,10 +25,11 @@ from aiobotocore.session import AioSession
 from botocore import exceptions as sdk
 from botocore.parsers import ResponseParserError
 
-from batch_upload.errors import AccessFault, NoAnswer, ServiceError, Transient
+from batch_upload.errors import AccessFault, NoAnswer, ServiceError, Throttled, Transient
 from batch_upload.service.access import Access, endpoint_for_sts
 from batch_upload.service.faults import plain_line, sdk_fault
 from batch_upload.service.network import with_issuer
+from batch_upload.service.sharing import Turns
 from batch_upload.settings import variable_naming
 from batch_upload.shortage import shortage_of
 
@@ -34,6 +37,10 @@ FETCH_LIMIT_S = 60.0
 """How long fetching may take, without the time of a person at a prompt. A helper may have to open a browser."""
 SESSION_NAME = "batch-upload"
 TOKEN_FILE_VARIABLES = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+ROLE_METHODS = frozenset({"assume-role", "assume-role-with-web-identity"})
+"""botocore's names of the sources whose answer names the account of the role (`AssumedRoleUser.Arn`)."""
+NO_CREDENTIALS = "NoCredentialsError"
+"""The code of an AccessFault for a configuration without credentials."""
 _NO_METADATA = ("Received error when attempting", "non 200 response 5")
 """Parts of botocore's messages if a metadata service did not answer. One that refused did answer."""
 NO_CREDENTIALS_HINT = "`aws configure`, `aws sso login` or `--profile NAME`; `--local` needs none"
@@ -56,19 +63,26 @@ class _CodeWanted(Exception):
 class FetchedCredentials:
     """Credentials that are fetched at their first use and renewed before they expire. botocore signs with them.
 
-    If `access` names a role, they are the role's, assumed with the user's own.
+    If `access` names a role, they are the role's, assumed with the user's own. `turns` says how long a fault is kept.
     """
 
     def __init__(
-        self, session: AioSession, access: Access, region: str | None, *, limit_s: float = FETCH_LIMIT_S
+        self,
+        session: AioSession,
+        access: Access,
+        region: str | None,
+        *,
+        limit_s: float = FETCH_LIMIT_S,
+        turns: Turns | None = None,
     ) -> None:
         self._limit_s = limit_s
         self._session = session
         self._access = access
         self._region = region
         self._found: Any = None
-        self._lock = anyio.Lock()
-        self._unreached: CredentialsUnreached | None = None
+        self._turns = turns or Turns()
+        self._unreached: CredentialsUnreached | Throttled | None = None
+        self._role_account: str | None = None
 
     @property
     def method(self) -> str | None:
@@ -81,6 +95,11 @@ class FetchedCredentials:
         found: datetime | None = getattr(self._found, "_expiry_time", None)  # botocore has no public name for it
         return found
 
+    @property
+    def role_account(self) -> str | None:
+        """The account that STS named when the role was assumed. None for other keys, and before they were fetched."""
+        return self._role_account
+
     def get_deferred_property(self, name: str) -> Callable[[], None]:
         """botocore's way to ask for the account id, for endpoints that have it. Those of the service and STS do not."""
         return self.get_account_id
@@ -91,20 +110,21 @@ class FetchedCredentials:
     async def fetch(self) -> None:
         """Fetch them before their first use. Raises AccessFault.
 
-        A source that does not answer now may answer later: the first request fails with that, and is retried.
+        A source that does not answer now, or is too busy, may answer later: the first request fails with that, and is
+        retried.
         """
         try:
             await self.get_frozen_credentials()
-        except CredentialsUnreached as error:
+        except (CredentialsUnreached, Throttled) as error:
             self._unreached = error
 
     async def get_frozen_credentials(self) -> Any:  # noqa: ANN401 - as botocore's
-        """Return the keys to sign with. Raises AccessFault or CredentialsUnreached."""
+        """Return the keys to sign with. Raises AccessFault, CredentialsUnreached or Throttled."""
         if self._unreached is not None:
             error, self._unreached = self._unreached, None
             raise error
         if self._found is None:
-            async with self._lock:
+            async with self._turns.turn():
                 if self._found is None:
                     return await self._load()
         try:
@@ -127,6 +147,8 @@ class FetchedCredentials:
             found = await self._resolve(codes)
             frozen = await found.get_frozen_credentials()
             self._found = _within_limit(found, self._session, self._limit_s)
+            if found.method in ROLE_METHODS and re.fullmatch(r"[0-9]{12}", frozen.account_id or ""):
+                self._role_account = frozen.account_id
             return frozen
         raise _too_slow(self._session, self._limit_s)
 
@@ -138,6 +160,8 @@ class FetchedCredentials:
                 raise _CodeWanted(prompt)
             return codes.pop(0)
 
+        if (keys := self._access.keys) is not None:
+            return AioCredentials(keys.access_key, keys.secret_key, method="explicit")
         resolver = create_credential_resolver(self._session, region_name=self._region)
         roles = resolver.get_provider("assume-role")
         roles._prompter = prompter
@@ -154,16 +178,8 @@ class FetchedCredentials:
         process._popen = partial(_start_helper, profile_of(self._session))
         found = await resolver.load_credentials()
         role_arn = self._access.role_arn
-        if found is None and role_arn is not None:
-            raise AccessFault(
-                f"no AWS credentials to assume `{role_arn}` with",
-                code="NoCredentialsError",
-                hint="`aws configure`, `aws sso login` or `--profile NAME`",
-            )
         if found is None:
-            raise AccessFault(
-                "no AWS credentials were found, nothing was sent", code="NoCredentialsError", hint=NO_CREDENTIALS_HINT
-            )
+            raise no_credentials(role_arn)
         if role_arn is None:
             return found
         endpoint_url = endpoint_for_sts(self._access)
@@ -171,7 +187,7 @@ class FetchedCredentials:
             client_creator=partial(self._session.create_client, region_name=self._region, endpoint_url=endpoint_url),
             source_credentials=found,
             role_arn=role_arn,
-            extra_args={"RoleSessionName": SESSION_NAME},
+            extra_args=role_arguments(self._access),
         )
         return AioDeferredRefreshableCredentials(method="assume-role", refresh_using=fetcher.fetch_credentials)
 
@@ -191,6 +207,22 @@ class FetchedCredentials:
         except EOFError as error:
             raise AccessFault(f"no code of the MFA device `{device}` was given", code="MFARequired") from error
         return code.strip()
+
+
+def role_arguments(access: Access) -> dict[str, str]:
+    """Return the parameters of AssumeRole besides the role."""
+    given = {} if access.external_id is None else {"ExternalId": access.external_id}
+    return {"RoleSessionName": SESSION_NAME, **given}
+
+
+def no_credentials(role_arn: str | None) -> AccessFault:
+    """Return the fault of a configuration without credentials, to sign with or to assume the role with."""
+    if role_arn is None:
+        message, hint = "no AWS credentials were found, nothing was sent", NO_CREDENTIALS_HINT
+    else:
+        message = f"no AWS credentials to assume `{role_arn}` with"
+        hint = "`aws configure`, `aws sso login` or `--profile NAME`"
+    return AccessFault(message, code=NO_CREDENTIALS, hint=hint)
 
 
 def profile_of(session: AioSession) -> str:

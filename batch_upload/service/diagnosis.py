@@ -14,13 +14,15 @@ from botocore.utils import get_environ_proxies
 from batch_upload.service.access import (
     SERVICE,
     Access,
+    bypasses_proxies,
     check_endpoint,
     check_region,
+    chosen_region,
     client_config,
     known_regions,
     open_session,
 )
-from batch_upload.service.client import bypasses_proxies, chosen_region, configuration_fault
+from batch_upload.service.client import configuration_fault
 from batch_upload.service.credentials import FetchedCredentials
 from batch_upload.service.http import CONNECT_TIMEOUT_S
 from batch_upload.service.network import Knock, check_ca_bundle, check_proxy, knock

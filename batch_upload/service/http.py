@@ -9,7 +9,8 @@ those that botocore makes to fetch credentials. Extension point: `AioConfig(http
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -180,6 +181,55 @@ class BoundedSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships
         return _Requests(await super()._get_session(proxy_url), self._limits.answer_bytes)
 
 
+class SharedHttp:
+    """Sends the requests of several clients through one HTTP session, so that they share its connections and its TLS.
+
+    A client is given it as aiobotocore's `http_session_cls`. Clients with other time-outs, proxies or certificates get
+    another session. It opens a connection whenever no open one is free: how many requests are under way at once is
+    limited by who sends them. `http_session` makes the sessions.
+    """
+
+    def __init__(self, http_session: Callable[..., Any] = BoundedSession) -> None:
+        self._make = http_session
+        self._lent: dict[str, _LentSession] = {}
+        self._stack = AsyncExitStack()
+
+    def __call__(self, **options: Any) -> "_LentSession":  # noqa: ANN401 - aiobotocore's own
+        """Return the session for these options."""
+        unlimited = {**options, "max_pool_connections": 0}
+        return self._lent.setdefault(
+            repr(sorted(unlimited.items())), _LentSession(self._make(**unlimited), self._stack)
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._stack.aclose()
+
+
+class _LentSession:
+    """A session that stays open when the client that sends through it is closed."""
+
+    def __init__(self, session: Any, stack: AsyncExitStack) -> None:  # noqa: ANN401
+        self._session = session
+        self._stack = stack
+        self._is_open = False
+
+    async def __aenter__(self) -> "_LentSession":
+        if not self._is_open:
+            self._is_open = True
+            await self._stack.enter_async_context(self._session)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Keep it open, for the other clients."""
+
+    async def close(self) -> None:
+        """Keep it open, for the other clients."""
+
+    async def send(self, request: AWSPreparedRequest) -> AioAWSResponse:
+        return await self._session.send(request)
+
+
 @dataclass(frozen=True, slots=True)
 class _Requests:
     """The part of aiohttp's session that aiobotocore uses."""
@@ -188,6 +238,7 @@ class _Requests:
     answer_bytes: int
 
     async def request(self, method: str, **options: Any) -> "_Answer":  # noqa: ANN401
+        self.session.cookie_jar.clear()  # botocore keeps no cookies, and several accounts may send through one session
         response = await self.session.request(method, allow_redirects=False, **options)
         try:
             refuse_redirect(response.status, response.headers.get("Location"))
