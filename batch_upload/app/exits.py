@@ -1,6 +1,7 @@
 """From what happened to one exit code, and to the summary of a verb."""
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from batch_upload.clock import counting_s
@@ -8,8 +9,9 @@ from batch_upload.engine.lane import StopKind
 from batch_upload.engine.run import LaneResult
 from batch_upload.errors import ExitCode
 from batch_upload.model import AttachmentStatus, Lane, State
-from batch_upload.summary import Exit, Summary, exit_of
-from batch_upload.words import duration_words
+from batch_upload.summary import EXIT_REASONS, Exit, LaneSummary, Summary, exit_of
+from batch_upload.targets import Target
+from batch_upload.words import count_words, duration_words
 
 PRECEDENCE = (
     ExitCode.OUR_FAULT,
@@ -111,6 +113,61 @@ def made_visible(ending: Exit, *, failing_since: datetime | None, now: datetime)
         return ending, None
     words = f"{ending.reason}; no run has got an answer for {duration_words(failing_s)}"
     return Exit(ExitCode.ACCESS, words), failing_s
+
+
+def summary_of_lanes(
+    verb: str, lanes: Sequence[tuple[Target, Summary]], *, batch: str, elapsed_s: float, run_id: str | None = None
+) -> Summary:
+    """Return the summary of a verb over several lanes: sums, the exit code that wins, and each lane's own end."""
+    codes = Counter(summary.exit.code for _, summary in lanes)
+    code = first_of(codes)
+    # a winner outside the order, such as `plan`'s THERE_IS_WORK, weighs less than any that asks for something
+    others = [each for each in codes if each not in PRECEDENCE]
+    code = others[0] if others and code is ExitCode.DONE else code
+    winners = [summary for _, summary in lanes if summary.exit.code is code]
+    reason = EXIT_REASONS[code]
+    if code is not ExitCode.DONE:
+        reason = f"{len(winners)} of {count_words(len(lanes), 'lane')}: {reason}"
+    times = [summary.exit.resume_after for summary in winners]
+    known_times = [at for at in times if at is not None]
+    states, requests = Counter[str](), Counter[str]()
+    for _, summary in lanes:
+        states.update(summary.states)
+        requests.update(summary.requests)
+    unreached = [summary.unreached_for_s for _, summary in lanes if summary.unreached_for_s is not None]
+    accounts, regions = ({getattr(each, name) for _, each in lanes} for name in ("account", "region"))
+    return Summary(
+        verb=verb,
+        exit=Exit(code, reason, max(known_times) if known_times and len(known_times) == len(times) else None),
+        run_id=run_id,
+        batch=batch,
+        account=accounts.pop() if len(accounts) == 1 else None,
+        region=regions.pop() if len(regions) == 1 else None,
+        states=states,
+        items=sum(summary.items for _, summary in lanes),
+        uploaded=sum(summary.uploaded for _, summary in lanes),
+        adopted=sum(summary.adopted for _, summary in lanes),
+        unchanged=sum(summary.unchanged for _, summary in lanes),
+        requests=requests,
+        throttled=sum(summary.throttled for _, summary in lanes),
+        bytes_sent=sum(summary.bytes_sent for _, summary in lanes),
+        elapsed_s=elapsed_s,
+        unreached_for_s=max(unreached, default=None),
+        notes=tuple(dict.fromkeys(note for _, summary in lanes for note in summary.notes)),
+        lanes=tuple(
+            LaneSummary(
+                target.label,
+                summary.account or target.account,
+                target.region,
+                summary.exit,
+                summary.items,
+                summary.states,
+                summary.requests,
+                summary.throttled,
+            )
+            for target, summary in lanes
+        ),
+    )
 
 
 def lane_summary(

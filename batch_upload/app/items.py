@@ -71,8 +71,8 @@ class LanePart:
 def lane_parts(prepared: Prepared, settings: Settings) -> tuple[LanePart, ...]:
     """Part a manifest by its lanes, in the manifest's order. `settings` are those of the whole run.
 
-    A manifest without `targets` is one part. Otherwise `settings.targets` chooses lanes. Digests to be remembered stay
-    with the whole.
+    A manifest without `targets` is one part. Otherwise `settings.targets` chooses lanes, and so do ids in
+    `settings.only_ids`. Digests to be remembered stay with the whole.
     """
     manifest = prepared.manifest
     if not manifest.targets:
@@ -83,16 +83,23 @@ def lane_parts(prepared: Prepared, settings: Settings) -> tuple[LanePart, ...]:
     unread: dict[str | None, list[tuple[Listed, Problem]]] = {}
     for listed, problem in prepared.unread:
         unread.setdefault(listed.lane_label, []).append((listed, problem))
-    return tuple(
-        LanePart(
-            target,
-            replace(
-                prepared, items=tuple(items.get(target.label, ())), fresh={}, unread=tuple(unread.get(target.label, ()))
-            ),
-            settings_of_lane(settings, target),
-        )
-        for target in chosen_targets(manifest.targets, settings.targets)
-    )
+    parts: list[LanePart] = []
+    for target in chosen_targets(manifest.targets, settings.targets):
+        own, refused = items.get(target.label, ()), unread.get(target.label, ())
+        of_lane = replace(prepared, items=tuple(own), fresh={}, unread=tuple(refused))
+        ids = only_ids_of_lane(settings.only_ids, target.label or "")
+        if settings.only_ids and not settings.only_states:
+            ids &= {item.item_id for item in own} | {listed.item_id for listed, _ in refused}
+            if not ids:
+                continue
+        parts.append(LanePart(target, of_lane, replace(settings_of_lane(settings, target), only_ids=ids)))
+    return tuple(parts)
+
+
+def only_ids_of_lane(only_ids: frozenset[str], label: str) -> frozenset[str]:
+    """Return the ids that `--only` names for a lane: `ID` for every lane, and `acme/us-east-1:ID` for this one."""
+    prefix = f"{label}:"
+    return only_ids | {each.removeprefix(prefix) for each in only_ids if each.startswith(prefix)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,15 @@
 """`prune`: delete attachments that are proved ours and that the manifest no longer lists."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from batch_upload.app.exits import first_of
+from batch_upload.app.items import LanePart
+from batch_upload.app.joint_decision import JointDecision
 from batch_upload.app.lane import Reached, lane_context
+from batch_upload.app.lane_run import LaneRun, RunScope
 from batch_upload.app.session import Session
 from batch_upload.engine.prune import Pruning, Result, look_at_unfinished, prune, pruning
 from batch_upload.engine.rows import BatchRows, shown_row
@@ -32,25 +37,60 @@ class PruneResult:
 
 
 class PruneSession(Session[PruneResult]):
-    """One run of `prune`. `decide` gets what would be deleted, and returns whether it may be; it must be set."""
+    """One run of `prune`. `decide` gets what would be deleted in each lane, and returns whether it may be."""
 
     verb = "prune"
-    decide: Callable[[Pruning], Awaitable[bool]]
+
+    def __init__(
+        self,
+        *given: Any,  # noqa: ANN401 - what Session takes
+        decide: Callable[[Mapping[str | None, Pruning]], Awaitable[bool]],
+        **named: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(*given, **named)
+        self._decision = JointDecision(decide)
+
+    def chosen(self, parts: Sequence[LanePart]) -> Sequence[LanePart]:
+        return parts  # a lane for which the manifest lists nothing any more may hold attachments
+
+    def lane_run(self, scope: RunScope, part: LanePart) -> "PruneLane":
+        self._decision.expect(part.target.label)
+        return PruneLane(scope, part, self._decision)
+
+    async def lane_ended(self, label: str) -> None:
+        await self._decision.leave(label)
+
+    def of_lanes(self, summary: Summary, ends: Mapping[str, PruneResult]) -> PruneResult:
+        counts = Counter[PruneOutcome]()
+        for end in ends.values():
+            counts.update(end.counts)
+        was_cut_off = all(end.was_cut_off for end in ends.values())
+        return PruneResult(summary, counts, sum(end.left for end in ends.values()), was_cut_off)
+
+
+class PruneLane(LaneRun[PruneResult]):
+    """One lane's part of a run of `prune`."""
+
+    verb = "prune"
+
+    def __init__(self, scope: RunScope, part: LanePart, decision: JointDecision[Pruning]) -> None:
+        super().__init__(scope, part)
+        self._decision = decision
 
     async def work(self, ledger: LedgerWriter, reached: Reached) -> PruneResult:
         demand_whole(self.prepared.manifest)  # it may have been read again
         await ledger.pin(reached.lane, endpoint=reached.service.endpoint, at=self.clock.now())
-        context = lane_context(reached, self.settings, ledger, self.observer, run_id=self.run_id)
+        context = lane_context(reached, self.settings, ledger, self.observer, run_id=self.scope.run_id)
         rows = await ledger.known(self.batch)
         found = pruning(self.prepared.items, rows)
         if await look_at_unfinished(context, found):
             rows = await ledger.known(self.batch)
             found = pruning(self.prepared.items, rows)
-        may_begin = await self.decide(found)
+        may_begin = await self._decision.of(self.part.target.label, found)
         if not found.candidates or not may_begin:
             ending = NOT_AGREED if found.candidates else NOTHING_TO_DELETE
             return PruneResult(self.summed_up(self._rows_by_id(rows), ending))
-        await ledger.begin_run(self.run_id, verb=self.verb, batch=self.batch, at=self.clock.now())
+        await ledger.begin_run(self.scope.run_id, verb=self.verb, batch=self.batch, at=self.clock.now())
         result, failed = Result(), None
         try:
             with self.draining(reached):

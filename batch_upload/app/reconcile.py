@@ -2,11 +2,15 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import anyio
 
 from batch_upload.app.exits import first_of
+from batch_upload.app.items import LanePart
+from batch_upload.app.joint_decision import JointDecision
 from batch_upload.app.lane import Reached, lane_context
+from batch_upload.app.lane_run import LaneRun, RunScope
 from batch_upload.app.session import Session
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.listing import Cost
@@ -32,27 +36,57 @@ class ReconcileResult:
 
     summary: Summary
     known: Mapping[str, Known] = field(default_factory=dict)
+    lanes: Mapping[str, "ReconcileResult"] = field(default_factory=dict)
+    """With `targets` in the manifest: how each lane ended, by its label (`acme/us-east-1`)."""
 
 
-async def agree(_cost: Cost) -> bool:
+async def agree(_costs: Mapping[str | None, Cost]) -> bool:
     """Let it begin, whatever it costs."""
     return True
 
 
 class ReconcileSession(Session[ReconcileResult]):
-    """One run of `reconcile`. `may_begin` is asked once the expected cost is known."""
+    """One run of `reconcile`. `may_begin` is asked once the expected cost of every lane is known."""
 
     verb = "reconcile"
-    may_begin: Callable[[Cost], Awaitable[bool]] = staticmethod(agree)
+
+    def __init__(
+        self,
+        *given: Any,  # noqa: ANN401 - what Session takes
+        may_begin: Callable[[Mapping[str | None, Cost]], Awaitable[bool]] = agree,
+        **named: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(*given, **named)
+        self._decision = JointDecision(may_begin)
+
+    def lane_run(self, scope: RunScope, part: LanePart) -> "ReconcileLane":
+        self._decision.expect(part.target.label)
+        return ReconcileLane(scope, part, self._decision)
+
+    async def lane_ended(self, label: str) -> None:
+        await self._decision.leave(label)
+
+    def of_lanes(self, summary: Summary, ends: Mapping[str, ReconcileResult]) -> ReconcileResult:
+        return ReconcileResult(summary, lanes=ends)
+
+
+class ReconcileLane(LaneRun[ReconcileResult]):
+    """One lane's part of a run of `reconcile`."""
+
+    verb = "reconcile"
+
+    def __init__(self, scope: RunScope, part: LanePart, decision: JointDecision[Cost]) -> None:
+        super().__init__(scope, part)
+        self._decision = decision
 
     async def work(self, ledger: LedgerWriter, reached: Reached) -> ReconcileResult:
         items = self.prepared.items
-        context = lane_context(reached, self.settings, ledger, self.observer, run_id=self.run_id)
+        context = lane_context(reached, self.settings, ledger, self.observer, run_id=self.scope.run_id)
         await ledger.pin(reached.lane, endpoint=reached.service.endpoint, at=self.clock.now())
         capacity = await ask_capacity(context)
-        if not await self.may_begin(await expected_cost(context, capacity)):
+        if not await self._decision.of(self.part.target.label, await expected_cost(context, capacity)):
             return ReconcileResult(self.summed_up(await stock_of(context, self.batch, items), NOT_BEGUN))
-        await ledger.begin_run(self.run_id, verb=self.verb, batch=self.batch, at=self.clock.now())
+        await ledger.begin_run(self.scope.run_id, verb=self.verb, batch=self.batch, at=self.clock.now())
         failed: ServiceError | None = None
         not_yet = 0
 

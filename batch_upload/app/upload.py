@@ -11,12 +11,12 @@ from anyio import to_thread
 
 from batch_upload.app.exits import exit_of_run
 from batch_upload.app.interruption import Interruption
-from batch_upload.app.items import Prepared, check_only, ready
+from batch_upload.app.items import LanePart, Prepared, check_only, ready
 from batch_upload.app.lane import Reached, lane_context
+from batch_upload.app.lane_run import UNREACHED_HINT, LaneRun, RunScope
 from batch_upload.app.observers import Both, Silent
 from batch_upload.app.rates import is_news, learned
-from batch_upload.app.session import UNREACHED_HINT, Session
-from batch_upload.documents.bodies import DocumentBodies
+from batch_upload.app.session import Session
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.plan import Selection
 from batch_upload.engine.run import LaneOptions, LaneResult, Run
@@ -40,7 +40,9 @@ class RunResult:
 
     summary: Summary
     known: Mapping[str, Known] = field(default_factory=dict)
-    """By item id, the ledger's row at the end of each item that is not simply complete."""
+    """By item id, the ledger's row at the end of each item that is not simply complete. Empty for several lanes."""
+    lanes: Mapping[str, "RunResult"] = field(default_factory=dict)
+    """With `targets` in the manifest: how each lane ended, by its label (`acme/us-east-1`)."""
 
 
 async def upload(
@@ -77,18 +79,46 @@ class UploadSession(Session[RunResult]):
 
     verb = "upload"
 
+    def lane_run(self, scope: RunScope, part: LanePart) -> "UploadLane":
+        return UploadLane(scope, part)
+
+    def of_lanes(self, summary: Summary, ends: Mapping[str, RunResult]) -> RunResult:
+        return RunResult(summary, lanes=ends)
+
+    def ended(self, summary: Summary) -> None:
+        self.observer.notify(
+            RunEnded(
+                states=summary.states,
+                requests=summary.requests,
+                throttled=summary.throttled,
+                uploaded=summary.uploaded,
+                adopted=summary.adopted,
+                unchanged=summary.unchanged,
+                bytes_sent=summary.bytes_sent,
+                elapsed_s=summary.elapsed_s,
+                at=self.clock.now(),
+                notes=summary.notes,
+            )
+        )
+
+
+class UploadLane(LaneRun[RunResult]):
+    """One lane's part of a run of `upload`."""
+
+    verb = "upload"
+
     async def work(self, ledger: LedgerWriter, reached: Reached) -> RunResult:
         settings = self.settings
         root = None if settings.allow_outside else self.prepared.manifest.folder
-        context = lane_context(reached, settings, ledger, Both(self.tally, self.listener), run_id=self.run_id)
+        context = lane_context(reached, settings, ledger, Both(self.tally, self.listener), run_id=self.scope.run_id)
         options, endpoint = self.lane_options(), reached.service.endpoint
-        with DocumentBodies(root) as bodies:
-            run = Run(context, bodies, lane=reached.lane, endpoint=endpoint, options=options)
-            self.interruption.drain_with(run.interrupt)
-            async with task_group() as group:
-                group.start_soon(self.remember_rates, ledger, reached)
-                result = await run.run(self.prepared.items)
-                group.cancel_scope.cancel()
+        bodies = self.scope.reader.bodies(root)
+        run = Run(context, bodies, lane=reached.lane, endpoint=endpoint, options=options)
+        self.interruption.drain_with(run.interrupt)
+        async with task_group() as group:
+            group.start_soon(self.remember_rates, ledger, reached)
+            result = await run.run(self.prepared.items)
+            group.cancel_scope.cancel()
         ended = self.summary_of(result, reached)
         if result.ledger_error is None:
             ended = await self.recorded(ledger, reached, ended)
@@ -136,7 +166,7 @@ class UploadSession(Session[RunResult]):
         return LaneOptions(
             batch=self.batch,
             concurrency=settings.concurrency,
-            deadline_s=self.deadline_s(),
+            deadline_s=self.scope.left_s,
             max_failures=settings.max_failures,
             wait=settings.wait,
             settle_timeout_s=settings.settle_timeout_s,
@@ -161,7 +191,7 @@ class UploadSession(Session[RunResult]):
             adopted=self.tally.adopted,
             unchanged=result.plan.counts[ActionKind.UNCHANGED],
             bytes_sent=self.tally.bytes_sent,
-            elapsed_s=self.elapsed_s,
+            elapsed_s=self.scope.elapsed_s,
             at=self.clock.now(),
             notes=(f"hint: {hint}",) if hint else (),
         )
@@ -169,7 +199,7 @@ class UploadSession(Session[RunResult]):
         summary = summary_of_run(
             ended,
             verb=self.verb,
-            run_id=self.run_id,
+            run_id=self.scope.run_id,
             batch=self.batch,
             lane=reached.lane,
             items=len(self.prepared.items),

@@ -76,13 +76,16 @@ def raise_open_files_limit() -> None:
         return
 
 
-def fit_concurrency(settings: Settings, warn: Callable[[str], None]) -> Settings:
-    """Lower `--concurrency` to what fits into the limit of open files, at least 1, with a warning if that is less."""
+def fit_concurrency(settings: Settings, warn: Callable[[str], None], *, lanes: int = 1) -> Settings:
+    """Lower `--concurrency` to what fits into the limit of open files, at least 1, with a warning if that is less.
+
+    It is of each lane: all lanes together may fill the limit.
+    """
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         return settings
     per_call = FILES_PER_LOCAL_CALL if settings.local else FILES_PER_CALL
-    fits = max(1, min(settings.concurrency, (limit - OPEN_FILES_RESERVED) // per_call))
+    fits = max(1, min(settings.concurrency, (limit - OPEN_FILES_RESERVED) // (per_call * max(1, lanes))))
     if fits < settings.concurrency:
         warn(
             f"`--concurrency {settings.concurrency}` needs more than the {limit} open files that are allowed: at most"

@@ -21,6 +21,8 @@ from batch_upload.errors import UsageError
 from batch_upload.words import count_words
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from batch_upload.app.items import Prepared
     from batch_upload.app.prune import PruneResult
     from batch_upload.engine.prune import Pruning
@@ -64,9 +66,8 @@ def prune_command(
     demand_whole(prepared.manifest)
 
     def make(prepared: "Prepared", settings: "Settings", observer: "Observer", **named: Any) -> PruneSession:  # noqa: ANN401
-        session = PruneSession(prepared, settings, _SparedPrinter(observer, output), **named)
-        session.decide = partial(may_delete, output, yes=yes, max_deletes=max_deletes)
-        return session
+        decide = partial(may_delete, output, yes=yes, max_deletes=max_deletes)
+        return PruneSession(prepared, settings, _SparedPrinter(observer, output), decide=decide, **named)
 
     def ended_of(result: "PruneResult") -> Ended:
         if result.was_cut_off:
@@ -89,8 +90,10 @@ def prune_command(
     )
 
 
-async def may_delete(output: Output, found: "Pruning", *, yes: bool, max_deletes: int | None) -> bool:
-    """Show what would be deleted, and return whether it may be: with `yes`, else as a person answers.
+async def may_delete(
+    output: Output, lanes: "Mapping[str | None, Pruning]", *, yes: bool, max_deletes: int | None
+) -> bool:
+    """Show what would be deleted in each lane, and return whether it may be: with `yes`, else as a person answers.
 
     With `yes`, `max_deletes` attachments at most; None: half of what the batch has. Raises UsageError for more, and if
     there is no person to ask.
@@ -99,7 +102,8 @@ async def may_delete(output: Output, found: "Pruning", *, yes: bool, max_deletes
     from batch_upload.report.findings import PruneRow, prune_lines
 
     rows = [
-        PruneRow(deletes, each.known.item_id, each.known.client_token, each.known.attachment_id, each.reason)
+        PruneRow(deletes, each.known.item_id, each.known.client_token, each.known.attachment_id, each.reason, label)
+        for label, found in lanes.items()
         for deletes, some in ((True, found.candidates), (False, found.spared))
         for each in some
     ]
@@ -107,22 +111,24 @@ async def may_delete(output: Output, found: "Pruning", *, yes: bool, max_deletes
         output.event(row.as_json())
     if not output.quiet:
         output.answer(prune_lines(rows))
-    if not found.candidates:
+    candidates = sum(len(found.candidates) for found in lanes.values())
+    if not candidates:
         return False
-    attachments = count_words(len(found.candidates), "attachment")
+    attachments = count_words(candidates, "attachment")
     if not yes and can_ask():
         return await is_agreed(f"delete {attachments}?")
     if not yes:
         hint = "`--yes` deletes them without a question"
         raise UsageError(f"{attachments} would be deleted, and there is nobody to ask", hint=hint)
     # the default counts what is not listed alone: a part of a manifest must not delete the rest of the batch unseen
-    count = found.unlisted if max_deletes is None else len(found.candidates)
-    allowed = found.standing // 2 if max_deletes is None else max_deletes
+    count = sum(found.unlisted for found in lanes.values()) if max_deletes is None else candidates
+    standing = sum(found.standing for found in lanes.values())
+    allowed = standing // 2 if max_deletes is None else max_deletes
     if count > allowed:
         raise UsageError(
-            f"{count:,} of {found.standing:,} attachments of this batch would be deleted, {allowed:,} may be;"
+            f"{count:,} of {standing:,} attachments of this batch would be deleted, {allowed:,} may be;"
             " nothing was deleted",
-            hint=f"if this is the whole manifest of the batch: `--max-deletes {len(found.candidates)}`",
+            hint=f"if this is the whole manifest of the batch: `--max-deletes {candidates}`",
         )
     return True
 
@@ -136,8 +142,10 @@ class _SparedPrinter:
 
     def notify(self, event: object) -> None:
         """Hand the event on, and print what it spares."""
-        from batch_upload.events import Pruned, PruneOutcome
+        from batch_upload.events import OfLane, Pruned, PruneOutcome
 
         self._observer.notify(event)
+        if isinstance(event, OfLane):
+            event = event.event
         if isinstance(event, Pruned) and event.outcome is not PruneOutcome.DELETED:
             self._output.say(f"{event.outcome}: `{event.known.item_id}`: {event.reason}")

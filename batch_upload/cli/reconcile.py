@@ -1,7 +1,7 @@
 """`reconcile`: write into the ledger what the service proves. Only reads at the service."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,8 @@ from batch_upload.cli.output import Output
 from batch_upload.cli.verb import Ended, verb
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from batch_upload.engine.listing import Cost
 
 
@@ -39,23 +41,22 @@ def reconcile_command(
     from batch_upload.cli.asking import can_ask, is_agreed
     from batch_upload.cli.session import run_session
     from batch_upload.clock import counting_s
+    from batch_upload.engine.listing import cost_of_lanes
     from batch_upload.report.findings import cost_line, cost_words
 
     started, options = counting_s(), options_of(flags)
     prepared, settings = ready_or_recorded("reconcile", manifest, options, run_id=output.sinks.run_id)
 
-    async def may_begin(cost: "Cost") -> bool:
-        output.event(cost_line(pages=cost.pages, tag_reads=cost.tag_reads, time_s=cost.time_s))
-        output.say(f"cost: {cost_words(pages=cost.pages, tag_reads=cost.tag_reads, time_s=cost.time_s)}")
+    async def may_begin(costs: "Mapping[str | None, Cost]") -> bool:
+        for label, cost in costs.items():
+            of_lane = {} if label is None else {"target": label}
+            output.event(cost_line(pages=cost.pages, tag_reads=cost.tag_reads, time_s=cost.time_s) | of_lane)
+        whole = cost_of_lanes(costs.values())
+        output.say(f"cost: {cost_words(pages=whole.pages, tag_reads=whole.tag_reads, time_s=whole.time_s)}")
         return yes or not can_ask() or await is_agreed("reconcile?")
 
-    def make(*given: Any, **named: Any) -> ReconcileSession:  # noqa: ANN401 - what Session takes
-        session = ReconcileSession(*given, **named)
-        session.may_begin = may_begin
-        return session
-
     return run_session(
-        make,
+        partial(ReconcileSession, may_begin=may_begin),
         manifest,
         flags,
         output,
@@ -63,5 +64,9 @@ def reconcile_command(
         settings=settings,
         read=partial(ready, manifest, options),
         started=started,
-        ended_of=lambda result: Ended(result.summary, known=tuple(result.known.values())),
+        ended_of=lambda result: Ended(
+            result.summary,
+            known=tuple(result.known.values()),
+            lanes={label: tuple(end.known.values()) for label, end in result.lanes.items()},
+        ),
     )

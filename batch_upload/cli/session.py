@@ -10,7 +10,8 @@ import anyio
 
 from batch_upload.app.interruption import Interruption
 from batch_upload.app.items import Prepared
-from batch_upload.app.session import RunEnd, Session
+from batch_upload.app.lane_run import RunEnd
+from batch_upload.app.session import Session
 from batch_upload.cli.asking import asker
 from batch_upload.cli.flags import Flags
 from batch_upload.cli.output import Output, invocation_of

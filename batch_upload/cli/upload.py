@@ -41,7 +41,11 @@ WAITING_FLAGS = ("no_wait", "settle_timeout", "safe_horizon", "wait_lock")
 )
 def upload_command(manifest: ManifestArgument, *, flags: Flags, output: Output) -> Ended:
     """upload what is not there yet, and wait until the service has finished with it"""
-    from batch_upload.app.items import check_only, ready  # heavy, like all that follows: only when there is work
+    from batch_upload.app.items import (
+        check_only,
+        lane_parts,
+        ready,
+    )  # heavy, like all that follows: only when there is work
     from batch_upload.app.session import ready_or_recorded
     from batch_upload.app.upload import UploadSession
     from batch_upload.cli.session import run_session
@@ -52,7 +56,7 @@ def upload_command(manifest: ManifestArgument, *, flags: Flags, output: Output) 
 
     def checked(prepared: "Prepared", settings: "Settings") -> "tuple[Prepared, Settings]":
         check_only(settings, prepared)
-        return prepared, fit_concurrency(settings, output.warn)
+        return prepared, fit_concurrency(settings, output.warn, lanes=len(lane_parts(prepared, settings)))
 
     prepared, settings = checked(*ready_or_recorded("upload", manifest, options, run_id=output.sinks.run_id))
     output.file_warnings(prepared.warnings, shown=PROBLEMS_SHOWN)
@@ -65,5 +69,9 @@ def upload_command(manifest: ManifestArgument, *, flags: Flags, output: Output) 
         settings=settings,
         read=lambda: checked(*ready(manifest, options)),
         started=started,
-        ended_of=lambda result: Ended(result.summary, known=tuple(result.known.values())),
+        ended_of=lambda result: Ended(
+            result.summary,
+            known=tuple(result.known.values()),
+            lanes={label: tuple(end.known.values()) for label, end in result.lanes.items()},
+        ),
     )

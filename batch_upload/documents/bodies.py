@@ -30,22 +30,15 @@ late slot is noticed, and not sent as it was."""
 BodyOrFault = Body | ChangedSincePlan | OutOfResources
 
 
-class DocumentBodies:
-    """Implements `ports.Bodies`. A context manager: its threads end with it, after their current reads.
+class DocumentReader:
+    """The threads that read documents for all lanes of a run. A context manager: they end after their current reads.
 
-    `hops` counts how often work was given to a thread. `root` is the folder that must contain the documents, as in
-    `examine`. `monotonic` gives seconds of a clock that is never set back.
+    `lanes` lanes together read AHEAD_BYTES ahead at most, but for a document each.
     """
 
-    def __init__(self, root: Path | None, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._root = root
-        self._monotonic = monotonic
+    def __init__(self, *, lanes: int = 1) -> None:
         self._threads = ThreadPoolExecutor(BODY_THREADS, thread_name_prefix="reader")
-        self._expected: dict[str, Item] = {}
-        # by token: the hop, and when it began
-        self._ahead: dict[str, tuple[asyncio.Future[dict[str, BodyOrFault]], float]] = {}
-        self._ahead_max = self._ahead_bytes = 0
-        self.hops = 0
+        self._ahead_bytes = AHEAD_BYTES // max(1, lanes)
 
     def __enter__(self) -> Self:
         return self
@@ -54,6 +47,31 @@ class DocumentBodies:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def bodies(self, root: Path | None, *, monotonic: Callable[[], float] = time.monotonic) -> "DocumentBodies":
+        """Return the documents of one lane, as `DocumentBodies` takes `root` and `monotonic`."""
+        return DocumentBodies(root, self._threads, ahead_bytes=self._ahead_bytes, monotonic=monotonic)
+
+
+class DocumentBodies:
+    """Implements `ports.Bodies` for one lane. Made by `DocumentReader.bodies`.
+
+    `hops` counts how often work was given to a thread. `root` is the folder that must contain the documents, as in
+    `examine`. `monotonic` gives seconds of a clock that is never set back.
+    """
+
+    def __init__(
+        self, root: Path | None, threads: ThreadPoolExecutor, *, ahead_bytes: int, monotonic: Callable[[], float]
+    ) -> None:
+        self._root = root
+        self._monotonic = monotonic
+        self._threads = threads
+        self._ahead_bytes_max = ahead_bytes
+        self._expected: dict[str, Item] = {}
+        # by token: the hop, and when it began
+        self._ahead: dict[str, tuple[asyncio.Future[dict[str, BodyOrFault]], float]] = {}
+        self._ahead_max = self._ahead_bytes = 0
+        self.hops = 0
 
     def expect(self, items: Iterable[Item], *, at_once: int) -> None:
         self._expected = {item.client_token: item for item in items if item.folder is not None}
@@ -79,7 +97,7 @@ class DocumentBodies:
 
     def _read_ahead(self) -> None:
         """Start a hop for the next expected documents while less than half of what may be ahead is waiting."""
-        most, most_bytes = self._ahead_max // 2, AHEAD_BYTES // 2
+        most, most_bytes = self._ahead_max // 2, self._ahead_bytes_max // 2
         while self._expected and len(self._ahead) <= most and self._ahead_bytes <= most_bytes:
             items: list[Item] = []
             hop_bytes = 0

@@ -5,12 +5,12 @@ What must not be missed is listed until it is proved: see `list_completely`.
 """
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.retry import Wire
@@ -19,6 +19,8 @@ from batch_upload.events import Looking
 from batch_upload.model import Attachment, AttachmentPage, AttachmentStatus, Capacity
 from batch_upload.operations import DESCRIBE, LIST_TAGS
 from batch_upload.ports import AttachmentService, Clock, Observer
+
+Number = TypeVar("Number", int, float)
 
 IDS_A_CALL = 5
 """Ids that one describe takes (the service's documentation)."""
@@ -308,6 +310,20 @@ class Cost:
     pages: int | None
     tag_reads: int | None
     time_s: float | None
+
+
+def cost_of_lanes(costs: Collection[Cost]) -> Cost:
+    """Return what looks at several lanes side by side take: calls add up, the slowest takes the time."""
+
+    def combined(values: Iterable[Number | None], combine: Callable[[Iterable[Number]], Number]) -> Number | None:
+        known = [value for value in values if value is not None]
+        return combine(known) if len(known) == len(costs) else None
+
+    return Cost(
+        combined((cost.pages for cost in costs), sum),
+        combined((cost.tag_reads for cost in costs), sum),
+        combined((cost.time_s for cost in costs), max),
+    )
 
 
 def cost_of(capacity: Capacity | None, known: int, *, describes_per_s: float, reads_per_s: float) -> Cost:

@@ -108,6 +108,8 @@ class PruneRow:
     client_token: str
     attachment_id: str | None
     reason: str
+    label: str | None = None
+    """Of its lane; None in a manifest without `targets`."""
 
     @property
     def action(self) -> str:
@@ -115,8 +117,10 @@ class PruneRow:
 
     def as_json(self) -> dict[str, Any]:
         """Return the line `{"event": "prune", …}`."""
+        of_lane = {} if self.label is None else {"target": self.label}
         return made_line(
             "prune",
+            **of_lane,
             action=self.action,
             id=self.item_id,
             client_token=self.client_token,
@@ -144,7 +148,11 @@ def prune_lines(rows: Sequence[PruneRow]) -> Iterator[str]:
     cells = [
         (row.action, printable(row.item_id), printable(row.attachment_id or ""), printable(row.reason)) for row in rows
     ]
-    return aligned_lines([_PRUNE_TITLES, *cells] if cells else [])
+    lines: list[tuple[str, ...]] = [_PRUNE_TITLES, *cells] if cells else []
+    if any(row.label for row in rows):
+        lanes = ("lane", *(row.label or "" for row in rows))
+        lines = [(lane, *line) for lane, line in zip(lanes, lines, strict=True)]
+    return aligned_lines(lines)
 
 
 def tags_words(counts: FindingCounts, *, reads: int, reads_per_s: float) -> str:

@@ -14,7 +14,7 @@ from batch_upload.app.items import Prepared, ready
 from batch_upload.app.lane import lane_context, reach
 from batch_upload.cli.flags import Flags, options_of
 from batch_upload.clock import SystemClock
-from batch_upload.documents.bodies import DocumentBodies
+from batch_upload.documents.bodies import DocumentReader
 from batch_upload.engine.run import LaneOptions, Run
 from batch_upload.engine.tally import Tally
 from batch_upload.ledger import open_ledger
@@ -78,7 +78,7 @@ async def _upload(prepared: Prepared, settings: Settings, points: Passing) -> in
     try:
         stepped = cast(LedgerWriter, Stepped(await ledger.writer(), WRITES, points))
         async with reach(settings, tally) as reached:
-            bodies = DocumentBodies(prepared.manifest.folder)  # its threads end with the process
+            bodies = DocumentReader().bodies(prepared.manifest.folder)  # its threads end with the process
             context = lane_context(reached, settings, stepped, tally, run_id=run_id)
             service = cast(AttachmentService, Stepped(context.service, REQUESTS, points))
             options = LaneOptions(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batch_upload.app.items import check, list_items, ready, ready_to_read
-from batch_upload.documents.bodies import DocumentBodies
+from batch_upload.documents.bodies import DocumentReader
 from batch_upload.errors import ChangedSincePlan, ManifestInvalid
 from batch_upload.model import ContentType
 from batch_upload.ports import Body
@@ -106,7 +106,8 @@ async def test_the_bytes_that_were_planned_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_bytes(PDF)
     item = ready(written(tmp_path, "  - file: a.pdf\n"), RunOptions())[0].items[0]
 
-    with DocumentBodies(tmp_path) as bodies:
+    with DocumentReader() as reader:
+        bodies = reader.bodies(tmp_path)
         assert await bodies.read(item) == Body.of(PDF)
 
 
@@ -119,8 +120,10 @@ async def test_bytes_that_are_not_those_that_were_planned_are_refused(tmp_path: 
     if changed is not None:
         document.write_bytes(changed)
 
-    with DocumentBodies(tmp_path) as bodies, pytest.raises(ChangedSincePlan):
-        await bodies.read(item)
+    with DocumentReader() as reader:
+        bodies = reader.bodies(tmp_path)
+        with pytest.raises(ChangedSincePlan):
+            await bodies.read(item)
 
 
 def test_a_verb_that_only_reads_gets_what_is_in_order_beside_what_is_not(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.documents.bodies import AHEAD_BYTES, AHEAD_MAX, AHEAD_S, DocumentBodies
+from batch_upload.documents.bodies import AHEAD_BYTES, AHEAD_MAX, AHEAD_S, DocumentBodies, DocumentReader
 from batch_upload.errors import ChangedSincePlan, OutOfResources
 from batch_upload.model import Item
 from batch_upload.ports import Body
@@ -57,7 +57,8 @@ async def test_documents_that_are_expected_are_read_a_few_at_a_time(tmp_path: Pa
     hop = AHEAD_MAX // 2
     items = some_items(tmp_path, 1 + 10 * hop)
 
-    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
+    with DocumentReader() as reader:
+        bodies = reader.bodies(tmp_path, monotonic=stopped_clock)
         bodies.expect(items, at_once=8)
         read = [await bodies.read(each) for each in items]
 
@@ -71,7 +72,8 @@ async def test_four_times_as_many_as_may_be_under_way_are_in_memory_ahead_and_no
 ) -> None:
     first, *others = some_items(tmp_path, 80)
 
-    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
+    with DocumentReader() as reader:
+        bodies = reader.bodies(tmp_path, monotonic=stopped_clock)
         bodies.expect([first, *others], at_once=at_once)
         await bodies.read(first)
         last_of_each_hop = others[ahead // 2 - 1 : ahead : ahead // 2]
@@ -87,7 +89,8 @@ async def test_a_document_that_was_read_ahead_long_ago_is_read_again_for_its_slo
     first, second, third = some_items(tmp_path, 3)
     now_s = 0.0
 
-    with DocumentBodies(tmp_path, monotonic=lambda: now_s) as bodies:
+    with DocumentReader() as reader:
+        bodies = reader.bodies(tmp_path, monotonic=lambda: now_s)
         bodies.expect([first, second, third], at_once=1)
         await bodies.read(first)
         now_s = AHEAD_S
@@ -104,7 +107,8 @@ async def test_large_documents_are_not_in_memory_ahead_but_one_at_a_time(tmp_pat
     paths = [put(tmp_path / f"{number}.pdf", document) for number in range(5)]
     items = [item(tmp_path, path.name, document)._replace(max_size_bytes=len(document)) for path in paths]
 
-    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
+    with DocumentReader() as reader:
+        bodies = reader.bodies(tmp_path, monotonic=stopped_clock)
         bodies.expect(items, at_once=8)
         await bodies.read(items[0])
         await bodies.read(items[1])  # which was read ahead alone
@@ -117,7 +121,8 @@ async def test_large_documents_are_not_in_memory_ahead_but_one_at_a_time(tmp_pat
 async def test_what_is_read_in_another_order_or_was_not_expected_is_read_all_the_same(tmp_path: Path) -> None:
     items = some_items(tmp_path, 30)
 
-    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
+    with DocumentReader() as reader:
+        bodies = reader.bodies(tmp_path, monotonic=stopped_clock)
         bodies.expect(items[:20], at_once=8)
         order = [*items[10:], *reversed(items[:10])]
         read = await asyncio.gather(*(bodies.read(each) for each in order))
@@ -128,7 +133,8 @@ async def test_what_is_read_in_another_order_or_was_not_expected_is_read_all_the
 async def test_a_document_that_is_asked_for_again_is_read_again(tmp_path: Path) -> None:
     items = some_items(tmp_path, 20)
 
-    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
+    with DocumentReader() as reader:
+        bodies = reader.bodies(tmp_path, monotonic=stopped_clock)
         bodies.expect(items, at_once=8)
         assert await number_read(bodies, items) == 20
         put(tmp_path / items[3].source, b"other")
@@ -139,7 +145,8 @@ async def test_a_document_that_is_asked_for_again_is_read_again(tmp_path: Path) 
 async def test_who_is_cancelled_while_documents_are_read_takes_none_from_the_others(tmp_path: Path) -> None:
     items = some_items(tmp_path, 9)
 
-    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
+    with DocumentReader() as reader:
+        bodies = reader.bodies(tmp_path, monotonic=stopped_clock)
         bodies.expect(items, at_once=8)
         await bodies.read(items[0])
         waiting = [asyncio.create_task(bodies.read(each)) for each in items[1:]]
@@ -154,7 +161,8 @@ async def test_who_is_cancelled_while_documents_are_read_takes_none_from_the_oth
 async def test_a_shortage_while_documents_were_read_ahead_is_not_believed_later(tmp_path: Path) -> None:
     items = some_items(tmp_path, 9)
 
-    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
+    with DocumentReader() as reader:
+        bodies = reader.bodies(tmp_path, monotonic=stopped_clock)
         bodies.expect(items, at_once=8)
         with no_descriptors():
             for each in (items[0], items[1]):  # the hop has ended then
@@ -181,7 +189,8 @@ async def test_documents_of_any_size_are_read_whole(tmp_path: Path, size_bytes: 
         max_size_bytes=size_bytes,
     )
 
-    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
+    with DocumentReader() as reader:
+        bodies = reader.bodies(tmp_path, monotonic=stopped_clock)
         assert await bodies.read(wanted) == Body.of(document)
 
 
@@ -198,7 +207,8 @@ async def test_a_document_that_changed_is_refused(
     if now is not None:
         put(path, now)
 
-    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
+    with DocumentReader() as reader:
+        bodies = reader.bodies(tmp_path, monotonic=stopped_clock)
         bodies.expect([other, changed] if is_expected else [], at_once=8)
         await bodies.read(other)
         with pytest.raises(ChangedSincePlan, match="changed since it was planned"):
@@ -209,7 +219,8 @@ async def test_a_link_that_was_put_in_is_followed_within_the_folder_alone(tmp_pa
     folder = tmp_path / "letters"
     path, inside, outside = put(folder / "a.pdf"), put(folder / "b.pdf"), put(tmp_path / "outside.pdf")
 
-    with DocumentBodies(folder, monotonic=stopped_clock) as bodies:
+    with DocumentReader() as reader:
+        bodies = reader.bodies(folder, monotonic=stopped_clock)
         path.unlink()
         path.symlink_to(inside)
         assert await bodies.read(item(folder, "a.pdf")) == Body.of(PDF)
@@ -225,7 +236,8 @@ async def test_a_folder_that_became_a_link_leads_out_of_no_other(tmp_path: Path,
     folder, source = tmp_path / "letters", "year/june/a.pdf"
     put(folder / source)
 
-    with DocumentBodies(folder, monotonic=stopped_clock) as bodies:
+    with DocumentReader() as reader:
+        bodies = reader.bodies(folder, monotonic=stopped_clock)
         assert await bodies.read(item(folder, source)) == Body.of(PDF)
         (folder / moved).rename(tmp_path / "elsewhere")
         (folder / moved).symlink_to(tmp_path / "elsewhere")
@@ -241,19 +253,20 @@ async def test_what_is_outside_is_refused_and_read_where_it_is_allowed(tmp_path:
     put(tmp_path / "outside.pdf")
     (folder / "linked").symlink_to(tmp_path)
 
-    with (
-        DocumentBodies(folder, monotonic=stopped_clock) as bodies,
-        pytest.raises(ChangedSincePlan, match="outside the manifest's folder"),
-    ):
-        await bodies.read(item(folder, source))
-    with DocumentBodies(None) as bodies:
+    with DocumentReader() as reader:
+        bodies = reader.bodies(folder, monotonic=stopped_clock)
+        with pytest.raises(ChangedSincePlan, match="outside the manifest's folder"):
+            await bodies.read(item(folder, source))
+    with DocumentReader() as reader:
+        bodies = reader.bodies(None)
         assert await bodies.read(item(folder, source)) == Body.of(PDF)
 
 
 async def test_a_pipe_or_a_folder_in_a_documents_place_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "a.pdf"
 
-    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
+    with DocumentReader() as reader:
+        bodies = reader.bodies(tmp_path, monotonic=stopped_clock)
         os.mkfifo(path)
         with pytest.raises(ChangedSincePlan, match="not a regular file"):
             await bodies.read(item(tmp_path, "a.pdf"))
@@ -268,10 +281,24 @@ async def test_no_descriptor_stays_open(tmp_path: Path) -> None:
     put(tmp_path / "a.pdf")
     before = os.listdir("/proc/self/fd")
 
-    with DocumentBodies(tmp_path, monotonic=stopped_clock) as bodies:
+    with DocumentReader() as reader:
+        bodies = reader.bodies(tmp_path, monotonic=stopped_clock)
         assert await bodies.read(item(tmp_path, "a.pdf")) == Body.of(PDF)
         for source, document in (("a.pdf", b"other"), ("gone.pdf", PDF), (".", PDF), ("..", PDF), ("a\0.pdf", PDF)):
             with pytest.raises(ChangedSincePlan):
                 await bodies.read(item(tmp_path, source, document))
 
     assert os.listdir("/proc/self/fd") == before
+
+
+async def test_lanes_share_the_threads_and_what_is_read_ahead(tmp_path: Path) -> None:
+    put(tmp_path / "a.pdf")
+    items = [item(tmp_path, "a.pdf")]
+
+    with DocumentReader(lanes=2) as reader:
+        first, second = (reader.bodies(tmp_path, monotonic=stopped_clock) for _ in range(2))
+        first.expect(items, at_once=1)  # what one lane expects is nothing to the other
+        assert await second.read(items[0]) == Body.of(PDF)
+        assert await first.read(items[0]) == Body.of(PDF)
+
+    assert (first.hops, second.hops) == (1, 1)
