@@ -35,7 +35,7 @@ from batch_upload.service.http import SharedHttp
 from batch_upload.service.network import check_ca_bundle, with_issuer
 from batch_upload.service.sharing import StartLimiter, Turns
 
-STS_RATE = 20.0
+STS_RATE = 20
 """Calls of STS a second. AWS allows 600 a second for an account and Region (IAM and STS quotas), which others share."""
 FAULT_KEPT_S = 60.0
 """How long a refusal of an account's credentials holds for all its lanes: a person must mend what was refused."""
@@ -145,7 +145,7 @@ class Accounts:
     """
 
     def __init__(
-        self, *, clock: Clock | None = None, chance: random.Random | None = None, sts_rate: float = STS_RATE
+        self, *, clock: Clock | None = None, chance: random.Random | None = None, sts_rate: int = STS_RATE
     ) -> None:
         self._clock: Clock = clock or SystemClock()
         self._chance = chance or random.Random()  # noqa: S311 - spreads renewals, not a secret

@@ -1,6 +1,7 @@
 """What several lanes do for each other: one of them at a time, and not too many a second."""
 
 import copy
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,18 +12,18 @@ from batch_upload.errors import AccessFault, ServiceError
 
 
 class StartLimiter:
-    """Spaces the starts of calls evenly, `rate` a second, in the order in which callers came. There is no burst."""
+    """Lets at most `rate` calls start in any second, in the order in which callers came."""
 
-    def __init__(self, rate: float, *, clock: MonotonicClock | None = None) -> None:
-        self._gap_s = 1.0 / rate
+    def __init__(self, rate: int, *, clock: MonotonicClock | None = None) -> None:
         self._clock: MonotonicClock = clock or SystemClock()
-        self._next_s = 0.0
+        self._starts_s: deque[float] = deque(maxlen=rate)
 
     async def slot(self, **_: object) -> None:
         """Return when the caller may start. Takes any arguments, as a handler of botocore's events must."""
-        now = self._clock.monotonic()
-        start_s = max(now, self._next_s)
-        self._next_s = start_s + self._gap_s
+        start_s = now = self._clock.monotonic()
+        if len(self._starts_s) == self._starts_s.maxlen:
+            start_s = max(now, self._starts_s[0] + 1.0)
+        self._starts_s.append(start_s)
         if start_s > now:
             await self._clock.sleep(start_s - now)
 
