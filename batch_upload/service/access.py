@@ -33,6 +33,8 @@ TOKEN_SERVICE = "sts"  # noqa: S105 - the name of a service
 PROGRAM = "batch-upload"
 _SIGN_IN = ("sso", "sso-oidc", "signin")
 """Services that the SDK asks for credentials, besides STS."""
+DOCUMENT_HOSTS = "sms-voice|sts"
+"""How the hosts of the services begin that documents and credentials are for, as alternatives of a pattern."""
 _HOST = re.compile(r"[a-z0-9.-]+")  # other parsers end a host elsewhere, for example at a backslash
 _NO_ADDRESS = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 """Errors that say that a name has no address. All others say that the look-up failed (getaddrinfo(3))."""
@@ -70,30 +72,30 @@ class Access:
     """Makes the sessions that requests are sent through, as aiobotocore's `http_session_cls`."""
 
 
-@lru_cache(maxsize=1)
-def _aws_host() -> re.Pattern[str]:
-    """Return the hosts of this service, of STS, and of VPC endpoints of both, in all partitions that botocore knows."""
+@lru_cache
+def _aws_host(services: str) -> re.Pattern[str]:
+    """Return the hosts of services, and of VPC endpoints of these, in all partitions that botocore knows."""
     loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
     outputs = [each["outputs"] for each in loader.load_data("partitions")["partitions"]]
     suffixes = {output[name] for output in outputs for name in ("dnsSuffix", "dualStackDnsSuffix")}
     suffix = "|".join(re.escape(each) for each in sorted(suffixes))
-    service, region = r"(sms-voice|sts)(-fips)?", r"[a-z0-9-]+"
+    service, region = rf"({services})(-fips)?", r"[a-z0-9-]+"
     own = rf"{service}\.{region}\.({suffix})"
     global_sts = rf"sts(-fips)?\.({suffix})"
     vpc = rf"[a-z0-9-]+\.{service}\.{region}\.vpce\.({suffix})"
     return re.compile(f"{own}|{global_sts}|{vpc}")
 
 
-def is_aws(host: str) -> bool:
-    """Tell whether a host, in lower case, is one of this service or of STS.
+def is_aws(host: str, *, services: str = DOCUMENT_HOSTS) -> bool:
+    """Tell whether a host, in lower case, is one of these services.
 
     Other hosts under AWS's domains (API Gateway, load balancers, buckets, machines) may belong to anybody.
     """
-    return _aws_host().fullmatch(host) is not None
+    return _aws_host(services).fullmatch(host) is not None
 
 
-def check_endpoint(url: str, allowed_hosts: Collection[str]) -> None:
-    """Raise AccessFault unless documents may be sent to this endpoint.
+def check_endpoint(url: str, allowed_hosts: Collection[str], *, services: str = DOCUMENT_HOSTS) -> None:
+    """Raise AccessFault unless documents may be sent to this endpoint, or what else one of `services` is sent.
 
     AWS and loopback are allowed, any other host only by name, and plain http only for loopback. The message names only
     the host, and nothing of an endpoint that is no URL or has a user name: it may hold a password.
@@ -102,7 +104,7 @@ def check_endpoint(url: str, allowed_hosts: Collection[str]) -> None:
     host = (parts.hostname or "").lower()
     if is_loopback(host):
         return
-    if not is_aws(host) and host not in {each.lower() for each in allowed_hosts}:
+    if not is_aws(host, services=services) and host not in {each.lower() for each in allowed_hosts}:
         raise AccessFault(
             f"the endpoint `{parts.scheme}://{host}` is neither AWS nor this machine, nothing was sent",
             code=ENDPOINT_NOT_ALLOWED,
@@ -140,24 +142,32 @@ def _endpoint_parts(url: str) -> SplitResult:
 
 def endpoint_for_sts(access: Access) -> str | None:
     """Return the endpoint for STS. A stand-in for the service also stands in for STS, AWS's own endpoint does not."""
-    if access.endpoint_url is None or access.sts_endpoint_configured:
+    return None if access.sts_endpoint_configured else endpoint_for_others(access)
+
+
+def endpoint_for_others(access: Access) -> str | None:
+    """Return the endpoint for another service of AWS than this one: a stand-in's, or None for AWS's own."""
+    if access.endpoint_url is None:
         return None
     host = (urlsplit(access.endpoint_url).hostname or "").lower()
     return None if is_aws(host) else access.endpoint_url
 
 
-async def open_session(access: Access, *, make: Callable[[], AioSession] = get_session) -> AioSession:
+async def open_session(
+    access: Access, *, make: Callable[[], AioSession] = get_session, services: Collection[str] = (SERVICE,)
+) -> AioSession:
     """Return a session of the user's AWS configuration, without credentials. Raises what the SDK raises.
 
     All clients that are made of it, also those that fetch credentials, have our time-outs, retries and connections.
-    Raises AccessFault for an endpoint that is no URL or has a user name, before the SDK reads it.
+    Raises AccessFault if the endpoint of one of `services`, or of one that gives credentials, is no URL or has a user
+    name, before the SDK reads it.
     """
     session = make()
     session.register_component("response_parser_factory", CheckedParserFactory())
     if access.profile is not None:
         session.set_config_variable("profile", access.profile)
     if not ensure_boolean(session.get_config_variable("ignore_configured_endpoint_urls")):
-        for name in (SERVICE, TOKEN_SERVICE, *_SIGN_IN):
+        for name in (*services, TOKEN_SERVICE, *_SIGN_IN):
             configured = ConfiguredEndpointProvider(
                 full_config=session.full_config, scoped_config=session.get_scoped_config(), client_name=name
             )

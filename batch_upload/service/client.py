@@ -2,8 +2,8 @@
 
 import re
 from base64 import b64decode
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from aiobotocore.session import AioSession
@@ -107,7 +107,7 @@ class AwsService:
                 return account
             sts = await self._shared.sts()
         try:
-            self._account = await _answer_to(sts.get_caller_identity(), account_of)
+            self._account = await answer_to(sts.get_caller_identity(), account_of)
             return self._account  # noqa: TRY300
         except CredentialsUnreached:
             raise
@@ -139,7 +139,7 @@ class AwsService:
         elif request.body is not None:
             members["AttachmentBody"] = request.body if self._carries_bodies else b64decode(request.body.base64)
         call = self._sms.create_registration_attachment(**members)
-        made, request_id = await _answer_to(call, lambda answer: (self._attachment(answer), request_id_of(answer)))
+        made, request_id = await answer_to(call, lambda answer: (self._attachment(answer), request_id_of(answer)))
         return Receipt(
             attachment_id=made.attachment_id,
             attachment_arn=made.attachment_arn,
@@ -150,7 +150,7 @@ class AwsService:
 
     async def describe(self, attachment_ids: Sequence[str]) -> tuple[Attachment, ...]:
         call = self._sms.describe_registration_attachments(RegistrationAttachmentIds=list(attachment_ids))
-        return await _answer_to(call, self._attachments)
+        return await answer_to(call, self._attachments)
 
     async def page(self, next_token: str | None) -> AttachmentPage:
         members: dict[str, Any] = {"MaxResults": RESULTS_MAX}
@@ -161,25 +161,25 @@ class AwsService:
             following = None if answer.get("NextToken") is None else text_member(answer, "NextToken")
             return AttachmentPage(self._attachments(answer), following, served_at_of(answer))
 
-        return await _answer_to(self._sms.describe_registration_attachments(**members), read)
+        return await answer_to(self._sms.describe_registration_attachments(**members), read)
 
     async def tags(self, attachment_arn: str) -> Mapping[str, str]:
-        return await _answer_to(self._sms.list_tags_for_resource(ResourceArn=attachment_arn), tag_values)
+        return await answer_to(self._sms.list_tags_for_resource(ResourceArn=attachment_arn), tag_values)
 
     async def tag(self, attachment_arn: str, tags: Mapping[str, str]) -> None:
         call = self._sms.tag_resource(ResourceArn=attachment_arn, Tags=_tag_list(tags))
-        await _answer_to(call, lambda _: None)
+        await answer_to(call, lambda _: None)
 
     async def untag(self, attachment_arn: str, keys: Sequence[str]) -> None:
         call = self._sms.untag_resource(ResourceArn=attachment_arn, TagKeys=list(keys))
-        await _answer_to(call, lambda _: None)
+        await answer_to(call, lambda _: None)
 
     async def delete(self, attachment_id: str) -> None:
         call = self._sms.delete_registration_attachment(RegistrationAttachmentId=attachment_id)
-        await _answer_to(call, lambda answer: text_member(answer, "RegistrationAttachmentId"))
+        await answer_to(call, lambda answer: text_member(answer, "RegistrationAttachmentId"))
 
     async def capacity(self) -> Capacity | None:
-        return await _answer_to(self._sms.describe_account_limits(), capacity_of)
+        return await answer_to(self._sms.describe_account_limits(), capacity_of)
 
     def _attachments(self, answer: Mapping[str, Any]) -> tuple[Attachment, ...]:
         return tuple(self._attachment(each) for each in member(answer, "RegistrationAttachments"))
@@ -208,7 +208,7 @@ def _tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
-async def _answer_to(call: Awaitable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], Read]) -> Read:
+async def answer_to(call: Awaitable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], Read]) -> Read:
     """Await one call and read its answer. Map whatever either raises: an answer can hold anything."""
     try:
         answer = await call
@@ -275,17 +275,11 @@ async def open_service(
     process lacks file descriptors, memory or threads.
     """
     async with AsyncExitStack() as stack:
-        try:
+        with configured():
             if accounts is None:
                 service = await _open_lane(access, stack, credentials)
             else:
                 service = await _open_shared_lane(access, stack, accounts)
-        except (sdk.BotoCoreError, ValueError, OSError, MemoryError, RuntimeError) as error:
-            if (short := shortage_of(error)) is not None:
-                raise short from error
-            if isinstance(error, sdk.BotoCoreError | ValueError):
-                raise configuration_fault(error) from error
-            raise
         yield service
 
 
@@ -323,6 +317,19 @@ async def _check_way(access: Access, session: AioSession, region: str, clients: 
     """Return a warning for a Region that is not known. Raises AccessFault for an unusable proxy or Region."""
     proxies = [check_proxy(each.meta.endpoint_url) for each in clients if not bypasses_proxies(access)]
     return await check_region(session, SERVICE, region, clients[0].meta.endpoint_url, has_proxy=any(proxies))
+
+
+@contextmanager
+def configured() -> Iterator[None]:
+    """Raise AccessFault for what the AWS configuration makes botocore raise, and OutOfResources for a shortage."""
+    try:
+        yield
+    except (sdk.BotoCoreError, ValueError, OSError, MemoryError, RuntimeError) as error:
+        if (short := shortage_of(error)) is not None:
+            raise short from error
+        if isinstance(error, sdk.BotoCoreError | ValueError):
+            raise configuration_fault(error) from error
+        raise
 
 
 def configuration_fault(error: Exception) -> AccessFault:

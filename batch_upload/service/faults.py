@@ -42,6 +42,7 @@ REFUSALS = frozenset(
     {"ConflictException", "ResourceNotFoundException", "ServiceQuotaExceededException", "ValidationException", "413"}
 )
 """What this service answers about one item (botocore's model). Any server answers 413 to a body that is too large."""
+ORGANIZATION_OPERATIONS = frozenset({"ListAccounts", "ListAccountsForParent", "ListOrganizationalUnitsForParent"})
 QUOTA = "ServiceQuotaExceededException"
 DAY_QUOTA = "REGISTRATION_ATTACHMENTS_CREATED_PER_DAY"
 ITEM_QUOTAS = frozenset({"TAGS_PER_RESOURCE"})
@@ -56,6 +57,7 @@ _OTHER_DENIALS = (
     "401", "403",
 )  # fmt: skip
 DENIED: dict[str, str] = {
+    "AWSOrganizationsNotInUseException": "these credentials are of an account that belongs to no organization",
     "AccountProblem": "the account itself has a problem: see its billing page, or ask AWS Support",
     "ExpiredToken": _FRESH_KEYS,
     "ExpiredTokenException": _FRESH_KEYS,
@@ -208,6 +210,11 @@ def _access_hint(code: str, reason: str | None, operation: str) -> str:
         return f"the identity needs `sts:{operation}` on the role, and the role's trust policy must name the identity"
     if operation == "GetRoleCredentials":
         return "this SSO user may not use the account and role of the profile: `sso_account_id`, `sso_role_name`"
+    if operation in ORGANIZATION_OPERATIONS:
+        return (
+            f"the identity needs `organizations:{operation}`, in the organization's management account or in one that"
+            " administers it by delegation"
+        )
     service = "sts" if operation == IDENTITY else "sms-voice"
     return f"the identity needs `{service}:{operation}`"
 

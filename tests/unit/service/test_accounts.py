@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,32 +16,9 @@ from batch_upload.service.client import AwsService, open_service
 from batch_upload.service.credentials import CredentialsUnreached
 from batch_upload.service.sharing import StartLimiter, Turns
 from tests.support.aws_stand_in import BASE_ACCOUNT, AwsStandIn, aws_stand_in
+from tests.support.stepped_clock import SteppedClock
 
 REGIONS = ("us-east-1", "us-west-2")
-
-
-class SteppedClock:
-    """Implements `ports.Clock` with a time that moves only by `pass_time`. A sleep is noted and over at once."""
-
-    def __init__(self) -> None:
-        self.passed_s = 0.0
-        self.slept_s: list[float] = []
-
-    def now(self) -> datetime:
-        return datetime(2026, 11, 23, 9, 0, tzinfo=UTC) + timedelta(seconds=self.passed_s)
-
-    def monotonic(self) -> float:
-        return self.passed_s
-
-    def machine(self) -> str:
-        return "one"
-
-    def pass_time(self, seconds: float) -> None:
-        self.passed_s += seconds
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept_s.append(seconds)
-        await asyncio.sleep(0)
 
 
 @pytest.fixture
