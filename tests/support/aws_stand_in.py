@@ -36,6 +36,8 @@ class AwsStandIn:
     received: list[Received] = field(default_factory=list)
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Status and code for an operation, or for the account of a role; taken away by the test itself."""
+    refusals_once: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """As `refusals`, for the next request alone."""
     lifetime_s: float = 3_600.0
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     members: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = field(default_factory=dict)
@@ -77,7 +79,8 @@ class AwsStandIn:
             self.assuming.set()
         is_sts = "Action" in request.values
         account = str(request.values.get("RoleArn", ":::::")).split(":")[4]
-        refusal = self.refusals.get(request.operation) or self.refusals.get(account)
+        refusal = self.refusals_once.pop(request.operation, None)
+        refusal = refusal or self.refusals.get(request.operation) or self.refusals.get(account)
         if refusal is not None:
             status, code = refusal
             if is_sts:
