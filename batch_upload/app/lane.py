@@ -3,7 +3,7 @@
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from batch_upload.app.rates import laws
 from batch_upload.clock import SystemClock
@@ -186,14 +186,15 @@ async def local_access(settings: Settings, *, reads_only: bool) -> AsyncIterator
     """Start the embedded emulator; its state is a file beside the manifest, and is not created if `reads_only`."""
     from batch_upload.emulator import LOCAL, ConfigurationError, serving  # heavy, and only for `--local`
 
-    emulated = replace(LOCAL, account=settings.account or LOCAL_ACCOUNT)
+    account = settings.account or LOCAL_ACCOUNT
+    emulated = LOCAL.model_copy(update={"account": account})
     state = None if reads_only and not settings.local_state.exists() else settings.local_state
     try:
         async with serving(emulated, state_path=state) as running:
             yield Access(
                 region=settings.region or LOCAL_REGION,
                 endpoint_url=running.url,
-                keys=StaticKeys("local", "local"),
+                keys=StaticKeys(account, "local"),
                 connections=settings.concurrency + 4,
             )
     except ConfigurationError as error:

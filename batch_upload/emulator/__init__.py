@@ -17,7 +17,7 @@ from batch_upload.emulator.faults import FaultAction, FaultRule
 from batch_upload.emulator.limits import Rate, RateMode
 from batch_upload.emulator.names import UploadStatus
 from batch_upload.emulator.serve import RunningEmulator, serving, serving_in_thread
-from batch_upload.emulator.settings import LOCAL, EmulatorSettings, KnownToken, LateTags, Paging
+from batch_upload.emulator.settings import LOCAL, EmulatorSettings, KnownToken, LaneOverlay, LateTags, Paging
 
 __all__ = [
     "LOCAL",
@@ -28,6 +28,7 @@ __all__ = [
     "FaultAction",
     "FaultRule",
     "KnownToken",
+    "LaneOverlay",
     "LateTags",
     "Paging",
     "Rate",

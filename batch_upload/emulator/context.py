@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from batch_upload.emulator.errors import resource_not_found
 from batch_upload.emulator.names import UploadStatus
-from batch_upload.emulator.settings import EmulatorSettings
+from batch_upload.emulator.request_log import LaneKey, RequestLog
+from batch_upload.emulator.settings import EmulatorSettings, LaneSettings
 from batch_upload.emulator.state import AttachmentStore, StoredAttachment
 
 Members = Mapping[str, Any]
@@ -46,8 +47,32 @@ class RealClock:
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """The caller that the Authorization header names; the signature is not checked."""
+
+    access_key: str
+    region: str
+    session_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A user or a role session, as GetCallerIdentity answers."""
+
+    account: str
+    arn: str
+    user_id: str
+
+    @property
+    def is_role(self) -> bool:
+        return ":assumed-role/" in self.arn
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """A request within its rate; blobs are bytes. Operations get only those that fit the model.
+
+    `settings` are those of its account and Region.
 
     `is_readable`: the body was a JSON object, or a form; otherwise there are no `members`. `ends_as_failed`: a fault
     wants the attachment to end so. `repeats_page`: a fault wants a page of a listing to give the NextToken that it was
@@ -57,12 +82,20 @@ class Call:
     request_id: str
     operation: str
     members: Members
-    account: str
+    identity: Identity
     region: str
-    access_key: str
+    settings: LaneSettings
     is_readable: bool = True
     ends_as_failed: bool = False
     repeats_page: bool = False
+
+    @property
+    def account(self) -> str:
+        return self.identity.account
+
+    @property
+    def lane(self) -> LaneKey:
+        return self.account, self.region
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +113,8 @@ class ServiceContext:
     settings: EmulatorSettings
     store: AttachmentStore
     clock: EmulatorClock
-    token_mismatches: int = 0
+    log: RequestLog = field(default_factory=RequestLog)
     bodies: dict[str, bytes] = field(default_factory=dict)
-    role_sessions: dict[str, Members] = field(default_factory=dict)
-    """The identity in a role, by the access key id of the session. Not kept across a restart: keys are short-lived."""
-
-    def account_of(self, access_key: str) -> str:
-        """Return the account that an access key id belongs to."""
-        if access_key in self.role_sessions:
-            return str(self.role_sessions[access_key]["Account"])
-        return self.settings.accounts.get(access_key, self.settings.account)
 
     def attachment(self, call: Call, id_or_arn: str) -> StoredAttachment:
         """Return an attachment of the caller's account and Region. Raises ErrorResponse."""

@@ -4,9 +4,7 @@ Checks come in this order: operation and credentials, rate, faults, permission, 
 """
 
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,26 +12,27 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
-from batch_upload.emulator.context import Call, EmulatorClock, Members, ServiceContext
+from batch_upload.emulator.context import Call, Caller, EmulatorClock, Members, ServiceContext
 from batch_upload.emulator.errors import (
     ErrorResponse,
     access_denied,
     internal_error,
     invalid_fields,
     throttled,
+    unrecognized_client,
 )
-from batch_upload.emulator.faults import FAULT_ERRORS, FaultAction, FaultRule, FaultScript
-from batch_upload.emulator.limits import FixedWindows, TokenBucket, limiter
+from batch_upload.emulator.faults import FAULT_ERRORS, FaultAction, FaultRule
+from batch_upload.emulator.lane import EmulatedLane
 from batch_upload.emulator.model import service_model
 from batch_upload.emulator.names import EVERY_OPERATION, OPERATIONS, STS_OPERATIONS, Operation, UploadStatus
 from batch_upload.emulator.operations import content_of, new_attachment_id, perform
+from batch_upload.emulator.request_log import LaneKey, LogEntry
+from batch_upload.emulator.roles import account_of, identity_of
 from batch_upload.emulator.settings import EmulatorSettings
 from batch_upload.emulator.state import AttachmentStore, Created, Journal, StatusSet, StoredAttachment
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-LOG_LENGTH = 200_000
 
 
 class Delivery(StrEnum):
@@ -54,14 +53,6 @@ class Delivery(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """The caller that the Authorization header names; the signature is not checked."""
-
-    access_key: str
-    region: str
-
-
-@dataclass(frozen=True, slots=True)
 class Reply:
     """`code` is None for a success. `delay_s` passes before the reply is delivered; None: until the emulator stops.
     `rule` is the fault that decided the request, with what its delivery needs."""
@@ -75,35 +66,6 @@ class Reply:
     delay_s: float | None = 0.0
     retry_after_s: float | None = None
     rule: FaultRule | None = None
-
-
-@dataclass(slots=True)
-class RequestLog:
-    """What the emulator has seen: counters for tests and benchmarks, and a bounded log.
-
-    `accepted`: carried out, whether or not the answer arrived, replays included. `throttled`: answered so, by a rate
-    or by a fault. `max_in_flight`: requests of any operation at the same time. `entries`: seconds since the start,
-    operation, outcome (accepted, replayed, an error code or a fault's action) and ClientToken of each request.
-    """
-
-    requests: Counter[str] = field(default_factory=Counter)
-    accepted: Counter[str] = field(default_factory=Counter)
-    throttled: Counter[str] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
-    replays: int = 0
-    in_flight: int = 0
-    max_in_flight: int = 0
-    entries: deque[tuple[float, str, str, str | None]] = field(default_factory=lambda: deque(maxlen=LOG_LENGTH))
-
-    @contextmanager
-    def request_in_flight(self) -> Iterator[None]:
-        """Count a request from its arrival until its answer has left, or never will."""
-        self.in_flight += 1
-        self.max_in_flight = max(self.max_in_flight, self.in_flight)
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
 
 
 _NOT_ANSWERED: Mapping[FaultAction, Delivery] = {
@@ -146,12 +108,11 @@ class Emulator:
 
     def __init__(self, settings: EmulatorSettings, *, clock: EmulatorClock, journal: Journal | None = None) -> None:
         self.lock = threading.RLock()
-        self.log = RequestLog()
         self._clock = clock
         self._started_s = clock.monotonic()
         self._context = ServiceContext(settings=settings, store=AttachmentStore(journal), clock=clock)
-        self._faults = FaultScript(settings.faults, seed=settings.seed)
-        self._limiters: dict[tuple[str, str, str], TokenBucket | FixedWindows | None] = {}
+        self.log = self._context.log
+        self._lanes: dict[LaneKey, EmulatedLane] = {}
         self._late: list[tuple[float, Call]] = []
 
     @property
@@ -162,52 +123,59 @@ class Emulator:
     def handle(self, operation: str, members: Members | None, caller: Caller | None) -> Reply:
         """Answer one request. `members` None: the body was not a JSON object; `caller` None: no credentials."""
         self._run_late_requests()  # they were sent before this one
-        self.log.requests[operation] += 1
+        lane = None if caller is None else self._lane_of(caller)
+        for counters in self.log.counters(lane):
+            counters.requests[operation] += 1
         request_id = str(uuid4())
         try:
             reply = self._answer(self._admit(request_id, operation, members, caller))
         except ErrorResponse as error:
             reply = _error_reply(request_id, error)
         token = None if members is None else members.get("ClientToken")
-        self._add_to_log(operation, reply.outcome, token if isinstance(token, str) else None)
+        self._add_to_log(operation, reply.outcome, token if isinstance(token, str) else None, lane)
         if reply.code == throttled().code:
-            self.log.throttled[operation] += 1
-        delay_s = None if reply.delay_s is None else reply.delay_s + self.settings.latency_s
-        return replace(reply, delay_s=delay_s)
+            for counters in self.log.counters(lane):
+                counters.throttled[operation] += 1
+        latency_s = self.settings.latency_s if lane is None else self._lane(lane).settings.latency_s
+        return replace(reply, delay_s=None if reply.delay_s is None else reply.delay_s + latency_s)
 
     @_one_at_a_time
-    def stall(self, operation: str | None) -> FaultRule | None:
+    def stall(self, operation: str | None, caller: Caller | None) -> FaultRule | None:
         """Return the fault that keeps the body of a request from being read, or None.
 
         `operation` None: it is not known yet. A request that stalls is counted and logged here, and never handed to
-        `handle`.
+        `handle`. One without credentials does not stall.
         """
-        rule = self._faults.next_stall(operation)
+        if caller is None:
+            return None
+        lane = self._lane_of(caller)
+        rule = self._lane(lane).faults.next_stall(operation, at_s=self._elapsed_s())
         if rule is not None:
-            self.log.requests[operation or EVERY_OPERATION] += 1
-            self.log.faults[rule.action.value] += 1
-            self._add_to_log(operation or EVERY_OPERATION, rule.action.value, None)
+            for counters in self.log.counters(lane):
+                counters.requests[operation or EVERY_OPERATION] += 1
+                counters.faults[rule.action.value] += 1
+            self._add_to_log(operation or EVERY_OPERATION, rule.action.value, None, lane)
         return rule
 
     @_one_at_a_time
     def change_settings(self, text: str | bytes) -> None:
         """Lay a JSON object of settings over the present ones. A rate that changes begins with a full bucket.
 
-        Fault counters start again if `faults` or `seed` are among them. Raises ConfigurationError; then nothing has
-        changed.
+        Fault counters of an account and Region start again if their `faults` or `seed` change. Raises
+        ConfigurationError; then nothing has changed.
         """
-        before, after = self.settings, self.settings.changed(text)
+        after = self.settings.changed(text)
         self._context.settings = after
-        changed = {name for name in OPERATIONS if before.rate_of(name) != after.rate_of(name)}
-        self._limiters = {key: bucket for key, bucket in self._limiters.items() if key[2] not in changed}
-        if (before.faults, before.seed) != (after.faults, after.seed):
-            self.set_faults(after.faults)
+        for (account, region), lane in self._lanes.items():
+            lane.change_settings(after.of_lane(account, region))
 
     @_one_at_a_time
     def set_faults(self, rules: Sequence[FaultRule]) -> None:
-        """Replace the fault rules; counting starts again."""
-        self._context.settings = replace(self.settings, faults=tuple(rules))
-        self._faults = FaultScript(rules, seed=self.settings.seed)
+        """Replace the common fault rules; counting starts again, in every account and Region."""
+        self._context.settings = self.settings.model_copy(update={"faults": tuple(rules)})
+        for (account, region), lane in self._lanes.items():
+            lane.change_settings(self.settings.of_lane(account, region))
+            lane.restart_faults()
 
     @_one_at_a_time
     def set_status(self, attachment_id: str, status: UploadStatus) -> StoredAttachment:
@@ -229,12 +197,14 @@ class Emulator:
     ) -> StoredAttachment:
         """Make an attachment that no request made, of the default account and of now unless told otherwise."""
         moment = self._clock.now() if created_at is None else created_at
+        account = self.settings.account if account is None else account
+        processing_s = self.settings.of_lane(account, region).processing_s
         attachment = StoredAttachment(
             attachment_id=new_attachment_id(),
-            account=self.settings.account if account is None else account,
+            account=account,
             region=region,
             created_at=moment,
-            ready_at=moment + timedelta(seconds=self.settings.processing_s),
+            ready_at=moment + timedelta(seconds=processing_s),
             ends_as=UploadStatus.COMPLETE,
             fingerprint="planted",
             tags=dict(tags),
@@ -257,18 +227,34 @@ class Emulator:
 
     @_one_at_a_time
     def stats(self) -> dict[str, Any]:
-        """Return the counters; `attachments` are those that are not deleted."""
+        """Return the counters, of all requests and by account and Region; `attachments` are those not deleted."""
         self._run_late_requests()
-        return {
-            "requests": dict(self.log.requests),
-            "accepted": dict(self.log.accepted),
-            "throttled": dict(self.log.throttled),
-            "faults": dict(self.log.faults),
-            "replays": self.log.replays,
-            "max_in_flight": self.log.max_in_flight,
-            "token_mismatches": self._context.token_mismatches,
-            "attachments": sum(not attachment.is_deleted for attachment in self._context.store.all()),
+        used = self._context.store.used_by_lane()
+        lanes = {
+            f"{account}/{region}": {
+                **self.log.lanes[account, region].to_json(),
+                "attachments": used.get((account, region), 0),
+            }
+            for account, region in sorted({*self.log.lanes, *used})
         }
+        return {
+            **self.log.total.to_json(),
+            "max_in_flight": self.log.max_in_flight,
+            "attachments": sum(used.values()),
+            "roles": dict(self.log.roles),
+            "lanes": lanes,
+        }
+
+    def _elapsed_s(self) -> float:
+        return self._clock.monotonic() - self._started_s
+
+    def _lane_of(self, caller: Caller) -> LaneKey:
+        return account_of(self.settings, caller.access_key), caller.region
+
+    def _lane(self, key: LaneKey) -> EmulatedLane:
+        if key not in self._lanes:
+            self._lanes[key] = EmulatedLane(key, self.settings.of_lane(*key))
+        return self._lanes[key]
 
     def _admit(self, request_id: str, operation: str, members: Members | None, caller: Caller | None) -> Call:
         """Check what comes before all faults. Raises ErrorResponse."""
@@ -277,26 +263,26 @@ class Emulator:
         if caller is None:
             message = "The request carries no SigV4 Authorization"
             raise ErrorResponse("MissingAuthenticationTokenException", message)
-        account, at_s = self._context.account_of(caller.access_key), self._clock.monotonic() - self._started_s
-        lane_operation = (account, caller.region, operation)
-        if lane_operation not in self._limiters:
-            rate = self.settings.rate_of(operation)
-            self._limiters[lane_operation] = None if rate is None else limiter(rate, at_s=at_s)
-        bucket = self._limiters[lane_operation]
-        if bucket is not None and not bucket.take(at_s):
+        identity = identity_of(self.settings, caller, self._clock.now())
+        lane = self._lane((identity.account, caller.region))
+        if not lane.settings.is_region_enabled:
+            raise unrecognized_client()
+        if not lane.admits(operation, at_s=self._elapsed_s()):
             raise throttled()
         decoded = members or {}
         if operation not in STS_OPERATIONS:
             decoded = service_model().decode_blobs(operation, decoded)
         is_readable = members is not None
-        return Call(request_id, operation, decoded, account, caller.region, caller.access_key, is_readable=is_readable)
+        return Call(request_id, operation, decoded, identity, caller.region, lane.settings, is_readable=is_readable)
 
     def _answer(self, call: Call) -> Reply:
-        rule = self._faults.next(call.operation, call.members.get("ClientToken"), content_of(call.members))
+        token, content = call.members.get("ClientToken"), content_of(call.members)
+        rule = self._lane(call.lane).faults.next(call.operation, token, content, at_s=self._elapsed_s())
         if rule is None:
             return self._execute(call)
         action = rule.action
-        self.log.faults[action.value] += 1
+        for counters in self.log.counters(call.lane):
+            counters.faults[action.value] += 1
         if action in FAULT_ERRORS:
             reply = replace(_error_reply(call.request_id, FAULT_ERRORS[action]), retry_after_s=rule.seconds)
         elif action in _NOT_ANSWERED:
@@ -325,8 +311,9 @@ class Emulator:
             return _error_reply(call.request_id, error)
         if call.operation not in STS_OPERATIONS:
             service_model().check_answer(call.operation, result.members)
-        self.log.accepted[call.operation] += 1
-        self.log.replays += result.is_replay
+        for counters in self.log.counters(call.lane):
+            counters.accepted[call.operation] += 1
+            counters.replays += result.is_replay
         return Reply(call.request_id, "replayed" if result.is_replay else "accepted", result.members)
 
     def _check(self, call: Call) -> None:
@@ -334,7 +321,7 @@ class Emulator:
         needed = {call.operation, EVERY_OPERATION}
         if call.operation == Operation.CREATE and call.members.get("Tags"):
             needed.add(Operation.TAG)  # tags on a create need the permission to tag, as everywhere in AWS
-        if needed & self.settings.deny:
+        if needed & call.settings.deny:
             raise access_denied()
         if not call.is_readable:
             raise ErrorResponse("SerializationException", "The request is not a JSON object")
@@ -350,8 +337,9 @@ class Emulator:
         for call in due:
             self._execute(call)
 
-    def _add_to_log(self, operation: str, outcome: str, token: str | None) -> None:
-        self.log.entries.append((self._clock.monotonic() - self._started_s, operation, outcome, token))
+    def _add_to_log(self, operation: str, outcome: str, token: str | None, lane: LaneKey | None) -> None:
+        account, region = (None, None) if lane is None else lane
+        self.log.entries.append(LogEntry(self._elapsed_s(), operation, outcome, token, account, region))
 
 
 def _error_reply(request_id: str, error: ErrorResponse) -> Reply:

@@ -38,8 +38,16 @@ def throttled() -> ErrorResponse:
     return ErrorResponse("ThrottlingException", "Rate exceeded")
 
 
-def access_denied() -> ErrorResponse:
-    return ErrorResponse("AccessDeniedException", "User is not authorized to perform this operation")
+def access_denied(message: str = "User is not authorized to perform this operation") -> ErrorResponse:
+    return ErrorResponse("AccessDeniedException", message)
+
+
+def expired_token() -> ErrorResponse:
+    return ErrorResponse("ExpiredTokenException", "The security token included in the request is expired")
+
+
+def unrecognized_client() -> ErrorResponse:
+    return ErrorResponse("UnrecognizedClientException", "The security token included in the request is invalid")
 
 
 def internal_error() -> ErrorResponse:

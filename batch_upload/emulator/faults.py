@@ -1,6 +1,7 @@
 """Faults as data: which requests go wrong, and how. Rules are tried in order and the first that fires decides.
 
-A rule counts the requests that reach it and match it; a request that an earlier rule took never reaches a later one.
+A rule counts the requests that reach it and match it, those of each account and Region by themselves; a request that an
+earlier rule took never reaches a later one.
 So `[FaultRule(FaultAction.DROP_AFTER, times=1), FaultRule(FaultAction.THROTTLE, times=2)]` is a script: the first
 request loses its answer, the next two are throttled. Requests that the rate limit refuses reach no rule.
 
@@ -20,13 +21,15 @@ from batch_upload.emulator.errors import (
     ErrorResponse,
     access_denied,
     conflict,
+    expired_token,
     internal_error,
     quota_exceeded,
     throttled,
+    unrecognized_client,
     validation_error,
 )
 from batch_upload.emulator.limits import STRICT_JSON
-from batch_upload.emulator.names import EVERY_OPERATION, STS_OPERATIONS, Operation, OperationName
+from batch_upload.emulator.names import ACCOUNT_PATTERN, EVERY_OPERATION, STS_OPERATIONS, Operation, OperationName
 
 
 class FaultAction(StrEnum):
@@ -98,12 +101,8 @@ FAULT_ERRORS: Mapping[FaultAction, ErrorResponse] = {
     FaultAction.RETRY_AFTER: throttled(),
     FaultAction.INTERNAL_ERROR: internal_error(),
     FaultAction.ACCESS_DENIED: access_denied(),
-    FaultAction.EXPIRED_TOKEN: ErrorResponse(
-        "ExpiredTokenException", "The security token included in the request is expired"
-    ),
-    FaultAction.UNRECOGNIZED_CLIENT: ErrorResponse(
-        "UnrecognizedClientException", "The security token included in the request is invalid"
-    ),
+    FaultAction.EXPIRED_TOKEN: expired_token(),
+    FaultAction.UNRECOGNIZED_CLIENT: unrecognized_client(),
     FaultAction.UNKNOWN_CODE: ErrorResponse("UnheardOfException", "Nobody has ever heard of this"),
     FaultAction.QUOTA_DAY: quota_exceeded("REGISTRATION_ATTACHMENTS_CREATED_PER_DAY"),
     FaultAction.QUOTA_ACCOUNT: quota_exceeded("REGISTRATION_ATTACHMENTS_PER_ACCOUNT"),
@@ -149,8 +148,14 @@ class FaultRule:
     """how many requests go wrong; null: all"""
     after: int = Field(default=0, ge=0)
     """how many matching requests are left alone first"""
+    lasts_s: float | None = Field(default=None, ge=0)
+    """how many seconds long requests go wrong, from the first that did; null: for good"""
     share: float = Field(default=1.0, ge=0, le=1)
     """the probability that a matching request goes wrong; `seed` decides which"""
+    account: str | None = Field(default=None, pattern=f"^{ACCOUNT_PATTERN}$")
+    """only requests to this account"""
+    region: str | None = None
+    """only requests to this Region"""
     token: str | None = None
     """only requests with this ClientToken"""
     body_contains: str | None = None
@@ -187,6 +192,9 @@ class FaultRule:
         if self.action is FaultAction.STALL and self.operation in STS_OPERATIONS:
             raise ValueError(f"`stall` cannot tell {self.operation} from others: its name is in the body")
 
+    def is_for_lane(self, account: str, region: str) -> bool:
+        return self.account in (None, account) and self.region in (None, region)
+
     def matches(self, operation: str, token: str | None, content: bytes) -> bool:
         """Return whether the rule is about this request; `content` is the document or the URL."""
         return (
@@ -197,43 +205,51 @@ class FaultRule:
 
 
 class FaultScript:
-    """The rules at work: counts what matched and what fired. The same seed and requests give the same faults."""
+    """The rules at work in one account and Region: counts what matched and what fired.
+
+    The same seed and requests give the same faults. Times are seconds since the start of the emulator.
+    """
 
     def __init__(self, rules: Sequence[FaultRule], *, seed: int) -> None:
         self._rules = tuple(rules)
         self._matched = [0] * len(self._rules)
         self._fired = [0] * len(self._rules)
+        self._began_s: list[float | None] = [None] * len(self._rules)
         self._random = random.Random(seed)  # noqa: S311 - faults that can be repeated, not secrets
 
-    def next(self, operation: str, token: str | None, content: bytes) -> FaultRule | None:
+    def next(self, operation: str, token: str | None, content: bytes, *, at_s: float) -> FaultRule | None:
         """Return the rule that decides this request, or None."""
         for index, rule in enumerate(self._rules):
             is_candidate = rule.action is not FaultAction.STALL and rule.matches(operation, token, content)
-            if is_candidate and self._fires(index, rule):
+            if is_candidate and self._fires(index, rule, at_s):
                 return rule
         return None
 
-    def next_stall(self, operation: str | None) -> FaultRule | None:
+    def next_stall(self, operation: str | None, *, at_s: float) -> FaultRule | None:
         """Return the `stall` rule that takes a request before its body is read, or None.
 
         `operation` None: its name is in the body.
         """
         for index, rule in enumerate(self._rules):
             is_candidate = rule.action is FaultAction.STALL and rule.operation in (EVERY_OPERATION, operation)
-            if is_candidate and self._fires(index, rule):
+            if is_candidate and self._fires(index, rule, at_s):
                 return rule
         return None
 
-    def _fires(self, index: int, rule: FaultRule) -> bool:
+    def _fires(self, index: int, rule: FaultRule, at_s: float) -> bool:
         self._matched[index] += 1
         if self._matched[index] <= rule.after:
             return False
         if rule.times is not None and self._fired[index] >= rule.times:
             return False
+        began_s = self._began_s[index]
+        if began_s is not None and rule.lasts_s is not None and at_s >= began_s + rule.lasts_s:
+            return False
         # The draw comes last: a rule that cannot fire must not use up the seed's sequence.
         if rule.share < 1 and self._random.random() >= rule.share:
             return False
         self._fired[index] += 1
+        self._began_s[index] = at_s if began_s is None else began_s
         return True
 
 

@@ -15,8 +15,8 @@ from xml.sax.saxutils import escape
 
 from aiohttp import web
 
-from batch_upload.emulator.context import EmulatorClock
-from batch_upload.emulator.core import Caller, Delivery, Emulator, Reply
+from batch_upload.emulator.context import Caller, EmulatorClock
+from batch_upload.emulator.core import Delivery, Emulator, Reply
 from batch_upload.emulator.faults import ENDLESS_BYTES, FaultRule
 from batch_upload.emulator.model import service_model
 from batch_upload.emulator.names import STS_OPERATIONS
@@ -86,19 +86,20 @@ class ServiceEndpoint:
         """Answer one request of a client."""
         with self._emulator.log.request_in_flight():
             operation = _json_operation(request) if request.content_type == JSON_TYPE else None
-            rule = self._emulator.stall(operation)
+            caller = _caller(request)
+            rule = self._emulator.stall(operation, caller)
             if rule is not None:
                 return await self._stall(request, rule)
             body = await request.read()
             if operation is not None:
-                reply = self._emulator.handle(operation, _json_object(body), _caller(request))
+                reply = self._emulator.handle(operation, _json_object(body), caller)
                 members = reply.members if reply.code is None else {"__type": reply.code, **reply.members}
                 return await self._deliver(request, reply, reply.status, JSON_TYPE, json.dumps(members).encode())
             if request.content_type == FORM_TYPE:
                 form = dict(parse_qsl(body.decode(errors="replace")))
                 action = form.get("Action", "")
                 operation = action if action in STS_OPERATIONS else f"sts.{action}"
-                reply = self._emulator.handle(operation, form, _caller(request))
+                reply = self._emulator.handle(operation, form, caller)
                 return await self._deliver(request, reply, *sts_answer(operation, reply))
             message = f"{request.content_type} is not understood here"
             body = json.dumps({"__type": "UnsupportedMediaTypeException", "Message": message}).encode()
@@ -197,7 +198,9 @@ def _json_object(body: bytes) -> Mapping[str, Any] | None:
 
 def _caller(request: web.Request) -> Caller | None:
     found = _CREDENTIAL.match(request.headers.get("Authorization", ""))
-    return None if found is None else Caller(access_key=found[1], region=found[2])
+    if found is None:
+        return None
+    return Caller(access_key=found[1], region=found[2], session_token=request.headers.get("X-Amz-Security-Token"))
 
 
 def _altered(reply: Reply, rule: FaultRule, status: int, content_type: str, body: bytes) -> tuple[int, str, bytes]:

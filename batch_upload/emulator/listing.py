@@ -56,7 +56,7 @@ def describe(context: ServiceContext, call: Call) -> Members:
     described: list[Members] = []
     for id_or_arn in ids:
         attachment = context.attachment(call, id_or_arn)
-        if context.is_hidden(attachment, context.settings.describe_lag_s):
+        if context.is_hidden(attachment, call.settings.describe_lag_s):
             raise resource_not_found(id_or_arn)
         described.append(context.description(attachment))
     return {"RegistrationAttachments": described}
@@ -80,7 +80,7 @@ def decode_next_token(kind: str, token: str, read: Callable[[Any], Decoded]) -> 
 
 
 def _describe_page(context: ServiceContext, call: Call) -> Members:
-    settings, now = context.settings, context.clock.now()
+    settings, now = call.settings, context.clock.now()
     size = min(call.members.get("MaxResults") or LONGEST_PAGE, settings.page_size)
     given: str | None = call.members.get("NextToken")
     start = PageToken(now) if given is None else decode_next_token("place", given, PageToken.from_json)
@@ -115,7 +115,7 @@ def _visible(
     now, to_skip = context.clock.now(), start.offset
     for position, attachment_id in context.store.lane(call.account, call.region).after(start.position):
         attachment = context.store.get(attachment_id)
-        if attachment.status(now) not in statuses or context.is_hidden(attachment, context.settings.listing_lag_s):
+        if attachment.status(now) not in statuses or context.is_hidden(attachment, call.settings.listing_lag_s):
             continue
         # An offset counts what is visible now, so that pages shift when attachments come or go.
         if to_skip:

@@ -25,6 +25,9 @@ STS_OPERATIONS = frozenset({Operation.CALLER_IDENTITY, Operation.ASSUME_ROLE})
 
 OPERATIONS = frozenset(each.value for each in Operation)
 EVERY_OPERATION = "*"
+ACCOUNT_PATTERN = "[0-9]{12}"
+ROLE_ARN_PATTERN = rf"arn:aws:iam::{ACCOUNT_PATTERN}:role/(?:[\w+=,.@/-]*/)?[\w+=,.@-]+"
+"""The part of an ARN behind the last slash is the name of the role."""
 
 
 def _emulated_operation(name: str) -> str:

@@ -27,7 +27,8 @@ from batch_upload.emulator.limits import LONGEST_PAGE, MAX_TAGS
 from batch_upload.emulator.listing import decode_next_token, describe, encode_next_token
 from batch_upload.emulator.model import service_model
 from batch_upload.emulator.names import Operation, UploadStatus
-from batch_upload.emulator.settings import EmulatorSettings, KnownToken, LateTags
+from batch_upload.emulator.roles import assume_role, caller_identity
+from batch_upload.emulator.settings import KnownToken, LaneSettings, LateTags
 from batch_upload.emulator.state import (
     Created,
     Forgotten,
@@ -40,9 +41,6 @@ from batch_upload.emulator.state import (
 ATTACHMENTS_LIMIT = "REGISTRATION_ATTACHMENTS"
 UNLIMITED = 2**63 - 1
 """What DescribeAccountLimits says where there is no limit: the model wants a number."""
-ROLE_SESSION_S = 3_600
-_ROLE_ARN = re.compile(r"arn:aws:iam::(\d{12}):role/(?:[\w+=,.@/-]*/)?([\w+=,.@-]+)", re.ASCII)
-_SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _URL = re.compile(r"s3://[^/\s]+/\S+")
 
 
@@ -59,7 +57,7 @@ def create(context: ServiceContext, call: Call) -> CallResult:
     Validation comes first, then the token, then the quotas: a replay costs no quota, and an invalid request uses no
     token up.
     """
-    members, settings, now = call.members, context.settings, context.clock.now()
+    members, settings, now = call.members, call.settings, context.clock.now()
     content_type = _check_document(members, settings.max_size_bytes)
     check_tags(members)
     lane, tags, token = context.store.lane(call.account, call.region), tags_in(members), members.get("ClientToken")
@@ -68,9 +66,9 @@ def create(context: ServiceContext, call: Call) -> CallResult:
     # A replay may list the same tags in another order.
     parameters = [content_type is None, digest, sorted(tags.items())]
     fingerprint = hashlib.sha256(json.dumps(parameters).encode()).hexdigest()
-    earlier = _made_by_token(context, lane, token)
+    earlier = _made_by_token(context, call, lane)
     if earlier is not None:
-        _check_replay(context, earlier, fingerprint)
+        _check_replay(context, call, earlier, fingerprint)
         return CallResult({**context.summary(earlier), "Tags": tag_list(tags)}, is_replay=True)
     # Deleting an attachment makes room in the account, but not in the day.
     if settings.attachments_per_day is not None and lane.created_on[now.date()] >= settings.attachments_per_day:
@@ -94,12 +92,12 @@ def create(context: ServiceContext, call: Call) -> CallResult:
         url=members.get("AttachmentUrl"),
     )
     context.store.record(Created(attachment))
-    if settings.keeps_bodies and content_type is not None:
+    if context.settings.keeps_bodies and content_type is not None:
         context.bodies[attachment.attachment_id] = content
     return CallResult({**context.summary(attachment), "Tags": tag_list(tags)})
 
 
-def _ready_at(settings: EmulatorSettings, content: bytes, digest: str, now: datetime) -> datetime:
+def _ready_at(settings: LaneSettings, content: bytes, digest: str, now: datetime) -> datetime:
     """Return when the service will have finished with a document. The same document and seed take the same time."""
     if any(text.encode() in content for text in settings.hangs_containing):
         return datetime.max.replace(tzinfo=UTC)
@@ -132,19 +130,21 @@ def _check_document(members: Members, max_size_bytes: int) -> str | None:
     raise validation_error("ATTACHMENT_TYPE_NOT_SUPPORTED", "The attachment is neither PDF, PNG nor JPEG")
 
 
-def _made_by_token(context: ServiceContext, lane: LaneAttachments, token: str | None) -> StoredAttachment | None:
-    """Return what a token made, unless that is longer ago than the service remembers."""
+def _made_by_token(context: ServiceContext, call: Call, lane: LaneAttachments) -> StoredAttachment | None:
+    """Return what the token of a create made, unless that is longer ago than the service remembers."""
+    token: str | None = call.members.get("ClientToken")
     if token is None or token not in lane.ids_by_token:
         return None
-    attachment, memory_s = context.store.get(lane.ids_by_token[token]), context.settings.token_memory_s
+    attachment, memory_s = context.store.get(lane.ids_by_token[token]), call.settings.token_memory_s
     return attachment if memory_s is None or attachment.is_younger(memory_s, context.clock.now()) else None
 
 
-def _check_replay(context: ServiceContext, earlier: StoredAttachment, fingerprint: str) -> None:
+def _check_replay(context: ServiceContext, call: Call, earlier: StoredAttachment, fingerprint: str) -> None:
     """Raise ErrorResponse unless a remembered token gets its attachment."""
-    settings = context.settings
+    settings = call.settings
     if earlier.fingerprint != fingerprint:
-        context.token_mismatches += 1
+        for counters in context.log.counters(call.lane):
+            counters.token_mismatches += 1
         is_conflict, message = settings.is_mismatch_conflict, "The ClientToken was used with other parameters"
     elif settings.known_token is KnownToken.REPLAY:
         return
@@ -157,9 +157,9 @@ def _check_replay(context: ServiceContext, earlier: StoredAttachment, fingerprin
 
 def list_tags(context: ServiceContext, call: Call) -> Members:
     attachment = _attachment_of_arn(context, call)
-    if not context.is_hidden(attachment, context.settings.tags_lag_s):
+    if not context.is_hidden(attachment, call.settings.tags_lag_s):
         return {"ResourceArn": attachment.arn, "Tags": tag_list(attachment.tags)}
-    if context.settings.tags_lag_answer is LateTags.NOT_FOUND:
+    if call.settings.tags_lag_answer is LateTags.NOT_FOUND:
         raise resource_not_found(attachment.arn)
     return {"ResourceArn": attachment.arn, "Tags": []}
 
@@ -187,13 +187,13 @@ def delete(context: ServiceContext, call: Call) -> Members:
     if attachment.is_deleted:
         raise resource_not_found(attachment_id)
     context.bodies.pop(attachment_id, None)
-    keeps = context.settings.keeps_deleted
+    keeps = call.settings.keeps_deleted
     context.store.record(StatusSet(attachment_id, UploadStatus.DELETED) if keeps else Forgotten(attachment_id))
     return {**context.summary(attachment), "AttachmentStatus": UploadStatus.DELETED.value}
 
 
 def describe_limits(context: ServiceContext, call: Call) -> Members:
-    settings, store = context.settings, context.store
+    settings, store = call.settings, context.store
     lane = store.lane(call.account, call.region)
     used = lane.used if settings.limits_used is None else settings.limits_used
     if settings.limits_used is None and settings.limits_lag_s:
@@ -211,32 +211,6 @@ def describe_limits(context: ServiceContext, call: Call) -> Members:
     end = start + (call.members.get("MaxResults") or LONGEST_PAGE)
     following = {"NextToken": encode_next_token("limit", end)} if end < len(limits) else {}
     return {"AccountLimits": limits[start:end], **following}
-
-
-def caller_identity(context: ServiceContext, call: Call) -> Members:
-    user = {"Arn": f"arn:aws:iam::{call.account}:user/emulated", "UserId": "AIDAEMULATED00000000"}
-    return context.role_sessions.get(call.access_key, {**user, "Account": call.account})
-
-
-def assume_role(context: ServiceContext, call: Call) -> Members:
-    """Assume any role of any account. The keys that are given act in the role's account."""
-    role = _ROLE_ARN.fullmatch(call.members.get("RoleArn", ""))
-    name = call.members.get("RoleSessionName", "")
-    if role is None or not _SESSION_NAME.fullmatch(name):
-        raise validation_error("INVALID_PARAMETER", "RoleArn or RoleSessionName is missing or malformed")
-    arn, role_id = f"arn:aws:sts::{role[1]}:assumed-role/{role[2]}/{name}", f"AROAEMULATED00000000:{name}"
-    access_key = f"ASIA{secrets.token_hex(8).upper()}"
-    context.role_sessions[access_key] = {"Arn": arn, "UserId": role_id, "Account": role[1]}
-    expires_at = context.clock.now() + timedelta(seconds=ROLE_SESSION_S)
-    return {
-        "AssumedRoleUser": {"AssumedRoleId": role_id, "Arn": arn},
-        "Credentials": {
-            "AccessKeyId": access_key,
-            "SecretAccessKey": secrets.token_hex(20),
-            "SessionToken": secrets.token_hex(32),
-            "Expiration": expires_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        },
-    }
 
 
 def new_attachment_id() -> str:

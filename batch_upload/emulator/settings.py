@@ -1,12 +1,21 @@
 """What the emulator imitates: rates, quotas, delays and faults, as one frozen value."""
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+)
 
 from batch_upload.emulator.errors import ConfigurationError
 from batch_upload.emulator.faults import FaultRule
@@ -19,7 +28,13 @@ from batch_upload.emulator.limits import (
     NotNegative,
     Rate,
 )
-from batch_upload.emulator.names import EVERY_OPERATION, Operation, OperationName
+from batch_upload.emulator.names import (
+    ACCOUNT_PATTERN,
+    EVERY_OPERATION,
+    ROLE_ARN_PATTERN,
+    Operation,
+    OperationName,
+)
 
 
 class LateTags(StrEnum):
@@ -44,20 +59,21 @@ class KnownToken(StrEnum):
     VALIDATION = "validation"
 
 
-AccountId = Annotated[str, Field(pattern="^[0-9]{12}$")]
+AccountId = Annotated[str, Field(pattern=f"^{ACCOUNT_PATTERN}$")]
+LaneName = Annotated[str, Field(pattern=f"^{ACCOUNT_PATTERN}(/[a-z]{{2,}}(-[a-z0-9]+)+)?$")]
+"""An account, or an account and a Region: `111122223333/us-east-1`."""
+RoleOrAccount = Annotated[str, Field(pattern=f"^({ACCOUNT_PATTERN}|{ROLE_ARN_PATTERN})$")]
 RateOrNumber = Annotated[
     Rate | None, BeforeValidator(lambda value: {"per_second": value} if isinstance(value, int | float) else value)
 ]
+_STRICT_MODEL = ConfigDict(**STRICT_JSON, frozen=True)
 
 
-@dataclass(frozen=True, slots=True, config=STRICT_JSON)
-class EmulatorSettings:
-    """An account as AWS opens it, unless told otherwise. Durations are in seconds, sizes in bytes."""
+class LaneSettings(BaseModel):
+    """How the service treats one account in one Region. Durations are in seconds, sizes in bytes."""
 
-    account: AccountId = "123456789012"
-    """the account of every caller that `accounts` does not name"""
-    accounts: Mapping[str, AccountId] = Field(default_factory=dict)
-    """the account of a caller by its access key id"""
+    model_config = _STRICT_MODEL
+
     rates: Mapping[OperationName, RateOrNumber] = Field(default_factory=dict)
     """the rate of an operation, or of the others by `*`: a number, a rate as below, or null for no limit"""
     attachments_per_account: int | None = ATTACHMENTS_PER_ACCOUNT
@@ -72,8 +88,6 @@ class EmulatorSettings:
     """sigma of a log-normal distribution of that time, drawn by the document and `seed`; 0: the same for all"""
     latency_s: NotNegative = 0.0
     """how long every answer takes"""
-    clock_ahead_s: float = 0.0
-    """how far the clock of the answers (`Date`, times of creation) is ahead of this machine's"""
     fails_containing: tuple[str, ...] = ()
     """documents or URLs with one of these texts end as UPLOAD_FAILED"""
     hangs_containing: tuple[str, ...] = ()
@@ -84,8 +98,6 @@ class EmulatorSettings:
     """a remembered token with other parameters is a ConflictException, or else a ValidationException"""
     keeps_deleted: bool = True
     """a deleted attachment is still described, as DELETED"""
-    keeps_bodies: bool = False
-    """documents stay in memory for `Emulator.body`"""
     page_size: int = Field(default=LONGEST_PAGE, ge=1, le=LONGEST_PAGE)
     """the longest page of a listing, whatever is asked for"""
     listing_lag_s: NotNegative = 0.0
@@ -108,10 +120,48 @@ class EmulatorSettings:
     """what a create gets whose token is remembered, with the same parameters: `replay`, `conflict` or `validation`"""
     deny: frozenset[OperationName] = frozenset()
     """operations without permission, `*` for all; a create with tags needs TagResource, too"""
+    is_region_enabled: bool = True
+    """whether the account has enabled the Region; if not, every request is an UnrecognizedClientException"""
     faults: tuple[FaultRule, ...] = ()
     """the fault rules, see below"""
     seed: int = 0
     """of the chances of the faults and of `processing_spread`: the same seed and requests give the same"""
+
+    def rate_of(self, operation: str) -> Rate | None:
+        """Return the rate of an operation; None for no limit."""
+        if operation in self.rates:
+            return self.rates[operation]
+        return self.rates[EVERY_OPERATION] if EVERY_OPERATION in self.rates else DEFAULT_RATES[operation]
+
+
+class LaneOverlay(LaneSettings):
+    """Settings of one lane that differ from the common ones: only those that were given count."""
+
+    @model_serializer(mode="wrap")
+    def _only_given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        return {name: value for name, value in written.items() if name in self.model_fields_set}
+
+
+class EmulatorSettings(LaneSettings):
+    """An account as AWS opens it, by default, and what some accounts and Regions have of their own."""
+
+    account: AccountId = "123456789012"
+    """the account of every caller whose access key id says nothing else"""
+    accounts: Mapping[str, AccountId] = Field(default_factory=dict)
+    """the account of a caller by its access key id"""
+    lanes: Mapping[LaneName, LaneOverlay] = Field(default_factory=dict)
+    """settings of an account (`111122223333`), or of one Region of it (`111122223333/us-east-1`), see below"""
+    refused_roles: frozenset[RoleOrAccount] = frozenset()
+    """roles that cannot be assumed, by their ARN, or all roles of an account: AccessDenied"""
+    external_ids: Mapping[RoleOrAccount, str] = Field(default_factory=dict)
+    """the ExternalId without which a role, by its ARN, or any role of an account cannot be assumed: AccessDenied"""
+    role_session_s: NotNegative | None = None
+    """how long the keys of an assumed role are valid; null: as long as DurationSeconds asks for, or else an hour"""
+    keeps_bodies: bool = False
+    """documents stay in memory for `Emulator.body`"""
+    clock_ahead_s: float = 0.0
+    """how far the clock of the answers (`Date`, times of creation) is ahead of this machine's"""
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "EmulatorSettings":
@@ -155,11 +205,32 @@ class EmulatorSettings:
         values: dict[str, Any] = _SETTINGS.dump_python(self, mode="json")
         return values
 
-    def rate_of(self, operation: str) -> Rate | None:
-        """Return the rate of an operation in each account and Region; None for no limit."""
-        if operation in self.rates:
-            return self.rates[operation]
-        return self.rates[EVERY_OPERATION] if EVERY_OPERATION in self.rates else DEFAULT_RATES[operation]
+    def of_lane(self, account: str, region: str) -> LaneSettings:
+        """Return what holds in an account and Region: its own settings, else its account's, else the common ones.
+
+        Rates are looked up one by one in the same order; a `*` stands for all operations that the same place does not
+        name.
+        """
+        values = {name: getattr(self, name) for name in LaneSettings.model_fields}
+        for name in (account, f"{account}/{region}"):
+            overlay = self.lanes.get(name)
+            if overlay is None:
+                continue
+            below = values["rates"]
+            values |= {key: getattr(overlay, key) for key in overlay.model_fields_set}
+            if "rates" in overlay.model_fields_set and EVERY_OPERATION not in overlay.rates:
+                values["rates"] = {**below, **overlay.rates}
+        return LaneSettings.model_construct(**values)
+
+    def account_of(self, access_key: str) -> str:
+        """Return the account that an access key id belongs to.
+
+        It is the one that `accounts` names, or the key itself if it is an account's 12 digits, or the common one. The
+        key of an assumed role names its account: see `roles`.
+        """
+        if access_key in self.accounts:
+            return self.accounts[access_key]
+        return access_key if re.fullmatch(ACCOUNT_PATTERN, access_key) else self.account
 
 
 _SETTINGS = TypeAdapter(EmulatorSettings)

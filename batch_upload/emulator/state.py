@@ -231,6 +231,10 @@ class AttachmentStore:
         """Return all attachments, in the order of arrival."""
         return tuple(self._attachments.values())
 
+    def used_by_lane(self) -> dict[tuple[str, str], int]:
+        """Return how many attachments that are not deleted each account and Region holds."""
+        return {key: lane.used for key, lane in self._lanes.items()}
+
     def get(self, attachment_id: str) -> StoredAttachment:
         """Return the attachment of an id. Raises KeyError."""
         return self._attachments[attachment_id]

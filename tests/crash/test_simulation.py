@@ -93,7 +93,7 @@ def world_of(folder: Path, seed: int) -> World:
         page_size=chance.choice((7, 100)),
         seed=seed,
     )
-    settings = replace(settings, **lags(Random(f"lags {seed}"), horizon_s))
+    settings = settings.model_copy(update=lags(Random(f"lags {seed}"), horizon_s))
     world = World(folder, settings, seed=seed, horizon_s=horizon_s)
     world.machine.ahead_s = chance.uniform(-600, 600)
     world.wanted = {f"item-{number:02d}": Wanted(f"document {number}") for number in range(chance.randint(30, 60))}

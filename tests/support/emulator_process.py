@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batch_upload.emulator.request_log import LogEntry
+
 ROOT = Path(__file__).resolve().parents[2]
 STOP_TIMEOUT_S = 10
 
@@ -32,7 +34,11 @@ class EmulatorProcess:
 
     def log(self) -> list[tuple[float, str, str, str | None]]:
         """(seconds since the start, operation, outcome, token) of each request, in order."""
-        return [(at_s, operation, outcome, token) for at_s, operation, outcome, token in self._get("log")]
+        return [each[:4] for each in self.entries()]
+
+    def entries(self) -> list[LogEntry]:
+        """Return each request, in order, with its account and Region."""
+        return [LogEntry(*each) for each in self._get("log")]
 
     def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
         self._post("faults", list(rules))

@@ -22,7 +22,8 @@ from aiobotocore.awsrequest import AioAWSResponse
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
-from batch_upload.emulator.core import Caller, Delivery, Emulator, Reply
+from batch_upload.emulator.context import Caller
+from batch_upload.emulator.core import Delivery, Emulator, Reply
 from batch_upload.emulator.http import sts_answer
 from batch_upload.emulator.names import STS_OPERATIONS
 from batch_upload.operations import CREATE
@@ -242,7 +243,8 @@ def message_of(request: AWSPreparedRequest) -> Message:
     headers = {name.lower(): _text(value) for name, value in request.headers.items()}
     body = request.body if isinstance(request.body, bytes) else _text(request.body).encode()
     found = _CREDENTIAL.search(headers.get("authorization", ""))
-    caller = None if found is None else Caller(access_key=found[1], region=found[2])
+    token = headers.get("x-amz-security-token")
+    caller = None if found is None else Caller(access_key=found[1], region=found[2], session_token=token)
     if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         form = dict(parse_qsl(body.decode()))
         return Message(form["Action"], form, caller, is_form=True)

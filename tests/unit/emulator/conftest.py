@@ -40,13 +40,16 @@ def make_boto3() -> Iterator[MakeBoto3]:
     """Real boto3 clients without retries, closed at the end."""
     clients: list[Any] = []
 
-    def made(url: str, service: str = SERVICE, *, region: str = "us-east-1", key: str = "AKID") -> Any:  # noqa: ANN401
+    def made(
+        url: str, service: str = SERVICE, *, region: str = "us-east-1", key: str = "AKID", token: str | None = None
+    ) -> Any:  # noqa: ANN401 - boto3 ships no types
         client = boto3.client(
             service,
             endpoint_url=url,
             region_name=region,
             aws_access_key_id=key,
             aws_secret_access_key="not-a-secret",
+            aws_session_token=token,
             config=Config(retries={"mode": "standard", "total_max_attempts": 1}),
         )
         clients.append(client)

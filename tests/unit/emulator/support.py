@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from batch_upload.emulator.core import Caller, Emulator, Reply
+from batch_upload.emulator.context import Caller
+from batch_upload.emulator.core import Emulator, Reply
 
 SERVICE = "pinpoint-sms-voice-v2"
 CREATE = "CreateRegistrationAttachment"
@@ -88,6 +89,14 @@ class MakeClient(Protocol):
 class MakeBoto3(Protocol):
     """Makes real boto3 clients."""
 
-    def __call__(self, url: str, service: str = SERVICE, *, region: str = "us-east-1", key: str = "AKID") -> Any:  # noqa: ANN401 - boto3 ships no types
+    def __call__(
+        self,
+        url: str,
+        service: str = SERVICE,
+        *,
+        region: str = "us-east-1",
+        key: str = "AKID",
+        token: str | None = None,
+    ) -> Any:  # noqa: ANN401 - boto3 ships no types
         """Without retries; closed when the test ends."""
         ...

@@ -136,7 +136,7 @@ async def test_the_body_of_a_stalled_request_is_never_read(
     running.emulator.set_faults([FaultRule(FaultAction.STALL)])
 
     call = asyncio.ensure_future(_sent(http, running, bytes(MANY_BYTES)))
-    while running.emulator.log.requests[CREATE] == 0 and not call.done():  # noqa: ASYNC110 - at the other end
+    while running.emulator.log.total.requests[CREATE] == 0 and not call.done():  # noqa: ASYNC110 - at the other end
         await asyncio.sleep(0)
     done, _ = await asyncio.wait([call], timeout=0.2)
 

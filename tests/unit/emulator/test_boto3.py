@@ -73,27 +73,6 @@ def test_the_token_service_answers_on_the_same_port(
     assert (identity["Account"], identity["Arn"]) == (account, f"arn:aws:iam::{account}:user/emulated")
 
 
-def test_a_role_acts_in_its_own_account(emulator: EmulatorProcess, make_boto3: MakeBoto3) -> None:
-    sts = make_boto3(emulator.url, "sts")
-    answer = sts.assume_role(RoleArn="arn:aws:iam::333333333333:role/path/uploader", RoleSessionName="batch-upload")
-    key = answer["Credentials"]["AccessKeyId"]
-
-    identity = make_boto3(emulator.url, "sts", key=key).get_caller_identity()
-    created = make_boto3(emulator.url, key=key).create_registration_attachment(AttachmentBody=PDF)
-
-    assert identity["Account"] == "333333333333"
-    assert identity["Arn"] == "arn:aws:sts::333333333333:assumed-role/uploader/batch-upload"
-    assert created[ARN].startswith("arn:aws:sms-voice:us-east-1:333333333333:")
-    assert answer["Credentials"]["Expiration"].tzinfo is not None
-
-
-def test_a_role_that_cannot_be_is_refused(emulator: EmulatorProcess, make_boto3: MakeBoto3) -> None:
-    with pytest.raises(ClientError) as error:
-        make_boto3(emulator.url, "sts").assume_role(RoleArn="arn:aws:iam::3:role/uploader", RoleSessionName="x-y")
-
-    assert error.value.response["Error"]["Code"] == "ValidationError"
-
-
 def test_modeled_errors_are_modeled(emulator: EmulatorProcess, make_boto3: MakeBoto3) -> None:
     client = make_boto3(emulator.url)
     created = client.create_registration_attachment(AttachmentBody=PDF, ClientToken="modeled")

@@ -132,7 +132,7 @@ def test_rules_in_a_row_are_a_script(make_client: MakeClient) -> None:
 def test_a_rule_leaves_the_first_alone_and_then_fires_so_often() -> None:
     script = FaultScript([FaultRule(FaultAction.THROTTLE, after=2, times=2)], seed=0)
 
-    fired = [script.next(CREATE, None, b"") is not None for _ in range(6)]
+    fired = [script.next(CREATE, None, b"", at_s=0) is not None for _ in range(6)]
 
     assert fired == [False, False, True, True, False, False]
 
@@ -141,8 +141,8 @@ def test_a_rule_is_about_one_operation_or_all() -> None:
     one = FaultScript([FaultRule(FaultAction.THROTTLE, operation=DESCRIBE)], seed=0)
     every = FaultScript([FaultRule(FaultAction.THROTTLE, operation="*")], seed=0)
 
-    assert [one.next(name, None, b"") is not None for name in (CREATE, DESCRIBE)] == [False, True]
-    assert [every.next(name, None, b"") is not None for name in (CREATE, DESCRIBE)] == [True, True]
+    assert [one.next(name, None, b"", at_s=0) is not None for name in (CREATE, DESCRIBE)] == [False, True]
+    assert [every.next(name, None, b"", at_s=0) is not None for name in (CREATE, DESCRIBE)] == [True, True]
 
 
 def test_a_rule_can_be_about_a_token_or_a_text_of_the_document(make_client: MakeClient) -> None:
@@ -166,7 +166,7 @@ def test_a_rule_can_be_about_a_token_or_a_text_of_the_document(make_client: Make
 def test_a_share_of_the_requests_fails_and_the_seed_says_which() -> None:
     def fired(seed: int) -> list[bool]:
         script = FaultScript([FaultRule(FaultAction.THROTTLE, share=0.25)], seed=seed)
-        return [script.next(CREATE, None, b"") is not None for _ in range(2_000)]
+        return [script.next(CREATE, None, b"", at_s=0) is not None for _ in range(2_000)]
 
     assert fired(1) == fired(1) != fired(2)
     assert sum(fired(1)) == pytest.approx(500, abs=75)

@@ -274,7 +274,7 @@ async def test_the_control_plane_counts_and_tells(running: RunningEmulator, http
     _, [held] = await control(http, running, "attachments")
     _, log = await control(http, running, "log")
 
-    assert stats == {
+    counted = {
         "requests": {CREATE: 3},
         "accepted": {CREATE: 2},
         "throttled": {},
@@ -282,13 +282,18 @@ async def test_the_control_plane_counts_and_tells(running: RunningEmulator, http
         "replays": 1,
         "token_mismatches": 1,
         "attachments": 1,
+    }
+    assert stats == {
+        **counted,
         "max_in_flight": 1,
+        "roles": {},
+        "lanes": {"123456789012/us-east-1": counted},
     }
     assert (held["url"], held["client_token"], held["status"]) == ("s3://bucket/key", "token", "UPLOAD_IN_PROGRESS")
     assert [line[1:] for line in log] == [
-        [CREATE, "accepted", "token"],
-        [CREATE, "replayed", "token"],
-        [CREATE, "ConflictException", "token"],
+        [CREATE, "accepted", "token", "123456789012", "us-east-1"],
+        [CREATE, "replayed", "token", "123456789012", "us-east-1"],
+        [CREATE, "ConflictException", "token", "123456789012", "us-east-1"],
     ]
 
 

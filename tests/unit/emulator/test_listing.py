@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from batch_upload.emulator.core import Caller
+from batch_upload.emulator.context import Caller
 from batch_upload.emulator.names import UploadStatus
 from tests.unit.emulator.support import ATTACHMENT_ID, DESCRIBE, Client, MakeClient, ManualClock
 
