@@ -16,11 +16,18 @@ from batch_upload.emulator.errors import ConfigurationError, EmulatorError
 from batch_upload.emulator.faults import FaultAction, FaultRule
 from batch_upload.emulator.limits import Rate, RateMode
 from batch_upload.emulator.names import UploadStatus
+from batch_upload.emulator.organizations import (
+    AccountState,
+    Organization,
+    OrganizationAccount,
+    OrganizationalUnit,
+)
 from batch_upload.emulator.serve import RunningEmulator, serving, serving_in_thread
 from batch_upload.emulator.settings import LOCAL, EmulatorSettings, KnownToken, LaneOverlay, LateTags, Paging
 
 __all__ = [
     "LOCAL",
+    "AccountState",
     "ConfigurationError",
     "Emulator",
     "EmulatorError",
@@ -30,6 +37,9 @@ __all__ = [
     "KnownToken",
     "LaneOverlay",
     "LateTags",
+    "Organization",
+    "OrganizationAccount",
+    "OrganizationalUnit",
     "Paging",
     "Rate",
     "RateMode",

@@ -23,8 +23,8 @@ from batch_upload.emulator.errors import (
 )
 from batch_upload.emulator.faults import FAULT_ERRORS, FaultAction, FaultRule
 from batch_upload.emulator.lane import EmulatedLane
-from batch_upload.emulator.model import service_model
-from batch_upload.emulator.names import EVERY_OPERATION, OPERATIONS, STS_OPERATIONS, Operation, UploadStatus
+from batch_upload.emulator.model import model_of, service_model
+from batch_upload.emulator.names import EVERY_OPERATION, OPERATIONS, Operation, UploadStatus
 from batch_upload.emulator.operations import content_of, new_attachment_id, perform
 from batch_upload.emulator.request_log import LaneKey, LogEntry
 from batch_upload.emulator.roles import account_of, identity_of
@@ -270,8 +270,9 @@ class Emulator:
         if not lane.admits(operation, at_s=self._elapsed_s()):
             raise throttled()
         decoded = members or {}
-        if operation not in STS_OPERATIONS:
-            decoded = service_model().decode_blobs(operation, decoded)
+        model = model_of(operation)
+        if model is not None:
+            decoded = model.decode_blobs(operation, decoded)
         is_readable = members is not None
         return Call(request_id, operation, decoded, identity, caller.region, lane.settings, is_readable=is_readable)
 
@@ -309,8 +310,9 @@ class Emulator:
             result = perform(self._context, call)
         except ErrorResponse as error:
             return _error_reply(call.request_id, error)
-        if call.operation not in STS_OPERATIONS:
-            service_model().check_answer(call.operation, result.members)
+        model = model_of(call.operation)
+        if model is not None:
+            model.check_answer(call.operation, result.members)
         for counters in self.log.counters(call.lane):
             counters.accepted[call.operation] += 1
             counters.replays += result.is_replay
@@ -325,8 +327,9 @@ class Emulator:
             raise access_denied()
         if not call.is_readable:
             raise ErrorResponse("SerializationException", "The request is not a JSON object")
-        if call.operation not in STS_OPERATIONS:
-            errors = service_model().request_errors(call.operation, call.members)
+        model = model_of(call.operation)
+        if model is not None:
+            errors = model.request_errors(call.operation, call.members)
             if errors:
                 raise invalid_fields(errors)
 

@@ -19,9 +19,10 @@ from batch_upload.emulator.context import Caller, EmulatorClock
 from batch_upload.emulator.core import Delivery, Emulator, Reply
 from batch_upload.emulator.faults import ENDLESS_BYTES, FaultRule
 from batch_upload.emulator.model import service_model
-from batch_upload.emulator.names import STS_OPERATIONS
+from batch_upload.emulator.names import ORGANIZATIONS_OPERATIONS, ORGANIZATIONS_TARGET, STS_OPERATIONS
 
 JSON_TYPE = "application/x-amz-json-1.0"
+ORGANIZATIONS_TYPE = "application/x-amz-json-1.1"
 FORM_TYPE = "application/x-www-form-urlencoded"
 STS_NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 STALLED_BUFFER_BYTES = 4096
@@ -44,6 +45,25 @@ _STS_STATUSES: Mapping[str, int] = {
     "InvalidClientTokenId": 403,
     "InvalidAction": 400,
 }
+
+_ORGANIZATIONS_CODES: Mapping[str, str] = {
+    "ThrottlingException": "TooManyRequestsException",
+    "InternalServerException": "ServiceException",
+    "ValidationException": "InvalidInputException",
+}
+
+
+def json_answer(operation: str, reply: Reply) -> tuple[int, str, bytes]:
+    """Return status, media type and body of a reply in JSON, with the codes of the service that has the operation."""
+    is_listing, members = operation in ORGANIZATIONS_OPERATIONS, dict(reply.members)
+    if reply.code is not None:
+        code = _ORGANIZATIONS_CODES.get(reply.code, reply.code) if is_listing else reply.code
+        if code == "InvalidInputException":
+            is_page = members.get("Reason") == "INVALID_NEXT_TOKEN"
+            reason = "INVALID_NEXT_TOKEN" if is_page else "INVALID_PATTERN"
+            members = {"Message": members["Message"], "Reason": reason}
+        members = {"__type": code, **members}
+    return reply.status, ORGANIZATIONS_TYPE if is_listing else JSON_TYPE, json.dumps(members).encode()
 
 
 def sts_answer(operation: str, reply: Reply) -> tuple[int, str, bytes]:
@@ -85,7 +105,7 @@ class ServiceEndpoint:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request of a client."""
         with self._emulator.log.request_in_flight():
-            operation = _json_operation(request) if request.content_type == JSON_TYPE else None
+            operation = _json_operation(request) if request.content_type in (JSON_TYPE, ORGANIZATIONS_TYPE) else None
             caller = _caller(request)
             rule = self._emulator.stall(operation, caller)
             if rule is not None:
@@ -93,8 +113,7 @@ class ServiceEndpoint:
             body = await request.read()
             if operation is not None:
                 reply = self._emulator.handle(operation, _json_object(body), caller)
-                members = reply.members if reply.code is None else {"__type": reply.code, **reply.members}
-                return await self._deliver(request, reply, reply.status, JSON_TYPE, json.dumps(members).encode())
+                return await self._deliver(request, reply, *json_answer(operation, reply))
             if request.content_type == FORM_TYPE:
                 form = dict(parse_qsl(body.decode(errors="replace")))
                 action = form.get("Action", "")
@@ -183,8 +202,10 @@ class ServiceEndpoint:
 
 def _json_operation(request: web.Request) -> str:
     prefix, _, operation = request.headers.get("X-Amz-Target", "").partition(".")
+    if prefix == ORGANIZATIONS_TARGET:
+        return operation if operation in ORGANIZATIONS_OPERATIONS else f"{prefix}.{operation}"
     # The operations of STS do not exist here: it speaks another protocol.
-    is_known = prefix == service_model().target_prefix and operation not in STS_OPERATIONS
+    is_known = prefix == service_model().target_prefix and operation not in STS_OPERATIONS | ORGANIZATIONS_OPERATIONS
     return operation if is_known else f"{prefix}.{operation}"
 
 

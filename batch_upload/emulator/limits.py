@@ -74,7 +74,8 @@ DEFAULT_RATES: Mapping[str, Rate] = {
     **dict.fromkeys(STS_OPERATIONS, Rate(100)),
     Operation.LIST_TAGS: Rate(10),
 }
-"""Of an account and Region. AWS documents no burst (1), and no rate of STS (100, which is out of the way)."""
+"""Of an account and Region. AWS documents no burst (1), no rate of STS (100, which is out of the way), and none of
+Organizations, whose users report throttling from a few requests a second (1)."""
 
 
 class TokenBucket:

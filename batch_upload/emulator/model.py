@@ -16,6 +16,7 @@ import botocore.loaders
 import botocore.model
 
 from batch_upload.emulator.errors import EmulatorError, FieldError
+from batch_upload.emulator.names import ORGANIZATIONS_OPERATIONS, STS_OPERATIONS
 
 _UNMODELED_STATUSES: Mapping[str, int] = {
     "UnknownOperationException": 404,
@@ -23,11 +24,10 @@ _UNMODELED_STATUSES: Mapping[str, int] = {
 }
 
 
-class AttachmentServiceModel:
-    """The shapes of `pinpoint-sms-voice-v2`. Building it reads about a megabyte of JSON: see `service_model`."""
+class EmulatedServiceModel:
+    """The shapes of one service. Building it reads up to a megabyte of JSON: see `service_model`."""
 
-    def __init__(self) -> None:
-        name = "pinpoint-sms-voice-v2"
+    def __init__(self, name: str) -> None:
         description = botocore.loaders.Loader().load_service_model(name, "service-2")
         self._model = botocore.model.ServiceModel(description, name)
         self._shapes: Mapping[str, Any] = description["shapes"]
@@ -72,9 +72,16 @@ class AttachmentServiceModel:
 
 
 @cache
-def service_model() -> AttachmentServiceModel:
-    """Return the model, read once in a process and only when it is needed."""
-    return AttachmentServiceModel()
+def service_model(name: str = "pinpoint-sms-voice-v2") -> EmulatedServiceModel:
+    """Return the model of a service, read once in a process and only when it is needed."""
+    return EmulatedServiceModel(name)
+
+
+def model_of(operation: str) -> EmulatedServiceModel | None:
+    """Return the model of the service that an operation belongs to; None for STS, whose requests are not checked."""
+    if operation in STS_OPERATIONS:
+        return None
+    return service_model("organizations") if operation in ORGANIZATIONS_OPERATIONS else service_model()
 
 
 _TYPES: Mapping[str, Any] = {

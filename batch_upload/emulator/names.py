@@ -18,10 +18,17 @@ class Operation(StrEnum):
     LIMITS = "DescribeAccountLimits"
     CALLER_IDENTITY = "GetCallerIdentity"
     ASSUME_ROLE = "AssumeRole"
+    ACCOUNTS = "ListAccounts"
+    ACCOUNTS_OF_PARENT = "ListAccountsForParent"
+    UNITS_OF_PARENT = "ListOrganizationalUnitsForParent"
 
 
 STS_OPERATIONS = frozenset({Operation.CALLER_IDENTITY, Operation.ASSUME_ROLE})
 """Operations of AWS STS, which speaks another protocol and is not in the service's model."""
+
+ORGANIZATIONS_OPERATIONS = frozenset({Operation.ACCOUNTS, Operation.ACCOUNTS_OF_PARENT, Operation.UNITS_OF_PARENT})
+"""Operations of AWS Organizations, which has a model of its own and other names for the common errors."""
+ORGANIZATIONS_TARGET = "AWSOrganizationsV20161128"
 
 OPERATIONS = frozenset(each.value for each in Operation)
 EVERY_OPERATION = "*"

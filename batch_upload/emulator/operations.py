@@ -27,6 +27,7 @@ from batch_upload.emulator.limits import LONGEST_PAGE, MAX_TAGS
 from batch_upload.emulator.listing import decode_next_token, describe, encode_next_token
 from batch_upload.emulator.model import service_model
 from batch_upload.emulator.names import Operation, UploadStatus
+from batch_upload.emulator.organizations import Listing, listed_accounts, listed_units, organization_for, page_of
 from batch_upload.emulator.roles import assume_role, caller_identity
 from batch_upload.emulator.settings import KnownToken, LaneSettings, LateTags
 from batch_upload.emulator.state import (
@@ -213,6 +214,17 @@ def describe_limits(context: ServiceContext, call: Call) -> Members:
     return {"AccountLimits": limits[start:end], **following}
 
 
+def list_organization(context: ServiceContext, call: Call) -> Members:
+    """Carry out one of the listings of AWS Organizations."""
+    organization = organization_for(context.settings.organization, call.account)
+    name, listed = _LISTINGS[call.operation]
+    owner, parent = organization.management_account or call.account, call.members.get("ParentId")
+    given, kind = call.members.get("NextToken"), f"{call.operation} {parent}"
+    start = None if given is None else decode_next_token(kind, given, int)
+    page, following = page_of(organization, listed(organization, owner, parent), start, call.members.get("MaxResults"))
+    return {name: list(page), **({} if following is None else {"NextToken": encode_next_token(kind, following)})}
+
+
 def new_attachment_id() -> str:
     """Return an id that cannot be guessed."""
     return f"{ATTACHMENT_RESOURCE}-{secrets.token_hex(16)}"
@@ -270,6 +282,13 @@ def _attachment_to_tag(context: ServiceContext, call: Call) -> StoredAttachment:
     return attachment
 
 
+_LISTINGS: Mapping[str, tuple[str, Listing]] = {
+    Operation.ACCOUNTS: ("Accounts", listed_accounts),
+    Operation.ACCOUNTS_OF_PARENT: ("Accounts", listed_accounts),
+    Operation.UNITS_OF_PARENT: ("OrganizationalUnits", listed_units),
+}
+"""The member of the answer that holds the page, and what it is a page of."""
+
 _OTHERS: Mapping[str, Callable[[ServiceContext, Call], Members]] = {
     Operation.DESCRIBE: describe,
     Operation.LIST_TAGS: list_tags,
@@ -279,4 +298,5 @@ _OTHERS: Mapping[str, Callable[[ServiceContext, Call], Members]] = {
     Operation.LIMITS: describe_limits,
     Operation.CALLER_IDENTITY: caller_identity,
     Operation.ASSUME_ROLE: assume_role,
+    **dict.fromkeys(_LISTINGS, list_organization),
 }

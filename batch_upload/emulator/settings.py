@@ -35,6 +35,7 @@ from batch_upload.emulator.names import (
     Operation,
     OperationName,
 )
+from batch_upload.emulator.organizations import Organization
 
 
 class LateTags(StrEnum):
@@ -158,6 +159,8 @@ class EmulatorSettings(LaneSettings):
     """the ExternalId without which a role, by its ARN, or any role of an account cannot be assumed: AccessDenied"""
     role_session_s: NotNegative | None = None
     """how long the keys of an assumed role are valid; null: as long as DurationSeconds asks for, or else an hour"""
+    organization: Organization | None = None
+    """what AWS Organizations lists, see below; null: the accounts are in no organization"""
     keeps_bodies: bool = False
     """documents stay in memory for `Emulator.body`"""
     clock_ahead_s: float = 0.0

@@ -16,7 +16,17 @@ from botocore import xform_name
 from pydantic import TypeAdapter
 
 import batch_upload.emulator
-from batch_upload.emulator import Emulator, EmulatorSettings, FaultAction, FaultRule, Rate
+from batch_upload.emulator import (
+    Emulator,
+    EmulatorSettings,
+    FaultAction,
+    FaultRule,
+    LaneOverlay,
+    Organization,
+    OrganizationAccount,
+    OrganizationalUnit,
+    Rate,
+)
 from batch_upload.emulator.faults import OPTIONAL_PARAMETERS, REQUIRED_PARAMETERS
 from batch_upload.emulator.limits import DEFAULT_RATES
 from batch_upload.emulator.names import OPERATIONS
@@ -61,6 +71,19 @@ def descriptions_of(enumeration: type) -> dict[str, str]:
 
 def test_every_setting_has_a_row_with_its_default() -> None:
     assert rows_under("Settings") == key_rows(EmulatorSettings)
+
+
+def test_every_key_of_an_organization_has_a_row() -> None:
+    assert rows_under("Organization") == key_rows(Organization)
+    assert rows_under("Accounts of an organization") == key_rows(OrganizationAccount)
+    assert rows_under("Units of an organization") == key_rows(OrganizationalUnit)
+
+
+def test_the_keys_of_a_lane_are_the_first_of_the_settings() -> None:
+    of_lanes = list(LaneOverlay.model_fields)
+
+    assert list(EmulatorSettings.model_fields)[: len(of_lanes)] == of_lanes
+    assert f"every key from `{of_lanes[0]}` to `{of_lanes[-1]}`" in PAGE
 
 
 def test_every_key_of_a_rate_has_a_row() -> None:
@@ -132,7 +155,7 @@ def test_the_commands_of_aws_have_operations_and_parameters_that_exist(line: str
 
     input_shape = model.operation_model(operations[command]).input_shape
 
-    assert service in (SERVICE, "sts")
+    assert service in (SERVICE, "sts", "organizations")
     parameters = {f"--{xform_name(name, '-')}" for name in input_shape.members}
     assert {argument for argument in arguments if argument.startswith("--")} <= parameters
 
