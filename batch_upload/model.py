@@ -94,6 +94,10 @@ class Problem:
         return f"{self.file}:{self.at.line}:{self.at.column}: {self.message}"
 
 
+TargetName = tuple[str, Position]
+"""A name of targets as an entry has it (`acme`, `acme/us-east-1`, `group:tier1`, `all`), and its position."""
+
+
 class Entry(NamedTuple):
     """An element of the manifest's `attachments`, as written. What it does not give is None: a default applies."""
 
@@ -108,6 +112,8 @@ class Entry(NamedTuple):
     """The position of each tag's key."""
     generation: int | None = None
     max_size_bytes: int | None = None
+    targets: tuple[TargetName, ...] | None = None
+    """Its `target`; empty if that has a problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,10 @@ class Manifest:
     target: Target = field(default_factory=Target)
     targets: tuple[Target, ...] = ()
     """Every lane of `targets`, in the manifest's order; empty for a manifest with `target`, or with neither."""
+    are_targets_whole: bool = True
+    """False while a manifest is read whose `targets` have a problem: `targets` then lacks some of them."""
+    default_targets: tuple[TargetName, ...] | None = None
+    """`defaults.target`; empty if that has a problem."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """`defaults.tags`, which an entry's own tags override."""
     tags_at: Mapping[str, Position] = field(default_factory=dict)

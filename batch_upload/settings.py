@@ -1,12 +1,13 @@
 """The configuration of a run, typed. `cli/flags.py` makes it of what users type."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
+from batch_upload.errors import UsageError
 from batch_upload.model import State
-from batch_upload.targets import Target, external_id_of
+from batch_upload.targets import Target, chosen_targets, external_id_of
 
 LOCAL_ACCOUNT = "123456789012"
 LOCAL_REGION = "us-east-1"
@@ -92,18 +93,29 @@ def settings_of(
     manifest: Path,
     ledger: str | None = None,
     target: Target | None = None,
+    targets: Sequence[Target] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
     """Return the options completed by the manifest's `ledger` and `target`.
 
-    The Region may also come from `AWS_REGION`, which botocore does not read. `environ`: the process's own unless given.
+    `targets`: the lanes of the manifest, empty if it has no `targets`, None if they are not known. Without them the
+    Region may also come from `AWS_REGION`, which botocore does not read. `environ`: the process's own unless given.
+    Raises UsageError for `--target` with a manifest that has no such targets, and for a Region with one that has any.
     """
     env = os.environ if environ is None else environ
     wanted = target or Target()
+    if targets is not None:
+        chosen_targets(targets, options.targets)
+    if targets and options.region is not None:
+        raise UsageError(
+            "`--region` cannot be used with a manifest that has `targets`: each of them has its Regions",
+            hint=f"`--target NAME/{options.region}` chooses one",
+        )
     given = {each.name: getattr(options, each.name) for each in fields(RunOptions)}
     given["ledger"] = options.ledger or default_ledger(manifest, ledger, local=options.local)
     given["profile"] = options.profile or wanted.profile
-    given["region"] = options.region or wanted.region or env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION")
+    if not targets:
+        given["region"] = options.region or wanted.region or env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION")
     return Settings(
         **given,
         local_state=local_state_path(manifest),

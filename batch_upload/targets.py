@@ -60,19 +60,39 @@ def chosen_targets(targets: Sequence[Target], names: Sequence[str]) -> tuple[Tar
     """
     if not names:
         return tuple(targets)
+    if not targets:
+        raise UsageError(
+            f"`--target {names[0]}` needs a manifest with `targets`",
+            hint="this manifest has one lane: leave `--target` out",
+        )
     chosen: set[str | None] = set()
     for name in names:
         found = [each for each in targets if is_target_named(each, name)]
         if not found:
-            known = [*dict.fromkeys(each.name or "" for each in targets)]
-            shown = ", ".join(f"`{each}`" for each in known[:NAMES_SHOWN]) + (", …" if len(known) > NAMES_SHOWN else "")
-            close = get_close_matches(name.partition("/")[0], known, n=1)
-            raise UsageError(
-                f"`--target {name}` is none of the manifest's targets",
-                hint=f"did you mean `{close[0]}`?" if close else f"there are {shown}",
-            )
+            raise UsageError(f"`--target {name}` is none of the manifest's targets", hint=target_advice(name, targets))
         chosen.update(each.label for each in found)
     return tuple(each for each in targets if each.label in chosen)
+
+
+def target_advice(name: str, targets: Sequence[Target]) -> str:
+    """Return what was probably meant by a name that stands for none of the targets, or which names there are."""
+    known = [*dict.fromkeys(each.name or "" for each in targets)]
+    bare, slash, _ = name.partition("/")
+    if slash and bare in known:
+        labels = [each.label or "" for each in targets if each.name == bare]
+        return f"`{bare}` has {_some(labels)}"
+    if name.startswith(GROUP_PREFIX):
+        known = sorted({f"{GROUP_PREFIX}{group}" for each in targets for group in each.groups})
+        if not known:
+            return "no target has `groups`"
+        bare = name
+    close = get_close_matches(bare, known, n=1)
+    return f"did you mean `{close[0]}`?" if close else f"there are {_some(known)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(f"`{each}`" for each in names[:NAMES_SHOWN])
+    return f"{shown}, …" if len(names) > NAMES_SHOWN else shown
 
 
 def is_target_named(target: Target, name: str) -> bool:

@@ -24,7 +24,7 @@ from batch_upload.app.lane_checks import examine_lane
 from batch_upload.app.observers import Both, Silent
 from batch_upload.clock import counting_s
 from batch_upload.engine.tally import Tally
-from batch_upload.errors import ExitCode, LedgerUnusable, ManifestInvalid
+from batch_upload.errors import ExitCode, LedgerUnusable, ManifestInvalid, UsageError
 from batch_upload.ledger import find_reader
 from batch_upload.model import LIVE, Known, Lane, Listed
 from batch_upload.ports import Observer
@@ -66,18 +66,23 @@ async def doctor(
         while (check := await to_thread.run_sync(next, each, None, abandon_on_cancel=True)) is not None:
             observers.notify(check)
 
+    if path is None and wanted.targets:
+        raise UsageError("`--target` needs the MANIFEST that has the targets", hint="`doctor MANIFEST --target NAME`")
     settings, batch = settings_of(wanted, manifest=path or NOWHERE), None
     listed: Sequence[Listed] = ()
     await make(program_checks())
     if path is not None:
         try:
-            found, listed = await to_thread.run_sync(partial(list_items, path, allow_outside=wanted.allow_outside))
+            work = partial(list_items, path, allow_outside=wanted.allow_outside, targets=wanted.targets)
+            found, listed = await to_thread.run_sync(work)
         except ManifestInvalid as error:
             observers.notify(not_ok("manifest", error.exit_code, error.message, error.hint))
         else:
             count, batch = count_words(len(listed), "item"), found.batch
             observers.notify(ok("manifest", f"`{path}`: batch `{batch}`, {count}; `validate` looks into the files"))
-            settings = settings_of(wanted, manifest=path, ledger=found.ledger, target=found.target)
+            settings = settings_of(
+                wanted, manifest=path, ledger=found.ledger, target=found.target, targets=found.targets
+            )
     has_ledger = path is not None or settings.ledger.parent != NOWHERE.parent
     ours, known = await to_thread.run_sync(_read_ledger, settings.ledger, batch) if has_ledger else (None, ())
     live = {row.item_id for row in known if row.state in LIVE}

@@ -1,6 +1,7 @@
 """From a manifest's path to items, or to all its problems. Nothing is sent, no ledger is written."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from typing import Generic, TypeVar
 from batch_upload.document import Document, RememberedDigest
 from batch_upload.documents.copies import Copies
 from batch_upload.documents.inspect import inspect
-from batch_upload.documents.look import Looker, Recall, Recent, recall_nothing
+from batch_upload.documents.look import RECENT_MAX, Looker, Recall, Recent, recall_nothing
 from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.manifest.problems import Code
@@ -55,8 +56,8 @@ class Prepared:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Why `upload` sends nothing."""
-        return (*self.unmatched, *(problem for _, problem in self.unread))
+        """Why `upload` sends nothing. A file that goes to several lanes has a problem once."""
+        return tuple(dict.fromkeys((*self.unmatched, *(problem for _, problem in self.unread))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,9 @@ class LanePart:
 def lane_parts(prepared: Prepared, settings: Settings) -> tuple[LanePart, ...]:
     """Part a manifest by its lanes, in the manifest's order. `settings` are those of the whole run.
 
-    A manifest without `targets` is one part. Otherwise `settings.targets` chooses lanes, and so do ids in
-    `settings.only_ids`. Digests to be remembered stay with the whole.
+    A manifest without `targets` is one part. Otherwise `settings.targets` chooses lanes, and the settings of a part
+    have the ids of `--only` that are of its lane; a lane of which only ids are chosen, and none, is left out. Digests
+    to be remembered stay with the whole.
     """
     manifest = prepared.manifest
     if not manifest.targets:
@@ -83,23 +85,24 @@ def lane_parts(prepared: Prepared, settings: Settings) -> tuple[LanePart, ...]:
     unread: dict[str | None, list[tuple[Listed, Problem]]] = {}
     for listed, problem in prepared.unread:
         unread.setdefault(listed.lane_label, []).append((listed, problem))
-    parts: list[LanePart] = []
+    parts = []
     for target in chosen_targets(manifest.targets, settings.targets):
-        own, refused = items.get(target.label, ()), unread.get(target.label, ())
-        of_lane = replace(prepared, items=tuple(own), fresh={}, unread=tuple(refused))
-        ids = only_ids_of_lane(settings.only_ids, target.label or "")
-        if settings.only_ids and not settings.only_states:
-            ids &= {item.item_id for item in own} | {listed.item_id for listed, _ in refused}
-            if not ids:
-                continue
-        parts.append(LanePart(target, of_lane, replace(settings_of_lane(settings, target), only_ids=ids)))
+        own = tuple(items.get(target.label, ())), tuple(unread.get(target.label, ()))
+        only = settings.only_ids
+        if only:
+            ids = {item.item_id for item in own[0]} | {listed.item_id for listed, _ in own[1]}
+            begin = f"{target.label}:"
+            only = (only | {each.removeprefix(begin) for each in only if each.startswith(begin)}) & ids
+            if not only and not settings.only_states:
+                continue  # empty it would choose everything
+        parts.append(
+            LanePart(
+                target,
+                replace(prepared, items=own[0], fresh={}, unread=own[1]),
+                replace(settings_of_lane(settings, target), only_ids=only),
+            )
+        )
     return tuple(parts)
-
-
-def only_ids_of_lane(only_ids: frozenset[str], label: str) -> frozenset[str]:
-    """Return the ids that `--only` names for a lane: `ID` for every lane, and `acme/us-east-1:ID` for this one."""
-    prefix = f"{label}:"
-    return only_ids | {each.removeprefix(prefix) for each in only_ids if each.startswith(prefix)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,8 @@ def _prepared(
     path: Path, options: RunOptions, on_manifest: Callable[[Manifest, Settings], None]
 ) -> tuple[Prepared, Settings]:
     def settings_for(manifest: Manifest) -> Settings:
-        return settings_of(options, manifest=path, ledger=manifest.ledger, target=manifest.target)
+        targets = manifest.targets if manifest.are_targets_whole else None
+        return settings_of(options, manifest=path, ledger=manifest.ledger, target=manifest.target, targets=targets)
 
     @contextmanager
     def memory(manifest: Manifest) -> Iterator[Recall]:
@@ -161,6 +165,7 @@ def _prepared(
         path,
         lambda found: tuple(item_of(*each) for each in found),
         allow_outside=options.allow_outside,
+        targets=options.targets,
         fresh=fresh,
         memory=memory,
     )
@@ -172,11 +177,17 @@ def _prepared(
     return prepared, settings_for(looked.manifest)
 
 
-def check(path: Path, *, allow_outside: bool) -> Checked:
-    """Read a manifest and all its files, and hold only its ids, which must differ. Raises ManifestInvalid."""
-    looked = look_into_files(path, lambda found: sum(1 for _ in found), allow_outside=allow_outside, fresh=Recent())
+def check(path: Path, *, allow_outside: bool, targets: Sequence[str] = ()) -> Checked:
+    """Read a manifest and all its files, and hold only its ids, which must differ. `targets`: those of `--target`.
+
+    Raises ManifestInvalid, and UsageError as `list_manifest`.
+    """
+    looked = look_into_files(
+        path, lambda found: sum(1 for _ in found), allow_outside=allow_outside, targets=targets, fresh=Recent()
+    )
     if looked.problems or looked.refused:
-        raise invalid(path, (*looked.problems, *(problem for _, problem in looked.refused)))
+        problems = dict.fromkeys((*looked.problems, *(problem for _, problem in looked.refused)))
+        raise invalid(path, tuple(problems))
     return Checked(looked.manifest, looked.made, looked.warnings)
 
 
@@ -196,46 +207,85 @@ def look_into_files(
     make: Callable[[Iterator[Sound]], Made],
     *,
     allow_outside: bool,
+    targets: Sequence[str] = (),
     fresh: dict[str, RememberedDigest],
     memory: Memory = lambda _: nullcontext(recall_nothing),
 ) -> Looked[Made]:
     """Look into every file that a manifest lists; `make` gets the attachments without a problem, in order.
 
-    `fresh` gets the digests of the files that were read. Raises ManifestInvalid if the manifest cannot be listed. A
-    KeyboardInterrupt gets a note of what it interrupted.
+    `targets` names the lanes whose files are looked into (`--target`), all if it is empty. A file that goes to several
+    lanes is looked into once. `fresh` gets the digests of the files that were read. A KeyboardInterrupt gets a note of
+    what it interrupted. Raises ManifestInvalid if the manifest cannot be listed, and UsageError as `list_manifest`.
     """
     refused: list[tuple[Listed, Problem]] = []
-    copies = Copies()
+    copies: defaultdict[str | None, Copies] = defaultdict(Copies)
 
     def take(manifest: Manifest, listed: Iterator[Listed]) -> Made:
         root = None if allow_outside else manifest.folder
         with memory(manifest) as recall, Looker(root, recall=recall, now_ns=time.time_ns, fresh=fresh) as looker:
+            look = _LookOnce(looker).look if manifest.targets else looker.look
 
             def sound() -> Iterator[Sound]:
                 while batch := list(islice(listed, FILES_AT_ONCE)):
-                    for each, found in zip(batch, looker.look(batch), strict=True):
+                    for each, found in zip(batch, look(batch), strict=True):
                         if isinstance(found, Refusal):
                             refused.append((each, Problem(str(path), each.at, found.code, found.message)))
                         else:
-                            copies.add(each, found)
+                            copies[each.lane_label].add(each, found)
                             yield each, found
 
             return make(sound())
 
     try:
-        manifest, made, problems = _listed(path, allow_outside=allow_outside, take=take)
+        manifest, made, problems = _listed(path, allow_outside=allow_outside, targets=targets, take=take)
     except KeyboardInterrupt as stopped:
         stopped.add_note(f"while reading `{path}` and its files; nothing was sent")
         raise
-    return Looked(manifest, made, problems, refused, copies.warnings(str(path)))
+    warnings = dict.fromkeys(warning for lane in copies.values() for warning in lane.warnings(str(path)))
+    return Looked(manifest, made, problems, refused, tuple(sorted(warnings, key=lambda warning: warning.at)))
+
+
+class _LookOnce:
+    """Looks into each file once, although it is listed for many lanes. They follow each other, or nearly so."""
+
+    def __init__(self, looker: Looker) -> None:
+        self._looker = looker
+        self._found: dict[tuple[str, int], Document | Refusal | None] = {}
+        """By source and limit of the size; emptied before it exceeds RECENT_MAX by a batch."""
+
+    def look(self, batch: Sequence[Listed]) -> list[Document | Refusal | None]:
+        """Return what Looker does."""
+        if len(self._found) > RECENT_MAX:
+            self._found.clear()
+        new = {(each.source, each.max_size_bytes): each for each in batch}
+        unseen = [each for key, each in new.items() if key not in self._found]
+        for each, found in zip(unseen, self._looker.look(unseen), strict=True):
+            self._found[each.source, each.max_size_bytes] = found
+        return [self._found[each.source, each.max_size_bytes] for each in batch]
 
 
 def check_only(settings: Settings, prepared: Prepared) -> None:
-    """Raise UsageError if `--only` names neither a state nor an id of the manifest."""
-    ids = {item.item_id for item in prepared.items} | {listed.item_id for listed, _ in prepared.unread}
-    strange = sorted(settings.only_ids - ids)
-    if strange:
-        raise unknown_only(strange[0], ids)
+    """Raise UsageError if `--only` names neither a state nor an id of the manifest, perhaps of one lane."""
+    listed: list[Item | Listed] = [*prepared.items, *(listed for listed, _ in prepared.unread)]
+    ids = {each.item_id for each in listed}
+    for strange in sorted(settings.only_ids - ids):
+        lane = _lane_of_only(strange, prepared.manifest.targets)
+        if lane is None:
+            raise unknown_only(strange, ids)
+        target, item_id = lane
+        of_lane = {each.item_id for each in listed if each.lane_label == target.label}
+        if item_id not in of_lane:
+            raise UsageError(
+                f"`--only {strange}`: the manifest lists no `{item_id}` for `{target.label}`",
+                hint=id_hint(item_id, of_lane) or "`--target` must choose the lane, too",
+            )
+
+
+def _lane_of_only(word: str, targets: Sequence[Target]) -> tuple[Target, str] | None:
+    """Return the lane and the id of `acme/us-east-1:ID`, or None for another text."""
+    label, colon, item_id = word.partition(":")
+    target = next((each for each in targets if each.label == label), None) if colon else None
+    return None if target is None else (target, item_id)
 
 
 def unknown_only(item_id: str, ids: Iterable[str]) -> UsageError:
@@ -247,39 +297,48 @@ def unknown_only(item_id: str, ids: Iterable[str]) -> UsageError:
     )
 
 
-def list_items(path: Path, *, allow_outside: bool) -> tuple[Manifest, tuple[Listed, ...]]:
-    """Read a manifest and expand it, without a look into its files. Raises ManifestInvalid with all its problems."""
-    manifest, listed, unmatched = list_items_and_unmatched(path, allow_outside=allow_outside)
+def list_items(path: Path, *, allow_outside: bool, targets: Sequence[str] = ()) -> tuple[Manifest, tuple[Listed, ...]]:
+    """Read a manifest and expand it, without a look into its files. `targets`: those of `--target`.
+
+    Raises ManifestInvalid with all its problems, and UsageError as `list_manifest`.
+    """
+    manifest, listed, unmatched = list_items_and_unmatched(path, allow_outside=allow_outside, targets=targets)
     if unmatched:
         raise invalid(path, unmatched)
     return manifest, listed
 
 
 def list_items_and_unmatched(
-    path: Path, *, allow_outside: bool
+    path: Path, *, allow_outside: bool, targets: Sequence[str] = ()
 ) -> tuple[Manifest, tuple[Listed, ...], tuple[Problem, ...]]:
     """As `list_items`, for a verb that only reads the ledger; also return the problem of each glob without a match.
 
     Raises ManifestInvalid with all problems if there are others.
     """
-    manifest, listed, problems = _listed(path, allow_outside=allow_outside, take=lambda _, listed: tuple(listed))
+    manifest, listed, problems = _listed(
+        path, allow_outside=allow_outside, targets=targets, take=lambda _, listed: tuple(listed)
+    )
     if any(problem.code not in UNMATCHED for problem in problems):
         raise invalid(path, problems)
     return manifest, listed, tuple(problems)
 
 
 def _listed(
-    path: Path, *, allow_outside: bool, take: Callable[[Manifest, Iterator[Listed]], Made]
+    path: Path,
+    *,
+    allow_outside: bool,
+    targets: Sequence[str],
+    take: Callable[[Manifest, Iterator[Listed]], Made],
 ) -> tuple[Manifest, Made, Sequence[Problem]]:
     try:
-        return list_manifest(path, allow_outside=allow_outside, take=take)
+        return list_manifest(path, allow_outside=allow_outside, targets=targets, take=take)
     except ManifestInvalid as error:
         raise invalid(path, error.problems) from error
 
 
 def invalid(path: Path, problems: Sequence[Problem]) -> ManifestInvalid:
-    """Return the error of these problems, sorted by their place in the file."""
-    ordered = sorted(problems, key=lambda problem: problem.at)
+    """Return the error of these problems, sorted by their place in the manifest; those of other files come last."""
+    ordered = sorted(problems, key=lambda problem: (problem.file != str(path), problem.at))
     return ManifestInvalid(
         f"{count_words(len(ordered), 'problem')} in `{path}`",
         problems=ordered,

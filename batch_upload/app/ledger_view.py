@@ -107,8 +107,12 @@ def view_ledger(path: Path, options: RunOptions) -> LedgerView:
 
     Raises ManifestInvalid, LedgerUnusable and UsageError.
     """
-    manifest, listed, unmatched = list_items_and_unmatched(path, allow_outside=options.allow_outside)
-    settings = settings_of(options, manifest=path, ledger=manifest.ledger, target=manifest.target)
+    manifest, listed, unmatched = list_items_and_unmatched(
+        path, allow_outside=options.allow_outside, targets=options.targets
+    )
+    settings = settings_of(
+        options, manifest=path, ledger=manifest.ledger, target=manifest.target, targets=manifest.targets
+    )
     now = datetime.now(UTC)
     reader = find_reader(settings.ledger)
     if reader is None:

@@ -76,7 +76,7 @@ def status_sync(manifest: Path, options: RunOptions, *, whole: bool = False) -> 
     settings = settings_of(options, manifest=manifest, ledger=ledger_named_in(manifest))
     reader = find_reader(settings.ledger)
     if reader is None:
-        found, listed = list_items(manifest, allow_outside=settings.allow_outside)
+        found, listed = list_items(manifest, allow_outside=settings.allow_outside, targets=settings.targets)
         items, pending = len(listed), {State.PENDING: len(listed)} if listed else {}
         files = ((each.folder, each.source) for each in listed if each.folder is not None)
         return Status(

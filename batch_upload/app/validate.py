@@ -25,10 +25,12 @@ class Validation:
 
 
 async def validate(manifest: str | Path, options: RunOptions | None = None) -> Validation:
-    """Read a manifest and all its files, and return every problem and warning. Of the options `allow_outside` counts.
+    """Read a manifest and all its files, and return every problem and warning.
 
-    A manifest with problems is a result, not an error; UsageError is raised for one that cannot be read. The files are
-    read in a thread; if the task is cancelled, that thread reads on to its end.
+    Of the options `allow_outside` and `targets` count.
+
+    A manifest with problems is a result, not an error; UsageError is raised for one that cannot be read, or that does
+    not have these `targets`. The files are read in a thread; if the task is cancelled, that thread reads on to its end.
     """
     work = partial(validate_sync, Path(manifest), options or RunOptions())
     return await to_thread.run_sync(work, abandon_on_cancel=True)
@@ -37,7 +39,7 @@ async def validate(manifest: str | Path, options: RunOptions | None = None) -> V
 def validate_sync(manifest: Path, options: RunOptions) -> Validation:
     """As `validate`. Blocking: not for the thread of an event loop."""
     try:
-        checked = check(manifest, allow_outside=options.allow_outside)
+        checked = check(manifest, allow_outside=options.allow_outside, targets=options.targets)
     except ManifestInvalid as error:
         return Validation(problems=tuple(error.problems))
     return Validation(checked.manifest.batch, checked.count, warnings=checked.warnings)

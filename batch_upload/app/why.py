@@ -71,8 +71,12 @@ async def why(manifest: str | Path, item_id: str, options: RunOptions | None = N
 def why_sync(path: Path, item_id: str, options: RunOptions) -> ItemHistory:
     """As `why`. Blocking: not for the thread of an event loop."""
     started = counting_s()
-    manifest, listed, unmatched = list_items_and_unmatched(path, allow_outside=options.allow_outside)
-    settings = settings_of(options, manifest=path, ledger=manifest.ledger, target=manifest.target)
+    manifest, listed, unmatched = list_items_and_unmatched(
+        path, allow_outside=options.allow_outside, targets=options.targets
+    )
+    settings = settings_of(
+        options, manifest=path, ledger=manifest.ledger, target=manifest.target, targets=manifest.targets
+    )
     wanted = next((each for each in listed if each.item_id == item_id), None)
     known: Sequence[Known] = ()
     tokens: Sequence[TokenHistory] = ()

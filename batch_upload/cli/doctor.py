@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from batch_upload.cli.flags import ACCESS_FLAGS, LEDGER_FLAGS, OUTPUT_FLAGS, Flags, options_of
+from batch_upload.cli.flags import ACCESS_FLAGS, LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Flags, options_of
 from batch_upload.cli.output import Output
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.escape import printable
@@ -23,7 +23,7 @@ NAME_WIDTH = len(f"may {DESCRIBE}")
 """Of the longest name: each check is printed before the next is made."""
 
 
-@verb("doctor", LEDGER_FLAGS, ACCESS_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
+@verb("doctor", LEDGER_FLAGS, TARGET_FLAGS, ACCESS_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
 def doctor_command(
     manifest: Annotated[
         Path | None, typer.Argument(metavar="[MANIFEST]", help="look at its target and its ledger, too")

@@ -16,7 +16,7 @@ from typing import Annotated, Any, get_type_hints
 
 from typer import Argument, Option
 
-from batch_upload.cli.completion import states_and_ids
+from batch_upload.cli.completion import names_of_targets, states_and_ids
 from batch_upload.errors import UsageError
 from batch_upload.model import State
 from batch_upload.settings import MaxFailures, RunOptions
@@ -61,6 +61,15 @@ class Flags:
     ] = None
     deadline: Annotated[
         str | None, Option("--deadline", metavar="50m", help="start nothing after that, drain, exit 12")
+    ] = None
+    target: Annotated[
+        list[str] | None,
+        Option(
+            "--target",
+            metavar="NAME",
+            help="only these of the manifest's `targets`: NAME, NAME/REGION or group:NAME (again and again)",
+            autocompletion=names_of_targets,
+        ),
     ] = None
     only: Annotated[
         list[str] | None,
@@ -116,6 +125,7 @@ class Flags:
     ] = None
 
 
+TARGET_FLAGS = ("target",)
 LEDGER_FLAGS = ("ledger", "local")
 ACCESS_FLAGS = ("profile", "region", "endpoint_url", "allow_endpoint")
 RATE_FLAGS = ("rate", "max_rate")
@@ -198,6 +208,7 @@ def options_of(flags: Flags, environ: Mapping[str, str] | None = None) -> RunOpt
         deadline_s=seconds("deadline"),
         only_states=states,
         only_ids=ids,
+        targets=targets_of(flags, environ),
         max_failures=parse_max_failures(text("max_failures")),
         wait=not is_set("no_wait"),
         settle_timeout_s=default.settle_timeout_s if settle_s is None else settle_s,
@@ -206,6 +217,11 @@ def options_of(flags: Flags, environ: Mapping[str, str] | None = None) -> RunOpt
         allow_outside=is_set("allow_outside"),
         rehash=is_set("rehash"),
     )
+
+
+def targets_of(flags: Flags, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Return the names of `--target`, or those of its variable, which commas separate."""
+    return tuple(flags.target or _split(text_of(flags, "target", environ)))
 
 
 def truth_of(flags: Flags, name: str, environ: Mapping[str, str] | None = None) -> bool:

@@ -14,6 +14,7 @@ from batch_upload.cli.flags import (
     LEDGER_FLAGS,
     OUTPUT_FLAGS,
     RATE_FLAGS,
+    TARGET_FLAGS,
     Flags,
     ManifestArgument,
     options_of,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 @verb(
     "plan",
     LEDGER_FLAGS,
+    TARGET_FLAGS,
     ACCESS_FLAGS,
     RATE_FLAGS,
     BOUND_FLAGS,

@@ -11,6 +11,7 @@ from batch_upload.cli.flags import (
     LEDGER_FLAGS,
     OUTPUT_FLAGS,
     SINK_FLAGS,
+    TARGET_FLAGS,
     Flags,
     ManifestArgument,
     options_of,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @verb(
     "prune",
     LEDGER_FLAGS,
+    TARGET_FLAGS,
     ACCESS_FLAGS,
     ("concurrency", "wait_lock", "allow_outside"),
     OUTPUT_FLAGS,

@@ -11,6 +11,7 @@ from batch_upload.cli.flags import (
     LEDGER_FLAGS,
     OUTPUT_FLAGS,
     SINK_FLAGS,
+    TARGET_FLAGS,
     Flags,
     ManifestArgument,
     options_of,
@@ -24,7 +25,16 @@ if TYPE_CHECKING:
     from batch_upload.engine.listing import Cost
 
 
-@verb("reconcile", LEDGER_FLAGS, ACCESS_FLAGS, ("safe_horizon", "wait_lock"), FILE_FLAGS, OUTPUT_FLAGS, SINK_FLAGS)
+@verb(
+    "reconcile",
+    LEDGER_FLAGS,
+    TARGET_FLAGS,
+    ACCESS_FLAGS,
+    ("safe_horizon", "wait_lock"),
+    FILE_FLAGS,
+    OUTPUT_FLAGS,
+    SINK_FLAGS,
+)
 def reconcile_command(
     manifest: ManifestArgument,
     yes: Annotated[  # noqa: FBT002

@@ -19,7 +19,7 @@ from batch_upload.cli.files import (
     run_files,
     standard_output,
 )
-from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, Flags, ManifestArgument, options_of
+from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Flags, ManifestArgument, options_of
 from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.errors import UsageError
@@ -41,7 +41,7 @@ class Format(StrEnum):
     MANIFEST = "manifest"
 
 
-@verb("report", ("only",), LEDGER_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
+@verb("report", ("only",), LEDGER_FLAGS, TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
 def report_command(
     manifest: ManifestArgument,
     form: Annotated[

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from batch_upload.cli import messages
-from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, Flags, ManifestArgument, options_of
+from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Flags, ManifestArgument, options_of
 from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.escape import printable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from batch_upload.app.status import Status
 
 
-@verb("status", LEDGER_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
+@verb("status", LEDGER_FLAGS, TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
 def status_command(manifest: ManifestArgument, *, flags: Flags, output: Output) -> Ended:
     """count the items by state and name those that need attention, from ledger and files"""
     from batch_upload.app.status import status_sync  # heavy: only when there is work

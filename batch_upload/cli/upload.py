@@ -10,6 +10,7 @@ from batch_upload.cli.flags import (
     OUTPUT_FLAGS,
     RATE_FLAGS,
     SINK_FLAGS,
+    TARGET_FLAGS,
     Flags,
     ManifestArgument,
     options_of,
@@ -29,6 +30,7 @@ WAITING_FLAGS = ("no_wait", "settle_timeout", "safe_horizon", "wait_lock")
 @verb(
     "upload",
     LEDGER_FLAGS,
+    TARGET_FLAGS,
     ACCESS_FLAGS,
     RATE_FLAGS,
     ("fixed_rate",),

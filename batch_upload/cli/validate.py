@@ -1,7 +1,7 @@
 """`validate`: every problem in the manifest and its files, at once."""
 
 from batch_upload.cli import messages
-from batch_upload.cli.flags import OUTPUT_FLAGS, Flags, ManifestArgument, truth_of
+from batch_upload.cli.flags import OUTPUT_FLAGS, TARGET_FLAGS, Flags, ManifestArgument, targets_of, truth_of
 from batch_upload.cli.output import Output
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.errors import ExitCode
@@ -11,13 +11,14 @@ from batch_upload.settings import RunOptions
 from batch_upload.summary import Summary, exit_of
 
 
-@verb("validate", ("allow_outside",), OUTPUT_FLAGS)
+@verb("validate", TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
 def validate_command(manifest: ManifestArgument, *, flags: Flags, output: Output) -> Ended:
     """list every problem in the manifest and its files; asks no service"""
     from batch_upload.app.items import invalid  # heavy, like all that follows: only when there is work
     from batch_upload.app.validate import validate_sync
 
-    found = validate_sync(manifest, RunOptions(allow_outside=truth_of(flags, "allow_outside")))
+    options = RunOptions(allow_outside=truth_of(flags, "allow_outside"), targets=targets_of(flags))
+    found = validate_sync(manifest, options)
     for problem in found.problems:
         output.event(problem_line(problem))
     if found.problems and not output.json:

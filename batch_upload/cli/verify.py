@@ -11,6 +11,7 @@ from batch_upload.cli.flags import (
     LEDGER_FLAGS,
     OUTPUT_FLAGS,
     SINK_FLAGS,
+    TARGET_FLAGS,
     Flags,
     ManifestArgument,
     options_of,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 TAGS_ADVICE = "# put the tags back that were sent: a lost ledger is rebuilt from `batch-upload:token`"
 
 
-@verb("verify", LEDGER_FLAGS, ACCESS_FLAGS, FILE_FLAGS, OUTPUT_FLAGS, SINK_FLAGS)
+@verb("verify", LEDGER_FLAGS, TARGET_FLAGS, ACCESS_FLAGS, FILE_FLAGS, OUTPUT_FLAGS, SINK_FLAGS)
 def verify_command(
     manifest: ManifestArgument,
     tags: Annotated[  # noqa: FBT002

@@ -7,7 +7,7 @@ import typer
 
 from batch_upload.cli import messages
 from batch_upload.cli.completion import item_ids
-from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, Flags, ManifestArgument, options_of
+from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Flags, ManifestArgument, options_of
 from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.model import ActionKind, State
@@ -32,7 +32,7 @@ UPLOADING = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE, ActionKi
 """Actions that need another `upload`."""
 
 
-@verb("why", LEDGER_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
+@verb("why", LEDGER_FLAGS, TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
 def why_command(
     manifest: ManifestArgument,
     item: Annotated[

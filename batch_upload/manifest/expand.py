@@ -1,17 +1,22 @@
 """From entries to the attachments that a manifest lists: globs, defaults, templates, ids."""
 
 import os
+import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 
 from batch_upload.escape import printable
 from batch_upload.manifest import rules
+from batch_upload.manifest.ids import Ids
 from batch_upload.manifest.matches import advice_on_no_match, matches
-from batch_upload.manifest.problems import Code, Problems, excerpt
-from batch_upload.manifest.rules import has_braces, render, wrong_with_template
+from batch_upload.manifest.problems import Code, Problems, Tell, excerpt
+from batch_upload.manifest.rules import LANE_NAMES, TEMPLATE_NAMES, has_braces, render, wrong_with_template
+from batch_upload.manifest.targets import Chooser, Targets, values_of
 from batch_upload.model import Entry, Listed, Manifest, Position, Problem, SourceKind
+from batch_upload.targets import Target
 
 SHARED_TAGS = 10_000
 """How many different mappings of tags are kept to be shared. A batch has a few, or one for each item."""
@@ -29,64 +34,181 @@ def expand(manifest: Manifest, *, allow_outside: bool) -> tuple[tuple[Listed, ..
     return listed, problems.in_order()
 
 
-class Expansion:
-    """Expands the entries of a manifest one by one, in their order. Problems are added to `problems`."""
+@dataclass(slots=True)
+class _Lane:
+    """What the expansion knows of a lane. `label` and `values` are empty in a manifest without `targets`."""
 
-    def __init__(self, manifest: Manifest, problems: Problems, *, allow_outside: bool) -> None:
+    label: str | None
+    name: str
+    values: Mapping[str, str]
+    """For templates: `{account}`, `{region}`, `{target}`, `{vars.NAME}`."""
+    ids: Ids
+
+
+class Expansion:
+    """Expands the entries of a manifest one by one, in their order. Problems are added to `problems`.
+
+    `targets`: the manifest's with those that have a problem; those of `manifest` unless given. `chosen`: the labels of
+    the lanes to expand for; None for all.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        problems: Problems,
+        *,
+        allow_outside: bool,
+        targets: Targets | None = None,
+        chosen: Collection[str | None] | None = None,
+    ) -> None:
         self._manifest = manifest
         self._problems = problems
         self._allow_outside = allow_outside
         self._folder = str(manifest.folder)
-        self._ids = _Ids(problems)
         self._tags_limit = rules.TAGS_LIMIT - 1 if manifest.identity_tag else rules.TAGS_LIMIT
         self._has_templates = any(has_braces(value) for value in manifest.tags.values())
         self._merged: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
+        self._rendered: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
+        self._told: set[tuple[Position, str]] = set()
         if len(manifest.tags) > self._tags_limit:
             self._report_too_many(len(manifest.tags), manifest.tags_at, Position())
+        if targets is None and manifest.targets:
+            targets = Targets(manifest.targets)
+        self._only = None if targets is not None else _Lane(None, "", {}, Ids(problems.add))
+        self._template_names = TEMPLATE_NAMES if targets is None else (*TEMPLATE_NAMES, *LANE_NAMES)
+        self._chooser = Chooser(targets or Targets(), self._tell)
+        self._chosen = chosen
+        self._lanes: dict[str | None, _Lane] = {}
+        default = manifest.default_targets
+        self._default = None if default is None or targets is None else self._chooser.choose(default)
+        if default and targets is None:
+            self._refuse_target(default[0][1])
 
-    def of(self, entry: Entry) -> Sequence[Listed]:
-        """Return the attachments of one entry that have no problem."""
+    def of(self, entry: Entry) -> Iterable[Listed]:
+        """Return the attachments of one entry that have no problem, in each of its lanes."""
+        if self._only is None:
+            return self._in_lanes(entry)
+        if entry.targets is not None:
+            for _, at in entry.targets[:1]:
+                self._refuse_target(at)
+            return ()
+        if entry.kind is SourceKind.URL and has_braces(entry.source):
+            wrong = rules.wrong_with_word(Code.URL, entry.source)
+            if wrong is not None:
+                self._problems.add(entry.at, *wrong)
+                return ()
+        return self._of_finished(entry, (self._only,), self._problems.add)
+
+    def _refuse_target(self, at: Position) -> None:
+        message = "`target` names one of `targets`, and the manifest has none: leave it out, or write `targets`"
+        self._problems.add(at, Code.TARGETS, message)
+
+    def _in_lanes(self, entry: Entry) -> Iterator[Listed]:
+        """Yield the attachments of an entry in the lanes that it names. Lanes that share its source share its files."""
+        targets = self._default if entry.targets is None else self._chooser.choose(entry.targets)
+        if targets is None:
+            message = f"{excerpt(entry.source)} names no target: write `target: {self._chooser.example}`"
+            message = f"{message}, here or in `defaults`, since the manifest has `targets`"
+            self._problems.add(entry.at, Code.NO_TARGET, message)
+            return
+        for text, at in ((entry.source, entry.at), (entry.item_id, entry.id_at)):
+            wrong = None if text is None or not has_braces(text) else wrong_with_template(text, LANE_NAMES)
+            if wrong:
+                self._problems.add(at or entry.at, Code.TEMPLATE, wrong)
+                return
+        finished: dict[tuple[str, str | None], tuple[Entry, list[_Lane]]] = {}
+        for target in targets:
+            if self._chosen is not None and target.label not in self._chosen:
+                continue
+            lane = self._lane_of(target)
+            filled = self._filled(entry, lane)
+            if filled is not None:
+                finished.setdefault((filled.source, filled.item_id), (filled, []))[1].append(lane)
+        for filled, lanes in finished.values():
+            is_of_lane = filled.source != entry.source
+            tell = partial(self._tell_of, lanes[0].label) if is_of_lane else self._tell
+            yield from self._of_finished(filled, lanes, tell)
+
+    def _lane_of(self, target: Target) -> _Lane:
+        lane = self._lanes.get(target.label)
+        if lane is None:
+            label, name = target.label or "", target.name or ""
+            lane = self._lanes[label] = _Lane(
+                sys.intern(label), name, values_of(target), Ids(partial(self._tell_of, label))
+            )
+        return lane
+
+    def _filled(self, entry: Entry, lane: _Lane) -> Entry | None:
+        """Return an entry with the templates of its source and id filled in; None if that has a problem."""
+        source, item_id = entry.source, entry.item_id
+        if not has_braces(source) and (item_id is None or not has_braces(item_id)):
+            return entry
+        for text, at in ((source, entry.at), (item_id, entry.id_at)):
+            missing = None if text is None else rules.missing_variable(text, lane.values)
+            if missing is not None:
+                self._tell_missing(missing, lane, at or entry.at)
+                return None
+        tell = partial(self._tell_of, lane.label)
+        source = render(source, lane.values)
+        item_id = None if item_id is None else render(item_id, lane.values)
+        if entry.kind is SourceKind.URL and (wrong := rules.wrong_with_word(Code.URL, source)):
+            tell(entry.at, *wrong)
+            return None
+        wrong = rules.wrong_with_text(entry.kind, source) or (
+            rules.wrong_with_id(item_id) if item_id is not None else None
+        )
+        if wrong:
+            tell(entry.at, *wrong)
+            return None
+        return entry._replace(source=source, item_id=item_id)
+
+    def _of_finished(self, entry: Entry, lanes: Sequence[_Lane], tell: Tell) -> Iterable[Listed]:
+        """Return the attachments of an entry without templates, file by file, each in every lane."""
         source, folder = entry.source, self._folder
         may_leave = entry.kind is not SourceKind.URL and not self._allow_outside
         if may_leave and (source.startswith("/") or ".." in source):
             whole = os.path.normpath(os.path.join(folder, source))
             if os.path.commonpath((whole, folder)) != folder:
                 message = f"{excerpt(source)} leaves the manifest's folder: move it in, or use `--allow-outside`"
-                self._problems.add(entry.at, Code.OUTSIDE, message)
+                tell(entry.at, Code.OUTSIDE, message)
                 return ()
         if entry.kind is SourceKind.GLOB:
-            return self._of_glob(entry)
+            return self._of_glob(entry, lanes, tell)
         if entry.kind is SourceKind.FILE and (wrong := rules.wrong_with_file(source)):
-            self._problems.add(entry.at, *wrong)
+            tell(entry.at, *wrong)
             return ()
-        item = self._listed(entry, source)
-        return () if item is None else (item,)
+        items = [self._listed(entry, source, lane) for lane in lanes]
+        return [item for item in items if item is not None]
 
-    def _of_glob(self, entry: Entry) -> Sequence[Listed]:
+    def _of_glob(self, entry: Entry, lanes: Sequence[_Lane], tell: Tell) -> Iterator[Listed]:
         found = matches(entry.source, self._manifest.folder)
         for name, reason in found.unreadable:
             message = f"{excerpt(name)} cannot be read for the glob {excerpt(entry.source)}: {reason}"
-            self._problems.add(entry.at, Code.FOLDER_UNREADABLE, message)
+            tell(entry.at, Code.FOLDER_UNREADABLE, message)
         if not found.paths and not found.unreadable:
             advice = printable(advice_on_no_match(entry.source, self._manifest.folder))
-            self._problems.add(entry.at, Code.NO_MATCH, f"{excerpt(entry.source)} matches no file: {advice}")
-        self._ids.begin_glob(entry, len(found.paths))
-        each = (self._listed(entry, source) for source in found.paths)
-        listed = tuple(item for item in each if item is not None)
-        self._ids.end_glob()
-        return listed
+            tell(entry.at, Code.NO_MATCH, f"{excerpt(entry.source)} matches no file: {advice}")
+        for lane in lanes:
+            lane.ids.begin_glob(entry, len(found.paths))
+        for source in found.paths:
+            for lane in lanes:
+                item = self._listed(entry, source, lane)
+                if item is not None:
+                    yield item
+        for lane in lanes:
+            lane.ids.end_glob()
 
-    def _listed(self, entry: Entry, source: str) -> Listed | None:
+    def _listed(self, entry: Entry, source: str, lane: _Lane) -> Listed | None:
         manifest = self._manifest
         item_id = entry.item_id if entry.item_id is not None else source
-        tags = self._tags(entry, source, item_id)
+        tags = self._tags(entry, source, item_id, lane)
         if entry.item_id is None:
             is_found = entry.kind is SourceKind.GLOB
             wrong = rules.wrong_with_found_path(item_id) if is_found else rules.wrong_with_id(item_id)
             if wrong:
-                self._problems.add(entry.id_at or entry.at, *wrong)
+                self._tell(entry.id_at or entry.at, *wrong)
                 return None
-        if not self._ids.take(entry, item_id) or tags is None:
+        if not lane.ids.take(entry, item_id) or tags is None:
             return None
         return Listed(
             batch=manifest.batch,
@@ -98,9 +220,10 @@ class Expansion:
             max_size_bytes=entry.max_size_bytes or manifest.max_size_bytes,
             identity_tag=manifest.identity_tag,
             at=entry.at,
+            lane_label=lane.label,
         )
 
-    def _tags(self, entry: Entry, source: str, item_id: str) -> Mapping[str, str] | None:
+    def _tags(self, entry: Entry, source: str, item_id: str, lane: _Lane) -> Mapping[str, str] | None:
         """Return the tags of an attachment, defaults included and templates rendered; None if one has a problem."""
         manifest = self._manifest
         own = tuple(entry.tags.items())
@@ -120,15 +243,54 @@ class Expansion:
         else:
             path = PurePosixPath(os.path.normpath(manifest.folder / source))
         names = {"stem": path.stem, "name": path.name, "parent": path.parent.name, "id": item_id}
-        values = {**names, "batch": manifest.batch}
+        return self._filled_tags(entry, merged, {**lane.values, **names, "batch": manifest.batch}, lane)
+
+    def _filled_tags(
+        self, entry: Entry, merged: Mapping[str, str], values: Mapping[str, str], lane: _Lane
+    ) -> Mapping[str, str] | None:
+        """Return tags with their templates filled in; None if one has a problem."""
         rendered: dict[str, str] = {}
         for key, value in merged.items():
-            text, wrong = _rendered(key, value, values) if has_braces(value) else (value, None)
+            if not has_braces(value):
+                rendered[key] = value
+                continue
+            at = entry.tags_at.get(key) or self._manifest.tags_at.get(key) or entry.at
+            if message := wrong_with_template(value, self._template_names):
+                self._tell(at, Code.TEMPLATE, message)
+                return None
+            if lane.label and (missing := rules.missing_variable(value, values)):
+                self._tell_missing(missing, lane, at)
+                return None
+            text, wrong = _rendered(key, value, values)
             if wrong:
-                self._problems.add(entry.tags_at.get(key) or manifest.tags_at.get(key) or entry.at, *wrong)
+                self._tell(at, *wrong)
                 return None
             rendered[key] = text
-        return rendered
+        if lane.label is None:
+            return rendered
+        # An item has the same tags in many lanes, and the items of a lane often those of the lane.
+        texts = tuple(rendered.items())
+        if len(self._rendered) < SHARED_TAGS:
+            return self._rendered.setdefault(texts, rendered)
+        return self._rendered.get(texts, rendered)
+
+    def _tell(self, at: Position, code: Code, message: str) -> None:
+        """Add a problem: once, whatever the number of lanes that have it."""
+        if self._only is None:
+            if (at, message) in self._told:
+                return
+            self._told.add((at, message))
+        self._problems.add(at, code, message)
+
+    def _tell_of(self, label: str | None, at: Position, code: Code, message: str) -> None:
+        """Add a problem that names the first of the lanes that have it."""
+        if (at, message) not in self._told:
+            self._told.add((at, message))
+            self._problems.add(at, code, f"{message} (for {excerpt(label or '')})")
+
+    def _tell_missing(self, variable: str, lane: _Lane, at: Position) -> None:
+        message = f"`{{vars.{variable}}}`: the target {excerpt(lane.name)} has no {excerpt(variable)} in `vars`"
+        self._tell(at, Code.TEMPLATE, message)
 
     def _report_too_many(self, count: int, tags_at: Mapping[str, Position], at: Position) -> None:
         too_many = [*tags_at.values()][-(count - self._tags_limit) :]
@@ -138,9 +300,7 @@ class Expansion:
 
 
 def _rendered(key: str, template: str, values: Mapping[str, str]) -> tuple[str, rules.Wrong | None]:
-    """Return the value that a tag's template gives, and what is wrong with the template or the value."""
-    if message := wrong_with_template(template):
-        return "", (Code.TEMPLATE, message)
+    """Return the value that a tag's template gives, and what is wrong with it."""
     text = render(template, values)
     if rules.wrong_with_tag_value(key, text):
         # Names from a Mac have accents apart from their letters (NFD), which tags may not have. All other values stay
@@ -148,93 +308,3 @@ def _rendered(key: str, template: str, values: Mapping[str, str]) -> tuple[str, 
         text = unicodedata.normalize("NFC", text)
     wrong = rules.wrong_with_tag_value(key, text)
     return text, (wrong[0], f"{wrong[1]} (of {excerpt(values['id'])})") if wrong else None
-
-
-@dataclass(slots=True)
-class _Overlap:
-    """Files that the current glob shares with another glob, or with entries that name one file each."""
-
-    example: str
-    line: int
-    """Of the other entry that has the example."""
-    count: int = 0
-
-
-class _Ids:
-    """The ids of a manifest, entry by entry. An id that is used twice is added to `problems`.
-
-    Overlapping globs are one problem for each pair, however many files they share.
-    """
-
-    def __init__(self, problems: Problems) -> None:
-        self._problems = problems
-        self._first: dict[str, int] = {}
-        """By id: the line of the first entry that has it, or minus the number of the glob, from 1. A million fit."""
-        self._globs: list[tuple[Entry, int]] = []
-        """Each glob so far, and how many files it matches."""
-        self._further: dict[str, list[int]] = {}
-        """By id: minus the numbers of further globs that match it."""
-        self._overlaps: dict[int, _Overlap] = {}
-        """Of the current glob: by the number of the other glob, or 0 for all entries that name one file each."""
-
-    def begin_glob(self, entry: Entry, count: int) -> None:
-        """Take ids for the `count` matches of this glob from now on, until `end_glob`."""
-        self._globs.append((entry, count))
-
-    def end_glob(self) -> None:
-        """Report what the glob shares with the entries before it."""
-        at = self._globs[-1][0].at
-        for number, overlap in self._overlaps.items():
-            self._problems.add(at, Code.DUPLICATE_ID, self._overlap_message(number, overlap))
-        self._overlaps.clear()
-
-    def take(self, entry: Entry, item_id: str) -> bool:
-        """Use an id. Return whether it was free."""
-        is_glob = entry.kind is SourceKind.GLOB
-        at = entry.id_at or entry.at
-        first = self._first.get(item_id)
-        if first is None:
-            self._first[item_id] = -len(self._globs) if is_glob else at.line
-            return True
-        if is_glob:
-            further = self._further.setdefault(item_id, [])
-            for other in (first, *further):
-                number = max(0, -other)
-                line = self._globs[number - 1][0].at.line if number else other
-                self._overlaps.setdefault(number, _Overlap(item_id, line)).count += 1
-            further.append(-len(self._globs))
-            return False
-        if first < 0:
-            glob = self._globs[-first - 1][0]
-            where = f"the glob {excerpt(glob.source)} in line {glob.at.line}"
-            message = f"the id {excerpt(item_id)} is that of a file which {where} matches: give this entry another `id`"
-            if entry.source == item_id:
-                message = f"{where} matches {excerpt(item_id)} already: leave this entry out, or narrow the pattern"
-        elif entry.item_id is None:
-            how = "leave one of the two out, or give one an `id` of its own"
-            message = f"{excerpt(item_id)} is listed in line {first} already: {how}"
-        else:
-            message = f"the id {excerpt(item_id)} is used in line {first} already: give one of the two another `id`"
-        self._problems.add(at, Code.DUPLICATE_ID, message)
-        return False
-
-    def _overlap_message(self, number: int, overlap: _Overlap) -> str:
-        entry, count = self._globs[-1]
-        files = "file" if overlap.count == 1 else f"{overlap.count:,} files"
-        if not number:
-            example = f"{excerpt(overlap.example)} in line {overlap.line}"
-            shared, which = f"{files} that have entries of their own, such as {example}", "those entries"
-            if overlap.count == 1:
-                shared, which = f"a file that has an entry of its own, {example}", "that entry"
-            return f"{excerpt(entry.source)} matches {shared}: leave {which} out, or narrow the pattern"
-        first, first_count = self._globs[number - 1]
-        if overlap.count == count == first_count:
-            advice = "leave one of the two out"
-        elif overlap.count == count:
-            advice = "leave this one out, which matches nothing else"
-        elif overlap.count == first_count:
-            advice = f"leave line {overlap.line} out, which matches nothing else"
-        else:
-            advice = "narrow one of the patterns"
-        both = f"{excerpt(first.source)} in line {overlap.line} and {excerpt(entry.source)}"
-        return f"{both} match the same {files}, such as {excerpt(overlap.example)}: {advice}"

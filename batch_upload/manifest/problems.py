@@ -1,16 +1,21 @@
 """The problems of a manifest: their codes, and the list that they are gathered in."""
 
+from collections.abc import Callable
+
 from batch_upload.errors import ProblemCode
 from batch_upload.escape import quoted
 from batch_upload.model import Position, Problem
 
 EXCERPT_LENGTH = 80
 
+Tell = Callable[[Position, "Code", str], None]
+"""Adds a problem."""
+
 
 class Code(ProblemCode):
     """What is wrong with a manifest. Codes are only ever added."""
 
-    TOO_LARGE = "manifest-too-large", "the manifest is larger than 512 MiB"
+    TOO_LARGE = "manifest-too-large", ("the manifest is larger than 512 MiB, or a file of `targets` larger than 16 MiB")
     NOT_UTF8 = "not-utf-8", "the manifest is not UTF-8 text"
     CHARACTER = (
         "character",
@@ -28,19 +33,34 @@ class Code(ProblemCode):
     KEY_NOT_TEXT = "key-not-text", "a key that is empty, a list or a mapping"
     DUPLICATE_KEY = "duplicate-key", "the same key twice in one mapping"
     UNKNOWN_KEY = "unknown-key", "a key that means nothing here"
-    MISSING_KEY = "missing-key", "`version`, `batch` or `attachments` is missing"
+    MISSING_KEY = (
+        "missing-key",
+        "`version`, `batch` or `attachments` is missing, or `name`, `account` or `regions` of a target",
+    )
     WRONG_TYPE = "wrong-type", "a list, a mapping or a text where another of them is needed"
     EMPTY_VALUE = "empty-value", 'a key without a value (for an empty tag write `""`)'
-    EMPTY_LIST = "empty-list", "`attachments` is an empty list"
+    EMPTY_LIST = "empty-list", "`attachments` or a list of `targets` is empty"
     CONTROL_CHARACTER = "control-character", "a control character in a name, path, pattern or id"
     VERSION = "version", "`version` is not the number 1"
     BATCH = "batch", "`batch` is not `[a-z0-9][a-z0-9._-]{0,63}`"
     GENERATION = "generation", "`generation` is not a whole number from 1, written in plain digits"
     MAX_SIZE = "max-size", "`max_size` is not a size from 1 byte to 5MiB"
     IDENTITY_TAG = "identity-tag", "`identity_tag` is not `true` or `false`"
-    REGION = "region", "`target.region` does not look like a Region"
-    ACCOUNT = "account", "`target.account` is not 12 digits"
-    ROLE_ARN = "role-arn", "`target.role_arn` is not the ARN of a role"
+    REGION = "region", "`target.region` or one of `regions` does not look like a Region"
+    ACCOUNT = "account", "`account` of `target` or of a target is not 12 digits"
+    ROLE_ARN = (
+        "role-arn",
+        "`role_arn` is not the ARN of a role, or is that of a role in another account than its target's",
+    )
+    EXTERNAL_ID = "external-id", "`external_id` is neither `env:NAME` nor an external id that AWS takes"
+    TARGETS = "targets", "`target` and `targets` are both given, or an entry has a `target` and there are no `targets`"
+    TARGETS_FILE = "targets-file", "the file of `targets.from` cannot be read"
+    TARGET_NAME = "target-name", "the name of a target is not `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`, or is `all`"
+    GROUP = "group", "a group that is empty or has white space or a comma"
+    VARIABLE = "variable", "the name of a variable is not `[A-Za-z_][A-Za-z0-9_-]*`"
+    DUPLICATE_TARGET = "duplicate-target", "two targets with the same name, or for the same account and Region"
+    UNKNOWN_TARGET = "unknown-target", "`target` names none of the manifest's `targets`"
+    NO_TARGET = "no-target", "an entry without `target` where there are `targets` and no `defaults.target`"
     URL = "url", "`url` is not `s3://BucketName/FileName` of at most 2,048 characters without white space"
     NO_SOURCE = "no-source", "an entry without `file`, `glob` or `url`"
     SEVERAL_SOURCES = "several-sources", "an entry with more than one of `file`, `glob` and `url`"
@@ -53,7 +73,8 @@ class Code(ProblemCode):
     TOO_MANY_TAGS = "too-many-tags", "more than 50 tags on an attachment, the identity tag counted"
     TEMPLATE = (
         "template",
-        "braces in a tag's value other than `{stem}`, `{name}`, `{parent}`, `{id}`, `{batch}`, `{{`, `}}`",
+        "braces in a tag's value other than `{stem}`, `{name}`, `{parent}`, `{id}`, `{batch}`, `{{`, `}}`; with"
+        " `targets` also a wrong template elsewhere, or a variable that a target does not have",
     )
     NO_MATCH = "no-match", "a `glob` that matches no file"
     FOLDER_UNREADABLE = "folder-unreadable", "a folder that a `glob` must look into cannot be read"
@@ -70,15 +91,19 @@ class Problems:
     """Every problem of one manifest. `file` is the manifest as the user named it."""
 
     def __init__(self, file: str) -> None:
-        self._file = file
+        self.file = file
         self._found: list[Problem] = []
 
     def __bool__(self) -> bool:
         return bool(self._found)
 
     def add(self, at: Position, code: Code, message: str) -> None:
-        self._found.append(Problem(self._file, at, code.value, message))
+        self._found.append(Problem(self.file, at, code.value, message))
+
+    def include(self, others: "Problems") -> None:
+        """Add the problems of a file that the manifest names."""
+        self._found += others._found
 
     def in_order(self) -> tuple[Problem, ...]:
-        """Return the problems in the order of their positions."""
-        return tuple(sorted(self._found, key=lambda problem: problem.at))
+        """Return the problems in the order of their positions: those of the manifest, then those of other files."""
+        return tuple(sorted(self._found, key=lambda problem: (problem.file != self.file, problem.at)))

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from batch_upload.escape import quoted_path
@@ -24,6 +24,13 @@ NUMBER_PATTERN = r"[1-9][0-9]{0,14}"
 SIZE_PATTERN = r"[1-9][0-9]{0,8}(KB|KiB|MB|MiB|B)?"
 ACCOUNT_PATTERN = r"[0-9]{12}"
 ROLE_ARN_PATTERN = r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[!-~]{1,512}"
+TARGET_NAME_PATTERN = r"(?!all$)[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+"""Without `/` and `:`, which `NAME/REGION` and `group:NAME` have, and not `all`."""
+GROUP_PATTERN = r"[^\s,]{1,256}"
+"""Without commas, which separate the names in `BATCH_UPLOAD_TARGET`."""
+VARIABLE_PATTERN = r"[A-Za-z_][A-Za-z0-9_-]{0,127}"
+EXTERNAL_ID_PATTERN = r"(env:[A-Za-z_][A-Za-z0-9_]*|(?!env:)[A-Za-z0-9_+=,.@:/-]{2,1224})"
+"""As AssumeRole takes it (botocore 1.43.117, `externalIdType`), or the name of a variable."""
 URL_PATTERN = r"s3://[A-Za-z0-9][A-Za-z0-9._-]*/\S+"
 
 Wrong = tuple[Code, str]
@@ -47,12 +54,23 @@ _PATTERNS: dict[Code, tuple[str, str]] = {
         ROLE_ARN_PATTERN,
         "`role_arn` must be the ARN of a role, such as `arn:aws:iam::123456789012:role/uploader`",
     ),
+    Code.TARGET_NAME: (
+        TARGET_NAME_PATTERN,
+        "the name of a target must be 1 to 128 of `A-Z`, `a-z`, `0-9`, `.`, `_`, `-`, begin with a letter or digit, and"
+        " not be `all`",
+    ),
+    Code.GROUP: (GROUP_PATTERN, "a group must be 1 to 256 characters without white space and commas"),
+    Code.VARIABLE: (VARIABLE_PATTERN, "the name of a variable must be letters, digits, `_` and `-`"),
+    Code.EXTERNAL_ID: (
+        EXTERNAL_ID_PATTERN,
+        "`external_id` must be `env:NAME` of a variable, or 2 to 1,224 of letters, digits and `_+=,.@:/-`",
+    ),
     Code.URL: (URL_PATTERN, "`url` must be `s3://BucketName/FileName`, without white space"),
 }
 
 
 def wrong_with_word(code: Code, text: str) -> Wrong | None:
-    """Check a text that has a pattern: `batch`, `region`, `account`, `role_arn`, `url`."""
+    """Check a text that has a pattern: `batch`, `region`, `account`, `role_arn`, `url`, and names of targets."""
     pattern, demand = _PATTERNS[code]
     if re.fullmatch(pattern, text) is None:
         advice = url_advice(text) if code is Code.URL else ""
@@ -193,7 +211,11 @@ def batch_of(name: str) -> str | None:
 
 TEMPLATE_NAMES = ("stem", "name", "parent", "id", "batch")
 """The names that may be in braces in the value of a tag."""
-_TEMPLATE_PIECE = re.compile(r"\{\{|\}\}|\{([a-z]+)\}|[{}]")
+LANE_NAMES = ("account", "region", "target", "vars.NAME")
+"""The names that may also be in braces with `targets`, in tags, sources and ids."""
+TARGET_TEMPLATE_NAMES = ("account", "name", "region", "vars.NAME")
+"""The names that may be in braces in `role_arn` and `profile` of `targets`."""
+_TEMPLATE_PIECE = re.compile(r"\{\{|\}\}|\{([a-z]+(?:\.[A-Za-z_][A-Za-z0-9_-]*)?)\}|[{}]")
 
 
 def has_braces(text: str) -> bool:
@@ -201,16 +223,34 @@ def has_braces(text: str) -> bool:
     return "{" in text or "}" in text
 
 
-def wrong_with_template(text: str) -> str | None:
-    """Return what is wrong with a template, in words, or None."""
+def wrong_with_template(text: str, names: Sequence[str] = TEMPLATE_NAMES) -> str | None:
+    """Return what is wrong with a template, in words, or None. `vars.NAME` among `names` allows every variable."""
     for piece in _TEMPLATE_PIECE.finditer(text):
-        if piece[0] in ("{", "}") or (piece[1] is not None and piece[1] not in TEMPLATE_NAMES):
-            names = ", ".join(f"`{{{name}}}`" for name in TEMPLATE_NAMES)
+        name = piece[1]
+        is_variable = name is not None and name.startswith("vars.") and "vars.NAME" in names
+        if piece[0] in ("{", "}") or (name is not None and name not in names and not is_variable):
+            listed = ", ".join(f"`{{{each}}}`" for each in names)
             rest = excerpt(text[piece.start() :])
-            return f"{rest} is not a template: {names} are, and `{{{{` and `}}}}` for braces"
+            return f"{rest} is not a template: {listed} are, and `{{{{` and `}}}}` for braces"
     return None
+
+
+def names_in(text: str) -> set[str]:
+    """Return the names that a correct template has in braces."""
+    return {piece[1] for piece in _TEMPLATE_PIECE.finditer(text) if piece[1] is not None}
+
+
+def missing_variable(text: str, values: Mapping[str, str]) -> str | None:
+    """Return the first variable (`vars.NAME`) of a correct template that has no value, without `vars.`, or None."""
+    missing = sorted(name for name in names_in(text) if name not in values)
+    return missing[0].removeprefix("vars.") if missing else None
 
 
 def render(text: str, values: Mapping[str, str]) -> str:
     """Replace the names of a correct template by their values. Braces in a value stay as they are."""
     return _TEMPLATE_PIECE.sub(lambda piece: values[piece[1]] if piece[1] is not None else piece[0][0], text)
+
+
+def literal(text: str) -> str:
+    """Return the template that stands for this text."""
+    return text.replace("{", "{{").replace("}", "}}")

@@ -31,11 +31,13 @@ _DATABASE = b"SQLite format 3\0"
 # Neither white space, an item of a list, nor a comment.
 _AT_MARGIN = re.compile(r"[\n\r](?=[^ \t\n\r#-]|-[^ \t\n\r])")
 BOM = b"\xef\xbb\xbf"
+THE_MANIFEST = "the manifest"
+"""The name of a manifest in messages about its file."""
 
 
 @contextmanager
-def open_manifest(path: Path) -> Iterator[BinaryIO]:
-    """Open a manifest for reading.
+def open_manifest(path: Path, *, what: str = THE_MANIFEST) -> Iterator[BinaryIO]:
+    """Open a manifest for reading, or another file that is named `what` in messages.
 
     Raises UsageError if it is no regular file or cannot be opened, and OutOfResources if this process lacks file
     descriptors or memory.
@@ -43,23 +45,25 @@ def open_manifest(path: Path) -> Iterator[BinaryIO]:
     try:
         handle = through_shortages(lambda: os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     except (OSError, ValueError) as error:
-        raise cannot_be_read(path, error) from error
+        raise cannot_be_read(path, error, what=what) from error
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
-        named = f"the manifest {quoted_path(str(path))} is"
+        named = f"{what} {quoted_path(str(path))} is"
         if not stat.S_ISDIR(mode):
             raise UsageError(f"{named} not a regular file", hint="name the YAML file itself")
+        if what != THE_MANIFEST:
+            raise UsageError(f"{named} a folder", hint="name the YAML file itself")
         new = f"batch-upload manifest new {shlex.quote(str(path))} -o {batch_of(path.resolve().name) or 'new'}.yaml"
         raise UsageError(f"{named} a folder", hint=f"make a manifest of it first: `{new}`")
     with os.fdopen(handle, "rb") as file:
         yield file
 
 
-def cannot_be_read(path: Path, error: OSError | ValueError) -> UsageError:
-    """Return the error of a manifest that the system does not open or read."""
+def cannot_be_read(path: Path, error: OSError | ValueError, *, what: str = THE_MANIFEST) -> UsageError:
+    """Return the error of a file, named `what`, that the system does not open or read."""
     reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
-    return UsageError(f"the manifest {quoted_path(str(path))} cannot be read: {reason}")
+    return UsageError(f"{what} {quoted_path(str(path))} cannot be read: {reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +80,19 @@ class Screened:
     last_line_at_margin: int = 0
 
 
-def screen(file: BinaryIO, problems: Problems, *, size_limit_bytes: int) -> Screened:
+def screen(file: BinaryIO, problems: Problems, *, size_limit_bytes: int, what: str = THE_MANIFEST) -> Screened:
     """Read the whole file once, in pieces: check its size, that it is UTF-8, and that YAML allows its characters.
 
-    Stops at the first problem. The file is left at its beginning.
+    `what` names the file in messages. Stops at the first problem. The file is left at its beginning.
     """
     size_bytes, lines_before, last_line_at_margin = 0, 0, 0
     tabs: list[Position] = []
     while raw := b"".join(file.readlines(SCREENED_AT_ONCE_BYTES)):
         size_bytes += len(raw)
         if size_bytes > size_limit_bytes:
-            problems.add(Position(), Code.TOO_LARGE, f"the manifest has more than {size_limit_bytes} bytes: split it")
+            problems.add(Position(), Code.TOO_LARGE, f"{what} has more than {size_limit_bytes} bytes: split it")
             return Screened(readable=False)
-        text = _text_of(raw.removeprefix(BOM) if size_bytes == len(raw) else raw, lines_before, problems)
+        text = _text_of(raw.removeprefix(BOM) if size_bytes == len(raw) else raw, lines_before, problems, what)
         if text is None:
             return Screened(readable=False)
         if "\t" in text:
@@ -100,14 +104,14 @@ def screen(file: BinaryIO, problems: Problems, *, size_limit_bytes: int) -> Scre
     return Screened(readable=True, tabs=tuple(tabs), last_line_at_margin=last_line_at_margin)
 
 
-def _text_of(raw: bytes, lines_before: int, problems: Problems) -> str | None:
+def _text_of(raw: bytes, lines_before: int, problems: Problems, what: str) -> str | None:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         good = raw[: error.start].decode("utf-8")
         is_utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
         found = "it is UTF-16" if is_utf16 else f"byte 0x{raw[error.start]:02x}"
-        message = f"the manifest is not UTF-8: {found}; save it as UTF-8"
+        message = f"{what} is not UTF-8: {found}; save it as UTF-8"
         if lines_before == 0 and raw.startswith(_DATABASE):
             message = "this is a database, such as a ledger: name the manifest, which is a YAML file"
         problems.add(_at(good, len(good), lines_before), Code.NOT_UTF8, message)

@@ -10,22 +10,29 @@ from typing import Any, NamedTuple, TypeVar
 from yaml.events import AliasEvent, Event, MappingStartEvent, ScalarEvent, SequenceStartEvent
 
 from batch_upload.manifest import rules
-from batch_upload.manifest.cursor import YamlCursor, is_null, is_plain, position, yaml_kind
+from batch_upload.manifest.cursor import Pair, YamlCursor, is_null, is_plain, position, yaml_kind
 from batch_upload.manifest.problems import Code, Problems, excerpt
-from batch_upload.manifest.rules import has_braces, wrong_with_template
+from batch_upload.manifest.rules import LANE_NAMES, TEMPLATE_NAMES, has_braces, wrong_with_template
 from batch_upload.manifest.syntax import in_quotes
-from batch_upload.model import Entry, Position, SourceKind
+from batch_upload.model import Entry, Position, SourceKind, TargetName
 from batch_upload.spelling import yaml_scalar
 
 KEYS: dict[str, tuple[str, ...]] = {
-    "the manifest": ("version", "ledger", "part_of", "batch", "target", "defaults", "attachments"),
+    "the manifest": ("version", "ledger", "part_of", "batch", "target", "targets", "defaults", "attachments"),
     "`target`": ("region", "account", "profile", "role_arn"),
-    "`defaults`": ("tags", "max_size", "generation", "identity_tag"),
-    "an entry": ("id", "file", "glob", "url", "tags", "generation", "max_size"),
+    "`defaults`": ("tags", "max_size", "generation", "identity_tag", "target"),
+    "an entry": ("id", "file", "glob", "url", "tags", "generation", "max_size", "target"),
+    "`targets`": ("defaults", "from", "list"),
+    "`defaults` of `targets`": ("role_arn", "external_id", "profile", "regions", "groups", "vars"),
+    "a target": ("name", "account", "regions", "role_arn", "external_id", "profile", "groups", "vars"),
 }
 """The keys of each mapping, by its name in messages."""
+_OF_ENTRIES = ("the manifest", "`target`", "`defaults`", "an entry")
+"""The mappings that every manifest may have."""
 
 Parsed = TypeVar("Parsed")
+Reader = Callable[[Event, str], Any]
+"""Reads the value that an event begins; the text is its name in messages."""
 
 _SOURCES = {kind.value: kind for kind in SourceKind}
 _TRUTHS = {"true": True, "false": False}
@@ -36,6 +43,12 @@ _EXAMPLES = {
     "`version`": "write `version: 1`",
     "`batch`": "write `batch: acme-2026`",
     "`target`": "write `target: {region: us-east-1}`",
+    "`targets`": "write `targets: {from: accounts.yaml}`",
+    "`list`": 'put a line such as `- {name: acme, account: "123456789012"}` below it for each target',
+    "a target": 'write `- {name: acme, account: "123456789012"}`',
+    "`regions`": "write `regions: [us-east-1]`",
+    "`groups`": "write `groups: [tier1]`",
+    "`vars`": "write `vars: {brand: acme}`",
     "`defaults`": "write `defaults: {max_size: 500KB}`",
     "`tags`": "write tags as `tags: {Customer: acme}`",
     "`attachments`": "put a line such as `- file: files/a.pdf` below it for each document",
@@ -74,10 +87,14 @@ class ManifestValues:
     def __init__(self, cursor: YamlCursor, problems: Problems) -> None:
         self._cursor = cursor
         self._problems = problems
+        self._template_names: tuple[str, ...] | None = None
+        """The names that templates of tags may have; None until it is known whether the manifest has `targets`."""
+        self._undecided: list[tuple[dict[str, str], str, str, Event]] = []
+        """Tags whose template is wrong without `targets`: their mapping, key, template and event."""
         number = "`generation` must be a whole number from 1, in plain digits"
         size = "`max_size` must be a size such as `500KB` or `1MiB`, at most `5MiB`"
         truth = "`identity_tag` must be `true` or `false`"
-        readers: dict[str, Callable[[Event, str], Any]] = {
+        readers: dict[str, Reader] = {
             "version": self.version,
             "ledger": self.text,
             "part_of": self.text,
@@ -97,14 +114,16 @@ class ManifestValues:
             "max_size": partial(self.parsed, parse=rules.size_bytes, plain=False, code=Code.MAX_SIZE, demand=size),
             "identity_tag": partial(self.parsed, parse=_TRUTHS.get, plain=True, code=Code.IDENTITY_TAG, demand=truth),
         }
-        self._readers = {where: {key: readers[key] for key in keys if key in readers} for where, keys in KEYS.items()}
+        self.readers = {where: {key: readers[key] for key in keys if key in readers} for where, keys in KEYS.items()}
+        """The reader of each key, by the name of its mapping."""
+        self.readers["`defaults`"]["target"] = self.readers["an entry"]["target"] = self.names_of_targets
 
     def mapping(self, event: Event, where: str) -> Given | None:
         """Return what the mapping `where` (one of KEYS) has, unknown keys too; None if `event` begins no mapping."""
         if not isinstance(event, MappingStartEvent):
             self.report_kind(event, where, "a mapping")
             return None
-        readers = self._readers[where]
+        readers = self.readers[where]
         found: Given = {}
         for name, key, value in self._cursor.pairs():
             reader = readers.get(name)
@@ -113,10 +132,12 @@ class ManifestValues:
 
     def value(self, name: str, key_event: ScalarEvent, event: Event, where: str) -> tuple[Any, Event]:
         """Return the value of a key of the mapping `where`, and its event. An unknown key is reported."""
-        reader = self._readers[where].get(name)
+        reader = self.readers[where].get(name)
         if reader is not None:
             return reader(event, name), event
-        homes = [other for other, keys in KEYS.items() if name in keys]
+        # Few manifests have `targets`: their keys are no advice for others.
+        nearby = _OF_ENTRIES if where in _OF_ENTRIES else tuple(KEYS)
+        homes = [other for other in nearby if name in KEYS[other]]
         close = difflib.get_close_matches(name[:64].lower().replace("-", "_"), KEYS[where], n=1)
         if homes:
             advice = f"it belongs to {' or '.join(homes)}"
@@ -137,7 +158,7 @@ class ManifestValues:
         sources = [name for name in found if name in _SOURCES]
         if not sources:
             # An unknown key may be the misspelt source: that is one problem, not two.
-            if found.keys() <= self._readers["an entry"].keys():
+            if found.keys() <= self.readers["an entry"].keys():
                 message = "an entry needs one of `file`, `glob` and `url`"
                 self._problems.add(position(event), Code.NO_SOURCE, message)
             return None
@@ -163,9 +184,26 @@ class ManifestValues:
             tags_at=tags.at,
             generation=value_in(found, "generation"),
             max_size_bytes=value_in(found, "max_size"),
+            targets=found["target"][0] if "target" in found else None,
         )
 
-    def items(self, event: Event, name: str) -> Iterator[Event]:
+    def pairs(self) -> Iterator[Pair]:
+        """Yield the pairs of the mapping that just began, as the cursor does."""
+        return self._cursor.pairs()
+
+    def list_items(self) -> Iterator[Event]:
+        """Yield the items of the list that just began, as the cursor does."""
+        return self._cursor.items()
+
+    def skip(self, event: Event) -> None:
+        """Pass over the rest of what `event` begins."""
+        self._cursor.skip(event)
+
+    def report(self, event: Event, code: Code, message: str) -> None:
+        """Report a problem of the value that `event` begins."""
+        self._problems.add(position(event), code, message)
+
+    def items(self, event: Event, name: str, *, advice: str = "") -> Iterator[Event]:
         """Yield the events that begin the items of a list. A list without items is reported, and so is no list."""
         if not isinstance(event, SequenceStartEvent):
             self.report_kind(event, name, "a list")
@@ -175,8 +213,22 @@ class ManifestValues:
             count += 1
             yield item
         if not count:
-            message = f"{name} is empty: add an entry such as `- file: files/a.pdf`"
+            message = f"{name} is empty: {advice or 'add an entry such as `- file: files/a.pdf`'}"
             self._problems.add(position(event), Code.EMPTY_LIST, message)
+
+    def names_of_targets(self, event: Event, name: str) -> tuple[TargetName, ...]:
+        """Return the `target` of an entry or of `defaults`: a name, or a list of names. Empty if it has a problem."""
+        if isinstance(event, SequenceStartEvent):
+            each = self.items(event, excerpt(name), advice="name one, or `all`")
+        elif isinstance(event, MappingStartEvent):
+            message = f"{excerpt(name)} must be a name, or a list of names, not a mapping: write `target: acme`"
+            self._problems.add(position(event), Code.WRONG_TYPE, message)
+            self._cursor.skip(event)
+            return ()
+        else:
+            each = iter((event,))
+        texts = [(self.text(item, name), position(item)) for item in each]
+        return tuple((text, at) for text, at in texts if text is not None)
 
     def scalar(self, event: Event, name: str) -> ScalarEvent | None:
         """Return a value that is given, and neither a list nor a mapping."""
@@ -197,19 +249,23 @@ class ManifestValues:
         wrong = rules.wrong_with_text(name, scalar.value)
         if wrong and scalar.style == '"' and (message := rules.wrong_with_escape(name, scalar.value)):
             wrong = (wrong[0], message)
-        return None if self._is_wrong(event, wrong) else scalar.value
+        return None if self.is_wrong(event, wrong) else scalar.value
 
     def identifier(self, event: Event, name: str) -> str | None:
         """Return an entry's `id`."""
         text = self.text(event, name)
-        return None if text is None or self._is_wrong(event, rules.wrong_with_id(text)) else text
+        return None if text is None or self.is_wrong(event, rules.wrong_with_id(text)) else text
 
     def word(self, event: Event, name: str, *, code: Code) -> str | None:
         """Return a text that has the pattern of `code`."""
         scalar = self.scalar(event, name)
-        if scalar is None or self._is_wrong(event, rules.wrong_with_word(code, scalar.value)):
+        if scalar is None:
             return None
-        return scalar.value
+        if code is Code.URL and has_braces(
+            scalar.value
+        ):  # with `targets` this is a template, and checked when filled in
+            return scalar.value
+        return None if self.is_wrong(event, rules.wrong_with_word(code, scalar.value)) else scalar.value
 
     def parsed(
         self, event: Event, name: str, *, parse: Callable[[str], Parsed | None], plain: bool, code: Code, demand: str
@@ -242,11 +298,13 @@ class ManifestValues:
         values: dict[str, str] = {}
         at: dict[str, Position] = {}
         for tag_key, key, event_of_value in self._cursor.pairs():
-            is_good_key = not self._is_wrong(key, rules.wrong_with_tag_key(tag_key))
+            is_good_key = not self.is_wrong(key, rules.wrong_with_tag_key(tag_key))
             value = self._tag_value(tag_key, event_of_value)
             if is_good_key and value is not None:
                 values[sys.intern(tag_key)] = value
                 at[tag_key] = position(key)
+            if self._template_names is None and value is not None and wrong_with_template(value):
+                self._undecided.append((values, tag_key, value, event_of_value))
         return TagMapping(values, at)
 
     def _tag_value(self, key: str, event: Event) -> str | None:
@@ -265,12 +323,24 @@ class ManifestValues:
         value = scalar.value
         if not has_braces(value):
             wrong = rules.wrong_with_tag_value(key, value)
+        elif self._template_names is None:
+            return value
         else:
-            message_or_none = wrong_with_template(value)
+            message_or_none = wrong_with_template(value, self._template_names)
             wrong = (Code.TEMPLATE, message_or_none) if message_or_none else None
-        return None if self._is_wrong(event, wrong) else value
+        return None if self.is_wrong(event, wrong) else value
 
-    def _is_wrong(self, event: Event, wrong: rules.Wrong | None) -> bool:
+    def decide_templates(self, *, has_targets: bool) -> None:
+        """Say whether the manifest has `targets`, once that is known. Report the templates of tags that are wrong."""
+        self._template_names = (*TEMPLATE_NAMES, *LANE_NAMES) if has_targets else TEMPLATE_NAMES
+        for tags, key, template, event in self._undecided:
+            if message := wrong_with_template(template, self._template_names):
+                self._problems.add(position(event), Code.TEMPLATE, message)
+                tags.pop(key, None)
+        self._undecided.clear()
+
+    def is_wrong(self, event: Event, wrong: rules.Wrong | None) -> bool:
+        """Report what is wrong with the value that `event` begins. Return whether anything is."""
         if wrong is None:
             return False
         self._problems.add(position(event), *wrong)
