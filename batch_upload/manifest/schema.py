@@ -29,7 +29,14 @@ Account = (
     | Annotated[int, Field(ge=10**11, lt=10**12)]
 )
 RoleArn = Annotated[str, StringConstraints(pattern=f"^{rules.ROLE_ARN_PATTERN}$")]
-Url = Annotated[str, StringConstraints(pattern=f"^{rules.URL_PATTERN}$", max_length=rules.URL_LENGTH)]
+TargetName = Annotated[str, StringConstraints(pattern=f"^(?:{rules.TARGET_NAME_PATTERN})$")] | NotQuoted
+Group = Annotated[str, StringConstraints(pattern=f"^{rules.GROUP_PATTERN}$")] | NotQuoted
+VariableName = Annotated[str, StringConstraints(pattern=f"^{rules.VARIABLE_PATTERN}$")]
+ExternalId = Annotated[str, StringConstraints(pattern=f"^{rules.EXTERNAL_ID_PATTERN}$")] | NotQuoted
+Names = Text | Annotated[list[Text], Field(min_length=1)]
+# With `targets` the name of the bucket may have templates.
+_URL = rules.URL_PATTERN.replace("[A-Za-z0-9", "[A-Za-z0-9{").replace("._-]", "._{}-]")
+Url = Annotated[str, StringConstraints(pattern=f"^{_URL}$", max_length=rules.URL_LENGTH)]
 Generation = Annotated[int, Field(ge=1, lt=10**15)]
 Size = (
     Annotated[str, StringConstraints(pattern=f"^{rules.SIZE_PATTERN}$")]
@@ -58,6 +65,43 @@ class TargetModel(_Mapping):
     """A role to assume."""
 
 
+class TargetsDefaultsModel(_Mapping):
+    """What holds for every target that does not say otherwise."""
+
+    role_arn: Text = Field(default="", examples=["arn:aws:iam::{account}:role/uploader"])
+    """A role to assume. May hold {account}, {name}, {region} and {vars.NAME}."""
+    external_id: ExternalId = Field(default="", examples=["env:UPLOAD_EXTERNAL_ID"])
+    """The external id of the role; `env:NAME` for the value of a variable."""
+    profile: Text = Field(default="", examples=["{name}"])
+    """The AWS profile. May hold {account}, {name}, {region} and {vars.NAME}."""
+    regions: Annotated[list[Region], Field(min_length=1)] = Field(default=[], examples=[["us-east-1", "us-west-2"]])
+    """The Regions; each is a lane of its own."""
+    groups: list[Group] = Field(default=[], examples=[["tier1"]])
+    """Names that an entry, or `--target`, uses as `group:NAME`."""
+    vars: dict[VariableName, str | NotQuoted] = Field(default={}, examples=[{"brand": "acme"}])
+    """Values for {vars.NAME}."""
+
+
+class TargetOfListModel(TargetsDefaultsModel):
+    """An account with its Regions."""
+
+    name: TargetName = Field(examples=["acme"])
+    """The name by which entries and `--target` choose it."""
+    account: Account = Field(examples=["123456789012"])
+    """A guard: nothing is sent to any other account. 12 digits, in quotes."""
+
+
+class TargetsModel(_Mapping):
+    """Several accounts and Regions."""
+
+    defaults: TargetsDefaultsModel = TargetsDefaultsModel()
+    """What holds for every target that does not say otherwise."""
+    file: Text = Field(default="", alias="from", examples=["accounts.yaml"])
+    """A YAML file with targets, relative to the manifest: a list, or c7n-org's `accounts`."""
+    targets: Annotated[list[TargetOfListModel], Field(min_length=1)] = Field(default=[], alias="list")
+    """The targets; they follow those of the file."""
+
+
 class DefaultsModel(_Mapping):
     """What holds for every entry that does not say otherwise."""
 
@@ -69,15 +113,20 @@ class DefaultsModel(_Mapping):
     """Raise it to upload again on purpose."""
     identity_tag: bool = True
     """Whether each attachment carries the tag `batch-upload:token`, by which it is recognised at the service."""
+    target: Names = Field(default="", examples=["all"])
+    """With `targets`: NAME, NAME/REGION, group:NAME, all, or a list of these."""
 
 
 class _EntryModel(_Mapping):
     tags: Tags = Field(default={}, examples=[{"Name": "{stem}", "Country": "NO"}])
-    """Tags of this entry, laid over the defaults. Values may hold {stem}, {name}, {parent}, {id} and {batch}."""
+    """Tags of this entry, laid over the defaults. Values may hold {stem}, {name}, {parent}, {id} and {batch}; with
+    `targets` also {account}, {region}, {target} and {vars.NAME}."""
     generation: Generation = 0
     """Raise it to upload this again on purpose."""
     max_size: Size = Field(default="", examples=["500KB", "1MiB"])
     """The size the file may have: KB = 1,000 bytes, KiB = 1,024; at most 5MiB."""
+    target: Names = Field(default="", examples=["acme", "acme/us-east-1", "group:tier1", ["acme", "beta"]])
+    """With `targets`: NAME, NAME/REGION, group:NAME, all, or a list of these."""
 
 
 class FileEntryModel(_EntryModel):
@@ -108,6 +157,8 @@ class UrlEntryModel(_EntryModel):
 class ManifestModel(_Mapping):
     """What `batch-upload` is to upload. Version 1."""
 
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["target", "targets"]}})
+
     version: Literal[1]
     """The version of this format."""
     ledger: Text = Field(default="", examples=["june.ledger"])
@@ -118,6 +169,8 @@ class ManifestModel(_Mapping):
     """The name of the batch. It is part of what each attachment is: with another name, all are others."""
     target: TargetModel = TargetModel()
     """Where the attachments go."""
+    targets: TargetsModel = TargetsModel()
+    """Several accounts and Regions; instead of `target`."""
     defaults: DefaultsModel = DefaultsModel()
     """What holds for every entry that does not say otherwise."""
     attachments: Annotated[list[FileEntryModel | GlobEntryModel | UrlEntryModel], Field(min_length=1)]
@@ -151,7 +204,7 @@ def _walk(node: Any) -> None:  # noqa: ANN401  a tree of JSON
         node.update(propertyNames=names, additionalProperties=value)
     # An empty default means "not given" here, which is nothing to offer.
     default = node.get("default")
-    if default == "" or default == 0 or isinstance(default, dict):
+    if default in ("", 0) or isinstance(default, dict | list):
         del node["default"]
     for value in node.get("properties", {}).values():
         value.pop("title", None)

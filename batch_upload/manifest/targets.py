@@ -246,6 +246,7 @@ class _Lanes:
         }
         groups = frozenset(word for word, _ in words.value or ()) if words is not None else frozenset[str]()
         external_id = _setting("external_id", levels)
+        regions_before: set[str] = set()
         for region, region_at in regions.value:
             other = self._takers.setdefault((account, region), name)
             at = region_at if own and "regions" in levels[0].given else name_at
@@ -253,10 +254,11 @@ class _Lanes:
                 message = f"the target {excerpt(other)} is for {account} in {region} already: leave one out"
                 self._tell(levels[0].problems, name_at, f"as {other}", Code.DUPLICATE_TARGET, message)
                 continue
-            if [each for each, _ in regions.value].count(region) > 1:
+            if region in regions_before:
                 message = f"{excerpt(region)} is listed twice: leave one out"
                 self._tell(regions.problems, at, region, Code.DUPLICATE_TARGET, message)
                 continue
+            regions_before.add(region)
             named = {f"vars.{key}": text for key, text in variables.items()}
             values = {**named, "account": account, "name": name, "region": region}
             is_good, texts = True, dict[str, str | None]()
