@@ -172,6 +172,21 @@ class RunEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class LanesChosen:
+    """The lanes of a run over a manifest with `targets`, in the manifest's order. Comes before the first event of any.
+
+    Without it a lane counts from its first event.
+    """
+
+    batch: str
+    labels: tuple[str, ...]
+    """`Target.label` of each lane that the run is for."""
+    total: int
+    """Number of lanes in the manifest, those that `--target` left out too."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class LaneEnded:
     """The run of one lane of several has ended, with a result or with an error. The last event of its lane.
 
@@ -212,5 +227,13 @@ Event = (
     | OrphanSeen
     | Pruned
     | Notice
+    | LanesChosen
+    | OfLane
+    | LaneEnded
     | RunEnded
 )
+
+
+def lane_and_event(event: object) -> tuple[OfLane | None, object]:
+    """Return the wrapping of a lane's event, None for any other event, and the event itself."""
+    return (event, event.event) if isinstance(event, OfLane) else (None, event)

@@ -2,15 +2,20 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TextIO
+
+from batch_upload.errors import ExitCode
 
 from batch_upload.escape import printable, stream_encoding
 from batch_upload.events import (
     ItemChanged,
+    LaneEnded,
     LaneStopped,
     Looking,
     Notice,
+    OfLane,
     OrphanSeen,
     Pruned,
     Resolving,
@@ -19,9 +24,9 @@ from batch_upload.events import (
     RunStarted,
 )
 from batch_upload.model import Action, ActionKind, Fault, Known, Problem
+from batch_upload.report.lane_progress import LanesProgress, ProgressCounts
 from batch_upload.report.observers import RunObserver
-from batch_upload.report.progress import RunProgress
-from batch_upload.summary import EVENT_SCHEMA_VERSION
+from batch_upload.summary import EVENT_SCHEMA_VERSION, Exit
 from batch_upload.words import utc_iso, utc_iso_or_none
 
 Line = dict[str, Any]
@@ -29,6 +34,18 @@ Line = dict[str, Any]
 PROGRESS_EVERY = timedelta(seconds=5)
 _READABLE = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _ASCII = json.JSONEncoder(ensure_ascii=True, allow_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRef:
+    """The lane that a line or a row is about.
+
+    `target` is `Target.label`, None for the only lane of a manifest without `targets`; the others are None if unknown.
+    """
+
+    target: str | None = None
+    account: str | None = None
+    region: str | None = None
 
 
 def json_line(value: Mapping[str, Any], *, encoding: str) -> str:
@@ -61,7 +78,7 @@ class NdjsonObserver(RunObserver):
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._progress = RunProgress()
+        self._progress = LanesProgress()
         self._progress_at: datetime | None = None
 
     def notify(self, event: object) -> None:
@@ -70,8 +87,9 @@ class NdjsonObserver(RunObserver):
         line = event_line(event)
         if line is not None:
             write_line(self._stream, line)
-        if isinstance(event, RunStarted):
-            self._write_progress(event.at)
+        inner = event.event if isinstance(event, OfLane) else event
+        if isinstance(inner, RunStarted) and self._progress_at is None:
+            self._write_progress(inner.at)
         elif isinstance(event, RunEnded):
             self._progress_at = None
 
@@ -90,9 +108,31 @@ def made_line(event: str, /, **members: object) -> Line:
     return {"event": event, "schema_version": EVENT_SCHEMA_VERSION, **members}
 
 
+def in_lane(line: Line, lane: LaneRef) -> Line:
+    """Return the line with the lane that it is about. Values that the line has stay; without a target all of it."""
+    if lane.target is None:
+        return line
+    members = {"target": lane.target, "account": lane.account, "region": lane.region}
+    return {"event": line["event"], "schema_version": line["schema_version"], **members, **line}
+
+
 def event_line(event: object) -> Line | None:
     """Return the line of an event of the engine, or None where it has none."""
     match event:
+        case OfLane():
+            line = event_line(event.event)
+            return None if line is None else in_lane(line, LaneRef(event.label, event.account, event.region))
+        case LaneEnded():
+            ending = Exit(ExitCode(event.code), event.reason)
+            return made_line(
+                "lane_ended",
+                code=int(ending.code),
+                name=ending.name,
+                retryable=ending.retryable,
+                reason=ending.reason,
+                hint=event.hint,
+                at=utc_iso(event.at),
+            )
         case RunStarted():
             return _run_line(event)
         case ItemChanged():
@@ -185,10 +225,10 @@ def known_line(known: Known, *, at: datetime) -> Line:
     )
 
 
-def progress_line(progress: RunProgress, *, at: datetime) -> Line:
-    """Return how far a run is, and how long it still takes."""
+def progress_line(progress: ProgressCounts, *, at: datetime) -> Line:
+    """Return how far a run is, and how long it still takes. Of several lanes: the sums, and what the lanes do."""
     ending = progress.eta(at)
-    return made_line(
+    line = made_line(
         "progress",
         items=progress.total,
         done=progress.done,
@@ -200,6 +240,9 @@ def progress_line(progress: RunProgress, *, at: datetime) -> Line:
         ends_at=None if ending is None else utc_iso(ending.ends_at),
         at=utc_iso(at),
     )
+    if isinstance(progress, LanesProgress) and progress.lanes:
+        line["lanes"] = {activity.value: count for activity, count in progress.activities.items()}
+    return line
 
 
 def problem_line(problem: Problem, *, event: str = "problem") -> Line:

@@ -17,6 +17,9 @@ SCHEMA = ROOT / "docs" / "events.schema.json"
 PAGE = ROOT / "docs" / "events.md"
 SUFFIX = "_event"
 _COMMON = frozenset({"event", "schema_version"})
+LANE = frozenset({"target", "account", "region"})
+OPTIONAL = LANE | {"lanes"}
+"""Members that only lines of a manifest with `targets` have."""
 _BEGIN = "<!-- written by `python -m tests.support.event_schema` -->\n"
 
 
@@ -76,9 +79,14 @@ def _tables() -> Iterator[str]:
             f"`{verb}`" if " " not in verb or verb.startswith("manifest") else verb for verb in shape["x-verbs"]
         )
         of = "" if name == shape["title"] else f", of {verbs}"
-        yield f"## `{shape['title']}`{of}\n\n{_sentence(shape['description'])} Written by {verbs}.\n"
+        lane = [member for member in shape["properties"] if member in LANE - set(shape["required"])]
+        also = f" With `targets` it has the lane: {', '.join(f'`{member}`' for member in lane)}." if lane else ""
+        yield f"## `{shape['title']}`{of}\n\n{_sentence(shape['description'])} Written by {verbs}.{also}\n"
         yield "| member | type | |\n|---|---|---|"
-        yield from (f"| `{member}` | {_type(what)} | {_text(what)} |" for member, what in _members(shape))
+        for member, what in _members(shape):
+            is_optional = member in OPTIONAL - set(shape["required"])
+            if member not in lane:
+                yield f"| `{member}` | {_type(what)}{', or absent' if is_optional else ''} | {_text(what)} |"
         yield ""
 
 

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from batch_upload.events import ItemChanged, Requested, RunStarted, Sending
+from batch_upload.errors import ExitCode
+from batch_upload.events import ItemChanged, LaneEnded, OfLane, Requested, RunStarted, Sending
 from batch_upload.model import (
     Action,
     ActionKind,
@@ -21,10 +22,22 @@ from batch_upload.model import (
     Position,
     State,
 )
+from batch_upload.summary import EXIT_REASONS
 from batch_upload.targets import Target
 
 BEGIN = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 LANE = Lane(account="123456789012", region="us-east-1")
+HOSTILE_NAMES = (
+    "=cmd|' /C calc'!A0",
+    "<script>alert(1)</script>",
+    "\x1b]0;title\x07\x1b[2J",
+    "\u202egnp.exe\u2066",
+    'a"b\\c\nd{e="f"} 1',
+    "日本 😀",
+    "\udcff",
+    "x" * 300,
+)
+"""Names of targets that a terminal, a page, a spreadsheet and a metrics file must survive."""
 TOO_LARGE = Fault(
     code="ValidationException",
     reason="MAXIMUM_SIZE_EXCEEDED",
@@ -171,3 +184,13 @@ def manifest_at(folder: Path) -> Manifest:
         entries=(),
         target=Target(region="us-east-1", account="123456789012"),
     )
+
+
+def of_lane(event: object, label: str = "acme/us-east-1", *, account: str | None = "123456789012") -> OfLane:
+    """An event of a lane; the label's end is its Region."""
+    return OfLane(label, account, label.rpartition("/")[2], event)
+
+
+def lane_ended(code: ExitCode = ExitCode.DONE, at: datetime = BEGIN, *, reason: str = "", hint: str = "") -> LaneEnded:
+    """The end of a lane."""
+    return LaneEnded(int(code), reason or EXIT_REASONS[code], hint, at)

@@ -6,7 +6,7 @@ import pytest
 from batch_upload.app.checks import Verdict
 from batch_upload.engine.verify import FindingKind
 from batch_upload.model import ActionKind, AttachmentStatus, OutcomeKind, State
-from tests.support.event_schema import PAGE, page, schema, shape_of, shapes
+from tests.support.event_schema import OPTIONAL, PAGE, page, schema, shape_of, shapes
 
 DEFS = schema()["$defs"]
 
@@ -41,10 +41,21 @@ def test_its_words_are_the_programs(words: dict[str, list[str | None]], values: 
 def test_every_member_that_is_declared_is_always_there(name: str) -> None:
     shape = shapes()[name]
 
-    assert shape["required"] == list(shape["properties"])
+    required = [member for member in shape["properties"] if member not in OPTIONAL or member in shape["required"]]
+    assert shape["required"] == required
     assert shape["properties"]["event"] == {"const": shape["title"]}
     assert shape["description"]
     assert shape["x-verbs"]
+
+
+def test_what_a_lane_adds_is_declared_on_every_line_that_may_be_about_one() -> None:
+    about_no_lane = {"progress", "problem", "warning", "left_out", "schema", "listening", "summary"}
+    for name, shape in shapes().items():
+        assert ("target" in shape["properties"]) == (name not in about_no_lane), name
+    assert {member for shape in shapes().values() for member in set(shape["properties"]) - set(shape["required"])} == {
+        *("target", "account", "region"),
+        "lanes",
+    }
 
 
 @pytest.mark.parametrize(

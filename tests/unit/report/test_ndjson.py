@@ -6,7 +6,17 @@ import json
 import pytest
 
 from batch_upload.errors import ExitCode
-from batch_upload.events import LaneStopped, Looking, Notice, OrphanSeen, Requested, Resolving, Retrying, Sending
+from batch_upload.events import (
+    LanesChosen,
+    LaneStopped,
+    Looking,
+    Notice,
+    OrphanSeen,
+    Requested,
+    Resolving,
+    Retrying,
+    Sending,
+)
 from batch_upload.model import (
     Action,
     ActionKind,
@@ -18,14 +28,29 @@ from batch_upload.model import (
     State,
 )
 from batch_upload.report.ndjson import (
+    LaneRef,
     NdjsonObserver,
     action_line,
     event_line,
+    in_lane,
     problem_line,
     write_line,
 )
 from batch_upload.summary import Exit, Summary, exit_of
-from tests.unit.report.samples import BEGIN, TOO_LARGE, after, created, ended, item, plan_of, started
+from tests.support.event_schema import shape_of
+from tests.unit.report.samples import (
+    BEGIN,
+    HOSTILE_NAMES,
+    TOO_LARGE,
+    after,
+    created,
+    ended,
+    item,
+    lane_ended,
+    of_lane,
+    plan_of,
+    started,
+)
 
 ERROR = {
     "code": "ValidationException",
@@ -281,3 +306,90 @@ def test_without_a_run_there_is_no_progress() -> None:
     NdjsonObserver(stream).tick(BEGIN)
 
     assert stream.getvalue() == ""
+
+
+def lines_of(*events: object, ticks: int = 0) -> list[dict[str, object]]:
+    """What the observer writes of these events, each line declared; then `ticks` seconds pass."""
+    stream = io.StringIO()
+    observer = NdjsonObserver(stream)
+    for event in events:
+        observer.notify(event)
+    for second in range(1, ticks + 1):
+        observer.tick(after(second))
+    found = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert all(shape_of(line) for line in found)
+    return found
+
+
+def test_a_line_of_a_lane_says_which_right_behind_the_schemas_version() -> None:
+    (line,) = lines_of(of_lane(Notice("hm", BEGIN), "acme/us-east-1"))
+
+    assert list(line) == ["event", "schema_version", "target", "account", "region", "message", "at"]
+    assert (line["target"], line["account"], line["region"]) == ("acme/us-east-1", "123456789012", "us-east-1")
+
+
+def test_the_line_of_a_run_keeps_its_account_and_region_and_a_line_without_targets_is_as_it_was() -> None:
+    run = event_line(started(plan_of(1)))
+    assert run is not None
+
+    assert in_lane(run, LaneRef("acme/us-east-1", "9" * 12, "elsewhere")) == {**run, "target": "acme/us-east-1"}
+    assert in_lane(run, LaneRef(None, "9" * 12, "elsewhere")) is run
+
+
+def test_the_end_of_a_lane_is_a_line() -> None:
+    ending = lane_ended(ExitCode.ACCESS, after(9), reason="not allowed", hint="`doctor` looks")
+
+    assert lines_of(of_lane(ending, "acme/us-east-1", account=None)) == [
+        {
+            "event": "lane_ended",
+            "schema_version": 1,
+            "target": "acme/us-east-1",
+            "account": None,
+            "region": "us-east-1",
+            "code": 22,
+            "name": "access",
+            "retryable": False,
+            "reason": "not allowed",
+            "hint": "`doctor` looks",
+            "at": "2026-11-23T14:00:09.000Z",
+        }
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 2, 80, 200])
+def test_progress_is_a_line_of_all_lanes_now_and_then_whatever_their_number(count: int) -> None:
+    labels = tuple(f"t{number}/us-east-1" for number in range(count))
+    found = lines_of(
+        LanesChosen("june", (*labels, "late/r"), total=count + 1, at=BEGIN),
+        *(of_lane(started(plan_of(2)), label) for label in labels),
+        of_lane(ended("item-0", BEGIN), labels[0]),
+        of_lane(lane_ended(ExitCode.ITEMS_FAILED), labels[0]),
+        ticks=11,
+    )
+
+    progress = [line for line in found if line["event"] == "progress"]
+    assert len(progress) == 3  # with the first lane's start, after 5 s and after 10 s
+    assert (progress[0]["items"], progress[0]["lanes"]) == (
+        2,
+        {"waiting": count, "running": 1, "done": 0, "failed": 0},
+    )
+    assert (progress[-1]["items"], progress[-1]["done"], progress[-1]["lanes"]) == (
+        2 * count,
+        1,
+        {"waiting": 1, "running": count - 1, "done": 0, "failed": 1},
+    )
+
+
+def test_progress_without_targets_names_no_lanes() -> None:
+    assert "lanes" not in lines_of(started(plan_of(1)))[-1]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_lanes_name_comes_back_as_it_was_from_one_printable_line(name: str) -> None:
+    stream = io.StringIO()
+    NdjsonObserver(stream).notify(of_lane(Notice("hm", BEGIN), f"{name}/us-east-1"))
+
+    written_line = stream.getvalue().removesuffix("\n")
+    assert json.loads(written_line)["target"] == f"{name}/us-east-1"
+    assert written_line.isprintable() or written_line.isascii()
+    assert "\x1b" not in written_line
