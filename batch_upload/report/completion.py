@@ -2,13 +2,14 @@
 also one for everything else that was created for the batch."""
 
 import csv
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TextIO
 
 from batch_upload.escape import escaped_for, printable, stream_encoding
 from batch_upload.model import Item, Known, Listed, State
-from batch_upload.report.ndjson import json_line
+from batch_upload.report.ndjson import LaneRef, json_line
 from batch_upload.words import utc_iso_or_none
 
 IN_MANIFEST = "in_manifest"
@@ -19,7 +20,7 @@ _DIGEST_PREFIX = "sha256:"
 
 @dataclass(frozen=True, slots=True)
 class ReportRow:
-    """A row. The fields are the header's, in its order (`item_id` is the column `id`), then `tags` and `in_manifest`.
+    """A row. The fields are the header's, in its order (`item_id` is the column `id`), then `in_manifest`.
 
     None is an empty cell: not known, or not yet. Times are ISO 8601 in UTC.
     """
@@ -41,17 +42,27 @@ class ReportRow:
     request_id: str | None = None
     first_sent_at: str | None = None
     completed_at: str | None = None
+    target: str | None = None
+    """`Target.label` of its lane; None in a manifest without `targets`."""
+    account: str | None = None
+    region: str | None = None
+    bound_to: str | None = None
+    """The registration whose field holds the attachment. No step binds yet, so it is always None."""
     tags: Mapping[str, str] = field(default_factory=dict)
     in_manifest: str | None = None
     """Whether and how the manifest lists it; written with `--all` only."""
 
 
-_ROW_FIELDS = tuple(column.name for column in fields(ReportRow) if column.name not in ("tags", "in_manifest"))
+_ROW_FIELDS = tuple(column.name for column in fields(ReportRow) if column.name != "in_manifest")
 HEADER = ("id", *_ROW_FIELDS[1:])
 
 
-def report_row(item: Item | Listed | None, known: Known | None, in_manifest: str | None = None) -> ReportRow:
+def report_row(
+    item: Item | Listed | None, known: Known | None, in_manifest: str | None = None, *, lane: LaneRef = LaneRef()
+) -> ReportRow:
     """Return the row of one item of the manifest and what the ledger has of it, or of what only the ledger has.
+
+    `lane` is the one in which the item is, as far as it is known.
 
     `known` of another token than the item's is of a document that the manifest has replaced: then the row is of the
     item as it is now, which is not sent yet. A `Listed` has no token; its `known` is taken as it is.
@@ -78,12 +89,23 @@ def report_row(item: Item | Listed | None, known: Known | None, in_manifest: str
             request_id=known.request_id,
             first_sent_at=utc_iso_or_none(known.first_sent_at),
             completed_at=utc_iso_or_none(known.completed_at),
+            target=lane.target,
+            account=lane.account,
+            region=lane.region,
             tags=known.tags,
             in_manifest=in_manifest,
         )
     if item is None:
         raise ValueError("a row is of an item, or of what the ledger has")
-    row = ReportRow(item_id=item.item_id, source=item.source, tags=item.tags, in_manifest=in_manifest)
+    row = ReportRow(
+        item_id=item.item_id,
+        source=item.source,
+        target=lane.target,
+        account=lane.account,
+        region=lane.region,
+        tags=item.tags,
+        in_manifest=in_manifest,
+    )
     if isinstance(item, Listed):
         return row
     type_name = None if item.content_type is None else item.content_type.value
@@ -91,10 +113,16 @@ def report_row(item: Item | Listed | None, known: Known | None, in_manifest: str
     return replace(row, sha256=item.sha256, size_bytes=item.size_bytes, content_type=type_name, client_token=token)
 
 
+def rows_by_lane(rows: Iterable[ReportRow], labels: Sequence[str]) -> list[ReportRow]:
+    """Return the rows of several lanes in the order of `labels`, those of one lane as they came, others last."""
+    places = {label: place for place, label in enumerate(labels)}
+    return sorted(rows, key=lambda row: places.get(row.target or "", len(places)))
+
+
 def write_csv(rows: Iterable[ReportRow], stream: TextIO, *, more: Sequence[str] = ()) -> int:
     """Write the rows as RFC 4180, header first, and return their number. `more` are columns behind the header's.
 
-    A cell that a spreadsheet would run as a formula begins with `'`. The stream must not translate line ends
+    Tags are a JSON object. A cell that a spreadsheet would run as a formula begins with `'`. The stream must not translate line ends
     (`newline=""`). What the encoding cannot take is written as an escape. So are, on a terminal, which is read by
     people, all characters that would move, hide or reorder others.
     """
@@ -106,6 +134,8 @@ def write_csv(rows: Iterable[ReportRow], stream: TextIO, *, more: Sequence[str] 
     for row in rows:
         cells = [getattr(row, name) for name in columns]
         for place, cell in enumerate(cells):
+            if isinstance(cell, Mapping):
+                cell = json.dumps(dict(cell), ensure_ascii=False)
             if isinstance(cell, str):
                 text = printable(defused(cell)) if is_terminal else defused(cell)
                 cells[place] = text if text.isascii() else escaped_for(text, encoding)
@@ -115,12 +145,12 @@ def write_csv(rows: Iterable[ReportRow], stream: TextIO, *, more: Sequence[str] 
 
 
 def write_jsonl(rows: Iterable[ReportRow], stream: TextIO, *, more: Sequence[str] = ()) -> int:
-    """Write a JSON object a row, with the header's names, `tags` and `more`, and return their number."""
+    """Write a JSON object a row, with the header's names and `more`, and return their number."""
     encoding = stream_encoding(stream)
     count = 0
     for row in rows:
         values = {title: getattr(row, name) for title, name in zip(HEADER, _ROW_FIELDS, strict=True)}
-        values |= {"tags": dict(row.tags), **{name: getattr(row, name) for name in more}}
+        values |= {"tags": dict(row.tags), **{name: getattr(row, name) for name in more}}  # tags are a frozen mapping
         stream.write(json_line(values, encoding=encoding) + "\n")
         count += 1
     return count

@@ -9,13 +9,22 @@ from pathlib import Path
 import pytest
 
 from batch_upload.model import State
-from batch_upload.report.completion import ReportRow, defused, report_row, write_csv, write_jsonl
-from tests.unit.report.samples import TOO_LARGE, item, known, listed
+from batch_upload.report.completion import (
+    IN_MANIFEST,
+    ReportRow,
+    defused,
+    report_row,
+    rows_by_lane,
+    write_csv,
+    write_jsonl,
+)
+from batch_upload.report.ndjson import LaneRef
+from tests.unit.report.samples import HOSTILE_NAMES, TOO_LARGE, item, known, listed
 
 HEADER = (
     "id,source,sha256,size_bytes,content_type,client_token,state,registration_attachment_id,"
     "registration_attachment_arn,attachment_status,error_code,error_reason,error_message,attempts,request_id,"
-    "first_sent_at,completed_at"
+    "first_sent_at,completed_at,target,account,region,bound_to,tags"
 )
 
 
@@ -41,7 +50,7 @@ def test_a_report_is_rfc_4180_with_the_header_of_the_contract() -> None:
         f"{HEADER}\r\n"
         f"acme/loa,files/acme/loa.pdf,{digest},496000,application/pdf,bu1-acme/loa,complete,registration-attachment-1,"
         "arn:aws:sms-voice:us-east-1:123456789012:x/1,UPLOAD_COMPLETE,,,,1,r-1,"
-        "2026-11-23T14:00:00.000Z,2026-11-23T14:00:04.000Z\r\n"
+        '2026-11-23T14:00:00.000Z,2026-11-23T14:00:04.000Z,,,,,"{""Country"": ""NO""}"\r\n'
     )
 
 
@@ -124,7 +133,7 @@ def test_json_lines_have_the_same_fields_and_the_tags() -> None:
 
     first, second = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert count == 2
-    assert list(first) == [*HEADER.split(","), "tags"]
+    assert list(first) == HEADER.split(",")
     assert (first["size_bytes"], first["tags"], first["completed_at"]) == (
         496_000,
         {"Country": "NO"},
@@ -160,3 +169,58 @@ def test_what_only_the_ledger_has_is_a_row_as_the_ledger_has_it() -> None:
 def test_a_row_is_of_something() -> None:
     with pytest.raises(ValueError, match="a row is of an item"):
         report_row(None, None)
+
+
+ACME = LaneRef("acme/us-east-1", "111122223333", "us-east-1")
+
+
+@pytest.mark.parametrize("lane", [ACME, LaneRef(None, "123456789012", "us-east-1"), LaneRef("beta/us-east-1")])
+def test_a_row_names_its_lane_whether_the_item_was_sent_or_not(lane: LaneRef, tmp_path: Path) -> None:
+    rows = [
+        report_row(item(), known(), lane=lane),
+        report_row(item("b"), None, lane=lane),
+        report_row(listed("c", "c.pdf", folder=tmp_path), None, lane=lane),
+        report_row(None, known("d"), "replaced", lane=lane),
+    ]
+
+    for row in read_back(csv_bytes(rows)):
+        assert (row["target"], row["account"], row["region"], row["bound_to"]) == (
+            lane.target or "",
+            lane.account or "",
+            lane.region or "",
+            "",
+        )
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_targets_name_and_its_tags_run_in_no_spreadsheet_and_come_back(name: str) -> None:
+    row = report_row(item()._replace(tags={name: name}), None, lane=LaneRef(f"{name}/r", "1" * 12, "r"))
+    raw, stream = csv_bytes([row]), io.StringIO()
+    write_jsonl([row], stream)
+
+    (cells,) = list(csv.DictReader(io.StringIO(raw.decode("utf-8"), newline="")))
+    assert not cells["target"].startswith(("=", "+", "-", "@"))
+    assert not cells["tags"].startswith(("=", "+", "-", "@"))
+    (line,) = [json.loads(each) for each in stream.getvalue().splitlines()]
+    assert (line["target"], line["tags"]) == (f"{name}/r", {name: name})
+    if name.isascii():
+        assert json.loads(cells["tags"]) == {name: name}
+
+
+def test_whether_the_manifest_lists_it_stays_the_last_column() -> None:
+    stream = io.StringIO()
+    write_csv([report_row(None, known(), "replaced", lane=ACME)], stream, more=(IN_MANIFEST,))
+
+    head, row = csv.reader(io.StringIO(stream.getvalue(), newline=""))
+    assert head == [*HEADER.split(","), "in_manifest"]
+    assert row[-6:] == ["acme/us-east-1", "111122223333", "us-east-1", "", '{"Country": "NO"}', "replaced"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 80, 200])
+def test_rows_of_several_lanes_follow_the_manifests_order(count: int) -> None:
+    labels = [f"t{number}/r" for number in range(count)]
+    rows = [report_row(item(each), None, lane=LaneRef(label)) for each in ("b", "a") for label in reversed(labels)]
+
+    found = rows_by_lane(rows, labels)
+
+    assert [(row.target, row.item_id) for row in found] == [(label, each) for label in labels for each in ("b", "a")]
