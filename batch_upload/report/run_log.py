@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from batch_upload.escape import printable
+from batch_upload.errors import ExitCode
 from batch_upload.events import (
     ItemChanged,
+    LaneEnded,
+    LanesChosen,
     LaneStopped,
     Notice,
+    OfLane,
     OrphanSeen,
     Pruned,
     Requested,
@@ -26,9 +30,9 @@ from batch_upload.events import (
     Sending,
 )
 from batch_upload.model import OutcomeKind, State
-from batch_upload.report.ndjson import error_json, event_line, known_line
+from batch_upload.report.ndjson import LaneRef, error_json, event_line, in_lane, known_line
 from batch_upload.report.observers import RunObserver
-from batch_upload.summary import Summary
+from batch_upload.summary import EVENT_SCHEMA_VERSION, Exit, Summary
 from batch_upload.words import utc_iso
 
 LOGGER = "batch_upload.run"
@@ -155,10 +159,25 @@ def log_summary(summary: Summary) -> None:
 
 
 def log_entry(event: object) -> LogEntry | None:
-    """Return how an event is logged. None for the last one, whose numbers are in the summary."""
+    """Return how an event is logged; an event of a lane names it. None for the last one, which the summary counts."""
     match event:
+        case OfLane():
+            entry = log_entry(event.event)
+            if entry is None:
+                return None
+            level, name, members, at = entry
+            # `schema_version` and `event` are not logged twice: the log's own form leaves them out
+            line = {"event": name, "schema_version": EVENT_SCHEMA_VERSION, **members}
+            return level, name, in_lane(line, LaneRef(event.label, event.account, event.region)), at
+        case LaneEnded():
+            ending = Exit(ExitCode(event.code), event.reason)
+            level = logging.ERROR if ending.wants_a_person else logging.WARNING if event.code else logging.INFO
+            return level, "lane_ended", event_line(event) or {}, event.at
+        case LanesChosen():
+            members = {"batch": event.batch, "targets": list(event.labels), "of": event.total}
+            return logging.INFO, "lanes", members, event.at
         case Requested():
-            members: dict[str, Any] = {
+            members = {
                 "operation": event.operation,
                 "id": event.item_id,
                 "outcome": event.outcome.value,

@@ -12,7 +12,10 @@ import pytest
 from batch_upload.errors import ExitCode
 from batch_upload.events import (
     Event,
+    LaneEnded,
+    LanesChosen,
     LaneStopped,
+    OfLane,
     Looking,
     Notice,
     OrphanSeen,
@@ -26,7 +29,19 @@ from batch_upload.events import (
 from batch_upload.model import Fault, State
 from batch_upload.report.run_log import RunLogObserver, close_log, log_begin, log_said, log_summary, open_log
 from batch_upload.summary import Summary, exit_of
-from tests.unit.report.samples import TOO_LARGE, after, created, ended, known, plan_of, started, throttled
+from tests.unit.report.samples import (
+    HOSTILE_NAMES,
+    TOO_LARGE,
+    after,
+    created,
+    ended,
+    known,
+    lane_ended,
+    of_lane,
+    plan_of,
+    started,
+    throttled,
+)
 
 HOSTILE = 'a b="c"\n\x1b]0;t\x07\u202e é'
 EVENTS = [
@@ -44,6 +59,16 @@ EVENTS = [
     Pruned(known(), PruneOutcome.KEPT, HOSTILE, after(4), TOO_LARGE),
     Notice(HOSTILE, after(5)),
 ]
+OF_LANES = [
+    LanesChosen("june", (HOSTILE, "beta/us-east-1"), total=3, at=after(0)),
+    *(of_lane(event, HOSTILE) for event in EVENTS),
+    of_lane(lane_ended(ExitCode.DONE, after(6)), "beta/us-east-1"),
+    of_lane(lane_ended(ExitCode.TRANSIENT, after(6)), "beta/us-east-1"),
+    of_lane(lane_ended(ExitCode.ACCESS, after(6), reason=HOSTILE), HOSTILE, account=None),
+]
+RUN_ENDED = RunEnded(
+    states={}, requests={}, throttled=0, uploaded=0, adopted=0, unchanged=0, bytes_sent=0, elapsed_s=1, at=after(99)
+)
 Opens = Callable[..., logging.Handler]
 
 
@@ -96,7 +121,40 @@ def test_every_event_is_a_line_of_json_with_the_run_id(opens: Opens, tmp_path: P
 
 
 def test_no_event_is_forgotten() -> None:
-    assert {type(event) for event in EVENTS} == set(Event.__args__) - {RunEnded}
+    assert {type(event) for event in (*EVENTS, *OF_LANES)} | {LaneEnded} == set(Event.__args__) - {RunEnded}
+
+
+def test_every_event_of_a_lane_names_its_lane(opens: Opens, tmp_path: Path) -> None:
+    opens(tmp_path / "run.log")
+    for event in (*OF_LANES, of_lane(RUN_ENDED, HOSTILE)):
+        RunLogObserver().notify(event)
+
+    first, *found = lines(tmp_path / "run.log")
+    assert (first["event"], first["targets"], first["of"]) == ("lanes", [HOSTILE, "beta/us-east-1"], 3)
+    assert [line["target"] for line in found] == [event.label for event in OF_LANES if isinstance(event, OfLane)]
+    assert {line["account"] for line in found[:-1]} == {"123456789012"}
+    assert "schema_version" not in found[0]
+    assert [(line["level"], line["code"], line["account"]) for line in found[-3:]] == [
+        ("info", 0, "123456789012"),
+        ("warning", 10, "123456789012"),
+        ("error", 22, None),
+    ]
+    for event, line in zip(EVENTS, found, strict=False):
+        alone = RunLogObserver()
+        alone.notify(event)
+        bare = lines(tmp_path / "run.log")[-1]
+        assert {**bare, "target": HOSTILE, "account": line["account"], "region": line["region"]} == line
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_lanes_name_stays_on_its_line_of_text(opens: Opens, tmp_path: Path, name: str) -> None:
+    opens(tmp_path / "run.log", "text")
+    RunLogObserver().notify(of_lane(Notice("hm", after(1)), name))
+
+    found = (tmp_path / "run.log").read_text(encoding="utf-8")
+    assert found.count("\n") == 1
+    assert "\x1b" not in found
+    assert " target=" in found
 
 
 def test_as_text_everything_stays_on_its_line(opens: Opens, tmp_path: Path) -> None:
