@@ -6,15 +6,16 @@ file that is replaced.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from batch_upload.errors import ExitCode
-from batch_upload.events import RunStarted
+from batch_upload.events import LanesChosen, OfLane, RunStarted
 from batch_upload.model import State
+from batch_upload.report.lane_progress import LanesProgress
 from batch_upload.report.progress import RunProgress
-from batch_upload.summary import Summary
+from batch_upload.summary import LaneSummary, Summary
 
 METRIC_PREFIX = "batch_upload_"
 HELP: Mapping[str, str] = {
@@ -31,17 +32,33 @@ HELP: Mapping[str, str] = {
     "run_requests": "Requests on the wire in the run, by operation.",
     "run_throttled_requests": "Requests that the service throttled in the run, by operation.",
     "rate_per_second": "Requests a second that the run holds to, learned from the answers, by operation.",
+    "lane_exit_code": "Exit code of the lane in the last run that ended there.",
+    "lane_last_success_timestamp_seconds": "When the lane last ended with exit code 0, in seconds since 1970.",
+    "lanes": "Lanes of the run, by what they do: waiting, running, done, or failed (ended with another code than 0).",
+    "lanes_items": "Items of all lanes of the run together, by state.",
+    "lanes_uploaded_items": "Items of all lanes that became known as created in the run.",
 }
 """Every metric without its prefix, and what it is. All are gauges: a run begins with nothing."""
+ONLY_WITH_TARGETS = frozenset(
+    {"lane_exit_code", "lane_last_success_timestamp_seconds", "lanes", "lanes_items", "lanes_uploaded_items"}
+)
+"""Metrics of a manifest with `targets` alone."""
 CARRIED = frozenset(
-    {"run_end_timestamp_seconds", "run_exit_code", "last_success_timestamp_seconds", "items", "rate_per_second"}
+    {
+        *("run_end_timestamp_seconds", "run_exit_code", "last_success_timestamp_seconds", "items", "rate_per_second"),
+        *("lane_exit_code", "lane_last_success_timestamp_seconds"),
+    }
 )
 """Metrics that stay true of earlier runs until a run knows better."""
+LANES_WRITTEN_MAX = 300
+"""Lanes with series of their own, about 25 lines and 5 kB each. Of more, those with failed items come first."""
 SUCCESSES = (ExitCode.DONE, ExitCode.THERE_IS_WORK)
 _SAMPLE_LINE = re.compile(rf"^{METRIC_PREFIX}([a-z_]+)\{{(.*)\}} (\S+)$")
 _LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 _UNESCAPED = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
 _LANE_LABELS = ("batch", "account", "region")
+_OF_EACH_LANE = frozenset({"items", "rate_per_second"})
+"""Carried metrics that each lane of several has, not the run."""
 
 Labels = Mapping[str, str]
 
@@ -74,19 +91,19 @@ class RunMetrics:
         self._began_at = began_at
         self._lane_labels = {name: carried.lane_labels.get(name, "") for name in _LANE_LABELS}
         self._carried = carried
-        self._progress = RunProgress()
+        self._progress = LanesProgress()
 
     def notify(self, event: object) -> None:
         """Count one event."""
         self._progress.notify(event)
-        if isinstance(event, RunStarted):
-            self._lane_labels = {"batch": event.batch, "account": event.lane.account, "region": event.lane.region}
+        inner = event.event if isinstance(event, OfLane) else event
+        if isinstance(inner, LanesChosen) or (isinstance(inner, RunStarted) and inner is not event):
+            self._lane_labels = {"batch": inner.batch, "account": "", "region": ""}  # those differ from lane to lane
+        elif isinstance(inner, RunStarted):
+            self._lane_labels = {"batch": inner.batch, "account": inner.lane.account, "region": inner.lane.region}
 
     def samples(self, at: datetime, summary: Summary | None = None) -> list[Sample]:
         """Return all that is known at a moment; with the summary once the run has ended."""
-        progress = self._progress
-        states = progress.states if progress.started is not None else None
-        requests, uploaded = progress.requests, progress.created
         found = [
             Sample("run_info", 1, self._about),
             Sample("run_in_progress", summary is None),
@@ -94,32 +111,92 @@ class RunMetrics:
             Sample("run_duration_seconds", (at - self._began_at).total_seconds()),
         ]
         if summary is not None:
-            states = Counter(summary.states) if summary.items else states
-            requests = Counter(summary.requests) or requests
-            uploaded = max(uploaded, summary.uploaded)
             found.append(Sample("run_end_timestamp_seconds", at.timestamp()))
             found.append(Sample("run_exit_code", summary.exit.code))
             if summary.exit.code in SUCCESSES:
                 found.append(Sample("last_success_timestamp_seconds", at.timestamp()))
-        if states is not None:
-            found += [Sample("items", states[state.value], {"state": state.value}) for state in State]
-        found.append(Sample("run_uploaded_items", uploaded))
-        found.append(Sample("run_sent_bytes", progress.created_bytes))
-        for name, counts in (("run_requests", requests), ("run_throttled_requests", progress.throttled_requests)):
-            found += [Sample(name, counts[operation], {"operation": operation}) for operation in sorted(requests)]
-        for operation, rate in sorted(progress.rates.items()):
-            found.append(Sample("rate_per_second", rate, {"operation": operation}))
-        names = {sample.name for sample in found}
-        return [*found, *(each for each in self._carried.samples if each.name not in names)]
+        lanes = self._progress.lanes
+        if (
+            lanes
+            or (summary is not None and summary.lanes)
+            or any("target" in it.labels for it in self._carried.samples)
+        ):
+            found += self._samples_of_all_lanes(at, summary)
+        else:
+            found += _samples_of(self._progress.whole, summary)
+        known = {(sample.name, sample.labels.get("target")) for sample in found}
+        return [*found, *(each for each in self._still_true() if (each.name, each.labels.get("target")) not in known)]
+
+    def _samples_of_all_lanes(self, at: datetime, summary: Summary | None) -> Iterator[Sample]:
+        """Yield the sums, then the samples of each lane, at most of `LANES_WRITTEN_MAX` lanes."""
+        progress, ended = self._progress, {lane.label: lane for lane in summary.lanes} if summary is not None else {}
+        states, uploaded = progress.states, progress.created
+        if summary is not None and summary.lanes:
+            states, uploaded = Counter(summary.states), max(uploaded, summary.uploaded)
+        activities = {activity.value: count for activity, count in progress.activities.items()}
+        yield from (Sample("lanes", count, {"state": name}) for name, count in activities.items())
+        yield from (Sample("lanes_items", states[state.value], {"state": state.value}) for state in State)
+        yield Sample("lanes_uploaded_items", uploaded)
+        labels = list(dict.fromkeys((*progress.lanes, *(label for label in ended if label is not None))))
+        if len(labels) > LANES_WRITTEN_MAX:
+            labels.sort(key=lambda label: not (label in progress.lanes and progress.lanes[label].failed))
+        for label in labels[:LANES_WRITTEN_MAX]:
+            lane, end = progress.lanes.get(label), ended.get(label)
+            account = (end and end.account) or (lane and lane.account) or ""
+            region = (end and end.region) or (lane and lane.region) or ""
+            of_lane = {"target": label, "account": account, "region": region}
+            code = end.exit.code if end is not None else lane.lane_ended.code if lane and lane.lane_ended else None
+            samples = _samples_of(lane or RunProgress(), end)
+            if code is not None:
+                samples.append(Sample("lane_exit_code", code))
+            if code in SUCCESSES:
+                ended_at = lane.lane_ended.at if lane is not None and lane.lane_ended is not None else at
+                samples.append(Sample("lane_last_success_timestamp_seconds", ended_at.timestamp()))
+            yield from (Sample(each.name, each.value, {**of_lane, **each.labels}) for each in samples)
+
+    def _still_true(self) -> Iterator[Sample]:
+        """Yield what earlier runs wrote, without lanes that the manifest no longer has."""
+        lanes, chosen, room = self._progress.lanes, self._progress.chosen, LANES_WRITTEN_MAX - len(self._progress.lanes)
+        is_every_lane = chosen is not None and len(chosen.labels) == chosen.total
+        others: set[str] = set()
+        for sample in self._carried.samples:
+            label = sample.labels.get("target")
+            if label is not None and label not in lanes:
+                if is_every_lane or (label not in others and len(others) >= room):
+                    continue
+                others.add(label)
+            elif label is None and lanes and sample.name in _OF_EACH_LANE:
+                continue  # of the time when the manifest had no `targets`
+            yield sample
 
     def text(self, at: datetime, summary: Summary | None = None) -> str:
         """Return the file's content."""
         labels = dict(self._lane_labels)
         if summary is not None:
             known_labels = {"batch": summary.batch, "account": summary.account, "region": summary.region}
+            if summary.lanes:
+                known_labels = {"batch": summary.batch}
             labels.update((name, value) for name, value in known_labels.items() if value)
         used = {name: value for name, value in labels.items() if value}
         return exposition(self.samples(at, summary), {**self._always, **used})
+
+
+def _samples_of(progress: RunProgress, ended: Summary | LaneSummary | None) -> list[Sample]:
+    """Return the counts of one lane; with how it ended, if it has."""
+    states = progress.states if progress.started is not None else None
+    requests, uploaded = progress.requests, progress.created
+    if ended is not None:
+        states = Counter(ended.states) if ended.items else states
+        requests = Counter(ended.requests) or requests
+        uploaded = max(uploaded, ended.uploaded) if isinstance(ended, Summary) else uploaded
+    found = [] if states is None else [Sample("items", states[state.value], {"state": state.value}) for state in State]
+    found.append(Sample("run_uploaded_items", uploaded))
+    found.append(Sample("run_sent_bytes", progress.created_bytes))
+    for name, counts in (("run_requests", requests), ("run_throttled_requests", progress.throttled_requests)):
+        found += [Sample(name, counts[operation], {"operation": operation}) for operation in sorted(requests)]
+    for operation, rate in sorted(progress.rates.items()):
+        found.append(Sample("rate_per_second", rate, {"operation": operation}))
+    return found
 
 
 def exposition(samples: Iterable[Sample], labels: Labels) -> str:
@@ -140,7 +217,8 @@ def exposition(samples: Iterable[Sample], labels: Labels) -> str:
 
 def carried_metrics(text: str, *, manifest: str, verb: str) -> CarriedMetrics:
     """Return what of a file is still true for this manifest and verb; skip what is damaged or of another program."""
-    samples, lane_labels = [], {}
+    samples: list[Sample] = []
+    lane_labels: dict[str, str] = {}
     for line in text.split("\n"):
         found = _SAMPLE_LINE.match(line)
         if found is None or found[1] not in HELP:
@@ -152,7 +230,10 @@ def carried_metrics(text: str, *, manifest: str, verb: str) -> CarriedMetrics:
         labels = {key: _unescape_label(raw) for key, raw in _LABEL.findall(found[2])}
         if (labels.pop("manifest", None), labels.pop("verb", None)) != (manifest, verb):
             continue
-        lane_labels = {name: labels.pop(name) for name in _LANE_LABELS if name in labels}
+        if "target" in labels:  # a lane of several keeps its account and Region
+            lane_labels |= {"batch": batch} if (batch := labels.pop("batch", "")) else {}
+        else:
+            lane_labels = {name: labels.pop(name) for name in _LANE_LABELS if name in labels}
         if found[1] in CARRIED:
             samples.append(Sample(found[1], value, labels))
     return CarriedMetrics(tuple(samples), lane_labels)
