@@ -94,10 +94,10 @@ def report_command(
 def report_rows(made: "Report") -> "Iterator[ReportRow]":
     """Return the rows of a report as they are written."""
     from batch_upload.report.completion import report_row
-    from batch_upload.report.ndjson import LaneRef
+    from batch_upload.report.ndjson import NO_LANE, LaneRef
 
     known = made.found.lane  # of a manifest without `targets`; None before a first run
-    lane = LaneRef() if known is None else LaneRef(None, known.account, known.region)
+    lane = NO_LANE if known is None else LaneRef(None, known.account, known.region)
     return (report_row(each.item, each.known, each.in_manifest, lane=lane) for each in made.rows())
 
 

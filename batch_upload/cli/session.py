@@ -34,7 +34,7 @@ def observers_of(output: Output) -> Observers:
     """Return the observers that `--json`, `--quiet`, `-v`, the terminal and the sinks ask for."""
     people: list[RunObserver]
     if output.verbose:  # no progress display: the lines of requests would tear it
-        lines = Observers() if output.quiet else PlainObserver(sys.stderr)
+        lines = Observers() if output.quiet else PlainObserver(sys.stderr, is_verbose=True)
         people = [lines, VerboseObserver(sys.stderr, level=output.verbose)]
     elif output.quiet:
         people = []

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from batch_upload.escape import escaped_for, printable, stream_encoding
 from batch_upload.model import Item, Known, Listed, State
-from batch_upload.report.ndjson import LaneRef, json_line
+from batch_upload.report.ndjson import NO_LANE, LaneRef, json_line
 from batch_upload.words import utc_iso_or_none
 
 IN_MANIFEST = "in_manifest"
@@ -58,7 +58,7 @@ HEADER = ("id", *_ROW_FIELDS[1:])
 
 
 def report_row(
-    item: Item | Listed | None, known: Known | None, in_manifest: str | None = None, *, lane: LaneRef = LaneRef()
+    item: Item | Listed | None, known: Known | None, in_manifest: str | None = None, *, lane: LaneRef = NO_LANE
 ) -> ReportRow:
     """Return the row of one item of the manifest and what the ledger has of it, or of what only the ledger has.
 
@@ -122,9 +122,9 @@ def rows_by_lane(rows: Iterable[ReportRow], labels: Sequence[str]) -> list[Repor
 def write_csv(rows: Iterable[ReportRow], stream: TextIO, *, more: Sequence[str] = ()) -> int:
     """Write the rows as RFC 4180, header first, and return their number. `more` are columns behind the header's.
 
-    Tags are a JSON object. A cell that a spreadsheet would run as a formula begins with `'`. The stream must not translate line ends
-    (`newline=""`). What the encoding cannot take is written as an escape. So are, on a terminal, which is read by
-    people, all characters that would move, hide or reorder others.
+    Tags are a JSON object. A cell that a spreadsheet would run as a formula begins with `'`. The stream must not
+    translate line ends (`newline=""`). What the encoding cannot take is written as an escape. So are, on a terminal,
+    which is read by people, all characters that would move, hide or reorder others.
     """
     encoding, is_terminal = stream_encoding(stream), stream.isatty()
     writer = csv.writer(stream, lineterminator="\r\n")

@@ -11,11 +11,31 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from batch_upload.escape import escaped_for
-from batch_upload.events import LaneStopped, Looking, Notice, OrphanSeen, Resolving, RunEnded, RunStarted
+from batch_upload.errors import ExitCode
+from batch_upload.escape import escaped_for, printable
+from batch_upload.events import (
+    LaneEnded,
+    LanesChosen,
+    LaneStopped,
+    Looking,
+    Notice,
+    OrphanSeen,
+    Resolving,
+    RunEnded,
+    RunStarted,
+    lane_and_event,
+)
+from batch_upload.report.lane_progress import LanesProgress, ProgressCounts, Trouble
+from batch_upload.report.lane_words import (
+    LocalTime,
+    in_lane_words,
+    lane_ended_sentence,
+    lanes_pace_words,
+    lanes_words,
+    trouble_words,
+)
 from batch_upload.report.observers import RunObserver
 from batch_upload.report.plain import (
-    LocalTime,
     PlainObserver,
     counts_words,
     event_sentence,
@@ -26,12 +46,18 @@ from batch_upload.report.plain import (
 from batch_upload.report.progress import RunProgress
 
 REDRAW_EVERY = timedelta(seconds=0.1)
+LANES_REDRAW_EVERY = timedelta(seconds=0.5)
+"""A drawing of 200 lanes takes some milliseconds, during which no lane goes on."""
+TROUBLED_SHOWN = 5
+"""Lanes that need attention in the drawing of many, which stays within 10 lines."""
 _NARROWEST_BAR = 10
 _SEGMENTS = (("green", "#━"), ("red", "!━"), ("yellow", "~━"), ("cyan", "+╌"))
 """Done, failed, parked or open, processing: style, and the character in ASCII and otherwise."""
 _REST = ("dim", ".─")
 _PRINTED = (RunStarted, LaneStopped, Notice, OrphanSeen, Resolving, Looking)
 """Events whose sentence is printed above the drawing."""
+_PRINTED_OF_LANES = (LaneStopped, Notice, OrphanSeen)
+"""Of several lanes only these: the others come once for each lane."""
 
 
 class _RaisingConsole(Console):
@@ -57,30 +83,32 @@ def people_observer(stream: TextIO) -> RunObserver:
 class ProgressObserver:
     """Draws one bar over all items of the run; below it counts, pace, what is in flight, the last failures.
 
-    Sentences scroll by above. The drawing is removed at the end: the summary follows. Raises OSError as the terminal
-    does.
+    Of a run over several lanes the bar is of all, and below the counts are the lanes that need attention. Sentences
+    scroll by above. The drawing is removed at the end: the summary follows. Raises OSError as the terminal does.
     """
 
     def __init__(self, console: Console, *, local_time: LocalTime = datetime.astimezone) -> None:
         self._console = console
         self._local_time = local_time
-        self._progress = RunProgress()
+        self._progress = LanesProgress()
         self._live: Live | None = None
         self._drawn_at: datetime | None = None
 
     def notify(self, event: object) -> None:
         """Count the event, print its sentence, and draw again if the last drawing is old enough."""
         self._progress.notify(event)
-        if isinstance(event, _PRINTED):
-            self._console.print(Text(escaped_for(event_sentence(event) or "", self._console.encoding)))
-        if isinstance(event, RunStarted):
-            self._begin(event.at)
+        sentence = self._sentence(event)
+        if sentence is not None:
+            self._console.print(Text(escaped_for(sentence, self._console.encoding)))
+        _, inner = lane_and_event(event)
+        if isinstance(inner, RunStarted | LanesChosen) and self._live is None:
+            self._begin(inner.at)
         elif isinstance(event, RunEnded):
             self.close()
         else:
-            at = getattr(event, "at", None)
+            at, pause = getattr(inner, "at", None), LANES_REDRAW_EVERY if self._progress.lanes else REDRAW_EVERY
             # `abs`: the wall clock may have been set back
-            if isinstance(at, datetime) and (self._drawn_at is None or abs(at - self._drawn_at) >= REDRAW_EVERY):
+            if isinstance(at, datetime) and (self._drawn_at is None or abs(at - self._drawn_at) >= pause):
                 self.tick(at)
 
     def tick(self, at: datetime) -> None:
@@ -94,6 +122,15 @@ class ProgressObserver:
         live, self._live = self._live, None
         if live is not None:
             live.stop()
+
+    def _sentence(self, event: object) -> str | None:
+        wrapped, inner = lane_and_event(event)
+        if wrapped is None:
+            return (event_sentence(inner) or "") if isinstance(inner, (*_PRINTED, LanesChosen)) else None
+        sentence = event_sentence(inner) if isinstance(inner, _PRINTED_OF_LANES) else None
+        if isinstance(inner, LaneEnded) and inner.code != ExitCode.DONE:
+            sentence = lane_ended_sentence(inner, self._progress.lanes[wrapped.label])
+        return None if sentence is None else in_lane_words(wrapped.label, sentence)
 
     def _begin(self, at: datetime) -> None:
         self._live = Live(
@@ -109,44 +146,77 @@ class ProgressObserver:
         self._drawn_at = at
 
     def _drawing(self, at: datetime) -> RenderableType:
-        return renderable(self._progress, self._console, at=at, local_time=self._local_time)
+        if self._progress.lanes:
+            return renderable_of_lanes(self._progress, self._console, at=at, local_time=self._local_time)
+        return renderable(self._progress.whole, self._console, at=at, local_time=self._local_time)
 
 
 def renderable(progress: RunProgress, console: Console, *, at: datetime, local_time: LocalTime) -> RenderableType:
     """Return the drawing of a run: the bar, the counts, the pace, what is in flight, the last failures."""
-    numbers = f"{progress.sent:,}/{progress.total:,} sent  {100 * progress.sent // max(1, progress.total)} %"
-    top: RenderableType = Text(numbers, no_wrap=True)
-    if console.width >= len(numbers) + 2 + _NARROWEST_BAR:
-        grid = Table.grid(padding=(0, 2), expand=True)
-        grid.add_column(ratio=1)
-        grid.add_column(justify="right", no_wrap=True)
-        grid.add_row(_Bar(progress), numbers)
-        top = grid
     pace = pace_words(progress, at=at, local_time=local_time)
     lines = [Text(escaped_for(text, console.encoding)) for text in (counts_words(progress), pace)]
     flight = flight_words(progress)
     clipped = [] if flight is None else [(flight, "dim")]
     clipped += [(failure_sentence(known), "red") for known in progress.failures]
-    for sentence, style in clipped:
-        line = Text(escaped_for(sentence, console.encoding), style=style, no_wrap=True)
-        line.overflow = "crop" if console.options.ascii_only else "ellipsis"
-        lines.append(line)
-    return Group(top, *lines)
+    lines += [_clipped(sentence, console, style) for sentence, style in clipped]
+    return Group(_bar_and_numbers(progress, console), *lines)
+
+
+def renderable_of_lanes(
+    progress: LanesProgress, console: Console, *, at: datetime, local_time: LocalTime
+) -> RenderableType:
+    """Return the drawing of a run over several lanes: one bar, the sums, and the lanes that need attention."""
+    pace = lanes_pace_words(progress, at=at, local_time=local_time)
+    lines = [_clipped(text, console, "") for text in (counts_words(progress), lanes_words(progress), pace)]
+    troubled = progress.troubled(at)
+    grid = Table.grid(padding=(0, 2))
+    for _ in ("lane", "sent", "why"):
+        grid.add_column(no_wrap=True, overflow="crop" if console.options.ascii_only else "ellipsis")
+    for lane, trouble in troubled[:TROUBLED_SHOWN]:
+        done, why = f"{lane.sent:,}/{lane.total:,}", trouble_words(lane, trouble, at=at)
+        style = _TROUBLE_STYLES.get(trouble, "dim")
+        grid.add_row(*(Text(escaped_for(cell, console.encoding), style) for cell in (printable(lane.label), done, why)))
+    more = sum(trouble is not Trouble.SLOW for _, trouble in troubled[TROUBLED_SHOWN:])
+    rest = [_clipped(f"and {more:,} more lanes need attention", console, "dim")] if more else []
+    return Group(_bar_and_numbers(progress, console), *lines, grid, *rest)
+
+
+_TROUBLE_STYLES = {Trouble.ENDED: "red", Trouble.STOPPED: "red", Trouble.FAILING: "red", Trouble.THROTTLED: "yellow"}
+
+
+def _clipped(sentence: str, console: Console, style: str) -> Text:
+    """Return a text that stays on one line of the terminal."""
+    line = Text(escaped_for(sentence, console.encoding), style=style, no_wrap=True)
+    line.overflow = "crop" if console.options.ascii_only else "ellipsis"
+    return line
+
+
+def _bar_and_numbers(progress: ProgressCounts, console: Console) -> RenderableType:
+    sent, total = progress.sent, progress.total
+    numbers = f"{sent:,}/{total:,} sent  {100 * sent // max(1, total)} %"
+    if console.width < len(numbers) + 2 + _NARROWEST_BAR:
+        return Text(numbers, no_wrap=True)
+    grid = Table.grid(padding=(0, 2), expand=True)
+    grid.add_column(ratio=1)
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_row(_Bar(progress), numbers)
+    return grid
 
 
 class _Bar:
     """A bar of as many columns as there are: each state has its share of them, in its colour and its character."""
 
-    def __init__(self, progress: RunProgress) -> None:
+    def __init__(self, progress: ProgressCounts) -> None:
         self._progress = progress
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         progress, width, column = self._progress, options.max_width, 0 if options.ascii_only else 1
+        total = max(1, progress.total)
         counts = (progress.done, progress.failed, progress.parked + progress.open, progress.processing)
         bar, counted = Text(no_wrap=True), 0
         for count, (style, characters) in zip(counts, _SEGMENTS, strict=True):
             counted += count
-            end = width * counted // max(1, progress.total)
+            end = width * counted // total
             bar.append(characters[column] * (end - len(bar)), style=style)
         style, characters = _REST
         bar.append(characters[column] * (width - len(bar)), style=style)

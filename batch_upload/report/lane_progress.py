@@ -14,7 +14,7 @@ from batch_upload.events import LaneEnded, LanesChosen, OfLane, lane_and_event
 from batch_upload.report.progress import Eta, RunProgress
 
 HARD_THROTTLED_SHARE = 0.1
-"""Share of throttled requests from which a lane needs attention. A lane at rest has 0.006 (docs/decisions/pacing.md)."""
+"""Share of throttled requests from which a lane needs attention. At rest it is 0.006 (docs/decisions/pacing.md)."""
 ENOUGH_REQUESTS = 20
 """With fewer requests their share says nothing."""
 

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any, TextIO
 
 from batch_upload.errors import ExitCode
-
 from batch_upload.escape import printable, stream_encoding
 from batch_upload.events import (
     ItemChanged,
@@ -46,6 +45,10 @@ class LaneRef:
     target: str | None = None
     account: str | None = None
     region: str | None = None
+
+
+NO_LANE = LaneRef()
+"""Of a manifest without `targets`, as long as account and Region are not known."""
 
 
 def json_line(value: Mapping[str, Any], *, encoding: str) -> str:
@@ -117,24 +120,34 @@ def in_lane(line: Line, lane: LaneRef) -> Line:
 
 
 def event_line(event: object) -> Line | None:
-    """Return the line of an event of the engine, or None where it has none."""
+    """Return the line of an event of the engine, or None where it has none; one of a lane names it."""
     match event:
         case OfLane():
             line = event_line(event.event)
             return None if line is None else in_lane(line, LaneRef(event.label, event.account, event.region))
-        case LaneEnded():
-            ending = Exit(ExitCode(event.code), event.reason)
-            return made_line(
-                "lane_ended",
-                code=int(ending.code),
-                name=ending.name,
-                retryable=ending.retryable,
-                reason=ending.reason,
-                hint=event.hint,
-                at=utc_iso(event.at),
-            )
         case RunStarted():
             return _run_line(event)
+        case LaneStopped():
+            return made_line(
+                "lane_stopped",
+                error=error_json(event.fault),
+                draining=event.draining,
+                resume_after=utc_iso_or_none(event.resume_after),
+                at=utc_iso(event.at),
+            )
+        case LaneEnded():
+            return _lane_ended_line(event)
+        case Resolving():
+            return made_line("resolving", count=event.count, at=utc_iso(event.at))
+        case Looking():
+            return _looking_line(event)
+        case Notice():
+            return made_line("notice", message=event.message, at=utc_iso(event.at))
+    return _item_event_line(event)
+
+
+def _item_event_line(event: object) -> Line | None:
+    match event:
         case ItemChanged():
             return known_line(event.known, at=event.at) if event.ended else None
         case Retrying():
@@ -144,26 +157,6 @@ def event_line(event: object) -> Line | None:
                 id=event.item_id,
                 error=error_json(event.fault),
                 delay_s=round(event.delay_s, 3),
-                at=utc_iso(event.at),
-            )
-        case LaneStopped():
-            return made_line(
-                "lane_stopped",
-                error=error_json(event.fault),
-                draining=event.draining,
-                resume_after=utc_iso_or_none(event.resume_after),
-                at=utc_iso(event.at),
-            )
-        case Resolving():
-            return made_line("resolving", count=event.count, at=utc_iso(event.at))
-        case Looking():
-            return made_line(
-                "looking",
-                attachments=event.attachments,
-                listed=event.listed,
-                to_read=event.to_read,
-                read=event.read,
-                left_s=None if event.left_s is None else round(event.left_s, 3),
                 at=utc_iso(event.at),
             )
         case OrphanSeen():
@@ -185,9 +178,32 @@ def event_line(event: object) -> Line | None:
                 error=error_json(event.fault),
                 at=utc_iso(event.at),
             )
-        case Notice():
-            return made_line("notice", message=event.message, at=utc_iso(event.at))
     return None
+
+
+def _looking_line(event: Looking) -> Line:
+    return made_line(
+        "looking",
+        attachments=event.attachments,
+        listed=event.listed,
+        to_read=event.to_read,
+        read=event.read,
+        left_s=None if event.left_s is None else round(event.left_s, 3),
+        at=utc_iso(event.at),
+    )
+
+
+def _lane_ended_line(event: LaneEnded) -> Line:
+    ending = Exit(ExitCode(event.code), event.reason)
+    return made_line(
+        "lane_ended",
+        code=int(ending.code),
+        name=ending.name,
+        retryable=ending.retryable,
+        reason=ending.reason,
+        hint=event.hint,
+        at=utc_iso(event.at),
+    )
 
 
 def _run_line(event: RunStarted) -> Line:

@@ -1,15 +1,19 @@
 """A run as lines for logs and pipes: one for each change that matters, one now and then, with `-v` one a request."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TextIO
 
+from batch_upload.errors import ExitCode
 from batch_upload.escape import printable, quoted, write_text
 from batch_upload.events import (
     ItemChanged,
+    LaneEnded,
+    LanesChosen,
     LaneStopped,
     Looking,
     Notice,
+    OfLane,
     OrphanSeen,
     Requested,
     Resolving,
@@ -17,44 +21,61 @@ from batch_upload.events import (
     RunEnded,
     RunStarted,
     Sending,
+    lane_and_event,
 )
-from batch_upload.model import ActionKind, Known, State
+from batch_upload.model import ActionKind, Known, OutcomeKind, State
 from batch_upload.report.estimate import creates_within
+from batch_upload.report.lane_progress import LanesProgress, ProgressCounts
+from batch_upload.report.lane_words import (
+    LocalTime,
+    chosen_sentence,
+    in_lane_words,
+    lane_ended_sentence,
+    lanes_pace_words,
+    lanes_words,
+    stop_words,
+)
 from batch_upload.report.observers import RunObserver
 from batch_upload.report.progress import RunProgress
 from batch_upload.report.summary_text import ids_words
 from batch_upload.words import clock_words, count_words, duration_words, fault_words, rate_words, utc_iso
 
 STATUS_EVERY = timedelta(seconds=30)
-_QUOTAS = {
-    "REGISTRATION_ATTACHMENTS_PER_ACCOUNT": "the account is full",
-    "REGISTRATION_ATTACHMENTS_CREATED_PER_DAY": "the day's quota is used up",
-}
-"""What the reasons of ServiceQuotaExceededException mean (API reference of AWS End User Messaging SMS)."""
+FAILING_LANES_SAID = 20
+"""Lanes whose first failed item is written; the summary has all."""
 
-LocalTime = Callable[[datetime], datetime]
-"""Turns an aware time into the reader's zone."""
+
+_THROTTLED = "AWS is limiting requests (this is normal): the rate goes down"
 
 
 class PlainObserver(RunObserver):
-    """Writes lines to `stream`, which is no terminal. Raises OSError as the stream does."""
+    """Writes lines to `stream`, which is no terminal. Raises OSError as the stream does.
 
-    def __init__(self, stream: TextIO, *, local_time: LocalTime = datetime.astimezone) -> None:
+    Of a lane of several it writes what ends otherwise than well; with `is_verbose` also its start and its end.
+    """
+
+    def __init__(
+        self, stream: TextIO, *, local_time: LocalTime = datetime.astimezone, is_verbose: bool = False
+    ) -> None:
         self._stream = stream
         self._local_time = local_time
-        self._progress = RunProgress()
+        self._is_verbose = is_verbose
+        self._progress = LanesProgress()
         self._status_at: datetime | None = None
+        self._begin_at: datetime | None = None
         self._said_throttled = False
         self._said_failed = False
         self._said_all_sent = False
+        self._lanes_said_failed: set[str] = set()
 
     def notify(self, event: object) -> None:
         """Count the event, and write what it changes."""
         self._progress.notify(event)
-        for line in self._lines(event):
+        wrapped, inner = lane_and_event(event)
+        for line in self._lines(event) if wrapped is None else self._lane_lines(wrapped):
             write_text(self._stream, [line])
-        if isinstance(event, RunStarted):
-            self._status_at = event.at
+        if isinstance(inner, RunStarted | LanesChosen) and self._begin_at is None:
+            self._status_at = self._begin_at = inner.at
         elif isinstance(event, RunEnded):
             self._status_at = None
 
@@ -63,17 +84,22 @@ class PlainObserver(RunObserver):
         if self._status_at is None or at - self._status_at < STATUS_EVERY:
             return
         self._status_at = at
-        pace = pace_words(self._progress, at=at, local_time=self._local_time)
-        write_text(self._stream, [f"{counts_words(self._progress)}; {pace}"])
+        progress = self._progress
+        if progress.lanes:
+            pace = lanes_pace_words(progress, at=at, local_time=self._local_time)
+            write_text(self._stream, [f"{counts_words(progress)}; {lanes_words(progress)}; {pace}"])
+        else:
+            pace = pace_words(progress.whole, at=at, local_time=self._local_time)
+            write_text(self._stream, [f"{counts_words(progress.whole)}; {pace}"])
 
     def _lines(self, event: object) -> Sequence[str]:
-        progress, lines = self._progress, []
+        progress, lines = self._progress.whole, []
         sentence = event_sentence(event)
         if progress.throttled and not self._said_throttled and progress.started is not None:
             self._said_throttled = True
             # requests before the run's first line may be throttled: say so after that line
             lines = [sentence] if isinstance(event, RunStarted) and sentence else []
-            return [*lines, "AWS is limiting requests (this is normal): the rate goes down"]
+            return [*lines, _THROTTLED]
         if isinstance(event, ItemChanged):
             # a short run need not say that all is sent; every failure after the first is in the summary
             is_long = progress.started is not None and event.at - progress.started.at >= STATUS_EVERY
@@ -84,6 +110,29 @@ class PlainObserver(RunObserver):
                 return []
             self._said_failed = sentence is not None
         return [] if sentence is None else [sentence]
+
+    def _lane_lines(self, wrapped: OfLane) -> Sequence[str]:
+        """Return what is written of an event of one lane: of hundreds of lanes only what is out of the ordinary."""
+        event, lane = wrapped.event, self._progress.lanes[wrapped.label]
+        sentence: str | None = None
+        match event:
+            case Requested() if event.outcome is OutcomeKind.THROTTLED and not self._said_throttled:
+                self._said_throttled = True
+                return [_THROTTLED]
+            case RunStarted():
+                sentence = event_sentence(event) if self._is_verbose else "; ".join(cut_words(event)) or None
+            case LaneEnded():
+                is_said = self._is_verbose or event.code != ExitCode.DONE
+                sentence = lane_ended_sentence(event, lane) if is_said else None
+            case ItemChanged():
+                said = self._lanes_said_failed
+                if wrapped.label not in said and len(said) < FAILING_LANES_SAID and (sentence := event_sentence(event)):
+                    said.add(wrapped.label)
+            case LaneStopped() | OrphanSeen() | Notice():
+                sentence = event_sentence(event)
+            case Resolving() | Looking() if self._is_verbose:
+                sentence = event_sentence(event)
+        return [] if sentence is None else [in_lane_words(wrapped.label, printable(sentence))]
 
 
 class VerboseObserver(RunObserver):
@@ -97,7 +146,8 @@ class VerboseObserver(RunObserver):
         self._level = level
 
     def notify(self, event: object) -> None:
-        """Write the event's line, if it has one at this level."""
+        """Write the event's line, if it has one at this level; one of a lane begins with its label."""
+        wrapped, event = lane_and_event(event)
         match event:
             case Requested() if self._level >= 1:
                 parts = [event.operation, event.outcome.value, f"{round(event.latency_s * 1000)} ms"]
@@ -113,6 +163,7 @@ class VerboseObserver(RunObserver):
                 line = f"retrying {event.operation} {item}in {event.delay_s:.2f} s"
             case _:
                 return
+        line = line if wrapped is None else in_lane_words(wrapped.label, line)
         write_text(self._stream, [f"{utc_iso(event.at)} {line}"])
 
 
@@ -125,8 +176,7 @@ def event_sentence(event: object) -> str | None:
             return failure_sentence(event.known) if event.ended and event.known.state is State.FAILED else None
         case LaneStopped():
             after = "waiting for AWS to finish what was sent" if event.draining else "no further call is made"
-            why = _QUOTAS.get(event.fault.reason or "") or fault_words(event.fault)
-            return f"nothing more is sent: {why}; {after}"
+            return f"nothing more is sent: {stop_words(event.fault)}; {after}"
         case Resolving():
             return f"looking up what became of {count_words(event.count, 'request')} without an answer"
         case Looking():
@@ -136,6 +186,8 @@ def event_sentence(event: object) -> str | None:
             return f"attachment {quoted(event.attachment_id)} is a second copy: {first} was there first"
         case Notice():
             return printable(event.message)
+        case LanesChosen():
+            return chosen_sentence(event)
     return None
 
 
@@ -162,7 +214,7 @@ def failure_sentence(known: Known) -> str:
     return f"failed {quoted(known.item_id)}{why}"
 
 
-def counts_words(progress: RunProgress) -> str:
+def counts_words(progress: ProgressCounts) -> str:
     """Return `120 of 500 done, 3 failed, 5 processing, 2 parked`; counts of 0 but the first are left out."""
     parts = [f"{progress.done:,} of {progress.total:,} done"]
     others = (

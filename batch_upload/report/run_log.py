@@ -13,8 +13,8 @@ from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any
 
-from batch_upload.escape import printable
 from batch_upload.errors import ExitCode
+from batch_upload.escape import printable
 from batch_upload.events import (
     ItemChanged,
     LaneEnded,
@@ -165,9 +165,8 @@ def log_entry(event: object) -> LogEntry | None:
             entry = log_entry(event.event)
             if entry is None:
                 return None
-            level, name, members, at = entry
-            # `schema_version` and `event` are not logged twice: the log's own form leaves them out
-            line = {"event": name, "schema_version": EVENT_SCHEMA_VERSION, **members}
+            level, name, own, at = entry
+            line = {"event": name, "schema_version": EVENT_SCHEMA_VERSION, **own}  # which the log leaves out again
             return level, name, in_lane(line, LaneRef(event.label, event.account, event.region)), at
         case LaneEnded():
             ending = Exit(ExitCode(event.code), event.reason)
@@ -200,13 +199,13 @@ def log_entry(event: object) -> LogEntry | None:
             flags = {"ended": event.ended, "created": event.created, "adopted": event.adopted}
             level = logging.ERROR if event.ended and event.known.state is State.FAILED else logging.INFO
             return level, "item", {**known_line(event.known, at=event.at), **flags}, event.at
-    line, at = event_line(event), getattr(event, "at", None)
-    if line is None or not isinstance(at, datetime):
+    other, when = event_line(event), getattr(event, "at", None)
+    if other is None or not isinstance(when, datetime):
         return None
     level = logging.WARNING if isinstance(event, _WARNINGS) else logging.INFO
     if isinstance(event, Pruned) and event.fault is not None:
         level = logging.ERROR
-    return level, line["event"], line, at
+    return level, other["event"], other, when
 
 
 def open_log(

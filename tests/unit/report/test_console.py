@@ -8,17 +8,29 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from batch_upload.events import LaneStopped, Notice, Resolving, RunEnded
+from batch_upload.errors import ExitCode
+from batch_upload.events import LanesChosen, LaneStopped, Notice, Resolving, RunEnded
 from batch_upload.model import State
-from batch_upload.report.console import ProgressObserver, draw_table, people_observer, renderable
+from batch_upload.report.console import (
+    ProgressObserver,
+    draw_table,
+    people_observer,
+    renderable,
+    renderable_of_lanes,
+)
+from batch_upload.report.lane_progress import LanesProgress
 from batch_upload.report.plain import PlainObserver
 from batch_upload.report.progress import RunProgress
 from tests.unit.report.samples import (
+    BEGIN,
+    HOSTILE_NAMES,
     TOO_LARGE,
     after,
     answered,
     created,
     ended,
+    lane_ended,
+    of_lane,
     plan_of,
     sending,
     started,
@@ -211,3 +223,102 @@ def test_a_table_folds_what_is_too_long_and_cuts_nothing_off() -> None:
         "        | abcdefghijabcdefghij |",
         " create | \\xf8                 |",
     ]
+
+
+def lanes_of(*labels: str) -> LanesProgress:
+    """A run over these lanes, each half through, but the last, which has not begun."""
+    progress = LanesProgress()
+    progress.notify(LanesChosen("june", labels, total=len(labels), at=BEGIN))
+    for label in labels[:-1]:
+        progress.notify(of_lane(started(plan_of(20)), label))
+        for number in range(10):
+            progress.notify(of_lane(created(f"item-{number}", after(number)), label))
+            progress.notify(of_lane(ended(f"item-{number}", after(number)), label))
+    return progress
+
+
+def drawn_lanes(progress: LanesProgress, width: int, encoding: str) -> list[str]:
+    screen = Screen(width, encoding)
+    screen.console.print(renderable_of_lanes(progress, screen.console, at=after(10), local_time=utc))
+    return screen.lines
+
+
+def test_many_lanes_are_one_bar_and_those_that_need_attention() -> None:
+    progress = lanes_of("acme/us-east-1", "acme/us-west-2", "beta/us-east-1", "gamma/us-east-1", "late/us-east-1")
+    progress.notify(of_lane(lane_ended(ExitCode.ACCESS, reason="not allowed"), "beta/us-east-1"))
+    progress.notify(of_lane(ended("item-19", after(9), State.FAILED, fault=TOO_LARGE), "acme/us-west-2"))
+    progress.notify(of_lane(LaneStopped(TOO_LARGE, draining=True, resume_after=None, at=BEGIN), "gamma/us-east-1"))
+
+    assert drawn_lanes(progress, 100, "utf-8") == [
+        f"{'━' * 42}{'─' * 40}  41/80 sent  51 %",
+        "40 of 80 done, 1 failed",
+        "5 lanes: 1 waiting, 3 running, 1 failed",
+        "3.0/s now, 12 s left (until 14:00) for the slowest, acme/us-east-1",
+        "beta/us-east-1   10/20  exit 22: not allowed",
+        "gamma/us-east-1  10/20  nothing more is sent: MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
+        "acme/us-west-2   11/20  1 failed, the last: MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
+        "acme/us-east-1   10/20  12 s left",
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 2, 80, 200])
+@pytest.mark.parametrize(("width", "encoding"), [(30, "ascii"), (80, "utf-8"), (200, "latin-1")])
+def test_the_drawing_of_lanes_stays_within_ten_lines_and_the_width(count: int, width: int, encoding: str) -> None:
+    progress = lanes_of(*(f"t{number}-{'x' * 40}/us-east-1" for number in range(count)))
+    for label in [*progress.lanes][: count // 2]:
+        progress.notify(of_lane(lane_ended(ExitCode.ACCESS, reason="not allowed " * 20), label))
+
+    lines = drawn_lanes(progress, width, encoding)
+
+    assert len(lines) <= 10
+    assert max(len(line) for line in lines) <= width
+    if count == 200:
+        assert lines[-1] == "and 95 more lanes need attention"[:width]
+
+
+def test_the_lanes_of_a_run_scroll_by_only_where_one_ends_otherwise_than_well() -> None:
+    screen = Screen(120, "utf-8")
+    observer = ProgressObserver(screen.console, local_time=utc)
+    labels = tuple(f"t{number}/r" for number in range(200))
+    observer.notify(LanesChosen("june", labels, total=200, at=BEGIN))
+    for label in labels:
+        observer.notify(of_lane(started(plan_of(2)), label))
+        observer.notify(of_lane(Resolving(2, after(2)), label))
+    observer.notify(of_lane(lane_ended(ExitCode.DONE, after(3)), "t0/r"))
+    observer.notify(of_lane(lane_ended(ExitCode.ACCESS, after(3), reason="not allowed", hint="`doctor` looks"), "t1/r"))
+    observer.notify(RUN_ENDED)
+
+    assert "batch `june` to 200 lanes" in screen.lines
+    assert [line for line in screen.lines if ": ended" in line] == [
+        "t1/r: ended, 0 of 2 done, exit 22 (access): not allowed; `doctor` looks"
+    ]
+    assert not any("looking up" in line or line.startswith("t0/r: ended") for line in screen.lines)
+    assert screen.text.endswith("\x1b[2K")
+
+
+def test_two_hundred_lanes_are_not_drawn_at_every_event() -> None:
+    screen = Screen(100, "utf-8")
+    observer = ProgressObserver(screen.console, local_time=utc)
+    labels = tuple(f"t{number}/r" for number in range(200))
+    observer.notify(LanesChosen("june", labels, total=200, at=BEGIN))
+    for number in range(2_000):
+        observer.notify(of_lane(created("item-0", after(number / 1_000)), labels[number % 200]))
+    observer.close()
+
+    assert sum("200 lanes:" in line for line in screen.lines) <= 6
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_targets_name_moves_nothing_on_the_terminal(name: str) -> None:
+    screen = Screen(100, "utf-8")
+    observer = ProgressObserver(screen.console, local_time=utc)
+    observer.notify(LanesChosen(name, (f"{name}/r", "b/r"), total=2, at=BEGIN))
+    observer.notify(of_lane(started(plan_of(2)), f"{name}/r"))
+    observer.tick(after(1))
+    observer.notify(of_lane(lane_ended(ExitCode.ACCESS, reason=name, hint=name), f"{name}/r"))
+    observer.tick(after(2))
+    observer.notify(RUN_ENDED)
+
+    assert all(line.isprintable() for line in screen.lines)
+    assert "\x1b]" not in screen.text
+    assert max(len(line) for line in screen.lines) <= 100

@@ -85,9 +85,7 @@ def test_the_end_of_all_is_that_of_the_slowest_lane_and_their_rates_add_up() -> 
     assert slowest is not None
     lane, end = slowest
     assert progress.eta(after(20)) == end
-    assert end == max(
-        (each.eta(after(20)) for each in progress.lanes.values() if each.eta(after(20))), key=lambda e: e.left_s
-    )
+    assert end.left_s == max(each.left_s for one in progress.lanes.values() if (each := one.eta(after(20))))
     assert lane.label == "fast/r"  # 80 are left there at a create a second, and 10 here
     assert progress.rate_per_s(after(20)) == pytest.approx(2.0)
 
@@ -126,11 +124,12 @@ EVENTS = st.one_of(
 )
 
 
-@given(st.lists(st.tuples(st.sampled_from(LABELS), EVENTS), max_size=80), st.booleans())
+@pytest.mark.parametrize("named_before", [LABELS, ()])
+@given(events=st.lists(st.tuples(st.sampled_from(LABELS), EVENTS), max_size=80))
 def test_over_any_events_of_lanes_the_sums_over_lanes_are_the_totals(
-    events: list[tuple[str, object]], is_named_before: bool
+    events: list[tuple[str, object]], named_before: tuple[str, ...]
 ) -> None:
-    progress = lanes_of(*LABELS) if is_named_before else LanesProgress()
+    progress = lanes_of(*named_before)
     alone = {label: RunProgress() for label in LABELS}
     for label, event in events:
         progress.notify(of_lane(event, label))

@@ -4,17 +4,21 @@ import io
 
 import pytest
 
-from batch_upload.events import LaneStopped, Looking, Notice, OrphanSeen, Resolving, RunEnded
+from batch_upload.errors import ExitCode
+from batch_upload.events import LanesChosen, LaneStopped, Looking, Notice, OrphanSeen, Resolving, RunEnded
 from batch_upload.model import Capacity, Fault, State
 from batch_upload.report.observers import Observers
-from batch_upload.report.plain import PlainObserver, event_sentence
+from batch_upload.report.plain import FAILING_LANES_SAID, PlainObserver, VerboseObserver, event_sentence
 from tests.unit.report.samples import (
     BEGIN,
+    HOSTILE_NAMES,
     TOO_LARGE,
     after,
     answered,
     created,
     ended,
+    lane_ended,
+    of_lane,
     plan_of,
     started,
     throttled,
@@ -189,3 +193,110 @@ def test_several_observers_are_all_told() -> None:
 )
 def test_a_look_says_what_it_takes_and_how_far_it_is(event: Looking, sentence: str) -> None:
     assert event_sentence(event) == sentence
+
+
+def told(*events: object, is_verbose: bool = False, ticks: tuple[float, ...] = ()) -> list[str]:
+    """The lines that are written of these events, then at these seconds."""
+    stream = io.StringIO()
+    observer = PlainObserver(stream, local_time=utc, is_verbose=is_verbose)
+    for event in events:
+        observer.notify(event)
+    for seconds in ticks:
+        observer.tick(after(seconds))
+    return stream.getvalue().splitlines()
+
+
+def test_of_many_lanes_only_what_is_out_of_the_ordinary_is_a_line() -> None:
+    acme, beta = "acme/us-east-1", "beta/us-east-1"
+    full = Fault("ServiceQuotaExceededException", "too many", "REGISTRATION_ATTACHMENTS_PER_ACCOUNT")
+
+    assert told(
+        LanesChosen("june", (acme, beta, "late/r"), total=4, at=BEGIN),
+        of_lane(started(plan_of(20)), acme),
+        of_lane(Looking(9, 0, None, 0, None, BEGIN), acme),
+        of_lane(started(plan_of(20), capacity=Capacity(20, 25)), beta),
+        of_lane(throttled(after(1)), acme),
+        of_lane(throttled(after(1)), beta),
+        of_lane(created("item-0", after(2)), acme),
+        of_lane(ended("item-1", after(2), State.FAILED, fault=TOO_LARGE), acme),
+        of_lane(ended("item-2", after(2), State.FAILED, fault=TOO_LARGE), acme),
+        of_lane(ended("item-1", after(2), State.FAILED, fault=TOO_LARGE), beta),
+        of_lane(Notice("the clock is off", after(3)), beta),
+        of_lane(LaneStopped(full, draining=True, resume_after=None, at=after(4)), beta),
+        of_lane(lane_ended(ExitCode.DONE, after(5)), acme),
+        of_lane(lane_ended(ExitCode.ACCOUNT_FULL, after(5), hint="raise the quota"), beta),
+        Notice("of the whole run", after(5)),
+        ticks=(29.9, 30, 31),
+    ) == [
+        "batch `june` to 3 lanes of 4",
+        "beta/us-east-1: the account has room for 5 of 20, the rest will be parked",
+        "AWS is limiting requests (this is normal): the rate goes down",
+        "acme/us-east-1: failed `item-1`: MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
+        "beta/us-east-1: failed `item-1`: MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
+        "beta/us-east-1: the clock is off",
+        "beta/us-east-1: nothing more is sent: the account is full; waiting for AWS to finish what was sent",
+        "beta/us-east-1: ended, 0 of 20 done, exit 27 (account_full): the account is full: raise the quota or prune; "
+        "raise the quota",
+        "of the whole run",
+        "0 of 40 done, 3 failed, 1 processing; 3 lanes: 1 waiting, 1 done, 1 failed; "
+        "2 throttled, waiting for the service",
+    ]
+
+
+def test_with_v_each_lane_says_when_it_starts_and_ends_and_each_request_which_lane_it_is_of() -> None:
+    lines = told(
+        of_lane(started(plan_of(1)), "acme/r"),
+        of_lane(Resolving(1, after(1)), "acme/r"),
+        of_lane(lane_ended(ExitCode.DONE, after(5)), "acme/r"),
+        is_verbose=True,
+    )
+    stream = io.StringIO()
+    VerboseObserver(stream, level=1).notify(of_lane(answered("item-0", after(1)), "acme/r"))
+
+    assert [line.partition(": ")[0] for line in lines] == ["acme/r"] * 3
+    assert lines[0].startswith("acme/r: batch `june` to `123456789012/us-east-1` at ")
+    assert lines[-1] == "acme/r: ended, 0 of 1 done, done"
+    assert stream.getvalue() == (
+        "2026-11-23T14:00:01.000Z acme/r: CreateRegistrationAttachment `item-0` accepted 50 ms request=r-1\n"
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2, 80, 200])
+def test_a_run_of_many_lanes_in_which_all_goes_well_is_a_line_at_the_start_and_one_now_and_then(count: int) -> None:
+    labels = tuple(f"t{number}/r" for number in range(count))
+
+    lines = told(
+        LanesChosen("june", labels, total=count, at=BEGIN),
+        *(of_lane(started(plan_of(2)), label) for label in labels),
+        *(of_lane(ended("item-0", after(1)), label) for label in labels),
+        *(of_lane(lane_ended(ExitCode.DONE, after(2)), label) for label in labels),
+        ticks=(30, 60),
+    )
+
+    assert len(lines) == 3
+    assert lines[-1].startswith(f"{count:,} of {2 * count:,} done; {count:,} lane")
+
+
+def test_the_first_failure_of_a_lane_is_a_line_for_some_lanes() -> None:
+    lines = told(
+        *(of_lane(started(plan_of(2)), f"t{number}/r") for number in range(50)),
+        *(of_lane(ended("item-0", BEGIN, State.FAILED, fault=TOO_LARGE), f"t{number}/r") for number in range(50)),
+    )
+
+    assert len(lines) == FAILING_LANES_SAID
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_targets_name_stays_on_its_line(name: str) -> None:
+    stream = io.StringIO()
+    label = f"{name}/r"
+    observers = Observers(PlainObserver(stream, local_time=utc, is_verbose=True), VerboseObserver(stream, level=2))
+    observers.notify(LanesChosen(name, (label,), total=1, at=BEGIN))
+    observers.notify(of_lane(started(plan_of(1)), label))
+    observers.notify(of_lane(answered("item-0", after(1)), label))
+    observers.notify(of_lane(lane_ended(ExitCode.ACCESS, after(5), reason=name, hint=name), label))
+    observers.tick(after(30))
+
+    lines = stream.getvalue().split("\n")
+    assert len(lines) == 6
+    assert all(line.isprintable() for line in lines)
