@@ -19,7 +19,7 @@ from batch_upload.errors import UsageError
 from batch_upload.escape import printable
 from batch_upload.report.metrics import SUCCESSES
 from batch_upload.report.summary_text import counts_lines
-from batch_upload.summary import Exit, Summary
+from batch_upload.summary import Exit, Summary, reason_of_lanes
 
 LIMIT_S = 5.0
 BODY_LIMIT = 10_000
@@ -83,7 +83,8 @@ def body_of(summary: Summary) -> str:
     first = f"{printable(where)}: exit {int(ending.code)} ({ending.name})"
     again = "" if ending.resume_after is None else f"not before {ending.resume_after:%Y-%m-%d %H:%M} UTC"
     counts: Sequence[str] = counts_lines(summary) if summary.items else ()
-    return "\n".join(line for line in (first, *counts, again) if line) + "\n"
+    lanes = f"lanes: {reason_of_lanes(summary.lanes)}" if summary.lanes else ""
+    return "\n".join(line for line in (first, lanes, *counts, again) if line) + "\n"
 
 
 class _Ping:

@@ -100,4 +100,5 @@ def invocation_of(manifest: Path, flags: Flags, options: RunOptions) -> Invocati
         str(manifest),
         flags=(*(name for name, given in switches if given), *ledger),
         lane_flags=tuple(word for name, value in lane if value is not None for word in (name, value)),
+        targets=options.targets,
     )

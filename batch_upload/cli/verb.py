@@ -30,9 +30,8 @@ from batch_upload.errors import (
     UsageError,
 )
 from batch_upload.escape import printable
-from batch_upload.model import Known
 from batch_upload.report.ndjson import problem_line
-from batch_upload.report.summary_text import Invocation, next_lines, summary_lines
+from batch_upload.report.summary_text import Invocation, KnownItems, next_lines, summary_lines
 from batch_upload.shortage import shortage_of
 from batch_upload.summary import Exit, Summary, exit_of
 
@@ -50,7 +49,7 @@ class Ended:
     """
 
     summary: Summary
-    known: Sequence[Known] = ()
+    known: KnownItems = ()
     lines: tuple[str, ...] | None = None
     invocation: Invocation | None = None
     lanes: Mapping[str, Sequence[Known]] = field(default_factory=dict)

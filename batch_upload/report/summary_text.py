@@ -3,19 +3,32 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import PurePath
+from typing import NamedTuple
 
 from batch_upload.errors import ExitCode
 from batch_upload.escape import printable, quoted, shell_word
 from batch_upload.model import Fault, Known, State
 from batch_upload.operations import IDENTITY
 from batch_upload.report.advice import advice
-from batch_upload.summary import Summary, in_order_of_states
-from batch_upload.words import duration_words, fault_message, fault_name, indented, size_words
+from batch_upload.summary import Exit, LaneSummary, Summary, in_order_of_states, reason_of_lanes
+from batch_upload.words import (
+    aligned_lines,
+    count_words,
+    duration_words,
+    fault_message,
+    fault_name,
+    indented,
+    size_words,
+)
 
 IDS_SHOWN = 3
+LANES_SHOWN = 20
+"""Lanes in the table of those that did not end with 0."""
+TARGETS_NAMED = 3
+"""Targets that a next command names; it goes over the whole manifest where more lanes want it."""
 
 _PROGRAM = "batch-upload"
 _OFFLINE_VERBS = frozenset({"validate", "status", "why", "report", "watch"})
@@ -23,28 +36,35 @@ _OFFLINE_VERBS = frozenset({"validate", "status", "why", "report", "watch"})
 _NO_FAULT = Fault(code="no reason given", message="")
 
 
+KnownItems = Sequence[Known] | Mapping[str, Sequence[Known]]
+"""Items of a manifest as the ledger has them; of one with `targets`, by the label of their lane."""
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
     """How the user names this manifest, empty for a verb that takes none.
 
     `flags` are those without which another ledger or other files would be meant; `lane_flags` choose the lane, for
-    verbs that talk to the service.
+    verbs that talk to the service; `targets` are those that the user gave.
     """
 
     manifest: str
     flags: tuple[str, ...] = ()
     lane_flags: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
 
-    def command(self, verb: str, *arguments: str) -> str:
-        """Return a command of ours that can be typed as it is shown."""
+    def command(self, verb: str, *arguments: str, targets: Sequence[str] = ()) -> str:
+        """Return a command of ours that can be typed as it is shown. `targets` take the place of the user's own."""
         lane_flags = () if verb in _OFFLINE_VERBS else self.lane_flags
-        return shell_line((_PROGRAM, verb, self.manifest, *arguments, *self.flags, *lane_flags))
+        chosen = _target_flags(targets or self.targets)
+        return shell_line((_PROGRAM, verb, self.manifest, *arguments, *chosen, *self.flags, *lane_flags))
 
-    def why(self, item_id: str) -> str:
+    def why(self, item_id: str, *, target: str | None = None) -> str:
         """Return the command that shows one item's history. An id that looks like a flag goes behind `--`."""
+        targets = self.targets if target is None else (target,)
         if not item_id.startswith("-"):
-            return self.command("why", item_id)
-        return shell_line((_PROGRAM, "why", *self.flags, "--", self.manifest, item_id))
+            return self.command("why", item_id, targets=targets)
+        return shell_line((_PROGRAM, "why", *_target_flags(targets), *self.flags, "--", self.manifest, item_id))
 
 
 def shell_line(words: Iterable[str]) -> str:
@@ -58,11 +78,12 @@ def ids_words(ids: Sequence[str]) -> str:
     return f"{shown} and {len(ids) - IDS_SHOWN:,} more" if len(ids) > IDS_SHOWN else shown
 
 
-def summary_lines(summary: Summary, known: Sequence[Known], invocation: Invocation) -> list[str]:
+def summary_lines(summary: Summary, known: KnownItems, invocation: Invocation) -> list[str]:
     """Return the whole text. `known` are the manifest's items as the ledger has them now."""
     return [
         headline(summary),
         *indented(counts_lines(summary)),
+        *lane_lines(summary.lanes, invocation),
         *failure_lines(known),
         *(printable(note) for note in summary.notes),
         *next_lines(summary, known, invocation),
@@ -70,14 +91,37 @@ def summary_lines(summary: Summary, known: Sequence[Known], invocation: Invocati
 
 
 def headline(summary: Summary) -> str:
-    """Return what the verb was to do, and how it ended."""
+    """Return what the verb was to do, and how it ended; of several lanes how many ended how."""
     batch = "" if summary.batch is None else f" of batch `{summary.batch}`"
     lane = "" if summary.account is None else f" to {summary.account}/{summary.region}"
     ending = summary.exit.reason
+    if summary.lanes:
+        ending = reason_of_lanes(summary.lanes)
     if summary.exit.code is ExitCode.DONE and summary.verb == "upload":
+        lane = f" to {count_words(len(summary.lanes), 'lane')}" if summary.lanes else lane
         # every run looks up whose account it is, so that request alone is no work
         ending = "nothing to do" if summary.requests.keys() <= {IDENTITY} else "done"
     return printable(f"{summary.verb}{batch}{lane}: {ending}")
+
+
+def lane_lines(lanes: Sequence[LaneSummary], invocation: Invocation) -> list[str]:
+    """Return the lanes that did not end with 0 in aligned columns, those that want a person first."""
+    ended = sorted(
+        (lane for lane in lanes if lane.exit.code is not ExitCode.DONE),
+        key=lambda lane: (not lane.exit.wants_a_person, lane.exit.code),
+    )
+    rows: list[tuple[str, ...]] = [("lane", "account/Region", "exit", "items", "reason")]
+    for lane in ended[:LANES_SHOWN]:
+        counts = [f"{count:,} {name}" for name, count in in_order_of_states(lane.states).items() if count]
+        where = f"{lane.account or '?'}/{lane.region or '?'}"
+        cells = (lane.label or where, where, lane.exit.name, ", ".join(counts) or "none", lane.exit.reason)
+        rows.append(tuple(printable(cell) for cell in cells))
+    lines = indented(aligned_lines(rows)) if ended else []
+    more = len(ended) - LANES_SHOWN
+    if more > 0:
+        see = f"; see `{invocation.command('status')}`" if invocation.manifest else ""
+        lines.append(f"  and {count_words(more, 'more lane')}{see}")
+    return lines
 
 
 def states_line(summary: Summary) -> str:
@@ -107,37 +151,62 @@ def counts_lines(summary: Summary) -> list[str]:
     return [*lines, f"requests: {requests}", f"elapsed: {duration_words(summary.elapsed_s)}"]
 
 
-def failure_lines(known: Iterable[Known]) -> list[str]:
+def failure_lines(known: KnownItems) -> list[str]:
     """Return what failed, grouped by reason and by what to do, the most frequent first, with the first few ids."""
-    groups: defaultdict[tuple[str, str], list[Known]] = defaultdict(list)
-    for one in known:
-        if one.state is State.FAILED:
-            groups[fault_name(one.fault or _NO_FAULT), advice(State.FAILED, one.fault)].append(one)
+    groups: defaultdict[tuple[str, str], list[_Row]] = defaultdict(list)
+    for row in _rows_of(known):
+        if row.known.state is State.FAILED:
+            fault = row.known.fault
+            groups[fault_name(fault or _NO_FAULT), advice(State.FAILED, fault)].append(row)
     lines = []
     for (name, to_do), failed in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])):
-        message = fault_message(failed[0].fault or _NO_FAULT)
+        message = fault_message(failed[0].known.fault or _NO_FAULT)
         why = f"{name}: {message}" if message else name
         lines.append(printable(f"{len(failed):,} failed, {why}"))
-        lines += indented([ids_words([one.item_id for one in failed]), f"to do: {to_do}"])
+        lines += indented([ids_words([row.name for row in failed]), f"to do: {to_do}"])
     return lines
 
 
-def attention_lines(known: Iterable[Known], invocation: Invocation) -> list[str]:
+def attention_lines(known: KnownItems, invocation: Invocation) -> list[str]:
     """Return what needs attention: failures by reason, and every other state that is not complete."""
-    rows = list(known)
-    lines = failure_lines(rows)
+    rows = _rows_of(known)
+    lines = failure_lines(known)
     for state in (State.UNKNOWN, State.SENDING, State.PARKED, State.PROCESSING):
-        waiting = [row for row in rows if row.state is state]
+        waiting = [row for row in rows if row.known.state is state]
         if waiting:
-            lines.append(f"{len(waiting):,} {state.value}: {ids_words([row.item_id for row in waiting])}")
+            lines.append(f"{len(waiting):,} {state.value}: {ids_words([row.name for row in waiting])}")
             if state is State.PARKED:
-                lines += indented(_parked_reasons(waiting))
-    first = _first_id(rows, State.FAILED, State.UNKNOWN, State.SENDING)
-    return lines if first is None else [*lines, f"{invocation.why(first)}    # its whole history"]
+                lines += indented(_parked_reasons([row.known for row in waiting]))
+    first = _why_first(invocation, known, State.FAILED, State.UNKNOWN, State.SENDING)
+    return lines if first is None else [*lines, f"{first}    # its whole history"]
 
 
-def next_lines(summary: Summary, known: Sequence[Known], invocation: Invocation) -> list[str]:
-    """Return what to do now, as commands; nothing where nothing is left to do, or where no manifest is named."""
+def next_lines(summary: Summary, known: KnownItems, invocation: Invocation) -> list[str]:
+    """Return what to do now, as commands; nothing where nothing is left to do, or where no manifest is named.
+
+    Of several lanes these are the commands for each way in which lanes ended, with `--target` where few ended so, and
+    one `upload` for all of them.
+    """
+    ends: dict[Exit, list[str]] = {}
+    for lane in sorted(summary.lanes, key=lambda lane: (not lane.exit.wants_a_person, lane.exit.code)):
+        if lane.exit.code is not ExitCode.DONE and lane.label is not None:
+            ends.setdefault(replace(lane.exit, reason=""), []).append(lane.label)
+    if not ends:
+        return _next_lines(summary, known, invocation)
+    found: dict[str, None] = {}
+    for ending, labels in ends.items():
+        named = invocation if len(labels) > TARGETS_NAMED else replace(invocation, targets=tuple(labels))
+        of_lanes = {label: known[label] for label in labels if label in known} if isinstance(known, Mapping) else known
+        found.update(dict.fromkeys(_next_lines(replace(summary, exit=ending), of_lanes, named)))
+    if len(ends) == 1:
+        return list(found)
+    others = [line for line in found if not line.startswith(f"  {_PROGRAM} upload ")]
+    if len(others) < len(found):
+        others.append(f"  {invocation.command('upload')}    # goes on in every lane that is not done")
+    return others
+
+
+def _next_lines(summary: Summary, known: KnownItems, invocation: Invocation) -> list[str]:
     if not invocation.manifest:
         return []
     code, upload = summary.exit.code, invocation.command("upload")
@@ -151,14 +220,14 @@ def next_lines(summary: Summary, known: Sequence[Known], invocation: Invocation)
         when = "midnight UTC" if resume_after is None else _utc_minute(resume_after)
         lines = [f"{upload}    # not before {when}"]
     elif code in (ExitCode.ITEMS_FAILED, ExitCode.TOO_MANY_FAILURES):
-        failed = _first_id(known, State.FAILED)
+        failed = _why_first(invocation, known, State.FAILED)
         path = _manifest_of_failed(PurePath(invocation.manifest))
         report = invocation.command("report", "--format", "manifest", "--only", "failed", "-o", str(path))
-        lines = [] if failed is None else [f"{invocation.why(failed)}    # its whole history"]
+        lines = [] if failed is None else [f"{failed}    # its whole history"]
         lines.append(f"{report}    # a manifest of the failed")
         lines.append(f"{upload}    # once what is named under `to do` is done")
-    elif code is ExitCode.OUTCOMES_UNKNOWN and (unknown := _first_id(known, State.UNKNOWN)) is not None:
-        lines.insert(0, f"{invocation.why(unknown)}    # when it was sent, and what came back")
+    elif code is ExitCode.OUTCOMES_UNKNOWN and (unknown := _why_first(invocation, known, State.UNKNOWN)) is not None:
+        lines.insert(0, f"{unknown}    # when it was sent, and what came back")
     return ["next:", *indented(lines)] if lines else []
 
 
@@ -214,8 +283,32 @@ def _manifest_of_failed(manifest: PurePath) -> PurePath:
     return manifest.with_name(f"failed-{number + 1}.yaml" if number else "failed.yaml")
 
 
-def _first_id(known: Iterable[Known], *states: State) -> str | None:
-    return next((one.item_id for one in known if one.state in states), None)
+class _Row(NamedTuple):
+    """An item, with the label of its lane where there are several."""
+
+    label: str | None
+    known: Known
+
+    @property
+    def name(self) -> str:
+        """The item as `--only` takes it."""
+        return self.known.item_id if self.label is None else f"{self.label}:{self.known.item_id}"
+
+
+def _rows_of(known: KnownItems) -> list[_Row]:
+    if isinstance(known, Mapping):
+        return [_Row(label, one) for label, rows in known.items() for one in rows]
+    return [_Row(None, one) for one in known]
+
+
+def _why_first(invocation: Invocation, known: KnownItems, *states: State) -> str | None:
+    """Return the command that shows the history of the first item in one of these states."""
+    first = next((row for row in _rows_of(known) if row.known.state in states), None)
+    return None if first is None else invocation.why(first.known.item_id, target=first.label)
+
+
+def _target_flags(targets: Sequence[str]) -> tuple[str, ...]:
+    return tuple(word for target in targets for word in ("--target", target))
 
 
 def _utc_minute(at: datetime) -> str:

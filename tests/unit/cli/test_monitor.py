@@ -1,13 +1,14 @@
 """A monitor hears of the beginning and the end, whatever becomes of the pings."""
 
 import socket
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from batch_upload.cli.monitor import BODY_LIMIT, Monitor, body_of, path_of
 from batch_upload.errors import ExitCode, UsageError
-from batch_upload.summary import Exit, Summary, exit_of
+from batch_upload.summary import Exit, LaneSummary, Summary, exit_of
 from tests.support.monitor import monitor
 
 DONE = Summary(verb="upload", exit=exit_of(ExitCode.DONE), batch="june", items=2, states={"complete": 2}, uploaded=2)
@@ -59,6 +60,20 @@ def test_when_to_come_back_is_told() -> None:
     parked = Exit(ExitCode.NO_CAPACITY, "no capacity is left", datetime(2026, 11, 24, tzinfo=UTC))
 
     assert body_of(Summary(verb="upload", exit=parked)).endswith("not before 2026-11-24 00:00 UTC\n")
+
+
+def test_a_run_over_many_lanes_has_one_end_which_counts_them_and_names_none() -> None:
+    lanes = tuple(
+        LaneSummary(f"secret-{number}/r", None, "r", exit_of(ExitCode.DONE if number else ExitCode.ACCESS))
+        for number in range(80)
+    )
+    with monitor() as heard:
+        Monitor(heard.url).end(replace(DONE, exit=exit_of(ExitCode.ACCESS), lanes=lanes))
+
+    ((_, path, body),) = heard.heard
+    assert path == "/ping/canary-uuid/fail"
+    assert "lanes: 1 of 80 lanes ended with access, 79 are done\n" in body
+    assert "secret" not in body
 
 
 def test_a_body_has_an_end() -> None:

@@ -1,6 +1,7 @@
 """How a verb ended, and what to type next."""
 
 import shlex
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -9,9 +10,9 @@ from batch_upload.errors import ExitCode
 from batch_upload.events import RunEnded
 from batch_upload.model import Fault, State
 from batch_upload.report.advice import advice
-from batch_upload.report.summary_text import Invocation, attention_lines, next_lines, summary_lines
-from batch_upload.summary import Exit, Summary, exit_of, summary_of_run
-from tests.unit.report.samples import LANE, TOO_LARGE, after, known
+from batch_upload.report.summary_text import LANES_SHOWN, Invocation, attention_lines, next_lines, summary_lines
+from batch_upload.summary import Exit, LaneSummary, Summary, exit_of, reason_of_lanes, summary_of_run
+from tests.unit.report.samples import HOSTILE_NAMES, LANE, TOO_LARGE, after, known
 
 JUNE = Invocation("june.yaml")
 CONFLICT = Fault("ConflictException", "a token was reused")
@@ -249,3 +250,129 @@ def test_a_state_of_a_newer_version_is_not_lost() -> None:
     odd = replace(SUMMARY, states={"zombie": 1, "complete": 1, "pending": 2}, items=4)
 
     assert list(odd.as_json()["states"].items()) == [("pending", 2), ("complete", 1), ("zombie", 1)]
+
+
+def lane(label: str, code: ExitCode, *, items: int = 25, state: str = "complete", reason: str = "") -> LaneSummary:
+    """How a lane of the batch ended, with all of its items in one state."""
+    ending = replace(exit_of(code), reason=reason or exit_of(code).reason)
+    return LaneSummary(label, "111122223333", label.rpartition("/")[2], ending, items, {state: items})
+
+
+def of_lanes(*lanes: LaneSummary, code: ExitCode) -> Summary:
+    """The end of a run over these lanes."""
+    states: Counter[str] = Counter()
+    for each in lanes:
+        states.update(each.states)
+    return Summary(
+        verb="upload",
+        exit=exit_of(code),
+        batch="june",
+        states=states,
+        items=sum(each.items for each in lanes),
+        requests={"CreateRegistrationAttachment": 7},
+        elapsed_s=60,
+        lanes=lanes,
+    )
+
+
+def test_the_end_of_many_lanes_names_those_that_did_not_end_well_and_what_to_do_there() -> None:
+    lanes = [lane(f"t{number}/us-east-1", ExitCode.DONE) for number in range(76)]
+    lanes[3:3] = [
+        lane("full/us-east-1", ExitCode.ACCOUNT_FULL, state="parked"),
+        lane("late/us-east-1", ExitCode.NO_CAPACITY, state="parked"),
+        lane("failing/us-east-1", ExitCode.ITEMS_FAILED, state="failed"),
+        lane("denied/us-west-2", ExitCode.ACCESS, state="pending", reason="the role cannot be assumed"),
+    ]
+    rows = {
+        "t0/us-east-1": [known("a")],
+        "failing/us-east-1": [known("a"), known("b", State.FAILED, fault=TOO_LARGE)],
+        "full/us-east-1": [known("c", State.PARKED)],
+    }
+
+    assert summary_lines(of_lanes(*lanes, code=ExitCode.ACCESS), rows, JUNE) == [
+        "upload of batch `june`: 1 of 80 lanes ended with items_failed, 1 ended with access, "
+        "1 ended with account_full, 1 ended with no_capacity, 76 are done",
+        "  items: 2,000, of which 25 pending, 1,900 complete, 25 failed, 50 parked",
+        "  requests: 7 (7 CreateRegistrationAttachment)",
+        "  elapsed: 1 min",
+        "  lane               account/Region          exit          items       reason",
+        "  failing/us-east-1  111122223333/us-east-1  items_failed  25 failed   some items failed",
+        "  denied/us-west-2   111122223333/us-west-2  access        25 pending  the role cannot be assumed",
+        "  full/us-east-1     111122223333/us-east-1  account_full  25 parked   "
+        "the account is full: raise the quota or prune",
+        "  late/us-east-1     111122223333/us-east-1  no_capacity   25 parked   the day's quota is used up",
+        "1 failed, MAXIMUM_SIZE_EXCEEDED: the attachment is too large",
+        "  `failing/us-east-1:b`",
+        f"  to do: {advice(State.FAILED, TOO_LARGE)}",
+        "next:",
+        "  batch-upload why june.yaml b --target failing/us-east-1    # its whole history",
+        "  batch-upload report june.yaml --format manifest --only failed -o failed.yaml --target failing/us-east-1    "
+        "# a manifest of the failed",
+        "  batch-upload doctor june.yaml --target denied/us-west-2    "
+        "# checks credentials, network, Region and permissions",
+        "  batch-upload plan june.yaml --target full/us-east-1    "
+        "# how many attachments the account holds, and how many are needed",
+        "  batch-upload prune june.yaml --target full/us-east-1    "
+        "# deletes what the manifest no longer lists; shows it first",
+        "  batch-upload upload june.yaml    # goes on in every lane that is not done",
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 2, 80, 200])
+def test_the_table_of_lanes_is_bounded_and_a_command_for_many_names_none(count: int) -> None:
+    lanes = [lane(f"t{number}/r", ExitCode.ACCESS, state="pending") for number in range(count)]
+
+    lines = summary_lines(of_lanes(*lanes, code=ExitCode.ACCESS), {}, replace(JUNE, targets=("group:x",)))
+
+    assert len(lines) <= 4 + 1 + LANES_SHOWN + 1 + 3
+    more = [line for line in lines if "more lane" in line]
+    status = "`batch-upload status june.yaml --target group:x`"
+    assert more == ([f"  and {count - LANES_SHOWN} more lanes; see {status}"] if count > LANES_SHOWN else [])
+    named = {1: "--target t0/r", 2: "--target t0/r --target t1/r"}.get(count, "--target group:x")
+    assert lines[-2].startswith(f"  batch-upload doctor june.yaml {named}    #")
+    assert lines[-1].startswith(f"  batch-upload upload june.yaml {named}    #")
+
+
+def test_many_lanes_that_are_all_done_need_no_table_and_no_command() -> None:
+    lanes = [lane(f"t{number}/r", ExitCode.DONE) for number in range(80)]
+
+    assert summary_lines(of_lanes(*lanes, code=ExitCode.DONE), {}, JUNE) == [
+        "upload of batch `june` to 80 lanes: done",
+        "  items: 2,000, of which 2,000 complete",
+        "  requests: 7 (7 CreateRegistrationAttachment)",
+        "  elapsed: 1 min",
+    ]
+
+
+def test_what_needs_attention_in_many_lanes_is_named_with_its_lane() -> None:
+    rows = {
+        "a/r": [known("x", State.UNKNOWN)],
+        "b/r": [known("x", State.UNKNOWN), known("-y", State.FAILED, fault=TOO_LARGE)],
+    }
+
+    assert attention_lines(rows, JUNE)[-2:] == [
+        "2 unknown: `a/r:x`, `b/r:x`",
+        "batch-upload why june.yaml x --target a/r    # its whole history",
+    ]
+    assert JUNE.why("-y", target="b/r") == "batch-upload why --target b/r -- june.yaml -y"
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_targets_name_is_harmless_in_the_summary_and_can_be_typed(name: str) -> None:
+    summary = of_lanes(
+        lane(f"{name}/r", ExitCode.ITEMS_FAILED, reason=name), lane("b/r", ExitCode.DONE), code=ExitCode.ITEMS_FAILED
+    )
+
+    lines = summary_lines(summary, {f"{name}/r": [known("x", State.FAILED, fault=TOO_LARGE)]}, JUNE)
+
+    assert all(line.isprintable() for line in lines)
+    (command,) = [line for line in lines if " why " in line]
+    assert shlex.split(command.partition("    #")[0])[-1] == f"{name}/r" or "$'" in command
+
+
+def test_the_reason_of_a_run_counts_its_lanes() -> None:
+    assert reason_of_lanes([lane("a/r", ExitCode.DONE)]) == "1 of 1 lane is done"
+    assert reason_of_lanes([]) == "no lane"
+    assert reason_of_lanes([lane("a/r", ExitCode.TRANSIENT), lane("b/r", ExitCode.LEDGER)]) == (
+        "1 of 2 lanes ended with ledger, 1 ended with transient"
+    )
