@@ -9,9 +9,9 @@ from batch_upload.engine.lane import StopKind
 from batch_upload.engine.run import LaneResult
 from batch_upload.errors import ExitCode
 from batch_upload.model import AttachmentStatus, Lane, State
-from batch_upload.summary import EXIT_REASONS, Exit, LaneSummary, Summary, exit_of
+from batch_upload.summary import EXIT_REASONS, Exit, LaneSummary, Summary, exit_of, reason_of_lanes
 from batch_upload.targets import Target
-from batch_upload.words import count_words, duration_words
+from batch_upload.words import duration_words
 
 PRECEDENCE = (
     ExitCode.OUR_FAULT,
@@ -119,21 +119,29 @@ def summary_of_lanes(
     verb: str, lanes: Sequence[tuple[Target, Summary]], *, batch: str, elapsed_s: float, run_id: str | None = None
 ) -> Summary:
     """Return the summary of a verb over several lanes: sums, the exit code that wins, and each lane's own end."""
-    codes = Counter(summary.exit.code for _, summary in lanes)
-    code = first_of(codes)
-    # a winner outside the order, such as `plan`'s THERE_IS_WORK, weighs less than any that asks for something
-    others = [each for each in codes if each not in PRECEDENCE]
-    code = others[0] if others and code is ExitCode.DONE else code
-    winners = [summary for _, summary in lanes if summary.exit.code is code]
-    reason = EXIT_REASONS[code]
-    if code is not ExitCode.DONE:
-        reason = f"{len(winners)} of {count_words(len(lanes), 'lane')}: {reason}"
-    times = [summary.exit.resume_after for summary in winners]
+    ends = tuple(
+        LaneSummary(
+            target.label,
+            summary.account or target.account,
+            target.region,
+            summary.exit,
+            summary.items,
+            summary.states,
+            summary.requests,
+            summary.throttled,
+        )
+        for target, summary in lanes
+    )
+    codes = {end.exit.code for end in ends}
+    # a code outside the order, such as `plan`'s THERE_IS_WORK, weighs more than DONE and less than every other
+    code = first_of(codes) if codes & {*PRECEDENCE} - {ExitCode.DONE} else max(codes, default=ExitCode.DONE)
+    times = [end.exit.resume_after for end in ends if end.exit.code is code]
     known_times = [at for at in times if at is not None]
+    reason = EXIT_REASONS[code] if code is ExitCode.DONE else reason_of_lanes(ends)
     states, requests = Counter[str](), Counter[str]()
-    for _, summary in lanes:
-        states.update(summary.states)
-        requests.update(summary.requests)
+    for end in ends:
+        states.update(end.states)
+        requests.update(end.requests)
     unreached = [summary.unreached_for_s for _, summary in lanes if summary.unreached_for_s is not None]
     accounts, regions = ({getattr(each, name) for _, each in lanes} for name in ("account", "region"))
     return Summary(
@@ -154,19 +162,7 @@ def summary_of_lanes(
         elapsed_s=elapsed_s,
         unreached_for_s=max(unreached, default=None),
         notes=tuple(dict.fromkeys(note for _, summary in lanes for note in summary.notes)),
-        lanes=tuple(
-            LaneSummary(
-                target.label,
-                summary.account or target.account,
-                target.region,
-                summary.exit,
-                summary.items,
-                summary.states,
-                summary.requests,
-                summary.throttled,
-            )
-            for target, summary in lanes
-        ),
+        lanes=ends,
     )
 
 

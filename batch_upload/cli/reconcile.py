@@ -49,7 +49,7 @@ def reconcile_command(
     from batch_upload.app.reconcile import ReconcileSession
     from batch_upload.app.session import ready_or_recorded
     from batch_upload.cli.asking import can_ask, is_agreed
-    from batch_upload.cli.session import run_session
+    from batch_upload.cli.session import known_items, run_session
     from batch_upload.clock import counting_s
     from batch_upload.engine.listing import cost_of_lanes
     from batch_upload.report.findings import cost_line, cost_words
@@ -74,9 +74,5 @@ def reconcile_command(
         settings=settings,
         read=partial(ready, manifest, options),
         started=started,
-        ended_of=lambda result: Ended(
-            result.summary,
-            known=tuple(result.known.values()),
-            lanes={label: tuple(end.known.values()) for label, end in result.lanes.items()},
-        ),
+        ended_of=lambda result: Ended(result.summary, known=known_items(result)),
     )

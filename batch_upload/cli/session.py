@@ -11,7 +11,9 @@ import anyio
 from batch_upload.app.interruption import Interruption
 from batch_upload.app.items import Prepared
 from batch_upload.app.lane_run import RunEnd
+from batch_upload.app.reconcile import ReconcileResult
 from batch_upload.app.session import Session
+from batch_upload.app.upload import RunResult
 from batch_upload.cli.asking import asker
 from batch_upload.cli.flags import Flags
 from batch_upload.cli.output import Output, invocation_of
@@ -23,6 +25,7 @@ from batch_upload.errors import BatchUploadError
 from batch_upload.report.ndjson import NdjsonObserver
 from batch_upload.report.observers import Observers, RunObserver
 from batch_upload.report.plain import PlainObserver, VerboseObserver
+from batch_upload.report.summary_text import KnownItems
 from batch_upload.settings import Settings
 from batch_upload.summary import Summary, exit_of
 
@@ -44,6 +47,13 @@ def observers_of(output: Output) -> Observers:
         people = [people_observer(sys.stderr)]
     machines = [NdjsonObserver(sys.stdout)] if output.json else []
     return Observers(*people, *machines, *output.sinks.observers(), on_lost=output.lost)
+
+
+def known_items(result: RunResult | ReconcileResult) -> KnownItems:
+    """Return the rows of a result as they are printed: by lane, where there are several."""
+    if result.lanes:
+        return {label: tuple(end.known.values()) for label, end in result.lanes.items()}
+    return tuple(result.known.values())
 
 
 def run_session(

@@ -50,7 +50,7 @@ def upload_command(manifest: ManifestArgument, *, flags: Flags, output: Output) 
     )  # heavy, like all that follows: only when there is work
     from batch_upload.app.session import ready_or_recorded
     from batch_upload.app.upload import UploadSession
-    from batch_upload.cli.session import run_session
+    from batch_upload.cli.session import known_items, run_session
     from batch_upload.clock import counting_s
 
     keep_freed_memory()
@@ -71,9 +71,5 @@ def upload_command(manifest: ManifestArgument, *, flags: Flags, output: Output) 
         settings=settings,
         read=lambda: checked(*ready(manifest, options)),
         started=started,
-        ended_of=lambda result: Ended(
-            result.summary,
-            known=tuple(result.known.values()),
-            lanes={label: tuple(end.known.values()) for label, end in result.lanes.items()},
-        ),
+        ended_of=lambda result: Ended(result.summary, known=known_items(result)),
     )

@@ -3,8 +3,8 @@
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -52,8 +52,6 @@ class Ended:
     known: KnownItems = ()
     lines: tuple[str, ...] | None = None
     invocation: Invocation | None = None
-    lanes: Mapping[str, Sequence[Known]] = field(default_factory=dict)
-    """With several lanes: as `known`, by the lane's label."""
     has_failed: bool = False
     """Whether an error ended it, which is printed already: only the next commands are left to print."""
 
