@@ -6,7 +6,7 @@
 from pathlib import Path
 
 from batch_upload.errors import BatchUploadError, LedgerUnusable
-from batch_upload.ledger.reading import Reader
+from batch_upload.ledger.reading import Reader, Source
 from batch_upload.ledger.runs import ANSWERED
 from batch_upload.ledger.sqlite.connection import open_for_reading, open_for_writing
 from batch_upload.ledger.sqlite.files import check_place, files_of_ledger, make_file, real_path
@@ -46,15 +46,17 @@ async def open_ledger(path: Path, *, run_id: str, clock: Clock, wait_lock_s: flo
 
 
 def find_reader(path: Path, *, lane: Lane | None = None) -> LedgerReader | None:
-    """Open the ledger at `path` for reading one lane, or return None where there is none yet.
+    """Open the ledger at `path` for reading, or return None where there is none yet.
 
-    A ledger of an earlier version is left as it is. Use the reader as a context manager. Raises LedgerUnusable where it
-    is damaged, of a newer version, not a ledger, or holds several lanes and none is named.
+    It reads `lane`, or the only lane; `LedgerReader.of` and `of_target` read others through it. A ledger of an earlier
+    version is left as it is. Use the reader as a context manager. Raises LedgerUnusable where it is damaged, of a newer
+    version, or not a ledger.
     """
     opened = open_for_reading(path)
     if opened is None:
         return None
-    return Reader(opened.database, shown=str(path), wanted=lane, is_overtaken=opened.is_overtaken, close=opened.close)
+    source = Source(opened.database, shown=str(path), is_overtaken=opened.is_overtaken, close=opened.close)
+    return Reader(source, wanted=lane, owns=True)
 
 
 def find_digests(path: Path) -> LedgerReader | None:

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from sqlalchemy import bindparam, exists, func, insert, select
+from sqlalchemy import bindparam, func, insert, select
 
 from batch_upload.errors import BatchUploadError, Disagreement
 from batch_upload.ledger.attachments import bind, keep_stranger
 from batch_upload.ledger.driver import Database, Statement
-from batch_upload.ledger.items import KNOWN, OF_LANE, OF_TOKEN, Stored, known_of, stored, write
+from batch_upload.ledger.items import KNOWN, OF_TOKEN, Stored, known_of, stored, write
 from batch_upload.ledger.tables import UtcText, attempt, item, outcome, run
 from batch_upload.ledger.transitions import sent, unanswered, withdrawn, without_attachment
 from batch_upload.model import LIVE, Attachment, Fault, Known, Outcome, OutcomeKind, State
@@ -132,10 +132,11 @@ _OF_ATTEMPT = Statement(
     .where(attempt.c.attempt_id == bindparam("wanted_id"), OF_TOKEN)
 )
 _LAST_SENT = Statement(
-    # no join: it would begin with every item of the lane
+    # by the lane's runs, latest first: by its items, or by all attempts, it would read what grows with the ledger
     select(attempt.c.started_at)
-    .where(exists().where(item.c.item_no == attempt.c.item_no, OF_LANE))
-    .order_by(attempt.c.attempt_id.desc())
+    .select_from(run.join(attempt, attempt.c.run_no == run.c.run_no))
+    .where(run.c.lane_id == bindparam("of_lane"))
+    .order_by(run.c.run_no.desc(), attempt.c.attempt_id.desc())
     .limit(1)
 )
 _RECORD = Statement(insert(outcome), columns=[column.name for column in outcome.c])

@@ -115,15 +115,17 @@ _ATTEMPT = (
 )
 
 
-def _attempts(*more: ColumnElement[Any]) -> Select[Any]:
+def _attempts(*more: ColumnElement[Any], of_run: ColumnElement[bool] = _of_run) -> Select[Any]:
     """The columns of an AttemptRecord, and these, of every attempt of the lane with its end or without one."""
     of_item = item.c.item_no == attempt.c.item_no
-    joined = attempt.join(run, _of_run).join(item, of_item).outerjoin(outcome, _of_attempt)
+    joined = attempt.join(run, of_run).join(item, of_item).outerjoin(outcome, _of_attempt)
     return select(*_ATTEMPT, *more).select_from(joined)
 
 
 _ATTEMPTS_OF = Statement(_attempts().where(OF_TOKEN).order_by(attempt.c.number))
-_numbered = _attempts(attempt.c.attempt_id.label("place"), item.c.client_token).where(
+_in_order = attempt.c.run_no + 0 == run.c.run_no
+"""Not by the index of a run's attempts: they are read from one end on, and would have to be sorted."""
+_numbered = _attempts(attempt.c.attempt_id.label("place"), item.c.client_token, of_run=_in_order).where(
     _in_lane  # of the run: by the item's lane SQLite would begin with every item of it
 )
 _is_after = attempt.c.attempt_id > bindparam("after")

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -24,23 +24,52 @@ from batch_upload.records import (
 )
 
 
-class Reader:
-    """`ports.LedgerReader` of one lane; without one, of the only lane that the ledger has."""
+class Source:
+    """A connection that all views of a ledger read through, at one moment if they like."""
 
     def __init__(
-        self,
-        db: Database,
-        *,
-        shown: str,
-        wanted: Lane | None,
-        is_overtaken: Callable[[], bool],
-        close: Callable[[], None],
+        self, db: Database, *, shown: str, is_overtaken: Callable[[], bool], close: Callable[[], None]
     ) -> None:
-        self._db = db
-        self._shown = shown
+        self.db = db
+        self.shown = shown
+        self.is_overtaken = is_overtaken
+        self.close = close
+        self._is_in_moment = False
+
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """Read what is within at one moment, or at that of the caller. Raises LedgerUnusable for an error of the
+        database."""
+        try:
+            with nullcontext() if self._is_in_moment else self._transaction():
+                yield
+        except self.db.FAILURES as error:
+            raise self.db.unusable(error) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self.db.transaction():
+            self._is_in_moment = True
+            try:
+                yield
+            finally:
+                self._is_in_moment = False
+
+
+class Reader:
+    """`ports.LedgerReader` of one lane, or of a target's; without either, of the only lane that the ledger has.
+
+    It closes the source if it `owns` it: a view does not.
+    """
+
+    def __init__(
+        self, source: Source, *, wanted: Lane | None = None, label: str | None = None, owns: bool = False
+    ) -> None:
+        self._source = source
+        self._db = source.db
         self._wanted = wanted
-        self._is_overtaken = is_overtaken
-        self._close = close
+        self._label = label
+        self._owns = owns
 
     def __enter__(self) -> Self:
         return self
@@ -51,18 +80,32 @@ class Reader:
         self.close()
 
     def close(self) -> None:
-        self._close()
+        if self._owns:
+            self._source.close()
+
+    def of(self, lane: Lane | None) -> "Reader":
+        return Reader(self._source, wanted=lane)
+
+    def of_target(self, label: str) -> "Reader":
+        return Reader(self._source, label=label)
+
+    def moment(self) -> AbstractContextManager[None]:
+        return self._source.moment()
+
+    def lanes(self) -> list[tuple[str | None, Lane]]:
+        with self.moment():
+            return runs.labelled_lanes(self._db)
 
     def is_overtaken(self) -> bool:
-        return self._is_overtaken()
+        return self._source.is_overtaken()
 
     def version(self) -> int:
-        with self._moment():
+        with self.moment():
             return self._db.change_number()
 
     def lane(self) -> Lane | None:
-        with self._moment():
-            found = runs.chosen_lane(self._db, self._wanted, shown=self._shown)
+        with self.moment():
+            found = self._chosen()
             return None if found is None else found[1]
 
     def endpoint(self) -> str | None:
@@ -72,9 +115,9 @@ class Reader:
         return self._read(runs.listed_at, nothing=None)
 
     def runs(self, batch: str, limit: int) -> list[RunRecord]:
-        with self._moment():
-            found = runs.chosen_lane(self._db, self._wanted, shown=self._shown)
-            return runs.runs_of(self._db, None if found is None else found[0], batch, limit)
+        with self.moment():
+            found = self._chosen()
+            return runs.runs_of(self._db, None if found is None else found[0], self._label, batch, limit)
 
     def known(self, batch: str) -> list[Known]:
         return self._read(lambda db, lane_id: items.known_of_batch(db, lane_id, batch), nothing=[])
@@ -101,8 +144,8 @@ class Reader:
         return self._read(lambda db, lane_id: history.attempts_of(db, lane_id, client_token), nothing=[])
 
     def attempts_after(self, attempt_id: int, *, again: Collection[int] = ()) -> Iterator[NumberedAttempt]:
-        with self._moment():
-            found = runs.chosen_lane(self._db, self._wanted, shown=self._shown)
+        with self.moment():
+            found = self._chosen()
             if found is not None:
                 yield from history.attempts_after(self._db, found[0], attempt_id, again=again)
 
@@ -122,7 +165,7 @@ class Reader:
         return self._read(attachments.strangers, nothing=[])
 
     def digests(self, paths: Sequence[str]) -> dict[str, RememberedDigest]:
-        with self._moment():
+        with self.moment():
             return memory.digests(self._db, paths)
 
     def rates(self) -> list[RateRecord]:
@@ -130,15 +173,12 @@ class Reader:
 
     def _read(self, query: Callable[[Database, int], Returned], *, nothing: Returned) -> Returned:
         """Return what a query finds in the lane, or `nothing` while the ledger does not have the lane."""
-        with self._moment():
-            found = runs.chosen_lane(self._db, self._wanted, shown=self._shown)
+        with self.moment():
+            found = self._chosen()
             return nothing if found is None else query(self._db, found[0])
 
-    @contextmanager
-    def _moment(self) -> Iterator[None]:
-        """Read what is within at one moment. Raises LedgerUnusable for an error of the database."""
-        try:
-            with self._db.transaction():
-                yield
-        except self._db.FAILURES as error:
-            raise self._db.unusable(error) from error
+    def _chosen(self) -> tuple[int, Lane] | None:
+        """Return the lane that is read, with its number; None while the ledger does not have it."""
+        if self._label is not None:
+            return runs.lane_of_target(self._db, self._label)
+        return runs.chosen_lane(self._db, self._wanted, shown=self._source.shown)

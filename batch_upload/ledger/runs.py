@@ -5,11 +5,11 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from sqlalchemy import Integer, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import Integer, Text, and_, bindparam, func, insert, literal_column, or_, select, update
 
 from batch_upload.errors import BatchUploadError, ExitCode, LedgerOfAnotherLane, LedgerUnusable
 from batch_upload.ledger.driver import Database, Statement
-from batch_upload.ledger.tables import lane, run
+from batch_upload.ledger.tables import lane, run, target
 from batch_upload.model import Lane
 from batch_upload.records import RunRecord
 
@@ -46,32 +46,59 @@ def chosen_lane(db: Database, wanted: Lane | None, *, shown: str) -> tuple[int, 
 
     Raises LedgerUnusable if None is wanted and the ledger has several.
     """
-    found = {each: lane_id for each, lane_id in lanes(db).items() if wanted in (None, each)}
+    if wanted is not None:
+        lane_id = _lane_id_of(db, wanted)
+        return None if lane_id is None else (lane_id, wanted)
+    found = lanes(db)
     if len(found) > 1:
         names = ", ".join(map(str, sorted(found)))
         raise LedgerUnusable(f"`{shown}` holds several lanes: {names}", hint="name one of them")
     return next(((lane_id, each) for each, lane_id in found.items()), None)
 
 
-def pin(db: Database, wanted: Lane, *, target: str | None, shown: str, endpoint: str, at: datetime) -> int:
+def labelled_lanes(db: Database) -> list[tuple[str | None, Lane]]:
+    """Return every lane with the label of each target that was pinned to it, or with None for one without."""
+    return [(label, Lane(account=account, region=region)) for label, account, region in db.rows(_LABELLED)]
+
+
+def targets(db: Database) -> dict[str, int]:
+    """Return the number of the lane of every target that was pinned, by its label."""
+    return dict(db.rows(_TARGETS))
+
+
+def lane_of_target(db: Database, label: str) -> tuple[int, Lane] | None:
+    """Return the lane that a target was pinned to, with its number; None if it was not pinned yet."""
+    row = db.one(_PINNED, {"of_target": label})
+    return None if row is None else (row[0], Lane(account=row[1], region=row[2]))
+
+
+def pin(db: Database, wanted: Lane, *, label: str | None, shown: str, endpoint: str, at: datetime) -> int:
     """Return the number of a lane. It is made if a target names it, or if it is the first of the ledger.
 
-    Raises LedgerOfAnotherLane if there is no target, and the ledger has other lanes only.
+    Raises LedgerOfAnotherLane if the target was pinned to another lane, or if there is no target, and the ledger has
+    other lanes only.
     """
-    held = lanes(db)
-    lane_id = held.get(wanted)
-    if lane_id is None:
-        if held and target is None:
-            raise LedgerOfAnotherLane(
-                f"`{shown}` belongs to {', '.join(map(str, sorted(held)))}, and not to {wanted}",
-                hint="use the credentials and Region it was made with, or another ledger with `--ledger`",
-            )
+    pinned = None if label is None else lane_of_target(db, label)
+    if pinned is not None and pinned[1] != wanted:
+        raise LedgerOfAnotherLane(
+            f"target `{label}` is {pinned[1]} in `{shown}`, but {wanted} now",
+            hint="correct its credentials, or give the target another name if it is meant to be another account",
+        )
+    lane_id = _lane_id_of(db, wanted)
+    if lane_id is not None:
+        db.run(_MOVE_LANE, {"of_lane": lane_id, "new_endpoint": endpoint, "pinned_at": at})
+    elif label is None and (held := lanes(db)):
+        raise LedgerOfAnotherLane(
+            f"`{shown}` belongs to {', '.join(map(str, sorted(held)))}, and not to {wanted}",
+            hint="use the credentials and Region it was made with, or another ledger with `--ledger`",
+        )
+    else:
         values = {"account": wanted.account, "region": wanted.region, "endpoint": endpoint, "pinned_at": at}
-        added = db.one(_ADD_LANE, values)
-        if added is None:
+        (lane_id,) = db.one(_ADD_LANE, values) or (None,)
+        if lane_id is None:
             raise BatchUploadError("the ledger gave a lane no number")
-        return int(added[0])
-    db.run(_MOVE_LANE, {"of_lane": lane_id, "new_endpoint": endpoint, "pinned_at": at})
+    if label is not None and pinned is None:
+        db.run(_PIN, {"label": label, "lane_id": lane_id, "pinned_at": at})
     return lane_id
 
 
@@ -96,37 +123,51 @@ def last_run_id(db: Database, lane_id: int) -> str | None:
     return None if row is None else row[0]
 
 
-def begin_run(db: Database, lane_id: int | None, run_id: str, *, verb: str, batch: str, at: datetime) -> None:
+def begin_run(
+    db: Database, lane_id: int | None, run_id: str, *, label: str | None, verb: str, batch: str, at: datetime
+) -> None:
     """Record the start of a run; without a lane, of one that has not reached any."""
     values = {"run_id": run_id, "verb": verb, "batch": batch, "program": program_version(), "began_at": at}
-    if db.one(_BEGIN, {**values, "lane_id": lane_id}) is None:
+    if db.one(_BEGIN, {**values, "lane_id": lane_id, "target": label}) is None:
         raise BatchUploadError("the ledger gave a run no number")
 
 
 def end_run(
-    db: Database, lane_id: int | None, *, run_id: str, exit_code: int, summary: Mapping[str, Any], at: datetime
+    db: Database,
+    lane_id: int | None,
+    *,
+    run_id: str,
+    label: str | None,
+    exit_code: int,
+    summary: Mapping[str, Any],
+    at: datetime,
 ) -> None:
     """Raises KeyError for a run that never began."""
     ended = {"exit_code": exit_code, "summary": dict(summary), "ended_at": at}
-    if db.run(_END, {**ended, "of_lane": lane_id, "of_run": run_id}) == 0:
+    if db.run(_END, {**ended, "of_lane": lane_id, "of_run": run_id, "of_target": label}) == 0:
         raise KeyError(run_id)
 
 
-def runs_of(db: Database, lane_id: int | None, batch: str, limit: int) -> list[RunRecord]:
-    """Return the last runs of a batch on the lane, and those that reached no lane, latest first."""
-    asked = {"of_lane": lane_id, "of_batch": batch, "most": limit}
+def runs_of(db: Database, lane_id: int | None, label: str | None, batch: str, limit: int) -> list[RunRecord]:
+    """Return the last runs of a batch on the lane, and those that reached no lane, latest first.
+
+    Of those without a lane, the ones of another lane's target are left out.
+    """
+    asked = {"of_lane": lane_id, "of_target": label, "of_batch": batch, "most": limit}
     return [RunRecord(*row) for row in db.rows(_RUNS, asked)]
 
 
-def failing_since(db: Database, lane_id: int | None) -> datetime | None:
+def failing_since(db: Database, lane_id: int | None, *, label: str | None) -> datetime | None:
     """Return when the service was last known to answer, if a run has ended with `transient` since; None otherwise.
 
     A run has reached the service if it ended with a code that only an answer can give, or uploaded or found something.
-    Where no run ever has, this is the start of the first.
+    Where no run ever has, this is the start of the first. For a target, runs without target count if they reached its
+    lane: one that reached none may be older than the target.
     """
+    statement = _ENDED if label is None else _ENDED_OF_TARGET
     failing_from: datetime | None = None
     has_failed = False
-    for began_at, ended_at, exit_code, summary in db.rows(_ENDED, {"of_lane": lane_id}):
+    for began_at, ended_at, exit_code, summary in db.rows(statement, {"of_lane": lane_id, "of_target": label}):
         if exit_code in ANSWERED or (summary or {}).get("uploaded") or (summary or {}).get("adopted"):
             failing_from = ended_at
             break
@@ -135,7 +176,28 @@ def failing_since(db: Database, lane_id: int | None) -> datetime | None:
     return failing_from if has_failed else None
 
 
+def _lane_id_of(db: Database, wanted: Lane) -> int | None:
+    row = db.one(_LANE_ID, {"account": wanted.account, "region": wanted.region})
+    return None if row is None else row[0]
+
+
 _OF_LANE = lane.c.lane_id == bindparam("of_lane")
+_LANE_ID = Statement(
+    select(lane.c.lane_id).where(lane.c.account == bindparam("account"), lane.c.region == bindparam("region"))
+)
+_is_pinned = target.c.lane_id == lane.c.lane_id
+_LABELLED = Statement(
+    select(target.c.label, lane.c.account, lane.c.region)
+    .select_from(lane.outerjoin(target, _is_pinned))
+    .order_by(lane.c.lane_id, target.c.label)
+)
+_TARGETS = Statement(select(target.c.label, target.c.lane_id))
+_PINNED = Statement(
+    select(lane.c.lane_id, lane.c.account, lane.c.region)
+    .select_from(target.join(lane, _is_pinned))
+    .where(target.c.label == bindparam("of_target"))
+)
+_PIN = Statement(insert(target), columns=["label", "lane_id", "pinned_at"])
 _LANES = Statement(select(lane.c.lane_id, lane.c.account, lane.c.region).order_by(lane.c.lane_id))
 _LANE = Statement(select(lane.c.endpoint, lane.c.listed_at).where(_OF_LANE))
 _ADD_LANE = Statement(insert(lane).returning(lane.c.lane_id), columns=["account", "region", "endpoint", "pinned_at"])
@@ -148,26 +210,43 @@ _MOVE_LANE = Statement(
 _LISTED = Statement(update(lane).where(_OF_LANE), columns=["listed_at"])
 
 _NO_LANE = literal_column("0", type_=Integer)
-_of_lane_or_none = func.coalesce(run.c.lane_id, _NO_LANE).in_([_NO_LANE, bindparam("of_lane", type_=Integer)])
-"""A run that reached no lane counts for each of them. Not by an index: runs are read from the latest on."""
+_lane_or_0 = func.coalesce(run.c.lane_id, _NO_LANE)
+"""A run's lane, not by an index: runs are read from the latest on."""
+_of_this_lane = _lane_or_0 == bindparam("of_lane", type_=Integer)
+_of_target_without_lane = and_(
+    _lane_or_0 == _NO_LANE,
+    or_(
+        run.c.target == bindparam("of_target", type_=Text),
+        run.c.target.in_(select(target.c.label).where(target.c.lane_id == bindparam("of_lane", type_=Integer))),
+    ),
+)
+_of_none = and_(_lane_or_0 == _NO_LANE, run.c.target.is_(None))
+"""A run that reached no lane, of a manifest without targets: it counts for each lane."""
+_OF_LANE_OR_NONE = or_(_of_this_lane, _of_target_without_lane, _of_none)
 _LAST_RUN = Statement(
     select(run.c.run_id).where(run.c.lane_id == bindparam("of_lane")).order_by(run.c.run_no.desc()).limit(1)
 )
 _BEGIN = Statement(
-    insert(run).returning(run.c.run_no), columns=["lane_id", "run_id", "verb", "batch", "program", "began_at"]
+    insert(run).returning(run.c.run_no), columns=["lane_id", "target", "run_id", "verb", "batch", "program", "began_at"]
 )
 _END = Statement(
-    update(run).where(run.c.run_id == bindparam("of_run"), run.c.lane_id.is_not_distinct_from(bindparam("of_lane"))),
+    update(run).where(
+        run.c.run_id == bindparam("of_run"),
+        run.c.lane_id.is_not_distinct_from(bindparam("of_lane")),
+        run.c.target.is_not_distinct_from(bindparam("of_target")),
+    ),
     columns=["exit_code", "summary", "ended_at"],
 )
 _RUNS = Statement(
     select(run.c.run_id, run.c.verb, run.c.batch, run.c.began_at, run.c.ended_at, run.c.exit_code, run.c.summary)
-    .where(run.c.batch == bindparam("of_batch"), _of_lane_or_none)
+    .where(run.c.batch == bindparam("of_batch"), _OF_LANE_OR_NONE)
     .order_by(run.c.run_no.desc())
     .limit(bindparam("most"))
 )
-_ENDED = Statement(
+_ended = (
     select(run.c.began_at, run.c.ended_at, run.c.exit_code, run.c.summary)
-    .where(run.c.ended_at.is_not(None), _of_lane_or_none)
+    .where(run.c.ended_at.is_not(None))
     .order_by(run.c.run_no.desc())
 )
+_ENDED = Statement(_ended.where(_OF_LANE_OR_NONE))
+_ENDED_OF_TARGET = Statement(_ended.where(or_(_of_this_lane, _of_target_without_lane)))

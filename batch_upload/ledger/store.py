@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from batch_upload.document import RememberedDigest
-from batch_upload.errors import BatchUploadError, Disagreement
+from batch_upload.errors import BatchUploadError, Disagreement, LedgerOfAnotherLane
 from batch_upload.ledger import attachments, attempts, items, memory, runs, sets, transitions
 from batch_upload.ledger.driver import Database, Returned
 from batch_upload.ledger.writer import Writer
@@ -28,6 +28,10 @@ class Store:
         self.clock = clock
         self.thread = writer
         self.stretch = lease.stretch or Stretch(clock.machine(), moment(clock))
+        self.lanes: dict[str | None, int] = {}
+        """The lane of every target that was pinned, by label; that of None is the ledger's only lane."""
+        self.at_work: dict[int, str | None] = {}
+        """The target of every lane that a writer was pinned to."""
         self._began_here = False
         """Whether the stretch began in this process: then every time that was in the ledger is from before it."""
 
@@ -37,13 +41,16 @@ class Store:
         return self.thread.commits
 
     async def start(self) -> None:
-        """Open the connection. Raises LedgerUnusable."""
+        """Open the connection, and read which lanes there are. Raises LedgerUnusable."""
         await self.thread.start()
+        self.lanes.update(await self.thread.read(runs.targets))
+        every_lane = await self.thread.read(runs.lanes)
+        if len(every_lane) == 1:
+            self.lanes[None] = next(iter(every_lane.values()))
 
     async def writer(self, target: str | None = None) -> "LaneWriter":
-        found = await self.thread.read(runs.lanes)
-        lane_id = next(iter(found.values())) if target is None and len(found) == 1 else None
-        return LaneWriter(self, target, lane_id)
+        # without a wait: a caller that is cancelled still gets a writer to record the end of its run with
+        return LaneWriter(self, target)
 
     async def remember_digests(self, remembered: Mapping[str, RememberedDigest]) -> None:
         for some in _chunks(tuple(remembered.items())):
@@ -51,6 +58,10 @@ class Store:
 
     async def close(self) -> None:
         await self.thread.close()
+
+    async def sync_notes(self) -> None:
+        """Make durable what the lease was told of runs that begin."""
+        await self.thread.write(lambda _: self.lease.sync())
 
     def goes_on(self, now: Moment) -> bool:
         """Tell whether the wall clock has not been set since the stretch began."""
@@ -72,10 +83,10 @@ class LaneWriter:
     """`ports.LedgerWriter` of one lane. A caller that is cancelled while it waits does not learn the result; what it
     asked for is done nevertheless."""
 
-    def __init__(self, ledger: Store, target: str | None, lane_id: int | None) -> None:
+    def __init__(self, ledger: Store, target: str | None = None) -> None:
         self._ledger = ledger
         self._target = target
-        self._lane_id = lane_id
+        self._lane_id = ledger.lanes.get(target)
         self._continuous = False
         self._run_id: str | None = None
 
@@ -87,30 +98,39 @@ class LaneWriter:
         ledger, now = self._ledger, moment(self._ledger.clock)
 
         def work(db: Database) -> tuple[int, LaneMemory]:
-            lane_id = runs.pin(db, lane, target=self._target, shown=ledger.shown, endpoint=endpoint, at=at)
+            lane_id = runs.pin(db, lane, label=self._target, shown=ledger.shown, endpoint=endpoint, at=at)
+            other = ledger.at_work.setdefault(lane_id, self._target)
+            if other != self._target:
+                raise LedgerOfAnotherLane(
+                    f"`{self._target}` is the same lane as `{other}`: {lane}",
+                    hint="remove one of the two targets, or correct its credentials",
+                )
             noted, last_run_id = ledger.lease.last_run_id(lane_id), runs.last_run_id(db, lane_id)
             ledger.check_times(db, now=now, is_copy=noted != last_run_id)
             continuous = noted is not None and noted == last_run_id
             listed_at, sent_at = runs.listed_at(db, lane_id), attempts.last_sent_at(db, lane_id)
             return lane_id, LaneMemory(listed_at=listed_at, continuous=continuous, sent_at=sent_at)
 
-        self._lane_id, memory = await ledger.thread.write(work)
+        lane_id, memory = await ledger.thread.write(work)
+        self._lane_id = ledger.lanes[self._target] = lane_id
         self._continuous, self._run_id = memory.continuous, None
         return memory
 
     async def begin_run(self, run_id: str, *, verb: str, batch: str, at: datetime) -> None:
         def work(db: Database, lane_id: int) -> None:
-            # the note before the commit: cut off in between, the next run finds two different last runs and lists
-            # the lane, which is the safe mistake
             if self._continuous:
                 self._ledger.lease.begin(lane_id, run_id)
-            runs.begin_run(db, lane_id, run_id, verb=verb, batch=batch, at=at)
+            runs.begin_run(db, lane_id, run_id, label=self._target, verb=verb, batch=batch, at=at)
 
         await self._write(work)
+        # a job of its own, so that lanes that begin together are noted together. Cut off before it, the next run finds
+        # two different last runs and lists the lane, which is the safe mistake
+        await self._ledger.sync_notes()
         self._run_id = run_id
 
     async def end_run(self, run_id: str, *, exit_code: int, summary: Mapping[str, Any], at: datetime) -> None:
-        await self._write(partial(runs.end_run, run_id=run_id, exit_code=exit_code, summary=summary, at=at))
+        work = partial(runs.end_run, run_id=run_id, label=self._target, exit_code=exit_code, summary=summary, at=at)
+        await self._write(work)
 
     async def record_end(
         self,
@@ -123,20 +143,20 @@ class LaneWriter:
         summary: Mapping[str, Any],
         at: datetime,
     ) -> None:
-        lane_id = self._lane_id
+        lane_id, label = self._lane_id, self._target
 
         def work(db: Database) -> None:
-            if lane_id is not None and runs.last_run_id(db, lane_id) == run_id:
-                runs.end_run(db, lane_id, run_id=run_id, exit_code=exit_code, summary=summary, at=at)
-                return
-            # of no lane: it has changed nothing of any, so that what was continuous stays so
-            runs.begin_run(db, None, run_id, verb=verb, batch=batch, at=began_at)
-            runs.end_run(db, None, run_id=run_id, exit_code=exit_code, summary=summary, at=at)
+            has_begun = lane_id is not None and runs.last_run_id(db, lane_id) == run_id
+            if not has_begun:
+                # of no lane: it has changed nothing of any, so that what was continuous stays so
+                runs.begin_run(db, None, run_id, label=label, verb=verb, batch=batch, at=began_at)
+            of_lane = lane_id if has_begun else None
+            runs.end_run(db, of_lane, run_id=run_id, label=label, exit_code=exit_code, summary=summary, at=at)
 
         await self._ledger.thread.write(work)
 
     async def failing_since(self) -> datetime | None:
-        return await self._ledger.thread.read(partial(runs.failing_since, lane_id=self._lane_id))
+        return await self._ledger.thread.read(partial(runs.failing_since, lane_id=self._lane_id, label=self._target))
 
     async def known(self, batch: str) -> Sequence[Known]:
         return await self._read(partial(items.known_of_batch, batch=batch), nothing=[])
@@ -230,6 +250,7 @@ class LaneWriter:
         if run_id is not None and not self._continuous:
             # only now: a copy that was used without a look at its lane must not pass for the original afterwards
             await self._write(lambda _, lane_id: self._ledger.lease.begin(lane_id, run_id))
+            await self._ledger.sync_notes()
             self._continuous = True
 
     async def rates(self) -> Sequence[RateRecord]:

@@ -141,6 +141,14 @@ lane = Table(
     Column("listed_at", UtcText),
 )
 
+target = Table(
+    "target",
+    METADATA,
+    Column("label", AnyText, primary_key=True),
+    Column("lane_id", Integer),
+    Column("pinned_at", UtcText),
+)
+
 run = Table(
     "run",
     METADATA,
@@ -154,6 +162,7 @@ run = Table(
     Column("ended_at", UtcText),
     Column("exit_code", Integer),
     Column("summary", JsonText),
+    Column("target", AnyText),
 )
 
 

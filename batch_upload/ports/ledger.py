@@ -68,7 +68,11 @@ class LaneLease(Protocol):
         ...
 
     def begin(self, lane_id: int, run_id: str) -> None:
-        """Note, durably, that a run begins on a lane. Raises OSError."""
+        """Note that a run begins on a lane: durably once `sync` has returned."""
+        ...
+
+    def sync(self) -> None:
+        """Make durable what was noted, of however many lanes. Raises OSError."""
         ...
 
     def steady(self, stretch: Stretch) -> None:
@@ -106,6 +110,9 @@ class Ledger(Protocol):
 class LedgerWriter(Protocol):
     """What is known to have happened in one lane. Every change is durable when it returns: it survives a power cut.
 
+    Before `pin` it is of the lane that its target was pinned to last, or of the ledger's only lane without a target.
+    Where there is none, nothing is known, and only `pin` and `record_end` write.
+
     Made by `Ledger.writer`, and usable until `Ledger.close`. All raise LedgerUnusable when the ledger cannot be read or
     written; after the first such error of a write every later write of any lane raises it too, without trying, so that
     nothing is sent that could not be recorded. Times are aware UTC. Tokens that are not in the ledger raise KeyError:
@@ -119,10 +126,11 @@ class LedgerWriter(Protocol):
         ...
 
     async def pin(self, lane: Lane, *, endpoint: str, at: datetime) -> LaneMemory:
-        """Work on this lane of the ledger from now on; a new ledger is given it. First call of a run.
+        """Work on this lane of the ledger from now on. First call of a run. `endpoint` is recorded for people.
 
-        A writer with a target adds a lane that the ledger does not have. Raises LedgerOfAnotherLane if a writer
-        without one is given a lane that the ledger does not have beside others. `endpoint` is recorded for people.
+        With a target: the ledger is given the lane if it does not have it, and remembers that the target is this lane.
+        Raises LedgerOfAnotherLane if it remembers another one, or if another target is at work on this lane.
+        Without a target: a new ledger is given the lane. Raises LedgerOfAnotherLane if the ledger has other lanes only.
         """
         ...
 
@@ -151,7 +159,8 @@ class LedgerWriter(Protocol):
     async def failing_since(self) -> datetime | None:
         """Return when a run last got an answer of the service, if a run has ended with `transient` (10) since.
 
-        The start of the first run where none ever got one; None where no run has ended with `transient`.
+        The start of the first run where none ever got one; None where no run has ended with `transient`. Of the runs
+        of this lane, or of this target as long as it has reached none.
         """
         ...
 

@@ -1,6 +1,7 @@
 """What is read of a ledger, as a Protocol."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
@@ -21,10 +22,12 @@ from batch_upload.records import (
 
 
 class LedgerReader(Protocol):
-    """A ledger for those who only look: while a run writes, after it, and where nothing may be written.
+    """A ledger that is only read: while a run writes, after it, and where nothing may be written.
 
-    Each answer is of one moment; two answers may be of two. It reads one lane; a ledger without a lane has no items.
-    Every method raises LedgerUnusable if the ledger cannot be read. Use it as a context manager.
+    It reads one lane: the only one that the ledger has, or the one that `of` or `of_target` named. A lane that the
+    ledger does not have has no items. Each answer is of one moment; two answers may be of two. Every method raises
+    LedgerUnusable if the ledger cannot be read, or if it has several lanes and none was named. Use it as a context
+    manager.
     """
 
     def __enter__(self) -> Self: ...
@@ -34,7 +37,23 @@ class LedgerReader(Protocol):
     ) -> None: ...
 
     def close(self) -> None:
-        """May be called twice."""
+        """May be called twice. Of a reader that `of` or `of_target` returned, it closes nothing."""
+        ...
+
+    def lanes(self) -> Sequence[tuple[str | None, Lane]]:
+        """Every lane of the ledger with the label of each target that was pinned to it; None for one without target."""
+        ...
+
+    def of(self, lane: Lane | None) -> "LedgerReader":
+        """Return a reader of this lane, None for the only one, over the same connection: as long as this is open."""
+        ...
+
+    def of_target(self, label: str) -> "LedgerReader":
+        """Return a reader of the lane that a target was pinned to, as `of`. Before that it has runs, but no items."""
+        ...
+
+    def moment(self) -> AbstractContextManager[None]:
+        """Give all answers within, of the readers of every lane, as of one moment."""
         ...
 
     def is_overtaken(self) -> bool:

@@ -21,7 +21,14 @@ from tests.support.batches import BATCH, TAGS, make_batch, token_of
 
 KEPT = Path(__file__).parent / "ledgers"
 REGION = "us-east-1"
-ACCOUNTS = {1: "100000000001", 2: "100000000002", 3: "100000000003", 4: "100000000004", 5: "100000000005"}
+ACCOUNTS = {
+    1: "100000000001",
+    2: "100000000002",
+    3: "100000000003",
+    4: "100000000004",
+    5: "100000000005",
+    6: "100000000006",
+}
 ITEMS = 3
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 RUN = "20260102T030405Z-00000000"
@@ -68,7 +75,7 @@ async def _write(path: Path, account: str) -> None:
     complete, unknown, pending = _items()
     ledger = await open_ledger(path, run_id=RUN, clock=SystemClock())
     try:
-        writer = await ledger.writer()
+        writer = await ledger.writer(f"acme/{REGION}")
         await writer.pin(Lane(account, REGION), endpoint="http://127.0.0.1:1", at=AT)
         await writer.begin_run(RUN, verb="upload", batch=BATCH, at=AT)
         await writer.enlist([complete, unknown, pending], at=AT)

@@ -11,8 +11,8 @@ from batch_upload.ports import Clock
 class OneLane(LaneWriter):
     """A writer that closes its ledger. `ledger` makes writers of other lanes."""
 
-    def __init__(self, ledger: Store, lane_id: int | None) -> None:
-        super().__init__(ledger, None, lane_id)
+    def __init__(self, ledger: Store) -> None:
+        super().__init__(ledger)
         self.ledger = ledger
 
     async def remember_digests(self, remembered: dict[str, RememberedDigest]) -> None:
@@ -26,9 +26,4 @@ async def open_one_lane(path: Path, *, run_id: str, clock: Clock, wait_lock_s: f
     """Open a ledger and return the writer of its only lane. Raises as `open_ledger` does. Close it."""
     opened = await open_ledger(path, run_id=run_id, clock=clock, wait_lock_s=wait_lock_s)
     assert isinstance(opened, Store)
-    return await one_lane_of(opened)
-
-
-async def one_lane_of(ledger: Store) -> OneLane:
-    """Return the writer of the only lane of a ledger that is open."""
-    return OneLane(ledger, (await ledger.writer())._lane_id)
+    return OneLane(opened)

@@ -80,6 +80,7 @@ class FileLease:
         self._descriptor: int | None = descriptor
         self._note = note
         self._before = before
+        self._is_synced = True
 
     @property
     def stretch(self) -> Stretch | None:
@@ -91,9 +92,13 @@ class FileLease:
     def begin(self, lane_id: int, run_id: str) -> None:
         began = {**self._note.began, str(lane_id): run_id}
         self._note = replace(self._note, began_run_id=run_id, began=began)
-        if self._descriptor is not None:
+        self._is_synced = False
+
+    def sync(self) -> None:
+        if self._descriptor is not None and not self._is_synced:
             _write(self._descriptor, self._note)
             os.fsync(self._descriptor)
+            self._is_synced = True
 
     def steady(self, stretch: Stretch) -> None:
         # not synchronised: a process that is killed keeps it, and a power cut ends the stretch anyway

@@ -64,7 +64,7 @@ def check_pages(raw: sqlite3.Connection, *, shown: str) -> None:
         raise LedgerUnusable(f"`{shown}` is damaged", hint=BEGIN_ANEW)
 
 
-_WHOLE = frozenset({"migration", "lane", "run", "item", "attempt", "outcome", "stranger", "rate", "digest"})
+_WHOLE = frozenset({"migration", "lane", "run", "item", "attempt", "outcome", "stranger", "rate", "digest", "target"})
 
 
 def _take(raw: sqlite3.Connection, step: Sequence[str], *, version_after: int, at: datetime) -> None:

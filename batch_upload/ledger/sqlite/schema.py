@@ -367,4 +367,19 @@ _VERSION_5 = (
     "ALTER TABLE run_5 RENAME TO run",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
+# Targets: which lane each was found to be. A run that reached no lane is of its target, and of every lane without one.
+_VERSION_6 = (
+    f"""
+    CREATE TABLE target (
+      label     TEXT PRIMARY KEY CHECK (label <> ''),
+      lane_id   INTEGER NOT NULL REFERENCES lane,
+      pinned_at TEXT NOT NULL CHECK (pinned_at {_TIME})
+    ) STRICT, WITHOUT ROWID
+    """,
+    "ALTER TABLE run ADD COLUMN target TEXT",
+    # the last run of a lane, and its last attempt, are found without a look at what the other lanes did
+    "CREATE INDEX run_lane ON run (lane_id)",
+    "CREATE INDEX attempt_run ON attempt (run_no)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)

@@ -7,8 +7,10 @@ import pytest
 
 from batch_upload.ledger.tables import METADATA
 from batch_upload.model import OutcomeKind
+from batch_upload.ports import LedgerWriter
 from tests.support.one_lane import OneLane
-from tests.unit.ledger.samples import RUN, T0, TOO_LARGE, accepted, began, ended, item, rows
+from tests.unit.ledger.conftest import Open
+from tests.unit.ledger.samples import LANE, RUN, T0, TOO_LARGE, accepted, began, ended, item, rows
 
 PAGE = (Path(__file__).parents[3] / "docs" / "ledger.md").read_text(encoding="utf-8")
 QUERIES = re.findall(r"```sql\n(.*?)```", PAGE, flags=re.DOTALL)
@@ -24,6 +26,7 @@ ANSWERS: tuple[list[tuple[object, ...]], ...] = (
     [("june", "c", "bu1-c-1", "2026-11-23T09:00:00.000000Z")],
     [(RUN, 4, 1, 4.0)],
     [("acme/loa", "processing"), ("b", "failed"), ("c", "sending")],
+    [("acme/us-east-1", "123456789012", "us-east-1", 0, 3)],
 )
 
 
@@ -33,8 +36,9 @@ def test_every_query_has_its_answer_here() -> None:
 
 @pytest.mark.parametrize(("query", "answer"), list(zip(QUERIES, ANSWERS, strict=False)))
 async def test_the_queries_answer_what_is_asked(
-    ledger: OneLane, path: Path, query: str, answer: list[tuple[object, ...]]
+    opened: Open, path: Path, query: str, answer: list[tuple[object, ...]]
 ) -> None:
+    ledger = await opened()
     await began(ledger, item("acme/loa"), item("b"), item("c"))
     throttled = await ledger.intend("bu1-acme/loa-1", run_id=RUN, at=T0)
     await ledger.conclude(throttled, ended(OutcomeKind.THROTTLED))
@@ -42,6 +46,9 @@ async def test_the_queries_answer_what_is_asked(
     await ledger.conclude(created, accepted("registration-attachment-1"))
     await ledger.conclude(await ledger.intend("bu1-b-1", run_id=RUN, at=T0), ended(OutcomeKind.REFUSED, TOO_LARGE))
     await ledger.intend("bu1-c-1", run_id=RUN, at=T0)
+    await ledger.close()
+    ledger = await opened()
+    await (await ledger.ledger.writer("acme/us-east-1")).pin(LANE, endpoint="https://sms-voice.example", at=T0)
 
     assert rows(path, query) == answer
 
@@ -59,6 +66,6 @@ def test_every_table_and_column_is_explained() -> None:
 
 
 def test_it_is_the_ledger_that_the_engine_asks_for(ledger: OneLane) -> None:
-    asked: OneLane = ledger
+    asked: LedgerWriter = ledger
 
     assert asked is ledger

@@ -67,10 +67,13 @@ WHOLE = {
     "history._BUCKETS": "counts every attempt of some runs",
     "items._LATEST_OPEN": "asked once a boot",
     "runs._LANES": "there are few",
+    "runs._LABELLED": "there are few",
+    "runs._TARGETS": "there are few",
     "runs._BEGIN": "a check of references that is passed over while none is broken",
+    "runs._ADD_LANE": "a check of references that is passed over while none is broken",
     "runs._RUNS": "from the latest on",
     "runs._ENDED": "from the latest on",
-    "attempts._LAST_SENT": "from the latest on",
+    "runs._ENDED_OF_TARGET": "from the latest on",
 }
 """Statements that SQLite may answer by reading a whole table of the ledger, and why."""
 
@@ -95,7 +98,9 @@ def test_what_is_asked_for_is_found_by_an_index(db: SqliteDatabase, name: str) -
     assert set(scans) <= {"SCAN CONSTANT ROW", "SCAN wanted"}
 
 
-@pytest.mark.parametrize("name", ["runs._RUNS", "runs._ENDED", "attempts._LAST_SENT", "history._ATTEMPTS_AFTER"])
+@pytest.mark.parametrize(
+    "name", ["runs._RUNS", "runs._ENDED", "runs._ENDED_OF_TARGET", "attempts._LAST_SENT", "history._ATTEMPTS_AFTER"]
+)
 def test_what_is_read_from_one_end_on_is_not_sorted_first(db: SqliteDatabase, name: str) -> None:
     assert [step for step in plan_of(db, name) if "TEMP B-TREE" in step] == []
 
