@@ -17,6 +17,7 @@ from anyio import Lock
 from batch_upload.clock import SystemClock
 from batch_upload.ports import Clock
 from batch_upload.service.access import (
+    SERVICE,
     TOKEN_SERVICE,
     Access,
     StaticKeys,
@@ -156,7 +157,8 @@ class Accounts:
         self._http: dict[Callable[..., Any], SharedHttp] = {}
         self._shared: dict[CredentialKey, SharedAccount] = {}
         self._sts: dict[CredentialKey, Any] = {}
-        self._opening = Lock()
+        self._making = Lock()
+        self._making_sts = Lock()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -173,9 +175,8 @@ class Accounts:
         Raises AccessFault without a good Region, and what the SDK raises for its configuration.
         """
         access = replace(access, http_session=self._shared_http(access.http_session))
-        async with self._opening:
-            base = await self._session(access)
-            region = chosen_region(access, base)
+        base = await self._session(access)
+        region = chosen_region(access, base)
         shared = self._account(access, base, region)
         return SharedLane(access, signing(base, shared.credentials), region, shared)
 
@@ -223,11 +224,18 @@ class Accounts:
     async def _sts_client(
         self, key: CredentialKey, access: Access, credentials: FetchedCredentials, region: str
     ) -> Any:  # noqa: ANN401 - the SDK is untyped
-        async with self._opening:
-            if key not in self._sts:
-                session = signing(await self._session(access), credentials)
-                self._sts[key] = await open_client(TOKEN_SERVICE, access, session, region, self._stack)
-            return self._sts[key]
+        if key not in self._sts:
+            async with self._making_sts:
+                if key not in self._sts:
+                    session = signing(await self._session(access), credentials)
+                    self._sts[key] = await open_client(TOKEN_SERVICE, access, session, region, self._stack)
+        return self._sts[key]
+
+    async def client(self, lane: SharedLane, stack: AsyncExitStack) -> Any:  # noqa: ANN401 - the SDK is untyped
+        """Return a client of the service that `stack` closes. Raises as `open_client`."""
+        # One at a time: each takes milliseconds of CPU, and hundreds in a row would hold up the first calls of STS.
+        async with self._making:
+            return await open_client(SERVICE, lane.access, lane.session, lane.region, stack)
 
 
 def signing(session: AioSession, credentials: FetchedCredentials) -> AioSession:

@@ -307,7 +307,7 @@ async def _open_shared_lane(access: Access, stack: AsyncExitStack, accounts: Acc
     if access.endpoint_url is not None:
         check_endpoint(access.endpoint_url, access.allowed_hosts)
     lane = await accounts.lane(access)
-    sms = await open_client(SERVICE, lane.access, lane.session, lane.region, stack)
+    sms = await accounts.client(lane, stack)
     warning = None if access.keys else await _check_way(lane.access, lane.session, lane.region, [sms])
     await lane.account.credentials.fetch()
     return AwsService(sms, None, lane.region, warnings=[warning] if warning else (), shared=lane.account)
