@@ -16,6 +16,7 @@ from batch_upload.model import AttachmentStatus, Capacity, Lane
 from batch_upload.operations import DESCRIBE, IDENTITY, LIMITS, LIST_TAGS
 from batch_upload.ports import Observer
 from batch_upload.service.access import Ask
+from batch_upload.service.accounts import Accounts
 from batch_upload.service.credentials import FetchedCredentials
 from batch_upload.service.diagnosis import ENVIRONMENT, SOURCES, Diagnosis
 from batch_upload.service.http import ENDPOINT_NOT_ALLOWED
@@ -53,25 +54,33 @@ class LaneFound:
 
 
 async def examine_lane(
-    settings: Settings, counter: Observer, observer: Observer, *, wanted: int, ask: Ask | None
+    settings: Settings,
+    counter: Observer,
+    observer: Observer,
+    *,
+    wanted: int,
+    ask: Ask | None,
+    accounts: Accounts | None = None,
 ) -> Lane | None:
     """Check the configuration and the way to the endpoint, then ask the lane. A failure ends no other check.
 
     `counter` gets the events of the requests, `observer` the checks. `wanted` is how many attachments are still to be
-    created. `ask` asks a person for the code of an MFA device. Return the lane; None if its account is not known.
+    created. `ask` asks a person for the code of an MFA device. `accounts`: as for `open_lane`. Return the lane; None if
+    its account is not known.
     """
     found, credentials = LaneFound(observer), None
     left = (ACCOUNT, *PERMISSIONS.values(), CLOCK, CAPACITY)
     if settings.local:
         found.add(ok(CREDENTIALS, "the embedded emulator needs none"))
     else:
-        credentials = await check_way(settings, found, ask)
+        credentials = await check_way(settings, found, ask, accounts)
         if credentials is None:
             for name in left:
                 found.add(skipped(name, "not asked: there are no credentials to ask with"))
             return None
     try:
-        async with open_lane(settings, counter, reads_only=True, credentials=credentials, ask=ask) as lane:
+        opening = open_lane(settings, counter, reads_only=True, credentials=credentials, ask=ask, accounts=accounts)
+        async with opening as lane:
             if settings.local:
                 found.add(ok(ENDPOINT, lane.service.endpoint))
             await check_lane_answers(settings, lane, found, wanted=wanted)
@@ -83,9 +92,12 @@ async def examine_lane(
     return found.lane if found.lane and found.lane.account else None
 
 
-async def check_way(settings: Settings, found: LaneFound, ask: Ask | None) -> FetchedCredentials | None:
+async def check_way(
+    settings: Settings, found: LaneFound, ask: Ask | None, accounts: Accounts | None = None
+) -> FetchedCredentials | None:
     """Check Region, endpoint, proxy, TLS and credentials. Return the credentials, None if there are none."""
-    diagnosis = Diagnosis(access_of(settings, ask=ask))
+    shared = accounts if settings.lane_label is not None else None
+    diagnosis = Diagnosis(access_of(settings, ask=ask), accounts=shared)
     region: str | None = None
     try:
         region, warning = await diagnosis.region()

@@ -45,6 +45,10 @@ RENEWED_BEFORE_S = (600.0, 1_200.0)
 minutes. The first is botocore's mandatory window, in which requests wait for new keys."""
 
 
+StsClient = Callable[[str], Awaitable[Any]]
+"""Returns the client of STS of a Region."""
+
+
 @dataclass(frozen=True, slots=True)
 class CredentialKey:
     """What tells the credentials of one lane from those of another."""
@@ -68,13 +72,14 @@ class RoleCredentials(FetchedCredentials):
         access: Access,
         region: str,
         *,
-        sts: Callable[[], Awaitable[Any]],
+        sts: StsClient,
         clock: Clock,
         chance: random.Random,
     ) -> None:
         # Without a limit of its own: a wait for the pace of STS may be long, and each request has a time limit.
         super().__init__(session, access, region, limit_s=math.inf)
         self._sts = sts
+        self._sts_region = region
         self._clock = clock
         self._renewed_before_s = chance.uniform(*RENEWED_BEFORE_S)
         self._assuming = Turns(clock=clock, kept_s=FAULT_KEPT_S)
@@ -89,7 +94,7 @@ class RoleCredentials(FetchedCredentials):
     async def _assume(self) -> dict[str, str | None]:
         async with self._assuming.turn():
             try:
-                sts = await self._sts()
+                sts = await self._sts(self._sts_region)
                 answer = await sts.assume_role(RoleArn=self._access.role_arn, **role_arguments(self._access))
             except Exception as error:
                 fault = await with_issuer(credential_fault(error, self._session), error)
@@ -107,10 +112,10 @@ class RoleCredentials(FetchedCredentials):
 class SharedAccount:
     """The credentials and the account of all lanes that have the same profile, role, external id and keys."""
 
-    def __init__(self, credentials: FetchedCredentials, sts: Callable[[], Awaitable[Any]], *, clock: Clock) -> None:
+    def __init__(self, credentials: FetchedCredentials, sts: StsClient, *, clock: Clock) -> None:
         self.credentials = credentials
         self.sts = sts
-        """Returns a client of STS that signs with them."""
+        """Returns a client that signs with them."""
         self._account: str | None = None
         self._turns = Turns(clock=clock, kept_s=FAULT_KEPT_S)
 
@@ -156,7 +161,7 @@ class Accounts:
         self._sessions: dict[str | None, AioSession] = {}
         self._http: dict[Callable[..., Any], SharedHttp] = {}
         self._shared: dict[CredentialKey, SharedAccount] = {}
-        self._sts: dict[CredentialKey, Any] = {}
+        self._sts: dict[tuple[CredentialKey, str], Any] = {}
         self._making = Lock()
         self._making_sts = Lock()
         self._stack = AsyncExitStack()
@@ -175,7 +180,7 @@ class Accounts:
         Raises AccessFault without a good Region, and what the SDK raises for its configuration.
         """
         access = replace(access, http_session=self._shared_http(access.http_session))
-        base = await self._session(access)
+        base = await self.session(access)
         region = chosen_region(access, base)
         shared = self._account(access, base, region)
         return SharedLane(access, signing(base, shared.credentials), region, shared)
@@ -186,8 +191,11 @@ class Accounts:
             self._stack.push_async_callback(self._http[make].close)
         return self._http[make]
 
-    async def _session(self, access: Access) -> AioSession:
-        """Return the session of a profile. All have the same handlers of events, loader and configuration files."""
+    async def session(self, access: Access) -> AioSession:
+        """Return the session of a profile. All have the same handlers of events, loader and configuration files.
+
+        Raises as `open_session`.
+        """
         if access.profile not in self._sessions:
             session = await open_session(access, make=self._new_session)
             check_ca_bundle(session)  # reads a file only if one is configured, before anything else is under way
@@ -215,7 +223,7 @@ class Accounts:
                     base, access, region, sts=source.sts, clock=self._clock, chance=self._chance
                 )
 
-            async def sts() -> Any:  # noqa: ANN401 - the SDK is untyped
+            async def sts(region: str) -> Any:  # noqa: ANN401 - the SDK is untyped
                 return await self._sts_client(key, access, credentials, region)
 
             self._shared[key] = SharedAccount(credentials, sts, clock=self._clock)
@@ -224,12 +232,12 @@ class Accounts:
     async def _sts_client(
         self, key: CredentialKey, access: Access, credentials: FetchedCredentials, region: str
     ) -> Any:  # noqa: ANN401 - the SDK is untyped
-        if key not in self._sts:
+        if (key, region) not in self._sts:
             async with self._making_sts:
-                if key not in self._sts:
-                    session = signing(await self._session(access), credentials)
-                    self._sts[key] = await open_client(TOKEN_SERVICE, access, session, region, self._stack)
-        return self._sts[key]
+                if (key, region) not in self._sts:
+                    session = signing(await self.session(access), credentials)
+                    self._sts[key, region] = await open_client(TOKEN_SERVICE, access, session, region, self._stack)
+        return self._sts[key, region]
 
     async def client(self, lane: SharedLane, stack: AsyncExitStack) -> Any:  # noqa: ANN401 - the SDK is untyped
         """Return a client of the service that `stack` closes. Raises as `open_client`."""

@@ -105,7 +105,7 @@ class AwsService:
             await self._shared.credentials.get_frozen_credentials()  # they may not have been reached before
             if (account := self._shared.credentials.role_account) is not None:
                 return account
-            sts = await self._shared.sts()
+            sts = await self._shared.sts(self.region)
         try:
             self._account = await answer_to(sts.get_caller_identity(), account_of)
             return self._account  # noqa: TRY300

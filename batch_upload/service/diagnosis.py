@@ -22,6 +22,7 @@ from batch_upload.service.access import (
     known_regions,
     open_session,
 )
+from batch_upload.service.accounts import Accounts
 from batch_upload.service.client import configuration_fault
 from batch_upload.service.credentials import FetchedCredentials
 from batch_upload.service.http import CONNECT_TIMEOUT_S
@@ -49,13 +50,15 @@ class Diagnosis:
     Nothing that is returned or raised has a secret.
     """
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, *, accounts: Accounts | None = None) -> None:
+        """`accounts`: what the lanes of this process share, for one lane of several."""
         self._access = access
+        self._accounts = accounts
 
     async def region(self) -> tuple[str, str | None]:
         """Return the Region, and a warning if this version does not know it."""
         with _configuration_faults():
-            session = await open_session(self._access)
+            session = await self._session()
             region = chosen_region(self._access, session)
             if region in await known_regions(session, SERVICE):
                 return region, None
@@ -66,7 +69,7 @@ class Diagnosis:
     async def endpoint(self) -> str:
         """Return the URL that documents would go to."""
         with _configuration_faults():
-            session = await open_session(self._access)
+            session = await self._session()
             endpoint = await self._endpoint(session, chosen_region(self._access, session))
             check_endpoint(endpoint, self._access.allowed_hosts)
             return endpoint
@@ -78,7 +81,7 @@ class Diagnosis:
     async def tls(self, endpoint: str) -> Knock | None:
         """Return the answer of the endpoint to a request without credentials; None for plain http."""
         with _configuration_faults():
-            bundle = await to_thread.run_sync(check_ca_bundle, await open_session(self._access))
+            bundle = await to_thread.run_sync(check_ca_bundle, await self._session())
         if urlsplit(endpoint).scheme != "https":
             return None
         return await knock(endpoint, self._access.http_session, ca_bundle=bundle, timeout_s=CONNECT_TIMEOUT_S)
@@ -86,9 +89,15 @@ class Diagnosis:
     async def credentials(self, region: str | None) -> FetchedCredentials:
         """Return credentials as a run would have them, fetched (SSO, a role, a helper)."""
         with _configuration_faults():
-            found = FetchedCredentials(await open_session(self._access), self._access, region)
+            if self._accounts is None:
+                found = FetchedCredentials(await self._session(), self._access, region)
+            else:
+                found = (await self._accounts.lane(self._access)).account.credentials
             await found.get_frozen_credentials()
             return found
+
+    async def _session(self) -> AioSession:
+        return await (open_session(self._access) if self._accounts is None else self._accounts.session(self._access))
 
     async def _endpoint(self, session: AioSession, region: str) -> str:
         if self._access.endpoint_url is not None:

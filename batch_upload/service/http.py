@@ -197,9 +197,10 @@ class SharedHttp:
     def __call__(self, **options: Any) -> "_LentSession":  # noqa: ANN401 - aiobotocore's own
         """Return the session for these options."""
         unlimited = {**options, "max_pool_connections": 0}
-        return self._lent.setdefault(
-            repr(sorted(unlimited.items())), _LentSession(self._make(**unlimited), self._stack)
-        )
+        kind = repr(sorted(unlimited.items()))
+        if kind not in self._lent:
+            self._lent[kind] = _LentSession(self._make(**unlimited), self._stack)
+        return self._lent[kind]
 
     async def close(self) -> None:
         """Close all connections."""

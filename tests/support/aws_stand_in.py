@@ -33,6 +33,8 @@ class AwsStandIn:
     """What it answers, and what it received."""
 
     url: str = ""
+    connections: int = 0
+    """How many were opened."""
     received: list[Received] = field(default_factory=list)
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Status and code for an operation, or for the account of a role; taken away by the test itself."""
@@ -55,6 +57,7 @@ class AwsStandIn:
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection to its end."""
+        self.connections += 1
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()

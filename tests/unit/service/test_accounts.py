@@ -5,20 +5,37 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiobotocore.httpsession import AIOHTTPSession
+from botocore.exceptions import EndpointConnectionError
 
-from batch_upload.errors import AccessFault, Throttled
+from batch_upload.errors import AccessFault, NoAnswer, Throttled
 from batch_upload.service.access import Access, StaticKeys
 from batch_upload.service.accounts import RENEWED_BEFORE_S, Accounts
 from batch_upload.service.client import AwsService, open_service
 from batch_upload.service.credentials import CredentialsUnreached
+from batch_upload.service.diagnosis import Diagnosis
+from batch_upload.service.http import BoundedSession, RequestLimits
 from batch_upload.service.sharing import StartLimiter, Turns
+from tests.support.answering import answering
 from tests.support.aws_stand_in import BASE_ACCOUNT, AwsStandIn, aws_stand_in
 from tests.support.stepped_clock import SteppedClock
 
 REGIONS = ("us-east-1", "us-west-2")
+
+
+class Unsent(AIOHTTPSession):  # type: ignore[misc]  # the library is untyped
+    """Sends nothing: keeps where a request would have gone, and answers with no connection."""
+
+    asked: list[str]
+
+    async def send(self, request: Any) -> Any:  # noqa: ANN401 - as the library has it
+        self.asked.append(request.url)
+        raise EndpointConnectionError(endpoint_url=request.url)
 
 
 @pytest.fixture
@@ -362,6 +379,37 @@ async def test_a_cookie_of_one_answer_is_not_sent_with_the_request_of_another_ac
 
 
 @pytest.mark.usefixtures("keys")
+async def test_lanes_that_send_in_turn_need_one_connection(
+    aws: AwsStandIn, accounts: Accounts, lanes: AsyncExitStack
+) -> None:
+    for number in range(5):
+        access = Access(region=REGIONS[number % 2], role_arn=role(number), endpoint_url=aws.url)
+        service, _ = await opened(lanes, accounts, access)
+        await asyncio.gather(service.capacity(), return_exceptions=True)
+
+    assert (len(aws.received), aws.connections) == (10, 1)
+
+
+@pytest.mark.usefixtures("keys")
+async def test_a_shared_connection_has_the_limits_of_any_other(accounts: Accounts, lanes: AsyncExitStack) -> None:
+    """No redirect is followed, and no answer is longer than the limit."""
+    bounded = partial(BoundedSession, limits=RequestLimits(answer_bytes=100))
+    async with answering() as peer, answering() as thief:
+        access = Access(region="us-east-1", keys=StaticKeys("KEY", "x"), endpoint_url=peer.url, http_session=bounded)
+        service = await lanes.enter_async_context(open_service(access, accounts=accounts))
+        peer.redirect(307, thief.url)
+        with pytest.raises(NoAnswer, match="not followed"):
+            await service.account()
+        with pytest.raises(NoAnswer, match="not followed"):
+            await service.capacity()
+        peer.answer(200, b"{" + b" " * 100 + b"}")
+        with pytest.raises(NoAnswer, match="longer than 100 bytes"):
+            await service.capacity()
+
+    assert thief.requests == 0
+
+
+@pytest.mark.usefixtures("keys")
 async def test_lanes_are_closed_one_by_one_and_their_connections_at_the_end(
     aws: AwsStandIn, clock: SteppedClock
 ) -> None:
@@ -375,3 +423,37 @@ async def test_lanes_are_closed_one_by_one_and_their_connections_at_the_end(
             await asyncio.gather(service.capacity(), return_exceptions=True)
 
     assert aws.count() == {"AssumeRole": 1, "DescribeAccountLimits": 1}
+
+
+@pytest.mark.usefixtures("keys")
+async def test_the_checks_of_a_lane_use_the_credentials_that_its_run_uses(
+    aws: AwsStandIn, accounts: Accounts, lanes: AsyncExitStack
+) -> None:
+    access = [Access(region=region, role_arn=role(1), endpoint_url=aws.url) for region in REGIONS]
+
+    for each in access:
+        diagnosis = Diagnosis(each, accounts=accounts)
+        assert await diagnosis.region() == (each.region, None)
+        assert await diagnosis.endpoint() == aws.url
+        assert (await diagnosis.credentials(each.region)).method == "assume-role"
+        await opened(lanes, accounts, each)
+
+    assert aws.count() == {"AssumeRole": 1}
+
+
+@pytest.mark.usefixtures("keys")
+async def test_each_account_is_assumed_in_the_region_of_its_lane(
+    clock: SteppedClock, lanes: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that STS of one Region, which may be off in the account of the identity, is not every lane's STS."""
+    asked: list[str] = []
+    monkeypatch.setattr(Unsent, "asked", asked, raising=False)
+    accounts = await lanes.enter_async_context(Accounts(clock=clock))
+
+    for number, region in enumerate(("us-east-1", "eu-west-1", "us-east-1")):
+        access = Access(region=region, role_arn=role(number), http_session=Unsent)
+        service = await lanes.enter_async_context(open_service(access, accounts=accounts))
+        with pytest.raises(CredentialsUnreached):
+            await service.account()
+
+    assert asked == [f"https://sts.{region}.amazonaws.com/" for region in ("us-east-1", "eu-west-1", "us-east-1")]
