@@ -58,13 +58,15 @@ async def open_lane(
     credentials: FetchedCredentials | None = None,
     ask: Ask | None = None,
     accounts: Accounts | None = None,
+    local_url: str | None = None,
 ) -> AsyncIterator[OpenLane]:
     """Open the lane of these settings without sending a request to the service.
 
     `remembered`: the rates that earlier runs learned. `credentials`: reused if they were fetched before. `ask` asks a
     person for the code of an MFA device; without it a profile that needs one is refused. `accounts`: what a lane of a
     manifest with `targets` shares with the others, for which `credentials` are not used. The only lane of a manifest
-    without `targets` shares nothing.
+    without `targets` shares nothing. `local_url`: the `embedded_emulator` that all lanes of a run use; without it
+    `--local` starts one for this lane.
 
     Raises AccessFault for missing credentials or Region, or an endpoint that is not allowed. Raises OutOfResources if
     the process may not open enough files: botocore would report that as a missing configuration.
@@ -75,7 +77,9 @@ async def open_lane(
     async with AsyncExitStack() as stack:
         access = access_of(settings, ask=ask)
         if settings.local:
-            access = await stack.enter_async_context(local_access(settings, reads_only=reads_only))
+            if local_url is None:
+                local_url = await stack.enter_async_context(embedded_emulator(settings, reads_only=reads_only))
+            access = local_access(settings, local_url)
         shared = accounts if settings.lane_label is not None else None
         service = await stack.enter_async_context(open_service(access, credentials=credentials, accounts=shared))
         for warning in service.warnings:
@@ -101,13 +105,22 @@ async def reach(
     reads_only: bool = False,
     ask: Ask | None = None,
     accounts: Accounts | None = None,
+    local_url: str | None = None,
 ) -> AsyncIterator[Reached]:
     """Open the lane of these settings and find out its account. The parameters are those of `open_lane`.
 
     Raises AccessFault for missing credentials, an endpoint that is not allowed, or an account that is not the
     manifest's.
     """
-    opening = open_lane(settings, observer, remembered=remembered, reads_only=reads_only, ask=ask, accounts=accounts)
+    opening = open_lane(
+        settings,
+        observer,
+        remembered=remembered,
+        reads_only=reads_only,
+        ask=ask,
+        accounts=accounts,
+        local_url=local_url,
+    )
     async with opening as opened:
         account = await account_of_lane(settings, opened)
         check_account(settings, account)
@@ -182,23 +195,31 @@ def access_of(settings: Settings, *, ask: Ask | None = None) -> Access:
 
 
 @asynccontextmanager
-async def local_access(settings: Settings, *, reads_only: bool) -> AsyncIterator[Access]:
-    """Start the embedded emulator; its state is a file beside the manifest, and is not created if `reads_only`."""
+async def embedded_emulator(settings: Settings, *, reads_only: bool) -> AsyncIterator[str]:
+    """Serve the emulated service of `--local` for every account and Region, and yield its URL.
+
+    Its state is a file beside the manifest, used by one emulator at a time, and not created if `reads_only`. Raises
+    UsageError if the state cannot be used.
+    """
     from batch_upload.emulator import LOCAL, ConfigurationError, serving  # heavy, and only for `--local`
 
-    account = settings.account or LOCAL_ACCOUNT
-    emulated = LOCAL.model_copy(update={"account": account})
+    emulated = LOCAL.model_copy(update={"account": settings.account or LOCAL_ACCOUNT})
     state = None if reads_only and not settings.local_state.exists() else settings.local_state
     try:
         async with serving(emulated, state_path=state) as running:
-            yield Access(
-                region=settings.region or LOCAL_REGION,
-                endpoint_url=running.url,
-                keys=StaticKeys(account, "local"),
-                connections=settings.concurrency + 4,
-            )
+            yield running.url
     except ConfigurationError as error:
         raise UsageError(str(error)) from error
+
+
+def local_access(settings: Settings, url: str) -> Access:
+    """Return how to reach the lane's account and Region at the embedded emulator, which takes an account for a key."""
+    return Access(
+        region=settings.region or LOCAL_REGION,
+        endpoint_url=url,
+        keys=StaticKeys(settings.account or LOCAL_ACCOUNT, "local"),
+        connections=settings.concurrency + 4,
+    )
 
 
 def check_account(settings: Settings, account: str) -> None:

@@ -22,7 +22,7 @@ from batch_upload.emulator.errors import (
     unrecognized_client,
 )
 from batch_upload.emulator.faults import FAULT_ERRORS, FaultAction, FaultRule
-from batch_upload.emulator.lane import EmulatedLane
+from batch_upload.emulator.lane_rules import LaneRules
 from batch_upload.emulator.model import model_of, service_model
 from batch_upload.emulator.names import EVERY_OPERATION, OPERATIONS, Operation, UploadStatus
 from batch_upload.emulator.operations import content_of, new_attachment_id, perform
@@ -112,7 +112,7 @@ class Emulator:
         self._started_s = clock.monotonic()
         self._context = ServiceContext(settings=settings, store=AttachmentStore(journal), clock=clock)
         self.log = self._context.log
-        self._lanes: dict[LaneKey, EmulatedLane] = {}
+        self._lanes: dict[LaneKey, LaneRules] = {}
         self._late: list[tuple[float, Call]] = []
 
     @property
@@ -251,9 +251,9 @@ class Emulator:
     def _lane_of(self, caller: Caller) -> LaneKey:
         return account_of(self.settings, caller.access_key), caller.region
 
-    def _lane(self, key: LaneKey) -> EmulatedLane:
+    def _lane(self, key: LaneKey) -> LaneRules:
         if key not in self._lanes:
-            self._lanes[key] = EmulatedLane(key, self.settings.of_lane(*key))
+            self._lanes[key] = LaneRules(key, self.settings.of_lane(*key))
         return self._lanes[key]
 
     def _admit(self, request_id: str, operation: str, members: Members | None, caller: Caller | None) -> Call:

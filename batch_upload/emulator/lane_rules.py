@@ -6,7 +6,7 @@ from batch_upload.emulator.request_log import LaneKey
 from batch_upload.emulator.settings import LaneSettings
 
 
-class EmulatedLane:
+class LaneRules:
     """One account and Region at work. Nothing that happens in it changes another."""
 
     def __init__(self, key: LaneKey, settings: LaneSettings) -> None:

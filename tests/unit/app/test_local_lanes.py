@@ -1,0 +1,62 @@
+"""Lanes of `--local`: one embedded emulator serves every account and Region of a run."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from batch_upload.app.lane import embedded_emulator, reach
+from batch_upload.errors import UsageError
+from batch_upload.model import Lane
+from batch_upload.service.accounts import Accounts
+from batch_upload.settings import LOCAL_ACCOUNT, LOCAL_REGION, RunOptions, Settings, settings_of, settings_of_lane
+from batch_upload.targets import Target
+
+TARGETS = [
+    Target(name=name, account=account, region=region, role_arn=f"arn:aws:iam::{account}:role/uploader")
+    for name, account in (("acme", "111122223333"), ("beta", "444455556666"))
+    for region in ("us-east-1", "us-west-2")
+]
+
+
+class Silent:
+    """An observer that nothing reaches a person from."""
+
+    def notify(self, event: object) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return settings_of(RunOptions(local=True), manifest=tmp_path / "june.yaml", environ={})
+
+
+async def test_one_emulator_serves_each_lane_as_the_manifest_names_it(settings: Settings) -> None:
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(embedded_emulator(settings, reads_only=False))
+        accounts = await stack.enter_async_context(Accounts())
+        lanes = []
+        for target in TARGETS:
+            of_lane = settings_of_lane(settings, target, environ={})
+            reached = await stack.enter_async_context(reach(of_lane, Silent(), accounts=accounts, local_url=url))
+            lanes.append(reached.lane)
+
+    assert lanes == [Lane(target.account or "", target.region or "") for target in TARGETS]
+
+
+async def test_a_lane_alone_starts_the_emulator_by_itself(settings: Settings) -> None:
+    async with reach(settings, Silent()) as reached:
+        assert reached.lane == Lane(LOCAL_ACCOUNT, LOCAL_REGION)
+
+    assert settings.local_state.exists()
+
+
+async def test_what_only_reads_leaves_no_state_behind(settings: Settings) -> None:
+    async with embedded_emulator(settings, reads_only=True) as url, reach(settings, Silent(), local_url=url):
+        assert not settings.local_state.exists()
+
+
+async def test_a_state_that_another_emulator_uses_is_the_callers_fault(settings: Settings) -> None:
+    async with embedded_emulator(settings, reads_only=False):
+        with pytest.raises(UsageError, match="in use by another emulator"):
+            await embedded_emulator(settings, reads_only=False).__aenter__()
