@@ -18,9 +18,9 @@ from batch_upload.emulator.limits import Rate, RateMode
 from batch_upload.emulator.names import UploadStatus
 from batch_upload.emulator.organizations import (
     AccountState,
-    Organization,
-    OrganizationAccount,
-    OrganizationalUnit,
+    EmulatedAccount,
+    EmulatedOrganization,
+    EmulatedUnit,
 )
 from batch_upload.emulator.serve import RunningEmulator, serving, serving_in_thread
 from batch_upload.emulator.settings import LOCAL, EmulatorSettings, KnownToken, LaneOverlay, LateTags, Paging
@@ -29,6 +29,9 @@ __all__ = [
     "LOCAL",
     "AccountState",
     "ConfigurationError",
+    "EmulatedAccount",
+    "EmulatedOrganization",
+    "EmulatedUnit",
     "Emulator",
     "EmulatorError",
     "EmulatorSettings",
@@ -37,9 +40,6 @@ __all__ = [
     "KnownToken",
     "LaneOverlay",
     "LateTags",
-    "Organization",
-    "OrganizationAccount",
-    "OrganizationalUnit",
     "Paging",
     "Rate",
     "RateMode",

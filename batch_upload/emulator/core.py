@@ -26,8 +26,8 @@ from batch_upload.emulator.lane_rules import LaneRules
 from batch_upload.emulator.model import model_of, service_model
 from batch_upload.emulator.names import EVERY_OPERATION, OPERATIONS, Operation, UploadStatus
 from batch_upload.emulator.operations import content_of, new_attachment_id, perform
-from batch_upload.emulator.request_log import LaneKey, LogEntry
-from batch_upload.emulator.roles import account_of, identity_of
+from batch_upload.emulator.request_log import LaneKey, LoggedRequest
+from batch_upload.emulator.roles import account_of_key, identity_of
 from batch_upload.emulator.settings import EmulatorSettings
 from batch_upload.emulator.state import AttachmentStore, Created, Journal, StatusSet, StoredAttachment
 
@@ -249,7 +249,7 @@ class Emulator:
         return self._clock.monotonic() - self._started_s
 
     def _lane_of(self, caller: Caller) -> LaneKey:
-        return account_of(self.settings, caller.access_key), caller.region
+        return account_of_key(self.settings, caller.access_key), caller.region
 
     def _lane(self, key: LaneKey) -> LaneRules:
         if key not in self._lanes:
@@ -342,7 +342,7 @@ class Emulator:
 
     def _add_to_log(self, operation: str, outcome: str, token: str | None, lane: LaneKey | None) -> None:
         account, region = (None, None) if lane is None else lane
-        self.log.entries.append(LogEntry(self._elapsed_s(), operation, outcome, token, account, region))
+        self.log.entries.append(LoggedRequest(self._elapsed_s(), operation, outcome, token, account, region))
 
 
 def _error_reply(request_id: str, error: ErrorResponse) -> Reply:

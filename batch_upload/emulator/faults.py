@@ -29,7 +29,7 @@ from batch_upload.emulator.errors import (
     validation_error,
 )
 from batch_upload.emulator.limits import STRICT_JSON
-from batch_upload.emulator.names import ACCOUNT_PATTERN, EVERY_OPERATION, STS_OPERATIONS, Operation, OperationName
+from batch_upload.emulator.names import EVERY_OPERATION, STS_OPERATIONS, TWELVE_DIGITS, Operation, OperationName
 
 
 class FaultAction(StrEnum):
@@ -152,7 +152,7 @@ class FaultRule:
     """how many seconds long requests go wrong, from the first that did; null: for good"""
     share: float = Field(default=1.0, ge=0, le=1)
     """the probability that a matching request goes wrong; `seed` decides which"""
-    account: str | None = Field(default=None, pattern=f"^{ACCOUNT_PATTERN}$")
+    account: str | None = Field(default=None, pattern=f"^{TWELVE_DIGITS}$")
     """only requests to this account"""
     region: str | None = None
     """only requests to this Region"""

@@ -32,8 +32,8 @@ ORGANIZATIONS_TARGET = "AWSOrganizationsV20161128"
 
 OPERATIONS = frozenset(each.value for each in Operation)
 EVERY_OPERATION = "*"
-ACCOUNT_PATTERN = "[0-9]{12}"
-ROLE_ARN_PATTERN = rf"arn:aws:iam::{ACCOUNT_PATTERN}:role/(?:[\w+=,.@/-]*/)?[\w+=,.@-]+"
+TWELVE_DIGITS = "[0-9]{12}"
+ROLE_PATTERN = rf"arn:aws:iam::{TWELVE_DIGITS}:role/(?:[\w+=,.@/-]*/)?[\w+=,.@-]+"
 """The part of an ARN behind the last slash is the name of the role."""
 
 

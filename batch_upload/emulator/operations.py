@@ -27,7 +27,13 @@ from batch_upload.emulator.limits import LONGEST_PAGE, MAX_TAGS
 from batch_upload.emulator.listing import decode_next_token, describe, encode_next_token
 from batch_upload.emulator.model import service_model
 from batch_upload.emulator.names import Operation, UploadStatus
-from batch_upload.emulator.organizations import Listing, listed_accounts, listed_units, organization_for, page_of
+from batch_upload.emulator.organizations import (
+    OrganizationListing,
+    listed_accounts,
+    listed_units,
+    organization_for,
+    page_of,
+)
 from batch_upload.emulator.roles import assume_role, caller_identity
 from batch_upload.emulator.settings import KnownToken, LaneSettings, LateTags
 from batch_upload.emulator.state import (
@@ -282,7 +288,7 @@ def _attachment_to_tag(context: ServiceContext, call: Call) -> StoredAttachment:
     return attachment
 
 
-_LISTINGS: Mapping[str, tuple[str, Listing]] = {
+_LISTINGS: Mapping[str, tuple[str, OrganizationListing]] = {
     Operation.ACCOUNTS: ("Accounts", listed_accounts),
     Operation.ACCOUNTS_OF_PARENT: ("Accounts", listed_accounts),
     Operation.UNITS_OF_PARENT: ("OrganizationalUnits", listed_units),

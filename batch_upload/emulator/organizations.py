@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from batch_upload.emulator.errors import ErrorResponse, access_denied
 from batch_upload.emulator.limits import STRICT_JSON
-from batch_upload.emulator.names import ACCOUNT_PATTERN
+from batch_upload.emulator.names import TWELVE_DIGITS
 
 ROOT_ID = "r-emul"
 LONGEST_PAGE_OF_ACCOUNTS = 20
@@ -36,10 +36,10 @@ class AccountState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, config=STRICT_JSON)
-class OrganizationAccount:
+class EmulatedAccount:
     """An account of the organization."""
 
-    id: str = Field(pattern=f"^{ACCOUNT_PATTERN}$")
+    id: str = Field(pattern=f"^{TWELVE_DIGITS}$")
     """its 12 digits"""
     name: str = Field(min_length=1, max_length=128)
     """any text; two accounts may have the same"""
@@ -50,7 +50,7 @@ class OrganizationAccount:
 
 
 @dataclass(frozen=True, slots=True, config=STRICT_JSON)
-class OrganizationalUnit:
+class EmulatedUnit:
     """A unit of the organization, which may hold accounts and units."""
 
     id: str = Field(pattern="^ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}$")
@@ -62,14 +62,14 @@ class OrganizationalUnit:
 
 
 @dataclass(frozen=True, slots=True, config=STRICT_JSON)
-class Organization:
+class EmulatedOrganization:
     """What the operations of AWS Organizations list. Raises ValueError for a parent that is no unit of it."""
 
-    accounts: tuple[OrganizationAccount, ...] = ()
+    accounts: tuple[EmulatedAccount, ...] = ()
     """its accounts, in the order of the listings"""
-    units: tuple[OrganizationalUnit, ...] = ()
+    units: tuple[EmulatedUnit, ...] = ()
     """its organizational units, in the order of the listings"""
-    management_account: str | None = Field(default=None, pattern=f"^{ACCOUNT_PATTERN}$")
+    management_account: str | None = Field(default=None, pattern=f"^{TWELVE_DIGITS}$")
     """the only account whose callers may list; others get an AccessDeniedException. null: every caller may"""
     page_size: int = Field(default=LONGEST_PAGE_OF_ACCOUNTS, ge=1, le=LONGEST_PAGE_OF_ACCOUNTS)
     """the longest page of a listing, whatever is asked for"""
@@ -91,13 +91,13 @@ class Organization:
             raise ValueError("an account is listed twice")
 
 
-Listing = Callable[[Organization, str, str | None], list[Mapping[str, object]]]
+OrganizationListing = Callable[[EmulatedOrganization, str, str | None], list[Mapping[str, object]]]
 """Lists what is in a parent; takes the organization, its management account and the parent's id."""
-Page = tuple[Sequence[Mapping[str, object]], int | None]
+OrganizationPage = tuple[Sequence[Mapping[str, object]], int | None]
 """What a page holds, and where the next begins."""
 
 
-def listed_accounts(organization: Organization, owner: str, parent: str | None) -> list[Mapping[str, object]]:
+def listed_accounts(organization: EmulatedOrganization, owner: str, parent: str | None) -> list[Mapping[str, object]]:
     """Return the accounts in a unit or the root, or all for None. Raises ErrorResponse for an unknown parent."""
     _check_parent(organization, parent)
     return [
@@ -116,7 +116,7 @@ def listed_accounts(organization: Organization, owner: str, parent: str | None) 
     ]
 
 
-def listed_units(organization: Organization, owner: str, parent: str | None) -> list[Mapping[str, object]]:
+def listed_units(organization: EmulatedOrganization, owner: str, parent: str | None) -> list[Mapping[str, object]]:
     """Return the units in a unit or the root. Raises ErrorResponse for an unknown parent."""
     _check_parent(organization, parent)
     return [
@@ -131,8 +131,11 @@ def listed_units(organization: Organization, owner: str, parent: str | None) -> 
 
 
 def page_of(
-    organization: Organization, found: Sequence[Mapping[str, object]], start: int | None, max_results: int | None
-) -> Page:
+    organization: EmulatedOrganization,
+    found: Sequence[Mapping[str, object]],
+    start: int | None,
+    max_results: int | None,
+) -> OrganizationPage:
     """Return one page of a listing. `start` None: the first page."""
     if start is None and organization.begins_with_empty_page:
         return (), 0
@@ -141,7 +144,7 @@ def page_of(
     return found[begin:end], end if end < len(found) else None
 
 
-def organization_for(organization: Organization | None, account: str) -> Organization:
+def organization_for(organization: EmulatedOrganization | None, account: str) -> EmulatedOrganization:
     """Return the organization that callers of this account may list. Raises ErrorResponse."""
     if organization is None:
         message = "Your account is not a member of an organization."
@@ -151,11 +154,11 @@ def organization_for(organization: Organization | None, account: str) -> Organiz
     return organization
 
 
-def _check_parent(organization: Organization, parent: str | None) -> None:
+def _check_parent(organization: EmulatedOrganization, parent: str | None) -> None:
     if parent not in (None, ROOT_ID, *(unit.id for unit in organization.units)):
         raise ErrorResponse("ParentNotFoundException", "You provided parent that does not exist.")
 
 
-def _status(organization: Organization, account: OrganizationAccount) -> Mapping[str, object]:
+def _status(organization: EmulatedOrganization, account: EmulatedAccount) -> Mapping[str, object]:
     has_status = organization.answers_status and account.state in _STATES_WITH_STATUS
     return {"Status": account.state.value} if has_status else {}

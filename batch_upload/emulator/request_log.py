@@ -12,7 +12,7 @@ LaneKey = tuple[str, str]
 """An account and a Region."""
 
 
-class LogEntry(NamedTuple):
+class LoggedRequest(NamedTuple):
     """One request. `account` and `region` are None if it carried no credentials.
 
     `outcome`: accepted, replayed, an error code or a fault's action.
@@ -63,7 +63,7 @@ class RequestLog:
         self.total = RequestCounters()
         self.lanes: defaultdict[LaneKey, RequestCounters] = defaultdict(RequestCounters)
         self.roles: Counter[str] = Counter()
-        self.entries: deque[LogEntry] = deque(maxlen=LOG_LENGTH)
+        self.entries: deque[LoggedRequest] = deque(maxlen=LOG_LENGTH)
         self.max_in_flight = 0
         self.in_flight = 0
 

@@ -18,7 +18,7 @@ from batch_upload.emulator.errors import (
     unrecognized_client,
     validation_error,
 )
-from batch_upload.emulator.names import ACCOUNT_PATTERN, ROLE_ARN_PATTERN
+from batch_upload.emulator.names import ROLE_PATTERN, TWELVE_DIGITS
 from batch_upload.emulator.settings import EmulatorSettings
 
 DEFAULT_SESSION_S = 3_600
@@ -27,7 +27,7 @@ LONGEST_CHAINED_SESSION_S = 3_600
 SESSION_SECONDS = range(900, 43_201)
 """What DurationSeconds may be, by the API reference of AssumeRole."""
 _ROLE_ID = "AROAEMULATED00000000"
-_ISSUED_KEY = re.compile(rf"ASIAEMUL({ACCOUNT_PATTERN})[0-9A-F]{{8}}")
+_ISSUED_KEY = re.compile(rf"ASIAEMUL({TWELVE_DIGITS})[0-9A-F]{{8}}")
 """An access key id as `assume_role` makes it: it holds the role's account."""
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 
@@ -52,7 +52,7 @@ class RoleSession:
         return cls(str(access_key), str(arn), datetime.fromisoformat(expires_at))
 
 
-def account_of(settings: EmulatorSettings, access_key: str) -> str:
+def account_of_key(settings: EmulatorSettings, access_key: str) -> str:
     """Return the account that an access key id acts in, whether or not the key is still good."""
     issued = _ISSUED_KEY.fullmatch(access_key)
     return settings.account_of(access_key) if issued is None else issued[1]
@@ -60,7 +60,7 @@ def account_of(settings: EmulatorSettings, access_key: str) -> str:
 
 def identity_of(settings: EmulatorSettings, caller: Caller, now: datetime) -> Identity:
     """Return who a caller is. Raises ErrorResponse for the key of a role that is expired or lacks its token."""
-    account = account_of(settings, caller.access_key)
+    account = account_of_key(settings, caller.access_key)
     if _ISSUED_KEY.fullmatch(caller.access_key) is None:
         return Identity(account, f"arn:aws:iam::{account}:user/emulated", "AIDAEMULATED00000000")
     try:
@@ -83,7 +83,7 @@ def caller_identity(_: ServiceContext, call: Call) -> Members:
 def assume_role(context: ServiceContext, call: Call) -> Members:
     """Return keys that act in the account of the role that is named, whoever asks, unless the settings refuse it."""
     arn, name = call.members.get("RoleArn", ""), call.members.get("RoleSessionName", "")
-    if not re.fullmatch(ROLE_ARN_PATTERN, arn, re.ASCII) or not _SESSION_NAME.fullmatch(name):
+    if not re.fullmatch(ROLE_PATTERN, arn, re.ASCII) or not _SESSION_NAME.fullmatch(name):
         raise validation_error("INVALID_PARAMETER", "RoleArn or RoleSessionName is missing or malformed")
     account, role_name = arn.split(":")[4], arn.rpartition("/")[2]
     duration_s = _duration_s(call)

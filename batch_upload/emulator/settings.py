@@ -29,13 +29,13 @@ from batch_upload.emulator.limits import (
     Rate,
 )
 from batch_upload.emulator.names import (
-    ACCOUNT_PATTERN,
     EVERY_OPERATION,
-    ROLE_ARN_PATTERN,
+    ROLE_PATTERN,
+    TWELVE_DIGITS,
     Operation,
     OperationName,
 )
-from batch_upload.emulator.organizations import Organization
+from batch_upload.emulator.organizations import EmulatedOrganization
 
 
 class LateTags(StrEnum):
@@ -60,10 +60,10 @@ class KnownToken(StrEnum):
     VALIDATION = "validation"
 
 
-AccountId = Annotated[str, Field(pattern=f"^{ACCOUNT_PATTERN}$")]
-LaneName = Annotated[str, Field(pattern=f"^{ACCOUNT_PATTERN}(/[a-z]{{2,}}(-[a-z0-9]+)+)?$")]
+AccountId = Annotated[str, Field(pattern=f"^{TWELVE_DIGITS}$")]
+LaneName = Annotated[str, Field(pattern=f"^{TWELVE_DIGITS}(/[a-z]{{2,}}(-[a-z0-9]+)+)?$")]
 """An account, or an account and a Region: `111122223333/us-east-1`."""
-RoleOrAccount = Annotated[str, Field(pattern=f"^({ACCOUNT_PATTERN}|{ROLE_ARN_PATTERN})$")]
+RoleOrAccount = Annotated[str, Field(pattern=f"^({TWELVE_DIGITS}|{ROLE_PATTERN})$")]
 RateOrNumber = Annotated[
     Rate | None, BeforeValidator(lambda value: {"per_second": value} if isinstance(value, int | float) else value)
 ]
@@ -159,7 +159,7 @@ class EmulatorSettings(LaneSettings):
     """the ExternalId without which a role, by its ARN, or any role of an account cannot be assumed: AccessDenied"""
     role_session_s: NotNegative | None = None
     """how long the keys of an assumed role are valid; null: as long as DurationSeconds asks for, or else an hour"""
-    organization: Organization | None = None
+    organization: EmulatedOrganization | None = None
     """what AWS Organizations lists, see below; null: the accounts are in no organization"""
     keeps_bodies: bool = False
     """documents stay in memory for `Emulator.body`"""
@@ -233,7 +233,7 @@ class EmulatorSettings(LaneSettings):
         """
         if access_key in self.accounts:
             return self.accounts[access_key]
-        return access_key if re.fullmatch(ACCOUNT_PATTERN, access_key) else self.account
+        return access_key if re.fullmatch(TWELVE_DIGITS, access_key) else self.account
 
 
 _SETTINGS = TypeAdapter(EmulatorSettings)

@@ -10,10 +10,10 @@ from aiobotocore.session import get_session
 from botocore.exceptions import ClientError
 
 from batch_upload.emulator import (
+    EmulatedAccount,
+    EmulatedOrganization,
+    EmulatedUnit,
     EmulatorSettings,
-    Organization,
-    OrganizationAccount,
-    OrganizationalUnit,
     RunningEmulator,
     serving,
 )
@@ -26,11 +26,11 @@ UNIT = "ou-emul-customers"
 SETTINGS = EmulatorSettings(
     rates={"*": None},
     external_ids={BETA: "of-beta"},
-    organization=Organization(
-        units=(OrganizationalUnit(id=UNIT, name="Customers"),),
+    organization=EmulatedOrganization(
+        units=(EmulatedUnit(id=UNIT, name="Customers"),),
         accounts=(
-            OrganizationAccount(id=ACME, name="Acme"),
-            OrganizationAccount(id=BETA, name="Beta & Söhne", parent=UNIT),
+            EmulatedAccount(id=ACME, name="Acme"),
+            EmulatedAccount(id=BETA, name="Beta & Söhne", parent=UNIT),
         ),
     ),
 )

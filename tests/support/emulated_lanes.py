@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from batch_upload.emulator.names import Operation
-from batch_upload.emulator.request_log import LogEntry
+from batch_upload.emulator.request_log import LoggedRequest
 
 
-def creates_by_lane(entries: Iterable[LogEntry]) -> dict[str, list[float]]:
+def creates_by_lane(entries: Iterable[LoggedRequest]) -> dict[str, list[float]]:
     """Return when the creates that were carried out came, in seconds since the start, by `account/Region`."""
     times: defaultdict[str, list[float]] = defaultdict(list)
     for entry in entries:

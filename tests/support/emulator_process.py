@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batch_upload.emulator.request_log import LogEntry
+from batch_upload.emulator.request_log import LoggedRequest
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_TIMEOUT_S = 10
@@ -36,9 +36,9 @@ class EmulatorProcess:
         """(seconds since the start, operation, outcome, token) of each request, in order."""
         return [each[:4] for each in self.entries()]
 
-    def entries(self) -> list[LogEntry]:
+    def entries(self) -> list[LoggedRequest]:
         """Return each request, in order, with its account and Region."""
-        return [LogEntry(*each) for each in self._get("log")]
+        return [LoggedRequest(*each) for each in self._get("log")]
 
     def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
         self._post("faults", list(rules))

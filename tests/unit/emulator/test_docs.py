@@ -17,14 +17,14 @@ from pydantic import TypeAdapter
 
 import batch_upload.emulator
 from batch_upload.emulator import (
+    EmulatedAccount,
+    EmulatedOrganization,
+    EmulatedUnit,
     Emulator,
     EmulatorSettings,
     FaultAction,
     FaultRule,
     LaneOverlay,
-    Organization,
-    OrganizationAccount,
-    OrganizationalUnit,
     Rate,
 )
 from batch_upload.emulator.faults import OPTIONAL_PARAMETERS, REQUIRED_PARAMETERS
@@ -74,9 +74,9 @@ def test_every_setting_has_a_row_with_its_default() -> None:
 
 
 def test_every_key_of_an_organization_has_a_row() -> None:
-    assert rows_under("Organization") == key_rows(Organization)
-    assert rows_under("Accounts of an organization") == key_rows(OrganizationAccount)
-    assert rows_under("Units of an organization") == key_rows(OrganizationalUnit)
+    assert rows_under("Organization") == key_rows(EmulatedOrganization)
+    assert rows_under("Accounts of an organization") == key_rows(EmulatedAccount)
+    assert rows_under("Units of an organization") == key_rows(EmulatedUnit)
 
 
 def test_the_keys_of_a_lane_are_the_first_of_the_settings() -> None:
