@@ -1,6 +1,7 @@
 """What `verify` found, what `reconcile` will cost and what `prune` will delete, for people and for programs."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -8,7 +9,7 @@ from typing import Any, Protocol
 from batch_upload.escape import printable
 from batch_upload.model import AttachmentStatus
 from batch_upload.operations import DESCRIBE, LIST_TAGS
-from batch_upload.report.ndjson import made_line
+from batch_upload.report.ndjson import NO_LANE, LaneRef, in_lane, made_line
 from batch_upload.report.summary_text import shell_line
 from batch_upload.words import aligned_lines, count_words, duration_words
 
@@ -43,10 +44,11 @@ class FindingRow:
     status: AttachmentStatus | None
     attachment_arn: str | None = None
     differences: Sequence[TagDifference] = ()
+    lane: LaneRef = NO_LANE
 
     def as_json(self) -> dict[str, Any]:
         """Return the line `{"event": "finding", …}`."""
-        return made_line(
+        line = made_line(
             "finding",
             finding=self.finding,
             id=self.item_id,
@@ -58,6 +60,7 @@ class FindingRow:
                 {"key": each.key, "ledger": each.ledger, "service": each.service} for each in self.differences
             ],
         )
+        return in_lane(line, self.lane)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,21 @@ class FindingCounts:
         return lines
 
 
+def summed_counts(counts: Sequence[FindingCounts]) -> FindingCounts:
+    """Return the numbers of several lanes together."""
+    findings: Counter[str] = Counter()
+    for each in counts:
+        findings.update(each.findings)
+    return FindingCounts(
+        findings=findings,
+        listed=sum(each.listed for each in counts),
+        strangers=sum(each.strangers for each in counts),
+        agreeing=sum(each.agreeing for each in counts),
+        finished=sum(each.finished for each in counts),
+        tags_compared=sum(each.tags_compared for each in counts),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class PruneRow:
     """One attachment that the manifest no longer lists. `deletes`: it will be deleted, once its tag proves it ours."""
@@ -108,8 +126,7 @@ class PruneRow:
     client_token: str
     attachment_id: str | None
     reason: str
-    label: str | None = None
-    """Of its lane; None in a manifest without `targets`."""
+    lane: LaneRef = NO_LANE
 
     @property
     def action(self) -> str:
@@ -117,16 +134,15 @@ class PruneRow:
 
     def as_json(self) -> dict[str, Any]:
         """Return the line `{"event": "prune", …}`."""
-        of_lane = {} if self.label is None else {"target": self.label}
-        return made_line(
+        line = made_line(
             "prune",
-            **of_lane,
             action=self.action,
             id=self.item_id,
             client_token=self.client_token,
             registration_attachment_id=self.attachment_id,
             reason=self.reason,
         )
+        return in_lane(line, self.lane)
 
 
 def finding_lines(rows: Sequence[FindingRow]) -> Iterator[str]:
@@ -140,7 +156,7 @@ def finding_lines(rows: Sequence[FindingRow]) -> Iterator[str]:
         )
         for row in rows
     ]
-    return aligned_lines([_FINDING_TITLES, *cells] if cells else [])
+    return aligned_lines(_with_lanes([_FINDING_TITLES, *cells], [row.lane for row in rows]) if cells else [])
 
 
 def prune_lines(rows: Sequence[PruneRow]) -> Iterator[str]:
@@ -148,11 +164,15 @@ def prune_lines(rows: Sequence[PruneRow]) -> Iterator[str]:
     cells = [
         (row.action, printable(row.item_id), printable(row.attachment_id or ""), printable(row.reason)) for row in rows
     ]
-    lines: list[tuple[str, ...]] = [_PRUNE_TITLES, *cells] if cells else []
-    if any(row.label for row in rows):
-        lanes = ("lane", *(row.label or "" for row in rows))
-        lines = [(lane, *line) for lane, line in zip(lanes, lines, strict=True)]
-    return aligned_lines(lines)
+    return aligned_lines(_with_lanes([_PRUNE_TITLES, *cells], [row.lane for row in rows]) if cells else [])
+
+
+def _with_lanes(cells: Sequence[Sequence[str]], lanes: Sequence[LaneRef]) -> Sequence[Sequence[str]]:
+    """Return the cells with a first column for the lane, if any of the rows is of a lane of several."""
+    if all(lane.target is None for lane in lanes):
+        return cells
+    labels = ["lane", *(printable(lane.target or "") for lane in lanes)]
+    return [(label, *row) for label, row in zip(labels, cells, strict=True)]
 
 
 def tags_words(counts: FindingCounts, *, reads: int, reads_per_s: float) -> str:
@@ -169,7 +189,8 @@ def difference_lines(rows: Sequence[FindingRow]) -> Iterator[str]:
         for each in row.differences:
             there = "is missing" if each.service is None else f"is `{each.service}`"
             sent = "the ledger sent none" if each.ledger is None else f"the ledger sent `{each.ledger}`"
-            yield printable(f"`{row.item_id}`: tag `{each.key}` {there} at AWS, {sent}")
+            lane = "" if row.lane.target is None else f"{row.lane.target}: "
+            yield printable(f"{lane}`{row.item_id}`: tag `{each.key}` {there} at AWS, {sent}")
 
 
 def tag_lines(rows: Sequence[FindingRow], aws_flags: Sequence[str]) -> list[str]:

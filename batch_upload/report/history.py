@@ -8,7 +8,7 @@ from typing import Any
 from batch_upload.escape import printable
 from batch_upload.model import Item, Known, OutcomeKind
 from batch_upload.records import AttemptRecord, TokenHistory
-from batch_upload.report.ndjson import error_json, json_line, made_line
+from batch_upload.report.ndjson import LaneRef, error_json, in_lane, json_line, made_line
 from batch_upload.token import canonical_json
 from batch_upload.words import count_words, duration_words, fault_words, indented, utc_iso, utc_iso_or_none
 
@@ -97,6 +97,20 @@ def history_lines(history: History) -> Iterator[str]:
         yield from indented(line for attempt in record.attempts for line in _attempt_lines(attempt))
     yield printable(f"next: {history.next.words}")
     yield from indented(history.next.commands)
+
+
+def history_lines_of_lanes(histories: Sequence[tuple[LaneRef, History]]) -> Iterator[str]:
+    """Yield the history of an item in each of several lanes, under the lane's name."""
+    for lane, history in histories:
+        where = f" ({lane.account or '?'}/{lane.region or '?'})"
+        yield printable(f"in {lane.target}{where}:" if lane.target is not None else f"in{where}:")
+        yield from indented(history_lines(history))
+
+
+def history_json_of_lanes(histories: Sequence[tuple[LaneRef, History]]) -> Iterator[dict[str, Any]]:
+    """Yield the lines for programs, each with its lane."""
+    for lane, history in histories:
+        yield from (in_lane(line, lane) for line in history_json(history))
 
 
 def history_json(history: History) -> Iterator[dict[str, Any]]:

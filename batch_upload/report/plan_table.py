@@ -1,5 +1,6 @@
 """A plan for people: what would be done for each item and why, and what all of it would take."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
@@ -12,6 +13,8 @@ from batch_upload.report.ndjson import made_line
 from batch_upload.report.progress import is_left_processing
 from batch_upload.words import aligned_lines, count_words, duration_words, rate_words, size_words
 
+LANES_NAMED = 5
+"""Lanes without room that are named below the table; the table itself has a row for each lane."""
 DRAWN_ROWS_MAX = 2_000
 """A drawn table is laid out as a whole; beyond this plain lines are written instead."""
 LOOK_SHOWN_S = 2.0
@@ -160,6 +163,117 @@ def totals_lines(totals: PlanTotals, *, verbose: bool = False) -> list[str]:
         else:
             room = f"{room}, {capacity.left:,} left"
     return [*lines, f"capacity: {room}"]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneTotals:
+    """What the plan of one lane of several would take."""
+
+    label: str
+    totals: PlanTotals
+
+
+def lane_plan_lines(lanes: Sequence[LaneTotals]) -> Iterator[str]:
+    """Return lanes against actions in aligned columns, header first, in the order given; the last row has the sums.
+
+    A column is left out where no lane has such an action. Empty without a lane.
+    """
+    rows = _lane_plan_rows(lanes)
+    return aligned_lines(rows, is_last_right=True)
+
+
+def write_lane_plans(lanes: Sequence[LaneTotals], stream: TextIO) -> None:
+    """Write the table of the lanes and what all of them take: drawn on a terminal, in plain columns elsewhere."""
+    rows = _lane_plan_rows(lanes)
+    if rows and stream.isatty() and len(rows) <= DRAWN_ROWS_MAX:
+        from batch_upload.report.console import draw_table, terminal_console  # heavy, and only for a terminal
+
+        draw_table(terminal_console(stream), rows[0], rows[1:])
+    else:
+        write_text(stream, lane_plan_lines(lanes))
+    write_text(stream, lane_totals_lines(lanes))
+
+
+def lane_totals_lines(lanes: Sequence[LaneTotals]) -> list[str]:
+    """Return what all lanes take together. They run at the same time, so the slowest lane's time is that of all."""
+    if not lanes:
+        return ["nothing is listed"]
+    counts = _summed_counts(lanes)
+    calls = ", ".join(f"{count:,} {name}" for name, count in _summed_calls(lanes).items())
+    urls = sum(lane.totals.urls for lane in lanes)
+    of_urls = f", and {count_words(urls, 'URL')} of unknown size" if urls else ""
+    slowest = max(lanes, key=lambda lane: lane.totals.time_s)
+    time = _time_words(slowest.totals)
+    if len(lanes) > 1 and slowest.totals.creates:
+        time = f"{time}, in the slowest lane, {printable(slowest.label)}"
+    lines = [
+        ", ".join(f"{counts[kind]:,} {word}" for kind, word in _COUNT_WORDS.items() if counts[kind])
+        or "nothing is listed",
+        f"calls: at least {calls}" if calls else "calls: none",
+        f"bytes: {size_words(sum(lane.totals.bytes_to_send for lane in lanes))}{of_urls}",
+        f"time: {time}",
+    ]
+    late = [lane for lane in lanes if lane.totals.late]
+    if late and (deadline_s := late[0].totals.deadline_s) is not None:
+        missed = sum(lane.totals.late for lane in late)
+        where = f"{missed:,} creates in {count_words(len(late), 'lane')} leave after it, with the next run"
+        lines.append(f"deadline: in {duration_words(deadline_s)}, {where}")
+    short = [lane for lane in lanes if lane.totals.cut]
+    for lane in short[:LANES_NAMED]:
+        fits = f"room for {lane.totals.creates:,} of {lane.totals.creates + lane.totals.cut:,}"
+        lines.append(f"capacity of {printable(lane.label)}: {fits}, the other {lane.totals.cut:,} will be parked")
+    if len(short) > LANES_NAMED:
+        lines.append(f"and {count_words(len(short) - LANES_NAMED, 'more lane')} without room for all")
+    return lines
+
+
+def lane_totals_json(lanes: Sequence[LaneTotals]) -> dict[str, Any]:
+    """Return the line `{"event": "totals", …}` of all lanes: sums, and the time of the slowest.
+
+    `capacity` and `useful_workers`, which are of a lane, are null.
+    """
+    counts, totals = _summed_counts(lanes), [lane.totals for lane in lanes]
+    return made_line(
+        "totals",
+        actions={kind.value: counts[kind] for kind in ActionKind},
+        creates=sum(each.creates for each in totals),
+        cut_by_capacity=sum(each.cut for each in totals),
+        cut_by_deadline=sum(each.late for each in totals),
+        calls=dict(_summed_calls(lanes)),
+        bytes=sum(each.bytes_to_send for each in totals),
+        rate=sum(each.rate_per_s for each in totals),
+        time_s=round(max((each.time_s for each in totals), default=0.0), 3),
+        look_s=round(max((each.look.time_s for each in totals if each.look is not None), default=0.0), 3),
+        useful_workers=None,
+        capacity=None,
+    )
+
+
+def _lane_plan_rows(lanes: Sequence[LaneTotals]) -> list[tuple[str, ...]]:
+    if not lanes:
+        return []
+    counts = _summed_counts(lanes)
+    kinds = [kind for kind in ActionKind if counts[kind]]
+    rows = [("lane", *(kind.value for kind in kinds), "calls", "time")]
+    for lane in lanes:
+        each = lane.totals
+        numbers = (*(each.counts.get(kind, 0) for kind in kinds), sum(each.calls.values()))
+        time = duration_words(each.time_s) if each.calls else "none"
+        rows.append((printable(lane.label), *(f"{number:,}" for number in numbers), time))
+    if len(lanes) > 1:
+        slowest_s, calls = max(lane.totals.time_s for lane in lanes), _summed_calls(lanes)
+        sums = (*(counts[kind] for kind in kinds), calls.total())
+        time = duration_words(slowest_s) if calls else "none"
+        rows.append(("all lanes", *(f"{number:,}" for number in sums), time))
+    return rows
+
+
+def _summed_counts(lanes: Sequence[LaneTotals]) -> Counter[ActionKind]:
+    return sum((Counter(lane.totals.counts) for lane in lanes), Counter[ActionKind]())
+
+
+def _summed_calls(lanes: Sequence[LaneTotals]) -> Counter[str]:
+    return sum((Counter(lane.totals.calls) for lane in lanes), Counter[str]())
 
 
 def plan_lines(plan: Plan, *, verbose: bool) -> Iterator[str]:

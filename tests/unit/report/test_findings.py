@@ -4,7 +4,20 @@ import json
 import shlex
 from dataclasses import dataclass
 
-from batch_upload.report.findings import FindingRow, difference_lines, tag_lines
+import pytest
+
+from batch_upload.report.findings import (
+    FindingCounts,
+    FindingRow,
+    PruneRow,
+    difference_lines,
+    finding_lines,
+    prune_lines,
+    summed_counts,
+    tag_lines,
+)
+from batch_upload.report.ndjson import LaneRef
+from tests.unit.report.samples import HOSTILE_NAMES
 
 ARN = "arn:aws:sms-voice:us-east-1:123456789012:registration-attachment/registration-attachment-1"
 
@@ -51,3 +64,42 @@ def test_each_wrong_tag_is_a_sentence_whose_names_are_escaped() -> None:
 
 def test_a_finding_without_tags_has_no_command() -> None:
     assert tag_lines([row()], ()) == []
+
+
+ACME = LaneRef("acme/us-east-1", "111122223333", "us-east-1")
+
+
+def test_rows_of_several_lanes_begin_with_the_lane_for_people_and_for_programs() -> None:
+    found = FindingRow("missing", "a.pdf", "bu1-a", None, None, lane=ACME)
+    pruned = PruneRow(True, "a.pdf", "bu1-a", "r-1", "no longer listed", lane=ACME)  # noqa: FBT003
+
+    assert list(finding_lines([found])) == [
+        "lane            finding  id     attachment  status",
+        "acme/us-east-1  missing  a.pdf",
+    ]
+    assert list(prune_lines([pruned])) == [
+        "lane            action  id     attachment  reason",
+        "acme/us-east-1  delete  a.pdf  r-1         no longer listed",
+    ]
+    for row_json in (found.as_json(), pruned.as_json()):
+        assert list(row_json)[:5] == ["event", "schema_version", "target", "account", "region"]
+        assert row_json["target"] == "acme/us-east-1"
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_targets_name_is_harmless_in_every_line(name: str) -> None:
+    found = FindingRow("tags", "a", "t", None, None, None, (Tag("k", "1", "2"),), LaneRef(name))
+
+    lines = [*finding_lines([found]), *difference_lines([found])]
+
+    assert len(lines) == 3
+    assert all(line.isprintable() for line in lines)
+
+
+def test_the_numbers_of_several_lanes_add_up() -> None:
+    one = FindingCounts({"missing": 1, "orphan": 0}, listed=5, strangers=1, agreeing=3, finished=1, tags_compared=2)
+    other = FindingCounts({"missing": 2, "tags": 1}, listed=7, strangers=0, agreeing=4, finished=0)
+
+    assert summed_counts([one, other]) == FindingCounts(
+        {"missing": 3, "orphan": 0, "tags": 1}, listed=12, strangers=1, agreeing=7, finished=1, tags_compared=2
+    )

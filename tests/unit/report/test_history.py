@@ -2,10 +2,22 @@
 
 from dataclasses import replace
 
+import pytest
+
 from batch_upload.model import AttachmentStatus, Fault, Item, OutcomeKind, State
 from batch_upload.records import AttemptRecord, TokenHistory
-from batch_upload.report.history import History, Next, changed_members, history_json, history_lines, token_members
-from tests.unit.report.samples import BEGIN, after, item, known
+from batch_upload.report.history import (
+    History,
+    Next,
+    changed_members,
+    history_json,
+    history_json_of_lanes,
+    history_lines,
+    history_lines_of_lanes,
+    token_members,
+)
+from batch_upload.report.ndjson import LaneRef
+from tests.unit.report.samples import BEGIN, HOSTILE_NAMES, after, item, known
 
 ITEM = item("acme/loa")
 ACCEPTED = AttemptRecord(2, "run-2", after(10), after(10.5), OutcomeKind.ACCEPTED, None, None, None, "req-2", None)
@@ -126,3 +138,23 @@ def test_the_fault_and_the_time_to_wait_for_are_told() -> None:
 
     assert "fault: Quota: full" in told
     assert "not tried before: 2026-11-23T14:01:00.000Z" in told
+
+
+@pytest.mark.parametrize("name", ["acme", *HOSTILE_NAMES])
+def test_an_item_of_several_lanes_has_a_history_in_each_under_its_name(name: str) -> None:
+    one = (LaneRef(f"{name}/us-east-1", "111122223333", "us-east-1"), history(record(ACCEPTED)))
+    other = (LaneRef(f"{name}/us-west-2", None, "us-west-2"), history(None))
+
+    lines = list(history_lines_of_lanes([one, other]))
+    machines = list(history_json_of_lanes([one, other]))
+
+    assert all(line.isprintable() for line in lines)
+    heads = [line for line in lines if not line.startswith(" ")]
+    assert len(heads) == 2
+    assert heads[0].endswith("/us-east-1 (111122223333/us-east-1):")
+    assert heads[1].endswith("/us-west-2 (?/us-west-2):")
+    assert [(line["event"], line["target"]) for line in machines] == [
+        ("item", f"{name}/us-east-1"),
+        ("attempt", f"{name}/us-east-1"),
+        ("item", f"{name}/us-west-2"),
+    ]

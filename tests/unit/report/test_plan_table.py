@@ -6,8 +6,20 @@ import os
 import pytest
 
 from batch_upload.model import Action, ActionKind, Capacity, Plan, State
-from batch_upload.report.plan_table import Look, plan_lines, totals, totals_lines, write_plan
-from tests.unit.report.samples import item, known, plan_of
+from batch_upload.report.plan_table import (
+    LaneTotals,
+    Look,
+    lane_plan_lines,
+    lane_totals_json,
+    lane_totals_lines,
+    plan_lines,
+    totals,
+    totals_lines,
+    write_lane_plans,
+    write_plan,
+)
+from tests.support.event_schema import shape_of
+from tests.unit.report.samples import HOSTILE_NAMES, item, known, plan_of
 
 
 def sample_plan() -> Plan:
@@ -186,3 +198,66 @@ def test_a_plan_says_what_the_deadline_cuts_off() -> None:
     assert not any(
         line.startswith("deadline") for line in totals_lines(totals(plan_of(10), 2.0, None, deadline_s=30.0))
     )
+
+
+def lane_totals(
+    label: str, plan: Plan, rate: float = 1.0, capacity: Capacity | None = None, *, deadline_s: float | None = None
+) -> LaneTotals:
+    return LaneTotals(label, totals(plan, rate, capacity, deadline_s=deadline_s))
+
+
+def test_lanes_against_actions_are_a_table_with_the_sums_last() -> None:
+    lanes = [
+        lane_totals("acme/us-east-1", sample_plan(), 0.5, Capacity(20, 25)),
+        lane_totals("acme/us-west-2", plan_of(1_200)),
+        lane_totals("beta/us-east-1", Plan((), complete=7)),
+    ]
+
+    assert list(lane_plan_lines(lanes)) == [
+        "lane            create  unchanged  replace  orphan  calls    time",
+        "acme/us-east-1  2       2          1        1       4       8.0 s",
+        "acme/us-west-2  1,200   0          0        0       1,212  20 min",
+        "beta/us-east-1  0       7          0        0       0        none",
+        "all lanes       1,202   9          1        1       1,216  20 min",
+    ]
+    assert lane_totals_lines(lanes) == [
+        "1,202 to create, 1 to replace, 1 orphaned, 9 unchanged",
+        "calls: at least 1,203 CreateRegistrationAttachment, 13 DescribeRegistrationAttachments",
+        "bytes: 596 MB, and 1 URL of unknown size",
+        "time: about 20 min at 1.0/s, statuses included, in the slowest lane, acme/us-west-2",
+    ]
+
+
+def test_lanes_without_room_or_time_are_named_and_the_others_are_not() -> None:
+    full = [lane_totals(f"t{number}/r", plan_of(20), capacity=Capacity(10, 25), deadline_s=5.0) for number in range(7)]
+
+    lines = lane_totals_lines([*full, lane_totals("well/r", plan_of(1), deadline_s=5.0)])
+
+    assert lines[4] == "deadline: in 5.0 s, 63 creates in 7 lanes leave after it, with the next run"
+    assert lines[5:] == [
+        *(f"capacity of t{number}/r: room for 15 of 20, the other 5 will be parked" for number in range(5)),
+        "and 2 more lanes without room for all",
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 80, 200])
+def test_the_totals_of_all_lanes_are_the_sums_and_the_time_of_the_slowest(count: int) -> None:
+    lanes = [lane_totals(f"t{number}/r", plan_of(number)) for number in range(count)]
+
+    line = lane_totals_json(lanes)
+
+    assert shape_of(line) == "totals"
+    assert line["creates"] == line["actions"]["create"] == sum(range(count))
+    assert line["time_s"] == max((round(lane.totals.time_s, 3) for lane in lanes), default=0.0)
+    rows = list(lane_plan_lines(lanes))
+    assert len(rows) == (0 if not count else 2 if count == 1 else count + 2)
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_targets_name_stays_in_its_row_of_the_plan(name: str) -> None:
+    stream = io.StringIO()
+    write_lane_plans([lane_totals(f"{name}/r", plan_of(2), capacity=Capacity(24, 25))], stream)
+
+    lines = stream.getvalue().removesuffix("\n").split("\n")
+    assert len(lines) == 2 + 4 + 1
+    assert all(line.isprintable() for line in lines)
