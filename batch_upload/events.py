@@ -182,7 +182,7 @@ class LanesChosen:
     labels: tuple[str, ...]
     """`Target.label` of each lane that the run is for."""
     total: int
-    """Number of lanes in the manifest, those that `--target` left out too."""
+    """Number of lanes without `--target`."""
     at: datetime
 
 

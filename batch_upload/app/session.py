@@ -30,7 +30,7 @@ from batch_upload.errors import (
     ManifestInvalid,
     UsageError,
 )
-from batch_upload.events import LaneEnded, Notice
+from batch_upload.events import LaneEnded, LanesChosen, Notice
 from batch_upload.ledger import open_ledger
 from batch_upload.model import Manifest
 from batch_upload.ports import Ledger, Observer
@@ -141,6 +141,9 @@ class Session(ABC, Generic[RunEnd]):
             self.interruption.drain_with(interrupt_all)
             if not has_targets:
                 return await runs[0].run(await ledger.writer())
+            labels = tuple(part.target.label or "" for part in parts)
+            total = len(self.prepared.manifest.targets if self.settings.targets else labels)
+            self.observer.notify(LanesChosen(self.prepared.manifest.batch, labels, total, self.clock.now()))
             ends: dict[str, RunEnd] = {}
             async with task_group() as group:
                 for run in runs:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from batch_upload.app.prune import PruneResult
     from batch_upload.engine.prune import Pruning
     from batch_upload.ports import Observer
+    from batch_upload.report.ndjson import LaneRef
     from batch_upload.settings import Settings
 
 
@@ -68,7 +69,10 @@ def prune_command(
     demand_whole(prepared.manifest)
 
     def make(prepared: "Prepared", settings: "Settings", observer: "Observer", **named: Any) -> PruneSession:  # noqa: ANN401
-        decide = partial(may_delete, output, yes=yes, max_deletes=max_deletes)
+        from batch_upload.report.ndjson import lanes_by_label
+
+        named_lanes = lanes_by_label(prepared.manifest.targets)
+        decide = partial(may_delete, output, named_lanes=named_lanes, yes=yes, max_deletes=max_deletes)
         return PruneSession(prepared, settings, _SparedPrinter(observer, output), decide=decide, **named)
 
     def ended_of(result: "PruneResult") -> Ended:
@@ -93,18 +97,33 @@ def prune_command(
 
 
 async def may_delete(
-    output: Output, lanes: "Mapping[str | None, Pruning]", *, yes: bool, max_deletes: int | None
+    output: Output,
+    lanes: "Mapping[str | None, Pruning]",
+    *,
+    named_lanes: "Mapping[str | None, LaneRef]",
+    yes: bool,
+    max_deletes: int | None,
 ) -> bool:
     """Show what would be deleted in each lane, and return whether it may be: with `yes`, else as a person answers.
+
+    `named_lanes` are the lanes of `targets` by their labels.
 
     With `yes`, `max_deletes` attachments at most; None: half of what the batch has. Raises UsageError for more, and if
     there is no person to ask.
     """
     from batch_upload.cli.asking import can_ask, is_agreed
     from batch_upload.report.findings import PruneRow, prune_lines
+    from batch_upload.report.ndjson import NO_LANE
 
     rows = [
-        PruneRow(deletes, each.known.item_id, each.known.client_token, each.known.attachment_id, each.reason, label)
+        PruneRow(
+            deletes,
+            each.known.item_id,
+            each.known.client_token,
+            each.known.attachment_id,
+            each.reason,
+            named_lanes.get(label, NO_LANE),
+        )
         for label, found in lanes.items()
         for deletes, some in ((True, found.candidates), (False, found.spared))
         for each in some
@@ -144,10 +163,11 @@ class _SparedPrinter:
 
     def notify(self, event: object) -> None:
         """Hand the event on, and print what it spares."""
-        from batch_upload.events import OfLane, Pruned, PruneOutcome
+        from batch_upload.events import Pruned, PruneOutcome, lane_and_event
+        from batch_upload.report.lane_words import in_lane_words
 
         self._observer.notify(event)
-        if isinstance(event, OfLane):
-            event = event.event
+        lane, event = lane_and_event(event)
         if isinstance(event, Pruned) and event.outcome is not PruneOutcome.DELETED:
-            self._output.say(f"{event.outcome}: `{event.known.item_id}`: {event.reason}")
+            sentence = f"{event.outcome}: `{event.known.item_id}`: {event.reason}"
+            self._output.say(sentence if lane is None else in_lane_words(lane.label, sentence))

@@ -53,14 +53,16 @@ def reconcile_command(
     from batch_upload.clock import counting_s
     from batch_upload.engine.listing import cost_of_lanes
     from batch_upload.report.findings import cost_line, cost_words
+    from batch_upload.report.ndjson import NO_LANE, in_lane, lanes_by_label
 
     started, options = counting_s(), options_of(flags)
     prepared, settings = ready_or_recorded("reconcile", manifest, options, run_id=output.sinks.run_id)
 
     async def may_begin(costs: "Mapping[str | None, Cost]") -> bool:
+        lanes = lanes_by_label(prepared.manifest.targets)
         for label, cost in costs.items():
-            of_lane = {} if label is None else {"target": label}
-            output.event(cost_line(pages=cost.pages, tag_reads=cost.tag_reads, time_s=cost.time_s) | of_lane)
+            line = cost_line(pages=cost.pages, tag_reads=cost.tag_reads, time_s=cost.time_s)
+            output.event(in_lane(line, lanes.get(label, NO_LANE)))
         whole = cost_of_lanes(costs.values())
         output.say(f"cost: {cost_words(pages=whole.pages, tag_reads=whole.tag_reads, time_s=whole.time_s)}")
         return yes or not can_ask() or await is_agreed("reconcile?")

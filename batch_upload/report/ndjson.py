@@ -1,7 +1,7 @@
 """The lines of `--json`: one JSON object a line, each with `event` and `schema_version`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TextIO
@@ -26,6 +26,7 @@ from batch_upload.model import Action, ActionKind, Fault, Known, Problem
 from batch_upload.report.lane_progress import LanesProgress, ProgressCounts
 from batch_upload.report.observers import RunObserver
 from batch_upload.summary import EVENT_SCHEMA_VERSION, Exit
+from batch_upload.targets import Target
 from batch_upload.words import utc_iso, utc_iso_or_none
 
 Line = dict[str, Any]
@@ -109,6 +110,11 @@ class NdjsonObserver(RunObserver):
 def made_line(event: str, /, **members: object) -> Line:
     """Return a line with its event's name and the schema's version."""
     return {"event": event, "schema_version": EVENT_SCHEMA_VERSION, **members}
+
+
+def lanes_by_label(targets: Iterable[Target]) -> dict[str | None, LaneRef]:
+    """Return the lanes of a manifest's `targets` as lines name them."""
+    return {target.label: LaneRef(target.label, target.account, target.region) for target in targets}
 
 
 def in_lane(line: Line, lane: LaneRef) -> Line:
