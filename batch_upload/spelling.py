@@ -6,11 +6,12 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from batch_upload.document import EVERY_EXTENSION
 from batch_upload.model import KB, KIB
+from batch_upload.targets import Target
 
 REGION_PATTERN = r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}"
 """The form of the name of an AWS Region."""
@@ -51,6 +52,54 @@ def size_text(size_bytes: int) -> str:
         if size_bytes % factor == 0:
             return f"{size_bytes // factor}{unit}"
     return str(size_bytes)
+
+
+def targets_lines(targets: Iterable[Target], quote: Callable[[str], str]) -> Iterator[str]:
+    """Yield the lines of a manifest's `targets` that read back as these lanes. Variables are left out.
+
+    `quote` returns a text as a YAML scalar.
+    """
+    by_name: dict[str, list[Target]] = {}
+    for each in targets:
+        by_name.setdefault(each.name or "", []).append(each)
+    yield "targets:"
+    yield "  list:"
+    for name, lanes in by_name.items():
+        first = lanes[0]
+        yield f"    - name: {quote(name)}"
+        yield f"      account: {quote(first.account or '')}"
+        yield f"      regions: [{', '.join(quote(each.region or '') for each in lanes)}]"
+        for key in ("role_arn", "profile"):
+            texts = [(str(getattr(each, key)), each.region or "") for each in lanes if getattr(each, key) is not None]
+            if texts:
+                yield f"      {key}: {quote(_template_of(texts))}"
+        if first.external_id is not None:
+            yield f"      external_id: {quote(first.external_id)}"
+        if first.groups:
+            yield f"      groups: [{', '.join(quote(each) for each in sorted(first.groups))}]"
+
+
+def _template_of(texts: Sequence[tuple[str, str]]) -> str:
+    """Return the template of which these texts were made, each for its Region."""
+
+    def literal(text: str) -> str:
+        return text.replace("{", "{{").replace("}", "}}")
+
+    text, region = texts[0]
+    other, other_region = next(((each, there) for each, there in texts if each != text), (text, region))
+    if other == text:
+        return literal(text)
+    # What differs in two texts is the Region; where both have their own in the same place it is the template's.
+    pieces: list[str] = []
+    at = there = 0
+    while at < len(text):
+        if text.startswith(region, at) and other.startswith(other_region, there):
+            pieces.append("{region}")
+            at, there = at + len(region), there + len(other_region)
+        else:
+            pieces.append(literal(text[at]))
+            at, there = at + 1, there + 1
+    return "".join(pieces)
 
 
 class Alike(NamedTuple):

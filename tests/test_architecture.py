@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "token": frozenset({"errors", "model"}),
     "events": frozenset({"errors", "model"}),
     "shortage": frozenset({"errors"}),
-    "spelling": frozenset({"document", "model"}),
+    "spelling": frozenset({"document", "model", "targets"}),
     "ports": frozenset({"clock", "document", "errors", "model", "moments", "records", "token"}),
     "settings": frozenset({"errors", "model", "targets", "token"}),
     "escape": frozenset[str](),

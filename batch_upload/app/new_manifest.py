@@ -1,19 +1,22 @@
 """`manifest new`: make a manifest of a folder or a CSV file that passes `validate` as it is written."""
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.refusals import Refusal
 from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.escape import printable
-from batch_upload.manifest.expand import expand
+from batch_upload.manifest.expand import Expansion
 from batch_upload.manifest.from_csv import entries_of_table, read_table
 from batch_upload.manifest.new import Judge, LeftOut, OneByOne, Rejection, WantedTags, entries_of_folder, wanted_tags
-from batch_upload.manifest.problems import Code
-from batch_upload.manifest.rules import batch_of, wrong_with_word
+from batch_upload.manifest.new_targets import RowTargets
+from batch_upload.manifest.problems import Code, Problems
+from batch_upload.manifest.rules import TARGET_TEMPLATE_NAMES, batch_of, wrong_with_template, wrong_with_word
 from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Manifest, Problem
+from batch_upload.targets import Target
 from batch_upload.words import count_words
 
 LEFT_OUT_SHOWN = 20
@@ -31,6 +34,12 @@ class NewManifestOptions:
     """`KEY=VALUE`, with templates."""
     max_size_bytes: int = MAX_SIZE_DEFAULT_BYTES
     allow_outside: bool = False
+    target: Target = field(default_factory=Target)
+    """The manifest's `target`: Region, account and role."""
+    target_column: str | None = None
+    """The column of a CSV file that names the target of each row. Then `target` has what all targets share."""
+    targets_file: Path | None = None
+    """A file of targets, which the manifest names; without it the CSV file has their accounts."""
     passed_over: Sequence[Path] = ()
     """Real paths of files in the folder to skip: the manifest itself and its schema."""
 
@@ -43,6 +52,8 @@ class NewManifest:
     attachments: int
     left_out: Sequence[LeftOut] = ()
     one_by_one: Sequence[OneByOne] = ()
+    targets_file: str | None = None
+    """The file that has the targets of the manifest, relative to its folder."""
 
 
 def new_manifest(source: Path, options: NewManifestOptions) -> NewManifest:
@@ -50,7 +61,30 @@ def new_manifest(source: Path, options: NewManifestOptions) -> NewManifest:
 
     Raises UsageError for invalid options, and ManifestInvalid with every problem of the source.
     """
+    _check_target(source, options)
     return manifest_of_folder(source, options) if source.is_dir() else manifest_of_csv(source, options)
+
+
+def _check_target(source: Path, options: NewManifestOptions) -> None:
+    target = options.target
+    given = {Code.REGION: target.region, Code.ACCOUNT: target.account, Code.ROLE_ARN: target.role_arn}
+    if options.target_column is None:
+        if options.targets_file is not None:
+            raise UsageError("`--targets` needs `--target-column`, which says where each row goes")
+        for code, text in given.items():
+            if text is not None and (wrong := wrong_with_word(code, text)):
+                raise UsageError(wrong[1])
+        return
+    if source.is_dir():
+        raise UsageError("`--target-column` names a column, and a folder has none")
+    if target.account is not None:
+        raise UsageError("`--account` is for one target: with `--target-column` each has its own in the table")
+    if options.targets_file is not None and (target.region is not None or target.role_arn is not None):
+        raise UsageError("`--region` and `--role-arn` cannot be used with `--targets`, whose file has them")
+    if target.region is not None and (wrong := wrong_with_word(Code.REGION, target.region)):
+        raise UsageError(wrong[1])
+    if target.role_arn is not None and (message := wrong_with_template(target.role_arn, TARGET_TEMPLATE_NAMES)):
+        raise UsageError(f"`--role-arn`: {message}")
 
 
 def left_out_lines(left_out: Sequence[LeftOut]) -> list[str]:
@@ -75,7 +109,7 @@ def manifest_of_folder(named: Path, options: NewManifestOptions) -> NewManifest:
     if not found.entries:
         hint = "\n".join(left_out_lines(found.left_out))
         raise UsageError(f"there is no PDF, PNG or JPEG that can be uploaded in `{named}`", hint=hint)
-    manifest = _checked_manifest(named, source.name, found.entries, wanted, options, ())
+    manifest, _ = _checked_manifest(named, source.name, found.entries, wanted, options, ())
     return NewManifest(manifest, found.documents, found.left_out, found.one_by_one)
 
 
@@ -92,6 +126,12 @@ def manifest_of_csv(source: Path, options: NewManifestOptions) -> NewManifest:
     if isinstance(table, Problem):
         raise _not_written(source, [table])
     wanted = wanted.for_columns([name for name in table.columns if name])
+    targets = None
+    if options.target_column is not None:
+        file = options.targets_file
+        named = None if file is None else Path(os.path.relpath(file.resolve(), options.folder)).as_posix()
+        target = options.target
+        targets = RowTargets(options.target_column, options.folder, named, target.region, target.role_arn)
     rows = entries_of_table(
         table,
         name=str(source),
@@ -100,9 +140,10 @@ def manifest_of_csv(source: Path, options: NewManifestOptions) -> NewManifest:
         wanted=wanted,
         tag_columns=not wanted.by_row,
         judge=_judge(options, key="row"),
+        targets=targets,
     )
-    manifest = _checked_manifest(source, source.stem, rows.entries, wanted, options, rows.problems)
-    return NewManifest(manifest, len(rows.entries))
+    manifest, count = _checked_manifest(source, source.stem, rows.entries, wanted, options, rows.problems, targets)
+    return NewManifest(manifest, count, targets_file=targets.file if targets is not None else None)
 
 
 def _judge(options: NewManifestOptions, *, key: str) -> Judge:
@@ -122,14 +163,22 @@ def _checked_manifest(
     wanted: WantedTags,
     options: NewManifestOptions,
     problems: Sequence[Problem],
-) -> Manifest:
-    """Return a manifest without a problem. Raises ManifestInvalid with `problems` and those of all entries together."""
+    targets: RowTargets | None = None,
+) -> tuple[Manifest, int]:
+    """Return a manifest without a problem, and how many attachments it lists.
+
+    Raises ManifestInvalid with `problems` and those of all entries together.
+    """
     batch = batch_of(name) if options.batch is None else options.batch
     if batch is None:
         raise UsageError(f"no name for the batch can be made of `{name}`", hint="`--batch NAME` gives it one")
     wrong = wrong_with_word(Code.BATCH, batch)
     if wrong is not None:
         raise UsageError(wrong[1])
+    found = Problems(str(source))
+    resolved = None if targets is None else targets.resolved(found, allow_outside=options.allow_outside)
+    if resolved is not None and problems:  # a row with a problem may be the one that says what its target is
+        resolved = replace(resolved, is_whole=False)
     manifest = Manifest(
         path=source,
         folder=options.folder,
@@ -137,11 +186,14 @@ def _checked_manifest(
         entries=tuple(entries),
         tags=wanted.shared,
         max_size_bytes=options.max_size_bytes,
+        target=options.target if targets is None else Target(),
+        targets=() if resolved is None else resolved.lanes,
     )
-    found = [*problems, *expand(manifest, allow_outside=options.allow_outside)[1]]
-    if found:
-        raise _not_written(source, found)
-    return manifest
+    expansion = Expansion(manifest, found, allow_outside=options.allow_outside, targets=resolved)
+    count = sum(1 for entry in entries for _ in expansion.of(entry))
+    if problems or found:
+        raise _not_written(source, [*problems, *found.in_order()])
+    return manifest, count
 
 
 def _not_written(source: Path, problems: Sequence[Problem]) -> ManifestInvalid:

@@ -29,6 +29,7 @@ from batch_upload.escape import printable, shell_word
 from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, State
 from batch_upload.report.ndjson import problem_line
 from batch_upload.summary import Summary, exit_of
+from batch_upload.targets import Target
 from batch_upload.words import count_words
 
 if TYPE_CHECKING:
@@ -57,6 +58,21 @@ def new_command(
     ] = None,
     max_size: Annotated[
         str | None, typer.Option("--max-size", metavar="500KB", help="the size that a file may have")
+    ] = None,
+    region: Annotated[str | None, typer.Option("--region", metavar="REGION", help="of the manifest's `target`")] = None,
+    account: Annotated[str | None, typer.Option("--account", metavar="ID", help="of the manifest's `target`")] = None,
+    role_arn: Annotated[
+        str | None, typer.Option("--role-arn", metavar="ARN", help="of the manifest's `target`, or of all its targets")
+    ] = None,
+    target_column: Annotated[
+        str | None,
+        typer.Option(
+            "--target-column", metavar="NAME", help="the column of a CSV that names targets, beside `account`, `region`"
+        ),
+    ] = None,
+    targets: Annotated[
+        Path | None,
+        typer.Option("--targets", metavar="FILE", help="a file that has the targets of `--target-column`"),
     ] = None,
     *,
     flags: Flags,
@@ -89,6 +105,9 @@ def new_command(
         tags=tuple(tag or ()),
         max_size_bytes=max_size_bytes,
         allow_outside=allow_outside,
+        target=Target(region=region, account=account, role_arn=role_arn),
+        target_column=target_column,
+        targets_file=targets,
         passed_over=() if place is None else (place, folder / SCHEMA_NAME),
     )
     try:
@@ -124,7 +143,7 @@ def write_new_manifest(
     from batch_upload.manifest.expand import expand
     from batch_upload.manifest.new import SCHEMA_NAME, manifest_lines
 
-    lines = (f"{line}\n" for line in manifest_lines(made.manifest))
+    lines = (f"{line}\n" for line in manifest_lines(made.manifest, targets_file=made.targets_file))
     count = count_words(made.attachments, "attachment")
     if out is None:
         with standard_output() as stream:

@@ -120,7 +120,9 @@ def write_rerun_manifest(made: "Report", folder: Path, stream: TextIO) -> int:
         names = " or ".join(sorted(f"`{state.value}`" for state in states))
         none = "nothing has failed" if states == {State.FAILED} else f"no item is {names}"
         raise UsageError(f"{none}, so there is nothing to write")
-    is_part = found.manifest.part_of is not None or bool(found.settings.only_states or found.settings.only_ids)
+    is_part = found.manifest.part_of is not None or bool(
+        found.settings.only_states or found.settings.only_ids or found.settings.targets
+    )
     return write_manifest(
         stream, manifest=found.manifest, items=items, ledger=found.settings.ledger, folder=folder, is_part=is_part
     )

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from batch_upload.manifest import rules
 from batch_upload.manifest.new import Judge, Rejection, WantedTags
+from batch_upload.manifest.new_targets import ACCOUNT_COLUMN, REGION_COLUMN, RowTargets
 from batch_upload.manifest.problems import Code, excerpt
-from batch_upload.manifest.rules import has_braces
+from batch_upload.manifest.rules import has_braces, literal
 from batch_upload.model import Entry, Position, Problem, SourceKind
 
 DELIMITERS = ",;\t|"
@@ -111,9 +112,9 @@ def _delimiter_of(text: str) -> str:
     return max(DELIMITERS, key=lambda each: counts[each])
 
 
-def _lower_own(columns: Sequence[str]) -> list[str]:
-    """Return the names of columns, those of OWN_COLUMNS in lower case."""
-    return [name.lower() if name.lower() in OWN_COLUMNS else name for name in columns]
+def _lower_own(columns: Sequence[str], more: Sequence[str] = ()) -> list[str]:
+    """Return the names of columns, those of OWN_COLUMNS and `more` in lower case."""
+    return [name.lower() if name.lower() in (*OWN_COLUMNS, *more) else name for name in columns]
 
 
 def _wrong_with_columns(columns: Sequence[str]) -> str | None:
@@ -126,16 +127,29 @@ def _wrong_with_columns(columns: Sequence[str]) -> str | None:
 
 
 def entries_of_table(
-    table: Table, *, name: str, folder: Path, manifest_folder: Path, wanted: WantedTags, tag_columns: bool, judge: Judge
+    table: Table,
+    *,
+    name: str,
+    folder: Path,
+    manifest_folder: Path,
+    wanted: WantedTags,
+    tag_columns: bool,
+    judge: Judge,
+    targets: RowTargets | None = None,
 ) -> EntriesOfRows:
     """Make an entry of each row, and report every problem of each.
 
     Files are named relative to `folder`, which has the CSV file. Both folders are real paths. With `tag_columns` each
-    column that is not `file`, `url` or `id` is a tag; an empty cell is none.
+    column that is not `file`, `url` or `id` is a tag; an empty cell is none. `targets` takes the target of each row.
     """
     made = EntriesOfRows()
+    own: tuple[str, ...] = OWN_COLUMNS
     columns = _lower_own(table.columns)
-    tagging = [column for column in columns if column and column not in OWN_COLUMNS] if tag_columns else []
+    if targets is not None:
+        columns = _lower_own(table.columns, () if targets.file is not None else (ACCOUNT_COLUMN, REGION_COLUMN))
+        targets.for_columns(columns)
+        own = (*own, *targets.own_columns)
+    tagging = [column for column in columns if column and column not in own] if tag_columns else []
     for column in tagging:
         if wrong := rules.wrong_with_tag_key(column):
             made.problems.append(Problem(name, Position(), wrong[0], f"column {excerpt(column)}: {wrong[1]}"))
@@ -143,6 +157,11 @@ def entries_of_table(
         row = _TableRow(line, {column: cell for column, cell in zip(columns, cells, strict=False) if column})
         row.check_width(columns, cells)
         entry = row.entry(folder, manifest_folder, tagging, wanted, judge)
+        target = None if targets is None else targets.of_row(line, row.cells, row.problems)
+        if target is not None and entry is not None:
+            # with `targets`, braces of sources and ids are templates
+            item_id = None if entry.item_id is None else literal(entry.item_id)
+            entry = entry._replace(source=literal(entry.source), item_id=item_id, targets=(target,))
         made.problems.extend(Problem(name, Position(line), code, message) for code, message in row.problems)
         if not row.problems and entry is not None:
             made.entries.append(entry)

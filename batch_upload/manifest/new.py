@@ -15,7 +15,7 @@ from batch_upload.manifest.matches import is_leftover
 from batch_upload.manifest.problems import Code, excerpt
 from batch_upload.manifest.rules import has_braces, wrong_with_template
 from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Manifest, Position, SourceKind
-from batch_upload.spelling import closest, size_text, yaml_scalar, yaml_text
+from batch_upload.spelling import closest, size_text, targets_lines, yaml_scalar, yaml_text
 
 SCHEMA_NAME = "manifest.schema.json"
 """The first line of a new manifest names this file beside it, so that editors need no network."""
@@ -178,10 +178,11 @@ def _add_group(
     found.entries.extend(Entry(SourceKind.FILE, path, Position(), item_id=path) for path in good)
 
 
-def manifest_lines(manifest: Manifest) -> Iterator[str]:
-    """Yield the lines of a manifest that has a batch, entries, tags and a size of its own, and nothing else.
+def manifest_lines(manifest: Manifest, *, targets_file: str | None = None) -> Iterator[str]:
+    """Yield the lines of a manifest that has a batch, targets, entries, tags and a size of its own, and nothing else.
 
     Read back it has equal entries: values are quoted where a YAML reader could take them for something else.
+    `targets_file` names the file that has its targets, relative to it.
     """
 
     def tag_lines(tags: Mapping[str, str], indent: str) -> Iterator[str]:
@@ -194,6 +195,7 @@ def manifest_lines(manifest: Manifest) -> Iterator[str]:
     yield f"# yaml-language-server: $schema={SCHEMA_NAME}"
     yield "version: 1"
     yield f"batch: {yaml_scalar(manifest.batch)}"
+    yield from _lane_lines(manifest, targets_file)
     has_size = manifest.max_size_bytes != MAX_SIZE_DEFAULT_BYTES
     if manifest.tags or has_size:
         yield "defaults:"
@@ -208,4 +210,21 @@ def manifest_lines(manifest: Manifest) -> Iterator[str]:
         else:
             yield f"  - id: {yaml_scalar(entry.item_id)}"
             yield f"    {source}"
+        if entry.targets:
+            yield f"    target: {yaml_scalar(entry.targets[0][0])}"
         yield from tag_lines(entry.tags, "    ")
+
+
+def _lane_lines(manifest: Manifest, targets_file: str | None) -> Iterator[str]:
+    """Yield the lines of `target` or `targets`, if there is one of them."""
+    target = manifest.target
+    members = {"region": target.region, "account": target.account, "role_arn": target.role_arn}
+    if any(members.values()):
+        yield "target:"
+    for key, text in members.items():
+        if text is not None:
+            yield f"  {key}: {yaml_text(text)}"
+    if targets_file is not None:
+        yield f"targets: {{from: {yaml_text(targets_file)}}}"
+    elif manifest.targets:
+        yield from targets_lines(manifest.targets, yaml_text)

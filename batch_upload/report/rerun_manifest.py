@@ -8,7 +8,8 @@ from typing import TextIO
 from batch_upload.errors import UsageError
 from batch_upload.escape import stream_encoding
 from batch_upload.model import Item, Listed, Manifest
-from batch_upload.spelling import size_text, yaml_text
+from batch_upload.spelling import size_text, targets_lines, yaml_text
+from batch_upload.targets import Target
 
 _OUTSIDE_NOTE = "# some files lie outside this folder: run it with --allow-outside"
 
@@ -29,7 +30,8 @@ def write_manifest(
     paths = [None if item.path is None else _path_from(real_folder, manifest.folder / item.source) for item in items]
     if any(path is not None and (path == ".." or path.startswith("../")) for path in paths):
         stream.write(f"{_OUTSIDE_NOTE}\n")
-    writer.write_head(ledger, is_part=is_part)
+    labels = {item.lane_label for item in items}
+    writer.write_head(ledger, [each for each in manifest.targets if each.label in labels], is_part=is_part)
     for item, path in zip(items, paths, strict=True):
         writer.write_entry(item, path)
     return len(items)
@@ -44,8 +46,8 @@ class _ManifestWriter:
         self._folder = folder
         self._ascii_only = stream_encoding(stream).lower().replace("_", "-") not in {"utf-8", "utf8"}
 
-    def write_head(self, ledger: Path, *, is_part: bool) -> None:
-        """Write everything above the entries."""
+    def write_head(self, ledger: Path, targets: Sequence[Target], *, is_part: bool) -> None:
+        """Write everything above the entries. `targets`: the lanes of the items, if the manifest has `targets`."""
         manifest, target = self._manifest, self._manifest.target
         self._write("version: 1")
         self._write("ledger: ", _path_from(self._folder, ledger))
@@ -65,6 +67,8 @@ class _ManifestWriter:
         for key, value in members.items():
             if value is not None:
                 self._write(f"  {key}: ", value)
+        if targets:
+            self._stream.writelines(f"{line}\n" for line in targets_lines(targets, self._quote))
         self._write("defaults:")
         self._write(f"  identity_tag: {'true' if manifest.identity_tag else 'false'}")
         self._write(f"  max_size: {size_text(manifest.max_size_bytes)}")
@@ -72,16 +76,19 @@ class _ManifestWriter:
 
     def write_entry(self, item: Item | Listed, path: str | None) -> None:
         """Write the lines of one item. `path` is that of its file, None for a URL."""
-        self._write("  - id: ", item.item_id)
+        # with `targets`, braces of sources and ids are templates
+        text = _doubled if item.lane_label is not None else str
+        self._write("  - id: ", text(item.item_id))
         if path is None:
-            self._write("    url: ", item.source)
+            self._write("    url: ", text(item.source))
         else:
-            self._write("    file: ", path)
+            self._write("    file: ", text(path))
+        if item.lane_label is not None:
+            self._write("    target: ", item.lane_label)
         if item.tags:
             self._write("    tags:")
         for key, value in item.tags.items():
-            literal = value.replace("{", "{{").replace("}", "}}")
-            self._write(f"      {self._quote(key)}: ", literal)
+            self._write(f"      {self._quote(key)}: ", _doubled(value))
         self._write(f"    generation: {item.generation}")
         if item.max_size_bytes != self._manifest.max_size_bytes:
             self._write(f"    max_size: {size_text(item.max_size_bytes)}")
@@ -91,6 +98,11 @@ class _ManifestWriter:
 
     def _quote(self, text: str) -> str:
         return yaml_text(text, ascii_only=self._ascii_only)
+
+
+def _doubled(text: str) -> str:
+    """Return the template that stands for this text."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _path_from(folder: str, path: Path) -> str:
