@@ -177,7 +177,7 @@ def _checked_manifest(
         raise UsageError(wrong[1])
     found = Problems(str(source))
     resolved = None if targets is None else targets.resolved(found, allow_outside=options.allow_outside)
-    if resolved is not None and problems:  # a row with a problem may be the one that says what its target is
+    if resolved is not None and (problems or found):  # a row with a problem may be the one that says what its target is
         resolved = replace(resolved, is_whole=False)
     manifest = Manifest(
         path=source,

@@ -27,6 +27,8 @@ class _Found:
     line: int
     account: str | None = None
     regions: list[str] = field(default_factory=list)
+    is_bad: bool = False
+    """Whether one of its rows has a problem, so that the others say too little."""
 
 
 @dataclass(slots=True)
@@ -79,13 +81,15 @@ class RowTargets:
             or (rules.wrong_with_word(Code.ACCOUNT, account) if account else None)
             or (rules.wrong_with_word(Code.REGION, region) if region else None)
         )
+        found = self._found.setdefault(name, _Found(line))
         if wrong:
             problems.append(wrong)
+            found.is_bad = True
             return None
-        found = self._found.setdefault(name, _Found(line))
         if account and found.account not in (None, account):
             message = f"the target {excerpt(name)} is the account {found.account} in line {found.line}, here {account}"
             problems.append((Code.DUPLICATE_TARGET, message))
+            found.is_bad = True
             return None
         found.account = found.account or account or None
         if region and region not in found.regions:
@@ -98,14 +102,25 @@ class RowTargets:
         if self.file is not None:
             given["from"] = self.file, _event(1)
         else:
-            given["list"] = (
-                [_given(name, found) for name, found in self._found.items()],
-                SequenceStartEvent(None, None, implicit=True),
-            )
+            usable = [(name, found) for name, found in self._found.items() if self._is_usable(name, found, problems)]
+            event = SequenceStartEvent(None, None, implicit=True)
+            given["list"] = [_given(name, found) for name, found in usable], event
             if self.role_arn is not None:
                 given["defaults"] = {"role_arn": (self.role_arn, _event(1))}, _event(1)
         path = self.folder / "manifest.yaml"
         return resolve_targets(given, problems, path=path, folder=self.folder, allow_outside=allow_outside)
+
+    def _is_usable(self, name: str, found: _Found, problems: Problems) -> bool:
+        """Return whether the rows say what a target is; if they are good and do not, add a problem."""
+        if found.is_bad:
+            return False
+        if found.account is None:
+            message = f"column `account`: it is empty in every row of the target {excerpt(name)}"
+            problems.add(Position(found.line), Code.MISSING_KEY, message)
+        if not found.regions:
+            message = f"column `region`: it is empty in every row of the target {excerpt(name)}; `--region` gives one"
+            problems.add(Position(found.line), Code.MISSING_KEY, message)
+        return found.account is not None and bool(found.regions)
 
 
 def _given(name: str, found: _Found) -> GivenTarget:
