@@ -58,6 +58,8 @@ class RunScope:
     ask: Ask | None
     accounts: Accounts | None
     """What lanes of several share of the SDK; None for a manifest without `targets`."""
+    local_url: str | None
+    """The emulator that the lanes of a manifest with `targets` share under `--local`; else None."""
     reader: DocumentReader
     starting: anyio.CapacityLimiter
     """How many lanes may be reached at the same time."""
@@ -200,6 +202,7 @@ class LaneRun(ABC, Generic[RunEnd]):
                         remembered=remembered,
                         ask=self.scope.ask,
                         accounts=self.scope.accounts,
+                        local_url=self.scope.local_url,
                     )
                     reached = await stack.enter_async_context(reaching)
                 if reached is not None:

@@ -17,6 +17,7 @@ from anyio import to_thread
 from batch_upload.app.exits import summary_of_lanes
 from batch_upload.app.interruption import Interruption
 from batch_upload.app.items import LanePart, Prepared, lane_parts, ready
+from batch_upload.app.lane import embedded_emulator
 from batch_upload.app.lane_run import LaneRun, RunEnd, RunScope, record_end, record_error
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.documents.bodies import DocumentReader
@@ -131,7 +132,11 @@ class Session(ABC, Generic[RunEnd]):
         has_targets = bool(self.prepared.manifest.targets)
         async with AsyncExitStack() as stack:
             accounts = await stack.enter_async_context(Accounts()) if has_targets else None
-            scope = self._scope(accounts, stack.enter_context(DocumentReader(lanes=len(parts))))
+            local_url = None
+            if has_targets and self.settings.local:
+                local_url = await stack.enter_async_context(embedded_emulator(self.settings, reads_only=False))
+            reader = stack.enter_context(DocumentReader(lanes=len(parts)))
+            scope = self._scope(reader, accounts=accounts, local_url=local_url)
             runs = [self.lane_run(scope, part) for part in parts]
 
             def interrupt_all(name: str) -> None:
@@ -183,12 +188,14 @@ class Session(ABC, Generic[RunEnd]):
 
     def _early_end(self, ending: Exit) -> RunEnd:
         """Return the result of a run that was interrupted before any lane had begun."""
-        scope = self._scope(None, DocumentReader())
+        scope = self._scope(DocumentReader())
         runs = [self.lane_run(scope, part) for part in self.chosen(lane_parts(self.prepared, self.settings))]
         ends = {run.part.target.label or "": run.ended_early(run.counted(ending)) for run in runs}
         return self._together([run.part for run in runs], ends) if self.prepared.manifest.targets else ends[""]
 
-    def _scope(self, accounts: Accounts | None, reader: DocumentReader) -> RunScope:
+    def _scope(
+        self, reader: DocumentReader, *, accounts: Accounts | None = None, local_url: str | None = None
+    ) -> RunScope:
         return RunScope(
             run_id=self.run_id,
             observer=self.observer,
@@ -196,6 +203,7 @@ class Session(ABC, Generic[RunEnd]):
             deadline_s=self.settings.deadline_s,
             ask=self._ask,
             accounts=accounts,
+            local_url=local_url,
             reader=reader,
             starting=anyio.CapacityLimiter(LANES_STARTING),
         )

@@ -30,9 +30,8 @@ from batch_upload.errors import (
     UsageError,
 )
 from batch_upload.escape import printable
-from batch_upload.model import Known
 from batch_upload.report.ndjson import problem_line
-from batch_upload.report.summary_text import Invocation, next_lines, summary_lines
+from batch_upload.report.summary_text import Invocation, KnownItems, next_lines, summary_lines
 from batch_upload.shortage import shortage_of
 from batch_upload.summary import Exit, Summary, exit_of
 
@@ -50,7 +49,7 @@ class Ended:
     """
 
     summary: Summary
-    known: Sequence[Known] = ()
+    known: KnownItems = ()
     lines: tuple[str, ...] | None = None
     invocation: Invocation | None = None
     has_failed: bool = False
@@ -159,9 +158,9 @@ def _printed(ended: Ended, manifest: Path | None, output: Output) -> Ended:
     invocation = ended.invocation or Invocation(str(manifest or ""))
     lines = ended.lines
     if lines is None:
-        lines = tuple(summary_lines(summary, ended.lanes or ended.known, invocation))
+        lines = tuple(summary_lines(summary, ended.known, invocation))
     elif ended.has_failed and summary.verb == "upload" and summary.exit.code in _WITH_NEXT_COMMANDS:
-        lines = tuple(next_lines(summary, ended.lanes or ended.known, invocation))
+        lines = tuple(next_lines(summary, ended.known, invocation))
     output.ending(summary.exit.code, *lines)
     output.event(summary.as_json())
     if (unsaid := failure_of(sys.stderr)) is not None:
