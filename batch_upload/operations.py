@@ -1,4 +1,4 @@
-"""The operations that are called, by their names on the wire: of the service, and of STS (IDENTITY)."""
+"""The operations that are called, by their names on the wire: of the service, and of STS (IDENTITY, ASSUME_ROLE)."""
 
 CREATE = "CreateRegistrationAttachment"
 DESCRIBE = "DescribeRegistrationAttachments"
@@ -8,3 +8,4 @@ DELETE = "DeleteRegistrationAttachment"
 TAG = "TagResource"
 UNTAG = "UntagResource"
 IDENTITY = "GetCallerIdentity"
+ASSUME_ROLE = "AssumeRole"

@@ -13,7 +13,7 @@ from batch_upload.engine.retry import CONVENIENCE, RetryPolicy, Wire
 from batch_upload.errors import AccessFault, NoAnswer, UsageError
 from batch_upload.events import Notice
 from batch_upload.model import Lane, RateRecord
-from batch_upload.operations import DESCRIBE, IDENTITY
+from batch_upload.operations import ASSUME_ROLE, DESCRIBE, IDENTITY
 from batch_upload.pacing import Pacer, RateLaw
 from batch_upload.ports import Clock, LedgerWriter, Observer
 from batch_upload.service.access import Access, Ask, StaticKeys
@@ -148,7 +148,8 @@ async def account_of_lane(settings: Settings, lane: OpenLane) -> str:
 async def _asked_account(settings: Settings, lane: OpenLane) -> str:
     policy = None if settings.account is None else CONVENIENCE
     try:
-        account = await lane.wire.call(IDENTITY, lane.service.account, policy=policy)
+        operation = ASSUME_ROLE if lane.service.is_account_of_role else IDENTITY
+        account = await lane.wire.call(operation, lane.service.account, policy=policy)
     except NoAnswer as error:
         if settings.account is None or isinstance(error, CredentialsUnreached):
             raise

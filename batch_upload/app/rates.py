@@ -6,7 +6,7 @@ from datetime import datetime
 
 from batch_upload.engine.tally import Tally
 from batch_upload.model import RateRecord
-from batch_upload.operations import CREATE, DELETE, DESCRIBE, IDENTITY, LIMITS, LIST_TAGS, TAG, UNTAG
+from batch_upload.operations import ASSUME_ROLE, CREATE, DELETE, DESCRIBE, IDENTITY, LIMITS, LIST_TAGS, TAG, UNTAG
 from batch_upload.pacing import FixedRate, LearnedRate, RateLaw, RateMemory
 from batch_upload.settings import RATE_DEFAULT, Settings
 
@@ -19,6 +19,7 @@ DOCUMENTED = {
     TAG: 1.0,
     UNTAG: 1.0,
     IDENTITY: 10.0,
+    ASSUME_ROLE: 10.0,
 }
 """Calls a second of an account whose quotas were never raised (the service's documentation; STS: far above that)."""
 LEARNED = (CREATE, DESCRIBE, LIST_TAGS, DELETE, TAG, UNTAG)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from batch_upload.errors import ExitCode
 from batch_upload.escape import printable, quoted, shell_word
 from batch_upload.model import Fault, Known, State
-from batch_upload.operations import IDENTITY
+from batch_upload.operations import ASSUME_ROLE, IDENTITY
 from batch_upload.report.advice import advice
 from batch_upload.summary import Exit, LaneSummary, Summary, in_order_of_states, reason_of_lanes
 from batch_upload.words import (
@@ -100,7 +100,7 @@ def headline(summary: Summary) -> str:
     if summary.exit.code is ExitCode.DONE and summary.verb == "upload":
         lane = f" to {count_words(len(summary.lanes), 'lane')}" if summary.lanes else lane
         # every run looks up whose account it is, so that request alone is no work
-        ending = "nothing to do" if summary.requests.keys() <= {IDENTITY} else "done"
+        ending = "nothing to do" if summary.requests.keys() <= {IDENTITY, ASSUME_ROLE} else "done"
     return printable(f"{summary.verb}{batch}{lane}: {ending}")
 
 

@@ -24,7 +24,7 @@ from batch_upload.service.access import (
     open_client,
     open_session,
 )
-from batch_upload.service.accounts import Accounts, SharedAccount
+from batch_upload.service.accounts import Accounts, RoleCredentials, SharedAccount
 from batch_upload.service.answers import (
     account_of,
     capacity_of,
@@ -97,6 +97,11 @@ class AwsService:
             return await ask()
         self._account = await self._shared.account(ask)
         return self._account
+
+    @property
+    def is_account_of_role(self) -> bool:
+        """Whether `account` asks AssumeRole instead of GetCallerIdentity: a role that lanes share names its account."""
+        return self._shared is not None and isinstance(self._shared.credentials, RoleCredentials)
 
     async def account(self) -> str:
         """Return the account of the credentials, 12 digits. Raises as `ports.AttachmentService`."""
