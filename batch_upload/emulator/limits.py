@@ -74,8 +74,8 @@ DEFAULT_RATES: Mapping[str, Rate] = {
     **dict.fromkeys(STS_OPERATIONS, Rate(100, burst=100)),
     Operation.LIST_TAGS: Rate(10),
 }
-"""Of an account and Region. AWS documents no burst (1), no rate of STS (100 and a burst of 100, which is out of the way), and none of
-Organizations, whose users report throttling from a few requests a second (1)."""
+"""Of an account and Region. AWS documents no burst (1), no rate of STS (100 and a burst of 100, which is out of the
+way), and none of Organizations, whose users report throttling from a few requests a second (1)."""
 
 
 class TokenBucket:
