@@ -138,18 +138,16 @@ async def reach(
 async def account_of_lane(settings: Settings, lane: OpenLane) -> str:
     """Return the account of the lane, from STS. If STS does not answer, read it from the ARNs of the first listing.
 
-    Lanes that share their credentials ask once, and not at all if these are a role's. The listing serves only if the
-    manifest names the account, which must be the same. Raises AccessFault, and NoAnswer if the account cannot be found
-    out.
+    Lanes that share their credentials ask STS once, and not at all if these are a role's. The listing serves only if
+    the manifest names the account, which must be the same. Raises AccessFault, and NoAnswer if the account cannot be
+    found out.
     """
-    return await lane.service.account_for_all(lambda: _asked_account(settings, lane))
-
-
-async def _asked_account(settings: Settings, lane: OpenLane) -> str:
     policy = None if settings.account is None else CONVENIENCE
+    operation = ASSUME_ROLE if lane.service.is_account_of_role else IDENTITY
     try:
-        operation = ASSUME_ROLE if lane.service.is_account_of_role else IDENTITY
-        account = await lane.wire.call(operation, lane.service.account, policy=policy)
+        account = await lane.service.account_for_all(
+            lambda: lane.wire.call(operation, lane.service.account, policy=policy)
+        )
     except NoAnswer as error:
         if settings.account is None or isinstance(error, CredentialsUnreached):
             raise

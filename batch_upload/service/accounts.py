@@ -3,6 +3,7 @@
 import copy
 import math
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from batch_upload.service.access import (
 )
 from batch_upload.service.credentials import (
     NO_CREDENTIALS,
+    CredentialsUnreached,
     FetchedCredentials,
     credential_fault,
     no_credentials,
@@ -79,10 +81,15 @@ class RoleCredentials(FetchedCredentials):
         # Without a limit of its own: a wait for the pace of STS may be long, and each request has a time limit.
         super().__init__(session, access, region, limit_s=math.inf)
         self._sts = sts
-        self._sts_region = region
+        self._regions = deque([region])
         self._clock = clock
         self._renewed_before_s = chance.uniform(*RENEWED_BEFORE_S)
         self._assuming = Turns(clock=clock, kept_s=FAULT_KEPT_S)
+
+    def add_region(self, region: str) -> None:
+        """Add a Region of the account's lanes. If STS does not answer in one, the next try is in another."""
+        if region not in self._regions:
+            self._regions.append(region)
 
     async def _resolve(self, codes: list[str]) -> Any:  # noqa: ANN401 - botocore's
         found = AioDeferredRefreshableCredentials(
@@ -94,10 +101,12 @@ class RoleCredentials(FetchedCredentials):
     async def _assume(self) -> dict[str, str | None]:
         async with self._assuming.turn():
             try:
-                sts = await self._sts(self._sts_region)
+                sts = await self._sts(self._regions[0])
                 answer = await sts.assume_role(RoleArn=self._access.role_arn, **role_arguments(self._access))
             except Exception as error:
                 fault = await with_issuer(credential_fault(error, self._session), error)
+                if isinstance(fault, CredentialsUnreached):
+                    self._regions.rotate(-1)
                 raise no_credentials(self._access.role_arn) if fault.code == NO_CREDENTIALS else fault from error
         made, arn = answer["Credentials"], answer.get("AssumedRoleUser", {}).get("Arn", "")
         return {
@@ -227,7 +236,10 @@ class Accounts:
                 return await self._sts_client(key, access, credentials, region)
 
             self._shared[key] = SharedAccount(credentials, sts, clock=self._clock)
-        return self._shared[key]
+        shared = self._shared[key]
+        if isinstance(shared.credentials, RoleCredentials):
+            shared.credentials.add_region(region)
+        return shared
 
     async def _sts_client(
         self, key: CredentialKey, access: Access, credentials: FetchedCredentials, region: str

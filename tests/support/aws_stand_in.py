@@ -27,6 +27,12 @@ class Received:
     access_key: str | None
     head: str
 
+    @property
+    def region(self) -> str | None:
+        """The Region that it was signed for."""
+        found = re.search(r"credential=[^/]+/\d+/([^/]+)/", self.head)
+        return found[1] if found else None
+
 
 @dataclass(slots=True)
 class AwsStandIn:
@@ -43,7 +49,7 @@ class AwsStandIn:
     lifetime_s: float = 3_600.0
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     members: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = field(default_factory=dict)
-    """The answers of JSON operations; others answer with an empty object."""
+    """The answers of JSON operations, made of parameters and `Region`; others answer with an empty object."""
     headers: str = ""
     """More headers of every answer, each ending with CR and LF."""
     gate: asyncio.Event | None = None
@@ -92,7 +98,11 @@ class AwsStandIn:
             return status, "application/x-amz-json-1.1", json.dumps({"__type": code, "Message": "no"})
         if not is_sts:
             make = self.members.get(request.operation)
-            return 200, "application/x-amz-json-1.1", json.dumps(make(request.values) if make else {})
+            return (
+                200,
+                "application/x-amz-json-1.1",
+                json.dumps(make({**request.values, "Region": request.region}) if make else {}),
+            )
         if request.operation.startswith("AssumeRole") and self.gate is not None:
             await self.gate.wait()
         return 200, "text/xml", self._sts_answer(request, account)

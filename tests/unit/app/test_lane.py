@@ -1,5 +1,6 @@
 """Opening lanes, alone and through what the lanes of one process share: the real client against a stand-in."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -115,3 +116,35 @@ async def test_a_throttle_of_sts_is_retried_while_the_lane_is_opened(
 
     assert [type(each) for each in events] == [Requested, Retrying, Requested]
     assert aws.count() == {"AssumeRole": 2}
+
+
+async def test_without_sts_each_lane_takes_the_account_from_its_own_listing(
+    aws: AwsStandIn, settings: Settings, accounts: Accounts
+) -> None:
+    aws.refusals["GetCallerIdentity"] = (503, "503")
+    listed = {
+        "RegistrationAttachmentId": "id",
+        "AttachmentStatus": "UPLOAD_COMPLETE",
+        "CreatedTimestamp": 1_764_000_000.5,
+    }
+    aws.members["DescribeRegistrationAttachments"] = lambda values: {
+        "RegistrationAttachments": [
+            {
+                **listed,
+                "RegistrationAttachmentArn": (
+                    f"arn:aws:sms-voice:{values['Region']}:{BASE_ACCOUNT}:registration-attachment/id"
+                ),
+            }
+        ]
+    }
+
+    async def reached_lane(region: str) -> Lane:
+        async with reach(
+            of_lane(settings, region, account=BASE_ACCOUNT, role_arn=None), Events(), accounts=accounts
+        ) as reached:
+            return reached.lane
+
+    found = await asyncio.gather(*(reached_lane(region) for region in REGIONS))
+
+    assert found == [Lane(BASE_ACCOUNT, region) for region in REGIONS]
+    assert aws.count() == {"GetCallerIdentity": 3, "DescribeRegistrationAttachments": 2}

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -457,3 +457,23 @@ async def test_each_account_is_assumed_in_the_region_of_its_lane(
             await service.account()
 
     assert asked == [f"https://sts.{region}.amazonaws.com/" for region in ("us-east-1", "eu-west-1", "us-east-1")]
+
+
+@pytest.mark.usefixtures("keys")
+async def test_if_sts_of_one_region_is_away_the_role_is_assumed_in_another_region_of_the_account(
+    aws: AwsStandIn, accounts: Accounts, lanes: AsyncExitStack
+) -> None:
+    access = [Access(region=region, role_arn=role(1), endpoint_url=aws.url) for region in REGIONS]
+    aws.refusals_once["AssumeRole"] = (503, "503")
+
+    services = await asyncio.gather(
+        *(lanes.enter_async_context(open_service(each, accounts=accounts)) for each in access)
+    )
+    for service in services:
+        with suppress(CredentialsUnreached):
+            await service.account_for_all(service.account)
+
+    assert [(each.operation, each.region) for each in aws.received] == [
+        ("AssumeRole", "us-east-1"),
+        ("AssumeRole", "us-west-2"),
+    ]
