@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
 import shutil
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +36,45 @@ OTHER = Lane("123456789012", "eu-west-1")
 STRANGE = Lane("999999999999", "us-east-1")
 RATE = RateRecord("Create", {"rate": 2.0}, T0)
 LANES = 200
+
+KILLED = '''
+import asyncio, os, signal, sys
+from pathlib import Path
+from batch_upload.ledger.sqlite.connection import open_for_writing
+from batch_upload.ledger.sqlite.lock import take_lock
+from batch_upload.ledger.store import Store
+from batch_upload.ledger.writer import Writer
+from batch_upload.model import Lane
+from tests.unit.ledger.samples import BATCH, T0, ManualClock
+
+class Lease:
+    """The real one, until the process is to be killed."""
+    def __init__(self, lease):
+        self.lease, self.kills = lease, False
+    def __getattr__(self, name):
+        return getattr(self.lease, name)
+    def sync(self):
+        if self.kills:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.lease.sync()
+
+async def main():
+    path, clock = Path(sys.argv[1]), ManualClock()
+    lease = Lease(await take_lock(path, shown="x", run_id="run-2", clock=clock, wait_s=0))
+    thread = Writer(open_for_writing(path, shown="x", at=T0), shown="x", on_closed=lease.release)
+    ledger = Store(thread, lease, shown="x", clock=clock)
+    await ledger.start()
+    writers = [await ledger.writer(f"t{number}/us-east-1") for number in range(3)]
+    for number, writer in enumerate(writers):
+        await writer.pin(Lane(f"{number:012}", "us-east-1"), endpoint="e", at=T0)
+    await writers[0].begin_run("run-2", verb="upload", batch=BATCH, at=T0)
+    if sys.argv[2] == "between the commit and the note":
+        lease.kills = True
+        await writers[1].begin_run("run-2", verb="upload", batch=BATCH, at=T0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+'''
 
 
 def label_of(lane: Lane) -> str:
@@ -440,3 +482,24 @@ async def test_one_lanes_fault_undoes_nothing_of_the_others_that_are_committed_w
 
     assert [type(result) for result in results if result is not None] == [KeyError]
     assert rows(path, "SELECT lane_id, count(*) FROM item GROUP BY lane_id") == [(1, 20), (2, 20)]
+
+
+@pytest.mark.parametrize("killed", ["between two lanes", "between the commit and the note"])
+async def test_a_run_killed_between_its_lanes_beginnings_leaves_each_lane_what_it_was(
+    opened: Open, path: Path, killed: str
+) -> None:
+    """The lane that was cut off in its beginning is listed anew, which is safe; the others go on."""
+    ledger = await opened()
+    for number in range(3):
+        await worked(await ledger.ledger.writer(f"t{number}/us-east-1"), number, RUN)
+    await ledger.close()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", KILLED, str(path), killed, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    assert await process.wait() == -signal.SIGKILL
+
+    ledger = await opened(path, "run-3")
+    many = [await ledger.ledger.writer(f"t{number}/us-east-1") for number in range(3)]
+    memories = [await worked(writer, number, "run-3") for number, writer in enumerate(many)]
+
+    assert [memory.continuous for memory in memories] == [True, killed == "between two lanes", True]

@@ -1,9 +1,9 @@
-"""Any sequence of calls leaves the ledger where a small model of the contract is."""
+"""Any sequence of calls, in any of three lanes, leaves every lane where a small model of the contract is."""
 
 import asyncio
 import tempfile
-from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from batch_upload.errors import BatchUploadError, Disagreement
-from batch_upload.model import AttachmentStatus, Fault, Known, Outcome, OutcomeKind, State
-from batch_upload.ports import Attempt
-from tests.support.one_lane import open_one_lane
+from batch_upload.ledger import find_reader, open_ledger
+from batch_upload.model import AttachmentStatus, Fault, Known, Lane, Outcome, OutcomeKind, State
+from batch_upload.ports import Attempt, LedgerWriter
 from tests.unit.ledger.samples import BATCH, LANE, T0, ManualClock, accepted, after, attachment, item, rows
 
+LANES = {
+    "acme/us-east-1": LANE,
+    "acme/eu-west-1": Lane("123456789012", "eu-west-1"),
+    "beta/us-east-1": Lane("999999999999", "us-east-1"),
+}
 TOKENS = ("bu1-a-1", "bu1-a-2", "bu1-b-1")
 NO = Fault("No", "no")
 CERTAIN = {OutcomeKind.REFUSED: State.FAILED, OutcomeKind.NO_CAPACITY: State.PARKED}
@@ -70,33 +75,81 @@ class Open:
     last_open_before: datetime | None
 
 
+@dataclass
+class OfLane:
+    """What a lane has, and the writer of the run that is under way."""
+
+    writer: LedgerWriter
+    items: dict[str, Model] = field(default_factory=dict)
+    current: dict[str, str] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+    open: dict[str, Open] = field(default_factory=dict)
+
+
+async def _known_and_owners(writer: LedgerWriter) -> tuple[Sequence[Known], Mapping[str, str | None]]:
+    return await asyncio.gather(writer.known(BATCH), writer.attachment_tokens())
+
+
 class LedgerMachine(RuleBasedStateMachine):
+    """Works in the lane that `turn` chose last."""
+
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.runner = asyncio.Runner()
         self.seconds = 0
         self.runs = 0
-        self.items: dict[str, Model] = {}
-        self.current: dict[str, str] = {}
-        self.owners: dict[str, str] = {}
-        self.open: dict[str, Open] = {}
+        self.path = Path(self.folder.name) / "x.ledger"
+        self.lanes: dict[str, OfLane] = {}
+        self.label = next(iter(LANES))
         self.open_ledger()
+        reader = find_reader(self.path)
+        assert reader is not None
+        self.reader = reader
+
+    @property
+    def ledger(self) -> LedgerWriter:
+        return self.lanes[self.label].writer
+
+    @property
+    def items(self) -> dict[str, Model]:
+        return self.lanes[self.label].items
+
+    @property
+    def current(self) -> dict[str, str]:
+        return self.lanes[self.label].current
+
+    @property
+    def owners(self) -> dict[str, str]:
+        return self.lanes[self.label].owners
+
+    @property
+    def open(self) -> dict[str, Open]:
+        return self.lanes[self.label].open
 
     def teardown(self) -> None:
-        self.runner.run(self.ledger.close())
+        self.runner.run(self.opened.close())
+        self.reader.close()
         self.runner.close()
         self.folder.cleanup()
 
     def open_ledger(self) -> None:
         self.runs += 1
         self.run_id = f"run-{self.runs}"
-        self.path = Path(self.folder.name) / "x.ledger"
-        self.ledger = self.runner.run(open_one_lane(self.path, run_id=self.run_id, clock=ManualClock()))
-        memory = self.runner.run(self.ledger.pin(LANE, endpoint="e", at=T0))
+        self.opened = self.runner.run(open_ledger(self.path, run_id=self.run_id, clock=ManualClock()))
+        self.runner.run(self._begin())
+
+    async def _begin(self) -> None:
+        """A run begins in every lane at the same time."""
+        await asyncio.gather(*(self._begin_on(label) for label in LANES))
+
+    async def _begin_on(self, label: str) -> None:
+        writer = await self.opened.writer(label)
+        memory = await writer.pin(LANES[label], endpoint="e", at=T0)
         assert memory.continuous == (self.runs > 1)
-        self.runner.run(self.ledger.begin_run(self.run_id, verb="upload", batch=BATCH, at=T0))
-        self.runner.run(self.ledger.listed(at=T0))
+        await writer.begin_run(self.run_id, verb="upload", batch=BATCH, at=T0)
+        await writer.listed(at=T0)
+        self.lanes.setdefault(label, OfLane(writer)).writer = writer
 
     def told(self, known: Known | None) -> None:
         """What a change gives is what the ledger tells of the item from then on."""
@@ -108,7 +161,31 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @initialize()
     def first(self) -> None:
-        self.enlist(1)
+        for self.label in LANES:
+            self.enlist(1)
+
+    @rule(label=st.sampled_from(sorted(LANES)))
+    def turn(self, label: str) -> None:
+        """What follows happens in another lane."""
+        self.label = label
+
+    @rule(token=tokens)
+    def intend_at_once(self, token: str) -> None:
+        """Every lane that may sends this token at the same time."""
+        able = [
+            lane
+            for lane in self.lanes.values()
+            if token in lane.items and token not in lane.open and lane.items[token].state not in LIVE
+        ]
+        at = self.now()
+
+        async def intend() -> list[Attempt]:
+            return await asyncio.gather(*(lane.writer.intend(token, run_id=self.run_id, at=at) for lane in able))
+
+        for lane, attempt in zip(able, self.runner.run(intend()), strict=True):
+            model = lane.items[token]
+            lane.open[token] = Open(attempt, model.unknown_since, model.last_open_at)
+            lane.items[token] = Model(State.SENDING, None, model.unknown_since or at, at, model.attempts + 1)
 
     @rule(generation=st.sampled_from([1, 2]))
     def enlist(self, generation: int) -> None:
@@ -121,8 +198,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         """A run ends, or dies: attempts that are open stay so."""
-        self.runner.run(self.ledger.close())
-        self.open.clear()
+        self.runner.run(self.opened.close())
+        for lane in self.lanes.values():
+            lane.open.clear()
         self.open_ledger()
 
     @rule(token=tokens)
@@ -233,15 +311,20 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.items[token] = replace(self.items[token], state=to)
 
     @invariant()
-    def the_ledger_is_where_the_model_is(self) -> None:
-        known = self.runner.run(self.ledger.known(BATCH))
-        found = {
-            row.client_token: Model(row.state, row.attachment_id, row.unknown_since, row.last_open_at, row.attempts)
-            for row in known
-        }
-        assert found == self.items
-        assert {row.item_id: row.client_token for row in known if row.current} == self.current
-        assert self.runner.run(self.ledger.attachment_tokens()) == self.owners
+    def every_lane_is_where_its_model_is_for_its_writer_and_a_reader(self) -> None:
+        with self.reader.moment():
+            for label, lane in self.lanes.items():
+                known, owners = self.runner.run(_known_and_owners(lane.writer))
+                found = {
+                    row.client_token: Model(
+                        row.state, row.attachment_id, row.unknown_since, row.last_open_at, row.attempts
+                    )
+                    for row in known
+                }
+                assert found == lane.items
+                assert {row.item_id: row.client_token for row in known if row.current} == lane.current
+                assert owners == lane.owners
+                assert self.reader.of_target(label).known(BATCH) == known
 
     @invariant()
     def an_item_tells_of_its_attempts_what_they_tell(self) -> None:
