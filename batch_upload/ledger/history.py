@@ -22,6 +22,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from batch_upload.ledger.driver import Database, Statement
 from batch_upload.ledger.items import OF_BATCH, OF_TOKEN
+from batch_upload.ledger.runs import lanes
 from batch_upload.ledger.tables import attempt, item, outcome, run, wanted
 from batch_upload.model import OutcomeKind
 from batch_upload.records import AttemptRecord, Bucket, Mark, NumberedAttempt, RunTally
@@ -63,8 +64,13 @@ def attempts_after(
     db: Database, lane_id: int, attempt_id: int, *, again: Collection[int] = ()
 ) -> Iterator[NumberedAttempt]:
     """Yield every attempt of the lane behind this one, and those of `again`, oldest first; all of them behind 0."""
-    db.want(dict.fromkeys(map(str, again)))
-    for row in db.rows(_ATTEMPTS_AFTER, {"of_lane": lane_id, "after": attempt_id}):
+    if attempt_id == 0 and len(lanes(db)) > 1:
+        # what one lane of many did is found and sorted in less time than all attempts are read
+        found = db.rows(_ATTEMPTS_OF_LANE, {"of_lane": lane_id})
+    else:
+        db.want(dict.fromkeys(map(str, again)))
+        found = db.rows(_ATTEMPTS_AFTER, {"of_lane": lane_id, "after": attempt_id})
+    for row in found:
         yield NumberedAttempt(*row)
 
 
@@ -123,9 +129,11 @@ def _attempts(*more: ColumnElement[Any], of_run: ColumnElement[bool] = _of_run) 
 
 
 _ATTEMPTS_OF = Statement(_attempts().where(OF_TOKEN).order_by(attempt.c.number))
+_PLACED = (attempt.c.attempt_id.label("place"), item.c.client_token)
+_ATTEMPTS_OF_LANE = Statement(_attempts(*_PLACED).where(_in_lane).order_by("place"))
 _in_order = attempt.c.run_no + 0 == run.c.run_no
 """Not by the index of a run's attempts: they are read from one end on, and would have to be sorted."""
-_numbered = _attempts(attempt.c.attempt_id.label("place"), item.c.client_token, of_run=_in_order).where(
+_numbered = _attempts(*_PLACED, of_run=_in_order).where(
     _in_lane  # of the run: by the item's lane SQLite would begin with every item of it
 )
 _is_after = attempt.c.attempt_id > bindparam("after")

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -38,11 +38,23 @@ class Source:
 
     @contextmanager
     def moment(self) -> Iterator[None]:
-        """Read what is within at one moment, or at that of the caller. Raises LedgerUnusable for an error of the
-        database."""
+        """Read what is within at one moment, or at that of the caller. Other errors of the caller pass as they are."""
+        with ExitStack() as stack:
+            if not self._is_in_moment:
+                with self._translated():
+                    stack.enter_context(self._transaction())
+            yield
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Read what is within at one moment. Raises LedgerUnusable for an error of the database."""
+        with self.moment(), self._translated():
+            yield
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
         try:
-            with nullcontext() if self._is_in_moment else self._transaction():
-                yield
+            yield
         except self.db.FAILURES as error:
             raise self.db.unusable(error) from error
 
@@ -93,18 +105,18 @@ class Reader:
         return self._source.moment()
 
     def lanes(self) -> list[tuple[str | None, Lane]]:
-        with self.moment():
+        with self._source.reading():
             return runs.labelled_lanes(self._db)
 
     def is_overtaken(self) -> bool:
         return self._source.is_overtaken()
 
     def version(self) -> int:
-        with self.moment():
+        with self._source.reading():
             return self._db.change_number()
 
     def lane(self) -> Lane | None:
-        with self.moment():
+        with self._source.reading():
             found = self._chosen()
             return None if found is None else found[1]
 
@@ -115,7 +127,7 @@ class Reader:
         return self._read(runs.listed_at, nothing=None)
 
     def runs(self, batch: str, limit: int) -> list[RunRecord]:
-        with self.moment():
+        with self._source.reading():
             found = self._chosen()
             return runs.runs_of(self._db, None if found is None else found[0], self._label, batch, limit)
 
@@ -144,7 +156,7 @@ class Reader:
         return self._read(lambda db, lane_id: history.attempts_of(db, lane_id, client_token), nothing=[])
 
     def attempts_after(self, attempt_id: int, *, again: Collection[int] = ()) -> Iterator[NumberedAttempt]:
-        with self.moment():
+        with self._source.reading():
             found = self._chosen()
             if found is not None:
                 yield from history.attempts_after(self._db, found[0], attempt_id, again=again)
@@ -165,7 +177,7 @@ class Reader:
         return self._read(attachments.strangers, nothing=[])
 
     def digests(self, paths: Sequence[str]) -> dict[str, RememberedDigest]:
-        with self.moment():
+        with self._source.reading():
             return memory.digests(self._db, paths)
 
     def rates(self) -> list[RateRecord]:
@@ -173,7 +185,7 @@ class Reader:
 
     def _read(self, query: Callable[[Database, int], Returned], *, nothing: Returned) -> Returned:
         """Return what a query finds in the lane, or `nothing` while the ledger does not have the lane."""
-        with self.moment():
+        with self._source.reading():
             found = self._chosen()
             return nothing if found is None else query(self._db, found[0])
 

@@ -376,6 +376,9 @@ async def test_a_view_closes_nothing_and_all_are_of_one_moment(opened: Open, pat
             assert reader.of(OTHER).known(BATCH) == []
             assert reader.lanes() == [(label_of(LANE), LANE)]
         assert len(reader.of_target(label_of(OTHER)).known(BATCH)) == 1
+        with pytest.raises(BrokenPipeError), reader.moment():
+            raise BrokenPipeError  # of the caller, and no fault of the ledger
+        assert reader.of(OTHER).lane() == OTHER
 
 
 async def test_a_run_without_a_target_that_reached_no_lane_is_shown_for_each(opened: Open, path: Path) -> None:
