@@ -48,10 +48,7 @@ class Code(ProblemCode):
     IDENTITY_TAG = "identity-tag", "`identity_tag` is not `true` or `false`"
     REGION = "region", "`target.region` or one of `regions` does not look like a Region"
     ACCOUNT = "account", "`account` of `target` or of a target is not 12 digits"
-    ROLE_ARN = (
-        "role-arn",
-        "`role_arn` is not the ARN of a role, or is that of a role in another account than its target's",
-    )
+    ROLE_ARN = "role-arn", "`role_arn` is not the ARN of a role"
     EXTERNAL_ID = "external-id", "`external_id` is neither `env:NAME` nor an external id that AWS takes"
     TARGETS = "targets", "`target` and `targets` are both given, or an entry has a `target` and there are no `targets`"
     TARGETS_FILE = "targets-file", "the file of `targets.from` cannot be read"

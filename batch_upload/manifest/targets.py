@@ -223,7 +223,7 @@ class _Lanes:
         made: list[Target] = []
         if name is not None and is_good and regions is not None:
             self._names[name] = f"line {at.line}" + (
-                "" if problems is self.problems else f" of {excerpt(problems.file)}"
+                "" if problems is self.problems else f" of {excerpt(Path(problems.file).name)}"
             )
             made = list(self._lanes_of(name, name_at, value_in(given, "account"), regions, levels))
             is_good = len(made) == len(regions.value)
@@ -289,19 +289,10 @@ class _Lanes:
             self._tell(problems, at, message, Code.TEMPLATE, message)
             return None
         text = rules.render(template, values)
-        if key != "role_arn":
-            return text
-        wrong = rules.wrong_with_word(Code.ROLE_ARN, text)
+        is_role = key == "role_arn"
+        wrong = rules.wrong_with_word(Code.ROLE_ARN, text) if is_role else rules.wrong_with_text(key, text)
         if wrong is not None:
             self._tell(problems, at, values["name"], wrong[0], f"{wrong[1]} (of the target {excerpt(values['name'])})")
-            return None
-        account = text.split(":")[4]
-        if account != values["account"]:
-            message = (
-                f"`role_arn` is a role of the account {account}, and the target {excerpt(values['name'])} is the"
-                f" account {values['account']}: write `{{account}}` in its place"
-            )
-            self._tell(problems, at, "account", Code.ROLE_ARN, message)
             return None
         return text
 

@@ -1,6 +1,6 @@
 """Manifests written on the spot."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ def list_all(
     path: Path,
     *,
     allow_outside: bool = False,
+    targets: Sequence[str] = (),
     loader: Loader = FASTEST_LOADER,
     size_limit_bytes: int = SIZE_LIMIT_BYTES,
 ) -> tuple[tuple[Listed, ...], tuple[Problem, ...]]:
@@ -28,6 +29,7 @@ def list_all(
         path,
         allow_outside=allow_outside,
         take=lambda _, listed: tuple(listed),
+        targets=targets,
         loader=loader,
         size_limit_bytes=size_limit_bytes,
     )[1:]
