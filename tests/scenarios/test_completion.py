@@ -128,3 +128,26 @@ def test_nothing_heavy_is_loaded_while_a_shell_waits(folder: Path) -> None:
     assert ended.stdout.split() == ["acme/loa.pdf", "acme/terms.pdf"]
     loaded = {name.split(".")[0] for name in ended.stderr.split()}
     assert loaded.isdisjoint({*HEAVY} - {"yaml", "pydantic"})  # the reader's, and typer's own
+
+
+def test_bash_offers_the_targets_of_the_manifest(folder: Path) -> None:
+    text = (folder / "june.yaml").read_text(encoding="utf-8")
+    targets = (
+        "targets:\n  list:\n"
+        "    - {name: acme, account: '111122223333', regions: [us-east-1, us-west-2], groups: [tier1, $(touch hit)]}\n"
+        "    - {name: beta, account: '444455556666', regions: [us-east-1]}\n"
+    )
+    (folder / "fleet.yaml").write_text(text.replace("attachments:", f"{targets}attachments:"), encoding="utf-8")
+
+    named, all_of_them, groups, none = in_bash(
+        folder,
+        ("batch-upload", "upload", "fleet.yaml", "--target", "ac"),
+        ("batch-upload", "validate", "fleet.yaml", "--target", ""),
+        ("batch-upload", "plan", "fleet.yaml", "--target", "gr"),
+        ("batch-upload", "upload", "june.yaml", "--target", ""),
+    )
+
+    assert named == ["acme", "acme/us-east-1", "acme/us-west-2"]
+    assert all_of_them == ["acme", "beta", "acme/us-east-1", "acme/us-west-2", "beta/us-east-1", "group:tier1"]
+    assert groups == ["group:tier1"]
+    assert none == []

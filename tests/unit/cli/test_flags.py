@@ -201,3 +201,11 @@ def test_lists_may_be_variables() -> None:
 def test_settings_have_no_field_that_nobody_can_set() -> None:
     assert {field.name for field in fields(Flags)} >= {"ledger", "local", "profile", "region", "only", "json"}
     assert Settings.__dataclass_params__.frozen  # type: ignore[attr-defined]
+
+
+def test_targets_are_given_again_and_again_or_in_a_variable_with_commas() -> None:
+    environ = {"BATCH_UPLOAD_TARGET": "acme, group:env:prod,beta/us-east-1"}
+
+    assert options_of(Flags(), {}).targets == ()
+    assert options_of(Flags(), environ).targets == ("acme", "group:env:prod", "beta/us-east-1")
+    assert options_of(Flags(target=["gamma"]), environ).targets == ("gamma",)

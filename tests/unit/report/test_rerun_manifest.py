@@ -277,3 +277,43 @@ def test_a_part_names_its_whole_by_the_path_from_where_it_lies(tmp_path: Path, b
     path.write_text(stream.getvalue(), encoding="utf-8")
     assert read_manifest(path).part_of == after
     assert "part_of" not in written(tmp_path, items, into=tmp_path)
+
+
+FLEET = """\
+version: 1
+batch: june
+targets:
+  defaults: {role_arn: "arn:aws:iam::{account}:role/us-east-1-{region}", regions: [us-east-1, us-west-2]}
+  list:
+    - {name: acme, account: "111122223333", groups: [tier1], external_id: env:X, vars: {brand: acme}}
+    - {name: beta, account: "444455556666", profile: "{name}"}
+    - {name: gamma, account: "777788889999"}
+attachments:
+  - {file: "{target} {{x}}.pdf", target: all, tags: {Brand: x, Where: "{region}"}}
+  - {url: "s3://bucket/{account}.pdf", id: "{{terms}}", target: [acme, beta/us-west-2], generation: 3}
+"""
+
+
+@given(chosen=st.sets(st.integers(0, 8), min_size=1))
+def test_a_part_of_a_manifest_with_targets_has_the_same_items_in_the_same_lanes(
+    tmp_path_factory: pytest.TempPathFactory, chosen: set[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("fleet").resolve()
+    path = folder / "june.yaml"
+    path.write_text(FLEET)
+    manifest = read_manifest(path)
+    items = [each for number, each in enumerate(expand(manifest, allow_outside=False)[0]) if number in chosen]
+    stream = io.StringIO()
+
+    write_manifest(stream, manifest=manifest, items=items, ledger=folder / "l", folder=folder, is_part=True)
+
+    (folder / "part.yaml").write_text(stream.getvalue())
+    again = read_manifest(folder / "part.yaml")
+    listed_again, problems = expand(again, allow_outside=False)
+    labels = {each.lane_label for each in items}
+    assert problems == ()
+    assert [(each.lane_label, identity(each)) for each in listed_again] == [
+        (each.lane_label, identity(each)) for each in items
+    ]
+    assert again.targets == tuple(replace(each, vars={}) for each in manifest.targets if each.label in labels)
+    assert again.part_of == "june.yaml"
