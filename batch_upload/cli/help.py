@@ -28,6 +28,10 @@ EXAMPLES = {
         "batch-upload manifest new customers -o june.yaml --tag 'Customer={parent}'",
         "batch-upload manifest new customers.csv -o june.yaml",
     ),
+    "targets discover": (
+        "batch-upload targets discover --role uploader --region us-east-1 -o accounts.yaml",
+        "batch-upload targets discover --role uploader --ou ou-ab12-11111111 --profile management -o accounts.yaml",
+    ),
     "manifest schema": ("batch-upload manifest schema > manifest.schema.json",),
 }
 

@@ -16,6 +16,7 @@ from batch_upload.cli import (
     reconcile,
     report,
     status,
+    targets,
     upload,
     validate,
     verify,
@@ -75,6 +76,7 @@ for name, command in VERBS.items():
     exit_codes = "" if name == "emulator" else EXIT_CODES
     app.command(name, short_help=command.__doc__, epilog=epilog(name, exit_codes))(command)
 app.add_typer(manifest.manifest_app, name="manifest")
+app.add_typer(targets.targets_app, name="targets")
 
 
 def main() -> None:

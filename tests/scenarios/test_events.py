@@ -51,6 +51,7 @@ def results(endpoint: Endpoint, command: Preloaded, tmp_path: Path) -> list[Resu
         run("validate"),
         run("plan"),
         _schema(command, tmp_path),
+        _discovered(command, endpoint, tmp_path),
     ]
     endpoint.change(deny=[LIMITS], attachments_per_account=2, limits_used=None)
     endpoint.faults({"action": "internal_error", "operation": CREATE, "times": 1})
@@ -93,6 +94,12 @@ def _made(command: Preloaded, folder: Path) -> list[Result]:
 
 def _schema(command: Preloaded, folder: Path) -> Result:
     return command.run("manifest", "schema", "--json", cwd=folder)
+
+
+def _discovered(command: Preloaded, endpoint: Endpoint, folder: Path) -> Result:
+    endpoint.change(organization={"accounts": [{"id": "111122223333", "name": "Acme"}]})
+    asked = ("targets", "discover", "--role", "uploader", "-o", "accounts.yaml", "--json")
+    return command.run(*asked, cwd=folder, env=endpoint.env)
 
 
 def _emulator(folder: Path) -> Result:

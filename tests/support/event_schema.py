@@ -76,7 +76,8 @@ def page() -> str:
 def _tables() -> Iterator[str]:
     for name, shape in shapes().items():
         verbs = ", ".join(
-            f"`{verb}`" if " " not in verb or verb.startswith("manifest") else verb for verb in shape["x-verbs"]
+            f"`{verb}`" if " " not in verb or verb.startswith(("manifest", "targets")) else verb
+            for verb in shape["x-verbs"]
         )
         of = "" if name == shape["title"] else f", of {verbs}"
         lane = [member for member in shape["properties"] if member in LANE - set(shape["required"])]
