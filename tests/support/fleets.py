@@ -1,7 +1,7 @@
 """Manifests for many lanes with generated files beside them, and what each lane must hold once they are uploaded."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,20 +42,19 @@ def make_fleet(
     accounts: int,
     regions: Sequence[str] = ("us-east-1", "us-west-2"),
     items: int = 3,
-    wrong: Mapping[str, str] | None = None,
+    without_role: Collection[str] = (),
 ) -> Fleet:
     """Write a manifest of so many accounts, and the same number of items for each of their lanes.
 
-    Half of the items go to all Regions of an account by one entry, the others are one lane's own. `wrong`: the account
-    that a target's role is really of, by the target's name.
+    Half of the items go to all Regions of an account by one entry, the others are one lane's own. `without_role`: the
+    names of targets whose account no role leads to, so that they get the caller's own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     named = {f"t{number:03}": f"{100_000_000_000 + number}" for number in range(accounts)}
     listed: list[str] = []
     entries: list[str] = []
     for name, account in named.items():
-        own_role = (wrong or {}).get(name)
-        role = f', role_arn: "arn:aws:iam::{own_role}:role/{ROLE}"' if own_role else ""
+        role = "" if name in without_role else f', role_arn: "arn:aws:iam::{account}:role/{ROLE}"'
         listed.append(f'    - {{name: {name}, account: "{account}"{role}}}')
         (folder / name).mkdir(exist_ok=True)
         for number in range(items):
@@ -68,7 +67,7 @@ def make_fleet(
         "version: 1",
         f"batch: {BATCH}",
         "targets:",
-        f'  defaults: {{role_arn: "arn:aws:iam::{{account}}:role/{ROLE}", regions: [{", ".join(regions)}]}}',
+        f"  defaults: {{regions: [{', '.join(regions)}]}}",
         "  list:",
         *listed,
         "defaults:",
