@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -17,14 +17,18 @@ from batch_upload.ports import LedgerReader
 from batch_upload.records import Bucket, Mark, NumberedAttempt, RunTally
 from batch_upload.report.completion import report_row
 from batch_upload.report.estimate import work_left
-from batch_upload.report.page.board import Board, Json, json_chunks
+from batch_upload.report.ndjson import NO_LANE, LaneRef
+from batch_upload.report.page.board import Board, json_chunks
 from batch_upload.report.page.document import document
 from batch_upload.report.page.head import (
     ATTENTION,
     ActiveRun,
+    LaneHead,
     PageHead,
     RunTimeline,
     causes_of,
+    joint_causes,
+    joint_timelines,
     step_width_s,
 )
 from batch_upload.report.summary_text import Invocation
@@ -54,6 +58,9 @@ class Page:
     invocation: Invocation
     limits: PageLimits
     board: Board
+    lane: LaneRef = NO_LANE
+    place: int | None = None
+    """The place of its lane among several that share the board; None where there is only one."""
     is_held: bool = False
     """Whether a process held the ledger when the head was made."""
     _states: dict[str, State] = field(default_factory=dict)
@@ -81,21 +88,25 @@ class Page:
         """Return the page of a view and of what else the ledger has. `repeated` are flags for the page's commands."""
         page = Page(found, Invocation(str(found.manifest.path), tuple(repeated)), limits, Board(after_revision))
         page.board.begin_revision()
+        page.fill(reader)
+        page.board.head = page.head(reader, at).as_json(page.invocation)
+        return page
+
+    def fill(self, reader: LedgerReader | None) -> None:
+        """Put the items and their attempts on a board that has none of this lane yet."""
         urgent: list[tuple[int, Listed, Known | None]] = []
         others: list[tuple[int, Listed, Known | None]] = []
-        for place, (listed, known) in enumerate(found.rows):
-            page._listed[listed.item_id] = listed
-            state = page._count(listed.item_id, known)
+        for place, (listed, known) in enumerate(self.found.rows):
+            self._listed[listed.item_id] = listed
+            state = self._count(listed.item_id, known)
             rows = urgent if state in ATTENTION else others
-            if page._is_chosen(listed.item_id, state) and len(rows) < limits.items:
+            if self._is_chosen(listed.item_id, state) and len(rows) < self.limits.items:
                 rows.append((place, listed, known))
-        shown = [*urgent, *others[: limits.items - len(urgent)]]
+        shown = [*urgent, *others[: self.limits.items - len(urgent)]]
         for _, listed, known in sorted(shown, key=lambda row: row[0]):
-            page._put(listed, known)
+            self._put(listed, known)
         if reader is not None:
-            page._put_attempts(reader.attempts_after(0))
-        page.board.head = page._head(reader, at)
-        return page
+            self._put_attempts(reader.attempts_after(0))
 
     @property
     def states(self) -> Counter[str]:
@@ -111,24 +122,38 @@ class Page:
 
         Return False, and change nothing, where an item has another token now: then the page must be built again.
         """
+        marks, known = self.changed(reader)
+        if self.has_new_token(known):
+            return False
+        self.board.begin_revision()
+        self.take(reader, marks, known)
+        self.board.head = self.head(reader, at).as_json(self.invocation)
+        return True
+
+    def changed(self, reader: LedgerReader) -> tuple[Mapping[str, Mark], list[Known]]:
+        """Return the marks of the lane, and the items that differ from the marks that were taken last."""
         batch = self.found.manifest.batch
         marks = {mark.client_token: mark for mark in reader.marks(batch)}
         changed = [token for token, mark in marks.items() if mark.current and mark != self._marks.get(token)]
         known = [row for row in reader.known_of(batch, changed) if row.item_id in self._listed]
         if failed := [row.item_id for row in known if has_failed_upload(row)]:
             known = with_retries_counted(known, reader.known_of_ids(batch, failed))
-        if any(self._token_of_item.get(row.item_id, row.client_token) != row.client_token for row in known):
-            return False
+        return marks, known
+
+    def has_new_token(self, known: Iterable[Known]) -> bool:
+        """Return whether an item has another token than the page shows, so that it must be built again."""
+        return any(self._token_of_item.get(row.item_id, row.client_token) != row.client_token for row in known)
+
+    def take(self, reader: LedgerReader, marks: Mapping[str, Mark], known: Iterable[Known]) -> None:
+        """Put what has changed on the board, in the revision that was begun last."""
         self._marks = marks
-        self.board.begin_revision()
         for row in known:
             state = self._count(row.item_id, row)
             has_room = state in ATTENTION or len(self.board) < self.limits.items
-            if row.item_id in self.board or (self._is_chosen(row.item_id, state) and has_room):
+            is_shown = self.board.has(row.item_id, self.lane.target)
+            if is_shown or (self._is_chosen(row.item_id, state) and has_room):
                 self._put(self._listed[row.item_id], row)
         self._put_attempts(reader.attempts_after(self._last_attempt, again=self._open_attempts))
-        self.board.head = self._head(reader, at)
-        return True
 
     def _count(self, item_id: str, known: Known | None) -> State:
         """Count an item in its state, and return the state."""
@@ -152,13 +177,13 @@ class Page:
         return (*sorted(state.value for state in settings.only_states), *sorted(settings.only_ids))
 
     def _put(self, listed: Listed, known: Known | None) -> None:
-        row = report_row(listed, known)
+        row = report_row(listed, known, lane=self.lane)
         if known is None:
-            self.board.put(row, None)
+            self.board.put(row, None, lane=self.place)
             return
         self._item_of_token[known.client_token] = listed.item_id
         self._token_of_item[listed.item_id] = known.client_token
-        self.board.put(row, known.fault, resume_after=known.resume_after)
+        self.board.put(row, known.fault, resume_after=known.resume_after, lane=self.place)
 
     def _put_attempts(self, attempts: Iterable[NumberedAttempt]) -> None:
         for attempt in attempts:
@@ -166,12 +191,13 @@ class Page:
             self._last_attempt = max(self._last_attempt, attempt.attempt_id)
             (self._open_attempts.add if attempt.kind is None else self._open_attempts.discard)(attempt.attempt_id)
             item_id = self._item_of_token.get(attempt.client_token)
-            if item_id is not None and item_id in self.board:
+            if item_id is not None and self.board.has(item_id, self.lane.target):
                 self._attempts += is_new
                 if self._attempts <= self.limits.attempts or not is_new:
-                    self.board.put_attempt(item_id, attempt)
+                    self.board.put_attempt(item_id, attempt, target=self.lane.target)
 
-    def _head(self, reader: LedgerReader | None, at: datetime) -> Json:
+    def head(self, reader: LedgerReader | None, at: datetime) -> PageHead:
+        """Return everything above the items as it is now."""
         pace, active = None, None
         runs = [] if reader is None else run_timelines(reader, self.found.manifest.batch)
         for record in () if reader is None else reader.rates():
@@ -184,7 +210,7 @@ class Page:
             rate = self.found.create_rate if pace is None else pace.learned["rate"]
             left, left_s = work_left(states, rate)
             active = ActiveRun(runs[0].record.run_id, holder_words(note.pid, note.host), left, rate, left_s)
-        head = PageHead(
+        return PageHead(
             batch=self.found.manifest.batch,
             manifest=str(self.found.manifest.path),
             ledger=str(self.found.settings.ledger),
@@ -197,13 +223,106 @@ class Page:
             listed=len(self.board),
             only=self._only(),
             attempts_left_out=self._attempts > self.limits.attempts,
-            causes=causes_of(self._attention.values()),
+            causes=causes_of(self._attention.values(), target=self.lane.target),
             runs=runs[:RUNS_MAX],
             more_runs=len(runs) > RUNS_MAX,
             active=active,
             pace=pace,
         )
-        return head.as_json(self.invocation)
+
+
+PageOfLane = tuple[LaneRef, LedgerView, LedgerReader | None]
+"""A lane, what the ledger holds for its items, and a reader of the lane; no reader before its first run."""
+
+
+@dataclass(slots=True)
+class LanesPage:
+    """The page of a manifest with `targets`: the pages of its lanes on one board. For one thread at a time."""
+
+    pages: Sequence[Page]
+    board: Board
+    invocation: Invocation
+    is_held: bool = False
+    """Whether a process held the ledger when the head was made."""
+
+    @staticmethod
+    def of(
+        lanes: Sequence[PageOfLane],
+        repeated: Sequence[str],
+        *,
+        at: datetime,
+        after_revision: int = 0,
+        limits: PageLimits = PageLimits(),
+    ) -> "LanesPage":
+        """Return the page of at least one lane, in the manifest's order. Each gets an equal share of the limits."""
+        board = Board(after_revision)
+        board.begin_revision()
+        invocation = Invocation(str(lanes[0][1].manifest.path), tuple(repeated))
+        share = PageLimits(max(1, limits.items // len(lanes)), max(1, limits.attempts // len(lanes)))
+        pages = []
+        for place, (lane, found, reader) in enumerate(lanes):
+            pages.append(Page(found, invocation, share, board, lane, place))
+            pages[-1].fill(reader)
+        page = LanesPage(pages, board, invocation)
+        page._make_head([reader for _, _, reader in lanes], at)
+        return page
+
+    @property
+    def states(self) -> Counter[str]:
+        """The items of all lanes by state."""
+        return sum((page.states for page in self.pages), Counter[str]())
+
+    def compare_with(self, marks: Sequence[Iterable[Mark]]) -> None:
+        """Take only what differs from these marks of each lane as changed, as `Page.compare_with`."""
+        for page, each in zip(self.pages, marks, strict=True):
+            page.compare_with(each)
+
+    def keep_up(self, readers: Sequence[LedgerReader | None], at: datetime) -> bool:
+        """Show what has changed in any lane, as `Page.keep_up`. `readers` are in the order of the lanes."""
+        changes = [
+            None if reader is None else (page, reader, *page.changed(reader))
+            for page, reader in zip(self.pages, readers, strict=True)
+        ]
+        if any(page.has_new_token(known) for page, _, _, known in filter(None, changes)):
+            return False
+        self.board.begin_revision()
+        for page, reader, marks, known in filter(None, changes):
+            page.take(reader, marks, known)
+        self._make_head(readers, at)
+        return True
+
+    def _make_head(self, readers: Sequence[LedgerReader | None], at: datetime) -> None:
+        heads = [page.head(reader, at) for page, reader in zip(self.pages, readers, strict=True)]
+        self.is_held = any(page.is_held for page in self.pages)
+        lanes = [
+            LaneHead(page.lane, head.states, head.runs[0] if head.runs else None, is_running=head.active is not None)
+            for page, head in zip(self.pages, heads, strict=True)
+        ]
+        first, runs = heads[0], joint_timelines(head.runs for head in heads)
+        endpoints, active = (
+            {head.endpoint for head in heads},
+            [head.active for head in heads if head.active is not None],
+        )
+        head = replace(
+            first,
+            lane=None,
+            endpoint=endpoints.pop() if len(endpoints) == 1 else None,
+            states=sum((Counter(head.states) for head in heads), Counter[State]()),
+            chosen=sum(head.chosen for head in heads),
+            listed=len(self.board),
+            attempts_left_out=any(head.attempts_left_out for head in heads),
+            causes=joint_causes(head.causes for head in heads),
+            runs=runs[:RUNS_MAX],
+            more_runs=len(runs) > RUNS_MAX or any(head.more_runs for head in heads),
+            active=None,
+            pace=None,
+            lanes=lanes,
+        )
+        if active:
+            left_s = max((each.left_s for each in active if each.left_s is not None), default=None)
+            left, rate = sum(each.left for each in active), sum(each.rate for each in active if each.left)
+            head = replace(head, active=ActiveRun(active[0].run_id, active[0].holder, left, rate, left_s))
+        self.board.head = head.as_json(self.invocation)
 
 
 def title_of(found: LedgerView) -> str:
@@ -228,6 +347,12 @@ def run_timelines(reader: LedgerReader, batch: str) -> list[RunTimeline]:
     return [
         RunTimeline(record, tallies[record.run_id], widths[record.run_id], steps[record.run_id]) for record in records
     ]
+
+
+def still_page_of_lanes(lanes: Sequence[PageOfLane], repeated: Sequence[str]) -> tuple[LanesPage, Iterator[str]]:
+    """Return the page of several lanes as it is now, and the pieces of its one file."""
+    page = LanesPage.of(lanes, repeated, at=datetime.now(UTC))
+    return page, document(json_chunks(page.board.since(0)), title=title_of(lanes[0][1]), live=False)
 
 
 def still_page(found: LedgerView, repeated: Sequence[str]) -> tuple[Page, Iterator[str]]:

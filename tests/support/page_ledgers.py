@@ -278,3 +278,23 @@ def _id(item: Item) -> str:
 
 def _arn(item: Item) -> str:
     return f"arn:aws:sms-voice:us-east-1:123456789012:registration-attachment/{_id(item)}"
+
+
+def lane_labels(count: int) -> list[str]:
+    """So many lanes, two Regions an account; from the fourth on with a hostile name here and there."""
+    labels = [f"customer-{number // 2:03d}/{('us-east-1', 'us-west-2')[number % 2]}" for number in range(count)]
+    for place, name in zip(range(3, count, 7), HOSTILE, strict=False):
+        labels[place] = f"{name}/us-west-2"
+    return labels
+
+
+def tell_lanes(folder: Path, labels: Sequence[str], *, count: int) -> list[Story]:
+    """A story of `count` items for each lane, each with a manifest and a ledger of its own in `folder`."""
+    stories = []
+    for place in range(len(labels)):
+        own = folder / f"lane-{place}"
+        own.mkdir(parents=True)
+        stories.append(
+            tell_story(own, [f"letters/{number:04d}-authorization.pdf" for number in range(count)], seed=place)
+        )
+    return stories

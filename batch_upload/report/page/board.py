@@ -53,6 +53,10 @@ _Row = tuple[int, Sequence[Any]]
 """The revision in which it was changed, and its values."""
 
 
+_Key = tuple[str | None, str]
+"""The target of an item's lane, None without `targets`, and its id."""
+
+
 @dataclass(slots=True)
 class Board:
     """The items by their number, which is their place in the manifest, their attempts, and the head of the page.
@@ -62,7 +66,7 @@ class Board:
 
     revision: int = 0
     head: Json = field(default_factory=dict)
-    _numbers: dict[str, int] = field(default_factory=dict)
+    _numbers: dict[_Key, int] = field(default_factory=dict)
     _items: list[_Row] = field(default_factory=list)
     _attempts: dict[tuple[int, int], _Row] = field(default_factory=dict)
     _words: Interned = field(default_factory=Interned)
@@ -71,8 +75,9 @@ class Board:
     _seen: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     """How many words, faults and tags there were at the end of each revision."""
 
-    def __contains__(self, item_id: str) -> bool:
-        return item_id in self._numbers
+    def has(self, item_id: str, target: str | None = None) -> bool:
+        """Return whether an item is shown; `target` is that of its lane."""
+        return (target, item_id) in self._numbers
 
     def __len__(self) -> int:
         return len(self._items)
@@ -83,9 +88,14 @@ class Board:
             self._seen[self.revision] = self._now()
         self.revision += 1
 
-    def put(self, row: ReportRow, fault: Fault | None, *, resume_after: datetime | None = None) -> None:
-        """Show an item as it is now; a new one comes last. `itemOf` in assets/data.js reads the values."""
-        number = self._numbers.setdefault(row.item_id, len(self._items))
+    def put(
+        self, row: ReportRow, fault: Fault | None, *, resume_after: datetime | None = None, lane: int | None = None
+    ) -> None:
+        """Show an item as it is now; a new one comes last. `itemOf` in assets/data.js reads the values.
+
+        `lane` is the place of its lane in the head's `lanes`, None where there is only one.
+        """
+        number = self._numbers.setdefault((row.target, row.item_id), len(self._items))
         arn, attachment_id = row.registration_attachment_arn, row.registration_attachment_id
         shown_arn: int | str | None = arn
         if arn is not None and attachment_id is not None and arn.endswith(attachment_id):
@@ -109,6 +119,7 @@ class Board:
             epoch_ms(row.completed_at),
             self._tags.number(sorted(row.tags.items())) if row.tags else NONE,
             epoch_ms(resume_after),
+            lane,
         ]
         while values[-1] is None:
             values.pop()
@@ -118,9 +129,9 @@ class Board:
         else:
             self._items[number] = changed
 
-    def put_attempt(self, item_id: str, attempt: AttemptRecord) -> None:
+    def put_attempt(self, item_id: str, attempt: AttemptRecord, *, target: str | None = None) -> None:
         """Show an attempt as it is now, if its item is shown. `attemptOf` in assets/data.js reads the values."""
-        number = self._numbers.get(item_id)
+        number = self._numbers.get((target, item_id))
         if number is None:
             return
         took_ms, fault = None, None

@@ -15,6 +15,7 @@ _SCRIPTS = (
     "text.js",
     "data.js",
     "overview.js",
+    "lanes.js",
     "attention.js",
     "chart.js",
     "runs.js",

@@ -1,15 +1,18 @@
 """The head of the page: whose items they are, their states, the runs over time, and what to do."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from batch_upload.model import Fault, Known, Lane, RateRecord, State
+from batch_upload.errors import ExitCode
+from batch_upload.model import Fault, Known, Lane, OutcomeKind, RateRecord, State
 from batch_upload.records import Bucket, RunRecord, RunTally
 from batch_upload.report.advice import RETRIES, advice
+from batch_upload.report.ndjson import LaneRef
 from batch_upload.report.page.board import KINDS, STATES, Json, epoch_ms
 from batch_upload.report.summary_text import IDS_SHOWN, Invocation
-from batch_upload.summary import EXIT_REASONS
+from batch_upload.summary import EXIT_REASONS, LaneSummary, exit_of, reason_of_lanes
 from batch_upload.words import fault_name
 
 ATTENTION = (State.FAILED, State.UNKNOWN, State.SENDING, State.PARKED)
@@ -84,6 +87,8 @@ class Cause:
     resume_after: datetime | None
     count: int = 0
     ids: list[str] = field(default_factory=list)
+    first: tuple[str | None, str] = (None, "")
+    """The target of the first item's lane, None without `targets`, and its id."""
 
     def as_json(self, invocation: Invocation) -> Json:
         """Return the cause as assets/attention.js reads it."""
@@ -97,12 +102,15 @@ class Cause:
             "advice": self.advice,
             "retries": None if fault is None else dict(fault.fields).get(RETRIES),
             "resume_after": epoch_ms(self.resume_after),
-            "why": invocation.why(self.ids[0]),
+            "why": invocation.why(self.first[1], target=self.first[0]),
         }
 
 
-def causes_of(known: Iterable[Known]) -> list[Cause]:
-    """Group the items that need attention: by state, then the most frequent cause first."""
+def causes_of(known: Iterable[Known], *, target: str | None = None) -> list[Cause]:
+    """Group the items that need attention: by state, then the most frequent cause first.
+
+    `target` is that of their lane; then ids are shown as `--only` takes them.
+    """
     causes: dict[tuple[State, str, str], Cause] = {}
     for item in known:
         state, fault = item.state, item.fault
@@ -111,16 +119,97 @@ def causes_of(known: Iterable[Known]) -> list[Cause]:
         # `causeOf` in assets/data.js groups by the same name
         name = fault_name(fault) if state in (State.FAILED, State.PARKED) and fault is not None else ""
         key = (state, name, advice(state, fault if name else None))
-        cause = causes.setdefault(key, Cause(*key, fault, item.resume_after))
+        cause = causes.setdefault(key, Cause(*key, fault, item.resume_after, first=(target, item.item_id)))
         cause.count += 1
         if len(cause.ids) < IDS_SHOWN:
-            cause.ids.append(item.item_id)
-    return sorted(causes.values(), key=lambda each: (ATTENTION.index(each.state), -each.count, each.name, each.advice))
+            cause.ids.append(item.item_id if target is None else f"{target}:{item.item_id}")
+    return _in_order(causes.values())
+
+
+def joint_causes(of_lanes: Iterable[Sequence[Cause]]) -> list[Cause]:
+    """Return the causes of several lanes, each once, with the sum of its items."""
+    joint: dict[tuple[State, str, str], Cause] = {}
+    for cause in (each for causes in of_lanes for each in causes):
+        key = (cause.state, cause.name, cause.advice)
+        found = joint.get(key)
+        if found is None:
+            joint[key] = replace(cause, ids=list(cause.ids))
+        else:
+            found.count += cause.count
+            found.ids += cause.ids[: IDS_SHOWN - len(found.ids)]
+    return _in_order(joint.values())
+
+
+def _in_order(causes: Iterable[Cause]) -> list[Cause]:
+    return sorted(causes, key=lambda each: (ATTENTION.index(each.state), -each.count, each.name, each.advice))
+
+
+def joint_timelines(of_lanes: Iterable[Sequence[RunTimeline]]) -> list[RunTimeline]:
+    """Return the runs of several lanes, each once, latest first: sums over its lanes, and how many ended how.
+
+    Steps of lanes are added up in steps as long as the longest of them. A run has ended when it has in every lane.
+    """
+    by_id: dict[str, list[RunTimeline]] = {}
+    for timeline in (each for timelines in of_lanes for each in timelines):
+        by_id.setdefault(timeline.record.run_id, []).append(timeline)
+    found = [_joint_timeline(timelines) for timelines in by_id.values()]
+    return sorted(found, key=lambda each: each.record.began_at, reverse=True)
+
+
+def _joint_timeline(timelines: Sequence[RunTimeline]) -> RunTimeline:
+    began_at = min(each.record.began_at for each in timelines)
+    width_s = max(each.width_s for each in timelines)
+    steps: Counter[tuple[int, OutcomeKind]] = Counter()
+    tallies: dict[OutcomeKind | None, RunTally] = {}
+    for each in timelines:
+        offset_s = (each.record.began_at - began_at).total_seconds()
+        for step in each.steps:
+            steps[int((offset_s + step.number * each.width_s) / width_s), step.kind] += step.count
+        for tally in each.tallies:
+            before = tallies.get(tally.kind)
+            count = tally.count + (0 if before is None else before.count)
+            last_at = tally.last_at if before is None else max(before.last_at, tally.last_at)
+            tallies[tally.kind] = replace(tally, count=count, last_at=last_at)
+    record = timelines[0].record
+    ends = [each.record.ended_at for each in timelines]
+    codes = [each.record.exit_code for each in timelines]
+    ended = [end for end in ends if end is not None]
+    exits = [exit_of(ExitCode(code)) for code in codes if code in set(ExitCode)]
+    record = replace(record, began_at=began_at, ended_at=None, exit_code=None, summary=None)
+    if len(ended) == len(ends) and len(exits) == len(codes):
+        worst = min(exits, key=lambda each: (not each.wants_a_person, each.code is ExitCode.DONE, each.code))
+        reason = reason_of_lanes([LaneSummary(None, None, None, each) for each in exits])
+        record = replace(record, ended_at=max(ended), exit_code=int(worst.code), summary={"exit": {"reason": reason}})
+    buckets = [Bucket(record.run_id, number, kind, count) for (number, kind), count in sorted(steps.items())]
+    return RunTimeline(record, tuple(tallies.values()), width_s, buckets)
 
 
 def step_width_s(span_s: float) -> float:
     """Return the shortest round step with which a run of this length has at most `STEPS_MAX` of them."""
     return next((width for width in _WIDTHS_S if span_s / width < STEPS_MAX), span_s / STEPS_MAX * 1.01)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneHead:
+    """One lane of several: its items by state, how its last run ended, and whether one is under way there."""
+
+    lane: LaneRef
+    states: Mapping[State, int]
+    last_run: RunTimeline | None = None
+    is_running: bool = False
+
+    def as_json(self) -> Json:
+        """Return the lane as assets/lanes.js reads it."""
+        run = None if self.last_run is None else self.last_run.as_json()
+        return {
+            "label": self.lane.target,
+            "account": self.lane.account,
+            "region": self.lane.region,
+            "states": [self.states.get(state, 0) for state in STATES],
+            "exit": None if run is None else run["exit"],
+            "reason": None if run is None else run["reason"],
+            "running": self.is_running,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +238,8 @@ class PageHead:
     active: ActiveRun | None = None
     pace: RateRecord | None = None
     """What the last run learned of creates; its `learned` has `rate`, in calls a second."""
+    lanes: Sequence[LaneHead] = ()
+    """Of a manifest with `targets`, in its order. The other values are of all of them."""
 
     def as_json(self, invocation: Invocation) -> Json:
         """Return the head as the scripts in assets/ read it."""
@@ -188,4 +279,5 @@ class PageHead:
                 "csv": invocation.command("report", "--format", "csv"),
                 "upload": invocation.command("upload"),
             },
+            **({"lanes": [lane.as_json() for lane in self.lanes]} if self.lanes else {}),
         }

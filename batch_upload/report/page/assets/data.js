@@ -60,6 +60,7 @@ function itemOf(row) {
     completed: row[14] ?? null,
     tags: row[15],
     resume: row[16] ?? null,
+    lane: row[17] ?? null, // its place in the head's lanes
     searchText: null, // made at the first search
   };
 }
@@ -106,7 +107,7 @@ function searchTextOf(item) {
     const fault = faultOf(item.fault);
     const requests = (model.attempts.get(item.number) ?? []).map((row) => row[7]);
     const faultTexts = fault ? [fault.code, fault.reason, fault.message] : [];
-    const parts = [item.id, item.source, item.token, item.sha256, item.attachment, item.state, ...faultTexts, ...requests];
+    const parts = [item.id, item.lane === null ? "" : laneName(item.lane), item.source, item.token, item.sha256, item.attachment, item.state, ...faultTexts, ...requests];
     item.searchText = parts.filter(Boolean).join("\n").toLowerCase();
   }
   return item.searchText;

@@ -23,6 +23,7 @@ function itemFacts(item) {
   const code = (text) => (text === null ? null : h("code", { text }));
   const pairs = [
     ["Id", code(item.id)],
+    ["Lane", item.lane === null ? null : laneFact(lanesOf()[item.lane])],
     ["Source", item.source === item.id ? null : code(item.source)],
     ["State", `${item.state}: ${STATE_WORDS[item.state]}`],
     ["Not tried before", item.resume ? time(item.resume) : null],
@@ -39,6 +40,10 @@ function itemFacts(item) {
   ];
   return h("dl", { class: "named" }, pairs.filter(([, value]) => value !== null && value !== undefined)
     .map(([name, value]) => h("div", {}, h("dt", { text: name }), h("dd", {}, value))));
+}
+
+function laneFact(lane) {
+  return h("span", {}, h("code", { text: lane.label }), lane.account ? `, account ${lane.account}` : "");
 }
 
 function attemptsTable(item) {

@@ -1,6 +1,6 @@
 // Which items are shown, and in which order.
 
-const filter = { words: [], states: new Set(), cause: null, sort: null, down: false };
+const filter = { words: [], states: new Set(), cause: null, lane: null, sort: null, down: false };
 
 const COLUMNS = [
   { key: "id", label: "Item", of: (item) => item.id },
@@ -15,6 +15,7 @@ const COLUMNS = [
 const COLLATOR = new Intl.Collator("en", { numeric: true });
 
 function matches(item) {
+  if (filter.lane !== null && item.lane !== filter.lane) return false;
   if (filter.states.size && !filter.states.has(item.state)) return false;
   if (filter.cause && !hasCause(item, filter.cause)) return false;
   if (!filter.words.length) return true;
@@ -39,7 +40,7 @@ function chosenItems() {
 }
 
 function isFiltered() {
-  return filter.words.length > 0 || filter.states.size > 0 || filter.cause !== null;
+  return filter.words.length > 0 || filter.states.size > 0 || filter.cause !== null || filter.lane !== null;
 }
 
 function drawFilters() {
@@ -55,6 +56,11 @@ function drawFilters() {
     $("cause-filter").replaceChildren("Only ", h("strong", { text: cause.name || STATE_WORDS[cause.state] }), " ",
       h("button", { type: "button", class: "plain", on: { click: () => { filter.cause = null; refilter(); $("search").focus(); } } }, "Show others too"));
   }
+  $("lane-filter").hidden = filter.lane === null;
+  if (filter.lane !== null) {
+    $("lane-filter").replaceChildren("Only the lane ", h("strong", { text: laneName(filter.lane) }), " ",
+      h("button", { type: "button", class: "plain", on: { click: () => { chooseLane(null); $("search").focus(); } } }, "Show all lanes"));
+  }
   $("clear").hidden = !isFiltered();
 }
 
@@ -69,8 +75,10 @@ function clearFilters() {
   filter.words = [];
   filter.states.clear();
   filter.cause = null;
+  filter.lane = null;
   $("search").value = "";
   refilter();
+  drawLanes();
 }
 
 function showState(state) {

@@ -154,7 +154,7 @@ function itemRow(item, place) {
     type: "button", class: "opener", "aria-expanded": String(isOpen), "aria-controls": isOpen ? `d-${item.number}` : null,
     tabindex: place === view.focus ? "0" : "-1", title: visible(item.id),
     on: { click: () => toggle(place), focus: () => setFocus(place) },
-  }, h("span", { class: "twist", "aria-hidden": "true" }), h("span", { class: "clip", dir: "auto", text: item.id }));
+  }, h("span", { class: "twist", "aria-hidden": "true" }), itemName(item));
   const row = h("tr", { class: `item${isOpen ? " is-open" : ""}`, "data-place": place, "aria-rowindex": place + 2 },
     h("th", { scope: "row" }, button),
     h("td", {}, h("span", { class: `label s-${item.state}` }, icon(item.state), capital(item.state))),
@@ -163,6 +163,13 @@ function itemRow(item, place) {
     h("td", { class: "num", text: item.attempts }),
     h("td", {}, time(item.sent)), h("td", {}, time(item.completed)));
   return withKey(row, "item", item, place);
+}
+
+/** Return the id of an item; below it its lane, where there are several. */
+function itemName(item) {
+  const id = h("span", { class: "clip", dir: "auto", text: item.id });
+  if (item.lane === null || lanesOf().length < 2) return id;
+  return h("span", { class: "stack" }, id, h("span", { class: "clip of-lane", dir: "auto", text: laneName(item.lane) }));
 }
 
 function detailRow(item, place) {
@@ -245,5 +252,6 @@ function setPrinting(isPrinting) {
   const many = view.items.length;
   $("printed").textContent = many > PRINTED ? `The first ${count(PRINTED)} of ${counted(many, "item")} are printed. All of them: ${model.head.commands.csv}` : "";
   drawTimeline();
+  drawLanes();
   drawRows({ force: true });
 }

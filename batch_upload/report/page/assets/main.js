@@ -2,6 +2,7 @@
 
 function drawAll({ keep = false } = {}) {
   drawOverview();
+  drawLanes();
   drawAttention();
   drawTimeline();
   refilter({ keep });
@@ -21,6 +22,7 @@ function start() {
   const paper = matchMedia("print");
   addEventListener("afterprint", () => setPrinting(paper.matches));
   paper.addEventListener("change", () => setPrinting(paper.matches));
+  $("more-lanes").addEventListener("click", () => { lanesShown.all = !lanesShown.all; drawLanes(); });
   drawAll();
   document.documentElement.dataset.ready = "yes";
   if (document.documentElement.dataset.mode === "live") listen();

@@ -47,7 +47,7 @@ function running(head, by) {
 function drawFacts(head) {
   const run = head.runs[0];
   const facts = [
-    ["Account and Region", [head.account ? `${head.account}, ${head.region}` : "not known before a first run"]],
+    [lanesOf().length > 1 ? "Lanes" : "Account and Region", [whereTo(head)]],
     ["Manifest", [h("code", { text: head.manifest })]],
     ["Ledger", [h("code", { text: head.ledger })]],
     ["Last run", run ? lastRun(run) : ["None so far"]],
@@ -56,6 +56,14 @@ function drawFacts(head) {
   if (head.endpoint) facts.splice(1, 0, ["Endpoint", [h("code", { text: head.endpoint })]]);
   if (head.only.length) facts.push(["Shown", [`${counted(head.chosen, "item")} chosen by --only ${visible(head.only.join(" "))}`]]);
   $("facts").replaceChildren(...facts.map(([name, value]) => h("div", {}, h("dt", { text: name }), h("dd", {}, ...value))));
+}
+
+/** Return the account and Region of the only lane, or how many lanes and accounts there are. */
+function whereTo(head) {
+  const lanes = lanesOf();
+  if (lanes.length > 1) return `${count(lanes.length)} in ${counted(new Set(lanes.map((lane) => lane.account)).size, "account")}`;
+  const { account, region } = lanes.length === 1 ? lanes[0] : head;
+  return account ? `${account}, ${region}` : "not known before a first run";
 }
 
 function lastRun(run) {
