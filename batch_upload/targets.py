@@ -100,3 +100,8 @@ def is_target_named(target: Target, name: str) -> bool:
     if name.startswith(GROUP_PREFIX):
         return name.removeprefix(GROUP_PREFIX) in target.groups
     return name in ("all", target.name, target.label)
+
+
+def id_in_lane(name: str, target: Target) -> str:
+    """Return the id that `acme/us-east-1:ID` has in its own lane; in every other lane the name is an id as it is."""
+    return name if target.label is None else name.removeprefix(f"{target.label}:")

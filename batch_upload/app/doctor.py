@@ -1,8 +1,8 @@
 """`doctor`: does a run have all that it needs? Reads only; every check is made although another failed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,22 +17,36 @@ from batch_upload.app.checks import (
     ok,
     program_checks,
     skipped,
+    warned,
 )
-from batch_upload.app.exits import first_of
+from batch_upload.app.exits import first_of, summary_of_lanes
 from batch_upload.app.items import list_items
-from batch_upload.app.lane_checks import examine_lane
+from batch_upload.app.lane_checks import ACCOUNT, CAPACITY, CLOCK, PROXY, TLS, examine_lane
+from batch_upload.app.lanes import (
+    ListedPart,
+    lane_readers,
+    listed_parts,
+    observer_of_lane,
+    one_at_a_time,
+    shared_access,
+)
 from batch_upload.app.observers import Both, Silent
 from batch_upload.clock import counting_s
+from batch_upload.engine.groups import for_each
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import ExitCode, LedgerUnusable, ManifestInvalid, UsageError
-from batch_upload.ledger import find_reader
-from batch_upload.model import LIVE, Known, Lane, Listed
-from batch_upload.ports import Observer
+from batch_upload.model import LIVE, Lane
+from batch_upload.ports import LedgerReader, Observer
 from batch_upload.service.access import Ask
 from batch_upload.settings import RunOptions, settings_of
-from batch_upload.summary import Exit, Summary
+from batch_upload.summary import Exit, Summary, exit_of
+from batch_upload.targets import Target
 from batch_upload.words import count_words
 
+CHECKED_AT_ONCE = 20
+"""Lanes that are checked at the same time."""
+COMMON = frozenset({PROXY, TLS, CLOCK})
+"""Checks whose result is the same for every lane."""
 NOWHERE = Path("/dev/null/none.yaml")
 """The manifest if none is named: there can be no file in its folder."""
 
@@ -69,7 +83,7 @@ async def doctor(
     if path is None and wanted.targets:
         raise UsageError("`--target` needs the MANIFEST that has the targets", hint="`doctor MANIFEST --target NAME`")
     settings, batch = settings_of(wanted, manifest=path or NOWHERE), None
-    listed: Sequence[Listed] = ()
+    parts: Sequence[ListedPart] = (ListedPart(Target(), settings, ()),)
     await make(program_checks())
     if path is not None:
         try:
@@ -79,14 +93,21 @@ async def doctor(
             observers.notify(not_ok("manifest", error.exit_code, error.message, error.hint))
         else:
             count, batch = count_words(len(listed), "item"), found.batch
-            observers.notify(ok("manifest", f"`{path}`: batch `{batch}`, {count}; `validate` looks into the files"))
+            lanes = f" for {count_words(len(found.targets), 'lane')}" if found.targets else ""
+            message = f"`{path}`: batch `{batch}`, {count}{lanes}; `validate` looks into the files"
+            observers.notify(ok("manifest", message))
             settings = settings_of(
                 wanted, manifest=path, ledger=found.ledger, target=found.target, targets=found.targets
             )
+            parts = listed_parts(found, listed, settings)
     has_ledger = path is not None or settings.ledger.parent != NOWHERE.parent
-    ours, known = await to_thread.run_sync(_read_ledger, settings.ledger, batch) if has_ledger else (None, ())
-    live = {row.item_id for row in known if row.state in LIVE}
-    new = sum(each.item_id not in live for each in listed)
+    held = await to_thread.run_sync(_read_ledger, settings.ledger, batch, parts) if has_ledger else [NOTHING_HELD]
+    if parts[0].target.label is not None:
+        await make(ledger_checks(settings.ledger))
+        summary = await check_lanes(parts, held, observers, batch=batch or "", ask=ask, started=began)
+        return Checkup(replace(summary, exit=_exit_of(checks)), tuple(checks))
+    (ours, live), (part,) = held[0], parts
+    new = sum(each.item_id not in live for each in part.listed)
     lane = await examine_lane(settings, tally, observers, wanted=new, ask=ask)
     if has_ledger:
         await make(ledger_checks(settings.ledger))
@@ -107,6 +128,81 @@ async def doctor(
     return Checkup(summary, tuple(checks))
 
 
+async def check_lanes(
+    parts: Sequence[ListedPart],
+    held: Sequence["Held"],
+    observers: Observer,
+    *,
+    batch: str,
+    ask: Ask | None,
+    started: float,
+) -> Summary:
+    """Check every lane, side by side. `observers` gets one check of each lane as soon as the lane is done.
+
+    That check has the lane's label as its name, and stands for all that were made of the lane (`lane_line`). Those come
+    before it, wrapped as `OfLane`. What all lanes share (COMMON) comes once, as the first lane found it.
+    """
+    common: dict[str, Check] = {}
+    summaries: dict[str | None, Summary] = {}
+    asking = one_at_a_time(ask)
+    async with shared_access(parts) as shared:
+
+        async def check(numbered: tuple[int, ListedPart]) -> None:
+            number, part = numbered
+            (ours, live), label = held[number], part.target.label
+            tally, checks = Tally(), list[Check]()
+            new = sum(each.item_id not in live for each in part.listed)
+            lane = await examine_lane(
+                part.settings,
+                tally,
+                Both(_Kept(checks), observer_of_lane(part.target, observers)),
+                wanted=new,
+                ask=asking,
+                accounts=shared.accounts,
+                local_url=shared.local_url,
+            )
+            if ours is not None and lane is not None:
+                checks.append(_lane_check(ours, lane))
+            for each in checks:
+                if each.name in COMMON and each.name not in common and each.verdict is not Verdict.SKIPPED:
+                    common[each.name] = each
+                    observers.notify(each)
+            line = lane_line(label or "", checks)
+            observers.notify(line)
+            summaries[label] = Summary(
+                "doctor",
+                exit_of(ExitCode.DONE) if line.code is ExitCode.DONE else Exit(line.code, line.message),
+                account=lane.account if lane else None,
+                requests=dict(tally.requests),
+                throttled=tally.throttled,
+            )
+
+        await for_each(enumerate(parts), check, at_once=CHECKED_AT_ONCE)
+    return summary_of_lanes(
+        "doctor",
+        [(part.target, summaries[part.target.label]) for part in parts],
+        batch=batch,
+        elapsed_s=counting_s() - started,
+    )
+
+
+def lane_line(label: str, checks: Sequence[Check]) -> Check:
+    """Return the one check of a lane that stands for all: the failure that wins, else every warning."""
+    code = first_of({check.code for check in checks})
+    failed = [check for check in checks if check.code is not ExitCode.DONE]
+    if failed:
+        worst = next(check for check in failed if check.code is code)
+        others = f"; {count_words(len(failed) - 1, 'more check')} failed" if len(failed) > 1 else ""
+        return not_ok(label, code, f"{worst.name}: {worst.message}{others}", worst.hint)
+    messages = {check.name: check.message for check in checks}
+    account = messages.get(ACCOUNT, "")
+    warnings = [check for check in checks if check.verdict is Verdict.WARN and check.name not in COMMON]
+    if warnings:
+        words = "; ".join(f"{check.name}: {check.message}" for check in warnings)
+        return warned(label, f"{account}; {words}", warnings[0].hint)
+    return ok(label, f"{account}; {messages.get(CAPACITY, '')}")
+
+
 class _Kept:
     """An observer that appends every check to a list."""
 
@@ -118,14 +214,23 @@ class _Kept:
             self._checks.append(event)
 
 
-def _read_ledger(path: Path, batch: str | None) -> tuple[Lane | None, Sequence[Known]]:
-    """Return the lane of a ledger and its rows of a batch. Empty if it cannot be read: `ledger_checks` says why."""
-    with suppress(LedgerUnusable):
-        reader = find_reader(path)
-        if reader is not None:
-            with reader:
-                return reader.lane(), reader.known(batch) if batch else ()
-    return None, ()
+Held = tuple[Lane | None, Set[str]]
+"""A lane as the ledger has it, and the ids of its items that are at the service."""
+NOTHING_HELD: Held = (None, frozenset())
+
+
+def _read_ledger(path: Path, batch: str | None, parts: Sequence[ListedPart]) -> list[Held]:
+    """Return what a ledger holds of each lane: nothing if it cannot be read, `ledger_checks` says why."""
+    with suppress(LedgerUnusable), lane_readers(path) as reader_of:
+        return [_held(reader_of(part.target.label), batch) for part in parts]
+    return [NOTHING_HELD] * len(parts)
+
+
+def _held(reader: LedgerReader | None, batch: str | None) -> Held:
+    if reader is None:
+        return NOTHING_HELD
+    known = reader.known(batch) if batch else ()
+    return reader.lane(), {row.item_id for row in known if row.state in LIVE}
 
 
 def _lane_check(ours: Lane, lane: Lane) -> Check:

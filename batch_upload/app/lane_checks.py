@@ -61,12 +61,13 @@ async def examine_lane(
     wanted: int,
     ask: Ask | None,
     accounts: Accounts | None = None,
+    local_url: str | None = None,
 ) -> Lane | None:
     """Check the configuration and the way to the endpoint, then ask the lane. A failure ends no other check.
 
     `counter` gets the events of the requests, `observer` the checks. `wanted` is how many attachments are still to be
-    created. `ask` asks a person for the code of an MFA device. `accounts`: as for `open_lane`. Return the lane; None if
-    its account is not known.
+    created. `ask` asks a person for the code of an MFA device. `accounts` and `local_url`: as for `open_lane`. Return
+    the lane; None if its account is not known.
     """
     found, credentials = LaneFound(observer), None
     left = (ACCOUNT, *PERMISSIONS.values(), CLOCK, CAPACITY)
@@ -79,7 +80,15 @@ async def examine_lane(
                 found.add(skipped(name, "not asked: there are no credentials to ask with"))
             return None
     try:
-        opening = open_lane(settings, counter, reads_only=True, credentials=credentials, ask=ask, accounts=accounts)
+        opening = open_lane(
+            settings,
+            counter,
+            reads_only=True,
+            credentials=credentials,
+            ask=ask,
+            accounts=accounts,
+            local_url=local_url,
+        )
         async with opening as lane:
             if settings.local:
                 found.add(ok(ENDPOINT, lane.service.endpoint))
@@ -166,24 +175,27 @@ async def check_lane_answers(settings: Settings, lane: OpenLane, found: LaneFoun
             if sent_at.tzinfo is not None:  # in whole seconds, on average half a second ago
                 ahead.append((lane.clock.now() - sent_at).total_seconds() - 0.5)
 
-    async def asked(name: str, operation: str, ask: Callable[[], Awaitable[CheckAnswer]]) -> CheckAnswer | Check:
+    async def asked(name: str, ask: Callable[[], Awaitable[CheckAnswer]]) -> CheckAnswer | Check:
         try:
-            return await lane.wire.call(operation, ask, policy=CONVENIENCE)
+            return await ask()
         except BatchUploadError as error:
             # what fails an item in a run fails no item here: a person must look at it all the same
             code = ExitCode.ACCESS if isinstance(error, Refused) else error.exit_code
             return not_ok(name, code, error.message, error.hint)
 
+    def call(operation: str, ask: Callable[[], Awaitable[CheckAnswer]]) -> Awaitable[CheckAnswer]:
+        return lane.wire.call(operation, ask, policy=CONVENIENCE)
+
     service.on_date(take_date)
-    account = await asked(ACCOUNT, IDENTITY, service.account)
+    account = await asked(ACCOUNT, lambda: service.account_for_all(lambda: call(IDENTITY, service.account)))
     found.add(account if isinstance(account, Check) else account_check(settings, account, service.region, found))
-    capacity = await asked(PERMISSIONS[LIMITS], LIMITS, service.capacity)
+    capacity = await asked(PERMISSIONS[LIMITS], lambda: call(LIMITS, service.capacity))
     if isinstance(capacity, Check) and capacity.code is ExitCode.ACCESS:
         hint = "a run goes on without it, but cannot tell the capacity beforehand"
         found.add(warned(capacity.name, capacity.message, hint))
     else:
         found.add(capacity if isinstance(capacity, Check) else ok(PERMISSIONS[LIMITS], "yes"))
-    page = await asked(PERMISSIONS[DESCRIBE], DESCRIBE, lambda: service.page(None))
+    page = await asked(PERMISSIONS[DESCRIBE], lambda: call(DESCRIBE, lambda: service.page(None)))
     found.add(page if isinstance(page, Check) else ok(PERMISSIONS[DESCRIBE], "yes"))
     name, attachments = PERMISSIONS[LIST_TAGS], () if isinstance(page, Check) else page.attachments
     arn = next((each.attachment_arn for each in attachments if each.status is not AttachmentStatus.DELETED), None)
@@ -192,7 +204,7 @@ async def check_lane_answers(settings: Settings, lane: OpenLane, found: LaneFoun
     elif arn is None:
         found.add(skipped(name, "not asked: the account has no attachment yet"))
     else:
-        tags = await asked(name, LIST_TAGS, lambda: service.tags(arn))
+        tags = await asked(name, lambda: call(LIST_TAGS, lambda: service.tags(arn)))
         found.add(tags if isinstance(tags, Check) else ok(name, "yes"))
     found.add(clock_check(ahead[0] if ahead else None))
     found.add(capacity_check(None if isinstance(capacity, Check) else capacity, wanted=wanted))

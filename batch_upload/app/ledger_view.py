@@ -1,23 +1,26 @@
 """What the ledger holds for the items of a manifest, without a look into files; also while a run writes."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batch_upload.app.exits import lane_summary
+from batch_upload.app.exits import lane_summary, summary_of_lanes
 from batch_upload.app.items import Prepared, invalid, list_items_and_unmatched
+from batch_upload.app.lanes import ListedPart, lane_reader, lane_readers, listed_parts
 from batch_upload.app.rates import expected_create_rate
+from batch_upload.clock import counting_s
 from batch_upload.engine.plan import Selection
 from batch_upload.engine.rows import shown_row_of_id, with_retries_counted
 from batch_upload.errors import OLD_COPY, ExitCode, LedgerOfAnotherLane
-from batch_upload.ledger import ANSWERED, Note, find_reader, holder_of
+from batch_upload.ledger import ANSWERED, Note, holder_of
 from batch_upload.model import Known, Lane, Listed, Manifest, Position, Problem, State
 from batch_upload.ports import LedgerReader
 from batch_upload.records import RunRecord, Stock
 from batch_upload.settings import RunOptions, Settings, settings_of
 from batch_upload.summary import Exit, Summary
+from batch_upload.targets import Target
 
 ListedRow = tuple[Listed, Known | None]
 RUNS_LOOKED_AT = 20
@@ -37,6 +40,8 @@ class ItemRows:
     listed: Sequence[Listed]
     ledger: Path
     batch: str
+    label: str | None = None
+    """`Target.label` of the lane; None for the only lane of a manifest without `targets`."""
 
     def __len__(self) -> int:
         return len(self.listed)
@@ -51,11 +56,10 @@ class ItemRows:
             yield item, shown_row_of_id(rows)
 
     def _with_tokens(self) -> Iterator[tuple[Listed, Sequence[Known]]]:
-        reader = find_reader(self.ledger)
-        if reader is None:
-            yield from ((item, ()) for item in self.listed)
-            return
-        with reader:
+        with lane_reader(self.ledger, self.label) as reader:
+            if reader is None:
+                yield from ((item, ()) for item in self.listed)
+                return
             for start in range(0, len(self.listed), ROWS_A_QUERY):
                 some = self.listed[start : start + ROWS_A_QUERY]
                 known = reader.known_of_ids(self.batch, [item.item_id for item in some])
@@ -67,18 +71,18 @@ class ItemRows:
     def stock(self) -> Stock:
         """Count the items by state, all at one moment."""
         ids = (item.item_id for item in self.listed)
-        reader = find_reader(self.ledger)
-        if reader is None:
-            return Stock(+Counter({State.PENDING: len(self.listed)}), ())
-        with reader:
+        with lane_reader(self.ledger, self.label) as reader:
+            if reader is None:
+                return Stock(+Counter({State.PENDING: len(self.listed)}), ())
             return reader.stock(self.batch, ids, ())
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerView:
-    """A manifest, and what its ledger holds."""
+    """A lane of a manifest, and what the ledger holds of it."""
 
     manifest: Manifest
+    target: Target
     settings: Settings
     rows: ItemRows
     lane: Lane | None
@@ -102,8 +106,8 @@ class LedgerView:
         return place < len(self.rows) - self.gone
 
 
-def view_ledger(path: Path, options: RunOptions) -> LedgerView:
-    """Read the manifest, without its files, and the ledger. Blocking.
+def view_lanes(path: Path, options: RunOptions) -> tuple[LedgerView, ...]:
+    """Read the manifest, without its files, and what the ledger holds of each of its lanes. Blocking.
 
     Raises ManifestInvalid, LedgerUnusable and UsageError.
     """
@@ -113,27 +117,41 @@ def view_ledger(path: Path, options: RunOptions) -> LedgerView:
     settings = settings_of(
         options, manifest=path, ledger=manifest.ledger, target=manifest.target, targets=manifest.targets
     )
-    now = datetime.now(UTC)
-    reader = find_reader(settings.ledger)
-    if reader is None:
-        if unmatched:
+    parts = listed_parts(manifest, listed, settings)
+    with lane_readers(settings.ledger) as reader_of:
+        readers = [reader_of(part.target.label) for part in parts]
+        if unmatched and not any(readers):
             raise invalid(path, unmatched)
-        rows = ItemRows(listed, settings.ledger, manifest.batch)
-        return LedgerView(manifest, settings, rows, None, None, expected_create_rate(settings, (), now=now))
-    with reader:
-        gone = no_longer_matched(reader, manifest, listed) if unmatched else ()
-        rows = ItemRows((*listed, *gone), settings.ledger, manifest.batch)
-        runs = reader.runs(manifest.batch, limit=RUNS_LOOKED_AT)
-        rate = expected_create_rate(settings, reader.rates(), now=now)
-        last_run = runs[0] if runs else None
-        return LedgerView(
-            manifest, settings, rows, reader.lane(), last_run, rate, unmatched, len(gone), refusal_of(runs)
-        )
+        return tuple(_view_lane(manifest, part, reader, unmatched) for part, reader in zip(parts, readers, strict=True))
 
 
-def no_longer_matched(reader: LedgerReader, manifest: Manifest, listed: Sequence[Listed]) -> tuple[Listed, ...]:
-    """Return the batch's items in the ledger that the manifest does not list: files that no glob matches any more."""
-    ids = {item.item_id for item in listed}
+def _view_lane(
+    manifest: Manifest, part: ListedPart, reader: LedgerReader | None, unmatched: Sequence[Problem]
+) -> LedgerView:
+    now, settings, batch, label = datetime.now(UTC), part.settings, manifest.batch, part.target.label
+    if reader is None:
+        rows = ItemRows(part.listed, settings.ledger, batch, label)
+        rate = expected_create_rate(settings, (), now=now)
+        return LedgerView(manifest, part.target, settings, rows, None, None, rate, unmatched)
+    gone = no_longer_matched(reader, manifest, part) if unmatched else ()
+    runs = reader.runs(batch, limit=RUNS_LOOKED_AT)
+    return LedgerView(
+        manifest,
+        part.target,
+        settings,
+        ItemRows((*part.listed, *gone), settings.ledger, batch, label),
+        reader.lane(),
+        runs[0] if runs else None,
+        expected_create_rate(settings, reader.rates(), now=now),
+        unmatched,
+        len(gone),
+        refusal_of(runs),
+    )
+
+
+def no_longer_matched(reader: LedgerReader, manifest: Manifest, part: ListedPart) -> tuple[Listed, ...]:
+    """Return a lane's items in the ledger that the manifest does not list: files that no glob matches any more."""
+    ids = {item.item_id for item in part.listed}
     at = Position(0, 0)
     return tuple(
         Listed(
@@ -146,6 +164,7 @@ def no_longer_matched(reader: LedgerReader, manifest: Manifest, listed: Sequence
             max_size_bytes=manifest.max_size_bytes,
             identity_tag=row.identity_tag,
             at=at,
+            lane_label=part.target.label,
         )
         for row in reader.known(manifest.batch)
         if row.current and row.item_id not in ids
@@ -163,17 +182,43 @@ def refusal_of(runs: Sequence[RunRecord]) -> str:
     return str(reason) if is_refused else ""
 
 
-def summary_of_view(found: LedgerView, verb: str, *, started: float, ending: Exit | None = None) -> Summary:
-    """Return the summary of a verb that only reads the ledger. `started` is a moment of `counting_s()`."""
-    return lane_summary(
+def summary_of_views(
+    lanes: Sequence[LedgerView],
+    verb: str,
+    *,
+    started: float,
+    ending: Exit | None = None,
+    states: Sequence[Mapping[State, int]] | None = None,
+) -> Summary:
+    """Return the summary of a verb that only reads the ledger. `started` is a moment of `counting_s()`.
+
+    `states`: of each lane the items by state, where the caller has counted them already.
+    """
+    counted = [found.rows.stock().states for found in lanes] if states is None else states
+    summaries = [
+        lane_summary(
+            verb,
+            found.lane,
+            of_lane,
+            batch=found.manifest.batch,
+            items=len(found.rows),
+            started=started,
+            ending=ending,
+            run_id=found.last_run.run_id if found.last_run else None,
+        )
+        for found, of_lane in zip(lanes, counted, strict=True)
+    ]
+    manifest = lanes[0].manifest
+    if not manifest.targets:
+        return summaries[0]
+    runs = [found.last_run for found in lanes if found.last_run is not None]
+    last_run = max(runs, key=lambda run: run.began_at, default=None)
+    return summary_of_lanes(
         verb,
-        found.lane,
-        found.rows.stock().states,
-        batch=found.manifest.batch,
-        items=len(found.rows),
-        started=started,
-        ending=ending,
-        run_id=found.last_run.run_id if found.last_run else None,
+        [(found.target, summary) for found, summary in zip(lanes, summaries, strict=True)],
+        batch=manifest.batch,
+        elapsed_s=counting_s() - started,
+        run_id=last_run.run_id if last_run else None,
     )
 
 
@@ -187,12 +232,18 @@ def holder(ledger: Path) -> Note | None:
 
 def check_lane(ledger: Lane | None, asked: Lane | None, settings: Settings) -> None:
     """Raise LedgerOfAnotherLane if a ledger that is only read belongs to another lane than the one asked."""
-    if ledger is not None and asked is not None and ledger != asked:
+    if ledger is None or asked is None or ledger == asked:
+        return
+    if settings.lane_label is not None:
         raise LedgerOfAnotherLane(
-            f"`{settings.ledger}` belongs to account {ledger.account} in {ledger.region},"
-            f" these credentials are of account {asked.account} in {asked.region}",
-            hint="`--ledger PATH` names another, `--profile` and `--region` choose the account",
+            f"`{settings.lane_label}` is {ledger} in `{settings.ledger}`, its credentials are of {asked}",
+            hint="give the other account a target of another name",
         )
+    raise LedgerOfAnotherLane(
+        f"`{settings.ledger}` belongs to account {ledger.account} in {ledger.region},"
+        f" these credentials are of account {asked.account} in {asked.region}",
+        hint="`--ledger PATH` names another, `--profile` and `--region` choose the account",
+    )
 
 
 def unplanned(prepared: Prepared, known: Sequence[Known]) -> tuple[Known | None, ...]:

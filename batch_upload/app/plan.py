@@ -1,6 +1,5 @@
 """`plan`: what `upload` would do now, and what that takes. Changes nothing, also while a run goes on."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -9,35 +8,42 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from batch_upload.app.exits import STATE_OF_STATUS, lane_summary
+from batch_upload.app.exits import lane_summary, summary_of_lanes
 from batch_upload.app.items import Prepared, check_only, invalid, ready_to_read
-from batch_upload.app.ledger_view import RUNS_LOOKED_AT, check_lane, refusal_of, unplanned
+from batch_upload.app.lanes import (
+    LaneOutcome,
+    SharedAccess,
+    counted_requests,
+    error_exit,
+    in_each_lane,
+    observer_of_lane,
+    one_at_a_time,
+    shared_access,
+)
+from batch_upload.app.ledger_view import check_lane
 from batch_upload.app.observers import Both, Silent
+from batch_upload.app.plan_input import PlanInput, read_plan_inputs
 from batch_upload.app.rates import expected_create_rate, laws, remembered_latency_s
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.engine.groups import time_limit
 from batch_upload.engine.listing import Cost, cost_of, describe_found
-from batch_upload.engine.plan import LaneOutlook, Selection, Unfinished, plan_unfinished, tokens_of, unfinished_items
+from batch_upload.engine.plan import LaneOutlook, Selection
 from batch_upload.engine.retry import CONVENIENCE, NOT_ALLOWED
-from batch_upload.engine.rows import BatchRows, carried_tries, is_absent, is_unsent, new_row, shown_row
 from batch_upload.engine.survey import Seen, look_through
 from batch_upload.engine.tally import Tally
-from batch_upload.errors import AccessFault, ExitCode, Refused, ServiceError, Transient
-from batch_upload.ledger import find_reader
-from batch_upload.model import (
-    ActionKind,
-    Attachment,
-    Capacity,
-    Known,
-    Lane,
-    Plan,
-    Problem,
-    RateRecord,
-    State,
+from batch_upload.errors import (
+    AccessFault,
+    BatchUploadError,
+    ExitCode,
+    LedgerOfAnotherLane,
+    Refused,
+    ServiceError,
+    Transient,
 )
+from batch_upload.model import ActionKind, Attachment, Capacity, Lane, Plan, Problem, State
 from batch_upload.operations import DESCRIBE, LIMITS, LIST_TAGS
 from batch_upload.ports import Observer
-from batch_upload.settings import RunOptions, Settings
+from batch_upload.settings import RunOptions
 from batch_upload.summary import Summary, exit_of
 
 if TYPE_CHECKING:
@@ -50,81 +56,6 @@ LOOKED_FOR = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE)
 NOT_LOOKED = "this ledger is new, and attachments of this batch that are at the service could not be looked for"
 NOT_ASKED = "this ledger is new: attachments of this batch may already be at the service; `--offline` did not look"
 WORK = (*LOOKED_FOR, ActionKind.RETAG)
-
-
-@dataclass(frozen=True, slots=True)
-class PlanInput:
-    """What a plan is made of: the manifest's items, and what the ledger holds of them."""
-
-    prepared: Prepared
-    settings: Settings
-    unfinished: Unfinished
-    """The items that are not simply complete, and the number of those that are."""
-    rows: BatchRows = field(default_factory=BatchRows)
-    unplanned: Sequence[Known | None] = ()
-    """The rows of attachments whose files cannot be sent; None for one that the ledger does not know."""
-    lane: Lane | None = None
-    attachments: Mapping[str, str | None] = field(default_factory=dict)
-    """The identity tag of every attachment of the lane that the ledger knows, None for one without."""
-    is_new: bool = True
-    """Whether the ledger has never listed its lane: it may not know attachments of this batch that exist."""
-    refusal: str = ""
-    """Why `upload` refuses this ledger, as its last run said; empty if it does not."""
-    rates: Sequence[RateRecord] = ()
-    """The rates that runs have learned."""
-
-    @property
-    def items(self) -> int:
-        """How many items there are, those that cannot be sent included."""
-        return len(self.prepared.items) + len(self.unplanned)
-
-    @property
-    def absent(self) -> list[str]:
-        """The attachments that an earlier run did not find, and that `upload` asks for once more."""
-        return [row.attachment_id for row in self.rows.absent if row.attachment_id is not None]
-
-    def plan(self, outlook: LaneOutlook) -> Plan:
-        """Plan what can be sent. What the manifest may still list is no orphan."""
-        is_part = self.prepared.manifest.part_of is not None or bool(self.prepared.unmatched)
-        made = plan_unfinished(self.unfinished, self.rows, outlook, is_part=is_part)
-        unread = {listed.item_id for listed, _ in self.prepared.unread}
-        return replace(made, actions=tuple(each for each in made.actions if each.item_id not in unread))
-
-    def states(self) -> Counter[State]:
-        """Count every item of the manifest by its state."""
-        rows = (*(shown_row(item, self.rows) for item in self.unfinished.items), *self.unplanned)
-        states = Counter(State.PENDING if row is None else row.state for row in rows)
-        states[State.COMPLETE] += self.unfinished.complete
-        return +states
-
-    def corrected(self, there: Sequence[Attachment]) -> "PlanInput":
-        """Return the same with what exists after all: `upload` adopts it and asks for its status."""
-        ids = {each.attachment_id for each in there}
-        rows = (
-            row._replace(state=State.PROCESSING, fault=None) if row.attachment_id in ids and is_absent(row) else row
-            for row in self.rows.by_token.values()
-        )
-        return replace(self, rows=BatchRows.of(list(rows))) if ids else self
-
-    def adopting(self, seen: Seen | None) -> "PlanInput":
-        """Return the same with what `upload` will find at the service and adopt instead of creating it."""
-        if seen is None or not seen.by_token:
-            return self
-        tries = carried_tries(self.unfinished.items, seen.by_token, self.rows)
-        items = {each.client_token: each for each in tries if is_unsent(each, self.rows)}
-        taken = [
-            new_row(items[token])._replace(
-                state=STATE_OF_STATUS[attachment.status],
-                attachment_id=attachment.attachment_id,
-                attachment_arn=attachment.attachment_arn,
-                attachment_status=attachment.status,
-            )
-            for token, attachment in seen.by_token.items()
-            if token in items
-        ]
-        tokens = {row.client_token for row in taken}
-        rows = [row for row in self.rows.by_token.values() if row.client_token not in tokens]
-        return replace(self, rows=BatchRows.of([*rows, *taken]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +103,9 @@ class PlanResult:
     """Why `upload` sends nothing: files that cannot be sent, and globs that match none."""
     warnings: Sequence[Problem]
     """Of the manifest's files."""
+    lanes: Sequence[LaneOutcome["PlanResult"]] = ()
+    """Of a manifest with `targets`, the plan of each lane; where a lane was not reached, from the ledger alone. `plan`,
+    `answer.requests`, `summary` and `create_rate` are then those of all lanes together."""
 
     @property
     def has_work(self) -> bool:
@@ -202,70 +136,77 @@ async def plan(
     """
     started, wanted = counting_s(), options or RunOptions()
 
-    def read() -> PlanInput:
+    def read() -> tuple[Prepared, list[PlanInput]]:
         prepared, settings = ready_to_read(Path(manifest), wanted)
         check_only(settings, prepared)
-        return read_plan_input(prepared, settings, whole=True)
+        return prepared, read_plan_inputs(prepared, settings, whole=True)
 
-    given = await to_thread.run_sync(read, abandon_on_cancel=True)
-    is_asked = not offline and not given.prepared.problems
-    answer = await ask_lane(given, observer or Silent(), ask=ask) if is_asked else None
-    return planned(given, answer, started=started)
+    prepared, given = await to_thread.run_sync(read, abandon_on_cancel=True)
+    is_asked = not offline and not prepared.problems
+    answers = await ask_lanes(given, observer or Silent(), ask=ask) if is_asked else [None] * len(given)
+    return planned(prepared, given, answers, started=started)
 
 
-def read_plan_input(prepared: Prepared, settings: Settings, *, whole: bool) -> PlanInput:
-    """Read what the ledger holds of a manifest. `whole`: also of items that nothing is done for. Blocking.
+LanePlanAnswer = LaneAnswer | BatchUploadError | None
+"""What a lane answered, the error for which it did not, or None where it was not asked."""
 
-    Raises LedgerUnusable.
+
+async def ask_lanes(
+    given: Sequence[PlanInput], observer: Observer, *, ask: "Ask | None" = None
+) -> Sequence[LanePlanAnswer]:
+    """Ask every lane what a plan needs to know, side by side: all of it takes as long as the slowest lane.
+
+    Ends at the deadline with what is known by then. Raises as `in_each_lane`.
     """
-    items, batch = prepared.items, prepared.manifest.batch
-    reader = find_reader(settings.ledger)
-    if reader is None:
-        return PlanInput(prepared, settings, Unfinished(items=items), unplanned=(None,) * len(prepared.unread))
-    with reader:
-        if whole or prepared.problems:
-            unfinished, rows = Unfinished(items=items), reader.known(batch)
-        else:
-            unfinished = unfinished_items(items, reader.compare(batch, tokens_of(items)))
-            rows = reader.known_of_ids(batch, [*dict.fromkeys((*unfinished.ids, *unfinished.unlisted))])
-        return PlanInput(
-            prepared,
-            settings,
-            unfinished,
-            BatchRows.of(rows),
-            unplanned=unplanned(prepared, rows),
-            lane=reader.lane(),
-            attachments=reader.attachment_tokens(),
-            is_new=reader.listed_at() is None,
-            refusal=refusal_of(reader.runs(batch, limit=RUNS_LOOKED_AT)),
-            rates=reader.rates(),
-        )
+    began, asking = counting_s(), one_at_a_time(ask)
+    async with shared_access(given) as shared:
+
+        async def one(each: PlanInput) -> LaneAnswer:
+            deadline_s, listener = each.settings.deadline_s, observer_of_lane(each.target, observer)
+            left_s = None if deadline_s is None else max(0.0, deadline_s - (counting_s() - began))
+            return await ask_lane(each, listener, ask=asking, limit_s=left_s, shared=shared)
+
+        return await in_each_lane(given, one)
 
 
-async def ask_lane(given: PlanInput, observer: Observer, *, ask: "Ask | None" = None) -> LaneAnswer:
-    """Ask the service what a plan needs to know: not needed if files cannot be sent, as `upload` sends nothing then.
+async def ask_lane(
+    given: PlanInput, observer: Observer, *, ask: "Ask | None", limit_s: float | None, shared: SharedAccess
+) -> LaneAnswer:
+    """Ask one lane: for its account and capacity, and a look through it if its ledger is new.
 
-    Ends at the deadline with what is known by then. Raises AccessFault, NoAnswer, UsageError.
+    Returns after `limit_s` seconds with what is known by then. Raises AccessFault, NoAnswer, UsageError.
     """
     from batch_upload.app.lane import reach  # imports the SDK, which a plan without the service does not need
 
-    settings, tally = given.settings, Tally()
+    tally = Tally()
     answer = LaneAnswer(warning="no answer before the deadline: neither the account nor its capacity was looked at")
-    reaching = reach(settings, Both(tally, observer), remembered=given.rates, reads_only=True, ask=ask)
-    async with time_limit(settings.deadline_s, SystemClock()), reaching as reached:
-        answer = await capacity_answer(reached)
-        try:
-            answer = replace(answer, found=await describe_found(reached, given.absent))
-        except (Refused, Transient) as error:
-            answer = replace(answer, warning=f"what was not found could not be looked for: {error.message}")
-        if given.is_new and given.unfinished.items:
+    reaching = reach(
+        given.settings,
+        Both(tally, observer),
+        remembered=given.rates,
+        reads_only=True,
+        ask=ask,
+        accounts=shared.accounts,
+        local_url=shared.local_url,
+    )
+    try:
+        async with time_limit(limit_s, SystemClock()), reaching as reached:
+            answer = await capacity_answer(reached)
             try:
-                seen = await look_through(reached, given.unfinished.items, answer.capacity, given.attachments)
-                answer = replace(answer, seen=seen)
-            except (AccessFault, Refused, Transient) as error:
-                if isinstance(error, AccessFault) and error.code not in NOT_ALLOWED:
-                    raise
-                answer = replace(answer, warning=f"{NOT_LOOKED}: {error.message}")
+                answer = replace(answer, found=await describe_found(reached, given.absent))
+            except (Refused, Transient) as error:
+                answer = replace(answer, warning=f"what was not found could not be looked for: {error.message}")
+            if given.is_new and given.unfinished.items:
+                try:
+                    seen = await look_through(reached, given.unfinished.items, answer.capacity, given.attachments)
+                    answer = replace(answer, seen=seen)
+                except (AccessFault, Refused, Transient) as error:
+                    if isinstance(error, AccessFault) and error.code not in NOT_ALLOWED:
+                        raise
+                    answer = replace(answer, warning=f"{NOT_LOOKED}: {error.message}")
+    except BatchUploadError as error:
+        error.summary = counted_requests("plan", error, tally)
+        raise
     return replace(answer, requests=dict(tally.requests), throttled=tally.throttled)
 
 
@@ -283,15 +224,65 @@ async def capacity_answer(reached: "Reached") -> LaneAnswer:
     return LaneAnswer(reached.lane, capacity)
 
 
-def planned(given: PlanInput, answer: LaneAnswer | None, *, started: float) -> PlanResult:
-    """Plan from what ledger and service hold; `answer` is None where the service was not asked.
+def planned(
+    prepared: Prepared, given: Sequence[PlanInput], answers: Sequence[LanePlanAnswer], *, started: float
+) -> PlanResult:
+    """Plan from what ledger and service hold of each lane.
 
-    `started` is the moment of `counting_s()` from which the elapsed time counts. Raises LedgerOfAnotherLane, and
-    ManifestInvalid where files cannot be sent and the ledger does not know the lane.
+    `started` is the moment of `counting_s()` from which the elapsed time counts. Raises ManifestInvalid where files
+    cannot be sent and the ledger knows no lane, and LedgerOfAnotherLane for a manifest without `targets`.
     """
-    prepared, settings = given.prepared, given.settings
-    if prepared.problems and given.lane is None:
+    if prepared.problems and all(each.lane is None for each in given):
         raise invalid(prepared.manifest.path, prepared.problems)
+    if not prepared.manifest.targets:
+        (only,), (answer,) = given, answers
+        if isinstance(answer, BatchUploadError):
+            raise answer
+        return planned_lane(only, answer, started=started)
+    lanes = [_lane_outcome(each, answer, started=started) for each, answer in zip(given, answers, strict=True)]
+    results = [lane.value for lane in lanes]
+    counted = summary_of_lanes(
+        "plan",
+        [(lane.target, lane.value.summary) for lane in lanes],
+        batch=prepared.manifest.batch,
+        elapsed_s=counting_s() - started,
+    )
+    ending = exit_of(ExitCode.INVALID) if prepared.problems else counted.exit
+    return PlanResult(
+        Plan(
+            tuple(action for each in results for action in each.plan.actions),
+            sum(each.plan.complete for each in results),
+            sum(each.plan.more_orphans for each in results),
+        ),
+        LaneAnswer(requests=counted.requests, throttled=counted.throttled),
+        replace(counted, exit=ending, warnings=len(prepared.warnings)),
+        create_rate=sum(each.create_rate for each in results),
+        latency_s=None,
+        look=None,
+        refusal=next((each.refusal for each in results if each.refusal), ""),
+        problems=prepared.problems,
+        warnings=prepared.warnings,
+        lanes=lanes,
+    )
+
+
+def _lane_outcome(given: PlanInput, answer: LanePlanAnswer, *, started: float) -> LaneOutcome[PlanResult]:
+    """Plan one lane of several: from the ledger alone if the lane was not reached, or is not the ledger's."""
+    if not isinstance(answer, BatchUploadError):
+        try:
+            return LaneOutcome(given.target, planned_lane(given, answer, started=started))
+        except LedgerOfAnotherLane as error:
+            answer = error
+    sent = answer.summary or Summary(verb="plan", exit=error_exit(answer))
+    unreached = LaneAnswer(warning=answer.message, requests=sent.requests, throttled=sent.throttled)
+    result = planned_lane(given, unreached, started=started)
+    result = replace(result, summary=replace(result.summary, exit=error_exit(answer)))
+    return LaneOutcome(given.target, result, answer)
+
+
+def planned_lane(given: PlanInput, answer: LaneAnswer | None, *, started: float) -> PlanResult:
+    """Plan one lane; `answer` is None where the service was not asked. Raises LedgerOfAnotherLane."""
+    prepared, settings = given.prepared, given.settings
     if answer is None:
         answer = LaneAnswer(warning=NOT_ASKED if given.is_new and given.unfinished.items else "")
     check_lane(given.lane, answer.lane, settings)

@@ -1,7 +1,7 @@
 """`report`: the items of a manifest as the ledger has them. Makes no request."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -10,12 +10,12 @@ from anyio import to_thread
 
 from batch_upload.app.exits import STATE_OF_STATUS
 from batch_upload.app.items import look_into, unknown_only
-from batch_upload.app.ledger_view import LedgerView, view_ledger
+from batch_upload.app.lanes import lane_reader
+from batch_upload.app.ledger_view import LedgerView, view_lanes
 from batch_upload.documents.refusals import Refusal
 from batch_upload.engine.rows import state_of_row
 from batch_upload.errors import UsageError
 from batch_upload.escape import shell_word
-from batch_upload.ledger import find_reader
 from batch_upload.model import OPEN, Item, Known, Listed, State
 from batch_upload.settings import RunOptions
 
@@ -41,6 +41,8 @@ class ReportedItem:
     """With the content of its file if the ledger has no row and the file can be read."""
     known: Known | None
     in_manifest: InManifest
+    found: LedgerView
+    """The lane that it is of."""
 
 
 async def report(
@@ -60,81 +62,103 @@ async def report(
 
 def report_sync(path: Path, options: RunOptions, *, everything: bool) -> "Report":
     """Return a report that reads its rows from the ledger as it is iterated over. Blocking. Raises as `report`."""
-    found = view_ledger(path, options)
-    unlisted = sorted(found.settings.only_ids - {item.item_id for item in found.rows.listed})
-    reader = find_reader(found.settings.ledger) if unlisted else None
+    lanes = view_lanes(path, options)
+    listed = [item for found in lanes for item in found.rows.listed]
+    names = {item.item_id for item in listed} | {f"{item.lane_label}:{item.item_id}" for item in listed}
+    unlisted = sorted(options.only_ids - names)
     known: set[str] = set()
-    if reader is not None:
-        with reader:
-            known = {row.item_id for row in reader.known_of_ids(found.manifest.batch, unlisted)}
+    for found in lanes if unlisted else ():
+        with lane_reader(found.settings.ledger, found.target.label) as reader:
+            if reader is not None:
+                rows = reader.known_of_ids(found.manifest.batch, sorted(found.settings.only_ids))
+                known.update(*((row.item_id, f"{found.target.label}:{row.item_id}") for row in rows))
     for item_id in unlisted:
         if item_id not in known:
-            raise unknown_only(item_id, [item.item_id for item in found.rows.listed])
+            raise unknown_only(item_id, [item.item_id for item in listed])
         if not everything:
             raise UsageError(
                 f"the manifest no longer lists `{item_id}`",
-                hint=f"`batch-upload report {found.manifest.path} --all --only {shell_word(item_id)}` writes it",
+                hint=f"`batch-upload report {path} --all --only {shell_word(item_id)}` writes it",
             )
-    return Report(found, everything=everything)
+    return Report(lanes, everything=everything)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The report of a manifest. Blocking: not for the thread of an event loop."""
+    """The report of a manifest, lane by lane. Blocking: not for the thread of an event loop."""
 
-    found: LedgerView
+    lanes: Sequence[LedgerView]
     everything: bool
-    states: Counter[State] = field(default_factory=Counter)
-    """Counts the items of the manifest by state, complete at the end of `chosen` or `rows`."""
+    lane_states: list[Counter[State]] = field(default_factory=list)
+    """For each lane the items of the manifest by state, complete at the end of `chosen` or `rows`."""
+
+    @property
+    def states(self) -> Counter[State]:
+        """The items of all lanes by state."""
+        return sum(self.lane_states, Counter())
 
     def chosen(self) -> Iterator[ReportedItem]:
         """Yield the items that `--only` chooses, all without it. No file is opened."""
-        for place, (listed, known) in enumerate(self.found.rows.shown()):
-            state = state_of_row(known)
-            self.states[state] += 1
-            if self.found.selection.takes(listed.item_id, state):
-                is_listed = self.found.is_listed(place)
-                yield ReportedItem(listed, known, InManifest.LISTED if is_listed else InManifest.NO_LONGER_LISTED)
+        for found in self.lanes:
+            yield from self._chosen_of(found)
 
     def rows(self) -> Iterator[ReportedItem]:
         """Yield the chosen items, those that the ledger does not know with a look into their files.
 
-        With `everything`, yield then whatever else was created for the batch.
+        With `everything`, yield after those of each lane whatever else was created there for the batch.
         """
-        written: set[str] = set()
-        for each in self.chosen():
-            if each.known is not None:
-                written.add(each.known.client_token)
-                yield each
-            elif isinstance(each.item, Listed):
-                item = look_into(each.item, self.found.settings, self.found.manifest.folder)
-                yield each if isinstance(item, Refusal) else replace(each, item=item)
-        reader = find_reader(self.found.settings.ledger) if self.everything else None
+        for found in self.lanes:
+            written: set[str] = set()
+            for each in self._chosen_of(found):
+                if each.known is not None:
+                    written.add(each.known.client_token)
+                    yield each
+                elif isinstance(each.item, Listed):
+                    item = look_into(each.item, found.settings, found.manifest.folder)
+                    yield each if isinstance(item, Refusal) else replace(each, item=item)
+            if self.everything:
+                yield from created_besides(found, written)
+
+    def _chosen_of(self, found: LedgerView) -> Iterator[ReportedItem]:
+        states = Counter[State]()
+        self.lane_states.append(states)
+        for place, (listed, known) in enumerate(found.rows.shown()):
+            state = state_of_row(known)
+            states[state] += 1
+            if found.selection.takes(listed.item_id, state):
+                is_listed = found.is_listed(place)
+                how = InManifest.LISTED if is_listed else InManifest.NO_LONGER_LISTED
+                yield ReportedItem(listed, known, how, found)
+
+
+def created_besides(found: LedgerView, written: Set[str]) -> Iterator[ReportedItem]:
+    """Yield what was created in a lane for the batch under other tokens than those that are `written`."""
+    with lane_reader(found.settings.ledger, found.target.label) as reader:
         if reader is None:
             return
-        with reader:
-            known, strangers = reader.known(self.found.manifest.batch), reader.strangers()
-        ids = {item.item_id for item in self.found.rows.listed}
-        takes = self.found.selection.takes
-        for row in known:
-            is_created = row.attachment_id is not None or row.state in OPEN
-            if is_created and row.client_token not in written and takes(row.item_id, row.state):
-                is_unlisted = row.current and row.item_id not in ids
-                yield ReportedItem(None, row, InManifest.NO_LONGER_LISTED if is_unlisted else InManifest.REPLACED)
-        by_token = {row.client_token: row for row in known if row.attachment_id is not None}
-        for stranger in strangers:
-            owner, state = by_token.get(stranger.identity_tag or ""), STATE_OF_STATUS[stranger.attachment.status]
-            if owner is not None and takes(owner.item_id, state):
-                # the request that made a second attachment with the same token is not known
-                second = owner._replace(
-                    state=state,
-                    attachment_id=stranger.attachment.attachment_id,
-                    attachment_arn=stranger.attachment.attachment_arn,
-                    attachment_status=stranger.attachment.status,
-                    fault=None,
-                    attempts=0,
-                    request_id=None,
-                    first_sent_at=None,
-                    completed_at=None,
-                )
-                yield ReportedItem(None, second, InManifest.DUPLICATE)
+        known, strangers = reader.known(found.manifest.batch), reader.strangers()
+    ids = {item.item_id for item in found.rows.listed}
+    takes = found.selection.takes
+    for row in known:
+        is_created = row.attachment_id is not None or row.state in OPEN
+        if is_created and row.client_token not in written and takes(row.item_id, row.state):
+            is_unlisted = row.current and row.item_id not in ids
+            how = InManifest.NO_LONGER_LISTED if is_unlisted else InManifest.REPLACED
+            yield ReportedItem(None, row, how, found)
+    by_token = {row.client_token: row for row in known if row.attachment_id is not None}
+    for stranger in strangers:
+        owner, state = by_token.get(stranger.identity_tag or ""), STATE_OF_STATUS[stranger.attachment.status]
+        if owner is not None and takes(owner.item_id, state):
+            # the request that made a second attachment with the same token is not known
+            second = owner._replace(
+                state=state,
+                attachment_id=stranger.attachment.attachment_id,
+                attachment_arn=stranger.attachment.attachment_arn,
+                attachment_status=stranger.attachment.status,
+                fault=None,
+                attempts=0,
+                request_id=None,
+                first_sent_at=None,
+                completed_at=None,
+            )
+            yield ReportedItem(None, second, InManifest.DUPLICATE, found)

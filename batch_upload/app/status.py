@@ -9,17 +9,18 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from batch_upload.app.exits import lane_summary
+from batch_upload.app.exits import lane_summary, summary_of_lanes
 from batch_upload.app.items import Prepared, list_items, missing_files, ready_to_read
+from batch_upload.app.lanes import LaneOutcome, ListedPart, listed_parts
 from batch_upload.app.ledger_view import holder
-from batch_upload.app.plan import read_plan_input
+from batch_upload.app.plan_input import PlanInput, read_plan_inputs
 from batch_upload.app.rates import expected_create_rate
 from batch_upload.clock import counting_s
 from batch_upload.engine.plan import LaneOutlook
 from batch_upload.engine.rows import new_row, shown_row, with_retries_counted
 from batch_upload.ledger import Note, find_reader
 from batch_upload.manifest.reader import ledger_named_in
-from batch_upload.model import Known, Lane, Plan, State
+from batch_upload.model import Known, Lane, Manifest, Plan, State
 from batch_upload.records import RunRecord
 from batch_upload.settings import RunOptions, Settings, settings_of
 from batch_upload.summary import Summary
@@ -58,6 +59,9 @@ class Status:
     """Creates a second to expect."""
     holder: Note | None = None
     """The process that holds the ledger now."""
+    lanes: Sequence[LaneOutcome["Status"]] = ()
+    """Of a manifest with `targets`, the status of each lane. All the rest is then of all lanes together, and `lane` is
+    None."""
 
 
 async def status(manifest: str | Path, options: RunOptions | None = None) -> Status:
@@ -72,56 +76,120 @@ async def status(manifest: str | Path, options: RunOptions | None = None) -> Sta
 
 def status_sync(manifest: Path, options: RunOptions, *, whole: bool = False) -> Status:
     """As `status`; `whole`: with the rows of complete items too. Blocking: not for the thread of an event loop."""
-    now, started = datetime.now(UTC), counting_s()
+    started = counting_s()
     settings = settings_of(options, manifest=manifest, ledger=ledger_named_in(manifest))
     reader = find_reader(settings.ledger)
     if reader is None:
         found, listed = list_items(manifest, allow_outside=settings.allow_outside, targets=settings.targets)
-        items, pending = len(listed), {State.PENDING: len(listed)} if listed else {}
-        files = ((each.folder, each.source) for each in listed if each.folder is not None)
-        return Status(
-            lane_summary("status", None, pending, batch=found.batch, items=items, started=started),
-            settings,
-            found.batch,
-            items,
-            pending,
-            missing=[name for folder, name in files if not os.path.exists(os.path.join(folder, name))],
-            create_rate=expected_create_rate(settings, (), now=now),
-            holder=holder(settings.ledger),
+        settings = settings_of(
+            options, manifest=manifest, ledger=found.ledger, target=found.target, targets=found.targets
         )
-    with reader:
+        lanes = [
+            LaneOutcome(part.target, _status_without_ledger(found, part, started=started))
+            for part in listed_parts(found, listed, settings)
+        ]
+        return _status_of_all(found, lanes, settings, None, started=started)
+    with reader:  # open until the end, so that it stays the same file
         prepared, settings = ready_to_read(manifest, options)
-        batch = prepared.manifest.batch
-        given = read_plan_input(prepared, settings, whole=whole)
-        begun = (item for item in given.unfinished.items if item.item_id in given.rows.current)
-        rows = [shown_row(item, given.rows) or new_row(item) for item in begun]
-        rows += [row for row in given.unplanned if row is not None]
-        needy = [row for row in rows if row.state in NEEDS_ATTENTION]
-        states, last_run = given.states(), next(iter(reader.runs(batch, limit=1)), None)
-        summary = lane_summary(
-            "status",
-            given.lane,
-            states,
-            batch=batch,
-            items=given.items,
-            run_id=last_run.run_id if last_run else None,
-            started=started,
-        )
-        return Status(
-            summary,
-            settings,
-            batch,
-            given.items,
-            states,
-            given.lane,
-            rows,
-            with_retries_counted(needy, given.rows.by_token.values()),
-            prepared,
-            missing_files(prepared),
-            gone=len(given.unplanned) - len(prepared.unread),
-            plan=given.plan(LaneOutlook(now)),
-            refusal=given.refusal,
-            last_run=last_run,
-            create_rate=expected_create_rate(settings, given.rates, now=now),
-            holder=holder(settings.ledger),
-        )
+        given = read_plan_inputs(prepared, settings, whole=whole)
+    lanes = [LaneOutcome(each.target, _status_of_lane(each, started=started)) for each in given]
+    return _status_of_all(prepared.manifest, lanes, settings, prepared, started=started)
+
+
+def _status_without_ledger(manifest: Manifest, part: ListedPart, *, started: float) -> Status:
+    """Return the status of a lane of which nothing was sent. No file is opened."""
+    items = len(part.listed)
+    pending = {State.PENDING: items} if items else {}
+    files = ((each.folder, each.source) for each in part.listed if each.folder is not None)
+    return Status(
+        lane_summary("status", None, pending, batch=manifest.batch, items=items, started=started),
+        part.settings,
+        manifest.batch,
+        items,
+        pending,
+        missing=[name for folder, name in files if not os.path.exists(os.path.join(folder, name))],
+        create_rate=expected_create_rate(part.settings, (), now=datetime.now(UTC)),
+        holder=holder(part.settings.ledger),
+    )
+
+
+def _status_of_lane(given: PlanInput, *, started: float) -> Status:
+    """Return the status of one lane from what was read of it."""
+    now, prepared = datetime.now(UTC), given.prepared
+    begun = (item for item in given.unfinished.items if item.item_id in given.rows.current)
+    rows = [shown_row(item, given.rows) or new_row(item) for item in begun]
+    rows += [row for row in given.unplanned if row is not None]
+    needy = [row for row in rows if row.state in NEEDS_ATTENTION]
+    batch, states = prepared.manifest.batch, given.states()
+    summary = lane_summary(
+        "status",
+        given.lane,
+        states,
+        batch=batch,
+        items=given.items,
+        run_id=given.last_run.run_id if given.last_run else None,
+        started=started,
+    )
+    return Status(
+        summary,
+        given.settings,
+        batch,
+        given.items,
+        states,
+        given.lane,
+        rows,
+        with_retries_counted(needy, given.rows.by_token.values()),
+        prepared,
+        missing_files(prepared),
+        gone=len(given.unplanned) - len(prepared.unread),
+        plan=given.plan(LaneOutlook(now)),
+        refusal=given.refusal,
+        last_run=given.last_run,
+        create_rate=expected_create_rate(given.settings, given.rates, now=now),
+        holder=holder(given.settings.ledger),
+    )
+
+
+def _status_of_all(
+    manifest: Manifest,
+    lanes: Sequence[LaneOutcome[Status]],
+    settings: Settings,
+    prepared: Prepared | None,
+    *,
+    started: float,
+) -> Status:
+    """Return the only lane of a manifest without `targets` as it is, else the sums of all lanes."""
+    found = [lane.value for lane in lanes]
+    if not manifest.targets:
+        return found[0]
+    runs = [each.last_run for each in found if each.last_run is not None]
+    last_run = max(runs, key=lambda run: run.began_at, default=None)
+    summary = summary_of_lanes(
+        "status",
+        [(lane.target, lane.value.summary) for lane in lanes],
+        batch=manifest.batch,
+        elapsed_s=counting_s() - started,
+        run_id=last_run.run_id if last_run else None,
+    )
+    return Status(
+        summary,
+        settings,
+        manifest.batch,
+        summary.items,
+        {State(name): count for name, count in summary.states.items()},
+        rows=[row for each in found for row in each.rows],
+        attention=[row for each in found for row in each.attention],
+        prepared=prepared,
+        missing=list(dict.fromkeys(name for each in found for name in each.missing)),
+        gone=sum(each.gone for each in found),
+        plan=Plan(
+            tuple(action for each in found for action in each.plan.actions),
+            sum(each.plan.complete for each in found),
+            sum(each.plan.more_orphans for each in found),
+        ),
+        refusal=next((each.refusal for each in found if each.refusal), ""),
+        last_run=last_run,
+        create_rate=sum(each.create_rate for each in found),
+        holder=holder(settings.ledger),
+        lanes=lanes,
+    )

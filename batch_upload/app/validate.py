@@ -18,7 +18,9 @@ class Validation:
 
     batch: str | None = None
     items: int = 0
-    """How many attachments the manifest lists."""
+    """How many attachments the manifest lists, those for several lanes once for each."""
+    lanes: int = 0
+    """How many lanes the manifest's `targets` are; 0 for a manifest without."""
     problems: tuple[Problem, ...] = ()
     """In the order of the file. As long as there is one, `upload` sends nothing."""
     warnings: tuple[Problem, ...] = ()
@@ -42,4 +44,4 @@ def validate_sync(manifest: Path, options: RunOptions) -> Validation:
         checked = check(manifest, allow_outside=options.allow_outside, targets=options.targets)
     except ManifestInvalid as error:
         return Validation(problems=tuple(error.problems))
-    return Validation(checked.manifest.batch, checked.count, warnings=checked.warnings)
+    return Validation(checked.manifest.batch, checked.count, len(checked.manifest.targets), warnings=checked.warnings)

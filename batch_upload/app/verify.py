@@ -5,15 +5,26 @@ The ledger is read as any reader does: also while a run writes it.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from anyio import to_thread
 
-from batch_upload.app.exits import first_of
-from batch_upload.app.items import Prepared, invalid, ready_to_read
+from batch_upload.app.exits import first_of, summary_of_lanes
+from batch_upload.app.items import LanePart, Prepared, invalid, lane_parts, ready_to_read
 from batch_upload.app.lane import reach
+from batch_upload.app.lanes import (
+    LaneOutcome,
+    SharedAccess,
+    counted_requests,
+    error_exit,
+    in_each_lane,
+    lane_readers,
+    observer_of_lane,
+    one_at_a_time,
+    shared_access,
+)
 from batch_upload.app.ledger_view import check_lane, unplanned
 from batch_upload.app.observers import Both, Silent
 from batch_upload.clock import counting_s
@@ -32,14 +43,14 @@ from batch_upload.engine.verify import (
     with_latecomers,
     young_of,
 )
-from batch_upload.errors import ExitCode, NoAnswer
-from batch_upload.ledger import find_reader
+from batch_upload.errors import BatchUploadError, ExitCode, NoAnswer
 from batch_upload.model import Known, Lane, Problem, RateRecord
 from batch_upload.operations import LIST_TAGS
-from batch_upload.ports import Observer
+from batch_upload.ports import LedgerReader, Observer
 from batch_upload.service.access import Ask
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.summary import Exit, Summary, exit_of
+from batch_upload.targets import Target
 
 FINDING_EXITS: Mapping[FindingKind, ExitCode] = {
     FindingKind.UNKNOWN: ExitCode.OUTCOMES_UNKNOWN,
@@ -48,6 +59,7 @@ FINDING_EXITS: Mapping[FindingKind, ExitCode] = {
     FindingKind.NOT_YET: ExitCode.STILL_PROCESSING,
 }
 """The exit code of a kind of finding. Every other kind is DISAGREEMENT."""
+AGREEMENT = "service and ledger agree"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +74,8 @@ class Verification:
     """How many items of the ledger no glob of the manifest matches any more."""
     tag_reads_per_s: float
     """The pace at which tags are read."""
+    lanes: Sequence[LaneOutcome["Verification"]] = ()
+    """Of a manifest with `targets`, each lane. All the rest is then of all lanes together."""
 
     @property
     def ledger_codes(self) -> Set[ExitCode]:
@@ -113,63 +127,170 @@ async def verify_prepared(
 ) -> Verification:
     """Do the same with a manifest that was read already (`items.ready_to_read`). Raises as `verify`.
 
-    `started` is the moment of `counting_s()` from which the elapsed time counts: now unless it is given.
+    Lanes are compared side by side. `started` is the moment of `counting_s()` from which the elapsed time counts: now
+    unless it is given.
     """
     began = counting_s() if started is None else started
-    batch, items, tally = prepared.manifest.batch, prepared.items, Tally()
-    before = await to_thread.run_sync(read_ledger, settings.ledger, batch)
-    if prepared.problems and before.lane is None:
+    parts = lane_parts(prepared, settings)
+    held = await to_thread.run_sync(read_ledger, settings.ledger, parts)
+    if prepared.problems and all(each.lane is None for each in held):
         raise invalid(prepared.manifest.path, prepared.problems)
+    lanes, asking = [LaneToVerify(*each) for each in zip(parts, held, strict=True)], one_at_a_time(ask)
+
+    async with shared_access(lanes) as shared:
+
+        async def verify_one(each: LaneToVerify) -> Verification:
+            listener = observer_of_lane(each.target, observer)
+            return await verify_lane(
+                each.part, each.held, listener, tags=tags, ask=asking, shared=shared, started=began
+            )
+
+        answers = await in_each_lane(lanes, verify_one)
+    outcomes = [
+        LaneOutcome(lane.target, not_compared(lane, answer, started=began), answer)
+        if isinstance(answer, BatchUploadError)
+        else LaneOutcome(lane.target, answer)
+        for lane, answer in zip(lanes, answers, strict=True)
+    ]
+    found = [each.value for each in outcomes]
+    if not prepared.manifest.targets:
+        return found[0]
+    summary = summary_of_lanes(
+        "verify",
+        [(each.target, each.value.summary) for each in outcomes],
+        batch=prepared.manifest.batch,
+        elapsed_s=counting_s() - began,
+    )
+    reason = AGREEMENT if summary.exit.code is ExitCode.DONE else summary.exit.reason
+    return Verification(
+        replace(summary, exit=replace(summary.exit, reason=reason)),
+        LaneComparison.of_all([each.comparison for each in found]),
+        prepared.problems,
+        sum(each.gone for each in found),
+        tag_reads_per_s=sum(each.tag_reads_per_s for each in found),
+        lanes=outcomes,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LaneToVerify:
+    """A lane that is to be compared, and what the ledger held of it before."""
+
+    part: LanePart
+    held: LedgerContent
+
+    @property
+    def target(self) -> Target:
+        return self.part.target
+
+    @property
+    def settings(self) -> Settings:
+        return self.part.settings
+
+
+async def verify_lane(
+    part: LanePart,
+    before: LedgerContent,
+    observer: Observer,
+    *,
+    tags: bool,
+    ask: Ask | None,
+    shared: SharedAccess,
+    started: float,
+) -> Verification:
+    """Compare one lane. Raises AccessFault, NoAnswer, LedgerUnusable, LedgerOfAnotherLane."""
+    prepared, settings, tally = part.prepared, part.settings, Tally()
+    batch, items = prepared.manifest.batch, prepared.items
     observer = Both(tally, observer)
-    async with reach(settings, observer, remembered=before.rates, reads_only=True, ask=ask) as reached:
-        check_lane(before.lane, reached.lane, settings)
-        async with reported(reached, None, known=0) as progress:
-            listing = await list_completely(reached, on_page=progress.page)
-            if not listing.is_complete:
-                raise NoAnswer("the account kept changing while its attachments were listed", code="ListingIncomplete")
-            # after the listing: what a run that goes on meanwhile has created by then is in the ledger
-            ledger = await to_thread.run_sync(read_ledger, settings.ledger, batch)
-            rows = BatchRows.of(ledger.known)
-            listing = await with_latecomers(reached, listing, unlisted(standing(items, rows), listing))
-            there = still_there(listing).attachments
-            wanted = there if tags else [each for each in there if each.attachment_id not in ledger.tokens]
-            read = await read_tags(reached, wanted, progress)
-        comparison = compare_with_lane(
-            items,
-            rows,
-            listing,
-            tokens_with(ledger.tokens, read, ledger.known),
-            young=young_of(ledger.known, now=reached.clock.now(), horizon_s=settings.safe_horizon_s),
-            tags=read if tags else NOTHING_READ,
+    try:
+        reaching = reach(
+            settings,
+            observer,
+            remembered=before.rates,
+            reads_only=True,
+            ask=ask,
+            accounts=shared.accounts,
+            local_url=shared.local_url,
         )
-        tag_reads_per_s = reached.wire.rate(LIST_TAGS)
+        async with reaching as reached:
+            check_lane(before.lane, reached.lane, settings)
+            async with reported(reached, None, known=0) as progress:
+                listing = await list_completely(reached, on_page=progress.page)
+                if not listing.is_complete:
+                    message = "the account kept changing while its attachments were listed"
+                    raise NoAnswer(message, code="ListingIncomplete")
+                # after the listing: what a run that goes on meanwhile has created by then is in the ledger
+                (ledger,) = await to_thread.run_sync(read_ledger, settings.ledger, [part])
+                rows = BatchRows.of(ledger.known)
+                listing = await with_latecomers(reached, listing, unlisted(standing(items, rows), listing))
+                there = still_there(listing).attachments
+                wanted = there if tags else [each for each in there if each.attachment_id not in ledger.tokens]
+                read = await read_tags(reached, wanted, progress)
+            comparison = compare_with_lane(
+                items,
+                rows,
+                listing,
+                tokens_with(ledger.tokens, read, ledger.known),
+                young=young_of(ledger.known, now=reached.clock.now(), horizon_s=settings.safe_horizon_s),
+                tags=read if tags else NOTHING_READ,
+            )
+            tag_reads_per_s = reached.wire.rate(LIST_TAGS)
+    except BatchUploadError as error:
+        error.summary = counted_requests("verify", error, tally)
+        raise
     code = first_of({FINDING_EXITS.get(kind, ExitCode.DISAGREEMENT) for kind in comparison.counts})
     reasons = {
-        ExitCode.DONE: "service and ledger agree",
+        ExitCode.DONE: AGREEMENT,
         ExitCode.TRANSIENT: "the outcome of some requests is not known yet",
     }
-    others = unplanned(prepared, ledger.known)
-    states = Counter(state_of_row(row) for row in (*(shown_row(item, rows) for item in items), *others))
+    states, gone = lane_states(prepared, rows, ledger.known)
     summary = Summary(
         verb="verify",
         exit=Exit(code, reasons.get(code, exit_of(code).reason)),
         batch=batch,
         account=reached.lane.account,
         region=reached.lane.region,
-        states={state.value: count for state, count in states.items()},
-        items=states.total(),
+        states=states,
+        items=sum(states.values()),
         requests=dict(tally.requests),
         throttled=tally.throttled,
-        elapsed_s=counting_s() - began,
+        elapsed_s=counting_s() - started,
     )
-    gone = len(others) - len(prepared.unread)
     return Verification(summary, comparison, prepared.problems, gone, tag_reads_per_s)
 
 
-def read_ledger(path: Path, batch: str) -> LedgerContent:
-    """Read what a ledger holds of a batch and its lane. Raises LedgerUnusable."""
-    reader = find_reader(path)
+def not_compared(lane: LaneToVerify, error: BatchUploadError, *, started: float) -> Verification:
+    """Return what is known of a lane that an error kept from being compared: the states in the ledger."""
+    states, gone = lane_states(lane.part.prepared, BatchRows.of(lane.held.known), lane.held.known)
+    sent = error.summary or Summary("verify", error_exit(error))
+    summary = replace(
+        sent,
+        batch=lane.part.prepared.manifest.batch,
+        account=lane.held.lane.account if lane.held.lane else None,
+        region=lane.held.lane.region if lane.held.lane else None,
+        states=states,
+        items=sum(states.values()),
+        elapsed_s=counting_s() - started,
+    )
+    return Verification(summary, LaneComparison.of_all([]), lane.part.prepared.problems, gone, 0.0)
+
+
+def lane_states(prepared: Prepared, rows: BatchRows, known: Sequence[Known]) -> tuple[dict[str, int], int]:
+    """Return the items of a lane by state, and how many of them no glob of the manifest matches any more."""
+    others = unplanned(prepared, known)
+    found = (*(shown_row(item, rows) for item in prepared.items), *others)
+    states = Counter(state_of_row(row).value for row in found)
+    return dict(states), len(others) - len(prepared.unread)
+
+
+def read_ledger(path: Path, parts: Sequence[LanePart]) -> list[LedgerContent]:
+    """Read what a ledger holds of a batch, lane by lane. Raises LedgerUnusable."""
+    with lane_readers(path) as reader_of:
+        return [_content(part, reader_of(part.target.label)) for part in parts]
+
+
+def _content(part: LanePart, reader: LedgerReader | None) -> LedgerContent:
     if reader is None:
         return LedgerContent()
-    with reader:
-        return LedgerContent(reader.lane(), reader.known(batch), reader.attachment_tokens(), reader.rates())
+    known = reader.known(part.prepared.manifest.batch)
+    return LedgerContent(reader.lane(), known, reader.attachment_tokens(), reader.rates())

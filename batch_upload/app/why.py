@@ -11,18 +11,20 @@ from anyio import to_thread
 
 from batch_upload.app.exits import lane_summary
 from batch_upload.app.items import invalid, list_items_and_unmatched, look_into
+from batch_upload.app.lanes import ListedPart, lane_readers, listed_parts
 from batch_upload.app.ledger_view import RUNS_LOOKED_AT, refusal_of
 from batch_upload.clock import counting_s
 from batch_upload.documents.refusals import Refusal
 from batch_upload.engine.plan import LaneOutlook, plan_items
 from batch_upload.engine.rows import BatchRows, latest_try, shown_row, shown_row_of_id
 from batch_upload.errors import UsageError
-from batch_upload.ledger import find_reader
-from batch_upload.model import Action, Item, Known, Lane, Manifest, Problem, State
+from batch_upload.model import Action, Item, Known, Lane, Listed, Manifest, Problem, State
+from batch_upload.ports import LedgerReader
 from batch_upload.records import TokenHistory
 from batch_upload.settings import RunOptions, Settings, settings_of
 from batch_upload.spelling import id_hint
 from batch_upload.summary import Summary
+from batch_upload.targets import Target, id_in_lane
 from batch_upload.token import RETRIES_MAX, client_token
 
 SUGGESTED = 3
@@ -35,6 +37,7 @@ class ItemHistory:
     summary: Summary
     item_id: str
     manifest: Manifest
+    target: Target
     settings: Settings
     lane: Lane | None
     state: State
@@ -62,14 +65,44 @@ class ItemHistory:
 async def why(manifest: str | Path, item_id: str, options: RunOptions | None = None) -> ItemHistory:
     """Return the whole history of one item, and what `upload` would do for it. Only its own file is read, in a thread.
 
-    Raises UsageError for an id that neither manifest nor ledger know, ManifestInvalid and LedgerUnusable.
+    In a manifest with `targets`, `acme/us-east-1:ID` is the item of one lane. Raises UsageError for an id that neither
+    manifest nor ledger know, or that is in several lanes; ManifestInvalid and LedgerUnusable.
     """
     work = partial(why_sync, Path(manifest), item_id, options or RunOptions())
-    return await to_thread.run_sync(work, abandon_on_cancel=True)
+    found = await to_thread.run_sync(work, abandon_on_cancel=True)
+    if len(found) > 1:
+        label = found[0].target.label
+        hint = f"name one of them, such as `{label}:{found[0].item_id}`, or choose by `targets` of the options"
+        raise UsageError(f"`{item_id}` is an id in {len(found)} lanes", hint=hint)
+    return found[0]
 
 
-def why_sync(path: Path, item_id: str, options: RunOptions) -> ItemHistory:
-    """As `why`. Blocking: not for the thread of an event loop."""
+@dataclass(frozen=True, slots=True)
+class LaneRows:
+    """One lane of a manifest, and what the ledger has of it. `known` are all tokens of the batch."""
+
+    part: ListedPart
+    item_id: str
+    """The item as this lane names it."""
+    known: Sequence[Known] = ()
+    tokens: Sequence[TokenHistory] = ()
+    lane: Lane | None = None
+    refusal: str = ""
+    is_new: bool = True
+
+    @property
+    def wanted(self) -> Listed | None:
+        """The item as the manifest lists it."""
+        return next((each for each in self.part.listed if each.item_id == self.item_id), None)
+
+    @property
+    def has_item(self) -> bool:
+        """Whether the manifest or the ledger has the item in this lane."""
+        return bool(self.tokens) or self.wanted is not None
+
+
+def why_sync(path: Path, item_id: str, options: RunOptions) -> tuple[ItemHistory, ...]:
+    """As `why`, but for each lane that has the item. Blocking: not for the thread of an event loop."""
     started = counting_s()
     manifest, listed, unmatched = list_items_and_unmatched(
         path, allow_outside=options.allow_outside, targets=options.targets
@@ -77,34 +110,45 @@ def why_sync(path: Path, item_id: str, options: RunOptions) -> ItemHistory:
     settings = settings_of(
         options, manifest=path, ledger=manifest.ledger, target=manifest.target, targets=manifest.targets
     )
-    wanted = next((each for each in listed if each.item_id == item_id), None)
-    known: Sequence[Known] = ()
-    tokens: Sequence[TokenHistory] = ()
-    lane, refusal, is_new = None, "", True
-    reader = find_reader(settings.ledger)
-    if reader is None and unmatched:
-        raise invalid(path, unmatched)
-    if reader is not None:
-        with reader:
-            known, lane = reader.known(manifest.batch), reader.lane()
-            is_new = reader.listed_at() is None
-            refusal = refusal_of(reader.runs(manifest.batch, limit=RUNS_LOOKED_AT))
-            tokens = [
-                TokenHistory(
-                    row,
-                    retry_of(row, manifest.batch),
-                    reader.since(row.client_token),
-                    reader.attempts(row.client_token),
-                )
-                for row in known
-                if row.item_id == item_id
-            ]
-    if wanted is None and not tokens:
-        ids = {each.item_id for each in listed} | {row.item_id for row in known}
+    parts = listed_parts(manifest, listed, settings)
+    with lane_readers(settings.ledger) as reader_of:
+        readers = [reader_of(part.target.label) for part in parts]
+        if unmatched and not any(readers):
+            raise invalid(path, unmatched)
+        lanes = [
+            _lane_rows(manifest, part, reader, id_in_lane(item_id, part.target))
+            for part, reader in zip(parts, readers, strict=True)
+        ]
+    found = [each for each in lanes if each.has_item]
+    if not found:
+        ids = {each.item_id for part in parts for each in part.listed}
+        ids |= {row.item_id for each in lanes for row in each.known}
         close = " or ".join(f"`{each}`" for each in difflib.get_close_matches(item_id, sorted(ids), n=SUGGESTED))
         hint = f"did you mean {close}?" if close else "`status` counts what there is"
         raise UsageError(f"`{item_id}` is no id of `{path}`, nor of its ledger", hint=id_hint(item_id, ids) or hint)
-    knowledge = BatchRows.of(known)
+    return tuple(_history(manifest, each, unmatched, started=started) for each in found)
+
+
+def _lane_rows(manifest: Manifest, part: ListedPart, reader: LedgerReader | None, item_id: str) -> LaneRows:
+    """Read what the ledger has of a lane; `reader` is None where the ledger does not have the lane."""
+    if reader is None:
+        return LaneRows(part, item_id)
+    known = reader.known(manifest.batch)
+    tokens = [
+        TokenHistory(
+            row, retry_of(row, manifest.batch), reader.since(row.client_token), reader.attempts(row.client_token)
+        )
+        for row in known
+        if row.item_id == item_id
+    ]
+    refusal = refusal_of(reader.runs(manifest.batch, limit=RUNS_LOOKED_AT))
+    return LaneRows(part, item_id, known, tokens, reader.lane(), refusal, reader.listed_at() is None)
+
+
+def _history(manifest: Manifest, rows: LaneRows, unmatched: Sequence[Problem], *, started: float) -> ItemHistory:
+    """Return the history of the item in one lane, with a look into its file."""
+    wanted, tokens, settings = rows.wanted, rows.tokens, rows.part.settings
+    knowledge = BatchRows.of(rows.known)
     found = None if wanted is None else look_into(wanted, settings, manifest.folder)
     item = found if isinstance(found, Item) else None
     made = plan_items([] if item is None else [item], knowledge, LaneOutlook(datetime.now(UTC)))
@@ -114,11 +158,12 @@ def why_sync(path: Path, item_id: str, options: RunOptions) -> ItemHistory:
     latest = None if item is None else latest_try(item, knowledge)
     state = State.PENDING if current is None else current.known.state
     return ItemHistory(
-        lane_summary("why", lane, {state: 1}, batch=manifest.batch, items=1, started=started),
-        item_id,
+        lane_summary("why", rows.lane, {state: 1}, batch=manifest.batch, items=1, started=started),
+        rows.item_id,
         manifest,
+        rows.part.target,
         settings,
-        lane,
+        rows.lane,
         state=state,
         current=current,
         earlier=[each for each in tokens if current is None or each.known.client_token != token],
@@ -126,9 +171,9 @@ def why_sync(path: Path, item_id: str, options: RunOptions) -> ItemHistory:
         retry=0 if latest is None else retry_of(latest, manifest.batch),
         unreadable=found if isinstance(found, Refusal) else None,
         unmatched=unmatched,
-        refusal=refusal,
-        action=next((each for each in made.actions if each.item_id == item_id), None),
-        is_new=is_new,
+        refusal=rows.refusal,
+        action=next((each for each in made.actions if each.item_id == rows.item_id), None),
+        is_new=rows.is_new,
     )
 
 

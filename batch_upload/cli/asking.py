@@ -5,6 +5,11 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
+from batch_upload.words import count_words
+
+MANY_LANES = 10
+"""Lanes that a first run may have without a question."""
+
 
 def can_ask() -> bool:
     """Whether a person can be asked: standard input and standard error are a terminal."""
@@ -40,3 +45,13 @@ async def is_agreed(question: str) -> bool:
         return (await ask(f"{question} [y/N] ")).strip().lower() in ("y", "yes")
     except EOFError:
         return False
+
+
+async def may_begin(lanes: int, items: int, *, yes: bool) -> bool:
+    """Return whether a first run over so many new lanes (`app.lanes.new_lanes`) may begin.
+
+    A person at the terminal is asked if there are more than MANY_LANES; not with `yes`, and not without a terminal.
+    """
+    if lanes <= MANY_LANES or yes or not can_ask():
+        return True
+    return await is_agreed(f"first run over {lanes:,} lanes, {count_words(items, 'item')}: `plan` lists them; go on?")

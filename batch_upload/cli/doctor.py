@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,9 @@ from batch_upload.cli.flags import ACCESS_FLAGS, LEDGER_FLAGS, OUTPUT_FLAGS, TAR
 from batch_upload.cli.output import Output
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.escape import printable
+from batch_upload.events import lane_and_event
 from batch_upload.operations import DESCRIBE
+from batch_upload.report.ndjson import LaneRef, in_lane
 from batch_upload.summary import EVENT_SCHEMA_VERSION
 from batch_upload.words import count_words
 
@@ -48,7 +51,10 @@ def doctor_command(
 
 
 class _CheckPrinter:
-    """Prints every check as soon as it is made; with `--quiet` failures only."""
+    """Prints every check as soon as it is made; with `--quiet` failures only.
+
+    Of the checks of one lane of several people get the one that stands for all, and with `-v` each.
+    """
 
     def __init__(self, output: Output) -> None:
         self._output = output
@@ -56,14 +62,20 @@ class _CheckPrinter:
     def notify(self, event: object) -> None:
         from batch_upload.app.checks import Check, Verdict
 
-        if not isinstance(event, Check):
+        lane, check = lane_and_event(event)
+        if not isinstance(check, Check):
             return
-        self._output.event(check_line(event))
+        ref = LaneRef() if lane is None else LaneRef(lane.label, lane.account, lane.region)
+        self._output.event(in_lane(check_line(check), ref))
+        if lane is not None and self._output.verbose == 0:
+            return
+        if lane is not None:
+            check = replace(check, name=f"{lane.label} {check.name}")
         if not self._output.quiet:
-            self._output.answer(check_lines(event))
+            self._output.answer(check_lines(check))
             sys.stdout.flush()
-        elif event.verdict is Verdict.FAIL:
-            self._output.error("\n".join(check_lines(event)))
+        elif check.verdict is Verdict.FAIL:
+            self._output.error("\n".join(check_lines(check)))
 
 
 def check_line(check: "Check") -> dict[str, Any]:

@@ -3,7 +3,8 @@
 Every function is pure and returns plain text without colour and without a line end behind it; names are escaped.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from batch_upload.errors import BatchUploadError, ManifestInvalid, Refused, ServiceError
@@ -51,6 +52,14 @@ def warning_text(message: str, *, hint: str = "") -> str:
     return "\n".join([_labelled("warning", message), *hint_lines(hint)])
 
 
+def lane_warnings_text(warnings: Iterable[tuple[str, str, str]]) -> list[str]:
+    """Return the warnings of lanes, given as label, message and hint; what several lanes share is told once."""
+    labels: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for label, message, hint in warnings:
+        labels[message, hint].append(label)
+    return [warning_text(f"{names_words(shared)}: {message}", hint=hint) for (message, hint), shared in labels.items()]
+
+
 def problems_text(problems: Sequence[Problem]) -> str:
     """Return all problems, a line each, in the form that editors and compilers use: `file:line:column: message`."""
     return "\n".join(printable(str(problem)) for problem in problems)
@@ -65,10 +74,11 @@ def file_warnings_text(warnings: Sequence[Problem], *, shown: int | None = None)
     return [*lines, f"and {count_words(more, 'warning')} more; `validate` lists all of them"] if more else lines
 
 
-def valid_text(manifest: str, *, items: int, warnings: int = 0) -> str:
-    """Return what `validate` prints of a manifest without a problem."""
+def valid_text(manifest: str, *, items: int, lanes: int = 0, warnings: int = 0) -> str:
+    """Return what `validate` prints of a manifest without a problem. `lanes` is 0 for a manifest without `targets`."""
+    where = f" in {count_words(lanes, 'lane')}" if lanes else ""
     warned = f", {count_words(warnings, 'warning')}" if warnings else ""
-    return printable(f"`{manifest}` is valid: {count_words(items, 'item')}{warned}")
+    return printable(f"`{manifest}` is valid: {count_words(items, 'item')}{where}{warned}")
 
 
 def names_words(names: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """`plan`: what `upload` would do and why; changes nothing."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -19,21 +20,27 @@ from batch_upload.cli.flags import (
     ManifestArgument,
     options_of,
 )
-from batch_upload.cli.messages import PROBLEMS_SHOWN
+from batch_upload.cli.messages import PROBLEMS_SHOWN, lane_warnings_text
 from batch_upload.cli.output import Output
 from batch_upload.cli.verb import Ended, ended_by, verb
 from batch_upload.errors import ExitCode
-from batch_upload.events import Looking
+from batch_upload.escape import printable
+from batch_upload.events import Looking, lane_and_event
 from batch_upload.model import State
-from batch_upload.report.ndjson import action_line, event_line
+from batch_upload.report.ndjson import action_line, event_line, in_lane, lane_ref
 from batch_upload.report.observers import Observers
 from batch_upload.report.plain import event_sentence
 from batch_upload.summary import exit_of
+from batch_upload.words import indented
 
 if TYPE_CHECKING:
-    from batch_upload.app.plan import PlanResult
+    from batch_upload.app.plan import LanePlanAnswer, PlanResult
+    from batch_upload.app.plan_input import PlanInput
     from batch_upload.ports import Observer
+    from batch_upload.report.plan_table import PlanTotals
     from batch_upload.settings import Settings
+
+REFUSED = "`upload` refuses this ledger until `reconcile` has run"
 
 
 @verb(
@@ -64,7 +71,8 @@ def plan_command(
     import anyio  # heavy, like all that follows: only when there is work
 
     from batch_upload.app.items import check_only, invalid, ready_to_read
-    from batch_upload.app.plan import ask_lane, planned, read_plan_input
+    from batch_upload.app.plan import ask_lanes, planned
+    from batch_upload.app.plan_input import read_plan_inputs
     from batch_upload.cli.asking import asker
     from batch_upload.cli.signals import until_interrupted
     from batch_upload.clock import counting_s
@@ -75,30 +83,73 @@ def plan_command(
     output.file_warnings(prepared.warnings, shown=PROBLEMS_SHOWN)
     shows_each = output.json or output.verbose > 0
     may_choose_complete = bool(settings.only_ids) or State.COMPLETE in settings.only_states
-    given = read_plan_input(prepared, settings, whole=shows_each or may_choose_complete)
-    answer = None
+    given = read_plan_inputs(prepared, settings, whole=shows_each or may_choose_complete)
+    answers: Sequence[LanePlanAnswer] = [None] * len(given)
     if not offline and not prepared.problems:
         observer = _LookPrinter(output, Observers(*output.sinks.observers(), on_lost=output.lost))
-        answer = anyio.run(until_interrupted, partial(ask_lane, given, observer, ask=asker()))
-    result = planned(given, answer, started=started)
-    if result.refusal:
-        output.say(f"warning: `upload` refuses this ledger until `reconcile` has run: {result.refusal}")
-    show_plan(result, settings, output)
+        answers = anyio.run(until_interrupted, partial(ask_lanes, given, observer, ask=asker()))
+    result = planned(prepared, given, answers, started=started)
+    if result.lanes:
+        show_lanes(result, given, output)
+    else:
+        show_plan(result, settings, output)
     if result.problems:  # the plan is from the ledger alone, and `upload` would end so
         return ended_by(invalid(manifest, result.problems), output, result.summary)
-    ending = exit_of(ExitCode.THERE_IS_WORK) if detailed_exitcode and result.has_work else result.summary.exit
-    return Ended(replace(result.summary, exit=ending), lines=())
+    is_done = result.summary.exit.code is ExitCode.DONE
+    ending = exit_of(ExitCode.THERE_IS_WORK) if detailed_exitcode and is_done and result.has_work else None
+    return Ended(replace(result.summary, exit=ending or result.summary.exit), lines=())
 
 
 def show_plan(result: "PlanResult", settings: "Settings", output: Output) -> None:
     """Print every action, the totals, and what could not be found out."""
-    from batch_upload.report.plan_table import Look, totals, write_plan
+    from batch_upload.report.plan_table import write_plan
+
+    if result.refusal:
+        output.say(f"warning: {REFUSED}: {result.refusal}")
+    added_up = totals_of(result, settings)
+    for action in result.plan.actions:
+        output.event(action_line(action))
+    output.event(added_up.as_json())
+    if result.answer.warning:
+        output.say(f"warning: {result.answer.warning}")
+    if not output.quiet:
+        write_plan(result.plan, added_up, sys.stderr if output.json else sys.stdout, verbose=output.verbose > 0)
+
+
+def show_lanes(result: "PlanResult", given: "Sequence[PlanInput]", output: Output) -> None:
+    """Print what would be done in each lane: people get a table of the lanes, and with `-v` every action."""
+    from batch_upload.report.plan_table import LaneTotals, lane_totals_json, plan_lines, write_lane_plans
+
+    rows: list[LaneTotals] = []
+    warnings: list[tuple[str, str, str]] = []
+    for lane, its_input in zip(result.lanes, given, strict=True):
+        plan, answer, ref = lane.value.plan, lane.value.answer, lane_ref(lane.target, lane.value.answer.lane)
+        label, added_up = lane.target.label or "", totals_of(lane.value, its_input.settings)
+        rows.append(LaneTotals(label, added_up))
+        for action in plan.actions:
+            output.event(in_lane(action_line(action), ref))
+        output.event(in_lane(added_up.as_json(), ref))
+        if lane.value.refusal:
+            warnings.append((label, f"{REFUSED}: {lane.value.refusal}", ""))
+        if answer.warning:
+            warnings.append((label, answer.warning, "" if lane.error is None else lane.error.hint))
+        if output.verbose and plan.actions:
+            output.answer([printable(f"{label}:"), *indented(plan_lines(plan, verbose=True))])
+    output.event(lane_totals_json(rows))
+    output.say(*lane_warnings_text(warnings))
+    if not output.quiet:
+        write_lane_plans(rows, sys.stderr if output.json else sys.stdout)
+
+
+def totals_of(result: "PlanResult", settings: "Settings") -> "PlanTotals":
+    """Add up what the plan of one lane takes."""
+    from batch_upload.report.plan_table import Look, totals
 
     answer, look = result.answer, None
     if result.look is not None:
         cost = result.look
         look = Look(answer.attachments, cost.pages or 1, cost.tag_reads or 0, cost.time_s or 0.0)
-    added_up = totals(
+    return totals(
         result.plan,
         result.create_rate,
         answer.capacity,
@@ -107,13 +158,6 @@ def show_plan(result: "PlanResult", settings: "Settings", output: Output) -> Non
         deadline_s=settings.deadline_s,
         look=look,
     )
-    for action in result.plan.actions:
-        output.event(action_line(action))
-    output.event(added_up.as_json())
-    if answer.warning:
-        output.say(f"warning: {answer.warning}")
-    if not output.quiet:
-        write_plan(result.plan, added_up, sys.stderr if output.json else sys.stdout, verbose=output.verbose > 0)
 
 
 class _LookPrinter:
@@ -124,9 +168,12 @@ class _LookPrinter:
         self._log = log
 
     def notify(self, event: object) -> None:
-        if not isinstance(event, Looking):
+        lane, looking = lane_and_event(event)
+        if not isinstance(looking, Looking):
             self._log.notify(event)
             return
         if (line := event_line(event)) is not None:
             self._output.event(line)
-        self._output.say(*filter(None, [event_sentence(event)]))
+        sentence = event_sentence(looking)
+        if sentence:
+            self._output.say(sentence if lane is None else printable(f"{lane.label}: {sentence}"))

@@ -1,7 +1,6 @@
 """`report`: write the ledger as a table, a page or a manifest."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -56,7 +55,7 @@ def report_command(
     output: Output,
 ) -> Ended:
     """write the ledger for others: a row for each item, a page for people, or a manifest of some"""
-    from batch_upload.app.ledger_view import summary_of_view  # heavy, like all that follows: only when there is work
+    from batch_upload.app.ledger_view import summary_of_views  # heavy, like all that follows: only when there is work
     from batch_upload.app.report import report_sync
     from batch_upload.clock import counting_s
     from batch_upload.report.completion import IN_MANIFEST, write_csv, write_jsonl
@@ -69,9 +68,10 @@ def report_command(
     if output.json and out is None:
         raise UsageError("`report --json` needs `-o FILE`: standard output is for the summary")
     made = report_sync(manifest, options_of(flags), everything=everything)
-    found, more = made.found, (IN_MANIFEST,) if everything else ()
+    found, more = made.lanes[0], (IN_MANIFEST,) if everything else ()
     if out is not None:
-        own = (*run_files(found.manifest.path, found.settings.ledger), *documents(found.rows.listed))
+        listed = [item for lane in made.lanes for item in lane.rows.listed]
+        own = (*run_files(found.manifest.path, found.settings.ledger), *documents(listed))
         refuse_own_files("-o", out, (*own, STANDARD_OUTPUT, STANDARD_ERROR))
 
     with standard_output() if out is None else output_file(out) as stream:
@@ -85,27 +85,25 @@ def report_command(
             case Format.HTML:
                 count = write_page(made, invocation_of(manifest, flags, found.settings), stream)
     written = f"{count_words(count, 'row' if everything else 'item')} written to"
-    summary = summary_of_view(found, "report", started=started)
-    if made.states.total() == summary.items:
-        summary = replace(summary, states={state.value: count for state, count in made.states.items()})
+    is_counted = [states.total() for states in made.lane_states] == [len(lane.rows) for lane in made.lanes]
+    summary = summary_of_views(made.lanes, "report", started=started, states=made.lane_states if is_counted else None)
     return Ended(summary, lines=(f"{written} {'standard output' if out is None else f'`{out}`'}",))
 
 
 def report_rows(made: "Report") -> "Iterator[ReportRow]":
     """Return the rows of a report as they are written."""
     from batch_upload.report.completion import report_row
-    from batch_upload.report.ndjson import NO_LANE, LaneRef
+    from batch_upload.report.ndjson import lane_ref
 
-    known = made.found.lane  # of a manifest without `targets`; None before a first run
-    lane = NO_LANE if known is None else LaneRef(None, known.account, known.region)
-    return (report_row(each.item, each.known, each.in_manifest, lane=lane) for each in made.rows())
+    lanes = {id(found): lane_ref(found.target, found.lane) for found in made.lanes}
+    return (report_row(each.item, each.known, each.in_manifest, lane=lanes[id(each.found)]) for each in made.rows())
 
 
 def write_page(made: "Report", invocation: Invocation, stream: TextIO) -> int:
     """Write the page of a manifest; return the number of its items."""
-    from batch_upload.watch.page import still_page
+    from batch_upload.watch.page import still_page_of_manifest
 
-    page, chunks = still_page(made.found, invocation.flags)
+    page, chunks = still_page_of_manifest(made.lanes, invocation.flags)
     stream.writelines(chunks)
     return len(page.board)
 
@@ -114,7 +112,7 @@ def write_rerun_manifest(made: "Report", folder: Path, stream: TextIO) -> int:
     """Write a manifest of the chosen items, which lies in `folder`; return their number. Raises UsageError for none."""
     from batch_upload.report.rerun_manifest import write_manifest
 
-    found, items = made.found, [each.item for each in made.chosen() if each.item is not None]
+    found, items = made.lanes[0], [each.item for each in made.chosen() if each.item is not None]
     states = found.settings.only_states
     if not items and states and not found.settings.only_ids:
         names = " or ".join(sorted(f"`{state.value}`" for state in states))

@@ -11,8 +11,9 @@ from batch_upload.cli.verb import Ended, verb
 from batch_upload.escape import printable
 from batch_upload.model import ActionKind
 from batch_upload.report.estimate import work_left
-from batch_upload.report.ndjson import known_line
-from batch_upload.report.summary_text import Invocation, attention_lines, states_line
+from batch_upload.report.ndjson import in_lane, known_line, lane_ref
+from batch_upload.report.summary_text import Invocation, KnownItems, attention_lines, states_line
+from batch_upload.targets import Target
 from batch_upload.words import duration_words, holder_words, rate_words
 
 if TYPE_CHECKING:
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
 @verb("status", LEDGER_FLAGS, TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
 def status_command(manifest: ManifestArgument, *, flags: Flags, output: Output) -> Ended:
     """count the items by state and name those that need attention, from ledger and files"""
-    from batch_upload.app.status import status_sync  # heavy: only when there is work
+    from batch_upload.app.lanes import LaneOutcome  # heavy, like all that follows: only when there is work
+    from batch_upload.app.status import status_sync
 
     found = status_sync(manifest, options_of(flags), whole=output.json)
-    for row in found.rows:
-        output.event(known_line(row, at=datetime.now(UTC)))
+    for lane in found.lanes or [LaneOutcome(Target(), found)]:
+        for row in lane.value.rows:
+            output.event(in_lane(known_line(row, at=datetime.now(UTC)), lane_ref(lane.target, lane.value.lane)))
     if not output.quiet:
         invocation = invocation_of(manifest, flags, found.settings)
         obstacles = messages.obstacle_lines(found.missing, found.prepared, gone=found.gone, invocation=invocation)
@@ -34,13 +37,41 @@ def status_command(manifest: ManifestArgument, *, flags: Flags, output: Output) 
             *run_lines(found),
             *(printable(line) for line in change_lines(found)),
             *obstacles,
-            *([printable(f"`upload` refuses this ledger: {found.refusal}")] if found.refusal else []),
-            *([f"  {invocation.command('reconcile')}"] if found.refusal else []),
-            *attention_lines(found.attention, invocation),
+            *(lanes_lines(found, output) if found.lanes else refusal_lines(found, invocation)),
+            *attention_lines(attention_of(found), invocation),
             *orphan_lines(found, invocation),
         ]
         output.answer([states_line(found.summary), *lines])
     return Ended(found.summary, lines=())
+
+
+def refusal_lines(found: "Status", invocation: Invocation) -> Iterator[str]:
+    """Yield why `upload` refuses the ledger, and the command for it."""
+    if found.refusal:
+        yield printable(f"`upload` refuses this ledger: {found.refusal}")
+        yield f"  {invocation.command('reconcile')}"
+
+
+def lanes_lines(found: "Status", output: Output) -> list[str]:
+    """Return how far the lanes are: those that are not complete, and with `-v` all."""
+    from batch_upload.report.lane_status import LaneStatus, lane_status_lines
+
+    lanes = [
+        LaneStatus(
+            lane_ref(lane.target, lane.value.lane),
+            lane.value.states,
+            f"`upload` refuses this ledger: {lane.value.refusal}" if lane.value.refusal else "",
+        )
+        for lane in found.lanes
+    ]
+    return lane_status_lines(lanes, verbose=output.verbose > 0)
+
+
+def attention_of(found: "Status") -> KnownItems:
+    """Return the rows that need attention, by lane where there are several."""
+    if not found.lanes:
+        return found.attention
+    return {lane.target.label or "": lane.value.attention for lane in found.lanes}
 
 
 def run_lines(found: "Status") -> Iterator[str]:

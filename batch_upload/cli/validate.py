@@ -34,4 +34,5 @@ def validate_command(manifest: ManifestArgument, *, flags: Flags, output: Output
     )
     if found.problems:
         return Ended(summary, lines=(invalid(manifest, found.problems).message,))
-    return Ended(summary, lines=(messages.valid_text(str(manifest), items=found.items, warnings=len(found.warnings)),))
+    valid = messages.valid_text(str(manifest), items=found.items, lanes=found.lanes, warnings=len(found.warnings))
+    return Ended(summary, lines=(valid,))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from batch_upload.cli import messages
 from batch_upload.cli.flags import (
     ACCESS_FLAGS,
     FILE_FLAGS,
@@ -16,15 +17,17 @@ from batch_upload.cli.flags import (
     ManifestArgument,
     options_of,
 )
-from batch_upload.cli.messages import obstacle_lines
 from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.errors import ExitCode
-from batch_upload.report.summary_text import Invocation, counts_lines, headline
+from batch_upload.report.ndjson import LaneRef, in_lane
+from batch_upload.report.summary_text import Invocation, counts_lines, headline, lane_lines
+from batch_upload.targets import Target
 
 if TYPE_CHECKING:
     from batch_upload.app.items import Prepared
     from batch_upload.app.verify import Verification
+    from batch_upload.report.findings import FindingCounts, FindingRow
 
 TAGS_ADVICE = "# put the tags back that were sent: a lost ledger is rebuilt from `batch-upload:token`"
 
@@ -57,29 +60,59 @@ def verify_command(
         found = anyio.run(partial(until_interrupted, work, at_once=observers.close))
     finally:
         observers.close()
-    profile = () if settings.profile is None else ("--profile", settings.profile)
-    aws_flags = ("--region", found.summary.region or "", *profile)
-    show_comparison(found, prepared, output, invocation_of(manifest, flags, settings), aws_flags)
+    show_comparison(found, prepared, output, invocation_of(manifest, flags, settings), settings.profile)
     return Ended(found.summary, lines=())
 
 
 def show_comparison(
-    found: "Verification", prepared: "Prepared", output: Output, invocation: Invocation, aws_flags: tuple[str, ...]
+    found: "Verification", prepared: "Prepared", output: Output, invocation: Invocation, profile: str | None
 ) -> None:
-    """Print every finding, the numbers and what to do. `aws_flags` make AWS's own tool reach the lane."""
+    """Print every finding, the numbers and what to do. `profile` makes AWS's own tool reach a lane without its own."""
     from batch_upload.app.items import missing_files
-    from batch_upload.engine.verify import FindingKind
-    from batch_upload.report.findings import (
-        FindingCounts,
-        FindingRow,
-        difference_lines,
-        finding_lines,
-        tag_lines,
-        tags_words,
-    )
+    from batch_upload.app.lanes import LaneOutcome
+    from batch_upload.report.findings import difference_lines, finding_lines, tag_lines, tags_words
 
-    comparison = found.comparison
-    rows = [
+    all_rows: list[FindingRow] = []
+    tag_commands: list[str] = []
+    warnings: list[tuple[str, str, str]] = []
+    for lane in found.lanes or [LaneOutcome(Target(), found)]:
+        summary = lane.value.summary
+        ref = LaneRef(lane.target.label, summary.account or lane.target.account, summary.region or lane.target.region)
+        rows = finding_rows(lane.value, ref)
+        all_rows += rows
+        for row in rows:
+            output.event(row.as_json())
+        output.event(in_lane(finding_counts(lane.value).as_json(), ref))
+        if lane.error is not None:
+            warnings.append((ref.target or "", lane.error.message, lane.error.hint))
+        own_profile = lane.target.profile or profile
+        aws_flags = ("--region", ref.region or "", *(() if own_profile is None else ("--profile", own_profile)))
+        tag_commands += tag_lines(rows, aws_flags)
+    output.say(*messages.lane_warnings_text(warnings))
+    if output.quiet:
+        return
+    counts = finding_counts(found)
+    tags = tags_words(counts, reads=counts.listed, reads_per_s=found.tag_reads_per_s)
+    numbers = (f"  {line}" for line in (*counts.lines(), tags, *counts_lines(found.summary)))
+    obstacles = messages.obstacle_lines(missing_files(prepared), prepared, gone=found.gone, invocation=invocation)
+    next_steps: list[str] = []
+    if found.ledger_codes & {ExitCode.DISAGREEMENT, ExitCode.OUTCOMES_UNKNOWN}:
+        next_steps.append(f"{invocation.command('reconcile')}    # writes into the ledger what the service proves")
+    elif found.ledger_codes & {ExitCode.TRANSIENT, ExitCode.STILL_PROCESSING}:
+        next_steps.append(f"{invocation.command('upload')}    # goes on with what is open")
+    if tag_commands:
+        next_steps += [TAGS_ADVICE, *tag_commands]
+    titled = ["next:", *(f"  {line}" for line in next_steps)] if next_steps else []
+    lanes = lane_lines(found.summary.lanes, invocation)
+    findings = (*finding_lines(all_rows), *difference_lines(all_rows))
+    output.answer([*findings, headline(found.summary), *numbers, *lanes, *obstacles, *titled])
+
+
+def finding_rows(found: "Verification", lane: LaneRef) -> "list[FindingRow]":
+    """Return the findings of a lane as they are printed."""
+    from batch_upload.report.findings import FindingRow
+
+    return [
         FindingRow(
             each.kind.value,
             each.item_id,
@@ -88,10 +121,19 @@ def show_comparison(
             each.status,
             each.attachment_arn,
             each.differences,
+            lane,
         )
-        for each in comparison.findings
+        for each in found.comparison.findings
     ]
-    counts = FindingCounts(
+
+
+def finding_counts(found: "Verification") -> "FindingCounts":
+    """Return the numbers of a comparison as they are printed."""
+    from batch_upload.engine.verify import FindingKind
+    from batch_upload.report.findings import FindingCounts
+
+    comparison = found.comparison
+    return FindingCounts(
         findings={kind.value: comparison.counts[kind] for kind in FindingKind},
         listed=comparison.listed,
         strangers=comparison.strangers,
@@ -99,21 +141,3 @@ def show_comparison(
         finished=comparison.finished,
         tags_compared=comparison.tags_compared,
     )
-    for row in rows:
-        output.event(row.as_json())
-    output.event(counts.as_json())
-    if output.quiet:
-        return
-    tags = tags_words(counts, reads=comparison.listed, reads_per_s=found.tag_reads_per_s)
-    numbers = (f"  {line}" for line in (*counts.lines(), tags, *counts_lines(found.summary)))
-    obstacles = obstacle_lines(missing_files(prepared), prepared, gone=found.gone, invocation=invocation)
-    next_steps: list[str] = []
-    if found.ledger_codes & {ExitCode.DISAGREEMENT, ExitCode.OUTCOMES_UNKNOWN}:
-        next_steps.append(f"{invocation.command('reconcile')}    # writes into the ledger what the service proves")
-    elif found.ledger_codes & {ExitCode.TRANSIENT, ExitCode.STILL_PROCESSING}:
-        next_steps.append(f"{invocation.command('upload')}    # goes on with what is open")
-    if commands := tag_lines(rows, aws_flags):
-        next_steps += [TAGS_ADVICE, *commands]
-    titled = ["next:", *(f"  {line}" for line in next_steps)] if next_steps else []
-    findings = (*finding_lines(rows), *difference_lines(rows))
-    output.answer([*findings, headline(found.summary), *numbers, *obstacles, *titled])

@@ -1,7 +1,7 @@
 """`watch`: the page, live, while a run goes on elsewhere."""
 
 import sys
-from dataclasses import replace
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +10,7 @@ from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Fla
 from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.streams import raising
 from batch_upload.cli.verb import Ended, verb
+from batch_upload.model import State
 from batch_upload.summary import exit_of
 
 if TYPE_CHECKING:
@@ -32,10 +33,11 @@ def watch_command(
 
     import anyio
 
-    from batch_upload.app.ledger_view import summary_of_view
+    from batch_upload.app.ledger_view import summary_of_views
     from batch_upload.cli.signals import serve_until_signal
     from batch_upload.clock import counting_s
     from batch_upload.watch.follow import live_page
+    from batch_upload.watch.page import LanesPage
     from batch_upload.watch.serve import served_page
 
     started, options = counting_s(), options_of(flags)
@@ -54,8 +56,10 @@ def watch_command(
             server = served_page(live, token=secrets.token_urlsafe(ADDRESS_BYTES), port=port)
             code = await serve_until_signal(server, on_start)
             page = live.follower.page
-            states = page.states
-        summary = summary_of_view(page.found, "watch", started=started, ending=exit_of(code))
-        return Ended(replace(summary, states=states), lines=())
+            pages = page.pages if isinstance(page, LanesPage) else [page]
+            states = [Counter({State(name): count for name, count in each.states.items()}) for each in pages]
+            found = live.follower.found
+        summary = summary_of_views(found, "watch", started=started, ending=exit_of(code), states=states)
+        return Ended(summary, lines=())
 
     return anyio.run(watch)

@@ -12,7 +12,14 @@ from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.model import ActionKind, State
 from batch_upload.report.advice import advice
-from batch_upload.report.history import History, Next, history_json, history_lines
+from batch_upload.report.history import (
+    History,
+    Next,
+    history_json_of_lanes,
+    history_lines,
+    history_lines_of_lanes,
+)
+from batch_upload.report.ndjson import lane_ref
 from batch_upload.report.summary_text import Invocation
 
 if TYPE_CHECKING:
@@ -46,10 +53,31 @@ def why_command(
     output: Output,
 ) -> Ended:
     """tell one item's whole history and what happens next, from manifest and ledger alone"""
-    from batch_upload.app.why import why_sync  # heavy: only when there is work
+    from batch_upload.app.exits import summary_of_lanes  # heavy, like all that follows: only when there is work
+    from batch_upload.app.why import why_sync
+    from batch_upload.clock import counting_s
 
-    found = why_sync(manifest, item, options_of(flags))
-    history = History(
+    options, started = options_of(flags), counting_s()
+    lanes = why_sync(manifest, item, options)
+    invocation = invocation_of(manifest, flags, options)
+    histories = [(lane_ref(found.target, found.lane), history_of(found, invocation)) for found in lanes]
+    for line in history_json_of_lanes(histories):
+        output.event(line)
+    if lanes[0].target.label is None:
+        summary, lines = lanes[0].summary, history_lines(histories[0][1])
+    else:
+        summaries = [(found.target, found.summary) for found in lanes]
+        batch, elapsed_s = lanes[0].manifest.batch, counting_s() - started
+        summary = summary_of_lanes("why", summaries, batch=batch, elapsed_s=elapsed_s)
+        lines = history_lines_of_lanes(histories)
+    if not output.quiet:
+        output.answer(lines)
+    return Ended(summary, lines=())
+
+
+def history_of(found: "ItemHistory", invocation: Invocation) -> History:
+    """Return the history of an item as it is printed."""
+    return History(
         item_id=found.item_id,
         batch=found.manifest.batch,
         state=found.state.value,
@@ -58,14 +86,9 @@ def why_command(
         item=found.item,
         retry=found.retry,
         unreadable="" if found.unreadable is None else found.unreadable.message,
-        next=next_of(found, invocation_of(manifest, flags, found.settings)),
+        next=next_of(found, invocation),
         earlier=found.earlier,
     )
-    for line in history_json(history):
-        output.event(line)
-    if not output.quiet:
-        output.answer(history_lines(history))
-    return Ended(found.summary, lines=())
 
 
 def next_of(found: "ItemHistory", invocation: Invocation) -> Next:

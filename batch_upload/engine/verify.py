@@ -92,6 +92,18 @@ class LaneComparison:
         """Findings by kind."""
         return Counter(finding.kind for finding in self.findings)
 
+    @staticmethod
+    def of_all(lanes: Sequence["LaneComparison"]) -> "LaneComparison":
+        """Return the findings and sums of several lanes; of none, a comparison without anything."""
+        return LaneComparison(
+            tuple(finding for lane in lanes for finding in lane.findings),
+            listed=sum(lane.listed for lane in lanes),
+            strangers=sum(lane.strangers for lane in lanes),
+            agreeing=sum(lane.agreeing for lane in lanes),
+            finished=sum(lane.finished for lane in lanes),
+            tags_compared=sum(lane.tags_compared for lane in lanes),
+        )
+
 
 def standing(items: Sequence[Item], batch_rows: BatchRows) -> list[Known]:
     """Return the rows to compare with what the service holds: the manifest's items', and every other current one."""

@@ -22,7 +22,7 @@ from batch_upload.events import (
     RunEnded,
     RunStarted,
 )
-from batch_upload.model import Action, ActionKind, Fault, Known, Problem
+from batch_upload.model import Action, ActionKind, Fault, Known, Lane, Problem
 from batch_upload.report.lane_progress import LanesProgress, ProgressCounts
 from batch_upload.report.observers import RunObserver
 from batch_upload.summary import EVENT_SCHEMA_VERSION, Exit
@@ -115,6 +115,13 @@ def made_line(event: str, /, **members: object) -> Line:
 def lanes_by_label(targets: Iterable[Target]) -> dict[str | None, LaneRef]:
     """Return the lanes of a manifest's `targets` as lines name them."""
     return {target.label: LaneRef(target.label, target.account, target.region) for target in targets}
+
+
+def lane_ref(target: Target, lane: Lane | None) -> LaneRef:
+    """Return how a line or a row names its lane; `lane` is None where its account was not found out."""
+    if target.label is None:
+        return NO_LANE if lane is None else LaneRef(None, lane.account, lane.region)
+    return LaneRef(target.label, target.account if lane is None else lane.account, target.region)
 
 
 def in_lane(line: Line, lane: LaneRef) -> Line:

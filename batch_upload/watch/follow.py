@@ -11,14 +11,15 @@ from typing import TypeVar
 
 import anyio
 
-from batch_upload.app.ledger_view import LedgerView, holder, view_ledger
+from batch_upload.app.lanes import of_label
+from batch_upload.app.ledger_view import LedgerView, holder, view_lanes
 from batch_upload.errors import LedgerUnusable, ManifestInvalid
 from batch_upload.ledger import find_reader
 from batch_upload.ports import LedgerReader
 from batch_upload.report.page.board import json_chunks
 from batch_upload.report.page.document import document, policy
 from batch_upload.settings import RunOptions
-from batch_upload.watch.page import Page, title_of
+from batch_upload.watch.page import LanesPage, Page, pages_of_lanes, title_of
 
 _Result = TypeVar("_Result")
 
@@ -45,8 +46,8 @@ class Follower:
         self._version: int | None = None
         self._run_id: str | None = None
         self._unusable_looks = 0
-        self.found: LedgerView = view_ledger(path, options)
-        self.page = Page.of(self.found, repeated, None, at=datetime.now(UTC))
+        self.found: Sequence[LedgerView] = view_lanes(path, options)
+        self.page = self._made_page(None)
         self.look()
 
     def close(self) -> None:
@@ -73,7 +74,7 @@ class Follower:
 
     def html(self) -> str:
         """Return the page as it is now."""
-        return "".join(document(json_chunks(self.page.board.since(0)), title=title_of(self.found), live=True))
+        return "".join(document(json_chunks(self.page.board.since(0)), title=title_of(self.found[0]), live=True))
 
     def since(self, revision: int) -> tuple[int, str]:
         """Return the revision now, and what has changed since the given one, as JSON on one line."""
@@ -84,7 +85,7 @@ class Follower:
         if self._is_another_file() or (self._reader is not None and self._reader.is_overtaken()):
             had_reader = self._reader is not None
             self.close()
-            self._reader = find_reader(self.found.settings.ledger)
+            self._reader = find_reader(self.ledger)
             if self._reader is None and had_reader:
                 self._rebuild()
                 return True
@@ -92,19 +93,21 @@ class Follower:
         if reader is None:
             return False
         version = reader.version()
-        if version == self._version and self.page.is_held == (holder(self.found.settings.ledger) is not None):
+        if version == self._version and self.page.is_held == (holder(self.ledger) is not None):
             return False
         self._version = version  # as of before the reading: what is written meanwhile is seen at the next look
-        runs = reader.runs(self.found.manifest.batch, limit=1)
-        before, self._run_id = self._run_id, runs[0].run_id if runs else None
+        batch = self.found[0].manifest.batch
+        latest = [run for each in self._readers(reader) for run in each.runs(batch, limit=1)]
+        last = max(latest, key=lambda run: run.began_at, default=None)
+        before, self._run_id = self._run_id, last.run_id if last else None
         # a new run may have another manifest, so everything is read again
-        if self._run_id != before or not self.page.keep_up(reader, datetime.now(UTC)):
+        if self._run_id != before or not self._keep_up(reader):
             self._rebuild()
         return True
 
     def _is_another_file(self) -> bool:
         try:
-            found = self.found.settings.ledger.stat()
+            found = self.ledger.stat()
         except OSError:
             file = None
         else:
@@ -115,19 +118,51 @@ class Follower:
     def _rebuild(self) -> None:
         """Read manifest and ledger again. A manifest that cannot be read now stays as it was."""
         reader = self._reader
-        marks = [] if reader is None else reader.marks(self.found.manifest.batch)
+        marks = {
+            view.target.label: each.marks(view.manifest.batch)
+            for view, each in zip(self.found, self._readers(reader), strict=reader is not None)
+        }
         try:
-            found = view_ledger(self._path, self._options)
+            found: Sequence[LedgerView] = view_lanes(self._path, self._options)
         except ManifestInvalid:
             # the same items; their rows read the ledger again
-            found = replace(self.found, lane=None if reader is None else reader.lane())
-        if found.settings.ledger != self.found.settings.ledger:
+            lanes = [each.lane() for each in self._readers(reader)] or [None] * len(self.found)
+            found = [replace(each, lane=lane) for each, lane in zip(self.found, lanes, strict=True)]
+        if found[0].settings.ledger != self.ledger:
             self.close()
             reader = None
         after = self.page.board.revision
         self.found = found
-        self.page = Page.of(found, self._repeated, reader, after_revision=after, at=datetime.now(UTC))
-        self.page.compare_with(marks)
+        self.page = self._made_page(reader, after_revision=after)
+        before = [marks.get(each.target.label, []) for each in found]
+        if isinstance(self.page, LanesPage):
+            self.page.compare_with(before)
+        else:
+            self.page.compare_with(before[0])
+
+    def _made_page(self, reader: LedgerReader | None, *, after_revision: int = 0) -> Page | LanesPage:
+        """Return the page as manifest and ledger are now."""
+        at, found = datetime.now(UTC), self.found
+        if found[0].target.label is None:
+            return Page.of(found[0], self._repeated, reader, at=at, after_revision=after_revision)
+        lanes = pages_of_lanes(found, reader)
+        return LanesPage.of(lanes, self._repeated, at=at, after_revision=after_revision)
+
+    def _keep_up(self, reader: LedgerReader) -> bool:
+        """Show what has changed; return False where the page must be built again."""
+        at = datetime.now(UTC)
+        if isinstance(self.page, LanesPage):
+            return self.page.keep_up(self._readers(reader), at)
+        return self.page.keep_up(reader, at)
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger's path, as manifest and options name it."""
+        return self.found[0].settings.ledger
+
+    def _readers(self, reader: LedgerReader | None) -> list[LedgerReader]:
+        """Return the reader of each lane; none without a ledger."""
+        return [] if reader is None else [of_label(reader, each.target.label) for each in self.found]
 
 
 class LivePage:

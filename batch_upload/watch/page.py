@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+from batch_upload.app.lanes import of_label
 from batch_upload.app.ledger_view import LedgerView, holder
 from batch_upload.engine.rows import has_failed_upload, state_of_row, with_retries_counted
 from batch_upload.escape import printable
@@ -17,7 +18,7 @@ from batch_upload.ports import LedgerReader
 from batch_upload.records import Bucket, Mark, NumberedAttempt, RunTally
 from batch_upload.report.completion import report_row
 from batch_upload.report.estimate import work_left
-from batch_upload.report.ndjson import NO_LANE, LaneRef
+from batch_upload.report.ndjson import NO_LANE, LaneRef, lane_ref
 from batch_upload.report.page.board import Board, json_chunks
 from batch_upload.report.page.document import document
 from batch_upload.report.page.head import (
@@ -361,3 +362,23 @@ def still_page(found: LedgerView, repeated: Sequence[str]) -> tuple[Page, Iterat
         reader = find_reader(found.settings.ledger)
         page = Page.of(found, repeated, closing.enter_context(reader) if reader else None, at=datetime.now(UTC))
     return page, document(json_chunks(page.board.since(0)), title=title_of(found), live=False)
+
+
+def pages_of_lanes(found: Sequence[LedgerView], reader: LedgerReader | None) -> list[PageOfLane]:
+    """Return the lanes of a manifest as `LanesPage.of` takes them; `reader` reads the whole ledger."""
+    return [
+        (lane_ref(each.target, each.lane), each, None if reader is None else of_label(reader, each.target.label))
+        for each in found
+    ]
+
+
+def still_page_of_manifest(
+    found: Sequence[LedgerView], repeated: Sequence[str]
+) -> tuple[Page | LanesPage, Iterator[str]]:
+    """Return the page of all lanes of a manifest as it is now, and the pieces of its one file."""
+    if found[0].target.label is None:
+        return still_page(found[0], repeated)
+    with ExitStack() as closing:
+        reader = find_reader(found[0].settings.ledger)
+        opened = closing.enter_context(reader) if reader else None
+        return still_page_of_lanes(pages_of_lanes(found, opened), repeated)

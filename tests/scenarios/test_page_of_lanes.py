@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from batch_upload.app.ledger_view import view_ledger
+from batch_upload.app.ledger_view import view_lanes
 from batch_upload.cli.flags import Flags, options_of
 from batch_upload.ledger import find_reader
 from batch_upload.report.ndjson import LaneRef
@@ -34,7 +34,7 @@ def written(folder: Path, labels: Sequence[str]) -> Path:
             reader = find_reader(story.ledger)
             assert reader is not None
             lane = LaneRef(label, f"{111_122_223_333 + place // 2}", label.rpartition("/")[2])
-            view = view_ledger(story.manifest, options_of(Flags()))
+            (view,) = view_lanes(story.manifest, options_of(Flags()))
             lanes.append((lane, view, closing.enter_context(reader)))
         path.write_text("".join(still_page_of_lanes(lanes, ())[1]), encoding="utf-8")
     return path

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.app.ledger_view import holder, refusal_of, summary_of_view, view_ledger
+from batch_upload.app.ledger_view import holder, refusal_of, summary_of_views, view_lanes
 from batch_upload.app.upload import upload
 from batch_upload.clock import counting_s
 from batch_upload.errors import OLD_COPY, ManifestInvalid
@@ -26,21 +26,21 @@ def ended(exit_code: int, reason: str) -> RunRecord:
 def test_without_a_ledger_no_item_has_a_row(tmp_path: Path) -> None:
     batch = make_batch(tmp_path, 2)
 
-    found = view_ledger(batch.path, RunOptions())
+    (found,) = view_lanes(batch.path, RunOptions())
 
     assert [(listed.item_id, known) for listed, known in found.rows] == [(each, None) for each in batch.ids]
     assert (found.lane, found.last_run, found.create_rate, found.refusal) == (None, None, 1.0, "")
-    assert summary_of_view(found, "report", started=counting_s()).states == {"pending": 2}
+    assert summary_of_views([found], "report", started=counting_s()).states == {"pending": 2}
     assert holder(found.settings.ledger) is None
 
 
 async def test_each_item_has_its_current_row(uploaded: Batch, options: RunOptions) -> None:
-    found = view_ledger(uploaded.path, options)
+    (found,) = view_lanes(uploaded.path, options)
 
     assert [known.state for _, known in found.rows if known] == [State.COMPLETE] * 2
     assert [known.state for _, known in found.rows.shown() if known] == [State.COMPLETE] * 2
     assert found.last_run is not None
-    assert summary_of_view(found, "report", started=counting_s()).adds_up
+    assert summary_of_views([found], "report", started=counting_s()).adds_up
 
 
 async def test_what_a_glob_no_longer_matches_comes_last_and_is_not_listed(tmp_path: Path, options: RunOptions) -> None:
@@ -51,13 +51,13 @@ async def test_what_a_glob_no_longer_matches_comes_last_and_is_not_listed(tmp_pa
     await upload(path, options)
     (tmp_path / "a.pdf").unlink()
 
-    found = view_ledger(path, options)
+    (found,) = view_lanes(path, options)
 
     assert [listed.item_id for listed, _ in found.rows] == ["b.png", "a.pdf"]
     assert [found.is_listed(place) for place in range(2)] == [True, False]
     assert (found.gone, len(found.unmatched)) == (1, 1)
     with pytest.raises(ManifestInvalid):
-        view_ledger(path, replace(options, ledger=tmp_path / "none.ledger"))
+        view_lanes(path, replace(options, ledger=tmp_path / "none.ledger"))
 
 
 @pytest.mark.parametrize(

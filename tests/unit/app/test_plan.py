@@ -13,6 +13,7 @@ from batch_upload.events import Requested
 from batch_upload.model import ActionKind
 from batch_upload.settings import LOCAL_ACCOUNT, RunOptions
 from tests.support.batches import Batch, make_batch
+from tests.support.fleets import make_fleet
 from tests.support.process_state import process_state
 
 
@@ -160,3 +161,27 @@ def test_a_plan_can_be_made_in_a_thread_that_is_not_the_main_one(tmp_path: Path)
     anyio.run(outer)
 
     assert kinds(results[0]) == [ActionKind.CREATE]
+
+
+async def test_the_plan_of_several_lanes_has_that_of_each(tmp_path: Path) -> None:
+    fleet = make_fleet(tmp_path, accounts=2)
+
+    result = await plan(fleet.path, offline=True)
+    chosen = await plan(fleet.path, RunOptions(targets=("t001",)), offline=True)
+
+    assert [lane.target.label for lane in result.lanes] == fleet.labels
+    assert [len(lane.value.plan.actions) for lane in result.lanes] == [3] * 4
+    assert (len(result.plan.actions), result.has_work, result.summary.items) == (12, True, 12)
+    assert (result.create_rate, result.summary.adds_up) == (4.0, True)
+    assert [lane.label for lane in result.summary.lanes] == fleet.labels
+    assert [lane.target.label for lane in chosen.lanes] == fleet.labels[2:]
+
+
+async def test_a_file_that_cannot_be_sent_in_one_lane_is_a_problem_of_the_whole(tmp_path: Path) -> None:
+    fleet = make_fleet(tmp_path, accounts=2)
+    (tmp_path / "t000" / "us-east-1-1.pdf").unlink()
+
+    with pytest.raises(ManifestInvalid) as raised:
+        await plan(fleet.path, offline=True)
+
+    assert len(raised.value.problems) == 1

@@ -10,6 +10,7 @@ from batch_upload.app.status import Status, status
 from batch_upload.model import ActionKind, State
 from batch_upload.settings import RunOptions
 from tests.support.batches import Batch, make_batch
+from tests.support.fleets import make_fleet
 from tests.support.process_state import process_state
 
 
@@ -75,3 +76,15 @@ async def test_two_at_once_leave_the_process_as_it_was(uploaded: Batch, options:
 
     assert sorted([dict(found.states) for found in results], key=str) == [{State.COMPLETE: 2}, {State.PENDING: 2}]
     assert process_state() == before
+
+
+async def test_the_status_of_several_lanes_has_that_of_each_and_their_sums(tmp_path: Path) -> None:
+    fleet = make_fleet(tmp_path, accounts=2)
+    (tmp_path / "t000" / "all-0.pdf").unlink()
+
+    found = await status(fleet.path)
+
+    assert [lane.target.label for lane in found.lanes] == fleet.labels
+    assert (found.items, found.states, found.lane) == (12, {State.PENDING: 12}, None)
+    assert found.missing == ["t000/all-0.pdf"]
+    assert [dict(lane.states) for lane in found.summary.lanes] == [{"pending": 3}] * 4

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from batch_upload.errors import LedgerUnusable, ManifestInvalid
-from batch_upload.model import AttachmentStatus, State
+from batch_upload.ledger import open_ledger
+from batch_upload.model import AttachmentStatus, Lane, State
 from batch_upload.report.page.board import STATES
 from batch_upload.settings import RunOptions
 from batch_upload.watch.follow import UNUSABLE_LOOKS_MAX, Follower
+from tests.support.fleets import BATCH as BATCH_OF_FLEET
+from tests.support.fleets import make_fleet
 from tests.support.one_lane import OneLane, open_one_lane
 from tests.unit.ledger.samples import BATCH, RUN, T0, TOO_LARGE, ManualClock, accepted, after, attachment, began, item
 
@@ -210,3 +213,29 @@ def test_a_manifest_that_is_broken_at_the_start_is_an_error(tmp_path: Path) -> N
 
     with pytest.raises(ManifestInvalid):
         Follower(path, RunOptions())
+
+
+async def test_it_follows_every_lane_of_a_manifest_with_targets(tmp_path: Path) -> None:
+    fleet = make_fleet(tmp_path, accounts=2, items=1)
+    made = Follower(fleet.path, RunOptions())
+    ledger = await open_ledger(fleet.folder / "fleet.ledger", run_id=RUN, clock=ManualClock())
+    try:
+        assert (made.look(), dict(made.page.states)) == (True, {"pending": 4})
+        for label in fleet.labels[:2]:
+            account, _, region = fleet.lane(label).partition("/")
+            writer = await ledger.writer(label)
+            await writer.pin(Lane(account, region), endpoint="http://127.0.0.1", at=T0)
+            await writer.begin_run(RUN, verb="upload", batch=BATCH_OF_FLEET, at=T0)
+            await writer.enlist([item("t000/all-0.pdf", batch=BATCH_OF_FLEET)], at=T0)
+        assert made.look() is True
+        await writer.intend("bu1-t000/all-0.pdf-1", run_id=RUN, at=after(1))
+        assert made.look() is True
+
+        shown = made.page.board.since(0)
+        assert dict(made.page.states) == {"pending": 3, "sending": 1}
+        assert [STATES[row[3]].value for row in shown["items"]] == ["pending", "sending", "pending", "pending"]
+        assert [lane["label"] for lane in shown["head"]["lanes"]] == fleet.labels
+        assert [run["id"] for run in shown["head"]["runs"]] == [RUN]
+    finally:
+        await ledger.close()
+        made.close()

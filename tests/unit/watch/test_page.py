@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from batch_upload.app.ledger_view import view_ledger
+from batch_upload.app.ledger_view import view_lanes
 from batch_upload.cli.flags import Flags, options_of
 from batch_upload.ledger import find_reader
 from batch_upload.model import OutcomeKind, State
@@ -35,7 +35,7 @@ def shown(story: Story, *, only: Sequence[str] = (), limits: PageLimits | None =
     reader = find_reader(story.ledger)
     assert reader is not None
     with reader:
-        page = Page.of(view_ledger(story.manifest, options), (), reader, at=AT, limits=limits or PageLimits())
+        page = Page.of(view_lanes(story.manifest, options)[0], (), reader, at=AT, limits=limits or PageLimits())
     return page.board.since(0)
 
 
@@ -110,7 +110,7 @@ def lanes_page(
             reader = find_reader(story.ledger)
             assert reader is not None
             lane = LaneRef(label, f"{111_122_223_333 + place // 2}", label.rpartition("/")[2])
-            view = view_ledger(story.manifest, options_of(Flags()))
+            (view,) = view_lanes(story.manifest, options_of(Flags()))
             lanes.append((lane, view, closing.enter_context(reader)))
         yield LanesPage.of(lanes, (), at=AT, limits=limits or PageLimits())
 

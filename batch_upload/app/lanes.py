@@ -1,0 +1,219 @@
+"""A use case that reads, over every lane of a manifest: the ledger is opened once, the service is asked side by side.
+
+A manifest without `targets` has one lane without a label. What it raises and returns is what that lane does.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+import anyio
+
+from batch_upload.app.items import LanePart
+from batch_upload.app.observers import OneLane
+from batch_upload.engine.groups import for_each
+from batch_upload.engine.tally import Tally
+from batch_upload.errors import BatchUploadError, LedgerOfAnotherLane, LedgerUnusable, ServiceError
+from batch_upload.ledger import find_reader
+from batch_upload.model import Listed, Manifest
+from batch_upload.ports import LedgerReader, Observer
+from batch_upload.settings import Settings, settings_of_lane
+from batch_upload.summary import Exit, Summary
+from batch_upload.targets import Target, chosen_targets, id_in_lane
+
+if TYPE_CHECKING:
+    from batch_upload.service.accounts import Accounts
+
+Value = TypeVar("Value")
+
+LANES_AT_ONCE = 50
+"""Lanes that are asked at the same time: each keeps a connection or two, and its share of the memory, until its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneOutcome(Generic[Value]):
+    """What a use case found in one lane of several. `error`: why it could not be finished there."""
+
+    target: Target
+    value: Value
+    error: BatchUploadError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPart:
+    """What one lane gets of a manifest that was listed without a look into its files."""
+
+    target: Target
+    settings: Settings
+    listed: tuple[Listed, ...]
+
+
+def listed_parts(manifest: Manifest, listed: Sequence[Listed], settings: Settings) -> tuple[ListedPart, ...]:
+    """Part what a manifest lists by its lanes, in the manifest's order; as `items.lane_parts` does with items.
+
+    Raises UsageError for a `--target` that stands for no lane.
+    """
+    if not manifest.targets:
+        return (ListedPart(manifest.target, settings, tuple(listed)),)
+    of_lane: dict[str | None, list[Listed]] = {}
+    for each in listed:
+        of_lane.setdefault(each.lane_label, []).append(each)
+    return tuple(
+        ListedPart(
+            target,
+            replace(
+                settings_of_lane(settings, target),
+                only_ids=settings.only_ids | {id_in_lane(each, target) for each in settings.only_ids},
+            ),
+            tuple(of_lane.get(target.label, ())),
+        )
+        for target in chosen_targets(manifest.targets, settings.targets)
+    )
+
+
+ReaderOf = Callable[[str | None], LedgerReader | None]
+"""Returns the reader of a target's lane by `Target.label`; None where there is no ledger."""
+
+
+@contextmanager
+def lane_readers(ledger: Path) -> Iterator[ReaderOf]:
+    """Open a ledger once for all its lanes, to read them all at one moment. Blocking. Raises LedgerUnusable.
+
+    A lane that the ledger does not have yet has a reader, too, which finds nothing.
+    """
+    reader = find_reader(ledger)
+    if reader is None:
+        yield lambda _: None
+        return
+    with reader, reader.moment():
+        yield lambda label: of_label(reader, label)
+
+
+@contextmanager
+def lane_reader(ledger: Path, label: str | None) -> Iterator[LedgerReader | None]:
+    """Open a ledger for the lane of a target; None where there is no ledger. Each answer is of its own moment."""
+    reader = find_reader(ledger)
+    if reader is None:
+        yield None
+        return
+    with reader:
+        yield of_label(reader, label)
+
+
+def of_label(reader: LedgerReader, label: str | None) -> LedgerReader:
+    """Return the reader of a target's lane, over the same connection; of the only lane where there is no label."""
+    return reader if label is None else reader.of_target(label)
+
+
+class OfTarget(Protocol):
+    """What one lane gets of a manifest, in any form."""
+
+    @property
+    def target(self) -> Target: ...
+    @property
+    def settings(self) -> Settings: ...
+
+
+Part = TypeVar("Part", bound=OfTarget)
+
+
+async def in_each_lane(
+    parts: Sequence[Part],
+    ask: Callable[[Part], Awaitable[Value]],
+    *,
+    at_once: int = LANES_AT_ONCE,
+) -> list[Value | BatchUploadError]:
+    """Ask for each lane, at most `at_once` at the same time. Return the answers and errors, in the order of the parts.
+
+    A fault of one lane of several is returned in its place (`is_of_lane`). Every other error ends all and is raised;
+    so is every error of the only lane of a manifest without `targets`.
+    """
+    answers: dict[int, Value | BatchUploadError] = {}
+
+    async def one(numbered: tuple[int, Part]) -> None:
+        number, part = numbered
+        try:
+            answers[number] = await ask(part)
+        except BatchUploadError as error:
+            if part.target.label is None or not is_of_lane(error):
+                raise
+            answers[number] = error
+
+    await for_each(enumerate(parts), one, at_once=at_once)
+    return [answers[number] for number in range(len(parts))]
+
+
+def is_of_lane(error: BatchUploadError) -> bool:
+    """Return whether an error concerns one lane alone, so that the others go on."""
+    return isinstance(error, ServiceError | LedgerOfAnotherLane)
+
+
+def observer_of_lane(target: Target, observer: Observer) -> Observer:
+    """Return an observer that names the lane of what it hands on, in a manifest with `targets`."""
+    return observer if target.label is None else OneLane(observer, target)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedAccess:
+    """What several lanes that are asked side by side share; nothing for a manifest without `targets`."""
+
+    accounts: "Accounts | None" = None
+    local_url: str | None = None
+    """Where the emulator of `--local` serves all of them."""
+
+
+@asynccontextmanager
+async def shared_access(parts: Sequence[OfTarget]) -> AsyncIterator[SharedAccess]:
+    """Open what lanes that are only read share."""
+    if all(part.target.label is None for part in parts):
+        yield SharedAccess()
+        return
+    # the SDK, which a plan without the service does not need
+    from batch_upload.app.lane import embedded_emulator
+    from batch_upload.service.accounts import Accounts
+
+    async with AsyncExitStack() as stack:
+        url, settings = None, parts[0].settings
+        if settings.local:
+            url = await stack.enter_async_context(embedded_emulator(settings, reads_only=True))
+        yield SharedAccess(await stack.enter_async_context(Accounts()), url)
+
+
+def one_at_a_time(ask: Callable[[str], Awaitable[str]] | None) -> Callable[[str], Awaitable[str]] | None:
+    """Return a way to ask a person that lanes which run side by side can share: one question after the other."""
+    if ask is None:
+        return None
+    lock = anyio.Lock()
+
+    async def ask_in_turn(question: str) -> str:
+        async with lock:
+            return await ask(question)
+
+    return ask_in_turn
+
+
+def new_lanes(parts: Sequence[LanePart], ledger: Path) -> int:
+    """Return how many lanes would get their first run; 0 if the ledger has a run of one of them. Blocking.
+
+    A ledger that cannot be read counts as none: the run that follows says why.
+    """
+    try:
+        with lane_readers(ledger) as reader_of:
+            known = [reader_of(part.target.label) for part in parts]
+            if any(reader is not None and reader.lane() is not None for reader in known):
+                return 0
+    except LedgerUnusable:
+        return 0
+    return sum(bool(part.prepared.items) for part in parts)
+
+
+def counted_requests(verb: str, error: BatchUploadError, tally: Tally) -> Summary:
+    """Return the summary of a lane that an error ended, with the requests until then and without counts of items."""
+    return Summary(verb, error_exit(error), requests=dict(tally.requests), throttled=tally.throttled)
+
+
+def error_exit(error: BatchUploadError) -> Exit:
+    """Return the exit of a lane that an error ended."""
+    return Exit(error.exit_code, error.message)

@@ -1,0 +1,144 @@
+"""What a plan is made of, lane by lane: the manifest's items, and what the ledger holds of them. Blocking."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from batch_upload.app.exits import STATE_OF_STATUS
+from batch_upload.app.items import LanePart, Prepared, lane_parts
+from batch_upload.app.lanes import lane_readers
+from batch_upload.app.ledger_view import RUNS_LOOKED_AT, refusal_of, unplanned
+from batch_upload.engine.plan import LaneOutlook, Unfinished, plan_unfinished, tokens_of, unfinished_items
+from batch_upload.engine.rows import BatchRows, carried_tries, is_absent, is_unsent, new_row, shown_row
+from batch_upload.engine.survey import Seen
+from batch_upload.model import Attachment, Known, Lane, Plan, RateRecord, State
+from batch_upload.ports import LedgerReader
+from batch_upload.records import RunRecord
+from batch_upload.settings import Settings
+from batch_upload.targets import Target
+
+
+@dataclass(frozen=True, slots=True)
+class PlanInput:
+    """What the plan of one lane is made of."""
+
+    part: LanePart
+    unfinished: Unfinished
+    """The items that are not simply complete, and the number of those that are."""
+    rows: BatchRows = field(default_factory=BatchRows)
+    unplanned: Sequence[Known | None] = ()
+    """The rows of attachments whose files cannot be sent; None for one that the ledger does not know."""
+    lane: Lane | None = None
+    attachments: Mapping[str, str | None] = field(default_factory=dict)
+    """The identity tag of every attachment of the lane that the ledger knows, None for one without."""
+    is_new: bool = True
+    """Whether the ledger has never listed its lane: it may not know attachments of this batch that exist."""
+    refusal: str = ""
+    """Why `upload` refuses this ledger, as its last run said; empty if it does not."""
+    rates: Sequence[RateRecord] = ()
+    """The rates that runs have learned."""
+
+    last_run: RunRecord | None = None
+
+    @property
+    def target(self) -> Target:
+        """The lane as the manifest names it."""
+        return self.part.target
+
+    @property
+    def prepared(self) -> Prepared:
+        """What the lane gets of the manifest and its files."""
+        return self.part.prepared
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the lane."""
+        return self.part.settings
+
+    @property
+    def items(self) -> int:
+        """How many items there are, those that cannot be sent included."""
+        return len(self.prepared.items) + len(self.unplanned)
+
+    @property
+    def absent(self) -> list[str]:
+        """The attachments that an earlier run did not find, and that `upload` asks for once more."""
+        return [row.attachment_id for row in self.rows.absent if row.attachment_id is not None]
+
+    def plan(self, outlook: LaneOutlook) -> Plan:
+        """Plan what can be sent. What the manifest may still list is no orphan."""
+        is_part = self.prepared.manifest.part_of is not None or bool(self.prepared.unmatched)
+        made = plan_unfinished(self.unfinished, self.rows, outlook, is_part=is_part)
+        unread = {listed.item_id for listed, _ in self.prepared.unread}
+        return replace(made, actions=tuple(each for each in made.actions if each.item_id not in unread))
+
+    def states(self) -> Counter[State]:
+        """Count every item of the manifest by its state."""
+        rows = (*(shown_row(item, self.rows) for item in self.unfinished.items), *self.unplanned)
+        states = Counter(State.PENDING if row is None else row.state for row in rows)
+        states[State.COMPLETE] += self.unfinished.complete
+        return +states
+
+    def corrected(self, there: Sequence[Attachment]) -> "PlanInput":
+        """Return the same with what exists after all: `upload` adopts it and asks for its status."""
+        ids = {each.attachment_id for each in there}
+        rows = (
+            row._replace(state=State.PROCESSING, fault=None) if row.attachment_id in ids and is_absent(row) else row
+            for row in self.rows.by_token.values()
+        )
+        return replace(self, rows=BatchRows.of(list(rows))) if ids else self
+
+    def adopting(self, seen: Seen | None) -> "PlanInput":
+        """Return the same with what `upload` will find at the service and adopt instead of creating it."""
+        if seen is None or not seen.by_token:
+            return self
+        tries = carried_tries(self.unfinished.items, seen.by_token, self.rows)
+        items = {each.client_token: each for each in tries if is_unsent(each, self.rows)}
+        taken = [
+            new_row(items[token])._replace(
+                state=STATE_OF_STATUS[attachment.status],
+                attachment_id=attachment.attachment_id,
+                attachment_arn=attachment.attachment_arn,
+                attachment_status=attachment.status,
+            )
+            for token, attachment in seen.by_token.items()
+            if token in items
+        ]
+        tokens = {row.client_token for row in taken}
+        rows = [row for row in self.rows.by_token.values() if row.client_token not in tokens]
+        return replace(self, rows=BatchRows.of([*rows, *taken]))
+
+
+def read_plan_inputs(prepared: Prepared, settings: Settings, *, whole: bool) -> list[PlanInput]:
+    """Read what the ledger holds of each lane of a manifest. `whole`: also of items that nothing is done for.
+
+    Raises LedgerUnusable, and UsageError for a `--target` that stands for no lane.
+    """
+    parts = lane_parts(prepared, settings)
+    with lane_readers(settings.ledger) as reader_of:
+        return [_read_part(part, reader_of(part.target.label), whole=whole) for part in parts]
+
+
+def _read_part(part: LanePart, reader: LedgerReader | None, *, whole: bool) -> PlanInput:
+    """Read the input of one lane. `reader` is None where the ledger does not have the lane."""
+    prepared, items, batch = part.prepared, part.prepared.items, part.prepared.manifest.batch
+    if reader is None:
+        return PlanInput(part, Unfinished(items=items), unplanned=(None,) * len(prepared.unread))
+    if whole or prepared.problems:
+        unfinished, rows = Unfinished(items=items), reader.known(batch)
+    else:
+        unfinished = unfinished_items(items, reader.compare(batch, tokens_of(items)))
+        rows = reader.known_of_ids(batch, [*dict.fromkeys((*unfinished.ids, *unfinished.unlisted))])
+    runs = reader.runs(batch, limit=RUNS_LOOKED_AT)
+    return PlanInput(
+        part,
+        unfinished,
+        BatchRows.of(rows),
+        unplanned=unplanned(prepared, rows),
+        lane=reader.lane(),
+        attachments=reader.attachment_tokens(),
+        is_new=reader.listed_at() is None,
+        refusal=refusal_of(runs),
+        rates=reader.rates(),
+        last_run=runs[0] if runs else None,
+    )
