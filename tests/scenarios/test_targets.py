@@ -152,7 +152,8 @@ def test_the_accounts_of_c7n_org_are_targets(command: Preloaded, fleet: Path) ->
     (fleet / "accounts.yml").write_text(
         "accounts:\n"
         "- {account_id: '200000000001', name: other-1, regions: [eu-west-1],"
-        " role: 'arn:aws:iam::{account_id}:role/c7n', tags: ['env:prod'], vars: {brand: o1, owners: [x]}, email: a@example.com}\n"
+        " role: 'arn:aws:iam::{account_id}:role/c7n', tags: ['env:prod'], vars: {brand: o1, owners: [x]},"
+        " email: a@example.com}\n"
         "- {account_id: '200000000002', name: other-2, tags: ['env:dev'], vars: {brand: o2}}\n",
         encoding="utf-8",
     )
