@@ -14,10 +14,9 @@ from tests.support.batches import IDENTITY_TAG, TAGS, Batch, make_batch, pdf, to
 from tests.support.command import Result, started
 from tests.support.endpoint import Endpoint
 from tests.support.event_schema import shape_of, shapes
+from tests.support.fleets import make_fleet
 from tests.support.preloaded import Preloaded
 
-OF_SEVERAL_LANES = frozenset({"lane_ended"})
-"""Told only of a manifest with `targets`."""
 EVERY_VERB = frozenset({"every verb", "every verb that reads a manifest"})
 
 
@@ -64,7 +63,7 @@ def results(endpoint: Endpoint, command: Preloaded, tmp_path: Path) -> list[Resu
     told.append(run("upload", "--rate", "100", "--safe-horizon", "100ms"))
     told += [run("status"), command.run("why", batch.manifest, batch.ids[0], "--json", cwd=tmp_path)]
     told += [run("verify"), run("reconcile"), run("report", "-o", "june.csv"), run("prune", "--yes")]
-    return [*told, _emulator(tmp_path)]
+    return [*told, _lanes(command, tmp_path), _emulator(tmp_path)]
 
 
 def _change_and_double(batch: Batch, endpoint: Endpoint) -> None:
@@ -102,6 +101,12 @@ def _discovered(command: Preloaded, endpoint: Endpoint, folder: Path) -> Result:
     return command.run(*asked, cwd=folder, env=endpoint.env)
 
 
+def _lanes(command: Preloaded, folder: Path) -> Result:
+    """Two lanes of one account, uploaded side by side."""
+    fleet = make_fleet(folder / "fleet", accounts=1, items=2)
+    return command.run("upload", fleet.path, "--local", "--json", cwd=fleet.folder)
+
+
 def _emulator(folder: Path) -> Result:
     with started("emulator", "--json", cwd=folder) as running:
         running.until("listening")
@@ -112,7 +117,24 @@ def _emulator(folder: Path) -> Result:
 def test_whatever_a_verb_tells_is_declared_and_whatever_is_declared_is_told(results: list[Result]) -> None:
     told = _told_by_verb(results)
 
-    assert sorted(told) == sorted(set(shapes()) - OF_SEVERAL_LANES)
+    assert sorted(told) == sorted(shapes())
     for name, verbs in told.items():
         declared = set(shapes()[name]["x-verbs"])
         assert verbs <= declared or not EVERY_VERB.isdisjoint(declared), name
+
+
+def test_every_line_about_one_lane_of_several_says_which_and_progress_and_the_summary_are_of_all(
+    command: Preloaded, tmp_path: Path
+) -> None:
+    fleet = make_fleet(tmp_path / "fleet", accounts=2, items=2)
+
+    *lines, summary = command.run("upload", fleet.path, "--local", "--json", cwd=fleet.folder).events
+
+    of_all = [line for line in lines if "target" not in line]
+    assert {line["event"] for line in of_all} <= {"progress", "notice"}
+    assert {line["target"] for line in lines if "target" in line} == set(fleet.labels)
+    assert {fleet.lane(line["target"]) for line in lines if "target" in line} == {
+        f"{line['account']}/{line['region']}" for line in lines if "target" in line
+    }
+    assert sorted(line["target"] for line in lines if line["event"] == "lane_ended") == sorted(fleet.labels)
+    assert sum(lane["items"] for lane in summary["lanes"]) == summary["items"] == 8
