@@ -9,7 +9,7 @@ from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Fla
 from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.escape import printable
-from batch_upload.model import ActionKind
+from batch_upload.model import Action, ActionKind
 from batch_upload.report.estimate import work_left
 from batch_upload.report.ndjson import in_lane, known_line, lane_ref
 from batch_upload.report.summary_text import Invocation, KnownItems, attention_lines, states_line
@@ -98,14 +98,20 @@ def run_lines(found: "Status") -> Iterator[str]:
 
 def change_lines(found: "Status") -> Iterator[str]:
     """Yield what the next `upload` changes of what was uploaded."""
-    changed = [action.item_id for action in found.plan.of(ActionKind.REPLACE)]
+    changed = [name_of(action) for action in found.plan.of(ActionKind.REPLACE)]
     if changed:
         names = messages.names_words(changed)
         yield f"{len(changed):,} changed since the upload, sent by the next `upload`: {names}"
-    tagged = [action.item_id for action in found.plan.of(ActionKind.RETAG)]
+    tagged = [name_of(action) for action in found.plan.of(ActionKind.RETAG)]
     if tagged:
         names = messages.names_words(tagged)
         yield f"{len(tagged):,} with other tags than AWS has, changed by the next `upload`: {names}"
+
+
+def name_of(action: Action) -> str:
+    """Return the id of an action's item as `--only` takes it: with its lane in a manifest with `targets`."""
+    label = None if action.item is None else action.item.lane_label
+    return action.item_id if label is None else f"{label}:{action.item_id}"
 
 
 def orphan_lines(found: "Status", invocation: Invocation) -> Iterator[str]:

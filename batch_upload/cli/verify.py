@@ -1,5 +1,6 @@
 """`verify`: compare the ledger with what the service holds. Changes nothing, here or there."""
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -105,7 +106,10 @@ def show_comparison(
     titled = ["next:", *(f"  {line}" for line in next_steps)] if next_steps else []
     lanes = lane_lines(found.summary.lanes, invocation)
     findings = (*finding_lines(all_rows), *difference_lines(all_rows))
-    output.answer([*findings, headline(found.summary), *numbers, *lanes, *obstacles, *titled])
+    # where all agree, that is what there is to say, and not how many lanes are done
+    agree = found.summary.exit.code is ExitCode.DONE
+    first = headline(replace(found.summary, lanes=()) if agree else found.summary)
+    output.answer([*findings, first, *numbers, *lanes, *obstacles, *titled])
 
 
 def finding_rows(found: "Verification", lane: LaneRef) -> "list[FindingRow]":

@@ -102,11 +102,13 @@ def test_work_is_exit_3_only_if_every_lane_was_reached(uploaded: Fleet, open_ser
     (uploaded.folder / "t002" / "all-0.pdf").write_bytes(b"%PDF-1.7\nanother\n%%EOF\n")
     try:
         work = run(uploaded, open_service, "plan", "--detailed-exitcode", "--json")
+        people = run(uploaded, open_service, "status")
         chosen = run(uploaded, open_service, "plan", "--detailed-exitcode", "--json", "--target", "t000")
     finally:
         (uploaded.folder / "t002" / "all-0.pdf").write_bytes(pdf("t002 0"))
 
     assert (nothing.code, work.code, chosen.code) == (0, 3, 0)
+    assert "`t002/us-east-1:t002/all-0.pdf`" in people.stdout
     changed = [line for line in work.of("action") if line["action"] == "replace"]
     assert targets(changed) == {"t002/us-east-1", "t002/us-west-2"}
     assert len(chosen.summary["lanes"]) == 2
@@ -162,7 +164,7 @@ def test_verify_compares_every_lane_and_says_in_which_something_is_missing(
 ) -> None:
     fleet = make_fleet(tmp_path, accounts=2, items=1)
     assert run(fleet, open_service, "upload", "--quiet", "--rate", "50").code == 0
-    agreeing = run(fleet, open_service, "verify", "--json")
+    agreeing, plain = run(fleet, open_service, "verify", "--json"), run(fleet, open_service, "verify")
     gone = next(
         each
         for each in open_service.attachments()
@@ -177,6 +179,7 @@ def test_verify_compares_every_lane_and_says_in_which_something_is_missing(
     assert targets(agreeing.of("comparison")) == set(fleet.labels)
     assert (differing.code, targets(differing.of("finding"))) == (25, {fleet.labels[1]})
     assert fleet.labels[1] in people.stdout
+    assert f"verify of batch `{BATCH}`: service and ledger agree" in plain.stdout
 
 
 def test_a_lane_that_cannot_be_verified_leaves_the_others_compared(tmp_path: Path, many: EmulatorProcess) -> None:
