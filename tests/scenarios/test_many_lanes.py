@@ -1,8 +1,13 @@
 """One `upload` over many accounts and Regions: each lane ends as its own service lets it, and touches no other."""
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.support.command import run
 from tests.support.emulated_lanes import assert_each_token_once, creates_by_lane, roles_assumed
 from tests.support.emulator_process import running_emulator
 from tests.support.fleets import assert_each_once_in_each_lane, make_fleet
@@ -12,6 +17,8 @@ CALLER = "999988887777"
 CREATE = "CreateRegistrationAttachment"
 DENIED, FULL, FAILING, WRONG = "t000/us-east-1", "t001/us-west-2", "t002/us-east-1", "t003"
 REFUSED = "t004"
+BURST = 5
+"""Creates that a lane takes at once; the rate holds for the others."""
 
 
 def test_lanes_that_are_denied_full_refused_or_of_another_account_end_so_and_all_others_complete(
@@ -52,3 +59,62 @@ def test_lanes_that_are_denied_full_refused_or_of_another_account_end_so_and_all
     assert stats["lanes"][fleet.lane(FAILING)]["faults"]["internal_error"] >= 1
     expected = {account: 1 for name, account in fleet.accounts.items() if name not in (WRONG, REFUSED)}
     assert roles_assumed(stats) == expected
+
+
+@pytest.mark.soak
+def test_two_thousand_items_to_forty_accounts_in_two_regions_at_the_rate_of_each(tmp_path: Path) -> None:
+    """Two batches of 25 items a lane: in the first each lane learns its rate, the second is held to it.
+
+    A lane that answers 500 for a minute is left for the next run of the first batch.
+    """
+    fleet = make_fleet(tmp_path, accounts=40, items=25, without_role=["t003"])
+    bad = {"t000/us-east-1": "access", "t001/us-west-2": "account_full", "t004/us-east-1": "access"}
+    bad |= {"t004/us-west-2": "access", "t003/us-east-1": "access", "t003/us-west-2": "access"}
+    failing = "t002/us-east-1"
+    rates = {label: 1.0 + 0.25 * (number % 5) for number, label in enumerate(fleet.labels)}
+    lanes: dict[str, dict[str, Any]] = {
+        fleet.lane(label): {"rates": {CREATE: {"per_second": rate, "burst": BURST}}} for label, rate in rates.items()
+    }
+    lanes[fleet.lane("t000/us-east-1")]["deny"] = [CREATE]
+    lanes[fleet.lane("t001/us-west-2")]["attachments_per_account"] = 10
+    lanes[fleet.lane(failing)]["faults"] = [{"action": "internal_error", "operation": "*", "lasts_s": 60}]
+    settings = {
+        "processing_s": 1.0,
+        "latency_s": 0.15,
+        "attachments_per_account": None,
+        "refused_roles": [fleet.accounts["t004"]],
+        "lanes": lanes,
+    }
+    env = {"AWS_ACCESS_KEY_ID": CALLER, "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
+    second = fleet.path.with_name("second.yaml")
+    text = fleet.path.read_text(encoding="utf-8").replace("version: 1", "version: 1\nledger: fleet.ledger")
+    second.write_text(text.replace("batch: fleet-2026", "batch: second-2026"), encoding="utf-8")
+
+    with running_emulator(settings) as emulator:
+        env["AWS_ENDPOINT_URL"] = emulator.url
+        first = run("upload", fleet.path, "--json", cwd=tmp_path, env=env, timeout_s=300)
+        assumed = roles_assumed(emulator.stats())
+        seen = len(emulator.entries())
+        ended = run("upload", second, "--json", cwd=tmp_path, env=env, timeout_s=300)
+        creates = creates_by_lane(emulator.entries()[seen:])
+        again = run("upload", fleet.path, "--json", cwd=tmp_path, env=env, timeout_s=300)
+        held = emulator.attachments()
+
+    for result, others in ((first, {failing: "transient"}), (ended, {}), (again, {})):
+        names = {lane["target"]: lane["exit"]["name"] for lane in result.summary["lanes"]}
+        assert names == {label: {**bad, **others}.get(label, "done") for label in fleet.labels}
+        assert (result.code, len(names)) == (22, 80)
+        assert result.summary["items"] == 2_000
+    good = [label for label in fleet.labels if label not in bad]
+    assert assumed == {account: 1 for name, account in fleet.accounts.items() if name not in ("t003", "t004")}
+    assert_each_token_once(held)
+    assert Counter(f"{each['account']}/{each['region']}" for each in held) == {
+        **dict.fromkeys(map(fleet.lane, good), 50),
+        fleet.lane("t001/us-west-2"): 10,
+    }
+    shares = {label: (25 - BURST) / rates[label] / _creating_s(creates[fleet.lane(label)]) for label in good}
+    assert min(shares.values()) >= 0.97, sorted(shares.items(), key=lambda each: each[1])[:10]
+
+
+def _creating_s(times: Sequence[float]) -> float:
+    return times[-1] - times[0]
