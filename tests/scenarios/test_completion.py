@@ -134,7 +134,7 @@ def test_bash_offers_the_targets_of_the_manifest(folder: Path) -> None:
     text = (folder / "june.yaml").read_text(encoding="utf-8")
     targets = (
         "targets:\n  list:\n"
-        "    - {name: acme, account: '111122223333', regions: [us-east-1, us-west-2], groups: [tier1, $(touch hit)]}\n"
+        "    - {name: acme, account: '111122223333', regions: [us-east-1, us-west-2], groups: [tier1, $(hit)]}\n"
         "    - {name: beta, account: '444455556666', regions: [us-east-1]}\n"
     )
     (folder / "fleet.yaml").write_text(text.replace("attachments:", f"{targets}attachments:"), encoding="utf-8")
