@@ -46,6 +46,11 @@ def yaml_scalar(text: str) -> str:
     return yaml_text(text)
 
 
+def literal(text: str) -> str:
+    """Return the template of a manifest that stands for this text."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 def size_text(size_bytes: int) -> str:
     """Return a size as a manifest writes it: `500KB`, `64KiB`, or plain bytes."""
     for factor, unit in ((KIB**2, "MiB"), (KB, "KB"), (KIB, "KiB")):
@@ -81,9 +86,6 @@ def targets_lines(targets: Iterable[Target], quote: Callable[[str], str]) -> Ite
 
 def _template_of(texts: Sequence[tuple[str, str]]) -> str:
     """Return the template of which these texts were made, each for its Region."""
-
-    def literal(text: str) -> str:
-        return text.replace("{", "{{").replace("}", "}}")
 
     text, region = texts[0]
     other, other_region = next(((each, there) for each, there in texts if each != text), (text, region))

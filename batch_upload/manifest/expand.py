@@ -12,7 +12,7 @@ from batch_upload.escape import printable
 from batch_upload.manifest import rules
 from batch_upload.manifest.ids import Ids
 from batch_upload.manifest.matches import advice_on_no_match, matches
-from batch_upload.manifest.problems import Code, Problems, Tell, excerpt
+from batch_upload.manifest.problems import AddProblem, Code, Problems, excerpt
 from batch_upload.manifest.rules import LANE_NAMES, TEMPLATE_NAMES, has_braces, render, wrong_with_template
 from batch_upload.manifest.targets import Chooser, Targets, values_of
 from batch_upload.model import Entry, Listed, Manifest, Position, Problem, SourceKind
@@ -69,14 +69,14 @@ class Expansion:
         self._has_templates = any(has_braces(value) for value in manifest.tags.values())
         self._merged: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
         self._rendered: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
-        self._told: set[tuple[Position, str]] = set()
+        self._reported: set[tuple[Position, str]] = set()
         if len(manifest.tags) > self._tags_limit:
             self._report_too_many(len(manifest.tags), manifest.tags_at, Position())
         if targets is None and manifest.targets:
             targets = Targets(manifest.targets)
         self._only = None if targets is not None else _Lane(None, "", {}, Ids(problems.add))
         self._template_names = TEMPLATE_NAMES if targets is None else (*TEMPLATE_NAMES, *LANE_NAMES)
-        self._chooser = Chooser(targets or Targets(), self._tell)
+        self._chooser = Chooser(targets or Targets(), self._report)
         self._chosen = chosen
         self._lanes: dict[str | None, _Lane] = {}
         default = manifest.default_targets
@@ -126,15 +126,15 @@ class Expansion:
                 finished.setdefault((filled.source, filled.item_id), (filled, []))[1].append(lane)
         for filled, lanes in finished.values():
             is_of_lane = filled.source != entry.source
-            tell = partial(self._tell_of, lanes[0].label) if is_of_lane else self._tell
-            yield from self._of_finished(filled, lanes, tell)
+            report = partial(self._report_of_lane, lanes[0].label) if is_of_lane else self._report
+            yield from self._of_finished(filled, lanes, report)
 
     def _lane_of(self, target: Target) -> _Lane:
         lane = self._lanes.get(target.label)
         if lane is None:
             label, name = target.label or "", target.name or ""
             lane = self._lanes[label] = _Lane(
-                sys.intern(label), name, values_of(target), Ids(partial(self._tell_of, label))
+                sys.intern(label), name, values_of(target), Ids(partial(self._report_of_lane, label))
             )
         return lane
 
@@ -146,23 +146,23 @@ class Expansion:
         for text, at in ((source, entry.at), (item_id, entry.id_at)):
             missing = None if text is None else rules.missing_variable(text, lane.values)
             if missing is not None:
-                self._tell_missing(missing, lane, at or entry.at)
+                self._report_missing(missing, lane, at or entry.at)
                 return None
-        tell = partial(self._tell_of, lane.label)
+        report = partial(self._report_of_lane, lane.label)
         source = render(source, lane.values)
         item_id = None if item_id is None else render(item_id, lane.values)
         if entry.kind is SourceKind.URL and (wrong := rules.wrong_with_word(Code.URL, source)):
-            tell(entry.at, *wrong)
+            report(entry.at, *wrong)
             return None
         wrong = rules.wrong_with_text(entry.kind, source) or (
             rules.wrong_with_id(item_id) if item_id is not None else None
         )
         if wrong:
-            tell(entry.at, *wrong)
+            report(entry.at, *wrong)
             return None
         return entry._replace(source=source, item_id=item_id)
 
-    def _of_finished(self, entry: Entry, lanes: Sequence[_Lane], tell: Tell) -> Iterable[Listed]:
+    def _of_finished(self, entry: Entry, lanes: Sequence[_Lane], report: AddProblem) -> Iterable[Listed]:
         """Return the attachments of an entry without templates, file by file, each in every lane."""
         source, folder = entry.source, self._folder
         may_leave = entry.kind is not SourceKind.URL and not self._allow_outside
@@ -170,24 +170,24 @@ class Expansion:
             whole = os.path.normpath(os.path.join(folder, source))
             if os.path.commonpath((whole, folder)) != folder:
                 message = f"{excerpt(source)} leaves the manifest's folder: move it in, or use `--allow-outside`"
-                tell(entry.at, Code.OUTSIDE, message)
+                report(entry.at, Code.OUTSIDE, message)
                 return ()
         if entry.kind is SourceKind.GLOB:
-            return self._of_glob(entry, lanes, tell)
+            return self._of_glob(entry, lanes, report)
         if entry.kind is SourceKind.FILE and (wrong := rules.wrong_with_file(source)):
-            tell(entry.at, *wrong)
+            report(entry.at, *wrong)
             return ()
         items = [self._listed(entry, source, lane) for lane in lanes]
         return [item for item in items if item is not None]
 
-    def _of_glob(self, entry: Entry, lanes: Sequence[_Lane], tell: Tell) -> Iterator[Listed]:
+    def _of_glob(self, entry: Entry, lanes: Sequence[_Lane], report: AddProblem) -> Iterator[Listed]:
         found = matches(entry.source, self._manifest.folder)
         for name, reason in found.unreadable:
             message = f"{excerpt(name)} cannot be read for the glob {excerpt(entry.source)}: {reason}"
-            tell(entry.at, Code.FOLDER_UNREADABLE, message)
+            report(entry.at, Code.FOLDER_UNREADABLE, message)
         if not found.paths and not found.unreadable:
             advice = printable(advice_on_no_match(entry.source, self._manifest.folder))
-            tell(entry.at, Code.NO_MATCH, f"{excerpt(entry.source)} matches no file: {advice}")
+            report(entry.at, Code.NO_MATCH, f"{excerpt(entry.source)} matches no file: {advice}")
         for lane in lanes:
             lane.ids.begin_glob(entry, len(found.paths))
         for source in found.paths:
@@ -206,7 +206,7 @@ class Expansion:
             is_found = entry.kind is SourceKind.GLOB
             wrong = rules.wrong_with_found_path(item_id) if is_found else rules.wrong_with_id(item_id)
             if wrong:
-                self._tell(entry.id_at or entry.at, *wrong)
+                self._report(entry.id_at or entry.at, *wrong)
                 return None
         if not lane.ids.take(entry, item_id) or tags is None:
             return None
@@ -256,14 +256,14 @@ class Expansion:
                 continue
             at = entry.tags_at.get(key) or self._manifest.tags_at.get(key) or entry.at
             if message := wrong_with_template(value, self._template_names):
-                self._tell(at, Code.TEMPLATE, message)
+                self._report(at, Code.TEMPLATE, message)
                 return None
             if lane.label and (missing := rules.missing_variable(value, values)):
-                self._tell_missing(missing, lane, at)
+                self._report_missing(missing, lane, at)
                 return None
             text, wrong = _rendered(key, value, values)
             if wrong:
-                self._tell(at, *wrong)
+                self._report(at, *wrong)
                 return None
             rendered[key] = text
         if lane.label is None:
@@ -274,23 +274,23 @@ class Expansion:
             return self._rendered.setdefault(texts, rendered)
         return self._rendered.get(texts, rendered)
 
-    def _tell(self, at: Position, code: Code, message: str) -> None:
+    def _report(self, at: Position, code: Code, message: str) -> None:
         """Add a problem: once, whatever the number of lanes that have it."""
         if self._only is None:
-            if (at, message) in self._told:
+            if (at, message) in self._reported:
                 return
-            self._told.add((at, message))
+            self._reported.add((at, message))
         self._problems.add(at, code, message)
 
-    def _tell_of(self, label: str | None, at: Position, code: Code, message: str) -> None:
+    def _report_of_lane(self, label: str | None, at: Position, code: Code, message: str) -> None:
         """Add a problem that names the first of the lanes that have it."""
-        if (at, message) not in self._told:
-            self._told.add((at, message))
+        if (at, message) not in self._reported:
+            self._reported.add((at, message))
             self._problems.add(at, code, f"{message} (for {excerpt(label or '')})")
 
-    def _tell_missing(self, variable: str, lane: _Lane, at: Position) -> None:
+    def _report_missing(self, variable: str, lane: _Lane, at: Position) -> None:
         message = f"`{{vars.{variable}}}`: the target {excerpt(lane.name)} has no {excerpt(variable)} in `vars`"
-        self._tell(at, Code.TEMPLATE, message)
+        self._report(at, Code.TEMPLATE, message)
 
     def _report_too_many(self, count: int, tags_at: Mapping[str, Position], at: Position) -> None:
         too_many = [*tags_at.values()][-(count - self._tags_limit) :]

@@ -13,8 +13,9 @@ from batch_upload.manifest import rules
 from batch_upload.manifest.new import Judge, Rejection, WantedTags
 from batch_upload.manifest.new_targets import ACCOUNT_COLUMN, REGION_COLUMN, RowTargets
 from batch_upload.manifest.problems import Code, excerpt
-from batch_upload.manifest.rules import has_braces, literal
+from batch_upload.manifest.rules import has_braces
 from batch_upload.model import Entry, Position, Problem, SourceKind
+from batch_upload.spelling import literal
 
 DELIMITERS = ",;\t|"
 """What spreadsheets write between cells: `;` where a comma is the decimal point."""

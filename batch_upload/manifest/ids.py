@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from batch_upload.manifest.problems import Code, Tell, excerpt
+from batch_upload.manifest.problems import AddProblem, Code, excerpt
 from batch_upload.model import Entry, SourceKind
 
 
@@ -22,8 +22,8 @@ class Ids:
     Overlapping globs are one problem for each pair, however many files they share.
     """
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, report: AddProblem) -> None:
+        self._report = report
         self._first: dict[str, int] = {}
         """By id: the line of the first entry that has it, or minus the number of the glob, from 1. A million fit."""
         self._globs: list[tuple[Entry, int]] = []
@@ -41,7 +41,7 @@ class Ids:
         """Report what the glob shares with the entries before it."""
         at = self._globs[-1][0].at
         for number, overlap in self._overlaps.items():
-            self._tell(at, Code.DUPLICATE_ID, self._overlap_message(number, overlap))
+            self._report(at, Code.DUPLICATE_ID, self._overlap_message(number, overlap))
         self._overlaps.clear()
 
     def take(self, entry: Entry, item_id: str) -> bool:
@@ -71,7 +71,7 @@ class Ids:
             message = f"{excerpt(item_id)} is listed in line {first} already: {how}"
         else:
             message = f"the id {excerpt(item_id)} is used in line {first} already: give one of the two another `id`"
-        self._tell(at, Code.DUPLICATE_ID, message)
+        self._report(at, Code.DUPLICATE_ID, message)
         return False
 
     def _overlap_message(self, number: int, overlap: _Overlap) -> str:

@@ -15,7 +15,7 @@ from batch_upload.manifest.matches import is_leftover
 from batch_upload.manifest.problems import Code, excerpt
 from batch_upload.manifest.rules import has_braces, wrong_with_template
 from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Manifest, Position, SourceKind
-from batch_upload.spelling import closest, size_text, targets_lines, yaml_scalar, yaml_text
+from batch_upload.spelling import closest, literal, size_text, targets_lines, yaml_scalar, yaml_text
 
 SCHEMA_NAME = "manifest.schema.json"
 """The first line of a new manifest names this file beside it, so that editors need no network."""
@@ -42,7 +42,7 @@ class WantedTags:
         tags = {}
         for key, value in self.by_row.items():
             # Braces of a cell are doubled: they are text, and no template. The reader says that no tag may have them.
-            filled = _COLUMN.sub(lambda found: cells.get(found[1], "").replace("{", "{{").replace("}", "}}"), value)
+            filled = _COLUMN.sub(lambda found: literal(cells.get(found[1], "")), value)
             if filled:
                 tags[key] = filled
         return tags

@@ -8,7 +8,7 @@ from batch_upload.model import Position, Problem
 
 EXCERPT_LENGTH = 80
 
-Tell = Callable[[Position, "Code", str], None]
+AddProblem = Callable[[Position, "Code", str], None]
 """Adds a problem."""
 
 

@@ -249,8 +249,3 @@ def missing_variable(text: str, values: Mapping[str, str]) -> str | None:
 def render(text: str, values: Mapping[str, str]) -> str:
     """Replace the names of a correct template by their values. Braces in a value stay as they are."""
     return _TEMPLATE_PIECE.sub(lambda piece: values[piece[1]] if piece[1] is not None else piece[0][0], text)
-
-
-def literal(text: str) -> str:
-    """Return the template that stands for this text."""
-    return text.replace("{", "{{").replace("}", "}}")

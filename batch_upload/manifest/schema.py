@@ -29,7 +29,7 @@ Account = (
     | Annotated[int, Field(ge=10**11, lt=10**12)]
 )
 RoleArn = Annotated[str, StringConstraints(pattern=f"^{rules.ROLE_ARN_PATTERN}$")]
-TargetName = Annotated[str, StringConstraints(pattern=f"^(?:{rules.TARGET_NAME_PATTERN})$")] | NotQuoted
+NameOfTarget = Annotated[str, StringConstraints(pattern=f"^(?:{rules.TARGET_NAME_PATTERN})$")] | NotQuoted
 Group = Annotated[str, StringConstraints(pattern=f"^{rules.GROUP_PATTERN}$")] | NotQuoted
 VariableName = Annotated[str, StringConstraints(pattern=f"^{rules.VARIABLE_PATTERN}$")]
 ExternalId = Annotated[str, StringConstraints(pattern=f"^{rules.EXTERNAL_ID_PATTERN}$")] | NotQuoted
@@ -85,7 +85,7 @@ class TargetsDefaultsModel(_Mapping):
 class TargetOfListModel(TargetsDefaultsModel):
     """An account with its Regions."""
 
-    name: TargetName = Field(examples=["acme"])
+    name: NameOfTarget = Field(examples=["acme"])
     """The name by which entries and `--target` choose it."""
     account: Account = Field(examples=["123456789012"])
     """A guard: nothing is sent to any other account. 12 digits, in quotes."""

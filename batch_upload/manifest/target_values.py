@@ -8,7 +8,7 @@ from yaml.events import Event, MappingStartEvent, ScalarEvent, SequenceStartEven
 from batch_upload.manifest import rules
 from batch_upload.manifest.cursor import YamlCursor, is_null, position
 from batch_upload.manifest.problems import Code, Problems, excerpt
-from batch_upload.manifest.values import Given, ManifestValues, Reader
+from batch_upload.manifest.values import Given, ManifestValues, ValueReader
 from batch_upload.model import Position
 
 DEFAULTS = "`defaults` of `targets`"
@@ -27,7 +27,7 @@ class TargetValues(ManifestValues):
     def __init__(self, cursor: YamlCursor, problems: Problems) -> None:
         super().__init__(cursor, problems)
         groups = partial(self.words, code=Code.GROUP, may_be_empty=True)
-        defaults: dict[str, Reader] = {
+        defaults: dict[str, ValueReader] = {
             "regions": partial(self.words, code=Code.REGION),
             "role_arn": self.role_arn,
             "external_id": partial(self.word, code=Code.EXTERNAL_ID),

@@ -12,7 +12,7 @@ from batch_upload.errors import UsageError
 from batch_upload.escape import printable
 from batch_upload.manifest import rules
 from batch_upload.manifest.cursor import FASTEST_LOADER, Loader, is_null, position
-from batch_upload.manifest.problems import Code, Problems, Tell, excerpt
+from batch_upload.manifest.problems import AddProblem, Code, Problems, excerpt
 from batch_upload.manifest.target_values import DEFAULTS, GivenTarget, TargetValues
 from batch_upload.manifest.values import Given, value_in
 from batch_upload.manifest.yaml_file import YamlFile, open_yaml
@@ -137,7 +137,7 @@ def _read_mapping(
 
 
 class _Level(NamedTuple):
-    """Keys of a target, or of defaults below it, and where their problems are told."""
+    """Keys of a target, or of defaults below it, and where their problems are reported."""
 
     given: Given
     problems: Problems
@@ -162,7 +162,7 @@ class _Lanes:
     """By name of a target: where it is listed, in words."""
     _takers: dict[tuple[str, str], str] = field(default_factory=dict)
     """By account and Region: the name of its target."""
-    _told: set[tuple[Position, str]] = field(default_factory=set)
+    _reported: set[tuple[Position, str]] = field(default_factory=set)
     """Problems of a value that several targets have: its position, and what is wrong."""
 
     def take_file(
@@ -252,11 +252,11 @@ class _Lanes:
             at = region_at if own and "regions" in levels[0].given else name_at
             if other != name:
                 message = f"the target {excerpt(other)} is for {account} in {region} already: leave one out"
-                self._tell(levels[0].problems, name_at, f"as {other}", Code.DUPLICATE_TARGET, message)
+                self._report(levels[0].problems, name_at, f"as {other}", Code.DUPLICATE_TARGET, message)
                 continue
             if region in regions_before:
                 message = f"{excerpt(region)} is listed twice: leave one out"
-                self._tell(regions.problems, at, region, Code.DUPLICATE_TARGET, message)
+                self._report(regions.problems, at, region, Code.DUPLICATE_TARGET, message)
                 continue
             regions_before.add(region)
             named = {f"vars.{key}": text for key, text in variables.items()}
@@ -286,21 +286,23 @@ class _Lanes:
         missing = rules.missing_variable(template, values)
         if missing is not None:
             message = f"`{{vars.{missing}}}`: the target {excerpt(values['name'])} has no `{missing}` in `vars`"
-            self._tell(problems, at, message, Code.TEMPLATE, message)
+            self._report(problems, at, message, Code.TEMPLATE, message)
             return None
         text = rules.render(template, values)
         is_role = key == "role_arn"
         wrong = rules.wrong_with_word(Code.ROLE_ARN, text) if is_role else rules.wrong_with_text(key, text)
         if wrong is not None:
-            self._tell(problems, at, values["name"], wrong[0], f"{wrong[1]} (of the target {excerpt(values['name'])})")
+            self._report(
+                problems, at, values["name"], wrong[0], f"{wrong[1]} (of the target {excerpt(values['name'])})"
+            )
             return None
         return text
 
-    def _tell(self, problems: Problems, at: Position, what: str, code: Code, message: str) -> None:
+    def _report(self, problems: Problems, at: Position, what: str, code: Code, message: str) -> None:
         """Add a problem, once for the value at this position."""
         key = at, f"{problems.file} {what}"
-        if key not in self._told:
-            self._told.add(key)
+        if key not in self._reported:
+            self._reported.add(key)
             problems.add(at, code, message)
 
 
@@ -320,11 +322,11 @@ def values_of(target: Target) -> dict[str, str]:
 
 
 class Chooser:
-    """Finds the lanes that `target` of an entry names. `tell` adds the problem of a name that stands for none."""
+    """Finds the lanes that `target` of an entry names. `report` adds the problem of a name that stands for none."""
 
-    def __init__(self, targets: Targets, tell: Tell) -> None:
+    def __init__(self, targets: Targets, report: AddProblem) -> None:
         self._targets = targets
-        self._tell = tell
+        self._report = report
         self._places: dict[str, list[int]] = {}
         self._chosen: dict[tuple[str, ...], tuple[Target, ...]] = {}
         """By names: the lanes of each list of names that was chosen without a problem."""
@@ -353,7 +355,7 @@ class Chooser:
             elif not self._may_be_broken(word):
                 is_good = False
                 advice = target_advice(word, self._targets.lanes)
-                self._tell(at, Code.UNKNOWN_TARGET, f"{excerpt(word)} is none of the manifest's targets: {advice}")
+                self._report(at, Code.UNKNOWN_TARGET, f"{excerpt(word)} is none of the manifest's targets: {advice}")
         lanes = tuple(self._targets.lanes[place] for place in sorted(places))
         if is_good:
             self._chosen[words] = lanes

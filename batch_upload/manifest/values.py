@@ -31,7 +31,7 @@ _OF_ENTRIES = ("the manifest", "`target`", "`defaults`", "an entry")
 """The mappings that every manifest may have."""
 
 Parsed = TypeVar("Parsed")
-Reader = Callable[[Event, str], Any]
+ValueReader = Callable[[Event, str], Any]
 """Reads the value that an event begins; the text is its name in messages."""
 
 _SOURCES = {kind.value: kind for kind in SourceKind}
@@ -94,7 +94,7 @@ class ManifestValues:
         number = "`generation` must be a whole number from 1, in plain digits"
         size = "`max_size` must be a size such as `500KB` or `1MiB`, at most `5MiB`"
         truth = "`identity_tag` must be `true` or `false`"
-        readers: dict[str, Reader] = {
+        readers: dict[str, ValueReader] = {
             "version": self.version,
             "ledger": self.text,
             "part_of": self.text,

@@ -8,7 +8,7 @@ from typing import TextIO
 from batch_upload.errors import UsageError
 from batch_upload.escape import stream_encoding
 from batch_upload.model import Item, Listed, Manifest
-from batch_upload.spelling import size_text, targets_lines, yaml_text
+from batch_upload.spelling import literal, size_text, targets_lines, yaml_text
 from batch_upload.targets import Target
 
 _OUTSIDE_NOTE = "# some files lie outside this folder: run it with --allow-outside"
@@ -77,7 +77,7 @@ class _ManifestWriter:
     def write_entry(self, item: Item | Listed, path: str | None) -> None:
         """Write the lines of one item. `path` is that of its file, None for a URL."""
         # with `targets`, braces of sources and ids are templates
-        text = _doubled if item.lane_label is not None else str
+        text = literal if item.lane_label is not None else str
         self._write("  - id: ", text(item.item_id))
         if path is None:
             self._write("    url: ", text(item.source))
@@ -88,7 +88,7 @@ class _ManifestWriter:
         if item.tags:
             self._write("    tags:")
         for key, value in item.tags.items():
-            self._write(f"      {self._quote(key)}: ", _doubled(value))
+            self._write(f"      {self._quote(key)}: ", literal(value))
         self._write(f"    generation: {item.generation}")
         if item.max_size_bytes != self._manifest.max_size_bytes:
             self._write(f"    max_size: {size_text(item.max_size_bytes)}")
@@ -98,11 +98,6 @@ class _ManifestWriter:
 
     def _quote(self, text: str) -> str:
         return yaml_text(text, ascii_only=self._ascii_only)
-
-
-def _doubled(text: str) -> str:
-    """Return the template that stands for this text."""
-    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _path_from(folder: str, path: Path) -> str:

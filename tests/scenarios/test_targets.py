@@ -121,7 +121,7 @@ def test_files_of_other_lanes_are_not_asked_for(command: Preloaded, fleet: Path)
         ),
     ],
 )
-def test_what_is_wrong_is_told_once_with_what_to_write(
+def test_what_is_wrong_is_reported_once_with_what_to_write(
     command: Preloaded, fleet: Path, old: str, new: str, expected: list[tuple[str, str]]
 ) -> None:
     change(fleet, old, new)
@@ -135,7 +135,7 @@ def test_what_is_wrong_is_told_once_with_what_to_write(
         assert words in message
 
 
-def test_all_problems_are_told_together_each_at_its_place(command: Preloaded, fleet: Path) -> None:
+def test_all_problems_are_reported_together_each_at_its_place(command: Preloaded, fleet: Path) -> None:
     change(fleet, '"100000000003"', '"1"')
     change(fleet, "group:tier1", "group:tire1")
     (fleet / "terms.pdf").unlink()

@@ -109,7 +109,7 @@ def test_a_file_with_a_problem_is_one_problem_for_all_its_lanes(tmp_path: Path) 
     assert [len(part.prepared.unread) for part in lane_parts(prepared, settings)] == [1, 1, 1]
 
 
-def test_copies_are_found_within_a_lane_and_told_once(tmp_path: Path) -> None:
+def test_copies_are_found_within_a_lane_and_reported_once(tmp_path: Path) -> None:
     (tmp_path / "copy.pdf").write_bytes(pdf("document 0"))
     path = write(tmp_path, "  - {file: 0.pdf, target: all}\n  - {file: copy.pdf, target: acme}\n")
     apart = write(tmp_path, "  - {file: 0.pdf, target: beta}\n  - {file: copy.pdf, target: acme}\n")

@@ -134,7 +134,7 @@ def test_a_variable_that_a_target_does_not_have_is_one_problem_of_the_target_at_
     assert problem.message == "`{vars.brand}`: the target `gamma` has no `brand` in `vars`"
 
 
-def test_a_problem_that_lanes_share_is_told_once_and_one_of_a_lane_names_it(
+def test_a_problem_that_lanes_share_is_reported_once_and_one_of_a_lane_names_it(
     write: Write, problems_of: ProblemsOf
 ) -> None:
     path = write(

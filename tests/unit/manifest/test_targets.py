@@ -26,7 +26,7 @@ HEAD = "version: 1\nbatch: fleet\n"
 ACME = '{name: acme, account: "111122223333", regions: [us-east-1]}'
 
 
-def told(problems: list[Problem]) -> list[tuple[str, int, int, str]]:
+def places(problems: list[Problem]) -> list[tuple[str, int, int, str]]:
     return [(Path(each.file).name, each.at.line, each.at.column, each.code) for each in problems]
 
 
@@ -138,7 +138,7 @@ def test_a_file_of_c7n_org_is_read_as_it_is(write: Write, read: Read) -> None:
     assert third.vars == {"owner": "us"}
 
 
-def test_problems_of_the_file_are_told_at_their_places_in_it_after_those_of_the_manifest(
+def test_problems_of_the_file_are_reported_at_their_places_in_it_after_those_of_the_manifest(
     write: Write, problems_of: ProblemsOf
 ) -> None:
     write(
@@ -157,7 +157,7 @@ def test_problems_of_the_file_are_told_at_their_places_in_it_after_those_of_the_
 
     problems = problems_of(path)
 
-    assert told(problems) == [
+    assert places(problems) == [
         ("june.yaml", 6, 14, "duplicate-target"),
         ("june.yaml", 8, 27, "unknown-target"),
         ("accounts.yml", 4, 27, "account"),
@@ -190,7 +190,7 @@ def test_a_file_of_targets_is_as_safe_as_a_manifest(
 ) -> None:
     write(text, "accounts.yaml")
 
-    found = told(problems_of(write(f"{HEAD}targets: {{from: accounts.yaml}}\n{END}")))
+    found = places(problems_of(write(f"{HEAD}targets: {{from: accounts.yaml}}\n{END}")))
 
     assert set(expected) <= set(found)
     assert not [each for each in found if each[3] == "unknown-target"]
@@ -206,7 +206,7 @@ def test_a_file_of_targets_has_bounds(write: Write, problems_of: ProblemsOf, tmp
     (tmp_path / "link.yaml").symlink_to(elsewhere / "accounts.yaml")
 
     def of(name: str) -> list[tuple[str, int, int, str]]:
-        return told(problems_of(write(f"{HEAD}targets: {{from: {name}}}\n{END}")))
+        return places(problems_of(write(f"{HEAD}targets: {{from: {name}}}\n{END}")))
 
     assert of("large.yaml") == [("large.yaml", 1, 1, "manifest-too-large")]
     assert of("latin.yaml") == [("latin.yaml", 1, 3, "not-utf-8")]
