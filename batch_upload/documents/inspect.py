@@ -138,22 +138,25 @@ def _opened(
 ) -> Iterator[tuple[str, int, os.stat_result]]:
     """Open a regular file within `root`. Give its resolved path, the descriptor, and its status."""
     resolved = _resolved(path, shown, root, folders)
-    not_regular = f"{quoted(shown)} is not a regular file"
     try:
         handle = os.open(resolved, OPEN_FLAGS)
     except OSError as error:
         if error.errno in (errno.ENXIO, errno.ENODEV):  # a socket, or a device without a driver
-            raise _RefusedError(RefusalCode.NOT_REGULAR, not_regular) from error
+            raise _RefusedError(RefusalCode.NOT_REGULAR, _not_regular(shown)) from error
         raise
     try:
         found = os.fstat(handle)
         if stat.S_ISDIR(found.st_mode):
             raise _RefusedError(RefusalCode.FOLDER, f"{quoted(shown)} is a folder: name a file, or use a `glob`")
         if not stat.S_ISREG(found.st_mode):
-            raise _RefusedError(RefusalCode.NOT_REGULAR, not_regular)
+            raise _RefusedError(RefusalCode.NOT_REGULAR, _not_regular(shown))
         yield resolved, handle, found
     finally:
         os.close(handle)
+
+
+def _not_regular(shown: str) -> str:
+    return f"{quoted(shown)} is not a regular file"
 
 
 def _resolved(path: Path, shown: str, root: Path | None, folders: Folders | None) -> str:
@@ -197,7 +200,7 @@ def _document(
     if content_type is None:
         return of_other_type(shown, head)
     extensions = EXTENSIONS[content_type]
-    if Path(shown).suffix.lower() not in extensions:
+    if os.path.splitext(shown)[1].lower() not in extensions:
         names = " or ".join(f"`*{each}`" for each in extensions)
         message = f"{quoted(shown)} is {content_type} by its content: name it {names}"
         return Refusal(RefusalCode.WRONG_EXTENSION, message)

@@ -29,6 +29,7 @@ _MARK_AND_SPACE = b"\xef\xbb\xbf \t\r\n"
 _PAGE = re.compile(rb"<!doctype\s+html|<html[\s>/]", re.IGNORECASE)
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _REQUEST_ID = "x-amzn-requestid"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class UnreadableAnswer(ResponseParserError):  # type: ignore[misc]  # botocore ships no types
@@ -130,7 +131,7 @@ def member(answer: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401
 def text_member(answer: Mapping[str, Any], name: str) -> str:
     """Return a member that is text, not empty, and can be stored as UTF-8. Raises NoAnswer otherwise."""
     value = member(answer, name)
-    if not isinstance(value, str) or not value or any("\ud800" <= char <= "\udfff" for char in value):
+    if not isinstance(value, str) or not value or _SURROGATE.search(value):
         raise unreadable(answer, f"`{name}` of the answer is not text: it could not be read")
     return value
 
