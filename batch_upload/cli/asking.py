@@ -47,7 +47,7 @@ async def is_agreed(question: str) -> bool:
         return False
 
 
-async def may_begin(lanes: int, items: int, *, yes: bool) -> bool:
+async def is_first_run_agreed(lanes: int, items: int, *, yes: bool) -> bool:
     """Return whether a first run over so many new lanes (`app.lanes.new_lanes`) may begin.
 
     A person at the terminal is asked if there are more than MANY_LANES; not with `yes`, and not without a terminal.
