@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 
 from batch_upload.errors import BatchUploadError
-from batch_upload.model import State
+from batch_upload.model import Listed, State
 from batch_upload.targets import GROUP_PREFIX
 
 LARGEST_BYTES = 1_000_000
@@ -28,7 +28,10 @@ def item_ids(ctx: typer.Context, incomplete: str) -> list[str]:
     def ids(path: Path) -> Iterable[str]:
         from batch_upload.manifest.reader import list_manifest  # heavy: only if ids are asked for
 
-        return list_manifest(path, allow_outside=True, take=lambda _, listed: [each.item_id for each in listed])[1]
+        def take(_: object, listed: Iterable[Listed]) -> Iterable[str]:
+            return dict.fromkeys(each.item_id for each in listed)  # once, however many lanes have it
+
+        return list_manifest(path, allow_outside=True, take=take)[1]
 
     return _of_manifest(ctx, incomplete, ids)
 

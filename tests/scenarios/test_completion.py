@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.batches import pdf, write_batch
 from tests.support.command import COMMAND, TIMEOUT_S
+from tests.support.fleets import make_fleet
 from tests.support.scheduled import require
 from tests.test_architecture import HEAVY
 
@@ -151,3 +152,11 @@ def test_bash_offers_the_targets_of_the_manifest(folder: Path) -> None:
     assert all_of_them == ["acme", "beta", "acme/us-east-1", "acme/us-west-2", "beta/us-east-1", "group:tier1"]
     assert groups == ["group:tier1"]
     assert none == []
+
+
+def test_an_id_that_is_in_several_lanes_is_offered_once(tmp_path: Path) -> None:
+    fleet = make_fleet(tmp_path, accounts=1, items=1)
+
+    (offered,) = in_bash(tmp_path, ("batch-upload", "why", fleet.path.name, "t000"))
+
+    assert offered == ["t000/all-0.pdf"]
