@@ -71,6 +71,10 @@ class Exit:
         }
 
 
+NOT_BEGUN = Exit(ExitCode.DONE, "not begun, as you wished")
+"""A person was asked, and said no."""
+
+
 def exit_of(code: ExitCode, *, resume_after: datetime | None = None) -> Exit:
     """Return the exit of a code, with the reason that the code has by itself."""
     return Exit(code=code, reason=EXIT_REASONS[code], resume_after=resume_after)

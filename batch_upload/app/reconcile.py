@@ -22,11 +22,10 @@ from batch_upload.events import Notice
 from batch_upload.model import AttachmentStatus, Known, State
 from batch_upload.operations import LIST_TAGS
 from batch_upload.ports import LedgerWriter
-from batch_upload.summary import Exit, Summary, exit_of
+from batch_upload.summary import NOT_BEGUN, Exit, Summary, exit_of
 
 REPORT_S = 10.0
 """Seconds between two notices of how many tags were read."""
-NOT_BEGUN = Exit(ExitCode.DONE, "not begun, as you wished")
 LOST = (AttachmentStatus.FAILED, AttachmentStatus.DELETED)
 
 

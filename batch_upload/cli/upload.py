@@ -1,6 +1,9 @@
 """`upload`: the main job. Resuming and retrying are the same command again."""
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from batch_upload.cli.flags import (
     ACCESS_FLAGS,
@@ -19,6 +22,7 @@ from batch_upload.cli.messages import PROBLEMS_SHOWN
 from batch_upload.cli.output import Output
 from batch_upload.cli.process import fit_concurrency, keep_freed_memory
 from batch_upload.cli.verb import Ended, verb
+from batch_upload.summary import NOT_BEGUN, Summary
 
 if TYPE_CHECKING:
     from batch_upload.app.items import Prepared
@@ -41,13 +45,17 @@ WAITING_FLAGS = ("no_wait", "settle_timeout", "safe_horizon", "wait_lock")
     OUTPUT_FLAGS,
     SINK_FLAGS,
 )
-def upload_command(manifest: ManifestArgument, *, flags: Flags, output: Output) -> Ended:
+def upload_command(
+    manifest: ManifestArgument,
+    yes: Annotated[  # noqa: FBT002
+        bool, typer.Option("--yes/--no-yes", "-y", help="no question before a first run over many lanes")
+    ] = False,
+    *,
+    flags: Flags,
+    output: Output,
+) -> Ended:
     """upload what is not there yet, and wait until the service has finished with it"""
-    from batch_upload.app.items import (
-        check_only,
-        lane_parts,
-        ready,
-    )  # heavy, like all that follows: only when there is work
+    from batch_upload.app.items import check_only, lane_parts, ready  # heavy, like all that follows
     from batch_upload.app.session import ready_or_recorded
     from batch_upload.app.upload import UploadSession
     from batch_upload.cli.session import known_items, run_session
@@ -62,6 +70,9 @@ def upload_command(manifest: ManifestArgument, *, flags: Flags, output: Output) 
 
     prepared, settings = checked(*ready_or_recorded("upload", manifest, options, run_id=output.sinks.run_id))
     output.file_warnings(prepared.warnings, shown=PROBLEMS_SHOWN)
+    if prepared.manifest.targets and not may_begin(prepared, settings, yes=yes):
+        summary = Summary("upload", NOT_BEGUN, batch=prepared.manifest.batch)
+        return Ended(summary, lines=(f"upload: {NOT_BEGUN.reason}",))
     return run_session(
         UploadSession,
         manifest,
@@ -73,3 +84,18 @@ def upload_command(manifest: ManifestArgument, *, flags: Flags, output: Output) 
         started=started,
         ended_of=lambda result: Ended(result.summary, known=known_items(result)),
     )
+
+
+def may_begin(prepared: "Prepared", settings: "Settings", *, yes: bool) -> bool:
+    """Return whether a run may begin: a person at a terminal is asked before a first run over many lanes."""
+    import anyio
+
+    from batch_upload.app.items import lane_parts
+    from batch_upload.app.lanes import new_lanes
+    from batch_upload.cli.asking import is_first_run_agreed
+    from batch_upload.cli.signals import until_interrupted
+
+    parts = lane_parts(prepared, settings)
+    items = sum(len(part.prepared.items) for part in parts)
+    asked = partial(is_first_run_agreed, new_lanes(parts, settings.ledger), items, yes=yes)
+    return anyio.run(until_interrupted, asked)

@@ -1,5 +1,8 @@
 """One `upload` over many accounts and Regions: each lane ends as its own service lets it, and touches no other."""
 
+import os
+import pty
+import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.command import run
+from tests.support.command import COMMAND, run
 from tests.support.emulated_lanes import assert_each_token_once, creates_by_lane, roles_assumed
 from tests.support.emulator_process import running_emulator
 from tests.support.fleets import assert_each_once_in_each_lane, make_fleet
 from tests.support.preloaded import Preloaded
+from tests.support.terminal import said
 
 CALLER = "999988887777"
 CREATE = "CreateRegistrationAttachment"
@@ -118,3 +122,28 @@ def test_two_thousand_items_to_forty_accounts_in_two_regions_at_the_rate_of_each
 
 def _creating_s(times: Sequence[float]) -> float:
     return times[-1] - times[0]
+
+
+@pytest.mark.parametrize(("answer", "held"), [("n\n", 0), ("y\n", 12)])
+def test_on_a_terminal_a_first_run_over_many_lanes_is_agreed_to_first(tmp_path: Path, answer: str, held: int) -> None:
+    fleet = make_fleet(tmp_path, accounts=6, items=1)
+    ours, theirs = pty.openpty()
+    with running_emulator({"rates": {"*": None}, "processing_s": 0}) as emulator:
+        env = {"AWS_ACCESS_KEY_ID": CALLER, "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_ENDPOINT_URL": emulator.url}
+        with subprocess.Popen(
+            [COMMAND, "upload", fleet.path, "--rate", "20"],
+            cwd=tmp_path,
+            env={**os.environ, **env, "TERM": "dumb"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        ) as process:
+            os.close(theirs)
+            os.write(ours, answer.encode())
+            shown = "".join(said(ours))
+        os.close(ours)
+        attachments = emulator.attachments()
+
+    assert "first run over 12 lanes, 12 items" in shown
+    assert process.returncode == 0, shown
+    assert (len(attachments), "not begun" in shown) == (held, not held)
