@@ -95,6 +95,20 @@ class Bracket:
         """Forget all throttles for the upper bound, because the bucket may have been full since."""
         self._marks.clear()
 
+    def reopen(self) -> None:
+        """Let the last throttle bound the rate from above again after `clear`: the bucket was not full since."""
+        if not self._marks and self._empty:
+            self._marks.append(self._empty[-1])
+
+    def accepted_between(self) -> int:
+        """Return the calls accepted between the first and the last of the throttles that bound the rate."""
+        return self._marks[-1].accepted - self._marks[0].accepted if self._marks else 0
+
+    def middle_rate(self) -> float:
+        """Return the middle of what these throttles prove. It is unbiased, and within about 2.5 of their calls."""
+        first, last = self._marks[0], self._marks[-1]
+        return (last.accepted - first.accepted) / max(1e-9, last.at - first.at)
+
     def last_gap(self) -> tuple[int, float]:
         """Return the calls accepted and the seconds between the last two throttles, or (0, 0) without two."""
         if len(self._marks) < 2:
@@ -173,12 +187,29 @@ class BurstLog:
 class Episode:
     """The last throttle that cut the rate, and the answers of the calls that were in flight when it was heard.
 
-    Tickets before `first_ticket` left before the cut; `accepted` and `refused` count their answers. These calls find
-    the bucket empty, so they are accepted at the bucket's own rate. `is_counting`: this rate may still be estimated.
-    `least`: a lower bound of it. `throttles_in_a_row`: cuts without an accepted call between them.
+    Tickets before `first_ticket` left before the cut; `accepted` and `refused` count their answers. Those that left
+    after the throttled call find the bucket empty, so they are accepted at the bucket's own rate. `is_counting`: this
+    rate may still be estimated. `least`: a lower bound of it. `throttles_in_a_row`: cuts without an accepted call
+    between them.
     """
 
-    __slots__ = ("accepted", "began_at", "first_ticket", "is_counting", "least", "refused", "throttles_in_a_row")
+    __slots__ = (
+        "_accepted_behind",
+        "_last_at",
+        "_last_ticket",
+        "_paused_s",
+        "_refused_behind",
+        "_sent_at",
+        "_sent_in_pause",
+        "_ticket",
+        "accepted",
+        "began_at",
+        "first_ticket",
+        "is_counting",
+        "least",
+        "refused",
+        "throttles_in_a_row",
+    )
 
     ENOUGH = 5
     """Accepted calls that make an estimate: within a fifth."""
@@ -187,9 +218,7 @@ class Episode:
     MARGIN_OF_FEW = 0.97
     """Part of an estimate from few calls that is used."""
     SHORTEST_JITTERS = 4.0
-    """Jitters that must have passed before an estimate."""
-    LONGEST_ROUND_TRIPS = 4.0
-    """Round trips after which the calls that are answered were no longer in flight at the cut."""
+    """Jitters that the calls of an estimate must be apart."""
 
     def __init__(self) -> None:
         self.began_at = 0.0
@@ -199,11 +228,29 @@ class Episode:
         self.throttles_in_a_row = 0
         self.accepted = 0
         self.refused = 0
+        self._ticket, self._sent_at = 0, 0.0
+        self._last_ticket, self._last_at = 0, 0.0
+        self._accepted_behind = self._refused_behind = 0
+        self._paused_s, self._sent_in_pause = 0.0, 0
 
-    def begin(self, now: float, first_ticket: int) -> None:
-        """Begin the next episode: a call that left after the last cut was throttled."""
+    def begin(self, now: float, ticket: int, sent_at: float, first_ticket: int) -> None:
+        """Begin the next episode: the call with this ticket, which left after the last cut, was throttled."""
         self.began_at, self.first_ticket = now, first_ticket
+        self._ticket, self._sent_at = ticket, sent_at
+        self._last_ticket, self._last_at = ticket, sent_at
+        self._accepted_behind = self._refused_behind = 0
+        self._paused_s, self._sent_in_pause = 0.0, 0
         self.throttles_in_a_row += 1
+
+    def add(self, ticket: int, sent_at: float, *, accepted: bool) -> None:
+        """Count the answer of a call that left before the cut."""
+        self.accepted += accepted
+        self.refused += not accepted
+        if ticket > self._ticket:
+            self._accepted_behind += accepted
+            self._refused_behind += not accepted
+            if ticket > self._last_ticket:
+                self._last_ticket, self._last_at = ticket, sent_at
 
     def count(self, *, least: float) -> None:
         """Let the rate be estimated from the answers that follow."""
@@ -216,20 +263,29 @@ class Episode:
         self.is_counting = False
         return counts
 
-    def estimate(self, now: float, in_flight: InFlight) -> tuple[int, float]:
-        """Return how many calls were accepted, and their rate: unbiased if they are many, careful if few.
+    def estimate(self, in_flight: InFlight) -> tuple[int, float]:
+        """Return how many calls behind the throttled one were accepted, and the rate at which they left.
 
-        Return (0, 0) while they are too few, or too close together for the jitter.
+        The rate is that of all calls which left behind it, times the part that was accepted: jitter changes when an
+        answer comes, but hardly which calls the bucket had a token for. Careful if they are few. Return (0, 0) while
+        they are too few, or left too close together for the jitter.
         """
-        count, seconds = self.accepted, now - self.began_at
+        count, seconds = self._accepted_behind, self._last_at - self._sent_at
         shortest_s = self.SHORTEST_JITTERS * in_flight.jitter_s
-        longest_s = self.LONGEST_ROUND_TRIPS * in_flight.round_trip_s
-        if not self.is_counting or count < self.ENOUGH or not shortest_s <= seconds <= longest_s:
+        if not self.is_counting or count < self.ENOUGH or seconds < max(shortest_s, 1e-9):
             return 0, 0.0
-        rate = count / seconds
-        if count < self.MANY:
-            return count, self.MARGIN_OF_FEW * rate
-        return count, rate + 0.5 / seconds + rate * in_flight.jitter_s / seconds
+        part = count / (count + self._refused_behind)
+        rate = part * (self._last_ticket - self._ticket) / seconds
+        return count, rate if count >= self.MANY else self.MARGIN_OF_FEW * rate
+
+    def resume(self, now: float, next_ticket: int) -> None:
+        """Note that calls leave at an estimated rate from now on, unless they already did."""
+        if not self._paused_s:
+            self._paused_s, self._sent_in_pause = now - self.began_at, next_ticket - self.first_ticket
+
+    def most_unsent(self, rate: float) -> float:
+        """Return how many calls `rate` allowed until the first estimate that were not sent."""
+        return rate * self._paused_s - self._sent_in_pause
 
     def unsent(self, now: float, rate: float, next_ticket: int) -> float:
         """Return how many calls `rate` allowed since the cut that were not sent: the bucket kept their tokens."""

@@ -61,10 +61,9 @@ OVERSHOOTS_OF_A_CROWD = 2
 
 ESTIMATE_STAGES = ((30, 4), (12, 3), (0, 2))
 """Accepted calls behind an estimate of the rate, and the stage that it allows."""
-ESTIMATE_MARKS, ESTIMATE_MARKS_BURST = 20, 15
-"""Accepted calls behind an estimate, and burst, from which the bucket counts as empty at its time."""
 SPARE_SHARE = 0.75
-"""Part of what a bucket gained while nothing was sent that is used up afterwards; no more, because it is a guess."""
+"""Part of what a bucket gained while nothing was sent that is used up afterwards; no more, because it is a guess. A
+gain of less than this part of the burst did not fill the bucket."""
 
 TEST_AFTER = 1.5
 """A test for a higher rate comes after so many times the accepted calls that one throttle is expected in."""
@@ -80,10 +79,14 @@ TEST_WORTH = 600
 """Calls that must be left for each call that a test may have refused: fewer do not pay for it, because rises are rare,
 and the next run tests what is remembered."""
 UNPROVED_STAGE = 5
-"""The last stage of an estimate that nothing has proved yet: if it is 10 % too high, small cuts take ten throttles."""
-PROOF = 20.0
-"""Accepted calls between two throttles, times the calls that jitter may miscount, that prove an estimate of the rate.
-Without them a test comes after one round trip: an estimate that is low stays hidden as long as the burst lasts."""
+"""The last stage of an estimate that nothing has proved yet."""
+PROOF, PROOF_LEAST = 20.0, 300
+"""Accepted calls since the throttle before an estimate that prove the rate: so many for each call that jitter may
+miscount, and at least the second number, from which their rate is within 1 % (docs/decisions/pacing.md)."""
+MIDDLE_FROM = 30
+"""Accepted calls from which a throttle sets a rate that is not proved yet to the middle of its bounds."""
+AFTER_CUT = 1.003
+"""Where a throttle leaves the pace at rest, as a part of the rate. With less, growth takes longest to come back."""
 TEST_GAIN = 2
 """Calls accepted beyond the old rate and the known burst that prove that the rate has risen."""
 TEST_IN_VAIN_STAGE = 3
@@ -130,8 +133,28 @@ class Follow:
 
     @property
     def _proof(self) -> float:
-        """Accepted calls between two throttles that prove an estimate."""
+        """Accepted calls without a throttle after which an estimate is tested: its bounds are then 5 % apart."""
         return PROOF * self._state.slack
+
+    def _prove(self) -> None:
+        """Take the rate as proved if enough calls were accepted between the throttles that bound it."""
+        bracket = self._state.bracket
+        accepted = max(bracket.last_accepted(), bracket.accepted_between())
+        self.is_proved = self.is_proved or accepted >= max(PROOF_LEAST, self._proof)
+
+    def to_middle(self, highest: float) -> bool:
+        """Set a rate that is not proved yet to where the throttles since its estimate leave it, at most to `highest`.
+
+        Return False, and do nothing, if the rate is proved, or too few calls were accepted since.
+        """
+        state, bracket = self._state, self._state.bracket
+        if self.is_proved or bracket.accepted_between() < MIDDLE_FROM:
+            return False
+        wanted = max(bracket.lowest_rate(state.slack), AFTER_CUT * bracket.middle_rate())
+        state.rate = min(wanted, highest, state.ceiling)
+        self.stage = UNPROVED_STAGE
+        self._prove()
+        return True
 
     @property
     def step(self) -> float:
@@ -152,7 +175,7 @@ class Follow:
         state.rate = min(state.rate * exp(growth), state.ceiling)
         price = 1 + max(0.0, TEST_PRICE * (in_flight - TEST_PRICE_FROM))
         wanted = TEST_AFTER * price * self.backoff / share
-        if not self.is_proved:
+        if not self.is_proved and state.bracket.accepted_between() < self._proof:
             wanted = min(wanted, max(in_flight, self._proof))
         if state.evidence > wanted and state.left > TEST_WORTH * (1 + min(TEST_REFUSALS, in_flight)):
             state.evidence = 0.0
@@ -164,11 +187,14 @@ class Follow:
         state = self._state
         cut = state.rate * exp(-self.step * (1 - self.share))
         self.backoff = max(1.0, self.backoff / BACKOFF_DECAY)
-        self.is_proved = self.is_proved or state.bracket.last_accepted() >= self._proof
         if state.episode.throttles_in_a_row == 1:
-            lowest = state.bracket.lowest_rate(state.slack) if self.stage < LAST_STAGE else 0.0
-            self.stage = min(self.stage + 1, LAST_STAGE if self.is_proved else UNPROVED_STAGE)
-            cut = max(self._bracketed(cut), min(lowest, state.rate))
+            if self.to_middle(highest=state.rate):
+                cut = state.rate
+            else:
+                self._prove()
+                lowest = state.bracket.lowest_rate(state.slack) if self.stage < LAST_STAGE else 0.0
+                self.stage = min(self.stage + 1, LAST_STAGE if self.is_proved else UNPROVED_STAGE)
+                cut = max(self._bracketed(cut), min(lowest, state.rate))
         state.rate = min(max(SLOWEST, cut), state.ceiling)
         if self.stage >= SINGLE_STAGE:
             state.learn_burst()
@@ -234,9 +260,11 @@ class Follow:
         self.stage = next(stage for calls, stage in ESTIMATE_STAGES if accepted >= calls)
         state.bracket.clear()
         state.learn_burst()
-        if state.burst >= ESTIMATE_MARKS_BURST and accepted >= ESTIMATE_MARKS:
-            state.bracket.mark(now)
-        unsent = state.episode.unsent(now, state.rate, state.schedule.taken + 1)
+        next_ticket = state.schedule.taken + 1
+        state.episode.resume(now, next_ticket)
+        if state.episode.most_unsent(state.rate) < SPARE_SHARE * (state.burst - 1):
+            state.bracket.reopen()
+        unsent = state.episode.unsent(now, state.rate, next_ticket)
         state.schedule.spare_calls = SPARE_SHARE * min(state.burst - 1, unsent)
         return self
 
@@ -276,6 +304,8 @@ class UpTest:
         if self.gained(now) >= state.burst + TEST_GAIN:
             follow.backoff = 1.0
             return follow.below_overshoot(call, now, least=self.settled_rate)
+        if follow.to_middle(highest=call.rate):
+            return follow
         accepted = state.bracket.accepted - self._accepted_before - state.burst - 1
         proven = accepted / max(now - self._began_at, 1 / self.settled_rate)
         lowest = min(state.bracket.lowest_rate(state.slack), call.rate)

@@ -93,7 +93,7 @@ class LearnedRate:
         state.last_accepted_at = max(state.last_accepted_at, call.at)
         state.burst_log.add(call.at)
         if ticket < episode.first_ticket:
-            episode.accepted += 1
+            episode.add(ticket, call.at, accepted=True)
             return
         self._end_episode()
         if call.is_full_pace and state.rate < state.ceiling:
@@ -105,22 +105,23 @@ class LearnedRate:
     def throttled(self, ticket: int, now: float, retry_after_s: float | None) -> None:
         state, episode = self._state, self._state.episode
         call = state.in_flight.answered(ticket, now)
-        accepted, rate = episode.estimate(now, state.in_flight)
+        is_new = ticket >= episode.first_ticket
+        if not is_new:
+            episode.add(ticket, call.at, accepted=False)
+        accepted, rate = episode.estimate(state.in_flight)
         if accepted:
             self._mode = self._follow.at_estimate(rate, accepted, now)
-        if ticket < episode.first_ticket:
-            episode.refused += 1
-        else:
-            self._begin_episode(call, now)
+        if is_new:
+            self._begin_episode(ticket, call, now)
         if retry_after_s is not None:
             state.schedule.wait_until(now + retry_after_s)
 
-    def _begin_episode(self, call: SentCall, now: float) -> None:
+    def _begin_episode(self, ticket: int, call: SentCall, now: float) -> None:
         """Cut the rate, because a call that left after the last cut was throttled. Older calls say nothing new."""
         state, episode, schedule = self._state, self._state.episode, self._state.schedule
         self._end_episode()
         self._accepted_at_ceiling = 0
-        episode.begin(now, schedule.taken + 1)
+        episode.begin(now, ticket, call.at, schedule.taken + 1)
         if episode.throttles_in_a_row == 1:
             state.bracket.mark(now)
         elif episode.throttles_in_a_row >= OUTAGE_THROTTLES:

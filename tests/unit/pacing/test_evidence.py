@@ -35,6 +35,33 @@ def test_the_calls_accepted_between_two_throttles_bound_the_rate_over_each_gap()
     assert bracket.highest_rate(1.0, gaps=4) == pytest.approx((60 + 2 + 1) / 12)
 
 
+def test_the_middle_of_what_the_throttles_prove_is_the_rate_of_the_calls_accepted_between_them() -> None:
+    bracket = Bracket()
+    for now, accepted in ((0.0, 7), (10.0, 40), (12.0, 8)):
+        bracket.accepted += accepted
+        bracket.mark(now)
+
+    assert bracket.accepted_between() == 48
+    assert bracket.middle_rate() == pytest.approx(48 / 12)
+
+
+def test_a_bracket_that_is_reopened_goes_on_from_the_last_throttle() -> None:
+    bracket = Bracket()
+    bracket.reopen()
+    for now, accepted in ((0.0, 0), (10.0, 40)):
+        bracket.accepted += accepted
+        bracket.mark(now)
+    bracket.clear()
+    assert bracket.accepted_between() == 0
+    bracket.reopen()
+    bracket.reopen()
+    bracket.accepted += 5
+    bracket.mark(11.0)
+
+    assert bracket.last_gap() == (5, 1.0)
+    assert bracket.accepted_between() == 5
+
+
 def test_a_bracket_that_was_cleared_proves_nothing() -> None:
     bracket = Bracket()
     bracket.mark(1.0)
@@ -58,25 +85,63 @@ def test_the_burst_is_what_a_slow_start_used_on_top_of_the_rate() -> None:
     assert log.burst(1.0) == pytest.approx(4 - 0.4), "used up since the second call"
 
 
-def test_calls_that_were_in_flight_at_a_throttle_estimate_the_rate_once_there_are_five() -> None:
+def overshot(*, is_counting: bool = True) -> Episode:
+    """An episode of call 31, which left at 100.0 s and was throttled at 101.0, when 30 more had left at 40/s."""
     episode = Episode()
-    episode.begin(100.0, 31)
-    episode.accepted = 5
-    assert episode.estimate(100.5, in_flight(1.0)) == (0, 0.0), "nothing is counted before `count`"
-    episode.count(least=1.0)
+    episode.begin(101.0, 31, 100.0, 62)
+    if is_counting:
+        episode.count(least=1.0)
+    return episode
 
-    assert episode.estimate(100.5, in_flight(1.0)) == pytest.approx((5, 0.97 * 10))
-    assert episode.estimate(104.5, in_flight(1.0)) == (0, 0.0), "too late"
-    assert episode.estimate(100.1, in_flight(1.0, 0.05)) == (0, 0.0), "too close together for the jitter"
-    episode.accepted = 20
-    assert episode.estimate(101.0, in_flight(1.0, 0.1)) == pytest.approx((20, 20 + 0.5 + 2))
+
+def answer(episode: Episode, ticket: int, *, accepted: bool) -> None:
+    episode.add(ticket, 100.0 + (ticket - 31) / 40, accepted=accepted)
+
+
+def test_calls_that_left_behind_a_throttled_one_estimate_the_rate_once_five_are_accepted() -> None:
+    episode = overshot()
+    for ticket in range(32, 41):
+        answer(episode, ticket, accepted=ticket % 2 == 0)
+    assert episode.estimate(in_flight(1.0)) == pytest.approx((5, 0.97 * 40 * 5 / 9))
+    for ticket in range(41, 72):
+        answer(episode, ticket, accepted=ticket % 2 == 0)
+
+    assert episode.estimate(in_flight(1.0)) == pytest.approx((20, 40 * 20 / 40))
+    assert episode.estimate(in_flight(1.0, 0.3)) == (0, 0.0), "too close together for the jitter"
+
+
+def test_an_estimate_does_not_depend_on_the_order_of_the_answers_or_on_those_that_are_late() -> None:
+    episode = overshot()
+    for ticket in range(71, 31, -1):
+        if ticket not in (50, 51):
+            answer(episode, ticket, accepted=ticket % 2 == 0)
+
+    assert episode.estimate(in_flight(1.0)) == pytest.approx((19, 0.97 * 40 / 2))
+
+
+def test_calls_that_left_before_the_throttled_one_say_nothing_about_the_rate() -> None:
+    episode = overshot()
+    for ticket in range(1, 31):
+        answer(episode, ticket, accepted=True)
+
+    assert episode.estimate(in_flight(1.0)) == (0, 0.0)
+    assert episode.end() == (30, 0), "but they were in flight at the cut"
+
+
+def test_without_count_nothing_is_estimated() -> None:
+    episode = overshot(is_counting=False)
+    for ticket in range(32, 72):
+        answer(episode, ticket, accepted=True)
+
+    assert episode.estimate(in_flight(1.0)) == (0, 0.0)
 
 
 def test_an_episode_counts_its_answers_once() -> None:
     episode = Episode()
-    episode.begin(0.0, 5)
+    episode.begin(0.0, 4, 0.0, 9)
     episode.count(least=0.0)
-    episode.accepted, episode.refused = 2, 3
+    for ticket in range(4, 9):
+        episode.add(ticket, 0.0, accepted=ticket < 6)
 
     assert episode.end() == (2, 3)
     assert episode.end() == (0, 0)
@@ -85,10 +150,19 @@ def test_an_episode_counts_its_answers_once() -> None:
 
 def test_what_the_rate_allowed_since_a_cut_and_was_not_sent_was_kept_by_the_bucket() -> None:
     episode = Episode()
-    episode.begin(10.0, 31)
+    episode.begin(10.0, 25, 9.0, 31)
 
     assert episode.unsent(12.0, 20.0, 36) == 40 - 5
     assert episode.unsent(10.0, 20.0, 36) == 0
+
+
+def test_a_bucket_has_gained_most_when_calls_leave_again_at_the_first_estimate() -> None:
+    episode = Episode()
+    episode.begin(10.0, 25, 9.0, 31)
+    episode.resume(11.0, 33)
+    episode.resume(12.0, 53)
+
+    assert episode.most_unsent(20.0) == 20 - 2
 
 
 def test_a_lower_bound_of_the_rate_holds_where_the_bracket_was_cleared_and_is_the_best_of_the_last_gaps() -> None:

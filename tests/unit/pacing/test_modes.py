@@ -25,7 +25,7 @@ def call_at(at: float, rate: float) -> SentCall:
 
 def cut(mode: Mode, state: RateState, call: SentCall) -> Mode:
     """Throttle a call that left after the last cut."""
-    state.episode.begin(call.at, 1)
+    state.episode.begin(call.at, 1, call.at, 1)
     return mode.throttled(call, call.at)
 
 
@@ -309,30 +309,79 @@ def test_an_estimate_of_more_calls_allows_a_later_stage_and_is_never_below_what_
     for accepted, stage in ((5, 2), (11, 2), (12, 3), (29, 3), (30, 4)):
         state = state_at(50.0)
         follow = following(state)
-        state.episode.begin(0.0, 1)
+        state.episode.begin(0.0, 1, 0.0, 1)
         state.episode.count(least=9.0)
 
         assert follow.at_estimate(8.0, accepted, 0.2) is follow
         assert (state.rate, follow.stage) == (9.0, stage)
 
 
-@pytest.mark.parametrize(("burst", "accepted", "gap"), [(15.0, 20, 7), (14.0, 20, 0), (15.0, 19, 0)])
-def test_an_estimate_of_many_calls_from_a_large_burst_shows_that_the_bucket_was_empty(
-    burst: float, accepted: int, gap: int
+@pytest.mark.parametrize(("burst", "between"), [(28.0, 100), (27.0, 0)])
+def test_the_throttle_before_an_estimate_bounds_the_rate_unless_the_bucket_may_have_been_full_since(
+    burst: float, between: int
 ) -> None:
     state = state_at(50.0, burst=burst)
-    following(state).at_estimate(20.0, accepted, 1.0)
-    state.bracket.accepted += 7
+    state.bracket.mark(0.0)
+    state.episode.begin(0.0, 1, 0.0, 1)
+    following(state).at_estimate(20.0, 30, 1.0)  # 20 calls were not sent
+    state.bracket.accepted += 100
 
-    state.bracket.mark(2.0)
+    state.bracket.mark(5.0)
 
-    assert state.bracket.last_gap() == ((gap, 1.0) if gap else (0, 0.0))
+    assert state.bracket.accepted_between() == between
+
+
+def estimated_at_the_end_of_a_search() -> tuple[RateState, Follow]:
+    """A rate of 20/s estimated a second after the throttle of a search."""
+    state = state_at(50.0, burst=40.0)
+    state.bracket.mark(0.0)
+    state.episode.begin(0.0, 1, 0.0, 1)
+    follow = following(state)
+    follow.at_estimate(20.0, 30, 1.0)
+    state.episode.throttles_in_a_row = 0  # calls are accepted before the next throttle
+    return state, follow
+
+
+@pytest.mark.parametrize(("accepted", "rate"), [(95, 19.0 * 1.003), (110, 20.0)])
+def test_a_throttle_sets_an_estimate_to_the_middle_of_what_is_proved_but_not_higher(accepted: int, rate: float) -> None:
+    state, follow = estimated_at_the_end_of_a_search()
+    state.bracket.accepted += accepted
+    state.bracket.mark(5.0)
+
+    cut(follow, state, call_at(5.0, 20.0))
+
+    assert state.rate == pytest.approx(rate)
+    assert (follow.stage, follow.is_proved) == (5, False)
+
+
+def test_a_throttle_soon_after_an_estimate_cuts_by_a_step() -> None:
+    state, follow = estimated_at_the_end_of_a_search()
+    state.bracket.accepted += 29
+    state.bracket.mark(1.5)
+    step, share = follow.step, follow.share
+
+    cut(follow, state, call_at(1.5, 20.0))
+
+    assert state.rate == pytest.approx(20 * exp(-step * (1 - share)))
+
+
+def test_the_test_of_an_estimate_ends_in_the_middle_of_what_is_proved() -> None:
+    state, follow = estimated_at_the_end_of_a_search()
+    mode = UpTest(state, follow, 4.0)
+    state.rate = 24.0
+    state.bracket.accepted += 105
+    state.bracket.mark(5.0)
+    state.burst = 200.0  # so that the burst explains what was accepted
+
+    assert cut(mode, state, call_at(5.0, 24.0)) is follow
+    assert state.rate == pytest.approx(21 * 1.003)
+    assert (follow.stage, follow.is_proved, follow.backoff) == (5, False, 1.0)
 
 
 def test_after_an_estimate_three_quarters_of_what_was_not_sent_are_spare_up_to_the_burst() -> None:
     for burst, spare in ((41.0, 15.0), (11.0, 7.5)):
         state = state_at(50.0, burst=burst)
-        state.episode.begin(0.0, 1)
+        state.episode.begin(0.0, 1, 0.0, 1)
 
         following(state).at_estimate(20.0, 30, 1.0)
 
@@ -407,7 +456,7 @@ def test_no_test_begins_where_too_few_calls_are_left_to_pay_for_it() -> None:
 def test_an_estimate_is_tested_after_a_round_trip_and_no_less_than_proves_it() -> None:
     state = state_at(50.0, burst=40.0)
     state.in_flight.round_trip_s = 0.6
-    state.episode.begin(0.0, 1)
+    state.episode.begin(0.0, 1, 0.0, 1)
     follow = following(state)
     follow.at_estimate(50.0, 40, 1.0)
 
@@ -418,18 +467,16 @@ def test_an_estimate_is_tested_after_a_round_trip_and_no_less_than_proves_it() -
     assert isinstance(follow.accepted(call_at(1.0, 50.0), 1.1), UpTest)
 
 
-def test_a_throttle_long_after_the_last_proves_an_estimate() -> None:
-    state = state_at(50.0, burst=40.0)
-    state.bracket.mark(0.0)
-    state.episode.begin(0.0, 1)
-    follow = following(state)
-    follow.at_estimate(50.0, 40, 1.0)
-    state.bracket.accepted += 30
-    state.bracket.mark(1.0)
+def test_three_hundred_calls_accepted_since_the_throttle_before_an_estimate_prove_it() -> None:
+    state, follow = estimated_at_the_end_of_a_search()
+    for accepted, is_proved in ((299, False), (1, True)):
+        state.bracket.accepted += accepted
+        state.bracket.mark(state.bracket.accepted / 20)
 
-    cut(follow, state, call_at(1.0, 50.0))
+        cut(follow, state, call_at(state.bracket.accepted / 20, 20.0))
 
-    assert follow.is_proved
+        assert follow.is_proved == is_proved
+        state.episode.throttles_in_a_row = 0
 
 
 def test_while_the_rate_settles_it_is_never_cut_below_what_was_accepted_between_throttles() -> None:
