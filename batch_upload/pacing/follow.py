@@ -61,6 +61,9 @@ OVERSHOOTS_OF_A_CROWD = 2
 
 ESTIMATE_STAGES = ((30, 4), (12, 3), (0, 2))
 """Accepted calls behind an estimate of the rate, and the stage that it allows."""
+ESTIMATE_MARKS, ESTIMATE_MARKS_BURST = 20, 15
+"""Accepted calls behind an estimate, and burst, from which it can be told whether the bucket was full since the
+throttle. With fewer calls the burst is not known, and a smaller bucket fills while the pace is a little low."""
 SPARE_SHARE = 0.75
 """Part of what a bucket gained while nothing was sent that is used up afterwards; no more, because it is a guess. A
 gain of less than this part of the burst did not fill the bucket."""
@@ -145,10 +148,12 @@ class Follow:
     def to_middle(self, highest: float) -> bool:
         """Set a rate that is not proved yet to where the throttles since its estimate leave it, at most to `highest`.
 
-        Return False, and do nothing, if the rate is proved, or too few calls were accepted since.
+        Return False, and do nothing, if the rate is proved, or too few calls were accepted since, or the bucket is so
+        small that it may have been full meanwhile.
         """
         state, bracket = self._state, self._state.bracket
-        if self.is_proved or bracket.accepted_between() < MIDDLE_FROM:
+        is_known = state.burst >= ESTIMATE_MARKS_BURST and bracket.accepted_between() >= MIDDLE_FROM
+        if self.is_proved or not is_known:
             return False
         wanted = max(bracket.lowest_rate(state.slack), AFTER_CUT * bracket.middle_rate())
         state.rate = min(wanted, highest, state.ceiling)
@@ -262,7 +267,8 @@ class Follow:
         state.learn_burst()
         next_ticket = state.schedule.taken + 1
         state.episode.resume(now, next_ticket)
-        if state.episode.most_unsent(state.rate) < SPARE_SHARE * (state.burst - 1):
+        is_known = accepted >= ESTIMATE_MARKS and state.burst >= ESTIMATE_MARKS_BURST
+        if is_known and state.episode.most_unsent(state.rate) < SPARE_SHARE * (state.burst - 1):
             state.bracket.reopen()
         unsent = state.episode.unsent(now, state.rate, next_ticket)
         state.schedule.spare_calls = SPARE_SHARE * min(state.burst - 1, unsent)

@@ -316,14 +316,17 @@ def test_an_estimate_of_more_calls_allows_a_later_stage_and_is_never_below_what_
         assert (state.rate, follow.stage) == (9.0, stage)
 
 
-@pytest.mark.parametrize(("burst", "between"), [(28.0, 100), (27.0, 0)])
+@pytest.mark.parametrize(
+    ("burst", "unsent", "accepted", "between"),
+    [(28.0, 20, 30, 100), (27.0, 20, 30, 0), (15.0, 5, 20, 100), (14.0, 5, 20, 0), (15.0, 5, 19, 0)],
+)
 def test_the_throttle_before_an_estimate_bounds_the_rate_unless_the_bucket_may_have_been_full_since(
-    burst: float, between: int
+    burst: float, unsent: int, accepted: int, between: int
 ) -> None:
     state = state_at(50.0, burst=burst)
     state.bracket.mark(0.0)
     state.episode.begin(0.0, 1, 0.0, 1)
-    following(state).at_estimate(20.0, 30, 1.0)  # 20 calls were not sent
+    following(state).at_estimate(20.0, accepted, unsent / 20)
     state.bracket.accepted += 100
 
     state.bracket.mark(5.0)
@@ -363,6 +366,16 @@ def test_a_throttle_soon_after_an_estimate_cuts_by_a_step() -> None:
     cut(follow, state, call_at(1.5, 20.0))
 
     assert state.rate == pytest.approx(20 * exp(-step * (1 - share)))
+
+
+def test_between_throttles_a_small_bucket_may_have_been_full_so_their_middle_is_not_used() -> None:
+    state, follow = estimated_at_the_end_of_a_search()
+    state.burst = 14.0
+    state.bracket.accepted += 80
+    state.bracket.mark(5.0)
+
+    assert not follow.to_middle(highest=20.0)
+    assert state.rate == 20.0
 
 
 def test_the_test_of_an_estimate_ends_in_the_middle_of_what_is_proved() -> None:
