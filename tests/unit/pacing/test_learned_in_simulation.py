@@ -22,8 +22,8 @@ from tests.support.bucket_simulation import (
 )
 
 HELD_OUT_SEED = 20_261_123
-ROBUST_SEEDS = range(10_001, 10_041)
-"""Not tuned on (that was 1-12, 1001-1020, 2001-2040, 5001-5020, 6001-6020, 7001-7020, 8001-8040, 9001-9040)."""
+ROBUST_SEEDS = range(50_001, 50_041)
+"""Not tuned on (docs/decisions/pacing.md, "What it gives", names those that were)."""
 BUCKETS = 60
 CALLS = 3_000
 
@@ -127,14 +127,14 @@ def test_of_the_first_hundred_calls_of_a_warm_run_at_most_one_is_throttled_more_
 
 
 @pytest.mark.soak
-def test_of_2400_random_buckets_five_miss_a_goal_at_most() -> None:
+def test_of_2400_random_buckets_three_miss_a_goal_at_most() -> None:
     missed = 0
     for seed in ROBUST_SEEDS:
         drawn = [trial(*bucket) for bucket in random_buckets(seed)]
         missed += sum(not each.meets_the_goals for each in drawn)
         assert median(each.cold.throttled_share for each in drawn) < 0.015
 
-    assert missed <= 5
+    assert missed <= 3
 
 
 class Undeterred(FixedRate):
