@@ -291,11 +291,12 @@ def planned_lane(given: PlanInput, answer: LaneAnswer | None, *, started: float)
     is_untold = answer.lane is not None and answer.capacity is None
     outlook = LaneOutlook(now, answer.capacity, State.PARKED in settings.only_states, is_untold)
     found = {} if answer.seen is None else answer.seen.by_token
+    made = given.plan(outlook)
     actions = (
         replace(each, reason=FOUND) if each.kind is ActionKind.UNCHANGED and each.client_token in found else each
-        for each in given.plan(outlook).actions
+        for each in made.actions
     )
-    whole = Plan(tuple(actions))
+    whole = replace(made, actions=tuple(actions))
     selection = Selection(settings.only_states, settings.only_ids)
     chosen = whole
     if selection != Selection():
