@@ -30,6 +30,7 @@ from batch_upload.app.lanes import (
     one_at_a_time,
     shared_access,
 )
+from batch_upload.app.ledger_view import OTHER_LANE_HINT
 from batch_upload.app.observers import Both, Silent
 from batch_upload.clock import counting_s
 from batch_upload.engine.groups import for_each
@@ -92,14 +93,14 @@ async def doctor(
         except ManifestInvalid as error:
             observers.notify(not_ok("manifest", error.exit_code, error.message, error.hint))
         else:
-            count, batch = count_words(len(listed), "item"), found.batch
-            lanes = f" for {count_words(len(found.targets), 'lane')}" if found.targets else ""
-            message = f"`{path}`: batch `{batch}`, {count}{lanes}; `validate` looks into the files"
-            observers.notify(ok("manifest", message))
             settings = settings_of(
                 wanted, manifest=path, ledger=found.ledger, target=found.target, targets=found.targets
             )
             parts = listed_parts(found, listed, settings)
+            count, batch = count_words(len(listed), "item"), found.batch
+            lanes = f" for {count_words(len(parts), 'lane')}" if found.targets else ""
+            message = f"`{path}`: batch `{batch}`, {count}{lanes}; `validate` looks into the files"
+            observers.notify(ok("manifest", message))
     has_ledger = path is not None or settings.ledger.parent != NOWHERE.parent
     held = await to_thread.run_sync(_read_ledger, settings.ledger, batch, parts) if has_ledger else [NOTHING_HELD]
     if parts[0].target.label is not None:
@@ -114,7 +115,7 @@ async def doctor(
     else:
         observers.notify(skipped(LEDGER_CHECK, "no manifest is named"))
     if ours is not None and lane is not None:
-        observers.notify(_lane_check(ours, lane))
+        observers.notify(_lane_check(ours, lane, has_targets=False))
     summary = Summary(
         verb="doctor",
         exit=_exit_of(checks),
@@ -162,7 +163,7 @@ async def check_lanes(
                 local_url=shared.local_url,
             )
             if ours is not None and lane is not None:
-                checks.append(_lane_check(ours, lane))
+                checks.append(_lane_check(ours, lane, has_targets=label is not None))
             for each in checks:
                 if each.name in COMMON and each.name not in common and each.verdict is not Verdict.SKIPPED:
                     common[each.name] = each
@@ -222,7 +223,7 @@ NOTHING_HELD: Held = (None, frozenset())
 def _read_ledger(path: Path, batch: str | None, parts: Sequence[ListedPart]) -> list[Held]:
     """Return what a ledger holds of each lane: nothing if it cannot be read, `ledger_checks` says why."""
     with suppress(LedgerUnusable), lane_readers(path) as reader_of:
-        return [_held(reader_of(part.target.label), batch) for part in parts]
+        return [_held(reader_of(part.target), batch) for part in parts]
     return [NOTHING_HELD] * len(parts)
 
 
@@ -233,13 +234,15 @@ def _held(reader: LedgerReader | None, batch: str | None) -> Held:
     return reader.lane(), {row.item_id for row in known if row.state in LIVE}
 
 
-def _lane_check(ours: Lane, lane: Lane) -> Check:
+def _lane_check(ours: Lane, lane: Lane, *, has_targets: bool) -> Check:
     """Check whether the ledger belongs to the lane of the credentials."""
     whose = f"account {ours.account} in {ours.region}"
     if ours == lane:
         return ok("ledger lane", f"{whose}, as the credentials")
     message = f"{whose}, the credentials are of account {lane.account} in {lane.region}"
     hint = "`--ledger PATH` names another, `--profile` and `--region` choose the account"
+    if has_targets:
+        hint = OTHER_LANE_HINT
     return not_ok("ledger lane", ExitCode.LEDGER, message, hint)
 
 

@@ -122,7 +122,7 @@ def summary_of_lanes(
     ends = tuple(
         LaneSummary(
             target.label,
-            summary.account or target.account,
+            target.account or summary.account,  # an error may have the lane that the ledger has for the target
             target.region,
             summary.exit,
             summary.items,

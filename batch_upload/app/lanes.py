@@ -17,7 +17,7 @@ from batch_upload.engine.groups import for_each
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import BatchUploadError, LedgerOfAnotherLane, LedgerUnusable, ServiceError
 from batch_upload.ledger import find_reader
-from batch_upload.model import Listed, Manifest
+from batch_upload.model import Lane, Listed, Manifest
 from batch_upload.ports import LedgerReader, Observer
 from batch_upload.settings import Settings, settings_of_lane
 from batch_upload.summary import Exit, Summary
@@ -73,8 +73,8 @@ def listed_parts(manifest: Manifest, listed: Sequence[Listed], settings: Setting
     )
 
 
-ReaderOf = Callable[[str | None], LedgerReader | None]
-"""Returns the reader of a target's lane by `Target.label`; None where there is no ledger."""
+ReaderOf = Callable[[Target], LedgerReader | None]
+"""Returns the reader of a target's lane; None where there is no ledger."""
 
 
 @contextmanager
@@ -88,23 +88,30 @@ def lane_readers(ledger: Path) -> Iterator[ReaderOf]:
         yield lambda _: None
         return
     with reader, reader.moment():
-        yield lambda label: of_label(reader, label)
+        yield lambda target: of_target(reader, target)
 
 
 @contextmanager
-def lane_reader(ledger: Path, label: str | None) -> Iterator[LedgerReader | None]:
+def lane_reader(ledger: Path, target: Target) -> Iterator[LedgerReader | None]:
     """Open a ledger for the lane of a target; None where there is no ledger. Each answer is of its own moment."""
     reader = find_reader(ledger)
     if reader is None:
         yield None
         return
     with reader:
-        yield of_label(reader, label)
+        yield of_target(reader, target)
 
 
-def of_label(reader: LedgerReader, label: str | None) -> LedgerReader:
-    """Return the reader of a target's lane, over the same connection; of the only lane where there is no label."""
-    return reader if label is None else reader.of_target(label)
+def of_target(reader: LedgerReader, target: Target) -> LedgerReader:
+    """Return the reader of a target's lane, over the same connection.
+
+    Without a label it is the only lane of the ledger, or of several the one with the target's account and Region.
+    """
+    has_lane = target.account is not None and target.region is not None
+    lane = Lane(target.account or "", target.region or "") if has_lane else None
+    if target.label is not None:
+        return reader.of_target(target.label, lane)
+    return reader.of(lane) if len({each for _, each in reader.lanes()}) > 1 else reader
 
 
 class OfTarget(Protocol):
@@ -201,7 +208,7 @@ def new_lanes(parts: Sequence[LanePart], ledger: Path) -> int:
     """
     try:
         with lane_readers(ledger) as reader_of:
-            known = [reader_of(part.target.label) for part in parts]
+            known = [reader_of(part.target) for part in parts]
             if any(reader is not None and reader.lane() is not None for reader in known):
                 return 0
     except LedgerUnusable:

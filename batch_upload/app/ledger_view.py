@@ -2,11 +2,11 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batch_upload.app.exits import lane_summary, summary_of_lanes
+from batch_upload.app.exits import first_of, lane_summary, summary_of_lanes
 from batch_upload.app.items import Prepared, invalid, list_items_and_unmatched
 from batch_upload.app.lanes import ListedPart, lane_reader, lane_readers, listed_parts
 from batch_upload.app.rates import expected_create_rate
@@ -19,12 +19,13 @@ from batch_upload.model import Known, Lane, Listed, Manifest, Position, Problem,
 from batch_upload.ports import LedgerReader
 from batch_upload.records import RunRecord, Stock
 from batch_upload.settings import RunOptions, Settings, settings_of
-from batch_upload.summary import Exit, Summary
+from batch_upload.summary import Exit, LaneSummary, Summary, reason_of_lanes
 from batch_upload.targets import Target
 
 ListedRow = tuple[Listed, Known | None]
 RUNS_LOOKED_AT = 20
 """How many of the latest runs are searched for one that reached the service."""
+OTHER_LANE_HINT = "give the other account a target of another name"
 ROWS_A_QUERY = 500
 """How many items are looked up in one query."""
 
@@ -40,8 +41,8 @@ class ItemRows:
     listed: Sequence[Listed]
     ledger: Path
     batch: str
-    label: str | None = None
-    """`Target.label` of the lane; None for the only lane of a manifest without `targets`."""
+    target: Target
+    """The lane as the manifest names it."""
 
     def __len__(self) -> int:
         return len(self.listed)
@@ -56,7 +57,7 @@ class ItemRows:
             yield item, shown_row_of_id(rows)
 
     def _with_tokens(self) -> Iterator[tuple[Listed, Sequence[Known]]]:
-        with lane_reader(self.ledger, self.label) as reader:
+        with lane_reader(self.ledger, self.target) as reader:
             if reader is None:
                 yield from ((item, ()) for item in self.listed)
                 return
@@ -71,7 +72,7 @@ class ItemRows:
     def stock(self) -> Stock:
         """Count the items by state, all at one moment."""
         ids = (item.item_id for item in self.listed)
-        with lane_reader(self.ledger, self.label) as reader:
+        with lane_reader(self.ledger, self.target) as reader:
             if reader is None:
                 return Stock(+Counter({State.PENDING: len(self.listed)}), ())
             return reader.stock(self.batch, ids, ())
@@ -119,7 +120,7 @@ def view_lanes(path: Path, options: RunOptions) -> tuple[LedgerView, ...]:
     )
     parts = listed_parts(manifest, listed, settings)
     with lane_readers(settings.ledger) as reader_of:
-        readers = [reader_of(part.target.label) for part in parts]
+        readers = [reader_of(part.target) for part in parts]
         if unmatched and not any(readers):
             raise invalid(path, unmatched)
         return tuple(_view_lane(manifest, part, reader, unmatched) for part, reader in zip(parts, readers, strict=True))
@@ -128,9 +129,9 @@ def view_lanes(path: Path, options: RunOptions) -> tuple[LedgerView, ...]:
 def _view_lane(
     manifest: Manifest, part: ListedPart, reader: LedgerReader | None, unmatched: Sequence[Problem]
 ) -> LedgerView:
-    now, settings, batch, label = datetime.now(UTC), part.settings, manifest.batch, part.target.label
+    now, settings, batch = datetime.now(UTC), part.settings, manifest.batch
     if reader is None:
-        rows = ItemRows(part.listed, settings.ledger, batch, label)
+        rows = ItemRows(part.listed, settings.ledger, batch, part.target)
         rate = expected_create_rate(settings, (), now=now)
         return LedgerView(manifest, part.target, settings, rows, None, None, rate, unmatched)
     gone = no_longer_matched(reader, manifest, part) if unmatched else ()
@@ -139,7 +140,7 @@ def _view_lane(
         manifest,
         part.target,
         settings,
-        ItemRows((*part.listed, *gone), settings.ledger, batch, label),
+        ItemRows((*part.listed, *gone), settings.ledger, batch, part.target),
         reader.lane(),
         runs[0] if runs else None,
         expected_create_rate(settings, reader.rates(), now=now),
@@ -182,6 +183,32 @@ def refusal_of(runs: Sequence[RunRecord]) -> str:
     return str(reason) if is_refused else ""
 
 
+def pin_refusal(pinned: Lane | None, target: Target) -> str:
+    """Return why `upload` refuses a target that the ledger has as another lane; empty if it does not."""
+    if pinned is None or target.label is None or (pinned.account, pinned.region) == (target.account, target.region):
+        return ""
+    return f"`{target.label}` is {pinned} in it, and {target.account}/{target.region} in the manifest"
+
+
+def last_run_of(runs: Sequence[RunRecord]) -> RunRecord | None:
+    """Return the latest of the last runs of several lanes, with the exit code that wins among its lanes.
+
+    It has no end as long as one of its lanes has none.
+    """
+    latest = max(runs, key=lambda run: run.began_at, default=None)
+    if latest is None:
+        return None
+    parts = [run for run in runs if run.run_id == latest.run_id]
+    began_at, codes = min(run.began_at for run in parts), [run.exit_code for run in parts]
+    ends = [run.ended_at for run in parts if run.ended_at is not None]
+    exits = [Exit(ExitCode(code), "") for code in codes if code is not None]
+    if len(ends) < len(parts) or len(exits) < len(parts):
+        return replace(latest, began_at=began_at, ended_at=None, exit_code=None, summary=None)
+    reason = reason_of_lanes([LaneSummary(None, None, None, each) for each in exits])
+    code = first_of({each.code for each in exits})
+    return replace(latest, began_at=began_at, ended_at=max(ends), exit_code=code, summary={"exit": {"reason": reason}})
+
+
 def summary_of_views(
     lanes: Sequence[LedgerView],
     verb: str,
@@ -211,8 +238,7 @@ def summary_of_views(
     manifest = lanes[0].manifest
     if not manifest.targets:
         return summaries[0]
-    runs = [found.last_run for found in lanes if found.last_run is not None]
-    last_run = max(runs, key=lambda run: run.began_at, default=None)
+    last_run = last_run_of([found.last_run for found in lanes if found.last_run is not None])
     return summary_of_lanes(
         verb,
         [(found.target, summary) for found, summary in zip(lanes, summaries, strict=True)],
@@ -237,7 +263,7 @@ def check_lane(ledger: Lane | None, asked: Lane | None, settings: Settings) -> N
     if settings.lane_label is not None:
         raise LedgerOfAnotherLane(
             f"`{settings.lane_label}` is {ledger} in `{settings.ledger}`, its credentials are of {asked}",
-            hint="give the other account a target of another name",
+            hint=OTHER_LANE_HINT,
         )
     raise LedgerOfAnotherLane(
         f"`{settings.ledger}` belongs to account {ledger.account} in {ledger.region},"

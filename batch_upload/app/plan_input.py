@@ -116,7 +116,7 @@ def read_plan_inputs(prepared: Prepared, settings: Settings, *, whole: bool) -> 
     """
     parts = lane_parts(prepared, settings)
     with lane_readers(settings.ledger) as reader_of:
-        return [_read_part(part, reader_of(part.target.label), whole=whole) for part in parts]
+        return [_read_part(part, reader_of(part.target), whole=whole) for part in parts]
 
 
 def _read_part(part: LanePart, reader: LedgerReader | None, *, whole: bool) -> PlanInput:

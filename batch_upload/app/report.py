@@ -68,7 +68,7 @@ def report_sync(path: Path, options: RunOptions, *, everything: bool) -> "Report
     unlisted = sorted(options.only_ids - names)
     known: set[str] = set()
     for found in lanes if unlisted else ():
-        with lane_reader(found.settings.ledger, found.target.label) as reader:
+        with lane_reader(found.settings.ledger, found.target) as reader:
             if reader is not None:
                 rows = reader.known_of_ids(found.manifest.batch, sorted(found.settings.only_ids))
                 known.update(*((row.item_id, f"{found.target.label}:{row.item_id}") for row in rows))
@@ -133,7 +133,7 @@ class Report:
 
 def created_besides(found: LedgerView, written: Set[str]) -> Iterator[ReportedItem]:
     """Yield what was created in a lane for the batch under other tokens than those that are `written`."""
-    with lane_reader(found.settings.ledger, found.target.label) as reader:
+    with lane_reader(found.settings.ledger, found.target) as reader:
         if reader is None:
             return
         known, strangers = reader.known(found.manifest.batch), reader.strangers()

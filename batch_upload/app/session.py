@@ -168,7 +168,11 @@ class Session(ABC, Generic[RunEnd]):
                 raise
             hint = error.hint
             ending = Exit(error.exit_code, error.message)
-            end = run.ended_early(await run.counted_by_ledger(writer, error.summary or run.counted(ending), ending))
+            counted = error.summary or run.counted(ending)
+            if isinstance(error, LedgerOfAnotherLane):  # what the ledger has for the target is another lane's
+                end = run.ended_early(run.summed_up({}, ending))
+            else:
+                end = run.ended_early(await run.counted_by_ledger(writer, counted, ending))
         summary = end.summary
         if summary.items != len(run.prepared.items):
             end = run.ended_early(await run.counted_by_ledger(writer, summary, summary.exit))

@@ -12,7 +12,7 @@ from anyio import to_thread
 from batch_upload.app.exits import lane_summary, summary_of_lanes
 from batch_upload.app.items import Prepared, list_items, missing_files, ready_to_read
 from batch_upload.app.lanes import LaneOutcome, ListedPart, listed_parts
-from batch_upload.app.ledger_view import holder
+from batch_upload.app.ledger_view import holder, last_run_of, pin_refusal
 from batch_upload.app.plan_input import PlanInput, read_plan_inputs
 from batch_upload.app.rates import expected_create_rate
 from batch_upload.clock import counting_s
@@ -143,7 +143,7 @@ def _status_of_lane(given: PlanInput, *, started: float) -> Status:
         missing_files(prepared),
         gone=len(given.unplanned) - len(prepared.unread),
         plan=given.plan(LaneOutlook(now)),
-        refusal=given.refusal,
+        refusal=given.refusal or pin_refusal(given.lane, given.target),
         last_run=given.last_run,
         create_rate=expected_create_rate(given.settings, given.rates, now=now),
         holder=holder(given.settings.ledger),
@@ -162,8 +162,7 @@ def _status_of_all(
     found = [lane.value for lane in lanes]
     if not manifest.targets:
         return found[0]
-    runs = [each.last_run for each in found if each.last_run is not None]
-    last_run = max(runs, key=lambda run: run.began_at, default=None)
+    last_run = last_run_of([each.last_run for each in found if each.last_run is not None])
     summary = summary_of_lanes(
         "status",
         [(lane.target, lane.value.summary) for lane in lanes],

@@ -10,6 +10,7 @@ from batch_upload.app.items import check
 from batch_upload.errors import ManifestInvalid
 from batch_upload.model import Problem
 from batch_upload.settings import RunOptions
+from batch_upload.targets import chosen_targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Validation:
     items: int = 0
     """How many attachments the manifest lists, those for several lanes once for each."""
     lanes: int = 0
-    """How many lanes the manifest's `targets` are; 0 for a manifest without."""
+    """How many lanes of the manifest's `targets` were chosen; 0 for a manifest without."""
     problems: tuple[Problem, ...] = ()
     """In the order of the file. As long as there is one, `upload` sends nothing."""
     warnings: tuple[Problem, ...] = ()
@@ -44,4 +45,5 @@ def validate_sync(manifest: Path, options: RunOptions) -> Validation:
         checked = check(manifest, allow_outside=options.allow_outside, targets=options.targets)
     except ManifestInvalid as error:
         return Validation(problems=tuple(error.problems))
-    return Validation(checked.manifest.batch, checked.count, len(checked.manifest.targets), warnings=checked.warnings)
+    lanes = len(chosen_targets(checked.manifest.targets, options.targets)) if checked.manifest.targets else 0
+    return Validation(checked.manifest.batch, checked.count, lanes, warnings=checked.warnings)

@@ -286,7 +286,7 @@ def lane_states(prepared: Prepared, rows: BatchRows, known: Sequence[Known]) -> 
 def read_ledger(path: Path, parts: Sequence[LanePart]) -> list[LedgerContent]:
     """Read what a ledger holds of a batch, lane by lane. Raises LedgerUnusable."""
     with lane_readers(path) as reader_of:
-        return [_content(part, reader_of(part.target.label)) for part in parts]
+        return [_content(part, reader_of(part.target)) for part in parts]
 
 
 def _content(part: LanePart, reader: LedgerReader | None) -> LedgerContent:

@@ -112,7 +112,7 @@ def why_sync(path: Path, item_id: str, options: RunOptions) -> tuple[ItemHistory
     )
     parts = listed_parts(manifest, listed, settings)
     with lane_readers(settings.ledger) as reader_of:
-        readers = [reader_of(part.target.label) for part in parts]
+        readers = [reader_of(part.target) for part in parts]
         if unmatched and not any(readers):
             raise invalid(path, unmatched)
         lanes = [

@@ -69,9 +69,9 @@ class Source:
 
 
 class Reader:
-    """`ports.LedgerReader` of one lane, or of a target's; without either, of the only lane that the ledger has.
+    """`ports.LedgerReader` of one lane, or of a target's (`label`, and the lane it means, if that is known).
 
-    It closes the source if it `owns` it: a view does not.
+    Without either it is of the only lane that the ledger has. It closes the source if it `owns` it: a view does not.
     """
 
     def __init__(
@@ -98,8 +98,8 @@ class Reader:
     def of(self, lane: Lane | None) -> "Reader":
         return Reader(self._source, wanted=lane)
 
-    def of_target(self, label: str) -> "Reader":
-        return Reader(self._source, label=label)
+    def of_target(self, label: str, lane: Lane | None = None) -> "Reader":
+        return Reader(self._source, wanted=lane, label=label)
 
     def moment(self) -> AbstractContextManager[None]:
         return self._source.moment()
@@ -117,7 +117,7 @@ class Reader:
 
     def lane(self) -> Lane | None:
         with self._source.reading():
-            found = self._chosen()
+            found = self._pinned() or self._chosen()
             return None if found is None else found[1]
 
     def endpoint(self) -> str | None:
@@ -191,6 +191,14 @@ class Reader:
 
     def _chosen(self) -> tuple[int, Lane] | None:
         """Return the lane that is read, with its number; None while the ledger does not have it."""
-        if self._label is not None:
-            return runs.lane_of_target(self._db, self._label)
-        return runs.chosen_lane(self._db, self._wanted, shown=self._source.shown)
+        if self._label is None:
+            return runs.chosen_lane(self._db, self._wanted, shown=self._source.shown)
+        pinned = self._pinned()
+        if self._wanted is None:
+            return pinned
+        if pinned is not None and pinned[1] != self._wanted:
+            return None  # what another lane holds is not the target's
+        return pinned or runs.chosen_lane(self._db, self._wanted, shown=self._source.shown)
+
+    def _pinned(self) -> tuple[int, Lane] | None:
+        return None if self._label is None else runs.lane_of_target(self._db, self._label)

@@ -52,7 +52,10 @@ def chosen_lane(db: Database, wanted: Lane | None, *, shown: str) -> tuple[int, 
     found = lanes(db)
     if len(found) > 1:
         names = ", ".join(map(str, sorted(found)))
-        raise LedgerUnusable(f"`{shown}` holds several lanes: {names}", hint="name one of them")
+        raise LedgerUnusable(
+            f"`{shown}` holds several lanes: {names}",
+            hint="name one of them by `account` and `region` of the manifest's `target`",
+        )
     return next(((lane_id, each) for each, lane_id in found.items()), None)
 
 

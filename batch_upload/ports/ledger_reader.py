@@ -48,8 +48,12 @@ class LedgerReader(Protocol):
         """Return a reader of this lane, None for the only one, over the same connection: as long as this is open."""
         ...
 
-    def of_target(self, label: str) -> "LedgerReader":
-        """Return a reader of the lane that a target was pinned to, as `of`. Before that it has runs, but no items."""
+    def of_target(self, label: str, lane: Lane | None = None) -> "LedgerReader":
+        """Return a reader of the lane that a target was pinned to, as `of`.
+
+        Before that it reads `lane`, which the target means: the ledger may have it from another target, or from a
+        manifest without. If the target was pinned to another lane than `lane`, only `lane()` and `runs()` answer.
+        """
         ...
 
     def moment(self) -> AbstractContextManager[None]:

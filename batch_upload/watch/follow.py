@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import anyio
 
-from batch_upload.app.lanes import of_label
+from batch_upload.app.lanes import of_target
 from batch_upload.app.ledger_view import LedgerView, holder, view_lanes
 from batch_upload.errors import LedgerUnusable, ManifestInvalid
 from batch_upload.ledger import find_reader
@@ -162,7 +162,7 @@ class Follower:
 
     def _readers(self, reader: LedgerReader | None) -> list[LedgerReader]:
         """Return the reader of each lane; none without a ledger."""
-        return [] if reader is None else [of_label(reader, each.target.label) for each in self.found]
+        return [] if reader is None else [of_target(reader, each.target) for each in self.found]
 
 
 class LivePage:

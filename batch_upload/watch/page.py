@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from batch_upload.app.lanes import of_label
+from batch_upload.app.lanes import of_target
 from batch_upload.app.ledger_view import LedgerView, holder
 from batch_upload.engine.rows import has_failed_upload, state_of_row, with_retries_counted
 from batch_upload.escape import printable
@@ -367,7 +367,7 @@ def still_page(found: LedgerView, repeated: Sequence[str]) -> tuple[Page, Iterat
 def pages_of_lanes(found: Sequence[LedgerView], reader: LedgerReader | None) -> list[PageOfLane]:
     """Return the lanes of a manifest as `LanesPage.of` takes them; `reader` reads the whole ledger."""
     return [
-        (lane_ref(each.target, each.lane), each, None if reader is None else of_label(reader, each.target.label))
+        (lane_ref(each.target, each.lane), each, None if reader is None else of_target(reader, each.target))
         for each in found
     ]
 

@@ -164,9 +164,9 @@ async def test_lanes_are_new_until_one_of_them_had_a_run(fleet: Fleet) -> None:
     await ledger.close()
 
     assert (before, chosen, new_lanes(parts, path), new_lanes(parts_of(fleet, "t001"), path)) == (6, 2, 0, 2)
-    with lane_reader(path, fleet.labels[0]) as reader:
+    with lane_reader(path, parts[0].target) as reader:
         assert reader is not None
         assert reader.lane() == Lane(fleet.accounts["t000"], "us-east-1")
-    with lane_reader(path, fleet.labels[1]) as reader:
+    with lane_reader(path, parts[1].target) as reader:
         assert reader is not None
         assert reader.lane() is None
