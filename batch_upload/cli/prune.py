@@ -16,9 +16,9 @@ from batch_upload.cli.flags import (
     ManifestArgument,
     options_of,
 )
-from batch_upload.cli.output import Output
+from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.verb import Ended, verb
-from batch_upload.errors import UsageError
+from batch_upload.errors import ExitCode, UsageError
 from batch_upload.words import count_words
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def prune_command(
     from batch_upload.cli.session import run_session
     from batch_upload.clock import counting_s
     from batch_upload.events import PruneOutcome
+    from batch_upload.report.summary_text import lane_lines
 
     started = counting_s()
     # a deletion cannot be undone: every file is read, even if its digest is remembered
@@ -81,7 +82,11 @@ def prune_command(
         counts = [f"{result.counts[each]:,} {each}" for each in PruneOutcome if result.counts.get(each)]
         if result.left:
             counts.append(f"{result.left:,} left for the next run")
-        return Ended(result.summary, lines=(f"prune: {', '.join(counts) or result.summary.exit.reason}",))
+        summary = result.summary
+        if summary.lanes and summary.exit.code is not ExitCode.DONE and counts:
+            counts.append(summary.exit.reason)
+        line = f"prune: {', '.join(counts) or summary.exit.reason}"
+        return Ended(summary, lines=(line, *lane_lines(summary.lanes, invocation_of(manifest, flags, settings))))
 
     return run_session(
         make,

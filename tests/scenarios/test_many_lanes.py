@@ -147,3 +147,20 @@ def test_on_a_terminal_a_first_run_over_many_lanes_is_agreed_to_first(tmp_path: 
     assert "first run over 12 lanes, 12 items" in shown
     assert process.returncode == 0, shown
     assert (len(attachments), "not begun" in shown) == (held, not held)
+
+
+def test_prune_says_which_lane_ended_early_although_others_were_pruned(command: Preloaded, tmp_path: Path) -> None:
+    fleet = make_fleet(tmp_path, accounts=2, items=3)
+    env = {"AWS_ACCESS_KEY_ID": CALLER, "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
+    with running_emulator({"rates": {"*": None}, "processing_s": 0}) as emulator:
+        env["AWS_ENDPOINT_URL"] = emulator.url
+        uploaded = command.run("upload", fleet.path, "--rate", "20", "--quiet", cwd=tmp_path, env=env)
+        manifest = fleet.path.read_text()
+        fleet.path.write_text(manifest.replace("  - {file: t000/all-0.pdf, target: t000}\n", ""))
+        emulator.change_settings({"refused_roles": [fleet.accounts["t001"]]})
+
+        pruned = command.run("prune", fleet.path, "--yes", "--quiet", cwd=tmp_path, env=env)
+
+    assert (uploaded.code, pruned.code) == (0, 22)
+    assert "prune: 2 deleted, 2 of 4 lanes ended with access, 2 are done" in pruned.stderr
+    assert f"t001/us-east-1  {fleet.accounts['t001']}/us-east-1  access" in pruned.stderr
