@@ -1,6 +1,7 @@
-"""One upload put together from the command's own parts, whose every step is a point where it may be killed.
+"""The command's own upload, whose every step is a point where it may be killed.
 
-The steps: before and after each write of the ledger, before each request leaves, and after its answer has come.
+The steps, in each lane: before and after each write of the ledger, before each request leaves, and after its answer
+has come.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,17 +11,14 @@ from typing import Any, Protocol, cast
 
 import anyio
 
-from batch_upload.app.items import Prepared, ready
-from batch_upload.app.lane import lane_context, reach
+from batch_upload.app.items import LanePart, ready
+from batch_upload.app.lane import Reached
+from batch_upload.app.lane_run import RunScope
+from batch_upload.app.observers import Silent
+from batch_upload.app.upload import RunResult, UploadLane, UploadSession
 from batch_upload.cli.flags import Flags, options_of
-from batch_upload.clock import SystemClock
-from batch_upload.documents.bodies import DocumentReader
-from batch_upload.engine.run import LaneOptions, Run
-from batch_upload.engine.tally import Tally
-from batch_upload.ledger import open_ledger
-from batch_upload.ports import AttachmentService, LedgerWriter
-from batch_upload.settings import RunOptions, Settings, settings_of
-from batch_upload.summary import new_run_id
+from batch_upload.ports import LedgerWriter
+from batch_upload.service.client import AwsService
 
 WRITES = frozenset(
     {"pin", "begin_run", "enlist", "intend", "conclude", "fail", "park", "observe", "adopt"}
@@ -58,42 +56,35 @@ class Stepped:
         return stepped
 
 
+class SteppedLane(UploadLane):
+    """One lane's part of an upload by steps."""
+
+    def __init__(self, scope: RunScope, part: LanePart, points: Passing) -> None:
+        super().__init__(scope, part)
+        self._points = points
+
+    async def work(self, ledger: LedgerWriter, reached: Reached) -> RunResult:
+        writer = cast(LedgerWriter, Stepped(ledger, WRITES, self._points))
+        service = cast(AwsService, Stepped(reached.service, REQUESTS, self._points))
+        return await super().work(writer, replace(reached, service=service))
+
+
 def upload_step_by_step(argv: Sequence[str], points: Passing) -> int:
-    """`upload MANIFEST --rate R --concurrency N --safe-horizon D` by steps; 0 where everything is complete, else 10."""
+    """Run `upload MANIFEST --rate R --concurrency N --safe-horizon D` by steps, and return its exit code."""
     _, manifest, *words = argv
     named = dict(zip(words[::2], words[1::2], strict=True))
-    flags = Flags(
-        rate=named.get("--rate"), concurrency=named.get("--concurrency"), safe_horizon=named.get("--safe-horizon")
+    options = options_of(
+        Flags(
+            rate=named.get("--rate"), concurrency=named.get("--concurrency"), safe_horizon=named.get("--safe-horizon")
+        )
     )
-    path = Path(manifest)
-    prepared = ready(path, RunOptions(rehash=True))[0]
-    settings = settings_of(options_of(flags), manifest=path)
-    return anyio.run(_upload, prepared, settings, points)
 
+    class SteppedSession(UploadSession):
+        def lane_run(self, scope: RunScope, part: LanePart) -> SteppedLane:
+            return SteppedLane(scope, part, points)
 
-async def _upload(prepared: Prepared, settings: Settings, points: Passing) -> int:
-    clock, tally = SystemClock(), Tally()
-    run_id = new_run_id(clock.now())
-    ledger = await open_ledger(settings.ledger, run_id=run_id, clock=clock)
-    try:
-        stepped = cast(LedgerWriter, Stepped(await ledger.writer(), WRITES, points))
-        async with reach(settings, tally) as reached:
-            bodies = DocumentReader().bodies(prepared.manifest.folder)  # its threads end with the process
-            context = lane_context(reached, settings, stepped, tally, run_id=run_id)
-            service = cast(AttachmentService, Stepped(context.service, REQUESTS, points))
-            options = LaneOptions(
-                batch=prepared.manifest.batch,
-                concurrency=settings.concurrency,
-            )
-            run = Run(
-                replace(context, service=service),
-                bodies,
-                lane=reached.lane,
-                endpoint=reached.service.endpoint,
-                options=options,
-            )
-            result = await run.run(prepared.items)
-            await stepped.end_run(run_id, exit_code=0, summary={}, at=clock.now())
-    finally:
-        await ledger.close()
-    return 0 if {state.value for state in result.states.values()} <= {"complete"} else 10
+    async def run() -> RunResult:
+        prepared, settings = ready(Path(manifest), options)
+        return await SteppedSession(prepared, settings, Silent(), read=lambda: (prepared, settings)).run()
+
+    return int(anyio.run(run).summary.exit.code)

@@ -2,36 +2,36 @@
 
 import pytest
 
-from tests.support.kill_ground import Ground, killed_or_clean, record
+from tests.support.kill_ground import LANES_SCRIPT, SITES_BY_SCRIPT, Ground, killed_or_clean, record
 from tests.support.kill_points import Kill, spread
 
-SCRIPTS = {"1 item": 1, "6 items in flight": 6}
+SAMPLES = {"1 item": 6, "6 items in flight": 8, LANES_SCRIPT: 4}
 
 
-@pytest.mark.parametrize(("script", "sample"), [("1 item", 6), ("6 items in flight", 8)])
+@pytest.mark.parametrize(("script", "sample"), SAMPLES.items())
 def test_a_kill_between_two_callbacks_costs_no_item_and_makes_none_twice(
     ground: Ground, script: str, sample: int
 ) -> None:
-    clean = ground.site(SCRIPTS[script]).upload(kill=Kill("callback"))
+    clean = SITES_BY_SCRIPT[script](ground).upload(kill=Kill("callback"))
     assert clean.code == 0, clean.result.stderr
 
-    kills = sum(_kill(ground, SCRIPTS[script], at) for at in spread(clean.seen, sample))
+    kills = sum(_kill(ground, script, at) for at in spread(clean.seen, sample))
 
     assert kills >= sample // 2
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", SITES_BY_SCRIPT)
 def test_a_kill_before_every_single_callback(ground: Ground, script: str) -> None:
     at = 1
-    while _kill(ground, SCRIPTS[script], at):
+    while _kill(ground, script, at):
         at += 1
 
     record("callback of the event loop", script, points=at - 1, kills=at - 1)
 
 
-def _kill(ground: Ground, items: int, at: int) -> bool:
-    site = ground.site(items)
+def _kill(ground: Ground, script: str, at: int) -> bool:
+    site = SITES_BY_SCRIPT[script](ground)
     killed = killed_or_clean(site.upload(kill=Kill("callback", at)))
     site.settle()
     return killed

@@ -148,7 +148,7 @@ def _stopped(site: Site, ended: Ended) -> bool:
         assert "june.ledger" in ended.result.stderr
         assert "hint:" in ended.result.stderr
         assert ended.result.summary["exit"]["code"] == LEDGER
-    assert_nothing_is_wrong_yet(site.endpoint, site.batch)
+    assert_nothing_is_wrong_yet(site.endpoint, site.batch.ledger)
     site.settle()
     return ended.code == LEDGER
 

@@ -1,14 +1,14 @@
 """SIGKILL before and after each named step: each write of the ledger, each request, each answer."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from batch_upload.operations import CREATE
-from tests.support.kill_ground import Ground, Site, killed_or_clean, record
+from tests.support.kill_ground import SITES_BY_SCRIPT, FleetSite, Ground, Site, killed_or_clean, record
 from tests.support.kill_points import KILLED, Kill, spread
 
 WAIT_S = 20.0
@@ -16,16 +16,15 @@ WAIT_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A batch and what goes wrong with it before the kill."""
+    """What is uploaded, and what goes wrong with it before the kill."""
 
-    items: int
-    options: Sequence[str] = ()
+    make: Callable[[Ground], Site | FleetSite]
     faults: Sequence[Mapping[str, Any]] = ()
     forgets: bool = False
     """Whether the service has forgotten every token when the next run begins."""
 
-    def site(self, ground: Ground) -> Site:
-        site = ground.site(self.items, *self.options)
+    def site(self, ground: Ground) -> Site | FleetSite:
+        site = self.make(ground)
         site.endpoint.faults(*self.faults)
         return site
 
@@ -37,16 +36,14 @@ RETRIED = (
 )
 FORGETFUL = ("--safe-horizon", "50ms")
 """Shorter than the command takes to begin: no run replays what another has left."""
-SCRIPTS = {
-    "1 item": Script(1),
-    "6 items in flight": Script(6),
-    "1 item, throttled, then done twice without an answer": Script(1, faults=RETRIED),
-    "6 items, throttled, then done twice without an answer": Script(6, faults=RETRIED),
+SCRIPTS = {name: Script(make) for name, make in SITES_BY_SCRIPT.items()} | {
+    "1 item, throttled, then done twice without an answer": Script(lambda ground: ground.site(1), RETRIED),
+    "6 items, throttled, then done twice without an answer": Script(lambda ground: ground.site(6), RETRIED),
     "3 items, done twice without an answer, then all tokens forgotten": Script(
-        3, FORGETFUL, faults=[{"action": "drop_after", "times": 2}], forgets=True
+        lambda ground: ground.site(3, *FORGETFUL), [{"action": "drop_after", "times": 2}], forgets=True
     ),
 }
-SAMPLES = dict(zip(SCRIPTS, (9, 8, 4, 4, 3), strict=True))
+SAMPLES = dict(zip(SCRIPTS, (9, 8, 4, 4, 4, 3), strict=True))
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import COMMAND
-from tests.support.kill_ground import Ground, Site, killed_or_clean, record
+from tests.support.kill_ground import (
+    LANES_SCRIPT,
+    SITES_BY_SCRIPT,
+    FleetSite,
+    Ground,
+    Site,
+    killed_or_clean,
+    record,
+)
 from tests.support.kill_points import spread
 from tests.support.strace import calls_of, most_of_a_thread, require_strace
 
@@ -20,7 +28,7 @@ FILE_CALLS = (
     *("fcntl", "flock", "fstat", "newfstatat", "fchmod", "fchown", "close", "mmap", "munmap"),
 )
 SOCKET_CALLS = ("socket", "connect", "getsockopt", "sendto", "sendmsg", "recvfrom", "recvmsg", "shutdown")
-SCRIPTS = {"1 item": 1, "6 items in flight": 6}
+SAMPLES = {"1 item": 9, "6 items in flight": 10, LANES_SCRIPT: 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,7 @@ class Place:
     suffixes: tuple[str, ...]
     calls: tuple[str, ...]
 
-    def filters(self, site: Site) -> list[str]:
+    def filters(self, site: Site | FleetSite) -> list[str]:
         """strace's options for these calls."""
         ledger = site.batch.ledger
         paths = [word for suffix in self.suffixes for word in ("-P", f"{ledger}{suffix}")]
@@ -51,14 +59,14 @@ def strace_is_there() -> None:
     require_strace()
 
 
-@pytest.mark.parametrize(("script", "sample"), [("1 item", 9), ("6 items in flight", 10)])
+@pytest.mark.parametrize(("script", "sample"), SAMPLES.items())
 def test_a_kill_at_a_system_call_costs_no_item_and_makes_none_twice(
     ground: Ground, tmp_path: Path, script: str, sample: int
 ) -> None:
-    points = [point for place in PLACES for point in _points(ground, SCRIPTS[script], place, tmp_path)]
+    points = [point for place in PLACES for point in _points(ground, script, place, tmp_path)]
     chosen = [points[number - 1] for number in spread(len(points), sample)]
 
-    kills = sum(_kill(ground, SCRIPTS[script], *point) for point in chosen)
+    kills = sum(_kill(ground, script, *point) for point in chosen)
 
     assert len(points) > 100
     assert kills >= sample // 2
@@ -66,12 +74,12 @@ def test_a_kill_at_a_system_call_costs_no_item_and_makes_none_twice(
 
 @pytest.mark.soak
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", SITES_BY_SCRIPT)
 def test_a_kill_at_every_single_system_call(ground: Ground, tmp_path: Path, script: str, place: Place) -> None:
     kills = 0
-    for call in sorted({call for _, call, _ in _points(ground, SCRIPTS[script], place, tmp_path)}):
+    for call in sorted({call for _, call, _ in _points(ground, script, place, tmp_path)}):
         number = 1
-        while _kill(ground, SCRIPTS[script], place, call, number):
+        while _kill(ground, script, place, call, number):
             number += 1
         kills += number - 1
 
@@ -88,9 +96,9 @@ def test_the_installed_command_killed_at_a_request_leaves_no_doubt(ground: Groun
     site.settle()
 
 
-def _points(ground: Ground, items: int, place: Place, folder: Path) -> Iterator[Point]:
+def _points(ground: Ground, script: str, place: Place, folder: Path) -> Iterator[Point]:
     """Every call of a clean run at this place, as a point."""
-    site = ground.site(items)
+    site = SITES_BY_SCRIPT[script](ground)
     trace = folder / f"{place.name}.trace"
     ended = site.upload(strace=["-o", str(trace), *place.filters(site)])
     assert ended.code == 0, ended.result.stderr
@@ -98,8 +106,8 @@ def _points(ground: Ground, items: int, place: Place, folder: Path) -> Iterator[
         yield from ((place, call, number) for number in range(1, count + 1))
 
 
-def _kill(ground: Ground, items: int, place: Place, call: str, number: int) -> bool:
-    site = ground.site(items)
+def _kill(ground: Ground, script: str, place: Place, call: str, number: int) -> bool:
+    site = SITES_BY_SCRIPT[script](ground)
     inject = ["-o", "/dev/null", *place.filters(site), "-e", f"inject={call}:signal=KILL:when={number}"]
     killed = killed_or_clean(site.upload(strace=inject))
     site.settle()

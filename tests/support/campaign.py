@@ -76,7 +76,7 @@ def _kill(site: Site, chance: random.Random) -> bool:
     ended = site.upload(kill=Kill("callback", 1 + int(CALLBACKS_MAX * chance.random() ** 2)))
     assert ended.code in CODES, f"{ended.code}: {ended.result.stderr}"
     assert "Traceback" not in ended.result.stderr
-    assert_nothing_is_wrong_yet(site.endpoint, site.batch)
+    assert_nothing_is_wrong_yet(site.endpoint, site.batch.ledger)
     return ended.code == KILLED
 
 

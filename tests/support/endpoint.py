@@ -1,7 +1,7 @@
 """One emulator for many tests: each has an account, a full bucket and counters of its own."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -37,11 +37,15 @@ class Stats:
 
 
 class Endpoint:
-    """The service as one test sees it. It begins without rates, quotas, delays and faults."""
+    """The service as one test sees it. It begins without rates, quotas, delays and faults.
 
-    def __init__(self, process: EmulatorProcess) -> None:
+    `account` is the caller's. `by_role`: accounts that the test reaches by roles.
+    """
+
+    def __init__(self, process: EmulatorProcess, *, by_role: Collection[str] = ()) -> None:
         self._process = process
         self.account = str(next(_ACCOUNTS))
+        self._accounts = frozenset({self.account, *by_role})
         self._before = process.stats()
         self.change(**{**EmulatorSettings().to_json(), "account": self.account, "attachments_per_account": None})
         self.change(rates=dict.fromkeys(OPERATIONS), processing_s=0)
@@ -76,21 +80,31 @@ class Endpoint:
             replays=now["replays"] - self._before["replays"],
         )
 
+    def creates_by_lane(self) -> dict[str, int]:
+        """Return how many creates have come to each lane of this test, by `account/Region`."""
+        lanes = self._process.stats()["lanes"]
+        counts = {name: counters["requests"].get(CREATE, 0) for name, counters in lanes.items()}
+        return {name: count for name, count in counts.items() if name.partition("/")[0] in self._accounts}
+
     def log(self) -> list[tuple[float, str, str, str | None]]:
         """(seconds, operation, outcome, token) of each request since the server was started, in order."""
         return self._process.log()
 
     def wait_for(self, operation: str, *, times: int = 1) -> None:
         """Return as soon as so many requests of this operation have come. Raises TimeoutError where they do not."""
+        self.wait_until(lambda: self.stats().requests[operation] >= times, f"{operation} has not come {times} times")
+
+    def wait_until(self, is_so: Callable[[], bool], otherwise: str) -> None:
+        """Return as soon as `is_so`. Raises TimeoutError with the words `otherwise` after TIMEOUT_S."""
         until, never = monotonic() + TIMEOUT_S, Flag()
-        while self.stats().requests[operation] < times:
+        while not is_so():
             if monotonic() > until:
-                raise TimeoutError(f"{operation} has not come {times} times")
+                raise TimeoutError(otherwise)
             never.wait(LOOK_S)
 
     def attachments(self) -> list[Event]:
-        """What the account holds."""
-        return [each for each in self._process.attachments() if each["account"] == self.account]
+        """Return what the accounts of this test hold."""
+        return [each for each in self._process.attachments() if each["account"] in self._accounts]
 
     def set_status(self, attachment_id: str, status: str) -> None:
         self._process.set_status(attachment_id, status)

@@ -1,6 +1,7 @@
 """Manifests for many lanes with generated files beside them, and what each lane must hold once they are uploaded."""
 
-from collections import Counter
+import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +15,30 @@ BATCH = "fleet-2026"
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """A manifest `fleet.yaml` with `targets` in `folder`. `items`: how many each lane has, by its label."""
+    """A manifest `fleet.yaml` with `targets` in `folder`. `digests`: the SHA-256 of each lane's items, by its label."""
 
     folder: Path
     accounts: Mapping[str, str]
     """By the target's name."""
     regions: Sequence[str]
-    items: Mapping[str, int]
+    digests: Mapping[str, Sequence[str]]
 
     @property
     def path(self) -> Path:
         return self.folder / "fleet.yaml"
 
     @property
+    def ledger(self) -> Path:
+        return self.folder / "fleet.ledger"
+
+    @property
     def labels(self) -> list[str]:
-        return [f"{name}/{region}" for name in self.accounts for region in self.regions]
+        return list(self.digests)
+
+    @property
+    def items(self) -> dict[str, int]:
+        """How many items each lane has, by its label."""
+        return {label: len(digests) for label, digests in self.digests.items()}
 
     def lane(self, label: str) -> str:
         """Return a lane as the emulator names it: `111122223333/us-east-1`."""
@@ -43,25 +53,35 @@ def make_fleet(
     regions: Sequence[str] = ("us-east-1", "us-west-2"),
     items: int = 3,
     without_role: Collection[str] = (),
+    in_one_region: Collection[str] = (),
+    first_account: int = 100_000_000_000,
 ) -> Fleet:
     """Write a manifest of so many accounts, and the same number of items for each of their lanes.
 
     Half of the items go to all Regions of an account by one entry, the others are one lane's own. `without_role`: the
-    names of targets whose account no role leads to, so that they get the caller's own.
+    names of targets whose account no role leads to, so that they get the caller's own. `in_one_region`: the names of
+    targets that are in the first Region only.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    named = {f"t{number:03}": f"{100_000_000_000 + number}" for number in range(accounts)}
+    named = {f"t{number:03}": f"{first_account + number}" for number in range(accounts)}
+    digests: defaultdict[str, list[str]] = defaultdict(list)
     listed: list[str] = []
     entries: list[str] = []
     for name, account in named.items():
         role = "" if name in without_role else f', role_arn: "arn:aws:iam::{account}:role/{ROLE}"'
-        listed.append(f'    - {{name: {name}, account: "{account}"{role}}}')
+        own_regions = regions[:1] if name in in_one_region else regions
+        own = f", regions: [{', '.join(own_regions)}]" if name in in_one_region else ""
+        listed.append(f'    - {{name: {name}, account: "{account}"{role}{own}}}')
         (folder / name).mkdir(exist_ok=True)
         for number in range(items):
-            targets = [name] if number % 2 == 0 else [f"{name}/{region}" for region in regions]
+            labels = [f"{name}/{region}" for region in own_regions]
+            targets = [name] if number % 2 == 0 else labels
             for target in targets:
                 source = f"{name}/{target.partition('/')[2] or 'all'}-{number}.pdf"
-                (folder / source).write_bytes(pdf(f"{target} {number}"))
+                content = pdf(f"{target} {number}")
+                (folder / source).write_bytes(content)
+                for label in labels if target == name else [target]:
+                    digests[label].append(hashlib.sha256(content).hexdigest())
                 entries.append(f"  - {{file: {source}, target: {target}}}")
     text = [
         "version: 1",
@@ -75,7 +95,7 @@ def make_fleet(
         "attachments:",
         *entries,
     ]
-    fleet = Fleet(folder, named, regions, {f"{name}/{region}": items for name in named for region in regions})
+    fleet = Fleet(folder, named, regions, digests)
     fleet.path.write_text("\n".join(text) + "\n", encoding="utf-8")
     return fleet
 
@@ -83,8 +103,11 @@ def make_fleet(
 def assert_each_once_in_each_lane(
     attachments: Sequence[Mapping[str, Any]], fleet: Fleet, labels: Sequence[str]
 ) -> None:
-    """Assert that these lanes hold each of their items once, and nothing else."""
-    held = Counter(f"{each['account']}/{each['region']}" for each in attachments)
+    """Assert that these lanes hold each of their items once, byte for byte, and nothing else."""
+    held: defaultdict[str, list[str]] = defaultdict(list)
+    for each in attachments:
+        held[f"{each['account']}/{each['region']}"].append(each["sha256"])
     tokens = Counter((each["account"], each["region"], each["client_token"]) for each in attachments)
     assert max(tokens.values(), default=0) <= 1
-    assert {label: held[fleet.lane(label)] for label in labels} == {label: fleet.items[label] for label in labels}
+    wanted = {label: sorted(fleet.digests[label]) for label in labels}
+    assert {label: sorted(held[fleet.lane(label)]) for label in labels} == wanted

@@ -11,9 +11,16 @@ from typing import Any
 from tests.support.batches import Batch, assert_adds_up, assert_each_once
 from tests.support.command import Event, Result
 from tests.support.endpoint import Endpoint
+from tests.support.fleets import Fleet, assert_each_once_in_each_lane
 
-_HELD = "SELECT client_token, attachment_id FROM item WHERE state = 'complete'"
-_ATTEMPTS = "SELECT client_token, count(*) FROM attempt JOIN item USING (item_no) GROUP BY client_token"
+_HELD = """
+    SELECT account || '/' || region, client_token, attachment_id FROM item JOIN lane USING (lane_id)
+    WHERE state = 'complete'
+"""
+_ATTEMPTS = """
+    SELECT account || '/' || region, client_token, count(*)
+    FROM attempt JOIN item USING (item_no) JOIN lane USING (lane_id) GROUP BY lane_id, client_token
+"""
 
 _HALF_MADE = ("no such table", "cannot join using column item_no")
 """What SQLite says of a new ledger that has not come to its last version: nothing was sent by then."""
@@ -42,25 +49,41 @@ def _asked(connection: sqlite3.Connection, query: str) -> list[tuple[Any, ...]]:
         raise
 
 
-def assert_nothing_is_wrong_yet(endpoint: Endpoint, batch: Batch) -> None:
-    """Right after a crash: every request has its intent, nothing is there twice, nothing is called done that is not."""
-    intents = dict(read_copy(batch.ledger, _ATTEMPTS))
+def assert_nothing_is_wrong_yet(endpoint: Endpoint, ledger: Path) -> None:
+    """Right after a crash, in each lane: every request has its intent, and nothing is there twice.
+
+    Nothing is called done that is not.
+    """
+    intents = {(lane, token): count for lane, token, count in read_copy(ledger, _ATTEMPTS)}
     held = endpoint.attachments()
-    tokens = Counter(each["client_token"] for each in held)
+    tokens = Counter((_lane(each), each["client_token"]) for each in held)
     assert [token for token, count in tokens.items() if count > 1] == []
     assert set(tokens) <= set(intents)
-    assert endpoint.stats().creates <= sum(intents.values())
-    complete = {each["id"] for each in held if each["status"] == "UPLOAD_COMPLETE"}
-    assert {attachment_id for _, attachment_id in read_copy(batch.ledger, _HELD)} <= complete
+    intents_by_lane = Counter[str]()
+    for (lane, _), count in intents.items():
+        intents_by_lane[lane] += count
+    assert Counter(endpoint.creates_by_lane()) <= intents_by_lane
+    complete = {(_lane(each), each["id"]) for each in held if each["status"] == "UPLOAD_COMPLETE"}
+    assert {(lane, attachment_id) for lane, _, attachment_id in read_copy(ledger, _HELD)} <= complete
 
 
-def assert_settled(endpoint: Endpoint, batch: Batch, ended: Result) -> Event:
-    """After a quiet run: each item exactly once, the ledger's ids are the service's, and the counts add up."""
+def assert_settled(endpoint: Endpoint, batch: Batch | Fleet, ended: Result) -> Event:
+    """After a quiet run: each item exactly once in its lane, the ledger's ids are the service's, the counts add up."""
     assert ended.code == 0, f"{ended.code}: {ended.stderr}"
     assert "Traceback" not in ended.stderr
-    summary = assert_adds_up(ended)
-    assert summary["states"] == {"complete": len(batch.ids)}
-    assert_each_once(endpoint, batch)
-    at_service = {each["client_token"]: each["id"] for each in endpoint.attachments()}
-    assert dict(read_copy(batch.ledger, _HELD)) == at_service
+    summary, held = assert_adds_up(ended), endpoint.attachments()
+    if isinstance(batch, Fleet):
+        assert_each_once_in_each_lane(held, batch, batch.labels)
+        states = {lane["target"]: lane["states"] for lane in summary["lanes"]}
+        assert states == {label: {"complete": count} for label, count in batch.items.items()}
+        assert endpoint.stats().token_mismatches == 0
+    else:
+        assert summary["states"] == {"complete": len(batch.ids)}
+        assert_each_once(endpoint, batch)
+    at_service = sorted((_lane(each), each["client_token"], each["id"]) for each in held)
+    assert sorted(read_copy(batch.ledger, _HELD)) == at_service
     return summary
+
+
+def _lane(attachment: Event) -> str:
+    return f"{attachment['account']}/{attachment['region']}"

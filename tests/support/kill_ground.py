@@ -4,16 +4,17 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from tests.support.batches import Batch, make_batch
 from tests.support.command import COMMAND, Event, Result, run
 from tests.support.emulator_process import EmulatorProcess, running_emulator
 from tests.support.endpoint import Endpoint
+from tests.support.fleets import Fleet, make_fleet
 from tests.support.invariants import assert_nothing_is_wrong_yet, assert_settled
 from tests.support.kill_points import KILLED, NOWHERE, Driver, Ended, Kill, driver
 
@@ -21,16 +22,19 @@ SITES_AN_EMULATOR = 150
 """An emulator keeps every account; a new one keeps looking at one of them quick."""
 MATRIX_FILE = "BATCH_UPLOAD_TESTS_MATRIX"
 """Names the file that full runs of kill points write their counts to."""
+FLEET_ACCOUNTS_MAX = 1_000
+"""Accounts of one fleet: the next one has accounts of its own."""
 PACE = ("--rate", "1000")
+UploadedT = TypeVar("UploadedT", Batch, Fleet)
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """One batch at one endpoint, and the command to upload it."""
+class AnySite(Generic[UploadedT]):
+    """One batch, of one lane or of many, at one endpoint, and the command to upload it."""
 
     driver: Driver
     endpoint: Endpoint
-    batch: Batch
+    batch: UploadedT
     options: Sequence[str] = ()
 
     def upload(
@@ -71,7 +75,7 @@ class Site:
 
     def settle(self) -> Event:
         """Look at what a crash left, run once more in quiet, and once again: nothing may be sent then."""
-        assert_nothing_is_wrong_yet(self.endpoint, self.batch)
+        assert_nothing_is_wrong_yet(self.endpoint, self.batch.ledger)
         self.endpoint.faults()
         summary = assert_settled(self.endpoint, self.batch, self.upload().result)
         creates = self.endpoint.stats().creates
@@ -82,6 +86,10 @@ class Site:
 
     def _words(self) -> list[str]:
         return ["upload", str(self.batch.path), *PACE, *self.options]
+
+
+Site = AnySite[Batch]
+FleetSite = AnySite[Fleet]
 
 
 class Ground:
@@ -96,20 +104,47 @@ class Ground:
 
     def site(self, items: int, *options: str, **settings: Any) -> Site:  # noqa: ANN401 - the emulator's
         """A batch of so many items, at an account as new with these settings of the emulator."""
+        folder, process = self._next_site()
+        endpoint = Endpoint(process)
+        endpoint.change(**settings)
+        return AnySite(self._driver, endpoint, make_batch(folder, items), options)
+
+    def fleet_site(
+        self,
+        accounts: int,
+        *options: str,
+        items: int,
+        in_one_region: Collection[str] = (),
+        **settings: Any,  # noqa: ANN401 - the emulator's
+    ) -> FleetSite:
+        """A manifest of so many accounts in two Regions with so many items a lane, at accounts as new."""
+        folder, process = self._next_site()
+        first = 100_000_000_000 + FLEET_ACCOUNTS_MAX * self._sites
+        fleet = make_fleet(folder, accounts=accounts, items=items, in_one_region=in_one_region, first_account=first)
+        endpoint = Endpoint(process, by_role=fleet.accounts.values())
+        endpoint.change(**settings)
+        return AnySite(self._driver, endpoint, fleet, options)
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def _next_site(self) -> tuple[Path, EmulatorProcess]:
         if self._sites % SITES_AN_EMULATOR == 0:
             self._stack.close()
             self._process = self._stack.enter_context(running_emulator())
         if self._process is None:
             raise RuntimeError("there is no emulator")
         self._sites += 1
-        folder = Path(tempfile.mkdtemp(dir=self._folder))
-        endpoint = Endpoint(self._process)
-        if settings:
-            endpoint.change(**settings)
-        return Site(self._driver, endpoint, make_batch(folder, items), options)
+        return Path(tempfile.mkdtemp(dir=self._folder)), self._process
 
-    def close(self) -> None:
-        self._stack.close()
+
+LANES_SCRIPT = "3 lanes of 2 accounts with 2 items each"
+SITES_BY_SCRIPT: Mapping[str, Callable[[Ground], Site | FleetSite]] = {
+    "1 item": lambda ground: ground.site(1),
+    "6 items in flight": lambda ground: ground.site(6),
+    LANES_SCRIPT: lambda ground: ground.fleet_site(2, items=2, in_one_region=["t001"]),
+}
+"""What is uploaded where every point of a kind is tried."""
 
 
 @contextmanager
