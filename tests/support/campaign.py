@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batch_upload.operations import CREATE, DESCRIBE, LIMITS, LIST_TAGS
-from tests.support.invariants import assert_nothing_is_wrong_yet
-from tests.support.kill_ground import Ground, Site
+from batch_upload.operations import ASSUME_ROLE, CREATE, DESCRIBE, LIMITS, LIST_TAGS
+from tests.support.invariants import assert_nothing_is_wrong_yet, read_copy
+from tests.support.kill_ground import FleetSite, Ground, Site
 from tests.support.kill_points import KILLED, Kill
 
 Rule = Mapping[str, Any]
@@ -20,6 +20,19 @@ MEMORY_S = 1.0
 """How long a forgetful service knows a token: longer than a replay within the horizon can take on a busy machine."""
 CODES = frozenset({KILLED, 0, 10})
 """How a run may end in a storm: killed, everything done, or transient errors left."""
+ITEMS_A_LANE = 8
+LANE_LATENCY_S = 0.05
+"""How long each answer takes: at any moment most lanes have requests in flight."""
+REQUESTS_A_LANE = 9
+"""A run sends fewer if kills before it left less to do: some kills come too late to kill."""
+MILD: tuple[Rule, ...] = (
+    {"action": "throttle", "operation": CREATE, "share": 0.05},
+    {"action": "drop_after", "operation": CREATE, "share": 0.05},
+    {"action": "error_after", "operation": CREATE, "share": 0.05},
+    {"action": "drop_before", "operation": CREATE, "share": 0.05},
+    *({"action": "throttle", "operation": each, "share": 0.05} for each in (DESCRIBE, LIMITS, ASSUME_ROLE)),
+)
+_SENDING = "SELECT count(DISTINCT lane_id) FROM item WHERE state = 'sending'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +95,36 @@ def _kill(site: Site, chance: random.Random) -> bool:
 
 def _share(chance: random.Random) -> float:
     return chance.choice([0.0, 0.05, 0.1, 0.2])
+
+
+def lanes_round(ground: Ground, chance: random.Random, kills_wanted: int, *, accounts: int) -> list[int]:
+    """Kill the installed command at random moments in a manifest of so many accounts, each in two Regions; then settle.
+
+    Return for each kill how many lanes had a request in flight.
+    """
+    site = ground.fleet_site(
+        accounts, "--concurrency", "3", items=ITEMS_A_LANE, latency_s=LANE_LATENCY_S, seed=chance.randrange(1 << 30)
+    )
+    site.endpoint.faults(*MILD)
+    kills: list[int] = []
+    for _ in range(kills_wanted):
+        if _kill_from_outside(site, chance.randrange(REQUESTS_A_LANE * len(site.batch.labels))):
+            kills.append(sum(lanes for (lanes,) in read_copy(site.batch.ledger, _SENDING)))
+    site.settle()
+    return kills
+
+
+def _kill_from_outside(site: FleetSite, requests: int) -> bool:
+    """Kill the installed command once it has sent so many requests. Return whether it still ran."""
+    endpoint = site.endpoint
+    before = endpoint.stats().requests.total()
+    with site.uploading() as process:
+        endpoint.wait_until(
+            lambda: process.poll() is not None or endpoint.stats().requests.total() - before >= requests,
+            f"{requests} requests have not come, and the run has not ended",
+        )
+        process.kill()
+        code = process.wait()
+    assert code in CODES
+    assert_nothing_is_wrong_yet(endpoint, site.batch.ledger)
+    return code == KILLED
