@@ -184,6 +184,8 @@ class LanesChosen:
     total: int
     """Number of lanes without `--target`."""
     at: datetime
+    items: tuple[int, ...] = ()
+    """Number of items of each lane, in the order of `labels`; empty if it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

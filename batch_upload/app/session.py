@@ -148,7 +148,9 @@ class Session(ABC, Generic[RunEnd]):
                 return await runs[0].run(await ledger.writer())
             labels = tuple(part.target.label or "" for part in parts)
             total = len(self.prepared.manifest.targets if self.settings.targets else labels)
-            self.observer.notify(LanesChosen(self.prepared.manifest.batch, labels, total, self.clock.now()))
+            items = tuple(len(part.prepared.items) for part in parts)
+            batch, now = self.prepared.manifest.batch, self.clock.now()
+            self.observer.notify(LanesChosen(batch, labels, total, now, items))
             ends: dict[str, RunEnd] = {}
             async with task_group() as group:
                 for run in runs:
@@ -164,8 +166,6 @@ class Session(ABC, Generic[RunEnd]):
         except UsageError:
             raise
         except BatchUploadError as error:
-            if isinstance(error, LedgerUnusable) and not isinstance(error, LedgerOfAnotherLane):
-                raise
             hint = error.hint
             ending = Exit(error.exit_code, error.message)
             counted = error.summary or run.counted(ending)

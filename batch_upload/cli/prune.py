@@ -113,8 +113,8 @@ async def may_delete(
 
     `named_lanes` are the lanes of `targets` by their labels.
 
-    With `yes`, `max_deletes` attachments at most; None: half of what the batch has. Raises UsageError for more, and if
-    there is no person to ask.
+    With `yes`, `max_deletes` attachments at most; None: half of what the batch has, and not all of what one lane of
+    several has. Raises UsageError for more, and if there is no person to ask.
     """
     from batch_upload.cli.asking import can_ask, is_agreed
     from batch_upload.report.findings import PruneRow, prune_lines
@@ -149,6 +149,13 @@ async def may_delete(
     # the default counts what is not listed alone: a part of a manifest must not delete the rest of the batch unseen
     count = sum(found.unlisted for found in lanes.values()) if max_deletes is None else candidates
     standing = sum(found.standing for found in lanes.values())
+    emptied = [label for label, each in lanes.items() if label and 1 < each.standing == each.unlisted]
+    if max_deletes is None and emptied:
+        more = f" and in {len(emptied) - 1:,} more" if len(emptied) > 1 else ""
+        raise UsageError(
+            f"every attachment of this batch in `{emptied[0]}`{more} would be deleted; nothing was deleted",
+            hint=f"if the manifest is to list nothing there: `--max-deletes {candidates}`",
+        )
     allowed = standing // 2 if max_deletes is None else max_deletes
     if count > allowed:
         raise UsageError(

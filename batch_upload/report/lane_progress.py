@@ -133,8 +133,13 @@ class LanesProgress:
 
     @property
     def total(self) -> int:
-        """Items that the run brings to an end, as far as its lanes have started."""
-        return sum(each.total for each in self._each())
+        """Items that the run brings to an end; of a lane that has not planned yet, all of its items."""
+        if self.chosen is None:
+            return sum(each.total for each in self._each())
+        items = dict(zip(self.chosen.labels, self.chosen.items, strict=False))
+        return sum(
+            lane.total if lane.started or lane.lane_ended else items.get(label, 0) for label, lane in self.lanes.items()
+        )
 
     @property
     def done(self) -> int:

@@ -192,7 +192,9 @@ def next_lines(summary: Summary, known: KnownItems, invocation: Invocation) -> l
         if lane.exit.code is not ExitCode.DONE and lane.label is not None:
             ends.setdefault(replace(lane.exit, reason=""), []).append(lane.label)
     if not ends:
-        return _next_lines(summary, known, invocation)
+        chosen = tuple(lane.label for lane in summary.lanes if lane.label is not None)
+        named = invocation if len(chosen) > TARGETS_NAMED else replace(invocation, targets=chosen)
+        return _next_lines(summary, known, named)
     found: dict[str, None] = {}
     for ending, labels in ends.items():
         named = invocation if len(labels) > TARGETS_NAMED else replace(invocation, targets=tuple(labels))

@@ -164,3 +164,22 @@ def test_prune_says_which_lane_ended_early_although_others_were_pruned(command: 
     assert (uploaded.code, pruned.code) == (0, 22)
     assert "prune: 2 deleted, 2 of 4 lanes ended with access, 2 are done" in pruned.stderr
     assert f"t001/us-east-1  {fleet.accounts['t001']}/us-east-1  access" in pruned.stderr
+
+
+def test_prune_with_yes_empties_no_lane_unasked(command: Preloaded, tmp_path: Path) -> None:
+    fleet = make_fleet(tmp_path, accounts=3, items=2)
+    env = {"AWS_ACCESS_KEY_ID": CALLER, "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
+    with running_emulator({"rates": {"*": None}, "processing_s": 0}) as emulator:
+        env["AWS_ENDPOINT_URL"] = emulator.url
+        command.run("upload", fleet.path, "--rate", "20", "--quiet", cwd=tmp_path, env=env)
+        lines = fleet.path.read_text().splitlines(keepends=True)
+        fleet.path.write_text("".join(line for line in lines if "target: t002" not in line))
+
+        refused = command.run("prune", fleet.path, "--yes", cwd=tmp_path, env=env)
+        held = len(emulator.attachments())
+        agreed = command.run("prune", fleet.path, "--yes", "--max-deletes", "4", cwd=tmp_path, env=env)
+        standing = [each for each in emulator.attachments() if each["status"] != "DELETED"]
+
+    assert (refused.code, held) == (2, 12)
+    assert "every attachment of this batch in `t002/us-east-1` and in 1 more would be deleted" in refused.stderr
+    assert (agreed.code, len(standing)) == (0, 8)

@@ -140,3 +140,14 @@ def test_over_any_events_of_lanes_the_sums_over_lanes_are_the_totals(
     assert progress.states == sum((each.states for each in alone.values()), Counter())
     assert progress.requests == sum((each.requests for each in alone.values()), Counter())
     assert sum(progress.activities.values()) == len(progress.lanes)
+
+
+def test_a_lane_that_has_not_planned_yet_counts_all_of_its_items_and_one_that_ended_before_none() -> None:
+    progress = LanesProgress()
+    progress.notify(LanesChosen("june", ("a/r", "b/r", "c/r"), total=3, at=BEGIN, items=(5, 7, 9)))
+
+    progress.notify(of_lane(started(plan_of(2)), "a/r"))
+    before = progress.total
+    progress.notify(of_lane(lane_ended(ExitCode.ACCESS), "c/r"))
+
+    assert (before, progress.total) == (2 + 7 + 9, 2 + 7)
