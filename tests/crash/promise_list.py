@@ -13,6 +13,7 @@ class Promise:
 
 API = "tests/scenarios/test_python_api.py"
 LAGGING = "tests/scenarios/test_lagging_service.py"
+STOPPING_LANES = "tests/scenarios/test_stopping_lanes.py"
 
 CRASHES: tuple[Promise, ...] = (
     Promise(
@@ -56,6 +57,22 @@ CRASHES: tuple[Promise, ...] = (
             "tests/crash/test_simulation.py::test_whatever_the_storm_and_whenever_it_is_killed_each_item_is_uploaded_once",
             "tests/crash/test_simulation.py::test_two_thousand_storms_upload_each_item_once",
             "tests/crash/test_machine.py::test_no_order_of_faults_kills_and_edits_uploads_anything_twice_or_loses_it",
+        ),
+    ),
+    Promise(
+        "Killed at any of these points, or at a random moment with 20 lanes in flight, a run over many accounts and "
+        "Regions: each item is once in each of its lanes after the next run.",
+        (
+            "tests/crash/test_system_calls.py::test_a_kill_at_a_system_call_costs_no_item_and_makes_none_twice",
+            "tests/crash/test_system_calls.py::test_a_kill_at_every_single_system_call",
+            "tests/crash/test_callbacks.py::test_a_kill_between_two_callbacks_costs_no_item_and_makes_none_twice",
+            "tests/crash/test_callbacks.py::test_a_kill_before_every_single_callback",
+            "tests/crash/test_steps.py::test_a_kill_before_or_after_a_step_costs_no_item_and_makes_none_twice",
+            "tests/crash/test_steps.py::test_a_kill_at_every_single_step",
+            "tests/crash/test_campaign.py"
+            "::test_killed_at_random_moments_with_six_lanes_in_flight_each_item_is_once_in_its_lane",
+            "tests/crash/test_campaign.py"
+            "::test_fifty_random_kills_with_twenty_lanes_in_flight_leave_each_item_once_in_its_lane",
         ),
     ),
     Promise(
@@ -294,6 +311,10 @@ RULES: tuple[Promise, ...] = (
             "tests/scenarios/test_unreached.py::test_the_end_of_a_verb_that_the_deadline_cuts_off_is_on_record",
             "tests/scenarios/test_stopping.py::test_after_the_deadline_nothing_is_started",
             "tests/scenarios/test_stopping.py::test_the_deadline_ends_the_run_whatever_does_not_answer",
+            f"{STOPPING_LANES}::test_a_signal_drains_all_lanes_and_records_the_end_of_each",
+            f"{STOPPING_LANES}::test_a_signal_ends_lanes_in_every_phase_and_keeps_the_end_of_those_that_are_done",
+            f"{STOPPING_LANES}::test_a_signal_while_roles_are_assumed_ends_all_lanes_at_once_and_on_record",
+            f"{STOPPING_LANES}::test_the_deadline_drains_all_lanes_and_records_the_end_of_each",
             "tests/scenarios/test_stopping.py::test_a_used_up_day_parks_the_rest_until_midnight_and_costs_no_further_call",
             "tests/scenarios/test_stopping.py::test_a_full_account_parks_the_rest_until_there_is_capacity",
             "tests/scenarios/test_faults.py::test_too_many_failures_stop_the_run",
