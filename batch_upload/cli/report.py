@@ -35,6 +35,7 @@ class Format(StrEnum):
     """A form of the report."""
 
     CSV = "csv"
+    CSV_EXCEL = "csv-excel"
     JSONL = "jsonl"
     HTML = "html"
     MANIFEST = "manifest"
@@ -44,7 +45,7 @@ class Format(StrEnum):
 def report_command(
     manifest: ManifestArgument,
     form: Annotated[
-        Format, typer.Option("--format", help="csv, jsonl, html (a page), or a manifest to run")
+        Format, typer.Option("--format", help="csv, csv-excel, jsonl, html (a page), or a manifest to run")
     ] = Format.CSV,
     out: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="default: standard output")] = None,
     everything: Annotated[  # noqa: FBT002
@@ -61,7 +62,7 @@ def report_command(
     from batch_upload.report.completion import IN_MANIFEST, write_csv, write_jsonl
 
     started = counting_s()
-    if everything and form not in (Format.CSV, Format.JSONL):
+    if everything and form in (Format.HTML, Format.MANIFEST):
         raise UsageError(f"`--all` does not go with `--format {form}`", hint="it goes with `csv` and `jsonl`")
     if out is not None and is_standard_output(out):
         out = None
@@ -76,8 +77,8 @@ def report_command(
 
     with standard_output() if out is None else output_file(out) as stream:
         match form:
-            case Format.CSV:
-                count = write_csv(report_rows(made), stream, more=more)
+            case Format.CSV | Format.CSV_EXCEL:
+                count = write_csv(report_rows(made), stream, more=more, is_marked=form is Format.CSV_EXCEL)
             case Format.JSONL:
                 count = write_jsonl(report_rows(made), stream, more=more)
             case Format.MANIFEST:

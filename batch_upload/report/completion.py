@@ -12,6 +12,8 @@ from batch_upload.model import Item, Known, Listed, State
 from batch_upload.report.ndjson import NO_LANE, LaneRef, json_line
 from batch_upload.words import utc_iso_or_none
 
+BYTE_ORDER_MARK = "\ufeff"
+"""At the beginning of a CSV file it tells Excel that the text is UTF-8."""
 IN_MANIFEST = "in_manifest"
 """The column that `--all` adds behind all others."""
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -119,8 +121,10 @@ def rows_by_lane(rows: Iterable[ReportRow], labels: Sequence[str]) -> list[Repor
     return sorted(rows, key=lambda row: places.get(row.target or "", len(places)))
 
 
-def write_csv(rows: Iterable[ReportRow], stream: TextIO, *, more: Sequence[str] = ()) -> int:
+def write_csv(rows: Iterable[ReportRow], stream: TextIO, *, more: Sequence[str] = (), is_marked: bool = False) -> int:
     """Write the rows as RFC 4180, header first, and return their number. `more` are columns behind the header's.
+
+    `is_marked`: begin with a byte order mark; the stream must be UTF-8 then.
 
     Tags are a JSON object. A cell that a spreadsheet would run as a formula begins with `'`. The stream must not
     translate line ends (`newline=""`). What the encoding cannot take is written as an escape. So are, on a terminal,
@@ -128,6 +132,8 @@ def write_csv(rows: Iterable[ReportRow], stream: TextIO, *, more: Sequence[str] 
     """
     encoding, is_terminal = stream_encoding(stream), stream.isatty()
     writer = csv.writer(stream, lineterminator="\r\n")
+    if is_marked:
+        stream.write(BYTE_ORDER_MARK)
     writer.writerow((*HEADER, *more))
     columns = (*_ROW_FIELDS, *more)
     count = 0

@@ -54,6 +54,14 @@ def test_a_report_is_rfc_4180_with_the_header_of_the_contract() -> None:
     )
 
 
+def test_a_report_for_excel_begins_with_a_byte_order_mark() -> None:
+    stream = io.StringIO(newline="")
+
+    write_csv([], stream, is_marked=True)
+
+    assert stream.getvalue().encode() == b"\xef\xbb\xbf" + f"{HEADER}\r\n".encode()
+
+
 def test_an_empty_report_still_has_its_header() -> None:
     assert csv_bytes([]).decode() == f"{HEADER}\r\n"
 
