@@ -11,6 +11,8 @@ EXTENSIONS: Mapping[ContentType, tuple[str, ...]] = {
     ContentType.JPEG: (".jpg", ".jpeg"),
 }
 """The extensions that a file of each type may have, in lower case."""
+DATABASE_HEADER = b"SQLite format 3\0"
+"""The first bytes of a SQLite file, such as a ledger (https://www.sqlite.org/fileformat.html)."""
 EVERY_EXTENSION = tuple(extension for extensions in EXTENSIONS.values() for extension in extensions)
 
 

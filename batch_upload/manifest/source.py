@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from batch_upload.document import DATABASE_HEADER
 from batch_upload.errors import UsageError
 from batch_upload.escape import quoted_path
 from batch_upload.manifest.problems import Code, Problems
@@ -27,7 +28,6 @@ _LONE_CR = re.compile(rb"\r(?!\n)")
 # without the byte order mark, which is invisible and which parsers read in different ways.
 _NOT_ALLOWED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _TAB_IN_INDENTATION = re.compile(r"(?:^|(?<=[\n\r])) *\t")
-_DATABASE = b"SQLite format 3\0"
 # Neither white space, an item of a list, nor a comment.
 _AT_MARGIN = re.compile(r"[\n\r](?=[^ \t\n\r#-]|-[^ \t\n\r])")
 BOM = b"\xef\xbb\xbf"
@@ -80,6 +80,17 @@ class Screened:
     last_line_at_margin: int = 0
 
 
+def refuse_database(path: Path, file: BinaryIO) -> None:
+    """Raise UsageError for a manifest that is a database, such as a ledger. The file is left at its beginning."""
+    head = file.read(len(DATABASE_HEADER))
+    file.seek(0)
+    if head == DATABASE_HEADER:
+        raise UsageError(
+            f"{quoted_path(str(path))} is a database, such as a ledger, and not a manifest; nothing was done",
+            hint="name the manifest, which is a YAML file; only `status`, `why` and `report` take a ledger instead",
+        )
+
+
 def screen(file: BinaryIO, problems: Problems, *, size_limit_bytes: int, what: str = THE_MANIFEST) -> Screened:
     """Read the whole file once, in pieces: check its size, that it is UTF-8, and that YAML allows its characters.
 
@@ -112,7 +123,7 @@ def _text_of(raw: bytes, lines_before: int, problems: Problems, what: str) -> st
         is_utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
         found = "it is UTF-16" if is_utf16 else f"byte 0x{raw[error.start]:02x}"
         message = f"{what} is not UTF-8: {found}; save it as UTF-8"
-        if lines_before == 0 and raw.startswith(_DATABASE):
+        if lines_before == 0 and raw.startswith(DATABASE_HEADER):
             message = "this is a database, such as a ledger: name the manifest, which is a YAML file"
         problems.add(_at(good, len(good), lines_before), Code.NOT_UTF8, message)
         return None

@@ -181,10 +181,14 @@ def test_a_manifest_in_utf_16_is_called_that(write: Write, problems_of: Problems
     assert problem.message == "the manifest is not UTF-8: it is UTF-16; save it as UTF-8"
 
 
-def test_a_ledger_in_place_of_a_manifest_is_called_that(write: Write, problems_of: ProblemsOf) -> None:
-    (problem,) = problems_of(write(b"SQLite format 3\0\x10\0\xf6"))
+def test_a_ledger_in_place_of_a_manifest_is_called_that_with_the_verbs_that_take_one(write: Write) -> None:
+    path = write(b"SQLite format 3\0\x10\0\xf6")
 
-    assert problem.message == "this is a database, such as a ledger: name the manifest, which is a YAML file"
+    with pytest.raises(UsageError) as caught:
+        read_manifest(path)
+
+    assert caught.value.message == f"`{path}` is a database, such as a ledger, and not a manifest; nothing was done"
+    assert "only `status`, `why` and `report` take a ledger" in caught.value.hint
 
 
 def test_a_folder_is_told_to_be_made_a_manifest_of(tmp_path: Path) -> None:
