@@ -167,13 +167,13 @@ class LaneRun(ABC, Generic[RunEnd]):
         states = Counter(state_of_row(rows.get(item.item_id)).value for item in self.prepared.items)
         return replace(self.counted(ending), states=states, items=len(self.prepared.items))
 
-    async def counted_by_ledger(self, ledger: LedgerWriter, summary: Summary, ending: Exit) -> Summary:
-        """Return a summary with another exit that counts every item as the ledger has it. Sends no request."""
+    async def counted_by_ledger(self, ledger: LedgerWriter, summary: Summary) -> Summary:
+        """Return a summary that counts every item as the ledger has it."""
         rows = BatchRows.of([])
         with suppress(LedgerUnusable):
             rows = BatchRows.of(await ledger.known(self.batch))
         states = Counter(state_of_row(shown_row(item, rows)).value for item in self.prepared.items)
-        return replace(summary, exit=ending, states=states, items=len(self.prepared.items))
+        return replace(summary, states=states, items=len(self.prepared.items))
 
     async def record_result(self, ledger: LedgerWriter, reached: Reached, summary: Summary) -> None:
         """Record the end of a run that `begin_run` began, and the rates that it learned. Raises LedgerUnusable."""

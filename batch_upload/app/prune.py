@@ -57,8 +57,8 @@ class PruneSession(Session[PruneResult]):
         self._decision.expect(part.target.label)
         return PruneLane(scope, part, self._decision)
 
-    async def lane_ended(self, label: str) -> None:
-        await self._decision.leave(label)
+    def lane_ended(self, label: str) -> None:
+        self._decision.leave(label)
 
     def of_lanes(self, summary: Summary, ends: Mapping[str, PruneResult]) -> PruneResult:
         counts = Counter[PruneOutcome]()

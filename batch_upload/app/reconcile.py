@@ -62,8 +62,8 @@ class ReconcileSession(Session[ReconcileResult]):
         self._decision.expect(part.target.label)
         return ReconcileLane(scope, part, self._decision)
 
-    async def lane_ended(self, label: str) -> None:
-        await self._decision.leave(label)
+    def lane_ended(self, label: str) -> None:
+        self._decision.leave(label)
 
     def of_lanes(self, summary: Summary, ends: Mapping[str, ReconcileResult]) -> ReconcileResult:
         return ReconcileResult(summary, lanes=ends)

@@ -19,6 +19,7 @@ from batch_upload.app.interruption import Interruption
 from batch_upload.app.items import LanePart, Prepared, lane_parts, ready
 from batch_upload.app.lane import embedded_emulator
 from batch_upload.app.lane_run import LaneRun, RunEnd, RunScope, record_end, record_error
+from batch_upload.app.lanes import is_of_lane, one_at_a_time
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.documents.bodies import DocumentReader
 from batch_upload.engine.groups import task_group
@@ -29,7 +30,6 @@ from batch_upload.errors import (
     LedgerOfAnotherLane,
     LedgerUnusable,
     ManifestInvalid,
-    UsageError,
 )
 from batch_upload.events import LaneEnded, LanesChosen, Notice
 from batch_upload.ledger import open_ledger
@@ -75,7 +75,7 @@ class Session(ABC, Generic[RunEnd]):
         self.interruption = interruption or Interruption()
         self._started = counting_s() if started is None else started
         self._read = read
-        self._ask = ask
+        self._ask = one_at_a_time(ask)
 
     @abstractmethod
     def lane_run(self, scope: RunScope, part: LanePart) -> LaneRun[RunEnd]:
@@ -88,7 +88,7 @@ class Session(ABC, Generic[RunEnd]):
     def ended(self, summary: Summary) -> None:
         """Report the end of a run over several lanes."""
 
-    async def lane_ended(self, label: str) -> None:
+    def lane_ended(self, label: str) -> None:
         """Go on without a lane of several that has ended."""
 
     def chosen(self, parts: Sequence[LanePart]) -> Sequence[LanePart]:
@@ -98,8 +98,8 @@ class Session(ABC, Generic[RunEnd]):
     async def run(self) -> RunEnd:
         """Do it from lock to result. Raises BatchUploadError, whose `summary` counts what was done until then.
 
-        With `targets` in the manifest an error of a lane is raised only if it is the ledger's or the user's own: any
-        other is the end of its lane.
+        With `targets` in the manifest an error that concerns one lane alone (`is_of_lane`) is not raised: it is the end
+        of that lane.
         """
         with self.interruption.scope:
             try:
@@ -138,9 +138,10 @@ class Session(ABC, Generic[RunEnd]):
             reader = stack.enter_context(DocumentReader(lanes=len(parts)))
             scope = self._scope(reader, accounts=accounts, local_url=local_url)
             runs = [self.lane_run(scope, part) for part in parts]
+            ends: dict[str, RunEnd] = {}
 
             def interrupt_all(name: str) -> None:
-                for run in runs:
+                for run in (each for each in runs if each.part.target.label not in ends):
                     run.interruption.interrupt(self.interruption.code or ExitCode.OUR_FAULT, name)
 
             self.interruption.drain_with(interrupt_all)
@@ -151,51 +152,57 @@ class Session(ABC, Generic[RunEnd]):
             items = tuple(len(part.prepared.items) for part in parts)
             batch, now = self.prepared.manifest.batch, self.clock.now()
             self.observer.notify(LanesChosen(batch, labels, total, now, items))
-            ends: dict[str, RunEnd] = {}
-            async with task_group() as group:
+            try:
+                async with task_group() as group:
+                    for run in runs:
+                        group.start_soon(self._run_lane, run, ledger, ends)
+            except BatchUploadError as error:
+                cut_off = exit_of(error.exit_code)
                 for run in runs:
-                    group.start_soon(self._run_lane, run, ledger, ends)
-            return self._together([run.part for run in runs], ends)
+                    ends.setdefault(run.part.target.label or "", run.ended_early(run.counted(cut_off)))
+                error.summary = self._summary_of_all(parts, ends)
+                raise
+            summary = self._summary_of_all(parts, ends)
+            self.ended(summary)
+            return self.of_lanes(summary, ends)
 
     async def _run_lane(self, run: LaneRun[RunEnd], ledger: Ledger, ends: dict[str, RunEnd]) -> None:
-        """Do the work of one lane of several. What goes wrong with the lane is its own end."""
+        """Do the work of one lane of several. An error that concerns it alone is its end; any other is raised."""
         label, hint = run.part.target.label or "", ""
         writer = await ledger.writer(label)
         try:
             end = await run.run(writer)
-        except UsageError:
-            raise
         except BatchUploadError as error:
+            if not is_of_lane(error):
+                raise
             hint = error.hint
-            ending = Exit(error.exit_code, error.message)
-            counted = error.summary or run.counted(ending)
+            end = run.ended_early(run.counted(Exit(error.exit_code, error.message)))
             if isinstance(error, LedgerOfAnotherLane):  # what the ledger has for the target is another lane's
-                end = run.ended_early(run.summed_up({}, ending))
-            else:
-                end = run.ended_early(await run.counted_by_ledger(writer, counted, ending))
-        summary = end.summary
-        if summary.items != len(run.prepared.items):
-            end = run.ended_early(await run.counted_by_ledger(writer, summary, summary.exit))
-            summary = end.summary
+                end = run.ended_early(run.summed_up({}, end.summary.exit))
+        if end.summary.items != len(run.prepared.items):
+            end = run.ended_early(await run.counted_by_ledger(writer, end.summary))
         ends[label] = end
-        await self.lane_ended(label)
-        run.listener.notify(LaneEnded(int(summary.exit.code), summary.exit.reason, hint, self.clock.now()))
+        self.lane_ended(label)
+        ending = end.summary.exit
+        run.listener.notify(LaneEnded(int(ending.code), ending.reason, hint, self.clock.now()))
 
-    def _together(self, parts: Sequence[LanePart], ends: Mapping[str, RunEnd]) -> RunEnd:
-        """Return the result of all lanes, and report it."""
+    def _summary_of_all(self, parts: Sequence[LanePart], ends: Mapping[str, RunEnd]) -> Summary:
+        """Return the summary of all lanes together."""
         lanes = [(part.target, ends[part.target.label or ""].summary) for part in parts]
         batch, elapsed_s = self.prepared.manifest.batch, self.elapsed_s
         summary = summary_of_lanes(self.verb, lanes, batch=batch, elapsed_s=elapsed_s, run_id=self.run_id)
-        summary = replace(summary, warnings=len(self.prepared.warnings))
-        self.ended(summary)
-        return self.of_lanes(summary, ends)
+        return replace(summary, warnings=len(self.prepared.warnings))
 
     def _early_end(self, ending: Exit) -> RunEnd:
         """Return the result of a run that was interrupted before any lane had begun."""
-        scope = self._scope(DocumentReader())
-        runs = [self.lane_run(scope, part) for part in self.chosen(lane_parts(self.prepared, self.settings))]
+        scope, parts = self._scope(DocumentReader()), self.chosen(lane_parts(self.prepared, self.settings))
+        runs = [self.lane_run(scope, part) for part in parts]
         ends = {run.part.target.label or "": run.ended_early(run.counted(ending)) for run in runs}
-        return self._together([run.part for run in runs], ends) if self.prepared.manifest.targets else ends[""]
+        if not self.prepared.manifest.targets:
+            return ends[""]
+        summary = self._summary_of_all(parts, ends)
+        self.ended(summary)
+        return self.of_lanes(summary, ends)
 
     def _scope(
         self, reader: DocumentReader, *, accounts: Accounts | None = None, local_url: str | None = None

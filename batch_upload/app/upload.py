@@ -14,7 +14,7 @@ from batch_upload.app.interruption import Interruption
 from batch_upload.app.items import LanePart, Prepared, check_only, ready
 from batch_upload.app.lane import Reached, lane_context
 from batch_upload.app.lane_run import UNREACHED_HINT, LaneRun, RunScope
-from batch_upload.app.observers import Both, Silent
+from batch_upload.app.observers import Silent
 from batch_upload.app.rates import is_news, learned
 from batch_upload.app.session import Session
 from batch_upload.engine.groups import task_group
@@ -110,7 +110,7 @@ class UploadLane(LaneRun[RunResult]):
     async def work(self, ledger: LedgerWriter, reached: Reached) -> RunResult:
         settings = self.settings
         root = None if settings.allow_outside else self.prepared.manifest.folder
-        context = lane_context(reached, settings, ledger, Both(self.tally, self.listener), run_id=self.scope.run_id)
+        context = lane_context(reached, settings, ledger, self.observer, run_id=self.scope.run_id)
         options, endpoint = self.lane_options(), reached.service.endpoint
         bodies = self.scope.reader.bodies(root)
         run = Run(context, bodies, lane=reached.lane, endpoint=endpoint, options=options)
