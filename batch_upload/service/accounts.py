@@ -16,6 +16,7 @@ from aiobotocore.session import AioSession
 from anyio import Lock
 
 from batch_upload.clock import SystemClock
+from batch_upload.errors import ServiceError
 from batch_upload.ports import Clock
 from batch_upload.service.access import (
     SERVICE,
@@ -121,22 +122,30 @@ class RoleCredentials(FetchedCredentials):
 class SharedAccount:
     """The credentials and the account of all lanes that have the same profile, role, external id and keys."""
 
-    def __init__(self, credentials: FetchedCredentials, sts: StsClient, *, clock: Clock) -> None:
+    def __init__(self, credentials: FetchedCredentials, sts: StsClient) -> None:
         self.credentials = credentials
         self.sts = sts
         """Returns a client that signs with them."""
         self._account: str | None = None
-        self._turns = Turns(clock=clock, kept_s=FAULT_KEPT_S)
+        self._first = Lock()
+        self._has_failed = False
 
     async def account(self, ask: Callable[[], Awaitable[str]]) -> str:
         """Return the account, 12 digits: as AssumeRole named it, else from one call of `ask` for all lanes.
 
-        Raises what `ask` raises. An AccessFault holds for FAULT_KEPT_S.
+        Raises what `ask` raises. Then every other lane calls its own `ask`: STS of one Region may be away, or off in
+        this account, where that of another Region answers.
         """
+        if not self._has_failed:
+            async with self._first:
+                if self._account is None and not self._has_failed:
+                    try:
+                        self._account = self.credentials.role_account or await ask()
+                    except ServiceError:
+                        self._has_failed = True
+                        raise
         if self._account is None:
-            async with self._turns.turn():
-                if self._account is None:
-                    self._account = self.credentials.role_account or await ask()
+            self._account = self.credentials.role_account or await ask()
         return self._account
 
 
@@ -235,7 +244,7 @@ class Accounts:
             async def sts(region: str) -> Any:  # noqa: ANN401 - the SDK is untyped
                 return await self._sts_client(key, access, credentials, region)
 
-            self._shared[key] = SharedAccount(credentials, sts, clock=self._clock)
+            self._shared[key] = SharedAccount(credentials, sts)
         shared = self._shared[key]
         if isinstance(shared.credentials, RoleCredentials):
             shared.credentials.add_region(region)

@@ -43,7 +43,7 @@ class AwsStandIn:
     """How many were opened."""
     received: list[Received] = field(default_factory=list)
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
-    """Status and code for an operation, or for the account of a role; taken away by the test itself."""
+    """Status and code for an operation, for one in a Region (`AssumeRole us-east-1`), or for the account of a role."""
     refusals_once: dict[str, tuple[int, str]] = field(default_factory=dict)
     """As `refusals`, for the next request alone."""
     lifetime_s: float = 3_600.0
@@ -89,7 +89,8 @@ class AwsStandIn:
         is_sts = "Action" in request.values
         account = str(request.values.get("RoleArn", ":::::")).split(":")[4]
         refusal = self.refusals_once.pop(request.operation, None)
-        refusal = refusal or self.refusals.get(request.operation) or self.refusals.get(account)
+        for refused in (request.operation, f"{request.operation} {request.region}", account):
+            refusal = refusal or self.refusals.get(refused)
         if refusal is not None:
             status, code = refusal
             if is_sts:

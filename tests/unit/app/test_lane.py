@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batch_upload.app.lane import reach
-from batch_upload.errors import AccessFault
+from batch_upload.errors import AccessFault, NoAnswer
 from batch_upload.events import Requested, Retrying
 from batch_upload.model import Lane
 from batch_upload.service.accounts import Accounts
@@ -147,4 +147,23 @@ async def test_without_sts_each_lane_takes_the_account_from_its_own_listing(
     found = await asyncio.gather(*(reached_lane(region) for region in REGIONS))
 
     assert found == [Lane(BASE_ACCOUNT, region) for region in REGIONS]
-    assert aws.count() == {"GetCallerIdentity": 3, "DescribeRegistrationAttachments": 2}
+    assert aws.count() == {"GetCallerIdentity": 6, "DescribeRegistrationAttachments": 2}
+
+
+@pytest.mark.parametrize("refusal", [(503, "503"), (403, "InvalidClientTokenId")])
+async def test_an_account_whose_sts_fails_in_one_region_is_found_out_in_another(
+    aws: AwsStandIn, settings: Settings, accounts: Accounts, refusal: tuple[int, str]
+) -> None:
+    """STS of a Region that is not enabled in the account says InvalidClientTokenId."""
+    aws.refusals[f"GetCallerIdentity {REGIONS[0]}"] = refusal
+    aws.members["DescribeRegistrationAttachments"] = lambda _: {"RegistrationAttachments": []}
+
+    async def reached_lane(region: str) -> Lane:
+        lane = of_lane(settings, region, account=BASE_ACCOUNT, role_arn=None)
+        async with reach(lane, Events(), accounts=accounts) as reached:
+            return reached.lane
+
+    found = await asyncio.gather(*(reached_lane(region) for region in REGIONS), return_exceptions=True)
+
+    assert isinstance(found[0], NoAnswer | AccessFault)
+    assert found[1] == Lane(BASE_ACCOUNT, REGIONS[1])
