@@ -7,7 +7,7 @@ from pathlib import Path
 
 from batch_upload.errors import UsageError
 from batch_upload.model import State
-from batch_upload.targets import Target, chosen_targets, external_id_of
+from batch_upload.targets import Target, chosen_targets
 
 LOCAL_ACCOUNT = "123456789012"
 LOCAL_REGION = "us-east-1"
@@ -83,6 +83,7 @@ class Settings(RunOptions):
     account: str | None
     sts_endpoint_configured: bool
     external_id: str | None = field(default=None, repr=False)
+    """As the manifest has it: `targets.external_id_of` resolves `env:NAME`, where AWS is reached."""
     lane_label: str | None = None
     """`Target.label` of the lane; None for the only lane of a manifest without `targets`."""
 
@@ -122,23 +123,22 @@ def settings_of(
         role_arn=wanted.role_arn,
         account=wanted.account,
         sts_endpoint_configured="AWS_ENDPOINT_URL_STS" in env,
-        external_id=external_id_of(wanted, env),
+        external_id=wanted.external_id,
     )
 
 
-def settings_of_lane(settings: Settings, target: Target, *, environ: Mapping[str, str] | None = None) -> Settings:
+def settings_of_lane(settings: Settings, target: Target) -> Settings:
     """Return the settings of one lane of several. `settings` are those of the whole run.
 
-    A flag or variable for the profile counts where the target names none. Raises UsageError as `external_id_of`.
+    A flag or variable for the profile counts where the target names none.
     """
-    env = os.environ if environ is None else environ
     return replace(
         settings,
         profile=target.profile or settings.profile,
         region=target.region,
         role_arn=target.role_arn,
         account=target.account,
-        external_id=external_id_of(target, env),
+        external_id=target.external_id,
         lane_label=target.label,
     )
 

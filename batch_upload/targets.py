@@ -40,9 +40,8 @@ class Target:
         return None if self.name is None else f"{self.name}/{self.region}"
 
 
-def external_id_of(target: Target, environ: Mapping[str, str]) -> str | None:
-    """Return the external id of a target's role. Raises UsageError for `env:NAME` if the variable is not set."""
-    given = target.external_id
+def external_id_of(given: str | None, environ: Mapping[str, str]) -> str | None:
+    """Return the external id that a manifest gives. Raises UsageError for `env:NAME` if the variable is not set."""
     if given is None or not given.startswith(EXTERNAL_ID_VARIABLE):
         return given
     name = given.removeprefix(EXTERNAL_ID_VARIABLE)

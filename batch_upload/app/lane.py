@@ -1,5 +1,6 @@
 """The composition root: real parts are put together for one lane."""
 
+import os
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +23,7 @@ from batch_upload.service.client import AwsService, open_service
 from batch_upload.service.credentials import CredentialsUnreached, FetchedCredentials
 from batch_upload.settings import LOCAL_ACCOUNT, LOCAL_REGION, Settings
 from batch_upload.shortage import are_descriptors_free, out_of_descriptors
+from batch_upload.targets import external_id_of
 
 LANE_DESCRIPTORS = 6
 """Connections to the service and to STS, a document, and what is open while names and certificates are looked up."""
@@ -68,18 +70,16 @@ async def open_lane(
     without `targets` shares nothing. `local_url`: the `embedded_emulator` that all lanes of a run use; without it
     `--local` starts one for this lane.
 
-    Raises AccessFault for missing credentials or Region, or an endpoint that is not allowed. Raises OutOfResources if
-    the process may not open enough files: botocore would report that as a missing configuration.
+    Raises AccessFault for missing credentials or Region, or an endpoint that is not allowed; UsageError as `access_of`;
+    OutOfResources if the process may not open enough files: botocore would report that as a missing configuration.
     """
     if not are_descriptors_free(LOCAL_LANE_DESCRIPTORS if settings.local else LANE_DESCRIPTORS):
         raise out_of_descriptors()
     clock, control = SystemClock(), LaneControl()
     async with AsyncExitStack() as stack:
-        access = access_of(settings, ask=ask)
-        if settings.local:
-            if local_url is None:
-                local_url = await stack.enter_async_context(embedded_emulator(settings, reads_only=reads_only))
-            access = local_access(settings, local_url)
+        if settings.local and local_url is None:
+            local_url = await stack.enter_async_context(embedded_emulator(settings, reads_only=reads_only))
+        access = access_of(settings, ask=ask) if local_url is None else local_access(settings, local_url)
         shared = accounts if settings.lane_label is not None else None
         service = await stack.enter_async_context(open_service(access, credentials=credentials, accounts=shared))
         for warning in service.warnings:
@@ -179,12 +179,12 @@ def lane_context(
 
 
 def access_of(settings: Settings, *, ask: Ask | None = None) -> Access:
-    """Translate the settings into how to reach the service."""
+    """Translate the settings into how to reach AWS. Raises UsageError as `external_id_of`."""
     return Access(
         profile=settings.profile,
         region=settings.region,
         role_arn=settings.role_arn,
-        external_id=settings.external_id,
+        external_id=external_id_of(settings.external_id, os.environ),
         endpoint_url=settings.endpoint_url,
         sts_endpoint_configured=settings.sts_endpoint_configured,
         allowed_hosts=settings.allowed_hosts,

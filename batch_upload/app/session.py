@@ -17,7 +17,7 @@ from anyio import to_thread
 from batch_upload.app.exits import summary_of_lanes
 from batch_upload.app.interruption import Interruption
 from batch_upload.app.items import LanePart, Prepared, lane_parts, ready
-from batch_upload.app.lane import embedded_emulator
+from batch_upload.app.lane import access_of, embedded_emulator
 from batch_upload.app.lane_run import LaneRun, RunEnd, RunScope, record_end, record_error
 from batch_upload.app.lanes import is_of_lane, one_at_a_time
 from batch_upload.clock import SystemClock, counting_s
@@ -130,6 +130,9 @@ class Session(ABC, Generic[RunEnd]):
         """Do the work of all lanes side by side, and hand an interruption on to each."""
         parts = self.chosen(lane_parts(self.prepared, self.settings))
         has_targets = bool(self.prepared.manifest.targets)
+        if has_targets and not self.settings.local:
+            for part in parts:
+                access_of(part.settings)  # raises for a variable that is not set, before anything is sent in any lane
         async with AsyncExitStack() as stack:
             accounts = await stack.enter_async_context(Accounts()) if has_targets else None
             local_url = None

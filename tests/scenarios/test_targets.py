@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.batches import pdf, png
 from tests.support.command import Result
+from tests.support.fleets import make_fleet
 from tests.support.preloaded import Preloaded
 
 ACCOUNTS = 40
@@ -221,3 +222,19 @@ def test_a_table_of_several_targets_becomes_a_manifest_that_is_valid(command: Pr
     assert folder.code == 0
     text = (fleet / "l.yaml").read_text(encoding="utf-8")
     assert 'target:\n  region: "us-east-1"\n  account: "111122223333"\n' in text
+
+
+def test_only_a_verb_that_reaches_aws_needs_the_variable_of_an_external_id(command: Preloaded, tmp_path: Path) -> None:
+    fleet = make_fleet(tmp_path, accounts=2)
+    text = fleet.path.read_text(encoding="utf-8").replace("  defaults: {", "  defaults: {external_id: env:MISSING, ", 1)
+    fleet.path.write_text(text, encoding="utf-8")
+
+    codes = {
+        verb: command.run(verb, fleet.path, *flags, cwd=tmp_path).code
+        for verb, *flags in (["upload", "--local"], ["status", "--local"], ["report"], ["plan", "--offline"])
+    }
+    refused = command.run("upload", fleet.path, cwd=tmp_path)
+
+    assert codes == {"upload": 0, "status": 0, "report": 0, "plan": 0}
+    assert refused.code == 2
+    assert "the variable `MISSING`, which `external_id` of the manifest names, is not set" in refused.stderr

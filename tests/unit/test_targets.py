@@ -50,7 +50,7 @@ def test_a_run_of_several_lanes_takes_no_region_and_each_lane_has_its_own() -> N
     environ = {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1"}
 
     settings = settings_of(RunOptions(profile="mine"), manifest=PATH, targets=TARGETS, environ=environ)
-    first, _, third = (settings_of_lane(settings, each, environ=environ) for each in TARGETS)
+    first, _, third = (settings_of_lane(settings, each) for each in TARGETS)
 
     assert settings.region is None
     assert (first.region, first.account, first.role_arn, first.profile) == (

@@ -31,6 +31,7 @@ class Events(list[object]):
 def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+    monkeypatch.setenv("EXTERNAL_ID", "agreed")
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def settings(aws: AwsStandIn, tmp_path: Path) -> Settings:
 
 def of_lane(settings: Settings, region: str, *, account: str = ACCOUNT, role_arn: str | None = ROLE) -> Settings:
     target = Target(name="acme", region=region, account=account, role_arn=role_arn, external_id="env:EXTERNAL_ID")
-    return settings_of_lane(settings, target, environ={"EXTERNAL_ID": "agreed"})
+    return settings_of_lane(settings, target)
 
 
 async def test_lanes_of_targets_share_one_role_which_names_their_account(

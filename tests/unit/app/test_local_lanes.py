@@ -37,7 +37,7 @@ async def test_one_emulator_serves_each_lane_as_the_manifest_names_it(settings: 
         accounts = await stack.enter_async_context(Accounts())
         lanes = []
         for target in TARGETS:
-            of_lane = settings_of_lane(settings, target, environ={})
+            of_lane = settings_of_lane(settings, target)
             reached = await stack.enter_async_context(reach(of_lane, Silent(), accounts=accounts, local_url=url))
             lanes.append(reached.lane)
 
