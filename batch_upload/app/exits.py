@@ -9,7 +9,7 @@ from batch_upload.engine.lane import StopKind
 from batch_upload.engine.run import LaneResult
 from batch_upload.errors import ExitCode
 from batch_upload.model import AttachmentStatus, Lane, State
-from batch_upload.summary import EXIT_REASONS, Exit, LaneSummary, Summary, exit_of, reason_of_lanes
+from batch_upload.summary import Exit, LaneSummary, Summary, exit_of, reason_of_lanes
 from batch_upload.targets import Target
 from batch_upload.words import duration_words
 
@@ -137,7 +137,8 @@ def summary_of_lanes(
     code = first_of(codes) if codes & {*PRECEDENCE} - {ExitCode.DONE} else max(codes, default=ExitCode.DONE)
     times = [end.exit.resume_after for end in ends if end.exit.code is code]
     known_times = [at for at in times if at is not None]
-    reason = EXIT_REASONS[code] if code is ExitCode.DONE else reason_of_lanes(ends)
+    reasons = {end.exit.reason for end in ends}
+    reason = reasons.pop() if code is ExitCode.DONE and len(reasons) == 1 else reason_of_lanes(ends)
     states, requests = Counter[str](), Counter[str]()
     for end in ends:
         states.update(end.states)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from batch_upload.app.exits import first_of
@@ -65,6 +65,8 @@ class PruneSession(Session[PruneResult]):
         for end in ends.values():
             counts.update(end.counts)
         was_cut_off = all(end.was_cut_off for end in ends.values())
+        if summary.exit.code is ExitCode.DONE and any(end.summary.exit == NOT_AGREED for end in ends.values()):
+            summary = replace(summary, exit=NOT_AGREED)  # other lanes may have had nothing to delete
         return PruneResult(summary, counts, sum(end.left for end in ends.values()), was_cut_off)
 
 

@@ -113,8 +113,8 @@ async def may_delete(
 
     `named_lanes` are the lanes of `targets` by their labels.
 
-    With `yes`, `max_deletes` attachments at most; None: half of what the batch has, and not all of what one lane of
-    several has. Raises UsageError for more, and if there is no person to ask.
+    With `yes`, `max_deletes` attachments at most in all lanes; None: half of what the batch has in each lane. Raises
+    UsageError for more, and if there is no person to ask.
     """
     from batch_upload.cli.asking import can_ask, is_agreed
     from batch_upload.report.findings import PruneRow, prune_lines
@@ -146,23 +146,21 @@ async def may_delete(
     if not yes:
         hint = "`--yes` deletes them without a question"
         raise UsageError(f"{attachments} would be deleted, and there is nobody to ask", hint=hint)
-    # the default counts what is not listed alone: a part of a manifest must not delete the rest of the batch unseen
-    count = sum(found.unlisted for found in lanes.values()) if max_deletes is None else candidates
-    standing = sum(found.standing for found in lanes.values())
-    emptied = [label for label, each in lanes.items() if label and 1 < each.standing == each.unlisted]
-    if max_deletes is None and emptied:
-        more = f" and in {len(emptied) - 1:,} more" if len(emptied) > 1 else ""
-        raise UsageError(
-            f"every attachment of this batch in `{emptied[0]}`{more} would be deleted; nothing was deleted",
-            hint=f"if the manifest is to list nothing there: `--max-deletes {candidates}`",
-        )
-    allowed = standing // 2 if max_deletes is None else max_deletes
-    if count > allowed:
-        raise UsageError(
-            f"{count:,} of {standing:,} attachments of this batch would be deleted, {allowed:,} may be;"
-            " nothing was deleted",
-            hint=f"if this is the whole manifest of the batch: `--max-deletes {candidates}`",
-        )
+    limits = [("", candidates, sum(found.standing for found in lanes.values()), max_deletes)]
+    if max_deletes is None:
+        # Only what is not listed counts: a part of a manifest must not delete the rest of the batch unseen. Each lane
+        # by itself: one that a file of targets no longer gives any items is little beside many others.
+        limits = [
+            ("" if label is None else f" in `{label}`", found.unlisted, found.standing, found.standing // 2)
+            for label, found in lanes.items()
+        ]
+    for where, count, standing, allowed in limits:
+        if allowed is not None and count > allowed:
+            raise UsageError(
+                f"{count:,} of {standing:,} attachments of this batch{where} would be deleted, {allowed:,} may be;"
+                " nothing was deleted",
+                hint=f"if this is the whole manifest of the batch: `--max-deletes {candidates}`",
+            )
     return True
 
 

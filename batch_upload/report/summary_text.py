@@ -93,9 +93,9 @@ def summary_lines(summary: Summary, known: KnownItems, invocation: Invocation) -
 def headline(summary: Summary) -> str:
     """Return what the verb was to do, and how it ended; of several lanes how many ended how."""
     batch = "" if summary.batch is None else f" of batch `{summary.batch}`"
-    lane = "" if summary.account is None else f" to {summary.account}/{summary.region}"
+    lane = "" if summary.account is None or summary.lanes else f" to {summary.account}/{summary.region}"
     ending = summary.exit.reason
-    if summary.lanes:
+    if summary.lanes and summary.exit.code is not ExitCode.DONE:
         ending = reason_of_lanes(summary.lanes)
     if summary.exit.code is ExitCode.DONE and summary.verb == "upload":
         lane = f" to {count_words(len(summary.lanes), 'lane')}" if summary.lanes else lane

@@ -166,20 +166,27 @@ def test_prune_says_which_lane_ended_early_although_others_were_pruned(command: 
     assert f"t001/us-east-1  {fleet.accounts['t001']}/us-east-1  access" in pruned.stderr
 
 
-def test_prune_with_yes_empties_no_lane_unasked(command: Preloaded, tmp_path: Path) -> None:
-    fleet = make_fleet(tmp_path, accounts=3, items=2)
-    env = {"AWS_ACCESS_KEY_ID": CALLER, "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
-    with running_emulator({"rates": {"*": None}, "processing_s": 0}) as emulator:
-        env["AWS_ENDPOINT_URL"] = emulator.url
-        command.run("upload", fleet.path, "--rate", "20", "--quiet", cwd=tmp_path, env=env)
-        lines = fleet.path.read_text().splitlines(keepends=True)
-        fleet.path.write_text("".join(line for line in lines if "target: t002" not in line))
+def test_prune_deletes_no_more_than_half_of_a_lane_unless_a_number_says_so(command: Preloaded, tmp_path: Path) -> None:
+    fleet = make_fleet(tmp_path, accounts=2, items=2)
+    emptied = fleet.labels[0]
+    command.run("upload", fleet.path, "--local", cwd=tmp_path)
+    text = fleet.path.read_text(encoding="utf-8").replace("target: t000}", f"target: {fleet.labels[1]}}}")
+    lines = [line for line in text.splitlines() if emptied not in line]
+    fleet.path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-        refused = command.run("prune", fleet.path, "--yes", cwd=tmp_path, env=env)
-        held = len(emulator.attachments())
-        agreed = command.run("prune", fleet.path, "--yes", "--max-deletes", "4", cwd=tmp_path, env=env)
-        standing = [each for each in emulator.attachments() if each["status"] != "DELETED"]
+    refused = command.run("prune", fleet.path, "--local", "--yes", cwd=tmp_path)
+    done = command.run("prune", fleet.path, "--local", "--yes", "--max-deletes", "2", "--json", cwd=tmp_path)
 
-    assert (refused.code, held) == (2, 12)
-    assert "every attachment of this batch in `t002/us-east-1` and in 1 more would be deleted" in refused.stderr
-    assert (agreed.code, len(standing)) == (0, 8)
+    assert refused.code == 2
+    assert f"2 of 2 attachments of this batch in `{emptied}` would be deleted, 1 may be; nothing was" in refused.stderr
+    assert [(line["target"], line["outcome"]) for line in done.of("pruned")] == [(emptied, "deleted")] * 2
+    assert (done.code, len(done.summary["lanes"])) == (0, 4)
+
+
+def test_a_headline_over_two_regions_of_one_account_names_no_lane(command: Preloaded, tmp_path: Path) -> None:
+    fleet = make_fleet(tmp_path, accounts=1, items=1)
+    command.run("upload", fleet.path, "--local", cwd=tmp_path)
+
+    done = command.run("reconcile", fleet.path, "--local", cwd=tmp_path)
+
+    assert "reconcile of batch `fleet-2026`: done\n" in done.stdout + done.stderr

@@ -10,7 +10,7 @@ import pytest
 from batch_upload.app.interruption import Interruption
 from batch_upload.app.items import ready
 from batch_upload.app.observers import Silent
-from batch_upload.app.prune import PruneResult, PruneSession
+from batch_upload.app.prune import NOT_AGREED, PruneResult, PruneSession
 from batch_upload.app.reconcile import ReconcileSession
 from batch_upload.app.upload import upload
 from batch_upload.engine.listing import Cost
@@ -107,6 +107,22 @@ async def test_prune_asks_once_for_all_lanes_and_deletes_in_each(fleet: Fleet) -
     ]
     assert (sum(result.counts.values()), result.left, result.summary.exit.code) == (4, 0, ExitCode.DONE)
     assert [lane.exit.code for lane in result.summary.lanes] == [ExitCode.DONE] * 4
+
+
+async def test_a_prune_that_was_not_agreed_to_says_so_although_some_lanes_had_nothing_to_delete(fleet: Fleet) -> None:
+    await upload(fleet.path, LOCAL)
+    text = fleet.path.read_text(encoding="utf-8")
+    only = "  - {file: t000/us-east-1-1.pdf, target: t000/us-east-1}\n"
+    assert only in text
+    fleet.path.write_text(text.replace(only, ""), encoding="utf-8")
+
+    async def decline(_: Mapping[str | None, Pruning]) -> bool:
+        return False
+
+    result = await prune(fleet, decline)
+
+    assert result.summary.exit == NOT_AGREED
+    assert {lane.exit.reason for lane in result.summary.lanes} == {NOT_AGREED.reason, "nothing to delete"}
 
 
 async def test_a_refused_prune_is_no_run_of_any_lane(fleet: Fleet) -> None:
