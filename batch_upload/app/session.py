@@ -42,6 +42,8 @@ from batch_upload.summary import Exit, Summary, exit_of, new_run_id
 
 DIGESTS_PER_WRITE = 10_000
 """Digests that are written to the ledger in one transaction."""
+HINT = "hint: "
+"""Begins the note of a summary that says what to do."""
 LANES_STARTING = 50
 """Lanes that are reached at the same time at most. Twice what STS is asked in a second: no more would be faster."""
 
@@ -171,22 +173,25 @@ class Session(ABC, Generic[RunEnd]):
 
     async def _run_lane(self, run: LaneRun[RunEnd], ledger: Ledger, ends: dict[str, RunEnd]) -> None:
         """Do the work of one lane of several. An error that concerns it alone is its end; any other is raised."""
-        label, hint = run.part.target.label or "", ""
+        label = run.part.target.label or ""
         writer = await ledger.writer(label)
         try:
             end = await run.run(writer)
         except BatchUploadError as error:
             if not is_of_lane(error):
                 raise
-            hint = error.hint
-            end = run.ended_early(run.counted(Exit(error.exit_code, error.message)))
+            counted = run.counted(Exit(error.exit_code, error.message))
             if isinstance(error, LedgerOfAnotherLane):  # what the ledger has for the target is another lane's
-                end = run.ended_early(run.summed_up({}, end.summary.exit))
+                counted = run.summed_up({}, counted.exit)
+            if error.hint:
+                counted = replace(counted, notes=(f"{HINT}{error.hint}",))
+            end = run.ended_early(counted)
         if end.summary.items != len(run.prepared.items):
             end = run.ended_early(await run.counted_by_ledger(writer, end.summary))
         ends[label] = end
         self.lane_ended(label)
-        ending = end.summary.exit
+        ending, notes = end.summary.exit, end.summary.notes
+        hint = next((note.removeprefix(HINT) for note in notes if note.startswith(HINT)), "")
         run.listener.notify(LaneEnded(int(ending.code), ending.reason, hint, self.clock.now()))
 
     def _summary_of_all(self, parts: Sequence[LanePart], ends: Mapping[str, RunEnd]) -> Summary:

@@ -87,9 +87,10 @@ def fit_concurrency(settings: Settings, warn: Callable[[str], None], *, lanes: i
     per_call = FILES_PER_LOCAL_CALL if settings.local else FILES_PER_CALL
     fits = max(1, min(settings.concurrency, (limit - OPEN_FILES_RESERVED) // (per_call * max(1, lanes))))
     if fits < settings.concurrency:
+        where = " in each lane" if lanes > 1 else ""
         warn(
             f"`--concurrency {settings.concurrency}` needs more than the {limit} open files that are allowed: at most"
-            f" {fits} requests are sent at once; allow more files with `ulimit -n`"
+            f" {fits} requests are sent at once{where}; allow more files with `ulimit -n`"
         )
     return replace(settings, concurrency=fits)
 

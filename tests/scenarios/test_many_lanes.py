@@ -54,6 +54,9 @@ def test_lanes_that_are_denied_full_refused_or_of_another_account_end_so_and_all
     }
     assert names == {label: bad.get(label, "done") for label in fleet.labels}
     assert (ended.code, ended.summary["exit"]["name"]) == (22, "access")
+    hints = {line["target"]: line["hint"] for line in ended.of("lane_ended")}
+    assert {label for label, hint in hints.items() if hint} == set(bad)
+    assert {f"hint: {hint}" for hint in hints.values() if hint} == set(ended.summary["notes"])
     assert_each_once_in_each_lane(held, fleet, [label for label in fleet.labels if label not in bad])
     assert_each_token_once(held)
     creates = creates_by_lane(entries)
