@@ -9,6 +9,8 @@ from batch_upload.errors import UsageError
 from batch_upload.model import State
 from batch_upload.targets import Target, chosen_targets
 
+LEDGER_SUFFIX = ".ledger"
+"""Of a manifest's ledger, if no option and no key names another."""
 LOCAL_ACCOUNT = "123456789012"
 LOCAL_REGION = "us-east-1"
 RATE_DEFAULT = 1.0
@@ -147,7 +149,7 @@ def default_ledger(manifest: Path, named: str | None, *, local: bool) -> Path:
     """Return the path of the ledger if no option gives it; `named` is the manifest's `ledger`."""
     if local:
         return manifest.with_suffix(".local.ledger")
-    return manifest.parent / named if named is not None else manifest.with_suffix(".ledger")
+    return manifest.parent / named if named is not None else manifest.with_suffix(LEDGER_SUFFIX)
 
 
 def local_state_path(manifest: Path) -> Path:

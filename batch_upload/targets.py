@@ -51,24 +51,24 @@ def external_id_of(given: str | None, environ: Mapping[str, str]) -> str | None:
     return value
 
 
-def chosen_targets(targets: Sequence[Target], names: Sequence[str]) -> tuple[Target, ...]:
-    """Return the targets that `--target` chooses, in the manifest's order; all if it was not given.
+def chosen_targets(targets: Sequence[Target], names: Sequence[str], *, what: str = "manifest") -> tuple[Target, ...]:
+    """Return the targets that `--target` chooses, in their order; all if it was not given.
 
-    A name is a target's (all its Regions), `NAME/REGION`, `group:NAME` or `all`. Raises UsageError for a name that
-    stands for no target.
+    A name is a target's (all its Regions), `NAME/REGION`, `group:NAME` or `all`. `what` has the targets, a manifest or
+    a ledger. Raises UsageError for a name that stands for no target.
     """
     if not names:
         return tuple(targets)
     if not targets:
         raise UsageError(
-            f"`--target {names[0]}` needs a manifest with `targets`",
-            hint="this manifest has one lane: leave `--target` out",
+            f"`--target {names[0]}` needs a {what} with `targets`",
+            hint=f"this {what} has one lane: leave `--target` out",
         )
     chosen: set[str | None] = set()
     for name in names:
         found = [each for each in targets if is_target_named(each, name)]
         if not found:
-            raise UsageError(f"`--target {name}` is none of the manifest's targets", hint=target_advice(name, targets))
+            raise UsageError(f"`--target {name}` is none of the {what}'s targets", hint=target_advice(name, targets))
         chosen.update(each.label for each in found)
     return tuple(each for each in targets if each.label in chosen)
 

@@ -1,7 +1,8 @@
 """From what happened to one exit code, and to the summary of a verb."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from batch_upload.clock import counting_s
@@ -116,7 +117,12 @@ def made_visible(ending: Exit, *, failing_since: datetime | None, now: datetime)
 
 
 def summary_of_lanes(
-    verb: str, lanes: Sequence[tuple[Target, Summary]], *, batch: str, elapsed_s: float, run_id: str | None = None
+    verb: str,
+    lanes: Sequence[tuple[Target, Summary]],
+    *,
+    batch: str | None,
+    elapsed_s: float,
+    run_id: str | None = None,
 ) -> Summary:
     """Return the summary of a verb over several lanes: sums, the exit code that wins, and each lane's own end."""
     ends = tuple(
@@ -167,12 +173,43 @@ def summary_of_lanes(
     )
 
 
+def one_per_lane(parts: Sequence[tuple[Target, Summary]]) -> list[tuple[Target, Summary]]:
+    """Return one summary for each lane; where there are several batches in a lane, with the sums over them."""
+    lanes: dict[str | None, tuple[Target, Summary]] = {}
+    for target, summary in parts:
+        if target.label in lanes:
+            _, before = lanes[target.label]
+            states = Counter(before.states)
+            states.update(summary.states)
+            batch = before.batch if before.batch == summary.batch else None
+            summary = replace(before, states=states, items=before.items + summary.items, batch=batch)
+        lanes[target.label] = target, summary
+    return list(lanes.values())
+
+
+def joint_batch(batches: Iterable[str | None]) -> str | None:
+    """Return the batch if there is one; None for several, or for none."""
+    names = {batch for batch in batches if batch}
+    return names.pop() if len(names) == 1 else None
+
+
+def joint_summary(
+    verb: str, parts: Sequence[tuple[Target, Summary]], *, elapsed_s: float, run_id: str | None = None
+) -> Summary:
+    """Return the summary of all batches of all lanes; that of the only lane as it is where it has no label."""
+    lanes = one_per_lane(parts)
+    if lanes[0][0].label is None:
+        return replace(lanes[0][1], run_id=run_id)
+    batch = joint_batch(summary.batch for _, summary in parts)
+    return summary_of_lanes(verb, lanes, batch=batch, elapsed_s=elapsed_s, run_id=run_id)
+
+
 def lane_summary(
     verb: str,
     lane: Lane | None,
     states: Mapping[State, int],
     *,
-    batch: str,
+    batch: str | None,
     items: int,
     started: float,
     ending: Exit | None = None,

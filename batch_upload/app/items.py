@@ -288,10 +288,10 @@ def _lane_of_only(word: str, targets: Sequence[Target]) -> tuple[Target, str] | 
     return None if target is None else (target, item_id)
 
 
-def unknown_only(item_id: str, ids: Iterable[str]) -> UsageError:
-    """Return the error of an `--only` that names neither a state nor one of the ids."""
+def unknown_only(item_id: str, ids: Iterable[str], *, what: str = "manifest") -> UsageError:
+    """Return the error of an `--only` that names neither a state nor one of the ids. `what` has them."""
     return UsageError(
-        f"`--only {item_id}` is neither a state nor an id of the manifest",
+        f"`--only {item_id}` is neither a state nor an id of the {what}",
         hint=id_hint(item_id, ids)
         or "states are `failed`, `pending`, `parked`, `unknown`, `sending`, `processing` and `complete`",
     )

@@ -1,4 +1,7 @@
-"""What the ledger holds for the items of a manifest, without a look into files; also while a run writes."""
+"""What the ledger holds for the items of a manifest, without a look into files; also while a run writes.
+
+Where a ledger takes the place of the manifest, the items are those that it lists itself (`ledger_alone.py`).
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,16 +9,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batch_upload.app.exits import first_of, lane_summary, summary_of_lanes
+from batch_upload.app.exits import first_of, joint_summary, lane_summary
 from batch_upload.app.items import Prepared, invalid, list_items_and_unmatched
 from batch_upload.app.lanes import ListedPart, lane_reader, lane_readers, listed_parts
+from batch_upload.app.ledger_alone import LedgerPart, current_rows, ledger_parts, listed_of_row
 from batch_upload.app.rates import expected_create_rate
 from batch_upload.clock import counting_s
 from batch_upload.engine.plan import Selection
 from batch_upload.engine.rows import shown_row_of_id, with_retries_counted
 from batch_upload.errors import OLD_COPY, ExitCode, LedgerOfAnotherLane
 from batch_upload.ledger import ANSWERED, Note, holder_of
-from batch_upload.model import Known, Lane, Listed, Manifest, Position, Problem, State
+from batch_upload.model import Known, Lane, Listed, Manifest, Problem, State
 from batch_upload.ports import LedgerReader
 from batch_upload.records import RunRecord, Stock
 from batch_upload.settings import RunOptions, Settings, settings_of
@@ -96,6 +100,8 @@ class LedgerView:
     """How many of the items the manifest no longer lists, because a glob matches no file any more."""
     refusal: str = ""
     """Why `upload` refuses this ledger, as its last run said; empty if it does not."""
+    is_ledger_alone: bool = False
+    """Whether the manifest was not read: the items are those of the ledger, and `manifest` has only batch and lanes."""
 
     @property
     def selection(self) -> Selection:
@@ -126,6 +132,37 @@ def view_lanes(path: Path, options: RunOptions) -> tuple[LedgerView, ...]:
         return tuple(_view_lane(manifest, part, reader, unmatched) for part, reader in zip(parts, readers, strict=True))
 
 
+def view_ledger(path: Path, options: RunOptions) -> tuple[LedgerView, ...]:
+    """Read what a ledger holds, without a manifest: a view of each batch of each lane. Blocking.
+
+    Raises LedgerUnusable, and UsageError as `ledger_parts`.
+    """
+    with ledger_parts(path, options) as parts:
+        return tuple(_view_part(part) for part in parts)
+
+
+def _view_part(part: LedgerPart) -> LedgerView:
+    manifest, settings, reader, label = part.manifest, part.settings, part.reader, part.target.label
+    rows = current_rows(reader.known(manifest.batch))
+    runs = reader.runs(manifest.batch, limit=RUNS_LOOKED_AT)
+    return LedgerView(
+        manifest,
+        part.target,
+        settings,
+        ItemRows(
+            tuple(listed_of_row(row, manifest, folder=None, label=label) for row in rows),
+            settings.ledger,
+            manifest.batch,
+            part.target,
+        ),
+        part.lane,
+        runs[0] if runs else None,
+        expected_create_rate(settings, reader.rates(), now=datetime.now(UTC)),
+        refusal=refusal_of(runs),
+        is_ledger_alone=True,
+    )
+
+
 def _view_lane(
     manifest: Manifest, part: ListedPart, reader: LedgerReader | None, unmatched: Sequence[Problem]
 ) -> LedgerView:
@@ -153,20 +190,8 @@ def _view_lane(
 def no_longer_matched(reader: LedgerReader, manifest: Manifest, part: ListedPart) -> tuple[Listed, ...]:
     """Return a lane's items in the ledger that the manifest does not list: files that no glob matches any more."""
     ids = {item.item_id for item in part.listed}
-    at = Position(0, 0)
     return tuple(
-        Listed(
-            batch=manifest.batch,
-            item_id=row.item_id,
-            source=row.source or row.item_id,
-            folder=manifest.folder,
-            tags=row.tags,
-            generation=row.generation,
-            max_size_bytes=manifest.max_size_bytes,
-            identity_tag=row.identity_tag,
-            at=at,
-            lane_label=part.target.label,
-        )
+        listed_of_row(row, manifest, folder=manifest.folder, label=part.target.label)
         for row in reader.known(manifest.batch)
         if row.current and row.item_id not in ids
     )
@@ -223,29 +248,23 @@ def summary_of_views(
     """
     counted = [found.rows.stock().states for found in lanes] if states is None else states
     summaries = [
-        lane_summary(
-            verb,
-            found.lane,
-            of_lane,
-            batch=found.manifest.batch,
-            items=len(found.rows),
-            started=started,
-            ending=ending,
-            run_id=found.last_run.run_id if found.last_run else None,
+        (
+            found.target,
+            lane_summary(
+                verb,
+                found.lane,
+                of_lane,
+                batch=found.manifest.batch or None,
+                items=len(found.rows),
+                started=started,
+                ending=ending,
+            ),
         )
         for found, of_lane in zip(lanes, counted, strict=True)
     ]
-    manifest = lanes[0].manifest
-    if not manifest.targets:
-        return summaries[0]
     last_run = last_run_of([found.last_run for found in lanes if found.last_run is not None])
-    return summary_of_lanes(
-        verb,
-        [(found.target, summary) for found, summary in zip(lanes, summaries, strict=True)],
-        batch=manifest.batch,
-        elapsed_s=counting_s() - started,
-        run_id=last_run.run_id if last_run else None,
-    )
+    run_id = last_run.run_id if last_run else None
+    return joint_summary(verb, summaries, elapsed_s=counting_s() - started, run_id=run_id)
 
 
 def holder(ledger: Path) -> Note | None:

@@ -1,20 +1,22 @@
 """What a plan is made of, lane by lane: the manifest's items, and what the ledger holds of them. Blocking."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from batch_upload.app.exits import STATE_OF_STATUS
 from batch_upload.app.items import LanePart, Prepared, lane_parts
 from batch_upload.app.lanes import lane_readers
+from batch_upload.app.ledger_alone import LedgerPart, current_rows, ledger_parts
 from batch_upload.app.ledger_view import RUNS_LOOKED_AT, refusal_of, unplanned
 from batch_upload.engine.plan import LaneOutlook, Unfinished, plan_unfinished, tokens_of, unfinished_items
-from batch_upload.engine.rows import BatchRows, carried_tries, is_absent, is_unsent, new_row, shown_row
+from batch_upload.engine.rows import BatchRows, carried_tries, is_absent, is_unsent, new_row, shown_row, shown_row_of_id
 from batch_upload.engine.survey import Seen
-from batch_upload.model import Attachment, Known, Lane, Plan, RateRecord, State
+from batch_upload.model import LIVE, OPEN, Attachment, Known, Lane, Plan, RateRecord, State
 from batch_upload.ports import LedgerReader
 from batch_upload.records import RunRecord
-from batch_upload.settings import Settings
+from batch_upload.settings import RunOptions, Settings
 from batch_upload.targets import Target
 
 
@@ -39,6 +41,8 @@ class PlanInput:
     """The rates that runs have learned."""
 
     last_run: RunRecord | None = None
+    is_ledger_alone: bool = False
+    """Whether the manifest was not read: then all items of the ledger are in `unplanned`."""
 
     @property
     def target(self) -> Target:
@@ -67,6 +71,10 @@ class PlanInput:
 
     def plan(self, outlook: LaneOutlook) -> Plan:
         """Plan what can be sent. What the manifest may still list is no orphan."""
+        if self.is_ledger_alone:
+            shown = {row.client_token for row in self.unplanned if row is not None}
+            may_exist = (row for row in self.rows.by_token.values() if row.state in LIVE | OPEN)
+            return Plan((), more_orphans=sum(row.client_token not in shown for row in may_exist))
         is_part = self.prepared.manifest.part_of is not None or bool(self.prepared.unmatched)
         made = plan_unfinished(self.unfinished, self.rows, outlook, is_part=is_part)
         unread = {listed.item_id for listed, _ in self.prepared.unread}
@@ -141,4 +149,33 @@ def _read_part(part: LanePart, reader: LedgerReader | None, *, whole: bool) -> P
         refusal=refusal_of(runs),
         rates=reader.rates(),
         last_run=runs[0] if runs else None,
+    )
+
+
+def read_ledger_inputs(path: Path, options: RunOptions) -> list[PlanInput]:
+    """Read what a ledger holds, without a manifest: an input for each batch of each lane.
+
+    Raises LedgerUnusable, and UsageError as `ledger_parts`.
+    """
+    with ledger_parts(path, options) as parts:
+        return [_read_ledger_part(part) for part in parts]
+
+
+def _read_ledger_part(part: LedgerPart) -> PlanInput:
+    manifest, reader = part.manifest, part.reader
+    known = reader.known(manifest.batch)
+    tokens: defaultdict[str, list[Known]] = defaultdict(list)
+    for row in known:
+        tokens[row.item_id].append(row)
+    runs = reader.runs(manifest.batch, limit=RUNS_LOOKED_AT)
+    return PlanInput(
+        LanePart(part.target, Prepared(manifest, ()), part.settings),
+        Unfinished(),
+        BatchRows.of(known),
+        unplanned=[shown_row_of_id(tokens[row.item_id]) for row in current_rows(known)],
+        lane=part.lane,
+        refusal=refusal_of(runs),
+        rates=reader.rates(),
+        last_run=runs[0] if runs else None,
+        is_ledger_alone=True,
     )

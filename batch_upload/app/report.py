@@ -11,11 +11,12 @@ from anyio import to_thread
 from batch_upload.app.exits import STATE_OF_STATUS
 from batch_upload.app.items import look_into, unknown_only
 from batch_upload.app.lanes import lane_reader
-from batch_upload.app.ledger_view import LedgerView, view_lanes
+from batch_upload.app.ledger_view import LedgerView, view_lanes, view_ledger
 from batch_upload.documents.refusals import Refusal
 from batch_upload.engine.rows import state_of_row
 from batch_upload.errors import UsageError
 from batch_upload.escape import shell_word
+from batch_upload.ledger import is_ledger_file
 from batch_upload.model import OPEN, Item, Known, Listed, State
 from batch_upload.settings import RunOptions
 
@@ -40,7 +41,8 @@ class ReportedItem:
     item: Item | Listed | None
     """With the content of its file if the ledger has no row and the file can be read."""
     known: Known | None
-    in_manifest: InManifest
+    in_manifest: InManifest | None
+    """None if that is not known, since the manifest was not read."""
     found: LedgerView
     """The lane that it is of."""
 
@@ -62,7 +64,8 @@ async def report(
 
 def report_sync(path: Path, options: RunOptions, *, everything: bool) -> "Report":
     """Return a report that reads its rows from the ledger as it is iterated over. Blocking. Raises as `report`."""
-    lanes = view_lanes(path, options)
+    lanes = view_ledger(path, options) if is_ledger_file(path) else view_lanes(path, options)
+    what = "ledger" if lanes[0].is_ledger_alone else "manifest"
     listed = [item for found in lanes for item in found.rows.listed]
     names = {item.item_id for item in listed} | {f"{item.lane_label}:{item.item_id}" for item in listed}
     unlisted = sorted(options.only_ids - names)
@@ -74,7 +77,7 @@ def report_sync(path: Path, options: RunOptions, *, everything: bool) -> "Report
                 known.update(*((row.item_id, f"{found.target.label}:{row.item_id}") for row in rows))
     for item_id in unlisted:
         if item_id not in known:
-            raise unknown_only(item_id, [item.item_id for item in listed])
+            raise unknown_only(item_id, [item.item_id for item in listed], what=what)
         if not everything:
             raise UsageError(
                 f"the manifest no longer lists `{item_id}`",
@@ -113,6 +116,8 @@ class Report:
                 if each.known is not None:
                     written.add(each.known.client_token)
                     yield each
+                elif found.is_ledger_alone:
+                    yield each
                 elif isinstance(each.item, Listed):
                     item = look_into(each.item, found.settings, found.manifest.folder)
                     yield each if isinstance(item, Refusal) else replace(each, item=item)
@@ -126,9 +131,8 @@ class Report:
             state = state_of_row(known)
             states[state] += 1
             if found.selection.takes(listed.item_id, state):
-                is_listed = found.is_listed(place)
-                how = InManifest.LISTED if is_listed else InManifest.NO_LONGER_LISTED
-                yield ReportedItem(listed, known, how, found)
+                how = InManifest.LISTED if found.is_listed(place) else InManifest.NO_LONGER_LISTED
+                yield ReportedItem(listed, known, None if found.is_ledger_alone else how, found)
 
 
 def created_besides(found: LedgerView, written: Set[str]) -> Iterator[ReportedItem]:

@@ -1,29 +1,31 @@
 """`status`: how far the items of a manifest are, from ledger and files. Makes no request."""
 
 import os
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from anyio import to_thread
 
-from batch_upload.app.exits import lane_summary, summary_of_lanes
+from batch_upload.app.exits import joint_summary, lane_summary, one_per_lane, summary_of_lanes
 from batch_upload.app.items import Prepared, list_items, missing_files, ready_to_read
 from batch_upload.app.lanes import LaneOutcome, ListedPart, listed_parts
 from batch_upload.app.ledger_view import holder, last_run_of, pin_refusal
-from batch_upload.app.plan_input import PlanInput, read_plan_inputs
+from batch_upload.app.plan_input import PlanInput, read_ledger_inputs, read_plan_inputs
 from batch_upload.app.rates import expected_create_rate
 from batch_upload.clock import counting_s
 from batch_upload.engine.plan import LaneOutlook
 from batch_upload.engine.rows import new_row, shown_row, with_retries_counted
-from batch_upload.ledger import Note, find_reader
+from batch_upload.ledger import Note, find_reader, is_ledger_file
 from batch_upload.manifest.reader import ledger_named_in
 from batch_upload.model import Known, Lane, Manifest, Plan, State
 from batch_upload.records import RunRecord
 from batch_upload.settings import RunOptions, Settings, settings_of
 from batch_upload.summary import Summary
+from batch_upload.targets import Target
 
 NEEDS_ATTENTION = (State.PROCESSING, State.FAILED, State.UNKNOWN, State.SENDING, State.PARKED)
 """States of an item that was begun and is not complete."""
@@ -35,13 +37,15 @@ class Status:
 
     summary: Summary
     settings: Settings
-    batch: str
+    batch: str | None
+    """None for a ledger that holds several batches, or none."""
     items: int
     states: Mapping[State, int]
     """How many items are in each state; they add up to `items`."""
     lane: Lane | None = None
     rows: Sequence[Known] = ()
-    """The ledger's row of each item that is not simply complete, in the manifest's order."""
+    """The ledger's row of each item that is not simply complete, in the manifest's order; without the manifest of all
+    items."""
     attention: Sequence[Known] = ()
     """The rows in a state of NEEDS_ATTENTION. The fault of one that ended as UPLOAD_FAILED counts its retries."""
     prepared: Prepared | None = None
@@ -62,12 +66,17 @@ class Status:
     lanes: Sequence[LaneOutcome["Status"]] = ()
     """Of a manifest with `targets`, the status of each lane. All the rest is then of all lanes together, and `lane` is
     None."""
+    is_ledger_alone: bool = False
+    """Whether the manifest was not read: the items are those of the ledger, and no file was looked at."""
+    batches: Mapping[str, Mapping[State, int]] = field(default_factory=dict)
+    """Of a ledger alone, the items of each batch by state."""
 
 
 async def status(manifest: str | Path, options: RunOptions | None = None) -> Status:
     """Return how far the items of a manifest are, also while a run goes on. Files are read in a thread.
 
     A file that the ledger does not remember as it is now is read, so what has changed is not called complete.
+    `manifest` may be a ledger: then its items are counted, of every batch and lane, and no other file is read.
     Raises ManifestInvalid, UsageError and LedgerUnusable.
     """
     work = partial(status_sync, Path(manifest), options or RunOptions())
@@ -77,6 +86,8 @@ async def status(manifest: str | Path, options: RunOptions | None = None) -> Sta
 def status_sync(manifest: Path, options: RunOptions, *, whole: bool = False) -> Status:
     """As `status`; `whole`: with the rows of complete items too. Blocking: not for the thread of an event loop."""
     started = counting_s()
+    if is_ledger_file(manifest):
+        return _status_of_ledger(read_ledger_inputs(manifest, options), started=started)
     settings = settings_of(options, manifest=manifest, ledger=ledger_named_in(manifest))
     reader = find_reader(settings.ledger)
     if reader is None:
@@ -120,7 +131,7 @@ def _status_of_lane(given: PlanInput, *, started: float) -> Status:
     rows = [shown_row(item, given.rows) or new_row(item) for item in begun]
     rows += [row for row in given.unplanned if row is not None]
     needy = [row for row in rows if row.state in NEEDS_ATTENTION]
-    batch, states = prepared.manifest.batch, given.states()
+    batch, states = prepared.manifest.batch or None, given.states()
     summary = lane_summary(
         "status",
         given.lane,
@@ -141,13 +152,39 @@ def _status_of_lane(given: PlanInput, *, started: float) -> Status:
         with_retries_counted(needy, given.rows.by_token.values()),
         prepared,
         missing_files(prepared),
-        gone=len(given.unplanned) - len(prepared.unread),
+        gone=0 if given.is_ledger_alone else len(given.unplanned) - len(prepared.unread),
         plan=given.plan(LaneOutlook(now)),
         refusal=given.refusal or pin_refusal(given.lane, given.target),
         last_run=given.last_run,
         create_rate=expected_create_rate(given.settings, given.rates, now=now),
         holder=holder(given.settings.ledger),
+        is_ledger_alone=given.is_ledger_alone,
     )
+
+
+def _status_of_ledger(given: Sequence[PlanInput], *, started: float) -> Status:
+    """Return the status of what a ledger holds. Several batches of a lane are added up."""
+    batches: defaultdict[str, Counter[State]] = defaultdict(Counter)
+    by_lane: dict[str | None, list[tuple[Target, Status]]] = {}
+    for each in given:
+        of_part = _status_of_lane(each, started=started)
+        by_lane.setdefault(each.target.label, []).append((each.target, of_part))
+        if of_part.batch is not None:
+            batches[of_part.batch].update(of_part.states)
+    lanes = []
+    for same in by_lane.values():
+        [(target, summary)] = one_per_lane([(target, each.summary) for target, each in same])
+        found = [each for _, each in same]
+        runs = [each.last_run for each in found if each.last_run is not None]
+        latest = max(runs, key=lambda run: run.began_at, default=None)
+        joint = replace(_sum_of(found, summary), last_run=latest, create_rate=found[0].create_rate)
+        lanes.append(LaneOutcome(target, joint))
+    whole = lanes[0].value
+    if lanes[0].target.label is not None:
+        parts = [(target, each.summary) for same in by_lane.values() for target, each in same]
+        summary = joint_summary("status", parts, elapsed_s=counting_s() - started)
+        whole = replace(_sum_of([lane.value for lane in lanes], summary), lane=None, lanes=lanes)
+    return replace(whole, batches=batches)
 
 
 def _status_of_all(
@@ -159,26 +196,25 @@ def _status_of_all(
     started: float,
 ) -> Status:
     """Return the only lane of a manifest without `targets` as it is, else the sums of all lanes."""
-    found = [lane.value for lane in lanes]
     if not manifest.targets:
-        return found[0]
+        return lanes[0].value
+    parts = [(lane.target, lane.value.summary) for lane in lanes]
+    summary = summary_of_lanes("status", parts, batch=manifest.batch, elapsed_s=counting_s() - started)
+    joint = _sum_of([lane.value for lane in lanes], summary)
+    return replace(joint, settings=settings, lane=None, prepared=prepared, holder=holder(settings.ledger), lanes=lanes)
+
+
+def _sum_of(found: Sequence[Status], summary: Summary) -> Status:
+    """Return the sums of several statuses; what cannot be added up is that of the first. `summary` is of all."""
     last_run = last_run_of([each.last_run for each in found if each.last_run is not None])
-    summary = summary_of_lanes(
-        "status",
-        [(lane.target, lane.value.summary) for lane in lanes],
-        batch=manifest.batch,
-        elapsed_s=counting_s() - started,
-        run_id=last_run.run_id if last_run else None,
-    )
-    return Status(
-        summary,
-        settings,
-        manifest.batch,
-        summary.items,
-        {State(name): count for name, count in summary.states.items()},
+    return replace(
+        found[0],
+        summary=replace(summary, run_id=last_run.run_id if last_run else None),
+        batch=summary.batch,
+        items=summary.items,
+        states={State(name): count for name, count in summary.states.items()},
         rows=[row for each in found for row in each.rows],
         attention=[row for each in found for row in each.attention],
-        prepared=prepared,
         missing=list(dict.fromkeys(name for each in found for name in each.missing)),
         gone=sum(each.gone for each in found),
         plan=Plan(
@@ -189,6 +225,4 @@ def _status_of_all(
         refusal=next((each.refusal for each in found if each.refusal), ""),
         last_run=last_run,
         create_rate=sum(each.create_rate for each in found),
-        holder=holder(settings.ledger),
-        lanes=lanes,
     )

@@ -12,12 +12,14 @@ from anyio import to_thread
 from batch_upload.app.exits import lane_summary
 from batch_upload.app.items import invalid, list_items_and_unmatched, look_into
 from batch_upload.app.lanes import ListedPart, lane_readers, listed_parts
+from batch_upload.app.ledger_alone import ledger_parts
 from batch_upload.app.ledger_view import RUNS_LOOKED_AT, refusal_of
 from batch_upload.clock import counting_s
 from batch_upload.documents.refusals import Refusal
 from batch_upload.engine.plan import LaneOutlook, plan_items
 from batch_upload.engine.rows import BatchRows, latest_try, shown_row, shown_row_of_id
 from batch_upload.errors import UsageError
+from batch_upload.ledger import is_ledger_file
 from batch_upload.model import Action, Item, Known, Lane, Listed, Manifest, Problem, State
 from batch_upload.ports import LedgerReader
 from batch_upload.records import TokenHistory
@@ -58,6 +60,8 @@ class ItemHistory:
     """Why `upload` refuses this ledger, as its last run said; empty if it does not."""
     action: Action | None
     """What `upload` would do for it, if nothing of the above prevents it; None for nothing."""
+    is_ledger_alone: bool
+    """Whether the manifest was not read: then nothing is known of what it lists, nor of the file."""
     is_new: bool
     """Whether the ledger has never listed its lane: the item may be at the service although the ledger has nothing."""
 
@@ -66,12 +70,15 @@ async def why(manifest: str | Path, item_id: str, options: RunOptions | None = N
     """Return the whole history of one item, and what `upload` would do for it. Only its own file is read, in a thread.
 
     In a manifest with `targets`, `acme/us-east-1:ID` is the item of one lane. Raises UsageError for an id that neither
-    manifest nor ledger know, or that is in several lanes; ManifestInvalid and LedgerUnusable.
+    manifest nor ledger know, or that is in several lanes, or in several batches of a ledger in place of the manifest;
+    ManifestInvalid and LedgerUnusable.
     """
     work = partial(why_sync, Path(manifest), item_id, options or RunOptions())
     found = await to_thread.run_sync(work, abandon_on_cancel=True)
     if len(found) > 1:
         label = found[0].target.label
+        if len({each.target.label for each in found}) < len(found):
+            raise UsageError(f"`{item_id}` is an id in several batches", hint="name the manifest of one of them")
         hint = f"name one of them, such as `{label}:{found[0].item_id}`, or choose by `targets` of the options"
         raise UsageError(f"`{item_id}` is an id in {len(found)} lanes", hint=hint)
     return found[0]
@@ -81,6 +88,7 @@ async def why(manifest: str | Path, item_id: str, options: RunOptions | None = N
 class LaneRows:
     """One lane of a manifest, and what the ledger has of it. `known` are all tokens of the batch."""
 
+    manifest: Manifest
     part: ListedPart
     item_id: str
     """The item as this lane names it."""
@@ -89,6 +97,7 @@ class LaneRows:
     lane: Lane | None = None
     refusal: str = ""
     is_new: bool = True
+    is_ledger_alone: bool = False
 
     @property
     def wanted(self) -> Listed | None:
@@ -103,7 +112,21 @@ class LaneRows:
 
 def why_sync(path: Path, item_id: str, options: RunOptions) -> tuple[ItemHistory, ...]:
     """As `why`, but for each lane that has the item. Blocking: not for the thread of an event loop."""
-    started = counting_s()
+    started, is_ledger_alone = counting_s(), is_ledger_file(path)
+    lanes, unmatched = _rows_of_ledger(path, item_id, options) if is_ledger_alone else _rows(path, item_id, options)
+    found = [each for each in lanes if each.has_item]
+    if not found:
+        ids = {each.item_id for rows in lanes for each in rows.part.listed}
+        ids |= {row.item_id for each in lanes for row in each.known}
+        close = " or ".join(f"`{each}`" for each in difflib.get_close_matches(item_id, sorted(ids), n=SUGGESTED))
+        hint = f"did you mean {close}?" if close else "`status` counts what there is"
+        where = f"`{path}`" if is_ledger_alone else f"`{path}`, nor of its ledger"
+        raise UsageError(f"`{item_id}` is no id of {where}", hint=id_hint(item_id, ids) or hint)
+    return tuple(_history(each, unmatched, started=started) for each in found)
+
+
+def _rows(path: Path, item_id: str, options: RunOptions) -> tuple[list[LaneRows], Sequence[Problem]]:
+    """Read each lane of a manifest, and why `upload` sends nothing of it."""
     manifest, listed, unmatched = list_items_and_unmatched(
         path, allow_outside=options.allow_outside, targets=options.targets
     )
@@ -119,20 +142,28 @@ def why_sync(path: Path, item_id: str, options: RunOptions) -> tuple[ItemHistory
             _lane_rows(manifest, part, reader, id_in_lane(item_id, part.target))
             for part, reader in zip(parts, readers, strict=True)
         ]
-    found = [each for each in lanes if each.has_item]
-    if not found:
-        ids = {each.item_id for part in parts for each in part.listed}
-        ids |= {row.item_id for each in lanes for row in each.known}
-        close = " or ".join(f"`{each}`" for each in difflib.get_close_matches(item_id, sorted(ids), n=SUGGESTED))
-        hint = f"did you mean {close}?" if close else "`status` counts what there is"
-        raise UsageError(f"`{item_id}` is no id of `{path}`, nor of its ledger", hint=id_hint(item_id, ids) or hint)
-    return tuple(_history(manifest, each, unmatched, started=started) for each in found)
+    return lanes, unmatched
+
+
+def _rows_of_ledger(path: Path, item_id: str, options: RunOptions) -> tuple[list[LaneRows], Sequence[Problem]]:
+    """Read each batch of each lane of a ledger that takes the place of a manifest."""
+    with ledger_parts(path, options) as parts:
+        lanes = [
+            _lane_rows(
+                part.manifest,
+                ListedPart(part.target, part.settings, ()),
+                part.reader,
+                id_in_lane(item_id, part.target),
+            )
+            for part in parts
+        ]
+    return [replace(each, is_ledger_alone=True) for each in lanes], ()
 
 
 def _lane_rows(manifest: Manifest, part: ListedPart, reader: LedgerReader | None, item_id: str) -> LaneRows:
     """Read what the ledger has of a lane; `reader` is None where the ledger does not have the lane."""
     if reader is None:
-        return LaneRows(part, item_id)
+        return LaneRows(manifest, part, item_id)
     known = reader.known(manifest.batch)
     tokens = [
         TokenHistory(
@@ -142,16 +173,18 @@ def _lane_rows(manifest: Manifest, part: ListedPart, reader: LedgerReader | None
         if row.item_id == item_id
     ]
     refusal = refusal_of(reader.runs(manifest.batch, limit=RUNS_LOOKED_AT))
-    return LaneRows(part, item_id, known, tokens, reader.lane(), refusal, reader.listed_at() is None)
+    return LaneRows(manifest, part, item_id, known, tokens, reader.lane(), refusal, reader.listed_at() is None)
 
 
-def _history(manifest: Manifest, rows: LaneRows, unmatched: Sequence[Problem], *, started: float) -> ItemHistory:
+def _history(rows: LaneRows, unmatched: Sequence[Problem], *, started: float) -> ItemHistory:
     """Return the history of the item in one lane, with a look into its file."""
-    wanted, tokens, settings = rows.wanted, rows.tokens, rows.part.settings
+    manifest, wanted, tokens, settings = rows.manifest, rows.wanted, rows.tokens, rows.part.settings
     knowledge = BatchRows.of(rows.known)
     found = None if wanted is None else look_into(wanted, settings, manifest.folder)
     item = found if isinstance(found, Item) else None
-    made = plan_items([] if item is None else [item], knowledge, LaneOutlook(datetime.now(UTC)))
+    made = plan_items(
+        [] if item is None else [item], knowledge, LaneOutlook(datetime.now(UTC)), is_part=rows.is_ledger_alone
+    )
     row = shown_row_of_id([each.known for each in tokens]) if item is None else shown_row(item, knowledge)
     token = None if row is None else row.client_token
     current = next((replace(each, known=row) for each in tokens if row and each.known.client_token == token), None)
@@ -173,6 +206,7 @@ def _history(manifest: Manifest, rows: LaneRows, unmatched: Sequence[Problem], *
         unmatched=unmatched,
         refusal=rows.refusal,
         action=next((each for each in made.actions if each.item_id == rows.item_id), None),
+        is_ledger_alone=rows.is_ledger_alone,
         is_new=rows.is_new,
     )
 

@@ -17,6 +17,7 @@ from typing import TextIO
 
 from batch_upload.cli.flags import Flags, text_of, truth_of
 from batch_upload.cli.streams import raising, reason_of
+from batch_upload.document import DATABASE_HEADER
 from batch_upload.errors import BatchUploadError, OutputUnwritable, UsageError
 from batch_upload.model import Listed
 from batch_upload.settings import default_ledger, local_state_path
@@ -41,10 +42,14 @@ STANDARD_ERROR = NamedFile("standard error", Path("/dev/fd/2"))
 
 
 def run_files(manifest: Path, ledger: Path) -> Iterator[NamedFile]:
-    """Yield the manifest, the ledger with its side files, and the state of the embedded service."""
+    """Yield the manifest, the ledger with its side files, and the state of the embedded service.
+
+    Where a ledger takes the place of the manifest, both are the same path.
+    """
     from batch_upload.ledger import files_of_ledger  # heavy, and only needed if an output is a file
 
-    yield NamedFile("the manifest", manifest)
+    if manifest != ledger:
+        yield NamedFile("the manifest", manifest)
     yield from (NamedFile("a file of the ledger", path) for path in files_of_ledger(ledger))
     yield NamedFile("the state of the local service", local_state_path(manifest))
 
@@ -103,8 +108,7 @@ def is_no_document(head: bytes) -> bool:
     """Whether a file that begins so is neither a PDF, a PNG, a JPEG nor a database: a log can be appended to it."""
     from batch_upload.documents.sniff import content_type_of
 
-    # https://www.sqlite.org/fileformat.html
-    return content_type_of(head) is None and not head.startswith(b"SQLite format 3\0")
+    return content_type_of(head) is None and not head.startswith(DATABASE_HEADER)
 
 
 def is_standard_output(path: Path) -> bool:

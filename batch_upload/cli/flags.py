@@ -29,6 +29,9 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 ManifestArgument = Annotated[Path, Argument(metavar="MANIFEST", help="the YAML file that lists what to upload")]
+ManifestOrLedgerArgument = Annotated[
+    Path, Argument(metavar="MANIFEST", help="the YAML file that lists what to upload, or a ledger in its place")
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Every function is pure and returns plain text without colour and without a line 
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_upload.errors import BatchUploadError, ManifestInvalid, Refused, ServiceError
@@ -79,6 +80,12 @@ def valid_text(manifest: str, *, items: int, lanes: int = 0, warnings: int = 0) 
     where = f" in {count_words(lanes, 'lane')}" if lanes else ""
     warned = f", {count_words(warnings, 'warning')}" if warnings else ""
     return printable(f"`{manifest}` is valid: {count_words(items, 'item')}{where}{warned}")
+
+
+def ledger_alone_text(ledger: Path) -> str:
+    """Return what a verb does not know that was given a ledger in place of a manifest."""
+    unknown = "items that no run has recorded are not known, and no file was looked at for changes"
+    return printable(f"from the ledger `{ledger}` alone, the manifest was not read: {unknown}")
 
 
 def names_words(names: Sequence[str]) -> str:

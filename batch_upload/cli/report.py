@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from batch_upload.cli import messages
 from batch_upload.cli.files import (
     STANDARD_ERROR,
     STANDARD_OUTPUT,
@@ -18,7 +19,7 @@ from batch_upload.cli.files import (
     run_files,
     standard_output,
 )
-from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Flags, ManifestArgument, options_of
+from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Flags, ManifestOrLedgerArgument, options_of
 from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.errors import UsageError
@@ -43,7 +44,7 @@ class Format(StrEnum):
 
 @verb("report", ("only",), LEDGER_FLAGS, TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
 def report_command(
-    manifest: ManifestArgument,
+    manifest: ManifestOrLedgerArgument,
     form: Annotated[
         Format, typer.Option("--format", help="csv, csv-excel, jsonl, html (a page), or a manifest to run")
     ] = Format.CSV,
@@ -88,6 +89,8 @@ def report_command(
     written = f"{count_words(count, 'row' if everything else 'item')} written to"
     is_counted = [states.total() for states in made.lane_states] == [len(lane.rows) for lane in made.lanes]
     summary = summary_of_views(made.lanes, "report", started=started, states=made.lane_states if is_counted else None)
+    if found.is_ledger_alone:
+        output.say(messages.ledger_alone_text(manifest))
     return Ended(summary, lines=(f"{written} {'standard output' if out is None else f'`{out}`'}",))
 
 
@@ -111,8 +114,11 @@ def write_page(made: "Report", invocation: Invocation, stream: TextIO) -> int:
 
 def write_rerun_manifest(made: "Report", folder: Path, stream: TextIO) -> int:
     """Write a manifest of the chosen items, which lies in `folder`; return their number. Raises UsageError for none."""
+    from batch_upload.app.ledger_alone import manifest_needed
     from batch_upload.report.rerun_manifest import write_manifest
 
+    if made.lanes[0].is_ledger_alone:
+        raise manifest_needed(made.lanes[0].manifest.path, "--format manifest")
     found, items = made.lanes[0], [each.item for each in made.chosen() if each.item is not None]
     states = found.settings.only_states
     if not items and states and not found.settings.only_ids:

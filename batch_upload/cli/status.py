@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from batch_upload.cli import messages
-from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Flags, ManifestArgument, options_of
+from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Flags, ManifestOrLedgerArgument, options_of
 from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.escape import printable
-from batch_upload.model import Action, ActionKind
+from batch_upload.model import Action, ActionKind, State
 from batch_upload.report.estimate import work_left
 from batch_upload.report.ndjson import in_lane, known_line, lane_ref
 from batch_upload.report.summary_text import Invocation, KnownItems, attention_lines, states_line
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @verb("status", LEDGER_FLAGS, TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
-def status_command(manifest: ManifestArgument, *, flags: Flags, output: Output) -> Ended:
+def status_command(manifest: ManifestOrLedgerArgument, *, flags: Flags, output: Output) -> Ended:
     """count the items by state and name those that need attention, from ledger and files"""
     from batch_upload.app.lanes import LaneOutcome  # heavy, like all that follows: only when there is work
     from batch_upload.app.status import status_sync
@@ -37,6 +37,7 @@ def status_command(manifest: ManifestArgument, *, flags: Flags, output: Output) 
             *run_lines(found),
             *(printable(line) for line in change_lines(found)),
             *obstacles,
+            *ledger_lines(found),
             *(lanes_lines(found, output) if found.lanes else refusal_lines(found, invocation)),
             *attention_lines(attention_of(found), invocation),
             *orphan_lines(found, invocation),
@@ -45,11 +46,21 @@ def status_command(manifest: ManifestArgument, *, flags: Flags, output: Output) 
     return Ended(found.summary, lines=())
 
 
+def ledger_lines(found: "Status") -> Iterator[str]:
+    """Yield what is not known without the manifest, and the batches if the ledger holds several."""
+    if not found.is_ledger_alone:
+        return
+    yield messages.ledger_alone_text(found.settings.ledger)
+    for batch, states in found.batches.items() if len(found.batches) > 1 else ():
+        counts = ", ".join(f"{states[state]:,} {state.value}" for state in State if states.get(state))
+        yield printable(f"batch `{batch}`: {counts or 'no items'}")
+
+
 def refusal_lines(found: "Status", invocation: Invocation) -> Iterator[str]:
     """Yield why `upload` refuses the ledger, and the command for it."""
     if found.refusal:
         yield printable(f"`upload` refuses this ledger: {found.refusal}")
-        yield f"  {invocation.command('reconcile')}"
+        yield "  see `reconcile` with its manifest" if found.is_ledger_alone else f"  {invocation.command('reconcile')}"
 
 
 def lanes_lines(found: "Status", output: Output) -> list[str]:

@@ -1,13 +1,14 @@
 """`why`: one item's whole history, and what happens next. Makes no request."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from batch_upload.cli import messages
 from batch_upload.cli.completion import item_ids
-from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Flags, ManifestArgument, options_of
+from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Flags, ManifestOrLedgerArgument, options_of
 from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.model import ActionKind, State
@@ -41,7 +42,7 @@ UPLOADING = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE, ActionKi
 
 @verb("why", LEDGER_FLAGS, TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
 def why_command(
-    manifest: ManifestArgument,
+    manifest: ManifestOrLedgerArgument,
     item: Annotated[
         str,
         typer.Argument(
@@ -53,22 +54,24 @@ def why_command(
     output: Output,
 ) -> Ended:
     """tell one item's whole history and what happens next, from manifest and ledger alone"""
-    from batch_upload.app.exits import summary_of_lanes  # heavy, like all that follows: only when there is work
+    from batch_upload.app.exits import joint_summary  # heavy, like all that follows: only when there is work
     from batch_upload.app.why import why_sync
     from batch_upload.clock import counting_s
 
     options, started = options_of(flags), counting_s()
     lanes = why_sync(manifest, item, options)
     invocation = invocation_of(manifest, flags, options)
+    if lanes[0].is_ledger_alone:
+        output.say(messages.ledger_alone_text(manifest))
     histories = [(lane_ref(found.target, found.lane), history_of(found, invocation)) for found in lanes]
     for line in history_json_of_lanes(histories):
         output.event(line)
+    summaries = [(found.target, found.summary) for found in lanes]
+    summary = joint_summary("why", summaries, elapsed_s=counting_s() - started)
+    lines: Iterable[str]
     if lanes[0].target.label is None:
-        summary, lines = lanes[0].summary, history_lines(histories[0][1])
+        lines = chain.from_iterable(history_lines(history) for _, history in histories)
     else:
-        summaries = [(found.target, found.summary) for found in lanes]
-        batch, elapsed_s = lanes[0].manifest.batch, counting_s() - started
-        summary = summary_of_lanes("why", summaries, batch=batch, elapsed_s=elapsed_s)
         lines = history_lines_of_lanes(histories)
     if not output.quiet:
         output.answer(lines)
@@ -77,6 +80,8 @@ def why_command(
 
 def history_of(found: "ItemHistory", invocation: Invocation) -> History:
     """Return the history of an item as it is printed."""
+    from batch_upload.app.ledger_alone import NOT_READ
+
     return History(
         item_id=found.item_id,
         batch=found.manifest.batch,
@@ -85,7 +90,7 @@ def history_of(found: "ItemHistory", invocation: Invocation) -> History:
         current=found.current,
         item=found.item,
         retry=found.retry,
-        unreadable="" if found.unreadable is None else found.unreadable.message,
+        unreadable=NOT_READ if found.is_ledger_alone else "" if found.unreadable is None else found.unreadable.message,
         next=next_of(found, invocation),
         earlier=found.earlier,
     )
@@ -95,6 +100,9 @@ def next_of(found: "ItemHistory", invocation: Invocation) -> Next:
     """Return why the next `upload` sends nothing, else what it does with this item, and the commands for it."""
     from batch_upload.engine.rows import is_absent
 
+    if found.is_ledger_alone:
+        fault = None if found.current is None else found.current.known.fault
+        return Next(f"{advice(found.state, fault)}, if the manifest still lists it so")
     upload, reconcile = invocation.command("upload"), invocation.command("reconcile")
     obstacle = found.unreadable or next(iter(found.unmatched), None)
     if obstacle is not None:

@@ -10,7 +10,7 @@ from batch_upload.ledger.reading import Reader, Source
 from batch_upload.ledger.runs import ANSWERED
 from batch_upload.ledger.sqlite.connection import open_for_reading, open_for_writing
 from batch_upload.ledger.sqlite.files import check_place, files_of_ledger, make_file, real_path
-from batch_upload.ledger.sqlite.health import damage_of, holder_of, place_of, rights_of, schema_of
+from batch_upload.ledger.sqlite.health import damage_of, holder_of, is_ledger_file, place_of, rights_of, schema_of
 from batch_upload.ledger.sqlite.lock import Note, take_lock
 from batch_upload.ledger.sqlite.migrations import require_sqlite
 from batch_upload.ledger.store import Store
@@ -78,6 +78,7 @@ __all__ = [
     "find_digests",
     "find_reader",
     "holder_of",
+    "is_ledger_file",
     "open_ledger",
     "place_of",
     "rights_of",

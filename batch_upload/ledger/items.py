@@ -112,6 +112,10 @@ def known_of_batch(db: Database, lane_id: int, batch: str) -> list[Known]:
     return [known_of(row) for row in db.rows(_OF_BATCH, {"of_lane": lane_id, "of_batch": batch})]
 
 
+def batches_of(db: Database, lane_id: int) -> list[str]:
+    return [batch for (batch,) in db.rows(_BATCHES, {"of_lane": lane_id})]
+
+
 def known_of_ids(db: Database, lane_id: int, batch: str, item_ids: Sequence[str]) -> list[Known]:
     db.want(dict.fromkeys(item_ids))
     return [known_of(row) for row in db.rows(_OF_IDS, {"of_lane": lane_id, "of_batch": batch})]
@@ -158,6 +162,8 @@ def _storable(known: Known) -> Known:
 _STORED = KNOWN.add_columns(item.c.item_no)
 _BY_TOKEN = Statement(_STORED.where(OF_TOKEN))
 _BY_ATTACHMENTS = Statement(_STORED.where(OF_LANE, item.c.attachment_id.in_(select(wanted.c.key))))
+# every id has a current token, so the index of those is enough
+_BATCHES = Statement(select(item.c.batch).where(OF_LANE, IS_CURRENT).distinct())
 _OF_BATCH = Statement(KNOWN.where(OF_BATCH).order_by(item.c.item_no))
 _wanted_ids = _STORED.where(OF_BATCH, IS_WANTED_ID)
 _OF_IDS = Statement(union_all(_wanted_ids.where(IS_CURRENT), _wanted_ids.where(IS_REPLACED)).order_by("item_no"))

@@ -126,6 +126,13 @@ class Reader:
     def listed_at(self) -> datetime | None:
         return self._read(runs.listed_at, nothing=None)
 
+    def batches(self) -> list[str]:
+        with self._source.reading():
+            found = self._chosen()
+            of_items = [] if found is None else items.batches_of(self._db, found[0])
+            of_runs = runs.batches_of(self._db, None if found is None else found[0], self._label)
+            return sorted({*of_items, *of_runs})
+
     def runs(self, batch: str, limit: int) -> list[RunRecord]:
         with self._source.reading():
             found = self._chosen()

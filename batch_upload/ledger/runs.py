@@ -60,7 +60,7 @@ def chosen_lane(db: Database, wanted: Lane | None, *, shown: str) -> tuple[int, 
 
 
 def labelled_lanes(db: Database) -> list[tuple[str | None, Lane]]:
-    """Return every lane with the label of each target that was pinned to it, or with None for one without."""
+    """Return every lane with the label of each target that was pinned to it, the latest last; None for one without."""
     return [(label, Lane(account=account, region=region)) for label, account, region in db.rows(_LABELLED)]
 
 
@@ -160,6 +160,11 @@ def runs_of(db: Database, lane_id: int | None, label: str | None, batch: str, li
     return [RunRecord(*row) for row in db.rows(_RUNS, asked)]
 
 
+def batches_of(db: Database, lane_id: int | None, label: str | None) -> list[str]:
+    """Return the batches of the runs that `runs_of` returns."""
+    return [batch for (batch,) in db.rows(_RUN_BATCHES, {"of_lane": lane_id, "of_target": label})]
+
+
 def failing_since(db: Database, lane_id: int | None, *, label: str | None) -> datetime | None:
     """Return when the service was last known to answer, if a run has ended with `transient` since; None otherwise.
 
@@ -192,7 +197,7 @@ _is_pinned = target.c.lane_id == lane.c.lane_id
 _LABELLED = Statement(
     select(target.c.label, lane.c.account, lane.c.region)
     .select_from(lane.outerjoin(target, _is_pinned))
-    .order_by(lane.c.lane_id, target.c.label)
+    .order_by(lane.c.lane_id, target.c.pinned_at, target.c.label)
 )
 _TARGETS = Statement(select(target.c.label, target.c.lane_id))
 _PINNED = Statement(
@@ -246,6 +251,7 @@ _RUNS = Statement(
     .order_by(run.c.run_no.desc())
     .limit(bindparam("most"))
 )
+_RUN_BATCHES = Statement(select(run.c.batch).where(_OF_LANE_OR_NONE).distinct())
 _ended = (
     select(run.c.began_at, run.c.ended_at, run.c.exit_code, run.c.summary)
     .where(run.c.ended_at.is_not(None))

@@ -41,7 +41,8 @@ class LedgerReader(Protocol):
         ...
 
     def lanes(self) -> Sequence[tuple[str | None, Lane]]:
-        """Every lane of the ledger with the label of each target that was pinned to it; None for one without target."""
+        """Every lane of the ledger with the label of each target that was pinned to it, the one pinned last behind the
+        others; None for one without target."""
         ...
 
     def of(self, lane: Lane | None) -> "LedgerReader":
@@ -78,6 +79,10 @@ class LedgerReader(Protocol):
 
     def listed_at(self) -> datetime | None:
         """When the last listing of the lane began that was read to its end, or None: then the ledger is new here."""
+        ...
+
+    def batches(self) -> list[str]:
+        """Every batch that has items in the lane, or runs that `runs` returns, by name."""
         ...
 
     def runs(self, batch: str, limit: int) -> list[RunRecord]:

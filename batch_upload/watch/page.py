@@ -205,6 +205,9 @@ class Page:
             if record.operation == CREATE and "rate" in record.learned:
                 pace = record
         states = Counter(self._states.values())
+        causes = causes_of(self._attention.values(), target=self.lane.target)
+        if self.found.is_ledger_alone:  # `lane` may be named by its batch, too, which no flag takes
+            causes = [replace(each, first=(self.found.target.label, each.first[1])) for each in causes]
         note = holder(self.found.settings.ledger)
         self.is_held = note is not None
         if note is not None and runs and runs[0].record.ended_at is None:
@@ -213,7 +216,7 @@ class Page:
             active = ActiveRun(runs[0].record.run_id, holder_words(note.pid, note.host), left, rate, left_s)
         return PageHead(
             batch=self.found.manifest.batch,
-            manifest=str(self.found.manifest.path),
+            manifest="not read" if self.found.is_ledger_alone else str(self.found.manifest.path),
             ledger=str(self.found.settings.ledger),
             lane=None if reader is None else reader.lane(),
             endpoint=None if reader is None else reader.endpoint(),
@@ -224,7 +227,7 @@ class Page:
             listed=len(self.board),
             only=self._only(),
             attempts_left_out=self._attempts > self.limits.attempts,
-            causes=causes_of(self._attention.values(), target=self.lane.target),
+            causes=causes,
             runs=runs[:RUNS_MAX],
             more_runs=len(runs) > RUNS_MAX,
             active=active,
@@ -306,6 +309,7 @@ class LanesPage:
         )
         head = replace(
             first,
+            batch=", ".join(dict.fromkeys(head.batch for head in heads if head.batch)),
             lane=None,
             endpoint=endpoints.pop() if len(endpoints) == 1 else None,
             states=sum((Counter(head.states) for head in heads), Counter[State]()),
@@ -353,7 +357,8 @@ def run_timelines(reader: LedgerReader, batch: str) -> list[RunTimeline]:
 def still_page_of_lanes(lanes: Sequence[PageOfLane], repeated: Sequence[str]) -> tuple[LanesPage, Iterator[str]]:
     """Return the page of several lanes as it is now, and the pieces of its one file."""
     page = LanesPage.of(lanes, repeated, at=datetime.now(UTC))
-    return page, document(json_chunks(page.board.since(0)), title=title_of(lanes[0][1]), live=False)
+    title = printable(f"{page.board.head['batch']} · batch-upload")
+    return page, document(json_chunks(page.board.since(0)), title=title, live=False)
 
 
 def still_page(found: LedgerView, repeated: Sequence[str]) -> tuple[Page, Iterator[str]]:
@@ -365,18 +370,25 @@ def still_page(found: LedgerView, repeated: Sequence[str]) -> tuple[Page, Iterat
 
 
 def pages_of_lanes(found: Sequence[LedgerView], reader: LedgerReader | None) -> list[PageOfLane]:
-    """Return the lanes of a manifest as `LanesPage.of` takes them; `reader` reads the whole ledger."""
-    return [
-        (lane_ref(each.target, each.lane), each, None if reader is None else of_target(reader, each.target))
-        for each in found
-    ]
+    """Return the lanes of a manifest as `LanesPage.of` takes them; `reader` reads the whole ledger.
+
+    Of a ledger alone with several batches, each batch of a lane is shown as a lane of its own.
+    """
+    has_batches = len({each.manifest.batch for each in found}) > 1
+    pages: list[PageOfLane] = []
+    for each in found:
+        lane = lane_ref(each.target, each.lane)
+        if has_batches:
+            lane = replace(lane, target=f"{each.target.label or each.lane or 'no lane'} · {each.manifest.batch}")
+        pages.append((lane, each, None if reader is None else of_target(reader, each.target)))
+    return pages
 
 
 def still_page_of_manifest(
     found: Sequence[LedgerView], repeated: Sequence[str]
 ) -> tuple[Page | LanesPage, Iterator[str]]:
     """Return the page of all lanes of a manifest as it is now, and the pieces of its one file."""
-    if found[0].target.label is None:
+    if len(found) == 1 and found[0].target.label is None:
         return still_page(found[0], repeated)
     with ExitStack() as closing:
         reader = find_reader(found[0].settings.ledger)

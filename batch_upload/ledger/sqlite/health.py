@@ -8,12 +8,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from batch_upload.document import DATABASE_HEADER
 from batch_upload.errors import LedgerUnusable
 from batch_upload.ledger.sqlite.connection import connect
 from batch_upload.ledger.sqlite.files import real_path, unusable
 from batch_upload.ledger.sqlite.lock import Note, note_of
 from batch_upload.ledger.sqlite.migrations import SCHEMA_VERSION, check_whole, schema_version
 from batch_upload.mounts import file_system_of
+from batch_upload.settings import LEDGER_SUFFIX
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {
@@ -22,6 +24,9 @@ NETWORK_FILE_SYSTEMS = frozenset(
     }
 )  # fmt: skip
 """File systems on which locks may not reach other machines, and SQLite's WAL has no shared memory."""
+
+_HEAD_BYTES = 4_096
+"""SQLite's usual page: no first page is without a zero byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,27 @@ def place_of(path: Path) -> Place:
     exists = real.exists()
     writable = os.access(real.parent, os.W_OK) and (not exists or os.access(real, os.W_OK))
     return Place(exists, writable, file_system_of(real), disk.f_bavail * disk.f_frsize)
+
+
+def is_ledger_file(path: Path) -> bool:
+    """Return whether a path is meant as a ledger: a SQLite file, or one named `.ledger` that is empty or damaged.
+
+    False for what cannot be read. A text file is none, whatever its name.
+    """
+    try:
+        if holder_of(path) is not None:
+            # not opened here: closing any descriptor of a file releases the locks that this process holds on it
+            return True
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            head = os.read(descriptor, _HEAD_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError, LedgerUnusable):  # ValueError: no name for a file
+        return False
+    if head is None:
+        return False
+    return head.startswith(DATABASE_HEADER) or (path.suffix == LEDGER_SUFFIX and (not head or b"\0" in head))
 
 
 def rights_of(path: Path) -> Rights:

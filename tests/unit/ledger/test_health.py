@@ -10,7 +10,7 @@ import pytest
 
 from batch_upload.clock import SystemClock
 from batch_upload.errors import LedgerUnusable
-from batch_upload.ledger import damage_of, holder_of, open_ledger, place_of, rights_of, schema_of
+from batch_upload.ledger import damage_of, holder_of, is_ledger_file, open_ledger, place_of, rights_of, schema_of
 from batch_upload.ledger.sqlite.migrations import SCHEMA_VERSION
 from tests.unit.ledger.samples import overwrite, rows
 
@@ -45,6 +45,45 @@ def test_a_page_that_was_overwritten_is_found(ledger: Path) -> None:
         damage = [error.message]
 
     assert damage
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "is_one"),
+    [
+        ("state.db", b"SQLite format 3\0" + b"\0" * 100, True),
+        ("june.ledger", b"SQLite format 3\0" + b"\0" * 100, True),
+        ("june.ledger", b"", True),
+        ("june.ledger", b"damaged \xff\0\0\0", True),
+        ("june.ledger", b"version: 1\n", False),
+        ("june.yaml", b"", False),
+        ("june.yaml", b"damaged \xff\0\0\0", False),
+        ("june.yaml", b"version: 1\n", False),
+    ],
+)
+def test_a_path_is_a_ledger_by_its_content(tmp_path: Path, name: str, content: bytes, *, is_one: bool) -> None:
+    (tmp_path / name).write_bytes(content)
+
+    assert is_ledger_file(tmp_path / name) is is_one
+
+
+def test_what_cannot_be_read_as_a_file_is_no_ledger(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.ledger")
+    (tmp_path / "circle.ledger").symlink_to("circle.ledger")
+    names = ("", "none.ledger", "pipe.ledger", "circle.ledger", "nul\0.ledger")
+
+    assert [is_ledger_file(tmp_path / name) for name in names] == [False] * len(names)
+    assert is_ledger_file(Path("/")) is False
+
+
+async def test_a_ledger_that_is_written_to_is_known_without_being_opened(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    opened = await open_ledger(path, run_id="run", clock=SystemClock(), wait_lock_s=0)
+    path.rename(tmp_path / "moved")
+
+    assert is_ledger_file(path)
+    (tmp_path / "moved").rename(path)
+    await opened.close()
+    assert is_ledger_file(path)
 
 
 def test_what_is_no_ledger_is_refused(tmp_path: Path) -> None:

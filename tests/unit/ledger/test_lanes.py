@@ -152,6 +152,22 @@ async def test_a_target_that_is_another_lane_now_is_refused_and_its_lane_left_as
     assert [row.state for row in await writer.known(BATCH)] == [State.PROCESSING]
 
 
+async def test_a_lane_has_the_batches_of_its_items_and_of_runs_that_count_for_it(opened: Open, path: Path) -> None:
+    one, other = await two_of((await opened()).ledger)
+    await run_on(one, LANE, "a")
+    await one.enlist([item("a", token="bu1-july-a", batch="july")], at=T0)
+    await run_on(other, OTHER)
+    unreached = await (await opened(path.with_name("other.ledger"))).ledger.writer()
+    await unreached.record_end(RUN, verb="upload", batch="may", began_at=T0, exit_code=22, summary={}, at=T0)
+
+    with reader_of(path) as reader:
+        assert reader.of(LANE).batches() == reader.of_target(label_of(LANE)).batches() == ["july", BATCH]
+        assert reader.of(OTHER).batches() == [BATCH]
+        assert reader.of(STRANGE).batches() == []
+    with reader_of(path.with_name("other.ledger")) as reader:
+        assert (reader.lanes(), reader.batches()) == ([], ["may"])
+
+
 async def test_two_targets_of_one_lane_are_refused_in_one_run_and_not_in_two(opened: Open, path: Path) -> None:
     ledger = await opened()
     one, again = await ledger.ledger.writer("acme/us-east-1"), await ledger.ledger.writer("beta/us-east-1")

@@ -72,6 +72,7 @@ WHOLE = {
     "runs._BEGIN": "a check of references that is passed over while none is broken",
     "runs._ADD_LANE": "a check of references that is passed over while none is broken",
     "runs._RUNS": "from the latest on",
+    "runs._RUN_BATCHES": "a run is one row, and asked once by a verb that is given the ledger alone",
     "runs._ENDED": "from the latest on",
     "runs._ENDED_OF_TARGET": "from the latest on",
 }
