@@ -21,7 +21,7 @@ from batch_upload.service.access import Ask
 from batch_upload.service.organizations import open_organization
 from batch_upload.settings import RunOptions, settings_of
 
-T = TypeVar("T")
+Answered = TypeVar("Answered")
 UNIT_PATTERN = r"r-[0-9a-z]{4,32}|ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}"
 """The id of a root or a unit (`ParentId` of the service's model)."""
 _ROLE_NAME = re.compile(r"(?:[\w+=,.@-]+/)*[\w+=,.@-]{1,64}", re.ASCII)
@@ -70,8 +70,8 @@ async def discover(wanted: DiscoverOptions, options: RunOptions, observer: Obser
         chance=random.Random(),  # noqa: S311 - jitter, not a secret
     )
 
-    async def retry(operation: str, send: Callable[[], Awaitable[T]]) -> T:
-        async def once() -> T:
+    async def retry(operation: str, send: Callable[[], Awaitable[Answered]]) -> Answered:
+        async def once() -> Answered:
             nonlocal throttled
             counts[operation] += 1
             try:

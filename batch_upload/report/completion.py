@@ -115,12 +115,6 @@ def report_row(
     return replace(row, sha256=item.sha256, size_bytes=item.size_bytes, content_type=type_name, client_token=token)
 
 
-def rows_by_lane(rows: Iterable[ReportRow], labels: Sequence[str]) -> list[ReportRow]:
-    """Return the rows of several lanes in the order of `labels`, those of one lane as they came, others last."""
-    places = {label: place for place, label in enumerate(labels)}
-    return sorted(rows, key=lambda row: places.get(row.target or "", len(places)))
-
-
 def write_csv(rows: Iterable[ReportRow], stream: TextIO, *, more: Sequence[str] = (), is_marked: bool = False) -> int:
     """Write the rows as RFC 4180, header first, and return their number. `more` are columns behind the header's.
 

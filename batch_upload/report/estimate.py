@@ -1,7 +1,7 @@
 """How long a run takes: creates at a rate, and then until the service has finished. Pure."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from batch_upload.model import State
 
@@ -48,12 +48,6 @@ def work_left(states: Mapping[State, int], rate_per_s: float) -> tuple[int, floa
     if not left:
         return 0, None
     return left, run_s(left, left + states.get(State.PROCESSING, 0), rate_per_s)
-
-
-def work_left_of_lanes(lanes: Iterable[tuple[Mapping[State, int], float]]) -> tuple[int, float | None]:
-    """Return the same for several lanes, by their states and rates: items add up, the slowest lane ends the run."""
-    found = [work_left(states, rate_per_s) for states, rate_per_s in lanes]
-    return sum(left for left, _ in found), max((left_s for _, left_s in found if left_s is not None), default=None)
 
 
 def creates_within(seconds: float, rate_per_s: float) -> int:

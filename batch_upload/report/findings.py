@@ -1,7 +1,6 @@
 """What `verify` found, what `reconcile` will cost and what `prune` will delete, for people and for programs."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -100,21 +99,6 @@ class FindingCounts:
         if self.finished:
             lines.append(f"finished since the ledger was written: {self.finished:,}; `upload` takes note of it")
         return lines
-
-
-def summed_counts(counts: Sequence[FindingCounts]) -> FindingCounts:
-    """Return the numbers of several lanes together."""
-    findings: Counter[str] = Counter()
-    for each in counts:
-        findings.update(each.findings)
-    return FindingCounts(
-        findings=findings,
-        listed=sum(each.listed for each in counts),
-        strangers=sum(each.strangers for each in counts),
-        agreeing=sum(each.agreeing for each in counts),
-        finished=sum(each.finished for each in counts),
-        tags_compared=sum(each.tags_compared for each in counts),
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,8 @@ HOME_REGION = "us-east-1"
 """Where the SDK finds the service if no Region is chosen. The Region only decides the partition: see its endpoints."""
 ACTIVE = "ACTIVE"
 
-Answer = Mapping[str, Any]
-Retry = Callable[[str, Callable[[], Awaitable[Answer]]], Awaitable[Answer]]
+JsonAnswer = Mapping[str, Any]
+Retry = Callable[[str, Callable[[], Awaitable[JsonAnswer]]], Awaitable[JsonAnswer]]
 """Sends the request of an operation, and again while it raises Throttled or NoAnswer. Each try takes a new slot."""
 
 
@@ -44,7 +44,7 @@ class OrganizationAccount:
     name: str
 
 
-async def sent_once(_operation: str, send: Callable[[], Awaitable[Answer]]) -> Answer:
+async def sent_once(_operation: str, send: Callable[[], Awaitable[JsonAnswer]]) -> JsonAnswer:
     """Send a request without another try."""
     return await send()
 
@@ -87,15 +87,15 @@ class Organization:
             raise UsageError(f"the organization has no unit `{parent_id}`", hint="`ou-…` or `r-…`") from error
         return _active(found)
 
-    async def _listed(self, operation: str, name: str, **members: str) -> AsyncIterator[Answer]:
+    async def _listed(self, operation: str, name: str, **members: str) -> AsyncIterator[JsonAnswer]:
         """Yield what is on the pages of a list, from the first to the last. A page may be empty and not the last."""
-        call = getattr(self._client, OPERATIONS[operation])
+        call = getattr(self._client, METHODS[operation])
         token: str | None = None
         tokens: set[str] = set()
         while True:
             page = members if token is None else {**members, "NextToken": token}
 
-            async def send(page: Mapping[str, str] = page) -> Answer:
+            async def send(page: Mapping[str, str] = page) -> JsonAnswer:
                 await self._pace.slot()
                 return await answer_to(call(MaxResults=PAGE_MAX, **page), _checked(name))
 
@@ -110,7 +110,7 @@ class Organization:
             tokens.add(token)
 
 
-OPERATIONS = {
+METHODS = {
     "ListAccounts": "list_accounts",
     "ListAccountsForParent": "list_accounts_for_parent",
     "ListOrganizationalUnitsForParent": "list_organizational_units_for_parent",
@@ -118,17 +118,17 @@ OPERATIONS = {
 """The operations, and the methods of botocore's client."""
 
 
-def _checked(name: str) -> Callable[[Answer], Answer]:
+def _checked(name: str) -> Callable[[JsonAnswer], JsonAnswer]:
     """Return a reader that raises NoAnswer for a page without its list."""
 
-    def read(answer: Answer) -> Answer:
+    def read(answer: JsonAnswer) -> JsonAnswer:
         member(answer, name)
         return answer
 
     return read
 
 
-def _active(found: list[Answer]) -> tuple[OrganizationAccount, ...]:
+def _active(found: list[JsonAnswer]) -> tuple[OrganizationAccount, ...]:
     """Return the active ones of the accounts that were listed, each once, by their ids. Raises NoAnswer.
 
     `State` replaces `Status`, which AWS retires on 2026-09-09 (the service's model); older endpoints have only that.

@@ -14,7 +14,6 @@ from batch_upload.report.completion import (
     ReportRow,
     defused,
     report_row,
-    rows_by_lane,
     write_csv,
     write_jsonl,
 )
@@ -222,13 +221,3 @@ def test_whether_the_manifest_lists_it_stays_the_last_column() -> None:
     head, row = csv.reader(io.StringIO(stream.getvalue(), newline=""))
     assert head == [*HEADER.split(","), "in_manifest"]
     assert row[-6:] == ["acme/us-east-1", "111122223333", "us-east-1", "", '{"Country": "NO"}', "replaced"]
-
-
-@pytest.mark.parametrize("count", [1, 2, 80, 200])
-def test_rows_of_several_lanes_follow_the_manifests_order(count: int) -> None:
-    labels = [f"t{number}/r" for number in range(count)]
-    rows = [report_row(item(each), None, lane=LaneRef(label)) for each in ("b", "a") for label in reversed(labels)]
-
-    found = rows_by_lane(rows, labels)
-
-    assert [(row.target, row.item_id) for row in found] == [(label, each) for label in labels for each in ("b", "a")]

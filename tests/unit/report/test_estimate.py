@@ -3,7 +3,7 @@
 import pytest
 
 from batch_upload.model import Capacity, State
-from batch_upload.report.estimate import creates_within, run_s, settle_s, steady_rate, work_left, work_left_of_lanes
+from batch_upload.report.estimate import creates_within, run_s, settle_s, steady_rate, work_left
 from batch_upload.report.plain import cut_words
 from tests.unit.report.samples import plan_of, started
 
@@ -53,11 +53,3 @@ def test_what_is_left_takes_the_creates_and_then_the_statuses_of_all_that_is_ope
 
     assert work_left(states, 2.0) == (4, run_s(4, 10, 2.0))
     assert work_left({State.PROCESSING: 6, State.COMPLETE: 90}, 2.0) == (0, None)
-
-
-def test_what_is_left_in_several_lanes_adds_up_and_takes_as_long_as_the_slowest() -> None:
-    fast, slow, done = ({State.PENDING: 100}, 10.0), ({State.PENDING: 30}, 0.5), ({State.COMPLETE: 9}, 0.1)
-
-    assert work_left_of_lanes([fast, slow, done]) == (130, work_left(*slow)[1])
-    assert work_left_of_lanes([done]) == (0, None)
-    assert work_left_of_lanes([]) == (0, None)

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 import pytest
 
 from batch_upload.report.findings import (
-    FindingCounts,
     FindingRow,
     PruneRow,
     difference_lines,
     finding_lines,
     prune_lines,
-    summed_counts,
     tag_lines,
 )
 from batch_upload.report.ndjson import LaneRef
@@ -94,12 +92,3 @@ def test_a_targets_name_is_harmless_in_every_line(name: str) -> None:
 
     assert len(lines) == 3
     assert all(line.isprintable() for line in lines)
-
-
-def test_the_numbers_of_several_lanes_add_up() -> None:
-    one = FindingCounts({"missing": 1, "orphan": 0}, listed=5, strangers=1, agreeing=3, finished=1, tags_compared=2)
-    other = FindingCounts({"missing": 2, "tags": 1}, listed=7, strangers=0, agreeing=4, finished=0)
-
-    assert summed_counts([one, other]) == FindingCounts(
-        {"missing": 3, "orphan": 0, "tags": 1}, listed=12, strangers=1, agreeing=7, finished=1, tags_compared=2
-    )
