@@ -203,10 +203,10 @@ class LaneEnded:
 
 @dataclass(frozen=True, slots=True)
 class OfLane:
-    """An event of one lane of a manifest with `targets`. In a run of several lanes every event of a lane comes so.
+    """An event of one lane of a manifest with `targets`. In such a run every event of a lane is wrapped in this.
 
-    Events of a manifest without `targets` come as they are, and so do the events of the run as a whole: a `Notice`, and
-    a last `RunEnded` with the sums of all lanes.
+    Events of a manifest without `targets` are not wrapped. Neither are those of the run as a whole: `LanesChosen`, a
+    `Notice`, and a last `RunEnded` with the sums of all lanes.
     """
 
     label: str

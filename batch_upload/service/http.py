@@ -187,8 +187,8 @@ class SharedHttp:
     """Sends the requests of several clients through one HTTP session, so that they share its connections and its TLS.
 
     A client is given it as aiobotocore's `http_session_cls`. Clients with other time-outs, proxies or certificates get
-    another session. It opens a connection whenever no open one is free: how many requests are under way at once is
-    limited by who sends them. `http_session` makes the sessions.
+    another session. It opens a connection whenever no open one is free: callers limit how many requests are under way
+    at once. `http_session` makes the sessions.
     """
 
     def __init__(self, http_session: Callable[..., Any] = BoundedSession) -> None:

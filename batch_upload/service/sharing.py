@@ -1,4 +1,4 @@
-"""What several lanes do for each other: one of them at a time, and not too many a second."""
+"""What limits several lanes together: one fetch of shared credentials at a time, and a number of calls a second."""
 
 import copy
 from collections import deque
@@ -29,9 +29,9 @@ class StartLimiter:
 
 
 class Turns:
-    """One caller at a time does what the others wait for. If it fails, those that waited fail with it.
+    """One caller at a time does what the others wait for. If it fails, those that waited fail with its fault.
 
-    Nothing is tried again until `kept_s` seconds after an AccessFault: every turn then raises that fault.
+    An AccessFault is raised by every turn for `kept_s` seconds. After that the next caller tries again.
     """
 
     def __init__(self, *, clock: MonotonicClock | None = None, kept_s: float = 0.0) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from batch_upload.app.interruption import Interruption
 from batch_upload.app.items import ready
@@ -174,6 +175,34 @@ async def test_reconcile_asks_once_with_the_cost_of_every_lane(fleet: Fleet, *, 
 
     assert [set(each) for each in asked] == [set(fleet.labels)]
     assert result.summary.states == {"complete" if is_agreed else "pending": 8}
+
+
+async def test_a_person_is_asked_for_one_code_at_a_time(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = fleet.folder / "config"
+    text = "[profile base]\naws_access_key_id = KEY\naws_secret_access_key = x\n"
+    for name, account in fleet.accounts.items():
+        role = f"arn:aws:iam::{account}:role/person"
+        text += f"[profile {name}]\nrole_arn = {role}\nsource_profile = base\nmfa_serial = arn:{name}\n"
+    config.write_text(text, encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    manifest = fleet.path.read_text(encoding="utf-8").replace("defaults: {", "defaults: {profile: '{name}', ", 1)
+    fleet.path.write_text(manifest, encoding="utf-8")
+    open_questions, most, devices = 0, 0, set[str]()
+
+    async def ask(question: str) -> str:
+        nonlocal open_questions, most
+        devices.update(name for name in fleet.accounts if f"`arn:{name}`" in question)
+        open_questions += 1
+        most = max(most, open_questions)
+        for _ in range(10):
+            await checkpoint()
+        open_questions -= 1
+        raise EOFError
+
+    result = await upload(fleet.path, RunOptions(endpoint_url="http://127.0.0.1:9"), ask=ask)
+
+    assert (most, devices) == (1, set(fleet.accounts))
+    assert {lane.exit.code for lane in result.summary.lanes} == {ExitCode.ACCESS}
 
 
 def verbs_of(fleet: Fleet) -> dict[str, list[str]]:
