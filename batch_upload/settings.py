@@ -16,6 +16,8 @@ LOCAL_REGION = "us-east-1"
 RATE_DEFAULT = 1.0
 """Create calls a second of an account whose quota was never raised (the service's documentation)."""
 CONCURRENCY_DEFAULT = 8
+EXTERNAL_ID_VARIABLE = "env:"
+"""Begins an external id that is read from an environment variable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Settings(RunOptions):
     account: str | None
     sts_endpoint_configured: bool
     external_id: str | None = field(default=None, repr=False)
-    """As the manifest has it: `targets.external_id_of` resolves `env:NAME`, where AWS is reached."""
+    """As the manifest has it: `external_id_of` resolves `env:NAME`, where AWS is reached."""
     lane_label: str | None = None
     """`Target.label` of the lane; None for the only lane of a manifest without `targets`."""
 
@@ -143,6 +145,18 @@ def settings_of_lane(settings: Settings, target: Target) -> Settings:
         external_id=target.external_id,
         lane_label=target.label,
     )
+
+
+def external_id_of(settings: Settings) -> str | None:
+    """Return the external id of the role. Raises UsageError for `env:NAME` if the variable is not set."""
+    given = settings.external_id
+    if given is None or not given.startswith(EXTERNAL_ID_VARIABLE):
+        return given
+    name = given.removeprefix(EXTERNAL_ID_VARIABLE)
+    value = os.environ.get(name)
+    if not value:
+        raise UsageError(f"the variable `{name}`, which `external_id` of the manifest names, is not set")
+    return value
 
 
 def default_ledger(manifest: Path, named: str | None, *, local: bool) -> Path:

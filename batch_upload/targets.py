@@ -6,8 +6,6 @@ from difflib import get_close_matches
 
 from batch_upload.errors import UsageError
 
-EXTERNAL_ID_VARIABLE = "env:"
-"""Begins an external id that is read from an environment variable."""
 GROUP_PREFIX = "group:"
 """Begins the name of a group of targets."""
 NAMES_SHOWN = 10
@@ -38,17 +36,6 @@ class Target:
     def label(self) -> str | None:
         """`acme/us-east-1`: unique in a manifest with `targets`. None for the only lane of a manifest without."""
         return None if self.name is None else f"{self.name}/{self.region}"
-
-
-def external_id_of(given: str | None, environ: Mapping[str, str]) -> str | None:
-    """Return the external id that a manifest gives. Raises UsageError for `env:NAME` if the variable is not set."""
-    if given is None or not given.startswith(EXTERNAL_ID_VARIABLE):
-        return given
-    name = given.removeprefix(EXTERNAL_ID_VARIABLE)
-    value = environ.get(name)
-    if not value:
-        raise UsageError(f"the variable `{name}`, which `external_id` of the manifest names, is not set")
-    return value
 
 
 def chosen_targets(targets: Sequence[Target], names: Sequence[str], *, what: str = "manifest") -> tuple[Target, ...]:

@@ -1,6 +1,5 @@
 """The composition root: real parts are put together for one lane."""
 
-import os
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,9 +20,8 @@ from batch_upload.service.access import Access, Ask, StaticKeys
 from batch_upload.service.accounts import Accounts
 from batch_upload.service.client import AwsService, open_service
 from batch_upload.service.credentials import CredentialsUnreached, FetchedCredentials
-from batch_upload.settings import LOCAL_ACCOUNT, LOCAL_REGION, Settings
+from batch_upload.settings import LOCAL_ACCOUNT, LOCAL_REGION, Settings, external_id_of
 from batch_upload.shortage import are_descriptors_free, out_of_descriptors
-from batch_upload.targets import external_id_of
 
 LANE_DESCRIPTORS = 6
 """Connections to the service and to STS, a document, and what is open while names and certificates are looked up."""
@@ -184,7 +182,7 @@ def access_of(settings: Settings, *, ask: Ask | None = None) -> Access:
         profile=settings.profile,
         region=settings.region,
         role_arn=settings.role_arn,
-        external_id=external_id_of(settings.external_id, os.environ),
+        external_id=external_id_of(settings),
         endpoint_url=settings.endpoint_url,
         sts_endpoint_configured=settings.sts_endpoint_configured,
         allowed_hosts=settings.allowed_hosts,
