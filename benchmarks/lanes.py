@@ -1,11 +1,11 @@
 """Many lanes in one process, beside as many processes with a lane each.
 
-`python -m benchmarks.lanes [LANES …]` (1, 10, 100 and 200 unless given). Each lane is an account of its own whose role
-is assumed, allows a create a second with a burst of 1, and gets as many files of 2 KB as SECONDS. The emulator runs in
-a process of its own on the same machine. CPU and memory are the kernel's, of the whole command.
+`python -m benchmarks.lanes [--burst B] [LANES …]`: a burst of 1, and 1, 10, 100 and 200 lanes unless given. Each lane
+is an account of its own whose role is assumed, allows a create a second, and gets as many files of 2 KB as SECONDS. The
+emulator runs in a process of its own on the same machine. CPU and memory are the kernel's, of the whole command.
 
 CPU a lane-second and memory a lane are marginal: what the run takes above a run of one lane. A lane's share is how many
-creates it had accepted, of those that its bucket would have given from its first accepted create to its last.
+creates it had accepted behind the burst, of those that its rate allows from its first accepted create to its last.
 """
 
 import argparse
@@ -78,12 +78,12 @@ def write_manifest(path: Path, accounts: Sequence[str], glob: str) -> Path:
     return path
 
 
-def measure(lanes: int, work: Path, *, processes: int) -> Measured:
+def measure(lanes: int, work: Path, *, burst: int, processes: int) -> Measured:
     """Run this many lanes on a fresh emulator, in so many processes, and read what came of it."""
     glob = f"{write_files(work / 'files', SECONDS).relative_to(work)}/*.pdf"
     accounts = [f"{100_000_000_000 + number}" for number in range(lanes)]
     settings = {
-        "rates": {CREATE: {"per_second": RATE, "burst": 1}},
+        "rates": {CREATE: {"per_second": RATE, "burst": burst}},
         "attachments_per_account": None,
         "processing_s": 1.0,
         "latency_s": LATENCY_S,
@@ -99,7 +99,7 @@ def measure(lanes: int, work: Path, *, processes: int) -> Measured:
         with ThreadPoolExecutor(processes) as threads:
             costs = list(threads.map(cost_of, commands))
         whole_s = time.monotonic() - began
-        shares = list(shares_of(creates_by_lane(emulator.entries())))
+        shares = list(shares_of(creates_by_lane(emulator.entries()), burst=burst))
     if len(shares) != lanes:
         raise RuntimeError(f"creates in {len(shares)} of {lanes} lanes")
     client = "one process" if processes == 1 else f"{processes} processes"
@@ -107,27 +107,28 @@ def measure(lanes: int, work: Path, *, processes: int) -> Measured:
     return Measured(client, lanes, whole_s, total, shares)
 
 
-def shares_of(creates: Mapping[str, Sequence[float]]) -> Iterator[float]:
+def shares_of(creates: Mapping[str, Sequence[float]], *, burst: int) -> Iterator[float]:
     """Yield each lane's share of what its bucket would have given."""
     for times in creates.values():
         if len(times) != SECONDS:
             raise RuntimeError(f"{len(times)} of {SECONDS} files were created in a lane")
-        yield (len(times) - 1) / (RATE * (times[-1] - times[0]))
+        yield (len(times) - burst) / (RATE * (times[-1] - times[0]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("lanes", nargs="*", type=int, default=LANES)
-    wanted = parser.parse_args().lanes
+    parser.add_argument("--burst", type=int, default=1)
+    given = parser.parse_args()
     print(where_and_when())
     print(HEAD)
     alone: Measured | None = None
-    for lanes in sorted({1, *wanted}):
+    for lanes in sorted({1, *given.lanes}):
         for processes in dict.fromkeys((1, min(lanes, PROCESSES_MAX))):
             if processes > 1 and processes != lanes:
                 continue  # as many processes as lanes, or none
             with tempfile.TemporaryDirectory() as folder:
-                measured = measure(lanes, Path(folder), processes=processes)
+                measured = measure(lanes, Path(folder), burst=given.burst, processes=processes)
             alone = alone or measured
             print(measured.line(alone), flush=True)
 

@@ -92,9 +92,11 @@ def may_begin(prepared: "Prepared", settings: "Settings", *, yes: bool) -> bool:
 
     from batch_upload.app.items import lane_parts
     from batch_upload.app.lanes import new_lanes
-    from batch_upload.cli.asking import is_first_run_agreed
+    from batch_upload.cli.asking import can_ask, is_first_run_agreed
     from batch_upload.cli.signals import until_interrupted
 
+    if yes or not can_ask():
+        return True
     parts = lane_parts(prepared, settings)
     items = sum(len(part.prepared.items) for part in parts)
     asked = partial(is_first_run_agreed, new_lanes(parts, settings.ledger), items, yes=yes)
