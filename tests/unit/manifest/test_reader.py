@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from batch_upload.document import DATABASE_HEADER
 from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.manifest.cursor import Loader
 from batch_upload.manifest.problems import excerpt
@@ -271,6 +272,9 @@ def test_whatever_is_written_is_a_manifest_or_problems(lines: list[str], write: 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(content=st.binary(max_size=60))
+@example(content=DATABASE_HEADER)
 def test_whatever_bytes_there_are_nothing_else_is_raised(content: bytes, write: Write) -> None:
-    with pytest.raises(ManifestInvalid):
+    expected = UsageError if content.startswith(DATABASE_HEADER) else ManifestInvalid  # such as a ledger
+
+    with pytest.raises(expected):
         read_manifest(write(content))
