@@ -60,6 +60,11 @@ class Exit:
         """Whether a person must act: 1, 2, and 20 to 29."""
         return self.code in (ExitCode.OUR_FAULT, ExitCode.USAGE) or 20 <= self.code <= 29
 
+    @property
+    def urgency(self) -> tuple[bool, int]:
+        """The key by which ends are shown: those that want a person first, then by code."""
+        return not self.wants_a_person, int(self.code)
+
     def as_json(self) -> dict[str, Any]:
         """Return the member `exit` of the summary."""
         return {
@@ -111,7 +116,7 @@ def reason_of_lanes(lanes: Sequence[LaneSummary]) -> str:
     """Return how many lanes ended how, faults for a person first: `1 of 80 lanes ended with access, 79 are done`."""
     counts = Counter(lane.exit.code for lane in lanes)
     done = counts.pop(ExitCode.DONE, 0)
-    ends = sorted(map(exit_of, counts), key=lambda each: (not each.wants_a_person, each.code))
+    ends = sorted(map(exit_of, counts), key=lambda each: each.urgency)
     words = [f"{counts[end.code]:,} ended with {end.name}" for end in ends]
     if done:
         words.append(f"{done:,} {'is' if done == 1 else 'are'} done")

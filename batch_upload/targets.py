@@ -1,4 +1,4 @@
-"""The lanes that a manifest names, and how a name stands for some of them."""
+"""The lanes that a manifest names, and which of them a name means."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Target:
     profile: str | None = None
     role_arn: str | None = None
     external_id: str | None = None
-    """As the manifest has it: `env:NAME` stands for the value of a variable, any other text for itself."""
+    """As the manifest has it: `env:NAME` names a variable that has the value; any other text is the value."""
     name: str | None = None
     """None for the only lane of a manifest without `targets`."""
     groups: frozenset[str] = frozenset()
@@ -42,7 +42,7 @@ def chosen_targets(targets: Sequence[Target], names: Sequence[str], *, what: str
     """Return the targets that `--target` chooses, in their order; all if it was not given.
 
     A name is a target's (all its Regions), `NAME/REGION`, `group:NAME` or `all`. `what` has the targets, a manifest or
-    a ledger. Raises UsageError for a name that stands for no target.
+    a ledger. Raises UsageError for a name that means no target.
     """
     if not names:
         return tuple(targets)
@@ -61,7 +61,7 @@ def chosen_targets(targets: Sequence[Target], names: Sequence[str], *, what: str
 
 
 def target_advice(name: str, targets: Sequence[Target]) -> str:
-    """Return what was probably meant by a name that stands for none of the targets, or which names there are."""
+    """Return what was probably meant by a name that means none of the targets, or which names there are."""
     known = [*dict.fromkeys(each.name or "" for each in targets)]
     bare, slash, _ = name.partition("/")
     if slash and bare in known:
@@ -82,12 +82,22 @@ def _some(names: Sequence[str]) -> str:
 
 
 def is_target_named(target: Target, name: str) -> bool:
-    """Return whether `acme`, `acme/us-east-1`, `group:tier1` or `all` stands for a target."""
+    """Return whether `acme`, `acme/us-east-1`, `group:tier1` or `all` means a target, alone or with others."""
     if name.startswith(GROUP_PREFIX):
         return name.removeprefix(GROUP_PREFIX) in target.groups
     return name in ("all", target.name, target.label)
 
 
+def ids_in_lane(names: frozenset[str], target: Target) -> frozenset[str]:
+    """Return the names, and of each `acme/us-east-1:ID` also the id that it has in its own lane (`id_in_lane`)."""
+    return names | {id_in_lane(name, target) for name in names}
+
+
 def id_in_lane(name: str, target: Target) -> str:
     """Return the id that `acme/us-east-1:ID` has in its own lane; in every other lane the name is an id as it is."""
     return name if target.label is None else name.removeprefix(f"{target.label}:")
+
+
+def id_with_lane(label: str | None, item_id: str) -> str:
+    """Return an id as `--only` takes it: `acme/us-east-1:ID`; without a label the id as it is."""
+    return item_id if label is None else f"{label}:{item_id}"

@@ -20,18 +20,17 @@ from batch_upload.app.checks import (
     warned,
 )
 from batch_upload.app.exits import first_of, summary_of_lanes
-from batch_upload.app.items import list_items
+from batch_upload.app.items import list_items, settings_of_manifest
 from batch_upload.app.lane_checks import ACCOUNT, CAPACITY, CLOCK, PROXY, TLS, examine_lane
 from batch_upload.app.lanes import (
     ListedPart,
     lane_readers,
     listed_parts,
-    observer_of_lane,
     one_at_a_time,
     shared_access,
 )
 from batch_upload.app.ledger_view import OTHER_LANE_HINT
-from batch_upload.app.observers import Both, Silent
+from batch_upload.app.observers import Both, Silent, observer_of_lane
 from batch_upload.clock import counting_s
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.tally import Tally
@@ -93,9 +92,7 @@ async def doctor(
         except ManifestInvalid as error:
             observers.notify(not_ok("manifest", error.exit_code, error.message, error.hint))
         else:
-            settings = settings_of(
-                wanted, manifest=path, ledger=found.ledger, target=found.target, targets=found.targets
-            )
+            settings = settings_of_manifest(wanted, found)
             parts = listed_parts(found, listed, settings)
             count, batch = count_words(len(listed), "item"), found.batch
             lanes = f" for {count_words(len(parts), 'lane')}" if found.targets else ""
@@ -140,8 +137,8 @@ async def check_lanes(
 ) -> Summary:
     """Check every lane, side by side. `observers` gets one check of each lane as soon as the lane is done.
 
-    That check has the lane's label as its name, and stands for all that were made of the lane (`lane_line`). Those come
-    before it, wrapped as `OfLane`. What all lanes share (COMMON) comes once, as the first lane found it.
+    That check has the lane's label as its name, and sums up all checks of the lane (`lane_line`). These come before it,
+    wrapped as `OfLane`. What all lanes share (COMMON) comes once, as the first lane found it.
     """
     common: dict[str, Check] = {}
     summaries: dict[str | None, Summary] = {}
@@ -188,7 +185,7 @@ async def check_lanes(
 
 
 def lane_line(label: str, checks: Sequence[Check]) -> Check:
-    """Return the one check of a lane that stands for all: the failure that wins, else every warning."""
+    """Return one check that sums up those of a lane: the failure that wins, else every warning."""
     code = first_of({check.code for check in checks})
     failed = [check for check in checks if check.code is not ExitCode.DONE]
     if failed:

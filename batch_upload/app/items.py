@@ -20,7 +20,7 @@ from batch_upload.manifest.reader import list_manifest
 from batch_upload.model import Item, Listed, Manifest, Problem
 from batch_upload.settings import RunOptions, Settings, settings_of, settings_of_lane
 from batch_upload.spelling import id_hint
-from batch_upload.targets import Target, chosen_targets
+from batch_upload.targets import Target, chosen_targets, ids_in_lane
 from batch_upload.token import client_token
 from batch_upload.words import count_words
 
@@ -91,8 +91,7 @@ def lane_parts(prepared: Prepared, settings: Settings) -> tuple[LanePart, ...]:
         only = settings.only_ids
         if only:
             ids = {item.item_id for item in own[0]} | {listed.item_id for listed, _ in own[1]}
-            begin = f"{target.label}:"
-            only = (only | {each.removeprefix(begin) for each in only if each.startswith(begin)}) & ids
+            only = ids_in_lane(only, target) & ids
             if not only and not settings.only_states:
                 continue  # empty it would choose everything
         parts.append(
@@ -143,18 +142,20 @@ def ready_to_read(path: Path, options: RunOptions) -> tuple[Prepared, Settings]:
     return replace(prepared, fresh={}), settings
 
 
+def settings_of_manifest(options: RunOptions, manifest: Manifest) -> Settings:
+    """Return the options completed by a manifest that was read. Raises UsageError as `settings_of`."""
+    targets = manifest.targets if manifest.are_targets_whole else None
+    return settings_of(options, manifest=manifest.path, ledger=manifest.ledger, target=manifest.target, targets=targets)
+
+
 def _prepared(
     path: Path, options: RunOptions, on_manifest: Callable[[Manifest, Settings], None]
 ) -> tuple[Prepared, Settings]:
-    def settings_for(manifest: Manifest) -> Settings:
-        targets = manifest.targets if manifest.are_targets_whole else None
-        return settings_of(options, manifest=path, ledger=manifest.ledger, target=manifest.target, targets=targets)
-
     @contextmanager
     def memory(manifest: Manifest) -> Iterator[Recall]:
         from batch_upload.ledger import find_digests  # heavy: `validate` does without
 
-        settings = settings_for(manifest)
+        settings = settings_of_manifest(options, manifest)
         on_manifest(manifest, settings)
         reader = None if settings.rehash else find_digests(settings.ledger)
         with reader or nullcontext():
@@ -174,7 +175,7 @@ def _prepared(
     )
     if any(problem.code not in UNMATCHED for problem in looked.problems):
         raise invalid(path, prepared.problems)
-    return prepared, settings_for(looked.manifest)
+    return prepared, settings_of_manifest(options, looked.manifest)
 
 
 def check(path: Path, *, allow_outside: bool, targets: Sequence[str] = ()) -> Checked:

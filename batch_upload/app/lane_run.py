@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -14,7 +14,8 @@ from batch_upload.app.exits import made_visible
 from batch_upload.app.interruption import Interruption
 from batch_upload.app.items import LanePart
 from batch_upload.app.lane import Reached, reach
-from batch_upload.app.observers import Both, OneLane
+from batch_upload.app.lanes import SharedAccess
+from batch_upload.app.observers import Both, observer_of_lane
 from batch_upload.app.rates import learned
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.documents.bodies import DocumentReader
@@ -28,7 +29,6 @@ from batch_upload.events import LaneStopped
 from batch_upload.model import Fault, Known, Lane
 from batch_upload.ports import LedgerWriter, Observer
 from batch_upload.service.access import Ask
-from batch_upload.service.accounts import Accounts
 from batch_upload.summary import Exit, Summary, exit_of
 
 
@@ -56,10 +56,7 @@ class RunScope:
     deadline_s: float | None
     """Seconds from `started`; None without a deadline."""
     ask: Ask | None
-    accounts: Accounts | None
-    """What lanes of several share of the SDK; None for a manifest without `targets`."""
-    local_url: str | None
-    """The emulator that the lanes of a manifest with `targets` share under `--local`; else None."""
+    shared: SharedAccess
     reader: DocumentReader
     starting: anyio.CapacityLimiter
     """How many lanes may be reached at the same time."""
@@ -87,9 +84,7 @@ class LaneRun(ABC, Generic[RunEnd]):
         self.settings = part.settings
         self.clock = SystemClock()
         self.tally = Tally()
-        self.listener: Observer = scope.observer
-        if part.target.label is not None:
-            self.listener = OneLane(scope.observer, part.target, lambda: self._lane)
+        self.listener = observer_of_lane(part.target, scope.observer, lambda: self._lane)
         self.observer = Both(self.tally, self.listener)
         self.interruption = Interruption()
         self._unreached_for_s: float | None = None
@@ -169,11 +164,17 @@ class LaneRun(ABC, Generic[RunEnd]):
 
     async def counted_by_ledger(self, ledger: LedgerWriter, summary: Summary) -> Summary:
         """Return a summary that counts every item as the ledger has it."""
-        rows = BatchRows.of([])
+        known: Sequence[Known] = ()
         with suppress(LedgerUnusable):
-            rows = BatchRows.of(await ledger.known(self.batch))
-        states = Counter(state_of_row(shown_row(item, rows)).value for item in self.prepared.items)
-        return replace(summary, states=states, items=len(self.prepared.items))
+            known = await ledger.known(self.batch)
+        counted = self.summed_up(self.rows_by_id(known), summary.exit)
+        return replace(summary, states=counted.states, items=counted.items)
+
+    def rows_by_id(self, known: Sequence[Known]) -> Mapping[str, Known]:
+        """Return the row of each item that is shown of it, by item id. `known` are all rows of the batch."""
+        rows = BatchRows.of(known)
+        found = {item.item_id: shown_row(item, rows) for item in self.prepared.items}
+        return {item_id: row for item_id, row in found.items() if row is not None}
 
     async def record_result(self, ledger: LedgerWriter, reached: Reached, summary: Summary) -> None:
         """Record the end of a run that `begin_run` began, and the rates that it learned. Raises LedgerUnusable."""
@@ -201,8 +202,8 @@ class LaneRun(ABC, Generic[RunEnd]):
                         self.observer,
                         remembered=remembered,
                         ask=self.scope.ask,
-                        accounts=self.scope.accounts,
-                        local_url=self.scope.local_url,
+                        accounts=self.scope.shared.accounts,
+                        local_url=self.scope.shared.local_url,
                     )
                     reached = await stack.enter_async_context(reaching)
                 if reached is not None:

@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import anyio
 
-from batch_upload.app.items import LanePart
-from batch_upload.app.observers import OneLane
+from batch_upload.app.items import LanePart, invalid, list_items_and_unmatched, settings_of_manifest
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import BatchUploadError, LedgerOfAnotherLane, LedgerUnusable, ServiceError
 from batch_upload.ledger import find_reader
-from batch_upload.model import Lane, Listed, Manifest
-from batch_upload.ports import LedgerReader, Observer
-from batch_upload.settings import Settings, settings_of_lane
+from batch_upload.model import Lane, Listed, Manifest, Problem
+from batch_upload.ports import LedgerReader
+from batch_upload.settings import RunOptions, Settings, settings_of_lane
 from batch_upload.summary import Exit, Summary
-from batch_upload.targets import Target, chosen_targets, id_in_lane
+from batch_upload.targets import Target, chosen_targets, ids_in_lane
 
 if TYPE_CHECKING:
     from batch_upload.service.accounts import Accounts
@@ -53,7 +52,7 @@ class ListedPart:
 def listed_parts(manifest: Manifest, listed: Sequence[Listed], settings: Settings) -> tuple[ListedPart, ...]:
     """Part what a manifest lists by its lanes, in the manifest's order; as `items.lane_parts` does with items.
 
-    Raises UsageError for a `--target` that stands for no lane.
+    Raises UsageError for a `--target` that means no lane.
     """
     if not manifest.targets:
         return (ListedPart(manifest.target, settings, tuple(listed)),)
@@ -63,10 +62,7 @@ def listed_parts(manifest: Manifest, listed: Sequence[Listed], settings: Setting
     return tuple(
         ListedPart(
             target,
-            replace(
-                settings_of_lane(settings, target),
-                only_ids=settings.only_ids | {id_in_lane(each, target) for each in settings.only_ids},
-            ),
+            replace(settings_of_lane(settings, target), only_ids=ids_in_lane(settings.only_ids, target)),
             tuple(of_lane.get(target.label, ())),
         )
         for target in chosen_targets(manifest.targets, settings.targets)
@@ -89,6 +85,27 @@ def lane_readers(ledger: Path) -> Iterator[ReaderOf]:
         return
     with reader, reader.moment():
         yield lambda target: of_target(reader, target)
+
+
+@contextmanager
+def listed_lanes(
+    path: Path, options: RunOptions
+) -> Iterator[tuple[Manifest, Sequence[Problem], list[tuple[ListedPart, LedgerReader | None]]]]:
+    """Yield a manifest, the problems of its globs without a match, and each lane with a reader of the ledger.
+
+    No file of the manifest is opened, and all lanes are read at one moment. Blocking. Raises ManifestInvalid,
+    LedgerUnusable and UsageError; ManifestInvalid also for a glob without a match if there is no ledger.
+    """
+    manifest, listed, unmatched = list_items_and_unmatched(
+        path, allow_outside=options.allow_outside, targets=options.targets
+    )
+    settings = settings_of_manifest(options, manifest)
+    parts = listed_parts(manifest, listed, settings)
+    with lane_readers(settings.ledger) as reader_of:
+        lanes = [(part, reader_of(part.target)) for part in parts]
+        if unmatched and not any(reader for _, reader in lanes):
+            raise invalid(path, unmatched)
+        yield manifest, unmatched, lanes
 
 
 @contextmanager
@@ -157,11 +174,6 @@ def is_of_lane(error: BatchUploadError) -> bool:
     return isinstance(error, ServiceError | LedgerOfAnotherLane)
 
 
-def observer_of_lane(target: Target, observer: Observer) -> Observer:
-    """Return an observer that names the lane of what it hands on, in a manifest with `targets`."""
-    return observer if target.label is None else OneLane(observer, target)
-
-
 @dataclass(frozen=True, slots=True)
 class SharedAccess:
     """What several lanes that are asked side by side share; nothing for a manifest without `targets`."""
@@ -172,8 +184,8 @@ class SharedAccess:
 
 
 @asynccontextmanager
-async def shared_access(parts: Sequence[OfTarget]) -> AsyncIterator[SharedAccess]:
-    """Open what lanes that are only read share."""
+async def shared_access(parts: Sequence[OfTarget], *, reads_only: bool = True) -> AsyncIterator[SharedAccess]:
+    """Open what lanes share. `reads_only`: `--local` makes no state of the emulator, as for `embedded_emulator`."""
     if all(part.target.label is None for part in parts):
         yield SharedAccess()
         return
@@ -184,7 +196,7 @@ async def shared_access(parts: Sequence[OfTarget]) -> AsyncIterator[SharedAccess
     async with AsyncExitStack() as stack:
         url, settings = None, parts[0].settings
         if settings.local:
-            url = await stack.enter_async_context(embedded_emulator(settings, reads_only=True))
+            url = await stack.enter_async_context(embedded_emulator(settings, reads_only=reads_only))
         yield SharedAccess(await stack.enter_async_context(Accounts()), url)
 
 

@@ -14,7 +14,7 @@ from batch_upload.ledger import find_reader
 from batch_upload.model import Known, Lane, Listed, Manifest, Position
 from batch_upload.ports import LedgerReader
 from batch_upload.settings import RunOptions, Settings, settings_of
-from batch_upload.targets import Target, chosen_targets, id_in_lane
+from batch_upload.targets import Target, chosen_targets, ids_in_lane
 
 NOT_READ = "the manifest was not read"
 """Why less is known of an item than with its manifest."""
@@ -24,7 +24,7 @@ NOT_READ = "the manifest was not read"
 class LedgerPart:
     """One batch of one lane of a ledger.
 
-    `manifest` stands for the one that was not read: its path is the ledger's, it lists nothing, and its batch is empty
+    `manifest` replaces the one that was not read: its path is the ledger's, it lists nothing, and its batch is empty
     where the ledger has none. `reader` is of the lane, and open as long as `ledger_parts`.
     """
 
@@ -71,7 +71,7 @@ def ledger_parts(path: Path, options: RunOptions) -> Iterator[tuple[LedgerPart, 
                 replace(
                     settings,
                     lane_label=target.label,
-                    only_ids=options.only_ids | {id_in_lane(each, target) for each in options.only_ids},
+                    only_ids=ids_in_lane(options.only_ids, target),
                 ),
                 lane,
                 of_lane,

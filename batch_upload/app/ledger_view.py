@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from batch_upload.app.exits import first_of, joint_summary, lane_summary
-from batch_upload.app.items import Prepared, invalid, list_items_and_unmatched
-from batch_upload.app.lanes import ListedPart, lane_reader, lane_readers, listed_parts
+from batch_upload.app.items import Prepared
+from batch_upload.app.lanes import ListedPart, lane_reader, listed_lanes
 from batch_upload.app.ledger_alone import LedgerPart, current_rows, ledger_parts, listed_of_row
 from batch_upload.app.rates import expected_create_rate
 from batch_upload.clock import counting_s
@@ -22,7 +22,7 @@ from batch_upload.ledger import ANSWERED, Note, holder_of
 from batch_upload.model import Known, Lane, Listed, Manifest, Problem, State
 from batch_upload.ports import LedgerReader
 from batch_upload.records import RunRecord, Stock
-from batch_upload.settings import RunOptions, Settings, settings_of
+from batch_upload.settings import RunOptions, Settings
 from batch_upload.summary import Exit, LaneSummary, Summary, reason_of_lanes
 from batch_upload.targets import Target
 
@@ -118,18 +118,8 @@ def view_lanes(path: Path, options: RunOptions) -> tuple[LedgerView, ...]:
 
     Raises ManifestInvalid, LedgerUnusable and UsageError.
     """
-    manifest, listed, unmatched = list_items_and_unmatched(
-        path, allow_outside=options.allow_outside, targets=options.targets
-    )
-    settings = settings_of(
-        options, manifest=path, ledger=manifest.ledger, target=manifest.target, targets=manifest.targets
-    )
-    parts = listed_parts(manifest, listed, settings)
-    with lane_readers(settings.ledger) as reader_of:
-        readers = [reader_of(part.target) for part in parts]
-        if unmatched and not any(readers):
-            raise invalid(path, unmatched)
-        return tuple(_view_lane(manifest, part, reader, unmatched) for part, reader in zip(parts, readers, strict=True))
+    with listed_lanes(path, options) as (manifest, unmatched, lanes):
+        return tuple(_view_lane(manifest, part, reader, unmatched) for part, reader in lanes)
 
 
 def view_ledger(path: Path, options: RunOptions) -> tuple[LedgerView, ...]:

@@ -40,3 +40,8 @@ class OneLane:
         lane = self._lane()
         account = self._target.account if lane is None else lane.account
         self._observer.notify(OfLane(self._target.label or "", account, self._target.region or "", event))
+
+
+def observer_of_lane(target: Target, observer: Observer, lane: Callable[[], Lane | None] = lambda: None) -> Observer:
+    """Return an observer that names the lane of what it hands on, where there are `targets`. `lane` as in OneLane."""
+    return observer if target.label is None else OneLane(observer, target, lane)

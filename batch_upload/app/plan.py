@@ -16,12 +16,11 @@ from batch_upload.app.lanes import (
     counted_requests,
     error_exit,
     in_each_lane,
-    observer_of_lane,
     one_at_a_time,
     shared_access,
 )
 from batch_upload.app.ledger_view import check_lane
-from batch_upload.app.observers import Both, Silent
+from batch_upload.app.observers import Both, Silent, observer_of_lane
 from batch_upload.app.plan_input import PlanInput, read_plan_inputs
 from batch_upload.app.rates import expected_create_rate, laws, remembered_latency_s
 from batch_upload.clock import SystemClock, counting_s

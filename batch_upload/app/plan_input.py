@@ -120,7 +120,7 @@ class PlanInput:
 def read_plan_inputs(prepared: Prepared, settings: Settings, *, whole: bool) -> list[PlanInput]:
     """Read what the ledger holds of each lane of a manifest. `whole`: also of items that nothing is done for.
 
-    Raises LedgerUnusable, and UsageError for a `--target` that stands for no lane.
+    Raises LedgerUnusable, and UsageError for a `--target` that means no lane.
     """
     parts = lane_parts(prepared, settings)
     with lane_readers(settings.ledger) as reader_of:

@@ -12,10 +12,9 @@ from batch_upload.app.lane import Reached, lane_context
 from batch_upload.app.lane_run import LaneRun, RunScope
 from batch_upload.app.session import Session
 from batch_upload.engine.prune import Pruning, Result, look_at_unfinished, prune, pruning
-from batch_upload.engine.rows import BatchRows, shown_row
 from batch_upload.errors import ExitCode, ServiceError, UsageError
 from batch_upload.events import PruneOutcome
-from batch_upload.model import Known, Manifest
+from batch_upload.model import Manifest
 from batch_upload.ports import LedgerWriter
 from batch_upload.summary import Exit, Summary, exit_of
 
@@ -91,7 +90,7 @@ class PruneLane(LaneRun[PruneResult]):
         may_begin = await self._decision.of(self.part.target.label, found)
         if not found.candidates or not may_begin:
             ending = NOT_AGREED if found.candidates else NOTHING_TO_DELETE
-            return PruneResult(self.summed_up(self._rows_by_id(rows), ending))
+            return PruneResult(self.summed_up(self.rows_by_id(rows), ending))
         await ledger.begin_run(self.scope.run_id, verb=self.verb, batch=self.batch, at=self.clock.now())
         result, failed = Result(), None
         try:
@@ -101,17 +100,12 @@ class PruneLane(LaneRun[PruneResult]):
             failed = error
         left = len(found.candidates) - sum(result.counts.values())
         ending = exit_of_pruning(result, failed, signalled=self.interruption.code)
-        summary = self.summed_up(self._rows_by_id(await ledger.known(self.batch)), ending)
+        summary = self.summed_up(self.rows_by_id(await ledger.known(self.batch)), ending)
         await self.record_result(ledger, reached, summary)
         return PruneResult(summary, result.counts, left)
 
     def ended_early(self, summary: Summary) -> PruneResult:
         return PruneResult(summary, was_cut_off=True)
-
-    def _rows_by_id(self, rows: Sequence[Known]) -> Mapping[str, Known]:
-        knowledge = BatchRows.of(rows)
-        found = {item.item_id: shown_row(item, knowledge) for item in self.prepared.items}
-        return {item_id: row for item_id, row in found.items() if row is not None}
 
 
 def demand_whole(manifest: Manifest) -> None:

@@ -19,6 +19,7 @@ from batch_upload.escape import shell_word
 from batch_upload.ledger import is_ledger_file
 from batch_upload.model import OPEN, Item, Known, Listed, State
 from batch_upload.settings import RunOptions
+from batch_upload.targets import id_with_lane
 
 
 class InManifest(StrEnum):
@@ -67,14 +68,14 @@ def report_sync(path: Path, options: RunOptions, *, everything: bool) -> "Report
     lanes = view_ledger(path, options) if is_ledger_file(path) else view_lanes(path, options)
     what = "ledger" if lanes[0].is_ledger_alone else "manifest"
     listed = [item for found in lanes for item in found.rows.listed]
-    names = {item.item_id for item in listed} | {f"{item.lane_label}:{item.item_id}" for item in listed}
+    names = {item.item_id for item in listed} | {id_with_lane(item.lane_label, item.item_id) for item in listed}
     unlisted = sorted(options.only_ids - names)
     known: set[str] = set()
     for found in lanes if unlisted else ():
         with lane_reader(found.settings.ledger, found.target) as reader:
             if reader is not None:
                 rows = reader.known_of_ids(found.manifest.batch, sorted(found.settings.only_ids))
-                known.update(*((row.item_id, f"{found.target.label}:{row.item_id}") for row in rows))
+                known.update(*((row.item_id, id_with_lane(found.target.label, row.item_id)) for row in rows))
     for item_id in unlisted:
         if item_id not in known:
             raise unknown_only(item_id, [item.item_id for item in listed], what=what)

@@ -17,9 +17,9 @@ from anyio import to_thread
 from batch_upload.app.exits import summary_of_lanes
 from batch_upload.app.interruption import Interruption
 from batch_upload.app.items import LanePart, Prepared, lane_parts, ready
-from batch_upload.app.lane import access_of, embedded_emulator
+from batch_upload.app.lane import access_of
 from batch_upload.app.lane_run import LaneRun, RunEnd, RunScope, record_end, record_error
-from batch_upload.app.lanes import is_of_lane, one_at_a_time
+from batch_upload.app.lanes import SharedAccess, is_of_lane, one_at_a_time, shared_access
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.documents.bodies import DocumentReader
 from batch_upload.engine.groups import task_group
@@ -36,7 +36,6 @@ from batch_upload.ledger import open_ledger
 from batch_upload.model import Manifest
 from batch_upload.ports import Ledger, Observer
 from batch_upload.service.access import Ask
-from batch_upload.service.accounts import Accounts
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.summary import Exit, Summary, exit_of, new_run_id
 
@@ -136,12 +135,8 @@ class Session(ABC, Generic[RunEnd]):
             for part in parts:
                 access_of(part.settings)  # raises for a variable that is not set, before anything is sent in any lane
         async with AsyncExitStack() as stack:
-            accounts = await stack.enter_async_context(Accounts()) if has_targets else None
-            local_url = None
-            if has_targets and self.settings.local:
-                local_url = await stack.enter_async_context(embedded_emulator(self.settings, reads_only=False))
-            reader = stack.enter_context(DocumentReader(lanes=len(parts)))
-            scope = self._scope(reader, accounts=accounts, local_url=local_url)
+            shared = await stack.enter_async_context(shared_access(parts, reads_only=False))
+            scope = self._scope(stack.enter_context(DocumentReader(lanes=len(parts))), shared)
             runs = [self.lane_run(scope, part) for part in parts]
             ends: dict[str, RunEnd] = {}
 
@@ -203,7 +198,8 @@ class Session(ABC, Generic[RunEnd]):
 
     def _early_end(self, ending: Exit) -> RunEnd:
         """Return the result of a run that was interrupted before any lane had begun."""
-        scope, parts = self._scope(DocumentReader()), self.chosen(lane_parts(self.prepared, self.settings))
+        scope = self._scope(DocumentReader(), SharedAccess())
+        parts = self.chosen(lane_parts(self.prepared, self.settings))
         runs = [self.lane_run(scope, part) for part in parts]
         ends = {run.part.target.label or "": run.ended_early(run.counted(ending)) for run in runs}
         if not self.prepared.manifest.targets:
@@ -212,17 +208,14 @@ class Session(ABC, Generic[RunEnd]):
         self.ended(summary)
         return self.of_lanes(summary, ends)
 
-    def _scope(
-        self, reader: DocumentReader, *, accounts: Accounts | None = None, local_url: str | None = None
-    ) -> RunScope:
+    def _scope(self, reader: DocumentReader, shared: SharedAccess) -> RunScope:
         return RunScope(
             run_id=self.run_id,
             observer=self.observer,
             started=self._started,
             deadline_s=self.settings.deadline_s,
             ask=self._ask,
-            accounts=accounts,
-            local_url=local_url,
+            shared=shared,
             reader=reader,
             starting=anyio.CapacityLimiter(LANES_STARTING),
         )

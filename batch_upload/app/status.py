@@ -11,7 +11,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from batch_upload.app.exits import joint_summary, lane_summary, one_per_lane, summary_of_lanes
-from batch_upload.app.items import Prepared, list_items, missing_files, ready_to_read
+from batch_upload.app.items import Prepared, list_items, missing_files, ready_to_read, settings_of_manifest
 from batch_upload.app.lanes import LaneOutcome, ListedPart, listed_parts
 from batch_upload.app.ledger_view import holder, last_run_of, pin_refusal
 from batch_upload.app.plan_input import PlanInput, read_ledger_inputs, read_plan_inputs
@@ -92,9 +92,7 @@ def status_sync(manifest: Path, options: RunOptions, *, whole: bool = False) -> 
     reader = find_reader(settings.ledger)
     if reader is None:
         found, listed = list_items(manifest, allow_outside=settings.allow_outside, targets=settings.targets)
-        settings = settings_of(
-            options, manifest=manifest, ledger=found.ledger, target=found.target, targets=found.targets
-        )
+        settings = settings_of_manifest(options, found)
         lanes = [
             LaneOutcome(part.target, _status_without_ledger(found, part, started=started))
             for part in listed_parts(found, listed, settings)

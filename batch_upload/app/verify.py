@@ -21,12 +21,11 @@ from batch_upload.app.lanes import (
     error_exit,
     in_each_lane,
     lane_readers,
-    observer_of_lane,
     one_at_a_time,
     shared_access,
 )
 from batch_upload.app.ledger_view import check_lane, unplanned
-from batch_upload.app.observers import Both, Silent
+from batch_upload.app.observers import Both, Silent, observer_of_lane
 from batch_upload.clock import counting_s
 from batch_upload.engine.listing import list_completely, reported, still_there
 from batch_upload.engine.rows import BatchRows, shown_row, state_of_row

@@ -10,8 +10,8 @@ from pathlib import Path
 from anyio import to_thread
 
 from batch_upload.app.exits import lane_summary
-from batch_upload.app.items import invalid, list_items_and_unmatched, look_into
-from batch_upload.app.lanes import ListedPart, lane_readers, listed_parts
+from batch_upload.app.items import look_into
+from batch_upload.app.lanes import ListedPart, listed_lanes
 from batch_upload.app.ledger_alone import ledger_parts
 from batch_upload.app.ledger_view import RUNS_LOOKED_AT, refusal_of
 from batch_upload.clock import counting_s
@@ -23,7 +23,7 @@ from batch_upload.ledger import is_ledger_file
 from batch_upload.model import Action, Item, Known, Lane, Listed, Manifest, Problem, State
 from batch_upload.ports import LedgerReader
 from batch_upload.records import TokenHistory
-from batch_upload.settings import RunOptions, Settings, settings_of
+from batch_upload.settings import RunOptions, Settings
 from batch_upload.spelling import id_hint
 from batch_upload.summary import Summary
 from batch_upload.targets import Target, id_in_lane
@@ -127,21 +127,8 @@ def why_sync(path: Path, item_id: str, options: RunOptions) -> tuple[ItemHistory
 
 def _rows(path: Path, item_id: str, options: RunOptions) -> tuple[list[LaneRows], Sequence[Problem]]:
     """Read each lane of a manifest, and why `upload` sends nothing of it."""
-    manifest, listed, unmatched = list_items_and_unmatched(
-        path, allow_outside=options.allow_outside, targets=options.targets
-    )
-    settings = settings_of(
-        options, manifest=path, ledger=manifest.ledger, target=manifest.target, targets=manifest.targets
-    )
-    parts = listed_parts(manifest, listed, settings)
-    with lane_readers(settings.ledger) as reader_of:
-        readers = [reader_of(part.target) for part in parts]
-        if unmatched and not any(readers):
-            raise invalid(path, unmatched)
-        lanes = [
-            _lane_rows(manifest, part, reader, id_in_lane(item_id, part.target))
-            for part, reader in zip(parts, readers, strict=True)
-        ]
+    with listed_lanes(path, options) as (manifest, unmatched, listed):
+        lanes = [_lane_rows(manifest, part, reader, id_in_lane(item_id, part.target)) for part, reader in listed]
     return lanes, unmatched
 
 

@@ -47,11 +47,11 @@ async def is_agreed(question: str) -> bool:
         return False
 
 
-async def is_first_run_agreed(lanes: int, items: int, *, yes: bool) -> bool:
-    """Return whether a first run over so many new lanes (`app.lanes.new_lanes`) may begin.
+async def is_first_run_agreed(count_new_lanes: Callable[[], int], items: int, *, yes: bool) -> bool:
+    """Return whether a run may begin. `count_new_lanes` is `app.lanes.new_lanes`, called only if a person can be asked.
 
     A person at the terminal is asked if there are more than MANY_LANES; not with `yes`, and not without a terminal.
     """
-    if lanes <= MANY_LANES or yes or not can_ask():
+    if yes or not can_ask() or (lanes := count_new_lanes()) <= MANY_LANES:
         return True
     return await is_agreed(f"first run over {lanes:,} lanes, {count_words(items, 'item')}: `plan` lists them; go on?")

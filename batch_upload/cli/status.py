@@ -13,7 +13,7 @@ from batch_upload.model import Action, ActionKind, State
 from batch_upload.report.estimate import work_left
 from batch_upload.report.ndjson import in_lane, known_line, lane_ref
 from batch_upload.report.summary_text import Invocation, KnownItems, attention_lines, states_line
-from batch_upload.targets import Target
+from batch_upload.targets import Target, id_with_lane
 from batch_upload.words import duration_words, holder_words, rate_words
 
 if TYPE_CHECKING:
@@ -121,8 +121,7 @@ def change_lines(found: "Status") -> Iterator[str]:
 
 def name_of(action: Action) -> str:
     """Return the id of an action's item as `--only` takes it: with its lane in a manifest with `targets`."""
-    label = None if action.item is None else action.item.lane_label
-    return action.item_id if label is None else f"{label}:{action.item_id}"
+    return id_with_lane(None if action.item is None else action.item.lane_label, action.item_id)
 
 
 def orphan_lines(found: "Status", invocation: Invocation) -> Iterator[str]:

@@ -55,7 +55,7 @@ def upload_command(
     output: Output,
 ) -> Ended:
     """upload what is not there yet, and wait until the service has finished with it"""
-    from batch_upload.app.items import check_only, lane_parts, ready  # heavy, like all that follows
+    from batch_upload.app.items import check_only, ready  # heavy, like all that follows
     from batch_upload.app.session import ready_or_recorded
     from batch_upload.app.upload import UploadSession
     from batch_upload.cli.session import known_items, run_session
@@ -66,7 +66,8 @@ def upload_command(
 
     def checked(prepared: "Prepared", settings: "Settings") -> "tuple[Prepared, Settings]":
         check_only(settings, prepared)
-        return prepared, fit_concurrency(settings, output.warn, lanes=len(lane_parts(prepared, settings)))
+        lanes = len({item.lane_label for item in prepared.items})
+        return prepared, fit_concurrency(settings, output.warn, lanes=lanes)
 
     prepared, settings = checked(*ready_or_recorded("upload", manifest, options, run_id=output.sinks.run_id))
     output.file_warnings(prepared.warnings, shown=PROBLEMS_SHOWN)
@@ -92,12 +93,10 @@ def may_begin(prepared: "Prepared", settings: "Settings", *, yes: bool) -> bool:
 
     from batch_upload.app.items import lane_parts
     from batch_upload.app.lanes import new_lanes
-    from batch_upload.cli.asking import can_ask, is_first_run_agreed
+    from batch_upload.cli.asking import is_first_run_agreed
     from batch_upload.cli.signals import until_interrupted
 
-    if yes or not can_ask():
-        return True
     parts = lane_parts(prepared, settings)
     items = sum(len(part.prepared.items) for part in parts)
-    asked = partial(is_first_run_agreed, new_lanes(parts, settings.ledger), items, yes=yes)
+    asked = partial(is_first_run_agreed, partial(new_lanes, parts, settings.ledger), items, yes=yes)
     return anyio.run(until_interrupted, asked)

@@ -14,6 +14,7 @@ from batch_upload.model import Fault, Known, State
 from batch_upload.operations import ASSUME_ROLE, IDENTITY
 from batch_upload.report.advice import advice
 from batch_upload.summary import Exit, LaneSummary, Summary, in_order_of_states, reason_of_lanes
+from batch_upload.targets import id_with_lane
 from batch_upload.words import (
     aligned_lines,
     count_words,
@@ -108,7 +109,7 @@ def lane_lines(lanes: Sequence[LaneSummary], invocation: Invocation) -> list[str
     """Return the lanes that did not end with 0 in aligned columns, those that want a person first."""
     ended = sorted(
         (lane for lane in lanes if lane.exit.code is not ExitCode.DONE),
-        key=lambda lane: (not lane.exit.wants_a_person, lane.exit.code),
+        key=lambda lane: lane.exit.urgency,
     )
     rows: list[tuple[str, ...]] = [("lane", "account/Region", "exit", "items", "reason")]
     for lane in ended[:LANES_SHOWN]:
@@ -188,7 +189,7 @@ def next_lines(summary: Summary, known: KnownItems, invocation: Invocation) -> l
     one `upload` for all of them.
     """
     ends: dict[Exit, list[str]] = {}
-    for lane in sorted(summary.lanes, key=lambda lane: (not lane.exit.wants_a_person, lane.exit.code)):
+    for lane in sorted(summary.lanes, key=lambda lane: lane.exit.urgency):
         if lane.exit.code is not ExitCode.DONE and lane.label is not None:
             ends.setdefault(replace(lane.exit, reason=""), []).append(lane.label)
     if not ends:
@@ -294,7 +295,7 @@ class _Row(NamedTuple):
     @property
     def name(self) -> str:
         """The item as `--only` takes it."""
-        return self.known.item_id if self.label is None else f"{self.label}:{self.known.item_id}"
+        return id_with_lane(self.label, self.known.item_id)
 
 
 def _rows_of(known: KnownItems) -> list[_Row]:

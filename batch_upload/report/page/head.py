@@ -13,6 +13,7 @@ from batch_upload.report.ndjson import LaneRef
 from batch_upload.report.page.board import KINDS, STATES, Json, epoch_ms
 from batch_upload.report.summary_text import IDS_SHOWN, Invocation
 from batch_upload.summary import EXIT_REASONS, LaneSummary, exit_of, reason_of_lanes
+from batch_upload.targets import id_with_lane
 from batch_upload.words import fault_name
 
 ATTENTION = (State.FAILED, State.UNKNOWN, State.SENDING, State.PARKED)
@@ -122,7 +123,7 @@ def causes_of(known: Iterable[Known], *, target: str | None = None) -> list[Caus
         cause = causes.setdefault(key, Cause(*key, fault, item.resume_after, first=(target, item.item_id)))
         cause.count += 1
         if len(cause.ids) < IDS_SHOWN:
-            cause.ids.append(item.item_id if target is None else f"{target}:{item.item_id}")
+            cause.ids.append(id_with_lane(target, item.item_id))
     return _in_order(causes.values())
 
 

@@ -14,9 +14,9 @@ from batch_upload.app.lanes import (
     lane_reader,
     listed_parts,
     new_lanes,
-    observer_of_lane,
     one_at_a_time,
 )
+from batch_upload.app.observers import observer_of_lane
 from batch_upload.errors import AccessFault, BatchUploadError, LedgerOfAnotherLane, LedgerUnusable, UsageError
 from batch_upload.events import Notice, OfLane
 from batch_upload.ledger import open_ledger

@@ -29,7 +29,7 @@ def terminal() -> Iterator[int]:
 async def test_a_first_run_over_many_lanes_is_confirmed_by_the_person_at_the_terminal(answer: str) -> None:
     with terminal() as person:
         os.write(person, f"{answer}\n".encode())
-        agreed = await is_first_run_agreed(MANY_LANES + 1, 240, yes=False)
+        agreed = await is_first_run_agreed(lambda: MANY_LANES + 1, 240, yes=False)
         shown = b""
         while b"[y/N]" not in shown:  # behind the echo of the answer
             shown += os.read(person, 4_096)
@@ -40,11 +40,11 @@ async def test_a_first_run_over_many_lanes_is_confirmed_by_the_person_at_the_ter
 
 async def test_there_is_no_question_for_few_lanes_or_with_yes() -> None:
     with terminal():
-        few = await is_first_run_agreed(MANY_LANES, 240, yes=False)
-        sure = await is_first_run_agreed(MANY_LANES + 1, 240, yes=True)
+        few = await is_first_run_agreed(lambda: MANY_LANES, 240, yes=False)
+        sure = await is_first_run_agreed(lambda: MANY_LANES + 1, 240, yes=True)
 
     assert (few, sure) == (True, True)
 
 
 async def test_there_is_no_question_without_a_terminal() -> None:
-    assert await is_first_run_agreed(MANY_LANES + 1, 240, yes=False)
+    assert await is_first_run_agreed(lambda: MANY_LANES + 1, 240, yes=False)
