@@ -37,7 +37,7 @@ def item_ids(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def names_of_targets(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return the names that begin so and stand for targets of the manifest on the line."""
+    """Return the targets of the manifest on the line, and their groups, whose names begin with the text."""
 
     def names(path: Path) -> Iterable[str]:
         from batch_upload.manifest.reader import targets_named_in  # heavy: only if targets are asked for

@@ -53,7 +53,7 @@ def doctor_command(
 class _CheckPrinter:
     """Prints every check as soon as it is made; with `--quiet` failures only.
 
-    Of the checks of one lane of several people get the one that stands for all, and with `-v` each.
+    Of one lane of several, people get the check that sums up the others, and with `-v` each of them.
     """
 
     def __init__(self, output: Output) -> None:

@@ -67,7 +67,9 @@ def new_command(
     target_column: Annotated[
         str | None,
         typer.Option(
-            "--target-column", metavar="NAME", help="the column of a CSV that names targets, beside `account`, `region`"
+            "--target-column",
+            metavar="NAME",
+            help="the column of a CSV that names targets; `account` and `region` may be others",
         ),
     ] = None,
     targets: Annotated[

@@ -54,7 +54,7 @@ def warning_text(message: str, *, hint: str = "") -> str:
 
 
 def lane_warnings_text(warnings: Iterable[tuple[str, str, str]]) -> list[str]:
-    """Return the warnings of lanes, given as label, message and hint; what several lanes share is told once."""
+    """Return the warnings of lanes, given as label, message and hint; one that several lanes share is there once."""
     labels: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for label, message, hint in warnings:
         labels[message, hint].append(label)

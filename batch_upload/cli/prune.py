@@ -149,7 +149,7 @@ async def may_delete(
     limits = [("", candidates, sum(found.standing for found in lanes.values()), max_deletes)]
     if max_deletes is None:
         # Only what is not listed counts: a part of a manifest must not delete the rest of the batch unseen. Each lane
-        # by itself: one that a file of targets no longer gives any items is little beside many others.
+        # has its own limit: a lane whose items were all removed would be too small a part of the sum to be noticed.
         limits = [
             ("" if label is None else f" in `{label}`", found.unlisted, found.standing, found.standing // 2)
             for label, found in lanes.items()

@@ -1,4 +1,4 @@
-"""What the emulator keeps of one account and Region beside its attachments: settings, rates and faults."""
+"""What the emulator keeps of one account and Region besides its attachments: settings, rates and faults."""
 
 from batch_upload.emulator.faults import FaultScript
 from batch_upload.emulator.limits import FixedWindows, TokenBucket, limiter

@@ -34,7 +34,7 @@ _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class RoleSession:
-    """What a session token stands for."""
+    """The session that a session token is of."""
 
     access_key: str
     arn: str
