@@ -69,7 +69,7 @@ def new_command(
         typer.Option(
             "--target-column",
             metavar="NAME",
-            help="the column of a CSV that names targets; `account` and `region` may be others",
+            help="the column of a CSV that names targets; columns `account` and `region` are read too",
         ),
     ] = None,
     targets: Annotated[

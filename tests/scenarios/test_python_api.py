@@ -1,6 +1,7 @@
 """The package as a library: what the command does, from another program."""
 
 import asyncio
+import gc
 import re
 import subprocess
 import sys
@@ -180,6 +181,7 @@ def test_nothing_of_the_process_is_changed_while_it_runs_or_afterwards(service: 
     batch, during = make_batch(tmp_path, 5), list[dict[str, object]]()
     anyio.run(validate, batch.path)  # imports are once
     anyio.run(upload, make_batch(tmp_path / "first", 1).path, FAST)
+    gc.collect()  # or what an earlier test left open is closed meanwhile, and missing afterwards
     before, open_before = process_state(), descriptors()
 
     async def use() -> None:
