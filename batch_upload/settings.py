@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from batch_upload.errors import UsageError
+from batch_upload.ledger_address import LedgerAddress, PostgresUrl, ledger_address
 from batch_upload.model import State
 from batch_upload.targets import Target, chosen_targets
 
@@ -46,7 +47,7 @@ class RunOptions:
     no limit, or the default of the account (`rate`).
     """
 
-    ledger: Path | None = None
+    ledger: LedgerAddress | None = None
     local: bool = False
     """Use the embedded emulator instead of AWS, with a ledger of its own."""
     profile: str | None = None
@@ -81,7 +82,7 @@ class RunOptions:
 class Settings(RunOptions):
     """The options of a run completed by its manifest. Only the AWS configuration decides the rest."""
 
-    ledger: Path
+    ledger: LedgerAddress
     local_state: Path
     role_arn: str | None
     account: str | None
@@ -159,11 +160,14 @@ def external_id_of(settings: Settings) -> str | None:
     return value
 
 
-def default_ledger(manifest: Path, named: str | None, *, local: bool) -> Path:
-    """Return the path of the ledger if no option gives it; `named` is the manifest's `ledger`."""
+def default_ledger(manifest: Path, named: str | None, *, local: bool) -> LedgerAddress:
+    """Return where the ledger is if no option says so. `named` is the manifest's `ledger`. Raises UsageError."""
     if local:
         return manifest.with_suffix(".local.ledger")
-    return manifest.parent / named if named is not None else manifest.with_suffix(LEDGER_SUFFIX)
+    if named is None:
+        return manifest.with_suffix(LEDGER_SUFFIX)
+    address = ledger_address(named)
+    return address if isinstance(address, PostgresUrl) else manifest.parent / address
 
 
 def local_state_path(manifest: Path) -> Path:

@@ -36,6 +36,7 @@ SHARED = frozenset(
         "words",
         "summary",
         "targets",
+        "ledger_address",
     }
 )
 """The modules that every room may use."""
@@ -53,7 +54,8 @@ MAY_IMPORT = {
     "shortage": frozenset({"errors"}),
     "spelling": frozenset({"document", "model", "targets"}),
     "ports": frozenset({"clock", "document", "errors", "model", "moments", "records", "token"}),
-    "settings": frozenset({"errors", "model", "targets", "token"}),
+    "ledger_address": frozenset({"errors"}),
+    "settings": frozenset({"errors", "ledger_address", "model", "targets", "token"}),
     "escape": frozenset[str](),
     "words": frozenset({"escape", "model"}),
     "summary": frozenset({"errors", "events", "model", "words"}),

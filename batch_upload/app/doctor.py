@@ -35,10 +35,11 @@ from batch_upload.clock import counting_s
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import ExitCode, LedgerUnusable, ManifestInvalid, UsageError
+from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import LIVE, Lane
 from batch_upload.ports import LedgerReader, Observer
 from batch_upload.service.access import Ask
-from batch_upload.settings import RunOptions, settings_of
+from batch_upload.settings import LEDGER_SUFFIX, RunOptions, settings_of
 from batch_upload.summary import Exit, Summary, exit_of
 from batch_upload.targets import Target
 from batch_upload.words import count_words
@@ -98,7 +99,7 @@ async def doctor(
             lanes = f" for {count_words(len(parts), 'lane')}" if found.targets else ""
             message = f"`{path}`: batch `{batch}`, {count}{lanes}; `validate` looks into the files"
             observers.notify(ok("manifest", message))
-    has_ledger = path is not None or settings.ledger.parent != NOWHERE.parent
+    has_ledger = path is not None or settings.ledger != NOWHERE.with_suffix(LEDGER_SUFFIX)
     held = await to_thread.run_sync(_read_ledger, settings.ledger, batch, parts) if has_ledger else [NOTHING_HELD]
     if parts[0].target.label is not None:
         await make(ledger_checks(settings.ledger))
@@ -217,9 +218,9 @@ Held = tuple[Lane | None, Set[str]]
 NOTHING_HELD: Held = (None, frozenset())
 
 
-def _read_ledger(path: Path, batch: str | None, parts: Sequence[ListedPart]) -> list[Held]:
+def _read_ledger(ledger: LedgerAddress, batch: str | None, parts: Sequence[ListedPart]) -> list[Held]:
     """Return what a ledger holds of each lane: nothing if it cannot be read, `ledger_checks` says why."""
-    with suppress(LedgerUnusable), lane_readers(path) as reader_of:
+    with suppress(LedgerUnusable), lane_readers(ledger) as reader_of:
         return [_held(reader_of(part.target), batch) for part in parts]
     return [NOTHING_HELD] * len(parts)
 

@@ -16,6 +16,7 @@ from batch_upload.engine.groups import for_each
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import BatchUploadError, LedgerOfAnotherLane, LedgerUnusable, ServiceError
 from batch_upload.ledger import find_reader
+from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import Lane, Listed, Manifest, Problem
 from batch_upload.ports import LedgerReader
 from batch_upload.settings import RunOptions, Settings, settings_of_lane
@@ -74,7 +75,7 @@ ReaderOf = Callable[[Target], LedgerReader | None]
 
 
 @contextmanager
-def lane_readers(ledger: Path) -> Iterator[ReaderOf]:
+def lane_readers(ledger: LedgerAddress) -> Iterator[ReaderOf]:
     """Open a ledger once for all its lanes, to read them all at one moment. Blocking. Raises LedgerUnusable.
 
     A lane that the ledger does not have yet has a reader, too, which finds nothing.
@@ -109,7 +110,7 @@ def listed_lanes(
 
 
 @contextmanager
-def lane_reader(ledger: Path, target: Target) -> Iterator[LedgerReader | None]:
+def lane_reader(ledger: LedgerAddress, target: Target) -> Iterator[LedgerReader | None]:
     """Open a ledger for the lane of a target; None where there is no ledger. Each answer is of its own moment."""
     reader = find_reader(ledger)
     if reader is None:
@@ -213,7 +214,7 @@ def one_at_a_time(ask: Callable[[str], Awaitable[str]] | None) -> Callable[[str]
     return ask_in_turn
 
 
-def new_lanes(parts: Sequence[LanePart], ledger: Path) -> int:
+def new_lanes(parts: Sequence[LanePart], ledger: LedgerAddress) -> int:
     """Return how many lanes would get their first run; 0 if the ledger has a run of one of them. Blocking.
 
     A ledger that cannot be read counts as none: the run that follows says why.

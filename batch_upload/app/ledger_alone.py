@@ -114,7 +114,7 @@ def _target(lane: Lane, label: str | None) -> Target:
 
 
 def _settings(path: Path, options: RunOptions) -> Settings:
-    if options.ledger is not None and options.ledger.absolute() != path.absolute():
+    if options.ledger is not None and Path(str(options.ledger)).absolute() != path.absolute():
         raise UsageError(f"`--ledger {options.ledger}` and the ledger `{path}` are both given", hint="name one of them")
     needy = next((flag for flag, is_set in (("--local", options.local), ("--rehash", options.rehash)) if is_set), None)
     if needy is not None:

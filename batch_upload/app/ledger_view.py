@@ -19,6 +19,7 @@ from batch_upload.engine.plan import Selection
 from batch_upload.engine.rows import shown_row_of_id, with_retries_counted
 from batch_upload.errors import OLD_COPY, ExitCode, LedgerOfAnotherLane
 from batch_upload.ledger import ANSWERED, Note, holder_of
+from batch_upload.ledger_address import LedgerAddress, PostgresUrl
 from batch_upload.model import Known, Lane, Listed, Manifest, Problem, State
 from batch_upload.ports import LedgerReader
 from batch_upload.records import RunRecord, Stock
@@ -43,7 +44,7 @@ class ItemRows:
     """
 
     listed: Sequence[Listed]
-    ledger: Path
+    ledger: LedgerAddress
     batch: str
     target: Target
     """The lane as the manifest names it."""
@@ -257,8 +258,10 @@ def summary_of_views(
     return joint_summary(verb, summaries, elapsed_s=counting_s() - started, run_id=run_id)
 
 
-def holder(ledger: Path) -> Note | None:
+def holder(ledger: LedgerAddress) -> Note | None:
     """Return the process that holds the ledger now; None if there is none or that cannot be read."""
+    if isinstance(ledger, PostgresUrl):
+        return None
     try:
         return holder_of(ledger)
     except OSError:

@@ -33,6 +33,7 @@ from batch_upload.errors import (
 )
 from batch_upload.events import LaneEnded, LanesChosen, Notice
 from batch_upload.ledger import open_ledger
+from batch_upload.ledger_address import LedgerAddress, PostgresUrl
 from batch_upload.model import Manifest
 from batch_upload.ports import Ledger, Observer
 from batch_upload.service.access import Ask
@@ -282,6 +283,10 @@ def ready_or_recorded(verb: str, path: Path, options: RunOptions, *, run_id: str
         else:
             code = getattr(stopped, "code", ExitCode.INTERRUPTED)
             ending = Exit(code, getattr(stopped, "message", "stopped by SIGINT"))
-        if read and read[-1][1].ledger.exists():
+        if read and _exists(read[-1][1].ledger):
             anyio.run(record, ending)
         raise
+
+
+def _exists(ledger: LedgerAddress) -> bool:
+    return isinstance(ledger, PostgresUrl) or ledger.exists()

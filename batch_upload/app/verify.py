@@ -43,6 +43,7 @@ from batch_upload.engine.verify import (
     young_of,
 )
 from batch_upload.errors import BatchUploadError, ExitCode, NoAnswer
+from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import Known, Lane, Problem, RateRecord
 from batch_upload.operations import LIST_TAGS
 from batch_upload.ports import LedgerReader, Observer
@@ -282,9 +283,9 @@ def lane_states(prepared: Prepared, rows: BatchRows, known: Sequence[Known]) -> 
     return dict(states), len(others) - len(prepared.unread)
 
 
-def read_ledger(path: Path, parts: Sequence[LanePart]) -> list[LedgerContent]:
+def read_ledger(ledger: LedgerAddress, parts: Sequence[LanePart]) -> list[LedgerContent]:
     """Read what a ledger holds of a batch, lane by lane. Raises LedgerUnusable."""
-    with lane_readers(path) as reader_of:
+    with lane_readers(ledger) as reader_of:
         return [_content(part, reader_of(part.target)) for part in parts]
 
 

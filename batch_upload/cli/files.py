@@ -19,6 +19,7 @@ from batch_upload.cli.flags import Flags, text_of, truth_of
 from batch_upload.cli.streams import raising, reason_of
 from batch_upload.document import DATABASE_HEADER
 from batch_upload.errors import BatchUploadError, OutputUnwritable, UsageError
+from batch_upload.ledger_address import LedgerAddress, ledger_address
 from batch_upload.model import Listed
 from batch_upload.settings import default_ledger, local_state_path
 
@@ -41,16 +42,17 @@ STANDARD_OUTPUT = NamedFile("standard output", Path("/dev/fd/1"))
 STANDARD_ERROR = NamedFile("standard error", Path("/dev/fd/2"))
 
 
-def run_files(manifest: Path, ledger: Path) -> Iterator[NamedFile]:
+def run_files(manifest: Path, ledger: LedgerAddress) -> Iterator[NamedFile]:
     """Yield the manifest, the ledger with its side files, and the state of the embedded service.
 
     Where a ledger takes the place of the manifest, both are the same path.
     """
-    from batch_upload.ledger import files_of_ledger  # heavy, and only needed if an output is a file
-
     if manifest != ledger:
         yield NamedFile("the manifest", manifest)
-    yield from (NamedFile("a file of the ledger", path) for path in files_of_ledger(ledger))
+    if isinstance(ledger, Path):
+        from batch_upload.ledger import files_of_ledger  # heavy, and only needed if an output is a file
+
+        yield from (NamedFile("a file of the ledger", path) for path in files_of_ledger(ledger))
     yield NamedFile("the state of the local service", local_state_path(manifest))
 
 
@@ -66,7 +68,8 @@ def files_before_reading(manifest: Path, flags: Flags) -> Iterator[NamedFile]:
     try:
         named = ledger_named_in(manifest)
         chosen = text_of(flags, "ledger")
-        ledger = default_ledger(manifest, named, local=truth_of(flags, "local")) if chosen is None else Path(chosen)
+        given = None if chosen is None else ledger_address(chosen, may_have_password=True)
+        ledger = given or default_ledger(manifest, named, local=truth_of(flags, "local"))
     except BatchUploadError:  # the verb itself reports what is wrong with the manifest or the flag
         return iter([NamedFile("the manifest", manifest)])
     return run_files(manifest, ledger)

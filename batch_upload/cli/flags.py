@@ -18,6 +18,7 @@ from typer import Argument, Option
 
 from batch_upload.cli.completion import names_of_targets, states_and_ids
 from batch_upload.errors import UsageError
+from batch_upload.ledger_address import ledger_address
 from batch_upload.model import State
 from batch_upload.settings import MaxFailures, RunOptions
 
@@ -39,7 +40,12 @@ class Flags:
     """The flags as they were typed. None if a flag was not given: its variable, or the default, decides."""
 
     ledger: Annotated[
-        str | None, Option("--ledger", metavar="PATH", help="default: the manifest's path with the suffix `.ledger`")
+        str | None,
+        Option(
+            "--ledger",
+            metavar="PATH or URL",
+            help="a file (default: the manifest's path with the suffix `.ledger`), or `postgresql://HOST/DATABASE`",
+        ),
     ] = None
     local: Annotated[
         bool | None,
@@ -198,7 +204,7 @@ def options_of(flags: Flags, environ: Mapping[str, str] | None = None) -> RunOpt
     ledger, settle_s, horizon_s = text("ledger"), seconds("settle_timeout"), seconds("safe_horizon")
     states, ids = parse_only(tuple(flags.only or ()) or _split(text("only")))
     return RunOptions(
-        ledger=None if ledger is None else Path(ledger),
+        ledger=None if ledger is None else ledger_address(ledger, may_have_password=flags.ledger is None),
         local=is_set("local"),
         profile=text("profile"),
         region=text("region"),

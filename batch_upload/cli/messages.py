@@ -5,11 +5,11 @@ Every function is pure and returns plain text without colour and without a line 
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_upload.errors import BatchUploadError, ManifestInvalid, Refused, ServiceError
 from batch_upload.escape import printable
+from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import Problem, State
 from batch_upload.report.summary_text import IDS_SHOWN, Invocation
 from batch_upload.words import count_words
@@ -82,7 +82,7 @@ def valid_text(manifest: str, *, items: int, lanes: int = 0, warnings: int = 0) 
     return printable(f"`{manifest}` is valid: {count_words(items, 'item')}{where}{warned}")
 
 
-def ledger_alone_text(ledger: Path) -> str:
+def ledger_alone_text(ledger: LedgerAddress) -> str:
     """Return what a verb does not know that was given a ledger in place of a manifest."""
     unknown = "items that no run has recorded are not known, and no file was looked at for changes"
     return printable(f"from the ledger `{ledger}` alone, the manifest was not read: {unknown}")

@@ -7,6 +7,7 @@ from typing import TextIO
 
 from batch_upload.errors import UsageError
 from batch_upload.escape import stream_encoding
+from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import Item, Listed, Manifest
 from batch_upload.spelling import literal, size_text, targets_lines, yaml_text
 from batch_upload.targets import Target
@@ -15,7 +16,13 @@ _OUTSIDE_NOTE = "# some files lie outside this folder: run it with --allow-outsi
 
 
 def write_manifest(
-    stream: TextIO, *, manifest: Manifest, items: Sequence[Item | Listed], ledger: Path, folder: Path, is_part: bool
+    stream: TextIO,
+    *,
+    manifest: Manifest,
+    items: Sequence[Item | Listed],
+    ledger: LedgerAddress,
+    folder: Path,
+    is_part: bool,
 ) -> int:
     """Write a manifest of `items`, chosen from `manifest`, that goes to `folder`, and return their number.
 
@@ -46,11 +53,11 @@ class _ManifestWriter:
         self._folder = folder
         self._ascii_only = stream_encoding(stream).lower().replace("_", "-") not in {"utf-8", "utf8"}
 
-    def write_head(self, ledger: Path, targets: Sequence[Target], *, is_part: bool) -> None:
+    def write_head(self, ledger: LedgerAddress, targets: Sequence[Target], *, is_part: bool) -> None:
         """Write everything above the entries. `targets`: the lanes of the items, if the manifest has `targets`."""
         manifest, target = self._manifest, self._manifest.target
         self._write("version: 1")
-        self._write("ledger: ", _path_from(self._folder, ledger))
+        self._write("ledger: ", _path_from(self._folder, ledger) if isinstance(ledger, Path) else str(ledger))
         if is_part:
             # the manifest that lists all of the batch: of a part of a part that of the first
             whole = manifest.path if manifest.part_of is None else manifest.folder / manifest.part_of

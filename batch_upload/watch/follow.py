@@ -15,6 +15,7 @@ from batch_upload.app.lanes import of_target
 from batch_upload.app.ledger_view import LedgerView, holder, view_lanes
 from batch_upload.errors import LedgerUnusable, ManifestInvalid
 from batch_upload.ledger import find_reader
+from batch_upload.ledger_address import LedgerAddress
 from batch_upload.ports import LedgerReader
 from batch_upload.report.page.board import json_chunks
 from batch_upload.report.page.document import document, policy
@@ -107,7 +108,7 @@ class Follower:
 
     def _is_another_file(self) -> bool:
         try:
-            found = self.ledger.stat()
+            found = Path(str(self.ledger)).stat()
         except OSError:
             file = None
         else:
@@ -156,8 +157,8 @@ class Follower:
         return self.page.keep_up(reader, at)
 
     @property
-    def ledger(self) -> Path:
-        """The ledger's path, as manifest and options name it."""
+    def ledger(self) -> LedgerAddress:
+        """The ledger, as manifest and options name it."""
         return self.found[0].settings.ledger
 
     def _readers(self, reader: LedgerReader | None) -> list[LedgerReader]:

@@ -1,0 +1,148 @@
+"""A PostgreSQL server of the tests' own, on loopback, with its data in a scratch folder.
+
+The server refuses to run as root, so that a test run as root gives it to the user `postgres`, or to `nobody`.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+NEWEST_FIRST = tuple(sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: -int(each.parent.name)))
+SECONDS = 30.0
+"""How long a server may take to start or stop."""
+
+
+def program(name: str) -> str | None:
+    """Return the path of a program of PostgreSQL: from PATH, or from where Debian puts it; None without one."""
+    return shutil.which(name) or next((str(each / name) for each in NEWEST_FIRST if (each / name).exists()), None)
+
+
+@dataclass
+class PostgresServer:
+    """A server that runs, or did. `port` is its own for ever, so that it can be started again.
+
+    `data` is its data folder; `settings` are those of its configuration file besides the usual ones.
+    """
+
+    data: Path
+    port: int
+    settings: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    def url(self, database: str = "postgres", user: str = "postgres") -> str:
+        """Return the URL of one of its databases."""
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections. Raises RuntimeError with its log."""
+        command = [str(program("postgres")), "-D", str(self.data), "-p", str(self.port)]
+        for name, value in {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", **self.settings}.items():
+            command += ["-c", f"{name}={value}"]
+        with (self.data.parent / f"{self.data.name}.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **_as_owner())
+        until = time.monotonic() + SECONDS
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"PostgreSQL did not start:\n{self.log()[-2_000:]}")
+            time.sleep(0.02)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop it. SIGINT: in order; SIGQUIT: as a crash does, at once and without a checkpoint."""
+        process, self.process = self.process, None
+        if process is not None and process.poll() is None:
+            process.send_signal(how)
+            process.wait(SECONDS)
+
+    def crash(self) -> None:
+        """Stop it as a crash does."""
+        self.stop(signal.SIGQUIT)
+
+    def log(self) -> str:
+        """Return what it has written to its log."""
+        return (self.data.parent / f"{self.data.name}.log").read_text(encoding="utf-8", errors="replace")
+
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """Carry out a statement in a transaction of its own, as the server's owner, and return its rows."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def new_database(self, name: str) -> str:
+        """Make a database, and return its URL."""
+        self.execute(f'CREATE DATABASE "{name}"')
+        return self.url(name)
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database, whoever is connected to it."""
+        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def _answers(self) -> bool:
+        try:
+            with psycopg.connect(self.url(), connect_timeout=2):
+                return True
+        except psycopg.OperationalError:
+            return False
+
+
+@contextmanager
+def running_postgres(**settings: str) -> Iterator[PostgresServer]:
+    """Make a server, start it, and remove it with its data at the end."""
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        server = new_server(Path(folder), **settings)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop(signal.SIGQUIT)
+
+
+def new_server(folder: Path, name: str = "data", **settings: str) -> PostgresServer:
+    """Make the data of a server in a folder, without starting it. Everybody on loopback may connect as anybody."""
+    data = folder / name
+    data.mkdir()
+    owner = _owner()
+    if owner is not None:
+        folder.chmod(0o755)
+        os.chown(data, owner.pw_uid, owner.pw_gid)
+    initdb = [str(program("initdb")), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+    # a locale that does not sort by code points, as most servers have: what depends on the order must not trust it
+    initdb += ["--locale-provider=icu", "--icu-locale=en", "--no-sync", "--no-instructions"]
+    made = subprocess.run(initdb, check=False, capture_output=True, text=True, **_as_owner())
+    if made.returncode != 0:
+        raise RuntimeError(f"initdb failed:\n{made.stderr}")
+    return PostgresServer(data, _free_port(), settings)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _owner() -> pwd.struct_passwd | None:
+    """Return the user that the server is run as; None for the one that runs the tests."""
+    if os.geteuid() != 0:
+        return None
+    known = {each.pw_name: each for each in pwd.getpwall()}
+    return known.get("postgres") or known["nobody"]
+
+
+def _as_owner() -> dict[str, Any]:
+    owner = _owner()
+    environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    environment["LC_ALL"] = "C.UTF-8"
+    if owner is None:
+        return {"env": environment}
+    return {"env": environment, "user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": [], "cwd": "/"}
