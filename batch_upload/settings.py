@@ -170,6 +170,13 @@ def default_ledger(manifest: Path, named: str | None, *, local: bool) -> LedgerA
     return address if isinstance(address, PostgresUrl) else manifest.parent / address
 
 
+def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return where this machine keeps what it could find out again (XDG Base Directory Specification)."""
+    env = os.environ if environ is None else environ
+    base = env.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "batch-upload"
+
+
 def local_state_path(manifest: Path) -> Path:
     """Return the path of the state of the embedded service of `--local`."""
     return manifest.with_suffix(".local.service")

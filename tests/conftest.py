@@ -1,10 +1,15 @@
-"""For every test: none of the user's AWS configuration, and nothing but loopback."""
+"""For every test: none of the user's AWS configuration, and nothing but loopback. Servers that tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.support.postgres import PostgresServer
 
 # How long an example takes says what else the machine does: it is no reason to fail.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,8 +30,24 @@ def no_aws_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
+    for name in tuple(os.environ):
+        if name.startswith("PG"):  # as libpq reads them
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     nowhere = tmp_path / "no-aws"
     monkeypatch.setenv("AWS_CONFIG_FILE", str(nowhere / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nowhere / "credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator["PostgresServer"]:
+    """A server of this worker's own. Tests make databases of their own in it (`new_database`), and never stop it."""
+    from tests.support.postgres import program, running_postgres  # the driver takes 0.1 s to load
+    from tests.support.strace import needed
+
+    if program("initdb") is None:
+        needed("PostgreSQL is not installed")
+    with running_postgres() as server:
+        yield server

@@ -73,6 +73,7 @@ MAY_IMPORT = {
 AT_HOME = {
     "sqlalchemy": {"ledger"},
     "sqlite3": {"ledger"},
+    "psycopg": {"ledger", "fleet"},
     "aiobotocore": {"service"},
     "botocore": {"service", "emulator"},
     "aiohttp": {"emulator", "watch", "service"},
@@ -82,7 +83,18 @@ AT_HOME = {
     "pybase64": {"ports"},
 }
 SQLITE_ONLY = re.compile(r"PRAGMA|json_each|julianday|sqlite_master|BEGIN IMMEDIATE|GLOB|WITHOUT ROWID")
-HEAVY = ("aiobotocore", "botocore", "sqlalchemy", "rich", "yaml", "pydantic", "aiohttp", "boto3", "hypothesis")
+HEAVY = (
+    "aiobotocore",
+    "botocore",
+    "sqlalchemy",
+    "rich",
+    "yaml",
+    "pydantic",
+    "aiohttp",
+    "boto3",
+    "hypothesis",
+    "psycopg",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +216,13 @@ def test_what_only_sqlite_understands_lives_in_its_own_folder() -> None:
 
     assert [path.name for path in others for each in imports_of(path) if each.target.split(".")[0] == "sqlite3"] == []
     assert [path.name for path in others if SQLITE_ONLY.search(path.read_text())] == []
+
+
+def test_the_driver_of_postgresql_lives_in_its_own_folder() -> None:
+    home = PACKAGE / "ledger" / "postgres"
+    others = [path for path in (PACKAGE / "ledger").rglob("*.py") if not path.is_relative_to(home)]
+
+    assert [path.name for path in others for each in imports_of(path) if each.target.split(".")[0] == "psycopg"] == []
 
 
 def test_no_import_is_relative() -> None:

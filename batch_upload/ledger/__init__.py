@@ -4,6 +4,9 @@
 file, or of a database that several hosts share.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from batch_upload.errors import BatchUploadError, LedgerUnusable
 from batch_upload.ledger.reading import Reader, Source
 from batch_upload.ledger.runs import ANSWERED
@@ -16,7 +19,7 @@ from batch_upload.ledger.store import Store
 from batch_upload.ledger.writer import Writer
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl
 from batch_upload.model import Lane
-from batch_upload.ports import Clock, Ledger, LedgerReader
+from batch_upload.ports import Clock, LaneLease, Ledger, LedgerReader
 
 
 async def open_ledger(address: LedgerAddress, *, run_id: str, clock: Clock, wait_lock_s: float = 0.0) -> Ledger:
@@ -26,20 +29,26 @@ async def open_ledger(address: LedgerAddress, *, run_id: str, clock: Clock, wait
     Raises LedgerLocked if another run still holds it after `wait_lock_s` seconds, and LedgerUnusable where it is
     damaged, of a newer program, not a ledger, or cannot be written. Nothing is changed then but the lock's note.
     """
+    shown = str(address)
+    lease: LaneLease
     if isinstance(address, PostgresUrl):
-        raise not_built(address)
-    require_sqlite()
-    shown, real = str(address), real_path(address)
-    check_place(real, shown=shown)
-    lock = await take_lock(real, shown=shown, run_id=run_id, clock=clock, wait_s=wait_lock_s)
-    try:
-        make_file(real, shown=shown)
-        opened = open_for_writing(real, shown=shown, at=clock.now())
-        writer = Writer(opened, shown=shown, on_closed=lock.release)
-    except BatchUploadError:
-        lock.release()
-        raise
-    ledger = Store(writer, lock, shown=shown, clock=clock)
+        with _driver_needed(address):
+            from batch_upload.ledger import postgres
+        lease = postgres.OpenLease()
+        writer = Writer(postgres.open_for_writing(address, at=clock.now()), shown=shown, on_closed=lease.release)
+    else:
+        require_sqlite()
+        real = real_path(address)
+        check_place(real, shown=shown)
+        lease = await take_lock(real, shown=shown, run_id=run_id, clock=clock, wait_s=wait_lock_s)
+        try:
+            make_file(real, shown=shown)
+            opened = open_for_writing(real, shown=shown, at=clock.now())
+            writer = Writer(opened, shown=shown, on_closed=lease.release)
+        except BatchUploadError:
+            lease.release()
+            raise
+    ledger = Store(writer, lease, shown=shown, clock=clock)
     try:
         await ledger.start()
     except BaseException:
@@ -56,7 +65,13 @@ def find_reader(address: LedgerAddress, *, lane: Lane | None = None) -> LedgerRe
     version, or not a ledger.
     """
     if isinstance(address, PostgresUrl):
-        raise not_built(address)
+        with _driver_needed(address):
+            from batch_upload.ledger import postgres
+        shared = postgres.open_for_reading(address)
+        if shared is None:
+            return None
+        source = Source(shared, shown=str(address), is_overtaken=lambda: False, close=shared.close)
+        return Reader(source, wanted=lane, owns=True)
     opened = open_for_reading(address)
     if opened is None:
         return None
@@ -75,8 +90,16 @@ def find_digests(address: LedgerAddress) -> LedgerReader | None:
         return None
 
 
-def not_built(address: PostgresUrl) -> LedgerUnusable:
-    return LedgerUnusable(f"`{address}` cannot be used yet")
+@contextmanager
+def _driver_needed(address: PostgresUrl) -> Iterator[None]:
+    """Raise LedgerUnusable where what is within cannot be imported: the driver comes with an extra."""
+    try:
+        yield
+    except ImportError as error:
+        raise LedgerUnusable(
+            f"`{address}` cannot be opened: the driver of PostgreSQL is not installed ({error})",
+            hint="install it with `pip install 'batch-upload[fleet]'`",
+        ) from error
 
 
 __all__ = [

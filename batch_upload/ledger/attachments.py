@@ -178,7 +178,8 @@ _STRANGERS = Statement(
         stranger.c.seen_at,
     )
     .where(stranger.c.lane_id == bindparam("of_lane"))
-    .order_by(stranger.c.created_at, stranger.c.attachment_id)
+    .order_by(stranger.c.created_at, stranger.c.attachment_id),
+    is_large=True,
 )
 _WANTED_OF_ITEMS = Statement(
     select(item.c.attachment_id).where(OF_LANE, item.c.attachment_id.in_(select(wanted.c.key)))
@@ -199,7 +200,8 @@ _TOKENS = Statement(
     union_all(
         select(item.c.attachment_id, item.c.client_token).where(OF_LANE, item.c.attachment_id.is_not(None)),
         select(stranger.c.attachment_id, stranger.c.identity_tag).where(stranger.c.lane_id == bindparam("of_lane")),
-    )
+    ),
+    is_large=True,
 )
 _EXISTING_COUNTS = Statement(
     union_all(

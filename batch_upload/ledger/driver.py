@@ -12,12 +12,12 @@ from importlib import import_module
 from operator import itemgetter
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from sqlalchemy import CompoundSelect, Dialect, Insert, Select, Table, delete, insert
+from sqlalchemy import CompoundSelect, Dialect, Insert, Select, Table, insert
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeEngine
 
 from batch_upload.errors import LedgerUnusable
-from batch_upload.ledger.tables import Convert, Kept, wanted
+from batch_upload.ledger.tables import Convert, Kept
 
 Returned = TypeVar("Returned")
 Row = tuple[Any, ...]
@@ -28,9 +28,13 @@ _NO_VALUES: Values = {}
 
 
 class Statement:
-    """One statement. `columns` are those that an INSERT or UPDATE takes as parameters without naming them itself."""
+    """One statement. `columns` are those that an INSERT or UPDATE takes as parameters without naming them itself.
 
-    def __init__(self, expression: Expression, *, columns: Sequence[str] | None = None) -> None:
+    `is_large`: it may return hundreds of thousands of rows, which are never in memory all at once.
+    """
+
+    def __init__(self, expression: Expression, *, columns: Sequence[str] | None = None, is_large: bool = False) -> None:
+        self.is_large = is_large
         self._expression = expression
         self._columns = columns
         self._compiled: dict[str, Compiled] = {}
@@ -59,7 +63,7 @@ class Upsert(Statement):
         replaced: Sequence[str] = (),
         when: Callable[[Any], Any] | None = None,
     ) -> None:
-        super().__init__(table.insert(), columns=columns)
+        super().__init__(insert(table), columns=columns)
         self._table = table
         self._key = key
         self._replaced = replaced
@@ -67,7 +71,7 @@ class Upsert(Statement):
 
     def _for(self, dialect: Dialect) -> Expression:
         # both databases have the same clause, each as a method of its own INSERT; the other one's takes 20 ms to load
-        new = import_module(f"sqlalchemy.dialects.{dialect.name}").insert(self._table)
+        new = import_module(f"sqlalchemy.dialects.{dialect.name}").insert(self._table).inline()
         key = [self._table.c[name] for name in self._key]
         values = {name: new.excluded[name] for name in self._replaced}
         where = None if self._when is None else self._when(new.excluded)
@@ -138,6 +142,15 @@ class Database(ABC):
         """Carry out one statement for each set of parameters."""
 
     @abstractmethod
+    def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
+        """Carry out one statement, and return its rows as they are asked for, within the transaction."""
+
+    @abstractmethod
+    def want(self, values: Mapping[str, str | None]) -> None:
+        """Have these keys and values, and nothing else, in the table `wanted`, for the statements that follow in the
+        transaction. So a set of any size is one statement, and the database compares and counts."""
+
+    @abstractmethod
     def transaction(self) -> AbstractContextManager[None]:
         """Commit what happens within, durably; roll it back if an exception leaves."""
 
@@ -150,6 +163,11 @@ class Database(ABC):
         """Return a number that is another one once somebody else has committed a change."""
 
     @abstractmethod
+    def of_digests(self) -> AbstractContextManager["Database | None"]:
+        """Have the database of this machine that remembers what was in files: this one, or one of its own. None where
+        it cannot be used; what goes wrong with one of its own is passed over."""
+
+    @abstractmethod
     def unusable(self, error: Exception) -> LedgerUnusable:
         """Return one of `FAILURES` as a sentence that says what to do."""
 
@@ -160,14 +178,14 @@ class Database(ABC):
         return compiled.row(rows[0]) if rows else None
 
     def rows(self, statement: Statement, values: Values = _NO_VALUES) -> Iterator[Row]:
-        """Return every row, read as they are asked for."""
-        compiled = statement.compiled(self.DIALECT)
-        return map(compiled.row, self.execute(compiled.sql, compiled.parameters(values)))
+        """Return every row."""
+        return map(statement.compiled(self.DIALECT).row, self.raw_rows(statement, values))
 
     def raw_rows(self, statement: Statement, values: Values = _NO_VALUES) -> Iterator[Row]:
-        """Return every row as the driver gives it, read as they are asked for: for hundreds of thousands of rows."""
+        """Return every row as the driver gives it: for hundreds of thousands of rows."""
         compiled = statement.compiled(self.DIALECT)
-        return iter(self.execute(compiled.sql, compiled.parameters(values)))
+        read = self.stream if statement.is_large else self.execute
+        return iter(read(compiled.sql, compiled.parameters(values)))
 
     def run(self, statement: Statement, values: Values = _NO_VALUES) -> int:
         """Carry out a change. Return the number of rows changed."""
@@ -179,18 +197,6 @@ class Database(ABC):
         compiled = statement.compiled(self.DIALECT)
         self.execute_many(compiled.sql, map(compiled.parameters, values))
 
-    def want(self, values: Mapping[str, str | None]) -> None:
-        """Fill the temporary table `wanted` with these keys and values, and nothing else, for statements that use it.
-
-        So a set of any size is one statement, and the database compares and counts.
-        """
-        self.run(_CLEAR_WANTED)
-        # no conversion: the columns are of plain text
-        self.execute_many(_WANT.compiled(self.DIALECT).sql, values.items())
-
-
-_CLEAR_WANTED = Statement(delete(wanted))
-_WANT = Statement(insert(wanted), columns=["key", "value"])
 
 _Conversions = tuple[tuple[int, Convert], ...]
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Float,
     Integer,
@@ -97,7 +98,7 @@ _TALLIES = Statement(
     .select_from(attempt.join(run, _of_run).outerjoin(outcome, _of_attempt))
     .where(run.c.batch == bindparam("of_batch"), _in_lane)
     .group_by(run.c.run_no, outcome.c.kind)
-    .order_by(run.c.run_no, outcome.c.kind)
+    .order_by(run.c.run_no, outcome.c.kind.nulls_first())
 )
 _number = step_number(run.c.began_at, outcome.c.ended_at, cast(wanted.c.value, Float)).label("number")
 _BUCKETS = Statement(
@@ -130,16 +131,17 @@ def _attempts(*more: ColumnElement[Any], of_run: ColumnElement[bool] = _of_run) 
 
 _ATTEMPTS_OF = Statement(_attempts().where(OF_TOKEN).order_by(attempt.c.number))
 _PLACED = (attempt.c.attempt_id.label("place"), item.c.client_token)
-_ATTEMPTS_OF_LANE = Statement(_attempts(*_PLACED).where(_in_lane).order_by("place"))
+_ATTEMPTS_OF_LANE = Statement(_attempts(*_PLACED).where(_in_lane).order_by("place"), is_large=True)
 _in_order = attempt.c.run_no + 0 == run.c.run_no
 """Not by the index of a run's attempts: they are read from one end on, and would have to be sorted."""
 _numbered = _attempts(*_PLACED, of_run=_in_order).where(
     _in_lane  # of the run: by the item's lane SQLite would begin with every item of it
 )
 _is_after = attempt.c.attempt_id > bindparam("after")
-_is_again = attempt.c.attempt_id.in_(select(cast(wanted.c.key, Integer)))
+_is_again = attempt.c.attempt_id.in_(select(cast(wanted.c.key, BigInteger)))
 _ATTEMPTS_AFTER = Statement(
-    union_all(_numbered.where(_is_after), _numbered.where(_is_again, ~_is_after)).order_by("place")
+    union_all(_numbered.where(_is_after), _numbered.where(_is_again, ~_is_after)).order_by("place"),
+    is_large=True,
 )
 _MARKS = Statement(
     select(
@@ -149,5 +151,6 @@ _MARKS = Statement(
         item.c.current,
     )
     .where(OF_BATCH)
-    .order_by(item.c.item_no)
+    .order_by(item.c.item_no),
+    is_large=True,
 )

@@ -164,7 +164,7 @@ _BY_TOKEN = Statement(_STORED.where(OF_TOKEN))
 _BY_ATTACHMENTS = Statement(_STORED.where(OF_LANE, item.c.attachment_id.in_(select(wanted.c.key))))
 # every id has a current token, so the index of those is enough
 _BATCHES = Statement(select(item.c.batch).where(OF_LANE, IS_CURRENT).distinct())
-_OF_BATCH = Statement(KNOWN.where(OF_BATCH).order_by(item.c.item_no))
+_OF_BATCH = Statement(KNOWN.where(OF_BATCH).order_by(item.c.item_no), is_large=True)
 _wanted_ids = _STORED.where(OF_BATCH, IS_WANTED_ID)
 _OF_IDS = Statement(union_all(_wanted_ids.where(IS_CURRENT), _wanted_ids.where(IS_REPLACED)).order_by("item_no"))
 _OF_TOKENS = Statement(KNOWN.where(OF_BATCH, IS_WANTED_TOKEN).order_by(item.c.item_no))

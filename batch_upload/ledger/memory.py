@@ -34,18 +34,23 @@ def learn(db: Database, lane_id: int, learned: Sequence[RateRecord]) -> None:
 def digests(db: Database, paths: Sequence[str]) -> dict[str, RememberedDigest]:
     """Return what is remembered of these paths; those of which nothing is are left out."""
     asked = {encodable(path): path for path in paths}
-    db.want(dict.fromkeys(asked))
     found: dict[str, RememberedDigest] = {}
-    # not converted column by column: a rerun asks for every file, and that would cost as much as the query
-    for path, device, inode, size_bytes, mtime_ns, sha256, content_type in db.raw_rows(_DIGESTS):
-        fingerprint = Fingerprint(device & _BITS, inode & _BITS, size_bytes, mtime_ns)
-        found[asked[path]] = RememberedDigest(fingerprint, sha256, _CONTENT_TYPES[content_type])
+    with db.of_digests() as local:
+        if local is None:
+            return found
+        local.want(dict.fromkeys(asked))
+        # not converted column by column: a rerun asks for every file, and that would cost as much as the query
+        for path, device, inode, size_bytes, mtime_ns, sha256, content_type in local.raw_rows(_DIGESTS):
+            fingerprint = Fingerprint(device & _BITS, inode & _BITS, size_bytes, mtime_ns)
+            found[asked[path]] = RememberedDigest(fingerprint, sha256, _CONTENT_TYPES[content_type])
     return found
 
 
 def remember_digests(db: Database, remembered: Iterable[tuple[str, RememberedDigest]]) -> None:
     """Remember these instead of what was known of their paths."""
-    db.run_many(_REMEMBER, (_digest_row(path, found) for path, found in remembered))
+    with db.of_digests() as local:
+        if local is not None:
+            local.run_many(_REMEMBER, (_digest_row(path, found) for path, found in remembered))
 
 
 def _digest_row(path: str, found: RememberedDigest) -> dict[str, Any]:

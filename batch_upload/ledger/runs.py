@@ -257,5 +257,5 @@ _ended = (
     .where(run.c.ended_at.is_not(None))
     .order_by(run.c.run_no.desc())
 )
-_ENDED = Statement(_ended.where(_OF_LANE_OR_NONE))
-_ENDED_OF_TARGET = Statement(_ended.where(or_(_of_this_lane, _of_target_without_lane)))
+_ENDED = Statement(_ended.where(_OF_LANE_OR_NONE), is_large=True)
+_ENDED_OF_TARGET = Statement(_ended.where(or_(_of_this_lane, _of_target_without_lane)), is_large=True)

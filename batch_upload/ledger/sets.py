@@ -193,7 +193,8 @@ _WANTED_IN_STATE = Statement(
         IS_CURRENT,
         item.c.state == bindparam("wanted_state"),
         exists().where(wanted.c.key == item.c.item_id),
-    )
+    ),
+    is_large=True,
 )
 
 
@@ -215,15 +216,17 @@ _UNFINISHED = Statement(
             ~in_states([State.COMPLETE]),
             _has_replaced,
         )
-    )
+    ),
+    is_large=True,
 )
 _is_unlisted = ~exists().where(wanted.c.key == item.c.item_id)
 _may_exist = select(item.c.item_id, func.count()).where(OF_BATCH, in_states(LIVE | OPEN), _is_unlisted)
 _UNLISTED = Statement(
     union_all(
         _may_exist.where(IS_CURRENT).group_by(item.c.item_id), _may_exist.where(IS_REPLACED).group_by(item.c.item_id)
-    )
+    ),
+    is_large=True,
 )
 _UNLISTED_PARKED = Statement(
-    select(item.c.item_id).where(OF_BATCH, IS_CURRENT, in_states([State.PARKED]), _is_unlisted)
+    select(item.c.item_id).where(OF_BATCH, IS_CURRENT, in_states([State.PARKED]), _is_unlisted), is_large=True
 )

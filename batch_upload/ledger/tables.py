@@ -32,7 +32,9 @@ _WITHOUT_ZONE = len("2026-11-23T09:00:00.000000")
 
 
 def encodable(text: str) -> str:
-    """Return the text as UTF-8 can hold it: a lone surrogate as its escape."""
+    """Return the text as every database can hold it: a lone surrogate and a zero byte as their escapes."""
+    if "\0" in text:
+        text = text.replace("\0", "\\x00")
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -268,4 +270,5 @@ digest = Table(
 )
 
 wanted = Table("wanted", MetaData(), Column("key", Text, primary_key=True), Column("value", Text))
-"""A temporary table of the connection: what a statement is asked for (`Database.want`). It is no part of the ledger."""
+"""What a statement is asked for (`Database.want`): a temporary table, or a set that is sent along. It is no part of the
+ledger."""

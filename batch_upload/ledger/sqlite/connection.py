@@ -1,8 +1,8 @@
 """Connections to the file: one that writes, and any number that only read."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +57,13 @@ class SqliteDatabase(Database):
     def execute_many(self, sql: str, parameters: Iterable[Sequence[Any]]) -> None:
         self._raw.executemany(sql, parameters)
 
+    def stream(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        return self._raw.execute(sql, parameters)
+
+    def want(self, values: Mapping[str, str | None]) -> None:
+        self._raw.execute("DELETE FROM wanted")
+        self._raw.executemany("INSERT INTO wanted VALUES (?, ?)", values.items())
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         self._raw.execute(self._begin)
@@ -81,6 +88,9 @@ class SqliteDatabase(Database):
 
     def change_number(self) -> int:
         return int(self._raw.execute("PRAGMA data_version").fetchone()[0])
+
+    def of_digests(self) -> AbstractContextManager["SqliteDatabase"]:
+        return nullcontext(self)
 
     def unusable(self, error: Exception) -> LedgerUnusable:
         return unusable(error, shown=self._shown)

@@ -176,8 +176,7 @@ _VERSION_2 = (
     """,
 )
 
-_VERSION_3 = (
-    """
+DIGEST = """
     CREATE TABLE digest (
       path         TEXT PRIMARY KEY,
       device       INTEGER NOT NULL,
@@ -187,7 +186,10 @@ _VERSION_3 = (
       sha256       TEXT NOT NULL CHECK (length(sha256) = 64 AND sha256 NOT GLOB '*[^0-9a-f]*'),
       content_type TEXT NOT NULL
     ) STRICT, WITHOUT ROWID
-    """,
+    """
+
+_VERSION_3 = (
+    DIGEST,
     # what is current is counted by state, and what was replaced is found by its id: each index holds only its own
     "DROP INDEX item_batch",
     "CREATE INDEX item_state ON item (lane_id, batch, state) WHERE current = 1",

@@ -5,17 +5,15 @@ import pkgutil
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Dialect
-from sqlalchemy.dialects import postgresql
 
 import batch_upload.ledger
 from batch_upload.ledger.driver import Statement
+from batch_upload.ledger.postgres.connection import PostgresDatabase
 from batch_upload.ledger.sqlite.connection import SqliteDatabase, open_for_writing
 from batch_upload.ledger.sqlite.files import make_file
 from tests.unit.ledger.samples import T0
 
-POSTGRESQL: Dialect = postgresql.psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
-DIALECTS = (SqliteDatabase.DIALECT, POSTGRESQL)
+DIALECTS = (SqliteDatabase.DIALECT, PostgresDatabase.DIALECT)
 
 
 def statements() -> Iterator[tuple[str, Statement]]:

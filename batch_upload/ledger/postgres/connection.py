@@ -1,0 +1,211 @@
+"""Connections to the database: one that writes, and any number that only read.
+
+Nothing outlives a transaction: settings are those of each transaction, sets are sent along with the statement that uses
+them, and cursors end with their transaction. So a pooler that gives every transaction another connection (pgbouncer in
+transaction mode) does no harm.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime
+from typing import Any, ClassVar
+
+import psycopg
+from psycopg.types.string import TextLoader
+from sqlalchemy import Dialect
+from sqlalchemy.dialects.postgresql.base import PGDialect
+
+from batch_upload.errors import LedgerUnusable
+from batch_upload.ledger.driver import Database, Row
+from batch_upload.ledger.postgres.faults import unusable
+from batch_upload.ledger.postgres.migrations import check_server, check_whole, migrate, schema_version
+from batch_upload.ledger.postgres.parameters import connection_parameters
+from batch_upload.ledger.sqlite.digest_cache import DigestCache
+from batch_upload.ledger_address import PostgresUrl
+from batch_upload.settings import cache_folder
+
+Raw = psycopg.Connection[Row]
+
+BEGIN_WRITING = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = '30s'; "
+    "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '15s'; "
+    "SET LOCAL cursor_tuple_fraction = 1"
+)
+"""A statement that writes takes milliseconds; one that a lock holds up ends before the lane's lease does."""
+BEGIN_READING = (
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '5min'; "
+    "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '1h'; "
+    "SET LOCAL cursor_tuple_fraction = 1"
+)
+"""A report on a terminal may be read slowly. Cursors are read to their end, so a plan for the first rows is no help."""
+ROWS_A_FETCH = 2_000
+"""Rows of a large result that are in memory at once: below 2 MB."""
+_WITH_WANTED = "WITH wanted (key, value) AS (SELECT * FROM unnest(%s::text[], %s::text[]))"
+
+
+class PostgresDatabase(Database):
+    """A connection of psycopg in which `begin` begins a transaction.
+
+    One that was lost is made anew by `connect` when the next transaction begins.
+    """
+
+    DIALECT: ClassVar[Dialect] = PGDialect(paramstyle="format")  # type: ignore[no-untyped-call]
+    RULES = (psycopg.IntegrityError, psycopg.DataError)
+    FAILURES = (psycopg.Error, OSError)
+
+    def __init__(self, raw: Raw, connect: Callable[[], Raw], *, shown: str, begin: str) -> None:
+        self.raw = raw
+        self._connect = connect
+        self._shown = shown
+        self._begin = begin
+        self._wanted: tuple[list[str], list[str | None]] = ([], [])
+        self._cursors = 0
+        self._digests = DigestCache(cache_folder())
+
+    def close(self) -> None:
+        self._digests.close()
+        self.raw.close()
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Row]:
+        return self.raw.execute(*self._with_wanted(sql, parameters))
+
+    def execute_many(self, sql: str, parameters: Iterable[Sequence[Any]]) -> None:
+        with self.raw.cursor() as cursor:
+            cursor.executemany(sql.encode(), parameters)
+
+    def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
+        # a cursor of the server's, closed by the end of the transaction: libpq would hold the whole result in memory
+        self._cursors += 1
+        name = f"rows_{self._cursors}"
+        text, values = self._with_wanted(sql, parameters)
+        self.raw.execute(f"DECLARE {name} NO SCROLL CURSOR FOR ".encode() + text, values)
+        return self._fetched(name)
+
+    def want(self, values: Mapping[str, str | None]) -> None:
+        self._wanted = (list(values), list(values.values()))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._begin_transaction()
+        try:
+            yield
+            self._commit()
+        except BaseException:
+            with suppress(psycopg.Error):  # the server rolls back what lost its connection
+                self.raw.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        self.raw.execute("SAVEPOINT job")
+        try:
+            yield
+        except BaseException:
+            with suppress(psycopg.Error):
+                self.raw.execute("ROLLBACK TO job")
+                self.raw.execute("RELEASE job")
+            raise
+        self.raw.execute("RELEASE job")
+
+    def change_number(self) -> int:
+        # what is committed changes the snapshot; so do other databases of the server, which costs a reader another look
+        row = self.raw.execute("SELECT hashtextextended(pg_current_snapshot()::text, 0)").fetchone()
+        return int(row[0]) if row is not None else 0
+
+    def of_digests(self) -> AbstractContextManager[Database | None]:
+        return self._digests.transaction()
+
+    def unusable(self, error: Exception) -> LedgerUnusable:
+        return unusable(error, shown=self._shown)
+
+    def _begin_transaction(self) -> None:
+        try:
+            if not self.raw.closed:
+                self.raw.execute(self._begin.encode())
+                return
+        except psycopg.OperationalError:
+            if not self.raw.closed:
+                raise
+        self.raw = self._connect()
+        self.raw.execute(self._begin.encode())
+
+    def _commit(self) -> None:
+        """Raises InFailedSqlTransaction for a transaction in which a statement failed: the server tells no error."""
+        done = self.raw.execute("COMMIT").statusmessage
+        if done != "COMMIT":
+            raise psycopg.errors.InFailedSqlTransaction(f"the transaction ended with {done}")
+
+    def _with_wanted(self, sql: str, parameters: Sequence[Any]) -> tuple[bytes, Sequence[Any]]:
+        if "wanted.key" not in sql:
+            return sql.encode(), parameters
+        return f"{_WITH_WANTED} {sql}".encode(), (*self._wanted, *parameters)
+
+    def _fetched(self, name: str) -> Iterator[Row]:
+        fetch = f"FETCH {ROWS_A_FETCH} FROM {name}".encode()
+        while rows := self.raw.execute(fetch).fetchall():
+            yield from rows
+            if len(rows) < ROWS_A_FETCH:
+                return
+
+
+@contextmanager
+def open_for_writing(url: PostgresUrl, *, at: datetime) -> Iterator[PostgresDatabase]:
+    """Yield the connection that writes, to a ledger that was made or brought up to date. For one thread.
+
+    Raises LedgerUnusable for a server that may lose what it has committed, or is too old; for a database that is not a
+    ledger or one of a newer program; and where rights are missing.
+    """
+    shown = str(url)
+    connect = _connector(url, target_session_attrs="read-write")
+    with _translated(shown):
+        raw = connect()
+        database = PostgresDatabase(raw, connect, shown=shown, begin=BEGIN_WRITING)
+        try:
+            check_server(raw, shown=shown)
+            migrate(raw, shown=shown, at=at)
+            check_whole(raw, shown=shown)
+            yield database
+        finally:
+            database.close()
+
+
+def open_for_reading(url: PostgresUrl) -> PostgresDatabase | None:
+    """Open the ledger without any right to write, or return None where the database has none yet.
+
+    Raises LedgerUnusable for a database that is not a ledger, or one of another version, and where rights are missing.
+    """
+    shown = str(url)
+    connect = _connector(url, target_session_attrs="primary")
+    with _translated(shown):
+        raw = connect()
+        try:
+            version = schema_version(raw, shown=shown)
+            if version == 0:
+                raw.close()
+                return None
+            check_whole(raw, shown=shown)
+        except BaseException:
+            raw.close()
+            raise
+    return PostgresDatabase(raw, connect, shown=shown, begin=BEGIN_READING)
+
+
+def _connector(url: PostgresUrl, *, target_session_attrs: str) -> Callable[[], Raw]:
+    """Return what connects. Of several hosts in the URL it takes the first of this kind."""
+
+    def connect() -> Raw:
+        parameters = {"target_session_attrs": target_session_attrs, **connection_parameters(url)}
+        # no statement is prepared: a pooler may carry out the next one on another connection
+        raw: Raw = psycopg.connect(autocommit=True, prepare_threshold=None, **parameters)
+        raw.adapters.register_loader("json", TextLoader)  # `tables.JsonText` reads it
+        return raw
+
+    return connect
+
+
+@contextmanager
+def _translated(shown: str) -> Iterator[None]:
+    try:
+        yield
+    except PostgresDatabase.FAILURES as error:
+        raise unusable(error, shown=shown) from error
