@@ -2,16 +2,19 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from batch_upload.errors import UsageError
 
 SCHEMES = ("postgresql", "postgres")
+SECRET_KEYS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
+"""Keys of a URL's query whose values are secret."""
+_SHAPE = "`postgresql://HOST/DATABASE`"
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresUrl:
-    """The URL of a database, as libpq takes it. `str()` of it has no password."""
+    """The URL of a database, as libpq takes it. `str()` of it has no password, and no other secret."""
 
     shown: str
     secret: str = field(repr=False)
@@ -27,36 +30,47 @@ LedgerAddress = Path | PostgresUrl
 def ledger_address(text: str, *, may_have_password: bool = False) -> LedgerAddress:
     """Return the path or URL that a flag, a variable or a manifest names.
 
-    Raises UsageError for a URL of anything but PostgreSQL, one without a database, and one with a password unless
-    `may_have_password`: where a flag or a manifest is read, others may read it, too.
+    Raises UsageError for a URL of anything but PostgreSQL, one without a database, and one with a secret unless
+    `may_have_password`: where a flag or a manifest is read, others may read it, too. No message has the secret.
     """
     scheme, separator, _ = text.partition("://")
     if not separator:
+        if text.lower().startswith(tuple(f"{each}:" for each in SCHEMES)):
+            raise UsageError("the URL of the ledger has no `//`", hint=_SHAPE)
         return Path(text)
     if scheme.lower() not in SCHEMES:
-        raise UsageError(
-            f"the ledger `{scheme}://…` cannot be used", hint="name a file, or `postgresql://HOST/DATABASE`"
-        )
+        raise UsageError(f"the ledger `{scheme}://…` cannot be used", hint=f"name a file, or {_SHAPE}")
     try:
         parts = urlsplit(text)
-        password = parts.password
-    except ValueError as error:
-        raise UsageError(f"the URL of the ledger cannot be read: {error}") from error
-    if password is None and "password=" in parts.query:
-        password = ""
-    if password is not None and not may_have_password:
+        named = [unquote(name) for name, _, _ in (each.partition("=") for each in parts.query.split("&"))]
+        has_secret = parts.password is not None or not SECRET_KEYS.isdisjoint(named)
+        is_whole = "#" not in text and "@" not in parts.path and _has_ports(parts.netloc)
+    except ValueError as error:  # its text may quote the password
+        raise UsageError("the URL of the ledger cannot be read", hint=_SHAPE) from error
+    if not is_whole:
+        hint = "write `/`, `?`, `#`, `@` and `:` in user or password as `%2F`, `%3F`, `%23`, `%40` and `%3A`"
+        raise UsageError("the URL of the ledger cannot be read", hint=hint)
+    if has_secret and not may_have_password:
         raise UsageError(
             "the URL of the ledger has a password, which others could read",
             hint="put it into `PGPASSFILE` or the variable `BATCH_UPLOAD_LEDGER`",
         )
     if not parts.path.strip("/"):
-        raise UsageError(f"the URL of the ledger names no database: `{_without_password(text)}`")
-    return PostgresUrl(_without_password(text), text)
+        raise UsageError("the URL of the ledger names no database", hint=_SHAPE)
+    return PostgresUrl(_without_secrets(text), text)
 
 
-def _without_password(text: str) -> str:
+def _has_ports(netloc: str) -> bool:
+    """Return whether what follows each host is a port: else a password with a `/` or `?` has cut the URL short."""
+    user, _, hosts = netloc.rpartition("@")
+    ports = (host.rpartition("]")[2].partition(":")[2] for host in hosts.split(","))
+    return "@" not in user and all(port == "" or port.isdecimal() for port in ports)
+
+
+def _without_secrets(text: str) -> str:
     parts = urlsplit(text)
     user, _, host = parts.netloc.rpartition("@")
     named = f"{user.partition(':')[0]}@{host}" if user else host
-    query = "&".join(each for each in parts.query.split("&") if not each.startswith("password="))
-    return urlunsplit(parts._replace(netloc=named, query=query))
+    pairs = (each for each in parts.query.split("&") if unquote(each.partition("=")[0]) not in SECRET_KEYS)
+    query = "&".join(pairs)
+    return f"{parts.scheme}://{named}{parts.path}{'?' if query else ''}{query}"

@@ -21,7 +21,12 @@ def test_a_url_is_shown_as_it_was_given(text: str) -> None:
 
 
 def test_the_password_of_a_url_is_used_and_never_shown() -> None:
-    for text in ("postgresql://ann:secret@db/uploads", "postgresql://ann@db/uploads?password=secret&sslmode=require"):
+    for text in (
+        "postgresql://ann:secret@db/uploads",
+        "postgresql://ann@db/uploads?password=secret&sslmode=require",
+        "postgresql://ann@db/uploads?pass%77ord=secret",
+        "postgresql://ann@db/uploads?sslkey=a.key&sslpassword=secret",
+    ):
         address = ledger_address(text, may_have_password=True)
         assert isinstance(address, PostgresUrl)
         assert address.secret == text
@@ -32,7 +37,33 @@ def test_the_password_of_a_url_is_used_and_never_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["mysql://db/uploads", "postgresql://db", "postgresql://db/", "postgresql://[db/uploads"]
+    "text",
+    [
+        "postgresql://ann:12/secret@db/uploads",
+        "postgresql://ann:secret/more@db/uploads",
+        "postgresql://ann:secret?more@db/uploads",
+        "postgresql://ann:12?secret@db/uploads",
+        "postgresql://ann:12#secret@db/uploads",
+        "postgresql://ann:12@secret@db/uploads",
+        "postgresql://ann:secret\N{ACCOUNT OF}@db/uploads",
+        "postgresql:/ann:secret@db/uploads",
+        "mysql://ann:secret@db/uploads",
+    ],
+)
+def test_a_password_that_breaks_the_url_is_not_shown(text: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        ledger_address(text, may_have_password=True)
+    assert "secret" not in f"{refused.value.message} {refused.value.hint}"
+
+
+@pytest.mark.parametrize("hosts", ["db:5432,db2:5433", "[::1]:5432", "127.0.0.1", "", "ann@db,db2"])
+def test_several_hosts_with_their_ports_are_taken(hosts: str) -> None:
+    assert ledger_address(f"postgresql://{hosts}/uploads") == PostgresUrl(*[f"postgresql://{hosts}/uploads"] * 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["mysql://db/uploads", "postgresql://db", "postgresql://db/", "postgresql://[db/uploads", "postgresql:/db/uploads"],
 )
 def test_what_cannot_be_a_ledger_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
