@@ -10,7 +10,8 @@ code it wants. Rooms raise these and nothing else across their borders; a foreig
     ├── OutputUnwritable        the disk's        no     1   what was asked for cannot be written where it should go
     ├── ManifestInvalid         the caller's      no    21   problems of a manifest or its files
     ├── LedgerUnusable          the ledger's      no    24   disk full, read-only, damaged, newer, not a ledger
-    │   └── LedgerOfAnotherLane the ledger's      no    24   it belongs to another account or Region
+    │   ├── LedgerOfAnotherLane the ledger's      no    24   it belongs to another account or Region
+    │   └── LedgerUnreached     the database's    yes   10   it does not answer, starts up, or has no connection free
     ├── LedgerLocked            nobody's          yes   11   another run holds it
     ├── LaneFault               the lane's
     │   ├── AccessFault         the lane's        no    22   credentials, permission, wrong account, endpoint
@@ -117,6 +118,12 @@ class LedgerUnusable(BatchUploadError):
 
 class LedgerOfAnotherLane(LedgerUnusable):
     """The ledger belongs to another account or Region."""
+
+
+class LedgerUnreached(LedgerUnusable):
+    """The database of the ledger cannot be reached now, which may pass. Nothing more may be sent."""
+
+    exit_code = ExitCode.TRANSIENT
 
 
 class LedgerLocked(BatchUploadError):

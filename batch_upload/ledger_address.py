@@ -1,5 +1,6 @@
 """Where a ledger is: a file of SQLite, or a database of a PostgreSQL server that several hosts share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -25,6 +26,22 @@ class PostgresUrl:
 
 
 LedgerAddress = Path | PostgresUrl
+
+TokenSigner = Callable[[str, int, str, str], str]
+"""Makes a token of AWS IAM for host, port, user and Region. Blocking. Raises LedgerUnusable without credentials."""
+_signers: list[TokenSigner] = []
+
+
+def sign_tokens_with(signer: TokenSigner) -> None:
+    """Say how tokens of IAM are made for databases: the room of the ledger does not know AWS."""
+    _signers[:] = [signer]
+
+
+def token_signer() -> TokenSigner:
+    """Return what `sign_tokens_with` was given. Raises UsageError without."""
+    if not _signers:
+        raise UsageError("tokens of IAM cannot be made here")
+    return _signers[0]
 
 
 def ledger_address(text: str, *, may_have_password: bool = False) -> LedgerAddress:

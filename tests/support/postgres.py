@@ -112,7 +112,7 @@ def new_server(folder: Path, name: str = "data", **settings: str) -> PostgresSer
     """Make the data of a server in a folder, without starting it. Everybody on loopback may connect as anybody."""
     data = folder / name
     data.mkdir()
-    owner = _owner()
+    owner = server_owner()
     if owner is not None:
         folder.chmod(0o755)
         os.chown(data, owner.pw_uid, owner.pw_gid)
@@ -131,7 +131,7 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _owner() -> pwd.struct_passwd | None:
+def server_owner() -> pwd.struct_passwd | None:
     """Return the user that the server is run as; None for the one that runs the tests."""
     if os.geteuid() != 0:
         return None
@@ -140,7 +140,7 @@ def _owner() -> pwd.struct_passwd | None:
 
 
 def _as_owner() -> dict[str, Any]:
-    owner = _owner()
+    owner = server_owner()
     environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     environment["LC_ALL"] = "C.UTF-8"
     if owner is None:

@@ -8,6 +8,7 @@ transaction mode) does no harm.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar
 
 import psycopg
@@ -19,7 +20,7 @@ from batch_upload.errors import LedgerUnusable
 from batch_upload.ledger.driver import Database, Row
 from batch_upload.ledger.postgres.faults import unusable
 from batch_upload.ledger.postgres.migrations import check_server, check_whole, migrate, schema_version
-from batch_upload.ledger.postgres.parameters import connection_parameters
+from batch_upload.ledger.postgres.parameters import PostgresParameters, parameters_of
 from batch_upload.ledger.sqlite.digest_cache import DigestCache
 from batch_upload.ledger_address import PostgresUrl
 from batch_upload.settings import cache_folder
@@ -155,11 +156,10 @@ def open_for_writing(url: PostgresUrl, *, at: datetime) -> Iterator[PostgresData
     Raises LedgerUnusable for a server that may lose what it has committed, or is too old; for a database that is not a
     ledger or one of a newer program; and where rights are missing.
     """
-    shown = str(url)
-    connect = _connector(url, target_session_attrs="read-write")
-    with _translated(shown):
-        raw = connect()
-        database = PostgresDatabase(raw, connect, shown=shown, begin=BEGIN_WRITING)
+    shown, parameters = str(url), parameters_of(url)
+    with translated(parameters):
+        raw = connect(parameters)
+        database = PostgresDatabase(raw, partial(connect, parameters), shown=shown, begin=BEGIN_WRITING)
         try:
             check_server(raw, shown=shown)
             migrate(raw, shown=shown, at=at)
@@ -174,10 +174,9 @@ def open_for_reading(url: PostgresUrl) -> PostgresDatabase | None:
 
     Raises LedgerUnusable for a database that is not a ledger, or one of another version, and where rights are missing.
     """
-    shown = str(url)
-    connect = _connector(url, target_session_attrs="primary")
-    with _translated(shown):
-        raw = connect()
+    shown, parameters = str(url), parameters_of(url, writes=False)
+    with translated(parameters):
+        raw = connect(parameters)
         try:
             version = schema_version(raw, shown=shown)
             if version == 0:
@@ -187,25 +186,21 @@ def open_for_reading(url: PostgresUrl) -> PostgresDatabase | None:
         except BaseException:
             raw.close()
             raise
-    return PostgresDatabase(raw, connect, shown=shown, begin=BEGIN_READING)
+    return PostgresDatabase(raw, partial(connect, parameters), shown=shown, begin=BEGIN_READING)
 
 
-def _connector(url: PostgresUrl, *, target_session_attrs: str) -> Callable[[], Raw]:
-    """Return what connects. Of several hosts in the URL it takes the first of this kind."""
-
-    def connect() -> Raw:
-        parameters = {"target_session_attrs": target_session_attrs, **connection_parameters(url)}
-        # no statement is prepared: a pooler may carry out the next one on another connection
-        raw: Raw = psycopg.connect(autocommit=True, prepare_threshold=None, **parameters)
-        raw.adapters.register_loader("json", TextLoader)  # `tables.JsonText` reads it
-        return raw
-
-    return connect
+def connect(parameters: PostgresParameters) -> Raw:
+    """Return a new connection. Raises LedgerUnusable as `PostgresParameters.keywords`, and psycopg.Error."""
+    # no statement is prepared: a pooler may carry out the next one on another connection
+    raw: Raw = psycopg.connect(autocommit=True, prepare_threshold=None, **parameters.keywords())
+    raw.adapters.register_loader("json", TextLoader)  # `tables.JsonText` reads it
+    return raw
 
 
 @contextmanager
-def _translated(shown: str) -> Iterator[None]:
+def translated(parameters: PostgresParameters) -> Iterator[None]:
+    """Raise LedgerUnusable for an error of the database."""
     try:
         yield
     except PostgresDatabase.FAILURES as error:
-        raise unusable(error, shown=shown) from error
+        raise unusable(error, shown=parameters.shown, parameters=parameters) from error

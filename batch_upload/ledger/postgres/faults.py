@@ -1,64 +1,227 @@
-"""What an error of the database means to a user."""
+"""Errors of the database as sentences: what happened, whether it passes (exit 10 or 24), and what to do.
 
-from collections.abc import Mapping
+Before a connection is made the server's text is all there is: libpq keeps its SQLSTATE to itself. A server that speaks
+another language than English is quoted as it is, and its faults count as permanent.
+"""
 
-import psycopg
+import re
+from typing import NamedTuple
 
-from batch_upload.errors import LedgerUnusable
+from batch_upload.errors import LedgerUnreached, LedgerUnusable
+from batch_upload.ledger.postgres.certificates import wrong_with_certificate
+from batch_upload.ledger.postgres.parameters import PostgresParameters
 
 AGAIN = "then run the same command again"
-_SENTENCES: Mapping[str, tuple[str, str]] = {
-    "08": ("the connection to `{}` was lost", f"check that the server is up, {AGAIN}"),
-    "25006": ("`{}` cannot be written: the server is a standby, or its transactions are read-only", "name the primary"),
-    "28": ("`{}` cannot be opened: {error}", "check the user, `PGPASSFILE` and the server's `pg_hba.conf`"),
-    "3D000": ("the database of `{}` does not exist", "make it with `createdb`"),
-    "42501": (
-        "`{}` cannot be used: {error}",
-        "let the owner of the tables grant the role what is missing; to make or update them takes the owner's rights",
+
+
+class Fault(NamedTuple):
+    """One kind of error."""
+
+    name: str
+    words: str
+    """What happened, behind the name of the ledger."""
+    hint: str
+    texts: tuple[str, ...] = ()
+    """Regular expressions for what the server or libpq says while a connection is made."""
+    states: tuple[str, ...] = ()
+    """SQLSTATEs or their classes (PostgreSQL documentation, appendix A)."""
+
+
+FOR_A_PERSON = (
+    Fault(
+        "certificate",
+        "its server does not prove who it is",
+        "`sslrootcert=FILE` in the URL names the certificates to trust: for RDS, the `global-bundle.pem` of AWS; "
+        "if your company's proxy answers in its place, the database must be reached without it",
+        (r"certificate verify failed", r"server certificate for .+ does not match host name"),
     ),
-    "42P01": ("`{}` is damaged: {error}", "restore a backup, or use another database"),
-    "53100": ("the disk of `{}` is full", f"free some of the server's disk, {AGAIN}"),
-    "53300": ("`{}` cannot be opened: {error}", f"raise `max_connections` or use a pooler, {AGAIN}"),
-    "55P03": ("another program holds a lock in `{}`", f"let it finish, {AGAIN}"),
-    "57014": ("`{}` took too long: {error}", f"look for what holds the server up, {AGAIN}"),
-    "57P": ("the server of `{}` is shutting down or starting", f"wait for it, {AGAIN}"),
-}
-"""By the code of an error (SQLSTATE), or by its first two or three letters, which name its kind."""
-_UNREACHED = "check the host, the port and that the server is up, then run the same command again"
+    Fault(
+        "certificates",
+        "the file of certificates to check its server with cannot be used",
+        "`sslrootcert=FILE` in the URL names another",
+        (r"root certificate (file|store)", r"could not (read|load) (root|certificate|private)"),
+    ),
+    Fault(
+        "service",
+        "libpq does not find the service that is named",
+        "correct `PGSERVICE` or `service` of the URL, or name its file in `PGSERVICEFILE`",
+        (r"definition of service", r"service file"),
+    ),
+    Fault(
+        "no TLS",
+        "its server has no TLS",
+        "switch it on (`ssl = on`, with a certificate), or use a Unix socket",
+        (r"server does not support SSL",),
+    ),
+    Fault(
+        "not PostgreSQL",
+        "what answers there is no PostgreSQL server",
+        "check host and port",
+        (r"invalid response to SSL negotiation", r"expected authentication request from server"),
+    ),
+    Fault("no such host", "its host is not known", "check the name of the host", (r"failed to resolve host",)),
+    Fault(
+        "password",
+        "the database does not accept the password",
+        "check `PGPASSFILE`; tokens of IAM need the role `rds_iam`, and a policy with `rds-db:connect`",
+        (r"authentication failed for user",),
+        ("28P01",),
+    ),
+    Fault(
+        "no password",
+        "the database wants a password, and there is none",
+        "put it into `PGPASSFILE` (`chmod 600`) or the variable `BATCH_UPLOAD_LEDGER`",
+        (r"no password supplied",),
+    ),
+    Fault(
+        "no such database",
+        "its server has no such database",
+        "make it with `createdb`, or correct the URL",
+        (r'database ".+" does not exist',),
+        ("3D000",),
+    ),
+    Fault(
+        "no access",
+        "its server does not let this user in",
+        "who runs the server must allow user, host and database (`pg_hba.conf`, `GRANT CONNECT`)",
+        (
+            r"no pg_hba\.conf entry",
+            r"pg_hba\.conf rejects",
+            r'role ".+" does not exist',
+            r"not permitted to log in",
+            r"permission denied for database",
+            r"not currently accepting connections",
+        ),
+        ("28",),
+    ),
+    Fault(
+        "standby",
+        "its server takes no writes: it is a standby, or its transactions are read-only",
+        "name the primary, or all servers, of which the primary is taken: `postgresql://HOST1,HOST2/DATABASE`",
+        (r"session is read-only", r"server is in hot standby mode"),
+        ("25006",),
+    ),
+    Fault(
+        "no rights",
+        "the user has not the rights that are needed",
+        "`deploy/postgres/roles.sql` has the roles; to make or update the tables takes the owner's: "
+        "`batch-upload ledger migrate`",
+        (),
+        ("42501",),
+    ),
+    Fault(
+        "damaged", "a table or column is missing", "restore a backup, or use another database", (), ("42P01", "42703")
+    ),
+    Fault(
+        "damaged pages",
+        "the database is damaged",
+        "restore a backup; `batch-upload reconcile` adds what is newer",
+        (),
+        ("XX001", "XX002", "58030"),
+    ),
+    Fault("disk full", "its server has no room left", f"make room on the server's disk, {AGAIN}", (), ("53100",)),
+)
+"""Kinds that end a run with exit 24: the same command fails again until somebody has done something."""
+PASSING = (
+    Fault(
+        "DNS",
+        "names of hosts cannot be looked up now",
+        "run the same command again",
+        (r"failed to resolve host .+(Errno -3\b|Temporary failure)",),
+    ),
+    Fault(
+        "too many connections",
+        "its server has no connection free",
+        "run the same command again; fewer workers, a higher `max_connections` or pgbouncer make room",
+        (
+            r"too many (clients|connections)",
+            r"remaining connection slots are reserved",
+            r"no more connections allowed",
+            r"query_wait_timeout",
+        ),
+        ("53300",),
+    ),
+    Fault(
+        "starting or stopping",
+        "its server starts up, shuts down or recovers",
+        "run the same command again",
+        (
+            r"the database system is (starting up|shutting down|in recovery mode|not yet accepting connections)",
+            r"the database system is not accepting connections",
+        ),
+        ("57P",),
+    ),
+    Fault(
+        "time limit",
+        "its server took too long",
+        "run the same command again; `batch-upload doctor` looks for what holds it up",
+        (),
+        ("57014", "55P03", "25P03", "25P04", "40001", "40P01"),
+    ),
+    Fault("short of memory", "its server has no memory to spare", "run the same command again", (), ("53200", "53000")),
+    Fault(
+        "unreached",
+        "its server does not answer",
+        f"is it running, and may this host reach it? {AGAIN.capitalize()}",
+        (
+            r"Connection refused",
+            r"timeout expired",
+            r"timed out",
+            r"No route to host",
+            r"(Network|Host) is (unreachable|down)",
+            r"server closed the connection unexpectedly",
+            r"Connection reset by peer",
+            r"could not (send|receive) data",
+            r"SSL SYSCALL error",
+            r"the connection is (lost|closed)",
+            r"socket .+ failed: No such file",
+            r"Broken pipe",
+        ),
+        ("08",),
+    ),
+)
+"""Kinds that end a run with exit 10: the same command may do it later without anybody's help."""
+UNKNOWN = Fault("unknown", "the database refuses", "see the server's log")
+_KINDS = (*PASSING, *FOR_A_PERSON)
+"""In the order in which they are tried: `DNS` before `no such host`."""
+_TEXTS = [(fault, re.compile("|".join(fault.texts), re.IGNORECASE)) for fault in _KINDS if fault.texts]
+_PREFIX = re.compile(
+    r"^(- host: .+?, hostaddr: \S+: )?(connection (failed|is bad): )?"
+    r"(connection to server (at|on) .+? failed: )?((FATAL|ERROR|PANIC): +)?"
+)
+"""What psycopg and libpq write before that which the server said."""
 
 
-def unusable(error: Exception, *, shown: str) -> LedgerUnusable:
-    """Return an error of the database as a sentence that says what to do."""
-    code = error.sqlstate or "" if isinstance(error, psycopg.Error) else ""
-    text = first_line(error)
-    found = next((_SENTENCES[key] for key in (code, code[:3], code[:2]) if key in _SENTENCES), None)
-    if found is None and not code and isinstance(error, psycopg.OperationalError | OSError):
-        found = _of_a_refused_connection(text)
-    if found is None:
-        found = ("`{}` could not be used: {error}", "see the server's log")
-    message, hint = found
-    sentence = LedgerUnusable(message.replace("{error}", text).replace("{}", shown, 1), hint=hint)
-    sentence.__cause__ = error
-    return sentence
+def fault_of(error: Exception) -> Fault:
+    """Return which kind an error of psycopg is; UNKNOWN for any other. Of several servers one that passes wins."""
+    code = getattr(error, "sqlstate", None)
+    if code is not None:
+        found = (fault for key in (code, code[:3], code[:2]) for fault in _KINDS if key in fault.states)
+        return next(found, UNKNOWN)
+    kinds = [next((fault for fault, pattern in _TEXTS if pattern.search(text)), UNKNOWN) for text in _attempts(error)]
+    return next((fault for fault in kinds if fault in PASSING), kinds[0])
+
+
+def unusable(error: Exception, *, shown: str, parameters: PostgresParameters | None = None) -> LedgerUnusable:
+    """Return an error of psycopg as a sentence; LedgerUnreached if it may pass. `shown` is the URL without secrets.
+
+    With `parameters` the server is asked for its certificate, if that is what is wrong.
+    """
+    fault, said = fault_of(error), first_line(error)
+    if fault.name == "certificate" and parameters is not None:
+        said = wrong_with_certificate(parameters) or said
+    kind = LedgerUnreached if fault in PASSING else LedgerUnusable
+    found = kind(f"`{shown}` cannot be used: {fault.words} ({said})", hint=fault.hint)
+    found.__cause__ = error
+    return found
 
 
 def first_line(error: Exception) -> str:
     """Return what the server or libpq says, in one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].removeprefix("connection failed: ") if lines else type(error).__name__
+    return _PREFIX.sub("", _attempts(error)[0].split("\n")[0]).strip().rstrip(".") or type(error).__name__
 
 
-def _of_a_refused_connection(text: str) -> tuple[str, str]:
-    """Return the sentence for a connection that did not come about: libpq tells no code then, only a text."""
-    for code, words in (
-        ("3D000", ("does not exist", 'database "')),
-        ("28", ("authentication failed",)),
-        ("28", ("no pg_hba.conf entry",)),
-        ("28", ("role ", "does not exist")),
-        ("28", ("no password supplied",)),
-        ("53300", ("too many",)),
-        ("57P", ("the database system is",)),
-    ):
-        if all(word in text for word in words):
-            return _SENTENCES[code]
-    return "`{}` cannot be reached: {error}", _UNREACHED
+def _attempts(error: Exception) -> list[str]:
+    """Return what each server said, of one that was tried or of several."""
+    lines = [line for line in str(error).split("\n") if line.startswith("- host: ")]
+    return lines or [str(error)]
