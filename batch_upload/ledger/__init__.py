@@ -27,7 +27,8 @@ async def open_ledger(address: LedgerAddress, *, run_id: str, clock: Clock, wait
 
     A file is this process's alone from now on. Of a database, each lane is once a writer is pinned to it.
     Raises LedgerLocked if another run still holds it after `wait_lock_s` seconds, and LedgerUnusable where it is
-    damaged, of a newer program, not a ledger, or cannot be written. Nothing is changed then but the lock's note.
+    damaged, of a newer program, not a ledger, or cannot be written. Nothing is changed then but the lock's note. Raises
+    LedgerUnreached for a database that does not answer, and UsageError for a URL that cannot be used.
     """
     shown = str(address)
     lease: LaneLease
@@ -35,7 +36,8 @@ async def open_ledger(address: LedgerAddress, *, run_id: str, clock: Clock, wait
         with _driver_needed(address):
             from batch_upload.ledger import postgres
         lease = postgres.OpenLease()
-        writer = Writer(postgres.open_for_writing(address, at=clock.now()), shown=shown, on_closed=lease.release)
+        database = postgres.open_for_writing(postgres.parameters_of(address), at=clock.now())
+        writer = Writer(database, shown=shown, on_closed=lease.release)
     else:
         require_sqlite()
         real = real_path(address)

@@ -236,7 +236,7 @@ class Writer:
 
     def _refusal(self) -> _Failed:
         broken = self._broken or LedgerUnusable(f"`{self._shown}` cannot be written")
-        error = LedgerUnusable(broken.message, hint=broken.hint)
+        error = type(broken)(broken.message, hint=broken.hint)
         error.__cause__ = broken.__cause__
         return _Failed(error)
 

@@ -43,9 +43,48 @@ def test_a_server_that_is_not_there_is_said_with_its_address(
     batch = make_batch(tmp_path, 1)
 
     ended = command.run(
-        "upload", batch.manifest, "--ledger", "postgresql://127.0.0.1:1/x", cwd=tmp_path, env=endpoint.env
+        "upload", batch.manifest, "--json", "--ledger", "postgresql://127.0.0.1:1/x", cwd=tmp_path, env=endpoint.env
     )
 
-    assert ended.code == 24
-    assert "`postgresql://127.0.0.1:1/x` cannot be reached" in ended.stderr
+    assert ended.code == 10
+    assert ended.summary["exit"]["retryable"]
+    assert (
+        "`postgresql://127.0.0.1:1/x` cannot be used: its server does not answer (Connection refused)" in ended.stderr
+    )
     assert endpoint.attachments() == []
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "says"),
+    [
+        ("postgresql://db.internal/x?sslmode=require", 24, "`sslmode=require` is too weak"),
+        ("postgresql://db.internal/x?sslmood=require", 2, "has `sslmood`, which cannot be used"),
+        ("postgresql://db.invalid/x", 24, "its host is not known"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused(
+    command: Preloaded, endpoint: Endpoint, url: str, code: int, says: str, tmp_path: Path
+) -> None:
+    batch = make_batch(tmp_path, 1)
+    for verb in ("upload", "status"):
+        ended = command.run(verb, batch.manifest, "--ledger", url, cwd=tmp_path, env=endpoint.env)
+        assert ended.code == code
+        assert says in ended.stderr
+
+
+def test_no_password_is_in_any_output(
+    command: Preloaded, endpoint: Endpoint, url: str, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """A canary in the URL, in PGPASSWORD and in the file is in no line of output, log, metrics or ledger."""
+    canary, batch = "canary-5d1e", make_batch(tmp_path, 2)
+    named = url.replace("postgres@", f"postgres:{canary}@")
+    for text, code in ((named, 0), (named.replace("127.0.0.1", "db.invalid"), 24), (f"{named}x", 24)):
+        env = {**endpoint.env, "BATCH_UPLOAD_LEDGER": text, "PGPASSWORD": f"{canary}-2"}
+        outputs = ["--log-file", "run.log", "--metrics-file", "run.prom", "-v", "--json"]
+        ended = command.run("upload", batch.manifest, *outputs, "--rate", "100", cwd=tmp_path, env=env)
+        shown = command.run("doctor", batch.manifest, "-v", cwd=tmp_path, env=env)
+        written = "".join((tmp_path / name).read_text() for name in ("run.log", "run.prom"))
+        assert ended.code == code
+        assert canary not in f"{ended.stdout}{ended.stderr}{shown.stdout}{shown.stderr}{written}"
+    dump = postgres.execute("SELECT table_to_xml('run', true, false, '')::text", url.rpartition("/")[2])
+    assert canary not in str(dump)

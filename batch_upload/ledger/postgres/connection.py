@@ -150,13 +150,13 @@ class PostgresDatabase(Database):
 
 
 @contextmanager
-def open_for_writing(url: PostgresUrl, *, at: datetime) -> Iterator[PostgresDatabase]:
+def open_for_writing(parameters: PostgresParameters, *, at: datetime) -> Iterator[PostgresDatabase]:
     """Yield the connection that writes, to a ledger that was made or brought up to date. For one thread.
 
     Raises LedgerUnusable for a server that may lose what it has committed, or is too old; for a database that is not a
     ledger or one of a newer program; and where rights are missing.
     """
-    shown, parameters = str(url), parameters_of(url)
+    shown = parameters.shown
     with translated(parameters):
         raw = connect(parameters)
         database = PostgresDatabase(raw, partial(connect, parameters), shown=shown, begin=BEGIN_WRITING)
