@@ -7,6 +7,7 @@ code it wants. Rooms raise these and nothing else across their borders; a foreig
 
     BatchUploadError
     ├── UsageError              the caller's      no     2   a flag that cannot be
+    ├── EmptyShard              nobody's          no     0   the shard has no lane: nothing to do, and no fault
     ├── OutputUnwritable        the disk's        no     1   what was asked for cannot be written where it should go
     ├── ManifestInvalid         the caller's      no    21   problems of a manifest or its files
     ├── LedgerUnusable          the ledger's      no    24   disk full, read-only, damaged, newer, not a ledger
@@ -91,6 +92,12 @@ class UsageError(BatchUploadError):
     """A flag, variable or argument that is not valid."""
 
     exit_code = ExitCode.USAGE
+
+
+class EmptyShard(BatchUploadError):
+    """`--shard` chose none of the manifest's lanes. Ends the verb, and is a success."""
+
+    exit_code = ExitCode.DONE
 
 
 class OutputUnwritable(BatchUploadError):

@@ -8,7 +8,7 @@ from pathlib import Path
 from batch_upload.errors import UsageError
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl, ledger_address
 from batch_upload.model import State
-from batch_upload.targets import Target, chosen_targets
+from batch_upload.targets import LaneChoice, Shard, Target
 
 LEDGER_SUFFIX = ".ledger"
 """Of a manifest's ledger, if no option and no key names another."""
@@ -65,6 +65,8 @@ class RunOptions:
     only_ids: frozenset[str] = frozenset()
     targets: tuple[str, ...] = ()
     """Only these lanes of the manifest's `targets`: `acme`, `acme/us-east-1` or `group:NAME`; empty for all."""
+    shard: Shard | None = None
+    """Only the lanes of this part of the manifest's `targets`; of those that `targets` names, if it is given, too."""
     max_failures: MaxFailures = NO_LIMIT
     wait: bool = True
     """Wait until the service has finished, for at most `settle_timeout_s` after the last create."""
@@ -76,6 +78,11 @@ class RunOptions:
     """Whether files may be outside the manifest's folder."""
     rehash: bool = False
     """Read every file, also where the ledger remembers its digest."""
+
+    @property
+    def lanes(self) -> LaneChoice:
+        """The lanes that `targets` and `shard` choose."""
+        return LaneChoice(self.targets, self.shard)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,12 +113,13 @@ def settings_of(
 
     `targets`: the lanes of the manifest, empty if it has no `targets`, None if they are not known. Without them the
     Region may also come from `AWS_REGION`, which botocore does not read. `environ`: the process's own unless given.
-    Raises UsageError for `--target` with a manifest that has no such targets, and for a Region with one that has any.
+    Raises UsageError for `--target` or `--shard` with a manifest that has no such targets, and for a Region with one
+    that has any.
     """
     env = os.environ if environ is None else environ
     wanted = target or Target()
     if targets is not None:
-        chosen_targets(targets, options.targets)
+        options.lanes.of(targets)
     if targets and options.region is not None:
         raise UsageError(
             "`--region` cannot be used with a manifest that has `targets`: each of them has its Regions",

@@ -156,6 +156,8 @@ class Summary:
     notes: tuple[str, ...] = ()
     lanes: tuple[LaneSummary, ...] = ()
     """Of a manifest with `targets`, each lane that the verb was for. `account` and `region` are None if they differ."""
+    shard: str | None = None
+    """`I/N` if the verb was for a part of the lanes."""
 
     @property
     def adds_up(self) -> bool:
@@ -189,6 +191,7 @@ class Summary:
             "warnings": self.warnings,
             "notes": list(self.notes),
             "lanes": [lane.as_json() for lane in self.lanes or self._only_lane()],
+            **({} if self.shard is None else {"shard": self.shard}),
             "exit": self.exit.as_json(),
         }
 

@@ -1,5 +1,6 @@
 """The lanes that a manifest names, and which of them a name means."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -38,19 +39,61 @@ class Target:
         return None if self.name is None else f"{self.name}/{self.region}"
 
 
-def chosen_targets(targets: Sequence[Target], names: Sequence[str], *, what: str = "manifest") -> tuple[Target, ...]:
-    """Return the targets that `--target` chooses, in their order; all if it was not given.
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Part `index` of `count` parts of all lanes, `index` from 0 to `count - 1`.
 
-    A name is a target's (all its Regions), `NAME/REGION`, `group:NAME` or `all`. `what` has the targets, a manifest or
-    a ledger. Raises UsageError for a name that means no target.
+    A lane belongs to the shard whose index is the SHA-256 of `ACCOUNT/REGION`, read as one big-endian number, modulo
+    `count`. That never changes from version to version: docs/fleet-schedulers.md has vectors.
     """
+
+    index: int
+    count: int
+
+    def has(self, target: Target) -> bool:
+        """Return whether the lane of a target, whose account and Region are known, belongs to the shard."""
+        digest = hashlib.sha256(f"{target.account}/{target.region}".encode()).digest()
+        return int.from_bytes(digest, "big") % self.count == self.index
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+@dataclass(frozen=True, slots=True)
+class LaneChoice:
+    """The lanes that `--target` and `--shard` choose: those that both mean, where both are given."""
+
+    names: tuple[str, ...] = ()
+    """Each is a target's name (all its Regions), `NAME/REGION`, `group:NAME` or `all`; empty for all lanes."""
+    shard: Shard | None = None
+
+    @property
+    def is_all(self) -> bool:
+        """Whether neither was given."""
+        return not self.names and self.shard is None
+
+    def of(self, targets: Sequence[Target], *, what: str = "manifest") -> tuple[Target, ...]:
+        """Return the chosen targets in their order; none if the shard has none of them.
+
+        `what` has the targets, a manifest or a ledger. Raises UsageError for a name that means no target, and for any
+        choice where there are no targets.
+        """
+        if not targets and not self.is_all:
+            flag = f"--target {self.names[0]}" if self.names else f"--shard {self.shard}"
+            raise UsageError(
+                f"`{flag}` needs a {what} with `targets`",
+                hint=f"this {what} has one lane: leave `{flag.split()[0]}` out",
+            )
+        named = _named_targets(targets, self.names, what=what)
+        return named if self.shard is None else tuple(each for each in named if self.shard.has(each))
+
+
+ALL_LANES = LaneChoice()
+
+
+def _named_targets(targets: Sequence[Target], names: Sequence[str], *, what: str) -> tuple[Target, ...]:
     if not names:
         return tuple(targets)
-    if not targets:
-        raise UsageError(
-            f"`--target {names[0]}` needs a {what} with `targets`",
-            hint=f"this {what} has one lane: leave `--target` out",
-        )
     chosen: set[str | None] = set()
     for name in names:
         found = [each for each in targets if is_target_named(each, name)]

@@ -81,14 +81,15 @@ async def doctor(
         while (check := await to_thread.run_sync(next, each, None, abandon_on_cancel=True)) is not None:
             observers.notify(check)
 
-    if path is None and wanted.targets:
-        raise UsageError("`--target` needs the MANIFEST that has the targets", hint="`doctor MANIFEST --target NAME`")
+    if path is None and not wanted.lanes.is_all:
+        flag, value = ("--target", "NAME") if wanted.targets else ("--shard", str(wanted.shard))
+        raise UsageError(f"`{flag}` needs the MANIFEST that has the targets", hint=f"`doctor MANIFEST {flag} {value}`")
     settings, batch = settings_of(wanted, manifest=path or NOWHERE), None
     parts: Sequence[ListedPart] = (ListedPart(Target(), settings, ()),)
     await make(program_checks())
     if path is not None:
         try:
-            work = partial(list_items, path, allow_outside=wanted.allow_outside, targets=wanted.targets)
+            work = partial(list_items, path, allow_outside=wanted.allow_outside, lanes=wanted.lanes)
             found, listed = await to_thread.run_sync(work)
         except ManifestInvalid as error:
             observers.notify(not_ok("manifest", error.exit_code, error.message, error.hint))

@@ -14,13 +14,13 @@ from batch_upload.documents.copies import Copies
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.look import RECENT_MAX, Looker, Recall, Recent, recall_nothing
 from batch_upload.documents.refusals import Refusal, RefusalCode
-from batch_upload.errors import ManifestInvalid, UsageError
+from batch_upload.errors import EmptyShard, ManifestInvalid, UsageError
 from batch_upload.manifest.problems import Code
 from batch_upload.manifest.reader import list_manifest
 from batch_upload.model import Item, Listed, Manifest, Problem
 from batch_upload.settings import RunOptions, Settings, settings_of, settings_of_lane
 from batch_upload.spelling import id_hint
-from batch_upload.targets import Target, chosen_targets, ids_in_lane
+from batch_upload.targets import ALL_LANES, LaneChoice, Target, ids_in_lane
 from batch_upload.token import client_token
 from batch_upload.words import count_words
 
@@ -72,7 +72,7 @@ class LanePart:
 def lane_parts(prepared: Prepared, settings: Settings) -> tuple[LanePart, ...]:
     """Part a manifest by its lanes, in the manifest's order. `settings` are those of the whole run.
 
-    A manifest without `targets` is one part. Otherwise `settings.targets` chooses lanes, and the settings of a part
+    A manifest without `targets` is one part. Otherwise `settings.lanes` chooses lanes, and the settings of a part
     have the ids of `--only` that are of its lane; a lane of which only ids are chosen, and none, is left out. Digests
     to be remembered stay with the whole.
     """
@@ -86,7 +86,7 @@ def lane_parts(prepared: Prepared, settings: Settings) -> tuple[LanePart, ...]:
     for listed, problem in prepared.unread:
         unread.setdefault(listed.lane_label, []).append((listed, problem))
     parts = []
-    for target in chosen_targets(manifest.targets, settings.targets):
+    for target in settings.lanes.of(manifest.targets):
         own = tuple(items.get(target.label, ())), tuple(unread.get(target.label, ()))
         only = settings.only_ids
         if only:
@@ -166,7 +166,7 @@ def _prepared(
         path,
         lambda found: tuple(item_of(*each) for each in found),
         allow_outside=options.allow_outside,
-        targets=options.targets,
+        lanes=options.lanes,
         fresh=fresh,
         memory=memory,
     )
@@ -178,13 +178,13 @@ def _prepared(
     return prepared, settings_of_manifest(options, looked.manifest)
 
 
-def check(path: Path, *, allow_outside: bool, targets: Sequence[str] = ()) -> Checked:
-    """Read a manifest and all its files, and hold only its ids, which must differ. `targets`: those of `--target`.
+def check(path: Path, *, allow_outside: bool, lanes: LaneChoice = ALL_LANES) -> Checked:
+    """Read a manifest and all its files, and hold only its ids, which must differ. `lanes` chooses some.
 
     Raises ManifestInvalid, and UsageError as `list_manifest`.
     """
     looked = look_into_files(
-        path, lambda found: sum(1 for _ in found), allow_outside=allow_outside, targets=targets, fresh=Recent()
+        path, lambda found: sum(1 for _ in found), allow_outside=allow_outside, lanes=lanes, fresh=Recent()
     )
     if looked.problems or looked.refused:
         problems = dict.fromkeys((*looked.problems, *(problem for _, problem in looked.refused)))
@@ -208,13 +208,13 @@ def look_into_files(
     make: Callable[[Iterator[Sound]], Made],
     *,
     allow_outside: bool,
-    targets: Sequence[str] = (),
+    lanes: LaneChoice = ALL_LANES,
     fresh: dict[str, RememberedDigest],
     memory: Memory = lambda _: nullcontext(recall_nothing),
 ) -> Looked[Made]:
     """Look into every file that a manifest lists; `make` gets the attachments without a problem, in order.
 
-    `targets` names the lanes whose files are looked into (`--target`), all if it is empty. A file that goes to several
+    `lanes` chooses those whose files are looked into. A file that goes to several
     lanes is looked into once. `fresh` gets the digests of the files that were read. A KeyboardInterrupt gets a note of
     what it interrupted. Raises ManifestInvalid if the manifest cannot be listed, and UsageError as `list_manifest`.
     """
@@ -238,7 +238,7 @@ def look_into_files(
             return make(sound())
 
     try:
-        manifest, made, problems = _listed(path, allow_outside=allow_outside, targets=targets, take=take)
+        manifest, made, problems = _listed(path, allow_outside=allow_outside, lanes=lanes, take=take)
     except KeyboardInterrupt as stopped:
         stopped.add_note(f"while reading `{path}` and its files; nothing was sent")
         raise
@@ -298,26 +298,28 @@ def unknown_only(item_id: str, ids: Iterable[str], *, what: str = "manifest") ->
     )
 
 
-def list_items(path: Path, *, allow_outside: bool, targets: Sequence[str] = ()) -> tuple[Manifest, tuple[Listed, ...]]:
-    """Read a manifest and expand it, without a look into its files. `targets`: those of `--target`.
+def list_items(
+    path: Path, *, allow_outside: bool, lanes: LaneChoice = ALL_LANES
+) -> tuple[Manifest, tuple[Listed, ...]]:
+    """Read a manifest and expand it, without a look into its files. `lanes` chooses some.
 
     Raises ManifestInvalid with all its problems, and UsageError as `list_manifest`.
     """
-    manifest, listed, unmatched = list_items_and_unmatched(path, allow_outside=allow_outside, targets=targets)
+    manifest, listed, unmatched = list_items_and_unmatched(path, allow_outside=allow_outside, lanes=lanes)
     if unmatched:
         raise invalid(path, unmatched)
     return manifest, listed
 
 
 def list_items_and_unmatched(
-    path: Path, *, allow_outside: bool, targets: Sequence[str] = ()
+    path: Path, *, allow_outside: bool, lanes: LaneChoice = ALL_LANES
 ) -> tuple[Manifest, tuple[Listed, ...], tuple[Problem, ...]]:
     """As `list_items`, for a verb that only reads the ledger; also return the problem of each glob without a match.
 
     Raises ManifestInvalid with all problems if there are others.
     """
     manifest, listed, problems = _listed(
-        path, allow_outside=allow_outside, targets=targets, take=lambda _, listed: tuple(listed)
+        path, allow_outside=allow_outside, lanes=lanes, take=lambda _, listed: tuple(listed)
     )
     if any(problem.code not in UNMATCHED for problem in problems):
         raise invalid(path, problems)
@@ -328,13 +330,22 @@ def _listed(
     path: Path,
     *,
     allow_outside: bool,
-    targets: Sequence[str],
+    lanes: LaneChoice,
     take: Callable[[Manifest, Iterator[Listed]], Made],
 ) -> tuple[Manifest, Made, Sequence[Problem]]:
     try:
-        return list_manifest(path, allow_outside=allow_outside, targets=targets, take=take)
+        manifest, made, problems = list_manifest(path, allow_outside=allow_outside, lanes=lanes, take=take)
     except ManifestInvalid as error:
         raise invalid(path, error.problems) from error
+    if lanes.shard is not None and not problems and not lanes.of(manifest.targets):
+        raise empty_shard(path, lanes, manifest.targets)
+    return manifest, made, problems
+
+
+def empty_shard(path: Path, lanes: LaneChoice, targets: Sequence[Target]) -> EmptyShard:
+    """Return the end of a verb whose shard has none of these targets. `path` is the manifest's, or the ledger's."""
+    count = len(replace(lanes, shard=None).of(targets))
+    return EmptyShard(f"shard {lanes.shard} has none of the {count_words(count, 'lane')} of `{path}`, nothing to do")
 
 
 def invalid(path: Path, problems: Sequence[Problem]) -> ManifestInvalid:

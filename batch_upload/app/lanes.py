@@ -21,7 +21,7 @@ from batch_upload.model import Lane, Listed, Manifest, Problem
 from batch_upload.ports import LedgerReader
 from batch_upload.settings import RunOptions, Settings, settings_of_lane
 from batch_upload.summary import Exit, Summary
-from batch_upload.targets import Target, chosen_targets, ids_in_lane
+from batch_upload.targets import Target, ids_in_lane
 
 if TYPE_CHECKING:
     from batch_upload.service.accounts import Accounts
@@ -66,7 +66,7 @@ def listed_parts(manifest: Manifest, listed: Sequence[Listed], settings: Setting
             replace(settings_of_lane(settings, target), only_ids=ids_in_lane(settings.only_ids, target)),
             tuple(of_lane.get(target.label, ())),
         )
-        for target in chosen_targets(manifest.targets, settings.targets)
+        for target in settings.lanes.of(manifest.targets)
     )
 
 
@@ -98,7 +98,7 @@ def listed_lanes(
     LedgerUnusable and UsageError; ManifestInvalid also for a glob without a match if there is no ledger.
     """
     manifest, listed, unmatched = list_items_and_unmatched(
-        path, allow_outside=options.allow_outside, targets=options.targets
+        path, allow_outside=options.allow_outside, lanes=options.lanes
     )
     settings = settings_of_manifest(options, manifest)
     parts = listed_parts(manifest, listed, settings)

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from batch_upload.app.items import empty_shard
 from batch_upload.errors import LedgerUnusable, UsageError
 from batch_upload.ledger import find_reader
 from batch_upload.model import Known, Lane, Listed, Manifest, Position
 from batch_upload.ports import LedgerReader
 from batch_upload.settings import RunOptions, Settings, settings_of
-from batch_upload.targets import Target, chosen_targets, ids_in_lane
+from batch_upload.targets import Target, ids_in_lane
 
 NOT_READ = "the manifest was not read"
 """Why less is known of an item than with its manifest."""
@@ -63,7 +64,9 @@ def ledger_parts(path: Path, options: RunOptions) -> Iterator[tuple[LedgerPart, 
             lanes = [(lane, Target(lane.region, lane.account)) for lane in labels] or [(None, Target())]
         lanes.sort(key=lambda each: each[1].label or "")
         named = tuple(target for _, target in lanes if target.label is not None)
-        chosen = {target.label for target in chosen_targets(named, options.targets, what="ledger")} or {None}
+        chosen = {target.label for target in options.lanes.of(named, what="ledger")}
+        if named and not chosen:
+            raise empty_shard(path, options.lanes, named)
         yield tuple(
             LedgerPart(
                 Manifest(path, path.resolve().parent, batch, (), ledger=str(path), target=target, targets=named),
@@ -77,7 +80,7 @@ def ledger_parts(path: Path, options: RunOptions) -> Iterator[tuple[LedgerPart, 
                 of_lane,
             )
             for lane, target in lanes
-            if target.label in chosen
+            if not named or target.label in chosen
             for of_lane in [reader.of(lane)]
             for batch in of_lane.batches() or [""]
         )

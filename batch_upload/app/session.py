@@ -39,6 +39,7 @@ from batch_upload.ports import Ledger, Observer
 from batch_upload.service.access import Ask
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.summary import Exit, Summary, exit_of, new_run_id
+from batch_upload.targets import Shard
 
 DIGESTS_PER_WRITE = 10_000
 """Digests that are written to the ledger in one transaction."""
@@ -149,7 +150,7 @@ class Session(ABC, Generic[RunEnd]):
             if not has_targets:
                 return await runs[0].run(await ledger.writer())
             labels = tuple(part.target.label or "" for part in parts)
-            total = len(self.prepared.manifest.targets if self.settings.targets else labels)
+            total = len(self.prepared.manifest.targets if not self.settings.lanes.is_all else labels)
             items = tuple(len(part.prepared.items) for part in parts)
             batch, now = self.prepared.manifest.batch, self.clock.now()
             self.observer.notify(LanesChosen(batch, labels, total, now, items))
@@ -240,6 +241,8 @@ class Session(ABC, Generic[RunEnd]):
                 return await open_ledger(path, run_id=self.run_id, clock=self.clock)
             except LedgerLocked as error:
                 if wait_s <= 0:
+                    if self.settings.shard is not None and not isinstance(path, PostgresUrl):
+                        error.hint = file_of_shard_hint(path, self.settings.shard)
                     raise
                 self.observer.notify(Notice(f"{error.message}; waiting for it to end", self.clock.now()))
             ledger = await open_ledger(path, run_id=self.run_id, clock=self.clock, wait_lock_s=wait_s)
@@ -286,6 +289,15 @@ def ready_or_recorded(verb: str, path: Path, options: RunOptions, *, run_id: str
         if read and _exists(read[-1][1].ledger):
             anyio.run(record, ending)
         raise
+
+
+def file_of_shard_hint(ledger: Path, shard: Shard) -> str:
+    """Return what to do if a shard finds a ledger file locked, probably by another shard."""
+    own = ledger.with_suffix(f".{shard.index}-of-{shard.count}{ledger.suffix}")
+    return (
+        "shards that run at the same time need a shared ledger, `--ledger postgresql://HOST/DATABASE`, or a file each, "
+        f"such as `--ledger {own}`"
+    )
 
 
 def _exists(ledger: LedgerAddress) -> bool:

@@ -91,7 +91,7 @@ def status_sync(manifest: Path, options: RunOptions, *, whole: bool = False) -> 
     settings = settings_of(options, manifest=manifest, ledger=ledger_named_in(manifest))
     reader = find_reader(settings.ledger)
     if reader is None:
-        found, listed = list_items(manifest, allow_outside=settings.allow_outside, targets=settings.targets)
+        found, listed = list_items(manifest, allow_outside=settings.allow_outside, lanes=settings.lanes)
         settings = settings_of_manifest(options, found)
         lanes = [
             LaneOutcome(part.target, _status_without_ledger(found, part, started=started))

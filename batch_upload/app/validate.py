@@ -10,7 +10,6 @@ from batch_upload.app.items import check
 from batch_upload.errors import ManifestInvalid
 from batch_upload.model import Problem
 from batch_upload.settings import RunOptions
-from batch_upload.targets import chosen_targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Validation:
 async def validate(manifest: str | Path, options: RunOptions | None = None) -> Validation:
     """Read a manifest and all its files, and return every problem and warning.
 
-    Of the options `allow_outside` and `targets` count.
+    Of the options `allow_outside`, `targets` and `shard` count.
 
     A manifest with problems is a result, not an error; UsageError is raised for one that cannot be read, or that does
     not have these `targets`. The files are read in a thread; if the task is cancelled, that thread reads on to its end.
@@ -42,8 +41,8 @@ async def validate(manifest: str | Path, options: RunOptions | None = None) -> V
 def validate_sync(manifest: Path, options: RunOptions) -> Validation:
     """As `validate`. Blocking: not for the thread of an event loop."""
     try:
-        checked = check(manifest, allow_outside=options.allow_outside, targets=options.targets)
+        checked = check(manifest, allow_outside=options.allow_outside, lanes=options.lanes)
     except ManifestInvalid as error:
         return Validation(problems=tuple(error.problems))
-    lanes = len(chosen_targets(checked.manifest.targets, options.targets)) if checked.manifest.targets else 0
+    lanes = len(options.lanes.of(checked.manifest.targets)) if checked.manifest.targets else 0
     return Validation(checked.manifest.batch, checked.count, lanes, warnings=checked.warnings)

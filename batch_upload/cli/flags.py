@@ -21,10 +21,16 @@ from batch_upload.errors import UsageError
 from batch_upload.ledger_address import ledger_address
 from batch_upload.model import State
 from batch_upload.settings import MaxFailures, RunOptions
+from batch_upload.targets import Shard
 
 VARIABLE_PREFIX = "BATCH_UPLOAD_"
 CONCURRENCY_MAX = 1_000
 RATE_MAX = 10_000.0
+
+INDEX_VARIABLES = ("JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX", "SLURM_ARRAY_TASK_ID")
+"""Set by an Indexed Job of Kubernetes, an array job of AWS Batch and one of SLURM: which of its processes this is."""
+ARRAY_SIZE_VARIABLE = "AWS_BATCH_JOB_ARRAY_SIZE"
+"""Set by AWS Batch (user guide, "AWS Batch job environment variables"). The others do not tell a process their size."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
@@ -78,6 +84,14 @@ class Flags:
             metavar="NAME",
             help="only these of the manifest's `targets`: NAME, NAME/REGION or group:NAME (again and again)",
             autocompletion=names_of_targets,
+        ),
+    ] = None
+    shard: Annotated[
+        str | None,
+        Option(
+            "--shard",
+            metavar="I/N",
+            help="only part I of N of the lanes, I from 0; in a job array `/N` takes its index for I",
         ),
     ] = None
     only: Annotated[
@@ -134,7 +148,7 @@ class Flags:
     ] = None
 
 
-TARGET_FLAGS = ("target",)
+TARGET_FLAGS = ("target", "shard")
 LEDGER_FLAGS = ("ledger", "local")
 ACCESS_FLAGS = ("profile", "region", "endpoint_url", "allow_endpoint")
 RATE_FLAGS = ("rate", "max_rate")
@@ -218,6 +232,7 @@ def options_of(flags: Flags, environ: Mapping[str, str] | None = None) -> RunOpt
         only_states=states,
         only_ids=ids,
         targets=targets_of(flags, environ),
+        shard=shard_of(flags, environ),
         max_failures=parse_max_failures(text("max_failures")),
         wait=not is_set("no_wait"),
         settle_timeout_s=default.settle_timeout_s if settle_s is None else settle_s,
@@ -231,6 +246,51 @@ def options_of(flags: Flags, environ: Mapping[str, str] | None = None) -> RunOpt
 def targets_of(flags: Flags, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Return the names of `--target`, or those of its variable, which commas separate."""
     return tuple(flags.target or _split(text_of(flags, "target", environ)))
+
+
+def shard_of(flags: Flags, environ: Mapping[str, str] | None = None) -> Shard | None:
+    """Return the shard of `I/N`, or of `/N` with the index that the scheduler gave; None without. Raises UsageError."""
+    given = text_of(flags, "shard", environ)
+    if given is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,6})?/([0-9]{1,6})", given.strip())
+    if found is None or int(found[2]) == 0:
+        raise UsageError(
+            f"`--shard {given}` is not a shard",
+            hint="`0/8` is the first of 8, and `/8` the one whose index the scheduler of a job array gives",
+        )
+    count = int(found[2])
+    index, source = (int(found[1]), "") if found[1] else _index_in_array(count, environ)
+    if index >= count:
+        raise UsageError(
+            f"`--shard {given}`: there is no shard {index} of {count}{source}",
+            hint=f"shards are counted from 0 to {count - 1}, and so must be the indexes of a job array",
+        )
+    return Shard(index, count)
+
+
+def _index_in_array(count: int, environ: Mapping[str, str] | None) -> tuple[int, str]:
+    """Return the index that the scheduler gave to this process, and its variable in words. Raises UsageError."""
+    env = os.environ if environ is None else environ
+    given = {name: env[name] for name in INDEX_VARIABLES if env.get(name)}
+    shown = " and ".join(f"`{name}={value}`" for name, value in given.items())
+    if not given:
+        raise UsageError(
+            f"`--shard /{count}` takes its index from `{'`, `'.join(INDEX_VARIABLES)}`, and none of them is set",
+            hint=f"name the index: `--shard 0/{count}`",
+        )
+    if len(set(given.values())) > 1:
+        raise UsageError(f"`--shard /{count}`: {shown} disagree", hint=f"name the index: `--shard 0/{count}`")
+    index = next(iter(given.values()))
+    if not re.fullmatch(r"[0-9]{1,6}", index):
+        raise UsageError(f"`--shard /{count}`: {shown} is not an index", hint=f"such as `--shard 0/{count}`")
+    size = env.get(ARRAY_SIZE_VARIABLE)
+    if size and size != str(count):
+        raise UsageError(
+            f"`--shard /{count}` in an array of {size} jobs (`{ARRAY_SIZE_VARIABLE}`): some lanes would have no job",
+            hint=f"`--shard /{size}`, or an array of {count}",
+        )
+    return int(index), f" ({shown})"
 
 
 def truth_of(flags: Flags, name: str, environ: Mapping[str, str] | None = None) -> bool:

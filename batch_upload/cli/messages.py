@@ -12,6 +12,7 @@ from batch_upload.escape import printable
 from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import Problem, State
 from batch_upload.report.summary_text import IDS_SHOWN, Invocation
+from batch_upload.targets import Shard
 from batch_upload.words import count_words
 
 if TYPE_CHECKING:
@@ -80,6 +81,11 @@ def valid_text(manifest: str, *, items: int, lanes: int = 0, warnings: int = 0) 
     where = f" in {count_words(lanes, 'lane')}" if lanes else ""
     warned = f", {count_words(warnings, 'warning')}" if warnings else ""
     return printable(f"`{manifest}` is valid: {count_words(items, 'item')}{where}{warned}")
+
+
+def shard_lines(shard: Shard | None, *, lanes: int) -> list[str]:
+    """Return of which part of the lanes the lines below are; nothing without `--shard`."""
+    return [] if shard is None else [f"shard {shard}: {count_words(lanes, 'lane')}"]
 
 
 def ledger_alone_text(ledger: LedgerAddress) -> str:

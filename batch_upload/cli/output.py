@@ -3,13 +3,13 @@
 import logging
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from batch_upload.cli import messages
-from batch_upload.cli.flags import Flags, truth_of
+from batch_upload.cli.flags import OUTPUT_FLAGS, Flags, shard_of, truth_of
 from batch_upload.cli.sinks import Sinks
 from batch_upload.cli.streams import reason_of
 from batch_upload.errors import ExitCode
@@ -19,6 +19,7 @@ from batch_upload.report.ndjson import warning_line, write_line
 from batch_upload.report.summary_text import Invocation
 from batch_upload.settings import RunOptions
 from batch_upload.summary import exit_of
+from batch_upload.targets import Shard
 
 _ENDPOINT = re.compile(r"(https?://)(?:[^@/?#]*@)?((?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?(?:/[^@?#]*)?)")
 """Scheme, user and password, and the rest of a URL that may be shown."""
@@ -32,11 +33,14 @@ class Output:
     quiet: bool = False
     verbose: int = 0
     sinks: Sinks = field(default_factory=Sinks, compare=False)
+    shard: Shard | None = None
+    """The part of the lanes that the verb is for, None for all of them."""
 
     @staticmethod
-    def of(flags: Flags, sinks: Sinks) -> "Output":
-        """Return what these flags ask for. Raises UsageError for a variable that is neither true nor false."""
-        return Output(truth_of(flags, "json"), truth_of(flags, "quiet"), flags.verbose, sinks)
+    def of(flags: Flags, sinks: Sinks, taken: Collection[str] = OUTPUT_FLAGS) -> "Output":
+        """Return what these flags, of which the verb has `taken`, ask for. Raises UsageError for an invalid one."""
+        shard = shard_of(flags) if "shard" in taken else None
+        return Output(truth_of(flags, "json"), truth_of(flags, "quiet"), flags.verbose, sinks, shard)
 
     def event(self, line: Mapping[str, Any]) -> None:
         """Print a line for machines, with `--json`."""
@@ -88,6 +92,7 @@ def invocation_of(manifest: Path, flags: Flags, options: RunOptions) -> Invocati
     Of the endpoint it never repeats a user or password, nor anything that is not a URL.
     """
     ledger = () if flags.ledger is None else ("--ledger", flags.ledger)
+    shard = () if flags.shard is None or options.shard is None else ("--shard", str(options.shard))
     switches = (("--local", options.local), ("--allow-outside", options.allow_outside))
     endpoint = _ENDPOINT.fullmatch(flags.endpoint_url or "")
     lane = (
@@ -98,7 +103,7 @@ def invocation_of(manifest: Path, flags: Flags, options: RunOptions) -> Invocati
     )
     return Invocation(
         str(manifest),
-        flags=(*(name for name, given in switches if given), *ledger),
+        flags=(*(name for name, given in switches if given), *ledger, *shard),
         lane_flags=tuple(word for name, value in lane if value is not None for word in (name, value)),
         targets=options.targets,
     )

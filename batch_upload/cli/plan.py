@@ -20,7 +20,7 @@ from batch_upload.cli.flags import (
     ManifestArgument,
     options_of,
 )
-from batch_upload.cli.messages import PROBLEMS_SHOWN, lane_warnings_text
+from batch_upload.cli.messages import PROBLEMS_SHOWN, lane_warnings_text, shard_lines
 from batch_upload.cli.output import Output
 from batch_upload.cli.verb import Ended, ended_by, verb
 from batch_upload.errors import ExitCode
@@ -136,6 +136,8 @@ def show_lanes(result: "PlanResult", given: "Sequence[PlanInput]", output: Outpu
         if output.verbose and plan.actions:
             output.answer([printable(f"{label}:"), *indented(plan_lines(plan, verbose=True))])
     output.event(lane_totals_json(rows))
+    if not output.quiet:
+        output.answer(shard_lines(output.shard, lanes=len(rows)))
     output.say(*lane_warnings_text(warnings))
     if not output.quiet:
         write_lane_plans(rows, sys.stderr if output.json else sys.stdout)

@@ -126,7 +126,7 @@ def write_rerun_manifest(made: "Report", folder: Path, stream: TextIO) -> int:
         none = "nothing has failed" if states == {State.FAILED} else f"no item is {names}"
         raise UsageError(f"{none}, so there is nothing to write")
     is_part = found.manifest.part_of is not None or bool(
-        found.settings.only_states or found.settings.only_ids or found.settings.targets
+        found.settings.only_states or found.settings.only_ids or not found.settings.lanes.is_all
     )
     return write_manifest(
         stream, manifest=found.manifest, items=items, ledger=found.settings.ledger, folder=folder, is_part=is_part

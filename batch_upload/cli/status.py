@@ -42,7 +42,8 @@ def status_command(manifest: ManifestOrLedgerArgument, *, flags: Flags, output: 
             *attention_lines(attention_of(found), invocation),
             *orphan_lines(found, invocation),
         ]
-        output.answer([states_line(found.summary), *lines])
+        shard = messages.shard_lines(output.shard, lanes=len(found.lanes))
+        output.answer([*shard, states_line(found.summary), *lines])
     return Ended(found.summary, lines=())
 
 

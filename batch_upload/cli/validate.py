@@ -1,7 +1,7 @@
 """`validate`: every problem in the manifest and its files, at once."""
 
 from batch_upload.cli import messages
-from batch_upload.cli.flags import OUTPUT_FLAGS, TARGET_FLAGS, Flags, ManifestArgument, targets_of, truth_of
+from batch_upload.cli.flags import OUTPUT_FLAGS, TARGET_FLAGS, Flags, ManifestArgument, shard_of, targets_of, truth_of
 from batch_upload.cli.output import Output
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.errors import ExitCode
@@ -17,7 +17,9 @@ def validate_command(manifest: ManifestArgument, *, flags: Flags, output: Output
     from batch_upload.app.items import invalid  # heavy, like all that follows: only when there is work
     from batch_upload.app.validate import validate_sync
 
-    options = RunOptions(allow_outside=truth_of(flags, "allow_outside"), targets=targets_of(flags))
+    options = RunOptions(
+        allow_outside=truth_of(flags, "allow_outside"), targets=targets_of(flags), shard=shard_of(flags)
+    )
     found = validate_sync(manifest, options)
     for problem in found.problems:
         output.event(problem_line(problem))

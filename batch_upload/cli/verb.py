@@ -20,6 +20,7 @@ from batch_upload.cli.sinks import Sinks
 from batch_upload.cli.streams import failure_of, is_failure_of, reason_of
 from batch_upload.errors import (
     BatchUploadError,
+    EmptyShard,
     ExitCode,
     LaneFault,
     LedgerLocked,
@@ -69,7 +70,7 @@ def verb(name: str, *groups: Sequence[str]) -> Callable[[Callable[..., Ended]], 
             output, body = Output(), partial(work, flags=flags, **given)
             wrong: UsageError | None = None
             try:
-                output = Output.of(flags, Sinks(flags, taken))
+                output = Output.of(flags, Sinks(flags, taken), taken)
             except UsageError as error:
                 wrong = error
 
@@ -95,7 +96,9 @@ def run_verb(name: str, manifest: Path | None, output: Output, work: Callable[[]
     summary = ended.summary
     if not summary.adds_up:
         summary = replace(summary, exit=exit_of(ExitCode.OUR_FAULT))
-    ended = replace(ended, summary=replace(summary, elapsed_s=summary.elapsed_s or counting_s() - started))
+    shard = None if output.shard is None else str(output.shard)
+    elapsed_s = summary.elapsed_s or counting_s() - started
+    ended = replace(ended, summary=replace(summary, elapsed_s=elapsed_s, shard=shard))
     try:
         ended = _printed(ended, manifest, output)
     except Exception as error:  # noqa: BLE001 - as in `_outcome`
@@ -124,6 +127,9 @@ def _outcome(name: str, manifest: Path | None, output: Output, work: Callable[[]
         with stopped_by_signals():
             output.sinks.open(name, manifest, warn=output.warn)
             return work()
+    except EmptyShard as empty:
+        ending = Exit(empty.exit_code, empty.message)
+        return Ended(Summary(verb=name, exit=ending), lines=(printable(f"{name}: {empty.message}"),))
     except BatchUploadError as error:
         return ended_by(error, output, Summary(verb=name, exit=exit_of(error.exit_code)))
     except Stopped as stopped:

@@ -109,7 +109,8 @@ def show_comparison(
     # where all agree, that is what there is to say, and not how many lanes are done
     agree = found.summary.exit.code is ExitCode.DONE
     first = headline(replace(found.summary, lanes=()) if agree else found.summary)
-    output.answer([*findings, first, *numbers, *lanes, *obstacles, *titled])
+    shard = messages.shard_lines(output.shard, lanes=len(found.lanes))
+    output.answer([*shard, *findings, first, *numbers, *lanes, *obstacles, *titled])
 
 
 def finding_rows(found: "Verification", lane: LaneRef) -> "list[FindingRow]":

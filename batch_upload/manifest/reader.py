@@ -1,6 +1,6 @@
 """From a YAML file to a manifest and its attachments, or to all its problems at once."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from batch_upload.manifest.targets import Targets, resolve_targets
 from batch_upload.manifest.values import KEYS, NO_TAGS, Given, value_in
 from batch_upload.manifest.yaml_file import YamlFile, open_yaml
 from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Listed, Manifest, Position, Problem
-from batch_upload.targets import Target, chosen_targets
+from batch_upload.targets import ALL_LANES, LaneChoice, Target
 from batch_upload.words import count_words
 
 Taken = TypeVar("Taken")
@@ -29,7 +29,7 @@ def list_manifest(
     *,
     allow_outside: bool,
     take: Callable[[Manifest, Iterator[Listed]], Taken],
-    targets: Sequence[str] = (),
+    lanes: LaneChoice = ALL_LANES,
     loader: Loader = FASTEST_LOADER,
     size_limit_bytes: int = SIZE_LIMIT_BYTES,
 ) -> tuple[Manifest, Taken, tuple[Problem, ...]]:
@@ -38,19 +38,18 @@ def list_manifest(
     `take` is called once and must consume all attachments. They arrive while the manifest is read, so none is kept in
     memory, and the returned manifest has no entries. Attachments with a problem are left out. Reading ends at the first
     error of YAML's grammar. `loader` is one of PyYAML's. The Python one is slower than the C one, refuses tabs between
-    words, and words errors of grammar differently. `targets` names the lanes whose attachments are handed out
-    (`--target`), all if it is empty.
+    words, and words errors of grammar differently. `lanes` chooses those whose attachments are handed out.
 
     Raises ManifestInvalid if the keys before the attachments cannot be read, and UsageError if the path is no regular
-    file or cannot be read, or if `targets` names none of the manifest's.
+    file or cannot be read, or if `lanes` names none of the manifest's.
     """
     problems = Problems(str(path))
     with _reading(
         path, problems, allow_outside=allow_outside, loader=loader, size_limit_bytes=size_limit_bytes
     ) as reader:
         manifest = reader.head()
-        chosen = chosen_targets(manifest.targets, targets) if manifest.are_targets_whole else manifest.targets
-        labels = {each.label for each in chosen} if targets else None
+        chosen = lanes.of(manifest.targets) if manifest.are_targets_whole else manifest.targets
+        labels = None if lanes.is_all else {each.label for each in chosen}
         expansion = Expansion(manifest, problems, allow_outside=allow_outside, targets=reader.targets, chosen=labels)
         taken = take(manifest, (each for entry in reader.entries() for each in expansion.of(entry)))
     return manifest, taken, problems.in_order()

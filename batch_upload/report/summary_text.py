@@ -102,7 +102,8 @@ def headline(summary: Summary) -> str:
         lane = f" to {count_words(len(summary.lanes), 'lane')}" if summary.lanes else lane
         # every run looks up whose account it is, so that request alone is no work
         ending = "nothing to do" if summary.requests.keys() <= {IDENTITY, ASSUME_ROLE} else "done"
-    return printable(f"{summary.verb}{batch}{lane}: {ending}")
+    shard = "" if summary.shard is None else f" (shard {summary.shard})"
+    return printable(f"{summary.verb}{batch}{shard}{lane}: {ending}")
 
 
 def lane_lines(lanes: Sequence[LaneSummary], invocation: Invocation) -> list[str]:

@@ -11,6 +11,7 @@ from batch_upload.manifest.cursor import FASTEST_LOADER, Loader
 from batch_upload.manifest.reader import list_manifest, read_manifest
 from batch_upload.manifest.source import SIZE_LIMIT_BYTES
 from batch_upload.model import Listed, Manifest, Problem
+from batch_upload.targets import LaneChoice
 
 Write = Callable[..., Path]
 Found = list[tuple[int, int, str]]
@@ -29,7 +30,7 @@ def list_all(
         path,
         allow_outside=allow_outside,
         take=lambda _, listed: tuple(listed),
-        targets=targets,
+        lanes=LaneChoice(tuple(targets)),
         loader=loader,
         size_limit_bytes=size_limit_bytes,
     )[1:]
