@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import ClassVar, Generic, Protocol, TypeVar
 
@@ -43,6 +43,8 @@ class HasSummary(Protocol):
 
 RunEnd = TypeVar("RunEnd", bound=HasSummary)
 
+LANES_STARTING = 50
+"""Lanes that are reached at the same time at most. Twice what STS is asked in a second: no more would be faster."""
 UNREACHED_HINT = "look at the network, a proxy and AWS's health page; `batch-upload doctor` checks each step of the way"
 
 
@@ -55,10 +57,10 @@ class RunScope:
     started: float
     deadline_s: float | None
     """Seconds from `started`; None without a deadline."""
-    ask: Ask | None
-    shared: SharedAccess
-    reader: DocumentReader
-    starting: anyio.CapacityLimiter
+    ask: Ask | None = None
+    shared: SharedAccess = field(default_factory=SharedAccess)
+    reader: DocumentReader = field(default_factory=DocumentReader)
+    starting: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(LANES_STARTING))
     """How many lanes may be reached at the same time."""
 
     @property

@@ -18,20 +18,19 @@ from batch_upload.app.exits import summary_of_lanes
 from batch_upload.app.interruption import Interruption
 from batch_upload.app.items import LanePart, Prepared, lane_parts, ready
 from batch_upload.app.lane import access_of
+from batch_upload.app.lane_host import lane_host
 from batch_upload.app.lane_run import LaneRun, RunEnd, RunScope, record_end, record_error
-from batch_upload.app.lanes import SharedAccess, is_of_lane, one_at_a_time, shared_access
+from batch_upload.app.lanes import one_at_a_time
 from batch_upload.clock import SystemClock, counting_s
-from batch_upload.documents.bodies import DocumentReader
 from batch_upload.engine.groups import task_group
 from batch_upload.errors import (
     BatchUploadError,
     ExitCode,
     LedgerLocked,
-    LedgerOfAnotherLane,
     LedgerUnusable,
     ManifestInvalid,
 )
-from batch_upload.events import LaneEnded, LanesChosen, Notice
+from batch_upload.events import LanesChosen, Notice
 from batch_upload.ledger import open_ledger
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl
 from batch_upload.model import Manifest
@@ -43,10 +42,6 @@ from batch_upload.targets import Shard
 
 DIGESTS_PER_WRITE = 10_000
 """Digests that are written to the ledger in one transaction."""
-HINT = "hint: "
-"""Begins the note of a summary that says what to do."""
-LANES_STARTING = 50
-"""Lanes that are reached at the same time at most. Twice what STS is asked in a second: no more would be faster."""
 
 
 class Session(ABC, Generic[RunEnd]):
@@ -136,19 +131,22 @@ class Session(ABC, Generic[RunEnd]):
         if has_targets and not self.settings.local:
             for part in parts:
                 access_of(part.settings)  # raises for a variable that is not set, before anything is sent in any lane
-        async with AsyncExitStack() as stack:
-            shared = await stack.enter_async_context(shared_access(parts, reads_only=False))
-            scope = self._scope(stack.enter_context(DocumentReader(lanes=len(parts))), shared)
+        async with lane_host(ledger, parts) as host:
+            scope = host.scope(self._scope)
             runs = [self.lane_run(scope, part) for part in parts]
+            self.interruption.drain_with(
+                lambda name: host.interrupt(self.interruption.code or ExitCode.OUR_FAULT, name)
+            )
+            if not has_targets:
+                with host.interrupting(runs[0]):
+                    return await runs[0].run(await ledger.writer())
             ends: dict[str, RunEnd] = {}
 
-            def interrupt_all(name: str) -> None:
-                for run in (each for each in runs if each.part.target.label not in ends):
-                    run.interruption.interrupt(self.interruption.code or ExitCode.OUR_FAULT, name)
+            async def run_lane(run: LaneRun[RunEnd]) -> None:
+                label = run.part.target.label or ""
+                ends[label] = await host.run_lane(run)
+                self.lane_ended(label)
 
-            self.interruption.drain_with(interrupt_all)
-            if not has_targets:
-                return await runs[0].run(await ledger.writer())
             labels = tuple(part.target.label or "" for part in parts)
             total = len(self.prepared.manifest.targets if not self.settings.lanes.is_all else labels)
             items = tuple(len(part.prepared.items) for part in parts)
@@ -157,7 +155,7 @@ class Session(ABC, Generic[RunEnd]):
             try:
                 async with task_group() as group:
                     for run in runs:
-                        group.start_soon(self._run_lane, run, ledger, ends)
+                        group.start_soon(run_lane, run)
             except BatchUploadError as error:
                 cut_off = exit_of(error.exit_code)
                 for run in runs:
@@ -168,29 +166,6 @@ class Session(ABC, Generic[RunEnd]):
             self.ended(summary)
             return self.of_lanes(summary, ends)
 
-    async def _run_lane(self, run: LaneRun[RunEnd], ledger: Ledger, ends: dict[str, RunEnd]) -> None:
-        """Do the work of one lane of several. An error that concerns it alone is its end; any other is raised."""
-        label = run.part.target.label or ""
-        writer = await ledger.writer(label)
-        try:
-            end = await run.run(writer)
-        except BatchUploadError as error:
-            if not is_of_lane(error):
-                raise
-            counted = run.counted(Exit(error.exit_code, error.message))
-            if isinstance(error, LedgerOfAnotherLane):  # what the ledger has for the target is another lane's
-                counted = run.summed_up({}, counted.exit)
-            if error.hint:
-                counted = replace(counted, notes=(f"{HINT}{error.hint}",))
-            end = run.ended_early(counted)
-        if end.summary.items != len(run.prepared.items):
-            end = run.ended_early(await run.counted_by_ledger(writer, end.summary))
-        ends[label] = end
-        self.lane_ended(label)
-        ending, notes = end.summary.exit, end.summary.notes
-        hint = next((note.removeprefix(HINT) for note in notes if note.startswith(HINT)), "")
-        run.listener.notify(LaneEnded(int(ending.code), ending.reason, hint, self.clock.now()))
-
     def _summary_of_all(self, parts: Sequence[LanePart], ends: Mapping[str, RunEnd]) -> Summary:
         """Return the summary of all lanes together."""
         lanes = [(part.target, ends[part.target.label or ""].summary) for part in parts]
@@ -200,9 +175,8 @@ class Session(ABC, Generic[RunEnd]):
 
     def _early_end(self, ending: Exit) -> RunEnd:
         """Return the result of a run that was interrupted before any lane had begun."""
-        scope = self._scope(DocumentReader(), SharedAccess())
         parts = self.chosen(lane_parts(self.prepared, self.settings))
-        runs = [self.lane_run(scope, part) for part in parts]
+        runs = [self.lane_run(self._scope, part) for part in parts]
         ends = {run.part.target.label or "": run.ended_early(run.counted(ending)) for run in runs}
         if not self.prepared.manifest.targets:
             return ends[""]
@@ -210,16 +184,14 @@ class Session(ABC, Generic[RunEnd]):
         self.ended(summary)
         return self.of_lanes(summary, ends)
 
-    def _scope(self, reader: DocumentReader, shared: SharedAccess) -> RunScope:
+    @property
+    def _scope(self) -> RunScope:
         return RunScope(
             run_id=self.run_id,
             observer=self.observer,
             started=self._started,
             deadline_s=self.settings.deadline_s,
             ask=self._ask,
-            shared=shared,
-            reader=reader,
-            starting=anyio.CapacityLimiter(LANES_STARTING),
         )
 
     def _counted(self, ending: Exit) -> Summary:
