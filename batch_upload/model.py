@@ -133,6 +133,8 @@ class Manifest:
     """Every lane of `targets`, in the manifest's order; empty for a manifest with `target`, or with neither."""
     are_targets_whole: bool = True
     """False while a manifest is read whose `targets` have a problem: `targets` then lacks some of them."""
+    targets_file: str | None = None
+    """The file that `targets.from` names, relative to `folder`; None without it."""
     default_targets: tuple[TargetName, ...] | None = None
     """`defaults.target`; empty if that has a problem."""
     tags: Mapping[str, str] = field(default_factory=dict)

@@ -1,18 +1,14 @@
 """From a manifest's path to items, or to all its problems. Nothing is sent, no ledger is written."""
 
-import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
-from typing import Generic, TypeVar
 
+from batch_upload.app.looks import Looked, Made, Memory, Sound, look_into_listed, remembered
 from batch_upload.document import Document, RememberedDigest
-from batch_upload.documents.copies import Copies
 from batch_upload.documents.inspect import inspect
-from batch_upload.documents.look import RECENT_MAX, Looker, Recall, Recent, recall_nothing
+from batch_upload.documents.look import Recall, Recent, recall_nothing
 from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.errors import EmptyShard, ManifestInvalid, UsageError
 from batch_upload.manifest.problems import Code
@@ -23,17 +19,6 @@ from batch_upload.spelling import id_hint
 from batch_upload.targets import ALL_LANES, LaneChoice, Target, ids_in_lane
 from batch_upload.token import client_token
 from batch_upload.words import count_words
-
-Made = TypeVar("Made")
-
-FILES_AT_ONCE = 1_000
-"""Files that are looked at together: their remembered digests are read in one query."""
-
-Memory = Callable[[Manifest], AbstractContextManager[Recall]]
-"""Opens the remembered digests of a manifest's files."""
-Sound = tuple[Listed, Document | None]
-"""A listed attachment without a problem, and what its file holds; None for a URL."""
-
 
 UNMATCHED = frozenset({Code.NO_MATCH, Code.FOLDER_UNREADABLE})
 """Problems of a glob that hide files which a ledger may know."""
@@ -153,13 +138,10 @@ def _prepared(
 ) -> tuple[Prepared, Settings]:
     @contextmanager
     def memory(manifest: Manifest) -> Iterator[Recall]:
-        from batch_upload.ledger import find_digests  # heavy: `validate` does without
-
         settings = settings_of_manifest(options, manifest)
         on_manifest(manifest, settings)
-        reader = None if settings.rehash else find_digests(settings.ledger)
-        with reader or nullcontext():
-            yield recall_nothing if reader is None else reader.digests
+        with remembered(settings) as recall:
+            yield recall
 
     fresh: dict[str, RememberedDigest] = {}
     looked = look_into_files(
@@ -178,6 +160,26 @@ def _prepared(
     return prepared, settings_of_manifest(options, looked.manifest)
 
 
+def ready_part(manifest: Manifest, target: Target, listed: Sequence[Listed], settings: Settings) -> LanePart:
+    """Look into the files of one lane, as `ready` does for all. `listed` are its attachments, `settings` the lane's.
+
+    Raises ManifestInvalid. Blocking.
+    """
+    fresh: dict[str, RememberedDigest] = {}
+    looked = look_into_listed(
+        manifest,
+        iter(listed),
+        lambda found: tuple(item_of(*each) for each in found),
+        allow_outside=settings.allow_outside,
+        fresh=fresh,
+        memory=lambda _: remembered(settings),
+    )
+    prepared = Prepared(manifest, looked.made, fresh, looked.warnings, (), tuple(looked.refused))
+    if prepared.problems:
+        raise invalid(manifest.path, prepared.problems)
+    return LanePart(target, prepared, settings)
+
+
 def check(path: Path, *, allow_outside: bool, lanes: LaneChoice = ALL_LANES) -> Checked:
     """Read a manifest and all its files, and hold only its ids, which must differ. `lanes` chooses some.
 
@@ -190,17 +192,6 @@ def check(path: Path, *, allow_outside: bool, lanes: LaneChoice = ALL_LANES) -> 
         problems = dict.fromkeys((*looked.problems, *(problem for _, problem in looked.refused)))
         raise invalid(path, tuple(problems))
     return Checked(looked.manifest, looked.made, looked.warnings)
-
-
-@dataclass(frozen=True, slots=True)
-class Looked(Generic[Made]):
-    """What a look into all files of a manifest found; `made` is made of the attachments without a problem."""
-
-    manifest: Manifest
-    made: Made
-    problems: Sequence[Problem]
-    refused: Sequence[tuple[Listed, Problem]]
-    warnings: tuple[Problem, ...]
 
 
 def look_into_files(
@@ -218,51 +209,17 @@ def look_into_files(
     lanes is looked into once. `fresh` gets the digests of the files that were read. A KeyboardInterrupt gets a note of
     what it interrupted. Raises ManifestInvalid if the manifest cannot be listed, and UsageError as `list_manifest`.
     """
-    refused: list[tuple[Listed, Problem]] = []
-    copies: defaultdict[str | None, Copies] = defaultdict(Copies)
+    found: list[Looked[Made]] = []
 
-    def take(manifest: Manifest, listed: Iterator[Listed]) -> Made:
-        root = None if allow_outside else manifest.folder
-        with memory(manifest) as recall, Looker(root, recall=recall, now_ns=time.time_ns, fresh=fresh) as looker:
-            look = _LookOnce(looker).look if manifest.targets else looker.look
-
-            def sound() -> Iterator[Sound]:
-                while batch := list(islice(listed, FILES_AT_ONCE)):
-                    for each, found in zip(batch, look(batch), strict=True):
-                        if isinstance(found, Refusal):
-                            refused.append((each, Problem(str(path), each.at, found.code, found.message)))
-                        else:
-                            copies[each.lane_label].add(each, found)
-                            yield each, found
-
-            return make(sound())
+    def take(manifest: Manifest, listed: Iterator[Listed]) -> None:
+        found.append(look_into_listed(manifest, listed, make, allow_outside=allow_outside, fresh=fresh, memory=memory))
 
     try:
-        manifest, made, problems = _listed(path, allow_outside=allow_outside, lanes=lanes, take=take)
+        manifest, _, problems = _listed(path, allow_outside=allow_outside, lanes=lanes, take=take)
     except KeyboardInterrupt as stopped:
         stopped.add_note(f"while reading `{path}` and its files; nothing was sent")
         raise
-    warnings = dict.fromkeys(warning for lane in copies.values() for warning in lane.warnings(str(path)))
-    return Looked(manifest, made, problems, refused, tuple(sorted(warnings, key=lambda warning: warning.at)))
-
-
-class _LookOnce:
-    """Looks into each file once, although it is listed for many lanes. They follow each other, or nearly so."""
-
-    def __init__(self, looker: Looker) -> None:
-        self._looker = looker
-        self._found: dict[tuple[str, int], Document | Refusal | None] = {}
-        """By source and limit of the size; emptied before it exceeds RECENT_MAX by a batch."""
-
-    def look(self, batch: Sequence[Listed]) -> list[Document | Refusal | None]:
-        """Return what Looker does."""
-        if len(self._found) > RECENT_MAX:
-            self._found.clear()
-        new = {(each.source, each.max_size_bytes): each for each in batch}
-        unseen = [each for key, each in new.items() if key not in self._found]
-        for each, found in zip(unseen, self._looker.look(unseen), strict=True):
-            self._found[each.source, each.max_size_bytes] = found
-        return [self._found[each.source, each.max_size_bytes] for each in batch]
+    return replace(found[0], manifest=manifest, problems=problems)
 
 
 def check_only(settings: Settings, prepared: Prepared) -> None:

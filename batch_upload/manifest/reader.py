@@ -165,6 +165,7 @@ class _Reader:
             target=Target(**{key: value_in(target, key) for key in KEYS["`target`"]}),
             targets=() if self.targets is None else self.targets.lanes,
             are_targets_whole=self.targets is None or (self.targets.is_whole and not self.targets.broken),
+            targets_file=value_in(value_in(self._given, "targets") or {}, "from"),
             default_targets=value_in(defaults, "target"),
             tags=tags.values,
             tags_at=tags.at,

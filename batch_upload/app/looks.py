@@ -1,0 +1,100 @@
+"""A look into the files that a manifest lists: what is in each, or why it cannot be sent."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from typing import Generic, TypeVar
+
+from batch_upload.document import Document, RememberedDigest
+from batch_upload.documents.copies import Copies
+from batch_upload.documents.look import RECENT_MAX, Looker, Recall, recall_nothing
+from batch_upload.documents.refusals import Refusal
+from batch_upload.model import Listed, Manifest, Problem
+from batch_upload.settings import Settings
+
+Made = TypeVar("Made")
+
+FILES_AT_ONCE = 1_000
+"""Files that are looked at together: their remembered digests are read in one query."""
+
+Memory = Callable[[Manifest], AbstractContextManager[Recall]]
+"""Opens the remembered digests of a manifest's files."""
+Sound = tuple[Listed, Document | None]
+"""A listed attachment without a problem, and what its file holds; None for a URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked(Generic[Made]):
+    """What a look into all files of a manifest found; `made` is made of the attachments without a problem."""
+
+    manifest: Manifest
+    made: Made
+    problems: Sequence[Problem]
+    refused: Sequence[tuple[Listed, Problem]]
+    warnings: tuple[Problem, ...]
+
+
+@contextmanager
+def remembered(settings: Settings) -> Iterator[Recall]:
+    """Open the digests that the ledger remembers; none of them with `rehash`."""
+    from batch_upload.ledger import find_digests  # heavy: `validate` does without
+
+    reader = None if settings.rehash else find_digests(settings.ledger)
+    with reader or nullcontext():
+        yield recall_nothing if reader is None else reader.digests
+
+
+def look_into_listed(
+    manifest: Manifest,
+    listed: Iterator[Listed],
+    make: Callable[[Iterator[Sound]], Made],
+    *,
+    allow_outside: bool,
+    fresh: dict[str, RememberedDigest],
+    memory: Memory = lambda _: nullcontext(recall_nothing),
+) -> Looked[Made]:
+    """Look into the files of some attachments of a manifest; `make` gets those without a problem, in order.
+
+    A file that goes to several lanes is looked into once. `fresh` gets the digests of the files that were read.
+    """
+    path = str(manifest.path)
+    refused: list[tuple[Listed, Problem]] = []
+    copies: defaultdict[str | None, Copies] = defaultdict(Copies)
+    root = None if allow_outside else manifest.folder
+    with memory(manifest) as recall, Looker(root, recall=recall, now_ns=time.time_ns, fresh=fresh) as looker:
+        look = _LookOnce(looker).look if manifest.targets else looker.look
+
+        def sound() -> Iterator[Sound]:
+            while batch := list(islice(listed, FILES_AT_ONCE)):
+                for each, found in zip(batch, look(batch), strict=True):
+                    if isinstance(found, Refusal):
+                        refused.append((each, Problem(path, each.at, found.code, found.message)))
+                    else:
+                        copies[each.lane_label].add(each, found)
+                        yield each, found
+
+        made = make(sound())
+    warnings = dict.fromkeys(warning for lane in copies.values() for warning in lane.warnings(path))
+    return Looked(manifest, made, (), refused, tuple(sorted(warnings, key=lambda warning: warning.at)))
+
+
+class _LookOnce:
+    """Looks into each file once, although it is listed for many lanes. They follow each other, or nearly so."""
+
+    def __init__(self, looker: Looker) -> None:
+        self._looker = looker
+        self._found: dict[tuple[str, int], Document | Refusal | None] = {}
+        """By source and limit of the size; emptied before it exceeds RECENT_MAX by a batch."""
+
+    def look(self, batch: Sequence[Listed]) -> list[Document | Refusal | None]:
+        """Return what Looker does."""
+        if len(self._found) > RECENT_MAX:
+            self._found.clear()
+        new = {(each.source, each.max_size_bytes): each for each in batch}
+        unseen = [each for key, each in new.items() if key not in self._found]
+        for each, found in zip(unseen, self._looker.look(unseen), strict=True):
+            self._found[each.source, each.max_size_bytes] = found
+        return [self._found[each.source, each.max_size_bytes] for each in batch]
