@@ -66,7 +66,8 @@ MAY_IMPORT = {
     "emulator": frozenset({"emulator"}),
     "watch": SHARED | {"watch", "app", "engine", "ledger", "report"},
     "app": SHARED | (ROOMS - {"report"}) | {"app", "pacing", "emulator"},
-    "cli": SHARED | ROOMS | {"app", "cli", "emulator", "watch"},
+    "fleet": SHARED | {"app", "engine", "fleet", "ledger"},
+    "cli": SHARED | ROOMS | {"app", "cli", "emulator", "fleet", "watch"},
     "__main__": frozenset({"cli"}),
     "__init__": SHARED | {"app"},
 }
@@ -78,6 +79,7 @@ AT_HOME = {
     "botocore": {"service", "emulator"},
     "aiohttp": {"emulator", "watch", "service"},
     "yaml": {"manifest"},
+    "procrastinate": {"fleet"},
     "typer": {"cli"},
     "rich": {"report"},
     "pybase64": {"ports"},

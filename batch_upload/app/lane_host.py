@@ -12,11 +12,14 @@ import anyio
 from batch_upload.app.interruption import Interruption
 from batch_upload.app.lane_run import LANES_STARTING, LaneRun, RunEnd, RunScope
 from batch_upload.app.lanes import OfTarget, SharedAccess, is_of_lane, shared_access
+from batch_upload.clock import SystemClock
 from batch_upload.documents.bodies import DocumentReader
 from batch_upload.errors import BatchUploadError, ExitCode, LedgerOfAnotherLane
 from batch_upload.events import LaneEnded
+from batch_upload.ledger import open_ledger
+from batch_upload.ledger_address import LedgerAddress
 from batch_upload.ports import Ledger
-from batch_upload.summary import Exit
+from batch_upload.summary import Exit, new_run_id
 
 HINT = "hint: "
 """Begins the note of a summary that says what to do."""
@@ -87,3 +90,21 @@ async def lane_host(ledger: Ledger, parts: Sequence[OfTarget]) -> AsyncIterator[
     async with shared_access(parts, reads_only=False) as shared:
         with DocumentReader(lanes=len(parts)) as reader:
             yield LaneHost(ledger, shared, reader)
+
+
+@asynccontextmanager
+async def open_lane_host(address: LedgerAddress, *, lanes: int, wait_lock_s: float) -> AsyncIterator[LaneHost]:
+    """Open a ledger, and what up to `lanes` lanes of one process share, whatever their manifests.
+
+    `wait_lock_s`: how long to wait for another holder of the ledger, or of a lane. Raises as `open_ledger`.
+    """
+    from batch_upload.service.accounts import Accounts  # the SDK
+
+    clock = SystemClock()
+    ledger = await open_ledger(address, run_id=new_run_id(clock.now()), clock=clock, wait_lock_s=wait_lock_s)
+    try:
+        async with Accounts() as accounts:
+            with DocumentReader(lanes=lanes) as reader:
+                yield LaneHost(ledger, SharedAccess(accounts), reader)
+    finally:
+        await ledger.close()

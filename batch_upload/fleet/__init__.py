@@ -1,0 +1,1 @@
+"""Lanes of a manifest as jobs of an engine, for workers on many machines. Needs `batch-upload[fleet]`."""

@@ -1,0 +1,237 @@
+"""One lane as a task for any machine: what is handed over, how it is run, and what comes back. Knows no engine.
+
+An engine may run a task twice, lose it, or give it a wrong status. Only the ledger says what has happened.
+"""
+
+import os
+import socket
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import anyio
+from anyio import to_thread
+
+from batch_upload.app.items import LanePart, ready_part, settings_of_manifest
+from batch_upload.app.lane_host import HINT, LaneHost, open_lane_host
+from batch_upload.app.lane_run import RunScope
+from batch_upload.app.listing import Listing, read_listing
+from batch_upload.app.upload import UploadLane
+from batch_upload.clock import counting_s
+from batch_upload.errors import ExitCode, ManifestInvalid, UsageError
+from batch_upload.ledger_address import LedgerAddress
+from batch_upload.model import State
+from batch_upload.ports import Observer
+from batch_upload.settings import MaxFailures, RunOptions
+
+TASK_VERSION = 1
+"""Of the JSON of a task. A worker refuses another one."""
+LISTINGS_KEPT = 4
+"""Manifests whose lists a worker keeps in memory, 600 bytes an attachment. Its lanes come from one, or a few."""
+TAKE_OVER_S = 45.0
+"""Seconds that a lane waits for its last holder: a lease of 30 s that was renewed just now, and a margin."""
+REFUSALS = 3
+"""Attempts of a task that workers refuse before its lane ends: another worker may have the manifest and its files."""
+REFUSED_AGAIN_S = 5.0
+"""Seconds before a refused task is given out again."""
+UNREACHED_TRIES = 3
+"""Attempts of a lane that the service does not answer."""
+UNREACHED_AGAIN_S = 30.0
+"""Seconds between them. Within an attempt the engine has tried again for some minutes already."""
+HANDED_ON = ("rate", "max_rate", "fixed_rate", "concurrency", "wait", "settle_timeout_s", "safe_horizon_s", "rehash")
+"""Options of a run that travel as they are. How AWS is reached is the worker's own affair."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneTask:
+    """The run of one lane of a manifest, as JSON without secrets."""
+
+    manifest: str
+    """Its path, the same on every machine."""
+    digests: Mapping[str, str]
+    """`app.listing.manifest_digests`."""
+    target: str
+    """`Target.label` of the lane."""
+    ledger: str
+    """Path or URL of the ledger, without a password."""
+    run_id: str
+    deadline: str | None = None
+    """When nothing more is begun: a time as in ISO 8601, in UTC."""
+    attempts: int = 0
+    """How often the lane was begun by earlier tasks of the same run."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    version: int = TASK_VERSION
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the task as JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the task of this JSON. Raises UsageError for one of another version, or with unknown members."""
+        if values.get("version") != TASK_VERSION or set(values) - {each.name for each in fields(cls)}:
+            raise UsageError(
+                f"the task is of version {values.get('version')}, this worker knows version {TASK_VERSION}",
+                hint="install the same version of batch-upload everywhere",
+            )
+        return cls(**values)
+
+    def run_options(self, own: RunOptions) -> RunOptions:
+        """Return the options of the lane's run. `own` are the worker's: how it reaches AWS, and its limits."""
+        given = {name: self.options[name] for name in HANDED_ON if name in self.options}
+        limit = self.options.get("max_failures") or {}
+        options = replace(
+            own,
+            **given,
+            only_states=frozenset(State(each) for each in self.options.get("only_states", ())),
+            only_ids=frozenset(self.options.get("only_ids", ())),
+            max_failures=MaxFailures(limit.get("count"), limit.get("share")),
+            allow_outside=bool(self.options.get("allow_outside")),
+            targets=(self.target,),
+        )
+        return replace(options, concurrency=min(options.concurrency, own.concurrency))
+
+    def left_s(self, now: datetime) -> float | None:
+        """Return the seconds until the deadline, 0 after it; None without one."""
+        if self.deadline is None:
+            return None
+        return max(0.0, (datetime.fromisoformat(self.deadline) - now).total_seconds())
+
+
+def options_json(options: RunOptions) -> dict[str, Any]:
+    """Return the options of a run that `LaneTask.options` carries."""
+    limit = options.max_failures
+    return {
+        **{name: getattr(options, name) for name in HANDED_ON},
+        "only_states": sorted(options.only_states),
+        "only_ids": sorted(options.only_ids),
+        "max_failures": {"count": limit.count, "share": limit.share},
+        "allow_outside": options.allow_outside,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class LaneReport:
+    """How an attempt to run a task ended, as JSON. The ledger has the same, and more, if the lane was reached."""
+
+    target: str
+    run_id: str
+    """Of this attempt."""
+    worker: str
+    """Host name and process id."""
+    code: int
+    reason: str
+    hint: str = ""
+    again_in_s: float | None = None
+    """Seconds after which the task is to be run again; None if the lane has ended."""
+    summary: Mapping[str, Any] | None = None
+    """`Summary.as_json` of the lane's run; None if it did not begin."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the report of this JSON."""
+        return cls(**values)
+
+
+class WorkerHost:
+    """Runs tasks in one process, over one ledger. `options` are the worker's own; `lanes` is open as long as this."""
+
+    def __init__(self, lanes: LaneHost, ledger: LedgerAddress, options: RunOptions, observer: Observer) -> None:
+        self.lanes = lanes
+        self.options = replace(options, ledger=ledger)
+        self.observer = observer
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.interrupted = False
+        self._listings: OrderedDict[str, Listing] = OrderedDict()
+        self._reading = anyio.Lock()
+
+    def interrupt(self, code: ExitCode, name: str) -> None:
+        """Let what is in flight end and be recorded, 10 s at most, and hand all lanes back. `name` says why."""
+        self.interrupted = True
+        self.lanes.interrupt(code, name)
+
+    async def part(self, task: LaneTask) -> LanePart:
+        """Return what the task's lane gets of its manifest, with the files read.
+
+        Raises UsageError or ManifestInvalid if the manifest is not the one of the task, or its files cannot be sent.
+        """
+        options = task.run_options(self.options)
+        async with self._reading:  # it is CPU time for the most part, and the next lane needs the same list
+            listing = self._listings.pop(task.manifest, None)
+            if listing is None or listing.digests != task.digests:
+                path, allow_outside = Path(task.manifest), options.allow_outside
+                listing = await to_thread.run_sync(lambda: read_listing(path, allow_outside=allow_outside))
+            self._listings[task.manifest] = listing
+            while len(self._listings) > LISTINGS_KEPT:
+                self._listings.popitem(last=False)
+        for name, digest in task.digests.items():
+            if listing.digests.get(name) != digest:
+                raise UsageError(
+                    f"`{name}` is not the file that the run began with: {listing.digests.get(name, 'none')[:12]}…"
+                    f" instead of {digest[:12]}…",
+                    hint="have the same manifest at the same path on every machine, and begin the run anew",
+                )
+        listed = listing.part(settings_of_manifest(options, listing.manifest))
+        return await to_thread.run_sync(
+            ready_part, listing.manifest, listed.target, listed.listed, listed.settings, abandon_on_cancel=True
+        )
+
+
+@asynccontextmanager
+async def worker_host(
+    ledger: LedgerAddress, options: RunOptions, observer: Observer, *, lanes: int, wait_lock_s: float = TAKE_OVER_S
+) -> AsyncIterator[WorkerHost]:
+    """Open what `lanes` lanes of this process share. `wait_lock_s`: how long a lane waits for its last holder to end.
+
+    Raises as `open_ledger`.
+    """
+    async with open_lane_host(ledger, lanes=lanes, wait_lock_s=wait_lock_s) as opened:
+        yield WorkerHost(opened, ledger, options, observer)
+
+
+async def run_lane(host: WorkerHost, task: LaneTask, *, attempt: int = 1) -> LaneReport:
+    """Run the lane of a task, or find out why that cannot be. `attempt` counts the runs of this task from 1.
+
+    Raises what concerns all lanes of this process, LedgerUnusable above all.
+    """
+    number = task.attempts + attempt
+    run_id = task.run_id if number == 1 else f"{task.run_id}.{number}"
+    try:
+        part = await host.part(task)
+    except (UsageError, ManifestInvalid) as error:
+        problem = f": {error.problems[0].message}" if isinstance(error, ManifestInvalid) else ""
+        reason = f"the worker {host.name} refuses it: {error.message}{problem}"
+        again_in_s = REFUSED_AGAIN_S if number < REFUSALS else None
+        return LaneReport(
+            task.target, run_id, host.name, int(ExitCode.INVALID), reason, error.hint, again_in_s=again_in_s
+        )
+    if part.prepared.fresh:
+        await host.lanes.ledger.remember_digests(part.prepared.fresh)
+    left_s = task.left_s(datetime.now(UTC))
+    scope = host.lanes.scope(RunScope(run_id, host.observer, started=counting_s(), deadline_s=left_s))
+    summary = (await host.lanes.run_lane(UploadLane(scope, part))).summary
+    ending = summary.exit
+    hint = next((note.removeprefix(HINT) for note in summary.notes if note.startswith(HINT)), "")
+    again_in_s = None
+    if host.interrupted and ending.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+        again_in_s = 0.0
+    elif ending.code is ExitCode.TRANSIENT and not summary.uploaded and number < UNREACHED_TRIES:
+        again_in_s = UNREACHED_AGAIN_S
+    return LaneReport(
+        task.target,
+        run_id,
+        host.name,
+        int(ending.code),
+        ending.reason,
+        hint,
+        again_in_s=again_in_s,
+        summary=summary.as_json(),
+    )
