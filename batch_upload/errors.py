@@ -10,10 +10,12 @@ code it wants. Rooms raise these and nothing else across their borders; a foreig
     ├── EmptyShard              nobody's          no     0   the shard has no lane: nothing to do, and no fault
     ├── OutputUnwritable        the disk's        no     1   what was asked for cannot be written where it should go
     ├── ManifestInvalid         the caller's      no    21   problems of a manifest or its files
-    ├── LedgerUnusable          the ledger's      no    24   disk full, read-only, damaged, newer, not a ledger
-    │   ├── LedgerOfAnotherLane the ledger's      no    24   it belongs to another account or Region
-    │   └── LedgerUnreached     the database's    yes   10   it does not answer, starts up, or has no connection free
-    ├── LedgerLocked            nobody's          yes   11   another run holds it
+    ├── LedgerFault             the ledger's
+    │   ├── LedgerUnusable      the ledger's      no    24   disk full, read-only, damaged, newer, not a ledger
+    │   │   ├── LedgerOfAnotherLane the ledger's  no    24   it belongs to another account or Region
+    │   │   └── LedgerUnreached the database's    yes   10   it does not answer, starts up, or was lost during a run
+    │   └── LedgerLocked        nobody's          yes   11   another run holds it
+    │       └── LaneLost        nobody's          yes   11   another run has taken the lane over
     ├── LaneFault               the lane's
     │   ├── AccessFault         the lane's        no    22   credentials, permission, wrong account, endpoint
     │   ├── CapacityExhausted   the lane's        yes   13   the day's quota is used up
@@ -26,6 +28,7 @@ code it wants. Rooms raise these and nothing else across their borders; a foreig
     └── Transient               nobody's
         ├── Throttled           nobody's          yes   10   too fast; certainly not done
         ├── NoAnswer            nobody's          yes   10   it is unknown whether it was done
+        ├── NotSent             ours              yes   10   the right to send had lapsed; certainly not done
         └── OutOfResources      ours              yes   10   no file descriptor, memory or thread to spare
 """
 
@@ -117,7 +120,11 @@ class ManifestInvalid(BatchUploadError):
         self.problems = tuple(problems)
 
 
-class LedgerUnusable(BatchUploadError):
+class LedgerFault(BatchUploadError):
+    """This run cannot write to its ledger, or to one lane of it: nothing more may be sent there."""
+
+
+class LedgerUnusable(LedgerFault):
     """The ledger cannot be read or written, so nothing more may be sent."""
 
     exit_code = ExitCode.LEDGER
@@ -128,13 +135,13 @@ class LedgerOfAnotherLane(LedgerUnusable):
 
 
 class LedgerUnreached(LedgerUnusable):
-    """The database of the ledger cannot be reached now, which may pass. Nothing more may be sent."""
+    """The database of the ledger cannot be reached now, or has lost what it had committed. Nothing more may be sent."""
 
     exit_code = ExitCode.TRANSIENT
 
 
-class LedgerLocked(BatchUploadError):
-    """Another run holds the ledger. `pid`, `host` and `since` are as its holder wrote them, or None."""
+class LedgerLocked(LedgerFault):
+    """Another run holds the ledger or a lane of it. `pid`, `host` and `since` are as its holder wrote them, or None."""
 
     exit_code = ExitCode.LOCKED
 
@@ -145,6 +152,10 @@ class LedgerLocked(BatchUploadError):
         self.pid = pid
         self.host = host
         self.since = since
+
+
+class LaneLost(LedgerLocked):
+    """Another run has taken the lane over, since this one had not renewed its lease in time."""
 
 
 class ServiceError(BatchUploadError):
@@ -258,6 +269,10 @@ class Throttled(Transient):
 
 class NoAnswer(Transient):
     """No answer that could be read: whether the request was carried out is unknown."""
+
+
+class NotSent(Transient):
+    """The request did not leave, since the right to send to the lane had lapsed (`LedgerWriter.may_send_until`)."""
 
 
 class OutOfResources(Transient):

@@ -81,14 +81,17 @@ def exit_of_run(result: LaneResult, *, signalled: ExitCode | None) -> Exit:
         codes.add(ExitCode.TRANSIENT)
     if result.duplicates:
         codes.add(ExitCode.DISAGREEMENT)
-    if stop is not None and stop.kind in _STOPS:
-        codes.add(_STOPS[stop.kind])
+    of_stop = _code_of_stop(result)
+    if of_stop is ExitCode.LOCKED:  # what is left is another run's, which holds the lane
+        codes.clear()
+    if of_stop is not None:
+        codes.add(of_stop)
     if stop is not None and stop.kind is StopKind.DEADLINE and codes:
         codes.add(ExitCode.DEADLINE)
     if signalled is not None:
         codes.add(signalled)
     code = first_of(codes)
-    if stop is not None and _STOPS.get(stop.kind) is code:
+    if stop is not None and of_stop is code:
         return Exit(code, stop.fault.message)
     if code is ExitCode.DISAGREEMENT:
         first, *others = result.duplicates
@@ -101,6 +104,12 @@ def exit_of_run(result: LaneResult, *, signalled: ExitCode | None) -> Exit:
     # of several times the last one: before that a rerun would leave some
     resume_after = max(times) if times and len(times) == len(parked) else None
     return exit_of(code, resume_after=resume_after if code is ExitCode.NO_CAPACITY else None)
+
+
+def _code_of_stop(result: LaneResult) -> ExitCode | None:
+    if result.ledger_error is not None:
+        return result.ledger_error.exit_code
+    return None if result.stop is None else _STOPS.get(result.stop.kind)
 
 
 def made_visible(ending: Exit, *, failing_since: datetime | None, now: datetime) -> tuple[Exit, float | None]:

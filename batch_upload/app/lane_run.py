@@ -24,7 +24,16 @@ from batch_upload.engine.lane import Stop, StopKind, Withheld
 from batch_upload.engine.rows import BatchRows, shown_row, state_of_row
 from batch_upload.engine.run import DRAIN_S
 from batch_upload.engine.tally import Tally
-from batch_upload.errors import AccessFault, BatchUploadError, ExitCode, LedgerUnusable, UsageError
+from batch_upload.errors import (
+    AccessFault,
+    BatchUploadError,
+    ExitCode,
+    LedgerFault,
+    LedgerLocked,
+    LedgerUnusable,
+    NotSent,
+    UsageError,
+)
 from batch_upload.events import LaneStopped
 from batch_upload.model import Fault, Known, Lane
 from batch_upload.ports import LedgerWriter, Observer
@@ -101,13 +110,19 @@ class LaneRun(ABC, Generic[RunEnd]):
         """Return the result of a lane that an error, the deadline or an interruption ended before its work was done."""
 
     async def run(self, ledger: LedgerWriter) -> RunEnd:
-        """Reach the lane and do the work. Raises BatchUploadError, whose `summary` counts what was done until then."""
+        """Reach the lane and do the work. Raises BatchUploadError, whose `summary` counts what was done until then.
+
+        The lane is given back at the end.
+        """
         with self.interruption.scope:
             try:
                 return await self._reach_and_work(ledger)
             except BatchUploadError as error:
                 error.summary = self.counted(exit_of(error.exit_code))
                 raise
+            finally:
+                with anyio.move_on_after(DRAIN_S, shield=True), suppress(LedgerFault):
+                    await ledger.release()
         return self.ended_early(self.counted(exit_of(self.interruption.code or ExitCode.OUR_FAULT)))
 
     @property
@@ -210,9 +225,13 @@ class LaneRun(ABC, Generic[RunEnd]):
                     reached = await stack.enter_async_context(reaching)
                 if reached is not None:
                     self._lane = reached.lane
+                    self._send_while_it_may(ledger, reached)
                     async with time_limit(self.time_limit_s(), self.clock):
                         return await self.work(ledger, reached)
             except BatchUploadError as error:
+                if isinstance(error, LedgerFault):
+                    await self._record_error(ledger, error)
+                    raise
                 reported, seen = error, await self.visible(ledger, Exit(error.exit_code, error.message))
                 if seen.code is not error.exit_code:  # transient for a day
                     reported = AccessFault(seen.reason, code="Unreached", hint=error.hint or UNREACHED_HINT)
@@ -224,6 +243,17 @@ class LaneRun(ABC, Generic[RunEnd]):
             deadline = self.counted(exit_of(ExitCode.DEADLINE))
             await record_end(ledger, deadline, elapsed_s=self.scope.elapsed_s)
             return self.ended_early(deadline)
+
+    def _send_while_it_may(self, ledger: LedgerWriter, reached: Reached) -> None:
+        """Let requests leave to the lane only as long as no other run can have taken it over."""
+
+        def check() -> None:
+            if self.clock.monotonic() >= ledger.may_send_until():
+                message = "the lane's lease was not renewed in time: the request was not sent"
+                raise NotSent(message, code="RightLapsed")
+
+        reached.service.before_send(check)
+        reached.wire.send_while(ledger.may_send_until)
 
     async def _record_error(self, ledger: LedgerWriter, error: BaseException) -> None:
         code = self.interruption.code or ExitCode.OUR_FAULT
@@ -238,12 +268,13 @@ async def record_error(
     interrupted: ExitCode,
     elapsed_s: float,
 ) -> None:
-    """Record that an error ended a run, or with `interrupted` that its task was cancelled. A usage error is no run.
+    """Record that an error ended a run, or with `interrupted` that its task was cancelled. A usage error is no run, and
+    a lane that another run holds is that run's.
 
     `counted` makes the summary. Takes DRAIN_S at most.
     """
     match error:
-        case UsageError():
+        case UsageError() | LedgerLocked():
             return
         case BatchUploadError():
             ending = Exit(error.exit_code, error.message)
@@ -256,7 +287,7 @@ async def record_error(
 async def record_end(ledger: LedgerWriter, summary: Summary, *, elapsed_s: float = 0.0) -> None:
     """Record the end of a run. A ledger that cannot be written changes nothing of the run."""
     now = SystemClock().now()
-    with suppress(LedgerUnusable):
+    with suppress(LedgerFault):
         await ledger.record_end(
             summary.run_id or "",
             verb=summary.verb,

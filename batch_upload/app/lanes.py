@@ -14,7 +14,7 @@ import anyio
 from batch_upload.app.items import LanePart, invalid, list_items_and_unmatched, settings_of_manifest
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.tally import Tally
-from batch_upload.errors import BatchUploadError, LedgerOfAnotherLane, LedgerUnusable, ServiceError
+from batch_upload.errors import BatchUploadError, LedgerLocked, LedgerOfAnotherLane, LedgerUnusable, ServiceError
 from batch_upload.ledger import find_reader
 from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import Lane, Listed, Manifest, Problem
@@ -172,7 +172,7 @@ async def in_each_lane(
 
 def is_of_lane(error: BatchUploadError) -> bool:
     """Return whether an error concerns one lane alone, so that the others go on."""
-    return isinstance(error, ServiceError | LedgerOfAnotherLane)
+    return isinstance(error, ServiceError | LedgerOfAnotherLane | LedgerLocked)
 
 
 @dataclass(frozen=True, slots=True)

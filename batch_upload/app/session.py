@@ -26,8 +26,8 @@ from batch_upload.engine.groups import task_group
 from batch_upload.errors import (
     BatchUploadError,
     ExitCode,
+    LedgerFault,
     LedgerLocked,
-    LedgerUnusable,
     ManifestInvalid,
 )
 from batch_upload.events import LanesChosen, Notice
@@ -134,9 +134,12 @@ class Session(ABC, Generic[RunEnd]):
         async with lane_host(ledger, parts) as host:
             scope = host.scope(self._scope)
             runs = [self.lane_run(scope, part) for part in parts]
-            self.interruption.drain_with(
-                lambda name: host.interrupt(self.interruption.code or ExitCode.OUR_FAULT, name)
-            )
+
+            def interrupt_all(name: str) -> None:
+                ledger.hurry()
+                host.interrupt(self.interruption.code or ExitCode.OUR_FAULT, name)
+
+            self.interruption.drain_with(interrupt_all)
             if not has_targets:
                 with host.interrupting(runs[0]):
                     return await runs[0].run(await ledger.writer())
@@ -209,6 +212,8 @@ class Session(ABC, Generic[RunEnd]):
             path, wait_s = self.settings.ledger, self.settings.wait_lock_s
             if self.settings.deadline_s is not None:
                 wait_s = min(wait_s, max(0.0, self.settings.deadline_s - self.elapsed_s))
+            if isinstance(path, PostgresUrl):  # each lane is waited for by itself, when a writer is pinned to it
+                return await open_ledger(path, run_id=self.run_id, clock=self.clock, wait_lock_s=wait_s)
             try:
                 return await open_ledger(path, run_id=self.run_id, clock=self.clock)
             except LedgerLocked as error:
@@ -242,7 +247,7 @@ def ready_or_recorded(verb: str, path: Path, options: RunOptions, *, run_id: str
 
     async def record(ending: Exit) -> None:
         manifest, settings = read[-1]
-        with suppress(LedgerUnusable, LedgerLocked):
+        with suppress(LedgerFault):
             ledger = await open_ledger(settings.ledger, run_id=run_id, clock=SystemClock())
             try:
                 summary = Summary(verb=verb, exit=ending, run_id=run_id, batch=manifest.batch)

@@ -20,7 +20,7 @@ from batch_upload.app.session import Session
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.plan import Selection
 from batch_upload.engine.run import LaneOptions, LaneResult, Run
-from batch_upload.errors import LedgerUnusable
+from batch_upload.errors import LedgerFault
 from batch_upload.events import RunEnded
 from batch_upload.model import ActionKind, Known, RateRecord
 from batch_upload.ports import LedgerWriter, Observer
@@ -138,7 +138,7 @@ class UploadLane(LaneRun[RunResult]):
             found, now = self.learned_rates(reached), self.clock.monotonic()
             if is_news(found, written) or now - at >= REMEMBER_S:
                 written, at = found, now
-                with suppress(LedgerUnusable):  # the run itself stops at a ledger that cannot be written
+                with suppress(LedgerFault):  # the run itself stops at a ledger that cannot be written
                     await ledger.learn(found)
 
     def learned_rates(self, reached: Reached) -> list[RateRecord]:
@@ -155,7 +155,7 @@ class UploadLane(LaneRun[RunResult]):
                 summary = replace(summary, exit=ending, notes=notes, unreached_for_s=unreached_for_s)
         try:
             await self.record_result(ledger, reached, summary)
-        except LedgerUnusable as error:
+        except LedgerFault as error:
             notes = (*summary.notes, *((f"hint: {error.hint}",) if error.hint else ()))
             return replace(summary, exit=Exit(error.exit_code, error.message), notes=notes)
         return summary

@@ -21,19 +21,6 @@ RECORD_S = 30.0
 """Seconds that the write of an outcome may take, cancelled or not: six times what SQLite waits for another program."""
 
 
-async def shielded(write: Awaitable[T]) -> T:
-    """Finish a write of the ledger although the task is cancelled: what was answered must not be lost.
-
-    The next wait of a cancelled task is where it ends. Raises LedgerUnusable if the write takes more than RECORD_S.
-    """
-    with anyio.move_on_after(RECORD_S, shield=True):
-        return await write
-    raise LedgerUnusable(
-        f"the ledger was not written within {RECORD_S:.0f} seconds",
-        hint="check the disk, then run the same command again",
-    )
-
-
 class FailureCount:
     """Counts which of the items that a run works on have failed, for `--max-failures`.
 
@@ -71,6 +58,8 @@ class LaneContext:
     clock: Clock
     observer: Observer
     horizon_s: float
+    record_s: float = RECORD_S
+    """Seconds that the write of an outcome may take."""
     failures: FailureCount = field(default_factory=FailureCount)
     doubtful: set[str] = field(default_factory=set)
     """Tokens that may have made a second attachment in this run, since an answer came after its horizon. The look at
@@ -79,6 +68,19 @@ class LaneContext:
     def now(self) -> datetime:
         """Return the wall's time."""
         return self.clock.now()
+
+    async def recorded(self, write: Awaitable[T]) -> T:
+        """Finish a write of the ledger although the task is cancelled: what was answered must not be lost.
+
+        The next wait of a cancelled task is where it ends. Raises LedgerUnusable if the write takes more than
+        `record_s`.
+        """
+        with anyio.move_on_after(self.record_s, shield=True):
+            return await write
+        raise LedgerUnusable(
+            f"the ledger was not written within {self.record_s:.0f} seconds",
+            hint="check the disk, then run the same command again",
+        )
 
     def tell(self, known: Known, *, created: bool = False, adopted: bool = False) -> None:
         """Report what was just recorded of an item, and stop creating if it is one failure too many."""

@@ -8,7 +8,7 @@ from enum import Enum
 
 import anyio
 
-from batch_upload.engine.context import LaneContext, shielded
+from batch_upload.engine.context import LaneContext
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.lane import LaneControl, Withheld
 from batch_upload.engine.replay import Job, may_replay, time_left_s
@@ -233,7 +233,9 @@ class Uploader:
         return self._time_left_s(job) <= 0 or (is_dated and age >= timedelta(seconds=self._context.horizon_s))
 
     async def _record(self, job: Job, attempt: Attempt, outcome: Outcome, started: Moment) -> None:
-        job.follow(await shielded(self._context.ledger.conclude(attempt, outcome)), attempt_started=started)
+        job.follow(
+            await self._context.recorded(self._context.ledger.conclude(attempt, outcome)), attempt_started=started
+        )
 
     def _check_belief(self, job: Job, error: ServiceError) -> None:
         """Raise MustResolve for a refusal after an attempt of unknown outcome, and for an answer that did not come

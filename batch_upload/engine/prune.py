@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from batch_upload.engine.context import LaneContext, shielded
+from batch_upload.engine.context import LaneContext
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.identity import tags_of
 from batch_upload.engine.lane import Withheld
@@ -158,7 +158,7 @@ class _Deletion:
             await self._delete_if_proved()
         except Withheld:
             if self._has_begun and not self._may_be_gone:  # nothing was asked for: it is as it was before
-                await shielded(context.ledger.end_deletion(known.client_token, is_gone=False, at=context.now()))
+                await context.recorded(context.ledger.end_deletion(known.client_token, is_gone=False, at=context.now()))
             raise
         except Refused as error:
             if error.code == NOT_FOUND:
@@ -219,7 +219,9 @@ class _Deletion:
         """Record and report what became of it."""
         is_gone, ledger = outcome in (PruneOutcome.DELETED, PruneOutcome.GONE), self._context.ledger
         token, now = self._known.client_token, self._context.now()
-        self._tell(await shielded(ledger.end_deletion(token, is_gone=is_gone, at=now)), outcome, reason, error)
+        self._tell(
+            await self._context.recorded(ledger.end_deletion(token, is_gone=is_gone, at=now)), outcome, reason, error
+        )
 
     def _tell(self, known: Known, outcome: PruneOutcome, reason: str, error: ServiceError | None = None) -> None:
         self._result.counts[outcome] += 1

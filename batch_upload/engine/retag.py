@@ -8,7 +8,7 @@ Every request may be sent again. A refusal is recorded with the intent, which ha
 
 from collections.abc import Sequence
 
-from batch_upload.engine.context import LaneContext, shielded
+from batch_upload.engine.context import LaneContext
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.lane import StopKind, Withheld
 from batch_upload.engine.listing import NOT_FOUND
@@ -74,7 +74,7 @@ class RetagStep:
             recorded = context.ledger.retagged(
                 live.client_token, item.client_token, identity_tag=item.identity_tag, at=context.now()
             )
-            known = await shielded(recorded)
+            known = await context.recorded(recorded)
             context.tell(known)
             self._settler.watch(known)
         except Withheld:

@@ -4,6 +4,7 @@ Positive list (CONTRIBUTING, "Retries"): only what passes by itself is tried aga
 "Exponential backoff and jitter": a delay drawn from 0 to min(cap, base × 2^n).
 """
 
+import math
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from batch_upload.errors import (
     AccountFull,
     CapacityExhausted,
     NoAnswer,
+    NotSent,
     OutOfResources,
     Refused,
     ServiceError,
@@ -67,6 +69,9 @@ CONVENIENCE = RetryPolicy(unanswered_max=3, throttled_max=5)
 NOT_ALLOWED = frozenset({"AccessDeniedException", "401", "403"})
 """Codes of a missing permission, and of a refusal by somebody who is not AWS: no reason to do without the rest."""
 
+RIGHT_POLL_S = 0.25
+"""Seconds between two looks whether requests may leave to the lane again."""
+
 
 @dataclass(slots=True)
 class Tries:
@@ -112,7 +117,7 @@ def outcome_of(error: ServiceError | None, at: datetime) -> Outcome:
     match error:
         case Throttled():
             kind = OutcomeKind.THROTTLED
-        case OutOfResources(may_have_left=False):
+        case OutOfResources(may_have_left=False) | NotSent():
             kind = OutcomeKind.WITHDRAWN
         case Transient():
             kind = OutcomeKind.UNKNOWN
@@ -174,6 +179,11 @@ class Wire:
         self._shortages: dict[bool, tuple[float, OutOfResources]] = {}
         """Of creates and of the rest: since when, and of what, there has not been enough."""
         self._told_of_shortage = False
+        self._may_send_until: Callable[[], float] = lambda: math.inf
+
+    def send_while(self, may_send_until: Callable[[], float]) -> None:
+        """From now on give no slot beyond this moment of the clock (`LedgerWriter.may_send_until`)."""
+        self._may_send_until = may_send_until
 
     def rate(self, operation: str) -> float:
         """Return the pace of an operation now, in calls a second."""
@@ -188,8 +198,14 @@ class Wire:
         self._pacers[operation].expect(calls)
 
     async def slot(self, operation: str) -> Slot:
-        """Wait for a slot. Raises Withheld if the run stops meanwhile."""
+        """Wait for a slot, and before it until requests may leave to the lane.
+
+        Raises Withheld if the run stops meanwhile, and LedgerFault if the lane cannot be written any more.
+        """
         pacer, to_create = self._pacers[operation], operation == CREATE
+        while self._clock.monotonic() >= self._may_send_until():
+            with self._lane.waiting(to_create=to_create):
+                await self._clock.sleep(RIGHT_POLL_S)
         slot = None if self._lane.is_stopped(to_create=to_create) else pacer.slot_at_once()
         if slot is not None:
             return slot
@@ -228,7 +244,7 @@ class Wire:
         match answer.error:
             case Throttled(retry_after_s=retry_after_s):
                 slot.throttled(retry_after_s)
-            case NoAnswer() | OutOfResources():
+            case NoAnswer() | NotSent() | OutOfResources():
                 slot.unanswered()
             case _:
                 slot.accepted()  # the limiter let it through, whatever was refused then
@@ -288,7 +304,7 @@ class Wire:
         item_id: str | None = None,
         policy: RetryPolicy | None = None,
     ) -> T:
-        """Run `once`, again and again while it raises Throttled or NoAnswer and the policy allows it."""
+        """Run `once`, again and again while it raises Throttled, NoAnswer or NotSent and the policy allows it."""
         rules = policy or self._policy
 
         def error_of(state: RetryCallState) -> Transient:
@@ -314,7 +330,7 @@ class Wire:
                 await self._clock.sleep(seconds)
 
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type((Throttled, NoAnswer)),
+            retry=retry_if_exception_type((Throttled, NoAnswer, NotSent)),
             after=lambda state: tries.count(error_of(state)),
             wait=delay,
             sleep=sleep,

@@ -29,7 +29,7 @@ from batch_upload.engine.retry import fault_of
 from batch_upload.engine.rows import BatchRows, States, shown_row, state_of_row, with_retries_counted
 from batch_upload.engine.settle import Settler, find_absent
 from batch_upload.engine.survey import DuplicateWatch, ask_before_listing, owes_look, survey
-from batch_upload.errors import LaneFault, LedgerUnusable, Refused, Transient
+from batch_upload.errors import LaneFault, LedgerFault, Refused, Transient
 from batch_upload.events import RunStarted
 from batch_upload.model import Action, ActionKind, Capacity, Duplicate, Fault, Item, Known, Lane, Plan, State
 from batch_upload.operations import CREATE
@@ -68,7 +68,7 @@ class LaneResult:
     known: Mapping[str, Known] = field(default_factory=dict)
     """By item id, what the ledger holds at the end for each item that is not simply complete."""
     stop: Stop | None = None
-    ledger_error: LedgerUnusable | None = None
+    ledger_error: LedgerFault | None = None
     capacity: Capacity | None = None
     selected: Set[str] | None = frozenset()
     """The ids that were chosen; None for all."""
@@ -143,7 +143,7 @@ class Run:
         self._whole.deadline = anyio.current_time() + DRAIN_S
 
     async def run(self, items: Sequence[Item]) -> LaneResult:
-        """Do it all. Raises LedgerOfAnotherLane, and LedgerUnusable where nothing at all could be read.
+        """Do it all. Raises LedgerOfAnotherLane, LedgerLocked, and LedgerUnusable where nothing at all could be read.
 
         Every other fault is in the result: what happened before it has happened.
         """
@@ -152,7 +152,7 @@ class Run:
         await context.ledger.begin_run(context.run_id, verb="upload", batch=batch, at=context.now())
         selection = self._options.selection
         planned = Planned(Unfinished(tuple(items)), selection, LaneOutlook(context.now(), None, selection.tries_parked))
-        lost: LedgerUnusable | None = None
+        lost: LedgerFault | None = None
         try:
             with self._whole:
                 async with task_group() as group:
@@ -165,7 +165,7 @@ class Run:
                     planned = await self._enlist(planned)
                     await self._carry_out(planned)
                     group.cancel_scope.cancel()
-        except LedgerUnusable as error:
+        except LedgerFault as error:
             lost = error
         except Withheld:
             pass
@@ -179,9 +179,9 @@ class Run:
         if lost is None:
             try:
                 return await self._read_result(planned, items)
-            except LedgerUnusable as error:
+            except LedgerFault as error:
                 lost = error
-        context.stop(Stop(StopKind.LEDGER, Fault("LedgerUnusable", lost.message), hint=lost.hint))
+        context.stop(Stop(StopKind.LEDGER, Fault(type(lost).__name__, lost.message), hint=lost.hint))
         return self._planned_result(planned, items, lost)
 
     async def _end_at_deadline(self, seconds: float) -> None:
@@ -354,7 +354,7 @@ class Run:
             duplicates=tuple(self._duplicates.found),
         )
 
-    def _planned_result(self, planned: Planned, items: Sequence[Item], error: LedgerUnusable) -> LaneResult:
+    def _planned_result(self, planned: Planned, items: Sequence[Item], error: LedgerFault) -> LaneResult:
         """Return the states as they were planned, since the ledger cannot be read."""
         states = {action.item_id: action.state for action in planned.plan.actions if action.item}
         if not planned.plan.counts:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 import anyio
 
 from batch_upload.clock import sleep_or
-from batch_upload.engine.context import LaneContext, shielded
+from batch_upload.engine.context import LaneContext
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.lane import Withheld
 from batch_upload.engine.listing import (
@@ -248,7 +248,7 @@ class Settler:
         self._schedule.forget(attachment_id)
         del self._watched[attachment_id]
         recorded = self._context.ledger.not_found([watched.known.client_token], at=self._context.now())
-        for known in await shielded(recorded):
+        for known in await self._context.recorded(recorded):
             if watched.is_told:
                 self._context.tell(known)
 
@@ -269,7 +269,7 @@ class Settler:
         untold = {each.attachment_id for each in finished if not self._watched[each.attachment_id].is_told}
         for each in finished:
             del self._watched[each.attachment_id]
-        for known in await shielded(self._context.ledger.observe(finished, at=self._context.now())):
+        for known in await self._context.recorded(self._context.ledger.observe(finished, at=self._context.now())):
             if known.attachment_id not in untold:
                 self._context.tell(known)
 

@@ -6,17 +6,18 @@ parameters, never part of the text.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
 from operator import itemgetter
-from typing import Any, ClassVar, Protocol, TypeVar
+from threading import Event
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import CompoundSelect, Dialect, Insert, Select, Table, insert
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeEngine
 
-from batch_upload.errors import LedgerUnusable
+from batch_upload.errors import LedgerFault, LedgerUnusable
 from batch_upload.ledger.tables import Convert, Kept
 
 Returned = TypeVar("Returned")
@@ -124,6 +125,17 @@ class Cursor(Protocol):
     def __iter__(self) -> Iterator[Any]: ...
 
 
+class Recovered(NamedTuple):
+    """What became of a transaction that a failure of the connection ended. `was_committed`: it need not be redone."""
+
+    was_committed: bool
+
+
+LostLanes = Mapping[int, Callable[[], LedgerFault]]
+"""The lanes that may not be written any more, with a new error for each caller that wanted to."""
+_NO_LANES: LostLanes = {}
+
+
 class Database(ABC):
     """One connection, used by one thread at a time. Its errors are the driver's own (`RULES`, `FAILURES`)."""
 
@@ -170,6 +182,33 @@ class Database(ABC):
     @abstractmethod
     def unusable(self, error: Exception) -> LedgerUnusable:
         """Return one of `FAILURES` as a sentence that says what to do."""
+
+    def fence(self, lanes: Collection[int]) -> LostLanes:
+        """Begin to write to these lanes: the first statement of a transaction. Return those that another process has.
+
+        The transaction goes on for the others.
+        """
+        return _NO_LANES
+
+    def lost_lanes(self) -> LostLanes:
+        """Return the lanes that were found lost. Asked after `recover`."""
+        return _NO_LANES
+
+    def recover(self, error: Exception, *, is_ending: Event) -> Recovered:
+        """After one of `FAILURES` in a transaction: make the connection usable again, and find out what became of it.
+
+        Waits for the database as long as that may help, and only some seconds once `is_ending` is set. Raises
+        LedgerUnusable if the ledger cannot be written any more.
+        """
+        raise self.unusable(error)
+
+    def renewal_due_s(self) -> float | None:
+        """Return after how many seconds `renew` is to be called; None for never."""
+        return None
+
+    def renew(self) -> None:
+        """Keep the right to write to all lanes that are held. Raises one of `FAILURES`."""
+        raise NotImplementedError
 
     def one(self, statement: Statement, values: Values = _NO_VALUES) -> Row | None:
         """Return the only row, or None."""

@@ -130,9 +130,10 @@ def open_intents(db: Database, lane_id: int) -> list[Known]:
     return [known_of(row) for row in db.rows(_SENDING, {"of_lane": lane_id})]
 
 
-def latest_open(db: Database) -> datetime | None:
-    """Return the latest wall time, in any lane, of an attempt whose outcome is not known; None without one."""
-    times = db.one(_LATEST_OPEN) or ()
+def latest_open(db: Database, lane_id: int | None) -> datetime | None:
+    """Return the latest wall time of an attempt whose outcome is not known; None without one. In any lane if None."""
+    row = db.one(_LATEST_OPEN) if lane_id is None else db.one(_LATEST_OPEN_OF_LANE, {"of_lane": lane_id})
+    times = row or ()
     return max((at for at in times if at is not None), default=None)
 
 
@@ -169,5 +170,7 @@ _wanted_ids = _STORED.where(OF_BATCH, IS_WANTED_ID)
 _OF_IDS = Statement(union_all(_wanted_ids.where(IS_CURRENT), _wanted_ids.where(IS_REPLACED)).order_by("item_no"))
 _OF_TOKENS = Statement(KNOWN.where(OF_BATCH, IS_WANTED_TOKEN).order_by(item.c.item_no))
 _SENDING = Statement(KNOWN.where(OF_LANE, IS_SENDING).order_by(item.c.item_no))
-_LATEST_OPEN = Statement(select(func.max(item.c.unknown_since), func.max(item.c.last_open_at)).where(in_states(OPEN)))
+_latest_open = select(func.max(item.c.unknown_since), func.max(item.c.last_open_at)).where(in_states(OPEN))
+_LATEST_OPEN = Statement(_latest_open)
+_LATEST_OPEN_OF_LANE = Statement(_latest_open.where(item.c.lane_id == bindparam("of_lane")))
 _CHANGED_AT = Statement(select(item.c.changed_at).where(OF_TOKEN))

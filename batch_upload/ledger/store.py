@@ -1,39 +1,52 @@
 """The open ledger (`ports.Ledger`) and its writers, one a lane (`ports.LedgerWriter`), on any database."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any
 
+import anyio
+
 from batch_upload.document import RememberedDigest
-from batch_upload.errors import BatchUploadError, Disagreement, LedgerOfAnotherLane
+from batch_upload.errors import (
+    BatchUploadError,
+    Disagreement,
+    LedgerFault,
+    LedgerLocked,
+    LedgerOfAnotherLane,
+)
 from batch_upload.ledger import attachments, attempts, items, memory, runs, sets, transitions
 from batch_upload.ledger.driver import Database, Returned
+from batch_upload.ledger.leases import LaneTimes, Leases
 from batch_upload.ledger.writer import Writer
 from batch_upload.model import Attachment, Duplicate, Fault, Item, Known, Lane, Outcome, RateRecord
 from batch_upload.moments import Moment, Stretch
-from batch_upload.ports import Attempt, Clock, LaneLease, LaneMemory, moment
+from batch_upload.ports import Attempt, Clock, LaneMemory, moment
 from batch_upload.records import Comparison
 
 ROWS_A_JOB = 500
 """Rows that one job of the writer changes at most, where there are many."""
+POLL_S = 0.5
+"""Pause between two tries to take a lane that another process holds."""
 
 
 class Store:
-    """`ports.Ledger` over the thread that writes."""
+    """`ports.Ledger` over the thread that writes. `wait_lane_s`: how long `pin` waits for a lane of another process."""
 
-    def __init__(self, writer: Writer, lease: LaneLease, *, shown: str, clock: Clock) -> None:
-        self.lease = lease
+    def __init__(self, writer: Writer, leases: Leases, *, shown: str, clock: Clock, wait_lane_s: float = 0.0) -> None:
+        self.leases = leases
         self.shown = shown
         self.clock = clock
         self.thread = writer
-        self.stretch = lease.stretch or Stretch(clock.machine(), moment(clock))
+        self.wait_lane_s = wait_lane_s
         self.lanes: dict[str | None, int] = {}
         """The lane of every target that was pinned, by label; that of None is the ledger's only lane."""
         self.at_work: dict[int, str | None] = {}
         """The target of every lane that a writer was pinned to."""
-        self._began_here = False
-        """Whether the stretch began in this process: then every time that was in the ledger is from before it."""
+        self._times: dict[int | None, LaneTimes] = {}
+        """What the times of each lane are worth; those of None are of all lanes that share a note."""
 
     @property
     def commits(self) -> int:
@@ -57,26 +70,51 @@ class Store:
             await self.thread.write(partial(memory.remember_digests, remembered=some))
 
     async def close(self) -> None:
+        self.hurry()
+        if self.leases.of_each_lane:
+            held = tuple(self.at_work)
+
+            def give_back(db: Database) -> None:
+                for lane_id in held:
+                    self.leases.give_back(db, lane_id)
+
+            with suppress(LedgerFault), anyio.CancelScope(shield=True):
+                await self.thread.write(give_back)
         await self.thread.close()
 
+    def hurry(self) -> None:
+        self.thread.hurry()
+
     async def sync_notes(self) -> None:
-        """Make durable what the lease was told of runs that begin."""
-        await self.thread.write(lambda _: self.lease.sync())
+        """Make durable what was noted of runs that begin."""
+        await self.thread.write(lambda _: self.leases.sync())
 
-    def goes_on(self, now: Moment) -> bool:
-        """Tell whether the wall clock has not been set since the stretch began."""
-        return self.stretch.goes_on(now, self.clock.machine())
+    def take(self, db: Database, lane_id: int) -> None:
+        """Take a lane. Raises LedgerLocked. In the writing thread."""
+        self.leases.take(db, lane_id)
+        if self.leases.of_each_lane:  # another machine may have written its times since this process had it last
+            self._times.pop(lane_id, None)
 
-    def check_times(self, db: Database, *, now: Moment, is_copy: bool = False) -> None:
+    def times(self, lane_id: int | None, now: Moment) -> LaneTimes:
+        """Return what the times of a lane are worth, as far as its last holder noted it."""
+        shared_by = lane_id if self.leases.of_each_lane else None
+        found = self._times.get(shared_by)
+        if found is None:
+            found = self._times[shared_by] = LaneTimes(
+                self.leases.stretch(shared_by), machine=self.clock.machine(), now=now
+            )
+        return found
+
+    def check_times(self, db: Database, lane_id: int, *, now: Moment, is_copy: bool = False) -> None:
         """Begin a new stretch if the wall clock was set, or if it is unknown what the times in the ledger are worth.
 
-        `is_copy`: whether the last run of a lane is not the one that the lease noted. In the writing thread.
+        `is_copy`: whether the ledger is not the one that the lane's last holder left. In the writing thread.
         """
-        is_unknown = not self._began_here and (self.lease.stretch is None or is_copy)
-        if is_unknown or not self.goes_on(now):
-            self.stretch = Stretch(self.clock.machine(), now, latest_before=items.latest_open(db))
-            self.lease.steady(self.stretch)
-            self._began_here = True
+        times, of_lane = self.times(lane_id, now), lane_id if self.leases.of_each_lane else None
+        if times.is_over(now, is_copy=is_copy):
+            times.begin(now, latest_before=items.latest_open(db, of_lane))
+        if times.began_here and self.leases.stretch(of_lane) != times.stretch:  # also if this was undone, and is redone
+            self.leases.note_stretch(db, of_lane, times.stretch)
 
 
 class LaneWriter:
@@ -87,12 +125,21 @@ class LaneWriter:
         self._ledger = ledger
         self._target = target
         self._lane_id = ledger.lanes.get(target)
+        self._is_pinned = False
         self._continuous = False
         self._run_id: str | None = None
 
     @property
     def stretch(self) -> Stretch:
-        return self._ledger.stretch
+        return self._ledger.times(self._lane_id, moment(self._ledger.clock)).stretch
+
+    def may_send_until(self) -> float:
+        self._ledger.thread.check()
+        return (
+            self._ledger.leases.may_send_until(self._lane_id)
+            if self._is_pinned and self._lane_id is not None
+            else math.inf
+        )
 
     async def pin(self, lane: Lane, *, endpoint: str, at: datetime) -> LaneMemory:
         ledger, now = self._ledger, moment(self._ledger.clock)
@@ -105,21 +152,44 @@ class LaneWriter:
                     f"`{self._target}` is the same lane as `{other}`: {lane}",
                     hint="remove one of the two targets, or correct its credentials",
                 )
-            noted, last_run_id = ledger.lease.last_run_id(lane_id), runs.last_run_id(db, lane_id)
-            ledger.check_times(db, now=now, is_copy=noted != last_run_id)
-            continuous = noted is not None and noted == last_run_id
+            ledger.take(db, lane_id)
+            last_run_id = runs.last_run_id(db, lane_id)
+            is_as_left = ledger.leases.is_as_left(lane_id, last_run_id)
+            ledger.check_times(db, lane_id, now=now, is_copy=is_as_left is False)
             listed_at, sent_at = runs.listed_at(db, lane_id), attempts.last_sent_at(db, lane_id)
-            return lane_id, LaneMemory(listed_at=listed_at, continuous=continuous, sent_at=sent_at)
+            return lane_id, LaneMemory(listed_at=listed_at, continuous=is_as_left is True, sent_at=sent_at)
 
-        lane_id, memory = await ledger.thread.write(work)
+        give_up_at = ledger.clock.monotonic() + ledger.wait_lane_s
+        while True:
+            try:
+                lane_id, memory = await ledger.thread.write(work)
+                break
+            except LedgerLocked:
+                left_s = give_up_at - ledger.clock.monotonic()
+                if left_s <= 0:
+                    raise
+            await ledger.clock.sleep(min(left_s, POLL_S))
+            now = moment(ledger.clock)
         self._lane_id = ledger.lanes[self._target] = lane_id
-        self._continuous, self._run_id = memory.continuous, None
+        self._is_pinned, self._continuous, self._run_id = True, memory.continuous, None
         return memory
+
+    async def release(self) -> None:
+        lane_id, ledger = self._lane_id, self._ledger
+        if not ledger.leases.of_each_lane or not self._is_pinned or lane_id is None:
+            return
+
+        def work(db: Database) -> None:
+            ledger.leases.give_back(db, lane_id)
+            if ledger.at_work.get(lane_id) == self._target:
+                del ledger.at_work[lane_id]
+
+        self._is_pinned = False
+        await ledger.thread.write(work)
 
     async def begin_run(self, run_id: str, *, verb: str, batch: str, at: datetime) -> None:
         def work(db: Database, lane_id: int) -> None:
-            if self._continuous:
-                self._ledger.lease.begin(lane_id, run_id)
+            self._ledger.leases.note_run(db, lane_id, run_id, is_trusted=self._continuous)
             runs.begin_run(db, lane_id, run_id, label=self._target, verb=verb, batch=batch, at=at)
 
         await self._write(work)
@@ -153,7 +223,7 @@ class LaneWriter:
             of_lane = lane_id if has_begun else None
             runs.end_run(db, of_lane, run_id=run_id, label=label, exit_code=exit_code, summary=summary, at=at)
 
-        await self._ledger.thread.write(work)
+        await self._ledger.thread.write(work, lane_id if self._is_pinned else None)
 
     async def failing_since(self) -> datetime | None:
         return await self._ledger.thread.read(partial(runs.failing_since, lane_id=self._lane_id, label=self._target))
@@ -183,9 +253,9 @@ class LaneWriter:
 
     async def intend(self, client_token: str, *, run_id: str, at: datetime) -> Attempt:
         now = moment(self._ledger.clock)
-        if not self._ledger.goes_on(now):
+        if not self._ledger.times(self._lane_id, now).goes_on(now):
             # before any time of the new stretch is in the ledger
-            await self._ledger.thread.write(partial(self._ledger.check_times, now=now))
+            await self._write(partial(self._ledger.check_times, now=now))
         return await self._write(partial(attempts.intend, client_token=client_token, run_id=run_id, at=at))
 
     async def conclude(self, attempt: Attempt, outcome: Outcome) -> Known:
@@ -249,7 +319,7 @@ class LaneWriter:
         run_id = self._run_id
         if run_id is not None and not self._continuous:
             # only now: a copy that was used without a look at its lane must not pass for the original afterwards
-            await self._write(lambda _, lane_id: self._ledger.lease.begin(lane_id, run_id))
+            await self._write(partial(self._ledger.leases.note_run, run_id=run_id, is_trusted=True))
             await self._ledger.sync_notes()
             self._continuous = True
 
@@ -263,7 +333,7 @@ class LaneWriter:
         lane_id = self._lane_id
         if lane_id is None:
             raise BatchUploadError("the ledger was written to before it was pinned to its lane")
-        return await self._ledger.thread.write(lambda db: work(db, lane_id))
+        return await self._ledger.thread.write(lambda db: work(db, lane_id), lane_id)
 
     async def _read(self, work: Callable[[Database, int], Returned], *, nothing: Returned) -> Returned:
         """Return what `work` reads, or `nothing` while the ledger has no lane and so no items."""

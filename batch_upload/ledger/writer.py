@@ -4,6 +4,11 @@ A job is carried out even if its caller is cancelled while it waits. A job's own
 of its group are carried out again, so a job must do the same when it is repeated. An error of the disk undoes its whole
 group, and every later write is refused without being tried. So does any other error that is not a job's own, such as a
 MemoryError: all callers get LedgerUnusable, and `on_closed` is called only once the thread has ended.
+
+A transaction begins with the fence of the lanes that its jobs write to (`Database.fence`). Jobs of a lane that another
+process has taken over fail with LaneLost; the others of the group are carried out. If the connection to a database is
+lost, the group is redone once it is back, unless it was committed. While there is nothing to write, the thread renews
+the leases of the lanes (`Database.renew`).
 """
 
 import asyncio
@@ -11,13 +16,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, Generic, NamedTuple
 
 import anyio
 
 from batch_upload.errors import BatchUploadError, LedgerUnusable
-from batch_upload.ledger.driver import Database, Returned
+from batch_upload.ledger.driver import Database, LostLanes, Returned
 
 Work = Callable[[Database], Returned]
 
@@ -47,6 +52,8 @@ class _OneFailed(Exception):
 class _Job(NamedTuple):
     work: Work[Any]
     writes: bool
+    lane_id: int | None
+    """The lane that it writes to, which is fenced."""
     answer: "asyncio.Future[_Done[Any] | _Failed]"
 
 
@@ -74,6 +81,7 @@ class Writer:
         self._started: asyncio.Future[LedgerUnusable | None] = self._loop.create_future()
         self._ended = asyncio.Event()
         self._stopped = False
+        self._is_ending = Event()
         self._broken: LedgerUnusable | None = None
         self._group: Sequence[_Job] = ()
         """Jobs that the thread has taken and has not answered yet."""
@@ -91,13 +99,25 @@ class Writer:
             self._stopped = True
             raise failed
 
-    async def write(self, work: Work[Returned]) -> Returned:
-        """Carry out `work`; what it changed is durable when its result is returned."""
-        return await self._hand_over(work, writes=True)
+    async def write(self, work: Work[Returned], lane_id: int | None = None) -> Returned:
+        """Carry out `work`; what it changed is durable when its result is returned.
+
+        `lane_id`: the lane that it writes to. If another process has that, it is not carried out: raises LaneLost.
+        """
+        return await self._hand_over(work, writes=True, lane_id=lane_id)
 
     async def read(self, work: Work[Returned]) -> Returned:
         """Carry out `work`, which changes nothing, after all that was handed over before it."""
         return await self._hand_over(work, writes=False)
+
+    def hurry(self) -> None:
+        """Wait only some seconds from now on for a database that does not answer."""
+        self._is_ending.set()
+
+    def check(self) -> None:
+        """Raise LedgerUnusable if nothing can be written any more."""
+        if self._broken is not None:
+            raise self._refusal().error
 
     async def close(self) -> None:
         """Finish what was handed over and close. May be called twice."""
@@ -116,11 +136,11 @@ class Writer:
             self._ended.set()
             raise LedgerUnusable(f"`{self._shown}` cannot be opened: there is no thread to be had") from error
 
-    async def _hand_over(self, work: Work[Returned], *, writes: bool) -> Returned:
+    async def _hand_over(self, work: Work[Returned], *, writes: bool, lane_id: int | None = None) -> Returned:
         if self._stopped:
             raise LedgerUnusable(f"`{self._shown}` was closed")
         answer: asyncio.Future[_Done[Returned] | _Failed] = self._loop.create_future()
-        self._jobs.put(_Job(work, writes, answer))
+        self._jobs.put(_Job(work, writes, lane_id, answer))
         done = await answer
         if isinstance(done, _Failed):
             raise done.error
@@ -154,7 +174,7 @@ class Writer:
             self._tell(self._ended.set)
 
     def _serve(self, db: Database) -> None:
-        while group := self._next_group(GATHER_S if len(self._group) > 1 else 0.0):
+        while group := self._next_group(GATHER_S if len(self._group) > 1 else 0.0, db):
             self._tell(_settle_all, group, self._commit(db, group))
 
     def _refuse_the_rest(self, failed: LedgerUnusable) -> None:
@@ -165,11 +185,14 @@ class Writer:
         while group := self._next_group():
             self._tell(_settle_all, group, [self._refusal() for _ in group])
 
-    def _next_group(self, gather_s: float = 0.0) -> Sequence[_Job]:
-        """Return the jobs that wait, `gather_s` after the first; none once the writer is closed."""
+    def _next_group(self, gather_s: float = 0.0, db: Database | None = None) -> Sequence[_Job]:
+        """Return the jobs that wait, `gather_s` after the first; none once the writer is closed.
+
+        With `db` the leases of the lanes are renewed meanwhile.
+        """
         group: list[_Job] = []
         self._group = group  # a job that was taken is answered, whatever happens
-        job = self._jobs.get()
+        job = self._jobs.get() if db is None else self._first_job(db)
         while job is not None:
             group.append(job)
             if gather_s and len(group) == 1:
@@ -183,11 +206,30 @@ class Writer:
         self._jobs.put(None)
         return group
 
+    def _first_job(self, db: Database) -> _Job | None:
+        """Wait for a job, and renew the leases whenever it is time."""
+        while self._broken is None and (due_s := db.renewal_due_s()) is not None:
+            if due_s > 0:
+                with suppress(Empty):
+                    return self._jobs.get(timeout=due_s)
+            else:
+                self._renew(db)
+        return self._jobs.get()
+
+    def _renew(self, db: Database) -> None:
+        try:
+            db.renew()
+        except db.FAILURES as error:
+            try:
+                db.recover(error, is_ending=self._is_ending)
+            except LedgerUnusable as unusable:
+                self._broken = unusable
+
     def _commit(self, db: Database, group: Sequence[_Job]) -> list[_Done[Any] | _Failed]:
         try:
-            answers = self._together(db, group) or self._one_by_one(db, group)
-        except db.FAILURES as error:
-            self._broken = db.unusable(error)
+            answers = self._committed(db, group)
+        except LedgerUnusable as unusable:
+            self._broken = unusable
             return [self._refusal() for _ in group]
         except BaseException as error:  # noqa: BLE001 - as an error of the disk: nothing more is written
             self._broken = self._ended_by(error)
@@ -195,25 +237,46 @@ class Writer:
         self.commits += 1
         return answers
 
-    def _together(self, db: Database, group: Sequence[_Job]) -> list[_Done[Any] | _Failed] | None:
-        """Carry out and commit the whole group; or nothing, and return None, if one of it fails.
+    def _committed(self, db: Database, group: Sequence[_Job]) -> list[_Done[Any] | _Failed]:
+        """Carry out the group until it is committed. Raises LedgerUnusable if it cannot be."""
+        while True:
+            answers: list[_Done[Any] | _Failed] = []
+            try:
+                if not self._together(db, group, answers):
+                    answers.clear()
+                    self._one_by_one(db, group, answers)
+            except db.FAILURES as error:
+                recovered = db.recover(error, is_ending=self._is_ending)
+            else:
+                return answers
+            if recovered.was_committed:
+                lost = db.lost_lanes()
+                return [_lost(job, lost) or answer for job, answer in zip(group, answers, strict=True)]
+
+    def _together(self, db: Database, group: Sequence[_Job], answers: list[_Done[Any] | _Failed]) -> bool:
+        """Carry out and commit the whole group; or nothing, and return False, if one of it fails.
 
         Jobs seldom fail, and a savepoint costs each of them as much as a statement.
         """
-        answers = []
         with suppress(_OneFailed), db.transaction():
+            lost = self._fence(db, group)
             for job in group:
-                answer = self._carry_out(db, job)
-                if isinstance(answer, _Failed) and job.writes:
+                answer = _lost(job, lost) or self._carry_out(db, job)
+                if isinstance(answer, _Failed) and job.writes and job.lane_id not in lost:
                     raise _OneFailed
                 answers.append(answer)
-            return answers
-        return None
+            return True
+        return False
 
-    def _one_by_one(self, db: Database, group: Sequence[_Job]) -> list[_Done[Any] | _Failed]:
+    def _one_by_one(self, db: Database, group: Sequence[_Job], answers: list[_Done[Any] | _Failed]) -> None:
         """Carry out the group, and commit the jobs that did not fail."""
         with db.transaction():
-            return [self._carry_out(db, job, undoable=True) for job in group]
+            lost = self._fence(db, group)
+            answers.extend(_lost(job, lost) or self._carry_out(db, job, undoable=True) for job in group)
+
+    def _fence(self, db: Database, group: Sequence[_Job]) -> LostLanes:
+        lanes = {job.lane_id for job in group if job.lane_id is not None}
+        return db.fence(lanes) if lanes and self._broken is None else {}
 
     def _carry_out(self, db: Database, job: _Job, *, undoable: bool = False) -> _Done[Any] | _Failed:
         if self._broken is not None and job.writes:
@@ -265,3 +328,10 @@ def _settle(future: "asyncio.Future[Any]", result: object) -> None:
 def _settle_all(group: Sequence[_Job], answers: Sequence[_Done[Any] | _Failed]) -> None:
     for job, answer in zip(group, answers, strict=True):
         _settle(job.answer, answer)
+
+
+def _lost(job: _Job, lost: LostLanes) -> _Failed | None:
+    """Return the answer to a job of a lane that another process has; None for any other."""
+    if job.lane_id is None or job.lane_id not in lost:
+        return None
+    return _Failed(lost[job.lane_id]())

@@ -52,40 +52,11 @@ class Attempt:
     started_at: datetime
 
 
-class LaneLease(Protocol):
-    """The right to write to the lanes of a ledger. One process has it at a time; it ends with the process.
-
-    Its notes outlive it, and tell the next holder whether the ledger is the one that the last holder left.
-    """
-
-    @property
-    def stretch(self) -> Stretch | None:
-        """Since when the wall clock has gone steadily, as the last holder noted it; None if that is not known."""
-        ...
-
-    def last_run_id(self, lane_id: int) -> str | None:
-        """Return the last run that began on a lane under earlier leases, as noted; None if that is not known."""
-        ...
-
-    def begin(self, lane_id: int, run_id: str) -> None:
-        """Note that a run begins on a lane: durably once `sync` has returned."""
-        ...
-
-    def sync(self) -> None:
-        """Make durable what was noted, of however many lanes. Raises OSError."""
-        ...
-
-    def steady(self, stretch: Stretch) -> None:
-        """Note that the wall clock goes steadily from now on, or was set just now. Raises OSError."""
-        ...
-
-    def release(self) -> None:
-        """Give the lease back. May be called twice."""
-        ...
-
-
 class Ledger(Protocol):
-    """A ledger that this process alone writes to, until `close`. Its writers share one lease and one writing thread.
+    """A ledger that is open for writing. Its writers share one writing thread.
+
+    A file is this process's alone until `close`. Of a database each lane is leased: to the writer that is pinned to it,
+    until its `release`.
 
     Every method raises LedgerUnusable where the ledger cannot be read or written.
     """
@@ -103,7 +74,11 @@ class Ledger(Protocol):
         ...
 
     async def close(self) -> None:
-        """Finish what was handed over and give the lease back: no writer can be used any more. May be called twice."""
+        """Finish what was handed over and give all lanes back: no writer can be used any more. May be called twice."""
+        ...
+
+    def hurry(self) -> None:
+        """Wait at most 10 seconds from now on for a database that does not answer: the run is being ended."""
         ...
 
 
@@ -115,8 +90,9 @@ class LedgerWriter(Protocol):
 
     Made by `Ledger.writer`, and usable until `Ledger.close`. All raise LedgerUnusable when the ledger cannot be read or
     written; after the first such error of a write every later write of any lane raises it too, without trying, so that
-    nothing is sent that could not be recorded. Times are aware UTC. Tokens that are not in the ledger raise KeyError:
-    that is our fault.
+    nothing is sent that could not be recorded. Once another process has taken the lane over, every write raises
+    LaneLost and changes nothing. Times are aware UTC. Tokens that are not in the ledger raise KeyError: that is our
+    fault.
     """
 
     @property
@@ -125,13 +101,28 @@ class LedgerWriter(Protocol):
         worth. It begins anew when `pin` or `intend` finds that the clock was set, or that the ledger is a copy."""
         ...
 
+    def may_send_until(self) -> float:
+        """Return until when requests may leave to the lane, in `Clock.monotonic` seconds; infinity before `pin`, and
+        for a file, whose lock does not lapse.
+
+        Beyond it another process may have taken the lane over. It moves on with every write, and every 10 seconds
+        without one, as long as the database answers. Raises LaneLost if the lane was taken over, and LedgerUnusable if
+        nothing can be written any more.
+        """
+        ...
+
     async def pin(self, lane: Lane, *, endpoint: str, at: datetime) -> LaneMemory:
         """Work on this lane of the ledger from now on. First call of a run. `endpoint` is recorded for people.
 
         With a target: the ledger is given the lane if it does not have it, and remembers that the target is this lane.
         Raises LedgerOfAnotherLane if it remembers another one, or if another target is at work on this lane.
         Without a target: a new ledger is given the lane. Raises LedgerOfAnotherLane if the ledger has other lanes only.
+        Raises LedgerLocked if another process holds the lane, also after the time that `open_ledger` was given to wait.
         """
+        ...
+
+    async def release(self) -> None:
+        """Give the lane back, so that another process may take it at once. No write follows. May be called twice."""
         ...
 
     async def begin_run(self, run_id: str, *, verb: str, batch: str, at: datetime) -> None:

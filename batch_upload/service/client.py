@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from aiobotocore.session import AioSession
 from botocore import exceptions as sdk
 
-from batch_upload.errors import AccessFault, NoAnswer, Refused, ServiceError
+from batch_upload.errors import AccessFault, LedgerFault, NoAnswer, Refused, ServiceError
 from batch_upload.model import Attachment, AttachmentPage, Capacity, Receipt
 from batch_upload.operations import CREATE
 from batch_upload.ports import Body, CreateRequest
@@ -87,6 +87,18 @@ class AwsService:
 
         for client in (self._sms, self._sts) if self._sts is not None else (self._sms,):
             client.meta.events.register("after-call", after_call)
+
+    def before_send(self, check: Callable[[], None]) -> None:
+        """Call `check` before each request to the lane leaves, after it was signed. What it raises is the call's end.
+
+        A process that is stopped between an earlier check and the signature would sign anew when it goes on. Requests
+        to STS are not checked: they change nothing.
+        """
+
+        def before_send(**_: object) -> None:
+            check()
+
+        self._sms.meta.events.register("before-send", before_send)
 
     async def account_for_all(self, ask: Callable[[], Awaitable[str]]) -> str:
         """Return the account, 12 digits, which one call of `ask` finds out for all lanes that share it.
@@ -217,7 +229,7 @@ async def answer_to(call: Awaitable[Mapping[str, Any]], read: Callable[[Mapping[
     """Await one call and read its answer. Map whatever either raises: an answer can hold anything."""
     try:
         answer = await call
-    except ServiceError:
+    except (ServiceError, LedgerFault):  # of the credentials, and of `AwsService.before_send`
         raise
     except Exception as error:
         # Free the document that the error holds: in its request, and in the frames it went through, which hold the

@@ -5,6 +5,7 @@ The file stays when the lock is released: if it were removed, two runs could loc
 
 import fcntl
 import json
+import math
 import os
 import socket
 import stat
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from batch_upload.errors import LedgerLocked, LedgerUnusable
+from batch_upload.ledger.driver import Database
 from batch_upload.ledger.sqlite.files import MODE, file_unusable, sync_folder
 from batch_upload.ledger.tables import utc_text
 from batch_upload.moments import Moment, Stretch
@@ -74,7 +76,9 @@ class Note:
 
 
 class FileLease:
-    """`ports.LaneLease` by a lock that is held: of all lanes of the ledger."""
+    """`leases.Leases` by a lock that is held: the right to all lanes of the ledger, with one note for all."""
+
+    of_each_lane = False
 
     def __init__(self, descriptor: int, note: Note, *, before: Note) -> None:
         self._descriptor: int | None = descriptor
@@ -82,14 +86,25 @@ class FileLease:
         self._before = before
         self._is_synced = True
 
-    @property
-    def stretch(self) -> Stretch | None:
-        return self._before.stretch
+    def take(self, db: Database, lane_id: int) -> None:
+        """Whoever holds the lock holds every lane."""
 
-    def last_run_id(self, lane_id: int) -> str | None:
-        return self._before.began_on(lane_id)
+    def give_back(self, db: Database, lane_id: int) -> None:
+        """All lanes are given back with the lock, by `release`."""
 
-    def begin(self, lane_id: int, run_id: str) -> None:
+    def may_send_until(self, lane_id: int) -> float:
+        return math.inf
+
+    def stretch(self, lane_id: int | None) -> Stretch | None:
+        return self._note.stretch
+
+    def is_as_left(self, lane_id: int, last_run_id: str | None) -> bool | None:
+        noted = self._before.began_on(lane_id)
+        return None if noted is None and last_run_id is None else noted == last_run_id
+
+    def note_run(self, db: Database, lane_id: int, run_id: str, *, is_trusted: bool) -> None:
+        if not is_trusted:
+            return
         began = {**self._note.began, str(lane_id): run_id}
         self._note = replace(self._note, began_run_id=run_id, began=began)
         self._is_synced = False
@@ -100,7 +115,7 @@ class FileLease:
             os.fsync(self._descriptor)
             self._is_synced = True
 
-    def steady(self, stretch: Stretch) -> None:
+    def note_stretch(self, db: Database, lane_id: int | None, stretch: Stretch) -> None:
         # not synchronised: a process that is killed keeps it, and a power cut ends the stretch anyway
         latest = stretch.latest_before
         self._note = replace(
@@ -114,6 +129,7 @@ class FileLease:
             _write(self._descriptor, self._note)
 
     def release(self) -> None:
+        """Give the lock back. May be called twice."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
