@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from batch_upload.errors import BatchUploadError, LedgerUnusable
+from batch_upload.ledger.leases import Leases
 from batch_upload.ledger.reading import Reader, Source
 from batch_upload.ledger.runs import ANSWERED
 from batch_upload.ledger.sqlite.connection import open_for_reading, open_for_writing
@@ -19,38 +20,39 @@ from batch_upload.ledger.store import Store
 from batch_upload.ledger.writer import Writer
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl
 from batch_upload.model import Lane
-from batch_upload.ports import Clock, LaneLease, Ledger, LedgerReader
+from batch_upload.ports import Clock, Ledger, LedgerReader
 
 
 async def open_ledger(address: LedgerAddress, *, run_id: str, clock: Clock, wait_lock_s: float = 0.0) -> Ledger:
     """Open a ledger for writing; it is made if it is not there. Close it.
 
-    A file is this process's alone from now on. Of a database, each lane is once a writer is pinned to it.
-    Raises LedgerLocked if another run still holds it after `wait_lock_s` seconds, and LedgerUnusable where it is
-    damaged, of a newer program, not a ledger, or cannot be written. Nothing is changed then but the lock's note. Raises
-    LedgerUnreached for a database that does not answer, and UsageError for a URL that cannot be used.
+    A file is this process's alone from now on: raises LedgerLocked if another run still holds it after `wait_lock_s`
+    seconds. Of a database, each lane is once a writer is pinned to it; `pin` waits so long.
+    Raises LedgerUnusable where it is damaged, of a newer program, not a ledger, or cannot be written. Nothing is
+    changed then but the lock's note. Raises LedgerUnreached for a database that does not answer, and UsageError for a URL
+    that cannot be used.
     """
     shown = str(address)
-    lease: LaneLease
+    leases: Leases
     if isinstance(address, PostgresUrl):
         with _driver_needed(address):
             from batch_upload.ledger import postgres
-        lease = postgres.OpenLease()
-        database = postgres.open_for_writing(postgres.parameters_of(address), at=clock.now())
-        writer = Writer(database, shown=shown, on_closed=lease.release)
+        leases = postgres.PostgresLeases(run_id=run_id, shown=shown, now_s=clock.monotonic)
+        fenced = postgres.open_fenced(address, at=clock.now(), leases=leases, now_s=clock.monotonic)
+        writer = Writer(fenced, shown=shown, on_closed=lambda: None)
     else:
         require_sqlite()
         real = real_path(address)
         check_place(real, shown=shown)
-        lease = await take_lock(real, shown=shown, run_id=run_id, clock=clock, wait_s=wait_lock_s)
+        leases = lock = await take_lock(real, shown=shown, run_id=run_id, clock=clock, wait_s=wait_lock_s)
         try:
             make_file(real, shown=shown)
             opened = open_for_writing(real, shown=shown, at=clock.now())
-            writer = Writer(opened, shown=shown, on_closed=lease.release)
+            writer = Writer(opened, shown=shown, on_closed=lock.release)
         except BatchUploadError:
-            lease.release()
+            lock.release()
             raise
-    ledger = Store(writer, lease, shown=shown, clock=clock)
+    ledger = Store(writer, leases, shown=shown, clock=clock, wait_lane_s=wait_lock_s)
     try:
         await ledger.start()
     except BaseException:

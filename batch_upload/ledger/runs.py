@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Integer, Text, and_, bindparam, func, insert, literal_column, or_, select, update
 
 from batch_upload.errors import BatchUploadError, ExitCode, LedgerOfAnotherLane, LedgerUnusable
-from batch_upload.ledger.driver import Database, Statement
+from batch_upload.ledger.driver import Database, Statement, Upsert
 from batch_upload.ledger.tables import lane, run, target
 from batch_upload.model import Lane
 from batch_upload.records import RunRecord
@@ -81,12 +81,7 @@ def pin(db: Database, wanted: Lane, *, label: str | None, shown: str, endpoint: 
     Raises LedgerOfAnotherLane if the target was pinned to another lane, or if there is no target, and the ledger has
     other lanes only.
     """
-    pinned = None if label is None else lane_of_target(db, label)
-    if pinned is not None and pinned[1] != wanted:
-        raise LedgerOfAnotherLane(
-            f"target `{label}` is {pinned[1]} in `{shown}`, but {wanted} now",
-            hint="correct its credentials, or give the target another name if it is meant to be another account",
-        )
+    is_pinned = label is not None and _is_pinned_to(db, label, wanted, shown=shown)
     lane_id = _lane_id_of(db, wanted)
     if lane_id is not None:
         db.run(_MOVE_LANE, {"of_lane": lane_id, "new_endpoint": endpoint, "pinned_at": at})
@@ -97,12 +92,25 @@ def pin(db: Database, wanted: Lane, *, label: str | None, shown: str, endpoint: 
         )
     else:
         values = {"account": wanted.account, "region": wanted.region, "endpoint": endpoint, "pinned_at": at}
-        (lane_id,) = db.one(_ADD_LANE, values) or (None,)
+        db.run(_ADD_LANE, values)  # another process may add it at the same moment
+        lane_id = _lane_id_of(db, wanted)
         if lane_id is None:
             raise BatchUploadError("the ledger gave a lane no number")
-    if label is not None and pinned is None:
+    if label is not None and not is_pinned:
         db.run(_PIN, {"label": label, "lane_id": lane_id, "pinned_at": at})
+        _is_pinned_to(db, label, wanted, shown=shown)
     return lane_id
+
+
+def _is_pinned_to(db: Database, label: str, wanted: Lane, *, shown: str) -> bool:
+    """Return whether a target was pinned to this lane before. Raises LedgerOfAnotherLane if it was to another."""
+    pinned = lane_of_target(db, label)
+    if pinned is not None and pinned[1] != wanted:
+        raise LedgerOfAnotherLane(
+            f"target `{label}` is {pinned[1]} in `{shown}`, but {wanted} now",
+            hint="correct its credentials, or give the target another name if it is meant to be another account",
+        )
+    return pinned is not None
 
 
 def endpoint_of(db: Database, lane_id: int) -> str | None:
@@ -205,10 +213,10 @@ _PINNED = Statement(
     .select_from(target.join(lane, _is_pinned))
     .where(target.c.label == bindparam("of_target"))
 )
-_PIN = Statement(insert(target), columns=["label", "lane_id", "pinned_at"])
+_PIN = Upsert(target, key=["label"], columns=["label", "lane_id", "pinned_at"])
 _LANES = Statement(select(lane.c.lane_id, lane.c.account, lane.c.region).order_by(lane.c.lane_id))
 _LANE = Statement(select(lane.c.endpoint, lane.c.listed_at).where(_OF_LANE))
-_ADD_LANE = Statement(insert(lane).returning(lane.c.lane_id), columns=["account", "region", "endpoint", "pinned_at"])
+_ADD_LANE = Upsert(lane, key=["account", "region"], columns=["account", "region", "endpoint", "pinned_at"])
 _MOVE_LANE = Statement(
     update(lane)
     .where(_OF_LANE, lane.c.endpoint != bindparam("new_endpoint"))

@@ -125,7 +125,7 @@ class LaneWriter:
         self._ledger = ledger
         self._target = target
         self._lane_id = ledger.lanes.get(target)
-        self._is_pinned = False
+        self._is_pinned = self._was_pinned = False
         self._continuous = False
         self._run_id: str | None = None
 
@@ -134,12 +134,11 @@ class LaneWriter:
         return self._ledger.times(self._lane_id, moment(self._ledger.clock)).stretch
 
     def may_send_until(self) -> float:
-        self._ledger.thread.check()
-        return (
-            self._ledger.leases.may_send_until(self._lane_id)
-            if self._is_pinned and self._lane_id is not None
-            else math.inf
-        )
+        lane_id, ledger = self._lane_id, self._ledger
+        if not ledger.leases.of_each_lane or not self._was_pinned or lane_id is None:
+            return math.inf
+        ledger.thread.check()
+        return ledger.leases.may_send_until(lane_id)
 
     async def pin(self, lane: Lane, *, endpoint: str, at: datetime) -> LaneMemory:
         ledger, now = self._ledger, moment(self._ledger.clock)
@@ -171,7 +170,8 @@ class LaneWriter:
             await ledger.clock.sleep(min(left_s, POLL_S))
             now = moment(ledger.clock)
         self._lane_id = ledger.lanes[self._target] = lane_id
-        self._is_pinned, self._continuous, self._run_id = True, memory.continuous, None
+        self._is_pinned = self._was_pinned = True
+        self._continuous, self._run_id = memory.continuous, None
         return memory
 
     async def release(self) -> None:

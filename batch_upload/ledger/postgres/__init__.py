@@ -1,7 +1,7 @@
 """A ledger in a PostgreSQL database, which several hosts share. The only room that knows psycopg."""
 
-from batch_upload.ledger.postgres.connection import open_for_reading, open_for_writing
-from batch_upload.ledger.postgres.lease import OpenLease
-from batch_upload.ledger.postgres.parameters import parameters_of
+from batch_upload.ledger.postgres.connection import open_for_reading
+from batch_upload.ledger.postgres.fenced import open_fenced
+from batch_upload.ledger.postgres.lease import PostgresLeases
 
-__all__ = ["OpenLease", "open_for_reading", "open_for_writing", "parameters_of"]
+__all__ = ["PostgresLeases", "open_fenced", "open_for_reading"]

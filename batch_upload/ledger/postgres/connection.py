@@ -61,6 +61,8 @@ class PostgresDatabase(Database):
         self._begin = begin
         self._wanted: tuple[list[str], list[str | None]] = ([], [])
         self._cursors = 0
+        self.is_committing = False
+        """Whether the last transaction had come to its COMMIT: if it failed then, it may have been committed."""
         self._digests = DigestCache(cache_folder())
 
     def close(self) -> None:
@@ -120,6 +122,7 @@ class PostgresDatabase(Database):
         return unusable(error, shown=self._shown)
 
     def _begin_transaction(self) -> None:
+        self.is_committing = False
         try:
             if not self.raw.closed:
                 self.raw.execute(self._begin.encode())
@@ -132,6 +135,7 @@ class PostgresDatabase(Database):
 
     def _commit(self) -> None:
         """Raises InFailedSqlTransaction for a transaction in which a statement failed: the server tells no error."""
+        self.is_committing = True
         done = self.raw.execute("COMMIT").statusmessage
         if done != "COMMIT":
             raise psycopg.errors.InFailedSqlTransaction(f"the transaction ended with {done}")
@@ -150,8 +154,12 @@ class PostgresDatabase(Database):
 
 
 @contextmanager
-def open_for_writing(parameters: PostgresParameters, *, at: datetime) -> Iterator[PostgresDatabase]:
+def open_for_writing(
+    parameters: PostgresParameters, *, at: datetime, make: Callable[[Raw, Callable[[], Raw]], PostgresDatabase]
+) -> Iterator[PostgresDatabase]:
     """Yield the connection that writes, to a ledger that was made or brought up to date. For one thread.
+
+    `make` makes it of psycopg's connection, and of what connects again.
 
     Raises LedgerUnusable for a server that may lose what it has committed, or is too old; for a database that is not a
     ledger or one of a newer program; and where rights are missing.
@@ -159,7 +167,7 @@ def open_for_writing(parameters: PostgresParameters, *, at: datetime) -> Iterato
     shown = parameters.shown
     with translated(parameters):
         raw = connect(parameters)
-        database = PostgresDatabase(raw, partial(connect, parameters), shown=shown, begin=BEGIN_WRITING)
+        database = make(raw, partial(connect, parameters))
         try:
             check_server(raw, shown=shown)
             migrate(raw, shown=shown, at=at)
