@@ -230,7 +230,7 @@ RULES: tuple[Promise, ...] = (
             "tests/scenarios/test_crash.py::test_in_one_long_run_the_horizon_counts_from_the_first_unknown_attempt",
             "tests/scenarios/test_reconcile.py::test_an_intent_whose_attachment_was_made_is_settled_by_its_tag",
             "tests/scenarios/test_reconcile.py::test_an_intent_that_may_still_be_at_work_stays_open_until_its_absence_is_proved",
-            "tests/unit/ledger/test_attempts.py::test_a_certain_no_after_an_unknown_one_leaves_it_as_unknown_as_before",
+            "tests/contract/ledger/test_attempts.py::test_a_certain_no_after_an_unknown_one_leaves_it_as_unknown_as_before",
             "tests/scenarios/test_clocks.py::test_after_the_clock_was_set_or_is_another_what_is_open_is_looked_up",
             "tests/scenarios/test_clocks.py::test_a_replay_that_gets_no_answer_within_the_horizon_is_cut_off_and_looked_up",
             "tests/unit/engine/test_horizon.py::test_a_request_that_was_lost_before_a_long_sleep_is_looked_up_and_not_sent_again",

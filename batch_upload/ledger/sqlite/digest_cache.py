@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from batch_upload.errors import BatchUploadError
 from batch_upload.ledger.sqlite.connection import SqliteDatabase, connect
 from batch_upload.ledger.sqlite.files import MODE
 from batch_upload.ledger.sqlite.schema import DIGEST
@@ -27,14 +28,22 @@ class DigestCache:
 
     @contextmanager
     def transaction(self) -> Iterator[SqliteDatabase | None]:
-        """Yield the database, or None where there can be none. What goes wrong with it within is passed over."""
+        """Yield the database, or None where there can be none. What goes wrong with it within is passed over.
+
+        Raises BatchUploadError for a row that breaks the rules of the table: that is our fault.
+        """
         with suppress(*SqliteDatabase.FAILURES):
             self._opened = self._opened or self._open()
         if self._opened is None:
             yield None
             return
-        with suppress(*SqliteDatabase.FAILURES), self._opened[1].transaction():
-            yield self._opened[1]
+        try:
+            with self._opened[1].transaction():
+                yield self._opened[1]
+        except SqliteDatabase.RULES as error:
+            raise BatchUploadError(f"`{self._path}` refused a row that breaks its rules: {error}") from error
+        except SqliteDatabase.FAILURES:
+            return
 
     def close(self) -> None:
         opened, self._opened = self._opened, None

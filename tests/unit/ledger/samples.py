@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import anyio.lowlevel
+import psycopg
 
+from batch_upload.ledger_address import LedgerAddress, PostgresUrl
 from batch_upload.model import (
     Attachment,
     AttachmentStatus,
@@ -110,9 +112,12 @@ def commits_of(ledger: OneLane) -> int:
     return ledger.ledger.commits
 
 
-def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
-    """What somebody else sees in the file."""
-    with closing(sqlite3.connect(path)) as other:
+def rows(address: LedgerAddress, query: str) -> list[tuple[Any, ...]]:
+    """Return what another program sees in a ledger."""
+    if isinstance(address, PostgresUrl):
+        with psycopg.connect(address.secret, autocommit=True) as connection:
+            return connection.execute(query.encode()).fetchall()
+    with closing(sqlite3.connect(address)) as other:
         return other.execute(query).fetchall()
 
 

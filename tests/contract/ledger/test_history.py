@@ -1,11 +1,11 @@
 """What happened over time, and what has changed since somebody last looked."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from batch_upload.ledger import find_reader
+from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import AttachmentStatus, OutcomeKind, State
 from batch_upload.ports import LedgerReader
 from batch_upload.records import Bucket, Mark, RunTally
@@ -25,8 +25,8 @@ async def tried(ledger: OneLane, item_id: str, kind: OutcomeKind, at_s: float, *
 
 
 @pytest.fixture
-def reader(ledger: OneLane, path: Path) -> Iterator[LedgerReader]:
-    found = find_reader(path)
+def reader(ledger: OneLane, address: LedgerAddress) -> Iterator[LedgerReader]:
+    found = find_reader(address)
     assert found is not None
     with found:
         yield found

@@ -1,16 +1,15 @@
 """What later runs need not find out again: rates, and what was in files."""
 
-from pathlib import Path
-
 import pytest
 
 from batch_upload.document import Fingerprint, RememberedDigest
 from batch_upload.errors import BatchUploadError
 from batch_upload.ledger import find_digests, find_reader
+from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import ContentType, RateRecord
 from batch_upload.ports import LedgerReader
 from tests.support.one_lane import OneLane
-from tests.unit.ledger.samples import T0, after, began, item, write
+from tests.unit.ledger.samples import T0, after, began, item
 
 
 async def test_the_latest_of_each_operation_is_remembered(ledger: OneLane) -> None:
@@ -34,13 +33,13 @@ async def test_nothing_learned_leaves_what_was(ledger: OneLane) -> None:
     assert await ledger.rates() == [known]
 
 
-async def test_a_reader_sees_what_was_learned(ledger: OneLane, path: Path) -> None:
+async def test_a_reader_sees_what_was_learned(ledger: OneLane, address: LedgerAddress) -> None:
     await began(ledger, item("a"))
     known = RateRecord("Create", {"rate": 2.0}, T0)
 
     await ledger.learn([known])
 
-    reader = find_reader(path)
+    reader = find_reader(address)
     assert reader is not None
     with reader:
         assert reader.rates() == [known]
@@ -50,35 +49,35 @@ LOOK = Fingerprint(device=64_768, inode=1_234, size_bytes=450_000, mtime_ns=1_76
 FOUND = RememberedDigest(LOOK, "0f" * 32, ContentType.PDF)
 
 
-def digests_of(path: Path) -> LedgerReader:
-    reader = find_digests(path)
+def digests_of(address: LedgerAddress) -> LedgerReader:
+    reader = find_digests(address)
     assert reader is not None
     return reader
 
 
-async def test_what_was_remembered_is_found_before_a_lane_is_known(ledger: OneLane, path: Path) -> None:
+async def test_what_was_remembered_is_found_before_a_lane_is_known(ledger: OneLane, address: LedgerAddress) -> None:
     await ledger.remember_digests({"/files/a.pdf": FOUND})
 
-    with digests_of(path) as reader:
+    with digests_of(address) as reader:
         assert reader.digests(["/files/b.pdf", "/files/a.pdf"]) == {"/files/a.pdf": FOUND}
 
 
-async def test_the_later_wins_and_the_others_stay(ledger: OneLane, path: Path) -> None:
+async def test_the_later_wins_and_the_others_stay(ledger: OneLane, address: LedgerAddress) -> None:
     later = FOUND._replace(fingerprint=LOOK._replace(mtime_ns=LOOK.mtime_ns + 1), sha256="a0" * 32)
 
     await ledger.remember_digests({"/files/a.pdf": FOUND, "/files/b.pdf": FOUND})
     await ledger.remember_digests({"/files/a.pdf": later})
 
-    with digests_of(path) as reader:
+    with digests_of(address) as reader:
         assert reader.digests(["/files/a.pdf", "/files/b.pdf"]) == {"/files/a.pdf": later, "/files/b.pdf": FOUND}
 
 
-async def test_more_paths_than_a_statement_takes_are_all_found(ledger: OneLane, path: Path) -> None:
+async def test_more_paths_than_a_statement_takes_are_all_found(ledger: OneLane, address: LedgerAddress) -> None:
     many = {f"/files/{number}.pdf": FOUND._replace(sha256=f"{number:064x}") for number in range(1_201)}
 
     await ledger.remember_digests(many)
 
-    with digests_of(path) as reader:
+    with digests_of(address) as reader:
         assert reader.digests([*many]) == many
 
 
@@ -89,12 +88,14 @@ async def test_more_paths_than_a_statement_takes_are_all_found(ledger: OneLane, 
         Fingerprint(device=0, inode=2**63 - 1, size_bytes=1, mtime_ns=-1),
     ],
 )
-async def test_any_look_that_a_file_system_gives_comes_back(ledger: OneLane, path: Path, look: Fingerprint) -> None:
+async def test_any_look_that_a_file_system_gives_comes_back(
+    ledger: OneLane, address: LedgerAddress, look: Fingerprint
+) -> None:
     remembered = {"/files/\udcff Ø.pdf": FOUND._replace(fingerprint=look)}
 
     await ledger.remember_digests(remembered)
 
-    with digests_of(path) as reader:
+    with digests_of(address) as reader:
         assert reader.digests([*remembered]) == remembered
 
 
@@ -105,11 +106,3 @@ async def test_what_is_no_digest_is_refused(ledger: OneLane, sha256: str) -> Non
 
     await began(ledger, item("a"))
     assert await ledger.intend("bu1-a-1", run_id="run-1", at=T0)
-
-
-def test_where_no_ledger_can_be_used_nothing_is_remembered(path: Path) -> None:
-    assert find_digests(path) is None
-
-    write(path, b"id,state\n")
-
-    assert find_digests(path) is None

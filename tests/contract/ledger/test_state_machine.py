@@ -1,21 +1,30 @@
 """Any sequence of calls, in any of three lanes, leaves every lane where a small model of the contract is."""
 
 import asyncio
-import tempfile
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from batch_upload.errors import BatchUploadError, Disagreement
 from batch_upload.ledger import find_reader, open_ledger
 from batch_upload.model import AttachmentStatus, Fault, Known, Lane, Outcome, OutcomeKind, State
 from batch_upload.ports import Attempt, LedgerWriter
+from tests.support.ledgers import Ledgers
 from tests.unit.ledger.samples import BATCH, LANE, T0, ManualClock, accepted, after, attachment, item, rows
 
 LANES = {
@@ -35,13 +44,13 @@ LANDED = {
 }
 
 COUNTED = """
-SELECT item_no,
+SELECT item_no, attempts, request_id, first_sent_at,
   (SELECT count(*) FROM attempt LEFT JOIN outcome USING (attempt_id)
-    WHERE attempt.item_no = item.item_no AND kind IS NOT 'withdrawn'),
+    WHERE attempt.item_no = item.item_no AND coalesce(kind, '') <> 'withdrawn'),
   (SELECT outcome.request_id FROM attempt JOIN outcome USING (attempt_id)
     WHERE attempt.item_no = item.item_no AND outcome.request_id IS NOT NULL ORDER BY number DESC LIMIT 1),
   (SELECT min(started_at) FROM attempt LEFT JOIN outcome USING (attempt_id)
-    WHERE attempt.item_no = item.item_no AND kind IS NOT 'withdrawn')
+    WHERE attempt.item_no = item.item_no AND coalesce(kind, '') <> 'withdrawn')
 FROM item ORDER BY item_no
 """
 
@@ -93,17 +102,17 @@ async def _known_and_owners(writer: LedgerWriter) -> tuple[Sequence[Known], Mapp
 class LedgerMachine(RuleBasedStateMachine):
     """Works in the lane that `turn` chose last."""
 
-    def __init__(self) -> None:
+    def __init__(self, ledgers: Ledgers) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
+        self.lent = ExitStack()
+        self.address = self.lent.enter_context(ledgers.one())
         self.runner = asyncio.Runner()
         self.seconds = 0
         self.runs = 0
-        self.path = Path(self.folder.name) / "x.ledger"
         self.lanes: dict[str, OfLane] = {}
         self.label = next(iter(LANES))
         self.open_ledger()
-        reader = find_reader(self.path)
+        reader = find_reader(self.address)
         assert reader is not None
         self.reader = reader
 
@@ -131,12 +140,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self.runner.run(self.opened.close())
         self.reader.close()
         self.runner.close()
-        self.folder.cleanup()
+        self.lent.close()
 
     def open_ledger(self) -> None:
         self.runs += 1
         self.run_id = f"run-{self.runs}"
-        self.opened = self.runner.run(open_ledger(self.path, run_id=self.run_id, clock=ManualClock()))
+        self.opened = self.runner.run(open_ledger(self.address, run_id=self.run_id, clock=ManualClock()))
         self.runner.run(self._begin())
 
     async def _begin(self) -> None:
@@ -146,7 +155,8 @@ class LedgerMachine(RuleBasedStateMachine):
     async def _begin_on(self, label: str) -> None:
         writer = await self.opened.writer(label)
         memory = await writer.pin(LANES[label], endpoint="e", at=T0)
-        assert memory.continuous == (self.runs > 1)
+        # a database does not note yet which run was its last: there every run lists its lane
+        assert memory.continuous == (self.runs > 1 and isinstance(self.address, Path))
         await writer.begin_run(self.run_id, verb="upload", batch=BATCH, at=T0)
         await writer.listed(at=T0)
         self.lanes.setdefault(label, OfLane(writer)).writer = writer
@@ -328,9 +338,12 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def an_item_tells_of_its_attempts_what_they_tell(self) -> None:
-        kept = "SELECT item_no, attempts, request_id, first_sent_at FROM item ORDER BY item_no"
-        assert rows(self.path, kept) == rows(self.path, COUNTED)
+        for _, *kept_and_counted in rows(self.address, COUNTED):
+            assert kept_and_counted[:3] == kept_and_counted[3:]
 
 
-LedgerMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=30)
-TestLedger = LedgerMachine.TestCase
+def test_any_sequence_of_calls_leaves_every_lane_where_the_model_is(ledgers: Ledgers) -> None:
+    run_state_machine_as_test(
+        partial(LedgerMachine, ledgers),  # type: ignore[arg-type]
+        settings=settings(max_examples=15 if ledgers.kind == "sqlite" else 4, stateful_step_count=30),
+    )

@@ -2,23 +2,23 @@
 
 import asyncio
 from collections import Counter
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_upload.ledger import find_reader
+from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import LIVE, OPEN, AttachmentStatus, Item, OutcomeKind, State
 from batch_upload.records import Comparison, Stock
+from tests.support.ledgers import Ledgers
 from tests.support.one_lane import OneLane, open_one_lane
 from tests.unit.ledger.samples import BATCH, NO_ANSWER, RUN, T0, TOO_LARGE, ManualClock, accepted, began, ended, item
 
 IDS = st.lists(st.text("abØ中", max_size=3), unique=True).map(sorted)
 
 
-def stock_of(path: Path, ids: list[str], *wanted: State) -> Stock:
-    reader = find_reader(path)
+def stock_of(address: LedgerAddress, ids: list[str], *wanted: State) -> Stock:
+    reader = find_reader(address)
     assert reader is not None
     with reader:
         return reader.stock(BATCH, ids, wanted)
@@ -34,19 +34,21 @@ async def filled(ledger: OneLane) -> None:
     await ledger.fail("bu1-d-2", TOO_LARGE, at=T0)
 
 
-async def test_each_listed_item_is_counted_once_and_no_other(ledger: OneLane, path: Path) -> None:
+async def test_each_listed_item_is_counted_once_and_no_other(ledger: OneLane, address: LedgerAddress) -> None:
     await filled(ledger)
 
-    assert stock_of(path, ["d", "a", "b", "c"]).states == {State.FAILED: 2, State.PROCESSING: 1, State.PENDING: 1}
-    assert stock_of(path, ["new", "a", "zz"]).states == {State.FAILED: 1, State.PENDING: 2}
-    assert stock_of(path, ["e"]).states == {State.PENDING: 1}
-    assert stock_of(path, []).states == {}
+    assert stock_of(address, ["d", "a", "b", "c"]).states == {State.FAILED: 2, State.PROCESSING: 1, State.PENDING: 1}
+    assert stock_of(address, ["new", "a", "zz"]).states == {State.FAILED: 1, State.PENDING: 2}
+    assert stock_of(address, ["e"]).states == {State.PENDING: 1}
+    assert stock_of(address, []).states == {}
 
 
-async def test_the_items_of_the_wanted_states_are_given_if_they_are_listed(ledger: OneLane, path: Path) -> None:
+async def test_the_items_of_the_wanted_states_are_given_if_they_are_listed(
+    ledger: OneLane, address: LedgerAddress
+) -> None:
     await filled(ledger)
 
-    found = stock_of(path, ["b", "c", "d"], State.FAILED, State.PROCESSING).found
+    found = stock_of(address, ["b", "c", "d"], State.FAILED, State.PROCESSING).found
 
     assert [(row.client_token, row.state) for row in found] == [
         ("bu1-b-1", State.PROCESSING),
@@ -54,25 +56,26 @@ async def test_the_items_of_the_wanted_states_are_given_if_they_are_listed(ledge
     ]
 
 
-async def test_before_its_first_run_everything_is_pending(ledger: OneLane, path: Path) -> None:
-    assert stock_of(path, ["a", "b"], State.FAILED) == Stock(Counter({State.PENDING: 2}), ())
+async def test_before_its_first_run_everything_is_pending(ledger: OneLane, address: LedgerAddress) -> None:
+    assert stock_of(address, ["a", "b"], State.FAILED) == Stock(Counter({State.PENDING: 2}), ())
 
 
 @settings(max_examples=30)
 @given(listed=IDS, current=IDS)
-def test_every_listed_id_is_counted_whatever_the_ledger_has(listed: list[str], current: list[str]) -> None:
-    with TemporaryDirectory() as folder, asyncio.Runner() as runner:
-        path = Path(folder) / "june.ledger"
-        runner.run(_enlisted(path, current))
+def test_every_listed_id_is_counted_whatever_the_ledger_has(
+    ledgers: Ledgers, listed: list[str], current: list[str]
+) -> None:
+    with ledgers.one() as address, asyncio.Runner() as runner:
+        runner.run(_enlisted(address, current))
 
-        counted = stock_of(path, listed, State.PENDING)
+        counted = stock_of(address, listed, State.PENDING)
 
         assert counted.states == +Counter({State.PENDING: len(listed)})
         assert {known.item_id for known in counted.found} == set(listed) & set(current)
 
 
-async def _enlisted(path: Path, ids: list[str]) -> None:
-    ledger = await open_one_lane(path, run_id=RUN, clock=ManualClock())
+async def _enlisted(address: LedgerAddress, ids: list[str]) -> None:
+    ledger = await open_one_lane(address, run_id=RUN, clock=ManualClock())
     await began(ledger, *(item(each, token=f"bu1-{number}") for number, each in enumerate(ids)))
     await ledger.close()
 
@@ -96,9 +99,9 @@ async def brought_to(ledger: OneLane, one: Item, state: State) -> None:
         await ledger.conclude(attempt, accepted(f"att-{token}", status) if is_made else ended(OutcomeKind.UNKNOWN))
 
 
-async def compared(path: Path, history: dict[str, list[State]], tokens: dict[str, str]) -> Comparison:
+async def compared(address: LedgerAddress, history: dict[str, list[State]], tokens: dict[str, str]) -> Comparison:
     """What the ledger says, after it is seen that its reader says the same and its writer of a part."""
-    ledger = await open_one_lane(path, run_id=RUN, clock=ManualClock())
+    ledger = await open_one_lane(address, run_id=RUN, clock=ManualClock())
     await began(ledger, item("of-july", batch="july"))
     for item_id, states in history.items():
         for generation, state in enumerate(states, 1):
@@ -106,7 +109,7 @@ async def compared(path: Path, history: dict[str, list[State]], tokens: dict[str
     found = await ledger.compare(BATCH, tokens)
     assert await ledger.unfinished(BATCH, tokens) == found.unfinished
     await ledger.close()
-    reader = find_reader(path)
+    reader = find_reader(address)
     assert reader is not None
     with reader:
         assert reader.compare(BATCH, tokens) == found
@@ -115,11 +118,13 @@ async def compared(path: Path, history: dict[str, list[State]], tokens: dict[str
 
 @settings(max_examples=40)
 @given(history=LEDGERS, generations=MANIFESTS)
-def test_it_is_what_a_look_at_every_row_would_say(history: dict[str, list[State]], generations: dict[str, int]) -> None:
+def test_it_is_what_a_look_at_every_row_would_say(
+    ledgers: Ledgers, history: dict[str, list[State]], generations: dict[str, int]
+) -> None:
     tokens = {item_id: f"bu1-{item_id}-{generation}" for item_id, generation in generations.items()}
 
-    with TemporaryDirectory() as folder, asyncio.Runner() as runner:
-        found = runner.run(compared(Path(folder) / "june.ledger", history, tokens))
+    with ledgers.one() as address, asyncio.Runner() as runner:
+        found = runner.run(compared(address, history, tokens))
 
     finished = {each for each, states in history.items() if states == [State.COMPLETE] and generations.get(each) == 1}
     unlisted = {each: states for each, states in history.items() if each not in tokens}
