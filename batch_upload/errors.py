@@ -13,7 +13,7 @@ code it wants. Rooms raise these and nothing else across their borders; a foreig
     ├── LedgerFault             the ledger's
     │   ├── LedgerUnusable      the ledger's      no    24   disk full, read-only, damaged, newer, not a ledger
     │   │   ├── LedgerOfAnotherLane the ledger's  no    24   it belongs to another account or Region
-    │   │   └── LedgerUnreached the database's    yes   10   it does not answer, starts up, or was lost during a run
+    │   │   └── LedgerAway      the database's    yes   10   it does not answer, starts up, or was lost during a run
     │   └── LedgerLocked        nobody's          yes   11   another run holds it
     │       └── LaneLost        nobody's          yes   11   another run has taken the lane over
     ├── LaneFault               the lane's
@@ -134,7 +134,7 @@ class LedgerOfAnotherLane(LedgerUnusable):
     """The ledger belongs to another account or Region."""
 
 
-class LedgerUnreached(LedgerUnusable):
+class LedgerAway(LedgerUnusable):
     """The database of the ledger cannot be reached now, or has lost what it had committed. Nothing more may be sent."""
 
     exit_code = ExitCode.TRANSIENT

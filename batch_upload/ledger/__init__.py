@@ -29,8 +29,8 @@ async def open_ledger(address: LedgerAddress, *, run_id: str, clock: Clock, wait
     A file is this process's alone from now on: raises LedgerLocked if another run still holds it after `wait_lock_s`
     seconds. Of a database, each lane is once a writer is pinned to it; `pin` waits so long.
     Raises LedgerUnusable where it is damaged, of a newer program, not a ledger, or cannot be written. Nothing is
-    changed then but the lock's note. Raises LedgerUnreached for a database that does not answer, and UsageError for a URL
-    that cannot be used.
+    changed then but the lock's note. Raises LedgerAway for a database that does not answer, and UsageError for a
+    URL that cannot be used.
     """
     shown = str(address)
     leases: Leases

@@ -7,11 +7,12 @@ another language than English is quoted as it is, and its faults count as perman
 import re
 from typing import NamedTuple
 
-from batch_upload.errors import LedgerUnreached, LedgerUnusable
+from batch_upload.errors import LedgerAway, LedgerUnusable
 from batch_upload.ledger.postgres.certificates import wrong_with_certificate
 from batch_upload.ledger.postgres.parameters import PostgresParameters
 
 AGAIN = "then run the same command again"
+STANDBY = "standby"
 
 
 class Fault(NamedTuple):
@@ -95,7 +96,7 @@ FOR_A_PERSON = (
         ("28",),
     ),
     Fault(
-        "standby",
+        STANDBY,
         "its server takes no writes: it is a standby, or its transactions are read-only",
         "name the primary, or all servers, of which the primary is taken: `postgresql://HOST1,HOST2/DATABASE`",
         (r"session is read-only", r"server is in hot standby mode"),
@@ -156,7 +157,7 @@ PASSING = (
         "its server took too long",
         "run the same command again; `batch-upload doctor` looks for what holds it up",
         (),
-        ("57014", "55P03", "25P03", "25P04", "40001", "40P01"),
+        ("57014", "55P03", "25P03", "25P04", "40"),
     ),
     Fault("short of memory", "its server has no memory to spare", "run the same command again", (), ("53200", "53000")),
     Fault(
@@ -203,14 +204,14 @@ def fault_of(error: Exception) -> Fault:
 
 
 def unusable(error: Exception, *, shown: str, parameters: PostgresParameters | None = None) -> LedgerUnusable:
-    """Return an error of psycopg as a sentence; LedgerUnreached if it may pass. `shown` is the URL without secrets.
+    """Return an error of psycopg as a sentence; LedgerAway if it may pass. `shown` is the URL without secrets.
 
     With `parameters` the server is asked for its certificate, if that is what is wrong.
     """
     fault, said = fault_of(error), first_line(error)
     if fault.name == "certificate" and parameters is not None:
         said = wrong_with_certificate(parameters) or said
-    kind = LedgerUnreached if fault in PASSING else LedgerUnusable
+    kind = LedgerAway if fault in PASSING else LedgerUnusable
     found = kind(f"`{shown}` cannot be used: {fault.words} ({said})", hint=fault.hint)
     found.__cause__ = error
     return found

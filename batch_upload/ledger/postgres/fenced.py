@@ -8,7 +8,7 @@ from threading import Event
 
 import psycopg
 
-from batch_upload.errors import LedgerUnreached
+from batch_upload.errors import LedgerAway
 from batch_upload.ledger.driver import LostLanes, Recovered
 from batch_upload.ledger.postgres.connection import BEGIN_WRITING, PostgresDatabase, Raw, open_for_writing
 from batch_upload.ledger.postgres.faults import PASSING, STANDBY, UNKNOWN, fault_of, first_line
@@ -92,7 +92,7 @@ class FencedDatabase(PostgresDatabase):
             self.raw.close()  # what is a standby by now may still answer
             waits_s = self._ending_s if is_ending.is_set() else self._reconnect_s
             if self._now_s() - self._failing_since >= waits_s:
-                raise LedgerUnreached(
+                raise LedgerAway(
                     f"the database of `{self._shown}` has not answered for {waits_s:.0f} s: {first_line(error)}",
                     hint="check that its server is up, then run the same command again",
                 ) from error

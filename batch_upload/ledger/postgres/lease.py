@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from batch_upload.errors import LaneLost, LedgerUnreached, LedgerFault, LedgerLocked
+from batch_upload.errors import LaneLost, LedgerAway, LedgerFault, LedgerLocked
 from batch_upload.ledger.driver import Database, LostLanes
 from batch_upload.ledger.tables import utc_text
 from batch_upload.moments import Moment, Stretch
@@ -300,7 +300,7 @@ class PostgresLeases:
                 "its server was replaced by one that lagged behind"
             )
             hint = "run the same command again: it looks at the lane before it creates anything"
-            self._lost[lane_id] = partial(LedgerUnreached, message, hint=hint)
+            self._lost[lane_id] = partial(LedgerAway, message, hint=hint)
 
     def _not_held(self, lane_id: int) -> Callable[[], LedgerFault]:
         message = f"lane {lane_id} of `{self._shown}` is not this run's any more"
