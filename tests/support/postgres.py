@@ -19,6 +19,8 @@ from typing import Any
 
 import psycopg
 
+from tests.support.strace import needed
+
 NEWEST_FIRST = tuple(sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: -int(each.parent.name)))
 SECONDS = 30.0
 """How long a server may take to start or stop."""
@@ -27,6 +29,12 @@ SECONDS = 30.0
 def program(name: str) -> str | None:
     """Return the path of a program of PostgreSQL: from PATH, or from where Debian puts it; None without one."""
     return shutil.which(name) or next((str(each / name) for each in NEWEST_FIRST if (each / name).exists()), None)
+
+
+def require_postgres() -> None:
+    """Skip the test where no PostgreSQL server is installed, or fail it where nothing may be skipped."""
+    if program("initdb") is None:
+        needed("PostgreSQL's server is not installed")
 
 
 @dataclass
@@ -98,7 +106,8 @@ class PostgresServer:
 
 @contextmanager
 def running_postgres(**settings: str) -> Iterator[PostgresServer]:
-    """Make a server, start it, and remove it with its data at the end."""
+    """Make a server, start it, and remove it with its data at the end. Skip the test where none is installed."""
+    require_postgres()
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
         server = new_server(Path(folder), **settings)
         server.start()
