@@ -59,7 +59,7 @@ class PostgresServer:
         for name, value in {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", **self.settings}.items():
             command += ["-c", f"{name}={value}"]
         with (self.data.parent / f"{self.data.name}.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **_as_owner())
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **asserver_owner())
         until = time.monotonic() + SECONDS
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > until:
@@ -103,6 +103,30 @@ class PostgresServer:
         except psycopg.OperationalError:
             return False
 
+    def wait_for(self, standby: "PostgresServer") -> None:
+        """Return as soon as the standby has all that this server has committed by now."""
+        [(here,)] = self.execute("SELECT pg_current_wal_lsn()::text")
+        standby.wait_until(f"SELECT pg_last_wal_replay_lsn() >= '{here}'")
+
+    def stop_following(self) -> None:
+        """Cut this standby off: what its primary commits from now on is lost if this one is promoted."""
+        self.execute("ALTER SYSTEM SET primary_conninfo = ''")
+        self.execute("SELECT pg_reload_conf()")
+        self.wait_until("SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)")
+
+    def promote(self) -> None:
+        """Make this standby a primary of a new timeline, and return when it takes writes."""
+        self.execute("SELECT pg_promote(wait => true, wait_seconds => 30)")
+        self.wait_until("SELECT NOT pg_is_in_recovery()")
+
+    def wait_until(self, query: str) -> None:
+        """Return as soon as a query gives true. Raises TimeoutError with the query."""
+        until = time.monotonic() + SECONDS
+        while self.execute(query) != [(True,)]:
+            if time.monotonic() > until:
+                raise TimeoutError(query)
+            time.sleep(0.02)
+
 
 @contextmanager
 def running_postgres(**settings: str) -> Iterator[PostgresServer]:
@@ -117,30 +141,51 @@ def running_postgres(**settings: str) -> Iterator[PostgresServer]:
             server.stop(signal.SIGQUIT)
 
 
+@contextmanager
+def running_standby(primary: PostgresServer, name: str = "standby") -> Iterator[PostgresServer]:
+    """Copy a server into a folder beside its own, and let the copy follow it asynchronously. Stop it at the end."""
+    data = primary.data.with_name(name)
+    data.mkdir(mode=0o700)
+    owner = server_owner()
+    if owner is not None:
+        os.chown(data, owner.pw_uid, owner.pw_gid)
+    command = [str(program("pg_basebackup")), "-D", str(data), "-d", primary.url(), "-R", "-X", "stream", "-c", "fast"]
+    made = subprocess.run([*command, "--no-sync"], check=False, capture_output=True, text=True, **asserver_owner())
+    if made.returncode != 0:
+        raise RuntimeError(f"pg_basebackup failed:\n{made.stderr}")
+    standby = PostgresServer(data, free_port(), dict(primary.settings))
+    standby.start()
+    try:
+        yield standby
+    finally:
+        standby.stop(signal.SIGQUIT)
+
+
 def new_server(folder: Path, name: str = "data", **settings: str) -> PostgresServer:
     """Make the data of a server in a folder, without starting it. Everybody on loopback may connect as anybody."""
     data = folder / name
     data.mkdir()
-    owner = server_owner()
+    owner = serverserver_owner()
     if owner is not None:
         folder.chmod(0o755)
         os.chown(data, owner.pw_uid, owner.pw_gid)
     initdb = [str(program("initdb")), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
     # a locale that does not sort by code points, as most servers have: what depends on the order must not trust it
     initdb += ["--locale-provider=icu", "--icu-locale=en", "--no-sync", "--no-instructions"]
-    made = subprocess.run(initdb, check=False, capture_output=True, text=True, **_as_owner())
+    made = subprocess.run(initdb, check=False, capture_output=True, text=True, **asserver_owner())
     if made.returncode != 0:
         raise RuntimeError(f"initdb failed:\n{made.stderr}")
-    return PostgresServer(data, _free_port(), settings)
+    return PostgresServer(data, free_port(), settings)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nothing listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
-def server_owner() -> pwd.struct_passwd | None:
+def serverserver_owner() -> pwd.struct_passwd | None:
     """Return the user that the server is run as; None for the one that runs the tests."""
     if os.geteuid() != 0:
         return None
@@ -148,7 +193,8 @@ def server_owner() -> pwd.struct_passwd | None:
     return known.get("postgres") or known["nobody"]
 
 
-def _as_owner() -> dict[str, Any]:
+def asserver_owner() -> dict[str, Any]:
+    """Return the arguments of `subprocess.Popen` by which a program runs as the server's owner."""
     owner = server_owner()
     environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     environment["LC_ALL"] = "C.UTF-8"
