@@ -27,7 +27,8 @@ def create_rate(times: Sequence[float]) -> float:
 def assert_each_token_once(attachments: Iterable[Mapping[str, Any]]) -> None:
     """Assert that no account and Region holds two attachments of one ClientToken."""
     counts = Counter((each["account"], each["region"], each["client_token"]) for each in attachments)
-    assert [key for key, count in counts.items() if count > 1 and key[2] is not None] == []
+    twice = [key for key, count in counts.items() if count > 1 and key[2] is not None]
+    assert twice == [], f"there twice: {twice}"
 
 
 def roles_assumed(stats: Mapping[str, Any]) -> Counter[str]:
