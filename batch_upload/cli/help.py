@@ -33,6 +33,14 @@ EXAMPLES = {
         "batch-upload targets discover --role uploader --region us-east-1 -o accounts.yaml",
         "batch-upload targets discover --role uploader --ou ou-ab12-11111111 --profile management -o accounts.yaml",
     ),
+    "fleet upload": ("batch-upload fleet upload june.yaml", "batch-upload fleet upload june.yaml --no-wait"),
+    "fleet worker": ("batch-upload fleet worker --ledger postgresql://db.internal/batch_upload",),
+    "fleet status": ("batch-upload fleet status june.yaml",),
+    "fleet schedule": (
+        "batch-upload fleet schedule june.yaml '0 3 * * *'",
+        "batch-upload fleet schedule june.yaml --remove",
+        "batch-upload fleet schedule --ledger postgresql://db.internal/batch_upload",
+    ),
     "manifest schema": ("batch-upload manifest schema > manifest.schema.json",),
 }
 

@@ -10,6 +10,7 @@ import typer
 from batch_upload.cli import (
     doctor,
     emulator,
+    fleet,
     manifest,
     plan,
     prune,
@@ -77,6 +78,7 @@ for name, command in VERBS.items():
     app.command(name, short_help=command.__doc__, epilog=epilog(name, exit_codes))(command)
 app.add_typer(manifest.manifest_app, name="manifest")
 app.add_typer(targets.targets_app, name="targets")
+app.add_typer(fleet.fleet_app, name="fleet")
 
 
 def main() -> None:

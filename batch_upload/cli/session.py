@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar, Protocol, TypeVar
 
 import anyio
 
@@ -12,7 +13,6 @@ from batch_upload.app.interruption import Interruption
 from batch_upload.app.items import Prepared
 from batch_upload.app.lane_run import RunEnd
 from batch_upload.app.reconcile import ReconcileResult
-from batch_upload.app.session import Session
 from batch_upload.app.upload import RunResult
 from batch_upload.cli.asking import asker
 from batch_upload.cli.flags import Flags
@@ -29,6 +29,7 @@ from batch_upload.report.summary_text import KnownItems
 from batch_upload.settings import Settings
 from batch_upload.summary import Summary, exit_of
 
+RunEnd_co = TypeVar("RunEnd_co", covariant=True)
 TICK_S = 1.0
 """Seconds between two redrawings of a progress display."""
 
@@ -56,8 +57,26 @@ def known_items(result: RunResult | ReconcileResult) -> KnownItems:
     return tuple(result.known.values())
 
 
+class Runs(Protocol[RunEnd_co]):
+    """What is run to a result once, such as a `Session`."""
+
+    verb: ClassVar[str]
+
+    async def run(self) -> RunEnd_co:
+        """Do it. Raises BatchUploadError, whose `summary` counts what was done until then."""
+        ...
+
+
+async def tick(observers: Observers) -> None:
+    """Call the observers about once a second, until cancelled."""
+    clock = SystemClock()
+    while True:
+        await anyio.sleep(TICK_S)
+        observers.tick(clock.now())
+
+
 def run_session(
-    make: Callable[..., Session[RunEnd]],
+    make: Callable[..., Runs[RunEnd]],
     manifest: Path,
     flags: Flags,
     output: Output,
@@ -72,12 +91,6 @@ def run_session(
 
     `make` takes what `Session` takes. `read` and `started` are as for `Session`.
     """
-
-    async def tick(observers: Observers) -> None:
-        clock = SystemClock()
-        while True:
-            await anyio.sleep(TICK_S)
-            observers.tick(clock.now())
 
     async def run() -> Ended:
         observers, interruption = observers_of(output), Interruption()

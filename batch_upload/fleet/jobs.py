@@ -18,6 +18,7 @@ from procrastinate.sync_psycopg_connector import wrap_exceptions
 
 from batch_upload.errors import LedgerUnusable, UsageError
 from batch_upload.fleet.lane import LaneReport, LaneTask
+from batch_upload.ledger import connection_keywords
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl
 
 QUEUE = "batch-upload"
@@ -330,12 +331,12 @@ async def lane_queue(address: LedgerAddress, timing: Timing) -> AsyncIterator[La
             f"a fleet needs a ledger that all machines reach, and `{address}` is a file",
             hint="`--ledger postgresql://HOST/DATABASE`, or `ledger:` in the manifest",
         )
+    keywords = connection_keywords(address)
     connector = PsycopgConnector(
-        conninfo=address.secret,
         min_size=1,
         max_size=CONNECTIONS,
         timeout=10.0,
-        kwargs={"prepare_threshold": None, "connect_timeout": 5},  # poolers know no prepared statements
+        kwargs=lambda: {**keywords(), "prepare_threshold": None},  # poolers know no prepared statements
     )
     app = App(connector=connector)
     app.job_manager = OwnJobs(connector)

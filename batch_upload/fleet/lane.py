@@ -17,6 +17,7 @@ import anyio
 from anyio import to_thread
 
 from batch_upload.app.items import LanePart, ready_part, settings_of_manifest
+from batch_upload.app.lane_follow import run_id_of_attempt
 from batch_upload.app.lane_host import HINT, LaneHost, open_lane_host
 from batch_upload.app.lane_run import RunScope
 from batch_upload.app.listing import Listing, read_listing
@@ -80,21 +81,6 @@ class LaneTask:
             )
         return cls(**values)
 
-    def run_options(self, own: RunOptions) -> RunOptions:
-        """Return the options of the lane's run. `own` are the worker's: how it reaches AWS, and its limits."""
-        given = {name: self.options[name] for name in HANDED_ON if name in self.options}
-        limit = self.options.get("max_failures") or {}
-        options = replace(
-            own,
-            **given,
-            only_states=frozenset(State(each) for each in self.options.get("only_states", ())),
-            only_ids=frozenset(self.options.get("only_ids", ())),
-            max_failures=MaxFailures(limit.get("count"), limit.get("share")),
-            allow_outside=bool(self.options.get("allow_outside")),
-            targets=(self.target,),
-        )
-        return replace(options, concurrency=min(options.concurrency, own.concurrency))
-
     def left_s(self, now: datetime) -> float | None:
         """Return the seconds until the deadline, 0 after it; None without one."""
         if self.deadline is None:
@@ -112,6 +98,20 @@ def options_json(options: RunOptions) -> dict[str, Any]:
         "max_failures": {"count": limit.count, "share": limit.share},
         "allow_outside": options.allow_outside,
     }
+
+
+def options_of_json(given: Mapping[str, Any], own: RunOptions) -> RunOptions:
+    """Return the options of this JSON. `own` are the worker's: how it reaches AWS, its ledger, and its limits."""
+    limit = given.get("max_failures") or {}
+    options = replace(
+        own,
+        **{name: given[name] for name in HANDED_ON if name in given},
+        only_states=frozenset(State(each) for each in given.get("only_states", ())),
+        only_ids=frozenset(given.get("only_ids", ())),
+        max_failures=MaxFailures(limit.get("count"), limit.get("share")),
+        allow_outside=bool(given.get("allow_outside")),
+    )
+    return replace(options, concurrency=min(options.concurrency, own.concurrency))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class WorkerHost:
 
         Raises UsageError or ManifestInvalid if the manifest is not the one of the task, or its files cannot be sent.
         """
-        options = task.run_options(self.options)
+        options = replace(options_of_json(task.options, self.options), targets=(task.target,), shard=None)
         async with self._reading:  # it is CPU time for the most part, and the next lane needs the same list
             listing = self._listings.pop(task.manifest, None)
             if listing is None or listing.digests != task.digests:
@@ -203,7 +203,7 @@ async def run_lane(host: WorkerHost, task: LaneTask, *, attempt: int = 1) -> Lan
     Raises what concerns all lanes of this process, LedgerUnusable above all.
     """
     number = task.attempts + attempt
-    run_id = task.run_id if number == 1 else f"{task.run_id}.{number}"
+    run_id = run_id_of_attempt(task.run_id, number)
     try:
         part = await host.part(task)
     except (UsageError, ManifestInvalid) as error:

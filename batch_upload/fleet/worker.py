@@ -21,7 +21,7 @@ from procrastinate.worker import Worker
 
 from batch_upload.app.interruption import Interruption
 from batch_upload.engine.groups import task_group
-from batch_upload.errors import BatchUploadError, ExitCode, LedgerUnusable
+from batch_upload.errors import BatchUploadError, ExitCode, LedgerUnusable, UsageError
 from batch_upload.events import Notice
 from batch_upload.fleet.jobs import QUEUE, TASK_NAME, LaneQueue, Schedule, Timing, lane_queue
 from batch_upload.fleet.lane import LaneReport, LaneTask, WorkerHost, run_lane, worker_host
@@ -193,8 +193,12 @@ class LaneWorker:
 
 
 def next_time(cron: str, after: datetime) -> datetime:
-    """Return when a cron expression is due next, in UTC. Raises ValueError for one that is none."""
-    return croniter(cron, after).get_next(datetime)  # type: ignore[no-any-return]
+    """Return when a cron expression is due next, in UTC. Raises UsageError for one that is none."""
+    try:
+        found: datetime = croniter(cron, after).get_next(datetime)
+    except ValueError as error:
+        raise UsageError(f"`{cron}` is no time of a crontab: {error}", hint="such as `0 3 * * *`") from error
+    return found
 
 
 async def work(

@@ -4,8 +4,9 @@
 file, or of a database that several hosts share.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from batch_upload.errors import BatchUploadError, LedgerUnusable
 from batch_upload.ledger.leases import Leases
@@ -94,6 +95,17 @@ def find_digests(address: LedgerAddress) -> LedgerReader | None:
         return None
 
 
+def connection_keywords(address: PostgresUrl) -> Callable[[], dict[str, Any]]:
+    """Return what makes the keywords of libpq for each new connection to a ledger's database.
+
+    For what is kept beside the ledger, such as a queue. Raises LedgerUnusable without a driver or where TLS is weak, and
+    UsageError for a URL that cannot be used.
+    """
+    with _driver_needed(address):
+        from batch_upload.ledger import postgres
+    return postgres.parameters_of(address).keywords
+
+
 @contextmanager
 def _driver_needed(address: PostgresUrl) -> Iterator[None]:
     """Raise LedgerUnusable where what is within cannot be imported: the driver comes with an extra."""
@@ -109,6 +121,7 @@ def _driver_needed(address: PostgresUrl) -> Iterator[None]:
 __all__ = [
     "ANSWERED",
     "Note",
+    "connection_keywords",
     "damage_of",
     "files_of_ledger",
     "find_digests",

@@ -1,0 +1,196 @@
+"""`fleet`: the lanes of a manifest on many machines, over a ledger in PostgreSQL."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from batch_upload.cli.flags import (
+    BOUND_FLAGS,
+    FILE_FLAGS,
+    OUTPUT_FLAGS,
+    RATE_FLAGS,
+    SINK_FLAGS,
+    TARGET_FLAGS,
+    Flags,
+    ManifestArgument,
+    options_of,
+)
+from batch_upload.cli.fleet_status import fleet_schedule_command, fleet_status_command
+from batch_upload.cli.fleet_timing import DeadAfter, needs_fleet, timing_of
+from batch_upload.cli.help import epilog, exit_codes_text
+from batch_upload.cli.messages import PROBLEMS_SHOWN
+from batch_upload.cli.output import Output
+from batch_upload.cli.verb import Ended, verb
+from batch_upload.errors import ExitCode, UsageError
+from batch_upload.summary import NOT_BEGUN, Summary, exit_of
+from batch_upload.words import count_words
+
+if TYPE_CHECKING:
+    from batch_upload.app.items import Prepared
+    from batch_upload.settings import Settings
+
+LANES_MAX = 1_000
+SETTLE_FLAGS = ("settle_timeout", "safe_horizon", "wait_lock")
+
+fleet_app = typer.Typer(
+    help="run the lanes of a manifest on many machines, with a ledger in PostgreSQL", no_args_is_help=True
+)
+
+
+@verb(
+    "fleet upload",
+    ("ledger",),
+    TARGET_FLAGS,
+    RATE_FLAGS,
+    ("fixed_rate",),
+    BOUND_FLAGS,
+    ("only", "max_failures"),
+    SETTLE_FLAGS,
+    FILE_FLAGS,
+    OUTPUT_FLAGS,
+    SINK_FLAGS,
+)
+def fleet_upload_command(
+    manifest: ManifestArgument,
+    yes: Annotated[  # noqa: FBT002
+        bool, typer.Option("--yes/--no-yes", "-y", help="no question before a first run over many lanes")
+    ] = False,
+    no_wait: Annotated[  # noqa: FBT002
+        bool, typer.Option("--no-wait/--wait", help="only put the lanes into the queue, and do not follow them")
+    ] = False,
+    dead_after: DeadAfter = "30s",
+    *,
+    flags: Flags,
+    output: Output,
+) -> Ended:
+    """put the lanes of a manifest into the queue for workers, and follow them until all have ended"""
+    from batch_upload.app.items import check_only, ready  # heavy, like all that follows
+    from batch_upload.app.session import ready_or_recorded
+    from batch_upload.cli.session import run_session
+    from batch_upload.cli.upload import may_begin
+    from batch_upload.clock import counting_s
+
+    with needs_fleet():
+        from batch_upload.fleet.upload import FleetResult, FleetUpload
+
+    timing, started, options = timing_of(dead_after), counting_s(), options_of(flags)
+
+    def checked(prepared: "Prepared", settings: "Settings") -> "tuple[Prepared, Settings]":
+        check_only(settings, prepared)
+        return prepared, settings
+
+    def made(prepared: "Prepared", settings: "Settings", observer: Any, **given: Any) -> "FleetUpload":  # noqa: ANN401
+        return FleetUpload(
+            prepared,
+            settings,
+            observer,
+            run_id=given["run_id"],
+            started=given["started"],
+            interruption=given["interruption"],
+            waits=not no_wait,
+            timing=timing,
+        )
+
+    def ended(result: "FleetResult") -> Ended:
+        return Ended(result.summary, known={label: tuple(rows) for label, rows in result.known.items()})
+
+    prepared, settings = checked(*ready_or_recorded("fleet upload", manifest, options, run_id=output.sinks.run_id))
+    output.file_warnings(prepared.warnings, shown=PROBLEMS_SHOWN)
+    if prepared.manifest.targets and not may_begin(prepared, settings, yes=yes):
+        summary = Summary("fleet upload", NOT_BEGUN, batch=prepared.manifest.batch)
+        return Ended(summary, lines=(f"fleet upload: {NOT_BEGUN.reason}",))
+    return run_session(
+        made,
+        manifest,
+        flags,
+        output,
+        prepared=prepared,
+        settings=settings,
+        read=lambda: checked(*ready(manifest, options)),
+        started=started,
+        ended_of=ended,
+    )
+
+
+@verb(
+    "fleet worker",
+    ("ledger", "profile", "endpoint_url", "allow_endpoint", "concurrency"),
+    OUTPUT_FLAGS,
+    ("log_file", "log_format", "metrics_file"),
+)
+def fleet_worker_command(
+    lanes: Annotated[
+        int, typer.Option("--lanes", metavar="N", min=1, max=LANES_MAX, help="lanes that it works on at once")
+    ] = 200,
+    listen: Annotated[  # noqa: FBT002
+        bool, typer.Option("--listen/--no-listen", help="`--no-listen` behind a pooler: look for jobs every 2 s alone")
+    ] = True,
+    dead_after: DeadAfter = "30s",
+    *,
+    flags: Flags,
+    output: Output,
+) -> Ended:
+    """work on lanes from the queue until a signal comes, then drain and hand them back"""
+    import anyio  # heavy, like all that follows
+
+    from batch_upload.app.interruption import Interruption
+    from batch_upload.cli.process import fit_concurrency, keep_freed_memory
+    from batch_upload.cli.session import observers_of, tick
+    from batch_upload.cli.signals import watch_signals
+    from batch_upload.engine.groups import task_group
+    from batch_upload.settings import settings_of
+
+    with needs_fleet():
+        from batch_upload.fleet.upload import start_scheduled
+        from batch_upload.fleet.worker import work
+
+    timing, options = timing_of(dead_after), options_of(flags)
+    if options.ledger is None:
+        raise UsageError(
+            "`fleet worker` needs the URL of the ledger",
+            hint="`--ledger postgresql://HOST/DATABASE`, or the variable `BATCH_UPLOAD_LEDGER`",
+        )
+    ledger = options.ledger
+    keep_freed_memory()
+    fitting = fit_concurrency(settings_of(options, manifest=Path("worker")), output.warn, lanes=lanes)
+    options = replace(options, concurrency=fitting.concurrency)
+
+    async def run() -> Ended:
+        observers, interruption = observers_of(output), Interruption()
+        async with task_group() as group:
+            await group.start(watch_signals, interruption, observers.close)
+            group.start_soon(tick, observers)
+            try:
+                with interruption.scope:
+                    output.say("waiting for lanes, Ctrl-C ends it")
+                    counts = await work(
+                        ledger,
+                        options,
+                        observers,
+                        interruption,
+                        lanes=lanes,
+                        timing=timing,
+                        listens=listen,
+                        start=partial(
+                            start_scheduled, own=replace(options, ledger=ledger), observer=observers, timing=timing
+                        ),
+                    )
+                    output.say(f"{count_words(counts.ended, 'lane')} ended here, {counts.again:,} handed back")
+            finally:
+                observers.close()
+                group.cancel_scope.cancel()
+        return Ended(Summary("fleet worker", exit_of(interruption.code or ExitCode.DONE)), lines=())
+
+    return anyio.run(run)
+
+
+for _name, _command in (
+    ("upload", fleet_upload_command),
+    ("worker", fleet_worker_command),
+    ("status", fleet_status_command),
+    ("schedule", fleet_schedule_command),
+):
+    fleet_app.command(_name, short_help=_command.__doc__, epilog=epilog(f"fleet {_name}", exit_codes_text()))(_command)
