@@ -77,6 +77,11 @@ def ledger_address(text: str, *, may_have_password: bool = False) -> LedgerAddre
     return PostgresUrl(_without_secrets(text), text)
 
 
+def named_address(named: "str | LedgerAddress") -> LedgerAddress:
+    """Return what a caller of the library names: a manifest or ledger by its path, or a ledger by its URL."""
+    return ledger_address(named, may_have_password=True) if isinstance(named, str) else named
+
+
 def _has_ports(netloc: str) -> bool:
     """Return whether what follows each host is a port: else a password with a `/` or `?` has cut the URL short."""
     user, _, hosts = netloc.rpartition("@")

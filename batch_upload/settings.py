@@ -17,6 +17,8 @@ LOCAL_REGION = "us-east-1"
 RATE_DEFAULT = 1.0
 """Create calls a second of an account whose quota was never raised (the service's documentation)."""
 CONCURRENCY_DEFAULT = 8
+NO_MANIFEST = Path("/dev/null/none.yaml")
+"""The manifest where none is named: there can be no file in its folder."""
 EXTERNAL_ID_VARIABLE = "env:"
 """Begins an external id that is read from an environment variable."""
 

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from batch_upload.app.doctor import NOWHERE
 from batch_upload.app.lane import access_of
 from batch_upload.clock import SystemClock
 from batch_upload.engine.lane import LaneControl
@@ -19,7 +18,7 @@ from batch_upload.manifest.rules import wrong_with_word
 from batch_upload.ports import Observer
 from batch_upload.service.access import Ask
 from batch_upload.service.organizations import open_organization
-from batch_upload.settings import RunOptions, settings_of
+from batch_upload.settings import NO_MANIFEST, RunOptions, settings_of
 
 Answered = TypeVar("Answered")
 UNIT_PATTERN = r"r-[0-9a-z]{4,32}|ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}"
@@ -82,7 +81,7 @@ async def discover(wanted: DiscoverOptions, options: RunOptions, observer: Obser
 
         return await wire.retried(operation, once, Tries())
 
-    access = access_of(settings_of(options, manifest=NOWHERE), ask=ask)
+    access = access_of(settings_of(options, manifest=NO_MANIFEST), ask=ask)
     async with open_organization(access, retry=retry) as organization:
         found = [] if wanted.units else [*await organization.accounts()]
         for unit in wanted.units:

@@ -39,7 +39,7 @@ from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import LIVE, Lane
 from batch_upload.ports import LedgerReader, Observer
 from batch_upload.service.access import Ask
-from batch_upload.settings import LEDGER_SUFFIX, RunOptions, settings_of
+from batch_upload.settings import LEDGER_SUFFIX, NO_MANIFEST, RunOptions, settings_of
 from batch_upload.summary import Exit, Summary, exit_of
 from batch_upload.targets import Target
 from batch_upload.words import count_words
@@ -48,8 +48,6 @@ CHECKED_AT_ONCE = 20
 """Lanes that are checked at the same time."""
 COMMON = frozenset({PROXY, TLS, CLOCK})
 """Checks whose result is the same for every lane."""
-NOWHERE = Path("/dev/null/none.yaml")
-"""The manifest if none is named: there can be no file in its folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ async def doctor(
     if path is None and not wanted.lanes.is_all:
         flag, value = ("--target", "NAME") if wanted.targets else ("--shard", str(wanted.shard))
         raise UsageError(f"`{flag}` needs the MANIFEST that has the targets", hint=f"`doctor MANIFEST {flag} {value}`")
-    settings, batch = settings_of(wanted, manifest=path or NOWHERE), None
+    settings, batch = settings_of(wanted, manifest=path or NO_MANIFEST), None
     parts: Sequence[ListedPart] = (ListedPart(Target(), settings, ()),)
     await make(program_checks())
     if path is not None:
@@ -100,7 +98,7 @@ async def doctor(
             lanes = f" for {count_words(len(parts), 'lane')}" if found.targets else ""
             message = f"`{path}`: batch `{batch}`, {count}{lanes}; `validate` looks into the files"
             observers.notify(ok("manifest", message))
-    has_ledger = path is not None or settings.ledger != NOWHERE.with_suffix(LEDGER_SUFFIX)
+    has_ledger = path is not None or settings.ledger != NO_MANIFEST.with_suffix(LEDGER_SUFFIX)
     held = await to_thread.run_sync(_read_ledger, settings.ledger, batch, parts) if has_ledger else [NOTHING_HELD]
     if parts[0].target.label is not None:
         await make(ledger_checks(settings.ledger))

@@ -12,9 +12,10 @@ from pathlib import Path
 from batch_upload.app.items import empty_shard
 from batch_upload.errors import LedgerUnusable, UsageError
 from batch_upload.ledger import find_reader
+from batch_upload.ledger_address import LedgerAddress, PostgresUrl
 from batch_upload.model import Known, Lane, Listed, Manifest, Position
 from batch_upload.ports import LedgerReader
-from batch_upload.settings import RunOptions, Settings, settings_of
+from batch_upload.settings import NO_MANIFEST, RunOptions, Settings, settings_of
 from batch_upload.targets import Target, ids_in_lane
 
 NOT_READ = "the manifest was not read"
@@ -25,8 +26,8 @@ NOT_READ = "the manifest was not read"
 class LedgerPart:
     """One batch of one lane of a ledger.
 
-    `manifest` replaces the one that was not read: its path is the ledger's, it lists nothing, and its batch is empty
-    where the ledger has none. `reader` is of the lane, and open as long as `ledger_parts`.
+    `manifest` replaces the one that was not read: its path is the ledger's if that is a file, it lists nothing, and its
+    batch is empty where the ledger has none. `reader` is of the lane, and open as long as `ledger_parts`.
     """
 
     manifest: Manifest
@@ -43,20 +44,21 @@ class LedgerPart:
 
 
 @contextmanager
-def ledger_parts(path: Path, options: RunOptions) -> Iterator[tuple[LedgerPart, ...]]:
+def ledger_parts(ledger: LedgerAddress, options: RunOptions) -> Iterator[tuple[LedgerPart, ...]]:
     """Yield the batches of every lane of a ledger, at least one part, in the order of their names.
 
     A lane is named by the target that was pinned to it last, else by account and Region; `--target` chooses some. A
     ledger with one lane and no targets has a part without a label. All is read at one moment. Blocking. Raises
     LedgerUnusable, and UsageError for options that need the manifest.
     """
-    settings = _settings(path, options)
-    reader = find_reader(path)
+    settings = _settings(ledger, options)
+    reader = find_reader(ledger)
     if reader is None:
         raise LedgerUnusable(
-            f"`{path}` is empty: no run has recorded anything in it",
+            f"`{ledger}` is empty: no run has recorded anything in it",
             hint="name the manifest, which lists what there is to do",
         )
+    path = NO_MANIFEST if isinstance(ledger, PostgresUrl) else ledger
     with reader, reader.moment():
         labels = {lane: label for label, lane in reader.lanes()}  # of several labels the last
         lanes: list[tuple[Lane | None, Target]] = [(lane, _target(lane, label)) for lane, label in labels.items()]
@@ -69,7 +71,7 @@ def ledger_parts(path: Path, options: RunOptions) -> Iterator[tuple[LedgerPart, 
             raise empty_shard(path, options.lanes, named)
         yield tuple(
             LedgerPart(
-                Manifest(path, path.resolve().parent, batch, (), ledger=str(path), target=target, targets=named),
+                Manifest(path, path.resolve().parent, batch, (), ledger=str(ledger), target=target, targets=named),
                 target,
                 replace(
                     settings,
@@ -116,17 +118,26 @@ def _target(lane: Lane, label: str | None) -> Target:
     return Target(lane.region, lane.account, name=name)
 
 
-def _settings(path: Path, options: RunOptions) -> Settings:
-    if options.ledger is not None and Path(str(options.ledger)).absolute() != path.absolute():
-        raise UsageError(f"`--ledger {options.ledger}` and the ledger `{path}` are both given", hint="name one of them")
+def _settings(ledger: LedgerAddress, options: RunOptions) -> Settings:
+    if options.ledger is not None and not _are_same(options.ledger, ledger):
+        raise UsageError(
+            f"`--ledger {options.ledger}` and the ledger `{ledger}` are both given", hint="name one of them"
+        )
     needy = next((flag for flag, is_set in (("--local", options.local), ("--rehash", options.rehash)) if is_set), None)
     if needy is not None:
-        raise manifest_needed(path, needy)
-    return settings_of(replace(options, ledger=path), manifest=path)
+        raise manifest_needed(ledger, needy)
+    manifest = NO_MANIFEST if isinstance(ledger, PostgresUrl) else ledger
+    return settings_of(replace(options, ledger=ledger), manifest=manifest)
 
 
-def manifest_needed(path: Path, flag: str) -> UsageError:
+def _are_same(one: LedgerAddress, other: LedgerAddress) -> bool:
+    if isinstance(one, Path) and isinstance(other, Path):
+        return one.absolute() == other.absolute()
+    return str(one) == str(other)
+
+
+def manifest_needed(ledger: LedgerAddress, flag: str) -> UsageError:
     """Return the error of a flag that needs the manifest in whose place a ledger was named."""
     return UsageError(
-        f"`{flag}` needs the manifest, and `{path}` is a ledger", hint=f"name the manifest, or leave `{flag}` out"
+        f"`{flag}` needs the manifest, and `{ledger}` is a ledger", hint=f"name the manifest, or leave `{flag}` out"
     )

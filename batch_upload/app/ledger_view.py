@@ -105,6 +105,11 @@ class LedgerView:
     """Whether the manifest was not read: the items are those of the ledger, and `manifest` has only batch and lanes."""
 
     @property
+    def named(self) -> str:
+        """What the user named: the manifest, or the ledger in its place."""
+        return str(self.settings.ledger if self.is_ledger_alone else self.manifest.path)
+
+    @property
     def selection(self) -> Selection:
         """What `--only` chooses."""
         return Selection(self.settings.only_states, self.settings.only_ids)
@@ -123,12 +128,12 @@ def view_lanes(path: Path, options: RunOptions) -> tuple[LedgerView, ...]:
         return tuple(_view_lane(manifest, part, reader, unmatched) for part, reader in lanes)
 
 
-def view_ledger(path: Path, options: RunOptions) -> tuple[LedgerView, ...]:
+def view_ledger(ledger: LedgerAddress, options: RunOptions) -> tuple[LedgerView, ...]:
     """Read what a ledger holds, without a manifest: a view of each batch of each lane. Blocking.
 
     Raises LedgerUnusable, and UsageError as `ledger_parts`.
     """
-    with ledger_parts(path, options) as parts:
+    with ledger_parts(ledger, options) as parts:
         return tuple(_view_part(part) for part in parts)
 
 

@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from batch_upload.app.exits import STATE_OF_STATUS
 from batch_upload.app.items import LanePart, Prepared, lane_parts
@@ -13,6 +12,7 @@ from batch_upload.app.ledger_view import RUNS_LOOKED_AT, refusal_of, unplanned
 from batch_upload.engine.plan import LaneOutlook, Unfinished, plan_unfinished, tokens_of, unfinished_items
 from batch_upload.engine.rows import BatchRows, carried_tries, is_absent, is_unsent, new_row, shown_row, shown_row_of_id
 from batch_upload.engine.survey import Seen
+from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import LIVE, OPEN, Attachment, Known, Lane, Plan, RateRecord, State
 from batch_upload.ports import LedgerReader
 from batch_upload.records import RunRecord
@@ -152,12 +152,12 @@ def _read_part(part: LanePart, reader: LedgerReader | None, *, whole: bool) -> P
     )
 
 
-def read_ledger_inputs(path: Path, options: RunOptions) -> list[PlanInput]:
+def read_ledger_inputs(ledger: LedgerAddress, options: RunOptions) -> list[PlanInput]:
     """Read what a ledger holds, without a manifest: an input for each batch of each lane.
 
     Raises LedgerUnusable, and UsageError as `ledger_parts`.
     """
-    with ledger_parts(path, options) as parts:
+    with ledger_parts(ledger, options) as parts:
         return [_read_ledger_part(part) for part in parts]
 
 

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path
 
 from anyio import to_thread
 
@@ -17,6 +16,7 @@ from batch_upload.engine.rows import state_of_row
 from batch_upload.errors import UsageError
 from batch_upload.escape import shell_word
 from batch_upload.ledger import is_ledger_file
+from batch_upload.ledger_address import LedgerAddress, PostgresUrl, named_address
 from batch_upload.model import OPEN, Item, Known, Listed, State
 from batch_upload.settings import RunOptions
 from batch_upload.targets import id_with_lane
@@ -49,7 +49,7 @@ class ReportedItem:
 
 
 async def report(
-    manifest: str | Path, options: RunOptions | None = None, *, everything: bool = False
+    manifest: str | LedgerAddress, options: RunOptions | None = None, *, everything: bool = False
 ) -> list[ReportedItem]:
     """Return each item of a manifest with its row in the ledger, in the manifest's order.
 
@@ -58,14 +58,17 @@ async def report(
     """
 
     def read() -> list[ReportedItem]:
-        return list(report_sync(Path(manifest), options or RunOptions(), everything=everything).rows())
+        return list(report_sync(named_address(manifest), options or RunOptions(), everything=everything).rows())
 
     return await to_thread.run_sync(read, abandon_on_cancel=True)
 
 
-def report_sync(path: Path, options: RunOptions, *, everything: bool) -> "Report":
+def report_sync(path: LedgerAddress, options: RunOptions, *, everything: bool) -> "Report":
     """Return a report that reads its rows from the ledger as it is iterated over. Blocking. Raises as `report`."""
-    lanes = view_ledger(path, options) if is_ledger_file(path) else view_lanes(path, options)
+    if isinstance(path, PostgresUrl) or is_ledger_file(path):
+        lanes = view_ledger(path, options)
+    else:
+        lanes = view_lanes(path, options)
     what = "ledger" if lanes[0].is_ledger_alone else "manifest"
     listed = [item for found in lanes for item in found.rows.listed]
     names = {item.item_id for item in listed} | {id_with_lane(item.lane_label, item.item_id) for item in listed}
@@ -82,7 +85,7 @@ def report_sync(path: Path, options: RunOptions, *, everything: bool) -> "Report
         if not everything:
             raise UsageError(
                 f"the manifest no longer lists `{item_id}`",
-                hint=f"`batch-upload report {path} --all --only {shell_word(item_id)}` writes it",
+                hint=f"`batch-upload report {shell_word(str(path))} --all --only {shell_word(item_id)}` writes it",
             )
     return Report(lanes, everything=everything)
 

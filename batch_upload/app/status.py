@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 from anyio import to_thread
 
@@ -20,6 +19,7 @@ from batch_upload.clock import counting_s
 from batch_upload.engine.plan import LaneOutlook
 from batch_upload.engine.rows import new_row, shown_row, with_retries_counted
 from batch_upload.ledger import Note, find_reader, is_ledger_file
+from batch_upload.ledger_address import LedgerAddress, PostgresUrl, named_address
 from batch_upload.manifest.reader import ledger_named_in
 from batch_upload.model import Known, Lane, Manifest, Plan, State
 from batch_upload.records import RunRecord
@@ -72,21 +72,21 @@ class Status:
     """Of a ledger alone, the items of each batch by state."""
 
 
-async def status(manifest: str | Path, options: RunOptions | None = None) -> Status:
+async def status(manifest: str | LedgerAddress, options: RunOptions | None = None) -> Status:
     """Return how far the items of a manifest are, also while a run goes on. Files are read in a thread.
 
     A file that the ledger does not remember as it is now is read, so what has changed is not called complete.
-    `manifest` may be a ledger: then its items are counted, of every batch and lane, and no other file is read.
-    Raises ManifestInvalid, UsageError and LedgerUnusable.
+    `manifest` may be a ledger, by its path or URL: then its items are counted, of every batch and lane, and no other
+    file is read. Raises ManifestInvalid, UsageError and LedgerUnusable.
     """
-    work = partial(status_sync, Path(manifest), options or RunOptions())
+    work = partial(status_sync, named_address(manifest), options or RunOptions())
     return await to_thread.run_sync(work, abandon_on_cancel=True)
 
 
-def status_sync(manifest: Path, options: RunOptions, *, whole: bool = False) -> Status:
+def status_sync(manifest: LedgerAddress, options: RunOptions, *, whole: bool = False) -> Status:
     """As `status`; `whole`: with the rows of complete items too. Blocking: not for the thread of an event loop."""
     started = counting_s()
-    if is_ledger_file(manifest):
+    if isinstance(manifest, PostgresUrl) or is_ledger_file(manifest):
         return _status_of_ledger(read_ledger_inputs(manifest, options), started=started)
     settings = settings_of(options, manifest=manifest, ledger=ledger_named_in(manifest))
     reader = find_reader(settings.ledger)

@@ -20,6 +20,7 @@ from batch_upload.engine.plan import LaneOutlook, plan_items
 from batch_upload.engine.rows import BatchRows, latest_try, shown_row, shown_row_of_id
 from batch_upload.errors import UsageError
 from batch_upload.ledger import is_ledger_file
+from batch_upload.ledger_address import LedgerAddress, PostgresUrl, named_address
 from batch_upload.model import Action, Item, Known, Lane, Listed, Manifest, Problem, State
 from batch_upload.ports import LedgerReader
 from batch_upload.records import TokenHistory
@@ -66,14 +67,14 @@ class ItemHistory:
     """Whether the ledger has never listed its lane: the item may be at the service although the ledger has nothing."""
 
 
-async def why(manifest: str | Path, item_id: str, options: RunOptions | None = None) -> ItemHistory:
+async def why(manifest: str | LedgerAddress, item_id: str, options: RunOptions | None = None) -> ItemHistory:
     """Return the whole history of one item, and what `upload` would do for it. Only its own file is read, in a thread.
 
     In a manifest with `targets`, `acme/us-east-1:ID` is the item of one lane. Raises UsageError for an id that neither
     manifest nor ledger know, or that is in several lanes, or in several batches of a ledger in place of the manifest;
     ManifestInvalid and LedgerUnusable.
     """
-    work = partial(why_sync, Path(manifest), item_id, options or RunOptions())
+    work = partial(why_sync, named_address(manifest), item_id, options or RunOptions())
     found = await to_thread.run_sync(work, abandon_on_cancel=True)
     if len(found) > 1:
         label = found[0].target.label
@@ -110,10 +111,14 @@ class LaneRows:
         return bool(self.tokens) or self.wanted is not None
 
 
-def why_sync(path: Path, item_id: str, options: RunOptions) -> tuple[ItemHistory, ...]:
+def why_sync(path: LedgerAddress, item_id: str, options: RunOptions) -> tuple[ItemHistory, ...]:
     """As `why`, but for each lane that has the item. Blocking: not for the thread of an event loop."""
-    started, is_ledger_alone = counting_s(), is_ledger_file(path)
-    lanes, unmatched = _rows_of_ledger(path, item_id, options) if is_ledger_alone else _rows(path, item_id, options)
+    started = counting_s()
+    if isinstance(path, PostgresUrl) or is_ledger_file(path):
+        lanes, unmatched = _rows_of_ledger(path, item_id, options)
+    else:
+        lanes, unmatched = _rows(path, item_id, options)
+    is_ledger_alone = any(each.is_ledger_alone for each in lanes)
     found = [each for each in lanes if each.has_item]
     if not found:
         ids = {each.item_id for rows in lanes for each in rows.part.listed}
@@ -132,7 +137,7 @@ def _rows(path: Path, item_id: str, options: RunOptions) -> tuple[list[LaneRows]
     return lanes, unmatched
 
 
-def _rows_of_ledger(path: Path, item_id: str, options: RunOptions) -> tuple[list[LaneRows], Sequence[Problem]]:
+def _rows_of_ledger(path: LedgerAddress, item_id: str, options: RunOptions) -> tuple[list[LaneRows], Sequence[Problem]]:
     """Read each batch of each lane of a ledger that takes the place of a manifest."""
     with ledger_parts(path, options) as parts:
         lanes = [

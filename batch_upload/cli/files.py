@@ -42,18 +42,19 @@ STANDARD_OUTPUT = NamedFile("standard output", Path("/dev/fd/1"))
 STANDARD_ERROR = NamedFile("standard error", Path("/dev/fd/2"))
 
 
-def run_files(manifest: Path, ledger: LedgerAddress) -> Iterator[NamedFile]:
+def run_files(manifest: LedgerAddress, ledger: LedgerAddress) -> Iterator[NamedFile]:
     """Yield the manifest, the ledger with its side files, and the state of the embedded service.
 
-    Where a ledger takes the place of the manifest, both are the same path.
+    Where a ledger takes the place of the manifest, both are the same. A database is no file.
     """
-    if manifest != ledger:
+    if manifest != ledger and isinstance(manifest, Path):
         yield NamedFile("the manifest", manifest)
     if isinstance(ledger, Path):
         from batch_upload.ledger import files_of_ledger  # heavy, and only needed if an output is a file
 
         yield from (NamedFile("a file of the ledger", path) for path in files_of_ledger(ledger))
-    yield NamedFile("the state of the local service", local_state_path(manifest))
+    if isinstance(manifest, Path):
+        yield NamedFile("the state of the local service", local_state_path(manifest))
 
 
 def documents(listed: Iterable[Listed]) -> Iterator[NamedFile]:

@@ -18,7 +18,7 @@ from typer import Argument, Option
 
 from batch_upload.cli.completion import names_of_targets, states_and_ids
 from batch_upload.errors import UsageError
-from batch_upload.ledger_address import ledger_address
+from batch_upload.ledger_address import LedgerAddress, ledger_address
 from batch_upload.model import State
 from batch_upload.settings import MaxFailures, RunOptions
 from batch_upload.targets import Shard
@@ -37,8 +37,10 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 ManifestArgument = Annotated[Path, Argument(metavar="MANIFEST", help="the YAML file that lists what to upload")]
 ManifestOrLedgerArgument = Annotated[
-    Path, Argument(metavar="MANIFEST", help="the YAML file that lists what to upload, or a ledger in its place")
+    LedgerAddress,
+    Argument(metavar="MANIFEST", help="the YAML file that lists what to upload, or a ledger in its place"),
 ]
+"""`verb` reads it: a path would make one slash of the two in a URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,13 @@ def takes(names: Sequence[str], work: Callable[..., object]) -> Callable[[Callab
     It receives the flags as one `Flags` named `flags`. Its signature and docstring are for typer.
     """
     declared = get_type_hints(Flags, include_extras=True)
-    own = [each for each in signature(work).parameters.values() if each.name not in ("flags", "output")]
+    own = [
+        each.replace(annotation=Annotated[str, ManifestOrLedgerArgument.__metadata__[0]])
+        if each.annotation is ManifestOrLedgerArgument
+        else each
+        for each in signature(work).parameters.values()
+        if each.name not in ("flags", "output")
+    ]
     shared = [
         Parameter(name, Parameter.KEYWORD_ONLY, default=getattr(Flags(), name), annotation=declared[name])
         for name in names

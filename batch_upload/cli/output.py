@@ -5,7 +5,6 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from batch_upload.cli import messages
@@ -14,6 +13,7 @@ from batch_upload.cli.sinks import Sinks
 from batch_upload.cli.streams import reason_of
 from batch_upload.errors import ExitCode
 from batch_upload.escape import write_text
+from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import Problem
 from batch_upload.report.ndjson import warning_line, write_line
 from batch_upload.report.summary_text import Invocation
@@ -86,7 +86,7 @@ class Output:
             write_text(sys.stderr, lines)
 
 
-def invocation_of(manifest: Path, flags: Flags, options: RunOptions) -> Invocation:
+def invocation_of(manifest: LedgerAddress, flags: Flags, options: RunOptions) -> Invocation:
     """Return how a next command names the manifest, with the flags that mean the same ledger, files and lane.
 
     Of the endpoint it never repeats a user or password, nor anything that is not a URL.

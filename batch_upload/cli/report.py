@@ -73,7 +73,7 @@ def report_command(
     found, more = made.lanes[0], (IN_MANIFEST,) if everything else ()
     if out is not None:
         listed = [item for lane in made.lanes for item in lane.rows.listed]
-        own = (*run_files(found.manifest.path, found.settings.ledger), *documents(listed))
+        own = (*run_files(manifest, found.settings.ledger), *documents(listed))
         refuse_own_files("-o", out, (*own, STANDARD_OUTPUT, STANDARD_ERROR))
 
     with standard_output() if out is None else output_file(out) as stream:
@@ -118,7 +118,7 @@ def write_rerun_manifest(made: "Report", folder: Path, stream: TextIO) -> int:
     from batch_upload.report.rerun_manifest import write_manifest
 
     if made.lanes[0].is_ledger_alone:
-        raise manifest_needed(made.lanes[0].manifest.path, "--format manifest")
+        raise manifest_needed(made.lanes[0].settings.ledger, "--format manifest")
     found, items = made.lanes[0], [each.item for each in made.chosen() if each.item is not None]
     states = found.settings.only_states
     if not items and states and not found.settings.only_ids:

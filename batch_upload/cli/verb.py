@@ -5,7 +5,6 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,6 +30,7 @@ from batch_upload.errors import (
     UsageError,
 )
 from batch_upload.escape import printable
+from batch_upload.ledger_address import LedgerAddress, ledger_address
 from batch_upload.report.ndjson import problem_line
 from batch_upload.report.summary_text import Invocation, KnownItems, next_lines, summary_lines
 from batch_upload.shortage import shortage_of
@@ -67,17 +67,20 @@ def verb(name: str, *groups: Sequence[str]) -> Callable[[Callable[..., Ended]], 
     def decorate(work: Callable[..., Ended]) -> Callable[..., None]:
         @takes(taken, work)
         def command(flags: Flags, **given: Any) -> None:  # noqa: ANN401 - whatever the verb takes
-            output, body = Output(), partial(work, flags=flags, **given)
+            output = Output()
             wrong: UsageError | None = None
             try:
                 output = Output.of(flags, Sinks(flags, taken), taken)
+                if isinstance(manifest := given.get("manifest"), str):
+                    given["manifest"] = None
+                    given["manifest"] = ledger_address(manifest)
             except UsageError as error:
                 wrong = error
 
             def run() -> Ended:
                 if wrong is not None:
                     raise wrong
-                return body(output=output)
+                return work(flags=flags, output=output, **given)
 
             run_verb(name, given.get("manifest"), output, run)
 
@@ -86,7 +89,7 @@ def verb(name: str, *groups: Sequence[str]) -> Callable[[Callable[..., Ended]], 
     return decorate
 
 
-def run_verb(name: str, manifest: Path | None, output: Output, work: Callable[[], Ended]) -> NoReturn:
+def run_verb(name: str, manifest: LedgerAddress | None, output: Output, work: Callable[[], Ended]) -> NoReturn:
     """Run a verb, print how it ended, and leave with its exit code."""
     from batch_upload.clock import counting_s  # imports anyio, which `--help` does without
 
@@ -121,11 +124,11 @@ def ended_by(error: BatchUploadError, output: Output, counted: Summary) -> Ended
     return Ended(replace(counted, exit=Exit(code, reason)), lines=(), has_failed=True)
 
 
-def _outcome(name: str, manifest: Path | None, output: Output, work: Callable[[], Ended]) -> Ended:
+def _outcome(name: str, manifest: LedgerAddress | None, output: Output, work: Callable[[], Ended]) -> Ended:
     """Open the sinks and do the work; every error and signal becomes an end, and is printed."""
     try:
         with stopped_by_signals():
-            output.sinks.open(name, manifest, warn=output.warn)
+            output.sinks.open(name, manifest if isinstance(manifest, Path) else None, warn=output.warn)
             return work()
     except EmptyShard as empty:
         ending = Exit(empty.exit_code, empty.message)
@@ -158,7 +161,7 @@ def _our_fault(name: str, error: Exception, output: Output) -> Ended:
     return Ended(Summary(verb=name, exit=exit_of(ExitCode.OUR_FAULT)), lines=())
 
 
-def _printed(ended: Ended, manifest: Path | None, output: Output) -> Ended:
+def _printed(ended: Ended, manifest: LedgerAddress | None, output: Output) -> Ended:
     """Print how the verb ended. Return another end if standard output did not take its lines."""
     summary = ended.summary
     invocation = ended.invocation or Invocation(str(manifest or ""))

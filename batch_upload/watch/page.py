@@ -87,7 +87,7 @@ class Page:
         limits: PageLimits = PageLimits(),
     ) -> "Page":
         """Return the page of a view and of what else the ledger has. `repeated` are flags for the page's commands."""
-        page = Page(found, Invocation(str(found.manifest.path), tuple(repeated)), limits, Board(after_revision))
+        page = Page(found, Invocation(found.named, tuple(repeated)), limits, Board(after_revision))
         page.board.begin_revision()
         page.fill(reader)
         page.board.head = page.head(reader, at).as_json(page.invocation)
@@ -261,7 +261,7 @@ class LanesPage:
         """Return the page of at least one lane, in the manifest's order. Each gets an equal share of the limits."""
         board = Board(after_revision)
         board.begin_revision()
-        invocation = Invocation(str(lanes[0][1].manifest.path), tuple(repeated))
+        invocation = Invocation(lanes[0][1].named, tuple(repeated))
         share = PageLimits(max(1, limits.items // len(lanes)), max(1, limits.attempts // len(lanes)))
         pages = []
         for place, (lane, found, reader) in enumerate(lanes):

@@ -59,7 +59,7 @@ class PostgresServer:
         for name, value in {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", **self.settings}.items():
             command += ["-c", f"{name}={value}"]
         with (self.data.parent / f"{self.data.name}.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **asserver_owner())
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **as_owner())
         until = time.monotonic() + SECONDS
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > until:
@@ -150,7 +150,7 @@ def running_standby(primary: PostgresServer, name: str = "standby") -> Iterator[
     if owner is not None:
         os.chown(data, owner.pw_uid, owner.pw_gid)
     command = [str(program("pg_basebackup")), "-D", str(data), "-d", primary.url(), "-R", "-X", "stream", "-c", "fast"]
-    made = subprocess.run([*command, "--no-sync"], check=False, capture_output=True, text=True, **asserver_owner())
+    made = subprocess.run([*command, "--no-sync"], check=False, capture_output=True, text=True, **as_owner())
     if made.returncode != 0:
         raise RuntimeError(f"pg_basebackup failed:\n{made.stderr}")
     standby = PostgresServer(data, free_port(), dict(primary.settings))
@@ -165,14 +165,14 @@ def new_server(folder: Path, name: str = "data", **settings: str) -> PostgresSer
     """Make the data of a server in a folder, without starting it. Everybody on loopback may connect as anybody."""
     data = folder / name
     data.mkdir()
-    owner = serverserver_owner()
+    owner = server_owner()
     if owner is not None:
         folder.chmod(0o755)
         os.chown(data, owner.pw_uid, owner.pw_gid)
     initdb = [str(program("initdb")), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
     # a locale that does not sort by code points, as most servers have: what depends on the order must not trust it
     initdb += ["--locale-provider=icu", "--icu-locale=en", "--no-sync", "--no-instructions"]
-    made = subprocess.run(initdb, check=False, capture_output=True, text=True, **asserver_owner())
+    made = subprocess.run(initdb, check=False, capture_output=True, text=True, **as_owner())
     if made.returncode != 0:
         raise RuntimeError(f"initdb failed:\n{made.stderr}")
     return PostgresServer(data, free_port(), settings)
@@ -185,7 +185,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def serverserver_owner() -> pwd.struct_passwd | None:
+def server_owner() -> pwd.struct_passwd | None:
     """Return the user that the server is run as; None for the one that runs the tests."""
     if os.geteuid() != 0:
         return None
@@ -193,7 +193,7 @@ def serverserver_owner() -> pwd.struct_passwd | None:
     return known.get("postgres") or known["nobody"]
 
 
-def asserver_owner() -> dict[str, Any]:
+def as_owner() -> dict[str, Any]:
     """Return the arguments of `subprocess.Popen` by which a program runs as the server's owner."""
     owner = server_owner()
     environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
