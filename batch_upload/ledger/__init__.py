@@ -98,8 +98,8 @@ def find_digests(address: LedgerAddress) -> LedgerReader | None:
 def connection_keywords(address: PostgresUrl) -> Callable[[], dict[str, Any]]:
     """Return what makes the keywords of libpq for each new connection to a ledger's database.
 
-    For what is kept beside the ledger, such as a queue. Raises LedgerUnusable without a driver or where TLS is weak, and
-    UsageError for a URL that cannot be used.
+    For what is kept beside the ledger, such as a queue. Raises LedgerUnusable without a driver or where TLS is weak,
+    and UsageError for a URL that cannot be used.
     """
     with _driver_needed(address):
         from batch_upload.ledger import postgres
