@@ -24,6 +24,7 @@ from tests.support.scheduled import (
     service_command,
     started_bare,
     unit_of,
+    verified_units,
     write_profile,
 )
 from tests.support.strace import calls_of, require_strace
@@ -33,16 +34,7 @@ MOST_EXPOSED = "15"
 
 
 def _verified(folder: Path, *, service: str, timer: str) -> "subprocess.CompletedProcess[str]":
-    """What systemd says of the units on a machine where the command is installed; nothing is started."""
-    units, command = folder / "etc/systemd/system", folder / INSTALLED.removeprefix("/")
-    for parent in (units, command.parent):
-        parent.mkdir(parents=True)
-    command.touch(mode=0o755)
-    (units / SERVICE.name).write_text(service)
-    (units / TIMER.name).write_text(timer)
-    instances = [unit.name.replace("@", "@june") for unit in (SERVICE, TIMER)]
-    told = ("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", f"--root={folder}", *instances)
-    return subprocess.run(told, capture_output=True, text=True, check=False)
+    return verified_units(folder, {SERVICE.name: service, TIMER.name: timer})
 
 
 def test_systemd_takes_the_units_without_a_word(tmp_path: Path) -> None:

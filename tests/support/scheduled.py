@@ -60,6 +60,19 @@ def unit_of(path: Path) -> dict[str, list[str]]:
     return settings
 
 
+def verified_units(folder: Path, units: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Return what systemd says of units, by file name, on a machine where the command is installed. Starts nothing."""
+    parent, command = folder / "etc/systemd/system", folder / INSTALLED.removeprefix("/")
+    for each in (parent, command.parent):
+        each.mkdir(parents=True)
+    command.touch(mode=0o755)
+    for name, text in units.items():
+        (parent / name).write_text(text)
+    instances = [name.replace("@", "@june") for name in units]
+    verify = ("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", f"--root={folder}", *instances)
+    return subprocess.run(verify, capture_output=True, text=True, check=False)
+
+
 def bare_environment(home: Path) -> dict[str, str]:
     """What cron gives a process, and that no test asks the network for credentials."""
     given = {"HOME": str(home), "LOGNAME": "nobody", "SHELL": "/bin/sh", "PATH": SYSTEM_PATH}
