@@ -39,7 +39,7 @@ class Template(yaml.SafeLoader):
     """Reads a template of CloudFormation: `!Ref NAME` becomes `NAME`."""
 
 
-Template.add_constructor("!Ref", lambda loader, node: loader.construct_scalar(node))
+Template.add_constructor("!Ref", lambda _, node: str(node.value))
 
 
 def _documents(name: str) -> list[Document]:
@@ -153,7 +153,7 @@ def test_compose_takes_the_file(tmp_path: Path) -> None:
     compose = _compose()
     if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0:
         env = {**os.environ, "POSTGRES_PASSWORD": "canary"}
-        config = ["docker", "compose", "-f", FOLDER / "compose.yaml", "config", "--quiet"]
+        config: list[str | Path] = ["docker", "compose", "-f", FOLDER / "compose.yaml", "config", "--quiet"]
         told = subprocess.run(config, capture_output=True, text=True, env=env, cwd=tmp_path, check=False)
         assert told.returncode == 0, told.stderr
     known = {"image", "command", "user", "read_only", "cap_drop", "security_opt", "network_mode", "depends_on"}
@@ -359,7 +359,7 @@ def _slurm_task(
         "SLURM_ARRAY_TASK_ID": str(index),
         "SLURM_RESTART_COUNT": str(restarts),
     }
-    arguments = [shutil.which("bash") or "bash", script, fleet.path]
+    arguments: list[str | Path] = [shutil.which("bash") or "bash", script, fleet.path]
     with subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, cwd=folder
     ) as process:
