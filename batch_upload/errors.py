@@ -29,6 +29,7 @@ code it wants. Rooms raise these and nothing else across their borders; a foreig
         ├── Throttled           nobody's          yes   10   too fast; certainly not done
         ├── NoAnswer            nobody's          yes   10   it is unknown whether it was done
         ├── NotSent             ours              yes   10   the right to send had lapsed; certainly not done
+        ├── SchedulerLost       nobody's          yes   10   the scheduler that lanes were handed to is gone
         └── OutOfResources      ours              yes   10   no file descriptor, memory or thread to spare
 """
 
@@ -273,6 +274,10 @@ class NoAnswer(Transient):
 
 class NotSent(Transient):
     """The request did not leave, since the right to send to the lane had lapsed (`LedgerWriter.may_send_until`)."""
+
+
+class SchedulerLost(Transient):
+    """The scheduler of another engine that lanes were handed to cannot be reached, or has forgotten them."""
 
 
 class OutOfResources(Transient):

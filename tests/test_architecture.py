@@ -80,6 +80,8 @@ AT_HOME = {
     "aiohttp": {"emulator", "watch", "service"},
     "yaml": {"manifest"},
     "procrastinate": {"fleet"},
+    "distributed": {"fleet"},
+    "dask": {"fleet"},
     "typer": {"cli"},
     "rich": {"report"},
     "pybase64": {"ports"},

@@ -30,6 +30,7 @@ from batch_upload.words import count_words
 
 if TYPE_CHECKING:
     from batch_upload.app.items import Prepared
+    from batch_upload.fleet.upload import OpenQueue
     from batch_upload.settings import Settings
 
 LANES_MAX = 1_000
@@ -62,6 +63,10 @@ def fleet_upload_command(
         bool, typer.Option("--no-wait/--wait", help="only put the lanes into the queue, and do not follow them")
     ] = False,
     dead_after: DeadAfter = "30s",
+    dask: Annotated[
+        str | None,
+        typer.Option("--dask", metavar="URL", help="hand the lanes to a Dask cluster instead: `tcp://scheduler:8786`"),
+    ] = None,
     *,
     flags: Flags,
     output: Output,
@@ -76,6 +81,7 @@ def fleet_upload_command(
     with needs_fleet():
         from batch_upload.fleet.upload import FleetResult, FleetUpload
 
+    open_queue = None if dask is None else _dask_queue(dask, waits=not no_wait)
     timing, started, options = timing_of(dead_after), counting_s(), options_of(flags)
 
     def checked(prepared: "Prepared", settings: "Settings") -> "tuple[Prepared, Settings]":
@@ -92,6 +98,7 @@ def fleet_upload_command(
             interruption=given["interruption"],
             waits=not no_wait,
             timing=timing,
+            open_queue=open_queue,
         )
 
     def ended(result: "FleetResult") -> Ended:
@@ -113,6 +120,22 @@ def fleet_upload_command(
         started=started,
         ended_of=ended,
     )
+
+
+def _dask_queue(address: str, *, waits: bool) -> "OpenQueue":
+    """Return how to reach a Dask cluster. Raises UsageError without the extra, and for a run that is not followed."""
+    if not waits:
+        raise UsageError(
+            "`--dask` needs the command until the end: a Dask cluster keeps no queue", hint="leave `--no-wait` out"
+        )
+    try:
+        from batch_upload.fleet.dask_lanes import dask_queue
+    except ImportError as error:
+        raise UsageError(
+            f"`--dask` needs more than is installed ({error})",
+            hint="install it with `pip install 'batch-upload[fleet,dask]'`",
+        ) from error
+    return partial(dask_queue, address)
 
 
 @verb(

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -20,9 +22,9 @@ from batch_upload.app.lanes import of_target
 from batch_upload.app.listing import manifest_digests
 from batch_upload.app.plan_input import read_plan_inputs
 from batch_upload.clock import SystemClock, counting_s
-from batch_upload.errors import BatchUploadError, ExitCode, LedgerUnusable, UsageError
+from batch_upload.errors import BatchUploadError, ExitCode, LedgerUnusable, SchedulerLost, UsageError
 from batch_upload.events import LaneEnded, LanesChosen, Notice, OfLane, RunEnded
-from batch_upload.fleet.jobs import LaneJob, LaneQueue, Schedule, Timing, lane_queue
+from batch_upload.fleet.jobs import FleetWorker, LaneJob, Schedule, Timing, lane_queue
 from batch_upload.fleet.lane import LaneTask, options_json, options_of_json
 from batch_upload.ledger import find_reader, open_ledger
 from batch_upload.model import Known
@@ -50,6 +52,20 @@ AFTER_DEADLINE_S = 75.0
 QUEUED = "the lanes are queued"
 
 Result = TypeVar("Result")
+
+
+class JobQueue(Protocol):
+    """What hands lanes out to workers: `LaneQueue`, or that of another engine, with the same contract."""
+
+    async def defer(self, task: LaneTask, lane: str) -> int: ...
+    async def jobs(self, job_ids: Sequence[int]) -> list[LaneJob]: ...
+    async def blocked(self, job_ids: Sequence[int]) -> set[int]: ...
+    async def cancel(self, job_ids: Sequence[int]) -> set[int]: ...
+    async def workers(self) -> list[FleetWorker]: ...
+    async def delete_old(self) -> None: ...
+
+
+OpenQueue = Callable[[], AbstractAsyncContextManager[JobQueue]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +135,7 @@ class FleetUpload:
         interruption: Interruption | None = None,
         waits: bool = True,
         timing: Timing | None = None,
+        open_queue: OpenQueue | None = None,
     ) -> None:
         self.prepared = prepared
         self.settings = settings
@@ -128,6 +145,7 @@ class FleetUpload:
         self._started = started
         self._waits = waits
         self._timing = timing or Timing()
+        self._open_queue = open_queue or partial(lane_queue, settings.ledger, self._timing)
         self._lanes: list[_Lane] = []
         self._thread = ThreadPoolExecutor(1, "follow")
         self._reader: LedgerReader | None = None
@@ -146,7 +164,7 @@ class FleetUpload:
             with self.interruption.scope:
                 await self._remember()
                 await self._plan()
-                async with lane_queue(self.settings.ledger, self._timing) as queue:
+                async with self._open_queue() as queue:
                     await queue.delete_old()
                     for lane in self._lanes:
                         lane.job_id = await queue.defer(lane.task, lane.name)
@@ -199,12 +217,12 @@ class FleetUpload:
             )
             self._lanes.append(_Lane(part, follower, task))
         labels = tuple(lane.label for lane in self._lanes)
-        total = len(self.prepared.manifest.targets if self.settings.targets else labels)
+        total = len(labels if self.settings.lanes.is_all else self.prepared.manifest.targets)
         items = tuple(len(lane.part.prepared.items) for lane in self._lanes)
         batch = self.prepared.manifest.batch
         self.observer.notify(LanesChosen(batch, labels, total, datetime.now(UTC), items))
 
-    async def _follow(self, queue: LaneQueue) -> None:
+    async def _follow(self, queue: JobQueue) -> None:
         """Look at ledger and queue again and again, until all lanes have ended."""
         began, reached = anyio.current_time(), anyio.current_time()
         may_wait_s = self.settings.wait_lock_s
@@ -222,15 +240,18 @@ class FleetUpload:
                 if anyio.current_time() - reached > UNUSABLE_S:
                     raise
                 self._say(f"{error.message}; the workers go on by themselves, looking again")
+            except SchedulerLost as error:
+                for lane in (each for each in self._lanes if each.end is None):
+                    await self._end(lane, Exit(error.exit_code, error.message), error.hint)
             await anyio.sleep(max(LOOK_S, LOOK_FACTOR * (anyio.current_time() - looked)))
 
-    async def _look(self, queue: LaneQueue) -> None:
+    async def _look(self, queue: JobQueue) -> None:
         jobs = {job.job_id: job for job in await queue.jobs([lane.job_id or 0 for lane in self._lanes])}
         for lane in self._lanes:
             if lane.end is None:
                 await self._look_at(queue, lane, jobs.get(lane.job_id or 0))
 
-    async def _look_at(self, queue: LaneQueue, lane: _Lane, job: LaneJob | None) -> None:
+    async def _look_at(self, queue: JobQueue, lane: _Lane, job: LaneJob | None) -> None:
         """Tell the observer what a lane has done, and whether it has ended."""
 
         def read() -> tuple[list[object], list[RunRecord]]:
@@ -259,7 +280,7 @@ class FleetUpload:
         lane.job_id = await queue.defer(lane.task, lane.name)
         self._say(f"the queue has ended the job of `{lane.label}`, and the ledger has not: it is queued again")
 
-    async def _leave_locked(self, queue: LaneQueue) -> None:
+    async def _leave_locked(self, queue: JobQueue) -> None:
         """End the lanes that another run has in the queue: it does what there is to do."""
         waiting = {lane.job_id or 0: lane for lane in self._lanes if lane.end is None}
         for job_id in await queue.cancel(sorted(await queue.blocked(list(waiting)))):
@@ -268,7 +289,7 @@ class FleetUpload:
                 waiting[job_id], Exit(ExitCode.LOCKED, reason), "`batch-upload fleet status` shows its jobs"
             )
 
-    async def _look_for_workers(self, queue: LaneQueue, waited_s: float) -> None:
+    async def _look_for_workers(self, queue: JobQueue, waited_s: float) -> None:
         if self._has_told_of_no_worker or waited_s < ALONE_S:
             return
         dead_after_s = self._timing.dead_after_s
@@ -276,7 +297,7 @@ class FleetUpload:
             self._has_told_of_no_worker = True
             self._say("no worker is running: start some with `batch-upload fleet worker`")
 
-    async def _keep_deadline(self, queue: LaneQueue) -> None:
+    async def _keep_deadline(self, queue: JobQueue) -> None:
         """After the deadline, end the lanes that no worker has begun; and all, once their workers had time to end."""
         deadline_s, elapsed_s = self.settings.deadline_s, counting_s() - self._started
         if deadline_s is None or elapsed_s < deadline_s:
