@@ -263,3 +263,13 @@ async def test_an_attempt_ends_once(ledger: OneLane) -> None:
         await ledger.conclude(attempt, accepted())
 
     assert (await _one(ledger)).state is State.PENDING
+
+
+async def test_an_answer_with_bytes_that_no_database_holds_is_kept_with_their_escapes(ledger: OneLane) -> None:
+    await began(ledger, item("a"))
+    fault = Fault("Odd\0", "zero \0 and \udcff", fields=(("a\0", "b\udcff"),))
+
+    known = await ledger.conclude(await ledger.intend(TOKEN, run_id=RUN, at=T0), ended(OutcomeKind.REFUSED, fault))
+
+    assert known.fault == Fault("Odd\\x00", "zero \\x00 and \\udcff", fields=fault.fields)
+    assert await _one(ledger) == known

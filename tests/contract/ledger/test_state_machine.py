@@ -344,5 +344,5 @@ class LedgerMachine(RuleBasedStateMachine):
 def test_any_sequence_of_calls_leaves_every_lane_where_the_model_is(ledgers: Ledgers) -> None:
     run_state_machine_as_test(
         partial(LedgerMachine, ledgers),  # type: ignore[arg-type]
-        settings=settings(max_examples=15 if ledgers.kind == "sqlite" else 4, stateful_step_count=30),
+        settings=settings(max_examples=15 if ledgers.kind == "sqlite" else 10, stateful_step_count=30),
     )

@@ -1,19 +1,15 @@
-"""The lane a ledger belongs to, and the runs that used it."""
+"""Whether a file is the one that its last run left: the note in its lock tells."""
 
 import shutil
 from datetime import timedelta
 from pathlib import Path
 
 import anyio
-import pytest
 
-from batch_upload.errors import BatchUploadError, ExitCode, LedgerOfAnotherLane
-from batch_upload.ledger import find_reader
-from batch_upload.model import Lane
 from batch_upload.ports import LaneMemory
 from tests.support.one_lane import OneLane
 from tests.unit.ledger.conftest import Open
-from tests.unit.ledger.samples import LANE, RUN, T0, after, began, item
+from tests.unit.ledger.samples import LANE, T0, after
 
 
 async def _pin(ledger: OneLane) -> LaneMemory:
@@ -33,42 +29,6 @@ async def _run_without_listing(opened: Open, path: Path, run_id: str) -> None:
     await _pin(ledger)
     await ledger.begin_run(run_id, verb="upload", batch="june", at=T0)
     await ledger.close()
-
-
-async def test_a_new_ledger_never_listed_its_lane_and_follows_on_nothing(ledger: OneLane) -> None:
-    assert await _pin(ledger) == LaneMemory(listed_at=None, continuous=False)
-
-
-async def test_a_listing_that_was_read_to_its_end_is_remembered(ledger: OneLane) -> None:
-    await _pin(ledger)
-
-    await ledger.listed(at=after(5))
-
-    assert (await _pin(ledger)).listed_at == after(5)
-
-
-async def test_when_anything_was_sent_last_is_remembered(ledger: OneLane) -> None:
-    await began(ledger, item("a"), item("b"))
-    before = await _pin(ledger)
-
-    await ledger.intend("bu1-b-1", run_id=RUN, at=after(1))
-    await ledger.intend("bu1-a-1", run_id=RUN, at=after(2))
-
-    assert (before.sent_at, (await _pin(ledger)).sent_at) == (None, after(2))
-
-
-@pytest.mark.parametrize("other", [Lane("999999999999", "us-east-1"), Lane("123456789012", "eu-west-1")])
-async def test_another_account_or_region_is_refused_and_said(opened: Open, other: Lane) -> None:
-    ledger = await opened()
-    await _pin(ledger)
-    await ledger.close()
-    ledger = await opened()
-
-    with pytest.raises(LedgerOfAnotherLane, match="belongs to 123456789012/us-east-1, and not to") as caught:
-        await ledger.pin(other, endpoint="e", at=T0)
-
-    assert caught.value.exit_code is ExitCode.LEDGER
-    assert (await _pin(ledger)).listed_at is None
 
 
 async def test_the_next_run_follows_on_the_last(opened: Open, path: Path) -> None:
@@ -139,32 +99,6 @@ async def test_a_ledger_whose_lock_was_lost_or_torn_does_not_follow_on(opened: O
     assert not (await _pin(await opened(path, "run-3"))).continuous
 
 
-async def test_runs_are_kept_with_how_they_ended(ledger: OneLane, path: Path) -> None:
-    await began(ledger)
-    await ledger.end_run(RUN, exit_code=20, summary={"items": 3, "states": {"failed": 1}}, at=after(60))
-    await ledger.begin_run("run-2", verb="upload", batch="june", at=after(61))
-
-    reader = find_reader(path)
-
-    assert reader is not None
-    with reader:
-        open_one, ended = reader.runs("june", 5)
-        assert (ended.run_id, ended.exit_code, ended.ended_at) == (RUN, 20, after(60))
-        assert ended.summary == {"items": 3, "states": {"failed": 1}}
-        assert (open_one.run_id, open_one.ended_at, open_one.exit_code, open_one.summary) == ("run-2", None, None, None)
-        assert [run.run_id for run in reader.runs("june", 1)] == ["run-2"]
-        assert reader.runs("july", 5) == []
-
-
-async def test_a_run_begins_once_and_ends_only_if_it_began(ledger: OneLane) -> None:
-    await began(ledger)
-
-    with pytest.raises(BatchUploadError, match="UNIQUE"):
-        await ledger.begin_run(RUN, verb="upload", batch="june", at=T0)
-    with pytest.raises(KeyError):
-        await ledger.end_run("run-9", exit_code=0, summary={}, at=T0)
-
-
 async def _ended(ledger: OneLane, number: int, code: int, **summary: int) -> None:
     """A run that began `number` hours after the first, and ended a minute later."""
     began = after(number * 3_600)
@@ -177,37 +111,6 @@ async def _ended(ledger: OneLane, number: int, code: int, **summary: int) -> Non
         summary=summary,
         at=began + timedelta(minutes=1),
     )
-
-
-@pytest.mark.parametrize(
-    ("codes", "since_s"),
-    [
-        ((), None),
-        ((0,), None),
-        ((0, 22), None),
-        ((0, 10), 60),
-        ((10,), 0),
-        ((22, 10, 12), 0),
-        ((0, 10, 11, 10), 60),
-        ((0, 10, 27), None),
-        ((10, 14, 10), 3_660),
-    ],
-)
-async def test_since_when_runs_fail_in_passing_counts_from_the_last_answer(
-    ledger: OneLane, codes: tuple[int, ...], since_s: int | None
-) -> None:
-    for number, code in enumerate(codes):
-        await _ended(ledger, number, code)
-
-    assert await ledger.failing_since() == (None if since_s is None else after(since_s))
-
-
-async def test_a_run_that_uploaded_something_has_got_answers(ledger: OneLane) -> None:
-    await _ended(ledger, 0, 10)
-    await _ended(ledger, 1, 10, uploaded=1)
-    await _ended(ledger, 2, 10)
-
-    assert await ledger.failing_since() == after(3_660)
 
 
 async def test_a_run_that_never_reached_its_lane_breaks_nothing(opened: Open, path: Path) -> None:
