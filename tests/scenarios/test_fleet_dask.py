@@ -78,18 +78,8 @@ class Cluster:
     @contextmanager
     def uploading(self, *flags: str) -> Iterator[Running]:
         """Start `fleet upload` on the cluster."""
-        command = (
-            "fleet",
-            "upload",
-            self.fleet.path,
-            "--json",
-            "--dask",
-            self.address,
-            "--ledger",
-            self.ledger,
-            *flags,
-        )
-        with started(*command, cwd=self.fleet.folder, env=self.env) as running:
+        ours = ("--json", "--dask", self.address, "--ledger", self.ledger)
+        with started("fleet", "upload", self.fleet.path, *ours, *flags, cwd=self.fleet.folder, env=self.env) as running:
             yield running
 
     def until_there_are(self, attachments: int) -> None:
