@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from batch_upload.model import Attachment, Known, OutcomeKind, State
+from batch_upload.model import Attachment, Known, Lane, OutcomeKind, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +119,19 @@ class StrangerRecord:
     attachment: Attachment
     identity_tag: str | None
     seen_at: datetime
+
+
+class LaneHold(NamedTuple):
+    """Who holds a lane of a ledger that several hosts share, or held it last. Times are of the database's clock."""
+
+    lane: Lane
+    run_id: str | None
+    host: str | None
+    pid: int | None
+    since: datetime | None
+    until: datetime | None
+    """When the lease lapses unless it is renewed; None once it was given back."""
+    is_held: bool
+    """Whether the lease had not lapsed when it was read."""
+    fence: int
+    """How often the lane was taken, by runs that found it free and by those that took it over."""

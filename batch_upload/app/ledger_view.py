@@ -4,7 +4,7 @@ Where a ledger takes the place of the manifest, the items are those that it list
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from batch_upload.ledger import ANSWERED, Note, holder_of
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl
 from batch_upload.model import Known, Lane, Listed, Manifest, Problem, State
 from batch_upload.ports import LedgerReader
-from batch_upload.records import RunRecord, Stock
+from batch_upload.records import LaneHold, RunRecord, Stock
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.summary import Exit, LaneSummary, Summary, reason_of_lanes
 from batch_upload.targets import Target
@@ -263,10 +263,22 @@ def summary_of_views(
     return joint_summary(verb, summaries, elapsed_s=counting_s() - started, run_id=run_id)
 
 
-def holder(ledger: LedgerAddress) -> Note | None:
-    """Return the process that holds the ledger now; None if there is none or that cannot be read."""
+def hold_of(reader: LedgerReader) -> LaneHold | None:
+    """Return who holds the lane of a reader, or held it last, where several hosts share the ledger."""
+    holds = reader.holds()
+    lane = reader.lane() if holds else None
+    return next((each for each in holds if each.lane == lane), None)
+
+
+def holder(ledger: LedgerAddress, holds: Iterable[LaneHold] = ()) -> Note | None:
+    """Return the process that holds the ledger now; None if there is none or that cannot be read.
+
+    Of a database it is the first that holds one of the lanes of `holds`.
+    """
     if isinstance(ledger, PostgresUrl):
-        return None
+        held = next((each for each in holds if each.is_held), None)
+        since = None if held is None or held.since is None else held.since.isoformat()
+        return None if held is None else Note(held.pid, held.host, since, held.run_id)
     try:
         return holder_of(ledger)
     except OSError:

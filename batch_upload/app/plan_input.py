@@ -8,14 +8,14 @@ from batch_upload.app.exits import STATE_OF_STATUS
 from batch_upload.app.items import LanePart, Prepared, lane_parts
 from batch_upload.app.lanes import lane_readers
 from batch_upload.app.ledger_alone import LedgerPart, current_rows, ledger_parts
-from batch_upload.app.ledger_view import RUNS_LOOKED_AT, refusal_of, unplanned
+from batch_upload.app.ledger_view import RUNS_LOOKED_AT, hold_of, refusal_of, unplanned
 from batch_upload.engine.plan import LaneOutlook, Unfinished, plan_unfinished, tokens_of, unfinished_items
 from batch_upload.engine.rows import BatchRows, carried_tries, is_absent, is_unsent, new_row, shown_row, shown_row_of_id
 from batch_upload.engine.survey import Seen
 from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import LIVE, OPEN, Attachment, Known, Lane, Plan, RateRecord, State
 from batch_upload.ports import LedgerReader
-from batch_upload.records import RunRecord
+from batch_upload.records import LaneHold, RunRecord
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.targets import Target
 
@@ -41,6 +41,8 @@ class PlanInput:
     """The rates that runs have learned."""
 
     last_run: RunRecord | None = None
+    hold: LaneHold | None = None
+    """Who holds the lane, or held it last, where several hosts share the ledger."""
     is_ledger_alone: bool = False
     """Whether the manifest was not read: then all items of the ledger are in `unplanned`."""
 
@@ -149,6 +151,7 @@ def _read_part(part: LanePart, reader: LedgerReader | None, *, whole: bool) -> P
         refusal=refusal_of(runs),
         rates=reader.rates(),
         last_run=runs[0] if runs else None,
+        hold=hold_of(reader),
     )
 
 
@@ -177,5 +180,6 @@ def _read_ledger_part(part: LedgerPart) -> PlanInput:
         refusal=refusal_of(runs),
         rates=reader.rates(),
         last_run=runs[0] if runs else None,
+        hold=hold_of(reader),
         is_ledger_alone=True,
     )

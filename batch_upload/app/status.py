@@ -22,7 +22,7 @@ from batch_upload.ledger import Note, find_reader, is_ledger_file
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl, named_address
 from batch_upload.manifest.reader import ledger_named_in
 from batch_upload.model import Known, Lane, Manifest, Plan, State
-from batch_upload.records import RunRecord
+from batch_upload.records import LaneHold, RunRecord
 from batch_upload.settings import RunOptions, Settings, settings_of
 from batch_upload.summary import Summary
 from batch_upload.targets import Target
@@ -62,7 +62,9 @@ class Status:
     create_rate: float = 0.0
     """Creates a second to expect."""
     holder: Note | None = None
-    """The process that holds the ledger now."""
+    """The process that holds the ledger now; of a database the first that holds one of the lanes."""
+    holds: Sequence[LaneHold] = ()
+    """Who holds each lane, or held it last, where several hosts share the ledger."""
     lanes: Sequence[LaneOutcome["Status"]] = ()
     """Of a manifest with `targets`, the status of each lane. All the rest is then of all lanes together, and `lane` is
     None."""
@@ -125,6 +127,7 @@ def _status_without_ledger(manifest: Manifest, part: ListedPart, *, started: flo
 def _status_of_lane(given: PlanInput, *, started: float) -> Status:
     """Return the status of one lane from what was read of it."""
     now, prepared = datetime.now(UTC), given.prepared
+    holds = () if given.hold is None else (given.hold,)
     begun = (item for item in given.unfinished.items if item.item_id in given.rows.current)
     rows = [shown_row(item, given.rows) or new_row(item) for item in begun]
     rows += [row for row in given.unplanned if row is not None]
@@ -155,7 +158,8 @@ def _status_of_lane(given: PlanInput, *, started: float) -> Status:
         refusal=given.refusal or pin_refusal(given.lane, given.target),
         last_run=given.last_run,
         create_rate=expected_create_rate(given.settings, given.rates, now=now),
-        holder=holder(given.settings.ledger),
+        holder=holder(given.settings.ledger, holds),
+        holds=holds,
         is_ledger_alone=given.is_ledger_alone,
     )
 
@@ -199,7 +203,8 @@ def _status_of_all(
     parts = [(lane.target, lane.value.summary) for lane in lanes]
     summary = summary_of_lanes("status", parts, batch=manifest.batch, elapsed_s=counting_s() - started)
     joint = _sum_of([lane.value for lane in lanes], summary)
-    return replace(joint, settings=settings, lane=None, prepared=prepared, holder=holder(settings.ledger), lanes=lanes)
+    held_by = holder(settings.ledger, joint.holds)
+    return replace(joint, settings=settings, lane=None, prepared=prepared, holder=held_by, lanes=lanes)
 
 
 def _sum_of(found: Sequence[Status], summary: Summary) -> Status:
@@ -223,4 +228,6 @@ def _sum_of(found: Sequence[Status], summary: Summary) -> Status:
         refusal=next((each.refusal for each in found if each.refusal), ""),
         last_run=last_run,
         create_rate=sum(each.create_rate for each in found),
+        holder=next((each.holder for each in found if each.holder is not None), None),
+        holds=list(dict.fromkeys(hold for each in found for hold in each.holds)),
     )

@@ -13,7 +13,7 @@ from batch_upload.app.exits import lane_summary
 from batch_upload.app.items import look_into
 from batch_upload.app.lanes import ListedPart, listed_lanes
 from batch_upload.app.ledger_alone import ledger_parts
-from batch_upload.app.ledger_view import RUNS_LOOKED_AT, refusal_of
+from batch_upload.app.ledger_view import RUNS_LOOKED_AT, hold_of, refusal_of
 from batch_upload.clock import counting_s
 from batch_upload.documents.refusals import Refusal
 from batch_upload.engine.plan import LaneOutlook, plan_items
@@ -23,7 +23,7 @@ from batch_upload.ledger import is_ledger_file
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl, named_address
 from batch_upload.model import Action, Item, Known, Lane, Listed, Manifest, Problem, State
 from batch_upload.ports import LedgerReader
-from batch_upload.records import TokenHistory
+from batch_upload.records import LaneHold, TokenHistory
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.spelling import id_hint
 from batch_upload.summary import Summary
@@ -63,6 +63,8 @@ class ItemHistory:
     """What `upload` would do for it, if nothing of the above prevents it; None for nothing."""
     is_ledger_alone: bool
     """Whether the manifest was not read: then nothing is known of what it lists, nor of the file."""
+    hold: LaneHold | None
+    """Who holds the lane, or held it last, where several hosts share the ledger."""
     is_new: bool
     """Whether the ledger has never listed its lane: the item may be at the service although the ledger has nothing."""
 
@@ -98,6 +100,7 @@ class LaneRows:
     lane: Lane | None = None
     refusal: str = ""
     is_new: bool = True
+    hold: LaneHold | None = None
     is_ledger_alone: bool = False
 
     @property
@@ -165,7 +168,8 @@ def _lane_rows(manifest: Manifest, part: ListedPart, reader: LedgerReader | None
         if row.item_id == item_id
     ]
     refusal = refusal_of(reader.runs(manifest.batch, limit=RUNS_LOOKED_AT))
-    return LaneRows(manifest, part, item_id, known, tokens, reader.lane(), refusal, reader.listed_at() is None)
+    is_new = reader.listed_at() is None
+    return LaneRows(manifest, part, item_id, known, tokens, reader.lane(), refusal, is_new, hold_of(reader))
 
 
 def _history(rows: LaneRows, unmatched: Sequence[Problem], *, started: float) -> ItemHistory:
@@ -199,6 +203,7 @@ def _history(rows: LaneRows, unmatched: Sequence[Problem], *, started: float) ->
         refusal=rows.refusal,
         action=next((each for each in made.actions if each.item_id == rows.item_id), None),
         is_ledger_alone=rows.is_ledger_alone,
+        hold=rows.hold,
         is_new=rows.is_new,
     )
 

@@ -14,10 +14,13 @@ from batch_upload.report.estimate import work_left
 from batch_upload.report.ndjson import in_lane, known_line, lane_ref
 from batch_upload.report.summary_text import Invocation, KnownItems, attention_lines, states_line
 from batch_upload.targets import Target, id_with_lane
-from batch_upload.words import duration_words, holder_words, rate_words
+from batch_upload.words import count_words, duration_words, holder_words, rate_words
 
 if TYPE_CHECKING:
     from batch_upload.app.status import Status
+
+HOLDS_SHOWN = 20
+"""Lanes whose holders are named in text."""
 
 
 @verb("status", LEDGER_FLAGS, TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
@@ -25,11 +28,14 @@ def status_command(manifest: ManifestOrLedgerArgument, *, flags: Flags, output: 
     """count the items by state and name those that need attention, from ledger and files"""
     from batch_upload.app.lanes import LaneOutcome  # heavy, like all that follows: only when there is work
     from batch_upload.app.status import status_sync
+    from batch_upload.report.lane_words import hold_line
 
     found = status_sync(manifest, options_of(flags), whole=output.json)
     for lane in found.lanes or [LaneOutcome(Target(), found)]:
         for row in lane.value.rows:
             output.event(in_lane(known_line(row, at=datetime.now(UTC)), lane_ref(lane.target, lane.value.lane)))
+        for hold in lane.value.holds:
+            output.event(hold_line(hold, lane_ref(lane.target, lane.value.lane)))
     if not output.quiet:
         invocation = invocation_of(manifest, flags, found.settings)
         obstacles = messages.obstacle_lines(found.missing, found.prepared, gone=found.gone, invocation=invocation)
@@ -37,6 +43,7 @@ def status_command(manifest: ManifestOrLedgerArgument, *, flags: Flags, output: 
             *run_lines(found),
             *(printable(line) for line in change_lines(found)),
             *obstacles,
+            *hold_lines(found),
             *ledger_lines(found),
             *(lanes_lines(found, output) if found.lanes else refusal_lines(found, invocation)),
             *attention_lines(attention_of(found), invocation),
@@ -45,6 +52,17 @@ def status_command(manifest: ManifestOrLedgerArgument, *, flags: Flags, output: 
         shard = messages.shard_lines(output.shard, lanes=len(found.lanes))
         output.answer([*shard, states_line(found.summary), *lines])
     return Ended(found.summary, lines=())
+
+
+def hold_lines(found: "Status") -> Iterator[str]:
+    """Yield who holds each lane now, where several hosts share the ledger."""
+    from batch_upload.report.lane_words import hold_words
+
+    held = [hold for hold in found.holds if hold.is_held]
+    for hold in held[:HOLDS_SHOWN]:
+        yield printable(f"lane {hold.lane}: held by {hold_words(hold)}")
+    if len(held) > HOLDS_SHOWN:
+        yield f"and {count_words(len(held) - HOLDS_SHOWN, 'more lane')} held; `--json` has all"
 
 
 def ledger_lines(found: "Status") -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Flags, ManifestArgument, options_of
+from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Flags, ManifestOrLedgerArgument, options_of
 from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.streams import raising
 from batch_upload.cli.verb import Ended, verb
@@ -22,7 +22,7 @@ ADDRESS_BYTES = 32
 
 @verb("watch", ("only",), LEDGER_FLAGS, TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
 def watch_command(
-    manifest: ManifestArgument,
+    manifest: ManifestOrLedgerArgument,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one")] = 0,
     *,
     flags: Flags,

@@ -57,6 +57,7 @@ def why_command(
     from batch_upload.app.exits import joint_summary  # heavy, like all that follows: only when there is work
     from batch_upload.app.why import why_sync
     from batch_upload.clock import counting_s
+    from batch_upload.report.lane_words import hold_line, hold_words
 
     options, started = options_of(flags), counting_s()
     lanes = why_sync(manifest, item, options)
@@ -66,6 +67,11 @@ def why_command(
     histories = [(lane_ref(found.target, found.lane), history_of(found, invocation)) for found in lanes]
     for line in history_json_of_lanes(histories):
         output.event(line)
+    holds = []
+    for found in lanes:
+        if found.hold is not None:
+            output.event(hold_line(found.hold, lane_ref(found.target, found.lane)))
+            holds += [found.hold] if found.hold.is_held else []
     summaries = [(found.target, found.summary) for found in lanes]
     summary = joint_summary("why", summaries, elapsed_s=counting_s() - started)
     lines: Iterable[str]
@@ -74,7 +80,7 @@ def why_command(
     else:
         lines = history_lines_of_lanes(histories)
     if not output.quiet:
-        output.answer(lines)
+        output.answer([*lines, *(f"lane {each.lane}: held by {hold_words(each)}" for each in holds)])
     return Ended(summary, lines=())
 
 

@@ -19,6 +19,7 @@ from sqlalchemy.types import TypeEngine
 
 from batch_upload.errors import LedgerFault, LedgerUnusable
 from batch_upload.ledger.tables import Convert, Kept
+from batch_upload.records import LaneHold
 
 Returned = TypeVar("Returned")
 Row = tuple[Any, ...]
@@ -169,6 +170,10 @@ class Database(ABC):
     @abstractmethod
     def savepoint(self) -> AbstractContextManager[None]:
         """Undo what happens within, and nothing else of the transaction, if an exception leaves."""
+
+    def holds(self) -> list[LaneHold]:
+        """Return who holds each lane; nothing where one process has all of them."""
+        return []
 
     @abstractmethod
     def change_number(self) -> int:

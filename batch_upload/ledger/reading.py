@@ -15,6 +15,7 @@ from batch_upload.records import (
     AttemptRecord,
     Bucket,
     Comparison,
+    LaneHold,
     Mark,
     NumberedAttempt,
     RunRecord,
@@ -114,6 +115,10 @@ class Reader:
     def version(self) -> int:
         with self._source.reading():
             return self._db.change_number()
+
+    def holds(self) -> list[LaneHold]:
+        with self._source.reading():
+            return self._db.holds()
 
     def lane(self) -> Lane | None:
         with self._source.reading():

@@ -12,6 +12,7 @@ from batch_upload.records import (
     AttemptRecord,
     Bucket,
     Comparison,
+    LaneHold,
     Mark,
     NumberedAttempt,
     RunRecord,
@@ -67,6 +68,10 @@ class LedgerReader(Protocol):
 
     def version(self) -> int:
         """A number that changes whenever somebody else has written; it means nothing to another reader."""
+        ...
+
+    def holds(self) -> Sequence[LaneHold]:
+        """Who holds each lane of a ledger that several hosts share, or held it last; empty for a file."""
         ...
 
     def lane(self) -> Lane | None:

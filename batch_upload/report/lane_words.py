@@ -2,14 +2,25 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from batch_upload.errors import ExitCode
 from batch_upload.escape import printable
 from batch_upload.events import LaneEnded, LanesChosen
 from batch_upload.model import Fault
+from batch_upload.records import LaneHold
 from batch_upload.report.lane_progress import LaneProgress, LanesProgress, Trouble
-from batch_upload.summary import Exit
-from batch_upload.words import clock_words, count_words, duration_words, fault_words, rate_words
+from batch_upload.report.ndjson import LaneRef
+from batch_upload.summary import EVENT_SCHEMA_VERSION, Exit
+from batch_upload.words import (
+    clock_words,
+    count_words,
+    duration_words,
+    fault_words,
+    holder_words,
+    rate_words,
+    utc_iso_or_none,
+)
 
 LocalTime = Callable[[datetime], datetime]
 """Turns an aware time into the reader's zone."""
@@ -83,3 +94,29 @@ def trouble_words(lane: LaneProgress, trouble: Trouble, *, at: datetime) -> str:
             return f"{share:.0f} % of its requests are throttled"
     end = lane.eta(at)
     return "" if end is None else f"{duration_words(end.left_s)} left"
+
+
+def hold_words(hold: LaneHold) -> str:
+    """Return who holds a lane, since when and until when, in the time of the database."""
+    since = "" if hold.since is None else f" since {hold.since:%Y-%m-%d %H:%M:%SZ}"
+    until = "" if hold.until is None else f", lease until {hold.until:%H:%M:%SZ}"
+    who = holder_words(hold.pid, hold.host)
+    return f"{who}{since} (run {hold.run_id}){until}; taken {count_words(hold.fence, 'time')} so far"
+
+
+def hold_line(hold: LaneHold, lane: LaneRef) -> dict[str, Any]:
+    """Return the line `{"event": "lease", …}`."""
+    return {
+        "event": "lease",
+        "schema_version": EVENT_SCHEMA_VERSION,
+        **({} if lane.target is None else {"target": lane.target}),
+        "account": hold.lane.account,
+        "region": hold.lane.region,
+        "held": hold.is_held,
+        "run_id": hold.run_id,
+        "host": hold.host,
+        "pid": hold.pid,
+        "since": utc_iso_or_none(hold.since),
+        "until": utc_iso_or_none(hold.until),
+        "fence": hold.fence,
+    }

@@ -6,16 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TypeVar
 
 import anyio
 
 from batch_upload.app.lanes import of_target
-from batch_upload.app.ledger_view import LedgerView, holder, view_lanes
+from batch_upload.app.ledger_view import LedgerView, holder, view_lanes, view_ledger
 from batch_upload.errors import LedgerUnusable, ManifestInvalid
-from batch_upload.ledger import find_reader
-from batch_upload.ledger_address import LedgerAddress
+from batch_upload.ledger import find_reader, is_ledger_file
+from batch_upload.ledger_address import LedgerAddress, PostgresUrl
+from batch_upload.model import Lane
 from batch_upload.ports import LedgerReader
 from batch_upload.report.page.board import json_chunks
 from batch_upload.report.page.document import document, policy
@@ -38,7 +38,7 @@ class Follower:
     Raises ManifestInvalid, UsageError and LedgerUnusable where there is nothing to begin with.
     """
 
-    def __init__(self, path: Path, options: RunOptions, *, repeated: Sequence[str] = ()) -> None:
+    def __init__(self, path: LedgerAddress, options: RunOptions, *, repeated: Sequence[str] = ()) -> None:
         self._path = path
         self._options = options
         self._repeated = repeated
@@ -47,7 +47,8 @@ class Follower:
         self._version: int | None = None
         self._run_id: str | None = None
         self._unusable_looks = 0
-        self.found: Sequence[LedgerView] = view_lanes(path, options)
+        self._parts: tuple[set[Lane], set[tuple[Lane | None, str]]] | None = None
+        self.found: Sequence[LedgerView] = _views(path, options)
         self.page = self._made_page(None)
         self.look()
 
@@ -94,21 +95,35 @@ class Follower:
         if reader is None:
             return False
         version = reader.version()
-        if version == self._version and self.page.is_held == (holder(self.ledger) is not None):
+        if version == self._version and self.page.is_held == (holder(self.ledger, reader.holds()) is not None):
             return False
         self._version = version  # as of before the reading: what is written meanwhile is seen at the next look
-        batch = self.found[0].manifest.batch
-        latest = [run for each in self._readers(reader) for run in each.runs(batch, limit=1)]
+        latest = [
+            run
+            for view, each in zip(self.found, self._readers(reader), strict=True)
+            for run in each.runs(view.manifest.batch, limit=1)
+        ]
         last = max(latest, key=lambda run: run.began_at, default=None)
         before, self._run_id = self._run_id, last.run_id if last else None
         # a new run may have another manifest, so everything is read again
-        if self._run_id != before or not self._keep_up(reader):
+        if self._run_id != before or self._has_other_parts(reader) or not self._keep_up(reader):
             self._rebuild()
         return True
 
+    def _has_other_parts(self, reader: LedgerReader) -> bool:
+        """Return whether a ledger in place of the manifest has a lane or batch that it had not before."""
+        if not self.found[0].is_ledger_alone:
+            return False
+        before = self._parts
+        batches = {(each.lane(), batch) for each in self._readers(reader) for batch in each.batches()}
+        self._parts = ({lane for _, lane in reader.lanes()}, batches)
+        return before is not None and before != self._parts
+
     def _is_another_file(self) -> bool:
+        if isinstance(self.ledger, PostgresUrl):
+            return self._reader is None
         try:
-            found = Path(str(self.ledger)).stat()
+            found = self.ledger.stat()
         except OSError:
             file = None
         else:
@@ -120,11 +135,11 @@ class Follower:
         """Read manifest and ledger again. A manifest that cannot be read now stays as it was."""
         reader = self._reader
         marks = {
-            view.target.label: each.marks(view.manifest.batch)
+            (view.target.label, view.manifest.batch): each.marks(view.manifest.batch)
             for view, each in zip(self.found, self._readers(reader), strict=reader is not None)
         }
         try:
-            found: Sequence[LedgerView] = view_lanes(self._path, self._options)
+            found: Sequence[LedgerView] = _views(self._path, self._options)
         except ManifestInvalid:
             # the same items; their rows read the ledger again
             lanes = [each.lane() for each in self._readers(reader)] or [None] * len(self.found)
@@ -135,7 +150,7 @@ class Follower:
         after = self.page.board.revision
         self.found = found
         self.page = self._made_page(reader, after_revision=after)
-        before = [marks.get(each.target.label, []) for each in found]
+        before = [marks.get((each.target.label, each.manifest.batch), []) for each in found]
         if isinstance(self.page, LanesPage):
             self.page.compare_with(before)
         else:
@@ -144,7 +159,7 @@ class Follower:
     def _made_page(self, reader: LedgerReader | None, *, after_revision: int = 0) -> Page | LanesPage:
         """Return the page as manifest and ledger are now."""
         at, found = datetime.now(UTC), self.found
-        if found[0].target.label is None:
+        if len(found) == 1 and found[0].target.label is None:
             return Page.of(found[0], self._repeated, reader, at=at, after_revision=after_revision)
         lanes = pages_of_lanes(found, reader)
         return LanesPage.of(lanes, self._repeated, at=at, after_revision=after_revision)
@@ -164,6 +179,13 @@ class Follower:
     def _readers(self, reader: LedgerReader | None) -> list[LedgerReader]:
         """Return the reader of each lane; none without a ledger."""
         return [] if reader is None else [of_target(reader, each.target) for each in self.found]
+
+
+def _views(path: LedgerAddress, options: RunOptions) -> Sequence[LedgerView]:
+    """Return the lanes of a manifest, or the batches of each lane of a ledger in its place."""
+    if isinstance(path, PostgresUrl) or is_ledger_file(path):
+        return view_ledger(path, options)
+    return view_lanes(path, options)
 
 
 class LivePage:
@@ -203,8 +225,13 @@ class LivePage:
 
 
 @asynccontextmanager
-async def live_page(path: Path, options: RunOptions, *, repeated: Sequence[str] = ()) -> AsyncIterator[LivePage]:
-    """Open the live page of a manifest. `repeated` are flags for the page's commands. Raises as `Follower`."""
+async def live_page(
+    path: LedgerAddress, options: RunOptions, *, repeated: Sequence[str] = ()
+) -> AsyncIterator[LivePage]:
+    """Open the live page of a manifest, or of a ledger in its place. Raises as `Follower`.
+
+    `repeated` are flags for the page's commands.
+    """
     thread = ThreadPoolExecutor(1, "follow")
     try:
         follower = await _run_in(thread, lambda: Follower(path, options, repeated=repeated))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from batch_upload.app.lanes import of_target
-from batch_upload.app.ledger_view import LedgerView, holder
+from batch_upload.app.ledger_view import LedgerView, hold_of, holder
 from batch_upload.engine.rows import has_failed_upload, state_of_row, with_retries_counted
 from batch_upload.escape import printable
 from batch_upload.ledger import find_reader
@@ -18,6 +18,7 @@ from batch_upload.ports import LedgerReader
 from batch_upload.records import Bucket, Mark, NumberedAttempt, RunTally
 from batch_upload.report.completion import report_row
 from batch_upload.report.estimate import work_left
+from batch_upload.report.lane_words import hold_words
 from batch_upload.report.ndjson import NO_LANE, LaneRef, lane_ref
 from batch_upload.report.page.board import Board, json_chunks
 from batch_upload.report.page.document import document
@@ -136,14 +137,19 @@ class Page:
         batch = self.found.manifest.batch
         marks = {mark.client_token: mark for mark in reader.marks(batch)}
         changed = [token for token, mark in marks.items() if mark.current and mark != self._marks.get(token)]
-        known = [row for row in reader.known_of(batch, changed) if row.item_id in self._listed]
+        is_whole = self.found.is_ledger_alone  # then what is new belongs on the page, too
+        known = [row for row in reader.known_of(batch, changed) if is_whole or row.item_id in self._listed]
         if failed := [row.item_id for row in known if has_failed_upload(row)]:
             known = with_retries_counted(known, reader.known_of_ids(batch, failed))
         return marks, known
 
     def has_new_token(self, known: Iterable[Known]) -> bool:
-        """Return whether an item has another token than the page shows, so that it must be built again."""
-        return any(self._token_of_item.get(row.item_id, row.client_token) != row.client_token for row in known)
+        """Return whether an item is new or has another token than the page shows, so that it must be built again."""
+        return any(
+            row.item_id not in self._listed
+            or self._token_of_item.get(row.item_id, row.client_token) != row.client_token
+            for row in known
+        )
 
     def take(self, reader: LedgerReader, marks: Mapping[str, Mark], known: Iterable[Known]) -> None:
         """Put what has changed on the board, in the revision that was begun last."""
@@ -208,12 +214,14 @@ class Page:
         causes = causes_of(self._attention.values(), target=self.lane.target)
         if self.found.is_ledger_alone:  # `lane` may be named by its batch, too, which no flag takes
             causes = [replace(each, first=(self.found.target.label, each.first[1])) for each in causes]
-        note = holder(self.found.settings.ledger)
+        hold = None if reader is None else hold_of(reader)
+        note = holder(self.found.settings.ledger, () if hold is None else (hold,))
         self.is_held = note is not None
         if note is not None and runs and runs[0].record.ended_at is None:
             rate = self.found.create_rate if pace is None else pace.learned["rate"]
             left, left_s = work_left(states, rate)
-            active = ActiveRun(runs[0].record.run_id, holder_words(note.pid, note.host), left, rate, left_s)
+            who = holder_words(note.pid, note.host) if hold is None else hold_words(hold)
+            active = ActiveRun(runs[0].record.run_id, who, left, rate, left_s)
         return PageHead(
             batch=self.found.manifest.batch,
             manifest="not read" if self.found.is_ledger_alone else str(self.found.manifest.path),
@@ -235,6 +243,8 @@ class Page:
         )
 
 
+HOLDERS_NAMED = 3
+"""Processes that the page of several lanes names, where several hosts share the ledger."""
 PageOfLane = tuple[LaneRef, LedgerView, LedgerReader | None]
 """A lane, what the ledger holds for its items, and a reader of the lane; no reader before its first run."""
 
@@ -326,7 +336,10 @@ class LanesPage:
         if active:
             left_s = max((each.left_s for each in active if each.left_s is not None), default=None)
             left, rate = sum(each.left for each in active), sum(each.rate for each in active if each.left)
-            head = replace(head, active=ActiveRun(active[0].run_id, active[0].holder, left, rate, left_s))
+            who = list(dict.fromkeys(each.holder for each in active))
+            others = [f"{len(who) - HOLDERS_NAMED} more"] if len(who) > HOLDERS_NAMED else []
+            named = " · ".join([*who[:HOLDERS_NAMED], *others])
+            head = replace(head, active=ActiveRun(active[0].run_id, named, left, rate, left_s))
         self.board.head = head.as_json(self.invocation)
 
 

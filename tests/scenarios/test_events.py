@@ -15,6 +15,7 @@ from tests.support.command import Result, started
 from tests.support.endpoint import Endpoint
 from tests.support.event_schema import shape_of, shapes
 from tests.support.fleets import make_fleet
+from tests.support.postgres import PostgresServer
 from tests.support.preloaded import Preloaded
 
 EVERY_VERB = frozenset({"every verb", "every verb that reads a manifest"})
@@ -33,7 +34,7 @@ def _told_by_verb(results: list[Result]) -> dict[str, set[str]]:
 
 
 @pytest.fixture
-def results(endpoint: Endpoint, command: Preloaded, tmp_path: Path) -> list[Result]:
+def results(endpoint: Endpoint, command: Preloaded, postgres: PostgresServer, tmp_path: Path) -> list[Result]:
     """A batch's whole life, with everything that can come in between."""
     batch = make_batch(tmp_path, 4)
     env = endpoint.env
@@ -63,6 +64,11 @@ def results(endpoint: Endpoint, command: Preloaded, tmp_path: Path) -> list[Resu
     told.append(run("upload", "--rate", "100", "--safe-horizon", "100ms"))
     told += [run("status"), command.run("why", batch.manifest, batch.ids[0], "--json", cwd=tmp_path)]
     told += [run("verify"), run("reconcile"), run("report", "-o", "june.csv"), run("prune", "--yes")]
+    shared = {**env, "BATCH_UPLOAD_LEDGER": postgres.new_database("events")}
+    told += [
+        command.run(verb, batch.manifest, *rest, "--json", cwd=tmp_path, env=shared)
+        for verb, *rest in (("upload", "--rate", "100", "--safe-horizon", "100ms"), ("status",), ("why", batch.ids[0]))
+    ]
     return [*told, _lanes(command, tmp_path), _emulator(tmp_path)]
 
 

@@ -7,7 +7,7 @@ transaction mode) does no harm.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar
 
@@ -23,6 +23,8 @@ from batch_upload.ledger.postgres.migrations import check_server, check_whole, m
 from batch_upload.ledger.postgres.parameters import PostgresParameters, parameters_of
 from batch_upload.ledger.sqlite.digest_cache import DigestCache
 from batch_upload.ledger_address import PostgresUrl
+from batch_upload.model import Lane
+from batch_upload.records import LaneHold
 from batch_upload.settings import cache_folder
 
 Raw = psycopg.Connection[Row]
@@ -41,6 +43,10 @@ BEGIN_READING = (
 """A report on a terminal may be read slowly. Cursors are read to their end, so a plan for the first rows is no help."""
 ROWS_A_FETCH = 2_000
 """Rows of a large result that are in memory at once: below 2 MB."""
+_HOLDS = b"""
+SELECT account, region, run_id, host, pid, since, lease_until, coalesce(lease_until > clock_timestamp(), false), fence
+  FROM lane WHERE fence > 0 ORDER BY account, region
+"""
 _WITH_WANTED = "WITH wanted (key, value) AS (SELECT * FROM unnest(%s::text[], %s::text[]))"
 
 
@@ -110,6 +116,13 @@ class PostgresDatabase(Database):
             raise
         self.raw.execute("RELEASE job")
 
+    def holds(self) -> list[LaneHold]:
+        rows = self.raw.execute(_HOLDS).fetchall()
+        return [
+            LaneHold(Lane(account, region), run_id, host, pid, _in_utc(since), _in_utc(until), held, fence)
+            for account, region, run_id, host, pid, since, until, held, fence in rows
+        ]
+
     def change_number(self) -> int:
         # what is committed changes the snapshot; so do other databases of the server, which costs a reader another look
         row = self.raw.execute("SELECT hashtextextended(pg_current_snapshot()::text, 0)").fetchone()
@@ -151,6 +164,10 @@ class PostgresDatabase(Database):
             yield from rows
             if len(rows) < ROWS_A_FETCH:
                 return
+
+
+def _in_utc(at: datetime | None) -> datetime | None:
+    return None if at is None else at.astimezone(UTC)
 
 
 @contextmanager
