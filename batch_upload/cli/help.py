@@ -41,6 +41,7 @@ EXAMPLES = {
         "batch-upload fleet schedule june.yaml --remove",
         "batch-upload fleet schedule --ledger postgresql://db.internal/batch_upload",
     ),
+    "ledger migrate": ("batch-upload ledger migrate postgresql://batch_upload_owner@db.internal/batch_upload",),
     "manifest schema": ("batch-upload manifest schema > manifest.schema.json",),
 }
 

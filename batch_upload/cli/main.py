@@ -11,6 +11,7 @@ from batch_upload.cli import (
     doctor,
     emulator,
     fleet,
+    ledger,
     manifest,
     plan,
     prune,
@@ -79,6 +80,7 @@ for name, command in VERBS.items():
 app.add_typer(manifest.manifest_app, name="manifest")
 app.add_typer(targets.targets_app, name="targets")
 app.add_typer(fleet.fleet_app, name="fleet")
+app.add_typer(ledger.ledger_app, name="ledger")
 
 
 def main() -> None:
