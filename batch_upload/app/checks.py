@@ -10,7 +10,6 @@ from pathlib import Path
 
 from batch_upload.errors import BatchUploadError, ExitCode
 from batch_upload.ledger import damage_of, holder_of, place_of, rights_of, schema_of
-from batch_upload.ledger_address import LedgerAddress, PostgresUrl
 from batch_upload.words import holder_words, size_words
 
 LEDGER_CHECK = "ledger"
@@ -72,10 +71,8 @@ def program_checks() -> Iterator[Check]:
         yield warned("encoding", f"names of files are taken as {encoding}", "set `LC_ALL=C.UTF-8`")
 
 
-def ledger_checks(path: LedgerAddress) -> Iterator[Check]:
-    """Check a ledger. Raises nothing for what is wrong with it."""
-    if isinstance(path, PostgresUrl):
-        return
+def ledger_checks(path: Path) -> Iterator[Check]:
+    """Check a ledger in a file. Raises nothing for what is wrong with it."""
     try:
         place = place_of(path)
     except BatchUploadError as error:

@@ -1,6 +1,6 @@
 """`doctor`: does a run have all that it needs? Reads only; every check is made although another failed."""
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +19,7 @@ from batch_upload.app.checks import (
     skipped,
     warned,
 )
+from batch_upload.app.database_checks import database_checks
 from batch_upload.app.exits import first_of, summary_of_lanes
 from batch_upload.app.items import list_items, settings_of_manifest
 from batch_upload.app.lane_checks import ACCOUNT, CAPACITY, CLOCK, PROXY, TLS, examine_lane
@@ -35,7 +36,7 @@ from batch_upload.clock import counting_s
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import ExitCode, LedgerUnusable, ManifestInvalid, UsageError
-from batch_upload.ledger_address import LedgerAddress
+from batch_upload.ledger_address import LedgerAddress, PostgresUrl
 from batch_upload.model import LIVE, Lane
 from batch_upload.ports import LedgerReader, Observer
 from batch_upload.service.access import Ask
@@ -101,14 +102,14 @@ async def doctor(
     has_ledger = path is not None or settings.ledger != NO_MANIFEST.with_suffix(LEDGER_SUFFIX)
     held = await to_thread.run_sync(_read_ledger, settings.ledger, batch, parts) if has_ledger else [NOTHING_HELD]
     if parts[0].target.label is not None:
-        await make(ledger_checks(settings.ledger))
+        await make(_ledger_checks(settings.ledger))
         summary = await check_lanes(parts, held, observers, batch=batch or "", ask=ask, started=began)
         return Checkup(replace(summary, exit=_exit_of(checks)), tuple(checks))
     (ours, live), (part,) = held[0], parts
     new = sum(each.item_id not in live for each in part.listed)
     lane = await examine_lane(settings, tally, observers, wanted=new, ask=ask)
     if has_ledger:
-        await make(ledger_checks(settings.ledger))
+        await make(_ledger_checks(settings.ledger))
     else:
         observers.notify(skipped(LEDGER_CHECK, "no manifest is named"))
     if ours is not None and lane is not None:
@@ -199,6 +200,10 @@ def lane_line(label: str, checks: Sequence[Check]) -> Check:
         words = "; ".join(f"{check.name}: {check.message}" for check in warnings)
         return warned(label, f"{account}; {words}", warnings[0].hint)
     return ok(label, f"{account}; {messages.get(CAPACITY, '')}")
+
+
+def _ledger_checks(ledger: LedgerAddress) -> Iterator[Check]:
+    return database_checks(ledger) if isinstance(ledger, PostgresUrl) else ledger_checks(ledger)
 
 
 class _Kept:

@@ -6,7 +6,7 @@ file, or of a database that several hosts share.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batch_upload.errors import BatchUploadError, LedgerUnusable
 from batch_upload.ledger.leases import Leases
@@ -22,6 +22,9 @@ from batch_upload.ledger.writer import Writer
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl
 from batch_upload.model import Lane
 from batch_upload.ports import Clock, Ledger, LedgerReader
+
+if TYPE_CHECKING:
+    from batch_upload.ledger.postgres.health import DatabaseHealth
 
 
 async def open_ledger(address: LedgerAddress, *, run_id: str, clock: Clock, wait_lock_s: float = 0.0) -> Ledger:
@@ -106,6 +109,13 @@ def connection_keywords(address: PostgresUrl) -> Callable[[], dict[str, Any]]:
     return postgres.parameters_of(address).keywords
 
 
+def health_of_database(address: PostgresUrl) -> "DatabaseHealth":
+    """Return how the database of a ledger is. Raises LedgerUnusable where it cannot be reached, and UsageError."""
+    with _driver_needed(address):
+        from batch_upload.ledger import postgres
+    return postgres.health_of(address)
+
+
 @contextmanager
 def _driver_needed(address: PostgresUrl) -> Iterator[None]:
     """Raise LedgerUnusable where what is within cannot be imported: the driver comes with an extra."""
@@ -126,6 +136,7 @@ __all__ = [
     "files_of_ledger",
     "find_digests",
     "find_reader",
+    "health_of_database",
     "holder_of",
     "is_ledger_file",
     "open_ledger",
