@@ -11,6 +11,7 @@ from batch_upload.documents.inspect import inspect
 from batch_upload.documents.look import Recall, Recent, recall_nothing
 from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.errors import EmptyShard, ManifestInvalid, UsageError
+from batch_upload.ledger_address import LedgerAddress
 from batch_upload.manifest.problems import Code
 from batch_upload.manifest.reader import list_manifest
 from batch_upload.model import Item, Listed, Manifest, Problem
@@ -299,7 +300,7 @@ def _listed(
     return manifest, made, problems
 
 
-def empty_shard(path: Path, lanes: LaneChoice, targets: Sequence[Target]) -> EmptyShard:
+def empty_shard(path: LedgerAddress, lanes: LaneChoice, targets: Sequence[Target]) -> EmptyShard:
     """Return the end of a verb whose shard has none of these targets. `path` is the manifest's, or the ledger's."""
     count = len(replace(lanes, shard=None).of(targets))
     return EmptyShard(f"shard {lanes.shard} has none of the {count_words(count, 'lane')} of `{path}`, nothing to do")
