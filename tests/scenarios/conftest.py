@@ -40,3 +40,20 @@ def clocks(clock_library: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     made = Clocks(clock_library, tmp_path_factory.mktemp("machine") / "clocks")
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def process_with_clocks(
+    clock_library: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Preloaded, Clocks]]:
+    clocks = Clocks(clock_library, tmp_path_factory.mktemp("machine") / "clocks")
+    with preloaded(clocks.env) as running:
+        yield running, clocks
+    clocks.close()
+
+
+@pytest.fixture
+def timed(process_with_clocks: tuple[Preloaded, Clocks]) -> tuple[Preloaded, Clocks]:
+    """Return the command without its start-up time, and its clocks, which a test can move."""
+    process_with_clocks[1].reset(0.0)
+    return process_with_clocks

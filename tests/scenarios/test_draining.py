@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from batch_upload.engine.run import DRAIN_S
 from batch_upload.operations import DELETE, DESCRIBE, LIMITS, LIST_TAGS
 from tests.support.batches import Batch, assert_adds_up, assert_each_once, make_batch, write_batch
+from tests.support.clocks import Clocks
 from tests.support.command import COMMAND, run
 from tests.support.endpoint import Endpoint
 from tests.support.monitor import monitor
@@ -72,8 +74,9 @@ def test_prune_lets_the_deletes_in_flight_end_and_the_next_run_deletes_the_rest(
 
 
 def test_prune_cuts_off_a_delete_that_is_not_answered_and_the_next_run_asks_again(
-    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+    endpoint: Endpoint, tmp_path: Path, timed: tuple[Preloaded, Clocks]
 ) -> None:
+    command, clocks = timed
     whole = uploaded(command, endpoint, tmp_path, 2)
     batch = write_batch(tmp_path, dict(list(whole.documents.items())[:1]))
     endpoint.faults({"action": "hang", "operation": DELETE, "done": True})
@@ -81,6 +84,8 @@ def test_prune_cuts_off_a_delete_that_is_not_answered_and_the_next_run_asks_agai
     with command.started("prune", batch.path, "--yes", "--json", cwd=tmp_path, env=endpoint.env) as running:
         endpoint.wait_for(DELETE)
         running.signal(signal.SIGTERM)
+        running.until("lane_stopped")
+        clocks.pass_time(DRAIN_S)
         ended = running.finish()
     endpoint.faults()
     again = command.run("prune", batch.path, "--yes", "--json", cwd=tmp_path, env=endpoint.env)
@@ -158,8 +163,11 @@ def test_the_monitor_of_verify_hears_that_a_signal_ended_it(
     assert [path.rpartition("/")[2] for path in heard.paths] == ["start", "log"]  # neither done nor failed
 
 
-@pytest.mark.parametrize(("number", "code"), ENDINGS, ids=IDS)
-@pytest.mark.parametrize("verb", ["upload", "reconcile", "prune"])
+@pytest.mark.parametrize(
+    ("verb", "number", "code"),
+    [*(("upload", *ending) for ending in ENDINGS), ("reconcile", *ENDINGS[1]), ("prune", *ENDINGS[1])],
+    ids=[*(f"upload-{name}" for name in IDS), "reconcile-TERM", "prune-TERM"],
+)
 def test_a_signal_while_files_are_read_ends_a_run_in_order_and_on_record(
     endpoint: Endpoint, tmp_path: Path, command: Preloaded, verb: str, number: signal.Signals, code: int
 ) -> None:

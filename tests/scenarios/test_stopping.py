@@ -5,16 +5,22 @@ import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from batch_upload.engine.run import DRAIN_S
 from batch_upload.operations import CREATE, DESCRIBE, IDENTITY, LIMITS, TAG
 from tests.support.batches import TAGS, Batch, assert_adds_up, assert_each_once, make_batch
+from tests.support.clocks import Clocks
 from tests.support.command import Running, started
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
 
 QUICK = ("--rate", "100", "--json")
+DEADLINE_S = 20
+"""Longer than any of these runs takes to reach what does not answer."""
+DEADLINE = ("--deadline", f"{DEADLINE_S}s")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
@@ -159,52 +165,71 @@ ON_ITS_WAY = [
 
 @pytest.mark.parametrize("fault", ON_ITS_WAY, ids=lambda each: "-".join(str(value) for value in each.values()))
 def test_the_deadline_ends_the_run_whatever_does_not_answer(
-    endpoint: Endpoint, tmp_path: Path, fault: dict[str, object], command: Preloaded
+    endpoint: Endpoint, tmp_path: Path, fault: dict[str, Any], timed: tuple[Preloaded, Clocks]
 ) -> None:
+    command, clocks = timed
     endpoint.faults(fault)
     batch = make_batch(tmp_path, 4)
 
-    ended = command.run("upload", batch.manifest, "--deadline", "1s", *QUICK, cwd=tmp_path, env=endpoint.env)
+    with command.started("upload", batch.manifest, *DEADLINE, *QUICK, cwd=tmp_path, env=endpoint.env) as running:
+        endpoint.wait_for(fault["operation"], times=1 + fault.get("after", 0))
+        clocks.pass_time(DEADLINE_S)
+        if fault["operation"] != IDENTITY:
+            running.until("lane_stopped")
+        clocks.pass_time(DRAIN_S)
+        ended = running.finish()
     endpoint.faults()
     again = command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
 
     assert ended.code == 12, ended.stderr
     assert_adds_up(ended)
-    assert ended.summary["elapsed_s"] < 1 + 30  # a while for what is in flight, and half a minute to spare
+    assert ended.summary["elapsed_s"] < DEADLINE_S + 30  # a while for what is in flight, and half a minute to spare
     assert again.code == 0, again.stderr
     assert_each_once(endpoint, batch)
 
 
 def test_the_deadline_ends_a_change_of_tags_that_does_not_answer(
-    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+    endpoint: Endpoint, tmp_path: Path, timed: tuple[Preloaded, Clocks]
 ) -> None:
+    command, clocks = timed
     batch = make_batch(tmp_path, 2)
     command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
     text = batch.path.read_text(encoding="utf-8")
     batch.path.write_text(text.replace(json.dumps(dict(TAGS)), "{Country: NO}"), encoding="utf-8")
     endpoint.faults({"action": "hang", "operation": TAG})
 
-    ended = command.run("upload", batch.manifest, "--deadline", "1s", *QUICK, cwd=tmp_path, env=endpoint.env)
+    with command.started("upload", batch.manifest, *DEADLINE, *QUICK, cwd=tmp_path, env=endpoint.env) as running:
+        endpoint.wait_for(TAG)
+        clocks.pass_time(DEADLINE_S)
+        running.until("lane_stopped")
+        clocks.pass_time(DRAIN_S)
+        ended = running.finish()
     endpoint.faults()
     again = command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
 
     assert ended.code == 12, ended.stderr
-    assert ended.summary["elapsed_s"] < 1 + 30
+    assert ended.summary["elapsed_s"] < DEADLINE_S + 30
     assert again.code == 0, again.stderr
     assert [each["tags"]["Country"] for each in endpoint.attachments()] == ["NO", "NO"]
 
 
 @pytest.mark.parametrize("verb", ["reconcile", "plan"])
-def test_other_verbs_end_at_a_deadline_too(endpoint: Endpoint, tmp_path: Path, verb: str, command: Preloaded) -> None:
+def test_other_verbs_end_at_a_deadline_too(
+    endpoint: Endpoint, tmp_path: Path, verb: str, timed: tuple[Preloaded, Clocks]
+) -> None:
+    command, clocks = timed
     hanging = LIMITS if verb == "plan" else DESCRIBE
     endpoint.faults({"action": "hang", "operation": hanging})
     batch = make_batch(tmp_path, 1)
-    limited = {**endpoint.env, "BATCH_UPLOAD_DEADLINE": "1s"}
+    limited = {**endpoint.env, "BATCH_UPLOAD_DEADLINE": f"{DEADLINE_S}s"}
 
-    ended = command.run(verb, batch.manifest, "--json", cwd=tmp_path, env=limited)
+    with command.started(verb, batch.manifest, "--json", cwd=tmp_path, env=limited) as running:
+        endpoint.wait_for(hanging)
+        clocks.pass_time(DEADLINE_S + DRAIN_S)
+        ended = running.finish()
 
     assert ended.code == (0 if verb == "plan" else 12), ended.stderr
-    assert ended.summary["elapsed_s"] < 1 + 30
+    assert ended.summary["elapsed_s"] < DEADLINE_S + 30
 
 
 def test_not_waiting_leaves_what_the_service_still_works_on_and_a_rerun_only_looks(

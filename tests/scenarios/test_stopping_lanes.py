@@ -10,6 +10,7 @@ import pytest
 
 from batch_upload.engine.run import DRAIN_S
 from batch_upload.operations import ASSUME_ROLE, CREATE, DESCRIBE
+from tests.support.clocks import Clocks
 from tests.support.command import Event
 from tests.support.emulator_process import EmulatorProcess
 from tests.support.endpoint import Endpoint
@@ -101,16 +102,27 @@ def test_a_signal_while_roles_are_assumed_ends_all_lanes_at_once_and_on_record(
 
 @pytest.mark.parametrize(("number", "fault"), [(0, SLOW), (1, UNANSWERED_ROLES)], ids=["in-flight", "not-reached"])
 def test_the_deadline_drains_all_lanes_and_records_the_end_of_each(
-    command: Preloaded, emulator_process: EmulatorProcess, tmp_path: Path, number: int, fault: Mapping[str, Any]
+    timed: tuple[Preloaded, Clocks],
+    emulator_process: EmulatorProcess,
+    tmp_path: Path,
+    number: int,
+    fault: Mapping[str, Any],
 ) -> None:
+    command, clocks = timed
     fleet = make_fleet(tmp_path, accounts=5, items=12, first_account=FIRST_ACCOUNT + 300 + 10 * number)
     endpoint = Endpoint(emulator_process, by_role=fleet.accounts.values())
     endpoint.faults(fault)
 
-    ended = command.run("upload", fleet.path, *QUICK, "--deadline", "3s", cwd=tmp_path, env=endpoint.env)
+    with command.started("upload", fleet.path, *QUICK, "--deadline", "30s", cwd=tmp_path, env=endpoint.env) as running:
+        if fault is SLOW:
+            _wait_for_creates(endpoint, [fleet.lane(label) for label in fleet.labels])
+        else:
+            endpoint.wait_for(ASSUME_ROLE, times=2)
+        clocks.pass_time(30)
+        ended = running.finish()
 
     assert ended.code == 12, ended.stderr
-    assert ended.summary["elapsed_s"] < 3 + DRAIN_S
+    assert 30 <= ended.summary["elapsed_s"] < 30 + DRAIN_S
     _assert_ends(ended.events, fleet, dict.fromkeys(fleet.labels, 12))
     _assert_next_run_settles(command, endpoint, fleet)
 

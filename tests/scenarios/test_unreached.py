@@ -47,14 +47,15 @@ def test_a_run_whose_files_are_missing_is_shown_by_status(
 
 @pytest.mark.parametrize(("verb", "hanging"), [("prune", DELETE), ("reconcile", DESCRIBE)])
 def test_the_end_of_a_verb_that_the_deadline_cuts_off_is_on_record(
-    endpoint: Endpoint, tmp_path: Path, command: Preloaded, clocks: Clocks, verb: str, hanging: str
+    endpoint: Endpoint, tmp_path: Path, timed: tuple[Preloaded, Clocks], verb: str, hanging: str
 ) -> None:
+    command, clocks = timed
     batch = make_batch(tmp_path, 3)
     command.run("upload", batch.manifest, *QUICK, cwd=tmp_path, env=endpoint.env)
     write_batch(tmp_path, dict(list(batch.documents.items())[:2]))
     endpoint.faults({"action": "hang", "operation": hanging})
     before = endpoint.stats().requests[hanging]
-    env = {**endpoint.env, **clocks.env, "BATCH_UPLOAD_DEADLINE": "30s"}
+    env = {**endpoint.env, "BATCH_UPLOAD_DEADLINE": "30s"}
 
     with command.started(verb, batch.manifest, "--yes", "--json", cwd=tmp_path, env=env) as running:
         endpoint.wait_for(hanging, times=before + 1)

@@ -128,12 +128,19 @@ class ForkedProcess:
 
 
 @contextmanager
-def preloaded() -> Iterator[Preloaded]:
-    """Import the command in a process of its own, which ends with this context."""
+def preloaded(env: Mapping[str, str] = MappingProxyType({})) -> Iterator[Preloaded]:
+    """Import the command in a process of its own, which ends with this context.
+
+    `env` is laid over the environment of the test. Here are variables that the loader reads, such as `LD_PRELOAD`: in
+    the `env` of a run they have no effect.
+    """
     command = [sys.executable, "-m", "tests.support.preloaded"]
+    pipe = subprocess.PIPE
     with (
         tempfile.TemporaryDirectory() as folder,
-        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as process,
+        subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **env}, stdin=pipe, stdout=pipe, encoding="utf-8"
+        ) as process,
     ):
         yield Preloaded(process, Path(folder))
 
