@@ -5,7 +5,7 @@ import pytest
 from tests.support.kill_ground import LANES_SCRIPT, SITES_BY_SCRIPT, Ground, killed_or_clean, record
 from tests.support.kill_points import Kill, spread
 
-SAMPLES = {"1 item": 6, "6 items in flight": 8, LANES_SCRIPT: 4}
+SAMPLES = {"1 item": 4, "6 items in flight": 4, LANES_SCRIPT: 3}
 
 
 @pytest.mark.parametrize(("script", "sample"), SAMPLES.items())

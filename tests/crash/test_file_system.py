@@ -36,7 +36,7 @@ echo $? >"$4/code2"
 """
 
 
-@pytest.mark.parametrize(("failing", "sample"), list(zip(FAILING, (3, 2, 3, 2, 2), strict=True)), ids=FAILING)
+@pytest.mark.parametrize(("failing", "sample"), list(zip(FAILING, (2, 1, 2, 1, 1), strict=True)), ids=FAILING)
 def test_a_ledger_that_cannot_be_written_stops_all_sending_and_the_next_run_ends_it(
     ground: Ground, tmp_path: Path, failing: str, sample: int
 ) -> None:

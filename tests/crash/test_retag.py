@@ -14,10 +14,10 @@ def test_a_kill_between_two_callbacks_leaves_tags_that_the_next_run_puts_right(g
     clean = _changed(ground).upload(kill=Kill("callback"))
     assert clean.code == 0, clean.result.stderr
 
-    points = spread(clean.seen, 6)
+    points = spread(clean.seen, 4)
     kills = sum(_kill(ground, at, goes_back=number % 2 == 1) for number, at in enumerate(points))
 
-    assert kills >= 3
+    assert kills >= 2
 
 
 @pytest.mark.soak

@@ -22,9 +22,9 @@ from batch_upload.operations import CREATE, DESCRIBE, LIMITS, LIST_TAGS
 from tests.support.simulated_network import Weather
 from tests.support.world import Plan, Wanted, World
 
-SEEDS = range(12)
+SEEDS = range(8)
 SEEDS_WITHOUT_TAG = range(3)
-SOAK_SEEDS = range(12, 2_012)
+SOAK_SEEDS = range(8, 2_008)
 SOAK_SEEDS_WITHOUT_TAG = range(3, 503)
 HOUR_S = 3_600.0
 DAY_S = 86_400.0

@@ -43,7 +43,7 @@ SCRIPTS = {name: Script(make) for name, make in SITES_BY_SCRIPT.items()} | {
         lambda ground: ground.site(3, *FORGETFUL), [{"action": "drop_after", "times": 2}], forgets=True
     ),
 }
-SAMPLES = dict(zip(SCRIPTS, (9, 8, 4, 4, 4, 3), strict=True))
+SAMPLES = dict(zip(SCRIPTS, (5, 4, 3, 3, 3, 3), strict=True))
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -28,7 +28,7 @@ FILE_CALLS = (
     *("fcntl", "flock", "fstat", "newfstatat", "fchmod", "fchown", "close", "mmap", "munmap"),
 )
 SOCKET_CALLS = ("socket", "connect", "getsockopt", "sendto", "sendmsg", "recvfrom", "recvmsg", "shutdown")
-SAMPLES = {"1 item": 9, "6 items in flight": 10, LANES_SCRIPT: 4}
+SAMPLES = {"1 item": 5, "6 items in flight": 5, LANES_SCRIPT: 3}
 
 
 @dataclass(frozen=True, slots=True)

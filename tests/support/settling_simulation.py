@@ -5,6 +5,7 @@ Everything is given: when items are sent, and how long the service works on each
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from math import ceil, exp, inf
 from random import Random
 from statistics import median
@@ -197,6 +198,7 @@ class Row:
         )
 
 
+@cache
 def measured(count: int, rate: float, kind: str) -> Row:
     """Run one kind of batch with each seed: latency 100 to 200 ms, a rate up to a tenth above the given one."""
     late_s, sending, after = list[float](), list[int](), list[int]()
