@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Result, run, started
+from tests.support.preloaded import Preloaded
 
 SERVICE = {"aiobotocore", "aiohttp", "boto3", "botocore"}
 LEDGER = {"sqlalchemy", "sqlite3"}
@@ -77,9 +78,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def uploaded(folder: Path) -> Path:
+def uploaded(folder: Path, command: Preloaded) -> Path:
     """The same, with a ledger in which the item is complete."""
-    assert run("upload", "june.yaml", "--local", cwd=folder).code == 0
+    assert command.run("upload", "june.yaml", "--local", cwd=folder).code == 0
     return folder
 
 
@@ -91,7 +92,7 @@ def test_validate_loads_neither_service_nor_ledger_nor_pages(folder: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "command",
+    "line",
     [
         "plan june.yaml --offline",
         "status june.yaml",
@@ -100,8 +101,8 @@ def test_validate_loads_neither_service_nor_ledger_nor_pages(folder: Path) -> No
         "report june.yaml --format html",
     ],
 )
-def test_what_talks_to_nobody_loads_nothing_that_talks(command: str, uploaded: Path) -> None:
-    names = loaded(*command.split(), "--local", cwd=uploaded)
+def test_what_talks_to_nobody_loads_nothing_that_talks(line: str, uploaded: Path) -> None:
+    names = loaded(*line.split(), "--local", cwd=uploaded)
 
     assert names & (SERVICE | PAGES | NEVER) == set()
     assert "sqlalchemy" in names

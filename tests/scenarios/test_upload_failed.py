@@ -191,8 +191,7 @@ def test_prune_deletes_the_failed_attachment_once_its_retry_is_complete(story: S
     story.assert_all_agree()
 
 
-@pytest.mark.parametrize("verb", ["upload", "reconcile"])
-@pytest.mark.parametrize("is_pruned", [False, True])
+@pytest.mark.parametrize(("verb", "is_pruned"), [("upload", True), ("reconcile", False)])
 def test_a_ledger_lost_after_a_retry_uploads_nothing_twice(story: Story, verb: str, *, is_pruned: bool) -> None:
     story.upload()
     story.mend()

@@ -3,8 +3,11 @@
 Each case runs in an environment as bare as cron's: no variable of the test's, no Region but the one it sets.
 """
 
+import shlex
+import string
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,14 +68,16 @@ def test_an_upload_ends_at_once_and_says_what_to_do(
 
 @every_way
 def test_the_line_of_the_crontab_mails_once_and_shortly(
-    case: Barred, endpoint: Endpoint, manifest: Path, tmp_path: Path
+    command: Preloaded, case: Barred, endpoint: Endpoint, manifest: Path, tmp_path: Path
 ) -> None:
+    """cron's shell does the same in tests/scenarios/test_deploy_cron.py."""
     with laid(case, tmp_path, endpoint.url) as home:
         job = CronJob(home.path, manifest)
-        ended = run_bare([*home.prefix, *job.arguments], home=home.path, variables={**job.variables, **home.variables})
+        name, *arguments = shlex.split(string.Template(job.command).substitute(job.variables))
+        ended = run(command, replace(home, variables={**job.variables, **home.variables}), *arguments)
 
     lines = ended.stderr.splitlines()
-    assert (ended.code, ended.stdout) == (22, "")
+    assert (name, ended.code, ended.stdout) == (COMMAND.name, 22, "")
     assert len(lines) <= MAIL_LINES
     for text in case.says:
         assert text in ended.stderr

@@ -127,8 +127,12 @@ class CronJob:
     manifest: Path
 
     @property
+    def command(self) -> str:
+        return crontab_of(CRONTAB.read_text(encoding="utf-8")).command
+
+    @property
     def arguments(self) -> list[str]:
-        return ["/bin/sh", "-c", crontab_of(CRONTAB.read_text(encoding="utf-8")).command]
+        return ["/bin/sh", "-c", self.command]
 
     @property
     def variables(self) -> dict[str, str]:

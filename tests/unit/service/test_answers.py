@@ -218,7 +218,7 @@ ANSWERS = st.recursive(
 BODIES = st.binary(max_size=200) | ANSWERS.map(lambda value: json.dumps(value).encode())
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from([200, 200, 200, 400, 403, 500]), BODIES), min_size=1, max_size=8))
 def test_no_answer_raises_anything_but_an_error_of_ours(answers: list[tuple[int, bytes]]) -> None:
     """Each answer is given to every operation."""
