@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
-from batch_upload.operations import CREATE, LIST_TAGS
+from batch_upload.operations import CREATE, DESCRIBE, LIST_TAGS
 from tests.support.batches import Batch, assert_each_once, make_batch
+from tests.support.clocks import Clocks
 from tests.support.command import Result
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
 
 QUICK = ("--rate", "100", "--json")
+PATIENCE_S = 6.0
+"""More than a run waits before it looks again for what it has not found."""
 Note = dict[str, Any]
 
 
@@ -72,15 +75,20 @@ def test_a_rerun_a_moment_after_a_kill_sends_again_at_once(
     ids=["forward", "back", "a little", "booted", "older"],
 )
 def test_after_the_clock_was_set_or_is_another_what_is_open_is_looked_up(
-    endpoint: Endpoint, tmp_path: Path, command: Preloaded, happened: Callable[[Note], Note]
+    endpoint: Endpoint, tmp_path: Path, timed: tuple[Preloaded, Clocks], happened: Callable[[Note], Note]
 ) -> None:
     """The service has forgotten the token: to send it again would make a second attachment."""
+    command, clocks = timed
     endpoint.change(token_memory_s=0.001)
     batch = make_batch(tmp_path, 1)
     killed_in_a_create(command, endpoint, batch)
     change_note(batch, happened)
+    described = endpoint.stats().requests[DESCRIBE]
 
-    ended = rerun(command, endpoint, batch)
+    with command.started("upload", batch.manifest, *QUICK, cwd=batch.folder, env=endpoint.env) as running:
+        endpoint.wait_for(DESCRIBE, times=described + 1)
+        clocks.pass_time(PATIENCE_S)
+        ended = running.finish()
 
     assert ended.code == 0, ended.stderr
     assert (endpoint.stats().creates, ended.summary["adopted"]) == (1, 1)

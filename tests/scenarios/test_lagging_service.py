@@ -97,8 +97,11 @@ def test_what_is_young_and_missing_is_no_disagreement(command: Preloaded, endpoi
     assert (later.code, {line["finding"] for line in later.of("finding")}) == (25, {"missing"})
 
 
-@pytest.mark.parametrize("trouble", [EXPIRING, REPEATING], ids=["expiring", "repeating"])
-@pytest.mark.parametrize("verb", ["upload", "verify", "reconcile"])
+@pytest.mark.parametrize(
+    ("verb", "trouble"),
+    [("upload", EXPIRING), ("upload", REPEATING), ("verify", REPEATING), ("reconcile", EXPIRING)],
+    ids=["upload-expiring", "upload-repeating", "verify-repeating", "reconcile-expiring"],
+)
 def test_a_listing_that_does_not_end_is_exit_10_everywhere(
     command: Preloaded, endpoint: Endpoint, tmp_path: Path, verb: str, trouble: dict[str, Any]
 ) -> None:

@@ -459,16 +459,26 @@ def _by_another_spelling(folder: Path, name: str) -> str:
     return f"{folder}/files/../{name}"
 
 
-@pytest.mark.parametrize("spelled", [_as_it_is, _by_a_link, _by_a_hard_link, _by_another_spelling])
+SPELLED = (_as_it_is, _by_a_link, _by_a_hard_link, _by_another_spelling)
+ASKED = (
+    REPORT,
+    ("upload", "june.yaml", "--local", "--metrics-file"),
+    ("upload", "june.yaml", "--local", "--log-file"),
+    ("plan", "june.yaml", "--local", "--log-file"),
+)
+
+
 @pytest.mark.parametrize(
-    "asked",
+    ("asked", "spelled"),
     [
-        REPORT,
-        ("upload", "june.yaml", "--local", "--metrics-file"),
-        ("upload", "june.yaml", "--local", "--log-file"),
-        ("plan", "june.yaml", "--local", "--log-file"),
+        pytest.param(
+            *(asked, spelled),
+            marks=() if asked is REPORT or number == place else pytest.mark.soak,
+            id=f"{asked[0]} {asked[-1]}-{spelled.__name__}",
+        )
+        for number, asked in enumerate(ASKED)
+        for place, spelled in enumerate(SPELLED)
     ],
-    ids=lambda asked: f"{asked[0]} {asked[-1]}",
 )
 def test_no_output_replaces_a_file_of_the_run(
     command: Preloaded, tmp_path: Path, asked: tuple[str, ...], spelled: Callable[[Path, str], str]

@@ -124,7 +124,13 @@ def test_what_a_registration_uses_is_kept_and_told_and_the_others_go(
     assert [line["id"] for line in again.of("pruned")] == [kept["id"]]
 
 
-@pytest.mark.parametrize("action", ["throttle", "drop_before", "drop_after", "error_after", "internal_error"])
+@pytest.mark.parametrize(
+    "action",
+    [
+        *("throttle", "drop_after"),
+        *(pytest.param(each, marks=pytest.mark.soak) for each in ("drop_before", "error_after", "internal_error")),
+    ],
+)
 def test_requests_that_go_wrong_are_tried_again(
     command: Preloaded, endpoint: Endpoint, batch: Batch, action: str
 ) -> None:

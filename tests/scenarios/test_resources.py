@@ -21,7 +21,14 @@ READERS = 32
 FAST = ("--rate", "500", "--max-rate", "500")
 
 
-@pytest.mark.parametrize(("limit", "count"), [(12, 30), (16, 30), (64, 30), (256, 30), (64, 150), (256, 400)])
+LIMITS = [(12, 30), (16, 30), (64, 150)]
+"""Open files, and items: with 12 no run is possible, with 16 one is, with 64 fewer calls than items are under way."""
+MORE_LIMITS = [(64, 30), (256, 30), (256, 400)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "count"), [*LIMITS, *(pytest.param(*each, marks=pytest.mark.soak) for each in MORE_LIMITS)]
+)
 def test_whatever_the_limit_of_open_files_no_item_fails_and_the_next_run_is_exact(
     command: Preloaded, endpoint: Endpoint, tmp_path: Path, limit: int, count: int
 ) -> None:

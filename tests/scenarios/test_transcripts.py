@@ -10,8 +10,8 @@ from tests.support.preloaded import SAME, Preloaded
 from tests.support.transcripts import FOLDER, WIDE, copy_of_manifests, installed, played, steps_of
 
 TRANSCRIPTS = sorted(FOLDER.glob("*.txt"))
-INSTALLED = ("beginning", "demo")
-"""What a newcomer types is run as it is installed; the others, of many commands, by forks of one that is imported."""
+INSTALLED = ("demo",)
+"""What the README begins with is run as it is installed; the others, by forks of one that is imported."""
 
 
 @pytest.mark.parametrize("path", TRANSCRIPTS, ids=[path.stem for path in TRANSCRIPTS])
