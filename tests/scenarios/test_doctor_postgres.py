@@ -7,7 +7,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.support.pgbouncer import running_pgbouncer
 
 from batch_upload.app.checks import Verdict
 from batch_upload.app.database_checks import clock_check, connections_check, database_checks, tls_check
@@ -16,6 +15,7 @@ from batch_upload.ledger_address import PostgresUrl
 from tests.support.batches import make_batch
 from tests.support.command import Result
 from tests.support.endpoint import Endpoint
+from tests.support.pgbouncer import running_pgbouncer
 from tests.support.postgres import PostgresServer, running_postgres, running_standby
 from tests.support.postgres_tls import guarded_postgres, make_server_certificate
 from tests.support.preloaded import Preloaded
