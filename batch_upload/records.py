@@ -135,3 +135,43 @@ class LaneHold(NamedTuple):
     """Whether the lease had not lapsed when it was read."""
     fence: int
     """How often the lane was taken, by runs that found it free and by those that took it over."""
+
+
+class Certificate(NamedTuple):
+    """A certificate that verified."""
+
+    issuer: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseHealth:
+    """What a database and its server say of themselves."""
+
+    version: str
+    number: int
+    """The version as `server_version_num` has it: 150014."""
+    answer_s: float
+    """How long a question took."""
+    tls: str | None
+    """The protocol of this connection; None without TLS."""
+    certificate: Certificate | None
+    settings: Mapping[str, str]
+    is_standby: bool
+    standbys: int
+    schema: int
+    """The version of the schema; 0 for a database without a ledger."""
+    newest_schema: int
+    needed: int
+    """The oldest version of a server that will do, as `number` is."""
+    role: str
+    may_migrate: bool
+    missing_rights: Sequence[str]
+    """What a run needs and the role has not: `INSERT on item`."""
+    excess_rights: Sequence[str]
+    """By what the role could change what happened."""
+    clock_off_s: float
+    """How far the server's clock is ahead of this machine's; right to half of `answer_s`."""
+    has_pooler: bool
+    connections: int
+    connections_max: int

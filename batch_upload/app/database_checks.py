@@ -2,16 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from batch_upload.app.checks import LEDGER_CHECK, RIGHTS, SCHEMA, Check, not_ok, ok, warned
 from batch_upload.errors import BatchUploadError, ExitCode
 from batch_upload.ledger import find_reader, health_of_database
 from batch_upload.ledger_address import PostgresUrl
+from batch_upload.records import DatabaseHealth
 from batch_upload.words import count_words, holder_words
-
-if TYPE_CHECKING:
-    from batch_upload.ledger.postgres.health import DatabaseHealth
 
 TLS, DURABILITY, STANDBYS, CLOCK, POOLER, CONNECTIONS, LANES = (
     f"ledger {each}" for each in ("tls", "durability", "standbys", "clock", "pooler", "connections", "lanes")
@@ -38,7 +35,7 @@ def database_checks(address: PostgresUrl) -> Iterator[Check]:
         yield lanes_check(address)
 
 
-def server_check(address: PostgresUrl, found: "DatabaseHealth") -> Check:
+def server_check(address: PostgresUrl, found: DatabaseHealth) -> Check:
     """Check what answers: its version and encoding, and whether it takes writes."""
     words = f"`{address}`: PostgreSQL {found.version}, answers in {found.answer_s * 1_000:.1f} ms"
     if found.number < found.needed:
@@ -52,7 +49,7 @@ def server_check(address: PostgresUrl, found: "DatabaseHealth") -> Check:
     return ok(LEDGER_CHECK, words)
 
 
-def tls_check(found: "DatabaseHealth") -> Check:
+def tls_check(found: DatabaseHealth) -> Check:
     """Check how the connection is protected, and until when the certificate is good."""
     certificate = found.certificate
     if found.tls is None:
@@ -65,7 +62,7 @@ def tls_check(found: "DatabaseHealth") -> Check:
     return ok(TLS, words)
 
 
-def durability_check(found: "DatabaseHealth") -> Check:
+def durability_check(found: DatabaseHealth) -> Check:
     """Check that the server keeps what it has committed."""
     names = ("fsync", "full_page_writes", "synchronous_commit")
     off = [name for name in names if found.settings.get(name) == "off"]
@@ -76,7 +73,7 @@ def durability_check(found: "DatabaseHealth") -> Check:
     return ok(DURABILITY, ", ".join(f"{name} {found.settings.get(name)}" for name in names))
 
 
-def standbys_check(found: "DatabaseHealth") -> Check:
+def standbys_check(found: DatabaseHealth) -> Check:
     """Check whether a failover could lose commits."""
     names = found.settings.get("synchronous_standby_names", "")
     if not found.standbys:
@@ -88,7 +85,7 @@ def standbys_check(found: "DatabaseHealth") -> Check:
     return warned(STANDBYS, f"{words}, none synchronous: a failover may lose the last commits", hint)
 
 
-def schema_check(found: "DatabaseHealth") -> Check:
+def schema_check(found: DatabaseHealth) -> Check:
     """Check the version of the tables, and who makes or updates them."""
     hint = "run `batch-upload ledger migrate` as the owner of the tables (deploy/postgres/roles.sql)"
     if found.schema == found.newest_schema:
@@ -100,7 +97,7 @@ def schema_check(found: "DatabaseHealth") -> Check:
     return not_ok(SCHEMA, ExitCode.LEDGER, f"{what}, and `{found.role}` may not make it", hint)
 
 
-def role_check(found: "DatabaseHealth") -> Check:
+def role_check(found: DatabaseHealth) -> Check:
     """Check that the role may do what a run does, and cannot change what happened."""
     if found.missing_rights:
         missing = ", ".join(found.missing_rights[:3]) + (" and more" if len(found.missing_rights) > 3 else "")
@@ -112,7 +109,7 @@ def role_check(found: "DatabaseHealth") -> Check:
     return ok(RIGHTS, f"`{found.role}` may upload, and cannot change what happened")
 
 
-def clock_check(found: "DatabaseHealth") -> Check:
+def clock_check(found: DatabaseHealth) -> Check:
     """Compare the server's clock with this machine's. Only the server's decides about leases."""
     off_s = found.clock_off_s
     side = "ahead of" if off_s > 0 else "behind"
@@ -122,14 +119,14 @@ def clock_check(found: "DatabaseHealth") -> Check:
     return ok(CLOCK, f"within {max(abs(off_s), 0.001):.3f} s of this machine's")
 
 
-def pooler_check(found: "DatabaseHealth") -> Check:
+def pooler_check(found: DatabaseHealth) -> Check:
     """Say whether a pooler answers in the server's place."""
     if found.has_pooler:
         return ok(POOLER, "there is one (pgbouncer, RDS Proxy): any mode will do for the ledger")
     return ok(POOLER, "none: the server is asked directly")
 
 
-def connections_check(found: "DatabaseHealth") -> Check:
+def connections_check(found: DatabaseHealth) -> Check:
     """Check that there are connections to spare."""
     free = found.connections_max - found.connections
     words = f"{found.connections} of {found.connections_max} in use"

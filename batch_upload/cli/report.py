@@ -105,7 +105,7 @@ def report_rows(made: "Report") -> "Iterator[ReportRow]":
 
 def write_page(made: "Report", invocation: Invocation, stream: TextIO) -> int:
     """Write the page of a manifest; return the number of its items."""
-    from batch_upload.watch.page import still_page_of_manifest
+    from batch_upload.watch.still_page import still_page_of_manifest
 
     page, chunks = still_page_of_manifest(made.lanes, invocation.flags)
     stream.writelines(chunks)

@@ -6,7 +6,7 @@ file, or of a database that several hosts share.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from batch_upload.errors import BatchUploadError, LedgerUnusable
 from batch_upload.ledger.leases import Leases
@@ -22,9 +22,7 @@ from batch_upload.ledger.writer import Writer
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl
 from batch_upload.model import Lane
 from batch_upload.ports import Clock, Ledger, LedgerReader
-
-if TYPE_CHECKING:
-    from batch_upload.ledger.postgres.health import DatabaseHealth
+from batch_upload.records import DatabaseHealth
 
 
 async def open_ledger(address: LedgerAddress, *, run_id: str, clock: Clock, wait_lock_s: float = 0.0) -> Ledger:
@@ -109,7 +107,7 @@ def connection_keywords(address: PostgresUrl) -> Callable[[], dict[str, Any]]:
     return postgres.parameters_of(address).keywords
 
 
-def health_of_database(address: PostgresUrl) -> "DatabaseHealth":
+def health_of_database(address: PostgresUrl) -> DatabaseHealth:
     """Return how the database of a ledger is. Raises LedgerUnusable where it cannot be reached, and UsageError."""
     with _driver_needed(address):
         from batch_upload.ledger import postgres

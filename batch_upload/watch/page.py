@@ -1,17 +1,15 @@
 """The page of a manifest and its ledger: the board is filled once, and kept up to date as the ledger changes."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import version
 
 from batch_upload.app.lanes import of_target
 from batch_upload.app.ledger_view import LedgerView, hold_of, holder
 from batch_upload.engine.rows import has_failed_upload, state_of_row, with_retries_counted
 from batch_upload.escape import printable
-from batch_upload.ledger import find_reader
 from batch_upload.model import Known, Listed, State
 from batch_upload.operations import CREATE
 from batch_upload.ports import LedgerReader
@@ -20,8 +18,7 @@ from batch_upload.report.completion import report_row
 from batch_upload.report.estimate import work_left
 from batch_upload.report.lane_words import hold_words
 from batch_upload.report.ndjson import NO_LANE, LaneRef, lane_ref
-from batch_upload.report.page.board import Board, json_chunks
-from batch_upload.report.page.document import document
+from batch_upload.report.page.board import Board
 from batch_upload.report.page.head import (
     ATTENTION,
     ActiveRun,
@@ -367,21 +364,6 @@ def run_timelines(reader: LedgerReader, batch: str) -> list[RunTimeline]:
     ]
 
 
-def still_page_of_lanes(lanes: Sequence[PageOfLane], repeated: Sequence[str]) -> tuple[LanesPage, Iterator[str]]:
-    """Return the page of several lanes as it is now, and the pieces of its one file."""
-    page = LanesPage.of(lanes, repeated, at=datetime.now(UTC))
-    title = printable(f"{page.board.head['batch']} · batch-upload")
-    return page, document(json_chunks(page.board.since(0)), title=title, live=False)
-
-
-def still_page(found: LedgerView, repeated: Sequence[str]) -> tuple[Page, Iterator[str]]:
-    """Return the page as it is now, and the pieces of its one file."""
-    with ExitStack() as closing:
-        reader = find_reader(found.settings.ledger)
-        page = Page.of(found, repeated, closing.enter_context(reader) if reader else None, at=datetime.now(UTC))
-    return page, document(json_chunks(page.board.since(0)), title=title_of(found), live=False)
-
-
 def pages_of_lanes(found: Sequence[LedgerView], reader: LedgerReader | None) -> list[PageOfLane]:
     """Return the lanes of a manifest as `LanesPage.of` takes them; `reader` reads the whole ledger.
 
@@ -395,15 +377,3 @@ def pages_of_lanes(found: Sequence[LedgerView], reader: LedgerReader | None) -> 
             lane = replace(lane, target=f"{each.target.label or each.lane or 'no lane'} · {each.manifest.batch}")
         pages.append((lane, each, None if reader is None else of_target(reader, each.target)))
     return pages
-
-
-def still_page_of_manifest(
-    found: Sequence[LedgerView], repeated: Sequence[str]
-) -> tuple[Page | LanesPage, Iterator[str]]:
-    """Return the page of all lanes of a manifest as it is now, and the pieces of its one file."""
-    if len(found) == 1 and found[0].target.label is None:
-        return still_page(found[0], repeated)
-    with ExitStack() as closing:
-        reader = find_reader(found[0].settings.ledger)
-        opened = closing.enter_context(reader) if reader else None
-        return still_page_of_lanes(pages_of_lanes(found, opened), repeated)

@@ -13,7 +13,7 @@ from batch_upload.app.ledger_view import view_lanes
 from batch_upload.cli.flags import Flags, options_of
 from batch_upload.ledger import find_reader
 from batch_upload.report.ndjson import LaneRef
-from batch_upload.watch.page import still_page_of_lanes
+from batch_upload.watch.still_page import still_page_of_lanes
 from tests.support.browser import launched, opened
 from tests.support.page_ledgers import lane_labels, tell_lanes
 

@@ -10,21 +10,14 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 from batch_upload.ledger.postgres.parameters import PORT, PostgresParameters
+from batch_upload.records import Certificate
 
 LIMIT_S = 3.0
 """For connecting and for each answer."""
 _TLS_REQUEST = struct.pack("!ii", 8, 80877103)
 """The SSLRequest of the protocol (PostgreSQL documentation, "Message Formats"); a server with TLS answers `S`."""
-
-
-class Certificate(NamedTuple):
-    """A certificate that verified."""
-
-    issuer: str
-    expires_at: datetime
 
 
 def certificate_of(parameters: PostgresParameters) -> Certificate | None:

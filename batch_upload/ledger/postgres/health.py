@@ -1,15 +1,15 @@
 """What `doctor` looks at in a database: it changes nothing, and takes no lock that a run waits for."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from time import monotonic
 
-from batch_upload.ledger.postgres.certificates import Certificate, certificate_of
+from batch_upload.ledger.postgres.certificates import certificate_of
 from batch_upload.ledger.postgres.connection import Raw, connect, translated
 from batch_upload.ledger.postgres.migrations import POSTGRES_NEEDED, SCHEMA_VERSION, schema_version
 from batch_upload.ledger.postgres.parameters import parameters_of
 from batch_upload.ledger_address import PostgresUrl
+from batch_upload.records import DatabaseHealth
 
 _SETTINGS = ("fsync", "full_page_writes", "synchronous_commit", "synchronous_standby_names", "server_encoding")
 _NEEDED: Mapping[str, str] = {
@@ -20,39 +20,6 @@ _NEEDED: Mapping[str, str] = {
 }
 """The rights of a run on each table (deploy/postgres/roles.sql)."""
 _HISTORY = ("attempt", "outcome")
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseHealth:
-    """What a database and its server say of themselves."""
-
-    version: str
-    number: int
-    """The version as `server_version_num` has it: 150014."""
-    answer_s: float
-    """How long a question took."""
-    tls: str | None
-    """The protocol of this connection; None without TLS."""
-    certificate: Certificate | None
-    settings: Mapping[str, str]
-    is_standby: bool
-    standbys: int
-    schema: int
-    """The version of the schema; 0 for a database without a ledger."""
-    newest_schema: int
-    needed: int
-    """The oldest version of a server that will do, as `number` is."""
-    role: str
-    may_migrate: bool
-    missing_rights: Sequence[str]
-    """What a run needs and the role has not: `INSERT on item`."""
-    excess_rights: Sequence[str]
-    """By what the role could change what happened."""
-    clock_off_s: float
-    """How far the server's clock is ahead of this machine's; right to half of `answer_s`."""
-    has_pooler: bool
-    connections: int
-    connections_max: int
 
 
 def health_of(url: PostgresUrl) -> DatabaseHealth:
