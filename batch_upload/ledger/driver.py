@@ -66,15 +66,16 @@ class Upsert(Statement):
         when: Callable[[Any], Any] | None = None,
     ) -> None:
         super().__init__(insert(table), columns=columns)
-        self._table = table
-        self._key = key
+        self.columns = columns
+        self.table = table
+        self.key = key
         self._replaced = replaced
         self._when = when
 
     def _for(self, dialect: Dialect) -> Expression:
         # both databases have the same clause, each as a method of its own INSERT; the other one's takes 20 ms to load
-        new = import_module(f"sqlalchemy.dialects.{dialect.name}").insert(self._table).inline()
-        key = [self._table.c[name] for name in self._key]
+        new = import_module(f"sqlalchemy.dialects.{dialect.name}").insert(self.table).inline()
+        key = [self.table.c[name] for name in self.key]
         values = {name: new.excluded[name] for name in self._replaced}
         where = None if self._when is None else self._when(new.excluded)
         upsert: Insert = (
@@ -149,10 +150,6 @@ class Database(ABC):
     @abstractmethod
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
         """Carry out one statement."""
-
-    @abstractmethod
-    def execute_many(self, sql: str, parameters: Iterable[Sequence[Any]]) -> None:
-        """Carry out one statement for each set of parameters."""
 
     @abstractmethod
     def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
@@ -236,10 +233,9 @@ class Database(ABC):
         compiled = statement.compiled(self.DIALECT)
         return self.execute(compiled.sql, compiled.parameters(values)).rowcount
 
-    def run_many(self, statement: Statement, values: Iterable[Values]) -> None:
-        """Carry out a change for each of these."""
-        compiled = statement.compiled(self.DIALECT)
-        self.execute_many(compiled.sql, map(compiled.parameters, values))
+    @abstractmethod
+    def run_many(self, statement: Upsert, values: Iterable[Values]) -> None:
+        """Insert each of these rows. Of rows with the same key the last one counts."""
 
 
 _Conversions = tuple[tuple[int, Convert], ...]

@@ -137,13 +137,12 @@ def _row(one: Item, lane_id: int, current: dict[str, str], at: datetime) -> dict
     }
 
 
-_wanted_token = select(wanted.c.value).where(wanted.c.key == item.c.item_id).scalar_subquery()
-_RETIRE = Statement(
-    update(item).where(OF_BATCH, IS_CURRENT, IS_WANTED_ID, item.c.client_token != _wanted_token).values(current=False)
-)
-_RETURN = Statement(
-    update(item).where(OF_BATCH, IS_REPLACED, IS_WANTED_ID, item.c.client_token == _wanted_token).values(current=True)
-)
+# IN lets SQLite begin with what is wanted; EXISTS, and not a comparison with a subquery, lets PostgreSQL join
+_of_wanted_ids = update(item).where(OF_BATCH, IS_WANTED_ID)
+_is_wanted = exists().where(wanted.c.key == item.c.item_id, wanted.c.value == item.c.client_token)
+_is_other = exists().where(wanted.c.key == item.c.item_id, wanted.c.value != item.c.client_token)
+_RETIRE = Statement(_of_wanted_ids.where(IS_CURRENT, _is_other).values(current=False))
+_RETURN = Statement(_of_wanted_ids.where(IS_REPLACED, _is_wanted).values(current=True))
 _ENLIST = Upsert(
     item,
     key=["lane_id", "client_token"],

@@ -152,7 +152,9 @@ def _item(number: int, item_id: str) -> Item:
 
 
 def _insert(db: Database, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    db.run_many(Statement(insert(table), columns=list(rows[0])), rows)
+    statement = Statement(insert(table), columns=list(rows[0]))
+    for row in rows:
+        db.run(statement, row)
 
 
 def _write_lane(db: Database, last: _Run) -> None:

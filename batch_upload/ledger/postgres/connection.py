@@ -13,15 +13,17 @@ from typing import Any, ClassVar
 
 import psycopg
 from psycopg.types.string import TextLoader
-from sqlalchemy import Dialect
+from sqlalchemy import Boolean, Dialect, Integer
 from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.types import TypeEngine
 
 from batch_upload.errors import LedgerUnusable
-from batch_upload.ledger.driver import Database, Row
+from batch_upload.ledger.driver import Database, Row, Upsert, Values
 from batch_upload.ledger.postgres.faults import unusable
 from batch_upload.ledger.postgres.migrations import check_server, check_whole, migrate, schema_version
 from batch_upload.ledger.postgres.parameters import PostgresParameters, parameters_of
 from batch_upload.ledger.sqlite.digest_cache import DigestCache
+from batch_upload.ledger.tables import JsonText, TagsText
 from batch_upload.ledger_address import PostgresUrl
 from batch_upload.model import Lane
 from batch_upload.records import LaneHold
@@ -47,6 +49,9 @@ _HOLDS = b"""
 SELECT account, region, run_id, host, pid, since, lease_until, coalesce(lease_until > clock_timestamp(), false), fence
   FROM lane WHERE fence > 0 ORDER BY account, region
 """
+ANALYZED_AFTER = 1_000
+"""Rows that were inserted before the statistics of their table are made, for the first time; then after four times as
+many each time."""
 _WITH_WANTED = "WITH wanted (key, value) AS (SELECT * FROM unnest(%s::text[], %s::text[]))"
 
 
@@ -69,6 +74,8 @@ class PostgresDatabase(Database):
         self._cursors = 0
         self.is_committing = False
         """Whether the last transaction had come to its COMMIT: if it failed then, it may have been committed."""
+        self._inserted = 0
+        self._analyzed_at = ANALYZED_AFTER
         self._digests = DigestCache(cache_folder())
 
     def close(self) -> None:
@@ -78,10 +85,6 @@ class PostgresDatabase(Database):
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Row]:
         return self.raw.execute(*self._with_wanted(sql, parameters))
 
-    def execute_many(self, sql: str, parameters: Iterable[Sequence[Any]]) -> None:
-        with self.raw.cursor() as cursor:
-            cursor.executemany(sql.encode(), parameters)
-
     def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
         # a cursor of the server's, closed by the end of the transaction: libpq would hold the whole result in memory
         self._cursors += 1
@@ -89,6 +92,26 @@ class PostgresDatabase(Database):
         text, values = self._with_wanted(sql, parameters)
         self.raw.execute(f"DECLARE {name} NO SCROLL CURSOR FOR ".encode() + text, values)
         return self._fetched(name)
+
+    def run_many(self, statement: Upsert, values: Iterable[Values]) -> None:
+        rows = {tuple(row[name] for name in statement.key): row for row in values}
+        if not rows:
+            return
+        compiled, count = statement.compiled(self.DIALECT), len(statement.columns)
+        parameters = [compiled.parameters(row) for row in rows.values()]
+        # one statement with an array for each column takes the server a fifth of what a statement for each row does
+        arrays = [list(column) for column in zip(*parameters, strict=True)][:count]
+        kinds = (statement.table.c[name].type for name in compiled.names[:count])
+        unnested = ", ".join(f"%s::{_array_of(kind)}" for kind in kinds)
+        head, _, values_and_tail = compiled.sql.partition(" VALUES (")
+        sql = f"{head} SELECT * FROM unnest({unnested}){values_and_tail.partition(')')[2]}"  # noqa: S608 - our own names
+        self.raw.execute(sql.encode(), [*arrays, *parameters[0][count:]])
+        self._inserted += len(rows)
+        if self._inserted >= self._analyzed_at:
+            self._analyzed_at *= 4
+            # before the server does so by itself, a minute later, it would read all items to find some. A role that is
+            # not the owner is warned and passed over
+            self.raw.execute(f"ANALYZE (SKIP_LOCKED) {statement.table.name}".encode())
 
     def want(self, values: Mapping[str, str | None]) -> None:
         self._wanted = (list(values), list(values.values()))
@@ -168,6 +191,13 @@ class PostgresDatabase(Database):
 
 def _in_utc(at: datetime | None) -> datetime | None:
     return None if at is None else at.astimezone(UTC)
+
+
+def _array_of(kind: TypeEngine[Any]) -> str:
+    """Return the type of an array of what a column of our tables holds (`schema.py`)."""
+    if isinstance(kind, JsonText | TagsText):
+        return "json[]"
+    return {Integer: "bigint[]", Boolean: "boolean[]"}.get(type(kind), "text[]")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from batch_upload.errors import LedgerUnusable
-from batch_upload.ledger.driver import Database
+from batch_upload.ledger.driver import Database, Upsert, Values
 from batch_upload.ledger.history import step_number
 from batch_upload.ledger.sqlite.files import PRIMARY, check_place, real_path, sqlite_uri, unusable
 from batch_upload.ledger.sqlite.migrations import (
@@ -54,11 +54,12 @@ class SqliteDatabase(Database):
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         return self._raw.execute(sql, parameters)
 
-    def execute_many(self, sql: str, parameters: Iterable[Sequence[Any]]) -> None:
-        self._raw.executemany(sql, parameters)
-
     def stream(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         return self._raw.execute(sql, parameters)
+
+    def run_many(self, statement: Upsert, values: Iterable[Values]) -> None:
+        compiled = statement.compiled(self.DIALECT)
+        self._raw.executemany(compiled.sql, map(compiled.parameters, values))
 
     def want(self, values: Mapping[str, str | None]) -> None:
         self._raw.execute("DELETE FROM wanted")
