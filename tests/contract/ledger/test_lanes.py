@@ -104,7 +104,7 @@ async def test_two_targets_of_one_lane_are_refused_in_one_run_and_not_in_two(
     assert rows(address, "SELECT label FROM target") == [("acme/us-east-1",)]
     await ledger.close()
     renamed = await (await opened(address, "run-2")).ledger.writer("beta/us-east-1")
-    assert (await pinned(renamed, LANE)).listed_at == T0
+    assert (await pinned(renamed, LANE)).continuous
     assert len(await renamed.known(BATCH)) == 1
     with reader_of(address) as reader:
         assert reader.lanes() == [("acme/us-east-1", LANE), ("beta/us-east-1", LANE)]
@@ -120,7 +120,7 @@ async def test_without_a_target_the_ledger_is_given_no_second_lane(opened: Open,
     with pytest.raises(LedgerOfAnotherLane, match="belongs to 123456789012/eu-west-1, 123456789012/us-east-1, and not"):
         await pinned(alone, STRANGE)
 
-    assert (await pinned(alone, OTHER)).listed_at == T0
+    assert (await pinned(alone, OTHER)).continuous
     assert [row.attachment_id for row in await alone.known(BATCH)] == ["att-eu-west-1-a"]
 
 
@@ -320,3 +320,38 @@ async def test_one_lanes_fault_undoes_nothing_of_the_others_that_are_committed_w
 
     assert [type(result) for result in results if result is not None] == [KeyError]
     assert rows(address, "SELECT lane_id, count(*) FROM item GROUP BY lane_id ORDER BY lane_id") == [(1, 20), (2, 20)]
+
+
+async def test_a_ledger_of_one_lane_goes_on_when_its_manifest_gets_targets(
+    opened: Open, address: LedgerAddress
+) -> None:
+    ledger = await opened()
+    await run_on(ledger, LANE, "a")
+    await ledger.learn([RATE])
+    await ledger.close()
+    one, other = await two_of((await opened(address, "run-2")).ledger)
+
+    assert await one.rates() == []
+    assert (await pinned(one, LANE)).continuous
+    assert not (await pinned(other, OTHER)).continuous
+
+    assert await one.rates() == [RATE]
+    assert [row.attachment_id for row in await one.known(BATCH)] == ["att-us-east-1-a"]
+    assert await other.known(BATCH) == []
+
+
+async def test_each_lane_follows_on_its_own_last_run(opened: Open, address: LedgerAddress) -> None:
+    ledger = await opened()
+    one, other = await two_of(ledger.ledger)
+    await run_on(one, LANE)
+    await pinned(other, OTHER)
+    await ledger.close()
+    ledger = await opened(address, "run-2")
+    one, other = await two_of(ledger.ledger)
+    await run_on(other, OTHER, run_id="run-2")
+
+    assert (await pinned(one, LANE)).continuous
+    await ledger.close()
+    one, other = await two_of((await opened(address, "run-3")).ledger)
+    assert (await pinned(one, LANE)).continuous
+    assert (await pinned(other, OTHER)).continuous

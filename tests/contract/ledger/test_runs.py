@@ -123,3 +123,49 @@ async def test_a_run_that_uploaded_something_has_got_answers(ledger: OneLane) ->
     await _ended(ledger, 2, 10)
 
     assert await ledger.failing_since() == after(3_660)
+
+
+async def _whole_run(opened: Open, address: LedgerAddress, run_id: str) -> None:
+    ledger = await opened(address, run_id)
+    await _pin(ledger)
+    await ledger.begin_run(run_id, verb="upload", batch="june", at=T0)
+    await ledger.listed(at=T0)
+    await ledger.close()
+
+
+async def _run_without_listing(opened: Open, address: LedgerAddress, run_id: str) -> None:
+    ledger = await opened(address, run_id)
+    await _pin(ledger)
+    await ledger.begin_run(run_id, verb="upload", batch="june", at=T0)
+    await ledger.close()
+
+
+async def test_the_next_run_follows_on_the_last(opened: Open, address: LedgerAddress) -> None:
+    await _whole_run(opened, address, "run-1")
+    await _whole_run(opened, address, "run-2")
+
+    assert (await _pin(await opened(address, "run-3"))).continuous
+
+
+async def test_a_process_that_only_took_the_lock_breaks_nothing(opened: Open, address: LedgerAddress) -> None:
+    await _whole_run(opened, address, "run-1")
+    await (await opened(address, "run-2")).close()
+
+    assert (await _pin(await opened(address, "run-3"))).continuous
+
+
+async def test_a_run_that_listed_nothing_follows_on_one_that_did(opened: Open, address: LedgerAddress) -> None:
+    await _whole_run(opened, address, "run-1")
+
+    await _run_without_listing(opened, address, "run-2")
+
+    assert (await _pin(await opened(address, "run-3"))).continuous
+
+
+async def test_a_run_that_never_reached_its_lane_breaks_nothing(opened: Open, address: LedgerAddress) -> None:
+    await _whole_run(opened, address, "run-1")
+    unreached = await opened(address, "run-2")
+    await _ended(unreached, 2, 22)
+    await unreached.close()
+
+    assert (await _pin(await opened(address, "run-3"))).continuous

@@ -13,7 +13,6 @@ import pytest
 from tests.support.lane_runs import (
     LANES,
     OTHER,
-    RATE,
     pinned,
     run_on,
     two_of,
@@ -21,7 +20,6 @@ from tests.support.lane_runs import (
 )
 from tests.unit.ledger.conftest import Open
 from tests.unit.ledger.samples import (
-    BATCH,
     LANE,
     RUN,
     T0,
@@ -69,39 +67,6 @@ async def main():
 
 asyncio.run(main())
 '''
-
-
-async def test_a_ledger_of_one_lane_goes_on_when_its_manifest_gets_targets(opened: Open, path: Path) -> None:
-    ledger = await opened()
-    await run_on(ledger, LANE, "a")
-    await ledger.learn([RATE])
-    await ledger.close()
-    one, other = await two_of((await opened(path, "run-2")).ledger)
-
-    assert await one.rates() == []
-    assert (await pinned(one, LANE)).continuous
-    assert not (await pinned(other, OTHER)).continuous
-
-    assert await one.rates() == [RATE]
-    assert [row.attachment_id for row in await one.known(BATCH)] == ["att-us-east-1-a"]
-    assert await other.known(BATCH) == []
-
-
-async def test_each_lane_follows_on_its_own_last_run(opened: Open, path: Path) -> None:
-    ledger = await opened()
-    one, other = await two_of(ledger.ledger)
-    await run_on(one, LANE)
-    await pinned(other, OTHER)
-    await ledger.close()
-    ledger = await opened(path, "run-2")
-    one, other = await two_of(ledger.ledger)
-    await run_on(other, OTHER, run_id="run-2")
-
-    assert (await pinned(one, LANE)).continuous
-    await ledger.close()
-    one, other = await two_of((await opened(path, "run-3")).ledger)
-    assert (await pinned(one, LANE)).continuous
-    assert (await pinned(other, OTHER)).continuous
 
 
 async def test_a_restored_backup_is_trusted_for_no_lane_that_was_used_since(opened: Open, path: Path) -> None:

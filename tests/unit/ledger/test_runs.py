@@ -31,20 +31,6 @@ async def _run_without_listing(opened: Open, path: Path, run_id: str) -> None:
     await ledger.close()
 
 
-async def test_the_next_run_follows_on_the_last(opened: Open, path: Path) -> None:
-    await _whole_run(opened, path, "run-1")
-    await _whole_run(opened, path, "run-2")
-
-    assert (await _pin(await opened(path, "run-3"))).continuous
-
-
-async def test_a_process_that_only_took_the_lock_breaks_nothing(opened: Open, path: Path) -> None:
-    await _whole_run(opened, path, "run-1")
-    await (await opened(path, "run-2")).close()
-
-    assert (await _pin(await opened(path, "run-3"))).continuous
-
-
 async def test_a_copy_does_not_follow_on_even_with_its_lock(opened: Open, path: Path) -> None:
     await _whole_run(opened, path, "run-1")
     copy, whole = path.with_name("copy.ledger"), path.with_name("whole.ledger")
@@ -78,14 +64,6 @@ async def test_a_restored_backup_is_not_trusted_before_its_lane_was_listed(opene
     assert not (await _pin(await opened(path, "run-4"))).continuous
 
 
-async def test_a_run_that_listed_nothing_follows_on_one_that_did(opened: Open, path: Path) -> None:
-    await _whole_run(opened, path, "run-1")
-
-    await _run_without_listing(opened, path, "run-2")
-
-    assert (await _pin(await opened(path, "run-3"))).continuous
-
-
 async def test_a_ledger_whose_lock_was_lost_or_torn_does_not_follow_on(opened: Open, path: Path) -> None:
     lock = anyio.Path(f"{path}.lock")
     await _whole_run(opened, path, "run-1")
@@ -111,12 +89,3 @@ async def _ended(ledger: OneLane, number: int, code: int, **summary: int) -> Non
         summary=summary,
         at=began + timedelta(minutes=1),
     )
-
-
-async def test_a_run_that_never_reached_its_lane_breaks_nothing(opened: Open, path: Path) -> None:
-    await _whole_run(opened, path, "run-1")
-    unreached = await opened(path, "run-2")
-    await _ended(unreached, 2, 22)
-    await unreached.close()
-
-    assert (await _pin(await opened(path, "run-3"))).continuous
