@@ -145,7 +145,7 @@ class PostgresLeases:
 
     def give_back(self, db: Database, lane_id: int) -> None:
         held = self._held.get(lane_id)
-        if held is not None and lane_id not in self._lost:
+        if held is not None:
             db.execute(_GIVE_BACK, [lane_id, held.fence, held.holder])
         self._changes.given_back.add(lane_id)
 

@@ -1,0 +1,284 @@
+"""A lane of a database is one process's at a time: taken, waited for, refused, taken over, given back."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from batch_upload.clock import SystemClock
+from batch_upload.errors import LaneLost, LedgerLocked
+from batch_upload.ledger.postgres.lease import stretch_of, stretch_text
+from batch_upload.ledger.store import LaneWriter
+from batch_upload.model import Lane
+from batch_upload.moments import Moment, Stretch
+from batch_upload.ports import LaneMemory
+from tests.support.controllers import Controller, controller, database_of, lane_rows, lapse, wait_until
+from tests.support.postgres import PostgresServer
+from tests.unit.ledger.samples import BATCH, LANE, NO_ANSWER, T0, item
+
+OTHER = Lane("999999999999", "eu-west-1")
+
+
+async def pinned(writer: LaneWriter, lane: Lane = LANE) -> LaneMemory:
+    return await writer.pin(lane, endpoint="https://sms-voice.example", at=T0)
+
+
+async def began(opened: Controller, run_id: str, lane: Lane = LANE, target: str = "acme/us-east-1") -> LaneWriter:
+    """A run that has a lane, with an item to send."""
+    writer = await opened.writer(target)
+    await pinned(writer, lane)
+    await writer.begin_run(run_id, verb="upload", batch=BATCH, at=T0)
+    await writer.enlist([item("a")], at=T0)
+    return writer
+
+
+async def test_a_lane_that_another_process_holds_is_refused_with_who_holds_it(url: str) -> None:
+    async with controller(url, "run-1") as one, controller(url, "run-2") as other:
+        await began(one, "run-1")
+
+        with pytest.raises(LedgerLocked) as refused:
+            await pinned(await other.writer())
+
+    assert refused.value.exit_code == 11
+    assert refused.value.message.startswith(
+        "another run holds lane 123456789012/us-east-1 of `the ledger`: run run-1, process "
+    )
+    assert refused.value.pid is not None
+    assert refused.value.host is not None
+    assert refused.value.since is not None
+    assert abs((datetime.now(UTC) - refused.value.since).total_seconds()) < 60
+
+
+async def test_another_lane_of_the_same_ledger_is_free(url: str, postgres: PostgresServer) -> None:
+    async with controller(url, "run-1") as one, controller(url, "run-2") as other:
+        await began(one, "run-1")
+
+        await began(other, "run-2", OTHER, "beta/eu-west-1")
+
+        assert lane_rows(postgres, url, "account, run_id, fence") == [
+            ("123456789012", "run-1", 1),
+            ("999999999999", "run-2", 1),
+        ]
+
+
+async def test_a_lane_is_waited_for_as_long_as_was_asked_for(url: str) -> None:
+    async with controller(url, "run-1") as one, controller(url, "run-2", wait_lane_s=30) as other:
+        holder = await began(one, "run-1")
+        waiting = asyncio.ensure_future(pinned(await other.writer()))
+        await holder.fail("bu1-a-1", NO_ANSWER, at=T0)
+        assert not waiting.done()
+
+        await holder.release()
+
+        assert (await waiting).continuous is False
+
+
+async def test_a_lane_that_was_given_back_is_free_at_once(url: str, postgres: PostgresServer) -> None:
+    async with controller(url, "run-1") as one, controller(url, "run-2") as other:
+        holder = await began(one, "run-1")
+        await holder.release()
+        await holder.release()
+
+        await pinned(await other.writer())
+
+        assert holder.may_send_until() < 0
+        with pytest.raises(LaneLost):
+            await holder.enlist([item("b")], at=T0)
+        assert lane_rows(postgres, url, "fence, run_id") == [(2, "run-2")]
+
+
+async def test_a_ledger_that_is_closed_gives_all_its_lanes_back(url: str, postgres: PostgresServer) -> None:
+    async with controller(url, "run-1") as one:
+        await began(one, "run-1")
+        await began(one, "run-1", OTHER, "beta/eu-west-1")
+
+    assert lane_rows(postgres, url, "lease_until") == [(None,), (None,)]
+
+
+async def test_a_lapsed_lane_is_taken_over_with_a_higher_fence_and_another_holder(
+    url: str, postgres: PostgresServer
+) -> None:
+    async with controller(url, "run-1") as one, controller(url, "run-2") as other:
+        await began(one, "run-1")
+        (first,) = lane_rows(postgres, url, "fence, holder")
+        lapse(postgres, url)
+
+        await pinned(await other.writer())
+
+        (second,) = lane_rows(postgres, url, "fence, holder")
+        assert (first[0], second[0]) == (1, 2)
+        assert first[1] != second[1]
+
+
+async def test_a_holder_whose_lease_lapsed_and_whose_lane_is_not_taken_goes_on(
+    url: str, postgres: PostgresServer
+) -> None:
+    async with controller(url, "run-1") as one, controller(url, "run-2") as other:
+        holder = await began(one, "run-1")
+        lapse(postgres, url)
+
+        await holder.enlist([item("b")], at=T0)
+
+        with pytest.raises(LedgerLocked):
+            await pinned(await other.writer())
+        assert len(await holder.known(BATCH)) == 2
+
+
+async def test_of_two_that_take_a_lane_at_the_same_moment_one_has_it(url: str, postgres: PostgresServer) -> None:
+    async with controller(url, "run-1") as one, controller(url, "run-2") as other:
+        writers = [await one.writer(), await other.writer()]
+
+        for _ in range(20):
+            taken = await asyncio.gather(*map(pinned, writers), return_exceptions=True)
+
+            assert sorted(type(each).__name__ for each in taken) == ["LaneMemory", "LedgerLocked"]
+            for writer in writers:
+                await writer.release()
+        assert len(lane_rows(postgres, url, "lane_id")) == 1
+
+
+async def test_without_writes_the_lease_is_renewed_and_the_right_to_send_moves_on(
+    url: str, postgres: PostgresServer
+) -> None:
+    async with controller(url, "run-1", ttl_s=0.3) as one:
+        holder = await began(one, "run-1")
+        (before,) = lane_rows(postgres, url, "lease_until, commit_no")
+        until = holder.may_send_until()
+
+        await wait_until(lambda: holder.may_send_until() != until)
+
+        (after,) = lane_rows(postgres, url, "lease_until, commit_no")
+        assert holder.may_send_until() > until
+        assert after[0] > before[0]
+        assert after[1] == before[1]
+
+
+async def test_the_right_to_send_ends_a_third_of_the_lease_before_the_lease(url: str) -> None:
+    clock = SystemClock()
+    async with controller(url, "run-1") as one:
+        writer = await one.writer()
+        assert writer.may_send_until() == float("inf")
+        before = clock.monotonic()
+        await pinned(writer)
+        after = clock.monotonic()
+
+        assert before + 20 <= writer.may_send_until() <= after + 20
+
+
+async def test_a_renewal_that_finds_the_lane_taken_over_ends_the_right_to_send(
+    url: str, postgres: PostgresServer
+) -> None:
+    async with controller(url, "run-1", ttl_s=0.3) as one, controller(url, "run-2") as other:
+        holder = await began(one, "run-1")
+        lane = await other.writer()
+        while True:
+            lapse(postgres, url)
+            try:
+                await pinned(lane)
+                break
+            except LedgerLocked:  # it was renewed in between
+                continue
+
+        with pytest.raises(LaneLost, match="run run-2"):
+            await wait_until(lambda: holder.may_send_until() == 0)
+
+
+async def test_a_lane_of_a_first_run_is_not_continuous_and_that_of_the_next_one_is(url: str) -> None:
+    async with controller(url, "run-1") as one:
+        writer = await one.writer()
+        assert (await pinned(writer)).continuous is False
+        await writer.begin_run("run-1", verb="upload", batch=BATCH, at=T0)
+        await writer.listed(at=T0)
+
+    async with controller(url, "run-2") as other:
+        assert (await pinned(await other.writer())).continuous is True
+
+
+async def test_a_run_that_ended_before_it_listed_the_lane_founds_no_trust(url: str) -> None:
+    async with controller(url, "run-1") as one:
+        await began(one, "run-1")
+
+    async with controller(url, "run-2") as other:
+        assert (await pinned(await other.writer())).continuous is False
+
+
+@pytest.mark.parametrize("changed", ["UPDATE lane SET system_id = 'another'", "UPDATE lane SET timeline = '00000009'"])
+async def test_on_another_server_than_the_noted_one_the_lane_is_not_continuous(
+    url: str, postgres: PostgresServer, changed: str
+) -> None:
+    async with controller(url, "run-1") as one:
+        await (await began(one, "run-1")).listed(at=T0)
+    postgres.execute(changed, database_of(url))
+
+    async with controller(url, "run-2") as other:
+        writer = await other.writer()
+        assert (await pinned(writer)).continuous is False
+        await writer.begin_run("run-2", verb="upload", batch=BATCH, at=T0)
+    async with controller(url, "run-3") as third:
+        writer = await third.writer()
+        assert (await pinned(writer)).continuous is False, "it counts only once the lane was listed"
+        await writer.begin_run("run-3", verb="upload", batch=BATCH, at=T0)
+        await writer.listed(at=T0)
+    async with controller(url, "run-4") as fourth:
+        assert (await pinned(await fourth.writer())).continuous is True
+
+
+class OnMachine(SystemClock):
+    """The clock of another machine, whose counting clock has counted for longer."""
+
+    def __init__(self, name: str, counted_s: float = 0.0) -> None:
+        self._name = name
+        self._counted_s = counted_s
+
+    def machine(self) -> str:
+        return self._name
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._counted_s
+
+
+async def test_on_the_same_machine_the_stretch_of_a_lane_goes_on(url: str) -> None:
+    stretches = []
+    for run_id in ("run-1", "run-2"):
+        async with controller(url, run_id, clock=OnMachine("boot one")) as one:
+            writer = await began(one, run_id)
+            await writer.listed(at=T0)
+            stretches.append(writer.stretch)
+
+    assert stretches[0] == stretches[1]
+
+
+async def test_a_take_over_on_another_machine_begins_a_new_stretch_of_that_lane_alone(
+    url: str, postgres: PostgresServer
+) -> None:
+    here, there = OnMachine("boot one"), OnMachine("boot two", 1_000_000)
+    async with (
+        controller(url, "run-1", clock=here) as one,
+        controller(url, "run-2", clock=there) as other,
+    ):
+        first = await began(one, "run-1")
+        kept = await began(one, "run-1", OTHER, "beta/eu-west-1")
+        before = kept.stretch
+        sent_at = here.now()
+        await first.intend("bu1-a-1", run_id="run-1", at=sent_at)
+        postgres.execute(
+            "UPDATE lane SET lease_until = clock_timestamp() - interval '1 s' WHERE region = 'us-east-1'",
+            database_of(url),
+        )
+
+        taken = await began(other, "run-2")
+
+        assert taken.stretch.machine == "boot two"
+        assert taken.stretch.latest_before == sent_at
+        assert not taken.stretch.is_comparable(sent_at)
+        assert kept.stretch == before
+        assert lane_rows(postgres, url, "stretch ->> 'machine'") == [("boot two",), ("boot one",)]
+
+
+def test_a_stretch_is_read_as_it_was_noted() -> None:
+    began_at = Moment(datetime(2026, 11, 27, 9, 30, 1, 123_456, tzinfo=UTC), 12_345.678_9)
+    for latest in (None, datetime(2026, 11, 27, 9, 29, tzinfo=UTC)):
+        stretch = Stretch("boot one", began_at, latest)
+
+        assert stretch_of(stretch_text(stretch)) == stretch
+    assert stretch_of(None) is None
