@@ -6,17 +6,22 @@ VENV := .venv
 BENCH_VENV := .venv-bench
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-SOURCES := batch_upload tests benchmarks manifests/samples
+SOURCES := batch_upload tests benchmarks manifests
 # two workers a core (tests/conftest.py); one that is done early takes tests from another, since they differ in length by a
 # factor of a thousand
 TEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-.PHONY: demo test check lint format soak bench clean
+.PHONY: demo demo-fleet test check lint format soak bench clean
 
 # the first two commands of the README
 
 demo: $(VENV)/.runtime
 	$(BIN)/batch-upload upload manifests/demo.yaml --local
+
+# PostgreSQL, two workers and the emulator, all of its own; one worker is killed
+
+demo-fleet: $(VENV)/.fleet
+	$(BIN)/python manifests/demo_fleet.py
 
 test: $(VENV)/.dev
 	$(TEST)
@@ -65,6 +70,10 @@ $(VENV)/bin/python:
 $(VENV)/.runtime: $(VENV)/bin/python requirements/runtime.txt requirements/build.txt pyproject.toml
 	$(PIP) install --quiet --require-hashes -r requirements/build.txt -r requirements/runtime.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.fleet: $(VENV)/.runtime requirements/fleet.txt
+	$(PIP) install --quiet --require-hashes -r requirements/fleet.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
