@@ -70,7 +70,7 @@ class LaneFollower:
         changed = [token for token, mark in marks.items() if self._marks.get(token) != mark]
         self._marks = marks
         for known in reader.known_of(self._batch, changed) if changed else ():
-            if known.current and known.item_id in self._items:
+            if known.current and known.item_id in self._items - self._ended:
                 yield self._changed(known, ended=known.state is State.COMPLETE)
 
     def end(self, reader: LedgerReader, ending: Exit, notes: tuple[str, ...]) -> tuple[list[object], FollowedEnd]:

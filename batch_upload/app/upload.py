@@ -106,6 +106,8 @@ class UploadLane(LaneRun[RunResult]):
     """One lane's part of a run of `upload`."""
 
     verb = "upload"
+    ledger_error: LedgerFault | None = None
+    """Why the ledger could not be written any more; None if it could to the end."""
 
     async def work(self, ledger: LedgerWriter, reached: Reached) -> RunResult:
         settings = self.settings
@@ -119,6 +121,7 @@ class UploadLane(LaneRun[RunResult]):
             group.start_soon(self.remember_rates, ledger, reached)
             result = await run.run(self.prepared.items)
             group.cancel_scope.cancel()
+        self.ledger_error = result.ledger_error
         ended = self.summary_of(result, reached)
         if result.ledger_error is None:
             ended = await self.recorded(ledger, reached, ended)

@@ -190,7 +190,9 @@ def lane_line(view: "LedgerView", states: Mapping[str, int], jobs: "Mapping[str,
         run_id=None if job is None else job.task.run_id,
         attempts=None if job is None else job.task.attempts + job.attempts,
         states=states,
-        exit=None if ending is None else ending.as_json(),
+        code=None if ending is None else int(ending.code),
+        name=None if ending is None else ending.name,
+        reason=None if ending is None else ending.reason,
     )
     output.event(line)
     counts = ", ".join(f"{count:,} {state}" for state, count in states.items())

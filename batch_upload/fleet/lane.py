@@ -23,7 +23,7 @@ from batch_upload.app.lane_run import RunScope
 from batch_upload.app.listing import Listing, read_listing
 from batch_upload.app.upload import UploadLane
 from batch_upload.clock import counting_s
-from batch_upload.errors import ExitCode, ManifestInvalid, UsageError
+from batch_upload.errors import ExitCode, LedgerUnusable, ManifestInvalid, UsageError
 from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import State
 from batch_upload.ports import Observer
@@ -40,7 +40,7 @@ REFUSALS = 3
 REFUSED_AGAIN_S = 5.0
 """Seconds before a refused task is given out again."""
 UNREACHED_TRIES = 3
-"""Attempts of a lane that the service does not answer."""
+"""Attempts of a lane in which transient errors are left."""
 UNREACHED_AGAIN_S = 30.0
 """Seconds between them. Within an attempt the engine has tried again for some minutes already."""
 HANDED_ON = ("rate", "max_rate", "fixed_rate", "concurrency", "wait", "settle_timeout_s", "safe_horizon_s", "rehash")
@@ -217,13 +217,16 @@ async def run_lane(host: WorkerHost, task: LaneTask, *, attempt: int = 1) -> Lan
         await host.lanes.ledger.remember_digests(part.prepared.fresh)
     left_s = task.left_s(datetime.now(UTC))
     scope = host.lanes.scope(RunScope(run_id, host.observer, started=counting_s(), deadline_s=left_s))
-    summary = (await host.lanes.run_lane(UploadLane(scope, part))).summary
+    run = UploadLane(scope, part)
+    summary = (await host.lanes.run_lane(run)).summary
+    if isinstance(run.ledger_error, LedgerUnusable):
+        raise run.ledger_error
     ending = summary.exit
     hint = next((note.removeprefix(HINT) for note in summary.notes if note.startswith(HINT)), "")
     again_in_s = None
     if host.interrupted and ending.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
         again_in_s = 0.0
-    elif ending.code is ExitCode.TRANSIENT and not summary.uploaded and number < UNREACHED_TRIES:
+    elif ending.code is ExitCode.TRANSIENT and number < UNREACHED_TRIES:
         again_in_s = UNREACHED_AGAIN_S
     return LaneReport(
         task.target,

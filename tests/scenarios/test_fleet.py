@@ -1,0 +1,244 @@
+"""`fleet`: real workers over a real PostgreSQL, killed, stopped and deceived; each item is at the service once."""
+
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+
+from tests.support.command import Result, Running, run, started
+from tests.support.emulated_lanes import assert_each_token_once
+from tests.support.emulator_process import EmulatorProcess, running_emulator
+from tests.support.fleets import Fleet, assert_each_once_in_each_lane, make_fleet
+from tests.support.postgres import PostgresServer
+
+CALLER = {"AWS_ACCESS_KEY_ID": "999988887777", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
+SOON = ("--dead-after", "3s")
+"""A worker counts as dead 3 s after its last heartbeat."""
+LIMIT_S = 45.0
+EMULATED: Mapping[str, Any] = {"rates": {"*": None}, "processing_s": 0}
+
+
+@dataclass(frozen=True)
+class Ground:
+    """An emulator, a database, and a manifest with lanes."""
+
+    emulator: EmulatorProcess
+    server: PostgresServer
+    database: str
+    fleet: Fleet
+
+    @property
+    def env(self) -> dict[str, str]:
+        url = self.server.url(self.database)
+        return {**CALLER, "AWS_ENDPOINT_URL": self.emulator.url, "BATCH_UPLOAD_LEDGER": url}
+
+    @contextmanager
+    def worker(self, *flags: str) -> Iterator[Running]:
+        """Start a worker, and wait until it is registered."""
+        before = self.rows("SELECT coalesce(max(worker_id), 0) FROM fleet_worker") if self.has_tables() else [(0,)]
+        with started("fleet", "worker", "--json", *SOON, *flags, cwd=self.fleet.folder, env=self.env) as running:
+            self.until(
+                lambda: self.has_tables() and self.rows("SELECT coalesce(max(worker_id), 0) FROM fleet_worker") > before
+            )
+            yield running
+
+    def upload(self, *flags: str | Path) -> Result:
+        command = ("fleet", "upload", self.fleet.path, "--rate", "100", "--json", *SOON, *flags)
+        return run(*command, cwd=self.fleet.folder, env=self.env)
+
+    @contextmanager
+    def uploading(self, *flags: str) -> Iterator[Running]:
+        path, folder = self.fleet.path, self.fleet.folder
+        with started("fleet", "upload", path, "--json", *SOON, *flags, cwd=folder, env=self.env) as running:
+            yield running
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        return self.server.execute(statement, self.database)
+
+    def has_tables(self) -> bool:
+        return self.rows("SELECT to_regclass('fleet_schedule')") != [(None,)]
+
+    def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait for what another process brings about."""
+        end = monotonic() + LIMIT_S
+        while not is_so():
+            if monotonic() > end:
+                raise TimeoutError(str(self.rows("SELECT id, status, attempts, worker_id FROM procrastinate_jobs")))
+            sleep(0.05)
+
+    def until_all_succeeded(self) -> None:
+        """Wait until no job of four lanes is left."""
+        self.until(lambda: self.rows("SELECT count(*) FROM procrastinate_jobs WHERE status = 'succeeded'") == [(4,)])
+
+    def assert_all_done(self) -> None:
+        held = self.emulator.attachments()
+        assert_each_once_in_each_lane(held, self.fleet, self.fleet.labels)
+        assert_each_token_once(held)
+
+
+@pytest.fixture
+def ground(postgres: PostgresServer, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Ground]:
+    database = request.node.name[:60]
+    postgres.new_database(database)
+    fleet = make_fleet(tmp_path, accounts=2, items=6)
+    with running_emulator(EMULATED) as emulator:
+        yield Ground(emulator, postgres, database, fleet)
+
+
+def test_four_lanes_on_two_workers(ground: Ground) -> None:
+    with ground.worker() as one, ground.worker() as other:
+        ended = ground.upload()
+        for worker in (one, other):
+            worker.signal(signal.SIGTERM)
+        codes = {one.finish().code, other.finish().code}
+
+    assert (ended.code, ended.summary["uploaded"], ended.summary["items"]) == (0, 24, 24), ended.stderr
+    assert ended.states == {"complete": 24}
+    assert {lane["target"]: lane["exit"]["name"] for lane in ended.summary["lanes"]} == dict.fromkeys(
+        ground.fleet.labels, "done"
+    )
+    assert len(ended.of("item")) == 24
+    assert codes == {143}
+    ground.assert_all_done()
+
+
+def test_the_lanes_of_a_killed_worker_are_finished_by_another(ground: Ground) -> None:
+    with ground.worker() as victim, ground.uploading("--rate", "3", "--fixed-rate") as coordinator:
+        ground.until(lambda: len(ground.emulator.attachments()) >= 6)
+        victim.signal(signal.SIGKILL)
+        ground.rows("UPDATE lane SET lease_until = clock_timestamp()")  # which takes 30 s otherwise
+        with ground.worker() as other:
+            ended = coordinator.finish()
+            other.signal(signal.SIGTERM)
+            other.finish()
+
+    assert (ended.code, ended.states) == (0, {"complete": 24}), ended.stderr
+    assert ended.summary["uploaded"] + ended.summary["adopted"] == 24
+    ground.assert_all_done()
+    assert ground.rows("SELECT DISTINCT status::text FROM procrastinate_jobs") == [("succeeded",)]
+
+
+def test_a_worker_that_is_told_to_stop_drains_and_the_other_takes_over(ground: Ground) -> None:
+    with ground.worker() as first, ground.uploading("--rate", "3", "--fixed-rate") as coordinator:
+        ground.until(lambda: len(ground.emulator.attachments()) >= 6)
+        began = monotonic()
+        first.signal(signal.SIGTERM)
+        drained = first.finish()
+        drain_s = monotonic() - began
+        with ground.worker() as other:
+            ended = coordinator.finish()
+            other.signal(signal.SIGTERM)
+            other.finish()
+
+    assert drained.code == 143
+    assert drain_s < 12
+    assert {line["name"] for line in drained.of("lane_ended")} == {"terminated"}
+    assert (ended.code, ended.states, ended.summary["uploaded"]) == (0, {"complete": 24}, 24), ended.stderr
+    ground.assert_all_done()
+
+
+def test_a_worker_refuses_a_manifest_that_is_not_the_one_of_the_run(ground: Ground) -> None:
+    queued = ground.upload("--no-wait")
+    ground.fleet.path.write_text(ground.fleet.path.read_text() + "# changed\n", encoding="utf-8")
+    with ground.worker():
+        ground.until_all_succeeded()
+        status = run("fleet", "status", ground.fleet.path, "--json", cwd=ground.fleet.folder, env=ground.env)
+
+    assert queued.code == 0
+    assert {lane["name"] for lane in status.of("fleet_lane")} == {"invalid"}
+    assert all("`fleet.yaml` is not the file" in lane["reason"] for lane in status.of("fleet_lane"))
+    assert ground.emulator.attachments() == []
+
+
+def test_a_worker_without_the_documents_says_which_it_lacks(ground: Ground) -> None:
+    queued = ground.upload("--no-wait")
+    source = next(iter((ground.fleet.folder / "t000").iterdir()))
+    source.unlink()
+    with ground.worker():
+        ground.until_all_succeeded()
+        status = run("fleet", "status", ground.fleet.path, cwd=ground.fleet.folder, env=ground.env)
+
+    assert queued.code == 0
+    assert f"`t000/{source.name}` does not exist" in status.stdout
+
+
+def test_two_coordinators_at_once_do_each_lane_once(ground: Ground) -> None:
+    slowly = "--rate", "5", "--fixed-rate"
+    with ground.worker(), ground.uploading(*slowly) as one, ground.uploading(*slowly) as other:
+        ends = [one.finish(), other.finish()]
+
+    names = [{lane["target"]: lane["exit"]["name"] for lane in each.summary["lanes"]} for each in ends]
+    for label in ground.fleet.labels:
+        assert sorted(each[label] for each in names) == ["done", "locked"], names
+    ground.assert_all_done()
+
+
+def test_lanes_are_queued_without_waiting_and_followed_by_status(ground: Ground) -> None:
+    queued = ground.upload("--no-wait")
+    waiting = run("fleet", "status", ground.fleet.path, "--json", cwd=ground.fleet.folder, env=ground.env)
+    with ground.worker():
+        ground.until_all_succeeded()
+        done = run("fleet", "status", ground.fleet.path, "--json", cwd=ground.fleet.folder, env=ground.env)
+
+    assert (queued.code, queued.states) == (0, {"pending": 24})
+    assert queued.summary["exit"]["reason"] == "the lanes are queued"
+    assert waiting.of("fleet_worker") == []
+    assert {(lane["job"], lane["worker"]) for lane in waiting.of("fleet_lane")} == {("todo", None)}
+    assert [worker["alive"] for worker in done.of("fleet_worker")] == [True]
+    assert {lane["name"] for lane in done.of("fleet_lane")} == {"done"}
+    assert done.states == {"complete": 24}
+    ground.assert_all_done()
+
+
+def test_a_coordinator_that_is_stopped_leaves_the_lanes_in_the_queue_and_says_so(ground: Ground) -> None:
+    with ground.worker(), ground.uploading("--rate", "3", "--fixed-rate") as coordinator:
+        ground.until(lambda: len(ground.emulator.attachments()) >= 6)
+        coordinator.signal(signal.SIGINT)
+        stopped = coordinator.finish()
+        ground.until_all_succeeded()
+
+    assert stopped.code == 130
+    assert "go on in the queue" in stopped.summary["exit"]["reason"]
+    ground.assert_all_done()
+
+
+def test_the_ledger_is_right_where_the_queue_is_wrong(ground: Ground) -> None:
+    """A worker that slept may mark a job as failed that another one runs: procrastinate asks for no worker's id."""
+    with ground.worker(), ground.uploading("--rate", "3", "--fixed-rate") as coordinator:
+        ground.until(lambda: len(ground.emulator.attachments()) >= 6)
+        ground.rows("UPDATE procrastinate_jobs SET status = 'failed' WHERE status = 'doing'")
+        ended = coordinator.finish()
+
+    assert (ended.code, ended.states) == (0, {"complete": 24}), ended.stderr
+    ground.assert_all_done()
+
+
+def test_a_schedule_is_kept_listed_carried_out_and_removed(ground: Ground) -> None:
+    def schedule(*arguments: str | Path) -> Result:
+        return run("fleet", "schedule", *arguments, "--json", cwd=ground.fleet.folder, env=ground.env)
+
+    kept = schedule(ground.fleet.path, "0 3 * * *", "--rate", "100")
+    ground.rows("UPDATE fleet_schedule SET next_at = now()")
+    with ground.worker():
+        ground.until_all_succeeded()
+        listed = schedule()
+    removed = schedule(ground.fleet.path, "--remove")
+    wrong = schedule(ground.fleet.path, "at noon")
+
+    assert [line["cron"] for line in kept.of("schedule")] == ["0 3 * * *"]
+    assert [line["last_run"].endswith("the lanes are queued") for line in listed.of("schedule")] == [True]
+    assert (removed.code, removed.of("schedule")) == (0, [])
+    assert wrong.code == 2
+    ground.assert_all_done()
+
+
+def test_a_ledger_in_a_file_is_no_ledger_for_a_fleet(ground: Ground) -> None:
+    ended = run("fleet", "upload", ground.fleet.path, "--ledger", "x.ledger", cwd=ground.fleet.folder, env=ground.env)
+
+    assert ended.code == 2
+    assert "a fleet needs a ledger that all machines reach" in ended.stderr
