@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.command import Result, Running, run, started
+from tests.support.command import Result, Running
 from tests.support.emulated_lanes import assert_each_token_once
 from tests.support.emulator_process import EmulatorProcess, running_emulator
 from tests.support.fleets import Fleet, assert_each_once_in_each_lane, make_fleet
 from tests.support.postgres import PostgresServer
+from tests.support.preloaded import Preloaded, preloaded
 
 CALLER = {"AWS_ACCESS_KEY_ID": "999988887777", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
 SOON = ("--dead-after", "3s")
@@ -27,6 +28,7 @@ EMULATED: Mapping[str, Any] = {"rates": {"*": None}, "processing_s": 0}
 class Ground:
     """An emulator, a database, and a manifest with lanes."""
 
+    command: Preloaded
     emulator: EmulatorProcess
     server: PostgresServer
     database: str
@@ -41,20 +43,25 @@ class Ground:
     def worker(self, *flags: str) -> Iterator[Running]:
         """Start a worker, and wait until it is registered."""
         before = self.rows("SELECT coalesce(max(worker_id), 0) FROM fleet_worker") if self.has_tables() else [(0,)]
-        with started("fleet", "worker", "--json", *SOON, *flags, cwd=self.fleet.folder, env=self.env) as running:
+        words = "fleet", "worker", "--json", *SOON, *flags
+        with self.command.started(*words, cwd=self.fleet.folder, env=self.env) as running:
             self.until(
                 lambda: self.has_tables() and self.rows("SELECT coalesce(max(worker_id), 0) FROM fleet_worker") > before
             )
             yield running
 
     def upload(self, *flags: str | Path) -> Result:
-        command = ("fleet", "upload", self.fleet.path, "--rate", "100", "--json", *SOON, *flags)
-        return run(*command, cwd=self.fleet.folder, env=self.env)
+        return self.run("upload", self.fleet.path, "--rate", "100", *SOON, *flags)
+
+    def run(self, verb: str, *words: str | Path) -> Result:
+        """Run a verb of `fleet` to its end."""
+        return self.command.run("fleet", verb, *words, "--json", cwd=self.fleet.folder, env=self.env)
 
     @contextmanager
     def uploading(self, *flags: str) -> Iterator[Running]:
         path, folder = self.fleet.path, self.fleet.folder
-        with started("fleet", "upload", path, "--json", *SOON, *flags, cwd=folder, env=self.env) as running:
+        words = *SOON, *flags
+        with self.command.started("fleet", "upload", path, "--json", *words, cwd=folder, env=self.env) as running:
             yield running
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
@@ -81,13 +88,22 @@ class Ground:
         assert_each_token_once(held)
 
 
+@pytest.fixture(scope="module")
+def fleet_command() -> Iterator[Preloaded]:
+    """The command with what a fleet needs imported already."""
+    with preloaded("batch_upload.fleet.upload", "batch_upload.fleet.worker", "batch_upload.ledger.postgres") as running:
+        yield running
+
+
 @pytest.fixture
-def ground(postgres: PostgresServer, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Ground]:
+def ground(
+    fleet_command: Preloaded, postgres: PostgresServer, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Ground]:
     database = request.node.name[:60]
     postgres.new_database(database)
     fleet = make_fleet(tmp_path, accounts=2, items=6)
     with running_emulator(EMULATED) as emulator:
-        yield Ground(emulator, postgres, database, fleet)
+        yield Ground(fleet_command, emulator, postgres, database, fleet)
 
 
 def test_four_lanes_on_two_workers(ground: Ground) -> None:
@@ -147,7 +163,7 @@ def test_a_worker_refuses_a_manifest_that_is_not_the_one_of_the_run(ground: Grou
     ground.fleet.path.write_text(ground.fleet.path.read_text() + "# changed\n", encoding="utf-8")
     with ground.worker():
         ground.until_all_succeeded()
-        status = run("fleet", "status", ground.fleet.path, "--json", cwd=ground.fleet.folder, env=ground.env)
+        status = ground.run("status", ground.fleet.path)
 
     assert queued.code == 0
     assert {lane["name"] for lane in status.of("fleet_lane")} == {"invalid"}
@@ -161,10 +177,12 @@ def test_a_worker_without_the_documents_says_which_it_lacks(ground: Ground) -> N
     source.unlink()
     with ground.worker():
         ground.until_all_succeeded()
-        status = run("fleet", "status", ground.fleet.path, cwd=ground.fleet.folder, env=ground.env)
+        status = ground.run("status", ground.fleet.path)
 
     assert queued.code == 0
-    assert f"`t000/{source.name}` does not exist" in status.stdout
+    reasons = [lane["reason"] for lane in status.of("fleet_lane") if lane["name"] == "invalid"]
+    assert reasons
+    assert all(f"`t000/{source.name}` does not exist" in each for each in reasons)
 
 
 def test_two_coordinators_at_once_do_each_lane_once(ground: Ground) -> None:
@@ -180,10 +198,10 @@ def test_two_coordinators_at_once_do_each_lane_once(ground: Ground) -> None:
 
 def test_lanes_are_queued_without_waiting_and_followed_by_status(ground: Ground) -> None:
     queued = ground.upload("--no-wait")
-    waiting = run("fleet", "status", ground.fleet.path, "--json", cwd=ground.fleet.folder, env=ground.env)
+    waiting = ground.run("status", ground.fleet.path)
     with ground.worker():
         ground.until_all_succeeded()
-        done = run("fleet", "status", ground.fleet.path, "--json", cwd=ground.fleet.folder, env=ground.env)
+        done = ground.run("status", ground.fleet.path)
 
     assert (queued.code, queued.states) == (0, {"pending": 24})
     assert queued.summary["exit"]["reason"] == "the lanes are queued"
@@ -207,6 +225,26 @@ def test_a_coordinator_that_is_stopped_leaves_the_lanes_in_the_queue_and_says_so
     ground.assert_all_done()
 
 
+def test_a_worker_that_slept_beyond_its_lease_changes_nothing_that_another_has_done(ground: Ground) -> None:
+    with ground.worker() as sleeper, ground.uploading("--rate", "3", "--fixed-rate") as coordinator:
+        ground.until(lambda: len(ground.emulator.attachments()) >= 6)
+        sleeper.signal(signal.SIGSTOP)
+        ground.rows("UPDATE lane SET lease_until = clock_timestamp()")
+        with ground.worker() as other:
+            ground.until(lambda: ground.rows("SELECT count(*) FROM lane WHERE fence > 1") == [(4,)])
+            sleeper.signal(signal.SIGCONT)
+            ended = coordinator.finish()
+            other.signal(signal.SIGTERM)
+            other.finish()
+        sleeper.signal(signal.SIGTERM)
+        lost = {line["name"] for line in sleeper.finish().of("lane_ended")}
+
+    assert (ended.code, ended.states) == (0, {"complete": 24}), ended.stderr
+    assert lost == {"locked"}
+    assert ground.rows("SELECT DISTINCT status::text FROM procrastinate_jobs") == [("succeeded",)]
+    ground.assert_all_done()
+
+
 def test_the_ledger_is_right_where_the_queue_is_wrong(ground: Ground) -> None:
     """A worker that slept may mark a job as failed that another one runs: procrastinate asks for no worker's id."""
     with ground.worker(), ground.uploading("--rate", "3", "--fixed-rate") as coordinator:
@@ -219,16 +257,13 @@ def test_the_ledger_is_right_where_the_queue_is_wrong(ground: Ground) -> None:
 
 
 def test_a_schedule_is_kept_listed_carried_out_and_removed(ground: Ground) -> None:
-    def schedule(*arguments: str | Path) -> Result:
-        return run("fleet", "schedule", *arguments, "--json", cwd=ground.fleet.folder, env=ground.env)
-
-    kept = schedule(ground.fleet.path, "0 3 * * *", "--rate", "100")
+    kept = ground.run("schedule", ground.fleet.path, "0 3 * * *", "--rate", "100")
     ground.rows("UPDATE fleet_schedule SET next_at = now()")
     with ground.worker():
         ground.until_all_succeeded()
-        listed = schedule()
-    removed = schedule(ground.fleet.path, "--remove")
-    wrong = schedule(ground.fleet.path, "at noon")
+        listed = ground.run("schedule")
+    removed = ground.run("schedule", ground.fleet.path, "--remove")
+    wrong = ground.run("schedule", ground.fleet.path, "at noon")
 
     assert [line["cron"] for line in kept.of("schedule")] == ["0 3 * * *"]
     assert [line["last_run"].endswith("the lanes are queued") for line in listed.of("schedule")] == [True]
@@ -238,7 +273,7 @@ def test_a_schedule_is_kept_listed_carried_out_and_removed(ground: Ground) -> No
 
 
 def test_a_ledger_in_a_file_is_no_ledger_for_a_fleet(ground: Ground) -> None:
-    ended = run("fleet", "upload", ground.fleet.path, "--ledger", "x.ledger", cwd=ground.fleet.folder, env=ground.env)
+    ended = ground.run("upload", ground.fleet.path, "--ledger", "x.ledger")
 
     assert ended.code == 2
     assert "a fleet needs a ledger that all machines reach" in ended.stderr

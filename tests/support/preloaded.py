@@ -128,13 +128,13 @@ class ForkedProcess:
 
 
 @contextmanager
-def preloaded(env: Mapping[str, str] = MappingProxyType({})) -> Iterator[Preloaded]:
-    """Import the command in a process of its own, which ends with this context.
+def preloaded(*modules: str, env: Mapping[str, str] = MappingProxyType({})) -> Iterator[Preloaded]:
+    """Import the command, and these modules, in a process of its own, which ends with this context.
 
     `env` is laid over the environment of the test. Here are variables that the loader reads, such as `LD_PRELOAD`: in
     the `env` of a run they have no effect.
     """
-    command = [sys.executable, "-m", "tests.support.preloaded"]
+    command = [sys.executable, "-m", "tests.support.preloaded", *modules]
     pipe = subprocess.PIPE
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -146,7 +146,7 @@ def preloaded(env: Mapping[str, str] = MappingProxyType({})) -> Iterator[Preload
 
 
 def _serve() -> None:
-    import_everything("batch_upload.app.upload", "batch_upload.cli.session", "batch_upload.app.validate")
+    import_everything("batch_upload.app.upload", "batch_upload.cli.session", "batch_upload.app.validate", *sys.argv[1:])
     for line in sys.stdin:
         asked = json.loads(line)
         if "start" in asked:
