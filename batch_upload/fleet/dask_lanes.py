@@ -33,6 +33,7 @@ LEDGER_AGAIN_S = 10.0
 LEDGER_TRIES = 30
 """Attempts of such a lane."""
 PLUGIN = "batch-upload"
+GONE = "the Dask scheduler is gone, and with it the tasks of all lanes"
 
 
 @dataclass(slots=True)
@@ -85,7 +86,7 @@ class DaskQueue:
             error = await job.future.exception()  # type: ignore[no-untyped-call]
             status = "failed" if isinstance(error, KilledWorker) else self._ended(job, _report_of_error(job, error))
         elif self._client.status != "running" or job.future is None or job.future.status != "pending":
-            raise SchedulerLost("the Dask scheduler is gone, and with it the tasks of all lanes")
+            raise SchedulerLost(GONE)
         return LaneJob(job_id, status, job.attempts, job.task, job.report, None, None)
 
     @staticmethod
@@ -109,10 +110,12 @@ class DaskQueue:
     async def workers(self) -> list[FleetWorker]:
         """Return the workers of the cluster."""
         scheduler = self._client.scheduler
+        if self._client.status != "running" or scheduler is None:
+            raise SchedulerLost(GONE)
         try:
-            found = {} if scheduler is None else (await scheduler.identity(n_workers=-1))["workers"]
+            found = (await scheduler.identity(n_workers=-1))["workers"]
         except OSError as error:
-            raise SchedulerLost(f"the Dask scheduler does not answer: {error}") from error
+            raise SchedulerLost(GONE) from error
         return [
             FleetWorker(number, str(address), each["nthreads"], None, time() - each["last_seen"], 0)
             for number, (address, each) in enumerate(found.items())

@@ -243,6 +243,7 @@ class FleetUpload:
             except SchedulerLost as error:
                 for lane in (each for each in self._lanes if each.end is None):
                     await self._end(lane, Exit(error.exit_code, error.message), error.hint)
+                return
             await anyio.sleep(max(LOOK_S, LOOK_FACTOR * (anyio.current_time() - looked)))
 
     async def _look(self, queue: JobQueue) -> None:

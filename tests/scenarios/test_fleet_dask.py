@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from tests.support.emulator_process import ROOT, EmulatorProcess, running_emulat
 from tests.support.fleets import Fleet, assert_each_once_in_each_lane, make_fleet
 from tests.support.postgres import PostgresServer
 
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 LANES = 4
 DASK = Path(sys.executable).with_name("dask")
 CALLER = {"AWS_ACCESS_KEY_ID": "999988887777", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
@@ -35,12 +35,17 @@ class Cluster:
     """A scheduler on loopback with workers, over an emulator, a database, and a manifest with four lanes."""
 
     emulator: EmulatorProcess
-    ledger: str
+    server: PostgresServer
+    database: str
     fleet: Fleet
     stack: ExitStack
     workers: list["subprocess.Popen[bytes]"] = field(default_factory=list)
     address: str = ""
     scheduler: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def ledger(self) -> str:
+        return self.server.url(self.database)
 
     @property
     def env(self) -> dict[str, str]:
@@ -96,10 +101,10 @@ def _killed(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def _until(is_so: "object") -> None:
+def _until(is_so: Callable[[], bool]) -> None:
     """Wait for what another process brings about."""
     end = monotonic() + LIMIT_S
-    while not is_so():  # type: ignore[operator]
+    while not is_so():
         if monotonic() > end:
             raise TimeoutError
         sleep(0.05)
@@ -107,10 +112,11 @@ def _until(is_so: "object") -> None:
 
 @pytest.fixture
 def cluster(postgres: PostgresServer, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    ledger = postgres.new_database(request.node.name[:60])
+    database = request.node.name[:60]
+    postgres.new_database(database)
     fleet = make_fleet(tmp_path, accounts=2, items=6)
     with running_emulator({"rates": {"*": None}, "processing_s": 0}) as emulator, ExitStack() as stack:
-        yield Cluster(emulator, ledger, fleet, stack)
+        yield Cluster(emulator, postgres, database, fleet, stack)
 
 
 def test_four_lanes_on_two_dask_workers(cluster: Cluster) -> None:
@@ -148,7 +154,20 @@ def test_a_dask_worker_that_is_told_to_stop_drains_its_lanes(cluster: Cluster) -
         cluster.add_worker()
         ended = coordinator.finish()
 
+    drained = cluster.server.execute("SELECT count(*) FROM run WHERE exit_code = 143", cluster.database)
+    assert drained == [(LANES,)]
     assert (ended.code, ended.states) == (0, {"complete": 24}), ended.stderr
+    cluster.assert_all_done()
+
+
+def test_two_commands_at_once_upload_each_item_once(cluster: Cluster) -> None:
+    cluster.start(workers=2)
+
+    with cluster.uploading("--rate", "100") as one, cluster.uploading("--rate", "100") as other:
+        ends = [one.finish(timeout_s=2 * LIMIT_S), other.finish(timeout_s=2 * LIMIT_S)]
+
+    assert [(ended.code, ended.states) for ended in ends] == [(0, {"complete": 24})] * 2, ends
+    assert sum(ended.summary["uploaded"] for ended in ends) == 24
     cluster.assert_all_done()
 
 
@@ -167,6 +186,7 @@ def test_a_lost_scheduler_ends_the_run_with_10_and_the_same_command_goes_on(clus
 
     assert (lost.code, lost.summary["exit"]["name"]) == (10, "transient"), lost.stderr
     assert sum(lost.states.values()) == 24
+    assert "Traceback" not in lost.stderr
     assert "the Dask scheduler is gone" in lost.summary["lanes"][0]["exit"]["reason"]
     assert (again.code, again.states) == (0, {"complete": 24}), again.stderr
     cluster.assert_all_done()

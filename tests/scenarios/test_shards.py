@@ -7,6 +7,7 @@ import pytest
 from tests.support.emulated_lanes import assert_each_token_once
 from tests.support.emulator_process import running_emulator
 from tests.support.fleets import Fleet, assert_each_once_in_each_lane, make_fleet
+from tests.support.postgres import PostgresServer
 from tests.support.preloaded import Preloaded
 
 READING = ("plan", "validate", "status", "verify", "reconcile", "report", "doctor")
@@ -127,3 +128,17 @@ def test_a_shard_that_finds_its_ledger_file_in_use_says_what_shards_need(command
     assert "--ledger postgresql://HOST/DATABASE" in second.stderr
     assert str(fleet.folder / "fleet.1-of-2.ledger") in second.stderr
     assert f"  batch-upload status {fleet.path} --shard 1/2    # how far the other run is" in second.stderr
+
+
+def test_a_shard_of_a_fleet_queues_its_lanes_alone(command: Preloaded, fleet: Fleet, postgres: PostgresServer) -> None:
+    url = postgres.new_database("shard_of_a_fleet")
+    verb = ("fleet", "upload", fleet.path, "--ledger", url, "--no-wait", "--json")
+
+    both = [command.run(*verb, "--shard", f"{index}/2", cwd=fleet.folder, env=ENV) for index in range(2)]
+
+    assert [ended.code for ended in both] == [0, 0], both
+    lanes = [[lane["target"] for lane in ended.summary["lanes"]] for ended in both]
+    assert sorted(lanes[0] + lanes[1]) == sorted(fleet.labels)
+    assert all(lanes)
+    queued = postgres.execute("SELECT count(DISTINCT lock), count(*) FROM procrastinate_jobs", "shard_of_a_fleet")
+    assert queued == [(8, 8)]
