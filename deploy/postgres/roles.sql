@@ -40,7 +40,7 @@ REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT CREATE, USAGE ON SCHEMA public TO batch_upload_owner;
 GRANT USAGE ON SCHEMA public TO batch_upload_worker, batch_upload_reader;
 
--- What is there already. The tables of the queue (`procrastinate_…`) are there only for `batch-upload fleet`.
+-- What is there already. The tables of the queue (`procrastinate_…`, `fleet_…`) are there only for `batch-upload fleet`.
 DO $$
 DECLARE
   found text;
@@ -53,7 +53,7 @@ BEGIN
         EXECUTE format('GRANT INSERT ON public.%I TO batch_upload_worker', found);
       WHEN found IN ('lane', 'target', 'run', 'item', 'rate') THEN
         EXECUTE format('GRANT INSERT, UPDATE ON public.%I TO batch_upload_worker', found);
-      WHEN found = 'stranger' OR found LIKE 'procrastinate\_%' THEN
+      WHEN found = 'stranger' OR found LIKE 'procrastinate\_%' OR found LIKE 'fleet\_%' THEN
         EXECUTE format('GRANT INSERT, UPDATE, DELETE ON public.%I TO batch_upload_worker', found);
       ELSE NULL;
     END CASE;
