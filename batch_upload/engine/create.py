@@ -34,6 +34,9 @@ from batch_upload.ports import Attempt, Bodies, CreateRequest, moment
 
 LOOK_S = 1.0
 """Seconds between two readings of the clocks while a replay is on its way: so late it notices that one was set."""
+INTENT_S = 1.0
+"""If the write of an intent takes longer, its request waits for another slot: after a stall of the ledger all that were
+held up would leave at once."""
 SAME_REFUSALS = 3
 """So many creates are spent to find out that an unknown code is the lane's fault, not that of its items."""
 
@@ -149,13 +152,17 @@ class Uploader:
                 started = moment(context.clock)
                 self._check_still_safe(job)
                 request = await self._request(job, item)
+                asked_s = context.clock.monotonic()
                 attempt = await context.ledger.intend(job.token, run_id=context.run_id, at=context.now())
             except BaseException:
                 slot.unanswered()
                 raise
             try:
+                if context.clock.monotonic() - asked_s > INTENT_S:
+                    slot.unanswered()
+                    slot = await context.wire.slot(CREATE)
                 self._check_still_safe(job)  # a stop may have come while the document was read
-            except (Withheld, MustResolve):
+            except (Withheld, MustResolve, anyio.get_cancelled_exc_class()):
                 slot.unanswered()
                 await self._record(job, attempt, Outcome(OutcomeKind.WITHDRAWN, context.now()), started)
                 raise

@@ -1,8 +1,9 @@
 """One item: nothing leaves before its intent is durable, and nothing that came back is lost."""
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -16,6 +17,7 @@ from batch_upload.events import ItemChanged
 from batch_upload.model import Fault, Item, Known, Outcome, State
 from batch_upload.ports import Attempt, Body, LedgerWriter, moment
 from tests.support.engine_world import BATCH, World, an_item, some_items
+from tests.support.manual_clock import ManualClock
 from tests.support.memory_service import CREATE, lost, refused, slow
 
 
@@ -208,3 +210,36 @@ async def test_what_is_sent_again_is_what_was_sent_whatever_the_manifest_says_no
     )
 
     assert [dict(held.tags) for held in world.service.held.values()] == [dict(item.tags)]
+
+
+async def test_after_a_stall_of_the_ledger_creates_leave_at_the_pace_and_not_all_at_once(world: World) -> None:
+    items = some_items(6)
+    context = await world.prepared(*items)
+    stalled = StalledLedger(context.ledger, world.clock, until_s=world.clock.monotonic() + 30)
+    uploader = Uploader(replace(context, ledger=cast(LedgerWriter, stalled)), world.bodies)
+    uploader._first.prove()
+
+    async with anyio.create_task_group() as group:
+        for item in items:
+            job = job_of(new_row(item), item, now=moment(world.clock), stretch=context.ledger.stretch)
+            group.start_soon(uploader.upload, job, item)
+
+    sent_s = [call.at_s for call in world.service.made(CREATE)]
+    assert len(sent_s) == len(items)
+    assert min(after - before for before, after in pairwise(sent_s)) >= 0.99 / world.rate
+
+
+class StalledLedger:
+    """A ledger whose intents are not written before a moment of the clock."""
+
+    def __init__(self, inner: LedgerWriter, clock: ManualClock, *, until_s: float) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._until_s = until_s
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the inner one has
+        return getattr(self._inner, name)
+
+    async def intend(self, client_token: str, *, run_id: str, at: datetime) -> Attempt:
+        await self._clock.sleep(self._until_s - self._clock.monotonic())
+        return await self._inner.intend(client_token, run_id=run_id, at=at)
