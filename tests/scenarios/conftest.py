@@ -47,7 +47,7 @@ def process_with_clocks(
     clock_library: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Preloaded, Clocks]]:
     clocks = Clocks(clock_library, tmp_path_factory.mktemp("machine") / "clocks")
-    with preloaded(clocks.env) as running:
+    with preloaded(env=clocks.env) as running:
         yield running, clocks
     clocks.close()
 

@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, ClassVar
+from time import monotonic
+from typing import Any, ClassVar, TypeVar
 
 import psycopg
+import psycopg.waiting
+from psycopg.abc import PQGen
 from psycopg.types.string import TextLoader
 from sqlalchemy import Boolean, Dialect, Integer
 from sqlalchemy.dialects.postgresql.base import PGDialect
@@ -30,9 +33,16 @@ from batch_upload.records import LaneHold
 from batch_upload.settings import cache_folder
 
 Raw = psycopg.Connection[Row]
+RV = TypeVar("RV")
+
+WAKE_S = 0.1
+"""Pause between two looks at the time while a statement is carried out."""
+SILENCE_S = 20.0
+"""How long the server may say nothing while a statement is carried out. It ends a statement that writes after 15 s, so
+that after 20 the wire is dead. Keepalives do not show that a pooler, or a host between, has lost the other side."""
 
 BEGIN_WRITING = (
-    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = '30s'; "
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = '15s'; "
     "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '15s'; "
     "SET LOCAL cursor_tuple_fraction = 1"
 )
@@ -58,6 +68,31 @@ SELECT hashtextextended(
 """
 """Each write to a lane raises its `commit_no`, a take its `fence`; a run that reaches no lane is a new one."""
 _WITH_WANTED = "WITH wanted (key, value) AS (SELECT * FROM unnest(%s::text[], %s::text[]))"
+
+
+class ImpatientConnection(psycopg.Connection[Row]):
+    """Is closed, if `is_impatient`, with OperationalError when the server is silent for SILENCE_S in a statement."""
+
+    is_impatient = False
+
+    def wait(self, gen: PQGen[RV], interval: float = WAKE_S, timeout: float | None = None) -> RV:
+        return super().wait(self._until_silent(gen) if self.is_impatient else gen, interval, timeout)
+
+    def _until_silent(self, gen: PQGen[RV]) -> PQGen[RV]:
+        heard_s = monotonic()
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if ready != psycopg.waiting.READY_NONE:
+                    heard_s = monotonic()
+                elif monotonic() - heard_s > SILENCE_S:
+                    self.pgconn.finish()
+                    raise psycopg.OperationalError(f"the server has not answered for {SILENCE_S:.0f} s")
+                wanted = gen.send(ready)
+        except StopIteration as ended:
+            found: RV = ended.value
+            return found
 
 
 class PostgresDatabase(Database):
@@ -218,11 +253,12 @@ def open_for_writing(
     shown = parameters.shown
     with translated(parameters):
         raw = connect(parameters)
-        database = make(raw, partial(connect, parameters))
+        database = make(raw, partial(connect, parameters, is_impatient=True))
         try:
             check_server(raw, shown=shown)
             migrate(raw, shown=shown, at=at)
             check_whole(raw, shown=shown)
+            raw.is_impatient = True  # tables may take long to be brought up to date
             yield database
         finally:
             database.close()
@@ -248,10 +284,11 @@ def open_for_reading(url: PostgresUrl) -> PostgresDatabase | None:
     return PostgresDatabase(raw, partial(connect, parameters), shown=shown, begin=BEGIN_READING)
 
 
-def connect(parameters: PostgresParameters) -> Raw:
+def connect(parameters: PostgresParameters, *, is_impatient: bool = False) -> ImpatientConnection:
     """Return a new connection. Raises LedgerUnusable as `PostgresParameters.keywords`, and psycopg.Error."""
     # no statement is prepared: a pooler may carry out the next one on another connection
-    raw: Raw = psycopg.connect(autocommit=True, prepare_threshold=None, **parameters.keywords())
+    raw = ImpatientConnection.connect(autocommit=True, prepare_threshold=None, **parameters.keywords())
+    raw.is_impatient = is_impatient
     raw.adapters.register_loader("json", TextLoader)  # `tables.JsonText` reads it
     return raw
 
