@@ -19,6 +19,8 @@ LATE = (
     "zoneinfo",
 )
 """What the libraries and we import when a run needs it."""
+SELDOM = ("batch_upload.fleet", "batch_upload.ledger.postgres")
+"""Rooms that most runs do not use, and that import large libraries which a user need not have."""
 SERVICES = ("pinpoint-sms-voice-v2", "sts")
 
 
@@ -33,7 +35,7 @@ def share_models() -> None:
 def import_everything(*others: str) -> None:
     """Import what a run would, these modules too, and do once what each run would do alike before its first request."""
     ours = (each.name for each in pkgutil.walk_packages(batch_upload.__path__, "batch_upload."))
-    for name in (*LATE, *(each for each in ours if not each.endswith("__main__")), *others):
+    for name in (*LATE, *(each for each in ours if not each.startswith(SELDOM) and "__main__" not in each), *others):
         import_module(name)
     _share_command()
     share_models()
