@@ -26,10 +26,9 @@ SERVICES = ("pinpoint-sms-voice-v2", "sts")
 
 def share_models() -> None:
     """Have all sessions of this process read the SDK's models and endpoints once, where each would read them anew."""
-    from botocore import hooks, session
+    from botocore import session
 
     session.create_loader = cache(session.create_loader)
-    hooks.accepts_kwargs = cache(hooks.accepts_kwargs)
 
 
 def import_everything(*others: str) -> None:
