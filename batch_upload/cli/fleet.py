@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 LANES_MAX = 1_000
 SETTLE_FLAGS = ("settle_timeout", "safe_horizon", "wait_lock")
 
-fleet_app = typer.Typer(
-    help="run the lanes of a manifest on many machines, with a ledger in PostgreSQL", no_args_is_help=True
-)
+fleet_app = typer.Typer(help="run the lanes of a manifest on many machines", no_args_is_help=True)
 
 
 @verb(
