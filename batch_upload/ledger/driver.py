@@ -115,11 +115,6 @@ class Compiled:
 class Cursor(Protocol):
     """What a driver gives for a statement that was carried out."""
 
-    @property
-    def rowcount(self) -> int:
-        """How many rows were changed."""
-        ...
-
     def fetchall(self) -> list[Any]:
         """Every row that is left."""
         ...
@@ -228,10 +223,10 @@ class Database(ABC):
         read = self.stream if statement.is_large else self.execute
         return iter(read(compiled.sql, compiled.parameters(values)))
 
-    def run(self, statement: Statement, values: Values = _NO_VALUES) -> int:
-        """Carry out a change. Return the number of rows changed."""
+    def run(self, statement: Statement, values: Values = _NO_VALUES) -> None:
+        """Carry out a change. A rule that it breaks may be told later, within the savepoint or transaction."""
         compiled = statement.compiled(self.DIALECT)
-        return self.execute(compiled.sql, compiled.parameters(values)).rowcount
+        self.execute(compiled.sql, compiled.parameters(values))
 
     @abstractmethod
     def run_many(self, statement: Upsert, values: Iterable[Values]) -> None:

@@ -155,7 +155,7 @@ def end_run(
 ) -> None:
     """Raises KeyError for a run that never began."""
     ended = {"exit_code": exit_code, "summary": dict(summary), "ended_at": at}
-    if db.run(_END, {**ended, "of_lane": lane_id, "of_run": run_id, "of_target": label}) == 0:
+    if db.one(_END, {**ended, "of_lane": lane_id, "of_run": run_id, "of_target": label}) is None:
         raise KeyError(run_id)
 
 
@@ -246,11 +246,13 @@ _BEGIN = Statement(
     insert(run).returning(run.c.run_no), columns=["lane_id", "target", "run_id", "verb", "batch", "program", "began_at"]
 )
 _END = Statement(
-    update(run).where(
+    update(run)
+    .where(
         run.c.run_id == bindparam("of_run"),
         run.c.lane_id.is_not_distinct_from(bindparam("of_lane")),
         run.c.target.is_not_distinct_from(bindparam("of_target")),
-    ),
+    )
+    .returning(run.c.run_no),
     columns=["exit_code", "summary", "ended_at"],
 )
 _RUNS = Statement(

@@ -258,11 +258,12 @@ class Writer:
 
         Jobs seldom fail, and a savepoint costs each of them as much as a statement.
         """
-        with suppress(_OneFailed), db.transaction():
+        # RULES: a database may tell only at the commit, or in a later job, that a row broke one
+        with suppress(_OneFailed, *db.RULES), db.transaction():
             lost = self._fence(db, group)
             for job in group:
                 answer = _lost(job, lost) or self._carry_out(db, job)
-                if isinstance(answer, _Failed) and job.writes and job.lane_id not in lost:
+                if isinstance(answer, _Failed) and job.lane_id not in lost:
                     raise _OneFailed
                 answers.append(answer)
             return True

@@ -6,7 +6,7 @@ transaction mode) does no harm.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
@@ -42,15 +42,15 @@ SILENCE_S = 20.0
 that after 20 the wire is dead. Keepalives do not show that a pooler, or a host between, has lost the other side."""
 
 BEGIN_WRITING = (
-    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = '15s'; "
-    "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '15s'; "
-    "SET LOCAL cursor_tuple_fraction = 1"
+    b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+    b"SELECT set_config('statement_timeout', '15s', true), set_config('lock_timeout', '5s', true), "
+    b"set_config('idle_in_transaction_session_timeout', '15s', true), set_config('cursor_tuple_fraction', '1', true)",
 )
 """A statement that writes takes milliseconds; one that a lock holds up ends before the lane's lease does."""
 BEGIN_READING = (
-    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '5min'; "
-    "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '1h'; "
-    "SET LOCAL cursor_tuple_fraction = 1"
+    b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    b"SELECT set_config('statement_timeout', '5min', true), set_config('lock_timeout', '5s', true), "
+    b"set_config('idle_in_transaction_session_timeout', '1h', true), set_config('cursor_tuple_fraction', '1', true)",
 )
 """A report on a terminal may be read slowly. Cursors are read to their end, so a plan for the first rows is no help."""
 ROWS_A_FETCH = 2_000
@@ -96,20 +96,34 @@ class ImpatientConnection(psycopg.Connection[Row]):
 
 
 class PostgresDatabase(Database):
-    """A connection of psycopg in which `begin` begins a transaction.
+    """A connection of psycopg in which the statements of `begin` begin a transaction.
 
-    One that was lost is made anew by `connect` when the next transaction begins.
+    One that was lost is made anew by `connect` when the next transaction begins. `is_pipelined`: a statement is sent
+    without waiting for the answer to the last one, unless that has rows that are asked for. An error is then raised
+    where rows are asked for next, at the end of a savepoint, or at the commit.
     """
 
     DIALECT: ClassVar[Dialect] = PGDialect(paramstyle="format")  # type: ignore[no-untyped-call]
     RULES = (psycopg.IntegrityError, psycopg.DataError)
     FAILURES = (psycopg.Error, OSError)
 
-    def __init__(self, raw: Raw, connect: Callable[[], Raw], *, shown: str, begin: str) -> None:
+    def __init__(
+        self,
+        raw: Raw,
+        connect: Callable[[], Raw],
+        *,
+        shown: str,
+        begin: Sequence[bytes],
+        is_pipelined: bool = False,
+    ) -> None:
         self.raw = raw
         self._connect = connect
         self._shown = shown
         self._begin = begin
+        self._is_pipelined = is_pipelined
+        self._pipelines = ExitStack()
+        """The pipeline of the transaction that is under way, if it has one: left, it waits for all answers."""
+        self._pipeline: psycopg.Pipeline
         self._wanted: tuple[list[str], list[str | None]] = ([], [])
         self._cursors = 0
         self.is_committing = False
@@ -163,6 +177,8 @@ class PostgresDatabase(Database):
             yield
             self._commit()
         except BaseException:
+            with suppress(psycopg.Error):  # of what was sent, and the first of them has left already
+                self._pipelines.close()
             with suppress(psycopg.Error):  # the server rolls back what lost its connection
                 self.raw.execute("ROLLBACK")
             raise
@@ -172,7 +188,10 @@ class PostgresDatabase(Database):
         self.raw.execute("SAVEPOINT job")
         try:
             yield
+            self._wait()  # an error of what was not waited for yet is raised here, and not in what follows
         except BaseException:
+            with suppress(psycopg.Error):
+                self._wait()  # after an error the server passes over everything that comes before this
             with suppress(psycopg.Error):
                 self.raw.execute("ROLLBACK TO job")
                 self.raw.execute("RELEASE job")
@@ -198,22 +217,36 @@ class PostgresDatabase(Database):
 
     def _begin_transaction(self) -> None:
         self.is_committing = False
+        if self._is_pipelined:
+            if self.raw.closed:
+                self.raw = self._connect()
+            self._pipeline = self._pipelines.enter_context(self.raw.pipeline())
+            for statement in self._begin:
+                self.raw.execute(statement)
+            return
+        begin = b"; ".join(self._begin)
         try:
             if not self.raw.closed:
-                self.raw.execute(self._begin.encode())
+                self.raw.execute(begin)
                 return
         except psycopg.OperationalError:
             if not self.raw.closed:
                 raise
         self.raw = self._connect()
-        self.raw.execute(self._begin.encode())
+        self.raw.execute(begin)
 
     def _commit(self) -> None:
         """Raises InFailedSqlTransaction for a transaction in which a statement failed: the server tells no error."""
         self.is_committing = True
-        done = self.raw.execute("COMMIT").statusmessage
-        if done != "COMMIT":
-            raise psycopg.errors.InFailedSqlTransaction(f"the transaction ended with {done}")
+        done = self.raw.execute("COMMIT")
+        self._pipelines.close()
+        if done.statusmessage != "COMMIT":
+            raise psycopg.errors.InFailedSqlTransaction(f"the transaction ended with {done.statusmessage}")
+
+    def _wait(self) -> None:
+        """Wait until everything that was sent is carried out. Raises its first error."""
+        if self._is_pipelined:
+            self._pipeline.sync()
 
     def _with_wanted(self, sql: str, parameters: Sequence[Any]) -> tuple[bytes, Sequence[Any]]:
         if "wanted.key" not in sql:

@@ -42,7 +42,7 @@ class FencedDatabase(PostgresDatabase):
         reconnect_s: float = RECONNECT_S,
         ending_s: float = ENDING_S,
     ) -> None:
-        super().__init__(raw, connect, shown=shown, begin=BEGIN_WRITING)
+        super().__init__(raw, connect, shown=shown, begin=BEGIN_WRITING, is_pipelined=True)
         self._leases = leases
         self._now_s = now_s
         self._reconnect_s = reconnect_s
