@@ -172,8 +172,8 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        self._begin_transaction()
         try:
+            self._begin_transaction()
             yield
             self._commit()
         except BaseException:
