@@ -14,6 +14,10 @@ from batch_upload.ledger.tables import METADATA, utc_text
 POSTGRES_NEEDED = 13
 LEDGER_MARK = "ledger of batch-upload"
 """The comment of the table `migration`, by which a ledger differs from any other database."""
+_MARK = """
+SELECT obj_description(oid, 'pg_class') FROM pg_class WHERE relname = 'migration' AND pg_table_is_visible(oid)
+"""
+"""Read from the catalog itself: `to_regclass` may not see what was committed while this program waited for the lock."""
 ADVISORY_LOCK = 0x62754C31
 """Key of the lock under which one program at a time takes a step: `buL1`."""
 SCHEMA_VERSION = len(MIGRATIONS)
@@ -56,8 +60,7 @@ def schema_version(raw: Connection[Row], *, shown: str, newest: int = SCHEMA_VER
 
     Raises LedgerUnusable if its tables are not a ledger's, or those of a newer program, and psycopg.Error.
     """
-    mark = raw.execute("SELECT obj_description(to_regclass('migration'), 'pg_class')").fetchall()[0][0]
-    if mark != LEDGER_MARK:
+    if raw.execute(_MARK).fetchall() != [(LEDGER_MARK,)]:
         others = TABLES - _missing(raw)
         if others:
             raise LedgerUnusable(

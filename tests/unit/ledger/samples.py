@@ -116,7 +116,8 @@ def rows(address: LedgerAddress, query: str) -> list[tuple[Any, ...]]:
     """Return what another program sees in a ledger."""
     if isinstance(address, PostgresUrl):
         with psycopg.connect(address.secret, autocommit=True) as connection:
-            return connection.execute(query.encode()).fetchall()
+            cursor = connection.execute(query.encode())
+            return cursor.fetchall() if cursor.description else []
     with closing(sqlite3.connect(address)) as other:
         return other.execute(query).fetchall()
 
