@@ -10,6 +10,7 @@ import psycopg
 
 from batch_upload.ledger.tables import METADATA
 from batch_upload.ledger_address import LedgerAddress, ledger_address
+from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import PostgresServer
 
 
@@ -38,8 +39,9 @@ class PostgresLedgers(Ledgers):
 
     kind = "postgres"
 
-    def __init__(self, server: PostgresServer) -> None:
+    def __init__(self, server: PostgresServer, pooler: PgBouncer | None = None) -> None:
         self._server = server
+        self._pooler = pooler
         self._made = 0
         self._free: list[str] = []
 
@@ -47,7 +49,7 @@ class PostgresLedgers(Ledgers):
     def one(self) -> Iterator[LedgerAddress]:
         name = self._free.pop() if self._free else self._new()
         try:
-            yield ledger_address(self._server.url(name))
+            yield ledger_address((self._pooler or self._server).url(name))
         finally:
             self._empty(name)
             self._free.append(name)

@@ -1,5 +1,9 @@
-"""Every test here runs on a ledger in a file and on one in a PostgreSQL database: what they do is the same."""
+"""Every test here runs on a ledger in a file and on one in a PostgreSQL database: what they do is the same.
 
+With `BATCH_UPLOAD_TESTS_POOLED=1` also through pgbouncer, which gives each transaction another connection.
+"""
+
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack
 
@@ -8,14 +12,26 @@ import pytest
 from batch_upload.ledger_address import LedgerAddress
 from tests.support.ledgers import Ledgers, PostgresLedgers, SqliteLedgers
 from tests.support.one_lane import OneLane, open_one_lane
+from tests.support.pgbouncer import running_pgbouncer
 from tests.unit.ledger.samples import RUN, ManualClock
 
 Open = Callable[..., Awaitable[OneLane]]
 
 
-@pytest.fixture(params=["sqlite", "postgres"], scope="session")
-def ledgers(request: pytest.FixtureRequest) -> Ledgers:
-    return SqliteLedgers() if request.param == "sqlite" else PostgresLedgers(request.getfixturevalue("postgres"))
+KINDS = ("sqlite", "postgres", *(["pooled"] if os.environ.get("BATCH_UPLOAD_TESTS_POOLED") == "1" else []))
+
+
+@pytest.fixture(params=KINDS, scope="session")
+def ledgers(request: pytest.FixtureRequest) -> Iterator[Ledgers]:
+    if request.param == "sqlite":
+        yield SqliteLedgers()
+        return
+    server = request.getfixturevalue("postgres")
+    if request.param == "postgres":
+        yield PostgresLedgers(server)
+        return
+    with running_pgbouncer(server) as pooler:
+        yield PostgresLedgers(server, pooler)
 
 
 @pytest.fixture

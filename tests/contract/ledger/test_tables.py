@@ -47,7 +47,7 @@ async def test_what_happened_is_never_changed(ledger: OneLane, address: LedgerAd
         "unknown_since = NULL WHERE item_id = 'b'",
         "state = 'failed' WHERE item_id = 'c'",
         "current = 2",
-        "identity_tag = 'yes'",
+        "identity_tag = 'maybe'",
         "attachment_status = 'SOON' WHERE item_id = 'a'",
         "attachment_arn = NULL WHERE item_id = 'a'",
         "resume_after = enlisted_at WHERE item_id = 'a'",
