@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from batch_upload.app.rates import laws
 from batch_upload.clock import SystemClock
-from batch_upload.engine.context import LaneContext
+from batch_upload.engine.context import RECORD_S, LaneContext
 from batch_upload.engine.lane import LaneControl
 from batch_upload.engine.retry import CONVENIENCE, RetryPolicy, Wire
 from batch_upload.errors import AccessFault, NoAnswer, UsageError
 from batch_upload.events import Notice
+from batch_upload.ledger_address import PostgresUrl
 from batch_upload.model import Lane, RateRecord
 from batch_upload.operations import ASSUME_ROLE, DESCRIBE, IDENTITY
 from batch_upload.pacing import Pacer, RateLaw
@@ -27,6 +28,10 @@ LANE_DESCRIPTORS = 6
 """Connections to the service and to STS, a document, and what is open while names and certificates are looked up."""
 LOCAL_LANE_DESCRIPTORS = 11
 """With the emulator in this process: also its state, its listening socket, and its end of each connection."""
+
+DATABASE_RECORD_S = 75.0
+"""Seconds that the write of an outcome to a database may take: the writing thread gives up after 60 s
+(`ledger/postgres/fenced.py`), and says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +178,7 @@ def lane_context(
         clock=reached.clock,
         observer=observer,
         horizon_s=settings.safe_horizon_s,
+        record_s=DATABASE_RECORD_S if isinstance(settings.ledger, PostgresUrl) else RECORD_S,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from batch_upload.app.exits import PRECEDENCE, exit_of_run, first_of, made_visible
 from batch_upload.engine.lane import Stop, StopKind
 from batch_upload.engine.run import LaneResult
-from batch_upload.errors import ExitCode
+from batch_upload.errors import ExitCode, LaneLost, LedgerAway
 from batch_upload.model import Fault, Known, State
 from batch_upload.summary import exit_of
 
@@ -86,6 +86,21 @@ def test_a_signal_outweighs_every_stop(stop: StopKind, signalled: ExitCode) -> N
     result = ended(*State, stop=stop)
 
     assert exit_of_run(result, signalled=signalled).code is signalled
+
+
+@pytest.mark.parametrize("states", [(State.PENDING,), (State.FAILED, State.UNKNOWN), (State.COMPLETE,)])
+def test_a_lane_that_another_run_has_taken_over_ends_with_11_whatever_is_left(states: tuple[State, ...]) -> None:
+    taken = LaneLost("run run-2 has it", pid=None, host=None, since=None)
+    result = replace(ended(*states, stop=StopKind.LEDGER), ledger_error=taken)
+
+    assert exit_of_run(result, signalled=None).code == 11
+    assert exit_of_run(result, signalled=ExitCode.TERMINATED).code == 143
+
+
+def test_a_database_that_was_lost_during_a_run_ends_it_with_10() -> None:
+    result = replace(ended(State.PENDING, stop=StopKind.LEDGER), ledger_error=LedgerAway("it does not answer"))
+
+    assert exit_of_run(result, signalled=None).code == 10
 
 
 def test_what_was_not_chosen_does_not_count() -> None:

@@ -12,13 +12,18 @@ from batch_upload.engine.create import Ending, Uploader
 from batch_upload.engine.lane import Stop, StopKind
 from batch_upload.engine.replay import job_of
 from batch_upload.engine.rows import new_row
-from batch_upload.errors import LedgerUnusable
-from batch_upload.events import ItemChanged
+from batch_upload.engine.run import LaneOptions
+from batch_upload.errors import LaneLost, LedgerUnusable, NotSent
+from batch_upload.events import ItemChanged, LaneStopped
 from batch_upload.model import Fault, Item, Known, Outcome, State
 from batch_upload.ports import Attempt, Body, LedgerWriter, moment
 from tests.support.engine_world import BATCH, World, an_item, some_items
+<<<<<<< HEAD
 from tests.support.manual_clock import ManualClock
 from tests.support.memory_service import CREATE, lost, refused, slow
+=======
+from tests.support.memory_service import CREATE, Trouble, lost, refused, slow
+>>>>>>> f7b5633 (A lane that another run holds is waited for, refused or taken over by the installed command; what is sent is checked after it was signed)
 
 
 async def test_the_intent_is_durable_before_the_request_leaves(world: World) -> None:
@@ -164,6 +169,43 @@ async def test_who_is_cut_off_waits_for_a_ledger_that_stands_still_only_so_long(
 
     assert world.clock.monotonic() - began == pytest.approx(30, abs=1)
     assert world.heard_of(ItemChanged) == []
+
+
+async def test_a_create_that_was_held_back_after_its_intent_is_withdrawn_and_sent_with_the_same_token(
+    world: World,
+) -> None:
+    """As by a process that was stopped between the two, for longer than it may send."""
+    item = an_item()
+    world.service.script(CREATE, Trouble(NotSent("the right to send had lapsed", code="RightLapsed")))
+
+    result = await world.upload([item])
+
+    (row,) = (await world.known()).values()
+    assert (row.state, row.attempts) == (State.COMPLETE, 1)
+    assert row.unknown_since is None
+    assert result.ledger_error is None
+    world.assert_each_once([item])
+
+
+async def test_a_lane_that_is_taken_over_sends_nothing_more_and_ends_so(world: World) -> None:
+    items = some_items(5)
+    taken = LaneLost("another run has taken it over", pid=1, host="h", since=None)
+
+    class TakenOver(CutOff):
+        """A lane that another run takes over while the first create is on its way."""
+
+        async def conclude(self, attempt: Attempt, outcome: Outcome) -> Known:
+            raise taken
+
+    context = world.context(await world.ledger())
+    context = replace(context, ledger=TakenOver(context.ledger, anyio.CancelScope()))
+
+    result = await world.new_run(context, LaneOptions(BATCH)).run(items)
+
+    assert result.ledger_error is taken
+    assert len(world.creates) == 1
+    assert len(result.states) == 5
+    assert [event.fault.code for event in world.heard_of(LaneStopped)] == ["LaneLost"]
 
 
 async def test_a_replay_that_would_arrive_too_late_is_not_sent_but_looked_up(world: World) -> None:

@@ -8,15 +8,17 @@ import anyio
 import pytest
 
 from batch_upload.engine.lane import LaneControl, Stop, StopKind, Withheld
-from batch_upload.engine.retry import CONVENIENCE, RetryPolicy, Tries, Wire
+from batch_upload.engine.retry import CONVENIENCE, RetryPolicy, Tries, Wire, outcome_of
 from batch_upload.errors import (
     AccessFault,
     AccountFull,
     CapacityExhausted,
     ChangedSincePlan,
     Disagreement,
+    LaneLost,
     LedgerUnusable,
     NoAnswer,
+    NotSent,
     OutOfResources,
     Refused,
     Throttled,
@@ -240,3 +242,63 @@ async def test_the_law_learns_only_from_answers_and_a_refusal_counts_as_accepted
         (await wire.send(CREATE, await wire.slot(CREATE), request)).result()
 
     assert law.reports == [(1, report)]
+
+
+# the right to send to the lane
+
+
+async def test_no_slot_is_given_until_requests_may_leave_to_the_lane_again(clock: ManualClock) -> None:
+    until_s = 0.0
+    wire = wired(clock, Heard())
+    wire.send_while(lambda: until_s)
+    request, calls = failing()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wire.call, DESCRIBE, request)
+        await clock.sleep(40)
+        assert calls == []
+        until_s = clock.monotonic() + 20
+
+    assert len(calls) == 1
+    assert clock.monotonic() == pytest.approx(40, abs=0.5)
+
+
+async def test_a_run_that_stops_does_not_wait_until_requests_may_leave(clock: ManualClock) -> None:
+    lane = LaneControl()
+    wire = wired(clock, Heard(), lane)
+    wire.send_while(lambda: 0.0)
+
+    async with anyio.create_task_group() as group:
+
+        async def ends() -> None:
+            with pytest.raises(Withheld):
+                await wire.slot(CREATE)
+
+        group.start_soon(ends)
+        await clock.sleep(1)
+        lane.stop_with(Stop(StopKind.DEADLINE, Fault("Deadline", "over")))
+
+    assert clock.monotonic() == pytest.approx(1, abs=0.1)
+
+
+async def test_a_lane_that_was_taken_over_ends_the_wait_for_a_slot(clock: ManualClock) -> None:
+    wire = wired(clock, Heard())
+
+    def lost() -> float:
+        raise LaneLost("another run has taken it over", pid=None, host=None, since=None)
+
+    wire.send_while(lost)
+
+    with pytest.raises(LaneLost):
+        await wire.slot(DESCRIBE)
+
+
+async def test_what_was_not_sent_since_the_right_had_lapsed_is_withdrawn_and_tried_again(clock: ManualClock) -> None:
+    heard = Heard()
+    request, calls = failing(NotSent("not sent", code="RightLapsed"))
+
+    await wired(clock, heard).call(DESCRIBE, request)
+
+    assert len(calls) == 2
+    assert [event.outcome for event in heard.events if isinstance(event, Requested)] == [OutcomeKind.ACCEPTED]
+    assert outcome_of(NotSent("not sent"), clock.now()).kind is OutcomeKind.WITHDRAWN
