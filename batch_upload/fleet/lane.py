@@ -24,6 +24,7 @@ from batch_upload.app.listing import Listing, read_listing
 from batch_upload.app.upload import UploadLane
 from batch_upload.clock import counting_s
 from batch_upload.errors import ExitCode, LedgerUnusable, ManifestInvalid, UsageError
+from batch_upload.ledger import newest_schema
 from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import State
 from batch_upload.ports import Observer
@@ -59,6 +60,8 @@ class LaneTask:
     """`Target.label` of the lane."""
     ledger: str
     """Path or URL of the ledger, without a password."""
+    schema: int
+    """Version of the ledger's tables that the coordinator writes."""
     run_id: str
     deadline: str | None = None
     """When nothing more is begun: a time as in ISO 8601, in UTC."""
@@ -148,6 +151,7 @@ class WorkerHost:
         self.lanes = lanes
         self.options = replace(options, ledger=ledger)
         self.observer = observer
+        self._schema = newest_schema(ledger)
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.interrupted = False
         self._listings: OrderedDict[str, Listing] = OrderedDict()
@@ -161,8 +165,14 @@ class WorkerHost:
     async def part(self, task: LaneTask) -> LanePart:
         """Return what the task's lane gets of its manifest, with the files read.
 
-        Raises UsageError or ManifestInvalid if the manifest is not the one of the task, or its files cannot be sent.
+        Raises UsageError or ManifestInvalid if the manifest is not the one of the task, or its files cannot be sent;
+        and LedgerUnusable if this program knows other tables than the coordinator.
         """
+        if task.schema != self._schema:
+            raise LedgerUnusable(
+                f"the run was begun by a program whose ledger is of version {task.schema}, here it is {self._schema}",
+                hint="install the same version of batch-upload everywhere",
+            )
         options = replace(options_of_json(task.options, self.options), targets=(task.target,), shard=None)
         async with self._reading:  # it is CPU time for the most part, and the next lane needs the same list
             listing = self._listings.pop(task.manifest, None)
@@ -206,13 +216,12 @@ async def run_lane(host: WorkerHost, task: LaneTask, *, attempt: int = 1) -> Lan
     run_id = run_id_of_attempt(task.run_id, number)
     try:
         part = await host.part(task)
-    except (UsageError, ManifestInvalid) as error:
+    except (UsageError, ManifestInvalid, LedgerUnusable) as error:
         problem = f": {error.problems[0].message}" if isinstance(error, ManifestInvalid) else ""
         reason = f"the worker {host.name} refuses it: {error.message}{problem}"
+        code = ExitCode.LEDGER if isinstance(error, LedgerUnusable) else ExitCode.INVALID
         again_in_s = REFUSED_AGAIN_S if number < REFUSALS else None
-        return LaneReport(
-            task.target, run_id, host.name, int(ExitCode.INVALID), reason, error.hint, again_in_s=again_in_s
-        )
+        return LaneReport(task.target, run_id, host.name, int(code), reason, error.hint, again_in_s=again_in_s)
     if part.prepared.fresh:
         await host.lanes.ledger.remember_digests(part.prepared.fresh)
     left_s = task.left_s(datetime.now(UTC))

@@ -26,7 +26,7 @@ from batch_upload.errors import BatchUploadError, ExitCode, LedgerUnusable, Sche
 from batch_upload.events import LaneEnded, LanesChosen, Notice, OfLane, RunEnded
 from batch_upload.fleet.jobs import FleetWorker, LaneJob, Schedule, Timing, lane_queue
 from batch_upload.fleet.lane import LaneTask, options_json, options_of_json
-from batch_upload.ledger import find_reader, open_ledger
+from batch_upload.ledger import find_reader, newest_schema, open_ledger
 from batch_upload.model import Known
 from batch_upload.ports import LedgerReader, Observer
 from batch_upload.records import RunRecord
@@ -211,6 +211,7 @@ class FleetUpload:
                 digests=digests,
                 target=part.target.label or "",
                 ledger=str(self.settings.ledger),
+                schema=newest_schema(self.settings.ledger),
                 run_id=self.run_id,
                 deadline=deadline,
                 options=options_json(part.settings),

@@ -16,7 +16,7 @@ from batch_upload.ledger.sqlite.connection import open_for_reading, open_for_wri
 from batch_upload.ledger.sqlite.files import check_place, files_of_ledger, make_file, real_path
 from batch_upload.ledger.sqlite.health import damage_of, holder_of, is_ledger_file, place_of, rights_of, schema_of
 from batch_upload.ledger.sqlite.lock import Note, take_lock
-from batch_upload.ledger.sqlite.migrations import require_sqlite
+from batch_upload.ledger.sqlite.migrations import SCHEMA_VERSION, require_sqlite
 from batch_upload.ledger.store import Store
 from batch_upload.ledger.writer import Writer
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl
@@ -96,6 +96,15 @@ def find_digests(address: LedgerAddress) -> LedgerReader | None:
         return None
 
 
+def newest_schema(address: LedgerAddress) -> int:
+    """Return the version of the tables that this program writes. It has one for files, and another for databases."""
+    if isinstance(address, PostgresUrl):
+        with _driver_needed(address):
+            from batch_upload.ledger import postgres
+        return postgres.SCHEMA_VERSION
+    return SCHEMA_VERSION
+
+
 def connection_keywords(address: PostgresUrl) -> Callable[[], dict[str, Any]]:
     """Return what makes the keywords of libpq for each new connection to a ledger's database.
 
@@ -137,6 +146,7 @@ __all__ = [
     "health_of_database",
     "holder_of",
     "is_ledger_file",
+    "newest_schema",
     "open_ledger",
     "place_of",
     "rights_of",

@@ -18,12 +18,9 @@ from batch_upload.events import ItemChanged, LaneStopped
 from batch_upload.model import Fault, Item, Known, Outcome, State
 from batch_upload.ports import Attempt, Body, LedgerWriter, moment
 from tests.support.engine_world import BATCH, World, an_item, some_items
-<<<<<<< HEAD
 from tests.support.manual_clock import ManualClock
 from tests.support.memory_service import CREATE, lost, refused, slow
-=======
 from tests.support.memory_service import CREATE, Trouble, lost, refused, slow
->>>>>>> f7b5633 (A lane that another run holds is waited for, refused or taken over by the installed command; what is sent is checked after it was signed)
 
 
 async def test_the_intent_is_durable_before_the_request_leaves(world: World) -> None:
