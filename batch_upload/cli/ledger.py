@@ -1,5 +1,6 @@
 """`ledger migrate` makes a ledger's tables or brings them up to date, where a run may not."""
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ from batch_upload.cli.output import Output
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.errors import ExitCode
 from batch_upload.escape import printable
-from batch_upload.ledger_address import ledger_address
+from batch_upload.ledger_address import PostgresUrl, ledger_address
 from batch_upload.summary import Summary, exit_of
 
 ledger_app = typer.Typer(help="look after a ledger", no_args_is_help=True)
@@ -29,7 +30,17 @@ def migrate_command(
     from batch_upload.app.migrate import migrate
 
     address = ledger_address(ledger)
-    anyio.run(migrate, address)
+
+    async def make_all() -> None:
+        await migrate(address)
+        if isinstance(address, PostgresUrl):
+            with suppress(ImportError):  # where the extra is missing, nothing uses the queue
+                from batch_upload.fleet.jobs import Timing, lane_queue
+
+                async with lane_queue(address, Timing()):
+                    pass
+
+    anyio.run(make_all)
     summary = Summary(verb="ledger migrate", exit=exit_of(ExitCode.DONE))
     return Ended(summary, lines=(printable(f"`{address}` is up to date"),))
 

@@ -287,7 +287,7 @@ class LaneQueue:
             if not await self._has_tables():  # otherwise another process has made them just now
                 raise LedgerUnusable(
                     f"the tables of the queue are not in `{self._shown}`, and cannot be made: {error.message}",
-                    hint="run `batch-upload fleet status MANIFEST` once as the owner of the database",
+                    hint="`batch-upload ledger migrate URL` makes them, with the URL of the owner of the database",
                 ) from error
 
     async def _has_tables(self) -> bool:

@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.command import Result, Running
 from tests.support.emulated_lanes import assert_each_token_once
-from tests.support.emulator_process import EmulatorProcess, running_emulator
+from tests.support.emulator_process import ROOT, EmulatorProcess, running_emulator
 from tests.support.fleets import Fleet, assert_each_once_in_each_lane, make_fleet
 from tests.support.postgres import PostgresServer
 from tests.support.preloaded import Preloaded, preloaded
@@ -33,10 +33,11 @@ class Ground:
     server: PostgresServer
     database: str
     fleet: Fleet
+    role: str = "postgres"
 
     @property
     def env(self) -> dict[str, str]:
-        url = self.server.url(self.database)
+        url = self.server.url(self.database, self.role)
         return {**CALLER, "AWS_ENDPOINT_URL": self.emulator.url, "BATCH_UPLOAD_LEDGER": url}
 
     @contextmanager
@@ -277,3 +278,22 @@ def test_a_ledger_in_a_file_is_no_ledger_for_a_fleet(ground: Ground) -> None:
 
     assert ended.code == 2
     assert "a fleet needs a ledger that all machines reach" in ended.stderr
+
+
+def test_a_worker_with_the_least_rights_works_and_one_without_tables_says_who_makes_them(ground: Ground) -> None:
+    def apply_roles() -> None:
+        ground.rows((ROOT / "deploy" / "postgres" / "roles.sql").read_text(encoding="utf-8"))
+
+    apply_roles()
+    worker = replace(ground, role="batch_upload_worker")
+    owner_url = ground.server.url(ground.database, "batch_upload_owner")
+    ground.command.run("ledger", "migrate", owner_url, cwd=ground.fleet.folder)
+    apply_roles()
+    with worker.worker():
+        ended = worker.upload()
+    ground.rows("DROP TABLE fleet_schedule")
+    refused = worker.run("status", worker.fleet.path)
+
+    assert (ended.code, ended.states) == (0, {"complete": 24}), ended.stderr
+    assert refused.code == 24
+    assert "`batch-upload ledger migrate URL` makes them" in refused.stderr

@@ -19,7 +19,6 @@ from batch_upload.model import Fault, Item, Known, Outcome, State
 from batch_upload.ports import Attempt, Body, LedgerWriter, moment
 from tests.support.engine_world import BATCH, World, an_item, some_items
 from tests.support.manual_clock import ManualClock
-from tests.support.memory_service import CREATE, lost, refused, slow
 from tests.support.memory_service import CREATE, Trouble, lost, refused, slow
 
 
