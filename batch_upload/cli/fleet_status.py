@@ -73,7 +73,7 @@ def fleet_schedule_command(
     cron: Annotated[
         str | None, typer.Argument(metavar="CRON", help="when, in UTC, as in a crontab: `0 3 * * *` for 3 o'clock")
     ] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="remove the manifest's schedule")] = False,  # noqa: FBT002
+    remove: Annotated[bool, typer.Option("--remove/--no-remove", help="remove the manifest's schedule")] = False,  # noqa: FBT002
     *,
     flags: Flags,
     output: Output,

@@ -38,6 +38,8 @@ ABORT_AFTER_S = 30.0
 """Seconds after which lanes are cancelled that have not ended when the worker stops. They drain within 10 s."""
 RECONNECT_MAX_S = 30.0
 """The longest pause before a worker that lost its queue tries again."""
+REGISTERED_S = 0.1
+"""Between two looks whether the queue has given this worker a number."""
 LEDGER_RETRY_S = 10.0
 """Seconds until another worker may try the lane of one whose ledger has failed."""
 
@@ -166,12 +168,13 @@ class LaneWorker:
 
     async def _look_after_the_fleet(self) -> None:
         """Tell the queue who this is, give out the jobs of dead workers, and start what is due; until cancelled."""
-        known, host, pid = None, socket.gethostname(), os.getpid()
+        known, host, pid, pause_s = None, socket.gethostname(), os.getpid(), REGISTERED_S
         while True:
-            await anyio.sleep(self._queue.timing.sweep_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            await anyio.sleep(pause_s)
             worker_id = self._worker.worker_id if self._worker is not None else None
             if worker_id is None:
                 continue
+            pause_s = self._queue.timing.sweep_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
             try:
                 if worker_id != known:
                     await self._queue.register(worker_id, host=host, pid=pid, lanes=self._lanes)

@@ -69,6 +69,7 @@ def results(endpoint: Endpoint, command: Preloaded, postgres: PostgresServer, tm
         command.run(verb, batch.manifest, *rest, "--json", cwd=tmp_path, env=shared)
         for verb, *rest in (("upload", "--rate", "100", "--safe-horizon", "100ms"), ("status",), ("why", batch.ids[0]))
     ]
+    told += _fleet(command, endpoint, postgres.new_database("events_of_a_fleet"), tmp_path)
     return [*told, _lanes(command, tmp_path), _emulator(tmp_path)]
 
 
@@ -111,6 +112,22 @@ def _lanes(command: Preloaded, folder: Path) -> Result:
     """Two lanes of one account, uploaded side by side."""
     fleet = make_fleet(folder / "fleet", accounts=1, items=2)
     return command.run("upload", fleet.path, "--local", "--json", cwd=fleet.folder)
+
+
+def _fleet(command: Preloaded, endpoint: Endpoint, url: str, folder: Path) -> list[Result]:
+    """Two lanes in the queue, a worker that ends them, and a schedule."""
+    fleet = make_fleet(folder / "shared", accounts=1, items=1)
+    env = {**endpoint.env, "BATCH_UPLOAD_LEDGER": url}
+
+    def run(verb: str, *words: str) -> Result:
+        return command.run("fleet", verb, fleet.path, *words, "--json", cwd=fleet.folder, env=env)
+
+    told = [run("upload", "--no-wait"), run("schedule", "0 3 * * *")]
+    with command.started("fleet", "worker", "--json", "--dead-after", "1s", cwd=fleet.folder, env=env) as worker:
+        worker.until("lane_ended")
+        told.append(run("status"))
+        worker.signal(signal.SIGTERM)
+        return [*told, worker.finish()]
 
 
 def _emulator(folder: Path) -> Result:
