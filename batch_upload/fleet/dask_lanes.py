@@ -18,7 +18,7 @@ import anyio
 from distributed import Client, Future, KilledWorker, Worker, WorkerPlugin, fire_and_forget, get_worker
 
 from batch_upload.app.observers import Silent
-from batch_upload.errors import BatchUploadError, ExitCode, LedgerUnusable, SchedulerLost
+from batch_upload.errors import BatchUploadError, ExitCode, LedgerAway, LedgerUnusable, SchedulerLost
 from batch_upload.fleet.jobs import FleetWorker, LaneJob
 from batch_upload.fleet.lane import LaneReport, LaneTask, WorkerHost, run_lane, worker_host
 from batch_upload.ledger_address import ledger_address
@@ -29,7 +29,7 @@ CONNECT_S = 15.0
 DRAIN_S = 12.0
 """How long a worker that closes waits for its lanes, which end within 10 s."""
 LEDGER_AGAIN_S = 10.0
-"""Seconds until a lane is tried again whose worker cannot use the ledger."""
+"""Seconds until a lane is tried again whose worker does not reach the ledger."""
 LEDGER_TRIES = 30
 """Attempts of such a lane."""
 PLUGIN = "batch-upload"
@@ -84,7 +84,9 @@ class DaskQueue:
             status = self._ended(job, LaneReport.from_json(await job.future))
         elif job.future is not None and job.future.status == "error":
             error = await job.future.exception()  # type: ignore[no-untyped-call]
-            status = "failed" if isinstance(error, KilledWorker) else self._ended(job, _report_of_error(job, error))
+            reason = f"a Dask worker failed: {type(error).__name__}: {error}"
+            fault = LaneReport(job.task.target, job.task.run_id, "", int(ExitCode.OUR_FAULT), reason)
+            status = "failed" if isinstance(error, KilledWorker) else self._ended(job, fault)
         elif self._client.status != "running" or job.future is None or job.future.status != "pending":
             raise SchedulerLost(GONE)
         return LaneJob(job_id, status, job.attempts, job.task, job.report, None, None)
@@ -125,15 +127,6 @@ class DaskQueue:
         """Do nothing: the scheduler forgets tasks by itself."""
 
 
-def _report_of_error(job: _Submitted, error: BaseException | None) -> LaneReport:
-    """Return the report of a task that has raised an error, such as a ledger that its worker cannot use."""
-    code, hint = (error.exit_code, error.hint) if isinstance(error, BatchUploadError) else (ExitCode.OUR_FAULT, "")
-    message = error.message if isinstance(error, BatchUploadError) else f"{type(error).__name__}: {error}"
-    again_in_s = LEDGER_AGAIN_S if isinstance(error, LedgerUnusable) and job.attempts < LEDGER_TRIES else None
-    reason = f"a Dask worker cannot run it: {message}"
-    return LaneReport(job.task.target, job.task.run_id, "", int(code), reason, hint, again_in_s=again_in_s)
-
-
 @asynccontextmanager
 async def dask_queue(address: str) -> AsyncIterator[DaskQueue]:
     """Connect to a scheduler, such as `tls://host:8786`. TLS is configured as for any client of Dask.
@@ -154,19 +147,24 @@ async def dask_queue(address: str) -> AsyncIterator[DaskQueue]:
 
 
 async def run_task(task: Mapping[str, Any], attempt: int) -> dict[str, Any]:
-    """Run a lane in this Dask worker. Takes and returns the JSON of LaneTask and LaneReport.
-
-    Raises UsageError for a task of another version, and what concerns all lanes of this process.
-    """
-    given, worker = LaneTask.from_json(task), get_worker()
+    """Run a lane in this Dask worker. Takes and returns the JSON of LaneTask and LaneReport."""
+    worker = get_worker()
     if PLUGIN not in worker.plugins:
         await worker.plugin_add(LaneHosts(), name=PLUGIN)
     hosts = worker.plugins[PLUGIN]
     if not isinstance(hosts, LaneHosts):
         raise TypeError(f"another plugin of the worker is named `{PLUGIN}`")
-    # Dask starts the task of a lost worker again by itself: each start has an id of its own in the ledger
-    given = replace(given, run_id=f"{given.run_id}.{secrets.token_hex(3)}")
-    return (await hosts.of(given.ledger).run(given, attempt)).as_json()
+    try:
+        given = LaneTask.from_json(task)
+        # Dask starts the task of a lost worker again by itself: each start has an id of its own in the ledger
+        given = replace(given, run_id=f"{given.run_id}.{secrets.token_hex(3)}")
+        return (await hosts.of(given.ledger).run(given, attempt)).as_json()
+    except BatchUploadError as error:
+        again_in_s = LEDGER_AGAIN_S if isinstance(error, LedgerAway) and attempt < LEDGER_TRIES else None
+        reason = f"the Dask worker {worker.address} cannot run it: {error.message}"
+        target, run_id, code = str(task.get("target")), str(task.get("run_id")), int(error.exit_code)
+        report = LaneReport(target, run_id, worker.address, code, reason, error.hint, again_in_s=again_in_s)
+        return report.as_json()
 
 
 class LaneHosts(WorkerPlugin):
@@ -194,6 +192,8 @@ class HostThread:
     """A `WorkerHost` on a thread with an event loop of its own: a slow task of Dask's loop would stop all lanes."""
 
     def __init__(self, ledger: str, *, lanes: int) -> None:
+        self.has_failed = False
+        """Whether the ledger could not be opened, or has failed for good: it takes no more lanes."""
         self._ledger = ledger
         self._lanes = lanes
         self._opened: ThreadFuture[tuple[asyncio.AbstractEventLoop, WorkerHost]] = ThreadFuture()
@@ -202,11 +202,6 @@ class HostThread:
         self._thread = Thread(target=lambda: asyncio.run(self._serve()), name="batch-upload", daemon=True)
         self._thread.start()
 
-    @property
-    def has_failed(self) -> bool:
-        """Whether the ledger could not be opened."""
-        return self._opened.done() and self._opened.exception() is not None
-
     async def _serve(self) -> None:
         try:
             address = ledger_address(self._ledger)
@@ -214,6 +209,7 @@ class HostThread:
                 self._opened.set_result((asyncio.get_running_loop(), host))
                 await self._closing.wait()
         except Exception as error:  # noqa: BLE001 - whatever it is, the tasks that wait for the host raise it
+            self.has_failed = True
             if not self._opened.done():
                 self._opened.set_exception(error)
 
@@ -222,16 +218,23 @@ class HostThread:
         loop, host = await asyncio.wrap_future(self._opened)
         running = asyncio.run_coroutine_threadsafe(run_lane(host, task, attempt=attempt), loop)
         self._running.add(running)
-        running.add_done_callback(self._running.discard)
-        return await asyncio.shield(asyncio.wrap_future(running))
+        try:
+            return await asyncio.shield(asyncio.wrap_future(running))
+        except LedgerUnusable:
+            self.has_failed = True
+            raise
+        finally:
+            if running.done():
+                self._running.discard(running)
+            if self.has_failed and not self._running:
+                loop.call_soon_threadsafe(self._closing.set)
 
     async def stop(self) -> None:
         """Let lanes drain, and close the ledger."""
-        if self.has_failed:
-            return
-        loop, host = await asyncio.wrap_future(self._opened)
-        loop.call_soon_threadsafe(host.interrupt, ExitCode.TERMINATED, "the end of its Dask worker")
-        if self._running:
-            await asyncio.wait([asyncio.wrap_future(each) for each in tuple(self._running)], timeout=DRAIN_S)
-        loop.call_soon_threadsafe(self._closing.set)
+        if not self.has_failed:
+            loop, host = await asyncio.wrap_future(self._opened)
+            loop.call_soon_threadsafe(host.interrupt, ExitCode.TERMINATED, "the end of its Dask worker")
+            if self._running:
+                await asyncio.wait([asyncio.wrap_future(each) for each in self._running], timeout=DRAIN_S)
+            loop.call_soon_threadsafe(self._closing.set)
         await asyncio.to_thread(self._thread.join, DRAIN_S)

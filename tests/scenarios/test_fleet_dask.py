@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,21 +61,23 @@ class Cluster:
         for _ in range(workers):
             self.add_worker()
 
-    def add_worker(self) -> "subprocess.Popen[bytes]":
-        """Start a worker, and wait until it says that it is registered."""
+    def add_worker(self, env: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
+        """Start a worker, and wait until it says that it is registered. `env` is laid over its environment."""
         flags = ("--host", "127.0.0.1", "--nthreads", "8", "--no-nanny", "--no-dashboard")
         log = self.fleet.folder / f"worker-{len(self.workers)}.log"
-        worker = self._started("worker", *flags, file=self.fleet.folder / "scheduler.json", log=log)
+        worker = self._started("worker", *flags, file=self.fleet.folder / "scheduler.json", log=log, env=env)
         self.workers.append(worker)
         _until(lambda: "Registered to" in log.read_text())
         return worker
 
-    def _started(self, *arguments: str, file: Path, log: Path | None = None) -> "subprocess.Popen[bytes]":
+    def _started(
+        self, *arguments: str, file: Path, log: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> "subprocess.Popen[bytes]":
         command: list[str | Path] = [DASK, *arguments, "--scheduler-file", file]
         out = self.stack.enter_context((log or self.fleet.folder / "scheduler.log").open("wb"))
-        env = {**os.environ, **self.env}
+        environment = {**os.environ, **self.env, **(env or {})}
         process = subprocess.Popen(
-            command, cwd=self.fleet.folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            command, cwd=self.fleet.folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out
         )
         self.stack.callback(_killed, process)
         return process
@@ -203,4 +205,18 @@ def test_a_scheduler_that_does_not_answer_is_a_sentence(cluster: Cluster) -> Non
     assert "the Dask scheduler at `tcp://127.0.0.1:1` does not answer" in closed.stderr
     assert "Traceback" not in closed.stderr + wrong.stderr
     assert "leave `--no-wait` out" in unfollowed.stderr
+    assert cluster.emulator.attachments() == []
+
+
+def test_a_dask_worker_that_cannot_use_the_ledger_ends_its_lanes_with_a_sentence(cluster: Cluster) -> None:
+    cluster.start(workers=0)
+    cluster.add_worker({"PGOPTIONS": "-c default_transaction_read_only=on"})
+
+    with cluster.uploading() as coordinator:
+        ended = coordinator.finish()
+
+    assert ended.code == 24, ended.stderr
+    reasons = {lane["exit"]["reason"] for lane in ended.summary["lanes"]}
+    assert len(ended.summary["lanes"]) == LANES
+    assert all(each.startswith("the Dask worker tcp://127.0.0.1:") for each in reasons), reasons
     assert cluster.emulator.attachments() == []
