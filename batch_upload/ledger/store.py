@@ -1,6 +1,8 @@
 """The open ledger (`ports.Ledger`) and its writers, one a lane (`ports.LedgerWriter`), on any database."""
 
 import math
+import os
+import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -45,6 +47,8 @@ class Store:
         """The lane of every target that was pinned, by label; that of None is the ledger's only lane."""
         self.at_work: dict[int, str | None] = {}
         """The target of every lane that a writer was pinned to."""
+        self.holders: dict[Lane, LaneWriter] = {}
+        """The writer of this process that has a lane, where each lane has a lease of its own."""
         self._times: dict[int | None, LaneTimes] = {}
         """What the times of each lane are worth; those of None are of all lanes that share a note."""
 
@@ -89,6 +93,22 @@ class Store:
         """Make durable what was noted of runs that begin."""
         await self.thread.write(lambda _: self.leases.sync())
 
+    def hold(self, lane: Lane, writer: "LaneWriter") -> None:
+        """Let one writer of this process have a lane: its lease is the process's. Raises LedgerLocked."""
+        holder = self.holders.setdefault(lane, writer) if self.leases.of_each_lane else writer
+        if holder is not writer and holder.target == writer.target:  # of two targets `pin` says what is wrong
+            raise LedgerLocked(
+                f"another run of this process holds lane {lane} of `{self.shown}`",
+                pid=os.getpid(),
+                host=socket.gethostname(),
+                since=None,
+                hint="wait for it to end, or let this one wait with `--wait-lock 30m`",
+            )
+
+    def let_go(self, writer: "LaneWriter") -> None:
+        """Let another writer of this process have the lane of this one."""
+        self.holders = {lane: each for lane, each in self.holders.items() if each is not writer}
+
     def take(self, db: Database, lane_id: int) -> None:
         """Take a lane. Raises LedgerLocked. In the writing thread."""
         self.leases.take(db, lane_id)
@@ -123,7 +143,7 @@ class LaneWriter:
 
     def __init__(self, ledger: Store, target: str | None = None) -> None:
         self._ledger = ledger
-        self._target = target
+        self.target = target
         self._lane_id = ledger.lanes.get(target)
         self._is_pinned = self._was_pinned = False
         self._continuous = False
@@ -144,11 +164,11 @@ class LaneWriter:
         ledger, now = self._ledger, moment(self._ledger.clock)
 
         def work(db: Database) -> tuple[int, LaneMemory]:
-            lane_id = runs.pin(db, lane, label=self._target, shown=ledger.shown, endpoint=endpoint, at=at)
-            other = ledger.at_work.setdefault(lane_id, self._target)
-            if other != self._target:
+            lane_id = runs.pin(db, lane, label=self.target, shown=ledger.shown, endpoint=endpoint, at=at)
+            other = ledger.at_work.setdefault(lane_id, self.target)
+            if other != self.target:
                 raise LedgerOfAnotherLane(
-                    f"`{self._target}` is the same lane as `{other}`: {lane}",
+                    f"`{self.target}` is the same lane as `{other}`: {lane}",
                     hint="remove one of the two targets, or correct its credentials",
                 )
             ledger.take(db, lane_id)
@@ -161,15 +181,20 @@ class LaneWriter:
         give_up_at = ledger.clock.monotonic() + ledger.wait_lane_s
         while True:
             try:
+                ledger.hold(lane, self)
                 lane_id, memory = await ledger.thread.write(work)
                 break
             except LedgerLocked:
+                ledger.let_go(self)
                 left_s = give_up_at - ledger.clock.monotonic()
                 if left_s <= 0:
                     raise
+            except BaseException:
+                ledger.let_go(self)
+                raise
             await ledger.clock.sleep(min(left_s, POLL_S))
             now = moment(ledger.clock)
-        self._lane_id = ledger.lanes[self._target] = lane_id
+        self._lane_id = ledger.lanes[self.target] = lane_id
         self._is_pinned = self._was_pinned = True
         self._continuous, self._run_id = memory.continuous, None
         return memory
@@ -181,16 +206,19 @@ class LaneWriter:
 
         def work(db: Database) -> None:
             ledger.leases.give_back(db, lane_id)
-            if ledger.at_work.get(lane_id) == self._target:
+            if ledger.at_work.get(lane_id) == self.target:
                 del ledger.at_work[lane_id]
 
         self._is_pinned = False
-        await ledger.thread.write(work)
+        try:
+            await ledger.thread.write(work)
+        finally:
+            ledger.let_go(self)
 
     async def begin_run(self, run_id: str, *, verb: str, batch: str, at: datetime) -> None:
         def work(db: Database, lane_id: int) -> None:
             self._ledger.leases.note_run(db, lane_id, run_id, is_trusted=self._continuous)
-            runs.begin_run(db, lane_id, run_id, label=self._target, verb=verb, batch=batch, at=at)
+            runs.begin_run(db, lane_id, run_id, label=self.target, verb=verb, batch=batch, at=at)
 
         await self._write(work)
         # a job of its own, so that lanes that begin together are noted together. Cut off before it, the next run finds
@@ -199,7 +227,7 @@ class LaneWriter:
         self._run_id = run_id
 
     async def end_run(self, run_id: str, *, exit_code: int, summary: Mapping[str, Any], at: datetime) -> None:
-        work = partial(runs.end_run, run_id=run_id, label=self._target, exit_code=exit_code, summary=summary, at=at)
+        work = partial(runs.end_run, run_id=run_id, label=self.target, exit_code=exit_code, summary=summary, at=at)
         await self._write(work)
 
     async def record_end(
@@ -213,7 +241,7 @@ class LaneWriter:
         summary: Mapping[str, Any],
         at: datetime,
     ) -> None:
-        lane_id, label = self._lane_id, self._target
+        lane_id, label = self._lane_id, self.target
 
         def work(db: Database) -> None:
             has_begun = lane_id is not None and runs.last_run_id(db, lane_id) == run_id
@@ -226,7 +254,7 @@ class LaneWriter:
         await self._ledger.thread.write(work, lane_id if self._is_pinned else None)
 
     async def failing_since(self) -> datetime | None:
-        return await self._ledger.thread.read(partial(runs.failing_since, lane_id=self._lane_id, label=self._target))
+        return await self._ledger.thread.read(partial(runs.failing_since, lane_id=self._lane_id, label=self.target))
 
     async def known(self, batch: str) -> Sequence[Known]:
         return await self._read(partial(items.known_of_batch, batch=batch), nothing=[])
