@@ -24,16 +24,16 @@ from batch_upload.fleet.lane import LaneReport, LaneTask, WorkerHost, run_lane, 
 from batch_upload.ledger_address import ledger_address
 from batch_upload.settings import RunOptions
 
-CONNECT_S = 15.0
+SCHEDULER_ANSWERS_S = 15.0
 """How long the scheduler may take to answer, at the start and after a lost connection."""
-DRAIN_S = 12.0
+WORKER_ENDS_S = 12.0
 """How long a worker that closes waits for its lanes, which end within 10 s."""
 LEDGER_AGAIN_S = 10.0
 """Seconds until a lane is tried again whose worker does not reach the ledger."""
 LEDGER_TRIES = 30
 """Attempts of such a lane."""
-PLUGIN = "batch-upload"
-GONE = "the Dask scheduler is gone, and with it the tasks of all lanes"
+HOSTS_PLUGIN = "batch-upload"
+SCHEDULER_GONE = "the Dask scheduler is gone, and with it the tasks of all lanes"
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class DaskQueue:
             fault = LaneReport(job.task.target, job.task.run_id, "", int(ExitCode.OUR_FAULT), reason)
             status = "failed" if isinstance(error, KilledWorker) else self._ended(job, fault)
         elif self._client.status != "running" or job.future is None or job.future.status != "pending":
-            raise SchedulerLost(GONE)
+            raise SchedulerLost(SCHEDULER_GONE)
         return LaneJob(job_id, status, job.attempts, job.task, job.report, None, None)
 
     @staticmethod
@@ -113,11 +113,11 @@ class DaskQueue:
         """Return the workers of the cluster."""
         scheduler = self._client.scheduler
         if self._client.status != "running" or scheduler is None:
-            raise SchedulerLost(GONE)
+            raise SchedulerLost(SCHEDULER_GONE)
         try:
             found = (await scheduler.identity(n_workers=-1))["workers"]
         except OSError as error:
-            raise SchedulerLost(GONE) from error
+            raise SchedulerLost(SCHEDULER_GONE) from error
         return [
             FleetWorker(number, str(address), each["nthreads"], None, time() - each["last_seen"], 0)
             for number, (address, each) in enumerate(found.items())
@@ -134,7 +134,7 @@ async def dask_queue(address: str) -> AsyncIterator[DaskQueue]:
     Raises SchedulerLost if it does not answer, or the address is none.
     """
     try:
-        unconnected = Client(address, asynchronous=True, set_as_default=False, timeout=CONNECT_S)  # type: ignore[no-untyped-call]
+        unconnected = Client(address, asynchronous=True, set_as_default=False, timeout=SCHEDULER_ANSWERS_S)  # type: ignore[no-untyped-call]
         client = await unconnected
     except (OSError, ValueError, TypeError) as error:
         raise SchedulerLost(
@@ -149,11 +149,11 @@ async def dask_queue(address: str) -> AsyncIterator[DaskQueue]:
 async def run_task(task: Mapping[str, Any], attempt: int) -> dict[str, Any]:
     """Run a lane in this Dask worker. Takes and returns the JSON of LaneTask and LaneReport."""
     worker = get_worker()
-    if PLUGIN not in worker.plugins:
-        await worker.plugin_add(LaneHosts(), name=PLUGIN)
-    hosts = worker.plugins[PLUGIN]
+    if HOSTS_PLUGIN not in worker.plugins:
+        await worker.plugin_add(LaneHosts(), name=HOSTS_PLUGIN)
+    hosts = worker.plugins[HOSTS_PLUGIN]
     if not isinstance(hosts, LaneHosts):
-        raise TypeError(f"another plugin of the worker is named `{PLUGIN}`")
+        raise TypeError(f"another plugin of the worker is named `{HOSTS_PLUGIN}`")
     try:
         given = LaneTask.from_json(task)
         # Dask starts the task of a lost worker again by itself: each start has an id of its own in the ledger
@@ -235,6 +235,6 @@ class HostThread:
             loop, host = await asyncio.wrap_future(self._opened)
             loop.call_soon_threadsafe(host.interrupt, ExitCode.TERMINATED, "the end of its Dask worker")
             if self._running:
-                await asyncio.wait([asyncio.wrap_future(each) for each in self._running], timeout=DRAIN_S)
+                await asyncio.wait([asyncio.wrap_future(each) for each in self._running], timeout=WORKER_ENDS_S)
             loop.call_soon_threadsafe(self._closing.set)
-        await asyncio.to_thread(self._thread.join, DRAIN_S)
+        await asyncio.to_thread(self._thread.join, WORKER_ENDS_S)
