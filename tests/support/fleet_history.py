@@ -42,8 +42,8 @@ CREATE TRIGGER witness AFTER INSERT ON attempt FOR EACH ROW EXECUTE FUNCTION wit
 CREATE TRIGGER witness AFTER INSERT ON outcome FOR EACH ROW EXECUTE FUNCTION witness.note();
 """
 _WRITES = """
-SELECT number, transaction::text::bigint, source, account || '/' || region, client_token, write.fence, write.commit_no,
-       write.holder, pg_xact_commit_timestamp(transaction::xid)
+SELECT number, transaction::text::bigint, write.source, account || '/' || region, client_token, write.fence,
+       write.commit_no, write.holder, pg_xact_commit_timestamp(transaction::xid)
 FROM witness.write JOIN lane USING (lane_id) LEFT JOIN item ON item.item_no = write.item_no ORDER BY number
 """
 _ITEMS = """

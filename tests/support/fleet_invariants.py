@@ -9,14 +9,21 @@ from tests.support.emulated_lanes import assert_each_token_once
 from tests.support.fleet_history import History, Write, lane_of
 
 NO_TOKENS: frozenset[str] = frozenset()
+LATE_S = 0.5
+"""By how much a request may come late on a busy machine, so that the next one follows it too soon."""
 
 
 def assert_history(
-    history: History, *, rate: float | None = None, lost: frozenset[str] = NO_TOKENS, is_fenced: bool = True
+    history: History,
+    *,
+    rate: float | None = None,
+    late_s: float = LATE_S,
+    lost: frozenset[str] = NO_TOKENS,
+    is_fenced: bool = True,
 ) -> None:
     """Assert all that holds at any moment, also right after a crash. `lost`: tokens whose intents a failover lost.
 
-    `rate`: creates a second that all controllers together may send in a lane.
+    `rate`: creates a second that all controllers together may send in a lane; `late_s` as LATE_S.
     """
     assert_each_token_once(history.held)
     assert_complete_is_held(history)
@@ -26,7 +33,7 @@ def assert_history(
         assert_fences_never_fall(history.writes)
         assert_commits_are_counted(history.writes)
     if rate is not None:
-        assert_within_rate(history, rate)
+        assert_within_rate(history, rate, late_s=late_s)
 
 
 def assert_done(history: History, wanted: Mapping[str, int]) -> None:
@@ -109,11 +116,8 @@ def assert_commits_are_counted(writes: Iterable[Write]) -> None:
     assert twice == [], f"counted twice in one transaction: {twice}"
 
 
-def assert_within_rate(history: History, rate: float, *, burst: float = 1.0, late_s: float = 0.25) -> None:
-    """Assert that in any window the creates of a lane are at most `rate` x length + `burst` + one for each take-over.
-
-    `late_s`: by how much a request may come late on a busy machine, so that the next one follows it too soon.
-    """
+def assert_within_rate(history: History, rate: float, *, burst: float = 1.0, late_s: float = LATE_S) -> None:
+    """Assert that in any window creates of a lane are at most `rate` x length + `burst` + one for each take-over."""
     by_lane: defaultdict[str, list[datetime]] = defaultdict(list)
     for request in history.creates:
         by_lane[request.lane].append(request.at)

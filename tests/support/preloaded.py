@@ -13,13 +13,15 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 from tests.support.command import Result, Running
 from tests.support.emulator_process import ROOT
+from tests.support.pauses import Pause, install
 from tests.support.preloading import import_everything
 
 TIMEOUT_S = 60
@@ -57,13 +59,22 @@ class Preloaded:
         return Result(code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
 
     @contextmanager
-    def started(self, *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> Iterator[Running]:
-        """As `tests.support.command.started`."""
+    def started(
+        self,
+        *arguments: str | Path,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        pause: Pause | None = None,
+        lease_s: float | None = None,
+        timeout_s: int = TIMEOUT_S,
+    ) -> Iterator[Running]:
+        """As `tests.support.command.started`. `pause` and `lease_s` as `tests.support.pauses.install`."""
         number = next(self._numbers)
         out, err = self._folder / f"out{number}", self._folder / f"err{number}"
         os.mkfifo(out)
         err.write_bytes(b"")
-        process_id = self._start(arguments, cwd, {**os.environ, **(env or {})}, [os.devnull, str(out), str(err)])
+        streams = [os.devnull, str(out), str(err)]
+        process_id = self._start(arguments, cwd, {**os.environ, **(env or {})}, streams, pause, lease_s, timeout_s)
         with out.open(encoding="utf-8") as stdout, err.open(encoding="utf-8") as errors:
             process = ForkedProcess(self, process_id, stdout)
             try:
@@ -80,10 +91,19 @@ class Preloaded:
         return int(self._process.stdout.readline())
 
     def _start(
-        self, arguments: Sequence[str | Path], cwd: Path, environment: Mapping[str, str], streams: Sequence[str | None]
+        self,
+        arguments: Sequence[str | Path],
+        cwd: Path,
+        environment: Mapping[str, str],
+        streams: Sequence[str | None],
+        pause: Pause | None = None,
+        lease_s: float | None = None,
+        timeout_s: int = TIMEOUT_S,
     ) -> int:
         argv = [str(each) for each in arguments]
-        return self.ask({"start": {"argv": argv, "cwd": str(cwd), "env": dict(environment), "streams": streams}})
+        start = {"argv": argv, "cwd": str(cwd), "env": dict(environment), "streams": streams}
+        hooks = {"pause": None if pause is None else asdict(pause), "lease_s": lease_s, "timeout_s": timeout_s}
+        return self.ask({"start": start | hooks})
 
 
 class ForkedProcess:
@@ -160,7 +180,14 @@ def _serve() -> None:
 
 
 def become(
-    argv: Sequence[str], cwd: str, env: Mapping[str, str], streams: Sequence[str | None], *, timeout_s: int = TIMEOUT_S
+    argv: Sequence[str],
+    cwd: str,
+    env: Mapping[str, str],
+    streams: Sequence[str | None],
+    *,
+    pause: Mapping[str, Any] | None = None,
+    lease_s: float | None = None,
+    timeout_s: int = TIMEOUT_S,
 ) -> NoReturn:
     """Be the command with these arguments, in this forked process, until it ends or is killed after `timeout_s`.
 
@@ -168,6 +195,8 @@ def become(
     """
     from batch_upload.cli.main import main
 
+    if pause is not None or lease_s is not None:
+        install(None if pause is None else Pause(**pause), lease_s)
     for number, path in enumerate(streams):
         if path is not None:
             os.dup2(1 if path == SAME else os.open(path, os.O_RDWR), number)

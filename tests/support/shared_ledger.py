@@ -1,0 +1,163 @@
+"""One ledger in PostgreSQL, one manifest, one service, and any number of controllers that want the same lanes."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from threading import Event as Flag
+from time import monotonic
+from typing import Any
+
+import psycopg
+
+from tests.support.command import TIMEOUT_S, Result, Running
+from tests.support.emulator_process import EmulatorProcess
+from tests.support.endpoint import Endpoint
+from tests.support.fleet_history import History, new_ledger, read_history
+from tests.support.fleet_invariants import assert_done, assert_history, assert_no_secret
+from tests.support.fleets import Fleet, make_fleet
+from tests.support.pauses import Pause
+from tests.support.postgres import PostgresServer
+from tests.support.preloaded import Preloaded
+
+LEASE_S = 3.0
+"""Of the controllers of a test: short, so that none waits for 30 s."""
+LOOK_S = 0.01
+_NUMBERS = count()
+_HELD = "SELECT count(*) FROM lane WHERE lease_until + make_interval(secs => %s) > clock_timestamp()"
+
+
+@dataclass
+class SharedLedger:
+    """Lanes that several controllers share. `port` is where they find the database: the server's unless changed."""
+
+    server: PostgresServer
+    database: str
+    endpoint: Endpoint
+    emulator: EmulatorProcess
+    fleet: Fleet
+    command: Preloaded
+    rate: float
+    port: int
+    said: dict[str, str] = field(default_factory=dict)
+    """What the controllers wrote, by number and stream."""
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{self.database}"
+
+    @property
+    def wanted(self) -> dict[str, int]:
+        """How many items each lane has, by account/Region."""
+        return {self.fleet.lane(label): items for label, items in self.fleet.items.items()}
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {**self.endpoint.env, "BATCH_UPLOAD_LEDGER": self.url}
+
+    @contextmanager
+    def uploading(self, *options: str, pause: Pause | None = None) -> Iterator[Running]:
+        """An `upload` under way, with a short lease."""
+        words = ("upload", str(self.fleet.path), "--rate", f"{self.rate:g}", "--fixed-rate", *options, "--json")
+        with self.command.started(*words, cwd=self.fleet.folder, env=self.env, pause=pause, lease_s=LEASE_S) as running:
+            yield running
+
+    def upload(self, *options: str) -> Result:
+        """Run `upload` to its end."""
+        with self.uploading(*options) as running:
+            return self.ended(running)
+
+    def run(self, verb: str, *options: str) -> Result:
+        """Run another verb of the command on the manifest to its end."""
+        with self.command.started(
+            verb, str(self.fleet.path), *options, "--json", cwd=self.fleet.folder, env=self.env, lease_s=LEASE_S
+        ) as running:
+            return self.ended(running)
+
+    def wait_for_creates(self, number: int) -> None:
+        """Return as soon as so many creates have come."""
+        self.endpoint.wait_until(lambda: self.endpoint.stats().creates >= number, f"{number} creates have not come")
+
+    def wait_until_lapsed(self, for_s: float = 0.0) -> None:
+        """Return as soon as every lease of the ledger has lapsed, `for_s` seconds ago."""
+        with psycopg.connect(self.server.url(self.database), autocommit=True) as connection:
+            self.endpoint.wait_until(
+                lambda: connection.execute(_HELD, [for_s]).fetchone() == (0,), "a lease does not lapse"
+            )
+
+    def ended(self, running: Running) -> Result:
+        """Wait for a controller's end, and keep what it said."""
+        result = running.finish()
+        number = len(self.said) // 2
+        self.said |= {f"stdout of {number}": result.stdout, f"stderr of {number}": result.stderr}
+        assert "Traceback" not in result.stderr, result.stderr
+        return result
+
+    def history(self) -> History:
+        return read_history(self.server, self.database, self.emulator)
+
+    def check(self, **exceptions: Any) -> History:  # noqa: ANN401 - of `assert_history`
+        """Assert what holds at any moment."""
+        history = self.history()
+        assert_history(history, **{"rate": self.rate, **exceptions})
+        assert_no_secret(self.said, [self.endpoint.env["AWS_SECRET_ACCESS_KEY"]])
+        return history
+
+    def check_done(self, **exceptions: Any) -> History:  # noqa: ANN401 - of `assert_history`
+        """Assert that each item is there once, whoever sent it, and that the same command sends nothing more."""
+        history = self.check(**exceptions)
+        assert_done(history, self.wanted)
+        creates = self.endpoint.stats().creates
+        again = self.upload()
+        assert again.code == 0, again.stderr
+        assert (again.summary["uploaded"], self.endpoint.stats().creates) == (0, creates)
+        return history
+
+
+def shared_ledger(
+    server: PostgresServer,
+    emulator: EmulatorProcess,
+    command: Preloaded,
+    folder: Path,
+    *,
+    accounts: int = 1,
+    items: int = 4,
+    rate: float = 20.0,
+    **settings: Any,  # noqa: ANN401 - of the emulator
+) -> SharedLedger:
+    """Make a manifest of so many accounts, each in one Region, and an empty ledger for it."""
+    number = next(_NUMBERS)
+    first = 300_000_000_000 + 1_000 * number
+    fleet = make_fleet(folder, accounts=accounts, regions=["us-east-1"], items=items, first_account=first)
+    endpoint = Endpoint(emulator, by_role=fleet.accounts.values())
+    endpoint.change(**settings)
+    database = f"shared_{number}"
+    new_ledger(server, database)
+    return SharedLedger(server, database, endpoint, emulator, fleet, command, rate, server.port)
+
+
+def wait_stopped(running: Running) -> None:
+    """Return as soon as a controller has stopped itself. Raises TimeoutError, or RuntimeError where it has ended."""
+    until, never = monotonic() + TIMEOUT_S, Flag()
+    while state_of(running.process.pid) != "T":
+        if state_of(running.process.pid) in ("", "Z"):
+            raise RuntimeError(f"the controller ended before it was stopped: {running.finish()}")
+        if monotonic() > until:
+            raise TimeoutError("the controller was not stopped")
+        never.wait(LOOK_S)
+
+
+def state_of(process_id: int) -> str:
+    """Return the state of a process as proc(5) names it: `T` stopped, `Z` ended; empty where there is none."""
+    try:
+        text = Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    return text.rpartition(")")[2].split()[0]
+
+
+def go_on(running: Running) -> None:
+    """Let a stopped controller go on."""
+    running.signal(signal.SIGCONT)
