@@ -14,7 +14,7 @@ from tests.support.fleet_invariants import assert_no_secret, longest_pause_s
 from tests.support.pauses import Pause
 from tests.support.postgres import PostgresServer
 from tests.support.preloaded import Preloaded
-from tests.support.shared_ledger import LEASE_S, SharedLedger, go_on, shared_ledger, wait_stopped
+from tests.support.shared_ledger import LEASE_S, SharedLedger, go_on, is_stopped, shared_ledger
 
 SOON = ("--dead-after", "3s")
 TAKE_OVER_S = 10.0
@@ -100,7 +100,7 @@ def test_a_worker_that_slept_beyond_its_lease_sends_nothing_more_in_the_lanes_th
 ) -> None:
     shared = shared_ledger(witnessed, emulator, command, tmp_path, accounts=2, items=12, rate=4)
     with worker(shared, Pause(pauses.SIGNED, 6)) as first, coordinator(shared) as upload:
-        wait_stopped(first)
+        assert is_stopped(first)
         with worker(shared) as second:
             ended = shared.ended(upload)
             go_on(first)

@@ -12,7 +12,7 @@ from tests.support.fleet_history import SETTINGS
 from tests.support.pauses import Pause
 from tests.support.postgres import PostgresServer, running_postgres, running_standby
 from tests.support.preloaded import Preloaded
-from tests.support.shared_ledger import SharedLedger, go_on, shared_ledger, wait_stopped
+from tests.support.shared_ledger import SharedLedger, go_on, is_stopped, shared_ledger
 from tests.support.tcp_proxy import TcpProxy, running_proxy
 
 DISAGREEMENT = 25
@@ -79,7 +79,7 @@ def test_of_two_holders_of_one_fence_number_only_the_later_writes(
     shared: SharedLedger, server: PostgresServer, proxy: TcpProxy
 ) -> None:
     with running_standby(server) as standby, shared.uploading(pause=Pause(pauses.BEFORE_GROUP, 6)) as first:
-        wait_stopped(first)
+        assert is_stopped(first)
         server.wait_for(standby)
         standby.stop_following()
         with shared.uploading("--wait-lock", "20s") as second:

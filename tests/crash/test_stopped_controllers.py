@@ -8,11 +8,12 @@ import pytest
 
 from tests.support import pauses
 from tests.support.emulator_process import EmulatorProcess
+from tests.support.kill_ground import record
 from tests.support.pauses import Pause
 from tests.support.pgbouncer import running_pgbouncer
 from tests.support.postgres import PostgresServer
 from tests.support.preloaded import Preloaded
-from tests.support.shared_ledger import SharedLedger, go_on, shared_ledger, wait_stopped
+from tests.support.shared_ledger import SharedLedger, go_on, is_stopped, shared_ledger
 
 SAMPLE = (pauses.BEFORE_GROUP, pauses.BEFORE_COMMIT, pauses.SIGNED, pauses.LEAVING)
 """The points that `make test` tries."""
@@ -23,6 +24,7 @@ PLACES = {pauses.BEFORE_GROUP: 8, pauses.BEFORE_COMMIT: 8, pauses.AFTER_COMMIT: 
 """Which of them is tried: the first groups are those of a lane that is not held yet. Elsewhere it is the second."""
 LOST = 11
 UNUSABLE = 24
+DISAGREEMENT = 25
 KILLED = -9
 _NEWER = "INSERT INTO migration SELECT max(version) + 1, '99.0', max(applied_at) FROM migration"
 
@@ -34,13 +36,36 @@ def shared(witnessed: PostgresServer, emulator: EmulatorProcess, command: Preloa
 
 @pytest.mark.parametrize("point", EVERY_POINT)
 def test_stopped_beyond_its_lease_a_controller_writes_and_sends_nothing_more(shared: SharedLedger, point: str) -> None:
-    stop_and_follow(shared, point)
+    assert stop_and_follow(shared, point, PLACES.get(point, 2)) == LOST
 
 
-def stop_and_follow(shared: SharedLedger, point: str) -> None:
-    """Stop a controller at a point, let another one take the lane over and end it, and let the first one go on."""
-    with shared.uploading(pause=Pause(point, PLACES.get(point, 2))) as first:
-        wait_stopped(first)
+@pytest.mark.parametrize("point", EVERY_POINT)
+def test_killed_at_a_point_a_controller_is_followed_by_the_one_that_waits(shared: SharedLedger, point: str) -> None:
+    assert kill_and_follow(shared, point, PLACES.get(point, 2)) == KILLED
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("point", pauses.ALL)
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_stopped_or_killed_at_every_single_place(
+    witnessed: PostgresServer, emulator: EmulatorProcess, command: Preloaded, tmp_path: Path, point: str, how: str
+) -> None:
+    follow = stop_and_follow if how == "stopped" else kill_and_follow
+    at = 1
+    while follow(shared_ledger(witnessed, emulator, command, tmp_path / str(at), items=2), point, at) is not None:
+        at += 1
+
+    record(f"{how} {point}", "1 lane of 2 items in PostgreSQL, another controller follows", points=at - 1, kills=at - 1)
+
+
+def stop_and_follow(shared: SharedLedger, point: str, at: int) -> int | None:
+    """Stop a controller at a point, let another one take the lane over and end it, and let the first one go on.
+
+    Return how the first one ended; None if it ended before it was stopped.
+    """
+    with shared.uploading(pause=Pause(point, at)) as first:
+        if not is_stopped(first):
+            return None
         with shared.uploading("--wait-lock", "20s") as second:
             other = shared.ended(second)
         creates = shared.endpoint.stats().creates
@@ -48,20 +73,41 @@ def stop_and_follow(shared: SharedLedger, point: str) -> None:
         stopped = shared.ended(first)
 
     assert other.code == 0, other.stderr
-    assert stopped.code == LOST, stopped.stderr
+    assert stopped.code in (0, LOST), stopped.stderr
     assert shared.endpoint.stats().creates - creates <= (1 if point == pauses.LEAVING else 0)
     shared.check_done()
+    return stopped.code
 
 
-@pytest.mark.parametrize("point", EVERY_POINT)
-def test_killed_at_a_point_a_controller_is_followed_by_the_one_that_waits(shared: SharedLedger, point: str) -> None:
-    with shared.uploading(pause=Pause(point, PLACES.get(point, 2), signal.SIGKILL)) as first:
-        assert shared.ended(first).code == KILLED
-        shared.check()
-        other = shared.upload("--wait-lock", "20s")
+def kill_and_follow(shared: SharedLedger, point: str, at: int) -> int | None:
+    """Kill a controller at a point, and let another one end the lane. Return how it ended, or None as above."""
+    with shared.uploading(pause=Pause(point, at, signal.SIGKILL)) as first:
+        killed = shared.ended(first)
+    if killed.code != KILLED:
+        assert killed.code == 0, killed.stderr
+        return None
+    shared.check()
+    other = shared.upload("--wait-lock", "20s")
 
     assert other.code == 0, other.stderr
     shared.check_done()
+    return killed.code
+
+
+def test_what_leaves_after_a_sleep_longer_than_the_service_remembers_a_token_is_found_by_verify(
+    shared: SharedLedger,
+) -> None:
+    shared.endpoint.change(token_memory_s=1.0)
+    with shared.uploading(pause=Pause(pauses.LEAVING, 2)) as first:
+        assert is_stopped(first)
+        assert shared.upload("--wait-lock", "20s").code == 0
+        shared.wait_since_last_create(1.1)
+        go_on(first)
+        assert shared.ended(first).code == LOST
+
+    verified = shared.run("verify")
+
+    assert verified.code == DISAGREEMENT, verified.stderr
 
 
 @pytest.mark.parametrize("point", [pauses.BEFORE_GROUP, pauses.SIGNED])
@@ -69,7 +115,7 @@ def test_behind_pgbouncer_a_stopped_controller_writes_and_sends_nothing_more(
     shared: SharedLedger, witnessed: PostgresServer, point: str
 ) -> None:
     with running_pgbouncer(witnessed) as pool:
-        stop_and_follow(replace(shared, port=pool.port), point)
+        assert stop_and_follow(replace(shared, port=pool.port), point, PLACES.get(point, 2)) == LOST
 
 
 def test_two_that_begin_at_once_share_the_lanes_and_none_is_uploaded_twice(

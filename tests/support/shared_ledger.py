@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from threading import Event as Flag
@@ -87,6 +88,15 @@ class SharedLedger:
                 lambda: connection.execute(_HELD, [for_s]).fetchone() == (0,), "a lease does not lapse"
             )
 
+    def wait_since_last_create(self, seconds: float) -> None:
+        """Return as soon as the last create that was carried out is so old."""
+        self.endpoint.wait_until(
+            lambda: (
+                max(request.at for request in self.history().creates) < datetime.now(UTC) - timedelta(seconds=seconds)
+            ),
+            "creates still come",
+        )
+
     def ended(self, running: Running) -> Result:
         """Wait for a controller's end, and keep what it said."""
         result = running.finish()
@@ -138,15 +148,16 @@ def shared_ledger(
     return SharedLedger(server, database, endpoint, emulator, fleet, command, rate, server.port)
 
 
-def wait_stopped(running: Running) -> None:
-    """Return as soon as a controller has stopped itself. Raises TimeoutError, or RuntimeError where it has ended."""
+def is_stopped(running: Running) -> bool:
+    """Wait until a controller has stopped itself, and return True; False if it has ended. Raises TimeoutError."""
     until, never = monotonic() + TIMEOUT_S, Flag()
-    while state_of(running.process.pid) != "T":
-        if state_of(running.process.pid) in ("", "Z"):
-            raise RuntimeError(f"the controller ended before it was stopped: {running.finish()}")
+    while (state := state_of(running.process.pid)) != "T":
+        if state in ("", "Z"):
+            return False
         if monotonic() > until:
             raise TimeoutError("the controller was not stopped")
         never.wait(LOOK_S)
+    return True
 
 
 def state_of(process_id: int) -> str:
