@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.crash.promise_list import CRASHES, LIBRARY, RULES, Promise
+from tests.crash.shared_promises import SHARED
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "promises.md"
@@ -30,6 +31,12 @@ and Regions) are killed in the same way, and at 50 random moments with 20 lanes 
 - after one undisturbed run of the same command: exit 0, each item exactly once (identity tag and SHA-256), the ledger's
   ids equal to the service's, all complete, no token reused with other parameters, counts that add up;
 - after one more run: nothing was created.
+
+Processes that share lanes by a ledger in PostgreSQL are stopped (SIGSTOP, longer than their lease) and killed wherever
+the command calls the database's driver or the SDK, and the wire to the database is cut around 1,000 COMMITs. Triggers
+note each write in its own transaction. From these notes and the service's log the test checks that each write had the
+lane's fence, that fences never fall and each has one holder, that commits are counted without a gap, that an intent
+was committed before its request arrived, and that all processes together kept to the lane's rate.
 """
 
 
@@ -39,6 +46,7 @@ def page() -> str:
         [
             HEAD,
             *_section("Crashes", CRASHES),
+            *_section("Several hosts", SHARED),
             *_section("Rules", RULES),
             *_section("Library", LIBRARY),
             ASSUMED.read_text(encoding="utf-8"),
