@@ -57,6 +57,7 @@ def memory_of(record: RateRecord, default: float, *, now: datetime) -> RateMemor
             burst=known["burst"],
             bounded=bool(known.get("bounded", True)),
             single=bool(known.get("single", False)),
+            refused=known.get("refused", 0.0),
         )
     except KeyError:
         return None

@@ -6,6 +6,8 @@ calls that it accepts between two throttles count its rate, within one call. Tim
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
 
 from batch_upload.pacing.schedule import SentCall
 
@@ -60,11 +62,15 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True)
 class BracketMark:
-    """A throttle, and how many calls had been accepted before it, and refused in crowds."""
+    """A throttle, and how many calls had been accepted before it, and refused in crowds.
+
+    `gap_s`: seconds since the last of the accepted calls left, 0 if not known.
+    """
 
     at: float
     accepted: int
     refused: int
+    gap_s: float
 
 
 class Bracket:
@@ -72,6 +78,10 @@ class Bracket:
 
     The upper bound holds only if the bucket was never full between them. Clear the bracket wherever it may have been:
     that keeps the throttles for the lower bound, which holds all the same.
+
+    The last call accepted before a throttle bounds the rate, too: there the bucket held no less than nothing. So N + 1
+    tokens came in no less than T and the gap before the first throttle, and N − 1 in no more than T without the gap
+    before the second.
     """
 
     __slots__ = ("_empty", "_marks", "accepted", "refused")
@@ -85,9 +95,9 @@ class Bracket:
         self.accepted = 0
         self.refused = 0
 
-    def mark(self, now: float) -> None:
-        """Record that the bucket is empty now."""
-        mark = BracketMark(now, self.accepted, self.refused)
+    def mark(self, now: float, gap_s: float = 0.0) -> None:
+        """Record that the bucket is empty now, `gap_s` after the last call that it accepted, 0 if that is not known."""
+        mark = BracketMark(now, self.accepted, self.refused, gap_s)
         self._marks.append(mark)
         self._empty.append(mark)
 
@@ -127,9 +137,9 @@ class Bracket:
         mark = self._empty[-1]
         return max(
             (
-                (mark.accepted - before.accepted - slack) / (mark.at - before.at)
+                (mark.accepted - before.accepted - slack) / (mark.at - mark.gap_s - before.at)
                 for before in self._empty
-                if mark.at > before.at
+                if mark.at - mark.gap_s > before.at
             ),
             default=0.0,
         )
@@ -138,7 +148,8 @@ class Bracket:
         """Return the highest rate that the last gaps leave possible. `slack`: calls that may be miscounted."""
         mark = self._marks[-1]
         return min(
-            (mark.accepted - before.accepted + mark.refused - before.refused + slack) / (mark.at - before.at)
+            (mark.accepted - before.accepted + mark.refused - before.refused + slack)
+            / (mark.at - before.at + before.gap_s)
             for before in list(self._marks)[-1 - gaps : -1]
             if mark.at > before.at
         )
@@ -175,9 +186,20 @@ class BurstLog:
         self._sent_at.clear()
 
     def burst(self, rate: float) -> float:
-        """Return the most tokens that were used on top of `rate`, or 0 if no call was accepted."""
+        """Return the most tokens that were used on top of `rate` until the throttle, or 0 if no call was accepted."""
         count, end = len(self._sent_at), self._ended_at
         return max((count - i - rate * (end - at) for i, at in enumerate(self._sent_at)), default=0.0)
+
+    def least_burst(self, rate: float) -> float:
+        """Return the most tokens that accepted calls used on top of `rate`, until the last of them, or 0 without any.
+
+        It is more than `burst`, by what the bucket gained until the throttle: with few calls that tells 1 from 2.
+        """
+        least = used = 0.0
+        for before, at in pairwise([-inf, *sorted(self._sent_at)]):
+            used = max(0.0, used - rate * (at - before)) + 1
+            least = max(least, used)
+        return least
 
     def used_up(self, rate: float) -> float:
         """Return the tokens that were used on top of `rate` since the first call."""

@@ -80,7 +80,7 @@ TEST_LEAST, TEST_MOST = 0.1, 0.5
 """But at least and at most by these parts of the rate."""
 TEST_WORTH = 600
 """Calls that must be left for each call that a test may have refused: fewer do not pay for it, because rises are rare,
-and the next run tests what is remembered."""
+and the next run tests what is remembered. In a run of so few calls a slot weighs more than a throttle."""
 UNPROVED_STAGE = 5
 """The last stage of an estimate that nothing has proved yet."""
 PROOF, PROOF_LEAST = 20.0, 300
@@ -190,6 +190,8 @@ class Follow:
     def throttled(self, call: SentCall, now: float) -> Mode:
         """Cut the rate by a step, but no further than the last throttles prove, and as far as they demand."""
         state = self._state
+        if call.is_spare and not state.in_flight:
+            return self  # the pace was above the rate: that the bucket is empty is all that it shows
         cut = state.rate * exp(-self.step * (1 - self.share))
         self.backoff = max(1.0, self.backoff / BACKOFF_DECAY)
         if state.episode.throttles_in_a_row == 1:

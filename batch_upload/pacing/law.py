@@ -57,7 +57,8 @@ class RateMemory:
     `stage`: how far the rate had settled, 0 to 6. `evidence`: accepted calls since the last throttle.
     `backoff`: how many times the usual evidence the next test for a higher rate needs. `burst`: calls that the limiter
     admits at once. `bounded`: the limiter refused anything faster; if False, it allows at least `rate`. `single`: it
-    was seen to admit one call at a time, so that a short run may keep less margin.
+    was seen to admit one call at a time, so that a short run may keep less margin. `refused`: the slowest pace that
+    such a limiter refused in a search, 0 if not known.
     """
 
     rate: float
@@ -67,6 +68,7 @@ class RateMemory:
     burst: float = 1.0
     bounded: bool = True
     single: bool = False
+    refused: float = 0.0
 
     def aged(self, age_s: float, default: float) -> "RateMemory | None":
         """Return what is still believed at this age: all within an hour, 90 % after a day, None after a month.

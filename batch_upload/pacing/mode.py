@@ -15,7 +15,8 @@ class RateState:
     `rate` and `ceiling`: calls a second. `burst`: calls that the limiter admits at once, as far as known.
     `evidence`: accepted calls at full pace since the last throttle, or since the present test began.
     `expected`: calls that are to be accepted in all, infinite if not known. `is_single`: the limiter was seen to admit
-    one call at a time. `last_accepted_at`: when the latest of the accepted calls left.
+    one call at a time. `refused`: the slowest pace that such a limiter refused in a search, 0 if not known.
+    `last_accepted_at`: when the latest of the accepted calls left.
     """
 
     rate: float
@@ -24,6 +25,7 @@ class RateState:
     evidence: float
     expected: float = inf
     is_single: bool = False
+    refused: float = 0.0
     last_accepted_at: float = -inf
     schedule: SlotSchedule = field(default_factory=SlotSchedule)
     in_flight: InFlight = field(default_factory=InFlight)

@@ -12,7 +12,7 @@ FULL_PACE_LOST = 0.1
 GAP_WEIGHT = 1 / 4
 """Weight of a new gap in that average, so it covers about the last 4 gaps."""
 CATCH_UP = 1.25
-"""Spare calls leave at this multiple of the rate (docs/decisions/pacing.md, "The law", 3)."""
+"""Spare calls usually leave at this multiple of the rate (docs/decisions/pacing.md, "The law", 3)."""
 IN_A_ROW_MAX = 6
 """Throttles in a row beyond this one do not lengthen the pause: (2⁶ − 1)/2 slots are enough for any burst."""
 
@@ -23,29 +23,44 @@ class SentCall:
 
     `is_full_pace`: calls left as fast as the law allowed, so an accepted one may raise the rate.
     `is_after_pause`: nothing left for more than a slot, so the limiter may have filled up.
+    `is_spare`: it left sooner than a slot after the one before, to use up what the limiter had saved.
     """
 
     at: float
     rate: float
     is_full_pace: bool
     is_after_pause: bool
+    is_spare: bool = False
 
 
 class SlotSchedule:
     """The next slot, one slot length (1/rate) after the last. Unused time is lost: no burst follows a pause.
 
     `is_strict`: a late call shifts all later slots, for a limiter that admits one call at a time.
-    `spare_calls`: calls that the limiter owes us; while there are any, slots come CATCH_UP times as fast.
+    `has_burst`: the limiter keeps what a late call did not use, so half a slot of lateness shifts nothing.
+    `spare_calls`: calls that the limiter owes us; while there are any, slots come `catch_up` times as fast.
     """
 
-    __slots__ = ("_gap_s", "_lost_s", "is_strict", "next_at", "spare_calls", "taken", "taken_at")
+    __slots__ = (
+        "_gap_s",
+        "_lost_s",
+        "catch_up",
+        "has_burst",
+        "is_strict",
+        "next_at",
+        "spare_calls",
+        "taken",
+        "taken_at",
+    )
 
     def __init__(self) -> None:
         self.next_at = -inf
         self.taken_at = -inf
         self.taken = 0
         self.is_strict = False
+        self.has_burst = False
         self.spare_calls = 0.0
+        self.catch_up = CATCH_UP
         self._lost_s = 0.0
         self._gap_s = 0.0
 
@@ -55,9 +70,11 @@ class SlotSchedule:
         The next slot comes 1/`rate` later, or sooner while there are spare calls, but never faster than the ceiling.
         """
         is_catching_up = self.spare_calls > 0
-        slot_s = 1 / (min(rate * CATCH_UP, ceiling) if is_catching_up else rate)
+        slot_s = 1 / (min(rate * self.catch_up, ceiling) if is_catching_up else rate)
         late_s, gap_s = (now - self.next_at, now - self.taken_at) if self.taken else (0.0, slot_s)
         credit_s = min(CREDIT_S, max(slot_s, TIMER_S))
+        if self.has_burst:
+            credit_s = max(credit_s, slot_s / 2)
         is_after_pause = late_s > slot_s + CREDIT_S
         if is_after_pause or self.is_strict or not self.taken:
             self.next_at = now + slot_s
@@ -70,9 +87,9 @@ class SlotSchedule:
         if is_after_pause:
             self.spare_calls = 0.0
         elif is_catching_up:
-            self.spare_calls -= 1 - 1 / CATCH_UP
+            self.spare_calls -= 1 - 1 / self.catch_up
         is_full_pace = self._lost_s < FULL_PACE_LOST * self._gap_s and not is_catching_up
-        return SentCall(now, rate, is_full_pace, is_after_pause)
+        return SentCall(now, rate, is_full_pace, is_after_pause, is_spare=is_catching_up)
 
     def wait_until(self, moment: float) -> None:
         """Let no call leave before `moment`."""

@@ -30,12 +30,14 @@ class TokenBucket:
         self.burst = burst
         self.tokens = float(burst)
         self.refusal_cost = refusal_cost
+        self.admitted_at: list[float] = []
         self._at = 0.0
 
     def admits(self, now: float) -> bool:
         self.refill(now)
         if self.tokens >= 1.0:
             self.tokens -= 1.0
+            self.admitted_at.append(now)
             return True
         self.tokens = max(0.0, self.tokens - self.refusal_cost)
         return False
@@ -171,10 +173,11 @@ def simulate(
     network: Network = Network(),
     workers: int = 256,
     seed: int = 0,
+    since: float = 0.0,
     until: float = inf,
     work_from: Callable[[float], float] = lambda now: now,
 ) -> Run:
-    """Send `items` calls, each again until it is accepted, or stop when `until` has come.
+    """Send `items` calls from `since` on, each again until it is accepted, or stop when `until` has come.
 
     `work_from` gives the moment at or after `now` at which there is work again: for pauses in the work.
     """
@@ -182,7 +185,7 @@ def simulate(
     half_s, jitter_s = network.latency_s / 2, network.jitter_s
     events: list[tuple[float, int, int, float, bool]] = []
     run = Run()
-    now, waiting, free, woken_s = 0.0, items, workers, 0.0
+    now, waiting, free, woken_s = since, items, workers, 0.0
 
     def way_s() -> float:
         return half_s + random.expovariate(1 / jitter_s) if jitter_s else half_s

@@ -1,13 +1,21 @@
 """What paces each operation, and what of it is remembered."""
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from batch_upload.app.rates import expected_create_rate, is_news, laws, learned, remembered_latency_s, start_rate
+from batch_upload.app.rates import (
+    expected_create_rate,
+    is_news,
+    laws,
+    learned,
+    memory_of,
+    remembered_latency_s,
+    start_rate,
+)
 from batch_upload.cli.flags import Flags, options_of
 from batch_upload.engine.tally import Tally
 from batch_upload.model import RateRecord
@@ -74,6 +82,16 @@ def test_a_rate_is_news_when_it_is_new_or_has_moved_by_a_twentieth() -> None:
     assert is_news(found(18.0), found(20.0))
     assert not is_news(found(18.5), found(18.0))
     assert not is_news([], found(18.0))
+
+
+def test_the_end_of_a_search_is_read_back_and_one_of_an_earlier_version_has_none() -> None:
+    memory = RateMemory(0.95, stage=3, single=True, refused=1.6)
+    kept = asdict(memory)
+    older = {name: value for name, value in kept.items() if name != "refused"}
+
+    found = [memory_of(RateRecord(CREATE, learned, NOW), 1.0, now=NOW) for learned in (kept, older)]
+
+    assert found == [memory, replace(memory, refused=0.0)]
 
 
 def test_a_rate_that_nothing_bounded_is_read_back_as_such() -> None:

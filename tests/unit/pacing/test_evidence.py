@@ -83,6 +83,18 @@ def test_the_burst_is_what_a_slow_start_used_on_top_of_the_rate() -> None:
     assert len(log) == 5
     assert log.used_up(1.0) == pytest.approx(5 - 1.4)
     assert log.burst(1.0) == pytest.approx(4 - 0.4), "used up since the second call"
+    assert log.least_burst(1.0) == pytest.approx(4 - 0.3), "used up from the second call to the last"
+    assert BurstLog().least_burst(1.0) == 0.0
+
+
+def test_the_last_call_accepted_before_a_throttle_bounds_the_rate_more_exactly() -> None:
+    bracket = Bracket()
+    bracket.mark(10.0, gap_s=0.9)
+    bracket.accepted += 20
+    bracket.mark(30.5, gap_s=0.95)
+
+    assert bracket.highest_rate(1.0, gaps=1) == pytest.approx(21 / (20.5 + 0.9))
+    assert bracket.lowest_rate(1.0) == pytest.approx(19 / (20.5 - 0.95))
 
 
 def overshot(*, is_counting: bool = True) -> Episode:

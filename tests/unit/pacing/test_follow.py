@@ -6,6 +6,7 @@ import pytest
 
 from batch_upload.pacing.follow import Follow, UpTest
 from batch_upload.pacing.mode import RateState
+from batch_upload.pacing.schedule import SentCall
 from tests.support.pacing_modes import call_at, cut, following, state_at
 
 
@@ -194,6 +195,16 @@ def test_a_test_that_gained_more_than_the_burst_has_found_a_higher_rate() -> Non
     assert cut(mode, state, call_at(1.0, 20.8)) is follow
     assert state.rate == pytest.approx(16.0)
     assert follow.backoff == 1.0
+
+
+def test_a_throttle_that_ends_the_use_of_a_burst_shows_only_that_the_bucket_is_empty() -> None:
+    state = state_at(10.0, burst=5.0)
+    follow = following(state, stage=3)
+    call = SentCall(0.0, 10.0, is_full_pace=False, is_after_pause=False, is_spare=True)
+
+    assert cut(follow, state, call) is follow
+
+    assert (state.rate, follow.stage) == (10.0, 3)
 
 
 def test_no_test_begins_where_too_few_calls_are_left_to_pay_for_it() -> None:

@@ -263,14 +263,53 @@ def test_a_second_throttle_in_a_row_of_such_a_limiter_is_followed_by_a_pause() -
     assert law.ready_at(again) >= again + 0.1 + 0.25
 
 
-def test_a_batch_that_is_expected_uses_the_burst_that_is_remembered() -> None:
+@pytest.mark.parametrize(("calls", "first_s", "tokens"), [(1_000, 1 / 2.5, 3), (100, 1 / 2.5, 6), (12, 1 / 4, 6)])
+def test_a_batch_uses_three_quarters_of_the_burst_that_is_remembered_a_short_one_all_of_it_until_its_end(
+    calls: int, first_s: float, tokens: int
+) -> None:
     law = LearnedRate(1.0, memory=RateMemory(2.0, burst=5.0))
+    law.expect(calls)
+
+    times = leave(law, 60, 0.0)
+
+    assert times[1] == pytest.approx(first_s)
+    assert times[-1] == pytest.approx(59 / 2 - tokens / 2, abs=0.2)
+
+
+def test_of_a_short_batch_a_call_that_came_too_early_leaves_again_a_fifth_of_a_slot_after_its_token() -> None:
+    law = LearnedRate(1.0, memory=RateMemory(2.0, burst=2.0))
     law.expect(25)
+    law.accepted(law.take(0.0), 0.1)
+    early = law.take(0.4)
 
-    times = leave(law, 20, 0.0)
+    law.throttled(early, 0.45, None)
 
-    assert times[1] == pytest.approx(1 / 2.5)
-    assert times[-1] == pytest.approx(19 / 2 - 3 / 2, abs=0.1), "three of the four spare tokens"
+    assert law.ready_at(0.45) == pytest.approx(0.5 + 0.1)
+
+
+def test_a_search_that_ended_at_the_start_rate_goes_on_in_a_batch_that_is_worth_it() -> None:
+    rates = {}
+    for calls in (10, 200):
+        law = LearnedRate(1.0, memory=RateMemory(0.95, burst=1.0, single=True, refused=1.6))
+        law.expect(calls)
+        law.accepted(law.take(0.0), 0.1)
+        rates[calls] = law.rate
+
+    assert rates == {10: pytest.approx(0.95), 200: pytest.approx((1.0 * 1.6) ** 0.5)}
+
+
+def test_a_run_that_ends_before_its_burst_is_learned_remembers_what_was_used_up_of_it() -> None:
+    law, now = LearnedRate(1.0), 0.0
+    for _ in range(6):
+        now = max(now, law.ready_at(now))
+        law.accepted(law.take(now), now + 0.01)
+    now = law.ready_at(now)
+    law.throttled(law.take(now), now + 0.01, None)
+
+    memory = law.memory()
+
+    assert memory is not None
+    assert 3 <= memory.burst <= 6
 
 
 def test_what_is_known_of_a_limiter_that_admits_one_call_at_a_time_is_remembered() -> None:
@@ -282,9 +321,9 @@ def test_what_is_known_of_a_limiter_that_admits_one_call_at_a_time_is_remembered
 
     assert memory is not None
     assert memory.single
+    assert memory.refused == pytest.approx(2.5, rel=0.1)
     again = LearnedRate(1.0, memory=memory).memory()
-    assert again is not None
-    assert again.single
+    assert again == memory
 
 
 def test_a_fixed_rate_is_kept_however_many_calls_are_expected() -> None:

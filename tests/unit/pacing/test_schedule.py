@@ -29,6 +29,17 @@ def test_lateness_beyond_the_credit_of_a_timer_is_lost() -> None:
     assert schedule.next_at == pytest.approx(0.6 - 0.025 + 0.5)
 
 
+def test_half_a_slot_of_lateness_is_made_up_where_the_limiter_keeps_what_was_not_used() -> None:
+    schedule = SlotSchedule()
+    schedule.has_burst = True
+
+    taken(schedule, 0.0, 0.7)
+    assert schedule.next_at == pytest.approx(1.0)
+    taken(schedule, 1.4)
+
+    assert schedule.next_at == pytest.approx(1.4 - 0.25 + 0.5), "but no more"
+
+
 def test_a_slot_that_stays_free_for_more_than_its_length_is_a_pause_and_no_burst_follows() -> None:
     schedule = SlotSchedule()
 
@@ -48,7 +59,8 @@ def test_spare_calls_leave_a_quarter_faster_and_never_at_full_pace_and_a_pause_e
     schedule = SlotSchedule()
     schedule.spare_calls = 0.3
 
-    assert not taken(schedule, 0.0).is_full_pace
+    call = taken(schedule, 0.0)
+    assert (call.is_spare, call.is_full_pace) == (True, False)
     assert schedule.next_at == pytest.approx(0.4)
     assert schedule.spare_calls == pytest.approx(0.1)
     assert taken(schedule, 60.0).is_after_pause

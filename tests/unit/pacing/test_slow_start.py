@@ -227,18 +227,38 @@ def test_a_climb_that_is_throttled_finds_the_rate_that_explains_all_answers() ->
     assert following_mode.stage == 4
 
 
-def test_a_gentle_climb_takes_the_documented_rate_where_it_fits() -> None:
+def climbed_gently(*answered_at: float, burst: int) -> tuple[float, int]:
+    """Rate and stage behind a gentle climb whose last call is throttled; the slow start has used up such a burst."""
     state = state_at(1.0)
+    state.expected = 60.0
     state.burst_log.open()
-    for n in range(5):
-        state.burst_log.add(-0.5 + n / 10)
+    for n in range(burst):
+        state.burst_log.add((n - burst) / 10)
     state.burst_log.close(0.0)
     mode = climbing(state, failed_rate=6.0, is_gentle=True)
-    climb(mode, state, 1.2, 2.2, 3.1)
+    *accepted, throttled = answered_at
+    climb(mode, state, *accepted)
+    follow = cut(mode, state, call_at(throttled, 3.0))
+    assert isinstance(follow, Follow)
+    return state.rate, follow.stage
 
-    cut(mode, state, call_at(3.9, 1.3))
 
-    assert state.rate == 1.0
+def test_a_gentle_climb_takes_the_documented_rate_where_it_fits() -> None:
+    assert climbed_gently(1.2, 2.2, 3.1, 3.9, burst=5) == (1.0, 3)
+
+
+def test_a_gentle_climb_does_not_take_the_documented_rate_for_one_that_is_a_quarter_higher() -> None:
+    rate, _ = climbed_gently(0.9, 1.7, 2.5, 3.2, 3.9, 4.6, 5.2, burst=3)
+
+    assert 1.15 <= rate <= 1.4
+
+
+def test_where_the_bucket_may_have_been_full_a_climb_ends_in_the_middle_of_two_explanations() -> None:
+    slow = [1.0, 2.0, 2.9, 3.7, 4.4, 5.0]
+    rate, stage = climbed_gently(*slow, 5.4, 5.7, 6.0, 6.2, burst=2)
+
+    assert 10 / 6.2 < rate < 3 / 0.8, "no less than what was accepted; no more than what a full bucket of 2 leaves"
+    assert stage <= 2
 
 
 def test_a_climb_that_is_throttled_at_once_begins_lower() -> None:
