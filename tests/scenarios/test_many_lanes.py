@@ -71,13 +71,20 @@ def test_lanes_that_are_denied_full_refused_or_of_another_account_end_so_and_all
 
 
 @pytest.mark.soak
-def test_two_thousand_items_to_forty_accounts_in_two_regions_at_the_rate_of_each(tmp_path: Path) -> None:
-    """Two batches of 25 items a lane: in the first each lane learns its rate, the second is held to it.
+@pytest.mark.parametrize(
+    ("items", "worst", "middle", "ends_of_failing"),
+    [(25, 0.93, 0.96, ("transient",)), (60, 0.97, 0.98, ("transient", "done"))],
+)
+def test_forty_accounts_in_two_regions_get_what_the_rate_of_each_lane_allows(
+    tmp_path: Path, items: int, worst: float, middle: float, ends_of_failing: Sequence[str]
+) -> None:
+    """Two batches: in the first each lane learns its rate, the second is held to it.
 
-    Of 20 items behind a burst of 5 a lane alone gets 0.93 to 1.00 of its rate, by where its first throttle falls.
-    A lane that answers 500 for a minute is left for the next run of the first batch.
+    Of 20 items behind a burst of 5 each token that is left unused costs 5 %: in simulation a lane alone gets 0.95 to
+    1.00 of its rate there, and 0.98 to 1.00 of 60 items. A lane that answers 500 for a minute is left for the next run
+    of the batch, unless this one lasts so long that a retry comes behind the minute.
     """
-    fleet = make_fleet(tmp_path, accounts=40, items=25, without_role=["t003"])
+    fleet = make_fleet(tmp_path, accounts=40, items=items, without_role=["t003"])
     bad = {"t000/us-east-1": "access", "t001/us-west-2": "account_full", "t004/us-east-1": "access"}
     bad |= {"t004/us-west-2": "access", "t003/us-east-1": "access", "t003/us-west-2": "access"}
     failing = "t002/us-east-1"
@@ -110,24 +117,26 @@ def test_two_thousand_items_to_forty_accounts_in_two_regions_at_the_rate_of_each
         again = run("upload", fleet.path, "--json", cwd=tmp_path, env=env, timeout_s=300)
         held = emulator.attachments()
 
-    for result, others in ((first, {failing: "transient"}), (ended, {}), (again, {})):
+    end_of_failing = next(lane["exit"]["name"] for lane in first.summary["lanes"] if lane["target"] == failing)
+    assert end_of_failing in ends_of_failing
+    for result, others in ((first, {failing: end_of_failing}), (ended, {}), (again, {})):
         names = {lane["target"]: lane["exit"]["name"] for lane in result.summary["lanes"]}
         assert names == {label: {**bad, **others}.get(label, "done") for label in fleet.labels}
         assert (result.code, len(names)) == (22, 80)
-        assert result.summary["items"] == 2_000
+        assert result.summary["items"] == 80 * items
     good = [label for label in fleet.labels if label not in bad]
     assert assumed == {account: 1 for name, account in fleet.accounts.items() if name not in ("t003", "t004")}
     assert_each_token_once(held)
     assert Counter(f"{each['account']}/{each['region']}" for each in held) == {
-        **dict.fromkeys(map(fleet.lane, good), 50),
+        **dict.fromkeys(map(fleet.lane, good), 2 * items),
         fleet.lane("t001/us-west-2"): 10,
     }
     shares = sorted(
         _share(creates[lane], len(before.get(lane, ())), rates[label])
         for label, lane in ((label, fleet.lane(label)) for label in good)
     )
-    assert shares[0] >= 0.9, shares[:10]
-    assert median(shares) >= 0.95, shares
+    assert shares[0] >= worst, shares[:10]
+    assert median(shares) >= middle, shares
 
 
 def _share(times: Sequence[float], before: int, rate: float) -> float:
