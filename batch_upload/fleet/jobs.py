@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from anyio import to_thread
 from procrastinate import App, PsycopgConnector
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job, Status
@@ -324,14 +325,15 @@ def translated(shown: str) -> Iterator[None]:
 async def lane_queue(address: LedgerAddress, timing: Timing) -> AsyncIterator[LaneQueue]:
     """Open the queue in the database of a ledger; its tables are made if they are missing.
 
-    Raises UsageError for a ledger that is a file, and LedgerUnusable if the database cannot be used.
+    Raises UsageError for a ledger that is a file, LedgerUnusable if the database cannot be used, and LedgerAway if it
+    does not answer now.
     """
     if not isinstance(address, PostgresUrl):
         raise UsageError(
             f"a fleet needs a ledger that all machines reach, and `{address}` is a file",
             hint="`--ledger postgresql://HOST/DATABASE`, or `ledger:` in the manifest",
         )
-    keywords = connection_keywords(address)
+    keywords = await to_thread.run_sync(connection_keywords, address)
     connector = PsycopgConnector(
         min_size=1,
         max_size=CONNECTIONS,

@@ -106,14 +106,14 @@ def newest_schema(address: LedgerAddress) -> int:
 
 
 def connection_keywords(address: PostgresUrl) -> Callable[[], dict[str, Any]]:
-    """Return what makes the keywords of libpq for each new connection to a ledger's database.
+    """Connect once, and return what makes the keywords of libpq for each new connection to a ledger's database.
 
-    For what is kept beside the ledger, such as a queue. Raises LedgerUnusable without a driver or where TLS is weak,
-    and UsageError for a URL that cannot be used.
+    For what is kept beside the ledger, such as a queue. Blocking. Raises LedgerUnusable without a driver, where TLS is
+    weak and where the database cannot be used; LedgerAway where it does not answer now; UsageError for the URL.
     """
     with _driver_needed(address):
         from batch_upload.ledger import postgres
-    return postgres.parameters_of(address).keywords
+    return postgres.reach(address)
 
 
 def health_of_database(address: PostgresUrl) -> DatabaseHealth:

@@ -317,6 +317,14 @@ def open_for_reading(url: PostgresUrl) -> PostgresDatabase | None:
     return PostgresDatabase(raw, partial(connect, parameters), shown=shown, begin=BEGIN_READING)
 
 
+def reach(url: PostgresUrl) -> Callable[[], dict[str, Any]]:
+    """Connect once to the server that takes writes, and return `PostgresParameters.keywords` for more connections."""
+    parameters = parameters_of(url)
+    with translated(parameters):
+        connect(parameters).close()
+    return parameters.keywords
+
+
 def connect(parameters: PostgresParameters, *, is_impatient: bool = False) -> ImpatientConnection:
     """Return a new connection. Raises LedgerUnusable as `PostgresParameters.keywords`, and psycopg.Error."""
     # no statement is prepared: a pooler may carry out the next one on another connection

@@ -177,6 +177,8 @@ PASSING = (
             r"the connection is (lost|closed)",
             r"socket .+ failed: No such file",
             r"Broken pipe",
+            r"couldn't get a connection after",
+            r"pool initialization incomplete",
         ),
         ("08",),
     ),
