@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from socket import gethostname
 from typing import TYPE_CHECKING
 
 from batch_upload.cli.files import (
@@ -112,6 +113,7 @@ class Sinks:
             verb=verb,
             run_id=self.run_id,
             version=version("batch-upload"),
+            host=gethostname(),
             began_at=now,
             carried=carried_metrics(before, manifest=name, verb=verb),
         )

@@ -19,7 +19,7 @@ from batch_upload.summary import LaneSummary, Summary
 
 METRIC_PREFIX = "batch_upload_"
 HELP: Mapping[str, str] = {
-    "run_info": "What ran last, or runs now: its run id, the program's version, and whose lane.",
+    "run_info": "What ran last, or runs now: its run id, the program's version, its host, and whose lane.",
     "run_in_progress": "1 while a run goes on, 0 once it has ended.",
     "run_start_timestamp_seconds": "When the run began, in seconds since 1970.",
     "run_end_timestamp_seconds": "When the last run that ended did so, in seconds since 1970.",
@@ -84,10 +84,18 @@ class RunMetrics:
     """Counts one run, and returns at any time what its file should hold. Times are aware."""
 
     def __init__(
-        self, *, manifest: str, verb: str, run_id: str, version: str, began_at: datetime, carried: CarriedMetrics
+        self,
+        *,
+        manifest: str,
+        verb: str,
+        run_id: str,
+        version: str,
+        host: str,
+        began_at: datetime,
+        carried: CarriedMetrics,
     ) -> None:
         self._always = {"manifest": manifest, "verb": verb}
-        self._about = {"run_id": run_id, "version": version}
+        self._about = {"run_id": run_id, "version": version, "host": host}
         self._began_at = began_at
         self._lane_labels = {name: carried.lane_labels.get(name, "") for name in _LANE_LABELS}
         self._carried = carried

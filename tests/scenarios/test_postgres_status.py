@@ -63,6 +63,19 @@ def test_targets_choose_among_the_lanes_of_a_url_and_what_cannot_be_is_refused(
     assert "canary" not in secret.stderr + secret.stdout
 
 
+def test_an_output_is_not_written_over_a_file_of_the_run(
+    command: Preloaded, url: str, batch: Batch, tmp_path: Path
+) -> None:
+    before = batch.path.read_bytes()
+    shared = ("report", batch.manifest, "--ledger", url)
+    over = command.run(*shared, "-o", batch.manifest, cwd=tmp_path)
+    document = command.run(*shared, "-o", batch.ids[0], cwd=tmp_path)
+    assert (over.code, document.code) == (2, 2)
+    assert "is the manifest, which it would overwrite" in over.stderr
+    assert "is a document of the manifest" in document.stderr
+    assert batch.path.read_bytes() == before
+
+
 def test_a_database_without_a_ledger_is_said_to_be_empty(command: Preloaded, url: str, tmp_path: Path) -> None:
     ended = command.run("status", url, cwd=tmp_path)
     assert ended.code == 24

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -56,7 +57,7 @@ def test_one_run_is_told_to_all_by_one_id(endpoint: Endpoint, command: Preloaded
     assert "3 complete" in heard.heard[1][2]
     assert labels(tmp_path) == {
         **{"manifest": "june.yaml", "verb": "upload", "batch": "acme-2026", "version": "0.1.0"},
-        **{"account": endpoint.account, "region": "us-east-1", "run_id": run_id},
+        **{"account": endpoint.account, "region": "us-east-1", "run_id": run_id, "host": gethostname()},
     }
     found = metrics(tmp_path)
     assert (found["run_exit_code"], found["items complete"], found["run_in_progress"]) == (0, 3, 0)

@@ -45,7 +45,9 @@ Found = dict[tuple[str, str], float]
 
 def metrics(before: str = "") -> RunMetrics:
     carried = carried_metrics(before, manifest=MANIFEST, verb="upload") if before else CarriedMetrics()
-    return RunMetrics(manifest=MANIFEST, verb="upload", run_id="run-1", version="1", began_at=BEGIN, carried=carried)
+    return RunMetrics(
+        manifest=MANIFEST, verb="upload", run_id="run-1", version="1", host="a", began_at=BEGIN, carried=carried
+    )
 
 
 def parsed(text: str) -> Found:
