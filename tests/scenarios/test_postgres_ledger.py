@@ -1,13 +1,16 @@
 """A ledger in a PostgreSQL database: each verb as with a file, and no file beside the manifest."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from tests.support.batches import make_batch
 from tests.support.endpoint import Endpoint
 from tests.support.postgres import PostgresServer
+from tests.support.postgres_tls import WITH_PASSWORD, guarded_postgres
 from tests.support.preloaded import Preloaded
 
 
@@ -88,3 +91,44 @@ def test_no_password_is_in_any_output(
         assert canary not in f"{ended.stdout}{ended.stderr}{shown.stdout}{shown.stderr}{written}"
     dump = postgres.execute("SELECT table_to_xml('run', true, false, '')::text", url.rpartition("/")[2])
     assert canary not in str(dump)
+
+
+PASSWORD = "canary: 4\\b"
+"""With what a password file and a URL must escape."""
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[PostgresServer]:
+    """A server that wants a password of `ann`."""
+    with guarded_postgres(WITH_PASSWORD) as server:
+        server.execute(f"CREATE ROLE ann LOGIN SUPERUSER PASSWORD '{PASSWORD}'")
+        yield server
+
+
+@pytest.mark.parametrize("way", ["PGPASSFILE", "PGPASSWORD", "PGSERVICE", "BATCH_UPLOAD_LEDGER"])
+def test_the_password_is_found_where_libpq_looks_for_it(
+    command: Preloaded, guarded: PostgresServer, way: str, tmp_path: Path
+) -> None:
+    passwords, services = tmp_path / "pgpass", tmp_path / "services"
+    escaped = PASSWORD.replace("\\", "\\\\").replace(":", "\\:")
+    passwords.write_text(f"127.0.0.1:{guarded.port}:postgres:ann:{escaped}\n")
+    passwords.chmod(0o600)
+    services.write_text(f"[ledger]\nhost=127.0.0.1\nport={guarded.port}\nuser=ann\npassword={PASSWORD}\n")
+    url, batch = guarded.url(user="ann"), make_batch(tmp_path, 1)
+    ways = {
+        "PGPASSFILE": {"BATCH_UPLOAD_LEDGER": url, "PGPASSFILE": str(passwords)},
+        "PGPASSWORD": {"BATCH_UPLOAD_LEDGER": url, "PGPASSWORD": PASSWORD},
+        "PGSERVICE": {
+            "BATCH_UPLOAD_LEDGER": "postgresql:///postgres",
+            "PGSERVICE": "ledger",
+            "PGSERVICEFILE": str(services),
+        },
+        "BATCH_UPLOAD_LEDGER": {"BATCH_UPLOAD_LEDGER": url.replace("ann@", f"ann:{quote(PASSWORD)}@")},
+    }
+    without = command.run("status", batch.manifest, cwd=tmp_path, env={"BATCH_UPLOAD_LEDGER": url})
+    ended = command.run("status", batch.manifest, cwd=tmp_path, env=ways[way])
+
+    assert without.code == 24
+    assert "the database wants a password, and there is none" in without.stderr
+    assert ended.code == 0, ended.stderr
+    assert "canary" not in ended.stdout + ended.stderr
