@@ -325,6 +325,8 @@ RULES: tuple[Promise, ...] = (
         (
             "tests/scenarios/test_secrets.py::test_a_canary_is_found_in_no_output_and_no_file",
             "tests/scenarios/test_secrets.py::test_a_password_in_an_endpoint_is_shown_nowhere_however_it_is_spelt",
+            "tests/scenarios/test_postgres_ledger.py::test_no_password_is_in_any_output",
+            "tests/unit/test_ledger_address.py::test_a_password_that_breaks_the_url_is_not_shown",
             "tests/unit/service/test_http.py::test_no_byte_of_any_request_goes_to_where_a_redirect_points",
             "tests/scenarios/test_answers.py::test_a_redirect_is_followed_by_nobody_and_the_run_ends_as_it_should",
             "tests/unit/ledger/test_opening.py::test_all_its_files_are_the_owners_alone",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+from socket import getaddrinfo
 from typing import Any
 from urllib.parse import unquote
 
@@ -93,12 +94,14 @@ def parameters_of(url: PostgresUrl, *, writes: bool = True) -> PostgresParameter
 
 
 def is_here(host: str) -> bool:
-    """Return whether a host is this machine: a loopback address, `localhost`, or a Unix socket."""
-    if host == "localhost" or host.startswith(("/", "@")):  # `@`: an abstract socket of Linux
+    """Return whether a host is this machine: a loopback address, a Unix socket, or `localhost`, unless the name means
+    any other address here."""
+    if host.startswith(("/", "@")):  # `@`: an abstract socket of Linux
         return True
     try:
-        return ip_address(host).is_loopback
-    except ValueError:
+        addresses = [found[4][0] for found in getaddrinfo(host, None)] if host == "localhost" else [host]
+        return all(ip_address(each).is_loopback for each in addresses)
+    except (OSError, ValueError):  # ValueError: any other name
         return False
 
 
