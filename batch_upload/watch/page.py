@@ -62,6 +62,8 @@ class Page:
     """The place of its lane among several that share the board; None where there is only one."""
     is_held: bool = False
     """Whether a process held the ledger when the head was made."""
+    holder: str = ""
+    """That process, where several hosts share the ledger and each lane has its own; else empty."""
     _states: dict[str, State] = field(default_factory=dict)
     _listed: dict[str, Listed] = field(default_factory=dict)
     _item_of_token: dict[str, str] = field(default_factory=dict)
@@ -213,7 +215,7 @@ class Page:
             causes = [replace(each, first=(self.found.target.label, each.first[1])) for each in causes]
         hold = None if reader is None else hold_of(reader)
         note = holder(self.found.settings.ledger, () if hold is None else (hold,))
-        self.is_held = note is not None
+        self.is_held, self.holder = note is not None, hold_words(hold) if hold is not None and hold.is_held else ""
         if note is not None and runs and runs[0].record.ended_at is None:
             rate = self.found.create_rate if pace is None else pace.learned["rate"]
             left, left_s = work_left(states, rate)
@@ -306,14 +308,18 @@ class LanesPage:
         heads = [page.head(reader, at) for page, reader in zip(self.pages, readers, strict=True)]
         self.is_held = any(page.is_held for page in self.pages)
         lanes = [
-            LaneHead(page.lane, head.states, head.runs[0] if head.runs else None, is_running=head.active is not None)
+            LaneHead(
+                page.lane,
+                head.states,
+                head.runs[0] if head.runs else None,
+                is_running=head.active is not None,
+                holder=page.holder,
+            )
             for page, head in zip(self.pages, heads, strict=True)
         ]
         first, runs = heads[0], joint_timelines(head.runs for head in heads)
-        endpoints, active = (
-            {head.endpoint for head in heads},
-            [head.active for head in heads if head.active is not None],
-        )
+        endpoints = {head.endpoint for head in heads}
+        active = [head.active for head in heads if head.active is not None]
         head = replace(
             first,
             batch=", ".join(dict.fromkeys(head.batch for head in heads if head.batch)),

@@ -118,6 +118,27 @@ async def test_status_and_why_name_who_holds_a_lane_and_how_often_it_was_taken(
     assert page.code == 0, page.stderr
 
 
+async def test_the_page_names_the_holder_of_each_lane(url: str) -> None:
+    clock, address = SystemClock(), PostgresUrl(url, url)
+    ledger = await open_ledger(address, run_id="r-holder", clock=clock)
+    try:
+        for label, account in (("acme/us-east-1", "111122223333"), ("beta/us-east-1", "444455556666")):
+            writer = await ledger.writer(label)
+            await writer.pin(Lane(account, "us-east-1"), endpoint="http://127.0.0.1", at=clock.now())
+            await writer.begin_run("r-holder", verb="upload", batch="b", at=clock.now())
+        await writer.release()
+        follower = Follower(address, RunOptions())
+        lanes = follower.page.board.head["lanes"]
+        follower.close()
+    finally:
+        await ledger.close()
+
+    assert [lane["label"] for lane in lanes] == ["acme/us-east-1", "beta/us-east-1"]
+    assert lanes[0]["holder"].startswith(f"process {os.getpid()} on ")
+    assert "taken 1 time so far" in lanes[0]["holder"]
+    assert (lanes[0]["running"], lanes[1]["running"], lanes[1]["holder"]) == (True, False, "")
+
+
 def _lanes_of(address: PostgresUrl) -> list[tuple[str | None, Lane]]:
     reader = find_reader(address)
     assert reader is not None

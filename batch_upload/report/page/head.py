@@ -192,12 +192,16 @@ def step_width_s(span_s: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class LaneHead:
-    """One lane of several: its items by state, how its last run ended, and whether one is under way there."""
+    """One lane of several: its items by state, how its last run ended, and whether one is under way there.
+
+    `holder` is the process that holds the lane, where several hosts share the ledger; else empty.
+    """
 
     lane: LaneRef
     states: Mapping[State, int]
     last_run: RunTimeline | None = None
     is_running: bool = False
+    holder: str = ""
 
     def as_json(self) -> Json:
         """Return the lane as assets/lanes.js reads it."""
@@ -210,6 +214,7 @@ class LaneHead:
             "exit": None if run is None else run["exit"],
             "reason": None if run is None else run["reason"],
             "running": self.is_running,
+            "holder": self.holder,
         }
 
 

@@ -52,7 +52,7 @@ function laneRow({ lane, place }) {
 }
 
 function laneEnding(lane) {
-  if (lane.running) return ["Running now"];
+  if (lane.running) return [lane.holder ? `Running now: ${visible(lane.holder)}` : "Running now"];
   if (lane.exit === null) return ["Not run yet"];
   return [h("span", { class: exitClass(lane.exit), text: `Exit ${lane.exit}` }), lane.exit === 0 || !lane.reason ? "" : `, ${visible(lane.reason)}`];
 }
