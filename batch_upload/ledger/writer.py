@@ -288,7 +288,8 @@ class Writer:
             with db.savepoint():
                 return _Done(job.work(db))
         except db.RULES as error:
-            broken_rule = BatchUploadError(f"the ledger refused a row that breaks its rules: {error}")
+            rule = str(error).partition("\n")[0]  # the lines behind it show the row
+            broken_rule = BatchUploadError(f"the ledger refused a row that breaks its rules: {rule}")
             broken_rule.__cause__ = error
             return _Failed(broken_rule)
         except db.FAILURES:
