@@ -275,8 +275,8 @@ class OnPostgres(Controllers):
         self.other.execute("UPDATE lane SET lease_until = lease_until - make_interval(secs => %s)", [seconds])
 
 
-TestInMemory = Controllers.TestCase
-TestInMemory.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+def test_in_any_order_of_takes_pauses_and_failures_one_writes_and_one_sends() -> None:
+    run_state_machine_as_test(Controllers, settings=settings(max_examples=150, stateful_step_count=40))
 
 
 def test_the_same_sequences_on_a_real_server(postgres: PostgresServer) -> None:
@@ -294,5 +294,5 @@ def test_the_same_sequences_on_a_real_server(postgres: PostgresServer) -> None:
     postgres.execute(
         "CREATE TABLE log (log_no bigserial, write_id bigint, lane_id bigint, fence bigint, holder uuid)", "controllers"
     )
-    run_state_machine_as_test(Machine, settings=settings(max_examples=20, stateful_step_count=25, deadline=None))
+    run_state_machine_as_test(Machine, settings=settings(max_examples=20, stateful_step_count=25))
     postgres.drop_database("controllers")
