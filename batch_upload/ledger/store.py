@@ -165,13 +165,14 @@ class LaneWriter:
 
         def work(db: Database) -> tuple[int, LaneMemory]:
             lane_id = runs.pin(db, lane, label=self.target, shown=ledger.shown, endpoint=endpoint, at=at)
-            other = ledger.at_work.setdefault(lane_id, self.target)
+            other = ledger.at_work.get(lane_id, self.target)
             if other != self.target:
                 raise LedgerOfAnotherLane(
                     f"`{self.target}` is the same lane as `{other}`: {lane}",
                     hint="remove one of the two targets, or correct its credentials",
                 )
             ledger.take(db, lane_id)
+            ledger.at_work[lane_id] = self._target
             last_run_id = runs.last_run_id(db, lane_id)
             is_as_left = ledger.leases.is_as_left(lane_id, last_run_id)
             ledger.check_times(db, lane_id, now=now, is_copy=is_as_left is False)

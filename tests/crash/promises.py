@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.crash.promise_list import CRASHES, LEASES, LIBRARY, RULES, Promise
+from tests.crash.promise_list import CRASHES, LIBRARY, RULES, Promise
 from tests.crash.shared_promises import SHARED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +46,7 @@ def page() -> str:
         [
             HEAD,
             *_section("Crashes", CRASHES),
-            *_section("Several hosts", (*LEASES, *SHARED)),
+            *_section("Several hosts", SHARED),
             *_section("Rules", RULES),
             *_section("Library", LIBRARY),
             ASSUMED.read_text(encoding="utf-8"),

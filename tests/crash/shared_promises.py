@@ -7,8 +7,49 @@ WIRE = "tests/crash/test_cut_wire.py"
 DATABASE = "tests/crash/test_lost_database.py"
 FLEET = "tests/crash/test_fleet.py"
 INVARIANTS = "tests/scenarios/test_fleet_invariants.py"
+LEASES = "tests/unit/ledger/postgres"
+SHARED_LANE = "tests/scenarios/test_shared_lane.py"
 
 SHARED: tuple[Promise, ...] = (
+    Promise(
+        "Of several processes one writes to a lane at a time. One that was overtaken changes nothing more and ends "
+        "with 11; other lanes of its group are written.",
+        (
+            f"{LEASES}/test_lease.py::test_of_two_that_take_a_lane_at_the_same_moment_one_has_it",
+            f"{LEASES}/test_fence.py::test_the_first_write_of_a_stale_holder_is_refused_and_changes_nothing",
+            f"{LEASES}/test_fence.py::test_of_a_group_the_lanes_that_were_not_taken_over_are_written",
+            f"{LEASES}/test_fence.py::test_two_holders_of_one_fence_number_never_both_write",
+            f"{LEASES}/test_controllers.py::test_in_any_order_of_takes_pauses_and_failures_one_writes_and_one_sends",
+            f"{LEASES}/test_controllers.py::test_the_same_sequences_on_a_real_server",
+            f"{SHARED_LANE}::test_a_second_run_on_the_lane_ends_with_11_and_says_whose_it_is",
+            f"{SHARED_LANE}::test_a_run_that_was_stopped_beyond_its_lease_sends_nothing_after_its_first_write_is_refused",
+            f"{SHARED_LANE}::test_a_killed_run_is_gone_on_with_once_its_lease_has_lapsed",
+        ),
+    ),
+    Promise(
+        "Nothing is sent to a lane that another process may have taken over by then; it is checked after signing.",
+        (
+            "tests/contract/test_before_send.py::test_a_request_whose_check_fails_does_not_leave",
+            "tests/contract/test_before_send.py::test_each_request_is_checked_once_and_with_its_signature",
+            "tests/unit/engine/test_retry.py::test_no_slot_is_given_until_requests_may_leave_to_the_lane_again",
+            "tests/unit/engine/test_create.py"
+            "::test_a_create_that_was_held_back_after_its_intent_is_withdrawn_and_sent_with_the_same_token",
+            f"{LEASES}/test_recovery.py"
+            "::test_while_the_database_is_away_the_right_to_send_lapses_and_comes_back_with_it",
+        ),
+    ),
+    Promise(
+        "A connection that is cut around a COMMIT, a server that crashes, and one that is replaced cost no write and "
+        "make none twice. Commits that a failover lost are noticed, and the lane is listed before its next create.",
+        (
+            f"{LEASES}/test_recovery.py::test_a_commit_that_was_cut_off_is_decided_right",
+            f"{LEASES}/test_recovery.py::test_a_server_that_crashes_and_comes_back_costs_no_write",
+            f"{LEASES}/test_recovery.py::test_a_promoted_standby_that_has_everything_is_gone_on_with",
+            f"{LEASES}/test_recovery.py"
+            "::test_a_promoted_standby_that_lagged_behind_ends_the_lane_and_is_not_trusted_by_the_next_run",
+            f"{LEASES}/test_recovery.py::test_a_database_that_stays_away_ends_all_writing_with_a_sentence_and_exit_10",
+        ),
+    ),
     Promise(
         "A process that was stopped for longer than its lease writes and sends nothing more in a lane that another one "
         "has taken over: exit 11. Only a request that was about to leave still leaves; its token makes it harmless.",

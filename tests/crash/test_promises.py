@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 
-from tests.crash.promise_list import CRASHES, LIBRARY, RULES, SHARED, Promise
+from tests.crash.promise_list import CRASHES, LIBRARY, RULES, Promise
 from tests.crash.promises import PAGE, ROOT, page
 from tests.crash.shared_promises import SHARED
 

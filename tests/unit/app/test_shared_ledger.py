@@ -1,0 +1,132 @@
+"""A run over several lanes of a PostgreSQL ledger, of which other processes hold some."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from batch_upload.app.upload import RunResult, upload
+from batch_upload.errors import ExitCode, LedgerLocked
+from batch_upload.events import ItemChanged, LaneEnded, OfLane
+from batch_upload.ledger_address import PostgresUrl
+from batch_upload.model import Lane
+from batch_upload.settings import RunOptions
+from tests.support.controllers import controller, lane_rows, lapse
+from tests.support.fleets import Fleet, make_fleet
+from tests.support.postgres import PostgresServer
+from tests.unit.ledger.samples import T0
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    return make_fleet(tmp_path, accounts=2, items=2)
+
+
+@pytest.fixture
+def url(postgres: PostgresServer, request: pytest.FixtureRequest) -> Iterator[str]:
+    name = request.node.name[-50:]
+    yield postgres.new_database(name)
+    postgres.drop_database(name)
+
+
+def options(url: str, *, wait_lock_s: float = 0.0, rate: float = 1_000.0) -> RunOptions:
+    return RunOptions(local=True, rate=rate, ledger=PostgresUrl(url, url), wait_lock_s=wait_lock_s)
+
+
+def codes(result: RunResult) -> dict[str, ExitCode]:
+    return {label: lane.summary.exit.code for label, lane in result.lanes.items()}
+
+
+def lane_of(fleet: Fleet, label: str) -> Lane:
+    name, region = label.split("/")
+    return Lane(fleet.accounts[name], region)
+
+
+async def test_a_lane_that_another_process_holds_ends_with_11_and_the_others_are_done(fleet: Fleet, url: str) -> None:
+    held, *others = fleet.labels
+    async with controller(url, "run-of-another-host") as other:
+        await (await other.writer(held)).pin(lane_of(fleet, held), endpoint="e", at=T0)
+
+        result = await upload(fleet.path, options(url))
+
+    assert codes(result) == {held: ExitCode.LOCKED, **dict.fromkeys(others, ExitCode.DONE)}
+    assert "run run-of-another-host" in result.lanes[held].summary.exit.reason
+    assert result.summary.states == {"pending": 2, "complete": 6}
+    assert result.summary.adds_up
+    assert (await upload(fleet.path, options(url))).summary.exit.code is ExitCode.DONE
+
+
+async def test_a_lane_that_is_given_back_in_time_is_waited_for(fleet: Fleet, url: str) -> None:
+    held = fleet.labels[0]
+
+    class Heard:
+        """Gives the lane back once another one has ended."""
+
+        def notify(self, event: object) -> None:
+            if isinstance(event, OfLane) and isinstance(event.event, LaneEnded) and not others_ended.is_set():
+                others_ended.set()
+
+    others_ended = asyncio.Event()
+    async with controller(url, "run-of-another-host") as other:
+        writer = await other.writer(held)
+        await writer.pin(lane_of(fleet, held), endpoint="e", at=T0)
+        running = asyncio.ensure_future(upload(fleet.path, options(url, wait_lock_s=60), observer=Heard()))
+        await others_ended.wait()
+        await writer.release()
+
+        result = await running
+
+    assert set(codes(result).values()) == {ExitCode.DONE}
+
+
+async def test_without_targets_a_held_lane_is_the_end_of_the_run(tmp_path: Path, url: str) -> None:
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.4\n%%EOF\n")
+    manifest = tmp_path / "june.yaml"
+    manifest.write_text("version: 1\nbatch: june\nattachments: [{file: a.pdf}]\n", encoding="utf-8")
+    first = await upload(manifest, options(url))
+    account, region = first.summary.account or "", first.summary.region or ""
+    async with controller(url, "run-of-another-host") as other:
+        await (await other.store.writer()).pin(Lane(account, region), endpoint="e", at=T0)
+
+        with pytest.raises(LedgerLocked) as locked:
+            await upload(manifest, options(url))
+
+    assert locked.value.exit_code is ExitCode.LOCKED
+    assert locked.value.summary is not None
+    assert locked.value.summary.requests.get("CreateRegistrationAttachment", 0) == 0
+
+
+async def test_a_lane_that_is_taken_over_in_the_middle_ends_with_11_and_the_others_are_done(
+    tmp_path: Path, url: str, postgres: PostgresServer
+) -> None:
+    fleet = make_fleet(tmp_path, accounts=1, items=12)
+    taken, kept = fleet.labels
+
+    async with controller(url, "run-of-another-host") as other:
+        writer = await other.writer(taken)
+        takes: list[asyncio.Task[object]] = []
+
+        async def take_over() -> object:
+            while True:
+                lapse(postgres, url)
+                try:
+                    return await writer.pin(lane_of(fleet, taken), endpoint="e", at=T0)
+                except LedgerLocked:
+                    continue
+
+        class Heard:
+            """Takes the lane over as soon as its run has begun."""
+
+            def notify(self, event: object) -> None:
+                is_begun = isinstance(event, OfLane) and isinstance(event.event, ItemChanged) and event.label == taken
+                if is_begun and not takes:
+                    takes.append(asyncio.ensure_future(take_over()))
+
+        result = await upload(fleet.path, options(url, rate=5.0), observer=Heard())
+        await asyncio.gather(*takes)
+
+    assert codes(result) == {taken: ExitCode.LOCKED, kept: ExitCode.DONE}
+    assert "run run-of-another-host" in result.lanes[taken].summary.exit.reason
+    assert result.summary.adds_up
+    assert lane_rows(postgres, url, "lease_until IS NULL") == [(True,), (True,)]
