@@ -3,7 +3,7 @@
 What the queue says of a job is a hint: a worker that slept may give a wrong status to a job that another one runs.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,13 +12,13 @@ from typing import Any
 from anyio import to_thread
 from procrastinate import App, PsycopgConnector
 from procrastinate.exceptions import ConnectorException
-from procrastinate.jobs import Job, Status
-from procrastinate.manager import JobManager
+from procrastinate.jobs import Job
 from procrastinate.schema import SchemaManager
 from procrastinate.sync_psycopg_connector import wrap_exceptions
 
 from batch_upload.errors import LedgerUnusable, UsageError
 from batch_upload.fleet.lane import LaneReport, LaneTask
+from batch_upload.fleet.own_jobs import OwnJobs
 from batch_upload.ledger import connection_keywords
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl
 
@@ -50,7 +50,8 @@ SELECT procrastinate_retry_job_v2(stalled.id, now(), NULL, NULL, NULL), stalled.
     SELECT job.id FROM procrastinate_jobs AS job
     LEFT JOIN procrastinate_workers AS worker ON worker.id = job.worker_id
     WHERE job.status = 'doing' AND job.queue_name = %(queue)s
-      AND (worker.id IS NULL OR worker.last_heartbeat < now() - make_interval(secs => %(dead_after_s)s))
+      AND (worker.id IS NULL OR worker.last_heartbeat < now() - make_interval(secs => %(dead_after_s)s)
+           OR (worker.id = %(worker_id)s AND job.id = ANY(%(lost)s::bigint[])))
     FOR UPDATE OF job SKIP LOCKED) AS stalled
 """
 _REPORT = """
@@ -85,6 +86,7 @@ INSERT INTO fleet_worker (worker_id, host, pid, lanes)
 SELECT id, %(host)s, %(pid)s, %(lanes)s FROM procrastinate_workers WHERE id = %(worker_id)s
 ON CONFLICT DO NOTHING
 """
+_DOING = "SELECT id FROM procrastinate_jobs WHERE status = 'doing' AND worker_id = %(worker_id)s"
 _SCHEDULE = """
 INSERT INTO fleet_schedule (manifest, cron, options, next_at) VALUES (%(manifest)s, %(cron)s, %(options)s, %(next_at)s)
 ON CONFLICT (manifest) DO UPDATE SET cron = excluded.cron, options = excluded.options, next_at = excluded.next_at
@@ -153,43 +155,15 @@ class Schedule:
     """How the last start of a run ended; None if it is under way, or there was none."""
 
 
-class OwnJobs(JobManager):
-    """Gives a status only to jobs that its worker still has: another one may run the job of a worker that slept."""
-
-    async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:  # noqa: FBT001 - as inherited
-        """Record the end of a job, if it is still ours."""
-        if await self._is_ours(job):
-            await super().finish_job(job, status, delete_job)
-
-    async def retry_job(
-        self,
-        job: Job,
-        retry_at: datetime | None = None,
-        priority: int | None = None,
-        queue: str | None = None,
-        lock: str | None = None,
-    ) -> None:
-        """Give a job out again, if it is still ours."""
-        if await self._is_ours(job):
-            await super().retry_job(job, retry_at, priority, queue, lock)
-
-    async def _is_ours(self, job: Job) -> bool:
-        rows = await self.connector.execute_query_all_async(
-            "SELECT 1 FROM procrastinate_jobs WHERE id = %(job_id)s AND status = 'doing' AND worker_id = %(worker_id)s",
-            job_id=job.id,
-            worker_id=job.worker_id,
-        )
-        return bool(rows)
-
-
 class LaneQueue:
     """The jobs of lanes, workers and schedules. Made by `lane_queue`.
 
     Every method raises LedgerUnusable if the database cannot be used.
     """
 
-    def __init__(self, app: App, timing: Timing, shown: str) -> None:
+    def __init__(self, app: App, jobs: OwnJobs, timing: Timing, shown: str) -> None:
         self.app = app
+        self.running = jobs.running
         self.timing = timing
         self._shown = shown
 
@@ -225,9 +199,17 @@ class LaneQueue:
         """Keep how an attempt of a job ended, if the job is still its worker's."""
         await self._run(_REPORT, job_id=job.id, worker_id=job.worker_id, report=report.as_json())
 
-    async def sweep(self) -> list[int]:
-        """Give the jobs of dead workers out again, and return their ids. Any number of workers may do so at once."""
-        rows = await self._rows(_SWEEP, queue=QUEUE, dead_after_s=self.timing.dead_after_s)
+    async def doing(self, worker_id: int) -> set[int]:
+        """Return the jobs that the queue says a worker runs."""
+        return {row["id"] for row in await self._rows(_DOING, worker_id=worker_id)}
+
+    async def sweep(self, worker_id: int, lost: Collection[int]) -> list[int]:
+        """Give the jobs of dead workers out again, and return their ids. Any number of workers may do so at once.
+
+        `lost`: jobs that this worker has taken without knowing it, since the answer was lost.
+        """
+        values = {"queue": QUEUE, "dead_after_s": self.timing.dead_after_s, "worker_id": worker_id, "lost": list(lost)}
+        rows = await self._rows(_SWEEP, **values)
         return [row["id"] for row in rows]
 
     async def delete_old(self) -> None:
@@ -341,12 +323,13 @@ async def lane_queue(address: LedgerAddress, timing: Timing) -> AsyncIterator[La
         kwargs=lambda: {**keywords(), "prepare_threshold": None},  # poolers know no prepared statements
     )
     app = App(connector=connector)
-    app.job_manager = OwnJobs(connector)
+    jobs = OwnJobs(connector)
+    app.job_manager = jobs
     shown = str(address)
     with translated(shown), wrap_exceptions():
         await app.open_async()
     try:
-        queue = LaneQueue(app, timing, shown)
+        queue = LaneQueue(app, jobs, timing, shown)
         await queue.make_tables()
         yield queue
     finally:

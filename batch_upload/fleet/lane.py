@@ -40,6 +40,8 @@ REFUSALS = 3
 """Attempts of a task that workers refuse before its lane ends: another worker may have the manifest and its files."""
 REFUSED_AGAIN_S = 5.0
 """Seconds before a refused task is given out again."""
+LOCKED_AGAIN_S = 10.0
+"""Seconds until a lane is tried again that another attempt of the same run probably holds, which seemed dead."""
 UNREACHED_TRIES = 3
 """Attempts of a lane in which transient errors are left."""
 UNREACHED_AGAIN_S = 30.0
@@ -235,6 +237,8 @@ async def run_lane(host: WorkerHost, task: LaneTask, *, attempt: int = 1) -> Lan
     again_in_s = None
     if host.interrupted and ending.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
         again_in_s = 0.0
+    elif ending.code is ExitCode.LOCKED and number > 1:
+        again_in_s = LOCKED_AGAIN_S
     elif ending.code is ExitCode.TRANSIENT and number < UNREACHED_TRIES:
         again_in_s = UNREACHED_AGAIN_S
     return LaneReport(

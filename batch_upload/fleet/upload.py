@@ -111,7 +111,7 @@ class _Lane:
         last = runs[0] if runs else None
         if last is not None and last.ended_at is not None:
             found = exit_in_ledger(last)
-            is_again = found.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.TRANSIENT)
+            is_again = found.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.TRANSIENT, ExitCode.LOCKED)
             if not is_again or (is_final and report is not None and report.run_id == last.run_id):
                 return found, "" if report is None or report.run_id != last.run_id else report.hint
         if report is not None and is_final and (last is None or last.run_id == report.run_id or last.ended_at):

@@ -24,7 +24,7 @@ from batch_upload.engine.groups import task_group
 from batch_upload.errors import BatchUploadError, ExitCode, LedgerUnusable, UsageError
 from batch_upload.events import Notice
 from batch_upload.fleet.jobs import QUEUE, TASK_NAME, LaneQueue, Schedule, Timing, lane_queue
-from batch_upload.fleet.lane import LaneReport, LaneTask, WorkerHost, run_lane, worker_host
+from batch_upload.fleet.lane import LaneTask, WorkerHost, run_lane, worker_host
 from batch_upload.ledger_address import LedgerAddress
 from batch_upload.ports import Observer
 from batch_upload.settings import RunOptions
@@ -104,6 +104,7 @@ class LaneWorker:
         self._start = start
         self._worker: Worker | None = None
         self._fault: BatchUploadError | None = None
+        self._strange: set[int] = set()
         queue.app.task(name=TASK_NAME, queue=QUEUE, retry=LaneRetries(), pass_context=True)(self._lane)
 
     async def run(self, interruption: Interruption) -> None:
@@ -150,25 +151,24 @@ class LaneWorker:
 
     async def _lane(self, context: JobContext, task: Mapping[str, Any]) -> None:
         """Run the job of a lane. Raises LaneAgain if it has not ended."""
+        job = context.job
         try:
-            report = await run_lane(self._host, LaneTask.from_json(task), attempt=context.job.attempts + 1)
+            report = await run_lane(self._host, LaneTask.from_json(task), attempt=job.attempts + 1)
         except LedgerUnusable as error:
             self._fault = self._fault or error
             self._stop(error.exit_code, "an unusable ledger")
             raise
-        await self._kept(context.job, report)
+        with suppress(LedgerUnusable):  # a hint for the coordinator; the ledger has what counts
+            await self._queue.report(job, report)
         if report.again_in_s is not None:
             self.counts.again += 1
             raise LaneAgain(report.again_in_s)
         self.counts.ended += 1
 
-    async def _kept(self, job: Job, report: LaneReport) -> None:
-        with suppress(LedgerUnusable):  # a hint for the coordinator; the ledger has what counts
-            await self._queue.report(job, report)
-
     async def _look_after_the_fleet(self) -> None:
         """Tell the queue who this is, give out the jobs of dead workers, and start what is due; until cancelled."""
         known, host, pid, pause_s = None, socket.gethostname(), os.getpid(), REGISTERED_S
+        quiet_until = 0.0
         while True:
             await anyio.sleep(pause_s)
             worker_id = self._worker.worker_id if self._worker is not None else None
@@ -179,11 +179,19 @@ class LaneWorker:
                 if worker_id != known:
                     await self._queue.register(worker_id, host=host, pid=pid, lanes=self._lanes)
                     known = worker_id
-                if swept := await self._queue.sweep():
+                if anyio.current_time() >= quiet_until and (swept := await self._sweep(worker_id)):
                     self._say(f"{len(swept)} lanes of a worker that is gone are given out again")
                 await self._start_what_is_due()
             except LedgerUnusable as error:
+                # all heartbeats are old when the database is back: only then do they tell anything again
+                quiet_until = anyio.current_time() + self._queue.timing.dead_after_s
                 logging.getLogger(__name__).warning("%s", error.message)
+
+    async def _sweep(self, worker_id: int) -> list[int]:
+        """Give out the jobs of dead workers, and those that this one has for two sweeps without knowing them."""
+        strange = await self._queue.doing(worker_id) - self._queue.running
+        lost, self._strange = strange & self._strange, strange
+        return await self._queue.sweep(worker_id, lost)
 
     async def _start_what_is_due(self) -> None:
         now = datetime.now(UTC)

@@ -1,25 +1,30 @@
 """`fleet`: real workers over a real PostgreSQL, killed, stopped and deceived; each item is at the service once."""
 
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
 import pytest
 
-from tests.support.command import Result, Running
-from tests.support.emulated_lanes import assert_each_token_once
+from tests.support.command import Result, Running, started
+from tests.support.emulated_lanes import assert_each_token_once, creates_by_lane
 from tests.support.emulator_process import ROOT, EmulatorProcess, running_emulator
 from tests.support.fleets import Fleet, assert_each_once_in_each_lane, make_fleet
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.preloaded import Preloaded, preloaded
 
 CALLER = {"AWS_ACCESS_KEY_ID": "999988887777", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
 SOON = ("--dead-after", "3s")
 """A worker counts as dead 3 s after its last heartbeat."""
+LEASE_S = 30.0
+"""Of a lane, as the ledger gives it."""
 LIMIT_S = 45.0
 EMULATED: Mapping[str, Any] = {"rates": {"*": None}, "processing_s": 0}
 
@@ -246,6 +251,27 @@ def test_a_worker_that_slept_beyond_its_lease_changes_nothing_that_another_has_d
     ground.assert_all_done()
 
 
+def test_a_database_that_crashes_and_comes_back_ends_neither_workers_nor_the_run(
+    fleet_command: Preloaded, tmp_path: Path
+) -> None:
+    fleet = make_fleet(tmp_path / "fleet", accounts=2, items=6)
+    with running_postgres() as server, running_emulator(EMULATED) as emulator:
+        server.new_database("fleet")
+        ground = Ground(fleet_command, emulator, server, "fleet", fleet)
+        with ground.worker() as worker, ground.uploading("--rate", "3", "--fixed-rate") as coordinator:
+            ground.until(lambda: len(emulator.attachments()) >= 6)
+            server.crash()
+            server.start()
+            ended = coordinator.finish()
+            worker.signal(signal.SIGTERM)
+            code = worker.finish().code
+        attempts = ground.rows("SELECT max(attempts) FROM procrastinate_jobs")
+
+    assert (ended.code, ended.states) == (0, {"complete": 24}), ended.stderr
+    assert code == 143
+    assert attempts == [(1,)]
+
+
 def test_the_ledger_is_right_where_the_queue_is_wrong(ground: Ground) -> None:
     """A worker that slept may mark a job as failed that another one runs: procrastinate asks for no worker's id."""
     with ground.worker(), ground.uploading("--rate", "3", "--fixed-rate") as coordinator:
@@ -297,3 +323,39 @@ def test_a_worker_with_the_least_rights_works_and_one_without_tables_says_who_ma
     assert (ended.code, ended.states) == (0, {"complete": 24}), ended.stderr
     assert refused.code == 24
     assert "`batch-upload ledger migrate URL` makes them" in refused.stderr
+
+
+@pytest.mark.soak
+def test_twenty_lanes_of_forty_items_pause_no_longer_than_a_lease_after_a_kill(
+    fleet_command: Preloaded, postgres: PostgresServer, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    fleet = make_fleet(tmp_path, accounts=10, items=40)
+    postgres.new_database("twenty_lanes")
+    with running_emulator(EMULATED) as emulator:
+        ground = Ground(fleet_command, emulator, postgres, "twenty_lanes", fleet)
+        words = "fleet", "upload", fleet.path, "--rate", "2", "--fixed-rate", "--json", "--yes"
+        worker = "fleet", "worker", "--lanes", "12"
+        with (
+            started(*worker, cwd=tmp_path, env=ground.env) as victim,
+            started(*worker, cwd=tmp_path, env=ground.env),
+            started(*words, cwd=tmp_path, env=ground.env) as coordinator,
+        ):
+            ground.until(lambda: len(emulator.attachments()) >= 160)
+            victim.signal(signal.SIGKILL)
+            ended = coordinator.finish(timeout_s=240)
+        creates = creates_by_lane(emulator.entries())
+
+    pauses = {lane: max(later - earlier for earlier, later in pairwise(times)) for lane, times in creates.items()}
+    record_property("longest_pause_s", max(pauses.values()))
+    assert (ended.code, ended.states) == (0, {"complete": 800}), ended.stderr
+    ground.assert_all_done()
+    assert max(pauses.values()) <= LEASE_S + 10
+
+
+@pytest.mark.soak
+def test_the_demo_ends_well() -> None:
+    demo = [sys.executable, str(ROOT / "manifests" / "demo_fleet.py")]
+    ended = subprocess.run(demo, capture_output=True, text=True, timeout=150, check=False)
+
+    assert ended.returncode == 0, ended.stderr
+    assert "160 items are there, 0 of them twice" in ended.stdout
