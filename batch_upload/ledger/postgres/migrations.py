@@ -14,10 +14,6 @@ from batch_upload.ledger.tables import METADATA, utc_text
 POSTGRES_NEEDED = 13
 LEDGER_MARK = "ledger of batch-upload"
 """The comment of the table `migration`, by which a ledger differs from any other database."""
-_MARK = """
-SELECT obj_description(oid, 'pg_class') FROM pg_class WHERE relname = 'migration' AND pg_table_is_visible(oid)
-"""
-"""Read from the catalog itself: `to_regclass` may not see what was committed while this program waited for the lock."""
 ADVISORY_LOCK = 0x62754C31
 """Key of the lock under which one program at a time takes a step: `buL1`."""
 SCHEMA_VERSION = len(MIGRATIONS)
@@ -60,8 +56,9 @@ def schema_version(raw: Connection[Row], *, shown: str, newest: int = SCHEMA_VER
 
     Raises LedgerUnusable if its tables are not a ledger's, or those of a newer program, and psycopg.Error.
     """
-    if raw.execute(_MARK).fetchall() != [(LEDGER_MARK,)]:
-        others = TABLES - _missing(raw)
+    found = _tables(raw)
+    if found.get("migration") != LEDGER_MARK:
+        others = TABLES & found.keys()
         if others:
             raise LedgerUnusable(
                 f"`{shown}` is not a ledger: it has other tables named {', '.join(sorted(others))}",
@@ -104,7 +101,7 @@ def migrate(raw: Connection[Row], *, shown: str, at: datetime, steps: Sequence[S
 
 def check_whole(raw: Connection[Row], *, shown: str) -> None:
     """Raise LedgerUnusable if a table is missing."""
-    missing = _missing(raw)
+    missing = TABLES - _tables(raw).keys()
     if missing:
         raise LedgerUnusable(
             f"`{shown}` is damaged: it has no {', '.join(sorted(missing))}",
@@ -112,6 +109,13 @@ def check_whole(raw: Connection[Row], *, shown: str) -> None:
         )
 
 
-def _missing(raw: Connection[Row]) -> frozenset[str]:
-    rows = raw.execute("SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NULL", [sorted(TABLES)])
-    return frozenset(name for (name,) in rows)
+def _tables(raw: Connection[Row]) -> dict[str, str | None]:
+    """Return the tables that a ledger may have with their comments, all of one moment.
+
+    They are read from the catalog: `to_regclass` may answer from before another program has committed them.
+    """
+    query = """
+    SELECT relname, obj_description(oid, 'pg_class') FROM pg_class
+    WHERE relname = ANY(%s::text[]) AND relkind IN ('r', 'p') AND pg_table_is_visible(oid)
+    """
+    return dict(raw.execute(query.encode(), [sorted(TABLES)]).fetchall())
