@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,8 +20,9 @@ from tests.support.command import COMMAND, TIMEOUT_S, Result, run
 from tests.support.emulated_lanes import assert_each_token_once
 from tests.support.emulator_process import ROOT, EmulatorProcess, running_emulator
 from tests.support.fleets import Fleet, assert_each_once_in_each_lane, make_fleet
+from tests.support.postgres import PostgresServer
 from tests.support.preloaded import Preloaded
-from tests.support.scheduled import DEPLOY, SYSTEM_PATH, require, unit_of, verified_units
+from tests.support.scheduled import DEPLOY, INSTALLED, SYSTEM_PATH, require, started_bare, unit_of, verified_units
 
 FOLDER = DEPLOY / "fleet"
 VERSION = "1.34"
@@ -321,6 +323,31 @@ def test_the_script_hands_the_signal_on_and_waits_until_what_is_in_flight_has_en
     assert "SIGTERM" in stopped.stderr
     assert again.code == 0, again.stderr
     assert_each_token_once(held)
+
+
+def test_the_worker_of_the_unit_uploads_what_is_queued_and_ends_in_time(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    fleet, home = make_fleet(tmp_path / "documents", accounts=2, items=2), tmp_path / "state"
+    home.mkdir()
+    line, uploads = unit_of(SERVICE)["ExecStart"][0], WORKERS["compose upload"]
+    upload = [each.replace("/documents", str(fleet.folder)) for each in uploads]
+    before = sorted(fleet.folder.rglob("*"))
+    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    with running_emulator({"rates": {"*": None}, "processing_s": 0}) as emulator:
+        variables = {**_aws(emulator), **cache, LEDGER: postgres.new_database("worker_of_the_unit")}
+        arguments = [str(COMMAND), *shlex.split(line.removeprefix(INSTALLED))]
+        with started_bare(arguments, home=home, variables=variables) as worker:
+            uploaded = run(*upload, cwd=tmp_path, env=variables)
+            worker.send_signal(signal.Signals[unit_of(SERVICE)["KillSignal"][0]])
+            worker.communicate(timeout=int(unit_of(SERVICE)["TimeoutStopSec"][0]))
+        held = emulator.attachments()
+
+    assert uploaded.code == 0, uploaded.stderr
+    assert str(worker.returncode) in unit_of(SERVICE)["SuccessExitStatus"]
+    assert_each_once_in_each_lane(held, fleet, fleet.labels)
+    assert sorted(fleet.folder.rglob("*")) == before
 
 
 def _aws(emulator: EmulatorProcess) -> dict[str, str]:

@@ -1,9 +1,11 @@
 """`--shard I/N`: every lane is in one of N runs, whatever the verb, and the runs need not know of each other."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.support.command import started
 from tests.support.emulated_lanes import assert_each_token_once
 from tests.support.emulator_process import running_emulator
 from tests.support.fleets import Fleet, assert_each_once_in_each_lane, make_fleet
@@ -41,6 +43,27 @@ def test_the_shards_of_a_manifest_upload_every_lane_once(command: Preloaded, fle
     assert sorted(labels) == sorted(fleet.labels)
     assert_each_token_once(held)
     assert_each_once_in_each_lane(held, fleet, fleet.labels)
+
+
+def test_shards_at_the_same_time_share_a_database(command: Preloaded, fleet: Fleet, postgres: PostgresServer) -> None:
+    url = postgres.new_database("shards_share")
+    with running_emulator({"rates": {"*": None}, "processing_s": 0}) as emulator, ExitStack() as stack:
+        env = {**ENV, "AWS_ENDPOINT_URL": emulator.url, "BATCH_UPLOAD_LEDGER": url, "BATCH_UPLOAD_SHARD": "/3"}
+        flags = ("--rate", "50", "--json")
+        running = [
+            stack.enter_context(
+                started("upload", fleet.path, *flags, cwd=fleet.folder, env={**env, "JOB_COMPLETION_INDEX": str(index)})
+            )
+            for index in range(3)
+        ]
+        ends = [each.finish() for each in running]
+        held = emulator.attachments()
+    whole = command.run("status", fleet.path, "--ledger", url, "--json", cwd=fleet.folder)
+
+    assert [ended.code for ended in ends] == [0, 0, 0], [ended.stderr for ended in ends]
+    assert sum(ended.summary["uploaded"] for ended in ends) == len(held) == sum(fleet.items.values())
+    assert_each_once_in_each_lane(held, fleet, fleet.labels)
+    assert whole.states == {"complete": sum(fleet.items.values())}
 
 
 def test_every_verb_takes_the_same_lanes_and_says_which_part_they_are(command: Preloaded, fleet: Fleet) -> None:
