@@ -157,6 +157,22 @@ CRASHES: tuple[Promise, ...] = (
             "tests/crash/test_prune.py::test_a_prune_is_killed_before_every_single_callback",
         ),
     ),
+    Promise(
+        "Every lane is in exactly one of N shards, whichever runs first or at the same time; lanes on a Dask cluster survive "
+        "a killed worker, and the same command goes on after a lost scheduler: each item exactly once.",
+        (
+            "tests/unit/test_targets.py::test_shards_share_out_all_lanes_and_no_lane_twice",
+            "tests/scenarios/test_shards.py::test_the_shards_of_a_manifest_upload_every_lane_once",
+            "tests/scenarios/test_shards.py::test_shards_at_the_same_time_share_a_database",
+            "tests/scenarios/test_fleet_dask.py::test_the_lanes_of_a_killed_dask_worker_are_finished_by_another",
+            "tests/scenarios/test_fleet_dask.py::test_two_commands_at_once_upload_each_item_once",
+            "tests/scenarios/test_fleet_dask.py::test_a_lost_scheduler_ends_the_run_with_10_and_the_same_command_goes_on",
+        ),
+    ),
+    Promise(
+        "Two runs of one process never have a lane of a database together.",
+        ("tests/unit/ledger/postgres/test_alone.py::test_two_runs_of_one_process_do_not_have_a_lane_together",),
+    ),
 )
 
 LIBRARY: tuple[Promise, ...] = (
