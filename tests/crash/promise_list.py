@@ -158,8 +158,8 @@ CRASHES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
-        "Every lane is in exactly one of N shards, whichever runs first or at the same time; lanes on a Dask cluster survive "
-        "a killed worker, and the same command goes on after a lost scheduler: each item exactly once.",
+        "Every lane is in exactly one of N shards, whichever runs first or at the same time; lanes on a Dask cluster "
+        "survive a killed worker, and the same command goes on after a lost scheduler: each item exactly once.",
         (
             "tests/unit/test_targets.py::test_shards_share_out_all_lanes_and_no_lane_twice",
             "tests/scenarios/test_shards.py::test_the_shards_of_a_manifest_upload_every_lane_once",
