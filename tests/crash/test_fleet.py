@@ -33,7 +33,7 @@ UPDATE procrastinate_jobs SET status = 'failed' WHERE id = (
 @contextmanager
 def worker(shared: SharedLedger, pause: Pause | None = None) -> Iterator[Running]:
     """A worker with a short lease, which is killed at the end if it still runs."""
-    words = ("fleet", "worker", "--json", *SOON)
+    words = ("fleet", "worker", *SOON)  # without `--json`: a pipe that is not read would hold it up
     with shared.command.started(
         *words, cwd=shared.fleet.folder, env=shared.env, pause=pause, lease_s=LEASE_S, timeout_s=300
     ) as running:
