@@ -21,6 +21,8 @@ TAKE_OVER_S = 10.0
 """How long beyond its lease a lane may pause when its worker dies: FLEET's promise."""
 BUSY_S = 5.0
 """What a machine that runs other tests may add."""
+LATE_S = 2.0
+"""By how much a request of one of many lanes may come late there."""
 TERMINATED = 143
 LOCKED = 11
 _JOBS = "SELECT coalesce(string_agg(args::text, ' '), '') FROM procrastinate_jobs"
@@ -57,7 +59,7 @@ def check_fleet(shared: SharedLedger, *workers: Running) -> None:
         assert shared.ended(each).code in (TERMINATED, LOCKED)
     [(jobs,)] = shared.server.execute(_JOBS, shared.database)
     assert_no_secret({"jobs": jobs}, [shared.endpoint.env["AWS_SECRET_ACCESS_KEY"]])
-    shared.check_done()
+    shared.check_done(late_s=LATE_S)
 
 
 def lanes_when_one_of_two_is_killed(shared: SharedLedger) -> float:
