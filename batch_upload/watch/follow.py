@@ -13,7 +13,7 @@ import anyio
 from batch_upload.app.lanes import of_target
 from batch_upload.app.ledger_view import LedgerView, holder, view_lanes, view_ledger
 from batch_upload.errors import LedgerUnusable, ManifestInvalid
-from batch_upload.ledger import find_reader, is_ledger_file
+from batch_upload.ledger import find_reader
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl
 from batch_upload.model import Lane
 from batch_upload.ports import LedgerReader
@@ -182,10 +182,8 @@ class Follower:
 
 
 def _views(path: LedgerAddress, options: RunOptions) -> Sequence[LedgerView]:
-    """Return the lanes of a manifest, or the batches of each lane of a ledger in its place."""
-    if isinstance(path, PostgresUrl) or is_ledger_file(path):
-        return view_ledger(path, options)
-    return view_lanes(path, options)
+    """Return the lanes of a manifest, or the batches of each lane of a database in its place."""
+    return view_ledger(path, options) if isinstance(path, PostgresUrl) else view_lanes(path, options)
 
 
 class LivePage:
@@ -228,7 +226,7 @@ class LivePage:
 async def live_page(
     path: LedgerAddress, options: RunOptions, *, repeated: Sequence[str] = ()
 ) -> AsyncIterator[LivePage]:
-    """Open the live page of a manifest, or of a ledger in its place. Raises as `Follower`.
+    """Open the live page of a manifest, or of a database in its place. Raises as `Follower`.
 
     `repeated` are flags for the page's commands.
     """
