@@ -172,7 +172,7 @@ class LaneWriter:
                     hint="remove one of the two targets, or correct its credentials",
                 )
             ledger.take(db, lane_id)
-            ledger.at_work[lane_id] = self._target
+            ledger.at_work[lane_id] = self.target
             last_run_id = runs.last_run_id(db, lane_id)
             is_as_left = ledger.leases.is_as_left(lane_id, last_run_id)
             ledger.check_times(db, lane_id, now=now, is_copy=is_as_left is False)
