@@ -5,7 +5,7 @@ of version 6 of `sqlite/schema.py`, and of each lane its lease.
 
 Texts are sorted by code points (`COLLATE "C"`), as Python and SQLite sort them, whatever the locale of the database is.
 Times are text as in SQLite: UTC and of one width they sort as times do, and one conversion serves both databases.
-What only the server's own clock writes (`lane.since`, `lease_until`, `sent_at`) is a `timestamptz`.
+What only the server's own clock writes (`lane.since`, `lease_until`) is a `timestamptz`.
 """
 
 _TEXT = 'text COLLATE "C"'
@@ -48,7 +48,6 @@ _VERSION_1 = (
       pid         integer,
       since       timestamptz,
       lease_until timestamptz,
-      sent_at     timestamptz,
       system_id   {_TEXT},
       timeline    {_TEXT},
       stretch     json,

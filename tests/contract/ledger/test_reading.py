@@ -117,3 +117,12 @@ async def test_a_reader_knows_every_attachment_with_its_token_and_when_an_item_c
             "registration-attachment-2": "bu1-other",
         }
         assert (reader.since(TOKEN), reader.since("bu1-nobody")) == (after(2), None)
+
+
+async def test_texts_are_sorted_by_code_points_whatever_the_locale(ledger: OneLane, address: LedgerAddress) -> None:
+    await began(ledger, item("a"))
+    ids = ["B", "Z", "a", "z", "Ä", "é"]
+    await ledger.remember([(attachment(each), None) for each in reversed(ids)], at=T0)
+
+    with reader_of(address) as reader:
+        assert [each.attachment.attachment_id for each in reader.strangers()] == ids
