@@ -137,7 +137,8 @@ _VERSION_1 = (
     "CREATE UNIQUE INDEX item_current ON item (lane_id, batch, item_id) WHERE current",
     "CREATE INDEX item_replaced ON item (lane_id, batch, item_id) WHERE NOT current",
     "CREATE INDEX item_state ON item (lane_id, batch, state) WHERE current",
-    "CREATE INDEX item_open ON item (lane_id) WHERE state = 'sending'",
+    # what is sending, and what is open in any way, is found by it
+    "CREATE INDEX item_open ON item (lane_id) WHERE state IN ('sending', 'unknown')",
     "CREATE UNIQUE INDEX item_attachment ON item (lane_id, attachment_id) WHERE attachment_id IS NOT NULL",
     f"""
     CREATE TABLE attempt (
