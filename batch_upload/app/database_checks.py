@@ -10,7 +10,7 @@ from batch_upload.ledger_address import PostgresUrl
 from batch_upload.records import DatabaseHealth
 from batch_upload.words import count_words, holder_words
 
-TLS, DURABILITY, STANDBYS, CLOCK, POOLER, CONNECTIONS, LANES = (
+DATABASE_TLS, DURABILITY, STANDBYS, DATABASE_CLOCK, POOLER, CONNECTIONS, LANES = (
     f"ledger {each}" for each in ("tls", "durability", "standbys", "clock", "pooler", "connections", "lanes")
 )
 CLOCK_OFF_S = 2.0
@@ -53,13 +53,13 @@ def tls_check(found: DatabaseHealth) -> Check:
     """Check how the connection is protected, and until when the certificate is good."""
     certificate = found.certificate
     if found.tls is None:
-        return ok(TLS, "none: the server is reached on this machine")
+        return ok(DATABASE_TLS, "none: the server is reached on this machine")
     if certificate is None:
-        return ok(TLS, found.tls)
+        return ok(DATABASE_TLS, found.tls)
     words = f"{found.tls}, certificate of `{certificate.issuer}` until {certificate.expires_at:%Y-%m-%d}"
     if certificate.expires_at - datetime.now(UTC) < CERTIFICATE_ENDS:
-        return warned(TLS, words, "renew the server's certificate: without a valid one no run begins")
-    return ok(TLS, words)
+        return warned(DATABASE_TLS, words, "renew the server's certificate: without a valid one no run begins")
+    return ok(DATABASE_TLS, words)
 
 
 def durability_check(found: DatabaseHealth) -> Check:
@@ -115,8 +115,8 @@ def clock_check(found: DatabaseHealth) -> Check:
     side = "ahead of" if off_s > 0 else "behind"
     if abs(off_s) - found.answer_s / 2 > CLOCK_OFF_S:
         hint = "let both follow NTP: leases go by the server's clock, the ledger's times by this machine's"
-        return warned(CLOCK, f"the server's is {abs(off_s):.1f} s {side} this machine's", hint)
-    return ok(CLOCK, f"within {max(abs(off_s), 0.001):.3f} s of this machine's")
+        return warned(DATABASE_CLOCK, f"the server's is {abs(off_s):.1f} s {side} this machine's", hint)
+    return ok(DATABASE_CLOCK, f"within {max(abs(off_s), 0.001):.3f} s of this machine's")
 
 
 def pooler_check(found: DatabaseHealth) -> Check:

@@ -6,7 +6,7 @@ from batch_upload.ledger_address import LedgerAddress
 from batch_upload.summary import new_run_id
 
 
-async def migrate(ledger: LedgerAddress) -> None:
+async def migrate_ledger(ledger: LedgerAddress) -> None:
     """Make a ledger's tables, or bring them up to date. Raises as `open_ledger`."""
     clock = SystemClock()
     opened = await open_ledger(ledger, run_id=new_run_id(clock.now()), clock=clock)

@@ -27,12 +27,12 @@ def migrate_command(
     """make a ledger's tables, or bring them up to date; for a database whose workers have not the rights to"""
     import anyio  # heavy, like all that follows: only when there is work
 
-    from batch_upload.app.migrate import migrate
+    from batch_upload.app.migrate import migrate_ledger
 
     address = ledger_address(ledger)
 
     async def make_all() -> None:
-        await migrate(address)
+        await migrate_ledger(address)
         if isinstance(address, PostgresUrl):
             with suppress(ImportError):  # where the extra is missing, nothing uses the queue
                 from batch_upload.fleet.jobs import Timing, lane_queue

@@ -14,7 +14,7 @@ from pathlib import Path
 from batch_upload.ledger.postgres.parameters import PORT, PostgresParameters
 from batch_upload.records import Certificate
 
-LIMIT_S = 3.0
+HANDSHAKE_LIMIT_S = 3.0
 """For connecting and for each answer."""
 _TLS_REQUEST = struct.pack("!ii", 8, 80877103)
 """The SSLRequest of the protocol (PostgreSQL documentation, "Message Formats"); a server with TLS answers `S`."""
@@ -28,7 +28,7 @@ def certificate_of(parameters: PostgresParameters) -> Certificate | None:
     host, address, port = _first_server(parameters)
     if not address or address.startswith(("/", "@")):
         return None
-    with socket.create_connection((address, port), LIMIT_S) as connection:
+    with socket.create_connection((address, port), HANDSHAKE_LIMIT_S) as connection:
         connection.sendall(_TLS_REQUEST)
         if connection.recv(1) != b"S":
             return None

@@ -284,7 +284,7 @@ def open_for_writing(
     ledger or one of a newer program; and where rights are missing.
     """
     shown = parameters.shown
-    with translated(parameters):
+    with database_errors(parameters):
         raw = connect(parameters)
         database = make(raw, partial(connect, parameters, is_impatient=True))
         try:
@@ -303,7 +303,7 @@ def open_for_reading(url: PostgresUrl) -> PostgresDatabase | None:
     Raises LedgerUnusable for a database that is not a ledger, or one of another version, and where rights are missing.
     """
     shown, parameters = str(url), parameters_of(url, writes=False)
-    with translated(parameters):
+    with database_errors(parameters):
         raw = connect(parameters)
         try:
             version = schema_version(raw, shown=shown)
@@ -320,7 +320,7 @@ def open_for_reading(url: PostgresUrl) -> PostgresDatabase | None:
 def reach(url: PostgresUrl) -> Callable[[], dict[str, Any]]:
     """Connect once to the server that takes writes, and return `PostgresParameters.keywords` for more connections."""
     parameters = parameters_of(url)
-    with translated(parameters):
+    with database_errors(parameters):
         connect(parameters).close()
     return parameters.keywords
 
@@ -335,7 +335,7 @@ def connect(parameters: PostgresParameters, *, is_impatient: bool = False) -> Im
 
 
 @contextmanager
-def translated(parameters: PostgresParameters) -> Iterator[None]:
+def database_errors(parameters: PostgresParameters) -> Iterator[None]:
     """Raise LedgerUnusable for an error of the database."""
     try:
         yield

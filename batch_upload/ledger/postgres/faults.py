@@ -15,7 +15,7 @@ AGAIN = "then run the same command again"
 STANDBY = "standby"
 
 
-class Fault(NamedTuple):
+class DatabaseFault(NamedTuple):
     """One kind of error."""
 
     name: str
@@ -29,59 +29,59 @@ class Fault(NamedTuple):
 
 
 FOR_A_PERSON = (
-    Fault(
+    DatabaseFault(
         "certificate",
         "its server does not prove who it is",
         "`sslrootcert=FILE` in the URL names the certificates to trust: for RDS, the `global-bundle.pem` of AWS; "
         "if your company's proxy answers in its place, the database must be reached without it",
         (r"certificate verify failed", r"server certificate for .+ does not match host name"),
     ),
-    Fault(
+    DatabaseFault(
         "certificates",
         "the file of certificates to check its server with cannot be used",
         "`sslrootcert=FILE` in the URL names another",
         (r"root certificate (file|store)", r"could not (read|load) (root|certificate|private)"),
     ),
-    Fault(
+    DatabaseFault(
         "service",
         "libpq does not find the service that is named",
         "correct `PGSERVICE` or `service` of the URL, or name its file in `PGSERVICEFILE`",
         (r"definition of service", r"service file"),
     ),
-    Fault(
+    DatabaseFault(
         "no TLS",
         "its server has no TLS",
         "switch it on (`ssl = on`, with a certificate), or use a Unix socket",
         (r"server does not support SSL",),
     ),
-    Fault(
+    DatabaseFault(
         "not PostgreSQL",
         "what answers there is no PostgreSQL server",
         "check host and port",
         (r"invalid response to SSL negotiation", r"expected authentication request from server"),
     ),
-    Fault("no such host", "its host is not known", "check the name of the host", (r"failed to resolve host",)),
-    Fault(
+    DatabaseFault("no such host", "its host is not known", "check the name of the host", (r"failed to resolve host",)),
+    DatabaseFault(
         "password",
         "the database does not accept the password",
         "check `PGPASSFILE`; tokens of IAM need the role `rds_iam`, and a policy with `rds-db:connect`",
         (r"authentication failed for user",),
         ("28P01",),
     ),
-    Fault(
+    DatabaseFault(
         "no password",
         "the database wants a password, and there is none",
         "put it into `PGPASSFILE` (`chmod 600`) or the variable `BATCH_UPLOAD_LEDGER`",
         (r"no password supplied",),
     ),
-    Fault(
+    DatabaseFault(
         "no such database",
         "its server has no such database",
         "make it with `createdb`, or correct the URL",
         (r'database ".+" does not exist',),
         ("3D000",),
     ),
-    Fault(
+    DatabaseFault(
         "no access",
         "its server does not let this user in",
         "who runs the server must allow user, host and database (`pg_hba.conf`, `GRANT CONNECT`)",
@@ -95,14 +95,14 @@ FOR_A_PERSON = (
         ),
         ("28",),
     ),
-    Fault(
+    DatabaseFault(
         STANDBY,
         "its server takes no writes: it is a standby, or its transactions are read-only",
         "name the primary, or all servers, of which the primary is taken: `postgresql://HOST1,HOST2/DATABASE`",
         (r"session is read-only", r"server is in hot standby mode"),
         ("25006",),
     ),
-    Fault(
+    DatabaseFault(
         "no rights",
         "the user has not the rights that are needed",
         "`deploy/postgres/roles.sql` has the roles; to make or update the tables takes the owner's: "
@@ -110,27 +110,29 @@ FOR_A_PERSON = (
         (),
         ("42501",),
     ),
-    Fault(
+    DatabaseFault(
         "damaged", "a table or column is missing", "restore a backup, or use another database", (), ("42P01", "42703")
     ),
-    Fault(
+    DatabaseFault(
         "damaged pages",
         "the database is damaged",
         "restore a backup; `batch-upload reconcile` adds what is newer",
         (),
         ("XX001", "XX002", "58030"),
     ),
-    Fault("disk full", "its server has no room left", f"make room on the server's disk, {AGAIN}", (), ("53100",)),
+    DatabaseFault(
+        "disk full", "its server has no room left", f"make room on the server's disk, {AGAIN}", (), ("53100",)
+    ),
 )
 """Kinds that end a run with exit 24: the same command fails again until somebody has done something."""
 PASSING = (
-    Fault(
+    DatabaseFault(
         "DNS",
         "names of hosts cannot be looked up now",
         "run the same command again",
         (r"failed to resolve host .+(Errno -3\b|Temporary failure)",),
     ),
-    Fault(
+    DatabaseFault(
         "too many connections",
         "its server has no connection free",
         "run the same command again; fewer workers, a higher `max_connections` or pgbouncer make room",
@@ -142,7 +144,7 @@ PASSING = (
         ),
         ("53300",),
     ),
-    Fault(
+    DatabaseFault(
         "starting or stopping",
         "its server starts up, shuts down or recovers",
         "run the same command again",
@@ -152,15 +154,17 @@ PASSING = (
         ),
         ("57P",),
     ),
-    Fault(
+    DatabaseFault(
         "time limit",
         "its server took too long",
         "run the same command again; `batch-upload doctor` looks for what holds it up",
         (),
         ("57014", "55P03", "25P03", "25P04", "40"),
     ),
-    Fault("short of memory", "its server has no memory to spare", "run the same command again", (), ("53200", "53000")),
-    Fault(
+    DatabaseFault(
+        "short of memory", "its server has no memory to spare", "run the same command again", (), ("53200", "53000")
+    ),
+    DatabaseFault(
         "unreached",
         "its server does not answer",
         f"is it running, and may this host reach it? {AGAIN.capitalize()}",
@@ -184,7 +188,7 @@ PASSING = (
     ),
 )
 """Kinds that end a run with exit 10: the same command may do it later without anybody's help."""
-UNKNOWN = Fault("unknown", "the database refuses", "see the server's log")
+UNKNOWN = DatabaseFault("unknown", "the database refuses", "see the server's log")
 _KINDS = (*PASSING, *FOR_A_PERSON)
 """In the order in which they are tried: `DNS` before `no such host`."""
 _TEXTS = [(fault, re.compile("|".join(fault.texts), re.IGNORECASE)) for fault in _KINDS if fault.texts]
@@ -195,7 +199,7 @@ _PREFIX = re.compile(
 """What psycopg and libpq write before that which the server said."""
 
 
-def fault_of(error: Exception) -> Fault:
+def database_fault_of(error: Exception) -> DatabaseFault:
     """Return which kind an error of psycopg is; UNKNOWN for any other. Of several servers one that passes wins."""
     code = getattr(error, "sqlstate", None)
     if code is not None:
@@ -210,7 +214,7 @@ def unusable(error: Exception, *, shown: str, parameters: PostgresParameters | N
 
     With `parameters` the server is asked for its certificate, if that is what is wrong.
     """
-    fault, said = fault_of(error), first_line(error)
+    fault, said = database_fault_of(error), first_line(error)
     if fault.name == "certificate" and parameters is not None:
         said = wrong_with_certificate(parameters) or said
     kind = LedgerAway if fault in PASSING else LedgerUnusable

@@ -11,7 +11,7 @@ import psycopg
 from batch_upload.errors import LedgerAway
 from batch_upload.ledger.driver import LostLanes, Recovered
 from batch_upload.ledger.postgres.connection import BEGIN_WRITING, PostgresDatabase, Raw, open_for_writing
-from batch_upload.ledger.postgres.faults import PASSING, STANDBY, UNKNOWN, fault_of, first_line
+from batch_upload.ledger.postgres.faults import PASSING, STANDBY, UNKNOWN, database_fault_of, first_line
 from batch_upload.ledger.postgres.lease import PostgresLeases
 from batch_upload.ledger.postgres.parameters import parameters_of
 from batch_upload.ledger_address import PostgresUrl
@@ -111,7 +111,7 @@ class FencedDatabase(PostgresDatabase):
 def is_passing(error: Exception) -> bool:
     """Return whether an error of the connection or the server passes by itself: also that of a server that has become
     a standby, since its name may mean the next primary soon."""
-    fault = fault_of(error)
+    fault = database_fault_of(error)
     is_of_way = fault is UNKNOWN and getattr(error, "sqlstate", None) is None
     return fault in PASSING or fault.name == STANDBY or (is_of_way and isinstance(error, psycopg.OperationalError))
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from time import monotonic
 
 from batch_upload.ledger.postgres.certificates import certificate_of
-from batch_upload.ledger.postgres.connection import Raw, connect, translated
+from batch_upload.ledger.postgres.connection import Raw, connect, database_errors
 from batch_upload.ledger.postgres.migrations import POSTGRES_NEEDED, SCHEMA_VERSION, schema_version
 from batch_upload.ledger.postgres.parameters import parameters_of
 from batch_upload.ledger_address import PostgresUrl
@@ -25,7 +25,7 @@ _HISTORY = ("attempt", "outcome")
 def health_of(url: PostgresUrl) -> DatabaseHealth:
     """Return how a database is. Raises LedgerUnusable where it cannot be reached or is not a ledger, and UsageError."""
     parameters = parameters_of(url, writes=False)
-    with translated(parameters), connect(parameters) as raw:
+    with database_errors(parameters), connect(parameters) as raw:
         began_s, before = monotonic(), datetime.now(UTC)
         [(at, version, number, is_standby, pid, role)] = raw.execute(
             "SELECT clock_timestamp(), current_setting('server_version'), current_setting('server_version_num')::int,"

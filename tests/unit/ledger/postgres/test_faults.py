@@ -11,7 +11,7 @@ import pytest
 
 from batch_upload.errors import ExitCode, LedgerUnusable
 from batch_upload.ledger.postgres.certificates import certificate_of
-from batch_upload.ledger.postgres.faults import fault_of, unusable
+from batch_upload.ledger.postgres.faults import database_fault_of, unusable
 from batch_upload.ledger.postgres.parameters import parameters_of
 from batch_upload.ledger_address import PostgresUrl
 from tests.support.postgres import PostgresServer, running_postgres
@@ -41,7 +41,7 @@ def refused(url: str, *, writes: bool = True) -> tuple[str, LedgerUnusable]:
     parameters = parameters_of(PostgresUrl(shown, url), writes=writes)
     with pytest.raises(psycopg.Error) as error:
         psycopg.connect(**parameters.keywords()).close()
-    return fault_of(error.value).name, unusable(error.value, shown=shown, parameters=parameters)
+    return database_fault_of(error.value).name, unusable(error.value, shown=shown, parameters=parameters)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_server_without_a_free_connection_is_tried_again_later(server: Postgre
             for _ in range(99):
                 held.enter_context(psycopg.connect(server.url()))
         except psycopg.Error as full:
-            kind = fault_of(full).name
+            kind = database_fault_of(full).name
     assert kind == "too many connections"
 
 
@@ -124,7 +124,7 @@ def test_a_standby_takes_no_writes_and_can_be_read() -> None:
         reading = parameters_of(PostgresUrl(server.url(), server.url()), writes=False)
         with psycopg.connect(**reading.keywords()) as connection, pytest.raises(psycopg.Error) as written:
             connection.execute("CREATE TABLE mine (n integer)")
-        assert fault_of(written.value).name == "standby"
+        assert database_fault_of(written.value).name == "standby"
 
 
 def test_a_server_that_is_about_to_stop_is_tried_again_later() -> None:
@@ -159,7 +159,7 @@ def test_an_error_of_a_statement_is_known_by_its_sqlstate(
 ) -> None:
     with psycopg.connect(server.url(user="few")) as connection, pytest.raises(psycopg.Error) as error:
         connection.execute(statement.encode())
-    assert fault_of(error.value).name == fault
+    assert database_fault_of(error.value).name == fault
     assert unusable(error.value, shown="uploads").exit_code is code
 
 
@@ -168,10 +168,10 @@ def test_a_connection_that_the_server_ends_is_tried_again_later(server: Postgres
         server.execute(f"SELECT pg_terminate_backend({connection.info.backend_pid})")
         with pytest.raises(psycopg.Error) as error:
             connection.execute("SELECT 1")
-        assert fault_of(error.value).name == "starting or stopping"
+        assert database_fault_of(error.value).name == "starting or stopping"
         with pytest.raises(psycopg.Error) as lost:
             connection.execute("SELECT 1")
-        assert fault_of(lost.value).name == "unreached"
+        assert database_fault_of(lost.value).name == "unreached"
 
 
 def test_a_certificate_that_is_not_trusted_or_of_another_name_is_a_permanent_fault(tmp_path: Path) -> None:
