@@ -118,6 +118,8 @@ class Session(ABC, Generic[RunEnd]):
         async with AsyncExitStack() as stack:
             ledger = await self._open_ledger()
             stack.push_async_callback(ledger.close)
+            if self.settings.deadline_s is not None:
+                ledger.hurry(max(0.0, self.settings.deadline_s - self.elapsed_s))
             fresh = self.prepared.fresh
             while fresh:  # taken out, since the work needs the memory
                 some = dict(fresh.popitem() for _ in range(min(len(fresh), DIGESTS_PER_WRITE)))

@@ -86,8 +86,8 @@ class Store:
                 await self.thread.write(give_back)
         await self.thread.close()
 
-    def hurry(self) -> None:
-        self.thread.hurry()
+    def hurry(self, after_s: float = 0.0) -> None:
+        self.thread.hurry(after_s)
 
     async def sync_notes(self) -> None:
         """Make durable what was noted of runs that begin."""

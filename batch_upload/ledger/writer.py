@@ -12,6 +12,7 @@ the leases of the lanes (`Database.renew`).
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -21,6 +22,7 @@ from typing import Any, Generic, NamedTuple
 
 import anyio
 
+from batch_upload.clock import counting_s
 from batch_upload.errors import BatchUploadError, LedgerUnusable
 from batch_upload.ledger.driver import Database, LostLanes, Returned
 
@@ -57,6 +59,21 @@ class _Job(NamedTuple):
     answer: "asyncio.Future[_Done[Any] | _Failed]"
 
 
+class Ending(Event):
+    """Whether what goes on is being ended: once it is set, or from a moment of `counting_s()` on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._at_s = math.inf
+
+    def set_at(self, at_s: float) -> None:
+        """Count as set from this moment on."""
+        self._at_s = at_s
+
+    def is_set(self) -> bool:
+        return super().is_set() or counting_s() >= self._at_s
+
+
 class Writer:
     """Carries out work on the connection that `opened` gives, and calls `on_closed` after it was closed.
 
@@ -81,7 +98,7 @@ class Writer:
         self._started: asyncio.Future[LedgerUnusable | None] = self._loop.create_future()
         self._ended = asyncio.Event()
         self._stopped = False
-        self._is_ending = Event()
+        self._is_ending = Ending()
         self._broken: LedgerUnusable | None = None
         self._group: Sequence[_Job] = ()
         """Jobs that the thread has taken and has not answered yet."""
@@ -110,9 +127,12 @@ class Writer:
         """Carry out `work`, which changes nothing, after all that was handed over before it."""
         return await self._hand_over(work, writes=False)
 
-    def hurry(self) -> None:
-        """Wait only some seconds from now on for a database that does not answer."""
-        self._is_ending.set()
+    def hurry(self, after_s: float = 0.0) -> None:
+        """Wait only some seconds for a database that does not answer, from now on or `after_s` seconds later."""
+        if after_s > 0:
+            self._is_ending.set_at(counting_s() + after_s)
+        else:
+            self._is_ending.set()
 
     def check(self) -> None:
         """Raise LedgerUnusable if nothing can be written any more."""

@@ -77,8 +77,9 @@ class Ledger(Protocol):
         """Finish what was handed over and give all lanes back: no writer can be used any more. May be called twice."""
         ...
 
-    def hurry(self) -> None:
-        """Wait at most 10 seconds from now on for a database that does not answer: the run is being ended."""
+    def hurry(self, after_s: float = 0.0) -> None:
+        """Wait at most 10 seconds for a database that does not answer, from now on or `after_s` seconds later: when
+        the run is being ended, or at its deadline."""
         ...
 
 

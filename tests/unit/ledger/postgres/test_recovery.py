@@ -19,6 +19,7 @@ from tests.support.controllers import (
     through,
     wait_until,
 )
+from tests.support.pgbouncer import running_pgbouncer
 from tests.support.postgres import PostgresServer, running_postgres, running_standby
 from tests.support.tcp_proxy import Cut, Message, TcpProxy, commit_asked, commit_done, running_proxy
 from tests.unit.ledger.samples import BATCH, LANE, NO_ANSWER, T0, accepted, item
@@ -207,6 +208,41 @@ async def test_a_run_that_is_being_ended_waits_only_some_seconds_for_the_databas
     with pytest.raises(LedgerAway):
         await intending
     await one.store.close()
+
+
+async def test_at_the_deadline_of_a_run_the_database_is_waited_for_only_some_seconds(url: str, proxy: TcpProxy) -> None:
+    one = await open_controller(through(url, proxy.port), "run-1", reconnect_s=1_000.0, ending_s=0.1)
+    one.store.hurry(0.3)
+    writer = await began(one, "run-1")
+    proxy.refuse()
+
+    with pytest.raises(LedgerAway):
+        await writer.intend("bu1-a-1", run_id="run-1", at=T0)
+    await one.store.close()
+
+
+async def test_behind_a_pooler_leases_and_fences_hold_and_a_cut_commit_is_decided(
+    url: str, postgres: PostgresServer
+) -> None:
+    """pgbouncer in transaction mode: each transaction may have another connection."""
+    ids = [f"i{number}" for number in range(20)]
+    with running_pgbouncer(postgres) as pooler, running_proxy(pooler.port) as proxy:
+        wire = through(url, proxy.port)
+        async with controller(wire, "run-1") as one, controller(wire, "run-2") as other:
+            writer = await began(one, "run-1", *ids)
+            ((before,),) = lane_rows(postgres, url, "commit_no")
+            for number, each in enumerate(ids):
+                cut = once(commit_asked if number % 2 else commit_done)
+                (proxy.cut_after if number % 3 else proxy.cut_before)(cut)
+                await writer.intend(f"bu1-{each}-1", run_id="run-1", at=T0)
+                proxy.spare()
+            assert lane_rows(postgres, url, "commit_no") == [(before + len(ids),)]
+            assert postgres.execute("SELECT count(*) FROM attempt", database_of(url)) == [(len(ids),)]
+
+            lapse(postgres, url)
+            await began(other, "run-2", *ids)
+            with pytest.raises(LaneLost):
+                await writer.fail("bu1-i0-1", NO_ANSWER, at=T0)
 
 
 async def test_an_error_that_does_not_pass_is_not_waited_out(url: str, postgres: PostgresServer) -> None:
