@@ -34,7 +34,7 @@ from batch_upload.errors import (
     NotSent,
     UsageError,
 )
-from batch_upload.events import LaneStopped
+from batch_upload.events import LaneStopped, Notice
 from batch_upload.model import Fault, Known, Lane
 from batch_upload.ports import LedgerWriter, Observer
 from batch_upload.service.access import Ask
@@ -225,7 +225,7 @@ class LaneRun(ABC, Generic[RunEnd]):
                     reached = await stack.enter_async_context(reaching)
                 if reached is not None:
                     self._lane = reached.lane
-                    self._send_while_it_may(ledger, reached)
+                    self._share_lane(ledger, reached)
                     async with time_limit(self.time_limit_s(), self.clock):
                         return await self.work(ledger, reached)
             except BatchUploadError as error:
@@ -244,14 +244,19 @@ class LaneRun(ABC, Generic[RunEnd]):
             await record_end(ledger, deadline, elapsed_s=self.scope.elapsed_s)
             return self.ended_early(deadline)
 
-    def _send_while_it_may(self, ledger: LedgerWriter, reached: Reached) -> None:
-        """Let requests leave to the lane only as long as no other run can have taken it over."""
+    def _share_lane(self, ledger: LedgerWriter, reached: Reached) -> None:
+        """Let requests leave to the lane only as long as no other run can have taken it over, and notify the listener
+        of a wait for one that holds it."""
 
         def check() -> None:
             if self.clock.monotonic() >= ledger.may_send_until():
                 message = "the lane's lease was not renewed in time: the request was not sent"
                 raise NotSent(message, code="RightLapsed")
 
+        def tell_waiting(error: LedgerLocked) -> None:
+            self.listener.notify(Notice(f"{error.message}; waiting for it to end", self.clock.now()))
+
+        ledger.on_wait(tell_waiting)
         reached.service.before_send(check)
         reached.wire.send_while(ledger.may_send_until)
 

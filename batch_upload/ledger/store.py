@@ -148,6 +148,7 @@ class LaneWriter:
         self._is_pinned = self._was_pinned = False
         self._continuous = False
         self._run_id: str | None = None
+        self._tell_waiting: Callable[[LedgerLocked], None] = lambda _: None
 
     @property
     def stretch(self) -> Stretch:
@@ -159,6 +160,9 @@ class LaneWriter:
             return math.inf
         ledger.thread.check()
         return ledger.leases.may_send_until(lane_id)
+
+    def on_wait(self, tell: Callable[[LedgerLocked], None]) -> None:
+        self._tell_waiting = tell
 
     async def pin(self, lane: Lane, *, endpoint: str, at: datetime) -> LaneMemory:
         ledger, now = self._ledger, moment(self._ledger.clock)
@@ -179,17 +183,20 @@ class LaneWriter:
             listed_at, sent_at = runs.listed_at(db, lane_id), attempts.last_sent_at(db, lane_id)
             return lane_id, LaneMemory(listed_at=listed_at, continuous=is_as_left is True, sent_at=sent_at)
 
-        give_up_at = ledger.clock.monotonic() + ledger.wait_lane_s
+        give_up_at, is_told = ledger.clock.monotonic() + ledger.wait_lane_s, False
         while True:
             try:
                 ledger.hold(lane, self)
                 lane_id, memory = await ledger.thread.write(work)
                 break
-            except LedgerLocked:
+            except LedgerLocked as error:
                 ledger.let_go(self)
                 left_s = give_up_at - ledger.clock.monotonic()
                 if left_s <= 0:
                     raise
+                if not is_told:
+                    self._tell_waiting(error)
+                    is_told = True
             except BaseException:
                 ledger.let_go(self)
                 raise

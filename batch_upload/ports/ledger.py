@@ -1,11 +1,12 @@
 """What is written to a ledger, and by which right, as Protocols."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from batch_upload.document import RememberedDigest
+from batch_upload.errors import LedgerLocked
 from batch_upload.model import (
     Attachment,
     Duplicate,
@@ -110,6 +111,10 @@ class LedgerWriter(Protocol):
         without one, as long as the database answers. Raises LaneLost if the lane was taken over, and LedgerUnusable if
         nothing can be written any more.
         """
+        ...
+
+    def on_wait(self, tell: Callable[[LedgerLocked], None]) -> None:
+        """Call `tell` once if `pin` begins to wait for a lane, with who holds it."""
         ...
 
     async def pin(self, lane: Lane, *, endpoint: str, at: datetime) -> LaneMemory:

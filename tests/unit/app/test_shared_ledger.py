@@ -1,6 +1,7 @@
 """A run over several lanes of a PostgreSQL ledger, of which other processes hold some."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from batch_upload.app.upload import RunResult, upload
 from batch_upload.errors import ExitCode, LedgerLocked
-from batch_upload.events import ItemChanged, LaneEnded, OfLane
+from batch_upload.events import ItemChanged, LaneEnded, Notice, OfLane
 from batch_upload.ledger_address import PostgresUrl
 from batch_upload.model import Lane
 from batch_upload.settings import RunOptions
@@ -64,10 +65,12 @@ async def test_a_lane_that_is_given_back_in_time_is_waited_for(fleet: Fleet, url
         """Gives the lane back once another one has ended."""
 
         def notify(self, event: object) -> None:
-            if isinstance(event, OfLane) and isinstance(event.event, LaneEnded) and not others_ended.is_set():
+            if isinstance(event, OfLane) and isinstance(event.event, LaneEnded):
                 others_ended.set()
+            if isinstance(event, OfLane) and isinstance(event.event, Notice):
+                notices.append((event.label, event.event.message))
 
-    others_ended = asyncio.Event()
+    others_ended, notices = asyncio.Event(), list[tuple[str, str]]()
     async with controller(url, "run-of-another-host") as other:
         writer = await other.writer(held)
         await writer.pin(lane_of(fleet, held), endpoint="e", at=T0)
@@ -78,6 +81,9 @@ async def test_a_lane_that_is_given_back_in_time_is_waited_for(fleet: Fleet, url
         result = await running
 
     assert set(codes(result).values()) == {ExitCode.DONE}
+    ((label, message),) = notices
+    assert label == held
+    assert re.fullmatch(r"another run holds lane .*: run run-of-another-host, .*; waiting for it to end", message)
 
 
 async def test_without_targets_a_held_lane_is_the_end_of_the_run(tmp_path: Path, url: str) -> None:
