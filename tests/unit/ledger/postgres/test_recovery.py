@@ -122,6 +122,7 @@ async def test_a_lane_that_was_taken_over_while_a_commit_was_in_doubt_is_lost(
             await intending
 
 
+@pytest.mark.usefixtures("postgres")  # is skipped where there is none
 async def test_a_server_that_crashes_and_comes_back_costs_no_write() -> None:
     with running_postgres() as server:
         url = server.new_database("fleet")
@@ -269,6 +270,7 @@ async def test_a_lock_that_another_program_holds_is_waited_out(url: str, postgre
         await intending
 
 
+@pytest.mark.usefixtures("postgres")  # is skipped where there is none
 async def test_a_promoted_standby_that_lagged_behind_ends_the_lane_and_is_not_trusted_by_the_next_run() -> None:
     with running_postgres() as primary:
         url = primary.new_database("fleet")
@@ -294,6 +296,7 @@ async def test_a_promoted_standby_that_lagged_behind_ends_the_lane_and_is_not_tr
                 assert (await again.pin(LANE, endpoint="e", at=T0)).continuous is False
 
 
+@pytest.mark.usefixtures("postgres")  # is skipped where there is none
 async def test_a_promoted_standby_that_has_everything_is_gone_on_with() -> None:
     with running_postgres() as primary:
         url = primary.new_database("fleet")
