@@ -4,7 +4,8 @@ It knows the statements of leases and fences, and keeps a log of what was writte
 at a time. `failover` makes it what it was at an earlier moment, as a standby does that lagged behind.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -89,6 +90,16 @@ class MemoryConnection:
     def close(self) -> None:
         self.closed = True
 
+    @contextmanager
+    def pipeline(self) -> Iterator["MemoryConnection"]:
+        """Answer each statement at once, as `sync` demands it."""
+        if self.closed:
+            raise psycopg.OperationalError("the connection is lost")
+        yield self
+
+    def sync(self) -> None:
+        """Everything is carried out."""
+
     def execute(self, sql: bytes | str, parameters: Sequence[Any] = ()) -> Rows:
         if self.closed:
             raise psycopg.OperationalError("the connection is lost")
@@ -101,7 +112,7 @@ class MemoryConnection:
         if text == "ROLLBACK":
             self._state = None
             return Rows()
-        if text.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK TO")):
+        if text.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK TO", "SELECT set_config")):
             return Rows()
         if self._state is None:
             raise psycopg.OperationalError("no transaction")
