@@ -331,10 +331,10 @@ def test_twenty_lanes_of_forty_items_pause_no_longer_than_a_lease_after_a_kill(
 ) -> None:
     fleet = make_fleet(tmp_path, accounts=10, items=40)
     postgres.new_database("twenty_lanes")
-    with running_emulator(EMULATED) as emulator:
+    with running_emulator({**EMULATED, "attachments_per_account": None}) as emulator:
         ground = Ground(fleet_command, emulator, postgres, "twenty_lanes", fleet)
         words = "fleet", "upload", fleet.path, "--rate", "2", "--fixed-rate", "--json", "--yes"
-        worker = "fleet", "worker", "--lanes", "12"
+        worker = "fleet", "worker", "--lanes", "20"
         with (
             started(*worker, cwd=tmp_path, env=ground.env) as victim,
             started(*worker, cwd=tmp_path, env=ground.env),
@@ -343,11 +343,14 @@ def test_twenty_lanes_of_forty_items_pause_no_longer_than_a_lease_after_a_kill(
             ground.until(lambda: len(emulator.attachments()) >= 160)
             victim.signal(signal.SIGKILL)
             ended = coordinator.finish(timeout_s=240)
-        creates = creates_by_lane(emulator.entries())
+            taken_over = ground.rows("SELECT count(*) FROM lane WHERE fence > 1")[0][0]
+        creates, held = creates_by_lane(emulator.entries()), emulator.attachments()
 
     pauses = {lane: max(later - earlier for earlier, later in pairwise(times)) for lane, times in creates.items()}
+    sys.stderr.write(f"{taken_over} lanes taken over, longest pause {max(pauses.values()):.1f} s\n")
     assert (ended.code, ended.states) == (0, {"complete": 800}), ended.stderr
-    ground.assert_all_done()
+    assert_each_once_in_each_lane(held, fleet, fleet.labels)
+    assert taken_over > 0
     assert max(pauses.values()) <= LEASE_S + 10
 
 
