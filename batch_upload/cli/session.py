@@ -115,7 +115,10 @@ def run_session(
             finally:
                 observers.close()
                 group.cancel_scope.cancel()
-        return replace(ended, invocation=invocation_of(manifest, flags, settings))
+        invocation = invocation_of(manifest, flags, settings)
+        if session.verb.endswith(" upload"):
+            invocation = replace(invocation, upload=tuple(session.verb.split()))
+        return replace(ended, invocation=invocation)
 
     gc.freeze()  # what was read and imported stays to the end: do not look through it for cycles during the run
     return anyio.run(run)

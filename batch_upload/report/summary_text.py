@@ -53,12 +53,15 @@ class Invocation:
     flags: tuple[str, ...] = ()
     lane_flags: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    upload: tuple[str, ...] = ("upload",)
+    """The words of the verb that uploads: those of a fleet where it was one that ran."""
 
     def command(self, verb: str, *arguments: str, targets: Sequence[str] = ()) -> str:
         """Return a command of ours that can be typed as it is shown. `targets` take the place of the user's own."""
         lane_flags = () if verb in _OFFLINE_VERBS else self.lane_flags
         chosen = _target_flags(targets or self.targets)
-        return shell_line((_PROGRAM, verb, self.manifest, *arguments, *chosen, *self.flags, *lane_flags))
+        words = self.upload if verb == "upload" else (verb,)
+        return shell_line((_PROGRAM, *words, self.manifest, *arguments, *chosen, *self.flags, *lane_flags))
 
     def why(self, item_id: str, *, target: str | None = None) -> str:
         """Return the command that shows one item's history. An id that looks like a flag goes behind `--`."""

@@ -228,6 +228,7 @@ def test_a_coordinator_that_is_stopped_leaves_the_lanes_in_the_queue_and_says_so
 
     assert stopped.code == 130
     assert "go on in the queue" in stopped.summary["exit"]["reason"]
+    assert f"batch-upload fleet upload {ground.fleet.path}" in stopped.stderr
     ground.assert_all_done()
 
 
