@@ -59,6 +59,7 @@ bench: $(VENV)/.dev $(BENCH_VENV)/.bench
 	$(BIN)/python -m benchmarks.finish
 	$(BIN)/python -m benchmarks.call
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.fleet
 
 clean:
 	rm -rf $(VENV) $(BENCH_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
