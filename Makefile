@@ -59,6 +59,8 @@ bench: $(VENV)/.dev $(BENCH_VENV)/.bench
 	$(BIN)/python -m benchmarks.finish
 	$(BIN)/python -m benchmarks.call
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.lanes
+	$(BIN)/python -m benchmarks.fleet
 	$(BIN)/python -m benchmarks.fleet
 
 clean:
