@@ -76,7 +76,8 @@ class FencedDatabase(PostgresDatabase):
         in_doubt, pause_s = self.is_committing, PAUSE_S[0]
         if self._failing_since is None:
             self._failing_since = self._now_s()
-        else:  # the last recovery was not enough: this transaction fails again and again
+        elif is_passing(error):  # the last recovery was not enough: the server answers, and refuses again and again
+            self._give_up_in_time(error, "has not carried out a write", is_ending)
             self._pause(pause_s, is_ending)
         while is_passing(error):
             try:
@@ -90,15 +91,19 @@ class FencedDatabase(PostgresDatabase):
                     self._failing_since = None
                 return Recovered(was_committed=was_committed)
             self.raw.close()  # what is a standby by now may still answer
-            waits_s = self._ending_s if is_ending.is_set() else self._reconnect_s
-            if self._now_s() - self._failing_since >= waits_s:
-                raise LedgerAway(
-                    f"the database of `{self._shown}` has not answered for {waits_s:.0f} s: {first_line(error)}",
-                    hint="check that its server is up, then run the same command again",
-                ) from error
+            self._give_up_in_time(error, "has not answered", is_ending)
             self._pause(pause_s, is_ending)
             pause_s = min(2 * pause_s, PAUSE_S[1])
         raise self.unusable(error)
+
+    def _give_up_in_time(self, error: Exception, what: str, is_ending: Event) -> None:
+        """Raise LedgerAway if nothing was committed for as long as a run waits. `what` the database has not done."""
+        waits_s = self._ending_s if is_ending.is_set() else self._reconnect_s
+        if self._failing_since is not None and self._now_s() - self._failing_since >= waits_s:
+            raise LedgerAway(
+                f"the database of `{self._shown}` {what} for {waits_s:.0f} s: {first_line(error)}",
+                hint="check that its server is up and not held up by a lock, then run the same command again",
+            ) from error
 
     def _pause(self, seconds: float, is_ending: Event) -> None:
         pause_s = random.uniform(seconds / 2, seconds)  # noqa: S311 - jitter, not a secret

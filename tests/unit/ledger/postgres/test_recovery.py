@@ -311,3 +311,24 @@ async def test_a_promoted_standby_that_has_everything_is_gone_on_with() -> None:
                 await writer.intend("bu1-a-1", run_id="run-1", at=T0)
 
                 assert [row.state for row in await writer.known(BATCH)] == [State.SENDING, State.PENDING]
+
+
+async def test_a_write_that_fails_again_and_again_while_the_database_answers_is_given_up_in_time(
+    url: str, postgres: PostgresServer
+) -> None:
+    one = await open_controller(url, "run-1", reconnect_s=0.2)
+    writer = await began(one, "run-1")
+    postgres.execute(
+        "CREATE FUNCTION busy() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'canceling statement due to lock timeout' USING ERRCODE = '55P03'; END $$",
+        database_of(url),
+    )
+    postgres.execute(
+        "CREATE TRIGGER busy BEFORE INSERT ON attempt FOR EACH STATEMENT EXECUTE FUNCTION busy()", database_of(url)
+    )
+
+    with pytest.raises(LedgerAway, match="has not carried out a write for 0 s: .*lock timeout") as away:
+        await asyncio.wait_for(writer.intend("bu1-a-1", run_id="run-1", at=T0), 15)
+
+    assert away.value.exit_code == 10
+    await asyncio.wait_for(one.store.close(), 15)
