@@ -146,6 +146,10 @@ class LaneWriter:
         self.target = target
         self._lane_id = ledger.lanes.get(target)
         self._is_pinned = self._was_pinned = False
+        self._is_cut_off = False
+        """Whether the caller of `pin` was cancelled while it waited for the thread, which may have taken the lane."""
+        self._taken: int | None = None
+        """The lane that the thread has taken."""
         self._continuous = False
         self._run_id: str | None = None
         self._tell_waiting: Callable[[LedgerLocked], None] = lambda _: None
@@ -177,6 +181,7 @@ class LaneWriter:
                 )
             ledger.take(db, lane_id)
             ledger.at_work[lane_id] = self.target
+            self._taken = lane_id
             last_run_id = runs.last_run_id(db, lane_id)
             is_as_left = ledger.leases.is_as_left(lane_id, last_run_id)
             ledger.check_times(db, lane_id, now=now, is_copy=is_as_left is False)
@@ -197,6 +202,9 @@ class LaneWriter:
                 if not is_told:
                     self._tell_waiting(error)
                     is_told = True
+            except anyio.get_cancelled_exc_class():
+                self._is_cut_off = True  # `release` gives back what the thread takes nevertheless
+                raise
             except BaseException:
                 ledger.let_go(self)
                 raise
@@ -208,16 +216,19 @@ class LaneWriter:
         return memory
 
     async def release(self) -> None:
-        lane_id, ledger = self._lane_id, self._ledger
-        if not ledger.leases.of_each_lane or not self._is_pinned or lane_id is None:
+        ledger = self._ledger
+        if not ledger.leases.of_each_lane or not (self._is_pinned or self._is_cut_off):
             return
 
         def work(db: Database) -> None:
+            lane_id = self._taken
+            if lane_id is None:
+                return
             ledger.leases.give_back(db, lane_id)
             if ledger.at_work.get(lane_id) == self.target:
                 del ledger.at_work[lane_id]
 
-        self._is_pinned = False
+        self._is_pinned = self._is_cut_off = False
         try:
             await ledger.thread.write(work)
         finally:

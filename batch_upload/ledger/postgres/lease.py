@@ -142,6 +142,7 @@ class PostgresLeases:
             self._free(db, lane_id)
             raise self._locked(db, lane_id)
         fence, commit_no, system_id, timeline, stretch, name = rows[0]
+        self._changes.given_back.discard(lane_id)
         self._changes.taken[lane_id] = Held(
             name=name,
             fence=fence,
@@ -154,7 +155,7 @@ class PostgresLeases:
         )
 
     def give_back(self, db: Database, lane_id: int) -> None:
-        held = self._held.get(lane_id)
+        held = self._changes.taken.pop(lane_id, None) or self._held.get(lane_id)
         if held is not None:
             db.execute(_GIVE_BACK, [lane_id, held.fence, held.holder])
         self._changes.given_back.add(lane_id)

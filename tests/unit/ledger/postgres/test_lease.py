@@ -7,6 +7,7 @@ import pytest
 
 from batch_upload.clock import SystemClock
 from batch_upload.errors import LaneLost, LedgerLocked
+from batch_upload.ledger.driver import Database
 from batch_upload.ledger.postgres.lease import stretch_of, stretch_text
 from batch_upload.ledger.store import LaneWriter
 from batch_upload.model import Lane
@@ -282,3 +283,42 @@ def test_a_stretch_is_read_as_it_was_noted() -> None:
 
         assert stretch_of(stretch_text(stretch)) == stretch
     assert stretch_of(None) is None
+
+
+async def test_a_run_that_is_cancelled_while_it_takes_a_lane_does_not_keep_it(url: str) -> None:
+    """The process goes on with other lanes, and renews what it holds as long as it lives."""
+    async with controller(url, "run-1") as one, controller(url, "run-2") as other:
+        writer = await one.writer()
+        pinning = asyncio.ensure_future(pinned(writer))
+        await asyncio.sleep(0)  # the job is with the thread, and its answer is not here
+        pinning.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await pinning
+        await writer.release()
+
+        await began(other, "run-2")
+
+
+async def test_a_lane_that_is_given_back_and_taken_in_one_transaction_is_held(url: str) -> None:
+    async with controller(url, "run-1") as one:
+        writer = await began(one, "run-1")
+        lane_id = one.store.lanes["acme/us-east-1"]
+
+        def again(db: Database) -> None:
+            one.leases.give_back(db, lane_id)
+            one.leases.take(db, lane_id)
+
+        await one.thread.write(again)
+
+        await writer.intend("bu1-a-1", run_id="run-1", at=T0)
+
+
+async def test_a_lane_that_was_refused_to_one_target_is_free_for_another_target_of_the_same_lane(url: str) -> None:
+    """As in a worker that gets lanes of two manifests, whose names for an account differ."""
+    async with controller(url, "run-1") as one, controller(url, "run-2") as other:
+        holder = await began(other, "run-2")
+        with pytest.raises(LedgerLocked):
+            await pinned(await one.writer("acme/us-east-1"))
+        await holder.release()
+
+        await pinned(await one.writer("brand/us-east-1"))
