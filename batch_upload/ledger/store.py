@@ -374,6 +374,8 @@ class LaneWriter:
         return await self._read(memory.rates, nothing=[])
 
     async def learn(self, learned: Sequence[RateRecord]) -> None:
+        if not self._was_pinned:  # a run that waits for its lane may not write to it
+            return
         await self._write(partial(memory.learn, learned=tuple(learned)))
 
     async def _write(self, work: Callable[[Database, int], Returned]) -> Returned:

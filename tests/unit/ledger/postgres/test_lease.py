@@ -10,7 +10,7 @@ from batch_upload.errors import LaneLost, LedgerLocked
 from batch_upload.ledger.driver import Database
 from batch_upload.ledger.postgres.lease import stretch_of, stretch_text
 from batch_upload.ledger.store import LaneWriter
-from batch_upload.model import Lane
+from batch_upload.model import Lane, RateRecord
 from batch_upload.moments import Moment, Stretch
 from batch_upload.ports import LaneMemory
 from tests.support.controllers import Controller, controller, database_of, lane_rows, lapse, wait_until
@@ -322,3 +322,16 @@ async def test_a_lane_that_was_refused_to_one_target_is_free_for_another_target_
         await holder.release()
 
         await pinned(await one.writer("brand/us-east-1"))
+
+
+async def test_a_run_that_waits_for_its_lane_does_not_fail_when_it_remembers_its_rates(url: str) -> None:
+    """Every 30 s a run records them, and a lane may be waited for for longer."""
+    async with controller(url, "run-1") as one, controller(url, "run-2") as other:
+        await began(one, "run-1")
+        unknown, known = await other.writer("never/pinned"), await other.writer()
+        record = RateRecord("CreateRegistrationAttachment", {}, T0)
+
+        await unknown.learn([record])
+        await known.learn([record])
+
+        assert await (await one.writer()).rates() == []

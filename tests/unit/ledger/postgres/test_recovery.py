@@ -327,7 +327,7 @@ async def test_a_write_that_fails_again_and_again_while_the_database_answers_is_
         "CREATE TRIGGER busy BEFORE INSERT ON attempt FOR EACH STATEMENT EXECUTE FUNCTION busy()", database_of(url)
     )
 
-    with pytest.raises(LedgerAway, match="has not carried out a write for 0 s: .*lock timeout") as away:
+    with pytest.raises(LedgerAway, match=r"has not carried out a write for 0 s: .*lock timeout") as away:
         await asyncio.wait_for(writer.intend("bu1-a-1", run_id="run-1", at=T0), 15)
 
     assert away.value.exit_code == 10
