@@ -94,7 +94,9 @@ def fleet_schedule_command(
     if manifest is None and (remove or options.ledger is None):
         raise UsageError("`fleet schedule` needs a manifest, or `--ledger URL` to list all schedules")
     path = "" if manifest is None else str(manifest.resolve())
-    named = None if manifest is None else ledger_named_in(manifest)
+    # a schedule can be removed after its manifest was
+    is_named = manifest is None or (remove and options.ledger is not None)
+    named = None if is_named or manifest is None else ledger_named_in(manifest)
     settings = settings_of(options, manifest=manifest or Path("fleet"), ledger=named)
     if manifest is not None and cron is not None and not remove:
         ready(manifest, options)  # all its problems are told now, and not at night

@@ -40,6 +40,8 @@ RECONNECT_MAX_S = 30.0
 """The longest pause before a worker that lost its queue tries again."""
 REGISTERED_S = 0.1
 """Between two looks whether the queue has given this worker a number."""
+CRON_COLUMNS = 5
+"""Of a crontab: croniter takes a sixth for seconds, so that one star too many would start a run every few seconds."""
 LEDGER_RETRY_S = 10.0
 """Seconds until another worker may try the lane of one whose ledger has failed."""
 
@@ -205,10 +207,13 @@ class LaneWorker:
 
 def next_time(cron: str, after: datetime) -> datetime:
     """Return when a cron expression is due next, in UTC. Raises UsageError for one that is none."""
+    hint = "five columns, such as `0 3 * * *`, or `@daily`"
+    if len(cron.split()) not in (1, CRON_COLUMNS):
+        raise UsageError(f"`{cron}` is no time of a crontab: it has not five columns", hint=hint)
     try:
         found: datetime = croniter(cron, after).get_next(datetime)
     except ValueError as error:
-        raise UsageError(f"`{cron}` is no time of a crontab: {error}", hint="such as `0 3 * * *`") from error
+        raise UsageError(f"`{cron}` is no time of a crontab: {error}", hint=hint) from error
     return found
 
 

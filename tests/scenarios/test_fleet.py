@@ -362,3 +362,22 @@ def test_the_demo_ends_well() -> None:
 
     assert ended.returncode == 0, ended.stderr
     assert "160 items are there, 0 of them twice" in ended.stdout
+
+
+def test_a_time_with_seconds_is_refused_and_a_schedule_outlives_no_manifest(ground: Ground) -> None:
+    often = ground.run("schedule", ground.fleet.path, "* * * * * *")
+    ground.run("schedule", ground.fleet.path, "0 3 * * *")
+    ground.fleet.path.unlink()
+
+    removed = ground.run("schedule", ground.fleet.path, "--remove")
+
+    assert (often.code, "it has not five columns" in often.stderr) == (2, True), often.stderr
+    assert (removed.code, ground.rows("SELECT count(*) FROM fleet_schedule")) == (0, [(0,)]), removed.stderr
+
+
+def test_runs_that_find_their_lanes_queued_leave_no_jobs_behind(ground: Ground) -> None:
+    """A crontab may start one each minute, while no worker is there or a run takes days."""
+    codes = [ground.upload("--no-wait").code for _ in range(3)]
+
+    assert codes == [0, 11, 11]
+    assert ground.rows("SELECT count(*) FROM procrastinate_jobs") == [(4,)]
