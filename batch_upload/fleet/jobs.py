@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequen
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from anyio import to_thread
@@ -19,7 +20,7 @@ from procrastinate.sync_psycopg_connector import wrap_exceptions
 from batch_upload.errors import LedgerUnusable, UsageError
 from batch_upload.fleet.lane import LaneReport, LaneTask
 from batch_upload.fleet.own_jobs import OwnJobs
-from batch_upload.ledger import connection_keywords
+from batch_upload.ledger import connection_keywords, fault_of_database
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl
 
 QUEUE = "batch-upload"
@@ -161,16 +162,16 @@ class LaneQueue:
     Every method raises LedgerUnusable if the database cannot be used.
     """
 
-    def __init__(self, app: App, jobs: OwnJobs, timing: Timing, shown: str) -> None:
+    def __init__(self, app: App, jobs: OwnJobs, timing: Timing, address: PostgresUrl) -> None:
         self.app = app
         self.running = jobs.running
         self.timing = timing
-        self._shown = shown
+        self._address = address
 
     async def defer(self, task: LaneTask, lane: str) -> int:
         """Queue a task, and return the id of its job. Jobs of the same `lane` (account/Region) never run at once."""
         lock = f"lane/{lane}"
-        with translated(self._shown):
+        with translated(self._address):
             queueing_lock = f"{lock}/{task.run_id}/{task.attempts}"
             deferrer = self.app.configure_task(TASK_NAME, queue=QUEUE, lock=lock, queueing_lock=queueing_lock)
             return await deferrer.defer_async(task=task.as_json())
@@ -181,8 +182,10 @@ class LaneQueue:
 
     async def cancel(self, job_ids: Sequence[int]) -> set[int]:
         """Take these jobs out of the queue, and return those that no worker had begun."""
-        with translated(self._shown):
-            return {each for each in job_ids if await self.app.job_manager.cancel_job_by_id_async(each)}
+        with translated(self._address):
+            # deleted at once: a crontab that starts a run each minute would leave a row a lane and minute for a week
+            cancel = partial(self.app.job_manager.cancel_job_by_id_async, delete_job=True)
+            return {each for each in job_ids if await cancel(each)}
 
     async def jobs(self, job_ids: Sequence[int]) -> list[LaneJob]:
         """Return these jobs, oldest first. One that was deleted is left out."""
@@ -214,7 +217,7 @@ class LaneQueue:
 
     async def delete_old(self) -> None:
         """Delete the jobs that ended KEPT_HOURS ago."""
-        with translated(self._shown):
+        with translated(self._address):
             await self.app.job_manager.delete_old_jobs(
                 KEPT_HOURS, QUEUE, include_failed=True, include_cancelled=True, include_aborted=True
             )
@@ -269,7 +272,7 @@ class LaneQueue:
         except LedgerUnusable as error:
             if not await self._has_tables():  # otherwise another process has made them just now
                 raise LedgerUnusable(
-                    f"the tables of the queue are not in `{self._shown}`, and cannot be made: {error.message}",
+                    f"the tables of the queue are not in `{self._address}`, and cannot be made: {error.message}",
                     hint="`batch-upload ledger migrate URL` makes them, with the URL of the owner of the database",
                 ) from error
 
@@ -278,11 +281,11 @@ class LaneQueue:
         return bool(row["found"])
 
     async def _rows(self, query: str, **values: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - values of any column
-        with translated(self._shown):
+        with translated(self._address):
             return await self.app.connector.execute_query_all_async(query, **values)
 
     async def _run(self, query: str, **values: Any) -> None:  # noqa: ANN401 - values of any column
-        with translated(self._shown):
+        with translated(self._address):
             await self.app.connector.execute_query_async(query, **values)
 
 
@@ -294,13 +297,13 @@ def _job_of(row: Mapping[str, Any]) -> LaneJob:
 
 
 @contextmanager
-def translated(shown: str) -> Iterator[None]:
-    """Raise LedgerUnusable for an error of the database in the block. `shown` names it."""
+def translated(address: PostgresUrl) -> Iterator[None]:
+    """Raise LedgerUnusable for an error of the database in the block, LedgerAway if it may pass by itself."""
     try:
         yield
     except ConnectorException as error:
-        reason = " ".join(str(error.__cause__ or error).split())
-        raise LedgerUnusable(f"the queue in `{shown}` cannot be used: {reason}") from error
+        cause = error.__cause__
+        raise fault_of_database(cause if isinstance(cause, Exception) else error, address) from error
 
 
 @asynccontextmanager
@@ -325,11 +328,10 @@ async def lane_queue(address: LedgerAddress, timing: Timing) -> AsyncIterator[La
     app = App(connector=connector)
     jobs = OwnJobs(connector)
     app.job_manager = jobs
-    shown = str(address)
-    with translated(shown), wrap_exceptions():
+    with translated(address), wrap_exceptions():
         await app.open_async()
     try:
-        queue = LaneQueue(app, jobs, timing, shown)
+        queue = LaneQueue(app, jobs, timing, address)
         await queue.make_tables()
         yield queue
     finally:

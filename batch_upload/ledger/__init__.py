@@ -116,6 +116,13 @@ def connection_keywords(address: PostgresUrl) -> Callable[[], dict[str, Any]]:
     return postgres.reach(address)
 
 
+def fault_of_database(error: Exception, address: PostgresUrl) -> LedgerUnusable:
+    """Return an error of a ledger's database as a sentence: LedgerAway if it may pass by itself."""
+    with _driver_needed(address):
+        from batch_upload.ledger import postgres
+    return postgres.unusable(error, shown=str(address))
+
+
 def health_of_database(address: PostgresUrl) -> DatabaseHealth:
     """Return how the database of a ledger is. Raises LedgerUnusable where it cannot be reached, and UsageError."""
     with _driver_needed(address):
@@ -140,6 +147,7 @@ __all__ = [
     "Note",
     "connection_keywords",
     "damage_of",
+    "fault_of_database",
     "files_of_ledger",
     "find_digests",
     "find_reader",

@@ -1,6 +1,7 @@
 """A ledger in a PostgreSQL database, which several hosts share. The only room that knows psycopg."""
 
 from batch_upload.ledger.postgres.connection import open_for_reading, reach
+from batch_upload.ledger.postgres.faults import unusable
 from batch_upload.ledger.postgres.fenced import open_fenced
 from batch_upload.ledger.postgres.health import health_of
 from batch_upload.ledger.postgres.lease import PostgresLeases
@@ -15,4 +16,5 @@ __all__ = [
     "open_for_reading",
     "parameters_of",
     "reach",
+    "unusable",
 ]
