@@ -147,7 +147,7 @@ def fleet_worker_command(
         int, typer.Option("--lanes", metavar="N", min=1, max=LANES_MAX, help="lanes that it works on at once")
     ] = 200,
     listen: Annotated[  # noqa: FBT002
-        bool, typer.Option("--listen/--no-listen", help="`--no-listen` behind a pooler: look for jobs every 2 s alone")
+        bool, typer.Option("--listen/--no-listen", help="`--no-listen` behind a pooler: only look for jobs every 2 s")
     ] = True,
     dead_after: DeadAfter = "30s",
     *,
@@ -186,7 +186,6 @@ def fleet_worker_command(
             group.start_soon(tick, observers)
             try:
                 with interruption.scope:
-                    output.say("waiting for lanes, Ctrl-C ends it")
                     counts = await work(
                         ledger,
                         options,
@@ -198,6 +197,7 @@ def fleet_worker_command(
                         start=partial(
                             start_scheduled, own=replace(options, ledger=ledger), observer=observers, timing=timing
                         ),
+                        on_ready=lambda: output.say("waiting for lanes, Ctrl-C ends it"),
                     )
                     output.say(f"{count_words(counts.ended, 'lane')} ended here, {counts.again:,} handed back")
             finally:

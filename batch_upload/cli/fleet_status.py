@@ -50,7 +50,7 @@ def fleet_status_command(
     path = str(found[0].manifest.folder / found[0].manifest.path.name)
 
     async def read() -> "tuple[list[FleetWorker], list[LaneJob]]":
-        async with lane_queue(found[0].settings.ledger, timing) as queue:
+        async with lane_queue(found[0].settings.ledger, timing, writes=False) as queue:
             return await queue.workers(), await queue.jobs_of_manifest(path)
 
     workers, jobs = anyio.run(read)
@@ -104,7 +104,7 @@ def fleet_schedule_command(
         wanted = Schedule(path, cron, kept, next_time(cron, datetime.now(UTC)))
 
     async def change() -> "tuple[list[Schedule], bool]":
-        async with lane_queue(settings.ledger, Timing()) as queue:
+        async with lane_queue(settings.ledger, Timing(), writes=remove or wanted is not None) as queue:
             removed = await queue.unschedule(path) if remove else False
             if wanted is not None:
                 await queue.schedule(wanted)

@@ -307,18 +307,18 @@ def translated(address: PostgresUrl) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def lane_queue(address: LedgerAddress, timing: Timing) -> AsyncIterator[LaneQueue]:
+async def lane_queue(address: LedgerAddress, timing: Timing, *, writes: bool = True) -> AsyncIterator[LaneQueue]:
     """Open the queue in the database of a ledger; its tables are made if they are missing.
 
-    Raises UsageError for a ledger that is a file, LedgerUnusable if the database cannot be used, and LedgerAway if it
-    does not answer now.
+    One that does not write may be opened by a role that may only read. Raises UsageError for a ledger that is a file,
+    LedgerUnusable if the database cannot be used, and LedgerAway if it does not answer now.
     """
     if not isinstance(address, PostgresUrl):
         raise UsageError(
             f"a fleet needs a ledger that all machines reach, and `{address}` is a file",
             hint="`--ledger postgresql://HOST/DATABASE`, or `ledger:` in the manifest",
         )
-    keywords = await to_thread.run_sync(connection_keywords, address)
+    keywords = await to_thread.run_sync(partial(connection_keywords, address, writes=writes))
     connector = PsycopgConnector(
         min_size=1,
         max_size=CONNECTIONS,

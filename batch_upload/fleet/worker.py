@@ -227,15 +227,18 @@ async def work(
     timing: Timing | None = None,
     listens: bool = True,
     start: Start | None = None,
+    on_ready: Callable[[], None] = lambda: None,
 ) -> WorkerCounts:
     """Run lanes of the queue in a ledger's database until interrupted. `listens`: wait for LISTEN, not only by polls.
 
-    `start` starts scheduled runs. Raises UsageError and LedgerUnusable as `lane_queue` and `open_ledger`.
+    `on_ready` is called when queue and ledger are open. `start` starts scheduled runs. Raises UsageError and
+    LedgerUnusable as `lane_queue` and `open_ledger`.
     """
     async with (
         lane_queue(ledger, timing or Timing()) as queue,
         worker_host(ledger, options, observer, lanes=lanes) as host,
     ):
+        on_ready()
         worker = LaneWorker(host, queue, observer, lanes=lanes, listens=listens, start=start)
         await worker.run(interruption)
         return worker.counts

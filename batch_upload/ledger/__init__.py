@@ -105,7 +105,7 @@ def newest_schema(address: LedgerAddress) -> int:
     return SCHEMA_VERSION
 
 
-def connection_keywords(address: PostgresUrl) -> Callable[[], dict[str, Any]]:
+def connection_keywords(address: PostgresUrl, *, writes: bool = True) -> Callable[[], dict[str, Any]]:
     """Connect once, and return what makes the keywords of libpq for each new connection to a ledger's database.
 
     For what is kept beside the ledger, such as a queue. Blocking. Raises LedgerUnusable without a driver, where TLS is
@@ -113,7 +113,7 @@ def connection_keywords(address: PostgresUrl) -> Callable[[], dict[str, Any]]:
     """
     with _driver_needed(address):
         from batch_upload.ledger import postgres
-    return postgres.reach(address)
+    return postgres.reach(address, writes=writes)
 
 
 def fault_of_database(error: Exception, address: PostgresUrl) -> LedgerUnusable:

@@ -318,12 +318,27 @@ def test_a_worker_with_the_least_rights_works_and_one_without_tables_says_who_ma
     apply_roles()
     with worker.worker():
         ended = worker.upload()
+    reader = replace(ground, role="batch_upload_reader")
+    read = reader.run("status", reader.fleet.path), reader.run("schedule")
     ground.rows("DROP TABLE fleet_schedule")
     refused = worker.run("status", worker.fleet.path)
 
     assert (ended.code, ended.states) == (0, {"complete": 24}), ended.stderr
+    assert [each.code for each in read] == [0, 0], [each.stderr for each in read]
+    assert [lane["name"] for lane in read[0].of("fleet_lane")] == ["done"] * 4
     assert refused.code == 24
     assert "`batch-upload ledger migrate URL` makes them" in refused.stderr
+
+
+def test_a_database_that_is_not_there_is_named_with_what_to_do(ground: Ground) -> None:
+    wrong = replace(ground, database="misspelt")
+    worker, listed = wrong.run("worker"), wrong.run("schedule")
+
+    assert [worker.code, listed.code] == [24, 24]
+    for each in worker, listed:
+        assert 'its server has no such database (database "misspelt" does not exist)' in each.stderr
+        assert "make it with `createdb`, or correct the URL" in each.stderr
+    assert "waiting for lanes" not in worker.stderr
 
 
 @pytest.mark.soak

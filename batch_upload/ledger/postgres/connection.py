@@ -317,9 +317,9 @@ def open_for_reading(url: PostgresUrl) -> PostgresDatabase | None:
     return PostgresDatabase(raw, partial(connect, parameters), shown=shown, begin=BEGIN_READING)
 
 
-def reach(url: PostgresUrl) -> Callable[[], dict[str, Any]]:
-    """Connect once to the server that takes writes, and return `PostgresParameters.keywords` for more connections."""
-    parameters = parameters_of(url)
+def reach(url: PostgresUrl, *, writes: bool) -> Callable[[], dict[str, Any]]:
+    """Connect once, as `parameters_of` says, and return `PostgresParameters.keywords` for more connections."""
+    parameters = parameters_of(url, writes=writes)
     with database_errors(parameters):
         connect(parameters).close()
     return parameters.keywords
