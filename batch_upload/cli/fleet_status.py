@@ -54,7 +54,7 @@ def fleet_status_command(
             return await queue.workers(), await queue.jobs_of_manifest(path)
 
     workers, jobs = anyio.run(read)
-    latest = {job.task.target: job for job in jobs}
+    latest = {job.task.target: job for job in sorted(jobs, key=_telling)}
     counted = [view.rows.stock().states for view in found]
     lines = [*worker_lines(workers, timing, output)]
     for view, states in zip(found, counted, strict=True):
@@ -138,6 +138,14 @@ def schedule_lines(schedules: "Sequence[Schedule]", output: Output) -> list[str]
         last = f", last run {each.last_words}" if each.last_words else ""
         lines.append(printable(f"`{each.manifest}` at `{each.cron}`, next {each.next_at:%Y-%m-%d %H:%M} UTC{last}"))
     return lines
+
+
+def _telling(job: "LaneJob") -> tuple[bool, bool, bool, int]:
+    """Sort the jobs of a lane so that the last one tells most: the one that runs, that waits, or that ended last.
+
+    A second run cancels its job of a lane that another run has: that job is newer, and tells nothing of the lane.
+    """
+    return job.status == "doing", job.status == "todo", job.status != "cancelled", job.job_id
 
 
 def worker_lines(workers: "list[FleetWorker]", timing: "Timing", output: Output) -> Iterator[str]:

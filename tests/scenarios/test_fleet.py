@@ -195,10 +195,12 @@ def test_two_coordinators_at_once_do_each_lane_once(ground: Ground) -> None:
     slowly = "--rate", "5", "--fixed-rate"
     with ground.worker(), ground.uploading(*slowly) as one, ground.uploading(*slowly) as other:
         ends = [one.finish(), other.finish()]
+    shown = ground.run("status", ground.fleet.path)
 
     names = [{lane["target"]: lane["exit"]["name"] for lane in each.summary["lanes"]} for each in ends]
     for label in ground.fleet.labels:
         assert sorted(each[label] for each in names) == ["done", "locked"], names
+    assert [lane["name"] for lane in shown.of("fleet_lane")] == ["done"] * 4  # not the jobs that were cancelled
     ground.assert_all_done()
 
 
