@@ -7,7 +7,7 @@
 --
 --   batch_upload_owner    owns the tables, and makes and updates them (`batch-upload ledger migrate`)
 --   batch_upload_worker   uploads: it cannot change or delete what happened (`attempt`, `outcome`), nor any table
---   batch_upload_reader   `status`, `why`, `report`, `watch`: reads
+--   batch_upload_reader   `status`, `why`, `report`, `watch`, `fleet status`: reads
 --
 -- They have no password. Give them one (`\password batch_upload_worker`), or on RDS: GRANT rds_iam TO batch_upload_worker;
 
