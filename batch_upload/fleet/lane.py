@@ -46,6 +46,8 @@ UNREACHED_TRIES = 3
 """Attempts of a lane in which transient errors are left."""
 UNREACHED_AGAIN_S = 30.0
 """Seconds between them. Within an attempt the engine has tried again for some minutes already."""
+WAIT_LOCK_UNTIL = "wait_lock_until"
+"""Option of a task: until when a lane that another run holds is waited for, as `LaneTask.deadline`."""
 HANDED_ON = ("rate", "max_rate", "fixed_rate", "concurrency", "wait", "settle_timeout_s", "safe_horizon_s", "rehash")
 """Options of a run that travel as they are. How AWS is reached is the worker's own affair."""
 
@@ -91,6 +93,14 @@ class LaneTask:
         if self.deadline is None:
             return None
         return max(0.0, (datetime.fromisoformat(self.deadline) - now).total_seconds())
+
+    def waits_for_lane(self, now: datetime, number: int) -> bool:
+        """Return whether attempt `number`, which found the lane another run's, is to be made again.
+
+        As long as `--wait-lock` says; without it, if the lane was this run's before.
+        """
+        until = self.options.get(WAIT_LOCK_UNTIL)
+        return number > 1 if until is None else now < datetime.fromisoformat(until)
 
 
 def options_json(options: RunOptions) -> dict[str, Any]:
@@ -237,7 +247,7 @@ async def run_lane(host: WorkerHost, task: LaneTask, *, attempt: int = 1) -> Lan
     again_in_s = None
     if host.interrupted and ending.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
         again_in_s = 0.0
-    elif ending.code is ExitCode.LOCKED and number > 1:
+    elif ending.code is ExitCode.LOCKED and task.waits_for_lane(datetime.now(UTC), number):
         again_in_s = LOCKED_AGAIN_S
     elif ending.code is ExitCode.TRANSIENT and number < UNREACHED_TRIES:
         again_in_s = UNREACHED_AGAIN_S

@@ -25,7 +25,7 @@ from batch_upload.clock import SystemClock, counting_s
 from batch_upload.errors import BatchUploadError, ExitCode, LedgerUnusable, SchedulerLost, UsageError
 from batch_upload.events import LaneEnded, LanesChosen, Notice, OfLane, RunEnded
 from batch_upload.fleet.jobs import FleetWorker, LaneJob, Schedule, Timing, lane_queue
-from batch_upload.fleet.lane import LaneTask, options_json, options_of_json
+from batch_upload.fleet.lane import WAIT_LOCK_UNTIL, LaneTask, options_json, options_of_json
 from batch_upload.ledger import find_reader, newest_schema, open_ledger
 from batch_upload.model import Known
 from batch_upload.ports import LedgerReader, Observer
@@ -204,6 +204,9 @@ class FleetUpload:
         if left_s is not None:
             left_s -= counting_s() - self._started
         deadline = None if left_s is None else (datetime.now(UTC) + timedelta(seconds=left_s)).isoformat()
+        waits_s, waiting = self.settings.wait_lock_s, {}
+        if waits_s > 0:
+            waiting[WAIT_LOCK_UNTIL] = (datetime.now(UTC) + timedelta(seconds=waits_s)).isoformat()
         path = str(self.prepared.manifest.folder / self.prepared.manifest.path.name)
         for part, follower in parts:
             task = LaneTask(
@@ -214,7 +217,7 @@ class FleetUpload:
                 schema=newest_schema(self.settings.ledger),
                 run_id=self.run_id,
                 deadline=deadline,
-                options=options_json(part.settings),
+                options={**options_json(part.settings), **waiting},
             )
             self._lanes.append(_Lane(part, follower, task))
         labels = tuple(lane.label for lane in self._lanes)
