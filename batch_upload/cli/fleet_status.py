@@ -46,11 +46,12 @@ def fleet_status_command(
 
     started, timing = counting_s(), timing_of(dead_after)
     views = view_lanes(manifest, options_of(flags))
-    found = [view for view in views if len(view.rows)]
-    path = str(found[0].manifest.folder / found[0].manifest.path.name)
+    found = [view for view in views if len(view.rows)] or views
+    ledger, listed = found[0].settings.ledger, found[0].manifest
+    path = str(listed.folder / listed.path.name)
 
     async def read() -> "tuple[list[FleetWorker], list[LaneJob]]":
-        async with lane_queue(found[0].settings.ledger, timing, writes=False) as queue:
+        async with lane_queue(ledger, timing, writes=False) as queue:
             return await queue.workers(), await queue.jobs_of_manifest(path)
 
     workers, jobs = anyio.run(read)

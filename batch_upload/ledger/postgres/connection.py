@@ -317,8 +317,11 @@ def open_for_reading(url: PostgresUrl) -> PostgresDatabase | None:
     return PostgresDatabase(raw, partial(connect, parameters), shown=shown, begin=BEGIN_READING)
 
 
-def reach(url: PostgresUrl, *, writes: bool) -> Callable[[], dict[str, Any]]:
-    """Connect once, as `parameters_of` says, and return `PostgresParameters.keywords` for more connections."""
+def reach(url: PostgresUrl, *, writes: bool = True) -> Callable[[], dict[str, Any]]:
+    """Connect once to the server that takes writes, and return `PostgresParameters.keywords` for more connections.
+
+    With `writes` off, a role that only reads will do, and a standby.
+    """
     parameters = parameters_of(url, writes=writes)
     with database_errors(parameters):
         connect(parameters).close()

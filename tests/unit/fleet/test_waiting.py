@@ -42,8 +42,8 @@ async def test_it_is_given_out_again_until_then(url: str, tmp_path: Path, monkey
             await (await other.writer(label)).pin(Lane(account, region), endpoint="e", at=T0)
             async with worker_host(ledger, RunOptions(), Silent(), lanes=1, wait_lock_s=0.0) as host:
                 reports = [
-                    await run_lane(host, replace(task, options=task.options | options))
-                    for options in ({}, waiting, over)
+                    await run_lane(host, replace(task, options={**task.options, **options}))
+                    for options in (dict[str, str](), waiting, over)
                 ]
 
     assert [(each.code, each.again_in_s) for each in reports] == [(11, None), (11, LOCKED_AGAIN_S), (11, None)]
