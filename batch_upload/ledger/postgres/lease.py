@@ -156,6 +156,7 @@ class PostgresLeases:
 
     def give_back(self, db: Database, lane_id: int) -> None:
         held = self._changes.taken.pop(lane_id, None) or self._held.get(lane_id)
+        self._changes.stretches.pop(lane_id, None)
         if held is not None:
             db.execute(_GIVE_BACK, [lane_id, held.fence, held.holder])
         self._changes.given_back.add(lane_id)

@@ -335,3 +335,19 @@ async def test_a_run_that_waits_for_its_lane_does_not_fail_when_it_remembers_its
         await known.learn([record])
 
         assert await (await one.writer()).rates() == []
+
+
+async def test_a_lane_that_is_taken_and_given_back_in_one_transaction_is_free(url: str) -> None:
+    async with controller(url, "run-1") as one, controller(url, "run-2") as other:
+        writer = await began(one, "run-1")
+        lane_id, stretch = one.store.lanes["acme/us-east-1"], writer.stretch
+        await writer.release()
+
+        def cut_off(db: Database) -> None:
+            one.leases.take(db, lane_id)
+            one.leases.note_stretch(db, lane_id, stretch)
+            one.leases.give_back(db, lane_id)
+
+        await one.thread.write(cut_off)
+
+        await pinned(await other.writer())
