@@ -8,7 +8,8 @@ MemoryError: all callers get LedgerUnusable, and `on_closed` is called only once
 A transaction begins with the fence of the lanes that its jobs write to (`Database.fence`). Jobs of a lane that another
 process has taken over fail with LaneLost; the others of the group are carried out. If the connection to a database is
 lost, the group is redone once it is back, unless it was committed. While there is nothing to write, the thread renews
-the leases of the lanes (`Database.renew`).
+the leases of the lanes (`Database.renew`), but only after the event loop has answered: a process whose loop stands
+still does nothing with its lanes, and others may take them once the lease has lapsed.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
+from enum import Enum, auto
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Any, Generic, NamedTuple
@@ -59,6 +61,13 @@ class _Job(NamedTuple):
     answer: "asyncio.Future[_Done[Any] | _Failed]"
 
 
+class _Sign(Enum):
+    """What is handed over that is no job."""
+
+    LOOP_LIVES = auto()
+    """The event loop's answer to the thread, which asks it before each renewal of the leases."""
+
+
 class Ending(Event):
     """Whether what goes on is being ended: once it is set, or from a moment of `counting_s()` on."""
 
@@ -94,7 +103,7 @@ class Writer:
         self._on_closed = on_closed
         self._pause = pause
         self._loop = asyncio.get_running_loop()
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[_Job | _Sign | None] = SimpleQueue()
         self._started: asyncio.Future[LedgerUnusable | None] = self._loop.create_future()
         self._ended = asyncio.Event()
         self._stopped = False
@@ -102,6 +111,8 @@ class Writer:
         self._broken: LedgerUnusable | None = None
         self._group: Sequence[_Job] = ()
         """Jobs that the thread has taken and has not answered yet."""
+        self._loop_is_asked = self._loop_lives = False
+        """Whether the thread waits for a sign of life of the event loop, and whether it got one since its last look."""
         self._thread = Thread(target=self._main, name="ledger", daemon=True)
 
     async def start(self) -> None:
@@ -212,7 +223,7 @@ class Writer:
         """
         group: list[_Job] = []
         self._group = group  # a job that was taken is answered, whatever happens
-        job = self._jobs.get() if db is None else self._first_job(db)
+        job = self._first_job(db)
         while job is not None:
             group.append(job)
             if gather_s and len(group) == 1:
@@ -220,21 +231,37 @@ class Writer:
             if len(group) == GROUP_MAX:
                 return group
             try:
-                job = self._jobs.get_nowait()
+                job = self._taken(0)
             except Empty:
                 return group
         self._jobs.put(None)
         return group
 
-    def _first_job(self, db: Database) -> _Job | None:
-        """Wait for a job, and renew the leases whenever it is time."""
-        while self._broken is None and (due_s := db.renewal_due_s()) is not None:
-            if due_s > 0:
-                with suppress(Empty):
-                    return self._jobs.get(timeout=due_s)
-            else:
+    def _first_job(self, db: Database | None) -> _Job | None:
+        """Wait for a job. With `db` renew the leases when it is time, once the event loop has given a sign of life."""
+        while True:
+            due_s = None if db is None or self._broken is not None else db.renewal_due_s()
+            is_due = due_s is not None and due_s <= 0
+            loop_lives, self._loop_lives = self._loop_lives, False
+            if db is not None and is_due and loop_lives:
                 self._renew(db)
-        return self._jobs.get()
+                continue
+            if is_due and not self._loop_is_asked:
+                self._loop_is_asked = True
+                self._tell(self._jobs.put, _Sign.LOOP_LIVES)
+            with suppress(Empty):
+                return self._taken(None if is_due else due_s)
+
+    def _taken(self, timeout_s: float | None) -> _Job | None:
+        """Return the next job, or None once the writer is closed.
+
+        Raises Empty after `timeout_s` seconds, and when the event loop has answered instead.
+        """
+        taken = self._jobs.get(timeout_s != 0, timeout_s)
+        if taken is _Sign.LOOP_LIVES:
+            self._loop_is_asked, self._loop_lives = False, True
+            raise Empty
+        return taken
 
     def _renew(self, db: Database) -> None:
         try:

@@ -1,5 +1,6 @@
 """A controller of a lane is stopped or killed at a point, and another one waits for the lane."""
 
+import fcntl
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,8 @@ EVERY_POINT = [
 ]
 PLACES = {pauses.BEFORE_GROUP: 8, pauses.BEFORE_COMMIT: 8, pauses.AFTER_COMMIT: 8}
 """Which of them is tried: the first groups are those of a lane that is not held yet. Elsewhere it is the second."""
+SMALL_PIPE = 4096
+"""Bytes that a pipe holds at least: some ten lines of `--json`."""
 LOST = 11
 UNUSABLE = 24
 DISAGREEMENT = 25
@@ -92,6 +95,25 @@ def kill_and_follow(shared: SharedLedger, point: str, at: int) -> int | None:
     assert other.code == 0, other.stderr
     shared.check_done()
     return killed.code
+
+
+def test_a_controller_whose_output_is_not_read_loses_its_lanes_and_writes_and_sends_nothing_more(
+    witnessed: PostgresServer, emulator: EmulatorProcess, command: Preloaded, tmp_path: Path
+) -> None:
+    shared = shared_ledger(witnessed, emulator, command, tmp_path, items=40)
+    with shared.uploading() as first:
+        assert first.process.stdout is not None
+        fcntl.fcntl(first.process.stdout, fcntl.F_SETPIPE_SZ, SMALL_PIPE)
+        shared.wait_for_creates(1)
+        with shared.uploading("--wait-lock", "20s") as second:
+            other = shared.ended(second)
+        creates = shared.endpoint.stats().creates
+        stuck = shared.ended(first)
+
+    assert other.code == 0, other.stderr
+    assert other.summary["uploaded"] > 0
+    assert (stuck.code, shared.endpoint.stats().creates) == (LOST, creates), stuck.stderr
+    shared.check_done()
 
 
 def test_what_leaves_after_a_sleep_longer_than_the_service_remembers_a_token_is_found_by_verify(

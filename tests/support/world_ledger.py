@@ -16,7 +16,7 @@ from batch_upload.ledger.sqlite.connection import open_for_writing
 from batch_upload.ledger.sqlite.files import check_place, make_file, real_path
 from batch_upload.ledger.sqlite.lock import take_lock
 from batch_upload.ledger.store import Store
-from batch_upload.ledger.writer import Writer, _Job, _settle, _settle_all
+from batch_upload.ledger.writer import Writer, _Job, _settle, _settle_all, _Sign
 from batch_upload.ports import Clock, Ledger
 from tests.support.virtual_time import Killed, Life
 
@@ -24,14 +24,17 @@ COMMIT_MAX_S = 0.004
 """The longest time that the simulated disk takes for a commit."""
 
 
-class _Handed(SimpleQueue[_Job | None]):
+_Item = _Job | _Sign | None
+
+
+class _Handed(SimpleQueue[_Item]):
     """The writer's queue, which says when something was put in."""
 
     def __init__(self, arrived: Callable[[], None]) -> None:
         super().__init__()
         self._arrived = arrived
 
-    def put(self, item: _Job | None, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002
+    def put(self, item: _Item, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002
         super().put(item, block, timeout)
         self._arrived()
 

@@ -1,6 +1,7 @@
 """A lane of a database is one process's at a time: taken, waited for, refused, taken over, given back."""
 
 import asyncio
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -152,6 +153,36 @@ async def test_without_writes_the_lease_is_renewed_and_the_right_to_send_moves_o
         assert holder.may_send_until() > until
         assert after[0] > before[0]
         assert after[1] == before[1]
+
+
+async def test_while_the_event_loop_stands_still_the_lease_lapses_and_another_process_takes_the_lane(
+    url: str, postgres: PostgresServer
+) -> None:
+    async with controller(url, "run-1", ttl_s=0.3) as one, controller(url, "run-2") as other:
+        holder = await began(one, "run-1")
+
+        stands_still_until = time.monotonic() + 20
+        while lane_rows(postgres, url, "lease_until < clock_timestamp()") != [(True,)]:
+            assert time.monotonic() < stands_still_until, "the lease was renewed by a process whose loop stands still"
+        postgres.execute("UPDATE lane SET holder = gen_random_uuid(), fence = fence + 1", database_of(url))
+
+        with pytest.raises(LaneLost):
+            await holder.intend("bu1-a-1", run_id="run-1", at=T0)
+        lapse(postgres, url)
+        await pinned(await other.writer())
+
+
+async def test_when_the_event_loop_goes_on_in_time_the_lease_is_renewed_again(
+    url: str, postgres: PostgresServer
+) -> None:
+    async with controller(url, "run-1", ttl_s=0.3) as one:
+        holder = await began(one, "run-1")
+        while lane_rows(postgres, url, "lease_until < clock_timestamp()") != [(True,)]:
+            pass
+
+        await wait_until(lambda: one.store.clock.monotonic() < holder.may_send_until())
+
+        await holder.intend("bu1-a-1", run_id="run-1", at=T0)
 
 
 async def test_the_right_to_send_ends_a_third_of_the_lease_before_the_lease(url: str) -> None:
