@@ -163,6 +163,8 @@ class MemoryConnection:
                     lanes[lane_id].system_id = lanes[lane_id].timeline = None
             case lease._SERVER:
                 return [("1", str(self._server.timeline))]
+            case lease._FREE:
+                return []
             case lease._HOLDER:
                 return [(f"lane/{values[0]}", None, None, None, None)]
             case _ if sql == LOG:

@@ -9,7 +9,6 @@ import json
 import os
 import socket
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -40,13 +39,14 @@ RETURNING fence, commit_no, system_id, timeline, stretch, account || '/' || regi
 """
 """A row that is locked has a holder at work. `holder = …` repeats a take that may have been done already."""
 _FREE = """
-SELECT pg_terminate_backend(activity.pid)
-  FROM lane JOIN pg_stat_activity AS activity ON activity.backend_xid = lane.xmax
- WHERE lane_id = %s AND lease_until < clock_timestamp() AND activity.wait_event = 'ClientRead'
-   AND activity.query_start < clock_timestamp() - make_interval(secs => %s)
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+ WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+   AND split_part(application_name, '/', 1) = split_part(current_setting('application_name'), '/', 1)
+   AND backend_xid IS NOT NULL AND wait_event = 'ClientRead'
+   AND query_start < clock_timestamp() - make_interval(secs => %s)
 """
-"""End the transaction that holds the row of a lane whose lease has lapsed, if the server waits for its client. A host
-that was stopped or lost in the middle of a pipeline is ended by no time-out of the server's."""
+"""End the transactions of this program that have written, and whose client has been silent for so long. A host that was
+stopped or lost in the middle of a pipeline is ended by no time-out of the server's."""
 _HOLDER = "SELECT account || '/' || region, run_id, host, pid, since FROM lane WHERE lane_id = %s"
 _FENCE = """
 UPDATE lane SET commit_no = commit_no + 1, lease_until = clock_timestamp() + make_interval(secs => %s)
@@ -139,7 +139,7 @@ class PostgresLeases:
         who = [holder, self._run_id, socket.gethostname(), os.getpid()]
         rows = db.execute(_TAKE, [*who, self._ttl_s, lane_id, holder]).fetchall()
         if not rows:
-            self._free(db, lane_id)
+            self.free(db)
             raise self._locked(db, lane_id)
         fence, commit_no, system_id, timeline, stretch, name = rows[0]
         self._changes.given_back.discard(lane_id)
@@ -265,6 +265,10 @@ class PostgresLeases:
             self._set_back(set_back)
         return any(number > before[lane_id].commit_no for lane_id, number in numbers.items())
 
+    def free(self, db: Database) -> None:
+        """Let go on what waits for a row, if a transaction has it whose client has been silent for half a lease."""
+        db.execute(_FREE, [self._ttl_s / 2]).fetchall()
+
     def _proofs(self, lanes: Collection[int]) -> tuple[list[int], list[int], list[UUID]]:
         held = [self._held[lane_id] for lane_id in lanes]
         return [*lanes], [each.fence for each in held], [each.holder for each in held]
@@ -282,12 +286,6 @@ class PostgresLeases:
             self._tells_server = False
             return UNTOLD
         return system_id, timeline
-
-    def _free(self, db: Database, lane_id: int) -> None:
-        """Let the lane be taken soon, if a transaction holds it whose client has been silent for half a lease."""
-        # another role's transactions are left alone
-        with suppress(psycopg.errors.InsufficientPrivilege), db.savepoint():
-            db.execute(_FREE, [lane_id, self._ttl_s / 2]).fetchall()
 
     def _locked(self, db: Database, lane_id: int) -> LedgerLocked:
         name, who, values = self._holder(db, lane_id)

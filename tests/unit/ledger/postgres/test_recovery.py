@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 
 import psycopg
 import pytest
 
 from batch_upload.errors import LaneLost, LedgerAway, LedgerUnusable
 from batch_upload.ledger.store import LaneWriter
+from batch_upload.ledger.tables import utc_text
 from batch_upload.model import State
 from tests.support.controllers import (
     Controller,
@@ -96,6 +98,23 @@ async def test_a_take_whose_commit_was_cut_off_is_taken_by_its_own_process(
             await writer.release()
 
     assert len(lane_rows(postgres, url, "lane_id")) == 1
+
+
+async def test_rows_that_a_process_added_and_was_stopped_before_its_commit_hold_up_no_other_process(url: str) -> None:
+    """It had sent its statements as a pipeline, which no time-out of the server's ends."""
+    added = "INSERT INTO lane (account, region, endpoint, pinned_at) VALUES (%s, %s, 'e', %s) RETURNING lane_id"
+    async with controller(url, "run-2", ttl_s=0.3) as other:
+        with (
+            psycopg.connect(url, autocommit=True, application_name="batch-upload/1") as stopped,
+            suppress(psycopg.OperationalError),
+            stopped.pipeline(),
+        ):
+            stopped.execute("BEGIN")
+            stopped.execute(added, [LANE.account, LANE.region, utc_text(T0)]).fetchall()
+
+            await began(other, "run-2")
+
+        assert stopped.broken
 
 
 async def test_a_lane_that_was_taken_over_while_a_commit_was_in_doubt_is_lost(
