@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.support.pauses import Pause
 from tests.support.postgres import PostgresServer
 from tests.support.preloaded import Preloaded
 from tests.support.shared_ledger import LEASE_S, SharedLedger, go_on, is_stopped, shared_ledger
+from tests.support.tcp_proxy import running_proxy
 
 SOON = ("--dead-after", "3s")
 TAKE_OVER_S = 10.0
@@ -25,6 +27,7 @@ LATE_S = 2.0
 """By how much a request of one of many lanes may come late there."""
 TERMINATED = 143
 LOCKED = 11
+AWAY = 10
 _JOBS = "SELECT coalesce(string_agg(args::text, ' '), '') FROM procrastinate_jobs"
 _FAIL_OTHERS = """
 UPDATE procrastinate_jobs SET status = 'failed' WHERE id = (
@@ -33,11 +36,11 @@ UPDATE procrastinate_jobs SET status = 'failed' WHERE id = (
 
 
 @contextmanager
-def worker(shared: SharedLedger, pause: Pause | None = None) -> Iterator[Running]:
-    """A worker with a short lease, which is killed at the end if it still runs."""
+def worker(shared: SharedLedger, pause: Pause | None = None, away_s: float | None = None) -> Iterator[Running]:
+    """A worker with a short lease, which is killed at the end if it still runs. It waits `away_s` for its database."""
     words = ("fleet", "worker", *SOON)  # without `--json`: a pipe that is not read would hold it up
     with shared.command.started(
-        *words, cwd=shared.fleet.folder, env=shared.env, pause=pause, lease_s=LEASE_S, timeout_s=300
+        *words, cwd=shared.fleet.folder, env=shared.env, pause=pause, lease_s=LEASE_S, away_s=away_s, timeout_s=300
     ) as running:
         yield running
 
@@ -109,6 +112,25 @@ def test_a_worker_that_slept_beyond_its_lease_sends_nothing_more_in_the_lanes_th
 
             assert (ended.code, ended.states) == (0, {"complete": 24}), ended.stderr
             check_fleet(shared, first, second)
+
+
+@pytest.mark.soak
+def test_a_worker_whose_database_stays_away_ends_with_10_and_another_one_ends_its_lanes(
+    witnessed: PostgresServer, emulator: EmulatorProcess, command: Preloaded, tmp_path: Path
+) -> None:
+    shared = shared_ledger(witnessed, emulator, command, tmp_path, accounts=2, items=12, rate=4)
+    with running_proxy(witnessed.port) as proxy, coordinator(shared) as upload:
+        with worker(replace(shared, port=proxy.port), away_s=1.0) as cut_off:
+            shared.wait_for_creates(4)
+            proxy.refuse()
+            away = shared.ended(cut_off)
+        with worker(shared) as other:
+            ended = shared.ended(upload)
+
+            assert away.code == AWAY, away.stderr
+            assert "has not answered for 1 s" in away.stderr
+            assert (ended.code, ended.states) == (0, {"complete": 24}), ended.stderr
+            check_fleet(shared, other)
 
 
 def test_a_job_that_another_worker_calls_failed_ends_no_lane(

@@ -33,8 +33,16 @@ class Pause:
     number: int = signal.SIGSTOP
 
 
-def install(pause: Pause | None, lease_s: float | None) -> None:
-    """Let this forked process pause. `lease_s`: how long its leases and its patience with a silent server last."""
+def install(pause: Pause | None, lease_s: float | None, away_s: float | None = None) -> None:
+    """Let this forked process pause. `lease_s`: how long its leases and its patience with a silent server last;
+    `away_s`: how long it waits for a database that is away."""
+    if away_s is not None:
+        from batch_upload.ledger.postgres import open_fenced
+
+        given = open_fenced.__kwdefaults__
+        if given is None or "reconnect_s" not in given:
+            raise AttributeError("the time that a database is waited for has another name now")
+        given["reconnect_s"] = away_s
     if lease_s is not None:
         from batch_upload.ledger.postgres import PostgresLeases, connection
 

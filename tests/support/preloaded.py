@@ -66,15 +66,17 @@ class Preloaded:
         env: Mapping[str, str] | None = None,
         pause: Pause | None = None,
         lease_s: float | None = None,
+        away_s: float | None = None,
         timeout_s: int = TIMEOUT_S,
     ) -> Iterator[Running]:
-        """As `tests.support.command.started`. `pause` and `lease_s` as `tests.support.pauses.install`."""
+        """As `tests.support.command.started`. `pause`, `lease_s` and `away_s` as `tests.support.pauses.install`."""
         number = next(self._numbers)
         out, err = self._folder / f"out{number}", self._folder / f"err{number}"
         os.mkfifo(out)
         err.write_bytes(b"")
         streams = [os.devnull, str(out), str(err)]
-        process_id = self._start(arguments, cwd, {**os.environ, **(env or {})}, streams, pause, lease_s, timeout_s)
+        environment = {**os.environ, **(env or {})}
+        process_id = self._start(arguments, cwd, environment, streams, pause, lease_s, away_s, timeout_s)
         with out.open(encoding="utf-8") as stdout, err.open(encoding="utf-8") as errors:
             process = ForkedProcess(self, process_id, stdout)
             try:
@@ -98,11 +100,13 @@ class Preloaded:
         streams: Sequence[str | None],
         pause: Pause | None = None,
         lease_s: float | None = None,
+        away_s: float | None = None,
         timeout_s: int = TIMEOUT_S,
     ) -> int:
         argv = [str(each) for each in arguments]
         start = {"argv": argv, "cwd": str(cwd), "env": dict(environment), "streams": streams}
-        hooks = {"pause": None if pause is None else asdict(pause), "lease_s": lease_s, "timeout_s": timeout_s}
+        pausing = None if pause is None else asdict(pause)
+        hooks = {"pause": pausing, "lease_s": lease_s, "away_s": away_s, "timeout_s": timeout_s}
         return self.ask({"start": start | hooks})
 
 
@@ -187,6 +191,7 @@ def become(
     *,
     pause: Mapping[str, Any] | None = None,
     lease_s: float | None = None,
+    away_s: float | None = None,
     timeout_s: int = TIMEOUT_S,
 ) -> NoReturn:
     """Be the command with these arguments, in this forked process, until it ends or is killed after `timeout_s`.
@@ -195,8 +200,8 @@ def become(
     """
     from batch_upload.cli.main import main
 
-    if pause is not None or lease_s is not None:
-        install(None if pause is None else Pause(**pause), lease_s)
+    if pause is not None or lease_s is not None or away_s is not None:
+        install(None if pause is None else Pause(**pause), lease_s, away_s)
     for number, path in enumerate(streams):
         if path is not None:
             os.dup2(1 if path == SAME else os.open(path, os.O_RDWR), number)
