@@ -4,6 +4,7 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
+import anyio
 import pytest
 
 from batch_upload.clock import SystemClock
@@ -153,6 +154,18 @@ async def test_without_writes_the_lease_is_renewed_and_the_right_to_send_moves_o
         assert holder.may_send_until() > until
         assert after[0] > before[0]
         assert after[1] == before[1]
+
+
+async def test_a_lane_without_writes_is_renewed_while_another_lane_of_its_process_writes_all_the_time(url: str) -> None:
+    async with controller(url, "run-1", ttl_s=0.3) as one:
+        idle, busy = await began(one, "run-1"), await began(one, "run-1", OTHER, "beta/eu-west-1")
+        until = idle.may_send_until()
+
+        with anyio.fail_after(20):
+            while idle.may_send_until() == until:
+                await asyncio.gather(*(busy.enlist([item("a")], at=T0) for _ in range(4)))
+
+        assert idle.may_send_until() > until
 
 
 async def test_while_the_event_loop_stands_still_the_lease_lapses_and_another_process_takes_the_lane(
