@@ -310,8 +310,8 @@ def translated(address: PostgresUrl) -> Iterator[None]:
 async def lane_queue(address: LedgerAddress, timing: Timing, *, writes: bool = True) -> AsyncIterator[LaneQueue]:
     """Open the queue in the database of a ledger; its tables are made if they are missing.
 
-    Without `writes` the role may be one that only reads. Raises UsageError for a ledger that is a file, LedgerUnusable if
-    the database cannot be used, and LedgerAway if it does not answer now.
+    Without `writes` the role may be one that only reads. Raises UsageError for a ledger that is a file, LedgerUnusable
+    if the database cannot be used, and LedgerAway if it does not answer now.
     """
     if not isinstance(address, PostgresUrl):
         raise UsageError(
