@@ -18,7 +18,7 @@ PAGE = ROOT / "docs" / "events.md"
 SUFFIX = "_event"
 _COMMON = frozenset({"event", "schema_version"})
 LANE = frozenset({"target", "account", "region"})
-OPTIONAL = LANE | {"lanes"}
+OPTIONAL = LANE | {"lanes", "shard"}
 """Members that only lines of a manifest with `targets` have."""
 _BEGIN = "<!-- written by `python -m tests.support.event_schema` -->\n"
 

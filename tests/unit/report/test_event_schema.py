@@ -65,6 +65,7 @@ def test_what_a_lane_adds_is_declared_on_every_line_that_may_be_about_one() -> N
     assert {member for shape in shapes().values() for member in set(shape["properties"]) - set(shape["required"])} == {
         *("target", "account", "region"),
         "lanes",
+        "shard",
     }
 
 
