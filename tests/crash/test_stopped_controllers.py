@@ -23,6 +23,8 @@ EVERY_POINT = [
 ]
 PLACES = {pauses.BEFORE_GROUP: 8, pauses.BEFORE_COMMIT: 8, pauses.AFTER_COMMIT: 8}
 """Which of them is tried: the first groups are those of a lane that is not held yet. Elsewhere it is the second."""
+PINNED = 4
+"""Which commit is that of the lane and its target."""
 SMALL_PIPE = 4096
 """Bytes that a pipe holds at least: some ten lines of `--json`."""
 LOST = 11
@@ -40,6 +42,12 @@ def shared(witnessed: PostgresServer, emulator: EmulatorProcess, command: Preloa
 @pytest.mark.parametrize("point", EVERY_POINT)
 def test_stopped_beyond_its_lease_a_controller_writes_and_sends_nothing_more(shared: SharedLedger, point: str) -> None:
     assert stop_and_follow(shared, point, PLACES.get(point, 2)) == LOST
+
+
+def test_stopped_when_it_has_pinned_a_new_lane_and_not_committed_it_a_controller_holds_up_no_other(
+    shared: SharedLedger,
+) -> None:
+    assert stop_and_follow(shared, pauses.BEFORE_COMMIT, PINNED) in (0, LOST)
 
 
 @pytest.mark.parametrize("point", EVERY_POINT)

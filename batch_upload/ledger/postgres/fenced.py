@@ -21,8 +21,6 @@ RECONNECT_S = 60.0
 120 s; nothing is sent meanwhile, and after that the same command goes on where this one ended."""
 ENDING_S = 10.0
 """How long it waits once the run is being ended, as for everything else then."""
-LOCKED = "55P03"
-"""The SQLSTATE of a statement that has waited longer than `lock_timeout` for a row (lock_not_available)."""
 PAUSE_S = (0.05, 2.0)
 """The first pause between two tries to connect, and the longest. Each is drawn from half of it to all of it."""
 
@@ -84,8 +82,7 @@ class FencedDatabase(PostgresDatabase):
         while is_passing(error):
             try:
                 with super().transaction():
-                    if getattr(error, "sqlstate", None) == LOCKED:  # perhaps by a process that was stopped
-                        self._leases.free(self)
+                    self._leases.free(self)  # it may have waited for a row of a process that was stopped
                     was_committed = in_doubt and self._leases.decide(self)
             except self.FAILURES as again:
                 error = again
