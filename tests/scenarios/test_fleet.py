@@ -234,6 +234,7 @@ def test_a_coordinator_that_is_stopped_leaves_the_lanes_in_the_queue_and_says_so
     ground.assert_all_done()
 
 
+@pytest.mark.soak
 def test_a_worker_that_slept_beyond_its_lease_changes_nothing_that_another_has_done(ground: Ground) -> None:
     with ground.worker() as sleeper, ground.uploading("--rate", "3", "--fixed-rate") as coordinator:
         ground.until(lambda: len(ground.emulator.attachments()) >= 6)
