@@ -82,8 +82,12 @@ class PostgresServer:
         return (self.data.parent / f"{self.data.name}.log").read_text(encoding="utf-8", errors="replace")
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
-        """Carry out a statement in a transaction of its own, as the server's owner, and return its rows."""
-        with psycopg.connect(self.url(database), autocommit=True) as connection:
+        """Carry out a statement in a transaction of its own, as the server's owner, and return its rows.
+
+        Raises LockNotAvailable if a row is locked for SECONDS, as by a process that a test has stopped.
+        """
+        options = f"-c lock_timeout={SECONDS:.0f}s"
+        with psycopg.connect(self.url(database), autocommit=True, options=options) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
