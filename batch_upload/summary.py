@@ -206,6 +206,22 @@ class Summary:
         )
 
 
+def run_ended(summary: Summary, at: datetime) -> RunEnded:
+    """Return the last event of a run over several lanes, which has this summary."""
+    return RunEnded(
+        states=summary.states,
+        requests=summary.requests,
+        throttled=summary.throttled,
+        uploaded=summary.uploaded,
+        adopted=summary.adopted,
+        unchanged=summary.unchanged,
+        bytes_sent=summary.bytes_sent,
+        elapsed_s=summary.elapsed_s,
+        at=at,
+        notes=summary.notes,
+    )
+
+
 def summary_of_run(
     ended: RunEnded, *, verb: str, run_id: str, batch: str, lane: Lane, items: int, ending: Exit
 ) -> Summary:

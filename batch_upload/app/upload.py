@@ -26,7 +26,7 @@ from batch_upload.model import ActionKind, Known, RateRecord
 from batch_upload.ports import LedgerWriter, Observer
 from batch_upload.service.access import Ask
 from batch_upload.settings import RunOptions, Settings
-from batch_upload.summary import Exit, Summary, summary_of_run
+from batch_upload.summary import Exit, Summary, run_ended, summary_of_run
 
 NEWS_CHECK_S = 1.0
 """Seconds between two checks whether a rate has changed enough to be recorded at once."""
@@ -86,20 +86,7 @@ class UploadSession(Session[RunResult]):
         return RunResult(summary, lanes=ends)
 
     def ended(self, summary: Summary) -> None:
-        self.observer.notify(
-            RunEnded(
-                states=summary.states,
-                requests=summary.requests,
-                throttled=summary.throttled,
-                uploaded=summary.uploaded,
-                adopted=summary.adopted,
-                unchanged=summary.unchanged,
-                bytes_sent=summary.bytes_sent,
-                elapsed_s=summary.elapsed_s,
-                at=self.clock.now(),
-                notes=summary.notes,
-            )
-        )
+        self.observer.notify(run_ended(summary, self.clock.now()))
 
 
 class UploadLane(LaneRun[RunResult]):

@@ -23,7 +23,7 @@ from batch_upload.app.listing import manifest_digests
 from batch_upload.app.plan_input import read_plan_inputs
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.errors import BatchUploadError, ExitCode, LedgerUnusable, SchedulerLost, UsageError
-from batch_upload.events import LaneEnded, LanesChosen, Notice, OfLane, RunEnded
+from batch_upload.events import LaneEnded, LanesChosen, Notice, OfLane
 from batch_upload.fleet.jobs import FleetWorker, LaneJob, Schedule, Timing, lane_queue
 from batch_upload.fleet.lane import WAIT_LOCK_UNTIL, LaneTask, options_json, options_of_json
 from batch_upload.ledger import find_reader, newest_schema, open_ledger
@@ -31,7 +31,7 @@ from batch_upload.model import Known
 from batch_upload.ports import LedgerReader, Observer
 from batch_upload.records import RunRecord
 from batch_upload.settings import RunOptions, Settings
-from batch_upload.summary import Exit, Summary, exit_of, new_run_id
+from batch_upload.summary import Exit, Summary, exit_of, new_run_id, run_ended
 from batch_upload.words import count_words
 
 LOOK_S = 1.0
@@ -336,20 +336,7 @@ class FleetUpload:
         summary = replace(summary, warnings=len(self.prepared.warnings))
         if code is not None:
             summary = replace(summary, exit=ending)
-        self.observer.notify(
-            RunEnded(
-                states=summary.states,
-                requests=summary.requests,
-                throttled=summary.throttled,
-                uploaded=summary.uploaded,
-                adopted=summary.adopted,
-                unchanged=summary.unchanged,
-                bytes_sent=summary.bytes_sent,
-                elapsed_s=elapsed_s,
-                at=datetime.now(UTC),
-                notes=summary.notes,
-            )
-        )
+        self.observer.notify(run_ended(summary, datetime.now(UTC)))
         return FleetResult(summary, {lane.label: lane.end.rows for lane in self._lanes if lane.end is not None})
 
     def _tell(self, lane: _Lane, events: Sequence[object]) -> None:
