@@ -28,7 +28,15 @@ def database_checks(address: PostgresUrl) -> Iterator[Check]:
         yield not_ok(LEDGER_CHECK, error.exit_code, error.message, error.hint)
         return
     yield server_check(address, found)
-    for check in (tls_check, durability_check, standbys_check, schema_check, role_check, clock_check, pooler_check):
+    for check in (
+        tls_check,
+        durability_check,
+        standbys_check,
+        database_schema_check,
+        role_check,
+        database_clock_check,
+        pooler_check,
+    ):
         yield check(found)
     yield connections_check(found)
     if found.schema:
@@ -85,7 +93,7 @@ def standbys_check(found: DatabaseHealth) -> Check:
     return warned(STANDBYS, f"{words}, none synchronous: a failover may lose the last commits", hint)
 
 
-def schema_check(found: DatabaseHealth) -> Check:
+def database_schema_check(found: DatabaseHealth) -> Check:
     """Check the version of the tables, and who makes or updates them."""
     hint = "run `batch-upload ledger migrate` as the owner of the tables (deploy/postgres/roles.sql)"
     if found.schema == found.newest_schema:
@@ -109,7 +117,7 @@ def role_check(found: DatabaseHealth) -> Check:
     return ok(RIGHTS, f"`{found.role}` may upload, and cannot change what happened")
 
 
-def clock_check(found: DatabaseHealth) -> Check:
+def database_clock_check(found: DatabaseHealth) -> Check:
     """Compare the server's clock with this machine's. Only the server's decides about leases."""
     off_s = found.clock_off_s
     side = "ahead of" if off_s > 0 else "behind"

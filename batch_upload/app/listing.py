@@ -12,12 +12,12 @@ from batch_upload.manifest.source import open_manifest
 from batch_upload.model import Listed, Manifest
 from batch_upload.settings import Settings
 
-PIECE_BYTES = 1024 * 1024
+DIGESTED_BYTES = 1024 * 1024
 """What is read of a manifest at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ManifestListing:
     """What a manifest lists, without a look into its files. `digests` are those of `manifest_digests`."""
 
     manifest: Manifest
@@ -40,7 +40,7 @@ def manifest_digests(manifest: Manifest) -> dict[str, str]:
     return digests
 
 
-def read_listing(path: Path, *, allow_outside: bool) -> Listing:
+def read_listing(path: Path, *, allow_outside: bool) -> ManifestListing:
     """Read a manifest without its files. Blocking.
 
     Raises ManifestInvalid with all its problems; and UsageError if it cannot be read, or was changed meanwhile.
@@ -50,12 +50,12 @@ def read_listing(path: Path, *, allow_outside: bool) -> Listing:
     digests = manifest_digests(manifest)
     if digests[path.name] != before:
         raise UsageError(f"`{path}` was changed while it was read", hint="run the same command again")
-    return Listing(manifest, listed, digests)
+    return ManifestListing(manifest, listed, digests)
 
 
 def _digest(path: Path) -> str:
     found = hashlib.sha256()
     with open_manifest(path) as file:
-        while piece := file.read(PIECE_BYTES):
+        while piece := file.read(DIGESTED_BYTES):
             found.update(piece)
     return found.hexdigest()

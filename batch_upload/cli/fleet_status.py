@@ -59,7 +59,7 @@ def fleet_status_command(
     counted = [view.rows.stock().states for view in found]
     lines = [*worker_lines(workers, timing, output)]
     for view, states in zip(found, counted, strict=True):
-        lines.append(lane_line(view, {state.value: n for state, n in states.items()}, latest, output))
+        lines.append(fleet_lane_line(view, {state.value: n for state, n in states.items()}, latest, output))
     if not output.quiet:
         output.answer(lines)
     summary = summary_of_views(found, "fleet status", started=started, states=counted)
@@ -171,7 +171,9 @@ def worker_lines(workers: "list[FleetWorker]", timing: "Timing", output: Output)
         yield printable(f"worker {each.name}: {each.busy:,}{of} lanes, heartbeat {heartbeat} ago{state}")
 
 
-def lane_line(view: "LedgerView", states: Mapping[str, int], jobs: "Mapping[str, LaneJob]", output: Output) -> str:
+def fleet_lane_line(
+    view: "LedgerView", states: Mapping[str, int], jobs: "Mapping[str, LaneJob]", output: Output
+) -> str:
     """Return the line of a lane, and print its event."""
     label = view.target.label or ""
     job = jobs.get(label)

@@ -20,7 +20,7 @@ from batch_upload.app.items import LanePart, ready_part, settings_of_manifest
 from batch_upload.app.lane_follow import run_id_of_attempt
 from batch_upload.app.lane_host import HINT, LaneHost, open_lane_host
 from batch_upload.app.lane_run import RunScope
-from batch_upload.app.listing import Listing, read_listing
+from batch_upload.app.listing import ManifestListing, read_listing
 from batch_upload.app.upload import UploadLane
 from batch_upload.clock import counting_s
 from batch_upload.errors import ExitCode, LedgerUnusable, ManifestInvalid, UsageError
@@ -36,7 +36,7 @@ LISTINGS_KEPT = 4
 """Manifests whose lists a worker keeps in memory, 600 bytes an attachment. Its lanes come from one, or a few."""
 TAKE_OVER_S = 45.0
 """Seconds that a lane waits for its last holder: a lease of 30 s that was renewed just now, and a margin."""
-REFUSALS = 3
+REFUSED_MAX = 3
 """Attempts of a task that workers refuse before its lane ends: another worker may have the manifest and its files."""
 REFUSED_AGAIN_S = 5.0
 """Seconds before a refused task is given out again."""
@@ -166,7 +166,7 @@ class WorkerHost:
         self._schema = newest_schema(ledger)
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.interrupted = False
-        self._listings: OrderedDict[str, Listing] = OrderedDict()
+        self._listings: OrderedDict[str, ManifestListing] = OrderedDict()
         self._reading = anyio.Lock()
 
     def interrupt(self, code: ExitCode, name: str) -> None:
@@ -232,7 +232,7 @@ async def run_lane(host: WorkerHost, task: LaneTask, *, attempt: int = 1) -> Lan
         problem = f": {error.problems[0].message}" if isinstance(error, ManifestInvalid) else ""
         reason = f"the worker {host.name} refuses it: {error.message}{problem}"
         code = ExitCode.LEDGER if isinstance(error, LedgerUnusable) else ExitCode.INVALID
-        again_in_s = REFUSED_AGAIN_S if number < REFUSALS else None
+        again_in_s = REFUSED_AGAIN_S if number < REFUSED_MAX else None
         return LaneReport(task.target, run_id, host.name, int(code), reason, error.hint, again_in_s=again_in_s)
     if part.prepared.fresh:
         await host.lanes.ledger.remember_digests(part.prepared.fresh)

@@ -34,9 +34,9 @@ from batch_upload.settings import RunOptions, Settings
 from batch_upload.summary import Exit, Summary, exit_of, new_run_id, run_ended
 from batch_upload.words import count_words
 
-LOOK_S = 1.0
+FOLLOW_S = 1.0
 """Between two looks at ledger and queue."""
-LOOK_FACTOR = 4
+FOLLOW_FACTOR = 4
 """A pause lasts at least so many times as long as the look before it: a large ledger is not read all the time."""
 LOST_FACTOR = 2
 """A job that the queue has ended, and whose lane the ledger has not, is given out anew if for so many times as long as
@@ -47,11 +47,11 @@ UNUSABLE_S = 300.0
 """How long ledger and queue may be away before a coordinator gives up. Workers do not need it."""
 ALONE_S = 10.0
 """Seconds without any worker until the coordinator says so."""
-AFTER_DEADLINE_S = 75.0
-"""Seconds after the deadline in which lanes may end: a minute of statuses, and what is in flight."""
+LANES_END_S = 75.0
+"""Seconds after the deadline in which lanes may end: a run ends within a minute (`engine/run.py`), and a margin."""
 QUEUED = "the lanes are queued"
 
-Result = TypeVar("Result")
+ReadResult = TypeVar("ReadResult")
 
 
 class JobQueue(Protocol):
@@ -98,7 +98,7 @@ class _Lane:
 
     @property
     def name(self) -> str:
-        """Return account and Region: what the service, and so the queue, tells lanes apart by."""
+        """Return `ACCOUNT/REGION`, by which the service, and so the queue, distinguishes lanes."""
         return f"{self.part.target.account}/{self.part.target.region}"
 
     def ending(self, runs: Sequence[RunRecord], job: LaneJob | None) -> tuple[Exit, str] | None:
@@ -248,7 +248,7 @@ class FleetUpload:
                 for lane in (each for each in self._lanes if each.end is None):
                     await self._end(lane, Exit(error.exit_code, error.message), error.hint)
                 return
-            await anyio.sleep(max(LOOK_S, LOOK_FACTOR * (anyio.current_time() - looked)))
+            await anyio.sleep(max(FOLLOW_S, FOLLOW_FACTOR * (anyio.current_time() - looked)))
 
     async def _look(self, queue: JobQueue) -> None:
         jobs = {job.job_id: job for job in await queue.jobs([lane.job_id or 0 for lane in self._lanes])}
@@ -309,7 +309,7 @@ class FleetUpload:
             return
         left = {lane.job_id or 0: lane for lane in self._lanes if lane.end is None}
         ended = await queue.cancel(list(left))
-        for job_id in left if elapsed_s > deadline_s + AFTER_DEADLINE_S else ended:
+        for job_id in left if elapsed_s > deadline_s + LANES_END_S else ended:
             await self._end(left[job_id], exit_of(ExitCode.DEADLINE), "")
 
     async def _end(self, lane: _Lane, ending: Exit, hint: str) -> None:
@@ -359,7 +359,7 @@ class FleetUpload:
             self._reader.close()
         self._reader = None
 
-    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+    async def _in_thread(self, work: Callable[[], ReadResult]) -> ReadResult:
         """Read the ledger in the thread that its reader belongs to: a connection is not for two threads."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 

@@ -113,7 +113,7 @@ def connection_keywords(address: PostgresUrl, *, writes: bool = True) -> Callabl
     """
     with _driver_needed(address):
         from batch_upload.ledger import postgres
-    return postgres.reach(address, writes=writes)
+    return postgres.reach_database(address, writes=writes)
 
 
 def fault_of_database(error: Exception, address: PostgresUrl) -> LedgerUnusable:

@@ -30,7 +30,7 @@ from batch_upload.records import Comparison
 
 ROWS_A_JOB = 500
 """Rows that one job of the writer changes at most, where there are many."""
-POLL_S = 0.5
+TAKE_POLL_S = 0.5
 """Pause between two tries to take a lane that another process holds."""
 
 
@@ -208,7 +208,7 @@ class LaneWriter:
             except BaseException:
                 ledger.let_go(self)
                 raise
-            await ledger.clock.sleep(min(left_s, POLL_S))
+            await ledger.clock.sleep(min(left_s, TAKE_POLL_S))
             now = moment(ledger.clock)
         self._lane_id = ledger.lanes[self.target] = lane_id
         self._is_pinned = self._was_pinned = True

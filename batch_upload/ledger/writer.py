@@ -68,7 +68,7 @@ class _Sign(Enum):
     """The event loop's answer to the thread, which asks it before each renewal of the leases."""
 
 
-class Ending(Event):
+class EndingFlag(Event):
     """Whether what goes on is being ended: once it is set, or from a moment of `counting_s()` on."""
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class Writer:
         self._started: asyncio.Future[LedgerUnusable | None] = self._loop.create_future()
         self._ended = asyncio.Event()
         self._stopped = False
-        self._is_ending = Ending()
+        self._is_ending = EndingFlag()
         self._broken: LedgerUnusable | None = None
         self._group: Sequence[_Job] = ()
         """Jobs that the thread has taken and has not answered yet."""

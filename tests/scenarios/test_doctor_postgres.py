@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from batch_upload.app.checks import Verdict
-from batch_upload.app.database_checks import clock_check, connections_check, database_checks, tls_check
+from batch_upload.app.database_checks import connections_check, database_checks, database_clock_check, tls_check
 from batch_upload.ledger import health_of_database
 from batch_upload.ledger_address import PostgresUrl
 from tests.support.batches import make_batch
@@ -124,7 +124,7 @@ def test_a_clock_that_is_off_is_a_warning_and_a_slow_answer_is_none(url: str) ->
     assert tls_check(found).verdict is Verdict.OK
     assert connections_check(found).verdict is Verdict.OK
     for off_s, answer_s, verdict in ((3.0, 0.1, Verdict.WARN), (-3.0, 0.1, Verdict.WARN), (3.0, 4.0, Verdict.OK)):
-        assert clock_check(replace(found, clock_off_s=off_s, answer_s=answer_s)).verdict is verdict
+        assert database_clock_check(replace(found, clock_off_s=off_s, answer_s=answer_s)).verdict is verdict
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """A ledger in a PostgreSQL database, which several hosts share. The only room that knows psycopg."""
 
-from batch_upload.ledger.postgres.connection import open_for_reading, reach
+from batch_upload.ledger.postgres.connection import open_for_reading, reach_database
 from batch_upload.ledger.postgres.faults import unusable
 from batch_upload.ledger.postgres.fenced import open_fenced
 from batch_upload.ledger.postgres.health import health_of
@@ -15,6 +15,6 @@ __all__ = [
     "open_fenced",
     "open_for_reading",
     "parameters_of",
-    "reach",
+    "reach_database",
     "unusable",
 ]

@@ -317,7 +317,7 @@ def open_for_reading(url: PostgresUrl) -> PostgresDatabase | None:
     return PostgresDatabase(raw, partial(connect, parameters), shown=shown, begin=BEGIN_READING)
 
 
-def reach(url: PostgresUrl, *, writes: bool = True) -> Callable[[], dict[str, Any]]:
+def reach_database(url: PostgresUrl, *, writes: bool = True) -> Callable[[], dict[str, Any]]:
     """Connect once to the server that takes writes, and return `PostgresParameters.keywords` for more connections.
 
     With `writes` off, a role that only reads will do, and a standby.

@@ -77,7 +77,7 @@ UNTOLD: Server = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldLane:
     """A lane that this process holds. `commit_no` is of the last transaction that is known to be committed."""
 
     name: str
@@ -98,7 +98,7 @@ class Changes:
     """What becomes true of the leases if the transaction is committed."""
 
     began_s: float
-    taken: dict[int, Held] = field(default_factory=dict)
+    taken: dict[int, HeldLane] = field(default_factory=dict)
     fenced: dict[int, int] = field(default_factory=dict)
     """Of the lanes that are written to, the `commit_no` that the transaction gives them."""
     given_back: set[int] = field(default_factory=set)
@@ -121,7 +121,7 @@ class PostgresLeases:
         self._ttl_s = ttl_s
         self._renew_s = RENEW_S * ttl_s / TTL_S
         self._margin_s = MARGIN_S * ttl_s / TTL_S
-        self._held: dict[int, Held] = {}
+        self._held: dict[int, HeldLane] = {}
         self._wanted: dict[int, UUID] = {}
         """The holder by which a take is tried, until it is known to be done."""
         self._lost: dict[int, Callable[[], LedgerFault]] = {}
@@ -143,7 +143,7 @@ class PostgresLeases:
             raise self._locked(db, lane_id)
         fence, commit_no, system_id, timeline, stretch, name = rows[0]
         self._changes.given_back.discard(lane_id)
-        self._changes.taken[lane_id] = Held(
+        self._changes.taken[lane_id] = HeldLane(
             name=name,
             fence=fence,
             holder=holder,
