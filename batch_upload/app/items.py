@@ -206,9 +206,9 @@ def look_into_files(
 ) -> Looked[Made]:
     """Look into every file that a manifest lists; `make` gets the attachments without a problem, in order.
 
-    `lanes` chooses those whose files are looked into. A file that goes to several
-    lanes is looked into once. `fresh` gets the digests of the files that were read. A KeyboardInterrupt gets a note of
-    what it interrupted. Raises ManifestInvalid if the manifest cannot be listed, and UsageError as `list_manifest`.
+    `lanes` chooses those whose files are looked into. A file that goes to several lanes is looked into once. `fresh`
+    gets the digests of the files that were read. A KeyboardInterrupt gets a note of what it interrupted. Raises
+    ManifestInvalid if the manifest cannot be listed, and UsageError as `list_manifest`.
     """
     found: list[Looked[Made]] = []
 

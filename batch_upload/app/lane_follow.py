@@ -109,7 +109,7 @@ class LaneFollower:
     def _sums(self, reader: LedgerReader, runs: Sequence[RunRecord]) -> tuple[Counter[str], Counter[str]]:
         """Return what the attempts of the run did together, and their requests by operation.
 
-        Of one without an end the ledger tells the creates that were answered well, and no more.
+        Of an attempt without an end only the accepted creates are counted: the ledger has no summary of it.
         """
         sums, requests = Counter[str](), Counter[str]()
         cut_off = {run.run_id for run in runs if run.ended_at is None}

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from batch_upload.settings import Settings
 
 LANES_MAX = 1_000
+LANES_DEFAULT = 200
+"""Lanes of a worker at once. A lane at 1/s needs 5 ms of CPU a second, so that 100 to 200 fill a core."""
 SETTLE_FLAGS = ("settle_timeout", "safe_horizon", "wait_lock")
 
 fleet_app = typer.Typer(help="run the lanes of a manifest on many machines", no_args_is_help=True)
@@ -82,10 +84,6 @@ def fleet_upload_command(
     open_queue = None if dask is None else _dask_queue(dask, waits=not no_wait)
     timing, started, options = timing_of(dead_after), counting_s(), options_of(flags)
 
-    def checked(prepared: "Prepared", settings: "Settings") -> "tuple[Prepared, Settings]":
-        check_only(settings, prepared)
-        return prepared, settings
-
     def made(prepared: "Prepared", settings: "Settings", observer: Any, **given: Any) -> "FleetUpload":  # noqa: ANN401
         return FleetUpload(
             prepared,
@@ -102,7 +100,8 @@ def fleet_upload_command(
     def ended(result: "FleetResult") -> Ended:
         return Ended(result.summary, known={label: tuple(rows) for label, rows in result.known.items()})
 
-    prepared, settings = checked(*ready_or_recorded("fleet upload", manifest, options, run_id=output.sinks.run_id))
+    prepared, settings = ready_or_recorded("fleet upload", manifest, options, run_id=output.sinks.run_id)
+    check_only(settings, prepared)
     output.file_warnings(prepared.warnings, shown=PROBLEMS_SHOWN)
     if prepared.manifest.targets and not may_begin(prepared, settings, yes=yes):
         summary = Summary("fleet upload", NOT_BEGUN, batch=prepared.manifest.batch)
@@ -114,7 +113,7 @@ def fleet_upload_command(
         output,
         prepared=prepared,
         settings=settings,
-        read=lambda: checked(*ready(manifest, options)),
+        read=lambda: ready(manifest, options),
         started=started,
         ended_of=ended,
     )
@@ -145,7 +144,7 @@ def _dask_queue(address: str, *, waits: bool) -> "OpenQueue":
 def fleet_worker_command(
     lanes: Annotated[
         int, typer.Option("--lanes", metavar="N", min=1, max=LANES_MAX, help="lanes that it works on at once")
-    ] = 200,
+    ] = LANES_DEFAULT,
     listen: Annotated[  # noqa: FBT002
         bool, typer.Option("--listen/--no-listen", help="`--no-listen` behind a pooler: only look for jobs every 2 s")
     ] = True,

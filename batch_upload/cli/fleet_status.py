@@ -1,7 +1,6 @@
 """`fleet status` and `fleet schedule`: what the queue of a fleet holds."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 def fleet_status_command(
     manifest: ManifestArgument, dead_after: DeadAfter = "30s", *, flags: Flags, output: Output
 ) -> Ended:
-    """show the workers, and of each lane its job, who has it, and how far it is"""
+    """show the workers, and the job, the worker and the progress of each lane"""
     import anyio  # heavy, like all that follows
 
     from batch_upload.app.ledger_view import summary_of_views, view_lanes
@@ -55,15 +54,14 @@ def fleet_status_command(
             return await queue.workers(), await queue.jobs_of_manifest(path)
 
     workers, jobs = anyio.run(read)
-    latest = {job.task.target: job for job in sorted(jobs, key=_telling)}
+    latest = {job.task.target: job for job in sorted(jobs, key=_shown_last)}
     counted = [view.rows.stock().states for view in found]
     lines = [*worker_lines(workers, timing, output)]
     for view, states in zip(found, counted, strict=True):
         lines.append(fleet_lane_line(view, {state.value: n for state, n in states.items()}, latest, output))
     if not output.quiet:
         output.answer(lines)
-    summary = summary_of_views(found, "fleet status", started=started, states=counted)
-    return Ended(replace(summary, verb="fleet status"), lines=())
+    return Ended(summary_of_views(found, "fleet status", started=started, states=counted), lines=())
 
 
 @verb("fleet schedule", ("ledger",), TARGET_FLAGS, RATE_FLAGS, ("max_failures",), FILE_FLAGS, OUTPUT_FLAGS)
@@ -100,7 +98,7 @@ def fleet_schedule_command(
     named = None if is_named or manifest is None else ledger_named_in(manifest)
     settings = settings_of(options, manifest=manifest or Path("fleet"), ledger=named)
     if manifest is not None and cron is not None and not remove:
-        ready(manifest, options)  # all its problems are told now, and not at night
+        ready(manifest, options)  # raises for its problems now, and not when the first run is due
         kept = {**options_json(options), "targets": list(options.targets)}
         wanted = Schedule(path, cron, kept, next_time(cron, datetime.now(UTC)))
 
@@ -141,10 +139,10 @@ def schedule_lines(schedules: "Sequence[Schedule]", output: Output) -> list[str]
     return lines
 
 
-def _telling(job: "LaneJob") -> tuple[bool, bool, bool, int]:
-    """Sort the jobs of a lane so that the last one tells most: the one that runs, that waits, or that ended last.
+def _shown_last(job: "LaneJob") -> tuple[bool, bool, bool, int]:
+    """Return a key that sorts the job to show of a lane last: the one that runs, else that waits, else that ended last.
 
-    A second run cancels its job of a lane that another run has: that job is newer, and tells nothing of the lane.
+    A second run cancels its own job of a lane that another run has. Such a job is newer, and says nothing of the lane.
     """
     return job.status == "doing", job.status == "todo", job.status != "cancelled", job.job_id
 

@@ -1,4 +1,4 @@
-"""Lanes as jobs of Procrastinate, in the database of the ledger, with three small tables of our own beside its own.
+"""Lanes as jobs of Procrastinate, in the database of the ledger, and three small tables of our own beside its tables.
 
 What the queue says of a job is a hint: a worker that slept may give a wrong status to a job that another one runs.
 """
@@ -107,7 +107,7 @@ class Timing:
 
     heartbeat_s: float = 5.0
     dead_after_s: float = 30.0
-    """As long as the lease of a lane: nobody could take it over sooner."""
+    """As long as the lease of a lane: no other worker could take it over sooner."""
     sweep_s: float = 5.0
     poll_s: float = 2.0
     """Between two looks for jobs: a job that is given out again is not announced, unlike a new one."""

@@ -29,8 +29,6 @@ from batch_upload.ledger_address import LedgerAddress
 from batch_upload.ports import Observer
 from batch_upload.settings import RunOptions
 
-LANES_DEFAULT = 200
-"""Lanes of a worker at once. A lane at 1/s needs 5 ms of CPU a second, so that 100 to 200 fill a core."""
 FAULTS_MAX = 3
 """Attempts of a lane that end by a fault of our own."""
 FAULT_AGAIN_S = 30.0
@@ -223,7 +221,7 @@ async def work(
     observer: Observer,
     interruption: Interruption,
     *,
-    lanes: int = LANES_DEFAULT,
+    lanes: int,
     timing: Timing | None = None,
     listens: bool = True,
     start: Start | None = None,

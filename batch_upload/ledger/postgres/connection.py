@@ -236,7 +236,7 @@ class PostgresDatabase(Database):
         self.raw.execute(begin)
 
     def _commit(self) -> None:
-        """Raises InFailedSqlTransaction for a transaction in which a statement failed: the server tells no error."""
+        """Commit. Raises InFailedSqlTransaction if a statement had failed: the server itself reports no error then."""
         self.is_committing = True
         done = self.raw.execute("COMMIT")
         self._pipelines.close()

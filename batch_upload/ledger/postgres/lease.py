@@ -1,8 +1,8 @@
 """The lease of each lane: who may write to it, until when, and the fence that refuses everybody else.
 
-The server's clock alone decides whether a lease has lapsed. If nobody has taken the lane then, its holder goes on: its
-next write finds the lane's row as it left it, and renews the lease. Nothing here belongs to a session, so that a pooler
-may carry out each transaction on another connection (docs/decisions/fleet-lease.md).
+The server's clock alone decides whether a lease has lapsed. If no other process has taken the lane then, its holder goes
+on: its next write finds the lane's row as it left it, and renews the lease. Nothing here belongs to a session, so that a
+pooler may carry out each transaction on another connection (docs/decisions/fleet-lease.md).
 """
 
 import json
@@ -72,7 +72,7 @@ _SERVER = "SELECT system_identifier::text, substr(pg_walfile_name(pg_current_wal
 `pg_control_checkpoint` is the old one until the next checkpoint."""
 
 Server = tuple[str, str]
-UNTOLD: Server = ("", "")
+UNKNOWN_SERVER: Server = ("", "")
 """Of a server that does not say which it is."""
 
 
@@ -274,9 +274,9 @@ class PostgresLeases:
         return [*lanes], [each.fence for each in held], [each.holder for each in held]
 
     def _server(self, db: Database) -> Server:
-        """Return which server this is, and the timeline that it writes; UNTOLD if it does not say."""
+        """Return which server this is, and the timeline that it writes; UNKNOWN_SERVER if it does not say."""
         if not self._tells_server:
-            return UNTOLD
+            return UNKNOWN_SERVER
         try:
             with db.savepoint():
                 system_id, timeline = db.execute(_SERVER).fetchall()[0]
@@ -284,7 +284,7 @@ class PostgresLeases:
             if error.sqlstate is None:
                 raise
             self._tells_server = False
-            return UNTOLD
+            return UNKNOWN_SERVER
         return system_id, timeline
 
     def _locked(self, db: Database, lane_id: int) -> LedgerLocked:
