@@ -1,8 +1,8 @@
 """The lease of each lane: who may write to it, until when, and the fence that refuses everybody else.
 
-The server's clock alone decides whether a lease has lapsed. If no other process has taken the lane then, its holder goes
-on: its next write finds the lane's row as it left it, and renews the lease. Nothing here belongs to a session, so that a
-pooler may carry out each transaction on another connection (docs/decisions/fleet-lease.md).
+The server's clock alone decides whether a lease has lapsed. If no other process has taken the lane then, its holder
+goes on: its next write finds the lane's row as it left it, and renews the lease. Nothing here belongs to a session, so
+that a pooler may carry out each transaction on another connection (docs/decisions/fleet-lease.md).
 """
 
 import json
