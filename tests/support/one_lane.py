@@ -1,5 +1,8 @@
 """A ledger and the writer of its only lane in one, for tests of what happens in one lane."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
 from batch_upload.document import RememberedDigest
 from batch_upload.ledger import open_ledger
 from batch_upload.ledger.store import LaneWriter, Store
@@ -19,6 +22,24 @@ class OneLane(LaneWriter):
 
     async def close(self) -> None:
         await self.ledger.close()
+
+
+Open = Callable[..., Awaitable[OneLane]]
+"""Opens the ledger of a test, or another one, for a run."""
+
+
+@asynccontextmanager
+async def opening(first: LedgerAddress, *, run_id: str, clock: Clock) -> AsyncIterator[Open]:
+    """Yield what opens ledgers, `first` unless another is named; they are closed at the end."""
+    made: list[OneLane] = []
+
+    async def open_one(where: LedgerAddress = first, run_id: str = run_id) -> OneLane:
+        made.append(await open_one_lane(where, run_id=run_id, clock=clock))
+        return made[-1]
+
+    yield open_one
+    for ledger in made:
+        await ledger.close()
 
 
 async def open_one_lane(address: LedgerAddress, *, run_id: str, clock: Clock, wait_lock_s: float = 0.0) -> OneLane:

@@ -4,19 +4,16 @@ With `BATCH_UPLOAD_TESTS_POOLED=1` also through pgbouncer, which gives each tran
 """
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
 
 from batch_upload.ledger_address import LedgerAddress
 from tests.support.ledgers import Ledgers, PostgresLedgers, SqliteLedgers
-from tests.support.one_lane import OneLane, open_one_lane
+from tests.support.one_lane import OneLane, Open, opening
 from tests.support.pgbouncer import running_pgbouncer
 from tests.unit.ledger.samples import RUN, ManualClock
-
-Open = Callable[..., Awaitable[OneLane]]
-
 
 KINDS = ("sqlite", "postgres", *(["pooled"] if os.environ.get("BATCH_UPLOAD_TESTS_POOLED") == "1" else []))
 
@@ -53,16 +50,8 @@ def address(new_address: Callable[[], LedgerAddress]) -> LedgerAddress:
 
 @pytest.fixture
 async def opened(address: LedgerAddress, clock: ManualClock) -> AsyncIterator[Open]:
-    """Opens ledgers that are closed when the test ends."""
-    made: list[OneLane] = []
-
-    async def open_one(where: LedgerAddress = address, run_id: str = RUN) -> OneLane:
-        made.append(await open_one_lane(where, run_id=run_id, clock=clock))
-        return made[-1]
-
-    yield open_one
-    for ledger in made:
-        await ledger.close()
+    async with opening(address, run_id=RUN, clock=clock) as open_one:
+        yield open_one
 
 
 @pytest.fixture

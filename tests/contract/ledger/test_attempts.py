@@ -5,8 +5,7 @@ import pytest
 from batch_upload.errors import BatchUploadError, Disagreement
 from batch_upload.model import AttachmentStatus, Fault, Known, Outcome, OutcomeKind, State
 from batch_upload.ports import Attempt
-from tests.contract.ledger.conftest import Open
-from tests.support.one_lane import OneLane
+from tests.support.one_lane import OneLane, Open
 from tests.unit.ledger.samples import (
     BATCH,
     NO_ANSWER,

@@ -7,8 +7,8 @@ import pytest
 
 from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import OutcomeKind
-from tests.contract.ledger.conftest import Open
 from tests.support.ledgers import Ledgers
+from tests.support.one_lane import Open
 from tests.unit.ledger.samples import LANE, RUN, T0, TOO_LARGE, accepted, began, ended, item, rows
 
 PAGE = (Path(__file__).parents[3] / "docs" / "ledger.md").read_text(encoding="utf-8")

@@ -9,7 +9,6 @@ from batch_upload.errors import ExitCode, LedgerOfAnotherLane, LedgerUnusable
 from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import State
 from batch_upload.ports import LaneMemory
-from tests.contract.ledger.conftest import Open
 from tests.support.lane_runs import (
     LANES,
     OTHER,
@@ -23,6 +22,7 @@ from tests.support.lane_runs import (
     two_of,
     worked,
 )
+from tests.support.one_lane import Open
 from tests.unit.ledger.samples import (
     BATCH,
     LANE,

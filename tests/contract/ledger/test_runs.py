@@ -9,41 +9,36 @@ from batch_upload.ledger import find_reader
 from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import Lane
 from batch_upload.ports import LaneMemory
-from tests.support.one_lane import OneLane
-from tests.unit.ledger.conftest import Open
-from tests.unit.ledger.samples import LANE, RUN, T0, after, began, item
-
-
-async def _pin(ledger: OneLane) -> LaneMemory:
-    return await ledger.pin(LANE, endpoint="e", at=T0)
+from tests.support.one_lane import OneLane, Open
+from tests.unit.ledger.samples import RUN, T0, after, began, item, pin, run_without_listing, whole_run
 
 
 async def test_a_new_ledger_never_listed_its_lane_and_follows_on_nothing(ledger: OneLane) -> None:
-    assert await _pin(ledger) == LaneMemory(listed_at=None, continuous=False)
+    assert await pin(ledger) == LaneMemory(listed_at=None, continuous=False)
 
 
 async def test_a_listing_that_was_read_to_its_end_is_remembered(ledger: OneLane) -> None:
-    await _pin(ledger)
+    await pin(ledger)
 
     await ledger.listed(at=after(5))
 
-    assert (await _pin(ledger)).listed_at == after(5)
+    assert (await pin(ledger)).listed_at == after(5)
 
 
 async def test_when_anything_was_sent_last_is_remembered(ledger: OneLane) -> None:
     await began(ledger, item("a"), item("b"))
-    before = await _pin(ledger)
+    before = await pin(ledger)
 
     await ledger.intend("bu1-b-1", run_id=RUN, at=after(1))
     await ledger.intend("bu1-a-1", run_id=RUN, at=after(2))
 
-    assert (before.sent_at, (await _pin(ledger)).sent_at) == (None, after(2))
+    assert (before.sent_at, (await pin(ledger)).sent_at) == (None, after(2))
 
 
 @pytest.mark.parametrize("other", [Lane("999999999999", "us-east-1"), Lane("123456789012", "eu-west-1")])
 async def test_another_account_or_region_is_refused_and_said(opened: Open, other: Lane) -> None:
     ledger = await opened()
-    await _pin(ledger)
+    await pin(ledger)
     await ledger.close()
     ledger = await opened()
 
@@ -51,7 +46,7 @@ async def test_another_account_or_region_is_refused_and_said(opened: Open, other
         await ledger.pin(other, endpoint="e", at=T0)
 
     assert caught.value.exit_code is ExitCode.LEDGER
-    assert (await _pin(ledger)).listed_at is None
+    assert (await pin(ledger)).listed_at is None
 
 
 async def _ended(ledger: OneLane, number: int, code: int, **summary: int) -> None:
@@ -125,47 +120,32 @@ async def test_a_run_that_uploaded_something_has_got_answers(ledger: OneLane) ->
     assert await ledger.failing_since() == after(3_660)
 
 
-async def _whole_run(opened: Open, address: LedgerAddress, run_id: str) -> None:
-    ledger = await opened(address, run_id)
-    await _pin(ledger)
-    await ledger.begin_run(run_id, verb="upload", batch="june", at=T0)
-    await ledger.listed(at=T0)
-    await ledger.close()
-
-
-async def _run_without_listing(opened: Open, address: LedgerAddress, run_id: str) -> None:
-    ledger = await opened(address, run_id)
-    await _pin(ledger)
-    await ledger.begin_run(run_id, verb="upload", batch="june", at=T0)
-    await ledger.close()
-
-
 async def test_the_next_run_follows_on_the_last(opened: Open, address: LedgerAddress) -> None:
-    await _whole_run(opened, address, "run-1")
-    await _whole_run(opened, address, "run-2")
+    await whole_run(opened, address, "run-1")
+    await whole_run(opened, address, "run-2")
 
-    assert (await _pin(await opened(address, "run-3"))).continuous
+    assert (await pin(await opened(address, "run-3"))).continuous
 
 
 async def test_a_process_that_only_took_the_lock_breaks_nothing(opened: Open, address: LedgerAddress) -> None:
-    await _whole_run(opened, address, "run-1")
+    await whole_run(opened, address, "run-1")
     await (await opened(address, "run-2")).close()
 
-    assert (await _pin(await opened(address, "run-3"))).continuous
+    assert (await pin(await opened(address, "run-3"))).continuous
 
 
 async def test_a_run_that_listed_nothing_follows_on_one_that_did(opened: Open, address: LedgerAddress) -> None:
-    await _whole_run(opened, address, "run-1")
+    await whole_run(opened, address, "run-1")
 
-    await _run_without_listing(opened, address, "run-2")
+    await run_without_listing(opened, address, "run-2")
 
-    assert (await _pin(await opened(address, "run-3"))).continuous
+    assert (await pin(await opened(address, "run-3"))).continuous
 
 
 async def test_a_run_that_never_reached_its_lane_breaks_nothing(opened: Open, address: LedgerAddress) -> None:
-    await _whole_run(opened, address, "run-1")
+    await whole_run(opened, address, "run-1")
     unreached = await opened(address, "run-2")
     await _ended(unreached, 2, 22)
     await unreached.close()
 
-    assert (await _pin(await opened(address, "run-3"))).continuous
+    assert (await pin(await opened(address, "run-3"))).continuous

@@ -1,14 +1,12 @@
 """A ledger that is open, and one that can be opened again."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.one_lane import OneLane, open_one_lane
+from tests.support.one_lane import OneLane, Open, opening
 from tests.unit.ledger.samples import RUN, ManualClock
-
-Open = Callable[..., Awaitable[OneLane]]
 
 
 @pytest.fixture
@@ -23,16 +21,8 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def opened(path: Path, clock: ManualClock) -> AsyncIterator[Open]:
-    """Opens ledgers that are closed when the test ends."""
-    ledgers: list[OneLane] = []
-
-    async def open_one(where: Path = path, run_id: str = RUN) -> OneLane:
-        ledgers.append(await open_one_lane(where, run_id=run_id, clock=clock))
-        return ledgers[-1]
-
-    yield open_one
-    for ledger in ledgers:
-        await ledger.close()
+    async with opening(path, run_id=RUN, clock=clock) as open_one:
+        yield open_one
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from batch_upload.model import (
     OutcomeKind,
     Receipt,
 )
-from batch_upload.ports import LedgerWriter
-from tests.support.one_lane import OneLane
+from batch_upload.ports import LaneMemory, LedgerWriter
+from tests.support.one_lane import OneLane, Open
 
 LANE = Lane("123456789012", "us-east-1")
 BATCH = "june"
@@ -105,6 +105,26 @@ async def began(ledger: LedgerWriter, *items: Item, run_id: str = RUN) -> None:
     await ledger.pin(LANE, endpoint="https://sms-voice.us-east-1.amazonaws.com", at=T0)
     await ledger.begin_run(run_id, verb="upload", batch=BATCH, at=T0)
     await ledger.enlist(items, at=T0)
+
+
+async def pin(ledger: OneLane) -> LaneMemory:
+    return await ledger.pin(LANE, endpoint="e", at=T0)
+
+
+async def whole_run(opened: Open, address: LedgerAddress, run_id: str) -> None:
+    """A run that reads its lane's listing to the end."""
+    ledger = await opened(address, run_id)
+    await pin(ledger)
+    await ledger.begin_run(run_id, verb="upload", batch="june", at=T0)
+    await ledger.listed(at=T0)
+    await ledger.close()
+
+
+async def run_without_listing(opened: Open, address: LedgerAddress, run_id: str) -> None:
+    ledger = await opened(address, run_id)
+    await pin(ledger)
+    await ledger.begin_run(run_id, verb="upload", batch="june", at=T0)
+    await ledger.close()
 
 
 def commits_of(ledger: OneLane) -> int:

@@ -18,7 +18,7 @@ from tests.support.lane_runs import (
     two_of,
     worked,
 )
-from tests.unit.ledger.conftest import Open
+from tests.support.one_lane import Open
 from tests.unit.ledger.samples import (
     LANE,
     RUN,

@@ -14,8 +14,7 @@ import pytest
 from batch_upload.errors import ExitCode, LedgerLocked, LedgerUnusable
 from batch_upload.ledger import open_ledger
 from batch_upload.ledger.sqlite.lock import take_lock
-from tests.support.one_lane import OneLane
-from tests.unit.ledger.conftest import Open
+from tests.support.one_lane import OneLane, Open
 from tests.unit.ledger.samples import RUN, T0, ManualClock, after
 
 HOLDER = """

@@ -14,8 +14,7 @@ from batch_upload.errors import ExitCode, LedgerUnusable
 from batch_upload.ledger import find_reader
 from batch_upload.ledger.sqlite.migrations import APPLICATION_ID, SCHEMA_VERSION, require_sqlite
 from batch_upload.model import State
-from tests.support.one_lane import open_one_lane
-from tests.unit.ledger.conftest import Open
+from tests.support.one_lane import Open, open_one_lane
 from tests.unit.ledger.samples import BATCH, RUN, ManualClock, began, contents, item, overwrite, rows, write
 
 

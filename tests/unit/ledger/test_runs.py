@@ -6,75 +6,54 @@ from pathlib import Path
 
 import anyio
 
-from batch_upload.ports import LaneMemory
-from tests.support.one_lane import OneLane
-from tests.unit.ledger.conftest import Open
-from tests.unit.ledger.samples import LANE, T0, after
-
-
-async def _pin(ledger: OneLane) -> LaneMemory:
-    return await ledger.pin(LANE, endpoint="e", at=T0)
-
-
-async def _whole_run(opened: Open, path: Path, run_id: str) -> None:
-    ledger = await opened(path, run_id)
-    await _pin(ledger)
-    await ledger.begin_run(run_id, verb="upload", batch="june", at=T0)
-    await ledger.listed(at=T0)
-    await ledger.close()
-
-
-async def _run_without_listing(opened: Open, path: Path, run_id: str) -> None:
-    ledger = await opened(path, run_id)
-    await _pin(ledger)
-    await ledger.begin_run(run_id, verb="upload", batch="june", at=T0)
-    await ledger.close()
+from tests.support.one_lane import OneLane, Open
+from tests.unit.ledger.samples import after, pin, run_without_listing, whole_run
 
 
 async def test_a_copy_does_not_follow_on_even_with_its_lock(opened: Open, path: Path) -> None:
-    await _whole_run(opened, path, "run-1")
+    await whole_run(opened, path, "run-1")
     copy, whole = path.with_name("copy.ledger"), path.with_name("whole.ledger")
     shutil.copy(path, copy)
     shutil.copy(path, whole)
     shutil.copy(f"{path}.lock", f"{whole}.lock")
 
-    assert not (await _pin(await opened(copy, "run-2"))).continuous
-    assert not (await _pin(await opened(whole, "run-2"))).continuous
+    assert not (await pin(await opened(copy, "run-2"))).continuous
+    assert not (await pin(await opened(whole, "run-2"))).continuous
 
 
 async def test_a_restored_backup_does_not_follow_on(opened: Open, path: Path) -> None:
-    await _whole_run(opened, path, "run-1")
+    await whole_run(opened, path, "run-1")
     backup = path.with_name("backup")
     shutil.copy(path, backup)
-    await _whole_run(opened, path, "run-2")
+    await whole_run(opened, path, "run-2")
 
     shutil.copy(backup, path)
 
-    assert not (await _pin(await opened(path, "run-3"))).continuous
+    assert not (await pin(await opened(path, "run-3"))).continuous
 
 
 async def test_a_restored_backup_is_not_trusted_before_its_lane_was_listed(opened: Open, path: Path) -> None:
-    await _whole_run(opened, path, "run-1")
+    await whole_run(opened, path, "run-1")
     backup = path.with_name("backup")
     shutil.copy(path, backup)
-    await _whole_run(opened, path, "run-2")
+    await whole_run(opened, path, "run-2")
     shutil.copy(backup, path)
 
-    await _run_without_listing(opened, path, "run-3")
-    assert not (await _pin(await opened(path, "run-4"))).continuous
+    await run_without_listing(opened, path, "run-3")
+    assert not (await pin(await opened(path, "run-4"))).continuous
 
 
 async def test_a_ledger_whose_lock_was_lost_or_torn_does_not_follow_on(opened: Open, path: Path) -> None:
     lock = anyio.Path(f"{path}.lock")
-    await _whole_run(opened, path, "run-1")
+    await whole_run(opened, path, "run-1")
     await lock.write_text('{"pid": 12, "ho')
     ledger = await opened(path, "run-2")
-    assert not (await _pin(ledger)).continuous
+    assert not (await pin(ledger)).continuous
     await ledger.close()
 
     await lock.unlink()
 
-    assert not (await _pin(await opened(path, "run-3"))).continuous
+    assert not (await pin(await opened(path, "run-3"))).continuous
 
 
 async def _ended(ledger: OneLane, number: int, code: int, **summary: int) -> None:

@@ -20,8 +20,7 @@ from batch_upload.ledger.sqlite.connection import SqliteDatabase, open_for_writi
 from batch_upload.ledger.sqlite.files import make_file
 from batch_upload.ledger.writer import GATHER_S, Writer
 from batch_upload.model import State
-from tests.support.one_lane import OneLane, open_one_lane
-from tests.unit.ledger.conftest import Open
+from tests.support.one_lane import OneLane, Open, open_one_lane
 from tests.unit.ledger.samples import BATCH, NO_ANSWER, RUN, T0, ManualClock, accepted, began, commits_of, item, rows
 
 DISK_FULL = """
