@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from batch_upload.errors import ProblemCode
 from batch_upload.model import ContentType
 
 EXTENSIONS: Mapping[ContentType, tuple[str, ...]] = {
@@ -16,13 +17,51 @@ DATABASE_HEADER = b"SQLite format 3\0"
 EVERY_EXTENSION = tuple(extension for extensions in EXTENSIONS.values() for extension in extensions)
 
 
+class FlawCode(ProblemCode):
+    """What a look inside a document finds. Codes are only ever added."""
+
+    LOCKED = "locked", "the PDF asks for a password when it is opened"
+    DAMAGED = "damaged", "the PDF cannot be opened, or the picture cannot be decoded"
+    CUT_OFF = "cut-off", "the end of the document is missing"
+    NO_PAGE = "no-page", "the PDF has no page"
+    XFA_ONLY = "xfa-only", "the PDF is an XFA form, which most viewers show as one page that asks to wait"
+    ONE_PIXEL = "one-pixel", "the picture is a single pixel"
+    NOT_CHECKED = "not-checked", "the document could not be checked within the limits of time, memory and size"
+    TRANSPARENT = "transparent", "a guess: every pixel is transparent, so that the picture shows nothing"
+    CMYK = "cmyk", "a guess: the picture has the colours of print (CMYK), which many viewers show wrongly"
+    ANIMATED = "animated", "a guess: the picture is animated, and only its first frame may be seen"
+    ROTATED = "rotated", "a guess: the picture is turned by its EXIF data, and may be seen on its side"
+    HUGE_PAGE = "huge-page", "a guess: a page is larger than 14,400 points (200 inches), the limit of many viewers"
+
+
+class Flaw(NamedTuple):
+    """Something wrong inside a document. `message` continues the document's name, and says what to do."""
+
+    code: FlawCode
+    message: str
+
+
+class Insight(NamedTuple):
+    """What a look inside a document found. `pixels`: width and height of a picture as stored, before EXIF turns it."""
+
+    pixels: tuple[int, int] | None = None
+    pages: int | None = None
+    flaws: tuple[Flaw, ...] = ()
+
+
+INSIGHT_VERSION = 1
+"""Version of the look inside. Raise it when a look finds other flaws or words them differently: documents are then
+looked into again."""
+
+
 class Document(NamedTuple):
-    """The content of a file. `path` is resolved, `sha256` is lower-case hex."""
+    """The content of a file. `path` is resolved, `sha256` is lower-case hex. `insight`: None if it was not wanted."""
 
     path: str
     sha256: str
     size_bytes: int
     content_type: ContentType
+    insight: Insight | None = None
 
 
 class Fingerprint(NamedTuple):
@@ -38,8 +77,12 @@ class Fingerprint(NamedTuple):
 
 
 class RememberedDigest(NamedTuple):
-    """The content of a file when it was last read, and its fingerprint then. `sha256` is lower-case hex."""
+    """The content of a file when it was last read, and its fingerprint then. `sha256` is lower-case hex.
+
+    `insight`: None if no look inside was wanted, or only an earlier version of this program looked.
+    """
 
     fingerprint: Fingerprint
     sha256: str
     content_type: ContentType
+    insight: Insight | None = None

@@ -3,14 +3,16 @@
 A digest that is remembered wrongly sends nothing wrong: what is sent is hashed again.
 """
 
+import json
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from batch_upload.document import Fingerprint, RememberedDigest
+from batch_upload.document import INSIGHT_VERSION, Fingerprint, Flaw, FlawCode, Insight, RememberedDigest
 from batch_upload.ledger.driver import Database, Statement, Upsert
-from batch_upload.ledger.tables import digest, encodable, rate, wanted
+from batch_upload.ledger.tables import digest, encodable, json_text, rate, wanted
 from batch_upload.model import ContentType, RateRecord
 
 
@@ -40,9 +42,11 @@ def digests(db: Database, paths: Sequence[str]) -> dict[str, RememberedDigest]:
             return found
         local.want(dict.fromkeys(asked))
         # not converted column by column: a rerun asks for every file, and that would cost as much as the query
-        for path, device, inode, size_bytes, mtime_ns, sha256, content_type in local.raw_rows(_DIGESTS):
+        for path, device, inode, size_bytes, mtime_ns, sha256, content_type, insight in local.raw_rows(_DIGESTS):
             fingerprint = Fingerprint(device & _BITS, inode & _BITS, size_bytes, mtime_ns)
-            found[asked[path]] = RememberedDigest(fingerprint, sha256, _CONTENT_TYPES[content_type])
+            found[asked[path]] = RememberedDigest(
+                fingerprint, sha256, _CONTENT_TYPES[content_type], insight and _insight_of(insight)
+            )
     return found
 
 
@@ -62,7 +66,24 @@ def _digest_row(path: str, found: RememberedDigest) -> dict[str, Any]:
         "mtime_ns": found.fingerprint.mtime_ns,
         "sha256": found.sha256,
         "content_type": found.content_type,
+        "insight": None if found.insight is None else _insight_text(found.insight),
     }
+
+
+def _insight_text(insight: Insight) -> str:
+    value = {name: value for name, value in insight._asdict().items() if value not in (None, ())}
+    return json_text({"version": INSIGHT_VERSION, **value})
+
+
+@lru_cache(maxsize=4_096)  # most documents have the same pages or pixels as many others
+def _insight_of(text: str) -> Insight | None:
+    """Return what a look found; None if it was a look of another version."""
+    value = json.loads(text)
+    if value["version"] != INSIGHT_VERSION:
+        return None
+    width, height = value.get("pixels", (0, 0))
+    flaws = tuple(Flaw(_FLAW_CODES[code], message) for code, message in value.get("flaws", ()))
+    return Insight((width, height) if width else None, value.get("pages"), flaws)
 
 
 _RATES = Statement(
@@ -81,4 +102,5 @@ _DIGESTS = Statement(select(digest).where(digest.c.path.in_(select(wanted.c.key)
 _REMEMBER = Upsert(digest, key=["path"], columns=_DIGEST_COLUMNS, replaced=_DIGEST_COLUMNS[1:])
 _BITS = 2**64 - 1
 """Turns a stored number with a sign into the one without (`tables.Bits64`)."""
+_FLAW_CODES = {each.value: each for each in FlawCode}
 _CONTENT_TYPES = {each.value: each for each in ContentType}

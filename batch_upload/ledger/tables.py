@@ -267,6 +267,7 @@ digest = Table(
     Column("mtime_ns", Integer),
     Column("sha256", Text),
     Column("content_type", EnumText(ContentType)),
+    Column("insight", Text),
 )
 
 wanted = Table("wanted", MetaData(), Column("key", Text, primary_key=True), Column("value", Text))

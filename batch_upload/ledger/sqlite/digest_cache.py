@@ -14,7 +14,7 @@ from batch_upload.ledger.sqlite.connection import SqliteDatabase, connect
 from batch_upload.ledger.sqlite.files import MODE
 from batch_upload.ledger.sqlite.schema import DIGEST
 
-FILE = "digests-1.sqlite"
+FILE = "digests-2.sqlite"
 """Its name has the version of its table: an older program keeps its own."""
 _BUSY_TIMEOUT_S = 1.0
 

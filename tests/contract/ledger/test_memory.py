@@ -2,7 +2,7 @@
 
 import pytest
 
-from batch_upload.document import Fingerprint, RememberedDigest
+from batch_upload.document import Fingerprint, Flaw, FlawCode, Insight, RememberedDigest
 from batch_upload.errors import BatchUploadError
 from batch_upload.ledger import find_digests, find_reader
 from batch_upload.ledger_address import LedgerAddress
@@ -92,6 +92,23 @@ async def test_any_look_that_a_file_system_gives_comes_back(
     ledger: OneLane, address: LedgerAddress, look: Fingerprint
 ) -> None:
     remembered = {"/files/\udcff Ø.pdf": FOUND._replace(fingerprint=look)}
+
+    await ledger.remember_digests(remembered)
+
+    with digests_of(address) as reader:
+        assert reader.digests([*remembered]) == remembered
+
+
+@pytest.mark.parametrize(
+    "insight",
+    [
+        Insight(),
+        Insight(pages=0, flaws=(Flaw(FlawCode.NO_PAGE, "has no page: Ø \udcff"),)),
+        Insight(pixels=(600, 400), flaws=tuple(Flaw(code, code.meaning) for code in FlawCode)),
+    ],
+)
+async def test_what_a_look_inside_found_comes_back(ledger: OneLane, address: LedgerAddress, insight: Insight) -> None:
+    remembered = {"/files/a.pdf": FOUND._replace(insight=insight), "/files/b.pdf": FOUND}
 
     await ledger.remember_digests(remembered)
 

@@ -122,6 +122,18 @@ def test_the_runs_of_a_ledger_of_old_are_of_its_only_lane(path: Path, version: i
     assert rows(path, "SELECT run_no, lane_id FROM run") == [(1, 1)]
 
 
+def test_digests_without_a_look_inside_are_forgotten_so_that_the_files_are_looked_into(path: Path) -> None:
+    path.touch()
+    with closing(connect(path, query="mode=rw")) as connection:
+        migrate(connection, shown="june.ledger", at=T0, steps=MIGRATIONS[:6])
+        sample = ("/files/a.pdf", 1, 2, 3, 4, "0f" * 32, "application/pdf")
+        connection.execute("INSERT INTO digest VALUES (?, ?, ?, ?, ?, ?, ?)", sample)
+
+        migrate(connection, shown="june.ledger", at=T0)
+
+    assert rows(path, "SELECT path, insight FROM digest") == []
+
+
 def test_a_step_that_leaves_a_reference_to_nothing_is_undone(raw: sqlite3.Connection, path: Path) -> None:
     breaks = ("INSERT INTO rate VALUES (9, 'Create', '{}', '2026-11-23T09:00:00.000000Z')",)
 
@@ -132,7 +144,7 @@ def test_a_step_that_leaves_a_reference_to_nothing_is_undone(raw: sqlite3.Connec
     assert rows(path, "SELECT count(*) FROM rate") == [(0,)]
 
 
-@pytest.mark.parametrize(("version", "queries"), [(1, OF_OLD), (2, OF_OLD), (3, OF_OLD), (4, NOW), (5, NOW)])
+@pytest.mark.parametrize(("version", "queries"), [(1, OF_OLD), (2, OF_OLD), (3, OF_OLD), (4, NOW), (5, NOW), (6, NOW)])
 def test_what_a_ledger_of_old_told_of_its_items_it_tells_still(
     path: Path, version: int, queries: tuple[str, ...]
 ) -> None:

@@ -17,6 +17,8 @@ from batch_upload.model import State
 from tests.support.one_lane import Open, open_one_lane
 from tests.unit.ledger.samples import BATCH, RUN, ManualClock, began, contents, item, overwrite, rows, write
 
+NEWER = SCHEMA_VERSION + 1
+
 
 def change(path: Path, *statements: str) -> None:
     with closing(sqlite3.connect(path)) as other:
@@ -111,12 +113,16 @@ async def test_a_ledger_half_made_by_a_killed_process_is_finished(opened: Open, 
 
 async def test_a_newer_ledger_is_left_alone_and_says_what_reads_it(opened: Open, path: Path) -> None:
     await _whole(opened, path)
-    change(path, "PRAGMA user_version = 7", "INSERT INTO migration VALUES (7, '3.1.0', '2027-01-01T00:00:00.000000Z')")
+    change(
+        path,
+        f"PRAGMA user_version = {NEWER}",
+        f"UPDATE migration SET program = '3.1.0', version = {NEWER} WHERE version = {SCHEMA_VERSION}",  # noqa: S608
+    )
     before = contents(path)
 
     error = await _refused(path)
 
-    assert "written by batch-upload 3.1.0 (schema 7)" in error.message
+    assert f"written by batch-upload 3.1.0 (schema {NEWER})" in error.message
     assert error.hint == "install a newer batch-upload: 3.1.0 or later"
     assert contents(path) == before
     with pytest.raises(LedgerUnusable, match=r"3\.1\.0"):
@@ -126,21 +132,21 @@ async def test_a_newer_ledger_is_left_alone_and_says_what_reads_it(opened: Open,
 async def test_a_newer_schema_of_the_same_version_is_not_told_to_install_what_it_has(opened: Open, path: Path) -> None:
     await _whole(opened, path)
     with closing(sqlite3.connect(path)) as other:
-        stamp = (7, version("batch-upload"), "2027-01-01T00:00:00.000000Z")
+        stamp = (NEWER, version("batch-upload"), "2027-01-01T00:00:00.000000Z")
         other.execute("INSERT INTO migration VALUES (?, ?, ?)", stamp)
-        other.execute("PRAGMA user_version = 7")
+        other.execute(f"PRAGMA user_version = {NEWER}")
         other.commit()
 
     error = await _refused(path)
 
-    assert error.hint == "install a newer batch-upload: one that knows schema 7"
+    assert error.hint == f"install a newer batch-upload: one that knows schema {NEWER}"
 
 
 async def test_a_newer_ledger_without_its_history_is_refused_too(opened: Open, path: Path) -> None:
     await _whole(opened, path)
-    change(path, "PRAGMA user_version = 7", "DROP TABLE migration")
+    change(path, f"PRAGMA user_version = {NEWER}", "DROP TABLE migration")
 
-    assert "schema 7" in (await _refused(path)).message
+    assert f"schema {NEWER}" in (await _refused(path)).message
 
 
 @pytest.mark.parametrize(

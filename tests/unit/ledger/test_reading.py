@@ -2,18 +2,21 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from batch_upload.clock import SystemClock
+from batch_upload.document import Fingerprint, Insight, RememberedDigest
 from batch_upload.errors import LedgerUnusable
 from batch_upload.ledger import find_reader
 from batch_upload.ledger.sqlite.migrations import SCHEMA_VERSION
-from batch_upload.model import Lane, State
+from batch_upload.model import ContentType, Lane, State
 from batch_upload.ports import LedgerReader
 from tests.crash.make_ledgers import ACCOUNTS, KEPT, REGION
 from tests.support.batches import BATCH as KEPT_BATCH
@@ -152,3 +155,20 @@ def test_a_damaged_ledger_of_an_earlier_version_is_refused(path: Path) -> None:
 
     with pytest.raises(LedgerUnusable, match="damaged"):
         find_reader(path)
+
+
+async def test_what_another_version_of_the_look_found_is_not_believed(ledger: OneLane, path: Path) -> None:
+    fingerprint = Fingerprint(device=1, inode=2, size_bytes=3, mtime_ns=4)
+    found = RememberedDigest(fingerprint, "0f" * 32, ContentType.PDF, Insight(pages=2))
+    await began(ledger, item("a"))
+    await ledger.remember_digests({"/files/a.pdf": found, "/files/b.pdf": found})
+    await ledger.close()
+
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute("""UPDATE digest SET insight = '{"version":99,"letters":1}' WHERE path = '/files/a.pdf'""")
+
+    with reader_of(path) as reader:
+        assert reader.digests(["/files/a.pdf", "/files/b.pdf"]) == {
+            "/files/a.pdf": found._replace(insight=None),
+            "/files/b.pdf": found,
+        }
