@@ -114,6 +114,11 @@ class Entry(NamedTuple):
     max_size_bytes: int | None = None
     targets: tuple[TargetName, ...] | None = None
     """Its `target`; empty if that has a problem."""
+    exclude: tuple[str, ...] = ()
+    optional: bool = False
+    min_age_s: float | None = None
+    patterns: tuple[str, ...] = ()
+    """Of a glob whose templates are filled in: what its braces stand for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +148,9 @@ class Manifest:
     max_size_bytes: int = MAX_SIZE_DEFAULT_BYTES
     generation: int = 1
     identity_tag: bool = True
+    exclude: tuple[str, ...] = ()
+    """`defaults.exclude`, to which a glob's own is added."""
+    min_age_s: float = 0.0
 
 
 class Listed(NamedTuple):
@@ -163,6 +171,8 @@ class Listed(NamedTuple):
     lane_label: str | None = None
     """`Target.label` of its lane; None in a manifest without `targets`. An entry for several lanes is listed for each
     of them."""
+    is_match: bool = False
+    """Whether a glob found it: then it is no problem if it vanishes."""
 
     @property
     def path(self) -> Path | None:
@@ -246,16 +256,6 @@ class AttachmentPage:
     attachments: tuple[Attachment, ...]
     next_token: str | None = None
     served_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Duplicate:
-    """An attachment that carries the token of an item which has another attachment, `kept_id`."""
-
-    attachment_id: str
-    client_token: str
-    kept_id: str
-    item_id: str
 
 
 @dataclass(frozen=True, slots=True)

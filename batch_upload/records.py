@@ -175,3 +175,13 @@ class DatabaseHealth:
     has_pooler: bool
     connections: int
     connections_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """An attachment that carries the token of an item which has another attachment, `kept_id`."""
+
+    attachment_id: str
+    client_token: str
+    kept_id: str
+    item_id: str

@@ -189,8 +189,6 @@ def path_advice(path: str, *, key: str) -> str:
             if key == "row"
             else f"`file` names one file; for a pattern write `glob: {yaml_text(path)}`"
         )
-    if key == "glob" and _has_between(path, "{", "}", ","):
-        return "braces have no meaning here: write a `glob` for each"
     if key == "glob" and "[" in path:
         return "`[…]` stands for one character: write `[[]` for a bracket in a name"
     if path != path.strip():

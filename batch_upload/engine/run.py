@@ -31,10 +31,10 @@ from batch_upload.engine.settle import Settler, find_absent
 from batch_upload.engine.survey import DuplicateWatch, ask_before_listing, owes_look, survey
 from batch_upload.errors import LaneFault, LedgerFault, Refused, Transient
 from batch_upload.events import RunStarted
-from batch_upload.model import Action, ActionKind, Capacity, Duplicate, Fault, Item, Known, Lane, Plan, State
+from batch_upload.model import Action, ActionKind, Capacity, Fault, Item, Known, Lane, Plan, State
 from batch_upload.operations import CREATE
 from batch_upload.ports import Bodies, LaneMemory
-from batch_upload.records import Comparison
+from batch_upload.records import Comparison, Duplicate
 from batch_upload.settings import NO_LIMIT, MaxFailures
 
 DRAIN_S = 10.0

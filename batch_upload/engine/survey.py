@@ -37,9 +37,10 @@ from batch_upload.engine.retry import CONVENIENCE, NOT_ALLOWED
 from batch_upload.engine.rows import BatchRows, carried_tries, is_unsent
 from batch_upload.errors import OLD_COPY, AccessFault, Disagreement, LaneFault, NoAnswer, ServiceError, Transient
 from batch_upload.events import OrphanSeen
-from batch_upload.model import Attachment, AttachmentStatus, Capacity, Duplicate, Item
+from batch_upload.model import Attachment, AttachmentStatus, Capacity, Item
 from batch_upload.operations import DESCRIBE, LIMITS
 from batch_upload.ports import LaneMemory
+from batch_upload.records import Duplicate
 from batch_upload.token import IDENTITY_TAG
 
 _STANDS = (AttachmentStatus.IN_PROGRESS, AttachmentStatus.COMPLETE)

@@ -20,8 +20,8 @@ from batch_upload.ledger.items import (
     write,
 )
 from batch_upload.ledger.tables import item, stranger, wanted
-from batch_upload.model import LIVE, Attachment, AttachmentStatus, Duplicate, Known, State
-from batch_upload.records import StrangerRecord
+from batch_upload.model import LIVE, Attachment, AttachmentStatus, Known, State
+from batch_upload.records import Duplicate, StrangerRecord
 
 
 def bind(

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 
-from batch_upload.escape import printable
 from batch_upload.manifest import rules
+from batch_upload.manifest.globs import GlobFindings, NamedFiles, YoungFile, no_match_message, warning_of_alike
 from batch_upload.manifest.ids import Ids
-from batch_upload.manifest.matches import advice_on_no_match, matches
+from batch_upload.manifest.matches import matches
+from batch_upload.manifest.patterns import alternatives
 from batch_upload.manifest.problems import AddProblem, Code, Problems, excerpt
 from batch_upload.manifest.rules import LANE_NAMES, TEMPLATE_NAMES, has_braces, render, wrong_with_template
 from batch_upload.manifest.targets import Chooser, Targets, values_of
@@ -30,8 +31,7 @@ def expand(manifest: Manifest, *, allow_outside: bool) -> tuple[tuple[Listed, ..
     """
     problems = Problems(str(manifest.path))
     expansion = Expansion(manifest, problems, allow_outside=allow_outside)
-    listed = tuple(item for entry in manifest.entries for item in expansion.of(entry))
-    return listed, problems.in_order()
+    return tuple(expansion.of_all(manifest.entries)), problems.in_order()
 
 
 @dataclass(slots=True)
@@ -43,13 +43,16 @@ class _Lane:
     values: Mapping[str, str]
     """For templates: `{account}`, `{region}`, `{target}`, `{vars.NAME}`."""
     ids: Ids
+    files: NamedFiles
+    """Empty if the manifest has no globs."""
 
 
 class Expansion:
-    """Expands the entries of a manifest one by one, in their order. Problems are added to `problems`.
+    """Expands the entries of a manifest, in their order. Problems are added to `problems`.
 
     `targets`: the manifest's with those that have a problem; those of `manifest` unless given. `chosen`: the labels of
-    the lanes to expand for; None for all.
+    the lanes to expand for; None for all. `findings` gets what globs find besides. `has_globs`: False only if the
+    manifest certainly has none.
     """
 
     def __init__(
@@ -60,8 +63,14 @@ class Expansion:
         allow_outside: bool,
         targets: Targets | None = None,
         chosen: Collection[str | None] | None = None,
+        findings: GlobFindings | None = None,
+        has_globs: bool = True,
     ) -> None:
         self._manifest = manifest
+        self._findings = findings or GlobFindings()
+        self._has_globs = has_globs
+        self._alike: list[tuple[Entry, Sequence[str], Sequence[_Lane]]] = []
+        """The globs with names that they almost match, and their lanes."""
         self._problems = problems
         self._allow_outside = allow_outside
         self._folder = str(manifest.folder)
@@ -74,7 +83,7 @@ class Expansion:
             self._report_too_many(len(manifest.tags), manifest.tags_at, Position())
         if targets is None and manifest.targets:
             targets = Targets(manifest.targets)
-        self._only = None if targets is not None else _Lane(None, "", {}, Ids(problems.add))
+        self._only = None if targets is not None else _Lane(None, "", {}, Ids(problems.add), NamedFiles(self._folder))
         self._template_names = TEMPLATE_NAMES if targets is None else (*TEMPLATE_NAMES, *LANE_NAMES)
         self._chooser = Chooser(targets or Targets(), self._report)
         self._chosen = chosen
@@ -83,6 +92,41 @@ class Expansion:
         self._default = None if default is None or targets is None else self._chooser.choose(default)
         if default and targets is None:
             self._refuse_target(default[0][1])
+
+    def of_all(self, entries: Iterable[Entry]) -> Iterator[Listed]:
+        """Yield the attachments of entries without those that have a problem.
+
+        A file that an entry names is no match of a glob, whichever comes first. So the entries behind the first glob
+        are kept until all are read. To be used once.
+        """
+        left = iter(entries)
+        for entry in left:
+            if entry.kind is not SourceKind.GLOB:
+                yield from self.of(entry)
+                continue
+            behind = list(left)
+            for each in behind:
+                self._reserve(each)
+            for each in (entry, *behind):
+                yield from self.of(each)
+        self._warn_of_alike()
+
+    def _reserve(self, entry: Entry) -> None:
+        """Keep the file of an entry from globs. Its problems are not reported yet."""
+        if entry.kind is not SourceKind.FILE:
+            return
+        if self._only is not None:
+            self._only.files.add(entry.source)
+            return
+        targets = self._default if entry.targets is None else self._chooser.choose(entry.targets)
+        is_template = has_braces(entry.source)
+        if not targets or (is_template and wrong_with_template(entry.source, LANE_NAMES)):
+            return
+        for target in targets:
+            if self._chosen is None or target.label in self._chosen:
+                lane = self._lane_of(target)
+                if not is_template or rules.missing_variable(entry.source, lane.values) is None:
+                    lane.files.add(render(entry.source, lane.values) if is_template else entry.source)
 
     def of(self, entry: Entry) -> Iterable[Listed]:
         """Return the attachments of one entry that have no problem, in each of its lanes."""
@@ -111,19 +155,22 @@ class Expansion:
             message = f"{message}, here or in `defaults`, since the manifest has `targets`"
             self._problems.add(entry.at, Code.NO_TARGET, message)
             return
-        for text, at in ((entry.source, entry.at), (entry.item_id, entry.id_at)):
-            wrong = None if text is None or not has_braces(text) else wrong_with_template(text, LANE_NAMES)
-            if wrong:
-                self._problems.add(at or entry.at, Code.TEMPLATE, wrong)
+        texts = [(text, entry.at) for text in self._texts_of_source(entry)]
+        if entry.item_id is not None:
+            texts.append((entry.item_id, entry.id_at or entry.at))
+        for text, at in texts:
+            if has_braces(text) and (wrong := wrong_with_template(text, LANE_NAMES)):
+                self._problems.add(at, Code.TEMPLATE, wrong)
                 return
-        finished: dict[tuple[str, str | None], tuple[Entry, list[_Lane]]] = {}
+        finished: dict[tuple[str, str | None, tuple[str, ...]], tuple[Entry, list[_Lane]]] = {}
         for target in targets:
             if self._chosen is not None and target.label not in self._chosen:
                 continue
             lane = self._lane_of(target)
             filled = self._filled(entry, lane)
             if filled is not None:
-                finished.setdefault((filled.source, filled.item_id), (filled, []))[1].append(lane)
+                key = filled.source, filled.item_id, filled.exclude
+                finished.setdefault(key, (filled, []))[1].append(lane)
         for filled, lanes in finished.values():
             is_of_lane = filled.source != entry.source
             report = partial(self._report_of_lane, lanes[0].label) if is_of_lane else self._report
@@ -134,18 +181,24 @@ class Expansion:
         if lane is None:
             label, name = target.label or "", target.name or ""
             lane = self._lanes[label] = _Lane(
-                sys.intern(label), name, values_of(target), Ids(partial(self._report_of_lane, label))
+                sys.intern(label),
+                name,
+                values_of(target),
+                Ids(partial(self._report_of_lane, label)),
+                NamedFiles(self._folder),
             )
         return lane
 
     def _filled(self, entry: Entry, lane: _Lane) -> Entry | None:
         """Return an entry with the templates of its source and id filled in; None if that has a problem."""
         source, item_id = entry.source, entry.item_id
-        if not has_braces(source) and (item_id is None or not has_braces(item_id)):
+        texts = [*self._texts_of_source(entry), *(() if item_id is None else (item_id,))]
+        if not any(has_braces(text) for text in texts):
             return entry
-        for text, at in ((source, entry.at), (item_id, entry.id_at)):
-            missing = None if text is None else rules.missing_variable(text, lane.values)
+        for text in texts:
+            missing = rules.missing_variable(text, lane.values)
             if missing is not None:
+                at = entry.id_at if text == item_id else None
                 self._report_missing(missing, lane, at or entry.at)
                 return None
         report = partial(self._report_of_lane, lane.label)
@@ -160,18 +213,33 @@ class Expansion:
         if wrong:
             report(entry.at, *wrong)
             return None
-        return entry._replace(source=source, item_id=item_id)
+        return entry._replace(
+            source=source,
+            item_id=item_id,
+            patterns=tuple(render(text, lane.values) for text in alternatives(entry.source))
+            if entry.kind is SourceKind.GLOB
+            else (),
+            exclude=tuple(render(text, lane.values) for text in entry.exclude),
+        )
+
+    def _texts_of_source(self, entry: Entry) -> tuple[str, ...]:
+        """Return what of an entry names its documents, and may have templates with `targets`."""
+        if entry.kind is SourceKind.GLOB:
+            return (*alternatives(entry.source), *entry.exclude, *self._manifest.exclude)
+        return (entry.source,)
 
     def _of_finished(self, entry: Entry, lanes: Sequence[_Lane], report: AddProblem) -> Iterable[Listed]:
         """Return the attachments of an entry without templates, file by file, each in every lane."""
         source, folder = entry.source, self._folder
         may_leave = entry.kind is not SourceKind.URL and not self._allow_outside
-        if may_leave and (source.startswith("/") or ".." in source):
-            whole = os.path.normpath(os.path.join(folder, source))
-            if os.path.commonpath((whole, folder)) != folder:
-                message = f"{excerpt(source)} leaves the manifest's folder: move it in, or use `--allow-outside`"
-                report(entry.at, Code.OUTSIDE, message)
-                return ()
+        paths = entry.patterns or (alternatives(source) if entry.kind is SourceKind.GLOB else (source,))
+        for path in paths if may_leave else ():
+            if path.startswith("/") or ".." in path:
+                whole = os.path.normpath(os.path.join(folder, path))
+                if os.path.commonpath((whole, folder)) != folder:
+                    message = f"{excerpt(source)} leaves the manifest's folder: move it in, or use `--allow-outside`"
+                    report(entry.at, Code.OUTSIDE, message)
+                    return ()
         if entry.kind is SourceKind.GLOB:
             return self._of_glob(entry, lanes, report)
         if entry.kind is SourceKind.FILE and (wrong := rules.wrong_with_file(source)):
@@ -181,22 +249,37 @@ class Expansion:
         return [item for item in items if item is not None]
 
     def _of_glob(self, entry: Entry, lanes: Sequence[_Lane], report: AddProblem) -> Iterator[Listed]:
-        found = matches(entry.source, self._manifest.folder)
+        exclude = tuple(render(text, lanes[0].values) if lanes[0].label else text for text in self._manifest.exclude)
+        patterns = entry.patterns or alternatives(entry.source)
+        found = matches(patterns, self._manifest.folder, exclude=(*exclude, *entry.exclude))
         for name, reason in found.unreadable:
             message = f"{excerpt(name)} cannot be read for the glob {excerpt(entry.source)}: {reason}"
             report(entry.at, Code.FOLDER_UNREADABLE, message)
-        if not found.paths and not found.unreadable:
-            advice = printable(advice_on_no_match(entry.source, self._manifest.folder))
-            report(entry.at, Code.NO_MATCH, f"{excerpt(entry.source)} matches no file: {advice}")
+        if not found.paths and not found.unreadable and not entry.optional:
+            report(entry.at, Code.NO_MATCH, no_match_message(entry, patterns, found, self._manifest.folder))
+        if found.alike:
+            self._alike.append((entry, found.alike, lanes))
+        named = {id(lane): {path for path in found.paths if lane.files.has(path)} for lane in lanes}
         for lane in lanes:
-            lane.ids.begin_glob(entry, len(found.paths))
+            lane.ids.begin_glob(entry, len(found.paths) - len(named[id(lane)]))
+        min_age_s = self._manifest.min_age_s if entry.min_age_s is None else entry.min_age_s
         for source in found.paths:
-            for lane in lanes:
-                item = self._listed(entry, source, lane)
-                if item is not None:
+            age_s = self._findings.age_of(os.path.join(self._folder, source)) if min_age_s else min_age_s
+            for lane in lanes if age_s is not None else ():
+                item = None if source in named[id(lane)] else self._listed(entry, source, lane)
+                if item is not None and age_s is not None and age_s < min_age_s:
+                    self._findings.young.append(YoungFile(item, min_age_s, is_future=age_s < 0))
+                elif item is not None:
                     yield item
         for lane in lanes:
             lane.ids.end_glob()
+
+    def _warn_of_alike(self) -> None:
+        """Warn of names that a glob almost matches and that no entry lists."""
+        for entry, alike, lanes in self._alike:
+            left = [path for path in alike if not all(lane.ids.has(path) or lane.files.has(path) for lane in lanes)]
+            if left:
+                self._findings.warnings.append(warning_of_alike(self._problems.file, entry, left))
 
     def _listed(self, entry: Entry, source: str, lane: _Lane) -> Listed | None:
         manifest = self._manifest
@@ -210,6 +293,8 @@ class Expansion:
                 return None
         if not lane.ids.take(entry, item_id) or tags is None:
             return None
+        if self._has_globs and entry.kind is SourceKind.FILE:
+            lane.files.add(source)
         return Listed(
             batch=manifest.batch,
             item_id=item_id,
@@ -221,6 +306,7 @@ class Expansion:
             identity_tag=manifest.identity_tag,
             at=entry.at,
             lane_label=lane.label,
+            is_match=entry.kind is SourceKind.GLOB,
         )
 
     def _tags(self, entry: Entry, source: str, item_id: str, lane: _Lane) -> Mapping[str, str] | None:

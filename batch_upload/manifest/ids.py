@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from batch_upload.manifest.problems import AddProblem, Code, excerpt
 from batch_upload.model import Entry, SourceKind
+from batch_upload.spelling import yaml_text
 
 
 @dataclass(slots=True)
@@ -32,6 +33,10 @@ class Ids:
         """By id: minus the numbers of further globs that match it."""
         self._overlaps: dict[int, _Overlap] = {}
         """Of the current glob: by the number of the other glob, or 0 for all entries that name one file each."""
+
+    def has(self, item_id: str) -> bool:
+        """Tell whether an id was used."""
+        return item_id in self._first
 
     def begin_glob(self, entry: Entry, count: int) -> None:
         """Take ids for the `count` matches of this glob from now on, until `end_glob`."""
@@ -64,8 +69,6 @@ class Ids:
             glob = self._globs[-first - 1][0]
             where = f"the glob {excerpt(glob.source)} in line {glob.at.line}"
             message = f"the id {excerpt(item_id)} is that of a file which {where} matches: give this entry another `id`"
-            if entry.source == item_id:
-                message = f"{where} matches {excerpt(item_id)} already: leave this entry out, or narrow the pattern"
         elif entry.item_id is None:
             how = "leave one of the two out, or give one an `id` of its own"
             message = f"{excerpt(item_id)} is listed in line {first} already: {how}"
@@ -79,10 +82,10 @@ class Ids:
         files = "file" if overlap.count == 1 else f"{overlap.count:,} files"
         if not number:
             example = f"{excerpt(overlap.example)} in line {overlap.line}"
-            shared, which = f"{files} that have entries of their own, such as {example}", "those entries"
+            shared = f"{files} whose paths are the ids of other entries, such as {example}"
             if overlap.count == 1:
-                shared, which = f"a file that has an entry of its own, {example}", "that entry"
-            return f"{excerpt(entry.source)} matches {shared}: leave {which} out, or narrow the pattern"
+                shared = f"a file whose path is the id of another entry, {example}"
+            return f"{excerpt(entry.source)} matches {shared}: give each of them another `id`, or use `exclude`"
         first, first_count = self._globs[number - 1]
         if overlap.count == count == first_count:
             advice = "leave one of the two out"
@@ -91,6 +94,15 @@ class Ids:
         elif overlap.count == first_count:
             advice = f"leave line {overlap.line} out, which matches nothing else"
         else:
-            advice = "narrow one of the patterns"
+            advice = f"add {_exclude(first)} to this one"
+        if count != first_count and overlap.count in (count, first_count):
+            wide, narrow = (first, entry) if overlap.count == count else (entry, first)
+            place = f"line {wide.at.line}" if wide is first else "this one"
+            advice = f"{advice}, or add {_exclude(narrow)} to {place}"
         both = f"{excerpt(first.source)} in line {overlap.line} and {excerpt(entry.source)}"
         return f"{both} match the same {files}, such as {excerpt(overlap.example)}: {advice}"
+
+
+def _exclude(entry: Entry) -> str:
+    """Return what leaves out of another glob all that this one matches."""
+    return excerpt(f"exclude: {yaml_text(entry.source)}")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from batch_upload.document import EVERY_EXTENSION
 from batch_upload.errors import UsageError
 from batch_upload.manifest import rules
 from batch_upload.manifest.matches import is_leftover
@@ -147,7 +148,9 @@ def entries_of_folder(source: Path, *, manifest_folder: Path, judge: Judge, with
         groups: dict[str, list[str]] = {}
         for each in sorted(names):
             if not each.startswith(".") and not is_leftover(each) and (folder / each) not in without:
-                groups.setdefault(Path(each).suffix, []).append(relative(folder / each))
+                suffix = Path(each).suffix
+                suffix = suffix.lower() if suffix.lower() in EVERY_EXTENSION else suffix
+                groups.setdefault(suffix, []).append(relative(folder / each))
         for suffix in sorted(groups):
             _add_group(found, relative(folder), suffix, groups[suffix], manifest_folder, judge)
     return found
@@ -169,7 +172,7 @@ def _add_group(
     found.left_out.extend(bad)
     if not good:
         return
-    escaped = re.sub(r"([*?\[])", r"[\1]", folder)
+    escaped = re.sub(r"([*?\[{])", r"[\1]", folder)
     glob = f"*{suffix}" if escaped == "." else f"{escaped}/*{suffix}"
     if not bad:
         found.entries.append(Entry(SourceKind.GLOB, glob, Position()))

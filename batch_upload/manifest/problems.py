@@ -73,10 +73,24 @@ class Code(ProblemCode):
         "braces in a tag's value other than `{stem}`, `{name}`, `{parent}`, `{id}`, `{batch}`, `{{`, `}}`; with"
         " `targets` also a wrong template elsewhere, or a variable that a target does not have",
     )
-    NO_MATCH = "no-match", "a `glob` that matches no file"
+    NO_MATCH = "no-match", "a `glob` that matches no file, and is not `optional`"
     FOLDER_UNREADABLE = "folder-unreadable", "a folder that a `glob` must look into cannot be read"
     OUTSIDE = "outside", "a path that leaves the manifest's folder"
     FOLDER = "folder", "a `file` that ends with `/`, as only folders do"
+    PATTERN = "pattern", "braces in a `glob` or `exclude` that stand for more than 1,000 patterns"
+    OPTIONAL = "optional", "`optional` is not `true` or `false`"
+    MIN_AGE = "min-age", "`min_age` is not a duration such as `60s`"
+    GLOB_ONLY = "glob-only", "`exclude`, `optional` or `min_age` in an entry without `glob`"
+
+
+class GlobWarning(ProblemCode):
+    """What is worth a warning in the globs of a manifest. Codes are only ever added."""
+
+    SIMILAR_NAMES = (
+        "similar-names",
+        "files that a `glob` would match if their names had other capital letters or another Unicode form; they are"
+        " left out",
+    )
 
 
 def excerpt(text: str) -> str:

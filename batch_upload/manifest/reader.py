@@ -11,6 +11,7 @@ from yaml.events import Event, MappingStartEvent, ScalarEvent
 from batch_upload.errors import ManifestInvalid
 from batch_upload.manifest.cursor import FASTEST_LOADER, Loader, Pair, is_null, line_of, position
 from batch_upload.manifest.expand import Expansion
+from batch_upload.manifest.globs import GlobFindings
 from batch_upload.manifest.problems import Code, Problems, excerpt
 from batch_upload.manifest.source import SIZE_LIMIT_BYTES
 from batch_upload.manifest.target_values import TargetValues
@@ -30,15 +31,17 @@ def list_manifest(
     allow_outside: bool,
     take: Callable[[Manifest, Iterator[Listed]], Taken],
     lanes: LaneChoice = ALL_LANES,
+    findings: GlobFindings | None = None,
     loader: Loader = FASTEST_LOADER,
     size_limit_bytes: int = SIZE_LIMIT_BYTES,
 ) -> tuple[Manifest, Taken, tuple[Problem, ...]]:
     """Hand the attachments of a manifest to `take`; return the manifest, what `take` returned, and every problem.
 
     `take` is called once and must consume all attachments. They arrive while the manifest is read, so none is kept in
-    memory, and the returned manifest has no entries. Attachments with a problem are left out. Reading ends at the first
-    error of YAML's grammar. `loader` is one of PyYAML's. The Python one is slower than the C one, refuses tabs between
-    words, and words errors of grammar differently. `lanes` chooses those whose attachments are handed out.
+    memory (of a manifest with globs the entries are), and the returned manifest has no entries. Attachments with a
+    problem are left out. Reading ends at the first error of YAML's grammar. `loader` is one of PyYAML's. The Python one
+    is slower than the C one, refuses tabs between words, and words errors of grammar differently. `lanes` chooses those
+    whose attachments are handed out. `findings` gets what globs find besides attachments.
 
     Raises ManifestInvalid if the keys before the attachments cannot be read, and UsageError if the path is no regular
     file or cannot be read, or if `lanes` names none of the manifest's.
@@ -50,8 +53,16 @@ def list_manifest(
         manifest = reader.head()
         chosen = lanes.of(manifest.targets) if manifest.are_targets_whole else manifest.targets
         labels = None if lanes.is_all else {each.label for each in chosen}
-        expansion = Expansion(manifest, problems, allow_outside=allow_outside, targets=reader.targets, chosen=labels)
-        taken = take(manifest, (each for entry in reader.entries() for each in expansion.of(entry)))
+        expansion = Expansion(
+            manifest,
+            problems,
+            allow_outside=allow_outside,
+            targets=reader.targets,
+            chosen=labels,
+            findings=findings,
+            has_globs=reader.may_have_globs,
+        )
+        taken = take(manifest, expansion.of_all(reader.entries()))
     return manifest, taken, problems.in_order()
 
 
@@ -127,6 +138,7 @@ class _Reader:
         """The keys of the manifest that were read."""
         self.targets: Targets | None = None
         """The manifest's `targets`, once `head` has been read; None if it has none."""
+        self.may_have_globs = file.screened.may_have_globs
 
     def head(self) -> Manifest:
         """Return the manifest without its entries. Raises ManifestInvalid if its grammar is broken."""
@@ -172,6 +184,8 @@ class _Reader:
             max_size_bytes=value_in(defaults, "max_size") or MAX_SIZE_DEFAULT_BYTES,
             generation=value_in(defaults, "generation") or 1,
             identity_tag=value_in(defaults, "identity_tag") is not False,
+            exclude=value_in(defaults, "exclude") or (),
+            min_age_s=value_in(defaults, "min_age") or 0.0,
         )
 
     def entries(self) -> Iterator[Entry]:

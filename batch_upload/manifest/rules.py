@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from batch_upload.escape import quoted_path
+from batch_upload.manifest.patterns import alternatives
 from batch_upload.manifest.problems import Code, excerpt
 from batch_upload.model import KB, KIB, MAX_SIZE_SERVICE_BYTES
 from batch_upload.spelling import REGION_PATTERN, url_advice
@@ -22,6 +23,7 @@ BATCH_PATTERN = r"[a-z0-9][a-z0-9._-]{0,63}"
 NUMBER_PATTERN = r"[1-9][0-9]{0,14}"
 """From 1, and small enough to be the same number in JSON everywhere."""
 SIZE_PATTERN = r"[1-9][0-9]{0,8}(KB|KiB|MB|MiB|B)?"
+DURATION_PATTERN = r"(0|[1-9][0-9]{0,5})[smh]"
 ACCOUNT_PATTERN = r"[0-9]{12}"
 ROLE_ARN_PATTERN = r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[!-~]{1,512}"
 TARGET_NAME_PATTERN = r"(?!all$)[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
@@ -36,6 +38,7 @@ URL_PATTERN = r"s3://[A-Za-z0-9][A-Za-z0-9._-]*/\S+"
 Wrong = tuple[Code, str]
 
 _BYTES_OF_UNIT = {"": 1, "B": 1, "KB": KB, "KiB": KIB, "MB": KB * KB, "MiB": KIB * KIB}
+_SECONDS_OF_UNIT = {"s": 1, "m": 60, "h": 3_600}
 _SIZE = re.compile(r"([1-9][0-9]{0,8})(KB|KiB|MB|MiB|B)?")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _YAML_ESCAPES = {"\0": r"\0", "\a": r"\a", "\b": r"\b", "\t": r"\t", "\n": r"\n", "\v": r"\v", "\f": r"\f", "\r": r"\r",
@@ -111,6 +114,15 @@ def wrong_with_file(source: str) -> Wrong | None:
         return None
     bare = source.rstrip("/.")
     return Code.FOLDER, f"{excerpt(source)} ends as only folders do: write {excerpt(bare)} for a file, or use a `glob`"
+
+
+def wrong_with_pattern(text: str) -> Wrong | None:
+    """Check that the braces of a pattern do not stand for too many patterns."""
+    try:
+        alternatives(text)
+    except ValueError as error:
+        return Code.PATTERN, f"the braces in {excerpt(text)} stand for {error}: write several, or `*`"
+    return None
 
 
 def wrong_with_found_path(path: str) -> Wrong | None:
@@ -200,6 +212,11 @@ def size_bytes(text: str) -> int | None:
         return None
     size = int(found[1]) * _BYTES_OF_UNIT[found[2] or ""]
     return size if size <= MAX_SIZE_SERVICE_BYTES else None
+
+
+def duration_s(text: str) -> float | None:
+    """Return the seconds of a duration such as `60s`, `5m` or `2h`, or None."""
+    return float(text[:-1]) * _SECONDS_OF_UNIT[text[-1]] if re.fullmatch(DURATION_PATTERN, text) else None
 
 
 def batch_of(name: str) -> str | None:

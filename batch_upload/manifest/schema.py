@@ -42,6 +42,8 @@ Size = (
     Annotated[str, StringConstraints(pattern=f"^{rules.SIZE_PATTERN}$")]
     | Annotated[int, Field(ge=1, le=MAX_SIZE_SERVICE_BYTES)]
 )
+Patterns = Text | Annotated[list[Text], Field(min_length=1)]
+Duration = Annotated[str, StringConstraints(pattern=f"^{rules.DURATION_PATTERN}$")]
 TagKey = Annotated[str, StringConstraints(min_length=1, max_length=rules.TAG_KEY_LENGTH, pattern=_TAG_KEY)]
 TagValue = Annotated[str, StringConstraints(max_length=rules.TAG_VALUE_LENGTH)] | NotQuoted
 Tags = Annotated[dict[TagKey, TagValue], Field(max_length=rules.TAGS_LIMIT)]
@@ -115,6 +117,10 @@ class DefaultsModel(_Mapping):
     """Whether each attachment carries the tag `batch-upload:token`, by which it is recognised at the service."""
     target: Names = Field(default="", examples=["all"])
     """With `targets`: NAME, NAME/REGION, group:NAME, all, or a list of these."""
+    exclude: Patterns = Field(default="", examples=["draft-*", ["draft-*", "old"]])
+    """Patterns of files and folders that no glob matches."""
+    min_age: Duration = Field(default="", examples=["60s", "5m"])
+    """For globs: files that were changed more recently are left for a later run."""
 
 
 class _EntryModel(_Mapping):
@@ -142,7 +148,13 @@ class GlobEntryModel(_EntryModel):
     """One attachment for each match, whose id is its path."""
 
     glob: Text = Field(examples=["screenshots/**/*.png"])
-    """A pattern, relative to the manifest. `**` is any number of folders."""
+    """A pattern, relative to the manifest. `**` is any number of folders, `{a,b}` is a or b."""
+    exclude: Patterns = Field(default="", examples=["draft-*", ["draft-*", "old"]])
+    """Patterns of files and folders that are left out, besides those of the defaults."""
+    optional: bool = False
+    """Whether it is no problem if nothing matches."""
+    min_age: Duration = Field(default="", examples=["60s", "5m"])
+    """Files that were changed more recently are left for a later run."""
 
 
 class UrlEntryModel(_EntryModel):

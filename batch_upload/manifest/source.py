@@ -78,6 +78,8 @@ class Screened:
     readable: bool
     tabs: tuple[Position, ...] = ()
     last_line_at_margin: int = 0
+    may_have_globs: bool = False
+    """Whether the word `glob` is anywhere in it."""
 
 
 def refuse_database(path: Path, file: BinaryIO) -> None:
@@ -96,7 +98,7 @@ def screen(file: BinaryIO, problems: Problems, *, size_limit_bytes: int, what: s
 
     `what` names the file in messages. Stops at the first problem. The file is left at its beginning.
     """
-    size_bytes, lines_before, last_line_at_margin = 0, 0, 0
+    size_bytes, lines_before, last_line_at_margin, may_have_globs = 0, 0, 0, False
     tabs: list[Position] = []
     while raw := b"".join(file.readlines(SCREENED_AT_ONCE_BYTES)):
         size_bytes += len(raw)
@@ -106,13 +108,16 @@ def screen(file: BinaryIO, problems: Problems, *, size_limit_bytes: int, what: s
         text = _text_of(raw.removeprefix(BOM) if size_bytes == len(raw) else raw, lines_before, problems, what)
         if text is None:
             return Screened(readable=False)
+        may_have_globs = may_have_globs or "glob" in text
         if "\t" in text:
             tabs.extend(_at(text, match.end() - 1, lines_before) for match in _TAB_IN_INDENTATION.finditer(text))
         if at_margin := [found.start() for found in _AT_MARGIN.finditer(f"\n{text}")]:
             last_line_at_margin = _at(text, at_margin[-1], lines_before).line
         lines_before += raw.count(b"\n") + (len(_LONE_CR.findall(raw)) if b"\r" in raw else 0)
     file.seek(0)
-    return Screened(readable=True, tabs=tuple(tabs), last_line_at_margin=last_line_at_margin)
+    return Screened(
+        readable=True, tabs=tuple(tabs), last_line_at_margin=last_line_at_margin, may_have_globs=may_have_globs
+    )
 
 
 def _text_of(raw: bytes, lines_before: int, problems: Problems, what: str) -> str | None:

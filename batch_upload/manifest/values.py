@@ -11,6 +11,7 @@ from yaml.events import AliasEvent, Event, MappingStartEvent, ScalarEvent, Seque
 
 from batch_upload.manifest import rules
 from batch_upload.manifest.cursor import Pair, YamlCursor, is_null, is_plain, position, yaml_kind
+from batch_upload.manifest.patterns import alternatives
 from batch_upload.manifest.problems import Code, Problems, excerpt
 from batch_upload.manifest.rules import LANE_NAMES, TEMPLATE_NAMES, has_braces, wrong_with_template
 from batch_upload.manifest.syntax import in_quotes
@@ -20,12 +21,13 @@ from batch_upload.spelling import yaml_scalar
 KEYS: dict[str, tuple[str, ...]] = {
     "the manifest": ("version", "ledger", "part_of", "batch", "target", "targets", "defaults", "attachments"),
     "`target`": ("region", "account", "profile", "role_arn"),
-    "`defaults`": ("tags", "max_size", "generation", "identity_tag", "target"),
-    "an entry": ("id", "file", "glob", "url", "tags", "generation", "max_size", "target"),
+    "`defaults`": ("tags", "max_size", "generation", "identity_tag", "target", "exclude", "min_age"),
+    "an entry": ("id", "file", "glob", "url", "tags", "generation", "max_size", "target",
+                 "exclude", "optional", "min_age"),
     "`targets`": ("defaults", "from", "list"),
     "`defaults` of `targets`": ("role_arn", "external_id", "profile", "regions", "groups", "vars"),
     "a target": ("name", "account", "regions", "role_arn", "external_id", "profile", "groups", "vars"),
-}
+}  # fmt: skip
 """The keys of each mapping, by its name in messages."""
 _OF_ENTRIES = ("the manifest", "`target`", "`defaults`", "an entry")
 """The mappings that every manifest may have."""
@@ -35,6 +37,12 @@ ValueReader = Callable[[Event, str], Any]
 """Reads the value that an event begins; the text is its name in messages."""
 
 _SOURCES = {kind.value: kind for kind in SourceKind}
+_ONLY_GLOBS = {
+    "exclude": "only a `glob` has matches that can be left out",
+    "optional": "only a `glob` may match nothing, any other source must exist",
+    "min_age": "only a `glob` leaves files for a later run",
+}
+"""What only a `glob` may have, and why."""
 _TRUTHS = {"true": True, "false": False}
 """The two spellings that are taken, and none of YAML's other words for them."""
 
@@ -56,6 +64,7 @@ _EXAMPLES = {
     "`file`": "an entry names one file; write an entry for each",
     "`glob`": "an entry has one pattern, in quotes if it begins with `[`; write an entry for each",
     "`url`": "an entry has one address; write an entry for each",
+    "`exclude`": "write `exclude: draft-*`, or a list of patterns",
 }
 """How a value is written, by the name of the value in messages."""
 
@@ -94,6 +103,8 @@ class ManifestValues:
         number = "`generation` must be a whole number from 1, in plain digits"
         size = "`max_size` must be a size such as `500KB` or `1MiB`, at most `5MiB`"
         truth = "`identity_tag` must be `true` or `false`"
+        optional = "`optional` must be `true` or `false`"
+        age = "`min_age` must be a duration such as `60s`, `5m` or `2h`"
         readers: dict[str, ValueReader] = {
             "version": self.version,
             "ledger": self.text,
@@ -107,12 +118,15 @@ class ManifestValues:
             "role_arn": partial(self.word, code=Code.ROLE_ARN),
             "id": self.identifier,
             "file": self.text,
-            "glob": self.text,
+            "glob": self.pattern,
             "url": partial(self.word, code=Code.URL),
             "tags": self.tags,
             "generation": partial(self.parsed, parse=rules.number, plain=True, code=Code.GENERATION, demand=number),
             "max_size": partial(self.parsed, parse=rules.size_bytes, plain=False, code=Code.MAX_SIZE, demand=size),
             "identity_tag": partial(self.parsed, parse=_TRUTHS.get, plain=True, code=Code.IDENTITY_TAG, demand=truth),
+            "exclude": self.patterns,
+            "optional": partial(self.parsed, parse=_TRUTHS.get, plain=True, code=Code.OPTIONAL, demand=optional),
+            "min_age": partial(self.parsed, parse=rules.duration_s, plain=False, code=Code.MIN_AGE, demand=age),
         }
         self.readers = {where: {key: readers[key] for key in keys if key in readers} for where, keys in KEYS.items()}
         """The reader of each key, by the name of its mapping."""
@@ -171,6 +185,10 @@ class ManifestValues:
         if id_at is not None and kind is SourceKind.GLOB:
             self._problems.add(id_at, Code.ID_ON_GLOB, "remove `id`: each match of a `glob` is its own id")
             item_id = None  # otherwise all matches have the same id, which is not a second problem
+        if kind is not SourceKind.GLOB:
+            for name in found.keys() & _ONLY_GLOBS.keys():
+                message = f"remove `{name}`: {_ONLY_GLOBS[name]}"
+                self._problems.add(position(found[name][1]), Code.GLOB_ONLY, message)
         if source is None:
             return None
         tags: TagMapping = value_in(found, "tags") or NO_TAGS
@@ -185,6 +203,9 @@ class ManifestValues:
             generation=value_in(found, "generation"),
             max_size_bytes=value_in(found, "max_size"),
             targets=found["target"][0] if "target" in found else None,
+            exclude=value_in(found, "exclude") or (),
+            optional=value_in(found, "optional") is True,
+            min_age_s=value_in(found, "min_age"),
         )
 
     def pairs(self) -> Iterator[Pair]:
@@ -250,6 +271,21 @@ class ManifestValues:
         if wrong and scalar.style == '"' and (message := rules.wrong_with_escape(name, scalar.value)):
             wrong = (wrong[0], message)
         return None if self.is_wrong(event, wrong) else scalar.value
+
+    def pattern(self, event: Event, name: str) -> str | None:
+        """Return a text whose braces do not stand for too many patterns."""
+        text = self.text(event, name)
+        return None if text is None or self.is_wrong(event, rules.wrong_with_pattern(text)) else text
+
+    def patterns(self, event: Event, name: str) -> tuple[str, ...]:
+        """Return the patterns of `exclude`: of one text, or of a list. Those with a problem are left out."""
+        if isinstance(event, MappingStartEvent):
+            self.report_kind(event, excerpt(name), "a pattern or a list of patterns")
+            return ()
+        is_list = isinstance(event, SequenceStartEvent)
+        each = self.items(event, excerpt(name), advice="name a pattern such as `draft-*`") if is_list else (event,)
+        texts = [self.pattern(item, name) for item in each]
+        return tuple(pattern for text in texts if text is not None for pattern in alternatives(text))
 
     def identifier(self, event: Event, name: str) -> str | None:
         """Return an entry's `id`."""

@@ -9,7 +9,6 @@ from batch_upload.document import RememberedDigest
 from batch_upload.errors import LedgerLocked
 from batch_upload.model import (
     Attachment,
-    Duplicate,
     Fault,
     Item,
     Known,
@@ -18,9 +17,7 @@ from batch_upload.model import (
     RateRecord,
 )
 from batch_upload.moments import Stretch
-from batch_upload.records import (
-    Comparison,
-)
+from batch_upload.records import Comparison, Duplicate
 
 ABSENT = "NOT_FOUND"
 """Code of the fault of an item whose attachment the service did not find, a horizon and more after its creation. Unlike

@@ -21,7 +21,6 @@ from batch_upload.ledger import open_ledger
 from batch_upload.model import (
     Attachment,
     ContentType,
-    Duplicate,
     Fault,
     Item,
     Known,
@@ -33,7 +32,7 @@ from batch_upload.moments import Stretch
 from batch_upload.operations import CREATE, DESCRIBE, LIMITS, LIST_TAGS, TAG, UNTAG
 from batch_upload.pacing import FixedRate, Pacer
 from batch_upload.ports import Attempt, Body, LaneMemory, Ledger, LedgerWriter, Observer
-from batch_upload.records import Comparison
+from batch_upload.records import Comparison, Duplicate
 from batch_upload.token import client_token
 from tests.support.manual_clock import ManualClock, real_work
 from tests.support.memory_service import MemoryService

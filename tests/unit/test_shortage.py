@@ -100,12 +100,12 @@ def test_a_name_that_cannot_be_looked_up_without_descriptors_is_no_sdk_fault_the
 
 def test_a_glob_without_descriptors_matches_what_it_would_with_them_or_nothing_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").touch()
-    expected = matches("*.pdf", tmp_path)
+    expected = matches(["*.pdf"], tmp_path)
 
     with no_descriptors(), pytest.raises(OutOfResources):
-        matches("*.pdf", tmp_path, pause=lambda _: None)
+        matches(["*.pdf"], tmp_path, pause=lambda _: None)
     with no_descriptors():
-        found = matches("*.pdf", tmp_path, pause=restore)
+        found = matches(["*.pdf"], tmp_path, pause=restore)
 
     assert found == expected
     assert expected.paths == ("a.pdf",)

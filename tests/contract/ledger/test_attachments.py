@@ -3,7 +3,8 @@
 import pytest
 
 from batch_upload.errors import Disagreement
-from batch_upload.model import AttachmentStatus, Duplicate, OutcomeKind, State
+from batch_upload.model import AttachmentStatus, OutcomeKind, State
+from batch_upload.records import Duplicate
 from tests.support.one_lane import OneLane
 from tests.unit.ledger.samples import RUN, T0, accepted, after, attachment, began, ended, item
 

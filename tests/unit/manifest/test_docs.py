@@ -7,7 +7,7 @@ from pathlib import Path
 from batch_upload.documents.copies import WarningCode
 from batch_upload.documents.refusals import RefusalCode
 from batch_upload.manifest.expand import expand
-from batch_upload.manifest.problems import Code
+from batch_upload.manifest.problems import Code, GlobWarning
 from batch_upload.manifest.reader import read_manifest
 from batch_upload.manifest.values import KEYS
 
@@ -17,14 +17,19 @@ PAGE = (Path(__file__).parents[3] / "docs" / "manifest.md").read_text(encoding="
 
 
 def test_every_code_stands_in_the_table_with_its_meaning() -> None:
-    for code in (*Code, *RefusalCode, *WarningCode):
+    for code in (*Code, *GlobWarning, *RefusalCode, *WarningCode):
         assert f"| `{code}` | {code.meaning} |" in PAGE
 
 
 def test_the_table_has_no_other_codes() -> None:
     section = PAGE.split("## Problems", 1)[1]
 
-    assert set(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)) == {*Code, *RefusalCode, *WarningCode}
+    assert set(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)) == {
+        *Code,
+        *GlobWarning,
+        *RefusalCode,
+        *WarningCode,
+    }
 
 
 def test_every_key_is_explained() -> None:

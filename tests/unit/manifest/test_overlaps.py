@@ -43,16 +43,17 @@ def test_overlapping_globs_are_one_problem_with_the_count(told: Told, tmp_path: 
         (
             5,
             "`in/*.pdf` in line 4 and `in/**/*.pdf` match the same 13 files, such as `in/00.pdf`: "
-            "leave line 4 out, which matches nothing else",
+            'leave line 4 out, which matches nothing else, or add `exclude: "in/*.pdf"` to this one',
         )
     ]
     assert told('glob: "in/**/*.pdf"', 'glob: "in/*.pdf"')[0][1].endswith(
-        "match the same 13 files, such as `in/00.pdf`: leave this one out, which matches nothing else"
+        "match the same 13 files, such as `in/00.pdf`: leave this one out, which matches nothing else, "
+        'or add `exclude: "in/*.pdf"` to line 4'
     )
     assert told('glob: "in/*.pdf"', 'glob: "in/*.pdf"')[0][1].endswith(": leave one of the two out")
     assert told('glob: "in/*0.pdf"', 'glob: "in/0*.pdf"') == [
         (5, "`in/*0.pdf` in line 4 and `in/0*.pdf` match the same file, such as `in/00.pdf`: "
-            "narrow one of the patterns")
+            'add `exclude: "in/*0.pdf"` to this one')
     ]  # fmt: skip
 
 
@@ -74,24 +75,35 @@ def test_globs_in_one_line_are_told_apart(write: Write, problems_of: ProblemsOf,
     assert problem.message.startswith("`a.*` in line 3 and `*.pdf` match the same file")
 
 
-def test_entries_beside_a_glob_are_one_problem_of_the_glob(told: Told, tmp_path: Path) -> None:
-    grow(tmp_path, "a.pdf", "b.pdf", "c.pdf")
+def test_the_advice_on_overlapping_globs_can_be_followed(listed: Items, tmp_path: Path) -> None:
+    grow(tmp_path, "in/10.pdf", "in/00.pdf", "in/01.pdf", "in/deep/a.pdf")
 
-    assert told("file: a.pdf", "file: b.pdf", "glob: '*.pdf'") == [
-        (6, "`*.pdf` matches 2 files that have entries of their own, such as `a.pdf` in line 4: "
-            "leave those entries out, or narrow the pattern")
+    for globs in (
+        ("{glob: 'in/*0.pdf'}", "{glob: 'in/0*.pdf', exclude: 'in/*0.pdf'}"),
+        ("{glob: 'in/*.pdf'}", "{glob: 'in/**/*.pdf', exclude: 'in/*.pdf'}"),
+        ("{glob: 'in/**/*.pdf', exclude: 'in/*.pdf'}", "{glob: 'in/*.pdf'}"),
+    ):
+        found = [each.item_id for each in listed(HEAD + "".join(f"  - {each}\n" for each in globs))]
+        assert len(found) == len(set(found))
+
+
+def test_ids_that_are_paths_of_matches_are_one_problem_of_the_glob(told: Told, tmp_path: Path) -> None:
+    grow(tmp_path, "a.pdf", "b.pdf", "c.pdf", "x/1.pdf", "x/2.pdf")
+
+    assert told("{id: a.pdf, file: x/1.pdf}", "{id: b.pdf, file: x/2.pdf}", "glob: '*.pdf'") == [
+        (6, "`*.pdf` matches 2 files whose paths are the ids of other entries, such as `a.pdf` in line 4: "
+            "give each of them another `id`, or use `exclude`")
     ]  # fmt: skip
-    assert told("file: a.pdf", "glob: '*.pdf'")[0][1] == (
-        "`*.pdf` matches a file that has an entry of its own, `a.pdf` in line 4: "
-        "leave that entry out, or narrow the pattern"
+    assert told("{id: a.pdf, file: x/1.pdf}", "glob: '*.pdf'")[0][1] == (
+        "`*.pdf` matches a file whose path is the id of another entry, `a.pdf` in line 4: "
+        "give each of them another `id`, or use `exclude`"
     )
 
 
-def test_an_entry_behind_a_glob_is_told_which(told: Told, tmp_path: Path) -> None:
+def test_an_entry_behind_a_glob_with_the_id_of_a_match_is_told_which(told: Told, tmp_path: Path) -> None:
     grow(tmp_path, "a.pdf", "b.pdf")
 
     assert told("glob: '*.pdf'", "file: b.pdf", "{id: a.pdf, file: other.pdf}") == [
-        (5, "the glob `*.pdf` in line 4 matches `b.pdf` already: leave this entry out, or narrow the pattern"),
         (6, "the id `a.pdf` is that of a file which the glob `*.pdf` in line 4 matches: give this entry another `id`"),
     ]
 
@@ -99,8 +111,7 @@ def test_an_entry_behind_a_glob_is_told_which(told: Told, tmp_path: Path) -> Non
 def test_no_advice_names_an_id_for_a_glob(told: Told, tmp_path: Path) -> None:
     grow(tmp_path, "a.pdf", "b.pdf")
 
-    for entries in (("glob: '*'", "glob: '*.pdf'"), ("file: a.pdf", "glob: '*'")):
-        assert all("`id`" not in message for _, message in told(*entries))
+    assert all("`id`" not in message for _, message in told("glob: '*'", "glob: '*.pdf'"))
 
 
 def test_a_name_with_a_line_break_is_named(told: Told, tmp_path: Path) -> None:
@@ -120,15 +131,16 @@ def test_a_name_with_a_line_break_is_named(told: Told, tmp_path: Path) -> None:
     [
         ("Société*.pdf", "1 file would match it in another Unicode form (Macs write names in NFD), such as "
                          "`Socie\u0301te\u0301.pdf`: rename the files, or write `*` for the accented letters"),
-        ("*.jpg", "2 files would match it with other capital letters, such as `A.JPG`: write them as they are there"),
+        ("a*.jp*", "1 file would match it with other capital letters, such as `A.JPG`: write them as they are there"),
         ("In/*.pdf", "1 file would match it with other capital letters, such as `in/x.pdf`: "
                      "write them as they are there"),
         (r"in\*.pdf", r"write folders with `/` instead of `\`: `in/*.pdf`"),
         ("~/in/*.pdf", "`~` is not expanded here: write the path from the manifest's folder, with `/`"),
         ("$HOME/*.pdf", "variables such as `$HOME` are not expanded here: "
                         "write the path from the manifest's folder, with `/`"),
-        ("in/*.{pdf,png}", "braces have no meaning here: write a `glob` for each"),
-        ("Acme [2026]/*.pdf", "`[…]` stands for one character: write `[[]` for a bracket in a name"),
+        ("Acme [2026]/*.pdf", "1 file would match it with brackets in the name, such as `Acme [2026]/a.pdf`: "
+                              "write `Acme [[]2026]/*.pdf`"),
+        ("Acme [2027]/*.pdf", "`[…]` stands for one character: write `[[]` for a bracket in a name"),
         ("other/*.pdf", "check the pattern"),
     ],
 )  # fmt: skip
