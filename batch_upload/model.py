@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from batch_upload.form import Form
 from batch_upload.targets import Target
 
 KB = 1_000
@@ -119,6 +120,9 @@ class Entry(NamedTuple):
     min_age_s: float | None = None
     patterns: tuple[str, ...] = ()
     """Of a glob whose templates are filled in: what its braces stand for."""
+    form: str | None = None
+    """The name of its form, which need not exist."""
+    form_at: Position | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,11 @@ class Manifest:
     """`defaults.tags`, which an entry's own tags override."""
     tags_at: Mapping[str, Position] = field(default_factory=dict)
     max_size_bytes: int = MAX_SIZE_DEFAULT_BYTES
+    has_max_size: bool = False
+    """Whether `defaults` gives `max_size`, so that it overrides the size of `form`."""
+    form: Form | None = None
+    forms: Mapping[str, Form] = field(default_factory=dict)
+    """Its own forms by name. One with a problem has the demands without a problem."""
     generation: int = 1
     identity_tag: bool = True
     exclude: tuple[str, ...] = ()
@@ -173,6 +182,7 @@ class Listed(NamedTuple):
     of them."""
     is_match: bool = False
     """Whether a glob found it: then it is no problem if it vanishes."""
+    form: Form | None = None
 
     @property
     def path(self) -> Path | None:
@@ -330,15 +340,6 @@ class Known(NamedTuple):
     resume_after: datetime | None = None
     first_sent_at: datetime | None = None
     completed_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RateRecord:
-    """What a pacer learned of one operation of the lane. `learned` has the law's own numbers by name."""
-
-    operation: str
-    learned: Mapping[str, float]
-    learned_at: datetime
 
 
 class ActionKind(StrEnum):

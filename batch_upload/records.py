@@ -185,3 +185,12 @@ class Duplicate:
     client_token: str
     kept_id: str
     item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RateRecord:
+    """What a pacer learned of one operation of the lane. `learned` has the law's own numbers by name."""
+
+    operation: str
+    learned: Mapping[str, float]
+    learned_at: datetime

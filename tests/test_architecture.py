@@ -37,12 +37,14 @@ SHARED = frozenset(
         "summary",
         "targets",
         "ledger_address",
+        "form",
     }
 )
 """The modules that every room may use."""
 MAY_IMPORT = {
     "errors": frozenset({"model", "summary"}),  # for its types alone, see below
-    "model": frozenset({"targets"}),
+    "model": frozenset({"form", "targets"}),
+    "form": frozenset({"model"}),  # for its types alone
     "targets": frozenset({"errors"}),
     "mounts": frozenset[str](),
     "moments": frozenset[str](),

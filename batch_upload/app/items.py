@@ -11,6 +11,7 @@ from batch_upload.documents.inspect import inspect
 from batch_upload.documents.look import Recall, Recent, recall_nothing
 from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.errors import EmptyShard, ManifestInvalid, UsageError
+from batch_upload.form import limiting_form
 from batch_upload.ledger_address import LedgerAddress
 from batch_upload.manifest.problems import Code
 from batch_upload.manifest.reader import list_manifest
@@ -324,7 +325,13 @@ def look_into(listed: Listed, settings: Settings, folder: Path) -> Item | Refusa
     if listed.path is None:
         return item_of(listed, None)
     root = None if settings.allow_outside else folder
-    document = inspect(listed.path, max_size_bytes=listed.max_size_bytes, root=root, source=listed.source)
+    document = inspect(
+        listed.path,
+        max_size_bytes=listed.max_size_bytes,
+        root=root,
+        source=listed.source,
+        form=limiting_form(listed.form, listed.max_size_bytes),
+    )
     return document if isinstance(document, Refusal) else item_of(listed, document)
 
 

@@ -13,10 +13,11 @@ from batch_upload.engine.retry import CONVENIENCE, RetryPolicy, Wire
 from batch_upload.errors import AccessFault, NoAnswer, UsageError
 from batch_upload.events import Notice
 from batch_upload.ledger_address import PostgresUrl
-from batch_upload.model import Lane, RateRecord
+from batch_upload.model import Lane
 from batch_upload.operations import ASSUME_ROLE, DESCRIBE, IDENTITY
 from batch_upload.pacing import Pacer, RateLaw
 from batch_upload.ports import Clock, LedgerWriter, Observer
+from batch_upload.records import RateRecord
 from batch_upload.service.access import Access, Ask, StaticKeys
 from batch_upload.service.accounts import Accounts
 from batch_upload.service.client import AwsService, open_service

@@ -10,8 +10,10 @@ from typing import Generic, TypeVar
 
 from batch_upload.document import Document, RememberedDigest
 from batch_upload.documents.copies import Copies
+from batch_upload.documents.form_check import mismatches
 from batch_upload.documents.look import RECENT_MAX, Looker, Recall, recall_nothing
 from batch_upload.documents.refusals import Refusal
+from batch_upload.form import limiting_form
 from batch_upload.model import Listed, Manifest, Problem
 from batch_upload.settings import Settings
 
@@ -62,6 +64,7 @@ def look_into_listed(
     """
     path = str(manifest.path)
     refused: list[tuple[Listed, Problem]] = []
+    of_forms: dict[Problem, None] = {}  # once, however many lanes a file goes to
     copies: defaultdict[str | None, Copies] = defaultdict(Copies)
     root = None if allow_outside else manifest.folder
     with memory(manifest) as recall, Looker(root, recall=recall, now_ns=time.time_ns, fresh=fresh) as looker:
@@ -73,12 +76,14 @@ def look_into_listed(
                     if isinstance(found, Refusal):
                         refused.append((each, Problem(path, each.at, found.code, found.message)))
                     else:
+                        if each.form is not None and found is not None:
+                            of_forms.update(dict.fromkeys(mismatches(each, found, manifest=path)))
                         copies[each.lane_label].add(each, found)
                         yield each, found
 
         made = make(sound())
-    warnings = dict.fromkeys(warning for lane in copies.values() for warning in lane.warnings(path))
-    return Looked(manifest, made, (), refused, tuple(sorted(warnings, key=lambda warning: warning.at)))
+    same = dict.fromkeys(warning for lane in copies.values() for warning in lane.warnings(path))
+    return Looked(manifest, made, (), refused, tuple(sorted((*of_forms, *same), key=lambda warning: warning.at)))
 
 
 class _LookOnce:
@@ -86,15 +91,23 @@ class _LookOnce:
 
     def __init__(self, looker: Looker) -> None:
         self._looker = looker
-        self._found: dict[tuple[str, int], Document | Refusal | None] = {}
-        """By source and limit of the size; emptied before it exceeds RECENT_MAX by a batch."""
+        self._found: dict[_Wanted, Document | Refusal | None] = {}
+        """Emptied before it exceeds RECENT_MAX by a batch."""
 
     def look(self, batch: Sequence[Listed]) -> list[Document | Refusal | None]:
         """Return what Looker does."""
         if len(self._found) > RECENT_MAX:
             self._found.clear()
-        new = {(each.source, each.max_size_bytes): each for each in batch}
+        new = {_wanted(each): each for each in batch}
         unseen = [each for key, each in new.items() if key not in self._found]
         for each, found in zip(unseen, self._looker.look(unseen), strict=True):
-            self._found[each.source, each.max_size_bytes] = found
-        return [self._found[each.source, each.max_size_bytes] for each in batch]
+            self._found[_wanted(each)] = found
+        return [self._found[_wanted(each)] for each in batch]
+
+
+_Wanted = tuple[str, int, str | None]
+
+
+def _wanted(listed: Listed) -> _Wanted:
+    """Return what decides about the result of a look: the file, its limit, and the form that a refusal names."""
+    return listed.source, listed.max_size_bytes, limiting_form(listed.form, listed.max_size_bytes)

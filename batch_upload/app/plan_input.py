@@ -13,9 +13,9 @@ from batch_upload.engine.plan import LaneOutlook, Unfinished, plan_unfinished, t
 from batch_upload.engine.rows import BatchRows, carried_tries, is_absent, is_unsent, new_row, shown_row, shown_row_of_id
 from batch_upload.engine.survey import Seen
 from batch_upload.ledger_address import LedgerAddress
-from batch_upload.model import LIVE, OPEN, Attachment, Known, Lane, Plan, RateRecord, State
+from batch_upload.model import LIVE, OPEN, Attachment, Known, Lane, Plan, State
 from batch_upload.ports import LedgerReader
-from batch_upload.records import LaneHold, RunRecord
+from batch_upload.records import LaneHold, RateRecord, RunRecord
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.targets import Target
 

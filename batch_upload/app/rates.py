@@ -5,9 +5,9 @@ from dataclasses import asdict
 from datetime import datetime
 
 from batch_upload.engine.tally import Tally
-from batch_upload.model import RateRecord
 from batch_upload.operations import ASSUME_ROLE, CREATE, DELETE, DESCRIBE, IDENTITY, LIMITS, LIST_TAGS, TAG, UNTAG
 from batch_upload.pacing import FixedRate, LearnedRate, RateLaw, RateMemory
+from batch_upload.records import RateRecord
 from batch_upload.settings import RATE_DEFAULT, Settings
 
 DOCUMENTED = {

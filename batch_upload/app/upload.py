@@ -22,8 +22,9 @@ from batch_upload.engine.plan import Selection
 from batch_upload.engine.run import LaneOptions, LaneResult, Run
 from batch_upload.errors import LedgerFault
 from batch_upload.events import RunEnded
-from batch_upload.model import ActionKind, Known, RateRecord
+from batch_upload.model import ActionKind, Known
 from batch_upload.ports import LedgerWriter, Observer
+from batch_upload.records import RateRecord
 from batch_upload.service.access import Ask
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.summary import Exit, Summary, run_ended, summary_of_run

@@ -44,9 +44,10 @@ from batch_upload.engine.verify import (
 )
 from batch_upload.errors import BatchUploadError, ExitCode, NoAnswer
 from batch_upload.ledger_address import LedgerAddress
-from batch_upload.model import Known, Lane, Problem, RateRecord
+from batch_upload.model import Known, Lane, Problem
 from batch_upload.operations import LIST_TAGS
 from batch_upload.ports import LedgerReader, Observer
+from batch_upload.records import RateRecord
 from batch_upload.service.access import Ask
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.summary import Exit, Summary, exit_of

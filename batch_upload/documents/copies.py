@@ -20,6 +20,9 @@ class WarningCode(ProblemCode):
 
     SAME_FILE = "same-file", "the same file under several ids, such as `a.pdf` and `./a.pdf`; each is uploaded"
     SAME_BYTES = "same-bytes", "several files with the same bytes; each is uploaded"
+    FORM_TYPE = "form-type", "the form of the entry does not take files of this type"
+    FORM_SIZE = "form-size", "the file is within its own `max_size`, but larger than its form takes"
+    FORM_PIXELS = "form-pixels", "the picture has other pixels than its form takes"
 
 
 class Copies:

@@ -39,10 +39,16 @@ class Examined(NamedTuple):
 
 
 def inspect(
-    path: Path, *, max_size_bytes: int, root: Path | None, source: str | None = None, key: str = "file"
+    path: Path,
+    *,
+    max_size_bytes: int,
+    root: Path | None,
+    source: str | None = None,
+    key: str = "file",
+    form: str | None = None,
 ) -> Document | Refusal:
     """Return what is in a file, or why it cannot be sent: `examine` without the fingerprint."""
-    return examine(path, max_size_bytes=max_size_bytes, root=root, source=source, key=key).found
+    return examine(path, max_size_bytes=max_size_bytes, root=root, source=source, key=key, form=form).found
 
 
 def examine(
@@ -52,6 +58,7 @@ def examine(
     root: Path | None,
     source: str | None = None,
     key: str = "file",
+    form: str | None = None,
     folders: Folders | None = None,
 ) -> Examined:
     """Read a file once, up to its limit, and return what is in it, or why it cannot be sent.
@@ -59,12 +66,13 @@ def examine(
     `root` is the folder that must contain the file after all links are followed; None allows any. The file is never in
     memory as a whole. An OSError becomes a refusal, except that a lack of file descriptors or memory raises
     OutOfResources. Messages name the file as `source`, or relative to `root`. `key` is where it was named: `file` of a
-    manifest, or `row` of a table or `folder` for a new manifest. With `folders` each folder is resolved once.
+    manifest, or `row` of a table or `folder` for a new manifest. `form` is the form whose size is the limit, if it is.
+    With `folders` each folder is resolved once.
     """
     shown = _name_shown(path, root) if source is None else source
     try:
         with _opened(path, shown, root, folders) as (resolved, handle, before):
-            found = _document(shown, resolved, handle, before.st_size, max_size_bytes, key=key)
+            found = _document(shown, resolved, handle, before.st_size, max_size_bytes, key=key, form=form)
             fingerprint = fingerprint_of(before)
             is_same = not isinstance(found, Refusal) and fingerprint == fingerprint_of(os.fstat(handle))
             return Examined(found, fingerprint if is_same else None)
@@ -182,10 +190,17 @@ def _resolved(path: Path, shown: str, root: Path | None, folders: Folders | None
 
 
 def _document(
-    shown: str, resolved: str, handle: int, planned_size_bytes: int, max_size_bytes: int, *, key: str
+    shown: str,
+    resolved: str,
+    handle: int,
+    planned_size_bytes: int,
+    max_size_bytes: int,
+    *,
+    key: str,
+    form: str | None,
 ) -> Document | Refusal:
     if planned_size_bytes > max_size_bytes:
-        return too_large(shown, planned_size_bytes, max_size_bytes, key=key)
+        return too_large(shown, planned_size_bytes, max_size_bytes, key=key, form=form)
     digest, head, size_bytes = hashlib.sha256(), b"", 0
     for chunk in _read_chunks(handle, max_size_bytes + 1):
         digest.update(chunk)
@@ -195,7 +210,7 @@ def _document(
     if not size_bytes:
         return Refusal(RefusalCode.EMPTY, f"{quoted(shown)} is empty: copy or download it again")
     if size_bytes > max_size_bytes:
-        return too_large(shown, size_bytes, max_size_bytes, key=key)
+        return too_large(shown, size_bytes, max_size_bytes, key=key, form=form)
     content_type = content_type_of(head)
     if content_type is None:
         return of_other_type(shown, head)

@@ -14,6 +14,7 @@ from batch_upload.document import Document, RememberedDigest
 from batch_upload.documents.inspect import Examined, Folders, examine, fingerprint_of, is_in
 from batch_upload.documents.refusals import Refusal
 from batch_upload.documents.sniff import is_named_as
+from batch_upload.form import limiting_form
 from batch_upload.model import Listed
 from batch_upload.shortage import shortage_of, through_shortages
 
@@ -146,8 +147,15 @@ class Looker:
                 began_ns, path = self._now_ns(), each.path
                 if path is None:
                     raise TypeError("a URL has no file")
-                limit, source = each.max_size_bytes, each.source
-                look = partial(examine, path, max_size_bytes=limit, root=self._root, source=source, folders=folders)
+                look = partial(
+                    examine,
+                    path,
+                    max_size_bytes=each.max_size_bytes,
+                    root=self._root,
+                    source=each.source,
+                    form=limiting_form(each.form, each.max_size_bytes),
+                    folders=folders,
+                )
                 examined.append((began_ns, through_shortages(look, pause=self._pause)))
             return examined
 

@@ -47,8 +47,8 @@ def size_for_people(size_bytes: int) -> str:
     return f"{size_bytes:,} bytes ({-(-size_bytes // KB):,} KB)"
 
 
-def too_large(shown: str, size_bytes: int, max_size_bytes: int, *, key: str) -> Refusal:
-    """Return the refusal of a file that has at least `size_bytes`. `key` is where it was named, as in `examine`."""
+def too_large(shown: str, size_bytes: int, max_size_bytes: int, *, key: str, form: str | None = None) -> Refusal:
+    """Return the refusal of a file that has at least `size_bytes`. `key` and `form` are as in `examine`."""
     # the next size that is easy to write: whole 100 KB, then whole MiB
     if size_bytes <= 1_000 * KB:
         enough = f"{-(-size_bytes // (100 * KB)) * 100}KB"
@@ -56,11 +56,14 @@ def too_large(shown: str, size_bytes: int, max_size_bytes: int, *, key: str) -> 
         enough = f"{-(-size_bytes // (KIB * KIB))}MiB"
     if size_bytes > MAX_SIZE_SERVICE_BYTES:
         advice = f"the service takes no more than {size_for_people(MAX_SIZE_SERVICE_BYTES)}, make it smaller"
+    elif form is not None:
+        advice = "make it smaller"
     elif key == "file":
         advice = f"make it smaller, or set `max_size: {enough}`"
     else:
         advice = f"make it smaller, or add `--max-size {enough}` (most registration forms take only 500 KB)"
-    message = f"{quoted(shown)} has {size_for_people(size_bytes)}, its limit is {size_for_people(max_size_bytes)}"
+    limit = "its limit is" if form is None else f"the form `{form}` takes no more than"
+    message = f"{quoted(shown)} has {size_for_people(size_bytes)}, {limit} {size_for_people(max_size_bytes)}"
     return Refusal(RefusalCode.TOO_LARGE, f"{message}: {advice}")
 
 

@@ -13,7 +13,8 @@ from sqlalchemy import bindparam, select
 from batch_upload.document import INSIGHT_VERSION, Fingerprint, Flaw, FlawCode, Insight, RememberedDigest
 from batch_upload.ledger.driver import Database, Statement, Upsert
 from batch_upload.ledger.tables import digest, encodable, json_text, rate, wanted
-from batch_upload.model import ContentType, RateRecord
+from batch_upload.model import ContentType
+from batch_upload.records import RateRecord
 
 
 def rates(db: Database, lane_id: int) -> list[RateRecord]:

@@ -10,7 +10,7 @@ from typing import Self
 from batch_upload.document import RememberedDigest
 from batch_upload.ledger import attachments, history, items, memory, runs, sets
 from batch_upload.ledger.driver import Database, Returned
-from batch_upload.model import Known, Lane, RateRecord, State
+from batch_upload.model import Known, Lane, State
 from batch_upload.records import (
     AttemptRecord,
     Bucket,
@@ -18,6 +18,7 @@ from batch_upload.records import (
     LaneHold,
     Mark,
     NumberedAttempt,
+    RateRecord,
     RunRecord,
     RunTally,
     Stock,

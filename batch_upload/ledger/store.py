@@ -23,10 +23,10 @@ from batch_upload.ledger import attachments, attempts, items, memory, runs, sets
 from batch_upload.ledger.driver import Database, Returned
 from batch_upload.ledger.leases import LaneTimes, Leases
 from batch_upload.ledger.writer import Writer
-from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome, RateRecord
+from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome
 from batch_upload.moments import Moment, Stretch
 from batch_upload.ports import Attempt, Clock, LaneMemory, moment
-from batch_upload.records import Comparison, Duplicate
+from batch_upload.records import Comparison, Duplicate, RateRecord
 
 ROWS_A_JOB = 500
 """Rows that one job of the writer changes at most, where there are many."""

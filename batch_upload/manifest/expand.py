@@ -2,13 +2,13 @@
 
 import os
 import sys
-import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 
 from batch_upload.manifest import rules
+from batch_upload.manifest.forms import BUILT_IN, unknown_form
 from batch_upload.manifest.globs import GlobFindings, NamedFiles, YoungFile, no_match_message, warning_of_alike
 from batch_upload.manifest.ids import Ids
 from batch_upload.manifest.matches import matches
@@ -79,6 +79,7 @@ class Expansion:
         self._merged: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
         self._rendered: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
         self._reported: set[tuple[Position, str]] = set()
+        self._forms = {**manifest.forms, **BUILT_IN}
         if len(manifest.tags) > self._tags_limit:
             self._report_too_many(len(manifest.tags), manifest.tags_at, Position())
         if targets is None and manifest.targets:
@@ -130,6 +131,9 @@ class Expansion:
 
     def of(self, entry: Entry) -> Iterable[Listed]:
         """Return the attachments of one entry that have no problem, in each of its lanes."""
+        if entry.form is not None and entry.form not in self._forms:
+            message = unknown_form(entry.form, self._forms)
+            self._problems.add(entry.form_at or entry.at, Code.UNKNOWN_FORM, message)
         if self._only is None:
             return self._in_lanes(entry)
         if entry.targets is not None:
@@ -295,6 +299,12 @@ class Expansion:
             return None
         if self._has_globs and entry.kind is SourceKind.FILE:
             lane.files.add(source)
+        form = manifest.form if entry.form is None else self._forms.get(entry.form)
+        if entry.form is not None and form is None:
+            return None
+        max_size_bytes = entry.max_size_bytes
+        if max_size_bytes is None and form is not None and (entry.form is not None or not manifest.has_max_size):
+            max_size_bytes = form.max_size_bytes
         return Listed(
             batch=manifest.batch,
             item_id=item_id,
@@ -302,11 +312,12 @@ class Expansion:
             folder=None if entry.kind is SourceKind.URL else manifest.folder,
             tags=tags,
             generation=entry.generation or manifest.generation,
-            max_size_bytes=entry.max_size_bytes or manifest.max_size_bytes,
+            max_size_bytes=max_size_bytes or manifest.max_size_bytes,
             identity_tag=manifest.identity_tag,
             at=entry.at,
             lane_label=lane.label,
             is_match=entry.kind is SourceKind.GLOB,
+            form=form,
         )
 
     def _tags(self, entry: Entry, source: str, item_id: str, lane: _Lane) -> Mapping[str, str] | None:
@@ -347,7 +358,7 @@ class Expansion:
             if lane.label and (missing := rules.missing_variable(value, values)):
                 self._report_missing(missing, lane, at)
                 return None
-            text, wrong = _rendered(key, value, values)
+            text, wrong = rules.rendered_tag(key, value, values)
             if wrong:
                 self._report(at, *wrong)
                 return None
@@ -383,14 +394,3 @@ class Expansion:
         counted = ", besides the identity tag" if self._manifest.identity_tag else ""
         message = f"{count} tags, at most {self._tags_limit} are allowed{counted}"
         self._problems.add(too_many[0] if too_many else at, Code.TOO_MANY_TAGS, message)
-
-
-def _rendered(key: str, template: str, values: Mapping[str, str]) -> tuple[str, rules.Wrong | None]:
-    """Return the value that a tag's template gives, and what is wrong with it."""
-    text = render(template, values)
-    if rules.wrong_with_tag_value(key, text):
-        # Names from a Mac have accents apart from their letters (NFD), which tags may not have. All other values stay
-        # as they are: the token depends on them.
-        text = unicodedata.normalize("NFC", text)
-    wrong = rules.wrong_with_tag_value(key, text)
-    return text, (wrong[0], f"{wrong[1]} (of {excerpt(values['id'])})") if wrong else None

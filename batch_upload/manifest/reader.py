@@ -1,6 +1,6 @@
 """From a YAML file to a manifest and its attachments, or to all its problems at once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +9,11 @@ from typing import TypeVar
 from yaml.events import Event, MappingStartEvent, ScalarEvent
 
 from batch_upload.errors import ManifestInvalid
+from batch_upload.form import Form
 from batch_upload.manifest.cursor import FASTEST_LOADER, Loader, Pair, is_null, line_of, position
 from batch_upload.manifest.expand import Expansion
+from batch_upload.manifest.form_values import add_forms
+from batch_upload.manifest.forms import BUILT_IN, unknown_form
 from batch_upload.manifest.globs import GlobFindings
 from batch_upload.manifest.problems import Code, Problems, excerpt
 from batch_upload.manifest.source import SIZE_LIMIT_BYTES
@@ -132,6 +135,7 @@ class _Reader:
         self._allow_outside = allow_outside
         self._loader = loader
         self._values = TargetValues(file.cursor, problems)
+        add_forms(self._values)
         self._pairs: Iterator[Pair] = iter(())
         self._entries: Iterator[Entry] = iter(())
         self._given: Given = {}
@@ -167,6 +171,12 @@ class _Reader:
         target: Given = value_in(self._given, "target") or {}
         defaults: Given = value_in(self._given, "defaults") or {}
         tags = value_in(defaults, "tags") or NO_TAGS
+        forms: Mapping[str, Form] = value_in(self._given, "forms") or {}
+        form_name: str | None = value_in(defaults, "form")
+        form = BUILT_IN.get(form_name or "") or forms.get(form_name or "")
+        if form_name is not None and form is None:
+            message = unknown_form(form_name, {**BUILT_IN, **forms})
+            self._problems.add(position(defaults["form"][1]), Code.UNKNOWN_FORM, message)
         return Manifest(
             path=self._file.path,
             folder=folder,
@@ -182,6 +192,9 @@ class _Reader:
             tags=tags.values,
             tags_at=tags.at,
             max_size_bytes=value_in(defaults, "max_size") or MAX_SIZE_DEFAULT_BYTES,
+            has_max_size="max_size" in defaults,
+            form=form,
+            forms=forms,
             generation=value_in(defaults, "generation") or 1,
             identity_tag=value_in(defaults, "identity_tag") is not False,
             exclude=value_in(defaults, "exclude") or (),

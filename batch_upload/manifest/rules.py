@@ -33,6 +33,9 @@ GROUP_PATTERN = r"[^\s,]{1,256}"
 VARIABLE_PATTERN = r"[A-Za-z_][A-Za-z0-9_-]{0,127}"
 EXTERNAL_ID_PATTERN = r"(env:[A-Za-z_][A-Za-z0-9_]*|(?!env:)[A-Za-z0-9_+=,.@:/-]{2,1224})"
 """As AssumeRole takes it (botocore 1.43.117, `externalIdType`), or the name of a variable."""
+FORM_NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+PIXELS_PATTERN = r"[1-9][0-9]{0,4}x[1-9][0-9]{0,4}"
+"""Width and height of a picture."""
 URL_PATTERN = r"s3://[A-Za-z0-9][A-Za-z0-9._-]*/\S+"
 
 Wrong = tuple[Code, str]
@@ -68,12 +71,16 @@ _PATTERNS: dict[Code, tuple[str, str]] = {
         EXTERNAL_ID_PATTERN,
         "`external_id` must be `env:NAME` of a variable, or 2 to 1,224 of letters, digits and `_+=,.@:/-`",
     ),
+    Code.FORM: (
+        FORM_NAME_PATTERN,
+        "the name of a form must be 1 to 64 of `A-Z`, `a-z`, `0-9`, `.`, `_`, `-`, and begin with a letter or digit",
+    ),
     Code.URL: (URL_PATTERN, "`url` must be `s3://BucketName/FileName`, without white space"),
 }
 
 
 def wrong_with_word(code: Code, text: str) -> Wrong | None:
-    """Check a text that has a pattern: `batch`, `region`, `account`, `role_arn`, `url`, and names of targets."""
+    """Check a text that has a pattern: `batch`, `region`, `account`, `role_arn`, `url`, names of targets and forms."""
     pattern, demand = _PATTERNS[code]
     if re.fullmatch(pattern, text) is None:
         advice = url_advice(text) if code is Code.URL else ""
@@ -219,6 +226,14 @@ def duration_s(text: str) -> float | None:
     return float(text[:-1]) * _SECONDS_OF_UNIT[text[-1]] if re.fullmatch(DURATION_PATTERN, text) else None
 
 
+def pixels(text: str) -> tuple[int, int] | None:
+    """Return the width and height of `WIDTHxHEIGHT`, or None."""
+    if re.fullmatch(PIXELS_PATTERN, text) is None:
+        return None
+    width, height = text.split("x")
+    return int(width), int(height)
+
+
 def batch_of(name: str) -> str | None:
     """Return a batch name made of the name of a file or folder, or None if no character of it is allowed in one."""
     bare = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode("ascii").lower()
@@ -266,3 +281,14 @@ def missing_variable(text: str, values: Mapping[str, str]) -> str | None:
 def render(text: str, values: Mapping[str, str]) -> str:
     """Replace the names of a correct template by their values. Braces in a value stay as they are."""
     return _TEMPLATE_PIECE.sub(lambda piece: values[piece[1]] if piece[1] is not None else piece[0][0], text)
+
+
+def rendered_tag(key: str, template: str, values: Mapping[str, str]) -> tuple[str, Wrong | None]:
+    """Return the value that a tag's template gives, and what is wrong with it."""
+    text = render(template, values)
+    if wrong_with_tag_value(key, text):
+        # Names from a Mac have accents apart from their letters (NFD), which tags may not have. All other values stay
+        # as they are: the token depends on them.
+        text = unicodedata.normalize("NFC", text)
+    wrong = wrong_with_tag_value(key, text)
+    return text, (wrong[0], f"{wrong[1]} (of {excerpt(values['id'])})") if wrong else None

@@ -5,11 +5,12 @@ say (unique ids, globs that match, templates) only the reader checks.
 """
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from batch_upload.manifest import rules
+from batch_upload.manifest.forms import BUILT_IN, TYPES
 from batch_upload.model import MAX_SIZE_SERVICE_BYTES
 from batch_upload.spelling import REGION_PATTERN
 
@@ -44,6 +45,14 @@ Size = (
 )
 Patterns = Text | Annotated[list[Text], Field(min_length=1)]
 Duration = Annotated[str, StringConstraints(pattern=f"^{rules.DURATION_PATTERN}$")]
+Pixels = Annotated[str, StringConstraints(pattern=f"^{rules.PIXELS_PATTERN}$")]
+# The names of the built-in forms are values that an editor offers.
+FormName = Annotated[str, Field(json_schema_extra={"enum": [*BUILT_IN]})] | Text
+OwnFormName = Annotated[str, StringConstraints(pattern=f"^(?!(?:{'|'.join(BUILT_IN)})$){rules.FORM_NAME_PATTERN}$")]
+TypeName = Annotated[
+    str, StringConstraints(pattern=f"^(?:{'|'.join(TYPES)})$"), Field(json_schema_extra={"enum": [*TYPES]})
+]
+Types = TypeName | Annotated[list[TypeName], Field(min_length=1)]
 TagKey = Annotated[str, StringConstraints(min_length=1, max_length=rules.TAG_KEY_LENGTH, pattern=_TAG_KEY)]
 TagValue = Annotated[str, StringConstraints(max_length=rules.TAG_VALUE_LENGTH)] | NotQuoted
 Tags = Annotated[dict[TagKey, TagValue], Field(max_length=rules.TAGS_LIMIT)]
@@ -104,6 +113,27 @@ class TargetsModel(_Mapping):
     """The targets; they follow those of the file."""
 
 
+class FormModel(_Mapping):
+    """What a registration form takes. At least one of these."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    types: Types = Field(default=[], examples=[["png", "jpeg"]])
+    """The types that it takes: pdf, png, jpeg."""
+    max_size: Size = Field(default="", examples=["50KB"])
+    """The size that it takes: KB = 1,000 bytes, KiB = 1,024; at most 5MiB."""
+    pixels: Pixels = Field(default="", examples=["224x224"])
+    """The width and height that a picture must have."""
+    min_pixels: Pixels = Field(default="", examples=["640x480"])
+    """The width and height that a picture must have at least."""
+
+    @model_validator(mode="after")
+    def _demands_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("a form demands something")
+        return self
+
+
 class DefaultsModel(_Mapping):
     """What holds for every entry that does not say otherwise."""
 
@@ -121,6 +151,8 @@ class DefaultsModel(_Mapping):
     """Patterns of files and folders that no glob matches."""
     min_age: Duration = Field(default="", examples=["60s", "5m"])
     """For globs: files that were changed more recently are left for a later run."""
+    form: FormName = Field(default="", examples=["sender-id-letter"])
+    """The registration form that the attachments are for: a built-in one, or one of `forms`."""
 
 
 class _EntryModel(_Mapping):
@@ -133,6 +165,9 @@ class _EntryModel(_Mapping):
     """The size the file may have: KB = 1,000 bytes, KiB = 1,024; at most 5MiB."""
     target: Names = Field(default="", examples=["acme", "acme/us-east-1", "group:tier1", ["acme", "beta"]])
     """With `targets`: NAME, NAME/REGION, group:NAME, all, or a list of these."""
+    form: FormName = Field(default="", examples=["rcs-logo"])
+    """The registration form that this is for: a built-in one, or one of `forms`. Type and pixels are checked against
+    it, and its size is the `max_size`, unless that is given."""
 
 
 class FileEntryModel(_EntryModel):
@@ -185,6 +220,10 @@ class ManifestModel(_Mapping):
     """Several accounts and Regions; instead of `target`."""
     defaults: DefaultsModel = DefaultsModel()
     """What holds for every entry that does not say otherwise."""
+    forms: dict[OwnFormName, FormModel] = Field(
+        default={}, examples=[{"my-logo": {"types": ["png"], "max_size": "50KB", "pixels": "224x224"}}]
+    )
+    """Forms of your own, beside the built-in ones that `batch-upload manifest forms` lists."""
     attachments: Annotated[list[FileEntryModel | GlobEntryModel | UrlEntryModel], Field(min_length=1)]
     """What is to be uploaded, in this order."""
 

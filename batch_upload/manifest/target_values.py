@@ -9,7 +9,7 @@ from batch_upload.manifest import rules
 from batch_upload.manifest.cursor import YamlCursor, is_null, position
 from batch_upload.manifest.problems import Code, Problems, excerpt
 from batch_upload.manifest.values import Given, ManifestValues, ValueReader
-from batch_upload.model import Position
+from batch_upload.model import Position, TargetName
 
 DEFAULTS = "`defaults` of `targets`"
 TARGET = "a target"
@@ -51,7 +51,22 @@ class TargetValues(ManifestValues):
             "from": self.text,
             "list": self.targets,
         }
+        self.readers["`defaults`"]["target"] = self.readers["an entry"]["target"] = self.names_of_targets
         self.readers["the manifest"]["targets"] = lambda event, _: self.mapping(event, "`targets`")
+
+    def names_of_targets(self, event: Event, name: str) -> tuple[TargetName, ...]:
+        """Return the `target` of an entry or of `defaults`: a name, or a list of names. Empty if it has a problem."""
+        if isinstance(event, SequenceStartEvent):
+            each = self.items(event, excerpt(name), advice="name one, or `all`")
+        elif isinstance(event, MappingStartEvent):
+            message = f"{excerpt(name)} must be a name, or a list of names, not a mapping: write `target: acme`"
+            self.report(event, Code.WRONG_TYPE, message)
+            self.skip(event)
+            return ()
+        else:
+            each = iter((event,))
+        texts = [(self.text(item, name), position(item)) for item in each]
+        return tuple((text, at) for text, at in texts if text is not None)
 
     def targets(self, event: Event, name: str) -> list[GivenTarget]:
         """Return the targets of a list."""

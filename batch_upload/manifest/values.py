@@ -15,21 +15,22 @@ from batch_upload.manifest.patterns import alternatives
 from batch_upload.manifest.problems import Code, Problems, excerpt
 from batch_upload.manifest.rules import LANE_NAMES, TEMPLATE_NAMES, has_braces, wrong_with_template
 from batch_upload.manifest.syntax import in_quotes
-from batch_upload.model import Entry, Position, SourceKind, TargetName
+from batch_upload.model import Entry, Position, SourceKind
 from batch_upload.spelling import yaml_scalar
 
 KEYS: dict[str, tuple[str, ...]] = {
-    "the manifest": ("version", "ledger", "part_of", "batch", "target", "targets", "defaults", "attachments"),
+    "the manifest": ("version", "ledger", "part_of", "batch", "target", "targets", "defaults", "forms", "attachments"),
     "`target`": ("region", "account", "profile", "role_arn"),
-    "`defaults`": ("tags", "max_size", "generation", "identity_tag", "target", "exclude", "min_age"),
+    "`defaults`": ("tags", "max_size", "generation", "identity_tag", "target", "exclude", "min_age", "form"),
     "an entry": ("id", "file", "glob", "url", "tags", "generation", "max_size", "target",
-                 "exclude", "optional", "min_age"),
+                 "exclude", "optional", "min_age", "form"),
+    "a form": ("types", "max_size", "pixels", "min_pixels"),
     "`targets`": ("defaults", "from", "list"),
     "`defaults` of `targets`": ("role_arn", "external_id", "profile", "regions", "groups", "vars"),
     "a target": ("name", "account", "regions", "role_arn", "external_id", "profile", "groups", "vars"),
 }  # fmt: skip
 """The keys of each mapping, by its name in messages."""
-_OF_ENTRIES = ("the manifest", "`target`", "`defaults`", "an entry")
+_OF_ENTRIES = ("the manifest", "`target`", "`defaults`", "an entry", "a form")
 """The mappings that every manifest may have."""
 
 Parsed = TypeVar("Parsed")
@@ -65,6 +66,9 @@ _EXAMPLES = {
     "`glob`": "an entry has one pattern, in quotes if it begins with `[`; write an entry for each",
     "`url`": "an entry has one address; write an entry for each",
     "`exclude`": "write `exclude: draft-*`, or a list of patterns",
+    "`forms`": "write `forms: {my-logo: {types: [png], pixels: 224x224}}`",
+    "a form": "write `my-logo: {types: [png], pixels: 224x224}`",
+    "`types`": "write `types: [png]`",
 }
 """How a value is written, by the name of the value in messages."""
 
@@ -123,6 +127,7 @@ class ManifestValues:
             "tags": self.tags,
             "generation": partial(self.parsed, parse=rules.number, plain=True, code=Code.GENERATION, demand=number),
             "max_size": partial(self.parsed, parse=rules.size_bytes, plain=False, code=Code.MAX_SIZE, demand=size),
+            "form": self.text,
             "identity_tag": partial(self.parsed, parse=_TRUTHS.get, plain=True, code=Code.IDENTITY_TAG, demand=truth),
             "exclude": self.patterns,
             "optional": partial(self.parsed, parse=_TRUTHS.get, plain=True, code=Code.OPTIONAL, demand=optional),
@@ -130,7 +135,6 @@ class ManifestValues:
         }
         self.readers = {where: {key: readers[key] for key in keys if key in readers} for where, keys in KEYS.items()}
         """The reader of each key, by the name of its mapping."""
-        self.readers["`defaults`"]["target"] = self.readers["an entry"]["target"] = self.names_of_targets
 
     def mapping(self, event: Event, where: str) -> Given | None:
         """Return what the mapping `where` (one of KEYS) has, unknown keys too; None if `event` begins no mapping."""
@@ -206,6 +210,8 @@ class ManifestValues:
             exclude=value_in(found, "exclude") or (),
             optional=value_in(found, "optional") is True,
             min_age_s=value_in(found, "min_age"),
+            form=value_in(found, "form"),
+            form_at=position(found["form"][1]) if "form" in found else None,
         )
 
     def pairs(self) -> Iterator[Pair]:
@@ -236,20 +242,6 @@ class ManifestValues:
         if not count:
             message = f"{name} is empty: {advice or 'add an entry such as `- file: files/a.pdf`'}"
             self._problems.add(position(event), Code.EMPTY_LIST, message)
-
-    def names_of_targets(self, event: Event, name: str) -> tuple[TargetName, ...]:
-        """Return the `target` of an entry or of `defaults`: a name, or a list of names. Empty if it has a problem."""
-        if isinstance(event, SequenceStartEvent):
-            each = self.items(event, excerpt(name), advice="name one, or `all`")
-        elif isinstance(event, MappingStartEvent):
-            message = f"{excerpt(name)} must be a name, or a list of names, not a mapping: write `target: acme`"
-            self._problems.add(position(event), Code.WRONG_TYPE, message)
-            self._cursor.skip(event)
-            return ()
-        else:
-            each = iter((event,))
-        texts = [(self.text(item, name), position(item)) for item in each]
-        return tuple((text, at) for text, at in texts if text is not None)
 
     def scalar(self, event: Event, name: str) -> ScalarEvent | None:
         """Return a value that is given, and neither a list nor a mapping."""

@@ -7,17 +7,13 @@ from typing import Any, Protocol
 
 from batch_upload.document import RememberedDigest
 from batch_upload.errors import LedgerLocked
-from batch_upload.model import (
-    Attachment,
-    Fault,
-    Item,
-    Known,
-    Lane,
-    Outcome,
+from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome
+from batch_upload.moments import Stretch
+from batch_upload.records import (
+    Comparison,
+    Duplicate,
     RateRecord,
 )
-from batch_upload.moments import Stretch
-from batch_upload.records import Comparison, Duplicate
 
 ABSENT = "NOT_FOUND"
 """Code of the fault of an item whose attachment the service did not find, a horizon and more after its creation. Unlike

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from batch_upload.document import RememberedDigest
-from batch_upload.model import Known, Lane, RateRecord, State
+from batch_upload.model import Known, Lane, State
 from batch_upload.records import (
     AttemptRecord,
     Bucket,
@@ -15,6 +15,7 @@ from batch_upload.records import (
     LaneHold,
     Mark,
     NumberedAttempt,
+    RateRecord,
     RunRecord,
     RunTally,
     Stock,

@@ -18,21 +18,12 @@ from batch_upload.engine.run import LaneOptions, LaneResult, Run
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import ChangedSincePlan, LedgerUnusable
 from batch_upload.ledger import open_ledger
-from batch_upload.model import (
-    Attachment,
-    ContentType,
-    Fault,
-    Item,
-    Known,
-    Lane,
-    Outcome,
-    RateRecord,
-)
+from batch_upload.model import Attachment, ContentType, Fault, Item, Known, Lane, Outcome
 from batch_upload.moments import Stretch
 from batch_upload.operations import CREATE, DESCRIBE, LIMITS, LIST_TAGS, TAG, UNTAG
 from batch_upload.pacing import FixedRate, Pacer
 from batch_upload.ports import Attempt, Body, LaneMemory, Ledger, LedgerWriter, Observer
-from batch_upload.records import Comparison, Duplicate
+from batch_upload.records import Comparison, Duplicate, RateRecord
 from batch_upload.token import client_token
 from tests.support.manual_clock import ManualClock, real_work
 from tests.support.memory_service import MemoryService

@@ -2,8 +2,9 @@
 
 from batch_upload.ledger import find_reader
 from batch_upload.ledger_address import LedgerAddress
-from batch_upload.model import Lane, OutcomeKind, RateRecord
+from batch_upload.model import Lane, OutcomeKind
 from batch_upload.ports import LaneMemory, Ledger, LedgerReader, LedgerWriter
+from batch_upload.records import RateRecord
 from tests.unit.ledger.samples import (
     BATCH,
     LANE,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from batch_upload.errors import ExitCode
-from batch_upload.model import Fault, Known, Lane, OutcomeKind, RateRecord, State
-from batch_upload.records import Bucket, RunRecord, RunTally
+from batch_upload.model import Fault, Known, Lane, OutcomeKind, State
+from batch_upload.records import Bucket, RateRecord, RunRecord, RunTally
 from batch_upload.report.advice import RETRIES, advice
 from batch_upload.report.ndjson import LaneRef
 from batch_upload.report.page.board import KINDS, STATES, Json, epoch_ms

@@ -6,8 +6,9 @@ from batch_upload.document import Fingerprint, Flaw, FlawCode, Insight, Remember
 from batch_upload.errors import BatchUploadError
 from batch_upload.ledger import find_digests, find_reader
 from batch_upload.ledger_address import LedgerAddress
-from batch_upload.model import ContentType, RateRecord
+from batch_upload.model import ContentType
 from batch_upload.ports import LedgerReader
+from batch_upload.records import RateRecord
 from tests.support.one_lane import OneLane
 from tests.unit.ledger.samples import T0, after, began, item
 

@@ -18,9 +18,9 @@ from batch_upload.app.rates import (
 )
 from batch_upload.cli.flags import Flags, options_of
 from batch_upload.engine.tally import Tally
-from batch_upload.model import RateRecord
 from batch_upload.operations import CREATE, DESCRIBE, LIMITS
 from batch_upload.pacing import FixedRate, LearnedRate, RateMemory
+from batch_upload.records import RateRecord
 from batch_upload.settings import Settings, settings_of
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -79,6 +79,7 @@ attachments:
         tags={"Customer": "acme"},
         tags_at={"Customer": Position(10, 10)},
         max_size_bytes=1_048_576,
+        has_max_size=True,
         generation=3,
         identity_tag=False,
     )

@@ -15,7 +15,7 @@ GOOD = [ROOT / "manifests" / "demo.yaml", *sorted((ROOT / "manifests" / "example
 TELLABLE = {
     "unknown-key", "missing-key", "wrong-type", "empty-value", "empty-list", "control-character", "version", "batch",
     "generation", "max-size", "identity-tag", "region", "account", "role-arn", "url", "no-source", "several-sources",
-    "id-on-glob", "id", "tag-reserved", "empty-manifest",
+    "id-on-glob", "id", "tag-reserved", "empty-manifest", "form", "pixels",
 }  # fmt: skip
 """What a schema can tell by itself."""
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from batch_upload.model import Fault, OutcomeKind, RateRecord, State
-from batch_upload.records import AttemptRecord, Bucket, RunRecord, RunTally
+from batch_upload.model import Fault, OutcomeKind, State
+from batch_upload.records import AttemptRecord, Bucket, RateRecord, RunRecord, RunTally
 from batch_upload.report.completion import report_row
 from batch_upload.report.page.board import KINDS, NONE, STATES, Board, json_chunks
 from batch_upload.report.page.document import document, policy

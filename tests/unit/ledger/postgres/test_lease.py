@@ -12,9 +12,10 @@ from batch_upload.errors import LaneLost, LedgerLocked
 from batch_upload.ledger.driver import Database
 from batch_upload.ledger.postgres.lease import stretch_of, stretch_text
 from batch_upload.ledger.store import LaneWriter
-from batch_upload.model import Lane, RateRecord
+from batch_upload.model import Lane
 from batch_upload.moments import Moment, Stretch
 from batch_upload.ports import LaneMemory
+from batch_upload.records import RateRecord
 from tests.support.controllers import Controller, controller, database_of, lane_rows, lapse, wait_until
 from tests.support.postgres import PostgresServer
 from tests.unit.ledger.samples import BATCH, LANE, NO_ANSWER, T0, item
