@@ -28,7 +28,8 @@ class Form:
     @property
     def types_text(self) -> str:
         """Its types in words, such as "PNG or JPEG"; empty if it takes any."""
-        *names, last = sorted((each.name for each in self.types or ()), reverse=True) or [""]
+        given = [each.name for each in self.types or ()]
+        *names, last = sorted(given, key=("PDF", "PNG", "JPEG").index) or [""]
         return f"{', '.join(names)} or {last}" if names else last
 
     @property

@@ -9,6 +9,7 @@ from batch_upload.documents.inspect import inspect
 from batch_upload.documents.refusals import Refusal
 from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.escape import printable
+from batch_upload.form import Form, limiting_form
 from batch_upload.manifest.expand import Expansion
 from batch_upload.manifest.from_csv import entries_of_table, read_table
 from batch_upload.manifest.new import Judge, LeftOut, OneByOne, Rejection, WantedTags, entries_of_folder, wanted_tags
@@ -33,6 +34,9 @@ class NewManifestOptions:
     tags: Sequence[str] = ()
     """`KEY=VALUE`, with templates."""
     max_size_bytes: int = MAX_SIZE_DEFAULT_BYTES
+    """Overrides the size of `form`."""
+    form: Form | None = None
+    """The built-in form of all attachments."""
     allow_outside: bool = False
     target: Target = field(default_factory=Target)
     """The manifest's `target`: Region, account and role."""
@@ -148,9 +152,11 @@ def manifest_of_csv(source: Path, options: NewManifestOptions) -> NewManifest:
 
 def _judge(options: NewManifestOptions, *, key: str) -> Judge:
     root = None if options.allow_outside else options.folder
+    limit_bytes = options.max_size_bytes
+    limiting = limiting_form(options.form, limit_bytes)
 
     def judge(path: Path, source: str) -> Rejection | None:
-        found = inspect(path, max_size_bytes=options.max_size_bytes, root=root, source=source, key=key)
+        found = inspect(path, max_size_bytes=limit_bytes, root=root, source=source, key=key, form=limiting)
         return (found.code, found.message) if isinstance(found, Refusal) else None
 
     return judge
@@ -186,6 +192,8 @@ def _checked_manifest(
         entries=tuple(entries),
         tags=wanted.shared,
         max_size_bytes=options.max_size_bytes,
+        has_max_size=True,
+        form=options.form,
         target=options.target if targets is None else Target(),
         targets=() if resolved is None else resolved.lanes,
     )

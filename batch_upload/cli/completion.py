@@ -1,4 +1,4 @@
-"""What a shell completes after TAB besides verbs and flags: states, and ids and targets of the manifest on the line.
+"""What a shell completes after TAB besides verbs and flags: states, forms, and ids and targets of the manifest named.
 
 A shell waits for this at every TAB: nothing heavy is imported, large manifests are skipped, and errors are silent. Only
 harmless text is offered: bash expands what it is given, zsh evaluates it.
@@ -48,6 +48,13 @@ def names_of_targets(ctx: typer.Context, incomplete: str) -> list[str]:
         return (*bare, *(each.label or "" for each in targets), *groups)
 
     return _of_manifest(ctx, incomplete, names)
+
+
+def names_of_forms(incomplete: str) -> list[str]:
+    """Return the built-in forms whose names begin so."""
+    from batch_upload.manifest.forms import BUILT_IN
+
+    return [name for name in BUILT_IN if name.startswith(incomplete)]
 
 
 def _of_manifest(ctx: typer.Context, incomplete: str, read: Callable[[Path], Iterable[str]]) -> list[str]:

@@ -28,7 +28,9 @@ EXAMPLES = {
     "manifest new": (
         "batch-upload manifest new customers -o june.yaml --tag 'Customer={parent}'",
         "batch-upload manifest new customers.csv -o june.yaml",
+        "batch-upload manifest new logos -o logos.yaml --form rcs-logo",
     ),
+    "manifest forms": ("batch-upload manifest forms", "batch-upload manifest forms rcs-logo"),
     "targets discover": (
         "batch-upload targets discover --role uploader --region us-east-1 -o accounts.yaml",
         "batch-upload targets discover --role uploader --ou ou-ab12-11111111 --profile management -o accounts.yaml",

@@ -1,4 +1,4 @@
-"""`manifest new` makes manifests, `manifest schema` prints their JSON Schema for editors."""
+"""`manifest new` makes manifests, `manifest schema` prints their JSON Schema, `manifest forms` lists built-in forms."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batch_upload.cli import messages
+from batch_upload.cli.completion import names_of_forms
 from batch_upload.cli.files import (
     STANDARD_ERROR,
     STANDARD_OUTPUT,
@@ -26,11 +27,13 @@ from batch_upload.cli.output import Output
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.errors import ExitCode, ManifestInvalid, UsageError
 from batch_upload.escape import printable, shell_word
+from batch_upload.form import Form
 from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, State
-from batch_upload.report.ndjson import problem_line
+from batch_upload.report.ndjson import made_line, problem_line
+from batch_upload.spelling import size_text
 from batch_upload.summary import Summary, exit_of
 from batch_upload.targets import Target
-from batch_upload.words import count_words
+from batch_upload.words import aligned_lines, count_words, indented
 
 if TYPE_CHECKING:
     from batch_upload.app.new_manifest import NewManifest, NewManifestOptions
@@ -58,6 +61,15 @@ def new_command(
     ] = None,
     max_size: Annotated[
         str | None, typer.Option("--max-size", metavar="500KB", help="the size that a file may have")
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--form",
+            metavar="NAME",
+            help="the form of all (`manifest forms` lists them); its size is the default of --max-size",
+            autocompletion=names_of_forms,
+        ),
     ] = None,
     region: Annotated[str | None, typer.Option("--region", metavar="REGION", help="of the manifest's `target`")] = None,
     account: Annotated[str | None, typer.Option("--account", metavar="ID", help="of the manifest's `target`")] = None,
@@ -96,7 +108,9 @@ def new_command(
         raise UsageError("`manifest new --json` needs `-o FILE`: standard output is for the summary")
     if out is not None and would_replace(out) and not force:
         raise exists_already(out)
-    max_size_bytes = MAX_SIZE_DEFAULT_BYTES if max_size is None else size_bytes(max_size)
+    of_form = None if form is None else built_in_form(form)
+    limit_bytes = (of_form and of_form.max_size_bytes) or MAX_SIZE_DEFAULT_BYTES
+    max_size_bytes = limit_bytes if max_size is None else size_bytes(max_size)
     if max_size_bytes is None:
         raise UsageError(f"`--max-size {max_size}` is not a size such as `500KB` or `1MiB`, at most `5MiB`")
     place = None if out is None else resolved_path(out)
@@ -106,6 +120,7 @@ def new_command(
         batch=batch,
         tags=tuple(tag or ()),
         max_size_bytes=max_size_bytes,
+        form=of_form,
         allow_outside=allow_outside,
         target=Target(region=region, account=account, role_arn=role_arn),
         target_column=target_column,
@@ -197,5 +212,71 @@ def schema_command(*, flags: Flags, output: Output) -> Ended:
     return Ended(Summary(verb="manifest schema", exit=exit_of(ExitCode.DONE)), lines=())
 
 
-for _name, _command in {"new": new_command, "schema": schema_command}.items():
+@verb("manifest forms", ("json", "quiet"))
+def forms_command(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="only this form, with its source", autocompletion=names_of_forms),
+    ] = None,
+    *,
+    flags: Flags,
+    output: Output,
+) -> Ended:
+    """list the built-in forms: what registration forms take, for `form` in a manifest"""
+    from batch_upload.manifest.forms import BUILT_IN
+
+    forms = tuple(BUILT_IN.values()) if name is None else (built_in_form(name),)
+    for each in forms:
+        output.event(form_line(each))
+    if name is None:
+        rows = [("form", "types", "at most", "pixels", "for")]
+        rows += [(each.name, each.types_text, _size_of(each), each.pixels_text, each.about) for each in forms]
+        output.answer([*aligned_lines(rows), "", "`batch-upload manifest forms NAME` shows the source of one"])
+    else:
+        output.answer(form_lines(forms[0]))
+    return Ended(Summary(verb="manifest forms", exit=exit_of(ExitCode.DONE)), lines=())
+
+
+def built_in_form(name: str) -> Form:
+    """Return the built-in form of this name. Raises UsageError if there is none."""
+    from batch_upload.manifest.forms import BUILT_IN, unknown_form
+
+    if name not in BUILT_IN:
+        raise UsageError(unknown_form(name, BUILT_IN))
+    return BUILT_IN[name]
+
+
+def form_line(form: Form) -> dict[str, object]:
+    """Return the line of `--json` for a form."""
+    return made_line(
+        "form",
+        name=form.name,
+        types=sorted(each.name.lower() for each in form.types or ()),
+        max_size_bytes=form.max_size_bytes,
+        pixels=None if form.pixels is None else {"width": form.pixels[0], "height": form.pixels[1]},
+        about=form.about,
+        source=form.source,
+        date=form.date,
+    )
+
+
+def form_lines(form: Form) -> list[str]:
+    """Return what a form takes, where that was read, and how a manifest names it."""
+    rows = (
+        ("for", form.about),
+        ("types", form.types_text),
+        ("at most", f"{_size_of(form)} ({form.max_size_bytes:,} bytes)" if form.max_size_bytes else ""),
+        ("pixels", form.pixels_text or "any"),
+        ("source", f"{form.source}, read on {form.date}"),
+        ("use", f"`form: {form.name}` in an entry, or in `defaults`"),
+    )
+    return [form.name, *indented(aligned_lines(rows))]
+
+
+def _size_of(form: Form) -> str:
+    return size_text(form.max_size_bytes) if form.max_size_bytes else ""
+
+
+_COMMANDS = {"new": new_command, "schema": schema_command, "forms": forms_command}
+for _name, _command in _COMMANDS.items():
     manifest_app.command(_name, short_help=_command.__doc__, epilog=epilog(f"manifest {_name}"))(_command)

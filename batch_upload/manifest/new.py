@@ -182,7 +182,7 @@ def _add_group(
 
 
 def manifest_lines(manifest: Manifest, *, targets_file: str | None = None) -> Iterator[str]:
-    """Yield the lines of a manifest that has a batch, targets, entries, tags and a size of its own, and nothing else.
+    """Yield the lines of a manifest that has a batch, targets, entries, and of `defaults` tags, a form and a size.
 
     Read back it has equal entries: values are quoted where a YAML reader could take them for something else.
     `targets_file` names the file that has its targets, relative to it.
@@ -199,9 +199,12 @@ def manifest_lines(manifest: Manifest, *, targets_file: str | None = None) -> It
     yield "version: 1"
     yield f"batch: {yaml_scalar(manifest.batch)}"
     yield from _lane_lines(manifest, targets_file)
-    has_size = manifest.max_size_bytes != MAX_SIZE_DEFAULT_BYTES
-    if manifest.tags or has_size:
+    form = manifest.form
+    has_size = manifest.max_size_bytes != ((form and form.max_size_bytes) or MAX_SIZE_DEFAULT_BYTES)
+    if manifest.tags or has_size or form:
         yield "defaults:"
+    if form:
+        yield f"  form: {form.name}"
     if has_size:
         yield f"  max_size: {size_text(manifest.max_size_bytes)}"
     yield from tag_lines(manifest.tags, "  ")

@@ -38,6 +38,7 @@ READERS = {
     "why": ("june.yaml", "files/000.pdf"),
     "plan": ("june.yaml", "--offline"),
     "manifest schema": (),
+    "manifest forms": (),
     "manifest new": ("files",),
 }
 """Verbs whose answer goes to standard output, with what they are asked."""

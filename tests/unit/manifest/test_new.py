@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ from hypothesis import strategies as st
 
 from batch_upload.errors import UsageError
 from batch_upload.manifest.expand import expand
+from batch_upload.manifest.forms import BUILT_IN
 from batch_upload.manifest.from_csv import CsvCode, EntriesOfRows, Table, entries_of_table, read_table
 from batch_upload.manifest.new import Rejection, WantedTags, manifest_lines, wanted_tags
 from batch_upload.manifest.reader import read_manifest
 from batch_upload.manifest.rules import batch_of
-from batch_upload.model import Entry, Manifest, Problem
+from batch_upload.model import Entry, Manifest, Position, Problem, SourceKind
 
 HOSTILE = (
     "NO", "0123", "1e3", "2026-11-23", "null", "~", "yes", "- a", "# b", "a: b", "a #b", "'", '"', "\\", "{a}", "&a",
@@ -318,3 +320,18 @@ def test_whatever_is_asked_for_with_tag_what_is_written_is_read_back_without_a_p
         again = read_back(manifest, folder)
         assert expand(again, allow_outside=False)[1] == ()
         assert bare(again.entries) == bare(manifest.entries)
+
+
+@pytest.mark.parametrize(("max_size_bytes", "is_written"), [(50_000, False), (60_000, True), (500_000, True)])
+def test_a_manifest_for_a_form_has_a_size_only_where_it_is_not_the_forms(
+    tmp_path: Path, max_size_bytes: int, *, is_written: bool
+) -> None:
+    entries = (Entry(SourceKind.FILE, "a.png", Position()),)
+    form = BUILT_IN["rcs-logo"]
+    made = replace(manifest_of(tmp_path, entries), form=form, max_size_bytes=max_size_bytes, has_max_size=True)
+
+    read = read_back(made, tmp_path)
+    (listed,), problems = expand(read, allow_outside=False)
+
+    assert (read.form, read.has_max_size, problems) == (form, is_written, ())
+    assert listed.max_size_bytes == max_size_bytes

@@ -55,6 +55,7 @@ def test_what_a_lane_adds_is_declared_on_every_line_that_may_be_about_one() -> N
         "warning",
         "left_out",
         "schema",
+        "form",
         "listening",
         "summary",
         "fleet_worker",
