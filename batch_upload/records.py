@@ -20,6 +20,21 @@ class RunRecord:
     ended_at: datetime | None
     exit_code: int | None
     summary: dict[str, Any] | None
+    principal: str | None = None
+    """The ARN of the credentials, as STS named it; None if it was not reached, and in runs of earlier programs."""
+    os_user: str | None = None
+    """The user of the operating system; a number where it has no name."""
+    host: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Uploader:
+    """Who made an attachment: the run whose request the service accepted, with the members of its `RunRecord`."""
+
+    run_id: str
+    principal: str | None
+    os_user: str | None
+    host: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +95,8 @@ class TokenHistory:
     """When it came to its state."""
     attempts: Sequence[AttemptRecord]
     """Oldest first."""
+    uploader: Uploader | None = None
+    """Who made its attachment; None without one, and if it was found at the service."""
 
 
 @dataclass(frozen=True, slots=True)

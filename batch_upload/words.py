@@ -84,6 +84,12 @@ def utc_iso_or_none(at: datetime | None) -> str | None:
     return None if at is None else utc_iso(at)
 
 
+def who_words(principal: str | None, os_user: str | None, host: str | None) -> str:
+    """Return who a run was: the ARN of its credentials, the user and the machine, as far as they are known."""
+    place = f"user {os_user or '?'} on {host or '?'}"
+    return place if principal is None else f"{principal}, {place}"
+
+
 def clock_words(at: datetime, *, today: datetime) -> str:
     """Return `14:32`, or `2026-11-24 03:10` on another day than `today`; both in the zone that they carry."""
     return f"{at:%H:%M}" if at.date() == today.date() else f"{at:%Y-%m-%d %H:%M}"

@@ -52,6 +52,8 @@ class Reached(OpenLane):
     """An open lane whose account is known."""
 
     lane: Lane
+    principal: str | None = None
+    """The ARN of the credentials; None where STS did not name it."""
 
 
 @asynccontextmanager
@@ -136,6 +138,7 @@ async def reach(
             observer=observer,
             laws=opened.laws,
             lane=Lane(account, opened.service.region),
+            principal=opened.service.principal,
         )
 
 

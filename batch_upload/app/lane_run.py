@@ -225,6 +225,7 @@ class LaneRun(ABC, Generic[RunEnd]):
                     reached = await stack.enter_async_context(reaching)
                 if reached is not None:
                     self._lane = reached.lane
+                    ledger.act_as(reached.principal)
                     self._share_lane(ledger, reached)
                     async with time_limit(self.time_limit_s(), self.clock):
                         return await self.work(ledger, reached)

@@ -160,9 +160,14 @@ def _lane_rows(manifest: Manifest, part: ListedPart, reader: LedgerReader | None
     if reader is None:
         return LaneRows(manifest, part, item_id)
     known = reader.known(manifest.batch)
+    uploaders = reader.uploaders(manifest.batch, [item_id])
     tokens = [
         TokenHistory(
-            row, retry_of(row, manifest.batch), reader.since(row.client_token), reader.attempts(row.client_token)
+            row,
+            retry_of(row, manifest.batch),
+            reader.since(row.client_token),
+            reader.attempts(row.client_token),
+            uploaders.get(row.attachment_id or ""),
         )
         for row in known
         if row.item_id == item_id

@@ -11,10 +11,11 @@ from batch_upload.cli.verb import Ended, verb
 from batch_upload.escape import printable
 from batch_upload.model import Action, ActionKind, State
 from batch_upload.report.estimate import work_left
+from batch_upload.report.history import run_line
 from batch_upload.report.ndjson import in_lane, known_line, lane_ref
 from batch_upload.report.summary_text import Invocation, KnownItems, attention_lines, states_line
 from batch_upload.targets import Target, id_with_lane
-from batch_upload.words import count_words, duration_words, holder_words, rate_words
+from batch_upload.words import count_words, duration_words, holder_words, rate_words, who_words
 
 if TYPE_CHECKING:
     from batch_upload.app.status import Status
@@ -36,6 +37,8 @@ def status_command(manifest: ManifestOrLedgerArgument, *, flags: Flags, output: 
             output.event(in_lane(known_line(row, at=datetime.now(UTC)), lane_ref(lane.target, lane.value.lane)))
         for hold in lane.value.holds:
             output.event(hold_line(hold, lane_ref(lane.target, lane.value.lane)))
+        if lane.value.last_run is not None:
+            output.event(in_lane(run_line(lane.value.last_run), lane_ref(lane.target, lane.value.lane)))
     if not output.quiet:
         invocation = invocation_of(manifest, flags, found.settings)
         obstacles = messages.obstacle_lines(found.missing, found.prepared, gone=found.gone, invocation=invocation)
@@ -119,6 +122,8 @@ def run_lines(found: "Status") -> Iterator[str]:
             yield f"{named}, is under way"
         else:
             yield f"{named}, stopped without an end: run the same command again"
+        if run.host is not None:
+            yield printable(f"  by {who_words(run.principal, run.os_user, run.host)}")
     if note is not None:
         yield printable(f"running now: {holder_words(note.pid, note.host)}{note.since_words if note.pid else ''}")
         left, left_s = work_left(found.states, found.create_rate)

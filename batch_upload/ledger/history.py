@@ -1,6 +1,6 @@
 """What happened over time, counted by the database, and what has changed since a reader last looked."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -22,11 +22,11 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from batch_upload.ledger.driver import Database, Statement
-from batch_upload.ledger.items import OF_BATCH, OF_TOKEN
-from batch_upload.ledger.runs import lanes
+from batch_upload.ledger.items import IS_CURRENT, IS_REPLACED, IS_WANTED_ID, OF_BATCH, OF_TOKEN
+from batch_upload.ledger.runs import WHO, lanes
 from batch_upload.ledger.tables import attempt, item, outcome, run, wanted
 from batch_upload.model import OutcomeKind
-from batch_upload.records import AttemptRecord, Bucket, Mark, NumberedAttempt, RunTally
+from batch_upload.records import AttemptRecord, Bucket, Mark, NumberedAttempt, RunTally, Uploader
 
 
 class step_number(FunctionElement[int]):  # noqa: N801 - named as SQL functions are
@@ -80,6 +80,17 @@ def attempts_of(db: Database, lane_id: int, client_token: str) -> list[AttemptRe
     return [AttemptRecord(*row) for row in db.rows(_ATTEMPTS_OF, {"of_lane": lane_id, "token": client_token})]
 
 
+def uploaders_of(db: Database, lane_id: int, batch: str, item_ids: Sequence[str]) -> dict[str, Uploader]:
+    """Return who made the attachments of these ids, by attachment id."""
+    db.want(dict.fromkeys(item_ids))
+    made: dict[str, int] = {}
+    for _, attachment_id, run_no in db.rows(_ACCEPTED, {"of_lane": lane_id, "of_batch": batch}):
+        made.setdefault(attachment_id, run_no)  # a repeated request gets the same answer: the first one made it
+    db.want(dict.fromkeys(map(str, set(made.values()))))
+    by_number = {run_no: Uploader(*who) for run_no, *who in db.rows(_RUNS_BY_NUMBER)}
+    return {attachment_id: by_number[run_no] for attachment_id, run_no in made.items()}
+
+
 def marks(db: Database, lane_id: int, batch: str) -> list[Mark]:
     """Return a mark for each token of a batch, oldest first."""
     return [Mark(*row) for row in db.rows(_MARKS, {"of_lane": lane_id, "of_batch": batch})]
@@ -130,6 +141,17 @@ def _attempts(*more: ColumnElement[Any], of_run: ColumnElement[bool] = _of_run) 
 
 
 _ATTEMPTS_OF = Statement(_attempts().where(OF_TOKEN).order_by(attempt.c.number))
+_accepted = (
+    select(attempt.c.attempt_id.label("place"), outcome.c.attachment_id, attempt.c.run_no)
+    .select_from(attempt.join(item, item.c.item_no == attempt.c.item_no).join(outcome, _of_attempt))
+    .where(OF_BATCH, IS_WANTED_ID, outcome.c.kind == OutcomeKind.ACCEPTED)
+)
+_ACCEPTED = Statement(union_all(_accepted.where(IS_CURRENT), _accepted.where(IS_REPLACED)).order_by("place"))
+_RUNS_BY_NUMBER = Statement(
+    select(run.c.run_no, run.c.run_id, *WHO)
+    .select_from(run)
+    .where(run.c.run_no.in_(select(cast(wanted.c.key, BigInteger))))
+)
 _PLACED = (attempt.c.attempt_id.label("place"), item.c.client_token)
 _ATTEMPTS_OF_LANE = Statement(_attempts(*_PLACED).where(_in_lane).order_by("place"), is_large=True)
 _in_order = attempt.c.run_no + 0 == run.c.run_no

@@ -23,6 +23,7 @@ from batch_upload.records import (
     RunTally,
     Stock,
     StrangerRecord,
+    Uploader,
 )
 
 
@@ -152,6 +153,9 @@ class Reader:
 
     def known_of_ids(self, batch: str, item_ids: Sequence[str]) -> list[Known]:
         return self._read(lambda db, lane_id: items.known_of_ids(db, lane_id, batch, item_ids), nothing=[])
+
+    def uploaders(self, batch: str, item_ids: Sequence[str]) -> dict[str, Uploader]:
+        return self._read(lambda db, lane_id: history.uploaders_of(db, lane_id, batch, item_ids), nothing={})
 
     def compare(self, batch: str, tokens: Mapping[str, str]) -> Comparison:
         nothing = Comparison(dict.fromkeys(tokens, False))

@@ -1,11 +1,30 @@
 """The lanes that a ledger holds, and the runs that used them."""
 
+import os
+import pwd
+import socket
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from sqlalchemy import Integer, Text, and_, bindparam, func, insert, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Text,
+    and_,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ColumnClause
 
 from batch_upload.errors import BatchUploadError, ExitCode, LedgerOfAnotherLane, LedgerUnusable
 from batch_upload.ledger.driver import Database, Statement, Upsert
@@ -34,6 +53,40 @@ def program_version() -> str:
         return version("batch-upload")
     except PackageNotFoundError:
         return "0"
+
+
+@cache
+def user_of_process() -> str:
+    """Return the name of the user that this process runs as, or the number where the system has no name for it."""
+    user_id = os.geteuid()
+    try:
+        return pwd.getpwuid(user_id).pw_name
+    except (KeyError, OSError):
+        return str(user_id)
+
+
+class recent_column(ColumnClause[str]):  # noqa: N801 - named as SQL functions are
+    """A column of `run` that the tables of an earlier schema lack; NULL there.
+
+    A file of an earlier schema is read as a copy that was brought up to date. A database may not be copied, and is read
+    as it is while controllers of the earlier program write to it: there a row is asked for a member of that name.
+    """
+
+    inherit_cache = True
+
+
+@compiles(recent_column)
+def _recent_column(element: recent_column, _compiler: SQLCompiler, **_: object) -> str:
+    return f"run.{element.name}"
+
+
+@compiles(recent_column, "postgresql")
+def _recent_column_of_postgres(element: recent_column, _compiler: SQLCompiler, **_: object) -> str:
+    return f"to_json(run) ->> '{element.name}'"
+
+
+WHO: tuple[ColumnElement[str], ...] = tuple(recent_column(name, Text()) for name in ("principal", "os_user", "host"))
+"""Who a run was, as `RunRecord` and `Uploader` have it."""
 
 
 def lanes(db: Database) -> dict[Lane, int]:
@@ -135,11 +188,20 @@ def last_run_id(db: Database, lane_id: int) -> str | None:
 
 
 def begin_run(
-    db: Database, lane_id: int | None, run_id: str, *, label: str | None, verb: str, batch: str, at: datetime
+    db: Database,
+    lane_id: int | None,
+    run_id: str,
+    *,
+    label: str | None,
+    verb: str,
+    batch: str,
+    at: datetime,
+    principal: str | None,
 ) -> None:
-    """Record the start of a run; without a lane, of one that has not reached any."""
+    """Record the start of a run by this user on this machine; without a lane, of one that has not reached any."""
     values = {"run_id": run_id, "verb": verb, "batch": batch, "program": program_version(), "began_at": at}
-    if db.one(_BEGIN, {**values, "lane_id": lane_id, "target": label}) is None:
+    who = {"principal": principal, "os_user": user_of_process(), "host": socket.gethostname()}
+    if db.one(_BEGIN, {**values, **who, "lane_id": lane_id, "target": label}) is None:
         raise BatchUploadError("the ledger gave a run no number")
 
 
@@ -243,7 +305,8 @@ _LAST_RUN = Statement(
     select(run.c.run_id).where(run.c.lane_id == bindparam("of_lane")).order_by(run.c.run_no.desc()).limit(1)
 )
 _BEGIN = Statement(
-    insert(run).returning(run.c.run_no), columns=["lane_id", "target", "run_id", "verb", "batch", "program", "began_at"]
+    insert(run).returning(run.c.run_no),
+    columns=["lane_id", "target", "run_id", "verb", "batch", "program", "began_at", "principal", "os_user", "host"],
 )
 _END = Statement(
     update(run)
@@ -256,7 +319,7 @@ _END = Statement(
     columns=["exit_code", "summary", "ended_at"],
 )
 _RUNS = Statement(
-    select(run.c.run_id, run.c.verb, run.c.batch, run.c.began_at, run.c.ended_at, run.c.exit_code, run.c.summary)
+    select(run.c.run_id, run.c.verb, run.c.batch, run.c.began_at, run.c.ended_at, run.c.exit_code, run.c.summary, *WHO)
     .where(run.c.batch == bindparam("of_batch"), _OF_LANE_OR_NONE)
     .order_by(run.c.run_no.desc())
     .limit(bindparam("most"))

@@ -153,6 +153,7 @@ class LaneWriter:
         self._continuous = False
         self._run_id: str | None = None
         self._tell_waiting: Callable[[LedgerLocked], None] = lambda _: None
+        self._principal: str | None = None
 
     @property
     def stretch(self) -> Stretch:
@@ -167,6 +168,9 @@ class LaneWriter:
 
     def on_wait(self, tell: Callable[[LedgerLocked], None]) -> None:
         self._tell_waiting = tell
+
+    def act_as(self, principal: str | None) -> None:
+        self._principal = principal
 
     async def pin(self, lane: Lane, *, endpoint: str, at: datetime) -> LaneMemory:
         ledger, now = self._ledger, moment(self._ledger.clock)
@@ -235,9 +239,11 @@ class LaneWriter:
             ledger.let_go(self)
 
     async def begin_run(self, run_id: str, *, verb: str, batch: str, at: datetime) -> None:
+        label, principal = self.target, self._principal
+
         def work(db: Database, lane_id: int) -> None:
             self._ledger.leases.note_run(db, lane_id, run_id, is_trusted=self._continuous)
-            runs.begin_run(db, lane_id, run_id, label=self.target, verb=verb, batch=batch, at=at)
+            runs.begin_run(db, lane_id, run_id, label=label, verb=verb, batch=batch, at=at, principal=principal)
 
         await self._write(work)
         # a job of its own, so that lanes that begin together are noted together. Cut off before it, the next run finds
@@ -260,13 +266,13 @@ class LaneWriter:
         summary: Mapping[str, Any],
         at: datetime,
     ) -> None:
-        lane_id, label = self._lane_id, self.target
+        lane_id, label, principal = self._lane_id, self.target, self._principal
 
         def work(db: Database) -> None:
             has_begun = lane_id is not None and runs.last_run_id(db, lane_id) == run_id
             if not has_begun:
                 # of no lane: it has changed nothing of any, so that what was continuous stays so
-                runs.begin_run(db, None, run_id, label=label, verb=verb, batch=batch, at=began_at)
+                runs.begin_run(db, None, run_id, label=label, verb=verb, batch=batch, at=began_at, principal=principal)
             of_lane = lane_id if has_begun else None
             runs.end_run(db, of_lane, run_id=run_id, label=label, exit_code=exit_code, summary=summary, at=at)
 

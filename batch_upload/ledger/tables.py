@@ -165,6 +165,9 @@ run = Table(
     Column("exit_code", Integer),
     Column("summary", JsonText),
     Column("target", AnyText),
+    Column("principal", AnyText),
+    Column("os_user", AnyText),
+    Column("host", AnyText),
 )
 
 

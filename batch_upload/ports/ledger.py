@@ -120,6 +120,10 @@ class LedgerWriter(Protocol):
         """
         ...
 
+    def act_as(self, principal: str | None) -> None:
+        """Record the ARN of these credentials with each run that begins from now on; None where STS did not name it."""
+        ...
+
     async def release(self) -> None:
         """Give the lane back, so that another process may take it at once. No write follows. May be called twice."""
         ...

@@ -20,6 +20,7 @@ from batch_upload.records import (
     RunTally,
     Stock,
     StrangerRecord,
+    Uploader,
 )
 
 
@@ -105,6 +106,13 @@ class LedgerReader(Protocol):
 
     def known_of_ids(self, batch: str, item_ids: Sequence[str]) -> list[Known]:
         """Every token of these ids of a batch, those of one id oldest first."""
+        ...
+
+    def uploaders(self, batch: str, item_ids: Sequence[str]) -> dict[str, Uploader]:
+        """Return who made the attachments of these ids of a batch, by attachment id, replaced ones too.
+
+        Without those that no recorded request made: they were found at the service.
+        """
         ...
 
     def compare(self, batch: str, tokens: Mapping[str, str]) -> Comparison:

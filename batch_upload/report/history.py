@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from batch_upload.escape import printable
 from batch_upload.model import Item, Known, OutcomeKind
-from batch_upload.records import AttemptRecord, TokenHistory
+from batch_upload.records import AttemptRecord, RunRecord, TokenHistory, Uploader
 from batch_upload.report.ndjson import LaneRef, error_json, in_lane, json_line, made_line
 from batch_upload.token import canonical_json
-from batch_upload.words import count_words, duration_words, fault_words, indented, utc_iso, utc_iso_or_none
+from batch_upload.words import count_words, duration_words, fault_words, indented, utc_iso, utc_iso_or_none, who_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,7 @@ def history_lines(history: History) -> Iterator[str]:
     yield printable(f"`{history.item_id}` of batch `{history.batch}`: {history.state}{since} ({history.state_words})")
     if current is not None:
         yield from indented(_known_lines(current.known))
+        yield from indented(_uploader_lines(current.uploader))
     yield from _token_lines(history)
     attempts = current.attempts if current else ()
     yield f"attempts: {len(attempts)}"
@@ -93,6 +94,7 @@ def history_lines(history: History) -> Iterator[str]:
         attachment = f", attachment {known.attachment_id}" if known.attachment_id else ""
         count = count_words(len(record.attempts), "attempt")
         yield printable(f"earlier token: {known.client_token}, {known.state.value}{since}{attachment}, {count}")
+        yield from indented(_uploader_lines(record.uploader))
         yield from indented(_member_lines(history.members_of(record)))
         yield from indented(line for attempt in record.attempts for line in _attempt_lines(attempt))
     yield printable(f"next: {history.next.words}")
@@ -128,6 +130,7 @@ def history_json(history: History) -> Iterator[dict[str, Any]]:
                 state=known.state.value,
                 since=utc_iso_or_none(record.since),
                 registration_attachment_id=known.attachment_id,
+                uploaded_by=_uploader_json(record),
             )
         for attempt in record.attempts:
             yield made_line(
@@ -147,6 +150,21 @@ def history_json(history: History) -> Iterator[dict[str, Any]]:
             )
 
 
+def run_line(run: RunRecord) -> dict[str, Any]:
+    """Return the line `{"event": "last_run", …}`."""
+    return made_line(
+        "last_run",
+        run_id=run.run_id,
+        verb=run.verb,
+        began_at=utc_iso(run.began_at),
+        ended_at=utc_iso_or_none(run.ended_at),
+        exit=run.exit_code,
+        principal=run.principal,
+        os_user=run.os_user,
+        host=run.host,
+    )
+
+
 def _known_lines(known: Known) -> Iterator[str]:
     if known.attachment_id is not None:
         status = known.attachment_status.value if known.attachment_status else "status not known"
@@ -159,6 +177,17 @@ def _known_lines(known: Known) -> Iterator[str]:
         yield f"outcome not known since: {utc_iso(known.unknown_since)}"
     if known.resume_after is not None:
         yield f"not tried before: {utc_iso(known.resume_after)}"
+
+
+def _uploader_lines(uploader: Uploader | None) -> Iterator[str]:
+    if uploader is not None and uploader.host is not None:  # a run of before has none of it
+        who = who_words(uploader.principal, uploader.os_user, uploader.host)
+        yield printable(f"uploaded by: {who}, run {uploader.run_id}")
+
+
+def _uploader_json(record: TokenHistory | None) -> dict[str, Any] | None:
+    uploader = None if record is None else record.uploader
+    return None if uploader is None else asdict(uploader)
 
 
 def _token_lines(history: History) -> Iterator[str]:
@@ -220,6 +249,7 @@ def _item_json(history: History) -> dict[str, Any]:
         attachment_status=None if status is None else status.value,
         error=error_json(known.fault) if known else None,
         attempts=known.attempts if known else 0,
+        uploaded_by=_uploader_json(current),
         unknown_since=utc_iso_or_none(known.unknown_since if known else None),
         resume_after=utc_iso_or_none(known.resume_after if known else None),
         manifest_client_token=None if item is None else item.client_token,

@@ -86,6 +86,8 @@ class RoleCredentials(FetchedCredentials):
         self._clock = clock
         self._renewed_before_s = chance.uniform(*RENEWED_BEFORE_S)
         self._assuming = Turns(clock=clock, kept_s=FAULT_KEPT_S)
+        self.principal: str | None = None
+        """The ARN of the role's session; None before it was assumed."""
 
     def add_region(self, region: str) -> None:
         """Add a Region of the account's lanes. If STS does not answer in one, the next try is in another."""
@@ -110,6 +112,7 @@ class RoleCredentials(FetchedCredentials):
                     self._regions.rotate(-1)
                 raise no_credentials(self._access.role_arn) if fault.code == NO_CREDENTIALS else fault from error
         made, arn = answer["Credentials"], answer.get("AssumedRoleUser", {}).get("Arn", "")
+        self.principal = arn or None
         return {
             "access_key": made["AccessKeyId"],
             "secret_key": made["SecretAccessKey"],
@@ -126,9 +129,16 @@ class SharedAccount:
         self.credentials = credentials
         self.sts = sts
         """Returns a client that signs with them."""
+        self.caller: str | None = None
+        """The ARN that GetCallerIdentity named; None where it was not asked."""
         self._account: str | None = None
         self._first = Lock()
         self._has_failed = False
+
+    @property
+    def principal(self) -> str | None:
+        """The ARN of the role's session, else what GetCallerIdentity named; None before that."""
+        return self.credentials.principal if isinstance(self.credentials, RoleCredentials) else self.caller
 
     async def account(self, ask: Callable[[], Awaitable[str]]) -> str:
         """Return the account, 12 digits: as AssumeRole named it, else from one call of `ask` for all lanes.

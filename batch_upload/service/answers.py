@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiobotocore.parsers import AioResponseParserFactory
 from botocore.parsers import ResponseParserError
@@ -136,12 +136,22 @@ def text_member(answer: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def account_of(answer: Mapping[str, Any]) -> str:
-    """Return the account of an answer of STS. Raises NoAnswer unless it has 12 digits."""
+class CallerIdentity(NamedTuple):
+    """Whose the credentials are, as STS says."""
+
+    account: str
+    """12 digits."""
+    principal: str | None
+    """The ARN of user or role session; None where the answer has none."""
+
+
+def caller_of(answer: Mapping[str, Any]) -> CallerIdentity:
+    """Return what an answer of STS says. Raises NoAnswer unless the account has 12 digits."""
     account = text_member(answer, "Account")
     if not re.fullmatch(r"[0-9]{12}", account):
         raise unreadable(answer, "`Account` of the answer has not 12 digits: it could not be read")
-    return account
+    arn = answer.get("Arn")
+    return CallerIdentity(account, arn if isinstance(arn, str) and not _SURROGATE.search(arn) else None)
 
 
 def tag_values(answer: Mapping[str, Any]) -> Mapping[str, str]:

@@ -26,7 +26,7 @@ from batch_upload.service.access import (
 )
 from batch_upload.service.accounts import Accounts, RoleCredentials, SharedAccount
 from batch_upload.service.answers import (
-    account_of,
+    caller_of,
     capacity_of,
     created_at_of,
     member,
@@ -69,6 +69,7 @@ class AwsService:
         self._carries_bodies = carry_bodies(sms)
         self.region = region
         self._account: str | None = None
+        self._principal: str | None = None
         self.warnings = tuple(warnings)
         """What the user should know of the lane before anything is sent."""
 
@@ -115,6 +116,15 @@ class AwsService:
         """Whether `account` asks AssumeRole instead of GetCallerIdentity: a role that lanes share names its account."""
         return self._shared is not None and isinstance(self._shared.credentials, RoleCredentials)
 
+    @property
+    def principal(self) -> str | None:
+        """The ARN of the credentials, once the account is known; None where STS did not name it.
+
+        Of a role that is assumed for lanes that share it, this is the session's. A role that a profile assumes has
+        none for such lanes: the SDK keeps only the account of the answer.
+        """
+        return self._principal if self._shared is None else self._shared.principal
+
     async def account(self) -> str:
         """Return the account of the credentials, 12 digits. Raises as `ports.AttachmentService`."""
         sts = self._sts
@@ -124,8 +134,11 @@ class AwsService:
                 return account
             sts = await self._shared.sts(self.region)
         try:
-            self._account = await answer_to(sts.get_caller_identity(), account_of)
-            return self._account  # noqa: TRY300
+            account, principal = await answer_to(sts.get_caller_identity(), caller_of)
+            self._account, self._principal = account, principal
+            if self._shared is not None:
+                self._shared.caller = principal
+            return account  # noqa: TRY300
         except CredentialsUnreached:
             raise
         except NoAnswer as error:

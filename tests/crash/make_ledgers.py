@@ -29,6 +29,7 @@ ACCOUNTS = {
     5: "100000000005",
     6: "100000000006",
     7: "100000000007",
+    8: "100000000008",
 }
 ITEMS = 3
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -59,7 +60,7 @@ def _keep(name: str, content: bytes) -> None:
 
 def _written(path: Path, account: str) -> bytes:
     anyio.run(_write, path, account)
-    return _changed(path.read_bytes())
+    return _changed(path.read_bytes(), "UPDATE run SET os_user = 'jane', host = 'upload-1'")
 
 
 def _changed(content: bytes, *statements: str) -> bytes:
@@ -78,6 +79,7 @@ async def _write(path: Path, account: str) -> None:
     try:
         writer = await ledger.writer(f"acme/{REGION}")
         await writer.pin(Lane(account, REGION), endpoint="http://127.0.0.1:1", at=AT)
+        writer.act_as(f"arn:aws:iam::{account}:user/jane")
         await writer.begin_run(RUN, verb="upload", batch=BATCH, at=AT)
         await writer.enlist([complete, unknown, pending], at=AT)
         attempt = await writer.intend(complete.client_token, run_id=RUN, at=AT)

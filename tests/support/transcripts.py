@@ -33,6 +33,9 @@ _DIFFERS = (
     (r"(accepted after) [\d.]+ s", r"\1 <duration>"),
     (r"elapsed: .*", "elapsed: <duration>"),
     (r"requests: \d+ \(.*", "requests: <counts>"),
+    (r"user \S+ on [^\s,]+", "user <user> on <host>"),
+    (r'"os_user": "[^"]*"', '"os_user": "<user>"'),
+    (r'"host": "[^"]*"', '"host": "<host>"'),
     (r"(ok {4}programs +).*", r"\1<versions>"),
     (r"(ok|warn)  ( *ledger disk +).*", r"<verdict>\2<disk>"),
 )

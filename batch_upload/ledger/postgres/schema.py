@@ -211,4 +211,8 @@ _VERSION_1 = (
     ),
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+# Who a run was: the ARN of its credentials, the user and the machine. A controller of the earlier program goes on
+# without these columns.
+_VERSION_2 = tuple(f"ALTER TABLE run ADD COLUMN {column} {_TEXT}" for column in ("principal", "os_user", "host"))
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)

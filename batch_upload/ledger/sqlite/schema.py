@@ -211,6 +211,9 @@ DIGEST = """
 # What a look inside a document found, as JSON. The digests are not kept: each file is read once more to look into it.
 _VERSION_7 = ("DROP TABLE digest", DIGEST)
 
+# Who a run was: the ARN of its credentials, the user and the machine. NULL in earlier runs, and where it is not known.
+_VERSION_8 = tuple(f"ALTER TABLE run ADD COLUMN {column} TEXT" for column in ("principal", "os_user", "host"))
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     VERSION_1,
     VERSION_2,
@@ -219,4 +222,5 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _VERSION_5,
     _VERSION_6,
     _VERSION_7,
+    _VERSION_8,
 )

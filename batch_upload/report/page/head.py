@@ -14,7 +14,7 @@ from batch_upload.report.page.board import KINDS, STATES, Json, epoch_ms
 from batch_upload.report.summary_text import IDS_SHOWN, Invocation
 from batch_upload.summary import EXIT_REASONS, LaneSummary, exit_of, reason_of_lanes
 from batch_upload.targets import id_with_lane
-from batch_upload.words import fault_name
+from batch_upload.words import fault_name, who_words
 
 ATTENTION = (State.FAILED, State.UNKNOWN, State.SENDING, State.PARKED)
 """States that need attention, the most urgent first."""
@@ -51,6 +51,7 @@ class RunTimeline:
         return {
             "id": record.run_id,
             "verb": record.verb,
+            "who": None if record.host is None else who_words(record.principal, record.os_user, record.host),
             "began": epoch_ms(record.began_at),
             "ended": epoch_ms(record.ended_at),
             "exit": record.exit_code,

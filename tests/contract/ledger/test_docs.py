@@ -26,6 +26,7 @@ ANSWERS: tuple[list[tuple[object, ...]], ...] = (
         (2, RUN, "2026-11-23T09:00:00.000000Z", "accepted", None, None, "req-1"),
     ],
     [("june", "acme/loa", "bu1-acme/loa-1")],
+    [("acme/loa", "registration-attachment-1", None, RUN, "2026-11-23T09:00:00.000000Z")],
     [("june", "c", "bu1-c-1", "2026-11-23T09:00:00.000000Z")],
     [(RUN, 4, 1, 4.0)],
     [("acme/loa", "processing"), ("b", "failed"), ("c", "sending")],

@@ -1,16 +1,33 @@
 """The lane a ledger belongs to, and the runs that used it."""
 
+import os
+import pwd
 from datetime import timedelta
+from socket import gethostname
 
 import pytest
 
 from batch_upload.errors import BatchUploadError, ExitCode, LedgerOfAnotherLane
 from batch_upload.ledger import find_reader
 from batch_upload.ledger_address import LedgerAddress
-from batch_upload.model import Lane
+from batch_upload.model import AttachmentStatus, Lane, OutcomeKind
 from batch_upload.ports import LaneMemory
 from tests.support.one_lane import OneLane, Open
-from tests.unit.ledger.samples import RUN, T0, after, began, item, pin, run_without_listing, whole_run
+from tests.unit.ledger.samples import (
+    RUN,
+    T0,
+    accepted,
+    after,
+    attachment,
+    began,
+    ended,
+    item,
+    pin,
+    run_without_listing,
+    whole_run,
+)
+
+PRINCIPAL = "arn:aws:sts::123456789012:assumed-role/uploader/jane"
 
 
 async def test_a_new_ledger_never_listed_its_lane_and_follows_on_nothing(ledger: OneLane) -> None:
@@ -149,3 +166,71 @@ async def test_a_run_that_never_reached_its_lane_breaks_nothing(opened: Open, ad
     await unreached.close()
 
     assert (await pin(await opened(address, "run-3"))).continuous
+
+
+async def test_a_run_records_who_it_was(ledger: OneLane, address: LedgerAddress) -> None:
+    await pin(ledger)
+    ledger.act_as(PRINCIPAL)
+    await ledger.begin_run(RUN, verb="upload", batch="june", at=T0)
+    await ledger.end_run(RUN, exit_code=0, summary={}, at=after(1))
+
+    reader = find_reader(address)
+
+    assert reader is not None
+    with reader:
+        (run,) = reader.runs("june", 5)
+    assert (run.principal, run.os_user, run.host) == (PRINCIPAL, pwd.getpwuid(os.geteuid()).pw_name, gethostname())
+
+
+async def test_a_run_that_reached_no_account_has_no_principal(ledger: OneLane, address: LedgerAddress) -> None:
+    await _ended(ledger, 0, 22)
+
+    reader = find_reader(address)
+
+    assert reader is not None
+    with reader:
+        (run,) = reader.runs("june", 5)
+    assert (run.principal, run.host) == (None, gethostname())
+
+
+async def test_the_run_whose_request_was_accepted_is_who_uploaded(ledger: OneLane, address: LedgerAddress) -> None:
+    await pin(ledger)
+    ledger.act_as(PRINCIPAL)
+    await ledger.begin_run(RUN, verb="upload", batch="june", at=T0)
+    await ledger.enlist([item("a"), item("b"), item("c")], at=T0)
+    lost = await ledger.intend("bu1-b-1", run_id=RUN, at=after(1))
+    await ledger.conclude(lost, ended(OutcomeKind.UNKNOWN))
+    await ledger.adopt("bu1-b-1", attachment("ra-b"), at=after(3))
+    ledger.act_as(None)
+    await ledger.begin_run("run-2", verb="upload", batch="june", at=after(10))
+    made = await ledger.intend("bu1-a-1", run_id="run-2", at=after(11))
+    await ledger.conclude(made, accepted("ra-a"))
+
+    reader = find_reader(address)
+
+    assert reader is not None
+    with reader:
+        found = reader.uploaders("june", ["a", "b", "c"])
+        others = reader.uploaders("july", ["a"])
+    assert {each: who.run_id for each, who in found.items()} == {"ra-a": "run-2"}
+    assert (found["ra-a"].principal, found["ra-a"].host, others) == (None, gethostname(), {})
+
+
+async def test_who_uploaded_is_known_of_attachments_that_were_replaced_or_got_other_tags(
+    ledger: OneLane, address: LedgerAddress
+) -> None:
+    await began(ledger, item("a"))
+    await ledger.conclude(await ledger.intend("bu1-a-1", run_id=RUN, at=after(1)), accepted("ra-1"))
+    await ledger.begin_run("run-2", verb="upload", batch="june", at=after(2))
+    await ledger.enlist([item("a", generation=2)], at=after(2))
+    made = await ledger.intend("bu1-a-2", run_id="run-2", at=after(3))
+    await ledger.conclude(made, accepted("ra-2", AttachmentStatus.COMPLETE))
+    await ledger.enlist([item("a", token="bu1-a-3", generation=2)], at=after(4))
+    await ledger.retagged("bu1-a-2", "bu1-a-3", identity_tag=True, at=after(5))
+
+    reader = find_reader(address)
+
+    assert reader is not None
+    with reader:
+        found = reader.uploaders("june", ["a"])
+    assert {each: who.run_id for each, who in found.items()} == {"ra-1": RUN, "ra-2": "run-2"}

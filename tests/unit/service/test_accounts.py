@@ -103,6 +103,19 @@ async def test_80_lanes_of_40_accounts_assume_40_roles_and_nothing_else_is_sent_
 
 
 @pytest.mark.usefixtures("keys")
+async def test_the_principal_of_a_role_is_its_session_and_that_of_keys_is_what_sts_says(
+    aws: AwsStandIn, accounts: Accounts, lanes: AsyncExitStack
+) -> None:
+    own = [await opened(lanes, accounts, Access(region=region, endpoint_url=aws.url)) for region in REGIONS]
+    of_role, _ = await opened(lanes, accounts, Access(region=REGIONS[0], role_arn=role(1), endpoint_url=aws.url))
+
+    assert of_role.principal == "arn:aws:sts::000000000001:assumed-role/x/batch-upload"
+    assert len({service.principal for service, _ in own}) == 1
+    assert (own[0][0].principal or "").startswith("arn:aws:")
+    assert aws.count() == {"GetCallerIdentity": 1, "AssumeRole": 1}
+
+
+@pytest.mark.usefixtures("keys")
 async def test_an_external_id_makes_other_credentials(
     aws: AwsStandIn, accounts: Accounts, lanes: AsyncExitStack
 ) -> None:

@@ -190,6 +190,22 @@ async def test_a_receipt_of_another_account_is_not_believed(peer: Answering, ser
         await service.create(CREATE)
 
 
+@pytest.mark.parametrize(
+    ("member", "principal"),
+    [("<Arn>arn:aws:iam::111122223333:user/jane</Arn>", "arn:aws:iam::111122223333:user/jane"), ("", None)],
+)
+async def test_the_arn_of_the_credentials_is_kept_if_sts_names_it(
+    peer: Answering, service: AwsService, member: str, principal: str | None
+) -> None:
+    identity = f"<GetCallerIdentityResponse><GetCallerIdentityResult><Account>111122223333</Account>{member}"
+    peer.answer(200, f"{identity}</GetCallerIdentityResult><ResponseMetadata/></GetCallerIdentityResponse>".encode())
+    before = service.principal
+
+    await service.account()
+
+    assert (before, service.principal) == (None, principal)
+
+
 @pytest.mark.parametrize("account", ["", "12345", "a23456789012", "１２３４５６７８９０１２"])
 async def test_an_account_that_is_none_is_no_answer(peer: Answering, service: AwsService, account: str) -> None:
     identity = f"<GetCallerIdentityResponse><GetCallerIdentityResult><Account>{account}</Account>"

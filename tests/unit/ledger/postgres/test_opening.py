@@ -13,7 +13,7 @@ from batch_upload.ledger.postgres.connection import connect
 from batch_upload.ledger.postgres.migrations import SCHEMA_VERSION, migrate, schema_version
 from batch_upload.ledger.postgres.parameters import parameters_of
 from batch_upload.ledger.postgres.schema import MIGRATIONS
-from batch_upload.ledger.tables import METADATA
+from batch_upload.ledger.tables import METADATA, utc_text
 from batch_upload.ledger_address import PostgresUrl, ledger_address
 from tests.support.one_lane import open_one_lane
 from tests.support.postgres import PostgresServer
@@ -65,7 +65,7 @@ async def test_an_empty_database_is_no_ledger_yet_and_becomes_one(address: Postg
     assert reader is not None
     with reader:
         assert (reader.lanes(), reader.lane()) == ([], None)
-    assert rows(address, "SELECT version FROM migration") == [(SCHEMA_VERSION,)]
+    assert rows(address, "SELECT max(version) FROM migration") == [(SCHEMA_VERSION,)]
 
 
 async def test_programs_that_begin_at_the_same_time_make_one_ledger(address: PostgresUrl) -> None:
@@ -140,6 +140,45 @@ async def test_a_ledger_of_a_newer_program_is_refused(address: PostgresUrl) -> N
     assert "was written by batch-upload 9.9.9 (schema 99)" in await refusal(address)
     with pytest.raises(LedgerUnusable, match="schema 99"):
         find_reader(address)
+
+
+def ledger_of_before(address: PostgresUrl) -> None:
+    """A ledger as the program left it that knew version 1 of the tables, with a run that goes on."""
+    with connect(parameters_of(address)) as raw:
+        migrate(raw, shown="ledger", at=T0, steps=MIGRATIONS[:1])
+    lane = "INSERT INTO lane (account, region, endpoint, pinned_at) VALUES ('123456789012', 'us-east-1', 'e', '{at}')"
+    rows(address, lane.format(at=utc_text(T0)))
+    rows(address, RUN_OF_BEFORE.format(run_id="old", at=utc_text(T0)))
+
+
+RUN_OF_BEFORE = (
+    "INSERT INTO run (lane_id, target, run_id, verb, batch, program, began_at)"
+    " VALUES (1, NULL, '{run_id}', 'upload', 'june', '0.1.0', '{at}')"
+)
+
+
+def test_a_ledger_of_an_earlier_schema_is_read_as_it_is(address: PostgresUrl) -> None:
+    ledger_of_before(address)
+
+    reader = find_reader(address)
+
+    assert reader is not None
+    with reader:
+        (run,) = reader.runs("june", 5)
+        assert reader.uploaders("june", ["a"]) == {}
+    assert (run.run_id, run.principal, run.os_user, run.host) == ("old", None, None, None)
+    assert rows(address, "SELECT max(version) FROM migration") == [(1,)]
+
+
+async def test_a_controller_of_the_program_of_before_goes_on_and_no_new_one_begins(address: PostgresUrl) -> None:
+    ledger_of_before(address)
+    await made(address)
+
+    rows(address, RUN_OF_BEFORE.format(run_id="goes on", at=utc_text(T0)))
+    with connect(parameters_of(address)) as raw, pytest.raises(LedgerUnusable, match="schema 2"):
+        schema_version(raw, shown="ledger", newest=1)
+
+    assert rows(address, "SELECT run_id, principal FROM run ORDER BY run_no") == [("old", None), ("goes on", None)]
 
 
 async def test_a_ledger_without_one_of_its_tables_is_refused(address: PostgresUrl) -> None:
