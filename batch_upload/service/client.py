@@ -134,11 +134,11 @@ class AwsService:
                 return account
             sts = await self._shared.sts(self.region)
         try:
-            account, principal = await answer_to(sts.get_caller_identity(), caller_of)
-            self._account, self._principal = account, principal
+            found, principal = await answer_to(sts.get_caller_identity(), caller_of)
+            self._account, self._principal = found, principal
             if self._shared is not None:
                 self._shared.caller = principal
-            return account  # noqa: TRY300
+            return found  # noqa: TRY300
         except CredentialsUnreached:
             raise
         except NoAnswer as error:
