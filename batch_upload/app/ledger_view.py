@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batch_upload.app.exits import first_of, joint_summary, lane_summary
+from batch_upload.app.exits import first_of, joint_batch, joint_summary, lane_summary, summary_of_lanes
 from batch_upload.app.items import Prepared
 from batch_upload.app.lanes import ListedPart, lane_reader, listed_lanes
 from batch_upload.app.ledger_alone import LedgerPart, current_rows, ledger_parts, listed_of_row
@@ -258,9 +258,13 @@ def summary_of_views(
         )
         for found, of_lane in zip(lanes, counted, strict=True)
     ]
+    elapsed_s = counting_s() - started
+    if len({found.named for found in lanes}) > 1:
+        batch = joint_batch(summary.batch for _, summary in summaries)
+        return summary_of_lanes(verb, summaries, batch=batch, elapsed_s=elapsed_s)
     last_run = last_run_of([found.last_run for found in lanes if found.last_run is not None])
     run_id = last_run.run_id if last_run else None
-    return joint_summary(verb, summaries, elapsed_s=counting_s() - started, run_id=run_id)
+    return joint_summary(verb, summaries, elapsed_s=elapsed_s, run_id=run_id)
 
 
 def hold_of(reader: LedgerReader) -> LaneHold | None:

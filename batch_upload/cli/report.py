@@ -1,6 +1,7 @@
 """`report`: write the ledger as a table, a page or a manifest."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -23,6 +24,7 @@ from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Fla
 from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.errors import UsageError
+from batch_upload.ledger_address import ledger_address
 from batch_upload.model import State
 from batch_upload.report.summary_text import Invocation
 from batch_upload.words import count_words
@@ -37,20 +39,33 @@ class Format(StrEnum):
 
     CSV = "csv"
     CSV_EXCEL = "csv-excel"
+    XLSX = "xlsx"
     JSONL = "jsonl"
     HTML = "html"
     MANIFEST = "manifest"
 
 
+TABLES = "`csv`, `csv-excel`, `xlsx` and `jsonl`"
+
+
 @verb("report", ("only",), LEDGER_FLAGS, TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
 def report_command(
     manifest: ManifestOrLedgerArgument,
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[MANIFEST]…", help="more of them, for one table of all")
+    ] = None,
     form: Annotated[
-        Format, typer.Option("--format", help="csv, csv-excel, jsonl, html (a page), or a manifest to run")
-    ] = Format.CSV,
+        Format | None,
+        typer.Option(
+            "--format",
+            help="csv, csv-excel, xlsx, jsonl, html (a page), or a manifest to run"
+            " (default: csv, xlsx for a file that is named so)",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="default: standard output")] = None,
     everything: Annotated[  # noqa: FBT002
-        bool, typer.Option("--all/--no-all", help="also what was replaced, is no longer listed, or was deleted")
+        bool, typer.Option("--all/--no-all", help="everything that was ever sent, and what became of it")
     ] = False,
     *,
     flags: Flags,
@@ -60,38 +75,62 @@ def report_command(
     from batch_upload.app.ledger_view import summary_of_views  # heavy, like all that follows: only when there is work
     from batch_upload.app.report import report_sync
     from batch_upload.clock import counting_s
-    from batch_upload.report.completion import IN_MANIFEST, write_csv, write_jsonl
 
     started = counting_s()
-    if everything and form in (Format.HTML, Format.MANIFEST):
-        raise UsageError(f"`--all` does not go with `--format {form}`", hint="it goes with `csv` and `jsonl`")
-    if out is not None and is_standard_output(out):
-        out = None
+    paths = [manifest, *(ledger_address(each) for each in more or ())]
+    out = None if out is not None and is_standard_output(out) else out
+    if form is None:
+        form = Format.XLSX if out is not None and out.suffix.lower() == ".xlsx" else Format.CSV
+    refuse_form(form, out, is_of_several=len(paths) > 1, everything=everything)
     if output.json and out is None:
         raise UsageError("`report --json` needs `-o FILE`: standard output is for the summary")
-    made = report_sync(manifest, options_of(flags), everything=everything)
-    found, more = made.lanes[0], (IN_MANIFEST,) if everything else ()
+    made = report_sync(paths, options_of(flags), everything=everything)
+    found = made.lanes[0]
     if out is not None:
         listed = [item for lane in made.lanes for item in lane.rows.listed]
-        own = (*run_files(manifest, found.settings.ledger), *documents(listed))
+        ledgers = dict.fromkeys(lane.settings.ledger for lane in made.lanes)
+        own = (*(each for path in paths for ledger in ledgers for each in run_files(path, ledger)), *documents(listed))
         refuse_own_files("-o", out, (*own, STANDARD_OUTPUT, STANDARD_ERROR))
 
     with standard_output() if out is None else output_file(out) as stream:
         match form:
-            case Format.CSV | Format.CSV_EXCEL:
-                count = write_csv(report_rows(made), stream, more=more, is_marked=form is Format.CSV_EXCEL)
-            case Format.JSONL:
-                count = write_jsonl(report_rows(made), stream, more=more)
             case Format.MANIFEST:
                 count = write_rerun_manifest(made, Path() if out is None else resolved_path(out).parent, stream)
             case Format.HTML:
                 count = write_page(made, invocation_of(manifest, flags, found.settings), stream)
+            case _:
+                count = write_table(made, form, stream)
     written = f"{count_words(count, 'row' if everything else 'item')} written to"
     is_counted = [states.total() for states in made.lane_states] == [len(lane.rows) for lane in made.lanes]
     summary = summary_of_views(made.lanes, "report", started=started, states=made.lane_states if is_counted else None)
-    if found.is_ledger_alone:
-        output.say(messages.ledger_alone_text(manifest))
+    for ledger in dict.fromkeys(lane.settings.ledger for lane in made.lanes if lane.is_ledger_alone):
+        output.say(messages.ledger_alone_text(ledger))
     return Ended(summary, lines=(f"{written} {'standard output' if out is None else f'`{out}`'}",))
+
+
+def refuse_form(form: Format, out: Path | None, *, is_of_several: bool, everything: bool) -> None:
+    """Raise UsageError for a form that several manifests, `--all` or standard output do not go with."""
+    if form in (Format.HTML, Format.MANIFEST):
+        if is_of_several:
+            raise UsageError(f"`--format {form}` is of one manifest", hint=f"{TABLES} take several")
+        if everything:
+            raise UsageError(f"`--all` does not go with `--format {form}`", hint=f"it goes with {TABLES}")
+    if form is Format.XLSX and out is None:
+        raise UsageError("`--format xlsx` needs `-o FILE`: it is no text")
+
+
+def write_table(made: "Report", form: Format, stream: TextIO) -> int:
+    """Write a row for each item; return their number."""
+    from batch_upload.report.completion import OF_EVERYTHING, write_csv, write_jsonl
+
+    rows, columns = report_rows(made), OF_EVERYTHING if made.everything else ()
+    if form is Format.XLSX:
+        from batch_upload.report.workbook import write_workbook
+
+        return write_workbook(rows, stream.buffer, more=columns)
+    if form is Format.JSONL:
+        return write_jsonl(rows, stream, more=columns)
+    return write_csv(rows, stream, more=columns, is_marked=form is Format.CSV_EXCEL)
 
 
 def report_rows(made: "Report") -> "Iterator[ReportRow]":
@@ -100,7 +139,15 @@ def report_rows(made: "Report") -> "Iterator[ReportRow]":
     from batch_upload.report.ndjson import lane_ref
 
     lanes = {id(found): lane_ref(found.target, found.lane) for found in made.lanes}
-    return (report_row(each.item, each.known, each.in_manifest, lane=lanes[id(each.found)]) for each in made.rows())
+    for each in made.rows():
+        uploader = each.uploader
+        yield replace(
+            report_row(each.item, each.known, each.in_manifest, lane=lanes[id(each.found)]),
+            uploaded_by=None if uploader is None else uploader.principal,
+            run_id=None if uploader is None else uploader.run_id,
+            batch=each.found.manifest.batch,
+            fate=each.fate.value,
+        )
 
 
 def write_page(made: "Report", invocation: Invocation, stream: TextIO) -> int:

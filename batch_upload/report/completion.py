@@ -14,15 +14,15 @@ from batch_upload.words import utc_iso_or_none
 
 BYTE_ORDER_MARK = "\ufeff"
 """At the beginning of a CSV file it tells Excel that the text is UTF-8."""
-IN_MANIFEST = "in_manifest"
-"""The column that `--all` adds behind all others."""
+OF_EVERYTHING = ("in_manifest", "fate")
+"""The columns that `--all` adds behind all others."""
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _DIGEST_PREFIX = "sha256:"
 
 
 @dataclass(frozen=True, slots=True)
 class ReportRow:
-    """A row. The fields are the header's, in its order (`item_id` is the column `id`), then `in_manifest`.
+    """A row. The fields are the header's, in its order (`item_id` is the column `id`), then those of `--all`.
 
     None is an empty cell: not known, or not yet. Times are ISO 8601 in UTC.
     """
@@ -51,12 +51,19 @@ class ReportRow:
     bound_to: str | None = None
     """The registration whose field holds the attachment. No step binds yet, so it is always None."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    uploaded_by: str | None = None
+    """The ARN of the credentials that made the attachment; None where it is not recorded."""
+    run_id: str | None = None
+    """The run that made the attachment; None if it was found at the service."""
+    batch: str | None = None
     in_manifest: str | None = None
     """Whether and how the manifest lists it; written with `--all` only."""
+    fate: str | None = None
+    """What became of what was sent; written with `--all` only."""
 
 
-_ROW_FIELDS = tuple(column.name for column in fields(ReportRow) if column.name != "in_manifest")
-HEADER = ("id", *_ROW_FIELDS[1:])
+ROW_FIELDS = tuple(column.name for column in fields(ReportRow) if column.name not in OF_EVERYTHING)
+HEADER = ("id", *ROW_FIELDS[1:])
 
 
 def report_row(
@@ -129,7 +136,7 @@ def write_csv(rows: Iterable[ReportRow], stream: TextIO, *, more: Sequence[str] 
     if is_marked:
         stream.write(BYTE_ORDER_MARK)
     writer.writerow((*HEADER, *more))
-    columns = (*_ROW_FIELDS, *more)
+    columns = (*ROW_FIELDS, *more)
     count = 0
     for row in rows:
         cells = [getattr(row, name) for name in columns]
@@ -149,7 +156,7 @@ def write_jsonl(rows: Iterable[ReportRow], stream: TextIO, *, more: Sequence[str
     encoding = stream_encoding(stream)
     count = 0
     for row in rows:
-        values = {title: getattr(row, name) for title, name in zip(HEADER, _ROW_FIELDS, strict=True)}
+        values = {title: getattr(row, name) for title, name in zip(HEADER, ROW_FIELDS, strict=True)}
         values |= {"tags": dict(row.tags), **{name: getattr(row, name) for name in more}}  # tags are a frozen mapping
         stream.write(json_line(values, encoding=encoding) + "\n")
         count += 1

@@ -73,7 +73,7 @@ async def test_an_id_of_which_there_is_nothing_to_report_is_a_usage_error(upload
 
 async def test_going_through_the_rows_counts_every_item_by_state(tmp_path: Path) -> None:
     batch = make_batch(tmp_path, 3)
-    made = report_sync(batch.path, RunOptions(only_ids=frozenset({batch.ids[0]})), everything=False)
+    made = report_sync([batch.path], RunOptions(only_ids=frozenset({batch.ids[0]})), everything=False)
 
     rows = list(made.rows())
 

@@ -4,13 +4,14 @@ import csv
 import io
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from batch_upload.model import State
 from batch_upload.report.completion import (
-    IN_MANIFEST,
+    OF_EVERYTHING,
     ReportRow,
     defused,
     report_row,
@@ -23,7 +24,7 @@ from tests.unit.report.samples import HOSTILE_NAMES, TOO_LARGE, item, known, lis
 HEADER = (
     "id,source,sha256,size_bytes,content_type,client_token,state,registration_attachment_id,"
     "registration_attachment_arn,attachment_status,error_code,error_reason,error_message,attempts,request_id,"
-    "first_sent_at,completed_at,target,account,region,bound_to,tags"
+    "first_sent_at,completed_at,target,account,region,bound_to,tags,uploaded_by,run_id,batch"
 )
 
 
@@ -49,7 +50,7 @@ def test_a_report_is_rfc_4180_with_the_header_of_the_contract() -> None:
         f"{HEADER}\r\n"
         f"acme/loa,files/acme/loa.pdf,{digest},496000,application/pdf,bu1-acme/loa,complete,registration-attachment-1,"
         "arn:aws:sms-voice:us-east-1:123456789012:x/1,UPLOAD_COMPLETE,,,,1,r-1,"
-        '2026-11-23T14:00:00.000Z,2026-11-23T14:00:04.000Z,,,,,"{""Country"": ""NO""}"\r\n'
+        '2026-11-23T14:00:00.000Z,2026-11-23T14:00:04.000Z,,,,,"{""Country"": ""NO""}",,,\r\n'
     )
 
 
@@ -214,10 +215,14 @@ def test_a_targets_name_and_its_tags_run_in_no_spreadsheet_and_come_back(name: s
         assert json.loads(cells["tags"]) == {name: name}
 
 
-def test_whether_the_manifest_lists_it_stays_the_last_column() -> None:
+def test_what_became_of_it_is_told_by_the_last_columns() -> None:
+    given = replace(
+        report_row(None, known(), "replaced", lane=ACME), fate="failed", batch="june", uploaded_by="arn:jane"
+    )
     stream = io.StringIO()
-    write_csv([report_row(None, known(), "replaced", lane=ACME)], stream, more=(IN_MANIFEST,))
+    write_csv([given], stream, more=OF_EVERYTHING)
 
     head, row = csv.reader(io.StringIO(stream.getvalue(), newline=""))
-    assert head == [*HEADER.split(","), "in_manifest"]
-    assert row[-6:] == ["acme/us-east-1", "111122223333", "us-east-1", "", '{"Country": "NO"}', "replaced"]
+    assert head == [*HEADER.split(","), "in_manifest", "fate"]
+    assert row[-10:-5] == ["acme/us-east-1", "111122223333", "us-east-1", "", '{"Country": "NO"}']
+    assert row[-5:] == ["arn:jane", "", "june", "replaced", "failed"]
