@@ -20,7 +20,7 @@ from procrastinate.sync_psycopg_connector import wrap_exceptions
 from batch_upload.errors import LedgerUnusable, UsageError
 from batch_upload.fleet.lane import LaneReport, LaneTask
 from batch_upload.fleet.own_jobs import OwnJobs
-from batch_upload.ledger import connection_keywords, fault_of_database
+from batch_upload.ledger import connection_pool, fault_of_database
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl
 
 QUEUE = "batch-upload"
@@ -164,6 +164,7 @@ class LaneQueue:
 
     def __init__(self, app: App, jobs: OwnJobs, timing: Timing, address: PostgresUrl) -> None:
         self.app = app
+        self._jobs = jobs
         self.running = jobs.running
         self.timing = timing
         self._address = address
@@ -214,6 +215,10 @@ class LaneQueue:
         values = {"queue": QUEUE, "dead_after_s": self.timing.dead_after_s, "worker_id": worker_id, "lost": list(lost)}
         rows = await self._rows(_SWEEP, **values)
         return [row["id"] for row in rows]
+
+    def end_soon(self) -> None:
+        """Wait for a database that is away for 10 s only from now on: this process is being ended."""
+        self._jobs.end_soon()
 
     async def delete_old(self) -> None:
         """Delete the jobs that ended KEPT_HOURS ago."""
@@ -318,13 +323,8 @@ async def lane_queue(address: LedgerAddress, timing: Timing, *, writes: bool = T
             f"a fleet needs a ledger that all machines reach, and `{address}` is a file",
             hint="`--ledger postgresql://HOST/DATABASE`, or `ledger:` in the manifest",
         )
-    keywords = await to_thread.run_sync(partial(connection_keywords, address, writes=writes))
-    connector = PsycopgConnector(
-        min_size=1,
-        max_size=CONNECTIONS,
-        timeout=10.0,
-        kwargs=lambda: {**keywords(), "prepare_threshold": None},  # poolers know no prepared statements
-    )
+    pool = await to_thread.run_sync(partial(connection_pool, address, writes=writes))
+    connector = PsycopgConnector(pool_factory=pool, min_size=1, max_size=CONNECTIONS, timeout=10.0)
     app = App(connector=connector)
     jobs = OwnJobs(connector)
     app.job_manager = jobs

@@ -173,6 +173,7 @@ class WorkerHost:
         """Let what is in flight end and be recorded, 10 s at most, and hand all lanes back. `name` says why."""
         self.interrupted = True
         self.lanes.interrupt(code, name)
+        self.lanes.ledger.hurry()
 
     async def part(self, task: LaneTask) -> LanePart:
         """Return what the task's lane gets of its manifest, with the files read.

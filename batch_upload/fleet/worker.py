@@ -145,6 +145,7 @@ class LaneWorker:
             raise self._fault
 
     def _stop(self, code: ExitCode, name: str) -> None:
+        self._queue.end_soon()
         if self._worker is not None:
             self._worker.stop()  # type: ignore[no-untyped-call]
         self._host.interrupt(code, name)

@@ -105,15 +105,16 @@ def newest_schema(address: LedgerAddress) -> int:
     return SCHEMA_VERSION
 
 
-def connection_keywords(address: PostgresUrl, *, writes: bool = True) -> Callable[[], dict[str, Any]]:
-    """Connect once, and return what makes the keywords of libpq for each new connection to a ledger's database.
+def connection_pool(address: PostgresUrl, *, writes: bool = True) -> Callable[..., Any]:
+    """Connect once, and return what makes a pool of psycopg's connections to a ledger's database, of its arguments.
 
-    For what is kept beside the ledger, such as a queue. Blocking. Raises LedgerUnusable without a driver, where TLS is
-    weak and where the database cannot be used; LedgerAway where it does not answer now; UsageError for the URL.
+    For what is kept beside the ledger, such as a queue. A query fails that takes 15 s, waits 5 s for a lock, or is not
+    answered for 20 s. Blocking. Raises LedgerUnusable without a driver, where TLS is weak and where the database cannot
+    be used; LedgerAway where it does not answer now; UsageError for the URL.
     """
     with _driver_needed(address):
         from batch_upload.ledger import postgres
-    return postgres.reach_database(address, writes=writes)
+    return postgres.reach_pool(address, writes=writes)
 
 
 def fault_of_database(error: Exception, address: PostgresUrl) -> LedgerUnusable:
@@ -145,7 +146,7 @@ def _driver_needed(address: PostgresUrl) -> Iterator[None]:
 __all__ = [
     "ANSWERED",
     "Note",
-    "connection_keywords",
+    "connection_pool",
     "damage_of",
     "fault_of_database",
     "files_of_ledger",

@@ -1,14 +1,31 @@
 """The database of a fleet's queue is reached as that of the ledger: its faults, its rights."""
 
+import signal
+from contextlib import ExitStack
 from pathlib import Path
+from time import monotonic, sleep
 
+import psycopg
 import pytest
 
 from tests.support.batches import make_batch
+from tests.support.emulator_process import running_emulator
 from tests.support.endpoint import Endpoint
 from tests.support.fleets import make_fleet
-from tests.support.postgres import PostgresServer
+from tests.support.pgbouncer import running_pgbouncer
+from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.preloaded import Preloaded
+
+LIMIT_S = 45.0
+
+
+def until(server: PostgresServer, database: str, query: str) -> None:
+    """Wait until a query gives true: for what another process brings about."""
+    end = monotonic() + LIMIT_S
+    while server.execute(query, database) != [(True,)]:
+        if monotonic() > end:
+            raise TimeoutError(query)
+        sleep(0.05)
 
 
 @pytest.mark.parametrize(
@@ -52,3 +69,48 @@ def test_a_role_that_only_reads_sees_the_state_of_a_fleet_also_of_lanes_without_
     assert (of_all.code, "t000/us-east-1: no job" in of_all.stdout) == (0, True), of_all.stderr
     assert of_none.code == 0, of_none.stderr
     assert (schedules.code, schedules.stdout) == (0, "no schedule\n"), schedules.stderr
+
+
+@pytest.mark.parametrize("is_pooled", [False, True], ids=["direct", "pooled"])
+def test_a_worker_whose_queue_is_locked_ends_soon_after_sigterm(
+    command: Preloaded, postgres: PostgresServer, endpoint: Endpoint, tmp_path: Path, *, is_pooled: bool
+) -> None:
+    database = f"fleet_locked_{is_pooled}"
+    url = postgres.new_database(database)
+    with ExitStack() as stack:
+        if is_pooled:
+            url = stack.enter_context(running_pgbouncer(postgres)).url(database)
+        words = "fleet", "worker", "--no-listen", "--ledger", url
+        worker = stack.enter_context(command.started(*words, cwd=tmp_path, env=endpoint.env))
+        until(postgres, database, "SELECT to_regclass('fleet_worker') IS NOT NULL")
+        until(postgres, database, "SELECT count(*) > 0 FROM fleet_worker")
+        with psycopg.connect(postgres.url(database)) as locker:
+            locker.execute("LOCK TABLE procrastinate_jobs IN ACCESS EXCLUSIVE MODE")
+            until(postgres, database, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted")
+            began = monotonic()
+            worker.signal(signal.SIGTERM)
+            ended = worker.finish(timeout_s=60)
+            took_s = monotonic() - began
+
+    assert ended.code == 143, ended.stderr
+    assert took_s < 30
+
+
+def test_a_worker_whose_database_stays_away_ends_soon_after_sigterm(command: Preloaded, tmp_path: Path) -> None:
+    fleet = make_fleet(tmp_path / "fleet", accounts=2, items=3)
+    caller = {"AWS_ACCESS_KEY_ID": "999988887777", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
+    with running_postgres() as server, running_emulator({"rates": {"*": None}}) as emulator:
+        url = server.new_database("fleet")
+        env = {**caller, "AWS_ENDPOINT_URL": emulator.url, "BATCH_UPLOAD_LEDGER": url}
+        queued = command.run("fleet", "upload", fleet.path, "--no-wait", "--rate", "0.1", cwd=tmp_path, env=env)
+        with command.started("fleet", "worker", cwd=tmp_path, env=env) as worker:
+            until(server, "fleet", "SELECT count(*) > 0 FROM lane WHERE lease_until IS NOT NULL")
+            server.crash()
+            began = monotonic()
+            worker.signal(signal.SIGTERM)
+            ended = worker.finish(timeout_s=120)
+            took_s = monotonic() - began
+
+    assert queued.code == 0, queued.stderr
+    assert ended.code == 10, ended.stderr
+    assert took_s < 50

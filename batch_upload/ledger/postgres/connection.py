@@ -15,6 +15,8 @@ from typing import Any, ClassVar, TypeVar
 import psycopg
 import psycopg.waiting
 from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
+from psycopg.pq.abc import PGconn
 from psycopg.types.string import TextLoader
 from sqlalchemy import Boolean, Dialect, Integer
 from sqlalchemy.dialects.postgresql.base import PGDialect
@@ -76,23 +78,25 @@ class ImpatientConnection(psycopg.Connection[Row]):
     is_impatient = False
 
     def wait(self, gen: PQGen[RV], interval: float = WAKE_S, timeout: float | None = None) -> RV:
-        return super().wait(self._until_silent(gen) if self.is_impatient else gen, interval, timeout)
+        return super().wait(until_silent(gen, self.pgconn) if self.is_impatient else gen, interval, timeout)
 
-    def _until_silent(self, gen: PQGen[RV]) -> PQGen[RV]:
-        heard_s = monotonic()
-        try:
-            wanted = next(gen)
-            while True:
-                ready = yield wanted
-                if ready != psycopg.waiting.READY_NONE:
-                    heard_s = monotonic()
-                elif monotonic() - heard_s > SILENCE_S:
-                    self.pgconn.finish()
-                    raise psycopg.OperationalError(f"the server has not answered for {SILENCE_S:.0f} s")
-                wanted = gen.send(ready)
-        except StopIteration as ended:
-            found: RV = ended.value
-            return found
+
+def until_silent(gen: PQGen[RV], pgconn: PGconn) -> PQGen[RV]:
+    """Do what `gen` does. Close the connection and raise OperationalError after SILENCE_S of silence in a statement."""
+    heard_s = monotonic()
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if ready != psycopg.waiting.READY_NONE or pgconn.transaction_status != TransactionStatus.ACTIVE:
+                heard_s = monotonic()
+            elif monotonic() - heard_s > SILENCE_S:
+                pgconn.finish()
+                raise psycopg.OperationalError(f"the server has not answered for {SILENCE_S:.0f} s")
+            wanted = gen.send(ready)
+    except StopIteration as ended:
+        found: RV = ended.value
+        return found
 
 
 class PostgresDatabase(Database):
@@ -315,17 +319,6 @@ def open_for_reading(url: PostgresUrl) -> PostgresDatabase | None:
             raw.close()
             raise
     return PostgresDatabase(raw, partial(connect, parameters), shown=shown, begin=BEGIN_READING)
-
-
-def reach_database(url: PostgresUrl, *, writes: bool = True) -> Callable[[], dict[str, Any]]:
-    """Connect once to the server that takes writes, and return `PostgresParameters.keywords` for more connections.
-
-    With `writes` off, a role that only reads will do, and a standby.
-    """
-    parameters = parameters_of(url, writes=writes)
-    with database_errors(parameters):
-        connect(parameters).close()
-    return parameters.keywords
 
 
 def connect(parameters: PostgresParameters, *, is_impatient: bool = False) -> ImpatientConnection:
