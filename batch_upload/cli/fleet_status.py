@@ -42,6 +42,7 @@ def fleet_status_command(
 
     with needs_fleet():
         from batch_upload.fleet.jobs import lane_queue
+        from batch_upload.fleet.worker import problem_of
 
     started, timing = counting_s(), timing_of(dead_after)
     views = view_lanes(manifest, options_of(flags))
@@ -49,16 +50,19 @@ def fleet_status_command(
     ledger, listed = found[0].settings.ledger, found[0].manifest
     path = str(listed.folder / listed.path.name)
 
-    async def read() -> "tuple[list[FleetWorker], list[LaneJob]]":
+    async def read() -> "tuple[list[FleetWorker], list[LaneJob], list[Schedule]]":
         async with lane_queue(ledger, timing, writes=False) as queue:
-            return await queue.workers(), await queue.jobs_of_manifest(path)
+            return await queue.workers(), await queue.jobs_of_manifest(path), await queue.schedules()
 
-    workers, jobs = anyio.run(read)
+    workers, jobs, schedules = anyio.run(read)
     latest = {job.task.target: job for job in sorted(jobs, key=_shown_last)}
     counted = [view.rows.stock().states for view in found]
     lines = [*worker_lines(workers, timing, output)]
     for view, states in zip(found, counted, strict=True):
         lines.append(fleet_lane_line(view, {state.value: n for state, n in states.items()}, latest, output))
+    for each in schedules:
+        if each.manifest == path and (problem := problem_of(each)) is not None:
+            lines.append(printable(f"its schedule is passed over: {problem}"))
     if not output.quiet:
         output.answer(lines)
     return Ended(summary_of_views(found, "fleet status", started=started, states=counted), lines=())
@@ -123,8 +127,11 @@ def fleet_schedule_command(
 
 def schedule_lines(schedules: "Sequence[Schedule]", output: Output) -> list[str]:
     """Return a line for each schedule, and print its event."""
+    from batch_upload.fleet.worker import problem_of  # heavy
+
     lines = []
     for each in schedules:
+        problem = problem_of(each)
         line = made_line(
             "schedule",
             manifest=each.manifest,
@@ -132,9 +139,12 @@ def schedule_lines(schedules: "Sequence[Schedule]", output: Output) -> list[str]
             next_at=utc_iso(each.next_at),
             last_at=utc_iso_or_none(each.last_at),
             last_run=each.last_words,
+            problem=problem,
         )
         output.event(line)
         last = f", last run {each.last_words}" if each.last_words else ""
+        if problem is not None:
+            last += f"; passed over: {problem}"
         lines.append(printable(f"`{each.manifest}` at `{each.cron}`, next {each.next_at:%Y-%m-%d %H:%M} UTC{last}"))
     return lines
 
@@ -173,10 +183,15 @@ def fleet_lane_line(
     view: "LedgerView", states: Mapping[str, int], jobs: "Mapping[str, LaneJob]", output: Output
 ) -> str:
     """Return the line of a lane, and print its event."""
+    from batch_upload.fleet.lane import TASK_VERSION  # heavy
+
     label = view.target.label or ""
     job = jobs.get(label)
-    words, ending = "no job", None
-    if job is not None:
+    words, ending, reason = "no job", None, None
+    if job is not None and job.task.version != TASK_VERSION and job.is_open:
+        reason = f"of another version of the program: its task is of version {job.task.version}, not {TASK_VERSION}"
+        words = f"{job.status}, {reason}"
+    elif job is not None:
         words = {"todo": "waits for a worker", "doing": f"runs on {job.worker or 'a worker'}"}.get(
             job.status, job.status
         )
@@ -203,7 +218,7 @@ def fleet_lane_line(
         states=states,
         code=None if ending is None else int(ending.code),
         name=None if ending is None else ending.name,
-        reason=None if ending is None else ending.reason,
+        reason=reason if ending is None else ending.reason,
     )
     output.event(line)
     counts = ", ".join(f"{count:,} {state}" for state, count in states.items())

@@ -18,12 +18,12 @@ from procrastinate.schema import SchemaManager
 from procrastinate.sync_psycopg_connector import wrap_exceptions
 
 from batch_upload.errors import LedgerUnusable, UsageError
-from batch_upload.fleet.lane import LaneReport, LaneTask
+from batch_upload.fleet.lane import TASK_VERSION, LaneReport, LaneTask
 from batch_upload.fleet.own_jobs import OwnJobs
 from batch_upload.ledger import connection_pool, fault_of_database
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl
 
-QUEUE = "batch-upload"
+FIRST_QUEUE = "batch-upload"
 TASK_NAME = "batch-upload:lane"
 CONNECTIONS = 4
 """Of a process to its queue, at most."""
@@ -70,7 +70,7 @@ LEFT JOIN fleet_worker ON fleet_worker.worker_id = worker.id
 """
 _JOBS_OF_IDS = _JOBS + "WHERE job.id = ANY(%(ids)s) ORDER BY job.id"
 _JOBS_OF_MANIFEST = (
-    _JOBS + "WHERE job.queue_name = %(queue)s AND job.args -> 'task' ->> 'manifest' = %(manifest)s ORDER BY job.id"
+    _JOBS + "WHERE job.task_name = %(task)s AND job.args -> 'task' ->> 'manifest' = %(manifest)s ORDER BY job.id"
 )
 _EARLIER = """
 SELECT job.id FROM procrastinate_jobs AS job WHERE job.id = ANY(%(ids)s) AND job.status = 'todo' AND EXISTS (
@@ -92,13 +92,26 @@ _SCHEDULE = """
 INSERT INTO fleet_schedule (manifest, cron, options, next_at) VALUES (%(manifest)s, %(cron)s, %(options)s, %(next_at)s)
 ON CONFLICT (manifest) DO UPDATE SET cron = excluded.cron, options = excluded.options, next_at = excluded.next_at
 """
-_SCHEDULES = "SELECT manifest, cron, options, next_at, last_at, last_words FROM fleet_schedule ORDER BY manifest"
+_SCHEDULES = """
+SELECT manifest, cron, options, least(greatest(next_at, '0001-01-02Z'), '9999-12-30Z') AS next_at,
+       CASE WHEN isfinite(last_at) THEN last_at END AS last_at, last_words
+FROM fleet_schedule ORDER BY manifest
+"""
+"""A time that Python cannot hold, such as `infinity`, would be an error of all rows."""
 _REMOVE = "DELETE FROM fleet_schedule WHERE manifest = %(manifest)s RETURNING manifest"
 _CLAIM = """
 UPDATE fleet_schedule SET next_at = %(next_at)s, last_at = now(), last_words = NULL
 WHERE manifest = %(manifest)s AND next_at = %(was)s AND next_at <= now() RETURNING manifest
 """
 _SAID = "UPDATE fleet_schedule SET last_words = %(words)s WHERE manifest = %(manifest)s"
+
+
+def queue_of(version: int) -> str:
+    """Return the queue for tasks of a version: workers take those of their own version only."""
+    return FIRST_QUEUE if version == 1 else f"{FIRST_QUEUE}/{version}"
+
+
+QUEUE = queue_of(TASK_VERSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +128,10 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class LaneJob:
-    """A lane's job as the queue has it. `worker` and `is_alive` are None while no worker runs it."""
+    """A lane's job as the queue has it. `worker` and `is_alive` are None while no worker runs it.
+
+    `task` may be of another version, with what this program can read of it.
+    """
 
     job_id: int
     status: str
@@ -196,7 +212,7 @@ class LaneQueue:
     async def jobs_of_manifest(self, manifest: str) -> list[LaneJob]:
         """Return the jobs of all runs of a manifest that are still kept, oldest first."""
         dead_after_s = self.timing.dead_after_s
-        rows = await self._rows(_JOBS_OF_MANIFEST, queue=QUEUE, manifest=manifest, dead_after_s=dead_after_s)
+        rows = await self._rows(_JOBS_OF_MANIFEST, task=TASK_NAME, manifest=manifest, dead_after_s=dead_after_s)
         return [_job_of(row) for row in rows]
 
     async def report(self, job: Job, report: LaneReport) -> None:
@@ -297,7 +313,7 @@ class LaneQueue:
 def _job_of(row: Mapping[str, Any]) -> LaneJob:
     report = None if row["report"] is None else LaneReport.from_json(row["report"])
     worker = None if row["pid"] is None else f"{row['host']}:{row['pid']}"
-    task = LaneTask.from_json(row["args"]["task"])
+    task = LaneTask.readable(row["args"]["task"])
     return LaneJob(row["id"], row["status"], row["attempts"], task, report, worker, row["is_alive"])
 
 

@@ -31,7 +31,7 @@ from batch_upload.ports import Observer
 from batch_upload.settings import MaxFailures, RunOptions
 
 TASK_VERSION = 1
-"""Of the JSON of a task. A worker refuses another one."""
+"""Of the JSON of a task. A worker leaves another one to workers of that version."""
 LISTINGS_KEPT = 4
 """Manifests whose lists a worker keeps in memory, 600 bytes an attachment. Its lanes come from one, or a few."""
 TAKE_OVER_S = 45.0
@@ -87,6 +87,13 @@ class LaneTask:
                 hint="install the same version of batch-upload everywhere",
             )
         return cls(**values)
+
+    @classmethod
+    def readable(cls, values: Mapping[str, Any]) -> Self:
+        """Return what can be read of a task of any version, to be shown. What is missing is empty, a version 0."""
+        known = {each.name: values[each.name] for each in fields(cls) if each.name in values}
+        empty = {"manifest": "", "digests": {}, "target": "", "ledger": "", "schema": 0, "run_id": "", "version": 0}
+        return cls(**{**empty, **known})
 
     def left_s(self, now: datetime) -> float | None:
         """Return the seconds until the deadline, 0 after it; None without one."""
@@ -152,8 +159,8 @@ class LaneReport:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return the report of this JSON."""
-        return cls(**values)
+        """Return the report of this JSON. Members of other versions are left out."""
+        return cls(**{each.name: values[each.name] for each in fields(cls) if each.name in values})
 
 
 class WorkerHost:

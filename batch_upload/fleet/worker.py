@@ -23,8 +23,8 @@ from batch_upload.app.interruption import Interruption
 from batch_upload.engine.groups import task_group
 from batch_upload.errors import BatchUploadError, ExitCode, LedgerUnusable, UsageError
 from batch_upload.events import Notice
-from batch_upload.fleet.jobs import QUEUE, TASK_NAME, LaneQueue, Schedule, Timing, lane_queue
-from batch_upload.fleet.lane import LaneTask, WorkerHost, run_lane, worker_host
+from batch_upload.fleet.jobs import QUEUE, TASK_NAME, LaneQueue, Schedule, Timing, lane_queue, queue_of
+from batch_upload.fleet.lane import TASK_VERSION, LaneTask, WorkerHost, options_of_json, run_lane, worker_host
 from batch_upload.ledger_address import LedgerAddress
 from batch_upload.ports import Observer
 from batch_upload.settings import RunOptions
@@ -55,12 +55,22 @@ class LaneAgain(Exception):
         self.after_s = after_s
 
 
+class OtherVersion(Exception):
+    """The task is of a version that this program does not know: its job is for a worker of that version."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"a task of version {version}")
+        self.version = version
+
+
 class LaneRetries(BaseRetryStrategy):
     """Gives a job out again if its lane has not ended, and three times after a fault of our own."""
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
         """Return when to run it again; None if it has failed for good."""
         match exception:
+            case OtherVersion():
+                return RetryDecision(retry_in={"seconds": 0}, queue=queue_of(exception.version))
             case LaneAgain():
                 after_s = exception.after_s
             case asyncio.CancelledError():  # the worker stops
@@ -105,6 +115,8 @@ class LaneWorker:
         self._worker: Worker | None = None
         self._fault: BatchUploadError | None = None
         self._strange: set[int] = set()
+        self._bad_schedules: dict[str, str] = {}
+        """What is wrong with the schedule of a manifest, as it was said."""
         queue.app.task(name=TASK_NAME, queue=QUEUE, retry=LaneRetries(), pass_context=True)(self._lane)
 
     async def run(self, interruption: Interruption) -> None:
@@ -152,7 +164,13 @@ class LaneWorker:
 
     async def _lane(self, context: JobContext, task: Mapping[str, Any]) -> None:
         """Run the job of a lane. Raises LaneAgain if it has not ended."""
-        job = context.job
+        job, version = context.job, task.get("version")
+        if isinstance(version, int) and version != TASK_VERSION:
+            self._say(
+                f"the job {job.id} is of another version of this program: it is left to workers that know version"
+                f" {version} of tasks, and this one knows {TASK_VERSION}"
+            )
+            raise OtherVersion(version)
         try:
             report = await run_lane(self._host, LaneTask.from_json(task), attempt=job.attempts + 1)
         except LedgerUnusable as error:
@@ -195,10 +213,25 @@ class LaneWorker:
         return await self._queue.sweep(worker_id, lost)
 
     async def _start_what_is_due(self) -> None:
+        """Start what is due. A row that cannot be read is passed over, and said once."""
         now = datetime.now(UTC)
         for each in await self._queue.schedules() if self._start is not None else ():
+            problem = problem_of(each)
+            if problem is not None:
+                if self._bad_schedules.get(each.manifest) != problem:
+                    self._bad_schedules[each.manifest] = problem
+                    self._say(f"the schedule of `{each.manifest}` is passed over: {problem}")
+                continue
+            self._bad_schedules.pop(each.manifest, None)
             if each.next_at <= now and self._start and await self._queue.claim(each, next_time(each.cron, now)):
-                await self._queue.said(each.manifest, await self._start(each))
+                try:
+                    words = await self._start(each)
+                except LedgerUnusable:
+                    raise
+                except Exception as error:  # a fault in one schedule must not end the worker
+                    logging.getLogger(__name__).exception("the schedule of `%s` failed", each.manifest)
+                    words = f"failed: {type(error).__name__}: {error}"
+                await self._queue.said(each.manifest, words)
 
     def _say(self, message: str) -> None:
         self._observer.notify(Notice(message, datetime.now(UTC)))
@@ -214,6 +247,21 @@ def next_time(cron: str, after: datetime) -> datetime:
     except ValueError as error:
         raise UsageError(f"`{cron}` is no time of a crontab: {error}", hint=hint) from error
     return found
+
+
+def problem_of(schedule: Schedule) -> str | None:
+    """Return why a schedule of the database cannot be carried out; None if it can."""
+    try:
+        next_time(schedule.cron, datetime.now(UTC))
+        targets = schedule.options.get("targets", ())
+        if not isinstance(targets, list | tuple) or not all(isinstance(each, str) for each in targets):
+            return "its targets are no list of names"
+        options_of_json(schedule.options, RunOptions())
+    except UsageError as error:
+        return error.message
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return f"its options cannot be read ({type(error).__name__}: {error})"
+    return None
 
 
 async def work(

@@ -114,3 +114,71 @@ def test_a_worker_whose_database_stays_away_ends_soon_after_sigterm(command: Pre
     assert queued.code == 0, queued.stderr
     assert ended.code == 10, ended.stderr
     assert took_s < 50
+
+
+def test_a_job_of_another_version_is_shown_and_left_to_a_worker_of_that_version(
+    command: Preloaded, postgres: PostgresServer, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    fleet = make_fleet(tmp_path, accounts=1, items=1, regions=("us-east-1",))
+    env = {**endpoint.env, "BATCH_UPLOAD_LEDGER": postgres.new_database("fleet_version")}
+    queued = command.run("fleet", "upload", fleet.path, "--no-wait", cwd=tmp_path, env=env)
+    change = (
+        """UPDATE procrastinate_jobs SET args = jsonb_set(args, '{task}', args->'task' || '{"version": 7, "new": 1}')"""
+    )
+    postgres.execute(change, "fleet_version")
+
+    with command.started("fleet", "worker", "--json", "--dead-after", "3s", cwd=tmp_path, env=env) as worker:
+        until(
+            postgres, "fleet_version", "SELECT count(*) > 0 FROM procrastinate_jobs WHERE queue_name = 'batch-upload/7'"
+        )
+        until(postgres, "fleet_version", "SELECT count(*) > 0 FROM fleet_worker")
+        shown = command.run("fleet", "status", fleet.path, "--json", cwd=tmp_path, env=env)
+        worker.signal(signal.SIGTERM)
+        ended = worker.finish()
+    told = command.run("fleet", "status", fleet.path, cwd=tmp_path, env=env)
+
+    [lane] = shown.of("fleet_lane")
+    assert (queued.code, shown.code, told.code, ended.code) == (0, 0, 0, 143), shown.stderr
+    assert (lane["job"], lane["attempts"]) == ("todo", 1)
+    assert lane["reason"] == "of another version of the program: its task is of version 7, not 1"
+    assert lane["reason"] in told.stdout
+    assert "left to workers that know version 7 of tasks" in ended.stderr
+
+
+def test_bad_rows_of_schedules_are_passed_over_said_once_and_shown_while_the_good_one_is_carried_out(
+    command: Preloaded, postgres: PostgresServer, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    fleet = make_fleet(tmp_path, accounts=1, items=1, regions=("us-east-1",))
+    env = {**endpoint.env, "BATCH_UPLOAD_LEDGER": postgres.new_database("fleet_schedules")}
+    kept = command.run("fleet", "schedule", fleet.path, "0 3 * * *", cwd=tmp_path, env=env)
+    for manifest, cron, options, next_at in (
+        ("/a-no-cron", "at noon", "{}", "2026-01-01Z"),
+        ("/b-options", "@daily", "[1]", "2026-01-01Z"),
+        ("/c-state", "@daily", '{"only_states": ["x"]}', "2026-01-01Z"),
+        ("/d-limit", "@daily", '{"max_failures": 7}', "2026-01-01Z"),
+        ("/e-never", "@daily", "{}", "infinity"),
+        ("/f-rate", "@daily", '{"rate": {"a": 1}}', "2026-01-01Z"),
+    ):
+        with psycopg.connect(postgres.url("fleet_schedules")) as connection:
+            add = "INSERT INTO fleet_schedule (manifest, cron, options, next_at) VALUES (%s, %s, %s, %s)"
+            connection.execute(add, [manifest, cron, options, next_at])
+    postgres.execute("UPDATE fleet_schedule SET next_at = now() WHERE cron = '0 3 * * *'", "fleet_schedules")
+
+    with command.started("fleet", "worker", "--dead-after", "2s", cwd=tmp_path, env=env) as worker:
+        until(postgres, "fleet_schedules", "SELECT last_words IS NOT NULL FROM fleet_schedule WHERE cron = '0 3 * * *'")
+        until(postgres, "fleet_schedules", "SELECT count(*) > 0 FROM procrastinate_jobs")
+        worker.signal(signal.SIGTERM)
+        ended = worker.finish()
+    shown = command.run("fleet", "schedule", "--json", cwd=tmp_path, env=env)
+    postgres.execute("UPDATE fleet_schedule SET cron = 'x' WHERE cron = '0 3 * * *'", "fleet_schedules")
+    status = command.run("fleet", "status", fleet.path, cwd=tmp_path, env=env)
+
+    problems = {line["manifest"]: line["problem"] for line in shown.of("schedule")}
+    assert (kept.code, ended.code, shown.code, status.code) == (0, 143, 0, 0), ended.stderr
+    assert problems["/a-no-cron"] == "`at noon` is no time of a crontab: it has not five columns"
+    assert all(
+        problems[each].startswith("its options cannot be read") for each in ("/b-options", "/c-state", "/d-limit")
+    )
+    assert problems[str(fleet.path)] is None
+    assert ended.stderr.count("the schedule of `/a-no-cron` is passed over") == 1
+    assert "its schedule is passed over: `x` is no time of a crontab" in status.stdout

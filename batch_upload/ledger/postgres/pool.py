@@ -1,4 +1,6 @@
-"""Connections for what is kept beside the ledger, such as a queue: no query waits for long, whatever the server does."""
+"""Connections for what is kept beside the ledger, such as a queue: no query waits for long."""
+
+# ruff: noqa: ASYNC109 - `timeout` is as inherited
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
