@@ -26,6 +26,8 @@ TTL_S = 30.0
 """How long a lane stays its holder's without a sign of life: so long other hosts wait for a lane whose host died."""
 RENEW_S = 10.0
 """Pause between two renewals where nothing is written: two may fail before the lease lapses."""
+RETRIES = 5
+"""Tries within RENEW_S to renew a lane whose row is locked."""
 MARGIN_S = 10.0
 """Nothing is sent in the last part of a lease, so that a request arrives before another holder's first."""
 
@@ -56,9 +58,16 @@ RETURNING lane.lane_id, commit_no
 """
 _RENEW = """
 UPDATE lane SET lease_until = clock_timestamp() + make_interval(secs => %s)
-  FROM unnest(%s::bigint[], %s::bigint[], %s::uuid[]) AS h (lane_id, fence, holder)
- WHERE lane.lane_id = h.lane_id AND lane.fence = h.fence AND lane.holder = h.holder
-RETURNING lane.lane_id
+ WHERE lane_id IN (SELECT lane.lane_id FROM lane
+                     JOIN unnest(%s::bigint[], %s::bigint[], %s::uuid[]) AS h (lane_id, fence, holder)
+                       ON lane.lane_id = h.lane_id AND lane.fence = h.fence AND lane.holder = h.holder
+                      FOR UPDATE OF lane SKIP LOCKED)
+RETURNING lane_id
+"""
+"""A lane whose row is locked by somebody else must not hold up the others."""
+_STILL_HELD = """
+SELECT lane.lane_id FROM lane JOIN unnest(%s::bigint[], %s::bigint[], %s::uuid[]) AS h (lane_id, fence, holder)
+    ON lane.lane_id = h.lane_id AND lane.fence = h.fence AND lane.holder = h.holder
 """
 _DECIDE = "SELECT lane_id, fence, holder, commit_no FROM lane WHERE lane_id = ANY(%s::bigint[]) ORDER BY 1 FOR UPDATE"
 """The lock waits for a transaction of a connection that was lost, which then is either committed or not."""
@@ -127,6 +136,8 @@ class PostgresLeases:
         self._lost: dict[int, Callable[[], LedgerFault]] = {}
         self._changes = Changes(0.0)
         self._renewed: dict[int, float] = {}
+        self._retry_s: dict[int, float] = {}
+        """When the renewal of a lane whose row was locked is tried again, in counting seconds."""
         self._tells_server = True
 
     # what the ledger does with a lane (`leases.Leases`)
@@ -225,10 +236,18 @@ class PostgresLeases:
         }
 
     def renew(self, db: Database) -> None:
-        """Renew every lane that is held. Those that are not this process's any more are lost from now on."""
+        """Renew every lane that is held. Those that are not this process's any more are lost from now on.
+
+        One whose row is locked is tried again soon; the right to send to it ends meanwhile if its lease lapses.
+        """
         still, sent_s = [*self._held.keys() - self._lost.keys()], self._now_s()
         found = {lane_id for (lane_id,) in db.execute(_RENEW, [self._ttl_s, *self._proofs(still)]).fetchall()}
-        self._lose(db, [lane_id for lane_id in still if lane_id not in found])
+        if left := [lane_id for lane_id in still if lane_id not in found]:
+            held = {lane_id for (lane_id,) in db.execute(_STILL_HELD, self._proofs(left)).fetchall()}
+            self._lose(db, [lane_id for lane_id in left if lane_id not in held])
+            if held:
+                self.free(db)
+            self._retry_s = dict.fromkeys(held, sent_s + self._renew_s / RETRIES)
         self._renewed = {lane_id: sent_s for lane_id in found}
 
     def renewed(self) -> None:
@@ -238,8 +257,12 @@ class PostgresLeases:
 
     def renewal_due_s(self) -> float | None:
         """Return after how many seconds the next renewal is due; None if nothing is held."""
-        renewed_s = [held.renewed_s for lane_id, held in self._held.items() if lane_id not in self._lost]
-        return min(renewed_s) + self._renew_s - self._now_s() if renewed_s else None
+        due_s = [
+            max(held.renewed_s + self._renew_s, self._retry_s.get(lane_id, 0.0))
+            for lane_id, held in self._held.items()
+            if lane_id not in self._lost
+        ]
+        return min(due_s) - self._now_s() if due_s else None
 
     def lost(self) -> LostLanes:
         """Return the lanes that were taken over, or set back."""

@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime
 
 import anyio
+import psycopg
 import pytest
 
 from batch_upload.clock import SystemClock
@@ -155,6 +156,25 @@ async def test_without_writes_the_lease_is_renewed_and_the_right_to_send_moves_o
         assert holder.may_send_until() > until
         assert after[0] > before[0]
         assert after[1] == before[1]
+
+
+async def test_a_lane_whose_row_is_locked_holds_up_the_renewal_of_no_other(url: str) -> None:
+    async with controller(url, "run-1", ttl_s=3.0) as one:
+        await began(one, "run-1")
+        await began(one, "run-1", OTHER, "beta/eu-west-1")
+        with psycopg.connect(url) as foreign:
+            foreign.execute("SELECT FROM lane WHERE account = '123456789012' FOR UPDATE")
+            [(locked,)] = foreign.execute("SELECT lane_id FROM lane WHERE account = '123456789012'").fetchall()
+            [(other,)] = foreign.execute("SELECT lane_id FROM lane WHERE account <> '123456789012'").fetchall()
+            at_lock = one.leases.may_send_until(locked)
+            ends = [one.leases.may_send_until(other)]
+            while len(ends) < 5:
+                await wait_until(lambda: one.leases.may_send_until(other) > ends[-1])
+                assert ends[-1] > time.monotonic() - 1.0, "the other lane's right to send had ended"
+                ends.append(one.leases.may_send_until(other))
+            assert one.leases.may_send_until(locked) == at_lock
+
+        await wait_until(lambda: one.leases.may_send_until(locked) > at_lock)
 
 
 async def test_a_lane_without_writes_is_renewed_while_another_lane_of_its_process_writes_all_the_time(url: str) -> None:
