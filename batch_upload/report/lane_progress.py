@@ -10,7 +10,7 @@ from enum import IntEnum, StrEnum
 from typing import Protocol
 
 from batch_upload.errors import ExitCode
-from batch_upload.events import LaneEnded, LanesChosen, OfLane, lane_and_event
+from batch_upload.events import LaneEnded, LanesChosen, OfLane, RunStarted, lane_and_event
 from batch_upload.report.progress import Eta, RunProgress
 
 HARD_THROTTLED_SHARE = 0.1
@@ -84,8 +84,10 @@ class LaneProgress(RunProgress):
         self.account, self.region = wrapped.account or self.account, wrapped.region
         if isinstance(wrapped.event, LaneEnded):
             self.lane_ended = wrapped.event
-        else:
-            self.notify(wrapped.event)
+            return
+        if isinstance(wrapped.event, RunStarted):  # a worker may run a lane again
+            self.lane_ended = None
+        self.notify(wrapped.event)
 
     @property
     def activity(self) -> LaneActivity:

@@ -186,6 +186,12 @@ class RunProgress:
             return None
 
     def _begin(self, event: RunStarted) -> None:
+        """Begin to count items; anew if it is another run, as of a lane that a worker runs again. Requests go on."""
+        if self.started is not None and event.run_id != self.started.run_id:
+            for counts in (self._awaited, self._others, self._ended, self._in_flight, self._creates_by_second):
+                counts.clear()
+            self.created = self.created_bytes = 0
+            self._is_settling, self.stopped = False, None
         self.started = event
         self.states = Counter(event.states)
         for action in event.plan.actions:

@@ -1,6 +1,7 @@
 """Counts of a run over many lanes: of each, and of all together."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -151,3 +152,16 @@ def test_a_lane_that_has_not_planned_yet_counts_all_of_its_items_and_one_that_en
     progress.notify(of_lane(lane_ended(ExitCode.ACCESS), "c/r"))
 
     assert (before, progress.total) == (2 + 7 + 9, 2 + 7)
+
+
+def test_a_lane_that_a_worker_runs_again_counts_its_items_anew_and_its_requests_on() -> None:
+    progress = LanesProgress()
+    for number in range(3):
+        progress.notify(of_lane(replace(started(plan_of(2)), run_id=f"run-{number}"), "a/r"))
+        progress.notify(of_lane(answered("item-0", BEGIN), "a/r"))
+        progress.notify(of_lane(created("item-0", BEGIN), "a/r"))
+        assert progress.activities[LaneActivity.RUNNING] == 1
+        progress.notify(of_lane(ended("item-0", BEGIN), "a/r"))
+        progress.notify(of_lane(lane_ended(ExitCode.INTERRUPTED), "a/r"))
+        counts = progress.done, progress.total, progress.created, progress.requests.total()
+        assert counts == (1, 2, 1, number + 1)
