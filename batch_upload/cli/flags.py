@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial, wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, get_type_hints
 
 from typer import Argument, Option
@@ -160,12 +161,24 @@ OUTPUT_FLAGS = ("json", "quiet", "verbose")
 SINK_FLAGS = ("log_file", "log_format", "metrics_file", "notify")
 
 
-def takes(names: Sequence[str], work: Callable[..., object]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+SHARED_LEDGER: Mapping[str, object] = {
+    "ledger": Annotated[
+        str | None, Option("--ledger", metavar="URL", help="`postgresql://HOST/DATABASE` (default: the manifest's)")
+    ]
+}
+"""How `ledger` is declared for verbs that need one which several machines reach."""
+
+
+def takes(
+    names: Sequence[str], work: Callable[..., object], declared_here: Mapping[str, object] = MappingProxyType({})
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a function the parameters of `work`, without `flags` and `output`, and behind them the named flags.
+
+    `declared_here`: annotations that take the place of those of `Flags`.
 
     It receives the flags as one `Flags` named `flags`. Its signature and docstring are for typer.
     """
-    declared = get_type_hints(Flags, include_extras=True)
+    declared = {**get_type_hints(Flags, include_extras=True), **declared_here}
     own = [
         each.replace(annotation=Annotated[str, ManifestOrLedgerArgument.__metadata__[0]])
         if each.annotation is ManifestOrLedgerArgument

@@ -12,6 +12,7 @@ from batch_upload.cli.flags import (
     FILE_FLAGS,
     OUTPUT_FLAGS,
     RATE_FLAGS,
+    SHARED_LEDGER,
     SINK_FLAGS,
     TARGET_FLAGS,
     Flags,
@@ -53,6 +54,7 @@ fleet_app = typer.Typer(help="run the lanes of a manifest on many machines", no_
     FILE_FLAGS,
     OUTPUT_FLAGS,
     SINK_FLAGS,
+    declared=SHARED_LEDGER,
 )
 def fleet_upload_command(
     manifest: ManifestArgument,
@@ -120,18 +122,20 @@ def fleet_upload_command(
 
 
 def _dask_queue(address: str, *, waits: bool) -> "OpenQueue":
-    """Return how to reach a Dask cluster. Raises UsageError without the extra, and for a run that is not followed."""
+    """Return how to reach a Dask cluster. Raises UsageError without the extra, for a run that is not followed, and
+    for what is no address."""
     if not waits:
         raise UsageError(
             "`--dask` needs the command until the end: a Dask cluster keeps no queue", hint="leave `--no-wait` out"
         )
     try:
-        from batch_upload.fleet.dask_lanes import dask_queue
+        from batch_upload.fleet.dask_lanes import check_address, dask_queue
     except ImportError as error:
         raise UsageError(
             f"`--dask` needs more than is installed ({error})",
             hint="install it with `pip install 'batch-upload[fleet,dask]'`",
         ) from error
+    check_address(address)
     return partial(dask_queue, address)
 
 
@@ -140,6 +144,7 @@ def _dask_queue(address: str, *, waits: bool) -> "OpenQueue":
     ("ledger", "profile", "endpoint_url", "allow_endpoint", "concurrency"),
     OUTPUT_FLAGS,
     ("log_file", "log_format", "metrics_file"),
+    declared=SHARED_LEDGER,
 )
 def fleet_worker_command(
     lanes: Annotated[

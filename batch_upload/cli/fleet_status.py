@@ -11,6 +11,7 @@ from batch_upload.cli.flags import (
     FILE_FLAGS,
     OUTPUT_FLAGS,
     RATE_FLAGS,
+    SHARED_LEDGER,
     TARGET_FLAGS,
     Flags,
     ManifestArgument,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from batch_upload.fleet.jobs import FleetWorker, LaneJob, Schedule, Timing
 
 
-@verb("fleet status", ("ledger",), TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
+@verb("fleet status", ("ledger",), TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS, declared=SHARED_LEDGER)
 def fleet_status_command(
     manifest: ManifestArgument, dead_after: DeadAfter = "30s", *, flags: Flags, output: Output
 ) -> Ended:
@@ -68,7 +69,16 @@ def fleet_status_command(
     return Ended(summary_of_views(found, "fleet status", started=started, states=counted), lines=())
 
 
-@verb("fleet schedule", ("ledger",), TARGET_FLAGS, RATE_FLAGS, ("max_failures",), FILE_FLAGS, OUTPUT_FLAGS)
+@verb(
+    "fleet schedule",
+    ("ledger",),
+    TARGET_FLAGS,
+    RATE_FLAGS,
+    ("max_failures",),
+    FILE_FLAGS,
+    OUTPUT_FLAGS,
+    declared=SHARED_LEDGER,
+)
 def fleet_schedule_command(
     manifest: Annotated[
         Path | None, typer.Argument(metavar="MANIFEST", help="what to upload; without it all schedules are listed")

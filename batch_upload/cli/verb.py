@@ -3,9 +3,10 @@
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import typer
@@ -57,15 +58,18 @@ class Ended:
     """Whether an error ended it, which is printed already: only the next commands are left to print."""
 
 
-def verb(name: str, *groups: Sequence[str]) -> Callable[[Callable[..., Ended]], Callable[..., None]]:
+def verb(
+    name: str, *groups: Sequence[str], declared: Mapping[str, object] = MappingProxyType({})
+) -> Callable[[Callable[..., Ended]], Callable[..., None]]:
     """Make a function the command of a verb, with the flags of these groups behind its own.
 
     The function receives them as one `Flags` named `flags`, prints to `output`, and returns how it ended.
+    `declared`: annotations of flags that take the place of those of `Flags`.
     """
     taken = [flag for group in groups for flag in group]
 
     def decorate(work: Callable[..., Ended]) -> Callable[..., None]:
-        @takes(taken, work)
+        @takes(taken, work, declared)
         def command(flags: Flags, **given: Any) -> None:  # noqa: ANN401 - whatever the verb takes
             output = Output()
             wrong: UsageError | None = None

@@ -16,9 +16,11 @@ from typing import Any
 
 import anyio
 from distributed import Client, Future, KilledWorker, Worker, WorkerPlugin, fire_and_forget, get_worker
+from distributed.comm.addressing import parse_address, parse_host_port
+from distributed.comm.registry import get_backend
 
 from batch_upload.app.observers import Silent
-from batch_upload.errors import BatchUploadError, ExitCode, LedgerAway, LedgerUnusable, SchedulerLost
+from batch_upload.errors import BatchUploadError, ExitCode, LedgerAway, LedgerUnusable, SchedulerLost, UsageError
 from batch_upload.fleet.jobs import FleetWorker, LaneJob
 from batch_upload.fleet.lane import LaneReport, LaneTask, WorkerHost, run_lane, worker_host
 from batch_upload.ledger_address import ledger_address
@@ -32,6 +34,7 @@ LEDGER_AGAIN_S = 10.0
 """Seconds until a lane is tried again whose worker does not reach the ledger."""
 LEDGER_TRIES = 30
 """Attempts of such a lane."""
+ADDRESS_HINT = "such as `--dask tcp://scheduler:8786`"
 HOSTS_PLUGIN = "batch-upload"
 SCHEDULER_GONE = "the Dask scheduler is gone, and with it the tasks of all lanes"
 
@@ -127,6 +130,18 @@ class DaskQueue:
         """Do nothing: the scheduler forgets tasks by itself."""
 
 
+def check_address(address: str) -> None:
+    """Raise UsageError for what is no address of a scheduler: `HOST:PORT`, with or without a scheme of Dask's."""
+    try:
+        scheme, place = parse_address(address)
+        get_backend(scheme)
+        host, port = parse_host_port(place)
+    except ValueError as error:
+        raise UsageError(f"`--dask {address}` is no address of a scheduler: {error}", hint=ADDRESS_HINT) from error
+    if not host or not 0 < port < 2**16:
+        raise UsageError(f"`--dask {address}` is no address of a scheduler", hint=ADDRESS_HINT)
+
+
 @asynccontextmanager
 async def dask_queue(address: str) -> AsyncIterator[DaskQueue]:
     """Connect to a scheduler, such as `tls://host:8786`. TLS is configured as for any client of Dask.
@@ -137,9 +152,7 @@ async def dask_queue(address: str) -> AsyncIterator[DaskQueue]:
         unconnected = Client(address, asynchronous=True, set_as_default=False, timeout=SCHEDULER_ANSWERS_S)  # type: ignore[no-untyped-call]
         client = await unconnected
     except (OSError, ValueError, TypeError) as error:
-        raise SchedulerLost(
-            f"the Dask scheduler at `{address}` does not answer: {error}", hint="such as `--dask tcp://scheduler:8786`"
-        ) from error
+        raise SchedulerLost(f"the Dask scheduler at `{address}` does not answer: {error}", hint=ADDRESS_HINT) from error
     try:
         yield DaskQueue(client)
     finally:

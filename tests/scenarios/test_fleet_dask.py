@@ -201,7 +201,7 @@ def test_a_scheduler_that_does_not_answer_is_a_sentence(cluster: Cluster) -> Non
     wrong = run(*command, "nothing", cwd=cluster.fleet.folder, env=cluster.env)
     unfollowed = run(*command, "tcp://127.0.0.1:1", "--no-wait", cwd=cluster.fleet.folder, env=cluster.env)
 
-    assert (closed.code, wrong.code, unfollowed.code) == (10, 10, 2)
+    assert (closed.code, wrong.code, unfollowed.code) == (10, 2, 2)
     assert "the Dask scheduler at `tcp://127.0.0.1:1` does not answer" in closed.stderr
     assert "Traceback" not in closed.stderr + wrong.stderr
     assert "leave `--no-wait` out" in unfollowed.stderr

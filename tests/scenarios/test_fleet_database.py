@@ -182,3 +182,19 @@ def test_bad_rows_of_schedules_are_passed_over_said_once_and_shown_while_the_goo
     assert problems[str(fleet.path)] is None
     assert ended.stderr.count("the schedule of `/a-no-cron` is passed over") == 1
     assert "its schedule is passed over: `x` is no time of a crontab" in status.stdout
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["garbage", "", "tcp://", "tcp://host", "tcp://host:x", "tcp://:8786", "http://host:1", "tls://host:99999999"],
+)
+def test_what_is_no_address_of_a_dask_scheduler_is_refused_with_what_to_write(
+    command: Preloaded, address: str, tmp_path: Path
+) -> None:
+    fleet = make_fleet(tmp_path, accounts=1, items=1)
+    url = "postgresql://127.0.0.1:1/x"
+    ended = command.run("fleet", "upload", fleet.path, "--ledger", url, "--dask", address, cwd=tmp_path)
+
+    assert ended.code == 2, ended.stderr
+    assert f"`--dask {address}` is no address of a scheduler" in ended.stderr
+    assert "such as `--dask tcp://scheduler:8786`" in ended.stderr
