@@ -7,11 +7,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
+import anyio
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
 from batch_upload.app.checks import Check, not_ok, ok, skipped, warned
 from batch_upload.app.lane import OpenLane, access_of, check_account, open_lane
 from batch_upload.app.observers import Silent
 from batch_upload.engine.retry import CONVENIENCE
-from batch_upload.errors import AccessFault, BatchUploadError, ExitCode, Refused, ServiceError
+from batch_upload.errors import AccessFault, BatchUploadError, ExitCode, Refused, ServiceError, Throttled
 from batch_upload.model import AttachmentStatus, Capacity, Lane
 from batch_upload.operations import DESCRIBE, IDENTITY, LIMITS, LIST_TAGS
 from batch_upload.ports import Observer
@@ -117,8 +120,16 @@ async def check_way(
         is_endpoint = error.code == ENDPOINT_NOT_ALLOWED
         found.add(skipped(REGION, _NO_ENDPOINT) if is_endpoint else failed_by(REGION, error))
     await check_way_to_endpoint(diagnosis, found)
+    retrying = AsyncRetrying(
+        sleep=anyio.sleep,
+        retry=retry_if_exception_type(Throttled),
+        stop=stop_after_attempt(CONVENIENCE.throttled_max),
+        wait=wait_random_exponential(multiplier=0.5, max=4.0),
+        reraise=True,
+    )
     try:
-        credentials = await diagnosis.credentials(region)
+        # as a run does: many lanes at once may be more than STS takes
+        credentials: FetchedCredentials = await retrying(diagnosis.credentials, region)
     except ServiceError as error:
         is_reported = error.code == ENDPOINT_NOT_ALLOWED and found.has_failed(ENDPOINT)
         found.add(skipped(CREDENTIALS, _NO_ENDPOINT) if is_reported else failed_by(CREDENTIALS, error))

@@ -11,7 +11,9 @@ from batch_upload.app.doctor import doctor
 from batch_upload.operations import DESCRIBE, LIMITS, LIST_TAGS
 from tests.support.batches import Batch, make_batch
 from tests.support.command import Result, run
+from tests.support.emulator_process import running_emulator
 from tests.support.endpoint import CREDENTIALS, Endpoint
+from tests.support.fleets import make_fleet
 from tests.support.preloaded import Preloaded
 
 
@@ -208,3 +210,18 @@ async def test_a_program_gets_each_check_as_it_is_made(
     assert [check.name for check in found.checks] == list(requests_at)
     assert requests_at["credentials"] < requests_at["account"] < requests_at[f"may {DESCRIBE}"]
     assert (found.summary.exit.code, found.summary.account) == (0, endpoint.account)
+
+
+def test_one_throttled_assumerole_fails_no_lane(command: Preloaded, tmp_path: Path) -> None:
+    fleet = make_fleet(tmp_path, accounts=2, items=1, regions=("us-east-1",))
+    once = {"action": "throttle", "operation": "AssumeRole", "times": 1}
+    caller = {"AWS_ACCESS_KEY_ID": "999988887777", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
+    with running_emulator({"rates": {"*": None}, "faults": [once]}) as emulator:
+        env = {**caller, "AWS_ENDPOINT_URL": emulator.url}
+        ended = command.run("doctor", fleet.path, "--json", cwd=tmp_path, env=env)
+        asked = emulator.stats()["throttled"]
+
+    verdicts = [line["verdict"] for line in ended.of("check") if line["check"] == "credentials"]
+    assert ended.code == 0, ended.stdout
+    assert verdicts == ["ok"] * 2
+    assert asked["AssumeRole"] >= 1
