@@ -12,13 +12,7 @@ from typing import Any
 import anyio
 
 from batch_upload.document import RememberedDigest
-from batch_upload.errors import (
-    BatchUploadError,
-    Disagreement,
-    LedgerFault,
-    LedgerLocked,
-    LedgerOfAnotherLane,
-)
+from batch_upload.errors import BatchUploadError, Disagreement, LedgerFault, LedgerLocked, LedgerOfAnotherLane
 from batch_upload.ledger import attachments, attempts, items, memory, runs, sets, transitions
 from batch_upload.ledger.driver import Database, Returned
 from batch_upload.ledger.leases import LaneTimes, Leases
