@@ -63,8 +63,8 @@ def look_into_listed(
     A file that goes to several lanes is looked into once. `fresh` gets the digests of the files that were read.
     """
     path = str(manifest.path)
+    flawed: list[Problem] = []
     refused: list[tuple[Listed, Problem]] = []
-    of_forms: dict[Problem, None] = {}  # once, however many lanes a file goes to
     copies: defaultdict[str | None, Copies] = defaultdict(Copies)
     root = None if allow_outside else manifest.folder
     with memory(manifest) as recall, Looker(root, recall=recall, now_ns=time.time_ns, fresh=fresh) as looker:
@@ -76,14 +76,13 @@ def look_into_listed(
                     if isinstance(found, Refusal):
                         refused.append((each, Problem(path, each.at, found.code, found.message)))
                     else:
-                        if each.form is not None and found is not None:
-                            of_forms.update(dict.fromkeys(mismatches(each, found, manifest=path)))
+                        flawed.extend(mismatches(each, found, manifest=path))
                         copies[each.lane_label].add(each, found)
                         yield each, found
 
         made = make(sound())
-    same = dict.fromkeys(warning for lane in copies.values() for warning in lane.warnings(path))
-    return Looked(manifest, made, (), refused, tuple(sorted((*of_forms, *same), key=lambda warning: warning.at)))
+    warnings = dict.fromkeys([*flawed, *(warning for lane in copies.values() for warning in lane.warnings(path))])
+    return Looked(manifest, made, (), refused, tuple(sorted(warnings, key=lambda warning: warning.at)))
 
 
 class _LookOnce:

@@ -10,13 +10,13 @@ from batch_upload.form import Form
 from batch_upload.model import ContentType, Listed, Problem
 
 
-def mismatches(listed: Listed, document: Document, *, manifest: str) -> Iterator[Problem]:
+def mismatches(listed: Listed, document: Document | None, *, manifest: str) -> Iterator[Problem]:
     """Yield a warning for each demand of the attachment's form that its document does not meet.
 
-    Pixels that are not known are not compared. `manifest`: as the user named it.
+    Pixels that are not known are not compared. `document` is None for a URL. `manifest`: as the user named it.
     """
     form = listed.form
-    if form is None:
+    if form is None or document is None:
         return
     shown, named = quoted(listed.source), f"the form `{form.name}`"
     if form.types is not None and document.content_type not in form.types:

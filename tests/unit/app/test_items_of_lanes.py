@@ -120,6 +120,30 @@ def test_copies_are_found_within_a_lane_and_reported_once(tmp_path: Path) -> Non
     assert [(each.code, each.at.line) for each in check(path, allow_outside=False).warnings] == [("same-bytes", 9)]
 
 
+def test_a_file_that_does_not_fit_its_form_is_one_warning_for_all_its_lanes(tmp_path: Path) -> None:
+    path = write(tmp_path, "  - {file: 0.pdf, target: all, form: rcs-logo}\n")
+
+    prepared, _ = ready(path, RunOptions())
+
+    of_form = [each for each in prepared.warnings if each.code.startswith("form-")]
+    assert (len(prepared.items), [each.at.line for each in of_form]) == (3, [8])
+
+
+def test_a_file_for_two_forms_is_refused_by_the_name_of_each(tmp_path: Path) -> None:
+    forms = "forms:\n  one: {max_size: 5B}\n  two: {max_size: 5B}\n"
+    entries = "  - {file: 0.pdf, target: acme, form: one}\n  - {file: 0.pdf, id: again, target: acme, form: two}\n"
+    path = write(tmp_path, entries)
+    path.write_text(path.read_text() + forms)
+
+    with pytest.raises(ManifestInvalid) as found:
+        ready(path, RunOptions())
+
+    assert [("one" in each.message, "two" in each.message) for each in found.value.problems] == [
+        (True, False),
+        (False, True),
+    ]
+
+
 def test_an_id_is_chosen_in_all_lanes_or_in_one(tmp_path: Path) -> None:
     path = write(tmp_path, "  - {file: 0.pdf, target: all}\n  - {file: 1.pdf, id: 'a:b/c', target: beta}\n")
 
