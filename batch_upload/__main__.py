@@ -1,6 +1,11 @@
 """The command `batch-upload`, which is also `python -m batch_upload`."""
 
+import os
+import signal
 import sys
+
+INTERRUPTED = 130
+"""`errors.ExitCode.INTERRUPTED`, before anything of ours is imported."""
 
 
 def main() -> None:
@@ -12,9 +17,15 @@ def main() -> None:
         sys.stderr.write("error: batch-upload runs on Linux and macOS; on Windows run it within WSL\n")
         sys.exit(2)
 
-    from batch_upload.cli.main import main as run_command  # imports modules that Windows does not have
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # its exception would be a traceback: imports take most of a second
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    try:
+        from batch_upload.cli.main import main as run_command  # imports modules that Windows does not have
 
-    run_command()
+        run_command()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 if __name__ == "__main__":

@@ -126,3 +126,15 @@ def test_what_a_command_imports_is_not_looked_through_again_and_again(folder: Pa
     ended = run("plan", "june.yaml", "--local", "--quiet", cwd=folder, command=(sys.executable, "-c", COUNTING))
 
     assert int(ended.stdout) < 50
+
+
+def test_ctrl_c_while_the_command_is_imported_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    slow = 'import time\nprint(\'{"event": "importing"}\', flush=True)\ntime.sleep(60)\n'
+    (tmp_path / "typer.py").write_text(slow, encoding="utf-8")
+
+    with started("fleet", "upload", "x.yaml", cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}) as running:
+        running.until("importing")
+        running.signal(signal.SIGINT)
+        ended = running.finish()
+
+    assert (ended.code, ended.stderr) == (130, "")
