@@ -351,3 +351,29 @@ async def test_a_write_that_fails_again_and_again_while_the_database_answers_is_
 
     assert away.value.exit_code == 10
     await asyncio.wait_for(one.store.close(), 15)
+
+
+async def test_a_commit_whose_wait_for_a_standby_is_cut_off_counts_as_done_once() -> None:
+    """PostgreSQL has committed it here, and says so with a warning."""
+    with running_postgres() as server:
+        url = server.new_database("no_standby")
+        async with controller(url, "run-1") as one:
+            writer = await began(one, "run-1", "a")
+            server.execute("ALTER SYSTEM SET synchronous_standby_names = 'gone'")
+            server.execute("SELECT pg_reload_conf()")
+            server.wait_until("SELECT current_setting('synchronous_standby_names') = 'gone'")
+            ((before,),) = lane_rows(server, url, "commit_no")
+            waits = "FROM pg_stat_activity WHERE datname = 'no_standby' AND wait_event = 'SyncRep'"
+            writing = asyncio.ensure_future(writer.enlist([item("b")], at=T0))
+            await wait_until(lambda: server.execute(f"SELECT count(*) {waits}") == [(1,)])
+            server.execute(f"SELECT pg_cancel_backend(pid) {waits}")
+            await writing
+            after = lane_rows(server, url, "commit_no")
+            server.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            server.execute("SELECT pg_reload_conf()")
+            known = await writer.known(BATCH)
+        log = server.log()
+
+    assert "canceling wait for synchronous replication" in log
+    assert after == [(before + 1,)]
+    assert [each.item_id for each in known] == ["a", "b"]
