@@ -48,7 +48,16 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity
    AND query_start < clock_timestamp() - make_interval(secs => %s)
 """
 """End the transactions of this program that have written, and whose client has been silent for so long. A host that was
-stopped or lost in the middle of a pipeline is ended by no time-out of the server's."""
+stopped or lost in the middle of a pipeline is ended by no time-out of the server's. Those of another role
+need more rights, and a person (`_OTHER_ROLE`)."""
+_OTHER_ROLE = """
+SELECT usename, pid FROM pg_locks JOIN pg_stat_activity USING (pid)
+ WHERE relation = 'lane'::regclass AND granted AND usename <> current_user
+   AND mode IN ('RowShareLock', 'RowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+   AND EXISTS (SELECT FROM lane WHERE lane_id = %s AND (lease_until IS NULL OR lease_until < clock_timestamp()))
+ ORDER BY pid LIMIT 1
+"""
+"""Who of another role probably has the row of a lane locked whose lease has lapsed."""
 _HOLDER = "SELECT account || '/' || region, run_id, host, pid, since FROM lane WHERE lane_id = %s"
 _FENCE = """
 UPDATE lane SET commit_no = commit_no + 1, lease_until = clock_timestamp() + make_interval(secs => %s)
@@ -313,7 +322,13 @@ class PostgresLeases:
     def _locked(self, db: Database, lane_id: int) -> LedgerLocked:
         name, who, values = self._holder(db, lane_id)
         message = f"another run holds lane {name} of `{self._shown}`{who}"
-        return LedgerLocked(message, **values, hint="wait for it to end, or let this one wait with `--wait-lock 30m`")
+        hint = "wait for it to end, or let this one wait with `--wait-lock 30m`"
+        for role, pid in db.execute(_OTHER_ROLE, [lane_id]).fetchall():
+            hint = (
+                f"its lease has lapsed, but a transaction of role `{role}` holds a lock; if its process is gone, end "
+                f"it with `SELECT pg_terminate_backend({pid})` as that role or a superuser"
+            )
+        return LedgerLocked(message, **values, hint=hint)
 
     def _lose(self, db: Database, lanes: Collection[int]) -> None:
         for lane_id in lanes:

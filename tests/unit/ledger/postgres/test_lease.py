@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import anyio
@@ -156,6 +157,24 @@ async def test_without_writes_the_lease_is_renewed_and_the_right_to_send_moves_o
         assert holder.may_send_until() > until
         assert after[0] > before[0]
         assert after[1] == before[1]
+
+
+async def test_a_lapsed_lane_that_a_transaction_of_another_role_has_locked_is_refused_with_what_to_do(
+    url: str, postgres: PostgresServer
+) -> None:
+    with suppress(psycopg.errors.DuplicateObject):
+        postgres.execute("CREATE ROLE fleet_stranger LOGIN SUPERUSER")
+    async with controller(url, "run-1") as one:
+        await began(one, "run-1")
+    async with controller(url, "run-2") as other:
+        with psycopg.connect(postgres.url(database_of(url), "fleet_stranger")) as stranger:
+            stranger.execute("SELECT FROM lane FOR UPDATE")
+            with pytest.raises(LedgerLocked) as refused:
+                await pinned(await other.writer())
+            pid = stranger.info.backend_pid
+
+    assert "a transaction of role `fleet_stranger` holds a lock" in refused.value.hint
+    assert f"`SELECT pg_terminate_backend({pid})`" in refused.value.hint
 
 
 async def test_a_lane_whose_row_is_locked_holds_up_the_renewal_of_no_other(url: str) -> None:
