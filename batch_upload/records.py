@@ -25,6 +25,8 @@ class RunRecord:
     os_user: str | None = None
     """The user of the operating system; a number where it has no name."""
     host: str | None = None
+    program: str | None = None
+    """The version of the program; None where it was not recorded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -319,7 +319,10 @@ _END = Statement(
     columns=["exit_code", "summary", "ended_at"],
 )
 _RUNS = Statement(
-    select(run.c.run_id, run.c.verb, run.c.batch, run.c.began_at, run.c.ended_at, run.c.exit_code, run.c.summary, *WHO)
+    select(
+        *(run.c.run_id, run.c.verb, run.c.batch, run.c.began_at, run.c.ended_at, run.c.exit_code, run.c.summary),
+        *(*WHO, run.c.program),
+    )
     .where(run.c.batch == bindparam("of_batch"), _OF_LANE_OR_NONE)
     .order_by(run.c.run_no.desc())
     .limit(bindparam("most"))

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from batch_upload.model import Fault, State
 from batch_upload.token import RETRIES_MAX
 
+ROOM_IN_ACCOUNT = "raise the quota (Service Quotas), or delete with `prune`; then run again"
+"""What to do about items that are parked because the account is full."""
 RETRIES = "retries"
 """The field of an UPLOAD_FAILED fault that holds how many retries there were so far."""
 _SAVE_AS_OURS = "save the document as PDF, PNG or JPEG, then run `upload` again"

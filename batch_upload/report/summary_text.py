@@ -12,7 +12,7 @@ from batch_upload.errors import ExitCode
 from batch_upload.escape import printable, quoted, shell_word
 from batch_upload.model import Fault, Known, State
 from batch_upload.operations import ASSUME_ROLE, IDENTITY
-from batch_upload.report.advice import advice
+from batch_upload.report.advice import ROOM_IN_ACCOUNT, advice
 from batch_upload.summary import Exit, LaneSummary, Summary, in_order_of_states, reason_of_lanes
 from batch_upload.targets import id_with_lane
 from batch_upload.words import (
@@ -217,7 +217,7 @@ def _next_lines(summary: Summary, known: KnownItems, invocation: Invocation) -> 
     if not invocation.manifest:
         return []
     code, upload = summary.exit.code, invocation.command("upload")
-    lines = [f"{invocation.command(*words)}    # {why}".removesuffix("    # ") for words, why in _NEXT.get(code, ())]
+    lines = [f"{command}    # {why}".removesuffix("    # ") for command, why in commands_after(code, invocation)]
     if code is ExitCode.DONE:
         # what `--only` left out, or what `--no-wait` did not wait for
         left = summary.items - summary.count(State.COMPLETE) - summary.count(State.FAILED)
@@ -236,6 +236,11 @@ def _next_lines(summary: Summary, known: KnownItems, invocation: Invocation) -> 
     elif code is ExitCode.OUTCOMES_UNKNOWN and (unknown := _why_first(invocation, known, State.UNKNOWN)) is not None:
         lines.insert(0, f"{unknown}    # when it was sent, and what came back")
     return ["next:", *indented(lines)] if lines else []
+
+
+def commands_after(code: ExitCode, invocation: Invocation) -> list[tuple[str, str]]:
+    """Return the commands that follow an exit code whatever the items, each with what it does."""
+    return [(invocation.command(*words), why) for words, why in _NEXT.get(code, ())]
 
 
 _RUN_AGAIN = ((("upload",), "goes on where this run ended"),)
@@ -279,7 +284,7 @@ def _parked_reasons(parked: Sequence[Known]) -> list[str]:
     times = sorted({row.resume_after for row in parked if row.resume_after is not None})
     reasons = [f"the day's quota is used up; the same command goes on after {_utc_minute(at)}" for at in times]
     if any(row.resume_after is None for row in parked):
-        reasons.append("the account is full: raise the quota (Service Quotas), or delete with `prune`; then run again")
+        reasons.append(f"the account is full: {ROOM_IN_ACCOUNT}")
     return reasons
 
 

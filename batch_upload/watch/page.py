@@ -239,6 +239,7 @@ class Page:
             more_runs=len(runs) > RUNS_MAX,
             active=active,
             pace=pace,
+            is_ledger_alone=self.found.is_ledger_alone,
         )
 
 
@@ -311,6 +312,7 @@ class LanesPage:
             LaneHead(
                 page.lane,
                 head.states,
+                head.people,
                 head.runs[0] if head.runs else None,
                 is_running=head.active is not None,
                 holder=page.holder,

@@ -11,7 +11,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
+from tests.support.batches import make_batch
 from tests.support.browser import Watched, launched, opened
+from tests.support.endpoint import Endpoint
 from tests.support.page_ledgers import HOSTILE, Story, ids_of, tell_story
 from tests.support.preloaded import Preloaded
 from tests.support.strace import needed
@@ -24,7 +26,11 @@ SCROLLED_SIDEWAYS = """[...document.querySelectorAll("main *")].filter((each) =>
     && each.scrollWidth > each.clientWidth && ["auto", "scroll"].includes(getComputedStyle(each).overflowX))
     .map((each) => `${each.className} ${each.scrollWidth} > ${each.clientWidth}`)"""
 LABEL = "cell => getComputedStyle(cell, '::before').content"
-CUT = """[...document.querySelectorAll("#columns th, #rows .item > *, #rows .clip, .examples code")]
+TAILS_OUT_OF_SIGHT = """[...document.querySelectorAll("#rows .clip, .examples .clip")].filter((each) => {
+    const [box, tail] = [each.getBoundingClientRect(), each.querySelector(".tail").getBoundingClientRect()];
+    return tail.left < box.left - 0.5 || tail.right > box.right + 0.5;
+}).map((each) => each.textContent)"""
+CUT = """[...document.querySelectorAll("#columns th, #rows .item > *, #rows .clip, #rows .head, .examples .head")]
     .filter((each) => each.checkVisibility() && each.scrollWidth > each.clientWidth
         && getComputedStyle(each).overflowX === "hidden").map((each) => each.textContent)"""
 A4_WIDTH = 688
@@ -218,6 +224,24 @@ async def test_a_narrow_page_scrolls_in_one_direction_only(browser: Browser, pag
         assert await watched.violations() == []
 
 
+@pytest.mark.parametrize("width", [320, 390, 1_280])
+async def test_the_end_of_a_name_is_in_sight_where_its_middle_is_cut(browser: Browser, page: Path, width: int) -> None:
+    """Of long ones, right-to-left ones, and Chinese ones; what is copied is whole."""
+    async with opened(browser, page.as_uri(), width=width) as watched:
+        shown = watched.page
+        assert await shown.evaluate(TAILS_OUT_OF_SIGHT) == []
+        for name in (HOSTILE[-1], HOSTILE[7], HOSTILE[1], "letters/00024-authorization.pdf"):
+            await _search(watched, name, "1 of 2,000 items")
+            clip = shown.locator("#rows .opener .clip")
+            await expect(clip).to_have_text([name])
+            assert await shown.evaluate(TAILS_OUT_OF_SIGHT) == []
+            await clip.evaluate("name => getSelection().selectAllChildren(name)")
+            assert await shown.evaluate("getSelection().toString()") == name
+        await shown.get_by_role("searchbox").fill(HOSTILE[-1])
+        await expect(shown.locator("#rows .opener .tail")).to_have_text("xxxxxxxx.pdf")
+        assert await shown.locator("#rows .opener .head").evaluate("head => head.scrollWidth > head.clientWidth")
+
+
 async def test_twenty_thousand_rows_are_a_few_in_the_page_and_scroll_to_the_end(
     browser: Browser, long_page: Path
 ) -> None:
@@ -266,7 +290,9 @@ async def test_nothing_is_cut_off_on_paper(browser: Browser, page: Path) -> None
         )
 
 
-async def test_every_page_of_the_items_begins_with_the_names_of_the_columns(shown: Watched, tmp_path: Path) -> None:
+async def test_every_page_has_its_number_and_the_items_begin_with_the_names_of_the_columns(
+    shown: Watched, tmp_path: Path
+) -> None:
     if shutil.which("pdftotext") is None:
         needed("pdftotext is not installed")
     await shown.page.emulate_media(media="print")
@@ -276,7 +302,9 @@ async def test_every_page_of_the_items_begins_with_the_names_of_the_columns(show
     await shown.page.emulate_media(media="screen")
 
     text = await anyio.run_process(["pdftotext", "-layout", paper, "-"])
-    pages = text.stdout.decode().split("\f")
+    pages = text.stdout.decode().split("\f")[:-1]
+    for number, each in enumerate(pages, 1):
+        assert re.sub(r"\s", "", each).endswith(f"{number}/{len(pages)}")
     of_items = [each.split("\n") for each in pages if each.count("registration-attachment-") > 10]
 
     assert len(of_items) > 20
@@ -296,3 +324,58 @@ async def test_it_is_written_to_standard_output_too(command: Preloaded, page: Pa
     assert HOSTILE[0] not in out.stdout
     assert (told.code, told.summary["exit"]["name"]) == (2, "usage")
     assert (beside.code, beside.summary["items"]) == (0, COUNT)
+
+
+async def test_items_that_a_full_account_keeps_waiting_are_left_to_a_person(
+    browser: Browser, command: Preloaded, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    batch = make_batch(tmp_path, 5)
+    endpoint.change(attachments_per_account=2)
+    ended = command.run("upload", batch.path, "--rate", "50", cwd=tmp_path, env=endpoint.env)
+    assert ended.code == 27, ended.stderr
+    assert command.run("report", batch.path, "--format", "html", "-o", "june.html", cwd=tmp_path).code == 0
+
+    async with opened(browser, (tmp_path / "june.html").as_uri()) as watched:
+        cause = watched.page.locator(".cause")
+
+        await expect(watched.page.locator("#verdict")).to_have_text(
+            "2 of 5 items are complete. 3 wait for room in the account, which a person must make."
+        )
+        await expect(cause).to_have_count(1)
+        await expect(cause).to_contain_text("Raise the quota (Service Quotas), or delete with prune; then run again.")
+        assert [text.split(" # ")[0].split()[1] for text in await watched.texts(".cause .commands li")] == [
+            *("why", "plan", "prune", "upload")
+        ]
+
+
+async def test_what_the_next_run_does_by_itself_is_a_count_and_needs_no_person(
+    browser: Browser, command: Preloaded, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    batch = make_batch(tmp_path, 5)
+    endpoint.change(attachments_per_day=2)
+    ended = command.run("upload", batch.path, "--rate", "50", cwd=tmp_path, env=endpoint.env)
+    assert ended.code == 13, ended.stderr
+    assert command.run("report", batch.path, "--format", "html", "-o", "june.html", cwd=tmp_path).code == 0
+
+    async with opened(browser, (tmp_path / "june.html").as_uri()) as watched:
+        await expect(watched.page.locator("#verdict")).to_have_text(
+            "2 of 5 items are complete. 3 are left for the same command again."
+        )
+        await expect(watched.page.locator("#attention")).to_be_hidden()
+
+
+async def test_an_end_that_must_be_put_right_first_is_shown_and_nothing_is_left_for_the_same_command(
+    browser: Browser, command: Preloaded, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    batch = make_batch(tmp_path, 3)
+    endpoint.change(deny=["CreateRegistrationAttachment"])
+    ended = command.run("upload", batch.path, cwd=tmp_path, env=endpoint.env)
+    assert ended.code == 22, ended.stderr
+    assert command.run("report", batch.path, "--format", "html", "-o", "june.html", cwd=tmp_path).code == 0
+
+    async with opened(browser, (tmp_path / "june.html").as_uri()) as watched:
+        await expect(watched.page.locator("#verdict")).to_contain_text(
+            "3 wait until a person has put right what ended the last run."
+        )
+        await expect(watched.page.locator(".cause").first).to_contain_text("Exit 22")
+        await expect(watched.page.locator(".cause .command").first).to_contain_text("batch-upload doctor ")

@@ -21,6 +21,7 @@ _SCRIPTS = (
     "runs.js",
     "filter.js",
     "detail.js",
+    "sheet.js",
     "items.js",
     "main.js",
 )

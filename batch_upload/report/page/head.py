@@ -8,16 +8,20 @@ from datetime import datetime
 from batch_upload.errors import ExitCode
 from batch_upload.model import Fault, Known, Lane, OutcomeKind, State
 from batch_upload.records import Bucket, RateRecord, RunRecord, RunTally
-from batch_upload.report.advice import RETRIES, advice
+from batch_upload.report.advice import RETRIES, ROOM_IN_ACCOUNT, advice
 from batch_upload.report.ndjson import LaneRef
 from batch_upload.report.page.board import KINDS, STATES, Json, epoch_ms
-from batch_upload.report.summary_text import IDS_SHOWN, Invocation
+from batch_upload.report.summary_text import IDS_SHOWN, Invocation, commands_after
 from batch_upload.summary import EXIT_REASONS, LaneSummary, exit_of, reason_of_lanes
 from batch_upload.targets import id_with_lane
 from batch_upload.words import fault_name, who_words
 
-ATTENTION = (State.FAILED, State.UNKNOWN, State.SENDING, State.PARKED)
-"""States that need attention, the most urgent first."""
+INVALID = "invalid"
+"""The state of an item that `--skip-invalid` leaves out."""
+ATTENTION = (State.FAILED, INVALID, State.UNKNOWN, State.PARKED, State.SENDING)
+"""States whose items are listed before all others, the most urgent first."""
+_OF_ITEMS = frozenset({ExitCode.ITEMS_FAILED, ExitCode.OUTCOMES_UNKNOWN, ExitCode.ACCOUNT_FULL})
+"""Exits for which a person must act because of single items, which are shown with what to do."""
 STEPS_MAX = 96
 """Steps of a run's timeline: as many columns as a chart can show apart."""
 _WIDTHS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 43_200, 86_400)
@@ -41,21 +45,34 @@ class RunTimeline:
         """When the last attempt ended."""
         return max((tally.last_at for tally in self.tallies), default=None)
 
-    def as_json(self) -> Json:
-        """Return the run as assets/runs.js reads it."""
-        record, counts = self.record, {tally.kind: tally.count for tally in self.tallies}
+    @property
+    def reason(self) -> str | None:
+        """Why it ended as it did; None without an end."""
+        record = self.record
         reason = (record.summary or {}).get("exit", {}).get("reason")
         if not reason and record.exit_code is not None:
             reasons = {int(code): text for code, text in EXIT_REASONS.items()}
             reason = reasons.get(record.exit_code, "a code of another version")
+        return None if reason is None else str(reason)
+
+    @property
+    def blocking_code(self) -> ExitCode | None:
+        """The code of an end that a person must put right before another run can go on, and that no item shows."""
+        code = next((each for each in ExitCode if each == self.record.exit_code), None)
+        return code if code is not None and code not in _OF_ITEMS and exit_of(code).wants_a_person else None
+
+    def as_json(self) -> Json:
+        """Return the run as assets/runs.js reads it."""
+        record, counts = self.record, {tally.kind: tally.count for tally in self.tallies}
         return {
             "id": record.run_id,
             "verb": record.verb,
             "who": None if record.host is None else who_words(record.principal, record.os_user, record.host),
+            "program": record.program,
             "began": epoch_ms(record.began_at),
             "ended": epoch_ms(record.ended_at),
             "exit": record.exit_code,
-            "reason": reason,
+            "reason": self.reason,
             "tally": [counts.get(kind, 0) for kind in KINDS],
             "open": counts.get(None, 0),
             "last": epoch_ms(self.last_at),
@@ -80,21 +97,23 @@ class ActiveRun:
 
 @dataclass(slots=True)
 class Cause:
-    """Items that are in one state for one reason, with one thing to do about it. `ids` are the first few."""
+    """Items that need a person, in one state for one reason, with one thing to do. `ids` are the first few."""
 
     state: State
     name: str
     advice: str
     fault: Fault | None
-    resume_after: datetime | None
     count: int = 0
     ids: list[str] = field(default_factory=list)
     first: tuple[str | None, str] = (None, "")
     """The target of the first item's lane, None without `targets`, and its id."""
 
-    def as_json(self, invocation: Invocation) -> Json:
-        """Return the cause as assets/attention.js reads it."""
+    def as_json(self, invocation: Invocation, *, has_manifest: bool = True) -> Json:
+        """Return the cause as assets/attention.js reads it. `has_manifest`: whether verbs that need one are named."""
         fault = self.fault if self.name else None
+        commands = [(invocation.why(self.first[1], target=self.first[0]), "its whole history")]
+        if has_manifest:
+            commands += _next_commands(self.state, invocation)
         return {
             "state": STATES.index(self.state),
             "name": self.name,
@@ -103,25 +122,43 @@ class Cause:
             "ids": list(self.ids),
             "advice": self.advice,
             "retries": None if fault is None else dict(fault.fields).get(RETRIES),
-            "resume_after": epoch_ms(self.resume_after),
-            "why": invocation.why(self.first[1], target=self.first[0]),
+            "commands": commands,
         }
 
 
+def _next_commands(state: State, invocation: Invocation) -> list[tuple[str, str]]:
+    if state is State.PARKED:
+        return commands_after(ExitCode.ACCOUNT_FULL, invocation)
+    if state is State.UNKNOWN:
+        return commands_after(ExitCode.OUTCOMES_UNKNOWN, invocation)
+    return [(invocation.command("upload"), "once that is done")]
+
+
+def needs_person(item: Known) -> bool:
+    """Return whether a person must act before another run can complete the item.
+
+    Of parked ones this is so where the account is full; the day's quota is new at midnight (`resume_after`).
+    """
+    if item.state is State.PARKED:
+        return item.resume_after is None
+    return item.state in (State.FAILED, State.UNKNOWN, INVALID)
+
+
 def causes_of(known: Iterable[Known], *, target: str | None = None) -> list[Cause]:
-    """Group the items that need attention: by state, then the most frequent cause first.
+    """Group the items that need a person: by state, then the most frequent cause first.
 
     `target` is that of their lane; then ids are shown as `--only` takes them.
     """
     causes: dict[tuple[State, str, str], Cause] = {}
     for item in known:
         state, fault = item.state, item.fault
-        if state not in ATTENTION:
+        if not needs_person(item):
             continue
         # `causeOf` in assets/data.js groups by the same name
         name = fault_name(fault) if state in (State.FAILED, State.PARKED) and fault is not None else ""
-        key = (state, name, advice(state, fault if name else None))
-        cause = causes.setdefault(key, Cause(*key, fault, item.resume_after, first=(target, item.item_id)))
+        to_do = ROOM_IN_ACCOUNT if state is State.PARKED else advice(state, fault if name else None)
+        key = (state, name, to_do)
+        cause = causes.setdefault(key, Cause(*key, fault, first=(target, item.item_id)))
         cause.count += 1
         if len(cause.ids) < IDS_SHOWN:
             cause.ids.append(id_with_lane(target, item.item_id))
@@ -200,6 +237,8 @@ class LaneHead:
 
     lane: LaneRef
     states: Mapping[State, int]
+    people: int = 0
+    """How many of its items need a person."""
     last_run: RunTimeline | None = None
     is_running: bool = False
     holder: str = ""
@@ -212,6 +251,7 @@ class LaneHead:
             "account": self.lane.account,
             "region": self.lane.region,
             "states": [self.states.get(state, 0) for state in STATES],
+            "people": self.people,
             "exit": None if run is None else run["exit"],
             "reason": None if run is None else run["reason"],
             "running": self.is_running,
@@ -245,8 +285,15 @@ class PageHead:
     active: ActiveRun | None = None
     pace: RateRecord | None = None
     """What the last run learned of creates; its `learned` has `rate`, in calls a second."""
+    is_ledger_alone: bool = False
+    """Whether the manifest was not read, so that no verb that needs it is named."""
     lanes: Sequence[LaneHead] = ()
     """Of a manifest with `targets`, in its order. The other values are of all of them."""
+
+    @property
+    def people(self) -> int:
+        """How many items need a person."""
+        return sum(cause.count for cause in self.causes)
 
     def as_json(self, invocation: Invocation) -> Json:
         """Return the head as the scripts in assets/ read it."""
@@ -277,14 +324,21 @@ class PageHead:
             "listed": self.listed,
             "only": list(self.only),
             "attempts_left_out": self.attempts_left_out,
-            "causes": [cause.as_json(invocation) for cause in self.causes],
+            "people": self.people,
+            "causes": [cause.as_json(invocation, has_manifest=not self.is_ledger_alone) for cause in self.causes],
+            "block": self._block_json(invocation),
             "runs": [run.as_json() for run in self.runs],
             "more_runs": self.more_runs,
             "running": running,
             "pace": pace,
-            "commands": {
-                "csv": invocation.command("report", "--format", "csv"),
-                "upload": invocation.command("upload"),
-            },
+            "commands": {"csv": invocation.command("report", "--format", "csv")},
             **({"lanes": [lane.as_json() for lane in self.lanes]} if self.lanes else {}),
         }
+
+    def _block_json(self, invocation: Invocation) -> Json | None:
+        """Return how the last run ended if a person must put that right, as assets/attention.js reads it."""
+        code = self.runs[0].blocking_code if self.runs and self.active is None else None
+        if code is None:
+            return None
+        commands = [] if self.is_ledger_alone else commands_after(code, invocation)
+        return {"exit": int(code), "reason": self.runs[0].reason, "commands": commands}

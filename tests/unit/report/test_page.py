@@ -12,6 +12,7 @@ import pytest
 
 from batch_upload.model import Fault, OutcomeKind, State
 from batch_upload.records import AttemptRecord, Bucket, RateRecord, RunRecord, RunTally
+from batch_upload.report.advice import ROOM_IN_ACCOUNT
 from batch_upload.report.completion import report_row
 from batch_upload.report.page.board import KINDS, NONE, STATES, Board, json_chunks
 from batch_upload.report.page.document import document, policy
@@ -188,10 +189,12 @@ def test_a_timeline_has_as_many_steps_as_a_chart_can_show(span_s: float) -> None
     assert width > 0
 
 
-def test_causes_come_failures_first_then_by_how_many() -> None:
+def test_what_needs_a_person_comes_failures_first_then_by_how_many() -> None:
     found = causes_of(
         [
-            known("p", State.PARKED, fault=Fault("Quota", "full", "DAY"))._replace(resume_after=after(60)),
+            known("day", State.PARKED, fault=Fault("Quota", "full", "DAY"))._replace(resume_after=after(60)),
+            known("p", State.PARKED, fault=Fault("Quota", "full", "ACCOUNT")),
+            *(known(state.value, state) for state in (State.SENDING, State.PROCESSING, State.PENDING)),
             known("u", State.UNKNOWN),
             known("c", State.FAILED, fault=Fault("ConflictException", "no")),
             *(known(item_id, State.FAILED, fault=TOO_LARGE) for item_id in "abde"),
@@ -203,11 +206,57 @@ def test_causes_come_failures_first_then_by_how_many() -> None:
         (State.FAILED, "MAXIMUM_SIZE_EXCEEDED", 4),
         (State.FAILED, "ConflictException", 1),
         (State.UNKNOWN, "", 1),
-        (State.PARKED, "DAY", 1),
+        (State.PARKED, "ACCOUNT", 1),
     ]
     assert found[0].ids == ["a", "b", "d"]
-    assert found[-1].resume_after == after(60)
+    assert found[-1].advice == ROOM_IN_ACCOUNT
     assert State.COMPLETE not in ATTENTION
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "commands"),
+    [
+        (22, ["batch-upload doctor june.yaml", "batch-upload upload june.yaml"]),
+        (25, ["batch-upload verify june.yaml", "batch-upload reconcile june.yaml"]),
+        (20, None),
+        (27, None),
+        (13, None),
+        (0, None),
+        (None, None),
+        (99, None),
+    ],
+)
+def test_an_end_that_is_in_the_way_of_every_run_is_shown_with_its_commands(
+    exit_code: int | None, commands: list[str] | None
+) -> None:
+    """That of items is not: they are shown themselves."""
+    record = RunRecord("run-1", "upload", "june", BEGIN, None, exit_code, None)
+
+    block = head_of(runs=[RunTimeline(record, [], 5, [])])["block"]
+
+    assert (block and [command for command, _ in block["commands"]]) == commands
+
+
+def test_a_page_of_a_ledger_alone_names_no_command_that_needs_the_manifest() -> None:
+    record = RunRecord("run-1", "upload", "june", BEGIN, None, 22, None)
+    causes = causes_of([known("a", State.UNKNOWN)])
+
+    head = head_of(runs=[RunTimeline(record, [], 5, [])], causes=causes, is_ledger_alone=True)
+
+    assert head["block"]["commands"] == []
+    assert [command for command, _ in head["causes"][0]["commands"]] == ["batch-upload why june.yaml a"]
+
+
+def head_of(**given: Any) -> dict[str, Any]:  # noqa: ANN401 - fields of PageHead
+    head = PageHead(
+        *("june", "june.yaml", "june.ledger", LANE, None, "batch-upload 0"),
+        at=BEGIN,
+        states={State.COMPLETE: 1},
+        chosen=1,
+        listed=1,
+        **given,
+    )
+    return head.as_json(Invocation("june.yaml"))
 
 
 def test_attachments_that_aws_could_not_process_are_grouped_by_their_retries() -> None:
@@ -243,7 +292,11 @@ def test_the_head_tells_whose_it_is_how_it_stands_and_what_to_type() -> None:
 
     assert (head["account"], head["region"], head["total"]) == (LANE.account, LANE.region, 3)
     assert head["states"][STATES.index(State.COMPLETE)] == 2
-    assert head["causes"][0]["why"] == "batch-upload why june.yaml 'a b' --local"
+    assert head["causes"][0]["commands"] == [
+        ("batch-upload why june.yaml 'a b' --local", "its whole history"),
+        ("batch-upload upload june.yaml --local", "once that is done"),
+    ]
+    assert (head["people"], head["block"]) == (1, None)
     assert head["causes"][0]["advice"].startswith("make the file smaller")
     assert head["runs"][0]["steps"] == [[1, KINDS.index(OutcomeKind.ACCEPTED), 2]]
     assert (head["runs"][0]["reason"], head["runs"][0]["open"]) == ("some items failed", 1)

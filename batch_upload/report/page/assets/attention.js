@@ -1,31 +1,54 @@
-// What needs attention: the causes, failures first, each with what to do about it.
+// What needs a person: how the last run ended, where that is in the way, then the items by cause; each with what to do.
 
 function drawAttention() {
-  const causes = model.head.causes;
-  $("attention").hidden = causes.length === 0;
-  $("attention-title").textContent = causes.every((cause) => ["sending", "parked"].includes(STATES[cause.state]))
-    ? "What is not done yet" : "What needs a person";
-  keepFocus($("causes"), () => causes.map(causeCard));
+  const { causes, block } = model.head;
+  $("attention").hidden = causes.length === 0 && !block;
+  const items = itemsNamed(causes.flatMap((cause) => cause.ids));
+  keepFocus($("causes"), () => [block ? blockCard(block) : null, ...causes.map((cause, place) => causeCard(cause, place, items))].filter(Boolean));
 }
 
-function causeCard(cause, place) {
+function blockCard(block) {
+  return h("article", { class: "cause s-failed", "aria-labelledby": "cause-run" },
+    h("h3", { id: "cause-run" },
+      h("span", { class: "label s-failed" }, icon("failed"), "last run"), h("span", { class: "name plain-name", text: `Exit ${block.exit}` })),
+    block.reason ? h("p", { class: "message", title: visible(block.reason), text: block.reason }) : null,
+    h("p", { class: "advice" }, h("span", { class: "do", text: "What to do" }), " ",
+      "Put this right first: until then a run sends nothing more, or not all of it."),
+    commandList(block.commands));
+}
+
+function causeCard(cause, place, items) {
   const state = STATES[cause.state];
   const key = `${state}/${cause.name}/${cause.retries}`;
-  const title = cause.name || capital(STATE_WORDS[state]);
   return h("article", { class: `cause s-${state}`, "aria-labelledby": `cause-${place}` },
     h("h3", { id: `cause-${place}` },
       h("span", { class: `label s-${state}` }, icon(state), `${count(cause.count)} ${state}`),
-      h("span", { class: cause.name ? "name" : "name plain-name", text: title })),
-    cause.message ? h("p", { class: "message", text: cause.message }) : null,
+      h("span", { class: cause.name ? "name" : "name plain-name", text: cause.name || capital(STATE_WORDS[state]) })),
+    cause.message ? h("p", { class: "message", title: visible(cause.message), text: cause.message }) : null,
     h("p", { class: "advice" }, h("span", { class: "do", text: "What to do" }), " ", ...backticked(capital(cause.advice) + ".")),
-    cause.resume_after ? h("p", { class: "advice" }, "Not before ", time(cause.resume_after), " UTC.") : null,
-    h("p", { class: "examples" },
-      ...cause.ids.flatMap((id, at) => [at ? ", " : "", h("code", { class: "id", text: id })]),
-      cause.count > cause.ids.length ? ` and ${count(cause.count - cause.ids.length)} more` : ""),
+    h("ul", { class: "examples" },
+      ...cause.ids.map((id) => h("li", {}, items.has(id) ? sheetLink(items.get(id), { "aria-label": visible(id) }, clipped(id)) : clipped(id))),
+      cause.count > cause.ids.length ? h("li", { text: `and ${count(cause.count - cause.ids.length)} more` }) : null),
     h("p", { class: "next" },
       h("button", { type: "button", "data-key": key, on: { click: () => showCause(state, cause.name, cause.retries) } },
-        `Show ${cause.count === 1 ? "this item" : `these ${counted(cause.count, "item")}`}`),
-      h("code", { class: "command", text: cause.why })));
+        `Show ${cause.count === 1 ? "this item" : `these ${counted(cause.count, "item")}`}`)),
+    commandList(cause.commands));
+}
+
+/** Return the items that the page lists of these names, which are as `--only` takes them: LANE:ID of several lanes. */
+function itemsNamed(names) {
+  const [wanted, found] = [new Set(names), new Map()];
+  for (const item of wanted.size ? model.items : []) {
+    const name = item && (item.lane === null ? item.id : `${laneName(item.lane)}:${item.id}`);
+    if (wanted.has(name)) found.set(name, item);
+  }
+  return found;
+}
+
+function commandList(commands) {
+  if (!commands.length) return null;
+  return h("ul", { class: "commands" }, commands.map(([command, why]) =>
+    h("li", {}, h("code", { class: "command", text: command }), why ? h("span", { class: "why", text: why }) : null)));
 }
 
 /** Return text, with what is between backticks as code. */

@@ -1,6 +1,6 @@
 // The page's data: rows as they travel (see board.py), made into values when they are read.
 
-const STATES = ["pending", "sending", "processing", "complete", "failed", "unknown", "parked"];
+const STATES = ["pending", "sending", "processing", "complete", "failed", "unknown", "parked", "invalid"];
 const STATE_WORDS = {
   pending: "not sent yet",
   sending: "sent, no answer so far",
@@ -9,8 +9,9 @@ const STATE_WORDS = {
   failed: "refused, or failed by the service",
   unknown: "sent, and no way to prove whether it was created",
   parked: "waits for capacity",
+  invalid: "left out by --skip-invalid",
 };
-const ATTENTION = ["failed", "unknown", "sending", "parked", "pending", "processing", "complete"];
+const ATTENTION = ["failed", "invalid", "unknown", "parked", "sending", "pending", "processing", "complete"];
 const RANK = STATES.map((state) => ATTENTION.indexOf(state));
 const KINDS = ["accepted", "throttled", "refused", "no_capacity", "denied", "unknown", "withdrawn"];
 
@@ -83,7 +84,7 @@ function attemptsOf(item) {
   }));
 }
 
-/** Return the name by which items in one state are grouped, as `Causes.add` in head.py does. */
+/** Return the name by which items in one state are grouped, as `causes_of` in head.py does. */
 function causeOf(item) {
   const fault = item.state === "failed" || item.state === "parked" ? faultOf(item.fault) : null;
   return fault ? fault.name : "";

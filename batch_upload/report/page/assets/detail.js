@@ -6,7 +6,9 @@ const OUTCOMES = {
 };
 
 function detailOf(item) {
-  return h("div", { class: "detail-body" }, faultBlock(item), itemFacts(item), attemptsTable(item));
+  return h("div", { class: "detail-body" },
+    h("p", { class: "to-sheet" }, sheetLink(item, {}, "Sheet of this item, to print or to link to")),
+    faultBlock(item), itemFacts(item), attemptsTable(item));
 }
 
 function faultBlock(item) {
@@ -18,7 +20,8 @@ function faultBlock(item) {
     fault.fields.length ? h("dl", { class: "fields" }, fault.fields.flatMap(([name, text]) => [h("dt", { text: name }), h("dd", { text })])) : null);
 }
 
-function itemFacts(item) {
+/** Return the facts of an item; `more` are further names with their values. */
+function itemFacts(item, more = []) {
   const tags = item.tags === undefined || item.tags === null || item.tags < 0 ? [] : model.tags[item.tags];
   const code = (text) => (text === null ? null : h("code", { text }));
   const pairs = [
@@ -37,9 +40,10 @@ function itemFacts(item) {
     ["First sent", item.sent ? time(item.sent, { millis: true }) : null],
     ["Completed", item.completed ? time(item.completed, { millis: true }) : null],
     ["Tags", tags.length ? h("ul", { class: "tags" }, tags.map(([key, value]) => h("li", {}, h("code", { text: `${key}=${value}` })))) : null],
+    ...more,
   ];
   return h("dl", { class: "named" }, pairs.filter(([, value]) => value !== null && value !== undefined)
-    .map(([name, value]) => h("div", {}, h("dt", { text: name }), h("dd", {}, value))));
+    .map(([name, value]) => h("div", {}, h("dt", { text: name }), typeof value === "string" ? h("dd", { text: value }) : h("dd", {}, value))));
 }
 
 function laneFact(lane) {

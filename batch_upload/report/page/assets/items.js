@@ -152,24 +152,27 @@ function itemRow(item, place) {
   const what = reasonOrAttachment(item);
   const button = h("button", {
     type: "button", class: "opener", "aria-expanded": String(isOpen), "aria-controls": isOpen ? `d-${item.number}` : null,
-    tabindex: place === view.focus ? "0" : "-1", title: visible(item.id),
+    tabindex: place === view.focus ? "0" : "-1", title: visible(item.id), "aria-label": nameInWords(item),
     on: { click: () => toggle(place), focus: () => setFocus(place) },
   }, h("span", { class: "twist", "aria-hidden": "true" }), itemName(item));
   const row = h("tr", { class: `item${isOpen ? " is-open" : ""}`, "data-place": place, "aria-rowindex": place + 2 },
     h("th", { scope: "row" }, button),
     h("td", {}, h("span", { class: `label s-${item.state}` }, icon(item.state), capital(item.state))),
-    h("td", {}, h("span", { class: item.state === "complete" ? "clip mono" : "clip", title: visible(what), text: what || "–" })),
+    h("td", {}, what ? clipped(what, { class: item.state === "complete" ? "clip mono" : "clip code" }) : "–"),
     h("td", { class: "num", text: size(item.size) }),
     h("td", { class: "num", text: item.attempts }),
     h("td", {}, time(item.sent)), h("td", {}, time(item.completed)));
   return withKey(row, "item", item, place);
 }
 
+/** Return the name for screen readers, which would read a name that is cut as two words. */
+const nameInWords = (item) => visible(item.lane === null || lanesOf().length < 2 ? item.id : `${item.id}, ${laneName(item.lane)}`);
+
 /** Return the id of an item; below it its lane, where there are several. */
 function itemName(item) {
-  const id = h("span", { class: "clip", dir: "auto", text: item.id });
+  const id = clipped(item.id);
   if (item.lane === null || lanesOf().length < 2) return id;
-  return h("span", { class: "stack" }, id, h("span", { class: "clip of-lane", dir: "auto", text: laneName(item.lane) }));
+  return h("span", { class: "stack" }, id, clipped(laneName(item.lane), { class: "clip of-lane" }));
 }
 
 function detailRow(item, place) {

@@ -6,6 +6,7 @@ function drawAll({ keep = false } = {}) {
   drawAttention();
   drawTimeline();
   refilter({ keep });
+  drawSheet();
 }
 
 function start() {
@@ -22,8 +23,13 @@ function start() {
   const paper = matchMedia("print");
   addEventListener("afterprint", () => setPrinting(paper.matches));
   paper.addEventListener("change", () => setPrinting(paper.matches));
+  addEventListener("hashchange", followAddress);
+  $("sheet").addEventListener("close", sheetClosed);
+  $("sheet-close").addEventListener("click", () => $("sheet").close());
+  $("sheet-print").addEventListener("click", () => print());
   $("more-lanes").addEventListener("click", () => { lanesShown.all = !lanesShown.all; drawLanes(); });
   drawAll();
+  followAddress();
   document.documentElement.dataset.ready = "yes";
   if (document.documentElement.dataset.mode === "live") listen();
 }

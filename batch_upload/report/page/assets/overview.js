@@ -15,8 +15,7 @@ function drawOverview() {
 }
 
 function verdict(head) {
-  const by = Object.fromEntries(STATES.map((state, place) => [state, head.states[place]]));
-  const people = by.failed + by.unknown;
+  const by = Object.fromEntries(STATES.map((state, place) => [state, head.states[place] ?? 0]));
   const strong = (text) => h("strong", { text });
   if (head.total === 0) return [strong("The manifest lists nothing.")];
   if (by.complete === head.total) {
@@ -25,11 +24,20 @@ function verdict(head) {
   }
   if (head.running) return running(head, by);
   const done = [strong(`${count(by.complete)} of ${count(head.total)}`), head.total === 1 ? " item is complete. " : " items are complete. "];
-  const waiting = head.total - by.complete - people;
+  return [...done, capital(leftParts(head, by).join("; ")) + "."];
+}
+
+/** Say of the items that are not complete what each waits for: a person, room in the account, or only the next run. */
+function leftParts(head, by) {
+  const full = head.causes.reduce((sum, cause) => sum + (STATES[cause.state] === "parked" ? cause.count : 0), 0);
+  const people = head.people - full;
+  const rest = head.total - by.complete - head.people;
   const parts = [];
   if (people) parts.push(`${count(people)} ${people === 1 ? "needs" : "need"} a person`);
-  if (waiting) parts.push(`${count(waiting)} ${waiting === 1 ? "is" : "are"} left for the same command again`);
-  return [...done, capital(parts.join("; ")) + "."];
+  if (full) parts.push(`${count(full)} ${full === 1 ? "waits" : "wait"} for room in the account, which a person must make`);
+  if (rest && head.block) parts.push(`${count(rest)} ${rest === 1 ? "waits" : "wait"} until a person has put right what ended the last run`);
+  else if (rest) parts.push(`${count(rest)} ${rest === 1 ? "is" : "are"} left for the same command again`);
+  return parts;
 }
 
 /** Return the sentence of a run that is under way: what is sent, and what AWS has not confirmed. */
@@ -38,7 +46,7 @@ function running(head, by) {
   const sent = by.complete + by.processing;
   const parts = [];
   if (by.processing) parts.push(`AWS has not confirmed ${by.processing === sent ? "them" : count(by.processing) + " of them"} yet.`);
-  if (by.failed + by.unknown) parts.push(`${count(by.failed + by.unknown)} ${by.failed + by.unknown === 1 ? "needs" : "need"} a person.`);
+  if (head.people) parts.push(`${count(head.people)} ${head.people === 1 ? "needs" : "need"} a person.`);
   const ends = left_ms === null ? "" : `, about ${duration(left_ms)} left`;
   parts.push(left ? `Running now: ${count(left)} to send at ${rate(pace)}/s${ends}.` : "Running now.");
   return [h("strong", { text: `${count(sent)} of ${count(head.total)} sent` }), parts.length > 1 ? "; " : ". ", parts.join(" ")];
@@ -81,7 +89,7 @@ const exitClass = (code) =>
   "exit " + (code === 0 ? "exit-good" : code >= 10 && code <= 19 ? "exit-again" : "exit-person");
 
 function drawTiles(head) {
-  const shown = STATES.map((state, place) => [state, head.states[place]]);
+  const shown = STATES.map((state, place) => [state, head.states[place] ?? 0]).filter(([state, n]) => n || state !== "invalid");
   $("bar").replaceChildren(...inReadingOrder(shown).filter(([, n]) => n).map(([state, n]) => {
     const part = h("span", { class: `part s-${state}` });
     part.style.flexGrow = n; // the policy allows a script to set styles, but no style attributes
@@ -95,7 +103,7 @@ function drawTiles(head) {
         h("span", { class: "words", text: STATE_WORDS[state] })))));
 }
 
-const READING_ORDER = ["complete", "failed", "unknown", "parked", "sending", "processing", "pending"];
+const READING_ORDER = ["complete", "failed", "invalid", "unknown", "parked", "sending", "processing", "pending"];
 const inReadingOrder = (shown) => [...shown].sort((a, b) => READING_ORDER.indexOf(a[0]) - READING_ORDER.indexOf(b[0]));
 
 /** Draw the children of an element again, and keep the focus. */

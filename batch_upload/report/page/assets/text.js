@@ -40,6 +40,22 @@ function fill(element, given, children) {
   element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
 }
 
+const TAIL = 12; // columns at the end of a name that stay in sight, as in page.css
+const SIGNS = new Intl.Segmenter("en");
+
+/** Return an element whose text is cut in the middle where there is no room for it: names often differ at their end. */
+function clipped(text, given = {}) {
+  const shown = visible(text);
+  const signs = /^[ -~]*$/.test(shown) ? [...shown] : Array.from(SIGNS.segment(shown), (each) => each.segment);
+  let [from, columns] = [signs.length, 0];
+  while (from > 0 && columns + columnsOf(signs[from - 1]) <= TAIL) columns += columnsOf(signs[--from]);
+  const [head, tail] = [signs.slice(0, from).join(""), signs.slice(from).join("")];
+  return h("span", { class: "clip", dir: "auto", title: shown, ...given },
+    head ? h("span", { class: "head", text: head }) : null, h("span", { class: "tail", text: tail }));
+}
+
+const columnsOf = (sign) => (/^[ -~]$/.test(sign) ? 1 : 2); // at most: only some others are wide
+
 function icon(state) {
   return s("svg", { class: "icon", "aria-hidden": "true", focusable: "false" }, s("use", { href: "#i-" + state }));
 }
