@@ -113,6 +113,18 @@ def aligned_lines(rows: Sequence[Sequence[str]], *, is_last_right: bool = False)
         yield "  ".join(cells).rstrip()
 
 
+def wrapped(text: str, width: int) -> list[str]:
+    """Return the text in lines of at most `width` columns, broken at blanks; a longer word is a line of its own."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if lines[-1] and display_width(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
 def indented(lines: Iterable[str]) -> list[str]:
     """Return the lines moved in by two columns."""
     return [f"  {line}" for line in lines]

@@ -85,12 +85,14 @@ async def doctor(
         raise UsageError(f"`{flag}` needs the MANIFEST that has the targets", hint=f"`doctor MANIFEST {flag} {value}`")
     settings, batch = settings_of(wanted, manifest=path or NO_MANIFEST), None
     parts: Sequence[ListedPart] = (ListedPart(Target(), settings, ()),)
+    is_manifest_unread = False
     await make(program_checks())
     if path is not None:
         try:
             work = partial(list_items, path, allow_outside=wanted.allow_outside, lanes=wanted.lanes)
             found, listed = await to_thread.run_sync(work)
         except ManifestInvalid as error:
+            is_manifest_unread = True
             observers.notify(not_ok("manifest", error.exit_code, error.message, error.hint))
         else:
             settings = settings_of_manifest(wanted, found)
@@ -107,7 +109,7 @@ async def doctor(
         return Checkup(replace(summary, exit=_exit_of(checks)), tuple(checks))
     (ours, live), (part,) = held[0], parts
     new = sum(each.item_id not in live for each in part.listed)
-    lane = await examine_lane(settings, tally, observers, wanted=new, ask=ask)
+    lane = await examine_lane(settings, tally, observers, wanted=new, ask=ask, is_manifest_unread=is_manifest_unread)
     if has_ledger:
         await make(_ledger_checks(settings.ledger))
     else:

@@ -18,7 +18,7 @@ from batch_upload.errors import AccessFault, BatchUploadError, ExitCode, Refused
 from batch_upload.model import AttachmentStatus, Capacity, Lane
 from batch_upload.operations import DESCRIBE, IDENTITY, LIMITS, LIST_TAGS
 from batch_upload.ports import Observer
-from batch_upload.service.access import Ask
+from batch_upload.service.access import NO_REGION, Ask
 from batch_upload.service.accounts import Accounts
 from batch_upload.service.credentials import FetchedCredentials
 from batch_upload.service.diagnosis import ENVIRONMENT, SOURCES, Diagnosis
@@ -45,6 +45,8 @@ class LaneFound:
     observer: Observer = field(default_factory=Silent)
     checks: list[Check] = field(default_factory=list)
     lane: Lane | None = None
+    is_manifest_unread: bool = False
+    """Whether a manifest that may name the Region cannot be read."""
 
     def add(self, check: Check) -> None:
         """Keep a check, and hand it to the observer."""
@@ -65,14 +67,16 @@ async def examine_lane(
     ask: Ask | None,
     accounts: Accounts | None = None,
     local_url: str | None = None,
+    is_manifest_unread: bool = False,
 ) -> Lane | None:
     """Check the configuration and the way to the endpoint, then ask the lane. A failure ends no other check.
 
     `counter` gets the events of the requests, `observer` the checks. `wanted` is how many attachments are still to be
-    created. `ask` asks a person for the code of an MFA device. `accounts` and `local_url`: as for `open_lane`. Return
-    the lane; None if its account is not known.
+    created. `ask` asks a person for the code of an MFA device. `accounts` and `local_url`: as for `open_lane`.
+    `is_manifest_unread`: a Region that is not chosen is no failure, since the manifest may name it. Return the lane;
+    None if its account is not known.
     """
-    found, credentials = LaneFound(observer), None
+    found, credentials = LaneFound(observer, is_manifest_unread=is_manifest_unread), None
     left = (ACCOUNT, *PERMISSIONS.values(), CLOCK, CAPACITY)
     if settings.local:
         found.add(ok(CREDENTIALS, "the embedded emulator needs none"))
@@ -117,8 +121,12 @@ async def check_way(
         found.add(warned(REGION, warning) if warning else ok(REGION, region))
     except ServiceError as error:
         # an endpoint that is not allowed fails the check of the endpoint alone, which comes next
-        is_endpoint = error.code == ENDPOINT_NOT_ALLOWED
-        found.add(skipped(REGION, _NO_ENDPOINT) if is_endpoint else failed_by(REGION, error))
+        if error.code == ENDPOINT_NOT_ALLOWED:
+            found.add(skipped(REGION, _NO_ENDPOINT))
+        elif error.code == NO_REGION and found.is_manifest_unread:
+            found.add(skipped(REGION, "not known: the manifest may name it, and has a problem"))
+        else:
+            found.add(failed_by(REGION, error))
     await check_way_to_endpoint(diagnosis, found)
     retrying = AsyncRetrying(
         sleep=anyio.sleep,

@@ -1,5 +1,6 @@
 """`doctor`: does a run have all that it needs? Reads only."""
 
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,13 +18,16 @@ from batch_upload.events import lane_and_event
 from batch_upload.operations import DESCRIBE
 from batch_upload.report.ndjson import LaneRef, in_lane
 from batch_upload.summary import EVENT_SCHEMA_VERSION
-from batch_upload.words import count_words
+from batch_upload.words import count_words, display_width, wrapped
 
 if TYPE_CHECKING:
     from batch_upload.app.checks import Check
 
 NAME_WIDTH = len(f"may {DESCRIBE}")
-"""Of the longest name: each check is printed before the next is made."""
+"""Of the longest name of a check that is not a lane's: each is printed before the next is made."""
+_VERDICT_WIDTH = 4
+_MESSAGE_WIDTH_MIN = 60
+"""A terminal with fewer columns beside the names has long messages below them."""
 
 
 @verb("doctor", LEDGER_FLAGS, TARGET_FLAGS, ACCESS_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
@@ -72,7 +76,9 @@ class _CheckPrinter:
         if lane is not None:
             check = replace(check, name=f"{lane.label} {check.name}")
         if not self._output.quiet:
-            self._output.answer(check_lines(check))
+            stream = sys.stderr if self._output.json else sys.stdout
+            width = shutil.get_terminal_size().columns if stream.isatty() else None
+            self._output.answer(check_lines(check, width=width))
             sys.stdout.flush()
         elif check.verdict is Verdict.FAIL:
             self._output.error("\n".join(check_lines(check)))
@@ -90,8 +96,25 @@ def check_line(check: "Check") -> dict[str, Any]:
     }
 
 
-def check_lines(check: "Check") -> Iterator[str]:
-    """Yield a line for a check, and its hint on a line of its own."""
-    yield printable(f"{check.verdict:<4}  {check.name:<{NAME_WIDTH}}  {check.message}")
-    if check.hint:
-        yield printable(f"{'':<4}  {'':<{NAME_WIDTH}}  hint: {check.hint}")
+def check_lines(check: "Check", *, width: int | None = None) -> Iterator[str]:
+    """Yield a line for a check, and its hint on a line of its own.
+
+    On a terminal of `width` columns the message is wrapped next to the name, or below it where there is no room.
+    """
+    texts = [printable(text) for text in (check.message, f"hint: {check.hint}" if check.hint else "") if text]
+    name, blank = printable(check.name), " " * (_VERDICT_WIDTH + 2)
+    indent = f"{blank}{'':<{NAME_WIDTH}}  "
+    if width is None:
+        first = f"{check.verdict:<{_VERDICT_WIDTH}}  {name:<{NAME_WIDTH}}  "
+        yield from (f"{start}{text}" for start, text in zip((first, indent), texts, strict=False))
+        return
+    room = width - len(indent)
+    has_room = room >= _MESSAGE_WIDTH_MIN or all(display_width(text) <= room for text in texts)
+    if len(name) > NAME_WIDTH or not has_room:
+        yield f"{check.verdict:<{_VERDICT_WIDTH}}  {name}"
+        lines = [line for text in texts for line in wrapped(text, max(1, width - len(blank) - 2))]
+        yield from (f"{blank}  {line}" for line in lines)
+        return
+    lines = [line for text in texts for line in wrapped(text, room)]
+    yield f"{check.verdict:<{_VERDICT_WIDTH}}  {name:<{NAME_WIDTH}}  {lines[0]}"
+    yield from (f"{indent}{line}" for line in lines[1:])

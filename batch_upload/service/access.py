@@ -31,6 +31,8 @@ from batch_upload.spelling import REGION_PATTERN
 SERVICE = "pinpoint-sms-voice-v2"
 TOKEN_SERVICE = "sts"  # noqa: S105 - the name of a service
 PROGRAM = "batch-upload"
+NO_REGION = "NoRegionError"
+"""The code of the error of a lane whose Region is named nowhere: that of the SDK."""
 _SIGN_IN = ("sso", "sso-oidc", "signin")
 """Services that the SDK asks for credentials, besides STS."""
 DOCUMENT_HOSTS = "sms-voice|sts"
@@ -204,9 +206,7 @@ def chosen_region(access: Access, session: AioSession) -> str:
     """Return the Region by flag, variable, manifest or AWS configuration. Raises AccessFault without a good one."""
     region = access.region or session.get_config_variable("region")
     if region is None:
-        raise AccessFault(
-            "no Region is chosen", code="NoRegionError", hint="`--region us-east-1`, or `target: {region: …}`"
-        )
+        raise AccessFault("no Region is chosen", code=NO_REGION, hint="`--region us-east-1`, or `target: {region: …}`")
     check_region_name(region)
     return str(region)
 

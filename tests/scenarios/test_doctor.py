@@ -1,5 +1,6 @@
 """`doctor`: a line for each check, every one made although another failed, and the exit code that they mean."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -225,3 +226,18 @@ def test_one_throttled_assumerole_fails_no_lane(command: Preloaded, tmp_path: Pa
     assert ended.code == 0, ended.stdout
     assert verdicts == ["ok"] * 2
     assert asked["AssumeRole"] >= 1
+
+
+def test_a_region_that_only_the_manifest_may_name_is_not_missing_while_the_manifest_has_a_problem(
+    command: Preloaded, tmp_path: Path
+) -> None:
+    batch = make_batch(tmp_path, 1, extra="targets: {list: [{name: acme, regions: [us-east-1]}]}")
+
+    nowhere = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+
+    result = command.run("doctor", batch.path, "--json", cwd=tmp_path, env=CREDENTIALS, base=nowhere)
+    alone = command.run("doctor", "--json", cwd=tmp_path, env=CREDENTIALS, base=nowhere)
+
+    assert (verdicts(result)["manifest"], verdicts(result)["region"]) == ("fail", "skip")
+    assert message(result, "region") == "not known: the manifest may name it, and has a problem"
+    assert verdicts(alone)["region"] == "fail"
