@@ -1,5 +1,6 @@
 """Names from files and services, made harmless for a terminal, a shell line and an encoding."""
 
+import os
 import re
 import shlex
 import unicodedata
@@ -51,6 +52,14 @@ def escaped_for(text: str, encoding: str) -> str:
 def stream_encoding(stream: TextIO) -> str:
     """Return the encoding of a text stream; UTF-8 where it has none, as in memory."""
     return getattr(stream, "encoding", None) or "utf-8"
+
+
+def terminal_width(stream: TextIO) -> int | None:
+    """Return how many columns the terminal of a stream has; None if it is no terminal, or one without a size."""
+    try:
+        return (os.get_terminal_size(stream.fileno()).columns or None) if stream.isatty() else None
+    except (OSError, ValueError):
+        return None
 
 
 def write_text(stream: TextIO, lines: Iterable[str]) -> None:

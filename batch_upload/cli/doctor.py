@@ -1,6 +1,5 @@
 """`doctor`: does a run have all that it needs? Reads only."""
 
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +12,7 @@ import typer
 from batch_upload.cli.flags import ACCESS_FLAGS, LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Flags, options_of
 from batch_upload.cli.output import Output
 from batch_upload.cli.verb import Ended, verb
-from batch_upload.escape import printable
+from batch_upload.escape import printable, terminal_width
 from batch_upload.events import lane_and_event
 from batch_upload.operations import DESCRIBE
 from batch_upload.report.ndjson import LaneRef, in_lane
@@ -77,8 +76,7 @@ class _CheckPrinter:
             check = replace(check, name=f"{lane.label} {check.name}")
         if not self._output.quiet:
             stream = sys.stderr if self._output.json else sys.stdout
-            width = shutil.get_terminal_size().columns if stream.isatty() else None
-            self._output.answer(check_lines(check, width=width))
+            self._output.answer(check_lines(check, width=terminal_width(stream)))
             sys.stdout.flush()
         elif check.verdict is Verdict.FAIL:
             self._output.error("\n".join(check_lines(check)))

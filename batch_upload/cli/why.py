@@ -11,8 +11,9 @@ from batch_upload.cli.completion import item_ids
 from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Flags, ManifestOrLedgerArgument, options_of
 from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.verb import Ended, verb
+from batch_upload.errors import ExitCode
 from batch_upload.model import ActionKind, State
-from batch_upload.report.advice import advice
+from batch_upload.report.advice import ROOM_IN_ACCOUNT, advice
 from batch_upload.report.history import (
     History,
     Next,
@@ -21,7 +22,7 @@ from batch_upload.report.history import (
     history_lines_of_lanes,
 )
 from batch_upload.report.ndjson import lane_ref
-from batch_upload.report.summary_text import Invocation
+from batch_upload.report.summary_text import Invocation, commands_after
 
 if TYPE_CHECKING:
     from batch_upload.app.why import ItemHistory
@@ -33,7 +34,7 @@ NEXT_WORDS: Mapping[ActionKind, str] = {
     ActionKind.UNCHANGED: "nothing is left to do",
     ActionKind.RETAG: "the next `upload` gives its attachment the new tags",
     ActionKind.PARKED: "the next `upload` sends it once there is capacity",
-    ActionKind.FAILED: "nothing, unless the file is another or `generation` is raised",
+    ActionKind.FAILED: "no run sends it again as it is",
     ActionKind.ORPHAN: "nothing",
 }
 UPLOADING = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE, ActionKind.PARKED)
@@ -127,6 +128,9 @@ def next_of(found: "ItemHistory", invocation: Invocation) -> Next:
         return Next(advice(State.FAILED, known.fault), (upload,))
     if action.kind is ActionKind.UNCHANGED and known is not None and known.state is State.PROCESSING:
         return Next("the next `upload` asks whether the service has finished with it", (upload,))
+    if known is not None and known.state is State.PARKED and known.resume_after is None:
+        commands = [command for command, _ in commands_after(ExitCode.ACCOUNT_FULL, invocation)]
+        return Next(f"the account is full: {ROOM_IN_ACCOUNT}", tuple(commands))
     words = f"{NEXT_WORDS[action.kind]} ({action.reason})"
     if known is not None and known.state in (State.SENDING, State.UNKNOWN):
         return Next(words, (upload, reconcile))

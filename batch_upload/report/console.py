@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 from typing import TextIO
 
 from rich.box import SIMPLE
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from batch_upload.errors import ExitCode
-from batch_upload.escape import escaped_for, printable
+from batch_upload.escape import escaped_for, printable, terminal_width
 from batch_upload.events import (
     LaneEnded,
     LanesChosen,
@@ -69,7 +69,10 @@ class _RaisingConsole(Console):
 
 def terminal_console(stream: TextIO) -> Console:
     """Return a console that prints text as it is: without markup, emoji codes or coloured numbers."""
-    return _RaisingConsole(file=stream, markup=False, emoji=False, highlight=False, safe_box=True)
+    console = _RaisingConsole(file=stream, markup=False, emoji=False, highlight=False, safe_box=True)
+    if console.is_dumb_terminal and (width := terminal_width(stream)) is not None:
+        console.size = ConsoleDimensions(width, console.height)  # rich takes such a terminal to have 80 columns
+    return console
 
 
 def people_observer(stream: TextIO) -> RunObserver:

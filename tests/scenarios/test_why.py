@@ -74,6 +74,22 @@ def test_an_attempt_that_was_cut_off_has_no_end_and_the_next_step_is_named(
     assert item["next"]["commands"] == ["batch-upload upload june.yaml", "batch-upload reconcile june.yaml"]
 
 
+def test_an_item_that_waits_for_room_in_the_account_is_left_to_a_person(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    batch = make_batch(tmp_path, 2)
+    endpoint.change(attachments_per_account=1)
+    assert upload(command, batch, endpoint).code == 27
+
+    told = why(command, batch, batch.ids[1], "--json")
+
+    ahead = told.item(batch.ids[1])["next"]
+    assert ahead["words"] == (
+        "the account is full: raise the quota (Service Quotas), or delete with `prune`; then run again"
+    )
+    assert [line.split()[1] for line in ahead["commands"]] == ["plan", "prune", "upload"]
+
+
 def test_what_differs_between_manifest_and_ledger_is_named(
     endpoint: Endpoint, tmp_path: Path, command: Preloaded
 ) -> None:

@@ -1,8 +1,11 @@
 """A run as a terminal shows it."""
 
+import fcntl
 import io
 import os
 import re
+import struct
+import termios
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +20,7 @@ from batch_upload.report.console import (
     people_observer,
     renderable,
     renderable_of_lanes,
+    terminal_console,
 )
 from batch_upload.report.lane_progress import LanesProgress
 from batch_upload.report.plain import PlainObserver
@@ -210,6 +214,13 @@ def test_the_observer_suits_the_stream(terminal: io.TextIOWrapper, monkeypatch: 
 
     monkeypatch.setenv("TERM", "dumb")
     assert isinstance(people_observer(terminal), PlainObserver)
+
+
+def test_a_table_is_as_wide_as_a_dumb_terminal(terminal: io.TextIOWrapper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 52, 0, 0))
+
+    assert terminal_console(terminal).width == 52
 
 
 def test_a_table_folds_what_is_too_long_and_cuts_nothing_off() -> None:
