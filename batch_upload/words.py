@@ -113,6 +113,20 @@ def aligned_lines(rows: Sequence[Sequence[str]], *, is_last_right: bool = False)
         yield "  ".join(cells).rstrip()
 
 
+def cut_in_middle(text: str, width: int, *, mark: str = "…") -> str:
+    """Return the text in at most `width` columns: a longer one loses its middle, because names differ at their end."""
+    if display_width(text) <= width:
+        return text
+    room = max(0, width - display_width(mark))
+    tail = ""
+    while tail != text and display_width(text[-len(tail) - 1 :]) <= (room + 1) // 2:
+        tail = text[-len(tail) - 1 :]
+    head = ""
+    while display_width(text[: len(head) + 1]) + display_width(tail) <= room:
+        head = text[: len(head) + 1]
+    return f"{head}{mark}{tail}"
+
+
 def wrapped(text: str, width: int) -> list[str]:
     """Return the text in lines of at most `width` columns, broken at blanks; a longer word is a line of its own."""
     lines = [""]

@@ -44,6 +44,7 @@ from batch_upload.report.plain import (
     pace_words,
 )
 from batch_upload.report.progress import RunProgress
+from batch_upload.words import cut_in_middle
 
 REDRAW_EVERY = timedelta(seconds=0.1)
 LANES_REDRAW_EVERY = timedelta(seconds=0.5)
@@ -178,7 +179,9 @@ def renderable_of_lanes(
     for lane, trouble in troubled[:TROUBLED_SHOWN]:
         done, why = f"{lane.sent:,}/{lane.total:,}", trouble_words(lane, trouble, at=at)
         style = _TROUBLE_STYLES.get(trouble, "dim")
-        grid.add_row(*(Text(escaped_for(cell, console.encoding), style) for cell in (printable(lane.label), done, why)))
+        mark = "..." if console.options.ascii_only else "…"
+        label = cut_in_middle(escaped_for(printable(lane.label), console.encoding), console.width // 2, mark=mark)
+        grid.add_row(*(Text(escaped_for(cell, console.encoding), style) for cell in (label, done, why)))
     more = sum(trouble is not Trouble.SLOW for _, trouble in troubled[TROUBLED_SHOWN:])
     rest = [_clipped(f"and {more:,} more lanes need attention", console, "dim")] if more else []
     return Group(_bar_and_numbers(progress, console), *lines, grid, *rest)

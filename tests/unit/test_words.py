@@ -9,6 +9,7 @@ from batch_upload.words import (
     aligned_lines,
     clock_words,
     count_words,
+    cut_in_middle,
     display_width,
     duration_words,
     fault_words,
@@ -16,6 +17,7 @@ from batch_upload.words import (
     rate_words,
     size_words,
     utc_iso,
+    wrapped,
 )
 from tests.unit.report.samples import BEGIN
 
@@ -104,3 +106,30 @@ def test_rows_are_aligned_by_what_a_terminal_shows_of_them() -> None:
     assert list(aligned_lines(rows)) == ["id    size", "日本  5", "a     12"]
     assert list(aligned_lines(rows, is_last_right=True)) == ["id    size", "日本     5", "a       12"]
     assert list(aligned_lines([])) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "shown"),
+    [
+        ("acme/us-east-1", 14, "acme/us-east-1"),
+        ("acme/us-east-1", 9, "acme…st-1"),
+        ("北京市朝阳区/us-east-1", 11, "北京…ast-1"),
+        ("acme", 1, "…"),
+        ("", 0, ""),
+    ],
+)
+def test_a_name_that_is_too_wide_loses_its_middle(text: str, width: int, shown: str) -> None:
+    found = cut_in_middle(text, width)
+
+    assert found == shown
+    assert display_width(found) <= width
+
+
+def test_a_text_is_wrapped_at_blanks_and_no_word_is_broken() -> None:
+    assert wrapped("no answer of `sms-voice.us-east-1.amazonaws.com` yet", 12) == [
+        "no answer of",
+        "`sms-voice.us-east-1.amazonaws.com`",
+        "yet",
+    ]
+    assert wrapped("北京 北京 北京", 9) == ["北京 北京", "北京"]
+    assert wrapped("", 9) == [""]

@@ -272,6 +272,17 @@ def test_many_lanes_are_one_bar_and_those_that_need_attention() -> None:
     ]
 
 
+@pytest.mark.parametrize(("width", "encoding"), [(40, "ascii"), (60, "utf-8")])
+def test_the_regions_of_a_target_with_a_long_name_can_be_told_apart(width: int, encoding: str) -> None:
+    name = "a-customer-with-a-rather-long-name-of-its-own"
+    progress = lanes_of(f"{name}/us-east-1", f"{name}/us-west-2", "late/us-east-1")
+
+    lines = drawn_lanes(progress, width, encoding)
+
+    assert [line.split()[0][-9:] for line in lines[-2:]] == ["us-east-1", "us-west-2"]
+    assert max(len(line) for line in lines) <= width
+
+
 @pytest.mark.parametrize("count", [1, 2, 80, 200])
 @pytest.mark.parametrize(("width", "encoding"), [(30, "ascii"), (80, "utf-8"), (200, "latin-1")])
 def test_the_drawing_of_lanes_stays_within_ten_lines_and_the_width(count: int, width: int, encoding: str) -> None:
