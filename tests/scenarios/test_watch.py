@@ -5,7 +5,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 import pytest_asyncio
@@ -71,6 +71,35 @@ async def test_a_run_that_was_killed_is_not_shown_as_under_way(
                 upload.process.kill()
             await expect(verdict).to_contain_text("left for the same command again", timeout=LOOKS_MS)
             await expect(watched.page.locator("#facts")).to_contain_text("Stopped without an end")
+
+
+@with_browser
+async def test_the_sheet_of_an_item_follows_it_and_keeps_what_is_selected_while_others_change(
+    browser: Browser, endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    batch = make_batch(tmp_path, 3)
+    with command.started("watch", batch.manifest, "--json", cwd=tmp_path) as watch:
+        url = watch.until("listening")["url"]
+        async with opened(browser, f"{url}#item={quote(batch.ids[0], safe='')}") as watched:
+            page, sheet = watched.page, watched.page.locator("#sheet-body")
+            await expect(sheet).to_contain_text("pending: not sent yet")
+
+            first = ("--only", batch.ids[0], "--rate", "50")
+            with command.started("upload", batch.manifest, *first, cwd=tmp_path, env=endpoint.env) as upload:
+                assert upload.finish().code == 0
+            await expect(sheet).to_contain_text("complete: uploaded", timeout=LOOKS_MS)
+            await expect(sheet.locator(".tries tbody tr")).to_have_count(1)
+            await expect(sheet).to_contain_text("Exit 0", timeout=LOOKS_MS)
+            await sheet.locator(".named code").first.evaluate("one => getSelection().selectAllChildren(one)")
+            await _shows(page, "pending", 2)
+            endpoint.change(processing_s=3_600)
+            rest = ("--no-wait", "--rate", "50")
+            with command.started("upload", batch.manifest, *rest, cwd=tmp_path, env=endpoint.env) as upload:
+                upload.finish()
+            await _shows(page, "processing", 2)
+
+            assert await page.evaluate("getSelection().toString()") == batch.ids[0]
+            assert watched.complaints == []
 
 
 async def _follows_a_run(page: Page, endpoint: Endpoint, batch: Batch, command: Preloaded) -> None:

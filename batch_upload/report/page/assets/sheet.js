@@ -1,6 +1,6 @@
 // The sheet of one item: everything that is known of it, at an address of its own (`#item=…`), on one page of paper.
 
-const sheet = { shown: null, title: "" };
+const sheet = { shown: null, title: "", drawn: "" };
 
 /** Return the fragment by which an item is opened: its id, and its lane where there are several. */
 function fragmentOf(item) {
@@ -32,7 +32,7 @@ function followAddress() {
     if ($("sheet").open) $("sheet").close();
     return;
   }
-  sheet.shown = wanted;
+  Object.assign(sheet, { shown: wanted, drawn: "" });
   drawSheet();
   if (!$("sheet").open) $("sheet").showModal();
   $("sheet").scrollTop = 0;
@@ -42,11 +42,16 @@ function drawSheet() {
   if (sheet.shown === null) return;
   const item = findItem(sheet.shown);
   const { head } = model;
+  $("sheet-made").replaceChildren(`${head.program}, as of `, time(head.at), " UTC, read from the ledger.");
+  const attempts = item ? attemptsOf(item) : [];
+  const runs = head.runs.filter((run) => attempts.some((attempt) => attempt.run === run.id));
+  const drawn = JSON.stringify([{ ...item, searchText: null }, attempts, runs.map((run) => run.ended)]);
+  if (drawn === sheet.drawn) return; // so that a selection stays
+  sheet.drawn = drawn;
   $("sheet-title").textContent = visible(item ? item.id : sheet.shown.id);
   $("sheet-body").replaceChildren(...(item
     ? [faultBlock(item), itemFacts(item, originFacts(item)), attemptsTable(item)].filter(Boolean)
     : [h("p", { class: "note", text: "This page has no such item." })]));
-  $("sheet-made").replaceChildren(`${head.program}, as of `, time(head.at), " UTC, read from the ledger.");
   if (!sheet.title) sheet.title = document.title;
   document.title = `${visible(item ? item.id : sheet.shown.id)} · ${sheet.title}`; // also the name of a printed file
 }
