@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from batch_upload.errors import ProblemCode
-from batch_upload.model import ContentType
+from batch_upload.model import ContentType, Listed
 
 EXTENSIONS: Mapping[ContentType, tuple[str, ...]] = {
     ContentType.PDF: (".pdf",),
@@ -86,3 +86,12 @@ class RememberedDigest(NamedTuple):
     sha256: str
     content_type: ContentType
     insight: Insight | None = None
+
+
+class YoungFile(NamedTuple):
+    """A match that was changed less than `min_age` ago: perhaps it is still being written. A later run takes it."""
+
+    listed: Listed
+    min_age_s: float
+    is_future: bool
+    """Whether its time of change is in the future, as by the clock of another host. Such a file counts as young."""

@@ -111,6 +111,11 @@ class Alike(NamedTuple):
     how: str
 
 
+def composed(text: str) -> str:
+    """Return a text in NFC: the same for names that look the same."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def folded(name: str) -> str:
     """Return a key that similar names share: NFC, case folded, with ISO-8859-1 for bytes that are not UTF-8."""
     if name.isascii():

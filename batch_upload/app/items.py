@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batch_upload.app.looks import Looked, Made, Memory, Sound, look_into_listed, remembered
-from batch_upload.document import Document, RememberedDigest
+from batch_upload.document import Document, RememberedDigest, YoungFile
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.look import Recall, Recent, recall_nothing
 from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.errors import EmptyShard, ManifestInvalid, UsageError
 from batch_upload.form import limiting_form
 from batch_upload.ledger_address import LedgerAddress
+from batch_upload.manifest.globs import GlobFindings
 from batch_upload.manifest.problems import Code
 from batch_upload.manifest.reader import list_manifest
 from batch_upload.model import Item, Listed, Manifest, Problem
@@ -40,6 +41,13 @@ class Prepared:
     warnings: tuple[Problem, ...] = ()
     unmatched: tuple[Problem, ...] = ()
     unread: tuple[tuple[Listed, Problem], ...] = ()
+    young: tuple[YoungFile, ...] = ()
+    """Matches of globs that are left for a later run: no items, and what was uploaded under their ids stays."""
+
+    @property
+    def young_ids(self) -> frozenset[str]:
+        """The ids of the matches that are left for a later run."""
+        return frozenset(each.listed.item_id for each in self.young)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -72,6 +80,9 @@ def lane_parts(prepared: Prepared, settings: Settings) -> tuple[LanePart, ...]:
     unread: dict[str | None, list[tuple[Listed, Problem]]] = {}
     for listed, problem in prepared.unread:
         unread.setdefault(listed.lane_label, []).append((listed, problem))
+    young: dict[str | None, list[YoungFile]] = {}
+    for each in prepared.young:
+        young.setdefault(each.listed.lane_label, []).append(each)
     parts = []
     for target in settings.lanes.of(manifest.targets):
         own = tuple(items.get(target.label, ())), tuple(unread.get(target.label, ()))
@@ -84,7 +95,7 @@ def lane_parts(prepared: Prepared, settings: Settings) -> tuple[LanePart, ...]:
         parts.append(
             LanePart(
                 target,
-                replace(prepared, items=own[0], fresh={}, unread=own[1]),
+                replace(prepared, items=own[0], fresh={}, unread=own[1], young=tuple(young.get(target.label, ()))),
                 replace(settings_of_lane(settings, target), only_ids=only),
             )
         )
@@ -98,6 +109,7 @@ class Checked:
     manifest: Manifest
     count: int
     warnings: tuple[Problem, ...] = ()
+    young: tuple[YoungFile, ...] = ()
 
 
 def missing_files(prepared: Prepared) -> list[str]:
@@ -155,7 +167,13 @@ def _prepared(
         memory=memory,
     )
     prepared = Prepared(
-        looked.manifest, looked.made, fresh, looked.warnings, tuple(looked.problems), tuple(looked.refused)
+        looked.manifest,
+        looked.made,
+        fresh,
+        looked.warnings,
+        tuple(looked.problems),
+        tuple(looked.refused),
+        looked.young,
     )
     if any(problem.code not in UNMATCHED for problem in looked.problems):
         raise invalid(path, prepared.problems)
@@ -193,7 +211,7 @@ def check(path: Path, *, allow_outside: bool, lanes: LaneChoice = ALL_LANES) -> 
     if looked.problems or looked.refused:
         problems = dict.fromkeys((*looked.problems, *(problem for _, problem in looked.refused)))
         raise invalid(path, tuple(problems))
-    return Checked(looked.manifest, looked.made, looked.warnings)
+    return Checked(looked.manifest, looked.made, looked.warnings, looked.young)
 
 
 def look_into_files(
@@ -212,16 +230,20 @@ def look_into_files(
     ManifestInvalid if the manifest cannot be listed, and UsageError as `list_manifest`.
     """
     found: list[Looked[Made]] = []
+    findings = GlobFindings()
 
     def take(manifest: Manifest, listed: Iterator[Listed]) -> None:
         found.append(look_into_listed(manifest, listed, make, allow_outside=allow_outside, fresh=fresh, memory=memory))
 
     try:
-        manifest, _, problems = _listed(path, allow_outside=allow_outside, lanes=lanes, take=take)
+        manifest, _, problems = _listed(path, allow_outside=allow_outside, lanes=lanes, take=take, findings=findings)
     except KeyboardInterrupt as stopped:
         stopped.add_note(f"while reading `{path}` and its files; nothing was sent")
         raise
-    return replace(found[0], manifest=manifest, problems=problems)
+    warnings = sorted((*found[0].warnings, *findings.warnings), key=lambda warning: warning.at)
+    return replace(
+        found[0], manifest=manifest, problems=problems, warnings=tuple(warnings), young=tuple(findings.young)
+    )
 
 
 def check_only(settings: Settings, prepared: Prepared) -> None:
@@ -271,14 +293,14 @@ def list_items(
 
 
 def list_items_and_unmatched(
-    path: Path, *, allow_outside: bool, lanes: LaneChoice = ALL_LANES
+    path: Path, *, allow_outside: bool, lanes: LaneChoice = ALL_LANES, findings: GlobFindings | None = None
 ) -> tuple[Manifest, tuple[Listed, ...], tuple[Problem, ...]]:
     """As `list_items`, for a verb that only reads the ledger; also return the problem of each glob without a match.
 
-    Raises ManifestInvalid with all problems if there are others.
+    `findings` gets what globs find besides. Raises ManifestInvalid with all problems if there are others.
     """
     manifest, listed, problems = _listed(
-        path, allow_outside=allow_outside, lanes=lanes, take=lambda _, listed: tuple(listed)
+        path, allow_outside=allow_outside, lanes=lanes, take=lambda _, listed: tuple(listed), findings=findings
     )
     if any(problem.code not in UNMATCHED for problem in problems):
         raise invalid(path, problems)
@@ -291,9 +313,12 @@ def _listed(
     allow_outside: bool,
     lanes: LaneChoice,
     take: Callable[[Manifest, Iterator[Listed]], Made],
+    findings: GlobFindings | None,
 ) -> tuple[Manifest, Made, Sequence[Problem]]:
     try:
-        manifest, made, problems = list_manifest(path, allow_outside=allow_outside, lanes=lanes, take=take)
+        manifest, made, problems = list_manifest(
+            path, allow_outside=allow_outside, lanes=lanes, take=take, findings=findings
+        )
     except ManifestInvalid as error:
         raise invalid(path, error.problems) from error
     if lanes.shard is not None and not problems and not lanes.of(manifest.targets):

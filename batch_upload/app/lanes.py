@@ -17,6 +17,7 @@ from batch_upload.engine.tally import Tally
 from batch_upload.errors import BatchUploadError, LedgerLocked, LedgerOfAnotherLane, LedgerUnusable, ServiceError
 from batch_upload.ledger import find_reader
 from batch_upload.ledger_address import LedgerAddress
+from batch_upload.manifest.globs import GlobFindings
 from batch_upload.model import Lane, Listed, Manifest, Problem
 from batch_upload.ports import LedgerReader
 from batch_upload.settings import RunOptions, Settings, settings_of_lane
@@ -48,6 +49,7 @@ class ListedPart:
     target: Target
     settings: Settings
     listed: tuple[Listed, ...]
+    """Where the ledger is read, also the files that are too young for a run, if it has them."""
 
 
 def listed_parts(manifest: Manifest, listed: Sequence[Listed], settings: Settings) -> tuple[ListedPart, ...]:
@@ -97,16 +99,32 @@ def listed_lanes(
     No file of the manifest is opened, and all lanes are read at one moment. Blocking. Raises ManifestInvalid,
     LedgerUnusable and UsageError; ManifestInvalid also for a glob without a match if there is no ledger.
     """
+    findings = GlobFindings()
     manifest, listed, unmatched = list_items_and_unmatched(
-        path, allow_outside=options.allow_outside, lanes=options.lanes
+        path, allow_outside=options.allow_outside, lanes=options.lanes, findings=findings
     )
     settings = settings_of_manifest(options, manifest)
     parts = listed_parts(manifest, listed, settings)
     with lane_readers(settings.ledger) as reader_of:
-        lanes = [(part, reader_of(part.target)) for part in parts]
+        lanes = [
+            (_with_young(manifest, part, reader, findings), reader)
+            for part, reader in ((part, reader_of(part.target)) for part in parts)
+        ]
         if unmatched and not any(reader for _, reader in lanes):
             raise invalid(path, unmatched)
         yield manifest, unmatched, lanes
+
+
+def _with_young(
+    manifest: Manifest, part: ListedPart, reader: LedgerReader | None, findings: GlobFindings
+) -> ListedPart:
+    """Return a lane with the files that are too young for a run, as far as the ledger has them."""
+    label = part.target.label
+    young = {each.listed.item_id: each.listed for each in findings.young if each.listed.lane_label == label}
+    if reader is None or not young:
+        return part
+    rows = reader.known_of_ids(manifest.batch, list(young))
+    return replace(part, listed=(*part.listed, *(young[row.item_id] for row in rows if row.current)))
 
 
 @contextmanager

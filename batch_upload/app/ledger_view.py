@@ -306,7 +306,8 @@ def check_lane(ledger: Lane | None, asked: Lane | None, settings: Settings) -> N
 
 
 def unplanned(prepared: Prepared, known: Sequence[Known]) -> tuple[Known | None, ...]:
-    """Return the ledger's rows of files that cannot be sent, then of items that no glob matches any more.
+    """Return the ledger's rows of files that cannot be sent, then of those that it has of files that are too young,
+    then of items that no glob matches any more.
 
     None for a file that the ledger does not know.
     """
@@ -314,7 +315,16 @@ def unplanned(prepared: Prepared, known: Sequence[Known]) -> tuple[Known | None,
     for row in known:
         rows[row.item_id].append(row)
     ids = [listed.item_id for listed, _ in prepared.unread]
+    young = (each.listed.item_id for each in prepared.young)
+    ids += [item_id for item_id in young if shown_row_of_id(rows.get(item_id, ())) is not None]
     if prepared.unmatched:
-        listed = {*ids, *(item.item_id for item in prepared.items)}
+        listed = {*ids, *prepared.young_ids, *(item.item_id for item in prepared.items)}
         ids += [row.item_id for row in known if row.current and row.item_id not in listed]
     return tuple(shown_row_of_id(rows.get(item_id, ())) for item_id in ids)
+
+
+def unmatched_count(prepared: Prepared, unplanned_rows: Sequence[Known | None]) -> int:
+    """Return how many of the rows that `unplanned` returned are of items that no glob matches any more."""
+    young = prepared.young_ids
+    too_young = sum(row is not None and row.item_id in young for row in unplanned_rows)
+    return len(unplanned_rows) - len(prepared.unread) - too_young

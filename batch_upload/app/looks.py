@@ -1,5 +1,6 @@
 """A look into the files that a manifest lists: what is in each, or why it cannot be sent."""
 
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -8,11 +9,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, TypeVar
 
-from batch_upload.document import Document, RememberedDigest
+from batch_upload.document import Document, RememberedDigest, YoungFile
 from batch_upload.documents.copies import Copies
 from batch_upload.documents.form_check import mismatches
 from batch_upload.documents.look import RECENT_MAX, Looker, Recall, recall_nothing
-from batch_upload.documents.refusals import Refusal
+from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.form import limiting_form
 from batch_upload.model import Listed, Manifest, Problem
 from batch_upload.settings import Settings
@@ -37,6 +38,8 @@ class Looked(Generic[Made]):
     problems: Sequence[Problem]
     refused: Sequence[tuple[Listed, Problem]]
     warnings: tuple[Problem, ...]
+    young: tuple[YoungFile, ...] = ()
+    """Matches of globs that are left for a later run, in the manifest's order."""
 
 
 @contextmanager
@@ -74,6 +77,8 @@ def look_into_listed(
             while batch := list(islice(listed, FILES_AT_ONCE)):
                 for each, found in zip(batch, look(batch), strict=True):
                     if isinstance(found, Refusal):
+                        if found.code is RefusalCode.MISSING and each.is_match and has_vanished(each):
+                            continue
                         refused.append((each, Problem(path, each.at, found.code, found.message)))
                     else:
                         flawed.extend(mismatches(each, found, manifest=path))
@@ -83,6 +88,11 @@ def look_into_listed(
         made = make(sound())
     warnings = dict.fromkeys([*flawed, *(warning for lane in copies.values() for warning in lane.warnings(path))])
     return Looked(manifest, made, (), refused, tuple(sorted(warnings, key=lambda warning: warning.at)))
+
+
+def has_vanished(listed: Listed) -> bool:
+    """Tell whether there is nothing at a file's path any more, not even a broken link."""
+    return listed.path is not None and not os.path.lexists(listed.path)
 
 
 class _LookOnce:

@@ -78,7 +78,8 @@ class PlanInput:
             may_exist = (row for row in self.rows.by_token.values() if row.state in LIVE | OPEN)
             return Plan((), more_orphans=sum(row.client_token not in shown for row in may_exist))
         is_part = self.prepared.manifest.part_of is not None or bool(self.prepared.unmatched)
-        made = plan_unfinished(self.unfinished, self.rows, outlook, is_part=is_part)
+        later = self.prepared.young_ids
+        made = plan_unfinished(self.unfinished, self.rows, outlook, is_part=is_part, later=later)
         unread = {listed.item_id for listed, _ in self.prepared.unread}
         return replace(made, actions=tuple(each for each in made.actions if each.item_id not in unread))
 

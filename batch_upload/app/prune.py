@@ -83,10 +83,10 @@ class PruneLane(LaneRun[PruneResult]):
         await ledger.pin(reached.lane, endpoint=reached.service.endpoint, at=self.clock.now())
         context = lane_context(reached, self.settings, ledger, self.observer, run_id=self.scope.run_id)
         rows = await ledger.known(self.batch)
-        found = pruning(self.prepared.items, rows)
+        found = pruning(self.prepared.items, rows, later=self.prepared.young_ids)
         if await look_at_unfinished(context, found):
             rows = await ledger.known(self.batch)
-            found = pruning(self.prepared.items, rows)
+            found = pruning(self.prepared.items, rows, later=self.prepared.young_ids)
         may_begin = await self._decision.of(self.part.target.label, found)
         if not found.candidates or not may_begin:
             ending = NOT_AGREED if found.candidates else NOTHING_TO_DELETE

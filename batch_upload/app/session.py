@@ -90,8 +90,8 @@ class Session(ABC, Generic[RunEnd]):
         """Go on without a lane of several that has ended."""
 
     def chosen(self, parts: Sequence[LanePart]) -> Sequence[LanePart]:
-        """Return the lanes to work on: those for which the manifest has items."""
-        return [part for part in parts if part.prepared.items]
+        """Return the lanes to work on: those for which the manifest has items, or its only lane."""
+        return [part for part in parts if part.prepared.items or part.target.label is None]
 
     async def run(self) -> RunEnd:
         """Do it from lock to result. Raises BatchUploadError, whose `summary` counts what was done until then.

@@ -12,10 +12,11 @@ from anyio import to_thread
 from batch_upload.app.exits import joint_summary, lane_summary, one_per_lane, summary_of_lanes
 from batch_upload.app.items import Prepared, list_items, missing_files, ready_to_read, settings_of_manifest
 from batch_upload.app.lanes import LaneOutcome, ListedPart, listed_parts
-from batch_upload.app.ledger_view import holder, last_run_of, pin_refusal
+from batch_upload.app.ledger_view import holder, last_run_of, pin_refusal, unmatched_count
 from batch_upload.app.plan_input import PlanInput, read_ledger_inputs, read_plan_inputs
 from batch_upload.app.rates import expected_create_rate
 from batch_upload.clock import counting_s
+from batch_upload.documents.refusals import in_other_form
 from batch_upload.engine.plan import LaneOutlook
 from batch_upload.engine.rows import new_row, shown_row, with_retries_counted
 from batch_upload.ledger import Note, find_reader, is_ledger_file
@@ -118,10 +119,14 @@ def _status_without_ledger(manifest: Manifest, part: ListedPart, *, started: flo
         manifest.batch,
         items,
         pending,
-        missing=[name for folder, name in files if not os.path.exists(os.path.join(folder, name))],
+        missing=[name for folder, name in files if not _exists(os.path.join(folder, name))],
         create_rate=expected_create_rate(part.settings, (), now=datetime.now(UTC)),
         holder=holder(part.settings.ledger),
     )
+
+
+def _exists(path: str) -> bool:
+    return os.path.exists(path) or in_other_form(path) is not None
 
 
 def _status_of_lane(given: PlanInput, *, started: float) -> Status:
@@ -153,7 +158,7 @@ def _status_of_lane(given: PlanInput, *, started: float) -> Status:
         with_retries_counted(needy, given.rows.by_token.values()),
         prepared,
         missing_files(prepared),
-        gone=0 if given.is_ledger_alone else len(given.unplanned) - len(prepared.unread),
+        gone=0 if given.is_ledger_alone else unmatched_count(prepared, given.unplanned),
         plan=given.plan(LaneOutlook(now)),
         refusal=given.refusal or pin_refusal(given.lane, given.target),
         last_run=given.last_run,

@@ -163,6 +163,7 @@ class UploadLane(LaneRun[RunResult]):
             settle_timeout_s=settings.settle_timeout_s,
             selection=Selection(settings.only_states, settings.only_ids),
             is_part=self.prepared.manifest.part_of is not None,
+            later=self.prepared.young_ids,
         )
 
     def summary_of(self, result: LaneResult, reached: Reached) -> Summary:

@@ -7,6 +7,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from batch_upload.app.items import check
+from batch_upload.document import YoungFile
 from batch_upload.errors import ManifestInvalid
 from batch_upload.model import Problem
 from batch_upload.settings import RunOptions
@@ -24,6 +25,8 @@ class Validation:
     problems: tuple[Problem, ...] = ()
     """In the order of the file. As long as there is one, `upload` sends nothing."""
     warnings: tuple[Problem, ...] = ()
+    young: tuple[YoungFile, ...] = ()
+    """Matches of globs that are too young for a run: they are not among the items, and were not looked into."""
 
 
 async def validate(manifest: str | Path, options: RunOptions | None = None) -> Validation:
@@ -45,4 +48,4 @@ def validate_sync(manifest: Path, options: RunOptions) -> Validation:
     except ManifestInvalid as error:
         return Validation(problems=tuple(error.problems))
     lanes = len(options.lanes.of(checked.manifest.targets)) if checked.manifest.targets else 0
-    return Validation(checked.manifest.batch, checked.count, lanes, warnings=checked.warnings)
+    return Validation(checked.manifest.batch, checked.count, lanes, warnings=checked.warnings, young=checked.young)

@@ -24,7 +24,7 @@ from batch_upload.app.lanes import (
     one_at_a_time,
     shared_access,
 )
-from batch_upload.app.ledger_view import check_lane, unplanned
+from batch_upload.app.ledger_view import check_lane, unmatched_count, unplanned
 from batch_upload.app.observers import Both, Silent, observer_of_lane
 from batch_upload.clock import counting_s
 from batch_upload.engine.listing import list_completely, reported, still_there
@@ -281,7 +281,7 @@ def lane_states(prepared: Prepared, rows: BatchRows, known: Sequence[Known]) -> 
     others = unplanned(prepared, known)
     found = (*(shown_row(item, rows) for item in prepared.items), *others)
     states = Counter(state_of_row(row).value for row in found)
-    return dict(states), len(others) - len(prepared.unread)
+    return dict(states), unmatched_count(prepared, others)
 
 
 def read_ledger(ledger: LedgerAddress, parts: Sequence[LanePart]) -> list[LedgerContent]:

@@ -105,6 +105,7 @@ def fleet_upload_command(
     prepared, settings = ready_or_recorded("fleet upload", manifest, options, run_id=output.sinks.run_id)
     check_only(settings, prepared)
     output.file_warnings(prepared.warnings, shown=PROBLEMS_SHOWN)
+    output.left_for_later(prepared.young)
     if prepared.manifest.targets and not may_begin(prepared, settings, yes=yes):
         summary = Summary("fleet upload", NOT_BEGUN, batch=prepared.manifest.batch)
         return Ended(summary, lines=(f"fleet upload: {NOT_BEGUN.reason}",))

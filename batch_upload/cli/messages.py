@@ -7,13 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from batch_upload.document import YoungFile
 from batch_upload.errors import BatchUploadError, ManifestInvalid, Refused, ServiceError
 from batch_upload.escape import printable
 from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import Problem, State
 from batch_upload.report.summary_text import IDS_SHOWN, Invocation
 from batch_upload.targets import Shard
-from batch_upload.words import count_words
+from batch_upload.words import count_words, duration_words
 
 if TYPE_CHECKING:
     from batch_upload.app.items import Prepared
@@ -74,6 +75,24 @@ def file_warnings_text(warnings: Sequence[Problem], *, shown: int | None = None)
     ]
     more = len(warnings) - len(lines)
     return [*lines, f"and {count_words(more, 'warning')} more; `validate` lists all of them"] if more else lines
+
+
+def left_for_later_text(young: Sequence[YoungFile]) -> list[str]:
+    """Return how many files are too young for this run, and what to do about times in the future."""
+    files = {each.listed.source: each for each in young}
+    lines = []
+    for min_age_s in sorted({each.min_age_s for each in files.values()}):
+        count = sum(each.min_age_s == min_age_s and not each.is_future for each in files.values())
+        if count:
+            age = f"{min_age_s:.0f} s" if min_age_s < 600 else duration_words(min_age_s)
+            are = "file is" if count == 1 else "files are"
+            lines.append(f"{count:,} {are} younger than {age}: left for a later run")
+    ahead = [name for name, each in files.items() if each.is_future]
+    if ahead:
+        have = "1 file has" if len(ahead) == 1 else f"{len(ahead):,} files have"
+        what = f"{have} a time of change in the future, such as `{ahead[0]}`: left for a later run"
+        lines.append(printable(f"{what}; if it stays so, set the clocks right or `touch` the file"))
+    return lines
 
 
 def valid_text(manifest: str, *, items: int, lanes: int = 0, warnings: int = 0) -> str:

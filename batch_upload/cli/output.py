@@ -11,11 +11,12 @@ from batch_upload.cli import messages
 from batch_upload.cli.flags import OUTPUT_FLAGS, Flags, shard_of, truth_of
 from batch_upload.cli.sinks import Sinks
 from batch_upload.cli.streams import reason_of
+from batch_upload.document import YoungFile
 from batch_upload.errors import ExitCode
 from batch_upload.escape import write_text
 from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import Problem
-from batch_upload.report.ndjson import warning_line, write_line
+from batch_upload.report.ndjson import left_for_later_line, warning_line, write_line
 from batch_upload.report.summary_text import Invocation
 from batch_upload.settings import RunOptions
 from batch_upload.summary import exit_of
@@ -73,6 +74,12 @@ class Output:
         for each in warnings:
             self.event(warning_line(each))
         self.say(*messages.file_warnings_text(warnings, shown=shown))
+
+    def left_for_later(self, young: Sequence[YoungFile]) -> None:
+        """Print which files are too young for this run; people get their number."""
+        for each in young:
+            self.event(left_for_later_line(each))
+        self.say(*messages.left_for_later_text(young))
 
     def lost(self, error: OSError | ValueError) -> None:
         """Report that an observer failed, to those that are left."""

@@ -81,6 +81,7 @@ def plan_command(
     prepared, settings = ready_to_read(manifest, options_of(flags))
     check_only(settings, prepared)
     output.file_warnings(prepared.warnings, shown=PROBLEMS_SHOWN)
+    output.left_for_later(prepared.young)
     shows_each = output.json or output.verbose > 0
     may_choose_complete = bool(settings.only_ids) or State.COMPLETE in settings.only_states
     given = read_plan_inputs(prepared, settings, whole=shows_each or may_choose_complete)

@@ -71,6 +71,7 @@ def upload_command(
 
     prepared, settings = checked(*ready_or_recorded("upload", manifest, options, run_id=output.sinks.run_id))
     output.file_warnings(prepared.warnings, shown=PROBLEMS_SHOWN)
+    output.left_for_later(prepared.young)
     if prepared.manifest.targets and not may_begin(prepared, settings, yes=yes):
         summary = Summary("upload", NOT_BEGUN, batch=prepared.manifest.batch)
         return Ended(summary, lines=(f"upload: {NOT_BEGUN.reason}",))

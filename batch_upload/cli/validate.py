@@ -26,6 +26,7 @@ def validate_command(manifest: ManifestArgument, *, flags: Flags, output: Output
     if found.problems and not output.json:
         output.error(messages.problems_text(found.problems))
     output.file_warnings(found.warnings)
+    output.left_for_later(found.young)
     summary = Summary(
         verb="validate",
         exit=exit_of(ExitCode.INVALID if found.problems else ExitCode.DONE),

@@ -3,6 +3,7 @@
 Each id is uploaded, whatever is in its file. The same bytes under two ids take two places of the account's quota.
 """
 
+import os
 from array import array
 from collections import defaultdict
 from itertools import pairwise
@@ -11,6 +12,7 @@ from batch_upload.document import Document
 from batch_upload.errors import ProblemCode
 from batch_upload.escape import quoted
 from batch_upload.model import Listed, Position, Problem
+from batch_upload.spelling import composed
 
 _UINT64_MAX = (1 << 64) - 1
 
@@ -23,6 +25,10 @@ class WarningCode(ProblemCode):
     FORM_TYPE = "form-type", "the form of the entry does not take files of this type"
     FORM_SIZE = "form-size", "the file is within its own `max_size`, but larger than its form takes"
     FORM_PIXELS = "form-pixels", "the picture has other pixels than its form takes"
+    OTHER_FORM = (
+        "other-form",
+        "a `file` that was found under a name in another Unicode form (NFC, NFD), as from a Mac",
+    )
 
 
 class Copies:
@@ -36,6 +42,7 @@ class Copies:
         self._paths = array("Q")
         self._positions = array("I")
         self._ids: list[str] = []
+        self._other_forms: list[tuple[str, Position]] = []
 
     def add(self, listed: Listed, document: Document | None) -> None:
         """Add an attachment. `document` is what its file holds, None for a URL, which is known only by its address."""
@@ -43,21 +50,30 @@ class Copies:
         self._paths.append(path)
         self._contents.append(path if document is None else int(document.sha256[:16], 16))
         self._positions.extend(listed.at)
+        if document is not None and not listed.source.isascii() and _is_in_other_form(listed.source, document.path):
+            self._other_forms.append((listed.source, listed.at))
         self._ids.append(listed.item_id)
 
     def warnings(self, manifest: str) -> tuple[Problem, ...]:
-        """Return a warning for each file with several ids, and for each content of several files.
+        """Return a warning for each file with several ids, for each content of several files, and for each file with a
+        name in another Unicode form.
 
         They are in the order of the manifest, each at the second id. `manifest`: as the user named it.
         """
         repeated = {first for first, second in pairwise(sorted(self._contents)) if first == second}
-        if not repeated:
-            return ()
         contents: defaultdict[int, defaultdict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
         for index, content in enumerate(self._contents):
             if content in repeated:
                 contents[content][self._paths[index]].append(index)
-        found: list[Problem] = []
+        found = [
+            Problem(
+                manifest,
+                at,
+                WarningCode.OTHER_FORM,
+                f"the file of {quoted(source)} has a name in another Unicode form (on Macs, NFD); it is used",
+            )
+            for source, at in self._other_forms
+        ]
         for files in contents.values():
             found.extend(self._warning(manifest, ids, is_file=True) for ids in files.values() if len(ids) > 1)
             if len(files) > 1:
@@ -78,3 +94,9 @@ class Copies:
             f"{quoted(self._ids[second])} {'is the same file' if is_file else 'has the same bytes'} as "
             f"{quoted(self._ids[first])}{where}{more}: each is uploaded; leave out what is not needed",
         )
+
+
+def _is_in_other_form(source: str, path: str) -> bool:
+    """Tell whether a resolved path ends with a source in another Unicode form only."""
+    written = os.path.normpath(source)
+    return composed(path).endswith(composed(written)) and not path.endswith(written)

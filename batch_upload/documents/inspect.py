@@ -14,6 +14,7 @@ from batch_upload.documents.refusals import (
     Refusal,
     RefusalCode,
     advice_on_missing,
+    in_other_form,
     of_other_type,
     size_for_people,
     too_large,
@@ -144,10 +145,20 @@ def _name_shown(path: Path, root: Path | None) -> str:
 def _opened(
     path: Path, shown: str, root: Path | None, folders: Folders | None
 ) -> Iterator[tuple[str, int, os.stat_result]]:
-    """Open a regular file within `root`. Give its resolved path, the descriptor, and its status."""
-    resolved = _resolved(path, shown, root, folders)
+    """Open a regular file within `root`. Give its resolved path, the descriptor, and its status.
+
+    A path that does not exist is looked for in the other Unicode form (`in_other_form`).
+    """
     try:
+        resolved = _resolved(path, shown, root, folders)
         handle = os.open(resolved, OPEN_FLAGS)
+    except FileNotFoundError:
+        other = in_other_form(str(path))
+        if other is None:
+            raise
+        with _opened(Path(other), shown, root, folders) as found_so:
+            yield found_so
+        return
     except OSError as error:
         if error.errno in (errno.ENXIO, errno.ENODEV):  # a socket, or a device without a driver
             raise _RefusedError(RefusalCode.NOT_REGULAR, _not_regular(shown)) from error

@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 
 from batch_upload.document import Document, RememberedDigest
 from batch_upload.documents.inspect import Examined, Folders, examine, fingerprint_of, is_in
-from batch_upload.documents.refusals import Refusal
+from batch_upload.documents.refusals import Refusal, in_other_form
 from batch_upload.documents.sniff import is_named_as
 from batch_upload.form import limiting_form
 from batch_upload.model import Listed
@@ -124,7 +124,16 @@ class Looker:
             return None
         path = folder + name
         try:
-            status = os.lstat(path)
+            try:
+                status = os.lstat(path)
+            except FileNotFoundError:
+                other = in_other_form(path)
+                if other is None:
+                    return None
+                path = os.path.realpath(other, strict=True)
+                if not self._is_within(path):
+                    return None
+                status = os.lstat(path)
             if stat.S_ISLNK(status.st_mode):
                 path = os.path.realpath(path, strict=True)
                 if not self._is_within(path):

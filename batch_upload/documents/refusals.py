@@ -13,7 +13,7 @@ from batch_upload.documents.sniff import other_type_of
 from batch_upload.errors import ProblemCode
 from batch_upload.escape import printable, quoted
 from batch_upload.model import KB, KIB, MAX_SIZE_SERVICE_BYTES
-from batch_upload.spelling import closest, folded, path_advice
+from batch_upload.spelling import closest, composed, folded, path_advice
 
 NAMES_READ = 200_000
 """Names of a folder that are compared at most. For more of them a hint is not worth the memory."""
@@ -100,6 +100,30 @@ def advice_on_missing(path: str, source: str, *, key: str) -> str:
         return printable(path_advice(source, key=key))
     ways = "or rename it" if key == "row" else "rename it, or use a `glob`"
     return f"there is {kind}{quoted(found.name)}, {found.how}: write its name in the same way, {ways}"
+
+
+def in_other_form(path: str) -> str | None:
+    """Return the path of a file whose names differ from these only in Unicode form (NFC, NFD). Blocking.
+
+    Each name that does not exist must have exactly one such name in its folder; None otherwise. `path` is absolute.
+    Zip files and disks of a Mac have names in NFD, and people type NFC: both look the same.
+    """
+    if path.isascii():
+        return None
+    found = "/"
+    for name in path.split("/")[1:]:
+        wanted = os.path.join(found, name)
+        if not name.isascii() and not os.path.lexists(wanted):
+            try:
+                names = _names_by_fold(found, os.stat(found).st_mtime_ns).get(folded(name), ())
+            except (OSError, ValueError):
+                return None
+            same = [each for each in names if composed(each) == composed(name)]
+            if len(same) != 1:
+                return None
+            wanted = os.path.join(found, same[0])
+        found = wanted
+    return found if found != path else None
 
 
 @lru_cache(maxsize=16)  # or the folder is read again for each of a thousand missing files

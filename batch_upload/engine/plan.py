@@ -5,7 +5,7 @@ returns the others (`unfinished_items`); only for those are all rows read and a 
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -115,21 +115,36 @@ def unfinished_items(items: Sequence[Item], compared: Comparison) -> Unfinished:
     )
 
 
-def plan_unfinished(unfinished: Unfinished, rows: BatchRows, outlook: LaneOutlook, *, is_part: bool = False) -> Plan:
+def plan_unfinished(
+    unfinished: Unfinished,
+    rows: BatchRows,
+    outlook: LaneOutlook,
+    *,
+    is_part: bool = False,
+    later: Set[str] = frozenset(),
+) -> Plan:
     """Plan what is unfinished, and count what is complete. `rows` are of `unfinished.ids` at least; orphans outside of
-    them are only counted. `is_part` as of `plan`."""
-    made = plan_items(unfinished.items, rows, outlook, is_part=is_part)
+    them are only counted. `is_part` and `later` as of `plan_items`."""
+    made = plan_items(unfinished.items, rows, outlook, is_part=is_part, later=later)
     if is_part:
         return replace(made, complete=unfinished.complete)
     known = {row.item_id for row in rows.by_token.values()}
-    orphans = sum(count for item_id, count in unfinished.unlisted.items() if item_id not in known)
+    orphans = sum(count for item_id, count in unfinished.unlisted.items() if item_id not in known | later)
     return replace(made, complete=unfinished.complete, more_orphans=orphans)
 
 
-def plan_items(items: Sequence[Item], rows: BatchRows, outlook: LaneOutlook, *, is_part: bool = False) -> Plan:
+def plan_items(
+    items: Sequence[Item],
+    rows: BatchRows,
+    outlook: LaneOutlook,
+    *,
+    is_part: bool = False,
+    later: Set[str] = frozenset(),
+) -> Plan:
     """Decide for each item, in order; then name the orphans: what the ledger holds and the manifest does not list.
 
-    `is_part`: `items` are only some of their batch, so that an id that is not listed is no orphan.
+    `is_part`: `items` are only some of their batch, so that an id that is not listed is no orphan. `later`: ids that
+    are listed, and for which nothing is done in this run.
     """
     full = _why_lane_is_full(rows, outlook)
     actions = [decide(item, rows) for item in items]
@@ -140,7 +155,8 @@ def plan_items(items: Sequence[Item], rows: BatchRows, outlook: LaneOutlook, *, 
     counting = (row_of(item, rows) for item in items)
     tokens = {action.client_token for action in actions} | {row.client_token for row in counting if row is not None}
     orphans = _orphans(rows, listed, tokens)
-    return Plan(actions=(*actions, *(each for each in orphans if not is_part or each.item_id in listed)))
+    kept = (each for each in orphans if each.item_id not in later and (not is_part or each.item_id in listed))
+    return Plan(actions=(*actions, *kept))
 
 
 def decide(listed: Item, rows: BatchRows) -> Action:

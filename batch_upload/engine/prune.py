@@ -6,7 +6,7 @@ that dies in between leaves nothing that is taken for uploaded and is not. The n
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 from batch_upload.engine.context import LaneContext
@@ -58,12 +58,13 @@ class Pruning:
         return sum(not each.is_replaced for each in self.candidates)
 
 
-def pruning(items: Sequence[Item], rows: Sequence[Known]) -> Pruning:
+def pruning(items: Sequence[Item], rows: Sequence[Known], *, later: Set[str] = frozenset()) -> Pruning:
     """Decide what of the rows of one batch may go. Pure.
 
     Never what stands for an item of the manifest, whose outcome is not known, that the service is still at work on,
     or that carries no identity tag; and what was replaced only once what replaced it is complete. So an attachment that
-    ended as UPLOAD_FAILED may go once a retry is complete.
+    ended as UPLOAD_FAILED may go once a retry is complete. `later`: ids that are listed, and of which nothing may go in
+    this run.
     """
     batch_rows = BatchRows.of(rows)
     listed = {item.item_id: item for item in items}
@@ -76,7 +77,7 @@ def pruning(items: Sequence[Item], rows: Sequence[Known]) -> Pruning:
         is_failed = item is not None and has_failed_upload(row)
         is_deleting = row.fault is not None and row.fault.code == DELETING
         may_be_there = is_deleting or is_failed or row.state in LIVE | OPEN
-        if row.client_token in needed or not may_be_there:
+        if row.client_token in needed or row.item_id in later or not may_be_there:
             continue
         if why := _why_not(row, item, batch_rows):
             spared.append(Spared(row, why))

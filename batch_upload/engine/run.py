@@ -57,6 +57,8 @@ class LaneOptions:
     selection: Selection = field(default_factory=Selection)
     is_part: bool = False
     """Whether the manifest lists only a part of its batch."""
+    later: Set[str] = frozenset()
+    """Ids that the manifest lists, and for which nothing is done in this run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,9 @@ class Run:
     async def _planned(self, before: Planned, ids: Sequence[str]) -> Planned:
         rows = BatchRows.of(await self._context.ledger.known_of_ids(self._options.batch, ids))
         outlook = replace(before.outlook, now=self._context.now())
-        plan = plan_unfinished(before.unfinished, rows, outlook, is_part=self._options.is_part)
+        plan = plan_unfinished(
+            before.unfinished, rows, outlook, is_part=self._options.is_part, later=self._options.later
+        )
         return replace(before, rows=rows, outlook=outlook, plan=plan)
 
     async def _look(self, planned: Planned, memory: LaneMemory) -> Planned:

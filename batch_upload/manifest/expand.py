@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 
+from batch_upload.document import YoungFile
 from batch_upload.manifest import rules
 from batch_upload.manifest.forms import BUILT_IN, unknown_form
-from batch_upload.manifest.globs import GlobFindings, NamedFiles, YoungFile, no_match_message, warning_of_alike
+from batch_upload.manifest.globs import GlobFindings, NamedFiles, no_match_message, warning_of_alike
 from batch_upload.manifest.ids import Ids
 from batch_upload.manifest.matches import matches
 from batch_upload.manifest.patterns import alternatives

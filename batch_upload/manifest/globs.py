@@ -5,23 +5,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
+from batch_upload.document import YoungFile
 from batch_upload.escape import printable
 from batch_upload.manifest.matches import Matches, advice_on_no_match
-from batch_upload.manifest.patterns import composed
 from batch_upload.manifest.problems import GlobWarning, excerpt
-from batch_upload.model import Entry, Listed, Problem
+from batch_upload.model import Entry, Problem
+from batch_upload.spelling import composed
 from batch_upload.words import count_words
-
-
-class YoungFile(NamedTuple):
-    """A match that was changed less than `min_age` ago: perhaps it is still being written. A later run takes it."""
-
-    listed: Listed
-    min_age_s: float
-    is_future: bool
-    """Whether its time of change is in the future, as by the clock of another host. Such a file counts as young."""
 
 
 @dataclass(slots=True)

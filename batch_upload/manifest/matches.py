@@ -11,9 +11,9 @@ from pathlib import Path
 
 from batch_upload.document import EVERY_EXTENSION
 from batch_upload.escape import quoted_path
-from batch_upload.manifest.patterns import Exclusion, NamePattern, composed
+from batch_upload.manifest.patterns import Exclusion, NamePattern
 from batch_upload.shortage import through_shortages
-from batch_upload.spelling import folded, path_advice
+from batch_upload.spelling import composed, folded, path_advice
 from batch_upload.words import count_words
 
 _WILDCARD = re.compile(r"[*?\[]")

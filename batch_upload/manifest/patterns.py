@@ -2,10 +2,10 @@
 
 import fnmatch
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
 from batch_upload.document import EVERY_EXTENSION
+from batch_upload.spelling import composed
 
 ALTERNATIVES_MAX = 1_000
 """How many patterns the braces of one may stand for."""
@@ -98,11 +98,6 @@ def _with_lower_extension(name: str) -> str | None:
     bare, dot, extension = name.rpartition(".")
     lower = dot + extension.lower()
     return bare + lower if lower in EVERY_EXTENSION else None
-
-
-def composed(text: str) -> str:
-    """Return a text in NFC: the same for names that look the same."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 class Exclusion:

@@ -78,3 +78,29 @@ def _quotes_advice(value: str) -> tuple[str, str]:
     if ": " in value or value.endswith(":"):
         return "a value with a colon in it needs quotes", value
     return "", value
+
+
+VALUE_EXAMPLES = {
+    "the manifest": "begin with `version: 1`",
+    "`version`": "write `version: 1`",
+    "`batch`": "write `batch: acme-2026`",
+    "`target`": "write `target: {region: us-east-1}`",
+    "`targets`": "write `targets: {from: accounts.yaml}`",
+    "`list`": 'put a line such as `- {name: acme, account: "123456789012"}` below it for each target',
+    "a target": 'write `- {name: acme, account: "123456789012"}`',
+    "`regions`": "write `regions: [us-east-1]`",
+    "`groups`": "write `groups: [tier1]`",
+    "`vars`": "write `vars: {brand: acme}`",
+    "`defaults`": "write `defaults: {max_size: 500KB}`",
+    "`tags`": "write tags as `tags: {Customer: acme}`",
+    "`attachments`": "put a line such as `- file: files/a.pdf` below it for each document",
+    "an entry": "write `- file: files/a.pdf`",
+    "`file`": "an entry names one file; write an entry for each",
+    "`glob`": "an entry has one pattern, in quotes if it begins with `[`; write an entry for each",
+    "`url`": "an entry has one address; write an entry for each",
+    "`exclude`": "write `exclude: draft-*`, or a list of patterns",
+    "`forms`": "write `forms: {my-logo: {types: [png], pixels: 224x224}}`",
+    "a form": "write `my-logo: {types: [png], pixels: 224x224}`",
+    "`types`": "write `types: [png]`",
+}
+"""How a value is written, by the name of the value in messages."""

@@ -14,7 +14,7 @@ from batch_upload.manifest.cursor import Pair, YamlCursor, is_null, is_plain, po
 from batch_upload.manifest.patterns import alternatives
 from batch_upload.manifest.problems import Code, Problems, excerpt
 from batch_upload.manifest.rules import LANE_NAMES, TEMPLATE_NAMES, has_braces, wrong_with_template
-from batch_upload.manifest.syntax import in_quotes
+from batch_upload.manifest.syntax import VALUE_EXAMPLES, in_quotes
 from batch_upload.model import Entry, Position, SourceKind
 from batch_upload.spelling import yaml_scalar
 
@@ -44,33 +44,9 @@ _ONLY_GLOBS = {
     "min_age": "only a `glob` leaves files for a later run",
 }
 """What only a `glob` may have, and why."""
+_TRUTH_CODES = {"identity_tag": Code.IDENTITY_TAG, "optional": Code.OPTIONAL}
 _TRUTHS = {"true": True, "false": False}
 """The two spellings that are taken, and none of YAML's other words for them."""
-
-_EXAMPLES = {
-    "the manifest": "begin with `version: 1`",
-    "`version`": "write `version: 1`",
-    "`batch`": "write `batch: acme-2026`",
-    "`target`": "write `target: {region: us-east-1}`",
-    "`targets`": "write `targets: {from: accounts.yaml}`",
-    "`list`": 'put a line such as `- {name: acme, account: "123456789012"}` below it for each target',
-    "a target": 'write `- {name: acme, account: "123456789012"}`',
-    "`regions`": "write `regions: [us-east-1]`",
-    "`groups`": "write `groups: [tier1]`",
-    "`vars`": "write `vars: {brand: acme}`",
-    "`defaults`": "write `defaults: {max_size: 500KB}`",
-    "`tags`": "write tags as `tags: {Customer: acme}`",
-    "`attachments`": "put a line such as `- file: files/a.pdf` below it for each document",
-    "an entry": "write `- file: files/a.pdf`",
-    "`file`": "an entry names one file; write an entry for each",
-    "`glob`": "an entry has one pattern, in quotes if it begins with `[`; write an entry for each",
-    "`url`": "an entry has one address; write an entry for each",
-    "`exclude`": "write `exclude: draft-*`, or a list of patterns",
-    "`forms`": "write `forms: {my-logo: {types: [png], pixels: 224x224}}`",
-    "a form": "write `my-logo: {types: [png], pixels: 224x224}`",
-    "`types`": "write `types: [png]`",
-}
-"""How a value is written, by the name of the value in messages."""
 
 Given = dict[str, tuple[Any, Event]]
 """The keys that a mapping has: the value of each, None if it has a problem, and the event that begins it."""
@@ -106,8 +82,6 @@ class ManifestValues:
         """Tags whose template is wrong without `targets`: their mapping, key, template and event."""
         number = "`generation` must be a whole number from 1, in plain digits"
         size = "`max_size` must be a size such as `500KB` or `1MiB`, at most `5MiB`"
-        truth = "`identity_tag` must be `true` or `false`"
-        optional = "`optional` must be `true` or `false`"
         age = "`min_age` must be a duration such as `60s`, `5m` or `2h`"
         readers: dict[str, ValueReader] = {
             "version": self.version,
@@ -128,9 +102,9 @@ class ManifestValues:
             "generation": partial(self.parsed, parse=rules.number, plain=True, code=Code.GENERATION, demand=number),
             "max_size": partial(self.parsed, parse=rules.size_bytes, plain=False, code=Code.MAX_SIZE, demand=size),
             "form": self.text,
-            "identity_tag": partial(self.parsed, parse=_TRUTHS.get, plain=True, code=Code.IDENTITY_TAG, demand=truth),
+            "identity_tag": self.truth,
             "exclude": self.patterns,
-            "optional": partial(self.parsed, parse=_TRUTHS.get, plain=True, code=Code.OPTIONAL, demand=optional),
+            "optional": self.truth,
             "min_age": partial(self.parsed, parse=rules.duration_s, plain=False, code=Code.MIN_AGE, demand=age),
         }
         self.readers = {where: {key: readers[key] for key in keys if key in readers} for where, keys in KEYS.items()}
@@ -191,8 +165,7 @@ class ManifestValues:
             item_id = None  # otherwise all matches have the same id, which is not a second problem
         if kind is not SourceKind.GLOB:
             for name in found.keys() & _ONLY_GLOBS.keys():
-                message = f"remove `{name}`: {_ONLY_GLOBS[name]}"
-                self._problems.add(position(found[name][1]), Code.GLOB_ONLY, message)
+                self.report(found[name][1], Code.GLOB_ONLY, f"remove `{name}`: {_ONLY_GLOBS[name]}")
         if source is None:
             return None
         tags: TagMapping = value_in(found, "tags") or NO_TAGS
@@ -274,9 +247,11 @@ class ManifestValues:
         if isinstance(event, MappingStartEvent):
             self.report_kind(event, excerpt(name), "a pattern or a list of patterns")
             return ()
-        is_list = isinstance(event, SequenceStartEvent)
-        each = self.items(event, excerpt(name), advice="name a pattern such as `draft-*`") if is_list else (event,)
-        texts = [self.pattern(item, name) for item in each]
+        advice, is_list = "name a pattern such as `draft-*`", isinstance(event, SequenceStartEvent)
+        texts = [
+            self.pattern(item, name)
+            for item in (self.items(event, excerpt(name), advice=advice) if is_list else (event,))
+        ]
         return tuple(pattern for text in texts if text is not None for pattern in alternatives(text))
 
     def identifier(self, event: Event, name: str) -> str | None:
@@ -309,6 +284,11 @@ class ManifestValues:
         if found is None:
             self._problems.add(position(event), code, f"{demand}: {excerpt(scalar.value)}")
         return found
+
+    def truth(self, event: Event, name: str) -> bool | None:
+        """Return whether a value is `true`; None is a problem."""
+        code, demand = _TRUTH_CODES[name], f"`{name}` must be `true` or `false`"
+        return self.parsed(event, name, parse=_TRUTHS.get, plain=True, code=code, demand=demand)
 
     def version(self, event: Event, name: str) -> None:
         """Check that the version is the number 1, and not the text."""
@@ -381,7 +361,7 @@ class ManifestValues:
         if isinstance(event, ScalarEvent) and is_null(event):
             self._problems.add(position(event), Code.EMPTY_VALUE, f"{name} must not be empty")
             return
-        example = _EXAMPLES.get(name, "")
+        example = VALUE_EXAMPLES.get(name, "")
         if name == "an entry" and isinstance(event, ScalarEvent):
             # a text alone in place of an entry is probably its source
             source = f"file: {yaml_scalar(event.value)}"

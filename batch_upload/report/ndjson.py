@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TextIO
 
+from batch_upload.document import YoungFile
 from batch_upload.errors import ExitCode
 from batch_upload.escape import printable, stream_encoding
 from batch_upload.events import (
@@ -285,6 +286,19 @@ def problem_line(problem: Problem, *, event: str = "problem") -> Line:
 def warning_line(warning: Problem) -> Line:
     """Return the same for what is worth a warning, and stops nothing."""
     return problem_line(warning, event="warning")
+
+
+def left_for_later_line(young: YoungFile) -> Line:
+    """Return a line of a file that a glob matches and that is too young for this run."""
+    listed = young.listed
+    line = made_line(
+        "left_for_later",
+        id=listed.item_id,
+        source=listed.source,
+        min_age_s=young.min_age_s,
+        is_future=young.is_future,
+    )
+    return line if listed.lane_label is None else {**line, "target": listed.lane_label}
 
 
 def action_line(action: Action) -> Line:

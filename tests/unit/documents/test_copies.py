@@ -1,5 +1,6 @@
 """Which attachments are the same file under several ids, and which files have the same bytes."""
 
+import unicodedata
 from hashlib import sha256
 from pathlib import Path
 
@@ -76,3 +77,19 @@ def test_a_name_with_a_line_break_stays_on_its_line() -> None:
         copies.add(listed(name, 4), document(name, b"the same"))
 
     assert r"`two\nlines.pdf` has the same bytes" in told(copies)[0][2]
+
+
+def test_a_name_in_another_unicode_form_is_a_warning() -> None:
+    composed, decomposed = (unicodedata.normalize(form, "Müller/é.pdf") for form in ("NFC", "NFD"))
+    copies = Copies()
+    copies.add(listed(f"./{composed}", 4), document(decomposed, b"1"))
+    copies.add(listed("é/link.pdf", 5), document("other.pdf", b"2"))
+    copies.add(listed("same-é.pdf", 6), document("same-é.pdf", b"3"))
+
+    assert told(copies) == [
+        (
+            4,
+            "other-form",
+            f"the file of `./{composed}` has a name in another Unicode form (on Macs, NFD); it is used",
+        )
+    ]

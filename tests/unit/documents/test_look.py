@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -236,3 +237,22 @@ def test_what_was_read_last_is_of_so_many_files_at_most() -> None:
     recent["/next.pdf"] = found
 
     assert set(recent) == {"/next.pdf"}
+
+
+def test_a_file_in_another_unicode_form_is_remembered_and_must_be_within_the_root(tmp_path: Path) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "Müller/é.pdf") for form in ("NFC", "NFD"))
+    root = tmp_path.resolve() / "home"
+    path = put(root / decomposed, PDF)
+    put(tmp_path / "outside" / "é.pdf", PDF)
+    (root / unicodedata.normalize("NFD", "Ä")).symlink_to(tmp_path / "outside")
+    status = path.stat()
+    known = RememberedDigest(
+        Fingerprint(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns), "ab" * 32, ContentType.PDF
+    )
+
+    with looker(root, {str(path): known}) as looking:
+        remembered, outside = looking.look([listed(root, composed), listed(root, "Ä/é.pdf")])
+
+    assert remembered == Document(str(path), "ab" * 32, len(PDF), ContentType.PDF)
+    assert isinstance(outside, Refusal)
+    assert outside.code is RefusalCode.OUTSIDE

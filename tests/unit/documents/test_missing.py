@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.documents.inspect import inspect
+from batch_upload.document import Document
+from batch_upload.documents.inspect import inspect, read_body
 from batch_upload.documents.refusals import Refusal, RefusalCode
 
 NFC = "Société Générale.pdf"
 NFD = unicodedata.normalize("NFD", NFC)
+MIXED = "Socie\u0301té Générale.pdf"
+"""Looks the same, too."""
+PDF = b"%PDF-1.7\n%%EOF\n"
 
 
 def missing(folder: Path, source: str, *, key: str = "file") -> str:
@@ -25,20 +29,52 @@ def put(folder: Path, *names: str) -> None:
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"%PDF-1.7\n%%EOF\n")
+        path.write_bytes(PDF)
 
 
-def test_a_name_in_another_unicode_form_is_found_and_the_difference_named(tmp_path: Path) -> None:
-    put(tmp_path, f"mac/{NFD}", f"typed/{NFC}")
+def test_a_file_is_found_under_its_name_in_another_unicode_form(tmp_path: Path) -> None:
+    put(tmp_path, f"mac/{NFD}", f"typed/{NFC}", f"{unicodedata.normalize('NFD', 'Müller')}/deep/{NFD}")
 
-    from_mac = missing(tmp_path, f"mac/{NFC}")
-    typed = missing(tmp_path, f"typed/{NFD}")
+    for source, real in (
+        (f"mac/{NFC}", f"mac/{NFD}"),
+        (f"typed/{NFD}", f"typed/{NFC}"),
+        (f"Müller/deep/{NFC}", f"{unicodedata.normalize('NFD', 'Müller')}/deep/{NFD}"),
+        (f"mac/../mac//{NFC}", f"mac/{NFD}"),
+    ):
+        found = inspect(tmp_path / source, max_size_bytes=500_000, root=tmp_path, source=source)
+        assert isinstance(found, Document)
+        assert found.path == str(tmp_path.resolve() / real)
+        body = read_body(
+            tmp_path / source,
+            sha256=found.sha256,
+            size_bytes=found.size_bytes,
+            max_size_bytes=500_000,
+            root=tmp_path,
+            folders={},
+        )
+        assert body == PDF
 
-    assert from_mac == (
-        f"`mac/{NFC}` does not exist: there is `{NFD}`, spelt with other code points (NFD, as Macs write them): "
-        "write its name in the same way, rename it, or use a `glob`"
-    )
-    assert f"there is `{NFC}`, spelt with other code points (NFC; " in typed
+
+def test_a_file_in_another_unicode_form_must_be_within_the_folder(tmp_path: Path) -> None:
+    put(tmp_path, f"outside/{NFC}")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / unicodedata.normalize("NFD", "Müller")).symlink_to(tmp_path / "outside")
+
+    found = inspect(home / "Müller" / NFC, max_size_bytes=500_000, root=home)
+
+    assert isinstance(found, Refusal)
+    assert found.code is RefusalCode.OUTSIDE
+
+
+def test_of_two_names_that_look_the_same_none_is_taken(tmp_path: Path) -> None:
+    put(tmp_path, NFD, MIXED)
+
+    message = missing(tmp_path, NFC)
+
+    assert message.startswith(f"`{NFC}` does not exist: there is `")
+    assert "spelt with other code points" in message
+    assert message.endswith("write its name in the same way, rename it, or use a `glob`")
 
 
 def test_a_name_in_another_case_is_found(tmp_path: Path) -> None:
@@ -50,7 +86,7 @@ def test_a_name_in_another_case_is_found(tmp_path: Path) -> None:
 
 
 def test_the_unicode_form_is_told_before_the_case(tmp_path: Path) -> None:
-    put(tmp_path, NFD, NFC.upper())
+    put(tmp_path, NFD, MIXED, NFC.upper())
 
     assert "there is `Société Générale.pdf`, spelt with" in unicodedata.normalize("NFC", missing(tmp_path, NFC))
 
@@ -59,7 +95,7 @@ def test_a_folder_of_another_spelling_is_found(tmp_path: Path) -> None:
     put(tmp_path, f"Letters/{unicodedata.normalize('NFD', 'Müller')}/deep/a.pdf")
 
     assert "there is the folder `Letters`, with other capital letters" in missing(tmp_path, "letters/Müller/deep/a.pdf")
-    assert "there is the folder `Mu\u0308ller`, spelt with" in missing(tmp_path, "Letters/Müller/deep/a.pdf")
+    assert "does not exist: there is `a.pdf`, with" in missing(tmp_path, "Letters/Mu\u0308ller/deep/A.pdf")
 
 
 def test_a_name_in_latin_1_is_found(tmp_path: Path) -> None:
@@ -69,7 +105,7 @@ def test_a_name_in_latin_1_is_found(tmp_path: Path) -> None:
 
 
 def test_a_table_is_told_of_its_own_means(tmp_path: Path) -> None:
-    put(tmp_path, NFD)
+    put(tmp_path, NFD, MIXED)
 
     assert missing(tmp_path, NFC, key="row").endswith("write its name in the same way, or rename it")
     assert missing(tmp_path, "in/*.pdf", key="row").endswith("a row names one file, not a pattern")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_upload.engine.plan import LaneOutlook, Selection, parked_until, plan_items
+from batch_upload.engine.plan import LaneOutlook, Selection, Unfinished, parked_until, plan_items, plan_unfinished
 from batch_upload.engine.rows import (
     BatchRows,
     carried_tries,
@@ -99,6 +99,17 @@ def test_what_the_manifest_no_longer_lists_is_an_orphan_if_it_stands_or_may_stan
     orphans = {action.item_id for action in plan_items([], BatchRows.of(rows), OUTLOOK).actions}
 
     assert orphans == {"complete", "processing", "sending", "unknown"}
+
+
+def test_what_is_left_for_a_later_run_is_no_orphan() -> None:
+    rows = [known_as(an_item(name), State.COMPLETE) for name in ("a", "b", "c")]
+    counted = Unfinished(unlisted={"a": 1, "b": 1, "c": 1})
+
+    made = plan_items([], BatchRows.of(rows), OUTLOOK, later={"b"})
+    unread = plan_unfinished(counted, BatchRows.of(rows[:1]), OUTLOOK, later={"b"})
+
+    assert [action.item_id for action in made.actions] == ["a", "c"]
+    assert ([action.item_id for action in unread.actions], unread.more_orphans) == (["a"], 1)
 
 
 def test_what_was_replaced_is_an_orphan() -> None:

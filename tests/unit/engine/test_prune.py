@@ -154,3 +154,9 @@ def test_an_attachment_that_failed_goes_once_its_retry_is_complete_which_stays()
 
 def test_a_higher_generation_that_satisfies_an_item_stays() -> None:
     assert chosen([A], row(A, State.FAILED, current=False), row(A2)) == [(A.client_token, "replaced by a later upload")]
+
+
+def test_nothing_goes_of_an_id_that_is_left_for_a_later_run() -> None:
+    found = pruning([], [row(A), row(B)], later={"b"})
+
+    assert [each.known.item_id for each in found.candidates] == ["a"]
