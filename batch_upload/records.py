@@ -123,6 +123,15 @@ class Comparison:
     """Ids that the manifest does not list and that are parked."""
 
 
+class Twin(NamedTuple):
+    """An attachment at the service with the bytes of an item, under another id or of another batch."""
+
+    content: str
+    item_id: str
+    batch: str
+    sent_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Stock:
     """The items of a manifest by state, and those in the states that were asked for, oldest first."""

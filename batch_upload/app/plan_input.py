@@ -9,13 +9,20 @@ from batch_upload.app.items import LanePart, Prepared, lane_parts
 from batch_upload.app.lanes import lane_readers
 from batch_upload.app.ledger_alone import LedgerPart, current_rows, ledger_parts
 from batch_upload.app.ledger_view import RUNS_LOOKED_AT, hold_of, refusal_of, unplanned
-from batch_upload.engine.plan import LaneOutlook, Unfinished, plan_unfinished, tokens_of, unfinished_items
+from batch_upload.engine.plan import (
+    LaneOutlook,
+    Unfinished,
+    plan_unfinished,
+    tokens_of,
+    unfinished_items,
+    with_twins,
+)
 from batch_upload.engine.rows import BatchRows, carried_tries, is_absent, is_unsent, new_row, shown_row, shown_row_of_id
 from batch_upload.engine.survey import Seen
 from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import LIVE, OPEN, Attachment, Known, Lane, Plan, State
 from batch_upload.ports import LedgerReader
-from batch_upload.records import LaneHold, RateRecord, RunRecord
+from batch_upload.records import LaneHold, RateRecord, RunRecord, Twin
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.targets import Target
 
@@ -40,6 +47,8 @@ class PlanInput:
     rates: Sequence[RateRecord] = ()
     """The rates that runs have learned."""
 
+    twins: Sequence[Twin] = ()
+    """What is at the service already with the bytes of an item that the ledger does not know."""
     last_run: RunRecord | None = None
     hold: LaneHold | None = None
     """Who holds the lane, or held it last, where several hosts share the ledger."""
@@ -80,6 +89,8 @@ class PlanInput:
         is_part = self.prepared.manifest.part_of is not None or bool(self.prepared.unmatched)
         later = self.prepared.young_ids
         made = plan_unfinished(self.unfinished, self.rows, outlook, is_part=is_part, later=later)
+        batch = self.prepared.manifest.batch
+        made = with_twins(made, self.twins, self.prepared.items, batch=batch, is_part=is_part, later=later)
         unread = {listed.item_id for listed, _ in self.prepared.unread}
         return replace(made, actions=tuple(each for each in made.actions if each.item_id not in unread))
 
@@ -140,6 +151,8 @@ def _read_part(part: LanePart, reader: LedgerReader | None, *, whole: bool) -> P
     else:
         unfinished = unfinished_items(items, reader.compare(batch, tokens_of(items)))
         rows = reader.known_of_ids(batch, [*dict.fromkeys((*unfinished.ids, *unfinished.unlisted))])
+    ids = {row.item_id for row in rows}
+    new = {item.content for item in unfinished.items if item.item_id not in ids}
     runs = reader.runs(batch, limit=RUNS_LOOKED_AT)
     return PlanInput(
         part,
@@ -151,6 +164,7 @@ def _read_part(part: LanePart, reader: LedgerReader | None, *, whole: bool) -> P
         is_new=reader.listed_at() is None,
         refusal=refusal_of(runs),
         rates=reader.rates(),
+        twins=reader.twins(new) if new else (),
         last_run=runs[0] if runs else None,
         hold=hold_of(reader),
     )

@@ -20,8 +20,9 @@ from batch_upload.engine.rows import (
     with_refused_tags,
     with_retry,
 )
+from batch_upload.escape import quoted
 from batch_upload.model import LIVE, OPEN, Action, ActionKind, AttachmentStatus, Capacity, Item, Known, Plan, State
-from batch_upload.records import Comparison
+from batch_upload.records import Comparison, Twin
 from batch_upload.token import RETRIES_MAX
 
 
@@ -157,6 +158,42 @@ def plan_items(
     orphans = _orphans(rows, listed, tokens)
     kept = (each for each in orphans if each.item_id not in later and (not is_part or each.item_id in listed))
     return Plan(actions=(*actions, *kept))
+
+
+def new_contents(made: Plan) -> set[str]:
+    """Return the contents of what is created under an id that the ledger does not know."""
+    new = (each.item for each in made.of(ActionKind.CREATE) if each.known is None)
+    return {item.content for item in new if item is not None}
+
+
+def with_twins(
+    made: Plan, twins: Sequence[Twin], items: Iterable[Item], *, batch: str, is_part: bool, later: Set[str]
+) -> Plan:
+    """Return the plan with a reason that names what is at the service already with the same bytes, where something new
+    is created. `items` are all of the manifest's; `is_part` and `later` as of `plan_items`."""
+    if not twins:
+        return made
+    listed = {twin.item_id for twin in twins} if is_part else {item.item_id for item in items} | later
+    by_content: dict[str, Twin] = {}
+    for twin in twins:  # an orphan of this batch was probably renamed; else the latest
+        before = by_content.get(twin.content)
+        if before is None or before.batch != batch or before.item_id in listed:
+            by_content[twin.content] = twin
+
+    def explained(action: Action) -> Action:
+        twin = None if action.item is None else by_content.get(action.item.content)
+        if action.kind is not ActionKind.CREATE or action.known is not None or twin is None:
+            return action
+        named = quoted(twin.item_id)
+        if twin.batch != batch:
+            why = f"has the same bytes as {named} of the batch `{twin.batch}`, uploaded on {twin.sent_at:%Y-%m-%d}"
+        elif twin.item_id in listed:
+            why = f"has the same bytes as {named}, uploaded on {twin.sent_at:%Y-%m-%d}"
+        else:
+            why = f"has the same bytes as the orphan {named}: if it was renamed, `id: {twin.item_id}` keeps that"
+        return replace(action, reason=f"{action.reason}, {why}")
+
+    return replace(made, actions=tuple(explained(action) for action in made.actions))
 
 
 def decide(listed: Item, rows: BatchRows) -> Action:

@@ -17,12 +17,14 @@ from batch_upload.engine.plan import (
     StepKind,
     Unfinished,
     decide,
+    new_contents,
     parked_until,
     plan_unfinished,
     replaced_in_progress,
     steps_left,
     tokens_of,
     unfinished_items,
+    with_twins,
 )
 from batch_upload.engine.retag import RetagStep
 from batch_upload.engine.retry import fault_of
@@ -30,6 +32,7 @@ from batch_upload.engine.rows import BatchRows, States, shown_row, state_of_row,
 from batch_upload.engine.settle import Settler, find_absent
 from batch_upload.engine.survey import DuplicateWatch, ask_before_listing, owes_look, survey
 from batch_upload.errors import LaneFault, LedgerFault, Refused, Transient
+from batch_upload.escape import quoted
 from batch_upload.events import RunStarted
 from batch_upload.model import Action, ActionKind, Capacity, Fault, Item, Known, Lane, Plan, State
 from batch_upload.operations import CREATE
@@ -42,6 +45,10 @@ DRAIN_S = 10.0
 AFTER_DEADLINE_S = 50.0
 """Seconds that statuses are still waited for after the deadline. What is asked for then is cut off, so that a run ends
 within a minute of its deadline, its summary included."""
+
+
+TWINS_SHOWN = 10
+"""How many new items are named that have the bytes of what is at the service already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +213,23 @@ class Run:
         items = nothing.unfinished.items
         compared = await self._context.ledger.compare(self._options.batch, tokens_of(items))
         unfinished = unfinished_items(items, compared)
-        return await self._planned(replace(nothing, unfinished=unfinished), unfinished.ids)
+        planned = await self._planned(replace(nothing, unfinished=unfinished), unfinished.ids)
+        await self._warn_of_twins(planned, items)
+        return planned
+
+    async def _warn_of_twins(self, planned: Planned, items: Sequence[Item]) -> None:
+        """Say what is about to be created with bytes that are at the service already."""
+        contents = new_contents(planned.plan)
+        twins = await self._context.ledger.twins(contents) if contents else ()
+        batch, is_part, later = self._options.batch, self._options.is_part, self._options.later
+        plain = {each.item_id: each.reason for each in planned.plan.of(ActionKind.CREATE)} if twins else {}
+        made = with_twins(planned.plan, twins, items, batch=batch, is_part=is_part, later=later)
+        created = replace(planned, plan=made).chosen(ActionKind.CREATE) if twins else []
+        told = [each for each in created if each.reason != plain[each.item_id]]
+        for action in told[:TWINS_SHOWN]:
+            self._context.notice(f"warning: {quoted(action.item_id)} is {action.reason}")
+        if len(told) > TWINS_SHOWN:
+            self._context.notice(f"warning: and {len(told) - TWINS_SHOWN:,} more; `plan -v` lists all of them")
 
     async def _plan_again(self, planned: Planned) -> Planned:
         """Plan with what the ledger knows now, also of ids that it did not know before."""

@@ -23,6 +23,7 @@ from batch_upload.records import (
     RunTally,
     Stock,
     StrangerRecord,
+    Twin,
     Uploader,
 )
 
@@ -160,6 +161,9 @@ class Reader:
     def compare(self, batch: str, tokens: Mapping[str, str]) -> Comparison:
         nothing = Comparison(dict.fromkeys(tokens, False))
         return self._read(lambda db, lane_id: sets.compare(db, lane_id, batch, tokens), nothing=nothing)
+
+    def twins(self, contents: Collection[str]) -> list[Twin]:
+        return self._read(lambda db, lane_id: sets.twins(db, lane_id, contents), nothing=[])
 
     def stock(self, batch: str, ids: Iterable[str], wanted: Sequence[State]) -> Stock:
         listed = dict.fromkeys(ids)

@@ -4,7 +4,7 @@ What is asked for goes into the temporary table `wanted`; a join with the items 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy import (
     exists,
     false,
     func,
+    literal_column,
     or_,
     select,
     union_all,
@@ -35,7 +36,7 @@ from batch_upload.ledger.items import (
 )
 from batch_upload.ledger.tables import item, wanted
 from batch_upload.model import LIVE, OPEN, Fault, Item, State
-from batch_upload.records import Comparison, Stock
+from batch_upload.records import Comparison, Stock, Twin
 
 _PARKABLE = (State.PENDING, State.FAILED, State.PARKED)
 
@@ -106,6 +107,12 @@ def compare(db: Database, lane_id: int, batch: str, tokens: Mapping[str, str]) -
     for item_id, count in db.raw_rows(_UNLISTED, asked):
         unlisted[item_id] += count
     return Comparison(open_ids, unlisted, tuple(item_id for (item_id,) in db.raw_rows(_UNLISTED_PARKED, asked)))
+
+
+def twins(db: Database, lane_id: int, contents: Collection[str]) -> list[Twin]:
+    """Return what of the lane is at the service with one of these contents, of every batch, oldest first."""
+    db.want(dict.fromkeys(contents))
+    return [Twin(*row) for row in db.rows(_TWINS, {"of_lane": lane_id})]
 
 
 def _change(db: Database, statement: Statement, lane_id: int, client_tokens: Sequence[str], values: Values) -> None:
@@ -197,6 +204,17 @@ _WANTED_IN_STATE = Statement(
 )
 
 
+_TWINS = Statement(
+    select(item.c.content, item.c.item_id, item.c.batch, item.c.first_sent_at)
+    .where(
+        OF_LANE,
+        # written as in the index `item_content`: with parameters it would not be used
+        literal_column("substr(item.content, 8, 16)").in_(select(func.substr(wanted.c.key, 8, 16))),
+        item.c.content.in_(select(wanted.c.key)),
+        in_states(LIVE),
+    )
+    .order_by(item.c.item_no)
+)
 _replaced = item.alias("replaced")
 _has_replaced = exists().where(
     _replaced.c.lane_id == bindparam("of_lane"),

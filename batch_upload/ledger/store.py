@@ -3,7 +3,7 @@
 import math
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -20,7 +20,7 @@ from batch_upload.ledger.writer import Writer
 from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome
 from batch_upload.moments import Moment, Stretch
 from batch_upload.ports import Attempt, Clock, LaneMemory, moment
-from batch_upload.records import Comparison, Duplicate, RateRecord
+from batch_upload.records import Comparison, Duplicate, RateRecord, Twin
 
 ROWS_A_JOB = 500
 """Rows that one job of the writer changes at most, where there are many."""
@@ -285,6 +285,9 @@ class LaneWriter:
     async def unfinished(self, batch: str, tokens: Mapping[str, str]) -> Mapping[str, bool]:
         nothing = dict.fromkeys(tokens, False)
         return await self._read(partial(sets.unfinished, batch=batch, tokens=tokens), nothing=nothing)
+
+    async def twins(self, contents: Collection[str]) -> Sequence[Twin]:
+        return await self._read(partial(sets.twins, contents=contents), nothing=[])
 
     async def known_of_ids(self, batch: str, item_ids: Sequence[str]) -> Sequence[Known]:
         return await self._read(partial(items.known_of_ids, batch=batch, item_ids=tuple(item_ids)), nothing=[])

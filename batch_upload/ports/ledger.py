@@ -1,6 +1,6 @@
 """What is written to a ledger, and by which right, as Protocols."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from batch_upload.records import (
     Comparison,
     Duplicate,
     RateRecord,
+    Twin,
 )
 
 ABSENT = "NOT_FOUND"
@@ -168,6 +169,10 @@ class LedgerWriter(Protocol):
 
     async def unfinished(self, batch: str, tokens: Mapping[str, str]) -> Mapping[str, bool]:
         """Return `Comparison.unfinished` for some items, their tokens by id."""
+        ...
+
+    async def twins(self, contents: Collection[str]) -> Sequence[Twin]:
+        """Return what of the lane is at the service with one of these contents, of every batch, oldest first."""
         ...
 
     async def known_of_ids(self, batch: str, item_ids: Sequence[str]) -> Sequence[Known]:

@@ -20,6 +20,7 @@ from batch_upload.records import (
     RunTally,
     Stock,
     StrangerRecord,
+    Twin,
     Uploader,
 )
 
@@ -117,6 +118,10 @@ class LedgerReader(Protocol):
 
     def compare(self, batch: str, tokens: Mapping[str, str]) -> Comparison:
         """Compare all items of a manifest, their tokens by id, with the current and replaced tokens of a batch."""
+        ...
+
+    def twins(self, contents: Collection[str]) -> Sequence[Twin]:
+        """Return what of the lane is at the service with one of these contents, of every batch, oldest first."""
         ...
 
     def stock(self, batch: str, ids: Iterable[str], wanted: Sequence[State]) -> Stock:

@@ -124,3 +124,59 @@ def test_a_name_from_a_mac_is_found_by_what_people_type(endpoint: Endpoint, comm
     assert (first.code, first.states, first.item(composed)["state"]) == (0, {"complete": 1}, "complete")
     assert [each["code"] for each in first.of("warning")] == ["other-form"]
     assert (again.code, again.summary["uploaded"], again.summary["unchanged"]) == (0, 0, 1)
+
+
+def test_a_renamed_file_is_told_before_a_slot_is_spent(endpoint: Endpoint, command: Preloaded, tmp_path: Path) -> None:
+    path = manifest_in(tmp_path)
+    decomposed, composed = (unicodedata.normalize(form, "in/Müller.pdf") for form in ("NFD", "NFC"))
+    old = [drop(tmp_path, name) for name in ("in/old.pdf", decomposed, "in/kept.pdf")]
+    command.run("upload", path, *FAST, "--json", cwd=tmp_path, env=endpoint.env)
+    old[0].rename(tmp_path / "in" / "new.pdf")
+    old[1].rename(tmp_path / composed)
+
+    planned = command.run("plan", path, "--json", cwd=tmp_path, env=endpoint.env)
+    sent = command.run("upload", path, *FAST, "--json", cwd=tmp_path, env=endpoint.env)
+
+    reasons = {each["id"]: each["reason"] for each in planned.of("action") if each["action"] == "create"}
+    assert reasons["in/new.pdf"] == (
+        "new, has the same bytes as the orphan `in/old.pdf`: if it was renamed, `id: in/old.pdf` keeps that"
+    )
+    assert reasons[composed].startswith(f"new, has the same bytes as the orphan `{decomposed}`: ")
+    notices = [each["message"] for each in sent.of("notice")]
+    assert f"warning: `in/new.pdf` is {reasons['in/new.pdf']}" in notices
+    assert (sent.code, sent.summary["uploaded"]) == (0, 2)
+
+
+def test_an_id_keeps_what_was_uploaded_under_the_old_name(
+    endpoint: Endpoint, command: Preloaded, tmp_path: Path
+) -> None:
+    path = manifest_in(tmp_path)
+    old = drop(tmp_path, "in/old.pdf")
+    command.run("upload", path, *FAST, "--json", cwd=tmp_path, env=endpoint.env)
+    old.rename(tmp_path / "in" / "new.pdf")
+    manifest_in(tmp_path, MANIFEST + "  - {file: in/new.pdf, id: in/old.pdf}\n")
+
+    again = command.run("upload", path, *FAST, "--json", cwd=tmp_path, env=endpoint.env)
+
+    assert (again.code, again.summary["uploaded"], again.summary["unchanged"]) == (0, 0, 1)
+
+
+def test_the_same_bytes_in_another_batch_are_told(endpoint: Endpoint, command: Preloaded, tmp_path: Path) -> None:
+    drop(tmp_path, "in/a.pdf", pdf("the same"))
+    command.run("upload", manifest_in(tmp_path), *FAST, cwd=tmp_path, env=endpoint.env)
+    drop(tmp_path, "in/b.pdf", pdf("the same"))
+    path = manifest_in(tmp_path, MANIFEST.replace("drop-folder", "other"))
+
+    planned = command.run("plan", path, "--json", cwd=tmp_path, env=endpoint.env)
+    checked = command.run("validate", path, "--json", cwd=tmp_path, env=endpoint.env)
+    sent = command.run("upload", path, *FAST, "--json", cwd=tmp_path, env=endpoint.env)
+
+    told = [each["reason"] for each in planned.of("action") if each["action"] == "create"]
+    assert len(told) == 2
+    assert all(
+        "new, has the same bytes as `in/a.pdf` of the batch `drop-folder`, uploaded on 20" in each for each in told
+    )
+    for ended in (planned, checked, sent):
+        assert [each["code"] for each in ended.of("warning")] == ["same-bytes"]
+        assert "`in/b.pdf` has the same bytes as `in/a.pdf`" in ended.of("warning")[0]["message"]
+    assert sum("of the batch `drop-folder`" in each["message"] for each in sent.of("notice")) == 2

@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from batch_upload.moments import Stretch
 from batch_upload.operations import CREATE, DESCRIBE, LIMITS, LIST_TAGS, TAG, UNTAG
 from batch_upload.pacing import FixedRate, Pacer
 from batch_upload.ports import Attempt, Body, LaneMemory, Ledger, LedgerWriter, Observer
-from batch_upload.records import Comparison, Duplicate, RateRecord
+from batch_upload.records import Comparison, Duplicate, RateRecord, Twin
 from batch_upload.token import client_token
 from tests.support.manual_clock import ManualClock, real_work
 from tests.support.memory_service import MemoryService
@@ -79,6 +79,10 @@ class GuardedLedger:
     async def unfinished(self, batch: str, tokens: Mapping[str, str]) -> Mapping[str, bool]:
         with real_work():
             return await self._ledger.unfinished(batch, tokens)
+
+    async def twins(self, contents: Collection[str]) -> Sequence[Twin]:
+        with real_work():
+            return await self._ledger.twins(contents)
 
     async def known_of_ids(self, batch: str, item_ids: Sequence[str]) -> Sequence[Known]:
         with real_work():

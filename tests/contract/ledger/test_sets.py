@@ -138,3 +138,41 @@ def test_it_is_what_a_look_at_every_row_would_say(
 async def test_a_ledger_without_a_lane_has_nothing_of_a_manifest(ledger: OneLane) -> None:
     assert await ledger.compare(BATCH, {"a": "bu1-a-1"}) == Comparison({"a": False})
     assert await ledger.unfinished(BATCH, {"a": "bu1-a-1"}) == {"a": False}
+
+
+async def test_what_is_at_the_service_with_the_same_bytes_is_found_in_every_batch_of_the_lane(
+    address: LedgerAddress,
+) -> None:
+    ledger = await open_one_lane(address, run_id=RUN, clock=ManualClock())
+    await began(ledger, item("of-july", batch="july"))
+    same, other = (f"sha256:{each * 64}" for each in "ab")
+    kept = {
+        "complete": item("complete"),
+        "july": item("july", batch="july"),
+        "processing": item("processing"),
+        "pending": item("pending"),
+        "other": item("other"),
+    }
+    made = {
+        name: each._replace(digest=bytes.fromhex(("b" if name == "other" else "a") * 64)) for name, each in kept.items()
+    }
+    for name, each in made.items():
+        state = State(name) if name in ("processing", "pending") else State.COMPLETE
+        await brought_to(ledger, each, state)
+
+    found = await ledger.twins({same, f"sha256:{'c' * 64}"})
+    of_url = await ledger.twins({"url:s3://bucket/a.pdf"})
+    await ledger.close()
+
+    assert [(each.content, each.item_id, each.batch) for each in found] == [
+        (same, "complete", BATCH),
+        (same, "july", "july"),
+        (same, "processing", BATCH),
+    ]
+    assert {each.sent_at for each in found} == {T0}
+    assert of_url == []
+    reader = find_reader(address)
+    assert reader is not None
+    with reader:
+        assert reader.twins({same}) == found
+        assert [each.item_id for each in reader.twins({other})] == ["other"]

@@ -1,12 +1,22 @@
 """The plan: a pure function of items and what the ledger knows."""
 
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_upload.engine.plan import LaneOutlook, Selection, Unfinished, parked_until, plan_items, plan_unfinished
+from batch_upload.engine.plan import (
+    LaneOutlook,
+    Selection,
+    Unfinished,
+    new_contents,
+    parked_until,
+    plan_items,
+    plan_unfinished,
+    with_twins,
+)
 from batch_upload.engine.rows import (
     BatchRows,
     carried_tries,
@@ -20,6 +30,7 @@ from batch_upload.engine.rows import (
     with_retry,
 )
 from batch_upload.model import ActionKind, AttachmentStatus, Capacity, Fault, Item, Known, State
+from batch_upload.records import Twin
 from tests.support.engine_world import an_item
 from tests.support.manual_clock import EPOCH as NOW
 
@@ -110,6 +121,42 @@ def test_what_is_left_for_a_later_run_is_no_orphan() -> None:
 
     assert [action.item_id for action in made.actions] == ["a", "c"]
     assert ([action.item_id for action in unread.actions], unread.more_orphans) == (["a"], 1)
+
+
+@pytest.mark.parametrize(
+    ("twins", "reason"),
+    [
+        ((), "new"),
+        ((("old.pdf", "june"),), "the orphan `old.pdf`: if it was renamed, `id: old.pdf` keeps that"),
+        ((("listed.pdf", "june"),), "`listed.pdf`, uploaded on 2026-11-23"),
+        ((("later.pdf", "june"),), "`later.pdf`, uploaded on 2026-11-23"),
+        ((("new.pdf", "may"),), "`new.pdf` of the batch `may`, uploaded on 2026-11-23"),
+        ((("old.pdf", "june"), ("new.pdf", "may"), ("listed.pdf", "june")), "the orphan `old.pdf`: "),
+        ((("new.pdf", "may"), ("listed.pdf", "june")), "`listed.pdf`, uploaded on 2026-11-23"),
+    ],
+)
+def test_what_is_created_names_what_has_the_same_bytes_already(twins: Sequence[tuple[str, str]], reason: str) -> None:
+    new, listed = an_item("new.pdf"), an_item("listed.pdf", content="other")
+    found = [Twin(new.content, item_id, batch, datetime(2026, 11, 23, tzinfo=UTC)) for item_id, batch in twins]
+    made = plan_items([new, listed], BatchRows.of([known_as(listed, State.COMPLETE)]), OUTLOOK)
+
+    told = with_twins(made, found, [new, listed], batch="june", is_part=False, later={"later.pdf"})
+
+    assert new_contents(made) == {new.content}
+    first, second = told.actions
+    assert reason in first.reason
+    assert first.reason == "new" or first.reason.startswith("new, has the same bytes as ")
+    assert second == made.actions[1]
+
+
+def test_a_part_of_a_manifest_calls_nothing_an_orphan() -> None:
+    new = an_item("new.pdf")
+    made = plan_items([new], BatchRows.of([]), OUTLOOK, is_part=True)
+    twin = Twin(new.content, "old.pdf", "june", datetime(2026, 11, 23, tzinfo=UTC))
+
+    (action,) = with_twins(made, [twin], [new], batch="june", is_part=True, later=frozenset()).actions
+
+    assert action.reason == "new, has the same bytes as `old.pdf`, uploaded on 2026-11-23"
 
 
 def test_what_was_replaced_is_an_orphan() -> None:
