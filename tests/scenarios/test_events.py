@@ -86,8 +86,9 @@ def _invalid(command: Preloaded, folder: Path) -> Result:
 
 
 def _warned(command: Preloaded, folder: Path) -> Result:
-    (folder / "spare.pdf").write_bytes(pdf("spare"))
-    entries = "  - file: spare.pdf\n  - file: ./spare.pdf\n"
+    for name in ("spare.pdf", "young.pdf"):
+        (folder / name).write_bytes(pdf(name))
+    entries = "  - file: spare.pdf\n  - file: ./spare.pdf\n  - {glob: young*.pdf, min_age: 1h}\n"
     (folder / "twice.yaml").write_text(f"version: 1\nbatch: x\nattachments:\n{entries}")
     return command.run("validate", "twice.yaml", "--json", cwd=folder)
 

@@ -145,7 +145,7 @@ def test_a_step_that_leaves_a_reference_to_nothing_is_undone(raw: sqlite3.Connec
 
 
 @pytest.mark.parametrize(
-    ("version", "queries"), [(1, OF_OLD), (2, OF_OLD), (3, OF_OLD), (4, NOW), (5, NOW), (6, NOW), (7, NOW)]
+    ("version", "queries"), [(1, OF_OLD), (2, OF_OLD), (3, OF_OLD), (4, NOW), (5, NOW), (6, NOW), (7, NOW), (8, NOW)]
 )
 def test_what_a_ledger_of_old_told_of_its_items_it_tells_still(
     path: Path, version: int, queries: tuple[str, ...]

@@ -175,7 +175,7 @@ async def test_a_controller_of_the_program_of_before_goes_on_and_no_new_one_begi
     await made(address)
 
     rows(address, RUN_OF_BEFORE.format(run_id="goes on", at=utc_text(T0)))
-    with connect(parameters_of(address)) as raw, pytest.raises(LedgerUnusable, match="schema 2"):
+    with connect(parameters_of(address)) as raw, pytest.raises(LedgerUnusable, match=f"schema {SCHEMA_VERSION}"):
         schema_version(raw, shown="ledger", newest=1)
 
     assert rows(address, "SELECT run_id, principal FROM run ORDER BY run_no") == [("old", None), ("goes on", None)]
