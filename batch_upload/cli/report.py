@@ -52,7 +52,7 @@ TABLES = "`csv`, `csv-excel`, `xlsx` and `jsonl`"
 def report_command(
     manifest: ManifestOrLedgerArgument,
     more: Annotated[
-        list[str] | None, typer.Argument(metavar="[MANIFEST]…", help="more of them, for one table of all")
+        list[str] | None, typer.Argument(metavar="ANOTHER", help="more of them, for one table of all")
     ] = None,
     form: Annotated[
         Format | None,
