@@ -17,6 +17,8 @@ LOCAL_REGION = "us-east-1"
 RATE_DEFAULT = 1.0
 """Create calls a second of an account whose quota was never raised (the service's documentation)."""
 CONCURRENCY_DEFAULT = 8
+STANDARD_INPUT = Path("-")
+"""The manifest on standard input, or in a pipe in its place. Its folder is the working directory."""
 NO_MANIFEST = Path("/dev/null/none.yaml")
 """The manifest where none is named: there can be no file in its folder."""
 EXTERNAL_ID_VARIABLE = "env:"
@@ -128,13 +130,13 @@ def settings_of(
             hint=f"`--target NAME/{options.region}` chooses one",
         )
     given = {each.name: getattr(options, each.name) for each in fields(RunOptions)}
-    given["ledger"] = options.ledger or default_ledger(manifest, ledger, local=options.local)
+    address = given["ledger"] = options.ledger or default_ledger(manifest, ledger, local=options.local)
     given["profile"] = options.profile or wanted.profile
     if not targets:
         given["region"] = options.region or wanted.region or env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION")
     return Settings(
         **given,
-        local_state=local_state_path(manifest),
+        local_state=local_state_path(manifest, address),
         role_arn=wanted.role_arn,
         account=wanted.account,
         sts_endpoint_configured="AWS_ENDPOINT_URL_STS" in env,
@@ -172,6 +174,11 @@ def external_id_of(settings: Settings) -> str | None:
 
 def default_ledger(manifest: Path, named: str | None, *, local: bool) -> LedgerAddress:
     """Return where the ledger is if no option says so. `named` is the manifest's `ledger`. Raises UsageError."""
+    if manifest == STANDARD_INPUT and (local or named is None):
+        also = "" if local else ", or `ledger:` in the manifest"
+        raise UsageError(
+            "a manifest on standard input has no name for its ledger to go by", hint=f"`--ledger PATH` names one{also}"
+        )
     if local:
         return manifest.with_suffix(".local.ledger")
     if named is None:
@@ -187,8 +194,10 @@ def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
     return (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "batch-upload"
 
 
-def local_state_path(manifest: Path) -> Path:
-    """Return the path of the state of the embedded service of `--local`."""
+def local_state_path(manifest: Path, ledger: LedgerAddress) -> Path:
+    """Return the path of the state of the embedded service of `--local`: beside the manifest if that is a file."""
+    if manifest == STANDARD_INPUT and isinstance(ledger, Path):
+        return ledger.with_suffix(".local.service")
     return manifest.with_suffix(".local.service")
 
 

@@ -54,7 +54,7 @@ def run_files(manifest: LedgerAddress, ledger: LedgerAddress) -> Iterator[NamedF
 
         yield from (NamedFile("a file of the ledger", path) for path in files_of_ledger(ledger))
     if isinstance(manifest, Path):
-        yield NamedFile("the state of the local service", local_state_path(manifest))
+        yield NamedFile("the state of the local service", local_state_path(manifest, ledger))
 
 
 def documents(listed: Iterable[Listed]) -> Iterator[NamedFile]:

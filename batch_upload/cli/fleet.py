@@ -26,6 +26,7 @@ from batch_upload.cli.messages import PROBLEMS_SHOWN
 from batch_upload.cli.output import Output
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.errors import ExitCode, UsageError
+from batch_upload.settings import STANDARD_INPUT
 from batch_upload.summary import NOT_BEGUN, Summary, exit_of
 from batch_upload.words import count_words
 
@@ -74,6 +75,8 @@ def fleet_upload_command(
     output: Output,
 ) -> Ended:
     """put the lanes of a manifest into the queue for workers, and follow them until all have ended"""
+    if manifest == STANDARD_INPUT:
+        raise UsageError("workers read the manifest, and cannot read it through a pipe", hint="write it to a file")
     from batch_upload.app.items import check_only, ready  # heavy, like all that follows
     from batch_upload.app.session import ready_or_recorded
     from batch_upload.cli.session import run_session

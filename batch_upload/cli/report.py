@@ -22,7 +22,7 @@ from batch_upload.cli.files import (
 )
 from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Flags, ManifestOrLedgerArgument, options_of
 from batch_upload.cli.output import Output, invocation_of
-from batch_upload.cli.verb import Ended, verb
+from batch_upload.cli.verb import Ended, manifest_named, verb
 from batch_upload.errors import UsageError
 from batch_upload.ledger_address import ledger_address
 from batch_upload.model import State
@@ -77,7 +77,8 @@ def report_command(
     from batch_upload.clock import counting_s
 
     started = counting_s()
-    paths = [manifest, *(ledger_address(each) for each in more or ())]
+    named = (ledger_address(each) for each in more or ())
+    paths = [manifest, *(manifest_named(each) if isinstance(each, Path) else each for each in named)]
     out = None if out is not None and is_standard_output(out) else out
     if form is None:
         form = Format.XLSX if out is not None and out.suffix.lower() == ".xlsx" else Format.CSV

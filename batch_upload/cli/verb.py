@@ -78,6 +78,8 @@ def verb(
                 if isinstance(manifest := given.get("manifest"), str):
                     given["manifest"] = None
                     given["manifest"] = ledger_address(manifest)
+                if isinstance(manifest := given.get("manifest"), Path):
+                    given["manifest"] = manifest_named(manifest)
             except UsageError as error:
                 wrong = error
 
@@ -91,6 +93,13 @@ def verb(
         return command
 
     return decorate
+
+
+def manifest_named(path: Path) -> Path:
+    """Return the manifest that an argument names; STANDARD_INPUT for one in a pipe. Raises UsageError for two pipes."""
+    from batch_upload.manifest.source import named_manifest  # imports YAML's errors, which `--help` does without
+
+    return named_manifest(path)
 
 
 def run_verb(name: str, manifest: LedgerAddress | None, output: Output, work: Callable[[], Ended]) -> NoReturn:

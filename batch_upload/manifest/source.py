@@ -1,11 +1,12 @@
 """The bytes of a manifest: open the file safely, and check encoding and characters before they are parsed."""
 
+import io
 import os
 import re
 import shlex
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -16,10 +17,12 @@ from batch_upload.escape import quoted_path
 from batch_upload.manifest.problems import Code, Problems
 from batch_upload.manifest.rules import batch_of
 from batch_upload.model import KIB, Position
+from batch_upload.settings import STANDARD_INPUT
 from batch_upload.shortage import through_shortages
 
 SIZE_LIMIT_BYTES = 512 * KIB * KIB
 """A manifest of 1,000,000 entries has about 100 MB."""
+STANDARD_INPUT_NAMES = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 SCREENED_AT_ONCE_BYTES = KIB * KIB
 
 _LINE_BREAK = re.compile(r"\r\n?|\n")
@@ -35,6 +38,55 @@ THE_MANIFEST = "the manifest"
 """The name of a manifest in messages about its file."""
 
 
+class PipedManifest:
+    """The manifest of this process that comes through a pipe: standard input, or a named pipe in its place.
+
+    It can be read but once, and a manifest is opened more than once. So it is read at the first use, and kept.
+    """
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        """The pipe; None before `take`."""
+        self._content: bytes | None = None
+
+    def take(self, path: Path) -> None:
+        """Have this pipe read, `-` for standard input. Raises UsageError if another one was taken before."""
+        if self._path is not None:
+            raise UsageError("only one manifest can come through a pipe", hint="write the others to files")
+        self._path = path
+
+    def open(self) -> BinaryIO:
+        """Return what came through the pipe; of more than SIZE_LIMIT_BYTES the beginning. Blocks until it is closed.
+
+        Raises UsageError if it cannot be read.
+        """
+        if self._content is None:
+            is_named = self._path is not None and self._path != STANDARD_INPUT
+            try:
+                with open(self._path if self._path is not None and is_named else 0, "rb", closefd=is_named) as pipe:
+                    self._content = pipe.read(SIZE_LIMIT_BYTES + 1)
+            except OSError as error:
+                raise cannot_be_read(STANDARD_INPUT, error) from error
+        return io.BytesIO(self._content)
+
+
+piped_manifest = PipedManifest()
+
+
+def named_manifest(path: Path) -> Path:
+    """Return STANDARD_INPUT for a manifest that comes through a pipe, `-` or `/dev/stdin` or the pipe's name.
+
+    Any other path is returned as it is. Raises UsageError for a second pipe.
+    """
+    is_pipe = path == STANDARD_INPUT or str(path) in STANDARD_INPUT_NAMES
+    with suppress(OSError, ValueError):
+        is_pipe = is_pipe or stat.S_ISFIFO(path.stat().st_mode)
+    if not is_pipe:
+        return path
+    piped_manifest.take(STANDARD_INPUT if str(path) in STANDARD_INPUT_NAMES else path)
+    return STANDARD_INPUT
+
+
 @contextmanager
 def open_manifest(path: Path, *, what: str = THE_MANIFEST) -> Iterator[BinaryIO]:
     """Open a manifest for reading, or another file that is named `what` in messages.
@@ -42,6 +94,10 @@ def open_manifest(path: Path, *, what: str = THE_MANIFEST) -> Iterator[BinaryIO]
     Raises UsageError if it is no regular file or cannot be opened, and OutOfResources if this process lacks file
     descriptors or memory.
     """
+    if path == STANDARD_INPUT:
+        with piped_manifest.open() as file:
+            yield file
+        return
     try:
         handle = through_shortages(lambda: os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     except (OSError, ValueError) as error:

@@ -70,13 +70,14 @@ def run(
     env: Mapping[str, str] | None = None,
     timeout_s: float = TIMEOUT_S,
     command: Sequence[str | Path] = (COMMAND,),
+    piped: str = "",
 ) -> Result:
-    """Run the command to its end. `env` is laid over the environment of the test."""
+    """Run the command to its end. `env` is laid over the environment of the test, `piped` is on standard input."""
     ended = subprocess.run(
         [*command, *arguments],
         cwd=cwd,
         env={**os.environ, **(env or {})},
-        stdin=subprocess.DEVNULL,
+        input=piped,
         capture_output=True,
         encoding="utf-8",
         timeout=timeout_s,
