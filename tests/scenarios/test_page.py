@@ -12,7 +12,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tests.support.batches import make_batch
-from tests.support.browser import Watched, launched, opened
+from tests.support.browser import TIMEOUT_MS, Watched, launched, opened
 from tests.support.endpoint import Endpoint
 from tests.support.page_ledgers import HOSTILE, Story, ids_of, tell_story
 from tests.support.preloaded import Preloaded
@@ -245,7 +245,7 @@ async def test_twenty_thousand_rows_are_a_few_in_the_page_and_scroll_to_the_end(
 async def test_what_is_printed_is_the_beginning_of_what_is_chosen(shown: Watched) -> None:
     page = shown.page
     await page.emulate_media(media="print")
-    await expect(page.locator("#rows .item")).to_have_count(1_000)
+    await expect(page.locator("#rows .item")).to_have_count(1_000, timeout=TIMEOUT_MS)
     await expect(page.locator("#printed")).to_be_visible()
     await expect(page.locator("#printed")).to_contain_text("The first 1,000 of 2,000 items are printed")
     await expect(page.get_by_role("searchbox")).to_be_hidden()
@@ -260,7 +260,7 @@ async def test_what_is_printed_is_the_beginning_of_what_is_chosen(shown: Watched
 async def test_nothing_is_cut_off_on_paper(browser: Browser, page: Path) -> None:
     async with opened(browser, page.as_uri(), width=A4_WIDTH) as watched:
         await watched.page.emulate_media(media="print")
-        await expect(watched.page.locator("#rows .item")).to_have_count(1_000)
+        await expect(watched.page.locator("#rows .item")).to_have_count(1_000, timeout=TIMEOUT_MS)
 
         assert await watched.page.evaluate(CUT) == []
         await expect(watched.page.locator("#rows .item td:last-child time").last).to_have_text(
@@ -274,7 +274,7 @@ async def test_every_page_has_its_number_and_the_items_begin_with_the_names_of_t
     if shutil.which("pdftotext") is None:
         needed("pdftotext is not installed")
     await shown.page.emulate_media(media="print")
-    await expect(shown.page.locator("#rows .item")).to_have_count(1_000)
+    await expect(shown.page.locator("#rows .item")).to_have_count(1_000, timeout=TIMEOUT_MS)
     paper = tmp_path / "june.pdf"
     await shown.page.pdf(format="A4", path=paper)
     await shown.page.emulate_media(media="screen")
