@@ -51,6 +51,7 @@ def results(endpoint: Endpoint, command: Preloaded, postgres: PostgresServer, tm
         run("validate"),
         run("plan"),
         _schema(command, tmp_path),
+        command.run("manifest", "forms", "--json", cwd=tmp_path),
         _discovered(command, endpoint, tmp_path),
     ]
     endpoint.change(deny=[LIMITS], attachments_per_account=2, limits_used=None)
