@@ -157,9 +157,9 @@ class Manifest:
     """Its own forms by name. One with a problem has the demands without a problem."""
     generation: int = 1
     identity_tag: bool = True
-    exclude: tuple[str, ...] = ()
-    """`defaults.exclude`, to which a glob's own is added."""
+    exclude: tuple[str, ...] = ()  # `defaults.exclude`, to which a glob's own is added
     min_age_s: float = 0.0
+    is_inside_wanted: bool = True  # false with `check: bytes`
 
 
 class Listed(NamedTuple):

@@ -82,6 +82,8 @@ class RunOptions:
     """Whether files may be outside the manifest's folder."""
     rehash: bool = False
     """Read every file, also where the ledger remembers its digest."""
+    strict: bool = False
+    """Whether a warning about the manifest's files is a problem, with which nothing is sent."""
 
     @property
     def lanes(self) -> LaneChoice:

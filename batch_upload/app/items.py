@@ -162,6 +162,7 @@ def _prepared(
         path,
         lambda found: tuple(item_of(*each) for each in found),
         allow_outside=options.allow_outside,
+        is_strict=options.strict,
         lanes=options.lanes,
         fresh=fresh,
         memory=memory,
@@ -191,22 +192,28 @@ def ready_part(manifest: Manifest, target: Target, listed: Sequence[Listed], set
         iter(listed),
         lambda found: tuple(item_of(*each) for each in found),
         allow_outside=settings.allow_outside,
+        is_strict=settings.strict,
         fresh=fresh,
         memory=lambda _: remembered(settings),
     )
-    prepared = Prepared(manifest, looked.made, fresh, looked.warnings, (), tuple(looked.refused))
+    prepared = Prepared(manifest, looked.made, fresh, looked.warnings, tuple(looked.problems), tuple(looked.refused))
     if prepared.problems:
         raise invalid(manifest.path, prepared.problems)
     return LanePart(target, prepared, settings)
 
 
-def check(path: Path, *, allow_outside: bool, lanes: LaneChoice = ALL_LANES) -> Checked:
+def check(path: Path, *, allow_outside: bool, lanes: LaneChoice = ALL_LANES, is_strict: bool = False) -> Checked:
     """Read a manifest and all its files, and hold only its ids, which must differ. `lanes` chooses some.
 
     Raises ManifestInvalid, and UsageError as `list_manifest`.
     """
     looked = look_into_files(
-        path, lambda found: sum(1 for _ in found), allow_outside=allow_outside, lanes=lanes, fresh=Recent()
+        path,
+        lambda found: sum(1 for _ in found),
+        allow_outside=allow_outside,
+        is_strict=is_strict,
+        lanes=lanes,
+        fresh=Recent(),
     )
     if looked.problems or looked.refused:
         problems = dict.fromkeys((*looked.problems, *(problem for _, problem in looked.refused)))
@@ -219,6 +226,7 @@ def look_into_files(
     make: Callable[[Iterator[Sound]], Made],
     *,
     allow_outside: bool,
+    is_strict: bool = False,
     lanes: LaneChoice = ALL_LANES,
     fresh: dict[str, RememberedDigest],
     memory: Memory = lambda _: nullcontext(recall_nothing),
@@ -226,24 +234,30 @@ def look_into_files(
     """Look into every file that a manifest lists; `make` gets the attachments without a problem, in order.
 
     `lanes` chooses those whose files are looked into. A file that goes to several lanes is looked into once. `fresh`
-    gets the digests of the files that were read. A KeyboardInterrupt gets a note of what it interrupted. Raises
-    ManifestInvalid if the manifest cannot be listed, and UsageError as `list_manifest`.
+    gets the digests of the files that were read. `is_strict`: warnings are problems. A
+    KeyboardInterrupt gets a note of what it interrupted. Raises ManifestInvalid if the manifest cannot be listed, and
+    UsageError as `list_manifest`.
     """
     found: list[Looked[Made]] = []
     findings = GlobFindings()
 
     def take(manifest: Manifest, listed: Iterator[Listed]) -> None:
-        found.append(look_into_listed(manifest, listed, make, allow_outside=allow_outside, fresh=fresh, memory=memory))
+        looked = look_into_listed(
+            manifest, listed, make, allow_outside=allow_outside, is_strict=is_strict, fresh=fresh, memory=memory
+        )
+        found.append(looked)
 
     try:
         manifest, _, problems = _listed(path, allow_outside=allow_outside, lanes=lanes, take=take, findings=findings)
     except KeyboardInterrupt as stopped:
         stopped.add_note(f"while reading `{path}` and its files; nothing was sent")
         raise
-    warnings = sorted((*found[0].warnings, *findings.warnings), key=lambda warning: warning.at)
-    return replace(
-        found[0], manifest=manifest, problems=problems, warnings=tuple(warnings), young=tuple(findings.young)
-    )
+    looked = found[0]
+    warnings = tuple(sorted((*looked.warnings, *findings.warnings), key=lambda warning: warning.at))
+    young = tuple(findings.young)
+    if is_strict:
+        return replace(looked, manifest=manifest, problems=(*problems, *looked.problems, *warnings), young=young)
+    return replace(looked, manifest=manifest, problems=problems, warnings=warnings, young=young)
 
 
 def check_only(settings: Settings, prepared: Prepared) -> None:

@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -14,6 +14,7 @@ from batch_upload.documents.copies import Copies
 from batch_upload.documents.form_check import mismatches
 from batch_upload.documents.look import RECENT_MAX, Looker, Recall, recall_nothing
 from batch_upload.documents.refusals import Refusal, RefusalCode
+from batch_upload.escape import quoted
 from batch_upload.form import limiting_form
 from batch_upload.model import Listed, Manifest, Problem
 from batch_upload.settings import Settings
@@ -58,19 +59,26 @@ def look_into_listed(
     make: Callable[[Iterator[Sound]], Made],
     *,
     allow_outside: bool,
+    is_strict: bool = False,
     fresh: dict[str, RememberedDigest],
     memory: Memory = lambda _: nullcontext(recall_nothing),
 ) -> Looked[Made]:
     """Look into the files of some attachments of a manifest; `make` gets those without a problem, in order.
 
     A file that goes to several lanes is looked into once. `fresh` gets the digests of the files that were read.
+    `is_strict`: warnings are problems, and an attachment with one is refused.
     """
     path = str(manifest.path)
     flawed: list[Problem] = []
     refused: list[tuple[Listed, Problem]] = []
     copies: defaultdict[str | None, Copies] = defaultdict(Copies)
     root = None if allow_outside else manifest.folder
-    with memory(manifest) as recall, Looker(root, recall=recall, now_ns=time.time_ns, fresh=fresh) as looker:
+    with (
+        memory(manifest) as recall,
+        Looker(
+            root, recall=recall, now_ns=time.time_ns, fresh=fresh, is_inside_wanted=manifest.is_inside_wanted
+        ) as looker,
+    ):
         look = _LookOnce(looker).look if manifest.targets else looker.look
 
         def sound() -> Iterator[Sound]:
@@ -80,14 +88,27 @@ def look_into_listed(
                         if found.code is RefusalCode.MISSING and each.is_match and has_vanished(each):
                             continue
                         refused.append((each, Problem(path, each.at, found.code, found.message)))
-                    else:
-                        flawed.extend(mismatches(each, found, manifest=path))
-                        copies[each.lane_label].add(each, found)
-                        yield each, found
+                        continue
+                    found_in = [*_flaws(each, found, manifest=path), *mismatches(each, found, manifest=path)]
+                    if found_in and is_strict:
+                        message = "; ".join(flaw.message for flaw in found_in)
+                        refused.append((each, replace(found_in[0], message=message)))
+                        continue
+                    flawed.extend(found_in)
+                    copies[each.lane_label].add(each, found)
+                    yield each, found
 
         made = make(sound())
     warnings = dict.fromkeys([*flawed, *(warning for lane in copies.values() for warning in lane.warnings(path))])
-    return Looked(manifest, made, (), refused, tuple(sorted(warnings, key=lambda warning: warning.at)))
+    ordered = tuple(sorted(warnings, key=lambda warning: warning.at))
+    return Looked(manifest, made, ordered if is_strict else (), refused, () if is_strict else ordered)
+
+
+def _flaws(listed: Listed, document: Document | None, *, manifest: str) -> Iterator[Problem]:
+    """Yield what a look inside a document found. `manifest`: as the user named it."""
+    if document is not None and document.insight is not None:
+        for flaw in document.insight.flaws:
+            yield Problem(manifest, listed.at, flaw.code, f"{quoted(listed.source)} {flaw.message}")
 
 
 def has_vanished(listed: Listed) -> bool:

@@ -32,7 +32,7 @@ class Validation:
 async def validate(manifest: str | Path, options: RunOptions | None = None) -> Validation:
     """Read a manifest and all its files, and return every problem and warning.
 
-    Of the options `allow_outside`, `targets` and `shard` count.
+    Of the options `allow_outside`, `targets`, `shard` and `strict` count.
 
     A manifest with problems is a result, not an error; UsageError is raised for one that cannot be read, or that does
     not have these `targets`. The files are read in a thread; if the task is cancelled, that thread reads on to its end.
@@ -44,7 +44,7 @@ async def validate(manifest: str | Path, options: RunOptions | None = None) -> V
 def validate_sync(manifest: Path, options: RunOptions) -> Validation:
     """As `validate`. Blocking: not for the thread of an event loop."""
     try:
-        checked = check(manifest, allow_outside=options.allow_outside, lanes=options.lanes)
+        checked = check(manifest, allow_outside=options.allow_outside, lanes=options.lanes, is_strict=options.strict)
     except ManifestInvalid as error:
         return Validation(problems=tuple(error.problems))
     lanes = len(options.lanes.of(checked.manifest.targets)) if checked.manifest.targets else 0

@@ -129,6 +129,9 @@ class Flags:
     rehash: Annotated[
         bool | None, Option("--rehash/--no-rehash", help="read every file: do not trust remembered digests")
     ] = None
+    strict: Annotated[
+        bool | None, Option("--strict/--no-strict", help="warnings about the files count as problems, exit 21")
+    ] = None
     json: Annotated[bool | None, Option("--json/--no-json", help="NDJSON on stdout, people's text on stderr")] = None
     quiet: Annotated[bool | None, Option("--quiet/--no-quiet", "-q", help="say nothing unless a person must act")] = (
         None
@@ -261,6 +264,7 @@ def options_of(flags: Flags, environ: Mapping[str, str] | None = None) -> RunOpt
         wait_lock_s=seconds("wait_lock") or default.wait_lock_s,
         allow_outside=is_set("allow_outside"),
         rehash=is_set("rehash"),
+        strict=is_set("strict"),
     )
 
 

@@ -52,7 +52,7 @@ fleet_app = typer.Typer(help="run the lanes of a manifest on many machines", no_
     BOUND_FLAGS,
     ("only", "max_failures"),
     SETTLE_FLAGS,
-    FILE_FLAGS,
+    (*FILE_FLAGS, "strict"),
     OUTPUT_FLAGS,
     SINK_FLAGS,
     declared=SHARED_LEDGER,

@@ -75,7 +75,7 @@ def fleet_status_command(
     TARGET_FLAGS,
     RATE_FLAGS,
     ("max_failures",),
-    FILE_FLAGS,
+    (*FILE_FLAGS, "strict"),
     OUTPUT_FLAGS,
     declared=SHARED_LEDGER,
 )

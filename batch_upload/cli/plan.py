@@ -51,7 +51,7 @@ REFUSED = "`upload` refuses this ledger until `reconcile` has run"
     RATE_FLAGS,
     BOUND_FLAGS,
     ("only",),
-    FILE_FLAGS,
+    (*FILE_FLAGS, "strict"),
     OUTPUT_FLAGS,
     ("log_file", "log_format"),
 )

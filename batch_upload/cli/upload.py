@@ -41,7 +41,7 @@ WAITING_FLAGS = ("no_wait", "settle_timeout", "safe_horizon", "wait_lock")
     BOUND_FLAGS,
     ("only", "max_failures"),
     WAITING_FLAGS,
-    FILE_FLAGS,
+    (*FILE_FLAGS, "strict"),
     OUTPUT_FLAGS,
     SINK_FLAGS,
 )

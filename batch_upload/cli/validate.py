@@ -11,14 +11,17 @@ from batch_upload.settings import RunOptions
 from batch_upload.summary import Summary, exit_of
 
 
-@verb("validate", TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
+@verb("validate", TARGET_FLAGS, ("allow_outside", "strict"), OUTPUT_FLAGS)
 def validate_command(manifest: ManifestArgument, *, flags: Flags, output: Output) -> Ended:
     """list every problem in the manifest and its files; asks no service"""
     from batch_upload.app.items import invalid  # heavy, like all that follows: only when there is work
     from batch_upload.app.validate import validate_sync
 
     options = RunOptions(
-        allow_outside=truth_of(flags, "allow_outside"), targets=targets_of(flags), shard=shard_of(flags)
+        allow_outside=truth_of(flags, "allow_outside"),
+        targets=targets_of(flags),
+        shard=shard_of(flags),
+        strict=truth_of(flags, "strict"),
     )
     found = validate_sync(manifest, options)
     for problem in found.problems:

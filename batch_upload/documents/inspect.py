@@ -4,12 +4,12 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from batch_upload.document import EXTENSIONS, Document, Fingerprint
+from batch_upload.document import EXTENSIONS, Document, Fingerprint, Insight
 from batch_upload.documents.refusals import (
     Refusal,
     RefusalCode,
@@ -21,12 +21,16 @@ from batch_upload.documents.refusals import (
 )
 from batch_upload.documents.sniff import EXPLAINED_BYTES, content_type_of
 from batch_upload.escape import quoted
+from batch_upload.model import ContentType
 from batch_upload.shortage import shortage_of
 
 HASHED_AT_ONCE_BYTES = 65_536
 
 Folders = dict[str, str | None]
 """Resolved folders by path, None for one outside the root. Share it between files that are read in a row."""
+
+LookInside = Callable[[bytes, str, ContentType], Insight | None]
+"""Returns what is inside a document, given its bytes, their SHA-256 in hex and its type; None if it cannot look."""
 
 OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """O_NOFOLLOW: the path is resolved already, so a link was put there since. O_NONBLOCK: a FIFO must not block."""
@@ -61,19 +65,29 @@ def examine(
     key: str = "file",
     form: str | None = None,
     folders: Folders | None = None,
+    look_inside: LookInside | None = None,
 ) -> Examined:
     """Read a file once, up to its limit, and return what is in it, or why it cannot be sent.
 
-    `root` is the folder that must contain the file after all links are followed; None allows any. The file is never in
-    memory as a whole. An OSError becomes a refusal, except that a lack of file descriptors or memory raises
-    OutOfResources. Messages name the file as `source`, or relative to `root`. `key` is where it was named: `file` of a
-    manifest, or `row` of a table or `folder` for a new manifest. `form` is the form whose size is the limit, if it is.
-    With `folders` each folder is resolved once.
+    `root` is the folder that must contain the file after all links are followed; None allows any. The file is in memory
+    as a whole only for `look_inside`, which is called with what was hashed, if it can be sent. An OSError becomes a
+    refusal, except that a lack of file descriptors or memory raises OutOfResources. Messages name the file as `source`,
+    or relative to `root`. `key` is where it was named: `file` of a manifest, or `row` of a table or `folder` for a new
+    manifest. `form` is the form whose size is the limit, if it is. With `folders` each folder is resolved once.
     """
     shown = _name_shown(path, root) if source is None else source
     try:
         with _opened(path, shown, root, folders) as (resolved, handle, before):
-            found = _document(shown, resolved, handle, before.st_size, max_size_bytes, key=key, form=form)
+            found = _document(
+                shown,
+                resolved,
+                handle,
+                before.st_size,
+                max_size_bytes,
+                key=key,
+                form=form,
+                look_inside=look_inside,
+            )
             fingerprint = fingerprint_of(before)
             is_same = not isinstance(found, Refusal) and fingerprint == fingerprint_of(os.fstat(handle))
             return Examined(found, fingerprint if is_same else None)
@@ -209,13 +223,17 @@ def _document(
     *,
     key: str,
     form: str | None,
+    look_inside: LookInside | None,
 ) -> Document | Refusal:
     if planned_size_bytes > max_size_bytes:
         return too_large(shown, planned_size_bytes, max_size_bytes, key=key, form=form)
     digest, head, size_bytes = hashlib.sha256(), b"", 0
+    chunks: list[bytes] = []
     for chunk in _read_chunks(handle, max_size_bytes + 1):
         digest.update(chunk)
         size_bytes += len(chunk)
+        if look_inside is not None:
+            chunks.append(chunk)
         if len(head) < EXPLAINED_BYTES:
             head = chunk if not head else head + chunk[: EXPLAINED_BYTES - len(head)]
     if not size_bytes:
@@ -230,7 +248,9 @@ def _document(
         names = " or ".join(f"`*{each}`" for each in extensions)
         message = f"{quoted(shown)} is {content_type} by its content: name it {names}"
         return Refusal(RefusalCode.WRONG_EXTENSION, message)
-    return Document(resolved, digest.hexdigest(), size_bytes, content_type)
+    sha256 = digest.hexdigest()
+    insight = None if look_inside is None else look_inside(b"".join(chunks), sha256, content_type)
+    return Document(resolved, sha256, size_bytes, content_type, insight)
 
 
 def _read_chunks(handle: int, limit_bytes: int) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 
 from batch_upload.document import Document, RememberedDigest
 from batch_upload.documents.inspect import Examined, Folders, examine, fingerprint_of, is_in
+from batch_upload.documents.inspectors import InspectorPool
 from batch_upload.documents.refusals import Refusal, in_other_form
 from batch_upload.documents.sniff import is_named_as
 from batch_upload.form import limiting_form
@@ -60,7 +61,8 @@ class Looker:
     still checked that it exists, is regular and within `root`, and has a good size and extension. LOOK_THREADS threads
     read the others. `fresh` collects the digests that may be remembered, by resolved path; it may hold some already.
     `now_ns` is the wall time in nanoseconds since 1970. `pause` waits so many seconds while a file cannot be opened for
-    lack of file descriptors or memory.
+    lack of file descriptors or memory. `is_inside_wanted`: look inside each content once, too; what was found is
+    remembered with its digest, and a file whose digest is remembered without it is read again.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Looker:
         now_ns: Callable[[], int],
         fresh: dict[str, RememberedDigest] | None = None,
         pause: Callable[[float], None] = time.sleep,
+        is_inside_wanted: bool = False,
     ) -> None:
         self.fresh: dict[str, RememberedDigest] = {} if fresh is None else fresh
         self._root = root
@@ -81,12 +84,15 @@ class Looker:
         self._folders: dict[str, str | None] = {}
         """Resolved folders with a `/` at the end, None for one outside the root: a folder has many files."""
         self._threads = ThreadPoolExecutor(LOOK_THREADS)
+        self._inspectors = InspectorPool() if is_inside_wanted else None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._threads.shutdown(cancel_futures=True)
+        if self._inspectors is not None:
+            self._inspectors.close()
 
     def look(self, listed: Sequence[Listed]) -> list[Document | Refusal | None]:
         """Return what is in the file of each, or why it cannot be sent; None for a URL. Raises OutOfResources."""
@@ -98,8 +104,14 @@ class Looker:
             known = remembered.get(file.path) or self.fresh.get(file.path) if file is not None else None
             if file is not None and known is not None and known.fingerprint == fingerprint_of(file.status):
                 size_bytes = file.status.st_size
-                if size_bytes <= each.max_size_bytes and is_named_as(each.source, known.content_type):
-                    document = Document(file.path, known.sha256, size_bytes, known.content_type)
+                is_known_inside = self._inspectors is None or known.insight is not None
+                if (
+                    is_known_inside
+                    and size_bytes <= each.max_size_bytes
+                    and is_named_as(each.source, known.content_type)
+                ):
+                    insight = None if self._inspectors is None else known.insight
+                    document = Document(file.path, known.sha256, size_bytes, known.content_type, insight)
             found.append(document)
         unread = [n for n, each in enumerate(listed) if found[n] is None and each.folder is not None]
         for n, (began_ns, examined) in zip(unread, self._examine([listed[n] for n in unread]), strict=True):
@@ -107,7 +119,7 @@ class Looker:
             found[n] = read
             if fingerprint is None or isinstance(read, Refusal) or began_ns - fingerprint.mtime_ns < RACY_NS:
                 continue
-            self.fresh[read.path] = RememberedDigest(fingerprint, read.sha256, read.content_type)
+            self.fresh[read.path] = RememberedDigest(fingerprint, read.sha256, read.content_type, read.insight)
         return found
 
     def _regular_file(self, listed: Listed) -> _RegularFile | None:
@@ -149,6 +161,8 @@ class Looker:
     def _examine(self, unread: Sequence[Listed]) -> Iterator[tuple[int, Examined]]:
         """Examine files in threads, or in this one if none can be started. Yields when each was begun, in ns, too."""
 
+        look_inside = None if self._inspectors is None else self._inspectors.look_inside
+
         def examine_all(listed: Sequence[Listed]) -> list[tuple[int, Examined]]:
             folders: Folders = {}
             examined = []
@@ -164,6 +178,7 @@ class Looker:
                     source=each.source,
                     form=limiting_form(each.form, each.max_size_bytes),
                     folders=folders,
+                    look_inside=look_inside,
                 )
                 examined.append((began_ns, through_shortages(look, pause=self._pause)))
             return examined

@@ -48,7 +48,17 @@ UNREACHED_AGAIN_S = 30.0
 """Seconds between them. Within an attempt the engine has tried again for some minutes already."""
 WAIT_LOCK_UNTIL = "wait_lock_until"
 """Option of a task: until when a lane that another run holds is waited for, as `LaneTask.deadline`."""
-HANDED_ON = ("rate", "max_rate", "fixed_rate", "concurrency", "wait", "settle_timeout_s", "safe_horizon_s", "rehash")
+HANDED_ON = (
+    "rate",
+    "max_rate",
+    "fixed_rate",
+    "concurrency",
+    "wait",
+    "settle_timeout_s",
+    "safe_horizon_s",
+    "rehash",
+    "strict",
+)
 """Options of a run that travel as they are. How AWS is reached is the worker's own affair."""
 
 

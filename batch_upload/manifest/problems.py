@@ -46,6 +46,7 @@ class Code(ProblemCode):
     GENERATION = "generation", "`generation` is not a whole number from 1, written in plain digits"
     MAX_SIZE = "max-size", "`max_size` is not a size from 1 byte to 5MiB"
     IDENTITY_TAG = "identity-tag", "`identity_tag` is not `true` or `false`"
+    CHECK = "check", "`check` is neither `bytes` nor `inside`"
     REGION = "region", "`target.region` or one of `regions` does not look like a Region"
     ACCOUNT = "account", "`account` of `target` or of a target is not 12 digits"
     ROLE_ARN = "role-arn", "`role_arn` is not the ARN of a role"

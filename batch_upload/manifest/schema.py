@@ -153,6 +153,8 @@ class DefaultsModel(_Mapping):
     """For globs: files that were changed more recently are left for a later run."""
     form: FormName = Field(default="", examples=["sender-id-letter"])
     """The registration form that the attachments are for: a built-in one, or one of `forms`."""
+    check: Literal["inside", "bytes"] = "inside"
+    """Whether documents are looked into; `bytes`: only their size, and their type by their first bytes."""
 
 
 class _EntryModel(_Mapping):

@@ -21,7 +21,7 @@ from batch_upload.spelling import yaml_scalar
 KEYS: dict[str, tuple[str, ...]] = {
     "the manifest": ("version", "ledger", "part_of", "batch", "target", "targets", "defaults", "forms", "attachments"),
     "`target`": ("region", "account", "profile", "role_arn"),
-    "`defaults`": ("tags", "max_size", "generation", "identity_tag", "target", "exclude", "min_age", "form"),
+    "`defaults`": ("tags", "max_size", "generation", "identity_tag", "target", "exclude", "min_age", "form", "check"),
     "an entry": ("id", "file", "glob", "url", "tags", "generation", "max_size", "target",
                  "exclude", "optional", "min_age", "form"),
     "a form": ("types", "max_size", "pixels", "min_pixels"),
@@ -47,6 +47,8 @@ _ONLY_GLOBS = {
 _TRUTH_CODES = {"identity_tag": Code.IDENTITY_TAG, "optional": Code.OPTIONAL}
 _TRUTHS = {"true": True, "false": False}
 """The two spellings that are taken, and none of YAML's other words for them."""
+_CHECKS = {"bytes": False, "inside": True}
+"""Whether documents are looked into, by the words of `check`."""
 
 Given = dict[str, tuple[Any, Event]]
 """The keys that a mapping has: the value of each, None if it has a problem, and the event that begins it."""
@@ -82,6 +84,7 @@ class ManifestValues:
         """Tags whose template is wrong without `targets`: their mapping, key, template and event."""
         number = "`generation` must be a whole number from 1, in plain digits"
         size = "`max_size` must be a size such as `500KB` or `1MiB`, at most `5MiB`"
+        check = "`check` must be `bytes`, or `inside` (the default)"
         age = "`min_age` must be a duration such as `60s`, `5m` or `2h`"
         readers: dict[str, ValueReader] = {
             "version": self.version,
@@ -103,6 +106,7 @@ class ManifestValues:
             "max_size": partial(self.parsed, parse=rules.size_bytes, plain=False, code=Code.MAX_SIZE, demand=size),
             "form": self.text,
             "identity_tag": self.truth,
+            "check": partial(self.parsed, parse=_CHECKS.get, plain=True, code=Code.CHECK, demand=check),
             "exclude": self.patterns,
             "optional": self.truth,
             "min_age": partial(self.parsed, parse=rules.duration_s, plain=False, code=Code.MIN_AGE, demand=age),

@@ -70,6 +70,7 @@ def write_batch(folder: Path, documents: Mapping[str, bytes], *, extra: str = ""
         path.write_bytes(content)
     batch = Batch(folder, dict(documents))
     lines = ["version: 1", f"batch: {BATCH}", *extra.splitlines(), "defaults:", f"  tags: {json.dumps(dict(TAGS))}"]
+    lines.append("  check: bytes")  # these documents are no more than their first bytes
     lines += ["attachments:", *(f"  - file: {json.dumps(name)}" for name in documents)]
     batch.path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return batch

@@ -14,6 +14,7 @@ from batch_upload.model import ContentType
 from batch_upload.ports import Body
 from batch_upload.settings import RunOptions
 from batch_upload.token import client_token
+from tests.support.real_documents import real_pdf
 
 PDF = b"%PDF-1.7\n%%EOF\n"
 
@@ -68,7 +69,7 @@ def test_a_check_finds_what_preparing_finds(tmp_path: Path) -> None:
 
 def test_a_check_holds_ids_and_nothing_else_of_what_is_in_order(tmp_path: Path) -> None:
     count = 10_000
-    (tmp_path / "a.pdf").write_bytes(PDF)
+    (tmp_path / "a.pdf").write_bytes(real_pdf())
     os.utime(tmp_path / "a.pdf", (1_000_000_000, 1_000_000_000))
     path = written(tmp_path, "".join(f"  - id: a/{number}\n    file: a.pdf\n" for number in range(count)))
 

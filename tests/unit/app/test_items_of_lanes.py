@@ -10,7 +10,7 @@ from batch_upload.app.items import check, check_only, lane_parts, ready, ready_t
 from batch_upload.app.looks import FILES_AT_ONCE
 from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.settings import RunOptions
-from tests.support.batches import pdf
+from tests.support.real_documents import real_pdf
 
 TARGETS = """\
 version: 1
@@ -39,7 +39,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def write(folder: Path, entries: str, *, files: int = 3) -> Path:
     for number in range(files):
-        (folder / f"{number}.pdf").write_bytes(pdf(f"document {number}"))
+        (folder / f"{number}.pdf").write_bytes(real_pdf(f"document {number}"))
     path = folder / "fleet.yaml"
     path.write_text(f"{TARGETS}attachments:\n{entries}")
     return path
@@ -111,7 +111,7 @@ def test_a_file_with_a_problem_is_one_problem_for_all_its_lanes(tmp_path: Path) 
 
 
 def test_copies_are_found_within_a_lane_and_reported_once(tmp_path: Path) -> None:
-    (tmp_path / "copy.pdf").write_bytes(pdf("document 0"))
+    (tmp_path / "copy.pdf").write_bytes(real_pdf("document 0"))
     path = write(tmp_path, "  - {file: 0.pdf, target: all}\n  - {file: copy.pdf, target: acme}\n")
     apart = write(tmp_path, "  - {file: 0.pdf, target: beta}\n  - {file: copy.pdf, target: acme}\n")
 

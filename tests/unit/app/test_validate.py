@@ -9,8 +9,9 @@ from batch_upload.app.validate import Validation, validate
 from batch_upload.errors import UsageError
 from batch_upload.settings import RunOptions
 from tests.support.process_state import process_state
+from tests.support.real_documents import real_pdf
 
-PDF = b"%PDF-1.7\n%%EOF\n"
+PDF = real_pdf()
 
 
 def written(folder: Path, entries: str) -> Path:

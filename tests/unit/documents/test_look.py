@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.document import Document, Fingerprint, RememberedDigest
+from batch_upload.document import Document, Fingerprint, FlawCode, Insight, RememberedDigest
 from batch_upload.documents.look import FILES_PER_HOP, LOOK_THREADS, RECENT_MAX, Looker, Recent
 from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.model import ContentType, Listed, Position
+from tests.support.real_documents import real_pdf
 
 PDF = b"%PDF-1.7\nfirst\n%%EOF\n"
 OTHER = b"%PDF-1.7\nother\n%%EOF\n"
@@ -256,3 +257,67 @@ def test_a_file_in_another_unicode_form_is_remembered_and_must_be_within_the_roo
     assert remembered == Document(str(path), "ab" * 32, len(PDF), ContentType.PDF)
     assert isinstance(outside, Refusal)
     assert outside.code is RefusalCode.OUTSIDE
+
+
+@contextmanager
+def looker_inside(root: Path, known: Mapping[str, RememberedDigest] | None = None) -> Iterator[Looker]:
+    with Looker(root, recall=Memory(known or {}), now_ns=lambda: NOW_NS, is_inside_wanted=True) as looking:
+        yield looking
+
+
+def insights(found: Sequence[Found]) -> list[Insight | None]:
+    assert all(isinstance(each, Document) for each in found)
+    return [each.insight for each in found if isinstance(each, Document)]
+
+
+def test_a_file_is_looked_into_and_what_was_found_is_remembered_with_its_digest(tmp_path: Path) -> None:
+    put(tmp_path / "a.pdf", real_pdf(pages=2))
+    put(tmp_path / "b.png", b"\x89PNG\r\n\x1a\n")
+
+    with looker_inside(tmp_path) as looking:
+        good, cut = insights(looking.look([listed(tmp_path, "a.pdf"), listed(tmp_path, "b.png")]))
+
+    assert good == Insight(pages=2)
+    assert cut is not None
+    assert [flaw.code for flaw in cut.flaws] == [FlawCode.CUT_OFF]
+    assert [found.insight for found in looking.fresh.values()] == [good, cut]
+
+
+def test_a_file_whose_insight_is_remembered_is_not_read(tmp_path: Path) -> None:
+    put(tmp_path / "a.pdf", real_pdf())
+    with looker_inside(tmp_path) as looking:
+        looking.look([listed(tmp_path, "a.pdf")])
+    known = {path: found._replace(insight=Insight(pages=99)) for path, found in looking.fresh.items()}
+
+    with looker_inside(tmp_path, known) as looking:
+        assert insights(looking.look([listed(tmp_path, "a.pdf")])) == [Insight(pages=99)]
+    assert looking.fresh == {}
+
+
+def test_a_file_that_was_remembered_without_a_look_inside_is_read_again(tmp_path: Path, remember: Remember) -> None:
+    put(tmp_path / "a.pdf", real_pdf(pages=2))
+    known = remember("a.pdf")
+    assert [found.insight for found in known.values()] == [None]
+
+    with looker_inside(tmp_path, known) as looking:
+        assert insights(looking.look([listed(tmp_path, "a.pdf")])) == [Insight(pages=2)]
+
+
+def test_what_was_found_inside_is_not_told_where_no_look_inside_is_wanted(tmp_path: Path) -> None:
+    put(tmp_path / "a.pdf", b"%PDF-1.7\n")
+    with looker_inside(tmp_path) as looking:
+        looking.look([listed(tmp_path, "a.pdf")])
+
+    with looker(tmp_path, looking.fresh) as plain:
+        assert insights(plain.look([listed(tmp_path, "a.pdf")])) == [None]
+    assert plain.fresh == {}
+
+
+def test_a_file_that_is_refused_is_not_looked_into(tmp_path: Path) -> None:
+    put(tmp_path / "a.pdf", b"\x89PNG\r\n\x1a\n")
+
+    with looker_inside(tmp_path) as looking:
+        (found,) = looking.look([listed(tmp_path, "a.pdf")])
+
+    assert isinstance(found, Refusal)
+    assert found.code is RefusalCode.WRONG_EXTENSION

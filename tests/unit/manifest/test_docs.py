@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from batch_upload.document import FlawCode
 from batch_upload.documents.copies import WarningCode
 from batch_upload.documents.refusals import RefusalCode
 from batch_upload.manifest.expand import expand
@@ -17,7 +18,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "manifest.md").read_text(encoding="
 
 
 def test_every_code_stands_in_the_table_with_its_meaning() -> None:
-    for code in (*Code, *GlobWarning, *RefusalCode, *WarningCode):
+    for code in (*Code, *GlobWarning, *RefusalCode, *WarningCode, *FlawCode):
         assert f"| `{code}` | {code.meaning} |" in PAGE
 
 
@@ -29,6 +30,7 @@ def test_the_table_has_no_other_codes() -> None:
         *GlobWarning,
         *RefusalCode,
         *WarningCode,
+        *FlawCode,
     }
 
 
