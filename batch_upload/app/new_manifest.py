@@ -11,15 +11,19 @@ from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.escape import printable
 from batch_upload.form import Form, limiting_form
 from batch_upload.manifest.expand import Expansion
-from batch_upload.manifest.from_csv import entries_of_table, read_table
+from batch_upload.manifest.from_csv import Table, entries_of_table, read_table
 from batch_upload.manifest.new import Judge, LeftOut, OneByOne, Rejection, WantedTags, entries_of_folder, wanted_tags
 from batch_upload.manifest.new_targets import RowTargets
 from batch_upload.manifest.problems import Code, Problems
 from batch_upload.manifest.rules import TARGET_TEMPLATE_NAMES, batch_of, wrong_with_template, wrong_with_word
+from batch_upload.manifest.source import SIZE_LIMIT_BYTES
 from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Manifest, Problem
+from batch_upload.settings import STANDARD_INPUT
 from batch_upload.targets import Target
 from batch_upload.words import count_words
 
+LIST_LIMIT_BYTES = SIZE_LIMIT_BYTES
+"""A list of files may be as long as a manifest."""
 LEFT_OUT_SHOWN = 20
 """How many of the files that were left out are named in text."""
 
@@ -148,6 +152,43 @@ def manifest_of_csv(source: Path, options: NewManifestOptions) -> NewManifest:
     )
     manifest, count = _checked_manifest(source, source.stem, rows.entries, wanted, options, rows.problems, targets)
     return NewManifest(manifest, count, targets_file=targets.file if targets is not None else None)
+
+
+def manifest_of_list(named: Path, options: NewManifestOptions, *, is_null: bool) -> NewManifest:
+    """Make a manifest of the files that a list names, STANDARD_INPUT or a file: one a line, with `is_null` one a NUL.
+
+    Paths start at the working directory. Raises as `new_manifest`.
+    """
+    wanted, separator = wanted_tags(options.tags), b"\0" if is_null else b"\n"
+    if wanted.by_row or options.target_column is not None:
+        raise UsageError("a list of files has no columns", hint="`{stem}` and `{parent}` are of each file")
+    content = read_list(named)
+    if len(content) > LIST_LIMIT_BYTES:
+        raise UsageError(f"the list `{named}` has more than {LIST_LIMIT_BYTES} bytes", hint="split it")
+    names = [os.fsdecode(name if is_null else name.removesuffix(b"\r")) for name in content.split(separator)]
+    rows = entries_of_table(
+        Table(["file"], [(line, [os.path.normpath(name)]) for line, name in enumerate(names, 1) if name]),
+        name=str(named),
+        folder=Path().resolve(),
+        manifest_folder=options.folder,
+        wanted=wanted,
+        tag_columns=False,
+        judge=_judge(options, key="line"),
+    )
+    if not rows.entries and not rows.problems:
+        raise UsageError(f"the list `{named}` names no file")
+    manifest, count = _checked_manifest(named, named.stem, rows.entries, wanted, options, rows.problems)
+    return NewManifest(manifest, count)
+
+
+def read_list(named: Path) -> bytes:
+    """Return a list of files, LIST_LIMIT_BYTES and one more at most. Raises UsageError if it cannot be read."""
+    is_piped = named == STANDARD_INPUT
+    try:
+        with open(0 if is_piped else named, "rb", closefd=not is_piped) as file:
+            return file.read(LIST_LIMIT_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"`{named}` cannot be read: {(error.strerror or str(error)).lower()}") from error
 
 
 def _judge(options: NewManifestOptions, *, key: str) -> Judge:

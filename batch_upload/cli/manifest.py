@@ -47,7 +47,9 @@ FOLDERS_SHOWN = 20
 
 @verb("manifest new", ("allow_outside",), OUTPUT_FLAGS)
 def new_command(
-    source: Annotated[Path, typer.Argument(metavar="DIR or CSV", help="a folder of documents, or a table of them")],
+    source: Annotated[
+        Path | None, typer.Argument(metavar="DIR or CSV", help="a folder of documents, or a table of them")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="default: standard output, for this folder")
     ] = None,
@@ -88,6 +90,13 @@ def new_command(
         Path | None,
         typer.Option("--targets", metavar="FILE", help="a file that has the targets of `--target-column`"),
     ] = None,
+    files_from: Annotated[
+        Path | None,
+        typer.Option("--files-from", metavar="FILE", help="a list of files instead, one a line; `-`: standard input"),
+    ] = None,
+    is_null: Annotated[  # noqa: FBT002
+        bool, typer.Option("--null/--no-null", "-0", help="`--files-from` has a NUL behind each name: `find -print0`")
+    ] = False,
     *,
     flags: Flags,
     output: Output,
@@ -96,12 +105,14 @@ def new_command(
     from batch_upload.app.new_manifest import (  # heavy, like all that follows
         NewManifestOptions,
         left_out_lines,
+        manifest_of_list,
         new_manifest,
     )
     from batch_upload.manifest.new import SCHEMA_NAME
     from batch_upload.manifest.rules import size_bytes
 
     allow_outside = truth_of(flags, "allow_outside")
+    made_of = only_source(source, files_from, is_null=is_null)
     if out is not None and is_standard_output(out):
         out = None
     if output.json and out is None:
@@ -128,7 +139,8 @@ def new_command(
         passed_over=() if place is None else (place, folder / SCHEMA_NAME),
     )
     try:
-        made = new_manifest(source, options)
+        is_list = files_from is not None
+        made = manifest_of_list(made_of, options, is_null=is_null) if is_list else new_manifest(made_of, options)
     except ManifestInvalid as error:
         for problem in error.problems:
             output.event(problem_line(problem))
@@ -139,7 +151,7 @@ def new_command(
         line = {"file": printable(each.path), "code": each.code, "message": each.message}
         output.event({"event": "left_out", "schema_version": 1, **line})
     output.say(*left_out_lines(made.left_out), *one_by_one_lines(made.one_by_one))
-    lines = write_new_manifest(made, out, source, options, force=force)
+    lines = write_new_manifest(made, out, made_of, options, force=force)
     summary = Summary(
         verb="manifest new",
         exit=exit_of(ExitCode.DONE),
@@ -148,6 +160,16 @@ def new_command(
         states={State.PENDING.value: made.attachments},
     )
     return Ended(summary, lines=tuple(lines))
+
+
+def only_source(source: Path | None, files_from: Path | None, *, is_null: bool) -> Path:
+    """Return what the manifest is made of. Raises UsageError for none, for two, and for `--null` without a list."""
+    made_of = source if files_from is None else files_from
+    if made_of is None or (source is not None and files_from is not None):
+        raise UsageError("name a folder, a table, or a list of files with `--files-from`: one of them")
+    if is_null and files_from is None:
+        raise UsageError("`--null` is of `--files-from`")
+    return made_of
 
 
 def write_new_manifest(
