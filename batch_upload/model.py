@@ -30,6 +30,7 @@ class State(StrEnum):
     FAILED = "failed"
     UNKNOWN = "unknown"
     PARKED = "parked"
+    INVALID = "invalid"  # cannot be sent as it is now; only reported, never a row of a ledger
 
 
 LIVE = frozenset({State.PROCESSING, State.COMPLETE})
@@ -118,11 +119,10 @@ class Entry(NamedTuple):
     exclude: tuple[str, ...] = ()
     optional: bool = False
     min_age_s: float | None = None
-    patterns: tuple[str, ...] = ()
-    """Of a glob whose templates are filled in: what its braces stand for."""
-    form: str | None = None
-    """The name of its form, which need not exist."""
+    patterns: tuple[str, ...] = ()  # of a glob whose templates are filled in: what its braces stand for
+    form: str | None = None  # its name, which need not exist
     form_at: Position | None = None
+    problem: Problem | None = None  # then nothing of it is sent; the source is empty if that is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +178,10 @@ class Listed(NamedTuple):
     identity_tag: bool
     at: Position
     lane_label: str | None = None
-    """`Target.label` of its lane; None in a manifest without `targets`. An entry for several lanes is listed for each
-    of them."""
-    is_match: bool = False
-    """Whether a glob found it: then it is no problem if it vanishes."""
+    """`Target.label` of its lane; None in a manifest without `targets`. An entry is listed for each of its lanes."""
+    is_match: bool = False  # a glob found it: then it is no problem if it vanishes
     form: Form | None = None
+    is_entry: bool = False  # it stands for an entry whose attachments are not known, with its position as the id
 
     @property
     def path(self) -> Path | None:
@@ -260,8 +259,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class AttachmentPage:
-    """A page of a listing. `next_token` is None on the last. `served_at`: when the service answered, by its own clock
-    (the `Date` of its answer), or None where it does not say."""
+    """A page of a listing. `next_token` is None on the last. `served_at`: the `Date` of the answer, or None."""
 
     attachments: tuple[Attachment, ...]
     next_token: str | None = None
@@ -281,10 +279,7 @@ class Capacity:
 
 
 class OutcomeKind(StrEnum):
-    """The outcome of one attempt.
-
-    `UNKNOWN`: no answer that could be read. `WITHDRAWN`: the intent was written, but nothing was sent.
-    """
+    """The outcome of one attempt. `UNKNOWN`: no readable answer. `WITHDRAWN`: an intent of which nothing was sent."""
 
     ACCEPTED = "accepted"
     THROTTLED = "throttled"
@@ -353,6 +348,7 @@ class ActionKind(StrEnum):
     ORPHAN = "orphan"
     PARKED = "parked"
     FAILED = "failed"
+    INVALID = "invalid"  # left out; its item has no token
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +366,8 @@ class Action:
     def state(self) -> State:
         """The item's state as far as it is known. That of another token counts only if it was an earlier try."""
         item, known = self.item, self.known
+        if self.kind is ActionKind.INVALID:
+            return State.INVALID
         if known is None:
             return State.PENDING
         if known.client_token == self.client_token or self.kind is ActionKind.RETAG:

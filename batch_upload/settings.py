@@ -84,6 +84,8 @@ class RunOptions:
     """Read every file, also where the ledger remembers its digest."""
     strict: bool = False
     """Whether a warning about the manifest's files is a problem, with which nothing is sent."""
+    skip_invalid: bool = False
+    """Go on without the entries and files that cannot be sent. Counts for `upload`, `plan` and `validate` only."""
 
     @property
     def lanes(self) -> LaneChoice:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batch_upload.app.items import Prepared, ready
+from batch_upload.app.items import ready
+from batch_upload.app.sendable import Prepared
 from batch_upload.clock import SystemClock
 from batch_upload.ledger import open_ledger
 from batch_upload.ledger.tables import json_text, utc_text

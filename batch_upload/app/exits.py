@@ -12,7 +12,7 @@ from batch_upload.errors import ExitCode
 from batch_upload.model import AttachmentStatus, Lane, State
 from batch_upload.summary import Exit, LaneSummary, Summary, exit_of, reason_of_lanes
 from batch_upload.targets import Target
-from batch_upload.words import duration_words
+from batch_upload.words import count_words, duration_words
 
 PRECEDENCE = (
     ExitCode.OUR_FAULT,
@@ -104,6 +104,16 @@ def exit_of_run(result: LaneResult, *, signalled: ExitCode | None) -> Exit:
     # of several times the last one: before that a rerun would leave some
     resume_after = max(times) if times and len(times) == len(parked) else None
     return exit_of(code, resume_after=resume_after if code is ExitCode.NO_CAPACITY else None)
+
+
+def exit_with_invalid(ending: Exit, count: int) -> Exit:
+    """Return how a verb ends that went on without `count` attachments that cannot be sent: 20, unless more is wrong."""
+    if not count or first_of({ending.code, ExitCode.ITEMS_FAILED}) is not ExitCode.ITEMS_FAILED:
+        return ending
+    if ending.code is ExitCode.ITEMS_FAILED:
+        return replace(ending, reason=f"{ending.reason}, {count:,} {'is' if count == 1 else 'are'} invalid")
+    are = "is" if count == 1 else "are"
+    return Exit(ExitCode.ITEMS_FAILED, f"{count_words(count, 'item')} {are} invalid and cannot be sent")
 
 
 def _code_of_stop(result: LaneResult) -> ExitCode | None:

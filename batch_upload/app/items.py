@@ -1,58 +1,28 @@
 """From a manifest's path to items, or to all its problems. Nothing is sent, no ledger is written."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batch_upload.app.looks import Looked, Made, Memory, Sound, look_into_listed, remembered
+from batch_upload.app.sendable import Choice, Prepared, Unread, in_order, sorted_out
 from batch_upload.document import Document, RememberedDigest, YoungFile
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.look import Recall, Recent, recall_nothing
 from batch_upload.documents.refusals import Refusal, RefusalCode
-from batch_upload.errors import EmptyShard, ManifestInvalid, UsageError
+from batch_upload.errors import EmptyShard, ManifestInvalid
 from batch_upload.form import limiting_form
 from batch_upload.ledger_address import LedgerAddress
 from batch_upload.manifest.globs import GlobFindings
-from batch_upload.manifest.problems import Code
+from batch_upload.manifest.problems import Invalid
 from batch_upload.manifest.reader import list_manifest
 from batch_upload.model import Item, Listed, Manifest, Problem
 from batch_upload.settings import RunOptions, Settings, settings_of, settings_of_lane
-from batch_upload.spelling import id_hint
 from batch_upload.targets import ALL_LANES, LaneChoice, Target, ids_in_lane
 from batch_upload.token import client_token
 from batch_upload.words import count_words
-
-UNMATCHED = frozenset({Code.NO_MATCH, Code.FOLDER_UNREADABLE})
-"""Problems of a glob that hide files which a ledger may know."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A manifest and all its files, read.
-
-    `fresh`: digests that were read and may be remembered, by resolved path. For a verb that only reads, `unmatched` are
-    the problems of globs that match no file, and `unread` the attachments that cannot be sent.
-    """
-
-    manifest: Manifest
-    items: tuple[Item, ...]
-    fresh: dict[str, RememberedDigest] = field(default_factory=dict)
-    warnings: tuple[Problem, ...] = ()
-    unmatched: tuple[Problem, ...] = ()
-    unread: tuple[tuple[Listed, Problem], ...] = ()
-    young: tuple[YoungFile, ...] = ()
-    """Matches of globs that are left for a later run: no items, and what was uploaded under their ids stays."""
-
-    @property
-    def young_ids(self) -> frozenset[str]:
-        """The ids of the matches that are left for a later run."""
-        return frozenset(each.listed.item_id for each in self.young)
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """Why `upload` sends nothing. A file that goes to several lanes has a problem once."""
-        return tuple(dict.fromkeys((*self.unmatched, *(problem for _, problem in self.unread))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,28 +44,37 @@ def lane_parts(prepared: Prepared, settings: Settings) -> tuple[LanePart, ...]:
     manifest = prepared.manifest
     if not manifest.targets:
         return (LanePart(manifest.target, prepared, settings),)
-    items: dict[str | None, list[Item]] = {}
+    items: defaultdict[str | None, list[Item]] = defaultdict(list)
     for item in prepared.items:
-        items.setdefault(item.lane_label, []).append(item)
-    unread: dict[str | None, list[tuple[Listed, Problem]]] = {}
-    for listed, problem in prepared.unread:
-        unread.setdefault(listed.lane_label, []).append((listed, problem))
-    young: dict[str | None, list[YoungFile]] = {}
+        items[item.lane_label].append(item)
+    unread: defaultdict[str | None, list[Unread]] = defaultdict(list)
+    for pair in prepared.unread:
+        unread[pair[0].lane_label].append(pair)
+    unchosen: defaultdict[str | None, list[Listed]] = defaultdict(list)
+    for listed in prepared.unchosen:
+        unchosen[listed.lane_label].append(listed)
+    young: defaultdict[str | None, list[YoungFile]] = defaultdict(list)
     for each in prepared.young:
-        young.setdefault(each.listed.lane_label, []).append(each)
+        young[each.listed.lane_label].append(each)
     parts = []
     for target in settings.lanes.of(manifest.targets):
-        own = tuple(items.get(target.label, ())), tuple(unread.get(target.label, ()))
+        own = replace(
+            prepared,
+            items=tuple(items[target.label]),
+            fresh={},
+            unread=tuple(unread[target.label]),
+            unchosen=tuple(unchosen[target.label]),
+        )
         only = settings.only_ids
         if only:
-            ids = {item.item_id for item in own[0]} | {listed.item_id for listed, _ in own[1]}
+            ids = {item.item_id for item in own.items} | {listed.item_id for listed, _ in own.unread}
             only = ids_in_lane(only, target) & ids
             if not only and not settings.only_states:
                 continue  # empty it would choose everything
         parts.append(
             LanePart(
                 target,
-                replace(prepared, items=own[0], fresh={}, unread=own[1], young=tuple(young.get(target.label, ()))),
+                replace(own, young=tuple(young[target.label])),
                 replace(settings_of_lane(settings, target), only_ids=only),
             )
         )
@@ -104,11 +83,15 @@ def lane_parts(prepared: Prepared, settings: Settings) -> tuple[LanePart, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A manifest whose files were all read, and how many attachments it lists."""
+    """A manifest whose files were all read, and how many of its attachments can be sent."""
 
     manifest: Manifest
     count: int
     warnings: tuple[Problem, ...] = ()
+    invalid: int = 0
+    """How many cannot be sent; only with `skip_invalid`."""
+    problems: tuple[Problem, ...] = ()
+    """Why, in the manifest's order."""
     young: tuple[YoungFile, ...] = ()
 
 
@@ -126,7 +109,7 @@ def ready(
     they are now are not read, unless `rehash` is set. `on_manifest` is called before the files are read, once the
     manifest itself is.
     """
-    prepared, settings = _prepared(path, options, on_manifest)
+    prepared, settings = read_whole(path, options, on_manifest)
     if prepared.problems:
         raise invalid(path, prepared.problems)
     return prepared, settings
@@ -135,9 +118,9 @@ def ready(
 def ready_to_read(path: Path, options: RunOptions) -> tuple[Prepared, Settings]:
     """As `ready`, for a verb that writes no ledger: no digests are kept to be remembered.
 
-    Raises UsageError; and ManifestInvalid if a problem is neither of a file nor of a glob without a match.
+    Raises UsageError; and ManifestInvalid if a problem is the manifest's own, neither of an entry nor of a file.
     """
-    prepared, settings = _prepared(path, options, lambda *_: None)
+    prepared, settings = read_whole(path, options)
     return replace(prepared, fresh={}), settings
 
 
@@ -147,9 +130,28 @@ def settings_of_manifest(options: RunOptions, manifest: Manifest) -> Settings:
     return settings_of(options, manifest=manifest.path, ledger=manifest.ledger, target=manifest.target, targets=targets)
 
 
-def _prepared(
-    path: Path, options: RunOptions, on_manifest: Callable[[Manifest, Settings], None]
+def read_whole(
+    path: Path,
+    options: RunOptions,
+    on_manifest: Callable[[Manifest, Settings], None] = lambda *_: None,
+    *,
+    choose: Callable[[Manifest, Settings], Choice] | None = None,
+    skips_invalid: bool = False,
 ) -> tuple[Prepared, Settings]:
+    """Read a manifest and its files, and note what cannot be sent. `on_manifest` is as for `ready`.
+
+    `choose` makes what chooses among the attachments; without it all are. Raises ManifestInvalid for a problem of the
+    manifest itself, with all others, and UsageError as `settings_of`.
+    """
+    choices: list[Choice] = []
+    unchosen: list[Listed] = []
+
+    def chosen(manifest: Manifest, listed: Iterator[Listed]) -> Iterator[Listed]:
+        if choose is None:
+            return listed
+        choices.append(choose(manifest, settings_of_manifest(options, manifest)))
+        return only_chosen(listed, choices[0], unchosen)
+
     @contextmanager
     def memory(manifest: Manifest) -> Iterator[Recall]:
         settings = settings_of_manifest(options, manifest)
@@ -158,6 +160,7 @@ def _prepared(
             yield recall
 
     fresh: dict[str, RememberedDigest] = {}
+    of_entries = Invalid()
     looked = look_into_files(
         path,
         lambda found: tuple(item_of(*each) for each in found),
@@ -166,59 +169,95 @@ def _prepared(
         lanes=options.lanes,
         fresh=fresh,
         memory=memory,
+        chosen=chosen,
+        of_entries=of_entries,
     )
-    prepared = Prepared(
-        looked.manifest,
-        looked.made,
-        fresh,
-        looked.warnings,
-        tuple(looked.problems),
-        tuple(looked.refused),
-        looked.young,
-    )
-    if any(problem.code not in UNMATCHED for problem in looked.problems):
-        raise invalid(path, prepared.problems)
+    if of_entries.of_manifest(looked.problems):
+        raise invalid(path, looked.all_problems)
+    choice = choices[0] if choices else None
+    prepared = sorted_out(looked, of_entries, fresh, choice=choice, unchosen=unchosen, skips_invalid=skips_invalid)
     return prepared, settings_of_manifest(options, looked.manifest)
 
 
-def ready_part(manifest: Manifest, target: Target, listed: Sequence[Listed], settings: Settings) -> LanePart:
-    """Look into the files of one lane, as `ready` does for all. `listed` are its attachments, `settings` the lane's.
+def only_chosen(listed: Iterable[Listed], choice: Choice, unchosen: list[Listed]) -> Iterator[Listed]:
+    """Yield what is to be looked at, and add the rest to `unchosen`."""
+    for each in listed:
+        if choice.looks_at(each):
+            yield each
+        else:
+            unchosen.append(each)
 
-    Raises ManifestInvalid. Blocking.
+
+def ready_part(
+    manifest: Manifest,
+    target: Target,
+    listed: Sequence[Listed],
+    settings: Settings,
+    of_entries: Invalid,
+    choice: Choice | None,
+) -> LanePart:
+    """Look into the files of one lane, as `ready_to_send` does for all. Blocking.
+
+    `listed` are its attachments, `settings` the lane's; `of_entries` is of the whole manifest. Raises ManifestInvalid.
     """
     fresh: dict[str, RememberedDigest] = {}
+    unchosen: list[Listed] = []
+    of_lane = replace(of_entries, refused=[each for each in of_entries.refused if each[0].lane_label == target.label])
     looked = look_into_listed(
         manifest,
-        iter(listed),
+        iter(listed) if choice is None else only_chosen(listed, choice, unchosen),
         lambda found: tuple(item_of(*each) for each in found),
         allow_outside=settings.allow_outside,
         is_strict=settings.strict,
         fresh=fresh,
         memory=lambda _: remembered(settings),
     )
-    prepared = Prepared(manifest, looked.made, fresh, looked.warnings, tuple(looked.problems), tuple(looked.refused))
-    if prepared.problems:
-        raise invalid(manifest.path, prepared.problems)
+    prepared = sorted_out(looked, of_lane, fresh, choice=choice, unchosen=unchosen, skips_invalid=settings.skip_invalid)
+    problems = prepared.problems
+    if choice is None:  # also of a glob that matches nothing here: the coordinator has found its files
+        problems = tuple(dict.fromkeys((*problems, *(problem for _, problem in of_lane.refused))))
+    if problems and not settings.skip_invalid:
+        raise invalid(manifest.path, problems)
     return LanePart(target, prepared, settings)
 
 
-def check(path: Path, *, allow_outside: bool, lanes: LaneChoice = ALL_LANES, is_strict: bool = False) -> Checked:
+def check(
+    path: Path,
+    *,
+    allow_outside: bool,
+    lanes: LaneChoice = ALL_LANES,
+    skip_invalid: bool = False,
+    is_strict: bool = False,
+) -> Checked:
     """Read a manifest and all its files, and hold only its ids, which must differ. `lanes` chooses some.
 
-    Raises ManifestInvalid, and UsageError as `list_manifest`.
+    Raises ManifestInvalid, with `skip_invalid` only for a problem of the manifest itself, and UsageError as
+    `list_manifest`.
     """
+    of_entries = Invalid()
+
+    def count(found: Iterator[Sound]) -> list[tuple[str | None, str]] | int:
+        if skip_invalid:  # any of them may be taken back
+            return [(listed.lane_label, listed.item_id) for listed, _ in found]
+        return sum(1 for _ in found)
+
     looked = look_into_files(
         path,
-        lambda found: sum(1 for _ in found),
+        count,
         allow_outside=allow_outside,
         is_strict=is_strict,
         lanes=lanes,
         fresh=Recent(),
+        of_entries=of_entries,
     )
-    if looked.problems or looked.refused:
-        problems = dict.fromkeys((*looked.problems, *(problem for _, problem in looked.refused)))
-        raise invalid(path, tuple(problems))
-    return Checked(looked.manifest, looked.made, looked.warnings, looked.young)
+    made, problems = looked.made, looked.all_problems
+    if problems and (isinstance(made, int) or of_entries.of_manifest(looked.problems)):
+        raise invalid(path, problems)
+    if isinstance(made, int):
+        return Checked(looked.manifest, made, looked.warnings, young=looked.young)
+    valid = sum(key not in of_entries.withdrawn for key in made)
+    invalid_count = len(of_entries.refused) + len(looked.refused) + len(made) - valid
+    return Checked(looked.manifest, valid, looked.warnings, invalid_count, in_order(path, problems), looked.young)
 
 
 def look_into_files(
@@ -230,11 +269,14 @@ def look_into_files(
     lanes: LaneChoice = ALL_LANES,
     fresh: dict[str, RememberedDigest],
     memory: Memory = lambda _: nullcontext(recall_nothing),
+    chosen: Callable[[Manifest, Iterator[Listed]], Iterator[Listed]] = lambda _, listed: listed,
+    of_entries: Invalid | None = None,
 ) -> Looked[Made]:
     """Look into every file that a manifest lists; `make` gets the attachments without a problem, in order.
 
-    `lanes` chooses those whose files are looked into. A file that goes to several lanes is looked into once. `fresh`
-    gets the digests of the files that were read. `is_strict`: warnings are problems. A
+    `lanes` and `chosen` choose those whose files are looked into. A file that goes to several lanes is looked into
+    once. `fresh` gets the digests of the files that were read, `of_entries` what has a problem by itself. `is_strict`:
+    warnings are problems. A
     KeyboardInterrupt gets a note of what it interrupted. Raises ManifestInvalid if the manifest cannot be listed, and
     UsageError as `list_manifest`.
     """
@@ -243,12 +285,20 @@ def look_into_files(
 
     def take(manifest: Manifest, listed: Iterator[Listed]) -> None:
         looked = look_into_listed(
-            manifest, listed, make, allow_outside=allow_outside, is_strict=is_strict, fresh=fresh, memory=memory
+            manifest,
+            chosen(manifest, listed),
+            make,
+            allow_outside=allow_outside,
+            is_strict=is_strict,
+            fresh=fresh,
+            memory=memory,
         )
         found.append(looked)
 
     try:
-        manifest, _, problems = _listed(path, allow_outside=allow_outside, lanes=lanes, take=take, findings=findings)
+        manifest, _, problems = _listed(
+            path, allow_outside=allow_outside, lanes=lanes, take=take, findings=findings, of_entries=of_entries
+        )
     except KeyboardInterrupt as stopped:
         stopped.add_note(f"while reading `{path}` and its files; nothing was sent")
         raise
@@ -260,39 +310,6 @@ def look_into_files(
     return replace(looked, manifest=manifest, problems=problems, warnings=warnings, young=young)
 
 
-def check_only(settings: Settings, prepared: Prepared) -> None:
-    """Raise UsageError if `--only` names neither a state nor an id of the manifest, perhaps of one lane."""
-    listed: list[Item | Listed] = [*prepared.items, *(listed for listed, _ in prepared.unread)]
-    ids = {each.item_id for each in listed}
-    for strange in sorted(settings.only_ids - ids):
-        lane = _lane_of_only(strange, prepared.manifest.targets)
-        if lane is None:
-            raise unknown_only(strange, ids)
-        target, item_id = lane
-        of_lane = {each.item_id for each in listed if each.lane_label == target.label}
-        if item_id not in of_lane:
-            raise UsageError(
-                f"`--only {strange}`: the manifest lists no `{item_id}` for `{target.label}`",
-                hint=id_hint(item_id, of_lane) or "`--target` must choose the lane, too",
-            )
-
-
-def _lane_of_only(word: str, targets: Sequence[Target]) -> tuple[Target, str] | None:
-    """Return the lane and the id of `acme/us-east-1:ID`, or None for another text."""
-    label, colon, item_id = word.partition(":")
-    target = next((each for each in targets if each.label == label), None) if colon else None
-    return None if target is None else (target, item_id)
-
-
-def unknown_only(item_id: str, ids: Iterable[str], *, what: str = "manifest") -> UsageError:
-    """Return the error of an `--only` that names neither a state nor one of the ids. `what` has them."""
-    return UsageError(
-        f"`--only {item_id}` is neither a state nor an id of the {what}",
-        hint=id_hint(item_id, ids)
-        or "states are `failed`, `pending`, `parked`, `unknown`, `sending`, `processing` and `complete`",
-    )
-
-
 def list_items(
     path: Path, *, allow_outside: bool, lanes: LaneChoice = ALL_LANES
 ) -> tuple[Manifest, tuple[Listed, ...]]:
@@ -300,25 +317,33 @@ def list_items(
 
     Raises ManifestInvalid with all its problems, and UsageError as `list_manifest`.
     """
-    manifest, listed, unmatched = list_items_and_unmatched(path, allow_outside=allow_outside, lanes=lanes)
-    if unmatched:
-        raise invalid(path, unmatched)
+    manifest, listed, problems = _listed(
+        path, allow_outside=allow_outside, lanes=lanes, take=lambda _, listed: tuple(listed)
+    )
+    if problems:
+        raise invalid(path, problems)
     return manifest, listed
 
 
-def list_items_and_unmatched(
+def list_sendable(
     path: Path, *, allow_outside: bool, lanes: LaneChoice = ALL_LANES, findings: GlobFindings | None = None
-) -> tuple[Manifest, tuple[Listed, ...], tuple[Problem, ...]]:
-    """As `list_items`, for a verb that only reads the ledger; also return the problem of each glob without a match.
+) -> tuple[Manifest, tuple[Listed, ...], Invalid]:
+    """As `list_items`, but also return what cannot be sent, by problems of single entries.
 
-    `findings` gets what globs find besides. Raises ManifestInvalid with all problems if there are others.
+    Raises ManifestInvalid with all problems if one is the manifest's own.
     """
+    of_entries = Invalid()
     manifest, listed, problems = _listed(
-        path, allow_outside=allow_outside, lanes=lanes, take=lambda _, listed: tuple(listed), findings=findings
+        path,
+        allow_outside=allow_outside,
+        lanes=lanes,
+        take=lambda _, listed: tuple(listed),
+        of_entries=of_entries,
+        findings=findings,
     )
-    if any(problem.code not in UNMATCHED for problem in problems):
+    if of_entries.of_manifest(problems):
         raise invalid(path, problems)
-    return manifest, listed, tuple(problems)
+    return manifest, listed, of_entries
 
 
 def _listed(
@@ -327,11 +352,12 @@ def _listed(
     allow_outside: bool,
     lanes: LaneChoice,
     take: Callable[[Manifest, Iterator[Listed]], Made],
-    findings: GlobFindings | None,
+    findings: GlobFindings | None = None,
+    of_entries: Invalid | None = None,
 ) -> tuple[Manifest, Made, Sequence[Problem]]:
     try:
         manifest, made, problems = list_manifest(
-            path, allow_outside=allow_outside, lanes=lanes, take=take, findings=findings
+            path, allow_outside=allow_outside, lanes=lanes, take=take, findings=findings, invalid=of_entries
         )
     except ManifestInvalid as error:
         raise invalid(path, error.problems) from error
@@ -348,7 +374,7 @@ def empty_shard(path: LedgerAddress, lanes: LaneChoice, targets: Sequence[Target
 
 def invalid(path: Path, problems: Sequence[Problem]) -> ManifestInvalid:
     """Return the error of these problems, sorted by their place in the manifest; those of other files come last."""
-    ordered = sorted(problems, key=lambda problem: (problem.file != str(path), problem.at))
+    ordered = in_order(path, problems)
     return ManifestInvalid(
         f"{count_words(len(ordered), 'problem')} in `{path}`",
         problems=ordered,

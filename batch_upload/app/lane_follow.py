@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from batch_upload.app.exits import exit_with_invalid
 from batch_upload.app.plan_input import PlanInput
 from batch_upload.app.rates import expected_create_rate
 from batch_upload.engine.plan import LaneOutlook, Selection
@@ -66,6 +67,8 @@ class LaneFollower:
                 return
             self._has_begun = True
             yield self._started(reader, runs[-1])
+            for row in self._given.invalid:
+                yield ItemChanged(row, ended=True, created=False, at=datetime.now(UTC))
         marks = {mark.client_token: mark for mark in reader.marks(self._batch)}
         changed = [token for token, mark in marks.items() if self._marks.get(token) != mark]
         self._marks = marks
@@ -78,12 +81,14 @@ class LaneFollower:
         events = list(self.look(reader))
         rows = BatchRows.of(reader.known_of_ids(self._batch, sorted(self._items)) if self._items else ())
         shown = {item.item_id: shown_row(item, rows) for item in self._given.unfinished.items}
-        unplanned = [row for row in self._given.unplanned if row is not None]
         left = [row for row in shown.values() if row is not None]
         if self._has_begun:
             events += [self._changed(row, ended=True) for row in left if row.item_id not in self._ended]
         states = Counter(state_of_row(row).value for row in shown.values())
         states[State.COMPLETE.value] += self._given.unfinished.complete
+        states.update({state.value: count for state, count in self._given.left_out().items()})
+        if ending.code is not ExitCode.ITEMS_FAILED:  # the worker has said so otherwise
+            ending = exit_with_invalid(ending, len(self._given.invalid))
         runs, lane = self.runs(reader), reader.lane()
         sums, requests = self._sums(reader, runs)
         summary = Summary(
@@ -94,7 +99,7 @@ class LaneFollower:
             account=lane.account if lane else self.target.account,
             region=lane.region if lane else self.target.region,
             states=+states,
-            items=len(self._given.prepared.items),
+            items=self._given.items,
             uploaded=sums["uploaded"],
             adopted=sums["adopted"],
             unchanged=self._given.plan(LaneOutlook(datetime.now(UTC))).complete,
@@ -104,7 +109,7 @@ class LaneFollower:
             notes=notes,
         )
         not_complete = [row for row in left if row.state is not State.COMPLETE]
-        return events, FollowedEnd(summary, [*not_complete, *unplanned])
+        return events, FollowedEnd(summary, [*not_complete, *self._given.invalid])
 
     def _sums(self, reader: LedgerReader, runs: Sequence[RunRecord]) -> tuple[Counter[str], Counter[str]]:
         """Return what the attempts of the run did together, and their requests by operation.

@@ -76,7 +76,7 @@ class LaneHost:
                 if error.hint:
                     counted = replace(counted, notes=(f"{HINT}{error.hint}",))
                 end = run.ended_early(counted)
-            if end.summary.items != len(run.prepared.items):
+            if end.summary.items != run.prepared.total:
                 end = run.ended_early(await run.counted_by_ledger(writer, end.summary))
         ending, notes = end.summary.exit, end.summary.notes
         hint = next((note.removeprefix(HINT) for note in notes if note.startswith(HINT)), "")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import anyio
 
-from batch_upload.app.items import LanePart, invalid, list_items_and_unmatched, settings_of_manifest
+from batch_upload.app.items import LanePart, invalid, list_sendable, settings_of_manifest
+from batch_upload.app.sendable import UNMATCHED, Unread, in_order
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import BatchUploadError, LedgerLocked, LedgerOfAnotherLane, LedgerUnusable, ServiceError
@@ -50,15 +51,19 @@ class ListedPart:
     settings: Settings
     listed: tuple[Listed, ...]
     """Where the ledger is read, also the files that are too young for a run, if it has them."""
+    invalid: tuple[Unread, ...] = ()
+    """What cannot be sent, by problems of single entries; globs that match nothing are left out."""
 
 
-def listed_parts(manifest: Manifest, listed: Sequence[Listed], settings: Settings) -> tuple[ListedPart, ...]:
+def listed_parts(
+    manifest: Manifest, listed: Sequence[Listed], settings: Settings, invalid: Sequence[Unread] = ()
+) -> tuple[ListedPart, ...]:
     """Part what a manifest lists by its lanes, in the manifest's order; as `items.lane_parts` does with items.
 
     Raises UsageError for a `--target` that means no lane.
     """
     if not manifest.targets:
-        return (ListedPart(manifest.target, settings, tuple(listed)),)
+        return (ListedPart(manifest.target, settings, tuple(listed), tuple(invalid)),)
     of_lane: dict[str | None, list[Listed]] = {}
     for each in listed:
         of_lane.setdefault(each.lane_label, []).append(each)
@@ -67,6 +72,7 @@ def listed_parts(manifest: Manifest, listed: Sequence[Listed], settings: Setting
             target,
             replace(settings_of_lane(settings, target), only_ids=ids_in_lane(settings.only_ids, target)),
             tuple(of_lane.get(target.label, ())),
+            tuple(pair for pair in invalid if pair[0].lane_label == target.label),
         )
         for target in settings.lanes.of(manifest.targets)
     )
@@ -97,21 +103,27 @@ def listed_lanes(
     """Yield a manifest, the problems of its globs without a match, and each lane with a reader of the ledger.
 
     No file of the manifest is opened, and all lanes are read at one moment. Blocking. Raises ManifestInvalid,
-    LedgerUnusable and UsageError; ManifestInvalid also for a glob without a match if there is no ledger.
+    LedgerUnusable and UsageError; ManifestInvalid also for a problem of an entry if there is no ledger.
     """
     findings = GlobFindings()
-    manifest, listed, unmatched = list_items_and_unmatched(
+    manifest, listed, of_entries = list_sendable(
         path, allow_outside=options.allow_outside, lanes=options.lanes, findings=findings
     )
     settings = settings_of_manifest(options, manifest)
-    parts = listed_parts(manifest, listed, settings)
+    withdrawn = of_entries.withdrawn
+    refused = [pair for pair in of_entries.refused if pair[1].code not in UNMATCHED]
+    refused += [(each, withdrawn[key]) for each in listed if (key := (each.lane_label, each.item_id)) in withdrawn]
+    refused.sort(key=lambda pair: pair[0].at)
+    left = [each for each in listed if (each.lane_label, each.item_id) not in withdrawn] if withdrawn else listed
+    unmatched = in_order(path, (each for each in of_entries.problems if each.code in UNMATCHED))
+    parts = listed_parts(manifest, left, settings, refused)
     with lane_readers(settings.ledger) as reader_of:
         lanes = [
             (_with_young(manifest, part, reader, findings), reader)
             for part, reader in ((part, reader_of(part.target)) for part in parts)
         ]
-        if unmatched and not any(reader for _, reader in lanes):
-            raise invalid(path, unmatched)
+        if of_entries.problems and not any(reader for _, reader in lanes):
+            raise invalid(path, in_order(path, of_entries.problems))
         yield manifest, unmatched, lanes
 
 

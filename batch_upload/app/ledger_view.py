@@ -4,23 +4,25 @@ Where a ledger takes the place of the manifest, the items are those that it list
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from batch_upload.app.exits import first_of, joint_batch, joint_summary, lane_summary, summary_of_lanes
-from batch_upload.app.items import Prepared
+from batch_upload.app.items import item_of
 from batch_upload.app.lanes import ListedPart, lane_reader, listed_lanes
 from batch_upload.app.ledger_alone import LedgerPart, current_rows, ledger_parts, listed_of_row
+from batch_upload.app.looks import look_into_listed, remembered
 from batch_upload.app.rates import expected_create_rate
+from batch_upload.app.sendable import Prepared
 from batch_upload.clock import counting_s
 from batch_upload.engine.plan import Selection
-from batch_upload.engine.rows import shown_row_of_id, with_retries_counted
+from batch_upload.engine.rows import shown_row_of_id, state_of_row, with_retries_counted
 from batch_upload.errors import OLD_COPY, ExitCode, LedgerOfAnotherLane
 from batch_upload.ledger import ANSWERED, Note, holder_of
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl
-from batch_upload.model import Known, Lane, Listed, Manifest, Problem, State
+from batch_upload.model import Item, Known, Lane, Listed, Manifest, Problem, State
 from batch_upload.ports import LedgerReader
 from batch_upload.records import LaneHold, RunRecord, Stock
 from batch_upload.settings import RunOptions, Settings
@@ -103,6 +105,12 @@ class LedgerView:
     """Why `upload` refuses this ledger, as its last run said; empty if it does not."""
     is_ledger_alone: bool = False
     """Whether the manifest was not read: the items are those of the ledger, and `manifest` has only batch and lanes."""
+    problems: Mapping[str, Problem] = field(default_factory=dict)
+    """By id: why an item cannot be sent, by its entry; with `looked_into` also by its file."""
+    entry_problems: Set[Problem] = frozenset()
+    """Those of `problems` that entries have: what is known of their items may be wrong."""
+    items: Mapping[str, Item] = field(default_factory=dict)
+    """By id: with `looked_into` the items of which nothing was sent, with what is in their files."""
 
     @property
     def named(self) -> str:
@@ -113,6 +121,37 @@ class LedgerView:
     def selection(self) -> Selection:
         """What `--only` chooses."""
         return Selection(self.settings.only_states, self.settings.only_ids)
+
+    def state_of(self, listed: Listed, known: Known | None) -> State:
+        """Return the state of an item by its row: `invalid` if nothing of it was sent, and it cannot be."""
+        return state_of_unread(known) if listed.item_id in self.problems else state_of_row(known)
+
+    def states(self) -> Counter[State]:
+        """Count the items by state."""
+        known = tuple(each for each in self.rows.listed if each.item_id not in self.problems)
+        states = Counter(replace(self.rows, listed=known).stock().states)
+        invalid = replace(self.rows, listed=tuple(each for each in self.rows.listed if each.item_id in self.problems))
+        told: set[str] = set()
+        for listed, row in invalid.shown():
+            states[self.state_of(listed, None if listed.item_id in told else row)] += 1
+            told.add(listed.item_id)
+        return +states
+
+    def looked_into(self) -> "LedgerView":
+        """Return the same with a look into the files of items of which the ledger has no row. Blocking."""
+        if self.is_ledger_alone:
+            return self
+        unknown = [item for item, row in self.rows if row is None and item.item_id not in self.problems]
+        looked = look_into_listed(
+            self.manifest,
+            iter(unknown),
+            lambda found: {listed.item_id: item_of(listed, document) for listed, document in found},
+            allow_outside=self.settings.allow_outside,
+            fresh={},
+            memory=lambda _: remembered(self.settings),
+        )
+        of_files = {listed.item_id: problem for listed, problem in looked.refused}
+        return replace(self, problems={**self.problems, **of_files}, items=looked.made)
 
     def is_listed(self, place: int) -> bool:
         """Whether the manifest lists the item at this place of `rows`; those that it lists no longer come last."""
@@ -163,8 +202,12 @@ def _view_lane(
     manifest: Manifest, part: ListedPart, reader: LedgerReader | None, unmatched: Sequence[Problem]
 ) -> LedgerView:
     now, settings, batch = datetime.now(UTC), part.settings, manifest.batch
+    problems = {listed.item_id: problem for listed, problem in part.invalid}
+    listed = part.listed
+    if part.invalid:
+        listed = tuple(sorted((*listed, *(each for each, _ in part.invalid)), key=lambda each: each.at))
     if reader is None:
-        rows = ItemRows(part.listed, settings.ledger, batch, part.target)
+        rows = ItemRows(listed, settings.ledger, batch, part.target)
         rate = expected_create_rate(settings, (), now=now)
         return LedgerView(manifest, part.target, settings, rows, None, None, rate, unmatched)
     gone = no_longer_matched(reader, manifest, part) if unmatched else ()
@@ -173,19 +216,21 @@ def _view_lane(
         manifest,
         part.target,
         settings,
-        ItemRows((*part.listed, *gone), settings.ledger, batch, part.target),
+        ItemRows((*listed, *gone), settings.ledger, batch, part.target),
         reader.lane(),
         runs[0] if runs else None,
         expected_create_rate(settings, reader.rates(), now=now),
         unmatched,
         len(gone),
         refusal_of(runs),
+        problems=problems,
+        entry_problems=frozenset(problems.values()),
     )
 
 
 def no_longer_matched(reader: LedgerReader, manifest: Manifest, part: ListedPart) -> tuple[Listed, ...]:
     """Return a lane's items in the ledger that the manifest does not list: files that no glob matches any more."""
-    ids = {item.item_id for item in part.listed}
+    ids = {item.item_id for item in (*part.listed, *(listed for listed, _ in part.invalid))}
     return tuple(
         listed_of_row(row, manifest, folder=manifest.folder, label=part.target.label)
         for row in reader.known(manifest.batch)
@@ -242,7 +287,7 @@ def summary_of_views(
 
     `states`: of each lane the items by state, where the caller has counted them already.
     """
-    counted = [found.rows.stock().states for found in lanes] if states is None else states
+    counted = [found.states() for found in lanes] if states is None else states
     summaries = [
         (
             found.target,
@@ -309,18 +354,42 @@ def unplanned(prepared: Prepared, known: Sequence[Known]) -> tuple[Known | None,
     """Return the ledger's rows of files that cannot be sent, then of those that it has of files that are too young,
     then of items that no glob matches any more.
 
-    None for a file that the ledger does not know.
+    None for a file that the ledger does not know. Of an id that is listed twice only the first has the row.
     """
+    found: list[Known | None] = [*rows_of_listed([listed for listed, _ in prepared.unread], known)]
+    rows = rows_by_id(known)
+    young = (shown_row_of_id(rows.get(each.listed.item_id, ())) for each in prepared.young)
+    found += [row for row in young if row is not None]
+    if prepared.unmatched:
+        ids = {listed.item_id for listed, _ in prepared.unread} | {item.item_id for item in prepared.items}
+        ids |= prepared.young_ids
+        found += [shown_row_of_id(rows[row.item_id]) for row in known if row.current and row.item_id not in ids]
+    return tuple(found)
+
+
+def rows_by_id(known: Sequence[Known]) -> Mapping[str, Sequence[Known]]:
+    """Return rows by the id that they are of."""
     rows: defaultdict[str, list[Known]] = defaultdict(list)
     for row in known:
         rows[row.item_id].append(row)
-    ids = [listed.item_id for listed, _ in prepared.unread]
-    young = (each.listed.item_id for each in prepared.young)
-    ids += [item_id for item_id in young if shown_row_of_id(rows.get(item_id, ())) is not None]
-    if prepared.unmatched:
-        listed = {*ids, *prepared.young_ids, *(item.item_id for item in prepared.items)}
-        ids += [row.item_id for row in known if row.current and row.item_id not in listed]
-    return tuple(shown_row_of_id(rows.get(item_id, ())) for item_id in ids)
+    return rows
+
+
+def rows_of_listed(listed: Sequence[Listed], known: Sequence[Known]) -> list[Known | None]:
+    """Return the row that is shown of each attachment; None for what the ledger does not know.
+
+    Of an id that is listed twice only the first has the row: the attachment is that of one of them at most.
+    """
+    rows = dict(rows_by_id(known))
+    return [None if each.is_entry else shown_row_of_id(rows.pop(each.item_id, ())) for each in listed]
+
+
+def state_of_unread(row: Known | None) -> State:
+    """Return the state of an attachment that cannot be sent, to a verb that only reads: what the ledger has of it.
+
+    As long as nothing of it was sent, it is `invalid`.
+    """
+    return State.INVALID if row is None or row.state is State.PENDING else row.state
 
 
 def unmatched_count(prepared: Prepared, unplanned_rows: Sequence[Known | None]) -> int:

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch_upload.app.items import list_items
+from batch_upload.app.items import list_sendable
 from batch_upload.app.lanes import ListedPart, listed_parts
 from batch_upload.errors import UsageError
+from batch_upload.manifest.problems import Invalid
 from batch_upload.manifest.source import open_manifest
 from batch_upload.model import Listed, Manifest
 from batch_upload.settings import Settings
@@ -23,6 +24,8 @@ class ManifestListing:
     manifest: Manifest
     listed: Sequence[Listed]
     digests: Mapping[str, str]
+    of_entries: Invalid
+    """What cannot be sent, by problems of single entries."""
 
     def part(self, settings: Settings) -> ListedPart:
         """Return what it lists for the one lane that `settings.targets` names. Raises UsageError if it has none."""
@@ -43,14 +46,15 @@ def manifest_digests(manifest: Manifest) -> dict[str, str]:
 def read_listing(path: Path, *, allow_outside: bool) -> ManifestListing:
     """Read a manifest without its files. Blocking.
 
-    Raises ManifestInvalid with all its problems; and UsageError if it cannot be read, or was changed meanwhile.
+    Raises ManifestInvalid for a problem of the manifest itself; and UsageError if it cannot be read, or was changed
+    meanwhile.
     """
     before = _digest(path)
-    manifest, listed = list_items(path, allow_outside=allow_outside)
+    manifest, listed, of_entries = list_sendable(path, allow_outside=allow_outside)
     digests = manifest_digests(manifest)
     if digests[path.name] != before:
         raise UsageError(f"`{path}` was changed while it was read", hint="run the same command again")
-    return ManifestListing(manifest, listed, digests)
+    return ManifestListing(manifest, listed, digests, of_entries)
 
 
 def _digest(path: Path) -> str:

@@ -42,6 +42,11 @@ class Looked(Generic[Made]):
     young: tuple[YoungFile, ...] = ()
     """Matches of globs that are left for a later run, in the manifest's order."""
 
+    @property
+    def all_problems(self) -> tuple[Problem, ...]:
+        """The problems of the manifest and of its files. A file that goes to several lanes has a problem once."""
+        return tuple(dict.fromkeys((*self.problems, *(problem for _, problem in self.refused))))
+
 
 @contextmanager
 def remembered(settings: Settings) -> Iterator[Recall]:

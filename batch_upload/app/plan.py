@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from batch_upload.app.exits import lane_summary, summary_of_lanes
-from batch_upload.app.items import Prepared, check_only, invalid, ready_to_read
+from batch_upload.app.choice import check_only, ready_to_plan
+from batch_upload.app.exits import exit_with_invalid, lane_summary, summary_of_lanes
+from batch_upload.app.items import invalid
 from batch_upload.app.lanes import (
     LaneOutcome,
     SharedAccess,
@@ -23,6 +24,7 @@ from batch_upload.app.ledger_view import check_lane
 from batch_upload.app.observers import Both, Silent, observer_of_lane
 from batch_upload.app.plan_input import PlanInput, read_plan_inputs
 from batch_upload.app.rates import expected_create_rate, laws, remembered_latency_s
+from batch_upload.app.sendable import Prepared
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.engine.groups import time_limit
 from batch_upload.engine.listing import Cost, cost_of, describe_found
@@ -136,12 +138,12 @@ async def plan(
     started, wanted = counting_s(), options or RunOptions()
 
     def read() -> tuple[Prepared, list[PlanInput]]:
-        prepared, settings = ready_to_read(Path(manifest), wanted)
+        prepared, settings = ready_to_plan(Path(manifest), wanted)
         check_only(settings, prepared)
         return prepared, read_plan_inputs(prepared, settings, whole=True)
 
     prepared, given = await to_thread.run_sync(read, abandon_on_cancel=True)
-    is_asked = not offline and not prepared.problems
+    is_asked = not offline and not prepared.stops
     answers = await ask_lanes(given, observer or Silent(), ask=ask) if is_asked else [None] * len(given)
     return planned(prepared, given, answers, started=started)
 
@@ -231,7 +233,7 @@ def planned(
     `started` is the moment of `counting_s()` from which the elapsed time counts. Raises ManifestInvalid where files
     cannot be sent and the ledger knows no lane, and LedgerOfAnotherLane for a manifest without `targets`.
     """
-    if prepared.problems and all(each.lane is None for each in given):
+    if prepared.stops and all(each.lane is None for each in given):
         raise invalid(prepared.manifest.path, prepared.problems)
     if not prepared.manifest.targets:
         (only,), (answer,) = given, answers
@@ -246,7 +248,7 @@ def planned(
         batch=prepared.manifest.batch,
         elapsed_s=counting_s() - started,
     )
-    ending = exit_of(ExitCode.INVALID) if prepared.problems else counted.exit
+    ending = exit_of(ExitCode.INVALID) if prepared.stops else counted.exit
     return PlanResult(
         Plan(
             tuple(action for each in results for action in each.plan.actions),
@@ -300,6 +302,9 @@ def planned_lane(given: PlanInput, answer: LaneAnswer | None, *, started: float)
     chosen = whole
     if selection != Selection():
         chosen = Plan(tuple(each for each in whole.actions if selection.takes(each.item_id, each.state)))
+    ending = exit_with_invalid(exit_of(ExitCode.DONE), len(prepared.unread))
+    if prepared.stops:
+        ending = exit_of(ExitCode.INVALID)
     summary = replace(
         lane_summary(
             "plan",
@@ -308,7 +313,7 @@ def planned_lane(given: PlanInput, answer: LaneAnswer | None, *, started: float)
             batch=prepared.manifest.batch,
             items=given.items,
             started=started,
-            ending=exit_of(ExitCode.INVALID if prepared.problems else ExitCode.DONE),
+            ending=ending,
         ),
         unchanged=whole.counts[ActionKind.UNCHANGED],
         requests=answer.requests,

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from batch_upload.app.exits import STATE_OF_STATUS
-from batch_upload.app.items import LanePart, Prepared, lane_parts
+from batch_upload.app.items import LanePart, lane_parts
 from batch_upload.app.lanes import lane_readers
 from batch_upload.app.ledger_alone import LedgerPart, current_rows, ledger_parts
-from batch_upload.app.ledger_view import RUNS_LOOKED_AT, hold_of, refusal_of, unplanned
+from batch_upload.app.ledger_view import RUNS_LOOKED_AT, hold_of, refusal_of, rows_of_listed, state_of_unread, unplanned
+from batch_upload.app.sendable import Prepared, Unread, invalid_item, known_invalid
 from batch_upload.engine.plan import (
     LaneOutlook,
     Unfinished,
@@ -17,10 +18,19 @@ from batch_upload.engine.plan import (
     unfinished_items,
     with_twins,
 )
-from batch_upload.engine.rows import BatchRows, carried_tries, is_absent, is_unsent, new_row, shown_row, shown_row_of_id
+from batch_upload.engine.rows import (
+    BatchRows,
+    carried_tries,
+    is_absent,
+    is_unsent,
+    new_row,
+    shown_row,
+    shown_row_of_id,
+    state_of_row,
+)
 from batch_upload.engine.survey import Seen
 from batch_upload.ledger_address import LedgerAddress
-from batch_upload.model import LIVE, OPEN, Attachment, Known, Lane, Plan, State
+from batch_upload.model import LIVE, OPEN, Action, ActionKind, Attachment, Known, Lane, Plan, State
 from batch_upload.ports import LedgerReader
 from batch_upload.records import LaneHold, RateRecord, RunRecord, Twin
 from batch_upload.settings import RunOptions, Settings
@@ -36,7 +46,9 @@ class PlanInput:
     """The items that are not simply complete, and the number of those that are."""
     rows: BatchRows = field(default_factory=BatchRows)
     unplanned: Sequence[Known | None] = ()
-    """The rows of attachments whose files cannot be sent; None for one that the ledger does not know."""
+    """The rows of attachments that cannot be sent; None for one that the ledger does not know."""
+    unchosen: Sequence[Known | None] = ()
+    """The rows of those that `--only` leaves out."""
     lane: Lane | None = None
     attachments: Mapping[str, str | None] = field(default_factory=dict)
     """The identity tag of every attachment of the lane that the ledger knows, None for one without."""
@@ -72,8 +84,8 @@ class PlanInput:
 
     @property
     def items(self) -> int:
-        """How many items there are, those that cannot be sent included."""
-        return len(self.prepared.items) + len(self.unplanned)
+        """How many items there are, those that cannot be sent or are not chosen included."""
+        return len(self.prepared.items) + len(self.unplanned) + len(self.unchosen)
 
     @property
     def absent(self) -> list[str]:
@@ -81,25 +93,51 @@ class PlanInput:
         return [row.attachment_id for row in self.rows.absent if row.attachment_id is not None]
 
     def plan(self, outlook: LaneOutlook) -> Plan:
-        """Plan what can be sent. What the manifest may still list is no orphan."""
+        """Plan what can be sent, and name what cannot if that is skipped. What may still be listed is no orphan."""
         if self.is_ledger_alone:
             shown = {row.client_token for row in self.unplanned if row is not None}
             may_exist = (row for row in self.rows.by_token.values() if row.state in LIVE | OPEN)
             return Plan((), more_orphans=sum(row.client_token not in shown for row in may_exist))
-        is_part = self.prepared.manifest.part_of is not None or bool(self.prepared.unmatched)
-        later = self.prepared.young_ids
+        prepared, is_part, later = self.prepared, self.prepared.is_part, self.prepared.young_ids
         made = plan_unfinished(self.unfinished, self.rows, outlook, is_part=is_part, later=later)
-        batch = self.prepared.manifest.batch
-        made = with_twins(made, self.twins, self.prepared.items, batch=batch, is_part=is_part, later=later)
-        unread = {listed.item_id for listed, _ in self.prepared.unread}
-        return replace(made, actions=tuple(each for each in made.actions if each.item_id not in unread))
+        batch = prepared.manifest.batch
+        made = with_twins(made, self.twins, prepared.items, batch=batch, is_part=is_part, later=later)
+        others = {listed.item_id for listed, _ in prepared.unread} | {each.item_id for each in prepared.unchosen}
+        actions = [each for each in made.actions if each.item_id not in others]
+        if prepared.skips_invalid:
+            actions += invalid_actions(prepared.unread, self.unread_rows)
+        return replace(made, actions=tuple(actions))
+
+    @property
+    def unread_rows(self) -> Sequence[Known | None]:
+        """The rows of `prepared.unread`."""
+        return self.unplanned[: len(self.prepared.unread)]
 
     def states(self) -> Counter[State]:
         """Count every item of the manifest by its state."""
-        rows = (*(shown_row(item, self.rows) for item in self.unfinished.items), *self.unplanned)
-        states = Counter(State.PENDING if row is None else row.state for row in rows)
+        states = self.left_out()
+        states.update(state_of_row(shown_row(item, self.rows)) for item in self.unfinished.items)
         states[State.COMPLETE] += self.unfinished.complete
         return +states
+
+    def left_out(self) -> Counter[State]:
+        """Count what cannot be sent, and what `--only` leaves out, by state."""
+        states = Counter(map(state_of_row, self.unchosen))
+        if self.prepared.skips_invalid:
+            states[State.INVALID] += len(self.prepared.unread)
+            states.update(map(state_of_row, self.unplanned[len(self.prepared.unread) :]))
+        elif self.is_ledger_alone:
+            states.update(map(state_of_row, self.unplanned))
+        else:
+            states.update(map(state_of_unread, self.unplanned))
+        return +states
+
+    @property
+    def invalid(self) -> list[Known]:
+        """What cannot be sent and is skipped, as it is reported."""
+        if not self.prepared.skips_invalid:
+            return []
+        return [known_invalid(*each) for each in zip(self.prepared.unread, self.unread_rows, strict=True)]
 
     def corrected(self, there: Sequence[Attachment]) -> "PlanInput":
         """Return the same with what exists after all: `upload` adopts it and asks for its status."""
@@ -131,6 +169,14 @@ class PlanInput:
         return replace(self, rows=BatchRows.of([*rows, *taken]))
 
 
+def invalid_actions(unread: Sequence[Unread], rows: Sequence[Known | None]) -> list[Action]:
+    """Return an action for each attachment that cannot be sent. `rows` are what the ledger has of each."""
+    return [
+        Action(ActionKind.INVALID, listed.item_id, "", problem.message, invalid_item(listed), row)
+        for (listed, problem), row in zip(unread, rows, strict=True)
+    ]
+
+
 def read_plan_inputs(prepared: Prepared, settings: Settings, *, whole: bool) -> list[PlanInput]:
     """Read what the ledger holds of each lane of a manifest. `whole`: also of items that nothing is done for.
 
@@ -145,8 +191,13 @@ def _read_part(part: LanePart, reader: LedgerReader | None, *, whole: bool) -> P
     """Read the input of one lane. `reader` is None where the ledger does not have the lane."""
     prepared, items, batch = part.prepared, part.prepared.items, part.prepared.manifest.batch
     if reader is None:
-        return PlanInput(part, Unfinished(items=items), unplanned=(None,) * len(prepared.unread))
-    if whole or prepared.problems:
+        return PlanInput(
+            part,
+            Unfinished(items=items),
+            unplanned=(None,) * len(prepared.unread),
+            unchosen=(None,) * len(prepared.unchosen),
+        )
+    if whole or prepared.problems or prepared.unchosen:
         unfinished, rows = Unfinished(items=items), reader.known(batch)
     else:
         unfinished = unfinished_items(items, reader.compare(batch, tokens_of(items)))
@@ -159,6 +210,7 @@ def _read_part(part: LanePart, reader: LedgerReader | None, *, whole: bool) -> P
         unfinished,
         BatchRows.of(rows),
         unplanned=unplanned(prepared, rows),
+        unchosen=rows_of_listed(prepared.unchosen, rows),
         lane=reader.lane(),
         attachments=reader.attachment_tokens(),
         is_new=reader.listed_at() is None,

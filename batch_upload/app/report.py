@@ -8,17 +8,15 @@ from itertools import islice
 
 from anyio import to_thread
 
+from batch_upload.app.choice import unknown_only
 from batch_upload.app.exits import STATE_OF_STATUS
-from batch_upload.app.items import look_into, unknown_only
 from batch_upload.app.lanes import lane_reader
 from batch_upload.app.ledger_view import ROWS_A_QUERY, LedgerView, view_lanes, view_ledger
-from batch_upload.documents.refusals import Refusal
-from batch_upload.engine.rows import state_of_row
 from batch_upload.errors import UsageError
 from batch_upload.escape import shell_word
 from batch_upload.ledger import is_ledger_file
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl, named_address
-from batch_upload.model import OPEN, AttachmentStatus, Item, Known, Listed, State
+from batch_upload.model import OPEN, AttachmentStatus, Item, Known, Listed, Problem, State
 from batch_upload.ports import ABSENT, DELETING, LedgerReader
 from batch_upload.records import Uploader
 from batch_upload.settings import RunOptions
@@ -74,6 +72,8 @@ class ReportedItem:
     """The lane that it is of."""
     uploader: Uploader | None = None
     """Who made its attachment; None without one, and if it was found at the service."""
+    problem: Problem | None = None
+    """Why it cannot be sent, if nothing of it was sent yet: then its state is `invalid`."""
 
     @property
     def fate(self) -> Fate:
@@ -139,6 +139,8 @@ def report_sync(paths: Sequence[LedgerAddress], options: RunOptions, *, everythi
             else view_lanes(path, options)
         )
     ]
+    if may_need_files(options):
+        lanes = [found.looked_into() for found in lanes]
     what = "ledger" if lanes[0].is_ledger_alone else "manifest"
     listed = [item for found in lanes for item in found.rows.listed]
     names = {item.item_id for item in listed} | {id_with_lane(item.lane_label, item.item_id) for item in listed}
@@ -161,6 +163,12 @@ def report_sync(paths: Sequence[LedgerAddress], options: RunOptions, *, everythi
     return Report(lanes, everything=everything)
 
 
+def may_need_files(options: RunOptions) -> bool:
+    """Return whether `--only` may choose an item of which nothing was sent: its file says whether it can be."""
+    states = options.only_states
+    return not states or bool(options.only_ids) or State.PENDING in states or State.INVALID in states
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """The report of one manifest or several, lane by lane. Blocking: not for the thread of an event loop."""
@@ -176,12 +184,12 @@ class Report:
         return sum(self.lane_states, Counter())
 
     def chosen(self) -> Iterator[ReportedItem]:
-        """Yield the items that `--only` chooses, all without it. No file is opened."""
+        """Yield the items that `--only` chooses, all without it."""
         for found in self.lanes:
             yield from self._chosen_of(found)
 
     def rows(self) -> Iterator[ReportedItem]:
-        """Yield the chosen items, those that the ledger does not know with a look into their files.
+        """Yield the chosen items, those that the ledger does not know with what is in their files.
 
         With `everything`, yield after those of each lane whatever else was sent there for the batch.
         """
@@ -197,23 +205,26 @@ class Report:
             if each.known is not None:
                 written.add(each.known.client_token)
                 yield each
-            elif found.is_ledger_alone:
-                yield each
             elif isinstance(each.item, Listed):
-                item = look_into(each.item, found.settings, found.manifest.folder)
-                yield each if isinstance(item, Refusal) else replace(each, item=item)
+                yield replace(each, item=found.items.get(each.item.item_id, each.item))
         if self.everything:
             yield from sent_besides(found, written)
 
     def _chosen_of(self, found: LedgerView) -> Iterator[ReportedItem]:
         states = Counter[State]()
         self.lane_states.append(states)
-        for place, (listed, known) in enumerate(found.rows.shown()):
-            state = state_of_row(known)
+        told: set[str] = set()
+        for place, (listed, shown) in enumerate(found.rows.shown()):
+            known = shown
+            if listed.item_id in found.problems:  # of an id that is used twice only the first can have the row
+                known = None if listed.item_id in told else shown
+                told.add(listed.item_id)
+            state = found.state_of(listed, known)
             states[state] += 1
             if found.selection.takes(listed.item_id, state):
                 how = InManifest.LISTED if found.is_listed(place) else InManifest.NO_LONGER_LISTED
-                yield ReportedItem(listed, known, None if found.is_ledger_alone else how, found)
+                problem = found.problems.get(listed.item_id) if state is State.INVALID else None
+                yield ReportedItem(listed, known, None if found.is_ledger_alone else how, found, problem=problem)
 
 
 def with_uploaders(reader: LedgerReader, batch: str, rows: Sequence[ReportedItem]) -> Iterator[ReportedItem]:

@@ -9,18 +9,19 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Generic
+from typing import ClassVar, Generic, Protocol
 
 import anyio
 from anyio import to_thread
 
 from batch_upload.app.exits import summary_of_lanes
 from batch_upload.app.interruption import Interruption
-from batch_upload.app.items import LanePart, Prepared, lane_parts, ready
+from batch_upload.app.items import LanePart, lane_parts, ready
 from batch_upload.app.lane import access_of
 from batch_upload.app.lane_host import lane_host
 from batch_upload.app.lane_run import LaneRun, RunEnd, RunScope, record_end, record_error
 from batch_upload.app.lanes import one_at_a_time
+from batch_upload.app.sendable import Prepared
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.engine.groups import task_group
 from batch_upload.errors import (
@@ -90,8 +91,8 @@ class Session(ABC, Generic[RunEnd]):
         """Go on without a lane of several that has ended."""
 
     def chosen(self, parts: Sequence[LanePart]) -> Sequence[LanePart]:
-        """Return the lanes to work on: those for which the manifest has items, or its only lane."""
-        return [part for part in parts if part.prepared.items or part.target.label is None]
+        """Return the lanes to work on: those for which the manifest has items, also invalid ones, or its only lane."""
+        return [part for part in parts if part.prepared.items or part.prepared.unread or part.target.label is None]
 
     async def run(self) -> RunEnd:
         """Do it from lock to result. Raises BatchUploadError, whose `summary` counts what was done until then.
@@ -154,7 +155,7 @@ class Session(ABC, Generic[RunEnd]):
 
             labels = tuple(part.target.label or "" for part in parts)
             total = len(self.prepared.manifest.targets if not self.settings.lanes.is_all else labels)
-            items = tuple(len(part.prepared.items) for part in parts)
+            items = tuple(part.prepared.total for part in parts)
             batch, now = self.prepared.manifest.batch, self.clock.now()
             self.observer.notify(LanesChosen(batch, labels, total, now, items))
             try:
@@ -240,10 +241,20 @@ class Session(ABC, Generic[RunEnd]):
             await ledger.close()  # the manifest names another one now
 
 
-def ready_or_recorded(verb: str, path: Path, options: RunOptions, *, run_id: str) -> tuple[Prepared, Settings]:
-    """Read a manifest and its files (`items.ready`). An early end is recorded as a run, in a ledger that exists.
+class Read(Protocol):
+    """`items.ready`, or `choice.ready_to_send`."""
 
-    Raises as `ready`; ManifestInvalid and KeyboardInterrupt are recorded. Blocking, and not for an event loop.
+    def __call__(
+        self, path: Path, options: RunOptions, *, on_manifest: Callable[[Manifest, Settings], None]
+    ) -> tuple[Prepared, Settings]: ...
+
+
+def ready_or_recorded(
+    verb: str, path: Path, options: RunOptions, *, run_id: str, read_manifest: Read = ready
+) -> tuple[Prepared, Settings]:
+    """Read a manifest and its files. An early end is recorded as a run, in a ledger that exists.
+
+    Raises as `read_manifest`; ManifestInvalid and KeyboardInterrupt are recorded. Blocking, and not for an event loop.
     """
     read: list[tuple[Manifest, Settings]] = []
 
@@ -258,7 +269,7 @@ def ready_or_recorded(verb: str, path: Path, options: RunOptions, *, run_id: str
                 await ledger.close()
 
     try:
-        return ready(path, options, on_manifest=lambda *each: read.append(each))
+        return read_manifest(path, options, on_manifest=lambda *each: read.append(each))
     except (ManifestInvalid, KeyboardInterrupt) as stopped:
         if isinstance(stopped, ManifestInvalid):
             ending = Exit(stopped.exit_code, stopped.message)

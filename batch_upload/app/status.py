@@ -10,11 +10,12 @@ from functools import partial
 from anyio import to_thread
 
 from batch_upload.app.exits import joint_summary, lane_summary, one_per_lane, summary_of_lanes
-from batch_upload.app.items import Prepared, list_items, missing_files, ready_to_read, settings_of_manifest
+from batch_upload.app.items import list_items, missing_files, ready_to_read, settings_of_manifest
 from batch_upload.app.lanes import LaneOutcome, ListedPart, listed_parts
 from batch_upload.app.ledger_view import holder, last_run_of, pin_refusal, unmatched_count
 from batch_upload.app.plan_input import PlanInput, read_ledger_inputs, read_plan_inputs
 from batch_upload.app.rates import expected_create_rate
+from batch_upload.app.sendable import Prepared
 from batch_upload.clock import counting_s
 from batch_upload.documents.refusals import in_other_form
 from batch_upload.engine.plan import LaneOutlook

@@ -1,7 +1,7 @@
 """`upload`: send a manifest's items to the service and wait until it has finished with them."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,20 +9,23 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from batch_upload.app.exits import exit_of_run
+from batch_upload.app.choice import check_only, ready_to_send
+from batch_upload.app.exits import exit_of_run, exit_with_invalid
 from batch_upload.app.interruption import Interruption
-from batch_upload.app.items import LanePart, Prepared, check_only, ready
+from batch_upload.app.items import LanePart
 from batch_upload.app.lane import Reached, lane_context
 from batch_upload.app.lane_run import UNREACHED_HINT, LaneRun, RunScope
+from batch_upload.app.left_out import LeftOut, unchosen_states
 from batch_upload.app.observers import Silent
 from batch_upload.app.rates import is_news, learned
+from batch_upload.app.sendable import Prepared
 from batch_upload.app.session import Session
 from batch_upload.engine.groups import task_group
 from batch_upload.engine.plan import Selection
 from batch_upload.engine.run import LaneOptions, LaneResult, Run
-from batch_upload.errors import LedgerFault
+from batch_upload.errors import ExitCode, LedgerFault
 from batch_upload.events import RunEnded
-from batch_upload.model import ActionKind, Known
+from batch_upload.model import ActionKind, Known, State
 from batch_upload.ports import LedgerWriter, Observer
 from batch_upload.records import RateRecord
 from batch_upload.service.access import Ask
@@ -42,6 +45,9 @@ class RunResult:
     summary: Summary
     known: Mapping[str, Known] = field(default_factory=dict)
     """By item id, the ledger's row at the end of each item that is not simply complete. Empty for several lanes."""
+    invalid: Sequence[Known] = ()
+    """With `skip_invalid` each item that cannot be sent, in the manifest's order: `fault` says why. Its state is
+    `invalid`, whatever the ledger has of it. Empty for several lanes."""
     lanes: Mapping[str, "RunResult"] = field(default_factory=dict)
     """With `targets` in the manifest: how each lane ended, by its label (`acme/us-east-1`)."""
 
@@ -66,7 +72,7 @@ async def upload(
     path, wanted = Path(manifest), options or RunOptions()
 
     def read() -> tuple[Prepared, Settings]:
-        prepared, settings = ready(path, wanted)
+        prepared, settings = ready_to_send(path, wanted)
         check_only(settings, prepared)
         return prepared, settings
 
@@ -97,10 +103,16 @@ class UploadLane(LaneRun[RunResult]):
     ledger_error: LedgerFault | None = None
     """Why the ledger could not be written any more; None if it could to the end."""
 
+    def __init__(self, scope: RunScope, part: LanePart) -> None:
+        super().__init__(scope, part)
+        self.left_out = LeftOut(part, self.observer)
+
     async def work(self, ledger: LedgerWriter, reached: Reached) -> RunResult:
         settings = self.settings
+        unchosen = await to_thread.run_sync(unchosen_states, self.part) if self.prepared.unchosen else {}
+        await self.left_out.read(ledger, unchosen)
         root = None if settings.allow_outside else self.prepared.manifest.folder
-        context = lane_context(reached, settings, ledger, self.observer, run_id=self.scope.run_id)
+        context = lane_context(reached, settings, ledger, self.left_out, run_id=self.scope.run_id)
         options, endpoint = self.lane_options(), reached.service.endpoint
         bodies = self.scope.reader.bodies(root)
         run = Run(context, bodies, lane=reached.lane, endpoint=endpoint, options=options)
@@ -113,10 +125,18 @@ class UploadLane(LaneRun[RunResult]):
         ended = self.summary_of(result, reached)
         if result.ledger_error is None:
             ended = await self.recorded(ledger, reached, ended)
-        return RunResult(ended, result.known)
+        return RunResult(ended, result.known, invalid=tuple(self.left_out.rows))
 
     def ended_early(self, summary: Summary) -> RunResult:
-        return RunResult(summary)
+        ending = summary.exit
+        if ending.code is not ExitCode.ITEMS_FAILED:  # which says so already
+            ending = exit_with_invalid(ending, len(self.prepared.unread))
+        return RunResult(replace(summary, exit=ending), invalid=tuple(self.left_out.rows))
+
+    def summed_up(self, rows: Mapping[str, Known], ending: Exit) -> Summary:
+        summary = super().summed_up(rows, ending)
+        states = Counter(summary.states) + self.left_out.states
+        return replace(summary, states=states, items=self.prepared.total)
 
     def time_limit_s(self) -> float | None:
         return None  # the run keeps to the deadline itself, and waits for statuses after it
@@ -162,7 +182,7 @@ class UploadLane(LaneRun[RunResult]):
             wait=settings.wait,
             settle_timeout_s=settings.settle_timeout_s,
             selection=Selection(settings.only_states, settings.only_ids),
-            is_part=self.prepared.manifest.part_of is not None,
+            is_part=self.prepared.is_part or bool(self.prepared.unread or self.prepared.unchosen),
             later=self.prepared.young_ids,
         )
 
@@ -170,13 +190,15 @@ class UploadLane(LaneRun[RunResult]):
         """Return the summary of a run that reached its end, and notify the observer of it."""
         states, hint = result.counted(), ""
         if result.ledger_error is not None:
-            states = Counter({**result.states, **self.tally.states}.values())
+            moved = {item_id: state for item_id, state in self.tally.states.items() if state is not State.INVALID}
+            states = Counter({**result.states, **moved}.values())
         if result.stop is not None and result.stop.hint:
             hint = result.stop.hint
         elif result.duplicates:
             hint = "`batch-upload verify` names what is there twice; delete what nothing uses at the service"
+        self.left_out.tell(self.clock.now())
         ended = RunEnded(
-            states={state.value: count for state, count in states.items()},
+            states=Counter({state.value: count for state, count in states.items()}) + self.left_out.states,
             requests=dict(self.tally.requests),
             throttled=self.tally.throttled,
             uploaded=self.tally.uploaded,
@@ -194,7 +216,7 @@ class UploadLane(LaneRun[RunResult]):
             run_id=self.scope.run_id,
             batch=self.batch,
             lane=reached.lane,
-            items=len(self.prepared.items),
-            ending=exit_of_run(result, signalled=self.interruption.code),
+            items=self.prepared.total,
+            ending=exit_with_invalid(exit_of_run(result, signalled=self.interruption.code), len(self.prepared.unread)),
         )
         return replace(summary, warnings=len(self.prepared.warnings))

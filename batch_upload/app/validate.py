@@ -15,16 +15,19 @@ from batch_upload.settings import RunOptions
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What is wrong with a manifest. With problems, its batch and items are not known."""
+    """What is wrong with a manifest. With problems its batch and items are known only if `skip_invalid` is set, and if
+    none of them is the manifest's own."""
 
     batch: str | None = None
     items: int = 0
-    """How many attachments the manifest lists, those for several lanes once for each."""
+    """How many attachments the manifest lists, those for several lanes once for each, and the invalid ones."""
     lanes: int = 0
     """How many lanes of the manifest's `targets` were chosen; 0 for a manifest without."""
     problems: tuple[Problem, ...] = ()
-    """In the order of the file. As long as there is one, `upload` sends nothing."""
+    """In the order of the file. As long as there is one, `upload` sends nothing, or with `skip_invalid` the others."""
     warnings: tuple[Problem, ...] = ()
+    invalid: int = 0
+    """With `skip_invalid`: how many of the items cannot be sent."""
     young: tuple[YoungFile, ...] = ()
     """Matches of globs that are too young for a run: they are not among the items, and were not looked into."""
 
@@ -32,7 +35,7 @@ class Validation:
 async def validate(manifest: str | Path, options: RunOptions | None = None) -> Validation:
     """Read a manifest and all its files, and return every problem and warning.
 
-    Of the options `allow_outside`, `targets`, `shard` and `strict` count.
+    Of the options `allow_outside`, `targets`, `shard`, `strict` and `skip_invalid` count.
 
     A manifest with problems is a result, not an error; UsageError is raised for one that cannot be read, or that does
     not have these `targets`. The files are read in a thread; if the task is cancelled, that thread reads on to its end.
@@ -44,8 +47,23 @@ async def validate(manifest: str | Path, options: RunOptions | None = None) -> V
 def validate_sync(manifest: Path, options: RunOptions) -> Validation:
     """As `validate`. Blocking: not for the thread of an event loop."""
     try:
-        checked = check(manifest, allow_outside=options.allow_outside, lanes=options.lanes, is_strict=options.strict)
+        checked = check(
+            manifest,
+            allow_outside=options.allow_outside,
+            lanes=options.lanes,
+            skip_invalid=options.skip_invalid,
+            is_strict=options.strict,
+        )
     except ManifestInvalid as error:
         return Validation(problems=tuple(error.problems))
     lanes = len(options.lanes.of(checked.manifest.targets)) if checked.manifest.targets else 0
-    return Validation(checked.manifest.batch, checked.count, lanes, warnings=checked.warnings, young=checked.young)
+    items = checked.count + checked.invalid
+    return Validation(
+        checked.manifest.batch,
+        items,
+        lanes,
+        checked.problems,
+        warnings=checked.warnings,
+        invalid=checked.invalid,
+        young=checked.young,
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from batch_upload.app.exits import first_of, summary_of_lanes
-from batch_upload.app.items import LanePart, Prepared, invalid, lane_parts, ready_to_read
+from batch_upload.app.items import LanePart, invalid, lane_parts, ready_to_read
 from batch_upload.app.lane import reach
 from batch_upload.app.lanes import (
     LaneOutcome,
@@ -24,8 +24,9 @@ from batch_upload.app.lanes import (
     one_at_a_time,
     shared_access,
 )
-from batch_upload.app.ledger_view import check_lane, unmatched_count, unplanned
+from batch_upload.app.ledger_view import check_lane, state_of_unread, unmatched_count, unplanned
 from batch_upload.app.observers import Both, Silent, observer_of_lane
+from batch_upload.app.sendable import Prepared
 from batch_upload.clock import counting_s
 from batch_upload.engine.listing import list_completely, reported, still_there
 from batch_upload.engine.rows import BatchRows, shown_row, state_of_row
@@ -279,8 +280,8 @@ def not_compared(lane: LaneToVerify, error: BatchUploadError, *, started: float)
 def lane_states(prepared: Prepared, rows: BatchRows, known: Sequence[Known]) -> tuple[dict[str, int], int]:
     """Return the items of a lane by state, and how many of them no glob of the manifest matches any more."""
     others = unplanned(prepared, known)
-    found = (*(shown_row(item, rows) for item in prepared.items), *others)
-    states = Counter(state_of_row(row).value for row in found)
+    states = Counter(state_of_row(shown_row(item, rows)).value for item in prepared.items)
+    states.update(state_of_unread(row).value for row in others)
     return dict(states), unmatched_count(prepared, others)
 
 

@@ -13,11 +13,11 @@ from batch_upload.app.exits import lane_summary
 from batch_upload.app.items import look_into
 from batch_upload.app.lanes import ListedPart, listed_lanes
 from batch_upload.app.ledger_alone import ledger_parts
-from batch_upload.app.ledger_view import RUNS_LOOKED_AT, hold_of, refusal_of
+from batch_upload.app.ledger_view import RUNS_LOOKED_AT, hold_of, refusal_of, state_of_unread
 from batch_upload.clock import counting_s
 from batch_upload.documents.refusals import Refusal
 from batch_upload.engine.plan import LaneOutlook, plan_items
-from batch_upload.engine.rows import BatchRows, latest_try, shown_row, shown_row_of_id
+from batch_upload.engine.rows import BatchRows, latest_try, shown_row, shown_row_of_id, state_of_row
 from batch_upload.errors import UsageError
 from batch_upload.ledger import is_ledger_file
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl, named_address
@@ -53,8 +53,8 @@ class ItemHistory:
     or its file cannot be sent."""
     retry: int
     """The number of the retry that the token of `item` is of."""
-    unreadable: Refusal | None
-    """Why its file cannot be sent."""
+    unreadable: Refusal | Problem | None
+    """Why its file cannot be sent, or what is wrong with its entry."""
     unmatched: Sequence[Problem]
     """Globs of the manifest that match no file: as long as there is one, `upload` sends nothing."""
     refusal: str
@@ -111,7 +111,12 @@ class LaneRows:
     @property
     def has_item(self) -> bool:
         """Whether the manifest or the ledger has the item in this lane."""
-        return bool(self.tokens) or self.wanted is not None
+        return bool(self.tokens) or self.wanted is not None or self.problem is not None
+
+    @property
+    def problem(self) -> Problem | None:
+        """What is wrong with the entry of the item."""
+        return next((problem for listed, problem in self.part.invalid if listed.item_id == self.item_id), None)
 
 
 def why_sync(path: LedgerAddress, item_id: str, options: RunOptions) -> tuple[ItemHistory, ...]:
@@ -125,6 +130,7 @@ def why_sync(path: LedgerAddress, item_id: str, options: RunOptions) -> tuple[It
     found = [each for each in lanes if each.has_item]
     if not found:
         ids = {each.item_id for rows in lanes for each in rows.part.listed}
+        ids |= {each.item_id for rows in lanes for each, _ in rows.part.invalid}
         ids |= {row.item_id for each in lanes for row in each.known}
         close = " or ".join(f"`{each}`" for each in difflib.get_close_matches(item_id, sorted(ids), n=SUGGESTED))
         hint = f"did you mean {close}?" if close else "`status` counts what there is"
@@ -181,7 +187,9 @@ def _history(rows: LaneRows, unmatched: Sequence[Problem], *, started: float) ->
     """Return the history of the item in one lane, with a look into its file."""
     manifest, wanted, tokens, settings = rows.manifest, rows.wanted, rows.tokens, rows.part.settings
     knowledge = BatchRows.of(rows.known)
-    found = None if wanted is None else look_into(wanted, settings, manifest.folder)
+    found: Item | Refusal | Problem | None = rows.problem
+    if wanted is not None:
+        found = look_into(wanted, settings, manifest.folder)
     item = found if isinstance(found, Item) else None
     made = plan_items(
         [] if item is None else [item], knowledge, LaneOutlook(datetime.now(UTC)), is_part=rows.is_ledger_alone
@@ -190,7 +198,8 @@ def _history(rows: LaneRows, unmatched: Sequence[Problem], *, started: float) ->
     token = None if row is None else row.client_token
     current = next((replace(each, known=row) for each in tokens if row and each.known.client_token == token), None)
     latest = None if item is None else latest_try(item, knowledge)
-    state = State.PENDING if current is None else current.known.state
+    known = None if current is None else current.known
+    state = state_of_unread(known) if isinstance(found, Refusal | Problem) else state_of_row(known)
     return ItemHistory(
         lane_summary("why", rows.lane, {state: 1}, batch=manifest.batch, items=1, started=started),
         rows.item_id,
@@ -203,7 +212,7 @@ def _history(rows: LaneRows, unmatched: Sequence[Problem], *, started: float) ->
         earlier=[each for each in tokens if current is None or each.known.client_token != token],
         item=latest,
         retry=0 if latest is None else retry_of(latest, manifest.batch),
-        unreadable=found if isinstance(found, Refusal) else None,
+        unreadable=found if isinstance(found, Refusal | Problem) else None,
         unmatched=unmatched,
         refusal=rows.refusal,
         action=next((each for each in made.actions if each.item_id == rows.item_id), None),

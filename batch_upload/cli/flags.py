@@ -132,6 +132,10 @@ class Flags:
     strict: Annotated[
         bool | None, Option("--strict/--no-strict", help="warnings about the files count as problems, exit 21")
     ] = None
+    skip_invalid: Annotated[
+        bool | None,
+        Option("--skip-invalid/--no-skip-invalid", help="send what is valid, report the rest as `invalid`, exit 20"),
+    ] = None
     json: Annotated[bool | None, Option("--json/--no-json", help="NDJSON on stdout, people's text on stderr")] = None
     quiet: Annotated[bool | None, Option("--quiet/--no-quiet", "-q", help="say nothing unless a person must act")] = (
         None
@@ -160,6 +164,7 @@ ACCESS_FLAGS = ("profile", "region", "endpoint_url", "allow_endpoint")
 RATE_FLAGS = ("rate", "max_rate")
 BOUND_FLAGS = ("concurrency", "deadline")
 FILE_FLAGS = ("allow_outside", "rehash")
+INVALID_FLAGS = ("strict", "skip_invalid")
 OUTPUT_FLAGS = ("json", "quiet", "verbose")
 SINK_FLAGS = ("log_file", "log_format", "metrics_file", "notify")
 
@@ -265,6 +270,7 @@ def options_of(flags: Flags, environ: Mapping[str, str] | None = None) -> RunOpt
         allow_outside=is_set("allow_outside"),
         rehash=is_set("rehash"),
         strict=is_set("strict"),
+        skip_invalid=is_set("skip_invalid"),
     )
 
 

@@ -10,6 +10,7 @@ import typer
 from batch_upload.cli.flags import (
     BOUND_FLAGS,
     FILE_FLAGS,
+    INVALID_FLAGS,
     OUTPUT_FLAGS,
     RATE_FLAGS,
     SHARED_LEDGER,
@@ -31,7 +32,7 @@ from batch_upload.summary import NOT_BEGUN, Summary, exit_of
 from batch_upload.words import count_words
 
 if TYPE_CHECKING:
-    from batch_upload.app.items import Prepared
+    from batch_upload.app.sendable import Prepared
     from batch_upload.fleet.upload import OpenQueue
     from batch_upload.settings import Settings
 
@@ -52,7 +53,8 @@ fleet_app = typer.Typer(help="run the lanes of a manifest on many machines", no_
     BOUND_FLAGS,
     ("only", "max_failures"),
     SETTLE_FLAGS,
-    (*FILE_FLAGS, "strict"),
+    FILE_FLAGS,
+    INVALID_FLAGS,
     OUTPUT_FLAGS,
     SINK_FLAGS,
     declared=SHARED_LEDGER,
@@ -77,7 +79,7 @@ def fleet_upload_command(
     """put the lanes of a manifest into the queue for workers, and follow them until all have ended"""
     if manifest == STANDARD_INPUT:
         raise UsageError("workers read the manifest, and cannot read it through a pipe", hint="write it to a file")
-    from batch_upload.app.items import check_only, ready  # heavy, like all that follows
+    from batch_upload.app.choice import check_only, ready_to_send  # heavy, like all that follows
     from batch_upload.app.session import ready_or_recorded
     from batch_upload.cli.session import run_session
     from batch_upload.cli.upload import may_begin
@@ -105,10 +107,14 @@ def fleet_upload_command(
     def ended(result: "FleetResult") -> Ended:
         return Ended(result.summary, known={label: tuple(rows) for label, rows in result.known.items()})
 
-    prepared, settings = ready_or_recorded("fleet upload", manifest, options, run_id=output.sinks.run_id)
+    run_id = output.sinks.run_id
+    prepared, settings = ready_or_recorded(
+        "fleet upload", manifest, options, run_id=run_id, read_manifest=ready_to_send
+    )
     check_only(settings, prepared)
     output.file_warnings(prepared.warnings, shown=PROBLEMS_SHOWN)
     output.left_for_later(prepared.young)
+    output.skipped(prepared.problems)
     if prepared.manifest.targets and not may_begin(prepared, settings, yes=yes):
         summary = Summary("fleet upload", NOT_BEGUN, batch=prepared.manifest.batch)
         return Ended(summary, lines=(f"fleet upload: {NOT_BEGUN.reason}",))
@@ -119,7 +125,7 @@ def fleet_upload_command(
         output,
         prepared=prepared,
         settings=settings,
-        read=lambda: ready(manifest, options),
+        read=lambda: ready_to_send(manifest, options),
         started=started,
         ended_of=ended,
     )

@@ -9,6 +9,7 @@ import typer
 
 from batch_upload.cli.flags import (
     FILE_FLAGS,
+    INVALID_FLAGS,
     OUTPUT_FLAGS,
     RATE_FLAGS,
     SHARED_LEDGER,
@@ -57,7 +58,7 @@ def fleet_status_command(
 
     workers, jobs, schedules = anyio.run(read)
     latest = {job.task.target: job for job in sorted(jobs, key=_shown_last)}
-    counted = [view.rows.stock().states for view in found]
+    counted = [view.states() for view in found]
     lines = [*worker_lines(workers, timing, output)]
     for view, states in zip(found, counted, strict=True):
         lines.append(fleet_lane_line(view, {state.value: n for state, n in states.items()}, latest, output))
@@ -75,7 +76,8 @@ def fleet_status_command(
     TARGET_FLAGS,
     RATE_FLAGS,
     ("max_failures",),
-    (*FILE_FLAGS, "strict"),
+    FILE_FLAGS,
+    INVALID_FLAGS,
     OUTPUT_FLAGS,
     declared=SHARED_LEDGER,
 )
@@ -94,7 +96,7 @@ def fleet_schedule_command(
     """have the workers upload a manifest again and again; list or remove such schedules"""
     import anyio  # heavy, like all that follows
 
-    from batch_upload.app.items import ready
+    from batch_upload.app.choice import ready_to_send
     from batch_upload.manifest.reader import ledger_named_in
     from batch_upload.settings import settings_of
 
@@ -112,7 +114,7 @@ def fleet_schedule_command(
     named = None if is_named or manifest is None else ledger_named_in(manifest)
     settings = settings_of(options, manifest=manifest or Path("fleet"), ledger=named)
     if manifest is not None and cron is not None and not remove:
-        ready(manifest, options)  # raises for its problems now, and not when the first run is due
+        ready_to_send(manifest, options)  # raises for its problems now, and not when the first run is due
         kept = {**options_json(options), "targets": list(options.targets)}
         wanted = Schedule(path, cron, kept, next_time(cron, datetime.now(UTC)))
 

@@ -17,7 +17,7 @@ from batch_upload.targets import Shard
 from batch_upload.words import count_words, duration_words
 
 if TYPE_CHECKING:
-    from batch_upload.app.items import Prepared
+    from batch_upload.app.sendable import Prepared
 
 PROBLEMS_SHOWN = 10
 """The most that are printed with an error; `validate` lists all."""
@@ -30,6 +30,7 @@ _STATE_WORDS: Mapping[State, str] = {
     State.FAILED: "refused, or failed by the service",
     State.UNKNOWN: "sent, and no way to prove whether it was created",
     State.PARKED: "waits for capacity",
+    State.INVALID: "cannot be sent as the manifest and its file are now",
 }
 
 
@@ -95,11 +96,23 @@ def left_for_later_text(young: Sequence[YoungFile]) -> list[str]:
     return lines
 
 
+def skipped_text(count: int) -> str:
+    """Return what a verb prints that goes on without what is invalid."""
+    return f"{count_words(count, 'problem')}: what has one is left out, the rest goes on (`--skip-invalid`)"
+
+
 def valid_text(manifest: str, *, items: int, lanes: int = 0, warnings: int = 0) -> str:
     """Return what `validate` prints of a manifest without a problem. `lanes` is 0 for a manifest without `targets`."""
     where = f" in {count_words(lanes, 'lane')}" if lanes else ""
     warned = f", {count_words(warnings, 'warning')}" if warnings else ""
     return printable(f"`{manifest}` is valid: {count_words(items, 'item')}{where}{warned}")
+
+
+def some_valid_text(manifest: str, *, items: int, invalid: int, lanes: int = 0) -> str:
+    """Return what `validate --skip-invalid` prints of a manifest in which not every item can be sent."""
+    where = f" in {count_words(lanes, 'lane')}" if lanes else ""
+    rest = f"{items - invalid:,} of {count_words(items, 'item')}{where} can be sent"
+    return printable(f"`{manifest}`: {invalid:,} {'is' if invalid == 1 else 'are'} invalid, {rest}")
 
 
 def shard_lines(shard: Shard | None, *, lanes: int) -> list[str]:

@@ -16,7 +16,7 @@ from batch_upload.errors import ExitCode
 from batch_upload.escape import write_text
 from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import Problem
-from batch_upload.report.ndjson import left_for_later_line, warning_line, write_line
+from batch_upload.report.ndjson import left_for_later_line, problem_line, warning_line, write_line
 from batch_upload.report.summary_text import Invocation
 from batch_upload.settings import RunOptions
 from batch_upload.summary import exit_of
@@ -80,6 +80,13 @@ class Output:
         for each in young:
             self.event(left_for_later_line(each))
         self.say(*messages.left_for_later_text(young))
+
+    def skipped(self, problems: Sequence[Problem]) -> None:
+        """Print the problems of what is skipped. People get their number; the verb's end lists them."""
+        for each in sorted(problems, key=lambda problem: (problem.file, problem.at)):
+            self.event(problem_line(each))
+        if problems:
+            self.say(messages.skipped_text(len(problems)))
 
     def lost(self, error: OSError | ValueError) -> None:
         """Report that an observer failed, to those that are left."""

@@ -12,6 +12,7 @@ from batch_upload.cli.flags import (
     ACCESS_FLAGS,
     BOUND_FLAGS,
     FILE_FLAGS,
+    INVALID_FLAGS,
     LEDGER_FLAGS,
     OUTPUT_FLAGS,
     RATE_FLAGS,
@@ -51,7 +52,8 @@ REFUSED = "`upload` refuses this ledger until `reconcile` has run"
     RATE_FLAGS,
     BOUND_FLAGS,
     ("only",),
-    (*FILE_FLAGS, "strict"),
+    FILE_FLAGS,
+    INVALID_FLAGS,
     OUTPUT_FLAGS,
     ("log_file", "log_format"),
 )
@@ -70,7 +72,8 @@ def plan_command(
     """list what `upload` would do and why, how many calls, how long, and whether the capacity suffices"""
     import anyio  # heavy, like all that follows: only when there is work
 
-    from batch_upload.app.items import check_only, invalid, ready_to_read
+    from batch_upload.app.choice import check_only, ready_to_plan
+    from batch_upload.app.items import invalid
     from batch_upload.app.plan import ask_lanes, planned
     from batch_upload.app.plan_input import read_plan_inputs
     from batch_upload.cli.asking import asker
@@ -78,7 +81,7 @@ def plan_command(
     from batch_upload.clock import counting_s
 
     started = counting_s()
-    prepared, settings = ready_to_read(manifest, options_of(flags))
+    prepared, settings = ready_to_plan(manifest, options_of(flags))
     check_only(settings, prepared)
     output.file_warnings(prepared.warnings, shown=PROBLEMS_SHOWN)
     output.left_for_later(prepared.young)
@@ -86,7 +89,7 @@ def plan_command(
     may_choose_complete = bool(settings.only_ids) or State.COMPLETE in settings.only_states
     given = read_plan_inputs(prepared, settings, whole=shows_each or may_choose_complete)
     answers: Sequence[LanePlanAnswer] = [None] * len(given)
-    if not offline and not prepared.problems:
+    if not offline and not prepared.stops:
         observer = _LookPrinter(output, Observers(*output.sinks.observers(), on_lost=output.lost))
         answers = anyio.run(until_interrupted, partial(ask_lanes, given, observer, ask=asker()))
     result = planned(prepared, given, answers, started=started)
@@ -94,7 +97,8 @@ def plan_command(
         show_lanes(result, given, output)
     else:
         show_plan(result, settings, output)
-    if result.problems:  # the plan is from the ledger alone, and `upload` would end so
+    output.skipped(prepared.problems if not prepared.stops else ())
+    if prepared.stops:  # the plan is from the ledger alone, and `upload` would end so
         return ended_by(invalid(manifest, result.problems), output, result.summary)
     is_done = result.summary.exit.code is ExitCode.DONE
     ending = exit_of(ExitCode.THERE_IS_WORK) if detailed_exitcode and is_done and result.has_work else None

@@ -24,8 +24,8 @@ from batch_upload.words import count_words
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batch_upload.app.items import Prepared
     from batch_upload.app.prune import PruneResult
+    from batch_upload.app.sendable import Prepared
     from batch_upload.engine.prune import Pruning
     from batch_upload.ports import Observer
     from batch_upload.report.ndjson import LaneRef

@@ -136,19 +136,20 @@ def write_table(made: "Report", form: Format, stream: TextIO) -> int:
 
 def report_rows(made: "Report") -> "Iterator[ReportRow]":
     """Return the rows of a report as they are written."""
-    from batch_upload.report.completion import report_row
+    from batch_upload.report.completion import report_row, row_of_invalid
     from batch_upload.report.ndjson import lane_ref
 
     lanes = {id(found): lane_ref(found.target, found.lane) for found in made.lanes}
     for each in made.rows():
         uploader = each.uploader
-        yield replace(
+        row = replace(
             report_row(each.item, each.known, each.in_manifest, lane=lanes[id(each.found)]),
             uploaded_by=None if uploader is None else uploader.principal,
             run_id=None if uploader is None else uploader.run_id,
             batch=each.found.manifest.batch,
             fate=each.fate.value,
         )
+        yield row if each.problem is None else row_of_invalid(row, each.problem)
 
 
 def write_page(made: "Report", invocation: Invocation, stream: TextIO) -> int:
@@ -167,7 +168,9 @@ def write_rerun_manifest(made: "Report", folder: Path, stream: TextIO) -> int:
 
     if made.lanes[0].is_ledger_alone:
         raise manifest_needed(made.lanes[0].settings.ledger, "--format manifest")
-    found, items = made.lanes[0], [each.item for each in made.chosen() if each.item is not None]
+    # what an entry with a problem means is not known: a manifest of it could upload something else
+    wanted = (each for each in made.chosen() if each.problem is None or each.problem not in each.found.entry_problems)
+    found, items = made.lanes[0], [each.item for each in wanted if each.item is not None]
     states = found.settings.only_states
     if not items and states and not found.settings.only_ids:
         names = " or ".join(sorted(f"`{state.value}`" for state in states))

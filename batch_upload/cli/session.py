@@ -10,9 +10,9 @@ from typing import ClassVar, Protocol, TypeVar
 import anyio
 
 from batch_upload.app.interruption import Interruption
-from batch_upload.app.items import Prepared
 from batch_upload.app.lane_run import RunEnd
 from batch_upload.app.reconcile import ReconcileResult
+from batch_upload.app.sendable import Prepared
 from batch_upload.app.upload import RunResult
 from batch_upload.cli.asking import asker
 from batch_upload.cli.flags import Flags
@@ -22,6 +22,7 @@ from batch_upload.cli.verb import Ended, ended_by
 from batch_upload.clock import SystemClock
 from batch_upload.engine.groups import task_group
 from batch_upload.errors import BatchUploadError
+from batch_upload.model import Known
 from batch_upload.report.ndjson import NdjsonObserver
 from batch_upload.report.observers import Observers, RunObserver
 from batch_upload.report.plain import PlainObserver, VerboseObserver
@@ -53,8 +54,13 @@ def observers_of(output: Output) -> Observers:
 def known_items(result: RunResult | ReconcileResult) -> KnownItems:
     """Return the rows of a result as they are printed: by lane, where there are several."""
     if result.lanes:
-        return {label: tuple(end.known.values()) for label, end in result.lanes.items()}
-    return tuple(result.known.values())
+        return {label: _rows_of(end) for label, end in result.lanes.items()}
+    return _rows_of(result)
+
+
+def _rows_of(result: RunResult | ReconcileResult) -> tuple[Known, ...]:
+    invalid = result.invalid if isinstance(result, RunResult) else ()
+    return (*result.known.values(), *invalid)
 
 
 class Runs(Protocol[RunEnd_co]):

@@ -9,6 +9,7 @@ from batch_upload.cli.flags import (
     ACCESS_FLAGS,
     BOUND_FLAGS,
     FILE_FLAGS,
+    INVALID_FLAGS,
     LEDGER_FLAGS,
     OUTPUT_FLAGS,
     RATE_FLAGS,
@@ -25,7 +26,7 @@ from batch_upload.cli.verb import Ended, verb
 from batch_upload.summary import NOT_BEGUN, Summary
 
 if TYPE_CHECKING:
-    from batch_upload.app.items import Prepared
+    from batch_upload.app.sendable import Prepared
     from batch_upload.settings import Settings
 
 WAITING_FLAGS = ("no_wait", "settle_timeout", "safe_horizon", "wait_lock")
@@ -41,7 +42,8 @@ WAITING_FLAGS = ("no_wait", "settle_timeout", "safe_horizon", "wait_lock")
     BOUND_FLAGS,
     ("only", "max_failures"),
     WAITING_FLAGS,
-    (*FILE_FLAGS, "strict"),
+    FILE_FLAGS,
+    INVALID_FLAGS,
     OUTPUT_FLAGS,
     SINK_FLAGS,
 )
@@ -55,7 +57,7 @@ def upload_command(
     output: Output,
 ) -> Ended:
     """upload what is not there yet, and wait until the service has finished with it"""
-    from batch_upload.app.items import check_only, ready  # heavy, like all that follows
+    from batch_upload.app.choice import check_only, ready_to_send  # heavy, like all that follows
     from batch_upload.app.session import ready_or_recorded
     from batch_upload.app.upload import UploadSession
     from batch_upload.cli.session import known_items, run_session
@@ -69,9 +71,12 @@ def upload_command(
         lanes = len({item.lane_label for item in prepared.items})
         return prepared, fit_concurrency(settings, output.warn, lanes=lanes)
 
-    prepared, settings = checked(*ready_or_recorded("upload", manifest, options, run_id=output.sinks.run_id))
+    run_id = output.sinks.run_id
+    found = ready_or_recorded("upload", manifest, options, run_id=run_id, read_manifest=ready_to_send)
+    prepared, settings = checked(*found)
     output.file_warnings(prepared.warnings, shown=PROBLEMS_SHOWN)
     output.left_for_later(prepared.young)
+    output.skipped(prepared.problems)
     if prepared.manifest.targets and not may_begin(prepared, settings, yes=yes):
         summary = Summary("upload", NOT_BEGUN, batch=prepared.manifest.batch)
         return Ended(summary, lines=(f"upload: {NOT_BEGUN.reason}",))
@@ -82,7 +87,7 @@ def upload_command(
         output,
         prepared=prepared,
         settings=settings,
-        read=lambda: checked(*ready(manifest, options)),
+        read=lambda: checked(*ready_to_send(manifest, options)),
         started=started,
         ended_of=lambda result: Ended(result.summary, known=known_items(result)),
     )

@@ -26,7 +26,7 @@ from batch_upload.report.summary_text import Invocation, counts_lines, headline,
 from batch_upload.targets import Target
 
 if TYPE_CHECKING:
-    from batch_upload.app.items import Prepared
+    from batch_upload.app.sendable import Prepared
     from batch_upload.app.verify import Verification
     from batch_upload.report.findings import FindingCounts, FindingRow
 

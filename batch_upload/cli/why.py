@@ -36,6 +36,7 @@ NEXT_WORDS: Mapping[ActionKind, str] = {
     ActionKind.PARKED: "the next `upload` sends it once there is capacity",
     ActionKind.FAILED: "no run sends it again as it is",
     ActionKind.ORPHAN: "nothing",
+    ActionKind.INVALID: "nothing, until the manifest or the file is corrected",
 }
 UPLOADING = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE, ActionKind.PARKED)
 """Actions that need another `upload`."""

@@ -16,6 +16,7 @@ from typing import Any, Self
 import anyio
 from anyio import to_thread
 
+from batch_upload.app.choice import choice_of
 from batch_upload.app.items import LanePart, ready_part, settings_of_manifest
 from batch_upload.app.lane_follow import run_id_of_attempt
 from batch_upload.app.lane_host import HINT, LaneHost, open_lane_host
@@ -58,6 +59,7 @@ HANDED_ON = (
     "safe_horizon_s",
     "rehash",
     "strict",
+    "skip_invalid",
 )
 """Options of a run that travel as they are. How AWS is reached is the worker's own affair."""
 
@@ -220,9 +222,14 @@ class WorkerHost:
                     hint="have the same manifest at the same path on every machine, and begin the run anew",
                 )
         listed = listing.part(settings_of_manifest(options, listing.manifest))
-        return await to_thread.run_sync(
-            ready_part, listing.manifest, listed.target, listed.listed, listed.settings, abandon_on_cancel=True
-        )
+
+        def read() -> LanePart:
+            settings = listed.settings
+            has_only = settings.only_ids or settings.only_states
+            choice = choice_of(listing.manifest, settings, [listed.target]) if has_only else None
+            return ready_part(listing.manifest, listed.target, listed.listed, settings, listing.of_entries, choice)
+
+        return await to_thread.run_sync(read, abandon_on_cancel=True)
 
 
 @asynccontextmanager

@@ -13,14 +13,16 @@ from typing import ClassVar, Protocol, TypeVar
 import anyio
 from anyio import to_thread
 
+from batch_upload.app.choice import ready_to_send
 from batch_upload.app.exits import summary_of_lanes
 from batch_upload.app.interruption import Interruption
-from batch_upload.app.items import LanePart, Prepared, ready
+from batch_upload.app.items import LanePart
 from batch_upload.app.lane_follow import FollowedEnd, LaneFollower, exit_in_ledger
 from batch_upload.app.lane_host import HINT
 from batch_upload.app.lanes import of_target
 from batch_upload.app.listing import manifest_digests
 from batch_upload.app.plan_input import read_plan_inputs
+from batch_upload.app.sendable import Prepared
 from batch_upload.clock import SystemClock, counting_s
 from batch_upload.errors import BatchUploadError, ExitCode, LedgerUnusable, SchedulerLost, UsageError
 from batch_upload.events import LaneEnded, LanesChosen, Notice, OfLane
@@ -192,7 +194,7 @@ class FleetUpload:
         def read() -> list[tuple[LanePart, LaneFollower]]:
             found = []
             for given in read_plan_inputs(self.prepared, self.settings, whole=False):
-                if given.prepared.items:
+                if given.prepared.items or given.prepared.unread:
                     follower = LaneFollower(given, self.run_id)
                     follower.begin(self._reader_of(given.part))
                     found.append((given.part, follower))
@@ -222,7 +224,7 @@ class FleetUpload:
             self._lanes.append(_Lane(part, follower, task))
         labels = tuple(lane.label for lane in self._lanes)
         total = len(labels if self.settings.lanes.is_all else self.prepared.manifest.targets)
-        items = tuple(len(lane.part.prepared.items) for lane in self._lanes)
+        items = tuple(lane.part.prepared.total for lane in self._lanes)
         batch = self.prepared.manifest.batch
         self.observer.notify(LanesChosen(batch, labels, total, datetime.now(UTC), items))
 
@@ -314,8 +316,9 @@ class FleetUpload:
 
     async def _end(self, lane: _Lane, ending: Exit, hint: str) -> None:
         notes = (f"{HINT}{hint}",) if hint else ()
-        events, lane.end = await self._in_thread(lambda: lane.follower.end(self._reader_of(lane.part), ending, notes))
-        self._tell(lane, [*events, LaneEnded(int(ending.code), ending.reason, hint, datetime.now(UTC))])
+        events, end = await self._in_thread(lambda: lane.follower.end(self._reader_of(lane.part), ending, notes))
+        lane.end, found = end, end.summary.exit  # 20 for what is invalid
+        self._tell(lane, [*events, LaneEnded(int(found.code), found.reason, hint, datetime.now(UTC))])
 
     async def _result(self) -> FleetResult:
         """Return the sums of all lanes. Those that have not ended are counted as the ledger has them now."""
@@ -372,7 +375,7 @@ async def start_scheduled(due: Schedule, own: RunOptions, observer: Observer, ti
     options = replace(options_of_json(due.options, own), targets=tuple(due.options.get("targets", ())))
     run_id, started = new_run_id(datetime.now(UTC)), counting_s()
     try:
-        prepared, settings = await to_thread.run_sync(lambda: ready(Path(due.manifest), options))
+        prepared, settings = await to_thread.run_sync(lambda: ready_to_send(Path(due.manifest), options))
         session = FleetUpload(prepared, settings, observer, run_id=run_id, started=started, waits=False, timing=timing)
         summary = (await session.run()).summary
     except BatchUploadError as error:

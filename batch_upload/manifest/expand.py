@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 
@@ -14,7 +13,8 @@ from batch_upload.manifest.globs import GlobFindings, NamedFiles, no_match_messa
 from batch_upload.manifest.ids import Ids
 from batch_upload.manifest.matches import matches
 from batch_upload.manifest.patterns import alternatives
-from batch_upload.manifest.problems import AddProblem, Code, Problems, excerpt
+from batch_upload.manifest.problems import AddProblem, Code, Invalid, Problems, excerpt
+from batch_upload.manifest.reporting import ExpandedLane, ExpansionReport
 from batch_upload.manifest.rules import LANE_NAMES, TEMPLATE_NAMES, has_braces, render, wrong_with_template
 from batch_upload.manifest.targets import Chooser, Targets, values_of
 from batch_upload.model import Entry, Listed, Manifest, Position, Problem, SourceKind
@@ -35,25 +35,12 @@ def expand(manifest: Manifest, *, allow_outside: bool) -> tuple[tuple[Listed, ..
     return tuple(expansion.of_all(manifest.entries)), problems.in_order()
 
 
-@dataclass(slots=True)
-class _Lane:
-    """What the expansion knows of a lane. `label` and `values` are empty in a manifest without `targets`."""
-
-    label: str | None
-    name: str
-    values: Mapping[str, str]
-    """For templates: `{account}`, `{region}`, `{target}`, `{vars.NAME}`."""
-    ids: Ids
-    files: NamedFiles
-    """Empty if the manifest has no globs."""
-
-
-class Expansion:
+class Expansion(ExpansionReport):
     """Expands the entries of a manifest, in their order. Problems are added to `problems`.
 
     `targets`: the manifest's with those that have a problem; those of `manifest` unless given. `chosen`: the labels of
     the lanes to expand for; None for all. `findings` gets what globs find besides. `has_globs`: False only if the
-    manifest certainly has none.
+    manifest certainly has none. `invalid` gets the attachments that cannot be sent by themselves.
     """
 
     def __init__(
@@ -66,30 +53,30 @@ class Expansion:
         chosen: Collection[str | None] | None = None,
         findings: GlobFindings | None = None,
         has_globs: bool = True,
+        invalid: Invalid | None = None,
     ) -> None:
-        self._manifest = manifest
+        has_lanes = targets is not None or bool(manifest.targets)
+        super().__init__(manifest, problems, chosen=chosen, invalid=invalid, has_lanes=has_lanes)
         self._findings = findings or GlobFindings()
         self._has_globs = has_globs
-        self._alike: list[tuple[Entry, Sequence[str], Sequence[_Lane]]] = []
+        self._alike: list[tuple[Entry, Sequence[str], Sequence[ExpandedLane]]] = []
         """The globs with names that they almost match, and their lanes."""
-        self._problems = problems
         self._allow_outside = allow_outside
         self._folder = str(manifest.folder)
-        self._tags_limit = rules.TAGS_LIMIT - 1 if manifest.identity_tag else rules.TAGS_LIMIT
         self._has_templates = any(has_braces(value) for value in manifest.tags.values())
         self._merged: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
         self._rendered: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
-        self._reported: set[tuple[Position, str]] = set()
         self._forms = {**manifest.forms, **BUILT_IN}
         if len(manifest.tags) > self._tags_limit:
             self._report_too_many(len(manifest.tags), manifest.tags_at, Position())
         if targets is None and manifest.targets:
             targets = Targets(manifest.targets)
-        self._only = None if targets is not None else _Lane(None, "", {}, Ids(problems.add), NamedFiles(self._folder))
+        self._only = (
+            None if targets is not None else ExpandedLane(None, "", {}, Ids(problems.add), NamedFiles(self._folder))
+        )
         self._template_names = TEMPLATE_NAMES if targets is None else (*TEMPLATE_NAMES, *LANE_NAMES)
         self._chooser = Chooser(targets or Targets(), self._report)
-        self._chosen = chosen
-        self._lanes: dict[str | None, _Lane] = {}
+        self._lanes: dict[str | None, ExpandedLane] = {}
         default = manifest.default_targets
         self._default = None if default is None or targets is None else self._chooser.choose(default)
         if default and targets is None:
@@ -131,49 +118,51 @@ class Expansion:
                     lane.files.add(render(entry.source, lane.values) if is_template else entry.source)
 
     def of(self, entry: Entry) -> Iterable[Listed]:
-        """Return the attachments of one entry that have no problem, in each of its lanes."""
+        """Return the attachments of one entry that can be listed, in each of its lanes."""
         if entry.form is not None and entry.form not in self._forms:
             message = unknown_form(entry.form, self._forms)
             self._problems.add(entry.form_at or entry.at, Code.UNKNOWN_FORM, message)
+            entry = self._with_last_problem(entry)
+        if not entry.source:
+            self._refuse(entry, self._first_label)
+            return ()
         if self._only is None:
             return self._in_lanes(entry)
         if entry.targets is not None:
             for _, at in entry.targets[:1]:
                 self._refuse_target(at)
+            self._refuse(entry, None)
             return ()
         if entry.kind is SourceKind.URL and has_braces(entry.source):
             wrong = rules.wrong_with_word(Code.URL, entry.source)
             if wrong is not None:
                 self._problems.add(entry.at, *wrong)
+                self._refuse(entry, None)
                 return ()
         return self._of_finished(entry, (self._only,), self._problems.add)
 
-    def _refuse_target(self, at: Position) -> None:
-        message = "`target` names one of `targets`, and the manifest has none: leave it out, or write `targets`"
-        self._problems.add(at, Code.TARGETS, message)
-
     def _in_lanes(self, entry: Entry) -> Iterator[Listed]:
         """Yield the attachments of an entry in the lanes that it names. Lanes that share its source share its files."""
-        targets = self._default if entry.targets is None else self._chooser.choose(entry.targets)
-        if targets is None:
-            message = f"{excerpt(entry.source)} names no target: write `target: {self._chooser.example}`"
-            message = f"{message}, here or in `defaults`, since the manifest has `targets`"
-            self._problems.add(entry.at, Code.NO_TARGET, message)
-            return
+        entry, targets = self._with_targets(entry)
+        labels = [each.label for each in targets if self._chosen is None or each.label in self._chosen]
         texts = [(text, entry.at) for text in self._texts_of_source(entry)]
         if entry.item_id is not None:
             texts.append((entry.item_id, entry.id_at or entry.at))
         for text, at in texts:
             if has_braces(text) and (wrong := wrong_with_template(text, LANE_NAMES)):
                 self._problems.add(at, Code.TEMPLATE, wrong)
+                for label in labels:
+                    self._refuse(entry, label)
                 return
-        finished: dict[tuple[str, str | None, tuple[str, ...]], tuple[Entry, list[_Lane]]] = {}
+        finished: dict[tuple[str, str | None, tuple[str, ...]], tuple[Entry, list[ExpandedLane]]] = {}
         for target in targets:
             if self._chosen is not None and target.label not in self._chosen:
                 continue
             lane = self._lane_of(target)
             filled = self._filled(entry, lane)
-            if filled is not None:
+            if filled is None:
+                self._refuse(entry, lane.label)
+            else:
                 key = filled.source, filled.item_id, filled.exclude
                 finished.setdefault(key, (filled, []))[1].append(lane)
         for filled, lanes in finished.values():
@@ -181,11 +170,27 @@ class Expansion:
             report = partial(self._report_of_lane, lanes[0].label) if is_of_lane else self._report
             yield from self._of_finished(filled, lanes, report)
 
-    def _lane_of(self, target: Target) -> _Lane:
+    def _with_targets(self, entry: Entry) -> tuple[Entry, Sequence[Target]]:
+        """Return the lanes that an entry names, and the entry, with its problem if it names a lane that is not there.
+
+        An entry whose lanes are not known is refused in the first one, so that it is counted.
+        """
+        targets = self._default
+        if entry.targets is not None:
+            self._problems.last = None
+            targets = self._chooser.choose(entry.targets)
+            entry = self._with_last_problem(entry)
+        if targets is None:
+            self._refuse_without_target(entry, self._chooser.example)
+        elif not targets and entry.problem is not None:
+            self._refuse(entry, self._first_label)
+        return entry, targets or ()
+
+    def _lane_of(self, target: Target) -> ExpandedLane:
         lane = self._lanes.get(target.label)
         if lane is None:
             label, name = target.label or "", target.name or ""
-            lane = self._lanes[label] = _Lane(
+            lane = self._lanes[label] = ExpandedLane(
                 sys.intern(label),
                 name,
                 values_of(target),
@@ -194,7 +199,7 @@ class Expansion:
             )
         return lane
 
-    def _filled(self, entry: Entry, lane: _Lane) -> Entry | None:
+    def _filled(self, entry: Entry, lane: ExpandedLane) -> Entry | None:
         """Return an entry with the templates of its source and id filled in; None if that has a problem."""
         source, item_id = entry.source, entry.item_id
         texts = [*self._texts_of_source(entry), *(() if item_id is None else (item_id,))]
@@ -227,13 +232,7 @@ class Expansion:
             exclude=tuple(render(text, lane.values) for text in entry.exclude),
         )
 
-    def _texts_of_source(self, entry: Entry) -> tuple[str, ...]:
-        """Return what of an entry names its documents, and may have templates with `targets`."""
-        if entry.kind is SourceKind.GLOB:
-            return (*alternatives(entry.source), *entry.exclude, *self._manifest.exclude)
-        return (entry.source,)
-
-    def _of_finished(self, entry: Entry, lanes: Sequence[_Lane], report: AddProblem) -> Iterable[Listed]:
+    def _of_finished(self, entry: Entry, lanes: Sequence[ExpandedLane], report: AddProblem) -> Iterable[Listed]:
         """Return the attachments of an entry without templates, file by file, each in every lane."""
         source, folder = entry.source, self._folder
         may_leave = entry.kind is not SourceKind.URL and not self._allow_outside
@@ -244,24 +243,26 @@ class Expansion:
                 if os.path.commonpath((whole, folder)) != folder:
                     message = f"{excerpt(source)} leaves the manifest's folder: move it in, or use `--allow-outside`"
                     report(entry.at, Code.OUTSIDE, message)
-                    return ()
+                    return self._refuse_in(entry, lanes)
         if entry.kind is SourceKind.GLOB:
             return self._of_glob(entry, lanes, report)
         if entry.kind is SourceKind.FILE and (wrong := rules.wrong_with_file(source)):
             report(entry.at, *wrong)
-            return ()
+            return self._refuse_in(entry, lanes)
         items = [self._listed(entry, source, lane) for lane in lanes]
         return [item for item in items if item is not None]
 
-    def _of_glob(self, entry: Entry, lanes: Sequence[_Lane], report: AddProblem) -> Iterator[Listed]:
+    def _of_glob(self, entry: Entry, lanes: Sequence[ExpandedLane], report: AddProblem) -> Iterator[Listed]:
         exclude = tuple(render(text, lanes[0].values) if lanes[0].label else text for text in self._manifest.exclude)
         patterns = entry.patterns or alternatives(entry.source)
         found = matches(patterns, self._manifest.folder, exclude=(*exclude, *entry.exclude))
         for name, reason in found.unreadable:
             message = f"{excerpt(name)} cannot be read for the glob {excerpt(entry.source)}: {reason}"
             report(entry.at, Code.FOLDER_UNREADABLE, message)
+            self._refuse_in(entry, lanes)
         if not found.paths and not found.unreadable and not entry.optional:
             report(entry.at, Code.NO_MATCH, no_match_message(entry, patterns, found, self._manifest.folder))
+            self._refuse_in(entry, lanes)
         if found.alike:
             self._alike.append((entry, found.alike, lanes))
         named = {id(lane): {path for path in found.paths if lane.files.has(path)} for lane in lanes}
@@ -276,8 +277,7 @@ class Expansion:
                     self._findings.young.append(YoungFile(item, min_age_s, is_future=age_s < 0))
                 elif item is not None:
                     yield item
-        for lane in lanes:
-            lane.ids.end_glob()
+        self._end_glob(entry, lanes)
 
     def _warn_of_alike(self) -> None:
         """Warn of names that a glob almost matches and that no entry lists."""
@@ -286,7 +286,7 @@ class Expansion:
             if left:
                 self._findings.warnings.append(warning_of_alike(self._problems.file, entry, left))
 
-    def _listed(self, entry: Entry, source: str, lane: _Lane) -> Listed | None:
+    def _listed(self, entry: Entry, source: str, lane: ExpandedLane) -> Listed | None:
         manifest = self._manifest
         item_id = entry.item_id if entry.item_id is not None else source
         tags = self._tags(entry, source, item_id, lane)
@@ -295,14 +295,26 @@ class Expansion:
             wrong = rules.wrong_with_found_path(item_id) if is_found else rules.wrong_with_id(item_id)
             if wrong:
                 self._report(entry.id_at or entry.at, *wrong)
+                self._refuse(entry, lane.label, source)
                 return None
-        if not lane.ids.take(entry, item_id) or tags is None:
+        if tags is None:
+            self._refuse(entry, lane.label, source)
+            lane.ids.take(entry, item_id)
             return None
         if self._has_globs and entry.kind is SourceKind.FILE:
             lane.files.add(source)
+        if not lane.ids.take(entry, item_id):
+            if entry.kind is SourceKind.GLOB:
+                self._shared.setdefault(lane.label, []).append(source)
+            else:
+                self._refuse_shared(entry, source, lane)
+            return None
         form = manifest.form if entry.form is None else self._forms.get(entry.form)
         if entry.form is not None and form is None:
+            self._refuse(entry, lane.label, source)
             return None
+        if entry.problem is not None:
+            self._invalid.withdraw(lane.label, item_id, entry.problem)
         max_size_bytes = entry.max_size_bytes
         if max_size_bytes is None and form is not None and (entry.form is not None or not manifest.has_max_size):
             max_size_bytes = form.max_size_bytes
@@ -321,7 +333,7 @@ class Expansion:
             form=form,
         )
 
-    def _tags(self, entry: Entry, source: str, item_id: str, lane: _Lane) -> Mapping[str, str] | None:
+    def _tags(self, entry: Entry, source: str, item_id: str, lane: ExpandedLane) -> Mapping[str, str] | None:
         """Return the tags of an attachment, defaults included and templates rendered; None if one has a problem."""
         manifest = self._manifest
         own = tuple(entry.tags.items())
@@ -344,7 +356,7 @@ class Expansion:
         return self._filled_tags(entry, merged, {**lane.values, **names, "batch": manifest.batch}, lane)
 
     def _filled_tags(
-        self, entry: Entry, merged: Mapping[str, str], values: Mapping[str, str], lane: _Lane
+        self, entry: Entry, merged: Mapping[str, str], values: Mapping[str, str], lane: ExpandedLane
     ) -> Mapping[str, str] | None:
         """Return tags with their templates filled in; None if one has a problem."""
         rendered: dict[str, str] = {}
@@ -355,9 +367,11 @@ class Expansion:
             at = entry.tags_at.get(key) or self._manifest.tags_at.get(key) or entry.at
             if message := wrong_with_template(value, self._template_names):
                 self._report(at, Code.TEMPLATE, message)
+                self._note_default(entry, key)
                 return None
             if lane.label and (missing := rules.missing_variable(value, values)):
                 self._report_missing(missing, lane, at)
+                self._note_default(entry, key)
                 return None
             text, wrong = rules.rendered_tag(key, value, values)
             if wrong:
@@ -371,24 +385,6 @@ class Expansion:
         if len(self._rendered) < SHARED_TAGS:
             return self._rendered.setdefault(texts, rendered)
         return self._rendered.get(texts, rendered)
-
-    def _report(self, at: Position, code: Code, message: str) -> None:
-        """Add a problem: once, whatever the number of lanes that have it."""
-        if self._only is None:
-            if (at, message) in self._reported:
-                return
-            self._reported.add((at, message))
-        self._problems.add(at, code, message)
-
-    def _report_of_lane(self, label: str | None, at: Position, code: Code, message: str) -> None:
-        """Add a problem that names the first of the lanes that have it."""
-        if (at, message) not in self._reported:
-            self._reported.add((at, message))
-            self._problems.add(at, code, f"{message} (for {excerpt(label or '')})")
-
-    def _report_missing(self, variable: str, lane: _Lane, at: Position) -> None:
-        message = f"`{{vars.{variable}}}`: the target {excerpt(lane.name)} has no {excerpt(variable)} in `vars`"
-        self._report(at, Code.TEMPLATE, message)
 
     def _report_too_many(self, count: int, tags_at: Mapping[str, Position], at: Position) -> None:
         too_many = [*tags_at.values()][-(count - self._tags_limit) :]

@@ -1,10 +1,11 @@
 """The problems of a manifest: their codes, and the list that they are gathered in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from batch_upload.errors import ProblemCode
 from batch_upload.escape import quoted
-from batch_upload.model import Position, Problem
+from batch_upload.model import Entry, Listed, Manifest, Position, Problem, SourceKind
 
 EXCERPT_LENGTH = 80
 
@@ -97,6 +98,68 @@ class GlobWarning(ProblemCode):
     )
 
 
+GRAMMAR = frozenset(
+    {
+        Code.SYNTAX,
+        Code.TOO_DEEP,
+        Code.ANCHOR,
+        Code.ALIAS,
+        Code.MERGE_KEY,
+        Code.YAML_TAG,
+    }
+)
+"""Problems of YAML itself. They are the manifest's also inside an entry: what is meant there is not known."""
+
+
+@dataclass(slots=True)
+class Invalid:
+    """What of a manifest cannot be sent by itself, so that the rest could be: entries and their attachments."""
+
+    refused: list[tuple[Listed, Problem]] = field(default_factory=list)
+    """Attachments that are not listed, each with its problem. One whose id is not known has its position as its id."""
+    withdrawn: dict[tuple[str | None, str], Problem] = field(default_factory=dict)
+    """By lane and id: attachments that were listed and must not be sent, since a problem was found later."""
+    problems: set[Problem] = field(default_factory=set)
+    """All problems of such entries; every other problem is the manifest's own."""
+
+    def refuse(self, listed: Listed, problem: Problem) -> None:
+        """Add an attachment that is not listed."""
+        self.refused.append((listed, problem))
+        self.problems.add(problem)
+
+    def withdraw(self, lane_label: str | None, item_id: str, problem: Problem) -> None:
+        """Take back an attachment that was listed, or will be."""
+        self.withdrawn.setdefault((lane_label, item_id), problem)
+        self.problems.add(problem)
+
+    def of_manifest(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        """Return the problems that are of no entry."""
+        return tuple(each for each in problems if each not in self.problems)
+
+
+def refused(manifest: Manifest, entry: Entry, label: str | None, source: str = "") -> Listed:
+    """Return an attachment of an entry that is not listed in a lane, or the entry itself, without its tags.
+
+    It is the entry itself (`is_entry`) if what it names is not known: a glob without a `source`, or no source at all.
+    """
+    is_entry = not source and (entry.kind is SourceKind.GLOB or not entry.source)
+    item_id = entry.item_id or source or entry.source
+    is_file = entry.kind is not SourceKind.URL and not is_entry
+    return Listed(
+        batch=manifest.batch,
+        item_id=f"{manifest.path.name}:{entry.at.line}:{entry.at.column}" if is_entry else item_id,
+        source=source or entry.source,
+        folder=manifest.folder if is_file else None,
+        tags={},
+        generation=entry.generation or manifest.generation,
+        max_size_bytes=entry.max_size_bytes or manifest.max_size_bytes,
+        identity_tag=manifest.identity_tag,
+        at=entry.at,
+        lane_label=label,
+        is_entry=is_entry,
+    )
+
+
 def excerpt(text: str) -> str:
     """Return the text in backticks for a message, on one line and cut off after EXCERPT_LENGTH characters."""
     return quoted(text, max_length=EXCERPT_LENGTH)
@@ -108,12 +171,22 @@ class Problems:
     def __init__(self, file: str) -> None:
         self.file = file
         self._found: list[Problem] = []
+        self.last: Problem | None = None
+        """The problem that was reported last, also if it was in the list already."""
 
     def __bool__(self) -> bool:
         return bool(self._found)
 
+    def __len__(self) -> int:
+        return len(self._found)
+
     def add(self, at: Position, code: Code, message: str) -> None:
-        self._found.append(Problem(self.file, at, code.value, message))
+        self.last = Problem(self.file, at, code.value, message)
+        self._found.append(self.last)
+
+    def after(self, count: int) -> list[Problem]:
+        """Return all but the first `count` problems, in the order in which they were found."""
+        return self._found[count:]
 
     def include(self, others: "Problems") -> None:
         """Add the problems of a file that the manifest names."""

@@ -15,13 +15,13 @@ from batch_upload.manifest.expand import Expansion
 from batch_upload.manifest.form_values import add_forms
 from batch_upload.manifest.forms import BUILT_IN, unknown_form
 from batch_upload.manifest.globs import GlobFindings
-from batch_upload.manifest.problems import Code, Problems, excerpt
+from batch_upload.manifest.problems import GRAMMAR, Code, Invalid, Problems, excerpt
 from batch_upload.manifest.source import SIZE_LIMIT_BYTES
 from batch_upload.manifest.target_values import TargetValues
 from batch_upload.manifest.targets import Targets, resolve_targets
 from batch_upload.manifest.values import KEYS, NO_TAGS, Given, value_in
 from batch_upload.manifest.yaml_file import YamlFile, open_yaml
-from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Listed, Manifest, Position, Problem
+from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Listed, Manifest, Position, Problem, SourceKind
 from batch_upload.targets import ALL_LANES, LaneChoice, Target
 from batch_upload.words import count_words
 
@@ -37,6 +37,7 @@ def list_manifest(
     findings: GlobFindings | None = None,
     loader: Loader = FASTEST_LOADER,
     size_limit_bytes: int = SIZE_LIMIT_BYTES,
+    invalid: Invalid | None = None,
 ) -> tuple[Manifest, Taken, tuple[Problem, ...]]:
     """Hand the attachments of a manifest to `take`; return the manifest, what `take` returned, and every problem.
 
@@ -44,14 +45,20 @@ def list_manifest(
     memory (of a manifest with globs the entries are), and the returned manifest has no entries. Attachments with a
     problem are left out. Reading ends at the first error of YAML's grammar. `loader` is one of PyYAML's. The Python one
     is slower than the C one, refuses tabs between words, and words errors of grammar differently. `lanes` chooses those
-    whose attachments are handed out. `findings` gets what globs find besides attachments.
+    whose attachments are handed out. `findings` gets what globs find besides attachments, `invalid` what cannot be
+    sent, and which problems are of single entries: complete once this returns.
 
     Raises ManifestInvalid if the keys before the attachments cannot be read, and UsageError if the path is no regular
     file or cannot be read, or if `lanes` names none of the manifest's.
     """
     problems = Problems(str(path))
     with _reading(
-        path, problems, allow_outside=allow_outside, loader=loader, size_limit_bytes=size_limit_bytes
+        path,
+        problems,
+        allow_outside=allow_outside,
+        loader=loader,
+        size_limit_bytes=size_limit_bytes,
+        invalid=invalid,
     ) as reader:
         manifest = reader.head()
         chosen = lanes.of(manifest.targets) if manifest.are_targets_whole else manifest.targets
@@ -64,6 +71,7 @@ def list_manifest(
             chosen=labels,
             findings=findings,
             has_globs=reader.may_have_globs,
+            invalid=invalid,
         )
         taken = take(manifest, expansion.of_all(reader.entries()))
     return manifest, taken, problems.in_order()
@@ -111,11 +119,12 @@ def _reading(
     allow_outside: bool,
     loader: Loader = FASTEST_LOADER,
     size_limit_bytes: int = SIZE_LIMIT_BYTES,
+    invalid: Invalid | None = None,
 ) -> Iterator["_Reader"]:
     with open_yaml(path, problems, loader=loader, size_limit_bytes=size_limit_bytes) as file:
         if file is None:
             raise _manifest_invalid(path, problems)
-        yield _Reader(file, problems, allow_outside=allow_outside, loader=loader)
+        yield _Reader(file, problems, allow_outside=allow_outside, loader=loader, invalid=invalid)
 
 
 def _manifest_invalid(path: Path, problems: Problems) -> ManifestInvalid:
@@ -129,7 +138,16 @@ class _Reader:
     Entries are handed out as they are read. Only if other keys may follow `attachments`, `head` reads them all.
     """
 
-    def __init__(self, file: YamlFile, problems: Problems, *, allow_outside: bool, loader: Loader) -> None:
+    def __init__(
+        self,
+        file: YamlFile,
+        problems: Problems,
+        *,
+        allow_outside: bool,
+        loader: Loader,
+        invalid: Invalid | None = None,
+    ) -> None:
+        self._invalid = invalid or Invalid()
         self._file = file
         self._problems = problems
         self._allow_outside = allow_outside
@@ -203,7 +221,7 @@ class _Reader:
         )
 
     def entries(self) -> Iterator[Entry]:
-        """Yield the entries without those that have a problem of their own, up to an error of grammar."""
+        """Yield the entries up to an error of grammar. Those with a problem of their own name it."""
         with self._file.until_fault():
             yield from self._entries
 
@@ -242,8 +260,14 @@ class _Reader:
 
     def _read_entries(self, root: Event, attachments: Event, *, are_last: bool) -> Iterator[Entry]:
         for item in self._values.items(attachments, "`attachments`"):
+            before = len(self._problems)
             entry = self._values.entry(item)
-            if entry is not None:
+            found = self._problems.after(before)
+            if found and not any(each.code in GRAMMAR for each in found):
+                self._invalid.problems.update(found)
+                unknown = Entry(SourceKind.FILE, "", position(item))
+                yield (entry or unknown)._replace(problem=found[0])
+            elif entry is not None:
                 yield entry
         keys = len(self._given)
         self._read_keys(root)

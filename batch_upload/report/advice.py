@@ -45,6 +45,7 @@ _BY_STATE: Mapping[State, str] = {
     State.PENDING: "the next `upload` sends it",
     State.PROCESSING: "the next `upload` asks whether the service has finished with it",
     State.COMPLETE: "nothing is left to do",
+    State.INVALID: "correct what the message names, in the manifest or in the file, then run `upload` again",
 }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TextIO
 
 from batch_upload.escape import escaped_for, printable, stream_encoding
-from batch_upload.model import Item, Known, Listed, State
+from batch_upload.model import Item, Known, Listed, Problem, State
 from batch_upload.report.ndjson import NO_LANE, LaneRef, json_line
 from batch_upload.words import utc_iso_or_none
 
@@ -120,6 +120,11 @@ def report_row(
     type_name = None if item.content_type is None else item.content_type.value
     token = item.client_token
     return replace(row, sha256=item.sha256, size_bytes=item.size_bytes, content_type=type_name, client_token=token)
+
+
+def row_of_invalid(row: ReportRow, problem: Problem) -> ReportRow:
+    """Return the row of an item of which nothing was sent, and which cannot be sent."""
+    return replace(row, state=State.INVALID.value, error_code=problem.code, error_message=problem.message)
 
 
 def write_csv(rows: Iterable[ReportRow], stream: TextIO, *, more: Sequence[str] = (), is_marked: bool = False) -> int:

@@ -30,6 +30,7 @@ _COUNT_WORDS: Mapping[ActionKind, str] = {
     ActionKind.FAILED: "failed for good",
     ActionKind.ORPHAN: "orphaned",
     ActionKind.UNCHANGED: "unchanged",
+    ActionKind.INVALID: "invalid",
 }
 
 

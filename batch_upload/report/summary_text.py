@@ -26,6 +26,8 @@ from batch_upload.words import (
 )
 
 IDS_SHOWN = 3
+INVALID_SHOWN = 20
+"""Items that cannot be sent, with their reasons, at the end of a run: what cron mails."""
 LANES_SHOWN = 20
 """Lanes in the table of those that did not end with 0."""
 TARGETS_NAMED = 3
@@ -89,6 +91,7 @@ def summary_lines(summary: Summary, known: KnownItems, invocation: Invocation) -
         *indented(counts_lines(summary)),
         *lane_lines(summary.lanes, invocation),
         *failure_lines(known),
+        *invalid_lines(known),
         *(printable(note) for note in summary.notes),
         *next_lines(summary, known, invocation),
     ]
@@ -172,6 +175,23 @@ def failure_lines(known: KnownItems) -> list[str]:
     return lines
 
 
+def invalid_lines(known: KnownItems) -> list[str]:
+    """Return what cannot be sent, and why, in the manifest's order: at most INVALID_SHOWN of it."""
+    rows = [row for row in _rows_of(known) if row.known.state is State.INVALID]
+    if not rows:
+        return []
+    reasons = dict.fromkeys(_invalid_reason(row) for row in rows)  # an id that is used twice has one for both
+    shown = [*reasons][:INVALID_SHOWN]
+    more = len(reasons) - len(shown)
+    rest = [f"and {more:,} more; `validate` lists all of them"] if more else []
+    return [f"{len(rows):,} invalid, not sent:", *indented([*map(printable, shown), *rest])]
+
+
+def _invalid_reason(row: "_Row") -> str:
+    message = (row.known.fault or _NO_FAULT).message
+    return message if row.label is None and quoted(row.known.item_id) in message else f"{row.name}: {message}"
+
+
 def attention_lines(known: KnownItems, invocation: Invocation) -> list[str]:
     """Return what needs attention: failures by reason, and every other state that is not complete."""
     rows = _rows_of(known)
@@ -227,6 +247,10 @@ def _next_lines(summary: Summary, known: KnownItems, invocation: Invocation) -> 
         when = "midnight UTC" if resume_after is None else _utc_minute(resume_after)
         lines = [f"{upload}    # not before {when}"]
     elif code in (ExitCode.ITEMS_FAILED, ExitCode.TOO_MANY_FAILURES):
+        states = {row.known.state for row in _rows_of(known)}
+        if State.INVALID in states and State.FAILED not in states:
+            validate = f"{invocation.command('validate')}    # lists every problem"
+            return ["next:", *indented([validate, f"{upload}    # once they are corrected"])]
         failed = _why_first(invocation, known, State.FAILED)
         path = _manifest_of_failed(PurePath(invocation.manifest))
         report = invocation.command("report", "--format", "manifest", "--only", "failed", "-o", str(path))

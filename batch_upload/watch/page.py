@@ -8,13 +8,14 @@ from importlib.metadata import version
 
 from batch_upload.app.lanes import of_target
 from batch_upload.app.ledger_view import LedgerView, hold_of, holder
-from batch_upload.engine.rows import has_failed_upload, state_of_row, with_retries_counted
+from batch_upload.app.sendable import known_invalid
+from batch_upload.engine.rows import has_failed_upload, with_retries_counted
 from batch_upload.escape import printable
-from batch_upload.model import Known, Listed, State
+from batch_upload.model import Fault, Known, Listed, State
 from batch_upload.operations import CREATE
 from batch_upload.ports import LedgerReader
 from batch_upload.records import Bucket, Mark, NumberedAttempt, RunTally
-from batch_upload.report.completion import report_row
+from batch_upload.report.completion import report_row, row_of_invalid
 from batch_upload.report.estimate import work_left
 from batch_upload.report.lane_words import hold_words
 from batch_upload.report.ndjson import NO_LANE, LaneRef, lane_ref
@@ -163,8 +164,10 @@ class Page:
 
     def _count(self, item_id: str, known: Known | None) -> State:
         """Count an item in its state, and return the state."""
-        state = self._states[item_id] = state_of_row(known)
-        if known is not None and state in ATTENTION:
+        state = self._states[item_id] = self.found.state_of(self._listed[item_id], known)
+        if state is State.INVALID:
+            self._attention[item_id] = known_invalid((self._listed[item_id], self.found.problems[item_id]), known)
+        elif known is not None and state in ATTENTION:
             self._attention[item_id] = known
         else:
             self._attention.pop(item_id, None)
@@ -183,9 +186,12 @@ class Page:
         return (*sorted(state.value for state in settings.only_states), *sorted(settings.only_ids))
 
     def _put(self, listed: Listed, known: Known | None) -> None:
-        row = report_row(listed, known, lane=self.lane)
+        row, problem = report_row(listed, known, lane=self.lane), self.found.problems.get(listed.item_id)
+        if problem is not None and self._states[listed.item_id] is State.INVALID:
+            row = row_of_invalid(row, problem)
         if known is None:
-            self.board.put(row, None, lane=self.place)
+            fault = None if problem is None else Fault(problem.code, problem.message)
+            self.board.put(row, fault, lane=self.place)
             return
         self._item_of_token[known.client_token] = listed.item_id
         self._token_of_item[listed.item_id] = known.client_token

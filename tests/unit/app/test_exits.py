@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 
-from batch_upload.app.exits import PRECEDENCE, exit_of_run, first_of, made_visible
+from batch_upload.app.exits import PRECEDENCE, exit_of_run, exit_with_invalid, first_of, made_visible
 from batch_upload.engine.lane import Stop, StopKind
 from batch_upload.engine.run import LaneResult
 from batch_upload.errors import ExitCode, LaneLost, LedgerAway
@@ -160,3 +160,17 @@ def test_ten_to_nineteen_will_do_again_and_no_other(code: ExitCode) -> None:
     from batch_upload.summary import exit_of
 
     assert exit_of(code).retryable is (10 <= code <= 19)
+
+
+@pytest.mark.parametrize("code", PRECEDENCE)
+def test_what_is_invalid_ends_with_20_unless_more_is_wrong(code: ExitCode) -> None:
+    before = exit_of(code)
+
+    assert exit_with_invalid(before, 0) is before
+    assert exit_with_invalid(before, 2).code is first_of({code, ExitCode.ITEMS_FAILED})
+
+
+def test_the_reason_says_how_many_are_invalid() -> None:
+    assert exit_with_invalid(exit_of(ExitCode.DEADLINE), 1).reason == "1 item is invalid and cannot be sent"
+    assert exit_with_invalid(exit_of(ExitCode.ITEMS_FAILED), 3).reason == "some items failed, 3 are invalid"
+    assert exit_with_invalid(exit_of(ExitCode.ACCESS), 3) == exit_of(ExitCode.ACCESS)

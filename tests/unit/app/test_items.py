@@ -145,8 +145,20 @@ def test_a_verb_that_only_reads_gets_what_is_in_order_beside_what_is_not(tmp_pat
 
 def test_what_is_wrong_with_the_manifest_itself_stops_a_verb_that_only_reads_too(tmp_path: Path) -> None:
     path = written(tmp_path, "  - file: gone.pdf\n  - fil: x.pdf\n")
+    path.write_text(path.read_text().replace("batch: june", "batch: June"))
 
     with pytest.raises(ManifestInvalid) as invalid:
         ready_to_read(path, RunOptions())[0]
 
-    assert {problem.at.line for problem in invalid.value.problems} == {6, 7}
+    assert {problem.at.line for problem in invalid.value.problems} == {2, 6, 7}
+
+
+def test_what_is_wrong_with_an_entry_does_not_stop_a_verb_that_only_reads(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(PDF)
+    path = written(tmp_path, "  - file: a.pdf\n  - fil: x.pdf\n  - {file: a.pdf, id: b, tgas: {}}\n")
+
+    prepared = ready_to_read(path, RunOptions())[0]
+
+    assert [item.item_id for item in prepared.items] == ["a.pdf"]
+    assert [listed.item_id for listed, _ in prepared.unread] == ["june.yaml:7:5", "b"]
+    assert [problem.code for problem in prepared.problems] == ["unknown-key", "unknown-key"]

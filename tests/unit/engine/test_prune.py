@@ -111,7 +111,7 @@ histories = st.lists(
     st.tuples(
         st.sampled_from("ab"),
         st.integers(1, 3),
-        st.sampled_from(State),
+        st.sampled_from([state for state in State if state is not State.INVALID]),
         st.booleans(),
     ),
     max_size=6,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.app.items import ready
+from batch_upload.app.choice import ready_to_send
 from batch_upload.app.listing import manifest_digests
 from batch_upload.app.observers import Silent
 from batch_upload.errors import ExitCode, UsageError
@@ -32,6 +32,7 @@ from tests.support.emulator_process import EmulatorProcess, running_emulator
 from tests.support.fleets import BATCH, Fleet, make_fleet
 
 RUN_ID = "20261127T000000Z-00000000"
+FAST = RunOptions(rate=1_000.0)
 
 
 @pytest.fixture
@@ -48,9 +49,8 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmulatorProcess]:
         yield running
 
 
-def task_of(fleet: Fleet, label: str) -> LaneTask:
-    options = RunOptions(rate=1_000.0)
-    prepared, _ = ready(fleet.path, options)
+def task_of(fleet: Fleet, label: str, options: RunOptions = FAST) -> LaneTask:
+    prepared, _ = ready_to_send(fleet.path, options)
     return LaneTask(
         manifest=str(fleet.path),
         digests=manifest_digests(prepared.manifest),
@@ -230,4 +230,37 @@ async def test_a_missing_document_is_named(fleet: Fleet, emulator: EmulatorProce
 
     assert report.code == ExitCode.INVALID
     assert "`t000/all-0.pdf` does not exist" in report.reason
+    assert emulator.attachments() == []
+
+
+async def test_a_worker_goes_on_without_what_is_invalid_if_the_run_does(
+    fleet: Fleet, emulator: EmulatorProcess
+) -> None:
+    broken = "  - {file: t000/gone.pdf, target: all, tgas: {}}\n"
+    fleet.path.write_text(fleet.path.read_text() + broken)
+    (fleet.folder / "t000" / "all-0.pdf").unlink()
+    task = task_of(fleet, fleet.labels[0], RunOptions(rate=1_000.0, skip_invalid=True))
+
+    async with host_of(fleet) as host:
+        report = await run_lane(host, task)
+        refused = await run_lane(host, replace(task, options=options_json(RunOptions(rate=1_000.0))))
+
+    assert (report.code, refused.code) == (ExitCode.ITEMS_FAILED, ExitCode.INVALID)
+    assert report.summary is not None
+    assert report.summary["states"] == {"complete": 2, "invalid": 2}
+    assert len(emulator.attachments()) == 2
+
+
+async def test_a_worker_without_the_files_of_a_glob_refuses_the_lane(fleet: Fleet, emulator: EmulatorProcess) -> None:
+    (fleet.folder / "more").mkdir()
+    (fleet.folder / "more" / "a.pdf").write_bytes(b"%PDF-1.7\n%%EOF\n")
+    fleet.path.write_text(fleet.path.read_text() + '  - {glob: "more/*.pdf", target: all}\n')
+    task = task_of(fleet, fleet.labels[0])
+    (fleet.folder / "more" / "a.pdf").unlink()
+
+    async with host_of(fleet) as host:
+        report = await run_lane(host, task)
+
+    assert report.code == ExitCode.INVALID
+    assert "matches no file" in report.reason
     assert emulator.attachments() == []

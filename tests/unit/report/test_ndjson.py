@@ -88,6 +88,7 @@ def test_the_start_of_a_run_is_a_line() -> None:
             "orphan": 0,
             "parked": 0,
             "failed": 0,
+            "invalid": 0,
         },
         "capacity": {"used": 20, "max": 25, "left": 5},
         "at": "2026-11-23T14:00:00.000Z",

@@ -144,6 +144,7 @@ def test_the_totals_are_a_line_for_programs_too() -> None:
             "orphan": 0,
             "parked": 0,
             "failed": 0,
+            "invalid": 0,
         },
         "creates": 2,
         "cut_by_capacity": 1,

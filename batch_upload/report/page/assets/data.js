@@ -9,7 +9,7 @@ const STATE_WORDS = {
   failed: "refused, or failed by the service",
   unknown: "sent, and no way to prove whether it was created",
   parked: "waits for capacity",
-  invalid: "left out by --skip-invalid",
+  invalid: "cannot be sent as the manifest and its file are now",
 };
 const ATTENTION = ["failed", "invalid", "unknown", "parked", "sending", "pending", "processing", "complete"];
 const RANK = STATES.map((state) => ATTENTION.indexOf(state));

@@ -1,0 +1,131 @@
+"""What `--only` chooses of a manifest, and a manifest that is read to be sent: only the chosen is looked into."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from batch_upload.app.items import invalid, read_whole
+from batch_upload.app.lanes import lane_readers
+from batch_upload.app.sendable import Choice, Prepared
+from batch_upload.errors import UsageError
+from batch_upload.model import Item, Listed, Manifest, State
+from batch_upload.settings import RunOptions, Settings
+from batch_upload.spelling import id_hint
+from batch_upload.targets import Target, id_with_lane
+
+UNHELD = frozenset({State.PENDING, State.INVALID})
+"""States in which an item may be although the ledger has it in another one: its file decides."""
+
+
+def ready_to_send(
+    path: Path, options: RunOptions, *, on_manifest: Callable[[Manifest, Settings], None] = lambda *_: None
+) -> tuple[Prepared, Settings]:
+    """As `items.ready`, but for `--only` and `--skip-invalid`: for a verb that sends.
+
+    Only the files of what `--only` chooses are looked into. Raises ManifestInvalid for a problem of the manifest
+    itself, and for one of what is chosen unless `skip_invalid` is set.
+    """
+    prepared, settings = _read(path, options, on_manifest)
+    if prepared.problems and not options.skip_invalid:
+        raise invalid(path, prepared.problems)
+    return prepared, settings
+
+
+def ready_to_plan(path: Path, options: RunOptions) -> tuple[Prepared, Settings]:
+    """As `ready_to_send`, for a verb that writes no ledger: problems of entries and files are noted, not raised."""
+    prepared, settings = _read(path, options, lambda *_: None)
+    return replace(prepared, fresh={}), settings
+
+
+def _read(
+    path: Path, options: RunOptions, on_manifest: Callable[[Manifest, Settings], None]
+) -> tuple[Prepared, Settings]:
+    has_only = options.only_ids or options.only_states
+    choose = choice_of if has_only else None
+    return read_whole(path, options, on_manifest, choose=choose, skips_invalid=options.skip_invalid)
+
+
+@dataclass(frozen=True, slots=True)
+class OnlyChoice:
+    """What `--only` chooses among what a manifest lists."""
+
+    ids: Set[str]
+    """Also with their lane: `acme/us-east-1:ID`."""
+    states: Set[State]
+    held: Mapping[str | None, Mapping[str, Set[State]]] = field(default_factory=dict)
+    """By lane and id: the states that the ledger has of the item, of all its tokens."""
+
+    def looks_at(self, listed: Listed) -> bool:
+        """Return whether the file is looked into: also for an item that may be chosen once its content is known."""
+        return self._has_id(listed) or bool(self.states & UNHELD) or self._has_state(listed)
+
+    def has(self, listed: Listed) -> bool:
+        """Return whether an attachment that cannot be sent is chosen; one without an id only as `invalid`."""
+        if State.INVALID in self.states or self._has_id(listed):
+            return True
+        is_new = not listed.is_entry and not self._states(listed)
+        return (State.PENDING in self.states and is_new) or self._has_state(listed)
+
+    def _has_id(self, listed: Listed) -> bool:
+        ids = self.ids
+        return listed.item_id in ids or (
+            listed.lane_label is not None and id_with_lane(listed.lane_label, listed.item_id) in ids
+        )
+
+    def _has_state(self, listed: Listed) -> bool:
+        return not self.states.isdisjoint(self._states(listed))
+
+    def _states(self, listed: Listed) -> Set[State]:
+        return self.held.get(listed.lane_label, {}).get(listed.item_id, frozenset())
+
+
+def choice_of(manifest: Manifest, settings: Settings, targets: Sequence[Target] = ()) -> Choice:
+    """Return what `--only` chooses in these lanes, all of the manifest's unless given. Raises LedgerUnusable.
+
+    For states the ledger is read. Blocking.
+    """
+    if not settings.only_states:
+        return OnlyChoice(settings.only_ids, frozenset())
+    held: dict[str | None, Mapping[str, set[State]]] = {}
+    with lane_readers(settings.ledger) as reader_of:
+        for target in targets or manifest.targets or (manifest.target,):
+            states: defaultdict[str, set[State]] = defaultdict(set)
+            reader = reader_of(target)
+            for row in () if reader is None else reader.known(manifest.batch):
+                states[row.item_id].add(row.state)
+            held[target.label] = states
+    return OnlyChoice(settings.only_ids, settings.only_states, held)
+
+
+def check_only(settings: Settings, prepared: Prepared) -> None:
+    """Raise UsageError if `--only` names neither a state nor an id of the manifest, perhaps of one lane."""
+    listed: list[Item | Listed] = [*prepared.items, *(listed for listed, _ in prepared.unread), *prepared.unchosen]
+    ids = {each.item_id for each in listed}
+    for strange in sorted(settings.only_ids - ids):
+        lane = _lane_of_only(strange, prepared.manifest.targets)
+        if lane is None:
+            raise unknown_only(strange, ids)
+        target, item_id = lane
+        of_lane = {each.item_id for each in listed if each.lane_label == target.label}
+        if item_id not in of_lane:
+            raise UsageError(
+                f"`--only {strange}`: the manifest lists no `{item_id}` for `{target.label}`",
+                hint=id_hint(item_id, of_lane) or "`--target` must choose the lane, too",
+            )
+
+
+def _lane_of_only(word: str, targets: Sequence[Target]) -> tuple[Target, str] | None:
+    """Return the lane and the id of `acme/us-east-1:ID`, or None for another text."""
+    label, colon, item_id = word.partition(":")
+    target = next((each for each in targets if each.label == label), None) if colon else None
+    return None if target is None else (target, item_id)
+
+
+def unknown_only(item_id: str, ids: Iterable[str], *, what: str = "manifest") -> UsageError:
+    """Return the error of an `--only` that names neither a state nor one of the ids. `what` has them."""
+    return UsageError(
+        f"`--only {item_id}` is neither a state nor an id of the {what}",
+        hint=id_hint(item_id, ids)
+        or "states are `failed`, `pending`, `parked`, `unknown`, `sending`, `processing`, `invalid` and `complete`",
+    )

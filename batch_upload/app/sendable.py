@@ -1,0 +1,188 @@
+"""What of a manifest can be sent, and what cannot; and what `--only` chooses of it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from batch_upload.app.looks import Looked
+from batch_upload.document import RememberedDigest, YoungFile
+from batch_upload.manifest.problems import Code, Invalid
+from batch_upload.model import Fault, Item, Known, Listed, Manifest, Position, Problem, State
+
+UNMATCHED = frozenset({Code.NO_MATCH, Code.FOLDER_UNREADABLE})
+"""Problems of a glob that hide files which a ledger may know."""
+
+Unread = tuple[Listed, Problem]
+"""An attachment that cannot be sent, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A manifest and all its files, read.
+
+    `fresh`: digests that were read and may be remembered, by resolved path. `unread` are the attachments that cannot be
+    sent: for a verb that only reads, and with `skips_invalid`. `unmatched` are the problems of globs that match no
+    file, for a verb that only reads. `unchosen` are what `--only` leaves out: none of its files was opened.
+    """
+
+    manifest: Manifest
+    items: tuple[Item, ...]
+    fresh: dict[str, RememberedDigest] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
+    unmatched: tuple[Problem, ...] = ()
+    unread: tuple[Unread, ...] = ()
+    unchosen: tuple[Listed, ...] = ()
+    entry_problems: tuple[Problem, ...] = ()
+    """Problems of entries, of each all that were found, and also of entries that are in none of the chosen lanes."""
+    skips_invalid: bool = False
+    """Whether the rest is sent although there are problems. Then an entry whose attachments are not known counts as one
+    of `unread`."""
+    young: tuple[YoungFile, ...] = ()
+    """Matches of globs that are left for a later run: no items, and what was uploaded under their ids stays."""
+
+    @property
+    def young_ids(self) -> frozenset[str]:
+        """The ids of the matches that are left for a later run."""
+        return frozenset(each.listed.item_id for each in self.young)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Why `upload` sends nothing without `--skip-invalid`. A file that goes to several lanes has a problem once."""
+        of_files = (problem for _, problem in self.unread)
+        return tuple(dict.fromkeys((*self.unmatched, *self.entry_problems, *of_files)))
+
+    @property
+    def stops(self) -> bool:
+        """Whether `upload` sends nothing: there are problems, and they are not skipped."""
+        return bool(self.problems) and not self.skips_invalid
+
+    @property
+    def is_part(self) -> bool:
+        """Whether more may be listed than is known: then an id that is not listed is no orphan."""
+        has_unknown = any(listed.is_entry for listed, _ in self.unread)
+        return self.manifest.part_of is not None or bool(self.unmatched) or has_unknown
+
+    @property
+    def total(self) -> int:
+        """How many attachments are listed, with those that cannot be sent or are not chosen."""
+        return len(self.items) + len(self.unread) + len(self.unchosen)
+
+
+class Choice(Protocol):
+    """What `--only` chooses."""
+
+    def looks_at(self, listed: Listed) -> bool:
+        """Return whether the file of an attachment is looked into."""
+        ...
+
+    def has(self, listed: Listed) -> bool:
+        """Return whether an attachment that cannot be sent is among what is chosen."""
+        ...
+
+
+def sorted_out(
+    looked: Looked[tuple[Item, ...]],
+    of_entries: Invalid,
+    fresh: dict[str, RememberedDigest],
+    *,
+    choice: Choice | None,
+    unchosen: Sequence[Listed],
+    skips_invalid: bool,
+) -> Prepared:
+    """Return what can be sent and what cannot, of a manifest without a problem of its own.
+
+    `unchosen`: attachments whose files were not looked into. With a `choice` only problems of what it has are kept.
+    """
+    items, unread = _withdrawn(looked.made, [*of_entries.refused, *looked.refused], of_entries)
+    unmatched: Sequence[Problem] = ()
+    entry_problems: Sequence[Problem] = looked.problems
+    if choice is not None:
+        unchosen = [*unchosen, *(each for each, _ in unread if not (each.is_entry or choice.has(each)))]
+        unread, entry_problems = [pair for pair in unread if choice.has(pair[0])], ()
+    elif not skips_invalid:
+        unread = [pair for pair in unread if pair[1].code not in UNMATCHED]
+        unmatched = [each for each in looked.problems if each.code in UNMATCHED]
+    return Prepared(
+        looked.manifest,
+        items,
+        fresh,
+        looked.warnings,
+        tuple(unmatched),
+        tuple(unread),
+        tuple(unchosen),
+        tuple(entry_problems),
+        skips_invalid,
+        looked.young,
+    )
+
+
+def _withdrawn(
+    items: tuple[Item, ...], refused: Sequence[Unread], of_entries: Invalid
+) -> tuple[tuple[Item, ...], list[Unread]]:
+    """Return the items without those that were taken back after they were listed, and what cannot be sent, in order.
+
+    Of an id that is used twice no item is sent. Which of them is meant is not known, and once the entries are in
+    another order the other one would be uploaded.
+    """
+    withdrawn, pairs, left = of_entries.withdrawn, [*refused], items
+    if withdrawn:
+        left = tuple(item for item in items if (item.lane_label, item.item_id) not in withdrawn)
+        for item in items:
+            problem = withdrawn.get((item.lane_label, item.item_id))
+            if problem is not None:
+                pairs.append((listed_of_item(item, problem.at), problem))
+    return left, sorted(pairs, key=lambda pair: pair[0].at)
+
+
+def listed_of_item(item: Item, at: Position) -> Listed:
+    """Return an item as it was listed. `at` is the position of its entry."""
+    return Listed(
+        batch=item.batch,
+        item_id=item.item_id,
+        source=item.source,
+        folder=item.folder,
+        tags=item.tags,
+        generation=item.generation,
+        max_size_bytes=item.max_size_bytes,
+        identity_tag=item.identity_tag,
+        at=at,
+        lane_label=item.lane_label,
+    )
+
+
+def invalid_item(listed: Listed) -> Item:
+    """Return an attachment that cannot be sent as an item. It has no token, since its content is not known."""
+    return Item(
+        batch=listed.batch,
+        item_id=listed.item_id,
+        source=listed.source,
+        client_token="",
+        tags=listed.tags,
+        generation=listed.generation,
+        identity_tag=listed.identity_tag,
+        folder=listed.folder,
+        max_size_bytes=listed.max_size_bytes,
+        lane_label=listed.lane_label,
+    )
+
+
+def known_invalid(unread: Unread, row: Known | None) -> Known:
+    """Return how an attachment that cannot be sent is reported. `row` is what the ledger has of it."""
+    listed, problem = unread
+    found = row or Known(
+        item_id=listed.item_id,
+        client_token="",
+        state=State.INVALID,
+        content="",
+        tags=listed.tags,
+        generation=listed.generation,
+        identity_tag=listed.identity_tag,
+        source=listed.source,
+    )
+    return found._replace(state=State.INVALID, fault=Fault(problem.code, problem.message))
+
+
+def in_order(path: Path, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return problems by their place in the manifest at `path`, those of other files last."""
+    return tuple(sorted(problems, key=lambda problem: (problem.file != str(path), problem.at)))
