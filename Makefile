@@ -52,6 +52,7 @@ plot = $(if $(PLOTS),--svg $(PLOTS)/$(1).svg)
 bench: $(VENV)/.dev $(BENCH_VENV)/.bench
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.manifest
+	$(BIN)/python -m benchmarks.tables
 	$(BIN)/python -m benchmarks.rerun --items 20000
 	$(BIN)/python -m benchmarks.ledger
 	$(BIN)/python -m benchmarks.growth $(call plot,growth)

@@ -77,7 +77,7 @@ class Lane:
 
 # A manifest may have a million of some values. These are tuples, made in a fifth of the time of a frozen dataclass.
 class Position(NamedTuple):
-    """A place in a file, counted from 1 as editors do. Columns count characters."""
+    """A place in a file, counted from 1 as editors do. Columns count characters; 0 is a whole line, as of a table."""
 
     line: int = 1
     column: int = 1
@@ -85,7 +85,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong with a manifest or its files. `code` is stable, `file` is the manifest as the user named it."""
+    """Something wrong with a manifest, or a file that it names. `code` is stable, `file` as the user would name it."""
 
     file: str
     at: Position
@@ -93,7 +93,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.at.line}:{self.at.column}: {self.message}"
+        return f"{self.file}:{self.at.line}{f':{self.at.column}' if self.at.column else ''}: {self.message}"
 
 
 TargetName = tuple[str, Position]
@@ -105,8 +105,7 @@ class Entry(NamedTuple):
 
     kind: SourceKind
     source: str
-    at: Position
-    """The position of the source's value."""
+    at: Position  # of the source's value
     item_id: str | None = None
     id_at: Position | None = None
     tags: Mapping[str, str] = MappingProxyType({})
@@ -123,6 +122,7 @@ class Entry(NamedTuple):
     form: str | None = None  # its name, which need not exist
     form_at: Position | None = None
     problem: Problem | None = None  # then nothing of it is sent; the source is empty if that is not known
+    at_file: str | None = None  # the table that its positions are in, as the user would name it; None: the manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,7 @@ class Manifest:
     """False while a manifest is read whose `targets` have a problem: `targets` then lacks some of them."""
     targets_file: str | None = None
     """The file that `targets.from` names, relative to `folder`; None without it."""
+    tables: tuple[str, ...] = ()  # of its entries, relative to `folder`; known once all entries were read
     default_targets: tuple[TargetName, ...] | None = None
     """`defaults.target`; empty if that has a problem."""
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -182,6 +183,7 @@ class Listed(NamedTuple):
     is_match: bool = False  # a glob found it: then it is no problem if it vanishes
     form: Form | None = None
     is_entry: bool = False  # it stands for an entry whose attachments are not known, with its position as the id
+    at_file: str | None = None  # the table that `at` is a place of; None: the manifest
 
     @property
     def path(self) -> Path | None:

@@ -51,6 +51,11 @@ def literal(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
+def plain_text(text: str) -> str:
+    """Return the text that the template of `literal` stands for."""
+    return text.replace("{{", "{").replace("}}", "}")
+
+
 def size_text(size_bytes: int) -> str:
     """Return a size as a manifest writes it: `500KB`, `64KiB`, or plain bytes."""
     for factor, unit in ((KIB**2, "MiB"), (KB, "KB"), (KIB, "KiB")):

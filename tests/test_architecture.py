@@ -81,6 +81,7 @@ AT_HOME = {
     "botocore": {"service", "emulator"},
     "aiohttp": {"emulator", "watch", "service"},
     "yaml": {"manifest"},
+    "openpyxl": {"manifest", "report"},
     "procrastinate": {"fleet"},
     "distributed": {"fleet"},
     "dask": {"fleet"},

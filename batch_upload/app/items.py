@@ -16,7 +16,7 @@ from batch_upload.errors import EmptyShard, ManifestInvalid
 from batch_upload.form import limiting_form
 from batch_upload.ledger_address import LedgerAddress
 from batch_upload.manifest.globs import GlobFindings
-from batch_upload.manifest.problems import Invalid
+from batch_upload.manifest.problems import Invalid, in_file_order
 from batch_upload.manifest.reader import list_manifest
 from batch_upload.model import Item, Listed, Manifest, Problem
 from batch_upload.settings import RunOptions, Settings, settings_of, settings_of_lane
@@ -282,6 +282,7 @@ def look_into_files(
     """
     found: list[Looked[Made]] = []
     findings = GlobFindings()
+    found_warnings: list[Problem] = []
 
     def take(manifest: Manifest, listed: Iterator[Listed]) -> None:
         looked = look_into_listed(
@@ -297,13 +298,19 @@ def look_into_files(
 
     try:
         manifest, _, problems = _listed(
-            path, allow_outside=allow_outside, lanes=lanes, take=take, findings=findings, of_entries=of_entries
+            path,
+            allow_outside=allow_outside,
+            lanes=lanes,
+            take=take,
+            findings=findings,
+            of_entries=of_entries,
+            warn=found_warnings.append,
         )
     except KeyboardInterrupt as stopped:
         stopped.add_note(f"while reading `{path}` and its files; nothing was sent")
         raise
     looked = found[0]
-    warnings = tuple(sorted((*looked.warnings, *findings.warnings), key=lambda warning: warning.at))
+    warnings = tuple(in_file_order([*found_warnings, *looked.warnings, *findings.warnings], str(path)))
     young = tuple(findings.young)
     if is_strict:
         return replace(looked, manifest=manifest, problems=(*problems, *looked.problems, *warnings), young=young)
@@ -354,10 +361,11 @@ def _listed(
     take: Callable[[Manifest, Iterator[Listed]], Made],
     findings: GlobFindings | None = None,
     of_entries: Invalid | None = None,
+    warn: Callable[[Problem], None] = lambda _: None,
 ) -> tuple[Manifest, Made, Sequence[Problem]]:
     try:
         manifest, made, problems = list_manifest(
-            path, allow_outside=allow_outside, lanes=lanes, take=take, findings=findings, invalid=of_entries
+            path, allow_outside=allow_outside, lanes=lanes, take=take, findings=findings, invalid=of_entries, warn=warn
         )
     except ManifestInvalid as error:
         raise invalid(path, error.problems) from error

@@ -33,13 +33,14 @@ class ManifestListing:
 
 
 def manifest_digests(manifest: Manifest) -> dict[str, str]:
-    """Return the SHA-256 of a manifest and of the file that its `targets.from` names, by their names. Blocking.
+    """Return the SHA-256 of a manifest, of the file that its `targets.from` names, and of its tables. Blocking.
 
-    Raises UsageError for one that cannot be read.
+    They are by name. Raises UsageError for one that cannot be read.
     """
     digests = {manifest.path.name: _digest(manifest.path)}
     if manifest.targets_file is not None:
         digests[manifest.targets_file] = _digest(manifest.path.parent / manifest.targets_file)
+    digests |= {table: _digest(manifest.folder / table) for table in manifest.tables}
     return digests
 
 

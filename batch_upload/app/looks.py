@@ -16,6 +16,7 @@ from batch_upload.documents.look import RECENT_MAX, Looker, Recall, recall_nothi
 from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.escape import quoted
 from batch_upload.form import limiting_form
+from batch_upload.manifest.problems import in_file_order
 from batch_upload.model import Listed, Manifest, Problem
 from batch_upload.settings import Settings
 
@@ -92,9 +93,10 @@ def look_into_listed(
                     if isinstance(found, Refusal):
                         if found.code is RefusalCode.MISSING and each.is_match and has_vanished(each):
                             continue
-                        refused.append((each, Problem(path, each.at, found.code, found.message)))
+                        refused.append((each, Problem(each.at_file or path, each.at, found.code, found.message)))
                         continue
-                    found_in = [*_flaws(each, found, manifest=path), *mismatches(each, found, manifest=path)]
+                    file = each.at_file or path
+                    found_in = [*_flaws(each, found, manifest=file), *mismatches(each, found, manifest=file)]
                     if found_in and is_strict:
                         message = "; ".join(flaw.message for flaw in found_in)
                         refused.append((each, replace(found_in[0], message=message)))
@@ -105,7 +107,7 @@ def look_into_listed(
 
         made = make(sound())
     warnings = dict.fromkeys([*flawed, *(warning for lane in copies.values() for warning in lane.warnings(path))])
-    ordered = tuple(sorted(warnings, key=lambda warning: warning.at))
+    ordered = tuple(in_file_order(warnings, path))
     return Looked(manifest, made, ordered if is_strict else (), refused, () if is_strict else ordered)
 
 

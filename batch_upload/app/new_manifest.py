@@ -1,24 +1,34 @@
-"""`manifest new`: make a manifest of a folder or a CSV file that passes `validate` as it is written."""
+"""`manifest new`: make a manifest of a folder or a table that passes `validate` as it is written."""
 
 import os
+import shlex
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from batch_upload.documents.inspect import inspect
-from batch_upload.documents.refusals import Refusal
+from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.escape import printable
 from batch_upload.form import Form, limiting_form
+from batch_upload.manifest.columns import template_of
 from batch_upload.manifest.expand import Expansion
-from batch_upload.manifest.from_csv import Table, entries_of_table, read_table
+from batch_upload.manifest.filters import is_replacement
+from batch_upload.manifest.from_table import NewTableEntry, TableWishes, new_table_entry
 from batch_upload.manifest.new import Judge, LeftOut, OneByOne, Rejection, WantedTags, entries_of_folder, wanted_tags
 from batch_upload.manifest.new_targets import RowTargets
 from batch_upload.manifest.problems import Code, Problems
+from batch_upload.manifest.rows import RowReader
 from batch_upload.manifest.rules import TARGET_TEMPLATE_NAMES, batch_of, wrong_with_template, wrong_with_word
 from batch_upload.manifest.source import SIZE_LIMIT_BYTES
-from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Manifest, Problem
+from batch_upload.manifest.table_entry import TableEntry
+from batch_upload.manifest.tables import Table, TableFault, open_table, read_table
+from batch_upload.model import KIB, MAX_SIZE_DEFAULT_BYTES, Entry, Manifest, Position, Problem, SourceKind
 from batch_upload.settings import STANDARD_INPUT
+from batch_upload.spelling import literal, plain_text
 from batch_upload.targets import Target
 from batch_upload.words import count_words
 
@@ -26,6 +36,8 @@ LIST_LIMIT_BYTES = SIZE_LIMIT_BYTES
 """A list of files may be as long as a manifest."""
 LEFT_OUT_SHOWN = 20
 """How many of the files that were left out are named in text."""
+MISSING_SOUGHT, FOLDERS_SOUGHT = 100, 200
+"""Of files that are all missing so many are looked for, in so many folders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +60,12 @@ class NewManifestOptions:
     """The column of a CSV file that names the target of each row. Then `target` has what all targets share."""
     targets_file: Path | None = None
     """A file of targets, which the manifest names; without it the CSV file has their accounts."""
+    file_column: str | None = None  # has the files; or a template such as `Letters/{col:Name}.pdf`; guessed if None
+    sheet: str | None = None  # of a workbook; the first if None
+    clean_tags: str | None = None  # a character that replaces those that tags may not have; None: they are a problem
+    rows: bool = False  # whether each row of a table is written as an entry of its own
+    stdin: BinaryIO | None = None
+    """Has the table in place of the source. Its rows are written one by one, since it cannot be read again."""
     passed_over: Sequence[Path] = ()
     """Real paths of files in the folder to skip: the manifest itself and its schema."""
 
@@ -62,6 +80,10 @@ class NewManifest:
     one_by_one: Sequence[OneByOne] = ()
     targets_file: str | None = None
     """The file that has the targets of the manifest, relative to its folder."""
+    table: TableEntry | None = None
+    """The entry to write in place of those of the table's rows."""
+    notes: Sequence[str] = ()
+    """What was chosen or changed, for people."""
 
 
 def new_manifest(source: Path, options: NewManifestOptions) -> NewManifest:
@@ -70,7 +92,12 @@ def new_manifest(source: Path, options: NewManifestOptions) -> NewManifest:
     Raises UsageError for invalid options, and ManifestInvalid with every problem of the source.
     """
     _check_target(source, options)
-    return manifest_of_folder(source, options) if source.is_dir() else manifest_of_csv(source, options)
+    if options.clean_tags is not None and not is_replacement(options.clean_tags):
+        message = f"`--clean-tags {options.clean_tags}` is not one character that a tag may have, such as `_`"
+        raise UsageError(message)
+    if options.stdin is None and source.is_dir():
+        return manifest_of_folder(source, options)
+    return manifest_of_table(source, options)
 
 
 def _check_target(source: Path, options: NewManifestOptions) -> None:
@@ -104,7 +131,9 @@ def left_out_lines(left_out: Sequence[LeftOut]) -> list[str]:
 
 def manifest_of_folder(named: Path, options: NewManifestOptions) -> NewManifest:
     """Make a manifest of the documents in a folder. Raises as `new_manifest`."""
-    wanted, source = wanted_tags(options.tags), named.resolve()
+    wanted, source = wanted_tags(options.tags).cleaned(options.clean_tags), named.resolve()
+    if options.file_column is not None or options.sheet is not None:
+        raise UsageError("`--file-column` and `--sheet` are for a table, and this is a folder")
     if wanted.by_row:
         raise UsageError("`{col:NAME}` takes from a column, and a folder has none", hint="`{stem}` or `{parent}`")
     if not source.is_relative_to(options.folder) and not options.allow_outside:
@@ -121,37 +150,165 @@ def manifest_of_folder(named: Path, options: NewManifestOptions) -> NewManifest:
     return NewManifest(manifest, found.documents, found.left_out, found.one_by_one)
 
 
-def manifest_of_csv(source: Path, options: NewManifestOptions) -> NewManifest:
-    """Make a manifest of the rows of a CSV file. Raises as `new_manifest`."""
-    wanted = wanted_tags(options.tags)
-    if source.exists() and not source.is_file():
+def manifest_of_table(source: Path, options: NewManifestOptions) -> NewManifest:
+    """Make a manifest of the rows of a table: an entry with `table`, or with `rows` one for each. As `new_manifest`."""
+    if options.stdin is None and source.exists() and not source.is_file():
         raise UsageError(f"`{source}` is neither a folder nor a file")
     try:
-        content = source.read_bytes()
-    except OSError as error:
-        raise UsageError(f"`{source}` cannot be read: {(error.strerror or str(error)).lower()}") from error
-    table = read_table(content, str(source))
-    if isinstance(table, Problem):
-        raise _not_written(source, [table])
-    wanted = wanted.for_columns([name for name in table.columns if name])
-    targets = None
-    if options.target_column is not None:
-        file = options.targets_file
-        named = None if file is None else Path(os.path.relpath(file.resolve(), options.folder)).as_posix()
-        target = options.target
-        targets = RowTargets(options.target_column, options.folder, named, target.region, target.role_arn)
-    rows = entries_of_table(
+        if options.stdin is None:
+            with open_table(source, sheet=options.sheet) as table:
+                return _manifest_of_rows(source, table, source.resolve().parent, options)
+        with tempfile.TemporaryFile() as copy:  # it is sought, which a pipe cannot be
+            _copy_input(options.stdin, copy)
+            with read_table(copy, sheet=options.sheet) as table:
+                return _manifest_of_rows(source, table, Path().resolve(), options)
+    except TableFault as fault:
+        problem = Problem(str(source), Position(fault.line, 0), str(fault.code), fault.message)
+        raise _not_written(source, [problem]) from fault
+
+
+def _copy_input(stdin: BinaryIO, copy: BinaryIO) -> None:
+    left = SIZE_LIMIT_BYTES + 1
+    while left > 0 and (piece := stdin.read(min(left, KIB * KIB))):
+        copy.write(piece)
+        left -= len(piece)
+
+
+def _manifest_of_rows(
+    source: Path, table: Table, folder: Path, options: NewManifestOptions, *, key: str = "row"
+) -> NewManifest:
+    """Make a manifest of an open table, whose files are named relative to `folder`. Raises also TableFault."""
+    wanted = wanted_tags(options.tags).cleaned(options.clean_tags)
+    targets = _row_targets(options)
+    path = Path(os.path.relpath(source.resolve(), options.folder)).as_posix()
+    new = new_table_entry(
         table,
-        name=str(source),
-        folder=source.resolve().parent,
+        TableWishes(wanted, options.file_column, options.clean_tags),
+        path=path,
+        folder=folder,
         manifest_folder=options.folder,
-        wanted=wanted,
-        tag_columns=not wanted.by_row,
-        judge=_judge(options, key="row"),
         targets=targets,
+        sheet=options.sheet,
     )
-    manifest, count = _checked_manifest(source, source.stem, rows.entries, wanted, options, rows.problems, targets)
-    return NewManifest(manifest, count, targets_file=targets.file if targets is not None else None)
+    problems = Problems(str(source))
+    look, missing = _judge(options, key=key), list[str]()
+
+    def judge(text: str) -> Rejection | None:
+        """Look into a file, which the template names from the manifest's folder."""
+        named = plain_text(text) if targets is not None else text
+        path = _named_from(options.folder, folder, named)
+        why = look(options.folder / path, os.path.relpath(options.folder / path, folder))
+        if why is not None and why[0] == RefusalCode.MISSING:
+            missing.append(named)
+        return why
+
+    reader = RowReader(
+        new.entry,
+        table,
+        problems,
+        name=str(source),
+        has_targets=targets is not None,
+        remedy="" if options.clean_tags else "`--clean-tags _` replaces what tags may not have",
+        judge=judge,
+    )
+    if not reader.is_good:
+        raise _not_written(source, problems.in_order())
+    rows = _RowsOfNew(new, reader, targets, folder, options)
+    for line, cells in table.rows:
+        rows.take(line, cells, problems)
+    if key == "row" and len(missing) == rows.count and (hint := _where_they_are(missing, folder, new, options)):
+        raise _not_written(source, problems.in_order(), hint=hint)
+    manifest, count = _checked_manifest(
+        source, source.stem, rows.entries, wanted, options, problems.in_order(), targets
+    )
+    is_short = rows.is_short and not options.rows and options.stdin is None
+    is_inside = source.resolve().is_relative_to(options.folder) or options.allow_outside
+    entry = new.entry
+    if new.target is not None:
+        entry = entry._replace(entry=entry.entry._replace(targets=((new.target, Position()),)))
+    notes = [*new.notes, *(each.message for each in problems.warnings())]
+    if not is_short and not options.rows and options.stdin is None:
+        notes.append("each row is written as an entry of its own, since its path, id or target cannot be a template")
+    return NewManifest(
+        manifest,
+        count,
+        targets_file=targets.file if targets is not None else None,
+        table=entry if is_short and is_inside else None,
+        notes=notes,
+    )
+
+
+def _row_targets(options: NewManifestOptions) -> RowTargets | None:
+    if options.target_column is None:
+        return None
+    file = options.targets_file
+    named = None if file is None else Path(os.path.relpath(file.resolve(), options.folder)).as_posix()
+    return RowTargets(options.target_column, options.folder, named, options.target.region, options.target.role_arn)
+
+
+def _named_from(manifest_folder: Path, folder: Path, named: str) -> str:
+    """Return a path from the manifest's folder, also where a cell with an absolute path follows another folder."""
+    before = "" if folder == manifest_folder else Path(os.path.relpath(folder, manifest_folder)).as_posix() + "/"
+    cell = named.removeprefix(before)
+    return Path(os.path.relpath(cell, manifest_folder)).as_posix() if os.path.isabs(cell) else named
+
+
+@dataclass(slots=True)
+class _RowsOfNew:
+    """The entries of a table's rows as they are written one by one."""
+
+    new: NewTableEntry
+    reader: RowReader
+    targets: RowTargets | None
+    folder: Path
+    options: NewManifestOptions
+    entries: list[Entry] = field(default_factory=list)
+    count: int = 0
+    is_short: bool = True
+    """Whether an entry with `table` says the same."""
+
+    def take(self, line: int, cells: Sequence[str], problems: Problems) -> None:
+        """Add the entry of a row, or its problems."""
+        self.count += 1
+        entry = self.reader.entry_of(line, cells)
+        target = None
+        if self.targets is not None:
+            wrong: list[Rejection] = []
+            by_name = {name: cell for name, cell in zip(self.new.columns, cells, strict=False) if name}
+            target = self.targets.of_row(line, by_name, wrong)
+            for code, message in wrong:
+                problems.add(Position(line, 0), code, message)
+        if entry is None or (self.targets is not None and target is None):
+            return
+        if target is not None and self.new.target is not None:
+            filled = template_of(self.new.target, self.reader.columns, keep=False)
+            whole = [*cells, *[""] * (len(self.new.columns) - len(cells))]
+            self.is_short = self.is_short and filled.fill(whole).rstrip("/") == target[0]
+            entry = entry._replace(targets=(target,))
+        source = entry.source
+        if entry.kind is SourceKind.FILE:
+            source = _named_from(self.options.folder, self.folder, source)
+        # below another folder an id would begin with the way there
+        is_elsewhere = self.folder != self.options.folder and entry.kind is SourceKind.FILE and entry.item_id is None
+        self.is_short = self.is_short and source == entry.source and not is_elsewhere
+        item_id = entry.item_id
+        if item_id is None:
+            item_id = os.path.relpath(self.options.folder / source, self.folder) if is_elsewhere else source
+        self.entries.append(entry._replace(source=source, item_id=item_id))
+
+
+def _where_they_are(missing: Sequence[str], folder: Path, new: NewTableEntry, options: NewManifestOptions) -> str:
+    """Return where the files are if all are missing, but are in one folder below the table's, or lack an extension."""
+    names = [os.path.relpath(options.folder / name, folder) for name in missing[:MISSING_SOUGHT]]
+    with suppress(OSError):
+        below = sorted(each.name for each in os.scandir(folder) if each.is_dir() and not each.name.startswith("."))
+        for inside in ("", *(f"{name}/" for name in below[:FOLDERS_SOUGHT])):
+            for ending in ("", ".pdf", ".png", ".jpg", ".jpeg"):
+                if (inside or ending) and all((folder / f"{inside}{name}{ending}").is_file() for name in names):
+                    where = f"files are looked for beside the table: did you mean `{inside}{names[0]}{ending}`?"
+                    template = shlex.quote(f"{literal(inside)}{new.file}{ending}")
+                    return f"{where} then add `--file-column {template}`"
+    return ""
 
 
 def manifest_of_list(named: Path, options: NewManifestOptions, *, is_null: bool) -> NewManifest:
@@ -166,19 +323,11 @@ def manifest_of_list(named: Path, options: NewManifestOptions, *, is_null: bool)
     if len(content) > LIST_LIMIT_BYTES:
         raise UsageError(f"the list `{named}` has more than {LIST_LIMIT_BYTES} bytes", hint="split it")
     names = [os.fsdecode(name if is_null else name.removesuffix(b"\r")) for name in content.split(separator)]
-    rows = entries_of_table(
-        Table(["file"], [(line, [os.path.normpath(name)]) for line, name in enumerate(names, 1) if name]),
-        name=str(named),
-        folder=Path().resolve(),
-        manifest_folder=options.folder,
-        wanted=wanted,
-        tag_columns=False,
-        judge=_judge(options, key="line"),
-    )
-    if not rows.entries and not rows.problems:
+    rows = [(line, [os.path.normpath(name)]) for line, name in enumerate(names, 1) if name]
+    if not rows:
         raise UsageError(f"the list `{named}` names no file")
-    manifest, count = _checked_manifest(named, named.stem, rows.entries, wanted, options, rows.problems)
-    return NewManifest(manifest, count)
+    table = Table(["file"], 1, iter(rows))
+    return _manifest_of_rows(named, table, Path().resolve(), replace(options, rows=True), key="line")
 
 
 def read_list(named: Path) -> bytes:
@@ -245,7 +394,7 @@ def _checked_manifest(
     return manifest, count
 
 
-def _not_written(source: Path, problems: Sequence[Problem]) -> ManifestInvalid:
+def _not_written(source: Path, problems: Sequence[Problem], *, hint: str = "") -> ManifestInvalid:
     ordered = sorted(problems, key=lambda problem: problem.at)
     words = f"{count_words(len(ordered), 'problem')} in `{source}`, nothing was written"
-    return ManifestInvalid(words, problems=ordered)
+    return ManifestInvalid(words, problems=ordered, hint=hint)

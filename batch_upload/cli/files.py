@@ -58,8 +58,14 @@ def run_files(manifest: LedgerAddress, ledger: LedgerAddress) -> Iterator[NamedF
 
 
 def documents(listed: Iterable[Listed]) -> Iterator[NamedFile]:
-    """Yield the documents that a manifest lists."""
-    return (NamedFile("a document of the manifest", each.path) for each in listed if each.path is not None)
+    """Yield the documents that a manifest lists, and the tables that list them."""
+    tables = set[str]()
+    for each in listed:
+        if each.path is not None:
+            yield NamedFile("a document of the manifest", each.path)
+        if each.at_file is not None and each.at_file not in tables:
+            tables.add(each.at_file)
+            yield NamedFile("a table of the manifest", Path(each.at_file))
 
 
 def files_before_reading(manifest: Path, flags: Flags) -> Iterator[NamedFile]:

@@ -1,5 +1,6 @@
 """`manifest new` makes manifests, `manifest schema` prints their JSON Schema, `manifest forms` lists built-in forms."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,7 +49,8 @@ FOLDERS_SHOWN = 20
 @verb("manifest new", ("allow_outside",), OUTPUT_FLAGS)
 def new_command(
     source: Annotated[
-        Path | None, typer.Argument(metavar="DIR or CSV", help="a folder of documents, or a table of them")
+        Path | None,
+        typer.Argument(metavar="DIR or TABLE", help="a folder of documents, or a table of them; `-` reads one"),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="default: standard output, for this folder")
@@ -97,11 +99,28 @@ def new_command(
     is_null: Annotated[  # noqa: FBT002
         bool, typer.Option("--null/--no-null", "-0", help="`--files-from` has a NUL behind each name: `find -print0`")
     ] = False,
+    file_column: Annotated[
+        str | None,
+        typer.Option(
+            "--file-column", metavar="NAME", help="the column that has the files, or `Letters/{col:NAME}.pdf`"
+        ),
+    ] = None,
+    sheet: Annotated[
+        str | None, typer.Option("--sheet", metavar="NAME", help="of a workbook; default: the first")
+    ] = None,
+    clean_tags: Annotated[
+        str | None,
+        typer.Option("--clean-tags", metavar="C", help="write C for characters that tags may not have, such as `_`"),
+    ] = None,
+    rows: Annotated[  # noqa: FBT002
+        bool,
+        typer.Option("--rows/--no-rows", help="an entry for each row, instead of one that names the table"),
+    ] = False,
     *,
     flags: Flags,
     output: Output,
 ) -> Ended:
-    """write a manifest of a folder's documents, or of a CSV file's rows; asks no service"""
+    """write a manifest of a folder's documents, or of a table's rows; asks no service"""
     from batch_upload.app.new_manifest import (  # heavy, like all that follows
         NewManifestOptions,
         left_out_lines,
@@ -126,6 +145,9 @@ def new_command(
         raise UsageError(f"`--max-size {max_size}` is not a size such as `500KB` or `1MiB`, at most `5MiB`")
     place = None if out is None else resolved_path(out)
     folder = Path().resolve() if place is None else place.parent
+    is_input = files_from is None and str(source) == "-"
+    if is_input:
+        batch = _batch_of_input(batch, out)
     options = NewManifestOptions(
         folder=folder,
         batch=batch,
@@ -136,21 +158,23 @@ def new_command(
         target=Target(region=region, account=account, role_arn=role_arn),
         target_column=target_column,
         targets_file=targets,
+        file_column=file_column,
+        sheet=sheet,
+        clean_tags=clean_tags,
+        rows=rows,
+        stdin=sys.stdin.buffer if is_input else None,
         passed_over=() if place is None else (place, folder / SCHEMA_NAME),
     )
     try:
         is_list = files_from is not None
         made = manifest_of_list(made_of, options, is_null=is_null) if is_list else new_manifest(made_of, options)
     except ManifestInvalid as error:
-        for problem in error.problems:
-            output.event(problem_line(problem))
-        if not output.json:
-            output.error(messages.problems_text(error.problems))
-        return Ended(Summary(verb="manifest new", exit=exit_of(error.exit_code)), lines=(printable(error.message),))
+        return _invalid(error, output)
     for each in made.left_out:
         line = {"file": printable(each.path), "code": each.code, "message": each.message}
         output.event({"event": "left_out", "schema_version": 1, **line})
     output.say(*left_out_lines(made.left_out), *one_by_one_lines(made.one_by_one))
+    output.say(*(printable(note) for note in made.notes))
     lines = write_new_manifest(made, out, made_of, options, force=force)
     summary = Summary(
         verb="manifest new",
@@ -172,6 +196,26 @@ def only_source(source: Path | None, files_from: Path | None, *, is_null: bool) 
     return made_of
 
 
+def _invalid(error: ManifestInvalid, output: Output) -> Ended:
+    """Print every problem of what a manifest was to be made of."""
+    for problem in error.problems:
+        output.event(problem_line(problem))
+    if not output.json:
+        output.error(messages.problems_text(error.problems))
+    lines = (printable(error.message), *messages.hint_lines(error.hint))
+    return Ended(Summary(verb="manifest new", exit=exit_of(error.exit_code)), lines=lines)
+
+
+def _batch_of_input(batch: str | None, out: Path | None) -> str:
+    """Return the batch of a table from standard input, which has no name: made of that of the manifest."""
+    from batch_upload.manifest.rules import batch_of  # heavy
+
+    found = batch if batch is not None or out is None else batch_of(out.stem)
+    if found is None:
+        raise UsageError("a table from standard input has no name: `--batch NAME` gives the batch one")
+    return found
+
+
 def write_new_manifest(
     made: "NewManifest", out: Path | None, source: Path, options: "NewManifestOptions", *, force: bool
 ) -> list[str]:
@@ -182,15 +226,15 @@ def write_new_manifest(
     from batch_upload.manifest.expand import expand
     from batch_upload.manifest.new import SCHEMA_NAME, manifest_lines
 
-    lines = (f"{line}\n" for line in manifest_lines(made.manifest, targets_file=made.targets_file))
+    lines = (f"{line}\n" for line in manifest_lines(made.manifest, targets_file=made.targets_file, table=made.table))
     count = count_words(made.attachments, "attachment")
     if out is None:
         with standard_output() as stream:
             stream.writelines(lines)
         return [f"{count}; paths are named from this folder, so keep the manifest here"]
     listed = documents(expand(made.manifest, allow_outside=options.allow_outside)[0])
-    made_of = NamedFile("what the manifest is made of", source)
-    refuse_own_files("-o", out, (made_of, *listed, STANDARD_OUTPUT, STANDARD_ERROR))
+    made_of = () if options.stdin is not None else (NamedFile("what the manifest is made of", source),)
+    refuse_own_files("-o", out, (*made_of, *listed, STANDARD_OUTPUT, STANDARD_ERROR))
     with output_file(out, replace=force) as stream:
         stream.writelines(lines)
     written = [printable(f"{count} in `{out}`, batch `{made.manifest.batch}`")]

@@ -3,8 +3,10 @@
 Every function is pure and returns plain text without colour and without a line end behind it; names are escaped.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from batch_upload.document import YoungFile
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 PROBLEMS_SHOWN = 10
 """The most that are printed with an error; `validate` lists all."""
+SAME_SHOWN = 5
+"""Problems of the same kind in a table that are printed whole."""
+LINES_SHOWN = 10
+"""Lines that are named of the others."""
 
 _STATE_WORDS: Mapping[State, str] = {
     State.PENDING: "not sent yet",
@@ -65,15 +71,36 @@ def lane_warnings_text(warnings: Iterable[tuple[str, str, str]]) -> list[str]:
 
 
 def problems_text(problems: Sequence[Problem]) -> str:
-    """Return all problems, a line each, in the form that editors and compilers use: `file:line:column: message`."""
-    return "\n".join(printable(str(problem)) for problem in problems)
+    """Return all problems, a line each, in the form that editors and compilers use: `file:line:column: message`.
+
+    Of rows of a table whose problems differ only in names and numbers, the first few are there, and the others' lines.
+    """
+    alike: defaultdict[tuple[str, str, str], list[Problem]] = defaultdict(list)
+    for problem in problems:
+        if not problem.at.column:
+            alike[_kind_of(problem)].append(problem)
+    lines = []
+    for problem in problems:
+        same = alike[_kind_of(problem)] if not problem.at.column else ()
+        if len(same) <= SAME_SHOWN or problem in same[:SAME_SHOWN]:
+            lines.append(printable(str(problem)))
+        elif problem is same[SAME_SHOWN]:
+            others = same[SAME_SHOWN:]
+            numbers = ", ".join(f"{each.at.line:,}" for each in others[:LINES_SHOWN])
+            more = f", … ({len(others) - LINES_SHOWN:,} others)" if len(others) > LINES_SHOWN else ""
+            rows = "1 more row: line" if len(others) == 1 else f"{len(others):,} more rows: lines"
+            lines.append(printable(f"{problem.file}: the same in {rows} {numbers}{more}; `--json` has all"))
+    return "\n".join(lines)
+
+
+def _kind_of(problem: Problem) -> tuple[str, str, str]:
+    """Return a key that problems of a table share which differ only in names and numbers."""
+    return problem.file, problem.code, re.sub(r"`[^`]*`|[0-9,]+", "", problem.message)
 
 
 def file_warnings_text(warnings: Sequence[Problem], *, shown: int | None = None) -> list[str]:
     """Return the warnings of a manifest's files, a line each as compilers write them; at most `shown` of them."""
-    lines = [
-        printable(f"{each.file}:{each.at.line}:{each.at.column}: warning: {each.message}") for each in warnings[:shown]
-    ]
+    lines = [printable(str(replace(each, message=f"warning: {each.message}"))) for each in warnings[:shown]]
     more = len(warnings) - len(lines)
     return [*lines, f"and {count_words(more, 'warning')} more; `validate` lists all of them"] if more else lines
 

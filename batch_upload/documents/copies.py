@@ -34,7 +34,7 @@ class WarningCode(ProblemCode):
 class Copies:
     """Takes the attachments of a manifest one by one, and finds those with the same content.
 
-    Keeps 32 bytes of each: 64 bits of its digest, 64 bits of its path, its position, and a reference to its id.
+    Keeps 40 bytes of each: 64 bits of its digest, 64 bits of its path, its position, its id and table.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,8 @@ class Copies:
         self._paths = array("Q")
         self._positions = array("I")
         self._ids: list[str] = []
-        self._other_forms: list[tuple[str, Position]] = []
+        self._other_forms: list[tuple[str, Position, str | None]] = []
+        self._tables: list[str | None] = []
 
     def add(self, listed: Listed, document: Document | None) -> None:
         """Add an attachment. `document` is what its file holds, None for a URL, which is known only by its address."""
@@ -51,7 +52,8 @@ class Copies:
         self._contents.append(path if document is None else int(document.sha256[:16], 16))
         self._positions.extend(listed.at)
         if document is not None and not listed.source.isascii() and _is_in_other_form(listed.source, document.path):
-            self._other_forms.append((listed.source, listed.at))
+            self._other_forms.append((listed.source, listed.at, listed.at_file))
+        self._tables.append(listed.at_file)
         self._ids.append(listed.item_id)
 
     def warnings(self, manifest: str) -> tuple[Problem, ...]:
@@ -67,12 +69,12 @@ class Copies:
                 contents[content][self._paths[index]].append(index)
         found = [
             Problem(
-                manifest,
+                table or manifest,
                 at,
                 WarningCode.OTHER_FORM,
                 f"the file of {quoted(source)} has a name in another Unicode form (on Macs, NFD); it is used",
             )
-            for source, at in self._other_forms
+            for source, at, table in self._other_forms
         ]
         for files in contents.values():
             found.extend(self._warning(manifest, ids, is_file=True) for ids in files.values() if len(ids) > 1)
@@ -83,12 +85,14 @@ class Copies:
     def _warning(self, manifest: str, same: list[int], *, is_file: bool) -> Problem:
         first, second, *others = same
         line, at = self._positions[2 * first], Position(*self._positions[2 * second : 2 * second + 2])
-        where = "" if line == at.line else f" in line {line}"
+        table, other = self._tables[second], self._tables[first]
+        where = "" if (other, line) == (table, at.line) else f" in line {line}"
+        where += "" if other == table else f" of {quoted(other or manifest)}"
         more = f", and so {'is' if is_file else 'has'} 1 more" if len(others) == 1 else ""
         if len(others) > 1:
             more = f", and so {'are' if is_file else 'have'} {len(others):,} more"
         return Problem(
-            manifest,
+            table or manifest,
             at,
             WarningCode.SAME_FILE if is_file else WarningCode.SAME_BYTES,
             f"{quoted(self._ids[second])} {'is the same file' if is_file else 'has the same bytes'} as "

@@ -7,8 +7,9 @@ from yaml.events import Event, MappingStartEvent, SequenceStartEvent
 from batch_upload.form import Form
 from batch_upload.manifest import rules
 from batch_upload.manifest.forms import BUILT_IN, TYPES
+from batch_upload.manifest.keys import KEYS
 from batch_upload.manifest.problems import Code, excerpt
-from batch_upload.manifest.values import KEYS, ManifestValues, value_in
+from batch_upload.manifest.values import ManifestValues, value_in
 from batch_upload.model import ContentType
 
 FORM = "a form"

@@ -13,7 +13,9 @@ class _Overlap:
 
     example: str
     line: int
-    """Of the other entry that has the example."""
+    """Of the other glob, if it is one."""
+    where: str
+    """The place of the other entry that has the example, in words."""
     count: int = 0
 
 
@@ -26,7 +28,9 @@ class Ids:
     def __init__(self, report: AddProblem) -> None:
         self._report = report
         self._first: dict[str, int] = {}
-        """By id: the line of the first entry that has it, or minus the number of the glob, from 1. A million fit."""
+        """By id: the place of the first entry that has it, or minus the number of the glob, from 1. A million fit."""
+        self._tables: list[str | None] = [None]
+        """The tables that have rows, by the number that is part of a place; the first is the manifest itself."""
         self._globs: list[tuple[Entry, int]] = []
         """Each glob so far, and how many files it matches."""
         self._further: dict[str, list[int]] = {}
@@ -49,20 +53,28 @@ class Ids:
             self._report(at, Code.DUPLICATE_ID, self._overlap_message(number, overlap))
         self._overlaps.clear()
 
+    def take_new(self, item_id: str, line: int, table: str | None) -> bool:
+        """Use the id of a line of a table if it is free, and return whether it was. Reports nothing."""
+        if item_id in self._first:
+            return False
+        self._first[item_id] = self._place(line, table)
+        return True
+
     def take(self, entry: Entry, item_id: str) -> bool:
         """Use an id. Return whether it was free."""
         is_glob = entry.kind is SourceKind.GLOB
         at = entry.id_at or entry.at
         first = self._first.get(item_id)
         if first is None:
-            self._first[item_id] = -len(self._globs) if is_glob else at.line
+            self._first[item_id] = -len(self._globs) if is_glob else self._place(at.line, entry.at_file)
             return True
         if is_glob:
             further = self._further.setdefault(item_id, [])
             for other in (first, *further):
                 number = max(0, -other)
                 line = self._globs[number - 1][0].at.line if number else other
-                self._overlaps.setdefault(number, _Overlap(item_id, line)).count += 1
+                where = f"in line {line}" if number else self._words(other, None)
+                self._overlaps.setdefault(number, _Overlap(item_id, line, where)).count += 1
             further.append(-len(self._globs))
             return False
         if first < 0:
@@ -71,17 +83,32 @@ class Ids:
             message = f"the id {excerpt(item_id)} is that of a file which {where} matches: give this entry another `id`"
         elif entry.item_id is None:
             how = "leave one of the two out, or give one an `id` of its own"
-            message = f"{excerpt(item_id)} is listed in line {first} already: {how}"
+            message = f"{excerpt(item_id)} is listed {self._words(first, entry.at_file)} already: {how}"
         else:
-            message = f"the id {excerpt(item_id)} is used in line {first} already: give one of the two another `id`"
+            where = self._words(first, entry.at_file)
+            message = f"the id {excerpt(item_id)} is used {where} already: give one of the two another `id`"
         self._report(at, Code.DUPLICATE_ID, message)
         return False
+
+    def _place(self, line: int, table: str | None) -> int:
+        """Return a line, and the number of its table above the first 32 bits."""
+        if table is None:
+            return line
+        if self._tables[-1] != table:
+            self._tables.append(table)
+        return (len(self._tables) - 1) << 32 | line
+
+    def _words(self, place: int, table: str | None) -> str:
+        """Return where a place is, as seen from a line of `table`."""
+        line, its_table = place & 0xFFFF_FFFF, self._tables[place >> 32]
+        where = "" if its_table == table else f" of {excerpt(its_table) if its_table else 'the manifest'}"
+        return f"in line {line}{where}"
 
     def _overlap_message(self, number: int, overlap: _Overlap) -> str:
         entry, count = self._globs[-1]
         files = "file" if overlap.count == 1 else f"{overlap.count:,} files"
         if not number:
-            example = f"{excerpt(overlap.example)} in line {overlap.line}"
+            example = f"{excerpt(overlap.example)} {overlap.where}"
             shared = f"{files} whose paths are the ids of other entries, such as {example}"
             if overlap.count == 1:
                 shared = f"a file whose path is the id of another entry, {example}"

@@ -1,22 +1,32 @@
 """Make a manifest: the tags of `--tag`, the documents of a folder, and the text that reads back as the same manifest.
 
-`from_csv.py` has the rows of a table.
+`from_table.py` has the entry of a table.
 """
 
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from batch_upload.document import EVERY_EXTENSION
 from batch_upload.errors import UsageError
 from batch_upload.manifest import rules
+from batch_upload.manifest.columns import Columns, columns_in
 from batch_upload.manifest.matches import is_leftover
 from batch_upload.manifest.problems import Code, excerpt
-from batch_upload.manifest.rules import has_braces, wrong_with_template
+from batch_upload.manifest.rules import (
+    COLUMN_NAME,
+    COLUMN_PREFIX,
+    TEMPLATE_NAMES,
+    TEMPLATE_PIECE,
+    has_braces,
+    wrong_with_template,
+)
+from batch_upload.manifest.table_entry import TableEntry
 from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Manifest, Position, SourceKind
-from batch_upload.spelling import closest, literal, size_text, targets_lines, yaml_scalar, yaml_text
+from batch_upload.spelling import closest, size_text, targets_lines, yaml_scalar, yaml_text
 
 SCHEMA_NAME = "manifest.schema.json"
 """The first line of a new manifest names this file beside it, so that editors need no network."""
@@ -25,8 +35,6 @@ Rejection = tuple[str, str]
 """Why a file cannot be uploaded: a stable code, and a message for people."""
 Judge = Callable[[Path, str], Rejection | None]
 """Looks into a file, and returns why it cannot be uploaded. The text is the name of the file in messages."""
-
-_COLUMN = re.compile(r"\{col:([^{}]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,38 +46,47 @@ class WantedTags:
     by_row: Mapping[str, str] = field(default_factory=dict)
     """Those with `{col:NAME}`, which are filled in row by row."""
 
-    def of_row(self, cells: Mapping[str, str]) -> dict[str, str]:
-        """Return the tags of a row, by its cells. An empty value is no tag."""
-        tags = {}
-        for key, value in self.by_row.items():
-            # Braces of a cell are doubled: they are text, and no template. The reader says that no tag may have them.
-            filled = _COLUMN.sub(lambda found: literal(cells.get(found[1], "")), value)
-            if filled:
-                tags[key] = filled
-        return tags
+    def cleaned(self, replacement: str | None) -> "WantedTags":
+        """Return the same tags, whose templates replace what tags may not have. None: unchanged."""
+        if replacement is None:
+            return self
+        written = f"|tag:{replacement}"
+        shared = {key: with_filter(text, written) if has_braces(text) else text for key, text in self.shared.items()}
+        return WantedTags(shared, {key: with_filter(text, written) for key, text in self.by_row.items()})
 
     def for_columns(self, known: Collection[str]) -> "WantedTags":
         """Return the same tags with columns named as the table names them. Case is ignored where one column fits.
 
         Raises UsageError for a column that the table does not have.
         """
+        columns = Columns(list(known))
 
-        def named(key: str, name: str) -> str:
-            alike = [each for each in known if each.casefold() == name.casefold()]
-            if name in known or len(alike) == 1:
-                return f"{{col:{name if name in known else alike[0]}}}"
-            found = closest(name, known)
-            listed = f"the columns are {', '.join(excerpt(each) for each in known)}"
-            raise UsageError(
-                f"`--tag` {excerpt(key)} asks for the column {excerpt(name)}, which is not there",
-                hint=listed if found is None else f"there is {excerpt(found.name)}, {found.how}",
-            )
+        def named(key: str, piece: re.Match[str]) -> str:
+            if piece[1] is None or not piece[1].startswith(COLUMN_PREFIX):
+                return piece[0]
+            name = piece[1].removeprefix(COLUMN_PREFIX)
+            place = columns.find(name)
+            if place is None:
+                found = closest(name, known)
+                raise UsageError(
+                    f"`--tag` {excerpt(key)} asks for the column {excerpt(name)}, which is not there",
+                    hint=columns.listed if found is None else f"there is {excerpt(found.name)}, {found.how}",
+                )
+            return f"{{{COLUMN_PREFIX}{columns.names[place]}{piece[2]}}}"
 
-        by_row = {
-            key: _COLUMN.sub(lambda found, key=key: named(key, found[1]), value)  # type: ignore[misc]
-            for key, value in self.by_row.items()
-        }
+        by_row = {key: TEMPLATE_PIECE.sub(partial(named, key), value) for key, value in self.by_row.items()}
         return replace(self, by_row=by_row)
+
+
+def with_filter(template: str, written: str) -> str:
+    """Return a correct template with a filter behind each name that has no filter `tag` yet."""
+
+    def filtered(piece: re.Match[str]) -> str:
+        if piece[1] is None or "|tag" in piece[2]:
+            return piece[0]
+        return f"{{{piece[1]}{piece[2]}{written}}}"
+
+    return TEMPLATE_PIECE.sub(filtered, template)
 
 
 def wanted_tags(texts: Sequence[str]) -> WantedTags:
@@ -80,16 +97,16 @@ def wanted_tags(texts: Sequence[str]) -> WantedTags:
         key, equals, value = text.partition("=")
         if not equals:
             raise UsageError(f"`--tag` {excerpt(text)} is not `KEY=VALUE`", hint="such as `--tag Customer=acme`")
-        wrong, bare = rules.wrong_with_tag_key(key), _COLUMN.sub("", value)
-        if wrong is None and not has_braces(bare):
-            wrong = rules.wrong_with_tag_value(key, bare)
-        elif wrong is None and (message := wrong_with_template(bare)):
-            wrong = Code.TEMPLATE, f"{message}; and `{{col:NAME}}` for a column of a CSV file"
+        wrong = rules.wrong_with_tag_key(key)
+        if wrong is None and not has_braces(value):
+            wrong = rules.wrong_with_tag_value(key, value)
+        elif wrong is None and (message := wrong_with_template(value, (*TEMPLATE_NAMES, COLUMN_NAME))):
+            wrong = Code.TEMPLATE, f"{message}; and `{{col:NAME}}` for a column of a table"
         if wrong is not None:
             raise UsageError(f"`--tag`: {wrong[1]}")
         if key in shared or key in by_row:
             raise UsageError(f"`--tag` {excerpt(key)} is given twice", hint="keep one")
-        (by_row if _COLUMN.search(value) else shared)[key] = value
+        (by_row if columns_in(value) else shared)[key] = value
     if len(shared) + len(by_row) > rules.TAGS_LIMIT - 1:
         raise UsageError(f"at most {rules.TAGS_LIMIT - 1} tags are allowed, besides the identity tag")
     return WantedTags(shared, by_row)
@@ -181,19 +198,15 @@ def _add_group(
     found.entries.extend(Entry(SourceKind.FILE, path, Position(), item_id=path) for path in good)
 
 
-def manifest_lines(manifest: Manifest, *, targets_file: str | None = None) -> Iterator[str]:
+def manifest_lines(
+    manifest: Manifest, *, targets_file: str | None = None, table: TableEntry | None = None
+) -> Iterator[str]:
     """Yield the lines of a manifest that has a batch, targets, entries, and of `defaults` tags, a form and a size.
 
     Read back it has equal entries: values are quoted where a YAML reader could take them for something else.
-    `targets_file` names the file that has its targets, relative to it.
+    `targets_file` names the file that has its targets, relative to it. With `table`, that entry is written in place of
+    those of its rows.
     """
-
-    def tag_lines(tags: Mapping[str, str], indent: str) -> Iterator[str]:
-        if tags:
-            yield f"{indent}tags:"
-        for key, value in tags.items():
-            # always in quotes: `"NO"` is plainly meant as text
-            yield f"{indent}  {yaml_scalar(key)}: {yaml_text(value)}"
 
     yield f"# yaml-language-server: $schema={SCHEMA_NAME}"
     yield "version: 1"
@@ -207,8 +220,12 @@ def manifest_lines(manifest: Manifest, *, targets_file: str | None = None) -> It
         yield f"  form: {form.name}"
     if has_size:
         yield f"  max_size: {size_text(manifest.max_size_bytes)}"
-    yield from tag_lines(manifest.tags, "  ")
+    yield from _tag_lines(manifest.tags, "  ")
     yield "attachments:"
+    if table is not None:
+        yield from _table_lines(table)
+        yield from _tag_lines(table.entry.tags, "    ")
+        return
     for entry in manifest.entries:
         source = f"{entry.kind}: {yaml_scalar(entry.source)}"
         if entry.kind is SourceKind.GLOB or entry.item_id is None:
@@ -218,7 +235,27 @@ def manifest_lines(manifest: Manifest, *, targets_file: str | None = None) -> It
             yield f"    {source}"
         if entry.targets:
             yield f"    target: {yaml_scalar(entry.targets[0][0])}"
-        yield from tag_lines(entry.tags, "    ")
+        yield from _tag_lines(entry.tags, "    ")
+
+
+def _table_lines(table: TableEntry) -> Iterator[str]:
+    """Yield the lines of an entry with `table`, without its tags."""
+    entry = table.entry
+    yield f"  - table: {yaml_scalar(table.path)}"
+    sources = (entry.kind.value, entry.source), ("url", table.url)
+    for key, text in (("sheet", table.sheet), *sources, ("id", entry.item_id)):
+        if text is not None:
+            yield f"    {key}: {yaml_text(text)}"
+    if entry.targets:
+        yield f"    target: {yaml_text(entry.targets[0][0])}"
+
+
+def _tag_lines(tags: Mapping[str, str], indent: str) -> Iterator[str]:
+    if tags:
+        yield f"{indent}tags:"
+    for key, value in tags.items():
+        # always in quotes: `"NO"` is plainly meant as text
+        yield f"{indent}  {yaml_scalar(key)}: {yaml_text(value)}"
 
 
 def _lane_lines(manifest: Manifest, targets_file: str | None) -> Iterator[str]:

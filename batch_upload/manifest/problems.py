@@ -64,7 +64,7 @@ class Code(ProblemCode):
     PIXELS = "pixels", "`pixels` or `min_pixels` of a form is not `WIDTHxHEIGHT`"
     UNKNOWN_FORM = "unknown-form", "`form` names neither a built-in form nor one of `forms`"
     URL = "url", "`url` is not `s3://BucketName/FileName` of at most 2,048 characters without white space"
-    NO_SOURCE = "no-source", "an entry without `file`, `glob` or `url`"
+    NO_SOURCE = "no-source", "an entry without `file`, `glob` or `url`, or a row whose cell for it is empty"
     SEVERAL_SOURCES = "several-sources", "an entry with more than one of `file`, `glob` and `url`"
     ID_ON_GLOB = "id-on-glob", "an `id` on a `glob`, whose matches are their own ids"
     ID = "id", "an id longer than 1,024 characters, or a file name that is not UTF-8"
@@ -86,6 +86,10 @@ class Code(ProblemCode):
     OPTIONAL = "optional", "`optional` is not `true` or `false`"
     MIN_AGE = "min-age", "`min_age` is not a duration such as `60s`"
     GLOB_ONLY = "glob-only", "`exclude`, `optional` or `min_age` in an entry without `glob`"
+    TABLE = "table", "the file of `table` cannot be read, or is no table"
+    CSV = "csv", "a table is not CSV: its quotes do not match, or it is empty; what follows was not read"
+    COLUMNS = "columns", "a table does not have a column that a template names, or has two of this name"
+    CELLS = "cells", "a cell is in no column that has a name"
 
 
 class GlobWarning(ProblemCode):
@@ -96,6 +100,12 @@ class GlobWarning(ProblemCode):
         "files that a `glob` would match if their names had other capital letters or another Unicode form; they are"
         " left out",
     )
+
+
+class ManifestWarning(ProblemCode):
+    """What is worth a warning in a manifest itself. Codes are only ever added."""
+
+    CHANGED_FOR_TAG = "changed-for-tag", "the filter `tag` changed values, so that tags may have them"
 
 
 GRAMMAR = frozenset(
@@ -144,10 +154,13 @@ def refused(manifest: Manifest, entry: Entry, label: str | None, source: str = "
     """
     is_entry = not source and (entry.kind is SourceKind.GLOB or not entry.source)
     item_id = entry.item_id or source or entry.source
+    place = f"{manifest.path.name}:{entry.at.line}:{entry.at.column}"
+    if entry.at_file is not None:
+        place = f"{entry.at_file}:{entry.at.line}"
     is_file = entry.kind is not SourceKind.URL and not is_entry
     return Listed(
         batch=manifest.batch,
-        item_id=f"{manifest.path.name}:{entry.at.line}:{entry.at.column}" if is_entry else item_id,
+        item_id=place if is_entry else item_id,
         source=source or entry.source,
         folder=manifest.folder if is_file else None,
         tags={},
@@ -157,6 +170,7 @@ def refused(manifest: Manifest, entry: Entry, label: str | None, source: str = "
         at=entry.at,
         lane_label=label,
         is_entry=is_entry,
+        at_file=entry.at_file,
     )
 
 
@@ -165,14 +179,38 @@ def excerpt(text: str) -> str:
     return quoted(text, max_length=EXCERPT_LENGTH)
 
 
+def in_file_order(problems: Iterable[Problem], manifest: str) -> list[Problem]:
+    """Return problems in the order of their positions: those of the manifest, then those of each other file."""
+    return sorted(problems, key=lambda problem: (problem.file != manifest, problem.file, problem.at))
+
+
+@dataclass(slots=True)
+class _TagChange:
+    """The values that the filter `tag` changed in one template, of which the first is the example."""
+
+    before: str
+    after: str
+    count: int = 0
+
+    def message(self, name: str) -> str:
+        """Return the warning. `name` is what the template has in braces."""
+        column = name.removeprefix("col:")
+        shown = excerpt(column) if column != name else f"`{{{name}}}`"
+        values, was = ("1 value", "was") if self.count == 1 else (f"{self.count:,} values", "were")
+        return f"{values} of {shown} {was} changed for tags: {excerpt(self.before)} → {excerpt(self.after)}"
+
+
 class Problems:
-    """Every problem of one manifest. `file` is the manifest as the user named it."""
+    """Every problem and warning of one manifest. `file` is the manifest as the user named it."""
 
     def __init__(self, file: str) -> None:
         self.file = file
+        self.table: str | None = None
+        """The table whose row is being looked at: positions are in there. None: they are in the manifest."""
         self._found: list[Problem] = []
         self.last: Problem | None = None
         """The problem that was reported last, also if it was in the list already."""
+        self._tag_changes: dict[tuple[Position, str], _TagChange] = {}
 
     def __bool__(self) -> bool:
         return bool(self._found)
@@ -180,13 +218,17 @@ class Problems:
     def __len__(self) -> int:
         return len(self._found)
 
-    def add(self, at: Position, code: Code, message: str) -> None:
-        self.last = Problem(self.file, at, code.value, message)
+    def add(self, at: Position, code: str, message: str) -> None:
+        self.last = Problem(self.table or self.file, at, str(code), message)
         self._found.append(self.last)
 
     def after(self, count: int) -> list[Problem]:
         """Return all but the first `count` problems, in the order in which they were found."""
         return self._found[count:]
+
+    def tag_changed(self, at: Position, name: str, before: str, after: str) -> None:
+        """Count a value of `{name}` that the filter `tag` changed, in the template at this position of the manifest."""
+        self._tag_changes.setdefault((at, name), _TagChange(before, after)).count += 1
 
     def include(self, others: "Problems") -> None:
         """Add the problems of a file that the manifest names."""
@@ -194,4 +236,10 @@ class Problems:
 
     def in_order(self) -> tuple[Problem, ...]:
         """Return the problems in the order of their positions: those of the manifest, then those of other files."""
-        return tuple(sorted(self._found, key=lambda problem: (problem.file != self.file, problem.at)))
+        return tuple(in_file_order(self._found, self.file))
+
+    def warnings(self) -> tuple[Problem, ...]:
+        """Return the warnings in the order of their positions."""
+        changes = sorted(self._tag_changes.items(), key=lambda found: found[0])
+        code = ManifestWarning.CHANGED_FOR_TAG
+        return tuple(Problem(self.file, at, code.value, change.message(name)) for (at, name), change in changes)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,11 +16,14 @@ from batch_upload.manifest.expand import Expansion
 from batch_upload.manifest.form_values import add_forms
 from batch_upload.manifest.forms import BUILT_IN, unknown_form
 from batch_upload.manifest.globs import GlobFindings
+from batch_upload.manifest.keys import KEYS
 from batch_upload.manifest.problems import GRAMMAR, Code, Invalid, Problems, excerpt
+from batch_upload.manifest.rows import Batch, rows_of_table
 from batch_upload.manifest.source import SIZE_LIMIT_BYTES
+from batch_upload.manifest.table_entry import TableEntry
 from batch_upload.manifest.target_values import TargetValues
 from batch_upload.manifest.targets import Targets, resolve_targets
-from batch_upload.manifest.values import KEYS, NO_TAGS, Given, value_in
+from batch_upload.manifest.values import NO_TAGS, Given, value_in
 from batch_upload.manifest.yaml_file import YamlFile, open_yaml
 from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Listed, Manifest, Position, Problem, SourceKind
 from batch_upload.targets import ALL_LANES, LaneChoice, Target
@@ -38,6 +42,7 @@ def list_manifest(
     loader: Loader = FASTEST_LOADER,
     size_limit_bytes: int = SIZE_LIMIT_BYTES,
     invalid: Invalid | None = None,
+    warn: Callable[[Problem], None] = lambda _: None,
 ) -> tuple[Manifest, Taken, tuple[Problem, ...]]:
     """Hand the attachments of a manifest to `take`; return the manifest, what `take` returned, and every problem.
 
@@ -46,7 +51,7 @@ def list_manifest(
     problem are left out. Reading ends at the first error of YAML's grammar. `loader` is one of PyYAML's. The Python one
     is slower than the C one, refuses tabs between words, and words errors of grammar differently. `lanes` chooses those
     whose attachments are handed out. `findings` gets what globs find besides attachments, `invalid` what cannot be
-    sent, and which problems are of single entries: complete once this returns.
+    sent, and which problems are of single entries: complete once this returns. `warn` gets each warning.
 
     Raises ManifestInvalid if the keys before the attachments cannot be read, and UsageError if the path is no regular
     file or cannot be read, or if `lanes` names none of the manifest's.
@@ -73,7 +78,10 @@ def list_manifest(
             has_globs=reader.may_have_globs,
             invalid=invalid,
         )
-        taken = take(manifest, expansion.of_all(reader.entries()))
+        taken = take(manifest, expansion.of_all(reader.batches()))
+        manifest = replace(manifest, tables=tuple(dict.fromkeys(reader.tables)))
+    for warning in problems.warnings():
+        warn(warning)
     return manifest, taken, problems.in_order()
 
 
@@ -85,7 +93,7 @@ def read_manifest(path: Path, *, allow_outside: bool = False, loader: Loader = F
     problems = Problems(str(path))
     with _reading(path, problems, allow_outside=allow_outside, loader=loader) as reader:
         manifest = reader.head()
-        entries = tuple(reader.entries())
+        entries = tuple(chain.from_iterable(reader.batches()))
     if problems:
         raise _manifest_invalid(path, problems)
     return replace(manifest, entries=entries)
@@ -155,9 +163,11 @@ class _Reader:
         self._values = TargetValues(file.cursor, problems)
         add_forms(self._values)
         self._pairs: Iterator[Pair] = iter(())
-        self._entries: Iterator[Entry] = iter(())
+        self._entries: Iterator[Entry | TableEntry] = iter(())
         self._given: Given = {}
         """The keys of the manifest that were read."""
+        self.tables: list[str] = []
+        """The tables that were read so far, as the manifest names them."""
         self.targets: Targets | None = None
         """The manifest's `targets`, once `head` has been read; None if it has none."""
         self.may_have_globs = file.screened.may_have_globs
@@ -220,10 +230,27 @@ class _Reader:
             min_age_s=value_in(defaults, "min_age") or 0.0,
         )
 
-    def entries(self) -> Iterator[Entry]:
-        """Yield the entries up to an error of grammar. Those with a problem of their own name it."""
+    def batches(self) -> Iterator[Batch]:
+        """Yield the entries, those of a table's rows together, up to an error of grammar.
+
+        Those with a problem of their own name it.
+        """
+        folder = self._file.path.resolve().parent
         with self._file.until_fault():
-            yield from self._entries
+            for entry in self._entries:
+                if isinstance(entry, Entry):
+                    yield (entry,)
+                    continue
+                self.tables.append(entry.path)
+                yield from rows_of_table(
+                    entry,
+                    self._problems,
+                    manifest=self._file.path,
+                    folder=folder,
+                    allow_outside=self._allow_outside,
+                    has_targets="targets" in self._given,
+                    invalid=self._invalid,
+                )
 
     def _read_head(self) -> None:
         root = self._file.cursor.root()
@@ -258,7 +285,7 @@ class _Reader:
         self._file.end()
         return None
 
-    def _read_entries(self, root: Event, attachments: Event, *, are_last: bool) -> Iterator[Entry]:
+    def _read_entries(self, root: Event, attachments: Event, *, are_last: bool) -> Iterator[Entry | TableEntry]:
         for item in self._values.items(attachments, "`attachments`"):
             before = len(self._problems)
             entry = self._values.entry(item)
@@ -266,7 +293,7 @@ class _Reader:
             if found and not any(each.code in GRAMMAR for each in found):
                 self._invalid.problems.update(found)
                 unknown = Entry(SourceKind.FILE, "", position(item))
-                yield (entry or unknown)._replace(problem=found[0])
+                yield (entry if isinstance(entry, Entry) else unknown)._replace(problem=found[0])
             elif entry is not None:
                 yield entry
         keys = len(self._given)

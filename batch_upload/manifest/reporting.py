@@ -3,9 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from batch_upload.manifest import rules
 from batch_upload.manifest.globs import NamedFiles
 from batch_upload.manifest.ids import Ids
+from batch_upload.manifest.item_tags import missing_message
 from batch_upload.manifest.patterns import alternatives
 from batch_upload.manifest.problems import Code, Invalid, Problems, excerpt, refused
 from batch_upload.model import Entry, Manifest, Position, Problem, SourceKind
@@ -44,8 +44,7 @@ class ExpansionReport:
         self._chosen = chosen
         self._invalid = invalid or Invalid()
         self._has_lanes = has_lanes
-        self._tags_limit = rules.TAGS_LIMIT - 1 if manifest.identity_tag else rules.TAGS_LIMIT
-        self._reported: dict[tuple[Position, str], Problem | None] = {}
+        self._reported: dict[tuple[str | None, Position, str], Problem | None] = {}
         self._of_defaults: set[Problem] = set()
         """Problems of `defaults`, which every entry may have."""
         self._shared: dict[str | None, list[str]] = {}
@@ -87,12 +86,12 @@ class ExpansionReport:
 
     def _report(self, at: Position, code: Code, message: str) -> None:
         """Add a problem: once, whatever the number of lanes that have it."""
-        if self._has_lanes and (at, message) in self._reported:
-            self._problems.last = self._reported[at, message]
+        if self._has_lanes and (self._problems.table, at, message) in self._reported:
+            self._problems.last = self._reported[self._problems.table, at, message]
             return
         self._problems.add(at, code, message)
         if self._has_lanes:
-            self._reported[at, message] = self._problems.last
+            self._reported[self._problems.table, at, message] = self._problems.last
 
     def _note_default(self, entry: Entry, key: str) -> None:
         """Note that the problem that was reported last is of `defaults`, if that is where the tag is from."""
@@ -101,20 +100,22 @@ class ExpansionReport:
 
     def _report_of_lane(self, label: str | None, at: Position, code: Code, message: str) -> None:
         """Add a problem that names the first of the lanes that have it."""
-        if (at, message) not in self._reported:
+        if (self._problems.table, at, message) not in self._reported:
             self._problems.add(at, code, f"{message} (for {excerpt(label or '')})")
-            self._reported[at, message] = self._problems.last
-        self._problems.last = self._reported[at, message]
+            self._reported[self._problems.table, at, message] = self._problems.last
+        self._problems.last = self._reported[self._problems.table, at, message]
 
     def _report_missing(self, variable: str, lane: ExpandedLane, at: Position) -> None:
-        message = f"`{{vars.{variable}}}`: the target {excerpt(lane.name)} has no {excerpt(variable)} in `vars`"
-        self._report(at, Code.TEMPLATE, message)
+        self._report(at, Code.TEMPLATE, missing_message(variable, lane.name))
 
-    def _report_too_many(self, count: int, tags_at: Mapping[str, Position], at: Position) -> None:
-        too_many = [*tags_at.values()][-(count - self._tags_limit) :]
-        counted = ", besides the identity tag" if self._manifest.identity_tag else ""
-        message = f"{count} tags, at most {self._tags_limit} are allowed{counted}"
-        self._problems.add(too_many[0] if too_many else at, Code.TOO_MANY_TAGS, message)
+    def _report_in_manifest(self, at: Position, code: Code, message: str) -> None:
+        """Add a problem at a place of the manifest: once, whatever the number of rows that have it."""
+        table, self._problems.table = self._problems.table, None
+        if (None, at, message) not in self._reported:
+            self._problems.add(at, code, message)
+            self._reported[None, at, message] = self._problems.last
+        self._problems.last = self._reported[None, at, message]
+        self._problems.table = table
 
     def _refuse_target(self, at: Position) -> None:
         message = "`target` names one of `targets`, and the manifest has none: leave it out, or write `targets`"

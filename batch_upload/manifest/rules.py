@@ -2,10 +2,11 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from batch_upload.escape import quoted_path
+from batch_upload.manifest.filters import TAG_VALUE_LENGTH, filtered, filters_of, not_allowed_in_tag
 from batch_upload.manifest.patterns import alternatives
 from batch_upload.manifest.problems import Code, excerpt
 from batch_upload.model import KB, KIB, MAX_SIZE_SERVICE_BYTES
@@ -14,7 +15,6 @@ from batch_upload.spelling import REGION_PATTERN, url_advice
 TAGS_LIMIT = 50
 """Of one attachment, the identity tag counted."""
 TAG_KEY_LENGTH = 128
-TAG_VALUE_LENGTH = 256
 ID_LENGTH = 1_024
 URL_LENGTH = 2_048
 
@@ -47,8 +47,8 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _YAML_ESCAPES = {"\0": r"\0", "\a": r"\a", "\b": r"\b", "\t": r"\t", "\n": r"\n", "\v": r"\v", "\f": r"\f", "\r": r"\r",
                  "\x1b": r"\e", "\x85": r"\N", "\u2028": r"\L", "\u2029": r"\P"}  # fmt: skip
 """Characters that one letter after a backslash stands for (YAML 1.2.2, 5.7)."""
-_TAG_ASCII = re.compile(r"[A-Za-z0-9 _.:/=+@-]*")
-_TAG_PUNCTUATION = frozenset("_.:/=+-@")
+_ALL_ALLOWED = re.compile(r"[\w .:/=+@-]*")
+"""Letters and numbers of any script are `\\w`; spaces other than U+0020 are allowed, too, but seldom."""
 _PATTERNS: dict[Code, tuple[str, str]] = {
     Code.BATCH: (
         BATCH_PATTERN,
@@ -167,7 +167,7 @@ def wrong_with_tag_key(key: str) -> Wrong | None:
     """Check the key of a tag: length, characters, and reserved prefixes."""
     if not 1 <= len(key) <= TAG_KEY_LENGTH:
         return Code.TAG_KEY, f"a tag's key has 1 to {TAG_KEY_LENGTH} characters, this has {len(key)}"
-    if bad := _not_allowed_in_tag(key):
+    if bad := not_allowed_in_tag(key):
         return Code.TAG_KEY, _not_allowed_message(bad, key, f"the tag key {excerpt(key)}:")
     if key[:4].lower() == "aws:":
         return Code.TAG_RESERVED, f"the tag {excerpt(key)} begins with `aws:`, which AWS keeps for itself: rename it"
@@ -181,18 +181,14 @@ def wrong_with_tag_value(key: str, value: str) -> Wrong | None:
     if len(value) > TAG_VALUE_LENGTH:
         message = f"the tag {excerpt(key)} has {len(value)} characters: at most {TAG_VALUE_LENGTH} are allowed"
         return Code.TAG_VALUE, message
-    if bad := _not_allowed_in_tag(value):
+    if bad := not_allowed_in_tag(value):
         return Code.TAG_VALUE, _not_allowed_message(bad, value, f"the tag {excerpt(key)}: {excerpt(value)};")
     return None
 
 
-def _not_allowed_in_tag(text: str) -> str | None:
-    """Return the first character that a tag may not have, or None."""
-    if _TAG_ASCII.fullmatch(text):
-        return None
-    # Letters, numbers and separators of any script, as in AWS's own `[\p{L}\p{Z}\p{N}_.:/=+\-@]`.
-    others = (char for char in text if char not in _TAG_PUNCTUATION)
-    return next((char for char in others if unicodedata.category(char)[0] not in "LNZ"), None)
+def are_tag_values(texts: Sequence[str]) -> bool:
+    """Tell whether each of many texts may be a tag's value. False if that is not certain at first sight."""
+    return _ALL_ALLOWED.fullmatch("".join(texts)) is not None and max(map(len, texts)) <= TAG_VALUE_LENGTH
 
 
 def _not_allowed_message(bad: str, text: str, where: str) -> str:
@@ -247,7 +243,11 @@ LANE_NAMES = ("account", "region", "target", "vars.NAME")
 """The names that may also be in braces with `targets`, in tags, sources and ids."""
 TARGET_TEMPLATE_NAMES = ("account", "name", "region", "vars.NAME")
 """The names that may be in braces in `role_arn` and `profile` of `targets`."""
-_TEMPLATE_PIECE = re.compile(r"\{\{|\}\}|\{([a-z]+(?:\.[A-Za-z_][A-Za-z0-9_-]*)?)\}|[{}]")
+COLUMN_NAME = "col:NAME"
+"""The name that may be in braces in an entry with `table`, for every column."""
+COLUMN_PREFIX = "col:"
+TEMPLATE_PIECE = re.compile(r"\{\{|\}\}|\{([a-z]+(?:\.[A-Za-z_][A-Za-z0-9_-]*)?|col:[^{}|]+)((?:\|[^{}|]*)*)\}|[{}]")
+"""A piece of a template: doubled braces, a name (group 1) with its filters (group 2), or a brace that is wrong."""
 
 
 def has_braces(text: str) -> bool:
@@ -256,20 +256,41 @@ def has_braces(text: str) -> bool:
 
 
 def wrong_with_template(text: str, names: Sequence[str] = TEMPLATE_NAMES) -> str | None:
-    """Return what is wrong with a template, in words, or None. `vars.NAME` among `names` allows every variable."""
-    for piece in _TEMPLATE_PIECE.finditer(text):
+    """Return what is wrong with a template, in words, or None.
+
+    `vars.NAME` among `names` allows every variable, `col:NAME` every column.
+    """
+    for piece in TEMPLATE_PIECE.finditer(text):
         name = piece[1]
-        is_variable = name is not None and name.startswith("vars.") and "vars.NAME" in names
-        if piece[0] in ("{", "}") or (name is not None and name not in names and not is_variable):
+        if piece[0] in ("{", "}") or (name is not None and not _is_name(name, names)):
             listed = ", ".join(f"`{{{each}}}`" for each in names)
             rest = excerpt(text[piece.start() :])
+            if name is not None and name.startswith(COLUMN_PREFIX):
+                return f"{rest} takes from a column, which only an entry with `table` has"
             return f"{rest} is not a template: {listed} are, and `{{{{` and `}}}}` for braces"
+        if piece[2]:
+            try:
+                filters_of(piece[2])
+            except ValueError as wrong:
+                return str(wrong)
     return None
 
 
-def names_in(text: str) -> set[str]:
-    """Return the names that a correct template has in braces."""
-    return {piece[1] for piece in _TEMPLATE_PIECE.finditer(text) if piece[1] is not None}
+def _is_name(name: str, names: Sequence[str]) -> bool:
+    """Tell whether a template may have this name."""
+    if name.startswith(COLUMN_PREFIX):
+        return COLUMN_NAME in names
+    return name in names or (name.startswith("vars.") and "vars.NAME" in names)
+
+
+def names_in(text: str) -> list[str]:
+    """Return the names that a correct template has in braces, in its order."""
+    return [piece[1] for piece in TEMPLATE_PIECE.finditer(text) if piece[1] is not None]
+
+
+def has_columns(template: str) -> bool:
+    """Tell whether a text takes from a column. It may be wrong as a template otherwise."""
+    return f"{{{COLUMN_PREFIX}" in template and any(name.startswith(COLUMN_PREFIX) for name in names_in(template))
 
 
 def missing_variable(text: str, values: Mapping[str, str]) -> str | None:
@@ -278,17 +299,38 @@ def missing_variable(text: str, values: Mapping[str, str]) -> str | None:
     return missing[0].removeprefix("vars.") if missing else None
 
 
-def render(text: str, values: Mapping[str, str]) -> str:
-    """Replace the names of a correct template by their values. Braces in a value stay as they are."""
-    return _TEMPLATE_PIECE.sub(lambda piece: values[piece[1]] if piece[1] is not None else piece[0][0], text)
+def render(text: str, values: Mapping[str, str], changed: Callable[[str, str, str], None] | None = None) -> str:
+    """Replace the names of a correct template by their values, filtered. Braces in a value stay as they are.
+
+    `changed` is called with the name, the value and the filtered value where the filter `tag` changes one.
+    """
+
+    def filled(piece: re.Match[str]) -> str:
+        if piece[1] is None:
+            return piece[0][0]
+        value = values[piece[1]]
+        if not piece[2]:
+            return value
+        made = filtered(value, piece[2])
+        if changed is not None and made != value and "|tag" in piece[2]:
+            changed(piece[1], value, made)
+        return made
+
+    return TEMPLATE_PIECE.sub(filled, text)
 
 
-def rendered_tag(key: str, template: str, values: Mapping[str, str]) -> tuple[str, Wrong | None]:
-    """Return the value that a tag's template gives, and what is wrong with it."""
-    text = render(template, values)
+def rendered_tag(
+    key: str, template: str, values: Mapping[str, str], changed: Callable[[str, str, str], None] | None = None
+) -> tuple[str, Wrong | None]:
+    """Return the value that a tag's template gives, and what is wrong with it. `changed` is called as by `render`."""
+    text = render(template, values, changed)
     if wrong_with_tag_value(key, text):
         # Names from a Mac have accents apart from their letters (NFD), which tags may not have. All other values stay
         # as they are: the token depends on them.
         text = unicodedata.normalize("NFC", text)
     wrong = wrong_with_tag_value(key, text)
-    return text, (wrong[0], f"{wrong[1]} (of {excerpt(values['id'])})") if wrong else None
+    if wrong is None:
+        return text, None
+    name = next((name for name in names_in(template) if wrong_with_tag_value(key, values[name])), None)
+    advice = "" if name is None else f"; `{{{name}|tag}}` replaces what tags may not have"
+    return text, (wrong[0], f"{wrong[1]} (of {excerpt(values['id'])}){advice}")

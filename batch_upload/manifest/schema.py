@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from batch_upload.manifest import rules
+from batch_upload.manifest.filters import TAG_VALUE_LENGTH
 from batch_upload.manifest.forms import BUILT_IN, TYPES
 from batch_upload.model import MAX_SIZE_SERVICE_BYTES
 from batch_upload.spelling import REGION_PATTERN
@@ -54,7 +55,7 @@ TypeName = Annotated[
 ]
 Types = TypeName | Annotated[list[TypeName], Field(min_length=1)]
 TagKey = Annotated[str, StringConstraints(min_length=1, max_length=rules.TAG_KEY_LENGTH, pattern=_TAG_KEY)]
-TagValue = Annotated[str, StringConstraints(max_length=rules.TAG_VALUE_LENGTH)] | NotQuoted
+TagValue = Annotated[str, StringConstraints(max_length=TAG_VALUE_LENGTH)] | NotQuoted
 Tags = Annotated[dict[TagKey, TagValue], Field(max_length=rules.TAGS_LIMIT)]
 
 
@@ -160,7 +161,8 @@ class DefaultsModel(_Mapping):
 class _EntryModel(_Mapping):
     tags: Tags = Field(default={}, examples=[{"Name": "{stem}", "Country": "NO"}])
     """Tags of this entry, laid over the defaults. Values may hold {stem}, {name}, {parent}, {id} and {batch}; with
-    `targets` also {account}, {region}, {target} and {vars.NAME}."""
+    `targets` also {account}, {region}, {target} and {vars.NAME}; with `table` also {col:NAME}. A filter may follow, as
+    in {col:Company|tag}."""
     generation: Generation = 0
     """Raise it to upload this again on purpose."""
     max_size: Size = Field(default="", examples=["500KB", "1MiB"])
@@ -203,6 +205,23 @@ class UrlEntryModel(_EntryModel):
     """The attachment's name in this batch; the URL if it is not given."""
 
 
+class TableEntryModel(_EntryModel):
+    """One attachment for each row of a table: CSV, JSON Lines or a workbook (.xlsx)."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["file"]}, {"required": ["url"]}]})
+
+    table: Text = Field(examples=["customers.csv"])
+    """The path of the table, relative to the manifest. Its first row has the names of the columns."""
+    sheet: Text = Field(default="", examples=["Customers"])
+    """The sheet of a workbook; the first one if it is not given."""
+    file: Text = Field(default="", examples=["letters/{col:File Name}"])
+    """The path of each row's file, relative to the manifest: a template that takes from columns by {col:NAME}."""
+    url: Text = Field(default="", examples=["{col:Address}"])
+    """The `s3://BucketName/FileName` of each row, or of those without a file."""
+    id: ItemId = Field(default="", examples=["{col:Number}/letter"])
+    """The attachment's name in this batch; the path or URL where it is empty."""
+
+
 class ManifestModel(_Mapping):
     """What `batch-upload` is to upload. Version 1."""
 
@@ -226,7 +245,7 @@ class ManifestModel(_Mapping):
         default={}, examples=[{"my-logo": {"types": ["png"], "max_size": "50KB", "pixels": "224x224"}}]
     )
     """Forms of your own, beside the built-in ones that `batch-upload manifest forms` lists."""
-    attachments: Annotated[list[FileEntryModel | GlobEntryModel | UrlEntryModel], Field(min_length=1)]
+    attachments: Annotated[list[FileEntryModel | GlobEntryModel | UrlEntryModel | TableEntryModel], Field(min_length=1)]
     """What is to be uploaded, in this order."""
 
 

@@ -33,6 +33,7 @@ _NOT_ALLOWED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud80
 _TAB_IN_INDENTATION = re.compile(r"(?:^|(?<=[\n\r])) *\t")
 # Neither white space, an item of a list, nor a comment.
 _AT_MARGIN = re.compile(r"[\n\r](?=[^ \t\n\r#-]|-[^ \t\n\r])")
+_TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".xlsx", ".xls", ".ods", ".numbers")
 BOM = b"\xef\xbb\xbf"
 THE_MANIFEST = "the manifest"
 """The name of a manifest in messages about its file."""
@@ -106,10 +107,11 @@ def open_manifest(path: Path, *, what: str = THE_MANIFEST) -> Iterator[BinaryIO]
     if not stat.S_ISREG(mode):
         os.close(handle)
         named = f"{what} {quoted_path(str(path))} is"
+        itself = "name the YAML file itself" if what != "the table" else "name the table itself"
         if not stat.S_ISDIR(mode):
-            raise UsageError(f"{named} not a regular file", hint="name the YAML file itself")
+            raise UsageError(f"{named} not a regular file", hint=itself)
         if what != THE_MANIFEST:
-            raise UsageError(f"{named} a folder", hint="name the YAML file itself")
+            raise UsageError(f"{named} a folder", hint=itself)
         new = f"batch-upload manifest new {shlex.quote(str(path))} -o {batch_of(path.resolve().name) or 'new'}.yaml"
         raise UsageError(f"{named} a folder", hint=f"make a manifest of it first: `{new}`")
     with os.fdopen(handle, "rb") as file:
@@ -146,6 +148,15 @@ def refuse_database(path: Path, file: BinaryIO) -> None:
         raise UsageError(
             f"{quoted_path(str(path))} is a database, such as a ledger, and not a manifest; nothing was done",
             hint="name the manifest, which is a YAML file; only `status`, `why` and `report` take a ledger instead",
+        )
+
+
+def refuse_table(path: Path) -> None:
+    """Raise UsageError for a table in place of a manifest, which is known by its extension."""
+    if path.suffix.lower() in _TABLE_SUFFIXES:
+        new = f"batch-upload manifest new {shlex.quote(str(path))} -o {batch_of(path.stem) or 'new'}.yaml"
+        raise UsageError(
+            f"{quoted_path(str(path))} is a table, and not a manifest", hint=f"make a manifest of it first: `{new}`"
         )
 
 

@@ -3,7 +3,7 @@
 import difflib
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -11,27 +11,21 @@ from yaml.events import AliasEvent, Event, MappingStartEvent, ScalarEvent, Seque
 
 from batch_upload.manifest import rules
 from batch_upload.manifest.cursor import Pair, YamlCursor, is_null, is_plain, position, yaml_kind
+from batch_upload.manifest.keys import KEYS, KEYS_OF_ENTRIES
 from batch_upload.manifest.patterns import alternatives
 from batch_upload.manifest.problems import Code, Problems, excerpt
-from batch_upload.manifest.rules import LANE_NAMES, TEMPLATE_NAMES, has_braces, wrong_with_template
+from batch_upload.manifest.rules import (
+    COLUMN_NAME,
+    LANE_NAMES,
+    TEMPLATE_NAMES,
+    has_braces,
+    has_columns,
+    wrong_with_template,
+)
 from batch_upload.manifest.syntax import VALUE_EXAMPLES, in_quotes
+from batch_upload.manifest.table_entry import NEEDS_SOURCE, TableEntry, check_table_keys, table_entry_of
 from batch_upload.model import Entry, Position, SourceKind
 from batch_upload.spelling import yaml_scalar
-
-KEYS: dict[str, tuple[str, ...]] = {
-    "the manifest": ("version", "ledger", "part_of", "batch", "target", "targets", "defaults", "forms", "attachments"),
-    "`target`": ("region", "account", "profile", "role_arn"),
-    "`defaults`": ("tags", "max_size", "generation", "identity_tag", "target", "exclude", "min_age", "form", "check"),
-    "an entry": ("id", "file", "glob", "url", "tags", "generation", "max_size", "target",
-                 "exclude", "optional", "min_age", "form"),
-    "a form": ("types", "max_size", "pixels", "min_pixels"),
-    "`targets`": ("defaults", "from", "list"),
-    "`defaults` of `targets`": ("role_arn", "external_id", "profile", "regions", "groups", "vars"),
-    "a target": ("name", "account", "regions", "role_arn", "external_id", "profile", "groups", "vars"),
-}  # fmt: skip
-"""The keys of each mapping, by its name in messages."""
-_OF_ENTRIES = ("the manifest", "`target`", "`defaults`", "an entry", "a form")
-"""The mappings that every manifest may have."""
 
 Parsed = TypeVar("Parsed")
 ValueReader = Callable[[Event, str], Any]
@@ -82,6 +76,8 @@ class ManifestValues:
         """The names that templates of tags may have; None until it is known whether the manifest has `targets`."""
         self._undecided: list[tuple[dict[str, str], str, str, Event]] = []
         """Tags whose template is wrong without `targets`: their mapping, key, template and event."""
+        self._of_columns: list[tuple[dict[str, str], str, str, Event]] = []
+        """Tags that take from columns, until it is known whether their entry has a `table`; as above."""
         number = "`generation` must be a whole number from 1, in plain digits"
         size = "`max_size` must be a size such as `500KB` or `1MiB`, at most `5MiB`"
         check = "`check` must be `bytes`, or `inside` (the default)"
@@ -101,6 +97,8 @@ class ManifestValues:
             "file": self.text,
             "glob": self.pattern,
             "url": partial(self.word, code=Code.URL),
+            "table": self.text,
+            "sheet": self.text,
             "tags": self.tags,
             "generation": partial(self.parsed, parse=rules.number, plain=True, code=Code.GENERATION, demand=number),
             "max_size": partial(self.parsed, parse=rules.size_bytes, plain=False, code=Code.MAX_SIZE, demand=size),
@@ -132,7 +130,7 @@ class ManifestValues:
         if reader is not None:
             return reader(event, name), event
         # Few manifests have `targets`: their keys are no advice for others.
-        nearby = _OF_ENTRIES if where in _OF_ENTRIES else tuple(KEYS)
+        nearby = KEYS_OF_ENTRIES if where in KEYS_OF_ENTRIES else tuple(KEYS)
         homes = [other for other in nearby if name in KEYS[other]]
         close = difflib.get_close_matches(name[:64].lower().replace("-", "_"), KEYS[where], n=1)
         if homes:
@@ -146,19 +144,26 @@ class ManifestValues:
         self._cursor.skip(event)
         return None, event
 
-    def entry(self, event: Event) -> Entry | None:
+    def entry(self, event: Event) -> Entry | TableEntry | None:
         """Return the entry that `event` begins, or None if it has no usable source."""
+        before = len(self._of_columns)
         found = self.mapping(event, "an entry")
+        has_table = found is not None and "table" in found
+        of_columns = self._of_columns[before:]
+        del self._of_columns[before:]
+        if not has_table:
+            self._report_columns(of_columns)
         if found is None:
             return None
         sources = [name for name in found if name in _SOURCES]
         if not sources:
             # An unknown key may be the misspelt source: that is one problem, not two.
             if found.keys() <= self.readers["an entry"].keys():
-                message = "an entry needs one of `file`, `glob` and `url`"
+                message = NEEDS_SOURCE if has_table else "an entry needs one of `file`, `glob` and `url`"
                 self._problems.add(position(event), Code.NO_SOURCE, message)
             return None
-        for other in sources[1:]:
+        check_table_keys(found, self._problems)
+        for other in () if has_table else sources[1:]:
             message = f"`{other}` and `{sources[0]}` are both given: an entry has only one of `file`, `glob` and `url`"
             self._problems.add(position(found[other][1]), Code.SEVERAL_SOURCES, message)
         kind, (source, source_event) = _SOURCES[sources[0]], found[sources[0]]
@@ -173,7 +178,7 @@ class ManifestValues:
         if source is None:
             return None
         tags: TagMapping = value_in(found, "tags") or NO_TAGS
-        return Entry(
+        entry = Entry(
             kind=kind,
             source=source,
             at=position(source_event),
@@ -190,6 +195,7 @@ class ManifestValues:
             form=value_in(found, "form"),
             form_at=position(found["form"][1]) if "form" in found else None,
         )
+        return table_entry_of(found, entry) if has_table else entry
 
     def pairs(self) -> Iterator[Pair]:
         """Yield the pairs of the mapping that just began, as the cursor does."""
@@ -315,7 +321,9 @@ class ManifestValues:
             if is_good_key and value is not None:
                 values[sys.intern(tag_key)] = value
                 at[tag_key] = position(key)
-            if self._template_names is None and value is not None and wrong_with_template(value):
+            if value is not None and has_columns(value):
+                self._of_columns.append((values, tag_key, value, event_of_value))
+            elif self._template_names is None and value is not None and wrong_with_template(value):
                 self._undecided.append((values, tag_key, value, event_of_value))
         return TagMapping(values, at)
 
@@ -338,7 +346,8 @@ class ManifestValues:
         elif self._template_names is None:
             return value
         else:
-            message_or_none = wrong_with_template(value, self._template_names)
+            names = (*self._template_names, COLUMN_NAME) if has_columns(value) else self._template_names
+            message_or_none = wrong_with_template(value, names)
             wrong = (Code.TEMPLATE, message_or_none) if message_or_none else None
         return None if self.is_wrong(event, wrong) else value
 
@@ -350,6 +359,15 @@ class ManifestValues:
                 self._problems.add(position(event), Code.TEMPLATE, message)
                 tags.pop(key, None)
         self._undecided.clear()
+        self._report_columns(self._of_columns)
+        self._of_columns.clear()
+
+    def _report_columns(self, of_columns: Sequence[tuple[dict[str, str], str, str, Event]]) -> None:
+        """Report templates that take from columns outside of an entry with `table`, and remove their tags."""
+        for tags, key, template, event in of_columns:
+            if message := wrong_with_template(template, self._template_names or TEMPLATE_NAMES):
+                self._problems.add(position(event), Code.TEMPLATE, message)
+            tags.pop(key, None)
 
     def is_wrong(self, event: Event, wrong: rules.Wrong | None) -> bool:
         """Report what is wrong with the value that `event` begins. Return whether anything is."""

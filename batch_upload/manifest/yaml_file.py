@@ -12,7 +12,15 @@ import yaml
 from batch_upload.errors import UsageError
 from batch_upload.manifest.cursor import CannotGoOnError, Loader, YamlCursor
 from batch_upload.manifest.problems import Code, Problems
-from batch_upload.manifest.source import THE_MANIFEST, Screened, cannot_be_read, open_manifest, refuse_database, screen
+from batch_upload.manifest.source import (
+    THE_MANIFEST,
+    Screened,
+    cannot_be_read,
+    open_manifest,
+    refuse_database,
+    refuse_table,
+    screen,
+)
 from batch_upload.manifest.syntax import position_of_fault, syntax_message
 from batch_upload.model import Position
 
@@ -28,6 +36,7 @@ def open_yaml(
     with open_manifest(path, what=what) as file:
         try:
             if what == THE_MANIFEST:
+                refuse_table(path)
                 refuse_database(path, file)
             screened = screen(file, problems, size_limit_bytes=size_limit_bytes, what=what)
         except OSError as error:

@@ -277,10 +277,8 @@ def progress_line(progress: ProgressCounts, *, at: datetime) -> Line:
 
 def problem_line(problem: Problem, *, event: str = "problem") -> Line:
     """Return a line of `validate --json`."""
-    at = problem.at
-    return made_line(
-        event, file=problem.file, line=at.line, column=at.column, code=problem.code, message=problem.message
-    )
+    at, column = problem.at, max(1, problem.at.column)  # a whole line begins in column 1
+    return made_line(event, file=problem.file, line=at.line, column=column, code=problem.code, message=problem.message)
 
 
 def warning_line(warning: Problem) -> Line:

@@ -1,11 +1,16 @@
 """`manifest new`: what it writes is valid as it is written, and nothing is replaced or left out in silence."""
 
+import json
+import subprocess
+from datetime import date
 from pathlib import Path
 
+import openpyxl
 import pytest
 import yaml
 
 from tests.support.batches import pdf, png
+from tests.support.command import COMMAND
 from tests.support.preloaded import Preloaded
 
 
@@ -84,8 +89,8 @@ def test_rows_become_entries_with_a_tag_for_each_column(command: Preloaded, cust
     (customers / "sheets").mkdir()
     (customers / "list.csv").write_bytes("\r\n".join(lines).encode("utf-8-sig"))
 
-    made = command.run("manifest", "new", "list.csv", cwd=customers)
-    written = command.run("manifest", "new", "list.csv", "--json", "-o", "list.yaml", cwd=customers)
+    made = command.run("manifest", "new", "list.csv", "--rows", cwd=customers)
+    written = command.run("manifest", "new", "list.csv", "--rows", "--json", "-o", "list.yaml", cwd=customers)
 
     assert made.code == written.code == 0
     assert made.stdout == (customers / "list.yaml").read_text(encoding="utf-8")
@@ -111,3 +116,150 @@ def test_every_row_that_cannot_be_an_entry_is_named_and_nothing_is_written(comma
         (5, "tag-value"),
     ]
     assert not (customers / "list.yaml").exists()
+
+
+@pytest.fixture
+def letters(tmp_path: Path) -> Path:
+    """An export of a spreadsheet with a byte order mark and semicolons, beside a folder of letters."""
+    (tmp_path / "Letters 2026").mkdir()
+    for name in ("Müller", "acme", "Ørsted"):
+        (tmp_path / "Letters 2026" / f"{name}.pdf").write_bytes(pdf(name))
+    rows = (
+        "Letter;File Name;Company",
+        "1;Müller.pdf;Müller & Söhne, GmbH",
+        "2;acme.pdf;",
+        "3;Ørsted.pdf;AT&T (US)",
+        ";;",
+    )
+    (tmp_path / "kunden.csv").write_bytes("\r\n".join(rows).encode("utf-8-sig"))
+    return tmp_path
+
+
+def test_an_export_beside_a_folder_of_letters_is_uploaded_as_the_messages_say(
+    command: Preloaded, letters: Path
+) -> None:
+    new = ("manifest", "new", "kunden.csv", "-o", "june.yaml")
+    advice = ("--file-column", "Letters 2026/{col:File Name}", "--clean-tags", "_")
+
+    refused = command.run(*new, cwd=letters)
+    made = command.run(*new, *advice, cwd=letters)
+    checked = command.run("validate", "june.yaml", cwd=letters)
+    uploaded = command.run("upload", "june.yaml", "--local", "--json", cwd=letters)
+    again = command.run("upload", "june.yaml", "--local", "--json", cwd=letters)
+
+    assert refused.code == 21
+    assert "kunden.csv:2: `Müller.pdf` does not exist" in refused.stderr
+    assert "`&` is not allowed in the tag `Company`" in refused.stderr
+    assert "`--clean-tags _` replaces what tags may not have" in refused.stderr
+    assert (
+        "hint: files are looked for beside the table: did you mean `Letters 2026/Müller.pdf`? then add "
+        "`--file-column 'Letters 2026/{col:File Name}'`"
+    ) in refused.stderr
+    assert made.code == 0, made.stderr
+    assert "2 values of `Company` were changed for tags: `Müller & Söhne, GmbH` → `Müller _ Söhne_ GmbH`" in made.stderr
+    assert yaml.safe_load((letters / "june.yaml").read_text(encoding="utf-8"))["attachments"] == [
+        {
+            "table": "kunden.csv",
+            "file": "Letters 2026/{col:File Name}",
+            "tags": {"Letter": "{col:Letter|tag:_}", "Company": "{col:Company|tag:_}"},
+        }
+    ]
+    assert (checked.code, "is valid: 3 items" in checked.stderr + checked.stdout) == (0, True)
+    assert (uploaded.code, uploaded.states) == (0, {"complete": 3})
+    assert [each["line"] for each in uploaded.of("warning") if each["code"] == "changed-for-tag"] == [9]
+    assert (again.code, again.summary["uploaded"]) == (0, 0)
+
+
+def test_a_workbook_is_a_table_whose_new_rows_are_uploaded_later(command: Preloaded, letters: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["Document", "Since", "Number"])
+    book.active.append(["Letters 2026/Müller.pdf", date(2026, 11, 28), 7])
+    book.active["C2"].number_format = "00000"
+    book.save(letters / "kunden.xlsx")
+
+    made = command.run("manifest", "new", "kunden.xlsx", "-o", "x.yaml", cwd=letters)
+    first = command.run("upload", "x.yaml", "--local", "--json", cwd=letters)
+    book.active.append(["Letters 2026/acme.pdf", None, 8])
+    book.save(letters / "kunden.xlsx")
+    second = command.run("upload", "x.yaml", "--local", "--json", cwd=letters)
+    part = command.run(
+        "report", "x.yaml", "--local", "--format", "manifest", "--only", "Letters 2026/Müller.pdf", cwd=letters
+    )
+
+    assert "files are named by the column `Document`" in made.stderr
+    assert (first.states, second.states, second.summary["uploaded"]) == ({"complete": 1}, {"complete": 2}, 1)
+    (entry,) = yaml.safe_load(part.stdout)["attachments"]
+    assert (entry["file"], entry["tags"]) == ("Letters 2026/Müller.pdf", {"Since": "2026-11-28", "Number": "00007"})
+
+
+def test_the_same_problem_of_many_rows_is_grouped_for_people_and_told_one_by_one_to_programs(
+    command: Preloaded, letters: Path
+) -> None:
+    (letters / "many.csv").write_text("file,Company\n" + "".join(f",Firm {n}\n" for n in range(30)), encoding="utf-8")
+    (letters / "m.yaml").write_text(
+        'version: 1\nbatch: b\nattachments:\n  - {table: many.csv, file: "{col:file}"}\n', encoding="utf-8"
+    )
+
+    people = command.run("validate", "m.yaml", cwd=letters)
+    programs = command.run("validate", "m.yaml", "--json", cwd=letters)
+
+    assert people.stderr.count("the column `file` is empty") == 5
+    assert "many.csv: the same in 25 more rows: lines 7, 8, 9" in people.stderr
+    problems = programs.of("problem")
+    assert [(line["file"], line["line"], line["column"]) for line in problems] == [
+        ("many.csv", n, 1) for n in range(2, 32)
+    ]
+
+
+def test_a_table_from_standard_input_is_copied_row_by_row(command: Preloaded, letters: Path) -> None:
+    row = json.dumps({"file": "Letters 2026/acme.pdf", "Company": "Acme"})
+    ended = subprocess.run(
+        [COMMAND, "manifest", "new", "-", "-o", "june.yaml"],
+        cwd=letters,
+        input=f"{row}\n",
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    made = yaml.safe_load((letters / "june.yaml").read_text(encoding="utf-8"))
+    assert (made["batch"], made["attachments"]) == (
+        "june",
+        [{"id": "Letters 2026/acme.pdf", "file": "Letters 2026/acme.pdf", "tags": {"Company": "Acme"}}],
+    )
+    assert command.run("validate", "june.yaml", cwd=letters).code == 0
+
+
+def test_no_output_replaces_a_table_of_the_manifest(command: Preloaded, letters: Path) -> None:
+    (letters / "m.yaml").write_text(
+        'version: 1\nbatch: b\nattachments:\n  - {table: kunden.csv, file: "Letters 2026/{col:File Name}"}\n',
+        encoding="utf-8",
+    )
+
+    refused = command.run("report", "m.yaml", "--local", "-o", "kunden.csv", "--format", "csv", cwd=letters)
+
+    assert refused.code == 2
+    assert "is a table of the manifest, which it would overwrite" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"PK\x03\x04" + bytes(60), "c.xlsx:1: the workbook is damaged"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "c.xlsx:1: the file is an old workbook of Excel (.xls)"),
+        (b"Title\n\nPath,x\na,b\n", "c.xlsx:1: line 1 has no names of columns, line 3 has: remove the lines above it"),
+        (b"Path,Document\na,b\n", "it may be `Path` or `Document`: `--file-column NAME` names it"),
+    ],
+)
+def test_what_is_wrong_with_a_spreadsheet_is_told_with_what_to_do(
+    content: bytes, words: str, command: Preloaded, letters: Path
+) -> None:
+    (letters / "c.xlsx").write_bytes(content)
+
+    refused = command.run("manifest", "new", "c.xlsx", "-o", "c.yaml", cwd=letters)
+
+    assert refused.code == 21
+    assert words in refused.stderr
+    assert not (letters / "c.yaml").exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from batch_upload.app.items import check, list_items, ready, ready_to_read
+from batch_upload.app.listing import read_listing
 from batch_upload.documents.bodies import DocumentReader
 from batch_upload.errors import ChangedSincePlan, ManifestInvalid
 from batch_upload.model import ContentType
@@ -162,3 +163,17 @@ def test_what_is_wrong_with_an_entry_does_not_stop_a_verb_that_only_reads(tmp_pa
     assert [item.item_id for item in prepared.items] == ["a.pdf"]
     assert [listed.item_id for listed, _ in prepared.unread] == ["june.yaml:7:5", "b"]
     assert [problem.code for problem in prepared.problems] == ["unknown-key", "unknown-key"]
+
+
+def test_the_digests_that_prove_a_manifest_the_same_are_also_those_of_its_tables(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("file\na.pdf\n", encoding="utf-8")
+    path = tmp_path / "june.yaml"
+    entry = '  - {table: c.csv, file: "{col:file}"}\n'
+    path.write_text(f"version: 1\nbatch: b\nattachments:\n{entry}", encoding="utf-8")
+
+    before = read_listing(path, allow_outside=False).digests
+    (tmp_path / "c.csv").write_text("file\nb.pdf\n", encoding="utf-8")
+    after = read_listing(path, allow_outside=False).digests
+
+    assert before.keys() == {"june.yaml", "c.csv"}
+    assert (before["june.yaml"] == after["june.yaml"], before["c.csv"] == after["c.csv"]) == (True, False)

@@ -8,9 +8,9 @@ from batch_upload.document import FlawCode
 from batch_upload.documents.copies import WarningCode
 from batch_upload.documents.refusals import RefusalCode
 from batch_upload.manifest.expand import expand
-from batch_upload.manifest.problems import Code, GlobWarning
+from batch_upload.manifest.keys import KEYS
+from batch_upload.manifest.problems import Code, GlobWarning, ManifestWarning
 from batch_upload.manifest.reader import read_manifest
-from batch_upload.manifest.values import KEYS
 
 Write = Callable[..., Path]
 
@@ -18,7 +18,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "manifest.md").read_text(encoding="
 
 
 def test_every_code_stands_in_the_table_with_its_meaning() -> None:
-    for code in (*Code, *GlobWarning, *RefusalCode, *WarningCode, *FlawCode):
+    for code in (*Code, *GlobWarning, *ManifestWarning, *RefusalCode, *WarningCode, *FlawCode):
         assert f"| `{code}` | {code.meaning} |" in PAGE
 
 
@@ -28,6 +28,7 @@ def test_the_table_has_no_other_codes() -> None:
     assert set(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)) == {
         *Code,
         *GlobWarning,
+        *ManifestWarning,
         *RefusalCode,
         *WarningCode,
         *FlawCode,
@@ -44,6 +45,7 @@ def test_the_examples_of_the_page_are_manifests(write: Write, tmp_path: Path) ->
     for name in ("files/acme-loa.pdf", "screenshots/a.png", "screenshots/web/b.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
+    (tmp_path / "customers.csv").write_text("File Name,Number,Company\nacme.pdf,7,AT&T (US)\n")
     examples = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
     assert examples

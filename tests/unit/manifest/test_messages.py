@@ -202,3 +202,14 @@ def test_a_folder_is_told_to_be_made_a_manifest_of(tmp_path: Path) -> None:
     assert caught.value.hint == (
         f"make a manifest of it first: `batch-upload manifest new '{folder}' -o letters-2026.yaml`"
     )
+
+
+def test_a_table_is_told_to_be_made_a_manifest_of(write: Write) -> None:
+    path = write("file,Company\na.pdf,Acme\n", "Kunden März.csv")
+
+    with pytest.raises(UsageError) as caught:
+        read_manifest(path)
+
+    assert caught.value.message == f"`{path}` is a table, and not a manifest"
+    new = f"batch-upload manifest new '{path}' -o kunden-marz.yaml"
+    assert caught.value.hint == f"make a manifest of it first: `{new}`"

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,14 @@ from hypothesis import strategies as st
 from batch_upload.errors import UsageError
 from batch_upload.manifest.expand import expand
 from batch_upload.manifest.forms import BUILT_IN
-from batch_upload.manifest.from_csv import CsvCode, EntriesOfRows, Table, entries_of_table, read_table
-from batch_upload.manifest.new import Rejection, WantedTags, manifest_lines, wanted_tags
+from batch_upload.manifest.from_table import TableWishes, new_table_entry
+from batch_upload.manifest.new import WantedTags, manifest_lines, wanted_tags
+from batch_upload.manifest.problems import Code, Problems
 from batch_upload.manifest.reader import read_manifest
+from batch_upload.manifest.rows import RowReader
 from batch_upload.manifest.rules import batch_of
+from batch_upload.manifest.table_entry import TableEntry
+from batch_upload.manifest.tables import TableFault, read_table
 from batch_upload.model import Entry, Manifest, Position, Problem, SourceKind
 
 HOSTILE = (
@@ -27,10 +31,6 @@ HOSTILE = (
     "\x00",
 )  # fmt: skip
 texts = st.sampled_from(HOSTILE) | st.text(st.characters(codec="utf-8"), max_size=12)
-
-
-def fine(path: Path, source: str) -> Rejection | None:
-    return None
 
 
 def manifest_of(folder: Path, entries: Sequence[Entry], wanted: WantedTags = WantedTags()) -> Manifest:  # noqa: B008 - frozen
@@ -54,22 +54,47 @@ def csv_bytes(rows: Sequence[Sequence[str]], delimiter: str = ",", *, mark: bool
     return text.getvalue().encode("utf-8-sig" if mark else "utf-8")
 
 
-def table_of(raw: bytes) -> Table:
-    found = read_table(raw, "c.csv")
-    assert isinstance(found, Table), found
-    return found
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What `manifest new` makes of a table, before it looks into the files."""
+
+    entries: list[Entry]
+    problems: list[Problem]
+    entry: TableEntry | None = None
+    lines: frozenset[int] = frozenset()
+    """Those of the rows."""
 
 
-def rows_of(table: Table, folder: Path, wanted: WantedTags = WantedTags()) -> EntriesOfRows:  # noqa: B008 - frozen
-    return entries_of_table(
-        table,
-        name="c.csv",
-        folder=folder,
-        manifest_folder=folder,
-        wanted=wanted,
-        tag_columns=not wanted.by_row,
-        judge=fine,
-    )
+def made_of(
+    raw: bytes,
+    folder: Path,
+    wanted: WantedTags = WantedTags(),  # noqa: B008 - frozen
+    *,
+    manifest_folder: Path | None = None,
+) -> Made:
+    """Make the entry of a table in a folder, and those of its rows."""
+    problems = Problems("c.csv")
+    wishes = TableWishes(wanted)
+    home = manifest_folder or folder
+    try:
+        with read_table(io.BytesIO(raw)) as table:
+            new = new_table_entry(table, wishes, path="c.csv", folder=folder, manifest_folder=home, targets=None)
+            reader = RowReader(new.entry, table, problems, name="c.csv", has_targets=False)
+            rows = list(table.rows)
+    except TableFault as fault:
+        return Made([], [Problem("c.csv", Position(fault.line, 0), fault.code, fault.message)])
+    made = [reader.entry_of(*row) for row in rows]
+    entries = [each for each in made if each is not None]
+    return Made(entries, list(problems.in_order()), new.entry, frozenset(line for line, _ in rows))
+
+
+def read_table_back(made: Made, raw: bytes, folder: Path, wanted: WantedTags) -> Manifest:
+    """Read the manifest that names the table, beside which it is written."""
+    (folder / "c.csv").write_bytes(raw)
+    path = folder / "short.yaml"
+    lines = manifest_lines(manifest_of(folder, made.entries, wanted), table=made.entry)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="")
+    return read_manifest(path)
 
 
 @settings(max_examples=60)
@@ -84,25 +109,27 @@ def test_any_table_becomes_a_manifest_that_says_the_same_or_problems_of_its_rows
 ) -> None:
     folder = tmp_path_factory.mktemp("csv").resolve()
     header = ("file", "id", "Country", "Note")
-    found = read_table(csv_bytes([header, *rows], delimiter, mark=mark), "c.csv")
-    if isinstance(found, Problem):
+    raw = csv_bytes([header, *rows], delimiter, mark=mark)
+
+    made = made_of(raw, folder)
+    if made.entry is None:
         assert not any(cell.strip() for row in rows for cell in row)
         return
-
-    made = rows_of(found, folder)
     manifest = manifest_of(folder, made.entries)
     problems = [*made.problems, *expand(manifest, allow_outside=False)[1]]
 
-    lines = {line for line, _ in found.rows}
-    assert all(problem.at.line in lines for problem in problems)
+    assert all(problem.at.line in made.lines for problem in problems)
     if not problems:
+        short = read_table_back(made, raw, folder, WantedTags())
+        assert bare(short.entries) == bare(manifest.entries)
+        assert expand(short, allow_outside=False)[1] == ()
         again = read_back(manifest, folder)
         assert bare(again.entries) == bare(manifest.entries)
         assert expand(again, allow_outside=False)[1] == ()
         stripped = [tuple(cell.strip() for cell in row) for row in rows]
         kept = [row for row in stripped if any(row)]
         assert [entry.source for entry in again.entries] == [row[0] for row in kept]
-        assert [entry.item_id for entry in again.entries] == [row[1] or row[0] for row in kept]
+        assert [entry.item_id for entry in again.entries] == [row[1] or None for row in kept]
         assert [dict(entry.tags) for entry in again.entries] == [
             {key: value for key, value in zip(("Country", "Note"), row[2:], strict=True) if value} for row in kept
         ]
@@ -111,8 +138,8 @@ def test_any_table_becomes_a_manifest_that_says_the_same_or_problems_of_its_rows
 @pytest.mark.parametrize("loader", [yaml.SafeLoader, yaml.CSafeLoader])
 def test_other_yaml_readers_read_the_same(tmp_path: Path, loader: type) -> None:
     rows = [(f"{number}.pdf", value.strip(), value) for number, value in enumerate(HOSTILE)]
-    made = rows_of(table_of(csv_bytes([("file", "id", "Country"), *rows])), tmp_path.resolve())
-    good = [entry for entry in made.entries if entry.item_id]
+    made = made_of(csv_bytes([("file", "id", "Country"), *rows]), tmp_path.resolve())
+    good = [entry._replace(item_id=entry.item_id or entry.source) for entry in made.entries]
 
     text = "".join(f"{line}\n" for line in manifest_lines(manifest_of(tmp_path, good)))
     loaded = yaml.load(text, loader)  # noqa: S506 - both are safe loaders
@@ -128,19 +155,18 @@ def test_other_yaml_readers_read_the_same(tmp_path: Path, loader: type) -> None:
     [
         (b"file,Name\na.pdf,Caf\xe9\n", 2, "not-utf-8", "Latin-1"),
         ("file,Name\n".encode("utf-16"), 1, "not-utf-8", "UTF-16"),
-        (b"", 1, CsvCode.CSV, "empty"),
-        (b"file,Name\n\n ,\n", 1, CsvCode.CSV, "no row"),
-        (b'file,Name\na.pdf,x\nb.pdf,"y" z\n', 3, CsvCode.CSV, "not CSV"),
-        (b'file,Name\na.pdf,"x\n', 2, CsvCode.CSV, "not CSV"),
-        (b"name,path\na,a.pdf\n", 1, CsvCode.COLUMNS, "no column `file` or `url`"),
-        (b"file,Name,Name\na.pdf,x,y\n", 1, CsvCode.COLUMNS, "`Name` is there twice"),
-        (b"FILE,file\na.pdf,x\n", 1, CsvCode.COLUMNS, "`file` is there twice"),
+        (b"", 1, Code.CSV, "empty"),
+        (b"file,Name\n\n ,\n", 1, Code.CSV, "no row"),
+        (b'file,Name\na.pdf,x\nb.pdf,"y" z\n', 3, Code.CSV, "not CSV"),
+        (b'file,Name\na.pdf,"x\n', 2, Code.CSV, "not CSV"),
+        (b"name,where\na,a.pdf\n", 1, Code.COLUMNS, "no column `file` or `url`"),
+        (b"file,Name,Name\na.pdf,x,y\n", 1, Code.COLUMNS, "`Name` is there twice"),
+        (b"FILE,file\na.pdf,x\n", 1, Code.COLUMNS, "`file` is there twice"),
     ],
 )
 def test_a_file_that_is_no_table_is_one_problem_in_its_line(raw: bytes, line: int, code: str, words: str) -> None:
-    found = read_table(raw, "c.csv")
+    (found,) = made_of(raw, Path("/")).problems
 
-    assert isinstance(found, Problem)
     assert (found.file, found.at.line, found.code) == ("c.csv", line, code)
     assert words in found.message
 
@@ -152,7 +178,7 @@ def test_a_file_that_is_no_table_is_one_problem_in_its_line(raw: bytes, line: in
         ("a.pdf,s3://b/c.pdf,x", "several-sources", "both"),
         (",s3://b c.pdf,x", "url", "s3://BucketName"),
         ("a.pdf,,{stem}", "tag-value", "`{` is not allowed"),
-        ("a.pdf,,x,stray", CsvCode.CELLS, "`stray`"),
+        ("a.pdf,,x,stray", Code.CELLS, "`stray`"),
         ('"a\rb.pdf",,x', "control-character", r"the name `a\rb.pdf` has a line break: rename the file"),
         (f"a.pdf,,{'x' * 257}", "tag-value", "257 characters"),
     ],
@@ -160,23 +186,28 @@ def test_a_file_that_is_no_table_is_one_problem_in_its_line(raw: bytes, line: in
 def test_every_row_that_cannot_be_an_entry_is_named(tmp_path: Path, row: str, code: str, words: str) -> None:
     raw = f'file,url,Note\n"a\n.pdf",,\nok.pdf,,fine\n{row}\n'.encode()
 
-    problems = rows_of(table_of(raw), tmp_path).problems
+    problems = made_of(raw, tmp_path).problems
 
     assert [(problem.at.line, problem.code) for problem in problems] == [(2, "control-character"), (5, code)]
     assert words in problems[1].message
 
 
 def test_a_first_line_of_a_spreadsheet_says_the_delimiter() -> None:
-    table = table_of(b"\xef\xbb\xbfsep=;\r\nFile ; ID;Country\r\na.pdf;x, y; NO \r\n;;\r\n")
+    with read_table(io.BytesIO(b"\xef\xbb\xbfsep=;\r\nFile ; ID;Country\r\na.pdf;x, y; NO \r\n;;\r\n")) as table:
+        rows = list(table.rows)
 
-    assert table == Table(["File", "ID", "Country"], [(3, ["a.pdf", "x, y", "NO"])])
+    assert (table.columns, table.line, rows) == (
+        ["File", "ID", "Country"],
+        2,
+        [(3, ["a.pdf", "x, y", "NO"])],
+    )
 
 
 def test_a_template_takes_from_columns_and_keeps_the_manifests_own(tmp_path: Path) -> None:
     wanted = wanted_tags(["Name={stem} of {col:company}", "Plain=x", "Maybe={col:note}"])
-    table = table_of(b"file,company,note\na.pdf,Acme,\nb.pdf,B,n\n")
+    raw = b"file,company,note\na.pdf,Acme,\nb.pdf,B,n\n"
 
-    made = rows_of(table, tmp_path, wanted)
+    made = made_of(raw, tmp_path, wanted)
     listed, problems = expand(
         read_back(manifest_of(tmp_path.resolve(), made.entries, wanted), tmp_path), allow_outside=False
     )
@@ -216,10 +247,8 @@ def test_a_column_that_is_not_there_is_refused_with_those_that_are() -> None:
 def test_capital_letters_of_columns_are_not_told_apart_unless_two_differ_in_nothing_else() -> None:
     wanted = wanted_tags(["Name={col:company} {col:CITY}"]).for_columns(["file", "Company", "City"])
 
-    assert wanted.of_row({"Company": "acme", "City": "Oslo"}) == {"Name": "acme Oslo"}
-    assert wanted_tags(["Name={col:city}"]).for_columns(["City", "city"]).of_row({"City": "A", "city": "B"}) == {
-        "Name": "B"
-    }
+    assert wanted.by_row == {"Name": "{col:Company} {col:City}"}
+    assert wanted_tags(["Name={col:city}"]).for_columns(["City", "city"]).by_row == {"Name": "{col:city}"}
     with pytest.raises(UsageError):
         wanted_tags(["Name={col:CITY}"]).for_columns(["City", "city"])
 
@@ -235,38 +264,31 @@ def test_a_batch_is_named_after_what_it_is_made_of(name: str, batch: str | None)
 @pytest.mark.parametrize(
     ("cell", "words"),
     [
-        ("R&D 100%", "`--tag`: `&` is not allowed in the tag `Customer`"),
-        ("x" * 300, "`--tag`: the tag `Customer` has 300 characters: at most 256 are allowed"),
+        ("R&D 100%", "`&` is not allowed in the tag `Customer`"),
+        ("x" * 300, "the tag `Customer` has 300 characters: at most 256 are allowed"),
         ("{stem}", "`{` is not allowed in the tag `Customer`"),
         ("a\nb", r"`\n` is not allowed in the tag `Customer`"),
     ],
 )
 def test_a_cell_that_cannot_be_a_tag_is_told_at_its_line(tmp_path: Path, cell: str, words: str) -> None:
     wanted = wanted_tags(["Customer={col:Name}"])
-    table = table_of(csv_bytes([("file", "Name"), ("a.pdf", "fine"), ("b.pdf", cell)]))
+    raw = csv_bytes([("file", "Name"), ("a.pdf", "fine"), ("b.pdf", cell)])
 
-    problems = problems_of_table(table, tmp_path.resolve(), wanted)
+    problems = problems_of_table(raw, tmp_path.resolve(), wanted)
 
     assert [(problem.at.line, problem.code) for problem in problems] == [(3, "tag-value")]
     assert words in problems[0].message
 
 
-def test_a_workbook_is_called_one() -> None:
-    found = read_table(b"PK\x03\x04" + bytes(60), "c.csv")
-
-    assert isinstance(found, Problem)
-    assert found.message == "the file is a workbook, not CSV: save it as `CSV UTF-8`"
-
-
 @pytest.mark.parametrize(
     ("cell", "code", "words"),
     [
-        ("a.pdf/", "folder", "column `file`: `a.pdf/` ends as only folders do"),
+        ("a.pdf/", "folder", "`a.pdf/` ends as only folders do"),
         ('"a\nb.pdf"', "control-character", r"column `file`: the name `a\nb.pdf` has a line break: rename the file"),
     ],
 )
 def test_a_cell_that_names_no_file_is_told_so(tmp_path: Path, cell: str, code: str, words: str) -> None:
-    (problem,) = rows_of(table_of(f"file,Name\n{cell},x\n".encode()), tmp_path).problems
+    (problem,) = problems_of_table(f"file,Name\n{cell},x\n".encode(), tmp_path, WantedTags())
 
     assert (problem.at.line, problem.code) == (2, code)
     assert words in problem.message
@@ -275,17 +297,14 @@ def test_a_cell_that_names_no_file_is_told_so(tmp_path: Path, cell: str, code: s
 def test_a_folder_between_table_and_manifest_that_no_manifest_can_name_is_a_problem(tmp_path: Path) -> None:
     root = tmp_path.resolve()
     for name in ("two\nlines", "bytes \udcff"):
-        made = entries_of_table(
-            table_of(b"file\na.pdf\n"), name="c.csv", folder=root / name, manifest_folder=root, wanted=WantedTags(),
-            tag_columns=True, judge=fine,
-        )  # fmt: skip
+        made = made_of(b"file\na.pdf\n", root / name, manifest_folder=root)
         assert [problem.at.line for problem in made.problems] == [2]
         assert made.problems[0].message.startswith("column `file`: the name `")
 
 
-def problems_of_table(table: Table, folder: Path, wanted: WantedTags) -> list[Problem]:
+def problems_of_table(raw: bytes, folder: Path, wanted: WantedTags) -> list[Problem]:
     """Everything that `manifest new` tells of the rows of a table."""
-    made = rows_of(table, folder, wanted)
+    made = made_of(raw, folder, wanted)
     return [*made.problems, *expand(manifest_of(folder, made.entries, wanted), allow_outside=False)[1]]
 
 
@@ -307,16 +326,18 @@ def test_whatever_is_asked_for_with_tag_what_is_written_is_read_back_without_a_p
         wanted = wanted_tags([f"Tag {number}={template}" for number, template in enumerate(templates)])
     except UsageError:
         return
-    found = read_table(csv_bytes([("file", "id", "Company", "Note"), *rows]), "c.csv")
-    if isinstance(found, Problem):
+    raw = csv_bytes([("file", "id", "Company", "Note"), *rows])
+    made = made_of(raw, folder, wanted)
+    if made.entry is None:
         return
-    made = rows_of(found, folder, wanted)
     manifest = manifest_of(folder, made.entries, wanted)
 
     problems = [*made.problems, *expand(manifest, allow_outside=False)[1]]
 
-    assert all(problem.at.line in {line for line, _ in found.rows} for problem in problems)
+    assert all(problem.at.line in made.lines for problem in problems)
     if not problems:
+        short = read_table_back(made, raw, folder, wanted)
+        assert bare(short.entries) == bare(manifest.entries)
         again = read_back(manifest, folder)
         assert expand(again, allow_outside=False)[1] == ()
         assert bare(again.entries) == bare(manifest.entries)

@@ -1,0 +1,182 @@
+"""The entry with `table` that `manifest new` makes of the columns of a table."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batch_upload.errors import UsageError
+from batch_upload.manifest import rules
+from batch_upload.manifest.columns import Columns, columns_in, folded_name
+from batch_upload.manifest.filters import clean_for_tag
+from batch_upload.manifest.new import WantedTags, with_filter
+from batch_upload.manifest.new_targets import ACCOUNT_COLUMN, REGION_COLUMN, RowTargets
+from batch_upload.manifest.problems import Code, excerpt
+from batch_upload.manifest.rows import title_rows_message
+from batch_upload.manifest.rules import COLUMN_NAME, COLUMN_PREFIX, has_braces
+from batch_upload.manifest.table_entry import TableEntry
+from batch_upload.manifest.tables import Table, TableFault, header_below
+from batch_upload.model import Entry, Position, SourceKind
+from batch_upload.spelling import literal
+
+OWN_COLUMNS = ("file", "url", "id")
+"""Columns that are no tags, in any case."""
+FILE_COLUMNS = ("file name", "filename", "path", "attachment", "document")
+"""Columns that have the files if there is no column `file` or `url`, and only one of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableWishes:
+    """What is wanted of the entry of a table."""
+
+    tags: WantedTags
+    """Those of `--tag`, with the filters that they need."""
+    file_column: str | None = None
+    """The column that has the files, or a template such as `Letters/{col:Name}.pdf`."""
+    clean: str | None = None
+    """What replaces characters that tags may not have; None: they are a problem."""
+
+
+@dataclass(slots=True)
+class NewTableEntry:
+    """An entry for a table, whose paths start at the manifest's folder."""
+
+    entry: TableEntry
+    columns: Sequence[str]
+    """The table's, those with a meaning of their own in lower case."""
+    file: str | None
+    """The template of `file` from the table's folder; None for a table of addresses."""
+    target: str | None = None
+    """The template of `target`; None without `--target-column`."""
+    notes: list[str] = field(default_factory=list)
+
+
+def new_table_entry(
+    table: Table,
+    wishes: TableWishes,
+    *,
+    path: str,
+    folder: Path,
+    manifest_folder: Path,
+    targets: RowTargets | None,
+    sheet: str | None = None,
+) -> NewTableEntry:
+    """Return the entry that lists each row of a table.
+
+    `path` is the table's from the manifest's folder; files are named relative to `folder`, which has the table. Both
+    folders are real paths. Raises TableFault if the columns do not suffice, and UsageError for a column that is asked
+    for and is not there.
+    """
+    own: tuple[str, ...] = OWN_COLUMNS
+    if targets is not None and targets.file is None:
+        own = (*own, ACCOUNT_COLUMN, REGION_COLUMN)
+    columns = [name.lower() if name.lower() in own else name for name in table.columns]
+    written = dict(zip(columns, table.columns, strict=True))
+    file, note = _file_template(table, columns, wishes.file_column)
+    used = {folded_name(column) for column in columns_in(file or "")}
+    if targets is not None:
+        targets.for_columns(columns)
+        own = (*OWN_COLUMNS, *targets.own_columns)
+    keep = [*OWN_COLUMNS[1:], *own[len(OWN_COLUMNS) :]]
+    tagging = [name for name in columns if name and name not in keep and folded_name(name) not in used]
+    if wishes.file_column is None:
+        tagging = [name for name in tagging if name != "file"]
+    by_row = wishes.tags.for_columns([name for name in table.columns if name]).by_row
+    if not by_row:
+        by_row = _tags_of_columns(table, tagging, written, wishes.clean)
+    before = (
+        "" if folder == manifest_folder else literal(Path(os.path.relpath(folder, manifest_folder)).as_posix() + "/")
+    )
+    url = _column(table, written["url"]) if "url" in columns else None
+    item_id = _column(table, written["id"]) if "id" in columns else None
+    if before and item_id is None:
+        item_id = file
+    kind, source = (SourceKind.FILE, before + file) if file is not None else (SourceKind.URL, url or "")
+    entry = Entry(kind, source, Position(), item_id=item_id, tags=by_row)
+    made = TableEntry(path, Position(), entry, url if file is not None else None, Position(), sheet)
+    return NewTableEntry(made, columns, file, _target_template(table, written, targets), [note] if note else [])
+
+
+def _target_template(table: Table, written: Mapping[str, str], targets: RowTargets | None) -> str | None:
+    if targets is None:
+        return None
+    name = _column(table, written[targets.column])
+    if targets.file is not None:
+        return name
+    if REGION_COLUMN in written:
+        return f"{name}/{_column(table, written[REGION_COLUMN])}"
+    return name if targets.region is None else f"{name}/{targets.region}"
+
+
+def _file_template(table: Table, columns: Sequence[str], wanted: str | None) -> tuple[str | None, str]:
+    """Return the template of `file`, None for a table of addresses alone, and what to say about its choice."""
+    if wanted is not None:
+        return _wanted_file_template(table, wanted), ""
+    twice = [name for name in OWN_COLUMNS if columns.count(name) > 1]
+    if twice:
+        raise TableFault(Code.COLUMNS, f"the column {excerpt(twice[0])} is there twice: rename one", line=table.line)
+    if "file" in columns:
+        return _column(table, table.columns[columns.index("file")]), ""
+    if "url" in columns:
+        return None, ""
+    guesses = _guesses(table.columns)
+    if len(guesses) == 1:
+        return _column(table, guesses[0]), f"files are named by the column {excerpt(guesses[0])}"
+    if not guesses:
+        line = header_below(table, lambda cells: len(_guesses(cells)) == 1 or "file" in map(str.lower, cells))
+        if line is not None:
+            raise TableFault(Code.COLUMNS, title_rows_message(table.line, line), line=table.line)
+    which = f"; it may be {' or '.join(map(excerpt, guesses))}" if guesses else ""
+    message = (
+        f"there is no column `file` or `url`{which}: `--file-column NAME` names it; {Columns(table.columns).listed}"
+    )
+    raise TableFault(Code.COLUMNS, message, line=table.line)
+
+
+def _wanted_file_template(table: Table, wanted: str) -> str:
+    """Return the template of `--file-column`, which is the name of a column or a template itself."""
+    names = Columns(table.columns)
+    if not has_braces(wanted):
+        place = names.find(wanted)
+        if place is None:
+            raise UsageError(f"`--file-column`: {names.wrong_with(wanted)}")
+        return _column(table, table.columns[place])
+    if wrong := rules.wrong_with_template(wanted, (COLUMN_NAME,)):
+        raise UsageError(f"`--file-column`: {wrong}")
+    for column in columns_in(wanted):
+        if names.find(column) is None:
+            raise UsageError(f"`--file-column`: {names.wrong_with(column)}")
+    return wanted
+
+
+def _guesses(columns: Sequence[str]) -> list[str]:
+    """Return the columns whose names say that they have files."""
+    return [name for name in columns if folded_name(name.replace("_", " ").replace("-", " ")) in FILE_COLUMNS]
+
+
+def _column(table: Table, name: str) -> str:
+    """Return the template for a column. Raises TableFault if its name cannot be in one."""
+    if set("{}|") & set(name):
+        message = f"the column {excerpt(name)}: rename it, a name that is used has no braces and no `|`"
+        raise TableFault(Code.COLUMNS, message, line=table.line)
+    if Columns(table.columns).find(name) is None:
+        raise TableFault(Code.COLUMNS, f"the column {excerpt(name)} is there twice: rename one", line=table.line)
+    return f"{{{COLUMN_PREFIX}{name}}}"
+
+
+def _tags_of_columns(
+    table: Table, tagging: Sequence[str], written: Mapping[str, str], clean: str | None
+) -> dict[str, str]:
+    """Return a tag for each of these columns."""
+    tags: dict[str, str] = {}
+    for name in tagging:
+        column = written[name]
+        key = name if clean is None else clean_for_tag(name, clean)[: rules.TAG_KEY_LENGTH]
+        if wrong := rules.wrong_with_tag_key(key):
+            advice = "" if clean is not None else "; `--clean-tags _` replaces what tags may not have"
+            raise TableFault(wrong[0], f"column {excerpt(column)}: {wrong[1]}{advice}", line=table.line)
+        template = _column(table, column)
+        if key in tags:
+            raise TableFault(Code.COLUMNS, f"two columns become the tag {excerpt(key)}: rename one", line=table.line)
+        tags[key] = template if clean is None else with_filter(template, f"|tag:{clean}")
+    return tags
