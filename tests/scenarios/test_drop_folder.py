@@ -5,9 +5,9 @@ import time
 import unicodedata
 from pathlib import Path
 
-from tests.support.batches import pdf
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
+from tests.support.real_documents import real_pdf
 
 MANIFEST = (
     "version: 1\nbatch: drop-folder\nattachments:\n"
@@ -19,7 +19,7 @@ FAST = ("--rate", "200")
 def drop(folder: Path, name: str, content: bytes | None = None, *, age_s: float = 3_600) -> Path:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(pdf(name) if content is None else content)
+    path.write_bytes(real_pdf(name) if content is None else content)
     changed_s = time.time() - age_s
     os.utime(path, (changed_s, changed_s))
     return path
@@ -58,14 +58,14 @@ def test_a_half_written_file_waits_and_what_was_uploaded_under_its_id_stays(
         drop(tmp_path, name)
     first = command.run("upload", path, *FAST, "--json", cwd=tmp_path, env=endpoint.env)
 
-    drop(tmp_path, "in/a.pdf", pdf("anew")[:40], age_s=1)
-    drop(tmp_path, "in/c.pdf", pdf("c"), age_s=-86_400)
+    drop(tmp_path, "in/a.pdf", real_pdf("anew")[:40], age_s=1)
+    drop(tmp_path, "in/c.pdf", real_pdf("c"), age_s=-86_400)
     planned = command.run("plan", path, "--json", cwd=tmp_path, env=endpoint.env)
     second = command.run("upload", path, *FAST, "--json", cwd=tmp_path, env=endpoint.env)
     pruned = command.run("prune", path, "--yes", "--json", cwd=tmp_path, env=endpoint.env)
     counted = command.run("status", path, "--json", cwd=tmp_path, env=endpoint.env)
     reported = command.run("report", path, "--format", "jsonl", cwd=tmp_path, env=endpoint.env)
-    drop(tmp_path, "in/a.pdf", pdf("anew"))
+    drop(tmp_path, "in/a.pdf", real_pdf("anew"))
     last = command.run("upload", path, *FAST, "--json", cwd=tmp_path, env=endpoint.env)
 
     assert (first.code, first.states) == (0, {"complete": 3})
@@ -162,9 +162,9 @@ def test_an_id_keeps_what_was_uploaded_under_the_old_name(
 
 
 def test_the_same_bytes_in_another_batch_are_told(endpoint: Endpoint, command: Preloaded, tmp_path: Path) -> None:
-    drop(tmp_path, "in/a.pdf", pdf("the same"))
+    drop(tmp_path, "in/a.pdf", real_pdf("the same"))
     command.run("upload", manifest_in(tmp_path), *FAST, cwd=tmp_path, env=endpoint.env)
-    drop(tmp_path, "in/b.pdf", pdf("the same"))
+    drop(tmp_path, "in/b.pdf", real_pdf("the same"))
     path = manifest_in(tmp_path, MANIFEST.replace("drop-folder", "other"))
 
     planned = command.run("plan", path, "--json", cwd=tmp_path, env=endpoint.env)
