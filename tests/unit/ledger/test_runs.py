@@ -1,10 +1,14 @@
 """Whether a file is the one that its last run left: the note in its lock tells."""
 
+import os
 import shutil
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
 import anyio
+import pytest
 
 from tests.support.one_lane import OneLane, Open
 from tests.unit.ledger.samples import after, pin, run_without_listing, whole_run
@@ -68,3 +72,12 @@ async def _ended(ledger: OneLane, number: int, code: int, **summary: int) -> Non
         summary=summary,
         at=began + timedelta(minutes=1),
     )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_user_without_a_name_is_a_number_as_in_a_container() -> None:
+    script = "import os; from batch_upload.ledger import runs; os.setuid(54321); print(runs.user_of_process())"
+
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert ended.stdout == "54321\n"
