@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from batch_upload.app.interruption import Interruption
+from batch_upload.app.items import LanePart
 from batch_upload.app.lane_run import LANES_STARTING, LaneRun, RunEnd, RunScope
 from batch_upload.app.lanes import OfTarget, SharedAccess, is_of_lane, shared_access
+from batch_upload.app.listing import Listings
 from batch_upload.clock import SystemClock
 from batch_upload.documents.bodies import DocumentReader
-from batch_upload.errors import BatchUploadError, ExitCode, LedgerOfAnotherLane
+from batch_upload.errors import BatchUploadError, ExitCode, LedgerOfAnotherLane, ManifestInvalid
 from batch_upload.events import LaneEnded
 from batch_upload.ledger import open_ledger
 from batch_upload.ledger_address import LedgerAddress
@@ -33,12 +35,22 @@ class LaneHost:
     shared: SharedAccess = field(default_factory=SharedAccess)
     reader: DocumentReader = field(default_factory=DocumentReader)
     starting: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(LANES_STARTING))
+    listings: Listings = field(default_factory=Listings)
     _running: list[Interruption] = field(default_factory=list)
     _interrupted: tuple[ExitCode, str] | None = None
 
     def scope(self, scope: RunScope) -> RunScope:
         """Return the scope of a run whose lanes run on this host."""
-        return replace(scope, shared=self.shared, reader=self.reader, starting=self.starting)
+        return replace(
+            scope, shared=self.shared, reader=self.reader, starting=self.starting, read_again=self.read_again
+        )
+
+    async def read_again(self, part: LanePart) -> LanePart:
+        """Return what a lane gets of its manifest now, with its files read. Raises as `Listings.part_again`."""
+        found = await self.listings.part_again(part)
+        if found.prepared.fresh:
+            await self.ledger.remember_digests(found.prepared.fresh)
+        return found
 
     def interrupt(self, code: ExitCode, name: str) -> None:
         """End the work of all lanes that run, and of those that begin later. `name` says why, such as `SIGTERM`."""
@@ -60,7 +72,8 @@ class LaneHost:
     async def run_lane(self, run: LaneRun[RunEnd]) -> RunEnd:
         """Do the work of one lane of several, and notify its listener of the end.
 
-        An error that concerns this lane alone (`is_of_lane`) is its end; any other is raised.
+        An error that concerns this lane alone (`is_of_lane`) is its end, and so is a manifest that became invalid while
+        the lane was waited for; any other error is raised.
         """
         label = run.part.target.label or ""
         writer = await self.ledger.writer(label)
@@ -68,7 +81,7 @@ class LaneHost:
             try:
                 end = await run.run(writer)
             except BatchUploadError as error:
-                if not is_of_lane(error):
+                if not (is_of_lane(error) or isinstance(error, ManifestInvalid)):
                     raise
                 counted = run.counted(Exit(error.exit_code, error.message))
                 if isinstance(error, LedgerOfAnotherLane):  # what the ledger has for the target is another lane's

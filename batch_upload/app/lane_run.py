@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -36,7 +36,7 @@ from batch_upload.errors import (
 )
 from batch_upload.events import LaneStopped, Notice
 from batch_upload.model import Fault, Known, Lane
-from batch_upload.ports import LedgerWriter, Observer
+from batch_upload.ports import LaneMemory, LedgerWriter, Observer
 from batch_upload.service.access import Ask
 from batch_upload.summary import Exit, Summary, exit_of
 
@@ -57,6 +57,11 @@ LANES_STARTING = 50
 UNREACHED_HINT = "look at the network, a proxy and AWS's health page; `batch-upload doctor` checks each step of the way"
 
 
+async def as_planned(part: LanePart) -> LanePart:
+    """Return the part as it is."""
+    return part
+
+
 @dataclass(frozen=True, slots=True)
 class RunScope:
     """What the lanes of one run share. `started` is the moment of `counting_s()` from which all times count."""
@@ -71,6 +76,8 @@ class RunScope:
     reader: DocumentReader = field(default_factory=DocumentReader)
     starting: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(LANES_STARTING))
     """How many lanes may be reached at the same time."""
+    read_again: Callable[[LanePart], Awaitable[LanePart]] = as_planned
+    """Reads a lane's part of the manifest and its files again, after a wait for the lane (`LaneHost.read_again`)."""
 
     @property
     def elapsed_s(self) -> float:
@@ -103,7 +110,7 @@ class LaneRun(ABC, Generic[RunEnd]):
 
     @abstractmethod
     async def work(self, ledger: LedgerWriter, reached: Reached) -> RunEnd:
-        """Do the work on a lane whose account is known. May raise BatchUploadError."""
+        """Take the lane (`take_lane`), whose account is known, and do the work. May raise BatchUploadError."""
 
     @abstractmethod
     def ended_early(self, summary: Summary) -> RunEnd:
@@ -134,6 +141,18 @@ class LaneRun(ABC, Generic[RunEnd]):
     def lane(self) -> Lane | None:
         """The lane; None until its account is known."""
         return self._lane
+
+    async def take_lane(self, ledger: LedgerWriter, reached: Reached) -> LaneMemory:
+        """Pin the ledger to the lane. After a wait for another run, read the lane's part of the manifest again.
+
+        The other run may have worked from a newer manifest. Raises as `LedgerWriter.pin` and `LaneHost.read_again`;
+        then nothing was sent.
+        """
+        memory = await ledger.pin(reached.lane, endpoint=reached.service.endpoint, at=self.clock.now())
+        if memory.has_waited:
+            self.part = await self.scope.read_again(self.part)
+            self.prepared = self.part.prepared
+        return memory
 
     def time_limit_s(self) -> float | None:
         """Return after how many seconds the work is cancelled: what is in flight at the deadline has DRAIN_S to end."""

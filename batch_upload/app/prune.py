@@ -79,8 +79,8 @@ class PruneLane(LaneRun[PruneResult]):
         self._decision = decision
 
     async def work(self, ledger: LedgerWriter, reached: Reached) -> PruneResult:
+        await self.take_lane(ledger, reached)
         demand_whole(self.prepared.manifest)  # it may have been read again
-        await ledger.pin(reached.lane, endpoint=reached.service.endpoint, at=self.clock.now())
         context = lane_context(reached, self.settings, ledger, self.observer, run_id=self.scope.run_id)
         rows = await ledger.known(self.batch)
         found = pruning(self.prepared.items, rows, later=self.prepared.young_ids)

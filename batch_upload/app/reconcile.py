@@ -79,9 +79,9 @@ class ReconcileLane(LaneRun[ReconcileResult]):
         self._decision = decision
 
     async def work(self, ledger: LedgerWriter, reached: Reached) -> ReconcileResult:
+        await self.take_lane(ledger, reached)
         items = self.prepared.items
         context = lane_context(reached, self.settings, ledger, self.observer, run_id=self.scope.run_id)
-        await ledger.pin(reached.lane, endpoint=reached.service.endpoint, at=self.clock.now())
         capacity = await ask_capacity(context)
         if not await self._decision.of(self.part.target.label, await expected_cost(context, capacity)):
             return ReconcileResult(self.summed_up(await stock_of(context, self.batch, items), NOT_BEGUN))

@@ -108,6 +108,9 @@ class UploadLane(LaneRun[RunResult]):
         self.left_out = LeftOut(part, self.observer)
 
     async def work(self, ledger: LedgerWriter, reached: Reached) -> RunResult:
+        memory = await self.take_lane(ledger, reached)
+        if memory.has_waited:
+            self.left_out = LeftOut(self.part, self.observer)
         settings = self.settings
         unchosen = await to_thread.run_sync(unchosen_states, self.part) if self.prepared.unchosen else {}
         await self.left_out.read(ledger, unchosen)
@@ -119,7 +122,7 @@ class UploadLane(LaneRun[RunResult]):
         self.interruption.drain_with(run.interrupt)
         async with task_group() as group:
             group.start_soon(self.remember_rates, ledger, reached)
-            result = await run.run(self.prepared.items)
+            result = await run.run(self.prepared.items, memory)
             group.cancel_scope.cancel()
         self.ledger_error = result.ledger_error
         ended = self.summary_of(result, reached)

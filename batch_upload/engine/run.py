@@ -1,4 +1,4 @@
-"""A whole run on a lane: pin, plan, look, carry out the steps that are left, and read how everything ended."""
+"""A whole run on a pinned lane: plan, look, carry out the steps that are left, and read how everything ended."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
@@ -151,13 +151,12 @@ class Run:
         self._context.stop(Stop(StopKind.SIGNAL, Fault("Interrupted", f"stopped by {signal_name}")))
         self._whole.deadline = anyio.current_time() + DRAIN_S
 
-    async def run(self, items: Sequence[Item]) -> LaneResult:
-        """Do it all. Raises LedgerOfAnotherLane, LedgerLocked, and LedgerUnusable where nothing at all could be read.
+    async def run(self, items: Sequence[Item], memory: LaneMemory) -> LaneResult:
+        """Do it all. `memory` is what `LedgerWriter.pin` returned. Raises LedgerFault where the run cannot be begun.
 
         Every other fault is in the result: what happened before it has happened.
         """
         context, batch = self._context, self._options.batch
-        memory = await context.ledger.pin(self._lane, endpoint=self._endpoint, at=context.now())
         await context.ledger.begin_run(context.run_id, verb="upload", batch=batch, at=context.now())
         selection = self._options.selection
         planned = Planned(Unfinished(tuple(items)), selection, LaneOutlook(context.now(), None, selection.tries_parked))

@@ -3,9 +3,9 @@
 An engine may run a task twice, lose it, or give it a wrong status. Only the ledger says what has happened.
 """
 
+import math
 import os
 import socket
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -13,15 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-import anyio
 from anyio import to_thread
 
-from batch_upload.app.choice import choice_of
-from batch_upload.app.items import LanePart, ready_part, settings_of_manifest
+from batch_upload.app.items import LanePart, settings_of_manifest
 from batch_upload.app.lane_follow import run_id_of_attempt
 from batch_upload.app.lane_host import HINT, LaneHost, open_lane_host
 from batch_upload.app.lane_run import RunScope
-from batch_upload.app.listing import ManifestListing, read_listing
 from batch_upload.app.upload import UploadLane
 from batch_upload.clock import counting_s
 from batch_upload.errors import ExitCode, LedgerUnusable, ManifestInvalid, UsageError
@@ -33,8 +30,6 @@ from batch_upload.settings import MaxFailures, RunOptions
 
 TASK_VERSION = 1
 """Of the JSON of a task. A worker leaves another one to workers of that version."""
-LISTINGS_KEPT = 4
-"""Manifests whose lists a worker keeps in memory, 600 bytes an attachment. Its lanes come from one, or a few."""
 TAKE_OVER_S = 45.0
 """Seconds that a lane waits for its last holder: a lease of 30 s that was renewed just now, and a margin."""
 REFUSED_MAX = 3
@@ -185,8 +180,6 @@ class WorkerHost:
         self._schema = newest_schema(ledger)
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.interrupted = False
-        self._listings: OrderedDict[str, ManifestListing] = OrderedDict()
-        self._reading = anyio.Lock()
 
     def interrupt(self, code: ExitCode, name: str) -> None:
         """Let what is in flight end and be recorded, 10 s at most, and hand all lanes back. `name` says why."""
@@ -194,8 +187,8 @@ class WorkerHost:
         self.lanes.interrupt(code, name)
         self.lanes.ledger.hurry()
 
-    async def part(self, task: LaneTask) -> LanePart:
-        """Return what the task's lane gets of its manifest, with the files read.
+    async def part(self, task: LaneTask, *, since_s: float = -math.inf) -> LanePart:
+        """Return what the task's lane gets of its manifest, with the files read. `since_s` is as for `Listings.of`.
 
         Raises UsageError or ManifestInvalid if the manifest is not the one of the task, or its files cannot be sent;
         and LedgerUnusable if this program knows other tables than the coordinator.
@@ -206,14 +199,9 @@ class WorkerHost:
                 hint="install the same version of batch-upload everywhere",
             )
         options = replace(options_of_json(task.options, self.options), targets=(task.target,), shard=None)
-        async with self._reading:  # it is CPU time for the most part, and the next lane needs the same list
-            listing = self._listings.pop(task.manifest, None)
-            if listing is None or listing.digests != task.digests:
-                path, allow_outside = Path(task.manifest), options.allow_outside
-                listing = await to_thread.run_sync(lambda: read_listing(path, allow_outside=allow_outside))
-            self._listings[task.manifest] = listing
-            while len(self._listings) > LISTINGS_KEPT:
-                self._listings.popitem(last=False)
+        listing = await self.lanes.listings.of(
+            Path(task.manifest), allow_outside=options.allow_outside, since_s=since_s, digests=task.digests
+        )
         for name, digest in task.digests.items():
             if listing.digests.get(name) != digest:
                 raise UsageError(
@@ -222,14 +210,16 @@ class WorkerHost:
                     hint="have the same manifest at the same path on every machine, and begin the run anew",
                 )
         listed = listing.part(settings_of_manifest(options, listing.manifest))
+        return await to_thread.run_sync(listing.read_files, listed, abandon_on_cancel=True)
 
-        def read() -> LanePart:
-            settings = listed.settings
-            has_only = settings.only_ids or settings.only_states
-            choice = choice_of(listing.manifest, settings, [listed.target]) if has_only else None
-            return ready_part(listing.manifest, listed.target, listed.listed, settings, listing.of_entries, choice)
-
-        return await to_thread.run_sync(read, abandon_on_cancel=True)
+    async def part_again(self, task: LaneTask) -> LanePart:
+        """As `part`, after a wait for the lane: nothing of the list is from before. Raises ManifestInvalid."""
+        try:
+            part = await self.part(task, since_s=counting_s())
+        except UsageError as error:
+            raise ManifestInvalid(error.message, problems=(), hint=error.hint) from error
+        await self.lanes.ledger.remember_digests(part.prepared.fresh)
+        return part
 
 
 @asynccontextmanager
@@ -251,8 +241,9 @@ async def run_lane(host: WorkerHost, task: LaneTask, *, attempt: int = 1) -> Lan
     """
     number = task.attempts + attempt
     run_id = run_id_of_attempt(task.run_id, number)
+    since_s = counting_s() if number > 1 else -math.inf  # the lane may have been another run's meanwhile
     try:
-        part = await host.part(task)
+        part = await host.part(task, since_s=since_s)
     except (UsageError, ManifestInvalid, LedgerUnusable) as error:
         problem = f": {error.problems[0].message}" if isinstance(error, ManifestInvalid) else ""
         reason = f"the worker {host.name} refuses it: {error.message}{problem}"
@@ -263,7 +254,7 @@ async def run_lane(host: WorkerHost, task: LaneTask, *, attempt: int = 1) -> Lan
         await host.lanes.ledger.remember_digests(part.prepared.fresh)
     left_s = task.left_s(datetime.now(UTC))
     scope = host.lanes.scope(RunScope(run_id, host.observer, started=counting_s(), deadline_s=left_s))
-    run = UploadLane(scope, part)
+    run = UploadLane(replace(scope, read_again=lambda _: host.part_again(task)), part)
     summary = (await host.lanes.run_lane(run)).summary
     if isinstance(run.ledger_error, LedgerUnusable):
         raise run.ledger_error

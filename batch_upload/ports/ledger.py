@@ -29,12 +29,13 @@ class LaneMemory:
 
     `listed_at`: start of the last listing that was read to its end, or None. `continuous`: whether the ledger's last
     run is the last that took its lock; False for a copy, a restored backup, or a new ledger. `sent_at`: start of the
-    last create of any run, or None.
+    last create of any run, or None. `has_waited`: whether `pin` waited for another process that held the lane.
     """
 
     listed_at: datetime | None
     continuous: bool
     sent_at: datetime | None = None
+    has_waited: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.operations import CREATE
-from tests.support.batches import Batch, assert_each_once, make_batch
+from batch_upload.operations import CREATE, TAG
+from tests.support.batches import TAGS, Batch, assert_adds_up, assert_each_once, jpeg, make_batch, pdf, write_batch
 from tests.support.command import Result, Running
 from tests.support.controllers import lane_rows, lapse
 from tests.support.endpoint import Endpoint
@@ -130,3 +130,93 @@ def test_a_killed_run_is_gone_on_with_once_its_lease_has_lapsed(scene: Scene) ->
     assert second.code == 0, second.stderr
     assert second.states == {"complete": ITEMS}
     assert_each_once(scene.endpoint, scene.batch)
+
+
+@pytest.fixture
+def waiting(scene: Scene) -> Iterator[tuple[Running, Running]]:
+    """A run that holds the lane and whose first create is not answered, and another one that waits for the lane."""
+    scene.endpoint.faults({"action": "hang", "operation": CREATE})
+    words = ("upload", scene.batch.manifest, "--json")
+    with scene.command.started(*words, cwd=scene.batch.folder, env=scene.env) as first:
+        scene.endpoint.wait_for(CREATE)
+        with scene.command.started(
+            *words, "--wait-lock", "1m", "--rate", "100", cwd=scene.batch.folder, env=scene.env
+        ) as second:
+            assert "waiting for it to end" in second.until("notice")["message"]
+            yield first, second
+
+
+def give_lane(scene: Scene, first: Running) -> None:
+    """Kill the run that holds the lane, and let its lease lapse; the service answers again."""
+    scene.endpoint.faults()
+    first.process.kill()
+    first.process.wait()
+    lapse(scene.server, scene.url)
+
+
+def test_a_run_that_waited_for_its_lane_does_what_the_manifest_says_by_then(
+    scene: Scene, waiting: tuple[Running, Running]
+) -> None:
+    first, second = waiting
+    kept = dict(list(scene.batch.documents.items())[:3])
+    changed, new = list(kept)[2], "files/new.pdf"
+
+    edited = write_batch(scene.batch.folder, {**kept, changed: jpeg("changed meanwhile"), new: pdf("new")})
+    give_lane(scene, first)
+    ended = second.finish()
+
+    assert ended.code == 0, ended.stderr
+    assert assert_adds_up(ended)["states"] == {"complete": 4}
+    assert_each_once(scene.endpoint, edited)
+
+
+def test_a_run_that_waited_for_its_lane_does_not_put_back_old_tags(scene: Scene) -> None:
+    batch = write_batch(scene.batch.folder, {"files/a.pdf": pdf("a")})
+    assert scene.upload().code == 0
+    scene.endpoint.faults({"action": "hang", "operation": TAG})
+    words = ("upload", batch.manifest, "--json", "--rate", "100")
+
+    def tag(customer: str) -> None:
+        write_batch(batch.folder, batch.documents)
+        text = batch.path.read_text(encoding="utf-8").replace(TAGS["Customer"], customer)
+        batch.path.write_text(text.replace(f"batch: {customer}", f"batch: {TAGS['Customer']}"), encoding="utf-8")
+
+    tag("second")
+    with scene.command.started(*words, cwd=batch.folder, env=scene.env) as first:
+        scene.endpoint.wait_for(TAG)
+        with scene.command.started(*words, "--wait-lock", "1m", cwd=batch.folder, env=scene.env) as second:
+            second.until("notice")
+            tag("third")
+            give_lane(scene, first)
+            ended = second.finish()
+
+    assert ended.code == 0, ended.stderr
+    assert [each["tags"]["Customer"] for each in scene.endpoint.attachments()] == ["third"]
+    assert scene.upload().summary["unchanged"] == 1
+
+
+def test_a_manifest_that_became_invalid_while_the_lane_was_waited_for_is_21(
+    scene: Scene, waiting: tuple[Running, Running]
+) -> None:
+    first, second = waiting
+    text = scene.batch.path.read_text(encoding="utf-8")
+
+    scene.batch.path.write_text(f"{text}  - file: files/none.pdf\n", encoding="utf-8")
+    asked = scene.endpoint.stats().requests.total()
+    give_lane(scene, first)
+    ended = second.finish()
+
+    assert ended.code == 21, ended.stderr
+    assert [line["code"] for line in ended.of("problem")] == ["missing"]
+    assert scene.endpoint.stats().requests.total() == asked
+    assert scene.lease_of() == (2, ended.summary["run_id"], False), "the lane was given back at the end"
+
+
+def test_a_signal_ends_a_run_that_waits_for_its_lane_at_once(scene: Scene, waiting: tuple[Running, Running]) -> None:
+    _, second = waiting
+
+    second.signal(signal.SIGTERM)
+    ended = second.finish()
+
+    assert ended.code == 143, ended.stderr
+    assert ended.summary["elapsed_s"] < 30

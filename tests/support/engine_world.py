@@ -309,6 +309,10 @@ class World:
         await ledger.enlist(items, at=self.clock.now())
         return self.context(ledger)
 
+    async def pin(self, context: LaneContext) -> LaneMemory:
+        """Pin the ledger of a context to the lane, as a use case does before its run."""
+        return await context.ledger.pin(LANE, endpoint="https://sms-voice.example", at=self.clock.now())
+
     def new_run(self, context: LaneContext, options: LaneOptions) -> Run:
         return Run(context, self.bodies, lane=LANE, endpoint="https://sms-voice.example", options=options)
 
@@ -319,7 +323,7 @@ class World:
     async def upload(self, items: Sequence[Item], options: LaneOptions | None = None) -> LaneResult:
         """One run of a process of its own."""
         context = self.context(await self.ledger())
-        return await self.new_run(context, options or LaneOptions(BATCH)).run(items)
+        return await self.new_run(context, options or LaneOptions(BATCH)).run(items, await self.pin(context))
 
     def heard_of(self, kind: type) -> list[Any]:
         return [event for event in self.heard.events if isinstance(event, kind)]

@@ -374,8 +374,9 @@ class _Process:
         documents = _Documents(self._world.wanted)
         context = lane_context(reached, self._settings, ledger, self._observer, run_id=self._run_id)
         run = Run(context, documents, lane=reached.lane, endpoint=reached.service.endpoint, options=self._options())
+        memory = await ledger.pin(reached.lane, endpoint=reached.service.endpoint, at=self._clock.now())
         signalled = self._signal_later(run)
-        result = await run.run(self._world.items)
+        result = await run.run(self._world.items, memory)
         code = exit_of_run(result, signalled=ExitCode.TERMINATED if signalled() else None).code
         if result.ledger_error is None:
             await ledger.learn(learned(reached.laws, self._observer.tally, now=self._clock.now()))

@@ -2,17 +2,21 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from batch_upload.app.items import ready
+from batch_upload.app.prune import PruneSession
 from batch_upload.app.upload import RunResult, upload
+from batch_upload.engine.prune import Pruning
 from batch_upload.errors import ExitCode, LedgerLocked
-from batch_upload.events import ItemChanged, LaneEnded, Notice, OfLane
+from batch_upload.events import ItemChanged, LaneEnded, LanesChosen, Notice, OfLane
 from batch_upload.ledger_address import PostgresUrl
 from batch_upload.model import Lane
 from batch_upload.settings import RunOptions
+from tests.support.batches import pdf
 from tests.support.controllers import controller, lane_rows, lapse
 from tests.support.fleets import Fleet, make_fleet
 from tests.support.postgres import PostgresServer
@@ -136,3 +140,109 @@ async def test_a_lane_that_is_taken_over_in_the_middle_ends_with_11_and_the_othe
     assert "run run-of-another-host" in result.lanes[taken].summary.exit.reason
     assert result.summary.adds_up
     assert lane_rows(postgres, url, "lease_until IS NULL") == [(True,), (True,)]
+
+
+class AtWait:
+    """Calls `change` as soon as a lane waits, and sets `told`."""
+
+    def __init__(self, change: Callable[[], object]) -> None:
+        self._change = change
+        self.told = asyncio.Event()
+
+    def notify(self, event: object) -> None:
+        if isinstance(event, OfLane) and isinstance(event.event, Notice) and "waiting" in event.event.message:
+            self._change()
+            self.told.set()
+
+
+async def uploaded_after_wait(fleet: Fleet, url: str, change: Callable[[], object]) -> RunResult:
+    """Upload while another process holds the first lane; `change` is called once the run waits for it."""
+    held = fleet.labels[0]
+    async with controller(url, "run-of-another-host") as other:
+        writer, heard = await other.writer(held), AtWait(change)
+        await writer.pin(lane_of(fleet, held), endpoint="e", at=T0)
+        running = asyncio.ensure_future(upload(fleet.path, options(url, wait_lock_s=60), observer=heard))
+        await heard.told.wait()
+        await writer.release()
+        return await running
+
+
+def edit(fleet: Fleet, old: str, new: str) -> None:
+    text = fleet.path.read_text(encoding="utf-8")
+    assert old in text
+    fleet.path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+async def test_after_a_wait_a_lane_has_what_the_manifest_lists_for_it_by_then(fleet: Fleet, url: str) -> None:
+    held = fleet.labels[0]
+
+    def change() -> None:
+        (fleet.folder / "new.pdf").write_bytes(pdf("new"))
+        edit(fleet, "attachments:\n", f"attachments:\n  - {{file: new.pdf, target: {held}}}\n")
+
+    result = await uploaded_after_wait(fleet, url, change)
+
+    assert set(codes(result).values()) == {ExitCode.DONE}
+    assert {label: lane.summary.items for label, lane in result.lanes.items()} == {**fleet.items, held: 3}
+    assert result.lanes[held].summary.states == {"complete": 3}
+    assert result.summary.adds_up
+
+
+async def test_a_file_that_is_gone_after_the_wait_ends_its_lane_with_21_and_no_other(fleet: Fleet, url: str) -> None:
+    held, *others = fleet.labels
+    name, _, region = held.partition("/")
+    own = next(fleet.folder.glob(f"{name}/{region}-*.pdf"))
+
+    result = await uploaded_after_wait(fleet, url, own.unlink)
+
+    assert codes(result) == {held: ExitCode.INVALID, **dict.fromkeys(others, ExitCode.DONE)}
+    assert result.lanes[held].summary.requests.get("CreateRegistrationAttachment", 0) == 0
+    assert result.summary.states == {"pending": 2, "complete": 6}
+
+
+async def test_a_lane_that_is_another_account_after_the_wait_ends_with_10(fleet: Fleet, url: str) -> None:
+    held, name = fleet.labels[0], fleet.labels[0].partition("/")[0]
+
+    result = await uploaded_after_wait(fleet, url, lambda: edit(fleet, fleet.accounts[name], "999999999999"))
+
+    assert result.lanes[held].summary.exit.code is ExitCode.TRANSIENT
+    assert "is another one now" in result.lanes[held].summary.exit.reason
+    assert result.lanes[held].summary.requests.get("CreateRegistrationAttachment", 0) == 0
+
+
+async def test_a_run_that_did_not_wait_reads_nothing_again(fleet: Fleet, url: str) -> None:
+    class Heard:
+        """Removes the manifest as soon as the files were read."""
+
+        def notify(self, event: object) -> None:
+            if isinstance(event, LanesChosen):
+                fleet.path.unlink()
+
+    result = await upload(fleet.path, options(url), observer=Heard())
+
+    assert set(codes(result).values()) == {ExitCode.DONE}
+
+
+async def test_prune_asks_about_what_the_manifest_lists_after_the_wait(fleet: Fleet, url: str) -> None:
+    held = fleet.labels[0]
+    await upload(fleet.path, options(url))
+    asked: list[dict[str | None, list[str]]] = []
+
+    async def refuse(found: Mapping[str | None, Pruning]) -> bool:
+        asked.append({label: [each.known.item_id for each in some.candidates] for label, some in found.items()})
+        return False
+
+    removed = next(line for line in fleet.path.read_text(encoding="utf-8").splitlines() if f"target: {held}" in line)
+    heard = AtWait(lambda: edit(fleet, f"{removed}\n", ""))
+    async with controller(url, "run-of-another-host") as other:
+        writer = await other.writer(held)
+        await writer.pin(lane_of(fleet, held), endpoint="e", at=T0)
+        wanted = options(url, wait_lock_s=60)
+        prepared, settings = ready(fleet.path, wanted)
+        session = PruneSession(prepared, settings, heard, read=lambda: ready(fleet.path, wanted), decide=refuse)
+        running = asyncio.ensure_future(session.run())
+        await heard.told.wait()
+        await writer.release()
+        await running
+
+    assert {label: len(ids) for label, ids in asked[0].items()} == {label: label == held for label in fleet.labels}

@@ -196,7 +196,7 @@ async def test_a_lane_that_is_taken_over_sends_nothing_more_and_ends_so(world: W
     context = world.context(await world.ledger())
     context = replace(context, ledger=TakenOver(context.ledger, anyio.CancelScope()))
 
-    result = await world.new_run(context, LaneOptions(BATCH)).run(items)
+    result = await world.new_run(context, LaneOptions(BATCH)).run(items, await world.pin(context))
 
     assert result.ledger_error is taken
     assert len(world.creates) == 1

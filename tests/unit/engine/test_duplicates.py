@@ -148,7 +148,7 @@ async def test_for_doubtful_tokens_the_look_waits_until_tags_tell(world: World) 
     context.doubtful.add(items[0].client_token)
     run = world.new_run(context, LaneOptions(BATCH))
 
-    result = await run.run(items[:1])
+    result = await run.run(items[:1], await world.pin(context))
 
     assert [each.attachment_id for each in result.duplicates] == [twin.attachment_id]
 

@@ -55,7 +55,7 @@ async def upload_while(world: World, item: Item, happens: Callable[[], None], *,
 
     async with anyio.create_task_group() as group:
         group.start_soon(later)
-        result = await run.run([item])
+        result = await run.run([item], await world.pin(context))
         group.cancel_scope.cancel()
     return Ran(context, result)
 

@@ -433,7 +433,7 @@ async def interrupted(world: World, items: list[Item], *, after_s: float) -> Lan
 
     async with anyio.create_task_group() as group:
         group.start_soon(interrupt)
-        return await run.run(items)
+        return await run.run(items, await world.pin(context))
     raise AssertionError("a run that is interrupted returns")
 
 
@@ -502,7 +502,7 @@ async def test_once_the_ledger_cannot_be_written_nothing_more_is_sent(world: Wor
     context = world.context(await world.ledger(fails_at=writes))
     run = world.new_run(context, LaneOptions(BATCH, concurrency=1))
 
-    result = await run.run(items)
+    result = await run.run(items, await world.pin(context))
     failed_at = world.clock.monotonic()
     await world.clock.sleep(1_000)
 
@@ -524,7 +524,7 @@ async def test_a_ledger_that_cannot_park_what_is_left_says_so_in_the_result(worl
     context = world.context(await world.ledger(fails_at=6))
     run = world.new_run(context, LaneOptions(BATCH))
 
-    result = await run.run(some_items(3))
+    result = await run.run(some_items(3), await world.pin(context))
 
     assert result.ledger_error is not None
     assert result.stop is not None
@@ -612,7 +612,7 @@ async def test_what_is_sent_carries_the_identity_tag_as_the_ledger_has_it(world:
     context = world.context(await world.ledger())
     run = world.new_run(context, LaneOptions(BATCH))
     with anyio.move_on_after(20):
-        await run.run([tagged])
+        await run.run([tagged], await world.pin(context))
     await world.clock.sleep(1_000)
 
     result = await world.upload([tagged])
