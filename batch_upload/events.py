@@ -189,6 +189,18 @@ class LanesChosen:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseChanged:
+    """The run has taken its lane of a ledger in PostgreSQL, or holds it no longer: `is_held`.
+
+    `fence`: how often the lane was taken, this time included.
+    """
+
+    fence: int
+    is_held: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class LaneEnded:
     """The run of one lane of several has ended, with a result or with an error. The last event of its lane.
 
@@ -231,6 +243,7 @@ Event = (
     | Notice
     | LanesChosen
     | OfLane
+    | LeaseChanged
     | LaneEnded
     | RunEnded
 )

@@ -34,7 +34,7 @@ from batch_upload.errors import (
     NotSent,
     UsageError,
 )
-from batch_upload.events import LaneStopped, Notice
+from batch_upload.events import LaneStopped, LeaseChanged, Notice
 from batch_upload.model import Fault, Known, Lane
 from batch_upload.ports import LaneMemory, LedgerWriter, Observer
 from batch_upload.service.access import Ask
@@ -107,6 +107,7 @@ class LaneRun(ABC, Generic[RunEnd]):
         self.interruption = Interruption()
         self._unreached_for_s: float | None = None
         self._lane: Lane | None = None
+        self._fence: int | None = None
 
     @abstractmethod
     async def work(self, ledger: LedgerWriter, reached: Reached) -> RunEnd:
@@ -130,6 +131,8 @@ class LaneRun(ABC, Generic[RunEnd]):
             finally:
                 with anyio.move_on_after(DRAIN_S, shield=True), suppress(LedgerFault):
                     await ledger.release()
+                if self._fence is not None:
+                    self.listener.notify(LeaseChanged(self._fence, is_held=False, at=self.clock.now()))
         return self.ended_early(self.counted(exit_of(self.interruption.code or ExitCode.OUR_FAULT)))
 
     @property
@@ -149,6 +152,9 @@ class LaneRun(ABC, Generic[RunEnd]):
         then nothing was sent.
         """
         memory = await ledger.pin(reached.lane, endpoint=reached.service.endpoint, at=self.clock.now())
+        if memory.fence is not None:
+            self._fence = memory.fence
+            self.listener.notify(LeaseChanged(memory.fence, is_held=True, at=self.clock.now()))
         if memory.has_waited:
             self.part = await self.scope.read_again(self.part)
             self.prepared = self.part.prepared

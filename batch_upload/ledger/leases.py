@@ -23,6 +23,10 @@ class Leases(Protocol):
         """Take a lane, or keep it. Raises LedgerLocked if another process holds it."""
         ...
 
+    def fence_of(self, lane_id: int) -> int | None:
+        """Return how often a lane that `take` has just taken was taken until now; None if lanes have no leases."""
+        ...
+
     def give_back(self, db: Database, lane_id: int) -> None:
         """Let other processes take a lane at once. Does nothing for one that is not held."""
         ...

@@ -180,11 +180,11 @@ class LaneWriter:
             ledger.take(db, lane_id)
             ledger.at_work[lane_id] = self.target
             self._taken = lane_id
-            last_run_id = runs.last_run_id(db, lane_id)
-            is_as_left = ledger.leases.is_as_left(lane_id, last_run_id)
+            is_as_left = ledger.leases.is_as_left(lane_id, runs.last_run_id(db, lane_id))
             ledger.check_times(db, lane_id, now=now, is_copy=is_as_left is False)
             listed_at, sent_at = runs.listed_at(db, lane_id), attempts.last_sent_at(db, lane_id)
-            return lane_id, LaneMemory(listed_at, is_as_left is True, sent_at, has_waited=is_told)
+            fence = ledger.leases.fence_of(lane_id)
+            return lane_id, LaneMemory(listed_at, is_as_left is True, sent_at, has_waited=is_told, fence=fence)
 
         give_up_at, is_told = ledger.clock.monotonic() + ledger.wait_lane_s, False
         while True:

@@ -1,7 +1,7 @@
 """What is written to a ledger, and by which right, as Protocols."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -30,12 +30,14 @@ class LaneMemory:
     `listed_at`: start of the last listing that was read to its end, or None. `continuous`: whether the ledger's last
     run is the last that took its lock; False for a copy, a restored backup, or a new ledger. `sent_at`: start of the
     last create of any run, or None. `has_waited`: whether `pin` waited for another process that held the lane.
+    `fence`: how often the lane was taken until now, this time included; None for a file, which has no leases.
     """
 
     listed_at: datetime | None
     continuous: bool
     sent_at: datetime | None = None
     has_waited: bool = False
+    fence: int | None = field(default=None, compare=False)  # of the take, not of what is remembered
 
 
 @dataclass(frozen=True, slots=True)

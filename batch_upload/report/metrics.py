@@ -32,6 +32,9 @@ HELP: Mapping[str, str] = {
     "run_requests": "Requests on the wire in the run, by operation.",
     "run_throttled_requests": "Requests that the service throttled in the run, by operation.",
     "rate_per_second": "Requests a second that the run holds to, learned from the answers, by operation.",
+    "lease_fence": "How often the lane was taken, also by other runs and hosts.",
+    "lease_held": "1 while the run holds the lane's lease, 0 once it has given the lane back or lost it.",
+    "lease_held_seconds": "How long the run has held the lane's lease so far, or held it.",
     "lane_exit_code": "Exit code of the lane in the last run that ended there.",
     "lane_last_success_timestamp_seconds": "When the lane last ended with exit code 0, in seconds since 1970.",
     "lanes": "Lanes of the run, by what they do: waiting, running, done, or failed (ended with another code than 0).",
@@ -43,10 +46,12 @@ ONLY_WITH_TARGETS = frozenset(
     {"lane_exit_code", "lane_last_success_timestamp_seconds", "lanes", "lanes_items", "lanes_uploaded_items"}
 )
 """Metrics of a manifest with `targets` alone."""
+ONLY_IN_POSTGRESQL = frozenset({"lease_fence", "lease_held", "lease_held_seconds"})
+"""Metrics of a run whose ledger is a PostgreSQL database, once it has taken the lane."""
 CARRIED = frozenset(
     {
         *("run_end_timestamp_seconds", "run_exit_code", "last_success_timestamp_seconds", "items", "rate_per_second"),
-        *("lane_exit_code", "lane_last_success_timestamp_seconds"),
+        *("lease_fence", "lane_exit_code", "lane_last_success_timestamp_seconds"),
     }
 )
 """Metrics that stay true of earlier runs until a run knows better."""
@@ -57,7 +62,7 @@ _SAMPLE_LINE = re.compile(rf"^{METRIC_PREFIX}([a-z_]+)\{{(.*)\}} (\S+)$")
 _LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 _UNESCAPED = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
 _LANE_LABELS = ("batch", "account", "region")
-_OF_EACH_LANE = frozenset({"items", "rate_per_second"})
+_OF_EACH_LANE = frozenset({"items", "rate_per_second", "lease_fence"})
 """Carried metrics that each lane of several has, not the run."""
 
 Labels = Mapping[str, str]
@@ -131,7 +136,7 @@ class RunMetrics:
         ):
             found += self._samples_of_all_lanes(at, summary)
         else:
-            found += _samples_of(self._progress.whole, summary)
+            found += _samples_of(self._progress.whole, summary, at)
         known = {(sample.name, sample.labels.get("target")) for sample in found}
         return [*found, *(each for each in self._still_true() if (each.name, each.labels.get("target")) not in known)]
 
@@ -154,7 +159,7 @@ class RunMetrics:
             region = (end and end.region) or (lane and lane.region) or ""
             of_lane = {"target": label, "account": account, "region": region}
             code = end.exit.code if end is not None else lane.lane_ended.code if lane and lane.lane_ended else None
-            samples = _samples_of(lane or RunProgress(), end)
+            samples = _samples_of(lane or RunProgress(), end, at)
             if code is not None:
                 samples.append(Sample("lane_exit_code", code))
             if code in SUCCESSES:
@@ -189,8 +194,8 @@ class RunMetrics:
         return exposition(self.samples(at, summary), {**self._always, **used})
 
 
-def _samples_of(progress: RunProgress, ended: Summary | LaneSummary | None) -> list[Sample]:
-    """Return the counts of one lane; with how it ended, if it has."""
+def _samples_of(progress: RunProgress, ended: Summary | LaneSummary | None, at: datetime) -> list[Sample]:
+    """Return the counts of one lane at a moment; with how it ended, if it has."""
     states = progress.states if progress.started is not None else None
     requests, uploaded = progress.requests, progress.created
     if ended is not None:
@@ -204,6 +209,11 @@ def _samples_of(progress: RunProgress, ended: Summary | LaneSummary | None) -> l
         found += [Sample(name, counts[operation], {"operation": operation}) for operation in sorted(requests)]
     for operation, rate in sorted(progress.rates.items()):
         found.append(Sample("rate_per_second", rate, {"operation": operation}))
+    if progress.taken is not None:
+        until = at if progress.given_back is None else progress.given_back.at
+        found.append(Sample("lease_fence", progress.taken.fence))
+        found.append(Sample("lease_held", progress.given_back is None))
+        found.append(Sample("lease_held_seconds", (until - progress.taken.at).total_seconds()))
     return found
 
 

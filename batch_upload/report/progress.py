@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from batch_upload.events import ItemChanged, LaneStopped, Requested, RunStarted, Sending
+from batch_upload.events import ItemChanged, LaneStopped, LeaseChanged, Requested, RunStarted, Sending
 from batch_upload.model import Action, ActionKind, Known, OutcomeKind, State
 from batch_upload.operations import CREATE
 from batch_upload.report.estimate import run_s, steady_rate
@@ -59,6 +59,9 @@ class RunProgress:
     def __init__(self) -> None:
         self.started: RunStarted | None = None
         self.stopped: LaneStopped | None = None
+        self.taken: LeaseChanged | None = None
+        """When the lane's lease was taken, of a ledger in PostgreSQL; `given_back`: when the run ceased to hold it."""
+        self.given_back: LeaseChanged | None = None
         self.states: Counter[str] = Counter()
         """Every item of the manifest by state, once the run has started."""
         self.total = 0
@@ -101,6 +104,10 @@ class RunProgress:
                 self._begin(event)
             case LaneStopped():
                 self.stopped = event
+            case LeaseChanged(is_held=True):
+                self.taken, self.given_back = event, None
+            case LeaseChanged():
+                self.given_back = event
 
     @property
     def throttled(self) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from batch_upload.operations import CREATE, TAG
 from tests.support.batches import TAGS, Batch, assert_adds_up, assert_each_once, jpeg, make_batch, pdf, write_batch
@@ -220,3 +221,23 @@ def test_a_signal_ends_a_run_that_waits_for_its_lane_at_once(scene: Scene, waiti
 
     assert ended.code == 143, ended.stderr
     assert ended.summary["elapsed_s"] < 30
+
+
+def test_the_metrics_file_has_the_fence_of_the_lane_and_that_it_was_given_back(scene: Scene) -> None:
+    def leases() -> dict[str, float]:
+        text = (scene.batch.folder / "june.prom").read_text(encoding="utf-8")
+        samples = [each for family in text_string_to_metric_families(text) for each in family.samples]
+        lane = {each.labels["region"] for each in samples if "lease" in each.name}
+        assert lane == {"us-east-1"}
+        return {each.name: each.value for each in samples if "lease" in each.name}
+
+    def upload() -> dict[str, float]:
+        ended = scene.upload("--rate", "100", "--metrics-file", "june.prom")
+        assert ended.code == 0, ended.stderr
+        return leases()
+
+    first, second = upload(), upload()
+
+    assert (first["batch_upload_lease_fence"], second["batch_upload_lease_fence"]) == (1, 2)
+    assert (first["batch_upload_lease_held"], second["batch_upload_lease_held"]) == (0, 0)
+    assert 0 < first["batch_upload_lease_held_seconds"] < 60

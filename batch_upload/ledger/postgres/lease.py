@@ -174,6 +174,9 @@ class PostgresLeases:
             stretch=stretch_of(stretch),
         )
 
+    def fence_of(self, lane_id: int) -> int | None:
+        return self._changes.taken[lane_id].fence
+
     def give_back(self, db: Database, lane_id: int) -> None:
         held = self._changes.taken.pop(lane_id, None) or self._held.get(lane_id)
         self._changes.stretches.pop(lane_id, None)

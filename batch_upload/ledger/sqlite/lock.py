@@ -98,6 +98,9 @@ class FileLease:
     def stretch(self, lane_id: int | None) -> Stretch | None:
         return self._note.stretch
 
+    def fence_of(self, lane_id: int) -> int | None:
+        return None
+
     def is_as_left(self, lane_id: int, last_run_id: str | None) -> bool | None:
         noted = self._before.began_on(lane_id)
         return None if noted is None and last_run_id is None else noted == last_run_id

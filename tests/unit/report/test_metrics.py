@@ -9,12 +9,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from batch_upload.errors import ExitCode
-from batch_upload.events import LanesChosen
+from batch_upload.events import LanesChosen, LeaseChanged
 from batch_upload.model import State
 from batch_upload.report.metrics import (
     CARRIED,
     HELP,
     LANES_WRITTEN_MAX,
+    ONLY_IN_POSTGRESQL,
     ONLY_WITH_TARGETS,
     CarriedMetrics,
     RunMetrics,
@@ -155,7 +156,7 @@ def test_every_metric_is_a_number_with_a_help_text() -> None:
     run.notify(throttled(after(1)))
     found = parsed(run.text(after(2), summary(ExitCode.DONE, {"pending": 1})))
 
-    assert {name for name, _ in found} == set(HELP) - {"rate_per_second"} - ONLY_WITH_TARGETS
+    assert {name for name, _ in found} == set(HELP) - {"rate_per_second"} - ONLY_WITH_TARGETS - ONLY_IN_POSTGRESQL
     assert all(math.isfinite(value) for value in found.values())
 
 
@@ -284,3 +285,27 @@ def test_a_targets_name_comes_back_from_its_label_and_is_carried_on(name: str) -
     for found in (text, again):
         assert by_lane(found, "items")[escaped, "123456789012", "us-east-1", "failed"] == 1
         found.encode("utf-8")
+
+
+def test_the_lease_of_a_lane_is_held_until_it_is_given_back_and_its_fence_is_kept() -> None:
+    run = metrics()
+    run.notify(LeaseChanged(3, is_held=True, at=after(5)))
+    held = parsed(run.text(after(65)))
+    run.notify(LeaseChanged(3, is_held=False, at=after(70)))
+    text = run.text(after(90), summary(ExitCode.DONE))
+    ended, again = parsed(text), parsed(metrics(text).text(after(100)))
+
+    names = ("lease_fence", "lease_held", "lease_held_seconds")
+    assert [held[name, ""] for name in names] == [3, 1, 60]
+    assert [ended[name, ""] for name in names] == [3, 0, 65]
+    assert [again.get((name, "")) for name in names] == [3, None, None]
+
+
+def test_each_lane_has_a_lease_of_its_own() -> None:
+    run = lanes_of("acme/us-east-1", "beta/us-east-1")
+    run.notify(of_lane(LeaseChanged(7, is_held=True, at=after(1)), "beta/us-east-1"))
+
+    families = {each.name: each for each in text_string_to_metric_families(run.text(after(2)))}
+
+    fences = [(each.labels["target"], each.value) for each in families["batch_upload_lease_fence"].samples]
+    assert fences == [("beta/us-east-1", 7)]
