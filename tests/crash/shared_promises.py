@@ -27,6 +27,19 @@ SHARED: tuple[Promise, ...] = (
         ),
     ),
     Promise(
+        "A run that waited for a lane does there what the manifest and its files say by then. Where they are invalid "
+        "it sends nothing: exit 21.",
+        (
+            f"{SHARED_LANE}::test_a_run_that_waited_for_its_lane_does_what_the_manifest_says_by_then",
+            f"{SHARED_LANE}::test_a_run_that_waited_for_its_lane_does_not_put_back_old_tags",
+            f"{SHARED_LANE}::test_a_manifest_that_became_invalid_while_the_lane_was_waited_for_is_21",
+            "tests/unit/app/test_shared_ledger.py"
+            "::test_a_file_that_is_gone_after_the_wait_ends_its_lane_with_21_and_no_other",
+            "tests/unit/fleet/test_waiting.py"
+            "::test_a_lane_is_read_again_after_a_wait_and_the_manifest_must_be_the_one_of_the_run",
+        ),
+    ),
+    Promise(
         "Nothing is sent to a lane that another process may have taken over by then; it is checked after signing.",
         (
             "tests/contract/test_before_send.py::test_a_request_whose_check_fails_does_not_leave",
