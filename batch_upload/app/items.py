@@ -10,7 +10,7 @@ from batch_upload.app.looks import Looked, Made, Memory, Sound, look_into_listed
 from batch_upload.app.sendable import Choice, Prepared, Unread, in_order, sorted_out
 from batch_upload.document import Document, RememberedDigest, YoungFile
 from batch_upload.documents.inspect import inspect
-from batch_upload.documents.look import Recall, Recent, recall_nothing
+from batch_upload.documents.look import Recall, recall_nothing
 from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.errors import EmptyShard, ManifestInvalid
 from batch_upload.form import limiting_form
@@ -79,20 +79,6 @@ def lane_parts(prepared: Prepared, settings: Settings) -> tuple[LanePart, ...]:
             )
         )
     return tuple(parts)
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A manifest whose files were all read, and how many of its attachments can be sent."""
-
-    manifest: Manifest
-    count: int
-    warnings: tuple[Problem, ...] = ()
-    invalid: int = 0
-    """How many cannot be sent; only with `skip_invalid`."""
-    problems: tuple[Problem, ...] = ()
-    """Why, in the manifest's order."""
-    young: tuple[YoungFile, ...] = ()
 
 
 def missing_files(prepared: Prepared) -> list[str]:
@@ -221,45 +207,6 @@ def ready_part(
     return LanePart(target, prepared, settings)
 
 
-def check(
-    path: Path,
-    *,
-    allow_outside: bool,
-    lanes: LaneChoice = ALL_LANES,
-    skip_invalid: bool = False,
-    is_strict: bool = False,
-) -> Checked:
-    """Read a manifest and all its files, and hold only its ids, which must differ. `lanes` chooses some.
-
-    Raises ManifestInvalid, with `skip_invalid` only for a problem of the manifest itself, and UsageError as
-    `list_manifest`.
-    """
-    of_entries = Invalid()
-
-    def count(found: Iterator[Sound]) -> list[tuple[str | None, str]] | int:
-        if skip_invalid:  # any of them may be taken back
-            return [(listed.lane_label, listed.item_id) for listed, _ in found]
-        return sum(1 for _ in found)
-
-    looked = look_into_files(
-        path,
-        count,
-        allow_outside=allow_outside,
-        is_strict=is_strict,
-        lanes=lanes,
-        fresh=Recent(),
-        of_entries=of_entries,
-    )
-    made, problems = looked.made, looked.all_problems
-    if problems and (isinstance(made, int) or of_entries.of_manifest(looked.problems)):
-        raise invalid(path, problems)
-    if isinstance(made, int):
-        return Checked(looked.manifest, made, looked.warnings, young=looked.young)
-    valid = sum(key not in of_entries.withdrawn for key in made)
-    invalid_count = len(of_entries.refused) + len(looked.refused) + len(made) - valid
-    return Checked(looked.manifest, valid, looked.warnings, invalid_count, in_order(path, problems), looked.young)
-
-
 def look_into_files(
     path: Path,
     make: Callable[[Iterator[Sound]], Made],
@@ -276,9 +223,8 @@ def look_into_files(
 
     `lanes` and `chosen` choose those whose files are looked into. A file that goes to several lanes is looked into
     once. `fresh` gets the digests of the files that were read, `of_entries` what has a problem by itself. `is_strict`:
-    warnings are problems. A
-    KeyboardInterrupt gets a note of what it interrupted. Raises ManifestInvalid if the manifest cannot be listed, and
-    UsageError as `list_manifest`.
+    warnings are problems. A KeyboardInterrupt gets a note of what it interrupted. Raises ManifestInvalid if the
+    manifest cannot be listed, and UsageError as `list_manifest`.
     """
     found: list[Looked[Made]] = []
     findings = GlobFindings()

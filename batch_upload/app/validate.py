@@ -1,16 +1,22 @@
 """`validate`: find every problem and warning of a manifest and its files. Reads no ledger and makes no request."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from anyio import to_thread
 
-from batch_upload.app.items import check
+from batch_upload.app.items import invalid, look_into_files
+from batch_upload.app.looks import Sound
+from batch_upload.app.sendable import in_order
 from batch_upload.document import YoungFile
+from batch_upload.documents.look import Recent
 from batch_upload.errors import ManifestInvalid
-from batch_upload.model import Problem
+from batch_upload.manifest.problems import Invalid
+from batch_upload.model import Manifest, Problem
 from batch_upload.settings import RunOptions
+from batch_upload.targets import ALL_LANES, LaneChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +73,56 @@ def validate_sync(manifest: Path, options: RunOptions) -> Validation:
         invalid=checked.invalid,
         young=checked.young,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A manifest whose files were all read, and how many of its attachments can be sent."""
+
+    manifest: Manifest
+    count: int
+    warnings: tuple[Problem, ...] = ()
+    invalid: int = 0
+    """How many cannot be sent; only with `skip_invalid`."""
+    problems: tuple[Problem, ...] = ()
+    """Why, in the manifest's order."""
+    young: tuple[YoungFile, ...] = ()
+
+
+def check(
+    path: Path,
+    *,
+    allow_outside: bool,
+    lanes: LaneChoice = ALL_LANES,
+    skip_invalid: bool = False,
+    is_strict: bool = False,
+) -> Checked:
+    """Read a manifest and all its files, and hold only its ids, which must differ. `lanes` chooses some.
+
+    Raises ManifestInvalid, with `skip_invalid` only for a problem of the manifest itself, and UsageError as
+    `list_manifest`.
+    """
+    of_entries = Invalid()
+
+    def count(found: Iterator[Sound]) -> list[tuple[str | None, str]] | int:
+        if skip_invalid:  # any of them may be taken back
+            return [(listed.lane_label, listed.item_id) for listed, _ in found]
+        return sum(1 for _ in found)
+
+    looked = look_into_files(
+        path,
+        count,
+        allow_outside=allow_outside,
+        is_strict=is_strict,
+        lanes=lanes,
+        fresh=Recent(),
+        of_entries=of_entries,
+    )
+    made, problems = looked.made, looked.all_problems
+    if problems and (isinstance(made, int) or of_entries.of_manifest(looked.problems)):
+        raise invalid(path, problems)
+    if isinstance(made, int):
+        return Checked(looked.manifest, made, looked.warnings, young=looked.young)
+    valid = sum(key not in of_entries.withdrawn for key in made)
+    invalid_count = len(of_entries.refused) + len(looked.refused) + len(made) - valid
+    return Checked(looked.manifest, valid, looked.warnings, invalid_count, in_order(path, problems), looked.young)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.app.items import check, list_items, ready, ready_to_read
+from batch_upload.app.items import list_items, ready, ready_to_read
 from batch_upload.app.listing import read_listing
+from batch_upload.app.validate import check
 from batch_upload.documents.bodies import DocumentReader
 from batch_upload.errors import ChangedSincePlan, ManifestInvalid
 from batch_upload.model import ContentType

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from batch_upload.app.choice import check_only
-from batch_upload.app.items import check, lane_parts, ready, ready_to_read
+from batch_upload.app.items import lane_parts, ready, ready_to_read
 from batch_upload.app.looks import FILES_AT_ONCE
+from batch_upload.app.validate import check
 from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.settings import RunOptions
 from tests.support.real_documents import real_pdf
