@@ -1,4 +1,4 @@
-"""A stand-in of AWS End User Messaging SMS on loopback, for its registration attachments: docs/emulator.md.
+"""A stand-in of AWS End User Messaging SMS on loopback, for registrations and their attachments: docs/emulator.md.
 
 It imports nothing else of this package, and can be used from the tests of other projects::
 
@@ -22,12 +22,24 @@ from batch_upload.emulator.organizations import (
     EmulatedOrganization,
     EmulatedUnit,
 )
+from batch_upload.emulator.registration_control import RegistrationControl
+from batch_upload.emulator.registration_state import FieldDenial, VersionStatus
+from batch_upload.emulator.registration_types import PreloadedRegistrations, preloaded_registration_id
 from batch_upload.emulator.serve import RunningEmulator, serving, serving_in_thread
-from batch_upload.emulator.settings import LOCAL, EmulatorSettings, KnownToken, LaneOverlay, LateTags, Paging
+from batch_upload.emulator.settings import (
+    LOCAL,
+    BoundDeletion,
+    EmulatorSettings,
+    KnownToken,
+    LaneOverlay,
+    LateTags,
+    Paging,
+)
 
 __all__ = [
     "LOCAL",
     "AccountState",
+    "BoundDeletion",
     "ConfigurationError",
     "EmulatedAccount",
     "EmulatedOrganization",
@@ -37,14 +49,19 @@ __all__ = [
     "EmulatorSettings",
     "FaultAction",
     "FaultRule",
+    "FieldDenial",
     "KnownToken",
     "LaneOverlay",
     "LateTags",
     "Paging",
+    "PreloadedRegistrations",
     "Rate",
     "RateMode",
+    "RegistrationControl",
     "RunningEmulator",
     "UploadStatus",
+    "VersionStatus",
+    "preloaded_registration_id",
     "serving",
     "serving_in_thread",
 ]

@@ -1,4 +1,4 @@
-"""What every operation works with: the clock, the settings, the attachments, and the call that it answers."""
+"""What every operation works with: the clock, the settings, the store, and the call that it answers."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from batch_upload.emulator.errors import resource_not_found
 from batch_upload.emulator.names import UploadStatus
 from batch_upload.emulator.request_log import LaneKey, RequestLog
 from batch_upload.emulator.settings import EmulatorSettings, LaneSettings
-from batch_upload.emulator.state import AttachmentStore, StoredAttachment
+from batch_upload.emulator.state import ServiceStore, StoredAttachment
 
 Members = Mapping[str, Any]
 """The top level of a request or an answer."""
@@ -111,7 +111,7 @@ class ServiceContext:
     """The service's memory and rules. `bodies` by attachment id, where the settings keep them."""
 
     settings: EmulatorSettings
-    store: AttachmentStore
+    store: ServiceStore
     clock: EmulatorClock
     log: RequestLog = field(default_factory=RequestLog)
     bodies: dict[str, bytes] = field(default_factory=dict)
@@ -127,13 +127,17 @@ class ServiceContext:
         """Return whether the service, which lags, does not show an attachment yet."""
         return lag_s > 0 and attachment.is_younger(lag_s, self.clock.now())
 
+    def timestamp(self, moment: datetime) -> float:
+        """Return a moment as answers give it: seconds since 1970 by the service's clock."""
+        return round(moment.timestamp() + self.settings.clock_ahead_s, 3)
+
     def summary(self, attachment: StoredAttachment) -> dict[str, Any]:
         """Return the members that every answer about an attachment begins with."""
         return {
             "RegistrationAttachmentArn": attachment.arn,
             "RegistrationAttachmentId": attachment.attachment_id,
             "AttachmentStatus": attachment.status(self.clock.now()).value,
-            "CreatedTimestamp": round(attachment.created_at.timestamp() + self.settings.clock_ahead_s, 3),
+            "CreatedTimestamp": self.timestamp(attachment.created_at),
         }
 
     def description(self, attachment: StoredAttachment) -> Members:

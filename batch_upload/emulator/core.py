@@ -26,10 +26,12 @@ from batch_upload.emulator.lane_rules import LaneRules
 from batch_upload.emulator.model import model_of, service_model
 from batch_upload.emulator.names import EVERY_OPERATION, OPERATIONS, Operation, UploadStatus
 from batch_upload.emulator.operations import content_of, new_attachment_id, perform
+from batch_upload.emulator.registration_control import RegistrationControl
+from batch_upload.emulator.registrations import preload
 from batch_upload.emulator.request_log import LaneKey, LoggedRequest
 from batch_upload.emulator.roles import account_of_key, identity_of
 from batch_upload.emulator.settings import EmulatorSettings
-from batch_upload.emulator.state import AttachmentStore, Created, Journal, StatusSet, StoredAttachment
+from batch_upload.emulator.state import Created, Journal, ServiceStore, StatusSet, StoredAttachment
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -110,10 +112,11 @@ class Emulator:
         self.lock = threading.RLock()
         self._clock = clock
         self._started_s = clock.monotonic()
-        self._context = ServiceContext(settings=settings, store=AttachmentStore(journal), clock=clock)
+        self._context = ServiceContext(settings=settings, store=ServiceStore(journal), clock=clock)
         self.log = self._context.log
         self._lanes: dict[LaneKey, LaneRules] = {}
         self._late: list[tuple[float, Call]] = []
+        self.registrations = RegistrationControl(self._context, self.lock, self._run_late_requests)
 
     @property
     def settings(self) -> EmulatorSettings:
@@ -168,6 +171,7 @@ class Emulator:
         self._context.settings = after
         for (account, region), lane in self._lanes.items():
             lane.change_settings(after.of_lane(account, region))
+            preload(self._context, account, region, lane.settings)
 
     @_one_at_a_time
     def set_faults(self, rules: Sequence[FaultRule]) -> None:
@@ -227,20 +231,26 @@ class Emulator:
 
     @_one_at_a_time
     def stats(self) -> dict[str, Any]:
-        """Return the counters, of all requests and by account and Region; `attachments` are those not deleted."""
+        """Return the counters, of all requests and by account and Region.
+
+        `attachments` and `registrations` are those that are not deleted.
+        """
         self._run_late_requests()
         used = self._context.store.used_by_lane()
+        registrations = self._context.store.registrations.used_by_lane()
         lanes = {
             f"{account}/{region}": {
                 **self.log.lanes[account, region].to_json(),
                 "attachments": used.get((account, region), 0),
+                "registrations": registrations.get((account, region), 0),
             }
-            for account, region in sorted({*self.log.lanes, *used})
+            for account, region in sorted({*self.log.lanes, *used, *registrations})
         }
         return {
             **self.log.total.to_json(),
             "max_in_flight": self.log.max_in_flight,
             "attachments": sum(used.values()),
+            "registrations": sum(registrations.values()),
             "roles": dict(self.log.roles),
             "lanes": lanes,
         }
@@ -254,6 +264,7 @@ class Emulator:
     def _lane(self, key: LaneKey) -> LaneRules:
         if key not in self._lanes:
             self._lanes[key] = LaneRules(key, self.settings.of_lane(*key))
+            preload(self._context, *key, self._lanes[key].settings)
         return self._lanes[key]
 
     def _admit(self, request_id: str, operation: str, members: Members | None, caller: Caller | None) -> Call:
@@ -321,7 +332,7 @@ class Emulator:
     def _check(self, call: Call) -> None:
         """Check permission and model, in this order. Raises ErrorResponse."""
         needed = {call.operation, EVERY_OPERATION}
-        if call.operation == Operation.CREATE and call.members.get("Tags"):
+        if call.operation in (Operation.CREATE, Operation.CREATE_REGISTRATION) and call.members.get("Tags"):
             needed.add(Operation.TAG)  # tags on a create need the permission to tag, as everywhere in AWS
         if needed & call.settings.deny:
             raise access_denied()

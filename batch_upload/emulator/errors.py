@@ -6,6 +6,8 @@ from typing import Any
 
 ATTACHMENT_RESOURCE = "registration-attachment"
 """`ResourceType` of an attachment, and the part of its ARN and id that says so."""
+REGISTRATION_RESOURCE = "registration"
+"""The same of a registration."""
 
 
 class EmulatorError(Exception):
@@ -71,16 +73,16 @@ def quota_exceeded(reason: str) -> ErrorResponse:
     return ErrorResponse("ServiceQuotaExceededException", "The request would exceed a quota", Reason=reason)
 
 
-def resource_not_found(id_or_arn: str) -> ErrorResponse:
+def resource_not_found(id_or_arn: str, resource_type: str = ATTACHMENT_RESOURCE) -> ErrorResponse:
     return ErrorResponse(
         "ResourceNotFoundException",
         "The resource was not found",
-        ResourceType=ATTACHMENT_RESOURCE,
+        ResourceType=resource_type,
         ResourceId=id_or_arn,
     )
 
 
-def conflict(reason: str, attachment_id: str, message: str) -> ErrorResponse:
+def conflict(reason: str, resource_id: str, message: str, resource_type: str = ATTACHMENT_RESOURCE) -> ErrorResponse:
     return ErrorResponse(
-        "ConflictException", message, Reason=reason, ResourceType=ATTACHMENT_RESOURCE, ResourceId=attachment_id
+        "ConflictException", message, Reason=reason, ResourceType=resource_type, ResourceId=resource_id
     )

@@ -19,6 +19,8 @@ MAX_TAGS = 50
 MAX_DOCUMENT_BYTES = 5 * 1024 * 1024
 ATTACHMENTS_PER_ACCOUNT = 25
 """In each Region."""
+REGISTRATIONS_PER_ACCOUNT = 25
+"""In each Region, as AWS documents it."""
 
 _ROUNDING_S = 1e-6
 """A token that is whole but for the rounding of floating point counts as whole."""

@@ -74,7 +74,7 @@ def decode_next_token(kind: str, token: str, read: Callable[[Any], Decoded]) -> 
         token_kind, value = json.loads(base64.urlsafe_b64decode(token))
         if token_kind == kind:
             return read(value)
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
         raise invalid_token from error
     raise invalid_token
 

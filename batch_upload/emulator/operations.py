@@ -1,4 +1,4 @@
-"""The operations but the listing, each as a function of the context and the call.
+"""The operations on attachments and accounts but the listing, each as a function of the context and the call.
 
 All raise ErrorResponse; then nothing has changed.
 """
@@ -11,6 +11,7 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from batch_upload.emulator.context import Call, CallResult, Members, ServiceContext
@@ -34,9 +35,12 @@ from batch_upload.emulator.organizations import (
     organization_for,
     page_of,
 )
+from batch_upload.emulator.registration_state import RegistrationSaved, StoredRegistration
+from batch_upload.emulator.registrations import REGISTRATION_OPERATIONS, create_registration
 from batch_upload.emulator.roles import assume_role, caller_identity
-from batch_upload.emulator.settings import KnownToken, LaneSettings, LateTags
+from batch_upload.emulator.settings import BoundDeletion, KnownToken, LaneSettings, LateTags
 from batch_upload.emulator.state import (
+    Change,
     Created,
     Forgotten,
     LaneAttachments,
@@ -46,6 +50,7 @@ from batch_upload.emulator.state import (
 )
 
 ATTACHMENTS_LIMIT = "REGISTRATION_ATTACHMENTS"
+REGISTRATIONS_LIMIT = "REGISTRATIONS"
 UNLIMITED = 2**63 - 1
 """What DescribeAccountLimits says where there is no limit: the model wants a number."""
 _URL = re.compile(r"s3://[^/\s]+/\S+")
@@ -55,6 +60,10 @@ def perform(context: ServiceContext, call: Call) -> CallResult:
     """Carry out a call of an operation that is emulated."""
     if call.operation == Operation.CREATE:
         return create(context, call)
+    if call.operation == Operation.CREATE_REGISTRATION:
+        check_tags(call.members)
+        result = create_registration(context, call, tags_in(call.members))
+        return replace(result, members={**result.members, "Tags": tag_list(tags_in(call.members))})
     return CallResult(_OTHERS[call.operation](context, call))
 
 
@@ -163,6 +172,9 @@ def _check_replay(context: ServiceContext, call: Call, earlier: StoredAttachment
 
 
 def list_tags(context: ServiceContext, call: Call) -> Members:
+    registration = _registration_of_arn(context, call)
+    if registration is not None:
+        return {"ResourceArn": registration.arn, "Tags": tag_list(registration.tags)}
     attachment = _attachment_of_arn(context, call)
     if not context.is_hidden(attachment, call.settings.tags_lag_s):
         return {"ResourceArn": attachment.arn, "Tags": tag_list(attachment.tags)}
@@ -172,19 +184,19 @@ def list_tags(context: ServiceContext, call: Call) -> Members:
 
 
 def tag(context: ServiceContext, call: Call) -> Members:
-    attachment = _attachment_to_tag(context, call)
+    resource = _resource_to_tag(context, call)
     check_tags(call.members)
-    tags = {**attachment.tags, **tags_in(call.members)}
+    tags = {**resource.tags, **tags_in(call.members)}
     if len(tags) > MAX_TAGS:
         raise quota_exceeded("TAGS_PER_RESOURCE")
-    context.store.record(TagsSet(attachment.attachment_id, tags))
+    context.store.record(_tagged(resource, tags))
     return {}
 
 
 def untag(context: ServiceContext, call: Call) -> Members:
-    attachment = _attachment_to_tag(context, call)
-    kept = {key: value for key, value in attachment.tags.items() if key not in call.members["TagKeys"]}
-    context.store.record(TagsSet(attachment.attachment_id, kept))
+    resource = _resource_to_tag(context, call)
+    kept = {key: value for key, value in resource.tags.items() if key not in call.members["TagKeys"]}
+    context.store.record(_tagged(resource, kept))
     return {}
 
 
@@ -193,6 +205,11 @@ def delete(context: ServiceContext, call: Call) -> Members:
     attachment_id = attachment.attachment_id
     if attachment.is_deleted:
         raise resource_not_found(attachment_id)
+    if call.settings.delete_bound is BoundDeletion.REFUSE:
+        for registration in context.store.registrations.of_lane(call.account, call.region).values():
+            if registration.holds(attachment_id):
+                message = f"The attachment is used by {registration.registration_id}"
+                raise conflict("RESOURCE_DELETION_NOT_ALLOWED", attachment_id, message)
     context.bodies.pop(attachment_id, None)
     keeps = call.settings.keeps_deleted
     context.store.record(StatusSet(attachment_id, UploadStatus.DELETED) if keeps else Forgotten(attachment_id))
@@ -206,13 +223,15 @@ def describe_limits(context: ServiceContext, call: Call) -> Members:
     if settings.limits_used is None and settings.limits_lag_s:
         attachments = [store.get(attachment_id) for _, attachment_id in lane.after(None)]
         used = sum(not (one.is_deleted or context.is_hidden(one, settings.limits_lag_s)) for one in attachments)
-    maximum = UNLIMITED if settings.attachments_per_account is None else settings.attachments_per_account
-    limits = [
-        {"Name": name, "Used": used, "Max": maximum}
-        if name == ATTACHMENTS_LIMIT
-        else {"Name": name, "Used": 0, "Max": 5}
-        for name in service_model().account_limits()
-    ]
+    registrations = store.registrations.of_lane(call.account, call.region).values()
+    counted = {
+        ATTACHMENTS_LIMIT: (used, settings.attachments_per_account),
+        REGISTRATIONS_LIMIT: (sum(not each.is_deleted for each in registrations), settings.registrations_per_account),
+    }
+    limits = []
+    for name in service_model().account_limits():
+        number, maximum = counted.get(name, (0, 5))
+        limits.append({"Name": name, "Used": number, "Max": UNLIMITED if maximum is None else maximum})
     given = call.members.get("NextToken")
     start = 0 if given is None else decode_next_token("limit", given, int)
     end = start + (call.members.get("MaxResults") or LONGEST_PAGE)
@@ -281,11 +300,27 @@ def _attachment_of_arn(context: ServiceContext, call: Call) -> StoredAttachment:
     return attachment
 
 
-def _attachment_to_tag(context: ServiceContext, call: Call) -> StoredAttachment:
+def _registration_of_arn(context: ServiceContext, call: Call) -> StoredRegistration | None:
+    """Return the registration whose ARN a call gives; None if it names none that is not deleted."""
+    arn: str = call.members["ResourceArn"]
+    registration = context.store.registrations.find(call.account, call.region, arn)
+    return None if registration is None or registration.is_deleted or arn != registration.arn else registration
+
+
+def _resource_to_tag(context: ServiceContext, call: Call) -> StoredAttachment | StoredRegistration:
+    registration = _registration_of_arn(context, call)
+    if registration is not None:
+        return registration
     attachment = _attachment_of_arn(context, call)
     if attachment.is_deleted:
         raise conflict("RESOURCE_MODIFICATION_NOT_ALLOWED", attachment.attachment_id, "The resource is deleted")
     return attachment
+
+
+def _tagged(resource: StoredAttachment | StoredRegistration, tags: Mapping[str, str]) -> Change:
+    if isinstance(resource, StoredRegistration):
+        return RegistrationSaved(replace(resource, tags=tags))
+    return TagsSet(resource.attachment_id, tags)
 
 
 _LISTINGS: Mapping[str, tuple[str, OrganizationListing]] = {
@@ -302,6 +337,7 @@ _OTHERS: Mapping[str, Callable[[ServiceContext, Call], Members]] = {
     Operation.UNTAG: untag,
     Operation.DELETE: delete,
     Operation.LIMITS: describe_limits,
+    **REGISTRATION_OPERATIONS,
     Operation.CALLER_IDENTITY: caller_identity,
     Operation.ASSUME_ROLE: assume_role,
     **dict.fromkeys(_LISTINGS, list_organization),

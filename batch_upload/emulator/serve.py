@@ -21,6 +21,8 @@ from batch_upload.emulator.http import ServiceEndpoint
 from batch_upload.emulator.limits import STRICT_JSON
 from batch_upload.emulator.model import service_model
 from batch_upload.emulator.names import UploadStatus
+from batch_upload.emulator.registration_state import FieldDenial, VersionStatus
+from batch_upload.emulator.registration_types import RegistrationId, RegistrationTypeName
 from batch_upload.emulator.settings import AccountId, EmulatorSettings
 from batch_upload.emulator.state import Journal
 
@@ -110,8 +112,31 @@ class StatusChange:
     status: UploadStatus
 
 
+@validated(frozen=True, slots=True, config=STRICT_JSON)
+class PlantedRegistration:
+    """A registration to plant, as `POST /_emulator/registrations` takes it."""
+
+    registration_type: RegistrationTypeName
+    region: str = "us-east-1"
+    account: AccountId | None = None
+    registration_id: RegistrationId | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@validated(frozen=True, slots=True, config=STRICT_JSON)
+class RegistrationReview:
+    """A reviewer's decision, as `POST /_emulator/registrations/{id}/review` takes it."""
+
+    status: VersionStatus
+    version: int | None = None
+    denials: Mapping[str, FieldDenial] = field(default_factory=dict)
+    feedback: str | None = None
+
+
 _PLANTED = TypeAdapter(PlantedAttachment)
 _STATUS_CHANGE = TypeAdapter(StatusChange)
+_PLANTED_REGISTRATION = TypeAdapter(PlantedRegistration)
+_REVIEW = TypeAdapter(RegistrationReview)
 
 
 def control_routes(emulator: Emulator, clock: EmulatorClock) -> list[web.RouteDef]:
@@ -126,6 +151,23 @@ def control_routes(emulator: Emulator, clock: EmulatorClock) -> list[web.RouteDe
     def set_status(body: bytes, attachment_id: str) -> object:
         status = _STATUS_CHANGE.validate_json(body).status
         return emulator.set_status(attachment_id, status).to_json(clock.now())
+
+    def plant_registration(body: bytes, _: str) -> object:
+        planted = asdict(_PLANTED_REGISTRATION.validate_json(body))
+        return emulator.registrations.plant(**planted).to_json()
+
+    def review(body: bytes, registration_id: str) -> object:
+        decision = _REVIEW.validate_json(body)
+        return emulator.registrations.review(
+            registration_id,
+            decision.status,
+            version=decision.version,
+            denials=decision.denials,
+            feedback=decision.feedback,
+        ).to_json()
+
+    def open_version(_: bytes, registration_id: str) -> object:
+        return emulator.registrations.open_version(registration_id).to_json()
 
     def set_faults(body: bytes, _: str) -> object:
         emulator.set_faults(faults_from_json(body))
@@ -142,6 +184,10 @@ def control_routes(emulator: Emulator, clock: EmulatorClock) -> list[web.RouteDe
         web.get(f"{CONTROL_PREFIX}/attachments", _answering(lambda *_: emulator.attachments())),
         web.post(f"{CONTROL_PREFIX}/attachments", _answering(plant)),
         web.post(f"{CONTROL_PREFIX}/attachments/{{id}}/status", _answering(set_status)),
+        web.get(f"{CONTROL_PREFIX}/registrations", _answering(lambda *_: emulator.registrations.all())),
+        web.post(f"{CONTROL_PREFIX}/registrations", _answering(plant_registration)),
+        web.post(f"{CONTROL_PREFIX}/registrations/{{id}}/review", _answering(review)),
+        web.post(f"{CONTROL_PREFIX}/registrations/{{id}}/versions", _answering(open_version)),
         web.post(f"{CONTROL_PREFIX}/faults", _answering(set_faults)),
         web.post(f"{CONTROL_PREFIX}/settings", _answering(change_settings)),
     ]
@@ -157,7 +203,7 @@ def _answering(action: Callable[[bytes, str], Any]) -> Callable[[web.Request], A
         except (ConfigurationError, ValidationError) as error:
             status, value = 400, {"error": str(error)}
         except KeyError as error:
-            status, value = 404, {"error": f"no attachment {error}"}
+            status, value = 404, {"error": f"there is no {error}"}
         return web.Response(status=status, body=json.dumps(value).encode(), content_type="application/json")
 
     return handle

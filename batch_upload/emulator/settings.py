@@ -24,6 +24,7 @@ from batch_upload.emulator.limits import (
     DEFAULT_RATES,
     LONGEST_PAGE,
     MAX_DOCUMENT_BYTES,
+    REGISTRATIONS_PER_ACCOUNT,
     STRICT_JSON,
     NotNegative,
     Rate,
@@ -36,6 +37,7 @@ from batch_upload.emulator.names import (
     OperationName,
 )
 from batch_upload.emulator.organizations import EmulatedOrganization
+from batch_upload.emulator.registration_types import PreloadedRegistrations
 
 
 class LateTags(StrEnum):
@@ -58,6 +60,13 @@ class KnownToken(StrEnum):
     REPLAY = "replay"
     CONFLICT = "conflict"
     VALIDATION = "validation"
+
+
+class BoundDeletion(StrEnum):
+    """What DeleteRegistrationAttachment does with an attachment that a registration holds."""
+
+    REFUSE = "refuse"
+    ALLOW = "allow"
 
 
 AccountId = Annotated[str, Field(pattern=f"^{TWELVE_DIGITS}$")]
@@ -98,7 +107,7 @@ class LaneSettings(BaseModel):
     is_mismatch_conflict: bool = True
     """a remembered token with other parameters is a ConflictException, or else a ValidationException"""
     keeps_deleted: bool = True
-    """a deleted attachment is still described, as DELETED"""
+    """a deleted attachment or registration is still described, as DELETED"""
     page_size: int = Field(default=LONGEST_PAGE, ge=1, le=LONGEST_PAGE)
     """the longest page of a listing, whatever is asked for"""
     listing_lag_s: NotNegative = 0.0
@@ -121,6 +130,12 @@ class LaneSettings(BaseModel):
     """what a create gets whose token is remembered, with the same parameters: `replay`, `conflict` or `validation`"""
     deny: frozenset[OperationName] = frozenset()
     """operations without permission, `*` for all; a create with tags needs TagResource, too"""
+    registrations: tuple[PreloadedRegistrations, ...] = ()
+    """registrations that an account and Region begins with, see below; they are made at its first request"""
+    registrations_per_account: int | None = REGISTRATIONS_PER_ACCOUNT
+    """the quota of registrations in an account and Region; null: none. Preloaded ones count, too"""
+    delete_bound: BoundDeletion = BoundDeletion.REFUSE
+    """whether an attachment that a registration holds can be deleted: `refuse` or `allow`"""
     is_region_enabled: bool = True
     """whether the account has enabled the Region; if not, every request is an UnrecognizedClientException"""
     faults: tuple[FaultRule, ...] = ()
@@ -246,5 +261,6 @@ LOCAL = EmulatorSettings(
         Operation.CALLER_IDENTITY: None,
     },
     attachments_per_account=100_000,
+    registrations_per_account=100_000,
 )
 """What `--local` runs against: generous, so that a rehearsal shows the work and not the limits."""

@@ -1,6 +1,6 @@
-"""What the service holds: attachments, tokens and counts of each account and Region, in memory and in a file.
+"""What the service holds: attachments, registrations, tokens and counts of each account and Region.
 
-With a journal every change is also a line in a file, written before it is answered.
+All is in memory. With a journal every change is also a line in a file, written before it is answered.
 """
 
 import bisect
@@ -18,6 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from batch_upload.emulator.errors import ATTACHMENT_RESOURCE, ConfigurationError, EmulatorError
 from batch_upload.emulator.names import UploadStatus
+from batch_upload.emulator.registration_state import RegistrationSaved, RegistrationTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Forgotten:
     change: Literal["forgotten"] = "forgotten"
 
 
-Change = Created | StatusSet | TagsSet | Forgotten
+Change = Created | StatusSet | TagsSet | Forgotten | RegistrationSaved
 _CHANGE: TypeAdapter[Change] = TypeAdapter(Annotated[Change, Field(discriminator="change")])
 JOURNAL_HEADER = b'{"emulator_journal": 1}\n'
 
@@ -207,13 +208,14 @@ class LaneAttachments:
             yield (created_at, arrived), attachment_id
 
 
-class AttachmentStore:
+class ServiceStore:
     """All lanes. The changes in the journal are applied when the store is made."""
 
     def __init__(self, journal: Journal | None = None) -> None:
         self._attachments: dict[str, StoredAttachment] = {}
         self._lanes: dict[tuple[str, str], LaneAttachments] = {}
         self._arrived = 0
+        self.registrations = RegistrationTable()
         self._journal = journal
         for change in () if journal is None else journal.changes():
             self._apply(change)
@@ -259,6 +261,8 @@ class AttachmentStore:
                 self._attachments[attachment_id] = replace(self._attachments[attachment_id], tags=dict(tags))
             case Forgotten(attachment_id):
                 self._remove(attachment_id)
+            case RegistrationSaved(registration):
+                self.registrations.put(registration)
 
     def _insert(self, attachment: StoredAttachment) -> None:
         lane = self.lane(attachment.account, attachment.region)

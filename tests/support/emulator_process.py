@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from batch_upload.emulator.request_log import LoggedRequest
 
@@ -53,6 +54,30 @@ class EmulatorProcess:
 
     def set_status(self, attachment_id: str, status: str) -> None:
         self._post(f"attachments/{attachment_id}/status", {"status": status})
+
+    def registrations(self) -> list[dict[str, Any]]:
+        held: list[dict[str, Any]] = self._get("registrations")
+        return held
+
+    def plant_registration(self, registration_type: str, **given: str) -> dict[str, Any]:
+        """Make a registration that no client made; `given`: `region`, `account`, `registration_id`."""
+        planted: dict[str, Any] = self._post("registrations", {"registration_type": registration_type, **given})
+        return planted
+
+    def review_registration(self, id_or_arn: str, status: str, **given: object) -> None:
+        """Decide about a version: `version` (the current one), `denials`, `feedback`."""
+        self._post(f"registrations/{quote(id_or_arn, safe='')}/review", {"status": status, **given})
+
+    def deny_registration(
+        self, id_or_arn: str, denials: Mapping[str, Mapping[str, str]], *, version: int | None = None
+    ) -> None:
+        """Deny a version, the current one by default. `denials`: `{field: {"reason": …, "feedback": …}}`."""
+        self.review_registration(id_or_arn, "DENIED", denials=dict(denials), version=version)
+
+    def open_registration_version(self, id_or_arn: str) -> int:
+        """Add an empty draft to a registration and return its number."""
+        number: int = self._post(f"registrations/{quote(id_or_arn, safe='')}/versions", {})["current_version"]
+        return number
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""

@@ -20,6 +20,13 @@ PDF = b"%PDF-1.7\n"
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff\xe0"
 CALLER = Caller(access_key="AKIDEXAMPLE", region="us-east-1")
+ELSEWHERE = Caller(access_key="AKIDEXAMPLE", region="eu-west-1")
+TOLL_FREE = "US_TOLL_FREE_REGISTRATION"
+CAMPAIGN = "US_TEN_DLC_CAMPAIGN_REGISTRATION"
+REGISTRATION_ID = "RegistrationId"
+COMPANY = "companyInfo.companyName"
+VOLUME = "messagingUseCase.monthlyMessageVolume"
+IMAGE = "messagingUseCase.optInImage"
 UNLIMITED: Mapping[str, None] = {"*": None}
 
 
@@ -100,3 +107,31 @@ class MakeBoto3(Protocol):
     ) -> Any:  # noqa: ANN401 - boto3 ships no types
         """Without retries; closed when the test ends."""
         ...
+
+
+def registered(client: Client, registration_type: str = TOLL_FREE, **members: Any) -> str:  # noqa: ANN401 - any JSON
+    reply = client.ask("CreateRegistration", RegistrationType=registration_type, **members)
+    created: str = reply.members[REGISTRATION_ID]
+    return created
+
+
+def uploaded(client: Client, caller: Caller = CALLER) -> str:
+    attachment_id: str = client.create(caller=caller).members[ATTACHMENT_ID]
+    return attachment_id
+
+
+def put(client: Client, registration_id: str, path: str = COMPANY, **value: Any) -> Reply:  # noqa: ANN401 - any JSON
+    given = value or {"TextValue": "Example Corp"}
+    return client.ask("PutRegistrationFieldValue", RegistrationId=registration_id, FieldPath=path, **given)
+
+
+def values(client: Client, registration_id: str, **members: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - any JSON
+    reply = client.ask("DescribeRegistrationFieldValues", RegistrationId=registration_id, **members)
+    found: list[dict[str, Any]] = reply.members["RegistrationFieldValues"]
+    return found
+
+
+def described(client: Client, registration_id: str) -> dict[str, Any]:
+    reply = client.ask("DescribeRegistrations", RegistrationIds=[registration_id])
+    [one] = reply.members["Registrations"]
+    return dict(one)

@@ -25,12 +25,14 @@ from batch_upload.emulator import (
     FaultAction,
     FaultRule,
     LaneOverlay,
+    PreloadedRegistrations,
     Rate,
 )
 from batch_upload.emulator.faults import OPTIONAL_PARAMETERS, REQUIRED_PARAMETERS
 from batch_upload.emulator.limits import DEFAULT_RATES
 from batch_upload.emulator.names import OPERATIONS
-from batch_upload.emulator.serve import PlantedAttachment, control_routes
+from batch_upload.emulator.registration_types import REGISTRATION_TYPES, FieldKind
+from batch_upload.emulator.serve import PlantedAttachment, PlantedRegistration, RegistrationReview, control_routes
 from tests.support.emulator_process import ROOT
 from tests.unit.emulator.support import SERVICE, ManualClock
 
@@ -79,6 +81,19 @@ def test_every_key_of_an_organization_has_a_row() -> None:
     assert rows_under("Units of an organization") == key_rows(EmulatedUnit)
 
 
+def test_every_key_of_preloaded_registrations_has_a_row() -> None:
+    assert rows_under("Preloaded registrations") == key_rows(PreloadedRegistrations)
+
+
+def test_every_type_of_registration_has_a_row_with_its_fields_for_attachments() -> None:
+    rows = [
+        (name, ", ".join(f"`{each.path}`" for each in fields.values() if each.kind is FieldKind.ATTACHMENT) or "none")
+        for name, fields in REGISTRATION_TYPES.items()
+    ]
+
+    assert rows_under("Registrations") == [f"| `{name}` | {attachments} |" for name, attachments in rows]
+
+
 def test_the_keys_of_a_lane_are_the_first_of_the_settings() -> None:
     of_lanes = list(LaneOverlay.model_fields)
 
@@ -120,8 +135,9 @@ def test_every_route_of_the_control_plane_has_a_row() -> None:
     named = [re.match(r"\| `(GET|POST) ([^`]+)` \|", row) for row in rows_under("Control plane")]
 
     assert [(row[1], row[2]) for row in named if row] == [(route.method, route.path) for route in routes]
-    for field in TypeAdapter(PlantedAttachment).json_schema()["properties"]:
-        assert f"`{field}`" in PAGE
+    for taken in (PlantedAttachment, PlantedRegistration, RegistrationReview):
+        for field in TypeAdapter(taken).json_schema()["properties"]:
+            assert f"`{field}`" in PAGE
 
 
 def test_every_public_name_is_on_the_page() -> None:

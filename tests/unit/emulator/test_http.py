@@ -282,6 +282,7 @@ async def test_the_control_plane_counts_and_tells(running: RunningEmulator, http
         "replays": 1,
         "token_mismatches": 1,
         "attachments": 1,
+        "registrations": 0,
     }
     assert stats == {
         **counted,

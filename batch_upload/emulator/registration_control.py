@@ -1,0 +1,111 @@
+"""What tests see of registrations and change in them, without requests: for a reviewer, who has no operation."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from batch_upload.emulator.context import ServiceContext
+from batch_upload.emulator.errors import ConfigurationError
+from batch_upload.emulator.registration_state import (
+    FieldDenial,
+    RegistrationSaved,
+    StoredRegistration,
+    VersionStatus,
+    draft,
+)
+from batch_upload.emulator.registration_types import REGISTRATION_TYPES
+from batch_upload.emulator.registrations import add_registration, new_registration_id
+
+
+class RegistrationControl:
+    """The registrations of all accounts and Regions. A test may use it from another thread than serves the emulator.
+
+    Methods that take an id or an ARN raise KeyError for one that no registration has, and ConfigurationError for an id
+    that several accounts or Regions have: then only the ARN tells them apart.
+    """
+
+    def __init__(self, context: ServiceContext, lock: threading.RLock, run_late_requests: Callable[[], None]) -> None:
+        self._context = context
+        self._lock = lock
+        self._run_late_requests = run_late_requests
+
+    def all(self) -> list[dict[str, Any]]:
+        """Return every registration, deleted or not, with its versions and their values, as the control plane does."""
+        with self._lock:
+            self._run_late_requests()
+            return [registration.to_json() for registration in self._context.store.registrations.all()]
+
+    def plant(
+        self,
+        registration_type: str,
+        *,
+        region: str,
+        account: str | None = None,
+        registration_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> StoredRegistration:
+        """Make a registration that no request made, of the default account and with a new id unless told otherwise.
+
+        No quota applies. Raises ConfigurationError for a type that is not emulated and for an id that the account and
+        Region has already.
+        """
+        with self._lock:
+            account = self._context.settings.account if account is None else account
+            registration_id = new_registration_id() if registration_id is None else registration_id
+            if registration_type not in REGISTRATION_TYPES:
+                raise ConfigurationError(f"`{registration_type}` is not a type of registration that is emulated")
+            if self._context.store.registrations.find(account, region, registration_id) is not None:
+                raise ConfigurationError(f"there is a registration `{registration_id}` already")
+            return add_registration(self._context, registration_id, account, region, registration_type, tags=tags)
+
+    def review(
+        self,
+        id_or_arn: str,
+        status: VersionStatus,
+        *,
+        version: int | None = None,
+        denials: Mapping[str, FieldDenial] | None = None,
+        feedback: str | None = None,
+    ) -> StoredRegistration:
+        """Give a version a status, whatever it has: the current version unless told otherwise.
+
+        `denials` say which fields were denied and why, `feedback` is about the whole version; both replace what there
+        was. Raises ConfigurationError for a version or a field that the registration does not have.
+        """
+        with self._lock:
+            registration = self._find(id_or_arn)
+            number = registration.current.number if version is None else version
+            reviewed = registration.version(number)
+            if reviewed is None:
+                raise ConfigurationError(f"`{id_or_arn}` has no version {number}")
+            unknown = (denials or {}).keys() - REGISTRATION_TYPES[registration.registration_type].keys()
+            if unknown:
+                raise ConfigurationError(f"{registration.registration_type} has no field `{min(unknown)}`")
+            decided = replace(
+                reviewed.in_status(status, self._context.clock.now()), denials=dict(denials or {}), feedback=feedback
+            )
+            return self._save(registration.with_version(decided))
+
+    def open_version(self, id_or_arn: str) -> StoredRegistration:
+        """Add an empty draft behind the present versions, as CreateRegistrationVersion does, whatever they are."""
+        with self._lock:
+            registration = self._find(id_or_arn)
+            number = registration.current.number + 1
+            return self._save(registration.with_version(draft(number, self._context.clock.now())))
+
+    def _find(self, id_or_arn: str) -> StoredRegistration:
+        named = [
+            registration
+            for registration in self._context.store.registrations.all()
+            if id_or_arn in (registration.registration_id, registration.arn)
+        ]
+        if not named:
+            raise KeyError(id_or_arn)
+        if len(named) > 1:
+            raise ConfigurationError(f"several accounts or Regions have a registration `{id_or_arn}`: give its ARN")
+        return named[0]
+
+    def _save(self, registration: StoredRegistration) -> StoredRegistration:
+        self._context.store.record(RegistrationSaved(registration))
+        return registration
