@@ -92,7 +92,7 @@ class FieldDefinition:
         return f"must be among {', '.join(self.options)}" if unknown else None
 
 
-def _text(
+def _text_field(
     path: str,
     title: str,
     requirement: Requirement = Requirement.REQUIRED,
@@ -103,24 +103,24 @@ def _text(
     return FieldDefinition(path, title, FieldKind.TEXT, requirement, shortest=shortest, longest=longest)
 
 
-def _select(
+def _select_field(
     path: str, title: str, *options: str, requirement: Requirement = Requirement.REQUIRED, most: int = 1
 ) -> FieldDefinition:
     return FieldDefinition(path, title, FieldKind.SELECT, requirement, options=options, most=most)
 
 
-def _attachment(path: str, title: str, requirement: Requirement) -> FieldDefinition:
+def _attachment_field(path: str, title: str, requirement: Requirement) -> FieldDefinition:
     return FieldDefinition(path, title, FieldKind.ATTACHMENT, requirement)
 
 
 _REQUIRED, _CONDITIONAL, _OPTIONAL = Requirement.REQUIRED, Requirement.CONDITIONAL, Requirement.OPTIONAL
-_VOLUME = _select(
+_VOLUME = _select_field(
     "messagingUseCase.monthlyMessageVolume",
     "Monthly SMS volume",
     *("10", "100", "1,000", "10,000", "100,000", "250,000", "500,000", "750,000"),
     *("1,000,000", "5,000,000", "10,000,000+"),
 )
-_COMPANY = _text("companyInfo.companyName", "Company name")
+_COMPANY = _text_field("companyInfo.companyName", "Company name")
 _USE_CASES = (
     "ACCOUNT_NOTIFICATION",
     "CUSTOMER_CARE",
@@ -130,69 +130,71 @@ _USE_CASES = (
 )
 _LETTER = "Letter of authorization image"
 
-_TOLL_FREE = (
+_US_TOLL_FREE_FIELDS = (
     _COMPANY,
-    _text("companyInfo.website", "Company website"),
-    _text("contactInfo.supportEmail", "Support email"),
+    _text_field("companyInfo.website", "Company website"),
+    _text_field("contactInfo.supportEmail", "Support email"),
     _VOLUME,
-    _select(
+    _select_field(
         "messagingUseCase.useCaseCategory", "Use case category", "ACCOUNT_NOTIFICATIONS", "TWO_FACTOR_AUTHENTICATION"
     ),
-    _text("messagingUseCase.useCaseDetails", "Use case details", longest=500),
-    _select("messagingUseCase.optInType", "Opt-in workflow type", "DIGITAL_FORM", "VERBAL"),
-    _text("messagingUseCase.optInDescription", "Opt-in workflow description", longest=1_500),
-    _attachment("messagingUseCase.optInImage", "Opt-in workflow image", _REQUIRED),
-    _text("messagingUseCase.privacyPolicyUrl", "Privacy policy URL"),
-    _text("messagingUseCase.termsAndConditionsUrl", "Terms and conditions URL"),
-    _text("messageSamples.messageSample1", "Message sample 1", longest=306),
-    _text("messageSamples.messageSample2", "Message sample 2", _OPTIONAL, longest=306),
-    _text("messageSamples.messageSample3", "Message sample 3", _OPTIONAL, longest=306),
+    _text_field("messagingUseCase.useCaseDetails", "Use case details", longest=500),
+    _select_field("messagingUseCase.optInType", "Opt-in workflow type", "DIGITAL_FORM", "VERBAL"),
+    _text_field("messagingUseCase.optInDescription", "Opt-in workflow description", longest=1_500),
+    _attachment_field("messagingUseCase.optInImage", "Opt-in workflow image", _REQUIRED),
+    _text_field("messagingUseCase.privacyPolicyUrl", "Privacy policy URL"),
+    _text_field("messagingUseCase.termsAndConditionsUrl", "Terms and conditions URL"),
+    _text_field("messageSamples.messageSample1", "Message sample 1", longest=306),
+    _text_field("messageSamples.messageSample2", "Message sample 2", _OPTIONAL, longest=306),
+    _text_field("messageSamples.messageSample3", "Message sample 3", _OPTIONAL, longest=306),
 )
-_TEN_DLC_BRAND = (
+_US_TEN_DLC_BRAND_FIELDS = (
     _COMPANY,
-    _text("companyInfo.taxIdIssuingCountry", "Country of tax registration", shortest=2, longest=2),
-    _text("companyInfo.taxId", "Tax ID", longest=21),
-    _select("companyInfo.legalType", "Legal form", "PRIVATE_PROFIT", "PUBLIC_PROFIT", "NON_PROFIT", "GOVERNMENT"),
-    _text("companyInfo.stockSymbol", "Stock symbol", _CONDITIONAL, longest=10),
-    _text("contactInfo.dbaName", "Brand name"),
-    _text("contactInfo.website", "Company website"),
-    _text("contactInfo.supportEmail", "Support email"),
-    _text("contactInfo.supportPhoneNumber", "Support phone number", longest=30),
+    _text_field("companyInfo.taxIdIssuingCountry", "Country of tax registration", shortest=2, longest=2),
+    _text_field("companyInfo.taxId", "Tax ID", longest=21),
+    _select_field("companyInfo.legalType", "Legal form", "PRIVATE_PROFIT", "PUBLIC_PROFIT", "NON_PROFIT", "GOVERNMENT"),
+    _text_field("companyInfo.stockSymbol", "Stock symbol", _CONDITIONAL, longest=10),
+    _text_field("contactInfo.dbaName", "Brand name"),
+    _text_field("contactInfo.website", "Company website"),
+    _text_field("contactInfo.supportEmail", "Support email"),
+    _text_field("contactInfo.supportPhoneNumber", "Support phone number", longest=30),
 )
-_TEN_DLC_CAMPAIGN = (
-    _text("campaignInfo.campaignName", "Campaign description", shortest=40, longest=2_048),
-    _text("campaignInfo.termsAndConditionsLink", "Terms and conditions URL", _OPTIONAL, longest=255),
-    _attachment("campaignInfo.termsAndConditionsFile", "Terms and conditions", _OPTIONAL),
-    _text("campaignInfo.privacyPolicyLink", "Privacy policy URL", _OPTIONAL, longest=255),
-    _attachment("campaignInfo.privacyPolicyFile", "Privacy policy", _OPTIONAL),
-    _text("campaignInfo.optInWorkflow", "Opt-in workflow", shortest=40, longest=2_048),
-    _attachment("campaignInfo.optInScreenshot", "Opt-in screenshot", _OPTIONAL),
-    _text("campaignInfo.helpMessage", "HELP message", shortest=20, longest=255),
-    _text("campaignInfo.stopMessage", "STOP message", shortest=20, longest=255),
-    _select("campaignCapabilities.numberCapabilities", "Number capabilities", "SMS", "SMS and MMS", "SMS and VOICE"),
-    _select("campaignUseCase.useCase", "Use case", *_USE_CASES, "LOW_VOLUME", "MIXED"),
-    _select("campaignUseCase.subUseCases", "Sub use cases", *_USE_CASES, requirement=_OPTIONAL, most=5),
-    _select("campaignUseCase.subscriberOptIn", "Subscriber opt-in", "Yes"),
-    _text("messageSamples.messageSample1", "Message sample 1", shortest=20, longest=1_024),
+_US_TEN_DLC_CAMPAIGN_FIELDS = (
+    _text_field("campaignInfo.campaignName", "Campaign description", shortest=40, longest=2_048),
+    _text_field("campaignInfo.termsAndConditionsLink", "Terms and conditions URL", _OPTIONAL, longest=255),
+    _attachment_field("campaignInfo.termsAndConditionsFile", "Terms and conditions", _OPTIONAL),
+    _text_field("campaignInfo.privacyPolicyLink", "Privacy policy URL", _OPTIONAL, longest=255),
+    _attachment_field("campaignInfo.privacyPolicyFile", "Privacy policy", _OPTIONAL),
+    _text_field("campaignInfo.optInWorkflow", "Opt-in workflow", shortest=40, longest=2_048),
+    _attachment_field("campaignInfo.optInScreenshot", "Opt-in screenshot", _OPTIONAL),
+    _text_field("campaignInfo.helpMessage", "HELP message", shortest=20, longest=255),
+    _text_field("campaignInfo.stopMessage", "STOP message", shortest=20, longest=255),
+    _select_field(
+        "campaignCapabilities.numberCapabilities", "Number capabilities", "SMS", "SMS and MMS", "SMS and VOICE"
+    ),
+    _select_field("campaignUseCase.useCase", "Use case", *_USE_CASES, "LOW_VOLUME", "MIXED"),
+    _select_field("campaignUseCase.subUseCases", "Sub use cases", *_USE_CASES, requirement=_OPTIONAL, most=5),
+    _select_field("campaignUseCase.subscriberOptIn", "Subscriber opt-in", "Yes"),
+    _text_field("messageSamples.messageSample1", "Message sample 1", shortest=20, longest=1_024),
 )
-_ID_SENDER_ID = (
-    _text("senderIdInfo.senderId", "Sender ID", shortest=3, longest=11),
-    _attachment("senderIdInfo.proofOfSenderIdConnection", "Proof of the connection to the sender ID", _OPTIONAL),
+_ID_SENDER_ID_FIELDS = (
+    _text_field("senderIdInfo.senderId", "Sender ID", shortest=3, longest=11),
+    _attachment_field("senderIdInfo.proofOfSenderIdConnection", "Proof of the connection to the sender ID", _OPTIONAL),
     _COMPANY,
-    _text("companyInfo.companyId", "Company ID", longest=30),
-    _text("companyAddress.isoCountryCode", "Country", shortest=2, longest=2),
+    _text_field("companyInfo.companyId", "Company ID", longest=30),
+    _text_field("companyAddress.isoCountryCode", "Country", shortest=2, longest=2),
     _VOLUME,
-    _text("messageSamples.messageSample1", "Message sample 1", longest=306),
-    _attachment("idSidSpecificInfo.letterOfAuthorization1", f"{_LETTER} for Telkomsel", _CONDITIONAL),
-    _attachment("idSidSpecificInfo.letterOfAuthorization2", f"{_LETTER} for IOH", _CONDITIONAL),
-    _attachment("idSidSpecificInfo.letterOfAuthorization3", f"{_LETTER} for XL Axiata", _REQUIRED),
-    _attachment("idSidSpecificInfo.letterOfAuthorization4", f"{_LETTER} for Smartfren", _CONDITIONAL),
-    _attachment("idSidSpecificInfo.regulatoryAgencyLicense", "License of the regulatory agency", _OPTIONAL),
+    _text_field("messageSamples.messageSample1", "Message sample 1", longest=306),
+    _attachment_field("idSidSpecificInfo.letterOfAuthorization1", f"{_LETTER} for Telkomsel", _CONDITIONAL),
+    _attachment_field("idSidSpecificInfo.letterOfAuthorization2", f"{_LETTER} for IOH", _CONDITIONAL),
+    _attachment_field("idSidSpecificInfo.letterOfAuthorization3", f"{_LETTER} for XL Axiata", _REQUIRED),
+    _attachment_field("idSidSpecificInfo.letterOfAuthorization4", f"{_LETTER} for Smartfren", _CONDITIONAL),
+    _attachment_field("idSidSpecificInfo.regulatoryAgencyLicense", "License of the regulatory agency", _OPTIONAL),
 )
-_GB_SENDER_ID = (
-    _text("senderIdInfo.senderId", "Sender ID", shortest=3, longest=11),
-    _text("senderIdInfo.senderIdDescription", "Sender ID description", _OPTIONAL, longest=500),
-    _attachment("senderIdInfo.letterOfAuthorization", _LETTER, _CONDITIONAL),
+_GB_SENDER_ID_FIELDS = (
+    _text_field("senderIdInfo.senderId", "Sender ID", shortest=3, longest=11),
+    _text_field("senderIdInfo.senderIdDescription", "Sender ID description", _OPTIONAL, longest=500),
+    _attachment_field("senderIdInfo.letterOfAuthorization", _LETTER, _CONDITIONAL),
     _COMPANY,
     _VOLUME,
 )
@@ -200,11 +202,11 @@ _GB_SENDER_ID = (
 REGISTRATION_TYPES: Mapping[str, Mapping[str, FieldDefinition]] = {
     name: {definition.path: definition for definition in definitions}
     for name, definitions in {
-        "US_TOLL_FREE_REGISTRATION": _TOLL_FREE,
-        "US_TEN_DLC_BRAND_REGISTRATION": _TEN_DLC_BRAND,
-        "US_TEN_DLC_CAMPAIGN_REGISTRATION": _TEN_DLC_CAMPAIGN,
-        "ID_SENDER_ID_REGISTRATION": _ID_SENDER_ID,
-        "GB_SENDER_ID_REGISTRATION": _GB_SENDER_ID,
+        "US_TOLL_FREE_REGISTRATION": _US_TOLL_FREE_FIELDS,
+        "US_TEN_DLC_BRAND_REGISTRATION": _US_TEN_DLC_BRAND_FIELDS,
+        "US_TEN_DLC_CAMPAIGN_REGISTRATION": _US_TEN_DLC_CAMPAIGN_FIELDS,
+        "ID_SENDER_ID_REGISTRATION": _ID_SENDER_ID_FIELDS,
+        "GB_SENDER_ID_REGISTRATION": _GB_SENDER_ID_FIELDS,
     }.items()
 }
 """The fields of each type by their paths, in the order of the form."""
