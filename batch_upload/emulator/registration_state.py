@@ -82,7 +82,10 @@ class FieldDenial:
 
 @dataclass(frozen=True, slots=True)
 class RegistrationVersion:
-    """One filling in of the form. `history`: when the version last got each status that it had."""
+    """One filling in of the form. `history`: when the version last got each status that it had.
+
+    `puts` are all values that were ever put, with their fields, in order: a test sees there what was overwritten.
+    """
 
     number: int
     status: VersionStatus
@@ -90,6 +93,10 @@ class RegistrationVersion:
     values: Mapping[str, FieldValue] = field(default_factory=dict)
     denials: Mapping[str, FieldDenial] = field(default_factory=dict)
     feedback: str | None = None
+    puts: tuple[tuple[str, FieldValue], ...] = ()
+
+    def with_value(self, path: str, value: FieldValue) -> "RegistrationVersion":
+        return replace(self, values={**self.values, path: value}, puts=(*self.puts, (path, value)))
 
     def in_status(self, status: VersionStatus, now: datetime) -> "RegistrationVersion":
         return replace(self, status=status, history={**self.history, status: now})
@@ -171,6 +178,7 @@ class StoredRegistration:
                     "version": version.number,
                     "status": version.status.value,
                     "values": {path: value.to_members() for path, value in version.values.items()},
+                    "puts": [{"FieldPath": path, **value.to_members()} for path, value in version.puts],
                     "denials": {
                         path: {"reason": denial.reason, "feedback": denial.feedback}
                         for path, denial in version.denials.items()

@@ -151,8 +151,7 @@ def put_field_value(context: ServiceContext, call: Call) -> Members:
     _check_draft(registration, "EDIT_REGISTRATION_FIELD_VALUES_NOT_ALLOWED")
     if value.attachment_id is not None:
         value = FieldValue(attachment_id=_usable_attachment_id(context, call, value.attachment_id))
-    version = registration.current
-    version = replace(version, values={**version.values, definition.path: value})
+    version = registration.current.with_value(definition.path, value)
     context.store.record(RegistrationSaved(registration.with_version(version)))
     return _field_answer(registration, definition, value)
 

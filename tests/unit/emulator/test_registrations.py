@@ -69,6 +69,8 @@ def test_a_field_holds_what_was_put_last(client: Client) -> None:
         {"FieldPath": VOLUME, "SelectChoices": ["1,000"]},
         {"FieldPath": IMAGE, "RegistrationAttachmentId": attachment_id},
     ]
+    [one] = client.emulator.registrations.all()
+    assert [each.get("TextValue") for each in one["versions"][0]["puts"]] == ["Before", "After", None, None]
     assert [one["FieldPath"] for one in values(client, registration_id, FieldPaths=[IMAGE])] == [IMAGE]
     assert [one["FieldPath"] for one in values(client, registration_id, SectionPath="companyInfo")] == [COMPANY]
 
