@@ -92,6 +92,7 @@ def make_fleet(
         *listed,
         "defaults:",
         '  tags: {Customer: "{target}"}',
+        "  check: bytes",  # these documents are no more than their first bytes
         "attachments:",
         *entries,
     ]
