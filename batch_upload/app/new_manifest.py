@@ -179,7 +179,11 @@ def _manifest_of_rows(
 ) -> NewManifest:
     """Make a manifest of an open table, whose files are named relative to `folder`. Raises also TableFault."""
     wanted = wanted_tags(options.tags).cleaned(options.clean_tags)
-    targets = _row_targets(options)
+    targets = None
+    if options.target_column is not None:
+        file, region, role = options.targets_file, options.target.region, options.target.role_arn
+        named_file = None if file is None else Path(os.path.relpath(file.resolve(), options.folder)).as_posix()
+        targets = RowTargets(options.target_column, options.folder, named_file, region, role)
     path = Path(os.path.relpath(source.resolve(), options.folder)).as_posix()
     new = new_table_entry(
         table,
@@ -197,7 +201,7 @@ def _manifest_of_rows(
         """Look into a file, which the template names from the manifest's folder."""
         named = plain_text(text) if targets is not None else text
         path = _named_from(options.folder, folder, named)
-        why = look(options.folder / path, os.path.relpath(options.folder / path, folder))
+        why = look(options.folder / path, named.removeprefix(_way_to(folder, options.folder)))
         if why is not None and why[0] == RefusalCode.MISSING:
             missing.append(named)
         return why
@@ -238,19 +242,15 @@ def _manifest_of_rows(
     )
 
 
-def _row_targets(options: NewManifestOptions) -> RowTargets | None:
-    if options.target_column is None:
-        return None
-    file = options.targets_file
-    named = None if file is None else Path(os.path.relpath(file.resolve(), options.folder)).as_posix()
-    return RowTargets(options.target_column, options.folder, named, options.target.region, options.target.role_arn)
-
-
 def _named_from(manifest_folder: Path, folder: Path, named: str) -> str:
     """Return a path from the manifest's folder, also where a cell with an absolute path follows another folder."""
-    before = "" if folder == manifest_folder else Path(os.path.relpath(folder, manifest_folder)).as_posix() + "/"
-    cell = named.removeprefix(before)
+    cell = named.removeprefix(_way_to(folder, manifest_folder))
     return Path(os.path.relpath(cell, manifest_folder)).as_posix() if os.path.isabs(cell) else named
+
+
+def _way_to(folder: Path, manifest_folder: Path) -> str:
+    """Return what paths from a folder begin with if they start at the manifest's."""
+    return "" if folder == manifest_folder else Path(os.path.relpath(folder, manifest_folder)).as_posix() + "/"
 
 
 @dataclass(slots=True)
