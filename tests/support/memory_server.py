@@ -163,7 +163,14 @@ class MemoryConnection:
                     lanes[lane_id].system_id = lanes[lane_id].timeline = None
             case lease._SERVER:
                 return [("1", str(self._server.timeline))]
-            case lease._FREE:
+            case lease._STILL_HELD:
+                proofs = zip(*values, strict=True)
+                return [
+                    (each,)
+                    for each, fence, holder in proofs
+                    if (lanes[each].fence, lanes[each].holder) == (fence, holder)
+                ]
+            case lease._FREE | lease._OTHER_ROLE:
                 return []
             case lease._HOLDER:
                 return [(f"lane/{values[0]}", None, None, None, None)]
