@@ -149,7 +149,7 @@ def can_connect(server: PostgresServer) -> bool:
     ("statement", "fault", "code"),
     [
         ("SELECT * FROM theirs", "no rights", ExitCode.LEDGER),
-        ("SET LOCAL statement_timeout = 1; SELECT pg_sleep(9)", "time limit", ExitCode.TRANSIENT),
+        ("SET LOCAL statement_timeout = 50; SELECT pg_sleep(9)", "time limit", ExitCode.TRANSIENT),
         ("SELECT * FROM none", "damaged", ExitCode.LEDGER),
         ("SET TRANSACTION READ ONLY; CREATE TABLE t ()", "standby", ExitCode.LEDGER),
     ],
