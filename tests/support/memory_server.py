@@ -164,10 +164,10 @@ class MemoryConnection:
             case lease._SERVER:
                 return [("1", str(self._server.timeline))]
             case lease._STILL_HELD:
-                proofs = zip(*values, strict=True)
+                given = zip(*values, strict=True)
                 return [
                     (each,)
-                    for each, fence, holder in proofs
+                    for each, fence, holder in given
                     if (lanes[each].fence, lanes[each].holder) == (fence, holder)
                 ]
             case lease._FREE | lease._OTHER_ROLE:
