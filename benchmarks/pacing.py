@@ -27,6 +27,7 @@ from batch_upload.operations import CREATE
 from benchmarks.charts import Series, chart
 from benchmarks.clients import CLIENTS
 from tests.support.emulator_process import EmulatorProcess, running_emulator
+from tests.support.real_documents import real_pdf
 
 OURS = "batch-upload"
 CLI = "aws CLI, xargs -P 16"
@@ -244,7 +245,7 @@ def write_files(work: Path, count: int) -> Path:
     folder.mkdir(parents=True)
     chance = random.Random(count)
     for number in range(count):
-        (folder / f"{number:05}.pdf").write_bytes(b"%PDF-1.4\n" + chance.randbytes(2_000))
+        (folder / f"{number:05}.pdf").write_bytes(real_pdf(chance.randbytes(1_000).hex()))
     return folder
 
 

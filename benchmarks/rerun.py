@@ -25,7 +25,7 @@ import anyio
 
 from batch_upload.app.items import item_of, ready
 from batch_upload.clock import SystemClock
-from batch_upload.document import Document, Fingerprint, RememberedDigest
+from batch_upload.document import Document, Fingerprint, Insight, RememberedDigest
 from batch_upload.ledger import open_ledger
 from batch_upload.manifest.reader import list_manifest
 from batch_upload.model import (
@@ -65,7 +65,7 @@ def make_files(folder: Path, listed: Sequence[Listed]) -> dict[str, RememberedDi
         look = path.lstat()
         fingerprint = Fingerprint(look.st_dev, look.st_ino, look.st_size, look.st_mtime_ns)
         digest = hashlib.sha256(each.source.encode()).hexdigest()
-        remembered[str(path)] = RememberedDigest(fingerprint, digest, ContentType.PDF)
+        remembered[str(path)] = RememberedDigest(fingerprint, digest, ContentType.PDF, Insight(pages=1))
     return remembered
 
 
