@@ -13,7 +13,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tests.support.browser import Watched, launched, opened
-from tests.support.page_ledgers import HOSTILE, ids_of, tell_story
+from tests.support.page_ledgers import HOSTILE, PRINCIPAL, ids_of, tell_story
 from tests.support.preloaded import Preloaded
 from tests.support.strace import needed
 
@@ -63,6 +63,7 @@ async def test_its_address_opens_everything_that_is_known_of_an_item(browser: Br
         assert await fact(watched, "Account and Region") == "123456789012, us-east-1"
         assert (await fact(watched, "Ledger")).endswith("june.ledger")
         assert "20261123T200000Z-5e1f0a3c, upload by batch-upload 0, Exit 13" in await fact(watched, "Run")
+        assert f"run by {PRINCIPAL}, user <b>deploy</b> on batch-1" in await fact(watched, "Run")
         await expect(sheet.locator(".tries tbody tr").first).to_contain_text("-0001-4a7e-")
         assert re.search(r"batch-upload \S+, as of 20\d\d-", await sheet.inner_text())
         assert await watched.page.title() == f"{PLAIN} · acme-2026 · batch-upload"

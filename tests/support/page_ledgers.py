@@ -23,6 +23,7 @@ BATCH = "acme-2026"
 LANE = Lane("123456789012", "us-east-1")
 ITEMS_OF_RUN_MAX = 1_000_000
 BEGIN = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
+PRINCIPAL = "arn:aws:sts::123456789012:assumed-role/uploader/nightly"
 ENDPOINT = "https://sms-voice.us-east-1.amazonaws.com"
 PER_SECOND = 2.0
 _TYPES = {"pdf": ContentType.PDF, "png": ContentType.PNG, "jpg": ContentType.JPEG}
@@ -169,7 +170,8 @@ def _write_run(db: Database, run: _Run, chance: random.Random, numbers: "count[i
     ended = {"ended_at": run.ended, "exit_code": run.exit_code}
     summary = {"exit": {"code": run.exit_code, "reason": run.reason}}
     begun = {"run_no": run.number, "lane_id": 1, "run_id": run.run_id, "verb": "upload", "batch": BATCH, "program": "0"}
-    _insert(db, tables.run, [{**begun, "began_at": run.began, **ended, "summary": summary}])
+    who = {"principal": PRINCIPAL, "os_user": "<b>deploy</b>", "host": "batch-1"}
+    _insert(db, tables.run, [{**begun, "began_at": run.began, **ended, "summary": summary, **who}])
     items, attempts, outcomes = [], [], []
     for place, item in enumerate(run.items):
         tries = list(_tries(run.began + timedelta(seconds=place / PER_SECOND), chance.random(), causes))

@@ -22,6 +22,8 @@ ATTENTION = (State.FAILED, INVALID, State.UNKNOWN, State.PARKED, State.SENDING)
 """States whose items are listed before all others, the most urgent first."""
 _OF_ITEMS = frozenset({ExitCode.ITEMS_FAILED, ExitCode.OUTCOMES_UNKNOWN, ExitCode.ACCOUNT_FULL})
 """Exits for which a person must act because of single items, which are shown with what to do."""
+WHO_SHOWN = 2
+"""Of a run in several lanes so many who uploaded are named: ARNs are long."""
 STEPS_MAX = 96
 """Steps of a run's timeline: as many columns as a chart can show apart."""
 _WIDTHS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 43_200, 86_400)
@@ -39,6 +41,16 @@ class RunTimeline:
     tallies: Sequence[RunTally]
     width_s: float
     steps: Sequence[Bucket]
+    others: Sequence[RunRecord] = ()
+    """Of the run in several lanes, the records of the lanes other than that of `record`."""
+
+    @property
+    def who(self) -> str | None:
+        """Who uploaded, as `who_words` says it; of lanes that differ the first WHO_SHOWN. None if not recorded."""
+        records = [each for each in (self.record, *self.others) if each.host is not None]
+        found = list(dict.fromkeys(who_words(each.principal, each.os_user, each.host) for each in records))
+        more = [f"{len(found) - WHO_SHOWN:,} more"] if len(found) > WHO_SHOWN else []
+        return "; ".join([*found[:WHO_SHOWN], *more]) or None
 
     @property
     def last_at(self) -> datetime | None:
@@ -67,7 +79,7 @@ class RunTimeline:
         return {
             "id": record.run_id,
             "verb": record.verb,
-            "who": None if record.host is None else who_words(record.principal, record.os_user, record.host),
+            "who": self.who,
             "program": record.program,
             "began": epoch_ms(record.began_at),
             "ended": epoch_ms(record.ended_at),
@@ -220,7 +232,8 @@ def _joint_timeline(timelines: Sequence[RunTimeline]) -> RunTimeline:
         reason = reason_of_lanes([LaneSummary(None, None, None, each) for each in exits])
         record = replace(record, ended_at=max(ended), exit_code=int(worst.code), summary={"exit": {"reason": reason}})
     buckets = [Bucket(record.run_id, number, kind, count) for (number, kind), count in sorted(steps.items())]
-    return RunTimeline(record, tuple(tallies.values()), width_s, buckets)
+    others = [each.record for each in timelines[1:]]
+    return RunTimeline(record, tuple(tallies.values()), width_s, buckets, others)
 
 
 def step_width_s(span_s: float) -> float:
@@ -256,6 +269,8 @@ class LaneHead:
             "reason": None if run is None else run["reason"],
             "running": self.is_running,
             "holder": self.holder,
+            "run": None if run is None else run["id"],
+            "who": None if run is None else run["who"],
         }
 
 

@@ -14,14 +14,17 @@ from batch_upload.model import Fault, OutcomeKind, State
 from batch_upload.records import AttemptRecord, Bucket, RateRecord, RunRecord, RunTally
 from batch_upload.report.advice import ROOM_IN_ACCOUNT
 from batch_upload.report.completion import report_row
+from batch_upload.report.ndjson import LaneRef
 from batch_upload.report.page.board import KINDS, NONE, STATES, Board, json_chunks
 from batch_upload.report.page.document import document, policy
 from batch_upload.report.page.head import (
     ATTENTION,
     STEPS_MAX,
+    LaneHead,
     PageHead,
     RunTimeline,
     causes_of,
+    joint_timelines,
     step_width_s,
 )
 from batch_upload.report.summary_text import Invocation
@@ -245,6 +248,39 @@ def test_a_page_of_a_ledger_alone_names_no_command_that_needs_the_manifest() -> 
 
     assert head["block"]["commands"] == []
     assert [command for command, _ in head["causes"][0]["commands"]] == ["batch-upload why june.yaml a"]
+
+
+def run_of(principal: str | None, host: str | None = "batch-1") -> RunTimeline:
+    record = RunRecord("run-1", "upload", "june", BEGIN, None, None, None, principal, "deploy" if host else None, host)
+    return RunTimeline(record, [], 5, [])
+
+
+@pytest.mark.parametrize(
+    ("of_lanes", "who"),
+    [
+        ([run_of("arn:a")], "arn:a, user deploy on batch-1"),
+        ([run_of("arn:a"), run_of("arn:a")], "arn:a, user deploy on batch-1"),
+        ([run_of("arn:a"), run_of("arn:b")], "arn:a, user deploy on batch-1; arn:b, user deploy on batch-1"),
+        ([run_of(None), run_of(None, "batch-2")], "user deploy on batch-1; user deploy on batch-2"),
+        (
+            [run_of(f"arn:{each}") for each in "abcd"],
+            "arn:a, user deploy on batch-1; arn:b, user deploy on batch-1; 2 more",
+        ),
+        ([run_of(None, None)], None),
+    ],
+)
+def test_a_run_in_several_lanes_names_everyone_who_uploaded(of_lanes: list[RunTimeline], who: str | None) -> None:
+    (joint,) = joint_timelines([each] for each in of_lanes)
+
+    assert joint.as_json()["who"] == who
+
+
+def test_a_lane_names_who_uploaded_there_in_its_last_run() -> None:
+    lane = LaneHead(LaneRef("acme/us-east-1", "111122223333", "us-east-1"), {}, last_run=run_of("arn:a"))
+
+    shown = lane.as_json()
+
+    assert (shown["run"], shown["who"]) == ("run-1", "arn:a, user deploy on batch-1")
 
 
 def head_of(**given: Any) -> dict[str, Any]:  # noqa: ANN401 - fields of PageHead

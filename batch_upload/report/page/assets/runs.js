@@ -22,7 +22,7 @@ function drawRun(run, pace, width) {
   const steps = stepsOf(run);
   $("chart-caption").replaceChildren(
     h("strong", { text: `Run ${run.id}` }), `, ${run.verb}, began `, time(run.began),
-    ` UTC${run.who ? `, by ${run.who}` : ""}; a column is ${shortDuration(run.width)}`);
+    ` UTC${run.who ? `, by ${visible(run.who)}` : ""}; a column is ${shortDuration(run.width)}`);
   const present = SERIES.filter((_, place) => steps.some((step) => step.counts[place]));
   $("legend").replaceChildren(...present.map((series) => h("li", {}, swatch(series.key), series.label)),
     ...(pace ? [h("li", {}, swatch("pace"), "rate learned")] : []));

@@ -67,15 +67,17 @@ function originFacts(item) {
     ["Endpoint", head.endpoint],
     ["Manifest", head.manifest],
     ["Ledger", head.ledger],
-    [runs.length > 1 ? "Runs" : "Run", runs.length ? h("ul", {}, runs.map((id) => h("li", {}, ...runFacts(id)))) : null],
+    [runs.length > 1 ? "Runs" : "Run", runs.length ? h("ul", {}, runs.map((id) => h("li", {}, ...runFacts(id, lane)))) : null],
   ];
 }
 
-/** Return what the page knows of a run; of one that it no longer lists, its id. */
-function runFacts(id) {
+/** Return what the page knows of a run in a lane; of one that it no longer lists, its id. */
+function runFacts(id, lane) {
   const run = model.head.runs.find((each) => each.id === id);
   if (!run) return [h("code", { text: id })];
-  return [h("code", { text: id }), `, ${run.verb}${run.program ? ` by batch-upload ${visible(run.program)}` : ""}, `, ...ending(run)];
+  const who = lane.run === id ? lane.who : run.who; // only of a lane's last run is it known for the lane alone
+  const program = run.program ? ` by batch-upload ${visible(run.program)}` : "";
+  return [h("code", { text: id }), `, ${run.verb}${program}, `, ...ending(run), who ? `; run by ${visible(who)}` : ""];
 }
 
 /** Forget the item in the address, and put the focus where it came from: on the item's row where there is nothing else. */
