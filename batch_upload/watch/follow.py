@@ -45,7 +45,7 @@ class Follower:
         self._reader: LedgerReader | None = None
         self._file: tuple[int, int] | None = None
         self._version: int | None = None
-        self._run_id: str | None = None
+        self._run: tuple[str | None, bool] = (None, False)
         self._unusable_looks = 0
         self._parts: tuple[set[Lane], set[tuple[Lane | None, str]]] | None = None
         self.found: Sequence[LedgerView] = _views(path, options)
@@ -104,11 +104,20 @@ class Follower:
             for run in each.runs(view.manifest.batch, limit=1)
         ]
         last = max(latest, key=lambda run: run.began_at, default=None)
-        before, self._run_id = self._run_id, last.run_id if last else None
-        # a new run may have another manifest, so everything is read again
-        if self._run_id != before or self._has_other_parts(reader) or not self._keep_up(reader):
+        before, self._run = self._run, (last.run_id if last else None, last is not None and last.ended_at is not None)
+        is_new = self._run[0] != before[0]  # it may have another manifest, so everything is read again
+        has_ended = self._run != before and self._has_other_problems()
+        if is_new or has_ended or self._has_other_parts(reader) or not self._keep_up(reader):
             self._rebuild()
         return True
+
+    def _has_other_problems(self) -> bool:
+        """Return whether the run that has ended left out items that the page does not show as invalid."""
+        try:
+            found = _views(self._path, self._options)
+        except ManifestInvalid:
+            return False
+        return [each.problems for each in found] != [each.problems for each in self.found]
 
     def _has_other_parts(self, reader: LedgerReader) -> bool:
         """Return whether a ledger in place of the manifest has a lane or batch that it had not before."""
@@ -182,8 +191,14 @@ class Follower:
 
 
 def _views(path: LedgerAddress, options: RunOptions) -> Sequence[LedgerView]:
-    """Return the lanes of a manifest, or the batches of each lane of a database in its place."""
-    return view_ledger(path, options) if isinstance(path, PostgresUrl) else view_lanes(path, options)
+    """Return the lanes of a manifest, or the batches of each lane of a database in its place.
+
+    Files are looked into only of items that the last run, which has ended, did not take up.
+    """
+    if isinstance(path, PostgresUrl):
+        return view_ledger(path, options)
+    found = view_lanes(path, options)
+    return [each.looked_into() if each.last_run and each.last_run.ended_at else each for each in found]
 
 
 class LivePage:

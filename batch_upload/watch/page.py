@@ -186,16 +186,14 @@ class Page:
         return (*sorted(state.value for state in settings.only_states), *sorted(settings.only_ids))
 
     def _put(self, listed: Listed, known: Known | None) -> None:
-        row, problem = report_row(listed, known, lane=self.lane), self.found.problems.get(listed.item_id)
-        if problem is not None and self._states[listed.item_id] is State.INVALID:
-            row = row_of_invalid(row, problem)
-        if known is None:
-            fault = None if problem is None else Fault(problem.code, problem.message)
-            self.board.put(row, fault, lane=self.place)
-            return
-        self._item_of_token[known.client_token] = listed.item_id
-        self._token_of_item[listed.item_id] = known.client_token
-        self.board.put(row, known.fault, resume_after=known.resume_after, lane=self.place)
+        row, fault = report_row(listed, known, lane=self.lane), None if known is None else known.fault
+        if self._states[listed.item_id] is State.INVALID:
+            problem = self.found.problems[listed.item_id]
+            row, fault = row_of_invalid(row, problem), Fault(problem.code, problem.message)
+        if known is not None:
+            self._item_of_token[known.client_token] = listed.item_id
+            self._token_of_item[listed.item_id] = known.client_token
+        self.board.put(row, fault, resume_after=None if known is None else known.resume_after, lane=self.place)
 
     def _put_attempts(self, attempts: Iterable[NumberedAttempt]) -> None:
         for attempt in attempts:

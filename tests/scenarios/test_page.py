@@ -326,6 +326,31 @@ async def test_items_that_a_full_account_keeps_waiting_are_left_to_a_person(
         ]
 
 
+async def test_what_a_run_left_out_is_invalid_with_its_reason_and_what_to_do(
+    browser: Browser, command: Preloaded, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    batch = make_batch(tmp_path, 3)
+    broken = tmp_path / batch.ids[0]
+    broken.write_bytes(b"<!DOCTYPE html><title>log in</title>")
+    ended = command.run("upload", batch.path, "--skip-invalid", "--rate", "50", cwd=tmp_path, env=endpoint.env)
+    assert ended.code == 20, ended.stderr
+    assert command.run("report", batch.path, "--format", "html", "-o", "june.html", cwd=tmp_path).code == 0
+
+    async with opened(browser, (tmp_path / "june.html").as_uri()) as watched:
+        cause = watched.page.locator(".cause")
+
+        await expect(watched.page.locator(".tile[data-key=invalid] .number")).to_have_text("1")
+        await expect(cause).to_have_count(1)
+        await expect(cause).to_contain_text("invalid")
+        await expect(cause).to_contain_text("Correct what the message names")
+        assert [text.split(" # ")[0].split()[1] for text in await watched.texts(".cause .commands li")] == [
+            *("why", "validate", "upload")
+        ]
+        await watched.page.locator(".cause .sheet-link").first.click()
+        await expect(watched.page.locator("#sheet")).to_contain_text("is a web page")
+        assert watched.complaints == []
+
+
 async def test_what_the_next_run_does_by_itself_is_a_count_and_needs_no_person(
     browser: Browser, command: Preloaded, endpoint: Endpoint, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """`watch`: the page in a browser while a run goes on in another process, and who is not let in."""
 
+import asyncio
 import signal
 import urllib.error
 import urllib.request
@@ -100,6 +101,34 @@ async def test_the_sheet_of_an_item_follows_it_and_keeps_what_is_selected_while_
 
             assert await page.evaluate("getSelection().toString()") == batch.ids[0]
             assert watched.complaints == []
+
+
+@with_browser
+async def test_what_a_run_left_out_is_shown_as_invalid_until_it_is_mended(
+    browser: Browser, endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    batch = make_batch(tmp_path, 3)
+    broken = tmp_path / batch.ids[0]
+    whole = broken.read_bytes()
+    broken.write_bytes(b"<!DOCTYPE html><title>log in</title>")
+    words = ("upload", batch.manifest, "--rate", "50", "--skip-invalid")
+    with command.started("watch", batch.manifest, "--json", cwd=tmp_path) as watch:
+        async with opened(browser, watch.until("listening")["url"]) as watched:
+            await _shows(watched.page, "pending", 3)
+            first = await asyncio.to_thread(command.run, *words, cwd=tmp_path, env=endpoint.env)
+            await _shows(watched.page, "complete", 2)
+            await _shows(watched.page, "invalid", 1)
+            await expect(watched.page.locator(".cause")).to_contain_text(batch.ids[0])
+            broken.write_bytes(whole)
+            second = await asyncio.to_thread(command.run, *words, cwd=tmp_path, env=endpoint.env)
+            await _shows(watched.page, "complete", 3)
+            await expect(watched.page.locator(".cause")).to_have_count(0)
+            ended = _interrupted(watch)
+
+            assert watched.complaints == []
+
+    assert (first.code, second.code) == (20, 0)
+    assert assert_adds_up(ended)["states"] == {"complete": 3}
 
 
 async def _follows_a_run(page: Page, endpoint: Endpoint, batch: Batch, command: Preloaded) -> None:

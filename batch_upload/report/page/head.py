@@ -16,9 +16,7 @@ from batch_upload.summary import EXIT_REASONS, LaneSummary, exit_of, reason_of_l
 from batch_upload.targets import id_with_lane
 from batch_upload.words import fault_name, who_words
 
-INVALID = "invalid"
-"""The state of an item that `--skip-invalid` leaves out."""
-ATTENTION = (State.FAILED, INVALID, State.UNKNOWN, State.PARKED, State.SENDING)
+ATTENTION = (State.FAILED, State.INVALID, State.UNKNOWN, State.PARKED, State.SENDING)
 """States whose items are listed before all others, the most urgent first."""
 _OF_ITEMS = frozenset({ExitCode.ITEMS_FAILED, ExitCode.OUTCOMES_UNKNOWN, ExitCode.ACCOUNT_FULL})
 """Exits for which a person must act because of single items, which are shown with what to do."""
@@ -143,6 +141,9 @@ def _next_commands(state: State, invocation: Invocation) -> list[tuple[str, str]
         return commands_after(ExitCode.ACCOUNT_FULL, invocation)
     if state is State.UNKNOWN:
         return commands_after(ExitCode.OUTCOMES_UNKNOWN, invocation)
+    if state is State.INVALID:
+        again = (invocation.command("upload"), "once they are corrected")
+        return [*commands_after(ExitCode.INVALID, invocation), again]
     return [(invocation.command("upload"), "once that is done")]
 
 
@@ -153,7 +154,7 @@ def needs_person(item: Known) -> bool:
     """
     if item.state is State.PARKED:
         return item.resume_after is None
-    return item.state in (State.FAILED, State.UNKNOWN, INVALID)
+    return item.state in (State.FAILED, State.UNKNOWN, State.INVALID)
 
 
 def causes_of(known: Iterable[Known], *, target: str | None = None) -> list[Cause]:

@@ -5,7 +5,9 @@ import hashlib
 import html
 import json
 import re
+from collections.abc import Sequence
 from datetime import timedelta
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -238,6 +240,49 @@ def test_an_end_that_is_in_the_way_of_every_run_is_shown_with_its_commands(
     block = head_of(runs=[RunTimeline(record, [], 5, [])])["block"]
 
     assert (block and [command for command, _ in block["commands"]]) == commands
+
+
+def test_of_an_item_that_cannot_be_sent_the_page_names_the_command_that_lists_every_problem() -> None:
+    problem = Fault("missing", "`a.pdf` does not exist")
+
+    (cause,) = head_of(causes=causes_of([known("a.pdf", State.INVALID, fault=problem)]))["causes"]
+
+    assert [command for command, _ in cause["commands"]] == [
+        "batch-upload why june.yaml a.pdf",
+        "batch-upload validate june.yaml",
+        "batch-upload upload june.yaml",
+    ]
+
+
+def names_in(script: str, constant: str) -> list[str]:
+    """The strings of a constant in a script of the page."""
+    text = (files("batch_upload.report.page") / "assets" / script).read_text(encoding="utf-8")
+    found = re.search(rf"^const {constant} = [\[{{](.*?)[\]}}];$", text, re.MULTILINE | re.DOTALL)
+    assert found is not None, constant
+    return re.findall(r'"([a-z_]+)"(?=,|$)', found[1]) or re.findall(r"^  (\w+):", found[1], re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("script", "constant", "names", "is_ordered"),
+    [
+        ("data.js", "STATES", STATES, True),
+        ("data.js", "STATE_WORDS", STATES, False),
+        ("data.js", "KINDS", KINDS, True),
+        ("data.js", "ATTENTION", STATES, False),
+        ("overview.js", "READING_ORDER", STATES, False),
+    ],
+)
+def test_the_scripts_of_the_page_know_every_state_and_outcome(
+    script: str, constant: str, names: Sequence[str], *, is_ordered: bool
+) -> None:
+    """States and outcomes travel as places in these lists."""
+    found = names_in(script, constant)
+
+    assert (found if is_ordered else sorted(found)) == [str(each) for each in (names if is_ordered else sorted(names))]
+
+
+def test_the_page_lists_first_what_the_terminal_lists_first() -> None:
+    assert tuple(names_in("data.js", "ATTENTION"))[: len(ATTENTION)] == ATTENTION
 
 
 def test_a_page_of_a_ledger_alone_names_no_command_that_needs_the_manifest() -> None:
