@@ -162,20 +162,24 @@ def names_words(names: Sequence[str]) -> str:
 def obstacle_lines(
     missing: Sequence[str], prepared: "Prepared | None", *, gone: int, invocation: Invocation
 ) -> list[str]:
-    """Return why the next `upload` sends nothing of a manifest: files that are missing or cannot be sent, empty globs.
+    """Return why the next `upload` sends nothing of a manifest, or with `--skip-invalid` what it leaves out.
 
-    `gone` items of the ledger are no longer matched. `prepared` is None if no file was opened.
+    That is: files that are missing or cannot be sent, and globs without a match. `gone` items of the ledger are no
+    longer matched. `prepared` is None if no file was opened.
     """
     from batch_upload.documents.refusals import RefusalCode  # imports a room that no other message needs
 
+    sends = (
+        "`upload --skip-invalid` leaves out" if "--skip-invalid" in invocation.check_flags else "`upload` sends nothing"
+    )
     lines = []
     if missing:
-        lines.append(f"`upload` sends nothing: {count_words(len(missing), 'file')} missing: {names_words(missing)}")
+        lines.append(f"{sends}: {count_words(len(missing), 'file')} missing: {names_words(missing)}")
         lines.append(f"  {invocation.command('validate')}")
     unread, unmatched = ((), ()) if prepared is None else (prepared.unread, prepared.unmatched)
     refused = [problem for _, problem in unread if problem.code != RefusalCode.MISSING]
     lines += [f"no longer matched by the manifest: {count_words(gone, 'item')}"] if gone else []
-    lines += [f"`upload` sends nothing: {problem.message}" for problem in (*unmatched, *refused[:IDS_SHOWN])]
+    lines += [f"{sends}: {problem.message}" for problem in (*unmatched, *refused[:IDS_SHOWN])]
     if len(refused) > IDS_SHOWN:
         lines.append(f"  and {len(refused) - IDS_SHOWN:,} more: {invocation.command('validate')}")
     return [printable(line) for line in lines]

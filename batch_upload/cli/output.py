@@ -101,13 +101,13 @@ class Output:
 
 
 def invocation_of(manifest: LedgerAddress, flags: Flags, options: RunOptions) -> Invocation:
-    """Return how a next command names the manifest, with the flags that mean the same ledger, files and lane.
+    """Return how a next command names the manifest, with the flags that mean the same ledger, files, lane and checks.
 
     Of the endpoint it never repeats a user or password, nor anything that is not a URL.
     """
     ledger = () if flags.ledger is None else ("--ledger", flags.ledger)
     shard = () if flags.shard is None or options.shard is None else ("--shard", str(options.shard))
-    switches = (("--local", options.local), ("--allow-outside", options.allow_outside))
+    checks = (("--strict", options.strict), ("--skip-invalid", options.skip_invalid))
     endpoint = _ENDPOINT.fullmatch(flags.endpoint_url or "")
     lane = (
         ("--profile", flags.profile),
@@ -117,7 +117,9 @@ def invocation_of(manifest: LedgerAddress, flags: Flags, options: RunOptions) ->
     )
     return Invocation(
         str(manifest),
-        flags=(*(name for name, given in switches if given), *ledger, *shard),
+        flags=(*(["--allow-outside"] if options.allow_outside else ()), *shard),
+        ledger_flags=(*(["--local"] if options.local else ()), *ledger),
         lane_flags=tuple(word for name, value in lane if value is not None for word in (name, value)),
+        check_flags=tuple(name for name, given in checks if given),
         targets=options.targets,
     )

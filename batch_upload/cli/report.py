@@ -156,7 +156,7 @@ def write_page(made: "Report", invocation: Invocation, stream: TextIO) -> int:
     """Write the page of a manifest; return the number of its items."""
     from batch_upload.watch.still_page import still_page_of_manifest
 
-    page, chunks = still_page_of_manifest(made.lanes, invocation.flags)
+    page, chunks = still_page_of_manifest(made.lanes, invocation)
     stream.writelines(chunks)
     return len(page.board)
 

@@ -1,6 +1,7 @@
 """`status`: counts and the items that need attention, from the ledger."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,10 @@ def status_command(manifest: ManifestOrLedgerArgument, *, flags: Flags, output: 
         if lane.value.last_run is not None:
             output.event(in_lane(run_line(lane.value.last_run), lane_ref(lane.target, lane.value.lane)))
     if not output.quiet:
-        invocation = invocation_of(manifest, flags, found.settings)
+        # `status` has no such flag: the run that left something out had it
+        has_skipped = found.last_run is not None and State.INVALID in (found.last_run.summary or {}).get("states", ())
+        settings = replace(found.settings, skip_invalid=found.settings.skip_invalid or has_skipped)
+        invocation = invocation_of(manifest, flags, settings)
         obstacles = messages.obstacle_lines(found.missing, found.prepared, gone=found.gone, invocation=invocation)
         lines = [
             *run_lines(found),

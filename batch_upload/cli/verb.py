@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 import typer
 
 from batch_upload.cli import messages
-from batch_upload.cli.flags import Flags, takes
-from batch_upload.cli.output import Output
+from batch_upload.cli.flags import Flags, options_of, takes
+from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.process import quiet_libraries
 from batch_upload.cli.signals import Interrupted, Stopped, stopped_by_signals
 from batch_upload.cli.sinks import Sinks
@@ -88,7 +88,12 @@ def verb(
                     raise wrong
                 return work(flags=flags, output=output, **given)
 
-            run_verb(name, given.get("manifest"), output, run)
+            named = given.get("manifest")
+
+            def invocation() -> Invocation:
+                return Invocation("") if named is None else invocation_of(named, flags, options_of(flags))
+
+            run_verb(name, named, output, run, invocation)
 
         return command
 
@@ -102,8 +107,17 @@ def manifest_named(path: Path) -> Path:
     return named_manifest(path)
 
 
-def run_verb(name: str, manifest: LedgerAddress | None, output: Output, work: Callable[[], Ended]) -> NoReturn:
-    """Run a verb, print how it ended, and leave with its exit code."""
+def run_verb(
+    name: str,
+    manifest: LedgerAddress | None,
+    output: Output,
+    work: Callable[[], Ended],
+    invocation: Callable[[], Invocation] | None = None,
+) -> NoReturn:
+    """Run a verb, print how it ended, and leave with its exit code.
+
+    `invocation`: how next commands name the manifest of a verb that failed before it knew its settings.
+    """
     from batch_upload.clock import counting_s  # imports anyio, which `--help` does without
 
     quiet_libraries()
@@ -116,7 +130,7 @@ def run_verb(name: str, manifest: LedgerAddress | None, output: Output, work: Ca
     elapsed_s = summary.elapsed_s or counting_s() - started
     ended = replace(ended, summary=replace(summary, elapsed_s=elapsed_s, shard=shard))
     try:
-        ended = _printed(ended, manifest, output)
+        ended = _printed(ended, manifest, output, invocation)
     except Exception as error:  # noqa: BLE001 - as in `_outcome`
         ended = _our_fault(name, error, output)
     finally:
@@ -174,7 +188,9 @@ def _our_fault(name: str, error: Exception, output: Output) -> Ended:
     return Ended(Summary(verb=name, exit=exit_of(ExitCode.OUR_FAULT)), lines=())
 
 
-def _printed(ended: Ended, manifest: LedgerAddress | None, output: Output) -> Ended:
+def _printed(
+    ended: Ended, manifest: LedgerAddress | None, output: Output, fallback: Callable[[], Invocation] | None
+) -> Ended:
     """Print how the verb ended. Return another end if standard output did not take its lines."""
     summary = ended.summary
     invocation = ended.invocation or Invocation(str(manifest or ""))
@@ -182,7 +198,8 @@ def _printed(ended: Ended, manifest: LedgerAddress | None, output: Output) -> En
     if lines is None:
         lines = tuple(summary_lines(summary, ended.known, invocation))
     elif ended.has_failed and summary.verb == "upload" and summary.exit.code in _WITH_NEXT_COMMANDS:
-        lines = tuple(next_lines(summary, ended.known, invocation))
+        named = fallback() if ended.invocation is None and fallback is not None else invocation
+        lines = tuple(next_lines(summary, ended.known, named))
     output.ending(summary.exit.code, *lines)
     output.event(summary.as_json())
     if (unsaid := failure_of(sys.stderr)) is not None:

@@ -52,7 +52,7 @@ def watch_command(
             output.say("watching; open the address in a browser on this machine, Ctrl-C ends it")
             group.start_soon(live.follow)
 
-        async with live_page(manifest, options, repeated=invocation_of(manifest, flags, options).flags) as live:
+        async with live_page(manifest, options, invocation=invocation_of(manifest, flags, options)) as live:
             server = served_page(live, token=secrets.token_urlsafe(ADDRESS_BYTES), port=port)
             code = await serve_until_signal(server, on_start)
             page = live.follower.page

@@ -36,6 +36,8 @@ TARGETS_NAMED = 3
 _PROGRAM = "batch-upload"
 _OFFLINE_VERBS = frozenset({"validate", "status", "why", "report", "watch"})
 """Verbs that make no request, and so take no flag that chooses a lane."""
+_CHECKING_VERBS = frozenset({"upload", "plan", "validate"})
+"""Verbs that look into every file, and so take the flags that say what is a problem and whether to go on."""
 _NO_FAULT = Fault(code="no reason given", message="")
 
 
@@ -47,30 +49,39 @@ KnownItems = Sequence[Known] | Mapping[str, Sequence[Known]]
 class Invocation:
     """How the user names this manifest, empty for a verb that takes none.
 
-    `flags` are those without which another ledger or other files would be meant; `lane_flags` choose the lane, for
-    verbs that talk to the service; `targets` are those that the user gave.
+    `flags` are those without which other files or lanes would be meant, and `ledger_flags` another ledger, for verbs
+    that read one; `lane_flags` choose the lane, for verbs that talk to the service; `check_flags` say what is a problem
+    and whether to go on with one; `targets` are those that the user gave.
     """
 
     manifest: str
     flags: tuple[str, ...] = ()
+    ledger_flags: tuple[str, ...] = ()
     lane_flags: tuple[str, ...] = ()
+    check_flags: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     upload: tuple[str, ...] = ("upload",)
     """The words of the verb that uploads: those of a fleet where it was one that ran."""
 
     def command(self, verb: str, *arguments: str, targets: Sequence[str] = ()) -> str:
         """Return a command of ours that can be typed as it is shown. `targets` take the place of the user's own."""
-        lane_flags = () if verb in _OFFLINE_VERBS else self.lane_flags
         chosen = _target_flags(targets or self.targets)
         words = self.upload if verb == "upload" else (verb,)
-        return shell_line((_PROGRAM, *words, self.manifest, *arguments, *chosen, *self.flags, *lane_flags))
+        flags = (
+            *self.flags,
+            *(() if verb == "validate" else self.ledger_flags),
+            *(() if verb in _OFFLINE_VERBS else self.lane_flags),
+            *(self.check_flags if verb in _CHECKING_VERBS else ()),
+        )
+        return shell_line((_PROGRAM, *words, self.manifest, *arguments, *chosen, *flags))
 
     def why(self, item_id: str, *, target: str | None = None) -> str:
         """Return the command that shows one item's history. An id that looks like a flag goes behind `--`."""
         targets = self.targets if target is None else (target,)
         if not item_id.startswith("-"):
             return self.command("why", item_id, targets=targets)
-        return shell_line((_PROGRAM, "why", *_target_flags(targets), *self.flags, "--", self.manifest, item_id))
+        flags = (*_target_flags(targets), *self.flags, *self.ledger_flags)
+        return shell_line((_PROGRAM, "why", *flags, "--", self.manifest, item_id))
 
 
 def shell_line(words: Iterable[str]) -> str:

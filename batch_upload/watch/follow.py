@@ -19,11 +19,13 @@ from batch_upload.model import Lane
 from batch_upload.ports import LedgerReader
 from batch_upload.report.page.board import json_chunks
 from batch_upload.report.page.document import document, policy
+from batch_upload.report.summary_text import Invocation
 from batch_upload.settings import RunOptions
 from batch_upload.watch.page import LanesPage, Page, pages_of_lanes, title_of
 
 _Result = TypeVar("_Result")
 
+NO_FLAGS = Invocation("")
 LEDGER_POLL_S = 1.0
 """Between two looks at the ledger's version number: a query that reads one page of it."""
 PAUSE_FACTOR = 4
@@ -38,10 +40,10 @@ class Follower:
     Raises ManifestInvalid, UsageError and LedgerUnusable where there is nothing to begin with.
     """
 
-    def __init__(self, path: LedgerAddress, options: RunOptions, *, repeated: Sequence[str] = ()) -> None:
+    def __init__(self, path: LedgerAddress, options: RunOptions, *, invocation: Invocation = NO_FLAGS) -> None:
         self._path = path
         self._options = options
-        self._repeated = repeated
+        self._invocation = invocation
         self._reader: LedgerReader | None = None
         self._file: tuple[int, int] | None = None
         self._version: int | None = None
@@ -169,9 +171,9 @@ class Follower:
         """Return the page as manifest and ledger are now."""
         at, found = datetime.now(UTC), self.found
         if len(found) == 1 and found[0].target.label is None:
-            return Page.of(found[0], self._repeated, reader, at=at, after_revision=after_revision)
+            return Page.of(found[0], self._invocation, reader, at=at, after_revision=after_revision)
         lanes = pages_of_lanes(found, reader)
-        return LanesPage.of(lanes, self._repeated, at=at, after_revision=after_revision)
+        return LanesPage.of(lanes, self._invocation, at=at, after_revision=after_revision)
 
     def _keep_up(self, reader: LedgerReader) -> bool:
         """Show what has changed; return False where the page must be built again."""
@@ -239,15 +241,15 @@ class LivePage:
 
 @asynccontextmanager
 async def live_page(
-    path: LedgerAddress, options: RunOptions, *, repeated: Sequence[str] = ()
+    path: LedgerAddress, options: RunOptions, *, invocation: Invocation = NO_FLAGS
 ) -> AsyncIterator[LivePage]:
     """Open the live page of a manifest, or of a database in its place. Raises as `Follower`.
 
-    `repeated` are flags for the page's commands.
+    `invocation`: for the page's commands.
     """
     thread = ThreadPoolExecutor(1, "follow")
     try:
-        follower = await _run_in(thread, lambda: Follower(path, options, repeated=repeated))
+        follower = await _run_in(thread, lambda: Follower(path, options, invocation=invocation))
         try:
             yield LivePage(thread, follower)
         finally:

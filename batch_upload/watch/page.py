@@ -80,15 +80,15 @@ class Page:
     @staticmethod
     def of(
         found: LedgerView,
-        repeated: Sequence[str],
+        invocation: Invocation,
         reader: LedgerReader | None,
         *,
         at: datetime,
         after_revision: int = 0,
         limits: PageLimits = PageLimits(),
     ) -> "Page":
-        """Return the page of a view and of what else the ledger has. `repeated` are flags for the page's commands."""
-        page = Page(found, Invocation(found.named, tuple(repeated)), limits, Board(after_revision))
+        """Return the page of a view and of what else the ledger has. `invocation`: for the page's commands."""
+        page = Page(found, replace(invocation, manifest=found.named), limits, Board(after_revision))
         page.board.begin_revision()
         page.fill(reader)
         page.board.head = page.head(reader, at).as_json(page.invocation)
@@ -266,7 +266,7 @@ class LanesPage:
     @staticmethod
     def of(
         lanes: Sequence[PageOfLane],
-        repeated: Sequence[str],
+        invocation: Invocation,
         *,
         at: datetime,
         after_revision: int = 0,
@@ -275,7 +275,7 @@ class LanesPage:
         """Return the page of at least one lane, in the manifest's order. Each gets an equal share of the limits."""
         board = Board(after_revision)
         board.begin_revision()
-        invocation = Invocation(lanes[0][1].named, tuple(repeated))
+        invocation = replace(invocation, manifest=lanes[0][1].named)
         share = PageLimits(max(1, limits.items // len(lanes)), max(1, limits.attempts // len(lanes)))
         pages = []
         for place, (lane, found, reader) in enumerate(lanes):

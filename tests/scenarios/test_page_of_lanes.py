@@ -13,6 +13,7 @@ from batch_upload.app.ledger_view import view_lanes
 from batch_upload.cli.flags import Flags, options_of
 from batch_upload.ledger import find_reader
 from batch_upload.report.ndjson import LaneRef
+from batch_upload.report.summary_text import Invocation
 from batch_upload.watch.still_page import still_page_of_lanes
 from tests.support.browser import launched, opened
 from tests.support.page_ledgers import lane_labels, tell_lanes
@@ -36,7 +37,7 @@ def written(folder: Path, labels: Sequence[str]) -> Path:
             lane = LaneRef(label, f"{111_122_223_333 + place // 2}", label.rpartition("/")[2])
             (view,) = view_lanes(story.manifest, options_of(Flags()))
             lanes.append((lane, view, closing.enter_context(reader)))
-        path.write_text("".join(still_page_of_lanes(lanes, ())[1]), encoding="utf-8")
+        path.write_text("".join(still_page_of_lanes(lanes, Invocation(""))[1]), encoding="utf-8")
     return path
 
 

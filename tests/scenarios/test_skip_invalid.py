@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -255,6 +256,50 @@ def test_an_exit_code_that_wins_is_kept(command: Preloaded, endpoint: Endpoint, 
     assert full.code == 27 if full.states.get("parked") else 20
     assert full.states["invalid"] == 1
     assert late.code in (20, 27)
+
+
+def advised(ended: Result) -> list[list[str]]:
+    """The commands that a verb advises, as words."""
+    lines = (line.split("    #")[0].strip() for line in (ended.stdout + ended.stderr).splitlines())
+    return [shlex.split(line)[1:] for line in lines if line.startswith("batch-upload ")]
+
+
+def test_the_commands_that_a_run_advises_do_as_it_did(command: Preloaded, endpoint: Endpoint, tmp_path: Path) -> None:
+    drop_folder(tmp_path, 2)
+    words = ("upload", "drop.yaml", "--skip-invalid", *QUICK)
+
+    left_out = command.run(*words, "--quiet", cwd=tmp_path, env=endpoint.env)
+    endpoint.change(deny=["CreateRegistrationAttachment"])
+    (tmp_path / "in" / "more.pdf").write_bytes(pdf("more"))
+    denied = command.run(*words, cwd=tmp_path, env=endpoint.env)
+    (tmp_path / "drop.ledger").write_bytes(b"no ledger" * 999)
+    unusable = command.run(*words, cwd=tmp_path, env=endpoint.env)
+
+    assert (left_out.code, denied.code, unusable.code) == (20, 22, 24)
+    assert advised(left_out) == [["validate", "drop.yaml", "--skip-invalid"], ["upload", "drop.yaml", "--skip-invalid"]]
+    for ended in (denied, unusable):
+        assert [each for each in advised(ended) if each[0] == "upload"] == [["upload", "drop.yaml", "--skip-invalid"]]
+
+
+def test_every_command_that_a_run_of_a_local_trial_advises_is_taken(command: Preloaded, tmp_path: Path) -> None:
+    drop_folder(tmp_path, 2)
+
+    ended = command.run("upload", "drop.yaml", "--skip-invalid", "--local", *QUICK, cwd=tmp_path)
+
+    commands = advised(ended)
+    assert [each[0] for each in commands] == ["validate", "upload"]
+    assert [command.run(*each, cwd=tmp_path).code for each in commands] == [20, 20]
+
+
+def test_status_names_what_the_runs_leave_out(command: Preloaded, endpoint: Endpoint, tmp_path: Path) -> None:
+    drop_folder(tmp_path, 2)
+    command.run("upload", "drop.yaml", *SKIP, cwd=tmp_path, env=endpoint.env)
+    (tmp_path / "in" / "000.pdf").write_bytes(b"")
+
+    status = command.run("status", "drop.yaml", cwd=tmp_path)
+
+    assert "`upload --skip-invalid` leaves out: `in/000.pdf`" in status.stdout
+    assert "sends nothing" not in status.stdout
 
 
 def lanes_head(url_accounts: int) -> str:

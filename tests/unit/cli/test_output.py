@@ -177,5 +177,20 @@ def test_a_next_command_repeats_what_means_the_same_ledger_and_lane() -> None:
 
     repeated = invocation_of(JUNE, flags, settings_of(options_of(flags, {}), manifest=JUNE, environ={}))
 
-    assert repeated.flags == ("--local", "--ledger", "x.ledger")
+    assert repeated.ledger_flags == ("--local", "--ledger", "x.ledger")
     assert repeated.lane_flags == ("--region", "eu-west-1", "--allow-endpoint", "a.example")
+
+
+def test_a_next_command_repeats_how_the_run_took_problems() -> None:
+    flags = Flags(strict=True, allow_outside=True, local=True, region="eu-west-1")
+    environ = {"BATCH_UPLOAD_SKIP_INVALID": "1"}
+
+    repeated = invocation_of(JUNE, flags, settings_of(options_of(flags, environ), manifest=JUNE, environ={}))
+
+    of_files = "--allow-outside --strict --skip-invalid"
+    assert repeated.command("validate") == f"batch-upload validate june.yaml {of_files}"
+    rest = "--allow-outside --local --region eu-west-1"
+    assert repeated.command("upload") == f"batch-upload upload june.yaml {rest} --strict --skip-invalid"
+    assert repeated.command("plan") == f"batch-upload plan june.yaml {rest} --strict --skip-invalid"
+    assert repeated.command("reconcile") == f"batch-upload reconcile june.yaml {rest}"
+    assert repeated.command("status") == "batch-upload status june.yaml --allow-outside --local"

@@ -15,6 +15,7 @@ from batch_upload.model import OutcomeKind, State
 from batch_upload.records import Bucket
 from batch_upload.report.ndjson import LaneRef
 from batch_upload.report.page.board import STATES
+from batch_upload.report.summary_text import Invocation
 from batch_upload.watch.page import RUNS_MAX, LanesPage, Page, PageLimits, run_timelines
 from tests.support.one_lane import open_one_lane
 from tests.support.page_ledgers import Story, ids_of, lane_labels, tell_lanes, tell_story
@@ -35,7 +36,9 @@ def shown(story: Story, *, only: Sequence[str] = (), limits: PageLimits | None =
     reader = find_reader(story.ledger)
     assert reader is not None
     with reader:
-        page = Page.of(view_lanes(story.manifest, options)[0], (), reader, at=AT, limits=limits or PageLimits())
+        page = Page.of(
+            view_lanes(story.manifest, options)[0], Invocation(""), reader, at=AT, limits=limits or PageLimits()
+        )
     return page.board.since(0)
 
 
@@ -112,7 +115,7 @@ def lanes_page(
             lane = LaneRef(label, f"{111_122_223_333 + place // 2}", label.rpartition("/")[2])
             (view,) = view_lanes(story.manifest, options_of(Flags()))
             lanes.append((lane, view, closing.enter_context(reader)))
-        yield LanesPage.of(lanes, (), at=AT, limits=limits or PageLimits())
+        yield LanesPage.of(lanes, Invocation(""), at=AT, limits=limits or PageLimits())
 
 
 @pytest.mark.parametrize("count", [1, 2, 8])
