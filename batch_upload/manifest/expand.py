@@ -122,9 +122,12 @@ class Expansion(ExpansionReport):
             yield from self._of_plain_rows(entries)
             return
         for entry in entries:
+            before = len(self._problems)
             self._problems.table = entry.at_file
             yield from self.of(entry)
             self._problems.table = None
+            if entry.problem is not None:  # it is left out already: what else is wrong with it stops nothing more
+                self._invalid.problems.update(set(self._problems.after(before)) - self._of_defaults)
 
     def of(self, entry: Entry) -> Iterable[Listed]:
         """Return the attachments of one entry that can be listed, in each of its lanes."""
@@ -332,7 +335,8 @@ class Expansion(ExpansionReport):
             is_found = entry.kind is SourceKind.GLOB
             wrong = rules.wrong_with_found_path(item_id) if is_found else rules.wrong_with_id(item_id)
             if wrong:
-                self._report(entry.id_at or entry.at, *wrong)
+                if entry.problem is None or not rules.wrong_with_path(item_id):  # else it is told with the path
+                    self._report(entry.id_at or entry.at, *wrong)
                 self._refuse(entry, lane.label, source)
                 return None
         if tags is None:

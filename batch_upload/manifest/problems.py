@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from batch_upload.errors import ProblemCode
-from batch_upload.escape import quoted
+from batch_upload.escape import escaped_for, quoted
 from batch_upload.model import Entry, Listed, Manifest, Position, Problem, SourceKind
 
 EXCERPT_LENGTH = 80
@@ -151,9 +151,11 @@ def refused(manifest: Manifest, entry: Entry, label: str | None, source: str = "
     """Return an attachment of an entry that is not listed in a lane, or the entry itself, without its tags.
 
     It is the entry itself (`is_entry`) if what it names is not known: a glob without a `source`, or no source at all.
+    A name that is not UTF-8 has escapes, since no ledger, report or stream could take it.
     """
     is_entry = not source and (entry.kind is SourceKind.GLOB or not entry.source)
-    item_id = entry.item_id or source or entry.source
+    source = escaped_for(source or entry.source, "utf-8")
+    item_id = escaped_for(entry.item_id or source, "utf-8")
     place = f"{manifest.path.name}:{entry.at.line}:{entry.at.column}"
     if entry.at_file is not None:
         place = f"{entry.at_file}:{entry.at.line}"
@@ -161,7 +163,7 @@ def refused(manifest: Manifest, entry: Entry, label: str | None, source: str = "
     return Listed(
         batch=manifest.batch,
         item_id=place if is_entry else item_id,
-        source=source or entry.source,
+        source=source,
         folder=manifest.folder if is_file else None,
         tags={},
         generation=entry.generation or manifest.generation,

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shlex
 from pathlib import Path
 
@@ -118,6 +119,54 @@ def test_what_is_wrong_with_one_entry_leaves_out_that_entry(
     if code != "no-match":  # of a glob without a match the ledger may have the files
         assert [(row["id"], row["error_code"]) for row in invalid] == [(name, code)]
         assert invalid[0]["error_message"]
+
+
+def test_a_row_with_several_problems_leaves_out_that_row(
+    command: Preloaded, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    (tmp_path / "a.pdf").write_bytes(pdf("a"))
+    rows = (
+        r'{"file": "\udcff.pdf"}',
+        r'{"file": "b\nc.pdf"}',
+        '{"file": "../a.pdf", "who": "x,"}',
+        '{"file": "a.pdf"}',
+    )
+    (tmp_path / "t.jsonl").write_text("\n".join(rows))
+    table = '  - table: t.jsonl\n    file: "{col:file}"\n    tags: {Who: "{col:who}"}\n'
+    (tmp_path / "drop.yaml").write_text(HEAD + table)
+
+    ended = command.run("upload", "drop.yaml", *SKIP, cwd=tmp_path, env=endpoint.env)
+    reports = [
+        command.run("report", "drop.yaml", "--format", each, "-o", f"r.{each}", cwd=tmp_path).code
+        for each in ("csv", "jsonl", "html", "xlsx", "manifest")
+    ]
+
+    assert (ended.code, ended.states) == (20, {"complete": 1, "invalid": 3})
+    assert sorted((line["line"], line["code"]) for line in ended.of("problem")) == [
+        (1, "id"),
+        (2, "control-character"),
+        (3, "outside"),
+        (3, "tag-value"),
+    ]
+    assert reports == [0] * 5
+
+
+def test_a_name_that_is_not_utf8_is_left_out_and_reported(
+    command: Preloaded, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    drop_folder(tmp_path, 2)
+    (tmp_path / "in" / "broken.pdf").rename(os.fsdecode(os.fsencode(tmp_path) + b"/in/\xff.pdf"))
+
+    ended = command.run("upload", "drop.yaml", *SKIP, cwd=tmp_path, env=endpoint.env)
+    reported = command.run("report", "drop.yaml", "--format", "jsonl", cwd=tmp_path)
+    status = command.run("status", "drop.yaml", "--json", cwd=tmp_path)
+
+    assert (ended.code, ended.states) == (20, {"complete": 2, "invalid": 1})
+    assert r"the name `in/\udcff.pdf` is not UTF-8: rename the file" in ended.stderr
+    assert (reported.code, status.states) == (0, {"complete": 2, "invalid": 1})
+    assert [row["id"] for row in map(json.loads, reported.stdout.splitlines()) if row["state"] == "invalid"] == [
+        r"in/\udcff.pdf"
+    ]
 
 
 @pytest.mark.parametrize(
