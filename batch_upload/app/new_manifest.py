@@ -1,10 +1,8 @@
 """`manifest new`: make a manifest of a folder or a table that passes `validate` as it is written."""
 
 import os
-import shlex
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -17,7 +15,7 @@ from batch_upload.form import Form, limiting_form
 from batch_upload.manifest.columns import template_of
 from batch_upload.manifest.expand import Expansion
 from batch_upload.manifest.filters import is_replacement
-from batch_upload.manifest.from_table import NewTableEntry, TableWishes, new_table_entry
+from batch_upload.manifest.from_table import NewTableEntry, TableWishes, folder_of_missing, new_table_entry
 from batch_upload.manifest.new import Judge, LeftOut, OneByOne, Rejection, WantedTags, entries_of_folder, wanted_tags
 from batch_upload.manifest.new_targets import RowTargets
 from batch_upload.manifest.problems import Code, Problems
@@ -28,16 +26,18 @@ from batch_upload.manifest.table_entry import TableEntry
 from batch_upload.manifest.tables import Table, TableFault, open_table, read_table
 from batch_upload.model import KIB, MAX_SIZE_DEFAULT_BYTES, Entry, Manifest, Position, Problem, SourceKind
 from batch_upload.settings import STANDARD_INPUT
-from batch_upload.spelling import literal, plain_text
+from batch_upload.spelling import plain_text
 from batch_upload.targets import Target
 from batch_upload.words import count_words
 
 LIST_LIMIT_BYTES = SIZE_LIMIT_BYTES
 """A list of files may be as long as a manifest."""
+SKIP_HINT = (
+    "correct these, or add `--skip-invalid`: the manifest is written, and `upload --skip-invalid` sends the others"
+)
+"""Printed where some rows are good."""
 LEFT_OUT_SHOWN = 20
 """How many of the files that were left out are named in text."""
-MISSING_SOUGHT, FOLDERS_SOUGHT = 100, 200
-"""Of files that are all missing so many are looked for, in so many folders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,8 @@ class NewManifestOptions:
     sheet: str | None = None  # of a workbook; the first if None
     clean_tags: str | None = None  # a character that replaces those that tags may not have; None: they are a problem
     rows: bool = False  # whether each row of a table is written as an entry of its own
+    skip_invalid: bool = False
+    """Make the manifest although some rows have problems, which `NewManifest.problems` lists."""
     stdin: BinaryIO | None = None
     """Has the table in place of the source. Its rows are written one by one, since it cannot be read again."""
     passed_over: Sequence[Path] = ()
@@ -84,12 +86,17 @@ class NewManifest:
     """The entry to write in place of those of the table's rows."""
     notes: Sequence[str] = ()
     """What was chosen or changed, for people."""
+    problems: Sequence[Problem] = ()
+    """With `skip_invalid`: of the rows that cannot be sent. `upload --skip-invalid` leaves them out."""
+    invalid: int = 0
+    """How many rows that are."""
 
 
 def new_manifest(source: Path, options: NewManifestOptions) -> NewManifest:
     """Make a manifest of a folder's documents, or of a CSV file's rows. Blocking; writes nothing.
 
-    Raises UsageError for invalid options, and ManifestInvalid with every problem of the source.
+    Raises UsageError for invalid options, and ManifestInvalid with every problem of the source; with `skip_invalid`
+    only if no row is good, or if targets are to be made of the rows.
     """
     _check_target(source, options)
     if options.clean_tags is not None and not is_replacement(options.clean_tags):
@@ -146,7 +153,7 @@ def manifest_of_folder(named: Path, options: NewManifestOptions) -> NewManifest:
     if not found.entries:
         hint = "\n".join(left_out_lines(found.left_out))
         raise UsageError(f"there is no PDF, PNG or JPEG that can be uploaded in `{named}`", hint=hint)
-    manifest, _ = _checked_manifest(named, source.name, found.entries, wanted, options, ())
+    manifest, *_ = _checked_manifest(named, source.name, found.entries, wanted, options, ())
     return NewManifest(manifest, found.documents, found.left_out, found.one_by_one)
 
 
@@ -220,9 +227,11 @@ def _manifest_of_rows(
     rows = _RowsOfNew(new, reader, targets, folder, options)
     for line, cells in table.rows:
         rows.take(line, cells, problems)
-    if key == "row" and len(missing) == rows.count and (hint := _where_they_are(missing, folder, new, options)):
-        raise _not_written(source, problems.in_order(), hint=hint)
-    manifest, count = _checked_manifest(
+    if key == "row" and len(missing) == rows.count and new.file is not None:
+        names = [os.path.relpath(options.folder / name, folder) for name in missing]
+        if hint := folder_of_missing(names, folder, new.file):
+            raise _not_written(source, problems.in_order(), hint=hint)
+    manifest, count, found = _checked_manifest(
         source, source.stem, rows.entries, wanted, options, problems.in_order(), targets
     )
     is_short = rows.is_short and not options.rows and options.stdin is None
@@ -239,6 +248,8 @@ def _manifest_of_rows(
         targets_file=targets.file if targets is not None else None,
         table=entry if is_short and is_inside else None,
         notes=notes,
+        problems=found,
+        invalid=rows.count - count,
     )
 
 
@@ -297,20 +308,6 @@ class _RowsOfNew:
         self.entries.append(entry._replace(source=source, item_id=item_id))
 
 
-def _where_they_are(missing: Sequence[str], folder: Path, new: NewTableEntry, options: NewManifestOptions) -> str:
-    """Return where the files are if all are missing, but are in one folder below the table's, or lack an extension."""
-    names = [os.path.relpath(options.folder / name, folder) for name in missing[:MISSING_SOUGHT]]
-    with suppress(OSError):
-        below = sorted(each.name for each in os.scandir(folder) if each.is_dir() and not each.name.startswith("."))
-        for inside in ("", *(f"{name}/" for name in below[:FOLDERS_SOUGHT])):
-            for ending in ("", ".pdf", ".png", ".jpg", ".jpeg"):
-                if (inside or ending) and all((folder / f"{inside}{name}{ending}").is_file() for name in names):
-                    where = f"files are looked for beside the table: did you mean `{inside}{names[0]}{ending}`?"
-                    template = shlex.quote(f"{literal(inside)}{new.file}{ending}")
-                    return f"{where} then add `--file-column {template}`"
-    return ""
-
-
 def manifest_of_list(named: Path, options: NewManifestOptions, *, is_null: bool) -> NewManifest:
     """Make a manifest of the files that a list names, STANDARD_INPUT or a file: one a line, with `is_null` one a NUL.
 
@@ -360,10 +357,10 @@ def _checked_manifest(
     options: NewManifestOptions,
     problems: Sequence[Problem],
     targets: RowTargets | None = None,
-) -> tuple[Manifest, int]:
-    """Return a manifest without a problem, and how many attachments it lists.
+) -> tuple[Manifest, int, Sequence[Problem]]:
+    """Return a manifest, how many good attachments it lists, and `problems` with those of all entries.
 
-    Raises ManifestInvalid with `problems` and those of all entries together.
+    Raises ManifestInvalid for a problem, with `skip_invalid` only as `new_manifest` says.
     """
     batch = batch_of(name) if options.batch is None else options.batch
     if batch is None:
@@ -389,9 +386,10 @@ def _checked_manifest(
     )
     expansion = Expansion(manifest, found, allow_outside=options.allow_outside, targets=resolved)
     count = sum(1 for entry in entries for _ in expansion.of(entry))
-    if problems or found:
-        raise _not_written(source, [*problems, *found.in_order()])
-    return manifest, count
+    every = sorted([*problems, *found.in_order()], key=lambda problem: problem.at)
+    if every and not (options.skip_invalid and count and targets is None):
+        raise _not_written(source, every, hint=SKIP_HINT if count and targets is None else "")
+    return manifest, count, every
 
 
 def _not_written(source: Path, problems: Sequence[Problem], *, hint: str = "") -> ManifestInvalid:

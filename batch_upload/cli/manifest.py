@@ -29,7 +29,7 @@ from batch_upload.cli.verb import Ended, verb
 from batch_upload.errors import ExitCode, ManifestInvalid, UsageError
 from batch_upload.escape import printable, shell_word
 from batch_upload.form import Form
-from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, State
+from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Problem, State
 from batch_upload.report.ndjson import made_line, problem_line
 from batch_upload.spelling import size_text
 from batch_upload.summary import Summary, exit_of
@@ -46,7 +46,7 @@ FOLDERS_SHOWN = 20
 """How many of the folders whose files are listed one by one are named in text."""
 
 
-@verb("manifest new", ("allow_outside",), OUTPUT_FLAGS)
+@verb("manifest new", ("allow_outside", "skip_invalid"), OUTPUT_FLAGS)
 def new_command(
     source: Annotated[
         Path | None,
@@ -121,6 +121,7 @@ def new_command(
     output: Output,
 ) -> Ended:
     """write a manifest of a folder's documents, or of a table's rows; asks no service"""
+    from batch_upload.app.exits import exit_with_invalid
     from batch_upload.app.new_manifest import (  # heavy, like all that follows
         NewManifestOptions,
         left_out_lines,
@@ -162,6 +163,7 @@ def new_command(
         sheet=sheet,
         clean_tags=clean_tags,
         rows=rows,
+        skip_invalid=truth_of(flags, "skip_invalid"),
         stdin=sys.stdin.buffer if is_input else None,
         passed_over=() if place is None else (place, folder / SCHEMA_NAME),
     )
@@ -170,18 +172,20 @@ def new_command(
         made = manifest_of_list(made_of, options, is_null=is_null) if is_list else new_manifest(made_of, options)
     except ManifestInvalid as error:
         return _invalid(error, output)
+    _problems(made.problems, output)
     for each in made.left_out:
         line = {"file": printable(each.path), "code": each.code, "message": each.message}
         output.event({"event": "left_out", "schema_version": 1, **line})
     output.say(*left_out_lines(made.left_out), *one_by_one_lines(made.one_by_one))
     output.say(*(printable(note) for note in made.notes))
     lines = write_new_manifest(made, out, made_of, options, force=force)
+    states = {State.PENDING.value: made.attachments, State.INVALID.value: made.invalid}
     summary = Summary(
         verb="manifest new",
-        exit=exit_of(ExitCode.DONE),
+        exit=exit_with_invalid(exit_of(ExitCode.DONE), made.invalid),
         batch=made.manifest.batch,
-        items=made.attachments,
-        states={State.PENDING.value: made.attachments},
+        items=made.attachments + made.invalid,
+        states={name: count for name, count in states.items() if count or name == State.PENDING.value},
     )
     return Ended(summary, lines=tuple(lines))
 
@@ -198,12 +202,16 @@ def only_source(source: Path | None, files_from: Path | None, *, is_null: bool) 
 
 def _invalid(error: ManifestInvalid, output: Output) -> Ended:
     """Print every problem of what a manifest was to be made of."""
-    for problem in error.problems:
-        output.event(problem_line(problem))
-    if not output.json:
-        output.error(messages.problems_text(error.problems))
+    _problems(error.problems, output)
     lines = (printable(error.message), *messages.hint_lines(error.hint))
     return Ended(Summary(verb="manifest new", exit=exit_of(error.exit_code)), lines=lines)
+
+
+def _problems(problems: Sequence[Problem], output: Output) -> None:
+    for problem in problems:
+        output.event(problem_line(problem))
+    if problems and not output.json:
+        output.error(messages.problems_text(problems))
 
 
 def _batch_of_input(batch: str | None, out: Path | None) -> str:
@@ -245,8 +253,15 @@ def write_new_manifest(
         with output_file(schema, replace=False) as stream:
             stream.write(schema_text())
         written.append(f"`{SCHEMA_NAME}` beside it is for editors, which complete and check the manifest by it")
-    outside = " --allow-outside" if options.allow_outside else ""
-    return [*written, "next:", f"  batch-upload plan {shell_word(str(out))}{outside}"]
+    flags = " --allow-outside" if options.allow_outside else ""
+    if made.invalid:
+        rows = f"{count_words(made.invalid, 'row')} cannot be sent"
+        if made.table is None:
+            written.append(f"{rows}, and {'is' if made.invalid == 1 else 'are'} not in it")
+        else:
+            written.append(f"{rows} until corrected in the table or the folder: `--skip-invalid` leaves them out")
+            flags += " --skip-invalid"
+    return [*written, "next:", f"  batch-upload plan {shell_word(str(out))}{flags}"]
 
 
 def one_by_one_lines(groups: "Sequence[OneByOne]") -> list[str]:

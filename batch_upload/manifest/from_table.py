@@ -1,7 +1,9 @@
 """The entry with `table` that `manifest new` makes of the columns of a table."""
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +25,8 @@ OWN_COLUMNS = ("file", "url", "id")
 """Columns that are no tags, in any case."""
 FILE_COLUMNS = ("file name", "filename", "path", "attachment", "document")
 """Columns that have the files if there is no column `file` or `url`, and only one of these."""
+MISSING_SOUGHT, FOLDERS_SOUGHT = 100, 200
+"""Of files that are all missing so many are looked for, in so many folders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,3 +184,26 @@ def _tags_of_columns(
             raise TableFault(Code.COLUMNS, f"two columns become the tag {excerpt(key)}: rename one", line=table.line)
         tags[key] = template if clean is None else with_filter(template, f"|tag:{clean}")
     return tags
+
+
+def folder_of_missing(names: Sequence[str], folder: Path, template: str) -> str:
+    """Return a hint if most of these missing files are in one folder below `folder`, or lack an extension; or nothing.
+
+    `names` are relative to `folder`, `template` is the one that made them.
+    """
+    sought = names[:MISSING_SOUGHT]
+    best, where = len(sought) / 2, ("", "")
+    with suppress(OSError):
+        below = sorted(each.name for each in os.scandir(folder) if each.is_dir() and not each.name.startswith("."))
+        for inside in ("", *(f"{name}/" for name in below[:FOLDERS_SOUGHT])):
+            for ending in ("", ".pdf", ".png", ".jpg", ".jpeg"):
+                found = sum((folder / f"{inside}{name}{ending}").is_file() for name in sought)
+                if found > best:
+                    best, where = found, (inside, ending)
+    if where == ("", ""):
+        return ""
+    inside, ending = where
+    example = next(name for name in sought if (folder / f"{inside}{name}{ending}").is_file())
+    better = shlex.quote(f"{literal(inside)}{template}{ending}")
+    asked = f"did you mean `{inside}{example}{ending}`?"
+    return f"files are looked for beside the table: {asked} then add `--file-column {better}`"
