@@ -45,6 +45,8 @@ class Format(StrEnum):
     MANIFEST = "manifest"
 
 
+FORMAT_OF_SUFFIX = {".xlsx": Format.XLSX, ".jsonl": Format.JSONL, ".html": Format.HTML}
+"""What `-o FILE` is without `--format`; with any other suffix it is CSV."""
 TABLES = "`csv`, `csv-excel`, `xlsx` and `jsonl`"
 
 
@@ -59,7 +61,7 @@ def report_command(
         typer.Option(
             "--format",
             help="csv, csv-excel, xlsx, jsonl, html (a page), or a manifest to run"
-            " (default: csv, xlsx for a file that is named so)",
+            " (default: xlsx, jsonl or html for a file that is named so, else csv)",
             show_default=False,
         ),
     ] = None,
@@ -81,7 +83,7 @@ def report_command(
     paths = [manifest, *(manifest_named(each) if isinstance(each, Path) else each for each in named)]
     out = None if out is not None and is_standard_output(out) else out
     if form is None:
-        form = Format.XLSX if out is not None and out.suffix.lower() == ".xlsx" else Format.CSV
+        form = FORMAT_OF_SUFFIX.get("" if out is None else out.suffix.lower(), Format.CSV)
     refuse_form(form, out, is_of_several=len(paths) > 1, everything=everything)
     if output.json and out is None:
         raise UsageError("`report --json` needs `-o FILE`: standard output is for the summary")

@@ -138,3 +138,15 @@ def test_json_lines_have_the_same_member_and_other_formats_refuse_the_flag(
     rows = [json.loads(line) for line in lines.stdout.splitlines()]
     assert [row["in_manifest"] for row in rows] == ["listed", "listed", "listed", "no longer listed"]
     assert [each.code for each in refused] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "beginning"), [("r.html", "<!doctype html>"), ("r.jsonl", '{"'), ("r.txt", "id,source,")]
+)
+def test_a_file_is_what_its_name_says_without_a_format(
+    name: str, beginning: str, command: Preloaded, globbed: Batch
+) -> None:
+    ended = command.run("report", globbed.manifest, "-o", name, cwd=globbed.folder)
+
+    assert ended.code == 0, ended.stderr
+    assert (globbed.folder / name).read_text(encoding="utf-8").lower().startswith(beginning)
