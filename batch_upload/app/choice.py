@@ -28,7 +28,8 @@ def ready_to_send(
     """
     prepared, settings = _read(path, options, on_manifest)
     if prepared.problems and not options.skip_invalid:
-        raise invalid(path, prepared.problems)
+        is_skippable = bool(prepared.items)
+        raise invalid(path, prepared.problems, is_strict=options.strict, is_skippable=is_skippable)
     return prepared, settings
 
 

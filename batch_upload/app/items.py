@@ -159,7 +159,7 @@ def read_whole(
         of_entries=of_entries,
     )
     if of_entries.of_manifest(looked.problems):
-        raise invalid(path, looked.all_problems)
+        raise invalid(path, looked.all_problems, is_strict=options.strict)
     choice = choices[0] if choices else None
     prepared = sorted_out(looked, of_entries, fresh, choice=choice, unchosen=unchosen, skips_invalid=skips_invalid)
     return prepared, settings_of_manifest(options, looked.manifest)
@@ -203,7 +203,8 @@ def ready_part(
     if choice is None:  # also of a glob that matches nothing here: the coordinator has found its files
         problems = tuple(dict.fromkeys((*problems, *(problem for _, problem in of_lane.refused))))
     if problems and not settings.skip_invalid:
-        raise invalid(manifest.path, problems)
+        is_skippable = bool(prepared.items)
+        raise invalid(manifest.path, problems, is_strict=settings.strict, is_skippable=is_skippable)
     return LanePart(target, prepared, settings)
 
 
@@ -326,13 +327,19 @@ def empty_shard(path: LedgerAddress, lanes: LaneChoice, targets: Sequence[Target
     return EmptyShard(f"shard {lanes.shard} has none of the {count_words(count, 'lane')} of `{path}`, nothing to do")
 
 
-def invalid(path: Path, problems: Sequence[Problem]) -> ManifestInvalid:
-    """Return the error of these problems, sorted by their place in the manifest; those of other files come last."""
+def invalid(
+    path: Path, problems: Sequence[Problem], *, is_strict: bool = False, is_skippable: bool = False
+) -> ManifestInvalid:
+    """Return the error of these problems, sorted by their place in the manifest; those of other files come last.
+
+    `is_strict`: warnings are among them; `is_skippable`: there are items that `--skip-invalid` would send.
+    """
     ordered = in_order(path, problems)
     return ManifestInvalid(
         f"{count_words(len(ordered), 'problem')} in `{path}`",
         problems=ordered,
-        hint=f"`batch-upload validate {path}` lists all of them",
+        hint=f"`batch-upload validate {path}{' --strict' if is_strict else ''}` lists all of them"
+        + ("; `--skip-invalid` goes on without them" if is_skippable else ""),
     )
 
 

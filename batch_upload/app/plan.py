@@ -234,7 +234,12 @@ def planned(
     cannot be sent and the ledger knows no lane, and LedgerOfAnotherLane for a manifest without `targets`.
     """
     if prepared.stops and all(each.lane is None for each in given):
-        raise invalid(prepared.manifest.path, prepared.problems)
+        raise invalid(
+            prepared.manifest.path,
+            prepared.problems,
+            is_strict=any(each.part.settings.strict for each in given),
+            is_skippable=bool(prepared.items),
+        )
     if not prepared.manifest.targets:
         (only,), (answer,) = given, answers
         if isinstance(answer, BatchUploadError):

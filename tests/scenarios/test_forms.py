@@ -52,6 +52,27 @@ def test_a_logo_of_other_pixels_is_warned_of_and_refused_when_strict(
     )
     assert strict.code == 21
     assert "takes 224 x 224" in strict.stderr
+    assert strict.stderr.endswith("hint: `batch-upload validate june.yaml --strict` lists all of them\n")
+
+
+@needs_the_look_inside
+def test_the_commands_that_follow_a_strict_run_are_strict_too(
+    endpoint: Endpoint, command: Preloaded, tmp_path: Path
+) -> None:
+    (tmp_path / "logo.png").write_bytes(picture(600, 400))
+    (tmp_path / "good.png").write_bytes(picture(224, 224))
+    manifest = written(tmp_path, "  - {file: logo.png, form: rcs-logo}\n  - {file: good.png, form: rcs-logo}\n")
+
+    planned = command.run("plan", manifest, "--strict", "--offline", cwd=tmp_path, env=endpoint.env)
+    sent = command.run("upload", manifest, "--strict", "--skip-invalid", cwd=tmp_path, env=endpoint.env)
+    listed = command.run("validate", manifest, "--strict", cwd=tmp_path)
+
+    whole = "`batch-upload validate june.yaml --strict` lists all of them; `--skip-invalid` goes on without them"
+    assert (planned.code, planned.stderr.count(f"hint: {whole}\n")) == (21, 1)
+    assert sent.code == 20
+    assert "batch-upload validate june.yaml --strict --skip-invalid    # lists every problem" in sent.stderr
+    assert "batch-upload upload june.yaml --strict --skip-invalid    # once they are corrected" in sent.stderr
+    assert (listed.code, listed.stderr.count("takes 224 x 224")) == (21, 1)
 
 
 @needs_the_look_inside

@@ -67,6 +67,7 @@ def test_without_the_flag_nothing_is_sent(command: Preloaded, endpoint: Endpoint
     by_variable = command.run("upload", "drop.yaml", "--json", cwd=tmp_path, env=env)
 
     assert (plain.code, denied.code) == (21, 21)
+    assert "`batch-upload validate drop.yaml` lists all of them; `--skip-invalid` goes on without them" in plain.stderr
     assert (by_variable.code, by_variable.states) == (20, {"complete": 2, "invalid": 1})
 
 
