@@ -2,9 +2,11 @@
 
 import csv
 import io
+import os
 import random
 import re
 import shlex
+import time
 import unicodedata
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import yaml
 from PIL import Image
 
 from tests.support.emulator_process import ROOT
+from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
 from tests.support.real_documents import locked_pdf, picture, real_pdf
 
@@ -166,3 +169,36 @@ def test_the_page_for_people_with_spreadsheets_can_be_followed_from_top_to_botto
     assert (made.code, planned.code, uploaded.code) == (0, 0, 0)
     assert (anew.code, skipped.code, listed.code) == (20, 20, 0)
     assert "customers.xlsx:2: `letters/acme.pdf` does not exist" in anew.stderr
+
+
+def test_a_drop_folder_under_cron_is_silent_until_a_person_must_act(
+    endpoint: Endpoint, command: Preloaded, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "drop.yaml").write_text(
+        'version: 1\nbatch: drop\nattachments:\n  - glob: "in/**/*.{pdf,jpg}"\n    optional: true\n    min_age: 60s\n'
+    )
+    cron = ("upload", "drop.yaml", "--quiet", "--skip-invalid", "--rate", "200")
+
+    def dropped(name: str, content: bytes, *, age_s: float = 3_600) -> None:
+        (tmp_path / "in" / name).write_bytes(content)
+        changed_s = time.time() - age_s
+        os.utime(tmp_path / "in" / name, (changed_s, changed_s))
+
+    nothing = command.run(*cron, cwd=tmp_path, env=endpoint.env)
+    for number in range(20):
+        dropped(f"{number:02}.pdf", real_pdf(str(number)))
+    dropped("IMG_0001.JPG", HEIC)
+    dropped("half.pdf", real_pdf("half")[:60], age_s=1)
+    mailed = command.run(*cron, cwd=tmp_path, env=endpoint.env)
+    uploaded = len(endpoint.attachments())
+    dropped("IMG_0001.JPG", picture("JPEG"))
+    dropped("half.pdf", real_pdf("half"))
+    silent = command.run(*cron, cwd=tmp_path, env=endpoint.env)
+
+    assert (nothing.code, nothing.stdout, nothing.stderr) == (0, "", "")
+    assert (mailed.code, mailed.stdout, uploaded) == (20, "", 20)
+    assert mailed.stderr.count("`in/IMG_0001.JPG` is a HEIC photo") == 1
+    assert "half.pdf" not in mailed.stderr
+    assert (silent.code, silent.stdout, silent.stderr) == (0, "", "")
+    assert len(endpoint.attachments()) == 22
