@@ -193,7 +193,8 @@ def path_advice(path: str, *, key: str) -> str:
         return f"write folders with `/` instead of `\\`: `{slashed}`"
     if "://" in path:
         return _address_advice(path, key=key)
-    if key != "glob" and ("*" in path or "?" in path or _has_between(path, "[", "]", "")):
+    has_brackets = key != "row" and _has_between(path, "[", "]", "")  # in a table they are part of a name
+    if key != "glob" and ("*" in path or "?" in path or has_brackets):
         return (
             "a row names one file, not a pattern"
             if key == "row"

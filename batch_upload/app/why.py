@@ -133,7 +133,7 @@ def why_sync(path: LedgerAddress, item_id: str, options: RunOptions) -> tuple[It
         ids |= {each.item_id for rows in lanes for each, _ in rows.part.invalid}
         ids |= {row.item_id for each in lanes for row in each.known}
         close = " or ".join(f"`{each}`" for each in difflib.get_close_matches(item_id, sorted(ids), n=SUGGESTED))
-        hint = f"did you mean {close}?" if close else "`status` counts what there is"
+        hint = f"did you mean {close}?" if close else "`report` lists the ids"
         where = f"`{path}`" if is_ledger_alone else f"`{path}`, nor of its ledger"
         raise UsageError(f"`{item_id}` is no id of {where}", hint=id_hint(item_id, ids) or hint)
     return tuple(_history(each, unmatched, started=started) for each in found)

@@ -109,6 +109,7 @@ def test_a_table_is_told_of_its_own_means(tmp_path: Path) -> None:
 
     assert missing(tmp_path, NFC, key="row").endswith("write its name in the same way, or rename it")
     assert missing(tmp_path, "in/*.pdf", key="row").endswith("a row names one file, not a pattern")
+    assert missing(tmp_path, "Q1 [2026]/gone.pdf", key="row").endswith("`Q1 [2026]/gone.pdf` does not exist")
     assert missing(tmp_path, "~/a.pdf", key="row").endswith("write the path from the table's folder, with `/`")
     assert missing(tmp_path, "s3://b/a.pdf", key="row").endswith("put `s3://b/a.pdf` into the column `url`")
 
