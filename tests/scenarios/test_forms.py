@@ -4,17 +4,10 @@ import struct
 import zlib
 from pathlib import Path
 
-import pytest
-
 from batch_upload.manifest.forms import BUILT_IN
-from batch_upload.settings import RunOptions
 from tests.support.batches import pdf
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
-
-needs_the_look_inside = pytest.mark.skipif(
-    not hasattr(RunOptions(), "strict"), reason="pixels come from the look inside, which has `--strict`"
-)
 
 
 def picture(width: int, height: int) -> bytes:
@@ -34,7 +27,6 @@ def written(folder: Path, entries: str, *, above: str = "", name: str = "june.ya
     return name
 
 
-@needs_the_look_inside
 def test_a_logo_of_other_pixels_is_warned_of_and_refused_when_strict(
     endpoint: Endpoint, command: Preloaded, tmp_path: Path
 ) -> None:
@@ -55,7 +47,6 @@ def test_a_logo_of_other_pixels_is_warned_of_and_refused_when_strict(
     assert strict.stderr.endswith("hint: `batch-upload validate june.yaml --strict` lists all of them\n")
 
 
-@needs_the_look_inside
 def test_the_commands_that_follow_a_strict_run_are_strict_too(
     endpoint: Endpoint, command: Preloaded, tmp_path: Path
 ) -> None:
@@ -75,7 +66,6 @@ def test_the_commands_that_follow_a_strict_run_are_strict_too(
     assert (listed.code, listed.stderr.count("takes 224 x 224")) == (21, 1)
 
 
-@needs_the_look_inside
 def test_a_logo_of_the_right_pixels_is_uploaded_without_a_word(
     endpoint: Endpoint, command: Preloaded, tmp_path: Path
 ) -> None:
