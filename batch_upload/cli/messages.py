@@ -182,6 +182,8 @@ def obstacle_lines(
     lines += [f"{sends}: {problem.message}" for problem in (*unmatched, *refused[:IDS_SHOWN])]
     if len(refused) > IDS_SHOWN:
         lines.append(f"  and {len(refused) - IDS_SHOWN:,} more: {invocation.command('validate')}")
+    if missing or unmatched or refused:
+        lines.append("  with `--skip-invalid` it goes on without what is invalid")
     return [printable(line) for line in lines]
 
 

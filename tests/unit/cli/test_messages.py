@@ -95,4 +95,5 @@ def test_files_that_are_missing_and_globs_that_no_longer_match_are_obstacles() -
         "`upload` sends nothing: 1 file missing: `a.pdf`",
         "  batch-upload validate june.yaml",
         "no longer matched by the manifest: 2 items",
+        "  with `--skip-invalid` it goes on without what is invalid",
     ]
