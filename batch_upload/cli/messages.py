@@ -169,9 +169,8 @@ def obstacle_lines(
     """
     from batch_upload.documents.refusals import RefusalCode  # imports a room that no other message needs
 
-    sends = (
-        "`upload --skip-invalid` leaves out" if "--skip-invalid" in invocation.check_flags else "`upload` sends nothing"
-    )
+    is_skipping = "--skip-invalid" in invocation.check_flags
+    sends = "`upload --skip-invalid` leaves out" if is_skipping else "`upload` sends nothing"
     lines = []
     if missing:
         lines.append(f"{sends}: {count_words(len(missing), 'file')} missing: {names_words(missing)}")
@@ -182,7 +181,7 @@ def obstacle_lines(
     lines += [f"{sends}: {problem.message}" for problem in (*unmatched, *refused[:IDS_SHOWN])]
     if len(refused) > IDS_SHOWN:
         lines.append(f"  and {len(refused) - IDS_SHOWN:,} more: {invocation.command('validate')}")
-    if missing or unmatched or refused:
+    if not is_skipping and (missing or unmatched or refused):
         lines.append("  with `--skip-invalid` it goes on without what is invalid")
     return [printable(line) for line in lines]
 

@@ -99,7 +99,8 @@ def plan_command(
         show_plan(result, settings, output)
     output.skipped(prepared.problems if not prepared.stops else ())
     if prepared.stops:  # the plan is from the ledger alone, and `upload` would end so
-        return ended_by(invalid(manifest, result.problems), output, result.summary)
+        error = invalid(manifest, result.problems, is_strict=settings.strict, is_skippable=bool(prepared.items))
+        return ended_by(error, output, result.summary)
     is_done = result.summary.exit.code is ExitCode.DONE
     ending = exit_of(ExitCode.THERE_IS_WORK) if detailed_exitcode and is_done and result.has_work else None
     return Ended(replace(result.summary, exit=ending or result.summary.exit), lines=())

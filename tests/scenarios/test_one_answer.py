@@ -154,8 +154,10 @@ def test_plan_and_verify_say_what_they_know_although_a_file_vanished(
     }
     assert "content changed" in text.stdout
     assert "orphan" not in text.stdout
-    assert f"1 problem in `june.yaml`\n  june.yaml:7:11: `{batch.ids[1]}` does not exist" in text.stderr
+    assert f"1 problem in `june.yaml`\n  june.yaml:8:11: `{batch.ids[1]}` does not exist" in text.stderr
+    assert "lists all of them; `--skip-invalid` goes on without them" in text.stderr
     assert f"`upload` sends nothing: 1 file missing: `{batch.ids[1]}`" in verified.stdout
+    assert "with `--skip-invalid` it goes on without what is invalid" in verified.stdout
 
 
 def test_a_changed_file_a_raised_generation_and_other_tags_are_counted_alike_by_every_verb(
