@@ -67,6 +67,8 @@ class RunOptions:
     deadline_s: float | None = None
     only_states: frozenset[State] = frozenset()
     only_ids: frozenset[str] = frozenset()
+    batch: str | None = None
+    """Only this batch of a ledger in place of the manifest."""
     targets: tuple[str, ...] = ()
     """Only these lanes of the manifest's `targets`: `acme`, `acme/us-east-1` or `group:NAME`; empty for all."""
     shard: Shard | None = None

@@ -43,13 +43,21 @@ class LedgerPart:
         return self.manifest.batch or None
 
 
+def refuse_batch(manifest: Path, options: RunOptions) -> None:
+    """Raise UsageError for `--batch` with a manifest."""
+    if options.batch is not None:
+        message = f"`--batch` chooses in a ledger, and `{manifest}` is a manifest, which is of one batch"
+        raise UsageError(message, hint="leave `--batch` out, or name the ledger")
+
+
 @contextmanager
 def ledger_parts(ledger: LedgerAddress, options: RunOptions) -> Iterator[tuple[LedgerPart, ...]]:
     """Yield the batches of every lane of a ledger, at least one part, in the order of their names.
 
     A lane is named by the target that was pinned to it last, else by account and Region; `--target` chooses some. A
-    ledger with one lane and no targets has a part without a label. All is read at one moment. Blocking. Raises
-    LedgerUnusable, and UsageError for options that need the manifest.
+    ledger with one lane and no targets has a part without a label. `batch` of the options chooses one. All is read at
+    one moment. Blocking. Raises LedgerUnusable, and UsageError for options that need the manifest, and for a batch that
+    the ledger does not have.
     """
     settings = _settings(ledger, options)
     reader = find_reader(ledger)
@@ -69,6 +77,12 @@ def ledger_parts(ledger: LedgerAddress, options: RunOptions) -> Iterator[tuple[L
         chosen = {target.label for target in options.lanes.of(named, what="ledger")}
         if named and not chosen:
             raise empty_shard(path, options.lanes, named)
+        readers = [(lane, target, reader.of(lane)) for lane, target in lanes if not named or target.label in chosen]
+        batches = {of_lane: of_lane.batches() or [""] for _, _, of_lane in readers}
+        if options.batch is not None and not any(options.batch in found for found in batches.values()):
+            names = sorted({name for found in batches.values() for name in found if name})
+            there = ", ".join(f"`{name}`" for name in names) or "none"
+            raise UsageError(f"`{ledger}` has no batch `{options.batch}`", hint=f"it has {there}")
         yield tuple(
             LedgerPart(
                 Manifest(path, path.resolve().parent, batch, (), ledger=str(ledger), target=target, targets=named),
@@ -81,10 +95,9 @@ def ledger_parts(ledger: LedgerAddress, options: RunOptions) -> Iterator[tuple[L
                 lane,
                 of_lane,
             )
-            for lane, target in lanes
-            if not named or target.label in chosen
-            for of_lane in [reader.of(lane)]
-            for batch in of_lane.batches() or [""]
+            for lane, target, of_lane in readers
+            for batch in batches[of_lane]
+            if options.batch is None or batch == options.batch
         )
 
 

@@ -11,6 +11,7 @@ from anyio import to_thread
 from batch_upload.app.choice import unknown_only
 from batch_upload.app.exits import STATE_OF_STATUS
 from batch_upload.app.lanes import lane_reader
+from batch_upload.app.ledger_alone import refuse_batch
 from batch_upload.app.ledger_view import ROWS_A_QUERY, LedgerView, view_lanes, view_ledger
 from batch_upload.errors import UsageError
 from batch_upload.escape import shell_word
@@ -130,15 +131,13 @@ def report_sync(paths: Sequence[LedgerAddress], options: RunOptions, *, everythi
     """
     if len(paths) > 1 and options.ledger is not None:
         raise UsageError("`--ledger` is for one manifest", hint="name the ledgers in place of the manifests")
-    lanes = [
-        view
-        for path in paths
-        for view in (
-            view_ledger(path, options)
-            if isinstance(path, PostgresUrl) or is_ledger_file(path)
-            else view_lanes(path, options)
-        )
-    ]
+    lanes: list[LedgerView] = []
+    for path in paths:
+        if isinstance(path, PostgresUrl) or is_ledger_file(path):
+            lanes += view_ledger(path, options)
+        else:
+            refuse_batch(path, options)
+            lanes += view_lanes(path, options)
     if may_need_files(options):
         lanes = [found.looked_into() for found in lanes]
     what = "ledger" if lanes[0].is_ledger_alone else "manifest"

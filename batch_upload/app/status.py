@@ -12,6 +12,7 @@ from anyio import to_thread
 from batch_upload.app.exits import joint_summary, lane_summary, one_per_lane, summary_of_lanes
 from batch_upload.app.items import list_items, missing_files, ready_to_read, settings_of_manifest
 from batch_upload.app.lanes import LaneOutcome, ListedPart, listed_parts
+from batch_upload.app.ledger_alone import refuse_batch
 from batch_upload.app.ledger_view import holder, last_run_of, pin_refusal, unmatched_count
 from batch_upload.app.plan_input import PlanInput, read_ledger_inputs, read_plan_inputs
 from batch_upload.app.rates import expected_create_rate
@@ -92,6 +93,7 @@ def status_sync(manifest: LedgerAddress, options: RunOptions, *, whole: bool = F
     started = counting_s()
     if isinstance(manifest, PostgresUrl) or is_ledger_file(manifest):
         return _status_of_ledger(read_ledger_inputs(manifest, options), started=started)
+    refuse_batch(manifest, options)
     settings = settings_of(options, manifest=manifest, ledger=ledger_named_in(manifest))
     reader = find_reader(settings.ledger)
     if reader is None:

@@ -12,7 +12,7 @@ from anyio import to_thread
 from batch_upload.app.exits import lane_summary
 from batch_upload.app.items import look_into
 from batch_upload.app.lanes import ListedPart, listed_lanes
-from batch_upload.app.ledger_alone import ledger_parts
+from batch_upload.app.ledger_alone import ledger_parts, refuse_batch
 from batch_upload.app.ledger_view import RUNS_LOOKED_AT, hold_of, refusal_of, state_of_unread
 from batch_upload.clock import counting_s
 from batch_upload.documents.refusals import Refusal
@@ -81,7 +81,7 @@ async def why(manifest: str | LedgerAddress, item_id: str, options: RunOptions |
     if len(found) > 1:
         label = found[0].target.label
         if len({each.target.label for each in found}) < len(found):
-            raise UsageError(f"`{item_id}` is an id in several batches", hint="name the manifest of one of them")
+            raise UsageError(f"`{item_id}` is an id in several batches", hint="choose by `batch` of the options")
         hint = f"name one of them, such as `{label}:{found[0].item_id}`, or choose by `targets` of the options"
         raise UsageError(f"`{item_id}` is an id in {len(found)} lanes", hint=hint)
     return found[0]
@@ -125,6 +125,7 @@ def why_sync(path: LedgerAddress, item_id: str, options: RunOptions) -> tuple[It
     if isinstance(path, PostgresUrl) or is_ledger_file(path):
         lanes, unmatched = _rows_of_ledger(path, item_id, options)
     else:
+        refuse_batch(path, options)
         lanes, unmatched = _rows(path, item_id, options)
     is_ledger_alone = any(each.is_ledger_alone for each in lanes)
     found = [each for each in lanes if each.has_item]

@@ -106,6 +106,9 @@ class Flags:
             autocompletion=states_and_ids,
         ),
     ] = None
+    batch: Annotated[
+        str | None, Option("--batch", metavar="NAME", help="of a ledger with several batches only this one")
+    ] = None
     max_failures: Annotated[
         str | None, Option("--max-failures", metavar="N or N%", help="stop when so many items have failed, exit 23")
     ] = None
@@ -260,6 +263,7 @@ def options_of(flags: Flags, environ: Mapping[str, str] | None = None) -> RunOpt
         deadline_s=seconds("deadline"),
         only_states=states,
         only_ids=ids,
+        batch=text("batch"),
         targets=targets_of(flags, environ),
         shard=shard_of(flags, environ),
         max_failures=parse_max_failures(text("max_failures")),

@@ -106,6 +106,7 @@ def invocation_of(manifest: LedgerAddress, flags: Flags, options: RunOptions) ->
     Of the endpoint it never repeats a user or password, nor anything that is not a URL.
     """
     ledger = () if flags.ledger is None else ("--ledger", flags.ledger)
+    batch = () if flags.batch is None else ("--batch", flags.batch)
     shard = () if flags.shard is None or options.shard is None else ("--shard", str(options.shard))
     checks = (("--strict", options.strict), ("--skip-invalid", options.skip_invalid))
     endpoint = _ENDPOINT.fullmatch(flags.endpoint_url or "")
@@ -118,7 +119,7 @@ def invocation_of(manifest: LedgerAddress, flags: Flags, options: RunOptions) ->
     return Invocation(
         str(manifest),
         flags=(*(["--allow-outside"] if options.allow_outside else ()), *shard),
-        ledger_flags=(*(["--local"] if options.local else ()), *ledger),
+        ledger_flags=(*(["--local"] if options.local else ()), *ledger, *batch),
         lane_flags=tuple(word for name, value in lane if value is not None for word in (name, value)),
         check_flags=tuple(name for name, given in checks if given),
         targets=options.targets,

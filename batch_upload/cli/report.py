@@ -50,7 +50,7 @@ FORMAT_OF_SUFFIX = {".xlsx": Format.XLSX, ".jsonl": Format.JSONL, ".html": Forma
 TABLES = "`csv`, `csv-excel`, `xlsx` and `jsonl`"
 
 
-@verb("report", ("only",), LEDGER_FLAGS, TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
+@verb("report", ("only", "batch"), LEDGER_FLAGS, TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
 def report_command(
     manifest: ManifestOrLedgerArgument,
     more: Annotated[

@@ -25,7 +25,7 @@ HOLDS_SHOWN = 20
 """Lanes whose holders are named in text."""
 
 
-@verb("status", LEDGER_FLAGS, TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
+@verb("status", ("batch",), LEDGER_FLAGS, TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
 def status_command(manifest: ManifestOrLedgerArgument, *, flags: Flags, output: Output) -> Ended:
     """count the items by state and name those that need attention, from ledger and files"""
     from batch_upload.app.lanes import LaneOutcome  # heavy, like all that follows: only when there is work

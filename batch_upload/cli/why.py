@@ -42,7 +42,7 @@ UPLOADING = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE, ActionKi
 """Actions that need another `upload`."""
 
 
-@verb("why", LEDGER_FLAGS, TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
+@verb("why", ("batch",), LEDGER_FLAGS, TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
 def why_command(
     manifest: ManifestOrLedgerArgument,
     item: Annotated[

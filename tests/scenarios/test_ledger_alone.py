@@ -174,6 +174,37 @@ def test_every_batch_is_shown_and_counted_on_its_own(command: Preloaded, two_bat
     assert html.count("us-east-1 \\u00b7 ju") == 2
 
 
+def test_one_batch_of_several_can_be_chosen(command: Preloaded, two_batches: Path) -> None:
+    folder, name = two_batches.parent, two_batches.name
+    by_variable = {"BATCH_UPLOAD_BATCH": "july"}
+
+    status = command.run("status", name, "--batch", "june", "--json", cwd=folder)
+    why = command.run("why", name, "a.pdf", "--batch", "july", cwd=folder)
+    rows = rows_of(command.run("report", name, "--batch", "june", cwd=folder))
+    page = command.run("report", name, "--format", "html", "-o", "x.html", cwd=folder, env=by_variable)
+
+    summary = assert_adds_up(status)
+    assert (summary["batch"], summary["items"], status.states) == ("june", 2, {"complete": 2})
+    assert "`a.pdf` of batch `july`" in why.stdout
+    assert "june" not in why.stdout
+    assert [(row["id"], row["batch"]) for row in rows] == [("a.pdf", "june"), ("b.pdf", "june")]
+    assert page.code == 0
+    assert "<title>july · batch-upload</title>" in (folder / "x.html").read_text()
+
+
+@pytest.mark.parametrize("words", [("status",), ("report",), ("why", "a.pdf")])
+def test_a_batch_that_the_ledger_does_not_have_is_an_error_that_names_those_it_has(
+    command: Preloaded, two_batches: Path, words: tuple[str, ...]
+) -> None:
+    ended = command.run(words[0], "x.ledger", *words[1:], "--batch", "Jun", cwd=two_batches.parent)
+    of_manifest = command.run(words[0], "june/june.yaml", *words[1:], "--batch", "june", cwd=two_batches.parent)
+
+    assert (ended.code, of_manifest.code) == (2, 2)
+    assert "has no batch `Jun`" in ended.stderr
+    assert "`july`, `june`" in ended.stderr
+    assert "`--batch` chooses in a ledger, and `june/june.yaml` is a manifest" in of_manifest.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
