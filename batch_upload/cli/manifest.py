@@ -176,7 +176,7 @@ def new_command(
     for each in made.left_out:
         line = {"file": printable(each.path), "code": each.code, "message": each.message}
         output.event({"event": "left_out", "schema_version": 1, **line})
-    output.say(*left_out_lines(made.left_out), *one_by_one_lines(made.one_by_one))
+    output.say(*left_out_lines(made.left_out), *excluded_lines(made), *one_by_one_lines(made.one_by_one))
     output.say(*(printable(note) for note in made.notes))
     lines = write_new_manifest(made, out, made_of, options, force=force)
     states = {State.PENDING.value: made.attachments, State.INVALID.value: made.invalid}
@@ -262,6 +262,19 @@ def write_new_manifest(
             written.append(f"{rows} until corrected in the table or the folder: `--skip-invalid` leaves them out")
             flags += " --skip-invalid"
     return [*written, "next:", f"  batch-upload plan {shell_word(str(out))}{flags}"]
+
+
+def excluded_lines(made: "NewManifest") -> list[str]:
+    """Return which globs exclude files that cannot be uploaded, and what to do once they can."""
+    entries = [each for each in made.manifest.entries if each.exclude]
+    lines = []
+    for each in entries[:FOLDERS_SHOWN]:
+        files = count_words(len(each.exclude), "file")
+        lines.append(printable(f"`exclude` of `{each.source}` names {files} that cannot be uploaded"))
+    more_lines = len(entries) - FOLDERS_SHOWN
+    lines += [f"the same of {count_words(more_lines, 'pattern')} more"] if more_lines > 0 else []
+    advice = "files added later are found; delete a name from `exclude` once its file can be uploaded"
+    return [*lines, advice] if lines else []
 
 
 def one_by_one_lines(groups: "Sequence[OneByOne]") -> list[str]:

@@ -15,6 +15,7 @@ from batch_upload.errors import UsageError
 from batch_upload.manifest import rules
 from batch_upload.manifest.columns import Columns, columns_in
 from batch_upload.manifest.matches import is_leftover
+from batch_upload.manifest.patterns import Exclusion
 from batch_upload.manifest.problems import Code, excerpt
 from batch_upload.manifest.rules import (
     COLUMN_NAME,
@@ -30,6 +31,9 @@ from batch_upload.spelling import closest, size_text, targets_lines, yaml_scalar
 
 SCHEMA_NAME = "manifest.schema.json"
 """The first line of a new manifest names this file beside it, so that editors need no network."""
+
+EXCLUDED_MAX = 100
+"""Files that a glob excludes by name: each is compared with each match whenever the manifest is read."""
 
 Rejection = tuple[str, str]
 """Why a file cannot be uploaded: a stable code, and a message for people."""
@@ -123,7 +127,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class OneByOne:
-    """Files that are listed one by one, because a pattern would also match files that cannot be uploaded."""
+    """Files that are listed one by one, because a pattern would also match others, which cannot be excluded by name."""
 
     pattern: str
     because: Sequence[str]
@@ -143,9 +147,11 @@ class FromFolder:
 def entries_of_folder(source: Path, *, manifest_folder: Path, judge: Judge, without: Sequence[Path] = ()) -> FromFolder:
     """Make entries of the documents in a folder and below: a glob for each folder and extension.
 
-    So files that are added later are found, too. If a file of a group cannot be uploaded, the others are listed one by
-    one, under the ids that the glob would give. As with `**`, hidden files, leftovers of programs and links to folders
-    are left out. Both folders are real paths. Files in `without` are skipped silently.
+    So files that are added later are found, too. A glob excludes the files that cannot be uploaded. Where that is not
+    possible (a name that no manifest can hold, or that is another's in the other Unicode form) or they are more than
+    EXCLUDED_MAX, the others are listed one by one, under the ids that the glob would give. As with `**`, hidden files,
+    leftovers of programs and links to folders are left out. Both folders are real paths. Files in `without` are skipped
+    silently.
     """
     found = FromFolder()
 
@@ -176,7 +182,7 @@ def entries_of_folder(source: Path, *, manifest_folder: Path, judge: Judge, with
 def _add_group(
     found: FromFolder, folder: str, suffix: str, paths: Sequence[str], manifest_folder: Path, judge: Judge
 ) -> None:
-    """Add the files of one folder and extension: as a glob, or one by one."""
+    """Add the files of one folder and extension: as a glob, which excludes the bad ones, or one by one."""
     good: list[str] = []
     bad: list[LeftOut] = []
     for path in paths:
@@ -189,13 +195,20 @@ def _add_group(
     found.left_out.extend(bad)
     if not good:
         return
-    escaped = re.sub(r"([*?\[{])", r"[\1]", folder)
-    glob = f"*{suffix}" if escaped == "." else f"{escaped}/*{suffix}"
-    if not bad:
-        found.entries.append(Entry(SourceKind.GLOB, glob, Position()))
+    glob = f"*{suffix}" if folder == "." else f"{_as_pattern(folder)}/*{suffix}"
+    exclude = tuple(_as_pattern(each.path) for each in bad)
+    can_be_written = len(bad) <= EXCLUDED_MAX and not any(rules.wrong_with_found_path(each.path) for each in bad)
+    exclusion = Exclusion(exclude)
+    if can_be_written and not any(exclusion.excludes(path) for path in good):
+        found.entries.append(Entry(SourceKind.GLOB, glob, Position(), exclude=exclude))
         return
     found.one_by_one.append(OneByOne(glob, [each.path for each in bad]))
     found.entries.extend(Entry(SourceKind.FILE, path, Position(), item_id=path) for path in good)
+
+
+def _as_pattern(path: str) -> str:
+    """Return the pattern that matches just this path."""
+    return re.sub(r"([*?\[{])", r"[\1]", path)
 
 
 def manifest_lines(
@@ -230,6 +243,8 @@ def manifest_lines(
         source = f"{entry.kind}: {yaml_scalar(entry.source)}"
         if entry.kind is SourceKind.GLOB or entry.item_id is None:
             yield f"  - {source}"
+            yield from ["    exclude:"] if entry.exclude else ()
+            yield from (f"      - {yaml_text(pattern)}" for pattern in entry.exclude)
         else:
             yield f"  - id: {yaml_scalar(entry.item_id)}"
             yield f"    {source}"

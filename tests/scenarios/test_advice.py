@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from batch_upload.manifest.new import EXCLUDED_MAX
 from tests.support.preloaded import Preloaded
 from tests.support.real_documents import real_pdf
 
@@ -242,13 +243,14 @@ def test_a_cell_that_no_tag_can_hold_is_told_at_its_line_and_nothing_is_written(
 
 def test_a_pattern_that_had_to_become_a_list_says_what_it_will_not_find(command: Preloaded, tmp_path: Path) -> None:
     grow(tmp_path, "letters/a.pdf", "letters/b.pdf")
-    (tmp_path / "letters" / "draft.pdf").write_text("just text", encoding="utf-8")
+    for number in range(EXCLUDED_MAX + 1):
+        (tmp_path / "letters" / f"draft-{number:03d}.pdf").write_text("just text", encoding="utf-8")
 
     made = command.run("manifest", "new", "letters", "-o", "m.yaml", cwd=tmp_path)
 
     assert made.code == 0
     assert (
-        "PDFs added in `letters` later will not be found, because `draft.pdf` cannot be uploaded, "
+        "PDFs added in `letters` later will not be found, because `draft-000.pdf` and 100 others cannot be uploaded, "
         "and `letters/*.pdf` would match it\n"
         "to find them, move away what cannot be uploaded, and make the manifest again with `--force`\n"
     ) in made.stderr

@@ -263,3 +263,20 @@ def test_what_is_wrong_with_a_spreadsheet_is_told_with_what_to_do(
     assert refused.code == 21
     assert words in refused.stderr
     assert not (letters / "c.yaml").exists()
+
+
+def test_a_bad_file_is_excluded_by_name_and_files_that_are_added_later_are_found(
+    command: Preloaded, tmp_path: Path
+) -> None:
+    for name in ("a.pdf", "b.pdf"):
+        (tmp_path / name).write_bytes(pdf(name))
+    (tmp_path / "bad [1].pdf").write_bytes(b"<!DOCTYPE html><title>log in</title>")
+
+    made = command.run("manifest", "new", ".", "-o", "m.yaml", cwd=tmp_path)
+    (tmp_path / "later.pdf").write_bytes(pdf("later"))
+    planned = command.run("plan", "m.yaml", "--offline", "--json", cwd=tmp_path)
+
+    assert made.code == 0
+    assert "`exclude` of `*.pdf` names 1 file that cannot be uploaded" in made.stderr
+    assert "files added later are found; delete a name from `exclude` once its file can be uploaded" in made.stderr
+    assert sorted(line["id"] for line in planned.of("action")) == ["a.pdf", "b.pdf", "later.pdf"]
