@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.batches import pdf
 from tests.support.command import Result, Running, started
 from tests.support.emulated_lanes import assert_each_token_once, creates_by_lane
 from tests.support.emulator_process import ROOT, EmulatorProcess, running_emulator
@@ -137,6 +138,40 @@ def test_four_lanes_on_two_workers(ground: Ground) -> None:
     assert len(ended.of("item")) == 24
     assert codes == {143}
     ground.assert_all_done()
+
+
+def test_lanes_go_on_without_what_is_invalid_and_send_it_once_it_is_mended(ground: Ground) -> None:
+    broken, folder = ground.fleet.folder / "t000" / "broken.pdf", ground.fleet.folder
+    broken.write_bytes(b"<!DOCTYPE html><title>log in</title>")
+    with ground.fleet.path.open("a") as manifest:
+        manifest.write("  - {file: t000/broken.pdf, target: t000}\n  - {file: t000/none.pdf, target: t001/us-east-1}\n")
+
+    refused = ground.upload()
+    with ground.worker() as worker:
+        first = ground.upload("--skip-invalid")
+        again = ground.upload("--skip-invalid")
+        status = ground.command.run("status", ground.fleet.path, "--json", cwd=folder, env=ground.env)
+        broken.write_bytes(pdf("mended"))
+        second = ground.upload("--skip-invalid")
+        worker.signal(signal.SIGTERM)
+        worker.finish()
+
+    assert refused.code == 21
+    assert (first.code, first.states, first.summary["uploaded"]) == (20, {"complete": 24, "invalid": 3}, 24), (
+        first.stderr
+    )
+    assert first.summary["items"] == 27
+    assert {line["id"] for line in first.of("item") if line["state"] == "invalid"} == {
+        "t000/broken.pdf",
+        "t000/none.pdf",
+    }
+    assert {lane["target"]: lane["exit"]["code"] for lane in first.summary["lanes"]} == {
+        label: 0 if label == "t001/us-west-2" else 20 for label in ground.fleet.labels
+    }
+    assert (again.code, again.states, again.summary["uploaded"]) == (20, {"complete": 24, "invalid": 3}, 0)
+    assert status.states["complete"] == 24
+    assert (second.code, second.states, second.summary["uploaded"]) == (20, {"complete": 26, "invalid": 1}, 2)
+    assert_each_token_once(ground.emulator.attachments())
 
 
 def test_the_lanes_of_a_killed_worker_are_finished_by_another(ground: Ground) -> None:
