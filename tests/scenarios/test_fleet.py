@@ -174,6 +174,24 @@ def test_lanes_go_on_without_what_is_invalid_and_send_it_once_it_is_mended(groun
     assert_each_token_once(ground.emulator.attachments())
 
 
+def test_a_lane_with_nothing_but_invalid_items_is_reported_and_the_commands_advised_do_the_same(ground: Ground) -> None:
+    text = ground.fleet.path.read_text()
+    head, name, rest = text.partition("    - {name: t000")
+    alone = '    - {name: alone, account: "999988887777", regions: [us-east-1]}\n'
+    ground.fleet.path.write_text(f"{head}{alone}{name}{rest}  - {{file: t000/none.pdf, target: alone}}\n")
+
+    with ground.worker() as worker:
+        ended = ground.upload("--skip-invalid")
+        worker.signal(signal.SIGTERM)
+        worker.finish()
+
+    assert (ended.code, ended.states) == (20, {"complete": 24, "invalid": 1}), ended.stderr
+    (lane,) = (lane for lane in ended.summary["lanes"] if lane["target"] == "alone/us-east-1")
+    assert (lane["states"], lane["exit"]["code"]) == ({"invalid": 1}, 20)
+    upload = next(line for line in ended.stderr.splitlines() if line.startswith("  batch-upload fleet upload "))
+    assert "--skip-invalid" in upload
+
+
 def test_the_lanes_of_a_killed_worker_are_finished_by_another(ground: Ground) -> None:
     with ground.worker() as victim, ground.uploading("--rate", "3", "--fixed-rate") as coordinator:
         ground.until(lambda: len(ground.emulator.attachments()) >= 6)
