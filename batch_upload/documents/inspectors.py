@@ -22,6 +22,9 @@ PROCESSES = 2
 KEPT_MAX = 10_000
 """Digests whose insight is kept, so that the same bytes under several names are looked into once."""
 
+NOT_STARTED = Insight(flaws=(not_checked("the program that reads it could not be started"),))
+"""What is told of a document if no process could be started, as for lack of descriptors. The next run looks again."""
+
 _FLAW_CODES = {each.value: each for each in FlawCode}
 
 
@@ -36,7 +39,7 @@ class InspectorPool:
         self._all = [_Inspector() for _ in range(PROCESSES)]
         for each in self._all:
             self._idle.put(each)
-        self._kept: dict[str, Future[Insight | None]] = {}
+        self._kept: dict[str, Future[Insight]] = {}
         self._lock = Lock()
 
     def close(self) -> None:
@@ -44,14 +47,14 @@ class InspectorPool:
         for each in self._all:
             each.stop()
 
-    def look_inside(self, content: bytes, sha256: str, content_type: ContentType) -> Insight | None:
-        """Return what is in a document, looked into once for each digest; None if no process could be started."""
+    def look_inside(self, content: bytes, sha256: str, content_type: ContentType) -> Insight:
+        """Return what is in a document, looked into once for each digest; NOT_STARTED if no process could be."""
         with self._lock:
             kept = self._kept.get(sha256)
             if kept is None:
                 if len(self._kept) >= KEPT_MAX:
                     self._kept.clear()
-                future = self._kept[sha256] = Future[Insight | None]()
+                future = self._kept[sha256] = Future[Insight]()
         if kept is not None:
             return kept.result()
         inspector = self._idle.get()
@@ -71,13 +74,13 @@ class _Inspector:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def look_inside(self, content: bytes, content_type: ContentType) -> Insight | None:
+    def look_inside(self, content: bytes, content_type: ContentType) -> Insight:
         if self._process is not None and self._process.poll() is not None:
             self.stop()  # it was ended from outside, and not by this document
         try:
             process = self._process = self._process or _start()
         except OSError:
-            return None
+            return NOT_STARTED
         requests = _pipe(process.stdin)
         with suppress(BrokenPipeError):
             requests.write(REQUEST.pack(TYPES.index(content_type), len(content)) + content)

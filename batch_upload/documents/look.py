@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 
 from batch_upload.document import Document, RememberedDigest
 from batch_upload.documents.inspect import Examined, Folders, examine, fingerprint_of, is_in
-from batch_upload.documents.inspectors import InspectorPool
+from batch_upload.documents.inspectors import NOT_STARTED, InspectorPool
 from batch_upload.documents.refusals import Refusal, in_other_form
 from batch_upload.documents.sniff import is_named_as
 from batch_upload.form import limiting_form
@@ -119,7 +119,8 @@ class Looker:
             found[n] = read
             if fingerprint is None or isinstance(read, Refusal) or began_ns - fingerprint.mtime_ns < RACY_NS:
                 continue
-            self.fresh[read.path] = RememberedDigest(fingerprint, read.sha256, read.content_type, read.insight)
+            insight = None if read.insight is NOT_STARTED else read.insight
+            self.fresh[read.path] = RememberedDigest(fingerprint, read.sha256, read.content_type, insight)
         return found
 
     def _regular_file(self, listed: Listed) -> _RegularFile | None:

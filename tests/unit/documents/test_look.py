@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -281,6 +282,21 @@ def test_a_file_is_looked_into_and_what_was_found_is_remembered_with_its_digest(
     assert cut is not None
     assert [flaw.code for flaw in cut.flaws] == [FlawCode.CUT_OFF]
     assert [found.insight for found in looking.fresh.values()] == [good, cut]
+
+
+def test_a_look_inside_that_could_not_be_started_is_told_and_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "a.pdf", real_pdf())
+
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-such-program"))
+    with looker_inside(tmp_path) as looking:
+        (told,) = insights(looking.look([listed(tmp_path, "a.pdf")]))
+
+    assert told is not None
+    assert [flaw.code for flaw in told.flaws] == [FlawCode.NOT_CHECKED]
+    assert "could not be started" in told.flaws[0].message
+    assert [found.insight for found in looking.fresh.values()] == [None]
 
 
 def test_a_file_whose_insight_is_remembered_is_not_read(tmp_path: Path) -> None:
