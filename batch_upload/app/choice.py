@@ -100,8 +100,12 @@ def choice_of(manifest: Manifest, settings: Settings, targets: Sequence[Target] 
 
 
 def check_only(settings: Settings, prepared: Prepared) -> None:
-    """Raise UsageError if `--only` names neither a state nor an id of the manifest, perhaps of one lane."""
+    """Raise UsageError if `--only` names neither a state nor an id of the manifest, perhaps of one lane.
+
+    A file that is left for a later run is in the manifest, and there is nothing to do for it.
+    """
     listed: list[Item | Listed] = [*prepared.items, *(listed for listed, _ in prepared.unread), *prepared.unchosen]
+    listed += (each.listed for each in prepared.young)
     ids = {each.item_id for each in listed}
     for strange in sorted(settings.only_ids - ids):
         lane = _lane_of_only(strange, prepared.manifest.targets)

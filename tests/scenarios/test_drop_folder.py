@@ -50,6 +50,22 @@ def test_nothing_today_is_done_and_silent(endpoint: Endpoint, command: Preloaded
     assert endpoint.attachments() == []
 
 
+def test_only_a_file_that_waits_is_nothing_to_do(endpoint: Endpoint, command: Preloaded, tmp_path: Path) -> None:
+    path = manifest_in(tmp_path)
+    drop(tmp_path, "in/a.pdf")
+    drop(tmp_path, "in/half.pdf", age_s=1)
+
+    planned = command.run("plan", path, "--only", "in/half.pdf", "--json", cwd=tmp_path, env=endpoint.env)
+    sent = command.run("upload", path, "--only", "in/half.pdf", "--json", cwd=tmp_path, env=endpoint.env)
+    strange = command.run("upload", path, "--only", "in/helf.pdf", "--json", cwd=tmp_path, env=endpoint.env)
+
+    assert (planned.code, planned.of("action")) == (0, [])
+    assert (sent.code, sent.states, sent.summary["uploaded"]) == (0, {"pending": 1}, 0)
+    assert "1 file is younger than 60 s: left for a later run" in sent.stderr
+    assert strange.code == 2
+    assert endpoint.attachments() == []
+
+
 def test_a_half_written_file_waits_and_what_was_uploaded_under_its_id_stays(
     endpoint: Endpoint, command: Preloaded, tmp_path: Path
 ) -> None:
