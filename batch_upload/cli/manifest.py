@@ -147,7 +147,7 @@ def new_command(
     place = None if out is None else resolved_path(out)
     folder = Path().resolve() if place is None else place.parent
     is_input = files_from is None and str(source) == "-"
-    if is_input:
+    if str(made_of) == "-":
         batch = _batch_of_input(batch, out)
     options = NewManifestOptions(
         folder=folder,
@@ -215,12 +215,12 @@ def _problems(problems: Sequence[Problem], output: Output) -> None:
 
 
 def _batch_of_input(batch: str | None, out: Path | None) -> str:
-    """Return the batch of a table from standard input, which has no name: made of that of the manifest."""
+    """Return the batch of what comes from standard input, which has no name: made of that of the manifest."""
     from batch_upload.manifest.rules import batch_of  # heavy
 
     found = batch if batch is not None or out is None else batch_of(out.stem)
     if found is None:
-        raise UsageError("a table from standard input has no name: `--batch NAME` gives the batch one")
+        raise UsageError("what comes from standard input has no name: `--batch NAME` gives the batch one")
     return found
 
 

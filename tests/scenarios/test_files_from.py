@@ -43,6 +43,18 @@ def test_a_list_on_standard_input_becomes_a_manifest_that_is_valid(
     assert [line for line in NAMES if f'"id": "{line}"' not in table.stdout.replace("\\u00dc", "Ü")] == []
 
 
+def test_a_list_on_standard_input_names_the_batch_as_the_manifest(folder: Path) -> None:
+    flags = ("manifest", "new", "--files-from", "-")
+
+    made = run(*flags, "-o", "July 1.yaml", cwd=folder, piped="f/a.pdf\n")
+    nameless = run(*flags, cwd=folder, piped="f/a.pdf\n")
+
+    assert made.code == 0, made.stderr
+    assert "batch: july-1\n" in (folder / "July 1.yaml").read_text(encoding="utf-8")
+    assert nameless.code == 2
+    assert "`--batch NAME`" in nameless.stderr
+
+
 def test_a_list_in_a_file_names_the_batch_and_its_paths_start_at_the_working_directory(folder: Path) -> None:
     (folder / "out").mkdir()
     (folder / "letters.txt").write_text("f/a.pdf\n", encoding="utf-8")
