@@ -78,9 +78,9 @@ def test_every_problem_is_told_with_its_line_and_nothing_is_written(folder: Path
     made = new(folder, "--files-from", "-", "-o", "june.yaml", piped="f/a.pdf\nnone.pdf\nf/text.pdf\nf/a.pdf\n")
 
     assert made.code == 21
-    assert "-:2:1: `none.pdf` does not exist" in made.stderr
-    assert "-:3:1: `f/text.pdf`" in made.stderr
-    assert "-:4:1: the id `f/a.pdf` is used in line 1 already" in made.stderr
+    assert "-:2: `none.pdf` does not exist" in made.stderr
+    assert "-:3: `f/text.pdf`" in made.stderr
+    assert "-:4: the id `f/a.pdf` is used in line 1 already" in made.stderr
     assert not (folder / "june.yaml").exists()
 
 
