@@ -163,6 +163,9 @@ def _column(table: Table, name: str) -> str:
     if set("{}|") & set(name):
         message = f"the column {excerpt(name)}: rename it, a name that is used has no braces and no `|`"
         raise TableFault(Code.COLUMNS, message, line=table.line)
+    if rules.has_surrogate(name):  # JSON can write half a character, and YAML cannot
+        message = f"the column {excerpt(name)}: rename it, its name is not valid Unicode"
+        raise TableFault(Code.COLUMNS, message, line=table.line)
     if Columns(table.columns).find(name) is None:
         raise TableFault(Code.COLUMNS, f"the column {excerpt(name)} is there twice: rename one", line=table.line)
     return f"{{{COLUMN_PREFIX}{name}}}"

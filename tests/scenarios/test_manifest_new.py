@@ -280,3 +280,16 @@ def test_a_bad_file_is_excluded_by_name_and_files_that_are_added_later_are_found
     assert "`exclude` of `*.pdf` names 1 file that cannot be uploaded" in made.stderr
     assert "files added later are found; delete a name from `exclude` once its file can be uploaded" in made.stderr
     assert sorted(line["id"] for line in planned.of("action")) == ["a.pdf", "b.pdf", "later.pdf"]
+
+
+def test_a_column_whose_name_yaml_cannot_hold_is_told_and_nothing_is_written(
+    command: Preloaded, tmp_path: Path
+) -> None:
+    (tmp_path / "a.pdf").write_bytes(pdf("a"))
+    (tmp_path / "t.jsonl").write_text(r'{"file": "a.pdf", "\ud800": "x"}')
+
+    made = command.run("manifest", "new", "t.jsonl", "-o", "t.yaml", "--clean-tags", "_", cwd=tmp_path)
+
+    assert made.code == 21
+    assert r"t.jsonl:1: the column `\ud800`: rename it, its name is not valid Unicode" in made.stderr
+    assert not (tmp_path / "t.yaml").exists()
