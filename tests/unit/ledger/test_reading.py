@@ -14,7 +14,7 @@ import pytest
 from batch_upload.clock import SystemClock
 from batch_upload.document import Fingerprint, Insight, RememberedDigest
 from batch_upload.errors import LedgerUnusable
-from batch_upload.ledger import find_reader
+from batch_upload.ledger import find_digests, find_reader, open_ledger
 from batch_upload.ledger.sqlite.migrations import SCHEMA_VERSION
 from batch_upload.model import ContentType, Lane, State
 from batch_upload.ports import LedgerReader
@@ -95,6 +95,31 @@ async def test_what_a_killed_run_left_is_not_passed_over_where_nothing_may_be_wr
     said = read_in_a_read_only_folder(path, "june.ledger", "june.ledger-wal")
 
     assert "did not end by itself" in said
+
+
+async def test_a_ledger_that_a_killed_run_has_half_changed_is_not_read(ledger: OneLane, path: Path) -> None:
+    await began(ledger, item("a"))
+    await ledger.close()
+    copy = path.with_name("killed.ledger")
+    with closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        for statement in (
+            "PRAGMA journal_mode = DELETE",
+            "PRAGMA cache_size = 1",
+            "BEGIN",
+            "UPDATE item SET source = 'half.pdf'",
+            "CREATE TABLE filler (page BLOB)",
+            *["INSERT INTO filler VALUES (randomblob(4000))"] * 50,
+        ):
+            raw.execute(statement)
+        for suffix in ("", "-journal"):
+            shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
+
+    with pytest.raises(LedgerUnusable, match="did not end by itself"):
+        find_reader(copy)
+    assert find_digests(copy) is None
+    await (await open_ledger(copy, run_id="run-2", clock=SystemClock())).close()
+    with closing(sqlite3.connect(copy)) as raw:
+        assert raw.execute("SELECT source FROM item").fetchall() == [("files/a.pdf",)]
 
 
 def read_in_a_read_only_folder(path: Path, *names: str) -> str:
