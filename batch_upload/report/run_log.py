@@ -20,6 +20,7 @@ from batch_upload.events import (
     LaneEnded,
     LanesChosen,
     LaneStopped,
+    LeaseChanged,
     Notice,
     OfLane,
     OrphanSeen,
@@ -172,6 +173,8 @@ def log_entry(event: object) -> LogEntry | None:
             ending = Exit(ExitCode(event.code), event.reason)
             level = logging.ERROR if ending.wants_a_person else logging.WARNING if event.code else logging.INFO
             return level, "lane_ended", event_line(event) or {}, event.at
+        case LeaseChanged():
+            return logging.INFO, "lease", {"fence": event.fence, "is_held": event.is_held}, event.at
         case LanesChosen():
             members = {"batch": event.batch, "targets": list(event.labels), "of": event.total}
             return logging.INFO, "lanes", members, event.at
@@ -202,10 +205,14 @@ def log_entry(event: object) -> LogEntry | None:
     other, when = event_line(event), getattr(event, "at", None)
     if other is None or not isinstance(when, datetime):
         return None
-    level = logging.WARNING if isinstance(event, _WARNINGS) else logging.INFO
+    return level_of(event), other["event"], other, when
+
+
+def level_of(event: object) -> int:
+    """Return the level of an event that is logged as its line of JSON."""
     if isinstance(event, Pruned) and event.fault is not None:
-        level = logging.ERROR
-    return level, other["event"], other, when
+        return logging.ERROR
+    return logging.WARNING if isinstance(event, _WARNINGS) else logging.INFO
 
 
 def open_log(

@@ -15,6 +15,7 @@ from batch_upload.events import (
     LaneEnded,
     LanesChosen,
     LaneStopped,
+    LeaseChanged,
     Looking,
     Notice,
     OfLane,
@@ -58,6 +59,7 @@ EVENTS = [
     Pruned(known(), PruneOutcome.DELETED, HOSTILE, after(4)),
     Pruned(known(), PruneOutcome.KEPT, HOSTILE, after(4), TOO_LARGE),
     Notice(HOSTILE, after(5)),
+    LeaseChanged(3, is_held=True, at=after(5)),
 ]
 OF_LANES = [
     LanesChosen("june", (HOSTILE, "beta/us-east-1"), total=3, at=after(0)),
@@ -106,12 +108,12 @@ def test_every_event_is_a_line_of_json_with_the_run_id(opens: Opens, tmp_path: P
     found = lines(tmp_path / "run.log")
     assert [line["event"] for line in found] == [
         *("begin", "run", "sending", "request", "retry", "item", "item", "lane_stopped", "resolving", "looking"),
-        *("orphan", "pruned", "pruned", "notice", "said", "summary"),
+        *("orphan", "pruned", "pruned", "notice", "lease", "said", "summary"),
     ]
     assert {(line["run_id"], line["verb"]) for line in found} == {("run-1", "upload")}
     assert [line["time"] for line in found[1:3]] == ["2026-11-23T14:00:00.000Z", "2026-11-23T14:00:01.000Z"]
     assert {line["event"]: line["level"] for line in found} == {
-        **dict.fromkeys(("begin", "run", "looking"), "info"),
+        **dict.fromkeys(("begin", "run", "looking", "lease"), "info"),
         "sending": "debug",
         **dict.fromkeys(("request", "retry", "lane_stopped", "resolving", "orphan", "notice"), "warning"),
         **dict.fromkeys(("item", "pruned", "said", "summary"), "error"),
