@@ -23,7 +23,6 @@ from batch_upload.summary import Summary, exit_of
 @verb("validate", TARGET_FLAGS, ("allow_outside",), INVALID_FLAGS, OUTPUT_FLAGS)
 def validate_command(manifest: ManifestArgument, *, flags: Flags, output: Output) -> Ended:
     """list every problem in the manifest and its files; asks no service"""
-    from batch_upload.app.exits import exit_with_invalid
     from batch_upload.app.items import invalid  # heavy, like all that follows: only when there is work
     from batch_upload.app.validate import validate_sync
 
@@ -43,6 +42,8 @@ def validate_command(manifest: ManifestArgument, *, flags: Flags, output: Output
     output.left_for_later(found.young)
     ending = exit_of(ExitCode.INVALID if found.problems else ExitCode.DONE)
     if found.invalid:
+        from batch_upload.app.exits import exit_with_invalid  # it knows what ends a run, and so loads the engine
+
         ending = exit_with_invalid(exit_of(ExitCode.DONE), found.invalid)
     states = {State.PENDING.value: found.items - found.invalid, State.INVALID.value: found.invalid}
     summary = Summary(
