@@ -46,7 +46,7 @@ GENERATED: Mapping[str, tuple[bytes, Place]] = {
     "size-without-end": (_entry("file: a.pdf\n    max_size: 1e999"), (5, 15, "max-size")),
     "huge-version": (b"version: 99999999999999999999\n", (1, 10, "version")),
     "second-document": (_entry("file: a.pdf") + b"---\nversion: 1\n", (5, 1, "second-document")),
-    "duplicate-by-glob": (_entry("file: a.pdf\n  - glob: a.*"), (5, 11, "duplicate-id")),
+    "duplicate-by-glob": (_entry("glob: a.pd*\n  - glob: a.pd?"), (5, 11, "duplicate-id")),
     "a-pdf": (b"%PDF-1.7\n1 0 obj", (1, 7, "syntax")),
     "lone-surrogate": (_entry('file: "\\ud800.pdf"'), (4, 14, "syntax")),
     "bidi-override": (_entry('file: a.pdf\n    tags: {A: "\\u202E"}'), (5, 15, "tag-value")),
@@ -165,7 +165,7 @@ def test_one_bad_file_holds_back_all_the_good_ones(endpoint: Endpoint, hostile: 
     endpoint.assert_untouched()
 
 
-@pytest.mark.parametrize("manifest", ["none.yaml", "folder.pdf", "fifo.pdf", "/dev/zero"])
+@pytest.mark.parametrize("manifest", ["none.yaml", "folder.pdf", "/dev/zero"])
 def test_what_is_no_manifest_at_all_is_a_fault_of_the_argument(
     command: Preloaded, hostile: Path, manifest: str
 ) -> None:

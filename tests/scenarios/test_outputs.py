@@ -321,7 +321,7 @@ def test_a_disk_that_takes_no_more_leaves_the_old_file_and_nothing_else(
     (tmp_path / "out").write_text("old")
     before = sorted(path.name for path in tmp_path.iterdir())
     (tmp_path / "table.csv").write_text("file\n" + "\n".join(batch.ids))
-    words = " ".join(asked).replace("files", "table.csv --force") + " out"
+    words = " ".join(asked).replace("files", "table.csv --force --rows") + " out"
 
     ended = shell(f'ulimit -f 2; "$bu" {words}', cwd=tmp_path)  # 1 KiB in dash, 2 KiB in bash
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.batches import pdf, png
 from tests.support.command import Result
 from tests.support.fleets import make_fleet
 from tests.support.preloaded import Preloaded
+from tests.support.real_documents import picture, real_pdf
 
 ACCOUNTS = 40
 REGIONS = ("us-east-1", "us-west-2")
@@ -28,10 +28,10 @@ def fleet(tmp_path: Path) -> Path:
     for number in range(ACCOUNTS):
         name, account, tier = f"customer-{number:02}", f"{100_000_000_000 + number}", f"tier{number % 4}"
         lines.append(f'    - {{name: {name}, account: "{account}", groups: [{tier}], vars: {{brand: b{number}}}}}')
-        (tmp_path / "letters" / f"{name}.pdf").write_bytes(pdf(name))
+        (tmp_path / "letters" / f"{name}.pdf").write_bytes(real_pdf(name))
         (tmp_path / "brands" / f"b{number}").mkdir(parents=True)
-        (tmp_path / "brands" / f"b{number}" / "screen.png").write_bytes(png(name))
-    (tmp_path / "terms.pdf").write_bytes(pdf("terms"))
+        (tmp_path / "brands" / f"b{number}" / "screen.png").write_bytes(picture("PNG", (60 + number, 40)))
+    (tmp_path / "terms.pdf").write_bytes(real_pdf("terms"))
     lines += [
         "defaults:",
         "  target: all",
@@ -160,7 +160,7 @@ def test_the_accounts_of_c7n_org_are_targets(command: Preloaded, fleet: Path) ->
     )
     change(fleet, "  list:\n", "  from: accounts.yml\n  list:\n")
     for name in ("other-1", "other-2"):
-        (fleet / "letters" / f"{name}.pdf").write_bytes(pdf(name))
+        (fleet / "letters" / f"{name}.pdf").write_bytes(real_pdf(name))
 
     prod = command.run("validate", "fleet.yaml", "--target", "group:env:prod", "--json", cwd=fleet)
     whole = command.run("validate", "fleet.yaml", "--json", cwd=fleet)
