@@ -110,7 +110,7 @@ def kill_and_follow(shared: SharedLedger, point: str, at: int) -> int | None:
 def test_a_controller_whose_output_is_not_read_loses_its_lanes_and_makes_and_writes_nothing_more(
     witnessed: PostgresServer, emulator: EmulatorProcess, command: Preloaded, tmp_path: Path
 ) -> None:
-    """A request that was leaving when the process stood still leaves afterwards, and repeats what the other has sent."""
+    """A request that was leaving when the process stood still leaves later, and repeats what the other has sent."""
     shared = shared_ledger(witnessed, emulator, command, tmp_path, items=40)
     with shared.uploading() as first:
         assert first.process.stdout is not None
