@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from aiobotocore.session import AioSession
 from botocore import exceptions as sdk
+from botocore.awsrequest import AWSPreparedRequest
 
 from batch_upload.errors import AccessFault, LedgerFault, NoAnswer, Refused, ServiceError
 from batch_upload.model import Attachment, AttachmentPage, Capacity, Receipt
@@ -39,6 +40,7 @@ from batch_upload.service.answers import (
 )
 from batch_upload.service.credentials import CredentialsUnreached, FetchedCredentials
 from batch_upload.service.faults import sdk_fault
+from batch_upload.service.http import CheckedBody
 from batch_upload.service.network import check_ca_bundle, check_proxy, with_issuer
 from batch_upload.shortage import shortage_of
 
@@ -90,14 +92,14 @@ class AwsService:
             client.meta.events.register("after-call", after_call)
 
     def before_send(self, check: Callable[[], None]) -> None:
-        """Call `check` before each request to the lane leaves, after it was signed. What it raises is the call's end.
+        """Call `check` once for each request to the lane, right before its first byte leaves.
 
-        A process that is stopped between an earlier check and the signature would sign anew when it goes on. Requests
-        to STS are not checked: they change nothing.
+        What it raises is the call's end. An earlier check would not do: until then the process may be stopped, or its
+        event loop stand still. Requests to STS are not checked: they change nothing.
         """
 
-        def before_send(**_: object) -> None:
-            check()
+        def before_send(request: AWSPreparedRequest, **_: object) -> None:
+            request.body = CheckedBody(request.body, check)
 
         self._sms.meta.events.register("before-send", before_send)
 

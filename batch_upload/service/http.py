@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.httpsession import AIOHTTPSession
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
 from botocore.awsrequest import AWSPreparedRequest
-from botocore.exceptions import HTTPClientError
+from botocore.exceptions import BotoCoreError, HTTPClientError
 from botocore.httpsession import ProxyConfiguration
 
 from batch_upload.errors import AccessFault, ServiceError
@@ -143,11 +143,33 @@ class _NoProxyToLoopback(ProxyConfiguration):  # type: ignore[misc]  # botocore 
         return found
 
 
+class CheckedBody(aiohttp.BytesPayload):
+    """The body of a request through BoundedSession; `check` is called right before the first byte leaves.
+
+    If it raises, nothing is sent, and `send` raises the same. aiohttp writes headers and body together, in a task of
+    its own: any time may pass until then.
+    """
+
+    def __init__(self, content: bytes, check: Callable[[], None]) -> None:
+        super().__init__(content)
+        self._check = check
+        self.refusal: Exception | None = None
+        """What the check raised. aiohttp itself raises an error of the connection then."""
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        try:
+            self._check()
+        except Exception as error:
+            self.refusal = error
+            raise
+        await super().write_with_length(writer, content_length)
+
+
 class BoundedSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no types
     """aiobotocore's HTTP session with our limits. A request that is cut off closes its connection.
 
-    `send` raises NoUsableAnswer if there is no answer, AccessFault if the host is not this machine after all, and
-    otherwise what its base class raises.
+    `send` raises NoUsableAnswer if there is no answer, AccessFault if the host is not this machine after all, what the
+    check of a CheckedBody raises, and otherwise what its base class raises.
     """
 
     def __init__(
@@ -166,16 +188,19 @@ class BoundedSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships
         )
 
     async def send(self, request: AWSPreparedRequest) -> AioAWSResponse:
-        limit_s = self._limits.time_s(len(request.body or b""))
+        body = request.body or b""
+        limit_s = self._limits.time_s(body.size or 0 if isinstance(body, CheckedBody) else len(body))
         try:
             async with asyncio.timeout(limit_s):
                 return await super().send(request)
         except TimeoutError as error:
             reason = f"the request was not answered within {limit_s:.0f} s, the most that one of its size may take"
             raise RequestTimeLimit(reason) from error
-        except HTTPClientError as error:
+        except BotoCoreError as error:  # the base class may have wrapped an error of ours
+            if isinstance(body, CheckedBody) and body.refusal is not None:
+                raise body.refusal from None
             wrapped = error.kwargs.get("error")
-            if isinstance(wrapped, NoUsableAnswer | ServiceError):  # the base class has wrapped an error of ours
+            if isinstance(wrapped, NoUsableAnswer | ServiceError):
                 raise wrapped from None
             raise
 

@@ -54,3 +54,27 @@ async def test_each_request_is_checked_once_and_with_its_signature(wire: Emulate
     assert checks == 1
     assert len(signed) == 1
     assert "Signature=" in signed[0]
+
+
+async def test_a_request_that_waits_behind_its_signature_is_checked_when_it_leaves(wire: EmulatedLane) -> None:
+    """The event loop may stand still between the signature and the socket, for longer than a lease lasts."""
+    may_leave = True
+
+    def check() -> None:
+        if not may_leave:
+            raise NotSent("the lane's lease was not renewed in time")
+
+    def lose_the_lane(**_: object) -> None:
+        nonlocal may_leave
+        may_leave = False
+
+    wire.service.before_send(check)
+    before = await wire.service.page(None)
+    wire.service._sms.meta.events.register_last("before-send", lose_the_lane)
+
+    with pytest.raises(NotSent):
+        await wire.service.create(REQUEST)
+
+    wire.service._sms.meta.events.unregister("before-send", lose_the_lane)
+    may_leave = True
+    assert (await wire.service.page(None)).attachments == before.attachments == ()

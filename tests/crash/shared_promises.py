@@ -40,10 +40,13 @@ SHARED: tuple[Promise, ...] = (
         ),
     ),
     Promise(
-        "Nothing is sent to a lane that another process may have taken over by then; it is checked after signing.",
+        "Nothing is sent to a lane that another process may have taken over by then; it is checked as the first byte "
+        "leaves.",
         (
             "tests/contract/test_before_send.py::test_a_request_whose_check_fails_does_not_leave",
             "tests/contract/test_before_send.py::test_each_request_is_checked_once_and_with_its_signature",
+            "tests/contract/test_before_send.py"
+            "::test_a_request_that_waits_behind_its_signature_is_checked_when_it_leaves",
             "tests/unit/engine/test_retry.py::test_no_slot_is_given_until_requests_may_leave_to_the_lane_again",
             "tests/unit/engine/test_create.py"
             "::test_a_create_that_was_held_back_after_its_intent_is_withdrawn_and_sent_with_the_same_token",

@@ -25,8 +25,6 @@ PLACES = {pauses.BEFORE_GROUP: 8, pauses.BEFORE_COMMIT: 8, pauses.AFTER_COMMIT: 
 """Which of them is tried: the first groups are those of a lane that is not held yet. Elsewhere it is the second."""
 PINNED = 4
 """Which commit is that of the lane and its target."""
-CONCURRENCY = 8
-"""Calls of a lane that leave at once (`--concurrency`)."""
 SMALL_PIPE = 4096
 """Bytes that a pipe holds at least: some ten lines of `--json`."""
 LOST = 11
@@ -107,10 +105,9 @@ def kill_and_follow(shared: SharedLedger, point: str, at: int) -> int | None:
     return killed.code
 
 
-def test_a_controller_whose_output_is_not_read_loses_its_lanes_and_makes_and_writes_nothing_more(
+def test_a_controller_whose_output_is_not_read_loses_its_lanes_and_writes_and_sends_nothing_more(
     witnessed: PostgresServer, emulator: EmulatorProcess, command: Preloaded, tmp_path: Path
 ) -> None:
-    """A request that was leaving when the process stood still leaves later, and repeats what the other has sent."""
     shared = shared_ledger(witnessed, emulator, command, tmp_path, items=40)
     with shared.uploading() as first:
         assert first.process.stdout is not None
@@ -118,14 +115,12 @@ def test_a_controller_whose_output_is_not_read_loses_its_lanes_and_makes_and_wri
         shared.wait_for_creates(1)
         with shared.uploading("--wait-lock", "20s") as second:
             other = shared.ended(second)
-        before = shared.endpoint.stats()
+        creates = shared.endpoint.stats().creates
         stuck = shared.ended(first)
-        after = shared.endpoint.stats()
 
     assert other.code == 0, other.stderr
     assert other.summary["uploaded"] > 0
-    assert stuck.code == LOST, stuck.stderr
-    assert after.creates - before.creates == after.replays - before.replays <= CONCURRENCY
+    assert (stuck.code, shared.endpoint.stats().creates) == (LOST, creates), stuck.stderr
     shared.check_done()
 
 

@@ -7,6 +7,7 @@ that are about to leave. So they are there in every verb, in a worker of a fleet
 import os
 import signal
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -72,6 +73,7 @@ def _watch(passed: Callable[[str], None]) -> None:
     """Let every point be passed before or after what it is named for."""
     import psycopg
     from aiobotocore.httpsession import AIOHTTPSession
+    from aiohttp import BytesPayload
     from botocore.auth import SigV4Auth
 
     execute = psycopg.Cursor.execute
@@ -105,12 +107,26 @@ def _watch(passed: Callable[[str], None]) -> None:
     async def leaving(self: Any, request: Any) -> Any:  # noqa: ANN401 - aiobotocore's own
         if not _is_create(request):
             return await send(self, request)
-        passed(LEAVING)
-        answer = await send(self, request)
+        of_create.set(True)  # for the task that aiohttp starts to write the body
+        try:
+            answer = await send(self, request)
+        finally:
+            of_create.set(False)
         passed(ANSWERED)
         return answer
 
     AIOHTTPSession.send = leaving
+
+    of_create: ContextVar[bool] = ContextVar("of_create", default=False)
+    write = BytesPayload.write_with_length
+
+    @wraps(write)
+    async def writing(self: Any, *arguments: Any) -> None:  # noqa: ANN401 - aiohttp's own
+        if of_create.get():
+            passed(LEAVING)
+        await write(self, *arguments)
+
+    BytesPayload.write_with_length = writing  # type: ignore[method-assign, assignment]
 
 
 def _point_of(statement: str) -> str | None:
