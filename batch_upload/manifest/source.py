@@ -5,9 +5,11 @@ import os
 import re
 import shlex
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +25,9 @@ from batch_upload.shortage import through_shortages
 SIZE_LIMIT_BYTES = 512 * KIB * KIB
 """A manifest of 1,000,000 entries has about 100 MB."""
 STANDARD_INPUT_NAMES = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+WRITER_S, WRITER_POLL_S = 5.0, 0.02
+"""How long a named pipe waits for a program that writes into it, and how often it looks for one. A pipe that nothing
+writes into would otherwise hold a run up for ever, as under cron."""
 SCREENED_AT_ONCE_BYTES = KIB * KIB
 
 _LINE_BREAK = re.compile(r"\r\n?|\n")
@@ -59,16 +64,37 @@ class PipedManifest:
     def open(self) -> BinaryIO:
         """Return what came through the pipe; of more than SIZE_LIMIT_BYTES the beginning. Blocks until it is closed.
 
-        Raises UsageError if it cannot be read.
+        Raises UsageError if it cannot be read, and for a named pipe that no program has opened to write after WRITER_S.
         """
         if self._content is None:
-            is_named = self._path is not None and self._path != STANDARD_INPUT
+            path = self._path
             try:
-                with open(self._path if self._path is not None and is_named else 0, "rb", closefd=is_named) as pipe:
-                    self._content = pipe.read(SIZE_LIMIT_BYTES + 1)
+                if path is None or path == STANDARD_INPUT:
+                    with open(0, "rb", closefd=False) as pipe:
+                        self._content = pipe.read(SIZE_LIMIT_BYTES + 1)
+                else:
+                    self._content = _read_named_pipe(path)
             except OSError as error:
                 raise cannot_be_read(STANDARD_INPUT, error) from error
         return io.BytesIO(self._content)
+
+
+def _read_named_pipe(path: Path) -> bytes:
+    """Return what is written into a pipe. Raises UsageError if no program has opened it to write after WRITER_S."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(handle, "rb", buffering=0) as pipe:
+        for _ in range(int(WRITER_S / WRITER_POLL_S)):
+            first = pipe.read(1)  # None if a program has it open to write, and has not written yet
+            if first != b"":
+                break
+            time.sleep(WRITER_POLL_S)
+        else:
+            raise UsageError(
+                f"{THE_MANIFEST} {quoted_path(str(path))} is a pipe that no program has opened to write",
+                hint="name the YAML file itself, or start the program that writes into the pipe first",
+            )
+        os.set_blocking(handle, True)
+        return (first or b"") + BufferedReader(pipe).read(SIZE_LIMIT_BYTES)
 
 
 piped_manifest = PipedManifest()

@@ -165,7 +165,7 @@ def test_one_bad_file_holds_back_all_the_good_ones(endpoint: Endpoint, hostile: 
     endpoint.assert_untouched()
 
 
-@pytest.mark.parametrize("manifest", ["none.yaml", "folder.pdf", "/dev/zero"])
+@pytest.mark.parametrize("manifest", ["none.yaml", "folder.pdf", "fifo.pdf", "/dev/zero"])
 def test_what_is_no_manifest_at_all_is_a_fault_of_the_argument(
     command: Preloaded, hostile: Path, manifest: str
 ) -> None:
