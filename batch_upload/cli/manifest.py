@@ -243,15 +243,19 @@ def write_new_manifest(
     listed = documents(expand(made.manifest, allow_outside=options.allow_outside)[0])
     made_of = () if options.stdin is not None else (NamedFile("what the manifest is made of", source),)
     refuse_own_files("-o", out, (*made_of, *listed, STANDARD_OUTPUT, STANDARD_ERROR))
+    schema = resolved_path(out).with_name(SCHEMA_NAME)
+    # no schema beside a pipe or a device
+    has_schema = (would_replace(out) or not out.exists()) and not schema.exists()
     with output_file(out, replace=force) as stream:
         stream.writelines(lines)
-    written = [printable(f"{count} in `{out}`, batch `{made.manifest.batch}`")]
-    schema = resolved_path(out).with_name(SCHEMA_NAME)
-    if would_replace(out) and not schema.exists():  # no schema beside a pipe or a device
-        from batch_upload.manifest.schema import schema_text  # imports pydantic
+        if has_schema:  # within: a manifest is replaced only if its schema can be written, too
+            from batch_upload.manifest.schema import schema_text  # imports pydantic
 
-        with output_file(schema, replace=False) as stream:
-            stream.write(schema_text())
+            stream.flush()
+            with output_file(schema, replace=False) as beside:
+                beside.write(schema_text())
+    written = [printable(f"{count} in `{out}`, batch `{made.manifest.batch}`")]
+    if has_schema:
         written.append(f"`{SCHEMA_NAME}` beside it is for editors, which complete and check the manifest by it")
     flags = " --allow-outside" if options.allow_outside else ""
     if made.invalid:

@@ -332,6 +332,22 @@ def test_a_disk_that_takes_no_more_leaves_the_old_file_and_nothing_else(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*before, "table.csv"])
 
 
+def test_a_disk_that_takes_no_schema_leaves_the_old_manifest_and_nothing_else(
+    command: Preloaded, tmp_path: Path
+) -> None:
+    batch = make_batch(tmp_path, 2)
+    (tmp_path / "out").write_text("old")
+    (tmp_path / "table.csv").write_text("file\n" + "\n".join(batch.ids))
+    before = sorted(path.name for path in tmp_path.iterdir())
+
+    ended = shell('ulimit -f 2; "$bu" manifest new table.csv --force -o out', cwd=tmp_path)  # a short manifest
+
+    assert ended.code == 1, ended.stderr
+    assert "manifest.schema.json` cannot be written: file too large\n" in ended.stderr
+    assert (tmp_path / "out").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
 @OWN_DEVICES
 def test_a_disk_is_refused(command: Preloaded, tmp_path: Path) -> None:
     _uploaded(command, tmp_path)
