@@ -47,12 +47,12 @@ def yaml_scalar(text: str) -> str:
 
 
 def literal(text: str) -> str:
-    """Return the template of a manifest that stands for this text."""
+    """Return the template of a manifest that is filled in as exactly this text."""
     return text.replace("{", "{{").replace("}", "}}")
 
 
-def plain_text(text: str) -> str:
-    """Return the text that the template of `literal` stands for."""
+def text_of_literal(text: str) -> str:
+    """Return the text of which `literal` made this template."""
     return text.replace("{{", "{").replace("}}", "}")
 
 

@@ -35,7 +35,7 @@ def unchosen_states(part: LanePart) -> Counter[State]:
     return +states
 
 
-class LeftOut:
+class LeftOutItems:
     """Adds to the events of one lane's run what the engine does not know of. It is an observer before another one."""
 
     def __init__(self, part: LanePart, observer: Observer) -> None:
@@ -44,7 +44,7 @@ class LeftOut:
         self._observer = observer
         self._unchosen: Mapping[State, int] = {State.PENDING: len(part.prepared.unchosen)}
         self._rows: Sequence[Known | None] = [None] * len(part.prepared.unread)
-        self._is_told = False
+        self._is_reported = False
 
     async def read(self, ledger: LedgerWriter, unchosen: Mapping[State, int]) -> None:
         """Read what the ledger has of what cannot be sent. `unchosen`: `unchosen_states`. Raises LedgerUnusable."""
@@ -75,10 +75,10 @@ class LeftOut:
         chosen = [each for each in invalid if self._selection.takes(each.item_id, each.state)]
         plan = replace(event.plan, actions=(*event.plan.actions, *chosen))
         self._observer.notify(replace(event, plan=plan, states=Counter(event.states) + self.states))
-        self.tell(event.at)
+        self.report_invalid(event.at)
 
-    def tell(self, at: datetime) -> None:
+    def report_invalid(self, at: datetime) -> None:
         """Report the end of each invalid item, once."""
-        for row in () if self._is_told else self.rows:
+        for row in () if self._is_reported else self.rows:
             self._observer.notify(ItemChanged(row, ended=True, created=False, at=at))
-        self._is_told = True
+        self._is_reported = True

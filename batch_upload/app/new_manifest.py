@@ -26,7 +26,7 @@ from batch_upload.manifest.table_entry import TableEntry
 from batch_upload.manifest.tables import Table, TableFault, open_table, read_table
 from batch_upload.model import KIB, MAX_SIZE_DEFAULT_BYTES, Entry, Manifest, Position, Problem, SourceKind
 from batch_upload.settings import STANDARD_INPUT
-from batch_upload.spelling import plain_text
+from batch_upload.spelling import text_of_literal
 from batch_upload.targets import Target
 from batch_upload.words import count_words
 
@@ -206,7 +206,7 @@ def _manifest_of_rows(
 
     def judge(text: str) -> Rejection | None:
         """Look into a file, which the template names from the manifest's folder."""
-        named = plain_text(text) if targets is not None else text
+        named = text_of_literal(text) if targets is not None else text
         path = _named_from(options.folder, folder, named)
         why = look(options.folder / path, named.removeprefix(_way_to(folder, options.folder)))
         if why is not None and why[0] == RefusalCode.MISSING:

@@ -241,7 +241,7 @@ class Session(ABC, Generic[RunEnd]):
             await ledger.close()  # the manifest names another one now
 
 
-class Read(Protocol):
+class ReadManifest(Protocol):
     """`items.ready`, or `choice.ready_to_send`."""
 
     def __call__(
@@ -250,7 +250,7 @@ class Read(Protocol):
 
 
 def ready_or_recorded(
-    verb: str, path: Path, options: RunOptions, *, run_id: str, read_manifest: Read = ready
+    verb: str, path: Path, options: RunOptions, *, run_id: str, read_manifest: ReadManifest = ready
 ) -> tuple[Prepared, Settings]:
     """Read a manifest and its files. An early end is recorded as a run, in a ledger that exists.
 

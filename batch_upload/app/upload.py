@@ -15,7 +15,7 @@ from batch_upload.app.interruption import Interruption
 from batch_upload.app.items import LanePart
 from batch_upload.app.lane import Reached, lane_context
 from batch_upload.app.lane_run import UNREACHED_HINT, LaneRun, RunScope
-from batch_upload.app.left_out import LeftOut, unchosen_states
+from batch_upload.app.left_out import LeftOutItems, unchosen_states
 from batch_upload.app.observers import Silent
 from batch_upload.app.rates import is_news, learned
 from batch_upload.app.sendable import Prepared
@@ -105,12 +105,12 @@ class UploadLane(LaneRun[RunResult]):
 
     def __init__(self, scope: RunScope, part: LanePart) -> None:
         super().__init__(scope, part)
-        self.left_out = LeftOut(part, self.observer)
+        self.left_out = LeftOutItems(part, self.observer)
 
     async def work(self, ledger: LedgerWriter, reached: Reached) -> RunResult:
         memory = await self.take_lane(ledger, reached)
         if memory.has_waited:
-            self.left_out = LeftOut(self.part, self.observer)
+            self.left_out = LeftOutItems(self.part, self.observer)
         settings = self.settings
         unchosen = await to_thread.run_sync(unchosen_states, self.part) if self.prepared.unchosen else {}
         await self.left_out.read(ledger, unchosen)
@@ -199,7 +199,7 @@ class UploadLane(LaneRun[RunResult]):
             hint = result.stop.hint
         elif result.duplicates:
             hint = "`batch-upload verify` names what is there twice; delete what nothing uses at the service"
-        self.left_out.tell(self.clock.now())
+        self.left_out.report_invalid(self.clock.now())
         ended = RunEnded(
             states=Counter({state.value: count for state, count in states.items()}) + self.left_out.states,
             requests=dict(self.tally.requests),

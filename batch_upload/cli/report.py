@@ -47,7 +47,7 @@ class Format(StrEnum):
 
 FORMAT_OF_SUFFIX = {".xlsx": Format.XLSX, ".jsonl": Format.JSONL, ".html": Format.HTML}
 """What `-o FILE` is without `--format`; with any other suffix it is CSV."""
-TABLES = "`csv`, `csv-excel`, `xlsx` and `jsonl`"
+TABLE_FORMATS = "`csv`, `csv-excel`, `xlsx` and `jsonl`"
 
 
 @verb("report", ("only", "batch"), LEDGER_FLAGS, TARGET_FLAGS, ("allow_outside",), OUTPUT_FLAGS)
@@ -115,9 +115,9 @@ def refuse_form(form: Format, out: Path | None, *, is_of_several: bool, everythi
     """Raise UsageError for a form that several manifests, `--all` or standard output do not go with."""
     if form in (Format.HTML, Format.MANIFEST):
         if is_of_several:
-            raise UsageError(f"`--format {form}` is of one manifest", hint=f"{TABLES} take several")
+            raise UsageError(f"`--format {form}` is of one manifest", hint=f"{TABLE_FORMATS} take several")
         if everything:
-            raise UsageError(f"`--all` does not go with `--format {form}`", hint=f"it goes with {TABLES}")
+            raise UsageError(f"`--all` does not go with `--format {form}`", hint=f"it goes with {TABLE_FORMATS}")
     if form is Format.XLSX and out is None:
         raise UsageError("`--format xlsx` needs `-o FILE`: it is no text")
 
