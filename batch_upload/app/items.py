@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batch_upload.app.looks import Looked, Made, Memory, Sound, look_into_listed, remembered
-from batch_upload.app.sendable import Choice, Prepared, Unread, in_order, sorted_out
+from batch_upload.app.sendable import Choice, Prepared, Unread, in_order, item_of_listed, sorted_out
 from batch_upload.document import Document, RememberedDigest, YoungFile
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.look import Recall, recall_nothing
@@ -371,18 +371,4 @@ def item_of(listed: Listed, document: Document | None) -> Item:
         generation=listed.generation,
         tags=listed.tags,
     )
-    return Item(
-        batch=listed.batch,
-        item_id=listed.item_id,
-        source=listed.source,
-        digest=None if document is None else bytes.fromhex(document.sha256),
-        client_token=token,
-        tags=listed.tags,
-        generation=listed.generation,
-        identity_tag=listed.identity_tag,
-        folder=listed.folder,
-        size_bytes=document.size_bytes if document else None,
-        content_type=document.content_type if document else None,
-        max_size_bytes=listed.max_size_bytes,
-        lane_label=listed.lane_label,
-    )
+    return item_of_listed(listed, token, document)

@@ -9,7 +9,7 @@ from batch_upload.app.items import LanePart, lane_parts
 from batch_upload.app.lanes import lane_readers
 from batch_upload.app.ledger_alone import LedgerPart, current_rows, ledger_parts
 from batch_upload.app.ledger_view import RUNS_LOOKED_AT, hold_of, refusal_of, rows_of_listed, state_of_unread, unplanned
-from batch_upload.app.sendable import Prepared, Unread, invalid_item, known_invalid
+from batch_upload.app.sendable import Prepared, Unread, item_of_listed, known_invalid
 from batch_upload.engine.plan import (
     LaneOutlook,
     Unfinished,
@@ -172,7 +172,7 @@ class PlanInput:
 def invalid_actions(unread: Sequence[Unread], rows: Sequence[Known | None]) -> list[Action]:
     """Return an action for each attachment that cannot be sent. `rows` are what the ledger has of each."""
     return [
-        Action(ActionKind.INVALID, listed.item_id, "", problem.message, invalid_item(listed), row)
+        Action(ActionKind.INVALID, listed.item_id, "", problem.message, item_of_listed(listed), row)
         for (listed, problem), row in zip(unread, rows, strict=True)
     ]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from batch_upload.app.looks import Looked
-from batch_upload.document import RememberedDigest, YoungFile
+from batch_upload.document import Document, RememberedDigest, YoungFile
 from batch_upload.manifest.problems import Code, Invalid
 from batch_upload.model import Fault, Item, Known, Listed, Manifest, Position, Problem, State
 
@@ -136,7 +136,7 @@ def _withdrawn(
 
 
 def listed_of_item(item: Item, at: Position) -> Listed:
-    """Return an item as it was listed. `at` is the position of its entry."""
+    """Return an item as it was listed, as far as an item has it. `at` is the position of its entry."""
     return Listed(
         batch=item.batch,
         item_id=item.item_id,
@@ -151,17 +151,23 @@ def listed_of_item(item: Item, at: Position) -> Listed:
     )
 
 
-def invalid_item(listed: Listed) -> Item:
-    """Return an attachment that cannot be sent as an item. It has no token, since its content is not known."""
+def item_of_listed(listed: Listed, client_token: str = "", document: Document | None = None) -> Item:
+    """Return a listed attachment as an item. `document`: what its file holds; None for a URL.
+
+    One that cannot be sent has neither: its token depends on its content, which is not known.
+    """
     return Item(
         batch=listed.batch,
         item_id=listed.item_id,
         source=listed.source,
-        client_token="",
+        digest=None if document is None else bytes.fromhex(document.sha256),
+        client_token=client_token,
         tags=listed.tags,
         generation=listed.generation,
         identity_tag=listed.identity_tag,
         folder=listed.folder,
+        size_bytes=document.size_bytes if document else None,
+        content_type=document.content_type if document else None,
         max_size_bytes=listed.max_size_bytes,
         lane_label=listed.lane_label,
     )
