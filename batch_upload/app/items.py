@@ -1,14 +1,13 @@
 """From a manifest's path to items, or to all its problems. Nothing is sent, no ledger is written."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batch_upload.app.looks import Looked, Made, Memory, Sound, look_into_listed, remembered
-from batch_upload.app.sendable import Choice, Prepared, Unread, in_order, item_of_listed, sorted_out
-from batch_upload.document import Document, RememberedDigest, YoungFile
+from batch_upload.app.sendable import Choice, Prepared, by_lane, in_order, item_of_listed, sorted_out
+from batch_upload.document import Document, RememberedDigest
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.look import Recall, recall_nothing
 from batch_upload.documents.refusals import Refusal, RefusalCode
@@ -44,18 +43,10 @@ def lane_parts(prepared: Prepared, settings: Settings) -> tuple[LanePart, ...]:
     manifest = prepared.manifest
     if not manifest.targets:
         return (LanePart(manifest.target, prepared, settings),)
-    items: defaultdict[str | None, list[Item]] = defaultdict(list)
-    for item in prepared.items:
-        items[item.lane_label].append(item)
-    unread: defaultdict[str | None, list[Unread]] = defaultdict(list)
-    for pair in prepared.unread:
-        unread[pair[0].lane_label].append(pair)
-    unchosen: defaultdict[str | None, list[Listed]] = defaultdict(list)
-    for listed in prepared.unchosen:
-        unchosen[listed.lane_label].append(listed)
-    young: defaultdict[str | None, list[YoungFile]] = defaultdict(list)
-    for each in prepared.young:
-        young[each.listed.lane_label].append(each)
+    items = by_lane(prepared.items, lambda item: item.lane_label)
+    unread = by_lane(prepared.unread, lambda pair: pair[0].lane_label)
+    unchosen = by_lane(prepared.unchosen, lambda listed: listed.lane_label)
+    young = by_lane(prepared.young, lambda each: each.listed.lane_label)
     parts = []
     for target in settings.lanes.of(manifest.targets):
         own = replace(
@@ -64,6 +55,7 @@ def lane_parts(prepared: Prepared, settings: Settings) -> tuple[LanePart, ...]:
             fresh={},
             unread=tuple(unread[target.label]),
             unchosen=tuple(unchosen[target.label]),
+            young=tuple(young[target.label]),
         )
         only = settings.only_ids
         if only:
@@ -71,13 +63,7 @@ def lane_parts(prepared: Prepared, settings: Settings) -> tuple[LanePart, ...]:
             only = ids_in_lane(only, target) & ids
             if not only and not settings.only_states:
                 continue  # empty it would choose everything
-        parts.append(
-            LanePart(
-                target,
-                replace(own, young=tuple(young[target.label])),
-                replace(settings_of_lane(settings, target), only_ids=only),
-            )
-        )
+        parts.append(LanePart(target, own, replace(settings_of_lane(settings, target), only_ids=only)))
     return tuple(parts)
 
 

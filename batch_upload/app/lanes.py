@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 import anyio
 
 from batch_upload.app.items import LanePart, invalid, list_sendable, settings_of_manifest
-from batch_upload.app.sendable import UNMATCHED, Unread, in_order
+from batch_upload.app.sendable import UNMATCHED, Unread, by_lane, in_order, without_withdrawn
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import BatchUploadError, LedgerLocked, LedgerOfAnotherLane, LedgerUnusable, ServiceError
@@ -64,15 +64,14 @@ def listed_parts(
     """
     if not manifest.targets:
         return (ListedPart(manifest.target, settings, tuple(listed), tuple(invalid)),)
-    of_lane: dict[str | None, list[Listed]] = {}
-    for each in listed:
-        of_lane.setdefault(each.lane_label, []).append(each)
+    listed_by_lane = by_lane(listed, lambda each: each.lane_label)
+    invalid_by_lane = by_lane(invalid, lambda pair: pair[0].lane_label)
     return tuple(
         ListedPart(
             target,
             replace(settings_of_lane(settings, target), only_ids=ids_in_lane(settings.only_ids, target)),
-            tuple(of_lane.get(target.label, ())),
-            tuple(pair for pair in invalid if pair[0].lane_label == target.label),
+            tuple(listed_by_lane[target.label]),
+            tuple(invalid_by_lane[target.label]),
         )
         for target in settings.lanes.of(manifest.targets)
     )
@@ -110,16 +109,15 @@ def listed_lanes(
         path, allow_outside=options.allow_outside, lanes=options.lanes, findings=findings
     )
     settings = settings_of_manifest(options, manifest)
-    withdrawn = of_entries.withdrawn
-    refused = [pair for pair in of_entries.refused if pair[1].code not in UNMATCHED]
-    refused += [(each, withdrawn[key]) for each in listed if (key := (each.lane_label, each.item_id)) in withdrawn]
+    left, withdrawn = without_withdrawn(listed, of_entries)
+    refused = [*(pair for pair in of_entries.refused if pair[1].code not in UNMATCHED), *withdrawn]
     refused.sort(key=lambda pair: pair[0].at)
-    left = [each for each in listed if (each.lane_label, each.item_id) not in withdrawn] if withdrawn else listed
     unmatched = in_order(path, (each for each in of_entries.problems if each.code in UNMATCHED))
     parts = listed_parts(manifest, left, settings, refused)
+    young = by_lane((each.listed for each in findings.young), lambda each: each.lane_label)
     with lane_readers(settings.ledger) as reader_of:
         lanes = [
-            (_with_young(manifest, part, reader, findings), reader)
+            (_with_young(manifest, part, reader, young[part.target.label]), reader)
             for part, reader in ((part, reader_of(part.target)) for part in parts)
         ]
         if of_entries.problems and not any(reader for _, reader in lanes):
@@ -128,15 +126,14 @@ def listed_lanes(
 
 
 def _with_young(
-    manifest: Manifest, part: ListedPart, reader: LedgerReader | None, findings: GlobFindings
+    manifest: Manifest, part: ListedPart, reader: LedgerReader | None, young: Sequence[Listed]
 ) -> ListedPart:
     """Return a lane with the files that are too young for a run, as far as the ledger has them."""
-    label = part.target.label
-    young = {each.listed.item_id: each.listed for each in findings.young if each.listed.lane_label == label}
     if reader is None or not young:
         return part
-    rows = reader.known_of_ids(manifest.batch, list(young))
-    return replace(part, listed=(*part.listed, *(young[row.item_id] for row in rows if row.current)))
+    of_id = {each.item_id: each for each in young}
+    rows = reader.known_of_ids(manifest.batch, list(of_id))
+    return replace(part, listed=(*part.listed, *(of_id[row.item_id] for row in rows if row.current)))
 
 
 @contextmanager

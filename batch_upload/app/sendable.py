@@ -1,9 +1,10 @@
 """What of a manifest can be sent, and what cannot; and what `--only` chooses of it."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from batch_upload.app.looks import Looked
 from batch_upload.document import Document, RememberedDigest, YoungFile
@@ -15,6 +16,8 @@ UNMATCHED = frozenset({Code.NO_MATCH, Code.FOLDER_UNREADABLE})
 
 Unread = tuple[Listed, Problem]
 """An attachment that cannot be sent, and why."""
+AnyListed = TypeVar("AnyListed", Item, Listed)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,14 @@ class Choice(Protocol):
         ...
 
 
+def by_lane(found: Iterable[T], label_of: Callable[[T], str | None]) -> defaultdict[str | None, list[T]]:
+    """Return what a manifest lists by the label of its lane, in order."""
+    parts: defaultdict[str | None, list[T]] = defaultdict(list)
+    for each in found:
+        parts[label_of(each)].append(each)
+    return parts
+
+
 def sorted_out(
     looked: Looked[tuple[Item, ...]],
     of_entries: Invalid,
@@ -94,7 +105,10 @@ def sorted_out(
 
     `unchosen`: attachments whose files were not looked into. With a `choice` only problems of what it has are kept.
     """
-    items, unread = _withdrawn(looked.made, [*of_entries.refused, *looked.refused], of_entries)
+    items, withdrawn = without_withdrawn(looked.made, of_entries)
+    unread = [*of_entries.refused, *looked.refused]
+    unread += [(listed_of_item(item, problem.at), problem) for item, problem in withdrawn]
+    unread.sort(key=lambda pair: pair[0].at)
     unmatched: Sequence[Problem] = ()
     entry_problems: Sequence[Problem] = looked.problems
     if choice is not None:
@@ -117,22 +131,24 @@ def sorted_out(
     )
 
 
-def _withdrawn(
-    items: tuple[Item, ...], refused: Sequence[Unread], of_entries: Invalid
-) -> tuple[tuple[Item, ...], list[Unread]]:
-    """Return the items without those that were taken back after they were listed, and what cannot be sent, in order.
+def without_withdrawn(
+    found: Sequence[AnyListed], of_entries: Invalid
+) -> tuple[tuple[AnyListed, ...], list[tuple[AnyListed, Problem]]]:
+    """Return what was listed without what was taken back later, and what was taken back, each in order.
 
-    Of an id that is used twice no item is sent. Which of them is meant is not known, and once the entries are in
+    Of an id that is used twice nothing is sent. Which of them is meant is not known, and once the entries are in
     another order the other one would be uploaded.
     """
-    withdrawn, pairs, left = of_entries.withdrawn, [*refused], items
-    if withdrawn:
-        left = tuple(item for item in items if (item.lane_label, item.item_id) not in withdrawn)
-        for item in items:
-            problem = withdrawn.get((item.lane_label, item.item_id))
-            if problem is not None:
-                pairs.append((listed_of_item(item, problem.at), problem))
-    return left, sorted(pairs, key=lambda pair: pair[0].at)
+    if not of_entries.withdrawn:
+        return tuple(found), []
+    left, withdrawn = [], []
+    for each in found:
+        problem = of_entries.withdrawn.get((each.lane_label, each.item_id))
+        if problem is None:
+            left.append(each)
+        else:
+            withdrawn.append((each, problem))
+    return tuple(left), withdrawn
 
 
 def listed_of_item(item: Item, at: Position) -> Listed:
