@@ -1,8 +1,8 @@
 """What `--only` chooses of a manifest, and a manifest that is read to be sent: only the chosen is looked into."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from batch_upload.app.items import invalid, read_whole
@@ -12,10 +12,7 @@ from batch_upload.errors import UsageError
 from batch_upload.model import Item, Listed, Manifest, State
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.spelling import id_hint
-from batch_upload.targets import Target, id_with_lane
-
-UNHELD = frozenset({State.PENDING, State.INVALID})
-"""States in which an item may be although the ledger has it in another one: its file decides."""
+from batch_upload.targets import Target
 
 
 def ready_to_send(
@@ -26,7 +23,7 @@ def ready_to_send(
     Only the files of what `--only` chooses are looked into. Raises ManifestInvalid for a problem of the manifest
     itself, and for one of what is chosen unless `skip_invalid` is set.
     """
-    prepared, settings = _read(path, options, on_manifest)
+    prepared, settings = read_whole(path, options, on_manifest, choose=choice_of, skips_invalid=options.skip_invalid)
     if prepared.problems and not options.skip_invalid:
         is_skippable = bool(prepared.items)
         raise invalid(path, prepared.problems, is_strict=options.strict, is_skippable=is_skippable)
@@ -35,59 +32,17 @@ def ready_to_send(
 
 def ready_to_plan(path: Path, options: RunOptions) -> tuple[Prepared, Settings]:
     """As `ready_to_send`, for a verb that writes no ledger: problems of entries and files are noted, not raised."""
-    prepared, settings = _read(path, options, lambda *_: None)
+    prepared, settings = read_whole(path, options, choose=choice_of, skips_invalid=options.skip_invalid)
     return replace(prepared, fresh={}), settings
 
 
-def _read(
-    path: Path, options: RunOptions, on_manifest: Callable[[Manifest, Settings], None]
-) -> tuple[Prepared, Settings]:
-    has_only = options.only_ids or options.only_states
-    choose = choice_of if has_only else None
-    return read_whole(path, options, on_manifest, choose=choose, skips_invalid=options.skip_invalid)
+def choice_of(manifest: Manifest, settings: Settings, targets: Sequence[Target] = ()) -> Choice | None:
+    """Return what `--only` chooses in these lanes, all of the manifest's unless given; None without `--only`.
 
-
-@dataclass(frozen=True, slots=True)
-class OnlyChoice:
-    """What `--only` chooses among what a manifest lists."""
-
-    ids: Set[str]
-    """Also with their lane: `acme/us-east-1:ID`."""
-    states: Set[State]
-    held: Mapping[str | None, Mapping[str, Set[State]]] = field(default_factory=dict)
-    """By lane and id: the states that the ledger has of the item, of all its tokens."""
-
-    def looks_at(self, listed: Listed) -> bool:
-        """Return whether the file is looked into: also for an item that may be chosen once its content is known."""
-        return self._has_id(listed) or bool(self.states & UNHELD) or self._has_state(listed)
-
-    def has(self, listed: Listed) -> bool:
-        """Return whether an attachment that cannot be sent is chosen; one without an id only as `invalid`."""
-        if State.INVALID in self.states or self._has_id(listed):
-            return True
-        is_new = not listed.is_entry and not self._states(listed)
-        return (State.PENDING in self.states and is_new) or self._has_state(listed)
-
-    def _has_id(self, listed: Listed) -> bool:
-        ids = self.ids
-        return listed.item_id in ids or (
-            listed.lane_label is not None and id_with_lane(listed.lane_label, listed.item_id) in ids
-        )
-
-    def _has_state(self, listed: Listed) -> bool:
-        return not self.states.isdisjoint(self._states(listed))
-
-    def _states(self, listed: Listed) -> Set[State]:
-        return self.held.get(listed.lane_label, {}).get(listed.item_id, frozenset())
-
-
-def choice_of(manifest: Manifest, settings: Settings, targets: Sequence[Target] = ()) -> Choice:
-    """Return what `--only` chooses in these lanes, all of the manifest's unless given. Raises LedgerUnusable.
-
-    For states the ledger is read. Blocking.
+    For states the ledger is read. Blocking. Raises LedgerUnusable.
     """
     if not settings.only_states:
-        return OnlyChoice(settings.only_ids, frozenset())
+        return Choice(settings.only_ids, frozenset()) if settings.only_ids else None
     held: dict[str | None, Mapping[str, set[State]]] = {}
     with lane_readers(settings.ledger) as reader_of:
         for target in targets or manifest.targets or (manifest.target,):
@@ -96,7 +51,7 @@ def choice_of(manifest: Manifest, settings: Settings, targets: Sequence[Target] 
             for row in () if reader is None else reader.known(manifest.batch):
                 states[row.item_id].add(row.state)
             held[target.label] = states
-    return OnlyChoice(settings.only_ids, settings.only_states, held)
+    return Choice(settings.only_ids, settings.only_states, held)
 
 
 def check_only(settings: Settings, prepared: Prepared) -> None:

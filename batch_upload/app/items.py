@@ -107,22 +107,21 @@ def read_whole(
     options: RunOptions,
     on_manifest: Callable[[Manifest, Settings], None] = lambda *_: None,
     *,
-    choose: Callable[[Manifest, Settings], Choice] | None = None,
+    choose: Callable[[Manifest, Settings], Choice | None] = lambda *_: None,
     skips_invalid: bool = False,
 ) -> tuple[Prepared, Settings]:
     """Read a manifest and its files, and note what cannot be sent. `on_manifest` is as for `ready`.
 
-    `choose` makes what chooses among the attachments; without it all are. Raises ManifestInvalid for a problem of the
+    `choose` makes what chooses among the attachments; None for all of them. Raises ManifestInvalid for a problem of the
     manifest itself, with all others, and UsageError as `settings_of`.
     """
-    choices: list[Choice] = []
+    choices: list[Choice | None] = []
     unchosen: list[Listed] = []
 
     def chosen(manifest: Manifest, listed: Iterator[Listed]) -> Iterator[Listed]:
-        if choose is None:
-            return listed
-        choices.append(choose(manifest, settings_of_manifest(options, manifest)))
-        return only_chosen(listed, choices[0], unchosen)
+        choice = choose(manifest, settings_of_manifest(options, manifest))
+        choices.append(choice)
+        return listed if choice is None else only_chosen(listed, choice, unchosen)
 
     @contextmanager
     def memory(manifest: Manifest) -> Iterator[Recall]:
@@ -146,8 +145,7 @@ def read_whole(
     )
     if of_entries.of_manifest(looked.problems):
         raise invalid(path, looked.all_problems, is_strict=options.strict)
-    choice = choices[0] if choices else None
-    prepared = sorted_out(looked, of_entries, fresh, choice=choice, unchosen=unchosen, skips_invalid=skips_invalid)
+    prepared = sorted_out(looked, of_entries, fresh, choice=choices[0], unchosen=unchosen, skips_invalid=skips_invalid)
     return prepared, settings_of_manifest(options, looked.manifest)
 
 

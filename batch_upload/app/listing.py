@@ -43,10 +43,8 @@ class ManifestListing:
 
     def read_files(self, part: ListedPart) -> LanePart:
         """Look into the files of one lane of this list, of what `--only` chooses. Blocking. Raises as `ready_part`."""
-        settings = part.settings
-        has_only = settings.only_ids or settings.only_states
-        choice = choice_of(self.manifest, settings, [part.target]) if has_only else None
-        return ready_part(self.manifest, part.target, part.listed, settings, self.of_entries, choice)
+        choice = choice_of(self.manifest, part.settings, [part.target])
+        return ready_part(self.manifest, part.target, part.listed, part.settings, self.of_entries, choice)
 
 
 class Listings:

@@ -1,19 +1,22 @@
 """What of a manifest can be sent, and what cannot; and what `--only` chooses of it."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from batch_upload.app.looks import Looked
 from batch_upload.document import Document, RememberedDigest, YoungFile
 from batch_upload.manifest.problems import Code, Invalid
 from batch_upload.model import Fault, Item, Known, Listed, Manifest, Position, Problem, State
+from batch_upload.targets import id_with_lane
 
 UNMATCHED = frozenset({Code.NO_MATCH, Code.FOLDER_UNREADABLE})
 """Problems of a glob that hide files which a ledger may know."""
 
+UNHELD = frozenset({State.PENDING, State.INVALID})
+"""States in which an item may be although the ledger has it in another one: its file decides."""
 Unread = tuple[Listed, Problem]
 """An attachment that cannot be sent, and why."""
 AnyListed = TypeVar("AnyListed", Item, Listed)
@@ -72,16 +75,38 @@ class Prepared:
         return len(self.items) + len(self.unread) + len(self.unchosen)
 
 
-class Choice(Protocol):
-    """What `--only` chooses."""
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What `--only` chooses among what a manifest lists."""
+
+    ids: Set[str]
+    """Also with their lane: `acme/us-east-1:ID`."""
+    states: Set[State]
+    held: Mapping[str | None, Mapping[str, Set[State]]] = field(default_factory=dict)
+    """By lane and id: the states that the ledger has of the item, of all its tokens."""
 
     def looks_at(self, listed: Listed) -> bool:
-        """Return whether the file of an attachment is looked into."""
-        ...
+        """Return whether the file is looked into: also for an item that may be chosen once its content is known."""
+        return self._has_id(listed) or bool(self.states & UNHELD) or self._has_state(listed)
 
     def has(self, listed: Listed) -> bool:
-        """Return whether an attachment that cannot be sent is among what is chosen."""
-        ...
+        """Return whether an attachment that cannot be sent is chosen; one without an id only as `invalid`."""
+        if State.INVALID in self.states or self._has_id(listed):
+            return True
+        is_new = not listed.is_entry and not self._states(listed)
+        return (State.PENDING in self.states and is_new) or self._has_state(listed)
+
+    def _has_id(self, listed: Listed) -> bool:
+        ids = self.ids
+        return listed.item_id in ids or (
+            listed.lane_label is not None and id_with_lane(listed.lane_label, listed.item_id) in ids
+        )
+
+    def _has_state(self, listed: Listed) -> bool:
+        return not self.states.isdisjoint(self._states(listed))
+
+    def _states(self, listed: Listed) -> Set[State]:
+        return self.held.get(listed.lane_label, {}).get(listed.item_id, frozenset())
 
 
 def by_lane(found: Iterable[T], label_of: Callable[[T], str | None]) -> defaultdict[str | None, list[T]]:
