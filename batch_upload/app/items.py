@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batch_upload.app.looks import Looked, Made, Memory, Sound, look_into_listed, remembered
-from batch_upload.app.sendable import Choice, Prepared, by_lane, in_order, item_of_listed, sorted_out
+from batch_upload.app.sendable import Choice, Prepared, by_lane, item_of_listed, sorted_out
 from batch_upload.document import Document, RememberedDigest
 from batch_upload.documents.inspect import inspect
 from batch_upload.documents.look import Recall, recall_nothing
@@ -265,8 +265,8 @@ def list_items(
 
 def list_sendable(
     path: Path, *, allow_outside: bool, lanes: LaneChoice = ALL_LANES, findings: GlobFindings | None = None
-) -> tuple[Manifest, tuple[Listed, ...], Invalid]:
-    """As `list_items`, but also return what cannot be sent, by problems of single entries.
+) -> tuple[Manifest, tuple[Listed, ...], Sequence[Problem], Invalid]:
+    """As `list_items`, but also return the problems of single entries in file order, and what cannot be sent by them.
 
     Raises ManifestInvalid with all problems if one is the manifest's own.
     """
@@ -281,7 +281,7 @@ def list_sendable(
     )
     if of_entries.of_manifest(problems):
         raise invalid(path, problems)
-    return manifest, listed, of_entries
+    return manifest, listed, tuple(dict.fromkeys(problems)), of_entries
 
 
 def _listed(
@@ -314,11 +314,11 @@ def empty_shard(path: LedgerAddress, lanes: LaneChoice, targets: Sequence[Target
 def invalid(
     path: Path, problems: Sequence[Problem], *, is_strict: bool = False, is_skippable: bool = False
 ) -> ManifestInvalid:
-    """Return the error of these problems, sorted by their place in the manifest; those of other files come last.
+    """Return the error of these problems, sorted by their place in the manifest, then in each other file.
 
     `is_strict`: warnings are among them; `is_skippable`: there are items that `--skip-invalid` would send.
     """
-    ordered = in_order(path, problems)
+    ordered = in_file_order(problems, str(path))
     return ManifestInvalid(
         f"{count_words(len(ordered), 'problem')} in `{path}`",
         problems=ordered,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 import anyio
 
 from batch_upload.app.items import LanePart, invalid, list_sendable, settings_of_manifest
-from batch_upload.app.sendable import UNMATCHED, Unread, by_lane, in_order, without_withdrawn
+from batch_upload.app.sendable import UNMATCHED, Unread, by_lane, without_withdrawn
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import BatchUploadError, LedgerLocked, LedgerOfAnotherLane, LedgerUnusable, ServiceError
@@ -105,14 +105,14 @@ def listed_lanes(
     LedgerUnusable and UsageError; ManifestInvalid also for a problem of an entry if there is no ledger.
     """
     findings = GlobFindings()
-    manifest, listed, of_entries = list_sendable(
+    manifest, listed, problems, of_entries = list_sendable(
         path, allow_outside=options.allow_outside, lanes=options.lanes, findings=findings
     )
     settings = settings_of_manifest(options, manifest)
     left, withdrawn = without_withdrawn(listed, of_entries)
     refused = [*(pair for pair in of_entries.refused if pair[1].code not in UNMATCHED), *withdrawn]
     refused.sort(key=lambda pair: pair[0].at)
-    unmatched = in_order(path, (each for each in of_entries.problems if each.code in UNMATCHED))
+    unmatched = tuple(each for each in problems if each.code in UNMATCHED)
     parts = listed_parts(manifest, left, settings, refused)
     young = by_lane((each.listed for each in findings.young), lambda each: each.lane_label)
     with lane_readers(settings.ledger) as reader_of:
@@ -120,8 +120,8 @@ def listed_lanes(
             (_with_young(manifest, part, reader, young[part.target.label]), reader)
             for part, reader in ((part, reader_of(part.target)) for part in parts)
         ]
-        if of_entries.problems and not any(reader for _, reader in lanes):
-            raise invalid(path, in_order(path, of_entries.problems))
+        if problems and not any(reader for _, reader in lanes):
+            raise invalid(path, problems)
         yield manifest, unmatched, lanes
 
 

@@ -134,7 +134,7 @@ def read_listing(path: Path, *, allow_outside: bool) -> ManifestListing:
     meanwhile.
     """
     before = _digest(path)
-    manifest, listed, of_entries = list_sendable(path, allow_outside=allow_outside)
+    manifest, listed, _, of_entries = list_sendable(path, allow_outside=allow_outside)
     digests = manifest_digests(manifest)
     if digests[path.name] != before:
         raise UsageError(f"`{path}` was changed while it was read", hint="run the same command again")

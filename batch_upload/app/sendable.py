@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 from batch_upload.app.looks import Looked
@@ -228,8 +227,3 @@ def known_invalid(unread: Unread, row: Known | None) -> Known:
         source=listed.source,
     )
     return found._replace(state=State.INVALID, fault=Fault(problem.code, problem.message))
-
-
-def in_order(path: Path, problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Return problems by their place in the manifest at `path`, those of other files last."""
-    return tuple(sorted(problems, key=lambda problem: (problem.file != str(path), problem.at)))

@@ -9,11 +9,10 @@ from anyio import to_thread
 
 from batch_upload.app.items import invalid, look_into_files
 from batch_upload.app.looks import Sound
-from batch_upload.app.sendable import in_order
 from batch_upload.document import YoungFile
 from batch_upload.documents.look import Recent
 from batch_upload.errors import ManifestInvalid
-from batch_upload.manifest.problems import Invalid
+from batch_upload.manifest.problems import Invalid, in_file_order
 from batch_upload.model import Manifest, Problem
 from batch_upload.settings import RunOptions
 from batch_upload.targets import ALL_LANES, LaneChoice
@@ -125,4 +124,5 @@ def check(
         return Checked(looked.manifest, made, looked.warnings, young=looked.young)
     valid = sum(key not in of_entries.withdrawn for key in made)
     invalid_count = len(of_entries.refused) + len(looked.refused) + len(made) - valid
-    return Checked(looked.manifest, valid, looked.warnings, invalid_count, in_order(path, problems), looked.young)
+    ordered = tuple(in_file_order(problems, str(path)))
+    return Checked(looked.manifest, valid, looked.warnings, invalid_count, ordered, looked.young)

@@ -74,3 +74,17 @@ def test_a_ledger_is_refused_as_its_last_run_that_reached_the_service_ended(
     runs: list[RunRecord], refusal: str
 ) -> None:
     assert refusal_of(runs) == refusal
+
+
+def test_globs_without_a_match_are_named_in_the_order_of_their_lanes(tmp_path: Path) -> None:
+    regions = [f"eu-west-{number}" for number in range(1, 9)]
+    path = tmp_path / "june.yaml"
+    targets = f"targets:\n  list:\n    - {{name: acme, account: '111111111111', regions: [{', '.join(regions)}]}}\n"
+    path.write_text(f"version: 1\nbatch: june\n{targets}attachments:\n  - {{glob: '{{region}}/*.pdf', target: acme}}\n")
+
+    with pytest.raises(ManifestInvalid) as invalid:
+        view_lanes(path, RunOptions())
+
+    assert [problem.message.split("`")[1] for problem in invalid.value.problems] == [
+        f"{each}/*.pdf" for each in regions
+    ]
