@@ -15,7 +15,6 @@ from batch_upload.app.lanes import ListedPart, lane_reader, listed_lanes
 from batch_upload.app.ledger_alone import LedgerPart, current_rows, ledger_parts, listed_of_row
 from batch_upload.app.looks import look_into_listed, remembered
 from batch_upload.app.rates import expected_create_rate
-from batch_upload.app.sendable import Prepared
 from batch_upload.clock import counting_s
 from batch_upload.engine.plan import Selection
 from batch_upload.engine.rows import shown_row_of_id, state_of_row, with_retries_counted
@@ -71,9 +70,7 @@ class ItemRows:
             for start in range(0, len(self.listed), ROWS_A_QUERY):
                 some = self.listed[start : start + ROWS_A_QUERY]
                 known = reader.known_of_ids(self.batch, [item.item_id for item in some])
-                rows: defaultdict[str, list[Known]] = defaultdict(list)
-                for row in with_retries_counted(known, known):
-                    rows[row.item_id].append(row)
+                rows = rows_by_id(with_retries_counted(known, known))
                 yield from ((item, rows.get(item.item_id, ())) for item in some)
 
     def stock(self) -> Stock:
@@ -350,23 +347,6 @@ def check_lane(ledger: Lane | None, asked: Lane | None, settings: Settings) -> N
     )
 
 
-def unplanned(prepared: Prepared, known: Sequence[Known]) -> tuple[Known | None, ...]:
-    """Return the ledger's rows of files that cannot be sent, then of those that it has of files that are too young,
-    then of items that no glob matches any more.
-
-    None for a file that the ledger does not know. Of an id that is listed twice only the first has the row.
-    """
-    found: list[Known | None] = [*rows_of_listed([listed for listed, _ in prepared.unread], known)]
-    rows = rows_by_id(known)
-    young = (shown_row_of_id(rows.get(each.listed.item_id, ())) for each in prepared.young)
-    found += [row for row in young if row is not None]
-    if prepared.unmatched:
-        ids = {listed.item_id for listed, _ in prepared.unread} | {item.item_id for item in prepared.items}
-        ids |= prepared.young_ids
-        found += [shown_row_of_id(rows[row.item_id]) for row in known if row.current and row.item_id not in ids]
-    return tuple(found)
-
-
 def rows_by_id(known: Sequence[Known]) -> Mapping[str, Sequence[Known]]:
     """Return rows by the id that they are of."""
     rows: defaultdict[str, list[Known]] = defaultdict(list)
@@ -390,10 +370,3 @@ def state_of_unread(row: Known | None) -> State:
     As long as nothing of it was sent, it is `invalid`.
     """
     return State.INVALID if row is None or row.state is State.PENDING else row.state
-
-
-def unmatched_count(prepared: Prepared, unplanned_rows: Sequence[Known | None]) -> int:
-    """Return how many of the rows that `unplanned` returned are of items that no glob matches any more."""
-    young = prepared.young_ids
-    too_young = sum(row is not None and row.item_id in young for row in unplanned_rows)
-    return len(unplanned_rows) - len(prepared.unread) - too_young

@@ -1,14 +1,21 @@
 """What a plan is made of, lane by lane: the manifest's items, and what the ledger holds of them. Blocking."""
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from batch_upload.app.exits import STATE_OF_STATUS
 from batch_upload.app.items import LanePart, lane_parts
 from batch_upload.app.lanes import lane_readers
 from batch_upload.app.ledger_alone import LedgerPart, current_rows, ledger_parts
-from batch_upload.app.ledger_view import RUNS_LOOKED_AT, hold_of, refusal_of, rows_of_listed, state_of_unread, unplanned
+from batch_upload.app.ledger_view import (
+    RUNS_LOOKED_AT,
+    hold_of,
+    refusal_of,
+    rows_by_id,
+    rows_of_listed,
+    state_of_unread,
+)
 from batch_upload.app.sendable import Prepared, Unread, item_of_listed, known_invalid
 from batch_upload.engine.plan import (
     LaneOutlook,
@@ -38,6 +45,48 @@ from batch_upload.targets import Target
 
 
 @dataclass(frozen=True, slots=True)
+class UnplannedRows:
+    """The ledger's rows of what is no item of the plan."""
+
+    unread: Sequence[Known | None] = ()
+    """Of each attachment that cannot be sent; None for one that the ledger does not know."""
+    young: Sequence[Known] = ()
+    """Of files that are too young for a run, as far as the ledger knows them."""
+    unlisted: Sequence[Known] = ()
+    """Of items that no glob of the manifest matches any more; of all items if the manifest was not read."""
+
+    @property
+    def count(self) -> int:
+        """How many attachments they are."""
+        return len(self.unread) + len(self.young) + len(self.unlisted)
+
+    @property
+    def rows(self) -> list[Known]:
+        """What the ledger has of all of them."""
+        return [row for row in (*self.unread, *self.young, *self.unlisted) if row is not None]
+
+    def states(self) -> Counter[State]:
+        """Count them by state, for a verb that only reads."""
+        return Counter([*map(state_of_unread, self.unread), *map(state_of_row, (*self.young, *self.unlisted))])
+
+
+def unplanned_rows(prepared: Prepared, known: Sequence[Known]) -> UnplannedRows:
+    """Return the rows of what a manifest has no item for. Of an id that is listed twice only the first has the row."""
+    rows, ids = rows_by_id(known), [each.listed.item_id for each in prepared.young]
+    unlisted: Sequence[Known] = ()
+    if prepared.unmatched:
+        listed = {listed.item_id for listed, _ in prepared.unread} | {item.item_id for item in prepared.items} | {*ids}
+        unlisted = _shown(rows, (row.item_id for row in known if row.current and row.item_id not in listed))
+    return UnplannedRows(rows_of_listed([listed for listed, _ in prepared.unread], known), _shown(rows, ids), unlisted)
+
+
+def _shown(rows: Mapping[str, Sequence[Known]], ids: Iterable[str]) -> list[Known]:
+    """Return the row that is shown of each id. An id without a current row has none."""
+    found = (shown_row_of_id(rows.get(item_id, ())) for item_id in ids)
+    return [row for row in found if row is not None]
+
+
+@dataclass(frozen=True, slots=True)
 class PlanInput:
     """What the plan of one lane is made of."""
 
@@ -45,8 +94,7 @@ class PlanInput:
     unfinished: Unfinished
     """The items that are not simply complete, and the number of those that are."""
     rows: BatchRows = field(default_factory=BatchRows)
-    unplanned: Sequence[Known | None] = ()
-    """The rows of attachments that cannot be sent; None for one that the ledger does not know."""
+    unplanned: UnplannedRows = field(default_factory=UnplannedRows)
     unchosen: Sequence[Known | None] = ()
     """The rows of those that `--only` leaves out."""
     lane: Lane | None = None
@@ -58,14 +106,13 @@ class PlanInput:
     """Why `upload` refuses this ledger, as its last run said; empty if it does not."""
     rates: Sequence[RateRecord] = ()
     """The rates that runs have learned."""
-
     twins: Sequence[Twin] = ()
     """What is at the service already with the bytes of an item that the ledger does not know."""
     last_run: RunRecord | None = None
     hold: LaneHold | None = None
     """Who holds the lane, or held it last, where several hosts share the ledger."""
     is_ledger_alone: bool = False
-    """Whether the manifest was not read: then all items of the ledger are in `unplanned`."""
+    """Whether the manifest was not read: then all items of the ledger are in `unplanned.unlisted`."""
 
     @property
     def target(self) -> Target:
@@ -85,7 +132,7 @@ class PlanInput:
     @property
     def items(self) -> int:
         """How many items there are, those that cannot be sent or are not chosen included."""
-        return len(self.prepared.items) + len(self.unplanned) + len(self.unchosen)
+        return len(self.prepared.items) + self.unplanned.count + len(self.unchosen)
 
     @property
     def absent(self) -> list[str]:
@@ -95,7 +142,7 @@ class PlanInput:
     def plan(self, outlook: LaneOutlook) -> Plan:
         """Plan what can be sent, and name what cannot if that is skipped. What may still be listed is no orphan."""
         if self.is_ledger_alone:
-            shown = {row.client_token for row in self.unplanned if row is not None}
+            shown = {row.client_token for row in self.unplanned.rows}
             may_exist = (row for row in self.rows.by_token.values() if row.state in LIVE | OPEN)
             return Plan((), more_orphans=sum(row.client_token not in shown for row in may_exist))
         prepared, is_part, later = self.prepared, self.prepared.is_part, self.prepared.young_ids
@@ -105,13 +152,8 @@ class PlanInput:
         others = {listed.item_id for listed, _ in prepared.unread} | {each.item_id for each in prepared.unchosen}
         actions = [each for each in made.actions if each.item_id not in others]
         if prepared.skips_invalid:
-            actions += invalid_actions(prepared.unread, self.unread_rows)
+            actions += invalid_actions(prepared.unread, self.unplanned.unread)
         return replace(made, actions=tuple(actions))
-
-    @property
-    def unread_rows(self) -> Sequence[Known | None]:
-        """The rows of `prepared.unread`."""
-        return self.unplanned[: len(self.prepared.unread)]
 
     def states(self) -> Counter[State]:
         """Count every item of the manifest by its state."""
@@ -122,22 +164,17 @@ class PlanInput:
 
     def left_out(self) -> Counter[State]:
         """Count what cannot be sent, and what `--only` leaves out, by state."""
-        states = Counter(map(state_of_row, self.unchosen))
+        unplanned = self.unplanned
         if self.prepared.skips_invalid:
-            states[State.INVALID] += len(self.prepared.unread)
-            states.update(map(state_of_row, self.unplanned[len(self.prepared.unread) :]))
-        elif self.is_ledger_alone:
-            states.update(map(state_of_row, self.unplanned))
-        else:
-            states.update(map(state_of_unread, self.unplanned))
-        return +states
+            unplanned = replace(unplanned, unread=(None,) * len(unplanned.unread))  # invalid, whatever the ledger has
+        return unplanned.states() + Counter(map(state_of_row, self.unchosen))
 
     @property
     def invalid(self) -> list[Known]:
         """What cannot be sent and is skipped, as it is reported."""
         if not self.prepared.skips_invalid:
             return []
-        return [known_invalid(*each) for each in zip(self.prepared.unread, self.unread_rows, strict=True)]
+        return [known_invalid(*each) for each in zip(self.prepared.unread, self.unplanned.unread, strict=True)]
 
     def corrected(self, there: Sequence[Attachment]) -> "PlanInput":
         """Return the same with what exists after all: `upload` adopts it and asks for its status."""
@@ -194,14 +231,15 @@ def _read_part(part: LanePart, reader: LedgerReader | None, *, whole: bool) -> P
         return PlanInput(
             part,
             Unfinished(items=items),
-            unplanned=(None,) * len(prepared.unread),
+            unplanned=UnplannedRows(unread=(None,) * len(prepared.unread)),
             unchosen=(None,) * len(prepared.unchosen),
         )
     if whole or prepared.problems or prepared.unchosen:
         unfinished, rows = Unfinished(items=items), reader.known(batch)
     else:
         unfinished = unfinished_items(items, reader.compare(batch, tokens_of(items)))
-        rows = reader.known_of_ids(batch, [*dict.fromkeys((*unfinished.ids, *unfinished.unlisted))])
+        shown = dict.fromkeys((*unfinished.ids, *unfinished.unlisted, *sorted(prepared.young_ids)))
+        rows = reader.known_of_ids(batch, [*shown])
     ids = {row.item_id for row in rows}
     new = {item.content for item in unfinished.items if item.item_id not in ids}
     runs = reader.runs(batch, limit=RUNS_LOOKED_AT)
@@ -209,7 +247,7 @@ def _read_part(part: LanePart, reader: LedgerReader | None, *, whole: bool) -> P
         part,
         unfinished,
         BatchRows.of(rows),
-        unplanned=unplanned(prepared, rows),
+        unplanned=unplanned_rows(prepared, rows),
         unchosen=rows_of_listed(prepared.unchosen, rows),
         lane=reader.lane(),
         attachments=reader.attachment_tokens(),
@@ -234,15 +272,12 @@ def read_ledger_inputs(ledger: LedgerAddress, options: RunOptions) -> list[PlanI
 def _read_ledger_part(part: LedgerPart) -> PlanInput:
     manifest, reader = part.manifest, part.reader
     known = reader.known(manifest.batch)
-    tokens: defaultdict[str, list[Known]] = defaultdict(list)
-    for row in known:
-        tokens[row.item_id].append(row)
     runs = reader.runs(manifest.batch, limit=RUNS_LOOKED_AT)
     return PlanInput(
         LanePart(part.target, Prepared(manifest, ()), part.settings),
         Unfinished(),
         BatchRows.of(known),
-        unplanned=[shown_row_of_id(tokens[row.item_id]) for row in current_rows(known)],
+        unplanned=UnplannedRows(unlisted=_shown(rows_by_id(known), (row.item_id for row in current_rows(known)))),
         lane=part.lane,
         refusal=refusal_of(runs),
         rates=reader.rates(),

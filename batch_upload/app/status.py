@@ -13,7 +13,7 @@ from batch_upload.app.exits import joint_summary, lane_summary, one_per_lane, su
 from batch_upload.app.items import list_items, missing_files, ready_to_read, settings_of_manifest
 from batch_upload.app.lanes import LaneOutcome, ListedPart, listed_parts
 from batch_upload.app.ledger_alone import refuse_batch
-from batch_upload.app.ledger_view import holder, last_run_of, pin_refusal, unmatched_count
+from batch_upload.app.ledger_view import holder, last_run_of, pin_refusal
 from batch_upload.app.plan_input import PlanInput, read_ledger_inputs, read_plan_inputs
 from batch_upload.app.rates import expected_create_rate
 from batch_upload.app.sendable import Prepared
@@ -138,7 +138,7 @@ def _status_of_lane(given: PlanInput, *, started: float) -> Status:
     holds = () if given.hold is None else (given.hold,)
     begun = (item for item in given.unfinished.items if item.item_id in given.rows.current)
     rows = [shown_row(item, given.rows) or new_row(item) for item in begun]
-    rows += [row for row in given.unplanned if row is not None]
+    rows += given.unplanned.rows
     needy = [row for row in rows if row.state in NEEDS_ATTENTION]
     batch, states = prepared.manifest.batch or None, given.states()
     summary = lane_summary(
@@ -161,7 +161,7 @@ def _status_of_lane(given: PlanInput, *, started: float) -> Status:
         with_retries_counted(needy, given.rows.by_token.values()),
         prepared,
         missing_files(prepared),
-        gone=0 if given.is_ledger_alone else unmatched_count(prepared, given.unplanned),
+        gone=0 if given.is_ledger_alone else len(given.unplanned.unlisted),
         plan=given.plan(LaneOutlook(now)),
         refusal=given.refusal or pin_refusal(given.lane, given.target),
         last_run=given.last_run,

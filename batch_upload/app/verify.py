@@ -24,8 +24,9 @@ from batch_upload.app.lanes import (
     one_at_a_time,
     shared_access,
 )
-from batch_upload.app.ledger_view import check_lane, state_of_unread, unmatched_count, unplanned
+from batch_upload.app.ledger_view import check_lane
 from batch_upload.app.observers import Both, Silent, observer_of_lane
+from batch_upload.app.plan_input import unplanned_rows
 from batch_upload.app.sendable import Prepared
 from batch_upload.clock import counting_s
 from batch_upload.engine.listing import list_completely, reported, still_there
@@ -279,10 +280,9 @@ def not_compared(lane: LaneToVerify, error: BatchUploadError, *, started: float)
 
 def lane_states(prepared: Prepared, rows: BatchRows, known: Sequence[Known]) -> tuple[dict[str, int], int]:
     """Return the items of a lane by state, and how many of them no glob of the manifest matches any more."""
-    others = unplanned(prepared, known)
-    states = Counter(state_of_row(shown_row(item, rows)).value for item in prepared.items)
-    states.update(state_of_unread(row).value for row in others)
-    return dict(states), unmatched_count(prepared, others)
+    others = unplanned_rows(prepared, known)
+    states = Counter(state_of_row(shown_row(item, rows)) for item in prepared.items) + others.states()
+    return {state.value: count for state, count in states.items()}, len(others.unlisted)
 
 
 def read_ledger(ledger: LedgerAddress, parts: Sequence[LanePart]) -> list[LedgerContent]:

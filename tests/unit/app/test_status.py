@@ -1,17 +1,22 @@
 """`status` as a program calls it."""
 
 import fcntl
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import anyio
 
-from batch_upload.app.status import Status, status
+from batch_upload.app.items import ready
+from batch_upload.app.status import Status, status, status_sync
+from batch_upload.clock import SystemClock
+from batch_upload.ledger import open_ledger
 from batch_upload.model import ActionKind, State
 from batch_upload.settings import RunOptions
 from tests.support.batches import Batch, make_batch
 from tests.support.fleets import make_fleet
 from tests.support.process_state import process_state
+from tests.unit.ledger.samples import LANE, T0
 
 
 async def test_without_a_ledger_everything_is_pending_and_no_file_is_opened(tmp_path: Path) -> None:
@@ -88,3 +93,22 @@ async def test_the_status_of_several_lanes_has_that_of_each_and_their_sums(tmp_p
     assert (found.items, found.states, found.lane) == (12, {State.PENDING: 12}, None)
     assert found.missing == ["t000/all-0.pdf"]
     assert [dict(lane.states) for lane in found.summary.lanes] == [{"pending": 3}] * 4
+
+
+async def test_a_file_that_a_run_recorded_and_that_is_too_young_now_is_pending_and_not_invalid(tmp_path: Path) -> None:
+    batch = make_batch(tmp_path, 1)
+    batch.path.write_text("version: 1\nbatch: june\nattachments:\n  - {glob: '**/*.pdf', min_age: 10m}\n")
+    document = batch.folder / batch.ids[0]
+    os.utime(document, (1_000_000_000, 1_000_000_000))
+    prepared, settings = ready(batch.path, RunOptions())
+    ledger = await open_ledger(settings.ledger, run_id="run-1", clock=SystemClock())
+    writer = await ledger.writer()
+    await writer.pin(LANE, endpoint="https://example.com", at=T0)
+    await writer.enlist(prepared.items, at=T0)
+    await ledger.close()
+    os.utime(document)
+
+    for whole in (False, True):
+        found = status_sync(batch.path, RunOptions(), whole=whole)
+
+        assert (found.items, found.states, found.gone) == (1, {State.PENDING: 1}, 0)
