@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import yaml
@@ -92,7 +92,10 @@ def document_of(listed: Listed) -> Document:
     return Document(listed.source, sha256, 20_000 + len(sha256), ContentType.PDF)
 
 
-WAYS: dict[str, tuple[str, Callable[[Path], int]]] = {
+Ways = Mapping[str, tuple[str, Callable[[Path], int]]]
+"""Ways of reading a file by name: the words for each, and what reads. The one called `events` is the floor."""
+
+WAYS: Ways = {
     "events": ("PyYAML's C events, bare", take_events),
     "tree": ("`yaml.load` with the C loader, unchecked", load_tree),
     "ours": ("read, checked, expanded", list_all),
@@ -100,10 +103,10 @@ WAYS: dict[str, tuple[str, Callable[[Path], int]]] = {
 }
 
 
-def measured(path: Path, way: str) -> tuple[float, float]:
-    """Seconds of the processor and MB of memory of one way, in a process of its own."""
+def measured(module: str, path: Path, way: str) -> tuple[float, float]:
+    """Seconds of the processor and MB of memory of one way of a benchmark, in a process of its own."""
     ended = subprocess.run(
-        [sys.executable, "-m", "benchmarks.manifest", "--way", way, str(path)],
+        [sys.executable, "-m", module, "--way", way, str(path)],
         check=True,
         capture_output=True,
         text=True,
@@ -113,15 +116,23 @@ def measured(path: Path, way: str) -> tuple[float, float]:
     return found["cpu_s"], found["mb"]
 
 
-def measure_here(path: Path, way: str) -> None:
-    """Run one way in this process, and print what it cost."""
+def measure_here(ways: Ways, path: Path, way: str) -> None:
+    """Run one way in this process, and print what it cost, for `measured`."""
     gc.set_threshold(COLLECTED_AFTER)  # as the command does
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.process_time()
-    WAYS[way][1](path)
+    ways[way][1](path)
     cpu_s = time.process_time() - began
     mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) / 1_000
     print(json.dumps({"cpu_s": cpu_s, "mb": mb}))
+
+
+def print_table(ways: Ways, best: Mapping[str, tuple[float, float]]) -> None:
+    """Print what each way cost, as `measured`, beside the bare events."""
+    print("| way | CPU, s | beside the events | memory, MB |")
+    print("|---|---:|---:|---:|")
+    for way, (cpu_s, mb) in best.items():
+        print(f"| {ways[way][0]} | {cpu_s:.2f} | {cpu_s / best['events'][0]:.2f} × | {mb:.0f} |")
 
 
 def kept_bytes(path: Path) -> float:
@@ -143,19 +154,16 @@ def main() -> None:
     parser.add_argument("--way", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.way:
-        measure_here(Path(arguments.way[1]), arguments.way[0])
+        measure_here(WAYS, Path(arguments.way[1]), arguments.way[0])
         return
     entries = 1_000_000 if arguments.big else arguments.entries
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "june.yaml"
         write_manifest(path, entries)
         ways = [way for way in WAYS if not (arguments.big and way == "tree")]
-        best = {way: min(measured(path, way) for _ in range(arguments.times)) for way in ways}
+        best = {way: min(measured("benchmarks.manifest", path, way) for _ in range(arguments.times)) for way in ways}
         print(f"{entries:,} entries, {os.path.getsize(path) / 1e6:.0f} MB\n")
-        print("| way | CPU, s | beside the events | memory, MB |")
-        print("|---|---:|---:|---:|")
-        for way, (cpu_s, mb) in best.items():
-            print(f"| {WAYS[way][0]} | {cpu_s:.2f} | {cpu_s / best['events'][0]:.2f} × | {mb:.0f} |")
+        print_table(WAYS, best)
         write_manifest(path, min(entries, 100_000))
         print(f"\nkept of each item (id, source, tags, digest, token, size): {kept_bytes(path):.0f} bytes")
 

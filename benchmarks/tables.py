@@ -8,20 +8,14 @@ memory is the most that the process had, less what it had before it began.
 
 import argparse
 import csv
-import gc
 import json
-import resource
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import openpyxl
 
-from batch_upload.cli.process import COLLECTED_AFTER
-from benchmarks.manifest import list_all, take_events
+from benchmarks.manifest import Ways, list_all, measure_here, measured, print_table, take_events
 
 HEAD = "version: 1\nbatch: acme-2026\nattachments:\n"
 TABLE = HEAD + (
@@ -61,31 +55,12 @@ def write_files(folder: Path, count: int) -> dict[str, Path]:
     return made
 
 
-WAYS: dict[str, tuple[str, Callable[[Path], int]]] = {
+WAYS: Ways = {
     "events": ("PyYAML's C events of the same list, bare", take_events),
     "csv": ("CSV, read, checked, expanded", list_all),
     "jsonl": ("JSON Lines, read, checked, expanded", list_all),
     "xlsx": (".xlsx, read, checked, expanded", list_all),
 }
-
-
-def measure_here(path: Path, way: str) -> None:
-    """Run one way in this process, and print what it cost."""
-    gc.set_threshold(COLLECTED_AFTER)  # as the command does
-    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.process_time()
-    WAYS[way][1](path)
-    cpu_s = time.process_time() - began
-    mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) / 1_000
-    print(json.dumps({"cpu_s": cpu_s, "mb": mb}))
-
-
-def measured(path: Path, way: str) -> tuple[float, float]:
-    """Return seconds of the processor and MB of memory of one way, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.tables", "--way", way, str(path)]
-    ended = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
-    found = json.loads(ended.stdout)
-    return found["cpu_s"], found["mb"]
 
 
 def main() -> None:
@@ -96,16 +71,15 @@ def main() -> None:
     parser.add_argument("--way", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.way:
-        measure_here(Path(arguments.way[1]), arguments.way[0])
+        measure_here(WAYS, Path(arguments.way[1]), arguments.way[0])
         return
     with tempfile.TemporaryDirectory() as folder:
         files = write_files(Path(folder), arguments.rows)
-        best = {way: min(measured(files[way], way) for _ in range(arguments.times)) for way in WAYS}
+        best = {
+            way: min(measured("benchmarks.tables", files[way], way) for _ in range(arguments.times)) for way in WAYS
+        }
     print(f"{arguments.rows:,} rows\n")
-    print("| way | CPU, s | beside the events | memory, MB |")
-    print("|---|---:|---:|---:|")
-    for way, (cpu_s, mb) in best.items():
-        print(f"| {WAYS[way][0]} | {cpu_s:.2f} | {cpu_s / best['events'][0]:.2f} × | {mb:.0f} |")
+    print_table(WAYS, best)
 
 
 if __name__ == "__main__":
