@@ -11,7 +11,7 @@ from batch_upload.manifest import rules
 from batch_upload.manifest.forms import BUILT_IN, unknown_form
 from batch_upload.manifest.globs import GlobFindings, NamedFiles, no_match_message, warning_of_alike
 from batch_upload.manifest.ids import Ids
-from batch_upload.manifest.item_tags import SHARED_TAGS, ItemTags
+from batch_upload.manifest.item_tags import SHARED_TAGS, ItemTags, missing_message
 from batch_upload.manifest.matches import matches
 from batch_upload.manifest.patterns import alternatives
 from batch_upload.manifest.problems import AddProblem, Code, Invalid, Problems, excerpt
@@ -34,7 +34,7 @@ def expand(manifest: Manifest, *, allow_outside: bool) -> tuple[tuple[Listed, ..
     return tuple(expansion.of_all([manifest.entries])), problems.in_order()
 
 
-class Expansion(ExpansionReport):
+class Expansion:
     """Expands the entries of a manifest, in their order. Problems are added to `problems`.
 
     `targets`: the manifest's with those that have a problem; those of `manifest` unless given. `chosen`: the labels of
@@ -55,7 +55,10 @@ class Expansion(ExpansionReport):
         invalid: Invalid | None = None,
     ) -> None:
         has_lanes = targets is not None or bool(manifest.targets)
-        super().__init__(manifest, problems, chosen=chosen, invalid=invalid, has_lanes=has_lanes)
+        self._manifest = manifest
+        self._problems = problems
+        self._chosen = chosen
+        self._report = ExpansionReport(manifest, problems, chosen=chosen, invalid=invalid, has_lanes=has_lanes)
         self._findings = findings or GlobFindings()
         self._has_globs = has_globs
         self._alike: list[tuple[Entry, Sequence[str], Sequence[ExpandedLane]]] = []
@@ -69,8 +72,8 @@ class Expansion(ExpansionReport):
             None if targets is not None else ExpandedLane(None, "", {}, Ids(problems.add), NamedFiles(self._folder))
         )
         names = TEMPLATE_NAMES if targets is None else (*TEMPLATE_NAMES, *LANE_NAMES)
-        self._tags = ItemTags(manifest, problems, self._report, self._note_default, names=names)
-        self._chooser = Chooser(targets or Targets(), self._report)
+        self._tags = ItemTags(manifest, problems, self._report.add, self._report.note_default, names=names)
+        self._chooser = Chooser(targets or Targets(), self._report.add)
         self._lanes: dict[str | None, ExpandedLane] = {}
         default = manifest.default_targets
         self._default = None if default is None or targets is None else self._chooser.choose(default)
@@ -127,30 +130,29 @@ class Expansion(ExpansionReport):
             yield from self.of(entry)
             self._problems.table = None
             if entry.problem is not None:  # it is left out already: what else is wrong with it stops nothing more
-                self._invalid.problems.update(set(self._problems.after(before)) - self._of_defaults)
+                self._report.leave_out(self._problems.after(before))
 
     def of(self, entry: Entry) -> Iterable[Listed]:
         """Return the attachments of one entry that can be listed, in each of its lanes."""
         if entry.form is not None and entry.form not in self._forms:
-            self._report_in_manifest(
-                entry.form_at or entry.at, Code.UNKNOWN_FORM, unknown_form(entry.form, self._forms)
-            )
-            entry = self._with_last_problem(entry)
+            message = unknown_form(entry.form, self._forms)
+            self._report.add_in_manifest(entry.form_at or entry.at, Code.UNKNOWN_FORM, message)
+            entry = self._report.with_last_problem(entry)
         if not entry.source:
-            self._refuse(entry, self._first_label)
+            self._report.refuse(entry, self._report.first_label)
             return ()
         if self._only is None:
             return self._in_lanes(entry)
         if entry.targets is not None:
             for _, at in entry.targets[:1]:
                 self._refuse_target(at)
-            self._refuse(entry, None)
+            self._report.refuse(entry, None)
             return ()
         if entry.kind is SourceKind.URL and has_braces(entry.source):
             wrong = rules.wrong_with_word(Code.URL, entry.source)
             if wrong is not None:
                 self._problems.add(entry.at, *wrong)
-                self._refuse(entry, None)
+                self._report.refuse(entry, None)
                 return ()
         return self._of_finished(entry, (self._only,), self._problems.add)
 
@@ -165,7 +167,7 @@ class Expansion(ExpansionReport):
             if has_braces(text) and (wrong := wrong_with_template(text, LANE_NAMES)):
                 self._problems.add(at, Code.TEMPLATE, wrong)
                 for label in labels:
-                    self._refuse(entry, label)
+                    self._report.refuse(entry, label)
                 return
         finished: dict[tuple[str, str | None, tuple[str, ...]], tuple[Entry, list[ExpandedLane]]] = {}
         for target in targets:
@@ -174,13 +176,13 @@ class Expansion(ExpansionReport):
             lane = self._lane_of(target)
             filled = self._filled(entry, lane)
             if filled is None:
-                self._refuse(entry, lane.label)
+                self._report.refuse(entry, lane.label)
             else:
                 key = filled.source, filled.item_id, filled.exclude
                 finished.setdefault(key, (filled, []))[1].append(lane)
         for filled, lanes in finished.values():
             is_of_lane = filled.source != entry.source
-            report = partial(self._report_of_lane, lanes[0].label) if is_of_lane else self._report
+            report = partial(self._report.add_of_lane, lanes[0].label) if is_of_lane else self._report.add
             yield from self._of_finished(filled, lanes, report)
 
     def _with_targets(self, entry: Entry) -> tuple[Entry, Sequence[Target]]:
@@ -192,12 +194,25 @@ class Expansion(ExpansionReport):
         if entry.targets is not None:
             self._problems.last = None
             targets = self._chooser.choose(entry.targets)
-            entry = self._with_last_problem(entry)
+            entry = self._report.with_last_problem(entry)
         if targets is None:
-            self._refuse_without_target(entry, self._chooser.example)
+            message = f"{excerpt(entry.source)} names no target: write `target: {self._chooser.example}`"
+            message = f"{message}, here or in `defaults`, since the manifest has `targets`"
+            self._problems.add(entry.at, Code.NO_TARGET, message)
+            self._report.refuse(entry, self._report.first_label)
         elif not targets and entry.problem is not None:
-            self._refuse(entry, self._first_label)
+            self._report.refuse(entry, self._report.first_label)
         return entry, targets or ()
+
+    def _refuse_target(self, at: Position) -> None:
+        message = "`target` names one of `targets`, and the manifest has none: leave it out, or write `targets`"
+        self._problems.add(at, Code.TARGETS, message)
+
+    def _texts_of_source(self, entry: Entry) -> tuple[str, ...]:
+        """Return what of an entry names its documents, and may have templates with `targets`."""
+        if entry.kind is SourceKind.GLOB:
+            return (*alternatives(entry.source), *entry.exclude, *self._manifest.exclude)
+        return (entry.source,)
 
     def _lane_of(self, target: Target) -> ExpandedLane:
         lane = self._lanes.get(target.label)
@@ -207,7 +222,7 @@ class Expansion(ExpansionReport):
                 sys.intern(label),
                 name,
                 values_of(target),
-                Ids(partial(self._report_of_lane, label)),
+                Ids(partial(self._report.add_of_lane, label)),
                 NamedFiles(self._folder),
             )
         return lane
@@ -222,9 +237,9 @@ class Expansion(ExpansionReport):
             missing = rules.missing_variable(text, lane.values)
             if missing is not None:
                 at = entry.id_at if text == item_id else None
-                self._report_missing(missing, lane, at or entry.at)
+                self._report.add(at or entry.at, Code.TEMPLATE, missing_message(missing, lane.name))
                 return None
-        report = partial(self._report_of_lane, lane.label)
+        report = partial(self._report.add_of_lane, lane.label)
         source = render(source, lane.values)
         item_id = None if item_id is None else render(item_id, lane.values)
         if entry.kind is SourceKind.URL and (wrong := rules.wrong_with_word(Code.URL, source)):
@@ -256,12 +271,12 @@ class Expansion(ExpansionReport):
                 if os.path.commonpath((whole, folder)) != folder:
                     message = f"{excerpt(source)} leaves the manifest's folder: move it in, or use `--allow-outside`"
                     report(entry.at, Code.OUTSIDE, message)
-                    return self._refuse_in(entry, lanes)
+                    return self._report.refuse_in(entry, lanes)
         if entry.kind is SourceKind.GLOB:
-            return self._of_glob(entry, lanes, report)
+            return self._of_glob(entry, paths, lanes, report)
         if entry.kind is SourceKind.FILE and (wrong := rules.wrong_with_file(source)):
             report(entry.at, *wrong)
-            return self._refuse_in(entry, lanes)
+            return self._report.refuse_in(entry, lanes)
         items = [self._listed(entry, source, lane) for lane in lanes]
         return [item for item in items if item is not None]
 
@@ -294,17 +309,19 @@ class Expansion(ExpansionReport):
                 yield from self.of(rows.entry(*row))
                 self._problems.table = None
 
-    def _of_glob(self, entry: Entry, lanes: Sequence[ExpandedLane], report: AddProblem) -> Iterator[Listed]:
+    def _of_glob(
+        self, entry: Entry, patterns: Sequence[str], lanes: Sequence[ExpandedLane], report: AddProblem
+    ) -> Iterator[Listed]:
+        """Yield the attachments of a glob, whose braces stand for `patterns`, in each of the lanes."""
         exclude = tuple(render(text, lanes[0].values) if lanes[0].label else text for text in self._manifest.exclude)
-        patterns = entry.patterns or alternatives(entry.source)
         found = matches(patterns, self._manifest.folder, exclude=(*exclude, *entry.exclude))
         for name, reason in found.unreadable:
             message = f"{excerpt(name)} cannot be read for the glob {excerpt(entry.source)}: {reason}"
             report(entry.at, Code.FOLDER_UNREADABLE, message)
-            self._refuse_in(entry, lanes)
+            self._report.refuse_in(entry, lanes)
         if not found.paths and not found.unreadable and not entry.optional:
             report(entry.at, Code.NO_MATCH, no_match_message(entry, patterns, found, self._manifest.folder))
-            self._refuse_in(entry, lanes)
+            self._report.refuse_in(entry, lanes)
         if found.alike:
             self._alike.append((entry, found.alike, lanes))
         named = {id(lane): {path for path in found.paths if lane.files.has(path)} for lane in lanes}
@@ -319,7 +336,7 @@ class Expansion(ExpansionReport):
                     self._findings.young.append(YoungFile(item, min_age_s, is_future=age_s < 0))
                 elif item is not None:
                     yield item
-        self._end_glob(entry, lanes)
+        self._report.end_glob(entry, lanes)
 
     def _warn_of_alike(self) -> None:
         """Warn of names that a glob almost matches and that no entry lists."""
@@ -335,27 +352,28 @@ class Expansion(ExpansionReport):
             is_found = entry.kind is SourceKind.GLOB
             wrong = rules.wrong_with_found_path(item_id) if is_found else rules.wrong_with_id(item_id)
             if wrong:
-                if entry.problem is None or not rules.wrong_with_path(item_id):  # else it is told with the path
-                    self._report(entry.id_at or entry.at, *wrong)
-                self._refuse(entry, lane.label, source)
+                # the wrong path of a row was reported when the row was read: then the entry has a problem
+                if entry.problem is None or not rules.wrong_with_path(item_id):
+                    self._report.add(entry.id_at or entry.at, *wrong)
+                self._report.refuse(entry, lane.label, source)
                 return None
         if tags is None:
-            self._refuse(entry, lane.label, source)
+            self._report.refuse(entry, lane.label, source)
             lane.ids.take(entry, item_id)
             return None
         if self._has_globs and entry.kind is SourceKind.FILE:
             lane.files.add(source)
         if not lane.ids.take(entry, item_id):
             if entry.kind is SourceKind.GLOB:
-                self._shared.setdefault(lane.label, []).append(source)
+                self._report.share(source, lane)
             else:
-                self._refuse_shared(entry, source, lane)
+                self._report.refuse_shared(entry, source, lane)
             return None
         if entry.form is not None and entry.form not in self._forms:
-            self._refuse(entry, lane.label, source)
+            self._report.refuse(entry, lane.label, source)
             return None
         if entry.problem is not None:
-            self._invalid.withdraw(lane.label, item_id, entry.problem)
+            self._report.withdraw(lane, item_id, entry.problem)
         return self._made(entry, source, item_id, tags, lane)
 
     def _made(self, entry: Entry, source: str, item_id: str, tags: Mapping[str, str], lane: ExpandedLane) -> Listed:
