@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from batch_upload.manifest import rules
-from batch_upload.manifest.filters import filtered
+from batch_upload.manifest.filters import TagChanged, filtered
 from batch_upload.manifest.problems import excerpt
 from batch_upload.manifest.rules import COLUMN_PREFIX, TEMPLATE_PIECE, has_braces
 from batch_upload.spelling import closest, literal
@@ -79,17 +79,11 @@ def columns_in(text: str) -> list[str]:
     return [name.removeprefix(COLUMN_PREFIX) for name in names if name.startswith(COLUMN_PREFIX)]
 
 
-def _unseen(_name: str, _before: str, _after: str) -> None:
-    """Take a change that matters to no tag."""
-
-
-def template_of(
-    text: str, columns: Columns, *, keep: bool, changed: Callable[[str, str, str], None] = _unseen
-) -> Template:
+def template_of(text: str, columns: Columns, *, keep: bool, changed: TagChanged | None = None) -> Template:
     """Prepare a correct template whose columns all exist.
 
     With `keep` the result is a template: other names stay in it, and braces of a cell are doubled, since they are text.
-    `changed` is called as by `rules.render`.
+    `changed` is called as by `filtered`.
     """
     parts: list[str | tuple[int, str, str]] = []
     has_names, end = False, 0
@@ -110,19 +104,12 @@ def template_of(
     return Template(_filling(parts, keep=keep, changed=changed), places, is_cell=is_cell, has_names=has_names)
 
 
-def _filling(
-    parts: Sequence[str | tuple[int, str, str]], *, keep: bool, changed: Callable[[str, str, str], None]
-) -> Filled:
+def _filling(parts: Sequence[str | tuple[int, str, str]], *, keep: bool, changed: TagChanged | None) -> Filled:
     """Return what makes a text of a row's cells. Most templates are one column, perhaps behind a folder."""
 
     def cell(place: int, filters: str, name: str) -> Filled:
         def filled(cells: Cells) -> str:
-            value = cells[place]
-            if filters:
-                made = filtered(value, filters)
-                if made != value and "|tag" in filters:
-                    changed(name, value, made)
-                value = made
+            value = filtered(cells[place], filters, name=name, changed=changed)
             return literal(value) if keep and has_braces(value) else value
 
         return filled if filters or keep else itemgetter(place)

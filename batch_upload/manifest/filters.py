@@ -10,23 +10,25 @@ from batch_upload.manifest.problems import excerpt
 TAG_VALUE_LENGTH = 256
 """Characters of a tag's value (AWS, "Tag naming limits and requirements")."""
 REPLACEMENT = "_"
-"""What `tag` writes in place of a character that tags may not have, unless it is told another."""
+"""What `tag` writes in place of a character that tags may not have; `tag:-` writes another."""
+TagChanged = Callable[[str, str, str], None]
+"""Takes the name in a template, its value, and what the filter `tag` made of it."""
 
-_TAG_ASCII = re.compile(r"[A-Za-z0-9 _.:/=+@-]*")
-_TAG_PUNCTUATION = frozenset("_.:/=+-@")
+_ALLOWED_IN_TAG = re.compile(r"[\w .:/=+@-]*")
+"""Letters and numbers of any script, the space, and the punctuation that is allowed. Other separators are, too."""
 _NOT_ASCII_WORD = re.compile(r"[^a-z0-9]+")
 
 
 def not_allowed_in_tag(text: str) -> str | None:
     """Return the first character that a tag may not have, or None."""
-    if _TAG_ASCII.fullmatch(text):
+    if _ALLOWED_IN_TAG.fullmatch(text):
         return None
     return next((char for char in text if not _is_allowed_in_tag(char)), None)
 
 
 def _is_allowed_in_tag(char: str) -> bool:
     # Letters, numbers and separators of any script, as in AWS's own `[\p{L}\p{Z}\p{N}_.:/=+\-@]`.
-    return char in _TAG_PUNCTUATION or unicodedata.category(char)[0] in "LNZ"
+    return _ALLOWED_IN_TAG.fullmatch(char) is not None or unicodedata.category(char)[0] == "Z"
 
 
 @lru_cache(maxsize=10_000)  # a column often has the same few values
@@ -35,7 +37,7 @@ def clean_for_tag(text: str, replacement: str = REPLACEMENT) -> str:
 
     Separate accents are composed (NFC) first. The text is cut off after TAG_VALUE_LENGTH characters.
     """
-    if len(text) <= TAG_VALUE_LENGTH and _TAG_ASCII.fullmatch(text):
+    if len(text) <= TAG_VALUE_LENGTH and text.isascii() and _ALLOWED_IN_TAG.fullmatch(text):
         return text
     made: list[str] = []
     was_replaced = False
@@ -89,8 +91,14 @@ def is_replacement(text: str) -> bool:
     return len(text) == 1 and not_allowed_in_tag(text) is None
 
 
-def filtered(value: str, filters: str) -> str:
-    """Return a value after the filters of a correct template, such as `|lower|slug`; empty for none."""
+def filtered(value: str, filters: str, *, name: str = "", changed: TagChanged | None = None) -> str:
+    """Return a value after the filters of a correct template, such as `|lower|slug`; empty for none.
+
+    `changed` is called, with the `name` of the value, if the filter `tag` is among them and they make another text.
+    """
+    made = value
     for each in filters_of(filters):
-        value = each(value)
-    return value
+        made = each(made)
+    if changed is not None and made != value and "|tag" in filters:
+        changed(name, value, made)
+    return made

@@ -2,11 +2,11 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from batch_upload.escape import quoted_path
-from batch_upload.manifest.filters import TAG_VALUE_LENGTH, filtered, filters_of, not_allowed_in_tag
+from batch_upload.manifest.filters import TAG_VALUE_LENGTH, TagChanged, filtered, filters_of, not_allowed_in_tag
 from batch_upload.manifest.patterns import alternatives
 from batch_upload.manifest.problems import Code, excerpt
 from batch_upload.model import KB, KIB, MAX_SIZE_SERVICE_BYTES
@@ -47,8 +47,6 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _YAML_ESCAPES = {"\0": r"\0", "\a": r"\a", "\b": r"\b", "\t": r"\t", "\n": r"\n", "\v": r"\v", "\f": r"\f", "\r": r"\r",
                  "\x1b": r"\e", "\x85": r"\N", "\u2028": r"\L", "\u2029": r"\P"}  # fmt: skip
 """Characters that one letter after a backslash stands for (YAML 1.2.2, 5.7)."""
-_ALL_ALLOWED = re.compile(r"[\w .:/=+@-]*")
-"""Letters and numbers of any script are `\\w`; spaces other than U+0020 are allowed, too, but seldom."""
 _PATTERNS: dict[Code, tuple[str, str]] = {
     Code.BATCH: (
         BATCH_PATTERN,
@@ -187,8 +185,8 @@ def wrong_with_tag_value(key: str, value: str) -> Wrong | None:
 
 
 def are_tag_values(texts: Sequence[str]) -> bool:
-    """Tell whether each of many texts may be a tag's value. False if that is not certain at first sight."""
-    return _ALL_ALLOWED.fullmatch("".join(texts)) is not None and max(map(len, texts)) <= TAG_VALUE_LENGTH
+    """Tell whether each of many texts, at least one, may be a tag's value."""
+    return not_allowed_in_tag("".join(texts)) is None and max(map(len, texts)) <= TAG_VALUE_LENGTH
 
 
 def _not_allowed_message(bad: str, text: str, where: str) -> str:
@@ -299,28 +297,22 @@ def missing_variable(text: str, values: Mapping[str, str]) -> str | None:
     return missing[0].removeprefix("vars.") if missing else None
 
 
-def render(text: str, values: Mapping[str, str], changed: Callable[[str, str, str], None] | None = None) -> str:
+def render(text: str, values: Mapping[str, str], changed: TagChanged | None = None) -> str:
     """Replace the names of a correct template by their values, filtered. Braces in a value stay as they are.
 
-    `changed` is called with the name, the value and the filtered value where the filter `tag` changes one.
+    `changed` is called as by `filtered`.
     """
 
     def filled(piece: re.Match[str]) -> str:
         if piece[1] is None:
             return piece[0][0]
-        value = values[piece[1]]
-        if not piece[2]:
-            return value
-        made = filtered(value, piece[2])
-        if changed is not None and made != value and "|tag" in piece[2]:
-            changed(piece[1], value, made)
-        return made
+        return filtered(values[piece[1]], piece[2], name=piece[1], changed=changed)
 
     return TEMPLATE_PIECE.sub(filled, text)
 
 
 def rendered_tag(
-    key: str, template: str, values: Mapping[str, str], changed: Callable[[str, str, str], None] | None = None
+    key: str, template: str, values: Mapping[str, str], changed: TagChanged | None = None
 ) -> tuple[str, Wrong | None]:
     """Return the value that a tag's template gives, and what is wrong with it. `changed` is called as by `render`."""
     text = render(template, values, changed)

@@ -1,10 +1,12 @@
 """Filters of templates: what tags may not have is replaced, and nothing else."""
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_upload.manifest.filters import clean_for_tag, filtered, filters_of, is_replacement, slug
+from batch_upload.manifest.filters import clean_for_tag, filtered, filters_of, is_replacement, not_allowed_in_tag, slug
 from batch_upload.manifest.rules import (
     TEMPLATE_NAMES,
     are_tag_values,
@@ -39,9 +41,17 @@ def test_a_cleaned_value_is_one_that_tags_may_have_and_cleaning_it_changes_nothi
 
 
 @given(texts=st.lists(st.text(max_size=20), min_size=1, max_size=5))
-def test_texts_that_are_certain_at_first_sight_are_values_of_tags(texts: list[str]) -> None:
+def test_texts_that_are_checked_together_are_values_of_tags(texts: list[str]) -> None:
     if are_tag_values(texts):
         assert [wrong_with_tag_value("Tag", text) for text in texts] == [None] * len(texts)
+
+
+def test_a_tag_may_have_letters_numbers_and_separators_of_any_script_and_some_punctuation() -> None:
+    allowed = {char for char in map(chr, range(0x110000)) if not_allowed_in_tag(char) is None}
+
+    assert allowed == {
+        char for char in map(chr, range(0x110000)) if char in "_.:/=+-@" or unicodedata.category(char)[0] in "LNZ"
+    }
 
 
 def test_filters_follow_each_other_from_left_to_right() -> None:
