@@ -9,7 +9,7 @@ from pathlib import Path
 from batch_upload.document import YoungFile
 from batch_upload.escape import printable
 from batch_upload.manifest.matches import Matches, advice_on_no_match
-from batch_upload.manifest.problems import GlobWarning, excerpt
+from batch_upload.manifest.problems import ManifestWarning, excerpt
 from batch_upload.model import Entry, Problem
 from batch_upload.spelling import composed
 from batch_upload.words import count_words
@@ -78,4 +78,6 @@ def warning_of_alike(manifest: str, entry: Entry, names: Sequence[str]) -> Probl
     files = count_words(len(names), "more file")
     message = f"{files} would match {excerpt(entry.source)} {how}, such as {excerpt(names[0])}"
     advice = "it is left out; rename it" if len(names) == 1 else "they are left out; rename them"
-    return Problem(manifest, entry.at, GlobWarning.SIMILAR_NAMES, f"{message}: {advice}, or add a `glob` or `exclude`")
+    return Problem(
+        manifest, entry.at, ManifestWarning.SIMILAR_NAMES, f"{message}: {advice}, or add a `glob` or `exclude`"
+    )

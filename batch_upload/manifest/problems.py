@@ -92,19 +92,14 @@ class Code(ProblemCode):
     CELLS = "cells", "a cell is in no column that has a name"
 
 
-class GlobWarning(ProblemCode):
-    """What is worth a warning in the globs of a manifest. Codes are only ever added."""
+class ManifestWarning(ProblemCode):
+    """What is worth a warning in a manifest itself. Codes are only ever added."""
 
     SIMILAR_NAMES = (
         "similar-names",
         "files that a `glob` would match if their names had other capital letters or another Unicode form; they are"
         " left out",
     )
-
-
-class ManifestWarning(ProblemCode):
-    """What is worth a warning in a manifest itself. Codes are only ever added."""
-
     CHANGED_FOR_TAG = "changed-for-tag", "the filter `tag` changed values, so that tags may have them"
 
 
