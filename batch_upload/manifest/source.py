@@ -42,12 +42,14 @@ _TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".xlsx", ".xls", ".ods",
 BOM = b"\xef\xbb\xbf"
 THE_MANIFEST = "the manifest"
 """The name of a manifest in messages about its file."""
+THE_TABLE = "the table"
+"""The same of a table."""
 
 
 class PipedManifest:
     """The manifest of this process that comes through a pipe: standard input, or a named pipe in its place.
 
-    It can be read but once, and a manifest is opened more than once. So it is read at the first use, and kept.
+    A pipe can be read only once, and a manifest is opened more than once. So it is read at the first use, and kept.
     """
 
     def __init__(self) -> None:
@@ -56,7 +58,7 @@ class PipedManifest:
         self._content: bytes | None = None
 
     def take(self, path: Path) -> None:
-        """Have this pipe read, `-` for standard input. Raises UsageError if another one was taken before."""
+        """Set the pipe to read, `-` for standard input. Raises UsageError if one was set before."""
         if self._path is not None:
             raise UsageError("only one manifest can come through a pipe", hint="write the others to files")
         self._path = path
@@ -67,9 +69,9 @@ class PipedManifest:
         Raises UsageError if it cannot be read, and for a named pipe that no program has opened to write after WRITER_S.
         """
         if self._content is None:
-            path = self._path
+            path = self._path or STANDARD_INPUT
             try:
-                if path is None or path == STANDARD_INPUT:
+                if path == STANDARD_INPUT:
                     with open(0, "rb", closefd=False) as pipe:
                         self._content = pipe.read(SIZE_LIMIT_BYTES + 1)
                 else:
@@ -133,7 +135,7 @@ def open_manifest(path: Path, *, what: str = THE_MANIFEST) -> Iterator[BinaryIO]
     if not stat.S_ISREG(mode):
         os.close(handle)
         named = f"{what} {quoted_path(str(path))} is"
-        itself = "name the YAML file itself" if what != "the table" else "name the table itself"
+        itself = "name the table itself" if what == THE_TABLE else "name the YAML file itself"
         if not stat.S_ISDIR(mode):
             raise UsageError(f"{named} not a regular file", hint=itself)
         if what != THE_MANIFEST:

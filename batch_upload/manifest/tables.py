@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NoReturn
 
 from batch_upload.errors import UsageError
 from batch_upload.manifest.problems import Code, excerpt
-from batch_upload.manifest.source import SIZE_LIMIT_BYTES, open_manifest
+from batch_upload.manifest.source import SIZE_LIMIT_BYTES, THE_TABLE, open_manifest
 from batch_upload.model import KIB
 
 DELIMITERS = ",;\t|"
@@ -30,8 +30,6 @@ COLUMNS_LIMIT = 16_384
 KEYS_OF_OBJECTS = 1_000
 """The columns of JSON Lines are the keys of so many objects: later ones may lack some, but have no others."""
 
-THE_TABLE = "the table"
-"""The name of a table in messages about its file."""
 _HEAD_BYTES = 8_192
 _PIECE_BYTES = KIB * KIB
 _COMPOUND_FILE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
