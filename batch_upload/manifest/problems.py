@@ -219,6 +219,12 @@ class Problems:
         self.last = Problem(self.table or self.file, at, str(code), message)
         self._found.append(self.last)
 
+    def add_in_table(self, table: str, line: int, code: str, message: str) -> None:
+        """Add a problem of a line of a table."""
+        self.table = table
+        self.add(Position(line, 0), code, message)
+        self.table = None
+
     def after(self, count: int) -> list[Problem]:
         """Return all but the first `count` problems, in the order in which they were found."""
         return self._found[count:]

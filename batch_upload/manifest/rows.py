@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -15,12 +15,7 @@ from batch_upload.escape import printable
 from batch_upload.manifest import rules
 from batch_upload.manifest.columns import Cells, Columns, Template, columns_in, template_of
 from batch_upload.manifest.problems import Code, Invalid, Problems, excerpt
-from batch_upload.manifest.rules import (
-    COLUMN_NAME,
-    LANE_NAMES,
-    TEMPLATE_NAMES,
-    has_braces,
-)
+from batch_upload.manifest.rules import COLUMN_NAME, LANE_NAMES, TEMPLATE_NAMES, has_braces
 from batch_upload.manifest.table_entry import TableEntry
 from batch_upload.manifest.tables import Row, Table, TableFault, header_below, open_table
 from batch_upload.model import Entry, Position, SourceKind, TargetName
@@ -152,9 +147,12 @@ class RowReader:
         if missing := [column for column in wanted if self.columns.find(column) is None]:
             self.is_good = False
             reasons = "; ".join(dict.fromkeys(self.columns.wrong_with(column) for column in missing))
-            line = header_below(
-                self._table, lambda cells: all(Columns(cells).find(each) is not None for each in wanted)
-            )
+
+            def has_all(cells: Cells) -> bool:
+                columns = Columns(cells)
+                return all(columns.find(each) is not None for each in wanted)
+
+            line = header_below(self._table, has_all)
             if line is not None:
                 reasons = title_rows_message(self._table.line, line)
             self._problems.add(entry.at, Code.COLUMNS, f"{excerpt(entry.path)}: {reasons}")
@@ -191,10 +189,7 @@ class RowReader:
         return empty._replace(targets=None if self._base.targets is None else (), problem=found[0])
 
     def _report(self, line: int, code: str, message: str) -> None:
-        problems = self._problems
-        problems.table = self._name
-        problems.add(Position(line, 0), code, message)
-        problems.table = None
+        self._problems.add_in_table(self._name, line, code, message)
 
     def _entries_at_once(self, rows: Sequence[Row]) -> PlainRows | None:
         """Return the entries of rows if they all have what they need, and nothing to report; None: look at each.
@@ -341,15 +336,7 @@ def rows_of_table(
     except UsageError as error:
         problems.add(entry.at, Code.TABLE, printable(error.message))
     except TableFault as fault:
-        problems.table = name
-        problems.add(Position(fault.line, 0), fault.code, fault.message)
-        problems.table = None
-
-
-def _has_columns(wanted: Iterable[str], cells: Cells) -> bool:
-    """Tell whether a row has the names of all these columns."""
-    columns = Columns(cells)
-    return all(columns.find(column) is not None for column in wanted)
+        problems.add_in_table(name, fault.line, fault.code, fault.message)
 
 
 def title_rows_message(first: int, header: int) -> str:
