@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -98,8 +98,6 @@ class RowReader:
         self._remedy = remedy
         self._judge = judge
         self._invalid = invalid or Invalid()
-        self._last: tuple[SourceKind, str, str | None] = SourceKind.FILE, "", None
-        """Source and id of the last row that had a problem, as far as they are known."""
         self._has_targets = has_targets
         self._check_templates(entry)
         if not self.is_good:
@@ -121,11 +119,16 @@ class RowReader:
         self._width = len(table.columns)
         self._nameless = [place for place, column in enumerate(table.columns) if not column]
         self._shared = self._base[_SHARED_FIELDS:]
-        self._is_plain = (
-            judge is None and self._url is None and base.targets is None and not has_targets and not self._nameless
-        )
         # an empty constant is a tag, an empty cell is none; and what a filter changes is counted once
-        self._is_plain = self._is_plain and not any(not text or "|" in text for text in base.tags.values())
+        are_tags_plain = all(text and "|" not in text for text in base.tags.values())
+        self._is_plain = (
+            judge is None
+            and self._url is None
+            and base.targets is None
+            and not has_targets
+            and not self._nameless
+            and are_tags_plain
+        )
         partly = [template.columns for _, template in self._tags if not template.is_cell]
         self._needed = {place for places in (*partly, self._file.columns if self._file else ()) for place in places}
 
@@ -173,23 +176,23 @@ class RowReader:
             plain = self._entries_at_once(batch) if self._is_plain and batch else None
             yield [self._entry_or_problem(*row) for row in batch] if plain is None else plain
         if fault is not None:
-            self._report(fault.line, fault.code, fault.message)
+            self._report(fault.line, [(fault.code, fault.message)])
 
     def _entry_or_problem(self, line: int, cells: Cells) -> Entry:
-        """Return the entry of a row; one that has no problem but its first, if it has any."""
+        """Return the entry of a row. One with problems has the first of them, and neither tags nor targets."""
         before = len(self._problems)
-        entry = self.entry_of(line, cells)
-        if entry is not None:
+        entry, wrong = self._read(line, cells)
+        if not wrong:
             return entry
+        self._report(line, wrong)
         found = self._problems.after(before)
         self._invalid.problems.update(found)
-        kind, source, item_id = self._last
-        at = Position(line, 0)
-        empty = self._base._replace(kind=kind, source=source, at=at, item_id=item_id, id_at=at, tags={}, tags_at={})
-        return empty._replace(targets=None if self._base.targets is None else (), problem=found[0])
+        targets = None if entry.targets is None else ()
+        return entry._replace(tags={}, tags_at={}, targets=targets, problem=found[0])
 
-    def _report(self, line: int, code: str, message: str) -> None:
-        self._problems.add_in_table(self._name, line, code, message)
+    def _report(self, line: int, wrong: Iterable[tuple[str, str]]) -> None:
+        for code, message in wrong:
+            self._problems.add_in_table(self._name, line, code, message)
 
     def _entries_at_once(self, rows: Sequence[Row]) -> PlainRows | None:
         """Return the entries of rows if they all have what they need, and nothing to report; None: look at each.
@@ -219,6 +222,12 @@ class RowReader:
 
     def entry_of(self, line: int, cells: Cells) -> Entry | None:
         """Return the entry of a row, or None after its problems were added."""
+        entry, wrong = self._read(line, cells)
+        self._report(line, wrong)
+        return None if wrong else entry
+
+    def _read(self, line: int, cells: Cells) -> tuple[Entry, list[tuple[str, str]]]:
+        """Return the entry of a row as far as it is known, and what is wrong with it. Reports nothing."""
         at = Position(line, 0)
         wrong: list[tuple[str, str]] = []
         if len(cells) != self._width or self._nameless:
@@ -238,14 +247,9 @@ class RowReader:
                 if not template.has_names and (found := rules.wrong_with_tag_value(key, value)):
                     wrong.append((found[0], f"{found[1]}; {self._remedy or self._filter_advice(places)}"))
         targets = None if self._base.targets is None else self._targets_of(cells, at, wrong)
-        if wrong:
-            self._last = kind, source, item_id
-            for each in wrong:
-                self._report(line, *each)
-            return None
         base = self._base
-        own = kind, source, at, item_id, at, tags, self._base.tags_at, base.generation, base.max_size_bytes, targets
-        return tuple.__new__(Entry, own + self._shared)
+        own = kind, source, at, item_id, at, tags, base.tags_at, base.generation, base.max_size_bytes, targets
+        return tuple.__new__(Entry, own + self._shared), wrong
 
     def _whole(self, cells: Cells, wrong: list[tuple[str, str]]) -> Cells:
         """Return as many cells as there are columns. In CSV a cell in no column that has a name is a problem."""
