@@ -16,7 +16,7 @@ from batch_upload.manifest.matches import matches
 from batch_upload.manifest.patterns import alternatives
 from batch_upload.manifest.problems import AddProblem, Code, Invalid, Problems, excerpt
 from batch_upload.manifest.reporting import ExpandedLane, ExpansionReport
-from batch_upload.manifest.rows import Batch, PlainRows
+from batch_upload.manifest.rows import EntryChunk, PlainRows
 from batch_upload.manifest.rules import LANE_NAMES, TEMPLATE_NAMES, has_braces, render, wrong_with_template
 from batch_upload.manifest.targets import Chooser, Targets, values_of
 from batch_upload.model import Entry, Listed, Manifest, Position, Problem, SourceKind
@@ -80,21 +80,21 @@ class Expansion:
         if default and targets is None:
             self._refuse_target(default[0][1])
 
-    def of_all(self, batches: Iterable[Batch]) -> Iterator[Listed]:
+    def of_all(self, chunks: Iterable[EntryChunk]) -> Iterator[Listed]:
         """Yield the attachments of entries, read in any number at a time, without those that have a problem.
 
         A file that an entry names is no match of a glob, whichever comes first. So the entries behind the first glob
         are kept until all are read. To be used once.
         """
-        left = iter(batches)
-        for batch in left:
-            if isinstance(batch, PlainRows) or not any(entry.kind is SourceKind.GLOB for entry in batch):
-                yield from self._of_each(batch)
+        left = iter(chunks)
+        for chunk in left:
+            if isinstance(chunk, PlainRows) or not any(entry.kind is SourceKind.GLOB for entry in chunk):
+                yield from self._of_each(chunk)
                 continue
             behind = list(left)
-            for entry in chain(batch, *behind):
+            for entry in chain(chunk, *behind):
                 self._reserve(entry)
-            for each in (batch, *behind):
+            for each in (chunk, *behind):
                 yield from self._of_each(each)
         self._warn_of_alike()
 
@@ -115,7 +115,7 @@ class Expansion:
                 if not is_template or rules.missing_variable(entry.source, lane.values) is None:
                     lane.files.add(render(entry.source, lane.values) if is_template else entry.source)
 
-    def _of_each(self, entries: Batch) -> Iterator[Listed]:
+    def _of_each(self, entries: EntryChunk) -> Iterator[Listed]:
         """Yield the attachments of entries that can be listed, in each of their lanes."""
         may_be_plain = self._only is not None and not self._tags.have_templates
         is_form_known = (

@@ -18,7 +18,7 @@ from batch_upload.manifest.forms import BUILT_IN, unknown_form
 from batch_upload.manifest.globs import GlobFindings
 from batch_upload.manifest.keys import KEYS
 from batch_upload.manifest.problems import GRAMMAR, Code, Invalid, Problems, excerpt
-from batch_upload.manifest.rows import Batch, rows_of_table
+from batch_upload.manifest.rows import EntryChunk, rows_of_table
 from batch_upload.manifest.source import SIZE_LIMIT_BYTES
 from batch_upload.manifest.table_entry import TableEntry
 from batch_upload.manifest.target_values import TargetValues
@@ -78,7 +78,7 @@ def list_manifest(
             has_globs=reader.may_have_globs,
             invalid=invalid,
         )
-        taken = take(manifest, expansion.of_all(reader.batches()))
+        taken = take(manifest, expansion.of_all(reader.chunks()))
         manifest = replace(manifest, tables=tuple(dict.fromkeys(reader.tables)))
     for warning in problems.warnings():
         warn(warning)
@@ -93,7 +93,7 @@ def read_manifest(path: Path, *, allow_outside: bool = False, loader: Loader = F
     problems = Problems(str(path))
     with _reading(path, problems, allow_outside=allow_outside, loader=loader) as reader:
         manifest = reader.head()
-        entries = tuple(chain.from_iterable(reader.batches()))
+        entries = tuple(chain.from_iterable(reader.chunks()))
     if problems:
         raise _manifest_invalid(path, problems)
     return replace(manifest, entries=entries)
@@ -230,7 +230,7 @@ class _Reader:
             min_age_s=value_in(defaults, "min_age") or 0.0,
         )
 
-    def batches(self) -> Iterator[Batch]:
+    def chunks(self) -> Iterator[EntryChunk]:
         """Yield the entries, those of a table's rows together, up to an error of grammar.
 
         Those with a problem of their own name it.

@@ -58,7 +58,7 @@ class PlainRows:
         return {key: text for key, text in zip(self.keys, texts, strict=True) if text}
 
 
-Batch = Sequence[Entry] | PlainRows
+EntryChunk = Sequence[Entry] | PlainRows
 """Entries that were read together."""
 
 
@@ -160,21 +160,21 @@ class RowReader:
                 reasons = title_rows_message(self._table.line, line)
             self._problems.add(entry.at, Code.COLUMNS, f"{excerpt(entry.path)}: {reasons}")
 
-    def batches(self, rows_at_once: int = ROWS_AT_ONCE) -> Iterator[Batch]:
+    def chunks(self, rows_at_once: int = ROWS_AT_ONCE) -> Iterator[EntryChunk]:
         """Yield the entries of rows that have no problem. Raises OSError as reading the table does."""
         rows = iter(self._table.rows)
         fault: TableFault | None = None
         is_over = False
         while not is_over:
-            batch: list[Row] = []
+            chunk: list[Row] = []
             try:
                 for row in islice(rows, rows_at_once):
-                    batch.append(row)  # what was read before a fault must not be lost
+                    chunk.append(row)  # what was read before a fault must not be lost
             except TableFault as error:
                 fault = error
-            is_over = len(batch) < rows_at_once
-            plain = self._entries_at_once(batch) if self._is_plain and batch else None
-            yield [self._entry_or_problem(*row) for row in batch] if plain is None else plain
+            is_over = len(chunk) < rows_at_once
+            plain = self._entries_at_once(chunk) if self._is_plain and chunk else None
+            yield [self._entry_or_problem(*row) for row in chunk] if plain is None else plain
         if fault is not None:
             self._report(fault.line, [(fault.code, fault.message)])
 
@@ -317,7 +317,7 @@ def rows_of_table(
     allow_outside: bool,
     has_targets: bool,
     invalid: Invalid,
-) -> Iterator[Batch]:
+) -> Iterator[EntryChunk]:
     """Yield the entries of a table's rows, many together, and add every problem and warning of the table.
 
     `manifest` is the manifest as the user named it, `folder` its real folder.
@@ -336,7 +336,7 @@ def rows_of_table(
         with open_table(real, sheet=entry.sheet) as table:
             reader = RowReader(entry, table, problems, name=name, has_targets=has_targets, invalid=invalid)
             if reader.is_good:
-                yield from reader.batches()
+                yield from reader.chunks()
     except UsageError as error:
         problems.add(entry.at, Code.TABLE, printable(error.message))
     except TableFault as fault:

@@ -249,7 +249,7 @@ def test_rows_that_are_checked_together_are_what_each_is_by_itself(
         with open_table(path) as table:
             reader = RowReader(TableEntry("c.csv", Position(), entry), table, problems, name="c.csv", has_targets=False)
             if together:
-                found = [each for batch in reader.batches(at_once) for each in batch]
+                found = [each for chunk in reader.chunks(at_once) for each in chunk]
                 return [each for each in found if each.problem is None], problems.in_order()
             entries = [reader.entry_of(*row) for row in table.rows]
         return [each for each in entries if each is not None], problems.in_order()
