@@ -6,7 +6,7 @@ from yaml.events import Event, MappingStartEvent, SequenceStartEvent
 
 from batch_upload.form import Form
 from batch_upload.manifest import rules
-from batch_upload.manifest.forms import BUILT_IN, TYPES
+from batch_upload.manifest.forms import BUILT_IN, TYPES_BY_NAME
 from batch_upload.manifest.keys import KEYS
 from batch_upload.manifest.problems import Code, excerpt
 from batch_upload.manifest.values import ManifestValues, value_in
@@ -63,7 +63,7 @@ def _types(values: ManifestValues, event: Event, name: str) -> frozenset[Content
     found: list[ContentType | None] = []
     for item in values.items(event, excerpt(name), advice="name `pdf`, `png` or `jpeg`") if is_list else (event,):
         scalar = values.scalar(item, name)
-        type_ = None if scalar is None else TYPES.get(scalar.value)
+        type_ = None if scalar is None else TYPES_BY_NAME.get(scalar.value)
         if scalar is not None and type_ is None:
             message = f"`types` names `pdf`, `png` and `jpeg`: {excerpt(scalar.value)}"
             values.report(item, Code.FORM, message)

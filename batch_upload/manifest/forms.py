@@ -109,7 +109,7 @@ BUILT_IN: Mapping[str, Form] = MappingProxyType(
 )
 """The built-in forms by name, in the order in which they are shown."""
 
-TYPES: Mapping[str, ContentType] = MappingProxyType(
+TYPES_BY_NAME: Mapping[str, ContentType] = MappingProxyType(
     {extension.removeprefix("."): each for each, extensions in EXTENSIONS.items() for extension in extensions}
 )
 """The types by the names that a manifest has for them: `pdf`, `png`, `jpg`, `jpeg`."""

@@ -17,7 +17,7 @@ from batch_upload.manifest.columns import Cells, Columns, Template, columns_in, 
 from batch_upload.manifest.problems import Code, Invalid, Problems, excerpt
 from batch_upload.manifest.rules import COLUMN_NAME, LANE_NAMES, TEMPLATE_NAMES, has_braces
 from batch_upload.manifest.table_entry import TableEntry
-from batch_upload.manifest.tables import Row, Table, TableFault, header_below, open_table
+from batch_upload.manifest.tables import Table, TableFault, TableRow, header_below, open_table
 from batch_upload.model import Entry, Position, SourceKind, TargetName
 
 _SHARED_FIELDS = Entry._fields.index("targets") + 1
@@ -166,7 +166,7 @@ class RowReader:
         fault: TableFault | None = None
         is_over = False
         while not is_over:
-            chunk: list[Row] = []
+            chunk: list[TableRow] = []
             try:
                 for row in islice(rows, rows_at_once):
                     chunk.append(row)  # what was read before a fault must not be lost
@@ -194,7 +194,7 @@ class RowReader:
         for code, message in wrong:
             self._problems.add_in_table(self._name, line, code, message)
 
-    def _entries_at_once(self, rows: Sequence[Row]) -> PlainRows | None:
+    def _entries_at_once(self, rows: Sequence[TableRow]) -> PlainRows | None:
         """Return the entries of rows if they all have what they need, and nothing to report; None: look at each.
 
         As `entry_of`, but each check is made once for the texts of all rows. It takes half the time.

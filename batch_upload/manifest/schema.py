@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from batch_upload.manifest import rules
 from batch_upload.manifest.filters import TAG_VALUE_LENGTH
-from batch_upload.manifest.forms import BUILT_IN, TYPES
+from batch_upload.manifest.forms import BUILT_IN, TYPES_BY_NAME
 from batch_upload.model import MAX_SIZE_SERVICE_BYTES
 from batch_upload.spelling import REGION_PATTERN
 
@@ -51,7 +51,9 @@ Pixels = Annotated[str, StringConstraints(pattern=f"^{rules.PIXELS_PATTERN}$")]
 FormName = Annotated[str, Field(json_schema_extra={"enum": [*BUILT_IN]})] | Text
 OwnFormName = Annotated[str, StringConstraints(pattern=f"^(?!(?:{'|'.join(BUILT_IN)})$){rules.FORM_NAME_PATTERN}$")]
 TypeName = Annotated[
-    str, StringConstraints(pattern=f"^(?:{'|'.join(TYPES)})$"), Field(json_schema_extra={"enum": [*TYPES]})
+    str,
+    StringConstraints(pattern=f"^(?:{'|'.join(TYPES_BY_NAME)})$"),
+    Field(json_schema_extra={"enum": [*TYPES_BY_NAME]}),
 ]
 Types = TypeName | Annotated[list[TypeName], Field(min_length=1)]
 TagKey = Annotated[str, StringConstraints(min_length=1, max_length=rules.TAG_KEY_LENGTH, pattern=_TAG_KEY)]

@@ -39,7 +39,7 @@ _SEPARATOR_LINE = re.compile(r"sep=(.)[\r\n]*", re.IGNORECASE)
 _JSON_LINES = (".jsonl", ".ndjson")
 _SAVE_AS = "save it as .xlsx, or as `CSV UTF-8`"
 
-Row = tuple[int, Sequence[str]]
+TableRow = tuple[int, Sequence[str]]
 """The number of a row's first line, from 1, and its cells. Some may be missing at the end, or too many."""
 
 
@@ -64,7 +64,7 @@ class Table:
     columns: Sequence[str]
     line: int
     """Of the names of the columns."""
-    rows: Iterator[Row]
+    rows: Iterator[TableRow]
     are_delimited: bool = False
 
 
@@ -204,7 +204,7 @@ def _delimiter_of(line: str) -> str:
     return max(DELIMITERS, key=bare.count)
 
 
-def _csv_records(text: io.TextIOWrapper, delimiter: str) -> Iterator[Row]:
+def _csv_records(text: io.TextIOWrapper, delimiter: str) -> Iterator[TableRow]:
     """Yield the rows that have any text. `text` is read from its beginning."""
     lines = _Lines(text, Code.CSV)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -232,7 +232,7 @@ def _json_lines(text: io.TextIOWrapper) -> Table:
         raise TableFault(Code.TABLE, 'the file is empty: its lines are objects such as `{"file": "a.pdf"}`')
     _check_columns(columns, first[0][0])
 
-    def rows() -> Iterator[Row]:
+    def rows() -> Iterator[TableRow]:
         for line, found in chain(first, objects):
             cells = [_json_text(found.get(column)) for column in columns]
             if any(cells):
@@ -281,7 +281,7 @@ def _with_rows(table: Table) -> Table:
     """Return the table, which raises TableFault if it has no row."""
     rows, line = table.rows, table.line
 
-    def found() -> Iterator[Row]:
+    def found() -> Iterator[TableRow]:
         first = next(rows, None)
         if first is None:
             code = Code.CSV if table.are_delimited else Code.TABLE

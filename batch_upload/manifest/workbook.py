@@ -14,7 +14,7 @@ from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
 
 from batch_upload.manifest.problems import Code, excerpt
-from batch_upload.manifest.tables import COLUMNS_LIMIT, Row, Table, TableFault
+from batch_upload.manifest.tables import COLUMNS_LIMIT, Table, TableFault, TableRow
 from batch_upload.model import KIB
 from batch_upload.spelling import closest
 
@@ -114,7 +114,7 @@ def _sheet_of(book: Any, name: str | None) -> Any:  # noqa: ANN401  openpyxl has
     return sheets[names.index(name)]
 
 
-def _rows_of(sheet: Any) -> Iterator[Row]:  # noqa: ANN401  openpyxl has no types
+def _rows_of(sheet: Any) -> Iterator[TableRow]:  # noqa: ANN401  openpyxl has no types
     """Yield the rows that have any text."""
     rows = sheet.iter_rows()
     line = 0
