@@ -15,7 +15,7 @@ from batch_upload.form import Form, limiting_form
 from batch_upload.manifest.columns import template_of
 from batch_upload.manifest.expand import Expansion
 from batch_upload.manifest.filters import is_replacement
-from batch_upload.manifest.from_table import NewTableEntry, TableWishes, folder_of_missing, new_table_entry
+from batch_upload.manifest.from_table import NewTableEntry, TableOptions, folder_of_missing, new_table_entry
 from batch_upload.manifest.new import Judge, LeftOut, OneByOne, Rejection, WantedTags, entries_of_folder, wanted_tags
 from batch_upload.manifest.new_targets import RowTargets
 from batch_upload.manifest.problems import Code, Problems
@@ -194,7 +194,7 @@ def _manifest_of_rows(
     path = Path(os.path.relpath(source.resolve(), options.folder)).as_posix()
     new = new_table_entry(
         table,
-        TableWishes(wanted, options.file_column, options.clean_tags),
+        TableOptions(wanted, options.file_column, options.clean_tags),
         path=path,
         folder=folder,
         manifest_folder=options.folder,

@@ -30,8 +30,8 @@ MISSING_SOUGHT, FOLDERS_SOUGHT = 100, 200
 
 
 @dataclass(frozen=True, slots=True)
-class TableWishes:
-    """What is wanted of the entry of a table."""
+class TableOptions:
+    """The options for the entry of a table."""
 
     tags: WantedTags
     """Those of `--tag`, with the filters that they need."""
@@ -57,7 +57,7 @@ class NewTableEntry:
 
 def new_table_entry(
     table: Table,
-    wishes: TableWishes,
+    options: TableOptions,
     *,
     path: str,
     folder: Path,
@@ -71,23 +71,22 @@ def new_table_entry(
     folders are real paths. Raises TableFault if the columns do not suffice, and UsageError for a column that is asked
     for and is not there.
     """
-    own: tuple[str, ...] = OWN_COLUMNS
+    lowered: tuple[str, ...] = OWN_COLUMNS
     if targets is not None and targets.file is None:
-        own = (*own, ACCOUNT_COLUMN, REGION_COLUMN)
-    columns = [name.lower() if name.lower() in own else name for name in table.columns]
+        lowered = (*lowered, ACCOUNT_COLUMN, REGION_COLUMN)
+    columns = [name.lower() if name.lower() in lowered else name for name in table.columns]
     written = dict(zip(columns, table.columns, strict=True))
-    file, note = _file_template(table, columns, wishes.file_column)
+    file, note = _file_template(table, columns, options.file_column)
     used = {folded_name(column) for column in columns_in(file or "")}
+    # with `--file-column` a column `file` is one as any other
+    untagged = set(OWN_COLUMNS) if options.file_column is None else set(OWN_COLUMNS) - {"file"}
     if targets is not None:
         targets.for_columns(columns)
-        own = (*OWN_COLUMNS, *targets.own_columns)
-    keep = [*OWN_COLUMNS[1:], *own[len(OWN_COLUMNS) :]]
-    tagging = [name for name in columns if name and name not in keep and folded_name(name) not in used]
-    if wishes.file_column is None:
-        tagging = [name for name in tagging if name != "file"]
-    by_row = wishes.tags.for_columns([name for name in table.columns if name]).by_row
+        untagged.update(targets.own_columns)
+    tagging = [name for name in columns if name and name not in untagged and folded_name(name) not in used]
+    by_row = options.tags.for_columns([name for name in table.columns if name]).by_row
     if not by_row:
-        by_row = _tags_of_columns(table, tagging, written, wishes.clean)
+        by_row = _tags_of_columns(table, tagging, written, options.clean)
     before = (
         "" if folder == manifest_folder else literal(Path(os.path.relpath(folder, manifest_folder)).as_posix() + "/")
     )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from batch_upload.errors import UsageError
 from batch_upload.manifest.expand import expand
 from batch_upload.manifest.forms import BUILT_IN
-from batch_upload.manifest.from_table import TableWishes, new_table_entry
+from batch_upload.manifest.from_table import TableOptions, new_table_entry
 from batch_upload.manifest.new import WantedTags, manifest_lines, wanted_tags
 from batch_upload.manifest.problems import Code, Problems
 from batch_upload.manifest.reader import read_manifest
@@ -74,11 +74,11 @@ def made_of(
 ) -> Made:
     """Make the entry of a table in a folder, and those of its rows."""
     problems = Problems("c.csv")
-    wishes = TableWishes(wanted)
+    options = TableOptions(wanted)
     home = manifest_folder or folder
     try:
         with read_table(io.BytesIO(raw)) as table:
-            new = new_table_entry(table, wishes, path="c.csv", folder=folder, manifest_folder=home, targets=None)
+            new = new_table_entry(table, options, path="c.csv", folder=folder, manifest_folder=home, targets=None)
             reader = RowReader(new.entry, table, problems, name="c.csv", has_targets=False)
             rows = list(table.rows)
     except TableFault as fault:
