@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from yaml.events import Event, MappingStartEvent, SequenceStartEvent
+from yaml.events import Event, MappingStartEvent
 
 from batch_upload.form import Form
 from batch_upload.manifest import rules
@@ -56,12 +56,8 @@ def _forms(values: ManifestValues, event: Event, _: str) -> dict[str, Form]:
 
 def _types(values: ManifestValues, event: Event, name: str) -> frozenset[ContentType] | None:
     """Return the types of a list, or of a single name; None if one of them has a problem."""
-    if isinstance(event, MappingStartEvent):
-        values.report_kind(event, excerpt(name), "a list")
-        return None
-    is_list = isinstance(event, SequenceStartEvent)
     found: list[ContentType | None] = []
-    for item in values.items(event, excerpt(name), advice="name `pdf`, `png` or `jpeg`") if is_list else (event,):
+    for item in values.one_or_more(event, name, due="a list", advice="name `pdf`, `png` or `jpeg`"):
         scalar = values.scalar(item, name)
         type_ = None if scalar is None else TYPES_BY_NAME.get(scalar.value)
         if scalar is not None and type_ is None:

@@ -56,16 +56,9 @@ class TargetValues(ManifestValues):
 
     def names_of_targets(self, event: Event, name: str) -> tuple[TargetName, ...]:
         """Return the `target` of an entry or of `defaults`: a name, or a list of names. Empty if it has a problem."""
-        if isinstance(event, SequenceStartEvent):
-            each = self.items(event, excerpt(name), advice="name one, or `all`")
-        elif isinstance(event, MappingStartEvent):
-            message = f"{excerpt(name)} must be a name, or a list of names, not a mapping: write `target: acme`"
-            self.report(event, Code.WRONG_TYPE, message)
-            self.skip(event)
-            return ()
-        else:
-            each = iter((event,))
-        texts = [(self.text(item, name), position(item)) for item in each]
+        due, example = "a name, or a list of names", "write `target: acme`"
+        items = self.one_or_more(event, name, due=due, advice="name one, or `all`", example=example)
+        texts = [(self.text(item, name), position(item)) for item in items]
         return tuple((text, at) for text, at in texts if text is not None)
 
     def targets(self, event: Event, name: str) -> list[GivenTarget]:

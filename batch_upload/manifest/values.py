@@ -14,14 +14,7 @@ from batch_upload.manifest.cursor import Pair, YamlCursor, is_null, is_plain, po
 from batch_upload.manifest.keys import KEYS, KEYS_OF_ENTRIES
 from batch_upload.manifest.patterns import alternatives
 from batch_upload.manifest.problems import Code, Problems, excerpt
-from batch_upload.manifest.rules import (
-    COLUMN_NAME,
-    LANE_NAMES,
-    TEMPLATE_NAMES,
-    has_braces,
-    has_columns,
-    wrong_with_template,
-)
+from batch_upload.manifest.rules import COLUMN_NAME, LANE_NAMES, TEMPLATE_NAMES, has_braces, wrong_with_template
 from batch_upload.manifest.syntax import VALUE_EXAMPLES, in_quotes
 from batch_upload.manifest.table_entry import NEEDS_SOURCE, TableEntry, check_table_keys, table_entry_of
 from batch_upload.model import Entry, Position, SourceKind
@@ -226,6 +219,18 @@ class ManifestValues:
             message = f"{name} is empty: {advice or 'add an entry such as `- file: files/a.pdf`'}"
             self._problems.add(position(event), Code.EMPTY_LIST, message)
 
+    def one_or_more(self, event: Event, name: str, *, due: str, advice: str, example: str = "") -> Iterator[Event]:
+        """Yield the events of a list's items, or the event of a text. A mapping is reported, as by `report_kind`.
+
+        `advice` is for a list without items.
+        """
+        if isinstance(event, MappingStartEvent):
+            self.report_kind(event, excerpt(name), due, example=example)
+        elif isinstance(event, SequenceStartEvent):
+            yield from self.items(event, excerpt(name), advice=advice)
+        else:
+            yield event
+
     def scalar(self, event: Event, name: str) -> ScalarEvent | None:
         """Return a value that is given, and neither a list nor a mapping."""
         if type(event) is ScalarEvent:
@@ -254,14 +259,10 @@ class ManifestValues:
 
     def patterns(self, event: Event, name: str) -> tuple[str, ...]:
         """Return the patterns of `exclude`: of one text, or of a list. Those with a problem are left out."""
-        if isinstance(event, MappingStartEvent):
-            self.report_kind(event, excerpt(name), "a pattern or a list of patterns")
-            return ()
-        advice, is_list = "name a pattern such as `draft-*`", isinstance(event, SequenceStartEvent)
-        texts = [
-            self.pattern(item, name)
-            for item in (self.items(event, excerpt(name), advice=advice) if is_list else (event,))
-        ]
+        items = self.one_or_more(
+            event, name, due="a pattern or a list of patterns", advice="name a pattern such as `draft-*`"
+        )
+        texts = [self.pattern(item, name) for item in items]
         return tuple(pattern for text in texts if text is not None for pattern in alternatives(text))
 
     def identifier(self, event: Event, name: str) -> str | None:
@@ -274,10 +275,8 @@ class ManifestValues:
         scalar = self.scalar(event, name)
         if scalar is None:
             return None
-        if code is Code.URL and has_braces(
-            scalar.value
-        ):  # with `targets` this is a template, and checked when filled in
-            return scalar.value
+        if code is Code.URL and has_braces(scalar.value):
+            return scalar.value  # with `targets` this is a template, and checked when filled in
         return None if self.is_wrong(event, rules.wrong_with_word(code, scalar.value)) else scalar.value
 
     def parsed(
@@ -321,7 +320,7 @@ class ManifestValues:
             if is_good_key and value is not None:
                 values[sys.intern(tag_key)] = value
                 at[tag_key] = position(key)
-            if value is not None and has_columns(value):
+            if value is not None and rules.has_columns(value):
                 self._of_columns.append((values, tag_key, value, event_of_value))
             elif self._template_names is None and value is not None and wrong_with_template(value):
                 self._undecided.append((values, tag_key, value, event_of_value))
@@ -346,7 +345,7 @@ class ManifestValues:
         elif self._template_names is None:
             return value
         else:
-            names = (*self._template_names, COLUMN_NAME) if has_columns(value) else self._template_names
+            names = (*self._template_names, COLUMN_NAME) if rules.has_columns(value) else self._template_names
             message_or_none = wrong_with_template(value, names)
             wrong = (Code.TEMPLATE, message_or_none) if message_or_none else None
         return None if self.is_wrong(event, wrong) else value
@@ -376,14 +375,17 @@ class ManifestValues:
         self._problems.add(position(event), *wrong)
         return True
 
-    def report_kind(self, event: Event, name: str, due: str) -> None:
-        """Report that `name` is not `due` (such as "a mapping"), and pass over it."""
+    def report_kind(self, event: Event, name: str, due: str, *, example: str = "") -> None:
+        """Report that `name` is not `due` (such as "a mapping"), and pass over it.
+
+        `example` says how it is written; that of VALUE_EXAMPLES if empty.
+        """
         if isinstance(event, AliasEvent):  # which is reported already
             return
         if isinstance(event, ScalarEvent) and is_null(event):
             self._problems.add(position(event), Code.EMPTY_VALUE, f"{name} must not be empty")
             return
-        example = VALUE_EXAMPLES.get(name, "")
+        example = example or VALUE_EXAMPLES.get(name, "")
         if name == "an entry" and isinstance(event, ScalarEvent):
             # a text alone in place of an entry is probably its source
             source = f"file: {yaml_scalar(event.value)}"

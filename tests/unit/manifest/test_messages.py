@@ -100,6 +100,15 @@ def test_what_quotes_would_not_mend_is_told_in_the_parsers_words(write: Write, p
             "  - file: a.pdf\n    tags: [{Key: Customer, Value: acme}]\n",
             "`tags` must be a mapping, not a list: write tags as `tags: {Customer: acme}`",
         ),
+        (
+            "  - {glob: '*', exclude: {a: b}}\n",
+            "`exclude` must be a pattern or a list of patterns, not a mapping: "
+            "write `exclude: draft-*`, or a list of patterns",
+        ),
+        (
+            "  - {file: a.pdf, target: {a: b}}\n",
+            "`target` must be a name, or a list of names, not a mapping: write `target: acme`",
+        ),
         ("  - file: a.pdf\n    tags: {A: }\n", '`A` must not be empty: for an empty tag write `""`'),
         ("  - file: a.pdf\n    tags: {A: ~}\n", '`A` must not be empty: for an empty tag write `""`'),
         (
