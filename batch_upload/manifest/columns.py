@@ -69,7 +69,7 @@ class Columns:
 
 
 def folded_name(name: str) -> str:
-    """Return a key that the names of a column share which differ only in case and white space."""
+    """Return the same key for all names that differ only in case and white space."""
     return " ".join(name.casefold().split())
 
 

@@ -39,7 +39,7 @@ class Expansion:
 
     `targets`: the manifest's with those that have a problem; those of `manifest` unless given. `chosen`: the labels of
     the lanes to expand for; None for all. `findings` gets what globs find besides. `has_globs`: False only if the
-    manifest certainly has none. `invalid` gets the attachments that cannot be sent by themselves.
+    manifest certainly has none. `invalid` gets the attachments that cannot be sent, although others can.
     """
 
     def __init__(
@@ -281,9 +281,9 @@ class Expansion:
         return [item for item in items if item is not None]
 
     def _of_plain_rows(self, rows: PlainRows) -> Iterator[Listed]:
-        """Yield the attachments of rows of which hardly ever anything is to be said, in a manifest without `targets`.
+        """Yield the attachments of rows that almost never have a problem, in a manifest without `targets`.
 
-        They are what `of` returns, in a third of the time: most of it goes to calls and constructors.
+        Returns the same as `of` for each row, in a third of the time: most of that goes to calls and constructors.
         """
         lane = self._only
         if lane is None:

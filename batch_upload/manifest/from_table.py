@@ -24,9 +24,9 @@ from batch_upload.spelling import literal
 OWN_COLUMNS = ("file", "url", "id")
 """Columns that are no tags, in any case."""
 FILE_COLUMNS = ("file name", "filename", "path", "attachment", "document")
-"""Columns that have the files if there is no column `file` or `url`, and only one of these."""
+"""Names of the column that has the files, if there is no column `file` or `url`, and only one of these."""
 MISSING_SOUGHT, FOLDERS_SOUGHT = 100, 200
-"""Of files that are all missing so many are looked for, in so many folders."""
+"""`folder_of_missing` looks for so many of the files at most, and in so many folders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ def new_table_entry(
     """Return the entry that lists each row of a table.
 
     `path` is the table's from the manifest's folder; files are named relative to `folder`, which has the table. Both
-    folders are real paths. Raises TableFault if the columns do not suffice, and UsageError for a column that is asked
-    for and is not there.
+    folders are real paths. Raises TableFault if the columns do not suffice, and UsageError for a column that an
+    option names and the table does not have.
     """
     lowered: tuple[str, ...] = OWN_COLUMNS
     if targets is not None and targets.file is None:

@@ -1,4 +1,4 @@
-"""The words of `glob` and `exclude`: alternatives in braces, names that match, and files that are left out. Pure."""
+"""The patterns of `glob` and `exclude`: alternatives in braces, names that match, and files that are left out. Pure."""
 
 import fnmatch
 import re
@@ -143,7 +143,7 @@ def _names_of(path: str) -> list[str]:
 
 
 def _begins_with(names: Sequence[str], pattern: Sequence[NamePattern | None]) -> bool:
-    """Tell whether some first names of a path match a pattern. The last `**` alone is tried again further on."""
+    """Tell whether the first names of a path match a pattern. On a mismatch its last `**` takes one name more."""
     at = place = 0
     again: tuple[int, int] | None = None
     while place < len(pattern):

@@ -113,12 +113,12 @@ GRAMMAR = frozenset(
         Code.YAML_TAG,
     }
 )
-"""Problems of YAML itself. They are the manifest's also inside an entry: what is meant there is not known."""
+"""Problems of YAML itself. Even inside an entry they are the manifest's: what was meant there cannot be known."""
 
 
 @dataclass(slots=True)
 class Invalid:
-    """What of a manifest cannot be sent by itself, so that the rest could be: entries and their attachments."""
+    """The entries and attachments of a manifest that cannot be sent, so that the rest can be."""
 
     refused: list[tuple[Listed, Problem]] = field(default_factory=list)
     """Attachments that are not listed, each with its problem. One whose id is not known has its position as its id."""

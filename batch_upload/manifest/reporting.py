@@ -23,7 +23,7 @@ class ExpandedLane:
 
 
 class ExpansionReport:
-    """Adds problems to `problems`, and to `invalid` the attachments that cannot be sent by themselves.
+    """Adds problems to `problems`, and to `invalid` the attachments that cannot be sent, although others can.
 
     `chosen`: the labels of the lanes that are expanded; None for all. `has_lanes`: whether the manifest has `targets`.
     """

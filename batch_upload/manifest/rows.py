@@ -31,7 +31,7 @@ ROWS_AT_ONCE = 250
 
 @dataclass(slots=True)
 class PlainRows:
-    """Rows of one table, at least one: each a file with tags, without templates and without anything wrong with a text.
+    """Rows of one table, at least one. Each is a file with tags, without templates and without a wrong text.
 
     Their paths stay below the manifest's folder, and their ids are short enough. Iterated, it yields their entries.
     """
@@ -83,7 +83,7 @@ class RowReader:
     ) -> None:
         """Prepare the templates.
 
-        `remedy`: what to do about a value that no tag may have; the filter of the manifest's template if empty. `judge`
+        `remedy`: the advice on a value that no tag may have; if empty, it is to add a filter to the template. `judge`
         returns what is wrong with a file, `invalid` gets the problems of rows.
         """
         base = entry.entry

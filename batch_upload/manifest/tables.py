@@ -111,7 +111,7 @@ def read_table(
 
 
 def _refuse_other_formats(head: bytes) -> None:
-    """Raise TableFault for what is no text. Workbooks in new formats are ZIP files, and not met here."""
+    """Raise TableFault for a file that is no text. Workbooks (.xlsx) are ZIP files, and were recognised before."""
     if head.startswith(_COMPOUND_FILE):
         what = "an old workbook of Excel (.xls), or one with a password"
         raise TableFault(Code.TABLE, f"the file is {what}: open it in Excel, and {_SAVE_AS}")
