@@ -1,7 +1,7 @@
 """What is known of files: shared by the code that reads them and the ledger that remembers it."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from batch_upload.errors import ProblemCode
 from batch_upload.model import ContentType, Listed
@@ -34,6 +34,9 @@ class FlawCode(ProblemCode):
     HUGE_PAGE = "huge-page", "a guess: a page is larger than 14,400 points (200 inches), the limit of many viewers"
 
 
+_FLAW_CODES = {each.value: each for each in FlawCode}
+
+
 class Flaw(NamedTuple):
     """Something wrong inside a document. `message` continues the document's name, and says what to do."""
 
@@ -48,6 +51,17 @@ class Insight(NamedTuple):
     pages: int | None = None
     flaws: tuple[Flaw, ...] = ()
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the members that are not empty, as values that JSON can hold."""
+        return {name: value for name, value in self._asdict().items() if value not in (None, ())}
+
+    @staticmethod
+    def of_json(value: Mapping[str, Any]) -> "Insight":
+        """Return the insight of which `as_json` made `value`. Other members are ignored."""
+        pixels = value.get("pixels")
+        flaws = tuple(Flaw(_FLAW_CODES[code], message) for code, message in value.get("flaws", ()))
+        return Insight(None if pixels is None else (pixels[0], pixels[1]), value.get("pages"), flaws)
+
 
 INSIGHT_VERSION = 1
 """Version of the look inside. Raise it when a look finds other flaws or words them differently: documents are then
@@ -55,7 +69,7 @@ looked into again."""
 
 
 class Document(NamedTuple):
-    """The content of a file. `path` is resolved, `sha256` is lower-case hex. `insight`: None if it was not wanted."""
+    """The content of a file. `path` is resolved, `sha256` is lower-case hex. `insight`: None without a look inside."""
 
     path: str
     sha256: str
@@ -79,7 +93,7 @@ class Fingerprint(NamedTuple):
 class RememberedDigest(NamedTuple):
     """The content of a file when it was last read, and its fingerprint then. `sha256` is lower-case hex.
 
-    `insight`: None if no look inside was wanted, or only an earlier version of this program looked.
+    `insight`: None without a look inside, or if the look was one of another INSIGHT_VERSION.
     """
 
     fingerprint: Fingerprint

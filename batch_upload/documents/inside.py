@@ -186,7 +186,7 @@ def main() -> None:
             insight = Insight(flaws=(not_checked("it takes too much memory to read"),))
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        answer = json.dumps(insight).encode()
+        answer = json.dumps(insight.as_json()).encode()
         answers.write(LENGTH.pack(len(answer)) + answer)
         answers.flush()
 

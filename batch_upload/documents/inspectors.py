@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from threading import Lock
 from typing import IO
 
-from batch_upload.document import Flaw, FlawCode, Insight
+from batch_upload.document import Insight
 from batch_upload.documents.inside import LENGTH, REQUEST, TYPES, not_checked
 from batch_upload.model import ContentType
 
@@ -24,8 +24,6 @@ KEPT_MAX = 10_000
 
 NOT_STARTED = Insight(flaws=(not_checked("the program that reads it could not be started"),))
 """What is told of a document if no process could be started, as for lack of descriptors. The next run looks again."""
-
-_FLAW_CODES = {each.value: each for each in FlawCode}
 
 
 class InspectorPool:
@@ -89,9 +87,7 @@ class _Inspector:
         header = answers.read(LENGTH.size)
         answer = answers.read(LENGTH.unpack(header)[0]) if len(header) == LENGTH.size else b""
         if answer:
-            pixels, pages, flaws = json.loads(answer)
-            found = tuple(Flaw(_FLAW_CODES[code], message) for code, message in flaws)
-            return Insight(None if pixels is None else (pixels[0], pixels[1]), pages, found)
+            return Insight.of_json(json.loads(answer))
         ended_by = self.stop()
         is_slow = ended_by in (-signal.SIGPROF, -signal.SIGALRM)
         why = "it takes too long to read" if is_slow else "the program that reads it crashed"

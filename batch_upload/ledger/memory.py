@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from batch_upload.document import INSIGHT_VERSION, Fingerprint, Flaw, FlawCode, Insight, RememberedDigest
+from batch_upload.document import INSIGHT_VERSION, Fingerprint, Insight, RememberedDigest
 from batch_upload.ledger.driver import Database, Statement, Upsert
 from batch_upload.ledger.tables import digest, encodable, json_text, rate, wanted
 from batch_upload.model import ContentType
@@ -59,6 +59,7 @@ def remember_digests(db: Database, remembered: Iterable[tuple[str, RememberedDig
 
 
 def _digest_row(path: str, found: RememberedDigest) -> dict[str, Any]:
+    insight = found.insight
     return {
         "path": path,
         "device": found.fingerprint.device,
@@ -67,24 +68,15 @@ def _digest_row(path: str, found: RememberedDigest) -> dict[str, Any]:
         "mtime_ns": found.fingerprint.mtime_ns,
         "sha256": found.sha256,
         "content_type": found.content_type,
-        "insight": None if found.insight is None else _insight_text(found.insight),
+        "insight": None if insight is None else json_text({"version": INSIGHT_VERSION, **insight.as_json()}),
     }
-
-
-def _insight_text(insight: Insight) -> str:
-    value = {name: value for name, value in insight._asdict().items() if value not in (None, ())}
-    return json_text({"version": INSIGHT_VERSION, **value})
 
 
 @lru_cache(maxsize=4_096)  # most documents have the same pages or pixels as many others
 def _insight_of(text: str) -> Insight | None:
     """Return what a look found; None if it was a look of another version."""
     value = json.loads(text)
-    if value["version"] != INSIGHT_VERSION:
-        return None
-    width, height = value.get("pixels", (0, 0))
-    flaws = tuple(Flaw(_FLAW_CODES[code], message) for code, message in value.get("flaws", ()))
-    return Insight((width, height) if width else None, value.get("pages"), flaws)
+    return Insight.of_json(value) if value["version"] == INSIGHT_VERSION else None
 
 
 _RATES = Statement(
@@ -103,5 +95,4 @@ _DIGESTS = Statement(select(digest).where(digest.c.path.in_(select(wanted.c.key)
 _REMEMBER = Upsert(digest, key=["path"], columns=_DIGEST_COLUMNS, replaced=_DIGEST_COLUMNS[1:])
 _BITS = 2**64 - 1
 """Turns a stored number with a sign into the one without (`tables.Bits64`)."""
-_FLAW_CODES = {each.value: each for each in FlawCode}
 _CONTENT_TYPES = {each.value: each for each in ContentType}
