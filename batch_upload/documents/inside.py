@@ -40,9 +40,9 @@ PAGES_MEASURED = 1_000
 PDF_END_BYTES = 1_024
 """The mark of the end of a PDF is in its last 1,024 bytes (Adobe's PDF Reference 1.7, implementation note 18)."""
 REQUEST = struct.Struct(">BI")
-"""A document on its way to the process: the number of its type in TYPES, and its length in bytes."""
+"""A document on its way to the process: the number of its type in TYPES_BY_NUMBER, and its length in bytes."""
 LENGTH = struct.Struct(">I")
-TYPES = tuple(ContentType)
+TYPES_BY_NUMBER = tuple(ContentType)
 
 _CUT_OFF = Flaw(FlawCode.CUT_OFF, "is cut off, its end is missing: copy it again once it is complete")
 _PRINT_AGAIN = "copy it again, or print it to a new PDF"
@@ -181,7 +181,7 @@ def main() -> None:
         signal.setitimer(signal.ITIMER_PROF, CPU_S)
         signal.setitimer(signal.ITIMER_REAL, WALL_S)
         try:
-            insight = look_inside(content, TYPES[number])
+            insight = look_inside(content, TYPES_BY_NUMBER[number])
         except MemoryError:
             insight = Insight(flaws=(not_checked("it takes too much memory to read"),))
         signal.setitimer(signal.ITIMER_PROF, 0)

@@ -14,7 +14,7 @@ from threading import Lock
 from typing import IO
 
 from batch_upload.document import Insight
-from batch_upload.documents.inside import LENGTH, REQUEST, TYPES, not_checked
+from batch_upload.documents.inside import LENGTH, REQUEST, TYPES_BY_NUMBER, not_checked
 from batch_upload.model import ContentType
 
 PROCESSES = 2
@@ -81,7 +81,7 @@ class _Inspector:
             return NOT_STARTED
         requests = _pipe(process.stdin)
         with suppress(BrokenPipeError):
-            requests.write(REQUEST.pack(TYPES.index(content_type), len(content)) + content)
+            requests.write(REQUEST.pack(TYPES_BY_NUMBER.index(content_type), len(content)) + content)
             requests.flush()
         answers = _pipe(process.stdout)
         header = answers.read(LENGTH.size)

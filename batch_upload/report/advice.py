@@ -7,7 +7,7 @@ from batch_upload.token import RETRIES_MAX
 
 ROOM_IN_ACCOUNT = "raise the quota (Service Quotas), or delete with `prune`; then run again"
 """What to do about items that are parked because the account is full."""
-RETRIES = "retries"
+RETRIES_FIELD = "retries"
 """The field of an UPLOAD_FAILED fault that holds how many retries there were so far."""
 _SAVE_AS_OURS = "save the document as PDF, PNG or JPEG, then run `upload` again"
 _CORRECT_FIELDS = "correct what the service names, in the manifest or in the file, then run `upload` again"
@@ -53,7 +53,7 @@ def advice(state: State, fault: Fault | None) -> str:
     """Return what a person does about an item in this state, for this reason."""
     if state is not State.FAILED or fault is None:
         return _BY_STATE[state]
-    if fault.code == "UPLOAD_FAILED" and (retries := dict(fault.fields).get(RETRIES)) is not None:
+    if fault.code == "UPLOAD_FAILED" and (retries := dict(fault.fields).get(RETRIES_FIELD)) is not None:
         count = int(retries)
         if count < RETRIES_MAX:
             return f"AWS could not process this file. The next run tries again ({count + 1} of {RETRIES_MAX})"

@@ -8,7 +8,7 @@ from datetime import datetime
 from batch_upload.errors import ExitCode
 from batch_upload.model import Fault, Known, Lane, OutcomeKind, State
 from batch_upload.records import Bucket, RateRecord, RunRecord, RunTally
-from batch_upload.report.advice import RETRIES, ROOM_IN_ACCOUNT, advice
+from batch_upload.report.advice import RETRIES_FIELD, ROOM_IN_ACCOUNT, advice
 from batch_upload.report.ndjson import LaneRef
 from batch_upload.report.page.board import KINDS, STATES, Json, epoch_ms
 from batch_upload.report.summary_text import IDS_SHOWN, Invocation, commands_after
@@ -131,7 +131,7 @@ class Cause:
             "count": self.count,
             "ids": list(self.ids),
             "advice": self.advice,
-            "retries": None if fault is None else dict(fault.fields).get(RETRIES),
+            "retries": None if fault is None else dict(fault.fields).get(RETRIES_FIELD),
             "commands": commands,
         }
 

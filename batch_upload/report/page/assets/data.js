@@ -90,7 +90,7 @@ function causeOf(item) {
   return fault ? fault.name : "";
 }
 
-/** Return how many retries there were after UPLOAD_FAILED, as text, or null. RETRIES in advice.py. */
+/** Return how many retries there were after UPLOAD_FAILED, as text, or null. RETRIES_FIELD in advice.py. */
 function retriesOf(item) {
   const field = faultOf(item.fault)?.fields.find(([name]) => name === "retries");
   return field ? field[1] : null;
