@@ -8,6 +8,9 @@ from batch_upload.report.ndjson import LaneRef
 from tests.unit.report.samples import HOSTILE_NAMES
 
 
+LANE = LaneRef("a/r", "111122223333", "us-east-1")
+
+
 def status(label: str, note: str = "", **states: int) -> LaneStatus:
     counts = {State(name): count for name, count in states.items()}
     return LaneStatus(LaneRef(label, "111122223333", "us-east-1"), counts, note)
@@ -31,6 +34,14 @@ def test_lanes_that_are_not_done_are_listed_the_most_urgent_first() -> None:
     assert [line.split()[0] for line in lane_status_lines(lanes, verbose=True)[2:]] == [
         *("done/r", "waiting/r", "refused/r", "failing/r")
     ]
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.COMPLETE])
+def test_a_lane_with_an_item_in_any_other_state_is_not_complete(state: State) -> None:
+    lines = lane_status_lines([LaneStatus(LANE, {State.COMPLETE: 1, state: 1})])
+
+    assert lines[0] == "lanes: 1, of which 0 complete"
+    assert f"1 {state.value}" in lines[2]
 
 
 @pytest.mark.parametrize("count", [1, 2, 80, 200])
