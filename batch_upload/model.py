@@ -160,7 +160,7 @@ class Manifest:
     identity_tag: bool = True
     exclude: tuple[str, ...] = ()  # `defaults.exclude`, to which a glob's own is added
     min_age_s: float = 0.0
-    is_inside_wanted: bool = True  # false with `check: bytes`
+    looks_inside: bool = True  # false with `check: bytes`
 
 
 class Listed(NamedTuple):

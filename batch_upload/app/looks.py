@@ -81,9 +81,7 @@ def look_into_listed(
     root = None if allow_outside else manifest.folder
     with (
         memory(manifest) as recall,
-        Looker(
-            root, recall=recall, now_ns=time.time_ns, fresh=fresh, is_inside_wanted=manifest.is_inside_wanted
-        ) as looker,
+        Looker(root, recall=recall, now_ns=time.time_ns, fresh=fresh, looks_inside=manifest.looks_inside) as looker,
     ):
         look = _LookOnce(looker).look if manifest.targets else looker.look
 

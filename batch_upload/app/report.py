@@ -106,7 +106,7 @@ FATES_OF_FAULTS: Mapping[str | None, Fate] = {
     DELETING: Fate.DELETING,
     ABSENT: Fate.MISSING,
 }
-"""The fate that the code of a row's fault tells."""
+"""The fate of an attachment, by the code of the fault in its row."""
 
 
 async def report(

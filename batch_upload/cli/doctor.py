@@ -26,7 +26,7 @@ NAME_WIDTH = len(f"may {DESCRIBE}")
 """Of the longest name of a check that is not a lane's: each is printed before the next is made."""
 _VERDICT_WIDTH = 4
 _MESSAGE_WIDTH_MIN = 60
-"""A terminal with fewer columns beside the names has long messages below them."""
+"""If fewer columns are left beside the names, long messages are printed below them."""
 
 
 @verb("doctor", LEDGER_FLAGS, TARGET_FLAGS, ACCESS_FLAGS, ("allow_outside",), OUTPUT_FLAGS)

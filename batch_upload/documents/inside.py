@@ -64,8 +64,8 @@ def _look_inside_pdf(content: bytes) -> Insight:
     import pypdfium2.raw as pdfium
 
     is_cut_off = b"%%EOF" not in content.rstrip(b"\0\t\n\f\r ")[-PDF_END_BYTES:]
-    # A PDF without pages is refused without a code, and the code of an earlier document stays: so first one that such a
-    # refusal cannot be taken for.
+    # pdfium sets no error code when it refuses a PDF without pages, and that of an earlier failure remains. So cause
+    # FPDF_ERR_FILE first, which no document in memory causes.
     pdfium.FPDF_LoadDocument(b"/no such file", None)
     try:
         with closing(pypdfium2.PdfDocument(content)) as pdf:
@@ -88,7 +88,7 @@ def _look_inside_pdf(content: bytes) -> Insight:
         code = error.err_code if isinstance(error, pypdfium2.PdfiumError) else None
         if code == pdfium.FPDF_ERR_PASSWORD:
             advice = "open it with its password and print it to a new PDF"
-            return Insight(flaws=(Flaw(FlawCode.LOCKED, f"asks for a password, so that nobody can read it: {advice}"),))
+            return Insight(flaws=(Flaw(FlawCode.LOCKED, f"asks for a password when it is opened: {advice}"),))
         if code == pdfium.FPDF_ERR_FILE and not is_cut_off:
             return Insight(pages=0, flaws=(Flaw(FlawCode.NO_PAGE, f"has no page that can be read: {_PRINT_AGAIN}"),))
         return Insight(flaws=(_CUT_OFF if is_cut_off else _DAMAGED_PDF,))
@@ -128,7 +128,7 @@ def _look_inside_picture(content: bytes, content_type: ContentType) -> Insight:
 
 
 def _flaws_of_picture(picture: "ImageFile", pixels: tuple[int, int]) -> Iterator[Flaw]:
-    """Yield what is to be said of a picture that was decoded. `pixels` is its true size."""
+    """Yield the flaws of a decoded picture. `pixels` is its true size."""
     frames = getattr(picture, "n_frames", 1)
     orientation = 1
     with suppress(Exception):  # damage in EXIF data alone keeps no viewer from showing the picture

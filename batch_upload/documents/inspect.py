@@ -29,8 +29,8 @@ HASHED_AT_ONCE_BYTES = 65_536
 Folders = dict[str, str | None]
 """Resolved folders by path, None for one outside the root. Share it between files that are read in a row."""
 
-LookInside = Callable[[bytes, str, ContentType], Insight | None]
-"""Returns what is inside a document, given its bytes, their SHA-256 in hex and its type; None if it cannot look."""
+LookInside = Callable[[bytes, str, ContentType], Insight]
+"""Returns what is inside a document, given its bytes, their SHA-256 in hex and its type."""
 
 OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """O_NOFOLLOW: the path is resolved already, so a link was put there since. O_NONBLOCK: a FIFO must not block."""

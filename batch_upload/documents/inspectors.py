@@ -23,13 +23,14 @@ KEPT_MAX = 10_000
 """Digests whose insight is kept, so that the same bytes under several names are looked into once."""
 
 NOT_STARTED = Insight(flaws=(not_checked("the program that reads it could not be started"),))
-"""What is told of a document if no process could be started, as for lack of descriptors. The next run looks again."""
+"""The insight if no process could be started, for example for lack of file descriptors. It is not remembered, so the
+next run looks again."""
 
 
 class InspectorPool:
     """At most PROCESSES processes, started when they are needed. For use by several threads.
 
-    After the end of the parent, however it ends, they end with their document.
+    If the parent ends in any way, each of them ends once it is done with its document.
     """
 
     def __init__(self) -> None:
@@ -41,12 +42,12 @@ class InspectorPool:
         self._lock = Lock()
 
     def close(self) -> None:
-        """End the processes. Nothing may be looked into any more."""
+        """End the processes. Do not call `look_inside` afterwards."""
         for each in self._all:
             each.stop()
 
     def look_inside(self, content: bytes, sha256: str, content_type: ContentType) -> Insight:
-        """Return what is in a document, looked into once for each digest; NOT_STARTED if no process could be."""
+        """Return what is in a document, looked into once for each digest; NOT_STARTED if no process can be started."""
         with self._lock:
             kept = self._kept.get(sha256)
             if kept is None:

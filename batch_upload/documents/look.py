@@ -61,8 +61,8 @@ class Looker:
     still checked that it exists, is regular and within `root`, and has a good size and extension. LOOK_THREADS threads
     read the others. `fresh` collects the digests that may be remembered, by resolved path; it may hold some already.
     `now_ns` is the wall time in nanoseconds since 1970. `pause` waits so many seconds while a file cannot be opened for
-    lack of file descriptors or memory. `is_inside_wanted`: look inside each content once, too; what was found is
-    remembered with its digest, and a file whose digest is remembered without it is read again.
+    lack of file descriptors or memory. `looks_inside`: look inside each content, too, once. The insight is remembered
+    with the digest; a file whose digest is remembered without an insight is read again.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Looker:
         now_ns: Callable[[], int],
         fresh: dict[str, RememberedDigest] | None = None,
         pause: Callable[[float], None] = time.sleep,
-        is_inside_wanted: bool = False,
+        looks_inside: bool = False,
     ) -> None:
         self.fresh: dict[str, RememberedDigest] = {} if fresh is None else fresh
         self._root = root
@@ -84,7 +84,7 @@ class Looker:
         self._folders: dict[str, str | None] = {}
         """Resolved folders with a `/` at the end, None for one outside the root: a folder has many files."""
         self._threads = ThreadPoolExecutor(LOOK_THREADS)
-        self._inspectors = InspectorPool() if is_inside_wanted else None
+        self._inspectors = InspectorPool() if looks_inside else None
 
     def __enter__(self) -> Self:
         return self

@@ -225,7 +225,7 @@ class _Reader:
             forms=forms,
             generation=value_in(defaults, "generation") or 1,
             identity_tag=value_in(defaults, "identity_tag") is not False,
-            is_inside_wanted=value_in(defaults, "check") is not False,
+            looks_inside=value_in(defaults, "check") is not False,
             exclude=value_in(defaults, "exclude") or (),
             min_age_s=value_in(defaults, "min_age") or 0.0,
         )

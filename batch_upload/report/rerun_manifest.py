@@ -78,7 +78,7 @@ class _ManifestWriter:
             self._stream.writelines(f"{line}\n" for line in targets_lines(targets, self._quote))
         self._write("defaults:")
         self._write(f"  identity_tag: {'true' if manifest.identity_tag else 'false'}")
-        if not manifest.is_inside_wanted:
+        if not manifest.looks_inside:
             self._write("  check: bytes")
         self._write(f"  max_size: {size_text(manifest.max_size_bytes)}")
         self._write("attachments:")

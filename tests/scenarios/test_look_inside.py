@@ -16,7 +16,7 @@ BAD = {
     "c.pdf": (
         locked_pdf(),
         "locked",
-        "asks for a password, so that nobody can read it: open it with its password and print it to a new PDF",
+        "asks for a password when it is opened: open it with its password and print it to a new PDF",
     ),
 }
 

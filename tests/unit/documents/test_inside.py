@@ -125,7 +125,7 @@ def test_what_viewers_show_has_no_flaw(content: bytes) -> None:
 def test_a_message_continues_the_name_and_says_what_to_do() -> None:
     flaw = Flaw(
         FlawCode.LOCKED,
-        "asks for a password, so that nobody can read it: open it with its password and print it to a new PDF",
+        "asks for a password when it is opened: open it with its password and print it to a new PDF",
     )
 
     assert look(locked_pdf()).flaws == (flaw,)

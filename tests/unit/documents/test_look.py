@@ -262,7 +262,7 @@ def test_a_file_in_another_unicode_form_is_remembered_and_must_be_within_the_roo
 
 @contextmanager
 def looker_inside(root: Path, known: Mapping[str, RememberedDigest] | None = None) -> Iterator[Looker]:
-    with Looker(root, recall=Memory(known or {}), now_ns=lambda: NOW_NS, is_inside_wanted=True) as looking:
+    with Looker(root, recall=Memory(known or {}), now_ns=lambda: NOW_NS, looks_inside=True) as looking:
         yield looking
 
 
