@@ -7,7 +7,6 @@ from batch_upload.report.lane_status import LANES_LISTED, LaneStatus, lane_statu
 from batch_upload.report.ndjson import LaneRef
 from tests.unit.report.samples import HOSTILE_NAMES
 
-
 LANE = LaneRef("a/r", "111122223333", "us-east-1")
 
 
