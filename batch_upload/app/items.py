@@ -8,7 +8,7 @@ from pathlib import Path
 from batch_upload.app.looks import Looked, Made, Memory, Sound, look_into_listed, remembered
 from batch_upload.app.sendable import Choice, Prepared, by_lane, item_of_listed, sorted_out
 from batch_upload.document import Document, RememberedDigest
-from batch_upload.documents.inspect import inspect
+from batch_upload.documents.inspect import examine
 from batch_upload.documents.look import Recall, recall_nothing
 from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.errors import EmptyShard, ManifestInvalid
@@ -335,13 +335,13 @@ def look_into(listed: Listed, settings: Settings, folder: Path) -> Item | Refusa
     if listed.path is None:
         return item_of(listed, None)
     root = None if settings.allow_outside else folder
-    document = inspect(
+    document = examine(
         listed.path,
         max_size_bytes=listed.max_size_bytes,
         root=root,
         source=listed.source,
         form=limiting_form(listed.form, listed.max_size_bytes),
-    )
+    ).found
     return document if isinstance(document, Refusal) else item_of(listed, document)
 
 

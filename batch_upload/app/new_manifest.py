@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from batch_upload.documents.inspect import inspect
+from batch_upload.documents.inspect import examine
 from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.escape import printable
@@ -343,7 +343,7 @@ def _judge(options: NewManifestOptions, *, key: str) -> Judge:
     limiting = limiting_form(options.form, limit_bytes)
 
     def judge(path: Path, source: str) -> Rejection | None:
-        found = inspect(path, max_size_bytes=limit_bytes, root=root, source=source, key=key, form=limiting)
+        found = examine(path, max_size_bytes=limit_bytes, root=root, source=source, key=key, form=limiting).found
         return (found.code, found.message) if isinstance(found, Refusal) else None
 
     return judge

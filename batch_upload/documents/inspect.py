@@ -43,19 +43,6 @@ class Examined(NamedTuple):
     fingerprint: Fingerprint | None = None
 
 
-def inspect(
-    path: Path,
-    *,
-    max_size_bytes: int,
-    root: Path | None,
-    source: str | None = None,
-    key: str = "file",
-    form: str | None = None,
-) -> Document | Refusal:
-    """Return what is in a file, or why it cannot be sent: `examine` without the fingerprint."""
-    return examine(path, max_size_bytes=max_size_bytes, root=root, source=source, key=key, form=form).found
-
-
 def examine(
     path: Path,
     *,

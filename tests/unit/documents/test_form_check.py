@@ -6,7 +6,7 @@ import pytest
 
 from batch_upload.document import Document, Insight
 from batch_upload.documents.form_check import mismatches
-from batch_upload.documents.inspect import inspect
+from batch_upload.documents.inspect import examine
 from batch_upload.documents.refusals import Refusal
 from batch_upload.form import Form
 from batch_upload.model import KB, ContentType, Listed, Position
@@ -98,7 +98,7 @@ def test_a_file_above_the_size_of_its_form_is_refused_with_its_name(tmp_path: Pa
     path = tmp_path / "logo.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n".ljust(50_001, b"x"))
 
-    found = inspect(path, max_size_bytes=50 * KB, root=tmp_path, form="rcs-logo")
+    found = examine(path, max_size_bytes=50 * KB, root=tmp_path, form="rcs-logo").found
 
     assert isinstance(found, Refusal)
     assert found.message == (

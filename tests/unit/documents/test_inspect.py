@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batch_upload.document import Document
-from batch_upload.documents.inspect import inspect, read_body
+from batch_upload.documents.inspect import examine, read_body
 from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.model import ContentType
 from tests.support.privileges import unprivileged
@@ -27,7 +27,7 @@ def put(folder: Path, name: str, body: bytes) -> Path:
 
 
 def refusal(path: Path, *, max_size_bytes: int = LIMIT_BYTES, root: Path | None = None) -> Refusal:
-    found = inspect(path, max_size_bytes=max_size_bytes, root=root)
+    found = examine(path, max_size_bytes=max_size_bytes, root=root).found
     assert isinstance(found, Refusal)
     assert found.message.isprintable()
     assert not found.message.endswith(".")
@@ -48,7 +48,7 @@ def refusal(path: Path, *, max_size_bytes: int = LIMIT_BYTES, root: Path | None 
 def test_a_document_is_known_by_its_content(name: str, body: bytes, content_type: ContentType, tmp_path: Path) -> None:
     path = put(tmp_path, name, body)
 
-    found = inspect(path, max_size_bytes=LIMIT_BYTES, root=tmp_path)
+    found = examine(path, max_size_bytes=LIMIT_BYTES, root=tmp_path).found
 
     assert found == Document(str(path.resolve()), hashlib.sha256(body).hexdigest(), len(body), content_type)
 
@@ -83,7 +83,7 @@ def test_a_wrong_extension_is_told_the_right_one(tmp_path: Path) -> None:
 def test_a_file_may_have_exactly_its_limit(tmp_path: Path) -> None:
     path = put(tmp_path, "a.pdf", PDF.ljust(1_000, b" "))
 
-    assert isinstance(inspect(path, max_size_bytes=1_000, root=None), Document)
+    assert isinstance(examine(path, max_size_bytes=1_000, root=None).found, Document)
     assert refusal(path, max_size_bytes=999).code is RefusalCode.TOO_LARGE
 
 
@@ -151,7 +151,7 @@ def test_a_link_within_the_folder_is_followed(tmp_path: Path) -> None:
     target = put(tmp_path, "deep/a.pdf", PDF)
     (tmp_path / "link.pdf").symlink_to("deep/a.pdf")
 
-    found = inspect(tmp_path / "link.pdf", max_size_bytes=LIMIT_BYTES, root=tmp_path)
+    found = examine(tmp_path / "link.pdf", max_size_bytes=LIMIT_BYTES, root=tmp_path).found
 
     assert isinstance(found, Document)
     assert found.path == str(target.resolve())
@@ -161,7 +161,7 @@ def test_the_extension_is_that_of_the_name_in_the_manifest(tmp_path: Path) -> No
     put(tmp_path, "blob", PDF)
     (tmp_path / "link.pdf").symlink_to("blob")
 
-    assert isinstance(inspect(tmp_path / "link.pdf", max_size_bytes=LIMIT_BYTES, root=tmp_path), Document)
+    assert isinstance(examine(tmp_path / "link.pdf", max_size_bytes=LIMIT_BYTES, root=tmp_path).found, Document)
 
 
 @pytest.mark.parametrize("route", ["link.pdf", "linked/a.pdf", "../outside/a.pdf"])
@@ -173,7 +173,7 @@ def test_whatever_leads_out_of_the_folder_is_outside(route: str, tmp_path: Path)
     (inside / "linked").symlink_to(target.parent)
 
     assert refusal(inside / route, root=inside).code is RefusalCode.OUTSIDE
-    assert isinstance(inspect(inside / route, max_size_bytes=LIMIT_BYTES, root=None), Document)
+    assert isinstance(examine(inside / route, max_size_bytes=LIMIT_BYTES, root=None).found, Document)
 
 
 def test_a_folder_that_is_itself_a_link_holds_its_files(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_folder_that_is_itself_a_link_holds_its_files(tmp_path: Path) -> None:
     (tmp_path / "alias").symlink_to("real")
 
     assert isinstance(
-        inspect(tmp_path / "alias" / "a.pdf", max_size_bytes=LIMIT_BYTES, root=tmp_path / "alias"), Document
+        examine(tmp_path / "alias" / "a.pdf", max_size_bytes=LIMIT_BYTES, root=tmp_path / "alias").found, Document
     )
 
 
@@ -259,7 +259,7 @@ def test_no_descriptor_stays_open(tmp_path: Path) -> None:
     before = os.listdir("/proc/self/fd")
 
     for name in ("a.pdf", "missing.pdf", "."):
-        inspect(tmp_path / name, max_size_bytes=3, root=tmp_path)
+        examine(tmp_path / name, max_size_bytes=3, root=tmp_path)
         body_of(tmp_path / name, PDF)
 
     assert os.listdir("/proc/self/fd") == before

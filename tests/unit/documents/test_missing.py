@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from batch_upload.document import Document
-from batch_upload.documents.inspect import inspect, read_body
+from batch_upload.documents.inspect import examine, read_body
 from batch_upload.documents.refusals import Refusal, RefusalCode
 
 NFC = "Société Générale.pdf"
@@ -18,7 +18,7 @@ PDF = b"%PDF-1.7\n%%EOF\n"
 
 def missing(folder: Path, source: str, *, key: str = "file") -> str:
     """The message about a file that is named so in a manifest of this folder."""
-    found = inspect(folder / source, max_size_bytes=500_000, root=folder, source=source, key=key)
+    found = examine(folder / source, max_size_bytes=500_000, root=folder, source=source, key=key).found
     assert isinstance(found, Refusal)
     assert found.code is RefusalCode.MISSING
     assert found.message.isprintable()
@@ -41,7 +41,7 @@ def test_a_file_is_found_under_its_name_in_another_unicode_form(tmp_path: Path) 
         (f"Müller/deep/{NFC}", f"{unicodedata.normalize('NFD', 'Müller')}/deep/{NFD}"),
         (f"mac/../mac//{NFC}", f"mac/{NFD}"),
     ):
-        found = inspect(tmp_path / source, max_size_bytes=500_000, root=tmp_path, source=source)
+        found = examine(tmp_path / source, max_size_bytes=500_000, root=tmp_path, source=source).found
         assert isinstance(found, Document)
         assert found.path == str(tmp_path.resolve() / real)
         body = read_body(
@@ -61,7 +61,7 @@ def test_a_file_in_another_unicode_form_must_be_within_the_folder(tmp_path: Path
     home.mkdir()
     (home / unicodedata.normalize("NFD", "Müller")).symlink_to(tmp_path / "outside")
 
-    found = inspect(home / "Müller" / NFC, max_size_bytes=500_000, root=home)
+    found = examine(home / "Müller" / NFC, max_size_bytes=500_000, root=home).found
 
     assert isinstance(found, Refusal)
     assert found.code is RefusalCode.OUTSIDE

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batch_upload.document import Document
-from batch_upload.documents.inspect import inspect
+from batch_upload.documents.inspect import examine
 from batch_upload.manifest.expand import expand
 from batch_upload.manifest.reader import read_manifest
 
@@ -33,7 +33,7 @@ def test_the_script_makes_the_samples_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
 def test_each_sample_is_what_its_name_says(path: Path) -> None:
-    assert isinstance(inspect(path, max_size_bytes=500_000, root=ROOT), Document)
+    assert isinstance(examine(path, max_size_bytes=500_000, root=ROOT).found, Document)
 
 
 def test_the_samples_are_many_and_small() -> None:
@@ -50,7 +50,7 @@ def test_each_example_lists_documents_only(path: Path) -> None:
     assert problems == ()
     for item in items:
         assert item.path is None or isinstance(
-            inspect(item.path, max_size_bytes=item.max_size_bytes, root=manifest.folder), Document
+            examine(item.path, max_size_bytes=item.max_size_bytes, root=manifest.folder).found, Document
         )
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_upload.documents.inspect import inspect
+from batch_upload.documents.inspect import examine
 from batch_upload.documents.refusals import Refusal, RefusalCode
 from batch_upload.documents.sniff import EXPLAINED_BYTES, OTHER_TYPES, content_type_of, other_type_of
 
@@ -88,7 +88,7 @@ def test_a_file_of_another_type_is_named_with_what_to_do(name: str, tmp_path: Pa
     path = tmp_path / "scan.pdf"
     path.write_bytes(body)
 
-    found = inspect(path, max_size_bytes=500_000, root=tmp_path)
+    found = examine(path, max_size_bytes=500_000, root=tmp_path).found
 
     assert isinstance(found, Refusal)
     assert found.code is RefusalCode.UNSUPPORTED_TYPE
@@ -102,7 +102,7 @@ def test_a_name_that_says_what_it_is_is_not_held_against_it(tmp_path: Path) -> N
     path = tmp_path / "photo.heic"
     path.write_bytes(bmff(b"heic"))
 
-    found = inspect(path, max_size_bytes=500_000, root=tmp_path)
+    found = examine(path, max_size_bytes=500_000, root=tmp_path).found
 
     assert isinstance(found, Refusal)
     assert found.message == "`photo.heic` is a HEIC photo (as iPhones make them): open it and export it as JPEG"
@@ -112,7 +112,7 @@ def test_what_nothing_is_known_of_is_still_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.pdf"
     path.write_bytes(b"\x01\x02\x03\x04" * 20)
 
-    found = inspect(path, max_size_bytes=500_000, root=tmp_path)
+    found = examine(path, max_size_bytes=500_000, root=tmp_path).found
 
     assert isinstance(found, Refusal)
     assert found.message == "`a.pdf` is neither PDF nor PNG nor JPEG by its content"
