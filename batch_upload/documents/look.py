@@ -137,24 +137,24 @@ class Looker:
             return None
         path = folder + name
         try:
-            try:
-                status = os.lstat(path)
-            except FileNotFoundError:
-                other = in_other_form(path)
-                if other is None:
-                    return None
-                path = os.path.realpath(other, strict=True)
-                if not self._is_within(path):
-                    return None
-                status = os.lstat(path)
-            if stat.S_ISLNK(status.st_mode):
-                path = os.path.realpath(path, strict=True)
-                if not self._is_within(path):
-                    return None
-                status = os.lstat(path)
+            status = os.lstat(path)
+        except FileNotFoundError:
+            other = in_other_form(path)
+            return None if other is None else self._resolved_file(other)
         except (OSError, ValueError):
             return None
+        if stat.S_ISLNK(status.st_mode):
+            return self._resolved_file(path)
         return _RegularFile(path, status) if stat.S_ISREG(status.st_mode) else None
+
+    def _resolved_file(self, path: str) -> _RegularFile | None:
+        """Find a file by a path that may have links; None if it must be examined."""
+        try:
+            real = os.path.realpath(path, strict=True)
+            status = os.lstat(real)
+        except (OSError, ValueError):
+            return None
+        return _RegularFile(real, status) if self._is_within(real) and stat.S_ISREG(status.st_mode) else None
 
     def _is_within(self, real: str) -> bool:
         return self._real_root is None or is_in(real, self._real_root)
