@@ -108,8 +108,13 @@ class Follower:
         last = max(latest, key=lambda run: run.began_at, default=None)
         before, self._run = self._run, (last.run_id if last else None, last is not None and last.ended_at is not None)
         is_new = self._run[0] != before[0]  # it may have another manifest, so everything is read again
-        has_ended = self._run != before and self._has_other_problems()
-        if is_new or has_ended or self._has_other_parts(reader) or not self._keep_up(reader):
+        has_ended = self._run != before
+        if (
+            is_new
+            or (has_ended and self._has_other_problems())
+            or self._has_other_parts(reader)
+            or not self._keep_up(reader)
+        ):
             self._rebuild()
         return True
 
@@ -195,7 +200,7 @@ class Follower:
 def _views(path: LedgerAddress, options: RunOptions) -> Sequence[LedgerView]:
     """Return the lanes of a manifest, or the batches of each lane of a database in its place.
 
-    Files are looked into only of items that the last run, which has ended, did not take up.
+    Of a lane whose last run has ended, look into the files of the items that it left out.
     """
     if isinstance(path, PostgresUrl):
         return view_ledger(path, options)
