@@ -1,4 +1,4 @@
-"""Warnings about the same file under several ids, and about files with the same bytes.
+"""Warnings about the same file under several ids, files with the same bytes, and names in another Unicode form.
 
 Each id is uploaded, whatever is in its file. The same bytes under two ids take two places of the account's quota.
 """
@@ -32,7 +32,7 @@ class WarningCode(ProblemCode):
 
 
 class Copies:
-    """Takes the attachments of a manifest one by one, and finds those with the same content.
+    """Takes the attachments of a manifest one by one, and finds those that are worth a warning of this module.
 
     Keeps 40 bytes of each: 64 bits of its digest, 64 bits of its path, its position, its id and table.
     """
