@@ -254,10 +254,14 @@ def test_of_an_item_that_cannot_be_sent_the_page_names_the_command_that_lists_ev
     ]
 
 
+def asset(name: str) -> str:
+    """The text of a file that the page is made of."""
+    return (files("batch_upload.report.page") / "assets" / name).read_text(encoding="utf-8")
+
+
 def names_in(script: str, constant: str) -> list[str]:
     """The strings of a constant in a script of the page."""
-    text = (files("batch_upload.report.page") / "assets" / script).read_text(encoding="utf-8")
-    found = re.search(rf"^const {constant} = [\[{{](.*?)[\]}}];$", text, re.MULTILINE | re.DOTALL)
+    found = re.search(rf"^const {constant} = [\[{{](.*?)[\]}}];$", asset(script), re.MULTILINE | re.DOTALL)
     assert found is not None, constant
     return re.findall(r'"([a-z_]+)"(?=,|$)', found[1]) or re.findall(r"^  (\w+):", found[1], re.MULTILINE)
 
@@ -279,6 +283,13 @@ def test_the_scripts_of_the_page_know_every_state_and_outcome(
     found = names_in(script, constant)
 
     assert (found if is_ordered else sorted(found)) == [str(each) for each in (names if is_ordered else sorted(names))]
+
+
+def test_every_state_has_an_icon_and_a_colour_on_the_page() -> None:
+    html, css = (asset(name) for name in ("page.html", "page.css"))
+
+    assert re.findall(r'<symbol id="i-(\w+)"', html) == [str(each) for each in STATES]
+    assert {*re.findall(r"\.s-(\w+)(?=[^{}]*\{ --tone:)", css)} == {str(each) for each in STATES}
 
 
 def test_the_page_lists_first_what_the_terminal_lists_first() -> None:
