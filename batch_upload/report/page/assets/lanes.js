@@ -8,7 +8,7 @@ const laneName = (place) => lanesOf()[place]?.label ?? "";
 
 /** Return how urgent a lane is; the most urgent is 0. */
 function laneRank(lane) {
-  const by = Object.fromEntries(STATES.map((state, place) => [state, lane.states[place] ?? 0]));
+  const by = Object.fromEntries(STATES.map((state, place) => [state, lane.states[place]]));
   const total = lane.states.reduce((sum, many) => sum + many, 0);
   if (!lane.running && lane.exit !== null && lane.exit !== 0 && (lane.exit < 10 || (lane.exit >= 20 && lane.exit < 30))) return 0;
   if (lane.people) return 1;
@@ -34,7 +34,7 @@ function drawLanes() {
 const LANE_TITLES = ["Lane", "Account", "Items by state", "Complete", "Needs a person", "Left", "How it ended"];
 
 function laneRow({ lane, place }) {
-  const by = Object.fromEntries(STATES.map((state, at) => [state, lane.states[at] ?? 0]));
+  const by = Object.fromEntries(STATES.map((state, at) => [state, lane.states[at]]));
   const total = lane.states.reduce((sum, many) => sum + many, 0);
   const { people } = lane;
   const left = total - by.complete - people;
@@ -58,7 +58,7 @@ function laneEnding(lane) {
 }
 
 function stateBar(states, total) {
-  const named = inReadingOrder(STATES.map((state, place) => [state, states[place] ?? 0])).filter(([, many]) => many);
+  const named = inReadingOrder(STATES.map((state, place) => [state, states[place]])).filter(([, many]) => many);
   const bar = h("span", { class: "bar lane-bar", role: "img", "aria-label": named.map(([state, many]) => `${count(many)} ${state}`).join(", ") || "no item" });
   for (const [state, many] of named) {
     const part = h("span", { class: `part s-${state}` });

@@ -15,7 +15,7 @@ function drawOverview() {
 }
 
 function verdict(head) {
-  const by = Object.fromEntries(STATES.map((state, place) => [state, head.states[place] ?? 0]));
+  const by = Object.fromEntries(STATES.map((state, place) => [state, head.states[place]]));
   const strong = (text) => h("strong", { text });
   if (head.total === 0) return [strong("The manifest lists nothing.")];
   if (by.complete === head.total) {
@@ -89,7 +89,7 @@ const exitClass = (code) =>
   "exit " + (code === 0 ? "exit-good" : code >= 10 && code <= 19 ? "exit-again" : "exit-person");
 
 function drawTiles(head) {
-  const shown = STATES.map((state, place) => [state, head.states[place] ?? 0]).filter(([state, n]) => n || state !== "invalid");
+  const shown = STATES.map((state, place) => [state, head.states[place]]).filter(([state, n]) => n || state !== "invalid");
   $("bar").replaceChildren(...inReadingOrder(shown).filter(([, n]) => n).map(([state, n]) => {
     const part = h("span", { class: `part s-${state}` });
     part.style.flexGrow = n; // the policy allows a script to set styles, but no style attributes
