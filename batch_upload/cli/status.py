@@ -12,7 +12,6 @@ from batch_upload.cli.verb import Ended, verb
 from batch_upload.escape import printable
 from batch_upload.model import Action, ActionKind, State
 from batch_upload.report.estimate import work_left
-from batch_upload.report.history import run_line
 from batch_upload.report.ndjson import in_lane, known_line, lane_ref
 from batch_upload.report.summary_text import Invocation, KnownItems, attention_lines, states_line
 from batch_upload.targets import Target, id_with_lane
@@ -30,7 +29,7 @@ def status_command(manifest: ManifestOrLedgerArgument, *, flags: Flags, output: 
     """count the items by state and name those that need attention, from ledger and files"""
     from batch_upload.app.lanes import LaneOutcome  # heavy, like all that follows: only when there is work
     from batch_upload.app.status import status_sync
-    from batch_upload.report.lane_words import hold_line
+    from batch_upload.report.lane_words import hold_line, last_run_line
 
     found = status_sync(manifest, options_of(flags), whole=output.json)
     for lane in found.lanes or [LaneOutcome(Target(), found)]:
@@ -39,7 +38,7 @@ def status_command(manifest: ManifestOrLedgerArgument, *, flags: Flags, output: 
         for hold in lane.value.holds:
             output.event(hold_line(hold, lane_ref(lane.target, lane.value.lane)))
         if lane.value.last_run is not None:
-            output.event(in_lane(run_line(lane.value.last_run), lane_ref(lane.target, lane.value.lane)))
+            output.event(in_lane(last_run_line(lane.value.last_run), lane_ref(lane.target, lane.value.lane)))
     if not output.quiet:
         # `status` has no such flag: the run that left something out had it
         has_skipped = found.last_run is not None and State.INVALID in (found.last_run.summary or {}).get("states", ())

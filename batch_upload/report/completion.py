@@ -59,7 +59,7 @@ class ReportRow:
     in_manifest: str | None = None
     """Whether and how the manifest lists it; written with `--all` only."""
     fate: str | None = None
-    """What became of what was sent; written with `--all` only."""
+    """Whether the attachment is still at AWS, or why not; written with `--all` only."""
 
 
 ROW_FIELDS = tuple(column.name for column in fields(ReportRow) if column.name not in OF_EVERYTHING)
@@ -123,7 +123,7 @@ def report_row(
 
 
 def row_of_invalid(row: ReportRow, problem: Problem) -> ReportRow:
-    """Return the row of an item of which nothing was sent, and which cannot be sent."""
+    """Return the row with the problem of its item, of which nothing was sent."""
     return replace(row, state=State.INVALID.value, error_code=problem.code, error_message=problem.message)
 
 

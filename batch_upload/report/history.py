@@ -7,7 +7,7 @@ from typing import Any
 
 from batch_upload.escape import printable
 from batch_upload.model import Item, Known, OutcomeKind
-from batch_upload.records import AttemptRecord, RunRecord, TokenHistory, Uploader
+from batch_upload.records import AttemptRecord, TokenHistory, Uploader
 from batch_upload.report.ndjson import LaneRef, error_json, in_lane, json_line, made_line
 from batch_upload.token import canonical_json
 from batch_upload.words import count_words, duration_words, fault_words, indented, utc_iso, utc_iso_or_none, who_words
@@ -150,21 +150,6 @@ def history_json(history: History) -> Iterator[dict[str, Any]]:
             )
 
 
-def run_line(run: RunRecord) -> dict[str, Any]:
-    """Return the line `{"event": "last_run", …}`."""
-    return made_line(
-        "last_run",
-        run_id=run.run_id,
-        verb=run.verb,
-        began_at=utc_iso(run.began_at),
-        ended_at=utc_iso_or_none(run.ended_at),
-        exit=run.exit_code,
-        principal=run.principal,
-        os_user=run.os_user,
-        host=run.host,
-    )
-
-
 def _known_lines(known: Known) -> Iterator[str]:
     if known.attachment_id is not None:
         status = known.attachment_status.value if known.attachment_status else "status not known"
@@ -180,7 +165,7 @@ def _known_lines(known: Known) -> Iterator[str]:
 
 
 def _uploader_lines(uploader: Uploader | None) -> Iterator[str]:
-    if uploader is not None and uploader.host is not None:  # a run of before has none of it
+    if uploader is not None and uploader.host is not None:  # not recorded in runs of an earlier program
         who = who_words(uploader.principal, uploader.os_user, uploader.host)
         yield printable(f"uploaded by: {who}, run {uploader.run_id}")
 

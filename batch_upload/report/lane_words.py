@@ -1,4 +1,4 @@
-"""A run over several lanes as people read it while it goes on: sentences of one lane, and all lanes at a glance."""
+"""A run over several lanes, as people read it while it goes on; and who holds a lane, or ran there last."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,9 +8,9 @@ from batch_upload.errors import ExitCode
 from batch_upload.escape import printable
 from batch_upload.events import LaneEnded, LanesChosen
 from batch_upload.model import Fault
-from batch_upload.records import LaneHold
+from batch_upload.records import LaneHold, RunRecord
 from batch_upload.report.lane_progress import LaneProgress, LanesProgress, Trouble
-from batch_upload.report.ndjson import LaneRef
+from batch_upload.report.ndjson import LaneRef, made_line
 from batch_upload.summary import EVENT_SCHEMA_VERSION, Exit
 from batch_upload.words import (
     clock_words,
@@ -19,6 +19,7 @@ from batch_upload.words import (
     fault_words,
     holder_words,
     rate_words,
+    utc_iso,
     utc_iso_or_none,
 )
 
@@ -102,6 +103,21 @@ def hold_words(hold: LaneHold) -> str:
     until = "" if hold.until is None else f", lease until {hold.until:%H:%M:%SZ}"
     who = holder_words(hold.pid, hold.host)
     return f"{who}{since} (run {hold.run_id}){until}; taken {count_words(hold.fence, 'time')} so far"
+
+
+def last_run_line(run: RunRecord) -> dict[str, Any]:
+    """Return the line `{"event": "last_run", …}`."""
+    return made_line(
+        "last_run",
+        run_id=run.run_id,
+        verb=run.verb,
+        began_at=utc_iso(run.began_at),
+        ended_at=utc_iso_or_none(run.ended_at),
+        exit=run.exit_code,
+        principal=run.principal,
+        os_user=run.os_user,
+        host=run.host,
+    )
 
 
 def hold_line(hold: LaneHold, lane: LaneRef) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class RunProgress:
         self.started: RunStarted | None = None
         self.stopped: LaneStopped | None = None
         self.taken: LeaseChanged | None = None
-        """When the lane's lease was taken, of a ledger in PostgreSQL; `given_back`: when the run ceased to hold it."""
+        """When the lane's lease in PostgreSQL was taken; `given_back`: when the run gave it back or lost it."""
         self.given_back: LeaseChanged | None = None
         self.states: Counter[str] = Counter()
         """Every item of the manifest by state, once the run has started."""
@@ -193,7 +193,7 @@ class RunProgress:
             return None
 
     def _begin(self, event: RunStarted) -> None:
-        """Begin to count items; anew if it is another run, as of a lane that a worker runs again. Requests go on."""
+        """Start to count items. A second run, of a lane that a worker runs again, starts at 0, except for requests."""
         if self.started is not None and event.run_id != self.started.run_id:
             for counts in (self._awaited, self._others, self._ended, self._in_flight, self._creates_by_second):
                 counts.clear()

@@ -27,7 +27,7 @@ from batch_upload.words import (
 
 IDS_SHOWN = 3
 INVALID_SHOWN = 20
-"""Items that cannot be sent, with their reasons, at the end of a run: what cron mails."""
+"""Items that the end of a run lists with the reasons why they cannot be sent. Cron mails this text."""
 LANES_SHOWN = 20
 """Lanes in the table of those that did not end with 0."""
 TARGETS_NAMED = 3
@@ -49,9 +49,9 @@ KnownItems = Sequence[Known] | Mapping[str, Sequence[Known]]
 class Invocation:
     """How the user names this manifest, empty for a verb that takes none.
 
-    `flags` are those without which other files or lanes would be meant, and `ledger_flags` another ledger, for verbs
-    that read one; `lane_flags` choose the lane, for verbs that talk to the service; `check_flags` say what is a problem
-    and whether to go on with one; `targets` are those that the user gave.
+    `flags` choose files and lanes, `ledger_flags` the ledger (for verbs that read one), and `lane_flags` the lane (for
+    verbs that talk to the service). `check_flags` say what counts as a problem, and whether to go on in spite of one.
+    `targets` are those that the user gave.
     """
 
     manifest: str
@@ -187,7 +187,7 @@ def failure_lines(known: KnownItems) -> list[str]:
 
 
 def invalid_lines(known: KnownItems) -> list[str]:
-    """Return what cannot be sent, and why, in the manifest's order: at most INVALID_SHOWN of it."""
+    """Return the items that cannot be sent, with the reasons, in the manifest's order: INVALID_SHOWN at most."""
     rows = [row for row in _rows_of(known) if row.known.state is State.INVALID]
     if not rows:
         return []

@@ -19,9 +19,9 @@ from batch_upload.words import fault_name, who_words
 ATTENTION = (State.FAILED, State.INVALID, State.UNKNOWN, State.PARKED, State.SENDING)
 """States whose items are listed before all others, the most urgent first."""
 _OF_ITEMS = frozenset({ExitCode.ITEMS_FAILED, ExitCode.OUTCOMES_UNKNOWN, ExitCode.ACCOUNT_FULL})
-"""Exits for which a person must act because of single items, which are shown with what to do."""
+"""Exit codes that ask a person to act on single items. The page shows these items with what to do."""
 WHO_SHOWN = 2
-"""Of a run in several lanes so many who uploaded are named: ARNs are long."""
+"""How many uploaders of a run in several lanes are named: ARNs are long."""
 STEPS_MAX = 96
 """Steps of a run's timeline: as many columns as a chart can show apart."""
 _WIDTHS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 43_200, 86_400)
@@ -40,11 +40,11 @@ class RunTimeline:
     width_s: float
     steps: Sequence[Bucket]
     others: Sequence[RunRecord] = ()
-    """Of the run in several lanes, the records of the lanes other than that of `record`."""
+    """The records of the same run in its other lanes."""
 
     @property
     def who(self) -> str | None:
-        """Who uploaded, as `who_words` says it; of lanes that differ the first WHO_SHOWN. None if not recorded."""
+        """Who uploaded, in the words of `who_words`; if lanes differ, the first WHO_SHOWN. None if not recorded."""
         records = [each for each in (self.record, *self.others) if each.host is not None]
         found = list(dict.fromkeys(who_words(each.principal, each.os_user, each.host) for each in records))
         more = [f"{len(found) - WHO_SHOWN:,} more"] if len(found) > WHO_SHOWN else []
@@ -67,7 +67,7 @@ class RunTimeline:
 
     @property
     def blocking_code(self) -> ExitCode | None:
-        """The code of an end that a person must put right before another run can go on, and that no item shows."""
+        """The exit code, if a person must act before another run can go on and no item shows why; else None."""
         code = next((each for each in ExitCode if each == self.record.exit_code), None)
         return code if code is not None and code not in _OF_ITEMS and exit_of(code).wants_a_person else None
 
@@ -119,7 +119,7 @@ class Cause:
     """The target of the first item's lane, None without `targets`, and its id."""
 
     def as_json(self, invocation: Invocation, *, has_manifest: bool = True) -> Json:
-        """Return the cause as assets/attention.js reads it. `has_manifest`: whether verbs that need one are named."""
+        """Return the cause as assets/attention.js reads it. Without `has_manifest` no verb that needs one is named."""
         fault = self.fault if self.name else None
         commands = [(invocation.why(self.first[1], target=self.first[0]), "its whole history")]
         if has_manifest:
@@ -150,7 +150,7 @@ def _next_commands(state: State, invocation: Invocation) -> list[tuple[str, str]
 def needs_person(item: Known) -> bool:
     """Return whether a person must act before another run can complete the item.
 
-    Of parked ones this is so where the account is full; the day's quota is new at midnight (`resume_after`).
+    A parked item needs one if the account is full. The day's quota needs none: it ends at midnight (`resume_after`).
     """
     if item.state is State.PARKED:
         return item.resume_after is None

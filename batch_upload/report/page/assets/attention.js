@@ -1,4 +1,4 @@
-// What needs a person: how the last run ended, where that is in the way, then the items by cause; each with what to do.
+// What needs a person: an end of the last run that stops the next one, then the items by cause; each with what to do.
 
 function drawAttention() {
   const { causes, block } = model.head;
