@@ -1,14 +1,19 @@
 """One emulator for all scenarios; each test finds it as new."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import pytest_asyncio
 
 from tests.support.clocks import Clocks, build_library
 from tests.support.emulator_process import EmulatorProcess, running_emulator
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded, preloaded
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +31,14 @@ def endpoint(emulator_process: EmulatorProcess) -> Endpoint:
 def command() -> Iterator[Preloaded]:
     """The command without its start-up time, for scenarios of many runs."""
     with preloaded() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator["Browser"]:
+    from tests.support.browser import launched  # few scenarios need one
+
+    async with launched() as running:
         yield running
 
 

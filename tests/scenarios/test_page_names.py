@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from tests.support.browser import launched, opened
+from tests.support.browser import A4_WIDTH, SCROLLED_SIDEWAYS, opened, page_of
 from tests.support.page_ledgers import HOSTILE, TOO_LARGE, ids_of, tell_story
 from tests.support.preloaded import Preloaded
 
@@ -20,42 +20,22 @@ FAILING = (
     "w" * 196 + ".pdf",
 )
 """About 200 characters each."""
-A4_WIDTH = 688
-"""CSS pixels between the margins of a page: 210 mm less twice 14 mm."""
 TAILS_OUT_OF_SIGHT = """[...document.querySelectorAll("#rows .clip, .examples .clip")].filter((each) => {
     const [box, tail] = [each.getBoundingClientRect(), each.querySelector(".tail").getBoundingClientRect()];
     return tail.left < box.left - 0.5 || tail.right > box.right + 0.5;
 }).map((each) => each.textContent)"""
-IN_BOXES_OF_THEIR_OWN = """[...document.querySelectorAll("main *")].filter((each) => each.checkVisibility()
-    && each.scrollWidth > each.clientWidth && ["auto", "scroll"].includes(getComputedStyle(each).overflowX))
-    .map((each) => `${each.className} ${each.scrollWidth} > ${each.clientWidth}`)"""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with launched() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
 def page(command: Preloaded, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("names")
-    tell_story(folder, ids_of(COUNT))
-    return written(command, folder)
+    return page_of(command, tell_story(tmp_path_factory.mktemp("names"), ids_of(COUNT)).manifest)
 
 
 @pytest.fixture(scope="module")
 def failing(command: Preloaded, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything has failed, so that these names are among the examples of what needs a person."""
-    folder = tmp_path_factory.mktemp("failing")
-    tell_story(folder, FAILING, causes=((-1.0, TOO_LARGE),))
-    return written(command, folder)
-
-
-def written(command: Preloaded, folder: Path) -> Path:
-    ended = command.run("report", "june.yaml", "--format", "html", "-o", "june.html", cwd=folder)
-    assert ended.code == 0, ended.stderr
-    return folder / "june.html"
+    story = tell_story(tmp_path_factory.mktemp("failing"), FAILING, causes=((-1.0, TOO_LARGE),))
+    return page_of(command, story.manifest)
 
 
 @pytest.mark.parametrize("width", [320, 390, 1_280])
@@ -86,7 +66,7 @@ async def test_a_phone_shows_every_part_of_what_needs_a_person_without_scrolling
         await expect(shown.locator(".examples .clip")).to_have_count(3)
 
         assert await shown.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
-        assert await shown.evaluate(IN_BOXES_OF_THEIR_OWN) == []
+        assert await shown.evaluate(SCROLLED_SIDEWAYS) == []
         assert await shown.evaluate(TAILS_OUT_OF_SIGHT) == []
         [why] = [text for text in await watched.texts(".cause .command") if " why " in text]
         assert why.endswith(("'", ".pdf"))

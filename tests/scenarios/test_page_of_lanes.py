@@ -15,7 +15,7 @@ from batch_upload.ledger import find_reader
 from batch_upload.report.ndjson import LaneRef
 from batch_upload.report.summary_text import Invocation
 from batch_upload.watch.still_page import still_page_of_lanes
-from tests.support.browser import launched, opened
+from tests.support.browser import opened
 from tests.support.page_ledgers import lane_labels, tell_lanes
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -39,12 +39,6 @@ def written(folder: Path, labels: Sequence[str]) -> Path:
             lanes.append((lane, view, closing.enter_context(reader)))
         path.write_text("".join(still_page_of_lanes(lanes, Invocation(""))[1]), encoding="utf-8")
     return path
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with launched() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

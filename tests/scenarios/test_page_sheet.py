@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from tests.support.browser import Watched, launched, opened
-from tests.support.page_ledgers import HOSTILE, PRINCIPAL, ids_of, tell_story
+from tests.support.browser import Watched, opened, page_of
+from tests.support.page_ledgers import HOSTILE, PRINCIPAL, as_shown, ids_of, tell_story
 from tests.support.preloaded import Preloaded
 from tests.support.strace import needed
 
@@ -23,20 +23,9 @@ PLAIN = "letters/00027-authorization.pdf"
 Scheme = Literal["light", "dark"]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with launched() as running:
-        yield running
-
-
 @pytest.fixture(scope="module")
 def page(command: Preloaded, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sheet")
-    path = folder / "june.html"
-    story = tell_story(folder, ids_of(COUNT))
-    ended = command.run("report", story.manifest, "--format", "html", "-o", path, cwd=folder)
-    assert ended.code == 0, ended.stderr
-    return path
+    return page_of(command, tell_story(tmp_path_factory.mktemp("sheet"), ids_of(COUNT)).manifest)
 
 
 def address(page: Path, item_id: str) -> str:
@@ -73,9 +62,7 @@ async def test_its_address_opens_everything_that_is_known_of_an_item(browser: Br
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_every_name_has_an_address_of_its_own(browser: Browser, page: Path, name: str) -> None:
     async with opened(browser, address(page, name)) as watched:
-        seen = name.translate({0x202E: "\\u202e", 0x200B: "\\u200b", 0xFEFF: "\\ufeff"})
-
-        await expect(watched.page.locator("#sheet-title")).to_have_text(seen)
+        await expect(watched.page.locator("#sheet-title")).to_have_text(as_shown(name))
         await expect(watched.page.locator("#sheet .named")).to_contain_text("ClientToken")
         assert watched.complaints == []
 

@@ -13,7 +13,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.support.batches import Batch, assert_adds_up, make_batch
-from tests.support.browser import launched, opened
+from tests.support.browser import opened
 from tests.support.command import Result, Running
 from tests.support.endpoint import Endpoint
 from tests.support.event_schema import shape_of
@@ -22,12 +22,6 @@ from tests.support.preloaded import Preloaded
 with_browser = pytest.mark.asyncio(loop_scope="module")
 LOOKS_MS = 20_000
 """A look a second, on a machine that is busy with other tests."""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with launched() as running:
-        yield running
 
 
 async def _shows(page: Page, state: str, count: int) -> None:

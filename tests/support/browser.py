@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
 
+from tests.support.preloaded import Preloaded
 from tests.support.strace import needed
 
 ARGUMENTS = (
@@ -23,7 +25,21 @@ ARGUMENTS = (
 )
 TIMEOUT_MS = 30_000
 """A page of 20,000 items on a busy machine."""
+A4_WIDTH = 688
+"""CSS pixels between the margins of a page: 210 mm less twice 14 mm."""
+SCROLLED_SIDEWAYS = """[...document.querySelectorAll("main *")].filter((each) => each.checkVisibility()
+    && each.scrollWidth > each.clientWidth && ["auto", "scroll"].includes(getComputedStyle(each).overflowX))
+    .map((each) => `${each.className} ${each.scrollWidth} > ${each.clientWidth}`)"""
+"""The boxes in sight that are narrower than what they hold, so that it must be scrolled sideways."""
 GRAVE = frozenset({"serious", "critical"})
+
+
+def page_of(command: Preloaded, manifest: Path) -> Path:
+    """The page of a manifest as `report` writes it beside it."""
+    page = manifest.with_suffix(".html")
+    ended = command.run("report", manifest, "--format", "html", "-o", page, cwd=manifest.parent)
+    assert ended.code == 0, ended.stderr
+    return page
 
 
 def require_chromium() -> str:

@@ -65,6 +65,11 @@ HOSTILE = (
 )
 
 
+def as_shown(name: str) -> str:
+    """One of these names as the page shows it: characters that hide or reorder others as escapes."""
+    return name.translate({0x202E: "\\u202e", 0x200B: "\\u200b", 0xFEFF: "\\ufeff"})
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
     """A manifest, and the ledger of its runs beside it."""
