@@ -129,8 +129,8 @@ def plan_unfinished(
     made = plan_items(unfinished.items, rows, outlook, is_part=is_part, later=later)
     if is_part:
         return replace(made, complete=unfinished.complete)
-    known = {row.item_id for row in rows.by_token.values()}
-    orphans = sum(count for item_id, count in unfinished.unlisted.items() if item_id not in known | later)
+    counted = {row.item_id for row in rows.by_token.values()} | later
+    orphans = sum(count for item_id, count in unfinished.unlisted.items() if item_id not in counted)
     return replace(made, complete=unfinished.complete, more_orphans=orphans)
 
 
@@ -166,24 +166,26 @@ def new_contents(made: Plan) -> set[str]:
     return {item.content for item in new if item is not None}
 
 
-def with_twins(
+def twin_reasons(
     made: Plan, twins: Sequence[Twin], items: Iterable[Item], *, batch: str, is_part: bool, later: Set[str]
-) -> Plan:
-    """Return the plan with a reason that names what is at the service already with the same bytes, where something new
-    is created. `items` are all of the manifest's; `is_part` and `later` as of `plan_items`."""
+) -> dict[str, str]:
+    """Return, for each new item whose bytes are at the service already, what says so, by item id.
+
+    `items` are all of the manifest's; `is_part` and `later` as of `plan_items`.
+    """
     if not twins:
-        return made
+        return {}
     listed = {twin.item_id for twin in twins} if is_part else {item.item_id for item in items} | later
     by_content: dict[str, Twin] = {}
-    for twin in twins:  # an orphan of this batch was probably renamed; else the latest
-        before = by_content.get(twin.content)
+    for each in twins:  # an orphan of this batch was probably renamed; else the latest
+        before = by_content.get(each.content)
         if before is None or before.batch != batch or before.item_id in listed:
-            by_content[twin.content] = twin
-
-    def explained(action: Action) -> Action:
+            by_content[each.content] = each
+    reasons: dict[str, str] = {}
+    for action in made.of(ActionKind.CREATE):
         twin = None if action.item is None else by_content.get(action.item.content)
-        if action.kind is not ActionKind.CREATE or action.known is not None or twin is None:
-            return action
+        if action.known is not None or twin is None:
+            continue
         named = quoted(twin.item_id)
         if twin.batch != batch:
             why = f"has the same bytes as {named} of the batch `{twin.batch}`, uploaded on {twin.sent_at:%Y-%m-%d}"
@@ -191,9 +193,26 @@ def with_twins(
             why = f"has the same bytes as {named}, uploaded on {twin.sent_at:%Y-%m-%d}"
         else:
             why = f"has the same bytes as the orphan {named}: if it was renamed, `id: {twin.item_id}` keeps that"
-        return replace(action, reason=f"{action.reason}, {why}")
+        reasons[action.item_id] = why
+    return reasons
 
-    return replace(made, actions=tuple(explained(action) for action in made.actions))
+
+def with_twins(
+    made: Plan, twins: Sequence[Twin], items: Iterable[Item], *, batch: str, is_part: bool, later: Set[str]
+) -> Plan:
+    """Return the plan with `twin_reasons` behind the reasons of what is created."""
+    reasons = twin_reasons(made, twins, items, batch=batch, is_part=is_part, later=later)
+    if not reasons:
+        return made
+    return replace(
+        made,
+        actions=tuple(
+            replace(each, reason=f"{each.reason}, {reasons[each.item_id]}")
+            if each.kind is ActionKind.CREATE and each.item_id in reasons
+            else each
+            for each in made.actions
+        ),
+    )
 
 
 def decide(listed: Item, rows: BatchRows) -> Action:

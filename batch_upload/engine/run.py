@@ -23,8 +23,8 @@ from batch_upload.engine.plan import (
     replaced_in_progress,
     steps_left,
     tokens_of,
+    twin_reasons,
     unfinished_items,
-    with_twins,
 )
 from batch_upload.engine.retag import RetagStep
 from batch_upload.engine.retry import fault_of
@@ -45,8 +45,6 @@ DRAIN_S = 10.0
 AFTER_DEADLINE_S = 50.0
 """Seconds that statuses are still waited for after the deadline. What is asked for then is cut off, so that a run ends
 within a minute of its deadline, its summary included."""
-
-
 TWINS_SHOWN = 10
 """How many new items are named that have the bytes of what is at the service already."""
 
@@ -217,18 +215,18 @@ class Run:
         return planned
 
     async def _warn_of_twins(self, planned: Planned, items: Sequence[Item]) -> None:
-        """Say what is about to be created with bytes that are at the service already."""
+        """Give notice of what is about to be created with bytes that are at the service already."""
         contents = new_contents(planned.plan)
         twins = await self._context.ledger.twins(contents) if contents else ()
         batch, is_part, later = self._options.batch, self._options.is_part, self._options.later
-        plain = {each.item_id: each.reason for each in planned.plan.of(ActionKind.CREATE)} if twins else {}
-        made = with_twins(planned.plan, twins, items, batch=batch, is_part=is_part, later=later)
-        created = replace(planned, plan=made).chosen(ActionKind.CREATE) if twins else []
-        told = [each for each in created if each.reason != plain[each.item_id]]
-        for action in told[:TWINS_SHOWN]:
-            self._context.notice(f"warning: {quoted(action.item_id)} is {action.reason}")
-        if len(told) > TWINS_SHOWN:
-            self._context.notice(f"warning: and {len(told) - TWINS_SHOWN:,} more; `plan -v` lists all of them")
+        reasons = twin_reasons(planned.plan, twins, items, batch=batch, is_part=is_part, later=later)
+        if not reasons:
+            return
+        created = [each for each in planned.chosen(ActionKind.CREATE) if each.item_id in reasons]
+        for each in created[:TWINS_SHOWN]:
+            self._context.notice(f"warning: {quoted(each.item_id)} is {each.reason}, {reasons[each.item_id]}")
+        if len(created) > TWINS_SHOWN:
+            self._context.notice(f"warning: and {len(created) - TWINS_SHOWN:,} more; `plan -v` lists all of them")
 
     async def _plan_again(self, planned: Planned) -> Planned:
         """Plan with what the ledger knows now, also of ids that it did not know before."""
