@@ -19,12 +19,11 @@ class Leases(Protocol):
         """Whether each lane has a right and notes of its own."""
         ...
 
-    def take(self, db: Database, lane_id: int) -> None:
-        """Take a lane, or keep it. Raises LedgerLocked if another process holds it."""
-        ...
+    def take(self, db: Database, lane_id: int) -> int | None:
+        """Take a lane, or keep it, and return its fence; None if lanes have no leases.
 
-    def fence_of(self, lane_id: int) -> int | None:
-        """Return how often a lane that `take` has just taken was taken until now; None if lanes have no leases."""
+        The fence is how often the lane was taken, this time included. Raises LedgerLocked if another process holds it.
+        """
         ...
 
     def give_back(self, db: Database, lane_id: int) -> None:

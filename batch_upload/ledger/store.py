@@ -103,11 +103,12 @@ class Store:
         """Let another writer of this process have the lane of this one."""
         self.holders = {lane: each for lane, each in self.holders.items() if each is not writer}
 
-    def take(self, db: Database, lane_id: int) -> None:
-        """Take a lane. Raises LedgerLocked. In the writing thread."""
-        self.leases.take(db, lane_id)
+    def take(self, db: Database, lane_id: int) -> int | None:
+        """Take a lane, and return as `Leases.take`. Raises LedgerLocked. In the writing thread."""
+        fence = self.leases.take(db, lane_id)
         if self.leases.of_each_lane:  # another machine may have written its times since this process had it last
             self._times.pop(lane_id, None)
+        return fence
 
     def times(self, lane_id: int | None, now: Moment) -> LaneTimes:
         """Return what the times of a lane are worth, as far as its last holder noted it."""
@@ -177,13 +178,12 @@ class LaneWriter:
                     f"`{self.target}` is the same lane as `{other}`: {lane}",
                     hint="remove one of the two targets, or correct its credentials",
                 )
-            ledger.take(db, lane_id)
+            fence = ledger.take(db, lane_id)
             ledger.at_work[lane_id] = self.target
             self._taken = lane_id
             is_as_left = ledger.leases.is_as_left(lane_id, runs.last_run_id(db, lane_id))
             ledger.check_times(db, lane_id, now=now, is_copy=is_as_left is False)
             listed_at, sent_at = runs.listed_at(db, lane_id), attempts.last_sent_at(db, lane_id)
-            fence = ledger.leases.fence_of(lane_id)
             return lane_id, LaneMemory(listed_at, is_as_left is True, sent_at, has_waited=is_told, fence=fence)
 
         give_up_at, is_told = ledger.clock.monotonic() + ledger.wait_lane_s, False

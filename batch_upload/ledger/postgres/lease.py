@@ -151,7 +151,7 @@ class PostgresLeases:
 
     # what the ledger does with a lane (`leases.Leases`)
 
-    def take(self, db: Database, lane_id: int) -> None:
+    def take(self, db: Database, lane_id: int) -> int | None:
         held = self._held.get(lane_id)
         keeps = held is not None and lane_id not in self._lost
         holder = held.holder if held is not None and keeps else self._wanted.setdefault(lane_id, uuid4())
@@ -173,9 +173,7 @@ class PostgresLeases:
             server=self._server(db),
             stretch=stretch_of(stretch),
         )
-
-    def fence_of(self, lane_id: int) -> int | None:
-        return self._changes.taken[lane_id].fence
+        return int(fence)
 
     def give_back(self, db: Database, lane_id: int) -> None:
         held = self._changes.taken.pop(lane_id, None) or self._held.get(lane_id)

@@ -86,8 +86,9 @@ class FileLease:
         self._before = before
         self._is_synced = True
 
-    def take(self, db: Database, lane_id: int) -> None:
-        """Whoever holds the lock holds every lane."""
+    def take(self, db: Database, lane_id: int) -> int | None:
+        """Do nothing: the process that holds the lock holds every lane."""
+        return None
 
     def give_back(self, db: Database, lane_id: int) -> None:
         """All lanes are given back with the lock, by `release`."""
@@ -97,9 +98,6 @@ class FileLease:
 
     def stretch(self, lane_id: int | None) -> Stretch | None:
         return self._note.stretch
-
-    def fence_of(self, lane_id: int) -> int | None:
-        return None
 
     def is_as_left(self, lane_id: int, last_run_id: str | None) -> bool | None:
         noted = self._before.began_on(lane_id)

@@ -132,7 +132,7 @@ class Controllers(RuleBasedStateMachine):
         controller = self.all[number]
         controller.raw.cut = cut
         (end,) = controller.do((None, lambda db: controller.leases.take(db, lane_id)))
-        assert end is None or isinstance(end, LedgerLocked), end
+        assert isinstance(end, int | LedgerLocked), end
 
     @rule(number=controllers, some=st.lists(lanes, min_size=1, max_size=3), cut=cuts, fails=st.booleans())
     def write(self, number: int, some: list[int], cut: str | None, *, fails: bool) -> None:
