@@ -30,7 +30,7 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Uploader:
+class UploadedBy:
     """Who made an attachment: the run whose request the service accepted, with the members of its `RunRecord`."""
 
     run_id: str
@@ -97,7 +97,7 @@ class TokenHistory:
     """When it came to its state."""
     attempts: Sequence[AttemptRecord]
     """Oldest first."""
-    uploader: Uploader | None = None
+    uploader: UploadedBy | None = None
     """Who made its attachment; None without one, and if it was found at the service."""
 
 

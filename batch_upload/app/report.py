@@ -19,7 +19,7 @@ from batch_upload.ledger import is_ledger_file
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl, named_address
 from batch_upload.model import OPEN, AttachmentStatus, Item, Known, Listed, Problem, State
 from batch_upload.ports import ABSENT, DELETING, LedgerReader
-from batch_upload.records import Uploader
+from batch_upload.records import UploadedBy
 from batch_upload.settings import RunOptions
 from batch_upload.targets import id_with_lane
 
@@ -71,7 +71,7 @@ class ReportedItem:
     """None if that is not known, since the manifest was not read."""
     found: LedgerView
     """The lane that it is of."""
-    uploader: Uploader | None = None
+    uploader: UploadedBy | None = None
     """Who made its attachment; None without one, and if it was found at the service."""
     problem: Problem | None = None
     """Why it cannot be sent, if nothing of it was sent yet: then its state is `invalid`."""

@@ -12,10 +12,10 @@ from procrastinate.manager import JobManager, NotificationCallback
 
 AWAY_S = 60.0
 """How long the end of a job waits for a database that is away, as the ledger does."""
-ENDING_S = 10.0
+AWAY_AT_END_S = 10.0
 """How long it waits once the worker is being ended, as the ledger does: service managers kill after 60 s or so."""
-ENDING_CONNECTION_S = 2.0
-"""How long a query waits for a connection then: some come one after the other."""
+CONNECTION_AT_END_S = 2.0
+"""How long each query waits for a connection then. Several queries follow one another at the end."""
 AWAY_PAUSE_S = 1.0
 
 _OURS = """
@@ -37,9 +37,9 @@ class OwnJobs(JobManager):
         self._is_ending = False
 
     def end_soon(self) -> None:
-        """Wait for a database that is away for ENDING_S only from now on: this process is being ended."""
+        """Wait for a database that is away for AWAY_AT_END_S only from now on: this process is being ended."""
         self._is_ending = True
-        self._connector.pool.timeout = ENDING_CONNECTION_S
+        self._connector.pool.timeout = CONNECTION_AT_END_S
 
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
         """Return a job to run; None also while the database is away."""
@@ -83,13 +83,13 @@ class OwnJobs(JobManager):
             await super().retry_job(job, retry_at, priority, queue, lock)
 
     async def _while_ours(self, job: Job) -> AsyncIterator[None]:
-        """Yield once if the job is still its worker's, as soon as the database answers; AWAY_S or ENDING_S at most."""
+        """Wait for the database, AWAY_S or AWAY_AT_END_S at most, and yield once if the job is still its worker's."""
         began = anyio.current_time()
         while True:
             try:
                 rows = await self.connector.execute_query_all_async(_OURS, job_id=job.id, worker_id=job.worker_id)
             except ConnectorException:
-                if anyio.current_time() - began >= (ENDING_S if self._is_ending else AWAY_S):
+                if anyio.current_time() - began >= (AWAY_AT_END_S if self._is_ending else AWAY_S):
                     raise
                 await anyio.sleep(AWAY_PAUSE_S)
                 continue

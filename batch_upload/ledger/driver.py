@@ -22,7 +22,7 @@ from batch_upload.ledger.tables import Convert, Kept
 from batch_upload.records import LaneHold
 
 Returned = TypeVar("Returned")
-Row = tuple[Any, ...]
+ResultRow = tuple[Any, ...]
 Values = Mapping[str, Any]
 Expression = Select[Any] | CompoundSelect[Any] | UpdateBase
 
@@ -107,7 +107,7 @@ class Compiled:
         picked = self._pick({**self._constants, **values} if self._constants else values)
         return _converted(picked, self._to_driver)
 
-    def row(self, row: Row) -> Row:
+    def row(self, row: ResultRow) -> ResultRow:
         """Return a row with our types. NULL is None, whatever the column's type."""
         return _converted(row, self._from_driver)
 
@@ -147,7 +147,7 @@ class Database(ABC):
         """Carry out one statement."""
 
     @abstractmethod
-    def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
+    def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[ResultRow]:
         """Carry out one statement, and return its rows as they are asked for, within the transaction."""
 
     @abstractmethod
@@ -207,17 +207,17 @@ class Database(ABC):
         """Keep the right to write to all lanes that are held. Raises one of `FAILURES`."""
         raise NotImplementedError
 
-    def one(self, statement: Statement, values: Values = _NO_VALUES) -> Row | None:
+    def one(self, statement: Statement, values: Values = _NO_VALUES) -> ResultRow | None:
         """Return the only row, or None."""
         compiled = statement.compiled(self.DIALECT)
         rows = self.execute(compiled.sql, compiled.parameters(values)).fetchall()
         return compiled.row(rows[0]) if rows else None
 
-    def rows(self, statement: Statement, values: Values = _NO_VALUES) -> Iterator[Row]:
+    def rows(self, statement: Statement, values: Values = _NO_VALUES) -> Iterator[ResultRow]:
         """Return every row."""
         return map(statement.compiled(self.DIALECT).row, self.raw_rows(statement, values))
 
-    def raw_rows(self, statement: Statement, values: Values = _NO_VALUES) -> Iterator[Row]:
+    def raw_rows(self, statement: Statement, values: Values = _NO_VALUES) -> Iterator[ResultRow]:
         """Return every row as the driver gives it: for hundreds of thousands of rows."""
         compiled = statement.compiled(self.DIALECT)
         read = self.stream if statement.is_large else self.execute
@@ -244,7 +244,7 @@ def _conversions(
     return tuple((index, convert) for index, convert in converts if convert is not None)
 
 
-def _converted(row: Row, conversions: _Conversions) -> Row:
+def _converted(row: ResultRow, conversions: _Conversions) -> ResultRow:
     if not conversions:
         return row
     values = list(row)

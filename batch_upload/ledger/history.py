@@ -26,7 +26,7 @@ from batch_upload.ledger.items import IS_CURRENT, IS_REPLACED, IS_WANTED_ID, OF_
 from batch_upload.ledger.runs import WHO, lanes
 from batch_upload.ledger.tables import attempt, item, outcome, run, wanted
 from batch_upload.model import OutcomeKind
-from batch_upload.records import AttemptRecord, Bucket, Mark, NumberedAttempt, RunTally, Uploader
+from batch_upload.records import AttemptRecord, Bucket, Mark, NumberedAttempt, RunTally, UploadedBy
 
 
 class step_number(FunctionElement[int]):  # noqa: N801 - named as SQL functions are
@@ -80,14 +80,14 @@ def attempts_of(db: Database, lane_id: int, client_token: str) -> list[AttemptRe
     return [AttemptRecord(*row) for row in db.rows(_ATTEMPTS_OF, {"of_lane": lane_id, "token": client_token})]
 
 
-def uploaders_of(db: Database, lane_id: int, batch: str, item_ids: Sequence[str]) -> dict[str, Uploader]:
-    """Return who made the attachments of these ids, by attachment id."""
+def uploaders_of(db: Database, lane_id: int, batch: str, item_ids: Sequence[str]) -> dict[str, UploadedBy]:
+    """Return who made the attachments of these items, by attachment id."""
     db.want(dict.fromkeys(item_ids))
     made: dict[str, int] = {}
     for _, attachment_id, run_no in db.rows(_ACCEPTED, {"of_lane": lane_id, "of_batch": batch}):
-        made.setdefault(attachment_id, run_no)  # a repeated request gets the same answer: the first one made it
+        made.setdefault(attachment_id, run_no)  # the first request made it: a repeated one gets the same answer
     db.want(dict.fromkeys(map(str, set(made.values()))))
-    by_number = {run_no: Uploader(*who) for run_no, *who in db.rows(_RUNS_BY_NUMBER)}
+    by_number = {run_no: UploadedBy(*who) for run_no, *who in db.rows(_RUNS_BY_NUMBER)}
     return {attachment_id: by_number[run_no] for attachment_id, run_no in made.items()}
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, bindparam, false, func, literal_column, select, true, union_all, update
 
-from batch_upload.ledger.driver import Database, Row, Statement
+from batch_upload.ledger.driver import Database, ResultRow, Statement
 from batch_upload.ledger.tables import UtcText, encodable, item, wanted
 from batch_upload.model import OPEN, Fault, Known, State
 
@@ -98,13 +98,13 @@ def fault_values(fault: Fault | None) -> dict[str, Any]:
     }
 
 
-def known_of(row: Row) -> Known:
+def known_of(row: ResultRow) -> Known:
     """Return what a row of `KNOWN` says, whatever columns follow those."""
     code, message, reason, field_pairs, resource_id = row[_FAULT_AT:_FAULT_ENDS_AT]
     fault = None
     if code is not None:
         fault = Fault(code, message, reason, tuple((name, text) for name, text in field_pairs), resource_id)
-    values: Row = (*row[:_FAULT_AT], fault, *row[_FAULT_ENDS_AT:_ENDS_AT])
+    values: ResultRow = (*row[:_FAULT_AT], fault, *row[_FAULT_ENDS_AT:_ENDS_AT])
     return Known(*values)
 
 

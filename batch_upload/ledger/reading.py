@@ -24,7 +24,7 @@ from batch_upload.records import (
     Stock,
     StrangerRecord,
     Twin,
-    Uploader,
+    UploadedBy,
 )
 
 
@@ -155,7 +155,7 @@ class Reader:
     def known_of_ids(self, batch: str, item_ids: Sequence[str]) -> list[Known]:
         return self._read(lambda db, lane_id: items.known_of_ids(db, lane_id, batch, item_ids), nothing=[])
 
-    def uploaders(self, batch: str, item_ids: Sequence[str]) -> dict[str, Uploader]:
+    def uploaders(self, batch: str, item_ids: Sequence[str]) -> dict[str, UploadedBy]:
         return self._read(lambda db, lane_id: history.uploaders_of(db, lane_id, batch, item_ids), nothing={})
 
     def compare(self, batch: str, tokens: Mapping[str, str]) -> Comparison:

@@ -66,10 +66,11 @@ def user_of_process() -> str:
 
 
 class recent_column(ColumnClause[str]):  # noqa: N801 - named as SQL functions are
-    """A column of `run` that the tables of an earlier schema lack; NULL there.
+    """A column of `run` that tables of an earlier schema do not have. Its value is NULL there.
 
-    A file of an earlier schema is read as a copy that was brought up to date. A database may not be copied, and is read
-    as it is while controllers of the earlier program write to it: there a row is asked for a member of that name.
+    An SQLite file of an earlier schema is copied, and the copy is migrated and read. A PostgreSQL database is read as
+    it is, while controllers of the earlier program may write to it. To name the column there would be an error, so the
+    row becomes JSON, and the member of that name is read.
     """
 
     inherit_cache = True
@@ -86,7 +87,7 @@ def _recent_column_of_postgres(element: recent_column, _compiler: SQLCompiler, *
 
 
 WHO: tuple[ColumnElement[str], ...] = tuple(recent_column(name, Text()) for name in ("principal", "os_user", "host"))
-"""Who a run was, as `RunRecord` and `Uploader` have it."""
+"""The columns that say who a run was, in the order of `UploadedBy`."""
 
 
 def lanes(db: Database) -> dict[Lane, int]:

@@ -21,7 +21,7 @@ from batch_upload.records import (
     Stock,
     StrangerRecord,
     Twin,
-    Uploader,
+    UploadedBy,
 )
 
 
@@ -109,10 +109,10 @@ class LedgerReader(Protocol):
         """Every token of these ids of a batch, those of one id oldest first."""
         ...
 
-    def uploaders(self, batch: str, item_ids: Sequence[str]) -> dict[str, Uploader]:
-        """Return who made the attachments of these ids of a batch, by attachment id, replaced ones too.
+    def uploaders(self, batch: str, item_ids: Sequence[str]) -> dict[str, UploadedBy]:
+        """Return who made the attachments of these items of a batch, by attachment id, replaced ones too.
 
-        Without those that no recorded request made: they were found at the service.
+        Attachments that were found at the service are left out: no recorded request made them.
         """
         ...
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from batch_upload.escape import printable
 from batch_upload.model import Item, Known, OutcomeKind
-from batch_upload.records import AttemptRecord, TokenHistory, Uploader
+from batch_upload.records import AttemptRecord, TokenHistory, UploadedBy
 from batch_upload.report.ndjson import LaneRef, error_json, in_lane, json_line, made_line
 from batch_upload.token import canonical_json
 from batch_upload.words import count_words, duration_words, fault_words, indented, utc_iso, utc_iso_or_none, who_words
@@ -164,7 +164,7 @@ def _known_lines(known: Known) -> Iterator[str]:
         yield f"not tried before: {utc_iso(known.resume_after)}"
 
 
-def _uploader_lines(uploader: Uploader | None) -> Iterator[str]:
+def _uploader_lines(uploader: UploadedBy | None) -> Iterator[str]:
     if uploader is not None and uploader.host is not None:  # not recorded in runs of an earlier program
         who = who_words(uploader.principal, uploader.os_user, uploader.host)
         yield printable(f"uploaded by: {who}, run {uploader.run_id}")

@@ -10,11 +10,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import psycopg
 import psycopg.waiting
-from psycopg.abc import PQGen
+from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGconn
 from psycopg.types.string import TextLoader
@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.types import TypeEngine
 
 from batch_upload.errors import LedgerUnusable
-from batch_upload.ledger.driver import Database, Row, Upsert, Values
+from batch_upload.ledger.driver import Database, ResultRow, Upsert, Values
 from batch_upload.ledger.postgres.faults import unusable
 from batch_upload.ledger.postgres.migrations import check_server, check_whole, migrate, schema_version
 from batch_upload.ledger.postgres.parameters import PostgresParameters, parameters_of
@@ -34,8 +34,7 @@ from batch_upload.model import Lane
 from batch_upload.records import LaneHold
 from batch_upload.settings import cache_folder
 
-Raw = psycopg.Connection[Row]
-RV = TypeVar("RV")
+Raw = psycopg.Connection[ResultRow]
 
 WAKE_S = 0.1
 """Pause between two looks at the time while a statement is carried out."""
@@ -43,12 +42,13 @@ SILENCE_S = 20.0
 """How long the server may say nothing while a statement is carried out. It ends a statement that writes after 15 s, so
 that after 20 the wire is dead. Keepalives do not show that a pooler, or a host between, has lost the other side."""
 
-BEGIN_WRITING = (
-    b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+WRITING_LIMITS = (
     b"SELECT set_config('statement_timeout', '15s', true), set_config('lock_timeout', '5s', true), "
-    b"set_config('idle_in_transaction_session_timeout', '15s', true), set_config('cursor_tuple_fraction', '1', true)",
+    b"set_config('idle_in_transaction_session_timeout', '15s', true), set_config('cursor_tuple_fraction', '1', true)"
 )
-"""A statement that writes takes milliseconds; one that a lock holds up ends before the lane's lease does."""
+"""A statement that writes takes milliseconds; one that a lock holds up ends before the lane's lease does. Set for one
+transaction: a pooler lends the connection to other clients after it, and refuses `options`."""
+BEGIN_WRITING = (b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", WRITING_LIMITS)
 BEGIN_READING = (
     b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     b"SELECT set_config('statement_timeout', '5min', true), set_config('lock_timeout', '5s', true), "
@@ -72,8 +72,8 @@ SELECT hashtextextended(
 _WITH_WANTED = "WITH wanted (key, value) AS (SELECT * FROM unnest(%s::text[], %s::text[]))"
 
 
-class ImpatientConnection(psycopg.Connection[Row]):
-    """Is closed, if `is_impatient`, with OperationalError when the server is silent for SILENCE_S in a statement."""
+class ImpatientConnection(psycopg.Connection[ResultRow]):
+    """If `is_impatient`, closes itself, with OperationalError, if the server is silent for SILENCE_S in a statement."""
 
     is_impatient = False
 
@@ -82,7 +82,7 @@ class ImpatientConnection(psycopg.Connection[Row]):
 
 
 def until_silent(gen: PQGen[RV], pgconn: PGconn) -> PQGen[RV]:
-    """Do what `gen` does. Close the connection and raise OperationalError after SILENCE_S of silence in a statement."""
+    """Wait as `gen` does. After SILENCE_S of silence in a statement close the connection and raise OperationalError."""
     heard_s = monotonic()
     try:
         wanted = next(gen)
@@ -140,10 +140,10 @@ class PostgresDatabase(Database):
         self._digests.close()
         self.raw.close()
 
-    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Row]:
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[ResultRow]:
         return self.raw.execute(*self._with_wanted(sql, parameters))
 
-    def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
+    def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[ResultRow]:
         # a cursor of the server's, closed by the end of the transaction: libpq would hold the whole result in memory
         self._cursors += 1
         name = f"rows_{self._cursors}"
@@ -257,7 +257,7 @@ class PostgresDatabase(Database):
             return sql.encode(), parameters
         return f"{_WITH_WANTED} {sql}".encode(), (*self._wanted, *parameters)
 
-    def _fetched(self, name: str) -> Iterator[Row]:
+    def _fetched(self, name: str) -> Iterator[ResultRow]:
         fetch = f"FETCH {ROWS_A_FETCH} FROM {name}".encode()
         while rows := self.raw.execute(fetch).fetchall():
             yield from rows

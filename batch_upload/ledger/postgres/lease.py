@@ -26,8 +26,8 @@ TTL_S = 30.0
 """How long a lane stays its holder's without a sign of life: so long other hosts wait for a lane whose host died."""
 RENEW_S = 10.0
 """Pause between two renewals where nothing is written: two may fail before the lease lapses."""
-RETRIES = 5
-"""Tries within RENEW_S to renew a lane whose row is locked."""
+RENEW_TRIES = 5
+"""Tries within RENEW_S to renew the lease of a lane whose row is locked."""
 MARGIN_S = 10.0
 """Nothing is sent in the last part of a lease, so that a request arrives before another holder's first."""
 
@@ -48,8 +48,8 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity
    AND query_start < clock_timestamp() - make_interval(secs => %s)
 """
 """End the transactions of this program that have written, and whose client has been silent for so long. A host that was
-stopped or lost in the middle of a pipeline is ended by no time-out of the server's. Those of another role
-need more rights, and a person (`_OTHER_ROLE`)."""
+stopped or lost in the middle of a pipeline is ended by no time-out of the server's. Transactions of another role are
+for a person to end, who has the rights to (`_OTHER_ROLE`)."""
 _OTHER_ROLE = """
 SELECT usename, pid FROM pg_locks JOIN pg_stat_activity USING (pid)
  WHERE relation = 'lane'::regclass AND granted AND usename <> current_user
@@ -57,7 +57,7 @@ SELECT usename, pid FROM pg_locks JOIN pg_stat_activity USING (pid)
    AND EXISTS (SELECT FROM lane WHERE lane_id = %s AND (lease_until IS NULL OR lease_until < clock_timestamp()))
  ORDER BY pid LIMIT 1
 """
-"""Who of another role probably has the row of a lane locked whose lease has lapsed."""
+"""A process of another role that probably has locked the row of a lane whose lease has lapsed."""
 _HOLDER = "SELECT account || '/' || region, run_id, host, pid, since FROM lane WHERE lane_id = %s"
 _FENCE = """
 UPDATE lane SET commit_no = commit_no + 1, lease_until = clock_timestamp() + make_interval(secs => %s)
@@ -73,7 +73,7 @@ UPDATE lane SET lease_until = clock_timestamp() + make_interval(secs => %s)
                       FOR UPDATE OF lane SKIP LOCKED)
 RETURNING lane_id
 """
-"""A lane whose row is locked by somebody else must not hold up the others."""
+"""Rows that another transaction has locked are skipped, so that they do not delay the renewal of the other lanes."""
 _STILL_HELD = """
 SELECT lane.lane_id FROM lane JOIN unnest(%s::bigint[], %s::bigint[], %s::uuid[]) AS h (lane_id, fence, holder)
     ON lane.lane_id = h.lane_id AND lane.fence = h.fence AND lane.holder = h.holder
@@ -246,9 +246,9 @@ class PostgresLeases:
         }
 
     def renew(self, db: Database) -> None:
-        """Renew every lane that is held. Those that are not this process's any more are lost from now on.
+        """Renew the lease of every lane that is held. Lanes that another process has taken are lost from now on.
 
-        One whose row is locked is tried again soon; the right to send to it ends meanwhile if its lease lapses.
+        A lane whose row is locked is tried again soon. Until then its lease may lapse, and with it the right to send.
         """
         still, sent_s = [*self._held.keys() - self._lost.keys()], self._now_s()
         found = {lane_id for (lane_id,) in db.execute(_RENEW, [self._ttl_s, *self._proofs(still)]).fetchall()}
@@ -257,7 +257,7 @@ class PostgresLeases:
             self._lose(db, [lane_id for lane_id in left if lane_id not in held])
             if held:
                 self.free(db)
-            self._retry_s = dict.fromkeys(held, sent_s + self._renew_s / RETRIES)
+            self._retry_s = dict.fromkeys(held, sent_s + self._renew_s / RENEW_TRIES)
         self._renewed = {lane_id: sent_s for lane_id in found}
 
     def renewed(self) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from psycopg import Connection
 
 from batch_upload.errors import LedgerUnusable
-from batch_upload.ledger.driver import Row
+from batch_upload.ledger.driver import ResultRow
 from batch_upload.ledger.postgres.schema import MIGRATIONS
 from batch_upload.ledger.runs import program_version
 from batch_upload.ledger.tables import METADATA, utc_text
@@ -26,7 +26,7 @@ _MUST_BE_ON = {
 }
 
 
-def check_server(raw: Connection[Row], *, shown: str) -> None:
+def check_server(raw: Connection[ResultRow], *, shown: str) -> None:
     """Raise LedgerUnusable for a server that is too old, a standby, not UTF-8, or may lose what it has committed."""
     names = ("server_version_num", "server_encoding", "transaction_read_only", *_MUST_BE_ON)
     columns = ", ".join(f"current_setting('{name}')" for name in names)
@@ -51,7 +51,7 @@ def check_server(raw: Connection[Row], *, shown: str) -> None:
         )
 
 
-def schema_version(raw: Connection[Row], *, shown: str, newest: int = SCHEMA_VERSION) -> int:
+def schema_version(raw: Connection[ResultRow], *, shown: str, newest: int = SCHEMA_VERSION) -> int:
     """Return the schema version of a database, 0 for one without a ledger. Changes nothing.
 
     Raises LedgerUnusable if its tables are not a ledger's, or those of a newer program, and psycopg.Error.
@@ -77,7 +77,9 @@ def schema_version(raw: Connection[Row], *, shown: str, newest: int = SCHEMA_VER
     return int(version)
 
 
-def migrate(raw: Connection[Row], *, shown: str, at: datetime, steps: Sequence[Sequence[str]] = MIGRATIONS) -> None:
+def migrate(
+    raw: Connection[ResultRow], *, shown: str, at: datetime, steps: Sequence[Sequence[str]] = MIGRATIONS
+) -> None:
     """Take the steps that a database has not taken. A step that fails leaves nothing behind.
 
     Of programs that begin at the same time one takes a step, and the others wait for it. Raises LedgerUnusable as
@@ -99,7 +101,7 @@ def migrate(raw: Connection[Row], *, shown: str, at: datetime, steps: Sequence[S
             )
 
 
-def check_whole(raw: Connection[Row], *, shown: str) -> None:
+def check_whole(raw: Connection[ResultRow], *, shown: str) -> None:
     """Raise LedgerUnusable if a table is missing."""
     missing = TABLES - _tables(raw).keys()
     if missing:
@@ -109,7 +111,7 @@ def check_whole(raw: Connection[Row], *, shown: str) -> None:
         )
 
 
-def _tables(raw: Connection[Row]) -> dict[str, str | None]:
+def _tables(raw: Connection[ResultRow]) -> dict[str, str | None]:
     """Return the tables that a ledger may have with their comments, all of one moment.
 
     They are read from the catalog: `to_regclass` may answer from before another program has committed them.
