@@ -190,9 +190,9 @@ class LanesChosen:
 
 @dataclass(frozen=True, slots=True)
 class LeaseChanged:
-    """The run has taken its lane of a ledger in PostgreSQL, or holds it no longer: `is_held`.
+    """The run has taken the lease of its lane (`is_held`), or its hold on it has ended. Ledgers in PostgreSQL only.
 
-    `fence`: how often the lane was taken, this time included.
+    `fence`: how often the lane was taken, this time included. For the log and the metrics: it changes no count.
     """
 
     fence: int

@@ -106,11 +106,11 @@ def newest_schema(address: LedgerAddress) -> int:
 
 
 def connection_pool(address: PostgresUrl, *, writes: bool = True) -> Callable[..., Any]:
-    """Connect once, and return what makes a pool of psycopg's connections to a ledger's database, of its arguments.
+    """Connect once, and return a factory of pools: psycopg's AsyncConnectionPool, connected to a ledger's database.
 
-    For what is kept beside the ledger, such as a queue. A query fails that takes 15 s, waits 5 s for a lock, or is not
-    answered for 20 s. Blocking. Raises LedgerUnusable without a driver, where TLS is weak and where the database cannot
-    be used; LedgerAway where it does not answer now; UsageError for the URL.
+    For other tables in the same database, such as those of a queue. A query fails if it takes 15 s, waits 5 s for a
+    lock, or has had no answer for 20 s. Blocking. Raises LedgerUnusable without a driver, if TLS is weak and if the
+    database cannot be used; LedgerAway if it does not answer now; UsageError for the URL.
     """
     with _driver_needed(address):
         from batch_upload.ledger import postgres

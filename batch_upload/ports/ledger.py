@@ -25,19 +25,19 @@ DELETING = "DELETING"
 
 @dataclass(frozen=True, slots=True)
 class LaneMemory:
-    """What the ledger remembers of its lane.
+    """What the ledger remembers of its lane, and how the lane was taken.
 
     `listed_at`: start of the last listing that was read to its end, or None. `continuous`: whether the ledger's last
     run is the last that took its lock; False for a copy, a restored backup, or a new ledger. `sent_at`: start of the
     last create of any run, or None. `has_waited`: whether `pin` waited for another process that held the lane.
-    `fence`: how often the lane was taken until now, this time included; None for a file, which has no leases.
+    `fence`: how often the lane was taken, this time included; None for a file, which has no leases.
     """
 
     listed_at: datetime | None
     continuous: bool
     sent_at: datetime | None = None
     has_waited: bool = False
-    fence: int | None = field(default=None, compare=False)  # of the take, not of what is remembered
+    fence: int | None = field(default=None, compare=False)  # each take has another one, whatever is remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,10 @@ class LedgerWriter(Protocol):
         ...
 
     def act_as(self, principal: str | None) -> None:
-        """Record the ARN of these credentials with each run that begins from now on; None where STS did not name it."""
+        """Record the ARN of these credentials with each run that begins from now on; None if STS did not name it.
+
+        It is kept here, and not given to `begin_run`, since `record_end` needs it too, also after a failed `pin`.
+        """
         ...
 
     async def release(self) -> None:

@@ -211,12 +211,12 @@ _VERSION_1 = (
     ),
 )
 
-# Who a run was: the ARN of its credentials, the user and the machine. A controller of the earlier program goes on
-# without these columns.
+# Who a run was: the ARN of its credentials, the user and the machine. Controllers of the earlier program go on: they
+# leave these columns NULL.
 _VERSION_2 = tuple(f"ALTER TABLE run ADD COLUMN {column} {_TEXT}" for column in ("principal", "os_user", "host"))
 
 _VERSION_3 = (
-    # what is at the service with the same bytes is found by 64 bits of its digest; only what is there has an entry
+    # finds what is at the service with the same bytes, by 64 bits of the digest; items that are not there have no entry
     "CREATE INDEX item_content ON item (lane_id, substr(content, 8, 16)) WHERE state IN ('complete', 'processing')",
 )
 

@@ -215,7 +215,7 @@ def _connect_to_read(real: Path, *, shown: str) -> sqlite3.Connection:
         if error.sqlite_errorcode & PRIMARY not in _READ_ONLY_FOLDER:
             raise
         journal = real.with_name(f"{real.name}-journal")
-        if journal.exists() and journal.stat().st_size > 0:  # only while a ledger is made or brought up to date
+        if journal.exists() and journal.stat().st_size > 0:  # a ledger has one only while it is made or migrated
             raise LedgerUnusable(
                 f"`{shown}` cannot be read: the run that made it did not end by itself",
                 hint="run the same `upload` again, which puts it right",

@@ -1,4 +1,8 @@
-"""The first three steps by which a ledger comes to be; `schema.py` has the others, and the rule for all of them."""
+"""The first three migrations of a ledger in a file, as they were released; `schema.py` has the later ones.
+
+They stay as they are for ever. What they have in common with later texts is repeated there on purpose: a shared text
+could not be changed for a new step without changing a released one.
+"""
 
 TIME = "GLOB '????-??-??T??:??:??.??????Z'"
 _STATUS = "IN ('UPLOAD_IN_PROGRESS', 'UPLOAD_COMPLETE', 'UPLOAD_FAILED', 'DELETED')"

@@ -208,13 +208,13 @@ DIGEST = """
     ) STRICT, WITHOUT ROWID
     """
 
-# What a look inside a document found, as JSON. The digests are not kept: each file is read once more to look into it.
+# `insight` is what a look inside a document found, as JSON. Old rows are dropped, so that each file is looked into.
 _VERSION_7 = ("DROP TABLE digest", DIGEST)
 
-# Who a run was: the ARN of its credentials, the user and the machine. NULL in earlier runs, and where it is not known.
+# Who a run was: the ARN of its credentials, the user and the machine. NULL in earlier runs, and if it is not known.
 _VERSION_8 = tuple(f"ALTER TABLE run ADD COLUMN {column} TEXT" for column in ("principal", "os_user", "host"))
 
-# What is at the service with the same bytes is found by 64 bits of its digest. Only what is there has an entry.
+# Finds what is at the service with the same bytes, by 64 bits of the digest. Items that are not there have no entry.
 _VERSION_9 = (
     "CREATE INDEX item_content ON item (lane_id, substr(content, 8, 16)) WHERE state IN ('complete', 'processing')",
 )
