@@ -1,4 +1,4 @@
-"""DescribeRegistrationAttachments: a few attachments by id, or one page of all of them.
+"""DescribeRegistrationAttachments: a few attachments by id, or one page of all of them. What all listings share.
 
 A service of many machines may show an attachment later than it was created, shift its pages, and forget its page
 tokens. The settings say how far this one goes.
@@ -6,7 +6,7 @@ tokens. The settings say how far this one goes.
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
@@ -23,16 +23,16 @@ Decoded = TypeVar("Decoded")
 class PageToken(NamedTuple):
     """When a page token was given, and after what the next page begins.
 
-    `position` is None for the beginning of the listing, and where pages are counted by `offset` instead.
+    `position` is None for the beginning of the listing, and if pages are counted by `offset` instead.
     """
 
     given_at: datetime
     position: ListingPosition | None = None
     offset: int = 0
 
-    def encode(self) -> str:
+    def encode(self, kind: str = "place") -> str:
         position = None if self.position is None else [self.position[0].isoformat(), self.position[1]]
-        return encode_next_token("place", [position, self.offset, self.given_at.isoformat()])
+        return encode_next_token(kind, [position, self.offset, self.given_at.isoformat()])
 
     @classmethod
     def from_json(cls, value: Any) -> "PageToken":  # noqa: ANN401 - any JSON value may come
@@ -47,12 +47,9 @@ class PageToken(NamedTuple):
 
 def describe(context: ServiceContext, call: Call) -> Members:
     """Carry out one DescribeRegistrationAttachments."""
-    ids = call.members.get("RegistrationAttachmentIds")
+    ids = ids_asked_for(call, "RegistrationAttachmentIds")
     if not ids:
         return _describe_page(context, call)
-    if any(call.members.get(name) is not None for name in ("Filters", "NextToken", "MaxResults")):
-        message = "RegistrationAttachmentIds excludes Filters, NextToken and MaxResults"
-        raise validation_error("PARAMETERS_CANNOT_BE_USED_TOGETHER", message)
     described: list[Members] = []
     for id_or_arn in ids:
         attachment = context.attachment(call, id_or_arn)
@@ -60,6 +57,30 @@ def describe(context: ServiceContext, call: Call) -> Members:
             raise resource_not_found(id_or_arn)
         described.append(context.description(attachment))
     return {"RegistrationAttachments": described}
+
+
+def ids_asked_for(call: Call, name: str) -> Sequence[str]:
+    """Return the ids that a call names; none if it asks for a page. Raises ErrorResponse if it does both."""
+    ids: Sequence[str] = call.members.get(name) or ()
+    if ids and any(call.members.get(other) is not None for other in ("Filters", "NextToken", "MaxResults")):
+        message = f"{name} excludes Filters, NextToken and MaxResults"
+        raise validation_error("PARAMETERS_CANNOT_BE_USED_TOGETHER", message)
+    return ids
+
+
+def page_size(call: Call) -> int:
+    """Return how much a page of the answer to a call holds at most."""
+    return min(call.members.get("MaxResults") or LONGEST_PAGE, call.settings.page_size)
+
+
+def page_start(call: Call, kind: str, now: datetime) -> PageToken:
+    """Return where a page begins. Raises ErrorResponse for a NextToken of another `kind`, or that has expired."""
+    given: str | None = call.members.get("NextToken")
+    start = PageToken(now) if given is None else decode_next_token(kind, given, PageToken.from_json)
+    life_s = call.settings.next_token_life_s
+    if life_s is not None and (now - start.given_at).total_seconds() > life_s:
+        raise validation_error("INVALID_NEXT_TOKEN", "The NextToken has expired")
+    return start
 
 
 def encode_next_token(kind: str, value: object) -> str:
@@ -81,12 +102,8 @@ def decode_next_token(kind: str, token: str, read: Callable[[Any], Decoded]) -> 
 
 def _describe_page(context: ServiceContext, call: Call) -> Members:
     settings, now = call.settings, context.clock.now()
-    size = min(call.members.get("MaxResults") or LONGEST_PAGE, settings.page_size)
-    given: str | None = call.members.get("NextToken")
-    start = PageToken(now) if given is None else decode_next_token("place", given, PageToken.from_json)
-    life_s = settings.next_token_life_s
-    if given is not None and life_s is not None and (now - start.given_at).total_seconds() > life_s:
-        raise validation_error("INVALID_NEXT_TOKEN", "The NextToken has expired")
+    size, given = page_size(call), call.members.get("NextToken")
+    start = page_start(call, "place", now)
     page: list[Members] = []
     last, end = start.position, None
     for position, attachment in _visible(context, call, start):

@@ -1,4 +1,4 @@
-"""The operations on attachments and accounts but the listing, each as a function of the context and the call.
+"""The operations on attachments and accounts but listing and tags, each as a function of the context and the call.
 
 All raise ErrorResponse; then nothing has changed.
 """
@@ -9,9 +9,7 @@ import math
 import random
 import re
 import secrets
-import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from batch_upload.emulator.context import Call, CallResult, Members, ServiceContext
@@ -24,7 +22,7 @@ from batch_upload.emulator.errors import (
     resource_not_found,
     validation_error,
 )
-from batch_upload.emulator.limits import LONGEST_PAGE, MAX_TAGS
+from batch_upload.emulator.limits import LONGEST_PAGE
 from batch_upload.emulator.listing import decode_next_token, describe, encode_next_token
 from batch_upload.emulator.model import service_model
 from batch_upload.emulator.names import Operation, UploadStatus
@@ -35,19 +33,11 @@ from batch_upload.emulator.organizations import (
     organization_for,
     page_of,
 )
-from batch_upload.emulator.registration_state import RegistrationSaved, StoredRegistration
 from batch_upload.emulator.registrations import REGISTRATION_OPERATIONS, create_registration
 from batch_upload.emulator.roles import assume_role, caller_identity
-from batch_upload.emulator.settings import BoundDeletion, KnownToken, LaneSettings, LateTags
-from batch_upload.emulator.state import (
-    Change,
-    Created,
-    Forgotten,
-    LaneAttachments,
-    StatusSet,
-    StoredAttachment,
-    TagsSet,
-)
+from batch_upload.emulator.settings import BoundDeletion, KnownToken, LaneSettings
+from batch_upload.emulator.state import Created, Forgotten, LaneAttachments, StatusSet, StoredAttachment
+from batch_upload.emulator.tags import check_tags, list_tags, tag, tag_list, tags_in, untag
 
 ATTACHMENTS_LIMIT = "REGISTRATION_ATTACHMENTS"
 REGISTRATIONS_LIMIT = "REGISTRATIONS"
@@ -61,9 +51,7 @@ def perform(context: ServiceContext, call: Call) -> CallResult:
     if call.operation == Operation.CREATE:
         return create(context, call)
     if call.operation == Operation.CREATE_REGISTRATION:
-        check_tags(call.members)
-        result = create_registration(context, call, tags_in(call.members))
-        return replace(result, members={**result.members, "Tags": tag_list(tags_in(call.members))})
+        return create_registration(context, call)
     return CallResult(_OTHERS[call.operation](context, call))
 
 
@@ -171,35 +159,6 @@ def _check_replay(context: ServiceContext, call: Call, earlier: StoredAttachment
     raise validation_error("INVALID_PARAMETER", message)
 
 
-def list_tags(context: ServiceContext, call: Call) -> Members:
-    registration = _registration_of_arn(context, call)
-    if registration is not None:
-        return {"ResourceArn": registration.arn, "Tags": tag_list(registration.tags)}
-    attachment = _attachment_of_arn(context, call)
-    if not context.is_hidden(attachment, call.settings.tags_lag_s):
-        return {"ResourceArn": attachment.arn, "Tags": tag_list(attachment.tags)}
-    if call.settings.tags_lag_answer is LateTags.NOT_FOUND:
-        raise resource_not_found(attachment.arn)
-    return {"ResourceArn": attachment.arn, "Tags": []}
-
-
-def tag(context: ServiceContext, call: Call) -> Members:
-    resource = _resource_to_tag(context, call)
-    check_tags(call.members)
-    tags = {**resource.tags, **tags_in(call.members)}
-    if len(tags) > MAX_TAGS:
-        raise quota_exceeded("TAGS_PER_RESOURCE")
-    context.store.record(_tagged(resource, tags))
-    return {}
-
-
-def untag(context: ServiceContext, call: Call) -> Members:
-    resource = _resource_to_tag(context, call)
-    kept = {key: value for key, value in resource.tags.items() if key not in call.members["TagKeys"]}
-    context.store.record(_tagged(resource, kept))
-    return {}
-
-
 def delete(context: ServiceContext, call: Call) -> Members:
     attachment = context.attachment(call, call.members["RegistrationAttachmentId"])
     attachment_id = attachment.attachment_id
@@ -261,66 +220,6 @@ def content_of(members: Members) -> bytes:
     if isinstance(body, bytes):
         return body
     return url.encode(errors="replace") if isinstance(url, str) else b""
-
-
-def tags_in(members: Members) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in members.get("Tags") or ()}
-
-
-def tag_list(tags: Members) -> list[Members]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
-
-
-def check_tags(members: Members) -> None:
-    """Raise ErrorResponse unless the tags of a request keep the rules that the model does not hold."""
-    tags = members.get("Tags") or ()
-    errors: list[FieldError] = []
-    seen: set[str] = set()
-    for index, tag in enumerate(tags):
-        if tag["Key"] in seen:
-            errors.append(FieldError(f"Tags.{index}.Key", "must be unique"))
-        seen.add(tag["Key"])
-        if tag["Key"].lower().startswith("aws:"):
-            errors.append(FieldError(f"Tags.{index}.Key", "must not begin with aws:, which is reserved"))
-        for name in ("Key", "Value"):
-            if not all(char in "_.:/=+-@" or unicodedata.category(char)[0] in "LZN" for char in tag[name]):
-                message = "may hold letters, digits, white space and _ . : / = + - @"
-                errors.append(FieldError(f"Tags.{index}.{name}", message))
-    if errors:
-        raise invalid_fields(errors)
-    if len(tags) > MAX_TAGS:
-        raise quota_exceeded("TAGS_PER_RESOURCE")
-
-
-def _attachment_of_arn(context: ServiceContext, call: Call) -> StoredAttachment:
-    arn: str = call.members["ResourceArn"]
-    attachment = context.attachment(call, arn)
-    if arn != attachment.arn:
-        raise resource_not_found(arn)
-    return attachment
-
-
-def _registration_of_arn(context: ServiceContext, call: Call) -> StoredRegistration | None:
-    """Return the registration whose ARN a call gives; None if it names none that is not deleted."""
-    arn: str = call.members["ResourceArn"]
-    registration = context.store.registrations.find(call.account, call.region, arn)
-    return None if registration is None or registration.is_deleted or arn != registration.arn else registration
-
-
-def _resource_to_tag(context: ServiceContext, call: Call) -> StoredAttachment | StoredRegistration:
-    registration = _registration_of_arn(context, call)
-    if registration is not None:
-        return registration
-    attachment = _attachment_of_arn(context, call)
-    if attachment.is_deleted:
-        raise conflict("RESOURCE_MODIFICATION_NOT_ALLOWED", attachment.attachment_id, "The resource is deleted")
-    return attachment
-
-
-def _tagged(resource: StoredAttachment | StoredRegistration, tags: Mapping[str, str]) -> Change:
-    if isinstance(resource, StoredRegistration):
-        return RegistrationSaved(replace(resource, tags=tags))
-    return TagsSet(resource.attachment_id, tags)
 
 
 _LISTINGS: Mapping[str, tuple[str, OrganizationListing]] = {

@@ -1,4 +1,4 @@
-"""The operations that describe registrations, and what every operation on them finds and answers.
+"""The operations that describe registrations, and what all operations on registrations look up and answer.
 
 All raise ErrorResponse.
 """
@@ -8,8 +8,7 @@ from typing import Any
 
 from batch_upload.emulator.context import Call, Members, ServiceContext
 from batch_upload.emulator.errors import REGISTRATION_RESOURCE, resource_not_found, validation_error
-from batch_upload.emulator.limits import LONGEST_PAGE
-from batch_upload.emulator.listing import decode_next_token, encode_next_token
+from batch_upload.emulator.listing import PageToken, ids_asked_for, page_size, page_start
 from batch_upload.emulator.registration_state import (
     REGISTRATION_STATUSES,
     RegistrationVersion,
@@ -21,11 +20,8 @@ from batch_upload.emulator.registration_types import REGISTRATION_TYPES, FieldDe
 
 def describe_registrations(context: ServiceContext, call: Call) -> Members:
     """Carry out one DescribeRegistrations: up to 5 by id, or a page in the order of creation."""
-    ids = call.members.get("RegistrationIds")
+    ids = ids_asked_for(call, "RegistrationIds")
     if ids:
-        if any(call.members.get(name) is not None for name in ("Filters", "NextToken", "MaxResults")):
-            message = "RegistrationIds excludes Filters, NextToken and MaxResults"
-            raise validation_error("PARAMETERS_CANNOT_BE_USED_TOGETHER", message)
         found = [find_registration(context, call, id_or_arn) for id_or_arn in ids]
         return {"Registrations": [registration_members(context, registration) for registration in found]}
     statuses = _filter_values(call, "registration-status", REGISTRATION_STATUSES)
@@ -188,15 +184,8 @@ def _filter_values(call: Call, name: str, known: Iterable[str]) -> frozenset[str
 def _page(context: ServiceContext, call: Call, name: str, entries: Sequence[tuple[int, Members]]) -> Members:
     """Return a page of entries, each with its place. Places never change, so that pages neither skip nor repeat."""
     about = call.members.get("RegistrationId") or call.members.get("RegistrationType")
-    kind, now_s = f"{call.operation} {about}", context.clock.now().timestamp()
-    given: str | None = call.members.get("NextToken")
-    start = 0
-    if given is not None:
-        start, given_at_s = decode_next_token(kind, given, lambda value: (int(value[0]), float(value[1])))
-        life_s = call.settings.next_token_life_s
-        if life_s is not None and now_s - given_at_s > life_s:
-            raise validation_error("INVALID_NEXT_TOKEN", "The NextToken has expired")
-    size = min(call.members.get("MaxResults") or LONGEST_PAGE, call.settings.page_size)
-    left = [(place, members) for place, members in entries if place >= start]
-    following = {"NextToken": encode_next_token(kind, [left[size][0], now_s])} if len(left) > size else {}
+    kind, now, size = f"{call.operation} {about}", context.clock.now(), page_size(call)
+    first = page_start(call, kind, now).offset
+    left = [(place, members) for place, members in entries if place >= first]
+    following = {"NextToken": PageToken(now, offset=left[size][0]).encode(kind)} if len(left) > size else {}
     return {name: [members for _, members in left[:size]], **following}

@@ -44,6 +44,7 @@ from batch_upload.emulator.registration_state import (
 )
 from batch_upload.emulator.registration_types import FieldDefinition, FieldKind
 from batch_upload.emulator.settings import LaneSettings
+from batch_upload.emulator.tags import check_tags, tag_list, tags_in
 
 _VALUE_MEMBERS: Mapping[FieldKind, str] = {
     FieldKind.TEXT: "TextValue",
@@ -92,9 +93,11 @@ def add_registration(
     return registration
 
 
-def create_registration(context: ServiceContext, call: Call, tags: Mapping[str, str]) -> CallResult:
-    """Carry out one CreateRegistration. `tags` are those of the call, checked."""
+def create_registration(context: ServiceContext, call: Call) -> CallResult:
+    """Carry out one CreateRegistration."""
+    check_tags(call.members)
     registration_type, token = call.members["RegistrationType"], call.members.get("ClientToken")
+    tags = tags_in(call.members)
     definitions_of(registration_type)
     present = context.store.registrations.of_lane(call.account, call.region).values()
     earlier = next((each for each in present if token is not None and each.client_token == token), None)
@@ -103,14 +106,14 @@ def create_registration(context: ServiceContext, call: Call, tags: Mapping[str, 
         if (earlier.registration_type, earlier.tags) != (registration_type, tags):
             message = "The ClientToken was used with other parameters"
             raise _conflict("RESOURCE_ALREADY_EXISTS", earlier, message)
-        return CallResult(creation_members(context, earlier), is_replay=True)
+        return CallResult({**creation_members(context, earlier), "Tags": tag_list(tags)}, is_replay=True)
     used, limit = sum(not each.is_deleted for each in present), call.settings.registrations_per_account
     if limit is not None and used >= limit:
         raise quota_exceeded("REGISTRATIONS_PER_ACCOUNT")
     registration = add_registration(
         context, new_registration_id(), call.account, call.region, registration_type, tags=tags, client_token=token
     )
-    return CallResult(creation_members(context, registration))
+    return CallResult({**creation_members(context, registration), "Tags": tag_list(tags)})
 
 
 def delete_registration(context: ServiceContext, call: Call) -> Members:
