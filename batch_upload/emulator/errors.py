@@ -7,7 +7,7 @@ from typing import Any
 ATTACHMENT_RESOURCE = "registration-attachment"
 """`ResourceType` of an attachment, and the part of its ARN and id that says so."""
 REGISTRATION_RESOURCE = "registration"
-"""The same of a registration."""
+"""The same for a registration."""
 
 
 class EmulatorError(Exception):

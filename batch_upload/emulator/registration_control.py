@@ -1,4 +1,7 @@
-"""What tests see of registrations and change in them, without requests: for a reviewer, who has no operation."""
+"""Registrations as tests read and change them without requests.
+
+The service has no operation by which a registration is reviewed: here a test does what a reviewer does.
+"""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -19,10 +22,10 @@ from batch_upload.emulator.registrations import add_registration, new_registrati
 
 
 class RegistrationControl:
-    """The registrations of all accounts and Regions. A test may use it from another thread than serves the emulator.
+    """The registrations of all accounts and Regions. May be used from any thread.
 
-    Methods that take an id or an ARN raise KeyError for one that no registration has, and ConfigurationError for an id
-    that several accounts or Regions have: then only the ARN tells them apart.
+    Methods that take an id or an ARN raise KeyError if there is no such registration. They raise ConfigurationError for
+    an id that is in use in several accounts or Regions: give the ARN then.
     """
 
     def __init__(self, context: ServiceContext, lock: threading.RLock, run_late_requests: Callable[[], None]) -> None:
@@ -45,7 +48,7 @@ class RegistrationControl:
         registration_id: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> StoredRegistration:
-        """Make a registration that no request made, of the default account and with a new id unless told otherwise.
+        """Make a registration without a request. Its defaults are the default account and a new id.
 
         No quota applies. Raises ConfigurationError for a type that is not emulated and for an id that the account and
         Region has already.
@@ -68,10 +71,10 @@ class RegistrationControl:
         denials: Mapping[str, FieldDenial] | None = None,
         feedback: str | None = None,
     ) -> StoredRegistration:
-        """Give a version a status, whatever it has: the current version unless told otherwise.
+        """Give a version a status, whatever status it has. `version` is the current one by default.
 
-        `denials` say which fields were denied and why, `feedback` is about the whole version; both replace what there
-        was. Raises ConfigurationError for a version or a field that the registration does not have.
+        `denials` says which fields are denied and why, `feedback` is about the whole version. Both replace those of an
+        earlier review. Raises ConfigurationError for a version or a field that the registration does not have.
         """
         with self._lock:
             registration = self._find(id_or_arn)
@@ -88,7 +91,7 @@ class RegistrationControl:
             return self._save(registration.with_version(decided))
 
     def open_version(self, id_or_arn: str) -> StoredRegistration:
-        """Add an empty draft behind the present versions, as CreateRegistrationVersion does, whatever they are."""
+        """Add an empty draft as the newest version, as CreateRegistrationVersion does, whatever the current one is."""
         with self._lock:
             registration = self._find(id_or_arn)
             number = registration.current.number + 1

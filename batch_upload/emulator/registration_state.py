@@ -36,7 +36,7 @@ UNDER_REVIEW = frozenset(
     }
 )
 OVER = frozenset({VersionStatus.DISCARDED, VersionStatus.DENIED, VersionStatus.REVOKED, VersionStatus.ARCHIVED})
-"""Statuses of versions that are history: an attachment that only they hold is not in use."""
+"""Statuses of versions that are no longer in force: an attachment that only such versions hold is not in use."""
 
 _REGISTRATION_STATUSES: Mapping[VersionStatus, str] = {
     VersionStatus.SUBMITTED: "SUBMITTED",
@@ -82,9 +82,9 @@ class FieldDenial:
 
 @dataclass(frozen=True, slots=True)
 class RegistrationVersion:
-    """One filling in of the form. `history`: when the version last got each status that it had.
+    """The form as it was filled in once. `history`: when the version last got each status that it had.
 
-    `puts` are all values that were ever put, with their fields, in order: a test sees there what was overwritten.
+    `puts`: every value that was ever put, with its field, in order, so that tests also see what was overwritten.
     """
 
     number: int
@@ -131,7 +131,7 @@ class StoredRegistration:
 
     @property
     def status(self) -> str:
-        """Return the status, which follows from the latest version that is no draft and was not discarded."""
+        """The status, derived from the latest version that is neither a draft nor discarded."""
         if self.is_deleted:
             return DELETED_STATUS
         decided = (version.status for version in reversed(self.versions) if version.status in _REGISTRATION_STATUSES)
@@ -150,7 +150,7 @@ class StoredRegistration:
         return replace(self, versions=(*others[: version.number - 1], version, *others[version.number :]))
 
     def holds(self, attachment_id: str) -> bool:
-        """Return whether a version that is not history has the attachment in a field."""
+        """Return whether a version whose status is not in OVER has the attachment in a field."""
         return not self.is_deleted and any(
             value.attachment_id == attachment_id
             for version in self.versions
@@ -211,7 +211,7 @@ class RegistrationTable:
         lane[registration.registration_id] = registration
 
     def of_lane(self, account: str, region: str) -> Mapping[str, StoredRegistration]:
-        """Return the registrations of an account and Region by their ids, as they are at any time from now on."""
+        """Return a live view of the registrations of an account and Region by their ids."""
         return self._lanes.setdefault((account, region), {})
 
     def all(self) -> Iterator[StoredRegistration]:

@@ -36,6 +36,12 @@ def make_client(clock: ManualClock) -> Iterator[MakeClient]:
 
 
 @pytest.fixture
+def client(make_client: MakeClient) -> Client:
+    """A client of a service that processes attachments at once."""
+    return make_client(processing_s=0)
+
+
+@pytest.fixture
 def make_boto3() -> Iterator[MakeBoto3]:
     """Real boto3 clients without retries, closed at the end."""
     clients: list[Any] = []

@@ -26,11 +26,6 @@ from tests.unit.emulator.support import (
 )
 
 
-@pytest.fixture
-def client(make_client: MakeClient) -> Client:
-    return make_client(processing_s=0)
-
-
 def delete_attachment(client: Client, attachment_id: str) -> Reply:
     return client.ask("DeleteRegistrationAttachment", RegistrationAttachmentId=attachment_id)
 

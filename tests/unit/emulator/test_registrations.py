@@ -25,11 +25,6 @@ from tests.unit.emulator.support import (
 )
 
 
-@pytest.fixture
-def client(make_client: MakeClient) -> Client:
-    return make_client(processing_s=0)
-
-
 def test_a_registration_begins_with_an_empty_draft(client: Client, clock: ManualClock) -> None:
     created = client.ask("CreateRegistration", RegistrationType=TOLL_FREE, Tags=[{"Key": "a", "Value": "1"}]).members
 
