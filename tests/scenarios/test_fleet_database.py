@@ -3,7 +3,7 @@
 import signal
 from contextlib import ExitStack
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 
 import psycopg
 import pytest
@@ -15,17 +15,6 @@ from tests.support.fleets import make_fleet
 from tests.support.pgbouncer import running_pgbouncer
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.preloaded import Preloaded
-
-LIMIT_S = 45.0
-
-
-def until(server: PostgresServer, database: str, query: str) -> None:
-    """Wait until a query gives true: for what another process brings about."""
-    end = monotonic() + LIMIT_S
-    while server.execute(query, database) != [(True,)]:
-        if monotonic() > end:
-            raise TimeoutError(query)
-        sleep(0.05)
 
 
 @pytest.mark.parametrize(
@@ -82,11 +71,11 @@ def test_a_worker_whose_queue_is_locked_ends_soon_after_sigterm(
             url = stack.enter_context(running_pgbouncer(postgres)).url(database)
         words = "fleet", "worker", "--no-listen", "--ledger", url
         worker = stack.enter_context(command.started(*words, cwd=tmp_path, env=endpoint.env))
-        until(postgres, database, "SELECT to_regclass('fleet_worker') IS NOT NULL")
-        until(postgres, database, "SELECT count(*) > 0 FROM fleet_worker")
+        postgres.wait_until("SELECT to_regclass('fleet_worker') IS NOT NULL", database)
+        postgres.wait_until("SELECT count(*) > 0 FROM fleet_worker", database)
         with psycopg.connect(postgres.url(database)) as locker:
             locker.execute("LOCK TABLE procrastinate_jobs IN ACCESS EXCLUSIVE MODE")
-            until(postgres, database, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted")
+            postgres.wait_until("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted", database)
             began = monotonic()
             worker.signal(signal.SIGTERM)
             ended = worker.finish(timeout_s=60)
@@ -104,7 +93,7 @@ def test_a_worker_whose_database_stays_away_ends_soon_after_sigterm(command: Pre
         env = {**caller, "AWS_ENDPOINT_URL": emulator.url, "BATCH_UPLOAD_LEDGER": url}
         queued = command.run("fleet", "upload", fleet.path, "--no-wait", "--rate", "0.1", cwd=tmp_path, env=env)
         with command.started("fleet", "worker", cwd=tmp_path, env=env) as worker:
-            until(server, "fleet", "SELECT count(*) > 0 FROM lane WHERE lease_until IS NOT NULL")
+            server.wait_until("SELECT count(*) > 0 FROM lane WHERE lease_until IS NOT NULL", "fleet")
             server.crash()
             began = monotonic()
             worker.signal(signal.SIGTERM)
@@ -128,10 +117,10 @@ def test_a_job_of_another_version_is_shown_and_left_to_a_worker_of_that_version(
     postgres.execute(change, "fleet_version")
 
     with command.started("fleet", "worker", "--json", "--dead-after", "3s", cwd=tmp_path, env=env) as worker:
-        until(
-            postgres, "fleet_version", "SELECT count(*) > 0 FROM procrastinate_jobs WHERE queue_name = 'batch-upload/7'"
+        postgres.wait_until(
+            "SELECT count(*) > 0 FROM procrastinate_jobs WHERE queue_name = 'batch-upload/7'", "fleet_version"
         )
-        until(postgres, "fleet_version", "SELECT count(*) > 0 FROM fleet_worker")
+        postgres.wait_until("SELECT count(*) > 0 FROM fleet_worker", "fleet_version")
         shown = command.run("fleet", "status", fleet.path, "--json", cwd=tmp_path, env=env)
         worker.signal(signal.SIGTERM)
         ended = worker.finish()
@@ -165,8 +154,10 @@ def test_bad_rows_of_schedules_are_passed_over_said_once_and_shown_while_the_goo
     postgres.execute("UPDATE fleet_schedule SET next_at = now() WHERE cron = '0 3 * * *'", "fleet_schedules")
 
     with command.started("fleet", "worker", "--dead-after", "2s", cwd=tmp_path, env=env) as worker:
-        until(postgres, "fleet_schedules", "SELECT last_words IS NOT NULL FROM fleet_schedule WHERE cron = '0 3 * * *'")
-        until(postgres, "fleet_schedules", "SELECT count(*) > 0 FROM procrastinate_jobs")
+        postgres.wait_until(
+            "SELECT last_words IS NOT NULL FROM fleet_schedule WHERE cron = '0 3 * * *'", "fleet_schedules"
+        )
+        postgres.wait_until("SELECT count(*) > 0 FROM procrastinate_jobs", "fleet_schedules")
         worker.signal(signal.SIGTERM)
         ended = worker.finish()
     shown = command.run("fleet", "schedule", "--json", cwd=tmp_path, env=env)

@@ -24,6 +24,8 @@ from tests.support.strace import needed
 NEWEST_FIRST = tuple(sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: -int(each.parent.name)))
 SECONDS = 30.0
 """How long a server may take to start or stop."""
+WAIT_S = 45.0
+"""How long `wait_until` waits: on a busy machine a command takes seconds to start."""
 
 
 def program(name: str) -> str | None:
@@ -123,10 +125,10 @@ class PostgresServer:
         self.execute("SELECT pg_promote(wait => true, wait_seconds => 30)")
         self.wait_until("SELECT NOT pg_is_in_recovery()")
 
-    def wait_until(self, query: str) -> None:
+    def wait_until(self, query: str, database: str = "postgres") -> None:
         """Return as soon as a query gives true. Raises TimeoutError with the query."""
-        until = time.monotonic() + SECONDS
-        while self.execute(query) != [(True,)]:
+        until = time.monotonic() + WAIT_S
+        while self.execute(query, database) != [(True,)]:
             if time.monotonic() > until:
                 raise TimeoutError(query)
             time.sleep(0.02)
