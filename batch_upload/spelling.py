@@ -167,6 +167,8 @@ def _difference(wanted: str, name: str) -> str:
         return _OTHER_CASE
     if unicodedata.is_normalized("NFD", name):
         return "spelt with other code points (NFD, as Macs write them)"
+    if not unicodedata.is_normalized("NFC", name):
+        return "spelt with other code points (neither NFC nor NFD)"
     return "spelt with other code points (NFC; what was written is not, as on Macs)"
 
 

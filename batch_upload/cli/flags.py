@@ -132,9 +132,7 @@ class Flags:
     rehash: Annotated[
         bool | None, Option("--rehash/--no-rehash", help="read every file: do not trust remembered digests")
     ] = None
-    strict: Annotated[
-        bool | None, Option("--strict/--no-strict", help="warnings about the files count as problems, exit 21")
-    ] = None
+    strict: Annotated[bool | None, Option("--strict/--no-strict", help="warnings count as problems, exit 21")] = None
     skip_invalid: Annotated[
         bool | None,
         Option("--skip-invalid/--no-skip-invalid", help="send what is valid, report the rest as `invalid`, exit 20"),

@@ -196,7 +196,7 @@ def only_source(source: Path | None, files_from: Path | None, *, is_null: bool) 
     if made_of is None or (source is not None and files_from is not None):
         raise UsageError("name a folder, a table, or a list of files with `--files-from`: one of them")
     if is_null and files_from is None:
-        raise UsageError("`--null` is of `--files-from`")
+        raise UsageError("`--null` goes with `--files-from` only")
     return made_of
 
 
@@ -263,7 +263,7 @@ def write_new_manifest(
         if made.table is None:
             written.append(f"{rows}, and {'is' if made.invalid == 1 else 'are'} not in it")
         else:
-            written.append(f"{rows} until corrected in the table or the folder: `--skip-invalid` leaves them out")
+            written.append(f"{rows} until corrected in the table or the folder: `--skip-invalid` sends the others")
             flags += " --skip-invalid"
     return [*written, "next:", f"  batch-upload plan {shell_word(str(out))}{flags}"]
 

@@ -115,7 +115,7 @@ def refuse_form(form: Format, out: Path | None, *, is_of_several: bool, everythi
     """Raise UsageError for a form that several manifests, `--all` or standard output do not go with."""
     if form in (Format.HTML, Format.MANIFEST):
         if is_of_several:
-            raise UsageError(f"`--format {form}` is of one manifest", hint=f"{TABLE_FORMATS} take several")
+            raise UsageError(f"`--format {form}` takes one manifest", hint=f"{TABLE_FORMATS} take several")
         if everything:
             raise UsageError(f"`--all` does not go with `--format {form}`", hint=f"it goes with {TABLE_FORMATS}")
     if form is Format.XLSX and out is None:

@@ -34,6 +34,8 @@ _HEAD_BYTES = 8_192
 _PIECE_BYTES = KIB * KIB
 _COMPOUND_FILE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """The first bytes of an old document of Office, and of a new one that is encrypted ([MS-CFB], 2.2)."""
+_PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+"""The first bytes of a PNG and of a JPEG."""
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _SEPARATOR_LINE = re.compile(r"sep=(.)[\r\n]*", re.IGNORECASE)
 _JSON_LINES = (".jsonl", ".ndjson")
@@ -119,6 +121,8 @@ def _refuse_other_formats(head: bytes) -> None:
         raise TableFault(Code.NOT_UTF8, "the file is UTF-16: save it as `CSV UTF-8`")
     if head.startswith(b"%PDF-"):
         raise TableFault(Code.TABLE, "the file is a PDF: name the table that it was made of")
+    if head.startswith(_PICTURES):
+        raise TableFault(Code.TABLE, "the file is a picture: name a table, or the folder that has the picture")
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"["):
         raise TableFault(Code.TABLE, "the file is JSON, not JSON Lines: write each object in a line of its own")

@@ -171,8 +171,8 @@ def test_three_batches_are_one_report(command: Preloaded, three: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("--format", "html", "-o", "x.html"), "`--format html` is of one manifest"),
-        (("--format", "manifest"), "`--format manifest` is of one manifest"),
+        (("--format", "html", "-o", "x.html"), "`--format html` takes one manifest"),
+        (("--format", "manifest"), "`--format manifest` takes one manifest"),
         (("--ledger", "may/june.ledger"), "`--ledger` is for one manifest"),
         (("-o", "june/june.ledger"), "is a file of the ledger"),
         (("-o", "may/june.yaml"), "is the manifest"),

@@ -89,7 +89,7 @@ def test_every_problem_is_told_with_its_line_and_nothing_is_written(folder: Path
     [
         ((), "", "name a folder, a table, or a list of files"),
         (("f", "--files-from", "-"), "f/a.pdf", "one of them"),
-        (("f", "--null"), "", "`--null` is of `--files-from`"),
+        (("f", "--null"), "", "`--null` goes with `--files-from` only"),
         (("--files-from", "-"), "\n\n", "the list `-` names no file"),
         (("--files-from", "none.txt"), "", "`none.txt` cannot be read: no such file"),
         (("--files-from", "-", "--tag", "A={col:B}"), "f/a.pdf", "a list of files has no columns"),

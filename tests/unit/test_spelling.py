@@ -16,6 +16,18 @@ def test_a_name_in_another_unicode_form_is_closer_than_one_in_another_case() -> 
     assert found.name == NFD
 
 
+@pytest.mark.parametrize(
+    ("wanted", "name", "form"),
+    [
+        ("Société.pdf", unicodedata.normalize("NFD", "Société.pdf"), "NFD, as Macs write them"),
+        (unicodedata.normalize("NFD", "Société.pdf"), "Société.pdf", "NFC; what was written is not, as on Macs"),
+        ("Société.pdf", "Socie\u0301té.pdf", "neither NFC nor NFD"),
+    ],
+)
+def test_the_unicode_form_of_a_name_is_named(wanted: str, name: str, form: str) -> None:
+    assert closest(wanted, [name]) == (name, f"spelt with other code points ({form})")
+
+
 def test_names_that_differ_in_more_are_not_alike() -> None:
     assert closest("a.pdf", ["a.pdf", "b.pdf", "a.png"]) is None
 

@@ -116,7 +116,7 @@ async def test_a_newer_ledger_is_left_alone_and_says_what_reads_it(opened: Open,
     change(
         path,
         f"PRAGMA user_version = {NEWER}",
-        f"UPDATE migration SET program = '3.1.0', version = {NEWER} WHERE version = {SCHEMA_VERSION}",  # noqa: S608
+        f"INSERT INTO migration VALUES ({NEWER}, '3.1.0', '2027-01-01T00:00:00.000000Z')",  # noqa: S608
     )
     before = contents(path)
 

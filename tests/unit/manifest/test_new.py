@@ -125,11 +125,13 @@ def test_any_table_becomes_a_manifest_that_says_the_same_or_problems_of_its_rows
         assert expand(short, allow_outside=False)[1] == ()
         again = read_back(manifest, folder)
         assert bare(again.entries) == bare(manifest.entries)
-        assert expand(again, allow_outside=False)[1] == ()
+        listed, found = expand(again, allow_outside=False)
+        assert found == ()
         stripped = [tuple(cell.strip() for cell in row) for row in rows]
         kept = [row for row in stripped if any(row)]
         assert [entry.source for entry in again.entries] == [row[0] for row in kept]
         assert [entry.item_id for entry in again.entries] == [row[1] or None for row in kept]
+        assert [each.item_id for each in listed] == [row[1] or row[0] for row in kept]
         assert [dict(entry.tags) for entry in again.entries] == [
             {key: value for key, value in zip(("Country", "Note"), row[2:], strict=True) if value} for row in kept
         ]
@@ -244,11 +246,16 @@ def test_a_column_that_is_not_there_is_refused_with_those_that_are() -> None:
     assert refused.value.hint == "the columns are `file`, `company`"
 
 
-def test_capital_letters_of_columns_are_not_told_apart_unless_two_differ_in_nothing_else() -> None:
+def test_capital_letters_of_columns_are_not_told_apart_unless_two_differ_in_nothing_else(tmp_path: Path) -> None:
     wanted = wanted_tags(["Name={col:company} {col:CITY}"]).for_columns(["file", "Company", "City"])
 
     assert wanted.by_row == {"Name": "{col:Company} {col:City}"}
-    assert wanted_tags(["Name={col:city}"]).for_columns(["City", "city"]).by_row == {"Name": "{col:city}"}
+    (entry,) = made_of(b"file,Company,City\na.pdf,acme,Oslo\n", tmp_path, wanted).entries
+    assert entry.tags == {"Name": "acme Oslo"}
+    of_small = wanted_tags(["Name={col:city}"]).for_columns(["City", "city"])
+    assert of_small.by_row == {"Name": "{col:city}"}
+    (entry,) = made_of(b"file,City,city\na.pdf,A,B\n", tmp_path, of_small).entries
+    assert entry.tags == {"Name": "B"}
     with pytest.raises(UsageError):
         wanted_tags(["Name={col:CITY}"]).for_columns(["City", "city"])
 

@@ -102,6 +102,7 @@ def test_a_link_to_a_folder_is_told_and_not_followed(tmp_path: Path) -> None:
 def test_a_list_in_the_place_of_a_pattern_is_told_with_its_reason(tmp_path: Path) -> None:
     bad = [f"{number:03d}.pdf" for number in range(EXCLUDED_MAX + 1)]
     grow(tmp_path, "a/good.pdf", *(f"a/{name}" for name in bad), "b/good.pdf", *(f"b/{name}" for name in bad[1:]))
+    grow(tmp_path, "c/000.pdf")
 
     found = found_in(tmp_path, bad=bad)
 

@@ -111,7 +111,8 @@ def test_an_entry_behind_a_glob_with_the_id_of_a_match_is_told_which(told: Told,
 def test_no_advice_names_an_id_for_a_glob(told: Told, tmp_path: Path) -> None:
     grow(tmp_path, "a.pdf", "b.pdf")
 
-    assert all("`id`" not in message for _, message in told("glob: '*'", "glob: '*.pdf'"))
+    for entries in (("glob: '*'", "glob: '*.pdf'"), ("file: a.pdf", "glob: '*'")):
+        assert all("`id`" not in message for _, message in told(*entries))
 
 
 def test_a_name_with_a_line_break_is_named(told: Told, tmp_path: Path) -> None:
@@ -132,6 +133,7 @@ def test_a_name_with_a_line_break_is_named(told: Told, tmp_path: Path) -> None:
         ("Société*.pdf", "1 file would match it in another Unicode form (Macs write names in NFD), such as "
                          "`Socie\u0301te\u0301.pdf`: rename the files, or write `*` for the accented letters"),
         ("a*.jp*", "1 file would match it with other capital letters, such as `A.JPG`: write them as they are there"),
+        ("*.jp[g]", "2 files would match it with other capital letters, such as `A.JPG`: write them as they are there"),
         ("In/*.pdf", "1 file would match it with other capital letters, such as `in/x.pdf`: "
                      "write them as they are there"),
         (r"in\*.pdf", r"write folders with `/` instead of `\`: `in/*.pdf`"),

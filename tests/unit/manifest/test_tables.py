@@ -194,6 +194,8 @@ def test_rows_beyond_what_a_workbook_says_of_its_size_are_read_too() -> None:
         (zip_bytes({"word/document.xml": b"x"}), "a document of Word or PowerPoint"),
         (zip_bytes({"a.csv": b"file"}), "a ZIP archive, and not a table"),
         (b"%PDF-1.7\n", "the file is a PDF"),
+        (b"\x89PNG\r\n\x1a\n", "the file is a picture"),
+        (b"\xff\xd8\xff\xe0", "the file is a picture"),
         (b'\n[{"file": "a.pdf"}]', "JSON, not JSON Lines"),
         (b"<html><table>", "a web page or XML"),
         ("file\n".encode("utf-16"), "the file is UTF-16"),
