@@ -125,7 +125,7 @@ def left_for_later_text(young: Sequence[YoungFile]) -> list[str]:
 
 def skipped_text(count: int) -> str:
     """Return what a verb prints that goes on without what is invalid."""
-    return f"{count_words(count, 'problem')}: entries and files with problems are left out, the rest goes on (`--skip-invalid`)"
+    return f"{count_words(count, 'problem')}: what has a problem is left out, the rest goes on (`--skip-invalid`)"
 
 
 def valid_text(manifest: str, *, items: int, lanes: int = 0, warnings: int = 0) -> str:

@@ -1,10 +1,8 @@
 """Long names, and those of other scripts, on the page: in a browser, on a phone and on paper."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tests.support.browser import A4_WIDTH, SCROLLED_SIDEWAYS, opened, page_of

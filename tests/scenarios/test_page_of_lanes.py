@@ -1,12 +1,11 @@
 """The page of a manifest with many lanes in a browser, some of them with hostile names."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from batch_upload.app.ledger_view import view_lanes

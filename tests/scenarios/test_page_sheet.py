@@ -2,14 +2,12 @@
 
 import re
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
 import anyio
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tests.support.browser import Watched, opened, page_of

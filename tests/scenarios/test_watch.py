@@ -4,12 +4,10 @@ import asyncio
 import signal
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.support.batches import Batch, assert_adds_up, make_batch
