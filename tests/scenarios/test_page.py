@@ -292,7 +292,7 @@ async def test_items_that_a_full_account_keeps_waiting_are_left_to_a_person(
     ended = command.run("upload", batch.path, "--rate", "50", cwd=tmp_path, env=endpoint.env)
     assert ended.code == 27, ended.stderr
 
-    async with opened(browser, page_of(command, batch.manifest).as_uri()) as watched:
+    async with opened(browser, page_of(command, batch.path).as_uri()) as watched:
         cause = watched.page.locator(".cause")
 
         await expect(watched.page.locator("#verdict")).to_have_text(
@@ -314,7 +314,7 @@ async def test_what_a_run_left_out_is_invalid_with_its_reason_and_what_to_do(
     ended = command.run("upload", batch.path, "--skip-invalid", "--rate", "50", cwd=tmp_path, env=endpoint.env)
     assert ended.code == 20, ended.stderr
 
-    async with opened(browser, page_of(command, batch.manifest).as_uri()) as watched:
+    async with opened(browser, page_of(command, batch.path).as_uri()) as watched:
         cause = watched.page.locator(".cause")
 
         await expect(watched.page.locator(".tile[data-key=invalid] .number")).to_have_text("1")
@@ -337,7 +337,7 @@ async def test_what_the_next_run_does_by_itself_is_a_count_and_needs_no_person(
     ended = command.run("upload", batch.path, "--rate", "50", cwd=tmp_path, env=endpoint.env)
     assert ended.code == 13, ended.stderr
 
-    async with opened(browser, page_of(command, batch.manifest).as_uri()) as watched:
+    async with opened(browser, page_of(command, batch.path).as_uri()) as watched:
         await expect(watched.page.locator("#verdict")).to_have_text(
             "2 of 5 items are complete. 3 are left for the same command again."
         )
@@ -352,7 +352,7 @@ async def test_an_end_that_must_be_put_right_first_is_shown_and_nothing_is_left_
     ended = command.run("upload", batch.path, cwd=tmp_path, env=endpoint.env)
     assert ended.code == 22, ended.stderr
 
-    async with opened(browser, page_of(command, batch.manifest).as_uri()) as watched:
+    async with opened(browser, page_of(command, batch.path).as_uri()) as watched:
         await expect(watched.page.locator("#verdict")).to_contain_text(
             "3 wait until a person has put right what ended the last run."
         )
