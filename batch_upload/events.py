@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from batch_upload.model import Capacity, Fault, Known, Lane, OutcomeKind, Plan
+from batch_upload.actions import Plan
+from batch_upload.model import Capacity, Fault, Known, Lane, OutcomeKind
 
 
 @dataclass(frozen=True, slots=True)

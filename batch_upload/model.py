@@ -1,6 +1,5 @@
 """The values that all packages share. All are frozen."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from batch_upload.form import Form
+from batch_upload.registration import Bind, BindState, Denial
 from batch_upload.targets import Target
 
 KB = 1_000
@@ -26,6 +26,7 @@ class State(StrEnum):
     PENDING = "pending"
     SENDING = "sending"
     PROCESSING = "processing"
+    BINDING = "binding"  # the service has finished with the attachment; it is not in its registration's field yet
     COMPLETE = "complete"
     FAILED = "failed"
     UNKNOWN = "unknown"
@@ -33,8 +34,8 @@ class State(StrEnum):
     INVALID = "invalid"  # cannot be sent as it is now; only reported, never a row of a ledger
 
 
-LIVE = frozenset({State.PROCESSING, State.COMPLETE})
-"""States in which the attachment exists at the service."""
+LIVE = frozenset({State.PROCESSING, State.BINDING, State.COMPLETE})
+"""States in which the attachment exists at the service, as it does if no more than its binding failed (`is_live`)."""
 OPEN = frozenset({State.SENDING, State.UNKNOWN})
 """States in which a request may have made an attachment that the ledger does not know."""
 
@@ -121,6 +122,8 @@ class Entry(NamedTuple):
     patterns: tuple[str, ...] = ()  # of a glob whose templates are filled in: what its braces stand for
     form: str | None = None  # its name, which need not exist
     form_at: Position | None = None
+    bind: Bind | None = None
+    bind_at: Position | None = None
     problem: Problem | None = None  # then nothing of it is sent; the source is empty if that is not known
     at_file: str | None = None  # the table that its positions are in, as the user would name it; None: the manifest
 
@@ -184,6 +187,8 @@ class Listed(NamedTuple):
     form: Form | None = None
     is_entry: bool = False  # it stands for an entry whose attachments are not known, with its position as the id
     at_file: str | None = None  # the table that `at` is a place of; None: the manifest
+    bind: Bind | None = None
+    bind_at: Position | None = None  # the position of its `bind`; None for a row of a table, whose `at` it is
 
     @property
     def path(self) -> Path | None:
@@ -210,6 +215,8 @@ class Item(NamedTuple):
     max_size_bytes: int = MAX_SIZE_DEFAULT_BYTES
     lane_label: str | None = None
     """`Target.label` of its lane; None in a manifest without `targets`."""
+    bind: Bind | None = None
+    """Where the attachment is to be put; no part of the token."""
 
     @property
     def content(self) -> str:
@@ -337,64 +344,20 @@ class Known(NamedTuple):
     resume_after: datetime | None = None
     first_sent_at: datetime | None = None
     completed_at: datetime | None = None
-
-
-class ActionKind(StrEnum):
-    """What `upload` would do for one item."""
-
-    CREATE = "create"
-    UNCHANGED = "unchanged"
-    RETAG = "retag"
-    REPLACE = "replace"
-    RESOLVE = "resolve"
-    ORPHAN = "orphan"
-    PARKED = "parked"
-    FAILED = "failed"
-    INVALID = "invalid"  # left out; its item has no token
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One decision of the plan, with its reason in words. `item` is None for an orphan, `known` for what is new."""
-
-    kind: ActionKind
-    item_id: str
-    client_token: str
-    reason: str
-    item: Item | None = None
-    known: Known | None = None
+    bind: Bind | None = None
+    """Where the attachment is to be put, or is, as the manifest said last."""
+    bind_state: BindState | None = None
+    bound_version: int | None = None
+    """Of the registration: the version in whose field the attachment was put last."""
+    denial: Denial | None = None
+    """What the last review said that was read and that denied the version with this attachment."""
 
     @property
-    def state(self) -> State:
-        """The item's state as far as it is known. That of another token counts only if it was an earlier try."""
-        item, known = self.item, self.known
-        if self.kind is ActionKind.INVALID:
-            return State.INVALID
-        if known is None:
-            return State.PENDING
-        if known.client_token == self.client_token or self.kind is ActionKind.RETAG:
-            return known.state
-        wanted = None if item is None else (item.generation, item.content, dict(item.tags))
-        return known.state if wanted == (known.generation, known.content, dict(known.tags)) else State.PENDING
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The actions in the manifest's order, orphans last. Of some there is only the number."""
-
-    actions: tuple[Action, ...]
-    complete: int = 0
-    """Items that are complete and need nothing."""
-    more_orphans: int = 0
+    def is_live(self) -> bool:
+        """Whether the attachment exists at the service: also if no more than its binding has failed."""
+        return self.state in LIVE or (self.state is State.FAILED and self.bind_state is BindState.REFUSED)
 
     @property
-    def counts(self) -> Counter[ActionKind]:
-        """How many actions of each kind."""
-        counts = Counter(action.kind for action in self.actions)
-        counts[ActionKind.UNCHANGED] += self.complete
-        counts[ActionKind.ORPHAN] += self.more_orphans
-        return +counts
-
-    def of(self, *kinds: ActionKind) -> tuple[Action, ...]:
-        """The actions of these kinds, in order."""
-        return tuple(action for action in self.actions if action.kind in kinds)
+    def bound_to(self) -> Bind | None:
+        """The field that holds the attachment, as far as the ledger knows."""
+        return self.bind if self.bind_state is BindState.BOUND else None

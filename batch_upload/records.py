@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from batch_upload.model import Attachment, Known, Lane, OutcomeKind, State
+from batch_upload.registration import Bind
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,39 @@ class Comparison:
     """By id that the manifest does not list: how many of its tokens have an attachment at the service, or may."""
     parked: tuple[str, ...] = ()
     """Ids that the manifest does not list and that are parked."""
+
+
+class BoundItem(NamedTuple):
+    """An item whose attachment is in its field, as far as the ledger knows."""
+
+    item_id: str
+    client_token: str
+    attachment_id: str
+    bind: Bind
+    version: int
+    """Of the registration: the one in whose field it was put."""
+    denied_version: int | None
+    """The last version of which a review was recorded with the item (`Known.denial`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BindRecord:
+    """One request to put an item's attachment into a field. Without an end (`ended_at`, `kind`) its process died, or it
+    is under way."""
+
+    run_id: str
+    bind: Bind
+    attachment_id: str
+    started_at: datetime
+    ended_at: datetime | None
+    kind: OutcomeKind | None
+    version: int | None
+    """Of the registration, if the service accepted it."""
+    code: str | None
+    reason: str | None
+    message: str | None
+    request_id: str | None
+    status: int | None
 
 
 class Twin(NamedTuple):

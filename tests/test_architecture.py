@@ -20,6 +20,8 @@ SHARED = frozenset(
     {
         "errors",
         "model",
+        "registration",
+        "actions",
         "document",
         "operations",
         "records",
@@ -43,19 +45,21 @@ SHARED = frozenset(
 """The modules that every room may use."""
 MAY_IMPORT = {
     "errors": frozenset({"model", "summary"}),  # for its types alone, see below
-    "model": frozenset({"form", "targets"}),
+    "model": frozenset({"form", "registration", "targets"}),
+    "registration": frozenset[str](),
+    "actions": frozenset({"model"}),
     "form": frozenset({"model"}),  # for its types alone
     "targets": frozenset({"errors"}),
     "mounts": frozenset[str](),
     "moments": frozenset[str](),
     "operations": frozenset[str](),
     "document": frozenset({"errors", "model"}),
-    "records": frozenset({"model"}),
+    "records": frozenset({"model", "registration"}),
     "token": frozenset({"errors", "model"}),
-    "events": frozenset({"errors", "model"}),
+    "events": frozenset({"actions", "errors", "model"}),
     "shortage": frozenset({"errors"}),
     "spelling": frozenset({"document", "model", "targets"}),
-    "ports": frozenset({"clock", "document", "errors", "model", "moments", "records", "token"}),
+    "ports": frozenset({"clock", "document", "errors", "model", "moments", "records", "registration", "token"}),
     "ledger_address": frozenset({"errors"}),
     "settings": frozenset({"errors", "ledger_address", "model", "targets", "token"}),
     "escape": frozenset[str](),

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from batch_upload.actions import Plan
 from batch_upload.app.exits import exit_with_invalid
 from batch_upload.app.plan_input import PlanInput
 from batch_upload.app.rates import expected_create_rate
@@ -12,7 +13,7 @@ from batch_upload.engine.plan import LaneOutlook, Selection
 from batch_upload.engine.rows import BatchRows, shown_row, state_of_row
 from batch_upload.errors import ExitCode
 from batch_upload.events import ItemChanged, RunStarted
-from batch_upload.model import Known, Lane, OutcomeKind, Plan, State
+from batch_upload.model import Known, Lane, OutcomeKind, State
 from batch_upload.ports import LedgerReader
 from batch_upload.records import Mark, RunRecord
 from batch_upload.summary import Exit, Summary

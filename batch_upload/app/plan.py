@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
+from batch_upload.actions import ActionKind, Plan
 from batch_upload.app.choice import check_only, ready_to_plan
 from batch_upload.app.exits import exit_with_invalid, lane_summary, summary_of_lanes
 from batch_upload.app.items import invalid
@@ -41,7 +42,7 @@ from batch_upload.errors import (
     ServiceError,
     Transient,
 )
-from batch_upload.model import ActionKind, Attachment, Capacity, Lane, Plan, Problem, State
+from batch_upload.model import Attachment, Capacity, Lane, Problem, State
 from batch_upload.operations import DESCRIBE, LIMITS, LIST_TAGS
 from batch_upload.ports import Observer
 from batch_upload.settings import RunOptions

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from batch_upload.actions import Action, ActionKind, Plan
 from batch_upload.app.exits import STATE_OF_STATUS
 from batch_upload.app.items import LanePart, lane_parts
 from batch_upload.app.lanes import lane_readers
@@ -37,7 +38,7 @@ from batch_upload.engine.rows import (
 )
 from batch_upload.engine.survey import Seen
 from batch_upload.ledger_address import LedgerAddress
-from batch_upload.model import LIVE, OPEN, Action, ActionKind, Attachment, Known, Lane, Plan, State
+from batch_upload.model import LIVE, OPEN, Attachment, Known, Lane, State
 from batch_upload.ports import LedgerReader
 from batch_upload.records import LaneHold, RateRecord, RunRecord, Twin
 from batch_upload.settings import RunOptions, Settings

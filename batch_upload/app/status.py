@@ -9,6 +9,7 @@ from functools import partial
 
 from anyio import to_thread
 
+from batch_upload.actions import Plan
 from batch_upload.app.exits import joint_summary, lane_summary, one_per_lane, summary_of_lanes
 from batch_upload.app.items import list_items, missing_files, ready_to_read, settings_of_manifest
 from batch_upload.app.lanes import LaneOutcome, ListedPart, listed_parts
@@ -24,7 +25,7 @@ from batch_upload.engine.rows import new_row, shown_row, with_retries_counted
 from batch_upload.ledger import Note, find_reader, is_ledger_file
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl, named_address
 from batch_upload.manifest.reader import ledger_named_in
-from batch_upload.model import Known, Lane, Manifest, Plan, State
+from batch_upload.model import Known, Lane, Manifest, State
 from batch_upload.records import LaneHold, RunRecord
 from batch_upload.settings import RunOptions, Settings, settings_of
 from batch_upload.summary import Summary

@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
+from batch_upload.actions import ActionKind
 from batch_upload.app.choice import check_only, ready_to_send
 from batch_upload.app.exits import exit_of_run, exit_with_invalid
 from batch_upload.app.interruption import Interruption
@@ -25,7 +26,7 @@ from batch_upload.engine.plan import Selection
 from batch_upload.engine.run import LaneOptions, LaneResult, Run
 from batch_upload.errors import ExitCode, LedgerFault
 from batch_upload.events import RunEnded
-from batch_upload.model import ActionKind, Known, State
+from batch_upload.model import Known, State
 from batch_upload.ports import LedgerWriter, Observer
 from batch_upload.records import RateRecord
 from batch_upload.service.access import Ask

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from anyio import to_thread
 
+from batch_upload.actions import Action
 from batch_upload.app.exits import lane_summary
 from batch_upload.app.items import look_into
 from batch_upload.app.lanes import ListedPart, listed_lanes
@@ -21,7 +22,7 @@ from batch_upload.engine.rows import BatchRows, latest_try, shown_row, shown_row
 from batch_upload.errors import UsageError
 from batch_upload.ledger import is_ledger_file
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl, named_address
-from batch_upload.model import Action, Item, Known, Lane, Listed, Manifest, Problem, State
+from batch_upload.model import Item, Known, Lane, Listed, Manifest, Problem, State
 from batch_upload.ports import LedgerReader
 from batch_upload.records import LaneHold, TokenHistory
 from batch_upload.settings import RunOptions, Settings

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from batch_upload.actions import ActionKind
 from batch_upload.cli import messages
 from batch_upload.cli.completion import item_ids
 from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Flags, ManifestOrLedgerArgument, options_of
 from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.errors import ExitCode
-from batch_upload.model import ActionKind, State
+from batch_upload.model import State
 from batch_upload.report.advice import ROOM_IN_ACCOUNT, advice
 from batch_upload.report.history import (
     History,

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
+from batch_upload.actions import Action, ActionKind
 from batch_upload.clock import sleep_or
 from batch_upload.engine.context import LaneContext
 from batch_upload.engine.create import Ending, Uploader
@@ -23,7 +24,7 @@ from batch_upload.engine.resolve import Findings, look_up
 from batch_upload.engine.rows import BatchRows, new_row
 from batch_upload.engine.settle import Settler
 from batch_upload.errors import Disagreement, LaneFault, OutOfResources, Refused, Transient
-from batch_upload.model import Action, ActionKind, AttachmentStatus, Item, State
+from batch_upload.model import AttachmentStatus, Item, State
 from batch_upload.operations import CREATE
 from batch_upload.ports import Bodies, moment
 from batch_upload.token import IDENTITY_TAG

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from batch_upload.actions import Action, ActionKind, Plan
 from batch_upload.engine.rows import (
     BatchRows,
     has_failed_upload,
@@ -21,7 +22,7 @@ from batch_upload.engine.rows import (
     with_retry,
 )
 from batch_upload.escape import quoted
-from batch_upload.model import LIVE, OPEN, Action, ActionKind, AttachmentStatus, Capacity, Item, Known, Plan, State
+from batch_upload.model import LIVE, OPEN, AttachmentStatus, Capacity, Item, Known, State
 from batch_upload.records import Comparison, Twin
 from batch_upload.token import RETRIES_MAX
 

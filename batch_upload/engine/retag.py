@@ -8,6 +8,7 @@ Every request may be sent again. A refusal is recorded with the intent, which ha
 
 from collections.abc import Sequence
 
+from batch_upload.actions import Action
 from batch_upload.engine.context import LaneContext
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.lane import StopKind, Withheld
@@ -16,7 +17,7 @@ from batch_upload.engine.retry import fault_of
 from batch_upload.engine.rows import BatchRows, tags_at_service
 from batch_upload.engine.settle import Settler, is_old
 from batch_upload.errors import LaneFault, Refused, Transient
-from batch_upload.model import Action, Item, Known, State
+from batch_upload.model import Item, Known, State
 from batch_upload.operations import TAG, UNTAG
 
 AT_ONCE = 4

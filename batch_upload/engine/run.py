@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
+from batch_upload.actions import Action, ActionKind, Plan
 from batch_upload.engine.context import FailureCount, LaneContext
 from batch_upload.engine.create_step import CreateStep
 from batch_upload.engine.groups import task_group
@@ -34,7 +35,7 @@ from batch_upload.engine.survey import DuplicateWatch, ask_before_listing, owes_
 from batch_upload.errors import LaneFault, LedgerFault, Refused, Transient
 from batch_upload.escape import quoted
 from batch_upload.events import RunStarted
-from batch_upload.model import Action, ActionKind, Capacity, Fault, Item, Known, Lane, Plan, State
+from batch_upload.model import Capacity, Fault, Item, Known, Lane, State
 from batch_upload.operations import CREATE
 from batch_upload.ports import Bodies, LaneMemory
 from batch_upload.records import Comparison, Duplicate

@@ -14,11 +14,13 @@ from batch_upload.ports.ledger import (
     ABSENT,
     DELETING,
     Attempt,
+    BindAttempt,
     LaneMemory,
     Ledger,
     LedgerWriter,
 )
 from batch_upload.ports.ledger_reader import LedgerReader
+from batch_upload.registration import Bind, FieldContent, FieldPage, RegistrationPage
 
 
 class Clock(MonotonicClock, Protocol):
@@ -105,6 +107,33 @@ class AttachmentService(Protocol):
         ConflictException where a registration uses it."""
         ...
 
+    async def registrations(self, next_token: str | None, *, ids: Sequence[str] = ()) -> RegistrationPage:
+        """One page, of at most 100, of all the lane's registrations; None asks for the first.
+
+        With 1 to 5 `ids` those alone; Refused with code ResourceNotFoundException if one of them is not found.
+        """
+        ...
+
+    async def field_definitions(self, registration_type: str, next_token: str | None) -> FieldPage:
+        """One page of the fields of a type of registration; None asks for the first. Refused for an unknown type."""
+        ...
+
+    async def field_contents(
+        self, registration_id: str, fields: Sequence[str], *, version: int | None = None
+    ) -> tuple[FieldContent, ...]:
+        """What 1 to 5 fields of a version hold, the current one if None. A field that holds nothing may be left out.
+
+        Refused with code ResourceNotFoundException if the registration is not found.
+        """
+        ...
+
+    async def put_field(self, bind: Bind, attachment_id: str) -> int:
+        """Put an attachment into a field of the current version, in place of what it holds. Return the version.
+
+        Done again, it does no more. Refused with ConflictException while the version cannot be changed.
+        """
+        ...
+
     async def capacity(self) -> Capacity | None:
         """REGISTRATION_ATTACHMENTS of the account, or None where the service does not tell it. A hint: it may lag."""
         ...
@@ -137,6 +166,7 @@ __all__ = [
     "AttachmentService",
     "AttachmentStatus",
     "Attempt",
+    "BindAttempt",
     "Bodies",
     "Body",
     "Clock",

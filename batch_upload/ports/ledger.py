@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from batch_upload.document import RememberedDigest
@@ -10,17 +11,22 @@ from batch_upload.errors import LedgerLocked
 from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome
 from batch_upload.moments import Stretch
 from batch_upload.records import (
+    BoundItem,
     Comparison,
     Duplicate,
     RateRecord,
     Twin,
 )
+from batch_upload.registration import Bind, Denial, RegistrationField
 
 ABSENT = "NOT_FOUND"
 """Code of the fault of an item whose attachment the service did not find, a horizon and more after its creation. Unlike
 `DELETED`, which the service said, it is looked at again by every run."""
 DELETING = "DELETING"
 """Code of the fault of an item whose attachment was asked to be deleted, without a record of what came of that."""
+
+
+NO_BINDS: Mapping[str, Bind] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,19 @@ class Attempt:
     client_token: str
     number: int
     started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BindAttempt:
+    """A durable intent to put an attachment into a field."""
+
+    attempt_id: int
+    client_token: str
+    attachment_id: str
+    bind: Bind
+    started_at: datetime
+    was_sent: bool
+    """Whether an earlier attempt was never answered."""
 
 
 class Ledger(Protocol):
@@ -169,11 +188,17 @@ class LedgerWriter(Protocol):
         """Every token of a batch, current ones and those that were replaced, oldest first."""
         ...
 
-    async def compare(self, batch: str, tokens: Mapping[str, str]) -> Comparison:
-        """Compare all items of a manifest, their tokens by id, with the current and replaced tokens of a batch."""
+    async def compare(self, batch: str, tokens: Mapping[str, str], binds: Mapping[str, Bind] = NO_BINDS) -> Comparison:
+        """Compare all items of a manifest, their tokens by id, with the current and replaced tokens of a batch.
+
+        `binds`: what each item with a `bind` is to be bound to, by id. An item of which the ledger has another one, or
+        one where it is to have none, is unfinished.
+        """
         ...
 
-    async def unfinished(self, batch: str, tokens: Mapping[str, str]) -> Mapping[str, bool]:
+    async def unfinished(
+        self, batch: str, tokens: Mapping[str, str], binds: Mapping[str, Bind] = NO_BINDS
+    ) -> Mapping[str, bool]:
         """Return `Comparison.unfinished` for some items, their tokens by id."""
         ...
 
@@ -196,7 +221,9 @@ class LedgerWriter(Protocol):
     async def enlist(self, items: Iterable[Item], *, at: datetime) -> None:
         """Make each item's token the current one of its id: a new one as `pending`, a known one as it is.
 
-        The stored identity tag of a token follows the item as long as it was never attempted.
+        The stored identity tag of a token follows the item as long as it was never attempted. Its `bind` always follows
+        the item: if that changes, a token whose attachment is UPLOAD_COMPLETE becomes `binding`, or `complete` without
+        a `bind`; also one whose binding had failed. A token whose attachment was not found stays `failed`.
         """
         ...
 
@@ -230,7 +257,8 @@ class LedgerWriter(Protocol):
         """Record the statuses of attachments. Return the items they belong to as they are now, in the same order; what
         no item has is left out.
 
-        UPLOAD_COMPLETE: `complete`. UPLOAD_FAILED: `failed`, code UPLOAD_FAILED. DELETED: `failed`, code DELETED.
+        UPLOAD_COMPLETE: `complete`, or `binding` with a `bind` that it is not bound to. UPLOAD_FAILED: `failed`, code
+        UPLOAD_FAILED. DELETED: `failed`, code DELETED.
         """
         ...
 
@@ -264,6 +292,49 @@ class LedgerWriter(Protocol):
 
     async def end_deletion(self, client_token: str, *, is_gone: bool, at: datetime) -> Known:
         """Record what became of it. Not gone, it stands as it stood before."""
+        ...
+
+    async def bound(self, batch: str) -> Sequence[BoundItem]:
+        """Every current token of a batch whose attachment is in its field."""
+        ...
+
+    async def rebind(self, client_tokens: Sequence[str], *, at: datetime) -> None:
+        """`binding` again, of those that are `complete` and bound: the field does not hold their attachments now."""
+        ...
+
+    async def intend_bind(self, client_token: str, *, run_id: str, at: datetime) -> BindAttempt:
+        """Record that a request is about to leave that puts the token's attachment into the field of its `bind`.
+
+        The item is `binding`, or `failed` with its binding refused: then it is `binding` again.
+        """
+        ...
+
+    async def conclude_bind(self, attempt: BindAttempt, outcome: Outcome, *, version: int | None = None) -> Known:
+        """Record what became of it, and return the item as it is now. It is recorded even if the caller is cancelled.
+
+        ACCEPTED, with the `version` of the registration: `complete`, and what else of the lane was bound to this field
+        is replaced. REFUSED: `failed`, with the fault; the attachment stays. UNKNOWN: stays `binding`, bind state
+        `sent`. Every other kind: `binding`, and `sent` only if an earlier attempt was never answered. An item whose
+        `bind` is another one by now stays as it is.
+        """
+        ...
+
+    async def deny(self, client_token: str, denial: Denial, *, at: datetime) -> Known:
+        """Record what a review said of the attachment in its field. The state stays."""
+        ...
+
+    async def fields_of(self, attachment_ids: Collection[str]) -> Mapping[str, Sequence[Bind]]:
+        """Return, by attachment id, every field that the lane's requests put it into, accepted or never answered."""
+        ...
+
+    async def field_definitions(self, *, after: datetime) -> Mapping[str, Sequence[RegistrationField]]:
+        """Return the fields of each type of registration that were remembered after this time."""
+        ...
+
+    async def remember_field_definitions(
+        self, definitions: Mapping[str, Sequence[RegistrationField]], *, at: datetime
+    ) -> None:
+        """Remember the fields of these types of registration instead of what was known of them."""
         ...
 
     async def absent(self, client_tokens: Sequence[str], *, at: datetime) -> None:

@@ -8,8 +8,11 @@ from typing import Protocol, Self
 
 from batch_upload.document import RememberedDigest
 from batch_upload.model import Known, Lane, State
+from batch_upload.ports.ledger import NO_BINDS
 from batch_upload.records import (
     AttemptRecord,
+    BindRecord,
+    BoundItem,
     Bucket,
     Comparison,
     LaneHold,
@@ -23,6 +26,7 @@ from batch_upload.records import (
     Twin,
     UploadedBy,
 )
+from batch_upload.registration import Bind, RegistrationField
 
 
 class LedgerReader(Protocol):
@@ -116,8 +120,8 @@ class LedgerReader(Protocol):
         """
         ...
 
-    def compare(self, batch: str, tokens: Mapping[str, str]) -> Comparison:
-        """Compare all items of a manifest, their tokens by id, with the current and replaced tokens of a batch."""
+    def compare(self, batch: str, tokens: Mapping[str, str], binds: Mapping[str, Bind] = NO_BINDS) -> Comparison:
+        """As `LedgerWriter.compare`."""
         ...
 
     def twins(self, contents: Collection[str]) -> Sequence[Twin]:
@@ -134,6 +138,18 @@ class LedgerReader(Protocol):
 
     def attempts(self, client_token: str) -> list[AttemptRecord]:
         """What was tried for a token, oldest first; empty for one that is not there."""
+        ...
+
+    def bind_attempts(self, client_token: str) -> list[BindRecord]:
+        """Every request to put the token's attachment into a field, oldest first."""
+        ...
+
+    def bound(self, batch: str) -> Sequence[BoundItem]:
+        """As `LedgerWriter.bound`."""
+        ...
+
+    def field_definitions(self, *, after: datetime) -> Mapping[str, Sequence[RegistrationField]]:
+        """As `LedgerWriter.field_definitions`."""
         ...
 
     def attempts_after(self, attempt_id: int, *, again: Collection[int] = ()) -> Iterator[NumberedAttempt]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TextIO
 
+from batch_upload.actions import Action, ActionKind
 from batch_upload.document import YoungFile
 from batch_upload.errors import ExitCode
 from batch_upload.escape import printable, stream_encoding
@@ -23,7 +24,7 @@ from batch_upload.events import (
     RunEnded,
     RunStarted,
 )
-from batch_upload.model import Action, ActionKind, Fault, Known, Lane, Problem
+from batch_upload.model import Fault, Known, Lane, Problem
 from batch_upload.report.lane_progress import LanesProgress, ProgressCounts
 from batch_upload.report.observers import RunObserver
 from batch_upload.summary import EVENT_SCHEMA_VERSION, Exit

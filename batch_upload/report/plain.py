@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TextIO
 
+from batch_upload.actions import ActionKind
 from batch_upload.errors import ExitCode
 from batch_upload.escape import printable, quoted, write_text
 from batch_upload.events import (
@@ -23,7 +24,7 @@ from batch_upload.events import (
     Sending,
     lane_and_event,
 )
-from batch_upload.model import ActionKind, Known, OutcomeKind, State
+from batch_upload.model import Known, OutcomeKind, State
 from batch_upload.report.estimate import creates_within
 from batch_upload.report.lane_progress import LanesProgress, ProgressCounts
 from batch_upload.report.lane_words import (

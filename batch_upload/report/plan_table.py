@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from batch_upload.actions import Action, ActionKind, Plan
 from batch_upload.escape import printable, write_text
-from batch_upload.model import Action, ActionKind, Capacity, Plan
+from batch_upload.model import Capacity
 from batch_upload.operations import CREATE, DESCRIBE, LIST_TAGS, TAG
 from batch_upload.report.estimate import creates_within, describes, run_s, useful_workers
 from batch_upload.report.ndjson import made_line

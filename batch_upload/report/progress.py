@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from batch_upload.actions import Action, ActionKind
 from batch_upload.events import ItemChanged, LaneStopped, LeaseChanged, Requested, RunStarted, Sending
-from batch_upload.model import Action, ActionKind, Known, OutcomeKind, State
+from batch_upload.model import Known, OutcomeKind, State
 from batch_upload.operations import CREATE
 from batch_upload.report.estimate import run_s, steady_rate
 

@@ -15,9 +15,10 @@ import pytest
 
 import batch_upload
 from batch_upload import BatchUploadError, Interruption, RunOptions, RunResult, plan, status, upload, validate, verify
+from batch_upload.actions import ActionKind
 from batch_upload.errors import AccessFault, ExitCode, LedgerLocked, LedgerUnusable, ManifestInvalid, UsageError
 from batch_upload.events import ItemChanged
-from batch_upload.model import ActionKind, State
+from batch_upload.model import State
 from batch_upload.operations import CREATE
 from tests.support.batches import assert_each_once, make_batch, token_of
 from tests.support.emulator_process import running_emulator

@@ -7,10 +7,10 @@ from pathlib import Path
 import anyio
 import pytest
 
+from batch_upload.actions import ActionKind
 from batch_upload.app.plan import FOUND, PlanResult, plan
 from batch_upload.errors import ExitCode, LedgerOfAnotherLane, ManifestInvalid, UsageError
 from batch_upload.events import Requested
-from batch_upload.model import ActionKind
 from batch_upload.settings import LOCAL_ACCOUNT, RunOptions
 from tests.support.batches import Batch, make_batch
 from tests.support.fleets import make_fleet

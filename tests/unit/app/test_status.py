@@ -7,11 +7,12 @@ from pathlib import Path
 
 import anyio
 
+from batch_upload.actions import ActionKind
 from batch_upload.app.items import ready
 from batch_upload.app.status import Status, status, status_sync
 from batch_upload.clock import SystemClock
 from batch_upload.ledger import open_ledger
-from batch_upload.model import ActionKind, State
+from batch_upload.model import State
 from batch_upload.settings import RunOptions
 from tests.support.batches import Batch, make_batch
 from tests.support.fleets import make_fleet

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from batch_upload.actions import ActionKind
 from batch_upload.app.why import why
 from batch_upload.errors import UsageError
-from batch_upload.model import ActionKind, OutcomeKind, State
+from batch_upload.model import OutcomeKind, State
 from batch_upload.settings import RunOptions
 from tests.support.batches import Batch, make_batch, token_of
 from tests.support.process_state import process_state

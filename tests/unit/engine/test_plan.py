@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch_upload.actions import ActionKind
 from batch_upload.engine.plan import (
     LaneOutlook,
     Selection,
@@ -29,7 +30,7 @@ from batch_upload.engine.rows import (
     with_retries_counted,
     with_retry,
 )
-from batch_upload.model import ActionKind, AttachmentStatus, Capacity, Fault, Item, Known, State
+from batch_upload.model import AttachmentStatus, Capacity, Fault, Item, Known, State
 from batch_upload.records import Twin
 from tests.support.engine_world import an_item
 from tests.support.manual_clock import EPOCH as NOW

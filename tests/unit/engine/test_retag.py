@@ -2,10 +2,11 @@
 
 import pytest
 
+from batch_upload.actions import ActionKind
 from batch_upload.engine.plan import LaneOutlook, plan_items
 from batch_upload.engine.prune import pruning
 from batch_upload.engine.rows import BatchRows, shown_row
-from batch_upload.model import ActionKind, Item, State
+from batch_upload.model import Item, State
 from batch_upload.token import IDENTITY_TAG
 from tests.support.engine_world import HORIZON_S, World, an_item
 from tests.support.memory_service import TAG, UNTAG, Trouble, denied, lost, refused, throttled

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from hypothesis import given
 
+from batch_upload.actions import Action, ActionKind, Plan
 from batch_upload.engine.plan import LaneOutlook, plan_items, plan_unfinished, tokens_of, unfinished_items
 from batch_upload.engine.rows import BatchRows, row_of
-from batch_upload.model import LIVE, OPEN, Action, ActionKind, Item, Known, Plan, State
+from batch_upload.model import LIVE, OPEN, Item, Known, State
 from batch_upload.records import Comparison
 from tests.unit.engine.test_plan import MANIFESTS, OUTLOOKS, ledgers
 

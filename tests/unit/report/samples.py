@@ -3,11 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from batch_upload.actions import Action, ActionKind, Plan
 from batch_upload.errors import ExitCode
 from batch_upload.events import ItemChanged, LaneEnded, OfLane, Requested, RunStarted, Sending
 from batch_upload.model import (
-    Action,
-    ActionKind,
     AttachmentStatus,
     Capacity,
     ContentType,
@@ -18,7 +17,6 @@ from batch_upload.model import (
     Listed,
     Manifest,
     OutcomeKind,
-    Plan,
     Position,
     State,
 )

@@ -3,9 +3,10 @@
 import jsonschema
 import pytest
 
+from batch_upload.actions import ActionKind
 from batch_upload.app.checks import Verdict
 from batch_upload.engine.verify import FindingKind
-from batch_upload.model import ActionKind, AttachmentStatus, OutcomeKind, State
+from batch_upload.model import AttachmentStatus, OutcomeKind, State
 from tests.support.event_schema import OPTIONAL, PAGE, page, schema, shape_of, shapes
 
 DEFS = schema()["$defs"]

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from batch_upload.actions import Action, ActionKind
 from batch_upload.errors import ExitCode
 from batch_upload.events import (
     LanesChosen,
@@ -17,16 +18,7 @@ from batch_upload.events import (
     Retrying,
     Sending,
 )
-from batch_upload.model import (
-    Action,
-    ActionKind,
-    Capacity,
-    Fault,
-    OutcomeKind,
-    Position,
-    Problem,
-    State,
-)
+from batch_upload.model import Capacity, Fault, OutcomeKind, Position, Problem, State
 from batch_upload.report.ndjson import (
     LaneRef,
     NdjsonObserver,

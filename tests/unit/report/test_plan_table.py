@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from batch_upload.model import Action, ActionKind, Capacity, Plan, State
+from batch_upload.actions import Action, ActionKind, Plan
+from batch_upload.model import Capacity, State
 from batch_upload.report.plan_table import (
     LaneTotals,
     Look,

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch_upload.actions import Action, ActionKind, Plan
 from batch_upload.events import LaneStopped
-from batch_upload.model import Action, ActionKind, Capacity, Plan, State
+from batch_upload.model import Capacity, State
 from batch_upload.report.progress import RunProgress, is_awaited, recent_rate
 from tests.unit.report.samples import (
     BEGIN,
