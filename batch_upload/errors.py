@@ -218,7 +218,11 @@ class ItemFault(ServiceError):
 
 
 class Refused(ItemFault):
-    """The service said no to this item. `fields` are (name, message) as the service gave them."""
+    """The service said no to this item. `fields` are (name, message) as the service gave them.
+
+    `resource_id` and `resource_type` say what is in conflict or not found: an id or ARN, and `registration` or
+    `registration-attachment`. None if the service does not say it.
+    """
 
     def __init__(
         self,
@@ -230,11 +234,13 @@ class Refused(ItemFault):
         status: int | None = None,
         fields: Sequence[tuple[str, str]] = (),
         resource_id: str | None = None,
+        resource_type: str | None = None,
         hint: str = "",
     ) -> None:
         super().__init__(message, code=code, reason=reason, request_id=request_id, status=status, hint=hint)
         self.fields = tuple(fields)
         self.resource_id = resource_id
+        self.resource_type = resource_type
 
 
 class UnknownRefusal(Refused):

@@ -175,22 +175,25 @@ def _answered(response: Mapping[str, Any], operation: str) -> ServiceError:
         return AccountFull(text, hint=hint, **common)
     if isinstance(status, int) and status >= 500:
         return NoAnswer(text, **common)
-    return _refused(response, text, common)
+    return _refused(response, text, common, operation)
 
 
-def _refused(response: Mapping[str, Any], text: str, common: Mapping[str, Any]) -> Refused:
+def _refused(response: Mapping[str, Any], text: str, common: Mapping[str, Any], operation: str) -> Refused:
     """Return the error of an answer that is about one item, or has a code that is not known."""
     fields = response.get("Fields")
     pairs = [each for each in fields if isinstance(each, dict)] if isinstance(fields, list) else []
-    resource_id = plain_text(response["ResourceId"]) if response.get("ResourceId") else None
+    resource_id, resource_type = (
+        plain_text(response[name]) if response.get(name) else None for name in ("ResourceId", "ResourceType")
+    )
     hint = ""
-    if common["code"] == "ConflictException":
+    if common["code"] == "ConflictException" and operation == CREATE:
         hint = f"the token may be in use by `{resource_id}`" if resource_id else "the token may be in use already"
     kind = Refused if common["code"] in REFUSALS else UnknownRefusal
     return kind(
         text,
         fields=[(plain_text(each.get("Name", "")), plain_text(each.get("Message", ""))) for each in pairs],
         resource_id=resource_id,
+        resource_type=resource_type,
         hint=hint,
         **common,
     )

@@ -22,6 +22,14 @@ from batch_upload.errors import (
     Throttled,
     UnknownRefusal,
 )
+from batch_upload.operations import (
+    CREATE,
+    DELETE,
+    FIELD_DEFINITIONS,
+    FIELD_VALUES,
+    PUT_FIELD,
+    REGISTRATIONS,
+)
 from batch_upload.service.faults import DENIED, THROTTLED, UNANSWERED, sdk_fault, skew_message
 
 STATUSES = (200, 400, 403, 429, 500, 503)
@@ -33,6 +41,7 @@ def said(
     status: int = 400,
     reason: str | None = None,
     headers: Mapping[str, str] | None = None,
+    operation: str = CREATE,
     **members: Any,  # noqa: ANN401
 ) -> sdk.ClientError:
     """An error answer as botocore hands it over."""
@@ -41,7 +50,7 @@ def said(
         "ResponseMetadata": {"HTTPStatusCode": status, "RequestId": "req-1", "HTTPHeaders": dict(headers or {})},
         **members,
     }
-    return sdk.ClientError(response | ({"Reason": reason} if reason else {}), "CreateRegistrationAttachment")
+    return sdk.ClientError(response | ({"Reason": reason} if reason else {}), operation)
 
 
 TABLE = [
@@ -121,13 +130,49 @@ def test_retry_after_is_taken_where_it_is_a_sane_number_of_seconds(header: str, 
 
 
 def test_fields_and_the_resource_are_kept() -> None:
-    fault = sdk_fault(
-        said("ValidationException", Fields=[{"Name": "AttachmentBody", "Message": "too large"}], ResourceId="r")
-    )
+    fields = [{"Name": "AttachmentBody", "Message": "too large"}]
+    fault = sdk_fault(said("ValidationException", Fields=fields, ResourceId="r", ResourceType="registration"))
 
     assert isinstance(fault, Refused)
     assert fault.fields == (("AttachmentBody", "too large"),)
-    assert fault.resource_id == "r"
+    assert (fault.resource_id, fault.resource_type) == ("r", "registration")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("ConflictException", "REGISTRATION_ALREADY_SUBMITTED"),
+        ("ConflictException", "EDIT_REGISTRATION_FIELD_VALUES_NOT_ALLOWED"),
+        ("ConflictException", "RESOURCE_NOT_ACTIVE"),
+        ("ValidationException", "UNKNOWN_REGISTRATION_FIELD"),
+        ("ValidationException", "UNKNOWN_REGISTRATION_TYPE"),
+        ("ValidationException", "UNKNOWN_REGISTRATION_VERSION"),
+        ("ValidationException", "FIELD_VALIDATION_FAILED"),
+        ("ResourceNotFoundException", None),
+    ],
+)
+@pytest.mark.parametrize("operation", [PUT_FIELD, REGISTRATIONS, FIELD_DEFINITIONS, FIELD_VALUES])
+def test_a_refusal_about_a_registration_keeps_its_reason_and_speaks_of_no_token(
+    operation: str, code: str, reason: str | None
+) -> None:
+    fault = sdk_fault(said(code, reason=reason, operation=operation, ResourceId="registration-1"))
+
+    assert isinstance(fault, Refused)
+    assert not isinstance(fault, UnknownRefusal)
+    assert (fault.code, fault.reason, fault.resource_id, fault.hint) == (code, reason, "registration-1", "")
+
+
+@pytest.mark.parametrize(("operation", "speaks"), [(CREATE, True), (DELETE, False), (PUT_FIELD, False)])
+def test_only_a_create_that_is_in_conflict_can_be_its_tokens_fault(operation: str, speaks: bool) -> None:  # noqa: FBT001
+    assert ("token" in sdk_fault(said("ConflictException", operation=operation)).hint) is speaks
+
+
+@pytest.mark.parametrize("operation", [PUT_FIELD, REGISTRATIONS, FIELD_DEFINITIONS, FIELD_VALUES])
+def test_a_denial_names_the_permission_of_its_operation(operation: str) -> None:
+    fault = sdk_fault(said("AccessDeniedException", operation=operation))
+
+    assert isinstance(fault, AccessFault)
+    assert fault.hint == f"the identity needs `sms-voice:{operation}`"
 
 
 @pytest.mark.parametrize(
