@@ -104,12 +104,13 @@ def _page_message(status: int, body: bytes) -> str | None:
     return f"{known}, told by a web page{named}"
 
 
-def plain_text(value: object) -> str:
-    """Return what an answer says, fit to be stored and shown: cut, on one line, without control characters.
+def plain_text(value: object, *, limit: int = TEXT_MAX) -> str:
+    """Return what an answer says, fit to be stored and shown: at most `limit` characters of it, on one line, without
+    control characters.
 
     A lone surrogate, which JSON can hold and UTF-8 cannot, is written as its escape.
     """
-    line = " ".join(str(value)[:TEXT_MAX].split())
+    line = " ".join(str(value)[:limit].split())
     shown = line.encode("utf-8", "backslashreplace").decode()
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in shown)
 
@@ -134,6 +135,11 @@ def text_member(answer: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value or _SURROGATE.search(value):
         raise unreadable(answer, f"`{name}` of the answer is not text: it could not be read")
     return value
+
+
+def next_token_of(answer: Mapping[str, Any]) -> str | None:
+    """Return what asks for the next page; None on the last. Raises NoAnswer if it is not text."""
+    return None if answer.get("NextToken") is None else text_member(answer, "NextToken")
 
 
 class CallerIdentity(NamedTuple):

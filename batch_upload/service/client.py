@@ -12,8 +12,8 @@ from botocore.awsrequest import AWSPreparedRequest
 
 from batch_upload.errors import AccessFault, LedgerFault, NoAnswer, Refused, ServiceError
 from batch_upload.model import Attachment, AttachmentPage, Capacity, Receipt
-from batch_upload.operations import CREATE
-from batch_upload.ports import Body, CreateRequest
+from batch_upload.ports import CreateRequest
+from batch_upload.registration import Bind, FieldContent, FieldPage, RegistrationPage
 from batch_upload.service.access import (
     SERVICE,
     TOKEN_SERVICE,
@@ -31,6 +31,7 @@ from batch_upload.service.answers import (
     capacity_of,
     created_at_of,
     member,
+    next_token_of,
     request_id_of,
     served_at_of,
     status_of,
@@ -40,14 +41,20 @@ from batch_upload.service.answers import (
 )
 from batch_upload.service.credentials import CredentialsUnreached, FetchedCredentials
 from batch_upload.service.faults import sdk_fault
-from batch_upload.service.http import CheckedBody
+from batch_upload.service.http import CheckedBody, carry_bodies
 from batch_upload.service.network import check_ca_bundle, check_proxy, with_issuer
+from batch_upload.service.registration_answers import (
+    field_contents_of,
+    field_page_of,
+    put_version_of,
+    registration_page_of,
+)
 from batch_upload.shortage import shortage_of
 
 Read = TypeVar("Read")
-_ARN = re.compile(r"arn:[a-z0-9-]+:sms-voice:([a-z0-9-]+):(\d{12}):registration-attachment/.+")
+_ARN = re.compile(r"arn:[a-z0-9-]+:sms-voice:([a-z0-9-]+):(\d{12}):(registration|registration-attachment)/.+")
 RESULTS_MAX = 100
-"""Attachments on a page, the most that the service gives (its model, `MaxResults`)."""
+"""What a page holds, the most that the service gives (its model, `MaxResults`)."""
 
 
 class AwsService:
@@ -185,15 +192,10 @@ class AwsService:
         return await answer_to(call, self._attachments)
 
     async def page(self, next_token: str | None) -> AttachmentPage:
-        members: dict[str, Any] = {"MaxResults": RESULTS_MAX}
-        if next_token is not None:
-            members["NextToken"] = next_token
-
         def read(answer: Mapping[str, Any]) -> AttachmentPage:
-            following = None if answer.get("NextToken") is None else text_member(answer, "NextToken")
-            return AttachmentPage(self._attachments(answer), following, served_at_of(answer))
+            return AttachmentPage(self._attachments(answer), next_token_of(answer), served_at_of(answer))
 
-        return await answer_to(self._sms.describe_registration_attachments(**members), read)
+        return await answer_to(self._sms.describe_registration_attachments(**_page_of(next_token)), read)
 
     async def tags(self, attachment_arn: str) -> Mapping[str, str]:
         return await answer_to(self._sms.list_tags_for_resource(ResourceArn=attachment_arn), tag_values)
@@ -210,6 +212,39 @@ class AwsService:
         call = self._sms.delete_registration_attachment(RegistrationAttachmentId=attachment_id)
         await answer_to(call, lambda answer: text_member(answer, "RegistrationAttachmentId"))
 
+    async def registrations(self, next_token: str | None, *, ids: Sequence[str] = ()) -> RegistrationPage:
+        members = {"RegistrationIds": list(ids)} if ids else _page_of(next_token)
+
+        def read(answer: Mapping[str, Any]) -> RegistrationPage:
+            for each in member(answer, "Registrations"):
+                self._check_lane(each, text_member(each, "RegistrationArn"), "registration")
+            return registration_page_of(answer)
+
+        return await answer_to(self._sms.describe_registrations(**members), read)
+
+    async def field_definitions(self, registration_type: str, next_token: str | None) -> FieldPage:
+        call = self._sms.describe_registration_field_definitions(
+            RegistrationType=registration_type, **_page_of(next_token)
+        )
+        return await answer_to(call, lambda answer: field_page_of(answer, registration_type))
+
+    async def field_contents(
+        self, registration_id: str, fields: Sequence[str], *, version: int | None = None
+    ) -> tuple[FieldContent, ...]:
+        members: dict[str, Any] = {"RegistrationId": registration_id, "FieldPaths": list(fields)}
+        if version is not None:
+            members["VersionNumber"] = version
+        call = self._sms.describe_registration_field_values(**members)
+        return await answer_to(call, lambda answer: field_contents_of(answer, registration_id, fields, version))
+
+    async def put_field(self, bind: Bind, attachment_id: str) -> int:
+        call = self._sms.put_registration_field_value(
+            RegistrationId=bind.registration, FieldPath=bind.field, RegistrationAttachmentId=attachment_id
+        )
+        return await answer_to(
+            call, lambda answer: put_version_of(answer, bind.registration, bind.field, attachment_id)
+        )
+
     async def capacity(self) -> Capacity | None:
         return await answer_to(self._sms.describe_account_limits(), capacity_of)
 
@@ -217,23 +252,35 @@ class AwsService:
         return tuple(self._attachment(each) for each in member(answer, "RegistrationAttachments"))
 
     def _attachment(self, answer: Mapping[str, Any]) -> Attachment:
-        """Raises NoAnswer if the ARN is of another Region, or of another account once the account is known."""
         attachment_id = text_member(answer, "RegistrationAttachmentId")
         arn = text_member(answer, "RegistrationAttachmentArn")
-        found = _ARN.fullmatch(arn)
-        if found is None:
-            raise unreadable(answer, "the ARN in the answer is none of an attachment")
-        region, account = found.groups()
-        if region != self._sms.meta.region_name:
-            raise unreadable(answer, f"the answer is about an attachment in `{region}`, not `{self.region}`")
-        if self._account is not None and account != self._account:
-            raise unreadable(answer, f"the answer is about an attachment of account {account}, not {self._account}")
+        self._check_lane(answer, arn, "registration-attachment")
         return Attachment(
             attachment_id=attachment_id,
             attachment_arn=arn,
             status=status_of(answer),
             created_at=created_at_of(answer),
         )
+
+    def _check_lane(self, answer: Mapping[str, Any], arn: str, resource: str) -> None:
+        """Raise NoAnswer for the ARN of another kind of resource, of another Region, or of another account once the
+        account is known."""
+        found, what = (
+            _ARN.fullmatch(arn),
+            "an attachment" if resource == "registration-attachment" else "a registration",
+        )
+        if found is None or found[3] != resource:
+            raise unreadable(answer, f"the ARN in the answer is none of {what}")
+        region, account, _ = found.groups()
+        if region != self._sms.meta.region_name:
+            raise unreadable(answer, f"the answer is about {what} in `{region}`, not `{self.region}`")
+        if self._account is not None and account != self._account:
+            raise unreadable(answer, f"the answer is about {what} of account {account}, not {self._account}")
+
+
+def _page_of(next_token: str | None) -> dict[str, Any]:
+    """Return the members that ask for a page; None asks for the first."""
+    return {"MaxResults": RESULTS_MAX} | ({} if next_token is None else {"NextToken": next_token})
 
 
 def _tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
@@ -262,37 +309,6 @@ async def answer_to(call: Awaitable[Mapping[str, Any]], read: Callable[[Mapping[
         raise
     except Exception as error:
         raise unreadable(answer, f"the answer could not be read ({type(error).__name__})") from error
-
-
-def carry_bodies(client: Any) -> bool:  # noqa: ANN401
-    """Let a client of the service take a `Body` as AttachmentBody, which goes past the SDK's serializer.
-
-    botocore makes base64 of the bytes, looks in that text for characters that JSON must escape, where there can be
-    none, and encodes the whole once more. Here it serializes a request without its document, and the document's base64
-    is put in as the last member. The request that leaves, and that botocore hashes and signs, is the same byte for
-    byte: a test compares the two. Extension points: the events `provide-client-params` (documented) and `before-call`
-    (used by botocore's own handlers). Returns False if the protocol is not JSON: then AttachmentBody is bytes.
-    """
-    if client.meta.service_model.resolved_protocol != "json":
-        return False
-    name, kept = "AttachmentBody", "batch-upload:body"
-
-    def keep_back(params: Mapping[str, Any], context: dict[str, Any], **_: object) -> dict[str, Any] | None:
-        if name not in params:
-            return None
-        context[kept] = params[name]
-        return {each: value for each, value in params.items() if each != name}
-
-    def put_in(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
-        body: Body | None = context.pop(kept, None)
-        if body is not None:
-            rest: bytes = params["body"]
-            params["body"] = b"".join((rest[:-1], b', "', name.encode(), b'": "', body.base64, b'"}'))
-
-    operation = f"{client.meta.service_model.service_id.hyphenize()}.{CREATE}"
-    client.meta.events.register(f"provide-client-params.{operation}", keep_back)
-    client.meta.events.register(f"before-call.{operation}", put_in)
-    return True
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from batch_upload.errors import AccessFault, NoAnswer, Refused, ServiceError, Throttled, UnknownRefusal
 from batch_upload.ports import Body, CreateRequest
+from batch_upload.registration import Bind
 from batch_upload.service.access import Access, StaticKeys
 from batch_upload.service.answers import plain_text
 from batch_upload.service.client import AwsService, open_service
@@ -29,6 +30,11 @@ OPERATIONS: Mapping[str, Callable[[AwsService], Awaitable[object]]] = {
     "untag": lambda service: service.untag(ARN, ["Customer"]),
     "delete": lambda service: service.delete("id"),
     "capacity": lambda service: service.capacity(),
+    "registrations": lambda service: service.registrations(None),
+    "registrations by id": lambda service: service.registrations(None, ids=["registration-1"]),
+    "field definitions": lambda service: service.field_definitions("US_TOLL_FREE_REGISTRATION", None),
+    "field contents": lambda service: service.field_contents("registration-1", ["messagingUseCase.optInImage"]),
+    "put field": lambda service: service.put_field(Bind("registration-1", "messagingUseCase.optInImage"), "id"),
 }
 NO_OBJECTS = ['"Bad Gateway"', "null", "[]", "5", "true", '[{"RegistrationAttachmentId": "id"}]', "\x00garbage <"]
 DEEP = '{"RegistrationAttachments": ' + "[" * 100_000
@@ -223,7 +229,10 @@ JSON = st.recursive(
 MEMBERS = (
     "RegistrationAttachmentId", "RegistrationAttachmentArn", "AttachmentStatus", "CreatedTimestamp", "Tags", "Key",
     "RegistrationAttachments", "NextToken", "AccountLimits", "Name", "Used", "Max", "__type", "message", "Message",
-    "Reason", "Fields", "ResourceId", "Value",
+    "Reason", "Fields", "ResourceId", "Value", "Registrations", "RegistrationArn", "RegistrationId", "RegistrationType",
+    "RegistrationStatus", "CurrentVersionNumber", "LatestDeniedVersionNumber", "RegistrationFieldDefinitions",
+    "FieldPath", "FieldType", "FieldRequirement", "RegistrationFieldValues", "VersionNumber", "DeniedReason",
+    "Feedback",
 )  # fmt: skip
 WORDS = st.sampled_from(("REGISTRATION_ATTACHMENTS", "ValidationException", "id", ARN, "\ud800", "a:b#c"))
 ANSWERS = st.recursive(
