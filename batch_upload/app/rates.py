@@ -5,7 +5,21 @@ from dataclasses import asdict
 from datetime import datetime
 
 from batch_upload.engine.tally import Tally
-from batch_upload.operations import ASSUME_ROLE, CREATE, DELETE, DESCRIBE, IDENTITY, LIMITS, LIST_TAGS, TAG, UNTAG
+from batch_upload.operations import (
+    ASSUME_ROLE,
+    CREATE,
+    DELETE,
+    DESCRIBE,
+    FIELD_DEFINITIONS,
+    FIELD_VALUES,
+    IDENTITY,
+    LIMITS,
+    LIST_TAGS,
+    PUT_FIELD,
+    REGISTRATIONS,
+    TAG,
+    UNTAG,
+)
 from batch_upload.pacing import FixedRate, LearnedRate, RateLaw, RateMemory
 from batch_upload.records import RateRecord
 from batch_upload.settings import RATE_DEFAULT, Settings
@@ -18,17 +32,24 @@ DOCUMENTED = {
     DELETE: 1.0,
     TAG: 1.0,
     UNTAG: 1.0,
+    PUT_FIELD: 1.0,
+    REGISTRATIONS: 1.0,
+    FIELD_DEFINITIONS: 1.0,
+    FIELD_VALUES: 1.0,
     IDENTITY: 10.0,
     ASSUME_ROLE: 10.0,
 }
 """Calls a second of an account whose quotas were never raised (the service's documentation; STS: far above that)."""
-LEARNED = (CREATE, DESCRIBE, LIST_TAGS, DELETE, TAG, UNTAG)
+LEARNED = (
+    *(CREATE, DESCRIBE, LIST_TAGS, DELETE, TAG, UNTAG),
+    *(PUT_FIELD, REGISTRATIONS, FIELD_DEFINITIONS, FIELD_VALUES),
+)
 """Operations that are called often enough to learn from."""
 LATENCY = "latency_s"
 NEWS = 0.05
 """A rate that has changed by this share is recorded at once, so that a process that is killed has not lost it."""
-LOCAL_CREATES = 10.0
-"""Creates a second that a run with the embedded emulator begins with: fast, but slow enough to be seen."""
+LOCAL_STARTS = {CREATE: 10.0, PUT_FIELD: 10.0}
+"""Calls a second that a run with the embedded emulator begins with: fast, but slow enough to be seen."""
 
 
 def laws(settings: Settings, remembered: Sequence[RateRecord], *, now: datetime) -> dict[str, RateLaw]:
@@ -66,11 +87,10 @@ def memory_of(record: RateRecord, default: float, *, now: datetime) -> RateMemor
 
 def start_rate(settings: Settings, operation: str) -> float:
     """Return the calls a second to start from if nothing is remembered."""
+    start = LOCAL_STARTS.get(operation, DOCUMENTED[operation]) if settings.local else DOCUMENTED[operation]
     if operation != CREATE:
-        return DOCUMENTED[operation]
-    start = settings.rate
-    if start is None:
-        start = LOCAL_CREATES if settings.local else DOCUMENTED[CREATE]
+        return start
+    start = start if settings.rate is None else settings.rate
     return start if settings.max_rate is None else min(start, settings.max_rate)
 
 

@@ -18,7 +18,15 @@ from batch_upload.app.rates import (
 )
 from batch_upload.cli.flags import Flags, options_of
 from batch_upload.engine.tally import Tally
-from batch_upload.operations import CREATE, DESCRIBE, LIMITS
+from batch_upload.operations import (
+    CREATE,
+    DESCRIBE,
+    FIELD_DEFINITIONS,
+    FIELD_VALUES,
+    LIMITS,
+    PUT_FIELD,
+    REGISTRATIONS,
+)
 from batch_upload.pacing import FixedRate, LearnedRate, RateMemory
 from batch_upload.records import RateRecord
 from batch_upload.settings import Settings, settings_of
@@ -54,6 +62,29 @@ def test_a_fixed_rate_learns_nothing_of_any_operation() -> None:
 
     assert all(isinstance(law, FixedRate) for law in made.values())
     assert (made[CREATE].rate, made[DESCRIBE].rate) == (4.0, 1.0)
+
+
+@pytest.mark.parametrize("operation", [PUT_FIELD, REGISTRATIONS, FIELD_DEFINITIONS, FIELD_VALUES])
+def test_each_operation_of_registrations_begins_at_one_a_second_learns_and_remembers(operation: str) -> None:
+    told = settings(Flags(rate="7", max_rate="3"))
+
+    new, later = (
+        laws(told, records, now=NOW)[operation]
+        for records in ([], [RateRecord(operation, asdict(RateMemory(rate=8.0)), NOW)])
+    )
+    records = learned({operation: later}, Tally(requests=Counter({operation: 1})), now=NOW)
+
+    assert (new.rate, later.rate) == (1.0, 8.0)
+    assert [(record.operation, record.learned["rate"]) for record in records] == [(operation, 8.0)]
+    assert not learned({operation: new}, Tally(), now=NOW)
+
+
+def test_a_rehearsal_puts_into_fields_as_fast_as_it_creates() -> None:
+    rehearsal = settings(Flags(local=True))
+
+    assert (start_rate(rehearsal, CREATE), start_rate(rehearsal, PUT_FIELD)) == (10.0, 10.0)
+    assert (start_rate(rehearsal, FIELD_VALUES), start_rate(settings(), PUT_FIELD)) == (1.0, 1.0)
+    assert start_rate(settings(Flags(local=True, max_rate="3")), CREATE) == 3.0
 
 
 def test_only_what_was_called_is_remembered_anew() -> None:
