@@ -18,6 +18,7 @@ from batch_upload.manifest.globs import GlobFindings
 from batch_upload.manifest.problems import Invalid, in_file_order
 from batch_upload.manifest.reader import list_manifest
 from batch_upload.model import Item, Listed, Manifest, Problem
+from batch_upload.registration import Bind
 from batch_upload.settings import RunOptions, Settings, settings_of, settings_of_lane
 from batch_upload.targets import ALL_LANES, LaneChoice, Target, ids_in_lane
 from batch_upload.token import client_token
@@ -31,6 +32,13 @@ class LanePart:
     target: Target
     prepared: Prepared
     settings: Settings
+
+    @property
+    def binds(self) -> Iterator[Bind]:
+        """The fields that its attachments are bound to, also those of attachments that are not chosen."""
+        unread = (each for each, _ in self.prepared.unread)
+        listed: tuple[Item | Listed, ...] = (*self.prepared.items, *self.prepared.unchosen, *unread)
+        return (each.bind for each in listed if each.bind is not None)
 
 
 def lane_parts(prepared: Prepared, settings: Settings) -> tuple[LanePart, ...]:

@@ -1,7 +1,8 @@
 """The composition root: real parts are put together for one lane."""
 
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from batch_upload.operations import ASSUME_ROLE, DESCRIBE, IDENTITY
 from batch_upload.pacing import Pacer, RateLaw
 from batch_upload.ports import Clock, LedgerWriter, Observer
 from batch_upload.records import RateRecord
+from batch_upload.registration import Bind
 from batch_upload.service.access import Access, Ask, StaticKeys
 from batch_upload.service.accounts import Accounts
 from batch_upload.service.client import AwsService, open_service
@@ -202,29 +204,46 @@ def access_of(settings: Settings, *, ask: Ask | None = None) -> Access:
 
 
 @asynccontextmanager
-async def embedded_emulator(settings: Settings, *, reads_only: bool) -> AsyncIterator[str]:
+async def embedded_emulator(
+    settings: Settings, *, reads_only: bool, binds: Iterable[tuple[Lane, Bind]] = ()
+) -> AsyncIterator[str]:
     """Serve the emulated service of `--local` for every account and Region, and yield its URL.
 
-    Its state is a file beside the manifest, used by one emulator at a time, and not created if `reads_only`. Raises
-    UsageError if the state cannot be used.
+    Its state is a file beside the manifest, used by one emulator at a time, and not created if `reads_only`. It has the
+    registrations of `binds`, of a type whose fields they name if there is one.
+
+    Raises UsageError if the state cannot be used, and OutOfResources as `open_lane`.
     """
+    if not are_descriptors_free(LOCAL_LANE_DESCRIPTORS):
+        raise out_of_descriptors()
     from batch_upload.emulator import LOCAL, ConfigurationError, serving  # heavy, and only for `--local`
 
     emulated = LOCAL.model_copy(update={"account": settings.account or LOCAL_ACCOUNT})
     state = None if reads_only and not settings.local_state.exists() else settings.local_state
+    fields: dict[Lane, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for lane, bind in binds:
+        fields[lane][bind.registration].add(bind.field)
     try:
         async with serving(emulated, state_path=state) as running:
+            for lane, of_lane in fields.items():
+                running.emulator.registrations.ensure(of_lane, account=lane.account, region=lane.region)
             yield running.url
     except ConfigurationError as error:
         raise UsageError(str(error)) from error
 
 
+def local_lane(settings: Settings) -> Lane:
+    """Return the account and Region that `--local` takes for the lane of these settings."""
+    return Lane(settings.account or LOCAL_ACCOUNT, settings.region or LOCAL_REGION)
+
+
 def local_access(settings: Settings, url: str) -> Access:
     """Return how to reach the lane's account and Region at the embedded emulator, which takes an account for a key."""
+    lane = local_lane(settings)
     return Access(
-        region=settings.region or LOCAL_REGION,
+        region=lane.region,
         endpoint_url=url,
-        keys=StaticKeys(settings.account or LOCAL_ACCOUNT, "local"),
+        keys=StaticKeys(lane.account, "local"),
         connections=settings.concurrency + 4,
     )
 

@@ -3,7 +3,7 @@
 A manifest without `targets` has one lane without a label. What it raises and returns is what that lane does.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from batch_upload.ledger_address import LedgerAddress
 from batch_upload.manifest.globs import GlobFindings
 from batch_upload.model import Lane, Listed, Manifest, Problem
 from batch_upload.ports import LedgerReader
+from batch_upload.registration import Bind
 from batch_upload.settings import RunOptions, Settings, settings_of_lane
 from batch_upload.summary import Exit, Summary
 from batch_upload.targets import Target, ids_in_lane
@@ -53,6 +54,11 @@ class ListedPart:
     """Where the ledger is read, also the files that are too young for a run, if it has them."""
     invalid: tuple[Unread, ...] = ()
     """What cannot be sent, by problems of single entries; globs that match nothing are left out."""
+
+    @property
+    def binds(self) -> Iterator[Bind]:
+        """The fields that its attachments are bound to."""
+        return (each.bind for each in self.listed if each.bind is not None)
 
 
 def listed_parts(
@@ -166,6 +172,10 @@ class OfTarget(Protocol):
     def target(self) -> Target: ...
     @property
     def settings(self) -> Settings: ...
+    @property
+    def binds(self) -> Iterable[Bind]:
+        """The fields that the manifest binds attachments of the lane to."""
+        ...
 
 
 Part = TypeVar("Part", bound=OfTarget)
@@ -204,28 +214,35 @@ def is_of_lane(error: BatchUploadError) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SharedAccess:
-    """What several lanes that are asked side by side share; nothing for a manifest without `targets`."""
+    """What lanes that are asked side by side share."""
 
     accounts: "Accounts | None" = None
+    """None for a manifest without `targets`."""
     local_url: str | None = None
     """Where the emulator of `--local` serves all of them."""
 
 
 @asynccontextmanager
 async def shared_access(parts: Sequence[OfTarget], *, reads_only: bool = True) -> AsyncIterator[SharedAccess]:
-    """Open what lanes share. `reads_only`: `--local` makes no state of the emulator, as for `embedded_emulator`."""
-    if all(part.target.label is None for part in parts):
+    """Open what lanes share. `reads_only`: `--local` makes no state of the emulator, as for `embedded_emulator`.
+
+    With `--local` the emulator has every registration that the manifest binds an attachment to.
+    """
+    is_alone, settings = all(part.target.label is None for part in parts), parts[0].settings if parts else None
+    is_local = settings is not None and settings.local
+    if is_alone and not is_local:
         yield SharedAccess()
         return
     # the SDK, which a plan without the service does not need
-    from batch_upload.app.lane import embedded_emulator
+    from batch_upload.app.lane import embedded_emulator, local_lane
     from batch_upload.service.accounts import Accounts
 
     async with AsyncExitStack() as stack:
-        url, settings = None, parts[0].settings
-        if settings.local:
-            url = await stack.enter_async_context(embedded_emulator(settings, reads_only=reads_only))
-        yield SharedAccess(await stack.enter_async_context(Accounts()), url)
+        url = None
+        if settings is not None and is_local:
+            binds = ((local_lane(part.settings), bind) for part in parts for bind in part.binds)
+            url = await stack.enter_async_context(embedded_emulator(settings, reads_only=reads_only, binds=binds))
+        yield SharedAccess(None if is_alone else await stack.enter_async_context(Accounts()), url)
 
 
 def one_at_a_time(ask: Callable[[str], Awaitable[str]] | None) -> Callable[[str], Awaitable[str]] | None:

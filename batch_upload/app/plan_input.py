@@ -1,7 +1,7 @@
 """What a plan is made of, lane by lane: the manifest's items, and what the ledger holds of them. Blocking."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from batch_upload.actions import Action, ActionKind, Plan
@@ -41,6 +41,7 @@ from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import LIVE, OPEN, Attachment, Known, Lane, State
 from batch_upload.ports import LedgerReader
 from batch_upload.records import LaneHold, RateRecord, RunRecord, Twin
+from batch_upload.registration import Bind
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.targets import Target
 
@@ -124,6 +125,11 @@ class PlanInput:
     def prepared(self) -> Prepared:
         """What the lane gets of the manifest and its files."""
         return self.part.prepared
+
+    @property
+    def binds(self) -> Iterator[Bind]:
+        """As `LanePart.binds`."""
+        return self.part.binds
 
     @property
     def settings(self) -> Settings:

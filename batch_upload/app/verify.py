@@ -4,7 +4,7 @@ The ledger is read as any reader does: also while a run writes it.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -50,6 +50,7 @@ from batch_upload.model import Known, Lane, Problem
 from batch_upload.operations import LIST_TAGS
 from batch_upload.ports import LedgerReader, Observer
 from batch_upload.records import RateRecord
+from batch_upload.registration import Bind
 from batch_upload.service.access import Ask
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.summary import Exit, Summary, exit_of
@@ -189,6 +190,10 @@ class LaneToVerify:
     @property
     def settings(self) -> Settings:
         return self.part.settings
+
+    @property
+    def binds(self) -> Iterator[Bind]:
+        return self.part.binds
 
 
 async def verify_lane(

@@ -4,7 +4,7 @@ The service has no operation by which a registration is reviewed: here a test do
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,12 @@ from batch_upload.emulator.registration_state import (
     VersionStatus,
     draft,
 )
-from batch_upload.emulator.registration_types import REGISTRATION_TYPES
+from batch_upload.emulator.registration_types import (
+    DEFAULT_TYPE,
+    REGISTRATION_TYPES,
+    attachment_paths,
+    type_that_takes,
+)
 from batch_upload.emulator.registrations import add_registration, new_registration_id
 
 
@@ -61,6 +66,25 @@ class RegistrationControl:
             if self._context.store.registrations.find(account, region, registration_id) is not None:
                 raise ConfigurationError(f"there is a registration `{registration_id}` already")
             return add_registration(self._context, registration_id, account, region, registration_type, tags=tags)
+
+    def ensure(self, fields: Mapping[str, Iterable[str]], *, account: str, region: str) -> None:
+        """Make the registrations that an account and Region does not have yet, each of the first type that fits.
+
+        `fields` has the paths of fields that are to take attachments, by registration id. Where no type has them all,
+        it is DEFAULT_TYPE. A registration that is there already gets another type only if its own does not have the
+        fields, and the other has them and all that are in use.
+        """
+        with self._lock:
+            for registration_id, paths in fields.items():
+                wanted = set(paths)
+                present = self._context.store.registrations.find(account, region, registration_id)
+                if present is None:
+                    registration_type = type_that_takes(wanted) or DEFAULT_TYPE
+                    add_registration(self._context, registration_id, account, region, registration_type)
+                elif not wanted <= attachment_paths(present.registration_type):
+                    fitting = type_that_takes(wanted | present.paths_in_use())
+                    if fitting is not None:
+                        self._save(replace(present, registration_type=fitting))
 
     def review(
         self,

@@ -158,6 +158,12 @@ class StoredRegistration:
             for value in version.values.values()
         )
 
+    def paths_in_use(self) -> set[str]:
+        """Return the paths of the fields that hold or held a value, or were denied, in any version."""
+        return {path for version in self.versions for path in (*version.values, *version.denials)} | {
+            path for version in self.versions for path, _ in version.puts
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Return everything that is known of it, as the control plane shows it."""
         return {

@@ -12,7 +12,7 @@ documents only through DescribeRegistrationFieldDefinitions. Options of a SELECT
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
@@ -210,6 +210,20 @@ REGISTRATION_TYPES: Mapping[str, Mapping[str, FieldDefinition]] = {
     }.items()
 }
 """The fields of each type by their paths, in the order of the form."""
+DEFAULT_TYPE = "US_TOLL_FREE_REGISTRATION"
+"""Of a registration whose fields belong to no type that is emulated."""
+
+
+def type_that_takes(paths: Iterable[str]) -> str | None:
+    """Return the first type whose fields of these paths all take attachments; None if there is none."""
+    wanted = set(paths)
+    return next((name for name in REGISTRATION_TYPES if wanted <= attachment_paths(name)), None)
+
+
+def attachment_paths(registration_type: str) -> set[str]:
+    """Return the paths of the fields of a type that take attachments."""
+    definitions = REGISTRATION_TYPES[registration_type].values()
+    return {definition.path for definition in definitions if definition.kind is FieldKind.ATTACHMENT}
 
 
 def _known_type(name: str) -> str:

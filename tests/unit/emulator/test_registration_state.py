@@ -16,6 +16,7 @@ from tests.unit.emulator.support import (
     IMAGE,
     REGISTRATION_ID,
     TOLL_FREE,
+    Client,
     MakeClient,
     ManualClock,
     described,
@@ -127,3 +128,54 @@ def test_everything_about_registrations_is_there_after_a_kill(
         Tags=[{"Key": "a", "Value": "ü"}],
     ).outcome == ("replayed")
     assert len(after.emulator.registrations.all()) == 3
+
+
+LETTER = "idSidSpecificInfo.letterOfAuthorization1"
+HERE = {"account": "123456789012", "region": "us-east-1"}
+
+
+def type_of(client: Client, registration_id: str) -> str:
+    registration_type: str = described(client, registration_id)["RegistrationType"]
+    return registration_type
+
+
+def test_registrations_are_made_of_the_type_that_has_their_fields(client: Client) -> None:
+    fields = {
+        "registration-a": [IMAGE],
+        "registration-b": [LETTER, "idSidSpecificInfo.regulatoryAgencyLicense"],
+        "registration-c": ["campaignInfo.optInScreenshot"],
+        "registration-d": ["no.such.field"],
+        "registration-e": [IMAGE, LETTER],
+        "registration-f": ["companyInfo.companyName"],
+        "strange_id": [],
+    }
+
+    client.emulator.registrations.ensure(fields, **HERE)
+
+    assert {name: type_of(client, name) for name in fields} == {
+        "registration-a": TOLL_FREE,
+        "registration-b": "ID_SENDER_ID_REGISTRATION",
+        "registration-c": CAMPAIGN,
+        "registration-d": TOLL_FREE,
+        "registration-e": TOLL_FREE,
+        "registration-f": TOLL_FREE,
+        "strange_id": TOLL_FREE,
+    }
+    assert client.ask("DescribeRegistrations", ELSEWHERE).members["Registrations"] == []
+
+
+def test_a_registration_that_is_there_keeps_what_it_holds_and_gets_another_type_only_where_that_fits(
+    client: Client,
+) -> None:
+    control, attachment_id = client.emulator.registrations, uploaded(client)
+    control.ensure({"registration-a": ["no.such.field"], "registration-b": [IMAGE]}, **HERE)
+    put(client, "registration-b", IMAGE, RegistrationAttachmentId=attachment_id)
+
+    control.ensure({"registration-a": [LETTER], "registration-b": [LETTER]}, **HERE)
+    before = control.all()
+    control.ensure({"registration-a": [LETTER], "registration-b": [IMAGE]}, **HERE)
+
+    assert type_of(client, "registration-a") == "ID_SENDER_ID_REGISTRATION"
+    assert type_of(client, "registration-b") == TOLL_FREE
+    assert [one["RegistrationAttachmentId"] for one in values(client, "registration-b")] == [attachment_id]
+    assert control.all() == before
