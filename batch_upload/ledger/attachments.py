@@ -11,20 +11,20 @@ from batch_upload.ledger import transitions
 from batch_upload.ledger.driver import Database, Statement, Upsert
 from batch_upload.ledger.items import (
     IS_CURRENT,
+    IS_LIVE,
     OF_ATTACHMENT,
     OF_LANE,
     Stored,
-    in_states,
     stored,
     stored_of_attachments,
     write,
 )
 from batch_upload.ledger.tables import item, stranger, wanted
-from batch_upload.model import LIVE, Attachment, AttachmentStatus, Known, State
+from batch_upload.model import Attachment, AttachmentStatus, Fault, Known
 from batch_upload.records import Duplicate, StrangerRecord
 
 
-def bind(
+def record_made(
     db: Database, lane_id: int, before: Stored, attachment: Attachment, *, request_id: str | None = None, at: datetime
 ) -> Known:
     """Record that the item's token made this attachment.
@@ -42,7 +42,7 @@ def bind(
             hint="is this ledger an old copy, or was another one used? `batch-upload verify` compares",
         )
     has_another = known.attachment_id not in (None, attachment.attachment_id)
-    if has_another and known.state in LIVE:
+    if has_another and known.is_live:
         raise Disagreement(
             f"token `{known.client_token}` made attachment `{known.attachment_id}`, "
             f"and now `{attachment.attachment_id}` as well",
@@ -53,11 +53,12 @@ def bind(
     if is_stranger:
         db.run(_FORGET, {"of_lane": lane_id, "wanted_id": attachment.attachment_id})
     after = transitions.made(known, attachment, request_id=request_id, at=at)
-    return write(db, before, after, at=None if known.state is State.COMPLETE and after.state is State.COMPLETE else at)
+    is_as_before = transitions.is_ready(known) and after.state is known.state
+    return write(db, before, after, at=None if is_as_before else at)
 
 
-def bind_adopted(db: Database, lane_id: int, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
-    return bind(db, lane_id, stored(db, lane_id, client_token), attachment, at=at)
+def record_adopted(db: Database, lane_id: int, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
+    return record_made(db, lane_id, stored(db, lane_id, client_token), attachment, at=at)
 
 
 def observe(db: Database, lane_id: int, seen: Sequence[Attachment], *, at: datetime) -> list[Known]:
@@ -74,6 +75,11 @@ def observe(db: Database, lane_id: int, seen: Sequence[Attachment], *, at: datet
             stored_items[each.attachment_id] = before._replace(known=known)
         found.append(known)
     return found
+
+
+def mark_failed(db: Database, lane_id: int, client_token: str, fault: Fault, *, at: datetime) -> Known:
+    before = stored(db, lane_id, client_token)
+    return write(db, before, transitions.failed(before.known, fault), at=at)
 
 
 def mark_not_found(db: Database, lane_id: int, client_tokens: Sequence[str], *, at: datetime) -> list[Known]:
@@ -191,7 +197,7 @@ _DUPLICATES = Statement(
     )
     .where(
         stranger.c.lane_id == bindparam("of_lane"),
-        in_states(LIVE),
+        IS_LIVE,
         item.c.attachment_id != stranger.c.attachment_id,
     )
     .order_by(item.c.item_no, stranger.c.attachment_id)

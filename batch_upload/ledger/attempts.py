@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from sqlalchemy import bindparam, func, insert, select
 
 from batch_upload.errors import BatchUploadError, Disagreement
-from batch_upload.ledger.attachments import bind, keep_stranger
+from batch_upload.ledger.attachments import keep_stranger, record_made
 from batch_upload.ledger.driver import Database, Statement
 from batch_upload.ledger.items import KNOWN, OF_TOKEN, Stored, known_of, stored, write
 from batch_upload.ledger.tables import UtcText, attempt, item, outcome, run
 from batch_upload.ledger.transitions import sent, unanswered, withdrawn, without_attachment
-from batch_upload.model import LIVE, Attachment, Fault, Known, Outcome, OutcomeKind, State
+from batch_upload.model import Attachment, Fault, Known, Outcome, OutcomeKind, State
 from batch_upload.ports import Attempt
 
 DISAGREEMENT = "Disagreement"
@@ -22,7 +22,7 @@ def intend(db: Database, lane_id: int, client_token: str, *, run_id: str, at: da
     """Raises BatchUploadError for an item whose attachment exists at the service: sending it again is our fault."""
     before = stored(db, lane_id, client_token)
     item_before = before.known
-    if item_before.state in LIVE:
+    if item_before.is_live:
         raise BatchUploadError(f"`{client_token}` has its attachment: `{item_before.attachment_id}`")
     if item_before.attachment_id is not None:
         keep_stranger(db, lane_id, item_before, at=at)
@@ -63,7 +63,7 @@ def conclude(db: Database, lane_id: int, started: Attempt, ended: Outcome) -> Kn
             raise BatchUploadError(f"an accepted attempt without a receipt: `{started.client_token}`")
         created = Attachment(receipt.attachment_id, receipt.attachment_arn, receipt.status, receipt.created_at)
         try:
-            known = bind(db, lane_id, before, created, request_id=ended.request_id, at=ended.at)
+            known = record_made(db, lane_id, before, created, request_id=ended.request_id, at=ended.at)
         except Disagreement as error:
             fault = Fault(DISAGREEMENT, error.message, resource_id=receipt.attachment_id)
             ended = replace(ended, kind=OutcomeKind.UNKNOWN, receipt=None, fault=fault)
@@ -105,7 +105,7 @@ def _record(db: Database, attempt_id: int, ended: Outcome) -> None:
     db.run(_RECORD, row)
 
 
-_run_no = (
+RUN_NO = (
     select(run.c.run_no)
     .where(run.c.lane_id == bindparam("of_lane"), run.c.run_id == bindparam("of_run"))
     .scalar_subquery()
@@ -118,7 +118,7 @@ _INTEND = Statement(
         select(
             bindparam("number", type_=item.c.item_no.type),
             func.coalesce(func.max(attempt.c.number), 0) + 1,
-            _run_no,
+            RUN_NO,
             bindparam("at", type_=UtcText),
             bindparam("unknown_before", type_=UtcText),
             bindparam("last_open_before", type_=UtcText),

@@ -1,23 +1,48 @@
 """Items: how one is found, read and written."""
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, false, func, literal_column, select, true, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    Text,
+    and_,
+    bindparam,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    type_coerce,
+    union_all,
+    update,
+)
 
 from batch_upload.ledger.driver import Database, ResultRow, Statement
 from batch_upload.ledger.tables import UtcText, encodable, item, wanted
-from batch_upload.model import OPEN, Fault, Known, State
+from batch_upload.model import LIVE, OPEN, Fault, Known, State
+from batch_upload.registration import Bind, BindState, Denial
 
 _FAULT_COLUMNS = ("fault_code", "fault_message", "fault_reason", "fault_fields", "fault_resource_id")
 _FIELDS = Known._fields
 _FAULT_AT = _FIELDS.index("fault")
 _FAULT_ENDS_AT = _FAULT_AT + len(_FAULT_COLUMNS)
-_ENDS_AT = len(_FIELDS) - 1 + len(_FAULT_COLUMNS)
-KNOWN = select(*(item.c[name] for name in (*_FIELDS[:_FAULT_AT], *_FAULT_COLUMNS, *_FIELDS[_FAULT_AT + 1 :])))
+_BIND_FIELD_AT = _FIELDS.index("bind")
+_BIND_AT = _BIND_FIELD_AT - 1 + len(_FAULT_COLUMNS)
+_BIND_ENDS_AT = _BIND_AT + 5
+KNOWN = select(
+    *(item.c[name] for name in (*_FIELDS[:_FAULT_AT], *_FAULT_COLUMNS, *_FIELDS[_FAULT_AT + 1 : _BIND_FIELD_AT])),
+    *(item.c.bind_registration, item.c.bind_field),
+    # converted by `known_of`, so that items without `bind` cost no conversion
+    *(type_coerce(item.c.bind_state, Text), item.c.bound_version, type_coerce(item.c.denial, Text)),
+)
 """The columns of an item as `known_of` takes them: in the order of the fields of `Known`."""
+STORED = KNOWN.add_columns(item.c.item_no)
+"""The same, and behind them its number."""
 
 OF_LANE = item.c.lane_id == bindparam("of_lane")
 OF_TOKEN = and_(OF_LANE, item.c.client_token == bindparam("token"))
@@ -35,6 +60,11 @@ IS_SENDING = item.c.state == literal_column(f"'{State.SENDING}'")
 def in_states(states: Iterable[State]) -> ColumnElement[bool]:
     """Whether an item is in one of these states."""
     return item.c.state.in_([literal_column(f"'{state}'") for state in sorted(states)])
+
+
+IS_REFUSED_BIND = item.c.bind_state == literal_column(f"'{BindState.REFUSED}'")
+IS_LIVE = or_(in_states(LIVE), IS_REFUSED_BIND)
+"""`Known.is_live`: the tables have a refused binding only with `failed`. As in the index `item_content`."""
 
 
 class Stored(NamedTuple):
@@ -59,6 +89,13 @@ def stored_of_attachments(db: Database, lane_id: int, attachment_ids: Sequence[s
     return {each.known.attachment_id: each for each in items if each.known.attachment_id is not None}
 
 
+def stored_of_tokens(db: Database, lane_id: int, client_tokens: Sequence[str]) -> list[Stored]:
+    """Return the items of these tokens, oldest first; tokens that are not in the lane are left out."""
+    db.want(dict.fromkeys(client_tokens))
+    rows = db.rows(_BY_TOKENS, {"of_lane": lane_id})
+    return [Stored(row[-1], known_of(row)) for row in rows]
+
+
 def write(db: Database, before: Stored, after: Known, *, at: datetime | None) -> Known:
     """Write an item as a transition left it, and return it. `at` is None where that is no change of its state."""
     after = _storable(after)
@@ -69,6 +106,10 @@ def write(db: Database, before: Stored, after: Known, *, at: datetime | None) ->
         return after
     if "fault" in changes:
         changes |= fault_values(changes.pop("fault"))
+    if "bind" in changes:
+        changes["bind_registration"], changes["bind_field"] = changes.pop("bind") or (None, None)
+    if "denial" in changes and after.denial is not None:
+        changes["denial"] = after.denial._asdict()
     db.run(_update_of(tuple(changes)), {"number": before.number, "at": at, **changes})
     return after
 
@@ -104,8 +145,12 @@ def known_of(row: ResultRow) -> Known:
     fault = None
     if code is not None:
         fault = Fault(code, message, reason, tuple((name, text) for name, text in field_pairs), resource_id)
-    values: ResultRow = (*row[:_FAULT_AT], fault, *row[_FAULT_ENDS_AT:_ENDS_AT])
-    return Known(*values)
+    values: ResultRow = (*row[:_FAULT_AT], fault, *row[_FAULT_ENDS_AT:_BIND_AT])
+    if row[_BIND_AT] is None:
+        return Known(*values)
+    registration, field, bind_state, version, denial = row[_BIND_AT:_BIND_ENDS_AT]
+    review = None if denial is None else Denial(**json.loads(denial))
+    return Known(*(*values, Bind(registration, field), BindState(bind_state), version, review))
 
 
 def known_of_batch(db: Database, lane_id: int, batch: str) -> list[Known]:
@@ -160,13 +205,13 @@ def _storable(known: Known) -> Known:
     return known._replace(fault=fault, request_id=request_id)
 
 
-_STORED = KNOWN.add_columns(item.c.item_no)
-_BY_TOKEN = Statement(_STORED.where(OF_TOKEN))
-_BY_ATTACHMENTS = Statement(_STORED.where(OF_LANE, item.c.attachment_id.in_(select(wanted.c.key))))
+_BY_TOKEN = Statement(STORED.where(OF_TOKEN))
+_BY_TOKENS = Statement(STORED.where(OF_LANE, IS_WANTED_TOKEN).order_by(item.c.item_no))
+_BY_ATTACHMENTS = Statement(STORED.where(OF_LANE, item.c.attachment_id.in_(select(wanted.c.key))))
 # every id has a current token, so the index of those is enough
 _BATCHES = Statement(select(item.c.batch).where(OF_LANE, IS_CURRENT).distinct())
 _OF_BATCH = Statement(KNOWN.where(OF_BATCH).order_by(item.c.item_no), is_large=True)
-_wanted_ids = _STORED.where(OF_BATCH, IS_WANTED_ID)
+_wanted_ids = STORED.where(OF_BATCH, IS_WANTED_ID)
 _OF_IDS = Statement(union_all(_wanted_ids.where(IS_CURRENT), _wanted_ids.where(IS_REPLACED)).order_by("item_no"))
 _OF_TOKENS = Statement(KNOWN.where(OF_BATCH, IS_WANTED_TOKEN).order_by(item.c.item_no))
 _SENDING = Statement(KNOWN.where(OF_LANE, IS_SENDING).order_by(item.c.item_no))

@@ -8,11 +8,14 @@ from types import TracebackType
 from typing import Self
 
 from batch_upload.document import RememberedDigest
-from batch_upload.ledger import attachments, history, items, memory, runs, sets
+from batch_upload.ledger import attachments, bindings, history, items, memory, runs, sets
 from batch_upload.ledger.driver import Database, Returned
 from batch_upload.model import Known, Lane, State
+from batch_upload.ports.ledger import NO_BINDS
 from batch_upload.records import (
     AttemptRecord,
+    BindRecord,
+    BoundItem,
     Bucket,
     Comparison,
     LaneHold,
@@ -26,6 +29,7 @@ from batch_upload.records import (
     Twin,
     UploadedBy,
 )
+from batch_upload.registration import Bind, RegistrationField
 
 
 class Source:
@@ -158,9 +162,9 @@ class Reader:
     def uploaders(self, batch: str, item_ids: Sequence[str]) -> dict[str, UploadedBy]:
         return self._read(lambda db, lane_id: history.uploaders_of(db, lane_id, batch, item_ids), nothing={})
 
-    def compare(self, batch: str, tokens: Mapping[str, str]) -> Comparison:
+    def compare(self, batch: str, tokens: Mapping[str, str], binds: Mapping[str, Bind] = NO_BINDS) -> Comparison:
         nothing = Comparison(dict.fromkeys(tokens, False))
-        return self._read(lambda db, lane_id: sets.compare(db, lane_id, batch, tokens), nothing=nothing)
+        return self._read(lambda db, lane_id: sets.compare(db, lane_id, batch, tokens, binds), nothing=nothing)
 
     def twins(self, contents: Collection[str]) -> list[Twin]:
         return self._read(lambda db, lane_id: sets.twins(db, lane_id, contents), nothing=[])
@@ -175,6 +179,15 @@ class Reader:
 
     def attempts(self, client_token: str) -> list[AttemptRecord]:
         return self._read(lambda db, lane_id: history.attempts_of(db, lane_id, client_token), nothing=[])
+
+    def bind_attempts(self, client_token: str) -> list[BindRecord]:
+        return self._read(lambda db, lane_id: bindings.bind_attempts_of(db, lane_id, client_token), nothing=[])
+
+    def bound(self, batch: str) -> list[BoundItem]:
+        return self._read(lambda db, lane_id: bindings.bound_items(db, lane_id, batch), nothing=[])
+
+    def field_definitions(self, *, after: datetime) -> dict[str, list[RegistrationField]]:
+        return self._read(lambda db, lane_id: bindings.field_definitions(db, lane_id, after=after), nothing={})
 
     def attempts_after(self, attempt_id: int, *, again: Collection[int] = ()) -> Iterator[NumberedAttempt]:
         with self._source.reading():

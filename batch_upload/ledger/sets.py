@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     and_,
     bindparam,
     exists,
@@ -21,9 +22,12 @@ from sqlalchemy import (
     update,
 )
 
+from batch_upload.ledger import bindings
 from batch_upload.ledger.driver import Database, Statement, Upsert, Values
 from batch_upload.ledger.items import (
     IS_CURRENT,
+    IS_LIVE,
+    IS_REFUSED_BIND,
     IS_REPLACED,
     IS_WANTED_ID,
     IS_WANTED_TOKEN,
@@ -36,7 +40,9 @@ from batch_upload.ledger.items import (
 )
 from batch_upload.ledger.tables import item, wanted
 from batch_upload.model import LIVE, OPEN, Fault, Item, State
+from batch_upload.ports.ledger import NO_BINDS
 from batch_upload.records import Comparison, Stock, Twin
+from batch_upload.registration import Bind, BindState
 
 _PARKABLE = (State.PENDING, State.FAILED, State.PARKED)
 
@@ -56,6 +62,7 @@ def enlist(db: Database, lane_id: int, items: Sequence[Item], *, at: datetime) -
         db.run(_RETIRE, asked)  # first: an id has one current token at most
         db.run_many(_ENLIST, (_row(each, lane_id, current, at) for each in of_batch))
         db.run(_RETURN, asked)
+    bindings.follow(db, lane_id, {each.client_token: each.bind for each in items}, at=at)
 
 
 def park(
@@ -81,6 +88,11 @@ def undecided(db: Database, lane_id: int, client_tokens: Sequence[str], *, at: d
     _change(db, _UNDECIDED, lane_id, client_tokens, {"at": at})
 
 
+def rebind(db: Database, lane_id: int, client_tokens: Sequence[str], *, at: datetime) -> None:
+    """An item that is not `complete` and bound stays as it is."""
+    _change(db, _REBIND, lane_id, client_tokens, {"at": at})
+
+
 def stock(db: Database, lane_id: int, batch: str, ids: Iterable[str], states: Sequence[State]) -> Stock:
     """Count the items of these ids by state; one that was never enlisted is pending. Return those in `states`, too."""
     db.want(dict.fromkeys(ids))
@@ -92,17 +104,26 @@ def stock(db: Database, lane_id: int, batch: str, ids: Iterable[str], states: Se
     return Stock(counts, tuple(known_of(row) for row in sorted(rows, key=lambda row: row[-1])))
 
 
-def unfinished(db: Database, lane_id: int, batch: str, tokens: Mapping[str, str]) -> dict[str, bool]:
-    """Return the ids, of these with their tokens, that are not complete under their token alone, and whether the ledger
-    has any token of them."""
-    db.want(tokens)
-    found = db.raw_rows(_UNFINISHED, {"of_lane": lane_id, "of_batch": batch})
+def unfinished(
+    db: Database, lane_id: int, batch: str, tokens: Mapping[str, str], binds: Mapping[str, Bind] = NO_BINDS
+) -> dict[str, bool]:
+    """Return the ids, of these with their tokens, that are not complete under their token alone, or not bound to what
+    `binds` has of them alone, and whether the ledger has any token of them."""
+    has_binds = bool(binds) or bindings.has_binds(db, lane_id)
+    if has_binds:
+        db.want({item_id: f"{token} {binds.get(item_id, '')}" for item_id, token in tokens.items()})
+    else:
+        db.want(tokens)
+    statement = _UNFINISHED_OR_UNBOUND if has_binds else _UNFINISHED
+    found = db.raw_rows(statement, {"of_lane": lane_id, "of_batch": batch})
     return {item_id: bool(is_known) for item_id, is_known in found}
 
 
-def compare(db: Database, lane_id: int, batch: str, tokens: Mapping[str, str]) -> Comparison:
+def compare(
+    db: Database, lane_id: int, batch: str, tokens: Mapping[str, str], binds: Mapping[str, Bind] = NO_BINDS
+) -> Comparison:
     asked = {"of_lane": lane_id, "of_batch": batch}
-    open_ids = unfinished(db, lane_id, batch, tokens)
+    open_ids = unfinished(db, lane_id, batch, tokens, binds)
     unlisted: Counter[str] = Counter()
     for item_id, count in db.raw_rows(_UNLISTED, asked):
         unlisted[item_id] += count
@@ -176,8 +197,10 @@ _ENLIST = Upsert(
 
 
 _of_wanted = update(item).where(OF_LANE, IS_WANTED_TOKEN)
+_is_not_refused = item.c.bind_state.is_distinct_from(literal_column(f"'{BindState.REFUSED}'"))
 _PARK = Statement(
-    _of_wanted.where(in_states(_PARKABLE)).values(state=State.PARKED, changed_at=bindparam("at")),
+    # whose binding was refused has its attachment: there is nothing to wait for
+    _of_wanted.where(in_states(_PARKABLE), _is_not_refused).values(state=State.PARKED, changed_at=bindparam("at")),
     columns=[*fault_values(None), "resume_after"],
 )
 _ABSENT = Statement(
@@ -188,6 +211,11 @@ _ABSENT = Statement(
 )
 _UNDECIDED = Statement(
     _of_wanted.where(in_states([State.SENDING])).values(state=State.UNKNOWN, changed_at=bindparam("at"))
+)
+_REBIND = Statement(
+    _of_wanted.where(in_states([State.COMPLETE]), item.c.bind_state == BindState.BOUND).values(
+        state=State.BINDING, bind_state=BindState.WANTED, changed_at=bindparam("at")
+    )
 )
 _MISSING = Statement(select(wanted.c.key).where(~exists().where(OF_LANE, item.c.client_token == wanted.c.key)).limit(1))
 _wanted_current = wanted.outerjoin(item, and_(OF_BATCH, IS_CURRENT, item.c.item_id == wanted.c.key))
@@ -211,7 +239,7 @@ _TWINS = Statement(
         # written as in the index `item_content`: with parameters it would not be used
         literal_column("substr(item.content, 8, 16)").in_(select(func.substr(wanted.c.key, 8, 16))),
         item.c.content.in_(select(wanted.c.key)),
-        in_states(LIVE),
+        IS_LIVE,
     )
     .order_by(item.c.item_no)
 )
@@ -222,25 +250,38 @@ _has_replaced = exists().where(
     _replaced.c.item_id == wanted.c.key,
     _replaced.c.current == false(),
 )
-_UNFINISHED = Statement(
-    # by the id, in the order of both: by its token SQLite would look for each item in another page
-    select(wanted.c.key, or_(item.c.item_no.is_not(None), _has_replaced))
-    .select_from(_wanted_current)
-    .where(
-        or_(
-            item.c.item_no.is_(None),
-            item.c.client_token != wanted.c.value,
-            ~in_states([State.COMPLETE]),
-            _has_replaced,
-        )
-    ),
-    is_large=True,
+
+
+def _unfinished(is_another: ColumnElement[bool]) -> Statement:
+    """Select the wanted ids that are not complete, that have other tokens too, or of which the current one is another.
+
+    By the id, in the order of both: by its token SQLite would look for each item in another page.
+    """
+    return Statement(
+        select(wanted.c.key, or_(item.c.item_no.is_not(None), _has_replaced))
+        .select_from(_wanted_current)
+        .where(or_(item.c.item_no.is_(None), is_another, ~in_states([State.COMPLETE]), _has_replaced)),
+        is_large=True,
+    )
+
+
+_UNFINISHED = _unfinished(item.c.client_token != wanted.c.value)
+_bind_text = func.coalesce(item.c.bind_registration + "/" + item.c.bind_field, "")
+_UNFINISHED_OR_UNBOUND = _unfinished(
+    or_(
+        item.c.client_token + " " + _bind_text != wanted.c.value,
+        item.c.bind_state == literal_column(f"'{BindState.REPLACED}'"),
+    )
 )
 _is_unlisted = ~exists().where(wanted.c.key == item.c.item_id)
 _may_exist = select(item.c.item_id, func.count()).where(OF_BATCH, in_states(LIVE | OPEN), _is_unlisted)
+_is_refused = and_(in_states([State.FAILED]), item.c.bind_registration.is_not(None), IS_REFUSED_BIND)
+_refused = select(item.c.item_id, func.count()).where(OF_BATCH, _is_refused, _is_unlisted)
 _UNLISTED = Statement(
     union_all(
-        _may_exist.where(IS_CURRENT).group_by(item.c.item_id), _may_exist.where(IS_REPLACED).group_by(item.c.item_id)
+        _may_exist.where(IS_CURRENT).group_by(item.c.item_id),
+        _may_exist.where(IS_REPLACED).group_by(item.c.item_id),
+        _refused.group_by(item.c.item_id),
     ),
     is_large=True,
 )

@@ -13,14 +13,17 @@ import anyio
 
 from batch_upload.document import RememberedDigest
 from batch_upload.errors import BatchUploadError, Disagreement, LedgerFault, LedgerLocked, LedgerOfAnotherLane
-from batch_upload.ledger import attachments, attempts, items, memory, runs, sets, transitions
+from batch_upload.ledger import attachments, attempts, items, memory, runs, sets
+from batch_upload.ledger.binding_writer import BindingWriter
 from batch_upload.ledger.driver import Database, Returned
 from batch_upload.ledger.leases import LaneTimes, Leases
 from batch_upload.ledger.writer import Writer
 from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome
 from batch_upload.moments import Moment, Stretch
 from batch_upload.ports import Attempt, Clock, LaneMemory, moment
+from batch_upload.ports.ledger import NO_BINDS
 from batch_upload.records import Comparison, Duplicate, RateRecord, Twin
+from batch_upload.registration import Bind
 
 ROWS_A_JOB = 500
 """Rows that one job of the writer changes at most, where there are many."""
@@ -132,7 +135,7 @@ class Store:
             self.leases.note_stretch(db, of_lane, times.stretch)
 
 
-class LaneWriter:
+class LaneWriter(BindingWriter):
     """`ports.LedgerWriter` of one lane. A caller that is cancelled while it waits does not learn the result; what it
     asked for is done nevertheless."""
 
@@ -278,13 +281,15 @@ class LaneWriter:
     async def known(self, batch: str) -> Sequence[Known]:
         return await self._read(partial(items.known_of_batch, batch=batch), nothing=[])
 
-    async def compare(self, batch: str, tokens: Mapping[str, str]) -> Comparison:
-        nothing = Comparison(dict.fromkeys(tokens, False))
-        return await self._read(partial(sets.compare, batch=batch, tokens=tokens), nothing=nothing)
+    async def compare(self, batch: str, tokens: Mapping[str, str], binds: Mapping[str, Bind] = NO_BINDS) -> Comparison:
+        work = partial(sets.compare, batch=batch, tokens=tokens, binds=binds)
+        return await self._read(work, nothing=Comparison(dict.fromkeys(tokens, False)))
 
-    async def unfinished(self, batch: str, tokens: Mapping[str, str]) -> Mapping[str, bool]:
-        nothing = dict.fromkeys(tokens, False)
-        return await self._read(partial(sets.unfinished, batch=batch, tokens=tokens), nothing=nothing)
+    async def unfinished(
+        self, batch: str, tokens: Mapping[str, str], binds: Mapping[str, Bind] = NO_BINDS
+    ) -> Mapping[str, bool]:
+        work = partial(sets.unfinished, batch=batch, tokens=tokens, binds=binds)
+        return await self._read(work, nothing=dict.fromkeys(tokens, False))
 
     async def twins(self, contents: Collection[str]) -> Sequence[Twin]:
         return await self._read(partial(sets.twins, contents=contents), nothing=[])
@@ -315,11 +320,7 @@ class LaneWriter:
         return concluded
 
     async def fail(self, client_token: str, fault: Fault, *, at: datetime) -> Known:
-        def work(db: Database, lane_id: int) -> Known:
-            before = items.stored(db, lane_id, client_token)
-            return items.write(db, before, transitions.failed(before.known, fault), at=at)
-
-        return await self._write(work)
+        return await self._write(partial(attachments.mark_failed, client_token=client_token, fault=fault, at=at))
 
     async def park(self, client_tokens: Sequence[str], fault: Fault, *, resume_after: datetime | None) -> None:
         tokens, now = tuple(client_tokens), self._ledger.clock.now()
@@ -335,9 +336,8 @@ class LaneWriter:
         return await self._write(partial(attachments.mark_not_found, client_tokens=tuple(client_tokens), at=at))
 
     async def adopt(self, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
-        return await self._write(
-            partial(attachments.bind_adopted, client_token=client_token, attachment=attachment, at=at)
-        )
+        work = partial(attachments.record_adopted, client_token=client_token, attachment=attachment, at=at)
+        return await self._write(work)
 
     async def retagged(self, from_token: str, to_token: str, *, identity_tag: bool, at: datetime) -> Known:
         work = partial(attachments.retag, from_token=from_token, to_token=to_token, identity_tag=identity_tag, at=at)

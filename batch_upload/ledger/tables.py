@@ -12,6 +12,7 @@ from sqlalchemy import Boolean, Column, Dialect, Integer, MetaData, Table, Text,
 from sqlalchemy.types import TypeEngine
 
 from batch_upload.model import AttachmentStatus, ContentType, OutcomeKind, State
+from batch_upload.registration import BindState
 
 Convert = Callable[[Any], Any]
 
@@ -206,6 +207,11 @@ item = Table(
     Column("completed_at", UtcText),
     Column("enlisted_at", UtcText),
     Column("changed_at", UtcText),
+    Column("bind_registration", AnyText),
+    Column("bind_field", AnyText),
+    Column("bind_state", EnumText(BindState)),
+    Column("bound_version", Integer),
+    Column("denial", JsonText),
 )
 
 attempt = Table(
@@ -237,6 +243,43 @@ outcome = Table(
     Column("attachment_id", Text),
     Column("attachment_arn", Text),
     Column("attachment_status", EnumText(AttachmentStatus)),
+)
+
+bind_attempt = Table(
+    "bind_attempt",
+    METADATA,
+    Column("attempt_id", Integer, primary_key=True),
+    Column("item_no", Integer),
+    Column("run_no", Integer),
+    Column("registration", AnyText),
+    Column("field", AnyText),
+    Column("attachment_id", Text),
+    Column("started_at", UtcText),
+)
+
+bind_outcome = Table(
+    "bind_outcome",
+    METADATA,
+    Column("attempt_id", Integer, primary_key=True),
+    Column("kind", EnumText(OutcomeKind)),
+    Column("ended_at", UtcText),
+    Column("request_id", AnyText),
+    Column("status", Integer),
+    Column("code", AnyText),
+    Column("message", AnyText),
+    Column("reason", AnyText),
+    Column("fields", JsonText),
+    Column("resource_id", AnyText),
+    Column("version", Integer),
+)
+
+field_definition = Table(
+    "field_definition",
+    METADATA,
+    Column("lane_id", Integer, primary_key=True),
+    Column("registration_type", AnyText, primary_key=True),
+    Column("fields", JsonText),
+    Column("read_at", UtcText),
 )
 
 stranger = Table(

@@ -6,7 +6,7 @@
 -- It may be run again at any time: it takes away what is not listed here.
 --
 --   batch_upload_owner    owns the tables, and makes and updates them (`batch-upload ledger migrate`)
---   batch_upload_worker   uploads: it cannot change or delete what happened (`attempt`, `outcome`), nor any table
+--   batch_upload_worker   uploads: it cannot change or delete what happened (`attempt`, `outcome`, `bind_…`), nor any table
 --   batch_upload_reader   `status`, `why`, `report`, `watch`, `fleet status`: reads
 --
 -- They have no password. Give them one (`\password batch_upload_worker`), or on RDS: GRANT rds_iam TO batch_upload_worker;
@@ -49,9 +49,9 @@ BEGIN
     EXECUTE format('REVOKE ALL ON public.%I FROM PUBLIC, batch_upload_worker, batch_upload_reader', found);
     EXECUTE format('GRANT SELECT ON public.%I TO batch_upload_worker, batch_upload_reader', found);
     CASE
-      WHEN found IN ('attempt', 'outcome') THEN
+      WHEN found IN ('attempt', 'outcome', 'bind_attempt', 'bind_outcome') THEN
         EXECUTE format('GRANT INSERT ON public.%I TO batch_upload_worker', found);
-      WHEN found IN ('lane', 'target', 'run', 'item', 'rate') THEN
+      WHEN found IN ('lane', 'target', 'run', 'item', 'rate', 'field_definition') THEN
         EXECUTE format('GRANT INSERT, UPDATE ON public.%I TO batch_upload_worker', found);
       WHEN found = 'stranger' OR found LIKE 'procrastinate\_%' OR found LIKE 'fleet\_%' THEN
         EXECUTE format('GRANT INSERT, UPDATE, DELETE ON public.%I TO batch_upload_worker', found);

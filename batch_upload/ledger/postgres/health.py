@@ -13,13 +13,13 @@ from batch_upload.records import DatabaseHealth
 
 _SETTINGS = ("fsync", "full_page_writes", "synchronous_commit", "synchronous_standby_names", "server_encoding")
 _NEEDED: Mapping[str, str] = {
-    **dict.fromkeys(("lane", "target", "run", "item", "rate"), "SELECT, INSERT, UPDATE"),
-    **dict.fromkeys(("attempt", "outcome"), "SELECT, INSERT"),
+    **dict.fromkeys(("lane", "target", "run", "item", "rate", "field_definition"), "SELECT, INSERT, UPDATE"),
+    **dict.fromkeys(("attempt", "outcome", "bind_attempt", "bind_outcome"), "SELECT, INSERT"),
     "stranger": "SELECT, INSERT, UPDATE, DELETE",
     "migration": "SELECT",
 }
 """The rights of a run on each table (deploy/postgres/roles.sql)."""
-_HISTORY = ("attempt", "outcome")
+_HISTORY = ("attempt", "outcome", "bind_attempt", "bind_outcome")
 
 
 def health_of(url: PostgresUrl) -> DatabaseHealth:

@@ -8,7 +8,7 @@ from batch_upload.errors import LedgerUnusable
 from batch_upload.ledger.runs import program_version
 from batch_upload.ledger.sqlite.files import BEGIN_ANEW
 from batch_upload.ledger.sqlite.schema import MIGRATIONS
-from batch_upload.ledger.tables import utc_text
+from batch_upload.ledger.tables import METADATA, utc_text
 
 APPLICATION_ID = 0x62754C31
 """`buL1` in the file's header, by which a ledger differs from any other SQLite file."""
@@ -64,7 +64,7 @@ def check_pages(raw: sqlite3.Connection, *, shown: str) -> None:
         raise LedgerUnusable(f"`{shown}` is damaged", hint=BEGIN_ANEW)
 
 
-_WHOLE = frozenset({"migration", "lane", "run", "item", "attempt", "outcome", "stranger", "rate", "digest", "target"})
+_WHOLE = frozenset(METADATA.tables)
 
 
 def _take(raw: sqlite3.Connection, step: Sequence[str], *, version_after: int, at: datetime) -> None:

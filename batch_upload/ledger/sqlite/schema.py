@@ -219,6 +219,134 @@ _VERSION_9 = (
     "CREATE INDEX item_content ON item (lane_id, substr(content, 8, 16)) WHERE state IN ('complete', 'processing')",
 )
 
+# Bindings: an attachment is put into a field of a registration. The table of items is made anew, since what a state
+# demands has changed; that of attempts goes on to refer to it by its name.
+_VERSION_10 = (
+    f"""
+    CREATE TABLE item_10 (
+      item_no               INTEGER PRIMARY KEY,
+      lane_id               INTEGER NOT NULL REFERENCES lane,
+      client_token          TEXT NOT NULL CHECK (length(client_token) BETWEEN 1 AND 64),
+      batch                 TEXT NOT NULL,
+      item_id               TEXT NOT NULL,
+      source                TEXT NOT NULL,
+      content               TEXT NOT NULL CHECK (content GLOB 'sha256:?*' OR content GLOB 'url:?*'),
+      tags                  TEXT NOT NULL,
+      generation            INTEGER NOT NULL,
+      identity_tag          INTEGER NOT NULL CHECK (identity_tag IN (0, 1)),
+      size_bytes            INTEGER CHECK (size_bytes >= 0),
+      content_type          TEXT,
+      current               INTEGER NOT NULL CHECK (current IN (0, 1)),
+      state                 TEXT NOT NULL,
+      attachment_id         TEXT,
+      attachment_arn        TEXT,
+      attachment_status     TEXT CHECK ({_one_of("attachment_status", *_STATUS_4)}),
+      attachment_created_at TEXT CHECK (attachment_created_at {_TIME}),
+      fault_code            TEXT,
+      fault_message         TEXT,
+      fault_reason          TEXT,
+      fault_fields          TEXT,
+      fault_resource_id     TEXT,
+      attempts              INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+      request_id            TEXT,
+      unknown_since         TEXT CHECK (unknown_since {_TIME}),
+      last_open_at          TEXT CHECK (last_open_at {_TIME}),
+      resume_after          TEXT CHECK (resume_after {_TIME}),
+      first_sent_at         TEXT CHECK (first_sent_at {_TIME}),
+      completed_at          TEXT CHECK (completed_at {_TIME}),
+      enlisted_at           TEXT NOT NULL CHECK (enlisted_at {_TIME}),
+      changed_at            TEXT NOT NULL CHECK (changed_at {_TIME}),
+      bind_registration     TEXT CHECK (bind_registration <> ''),
+      bind_field            TEXT CHECK (bind_field <> ''),
+      bind_state            TEXT CHECK ({_one_of("bind_state", "wanted", "sent", "bound", "refused", "replaced")}),
+      bound_version         INTEGER CHECK (bound_version >= 1),
+      denial                TEXT,
+      UNIQUE (lane_id, client_token),
+      CHECK ((attachment_id IS NULL) = (attachment_arn IS NULL)),
+      CHECK ((attachment_id IS NULL) = (attachment_status IS NULL)),
+      CHECK ((attachment_id IS NULL) = (attachment_created_at IS NULL)),
+      CONSTRAINT what_a_state_demands CHECK (CASE state
+        WHEN 'pending' THEN attachment_id IS NULL AND unknown_since IS NULL
+        WHEN 'sending' THEN attachment_id IS NULL AND unknown_since IS NOT NULL
+        WHEN 'processing' THEN attachment_id IS NOT NULL AND unknown_since IS NULL
+        WHEN 'binding' THEN attachment_status = 'UPLOAD_COMPLETE' AND unknown_since IS NULL
+          AND completed_at IS NOT NULL AND coalesce(bind_state = 'wanted' OR bind_state = 'sent', 0)
+        WHEN 'complete' THEN attachment_id IS NOT NULL AND unknown_since IS NULL AND completed_at IS NOT NULL
+          AND (bind_state IS NULL OR bind_state = 'bound' OR bind_state = 'replaced')
+        WHEN 'failed' THEN fault_code IS NOT NULL AND unknown_since IS NULL
+        WHEN 'unknown' THEN attachment_id IS NULL AND unknown_since IS NOT NULL
+        WHEN 'parked' THEN unknown_since IS NULL
+        ELSE 0 END),
+      CHECK ((unknown_since IS NULL) = (last_open_at IS NULL)),
+      CHECK (resume_after IS NULL OR state = 'parked'),
+      CHECK ((attempts = 0) = (first_sent_at IS NULL)),
+      CHECK ((fault_code IS NULL) = (fault_message IS NULL)),
+      CHECK ((fault_code IS NULL) = (fault_fields IS NULL)),
+      CHECK ((bind_registration IS NULL) = (bind_field IS NULL)),
+      CHECK ((bind_registration IS NULL) = (bind_state IS NULL)),
+      CHECK (bind_registration IS NOT NULL OR bound_version IS NULL AND denial IS NULL),
+      CHECK (bind_state IS NULL OR bind_state <> 'bound' OR bound_version IS NOT NULL),
+      CHECK (bind_state IS NULL OR bind_state <> 'refused' OR state = 'failed' AND attachment_id IS NOT NULL)
+    ) STRICT
+    """,
+    "INSERT INTO item_10 SELECT *, NULL, NULL, NULL, NULL, NULL FROM item ORDER BY item_no",
+    "DROP TABLE item",
+    "ALTER TABLE item_10 RENAME TO item",
+    "CREATE UNIQUE INDEX item_current ON item (lane_id, batch, item_id) WHERE current = 1",
+    "CREATE INDEX item_replaced ON item (lane_id, batch, item_id) WHERE current = 0",
+    "CREATE INDEX item_state ON item (lane_id, batch, state) WHERE current = 1",
+    "CREATE INDEX item_open ON item (lane_id) WHERE state = 'sending'",
+    "CREATE UNIQUE INDEX item_attachment ON item (lane_id, attachment_id) WHERE attachment_id IS NOT NULL",
+    "CREATE INDEX item_content ON item (lane_id, substr(content, 8, 16)) "
+    "WHERE state IN ('binding', 'complete', 'processing') OR bind_state = 'refused'",
+    # those with a `bind` alone: a ledger without pays nothing
+    "CREATE INDEX item_bind ON item (lane_id, bind_registration, bind_field) WHERE bind_registration IS NOT NULL",
+    f"""
+    CREATE TABLE bind_attempt (
+      attempt_id    INTEGER PRIMARY KEY,
+      item_no       INTEGER NOT NULL REFERENCES item (item_no),
+      run_no        INTEGER NOT NULL REFERENCES run (run_no),
+      registration  TEXT NOT NULL,
+      field         TEXT NOT NULL,
+      attachment_id TEXT NOT NULL,
+      started_at    TEXT NOT NULL CHECK (started_at {_TIME})
+    ) STRICT
+    """,
+    "CREATE INDEX bind_attempt_item ON bind_attempt (item_no)",
+    "CREATE INDEX bind_attempt_attachment ON bind_attempt (attachment_id)",
+    f"""
+    CREATE TABLE bind_outcome (
+      attempt_id  INTEGER PRIMARY KEY REFERENCES bind_attempt (attempt_id),
+      kind        TEXT NOT NULL CHECK ({_one_of("kind", *_KINDS_4)}),
+      ended_at    TEXT NOT NULL CHECK (ended_at {_TIME}),
+      request_id  TEXT,
+      status      INTEGER,
+      code        TEXT,
+      message     TEXT,
+      reason      TEXT,
+      fields      TEXT,
+      resource_id TEXT,
+      version     INTEGER CHECK (version >= 1),
+      CHECK ((kind = 'accepted') = (version IS NOT NULL))
+    ) STRICT
+    """,
+    *(
+        f"CREATE TRIGGER {table}_never_{change.lower()} BEFORE {change} ON {table} "
+        f"BEGIN SELECT RAISE (ABORT, 'what happened is never changed'); END"
+        for table in ("bind_attempt", "bind_outcome")
+        for change in ("UPDATE", "DELETE")
+    ),
+    f"""
+    CREATE TABLE field_definition (
+      lane_id           INTEGER NOT NULL REFERENCES lane,
+      registration_type TEXT NOT NULL,
+      fields            TEXT NOT NULL,
+      read_at           TEXT NOT NULL CHECK (read_at {_TIME}),
+      PRIMARY KEY (lane_id, registration_type)
+    ) STRICT
+    """,
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     VERSION_1,
     VERSION_2,
@@ -229,4 +357,5 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _VERSION_7,
     _VERSION_8,
     _VERSION_9,
+    _VERSION_10,
 )
