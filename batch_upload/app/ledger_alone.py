@@ -123,6 +123,7 @@ def listed_of_row(row: Known, manifest: Manifest, *, folder: Path | None, label:
         identity_tag=row.identity_tag,
         at=Position(0, 0),
         lane_label=label,
+        bind=row.bind,
     )
 
 

@@ -188,6 +188,7 @@ def listed_of_item(item: Item, at: Position) -> Listed:
         identity_tag=item.identity_tag,
         at=at,
         lane_label=item.lane_label,
+        bind=item.bind,
     )
 
 
@@ -210,6 +211,7 @@ def item_of_listed(listed: Listed, client_token: str = "", document: Document | 
         content_type=document.content_type if document else None,
         max_size_bytes=listed.max_size_bytes,
         lane_label=listed.lane_label,
+        bind=listed.bind,
     )
 
 
@@ -225,5 +227,6 @@ def known_invalid(unread: Unread, row: Known | None) -> Known:
         generation=listed.generation,
         identity_tag=listed.identity_tag,
         source=listed.source,
+        bind=listed.bind,
     )
     return found._replace(state=State.INVALID, fault=Fault(problem.code, problem.message))

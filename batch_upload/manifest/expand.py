@@ -2,16 +2,18 @@
 
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 
 from batch_upload.document import YoungFile
 from batch_upload.manifest import rules
-from batch_upload.manifest.forms import BUILT_IN, unknown_form
+from batch_upload.manifest.binds import ItemBinds
+from batch_upload.manifest.forms import unknown_form
 from batch_upload.manifest.globs import GlobFindings, NamedFiles, no_match_message, warning_of_alike
 from batch_upload.manifest.ids import Ids
 from batch_upload.manifest.item_tags import SHARED_TAGS, ItemTags, missing_message
+from batch_upload.manifest.listed import ListedMaker
 from batch_upload.manifest.matches import matches
 from batch_upload.manifest.patterns import alternatives
 from batch_upload.manifest.problems import AddProblem, Code, Invalid, Problems, excerpt
@@ -65,7 +67,8 @@ class Expansion:
         """The globs with names that they almost match, and their lanes."""
         self._allow_outside = allow_outside
         self._folder = str(manifest.folder)
-        self._forms = {**manifest.forms, **BUILT_IN}
+        self._maker = ListedMaker(manifest)
+        self._forms = self._maker.forms
         if targets is None and manifest.targets:
             targets = Targets(manifest.targets)
         self._only = (
@@ -73,6 +76,7 @@ class Expansion:
         )
         names = TEMPLATE_NAMES if targets is None else (*TEMPLATE_NAMES, *LANE_NAMES)
         self._tags = ItemTags(manifest, problems, self._report.add, self._report.note_default, names=names)
+        self._binds = ItemBinds(manifest, self._report, names=names)
         self._chooser = Chooser(targets or Targets(), self._report.add)
         self._lanes: dict[str | None, ExpandedLane] = {}
         default = manifest.default_targets
@@ -288,22 +292,30 @@ class Expansion:
         lane = self._only
         if lane is None:
             raise RuntimeError("rows of several lanes are expanded one by one")
-        first = self._made(rows.base, "", "", {}, lane)
+        first = self._maker.listed(rows.base, "", "", {}, None, lane)
         batch, folder, same, rest = first.batch, first.folder, first[5:8], first[9:]
+        fields, by_field = lane.fields, dict[str, Listed]()
         known, table, take, new = rows.known_tags, first.at_file, lane.ids.take_new, tuple.__new__
         if self._has_globs:
-            for _, source, _, _ in rows.rows:
-                lane.files.add(source)
+            for row in rows.rows:
+                lane.files.add(row[1])
         for row in rows.rows:
-            line, source, item_id, texts = row
+            line, source, item_id, texts, bind = row
             tags = known.get(texts)
             if tags is None:
                 tags = self._tags.of_plain(rows.tags(texts))
                 if tags is not None and len(known) < SHARED_TAGS:
                     known[texts] = tags
-            if tags is not None and take(item_id or source, line, table):
+            if tags is not None and bind not in fields and take(item_id or source, line, table):
                 at = new(Position, (line, 0))
-                yield new(Listed, (batch, item_id or source, source, folder, tags, *same, at, *rest))
+                if bind is None:
+                    yield new(Listed, (batch, item_id or source, source, folder, tags, *same, at, *rest))
+                    continue
+                fields[bind] = item_id or source
+                like = by_field.get(bind.field)
+                if like is None:  # the form depends on the field
+                    like = by_field[bind.field] = self._maker.listed(rows.base, "", "", {}, bind, lane)
+                yield like._replace(item_id=item_id or source, source=source, tags=tags, at=at, bind=bind)
             else:
                 self._problems.table = table
                 yield from self.of(rows.entry(*row))
@@ -357,43 +369,22 @@ class Expansion:
                     self._report.add(entry.id_at or entry.at, *wrong)
                 self._report.refuse(entry, lane.label, source)
                 return None
-        if tags is None:
+        bind = None if entry.bind is None else self._binds.of(entry, source, item_id, lane)
+        if tags is None or (bind is None and entry.bind is not None):
             self._report.refuse(entry, lane.label, source)
             lane.ids.take(entry, item_id)
             return None
         if self._has_globs and entry.kind is SourceKind.FILE:
             lane.files.add(source)
         if not lane.ids.take(entry, item_id):
-            if entry.kind is SourceKind.GLOB:
-                self._report.share(source, lane)
-            else:
-                self._report.refuse_shared(entry, source, lane)
+            self._report.refuse_shared(entry, source, lane)
             return None
         if entry.form is not None and entry.form not in self._forms:
             self._report.refuse(entry, lane.label, source)
             return None
+        if bind is not None and not self._binds.take(entry, item_id, bind, lane):
+            self._report.refuse_second(entry, source, lane, first_id=lane.fields[bind])
+            return None
         if entry.problem is not None:
             self._report.withdraw(lane, item_id, entry.problem)
-        return self._made(entry, source, item_id, tags, lane)
-
-    def _made(self, entry: Entry, source: str, item_id: str, tags: Mapping[str, str], lane: ExpandedLane) -> Listed:
-        manifest = self._manifest
-        form = manifest.form if entry.form is None else self._forms.get(entry.form)
-        max_size_bytes = entry.max_size_bytes
-        if max_size_bytes is None and form is not None and (entry.form is not None or not manifest.has_max_size):
-            max_size_bytes = form.max_size_bytes
-        return Listed(
-            batch=manifest.batch,
-            item_id=item_id,
-            source=source,
-            folder=None if entry.kind is SourceKind.URL else manifest.folder,
-            tags=tags,
-            generation=entry.generation or manifest.generation,
-            max_size_bytes=max_size_bytes or manifest.max_size_bytes,
-            identity_tag=manifest.identity_tag,
-            at=entry.at,
-            lane_label=lane.label,
-            is_match=entry.kind is SourceKind.GLOB,
-            form=form,
-            at_file=entry.at_file,
-        )
+        return self._maker.listed(entry, source, item_id, tags, bind, lane)

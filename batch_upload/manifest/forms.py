@@ -109,6 +109,25 @@ BUILT_IN: Mapping[str, Form] = MappingProxyType(
 )
 """The built-in forms by name, in the order in which they are shown."""
 
+FORM_OF_FIELD: Mapping[str, str] = MappingProxyType(
+    {
+        "messagingUseCase.optInImage": "us-toll-free-opt-in",
+        "campaignInfo.optInScreenshot": "us-10dlc-opt-in",
+        "campaignInfo.termsAndConditionsFile": "us-10dlc-policy",
+        "campaignInfo.privacyPolicyFile": "us-10dlc-policy",
+        "idSidSpecificInfo.letterOfAuthorization1": "sender-id-letter",
+        "idSidSpecificInfo.letterOfAuthorization2": "sender-id-letter",
+        "idSidSpecificInfo.letterOfAuthorization3": "sender-id-letter",
+        "idSidSpecificInfo.letterOfAuthorization4": "sender-id-letter",
+    }
+)
+"""The built-in form of a field of a registration, where its path is that of one type of registration alone.
+
+The paths are those of the AWS guide "Create a registration using the AWS CLI" (toll-free), of an AWS sample that
+automates 10DLC, and of the AWS blog about sender ID registrations (Indonesia). `senderIdInfo.letterOfAuthorization` is
+left out: several countries may have it, and Singapore takes less than others.
+"""
+
 TYPES_BY_NAME: Mapping[str, ContentType] = MappingProxyType(
     {extension.removeprefix("."): each for each, extensions in EXTENSIONS.items() for extension in extensions}
 )

@@ -42,6 +42,19 @@ class Ids:
         """Tell whether an id was used."""
         return item_id in self._first
 
+    def is_of_current_glob(self, item_id: str) -> bool:
+        """Tell whether an id that was used is that of a match of the current glob."""
+        return self._first.get(item_id) == -len(self._globs)
+
+    def place_of(self, item_id: str, table: str | None) -> str:
+        """Return where an id was used first, in words, as seen from a line of `table`; None: of the manifest."""
+        first = self._first[item_id]
+        if first >= 0:
+            return self._words(first, table)
+        glob = self._globs[-first - 1][0]
+        where = "" if table is None else " of the manifest"
+        return f"of the glob {excerpt(glob.source)} in line {glob.at.line}{where}"
+
     def begin_glob(self, entry: Entry, count: int) -> None:
         """Take ids for the `count` matches of this glob from now on, until `end_glob`."""
         self._globs.append((entry, count))

@@ -63,12 +63,8 @@ class ItemTags:
             if len(self._merged) < SHARED_TAGS:
                 self._merged[own] = merged
             return merged
-        if entry.kind is SourceKind.URL:
-            path = PurePosixPath("/", source.removeprefix("s3://"))
-        else:
-            path = PurePosixPath(os.path.normpath(manifest.folder / source))
-        names = {"stem": path.stem, "name": path.name, "parent": path.parent.name, "id": item_id}
-        return self._filled(entry, merged, {**values, **names, "batch": manifest.batch}, label, target)
+        of_item = values_of_item(manifest, entry, source, item_id)
+        return self._filled(entry, merged, {**values, **of_item}, label, target)
 
     def _filled(
         self, entry: Entry, merged: Mapping[str, str], values: Mapping[str, str], label: str | None, target: str
@@ -112,6 +108,16 @@ class ItemTags:
         counted = ", besides the identity tag" if self._manifest.identity_tag else ""
         message = f"{count} tags, at most {self._limit} are allowed{counted}"
         self._report(too_many[0] if too_many else at, Code.TOO_MANY_TAGS, message)
+
+
+def values_of_item(manifest: Manifest, entry: Entry, source: str, item_id: str) -> dict[str, str]:
+    """Return the values of an attachment's templates that depend on no lane: TEMPLATE_NAMES."""
+    if entry.kind is SourceKind.URL:
+        path = PurePosixPath("/", source.removeprefix("s3://"))
+    else:
+        path = PurePosixPath(os.path.normpath(manifest.folder / source))
+    names = {"stem": path.stem, "name": path.name, "parent": path.parent.name, "id": item_id}
+    return {**names, "batch": manifest.batch}
 
 
 def missing_message(variable: str, target: str) -> str:

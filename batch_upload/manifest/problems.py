@@ -36,7 +36,8 @@ class Code(ProblemCode):
     UNKNOWN_KEY = "unknown-key", "a key that means nothing here"
     MISSING_KEY = (
         "missing-key",
-        "`version`, `batch` or `attachments` is missing, or `name`, `account` or `regions` of a target",
+        "`version`, `batch` or `attachments` is missing, or `name`, `account` or `regions` of a target, or"
+        " `registration` or `field` of a `bind`",
     )
     WRONG_TYPE = "wrong-type", "a list, a mapping or a text where another of them is needed"
     EMPTY_VALUE = "empty-value", 'a key without a value (for an empty tag write `""`)'
@@ -90,6 +91,12 @@ class Code(ProblemCode):
     CSV = "csv", "a table is not CSV: its quotes do not match, or it is empty; what follows was not read"
     COLUMNS = "columns", "a table does not have a column that a template names, or has two of this name"
     CELLS = "cells", "a cell is in no column that has a name"
+    BIND = (
+        "bind",
+        "`registration` or `field` of a `bind` is empty or is not what AWS takes, or is an ARN of another account or"
+        " Region",
+    )
+    BIND_TWICE = "bind-twice", "two attachments for one field of a registration"
 
 
 class ManifestWarning(ProblemCode):

@@ -11,6 +11,7 @@ from yaml.events import Event, MappingStartEvent, ScalarEvent
 
 from batch_upload.errors import ManifestInvalid
 from batch_upload.form import Form
+from batch_upload.manifest.bind_values import add_binds
 from batch_upload.manifest.cursor import FASTEST_LOADER, Loader, Pair, is_null, line_of, position
 from batch_upload.manifest.expand import Expansion
 from batch_upload.manifest.form_values import add_forms
@@ -162,6 +163,7 @@ class _Reader:
         self._loader = loader
         self._values = TargetValues(file.cursor, problems)
         add_forms(self._values)
+        add_binds(self._values)
         self._pairs: Iterator[Pair] = iter(())
         self._entries: Iterator[Entry | TableEntry] = iter(())
         self._given: Given = {}

@@ -1,12 +1,13 @@
 """What the expansion of a manifest's entries reports: problems, each once, and what cannot be sent because of them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from batch_upload.manifest.globs import NamedFiles
 from batch_upload.manifest.ids import Ids
 from batch_upload.manifest.problems import Code, Invalid, Problems, excerpt, refused
-from batch_upload.model import Entry, Manifest, Position, Problem
+from batch_upload.model import Entry, Manifest, Position, Problem, SourceKind
+from batch_upload.registration import Bind
 
 
 @dataclass(slots=True)
@@ -20,6 +21,8 @@ class ExpandedLane:
     ids: Ids
     files: NamedFiles
     """Empty if the manifest has no globs."""
+    fields: dict[Bind, str] = field(default_factory=dict)
+    """By field of a registration: the id of the first attachment that goes into it."""
 
 
 class ExpansionReport:
@@ -63,8 +66,8 @@ class ExpansionReport:
             self._problems.add(at, code, message)
 
     def add_of_lane(self, label: str | None, at: Position, code: Code, message: str) -> None:
-        """Add a problem that names the first of the lanes that have it."""
-        self._add_once(at, code, message, f"{message} (for {excerpt(label or '')})")
+        """Add a problem once, and name the first of the lanes that have it; `label` is None without `targets`."""
+        self._add_once(at, code, message, message if label is None else f"{message} (for {excerpt(label)})")
 
     def add_in_manifest(self, at: Position, code: Code, message: str) -> None:
         """Add a problem at a place of the manifest: once, whatever the number of rows that have it."""
@@ -101,10 +104,20 @@ class ExpansionReport:
         return ()
 
     def refuse_shared(self, entry: Entry, source: str, lane: ExpandedLane) -> None:
-        """Refuse an attachment whose id is used before, and take back the first one: either may be the one meant."""
+        """Refuse an attachment whose id is used before, and take back the first one: either may be the one meant.
+
+        A file of the current glob waits for `end_glob`, which reports it.
+        """
+        if entry.kind is SourceKind.GLOB:
+            self._shared.setdefault(lane.label, []).append(source)
+        else:
+            self.refuse_second(entry, source, lane, first_id=entry.item_id or source)
+
+    def refuse_second(self, entry: Entry, source: str, lane: ExpandedLane, *, first_id: str) -> None:
+        """Refuse an attachment that excludes the one with the id `first_id`, and take that one back."""
         self.refuse(entry, lane.label, source)
         if self._problems.last is not None:
-            self.withdraw(lane, entry.item_id or source, self._problems.last)
+            self.withdraw(lane, first_id, self._problems.last)
 
     def withdraw(self, lane: ExpandedLane, item_id: str, problem: Problem) -> None:
         """Note that an attachment must not be sent, although it is listed."""
@@ -121,13 +134,9 @@ class ExpansionReport:
         self._invalid.problems.add(self._problems.last)
         return entry._replace(problem=self._problems.last)
 
-    def share(self, source: str, lane: ExpandedLane) -> None:
-        """Note a file of the current glob whose id is used before, until `end_glob`."""
-        self._shared.setdefault(lane.label, []).append(source)
-
     def end_glob(self, entry: Entry, lanes: Sequence[ExpandedLane]) -> None:
         """Report what a glob shares with the entries before it, and refuse that."""
         for lane in lanes:
             lane.ids.end_glob()
             for source in self._shared.pop(lane.label, ()):
-                self.refuse_shared(entry, source, lane)
+                self.refuse_second(entry, source, lane, first_id=source)

@@ -13,12 +13,14 @@ from pathlib import Path
 from batch_upload.errors import UsageError
 from batch_upload.escape import printable
 from batch_upload.manifest import rules
+from batch_upload.manifest.binds import plain_binds, wrong_with_member
 from batch_upload.manifest.columns import Cells, Columns, Template, columns_in, template_of
 from batch_upload.manifest.problems import Code, Invalid, Problems, excerpt
 from batch_upload.manifest.rules import COLUMN_NAME, LANE_NAMES, TEMPLATE_NAMES, has_braces
 from batch_upload.manifest.table_entry import TableEntry
 from batch_upload.manifest.tables import Table, TableFault, TableRow, header_below, open_table
 from batch_upload.model import Entry, Position, SourceKind, TargetName
+from batch_upload.registration import Bind
 
 _SHARED_FIELDS = Entry._fields.index("targets") + 1
 """The fields of an entry from here on are the same for all rows of a table."""
@@ -40,18 +42,19 @@ class PlainRows:
     """What all entries of the table have in common."""
     keys: Sequence[str]
     """Those of the tags."""
-    rows: Sequence[tuple[int, str, str | None, tuple[str, ...]]]
-    """Line, source, id and texts of the tags of each; an empty text is no tag."""
+    rows: Sequence[tuple[int, str, str | None, tuple[str, ...], Bind | None]]
+    """Line, source, id, texts of the tags, and field of each; an empty text is no tag."""
     known_tags: dict[tuple[str, ...], Mapping[str, str]]
     """The tags of some texts, for all rows of the table."""
 
     def __iter__(self) -> Iterator[Entry]:
         return (self.entry(*row) for row in self.rows)
 
-    def entry(self, line: int, source: str, item_id: str | None, texts: Sequence[str]) -> Entry:
+    def entry(self, line: int, source: str, item_id: str | None, texts: Sequence[str], bind: Bind | None) -> Entry:
         """Return the entry of a row."""
         at, tags = Position(line, 0), self.tags(texts)
-        return self.base._replace(kind=SourceKind.FILE, source=source, at=at, item_id=item_id, id_at=at, tags=tags)
+        own = self.base._replace(kind=SourceKind.FILE, source=source, at=at, item_id=item_id, id_at=at, tags=tags)
+        return own if bind is None else own._replace(bind=bind)
 
     def tags(self, texts: Sequence[str]) -> dict[str, str]:
         """Return a row's own tags."""
@@ -92,7 +95,7 @@ class RowReader:
         self._table = table
         self._problems = problems
         self._name = name
-        self._base = base._replace(at_file=name)
+        self._base = base._replace(at_file=name, bind=None, bind_at=None)
         self._keys = [*base.tags]
         self._known_tags: dict[tuple[str, ...], Mapping[str, str]] = {}
         self._remedy = remedy
@@ -114,8 +117,9 @@ class RowReader:
         self._tags: list[tuple[str, Template]] = []
         for key, text in base.tags.items():
             changed = partial(problems.tag_changed, base.tags_at.get(key, entry.at))
-            has_names = len(columns_in(text)) < len(rules.names_in(text))
-            self._tags.append((sys.intern(key), template_of(text, self.columns, keep=has_names, changed=changed)))
+            keep = _has_other_names(text)
+            self._tags.append((sys.intern(key), template_of(text, self.columns, keep=keep, changed=changed)))
+        self._bind = [template_of(text, self.columns, keep=_has_other_names(text)) for text in base.bind or ()]
         self._width = len(table.columns)
         self._nameless = [place for place, column in enumerate(table.columns) if not column]
         self._shared = self._base[_SHARED_FIELDS:]
@@ -128,6 +132,7 @@ class RowReader:
             and not has_targets
             and not self._nameless
             and are_tags_plain
+            and not any(template.has_names for template in self._bind)
         )
         partly = [template.columns for _, template in self._tags if not template.is_cell]
         self._needed = {place for places in (*partly, self._file.columns if self._file else ()) for place in places}
@@ -139,6 +144,7 @@ class RowReader:
         written = [(base.source, base.at, names), (base.item_id, base.id_at, names), (entry.url, entry.url_at, names)]
         written += [(text, at, (COLUMN_NAME,)) for text, at in base.targets or ()]
         # those of tags were checked, unless it was not known yet whether there are `targets`
+        written += [(text, base.bind_at, names_of_tags) for text in base.bind or ()]
         written += [(text, base.tags_at.get(key), names_of_tags) for key, text in base.tags.items() if has_braces(text)]
         for text, at, allowed in written:
             if text is not None and (wrong := rules.wrong_with_template(text, allowed)):
@@ -218,7 +224,14 @@ class RowReader:
             if template.has_names or not rules.are_tag_values(texts):
                 return None
         tags = zip(*values, strict=True) if values else [()] * len(many)
-        return PlainRows(self._base, self._keys, [*zip(lines, sources, ids, tags, strict=True)], self._known_tags)
+        binds: Sequence[Bind | None] | None = [None] * len(many)
+        if self._bind:
+            binds = plain_binds(*([*map(template.fill, many)] for template in self._bind))
+        if binds is None:
+            return None
+        return PlainRows(
+            self._base, self._keys, [*zip(lines, sources, ids, tags, binds, strict=True)], self._known_tags
+        )
 
     def entry_of(self, line: int, cells: Cells) -> Entry | None:
         """Return the entry of a row, or None after its problems were added."""
@@ -249,7 +262,8 @@ class RowReader:
         targets = None if self._base.targets is None else self._targets_of(cells, at, wrong)
         base = self._base
         own = kind, source, at, item_id, at, tags, base.tags_at, base.generation, base.max_size_bytes, targets
-        return tuple.__new__(Entry, own + self._shared), wrong
+        entry = tuple.__new__(Entry, own + self._shared)
+        return entry._replace(bind=self._bind_of(cells, wrong)) if self._bind else entry, wrong
 
     def _whole(self, cells: Cells, wrong: list[tuple[str, str]]) -> Cells:
         """Return as many cells as there are columns. In CSV a cell in no column that has a name is a problem."""
@@ -298,6 +312,20 @@ class RowReader:
             names.append((name, at))
         return tuple(names)
 
+    def _bind_of(self, cells: Cells, wrong: list[tuple[str, str]]) -> Bind | None:
+        """Return the field of a row, perhaps with templates of the lane and the file; None if it has a problem."""
+        before, texts = len(wrong), list[str]()
+        for key, template in zip(Bind._fields, self._bind, strict=True):
+            empty = next((place for place in template.columns if not cells[place]), None)
+            text = template.fill(cells)
+            if empty is not None:
+                column = excerpt(self._table.columns[empty])
+                wrong.append((Code.BIND, f"the column {column} is empty, and `bind` needs it"))
+            elif not template.has_names and (found := wrong_with_member(key, text)):
+                wrong.append(self._of_column(template, found))
+            texts.append(text)
+        return Bind(*texts) if len(wrong) == before else None
+
     def _of_column(self, template: Template, wrong: rules.Wrong) -> rules.Wrong:
         """Return a problem that names the first column of its template."""
         column = next((excerpt(self._table.columns[place]) for place in template.columns), None)
@@ -306,6 +334,11 @@ class RowReader:
     def _filter_advice(self, places: Sequence[int]) -> str:
         column = self._table.columns[places[0]] if places else "NAME"
         return f"`{{col:{column}|tag}}` replaces what tags may not have"
+
+
+def _has_other_names(text: str) -> bool:
+    """Tell whether a correct template takes from more than columns."""
+    return len(columns_in(text)) < len(rules.names_in(text))
 
 
 def rows_of_table(

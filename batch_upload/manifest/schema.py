@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from batch_upload.manifest import rules
+from batch_upload.manifest.binds import ARN_PATTERN, FIELD_PATTERN, REGISTRATION_PATTERN
 from batch_upload.manifest.filters import TAG_VALUE_LENGTH
-from batch_upload.manifest.forms import BUILT_IN, TYPES_BY_NAME
+from batch_upload.manifest.forms import BUILT_IN, FORM_OF_FIELD, TYPES_BY_NAME
 from batch_upload.model import MAX_SIZE_SERVICE_BYTES
 from batch_upload.spelling import REGION_PATTERN
 
@@ -50,6 +51,18 @@ Pixels = Annotated[str, StringConstraints(pattern=f"^{rules.PIXELS_PATTERN}$")]
 # The names of the built-in forms are values that an editor offers.
 FormName = Annotated[str, Field(json_schema_extra={"enum": [*BUILT_IN]})] | Text
 OwnFormName = Annotated[str, StringConstraints(pattern=f"^(?!(?:{'|'.join(BUILT_IN)})$){rules.FORM_NAME_PATTERN}$")]
+_TEMPLATE = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*\{[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*"
+RegistrationName = (
+    Annotated[str, StringConstraints(pattern=f"^(?:{REGISTRATION_PATTERN}|{ARN_PATTERN}|{_TEMPLATE})$")] | NotQuoted
+)
+# Fields whose forms are known are values that an editor offers.
+FieldName = (
+    Annotated[str, StringConstraints(pattern=f"^(?:{FIELD_PATTERN}|{_TEMPLATE})$")]
+    | Annotated[
+        str, Field(json_schema_extra={"enum": [*FORM_OF_FIELD]}), StringConstraints(pattern=f"^{FIELD_PATTERN}$")
+    ]
+    | NotQuoted
+)
 TypeName = Annotated[
     str,
     StringConstraints(pattern=f"^(?:{'|'.join(TYPES_BY_NAME)})$"),
@@ -160,6 +173,15 @@ class DefaultsModel(_Mapping):
     """Whether documents are looked into; `bytes`: only their size, and their type by their first bytes."""
 
 
+class BindModel(_Mapping):
+    """The field of a registration that the attachment is put into. Both may hold the templates that tags may hold."""
+
+    registration: RegistrationName = Field(examples=["registration-0123abcd", "{col:Registration}"])
+    """The id of the registration, or its ARN. It must be in the account and Region that the attachment goes to."""
+    field: FieldName = Field(examples=["messagingUseCase.optInImage"])
+    """The path of the field, which must take an attachment."""
+
+
 class _EntryModel(_Mapping):
     tags: Tags = Field(default={}, examples=[{"Name": "{stem}", "Country": "NO"}])
     """Tags of this entry, laid over the defaults. Values may hold {stem}, {name}, {parent}, {id} and {batch}; with
@@ -174,6 +196,11 @@ class _EntryModel(_Mapping):
     form: FormName = Field(default="", examples=["rcs-logo"])
     """The registration form that this is for: a built-in one, or one of `forms`. Type and pixels are checked against
     it, and its size is the `max_size`, unless that is given."""
+    bind: BindModel = Field(
+        default_factory=BindModel.model_construct,
+        examples=[{"registration": "registration-0123abcd", "field": "messagingUseCase.optInImage"}],
+    )
+    """The field of a registration that the attachment is put into once the service has finished with it."""
 
 
 class FileEntryModel(_EntryModel):

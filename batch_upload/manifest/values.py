@@ -76,26 +76,20 @@ class ManifestValues:
         check = "`check` must be `bytes`, or `inside` (the default)"
         age = "`min_age` must be a duration such as `60s`, `5m` or `2h`"
         readers: dict[str, ValueReader] = {
+            **dict.fromkeys(("ledger", "part_of", "profile", "file", "table", "sheet", "form"), self.text),
             "version": self.version,
-            "ledger": self.text,
-            "part_of": self.text,
             "batch": partial(self.word, code=Code.BATCH),
             "target": lambda event, _: self.mapping(event, "`target`"),
             "defaults": lambda event, _: self.mapping(event, "`defaults`"),
             "region": partial(self.word, code=Code.REGION),
             "account": partial(self.word, code=Code.ACCOUNT),
-            "profile": self.text,
             "role_arn": partial(self.word, code=Code.ROLE_ARN),
             "id": self.identifier,
-            "file": self.text,
             "glob": self.pattern,
             "url": partial(self.word, code=Code.URL),
-            "table": self.text,
-            "sheet": self.text,
             "tags": self.tags,
             "generation": partial(self.parsed, parse=rules.number, plain=True, code=Code.GENERATION, demand=number),
             "max_size": partial(self.parsed, parse=rules.size_bytes, plain=False, code=Code.MAX_SIZE, demand=size),
-            "form": self.text,
             "identity_tag": self.truth,
             "check": partial(self.parsed, parse=_CHECKS.get, plain=True, code=Code.CHECK, demand=check),
             "exclude": self.patterns,
@@ -187,6 +181,8 @@ class ManifestValues:
             min_age_s=value_in(found, "min_age"),
             form=value_in(found, "form"),
             form_at=position(found["form"][1]) if "form" in found else None,
+            bind=value_in(found, "bind"),
+            bind_at=position(found["bind"][1]) if "bind" in found else None,
         )
         return table_entry_of(found, entry) if has_table else entry
 

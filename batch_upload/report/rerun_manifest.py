@@ -98,8 +98,13 @@ class _ManifestWriter:
             self._write("    tags:")
         for key, value in item.tags.items():
             self._write(f"      {self._quote(key)}: ", literal(value))
+        if item.bind is not None:
+            self._write("    bind:")
+            self._write("      registration: ", item.bind.registration)
+            self._write("      field: ", item.bind.field)
         self._write(f"    generation: {item.generation}")
-        if item.max_size_bytes != self._manifest.max_size_bytes:
+        # the size of a field's form would apply where none is given
+        if item.max_size_bytes != self._manifest.max_size_bytes or item.bind is not None:
             self._write(f"    max_size: {size_text(item.max_size_bytes)}")
 
     def _write(self, key: str, value: str | None = None) -> None:
