@@ -57,10 +57,8 @@ RegistrationName = (
 )
 # Fields whose forms are known are values that an editor offers.
 FieldName = (
-    Annotated[str, StringConstraints(pattern=f"^(?:{FIELD_PATTERN}|{_TEMPLATE})$")]
-    | Annotated[
-        str, Field(json_schema_extra={"enum": [*FORM_OF_FIELD]}), StringConstraints(pattern=f"^{FIELD_PATTERN}$")
-    ]
+    Annotated[str, Field(json_schema_extra={"enum": [*FORM_OF_FIELD]}), StringConstraints(pattern=f"^{FIELD_PATTERN}$")]
+    | Annotated[str, StringConstraints(pattern=f"^(?:{FIELD_PATTERN}|{_TEMPLATE})$")]
     | NotQuoted
 )
 TypeName = Annotated[
@@ -197,7 +195,7 @@ class _EntryModel(_Mapping):
     """The registration form that this is for: a built-in one, or one of `forms`. Type and pixels are checked against
     it, and its size is the `max_size`, unless that is given."""
     bind: BindModel = Field(
-        default_factory=BindModel.model_construct,
+        default=BindModel.model_construct(registration="", field=""),
         examples=[{"registration": "registration-0123abcd", "field": "messagingUseCase.optInImage"}],
     )
     """The field of a registration that the attachment is put into once the service has finished with it."""
