@@ -16,6 +16,7 @@ from batch_upload.errors import UsageError
 from batch_upload.manifest.expand import expand
 from batch_upload.manifest.reader import read_manifest
 from batch_upload.model import Item, Listed
+from batch_upload.registration import Bind
 from batch_upload.report.rerun_manifest import write_manifest
 from batch_upload.spelling import size_text, yaml_text
 from batch_upload.targets import Target
@@ -41,15 +42,17 @@ def read_back(text: str) -> dict[str, Any]:
 
 
 def identity(one: Listed) -> tuple[object, ...]:
-    """All that a ClientToken is made of, and where the document is."""
+    """All that a ClientToken is made of, where the document is, and the field that it goes into."""
     where = one.source if one.path is None else str(one.path.resolve())
-    return (one.batch, one.item_id, dict(one.tags), one.generation, one.max_size_bytes, one.identity_tag, where)
+    limits = one.generation, one.max_size_bytes, one.identity_tag
+    return (one.batch, one.item_id, dict(one.tags), *limits, where, one.bind)
 
 
 def test_the_whole_text_of_a_report_beside_its_manifest(tmp_path: Path) -> None:
     items = [
         listed("acme/loa", "files/loa.pdf", folder=tmp_path, tags={"Country": "NO", "Name": '{a} \\ "b"'}),
         listed("terms", "s3://bucket/terms.pdf", folder=tmp_path)._replace(generation=2, max_size_bytes=2 * 1_048_576),
+        listed("opt-in", "a.png", folder=tmp_path)._replace(bind=Bind("registration-1", "messagingUseCase.optInImage")),
     ]
 
     assert written(tmp_path, items, into=tmp_path) == (
@@ -73,6 +76,13 @@ def test_the_whole_text_of_a_report_beside_its_manifest(tmp_path: Path) -> None:
         '    url: "s3://bucket/terms.pdf"\n'
         "    generation: 2\n"
         "    max_size: 2MiB\n"
+        '  - id: "opt-in"\n'
+        '    file: "a.png"\n'
+        "    bind:\n"
+        '      registration: "registration-1"\n'
+        '      field: "messagingUseCase.optInImage"\n'
+        "    generation: 1\n"
+        "    max_size: 500KB\n"
     )
 
 
@@ -189,10 +199,18 @@ attachments:
     file: files/a.pdf
     tags: {Country: NO, Name: "", Width: 0123}
     max_size: 1MiB
+    bind: {registration: "{stem}-1", field: messagingUseCase.optInImage}
   - glob: files/**/*.png
     tags: {Name: "{stem} of {parent}"}
+    bind: {registration: "registration-{stem}", field: campaignInfo.optInScreenshot}
   - url: s3://bucket/terms.pdf
     tags: {Name: "{id}"}
+    form: my-form
+    bind:
+      registration: arn:aws:sms-voice:us-east-1:111122223333:registration/registration-2
+      field: messagingUseCase.optInImage
+forms:
+  my-form: {types: [pdf]}
 """
 
 
@@ -289,8 +307,10 @@ targets:
     - {name: beta, account: "444455556666", profile: "{name}"}
     - {name: gamma, account: "777788889999"}
 attachments:
-  - {file: "{target} {{x}}.pdf", target: all, tags: {Brand: x, Where: "{region}"}}
-  - {url: "s3://bucket/{account}.pdf", id: "{{terms}}", target: [acme, beta/us-west-2], generation: 3}
+  - {file: "{target} {{x}}.pdf", target: all, tags: {Brand: x, Where: "{region}"},
+     bind: {registration: "{target}-{region}", field: a.b}}
+  - {url: "s3://bucket/{account}.pdf", id: "{{terms}}", target: [acme, beta/us-west-2], generation: 3,
+     bind: {registration: "{account}", field: "{target}.b"}}
 """
 
 
