@@ -11,19 +11,31 @@ from datetime import datetime
 from enum import StrEnum
 
 from batch_upload.actions import Action, ActionKind, Plan
+from batch_upload.engine.binding import (
+    NO_REGISTRATIONS,
+    bind_reason,
+    is_bound,
+    must_bind,
+    must_follow,
+    place,
+    then_bound,
+    whereabouts,
+)
 from batch_upload.engine.rows import (
     BatchRows,
     has_failed_upload,
     is_absent,
     is_half_retagged,
+    is_to_be_bound,
     next_try,
     row_of,
     with_refused_tags,
     with_retry,
 )
 from batch_upload.escape import quoted
-from batch_upload.model import LIVE, OPEN, AttachmentStatus, Capacity, Item, Known, State
+from batch_upload.model import OPEN, AttachmentStatus, Capacity, Item, Known, State
 from batch_upload.records import Comparison, Twin
+from batch_upload.registration import Registration
 from batch_upload.token import RETRIES_MAX
 
 
@@ -36,21 +48,43 @@ class StepKind(StrEnum):
     """Wait until the service has finished with the attachment."""
     RETAG = "retag"
     """Give the attachment other tags."""
+    BIND = "bind"
+    """Put the attachment into the field of its registration."""
 
 
 TO_SEND = (ActionKind.CREATE, ActionKind.REPLACE)
 _CREATED = frozenset({*TO_SEND, ActionKind.RESOLVE})
+_WITH_STEPS = frozenset({*_CREATED, ActionKind.UNCHANGED, ActionKind.RETAG, ActionKind.BIND})
 
 
 def steps_left(action: Action) -> frozenset[StepKind]:
     """Return the steps that a decision leaves for this run. None for what is complete, parked, failed or orphaned."""
-    if action.kind in _CREATED:
-        return frozenset({StepKind.CREATE, StepKind.SETTLE})
+    item, known = action.item, action.known
+    if item is None or action.kind not in _WITH_STEPS:
+        return frozenset()
+    if known is None or action.kind in _CREATED:
+        made = {StepKind.CREATE, StepKind.SETTLE}
+        return frozenset(made if item.bind is None else {*made, StepKind.BIND})
     steps = {StepKind.RETAG} if action.kind is ActionKind.RETAG else set[StepKind]()
-    is_processing = action.known is not None and action.known.state is State.PROCESSING
-    if is_processing and action.kind in (ActionKind.UNCHANGED, ActionKind.RETAG):
+    if known.state is State.PROCESSING:
         steps.add(StepKind.SETTLE)
+    if must_bind(item, known) or (known.state is State.PROCESSING and not is_bound(item, known)):
+        steps.add(StepKind.BIND)
     return frozenset(steps)
+
+
+def must_enlist(action: Action) -> bool:
+    """Return whether the ledger must be told of an item's token or `bind` before the steps that are left."""
+    item, known = action.item, action.known
+    if action.kind in TO_SEND or action.kind is ActionKind.PARKED:
+        return True
+    if item is None or known is None:
+        return False
+    if action.kind in (ActionKind.UNCHANGED, ActionKind.BIND):
+        return not known.current or must_follow(item, known)
+    # the attachment that an open intent may have made is bound once it is found
+    is_own = action.kind is ActionKind.RESOLVE and known.client_token == item.client_token
+    return is_own and must_follow(item, known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +110,14 @@ class LaneOutlook:
     """What is known of the lane before anything is sent. `capacity` is None if it was not asked or not answered.
 
     `is_capacity_untold`: it was asked and not answered; then one create finds out whether there is room.
+    `registrations`: those that were asked for, by id.
     """
 
     now: datetime
     capacity: Capacity | None = None
     tries_parked: bool = False
     is_capacity_untold: bool = False
+    registrations: Mapping[str, Registration] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +185,7 @@ def plan_items(
     are listed, and for which nothing is done in this run.
     """
     full = _why_lane_is_full(rows, outlook)
-    actions = [decide(item, rows) for item in items]
+    actions = [decide(item, rows, outlook.registrations) for item in items]
     if full is not None:
         actions = [replace(each, kind=ActionKind.PARKED, reason=full) if each.kind in TO_SEND else each
                    for each in actions]  # fmt: skip
@@ -216,21 +252,22 @@ def with_twins(
     )
 
 
-def decide(listed: Item, rows: BatchRows) -> Action:
+def decide(listed: Item, rows: BatchRows, registrations: Mapping[str, Registration] = NO_REGISTRATIONS) -> Action:
     """Decide for one item, by the rows of its id. The action's item carries the token that is sent next or looked up
-    (`next_try`)."""
+    (`next_try`). `registrations` are those that were asked for, by id."""
     item = next_try(listed, rows)
     current = rows.current.get(item.item_id)
     if current is not None and current.state in OPEN and current.client_token != item.client_token:
         return _act(ActionKind.RESOLVE, item, current, f"{_open_reason(current)}; changed since")
     known = row_of(listed, rows)
     if known is None:
-        return _act(ActionKind.CREATE, item, None, "new") if current is None else _changed(item, current)
+        action = _act(ActionKind.CREATE, item, None, "new") if current is None else _changed(item, current)
+        return replace(action, reason=action.reason + then_bound(item))
     if known.client_token != item.client_token and has_failed_upload(known):
-        return _act(ActionKind.CREATE, item, known, _retry_reason(item))
+        return _act(ActionKind.CREATE, item, known, _retry_reason(item) + then_bound(item))
     if known.client_token != item.client_token or is_half_retagged(known, current):
-        return _retag(item, with_refused_tags(known, current))
-    return _decide_by_state(item, known)
+        return _retag(item, known, current)
+    return _decide_by_state(item, known, registrations)
 
 
 def parked_until(rows: BatchRows, outlook: LaneOutlook) -> datetime | None:
@@ -263,13 +300,14 @@ def _why_lane_is_full(rows: BatchRows, outlook: LaneOutlook) -> str | None:
     return None if has_room else "the account has no capacity left"
 
 
-def _decide_by_state(item: Item, known: Known) -> Action:
+def _decide_by_state(item: Item, known: Known, registrations: Mapping[str, Registration]) -> Action:
     """Decide for an item whose very token the ledger knows."""
+    if known.state is State.COMPLETE or is_to_be_bound(known):
+        return _decide_uploaded(item, known, registrations)
     match known.state:
-        case State.COMPLETE:
-            return _act(ActionKind.UNCHANGED, item, known, "uploaded")
         case State.PROCESSING:
-            return _act(ActionKind.UNCHANGED, item, known, "created, the service is still at work")
+            why = "created, the service is still at work" + whereabouts(item, known)
+            return _act(ActionKind.UNCHANGED, item, known, why)
         case State.SENDING | State.UNKNOWN:
             return _act(ActionKind.RESOLVE, item, known, _open_reason(known))
         case State.FAILED if is_absent(known):
@@ -282,11 +320,20 @@ def _decide_by_state(item: Item, known: Known) -> Action:
             return _act(ActionKind.FAILED, item, known, f"{what}; replace the file, or raise `generation`")
         case State.FAILED:
             code = known.fault.code if known.fault else "refused"
-            return _act(ActionKind.CREATE, item, known, f"failed before ({code}), tried again")
+            return _act(ActionKind.CREATE, item, known, f"failed before ({code}), tried again{then_bound(item)}")
         case State.PARKED:
-            return _act(ActionKind.CREATE, item, known, "parked before, capacity may be there now")
+            return _act(ActionKind.CREATE, item, known, f"parked before, capacity may be there now{then_bound(item)}")
         case _:
-            return _act(ActionKind.CREATE, item, known, "not sent yet")
+            return _act(ActionKind.CREATE, item, known, f"not sent yet{then_bound(item)}")
+
+
+def _decide_uploaded(item: Item, known: Known, registrations: Mapping[str, Registration]) -> Action:
+    """Decide for an item whose attachment the service has finished with."""
+    if item.bind is None:
+        return _act(ActionKind.UNCHANGED, item, known, "uploaded" + whereabouts(item, known))
+    if is_bound(item, known):
+        return _act(ActionKind.UNCHANGED, item, known, f"uploaded, in {place(item.bind)}")
+    return _act(ActionKind.BIND, item, known, bind_reason(item.bind, known, registrations))
 
 
 def _changed(item: Item, current: Known) -> Action:
@@ -301,16 +348,19 @@ def _changed(item: Item, current: Known) -> Action:
     return _act(ActionKind.REPLACE, item, current, "tags changed since the service failed it")
 
 
-def _retag(item: Item, live: Known) -> Action:
+def _retag(item: Item, live: Known, current: Known | None) -> Action:
     """Decide for an item whose document is at the service with other tags."""
-    if live.state is State.FAILED:
-        code = live.fault.code if live.fault else "refused"
-        return _act(ActionKind.RETAG, item, live, f"its tags were refused before ({code}), tried again")
+    shown = with_refused_tags(live, current)
     keys = item.tags.keys() | live.tags.keys()
     changed = ", ".join(sorted(key for key in keys if item.tags.get(key) != live.tags.get(key)))
-    if not changed:
-        return _act(ActionKind.RETAG, item, live, "its tags were about to be changed, and were changed back")
-    return _act(ActionKind.RETAG, item, live, f"only tags changed ({changed})")
+    if shown is not live:
+        code = shown.fault.code if shown.fault else "refused"
+        why = f"its tags were refused before ({code}), tried again"
+    elif changed:
+        why = f"only tags changed ({changed})"
+    else:
+        why = "its tags were about to be changed, and were changed back"
+    return _act(ActionKind.RETAG, item, shown, why + whereabouts(item, live))
 
 
 def _orphans(rows: BatchRows, listed: Collection[str], tokens: Collection[str]) -> list[Action]:
@@ -318,8 +368,9 @@ def _orphans(rows: BatchRows, listed: Collection[str], tokens: Collection[str]) 
     for row in rows.by_token.values():
         if row.client_token in tokens or (row.current and row.item_id in listed):
             continue
-        if row.state in LIVE:
+        if row.is_live:
             why = "replaced by a later upload" if row.item_id in listed else "no longer in the manifest"
+            why = why if row.bound_to is None else f"{why}; in {place(row.bound_to)}"
         elif row.state in OPEN:
             why = f"{_open_reason(row)}; no longer in the manifest"
         else:

@@ -5,8 +5,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from batch_upload.model import LIVE, OPEN, AttachmentStatus, Item, Known, State
+from batch_upload.model import OPEN, AttachmentStatus, Item, Known, State
 from batch_upload.ports import ABSENT
+from batch_upload.registration import BindState
 from batch_upload.token import IDENTITY_TAG, RETRIES_MAX, client_token
 
 
@@ -29,7 +30,7 @@ class BatchRows:
         return BatchRows(
             current={row.item_id: row for row in rows if row.current},
             by_token={row.client_token: row for row in rows},
-            live={(row.item_id, row.content, row.generation): row for row in rows if row.state in LIVE},
+            live={(row.item_id, row.content, row.generation): row for row in rows if row.is_live},
             counts=Counter((row.item_id, row.content, row.generation) for row in rows),
         )
 
@@ -57,6 +58,8 @@ def new_row(item: Item) -> Known:
         source=item.source,
         size_bytes=item.size_bytes,
         content_type=item.content_type,
+        bind=item.bind,
+        bind_state=None if item.bind is None else BindState.WANTED,
     )
 
 
@@ -70,6 +73,21 @@ def has_failed_upload(row: Known) -> bool:
     return row.state is State.FAILED and row.attachment_status is AttachmentStatus.FAILED
 
 
+def may_exist(row: Known) -> bool:
+    """Return whether an attachment of the row is at the service, or may be."""
+    return row.is_live or row.state in OPEN
+
+
+def is_to_be_bound(row: Known) -> bool:
+    """Return whether the attachment can be put into the field of the row's `bind` now. A refusal is tried again."""
+    return row.state is State.BINDING or has_failed_binding(row)
+
+
+def has_failed_binding(row: Known) -> bool:
+    """Return whether no more than the binding has failed."""
+    return row.state is State.FAILED and row.bind_state is BindState.REFUSED
+
+
 def is_absent(row: Known) -> bool:
     """Return whether the service did not find the attachment, without having called it deleted."""
     return row.state is State.FAILED and row.fault is not None and row.fault.code == ABSENT
@@ -78,12 +96,12 @@ def is_absent(row: Known) -> bool:
 def is_unsent(item: Item, rows: BatchRows) -> bool:
     """Return whether the ledger holds no attachment of an item and no open intent."""
     row = rows.by_token.get(item.client_token)
-    return row is None or (row.state not in LIVE | OPEN and row.attachment_id is None)
+    return row is None or (not may_exist(row) and row.attachment_id is None)
 
 
 def is_half_retagged(live: Known, current: Known | None) -> bool:
     """Return whether a run was cut off, or refused, while it gave a live row the tags of its id's current token."""
-    if current is None or current.client_token == live.client_token or live.state not in LIVE:
+    if current is None or current.client_token == live.client_token or not live.is_live:
         return False
     same = (current.content, current.generation) == (live.content, live.generation)
     return same and current.attachment_id is None and current.state in (State.PENDING, State.FAILED)
@@ -109,7 +127,7 @@ def latest_retry(item: Item, rows: BatchRows) -> tuple[Item, int]:
     """Return the item under the token of its last retry that the ledger has, and its number; 0 for its own token."""
     own = rows.by_token.get(item.client_token)
     count = rows.counts.get((item.item_id, item.content, item.generation), 0)
-    if count > (own is not None) and (own is None or own.state not in LIVE | OPEN):
+    if count > (own is not None) and (own is None or not may_exist(own)):
         for retry in range(RETRIES_MAX, 0, -1):
             again = with_retry(item, retry)
             if again.client_token in rows.by_token:
@@ -126,7 +144,7 @@ def latest_try(item: Item, rows: BatchRows) -> Item:
     latest, _ = latest_retry(item, rows)
     row = rows.by_token.get(latest.client_token)
     higher = rows.current.get(item.item_id)
-    if (row is not None and row.state in LIVE | OPEN) or higher is None or higher.state not in LIVE:
+    if (row is not None and may_exist(row)) or higher is None or not higher.is_live:
         return latest
     if higher.generation <= item.generation or higher.content != item.content or dict(higher.tags) != dict(item.tags):
         return latest
@@ -154,9 +172,7 @@ def carried_tries(items: Sequence[Item], carried: Collection[str], rows: BatchRo
     unexplained = frozenset(carried) - explained
     if not unexplained:
         return found
-    unfinished = [
-        item for item in items if (row := rows.by_token.get(item.client_token)) is None or row.state not in LIVE
-    ]
+    unfinished = [item for item in items if (row := rows.by_token.get(item.client_token)) is None or not row.is_live]
     for retry in range(1, RETRIES_MAX + 1):
         tries = (with_retry(item, retry) for item in unfinished)
         found.extend(each for each in tries if each.client_token in unexplained)
@@ -170,7 +186,7 @@ def row_of(item: Item, rows: BatchRows) -> Known | None:
     """Return the row that counts for an item: of its latest try, or, if that made nothing that lasts, the live row of
     the same document with other tags."""
     same = rows.by_token.get(latest_try(item, rows).client_token)
-    if same is not None and same.state in LIVE | OPEN:
+    if same is not None and may_exist(same):
         return same
     return rows.live.get((item.item_id, item.content, item.generation)) or same
 

@@ -20,10 +20,23 @@ from batch_upload.errors import ChangedSincePlan, LedgerUnusable
 from batch_upload.ledger import open_ledger
 from batch_upload.model import Attachment, ContentType, Fault, Item, Known, Lane, Outcome
 from batch_upload.moments import Stretch
-from batch_upload.operations import CREATE, DESCRIBE, LIMITS, LIST_TAGS, TAG, UNTAG
+from batch_upload.operations import (
+    CREATE,
+    DESCRIBE,
+    FIELD_DEFINITIONS,
+    FIELD_VALUES,
+    LIMITS,
+    LIST_TAGS,
+    PUT_FIELD,
+    REGISTRATIONS,
+    TAG,
+    UNTAG,
+)
 from batch_upload.pacing import FixedRate, Pacer
-from batch_upload.ports import Attempt, Body, LaneMemory, Ledger, LedgerWriter, Observer
-from batch_upload.records import Comparison, Duplicate, RateRecord, Twin
+from batch_upload.ports import Attempt, BindAttempt, Body, LaneMemory, Ledger, LedgerWriter, Observer
+from batch_upload.ports.ledger import NO_BINDS
+from batch_upload.records import BoundItem, Comparison, Duplicate, RateRecord, Twin
+from batch_upload.registration import Bind, Denial, RegistrationField
 from batch_upload.token import client_token
 from tests.support.manual_clock import ManualClock, real_work
 from tests.support.memory_service import MemoryService
@@ -32,6 +45,7 @@ T = TypeVar("T")
 LANE = Lane("123456789012", "us-east-1")
 BATCH = "june"
 HORIZON_S = 300.0
+BIND_OPERATIONS = (PUT_FIELD, REGISTRATIONS, FIELD_DEFINITIONS, FIELD_VALUES)
 
 
 class GuardedLedger:
@@ -72,13 +86,15 @@ class GuardedLedger:
         with real_work():
             return await self._ledger.known(batch)
 
-    async def compare(self, batch: str, tokens: Mapping[str, str]) -> Comparison:
+    async def compare(self, batch: str, tokens: Mapping[str, str], binds: Mapping[str, Bind] = NO_BINDS) -> Comparison:
         with real_work():
-            return await self._ledger.compare(batch, tokens)
+            return await self._ledger.compare(batch, tokens, binds)
 
-    async def unfinished(self, batch: str, tokens: Mapping[str, str]) -> Mapping[str, bool]:
+    async def unfinished(
+        self, batch: str, tokens: Mapping[str, str], binds: Mapping[str, Bind] = NO_BINDS
+    ) -> Mapping[str, bool]:
         with real_work():
-            return await self._ledger.unfinished(batch, tokens)
+            return await self._ledger.unfinished(batch, tokens, binds)
 
     async def twins(self, contents: Collection[str]) -> Sequence[Twin]:
         with real_work():
@@ -135,6 +151,45 @@ class GuardedLedger:
         self._write()
         with real_work():
             return await self._ledger.retagged(from_token, to_token, identity_tag=identity_tag, at=at)
+
+    async def bound(self, batch: str) -> Sequence[BoundItem]:
+        with real_work():
+            return await self._ledger.bound(batch)
+
+    async def rebind(self, client_tokens: Sequence[str], *, at: datetime) -> None:
+        self._write()
+        with real_work():
+            await self._ledger.rebind(client_tokens, at=at)
+
+    async def intend_bind(self, client_token: str, *, run_id: str, at: datetime) -> BindAttempt:
+        self._write()
+        with real_work():
+            return await self._ledger.intend_bind(client_token, run_id=run_id, at=at)
+
+    async def conclude_bind(self, attempt: BindAttempt, outcome: Outcome, *, version: int | None = None) -> Known:
+        self._write()
+        with real_work():
+            return await self._ledger.conclude_bind(attempt, outcome, version=version)
+
+    async def deny(self, client_token: str, denial: Denial, *, at: datetime) -> Known:
+        self._write()
+        with real_work():
+            return await self._ledger.deny(client_token, denial, at=at)
+
+    async def fields_of(self, attachment_ids: Collection[str]) -> Mapping[str, Sequence[Bind]]:
+        with real_work():
+            return await self._ledger.fields_of(attachment_ids)
+
+    async def field_definitions(self, *, after: datetime) -> Mapping[str, Sequence[RegistrationField]]:
+        with real_work():
+            return await self._ledger.field_definitions(after=after)
+
+    async def remember_field_definitions(
+        self, definitions: Mapping[str, Sequence[RegistrationField]], *, at: datetime
+    ) -> None:
+        self._write()
+        with real_work():
+            await self._ledger.remember_field_definitions(definitions, at=at)
 
     async def adopt(self, client_token: str, attachment: Attachment, *, at: datetime) -> Known:
         self._write()
@@ -224,6 +279,7 @@ def an_item(
     generation: int = 1,
     tags: Mapping[str, str] | None = None,
     identity_tag: bool = True,
+    bind: Bind | None = None,
 ) -> Item:
     """An item with a true token."""
     sha256 = hashlib.sha256((content or item_id).encode()).hexdigest()
@@ -232,7 +288,7 @@ def an_item(
     return Item(
         batch=BATCH, item_id=item_id, source=f"{item_id}.pdf", digest=bytes.fromhex(sha256), client_token=token,
         tags=own, generation=generation, identity_tag=identity_tag, folder=Path("/nowhere"),
-        size_bytes=1_000, content_type=ContentType.PDF,
+        size_bytes=1_000, content_type=ContentType.PDF, bind=bind,
     )  # fmt: skip
 
 
@@ -285,7 +341,7 @@ class World:
     def context(self, ledger: GuardedLedger) -> LaneContext:
         """What the engine works with, fresh for each run."""
         lane, self.heard = LaneControl(), Heard()
-        operations = (CREATE, DESCRIBE, LIST_TAGS, LIMITS, TAG, UNTAG)
+        operations = (CREATE, DESCRIBE, LIST_TAGS, LIMITS, TAG, UNTAG, *BIND_OPERATIONS)
         wire = Wire(
             {name: Pacer(FixedRate(self.rate), self.clock) for name in operations},
             lane=lane, clock=self.clock, observer=self.heard, policy=self.policy, chance=random.Random(7),

@@ -18,7 +18,10 @@ from batch_upload.errors import (
     UnknownRefusal,
 )
 from batch_upload.model import Attachment, AttachmentPage, AttachmentStatus, Capacity, Receipt
+from batch_upload.operations import FIELD_DEFINITIONS, FIELD_VALUES, PUT_FIELD, REGISTRATIONS
 from batch_upload.ports import Clock, CreateRequest
+from batch_upload.registration import Bind, FieldContent, FieldPage, RegistrationPage
+from tests.support.memory_registrations import MemoryRegistrations
 
 T = TypeVar("T")
 
@@ -138,6 +141,7 @@ class MemoryService:
     used: int | None = None
     knows_token: Trouble | None = None
     held: dict[str, Held] = field(default_factory=dict)
+    forms: MemoryRegistrations = field(default_factory=MemoryRegistrations)
     calls: list[Call] = field(default_factory=list)
     troubles: dict[str, deque[Trouble | None]] = field(default_factory=dict)
     always: dict[str, Callable[[object], Trouble | None]] = field(default_factory=dict)
@@ -198,6 +202,25 @@ class MemoryService:
     async def delete(self, attachment_id: str) -> None:
         await self._request(DELETE, attachment_id, lambda: self._delete(attachment_id))
 
+    async def registrations(self, next_token: str | None, *, ids: Sequence[str] = ()) -> RegistrationPage:
+        about = tuple(ids) or next_token
+        return await self._request(REGISTRATIONS, about, lambda: self.forms.page(next_token, ids))
+
+    async def field_definitions(self, registration_type: str, next_token: str | None) -> FieldPage:
+        about = registration_type if next_token is None else (registration_type, next_token)
+        return await self._request(
+            FIELD_DEFINITIONS, about, lambda: self.forms.definitions(registration_type, next_token)
+        )
+
+    async def field_contents(
+        self, registration_id: str, fields: Sequence[str], *, version: int | None = None
+    ) -> tuple[FieldContent, ...]:
+        about = (registration_id, tuple(fields), version)
+        return await self._request(FIELD_VALUES, about, lambda: self.forms.contents(registration_id, fields, version))
+
+    async def put_field(self, bind: Bind, attachment_id: str) -> int:
+        return await self._request(PUT_FIELD, (bind, attachment_id), lambda: self._put(bind, attachment_id))
+
     async def capacity(self) -> Capacity | None:
         return await self._request(LIMITS, None, lambda: Capacity(self._used(), self.maximum))
 
@@ -240,6 +263,14 @@ class MemoryService:
             raise Refused("not found", code="ResourceNotFoundException", resource_id=attachment_id)
         self.remove(attachment_id)
         return True
+
+    def _put(self, bind: Bind, attachment_id: str) -> int:
+        self.forms.check(bind)
+        (attachment,) = self._describe([attachment_id])
+        if attachment.status is not AttachmentStatus.COMPLETE:
+            code = "ConflictException"
+            raise Refused("not complete", code=code, reason="RESOURCE_NOT_ACTIVE", resource_id=attachment_id)
+        return self.forms.put(bind, attachment_id)
 
     def _used(self) -> int:
         return self._standing() if self.used is None else self.used

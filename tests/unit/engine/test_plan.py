@@ -110,7 +110,7 @@ def test_what_the_manifest_no_longer_lists_is_an_orphan_if_it_stands_or_may_stan
 
     orphans = {action.item_id for action in plan_items([], BatchRows.of(rows), OUTLOOK).actions}
 
-    assert orphans == {"complete", "processing", "sending", "unknown"}
+    assert orphans == {"binding", "complete", "processing", "sending", "unknown"}
 
 
 def test_what_is_left_for_a_later_run_is_no_orphan() -> None:
