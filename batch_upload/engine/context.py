@@ -84,7 +84,7 @@ class LaneContext:
 
     def tell(self, known: Known, *, created: bool = False, adopted: bool = False) -> None:
         """Report what was just recorded of an item, and stop creating if it is one failure too many."""
-        ended = known.state is not State.PROCESSING
+        ended = known.state not in (State.PROCESSING, State.BINDING)
         self.observer.notify(ItemChanged(known, ended=ended, created=created, at=self.now(), adopted=adopted))
         if known.state is State.FAILED and (stop := self.failures.add(known.item_id)) is not None:
             self.stop(stop)

@@ -260,7 +260,7 @@ class CreateStep:
         for _ in (*findings.unproved, *findings.undecided):
             self._end()
         for job in findings.adopted:
-            self._settler.watch(job.known)
+            self._settler.watch(job.known, is_bound=job.item is not None)
             self.adopted += 1
             await self._go_on(job)
         for job in findings.absent:
@@ -288,8 +288,9 @@ class CreateStep:
         if action.kind in (*TO_SEND, ActionKind.RESOLVE):
             self._queue.send_nowait(*self.jobs_of([action]))
             return
-        if action.known is not None:
-            self._settler.watch(action.known)
+        for known in await ledger.known_of_ids(wanted.batch, [wanted.item_id]):
+            if known.client_token == action.client_token:
+                self._settler.watch(known)
         self._end()
 
     def _leave_open(self) -> None:

@@ -121,12 +121,15 @@ async def find_registrations(asking: Asking, wanted: Set[str]) -> dict[str, Regi
         tokens.add(token)
     missing = sorted(wanted - found.keys())
     for start in range(0, len(missing), IDS_A_CALL):
-        found |= await _registrations_by_id(asking, missing[start : start + IDS_A_CALL])
+        found |= await registrations_by_id(asking, missing[start : start + IDS_A_CALL])
     return found
 
 
-async def _registrations_by_id(asking: Asking, ids: Sequence[str]) -> dict[str, Registration]:
-    """One that is not found refuses the whole call; it is left out, and the others are asked for again."""
+async def registrations_by_id(asking: Asking, ids: Sequence[str]) -> dict[str, Registration]:
+    """Return those of 1 to 5 registrations that the service finds, by id. Raises as `Wire.call`.
+
+    One that it does not find refuses the whole call; it is left out, and the others are asked for again.
+    """
     try:
         page = await asking.wire.call(REGISTRATIONS, lambda: asking.service.registrations(None, ids=ids))
     except Refused as error:
@@ -138,8 +141,8 @@ async def _registrations_by_id(asking: Asking, ids: Sequence[str]) -> dict[str, 
     if len(ids) == 1:
         return {}
     if missing in ids:
-        return await _registrations_by_id(asking, [each for each in ids if each != missing])
-    return {key: one for each in ids for key, one in (await _registrations_by_id(asking, [each])).items()}
+        return await registrations_by_id(asking, [each for each in ids if each != missing])
+    return {key: one for each in ids for key, one in (await registrations_by_id(asking, [each])).items()}
 
 
 async def read_fields(

@@ -9,6 +9,7 @@ Every request may be sent again. A refusal is recorded with the intent, which ha
 from collections.abc import Sequence
 
 from batch_upload.actions import Action
+from batch_upload.engine.binding import must_follow
 from batch_upload.engine.context import LaneContext
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.lane import StopKind, Withheld
@@ -76,6 +77,10 @@ class RetagStep:
                 live.client_token, item.client_token, identity_tag=item.identity_tag, at=context.now()
             )
             known = await context.recorded(recorded)
+            if must_follow(item, known):  # tags were changed back: the token was not enlisted before
+                await context.ledger.enlist([item], at=context.now())
+                rows = await context.ledger.known_of_ids(item.batch, [item.item_id])
+                known = next(row for row in rows if row.client_token == item.client_token)
             context.tell(known)
             self._settler.watch(known)
         except Withheld:

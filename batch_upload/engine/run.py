@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from batch_upload.actions import Action, ActionKind, Plan
+from batch_upload.engine.bind import BindStep
+from batch_upload.engine.binding import binds_of, must_follow
 from batch_upload.engine.context import FailureCount, LaneContext
 from batch_upload.engine.create_step import CreateStep
 from batch_upload.engine.groups import task_group
@@ -18,27 +20,25 @@ from batch_upload.engine.plan import (
     StepKind,
     Unfinished,
     decide,
-    new_contents,
+    must_enlist,
     parked_until,
-    plan_unfinished,
     replaced_in_progress,
-    steps_left,
     tokens_of,
-    twin_reasons,
     unfinished_items,
 )
+from batch_upload.engine.planned import Planned, look_at_lane, plan_again, plan_lane
 from batch_upload.engine.retag import RetagStep
 from batch_upload.engine.retry import fault_of
-from batch_upload.engine.rows import BatchRows, States, shown_row, state_of_row, with_retries_counted
-from batch_upload.engine.settle import Settler, find_absent
-from batch_upload.engine.survey import DuplicateWatch, ask_before_listing, owes_look, survey
+from batch_upload.engine.rows import BatchRows, States, row_of, shown_row, state_of_row, with_retries_counted
+from batch_upload.engine.settle import Settler
+from batch_upload.engine.survey import DuplicateWatch
 from batch_upload.errors import LaneFault, LedgerFault, Refused, Transient
-from batch_upload.escape import quoted
 from batch_upload.events import RunStarted
 from batch_upload.model import Capacity, Fault, Item, Known, Lane, State
-from batch_upload.operations import CREATE
+from batch_upload.operations import CREATE, PUT_FIELD
 from batch_upload.ports import Bodies, LaneMemory
 from batch_upload.records import Comparison, Duplicate
+from batch_upload.registration import Registration
 from batch_upload.settings import NO_LIMIT, MaxFailures
 
 DRAIN_S = 10.0
@@ -46,8 +46,6 @@ DRAIN_S = 10.0
 AFTER_DEADLINE_S = 50.0
 """Seconds that statuses are still waited for after the deadline. What is asked for then is cut off, so that a run ends
 within a minute of its deadline, its summary included."""
-TWINS_SHOWN = 10
-"""How many new items are named that have the bytes of what is at the service already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +63,8 @@ class LaneOptions:
     """Whether the manifest lists only a part of its batch."""
     later: Set[str] = frozenset()
     """Ids that the manifest lists, and for which nothing is done in this run."""
+    registrations: Mapping[str, Registration] = field(default_factory=dict)
+    """By id, those that were asked for before the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,11 @@ class LaneResult:
     """The ids that were chosen; None for all."""
     retags_left: int = 0
     """How many of the chosen items are still to get other tags, and were not refused them."""
+    binds_left: int = 0
+    """How many of the chosen items are still to be put into their fields, and were not refused that."""
+    registrations_ready: Sequence[str] = ()
+    """Ids of the registrations whose fields hold every attachment that the manifest binds to them, the last one since
+    this run."""
     duplicates: Sequence[Duplicate] = ()
     """What the service holds with the token of an item beside the ledger's own attachment for it."""
 
@@ -96,38 +101,6 @@ class LaneResult:
         return {self.states[item_id] for item_id in self.selected}
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A plan, and what it was made from. `lane_size`: attachments of the lane, None if it was not listed."""
-
-    unfinished: Unfinished
-    selection: Selection
-    outlook: LaneOutlook
-    rows: BatchRows = field(default_factory=BatchRows)
-    plan: Plan = field(default_factory=lambda: Plan(()))
-    lane_size: int | None = None
-
-    def chosen(self, *kinds: ActionKind) -> list[Action]:
-        """Return the actions of these kinds that `--only` chose, in order."""
-        return [each for each in self.plan.of(*kinds) if self.selection.takes(each.item_id, each.state)]
-
-    def left(self, step: StepKind) -> list[Action]:
-        """Return the chosen actions for which a step is left.
-
-        While the day's quota is known to be used up nothing is created, and no open intent is replayed.
-        """
-        if step is StepKind.CREATE and parked_until(self.rows, self.outlook) is not None:
-            return []
-        return [action for action in self.chosen(*ActionKind) if step in steps_left(action)]
-
-    @property
-    def selected(self) -> frozenset[str] | None:
-        """The chosen ids, but for items that were complete before the run; None for all."""
-        if self.selection == Selection():
-            return None
-        return frozenset(each.item_id for each in self.chosen(*ActionKind) if each.kind is not ActionKind.ORPHAN)
-
-
 class Run:
     """One run over one lane. Used once; `interrupt` may be called at any time from the event loop."""
 
@@ -139,7 +112,8 @@ class Run:
         self._lane = lane
         self._endpoint = endpoint
         self._options = options
-        self._settler = Settler(context, timeout_s=options.settle_timeout_s)
+        self._bind = BindStep(context)
+        self._settler = Settler(context, timeout_s=options.settle_timeout_s, bind=self._bind.add)
         self._duplicates = DuplicateWatch(context)
         self._whole = anyio.CancelScope()
         self._looking = anyio.CancelScope()
@@ -158,7 +132,14 @@ class Run:
         context, batch = self._context, self._options.batch
         await context.ledger.begin_run(context.run_id, verb="upload", batch=batch, at=context.now())
         selection = self._options.selection
-        planned = Planned(Unfinished(tuple(items)), selection, LaneOutlook(context.now(), None, selection.tries_parked))
+        planned = Planned(
+            Unfinished(tuple(items)),
+            selection,
+            LaneOutlook(context.now(), tries_parked=selection.tries_parked, registrations=self._options.registrations),
+            batch=batch,
+            is_part=self._options.is_part,
+            later=self._options.later,
+        )
         lost: LedgerFault | None = None
         try:
             with self._whole:
@@ -166,7 +147,7 @@ class Run:
                     began_at = context.clock.monotonic()
                     if self._options.deadline_s is not None:
                         group.start_soon(self._end_at_deadline, self._options.deadline_s)
-                    planned = await self._plan(planned)
+                    planned = await plan_lane(context, planned)
                     planned = await self._look(planned, memory)
                     self._tell_start(planned, elapsed_s=context.clock.monotonic() - began_at)
                     planned = await self._enlist(planned)
@@ -201,72 +182,14 @@ class Run:
         self._settler.end_within(AFTER_DEADLINE_S)
         await clock.sleep(DRAIN_S)
         self._changing.cancel()
+        self._bind.end()
         await clock.sleep(AFTER_DEADLINE_S - DRAIN_S)
         self._whole.cancel()
 
-    # plan, look, and plan once more if that has found something
-
-    async def _plan(self, nothing: Planned) -> Planned:
-        """Plan what is not complete. What is stays so while this run holds the ledger, and is not looked at again."""
-        items = nothing.unfinished.items
-        compared = await self._context.ledger.compare(self._options.batch, tokens_of(items))
-        unfinished = unfinished_items(items, compared)
-        planned = await self._planned(replace(nothing, unfinished=unfinished), unfinished.ids)
-        await self._warn_of_twins(planned, items)
-        return planned
-
-    async def _warn_of_twins(self, planned: Planned, items: Sequence[Item]) -> None:
-        """Give notice of what is about to be created with bytes that are at the service already."""
-        contents = new_contents(planned.plan)
-        twins = await self._context.ledger.twins(contents) if contents else ()
-        batch, is_part, later = self._options.batch, self._options.is_part, self._options.later
-        reasons = twin_reasons(planned.plan, twins, items, batch=batch, is_part=is_part, later=later)
-        if not reasons:
-            return
-        created = [each for each in planned.chosen(ActionKind.CREATE) if each.item_id in reasons]
-        for each in created[:TWINS_SHOWN]:
-            self._context.notice(f"warning: {quoted(each.item_id)} is {each.reason}, {reasons[each.item_id]}")
-        if len(created) > TWINS_SHOWN:
-            self._context.notice(f"warning: and {len(created) - TWINS_SHOWN:,} more; `plan -v` lists all of them")
-
-    async def _plan_again(self, planned: Planned) -> Planned:
-        """Plan with what the ledger knows now, also of ids that it did not know before."""
-        unfinished = planned.unfinished
-        ids = dict.fromkeys((*(item.item_id for item in unfinished.items), *unfinished.ids))
-        return await self._planned(planned, [*ids])
-
-    async def _planned(self, before: Planned, ids: Sequence[str]) -> Planned:
-        rows = BatchRows.of(await self._context.ledger.known_of_ids(self._options.batch, ids))
-        outlook = replace(before.outlook, now=self._context.now())
-        plan = plan_unfinished(
-            before.unfinished, rows, outlook, is_part=self._options.is_part, later=self._options.later
-        )
-        return replace(before, rows=rows, outlook=outlook, plan=plan)
-
     async def _look(self, planned: Planned, memory: LaneMemory) -> Planned:
-        """Look at the lane, as far as what is to be done needs it, and plan again. Raises Withheld at the deadline."""
-        context = self._context
+        """Look at the lane, and plan again. Raises Withheld at the deadline."""
         with self._looking:
-            if await find_absent(context, planned.rows.absent):
-                planned = await self._plan_again(planned)
-            if parked_until(planned.rows, planned.outlook) is not None:
-                return planned
-            items, rows = planned.unfinished.items, planned.rows
-            if planned.left(StepKind.CREATE) or planned.chosen(ActionKind.PARKED):
-                capacity, first = await ask_before_listing(context, memory)
-                lane_size, twice = await survey(context, memory, items, rows, capacity, first)
-                self._duplicates.report(twice)
-                outlook = replace(planned.outlook, capacity=capacity, is_capacity_untold=capacity is None)
-                return await self._plan_again(replace(planned, outlook=outlook, lane_size=lane_size))
-            if not owes_look(context, memory):
-                return planned
-            try:
-                lane_size, twice = await survey(context, memory, items, rows, None)
-            except Transient as error:
-                context.notice(f"AWS did not say whether anything is there twice: {error.message}")
-                return planned
-            self._duplicates.report(twice)
-            return replace(planned, lane_size=lane_size)
+            return await look_at_lane(self._context, planned, memory, self._duplicates)
         raise Withheld
 
     def _tell_start(self, planned: Planned, *, elapsed_s: float) -> None:
@@ -291,18 +214,19 @@ class Run:
     # the steps
 
     async def _enlist(self, planned: Planned) -> Planned:
-        """Make the manifest's tokens current, also those that the manifest has gone back to; park for a full lane."""
+        """Make the manifest's tokens and binds current, also those that it has gone back to; park for a full lane."""
         ledger, now = self._context.ledger, self._context.now()
         to_send, parked = planned.chosen(*TO_SEND), planned.chosen(ActionKind.PARKED)
-        returned = [each for each in planned.chosen(ActionKind.UNCHANGED) if each.known and not each.known.current]
-        await ledger.enlist([each.item for each in (*to_send, *parked, *returned) if each.item], at=now)
+        enlisted = [each for each in planned.chosen(*ActionKind) if must_enlist(each)]
+        await ledger.enlist([each.item for each in enlisted if each.item], at=now)
+        await self._tell_moved(enlisted)
         # where the manifest has turned the identity tag on or off since, what is sent must follow the ledger's new row
         if any(
             each.known and each.item and each.known.client_token == each.item.client_token
             and each.known.identity_tag != each.item.identity_tag
             for each in (*to_send, *parked)
         ):  # fmt: skip
-            planned = await self._plan_again(planned)
+            planned = await plan_again(self._context, planned)
         new = [action for action in parked if action.state is not State.PARKED]
         if new:
             until = parked_until(planned.rows, planned.outlook)
@@ -310,34 +234,64 @@ class Run:
             await ledger.park(tokens, Fault("NoCapacity", new[0].reason), resume_after=until)
         return planned
 
+    async def _tell_moved(self, enlisted: Sequence[Action]) -> None:
+        """Report what is in another state since its `bind` was changed, added or removed."""
+        before = {
+            each.client_token: each.known.state
+            for each in enlisted
+            if each.item and each.known and each.known.is_live and must_follow(each.item, each.known)
+        }
+        for row in await self._rows_of([each for each in enlisted if each.client_token in before]):
+            if row.state is not before[row.client_token]:
+                self._context.tell(row)
+
+    async def _rows_of(self, actions: Sequence[Action]) -> list[Known]:
+        """Return what the ledger knows now of the tokens of these actions."""
+        tokens, ids = {each.client_token for each in actions}, [each.item_id for each in actions]
+        rows = await self._context.ledger.known_of_ids(self._options.batch, ids) if ids else ()
+        return [row for row in rows if row.client_token in tokens]
+
     async def _carry_out(self, planned: Planned) -> None:
-        """Run the steps that are left. Settling goes on beside the others; tags change last: nothing new waits."""
-        context, settler, options = self._context, self._settler, self._options
+        """Run the steps that are left. Settling and binding go on beside the others; tags change last: nothing new
+        waits."""
+        context, settler, bind, options = self._context, self._settler, self._bind, self._options
         create, retag = CreateStep(context, self._bodies, settler), RetagStep(context, settler)
         jobs, retags = create.jobs_of(planned.left(StepKind.CREATE)), planned.left(StepKind.RETAG)
-        context.failures.expect([*(job.known.item_id for job in jobs), *(each.item_id for each in retags)])
-        for known in replaced_in_progress(planned.rows, planned.plan) if planned.selected is None else ():
-            settler.watch(known, is_told=False)
-        for action in planned.chosen(ActionKind.UNCHANGED):
-            if action.known is not None:
-                settler.watch(action.known)
+        to_bind = planned.chosen(ActionKind.BIND)
+        context.failures.expect([*(job.known.item_id for job in jobs), *(each.item_id for each in (*retags, *to_bind))])
+        self._watch_processing(planned)
+        if calls := len(planned.left(StepKind.BIND)):
+            context.wire.expect(PUT_FIELD, calls)
+        for known in await self._rows_of(to_bind):
+            bind.add(known)
         if planned.lane_size is not None:
             settler.lane_size = planned.lane_size
         elif jobs or settler.waiting:
             settler.lane_size = await context.ledger.standing_count()
-        async with task_group() as group:
-            if options.wait:
-                group.start_soon(self._settle)
-            with self._changing:
-                await create.run(jobs, workers=options.concurrency)
-                await retag.run([*retags, *create.retags])
-            settler.close()
-            must_look = settler.created or create.adopted or context.doubtful
-            looks_meanwhile = must_look and not settler.lists_at_end
-            if looks_meanwhile:  # the settler asks by ids, and the lane can be listed while the service still works
-                await self._duplicates.look(None)
-        if must_look and not looks_meanwhile:
-            await self._duplicates.look(settler.last_listing)
+        async with task_group() as binding:
+            binding.start_soon(bind.run)
+            async with task_group() as group:
+                if options.wait:
+                    group.start_soon(self._settle)
+                with self._changing:
+                    await create.run(jobs, workers=options.concurrency)
+                    await retag.run([*retags, *create.retags])
+                settler.close()
+                must_look = settler.created or create.adopted or context.doubtful
+                looks_meanwhile = must_look and not settler.lists_at_end
+                if looks_meanwhile:  # the settler asks by ids, and the lane can be listed while the service still works
+                    await self._duplicates.look(None)
+            bind.close()
+            if must_look and not looks_meanwhile:
+                await self._duplicates.look(settler.last_listing)
+
+    def _watch_processing(self, planned: Planned) -> None:
+        """Hand over to the settler what the service was at work on before this run."""
+        for known in replaced_in_progress(planned.rows, planned.plan) if planned.selected is None else ():
+            self._settler.watch(known, is_told=False)
+        for action in planned.chosen(ActionKind.UNCHANGED):
+            if action.known is not None and action.known.state is State.PROCESSING:
+                self._settler.watch(action.known)
 
     async def _settle(self) -> None:
         """Settle. Where AWS does not answer until time is up, the look for duplicates is left to the next run, too."""
@@ -352,7 +306,7 @@ class Run:
         ledger, batch, stop = self._context.ledger, self._options.batch, self._context.lane.stop
         with anyio.CancelScope(shield=True):
             if not planned.plan.counts:  # the run was stopped before it had planned
-                planned = await self._plan(planned)
+                planned = await plan_lane(self._context, planned)
             if stop is not None and stop.kind is StopKind.CAPACITY:
                 tokens = {action.client_token for action in planned.chosen(*TO_SEND)}
                 ids = [action.item_id for action in planned.chosen(*TO_SEND)]
@@ -361,13 +315,13 @@ class Run:
                 await ledger.park(waiting, stop.fault, resume_after=stop.resume_after)
             rest = planned.unfinished.items
             # comparing first means that what is complete by now is not read
-            left = unfinished_items(rest, Comparison(await ledger.unfinished(batch, tokens_of(rest))))
+            left = unfinished_items(rest, Comparison(await ledger.unfinished(batch, tokens_of(rest), binds_of(rest))))
             rows = BatchRows.of(await ledger.known_of_ids(batch, left.ids))
         shown = {item.item_id: shown_row(item, rows) for item in left.items}
         found = with_retries_counted([row for row in shown.values() if row], rows.by_token.values())
         selected = planned.selected
-        retags = [action for action in (decide(item, rows) for item in left.items) if action.kind is ActionKind.RETAG]
-        retags = [each for each in retags if selected is None or each.item_id in selected]
+        decided = [action for item in left.items if (action := decide(item, rows)).state is not State.FAILED]
+        kinds = Counter(each.kind for each in decided if selected is None or each.item_id in selected)
         return LaneResult(
             plan=planned.plan,
             states=States(items, {item_id: state_of_row(row) for item_id, row in shown.items()}),
@@ -375,9 +329,18 @@ class Run:
             stop=self._context.lane.stop,
             capacity=planned.outlook.capacity,
             selected=selected,
-            retags_left=sum(action.state is not State.FAILED for action in retags),
+            retags_left=kinds[ActionKind.RETAG],
+            binds_left=kinds[ActionKind.BIND],
+            registrations_ready=self._ready(items, left.items, rows),
             duplicates=tuple(self._duplicates.found),
         )
+
+    def _ready(self, items: Sequence[Item], left: Sequence[Item], rows: BatchRows) -> list[str]:
+        """Return the registrations in whose fields this run has put the last of what the manifest binds to them."""
+        bound = {item.client_token for item in left if (row := row_of(item, rows)) and row.bound_to == item.bind}
+        waiting = {item.bind.registration for item in left if item.bind and item.client_token not in bound}
+        listed = {item.bind.registration for item in items if item.bind}
+        return sorted((self._bind.registrations & listed) - waiting)
 
     def _planned_result(self, planned: Planned, items: Sequence[Item], error: LedgerFault) -> LaneResult:
         """Return the states as they were planned, since the ledger cannot be read."""

@@ -8,7 +8,7 @@ still not found after a horizon of looking is called absent, and the next run lo
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -75,14 +75,26 @@ class _Watched:
     known: Known
     since: float
     is_told: bool
+    is_bound: bool
 
 
 class Settler:
-    """Watches what was created until it is complete or failed. `lane_size`: attachments that the lane holds."""
+    """Watches what was created until it is complete or failed. `lane_size`: attachments that the lane holds.
 
-    def __init__(self, context: LaneContext, *, timeout_s: float, lane_size: int = 0) -> None:
+    `bind` is called with each item that the service has finished with and whose attachment belongs into a field.
+    """
+
+    def __init__(
+        self,
+        context: LaneContext,
+        *,
+        timeout_s: float,
+        lane_size: int = 0,
+        bind: Callable[[Known], None] = lambda _: None,
+    ) -> None:
         self._context = context
         self._timeout_s = timeout_s
+        self._bind = bind
         self.lane_size = lane_size
         self._schedule = SettlingSchedule(ids_a_call=IDS_A_CALL, page_size=PAGE_SIZE)
         self._watched: dict[str, _Watched] = {}  # by attachment id
@@ -114,16 +126,17 @@ class Settler:
         self.lane_size += 1
         self.created += 1
         now = self._monotonic()
-        if self._watch(known, is_told=True):
+        if self._watch(known, is_told=True, is_bound=True):
             self._schedule.sent(now, known.attachment_id or "")
         self._schedule.expect(left, now + left / self._context.wire.rate(CREATE))
 
-    def watch(self, known: Known, *, is_told: bool = True) -> None:
+    def watch(self, known: Known, *, is_told: bool = True, is_bound: bool = True) -> None:
         """Watch an attachment that the lane held before, unless the service has finished with it.
 
-        `is_told`: whether it counts for an item of the manifest, so that what becomes of it is told.
+        `is_told`: whether it counts for an item of the manifest, so that what becomes of it is told. `is_bound`:
+        whether the manifest lists it as it is, so that it may be put into the field of its `bind`.
         """
-        if self._watch(known, is_told=is_told):
+        if self._watch(known, is_told=is_told, is_bound=is_bound):
             self._schedule.watch(self._monotonic(), known.attachment_id or "")
 
     def close(self) -> None:
@@ -266,20 +279,23 @@ class Settler:
                 finished.append(each)
         if not finished:
             return
-        untold = {each.attachment_id for each in finished if not self._watched[each.attachment_id].is_told}
-        for each in finished:
-            del self._watched[each.attachment_id]
+        watched = {each.attachment_id: self._watched.pop(each.attachment_id) for each in finished}
         for known in await self._context.recorded(self._context.ledger.observe(finished, at=self._context.now())):
-            if known.attachment_id not in untold:
+            entry = watched[known.attachment_id or ""]
+            if entry.is_told:
                 self._context.tell(known)
+            if entry.is_told and entry.is_bound:
+                self._bind(known)
 
-    def _watch(self, known: Known, *, is_told: bool) -> bool:
-        """Watch an attachment; return False if the service has finished with it."""
+    def _watch(self, known: Known, *, is_told: bool, is_bound: bool) -> bool:
+        """Watch an attachment; return False if the service has finished with it. Then it may have to be bound."""
         if known.attachment_id is None or known.state is not State.PROCESSING:
+            if is_told and is_bound:
+                self._bind(known)
             return False
         is_certainly_old = is_old(known, now=self._context.now(), horizon_s=self._context.horizon_s)
         since = -math.inf if is_certainly_old else self._monotonic()
-        self._watched[known.attachment_id] = _Watched(known, since, is_told)
+        self._watched[known.attachment_id] = _Watched(known, since, is_told, is_bound)
         if len(self._watched) == 1:
             self._changed.set()
         return True

@@ -1,0 +1,261 @@
+"""The bind step: attachments are put into the fields of registrations as soon as the service has finished with them.
+
+A request is the same whenever it is sent again, so one without an answer is simply repeated. The intent is durable
+before the first, the outcome before anything is reported of it. What the service refuses since the version cannot be
+changed any more is read back first: an earlier request may have done it before the version was submitted.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import anyio
+
+from batch_upload.engine.binding import place
+from batch_upload.engine.context import LaneContext
+from batch_upload.engine.create import INTENT_S
+from batch_upload.engine.groups import task_group
+from batch_upload.engine.lane import StopKind, Withheld
+from batch_upload.engine.listing import NOT_FOUND, describe_found
+from batch_upload.engine.registrations import read_fields, registrations_by_id
+from batch_upload.engine.retry import NOT_ALLOWED, Tries, cut_off, fault_of, outcome_of
+from batch_upload.engine.rows import is_to_be_bound
+from batch_upload.engine.settle import is_old
+from batch_upload.errors import AccessFault, LaneFault, OutOfResources, Refused, Transient
+from batch_upload.escape import quoted
+from batch_upload.model import Known, Outcome, OutcomeKind
+from batch_upload.operations import PUT_FIELD
+from batch_upload.ports import BindAttempt
+from batch_upload.registration import Registration
+
+AT_ONCE = 4
+"""Requests in flight: at one a second, more would only wait for slots."""
+UNCHANGEABLE = frozenset({"REGISTRATION_ALREADY_SUBMITTED", "EDIT_REGISTRATION_FIELD_VALUES_NOT_ALLOWED"})
+"""Reasons of a refusal that holds until the registration has a new version."""
+NOT_READY = "RESOURCE_NOT_ACTIVE"
+"""The reason of a refusal while the service has not finished with the attachment."""
+NO_FIELD = "UNKNOWN_REGISTRATION_FIELD"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a refusal means. `version`: of the registration whose field holds the attachment all the same."""
+
+    outcome: Outcome
+    version: int | None = None
+    is_gone: bool = False
+    """Whether the service does not find the attachment, although it is old enough to be found."""
+
+
+class BindStep:
+    """Binds what is handed over to it, until it is closed and everything has ended. Used once."""
+
+    def __init__(self, context: LaneContext) -> None:
+        self._context = context
+        self._queue, self._rows = anyio.create_memory_object_stream[Known](math.inf)
+        self._scope = anyio.CancelScope()
+        self._is_proven = False
+        self.registrations: set[str] = set()
+        """In whose fields something was put in this run."""
+
+    def add(self, known: Known) -> None:
+        """Bind this item's attachment if that is what is left of it."""
+        if is_to_be_bound(known):
+            self._queue.send_nowait(known)
+
+    def close(self) -> None:
+        """Nothing more is added."""
+        self._queue.close()
+
+    def end(self) -> None:
+        """Give up what is in flight, and begin nothing else."""
+        self._scope.cancel()
+
+    async def run(self) -> None:
+        """Return when everything was bound, or left because the run is stopping. Raises LedgerFault."""
+        limit = anyio.Semaphore(AT_ONCE)
+
+        async def one(known: Known) -> None:
+            async with limit:
+                await self._bind(known)
+
+        with self._scope:
+            async with self._rows, task_group() as group:
+                async for known in self._rows:
+                    if self._is_proven:
+                        group.start_soon(one, known)
+                    else:  # a permission that is missing costs one call
+                        await self._bind(known)
+
+    async def _bind(self, known: Known) -> None:
+        """Bring one item as far as the service lets. What is left is left to the next run."""
+        context = self._context
+
+        async def once() -> None:
+            await self._attempt(known)
+
+        try:
+            tries = Tries()
+            while True:
+                try:
+                    return await context.wire.retried(PUT_FIELD, once, tries, item_id=known.item_id)
+                except OutOfResources:
+                    await context.wire.wait_for_resources(to_create=False)
+        except Withheld:
+            return
+        except Transient as error:
+            context.notice(f"{quoted(known.item_id)} is not bound yet: {error.message}")
+        except LaneFault as error:
+            context.stop_for(error)
+
+    async def _attempt(self, known: Known) -> None:
+        """Make one attempt, from its slot to its recorded outcome. Raises Withheld, and what the request is tried again
+        for or what stops the lane."""
+        context, service, ledger = self._context, self._context.service, self._context.ledger
+        self._check_stop()
+        slot = await context.wire.slot(PUT_FIELD)
+        try:
+            self._check_stop()
+            asked_s = context.clock.monotonic()
+            attempt = await ledger.intend_bind(known.client_token, run_id=context.run_id, at=context.now())
+        except BaseException:
+            slot.unanswered()
+            raise
+        try:
+            if context.clock.monotonic() - asked_s > INTENT_S:
+                slot.unanswered()
+                slot = await context.wire.slot(PUT_FIELD)
+            self._check_stop()  # a stop may have come while the intent was written
+        except (Withheld, anyio.get_cancelled_exc_class()):
+            slot.unanswered()
+            await self._record(attempt, Outcome(OutcomeKind.WITHDRAWN, context.now()))
+            raise
+        try:
+            answer = await context.wire.send(
+                PUT_FIELD, slot, lambda: service.put_field(attempt.bind, attempt.attachment_id), item_id=known.item_id
+            )
+        except anyio.get_cancelled_exc_class():
+            await self._record(attempt, cut_off(context.now()))
+            raise
+        self._is_proven = self._is_proven or answer.error is None or isinstance(answer.error, Refused)
+        if isinstance(answer.error, Refused):
+            await self._conclude_refusal(known, attempt, answer.error)
+            return
+        after = await self._record(attempt, answer.outcome, version=answer.value)
+        if answer.error is not None:
+            raise answer.error
+        self._report_bound(after)
+
+    def _check_stop(self) -> None:
+        """Raise Withheld if the run is stopping. A lane that is full takes values of fields all the same."""
+        stop = self._context.lane.stop
+        if stop is not None and stop.kind is not StopKind.CAPACITY:
+            raise Withheld
+
+    async def _record(self, attempt: BindAttempt, outcome: Outcome, *, version: int | None = None) -> Known:
+        return await self._context.recorded(self._context.ledger.conclude_bind(attempt, outcome, version=version))
+
+    def _report_bound(self, known: Known) -> None:
+        if known.bound_to is not None:
+            self.registrations.add(known.bound_to.registration)
+        self._context.tell(known)
+
+    # what is refused
+
+    async def _conclude_refusal(self, known: Known, attempt: BindAttempt, error: Refused) -> None:
+        """Find out what a refusal means, and record and report that."""
+        context, name = self._context, quoted(known.item_id)
+        try:
+            verdict = await self._verdict(known, attempt, error)
+        except (Withheld, Transient, LaneFault, anyio.get_cancelled_exc_class()) as unread:
+            # what the field holds is not known: the next run asks again
+            await self._record(attempt, replace(outcome_of(error, context.now()), kind=OutcomeKind.UNKNOWN))
+            if not isinstance(unread, Transient):
+                raise
+            context.notice(f"{name} was not bound, and what its field holds could not be read: {unread.message}")
+            return
+        after = await self._record(attempt, verdict.outcome, version=verdict.version)
+        if verdict.is_gone:
+            missing = context.ledger.not_found([known.client_token], at=context.now())
+            for row in await context.recorded(missing):
+                context.tell(row)
+        elif verdict.outcome.kind is OutcomeKind.ACCEPTED:
+            self._report_bound(after)
+        elif verdict.outcome.kind is OutcomeKind.REFUSED:
+            context.tell(after)
+        else:
+            context.notice(
+                f"{name} is not bound yet: the service does not have the attachment ready; the next run tries"
+            )
+
+    async def _verdict(self, known: Known, attempt: BindAttempt, error: Refused) -> Verdict:
+        """Say what a refusal means. Raises as `Wire.call`, but not for a permission that is missing."""
+        context, refused = self._context, outcome_of(error, self._context.now())
+        may_be_new = not is_old(known, now=context.now(), horizon_s=context.horizon_s)
+        # the kind of what passes by itself: answered, and certainly not done
+        not_yet = replace(refused, kind=OutcomeKind.THROTTLED)
+        if error.reason == NOT_READY:
+            return Verdict(not_yet) if may_be_new else Verdict(refused)
+        if error.code == NOT_FOUND:
+            if await self._finds_attachment(attempt, error):
+                said = f"registration `{attempt.bind.registration}` does not exist in this account and Region"
+                return Verdict(_saying(refused, error, said))
+            return Verdict(not_yet) if may_be_new else Verdict(not_yet, is_gone=True)
+        if error.reason == NO_FIELD:
+            said = f"`{attempt.bind.registration}` has no field `{attempt.bind.field}`"
+            return Verdict(_saying(refused, error, said))
+        if error.reason not in UNCHANGEABLE:
+            return Verdict(refused)
+        registration, held = await self._read_back(attempt)
+        if registration is not None and held == attempt.attachment_id:
+            return Verdict(Outcome(OutcomeKind.ACCEPTED, context.now()), registration.version)
+        return Verdict(_saying(refused, error, unchangeable(attempt, registration, error)))
+
+    async def _finds_attachment(self, attempt: BindAttempt, error: Refused) -> bool:
+        """Return whether the service finds the attachment, so that it is the registration that it does not find."""
+        missing = error.resource_id or ""
+        if attempt.bind.registration in missing:
+            return True
+        return attempt.attachment_id not in missing and bool(
+            await describe_found(self._context, [attempt.attachment_id])
+        )
+
+    async def _read_back(self, attempt: BindAttempt) -> tuple[Registration | None, str | None]:
+        """Return the registration, and what the field of its current version holds; None for what cannot be read."""
+        bind = attempt.bind
+        try:
+            found = (await registrations_by_id(self._context, [bind.registration])).get(bind.registration)
+            if found is None:
+                return None, None
+            contents = await read_fields(self._context, bind.registration, [bind.field], version=found.version)
+        except (Refused, AccessFault) as error:
+            if isinstance(error, AccessFault) and error.code not in NOT_ALLOWED:
+                raise
+            return None, None
+        content = contents.get(bind.field)
+        return found, None if content is None else content.attachment_id
+
+
+def unchangeable(attempt: BindAttempt, registration: Registration | None, error: Refused) -> str:
+    """Return why the version cannot be changed, and when the binding can go on."""
+    name = attempt.bind.registration
+    version = f"`{name}`" if registration is None else f"version {registration.version} of `{name}`"
+    status = "" if registration is None else f" ({registration.status})"
+    is_reviewed = error.reason == "REGISTRATION_ALREADY_SUBMITTED"
+    if registration is not None:
+        is_reviewed = registration.is_under_review
+    field = place(attempt.bind)
+    if is_reviewed:
+        return (
+            f"{version} is under review{status}, so {field} cannot be changed now; once it is decided and a new version"
+            " is made, the same command goes on"
+        )
+    return (
+        f"{version} was decided{status}, so {field} cannot be changed; make a new version in the console or with"
+        f" `aws pinpoint-sms-voice-v2 create-registration-version --registration-id {name}`, then run the same command"
+        " again"
+    )
+
+
+def _saying(outcome: Outcome, error: Refused, message: str) -> Outcome:
+    """Return a refusal with another message."""
+    return replace(outcome, fault=replace(fault_of(error), message=message))
