@@ -361,3 +361,11 @@ class Known(NamedTuple):
     def bound_to(self) -> Bind | None:
         """The field that holds the attachment, as far as the ledger knows."""
         return self.bind if self.bind_state is BindState.BOUND else None
+
+    @property
+    def standing_denial(self) -> Denial | None:
+        """The denial to report: a reviewer gave a reason, and the attachment is in no later version's field since."""
+        denial = self.denial
+        if denial is None or not (denial.reason or denial.feedback) or denial.version < (self.bound_version or 0):
+            return None
+        return denial

@@ -100,6 +100,8 @@ class TokenHistory:
     """Oldest first."""
     uploader: UploadedBy | None = None
     """Who made its attachment; None without one, and if it was found at the service."""
+    binds: Sequence["BindRecord"] = ()
+    """The requests to put its attachment into a field, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

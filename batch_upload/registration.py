@@ -20,6 +20,11 @@ class Bind(NamedTuple):
     def __str__(self) -> str:
         return f"{self.registration}/{self.field}"
 
+    @property
+    def words(self) -> str:
+        """The field for a message. Ids and paths have no character that needs an escape."""
+        return f"`{self.field}` of `{self.registration}`"
+
 
 class BindState(StrEnum):
     """How far the binding of an attachment is. NULL in a ledger for an item without `bind`."""

@@ -145,6 +145,8 @@ class Summary:
     uploaded: int = 0
     adopted: int = 0
     unchanged: int = 0
+    bound: int = 0
+    """How many requests of the run put an attachment into the field of its registration."""
     requests: Mapping[str, int] = field(default_factory=dict)
     throttled: int = 0
     bytes_sent: int = 0
@@ -154,6 +156,9 @@ class Summary:
     warnings: int = 0
     """Number of warnings about the manifest's files."""
     notes: tuple[str, ...] = ()
+    registrations_ready: tuple[str, ...] = ()
+    """Ids of the registrations in whose fields this run put the last of the attachments that the manifest binds to
+    them. Sorted."""
     lanes: tuple[LaneSummary, ...] = ()
     """Of a manifest with `targets`, each lane that the verb was for. `account` and `region` are None if they differ."""
     shard: str | None = None
@@ -183,12 +188,14 @@ class Summary:
             "uploaded": self.uploaded,
             "adopted": self.adopted,
             "unchanged": self.unchanged,
+            "bound": self.bound,
             "requests": dict(sorted(self.requests.items())),
             "throttled": self.throttled,
             "bytes": self.bytes_sent,
             "elapsed_s": round(self.elapsed_s, 3),
             "unreached_for": None if self.unreached_for_s is None else round(self.unreached_for_s),
             "warnings": self.warnings,
+            "registrations_ready": list(self.registrations_ready),
             "notes": list(self.notes),
             "lanes": [lane.as_json() for lane in self.lanes or self._only_lane()],
             **({} if self.shard is None else {"shard": self.shard}),

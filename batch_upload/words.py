@@ -6,9 +6,12 @@ from datetime import UTC, datetime
 
 from batch_upload.escape import printable
 from batch_upload.model import KB, Fault
+from batch_upload.registration import Denial
 
 _MINUTE_S = 60
 _HOUR_S = 3_600
+DENIAL_TEXT_MAX = 500
+"""Characters of each text of a reviewer on a line for people. Reports have the whole text."""
 _SIZE_UNITS = ((KB, "KB"), (KB**2, "MB"), (KB**3, "GB"))
 
 
@@ -72,6 +75,13 @@ def fault_message(fault: Fault) -> str:
 def fault_name(fault: Fault) -> str:
     """Return the narrowest name that the fault has: its reason, otherwise its code."""
     return fault.reason or fault.code
+
+
+def denial_words(denial: Denial) -> str:
+    """Return what a reviewer said of the attachment in a field, on one line."""
+    texts = [denial.reason, f"feedback: {denial.feedback}" if denial.feedback else ""]
+    cut = (text if len(text) <= DENIAL_TEXT_MAX else f"{text[: DENIAL_TEXT_MAX - 1]}…" for text in texts if text)
+    return printable(f"version {denial.version} was denied: {'; '.join(cut)}")
 
 
 def utc_iso(at: datetime) -> str:

@@ -49,10 +49,9 @@ _STATES = {
     State.FAILED: ExitCode.ITEMS_FAILED,
     State.PENDING: ExitCode.TRANSIENT,
     State.SENDING: ExitCode.TRANSIENT,
+    State.BINDING: ExitCode.TRANSIENT,
     State.PROCESSING: ExitCode.STILL_PROCESSING,
 }
-
-
 STATE_OF_STATUS = {
     AttachmentStatus.IN_PROGRESS: State.PROCESSING,
     AttachmentStatus.COMPLETE: State.COMPLETE,
@@ -182,11 +181,13 @@ def summary_of_lanes(
         uploaded=sum(summary.uploaded for _, summary in lanes),
         adopted=sum(summary.adopted for _, summary in lanes),
         unchanged=sum(summary.unchanged for _, summary in lanes),
+        bound=sum(summary.bound for _, summary in lanes),
         requests=requests,
         throttled=sum(summary.throttled for _, summary in lanes),
         bytes_sent=sum(summary.bytes_sent for _, summary in lanes),
         elapsed_s=elapsed_s,
         unreached_for_s=max(unreached, default=None),
+        registrations_ready=tuple(sorted({each for _, summary in lanes for each in summary.registrations_ready})),
         notes=tuple(dict.fromkeys(note for _, summary in lanes for note in summary.notes)),
         lanes=ends,
     )

@@ -20,7 +20,7 @@ from batch_upload.summary import Exit, Summary
 
 RUNS_READ = 50
 """Runs of a lane that are searched for those that are followed."""
-SUMMED = ("uploaded", "adopted", "throttled", "bytes")
+SUMMED = ("uploaded", "adopted", "bound", "throttled", "bytes")
 """Members of a summary's JSON that are added up over the attempts of a run."""
 
 
@@ -92,6 +92,7 @@ class LaneFollower:
             ending = exit_with_invalid(ending, len(self._given.invalid))
         runs, lane = self.runs(reader), reader.lane()
         sums, requests = self._sums(reader, runs)
+        ready = {each for run in runs for each in (run.summary or {}).get("registrations_ready") or ()}
         summary = Summary(
             verb="upload",
             exit=ending,
@@ -103,10 +104,12 @@ class LaneFollower:
             items=self._given.items,
             uploaded=sums["uploaded"],
             adopted=sums["adopted"],
+            bound=sums["bound"],
             unchanged=self._given.plan(LaneOutlook(datetime.now(UTC))).complete,
             requests=dict(requests),
             throttled=sums["throttled"],
             bytes_sent=sums["bytes"],
+            registrations_ready=tuple(sorted(ready)),
             notes=notes,
         )
         not_complete = [row for row in left if row.state is not State.COMPLETE]

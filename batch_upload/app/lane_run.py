@@ -193,6 +193,7 @@ class LaneRun(ABC, Generic[RunEnd]):
             account=self._lane.account if self._lane else None,
             region=self._lane.region if self._lane else None,
             adopted=self.tally.adopted,
+            bound=self.tally.bound,
             requests=dict(self.tally.requests),
             throttled=self.tally.throttled,
             elapsed_s=self.scope.elapsed_s,

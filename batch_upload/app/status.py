@@ -31,7 +31,7 @@ from batch_upload.settings import RunOptions, Settings, settings_of
 from batch_upload.summary import Summary
 from batch_upload.targets import Target
 
-NEEDS_ATTENTION = (State.PROCESSING, State.FAILED, State.UNKNOWN, State.SENDING, State.PARKED)
+NEEDS_ATTENTION = (State.PROCESSING, State.BINDING, State.FAILED, State.UNKNOWN, State.SENDING, State.PARKED)
 """States of an item that was begun and is not complete."""
 
 
@@ -52,6 +52,8 @@ class Status:
     items."""
     attention: Sequence[Known] = ()
     """The rows in a state of NEEDS_ATTENTION. The fault of one that ended as UPLOAD_FAILED counts its retries."""
+    denied: Sequence[Known] = ()
+    """The rows of attachments that a reviewer denied (`Known.standing_denial`)."""
     prepared: Prepared | None = None
     """The manifest with its files read. None without a ledger: then no file was opened."""
     missing: Sequence[str] = ()
@@ -160,6 +162,7 @@ def _status_of_lane(given: PlanInput, *, started: float) -> Status:
         given.lane,
         rows,
         with_retries_counted(needy, given.rows.by_token.values()),
+        [row for row in rows if row.standing_denial is not None],
         prepared,
         missing_files(prepared),
         gone=0 if given.is_ledger_alone else len(given.unplanned.unlisted),
@@ -227,6 +230,7 @@ def _sum_of(found: Sequence[Status], summary: Summary) -> Status:
         states={State(name): count for name, count in summary.states.items()},
         rows=[row for each in found for row in each.rows],
         attention=[row for each in found for row in each.attention],
+        denied=[row for each in found for row in each.denied],
         missing=list(dict.fromkeys(name for each in found for name in each.missing)),
         gone=sum(each.gone for each in found),
         plan=Plan(

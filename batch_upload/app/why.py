@@ -176,6 +176,7 @@ def _lane_rows(manifest: Manifest, part: ListedPart, reader: LedgerReader | None
             reader.since(row.client_token),
             reader.attempts(row.client_token),
             uploaders.get(row.attachment_id or ""),
+            reader.bind_attempts(row.client_token) if row.bind is not None else (),
         )
         for row in known
         if row.item_id == item_id

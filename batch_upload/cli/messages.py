@@ -14,7 +14,8 @@ from batch_upload.errors import BatchUploadError, ManifestInvalid, Refused, Serv
 from batch_upload.escape import printable
 from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import Problem, State
-from batch_upload.report.summary_text import IDS_SHOWN, Invocation
+from batch_upload.report.item_text import IDS_SHOWN
+from batch_upload.report.summary_text import Invocation
 from batch_upload.targets import Shard
 from batch_upload.words import count_words, duration_words
 
@@ -32,6 +33,7 @@ _STATE_WORDS: Mapping[State, str] = {
     State.PENDING: "not sent yet",
     State.SENDING: "sent, no answer so far",
     State.PROCESSING: "created, the service is still processing it",
+    State.BINDING: "uploaded, not in the field of its registration yet",
     State.COMPLETE: "uploaded, the service has finished with it",
     State.FAILED: "refused, or failed by the service",
     State.UNKNOWN: "sent, and no way to prove whether it was created",

@@ -23,10 +23,10 @@ from batch_upload.clock import SystemClock
 from batch_upload.engine.groups import task_group
 from batch_upload.errors import BatchUploadError
 from batch_upload.model import Known
+from batch_upload.report.item_text import KnownItems
 from batch_upload.report.ndjson import NdjsonObserver
 from batch_upload.report.observers import Observers, RunObserver
 from batch_upload.report.plain import PlainObserver, VerboseObserver
-from batch_upload.report.summary_text import KnownItems
 from batch_upload.settings import Settings
 from batch_upload.summary import Summary, exit_of
 

@@ -13,8 +13,9 @@ from batch_upload.cli.verb import Ended, verb
 from batch_upload.escape import printable
 from batch_upload.model import State
 from batch_upload.report.estimate import work_left
-from batch_upload.report.ndjson import in_lane, known_line, lane_ref
-from batch_upload.report.summary_text import Invocation, KnownItems, attention_lines, states_line
+from batch_upload.report.item_text import KnownItems, denial_lines
+from batch_upload.report.ndjson import denial_line, in_lane, known_line, lane_ref
+from batch_upload.report.summary_text import Invocation, attention_lines, states_line
 from batch_upload.targets import Target, id_with_lane
 from batch_upload.words import count_words, duration_words, holder_words, rate_words, who_words
 
@@ -36,6 +37,8 @@ def status_command(manifest: ManifestOrLedgerArgument, *, flags: Flags, output: 
     for lane in found.lanes or [LaneOutcome(Target(), found)]:
         for row in lane.value.rows:
             output.event(in_lane(known_line(row, at=datetime.now(UTC)), lane_ref(lane.target, lane.value.lane)))
+            if (denial := row.standing_denial) is not None:
+                output.event(in_lane(denial_line(row, denial), lane_ref(lane.target, lane.value.lane)))
         for hold in lane.value.holds:
             output.event(hold_line(hold, lane_ref(lane.target, lane.value.lane)))
         if lane.value.last_run is not None:
@@ -54,6 +57,7 @@ def status_command(manifest: ManifestOrLedgerArgument, *, flags: Flags, output: 
             *ledger_lines(found),
             *(lanes_lines(found, output) if found.lanes else refusal_lines(found, invocation)),
             *attention_lines(attention_of(found), invocation),
+            *denial_lines(denied_of(found)),
             *orphan_lines(found, invocation),
         ]
         shard = messages.shard_lines(output.shard, lanes=len(found.lanes))
@@ -109,6 +113,13 @@ def attention_of(found: "Status") -> KnownItems:
     if not found.lanes:
         return found.attention
     return {lane.target.label or "": lane.value.attention for lane in found.lanes}
+
+
+def denied_of(found: "Status") -> KnownItems:
+    """Return the rows of denied attachments, by lane where there are several."""
+    if not found.lanes:
+        return found.denied
+    return {lane.target.label or "": lane.value.denied for lane in found.lanes}
 
 
 def run_lines(found: "Status") -> Iterator[str]:

@@ -32,8 +32,9 @@ from batch_upload.errors import (
 )
 from batch_upload.escape import printable
 from batch_upload.ledger_address import LedgerAddress, ledger_address
+from batch_upload.report.item_text import KnownItems
 from batch_upload.report.ndjson import problem_line
-from batch_upload.report.summary_text import Invocation, KnownItems, next_lines, summary_lines
+from batch_upload.report.summary_text import Invocation, next_lines, summary_lines
 from batch_upload.shortage import shortage_of
 from batch_upload.summary import Exit, Summary, exit_of
 

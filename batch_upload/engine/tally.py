@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from batch_upload.events import ItemChanged, Requested
 from batch_upload.model import OutcomeKind, State
-from batch_upload.operations import CREATE
+from batch_upload.operations import CREATE, PUT_FIELD
 
 
 @dataclass(slots=True)
@@ -16,6 +16,8 @@ class Tally:
     throttled: int = 0
     uploaded: int = 0
     adopted: int = 0
+    bound: int = 0
+    """Requests that put an attachment into a field."""
     failed: int = 0
     bytes_sent: int = 0
     states: dict[str, State] = field(default_factory=dict)
@@ -28,6 +30,7 @@ class Tally:
             case Requested():
                 self.requests[event.operation] += 1
                 self.throttled += event.outcome is OutcomeKind.THROTTLED
+                self.bound += event.operation == PUT_FIELD and event.outcome is OutcomeKind.ACCEPTED
                 if event.operation == CREATE and event.outcome is OutcomeKind.ACCEPTED:
                     before = event.latency_s if self.latency_s is None else self.latency_s
                     self.latency_s = before + (event.latency_s - before) / 20

@@ -35,6 +35,14 @@ _BY_NAME: Mapping[str, str] = {
     "changed_since_plan": "the file was changed while the run went on and was not sent; run `upload` again",
 }
 """By the fault's reason, else by its code."""
+_BIND_AGAIN = "then run `upload` again, which puts the attachment into the field without an upload"
+_OF_BIND: Mapping[str, str] = {
+    "UNKNOWN_REGISTRATION_FIELD": f"correct `bind` in the manifest, {_BIND_AGAIN}",
+    "FIELD_VALIDATION_FAILED": f"correct what the service names in the registration or in the manifest, {_BIND_AGAIN}",
+    "ResourceNotFoundException": f"correct `bind` in the manifest, or make the registration, {_BIND_AGAIN}",
+}
+"""The same for attachments that the service would not put into a field."""
+_BIND_REFUSED = f"see the message; once the registration can be changed, {_BIND_AGAIN.removeprefix('then ')}"
 _BY_STATE: Mapping[State, str] = {
     State.FAILED: "see the message; correct the cause and run `upload` again, which tries a refused item once a run",
     State.UNKNOWN: "nothing proves whether it was created, since it carries no identity tag; look at the service by "
@@ -44,13 +52,15 @@ _BY_STATE: Mapping[State, str] = {
     State.SENDING: "the next `upload` looks at the service for what became of it, and sends nothing twice",
     State.PENDING: "the next `upload` sends it",
     State.PROCESSING: "the next `upload` asks whether the service has finished with it",
+    State.BINDING: "the next `upload` puts the attachment into the field of its registration",
     State.COMPLETE: "nothing is left to do",
     State.INVALID: "correct what the message names, in the manifest or in the file, then run `upload` again",
 }
 
 
-def advice(state: State, fault: Fault | None) -> str:
-    """Return what a person does about an item in this state, for this reason."""
+def advice(state: State, fault: Fault | None, *, is_bind: bool = False) -> str:
+    """Return what a person does about an item in this state, for this reason. `is_bind`: its attachment is at the
+    service, and was refused for the field of its registration."""
     if state is not State.FAILED or fault is None:
         return _BY_STATE[state]
     if fault.code == "UPLOAD_FAILED" and (retries := dict(fault.fields).get(RETRIES_FIELD)) is not None:
@@ -59,4 +69,6 @@ def advice(state: State, fault: Fault | None) -> str:
             return f"AWS could not process this file. The next run tries again ({count + 1} of {RETRIES_MAX})"
         return f"AWS could not process this file, after {RETRIES_MAX} retries: replace the file, or raise `generation`"
     names = (fault.reason or "", fault.code)
+    if is_bind:
+        return next((_OF_BIND[name] for name in names if name in _OF_BIND), _BIND_REFUSED)
     return next((_BY_NAME[name] for name in names if name in _BY_NAME), _BY_STATE[state])

@@ -49,13 +49,17 @@ class ReportRow:
     account: str | None = None
     region: str | None = None
     bound_to: str | None = None
-    """The registration whose field holds the attachment. No step binds yet, so it is always None."""
+    """`REGISTRATION/FIELD` whose field holds the attachment; None if none does, as far as the ledger knows."""
     tags: Mapping[str, str] = field(default_factory=dict)
     uploaded_by: str | None = None
     """The ARN of the credentials that made the attachment; None where it is not recorded."""
     run_id: str | None = None
     """The run that made the attachment; None if it was found at the service."""
     batch: str | None = None
+    denied_reason: str | None = None
+    """Why a reviewer denied the registration for the attachment; None without a denial."""
+    feedback: str | None = None
+    """What else the review said of it."""
     in_manifest: str | None = None
     """Whether and how the manifest lists it; written with `--all` only."""
     fate: str | None = None
@@ -79,7 +83,7 @@ def report_row(
     Raises ValueError without an item and without anything in the ledger.
     """
     if known is not None and not (isinstance(item, Item) and item.client_token != known.client_token):
-        fault, content = known.fault, known.content
+        fault, content, denial = known.fault, known.content, known.standing_denial
         return ReportRow(
             item_id=known.item_id,
             source=known.source if item is None else item.source,
@@ -101,7 +105,10 @@ def report_row(
             target=lane.target,
             account=lane.account,
             region=lane.region,
+            bound_to=None if known.bound_to is None else str(known.bound_to),
             tags=known.tags,
+            denied_reason=None if denial is None else denial.reason or None,
+            feedback=None if denial is None else denial.feedback or None,
             in_manifest=in_manifest,
         )
     if item is None:

@@ -7,10 +7,20 @@ from typing import Any
 
 from batch_upload.escape import printable
 from batch_upload.model import Item, Known, OutcomeKind
-from batch_upload.records import AttemptRecord, TokenHistory, UploadedBy
+from batch_upload.records import AttemptRecord, BindRecord, TokenHistory, UploadedBy
+from batch_upload.registration import BindState
 from batch_upload.report.ndjson import LaneRef, error_json, in_lane, json_line, made_line
 from batch_upload.token import canonical_json
-from batch_upload.words import count_words, duration_words, fault_words, indented, utc_iso, utc_iso_or_none, who_words
+from batch_upload.words import (
+    count_words,
+    denial_words,
+    duration_words,
+    fault_words,
+    indented,
+    utc_iso,
+    utc_iso_or_none,
+    who_words,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,9 @@ def history_lines(history: History) -> Iterator[str]:
     was_accepted = any(attempt.kind is OutcomeKind.ACCEPTED for attempt in attempts)
     if current is not None and current.known.attachment_id is not None and not was_accepted:
         yield "  found at the service by its identity tag"
+    if current is not None and current.binds:
+        yield f"requests to put it into a field: {len(current.binds)}"
+        yield from indented(line for bind in current.binds for line in _bind_lines(bind))
     for record in history.earlier:
         known = record.known
         since = f" since {utc_iso(record.since)}" if record.since else ""
@@ -97,6 +110,7 @@ def history_lines(history: History) -> Iterator[str]:
         yield from indented(_uploader_lines(record.uploader))
         yield from indented(_member_lines(history.members_of(record)))
         yield from indented(line for attempt in record.attempts for line in _attempt_lines(attempt))
+        yield from indented(line for bind in record.binds for line in _bind_lines(bind))
     yield printable(f"next: {history.next.words}")
     yield from indented(history.next.commands)
 
@@ -148,6 +162,24 @@ def history_json(history: History) -> Iterator[dict[str, Any]]:
                 request_id=attempt.request_id,
                 http_status=attempt.status,
             )
+        for bind in record.binds:
+            yield made_line(
+                "bind_attempt",
+                id=known.item_id,
+                client_token=known.client_token,
+                bind=str(bind.bind),
+                registration_attachment_id=bind.attachment_id,
+                run_id=bind.run_id,
+                started_at=utc_iso(bind.started_at),
+                ended_at=utc_iso_or_none(bind.ended_at),
+                outcome=None if bind.kind is None else bind.kind.value,
+                version=bind.version,
+                code=bind.code,
+                reason=bind.reason,
+                message=bind.message,
+                request_id=bind.request_id,
+                http_status=bind.status,
+            )
 
 
 def _known_lines(known: Known) -> Iterator[str]:
@@ -155,6 +187,11 @@ def _known_lines(known: Known) -> Iterator[str]:
         status = known.attachment_status.value if known.attachment_status else "status not known"
         yield printable(f"attachment: {known.attachment_id} ({status})")
         yield printable(f"arn: {known.attachment_arn}")
+    if known.bind is not None and known.bind_state is not None:
+        version = "" if known.bound_version is None else f", version {known.bound_version}"
+        yield printable(f"{_BIND_TITLES[known.bind_state]}: {known.bind.words}{version}")
+    if known.denial is not None and (known.denial.reason or known.denial.feedback):
+        yield f"denied by a reviewer: {denial_words(known.denial)}"
     if known.fault is not None:
         yield f"fault: {fault_words(known.fault)}"
         yield from (printable(f"  {name}: {message}") for name, message in known.fault.fields)
@@ -202,10 +239,29 @@ def _member_lines(members: Mapping[str, Any]) -> Iterator[str]:
         yield printable(f"{name}: {text}")
 
 
+_BIND_TITLES: Mapping[BindState, str] = {
+    BindState.WANTED: "to be bound to",
+    BindState.SENT: "to be bound to, without an answer so far",
+    BindState.BOUND: "bound to",
+    BindState.REFUSED: "refused for",
+    BindState.REPLACED: "was bound to, until a later attachment was put there",
+}
+
+
+def _bind_lines(bind: BindRecord) -> Iterator[str]:
+    version = "" if bind.version is None else f", version {bind.version}"
+    began = f"{utc_iso(bind.started_at)} {bind.attachment_id} into {bind.bind.words}{version}:"
+    yield from _ended_lines(began, bind)
+
+
 def _attempt_lines(attempt: AttemptRecord) -> Iterator[str]:
-    began = f"{attempt.number}. {utc_iso(attempt.started_at)}"
+    yield from _ended_lines(f"{attempt.number}. {utc_iso(attempt.started_at)}", attempt)
+
+
+def _ended_lines(began: str, attempt: AttemptRecord | BindRecord) -> Iterator[str]:
+    """Yield how a request ended behind what `began` says of it."""
     if attempt.ended_at is None or attempt.kind is None:
-        yield f"{began} no end is recorded: its process died, or it is under way; run {attempt.run_id}"
+        yield printable(f"{began} no end is recorded: its process died, or it is under way; run {attempt.run_id}")
         return
     took = duration_words((attempt.ended_at - attempt.started_at).total_seconds())
     request = f", request {attempt.request_id}" if attempt.request_id else ", no request id"
@@ -233,6 +289,11 @@ def _item_json(history: History) -> dict[str, Any]:
         registration_attachment_arn=known.attachment_arn if known else None,
         attachment_status=None if status is None else status.value,
         error=error_json(known.fault) if known else None,
+        bind=str(known.bind) if known and known.bind else None,
+        bind_state=known.bind_state.value if known and known.bind_state else None,
+        bound_to=str(known.bound_to) if known and known.bound_to else None,
+        bound_version=known.bound_version if known else None,
+        denial=known.denial._asdict() if known and known.denial else None,
         attempts=known.attempts if known else 0,
         uploaded_by=_uploader_json(current),
         unknown_since=utc_iso_or_none(known.unknown_since if known else None),

@@ -11,7 +11,16 @@ from batch_upload.words import aligned_lines, count_words, indented
 
 LANES_LISTED = 20
 """Lanes in the table, unless all are wanted."""
-_URGENT = (*(State.FAILED, State.INVALID, State.UNKNOWN, State.SENDING, State.PARKED, State.PENDING, State.PROCESSING),)
+_URGENT = (
+    State.FAILED,
+    State.INVALID,
+    State.UNKNOWN,
+    State.SENDING,
+    State.PARKED,
+    State.PENDING,
+    State.PROCESSING,
+    State.BINDING,
+)
 """States in which a lane is not done, the most urgent first."""
 
 

@@ -25,6 +25,7 @@ from batch_upload.events import (
     RunStarted,
 )
 from batch_upload.model import Fault, Known, Lane, Problem
+from batch_upload.registration import Denial
 from batch_upload.report.lane_progress import LanesProgress, ProgressCounts
 from batch_upload.report.observers import RunObserver
 from batch_upload.summary import EVENT_SCHEMA_VERSION, Exit
@@ -248,11 +249,24 @@ def known_line(known: Known, *, at: datetime) -> Line:
         registration_attachment_id=known.attachment_id,
         registration_attachment_arn=known.attachment_arn,
         attachment_status=None if known.attachment_status is None else known.attachment_status.value,
+        bound_to=None if known.bound_to is None else str(known.bound_to),
         error=error_json(known.fault),
         attempts=known.attempts,
         request_id=known.request_id,
         resume_after=utc_iso_or_none(known.resume_after),
         at=utc_iso(at),
+    )
+
+
+def denial_line(known: Known, denial: Denial) -> Line:
+    """Return the line of what a reviewer said of an item's attachment."""
+    return made_line(
+        "denial",
+        id=known.item_id,
+        client_token=known.client_token,
+        registration_attachment_id=known.attachment_id,
+        bound_to=None if known.bind is None else str(known.bind),
+        **denial._asdict(),
     )
 
 

@@ -26,6 +26,7 @@ from batch_upload.events import (
 )
 from batch_upload.model import Known, OutcomeKind, State
 from batch_upload.report.estimate import creates_within
+from batch_upload.report.item_text import ids_words
 from batch_upload.report.lane_progress import LanesProgress, ProgressCounts
 from batch_upload.report.lane_words import (
     LocalTime,
@@ -38,7 +39,6 @@ from batch_upload.report.lane_words import (
 )
 from batch_upload.report.observers import RunObserver
 from batch_upload.report.progress import RunProgress
-from batch_upload.report.summary_text import ids_words
 from batch_upload.words import clock_words, count_words, duration_words, fault_words, rate_words, utc_iso
 
 STATUS_EVERY = timedelta(seconds=30)

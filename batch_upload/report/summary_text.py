@@ -1,33 +1,28 @@
 """The end of a verb for people: counts of the items, what failed and why, and the commands to type next."""
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import NamedTuple
 
 from batch_upload.errors import ExitCode
 from batch_upload.escape import printable, quoted, shell_word
-from batch_upload.model import Fault, Known, State
-from batch_upload.operations import ASSUME_ROLE, IDENTITY
-from batch_upload.report.advice import ROOM_IN_ACCOUNT, advice
+from batch_upload.model import Known, State
+from batch_upload.operations import ASSUME_ROLE, FIELD_DEFINITIONS, FIELD_VALUES, IDENTITY, REGISTRATIONS
+from batch_upload.report.advice import ROOM_IN_ACCOUNT
+from batch_upload.report.item_text import KnownItems, failure_lines, ids_words, invalid_lines, shown_items
 from batch_upload.summary import Exit, LaneSummary, Summary, in_order_of_states, reason_of_lanes
-from batch_upload.targets import id_with_lane
 from batch_upload.words import (
     aligned_lines,
     count_words,
     duration_words,
-    fault_message,
-    fault_name,
     indented,
     size_words,
 )
 
-IDS_SHOWN = 3
-INVALID_SHOWN = 20
-"""Items that the end of a run lists with the reasons why they cannot be sent. Cron mails this text."""
+READY_SHOWN = 5
+"""Registrations that the end of a run names of those that have all their attachments."""
 LANES_SHOWN = 20
 """Lanes in the table of those that did not end with 0."""
 TARGETS_NAMED = 3
@@ -38,11 +33,8 @@ _OFFLINE_VERBS = frozenset({"validate", "status", "why", "report", "watch"})
 """Verbs that make no request, and so take no flag that chooses a lane."""
 _CHECKING_VERBS = frozenset({"upload", "plan", "validate"})
 """Verbs that look into every file, and so take the flags that say what is a problem and whether to go on."""
-_NO_FAULT = Fault(code="no reason given", message="")
-
-
-KnownItems = Sequence[Known] | Mapping[str, Sequence[Known]]
-"""Items of a manifest as the ledger has them; of one with `targets`, by the label of their lane."""
+_LOOKED_UP = frozenset({IDENTITY, ASSUME_ROLE, REGISTRATIONS, FIELD_DEFINITIONS, FIELD_VALUES})
+"""Requests that are no work: every run looks up whose account it is, and what became of registrations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +81,6 @@ def shell_line(words: Iterable[str]) -> str:
     return " ".join(shell_word(word) for word in words)
 
 
-def ids_words(ids: Sequence[str]) -> str:
-    """Return the first few ids, and how many more there are."""
-    shown = ", ".join(map(quoted, ids[:IDS_SHOWN]))
-    return f"{shown} and {len(ids) - IDS_SHOWN:,} more" if len(ids) > IDS_SHOWN else shown
-
-
 def summary_lines(summary: Summary, known: KnownItems, invocation: Invocation) -> list[str]:
     """Return the whole text. `known` are the manifest's items as the ledger has them now."""
     return [
@@ -103,6 +89,7 @@ def summary_lines(summary: Summary, known: KnownItems, invocation: Invocation) -
         *lane_lines(summary.lanes, invocation),
         *failure_lines(known),
         *invalid_lines(known),
+        *ready_lines(summary.registrations_ready),
         *(printable(note) for note in summary.notes),
         *next_lines(summary, known, invocation),
     ]
@@ -117,8 +104,7 @@ def headline(summary: Summary) -> str:
         ending = reason_of_lanes(summary.lanes)
     if summary.exit.code is ExitCode.DONE and summary.verb == "upload":
         lane = f" to {count_words(len(summary.lanes), 'lane')}" if summary.lanes else lane
-        # every run looks up whose account it is, so that request alone is no work
-        ending = "nothing to do" if summary.requests.keys() <= {IDENTITY, ASSUME_ROLE} else "done"
+        ending = "nothing to do" if summary.requests.keys() <= _LOOKED_UP else "done"
     shard = "" if summary.shard is None else f" (shard {summary.shard})"
     return printable(f"{summary.verb}{batch}{shard}{lane}: {ending}")
 
@@ -153,12 +139,14 @@ def states_line(summary: Summary) -> str:
 def counts_lines(summary: Summary) -> list[str]:
     """Return the items by state, what this run did, and what it cost."""
     lines = [states_line(summary)]
-    if summary.uploaded or summary.adopted or summary.unchanged:
+    if summary.uploaded or summary.adopted or summary.unchanged or summary.bound:
         work = ["nothing uploaded"]
         if summary.uploaded:
             work = [f"{summary.uploaded:,} uploaded ({size_words(summary.bytes_sent)} sent)"]
         if summary.adopted:
             work.append(f"{summary.adopted:,} {'was' if summary.adopted == 1 else 'were'} already at AWS")
+        if summary.bound:
+            work.append(f"{summary.bound:,} put into a field")
         if not summary.adopted or summary.unchanged != summary.adopted:  # what was found at AWS is unchanged, too
             work.append(f"{summary.unchanged:,} unchanged")
         lines.append(f"this run: {', '.join(work)}")
@@ -170,44 +158,24 @@ def counts_lines(summary: Summary) -> list[str]:
     return [*lines, f"requests: {requests}", f"elapsed: {duration_words(summary.elapsed_s)}"]
 
 
-def failure_lines(known: KnownItems) -> list[str]:
-    """Return what failed, grouped by reason and by what to do, the most frequent first, with the first few ids."""
-    groups: defaultdict[tuple[str, str], list[_Row]] = defaultdict(list)
-    for row in _rows_of(known):
-        if row.known.state is State.FAILED:
-            fault = row.known.fault
-            groups[fault_name(fault or _NO_FAULT), advice(State.FAILED, fault)].append(row)
-    lines = []
-    for (name, to_do), failed in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])):
-        message = fault_message(failed[0].known.fault or _NO_FAULT)
-        why = f"{name}: {message}" if message else name
-        lines.append(printable(f"{len(failed):,} failed, {why}"))
-        lines += indented([ids_words([row.name for row in failed]), f"to do: {to_do}"])
-    return lines
-
-
-def invalid_lines(known: KnownItems) -> list[str]:
-    """Return the items that cannot be sent, with the reasons, in the manifest's order: INVALID_SHOWN at most."""
-    rows = [row for row in _rows_of(known) if row.known.state is State.INVALID]
-    if not rows:
+def ready_lines(registrations: Sequence[str]) -> list[str]:
+    """Return which registrations have all the attachments that the manifest binds to them. Nobody but a person submits
+    them."""
+    if not registrations:
         return []
-    reasons = dict.fromkeys(_invalid_reason(row) for row in rows)  # an id that is used twice has one for both
-    shown = [*reasons][:INVALID_SHOWN]
-    more = len(reasons) - len(shown)
-    rest = [f"and {more:,} more; `validate` lists all of them"] if more else []
-    return [f"{len(rows):,} invalid, not sent:", *indented([*map(printable, shown), *rest])]
-
-
-def _invalid_reason(row: "_Row") -> str:
-    message = (row.known.fault or _NO_FAULT).message
-    return message if row.label is None and quoted(row.known.item_id) in message else f"{row.name}: {message}"
+    names = ", ".join(map(quoted, registrations[:READY_SHOWN]))
+    more = len(registrations) - READY_SHOWN
+    named = f"{names} and {more:,} more" if more > 0 else names
+    if len(registrations) == 1:
+        return [f"{named} has all its attachments: submit it in the console when its other fields are filled in"]
+    return [f"{named} have all their attachments: submit them in the console when their other fields are filled in"]
 
 
 def attention_lines(known: KnownItems, invocation: Invocation) -> list[str]:
     """Return what needs attention: failures by reason, and every other state that is not complete."""
-    rows = _rows_of(known)
+    rows = shown_items(known)
     lines = failure_lines(known)
-    for state in (State.UNKNOWN, State.SENDING, State.PARKED, State.PROCESSING):
+    for state in (State.UNKNOWN, State.SENDING, State.PARKED, State.PROCESSING, State.BINDING):
         waiting = [row for row in rows if row.known.state is state]
         if waiting:
             lines.append(f"{len(waiting):,} {state.value}: {ids_words([row.name for row in waiting])}")
@@ -258,7 +226,7 @@ def _next_lines(summary: Summary, known: KnownItems, invocation: Invocation) -> 
         when = "midnight UTC" if resume_after is None else _utc_minute(resume_after)
         lines = [f"{upload}    # not before {when}"]
     elif code in (ExitCode.ITEMS_FAILED, ExitCode.TOO_MANY_FAILURES):
-        states = {row.known.state for row in _rows_of(known)}
+        states = {row.known.state for row in shown_items(known)}
         if State.INVALID in states and State.FAILED not in states:
             validate = f"{invocation.command('validate')}    # lists every problem"
             return ["next:", *indented([validate, f"{upload}    # once they are corrected"])]
@@ -330,27 +298,9 @@ def _manifest_of_failed(manifest: PurePath) -> PurePath:
     return manifest.with_name(f"failed-{number + 1}.yaml" if number else "failed.yaml")
 
 
-class _Row(NamedTuple):
-    """An item, with the label of its lane where there are several."""
-
-    label: str | None
-    known: Known
-
-    @property
-    def name(self) -> str:
-        """The item as `--only` takes it."""
-        return id_with_lane(self.label, self.known.item_id)
-
-
-def _rows_of(known: KnownItems) -> list[_Row]:
-    if isinstance(known, Mapping):
-        return [_Row(label, one) for label, rows in known.items() for one in rows]
-    return [_Row(None, one) for one in known]
-
-
 def _why_first(invocation: Invocation, known: KnownItems, *states: State) -> str | None:
     """Return the command that shows the history of the first item in one of these states."""
-    first = next((row for row in _rows_of(known) if row.known.state in states), None)
+    first = next((row for row in shown_items(known) if row.known.state in states), None)
     return None if first is None else invocation.why(first.known.item_id, target=first.label)
 
 

@@ -27,7 +27,8 @@ CELL_MAX = 32_767
 TIME_FORMAT = 'yyyy-mm-dd hh:mm:ss.000"Z"'
 FIRST_YEAR = 1901
 """A spreadsheet counts days from 1900, and its first year has one too many: earlier times stay text."""
-WIDTHS = {"id": 28, "source": 36, "state": 12, "error_message": 40, "tags": 36, "first_sent_at": 25, "completed_at": 25}
+WIDTHS = {"id": 28, "source": 36, "state": 12, "error_message": 40, "bound_to": 44, "tags": 36, "feedback": 40}
+WIDTHS |= {"first_sent_at": 25, "completed_at": 25}
 WIDTH = 18
 _TIMES = frozenset({"first_sent_at", "completed_at"})
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")

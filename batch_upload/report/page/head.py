@@ -9,9 +9,10 @@ from batch_upload.errors import ExitCode
 from batch_upload.model import Fault, Known, Lane, OutcomeKind, State
 from batch_upload.records import Bucket, RateRecord, RunRecord, RunTally
 from batch_upload.report.advice import RETRIES_FIELD, ROOM_IN_ACCOUNT, advice
+from batch_upload.report.item_text import IDS_SHOWN
 from batch_upload.report.ndjson import LaneRef
 from batch_upload.report.page.board import KINDS, STATES, Json, epoch_ms
-from batch_upload.report.summary_text import IDS_SHOWN, Invocation, commands_after
+from batch_upload.report.summary_text import Invocation, commands_after
 from batch_upload.summary import EXIT_REASONS, LaneSummary, exit_of, reason_of_lanes
 from batch_upload.targets import id_with_lane
 from batch_upload.words import fault_name, who_words
