@@ -17,7 +17,8 @@ from tests.support.preloaded import Preloaded
 HEADER = (
     "id,source,sha256,size_bytes,content_type,client_token,state,registration_attachment_id,"
     "registration_attachment_arn,attachment_status,error_code,error_reason,error_message,attempts,request_id,"
-    "first_sent_at,completed_at,target,account,region,bound_to,tags,uploaded_by,run_id,batch"
+    "first_sent_at,completed_at,target,account,region,bound_to,tags,uploaded_by,run_id,batch,"
+    "denied_reason,feedback"
 )
 SUMMARY = {
     *("event", "schema_version", "verb", "run_id", "batch", "account", "region", "items", "states", "uploaded"),

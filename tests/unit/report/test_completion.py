@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.model import State
+from batch_upload.model import Known, State
+from batch_upload.registration import Bind, BindState, Denial
 from batch_upload.report.completion import (
     OF_EVERYTHING,
     ReportRow,
@@ -24,7 +25,8 @@ from tests.unit.report.samples import HOSTILE_NAMES, TOO_LARGE, item, known, lis
 HEADER = (
     "id,source,sha256,size_bytes,content_type,client_token,state,registration_attachment_id,"
     "registration_attachment_arn,attachment_status,error_code,error_reason,error_message,attempts,request_id,"
-    "first_sent_at,completed_at,target,account,region,bound_to,tags,uploaded_by,run_id,batch"
+    "first_sent_at,completed_at,target,account,region,bound_to,tags,uploaded_by,run_id,batch,"
+    "denied_reason,feedback"
 )
 
 
@@ -50,7 +52,7 @@ def test_a_report_is_rfc_4180_with_the_header_of_the_contract() -> None:
         f"{HEADER}\r\n"
         f"acme/loa,files/acme/loa.pdf,{digest},496000,application/pdf,bu1-acme/loa,complete,registration-attachment-1,"
         "arn:aws:sms-voice:us-east-1:123456789012:x/1,UPLOAD_COMPLETE,,,,1,r-1,"
-        '2026-11-23T14:00:00.000Z,2026-11-23T14:00:04.000Z,,,,,"{""Country"": ""NO""}",,,\r\n'
+        '2026-11-23T14:00:00.000Z,2026-11-23T14:00:04.000Z,,,,,"{""Country"": ""NO""}",,,,,\r\n'
     )
 
 
@@ -224,5 +226,38 @@ def test_what_became_of_it_is_told_by_the_last_columns() -> None:
 
     head, row = csv.reader(io.StringIO(stream.getvalue(), newline=""))
     assert head == [*HEADER.split(","), "in_manifest", "fate"]
-    assert row[-10:-5] == ["acme/us-east-1", "111122223333", "us-east-1", "", '{"Country": "NO"}']
-    assert row[-5:] == ["arn:jane", "", "june", "replaced", "failed"]
+    assert row[-12:-7] == ["acme/us-east-1", "111122223333", "us-east-1", "", '{"Country": "NO"}']
+    assert row[-7:] == ["arn:jane", "", "june", "", "", "replaced", "failed"]
+
+
+OPT_IN = Bind("registration-1", "messagingUseCase.optInImage")
+
+
+def bound(denial: Denial | None = None, version: int = 1) -> Known:
+    return known()._replace(bind=OPT_IN, bind_state=BindState.BOUND, bound_version=version, denial=denial)
+
+
+def test_a_row_names_the_field_that_holds_the_attachment_and_no_field_that_does_not() -> None:
+    rows = [bound(), bound()._replace(bind_state=BindState.WANTED, state=State.BINDING)]
+
+    first, second = read_back(csv_bytes([report_row(None, row) for row in rows]))
+    assert (first["bound_to"], first["state"]) == ("registration-1/messagingUseCase.optInImage", "complete")
+    assert (second["bound_to"], second["state"]) == ("", "binding")
+
+
+@pytest.mark.parametrize("said", ["=HYPERLINK(0)", "\x1b[2J\u202e", "a\r\nb", "", "x" * 3_000])
+def test_the_words_of_a_reviewer_are_told_whole_and_run_in_no_spreadsheet(said: str) -> None:
+    row = report_row(None, bound(Denial(1, said, said)))
+    stream = io.StringIO()
+    write_jsonl([row], stream)
+
+    (cells,) = read_back(csv_bytes([row]))
+    assert cells["denied_reason"] == cells["feedback"] == (f"'{said}" if said.startswith("=") else said)
+    (line,) = [json.loads(each) for each in stream.getvalue().splitlines()]
+    assert line["denied_reason"] == line["feedback"] == (said or None)
+
+
+def test_a_denial_is_not_told_of_an_attachment_that_is_in_a_later_version() -> None:
+    row = report_row(None, bound(Denial(1, "too blurred", "scan again"), version=2))
+
+    assert (row.denied_reason, row.feedback) == (None, None)

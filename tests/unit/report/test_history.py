@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from batch_upload.model import AttachmentStatus, Fault, Item, OutcomeKind, State
-from batch_upload.records import AttemptRecord, TokenHistory
+from batch_upload.records import AttemptRecord, BindRecord, TokenHistory
+from batch_upload.registration import Bind, BindState, Denial
 from batch_upload.report.history import (
     History,
     Next,
@@ -157,4 +158,67 @@ def test_an_item_of_several_lanes_has_a_history_in_each_under_its_name(name: str
         ("item", f"{name}/us-east-1"),
         ("attempt", f"{name}/us-east-1"),
         ("item", f"{name}/us-west-2"),
+    ]
+
+
+OPT_IN = Bind("registration-1", "messagingUseCase.optInImage")
+PUT_LATE = BindRecord(
+    "run-2", OPT_IN, "at-1", after(12), after(12.4), OutcomeKind.REFUSED, None, "ConflictException",
+    "REGISTRATION_ALREADY_SUBMITTED", "wait for a new version", "req-3", 400,
+)  # fmt: skip
+PUT = BindRecord(
+    "run-3", OPT_IN, "at-1", after(60), after(60.5), OutcomeKind.ACCEPTED, 2, None, None, None, "req-4", None
+)
+
+
+def bound_record() -> TokenHistory:
+    made = record(ACCEPTED)
+    row = made.known._replace(
+        bind=OPT_IN, bind_state=BindState.BOUND, bound_version=2, denial=Denial(1, "too\nblurred", "scan it again")
+    )
+    return replace(made, known=row, binds=(PUT_LATE, PUT))
+
+
+def test_the_field_the_version_the_denial_and_each_request_to_bind_are_told() -> None:
+    lines = list(history_lines(history(bound_record())))
+
+    assert "  bound to: `messagingUseCase.optInImage` of `registration-1`, version 2" in lines
+    assert r"  denied by a reviewer: version 1 was denied: too\nblurred; feedback: scan it again" in lines
+    at = lines.index("requests to put it into a field: 2")
+    into = "at-1 into `messagingUseCase.optInImage` of `registration-1`"
+    assert lines[at + 1 : at + 4] == [
+        f"  2026-11-23T14:00:12.000Z {into}: refused after 0.4 s, HTTP 400, request req-3, run run-2",
+        "     ConflictException: REGISTRATION_ALREADY_SUBMITTED: wait for a new version",
+        f"  2026-11-23T14:01:00.000Z {into}, version 2: accepted after 0.5 s, request req-4, run run-3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "title"),
+    [
+        (BindState.WANTED, "to be bound to"),
+        (BindState.SENT, "to be bound to, without an answer so far"),
+        (BindState.REFUSED, "refused for"),
+        (BindState.REPLACED, "was bound to, until a later attachment was put there"),
+    ],
+)
+def test_an_attachment_that_is_not_in_its_field_says_so(state: BindState, title: str) -> None:
+    made = record(ACCEPTED)
+    row = made.known._replace(bind=OPT_IN, bind_state=state)
+
+    assert f"  {title}: `messagingUseCase.optInImage` of `registration-1`" in text(
+        history(replace(made, known=row))
+    ).split("\n")
+
+
+def test_programs_get_the_binding_and_each_request_for_it() -> None:
+    one, attempt, first, second = history_json(history(bound_record()))
+
+    assert attempt["event"] == "attempt"
+    where = "registration-1/messagingUseCase.optInImage"
+    assert (one["bind"], one["bind_state"], one["bound_to"], one["bound_version"]) == (where, "bound", where, 2)
+    assert one["denial"] == {"version": 1, "reason": "too\nblurred", "feedback": "scan it again"}
+    assert [(each["event"], each["bind"], each["outcome"], each["version"]) for each in (first, second)] == [
+        ("bind_attempt", where, "refused", None),
+        ("bind_attempt", where, "accepted", 2),
     ]

@@ -141,6 +141,7 @@ def test_the_totals_are_a_line_for_programs_too() -> None:
             "unchanged": 0,
             "retag": 0,
             "replace": 0,
+            "bind": 0,
             "resolve": 0,
             "orphan": 0,
             "parked": 0,

@@ -9,7 +9,9 @@ import pytest
 from batch_upload.errors import ExitCode
 from batch_upload.events import RunEnded
 from batch_upload.model import Fault, State
+from batch_upload.registration import Bind, BindState, Denial
 from batch_upload.report.advice import advice
+from batch_upload.report.item_text import DENIALS_SHOWN, denial_lines
 from batch_upload.report.summary_text import LANES_SHOWN, Invocation, attention_lines, next_lines, summary_lines
 from batch_upload.summary import Exit, LaneSummary, Summary, exit_of, reason_of_lanes, summary_of_run
 from tests.unit.report.samples import HOSTILE_NAMES, LANE, TOO_LARGE, after, known
@@ -376,3 +378,100 @@ def test_the_reason_of_a_run_counts_its_lanes() -> None:
     assert reason_of_lanes([lane("a/r", ExitCode.TRANSIENT), lane("b/r", ExitCode.LEDGER)]) == (
         "1 of 2 lanes ended with ledger, 1 ended with transient"
     )
+
+
+OPT_IN = Bind("registration-1", "messagingUseCase.optInImage")
+SUBMITTED = Fault("ConflictException", "`registration-1` is under review", reason="REGISTRATION_ALREADY_SUBMITTED")
+
+
+def test_attachments_refused_for_a_field_are_told_apart_from_failures_with_their_fields() -> None:
+    refused = known("loa", State.FAILED, fault=SUBMITTED)._replace(
+        attachment_id="registration-attachment-1", bind=OPT_IN, bind_state=BindState.REFUSED
+    )
+
+    lines = summary_lines(SUMMARY, [refused, *FAILED], JUNE)
+
+    at = lines.index(
+        "1 uploaded, but refused for the field, REGISTRATION_ALREADY_SUBMITTED: `registration-1` is under review"
+    )
+    assert lines[at - 1] == f"  to do: {advice(State.FAILED, CONFLICT)}"
+    assert lines[at + 1 : at + 3] == [
+        "  `loa` → `messagingUseCase.optInImage` of `registration-1`",
+        f"  to do: {advice(State.FAILED, SUBMITTED, is_bind=True)}",
+    ]
+    assert "without an upload" in lines[at + 2]
+
+
+@pytest.mark.parametrize(
+    ("count", "line"),
+    [
+        (1, "`r-0` has all its attachments: submit it in the console when its other fields are filled in"),
+        (
+            2,
+            "`r-0`, `r-1` have all their attachments: submit them in the console when their other fields are filled in",
+        ),
+        (
+            7,
+            "`r-0`, `r-1`, `r-2`, `r-3`, `r-4` and 2 more have all their attachments: submit them in the console when"
+            " their other fields are filled in",
+        ),
+    ],
+)
+def test_registrations_that_are_ready_are_named_up_to_five(count: int, line: str) -> None:
+    ready = tuple(f"r-{number}" for number in range(count))
+
+    assert line in summary_lines(replace(SUMMARY, registrations_ready=ready), (), JUNE)
+
+
+def test_what_a_run_put_into_fields_is_counted() -> None:
+    summary = replace(SUMMARY, uploaded=0, bound=3)
+
+    assert "  this run: nothing uploaded, 3 put into a field, 5 unchanged" in summary_lines(summary, (), JUNE)
+
+
+def test_a_run_that_only_looks_at_registrations_had_nothing_to_do() -> None:
+    looked = {"GetCallerIdentity": 1, "DescribeRegistrations": 1, "DescribeRegistrationFieldValues": 1}
+    summary = replace(SUMMARY, exit=exit_of(ExitCode.DONE), requests=looked)
+
+    assert summary_lines(summary, (), JUNE)[0].endswith(": nothing to do")
+    assert summary_lines(replace(summary, requests={**looked, "PutRegistrationFieldValue": 1}), (), JUNE)[0].endswith(
+        ": done"
+    )
+
+
+def test_items_to_be_bound_want_attention() -> None:
+    assert "1 binding: `loa`" in attention_lines([known("loa", State.BINDING)], JUNE)
+
+
+def test_the_words_of_a_reviewer_are_told_beside_the_field_escaped_and_cut() -> None:
+    row = known("loa")._replace(
+        bind=OPT_IN, bind_state=BindState.BOUND, bound_version=1, denial=Denial(1, "too\nblurred\x1b[2J", "x" * 3_000)
+    )
+
+    first, where, words = denial_lines([row, known("fine")])
+
+    assert first == "1 denied by a reviewer:"
+    assert where == "  `loa` → `messagingUseCase.optInImage` of `registration-1`"
+    assert words.startswith(r"    version 1 was denied: too\nblurred\x1b[2J; feedback: xxx")
+    assert len(words) < 600
+    assert words.isprintable()
+
+
+def test_denials_that_say_nothing_or_are_over_are_not_told() -> None:
+    empty = known("a")._replace(bind=OPT_IN, bind_state=BindState.BOUND, bound_version=1, denial=Denial(1, "", ""))
+    over = empty._replace(item_id="b", bound_version=2, denial=Denial(1, "too blurred", ""))
+
+    assert denial_lines([empty, over]) == []
+
+
+def test_of_many_denials_the_first_are_listed() -> None:
+    row = known()._replace(
+        bind=OPT_IN, bind_state=BindState.BOUND, bound_version=1, denial=Denial(1, "too blurred", "")
+    )
+    lines = denial_lines(
+        {"acme/us-east-1": [row._replace(item_id=f"i-{number}") for number in range(DENIALS_SHOWN + 2)]}
+    )
+
+    assert lines[0] == f"{DENIALS_SHOWN + 2} denied by a reviewer:"
+    assert lines[1].startswith("  `acme/us-east-1:i-0` → ")
+    assert lines[-1] == "  and 2 more; `report` has all of them"

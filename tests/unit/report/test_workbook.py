@@ -54,7 +54,7 @@ def test_the_header_is_bold_and_stays_in_sight_and_columns_are_wide_enough_to_re
 
     assert sheet.freeze_panes == "A2"
     assert all(cell.font.bold for cell in sheet[1])
-    assert sheet.auto_filter.ref == "A1:Y1"
+    assert sheet.auto_filter.ref == "A1:AA1"
     assert sheet.column_dimensions["A"].width > 20
 
 
