@@ -52,8 +52,8 @@ LANES_REDRAW_EVERY = timedelta(seconds=0.5)
 TROUBLED_SHOWN = 5
 """Lanes that need attention in the drawing of many, which stays within 10 lines."""
 _NARROWEST_BAR = 10
-_SEGMENTS = (("green", "#━"), ("red", "!━"), ("yellow", "~━"), ("cyan", "+╌"))
-"""Done, failed, parked or open, processing: style, and the character in ASCII and otherwise."""
+_SEGMENTS = (("green", "#━"), ("red", "!━"), ("yellow", "~━"), ("magenta", "=┅"), ("cyan", "+╌"))
+"""Done, failed, parked or open, binding, processing: style, and the character in ASCII and otherwise."""
 _REST = ("dim", ".─")
 _PRINTED = (RunStarted, LaneStopped, Notice, OrphanSeen, Resolving, Looking)
 """Events whose sentence is printed above the drawing."""
@@ -218,7 +218,8 @@ class _Bar:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         progress, width, column = self._progress, options.max_width, 0 if options.ascii_only else 1
         total = max(1, progress.total)
-        counts = (progress.done, progress.failed, progress.parked + progress.open, progress.processing)
+        unfinished = (progress.parked + progress.open, progress.binding, progress.processing)
+        counts = (progress.done, progress.failed, *unfinished)
         bar, counted = Text(no_wrap=True), 0
         for count, (style, characters) in zip(counts, _SEGMENTS, strict=True):
             counted += count

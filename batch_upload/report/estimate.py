@@ -1,4 +1,4 @@
-"""How long a run takes: creates at a rate, and then until the service has finished. Pure."""
+"""How long a run takes: creates at a rate, until the service has finished, and until all is in its field. Pure."""
 
 import math
 from collections.abc import Mapping
@@ -13,6 +13,8 @@ ATTACHMENTS_A_LISTING = 100
 """Attachments on one page of a listing (botocore 1.43.117, `MaxResults`)."""
 DESCRIBES_PER_S = 1.0
 """The documented rate of describes."""
+BINDS_PER_S = 1.0
+"""The documented rate of PutRegistrationFieldValue."""
 ACCEPTED_SHARE = 0.994
 """Of the pace that a law keeps at rest: the rest is throttled, and teaches it (docs/decisions/pacing.md)."""
 
@@ -34,20 +36,40 @@ def settle_s(attachments: int, lane_size: int = 0) -> float:
     return STATUS_DELAY_S + (calls - 1) / DESCRIBES_PER_S if calls else 0.0
 
 
-def run_s(creates: int, watched: int, rate_per_s: float, *, lane_size: int = 0) -> float:
-    """Return the seconds for so many creates at this rate, and then for all `watched` attachments to settle."""
-    return creates / rate_per_s + settle_s(watched, lane_size)
+def run_s(
+    creates: int,
+    watched: int,
+    rate_per_s: float,
+    *,
+    lane_size: int = 0,
+    binds: int = 0,
+    binds_per_s: float = BINDS_PER_S,
+) -> float:
+    """Return the seconds for so many creates at this rate, then for all `watched` attachments to settle and for `binds`
+    of them to be put into their fields.
+
+    Each is put as soon as it has settled, while others are still sent: the slower of the two decides.
+    """
+    settled_s = creates / rate_per_s + settle_s(watched, lane_size)
+    if not binds:
+        return settled_s
+    first_s = min(settled_s, STATUS_DELAY_S)  # before that none has settled
+    return max(settled_s + 1 / binds_per_s, first_s + binds / binds_per_s) if settled_s else binds / binds_per_s
 
 
-def work_left(states: Mapping[State, int], rate_per_s: float) -> tuple[int, float | None]:
-    """Return how many items are still to be sent, and the seconds until all have settled; None if none is to be sent.
+def work_left(
+    states: Mapping[State, int], rate_per_s: float, *, binds: int = 0, binds_per_s: float = BINDS_PER_S
+) -> tuple[int, float | None]:
+    """Return how many items are still to be sent, and the seconds until all have settled and are in their fields.
 
-    `states` counts the items of a manifest by state.
+    None for the seconds if none is to be sent or put into a field. `states` counts the items of a manifest by state;
+    `binds` are those still to be put into a field.
     """
     left = states.get(State.PENDING, 0) + states.get(State.SENDING, 0)
-    if not left:
+    if not left and not binds:
         return 0, None
-    return left, run_s(left, left + states.get(State.PROCESSING, 0), rate_per_s)
+    watched = left + states.get(State.PROCESSING, 0) if left else 0
+    return left, run_s(left, watched, rate_per_s, binds=binds, binds_per_s=binds_per_s)
 
 
 def creates_within(seconds: float, rate_per_s: float) -> int:

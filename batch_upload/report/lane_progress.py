@@ -57,6 +57,8 @@ class ProgressCounts(Protocol):
     @property
     def processing(self) -> int: ...
     @property
+    def binding(self) -> int: ...
+    @property
     def parked(self) -> int: ...
     @property
     def open(self) -> int: ...
@@ -157,6 +159,16 @@ class LanesProgress:
     def processing(self) -> int:
         """Items that were created and that the service still processes."""
         return sum(each.processing for each in self._each())
+
+    @property
+    def binding(self) -> int:
+        """Items with which the service has finished, and that are not in their field yet."""
+        return sum(each.binding for each in self._each())
+
+    @property
+    def binds_left(self) -> int:
+        """Items that are still to be put into a field, of the lanes that have started."""
+        return sum(each.binds_left for each in self._each())
 
     @property
     def parked(self) -> int:

@@ -77,6 +77,8 @@ def lanes_pace_words(progress: LanesProgress, *, at: datetime, local_time: Local
         parts.append(f"{duration_words(end.left_s)} left (until {clock}) for the slowest, {printable(lane.label)}")
     elif progress.processing:
         parts.append("waiting for the service")
+    elif progress.binding:
+        parts.append("putting attachments into their fields")
     return ", ".join(parts) or "starting"
 
 

@@ -279,6 +279,7 @@ def progress_line(progress: ProgressCounts, *, at: datetime) -> Line:
         done=progress.done,
         failed=progress.failed,
         processing=progress.processing,
+        binding=progress.binding,
         throttled=progress.throttled,
         rate=progress.rate_per_s(at),
         left_s=None if ending is None else round(ending.left_s, 3),

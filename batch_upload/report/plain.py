@@ -106,7 +106,7 @@ class PlainObserver(RunObserver):
             is_long = progress.started is not None and event.at - progress.started.at >= STATUS_EVERY
             if event.created and progress.is_all_sent and is_long and not self._said_all_sent:
                 self._said_all_sent = True
-                return [f"all is sent, the service is at work on {count_words(progress.processing, 'item')}"]
+                return [all_sent_words(progress)]
             if self._said_failed:
                 return []
             self._said_failed = sentence is not None
@@ -215,12 +215,19 @@ def failure_sentence(known: Known) -> str:
     return f"failed {quoted(known.item_id)}{why}"
 
 
+def all_sent_words(progress: RunProgress) -> str:
+    """Return what a run still does once every document is sent."""
+    left = f", {count_words(progress.binds_left, 'bind')} left" if progress.binds_left else ""
+    return f"all is sent, the service is at work on {count_words(progress.processing, 'item')}{left}"
+
+
 def counts_words(progress: ProgressCounts) -> str:
-    """Return `120 of 500 done, 3 failed, 5 processing, 2 parked`; counts of 0 but the first are left out."""
+    """Return `120 of 500 done, 3 failed, 5 processing, 4 binding, 2 parked`; counts of 0 but the first are left out."""
     parts = [f"{progress.done:,} of {progress.total:,} done"]
     others = (
         (progress.failed, "failed"),
         (progress.processing, "processing"),
+        (progress.binding, "binding"),
         (progress.parked, "parked"),
         (progress.open, "open"),
     )
@@ -229,11 +236,16 @@ def counts_words(progress: ProgressCounts) -> str:
 
 
 def pace_words(progress: RunProgress, *, at: datetime, local_time: LocalTime) -> str:
-    """Return `0.98/s now, 1.0/s learned, 4 throttled, 6 min left (until 14:32)`."""
+    """Return `0.98/s now, 1.0/s learned, 4 throttled, 6 min left (until 14:32)`.
+
+    Once all is created, the pace is that of the binds: `binding at 1.0/s`.
+    """
     parts = []
     if progress.stopped is None and not progress.is_all_sent:
         rates = ((progress.rate_per_s(at), "now"), (progress.learned_rate, "learned"))
         parts = [f"{rate_words(rate)} {word}" for rate, word in rates if rate is not None]
+    elif progress.stopped is None and progress.binding:
+        parts = [f"binding at {rate_words(progress.bind_rate)}"]
     if progress.throttled:
         parts.append(f"{progress.throttled:,} throttled")
     ending = progress.eta(at)
@@ -246,6 +258,8 @@ def pace_words(progress: RunProgress, *, at: datetime, local_time: LocalTime) ->
             parts.append("then the capacity is used up")
     elif progress.processing:
         parts.append("waiting for the service")
+    elif progress.binding:
+        parts.append("putting attachments into their fields")
     else:
         parts.append("no end in sight" if progress.ended < progress.total else "done")
     return ", ".join(parts)
@@ -259,7 +273,8 @@ def flight_words(progress: RunProgress) -> str | None:
 def _started_sentence(event: RunStarted) -> str:
     counts = event.plan.counts
     uploads, unchanged = counts[ActionKind.CREATE] + counts[ActionKind.REPLACE], counts[ActionKind.UNCHANGED]
-    what = f"{count_words(uploads, 'item')} to upload, {unchanged:,} unchanged, from {rate_words(event.rate)}"
+    binds = f"{counts[ActionKind.BIND]:,} to bind, " if counts[ActionKind.BIND] else ""
+    what = f"{count_words(uploads, 'item')} to upload, {binds}{unchanged:,} unchanged, from {rate_words(event.rate)}"
     cuts = "".join(f"; {cut}" for cut in cut_words(event))
     return printable(f"batch `{event.batch}` to `{event.lane}` at {event.endpoint}: {what}{cuts}")
 

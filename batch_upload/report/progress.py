@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from batch_upload.actions import Action, ActionKind
 from batch_upload.events import ItemChanged, LaneStopped, LeaseChanged, Requested, RunStarted, Sending
 from batch_upload.model import Known, OutcomeKind, State
-from batch_upload.operations import CREATE
-from batch_upload.report.estimate import run_s, steady_rate
+from batch_upload.operations import CREATE, PUT_FIELD
+from batch_upload.report.estimate import BINDS_PER_S, run_s, steady_rate
 
 RATE_WINDOW_S = 10
 SLOW_RATE_WINDOW_S = 60
@@ -35,8 +35,9 @@ def is_left_processing(action: Action) -> bool:
 
 
 def is_awaited(action: Action) -> bool:
-    """Return whether a run brings the item to an end: sends it, resolves it, or finds it still processing."""
-    return action.kind in (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE) or is_left_processing(action)
+    """Return whether a run brings the item to an end: sends, resolves or binds it, or finds it still processing."""
+    kinds = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE, ActionKind.BIND)
+    return action.kind in kinds or is_left_processing(action)
 
 
 def recent_rate(creates_by_second: Iterable[tuple[int, int]], *, started: float, now: float) -> float | None:
@@ -67,8 +68,6 @@ class RunProgress:
         """Every item of the manifest by state, once the run has started."""
         self.total = 0
         """Items that the run brings to an end."""
-        self.processing = 0
-        """Of them, those that were created and that the service still processes."""
         self.created = 0
         self.created_bytes = 0
         self.requests: Counter[str] = Counter()
@@ -80,6 +79,10 @@ class RunProgress:
         self._in_flight: dict[str, None] = {}
         self._awaited: dict[str, State] = {}
         """The items of `total` that have not ended, with their states."""
+        self._counts: Counter[tuple[State, bool]] = Counter()
+        """Their number by state, and by whether they are still to be put into a field."""
+        self._to_bind: set[str] = set()
+        """Those that are still to be put into a field."""
         self._others: dict[str, State] = {}
         """Items outside `total` that may change nevertheless: their tags do, or they are parked or failed."""
         self._ended: Counter[State] = Counter()
@@ -127,8 +130,28 @@ class RunProgress:
 
     @property
     def is_all_sent(self) -> bool:
-        """Whether the run only waits for the service to finish."""
-        return self.total > 0 and self.ended + self.processing == self.total and self.processing > 0
+        """Whether no create is left, and the run waits for the service or puts attachments into fields."""
+        return self.total > 0 and self.to_create == 0 and self.ended < self.total
+
+    @property
+    def to_create(self) -> int:
+        """Items of the run whose attachment is not known to exist yet."""
+        return self.total - self.ended - self.processing - self.binding
+
+    @property
+    def processing(self) -> int:
+        """Items of the run that were created and that the service still processes."""
+        return self._counts[State.PROCESSING, True] + self._counts[State.PROCESSING, False]
+
+    @property
+    def binding(self) -> int:
+        """Items of the run with which the service has finished, and that are not in their field yet."""
+        return self._counts[State.BINDING, True] + self._counts[State.BINDING, False]
+
+    @property
+    def binds_left(self) -> int:
+        """Items of the run that are still to be put into a field, those that are not created yet included."""
+        return len(self._to_bind)
 
     @property
     def ended(self) -> int:
@@ -142,8 +165,11 @@ class RunProgress:
 
     @property
     def sent(self) -> int:
-        """Items for which nothing is left to be sent in this run. The service may still process them."""
-        return self.done + self.failed + self.processing
+        """Items for which nothing is left to be sent in this run: neither a document nor its bind.
+
+        The service may still process them.
+        """
+        return self.done + self.failed + self._counts[State.PROCESSING, False]
 
     @property
     def failed(self) -> int:
@@ -166,10 +192,16 @@ class RunProgress:
             return None
         return recent_rate(self._creates_by_second, started=self.started.at.timestamp(), now=at.timestamp())
 
+    @property
+    def bind_rate(self) -> float:
+        """The pace of binds in requests a second: as the run has learned it, else the documented rate."""
+        return self.rates.get(PUT_FIELD) or BINDS_PER_S
+
     def eta(self, at: datetime) -> Eta | None:
         """Return when all is done: at the rate learned, or at the run's first rate as long as nothing was created.
 
-        None where nothing waits, where the rate is 0 or not known, and where the end is beyond the calendar.
+        None where nothing waits, where the rate is 0 or not known, and where the end is beyond the calendar. Once all
+        is created, it is told only as long as attachments are put into fields.
         """
         if self.started is None or self.stopped is not None:
             return None
@@ -179,15 +211,25 @@ class RunProgress:
             is_old_enough = (at - self.started.at).total_seconds() >= SLOW_RATE_WINDOW_S
             seen = self.rate_per_s(at) if is_old_enough or self.learned_rate is None else None
             rate = steady_rate(self.learned_rate, seen)
-        creates = waiting = self.total - self.ended - self.processing
+        creates = waiting = self.to_create
         capacity, used = self.started.capacity, 0
         if capacity is not None:
             creates, used = min(waiting, max(0, capacity.left - self.created)), capacity.used
-        if creates <= 0 or rate is None or rate <= 0:
+        binds = max(0, self.binds_left - (waiting - creates))  # what finds no room is not bound either
+        if not creates:
+            rate = self.bind_rate if binds else None
+        if rate is None or rate <= 0:
             return None
-        watched = creates + self.created
+        watched = creates + self.created if creates else self.processing
         settles = self._is_settling or not self.created  # a service that completes at once needs no looks
-        left_s = run_s(creates, watched if settles else 0, rate, lane_size=used + watched)
+        left_s = run_s(
+            creates,
+            watched if settles else 0,
+            rate,
+            lane_size=used + watched,
+            binds=binds,
+            binds_per_s=self.bind_rate,
+        )
         try:
             return Eta(left_s, at + timedelta(seconds=left_s), by_capacity=creates < waiting)
         except OverflowError:
@@ -198,6 +240,7 @@ class RunProgress:
         if self.started is not None and event.run_id != self.started.run_id:
             for counts in (self._awaited, self._others, self._ended, self._in_flight, self._creates_by_second):
                 counts.clear()
+            self._to_bind.clear()
             self.created = self.created_bytes = 0
             self._is_settling, self.stopped = False, None
         self.started = event
@@ -205,10 +248,12 @@ class RunProgress:
         for action in event.plan.actions:
             if is_awaited(action):
                 self._awaited[action.item_id] = action.state
+                if action.item is not None and action.item.bind is not None:
+                    self._to_bind.add(action.item_id)
             elif action.item is not None and action.kind is not ActionKind.UNCHANGED:
                 self._others[action.item_id] = action.state
         self.total = len(self._awaited)
-        self.processing = sum(state is State.PROCESSING for state in self._awaited.values())
+        self._counts = Counter((state, item_id in self._to_bind) for item_id, state in self._awaited.items())
 
     def _count_change(self, event: ItemChanged) -> None:
         known = event.known
@@ -226,10 +271,13 @@ class RunProgress:
         self.states[known.state.value] += 1
         if items is self._others:
             return
-        is_processing = known.state is State.PROCESSING and not event.ended
-        self.processing += is_processing - (before is State.PROCESSING)
-        if event.ended:
+        is_to_bind = known.item_id in self._to_bind
+        self._counts[before, is_to_bind] -= 1
+        if not event.ended:
+            self._counts[known.state, is_to_bind] += 1
+        else:
             del self._awaited[known.item_id]
+            self._to_bind.discard(known.item_id)
             self._ended[known.state] += 1
             if known.state is State.FAILED:
                 self.failures.append(known)

@@ -20,6 +20,7 @@ from batch_upload.model import (
     Position,
     State,
 )
+from batch_upload.registration import Bind
 from batch_upload.summary import EXIT_REASONS
 from batch_upload.targets import Target
 
@@ -192,3 +193,17 @@ def of_lane(event: object, label: str = "acme/us-east-1", *, account: str | None
 def lane_ended(code: ExitCode = ExitCode.DONE, at: datetime = BEGIN, *, reason: str = "", hint: str = "") -> LaneEnded:
     """The end of a lane."""
     return LaneEnded(int(code), reason or EXIT_REASONS[code], hint, at)
+
+
+BIND = Bind("registration-0123abcd", "messagingUseCase.optInImage")
+
+
+def to_bind(item_id: str, kind: ActionKind = ActionKind.BIND, state: State | None = State.BINDING) -> Action:
+    """An action for an item that is to be put into a field; `state` is None for an item that is new."""
+    known_as = None if state is None else known(item_id, state)
+    return Action(kind, item_id, f"bu1-{item_id}", "", item=item(item_id)._replace(bind=BIND), known=known_as)
+
+
+def moved(item_id: str, state: State, at: datetime) -> ItemChanged:
+    """An item with which the run has not done."""
+    return ItemChanged(known(item_id, state), ended=False, created=False, at=at)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
+from batch_upload.actions import ActionKind, Plan
 from batch_upload.errors import ExitCode
 from batch_upload.events import LanesChosen, LaneStopped, Notice, Resolving, RunEnded
 from batch_upload.model import State
@@ -34,11 +35,13 @@ from tests.unit.report.samples import (
     created,
     ended,
     lane_ended,
+    moved,
     of_lane,
     plan_of,
     sending,
     started,
     throttled,
+    to_bind,
     utc,
 )
 
@@ -128,6 +131,23 @@ def test_a_narrow_terminal_of_another_encoding_shows_the_same_in_ascii() -> None
         "failed `item-12`: MAXIMUM_SIZE_EXCEEDED:",
         "failed `item-13`: MAXIMUM_SIZE_EXCEEDED:",
     ]
+
+
+@pytest.mark.parametrize(("encoding", "bar"), [("utf-8", "━━━━━┅┅┅┅┅┅────────────"), ("ascii", "#####======............")])
+def test_what_is_being_bound_has_a_part_of_the_bar_and_is_not_sent_yet(encoding: str, bar: str) -> None:
+    progress, screen = RunProgress(), Screen(40, encoding)
+    actions = [to_bind(f"b{number}", ActionKind.CREATE, None) for number in range(20)]
+    progress.notify(started(Plan(tuple(actions))))
+    for number in range(10):
+        progress.notify(created(f"b{number}", after(number)))
+        progress.notify(moved(f"b{number}", State.BINDING, after(number)))
+    for number in range(5):
+        progress.notify(ended(f"b{number}", after(10)))
+
+    screen.console.print(renderable(progress, screen.console, at=after(10), local_time=utc))
+
+    assert screen.lines[0].split("  ") == [bar, "5/20 sent", "25 %"]
+    assert screen.lines[1] == "5 of 20 done, 5 binding"
 
 
 def test_a_terminal_too_narrow_for_a_bar_shows_the_numbers() -> None:

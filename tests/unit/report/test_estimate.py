@@ -53,3 +53,15 @@ def test_what_is_left_takes_the_creates_and_then_the_statuses_of_all_that_is_ope
 
     assert work_left(states, 2.0) == (4, run_s(4, 10, 2.0))
     assert work_left({State.PROCESSING: 6, State.COMPLETE: 90}, 2.0) == (0, None)
+
+
+def test_binds_overlap_with_creates_and_the_slower_of_the_two_decides() -> None:
+    assert run_s(120, 120, 2.0, binds=120, binds_per_s=10.0) == 63.1
+    assert run_s(120, 120, 2.0, binds=120, binds_per_s=1.0) == 122.0
+    assert run_s(0, 0, 2.0, binds=30, binds_per_s=0.5) == 60.0
+    assert run_s(120, 120, 2.0, binds=0) == run_s(120, 120, 2.0)
+
+
+def test_what_is_left_of_a_run_that_only_binds_are_its_binds() -> None:
+    assert work_left({State.BINDING: 6, State.COMPLETE: 90}, 2.0, binds=6) == (0, 6.0)
+    assert work_left({State.PENDING: 4}, 2.0, binds=4) == (4, run_s(4, 4, 2.0, binds=4))

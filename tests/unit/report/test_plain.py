@@ -4,6 +4,7 @@ import io
 
 import pytest
 
+from batch_upload.actions import ActionKind, Plan
 from batch_upload.errors import ExitCode
 from batch_upload.events import LanesChosen, LaneStopped, Looking, Notice, OrphanSeen, Resolving, RunEnded
 from batch_upload.model import Capacity, Fault, State
@@ -18,10 +19,12 @@ from tests.unit.report.samples import (
     created,
     ended,
     lane_ended,
+    moved,
     of_lane,
     plan_of,
     started,
     throttled,
+    to_bind,
     utc,
 )
 
@@ -300,3 +303,28 @@ def test_a_targets_name_stays_on_its_line(name: str) -> None:
     lines = stream.getvalue().split("\n")
     assert len(lines) == 6
     assert all(line.isprintable() for line in lines)
+
+
+def test_a_run_that_only_binds_says_so_and_how_long_that_takes() -> None:
+    stream = io.StringIO()
+    observer = PlainObserver(stream, local_time=utc)
+    observer.notify(started(Plan(tuple(to_bind(f"b{number}") for number in range(120)))))
+    observer.notify(ended("b0", after(20)))
+    observer.tick(after(30))
+
+    assert stream.getvalue().splitlines() == [
+        "batch `june` to `123456789012/us-east-1` at https://sms-voice.us-east-1.amazonaws.com: "
+        "0 items to upload, 120 to bind, 0 unchanged, from 1.0/s",
+        "1 of 120 done, 119 binding; binding at 1.0/s, 1 min 59 s left (until 14:02)",
+    ]
+
+
+def test_a_run_that_has_sent_all_says_how_many_are_still_to_be_bound() -> None:
+    stream = io.StringIO()
+    observer = PlainObserver(stream, local_time=utc)
+    observer.notify(started(Plan((to_bind("a", ActionKind.CREATE, None), to_bind("b", ActionKind.CREATE, None)))))
+    observer.notify(created("a", after(1)))
+    observer.notify(moved("a", State.BINDING, after(20)))
+    observer.notify(created("b", after(40)))
+
+    assert stream.getvalue().splitlines()[-1] == ("all is sent, the service is at work on 1 item, 2 binds left")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from batch_upload.actions import Action, ActionKind, Plan
 from batch_upload.events import LaneStopped
 from batch_upload.model import Capacity, State
+from batch_upload.operations import PUT_FIELD
 from batch_upload.report.progress import RunProgress, is_awaited, recent_rate
 from tests.unit.report.samples import (
     BEGIN,
@@ -21,9 +22,11 @@ from tests.unit.report.samples import (
     ended,
     item,
     known,
+    moved,
     plan_of,
     started,
     throttled,
+    to_bind,
 )
 
 
@@ -105,6 +108,7 @@ def test_a_run_awaits_what_it_sends_resolves_or_finds_processing() -> None:
         "changed": (ActionKind.REPLACE, State.COMPLETE),
         "open": (ActionKind.RESOLVE, State.SENDING),
         "at work": (ActionKind.UNCHANGED, State.PROCESSING),
+        "loose": (ActionKind.BIND, State.BINDING),
         "there": (ActionKind.UNCHANGED, State.COMPLETE),
         "gone": (ActionKind.ORPHAN, State.PROCESSING),
         "full": (ActionKind.PARKED, State.PARKED),
@@ -117,7 +121,9 @@ def test_a_run_awaits_what_it_sends_resolves_or_finds_processing() -> None:
         )
     )
 
-    assert {action.item_id for action in plan.actions if is_awaited(action)} == {"new", "changed", "open", "at work"}
+    assert {action.item_id for action in plan.actions if is_awaited(action)} == {
+        *("new", "changed", "open", "at work", "loose")
+    }
 
 
 def test_every_item_is_counted_once_where_it_ended() -> None:
@@ -232,3 +238,54 @@ def test_requests_throttles_and_rates_are_counted_by_operation() -> None:
     assert progress.requests == {"CreateRegistrationAttachment": 2}
     assert +progress.throttled_requests == {"CreateRegistrationAttachment": 1}
     assert (progress.rates, progress.learned_rate) == ({"CreateRegistrationAttachment": 0.9}, 0.9)
+
+
+def test_an_item_is_sent_when_it_is_in_its_field_and_its_state_is_counted_on_the_way() -> None:
+    progress = RunProgress()
+    progress.notify(started(Plan((to_bind("a", ActionKind.CREATE, None), to_bind("b")))))
+    counts = [(progress.to_create, progress.processing, progress.binding, progress.binds_left, progress.sent)]
+    for event in (
+        created("a", after(1)),
+        moved("a", State.BINDING, after(3)),
+        ended("b", after(4)),
+        ended("a", after(5)),
+    ):
+        progress.notify(event)
+        counts.append((progress.to_create, progress.processing, progress.binding, progress.binds_left, progress.sent))
+
+    assert counts == [(1, 0, 1, 2, 0), (0, 1, 1, 2, 0), (0, 0, 2, 2, 0), (0, 0, 1, 1, 1), (0, 0, 0, 0, 2)]
+    assert (progress.total, progress.done, progress.is_all_sent) == (2, 2, False)
+
+
+def test_a_run_that_only_binds_takes_as_long_as_its_binds_at_their_own_pace() -> None:
+    progress = RunProgress()
+    progress.notify(started(Plan(tuple(to_bind(f"b{n}") for n in range(60))), rate=20.0))
+    first = progress.eta(BEGIN)
+    progress.notify(replace(answered("b0", after(1), rate=0.5), operation=PUT_FIELD))
+    progress.notify(ended("b0", after(1)))
+    then = progress.eta(after(1))
+
+    assert progress.is_all_sent
+    assert first is not None
+    assert then is not None
+    assert (first.left_s, then.left_s, then.by_capacity) == (60.0, 118.0, False)
+
+
+def test_an_item_that_could_not_be_bound_is_failed_and_one_left_binding_is_open() -> None:
+    progress = RunProgress()
+    progress.notify(started(Plan(tuple(to_bind(name) for name in "ab"))))
+    progress.notify(ended("a", after(1), State.FAILED, fault=TOO_LARGE))
+    progress.notify(ended("b", after(1), State.BINDING))
+
+    assert (progress.failed, progress.open, progress.done, progress.binding, progress.binds_left) == (1, 1, 0, 0, 0)
+
+
+def test_what_finds_no_room_is_not_bound() -> None:
+    progress = RunProgress()
+    plan = Plan(tuple(to_bind(f"c{number}", ActionKind.CREATE, None) for number in range(20)))
+    progress.notify(started(plan, rate=2.0, capacity=Capacity(used=0, maximum=5)))
+
+    ending = progress.eta(BEGIN)
+
+    assert ending is not None
+    assert (ending.left_s, ending.by_capacity) == (7.0, True)
