@@ -37,7 +37,7 @@ def watch_command(
     from batch_upload.cli.signals import serve_until_signal
     from batch_upload.clock import counting_s
     from batch_upload.watch.follow import live_page
-    from batch_upload.watch.page import LanesPage
+    from batch_upload.watch.lanes_page import LanesPage
     from batch_upload.watch.serve import served_page
 
     started, options = counting_s(), options_of(flags)

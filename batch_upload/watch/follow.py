@@ -21,7 +21,8 @@ from batch_upload.report.page.board import json_chunks
 from batch_upload.report.page.document import document, policy
 from batch_upload.report.summary_text import Invocation
 from batch_upload.settings import RunOptions
-from batch_upload.watch.page import LanesPage, Page, pages_of_lanes, title_of
+from batch_upload.watch.lanes_page import LanesPage, pages_of_lanes
+from batch_upload.watch.page import Page, title_of
 
 _Result = TypeVar("_Result")
 

@@ -6,34 +6,27 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import version
 
-from batch_upload.app.lanes import of_target
 from batch_upload.app.ledger_view import LedgerView, hold_of, holder
 from batch_upload.app.sendable import known_invalid
 from batch_upload.engine.rows import has_failed_upload, with_retries_counted
 from batch_upload.escape import printable
 from batch_upload.model import Fault, Known, Listed, State
-from batch_upload.operations import CREATE
+from batch_upload.operations import CREATE, PUT_FIELD
 from batch_upload.ports import LedgerReader
 from batch_upload.records import Bucket, Mark, NumberedAttempt, RunTally
+from batch_upload.registration import BindState
 from batch_upload.report.completion import report_row, row_of_invalid
-from batch_upload.report.estimate import work_left
+from batch_upload.report.estimate import BINDS_PER_S, work_left
 from batch_upload.report.lane_words import hold_words
-from batch_upload.report.ndjson import NO_LANE, LaneRef, lane_ref
-from batch_upload.report.page.board import Board
-from batch_upload.report.page.head import (
-    ATTENTION,
-    ActiveRun,
-    LaneHead,
-    PageHead,
-    RunTimeline,
-    causes_of,
-    joint_causes,
-    joint_timelines,
-    step_width_s,
-)
+from batch_upload.report.ndjson import NO_LANE, LaneRef
+from batch_upload.report.page.board import Board, denial_of, placement_of
+from batch_upload.report.page.causes import ATTENTION, causes_of
+from batch_upload.report.page.head import ActiveRun, PageHead, RunTimeline, step_width_s
 from batch_upload.report.summary_text import Invocation
 from batch_upload.words import holder_words
 
+TO_COME = frozenset({State.PENDING, State.SENDING, State.PROCESSING, State.BINDING})
+"""States from which a run goes on to the bind, if the item has one."""
 RUNS_MAX = 20
 """Runs that are shown with their timelines."""
 
@@ -44,6 +37,9 @@ class PageLimits:
 
     items: int = 100_000
     attempts: int = 300_000
+
+
+LIMITS = PageLimits()
 
 
 @dataclass(slots=True)
@@ -70,6 +66,8 @@ class Page:
     _item_of_token: dict[str, str] = field(default_factory=dict)
     _token_of_item: dict[str, str] = field(default_factory=dict)
     _attention: dict[str, Known] = field(default_factory=dict)
+    _to_bind: set[str] = field(default_factory=set)
+    """Ids of the items that are still to be put into a field."""
     _marks: Mapping[str, Mark] = field(default_factory=dict)
     _chosen: set[str] = field(default_factory=set)
     """Ids that `--only` has chosen; empty without it."""
@@ -85,7 +83,7 @@ class Page:
         *,
         at: datetime,
         after_revision: int = 0,
-        limits: PageLimits = PageLimits(),
+        limits: PageLimits = LIMITS,
     ) -> "Page":
         """Return the page of a view and of what else the ledger has. `invocation`: for the page's commands."""
         page = Page(found, replace(invocation, manifest=found.named), limits, Board(after_revision))
@@ -101,7 +99,7 @@ class Page:
         for place, (listed, known) in enumerate(self.found.rows):
             self._listed[listed.item_id] = listed
             state = self._count(listed.item_id, known)
-            rows = urgent if state in ATTENTION else others
+            rows = urgent if listed.item_id in self._attention else others
             if self._is_chosen(listed.item_id, state) and len(rows) < self.limits.items:
                 rows.append((place, listed, known))
         shown = [*urgent, *others[: self.limits.items - len(urgent)]]
@@ -156,7 +154,7 @@ class Page:
         self._marks = marks
         for row in known:
             state = self._count(row.item_id, row)
-            has_room = state in ATTENTION or len(self.board) < self.limits.items
+            has_room = row.item_id in self._attention or len(self.board) < self.limits.items
             is_shown = self.board.has(row.item_id, self.lane.target)
             if is_shown or (self._is_chosen(row.item_id, state) and has_room):
                 self._put(self._listed[row.item_id], row)
@@ -167,10 +165,15 @@ class Page:
         state = self._states[item_id] = self.found.state_of(self._listed[item_id], known)
         if state is State.INVALID:
             self._attention[item_id] = known_invalid((self._listed[item_id], self.found.problems[item_id]), known)
-        elif known is not None and state in ATTENTION:
+        elif known is not None and (state in ATTENTION or denial_of(known) is not None):
             self._attention[item_id] = known
         else:
             self._attention.pop(item_id, None)
+        placement = placement_of(self._listed[item_id], known)
+        if placement is not None and placement.state is not BindState.BOUND and state in TO_COME:
+            self._to_bind.add(item_id)
+        else:
+            self._to_bind.discard(item_id)
         return state
 
     def _is_chosen(self, item_id: str, state: State) -> bool:
@@ -193,7 +196,8 @@ class Page:
         if known is not None:
             self._item_of_token[known.client_token] = listed.item_id
             self._token_of_item[listed.item_id] = known.client_token
-        self.board.put(row, fault, resume_after=None if known is None else known.resume_after, lane=self.place)
+        resume_after, placement = None if known is None else known.resume_after, placement_of(listed, known)
+        self.board.put(row, fault, resume_after=resume_after, lane=self.place, placement=placement)
 
     def _put_attempts(self, attempts: Iterable[NumberedAttempt]) -> None:
         for attempt in attempts:
@@ -208,11 +212,13 @@ class Page:
 
     def head(self, reader: LedgerReader | None, at: datetime) -> PageHead:
         """Return everything above the items as it is now."""
-        pace, active = None, None
+        pace, active, binds_per_s = None, None, BINDS_PER_S
         runs = [] if reader is None else run_timelines(reader, self.found.manifest.batch)
         for record in () if reader is None else reader.rates():
             if record.operation == CREATE and "rate" in record.learned:
                 pace = record
+            elif record.operation == PUT_FIELD:
+                binds_per_s = record.learned.get("rate") or binds_per_s
         states = Counter(self._states.values())
         causes = causes_of(self._attention.values(), target=self.lane.target)
         if self.found.is_ledger_alone:  # `lane` may be named by its batch, too, which no flag takes
@@ -222,9 +228,10 @@ class Page:
         self.is_held, self.holder = note is not None, hold_words(hold) if hold is not None and hold.is_held else ""
         if note is not None and runs and runs[0].record.ended_at is None:
             rate = self.found.create_rate if pace is None else pace.learned["rate"]
-            left, left_s = work_left(states, rate)
+            binds = len(self._to_bind)
+            left, left_s = work_left(states, rate, binds=binds, binds_per_s=binds_per_s)
             who = holder_words(note.pid, note.host) if hold is None else hold_words(hold)
-            active = ActiveRun(runs[0].record.run_id, who, left, rate, left_s)
+            active = ActiveRun(runs[0].record.run_id, who, left, rate, left_s, binds)
         return PageHead(
             batch=self.found.manifest.batch,
             manifest="not read" if self.found.is_ledger_alone else str(self.found.manifest.path),
@@ -245,111 +252,6 @@ class Page:
             pace=pace,
             is_ledger_alone=self.found.is_ledger_alone,
         )
-
-
-HOLDERS_NAMED = 3
-"""Processes that the page of several lanes names, where several hosts share the ledger."""
-PageOfLane = tuple[LaneRef, LedgerView, LedgerReader | None]
-"""A lane, what the ledger holds for its items, and a reader of the lane; no reader before its first run."""
-
-
-@dataclass(slots=True)
-class LanesPage:
-    """The page of a manifest with `targets`: the pages of its lanes on one board. For one thread at a time."""
-
-    pages: Sequence[Page]
-    board: Board
-    invocation: Invocation
-    is_held: bool = False
-    """Whether a process held the ledger when the head was made."""
-
-    @staticmethod
-    def of(
-        lanes: Sequence[PageOfLane],
-        invocation: Invocation,
-        *,
-        at: datetime,
-        after_revision: int = 0,
-        limits: PageLimits = PageLimits(),
-    ) -> "LanesPage":
-        """Return the page of at least one lane, in the manifest's order. Each gets an equal share of the limits."""
-        board = Board(after_revision)
-        board.begin_revision()
-        invocation = replace(invocation, manifest=lanes[0][1].named)
-        share = PageLimits(max(1, limits.items // len(lanes)), max(1, limits.attempts // len(lanes)))
-        pages = []
-        for place, (lane, found, reader) in enumerate(lanes):
-            pages.append(Page(found, invocation, share, board, lane, place))
-            pages[-1].fill(reader)
-        page = LanesPage(pages, board, invocation)
-        page._make_head([reader for _, _, reader in lanes], at)
-        return page
-
-    @property
-    def states(self) -> Counter[str]:
-        """The items of all lanes by state."""
-        return sum((page.states for page in self.pages), Counter[str]())
-
-    def compare_with(self, marks: Sequence[Iterable[Mark]]) -> None:
-        """Take only what differs from these marks of each lane as changed, as `Page.compare_with`."""
-        for page, each in zip(self.pages, marks, strict=True):
-            page.compare_with(each)
-
-    def keep_up(self, readers: Sequence[LedgerReader | None], at: datetime) -> bool:
-        """Show what has changed in any lane, as `Page.keep_up`. `readers` are in the order of the lanes."""
-        changes = [
-            None if reader is None else (page, reader, *page.changed(reader))
-            for page, reader in zip(self.pages, readers, strict=True)
-        ]
-        if any(page.has_new_token(known) for page, _, _, known in filter(None, changes)):
-            return False
-        self.board.begin_revision()
-        for page, reader, marks, known in filter(None, changes):
-            page.take(reader, marks, known)
-        self._make_head(readers, at)
-        return True
-
-    def _make_head(self, readers: Sequence[LedgerReader | None], at: datetime) -> None:
-        heads = [page.head(reader, at) for page, reader in zip(self.pages, readers, strict=True)]
-        self.is_held = any(page.is_held for page in self.pages)
-        lanes = [
-            LaneHead(
-                page.lane,
-                head.states,
-                head.people,
-                head.runs[0] if head.runs else None,
-                is_running=head.active is not None,
-                holder=page.holder,
-            )
-            for page, head in zip(self.pages, heads, strict=True)
-        ]
-        first, runs = heads[0], joint_timelines(head.runs for head in heads)
-        endpoints = {head.endpoint for head in heads}
-        active = [head.active for head in heads if head.active is not None]
-        head = replace(
-            first,
-            batch=", ".join(dict.fromkeys(head.batch for head in heads if head.batch)),
-            lane=None,
-            endpoint=endpoints.pop() if len(endpoints) == 1 else None,
-            states=sum((Counter(head.states) for head in heads), Counter[State]()),
-            chosen=sum(head.chosen for head in heads),
-            listed=len(self.board),
-            attempts_left_out=any(head.attempts_left_out for head in heads),
-            causes=joint_causes(head.causes for head in heads),
-            runs=runs[:RUNS_MAX],
-            more_runs=len(runs) > RUNS_MAX or any(head.more_runs for head in heads),
-            active=None,
-            pace=None,
-            lanes=lanes,
-        )
-        if active:
-            left_s = max((each.left_s for each in active if each.left_s is not None), default=None)
-            left, rate = sum(each.left for each in active), sum(each.rate for each in active if each.left)
-            who = list(dict.fromkeys(each.holder for each in active))
-            others = [f"{len(who) - HOLDERS_NAMED} more"] if len(who) > HOLDERS_NAMED else []
-            named = " · ".join([*who[:HOLDERS_NAMED], *others])
-            head = replace(head, active=ActiveRun(active[0].run_id, named, left, rate, left_s))
-        self.board.head = head.as_json(self.invocation)
 
 
 def title_of(found: LedgerView) -> str:
@@ -374,18 +276,3 @@ def run_timelines(reader: LedgerReader, batch: str) -> list[RunTimeline]:
     return [
         RunTimeline(record, tallies[record.run_id], widths[record.run_id], steps[record.run_id]) for record in records
     ]
-
-
-def pages_of_lanes(found: Sequence[LedgerView], reader: LedgerReader | None) -> list[PageOfLane]:
-    """Return the lanes of a manifest as `LanesPage.of` takes them; `reader` reads the whole ledger.
-
-    Of a ledger alone with several batches, each batch of a lane is shown as a lane of its own.
-    """
-    has_batches = len({each.manifest.batch for each in found}) > 1
-    pages: list[PageOfLane] = []
-    for each in found:
-        lane = lane_ref(each.target, each.lane)
-        if has_batches:
-            lane = replace(lane, target=f"{each.target.label or each.lane or 'no lane'} · {each.manifest.batch}")
-        pages.append((lane, each, None if reader is None else of_target(reader, each.target)))
-    return pages

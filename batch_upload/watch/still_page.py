@@ -10,7 +10,8 @@ from batch_upload.ledger import find_reader
 from batch_upload.report.page.board import json_chunks
 from batch_upload.report.page.document import document
 from batch_upload.report.summary_text import Invocation
-from batch_upload.watch.page import LanesPage, Page, PageOfLane, pages_of_lanes, title_of
+from batch_upload.watch.lanes_page import LanesPage, PageOfLane, pages_of_lanes
+from batch_upload.watch.page import Page, title_of
 
 
 def still_page_of_lanes(lanes: Sequence[PageOfLane], invocation: Invocation) -> tuple[LanesPage, Iterator[str]]:

@@ -7,20 +7,49 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from batch_upload.model import Fault, OutcomeKind, State
+from batch_upload.model import LIVE, Fault, Known, Listed, OutcomeKind, State
 from batch_upload.records import AttemptRecord
+from batch_upload.registration import Bind, BindState, Denial
 from batch_upload.report.completion import ReportRow
 
 STATES = tuple(State)
 KINDS = tuple(OutcomeKind)
+BIND_STATES = tuple(BindState)
 NONE = -1
 """The number of no fault, no outcome or no run."""
 _ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 _NO_MARKUP = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 Json = dict[str, Any]
+
+
+class Placement(NamedTuple):
+    """The field of an item's `bind`: how far its binding is, and what a reviewer said of the attachment there."""
+
+    bind: Bind
+    state: BindState = BindState.WANTED
+    version: int | None = None
+    """Of the registration: the one in whose field the attachment was put last."""
+    denial: Denial | None = None
+    is_open: bool = False
+    """Whether a person must still act on the denial."""
+
+
+def denial_of(item: Known) -> Denial | None:
+    """Return what a reviewer said of an attachment that is at the service, and of which no other step failed."""
+    return item.standing_denial if item.state in LIVE else None
+
+
+def placement_of(listed: Listed, known: Known | None) -> Placement | None:
+    """Return the field that the ledger has of an item, or that the manifest names for it; None without `bind`."""
+    if known is not None and known.bind is not None:
+        state, denial = known.bind_state or BindState.WANTED, known.denial
+        is_said = denial is not None and bool(denial.reason or denial.feedback)
+        is_open = denial_of(known) is not None
+        return Placement(known.bind, state, known.bound_version, denial if is_said else None, is_open)
+    return None if listed.bind is None else Placement(listed.bind)
 
 
 class Interned:
@@ -89,11 +118,18 @@ class Board:
         self.revision += 1
 
     def put(
-        self, row: ReportRow, fault: Fault | None, *, resume_after: datetime | None = None, lane: int | None = None
+        self,
+        row: ReportRow,
+        fault: Fault | None,
+        *,
+        resume_after: datetime | None = None,
+        lane: int | None = None,
+        placement: Placement | None = None,
     ) -> None:
         """Show an item as it is now; a new one comes last. `itemOf` in assets/data.js reads the values.
 
-        `lane` is the place of its lane in the head's `lanes`, None where there is only one.
+        `lane` is the place of its lane in the head's `lanes`, None where there is only one; `placement` is None without
+        `bind`.
         """
         number = self._numbers.setdefault((row.target, row.item_id), len(self._items))
         arn, attachment_id = row.registration_attachment_arn, row.registration_attachment_id
@@ -120,6 +156,7 @@ class Board:
             self._tags.number(sorted(row.tags.items())) if row.tags else NONE,
             epoch_ms(resume_after),
             lane,
+            None if placement is None else self._placement_values(placement),
         ]
         while values[-1] is None:
             values.pop()
@@ -169,6 +206,13 @@ class Board:
 
     def _now(self) -> tuple[int, int, int]:
         return len(self._words), len(self._faults), len(self._tags)
+
+    def _placement_values(self, placement: Placement) -> list[Any]:
+        """Return what `bindOf` in assets/data.js reads."""
+        bind, state, version, denial, is_open = placement
+        said = None if denial is None else [denial.version, self._words.number(denial.reason), denial.feedback, is_open]
+        values = [bind.registration, self._words.number(bind.field), BIND_STATES.index(state), version, said]
+        return values if denial else values[:4]
 
     def _fault_number(self, fault: Fault | None) -> int:
         if fault is None:

@@ -2,23 +2,19 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from batch_upload.errors import ExitCode
-from batch_upload.model import Fault, Known, Lane, OutcomeKind, State
+from batch_upload.model import Lane, OutcomeKind, State
 from batch_upload.records import Bucket, RateRecord, RunRecord, RunTally
-from batch_upload.report.advice import RETRIES_FIELD, ROOM_IN_ACCOUNT, advice
-from batch_upload.report.item_text import IDS_SHOWN
 from batch_upload.report.ndjson import LaneRef
 from batch_upload.report.page.board import KINDS, STATES, Json, epoch_ms
+from batch_upload.report.page.causes import Cause, CauseKind
 from batch_upload.report.summary_text import Invocation, commands_after
 from batch_upload.summary import EXIT_REASONS, LaneSummary, exit_of, reason_of_lanes
-from batch_upload.targets import id_with_lane
-from batch_upload.words import fault_name, who_words
+from batch_upload.words import who_words
 
-ATTENTION = (State.FAILED, State.INVALID, State.UNKNOWN, State.PARKED, State.SENDING)
-"""States whose items are listed before all others, the most urgent first."""
 _OF_ITEMS = frozenset({ExitCode.ITEMS_FAILED, ExitCode.OUTCOMES_UNKNOWN, ExitCode.ACCOUNT_FULL})
 """Exit codes that ask a person to act on single items. The page shows these items with what to do."""
 WHO_SHOWN = 2
@@ -96,7 +92,8 @@ class RunTimeline:
 class ActiveRun:
     """The run that is under way: the process that runs it, how fast it creates, and how long what is left takes.
 
-    `left_s` is in seconds, None where nothing is left to be sent; `rate` in create calls a second.
+    `left_s` is in seconds, None where nothing is left to be sent or bound; `rate` in create calls a second. `binds` are
+    the items that are still to be put into a field.
     """
 
     run_id: str
@@ -104,97 +101,7 @@ class ActiveRun:
     left: int
     rate: float
     left_s: float | None
-
-
-@dataclass(slots=True)
-class Cause:
-    """Items that need a person, in one state for one reason, with one thing to do. `ids` are the first few."""
-
-    state: State
-    name: str
-    advice: str
-    fault: Fault | None
-    count: int = 0
-    ids: list[str] = field(default_factory=list)
-    first: tuple[str | None, str] = (None, "")
-    """The target of the first item's lane, None without `targets`, and its id."""
-
-    def as_json(self, invocation: Invocation, *, has_manifest: bool = True) -> Json:
-        """Return the cause as assets/attention.js reads it. Without `has_manifest` no verb that needs one is named."""
-        fault = self.fault if self.name else None
-        commands = [(invocation.why(self.first[1], target=self.first[0]), "its whole history")]
-        if has_manifest:
-            commands += _next_commands(self.state, invocation)
-        return {
-            "state": STATES.index(self.state),
-            "name": self.name,
-            "message": "" if fault is None else fault.message,
-            "count": self.count,
-            "ids": list(self.ids),
-            "advice": self.advice,
-            "retries": None if fault is None else dict(fault.fields).get(RETRIES_FIELD),
-            "commands": commands,
-        }
-
-
-def _next_commands(state: State, invocation: Invocation) -> list[tuple[str, str]]:
-    if state is State.PARKED:
-        return commands_after(ExitCode.ACCOUNT_FULL, invocation)
-    if state is State.UNKNOWN:
-        return commands_after(ExitCode.OUTCOMES_UNKNOWN, invocation)
-    if state is State.INVALID:
-        again = (invocation.command("upload"), "once they are corrected")
-        return [*commands_after(ExitCode.INVALID, invocation), again]
-    return [(invocation.command("upload"), "once that is done")]
-
-
-def needs_person(item: Known) -> bool:
-    """Return whether a person must act before another run can complete the item.
-
-    A parked item needs one if the account is full. The day's quota needs none: it ends at midnight (`resume_after`).
-    """
-    if item.state is State.PARKED:
-        return item.resume_after is None
-    return item.state in (State.FAILED, State.UNKNOWN, State.INVALID)
-
-
-def causes_of(known: Iterable[Known], *, target: str | None = None) -> list[Cause]:
-    """Group the items that need a person: by state, then the most frequent cause first.
-
-    `target` is that of their lane; then ids are shown as `--only` takes them.
-    """
-    causes: dict[tuple[State, str, str], Cause] = {}
-    for item in known:
-        state, fault = item.state, item.fault
-        if not needs_person(item):
-            continue
-        # `causeOf` in assets/data.js groups by the same name
-        name = fault_name(fault) if state in (State.FAILED, State.PARKED) and fault is not None else ""
-        to_do = ROOM_IN_ACCOUNT if state is State.PARKED else advice(state, fault if name else None)
-        key = (state, name, to_do)
-        cause = causes.setdefault(key, Cause(*key, fault, first=(target, item.item_id)))
-        cause.count += 1
-        if len(cause.ids) < IDS_SHOWN:
-            cause.ids.append(id_with_lane(target, item.item_id))
-    return _in_order(causes.values())
-
-
-def joint_causes(of_lanes: Iterable[Sequence[Cause]]) -> list[Cause]:
-    """Return the causes of several lanes, each once, with the sum of its items."""
-    joint: dict[tuple[State, str, str], Cause] = {}
-    for cause in (each for causes in of_lanes for each in causes):
-        key = (cause.state, cause.name, cause.advice)
-        found = joint.get(key)
-        if found is None:
-            joint[key] = replace(cause, ids=list(cause.ids))
-        else:
-            found.count += cause.count
-            found.ids += cause.ids[: IDS_SHOWN - len(found.ids)]
-    return _in_order(joint.values())
-
-
-def _in_order(causes: Iterable[Cause]) -> list[Cause]:
-    return sorted(causes, key=lambda each: (ATTENTION.index(each.state), -each.count, each.name, each.advice))
+    binds: int = 0
 
 
 def joint_timelines(of_lanes: Iterable[Sequence[RunTimeline]]) -> list[RunTimeline]:
@@ -253,10 +160,12 @@ class LaneHead:
     lane: LaneRef
     states: Mapping[State, int]
     people: int = 0
-    """How many of its items need a person."""
+    """How many of its items need a person, without those of `denied`."""
     last_run: RunTimeline | None = None
     is_running: bool = False
     holder: str = ""
+    denied: int = 0
+    """How many of its attachments a reviewer has denied."""
 
     def as_json(self) -> Json:
         """Return the lane as assets/lanes.js reads it."""
@@ -267,6 +176,7 @@ class LaneHead:
             "region": self.lane.region,
             "states": [self.states.get(state, 0) for state in STATES],
             "people": self.people,
+            "denied": self.denied,
             "exit": None if run is None else run["exit"],
             "reason": None if run is None else run["reason"],
             "running": self.is_running,
@@ -309,8 +219,13 @@ class PageHead:
 
     @property
     def people(self) -> int:
-        """How many items need a person."""
-        return sum(cause.count for cause in self.causes)
+        """How many items need a person before another run can complete them."""
+        return sum(cause.count for cause in self.causes) - self.denied
+
+    @property
+    def denied(self) -> int:
+        """How many attachments a reviewer has denied."""
+        return sum(cause.count for cause in self.causes if cause.kind is CauseKind.DENIED)
 
     def as_json(self, invocation: Invocation) -> Json:
         """Return the head as the scripts in assets/ read it."""
@@ -325,6 +240,7 @@ class PageHead:
                 "left": active.left,
                 "rate": active.rate,
                 "left_ms": left_ms,
+                "binds": active.binds,
             }
         return {
             "batch": self.batch,
@@ -342,6 +258,7 @@ class PageHead:
             "only": list(self.only),
             "attempts_left_out": self.attempts_left_out,
             "people": self.people,
+            "denied": self.denied,
             "causes": [cause.as_json(invocation, has_manifest=not self.is_ledger_alone) for cause in self.causes],
             "block": self._block_json(invocation),
             "runs": [run.as_json() for run in self.runs],

@@ -133,7 +133,9 @@ def test_a_narrow_terminal_of_another_encoding_shows_the_same_in_ascii() -> None
     ]
 
 
-@pytest.mark.parametrize(("encoding", "bar"), [("utf-8", "━━━━━┅┅┅┅┅┅────────────"), ("ascii", "#####======............")])
+@pytest.mark.parametrize(
+    ("encoding", "bar"), [("utf-8", "━━━━━┅┅┅┅┅┅────────────"), ("ascii", "#####======............")]
+)
 def test_what_is_being_bound_has_a_part_of_the_bar_and_is_not_sent_yet(encoding: str, bar: str) -> None:
     progress, screen = RunProgress(), Screen(40, encoding)
     actions = [to_bind(f"b{number}", ActionKind.CREATE, None) for number in range(20)]

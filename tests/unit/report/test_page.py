@@ -17,15 +17,14 @@ from batch_upload.records import AttemptRecord, Bucket, RateRecord, RunRecord, R
 from batch_upload.report.advice import ROOM_IN_ACCOUNT
 from batch_upload.report.completion import report_row
 from batch_upload.report.ndjson import LaneRef
-from batch_upload.report.page.board import KINDS, NONE, STATES, Board, json_chunks
+from batch_upload.report.page.board import BIND_STATES, KINDS, NONE, STATES, Board, json_chunks
+from batch_upload.report.page.causes import ATTENTION, causes_of
 from batch_upload.report.page.document import document, policy
 from batch_upload.report.page.head import (
-    ATTENTION,
     STEPS_MAX,
     LaneHead,
     PageHead,
     RunTimeline,
-    causes_of,
     joint_timelines,
     step_width_s,
 )
@@ -272,6 +271,7 @@ def names_in(script: str, constant: str) -> list[str]:
         ("data.js", "STATES", STATES, True),
         ("data.js", "STATE_WORDS", STATES, False),
         ("data.js", "KINDS", KINDS, True),
+        ("data.js", "BIND_STATES", BIND_STATES, True),
         ("data.js", "ATTENTION", STATES, False),
         ("overview.js", "READING_ORDER", STATES, False),
     ],
@@ -288,8 +288,8 @@ def test_the_scripts_of_the_page_know_every_state_and_outcome(
 def test_every_state_has_an_icon_and_a_colour_on_the_page() -> None:
     html, css = (asset(name) for name in ("page.html", "page.css"))
 
-    assert re.findall(r'<symbol id="i-(\w+)"', html) == [str(each) for each in STATES]
-    assert {*re.findall(r"\.s-(\w+)(?=[^{}]*\{ --tone:)", css)} == {str(each) for each in STATES}
+    assert re.findall(r'<symbol id="i-(\w+)"', html) == [*(str(each) for each in STATES), "denied"]
+    assert {*re.findall(r"\.s-(\w+)(?=[^{}]*\{ --tone:)", css)} == {*(str(each) for each in STATES), "denied"}
 
 
 def test_the_page_lists_first_what_the_terminal_lists_first() -> None:

@@ -16,7 +16,8 @@ from batch_upload.records import Bucket
 from batch_upload.report.ndjson import LaneRef
 from batch_upload.report.page.board import STATES
 from batch_upload.report.summary_text import Invocation
-from batch_upload.watch.page import RUNS_MAX, LanesPage, Page, PageLimits, run_timelines
+from batch_upload.watch.lanes_page import LanesPage
+from batch_upload.watch.page import RUNS_MAX, Page, PageLimits, run_timelines
 from tests.support.one_lane import open_one_lane
 from tests.support.page_ledgers import Story, ids_of, lane_labels, tell_lanes, tell_story
 from tests.unit.ledger.samples import BATCH, RUN, ManualClock, accepted, after, began, item

@@ -19,18 +19,21 @@ function blockCard(block) {
 
 function causeCard(cause, place, items) {
   const state = STATES[cause.state];
-  const key = `${state}/${cause.name}/${cause.retries}`;
-  return h("article", { class: `cause s-${state}`, "aria-labelledby": `cause-${place}` },
+  const key = `${cause.kind}/${state}/${cause.name}/${cause.retries}`;
+  const isDenied = cause.kind === "denied";
+  const [sign, label] = isDenied ? ["denied", "denied"] : [state, cause.kind === "binding" ? `${state} at binding` : state];
+  const name = isDenied ? "A reviewer denied the registration for it" : cause.name || capital(STATE_WORDS[state]);
+  return h("article", { class: `cause s-${sign}`, "aria-labelledby": `cause-${place}` },
     h("h3", { id: `cause-${place}` },
-      h("span", { class: `label s-${state}` }, icon(state), `${count(cause.count)} ${state}`),
-      h("span", { class: cause.name ? "name" : "name plain-name", text: cause.name || capital(STATE_WORDS[state]) })),
-    cause.message ? h("p", { class: "message", title: visible(cause.message), text: cause.message }) : null,
+      h("span", { class: `label s-${sign}` }, icon(sign), `${count(cause.count)} ${label}`),
+      h("span", { class: cause.name && !isDenied ? "name" : "name plain-name", text: name })),
+    cause.message ? h("p", { class: "message", title: visible(cause.message) }, backticked(cause.message)) : null,
     h("p", { class: "advice" }, h("span", { class: "do", text: "What to do" }), " ", ...backticked(capital(cause.advice) + ".")),
     h("ul", { class: "examples" },
       ...cause.ids.map((id) => h("li", {}, items.has(id) ? sheetLink(items.get(id), { "aria-label": visible(id) }, clipped(id)) : clipped(id))),
       cause.count > cause.ids.length ? h("li", { text: `and ${count(cause.count - cause.ids.length)} more` }) : null),
     h("p", { class: "next" },
-      h("button", { type: "button", "data-key": key, on: { click: () => showCause(state, cause.name, cause.retries) } },
+      h("button", { type: "button", "data-key": key, on: { click: () => showCause({ kind: cause.kind, state, name: cause.name, retries: cause.retries }) } },
         `Show ${cause.count === 1 ? "this item" : `these ${counted(cause.count, "item")}`}`)),
     commandList(cause.commands));
 }
@@ -51,7 +54,8 @@ function commandList(commands) {
     h("li", {}, h("code", { class: "command", text: command }), why ? h("span", { class: "why", text: why }) : null)));
 }
 
-/** Return text, with what is between backticks as code. */
+/** Return text, with what is between backticks as code; text in which one has no second as it is. */
 function backticked(text) {
-  return text.split("`").map((part, place) => (place % 2 ? h("code", { text: part }) : visible(part)));
+  const parts = text.split("`");
+  return parts.length % 2 === 0 ? [visible(text)] : parts.map((part, place) => (place % 2 ? h("code", { text: part }) : visible(part)));
 }

@@ -1,18 +1,21 @@
 // The page's data: rows as they travel (see board.py), made into values when they are read.
 
-const STATES = ["pending", "sending", "processing", "complete", "failed", "unknown", "parked", "invalid"];
+const STATES = ["pending", "sending", "processing", "binding", "complete", "failed", "unknown", "parked", "invalid"];
 const STATE_WORDS = {
   pending: "not sent yet",
   sending: "sent, no answer so far",
   processing: "created, the service is still at work",
+  binding: "uploaded, not in its registration's field yet",
   complete: "uploaded, the service has finished with it",
   failed: "refused, or failed by the service",
   unknown: "sent, and no way to prove whether it was created",
   parked: "waits for capacity",
   invalid: "cannot be sent as the manifest and its file are now",
 };
-const ATTENTION = ["failed", "invalid", "unknown", "parked", "sending", "pending", "processing", "complete"];
+const ATTENTION = ["failed", "invalid", "unknown", "parked", "sending", "pending", "processing", "binding", "complete"];
 const RANK = STATES.map((state) => ATTENTION.indexOf(state));
+const DENIED_RANK = 0.5; // behind what failed
+const BIND_STATES = ["wanted", "sent", "bound", "refused", "replaced"];
 const KINDS = ["accepted", "throttled", "refused", "no_capacity", "denied", "unknown", "withdrawn"];
 
 const model = { revision: 0, head: null, words: [], faults: [], tags: [], items: [], attempts: new Map() };
@@ -42,12 +45,13 @@ const faultOf = (number) => {
 
 /** Read the item values that `Board.put` in board.py writes. */
 function itemOf(row) {
+  const bind = bindOf(row[18]);
   return {
     number: row[0],
     id: row[1],
     source: row[2] === 0 ? row[1] : row[2],
     state: STATES[row[3]],
-    rank: RANK[row[3]],
+    rank: bind?.denial?.isOpen ? DENIED_RANK : RANK[row[3]],
     fault: row[4],
     attempts: row[5],
     size: row[6] ?? null,
@@ -62,8 +66,26 @@ function itemOf(row) {
     tags: row[15],
     resume: row[16] ?? null,
     lane: row[17] ?? null, // its place in the head's lanes
+    bind, // null without `bind`
     searchText: null, // made at the first search
   };
+}
+
+/** Read the field of an item as `Board._placement_values` in board.py writes it. */
+function bindOf(values) {
+  if (!values) return null;
+  const [registration, field, state, version, said] = values;
+  const denial = said ? { version: said[0], reason: word(said[1]), feedback: said[2], isOpen: said[3] } : null;
+  return { registration, field: word(field), state: BIND_STATES[state], version: version ?? null, denial };
+}
+
+/** Return what a reviewer said of an item, if a person must still act on it. */
+const openDenial = (item) => (item.bind?.denial?.isOpen ? item.bind.denial : null);
+
+/** Return the step in which an item came to need a person, as CauseKind in causes.py names it. */
+function kindOf(item) {
+  if (openDenial(item)) return "denied";
+  return item.state === "failed" && item.bind?.state === "refused" ? "binding" : "";
 }
 
 function arnOf(item) {
@@ -84,8 +106,10 @@ function attemptsOf(item) {
   }));
 }
 
-/** Return the name by which items in one state are grouped, as `causes_of` in head.py does. */
+/** Return the name by which items in one state are grouped, as `causes_of` in causes.py does. */
 function causeOf(item) {
+  const denial = openDenial(item);
+  if (denial) return denial.reason;
   const fault = item.state === "failed" || item.state === "parked" ? faultOf(item.fault) : null;
   return fault ? fault.name : "";
 }
@@ -96,8 +120,10 @@ function retriesOf(item) {
   return field ? field[1] : null;
 }
 
-/** Return the reason of an item's state, or its attachment once it is complete. */
+/** Return the reason of an item's state or denial, or its attachment once it is complete. */
 function reasonOrAttachment(item) {
+  const denial = openDenial(item);
+  if (denial) return denial.reason || denial.feedback;
   const fault = faultOf(item.fault);
   if (item.state !== "complete" && fault) return fault.name;
   return item.attachment ?? "";
@@ -108,7 +134,9 @@ function searchTextOf(item) {
     const fault = faultOf(item.fault);
     const requests = (model.attempts.get(item.number) ?? []).map((row) => row[7]);
     const faultTexts = fault ? [fault.code, fault.reason, fault.message] : [];
-    const parts = [item.id, item.lane === null ? "" : laneName(item.lane), item.source, item.token, item.sha256, item.attachment, item.state, ...faultTexts, ...requests];
+    const { registration, field, denial } = item.bind ?? {};
+    const bindTexts = [registration, field, ...(denial ? ["denied", denial.reason, denial.feedback] : [])];
+    const parts = [item.id, item.lane === null ? "" : laneName(item.lane), item.source, item.token, item.sha256, item.attachment, item.state, ...bindTexts, ...faultTexts, ...requests];
     item.searchText = parts.filter(Boolean).join("\n").toLowerCase();
   }
   return item.searchText;

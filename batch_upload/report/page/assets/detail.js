@@ -8,7 +8,32 @@ const OUTCOMES = {
 function detailOf(item) {
   return h("div", { class: "detail-body" },
     h("p", { class: "to-sheet" }, sheetLink(item, {}, "Sheet of this item, to print or to link to")),
-    faultBlock(item), itemFacts(item), attemptsTable(item));
+    faultBlock(item), denialBlock(item), itemFacts(item), attemptsTable(item));
+}
+
+/** Return what a reviewer said of the attachment in its field: texts of others, of any length, each line its own. */
+function denialBlock(item) {
+  const denial = item.bind?.denial;
+  if (!denial) return null;
+  const lines = (name, text) => (text ? [h("dt", { text: name }), h("dd", {}, text.split(/\r?\n/).filter((line) => line.trim()).map((text) => h("p", { dir: "auto", text })))] : []);
+  const after = item.bind.version > denial.version ? `; it is in version ${item.bind.version} now` : "";
+  return h("div", { class: "said s-denied" },
+    h("p", {}, h("strong", { text: `Denied by a reviewer in version ${denial.version} of the registration` }), h("span", { class: "muted", text: after })),
+    h("dl", { class: "review" }, lines("Reason", denial.reason), lines("Feedback, by generative AI", denial.feedback)));
+}
+
+const BIND_WORDS = {
+  wanted: "To be put into", sent: "Sent to, no answer so far", bound: "In field", refused: "Could not be put into", replaced: "Was in, a later one took its place",
+};
+
+/** Return the facts of the field that an item's `bind` names. */
+function bindFacts({ bind }) {
+  if (!bind) return [];
+  return [
+    [BIND_WORDS[bind.state], h("code", { text: bind.field })],
+    ["Registration", h("code", { text: bind.registration })],
+    ["Version of the registration", bind.version === null ? null : String(bind.version)],
+  ];
 }
 
 function faultBlock(item) {
@@ -16,7 +41,7 @@ function faultBlock(item) {
   if (!fault) return null;
   return h("div", { class: `said s-${item.state}` },
     h("p", {}, h("strong", { text: fault.name }), fault.reason ? h("span", { class: "muted", text: ` ${fault.code}` }) : null),
-    fault.message ? h("p", { class: "message", text: fault.message }) : null,
+    fault.message ? h("p", { class: "message" }, backticked(fault.message)) : null,
     fault.fields.length ? h("dl", { class: "fields" }, fault.fields.flatMap(([name, text]) => [h("dt", { text: name }), h("dd", { text })])) : null);
 }
 
@@ -37,6 +62,7 @@ function itemFacts(item, more = []) {
     ["Attachment", code(item.attachment)],
     ["ARN", code(arnOf(item))],
     ["Status at the service", word(item.status)],
+    ...bindFacts(item),
     ["First sent", item.sent ? time(item.sent, { millis: true }) : null],
     ["Completed", item.completed ? time(item.completed, { millis: true }) : null],
     ["Tags", tags.length ? h("ul", { class: "tags" }, tags.map(([key, value]) => h("li", {}, h("code", { text: `${key}=${value}` })))) : null],

@@ -23,7 +23,8 @@ function matches(item) {
   return filter.words.every((each) => text.includes(each));
 }
 
-const hasCause = (item, cause) => item.state === cause.state && causeOf(item) === cause.name && retriesOf(item) === cause.retries;
+const hasCause = (item, cause) => kindOf(item) === cause.kind && causeOf(item) === cause.name
+  && (cause.kind === "denied" || (item.state === cause.state && retriesOf(item) === cause.retries));
 
 /** Return the chosen items, failures first unless a column is sorted; items without a value come last. */
 function chosenItems() {
@@ -53,7 +54,8 @@ function drawFilters() {
   const cause = filter.cause;
   $("cause-filter").hidden = cause === null;
   if (cause) {
-    $("cause-filter").replaceChildren("Only ", h("strong", { text: cause.name || STATE_WORDS[cause.state] }), " ",
+    const what = cause.kind === "denied" ? ["denied by a reviewer: ", cause.name || "no reason given"] : ["", cause.name || STATE_WORDS[cause.state]];
+    $("cause-filter").replaceChildren(`Only ${what[0]}`, h("strong", { text: what[1] }), cause.kind === "binding" ? " at binding " : " ",
       h("button", { type: "button", class: "plain", on: { click: () => { filter.cause = null; refilter(); $("search").focus(); } } }, "Show others too"));
   }
   $("lane-filter").hidden = filter.lane === null;
@@ -88,10 +90,10 @@ function showState(state) {
   goToItems();
 }
 
-function showCause(state, name, retries) {
+function showCause(cause) {
   clearFilters();
-  filter.states.add(state);
-  filter.cause = name ? { state, name, retries } : null;
+  if (cause.kind !== "denied") filter.states.add(cause.state);
+  filter.cause = cause.name || cause.kind ? cause : null;
   refilter();
   goToItems();
 }

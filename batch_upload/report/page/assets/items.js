@@ -157,12 +157,18 @@ function itemRow(item, place) {
   }, h("span", { class: "twist", "aria-hidden": "true" }), itemName(item));
   const row = h("tr", { class: `item${isOpen ? " is-open" : ""}`, "data-place": place, "aria-rowindex": place + 2 },
     h("th", { scope: "row" }, button),
-    h("td", {}, h("span", { class: `label s-${item.state}` }, icon(item.state), capital(item.state))),
-    h("td", {}, what ? clipped(what, { class: item.state === "complete" ? "clip mono" : "clip code" }) : "–"),
+    h("td", {}, stateLabels(item)),
+    h("td", {}, what ? clipped(what, { class: item.state === "complete" && !openDenial(item) ? "clip mono" : "clip code" }) : "–"),
     h("td", { class: "num", text: size(item.size) }),
     h("td", { class: "num", text: item.attempts }),
     h("td", {}, time(item.sent)), h("td", {}, time(item.completed)));
   return withKey(row, "item", item, place);
+}
+
+/** Return the state of an item; below it, whether a reviewer denied it. */
+function stateLabels(item) {
+  const label = (name) => h("span", { class: `label s-${name}` }, icon(name), capital(name));
+  return openDenial(item) ? h("span", { class: "stack" }, label(item.state), label("denied")) : label(item.state);
 }
 
 /** Return the name for screen readers, which would read a name that is cut as two words. */

@@ -11,7 +11,7 @@ function laneRank(lane) {
   const by = Object.fromEntries(STATES.map((state, place) => [state, lane.states[place]]));
   const total = lane.states.reduce((sum, many) => sum + many, 0);
   if (!lane.running && lane.exit !== null && lane.exit !== 0 && (lane.exit < 10 || (lane.exit >= 20 && lane.exit < 30))) return 0;
-  if (lane.people) return 1;
+  if (lane.people || lane.denied) return 1;
   if (by.sending || by.parked) return 2;
   return by.complete < total ? 3 : 4;
 }
@@ -38,6 +38,7 @@ function laneRow({ lane, place }) {
   const total = lane.states.reduce((sum, many) => sum + many, 0);
   const { people } = lane;
   const left = total - by.complete - people;
+  const needed = people + lane.denied;
   const isChosen = filter.lane === place;
   const cell = (at, given, ...children) => h("td", { "data-label": LANE_TITLES[at], ...given }, ...children);
   return h("tr", { class: isChosen ? "chosen" : null },
@@ -46,7 +47,7 @@ function laneRow({ lane, place }) {
     cell(1, { class: "lane-account" }, lane.account ? h("code", { text: lane.account }) : "not known"),
     cell(2, { class: "lane-states" }, stateBar(lane.states, total)),
     cell(3, { class: "num", text: `${count(by.complete)} of ${count(total)}` }),
-    cell(4, { class: people ? "num people" : "num zero", text: count(people) }),
+    cell(4, { class: needed ? "num people" : "num zero", text: count(needed) }),
     cell(5, { class: left ? "num" : "num zero", text: count(left) }),
     cell(6, {}, h("span", {}, ...laneEnding(lane))));
 }

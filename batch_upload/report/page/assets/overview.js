@@ -20,7 +20,7 @@ function verdict(head) {
   if (head.total === 0) return [strong("The manifest lists nothing.")];
   if (by.complete === head.total) {
     const all = head.total === 1 ? "The one item is complete." : `All ${count(head.total)} items are complete.`;
-    return [strong(all), " Nothing is left to do."];
+    return [strong(all), ` ${head.denied ? `${deniedWords(head)}.` : "Nothing is left to do."}`];
   }
   if (head.running) return running(head, by);
   const done = [strong(`${count(by.complete)} of ${count(head.total)}`), head.total === 1 ? " item is complete. " : " items are complete. "];
@@ -34,21 +34,28 @@ function leftParts(head, by) {
   const rest = head.total - by.complete - head.people;
   const parts = [];
   if (people) parts.push(`${count(people)} ${people === 1 ? "needs" : "need"} a person`);
+  if (head.denied) parts.push(deniedWords(head));
   if (full) parts.push(`${count(full)} ${full === 1 ? "waits" : "wait"} for room in the account, which a person must make`);
   if (rest && head.block) parts.push(`${count(rest)} ${rest === 1 ? "waits" : "wait"} until a person has put right what ended the last run`);
   else if (rest) parts.push(`${count(rest)} ${rest === 1 ? "is" : "are"} left for the same command again`);
   return parts;
 }
 
+const deniedWords = (head) => `${count(head.denied)} ${head.denied === 1 ? "was" : "were"} denied by a reviewer`;
+
 /** Return the sentence of a run that is under way: what is sent, and what AWS has not confirmed. */
 function running(head, by) {
-  const { left, rate: pace, left_ms } = head.running;
-  const sent = by.complete + by.processing;
+  const { left, rate: pace, left_ms, binds } = head.running;
+  const sent = by.complete + by.processing + by.binding;
   const parts = [];
   if (by.processing) parts.push(`AWS has not confirmed ${by.processing === sent ? "them" : count(by.processing) + " of them"} yet.`);
+  if (by.binding) parts.push(`${count(by.binding)} ${by.binding === 1 ? "is" : "are"} not in ${by.binding === 1 ? "its" : "their"} field yet.`);
+  if (head.denied) parts.push(`${deniedWords(head)}.`);
   if (head.people) parts.push(`${count(head.people)} ${head.people === 1 ? "needs" : "need"} a person.`);
   const ends = left_ms === null ? "" : `, about ${duration(left_ms)} left`;
-  parts.push(left ? `Running now: ${count(left)} to send at ${rate(pace)}/s${ends}.` : "Running now.");
+  const toBind = binds ? `${counted(binds, "attachment")} to put into fields` : "";
+  if (left) parts.push(`Running now: ${count(left)} to send at ${rate(pace)}/s${toBind && `, ${toBind}`}${ends}.`);
+  else parts.push(binds ? `Running now: ${toBind}${ends}.` : "Running now.");
   return [h("strong", { text: `${count(sent)} of ${count(head.total)} sent` }), parts.length > 1 ? "; " : ". ", parts.join(" ")];
 }
 
@@ -89,7 +96,7 @@ const exitClass = (code) =>
   "exit " + (code === 0 ? "exit-good" : code >= 10 && code <= 19 ? "exit-again" : "exit-person");
 
 function drawTiles(head) {
-  const shown = STATES.map((state, place) => [state, head.states[place]]).filter(([state, n]) => n || state !== "invalid");
+  const shown = STATES.map((state, place) => [state, head.states[place]]).filter(([state, n]) => n || !["invalid", "binding"].includes(state));
   $("bar").replaceChildren(...inReadingOrder(shown).filter(([, n]) => n).map(([state, n]) => {
     const part = h("span", { class: `part s-${state}` });
     part.style.flexGrow = n; // the policy allows a script to set styles, but no style attributes
@@ -103,7 +110,7 @@ function drawTiles(head) {
         h("span", { class: "words", text: STATE_WORDS[state] })))));
 }
 
-const READING_ORDER = ["complete", "failed", "invalid", "unknown", "parked", "sending", "processing", "pending"];
+const READING_ORDER = ["complete", "failed", "invalid", "unknown", "parked", "sending", "processing", "binding", "pending"];
 const inReadingOrder = (shown) => [...shown].sort((a, b) => READING_ORDER.indexOf(a[0]) - READING_ORDER.indexOf(b[0]));
 
 /** Draw the children of an element again, and keep the focus. */

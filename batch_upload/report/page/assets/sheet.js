@@ -50,7 +50,7 @@ function drawSheet() {
   sheet.drawn = drawn;
   $("sheet-title").textContent = visible(item ? item.id : sheet.shown.id);
   $("sheet-body").replaceChildren(...(item
-    ? [faultBlock(item), itemFacts(item, originFacts(item)), attemptsTable(item)].filter(Boolean)
+    ? [faultBlock(item), denialBlock(item), itemFacts(item, originFacts(item)), attemptsTable(item)].filter(Boolean)
     : [h("p", { class: "note", text: "This page has no such item." })]));
   if (!sheet.title) sheet.title = document.title;
   document.title = `${visible(item ? item.id : sheet.shown.id)} · ${sheet.title}`; // also the name of a printed file
