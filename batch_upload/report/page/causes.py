@@ -7,8 +7,8 @@ from enum import StrEnum
 from batch_upload.errors import ExitCode
 from batch_upload.model import Known, State
 from batch_upload.report.advice import RETRIES_FIELD, ROOM_IN_ACCOUNT, advice
-from batch_upload.report.page.board import STATES, Json, denial_of
 from batch_upload.report.item_text import IDS_SHOWN
+from batch_upload.report.page.board import STATES, Json, denial_of
 from batch_upload.report.summary_text import Invocation, commands_after
 from batch_upload.targets import id_with_lane
 from batch_upload.words import fault_name
