@@ -37,7 +37,7 @@ from batch_upload.engine.groups import for_each
 from batch_upload.engine.tally import Tally
 from batch_upload.errors import ExitCode, LedgerUnusable, ManifestInvalid, UsageError
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl
-from batch_upload.model import LIVE, Lane
+from batch_upload.model import Lane
 from batch_upload.ports import LedgerReader, Observer
 from batch_upload.service.access import Ask
 from batch_upload.settings import LEDGER_SUFFIX, NO_MANIFEST, RunOptions, settings_of
@@ -109,7 +109,15 @@ async def doctor(
         return Checkup(replace(summary, exit=_exit_of(checks)), tuple(checks))
     (ours, live), (part,) = held[0], parts
     new = sum(each.item_id not in live for each in part.listed)
-    lane = await examine_lane(settings, tally, observers, wanted=new, ask=ask, is_manifest_unread=is_manifest_unread)
+    lane = await examine_lane(
+        settings,
+        tally,
+        observers,
+        wanted=new,
+        binds=tuple(part.binds),
+        ask=ask,
+        is_manifest_unread=is_manifest_unread,
+    )
     if has_ledger:
         await make(_ledger_checks(settings.ledger))
     else:
@@ -158,6 +166,7 @@ async def check_lanes(
                 tally,
                 Both(_Kept(checks), observer_of_lane(part.target, observers)),
                 wanted=new,
+                binds=tuple(part.binds),
                 ask=asking,
                 accounts=shared.accounts,
                 local_url=shared.local_url,
@@ -235,7 +244,7 @@ def _held(reader: LedgerReader | None, batch: str | None) -> Held:
     if reader is None:
         return NOTHING_HELD
     known = reader.known(batch) if batch else ()
-    return reader.lane(), {row.item_id for row in known if row.state in LIVE}
+    return reader.lane(), {row.item_id for row in known if row.is_live}
 
 
 def _lane_check(ours: Lane, lane: Lane, *, has_targets: bool) -> Check:

@@ -69,6 +69,7 @@ async def open_lane(
     ask: Ask | None = None,
     accounts: Accounts | None = None,
     local_url: str | None = None,
+    binds: Iterable[Bind] = (),
 ) -> AsyncIterator[OpenLane]:
     """Open the lane of these settings without sending a request to the service.
 
@@ -76,7 +77,7 @@ async def open_lane(
     person for the code of an MFA device; without it a profile that needs one is refused. `accounts`: what a lane of a
     manifest with `targets` shares with the others, for which `credentials` are not used. The only lane of a manifest
     without `targets` shares nothing. `local_url`: the `embedded_emulator` that all lanes of a run use; without it
-    `--local` starts one for this lane.
+    `--local` starts one for this lane, which has the registrations of `binds`.
 
     Raises AccessFault for missing credentials or Region, or an endpoint that is not allowed; UsageError as `access_of`;
     OutOfResources if the process may not open enough files: botocore would report that as a missing configuration.
@@ -86,7 +87,9 @@ async def open_lane(
     clock, control = SystemClock(), LaneControl()
     async with AsyncExitStack() as stack:
         if settings.local and local_url is None:
-            local_url = await stack.enter_async_context(embedded_emulator(settings, reads_only=reads_only))
+            of_lane = ((local_lane(settings), bind) for bind in binds)
+            emulator = embedded_emulator(settings, reads_only=reads_only, binds=of_lane)
+            local_url = await stack.enter_async_context(emulator)
         access = access_of(settings, ask=ask) if local_url is None else local_access(settings, local_url)
         shared = accounts if settings.lane_label is not None else None
         service = await stack.enter_async_context(open_service(access, credentials=credentials, accounts=shared))

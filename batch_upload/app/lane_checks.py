@@ -1,6 +1,6 @@
 """The checks of `doctor` of credentials and of the service. Every one is made although another failed."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,8 +16,18 @@ from batch_upload.app.observers import Silent
 from batch_upload.engine.retry import CONVENIENCE
 from batch_upload.errors import AccessFault, BatchUploadError, ExitCode, Refused, ServiceError, Throttled
 from batch_upload.model import AttachmentStatus, Capacity, Lane
-from batch_upload.operations import DESCRIBE, IDENTITY, LIMITS, LIST_TAGS
+from batch_upload.operations import (
+    DESCRIBE,
+    FIELD_DEFINITIONS,
+    FIELD_VALUES,
+    IDENTITY,
+    LIMITS,
+    LIST_TAGS,
+    PUT_FIELD,
+    REGISTRATIONS,
+)
 from batch_upload.ports import Observer
+from batch_upload.registration import Bind
 from batch_upload.service.access import NO_REGION, Ask
 from batch_upload.service.accounts import Accounts
 from batch_upload.service.credentials import FetchedCredentials
@@ -33,6 +43,8 @@ SKEW_WARN_S, SKEW_FAIL_S = 60.0, 300.0
 EXPIRES_SOON = timedelta(minutes=15)
 PERMISSIONS = {each: f"may {each}" for each in (LIMITS, DESCRIBE, LIST_TAGS)}
 """The check of each operation that a run needs and that changes nothing."""
+BIND_PERMISSIONS = {each: f"may {each}" for each in (REGISTRATIONS, FIELD_DEFINITIONS, FIELD_VALUES, PUT_FIELD)}
+"""The same of what a manifest with `bind` needs in addition. The last one changes something, so it is not tried."""
 _NO_ENDPOINT = "not checked: there is no endpoint that may be asked"
 
 CheckAnswer = TypeVar("CheckAnswer")
@@ -64,6 +76,7 @@ async def examine_lane(
     observer: Observer,
     *,
     wanted: int,
+    binds: Sequence[Bind] = (),
     ask: Ask | None,
     accounts: Accounts | None = None,
     local_url: str | None = None,
@@ -72,12 +85,12 @@ async def examine_lane(
     """Check the configuration and the way to the endpoint, then ask the lane. A failure ends no other check.
 
     `counter` gets the events of the requests, `observer` the checks. `wanted` is how many attachments are still to be
-    created. `ask` asks a person for the code of an MFA device. `accounts` and `local_url`: as for `open_lane`.
-    `is_manifest_unread`: a Region that is not chosen is no failure, since the manifest may name it. Return the lane;
-    None if its account is not known.
+    created, `binds` the fields that attachments are bound to. `ask` asks a person for the code of an MFA device.
+    `accounts` and `local_url`: as for `open_lane`. `is_manifest_unread`: a Region that is not chosen is no failure,
+    since the manifest may name it. Return the lane; None if its account is not known.
     """
     found, credentials = LaneFound(observer, is_manifest_unread=is_manifest_unread), None
-    left = (ACCOUNT, *PERMISSIONS.values(), CLOCK, CAPACITY)
+    left = (ACCOUNT, *PERMISSIONS.values(), *(BIND_PERMISSIONS.values() if binds else ()), CLOCK, CAPACITY)
     if settings.local:
         found.add(ok(CREDENTIALS, "the embedded emulator needs none"))
     else:
@@ -95,11 +108,12 @@ async def examine_lane(
             ask=ask,
             accounts=accounts,
             local_url=local_url,
+            binds=binds,
         )
         async with opening as lane:
             if settings.local:
                 found.add(ok(ENDPOINT, lane.service.endpoint))
-            await check_lane_answers(settings, lane, found, wanted=wanted)
+            await check_lane_answers(settings, lane, found, wanted=wanted, binds=binds)
     except BatchUploadError as error:
         if all(check.code is ExitCode.DONE for check in found.checks):
             found.add(failed_by(ENDPOINT, error))
@@ -183,8 +197,11 @@ async def check_way_to_endpoint(diagnosis: Diagnosis, found: LaneFound) -> None:
         found.add(failed_by(TLS, error))
 
 
-async def check_lane_answers(settings: Settings, lane: OpenLane, found: LaneFound, *, wanted: int) -> None:
-    """Ask a lane for its account, limits, attachments and tags, one after another: each operation has its own pace."""
+async def check_lane_answers(
+    settings: Settings, lane: OpenLane, found: LaneFound, *, wanted: int, binds: Sequence[Bind]
+) -> None:
+    """Ask a lane for its account, limits, attachments and tags, and with `binds` for registrations, one after another:
+    each operation has its own pace."""
     service = lane.service
     ahead: list[float] = []
 
@@ -194,27 +211,18 @@ async def check_lane_answers(settings: Settings, lane: OpenLane, found: LaneFoun
             if sent_at.tzinfo is not None:  # in whole seconds, on average half a second ago
                 ahead.append((lane.clock.now() - sent_at).total_seconds() - 0.5)
 
-    async def asked(name: str, ask: Callable[[], Awaitable[CheckAnswer]]) -> CheckAnswer | Check:
-        try:
-            return await ask()
-        except BatchUploadError as error:
-            # what fails an item in a run fails no item here: a person must look at it all the same
-            code = ExitCode.ACCESS if isinstance(error, Refused) else error.exit_code
-            return not_ok(name, code, error.message, error.hint)
-
-    def call(operation: str, ask: Callable[[], Awaitable[CheckAnswer]]) -> Awaitable[CheckAnswer]:
-        return lane.wire.call(operation, ask, policy=CONVENIENCE)
-
     service.on_date(take_date)
-    account = await asked(ACCOUNT, lambda: service.account_for_all(lambda: call(IDENTITY, service.account)))
+    account = await answer_or_failure(
+        ACCOUNT, service.account_for_all(lambda: paced_call(lane, IDENTITY, service.account))
+    )
     found.add(account if isinstance(account, Check) else account_check(settings, account, service.region, found))
-    capacity = await asked(PERMISSIONS[LIMITS], lambda: call(LIMITS, service.capacity))
+    capacity = await answer_or_failure(PERMISSIONS[LIMITS], paced_call(lane, LIMITS, service.capacity))
     if isinstance(capacity, Check) and capacity.code is ExitCode.ACCESS:
         hint = "a run goes on without it, but cannot tell the capacity beforehand"
         found.add(warned(capacity.name, capacity.message, hint))
     else:
         found.add(capacity if isinstance(capacity, Check) else ok(PERMISSIONS[LIMITS], "yes"))
-    page = await asked(PERMISSIONS[DESCRIBE], lambda: call(DESCRIBE, lambda: service.page(None)))
+    page = await answer_or_failure(PERMISSIONS[DESCRIBE], paced_call(lane, DESCRIBE, lambda: service.page(None)))
     found.add(page if isinstance(page, Check) else ok(PERMISSIONS[DESCRIBE], "yes"))
     name, attachments = PERMISSIONS[LIST_TAGS], () if isinstance(page, Check) else page.attachments
     arn = next((each.attachment_arn for each in attachments if each.status is not AttachmentStatus.DELETED), None)
@@ -223,10 +231,64 @@ async def check_lane_answers(settings: Settings, lane: OpenLane, found: LaneFoun
     elif arn is None:
         found.add(skipped(name, "not asked: the account has no attachment yet"))
     else:
-        tags = await asked(name, lambda: call(LIST_TAGS, lambda: service.tags(arn)))
+        tags = await answer_or_failure(name, paced_call(lane, LIST_TAGS, lambda: service.tags(arn)))
         found.add(tags if isinstance(tags, Check) else ok(name, "yes"))
+    if binds:
+        await check_registrations(lane, found, binds)
     found.add(clock_check(ahead[0] if ahead else None))
     found.add(capacity_check(None if isinstance(capacity, Check) else capacity, wanted=wanted))
+
+
+async def check_registrations(lane: OpenLane, found: LaneFound, binds: Sequence[Bind]) -> None:
+    """Check the permissions that `bind` needs. Whether the registrations and fields are right is for `plan` to say."""
+    service, names = lane.service, BIND_PERMISSIONS
+    page = await answer_or_failure(
+        names[REGISTRATIONS], paced_call(lane, REGISTRATIONS, lambda: service.registrations(None))
+    )
+    found.add(page if isinstance(page, Check) else ok(names[REGISTRATIONS], "yes"))
+    fields = {bind.registration: bind.field for bind in binds}
+    registrations = () if isinstance(page, Check) else page.registrations
+    one = next((each for each in registrations if each.registration_id in fields), None) or next(
+        iter(registrations), None
+    )
+    if one is None:
+        why = "there is no listing to take one from" if isinstance(page, Check) else "the account has none yet"
+        for name in (names[FIELD_DEFINITIONS], names[FIELD_VALUES]):
+            found.add(skipped(name, f"not asked: it is about a registration, and {why}"))
+    else:
+        definitions = await answer_or_failure(
+            names[FIELD_DEFINITIONS],
+            paced_call(lane, FIELD_DEFINITIONS, lambda: service.field_definitions(one.type, None)),
+        )
+        found.add(definitions if isinstance(definitions, Check) else ok(names[FIELD_DEFINITIONS], "yes"))
+        field = fields.get(one.registration_id, binds[0].field)
+        try:
+            await paced_call(lane, FIELD_VALUES, lambda: service.field_contents(one.registration_id, [field]))
+        except Refused:
+            found.add(ok(names[FIELD_VALUES], "yes"))  # about the field, which another registration may not have
+        except AccessFault as error:
+            hint = "a run goes on without it, but cannot tell why a document was denied; `verify` and `prune` need it"
+            found.add(warned(names[FIELD_VALUES], error.message, hint))
+        except BatchUploadError as error:
+            found.add(failed_by(names[FIELD_VALUES], error))
+        else:
+            found.add(ok(names[FIELD_VALUES], "yes"))
+    found.add(skipped(names[PUT_FIELD], "not tried: it would change something; the first one of a run shows it"))
+
+
+async def answer_or_failure(name: str, answer: Awaitable[CheckAnswer]) -> CheckAnswer | Check:
+    """Return an answer, or the failure of a check if there is none."""
+    try:
+        return await answer
+    except BatchUploadError as error:
+        # what fails an item in a run fails no item here: a person must look at it all the same
+        code = ExitCode.ACCESS if isinstance(error, Refused) else error.exit_code
+        return not_ok(name, code, error.message, error.hint)
+
+
+def paced_call(lane: OpenLane, operation: str, ask: Callable[[], Awaitable[CheckAnswer]]) -> Awaitable[CheckAnswer]:
+    """Send a request at its pace, with few retries."""
+    return lane.wire.call(operation, ask, policy=CONVENIENCE)
 
 
 def account_check(settings: Settings, account: str, region: str, found: LaneFound) -> Check:

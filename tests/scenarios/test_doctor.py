@@ -9,7 +9,15 @@ import pytest
 
 from batch_upload.app.checks import Check
 from batch_upload.app.doctor import doctor
-from batch_upload.operations import DESCRIBE, LIMITS, LIST_TAGS
+from batch_upload.operations import (
+    DESCRIBE,
+    FIELD_DEFINITIONS,
+    FIELD_VALUES,
+    LIMITS,
+    LIST_TAGS,
+    PUT_FIELD,
+    REGISTRATIONS,
+)
 from tests.support.batches import Batch, make_batch
 from tests.support.command import Result, run
 from tests.support.emulator_process import running_emulator
@@ -241,3 +249,64 @@ def test_a_region_that_only_the_manifest_may_name_is_not_missing_while_the_manif
     assert (verdicts(result)["manifest"], verdicts(result)["region"]) == ("fail", "skip")
     assert message(result, "region") == "not known: the manifest may name it, and has a problem"
     assert verdicts(alone)["region"] == "fail"
+
+
+BIND = "bind: {registration: registration-1, field: messagingUseCase.optInImage}"
+OF_REGISTRATIONS = [f"may {each}" for each in (REGISTRATIONS, FIELD_DEFINITIONS, FIELD_VALUES, PUT_FIELD)]
+
+
+def bound_batch(batch: Batch) -> Batch:
+    """The batch with its first item bound to a field."""
+    head, first, rest = batch.path.read_text(encoding="utf-8").partition("  - file:")
+    line, _, others = rest.partition("\n")
+    batch.path.write_text(f"{head}{first}{line}\n    {BIND}\n{others}", encoding="utf-8")
+    return batch
+
+
+def test_a_manifest_that_binds_is_checked_for_the_permissions_of_registrations(
+    command: Preloaded, endpoint: Endpoint, batch: Batch
+) -> None:
+    bound_batch(batch)
+    none_yet = command.run("doctor", batch.path, "--json", cwd=batch.folder, env=endpoint.env)
+    endpoint.plant_registration("registration-1")
+    found = command.run("doctor", batch.path, "--json", cwd=batch.folder, env=endpoint.env)
+
+    assert (none_yet.code, found.code) == (0, 0), found.stderr
+    assert [verdicts(none_yet)[check] for check in OF_REGISTRATIONS] == ["ok", "skip", "skip", "skip"]
+    assert [verdicts(found)[check] for check in OF_REGISTRATIONS] == ["ok", "ok", "ok", "skip"]
+    assert message(found, f"may {PUT_FIELD}").startswith("not tried")
+    assert endpoint.stats().requests[PUT_FIELD] == 0
+
+
+def test_a_missing_permission_for_registrations_fails_but_for_reading_values_warns(
+    command: Preloaded, endpoint: Endpoint, batch: Batch
+) -> None:
+    bound_batch(batch)
+    endpoint.plant_registration("registration-1")
+    endpoint.change(deny=[FIELD_DEFINITIONS, FIELD_VALUES])
+    some = command.run("doctor", batch.path, "--json", cwd=batch.folder, env=endpoint.env)
+    endpoint.change(deny=[REGISTRATIONS])
+    none = command.run("doctor", batch.path, "--json", cwd=batch.folder, env=endpoint.env)
+
+    assert (some.code, none.code) == (22, 22)
+    assert [verdicts(some)[check] for check in OF_REGISTRATIONS] == ["ok", "fail", "warn", "skip"]
+    assert [verdicts(none)[check] for check in OF_REGISTRATIONS] == ["fail", "skip", "skip", "skip"]
+
+
+def test_a_manifest_that_binds_nothing_is_not_asked_about_registrations(
+    command: Preloaded, endpoint: Endpoint, batch: Batch
+) -> None:
+    result = command.run("doctor", batch.path, "--json", cwd=batch.folder, env=endpoint.env)
+
+    assert result.code == 0
+    assert not verdicts(result).keys() & set(OF_REGISTRATIONS)
+    assert not endpoint.stats().requests.keys() & {REGISTRATIONS, FIELD_DEFINITIONS, FIELD_VALUES}
+
+
+def test_the_embedded_emulator_has_the_registrations_that_doctor_asks_for(command: Preloaded, batch: Batch) -> None:
+    bound_batch(batch)
+
+    result = command.run("doctor", batch.path, "--local", "--json", cwd=batch.folder)
+
+    assert result.code == 0, result.stderr
+    assert [verdicts(result)[check] for check in OF_REGISTRATIONS] == ["ok", "ok", "ok", "skip"]

@@ -16,6 +16,7 @@ from tests.support.command import TIMEOUT_S, Event
 from tests.support.emulator_process import EmulatorProcess
 
 CREDENTIALS: Mapping[str, str] = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
+TOLL_FREE = "US_TOLL_FREE_REGISTRATION"
 LOOK_S = 0.01
 """Between two looks at the counters: without a pause they take the processor from the command that is waited for."""
 _ACCOUNTS = count(200_000_000_000)
@@ -113,6 +114,15 @@ class Endpoint:
         """An attachment of this account that the command did not make, of now unless told."""
         made = {} if created_at is None else {"created_at": created_at.isoformat()}
         return self._process.plant({"tags": dict(tags), "account": self.account, **made})
+
+    def plant_registration(self, registration_id: str, registration_type: str = TOLL_FREE) -> Event:
+        """A registration of this account that the command did not make."""
+        given = {"registration_id": registration_id, "account": self.account}
+        return self._process.plant_registration(registration_type, **given)
+
+    def registrations(self) -> list[Event]:
+        """Return the registrations of the accounts of this test, with their versions and values."""
+        return [each for each in self._process.registrations() if each["account"] in self._accounts]
 
     def assert_untouched(self) -> None:
         """Not one request of any operation has come."""
