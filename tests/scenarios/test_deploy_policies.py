@@ -4,7 +4,7 @@ import ast
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from botocore import xform_name
 
 from batch_upload.emulator.names import OPERATIONS, STS_OPERATIONS
-from batch_upload.operations import DELETE, TAG
+from batch_upload.operations import DELETE, FIELD_DEFINITIONS, FIELD_VALUES, PUT_FIELD, REGISTRATIONS, TAG
 from tests.support.batches import make_batch
 from tests.support.emulator_process import ROOT
 from tests.support.endpoint import Endpoint
@@ -33,17 +33,17 @@ def _policy(name: str) -> dict[str, Any]:
     return policy
 
 
-def _actions(name: str) -> set[str]:
-    """The operations that a policy allows, of any service."""
+def _granted_by(statements: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The operations of the service that statements allow."""
     actions: set[str] = set()
-    for statement in _policy(name)["Statement"]:
+    for statement in statements:
         named = statement["Action"]
         actions.update([named] if isinstance(named, str) else named)
-    return actions
+    return {action.removeprefix(PREFIX) for action in actions if action.startswith(PREFIX)}
 
 
 def _granted(name: str) -> set[str]:
-    return {action.removeprefix(PREFIX) for action in _actions(name) if action.startswith(PREFIX)}
+    return _granted_by(_policy(name)["Statement"])
 
 
 def _called() -> set[str]:
@@ -112,6 +112,21 @@ def test_whoever_may_upload_but_not_one_thing_more_can_do_the_whole_job(
     assert (uploaded.code, tagged.code, rebuilt.code) == (0, 0, 0), uploaded.stderr + tagged.stderr + rebuilt.stderr
     assert endpoint.stats().creates == 3
     assert [each["tags"]["Customer"] for each in endpoint.attachments()] == ["acme AS"] * 3
+
+
+def test_a_manifest_that_binds_nothing_needs_no_permission_for_registrations(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    of_bind = [each for each in _policy("upload")["Statement"] if "Registrations" in each["Sid"]]
+    endpoint.change(deny=sorted(_granted_by(of_bind)))
+    batch = make_batch(tmp_path, 3)
+
+    verbs = [("plan",), ("upload", "--rate", "100"), ("verify",), ("reconcile",), ("doctor",), ("prune", "--yes")]
+    codes = [command.run(verb, batch.manifest, *flags, cwd=tmp_path, env=endpoint.env).code for verb, *flags in verbs]
+
+    assert _granted_by(of_bind) == {REGISTRATIONS, FIELD_DEFINITIONS, FIELD_VALUES, PUT_FIELD}
+    assert codes == [0] * len(verbs)
+    assert not endpoint.stats().requests.keys() & _granted_by(of_bind)
 
 
 def test_whoever_may_only_read_can_plan_verify_and_look_and_nothing_is_created_in_his_name(
