@@ -29,8 +29,10 @@ from batch_upload.shortage import are_descriptors_free, out_of_descriptors
 
 LANE_DESCRIPTORS = 6
 """Connections to the service and to STS, a document, and what is open while names and certificates are looked up."""
-LOCAL_LANE_DESCRIPTORS = 11
-"""With the emulator in this process: also its state, its listening socket, and its end of each connection."""
+LOCAL_LANE_DESCRIPTORS = 9
+"""With the emulator in this process: also its end of each connection."""
+EMULATOR_DESCRIPTORS = 2
+"""The emulator's state, and its listening socket."""
 
 DATABASE_RECORD_S = 75.0
 """Seconds that the write of an outcome to a database may take: the writing thread gives up after 60 s
@@ -217,7 +219,7 @@ async def embedded_emulator(
 
     Raises UsageError if the state cannot be used, and OutOfResources as `open_lane`.
     """
-    if not are_descriptors_free(LOCAL_LANE_DESCRIPTORS):
+    if not are_descriptors_free(EMULATOR_DESCRIPTORS + LOCAL_LANE_DESCRIPTORS):
         raise out_of_descriptors()
     from batch_upload.emulator import LOCAL, ConfigurationError, serving  # heavy, and only for `--local`
 

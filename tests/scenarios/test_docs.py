@@ -9,7 +9,9 @@ from urllib.parse import unquote
 
 import pytest
 
+from batch_upload.app.rates import DOCUMENTED
 from batch_upload.errors import ExitCode
+from batch_upload.operations import ASSUME_ROLE, IDENTITY
 from batch_upload.summary import exit_of
 from tests.support.emulator_process import ROOT
 from tests.support.preloaded import Preloaded
@@ -94,6 +96,14 @@ def test_operations_has_a_row_for_each_exit_code_and_wakes_somebody_where_a_pers
     for code in ExitCode:
         assert rows[code]["name"] == exit_of(code).name
         assert (rows[code]["wake"] == "yes") == exit_of(code).wants_a_person, code
+
+
+def test_operations_has_the_rate_of_each_operation_of_the_service() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+    told = {name: float(rate) for name, rate in re.findall(r"^ *\| `(\w+)` \| (\d+) \|", text, re.MULTILINE)}
+
+    assert told == {name: rate for name, rate in DOCUMENTED.items() if name not in (IDENTITY, ASSUME_ROLE)}
 
 
 def test_operations_shows_the_crontab_as_it_is() -> None:
