@@ -11,6 +11,7 @@ from batch_upload.emulator.errors import REGISTRATION_RESOURCE, resource_not_fou
 from batch_upload.emulator.listing import PageToken, ids_asked_for, page_size, page_start
 from batch_upload.emulator.registration_state import (
     REGISTRATION_STATUSES,
+    FieldValue,
     RegistrationVersion,
     StoredRegistration,
     VersionStatus,
@@ -75,13 +76,24 @@ def describe_field_values(context: ServiceContext, call: Call) -> Members:
         value, denial = version.values.get(definition.path), version.denials.get(definition.path)
         if value is None and denial is None:
             continue
-        members: dict[str, Any] = {"FieldPath": definition.path, **({} if value is None else value.to_members())}
+        held = {} if value is None else value_members(context, call, value)
+        members: dict[str, Any] = {"FieldPath": definition.path, **held}
         if denial is not None:
             feedback = {} if denial.feedback is None else {"Feedback": denial.feedback}
             members |= {"DeniedReason": denial.reason, **feedback}
         entries.append((place, members))
     page = _page(context, call, "RegistrationFieldValues", entries)
     return {**registration_names(registration), "VersionNumber": version.number, **page}
+
+
+def value_members(context: ServiceContext, call: Call, value: FieldValue) -> dict[str, Any]:
+    """Return what a field holds, its attachment by its id or its ARN as the settings say."""
+    members = value.to_members()
+    if call.settings.fields_give_arns and value.attachment_id is not None:
+        attachment = context.store.find(call.account, call.region, value.attachment_id)
+        if attachment is not None:  # it may have been deleted and forgotten
+            members["RegistrationAttachmentId"] = attachment.arn
+    return members
 
 
 def find_registration(context: ServiceContext, call: Call, id_or_arn: str) -> StoredRegistration:

@@ -32,6 +32,7 @@ from batch_upload.emulator.registration_listing import (
     find_registration,
     registration_members,
     registration_names,
+    value_members,
     version_members,
 )
 from batch_upload.emulator.registration_state import (
@@ -156,7 +157,7 @@ def put_field_value(context: ServiceContext, call: Call) -> Members:
         value = FieldValue(attachment_id=_usable_attachment_id(context, call, value.attachment_id))
     version = registration.current.with_value(definition.path, value)
     context.store.record(RegistrationSaved(registration.with_version(version)))
-    return _field_answer(registration, definition, value)
+    return _field_answer(context, call, registration, definition, value)
 
 
 def delete_field_value(context: ServiceContext, call: Call) -> Members:
@@ -168,7 +169,7 @@ def delete_field_value(context: ServiceContext, call: Call) -> Members:
     value = values.pop(definition.path, FieldValue())
     version = replace(registration.current, values=values)
     context.store.record(RegistrationSaved(registration.with_version(version)))
-    return _field_answer(registration, definition, value)
+    return _field_answer(context, call, registration, definition, value)
 
 
 REGISTRATION_OPERATIONS: Mapping[str, Callable[[ServiceContext, Call], Members]] = {
@@ -237,6 +238,12 @@ def _usable_attachment_id(context: ServiceContext, call: Call, id_or_arn: str) -
     return attachment.attachment_id
 
 
-def _field_answer(registration: StoredRegistration, definition: FieldDefinition, value: FieldValue) -> Members:
+def _field_answer(
+    context: ServiceContext,
+    call: Call,
+    registration: StoredRegistration,
+    definition: FieldDefinition,
+    value: FieldValue,
+) -> Members:
     place = {"VersionNumber": registration.current.number, "FieldPath": definition.path}
-    return {**registration_names(registration), **place, **value.to_members()}
+    return {**registration_names(registration), **place, **value_members(context, call, value)}

@@ -136,6 +136,8 @@ class LaneSettings(BaseModel):
     """the quota of registrations in an account and Region; null: none. Preloaded ones count, too"""
     delete_bound: BoundDeletion = BoundDeletion.REFUSE
     """whether an attachment that a registration holds can be deleted: `refuse` or `allow`"""
+    fields_give_arns: bool = False
+    """a field names its attachment by its ARN, as the model allows, instead of its id"""
     is_region_enabled: bool = True
     """whether the account has enabled the Region; if not, every request is an UnrecognizedClientException"""
     faults: tuple[FaultRule, ...] = ()

@@ -133,6 +133,16 @@ async def test_what_is_put_into_a_field_is_in_it_and_again_does_no_more(wire: Em
     assert await wire.service.field_contents(registration_id, [IMAGE]) == (FieldContent(IMAGE, attachment_id),)
 
 
+async def test_an_attachment_that_is_named_by_its_arn_is_told_by_its_id(wire: EmulatedLane) -> None:
+    registration_id, attachment_id = planted(wire), wire.plant({})
+    wire.running.emulator.change_settings('{"fields_give_arns": true}')
+
+    version = await wire.service.put_field(Bind(registration_id, IMAGE), attachment_id)
+
+    assert version == 1
+    assert await wire.service.field_contents(registration_id, [IMAGE]) == (FieldContent(IMAGE, attachment_id),)
+
+
 async def test_what_is_put_takes_the_place_of_what_the_field_holds(wire: EmulatedLane) -> None:
     registration_id, first, second = planted(wire), wire.plant({}), wire.plant({})
 

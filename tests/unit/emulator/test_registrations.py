@@ -70,6 +70,17 @@ def test_a_field_holds_what_was_put_last(client: Client) -> None:
     assert [one["FieldPath"] for one in values(client, registration_id, SectionPath="companyInfo")] == [COMPANY]
 
 
+def test_a_field_names_its_attachment_by_its_arn_where_the_settings_say_so(make_client: MakeClient) -> None:
+    client = make_client(processing_s=0, fields_give_arns=True)
+    registration_id, attachment = registered(client), client.create().members
+
+    answer = put(client, registration_id, IMAGE, RegistrationAttachmentId=attachment[ATTACHMENT_ID]).members
+
+    [held] = values(client, registration_id)
+    assert answer["RegistrationAttachmentId"] == attachment["RegistrationAttachmentArn"]
+    assert held["RegistrationAttachmentId"] == attachment["RegistrationAttachmentArn"]
+
+
 def test_registrations_and_attachments_can_be_named_by_their_arns(client: Client) -> None:
     registration_id, attachment = registered(client), client.create().members
     arn = described(client, registration_id)["RegistrationArn"]
