@@ -1,13 +1,13 @@
 """What `ports.LedgerWriter` has on bindings: the part of `store.LaneWriter` that puts attachments into fields."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
 from batch_upload.ledger import bindings, sets
 from batch_upload.ledger.driver import Database, Returned
-from batch_upload.model import Known, Outcome
+from batch_upload.model import Item, Known, Outcome
 from batch_upload.ports import BindAttempt
 from batch_upload.records import BoundItem
 from batch_upload.registration import Bind, Denial, RegistrationField
@@ -15,6 +15,14 @@ from batch_upload.registration import Bind, Denial, RegistrationField
 
 class BindingWriter(ABC):
     """The bindings of one lane, over the reads and writes of the lane's writer."""
+
+    _has_binds = True
+    """Whether an item of the lane may have a `bind`, since the lane was taken: no other process changes that then."""
+
+    async def enlist(self, wanted: Iterable[Item], *, at: datetime) -> None:
+        items = tuple(wanted)
+        self._has_binds = self._has_binds or any(each.bind for each in items)
+        await self._write(partial(sets.enlist, items=items, follows_binds=self._has_binds, at=at))
 
     async def bound(self, batch: str) -> Sequence[BoundItem]:
         return await self._read(partial(bindings.bound_items, batch=batch), nothing=[])

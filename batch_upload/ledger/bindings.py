@@ -36,8 +36,6 @@ def has_binds(db: Database, lane_id: int) -> bool:
 
 def follow(db: Database, lane_id: int, binds: Mapping[str, Bind | None], *, at: datetime) -> None:
     """Give the items of these tokens the `bind` that the manifest has now."""
-    if not has_binds(db, lane_id) and not any(binds.values()):
-        return
     for before in stored_of_tokens(db, lane_id, tuple(binds)):
         after = bind_wanted(before.known, binds[before.known.client_token])
         write(db, before, after, at=at)

@@ -10,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Integer,
     Text,
     and_,
@@ -22,9 +21,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.elements import ColumnClause
 
 from batch_upload.errors import BatchUploadError, ExitCode, LedgerOfAnotherLane, LedgerUnusable
 from batch_upload.ledger.driver import Database, Statement, Upsert
@@ -65,28 +61,7 @@ def user_of_process() -> str:
         return str(user_id)
 
 
-class recent_column(ColumnClause[str]):  # noqa: N801 - named as SQL functions are
-    """A column of `run` that tables of an earlier schema do not have. Its value is NULL there.
-
-    An SQLite file of an earlier schema is copied, and the copy is migrated and read. A PostgreSQL database is read as
-    it is, while controllers of the earlier program may write to it. To name the column there would be an error, so the
-    row becomes JSON, and the member of that name is read.
-    """
-
-    inherit_cache = True
-
-
-@compiles(recent_column)
-def _recent_column(element: recent_column, _compiler: SQLCompiler, **_: object) -> str:
-    return f"run.{element.name}"
-
-
-@compiles(recent_column, "postgresql")
-def _recent_column_of_postgres(element: recent_column, _compiler: SQLCompiler, **_: object) -> str:
-    return f"to_json(run) ->> '{element.name}'"
-
-
-WHO: tuple[ColumnElement[str], ...] = tuple(recent_column(name, Text()) for name in ("principal", "os_user", "host"))
+WHO = (run.c.principal, run.c.os_user, run.c.host)
 """The columns that say who a run was, in the order of `UploadedBy`."""
 
 

@@ -47,10 +47,11 @@ from batch_upload.registration import Bind, BindState
 _PARKABLE = (State.PENDING, State.FAILED, State.PARKED)
 
 
-def enlist(db: Database, lane_id: int, items: Sequence[Item], *, at: datetime) -> None:
+def enlist(db: Database, lane_id: int, items: Sequence[Item], *, follows_binds: bool, at: datetime) -> None:
     """Make the tokens of these items current. Of several items with one id the last is the current one.
 
     Only what is new or different is written. The identity tag of a token that was sent once stays as it was sent.
+    `follows_binds`: whether any item of the lane has a `bind`, or is to have one now.
     """
     batches: dict[str, list[Item]] = {}
     for each in items:
@@ -62,7 +63,8 @@ def enlist(db: Database, lane_id: int, items: Sequence[Item], *, at: datetime) -
         db.run(_RETIRE, asked)  # first: an id has one current token at most
         db.run_many(_ENLIST, (_row(each, lane_id, current, at) for each in of_batch))
         db.run(_RETURN, asked)
-    bindings.follow(db, lane_id, {each.client_token: each.bind for each in items}, at=at)
+    if follows_binds:
+        bindings.follow(db, lane_id, {each.client_token: each.bind for each in items}, at=at)
 
 
 def park(

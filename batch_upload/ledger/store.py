@@ -3,7 +3,7 @@
 import math
 import os
 import socket
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -13,12 +13,12 @@ import anyio
 
 from batch_upload.document import RememberedDigest
 from batch_upload.errors import BatchUploadError, Disagreement, LedgerFault, LedgerLocked, LedgerOfAnotherLane
-from batch_upload.ledger import attachments, attempts, items, memory, runs, sets
+from batch_upload.ledger import attachments, attempts, bindings, items, memory, runs, sets
 from batch_upload.ledger.binding_writer import BindingWriter
 from batch_upload.ledger.driver import Database, Returned
 from batch_upload.ledger.leases import LaneTimes, Leases
 from batch_upload.ledger.writer import Writer
-from batch_upload.model import Attachment, Fault, Item, Known, Lane, Outcome
+from batch_upload.model import Attachment, Fault, Known, Lane, Outcome
 from batch_upload.moments import Moment, Stretch
 from batch_upload.ports import Attempt, Clock, LaneMemory, moment
 from batch_upload.ports.ledger import NO_BINDS
@@ -184,6 +184,7 @@ class LaneWriter(BindingWriter):
             fence = ledger.take(db, lane_id)
             ledger.at_work[lane_id] = self.target
             self._taken = lane_id
+            self._has_binds = bindings.has_binds(db, lane_id)
             is_as_left = ledger.leases.is_as_left(lane_id, runs.last_run_id(db, lane_id))
             ledger.check_times(db, lane_id, now=now, is_copy=is_as_left is False)
             listed_at, sent_at = runs.listed_at(db, lane_id), attempts.last_sent_at(db, lane_id)
@@ -302,9 +303,6 @@ class LaneWriter(BindingWriter):
 
     async def open_intents(self) -> Sequence[Known]:
         return await self._read(items.open_intents, nothing=[])
-
-    async def enlist(self, wanted: Iterable[Item], *, at: datetime) -> None:
-        await self._write(partial(sets.enlist, items=tuple(wanted), at=at))
 
     async def intend(self, client_token: str, *, run_id: str, at: datetime) -> Attempt:
         now = moment(self._ledger.clock)

@@ -18,17 +18,16 @@ from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGconn
 from psycopg.types.string import TextLoader
-from sqlalchemy import Boolean, Dialect, Integer
+from sqlalchemy import Dialect
 from sqlalchemy.dialects.postgresql.base import PGDialect
-from sqlalchemy.types import TypeEngine
 
 from batch_upload.errors import LedgerUnusable
 from batch_upload.ledger.driver import Database, ResultRow, Upsert, Values
+from batch_upload.ledger.postgres.earlier import expressions_of, sql_type_of
 from batch_upload.ledger.postgres.faults import unusable
 from batch_upload.ledger.postgres.migrations import check_server, check_whole, migrate, schema_version
 from batch_upload.ledger.postgres.parameters import PostgresParameters, parameters_of
 from batch_upload.ledger.sqlite.digest_cache import DigestCache
-from batch_upload.ledger.tables import JsonText, TagsText
 from batch_upload.ledger_address import PostgresUrl
 from batch_upload.model import Lane
 from batch_upload.records import LaneHold
@@ -69,7 +68,8 @@ SELECT hashtextextended(
   concat_ws(',', sum(commit_no), sum(fence), count(lease_until), (SELECT max(run_no) FROM run)), 0) FROM lane
 """
 """Each write to a lane raises its `commit_no`, a take its `fence`; a run that reaches no lane is a new one."""
-_WITH_WANTED = "WITH wanted (key, value) AS (SELECT * FROM unnest(%s::text[], %s::text[]))"
+WANTED = "wanted (key, value) AS (SELECT * FROM unnest(%s::text[], %s::text[]))"
+"""The table `wanted` of a statement."""
 
 
 class ImpatientConnection(psycopg.Connection[ResultRow]):
@@ -104,7 +104,8 @@ class PostgresDatabase(Database):
 
     One that was lost is made anew by `connect` when the next transaction begins. `is_pipelined`: a statement is sent
     without waiting for the answer to the last one, unless that has rows that are asked for. An error is then raised
-    where rows are asked for next, at the end of a savepoint, or at the commit.
+    where rows are asked for next, at the end of a savepoint, or at the commit. `expressions`: common table expressions
+    of each statement, which stand for tables of an earlier version (`earlier.py`).
     """
 
     DIALECT: ClassVar[Dialect] = PGDialect(paramstyle="format")  # type: ignore[no-untyped-call]
@@ -119,8 +120,10 @@ class PostgresDatabase(Database):
         shown: str,
         begin: Sequence[bytes],
         is_pipelined: bool = False,
+        expressions: Sequence[str] = (),
     ) -> None:
         self.raw = raw
+        self._expressions = expressions
         self._connect = connect
         self._shown = shown
         self._begin = begin
@@ -160,7 +163,7 @@ class PostgresDatabase(Database):
         # one statement with an array for each column takes the server a fifth of what a statement for each row does
         arrays = [list(column) for column in zip(*parameters, strict=True)][:count]
         kinds = (statement.table.c[name].type for name in compiled.names[:count])
-        unnested = ", ".join(f"%s::{_array_of(kind)}" for kind in kinds)
+        unnested = ", ".join(f"%s::{sql_type_of(kind)}[]" for kind in kinds)
         head, _, values_and_tail = compiled.sql.partition(" VALUES (")
         sql = f"{head} SELECT * FROM unnest({unnested}){values_and_tail.partition(')')[2]}"  # noqa: S608 - our own names
         self.raw.execute(sql.encode(), [*arrays, *parameters[0][count:]])
@@ -253,9 +256,11 @@ class PostgresDatabase(Database):
             self._pipeline.sync()
 
     def _with_wanted(self, sql: str, parameters: Sequence[Any]) -> tuple[bytes, Sequence[Any]]:
-        if "wanted.key" not in sql:
-            return sql.encode(), parameters
-        return f"{_WITH_WANTED} {sql}".encode(), (*self._wanted, *parameters)
+        has_wanted = "wanted.key" in sql
+        expressions = (WANTED, *self._expressions) if has_wanted else self._expressions
+        if expressions:
+            sql = f"WITH {', '.join(expressions)} {sql}"
+        return sql.encode(), (*self._wanted, *parameters) if has_wanted else parameters
 
     def _fetched(self, name: str) -> Iterator[ResultRow]:
         fetch = f"FETCH {ROWS_A_FETCH} FROM {name}".encode()
@@ -267,13 +272,6 @@ class PostgresDatabase(Database):
 
 def _in_utc(at: datetime | None) -> datetime | None:
     return None if at is None else at.astimezone(UTC)
-
-
-def _array_of(kind: TypeEngine[Any]) -> str:
-    """Return the type of an array of what a column of our tables holds (`schema.py`)."""
-    if isinstance(kind, JsonText | TagsText):
-        return "json[]"
-    return {Integer: "bigint[]", Boolean: "boolean[]"}.get(type(kind), "text[]")
 
 
 @contextmanager
@@ -314,11 +312,12 @@ def open_for_reading(url: PostgresUrl) -> PostgresDatabase | None:
             if version == 0:
                 raw.close()
                 return None
-            check_whole(raw, shown=shown)
+            check_whole(raw, shown=shown, version=version)
         except BaseException:
             raw.close()
             raise
-    return PostgresDatabase(raw, partial(connect, parameters), shown=shown, begin=BEGIN_READING)
+    earlier = expressions_of(version)
+    return PostgresDatabase(raw, partial(connect, parameters), shown=shown, begin=BEGIN_READING, expressions=earlier)
 
 
 def connect(parameters: PostgresParameters, *, is_impatient: bool = False) -> ImpatientConnection:

@@ -7,9 +7,10 @@ from psycopg import Connection
 
 from batch_upload.errors import LedgerUnusable
 from batch_upload.ledger.driver import ResultRow
+from batch_upload.ledger.postgres.earlier import tables_of
 from batch_upload.ledger.postgres.schema import MIGRATIONS
 from batch_upload.ledger.runs import program_version
-from batch_upload.ledger.tables import METADATA, utc_text
+from batch_upload.ledger.tables import utc_text
 
 POSTGRES_NEEDED = 13
 LEDGER_MARK = "ledger of batch-upload"
@@ -17,8 +18,7 @@ LEDGER_MARK = "ledger of batch-upload"
 ADVISORY_LOCK = 0x62754C31
 """Key of the lock under which one program at a time takes a step: `buL1`."""
 SCHEMA_VERSION = len(MIGRATIONS)
-TABLES = frozenset(METADATA.tables) - {"digest"}
-"""What remembers files belongs to one machine, and is a file there."""
+TABLES = tables_of(SCHEMA_VERSION)
 _MUST_BE_ON = {
     "fsync": "a crash of the server's machine could damage the ledger",
     "full_page_writes": "a crash of the server's machine could damage the ledger",
@@ -101,9 +101,9 @@ def migrate(
             )
 
 
-def check_whole(raw: Connection[ResultRow], *, shown: str) -> None:
-    """Raise LedgerUnusable if a table is missing."""
-    missing = TABLES - _tables(raw).keys()
+def check_whole(raw: Connection[ResultRow], *, shown: str, version: int = SCHEMA_VERSION) -> None:
+    """Raise LedgerUnusable if a table of this version is missing."""
+    missing = tables_of(version) - _tables(raw).keys()
     if missing:
         raise LedgerUnusable(
             f"`{shown}` is damaged: it has no {', '.join(sorted(missing))}",

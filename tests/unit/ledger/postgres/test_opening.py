@@ -151,11 +151,19 @@ def ledger_of_before(address: PostgresUrl) -> None:
     lane = "INSERT INTO lane (account, region, endpoint, pinned_at) VALUES ('123456789012', 'us-east-1', 'e', '{at}')"
     rows(address, lane.format(at=utc_text(T0)))
     rows(address, RUN_OF_BEFORE.format(run_id="old", at=utc_text(T0)))
+    rows(address, ITEM_OF_BEFORE.format(item_id="a", at=utc_text(T0)))
 
 
 RUN_OF_BEFORE = (
     "INSERT INTO run (lane_id, target, run_id, verb, batch, program, began_at)"
     " VALUES (1, NULL, '{run_id}', 'upload', 'june', '0.1.0', '{at}')"
+)
+
+
+ITEM_OF_BEFORE = (
+    "INSERT INTO item (lane_id, client_token, batch, item_id, source, content, tags, generation, identity_tag, current,"
+    " state, enlisted_at, changed_at) VALUES (1, 'bu1-{item_id}-1', 'june', '{item_id}', 'a.pdf', 'sha256:00', '{{}}',"
+    " 1, true, true, 'pending', '{at}', '{at}')"
 )
 
 
@@ -168,6 +176,10 @@ def test_a_ledger_of_an_earlier_schema_is_read_as_it_is(address: PostgresUrl) ->
     with reader:
         (run,) = reader.runs("june", 5)
         assert reader.uploaders("june", ["a"]) == {}
+        assert [(known.item_id, known.bind) for known in reader.known("june")] == [("a", None)]
+        assert reader.compare("june", {"a": "bu1-a-1"}).unfinished == {"a": True}
+        assert (reader.bound("june"), reader.bind_attempts("bu1-a-1")) == ([], [])
+        assert reader.field_definitions(after=T0) == {}
     assert (run.run_id, run.principal, run.os_user, run.host) == ("old", None, None, None)
     assert rows(address, "SELECT max(version) FROM migration") == [(1,)]
 
@@ -177,6 +189,7 @@ async def test_a_controller_of_the_program_of_before_goes_on_and_no_new_one_begi
     await made(address)
 
     rows(address, RUN_OF_BEFORE.format(run_id="goes on", at=utc_text(T0)))
+    rows(address, ITEM_OF_BEFORE.format(item_id="b", at=utc_text(T0)))
     with connect(parameters_of(address)) as raw, pytest.raises(LedgerUnusable, match=f"schema {SCHEMA_VERSION}"):
         schema_version(raw, shown="ledger", newest=1)
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
-from batch_upload.ledger.postgres.connection import _WITH_WANTED, PostgresDatabase
+from batch_upload.ledger.postgres.connection import WANTED, PostgresDatabase
 from batch_upload.ledger_address import ledger_address
 from tests.support.one_lane import open_one_lane
 from tests.unit.ledger.samples import RUN, ManualClock
@@ -49,7 +49,7 @@ def whole_tables(raw: psycopg.Connection[tuple[object, ...]], name: str) -> list
 def plan_of(raw: psycopg.Connection[tuple[object, ...]], name: str) -> str:
     sql = STATEMENTS[name].compiled(PostgresDatabase.DIALECT).sql
     if "wanted.key" in sql:
-        sql = f"{_WITH_WANTED} {sql}"
+        sql = f"WITH {WANTED} {sql}"
     count = sql.count("%s")
     for number in range(1, count + 1):
         sql = sql.replace("%s", f"${number}", 1)
