@@ -146,6 +146,7 @@ def retagged(item: Known, owner: Known) -> Known:
     """The attachment of `owner` carries the tags of this item, and belongs to it from now on.
 
     It stays in its field: if that is the one that this item is to be bound to, what is known of that goes with it.
+    If another attachment was put there since, this item is to be bound anew.
     """
     heir = item._replace(
         state=owner.state,
@@ -160,7 +161,7 @@ def retagged(item: Known, owner: Known) -> Known:
         resume_after=None,
         **_unbound(item),
     )
-    if item.bind is not None and item.bind == owner.bind:
+    if item.bind is not None and item.bind == owner.bind and owner.bind_state is not BindState.REPLACED:
         return heir._replace(
             bind_state=owner.bind_state,
             bound_version=owner.bound_version,

@@ -22,7 +22,9 @@ from hypothesis.stateful import (
 from batch_upload.errors import BatchUploadError, Disagreement
 from batch_upload.ledger import find_reader, open_ledger
 from batch_upload.model import AttachmentStatus, Fault, Known, Lane, Outcome, OutcomeKind, State
-from batch_upload.ports import Attempt, LedgerWriter
+from batch_upload.ports import Attempt, BindAttempt, LedgerWriter
+from batch_upload.registration import Bind, BindState
+from tests.support.ledger_model import Model
 from tests.support.ledgers import Ledgers
 from tests.unit.ledger.samples import BATCH, LANE, T0, ManualClock, accepted, after, attachment, item, rows
 
@@ -34,13 +36,7 @@ LANES = {
 TOKENS = ("bu1-a-1", "bu1-a-2", "bu1-b-1")
 NO = Fault("No", "no")
 CERTAIN = {OutcomeKind.REFUSED: State.FAILED, OutcomeKind.NO_CAPACITY: State.PARKED}
-LIVE = (State.PROCESSING, State.COMPLETE)
-LANDED = {
-    AttachmentStatus.IN_PROGRESS: State.PROCESSING,
-    AttachmentStatus.COMPLETE: State.COMPLETE,
-    AttachmentStatus.FAILED: State.FAILED,
-    AttachmentStatus.DELETED: State.FAILED,
-}
+BINDS = (Bind("registration-1", "a.b"), Bind("registration-2", "a.b"))
 
 COUNTED = """
 SELECT item_no, attempts, request_id, first_sent_at,
@@ -56,22 +52,7 @@ FROM item ORDER BY item_no
 tokens = st.sampled_from(TOKENS)
 attachment_ids = st.sampled_from(["att-1", "att-2", "att-3"])
 statuses = st.sampled_from(AttachmentStatus)
-
-
-@dataclass(frozen=True)
-class Model:
-    """One token, as simply as it can be said."""
-
-    state: State = State.PENDING
-    attachment_id: str | None = None
-    unknown_since: datetime | None = None
-    last_open_at: datetime | None = None
-    attempts: int = 0
-
-    def landed(self, attachment_id: str, status: AttachmentStatus) -> "Model":
-        stays = self.state is State.COMPLETE and LANDED[status] in LIVE
-        state = State.COMPLETE if stays else LANDED[status]
-        return replace(self, state=state, attachment_id=attachment_id, unknown_since=None, last_open_at=None)
+binds = st.sampled_from([None, *BINDS])
 
 
 @dataclass(frozen=True)
@@ -92,6 +73,7 @@ class OfLane:
     current: dict[str, str] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
     open: dict[str, Open] = field(default_factory=dict)
+    binding: dict[str, BindAttempt] = field(default_factory=dict)
 
 
 async def _known_and_owners(writer: LedgerWriter) -> tuple[Sequence[Known], Mapping[str, str | None]]:
@@ -184,7 +166,7 @@ class LedgerMachine(RuleBasedStateMachine):
         able = [
             lane
             for lane in self.lanes.values()
-            if token in lane.items and token not in lane.open and lane.items[token].state not in LIVE
+            if token in lane.items and token not in lane.open and not lane.items[token].is_live
         ]
         at = self.now()
 
@@ -194,14 +176,14 @@ class LedgerMachine(RuleBasedStateMachine):
         for lane, attempt in zip(able, self.runner.run(intend()), strict=True):
             model = lane.items[token]
             lane.open[token] = Open(attempt, model.unknown_since, model.last_open_at)
-            lane.items[token] = Model(State.SENDING, None, model.unknown_since or at, at, model.attempts + 1)
+            lane.items[token] = model.sent(at)
 
-    @rule(generation=st.sampled_from([1, 2]))
-    def enlist(self, generation: int) -> None:
-        wanted = [item("a", generation=generation), item("b")]
+    @rule(generation=st.sampled_from([1, 2]), of_a=binds, of_b=binds)
+    def enlist(self, generation: int, of_a: Bind | None = None, of_b: Bind | None = None) -> None:
+        wanted = [item("a", generation=generation)._replace(bind=of_a), item("b")._replace(bind=of_b)]
         self.runner.run(self.ledger.enlist(wanted, at=self.now()))
         for one in wanted:
-            self.items.setdefault(one.client_token, Model())
+            self.items[one.client_token] = self.items.get(one.client_token, Model()).wanted_in(one.bind)
             self.current[one.item_id] = one.client_token
 
     @rule()
@@ -210,6 +192,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.runner.run(self.opened.close())
         for lane in self.lanes.values():
             lane.open.clear()
+            lane.binding.clear()
         self.open_ledger()
 
     @rule(token=tokens)
@@ -217,12 +200,12 @@ class LedgerMachine(RuleBasedStateMachine):
         if token not in self.items or token in self.open:
             return
         model, at = self.items[token], self.now()
-        if model.state in LIVE:
+        if model.is_live:
             self._raises(BatchUploadError, token, at)
             return
         attempt = self.runner.run(self.ledger.intend(token, run_id=self.run_id, at=at))
         self.open[token] = Open(attempt, model.unknown_since, model.last_open_at)
-        self.items[token] = Model(State.SENDING, None, model.unknown_since or at, at, model.attempts + 1)
+        self.items[token] = model.sent(at)
 
     def _raises(self, kind: type[Exception], token: str, at: datetime) -> None:
         try:
@@ -263,7 +246,7 @@ class LedgerMachine(RuleBasedStateMachine):
     ) -> None:
         model = self.items[token]
         theirs = self.owners.get(attachment_id, token) != token
-        second = model.state in LIVE and model.attachment_id != attachment_id
+        second = model.is_live and model.attachment_id != attachment_id
         try:
             self.told(self.runner.run(doing))
         except Disagreement:
@@ -291,8 +274,55 @@ class LedgerMachine(RuleBasedStateMachine):
     def fail(self, token: str) -> None:
         if token in self.items:
             self.told(self.runner.run(self.ledger.fail(token, NO, at=self.now())))
-            if self.items[token].unknown_since is None:
-                self.items[token] = replace(self.items[token], state=State.FAILED)
+            model = self.items[token]
+            if model.state is State.BINDING:
+                model = replace(model, bind_state=BindState.REFUSED)
+            if model.unknown_since is None:
+                self.items[token] = replace(model, state=State.FAILED)
+
+    @rule(token=tokens)
+    def intend_bind(self, token: str) -> None:
+        model = self.items.get(token, Model())
+        if model.state is State.BINDING or model.bind_state is BindState.REFUSED:
+            attempt = self.runner.run(self.ledger.intend_bind(token, run_id=self.run_id, at=self.now()))
+            assert attempt.was_sent == (model.bind_state is BindState.SENT)
+            self.lanes[self.label].binding[token] = attempt
+            self.items[token] = replace(model, state=State.BINDING, bind_state=BindState.SENT)
+
+    @precondition(lambda self: self.lanes[self.label].binding)
+    @rule(kind=st.sampled_from(OutcomeKind), version=st.sampled_from([1, 2]), data=st.data())
+    def conclude_bind(self, kind: OutcomeKind, version: int, data: st.DataObject) -> None:
+        attempt = data.draw(st.sampled_from(sorted(self.lanes[self.label].binding.values(), key=str)))
+        del self.lanes[self.label].binding[attempt.client_token]
+        is_accepted, model = kind is OutcomeKind.ACCEPTED, self.items[attempt.client_token]
+        outcome = Outcome(kind, self.now(), fault=None if is_accepted else NO)
+        concluding = self.ledger.conclude_bind(attempt, outcome, version=version if is_accepted else None)
+        self.told(self.runner.run(concluding))
+        for token, other in self.items.items() if is_accepted else ():
+            is_replaced = other.bind == attempt.bind and other.bind_state is BindState.BOUND
+            if is_replaced and token != attempt.client_token:
+                self.items[token] = replace(other, bind_state=BindState.REPLACED)
+        if (model.bind, model.attachment_id) == (attempt.bind, attempt.attachment_id):
+            self.items[attempt.client_token] = self._bound(model, attempt, kind, version)
+
+    def _bound(self, model: Model, attempt: BindAttempt, kind: OutcomeKind, version: int) -> Model:
+        if kind is OutcomeKind.ACCEPTED and model.is_ready:
+            return replace(model, state=State.COMPLETE, bind_state=BindState.BOUND, bound_version=version)
+        if kind is OutcomeKind.ACCEPTED or model.state is not State.BINDING:
+            return model
+        if kind is OutcomeKind.REFUSED:
+            return replace(model, state=State.FAILED, bind_state=BindState.REFUSED)
+        is_open = attempt.was_sent or kind is OutcomeKind.UNKNOWN
+        return replace(model, bind_state=BindState.SENT if is_open else BindState.WANTED)
+
+    @rule(chosen=st.lists(tokens, unique=True))
+    def rebind(self, chosen: list[str]) -> None:
+        there = [token for token in chosen if token in self.items]
+        self.runner.run(self.ledger.rebind(there, at=self.now()))
+        for token in there:
+            model = self.items[token]
+            if model.state is State.COMPLETE and model.bind_state is BindState.BOUND:
+                self.items[token] = replace(model, state=State.BINDING, bind_state=BindState.WANTED)
 
     @rule(chosen=st.lists(tokens, unique=True))
     def park(self, chosen: list[str]) -> None:
@@ -312,11 +342,13 @@ class LedgerMachine(RuleBasedStateMachine):
         self.runner.run(self.ledger.absent(there, at=self.now()))
         for token in there:
             if self.items[token].unknown_since is not None:
-                self.items[token] = Model(State.PENDING, None, None, None, self.items[token].attempts)
+                self.items[token] = replace(
+                    self.items[token], state=State.PENDING, unknown_since=None, last_open_at=None
+                )
 
     def _move(self, chosen: list[str], states: tuple[State, ...], to: State) -> None:
         for token in chosen:
-            if self.items[token].state in states:
+            if self.items[token].state in states and self.items[token].bind_state is not BindState.REFUSED:
                 self.items[token] = replace(self.items[token], state=to)
 
     @invariant()
@@ -326,7 +358,8 @@ class LedgerMachine(RuleBasedStateMachine):
                 known, owners = self.runner.run(_known_and_owners(lane.writer))
                 found = {
                     row.client_token: Model(
-                        row.state, row.attachment_id, row.unknown_since, row.last_open_at, row.attempts
+                        *(row.state, row.attachment_id, row.unknown_since, row.last_open_at, row.attempts),
+                        *(row.bind, row.bind_state, row.bound_version),
                     )
                     for row in known
                 }
