@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,23 +16,22 @@ from batch_upload.form import Form, limiting_form
 from batch_upload.manifest.columns import template_of
 from batch_upload.manifest.expand import Expansion
 from batch_upload.manifest.filters import is_replacement
-from batch_upload.manifest.from_table import NewTableEntry, TableOptions, folder_of_missing, new_table_entry
-from batch_upload.manifest.new import Judge, LeftOut, OneByOne, Rejection, WantedTags, entries_of_folder, wanted_tags
+from batch_upload.manifest.forms import BUILT_IN, FORM_OF_FIELD
+from batch_upload.manifest.from_table import NewTableEntry, TableOptions, WantedBind, folder_of_missing, new_table_entry
+from batch_upload.manifest.new import LeftOut, OneByOne, Rejection, WantedTags, entries_of_folder, wanted_tags
 from batch_upload.manifest.new_targets import RowTargets
 from batch_upload.manifest.problems import Code, Problems
 from batch_upload.manifest.rows import RowReader
 from batch_upload.manifest.rules import TARGET_TEMPLATE_NAMES, batch_of, wrong_with_template, wrong_with_word
-from batch_upload.manifest.source import SIZE_LIMIT_BYTES
+from batch_upload.manifest.source import SIZE_LIMIT_BYTES, copy_input, read_list
 from batch_upload.manifest.table_entry import TableEntry
 from batch_upload.manifest.tables import Table, TableFault, open_table, read_table
-from batch_upload.model import KIB, MAX_SIZE_DEFAULT_BYTES, Entry, Manifest, Position, Problem, SourceKind
-from batch_upload.settings import STANDARD_INPUT
+from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Entry, Manifest, Position, Problem, SourceKind
+from batch_upload.registration import Bind
 from batch_upload.spelling import text_of_literal
 from batch_upload.targets import Target
 from batch_upload.words import count_words
 
-LIST_LIMIT_BYTES = SIZE_LIMIT_BYTES
-"""A list of files may be as long as a manifest."""
 SKIP_HINT = (
     "correct these, or add `--skip-invalid`: the manifest is written, and `upload --skip-invalid` sends the others"
 )
@@ -63,6 +63,8 @@ class NewManifestOptions:
     file_column: str | None = None  # has the files; or a template such as `Letters/{col:Name}.pdf`; guessed if None
     sheet: str | None = None  # of a workbook; the first if None
     clean_tags: str | None = None  # a character that replaces those that tags may not have; None: they are a problem
+    bind: WantedBind | None = None
+    """The field of a registration that the attachment of each row of a table goes into."""
     rows: bool = False  # whether each row of a table is written as an entry of its own
     skip_invalid: bool = False
     """Make the manifest although some rows have problems, which `NewManifest.problems` lists."""
@@ -139,8 +141,8 @@ def left_out_lines(left_out: Sequence[LeftOut]) -> list[str]:
 def manifest_of_folder(named: Path, options: NewManifestOptions) -> NewManifest:
     """Make a manifest of the documents in a folder. Raises as `new_manifest`."""
     wanted, source = wanted_tags(options.tags).cleaned(options.clean_tags), named.resolve()
-    if options.file_column is not None or options.sheet is not None:
-        raise UsageError("`--file-column` and `--sheet` are for a table, and this is a folder")
+    if options.file_column is not None or options.sheet is not None or options.bind is not None:
+        raise UsageError("`--file-column`, `--sheet` and `--bind` are for a table, and this is a folder")
     if wanted.by_row:
         raise UsageError("`{col:NAME}` takes from a column, and a folder has none", hint="`{stem}` or `{parent}`")
     if not source.is_relative_to(options.folder) and not options.allow_outside:
@@ -148,7 +150,7 @@ def manifest_of_folder(named: Path, options: NewManifestOptions) -> NewManifest:
             f"`{named}` is outside the folder that the manifest goes to, nothing was written",
             hint=f"`-o {named.parent / 'NAME.yaml'}` puts it beside, or use `--allow-outside`",
         )
-    judge = _judge(options, key="folder")
+    judge = partial(_wrong_with_file, options, "folder")
     found = entries_of_folder(source, manifest_folder=options.folder, judge=judge, without=options.passed_over)
     if not found.entries:
         hint = "\n".join(left_out_lines(found.left_out))
@@ -166,19 +168,12 @@ def manifest_of_table(source: Path, options: NewManifestOptions) -> NewManifest:
             with open_table(source, sheet=options.sheet) as table:
                 return _manifest_of_rows(source, table, source.resolve().parent, options)
         with tempfile.TemporaryFile() as copy:  # it is sought, which a pipe cannot be
-            _copy_input(options.stdin, copy)
+            copy_input(options.stdin, copy)
             with read_table(copy, sheet=options.sheet) as table:
                 return _manifest_of_rows(source, table, Path().resolve(), options)
     except TableFault as fault:
         problem = Problem(str(source), Position(fault.line, 0), str(fault.code), fault.message)
         raise _not_written(source, [problem]) from fault
-
-
-def _copy_input(stdin: BinaryIO, copy: BinaryIO) -> None:
-    left = SIZE_LIMIT_BYTES + 1
-    while left > 0 and (piece := stdin.read(min(left, KIB * KIB))):
-        copy.write(piece)
-        left -= len(piece)
 
 
 def _manifest_of_rows(
@@ -194,7 +189,7 @@ def _manifest_of_rows(
     path = Path(os.path.relpath(source.resolve(), options.folder)).as_posix()
     new = new_table_entry(
         table,
-        TableOptions(wanted, options.file_column, options.clean_tags),
+        TableOptions(wanted, options.file_column, options.clean_tags, options.bind),
         path=path,
         folder=folder,
         manifest_folder=options.folder,
@@ -202,13 +197,13 @@ def _manifest_of_rows(
         sheet=options.sheet,
     )
     problems = Problems(str(source))
-    look, missing = _judge(options, key=key), list[str]()
+    look, missing = partial(_wrong_with_file, options, key), list[str]()
 
-    def judge(text: str) -> Rejection | None:
+    def judge(text: str, bind: Bind | None) -> Rejection | None:
         """Look into a file, which the template names from the manifest's folder."""
         named = text_of_literal(text) if targets is not None else text
         path = _named_from(options.folder, folder, named)
-        why = look(options.folder / path, named.removeprefix(_way_to(folder, options.folder)))
+        why = look(options.folder / path, named.removeprefix(_way_to(folder, options.folder)), bind)
         if why is not None and why[0] == RefusalCode.MISSING:
             missing.append(named)
         return why
@@ -314,11 +309,11 @@ def manifest_of_list(named: Path, options: NewManifestOptions, *, is_null: bool)
     Paths start at the working directory. Raises as `new_manifest`.
     """
     wanted, separator = wanted_tags(options.tags), b"\0" if is_null else b"\n"
-    if wanted.by_row or options.target_column is not None:
+    if wanted.by_row or options.target_column is not None or options.bind is not None:
         raise UsageError("a list of files has no columns", hint="`{stem}` and `{parent}` are of each file")
     content = read_list(named)
-    if len(content) > LIST_LIMIT_BYTES:
-        raise UsageError(f"the list `{named}` has more than {LIST_LIMIT_BYTES} bytes", hint="split it")
+    if len(content) > SIZE_LIMIT_BYTES:
+        raise UsageError(f"the list `{named}` has more than {SIZE_LIMIT_BYTES} bytes", hint="split it")
     names = [os.fsdecode(name if is_null else name.removesuffix(b"\r")) for name in content.split(separator)]
     rows = [(line, [os.path.normpath(name)]) for line, name in enumerate(names, 1) if name]
     if not rows:
@@ -327,26 +322,18 @@ def manifest_of_list(named: Path, options: NewManifestOptions, *, is_null: bool)
     return _manifest_of_rows(named, table, Path().resolve(), replace(options, rows=True), key="line")
 
 
-def read_list(named: Path) -> bytes:
-    """Return a list of files, LIST_LIMIT_BYTES and one more at most. Raises UsageError if it cannot be read."""
-    is_piped = named == STANDARD_INPUT
-    try:
-        with open(0 if is_piped else named, "rb", closefd=not is_piped) as file:
-            return file.read(LIST_LIMIT_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"`{named}` cannot be read: {(error.strerror or str(error)).lower()}") from error
-
-
-def _judge(options: NewManifestOptions, *, key: str) -> Judge:
+def _wrong_with_file(
+    options: NewManifestOptions, key: str, path: Path, source: str, bind: Bind | None = None
+) -> Rejection | None:
+    """Return why a file cannot be uploaded. The form of the field that it goes into limits its size."""
     root = None if options.allow_outside else options.folder
-    limit_bytes = options.max_size_bytes
-    limiting = limiting_form(options.form, limit_bytes)
-
-    def judge(path: Path, source: str) -> Rejection | None:
-        found = examine(path, max_size_bytes=limit_bytes, root=root, source=source, key=key, form=limiting).found
-        return (found.code, found.message) if isinstance(found, Refusal) else None
-
-    return judge
+    form, limit_bytes = options.form, options.max_size_bytes
+    of_field = None if bind is None else BUILT_IN.get(FORM_OF_FIELD.get(bind.field, ""))
+    if of_field is not None and options.bind is not None:
+        form, limit_bytes = of_field, options.bind.max_size_bytes or of_field.max_size_bytes or limit_bytes
+    limiting = limiting_form(form, limit_bytes)
+    found = examine(path, max_size_bytes=limit_bytes, root=root, source=source, key=key, form=limiting).found
+    return (found.code, found.message) if isinstance(found, Refusal) else None
 
 
 def _checked_manifest(

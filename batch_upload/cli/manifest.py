@@ -105,6 +105,14 @@ def new_command(
             "--file-column", metavar="NAME", help="the column that has the files, or `Letters/{col:NAME}.pdf`"
         ),
     ] = None,
+    bind: Annotated[
+        str | None,
+        typer.Option("--bind", metavar="FIELD", help="put each row's attachment into this field of its registration"),
+    ] = None,
+    bind_column: Annotated[
+        str | None,
+        typer.Option("--bind-column", metavar="NAME", help="has the registrations; default: `Registration`"),
+    ] = None,
     sheet: Annotated[
         str | None, typer.Option("--sheet", metavar="NAME", help="of a workbook; default: the first")
     ] = None,
@@ -128,6 +136,7 @@ def new_command(
         manifest_of_list,
         new_manifest,
     )
+    from batch_upload.manifest.from_table import wanted_bind
     from batch_upload.manifest.new import SCHEMA_NAME
     from batch_upload.manifest.rules import size_bytes
 
@@ -160,6 +169,7 @@ def new_command(
         target_column=target_column,
         targets_file=targets,
         file_column=file_column,
+        bind=wanted_bind(bind, bind_column, form=form, max_size_bytes=None if max_size is None else max_size_bytes),
         sheet=sheet,
         clean_tags=clean_tags,
         rows=rows,

@@ -2,15 +2,17 @@
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from batch_upload.errors import UsageError
 from batch_upload.manifest import rules
+from batch_upload.manifest.binds import wrong_with_member
 from batch_upload.manifest.columns import Columns, columns_in, folded_name
 from batch_upload.manifest.filters import clean_for_tag
+from batch_upload.manifest.forms import FORM_OF_FIELD
 from batch_upload.manifest.new import WantedTags, with_filter
 from batch_upload.manifest.new_targets import ACCOUNT_COLUMN, REGION_COLUMN, RowTargets
 from batch_upload.manifest.problems import Code, excerpt
@@ -19,14 +21,51 @@ from batch_upload.manifest.rules import COLUMN_NAME, COLUMN_PREFIX, has_braces
 from batch_upload.manifest.table_entry import TableEntry
 from batch_upload.manifest.tables import Table, TableFault, header_below
 from batch_upload.model import Entry, Position, SourceKind
+from batch_upload.registration import Bind
 from batch_upload.spelling import literal
 
 OWN_COLUMNS = ("file", "url", "id")
 """Columns that are no tags, in any case."""
+REGISTRATION_COLUMNS = ("registration", "registrationid", "registration id")
+"""Names of the column that has the registrations, in any case, with `_` or `-` for the space, if there is only one."""
 FILE_COLUMNS = ("file name", "filename", "path", "attachment", "document")
 """Names of the column that has the files, if there is no column `file` or `url`, and only one of these."""
 MISSING_SOUGHT, FOLDERS_SOUGHT = 100, 200
 """`folder_of_missing` looks for so many of the files at most, and in so many folders."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedBind:
+    """The `bind` of every row."""
+
+    field: str
+    """The path of the field, or a template such as `{col:Field}`."""
+    column: str | None = None
+    """The column that has the registrations, or a template; None: the only one of REGISTRATION_COLUMNS."""
+    max_size_bytes: int | None = None
+    """The `max_size` of every row; None: that of the field's form, if it is known."""
+
+    @property
+    def form(self) -> str | None:
+        """The name of the field's form; None if the field is not the same for all rows, or its form not known."""
+        return FORM_OF_FIELD.get(self.field)
+
+
+def wanted_bind(
+    field: str | None, column: str | None, *, form: str | None, max_size_bytes: int | None
+) -> WantedBind | None:
+    """Return the `bind` that `--bind` and `--bind-column` ask for; None without them.
+
+    `form` and `max_size_bytes` are those of `--form` and `--max-size`. Raises UsageError if they do not go together.
+    """
+    if field is None:
+        if column is not None:
+            raise UsageError("`--bind-column` goes with `--bind FIELD` only")
+        return None
+    wanted = WantedBind(field, column, max_size_bytes)
+    if form is not None and wanted.form not in (None, form):
+        raise UsageError(f"`--form {form}` and `--bind {field}` do not go together: the field's is `{wanted.form}`")
+    return wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +78,7 @@ class TableOptions:
     """The column that has the files, or a template such as `Letters/{col:Name}.pdf`."""
     clean: str | None = None
     """What replaces characters that tags may not have; None: they are a problem."""
+    bind: WantedBind | None = None
 
 
 @dataclass(slots=True)
@@ -77,7 +117,8 @@ def new_table_entry(
     columns = [name.lower() if name.lower() in lowered else name for name in table.columns]
     written = dict(zip(columns, table.columns, strict=True))
     file, note = _file_template(table, columns, options.file_column)
-    used = {folded_name(column) for column in columns_in(file or "")}
+    bind = None if options.bind is None else _bind(table, options.bind)
+    used = {folded_name(column) for text in (file or "", *(bind or ())) for column in columns_in(text)}
     # with `--file-column` a column `file` is one as any other
     untagged = set(OWN_COLUMNS) if options.file_column is None else set(OWN_COLUMNS) - {"file"}
     if targets is not None:
@@ -95,9 +136,14 @@ def new_table_entry(
     if before and item_id is None:
         item_id = file
     kind, source = (SourceKind.FILE, before + file) if file is not None else (SourceKind.URL, url or "")
-    entry = Entry(kind, source, Position(), item_id=item_id, tags=by_row)
+    max_size_bytes = None if options.bind is None else options.bind.max_size_bytes
+    entry = Entry(kind, source, Position(), item_id=item_id, tags=by_row, max_size_bytes=max_size_bytes, bind=bind)
     made = TableEntry(path, Position(), entry, url if file is not None else None, Position(), sheet)
-    return NewTableEntry(made, columns, file, _target_template(table, written, targets), [note] if note else [])
+    notes = [note] if note else []
+    if bind is None and (found := _guesses(table.columns, REGISTRATION_COLUMNS)):
+        named = " and ".join(map(excerpt, found))
+        notes.append(f"{named}: `--bind FIELD` puts each attachment into this field of the row's registration")
+    return NewTableEntry(made, columns, file, _target_template(table, written, targets), notes)
 
 
 def _target_template(table: Table, written: Mapping[str, str], targets: RowTargets | None) -> str | None:
@@ -114,7 +160,7 @@ def _target_template(table: Table, written: Mapping[str, str], targets: RowTarge
 def _file_template(table: Table, columns: Sequence[str], wanted: str | None) -> tuple[str | None, str]:
     """Return the template of `file`, None for a table of addresses alone, and what to say about its choice."""
     if wanted is not None:
-        return _wanted_file_template(table, wanted), ""
+        return _wanted_template(table, wanted, "--file-column"), ""
     twice = [name for name in OWN_COLUMNS if columns.count(name) > 1]
     if twice:
         raise TableFault(Code.COLUMNS, f"the column {excerpt(twice[0])} is there twice: rename one", line=table.line)
@@ -122,11 +168,13 @@ def _file_template(table: Table, columns: Sequence[str], wanted: str | None) -> 
         return _column(table, table.columns[columns.index("file")]), ""
     if "url" in columns:
         return None, ""
-    guesses = _guesses(table.columns)
+    guesses = _guesses(table.columns, FILE_COLUMNS)
     if len(guesses) == 1:
         return _column(table, guesses[0]), f"files are named by the column {excerpt(guesses[0])}"
     if not guesses:
-        line = header_below(table, lambda cells: len(_guesses(cells)) == 1 or "file" in map(str.lower, cells))
+        line = header_below(
+            table, lambda cells: len(_guesses(cells, FILE_COLUMNS)) == 1 or "file" in map(str.lower, cells)
+        )
         if line is not None:
             raise TableFault(Code.COLUMNS, title_rows_message(table.line, line), line=table.line)
     which = f"; it may be {' or '.join(map(excerpt, guesses))}" if guesses else ""
@@ -136,25 +184,42 @@ def _file_template(table: Table, columns: Sequence[str], wanted: str | None) -> 
     raise TableFault(Code.COLUMNS, message, line=table.line)
 
 
-def _wanted_file_template(table: Table, wanted: str) -> str:
-    """Return the template of `--file-column`, which is the name of a column or a template itself."""
+def _bind(table: Table, wanted: WantedBind) -> Bind:
+    """Return the templates of `--bind` and `--bind-column`."""
+    field = wanted.field
+    if has_braces(field):
+        field = _wanted_template(table, field, "--bind")
+    elif wrong := wrong_with_member("field", field):
+        raise UsageError(f"`--bind`: {wrong[1]}")
+    if wanted.column is not None:
+        return Bind(_wanted_template(table, wanted.column, "--bind-column"), field)
+    guesses = _guesses(table.columns, REGISTRATION_COLUMNS)
+    if len(guesses) == 1:
+        return Bind(_column(table, guesses[0]), field)
+    which = f"it may be {' or '.join(map(excerpt, guesses))}" if guesses else Columns(table.columns).listed
+    message = f"which column has the registrations is not known: `--bind-column NAME` names it; {which}"
+    raise TableFault(Code.COLUMNS, message, line=table.line)
+
+
+def _wanted_template(table: Table, wanted: str, option: str) -> str:
+    """Return the template of an option, which is the name of a column or a template itself."""
     names = Columns(table.columns)
     if not has_braces(wanted):
         place = names.find(wanted)
         if place is None:
-            raise UsageError(f"`--file-column`: {names.wrong_with(wanted)}")
+            raise UsageError(f"`{option}`: {names.wrong_with(wanted)}")
         return _column(table, table.columns[place])
     if wrong := rules.wrong_with_template(wanted, (COLUMN_NAME,)):
-        raise UsageError(f"`--file-column`: {wrong}")
+        raise UsageError(f"`{option}`: {wrong}")
     for column in columns_in(wanted):
         if names.find(column) is None:
-            raise UsageError(f"`--file-column`: {names.wrong_with(column)}")
+            raise UsageError(f"`{option}`: {names.wrong_with(column)}")
     return wanted
 
 
-def _guesses(columns: Sequence[str]) -> list[str]:
-    """Return the columns whose names say that they have files."""
-    return [name for name in columns if folded_name(name.replace("_", " ").replace("-", " ")) in FILE_COLUMNS]
+def _guesses(columns: Sequence[str], names: Collection[str]) -> list[str]:
+    """Return the columns that have one of these names, in any case, with `_` or `-` for a space."""
+    return [name for name in columns if folded_name(name.replace("_", " ").replace("-", " ")) in names]
 
 
 def _column(table: Table, name: str) -> str:

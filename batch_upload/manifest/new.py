@@ -250,6 +250,7 @@ def manifest_lines(
             yield f"    {source}"
         if entry.targets:
             yield f"    target: {yaml_scalar(entry.targets[0][0])}"
+        yield from _bind_lines(entry)
         yield from _tag_lines(entry.tags, "    ")
 
 
@@ -263,6 +264,14 @@ def _table_lines(table: TableEntry) -> Iterator[str]:
             yield f"    {key}: {yaml_text(text)}"
     if entry.targets:
         yield f"    target: {yaml_text(entry.targets[0][0])}"
+    yield from _bind_lines(entry)
+
+
+def _bind_lines(entry: Entry) -> Iterator[str]:
+    if entry.bind is not None:
+        yield f"    bind: {{registration: {yaml_text(entry.bind.registration)}, field: {yaml_text(entry.bind.field)}}}"
+    if entry.max_size_bytes is not None:
+        yield f"    max_size: {size_text(entry.max_size_bytes)}"
 
 
 def _tag_lines(tags: Mapping[str, str], indent: str) -> Iterator[str]:

@@ -81,13 +81,13 @@ class RowReader:
         name: str,
         has_targets: bool,
         remedy: str = "",
-        judge: Callable[[str], tuple[str, str] | None] | None = None,
+        judge: Callable[[str, Bind | None], tuple[str, str] | None] | None = None,
         invalid: Invalid | None = None,
     ) -> None:
         """Prepare the templates.
 
         `remedy`: the advice on a value that no tag may have; if empty, it is to add a filter to the template. `judge`
-        returns what is wrong with a file, `invalid` gets the problems of rows.
+        returns what is wrong with a file that goes into a field, `invalid` gets the problems of rows.
         """
         base = entry.entry
         self.is_good = True
@@ -245,7 +245,8 @@ class RowReader:
         wrong: list[tuple[str, str]] = []
         if len(cells) != self._width or self._nameless:
             cells = self._whole(cells, wrong)
-        kind, source = self._source_of(cells, wrong)
+        bind = self._bind_of(cells, wrong) if self._bind else None
+        kind, source = self._source_of(cells, bind, wrong)
         item_id = None if self._id is None else self._id.fill(cells) or None
         if item_id is not None and (found := rules.wrong_with_id(item_id)):
             wrong.append(found)
@@ -263,7 +264,7 @@ class RowReader:
         base = self._base
         own = kind, source, at, item_id, at, tags, base.tags_at, base.generation, base.max_size_bytes, targets
         entry = tuple.__new__(Entry, own + self._shared)
-        return entry._replace(bind=self._bind_of(cells, wrong)) if self._bind else entry, wrong
+        return entry if bind is None else entry._replace(bind=bind), wrong
 
     def _whole(self, cells: Cells, wrong: list[tuple[str, str]]) -> Cells:
         """Return as many cells as there are columns. In CSV a cell in no column that has a name is a problem."""
@@ -274,7 +275,7 @@ class RowReader:
                 wrong.append((Code.CELLS, f"{excerpt(stray)} is in no column that has a name: {advice}"))
         return cells if len(cells) >= self._width else [*cells, *[""] * (self._width - len(cells))]
 
-    def _source_of(self, cells: Cells, wrong: list[tuple[str, str]]) -> tuple[SourceKind, str]:
+    def _source_of(self, cells: Cells, bind: Bind | None, wrong: list[tuple[str, str]]) -> tuple[SourceKind, str]:
         file, url = self._file, self._url
         empty = None if file is None else next((place for place in file.columns if not cells[place]), None)
         has_file = file is not None and empty is None
@@ -290,7 +291,7 @@ class RowReader:
             text = file.fill(cells)
             if found := rules.wrong_with_path(text) or (None if text else rules.wrong_with_text("file", text)):
                 wrong.append(self._of_column(file, found))
-            elif self._judge is not None and (why := self._judge(text)):
+            elif self._judge is not None and (why := self._judge(text, bind)):
                 wrong.append(why)
             return SourceKind.FILE, text
         if file is not None and url is not None:

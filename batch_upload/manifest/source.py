@@ -146,6 +146,24 @@ def open_manifest(path: Path, *, what: str = THE_MANIFEST) -> Iterator[BinaryIO]
         yield file
 
 
+def copy_input(stdin: BinaryIO, copy: BinaryIO) -> None:
+    """Copy a stream: SIZE_LIMIT_BYTES and one more at most, which then are too many."""
+    left = SIZE_LIMIT_BYTES + 1
+    while left > 0 and (piece := stdin.read(min(left, KIB * KIB))):
+        copy.write(piece)
+        left -= len(piece)
+
+
+def read_list(named: Path) -> bytes:
+    """Return a list of files, SIZE_LIMIT_BYTES and one more at most. Raises UsageError if it cannot be read."""
+    is_piped = named == STANDARD_INPUT
+    try:
+        with open(0 if is_piped else named, "rb", closefd=not is_piped) as file:
+            return file.read(SIZE_LIMIT_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"`{named}` cannot be read: {(error.strerror or str(error)).lower()}") from error
+
+
 def cannot_be_read(path: Path, error: OSError | ValueError, *, what: str = THE_MANIFEST) -> UsageError:
     """Return the error of a file, named `what`, that the system does not open or read."""
     reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
