@@ -23,8 +23,8 @@ def folder(tmp_path: Path) -> Path:
     """Two pictures and a table that names them."""
     for number, name in enumerate(("a.png", "b.png")):
         (tmp_path / name).write_bytes(picture("PNG", (20 + number, 20)))
-    table = f"File,Registration ID,Field,Company\na.png,registration-1,{OPT_IN},Acme\nb.png,registration-1,{SCREENSHOT},Beta\n"
-    (tmp_path / "c.csv").write_text(table)
+    rows = f"a.png,registration-1,{OPT_IN},Acme\nb.png,registration-1,{SCREENSHOT},Beta\n"
+    (tmp_path / "c.csv").write_text(f"File,Registration ID,Field,Company\n{rows}")
     return tmp_path.resolve()
 
 
