@@ -24,6 +24,7 @@ TABLE = HEAD + (
     '    id: "customer-{{col:Number}}/letter"\n'
     '    tags: {{Customer: "{{col:Company}}", Country: "{{col:Country}}"}}\n'
 )
+BOUND = TABLE + '    bind: {{registration: "registration-{{col:Number}}", field: messagingUseCase.optInImage}}\n'
 COLUMNS = ("File Name", "Number", "Company", "Country")
 
 
@@ -35,7 +36,7 @@ def rows(count: int) -> Iterator[tuple[str, ...]]:
 
 def write_files(folder: Path, count: int) -> dict[str, Path]:
     """Write the same list as YAML, and as each kind of table with the manifest that names it. Return them by way."""
-    made = {way: folder / f"{way}.yaml" for way in ("events", "csv", "jsonl", "xlsx")}
+    made = {way: folder / f"{way}.yaml" for way in ("events", "csv", "bound", "jsonl", "xlsx")}
     with made["events"].open("w", encoding="utf-8") as file:
         file.write(HEAD)
         for name, number, company, country in rows(count):
@@ -43,6 +44,7 @@ def write_files(folder: Path, count: int) -> dict[str, Path]:
             file.write(f'    tags: {{Customer: {company}, Country: "{country}"}}\n')
     for way in ("csv", "jsonl", "xlsx"):
         made[way].write_text(TABLE.format(name=f"t.{way}"), encoding="utf-8")
+    made["bound"].write_text(BOUND.format(name="t.csv"), encoding="utf-8")
     with (folder / "t.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([COLUMNS, *rows(count)])
     with (folder / "t.jsonl").open("w", encoding="utf-8") as file:
@@ -58,6 +60,7 @@ def write_files(folder: Path, count: int) -> dict[str, Path]:
 WAYS: Ways = {
     "events": ("PyYAML's C events of the same list, bare", take_events),
     "csv": ("CSV, read, checked, expanded", list_all),
+    "bound": ("the same, each row with a field of a registration", list_all),
     "jsonl": ("JSON Lines, read, checked, expanded", list_all),
     "xlsx": (".xlsx, read, checked, expanded", list_all),
 }

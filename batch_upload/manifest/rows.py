@@ -135,6 +135,7 @@ class RowReader:
             and not any(template.has_names for template in self._bind)
         )
         partly = [template.columns for _, template in self._tags if not template.is_cell]
+        partly += [template.columns for template in self._bind]
         self._needed = {place for places in (*partly, self._file.columns if self._file else ()) for place in places}
 
     def _check_templates(self, entry: TableEntry) -> None:

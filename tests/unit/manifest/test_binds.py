@@ -1,10 +1,13 @@
 """`bind`: the field of a registration that each attachment goes into, for entries, matches, rows and lanes."""
 
 import csv
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from batch_upload.app.items import item_of
 from batch_upload.manifest.forms import BUILT_IN, FORM_OF_FIELD
@@ -266,3 +269,49 @@ def test_a_bind_changes_no_token(listed: ListedOf) -> None:
 
     assert [item.bind for item in items] == [None, Bind("registration-1", "a.b")]
     assert items[0].client_token == items[1].client_token
+
+
+ENTRIES = st.lists(
+    st.tuples(
+        st.sampled_from(["acme", "beta", "all"]),
+        st.sampled_from(["", "r-1", "r-2", "{target}-1", "{vars.reg}", "r-{id}"]),
+        st.sampled_from(["a.b", "a.{account}", "a.c"]),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@given(entries=ENTRIES)
+def test_of_each_lane_just_what_has_a_field_of_its_own_is_sent(
+    entries: list[tuple[str, str, str]], write: Write
+) -> None:
+    lines = "".join(
+        f"  - {{file: {n}.png, id: {n}, target: {target}"
+        + (f", bind: {{registration: '{registration}', field: '{field}'}}}}\n" if registration else "}\n")
+        for n, (target, registration, field) in enumerate(entries)
+    )
+    invalid = Invalid()
+    path = write(f"{HEAD}{TARGETS}attachments:\n{lines}")
+
+    _, listed, problems = list_manifest(path, allow_outside=False, take=lambda _, each: list(each), invalid=invalid)
+
+    expected: dict[tuple[str, str], Bind | None] = {}
+    for lane, account, reg in (("acme", "111122223333", "registration-a"), ("beta", "444455556666", "registration-b")):
+        for n, (target, registration, field) in enumerate(entries):
+            if target in (lane, "all"):
+                filled = registration.replace("{vars.reg}", reg).format(target=lane, id=n)
+                bind = Bind(filled, field.format(account=account)) if registration else None
+                expected[f"{lane}/us-east-1", str(n)] = bind
+    uses = Counter((lane, bind) for (lane, _), bind in expected.items())
+    twice = {key for key, bind in expected.items() if bind is not None and uses[key[0], bind] > 1}
+    sent = {
+        (each.lane_label, each.item_id): each.bind
+        for each in listed
+        if (each.lane_label, each.item_id) not in invalid.withdrawn
+    }
+    assert sent == {key: bind for key, bind in expected.items() if key not in twice}
+    assert {(each.lane_label, each.item_id) for each, _ in invalid.refused} | invalid.withdrawn.keys() == twice
+    assert {each.code for each in problems} == ({"bind-twice"} if twice else set())
+    assert invalid.of_manifest(problems) == ()

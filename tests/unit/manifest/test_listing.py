@@ -34,6 +34,8 @@ ATTACHMENTS = {
         for n in range(1, 4)
     ),
     "flow-tags": 'attachments:\n  - url: s3://b/1\n    tags: {A: "x {stem}", "B": y z, C: \'\'}\n  - url: s3://b/2\n',
+    "bound": "attachments:\n  - file: a\n    bind: {registration: '{batch}-1', field: x.y}\n"
+    "  - url: s3://b/1\n    bind:\n      field: '{id|slug}.z'\n      registration: 12\n    id: éa\n",
     "gaps": "attachments:\n# first\n\n  # more\n  - file: a\n\n   # é: -\n  - file: b\n  \n  - file: c\n# end\n\n",
     "in-one-line": "attachments: [{file: a}, {file: ä/ø 😀.pdf}]\n",
 }
@@ -138,7 +140,8 @@ def test_what_take_raises_is_not_taken_for_a_fault_of_the_manifest(write: Write)
 
 
 PIECES = st.sampled_from([*":#-'\"{}[],&*!|>%@`~?= \t\n\r\\/.$<(;_", "a", "Z", "0", "é", "\u2028", "\x85", "\ufeff",
-    "😀", "\n  ", "\n    ", "\n  - ", ": ", " #", "- ", "file: ", "    id: x\n", "    tags: {A: b}\n", "aws:", "<<",
+    "😀", "\n  ", "\n    ", "\n  - ", ": ", " #", "- ", "file: ", "    id: x\n", "    tags: {A: b}\n", "aws:",
+    "    bind: {field: f, registration: r}\n", "field: ", "<<",
     "---\n", "...\n", "{stem}", "''", '""', "null", "\xa0", "\x07", *LAST_KEYS, "\rledger: x\r", "\n"])  # fmt: skip
 CHANGES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 3), PIECES), max_size=3)
 

@@ -8,16 +8,20 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from batch_upload.manifest.expand import Expansion
 from batch_upload.manifest.problems import Problems
 from batch_upload.manifest.reader import list_manifest, read_manifest
 from batch_upload.manifest.rows import RowReader
 from batch_upload.manifest.table_entry import TableEntry
 from batch_upload.manifest.tables import open_table
-from batch_upload.model import Entry, Listed, Position, Problem, SourceKind
+from batch_upload.model import Entry, Listed, Manifest, Position, Problem, SourceKind
+from batch_upload.registration import Bind
+from batch_upload.targets import Target
 
 Write = Callable[..., Path]
 
 HEAD = "version: 1\nbatch: acme-2026\n"
+ARN = "arn:aws:sms-voice:us-east-1:111122223333:registration/r-"
 ENTRY = 'attachments:\n  - table: c.csv\n    file: "{col:File Name}"\n'
 
 
@@ -232,17 +236,45 @@ CELLS = st.sampled_from(
 )
 
 
+REGISTRATIONS = st.sampled_from(
+    ["r-1", "r-1", "r-2", "r-3", "", "r 4", "r" * 257, "{stem}", f"{ARN}1", f"{ARN}5", ARN.replace("111", "222") + "6"]
+)
+BINDS = st.sampled_from(
+    [
+        None,
+        Bind("{col:R}", "a.b"),
+        Bind("{col:R}", "{col:I}.b"),
+        Bind("x{col:R|lower}", "{stem}"),
+        Bind("r-1", "a.{id}"),
+    ]
+)
+
+
 @settings(max_examples=150, deadline=None)
-@given(rows=st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=12), at_once=st.sampled_from([1, 2, 3]))
-@example(rows=[("a.pdf", "1", "x"), ("b.pdf", "", "")], at_once=2)
+@given(
+    rows=st.lists(st.tuples(CELLS, CELLS, CELLS, REGISTRATIONS), min_size=1, max_size=12),
+    bind=BINDS,
+    at_once=st.sampled_from([1, 2, 3]),
+)
+@example(rows=[("a.pdf", "1", "x", "r-1"), ("b.pdf", "", "", "r-2")], bind=Bind("{col:R}", "a.b"), at_once=2)
+@example(rows=[("a.pdf", "1", "x", "r-1"), ("b.pdf", "", "", "r-1")], bind=Bind("{col:R}", "a.b"), at_once=2)
 def test_rows_that_are_checked_together_are_what_each_is_by_itself(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]], at_once: int
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, ...]], bind: Bind | None, at_once: int
 ) -> None:
     path = tmp_path_factory.mktemp("rows") / "c.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("F", "I", "T"), *rows])
+        csv.writer(file).writerows([("F", "I", "T", "R"), *rows])
     tags = {"T": "{col:T}", "U": "u {col:T}", "V": "v"}
-    entry = Entry(SourceKind.FILE, "x{col:F}", Position(), item_id="{col:I}", tags=tags)
+    entry = Entry(SourceKind.FILE, "x{col:F}", Position(), item_id="{col:I}", tags=tags, bind=bind)
+    manifest = Manifest(path.parent / "june.yaml", path.parent, "june", (), target=Target("us-east-1", "111122223333"))
+
+    def listed(*, together: bool) -> tuple[list[Listed], tuple[Problem, ...]]:
+        problems = Problems("june.yaml")
+        expansion = Expansion(manifest, problems, allow_outside=False)
+        with open_table(path) as table:
+            reader = RowReader(TableEntry("c.csv", Position(), entry), table, problems, name="c.csv", has_targets=False)
+            chunks = (chunk if together else [*chunk] for chunk in reader.chunks(at_once if together else 1))
+            return list(expansion.of_all(chunks)), problems.in_order()
 
     def made(*, together: bool) -> tuple[list[Entry], tuple[Problem, ...]]:
         problems = Problems("june.yaml")
@@ -256,6 +288,7 @@ def test_rows_that_are_checked_together_are_what_each_is_by_itself(
 
     if any(cell.strip() for row in rows for cell in row):
         assert made(together=True) == made(together=False)
+        assert listed(together=True) == listed(together=False)
 
 
 def test_a_row_that_is_written_as_an_entry_is_the_same_attachment(write: Write) -> None:
