@@ -27,7 +27,7 @@ from batch_upload.operations import PUT_FIELD
 from batch_upload.ports import BindAttempt
 from batch_upload.registration import Registration
 
-AT_ONCE = 4
+BINDS_AT_ONCE = 4
 """Requests in flight: at one a second, more would only wait for slots."""
 UNCHANGEABLE = frozenset({"REGISTRATION_ALREADY_SUBMITTED", "EDIT_REGISTRATION_FIELD_VALUES_NOT_ALLOWED"})
 """Reasons of a refusal that holds until the registration has a new version."""
@@ -37,7 +37,7 @@ NO_FIELD = "UNKNOWN_REGISTRATION_FIELD"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Ruling:
     """What a refusal means. `version`: of the registration whose field holds the attachment all the same."""
 
     outcome: Outcome
@@ -72,7 +72,7 @@ class BindStep:
 
     async def run(self) -> None:
         """Return when everything was bound, or left because the run is stopping. Raises LedgerFault."""
-        limit = anyio.Semaphore(AT_ONCE)
+        limit = anyio.Semaphore(BINDS_AT_ONCE)
 
         async def one(known: Known) -> None:
             async with limit:
@@ -165,7 +165,7 @@ class BindStep:
         """Find out what a refusal means, and record and report that."""
         context, name = self._context, quoted(known.item_id)
         try:
-            verdict = await self._verdict(known, attempt, error)
+            ruling = await self._ruling(known, attempt, error)
         except (Withheld, Transient, LaneFault, anyio.get_cancelled_exc_class()) as unread:
             # what the field holds is not known: the next run asks again
             await self._record(attempt, replace(outcome_of(error, context.now()), kind=OutcomeKind.UNKNOWN))
@@ -173,42 +173,42 @@ class BindStep:
                 raise
             context.notice(f"{name} was not bound, and what its field holds could not be read: {unread.message}")
             return
-        after = await self._record(attempt, verdict.outcome, version=verdict.version)
-        if verdict.is_gone:
+        after = await self._record(attempt, ruling.outcome, version=ruling.version)
+        if ruling.is_gone:
             missing = context.ledger.not_found([known.client_token], at=context.now())
             for row in await context.recorded(missing):
                 context.tell(row)
-        elif verdict.outcome.kind is OutcomeKind.ACCEPTED:
+        elif ruling.outcome.kind is OutcomeKind.ACCEPTED:
             self._report_bound(after)
-        elif verdict.outcome.kind is OutcomeKind.REFUSED:
+        elif ruling.outcome.kind is OutcomeKind.REFUSED:
             context.tell(after)
         else:
             context.notice(
                 f"{name} is not bound yet: the service does not have the attachment ready; the next run tries"
             )
 
-    async def _verdict(self, known: Known, attempt: BindAttempt, error: Refused) -> Verdict:
+    async def _ruling(self, known: Known, attempt: BindAttempt, error: Refused) -> Ruling:
         """Say what a refusal means. Raises as `Wire.call`, but not for a permission that is missing."""
         context, refused = self._context, outcome_of(error, self._context.now())
         may_be_new = not is_old(known, now=context.now(), horizon_s=context.horizon_s)
         # the kind of what passes by itself: answered, and certainly not done
         not_yet = replace(refused, kind=OutcomeKind.THROTTLED)
         if error.reason == NOT_READY:
-            return Verdict(not_yet) if may_be_new else Verdict(refused)
+            return Ruling(not_yet) if may_be_new else Ruling(refused)
         if error.code == NOT_FOUND:
             if await self._finds_attachment(attempt, error):
                 said = f"registration `{attempt.bind.registration}` does not exist in this account and Region"
-                return Verdict(_saying(refused, error, said))
-            return Verdict(not_yet) if may_be_new else Verdict(not_yet, is_gone=True)
+                return Ruling(_saying(refused, error, said))
+            return Ruling(not_yet) if may_be_new else Ruling(not_yet, is_gone=True)
         if error.reason == NO_FIELD:
             said = f"`{attempt.bind.registration}` has no field `{attempt.bind.field}`"
-            return Verdict(_saying(refused, error, said))
+            return Ruling(_saying(refused, error, said))
         if error.reason not in UNCHANGEABLE:
-            return Verdict(refused)
+            return Ruling(refused)
         registration, held = await self._read_back(attempt)
         if registration is not None and held == attempt.attachment_id:
-            return Verdict(Outcome(OutcomeKind.ACCEPTED, context.now()), registration.version)
-        return Verdict(_saying(refused, error, unchangeable(attempt, registration, error)))
+            return Ruling(Outcome(OutcomeKind.ACCEPTED, context.now()), registration.version)
+        return Ruling(_saying(refused, error, unchangeable(attempt, registration, error)))
 
     async def _finds_attachment(self, attempt: BindAttempt, error: Refused) -> bool:
         """Return whether the service finds the attachment, so that it is the registration that it does not find."""

@@ -7,19 +7,21 @@ that dies in between leaves nothing that is taken for uploaded and is not. The n
 
 from collections import Counter
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from batch_upload.engine.binding import place
 from batch_upload.engine.context import LaneContext
+from batch_upload.engine.fields import attachments_in
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.identity import tags_of
 from batch_upload.engine.lane import Withheld
 from batch_upload.engine.listing import NOT_FOUND, describe_found
 from batch_upload.engine.retry import fault_of
-from batch_upload.engine.rows import BatchRows, has_failed_upload, next_try, row_of
+from batch_upload.engine.rows import BatchRows, has_failed_upload, may_exist, next_try, row_of
 from batch_upload.engine.settle import is_old
 from batch_upload.errors import AccessFault, NoAnswer, Refused, ServiceError, Transient
 from batch_upload.events import Pruned, PruneOutcome
-from batch_upload.model import LIVE, OPEN, AttachmentStatus, Item, Known, State
+from batch_upload.model import OPEN, AttachmentStatus, Item, Known, State
 from batch_upload.operations import DELETE
 from batch_upload.ports import DELETING
 from batch_upload.token import IDENTITY_TAG
@@ -76,7 +78,7 @@ def pruning(items: Sequence[Item], rows: Sequence[Known], *, later: Set[str] = f
         item = listed.get(row.item_id)
         is_failed = item is not None and has_failed_upload(row)
         is_deleting = row.fault is not None and row.fault.code == DELETING
-        may_be_there = is_deleting or is_failed or row.state in LIVE | OPEN
+        may_be_there = is_deleting or is_failed or may_exist(row)
         if row.client_token in needed or row.item_id in later or not may_be_there:
             continue
         if why := _why_not(row, item, batch_rows):
@@ -102,6 +104,25 @@ def _why_not(row: Known, item: Item | None, batch_rows: BatchRows) -> str | None
     if stands is None or stands.state is not State.COMPLETE:
         return "what replaces it is not complete yet"
     return None
+
+
+async def spare_bound(context: LaneContext, found: Pruning) -> Pruning:
+    """Keep what a field of a registration still holds. Asks only for fields that this ledger has put something into.
+
+    Raises as the service and the ledger do; then nothing may be deleted.
+    """
+    ids = [each.known.attachment_id for each in found.candidates if each.known.attachment_id is not None]
+    fields = await context.ledger.fields_of(ids)
+    held_in = await attachments_in(context, [bind for binds in fields.values() for bind in binds])
+    kept = {held: f"in {place(bind)}: kept" for bind, held in held_in.items() if bind in fields.get(held, ())}
+    if not kept:
+        return found
+    held = [each for each in found.candidates if each.known.attachment_id in kept]
+    return replace(
+        found,
+        candidates=tuple(each for each in found.candidates if each.known.attachment_id not in kept),
+        spared=(*found.spared, *(Spared(each.known, kept[each.known.attachment_id or ""]) for each in held)),
+    )
 
 
 @dataclass(slots=True)

@@ -6,17 +6,18 @@ One listing serves it all: unknown outcomes, attachments that are gone, and a le
 from collections.abc import Mapping, Sequence
 
 from batch_upload.engine.context import LaneContext
+from batch_upload.engine.fields import find_misplaced
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.identity import carriers, read_tokens
 from batch_upload.engine.listing import Cost, Listing, cost_of, list_completely
 from batch_upload.engine.replay import job_of
 from batch_upload.engine.resolve import Findings, adopt, settle_open
-from batch_upload.engine.rows import BatchRows, carried_tries, latest_try, shown_row
+from batch_upload.engine.rows import BatchRows, carried_tries, latest_try, may_exist, shown_row
 from batch_upload.engine.settle import is_old
 from batch_upload.engine.survey import find_duplicates, tell_duplicate
 from batch_upload.engine.verify import recorded, unlisted, with_latecomers
 from batch_upload.errors import NoAnswer
-from batch_upload.model import LIVE, OPEN, Attachment, Capacity, Item, Known
+from batch_upload.model import OPEN, Attachment, Capacity, Item, Known
 from batch_upload.operations import DESCRIBE, LIST_TAGS
 from batch_upload.ports import moment
 
@@ -49,6 +50,7 @@ async def reconcile(context: LaneContext, batch: str, items: Sequence[Item], cap
     findings = await settle_open(context, listing, readings, jobs) if jobs else Findings()
     rows = BatchRows.of(await ledger.known(batch))
     await _take_over(context, batch, items, carriers(listing, readings.tokens), rows)
+    await _rebind(context, batch)
     for duplicate in await find_duplicates(context, listing):
         tell_duplicate(context, duplicate)
     if listing.is_complete:
@@ -82,7 +84,7 @@ async def _observe(context: LaneContext, batch: str, listing: Listing) -> int:
     One that the service does not find is gone only if it is old enough to be found.
     """
     by_id, now = {attachment.attachment_id: attachment for attachment in listing.attachments}, context.now()
-    live = [row for row in await context.ledger.known(batch) if row.state in LIVE]
+    live = [row for row in await context.ledger.known(batch) if row.is_live]
     pairs = [(row, found) for row in live if (found := by_id.get(row.attachment_id or "")) is not None]
     seen = [found for row, found in pairs if found.status is not row.attachment_status]
     missing = [row for row in live if row.attachment_id not in by_id]
@@ -96,6 +98,15 @@ async def _observe(context: LaneContext, batch: str, listing: Listing) -> int:
     if young:
         context.notice(f"attachments that are not found and too new to be called gone: {young}; look again later")
     return young
+
+
+async def _rebind(context: LaneContext, batch: str) -> None:
+    """Record what is not in its field any more, so that the next upload puts it there again."""
+    misplaced = await find_misplaced(context, await context.ledger.bound(batch))
+    if misplaced:
+        await context.ledger.rebind([each.bound.client_token for each in misplaced], at=context.now())
+        many = f"attachments that are not in the fields of their registrations: {len(misplaced)}"
+        context.notice(f"{many}; the next `upload` puts them there again")
 
 
 async def _take_over(
@@ -127,6 +138,6 @@ async def _take_over(
 def _is_unrecorded(token: str, carried: Mapping[str, Sequence[Attachment]], batch_rows: BatchRows) -> bool:
     found = carried.get(token, ())
     row = batch_rows.by_token.get(token)
-    if row is not None and row.state in (*LIVE, *OPEN):
+    if row is not None and may_exist(row):
         return False
     return bool(found) and recorded(found, row) is None

@@ -7,12 +7,13 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
+from batch_upload.engine.fields import Misplaced
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.identity import READERS, carriers, tags_of
 from batch_upload.engine.listing import Asking, Listing, Progress, describe_found, still_there
 from batch_upload.engine.rows import BatchRows, carried_tries, is_absent, is_half_retagged, row_of, tags_at_service
 from batch_upload.engine.settle import is_old
-from batch_upload.model import LIVE, OPEN, Attachment, AttachmentStatus, Item, Known, State
+from batch_upload.model import OPEN, Attachment, AttachmentStatus, Item, Known, State
 from batch_upload.token import IDENTITY_TAG
 
 NOTHING_READ: Mapping[str, Mapping[str, str] | None] = MappingProxyType({})
@@ -44,6 +45,10 @@ class FindingKind(StrEnum):
     """It carries another identity tag than the ledger says, or none."""
     TAGS = "tags"
     """A tag that was sent with it is gone, or has another value."""
+    NOT_BOUND = "not_bound"
+    """The ledger says that it is in a field of a registration, and the field holds another attachment, or none."""
+    NEW_VERSION = "new_version"
+    """It is in a field of an earlier version of its registration: the next `upload` binds it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class Difference:
 class Finding:
     """One of them. `attachment_id`, `status` and `attachment_arn` are the service's, None where it has nothing to say.
 
-    `differences` are of IDENTITY and TAGS alone.
+    `differences` are of IDENTITY and TAGS alone, `misplaced` of NOT_BOUND and NEW_VERSION.
     """
 
     kind: FindingKind
@@ -69,6 +74,7 @@ class Finding:
     status: AttachmentStatus | None = None
     attachment_arn: str | None = None
     differences: tuple[Difference, ...] = ()
+    misplaced: Misplaced | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,7 @@ def standing(items: Sequence[Item], batch_rows: BatchRows) -> list[Known]:
 def unlisted(rows: Sequence[Known], listing: Listing) -> list[str]:
     """Return the attachments that the ledger says stand, and that a listing does not hold."""
     listed = {attachment.attachment_id for attachment in listing.attachments}
-    wanted = (row.attachment_id for row in rows if row.state in LIVE)
+    wanted = (row.attachment_id for row in rows if row.is_live)
     return [attachment_id for attachment_id in wanted if attachment_id is not None and attachment_id not in listed]
 
 
@@ -168,11 +174,13 @@ def compare_with_lane(
     *,
     young: Collection[str] = (),
     tags: Mapping[str, Mapping[str, str] | None] = NOTHING_READ,
+    misplaced: Sequence[Misplaced] = (),
 ) -> LaneComparison:
     """Hold what the ledger knows of a batch against a listing. Pure.
 
     `tokens` are of every attachment that is there, `young` those whose attachments may not be there yet, `tags` are
-    what was read of attachments, by id. Findings come in the order of the manifest, then of the ledger.
+    what was read of attachments, by id, `misplaced` is what `find_misplaced` has found. Findings come in the order of
+    the manifest, then of the ledger.
     """
     by_id = {attachment.attachment_id: attachment for attachment in listing.attachments}
     by_token = carriers(listing, tokens)
@@ -184,7 +192,7 @@ def compare_with_lane(
         findings.extend(_of_carriers(item_id, token, by_token.get(token, ()), batch_rows.by_token.get(token)))
     there = still_there(listing).attachments
     ours = {each.attachment_id: each for each in there if each.attachment_id in tags}
-    compared = [row for row in batch_rows.by_token.values() if row.state in LIVE and row.attachment_id in ours]
+    compared = [row for row in batch_rows.by_token.values() if row.is_live and row.attachment_id in ours]
     differing = [
         finding
         for row in compared
@@ -192,6 +200,7 @@ def compare_with_lane(
             row, ours[row.attachment_id or ""], tags, batch_rows, is_young=row.client_token in young
         )
     ]
+    differing += [_of_misplaced(each) for each in misplaced]
     wrong = {finding.attachment_id for finding in differing}
     places = {item.item_id: place for place, item in enumerate(items)}
     complete = {each.attachment_id for each in listing.attachments if each.status is AttachmentStatus.COMPLETE}
@@ -200,7 +209,9 @@ def compare_with_lane(
         findings=tuple(sorted((*findings, *differing), key=lambda each: places.get(each.item_id, len(places)))),
         listed=len(there),
         strangers=sum(tokens.get(each.attachment_id) not in ids for each in there),
-        agreeing=sum(row.state is State.COMPLETE and row.attachment_id not in wrong for row in done),
+        agreeing=sum(
+            row.is_live and row.state is not State.PROCESSING and row.attachment_id not in wrong for row in done
+        ),
         finished=sum(row.state is State.PROCESSING for row in done),
         tags_compared=len(compared),
     )
@@ -253,7 +264,7 @@ def _of_row(
     elif row.state is State.SENDING:
         found = next(iter(by_token.get(row.client_token, ())), None)
         yield _finding(FindingKind.OPEN, row.item_id, row.client_token, found)
-    elif row.state in LIVE and row.attachment_id is not None:
+    elif row.is_live and row.attachment_id is not None:
         attachment = by_id.get(row.attachment_id)
         if attachment is None:
             kind = FindingKind.NOT_YET if row.client_token in young else FindingKind.MISSING
@@ -282,9 +293,15 @@ def recorded(found: Sequence[Attachment], row: Known | None) -> Attachment | Non
     if row is None or row.attachment_id is None:
         return None
     own = next((each for each in found if each.attachment_id == row.attachment_id), None)
-    if own is None or (row.state not in LIVE and (is_absent(row) or row.attachment_status is not own.status)):
+    if own is None or (not row.is_live and (is_absent(row) or row.attachment_status is not own.status)):
         return None
     return own
+
+
+def _of_misplaced(misplaced: Misplaced) -> Finding:
+    kind = FindingKind.NOT_BOUND if misplaced.new_version is None else FindingKind.NEW_VERSION
+    bound = misplaced.bound
+    return Finding(kind, bound.item_id, bound.client_token, bound.attachment_id, misplaced=misplaced)
 
 
 def _finding(kind: FindingKind, item_id: str, token: str, attachment: Attachment | None) -> Finding:

@@ -16,6 +16,7 @@ from tests.support.manual_clock import EPOCH as NOW
 
 STATUS = {
     State.PROCESSING: AttachmentStatus.IN_PROGRESS,
+    State.BINDING: AttachmentStatus.COMPLETE,
     State.COMPLETE: AttachmentStatus.COMPLETE,
     State.FAILED: AttachmentStatus.FAILED,
 }
