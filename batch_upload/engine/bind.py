@@ -5,7 +5,7 @@ before the first, the outcome before anything is reported of it. What the servic
 changed any more is read back first: an earlier request may have done it before the version was submitted.
 """
 
-import math
+from collections import deque
 from dataclasses import dataclass, replace
 
 import anyio
@@ -51,7 +51,9 @@ class BindStep:
 
     def __init__(self, context: LaneContext) -> None:
         self._context = context
-        self._queue, self._rows = anyio.create_memory_object_stream[Known](math.inf)
+        self._waiting: deque[Known] = deque()
+        self._changed = anyio.Event()
+        self._is_closed = False
         self._scope = anyio.CancelScope()
         self._is_proven = False
         self.registrations: set[str] = set()
@@ -60,11 +62,13 @@ class BindStep:
     def add(self, known: Known) -> None:
         """Bind this item's attachment if that is what is left of it."""
         if is_to_be_bound(known):
-            self._queue.send_nowait(known)
+            self._waiting.append(known)
+            self._changed.set()
 
     def close(self) -> None:
         """Nothing more is added."""
-        self._queue.close()
+        self._is_closed = True
+        self._changed.set()
 
     def end(self) -> None:
         """Give up what is in flight, and begin nothing else."""
@@ -79,12 +83,15 @@ class BindStep:
                 await self._bind(known)
 
         with self._scope:
-            async with self._rows, task_group() as group:
-                async for known in self._rows:
-                    if self._is_proven:
-                        group.start_soon(one, known)
+            async with task_group() as group:
+                while self._waiting or not self._is_closed:
+                    if not self._waiting:
+                        self._changed = anyio.Event()
+                        await self._changed.wait()
+                    elif self._is_proven:
+                        group.start_soon(one, self._waiting.popleft())
                     else:  # a permission that is missing costs one call
-                        await self._bind(known)
+                        await self._bind(self._waiting.popleft())
 
     async def _bind(self, known: Known) -> None:
         """Bring one item as far as the service lets. What is left is left to the next run."""
