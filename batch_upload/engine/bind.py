@@ -33,6 +33,8 @@ UNCHANGEABLE = frozenset({"REGISTRATION_ALREADY_SUBMITTED", "EDIT_REGISTRATION_F
 """Reasons of a refusal that holds until the registration has a new version."""
 NOT_READY = "RESOURCE_NOT_ACTIVE"
 """The reason of a refusal while the service has not finished with the attachment."""
+REGISTRATION = "registration"
+"""What a refusal calls a registration, as against an attachment."""
 NO_FIELD = "UNKNOWN_REGISTRATION_FIELD"
 
 
@@ -200,7 +202,7 @@ class BindStep:
         may_be_new = not is_old(known, now=context.now(), horizon_s=context.horizon_s)
         # the kind of what passes by itself: answered, and certainly not done
         not_yet = replace(refused, kind=OutcomeKind.THROTTLED)
-        if error.reason == NOT_READY:
+        if error.reason == NOT_READY and error.resource_type != REGISTRATION:
             return Ruling(not_yet) if may_be_new else Ruling(refused)
         if error.code == NOT_FOUND:
             if await self._finds_attachment(attempt, error):
@@ -219,12 +221,12 @@ class BindStep:
 
     async def _finds_attachment(self, attempt: BindAttempt, error: Refused) -> bool:
         """Return whether the service finds the attachment, so that it is the registration that it does not find."""
-        missing = error.resource_id or ""
-        if attempt.bind.registration in missing:
-            return True
-        return attempt.attachment_id not in missing and bool(
-            await describe_found(self._context, [attempt.attachment_id])
-        )
+        if error.resource_type is not None:
+            return error.resource_type == REGISTRATION
+        missing = error.resource_id or ""  # an id or an ARN, or nothing
+        if attempt.bind.registration in missing or attempt.attachment_id in missing:
+            return attempt.bind.registration in missing
+        return bool(await describe_found(self._context, [attempt.attachment_id]))
 
     async def _read_back(self, attempt: BindAttempt) -> tuple[Registration | None, str | None]:
         """Return the registration, and what the field of its current version holds; None for what cannot be read."""

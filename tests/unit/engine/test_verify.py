@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from batch_upload.engine.fields import Misplaced
 from batch_upload.engine.listing import Listing
 from batch_upload.engine.rows import BatchRows
 from batch_upload.engine.verify import (
@@ -17,6 +18,8 @@ from batch_upload.engine.verify import (
     unlisted,
 )
 from batch_upload.model import Attachment, AttachmentStatus, Item, Known, State
+from batch_upload.records import BoundItem
+from batch_upload.registration import Bind, BindState
 
 BEGAN = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 COMPLETE, IN_PROGRESS = AttachmentStatus.COMPLETE, AttachmentStatus.IN_PROGRESS
@@ -223,3 +226,36 @@ def test_a_token_that_two_attachments_have_exchanged_makes_neither_unrecorded() 
     )
 
     assert [each.kind for each in compared.findings] == [FindingKind.IDENTITY, FindingKind.IDENTITY]
+
+
+BOUND = BoundItem("a", "bu1-a", "at-1", Bind("registration-1", "optIn"), 1, None)
+
+
+@pytest.mark.parametrize(
+    ("misplaced", "kind"),
+    [
+        (Misplaced(BOUND), FindingKind.NOT_BOUND),
+        (Misplaced(BOUND, "at-9"), FindingKind.NOT_BOUND),
+        (Misplaced(BOUND, new_version=2), FindingKind.NEW_VERSION),
+    ],
+)
+def test_an_attachment_that_is_not_in_its_field_is_a_finding(misplaced: Misplaced, kind: FindingKind) -> None:
+    listing = Listing((at(),), BEGAN, 0.0)
+
+    compared = compare_with_lane([item()], BatchRows.of([row()]), listing, {"at-1": "bu1-a"}, misplaced=[misplaced])
+
+    assert compared.findings == (Finding(kind, "a", "bu1-a", "at-1", misplaced=misplaced),)
+    assert compared.agreeing == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "bind_state"), [(State.BINDING, BindState.WANTED), (State.FAILED, BindState.REFUSED)]
+)
+def test_an_attachment_that_is_not_bound_yet_agrees_with_the_service(state: State, bind_state: BindState) -> None:
+    known = row(state)._replace(bind=BOUND.bind, bind_state=bind_state)
+
+    compared = held(known, listed=(at(),), tokens={"at-1": "bu1-a"})
+    gone = held(known, listed=(), tokens={})
+
+    assert (compared.findings, compared.agreeing, compared.finished) == ((), 1, 0)
+    assert [finding.kind for finding in gone.findings] == [FindingKind.MISSING]
