@@ -63,7 +63,7 @@ MAY_IMPORT = {
     "ledger_address": frozenset({"errors"}),
     "settings": frozenset({"errors", "ledger_address", "model", "targets", "token"}),
     "escape": frozenset[str](),
-    "words": frozenset({"escape", "model"}),
+    "words": frozenset({"escape", "model", "registration"}),
     "summary": frozenset({"errors", "events", "model", "words"}),
     "clock": frozenset[str](),
     **{room: SHARED | {room} for room in ROOMS},

@@ -87,5 +87,6 @@ def unknown_only(item_id: str, ids: Iterable[str], *, what: str = "manifest") ->
     return UsageError(
         f"`--only {item_id}` is neither a state nor an id of the {what}",
         hint=id_hint(item_id, ids)
-        or "states are `failed`, `pending`, `parked`, `unknown`, `sending`, `processing`, `invalid` and `complete`",
+        or "states are `failed`, `pending`, `parked`, `unknown`, `sending`, `processing`, `binding`, `invalid` and"
+        " `complete`",
     )

@@ -76,7 +76,7 @@ def exit_of_run(result: LaneResult, *, signalled: ExitCode | None) -> Exit:
         # the day's quota is new at midnight; an item parked without a time waits for room in the account
         is_account_full = any(row.resume_after is None for row in rows)
         codes.add(ExitCode.ACCOUNT_FULL if is_account_full else ExitCode.NO_CAPACITY)
-    if result.retags_left:
+    if result.retags_left or result.binds_left:
         codes.add(ExitCode.TRANSIENT)
     if result.duplicates:
         codes.add(ExitCode.DISAGREEMENT)

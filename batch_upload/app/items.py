@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batch_upload.app.looks import Looked, Made, Memory, Sound, look_into_listed, remembered
-from batch_upload.app.sendable import Choice, Prepared, by_lane, item_of_listed, sorted_out
+from batch_upload.app.sendable import BindPlace, Choice, Prepared, by_lane, item_of_listed, sorted_out
 from batch_upload.document import Document, RememberedDigest
 from batch_upload.documents.inspect import examine
 from batch_upload.documents.look import Recall, recall_nothing
@@ -139,10 +139,11 @@ def read_whole(
             yield recall
 
     fresh: dict[str, RememberedDigest] = {}
+    bind_places: dict[tuple[str | None, str], BindPlace] = {}
     of_entries = Invalid()
     looked = look_into_files(
         path,
-        lambda found: tuple(item_of(*each) for each in found),
+        lambda found: items_of(found, bind_places),
         allow_outside=options.allow_outside,
         is_strict=options.strict,
         lanes=options.lanes,
@@ -153,7 +154,15 @@ def read_whole(
     )
     if of_entries.of_manifest(looked.problems):
         raise invalid(path, looked.all_problems, is_strict=options.strict)
-    prepared = sorted_out(looked, of_entries, fresh, choice=choices[0], unchosen=unchosen, skips_invalid=skips_invalid)
+    prepared = sorted_out(
+        looked,
+        of_entries,
+        fresh,
+        choice=choices[0],
+        unchosen=unchosen,
+        skips_invalid=skips_invalid,
+        bind_places=bind_places,
+    )
     return prepared, settings_of_manifest(options, looked.manifest)
 
 
@@ -180,17 +189,26 @@ def ready_part(
     """
     fresh: dict[str, RememberedDigest] = {}
     unchosen: list[Listed] = []
+    bind_places: dict[tuple[str | None, str], BindPlace] = {}
     of_lane = replace(of_entries, refused=[each for each in of_entries.refused if each[0].lane_label == target.label])
     looked = look_into_listed(
         manifest,
         iter(listed) if choice is None else only_chosen(listed, choice, unchosen),
-        lambda found: tuple(item_of(*each) for each in found),
+        lambda found: items_of(found, bind_places),
         allow_outside=settings.allow_outside,
         is_strict=settings.strict,
         fresh=fresh,
         memory=lambda _: remembered(settings),
     )
-    prepared = sorted_out(looked, of_lane, fresh, choice=choice, unchosen=unchosen, skips_invalid=settings.skip_invalid)
+    prepared = sorted_out(
+        looked,
+        of_lane,
+        fresh,
+        choice=choice,
+        unchosen=unchosen,
+        skips_invalid=settings.skip_invalid,
+        bind_places=bind_places,
+    )
     problems = prepared.problems
     if choice is None:  # also of a glob that matches nothing here: the coordinator has found its files
         problems = tuple(dict.fromkeys((*problems, *(problem for _, problem in of_lane.refused))))
@@ -351,6 +369,16 @@ def look_into(listed: Listed, settings: Settings, folder: Path) -> Item | Refusa
         form=limiting_form(listed.form, listed.max_size_bytes),
     ).found
     return document if isinstance(document, Refusal) else item_of(listed, document)
+
+
+def items_of(found: Iterator[Sound], bind_places: dict[tuple[str | None, str], BindPlace]) -> tuple[Item, ...]:
+    """Make the items of listed attachments. `bind_places` gets the place of each `bind`."""
+    items = []
+    for listed, document in found:
+        if listed.bind is not None:
+            bind_places[listed.lane_label, listed.item_id] = listed.at_file, listed.bind_at or listed.at
+        items.append(item_of(listed, document))
+    return tuple(items)
 
 
 def item_of(listed: Listed, document: Document | None) -> Item:

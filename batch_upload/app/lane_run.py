@@ -233,6 +233,12 @@ class LaneRun(ABC, Generic[RunEnd]):
         seen, self._unreached_for_s = made_visible(ending, failing_since=since, now=self.clock.now())
         return seen
 
+    async def ended_by_deadline(self, ledger: LedgerWriter) -> RunEnd:
+        """Record that the deadline came before the work could begin, and return that as the result."""
+        deadline = self.counted(exit_of(ExitCode.DEADLINE))
+        await record_end(ledger, deadline, elapsed_s=self.scope.elapsed_s)
+        return self.ended_early(deadline)
+
     async def _reach_and_work(self, ledger: LedgerWriter) -> RunEnd:
         """Reach the lane and do the work. An end without a result is recorded as a run."""
         async with AsyncExitStack() as stack:
@@ -267,9 +273,7 @@ class LaneRun(ABC, Generic[RunEnd]):
             except BaseException as error:
                 await self._record_error(ledger, error)
                 raise
-            deadline = self.counted(exit_of(ExitCode.DEADLINE))
-            await record_end(ledger, deadline, elapsed_s=self.scope.elapsed_s)
-            return self.ended_early(deadline)
+            return await self.ended_by_deadline(ledger)
 
     def _share_lane(self, ledger: LedgerWriter, reached: Reached) -> None:
         """Let requests leave to the lane only as long as no other run can have taken it over, and notify the listener

@@ -25,11 +25,14 @@ from batch_upload.app.ledger_view import check_lane
 from batch_upload.app.observers import Both, Silent, observer_of_lane
 from batch_upload.app.plan_input import PlanInput, read_plan_inputs
 from batch_upload.app.rates import expected_create_rate, laws, remembered_latency_s
+from batch_upload.app.registrations import look_at, registration_reads
 from batch_upload.app.sendable import Prepared
 from batch_upload.clock import SystemClock, counting_s
+from batch_upload.engine.binding import NO_REGISTRATIONS
 from batch_upload.engine.groups import time_limit
 from batch_upload.engine.listing import Cost, cost_of, describe_found
 from batch_upload.engine.plan import LaneOutlook, Selection
+from batch_upload.engine.registrations import RegistrationLook
 from batch_upload.engine.retry import CONVENIENCE, NOT_ALLOWED
 from batch_upload.engine.survey import Seen, look_through
 from batch_upload.engine.tally import Tally
@@ -43,7 +46,7 @@ from batch_upload.errors import (
     Transient,
 )
 from batch_upload.model import Attachment, Capacity, Lane, Problem, State
-from batch_upload.operations import DESCRIBE, LIMITS, LIST_TAGS
+from batch_upload.operations import DESCRIBE, LIMITS, LIST_TAGS, PUT_FIELD
 from batch_upload.ports import Observer
 from batch_upload.settings import RunOptions
 from batch_upload.summary import Summary, exit_of
@@ -57,7 +60,8 @@ LOOKED_FOR = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE)
 """What `upload` looks through the lane for."""
 NOT_LOOKED = "this ledger is new, and attachments of this batch that are at the service could not be looked for"
 NOT_ASKED = "this ledger is new: attachments of this batch may already be at the service; `--offline` did not look"
-WORK = (*LOOKED_FOR, ActionKind.RETAG)
+NOT_LOOKED_AT = "what `bind` names could not be checked"
+WORK = (*LOOKED_FOR, ActionKind.RETAG, ActionKind.BIND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,10 @@ class LaneAnswer:
     """Of the attachments that an earlier run did not find, those that are there after all."""
     seen: Seen | None = None
     """What a look through the lane found, for a ledger that has never listed it; None without a look."""
+    registrations: RegistrationLook | None = None
+    """What a look at the registrations found that items are bound to; None without a look."""
+    notices: tuple[str, ...] = ()
+    """What that look could not find out."""
     requests: Mapping[str, int] = field(default_factory=dict)
     """Attempts on the wire, by operation."""
     throttled: int = 0
@@ -102,9 +110,14 @@ class PlanResult:
     refusal: str
     """Why `upload` refuses this ledger until `reconcile` has run; empty if it does not."""
     problems: Sequence[Problem]
-    """Why `upload` sends nothing: files that cannot be sent, and globs that match none."""
+    """Why `upload` sends nothing: files that cannot be sent, globs that match none, and `bind`s without a field. With
+    `skip_invalid` what it leaves out."""
     warnings: Sequence[Problem]
     """Of the manifest's files."""
+    put_rate: float = 1.0
+    """Attachments a second to expect that are put into fields."""
+    registration_reads: Mapping[str, int] = field(default_factory=dict)
+    """The calls of `upload`'s look at registrations, by operation. Empty if nothing is to be bound."""
     lanes: Sequence[LaneOutcome["PlanResult"]] = ()
     """Of a manifest with `targets`, the plan of each lane; where a lane was not reached, from the ledger alone. `plan`,
     `answer.requests`, `summary` and `create_rate` are then those of all lanes together."""
@@ -206,6 +219,14 @@ async def ask_lane(
                     if isinstance(error, AccessFault) and error.code not in NOT_ALLOWED:
                         raise
                     answer = replace(answer, warning=f"{NOT_LOOKED}: {error.message}")
+            if items := given.items_to_look_at:
+                notices: list[str] = []
+                try:
+                    look = await look_at(reached, items, given.bound, given.definitions, notice=notices.append)
+                    answer = replace(answer, registrations=look)
+                except Transient as error:
+                    notices.append(f"{NOT_LOOKED_AT}: {error.message}")
+                answer = replace(answer, notices=tuple(notices))
     except BatchUploadError as error:
         error.summary = counted_requests("plan", error, tally)
         raise
@@ -255,6 +276,7 @@ def planned(
         elapsed_s=counting_s() - started,
     )
     ending = exit_of(ExitCode.INVALID) if prepared.stops else counted.exit
+    problems = dict.fromkeys((*prepared.problems, *(problem for each in results for problem in each.problems)))
     return PlanResult(
         Plan(
             tuple(action for each in results for action in each.plan.actions),
@@ -267,7 +289,7 @@ def planned(
         latency_s=None,
         look=None,
         refusal=next((each.refusal for each in results if each.refusal), ""),
-        problems=prepared.problems,
+        problems=tuple(problems),
         warnings=prepared.warnings,
         lanes=lanes,
     )
@@ -294,9 +316,13 @@ def planned_lane(given: PlanInput, answer: LaneAnswer | None, *, started: float)
         answer = LaneAnswer(warning=NOT_ASKED if given.is_new and given.unfinished.items else "")
     check_lane(given.lane, answer.lane, settings)
     given = given.corrected(answer.found).adopting(answer.seen)
+    registrations = NO_REGISTRATIONS
+    if answer.registrations is not None:
+        given, registrations = given.looked_at(answer.registrations), answer.registrations.registrations
+        prepared = given.prepared
     now = datetime.now(UTC)
     is_untold = answer.lane is not None and answer.capacity is None
-    outlook = LaneOutlook(now, answer.capacity, State.PARKED in settings.only_states, is_untold)
+    outlook = LaneOutlook(now, answer.capacity, State.PARKED in settings.only_states, is_untold, registrations)
     found = {} if answer.seen is None else answer.seen.by_token
     made = given.plan(outlook)
     actions = (
@@ -336,6 +362,8 @@ def planned_lane(given: PlanInput, answer: LaneAnswer | None, *, started: float)
         refusal=given.refusal,
         problems=prepared.problems,
         warnings=prepared.warnings,
+        put_rate=laws(settings, given.rates, now=now)[PUT_FIELD].rate,
+        registration_reads=registration_reads(answer.requests) if given.items_to_look_at else {},
     )
 
 

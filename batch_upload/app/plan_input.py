@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from batch_upload.actions import Action, ActionKind, Plan
 from batch_upload.app.exits import STATE_OF_STATUS
@@ -17,15 +18,19 @@ from batch_upload.app.ledger_view import (
     rows_of_listed,
     state_of_unread,
 )
+from batch_upload.app.registrations import definitions_since, has_bind, items_to_look_at, without_problems
 from batch_upload.app.sendable import Prepared, Unread, item_of_listed, known_invalid
+from batch_upload.engine.binding import binds_of, rows_after_rebind
 from batch_upload.engine.plan import (
     LaneOutlook,
+    Selection,
     Unfinished,
     plan_unfinished,
     tokens_of,
     unfinished_items,
     with_twins,
 )
+from batch_upload.engine.registrations import RegistrationLook
 from batch_upload.engine.rows import (
     BatchRows,
     carried_tries,
@@ -38,10 +43,10 @@ from batch_upload.engine.rows import (
 )
 from batch_upload.engine.survey import Seen
 from batch_upload.ledger_address import LedgerAddress
-from batch_upload.model import LIVE, OPEN, Attachment, Known, Lane, State
+from batch_upload.model import OPEN, Attachment, Item, Known, Lane, State
 from batch_upload.ports import LedgerReader
-from batch_upload.records import LaneHold, RateRecord, RunRecord, Twin
-from batch_upload.registration import Bind
+from batch_upload.records import BoundItem, LaneHold, RateRecord, RunRecord, Twin
+from batch_upload.registration import Bind, RegistrationField
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.targets import Target
 
@@ -113,6 +118,10 @@ class PlanInput:
     last_run: RunRecord | None = None
     hold: LaneHold | None = None
     """Who holds the lane, or held it last, where several hosts share the ledger."""
+    bound: Sequence[BoundItem] = ()
+    """What is in the fields of registrations; read only for a manifest that binds something."""
+    definitions: Mapping[str, Sequence[RegistrationField]] = field(default_factory=dict)
+    """The fields of types of registration that need not be asked for; read as `bound`."""
     is_ledger_alone: bool = False
     """Whether the manifest was not read: then all items of the ledger are in `unplanned.unlisted`."""
 
@@ -150,7 +159,7 @@ class PlanInput:
         """Plan what can be sent, and name what cannot if that is skipped. What may still be listed is no orphan."""
         if self.is_ledger_alone:
             shown = {row.client_token for row in self.unplanned.rows}
-            may_exist = (row for row in self.rows.by_token.values() if row.state in LIVE | OPEN)
+            may_exist = (row for row in self.rows.by_token.values() if row.is_live or row.state in OPEN)
             return Plan((), more_orphans=sum(row.client_token not in shown for row in may_exist))
         prepared, is_part, later = self.prepared, self.prepared.is_part, self.prepared.young_ids
         made = plan_unfinished(self.unfinished, self.rows, outlook, is_part=is_part, later=later)
@@ -161,6 +170,28 @@ class PlanInput:
         if prepared.skips_invalid:
             actions += invalid_actions(prepared.unread, self.unplanned.unread)
         return replace(made, actions=tuple(actions))
+
+    @property
+    def items_to_look_at(self) -> list[Item]:
+        """The items for which registrations are looked at."""
+        selection = Selection(self.settings.only_states, self.settings.only_ids)
+        return items_to_look_at(self.prepared, selection, self.rows)
+
+    def looked_at(self, look: RegistrationLook) -> "PlanInput":
+        """Return the same as `upload` would have it after a look at the registrations."""
+        prepared = without_problems(self.prepared, look.problems)
+        rows = rows_after_rebind([*self.rows.by_token.values()], look.stale)
+        wrong = {problem.item_id for problem in look.problems}
+        shown = rows_of_listed([listed for listed, _ in prepared.unread], rows)
+        return replace(
+            self,
+            part=replace(self.part, prepared=prepared),
+            unfinished=replace(
+                self.unfinished, items=tuple(each for each in self.unfinished.items if each.item_id not in wrong)
+            ),
+            rows=BatchRows.of(rows),
+            unplanned=replace(self.unplanned, unread=shown) if wrong else self.unplanned,
+        )
 
     def states(self) -> Counter[State]:
         """Count every item of the manifest by its state."""
@@ -234,6 +265,7 @@ def read_plan_inputs(prepared: Prepared, settings: Settings, *, whole: bool) -> 
 def _read_part(part: LanePart, reader: LedgerReader | None, *, whole: bool) -> PlanInput:
     """Read the input of one lane. `reader` is None where the ledger does not have the lane."""
     prepared, items, batch = part.prepared, part.prepared.items, part.prepared.manifest.batch
+    binds = has_bind(prepared)
     if reader is None:
         return PlanInput(
             part,
@@ -244,7 +276,9 @@ def _read_part(part: LanePart, reader: LedgerReader | None, *, whole: bool) -> P
     if whole or prepared.problems or prepared.unchosen:
         unfinished, rows = Unfinished(items=items), reader.known(batch)
     else:
-        unfinished = unfinished_items(items, reader.compare(batch, tokens_of(items)))
+        unfinished = unfinished_items(items, reader.compare(batch, tokens_of(items), binds_of(items)))
+        if binds:
+            unfinished = with_bound(unfinished, items)
         shown = dict.fromkeys((*unfinished.ids, *unfinished.unlisted, *sorted(prepared.young_ids)))
         rows = reader.known_of_ids(batch, [*shown])
     ids = {row.item_id for row in rows}
@@ -264,7 +298,17 @@ def _read_part(part: LanePart, reader: LedgerReader | None, *, whole: bool) -> P
         twins=reader.twins(new) if new else (),
         last_run=runs[0] if runs else None,
         hold=hold_of(reader),
+        bound=reader.bound(batch) if binds else (),
+        definitions=reader.field_definitions(after=definitions_since(datetime.now(UTC))) if binds else {},
     )
+
+
+def with_bound(unfinished: Unfinished, items: Sequence[Item]) -> Unfinished:
+    """Return the same with every item that has a `bind`: a complete one may have to be bound again, or be denied."""
+    ids = {item.item_id for item in unfinished.items}
+    more = {item.item_id for item in items if item.bind is not None and item.item_id not in ids}
+    left = tuple(item for item in items if item.item_id in ids or item.item_id in more)
+    return replace(unfinished, items=left, ids=(*unfinished.ids, *sorted(more)), complete=len(items) - len(left))
 
 
 def read_ledger_inputs(ledger: LedgerAddress, options: RunOptions) -> list[PlanInput]:

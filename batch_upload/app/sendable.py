@@ -18,6 +18,8 @@ UNHELD = frozenset({State.PENDING, State.INVALID})
 """States in which an item may be although the ledger has it in another one: its file decides."""
 Unread = tuple[Listed, Problem]
 """An attachment that cannot be sent, and why."""
+BindPlace = tuple[str | None, Position]
+"""The table that has the row of a `bind`, None for the manifest, and its position there."""
 AnyListed = TypeVar("AnyListed", Item, Listed)
 T = TypeVar("T")
 
@@ -43,6 +45,8 @@ class Prepared:
     skips_invalid: bool = False
     """Whether the rest is sent although there are problems. Then an entry whose attachments are not known counts as one
     of `unread`."""
+    bind_places: Mapping[tuple[str | None, str], BindPlace] = field(default_factory=dict)
+    """Where the `bind` of each item is that has one, by the label of its lane and its id."""
     young: tuple[YoungFile, ...] = ()
     """Matches of globs that are left for a later run: no items, and what was uploaded under their ids stays."""
 
@@ -124,6 +128,7 @@ def sorted_out(
     choice: Choice | None,
     unchosen: Sequence[Listed],
     skips_invalid: bool,
+    bind_places: Mapping[tuple[str | None, str], BindPlace],
 ) -> Prepared:
     """Return what can be sent and what cannot, of a manifest without a problem of its own.
 
@@ -151,6 +156,7 @@ def sorted_out(
         tuple(unchosen),
         tuple(entry_problems),
         skips_invalid,
+        bind_places,
         looked.young,
     )
 

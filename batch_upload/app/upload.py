@@ -19,24 +19,39 @@ from batch_upload.app.lane_run import UNREACHED_HINT, LaneRun, RunScope
 from batch_upload.app.left_out import LeftOutItems, unchosen_states
 from batch_upload.app.observers import Silent
 from batch_upload.app.rates import is_news, learned
+from batch_upload.app.registrations import (
+    definitions_since,
+    has_bind,
+    items_to_look_at,
+    look_at,
+    registrations_invalid,
+    without_problems,
+)
 from batch_upload.app.sendable import Prepared
 from batch_upload.app.session import Session
-from batch_upload.engine.groups import task_group
+from batch_upload.engine.binding import NO_REGISTRATIONS
+from batch_upload.engine.groups import task_group, time_limit
 from batch_upload.engine.plan import Selection
+from batch_upload.engine.registrations import record_look
+from batch_upload.engine.rows import BatchRows
 from batch_upload.engine.run import LaneOptions, LaneResult, Run
 from batch_upload.errors import ExitCode, LedgerFault
-from batch_upload.events import RunEnded
-from batch_upload.model import Known, State
+from batch_upload.events import Notice, RunEnded
+from batch_upload.model import Known, Problem, State
 from batch_upload.ports import LedgerWriter, Observer
 from batch_upload.records import RateRecord
+from batch_upload.registration import Registration
 from batch_upload.service.access import Ask
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.summary import Exit, Summary, run_ended, summary_of_run
+from batch_upload.words import count_words
 
 NEWS_CHECK_S = 1.0
 """Seconds between two checks whether a rate has changed enough to be recorded at once."""
 REMEMBER_S = 30.0
 """Seconds after which the learned rates are recorded in any case."""
+PROBLEMS_NOTICED = 10
+"""Problems of one lane of several that are named; the table of lanes has their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +66,8 @@ class RunResult:
     `invalid`, whatever the ledger has of it. Empty for several lanes."""
     lanes: Mapping[str, "RunResult"] = field(default_factory=dict)
     """With `targets` in the manifest: how each lane ended, by its label (`acme/us-east-1`)."""
+    problems: Sequence[Problem] = ()
+    """Of one lane of several: what is wrong with the `bind` of its items, so that nothing was sent (exit 21)."""
 
 
 async def upload(
@@ -103,6 +120,8 @@ class UploadLane(LaneRun[RunResult]):
     verb = "upload"
     ledger_error: LedgerFault | None = None
     """Why the ledger could not be written any more; None if it could to the end."""
+    problems: Sequence[Problem] = ()
+    """What is wrong with the `bind` of items, where nothing is sent for that reason."""
 
     def __init__(self, scope: RunScope, part: LanePart) -> None:
         super().__init__(scope, part)
@@ -110,14 +129,18 @@ class UploadLane(LaneRun[RunResult]):
 
     async def work(self, ledger: LedgerWriter, reached: Reached) -> RunResult:
         memory = await self.take_lane(ledger, reached)
-        if memory.has_waited:
-            self.left_out = LeftOutItems(self.part, self.observer)
-        settings = self.settings
+        settings, registrations = self.settings, NO_REGISTRATIONS
+        if has_bind(self.prepared):
+            async with time_limit(self.scope.left_s, self.clock) as limit:
+                registrations = await self.look_at_registrations(ledger, reached)
+            if limit.is_up:
+                return await self.ended_by_deadline(ledger)
+        self.left_out = LeftOutItems(self.part, self.observer)
         unchosen = await to_thread.run_sync(unchosen_states, self.part) if self.prepared.unchosen else {}
         await self.left_out.read(ledger, unchosen)
         root = None if settings.allow_outside else self.prepared.manifest.folder
         context = lane_context(reached, settings, ledger, self.left_out, run_id=self.scope.run_id)
-        options, endpoint = self.lane_options(), reached.service.endpoint
+        options, endpoint = replace(self.lane_options(), registrations=registrations), reached.service.endpoint
         bodies = self.scope.reader.bodies(root)
         run = Run(context, bodies, lane=reached.lane, endpoint=endpoint, options=options)
         self.interruption.drain_with(run.interrupt)
@@ -135,7 +158,46 @@ class UploadLane(LaneRun[RunResult]):
         ending = summary.exit
         if ending.code is not ExitCode.ITEMS_FAILED:  # which says so already
             ending = exit_with_invalid(ending, len(self.prepared.unread))
-        return RunResult(replace(summary, exit=ending), invalid=tuple(self.left_out.rows))
+        return RunResult(replace(summary, exit=ending), invalid=tuple(self.left_out.rows), problems=self.problems)
+
+    async def look_at_registrations(self, ledger: LedgerWriter, reached: Reached) -> Mapping[str, Registration]:
+        """Look at the registrations that the chosen items are bound to, record what was found, and return them by id.
+
+        Items with a problem are left out with `skip_invalid`; otherwise raise ManifestInvalid. Raises AccessFault and
+        Transient where the service does not tell.
+        """
+        settings, now, rows = self.settings, self.clock.now(), BatchRows()
+        selection = Selection(settings.only_states, settings.only_ids)
+        if selection != Selection():
+            ids = [item.item_id for item in self.prepared.items if item.bind is not None]
+            rows = BatchRows.of(await ledger.known_of_ids(self.batch, ids))
+        items = items_to_look_at(self.prepared, selection, rows)
+        if not items:
+            return NO_REGISTRATIONS
+        context = lane_context(reached, settings, ledger, self.observer, run_id=self.scope.run_id)
+        known_definitions = await ledger.field_definitions(after=definitions_since(now))
+        bound = await ledger.bound(self.batch)
+        look = await look_at(reached, items, bound, known_definitions, notice=context.notice)
+        await record_look(context, look)
+        sendable = without_problems(self.prepared, look.problems)
+        if sendable.stops:
+            self.problems = sendable.problems
+            self.report_problems()
+            raise registrations_invalid(sendable.manifest.path, self.problems, is_skippable=bool(sendable.items))
+        self.prepared = sendable
+        self.part = replace(self.part, prepared=sendable)
+        return look.registrations
+
+    def report_problems(self) -> None:
+        """Give notice of the problems of one lane of several. Those of an only lane are in the error that it raises."""
+        if self.part.target.label is None:
+            return
+        for problem in self.problems[:PROBLEMS_NOTICED]:
+            self.listener.notify(Notice(str(problem), self.clock.now()))
+        more = len(self.problems) - PROBLEMS_NOTICED
+        if more > 0:
+            words = f"and {count_words(more, 'problem')} more; `plan --json` has all of them"
+            self.listener.notify(Notice(words, self.clock.now()))
 
     def summed_up(self, rows: Mapping[str, Known], ending: Exit) -> Summary:
         summary = super().summed_up(rows, ending)
@@ -223,4 +285,9 @@ class UploadLane(LaneRun[RunResult]):
             items=self.prepared.total,
             ending=exit_with_invalid(exit_of_run(result, signalled=self.interruption.code), len(self.prepared.unread)),
         )
-        return replace(summary, warnings=len(self.prepared.warnings))
+        return replace(
+            summary,
+            bound=self.tally.bound,
+            warnings=len(self.prepared.warnings),
+            registrations_ready=tuple(result.registrations_ready),
+        )

@@ -76,6 +76,7 @@ def plan_command(
     from batch_upload.app.items import invalid
     from batch_upload.app.plan import ask_lanes, planned
     from batch_upload.app.plan_input import read_plan_inputs
+    from batch_upload.app.registrations import registrations_invalid
     from batch_upload.cli.asking import asker
     from batch_upload.cli.signals import until_interrupted
     from batch_upload.clock import counting_s
@@ -97,10 +98,18 @@ def plan_command(
         show_lanes(result, given, output)
     else:
         show_plan(result, settings, output)
-    output.skipped(prepared.problems if not prepared.stops else ())
-    if prepared.stops:  # the plan is from the ledger alone, and `upload` would end so
-        error = invalid(manifest, result.problems, is_strict=settings.strict, is_skippable=bool(prepared.items))
-        return ended_by(error, output, result.summary)
+    stops = bool(result.problems) and not prepared.skips_invalid
+    output.skipped(() if stops else result.problems)
+    if stops:  # `upload` would end so
+        is_skippable = bool(prepared.items)
+        if prepared.problems:
+            error = invalid(manifest, result.problems, is_strict=settings.strict, is_skippable=is_skippable)
+        else:
+            error = registrations_invalid(manifest, result.problems, is_skippable=is_skippable)
+        ended = ended_by(error, output, result.summary)
+        if result.lanes and not prepared.stops:  # other lanes may have ended with more
+            return replace(ended, summary=result.summary)
+        return ended
     is_done = result.summary.exit.code is ExitCode.DONE
     ending = exit_of(ExitCode.THERE_IS_WORK) if detailed_exitcode and is_done and result.has_work else None
     return Ended(replace(result.summary, exit=ending or result.summary.exit), lines=())
@@ -116,8 +125,9 @@ def show_plan(result: "PlanResult", settings: "Settings", output: Output) -> Non
     for action in result.plan.actions:
         output.event(action_line(action))
     output.event(added_up.as_json())
-    if result.answer.warning:
-        output.say(f"warning: {result.answer.warning}")
+    for warning in (result.answer.warning, *result.answer.notices):
+        if warning:
+            output.say(f"warning: {printable(warning)}")
     if not output.quiet:
         write_plan(result.plan, added_up, sys.stderr if output.json else sys.stdout, verbose=output.verbose > 0)
 
@@ -139,6 +149,7 @@ def show_lanes(result: "PlanResult", given: "Sequence[PlanInput]", output: Outpu
             warnings.append((label, f"{REFUSED}: {lane.value.refusal}", ""))
         if answer.warning:
             warnings.append((label, answer.warning, "" if lane.error is None else lane.error.hint))
+        warnings += [(label, notice, "") for notice in answer.notices]
         if output.verbose and plan.actions:
             output.answer([printable(f"{label}:"), *indented(plan_lines(plan, verbose=True))])
     output.event(lane_totals_json(rows))
@@ -165,6 +176,8 @@ def totals_of(result: "PlanResult", settings: "Settings") -> "PlanTotals":
         concurrency=settings.concurrency,
         deadline_s=settings.deadline_s,
         look=look,
+        registration_reads=result.registration_reads,
+        puts_per_s=result.put_rate,
     )
 
 

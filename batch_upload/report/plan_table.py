@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TextIO
 
 from batch_upload.actions import Action, ActionKind, Plan
 from batch_upload.escape import printable, write_text
 from batch_upload.model import Capacity
-from batch_upload.operations import CREATE, DESCRIBE, LIST_TAGS, TAG
-from batch_upload.report.estimate import creates_within, describes, run_s, useful_workers
+from batch_upload.operations import CREATE, DESCRIBE, LIST_TAGS, PUT_FIELD, TAG
+from batch_upload.report.estimate import BINDS_PER_S, creates_within, describes, run_s, useful_workers
 from batch_upload.report.ndjson import made_line
 from batch_upload.report.progress import is_left_processing
 from batch_upload.words import aligned_lines, count_words, duration_words, rate_words, size_words
@@ -27,6 +28,7 @@ _COUNT_WORDS: Mapping[ActionKind, str] = {
     ActionKind.REPLACE: "to replace",
     ActionKind.RESOLVE: "to resolve first",
     ActionKind.RETAG: "to tag anew",
+    ActionKind.BIND: "to put into a field",
     ActionKind.PARKED: "parked",
     ActionKind.FAILED: "failed for good",
     ActionKind.ORPHAN: "orphaned",
@@ -68,6 +70,8 @@ class PlanTotals:
     concurrency: int | None = None
     deadline_s: float | None = None
     look: Look | None = None
+    puts: int = 0
+    """Attachments that are put into fields, those among them that are uploaded first."""
 
     @property
     def late(self) -> int:
@@ -110,11 +114,14 @@ def totals(
     concurrency: int | None = None,
     deadline_s: float | None = None,
     look: Look | None = None,
+    registration_reads: Mapping[str, int] = MappingProxyType({}),
+    puts_per_s: float = BINDS_PER_S,
 ) -> PlanTotals:
     """Add a plan up, for a rate above 0 and the capacity that the account has, or None where it is not known.
 
     `latency_s` is how long a create takes, where that is known; `concurrency` how many may be in flight; `deadline_s`
-    in how many seconds nothing new may leave; `look` is what comes before the first create.
+    in how many seconds nothing new may leave; `look` is what comes before the first create. `registration_reads` are
+    the calls that look at registrations, by operation; `puts_per_s` is the rate at which fields are filled.
     """
     creating = plan.of(ActionKind.CREATE, ActionKind.REPLACE)
     fitting = creating if capacity is None else creating[: capacity.left]
@@ -122,7 +129,10 @@ def totals(
     watched = creates + sum(is_left_processing(action) for action in plan.actions)
     lane_size = creates + (0 if capacity is None else capacity.used)  # at the end, as far as that is known
     pages, tag_reads, look_s = (0, 0, 0.0) if look is None else (look.pages, look.tag_reads, look.time_s)
+    puts = sum(_is_put(each) for each in plan.actions if each.kind not in (ActionKind.CREATE, ActionKind.REPLACE))
+    puts += sum(map(_is_put, fitting))
     calls = {CREATE: creates, TAG: retags, DESCRIBE: describes(watched, lane_size) + pages, LIST_TAGS: tag_reads}
+    calls |= {PUT_FIELD: puts, **registration_reads}
     return PlanTotals(
         counts=plan.counts,
         creates=creates,
@@ -131,12 +141,13 @@ def totals(
         bytes_to_send=sum(_size_of(action) or 0 for action in fitting),
         urls=sum(_size_of(action) is None for action in fitting),
         rate_per_s=rate_per_s,
-        time_s=look_s + run_s(creates, watched, rate_per_s, lane_size=lane_size),
+        time_s=look_s + run_s(creates, watched, rate_per_s, lane_size=lane_size, binds=puts, binds_per_s=puts_per_s),
         capacity=capacity,
         latency_s=latency_s,
         concurrency=concurrency,
         deadline_s=deadline_s,
         look=look,
+        puts=puts,
     )
 
 
@@ -206,7 +217,7 @@ def lane_totals_lines(lanes: Sequence[LaneTotals]) -> list[str]:
     of_urls = f", and {count_words(urls, 'URL')} of unknown size" if urls else ""
     slowest = max(lanes, key=lambda lane: lane.totals.time_s)
     time = _time_words(slowest.totals)
-    if len(lanes) > 1 and slowest.totals.creates:
+    if len(lanes) > 1 and (slowest.totals.creates or slowest.totals.puts):
         time = f"{time}, in the slowest lane, {printable(slowest.label)}"
     lines = [
         ", ".join(f"{counts[kind]:,} {word}" for kind, word in _COUNT_WORDS.items() if counts[kind])
@@ -306,6 +317,17 @@ def _plan_rows(plan: Plan, *, verbose: bool) -> Sequence[Sequence[str]]:
     return rows
 
 
+def _is_put(action: Action) -> bool:
+    """Return whether a run puts the item's attachment into a field, perhaps after it was created or resolved."""
+    item, known = action.item, action.known
+    if item is None or item.bind is None:
+        return False
+    if action.kind is ActionKind.RETAG:
+        return known is None or known.bound_to != item.bind
+    kinds = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE, ActionKind.BIND)
+    return action.kind in kinds or is_left_processing(action)
+
+
 def _size_of(action: Action) -> int | None:
     return None if action.item is None else action.item.size_bytes
 
@@ -316,8 +338,14 @@ def _time_words(totals: PlanTotals) -> str:
         count = "the attachments" if look.attachments is None else count_words(look.attachments, "attachment")
         look_words = f"{duration_words(look.time_s)} to look through {count} of the account first"
     if not totals.creates:
-        return f"none for uploads, {look_words}" if look_words else "none for uploads"
-    words = f"about {duration_words(totals.time_s)} at {rate_words(totals.rate_per_s)}, statuses included"
+        words = "none for uploads"
+        if totals.puts:
+            fields = "its field" if totals.puts == 1 else "their fields"
+            put = f"to put {count_words(totals.puts, 'attachment')} into {fields}"
+            words = f"{words}, about {duration_words(totals.time_s)} {put}"
+        return f"{words}, {look_words}" if look_words else words
+    included = "statuses and fields" if totals.puts else "statuses"
+    words = f"about {duration_words(totals.time_s)} at {rate_words(totals.rate_per_s)}, {included} included"
     return f"{words}, of which {look_words}" if look_words else words
 
 
