@@ -11,7 +11,7 @@ from batch_upload.app.joint_decision import JointDecision
 from batch_upload.app.lane import Reached, lane_context
 from batch_upload.app.lane_run import LaneRun, RunScope
 from batch_upload.app.session import Session
-from batch_upload.engine.prune import Pruning, Result, look_at_unfinished, prune, pruning
+from batch_upload.engine.prune import Pruning, Result, look_at_unfinished, prune, pruning, spare_bound
 from batch_upload.errors import ExitCode, ServiceError, UsageError
 from batch_upload.events import PruneOutcome
 from batch_upload.model import Manifest
@@ -87,6 +87,7 @@ class PruneLane(LaneRun[PruneResult]):
         if await look_at_unfinished(context, found):
             rows = await ledger.known(self.batch)
             found = pruning(self.prepared.items, rows, later=self.prepared.young_ids)
+        found = await spare_bound(context, found)
         may_begin = await self._decision.of(self.part.target.label, found)
         if not found.candidates or not may_begin:
             ending = NOT_AGREED if found.candidates else NOTHING_TO_DELETE

@@ -29,6 +29,7 @@ from batch_upload.app.observers import Both, Silent, observer_of_lane
 from batch_upload.app.plan_input import unplanned_rows
 from batch_upload.app.sendable import Prepared
 from batch_upload.clock import counting_s
+from batch_upload.engine.fields import find_misplaced
 from batch_upload.engine.listing import list_completely, reported, still_there
 from batch_upload.engine.rows import BatchRows, shown_row, state_of_row
 from batch_upload.engine.tally import Tally
@@ -49,7 +50,7 @@ from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import Known, Lane, Problem
 from batch_upload.operations import LIST_TAGS
 from batch_upload.ports import LedgerReader, Observer
-from batch_upload.records import RateRecord
+from batch_upload.records import BoundItem, RateRecord
 from batch_upload.registration import Bind
 from batch_upload.service.access import Ask
 from batch_upload.settings import RunOptions, Settings
@@ -59,6 +60,7 @@ from batch_upload.targets import Target
 FINDING_EXITS: Mapping[FindingKind, ExitCode] = {
     FindingKind.UNKNOWN: ExitCode.OUTCOMES_UNKNOWN,
     FindingKind.OPEN: ExitCode.TRANSIENT,
+    FindingKind.NEW_VERSION: ExitCode.TRANSIENT,
     FindingKind.IN_PROGRESS: ExitCode.STILL_PROCESSING,
     FindingKind.NOT_YET: ExitCode.STILL_PROCESSING,
 }
@@ -76,6 +78,8 @@ class Verification:
     """Of files that cannot be sent and globs that match none; what the ledger knows of them was compared."""
     gone: int
     """How many items of the ledger no glob of the manifest matches any more."""
+    denied: Sequence[Known]
+    """The rows of attachments that a reviewer denied, as the ledger has them. They change no exit code."""
     tag_reads_per_s: float
     """The pace at which tags are read."""
     lanes: Sequence[LaneOutcome["Verification"]] = ()
@@ -95,6 +99,7 @@ class LedgerContent:
     lane: Lane | None = None
     known: Sequence[Known] = ()
     tokens: Mapping[str, str | None] = field(default_factory=dict)
+    bound: Sequence[BoundItem] = ()
     rates: Sequence[RateRecord] = ()
 
 
@@ -171,6 +176,7 @@ async def verify_prepared(
         LaneComparison.of_all([each.comparison for each in found]),
         prepared.problems,
         sum(each.gone for each in found),
+        [row for each in found for row in each.denied],
         tag_reads_per_s=sum(each.tag_reads_per_s for each in found),
         lanes=outcomes,
     )
@@ -234,6 +240,7 @@ async def verify_lane(
                 there = still_there(listing).attachments
                 wanted = there if tags else [each for each in there if each.attachment_id not in ledger.tokens]
                 read = await read_tags(reached, wanted, progress)
+            misplaced = await find_misplaced(reached, ledger.bound)
             comparison = compare_with_lane(
                 items,
                 rows,
@@ -241,6 +248,7 @@ async def verify_lane(
                 tokens_with(ledger.tokens, read, ledger.known),
                 young=young_of(ledger.known, now=reached.clock.now(), horizon_s=settings.safe_horizon_s),
                 tags=read if tags else NOTHING_READ,
+                misplaced=misplaced,
             )
             tag_reads_per_s = reached.wire.rate(LIST_TAGS)
     except BatchUploadError as error:
@@ -249,7 +257,9 @@ async def verify_lane(
     code = first_of({FINDING_EXITS.get(kind, ExitCode.DISAGREEMENT) for kind in comparison.counts})
     reasons = {
         ExitCode.DONE: AGREEMENT,
-        ExitCode.TRANSIENT: "the outcome of some requests is not known yet",
+        ExitCode.TRANSIENT: "the outcome of some requests is not known yet"
+        if FindingKind.OPEN in comparison.counts
+        else "registrations have new versions, in which their attachments are still to be bound",
     }
     states, gone = lane_states(prepared, rows, ledger.known)
     summary = Summary(
@@ -264,7 +274,8 @@ async def verify_lane(
         throttled=tally.throttled,
         elapsed_s=counting_s() - started,
     )
-    return Verification(summary, comparison, prepared.problems, gone, tag_reads_per_s)
+    denied = [row for row in rows.current.values() if row.standing_denial is not None]
+    return Verification(summary, comparison, prepared.problems, gone, denied, tag_reads_per_s)
 
 
 def not_compared(lane: LaneToVerify, error: BatchUploadError, *, started: float) -> Verification:
@@ -280,7 +291,8 @@ def not_compared(lane: LaneToVerify, error: BatchUploadError, *, started: float)
         items=sum(states.values()),
         elapsed_s=counting_s() - started,
     )
-    return Verification(summary, LaneComparison.of_all([]), lane.part.prepared.problems, gone, 0.0)
+    denied = [row for row in lane.held.known if row.current and row.standing_denial is not None]
+    return Verification(summary, LaneComparison.of_all([]), lane.part.prepared.problems, gone, denied, 0.0)
 
 
 def lane_states(prepared: Prepared, rows: BatchRows, known: Sequence[Known]) -> tuple[dict[str, int], int]:
@@ -299,5 +311,8 @@ def read_ledger(ledger: LedgerAddress, parts: Sequence[LanePart]) -> list[Ledger
 def _content(part: LanePart, reader: LedgerReader | None) -> LedgerContent:
     if reader is None:
         return LedgerContent()
-    known = reader.known(part.prepared.manifest.batch)
-    return LedgerContent(reader.lane(), known, reader.attachment_tokens(), reader.rates())
+    batch = part.prepared.manifest.batch
+    with reader.moment():
+        known = reader.known(batch)
+        bound = reader.bound(batch) if any(row.bind is not None for row in known) else ()
+    return LedgerContent(reader.lane(), known, reader.attachment_tokens(), bound, reader.rates())

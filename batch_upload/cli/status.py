@@ -156,6 +156,10 @@ def change_lines(found: "Status") -> Iterator[str]:
     if tagged:
         names = messages.names_words(tagged)
         yield f"{len(tagged):,} with other tags than AWS has, changed by the next `upload`: {names}"
+    moved = [name_of(each) for each in found.plan.of(ActionKind.BIND) if each.state is State.COMPLETE]
+    if moved:
+        names = messages.names_words(moved)
+        yield f"{len(moved):,} not in the field that the manifest names, put there by the next `upload`: {names}"
 
 
 def name_of(action: Action) -> str:

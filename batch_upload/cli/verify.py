@@ -21,14 +21,16 @@ from batch_upload.cli.flags import (
 from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.errors import ExitCode
-from batch_upload.report.ndjson import LaneRef, in_lane
+from batch_upload.report.item_text import denial_lines
+from batch_upload.report.ndjson import LaneRef, denial_line, in_lane
 from batch_upload.report.summary_text import Invocation, counts_lines, headline, lane_lines
 from batch_upload.targets import Target
 
 if TYPE_CHECKING:
     from batch_upload.app.sendable import Prepared
     from batch_upload.app.verify import Verification
-    from batch_upload.report.findings import FindingCounts, FindingRow
+    from batch_upload.engine.fields import Misplaced
+    from batch_upload.report.findings import FieldFinding, FindingCounts, FindingRow
 
 TAGS_ADVICE = "# put the tags back that were sent: a lost ledger is rebuilt from `batch-upload:token`"
 
@@ -71,7 +73,7 @@ def show_comparison(
     """Print every finding, the numbers and what to do. `profile` makes AWS's own tool reach a lane without its own."""
     from batch_upload.app.items import missing_files
     from batch_upload.app.lanes import LaneOutcome
-    from batch_upload.report.findings import difference_lines, finding_lines, tag_lines, tags_words
+    from batch_upload.report.findings import difference_lines, field_lines, finding_lines, tag_lines, tags_words
 
     all_rows: list[FindingRow] = []
     tag_commands: list[str] = []
@@ -83,6 +85,9 @@ def show_comparison(
         all_rows += rows
         for row in rows:
             output.event(row.as_json())
+        for known in lane.value.denied:
+            if (denial := known.standing_denial) is not None:
+                output.event(in_lane(denial_line(known, denial), ref))
         output.event(in_lane(finding_counts(lane.value).as_json(), ref))
         if lane.error is not None:
             warnings.append((ref.target or "", lane.error.message, lane.error.hint))
@@ -105,12 +110,13 @@ def show_comparison(
         next_steps += [TAGS_ADVICE, *tag_commands]
     titled = ["next:", *(f"  {line}" for line in next_steps)] if next_steps else []
     lanes = lane_lines(found.summary.lanes, invocation)
-    findings = (*finding_lines(all_rows), *difference_lines(all_rows))
+    findings = (*finding_lines(all_rows), *difference_lines(all_rows), *field_lines(all_rows))
+    denied = {lane.target.label or "": lane.value.denied for lane in found.lanes} if found.lanes else found.denied
     # where all agree, that is what there is to say, and not how many lanes are done
     agree = found.summary.exit.code is ExitCode.DONE
     first = headline(replace(found.summary, lanes=()) if agree else found.summary)
     shard = messages.shard_lines(output.shard, lanes=len(found.lanes))
-    output.answer([*shard, *findings, first, *numbers, *lanes, *obstacles, *titled])
+    output.answer([*shard, *findings, first, *numbers, *lanes, *denial_lines(denied), *obstacles, *titled])
 
 
 def finding_rows(found: "Verification", lane: LaneRef) -> "list[FindingRow]":
@@ -126,10 +132,18 @@ def finding_rows(found: "Verification", lane: LaneRef) -> "list[FindingRow]":
             each.status,
             each.attachment_arn,
             each.differences,
+            None if each.misplaced is None else field_finding(each.misplaced),
             lane,
         )
         for each in found.comparison.findings
     ]
+
+
+def field_finding(misplaced: "Misplaced") -> "FieldFinding":
+    """Return what was found in a field as it is printed."""
+    from batch_upload.report.findings import FieldFinding
+
+    return FieldFinding(misplaced.bound.bind, misplaced.holds, misplaced.new_version)
 
 
 def finding_counts(found: "Verification") -> "FindingCounts":

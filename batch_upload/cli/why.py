@@ -34,12 +34,13 @@ NEXT_WORDS: Mapping[ActionKind, str] = {
     ActionKind.RESOLVE: "the next `upload` replays it, or looks at the service for what became of it",
     ActionKind.UNCHANGED: "nothing is left to do",
     ActionKind.RETAG: "the next `upload` gives its attachment the new tags",
+    ActionKind.BIND: "the next `upload` puts its attachment into the field of its registration",
     ActionKind.PARKED: "the next `upload` sends it once there is capacity",
     ActionKind.FAILED: "no run sends it again as it is",
     ActionKind.ORPHAN: "nothing",
     ActionKind.INVALID: "nothing, until the manifest or the file is corrected",
 }
-UPLOADING = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE, ActionKind.PARKED)
+UPLOADING = (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RESOLVE, ActionKind.BIND, ActionKind.PARKED)
 """Actions that need another `upload`."""
 
 

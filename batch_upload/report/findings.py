@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from batch_upload.escape import printable
 from batch_upload.model import AttachmentStatus
 from batch_upload.operations import DESCRIBE, LIST_TAGS
+from batch_upload.registration import Bind
 from batch_upload.report.ndjson import NO_LANE, LaneRef, in_lane, made_line
 from batch_upload.report.summary_text import shell_line
 from batch_upload.words import aligned_lines, count_words, duration_words
@@ -30,6 +31,27 @@ class TagDifference(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class FieldFinding:
+    """The field of a registration that does not hold the attachment which the ledger has put there.
+
+    `holds`: the attachment that it holds; None for none, and if `new_version` was not asked for its fields.
+    """
+
+    bind: Bind
+    holds: str | None
+    new_version: int | None
+    """The current version, if that is newer than the one with the attachment."""
+
+    @property
+    def words(self) -> str:
+        """What was found, for people."""
+        if self.new_version is not None:
+            return f"{self.bind.words} is of version {self.new_version} now; the next `upload` binds it again"
+        there = "nothing" if self.holds is None else f"`{self.holds}`"
+        return f"{self.bind.words} holds {there} at AWS"
+
+
+@dataclass(frozen=True, slots=True)
 class FindingRow:
     """One finding. `attachment_id`, `status` and `attachment_arn` are None where the service has nothing.
 
@@ -43,6 +65,8 @@ class FindingRow:
     status: AttachmentStatus | None
     attachment_arn: str | None = None
     differences: Sequence[TagDifference] = ()
+    field: FieldFinding | None = None
+    """Of an attachment that is not in its field: what was found there."""
     lane: LaneRef = NO_LANE
 
     def as_json(self) -> dict[str, Any]:
@@ -58,6 +82,9 @@ class FindingRow:
             differences=[
                 {"key": each.key, "ledger": each.ledger, "service": each.service} for each in self.differences
             ],
+            bind=None if self.field is None else str(self.field.bind),
+            holds=None if self.field is None else self.field.holds,
+            new_version=None if self.field is None else self.field.new_version,
         )
         return in_lane(line, self.lane)
 
@@ -175,6 +202,14 @@ def difference_lines(rows: Sequence[FindingRow]) -> Iterator[str]:
             sent = "the ledger sent none" if each.ledger is None else f"the ledger sent `{each.ledger}`"
             lane = "" if row.lane.target is None else f"{row.lane.target}: "
             yield printable(f"{lane}`{row.item_id}`: tag `{each.key}` {there} at AWS, {sent}")
+
+
+def field_lines(rows: Sequence[FindingRow]) -> Iterator[str]:
+    """Yield each attachment that is not in its field, and what is there."""
+    for row in rows:
+        if row.field is not None:
+            lane = "" if row.lane.target is None else f"{row.lane.target}: "
+            yield printable(f"{lane}`{row.item_id}`: {row.field.words}")
 
 
 def tag_lines(rows: Sequence[FindingRow], aws_flags: Sequence[str]) -> list[str]:
