@@ -149,11 +149,7 @@ def test_the_page_for_people_with_spreadsheets_can_be_followed_from_top_to_botto
     text = PAGE.read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     commands = [shlex.split(line)[1:] for block in blocks for line in block.splitlines()]
-    book = openpyxl.Workbook()
-    for line in re.findall(r"^\| (.*) \|$", text.partition("**2.")[0], re.MULTILINE):
-        if not line.startswith("-"):
-            book.active.append(line.split(" | "))
-    book.save(tmp_path / "customers.xlsx")
+    written_book(text.partition("**2.")[0], tmp_path / "customers.xlsx")
     (tmp_path / "letters").mkdir()
     for name in ("acme.pdf", "müller.pdf"):
         (tmp_path / "letters" / name).write_bytes(real_pdf(name))
@@ -161,7 +157,12 @@ def test_the_page_for_people_with_spreadsheets_can_be_followed_from_top_to_botto
     refused, made, planned, uploaded = (command.run(*words, cwd=tmp_path) for words in commands[:4])
     (tmp_path / "letters" / "acme.pdf").unlink()
     (tmp_path / "june.yaml").unlink()
-    anew, skipped, listed = (command.run(*words, cwd=tmp_path) for words in commands[4:])
+    anew, skipped, listed = (command.run(*words, cwd=tmp_path) for words in commands[4:7])
+    for name in ("acme.png", "müller.png"):
+        (tmp_path / name).write_bytes(picture("PNG", (len(name), 10)))
+    written_book(text.partition("## Into the registrations")[2].partition("##")[0], tmp_path / "customers.xlsx")
+    (bound,) = (command.run(*words, cwd=tmp_path) for words in commands[7:])
+    checked = command.run("validate", "fields.yaml", cwd=tmp_path)
 
     assert refused.code == 21
     for quoted in re.findall(r"^    ((?:customers|hint).*: .*)$", text, re.MULTILINE):
@@ -169,6 +170,17 @@ def test_the_page_for_people_with_spreadsheets_can_be_followed_from_top_to_botto
     assert (made.code, planned.code, uploaded.code) == (0, 0, 0)
     assert (anew.code, skipped.code, listed.code) == (20, 20, 0)
     assert "customers.xlsx:2: `letters/acme.pdf` does not exist" in anew.stderr
+    assert (bound.code, checked.code) == (0, 0), bound.stderr
+    assert 'bind: {registration: "{col:Registration}"' in (tmp_path / "fields.yaml").read_text(encoding="utf-8")
+
+
+def written_book(text: str, path: Path) -> None:
+    """Write a workbook of the rows of a table in Markdown."""
+    book = openpyxl.Workbook()
+    for line in re.findall(r"^\| (.*) \|$", text, re.MULTILINE):
+        if not line.startswith("-"):
+            book.active.append(line.split(" | "))
+    book.save(path)
 
 
 def test_a_drop_folder_under_cron_is_silent_until_a_person_must_act(
