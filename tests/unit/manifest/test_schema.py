@@ -2,12 +2,15 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from pydantic import ValidationError
 
+from batch_upload.errors import ManifestInvalid
+from batch_upload.manifest.reader import read_manifest
 from batch_upload.manifest.schema import ManifestModel, manifest_schema
 
 ROOT = Path(__file__).parents[3]
@@ -80,3 +83,39 @@ def test_keys_of_tags_are_checked_by_their_names() -> None:
 
     assert tags["propertyNames"]["maxLength"] == 128
     assert "patternProperties" not in json.dumps(manifest_schema())
+
+
+ARN = "arn:aws:sms-voice:us-east-1:111122223333:registration/registration-0123abcd"
+
+
+@pytest.mark.parametrize(
+    ("bind", "is_good"),
+    [
+        ({"registration": "registration-0123abcd", "field": "messagingUseCase.optInImage"}, True),
+        ({"registration": ARN, "field": "a_b.c1"}, True),
+        ({"registration": "{col:Registration}", "field": "{stem}.file"}, True),
+        ({"registration": 12, "field": "campaignInfo.optInScreenshot"}, True),
+        ({"registration": "registration 1", "field": "a.b"}, False),
+        ({"registration": ARN.replace("registration/", "pool/"), "field": "a.b"}, False),
+        ({"registration": "registration-1", "field": "a/b"}, False),
+        ({"registration": "registration-1", "field": ""}, False),
+        ({"registration": "registration-1"}, False),
+        ({"registration": "registration-1", "field": "a.b", "version": 2}, False),
+        ("registration-1/a.b", False),
+        ({}, False),
+    ],
+)
+def test_a_bind_is_what_the_reader_takes(bind: object, *, is_good: bool, tmp_path: Path) -> None:
+    manifest = {"version": 1, "batch": "b", "attachments": [{"url": "s3://bucket/a.png", "bind": bind}]}
+    path = tmp_path / "june.yaml"
+    path.write_text(json.dumps(manifest).replace("{col:Registration}", "{id}"), encoding="utf-8")
+
+    def is_taken(take: Callable[[], object]) -> bool:
+        try:
+            take()
+        except (ValidationError, ManifestInvalid):
+            return False
+        return True
+
+    assert is_taken(lambda: ManifestModel.model_validate(manifest)) == is_good
+    assert is_taken(lambda: read_manifest(path)) == is_good
