@@ -94,12 +94,13 @@ class ItemBinds:
         field = f"{excerpt(bind.field)} of {excerpt(bind.registration)}"
         if entry.kind is SourceKind.GLOB and lane.ids.is_of_current_glob(first):
             message = (
-                f"several files of the glob {excerpt(entry.source)} would go into {field}, first {excerpt(first)}, "
-                "and a field holds one: use a template such as `{stem}`, or an entry for each file"
+                f"{excerpt(first)} and other files of the glob {excerpt(entry.source)} would go into {field}, "
+                "and a field holds one attachment: use a template such as `{stem}`, or an entry for each file"
             )
         else:
-            where = lane.ids.place_of(first, entry.at_file)
-            message = f"{field} is for {excerpt(first)} {where} already: a field holds one attachment"
+            one = f"the glob {excerpt(entry.source)}" if entry.kind is SourceKind.GLOB else excerpt(item_id)
+            other = f"{excerpt(first)} {lane.ids.place_of(first, entry.at_file)}"
+            message = f"{one} and {other} would both go into {field}, and a field holds one attachment"
         self._report.add_of_lane(lane.label, _place(entry), Code.BIND_TWICE, message)
         return False
 

@@ -73,7 +73,10 @@ def test_two_rows_for_one_field_are_a_problem_of_the_second(folder: Path) -> Non
         made_of(folder, WantedBind(SCREENSHOT))
 
     assert [(each.code, each.at.line) for each in refused.value.problems] == [("bind-twice", 3)]
-    assert f"`{SCREENSHOT}` of `registration-1` is for `a.png` in line 2 already" in refused.value.problems[0].message
+    assert (
+        f"`b.png` and `a.png` in line 2 would both go into `{SCREENSHOT}` of `registration-1`"
+        in refused.value.problems[0].message
+    )
 
 
 def test_a_row_without_a_registration_is_a_problem(folder: Path) -> None:

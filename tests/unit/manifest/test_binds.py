@@ -146,7 +146,8 @@ def test_rows_without_a_field_are_problems_at_their_lines(write: Write, tmp_path
         "c.csv:3: the column `Registration` is empty, and `bind` needs it",
         "c.csv:4: column `Registration`: `registration` must be the id of a registration, such as "
         "`registration-0123abcd`, or its ARN: `registration 3`",
-        f"c.csv:6: `{OPT_IN}` of `registration-1` is for `a.png` in line 2 already: a field holds one attachment",
+        f"c.csv:6: `e.png` and `a.png` in line 2 would both go into `{OPT_IN}` of `registration-1`, "
+        "and a field holds one attachment",
         "c.csv:7: column `Registration`: `registration` must be the id of a registration, such as "
         "`registration-0123abcd`, or its ARN: `{x}`",
     ]
@@ -184,14 +185,31 @@ def test_of_a_field_that_is_used_twice_nothing_is_sent(write: Write, tmp_path: P
     _, listed, problems = list_manifest(path, allow_outside=False, take=lambda _, each: list(each), invalid=invalid)
 
     assert words(problems, tmp_path) == [
-        f"june.yaml:7:25: `{OPT_IN}` of `registration-1` is for `a.png` in line 4 already: "
-        "a field holds one attachment",
-        f"c.csv:2: `{OPT_IN}` of `registration-1` is for `a.png` in line 4 of the manifest already: "
-        "a field holds one attachment",
+        f"june.yaml:7:25: `d.png` and `a.png` in line 4 would both go into `{OPT_IN}` of `registration-1`, "
+        "and a field holds one attachment",
+        f"c.csv:2: `b.png` and `a.png` in line 4 of the manifest would both go into `{OPT_IN}` of `registration-1`, "
+        "and a field holds one attachment",
     ]
     assert [each.source for each in listed if (None, each.item_id) not in invalid.withdrawn] == ["c.png"]
     assert [each.source for each, _ in invalid.refused] == ["b.png", "d.png"]
     assert invalid.of_manifest(problems) == ()
+
+
+def test_a_glob_that_comes_second_is_one_problem(write: Write, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).touch()
+    bind = "bind: {registration: registration-1, field: a.b}"
+    path = write(f'{HEAD}attachments:\n  - {{file: x.pdf, {bind}}}\n  - glob: "*.png"\n    {bind}\n')
+    invalid = Invalid()
+
+    problems = list_manifest(path, allow_outside=False, take=lambda _, each: list(each), invalid=invalid)[2]
+
+    assert words(problems, tmp_path) == [
+        "june.yaml:6:11: the glob `*.png` and `x.pdf` in line 4 would both go into `a.b` of `registration-1`, "
+        "and a field holds one attachment"
+    ]
+    left_out = {each.item_id for each, _ in invalid.refused} | {name for _, name in invalid.withdrawn}
+    assert left_out == {"a.png", "b.png", "x.pdf"}
 
 
 def test_lanes_have_fields_of_their_own(listed: ListedOf) -> None:
@@ -210,10 +228,10 @@ def test_a_glob_whose_matches_would_share_a_field_is_one_problem(write: Write, t
 
     assert [each.source for each in listed] == ["a.png"]  # which is withdrawn
     assert words(problems, tmp_path) == [
-        "june.yaml:5:11: several files of the glob `*.png` would go into `a.b` of `registration-1`, first `a.png`, "
-        "and a field holds one: use a template such as `{stem}`, or an entry for each file",
-        "june.yaml:6:25: `a.b` of `registration-1` is for `a.png` of the glob `*.png` in line 4 already: "
-        "a field holds one attachment",
+        "june.yaml:5:11: `a.png` and other files of the glob `*.png` would go into `a.b` of `registration-1`, "
+        "and a field holds one attachment: use a template such as `{stem}`, or an entry for each file",
+        "june.yaml:6:25: `x.pdf` and `a.png` of the glob `*.png` in line 4 would both go into `a.b` of "
+        "`registration-1`, and a field holds one attachment",
     ]
 
 
