@@ -1,4 +1,4 @@
-"""What a shell completes after TAB besides verbs and flags: states, forms, and ids and targets of the manifest named.
+"""What a shell completes after TAB besides verbs and flags: states, forms, fields, and the manifest's ids and targets.
 
 A shell waits for this at every TAB: nothing heavy is imported, large manifests are skipped, and errors are silent. Only
 harmless text is offered: bash expands what it is given, zsh evaluates it.
@@ -55,6 +55,13 @@ def names_of_forms(incomplete: str) -> list[str]:
     from batch_upload.manifest.forms import BUILT_IN
 
     return [name for name in BUILT_IN if name.startswith(incomplete)]
+
+
+def names_of_fields(incomplete: str) -> list[str]:
+    """Return the fields of registrations whose forms are known and whose paths begin so."""
+    from batch_upload.manifest.forms import FORM_OF_FIELD
+
+    return [path for path in FORM_OF_FIELD if path.startswith(incomplete)]
 
 
 def _of_manifest(ctx: typer.Context, incomplete: str, read: Callable[[Path], Iterable[str]]) -> list[str]:

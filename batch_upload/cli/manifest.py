@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batch_upload.cli import messages
-from batch_upload.cli.completion import names_of_forms
+from batch_upload.cli.completion import names_of_fields, names_of_forms
 from batch_upload.cli.files import (
     STANDARD_ERROR,
     STANDARD_OUTPUT,
@@ -107,7 +107,12 @@ def new_command(
     ] = None,
     bind: Annotated[
         str | None,
-        typer.Option("--bind", metavar="FIELD", help="put each row's attachment into this field of its registration"),
+        typer.Option(
+            "--bind",
+            metavar="FIELD",
+            help="put each row's attachment into this field of its registration",
+            autocompletion=names_of_fields,
+        ),
     ] = None,
     bind_column: Annotated[
         str | None,

@@ -87,15 +87,17 @@ def test_bash_offers_verbs_flags_formats_states_and_ids(folder: Path) -> None:
     assert not (folder / "hit").exists()
 
 
-def test_bash_offers_the_built_in_forms(folder: Path) -> None:
-    shown, new = in_bash(
+def test_bash_offers_the_built_in_forms_and_their_fields(folder: Path) -> None:
+    shown, new, fields = in_bash(
         folder,
         ("batch-upload", "manifest", "forms", "rcs"),
         ("batch-upload", "manifest", "new", "letters", "--form", "sender"),
+        ("batch-upload", "manifest", "new", "c.csv", "--bind", "campaignInfo.o"),
     )
 
     assert shown == ["rcs-logo", "rcs-banner"]
     assert new == ["sender-id-letter", "sender-id-document"]
+    assert fields == ["campaignInfo.optInScreenshot"]
 
 
 def test_a_manifest_that_cannot_be_read_offers_nothing_and_says_nothing(folder: Path) -> None:
