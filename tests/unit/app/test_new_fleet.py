@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from batch_upload.app.items import list_items
 from batch_upload.app.new_manifest import NewManifest, NewManifestOptions, new_manifest
 from batch_upload.errors import ManifestInvalid, UsageError
+from batch_upload.manifest.from_table import WantedBind
 from batch_upload.manifest.new import manifest_lines
 from batch_upload.targets import Target
 from tests.support.batches import pdf
@@ -172,15 +173,20 @@ CELLS = (
 @given(
     rows=st.lists(st.tuples(*CELLS), min_size=1, max_size=5),
     region=st.sampled_from([None, "eu-west-1"]),
+    bind=st.sampled_from([None, WantedBind("a.b", "id"), WantedBind("{col:id}.b", "r-{col:region}")]),
     role=st.sampled_from([None, ROLE, "arn:aws:iam::{account}:role/{name}{{}}", "arn:aws:iam::1:role/x"]),
 )
-@example(rows=[("a.pdf", "", "0123", "012345678901", "us-east-1", "")], region=None, role=ROLE)
+@example(rows=[("a.pdf", "", "0123", "012345678901", "us-east-1", "")], region=None, bind=None, role=ROLE)
 def test_any_table_becomes_a_manifest_that_validate_accepts_or_problems_of_its_rows(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, ...]], region: str | None, role: str | None
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str, ...]],
+    region: str | None,
+    bind: WantedBind | None,
+    role: str | None,
 ) -> None:
     folder = tmp_path_factory.mktemp("fleet").resolve()
     try:
-        made = made_of(folder, rows, target=Target(region=region, role_arn=role))
+        made = made_of(folder, rows, target=Target(region=region, role_arn=role), bind=bind)
     except ManifestInvalid as error:
         lines = {problem.at.line for problem in error.problems}
         found = []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from batch_upload.errors import UsageError
 from batch_upload.manifest.expand import expand
 from batch_upload.manifest.forms import BUILT_IN
-from batch_upload.manifest.from_table import TableOptions, new_table_entry
+from batch_upload.manifest.from_table import TableOptions, WantedBind, new_table_entry
 from batch_upload.manifest.new import WantedTags, manifest_lines, wanted_tags
 from batch_upload.manifest.problems import Code, Problems
 from batch_upload.manifest.reader import read_manifest
@@ -23,6 +23,7 @@ from batch_upload.manifest.rules import batch_of
 from batch_upload.manifest.table_entry import TableEntry
 from batch_upload.manifest.tables import TableFault, read_table
 from batch_upload.model import Entry, Manifest, Position, Problem, SourceKind
+from batch_upload.registration import Bind
 
 HOSTILE = (
     "NO", "0123", "1e3", "2026-11-23", "null", "~", "yes", "- a", "# b", "a: b", "a #b", "'", '"', "\\", "{a}", "&a",
@@ -31,6 +32,16 @@ HOSTILE = (
     "\x00",
 )  # fmt: skip
 texts = st.sampled_from(HOSTILE) | st.text(st.characters(codec="utf-8"), max_size=12)
+
+
+registrations = st.sampled_from(["registration-1", "NO", "0123", "1e3", "null", "", "a b", "{a}"]) | texts
+BOUND = WantedBind("a.b", "Note")
+
+
+def bound_to(wanted: WantedBind, note: str) -> Bind:
+    """The field of a row whose column `Note` has this text."""
+    registration = note if wanted.column == "Note" else f"{note}-1"
+    return Bind(registration, wanted.field.replace("{col:Note}", note))
 
 
 def manifest_of(folder: Path, entries: Sequence[Entry], wanted: WantedTags = WantedTags()) -> Manifest:  # noqa: B008 - frozen
@@ -45,7 +56,7 @@ def read_back(manifest: Manifest, folder: Path) -> Manifest:
 
 def bare(entries: Sequence[Entry]) -> list[tuple[object, ...]]:
     """Entries without their places."""
-    return [(each.kind, each.source, each.item_id, dict(each.tags)) for each in entries]
+    return [(each.kind, each.source, each.item_id, dict(each.tags), each.bind) for each in entries]
 
 
 def csv_bytes(rows: Sequence[Sequence[str]], delimiter: str = ",", *, mark: bool = False) -> bytes:
@@ -71,10 +82,11 @@ def made_of(
     wanted: WantedTags = WantedTags(),  # noqa: B008 - frozen
     *,
     manifest_folder: Path | None = None,
+    bind: WantedBind | None = None,
 ) -> Made:
     """Make the entry of a table in a folder, and those of its rows."""
     problems = Problems("c.csv")
-    options = TableOptions(wanted)
+    options = TableOptions(wanted, bind=bind)
     home = manifest_folder or folder
     try:
         with read_table(io.BytesIO(raw)) as table:
@@ -99,19 +111,26 @@ def read_table_back(made: Made, raw: bytes, folder: Path, wanted: WantedTags) ->
 
 @settings(max_examples=60)
 @given(
-    rows=st.lists(st.tuples(texts, texts, texts, texts), min_size=1, max_size=6),
+    rows=st.lists(st.tuples(texts, texts, texts, registrations), min_size=1, max_size=6),
     delimiter=st.sampled_from(",;\t|"),
+    bind=st.sampled_from([None, BOUND, WantedBind("a.{col:Note}", "{col:Note}-1")]),
     mark=st.booleans(),
 )
-@example(rows=[("NO", "- a", "a: b #c", "0123")], delimiter=";", mark=True)
+@example(rows=[("NO", "- a", "a: b #c", "0123")], delimiter=";", bind=None, mark=True)
+@example(rows=[("NO", "- a", "a: b #c", "NO"), ("b", "", "", "1e3")], delimiter=",", bind=BOUND, mark=False)
 def test_any_table_becomes_a_manifest_that_says_the_same_or_problems_of_its_rows(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, ...]], delimiter: str, *, mark: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str, ...]],
+    delimiter: str,
+    bind: WantedBind | None,
+    *,
+    mark: bool,
 ) -> None:
     folder = tmp_path_factory.mktemp("csv").resolve()
     header = ("file", "id", "Country", "Note")
     raw = csv_bytes([header, *rows], delimiter, mark=mark)
 
-    made = made_of(raw, folder)
+    made = made_of(raw, folder, bind=bind)
     if made.entry is None:
         assert not any(cell.strip() for row in rows for cell in row)
         return
@@ -132,9 +151,12 @@ def test_any_table_becomes_a_manifest_that_says_the_same_or_problems_of_its_rows
         assert [entry.source for entry in again.entries] == [row[0] for row in kept]
         assert [entry.item_id for entry in again.entries] == [row[1] or None for row in kept]
         assert [each.item_id for each in listed] == [row[1] or row[0] for row in kept]
+        tags = {"Country"} if bind is not None else {"Country", "Note"}
         assert [dict(entry.tags) for entry in again.entries] == [
-            {key: value for key, value in zip(("Country", "Note"), row[2:], strict=True) if value} for row in kept
+            {key: value for key, value in zip(("Country", "Note"), row[2:], strict=True) if value and key in tags}
+            for row in kept
         ]
+        assert [entry.bind for entry in again.entries] == [bind and bound_to(bind, row[3]) for row in kept]
 
 
 @pytest.mark.parametrize("loader", [yaml.SafeLoader, yaml.CSafeLoader])
