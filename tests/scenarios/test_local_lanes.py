@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from batch_upload.operations import PUT_FIELD
-from tests.support.batches import pdf
+from tests.support.batches import Batch, make_batch, pdf
 from tests.support.fleets import make_fleet
 from tests.support.preloaded import Preloaded
 
@@ -80,3 +80,21 @@ def test_a_rehearsal_has_the_registrations_of_every_lane_and_keeps_them(command:
         for region in fleet.regions
         for registration, field in ((f"registration-{name}", IMAGE), (f"registration-{region}", LETTER))
     )
+
+
+def test_a_rehearsal_of_one_lane_binds_and_finds_a_field_that_cannot_be(command: Preloaded, tmp_path: Path) -> None:
+    batch = make_batch(tmp_path, 1)
+    bind(batch, "messagingUseCase.optInImages")
+    wrong = command.run("upload", batch.manifest, "--local", cwd=tmp_path)
+    bind(batch, LETTER)
+    right = command.run("upload", batch.manifest, "--local", cwd=tmp_path)
+
+    assert (wrong.code, right.code) == (21, 0), wrong.stderr + right.stderr
+    assert "messagingUseCase.optInImages" in wrong.stderr
+    assert [path for *_, path in held(tmp_path / "june.local.service")] == [LETTER]
+
+
+def bind(batch: Batch, field: str) -> None:
+    """Bind every item of a batch of one to a field."""
+    head = batch.path.read_text(encoding="utf-8").partition("    bind:")[0]
+    batch.path.write_text(f"{head}    bind: {{registration: registration-1, field: {field}}}\n", encoding="utf-8")
