@@ -14,7 +14,7 @@ from botocore import xform_name
 
 from batch_upload.emulator.names import OPERATIONS, STS_OPERATIONS
 from batch_upload.operations import DELETE, FIELD_DEFINITIONS, FIELD_VALUES, PUT_FIELD, REGISTRATIONS, TAG
-from tests.support.batches import make_batch
+from tests.support.batches import Batch, make_batch
 from tests.support.emulator_process import ROOT
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
@@ -25,6 +25,7 @@ SERVICE = ROOT / "batch_upload" / "service"
 PREFIX = "sms-voice:"
 WITH_CREATE = TAG
 """Asked of whoever creates something with tags, too."""
+OPT_IN_IMAGE = "messagingUseCase.optInImage"
 LINT = Path(sys.executable).with_name("cfn-lint")
 
 
@@ -55,6 +56,15 @@ def _called() -> set[str]:
     attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     constants = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     return {by_name[spelled] for spelled in (attributes | constants) & by_name.keys()}
+
+
+def _bound_batch(folder: Path, endpoint: Endpoint) -> Batch:
+    """One document that is bound to a field of a registration of the account."""
+    batch = make_batch(folder, 1)
+    bind = f"    bind: {{registration: registration-1, field: {OPT_IN_IMAGE}}}\n"
+    batch.path.write_text(batch.path.read_text(encoding="utf-8") + bind, encoding="utf-8")
+    endpoint.plant_registration("registration-1")
+    return batch
 
 
 def _linted(folder: Path, policy: Mapping[str, Any]) -> "subprocess.CompletedProcess[str]":
@@ -127,6 +137,54 @@ def test_a_manifest_that_binds_nothing_needs_no_permission_for_registrations(
     assert _granted_by(of_bind) == {REGISTRATIONS, FIELD_DEFINITIONS, FIELD_VALUES, PUT_FIELD}
     assert codes == [0] * len(verbs)
     assert not endpoint.stats().requests.keys() & _granted_by(of_bind)
+
+
+@pytest.mark.parametrize("operation", [REGISTRATIONS, FIELD_DEFINITIONS])
+def test_without_the_permission_to_look_at_registrations_nothing_is_sent(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded, operation: str
+) -> None:
+    batch = _bound_batch(tmp_path, endpoint)
+    endpoint.change(deny=[operation])
+
+    planned = command.run("plan", batch.manifest, cwd=tmp_path, env=endpoint.env)
+    uploaded = command.run("upload", batch.manifest, cwd=tmp_path, env=endpoint.env)
+
+    assert (planned.code, uploaded.code) == (22, 22), planned.stderr + uploaded.stderr
+    assert f"`sms-voice:{operation}`" in uploaded.stderr
+    assert endpoint.stats().creates == 0
+
+
+def test_without_the_permission_to_put_what_was_uploaded_waits_and_is_bound_once_it_is_there(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    batch = _bound_batch(tmp_path, endpoint)
+    endpoint.change(deny=[PUT_FIELD])
+
+    denied = command.run("upload", batch.manifest, "--rate", "100", "--json", cwd=tmp_path, env=endpoint.env)
+    puts = endpoint.stats().requests[PUT_FIELD]
+    endpoint.change(deny=[])
+    allowed = command.run("upload", batch.manifest, "--json", cwd=tmp_path, env=endpoint.env)
+
+    assert (denied.code, allowed.code) == (22, 0), denied.stderr + allowed.stderr
+    assert f"`sms-voice:{PUT_FIELD}`" in denied.stderr
+    assert (puts, endpoint.stats().creates) == (1, 1)
+    assert denied.summary["states"] == {"binding": 1}
+    assert allowed.summary["states"] == {"complete": 1}
+
+
+def test_without_the_permission_to_read_values_a_run_goes_on_and_says_what_it_could_not_read(
+    endpoint: Endpoint, tmp_path: Path, command: Preloaded
+) -> None:
+    batch = _bound_batch(tmp_path, endpoint)
+    endpoint.change(deny=[FIELD_VALUES])
+    bound = command.run("upload", batch.manifest, "--rate", "100", cwd=tmp_path, env=endpoint.env)
+    endpoint.deny_registration("registration-1", {OPT_IN_IMAGE: {"reason": "blurred"}})
+
+    again = command.run("upload", batch.manifest, cwd=tmp_path, env=endpoint.env)
+    verified = command.run("verify", batch.manifest, cwd=tmp_path, env=endpoint.env)
+
+    assert (bound.code, again.code, verified.code) == (0, 0, 22), bound.stderr + again.stderr + verified.stderr
+    assert "the denial of `registration-1` (version 1) could not be read" in again.stderr
 
 
 def test_whoever_may_only_read_can_plan_verify_and_look_and_nothing_is_created_in_his_name(

@@ -120,6 +120,19 @@ class Endpoint:
         given = {"registration_id": registration_id, "account": self.account}
         return self._process.plant_registration(registration_type, **given)
 
+    def deny_registration(self, registration_id: str, denials: Mapping[str, Mapping[str, str]]) -> None:
+        """Deny the current version of a registration of this account: `{field: {"reason": …, "feedback": …}}`."""
+        self._process.deny_registration(self._arn_of(registration_id), denials)
+
+    def open_version(self, registration_id: str) -> int:
+        """Add an empty draft to a registration of this account and return its number."""
+        return self._process.open_registration_version(self._arn_of(registration_id))
+
+    def _arn_of(self, registration_id: str) -> str:
+        found = (each for each in self.registrations() if each["account"] == self.account)
+        arn: str = next(each["arn"] for each in found if each["id"] == registration_id)
+        return arn
+
     def registrations(self) -> list[Event]:
         """Return the registrations of the accounts of this test, with their versions and values."""
         return [each for each in self._process.registrations() if each["account"] in self._accounts]
