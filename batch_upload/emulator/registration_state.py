@@ -26,7 +26,7 @@ class VersionStatus(StrEnum):
     REQUIRES_OFFLINE_REVIEW = "REQUIRES_OFFLINE_REVIEW"
 
 
-UNDER_REVIEW = frozenset(
+IN_REVIEW = frozenset(
     {
         VersionStatus.SUBMITTED,
         VersionStatus.AWS_REVIEWING,

@@ -36,7 +36,7 @@ from batch_upload.emulator.registration_listing import (
     version_members,
 )
 from batch_upload.emulator.registration_state import (
-    UNDER_REVIEW,
+    IN_REVIEW,
     FieldValue,
     RegistrationSaved,
     StoredRegistration,
@@ -119,7 +119,7 @@ def create_registration(context: ServiceContext, call: Call) -> CallResult:
 
 def delete_registration(context: ServiceContext, call: Call) -> Members:
     registration = _registration_to_change(context, call)
-    if registration.current.status in UNDER_REVIEW:
+    if registration.current.status in IN_REVIEW:
         raise _conflict("RESOURCE_DELETION_NOT_ALLOWED", registration, "The registration is under review")
     deleted = replace(registration, is_deleted=True)
     context.store.record(RegistrationSaved(deleted))
@@ -129,7 +129,7 @@ def delete_registration(context: ServiceContext, call: Call) -> Members:
 def create_version(context: ServiceContext, call: Call) -> Members:
     """Carry out one CreateRegistrationVersion: an empty draft, where no other version is one or under review."""
     registration = _registration_to_change(context, call)
-    if registration.current.status is VersionStatus.DRAFT or registration.current.status in UNDER_REVIEW:
+    if registration.current.status is VersionStatus.DRAFT or registration.current.status in IN_REVIEW:
         message = f"Version {registration.current.number} is {registration.current.status}"
         raise _conflict("CREATE_REGISTRATION_VERSION_NOT_ALLOWED", registration, message)
     version = draft(registration.current.number + 1, context.clock.now())
@@ -198,7 +198,7 @@ def _check_draft(registration: StoredRegistration, reason: str) -> None:
     status = registration.current.status
     if status is not VersionStatus.DRAFT:
         message = f"Version {registration.current.number} is {status}"
-        raise _conflict("REGISTRATION_ALREADY_SUBMITTED" if status in UNDER_REVIEW else reason, registration, message)
+        raise _conflict("REGISTRATION_ALREADY_SUBMITTED" if status in IN_REVIEW else reason, registration, message)
 
 
 def _conflict(reason: str, registration: StoredRegistration, message: str) -> ErrorResponse:

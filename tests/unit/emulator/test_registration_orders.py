@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from batch_upload.emulator import VersionStatus
 from batch_upload.emulator.core import Emulator, Reply
-from batch_upload.emulator.registration_state import UNDER_REVIEW
+from batch_upload.emulator.registration_state import IN_REVIEW
 from batch_upload.emulator.settings import EmulatorSettings
 from tests.unit.emulator.support import (
     ATTACHMENT_ID,
@@ -86,7 +86,7 @@ class Orders(RuleBasedStateMachine):
         reply = self.ask(place, "CreateRegistrationVersion")
 
         status = self.statuses[place][-1]
-        is_open = status is VersionStatus.DRAFT or status in UNDER_REVIEW
+        is_open = status is VersionStatus.DRAFT or status in IN_REVIEW
         assert (reply.code is None) == (not is_open and not self.deleted[place])
         if reply.code is None:
             assert reply.members["VersionNumber"] == len(self.held[place]) + 1
@@ -97,7 +97,7 @@ class Orders(RuleBasedStateMachine):
     def delete(self, place: int) -> None:
         reply = self.ask(place, "DeleteRegistration")
 
-        assert (reply.code is None) == (self.statuses[place][-1] not in UNDER_REVIEW and not self.deleted[place])
+        assert (reply.code is None) == (self.statuses[place][-1] not in IN_REVIEW and not self.deleted[place])
         self.deleted[place] |= reply.code is None
 
     @rule(which=PLACES)
