@@ -8,11 +8,12 @@ from batch_upload.clock import SystemClock
 from batch_upload.emulator.faults import FaultAction as Action
 from batch_upload.emulator.faults import FaultRule
 from batch_upload.emulator.names import UploadStatus
+from batch_upload.emulator.registration_state import FieldDenial, VersionStatus
 from batch_upload.emulator.serve import RunningEmulator
 from batch_upload.model import AttachmentStatus
 from batch_upload.ports import AttachmentService
 from batch_upload.service.client import AwsService
-from tests.support import memory_service
+from tests.support import memory_registrations, memory_service
 from tests.support.memory_service import MemoryService, Trouble
 
 CREATE = memory_service.CREATE
@@ -44,6 +45,26 @@ class LaneUnderTest(Protocol):
 
     def limit(self, maximum: int) -> None: ...
 
+    def begin(self, attachment_id: str) -> None:
+        """Let the service begin with an attachment again: it is in progress."""
+        ...
+
+    def plant_registration(self) -> str:
+        """Make a toll-free registration with an empty draft; its id."""
+        ...
+
+    def submit(self, registration_id: str) -> None: ...
+
+    def approve(self, registration_id: str) -> None: ...
+
+    def deny(self, registration_id: str, field: str, *, reason: str, feedback: str | None = None) -> None:
+        """Deny the current version because of one field."""
+        ...
+
+    def open_version(self, registration_id: str) -> None:
+        """Add an empty draft."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class EmulatedLane:
@@ -70,6 +91,26 @@ class EmulatedLane:
 
     def limit(self, maximum: int) -> None:
         self.running.emulator.change_settings(f'{{"attachments_per_account": {maximum}}}')
+
+    def begin(self, attachment_id: str) -> None:
+        self.running.emulator.set_status(attachment_id, UploadStatus.IN_PROGRESS)
+
+    def plant_registration(self) -> str:
+        planted = self.running.emulator.registrations.plant(memory_registrations.TOLL_FREE, region="us-east-1")
+        return planted.registration_id
+
+    def submit(self, registration_id: str) -> None:
+        self.running.emulator.registrations.review(registration_id, VersionStatus.SUBMITTED)
+
+    def approve(self, registration_id: str) -> None:
+        self.running.emulator.registrations.review(registration_id, VersionStatus.APPROVED)
+
+    def deny(self, registration_id: str, field: str, *, reason: str, feedback: str | None = None) -> None:
+        denials = {field: FieldDenial(reason, feedback)}
+        self.running.emulator.registrations.review(registration_id, VersionStatus.DENIED, denials=denials)
+
+    def open_version(self, registration_id: str) -> None:
+        self.running.emulator.registrations.open_version(registration_id)
 
 
 _TROUBLES: Mapping[Action, Trouble] = {
@@ -111,3 +152,23 @@ class MemoryLane:
 
     def limit(self, maximum: int) -> None:
         self.service.maximum = maximum
+
+    def begin(self, attachment_id: str) -> None:
+        self.service.held[attachment_id].ends_as = AttachmentStatus.IN_PROGRESS
+
+    def plant_registration(self) -> str:
+        registration_id = f"registration-{len(self.service.forms.held)}"
+        self.service.forms.add(registration_id)
+        return registration_id
+
+    def submit(self, registration_id: str) -> None:
+        self.service.forms.held[registration_id].status = "SUBMITTED"
+
+    def approve(self, registration_id: str) -> None:
+        self.service.forms.held[registration_id].status = "COMPLETE"
+
+    def deny(self, registration_id: str, field: str, *, reason: str, feedback: str | None = None) -> None:
+        self.service.forms.held[registration_id].deny(field, reason, feedback)
+
+    def open_version(self, registration_id: str) -> None:
+        self.service.forms.held[registration_id].begin_version()

@@ -89,13 +89,17 @@ class MemoryRegistrations:
 
     def definitions(self, kind: str, next_token: str | None) -> FieldPage:
         if kind not in FORMS:
-            raise Refused("no such type", code="ValidationException", reason="INVALID_PARAMETER")
+            raise Refused("no such type", code="ValidationException", reason="UNKNOWN_REGISTRATION_TYPE")
         start = int(next_token or 0)
         fields = tuple(FORMS[kind])
         return FieldPage(fields[start : start + 2], str(start + 2) if start + 2 < len(fields) else None)
 
     def contents(self, registration_id: str, fields: Sequence[str], version: int | None) -> tuple[FieldContent, ...]:
         found = self.find(registration_id)
+        if version is not None and not 1 <= version <= found.number:
+            raise Refused("no such version", code="ValidationException", reason="UNKNOWN_REGISTRATION_VERSION")
+        if not {each.path for each in FORMS[found.type]}.issuperset(fields):
+            raise Refused("no such field", code="ValidationException", reason="UNKNOWN_REGISTRATION_FIELD")
         held = found.versions[(version or found.number) - 1]
         return tuple(held[each] for each in fields if each in held)
 
@@ -106,11 +110,14 @@ class MemoryRegistrations:
         if defined is None:
             raise Refused("no such field", code="ValidationException", reason="UNKNOWN_REGISTRATION_FIELD")
         if not defined.takes_attachment:
-            raise Refused("takes text", code="ValidationException", reason="FIELD_VALIDATION_FAILED")
+            fields = [("RegistrationAttachmentId", "does not fit")]
+            reason = "FIELD_VALIDATION_FAILED"
+            raise Refused("takes text", code="ValidationException", reason=reason, fields=fields)
         if not found.is_draft:
             is_reviewed = found.status in UNDER_REVIEW
             reason = "REGISTRATION_ALREADY_SUBMITTED" if is_reviewed else "EDIT_REGISTRATION_FIELD_VALUES_NOT_ALLOWED"
-            raise Refused("not now", code="ConflictException", reason=reason, resource_id=bind.registration)
+            code, kind = "ConflictException", "registration"
+            raise Refused("not now", code=code, reason=reason, resource_id=bind.registration, resource_type=kind)
         return found
 
     def put(self, bind: Bind, attachment_id: str) -> int:
@@ -122,5 +129,5 @@ class MemoryRegistrations:
     def find(self, registration_id: str) -> HeldRegistration:
         found = self.held.get(registration_id)
         if found is None or found.status == "DELETED":
-            raise Refused("not found", code=NOT_FOUND, resource_id=registration_id)
+            raise Refused("not found", code=NOT_FOUND, resource_id=registration_id, resource_type="registration")
         return found

@@ -268,8 +268,8 @@ class MemoryService:
         self.forms.check(bind)
         (attachment,) = self._describe([attachment_id])
         if attachment.status is not AttachmentStatus.COMPLETE:
-            code = "ConflictException"
-            raise Refused("not complete", code=code, reason="RESOURCE_NOT_ACTIVE", resource_id=attachment_id)
+            code, reason, kind = "ConflictException", "RESOURCE_NOT_ACTIVE", "registration-attachment"
+            raise Refused("not complete", code=code, reason=reason, resource_id=attachment_id, resource_type=kind)
         return self.forms.put(bind, attachment_id)
 
     def _used(self) -> int:
@@ -313,7 +313,8 @@ class MemoryService:
             (each for each in ids if each not in found or self._is_younger(found[each], self.describe_lag_s)), None
         )
         if gone is not None:
-            raise Refused("not found", code="ResourceNotFoundException", resource_id=gone)
+            code, kind = "ResourceNotFoundException", "registration-attachment"
+            raise Refused("not found", code=code, resource_id=gone, resource_type=kind)
         return tuple(found[each].seen(self.clock.now()) for each in ids)
 
     def _page(self, start: int) -> AttachmentPage:
