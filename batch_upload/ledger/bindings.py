@@ -22,7 +22,7 @@ from batch_upload.ledger.items import (
     write,
 )
 from batch_upload.ledger.tables import UtcText, bind_attempt, bind_outcome, field_definition, item, run, wanted
-from batch_upload.ledger.transitions import bind_ended, bind_sent, bind_wanted, reviewed
+from batch_upload.ledger.transitions import bind_ended, bind_sent, bind_wanted, is_refused, reviewed
 from batch_upload.model import Known, Outcome, OutcomeKind, State
 from batch_upload.ports import BindAttempt
 from batch_upload.records import BindRecord, BoundItem
@@ -45,8 +45,8 @@ def intend_bind(db: Database, lane_id: int, client_token: str, *, run_id: str, a
     """Raises BatchUploadError for an item that is not to be bound, or is bound: sending that is our fault."""
     before = stored(db, lane_id, client_token)
     known = before.known
-    is_refused = known.state is State.FAILED and known.bind_state is BindState.REFUSED
-    if known.bind is None or known.attachment_id is None or not (known.state is State.BINDING or is_refused):
+    is_due = known.state is State.BINDING or is_refused(known)
+    if known.bind is None or known.attachment_id is None or not is_due:
         raise BatchUploadError(f"`{client_token}` is not to be bound: it is `{known.state}`")
     row = {
         "of_lane": lane_id,

@@ -205,6 +205,11 @@ def is_ready(item: Known) -> bool:
     return item.is_live and item.state is not State.PROCESSING
 
 
+def is_refused(item: Known) -> bool:
+    """Return whether no more than the binding failed: it can be tried again."""
+    return item.state is State.FAILED and item.bind_state is BindState.REFUSED
+
+
 def bind_wanted(item: Known, bind: Bind | None) -> Known:
     """The manifest says now where the attachment is to be put; None for nowhere.
 

@@ -6,7 +6,7 @@
 -- It may be run again at any time: it takes away what is not listed here.
 --
 --   batch_upload_owner    owns the tables, and makes and updates them (`batch-upload ledger migrate`)
---   batch_upload_worker   uploads: it cannot change or delete what happened (`attempt`, `outcome`, `bind_…`), nor any table
+--   batch_upload_worker   uploads: it cannot change or delete what happened (`attempt`, `outcome` and those of `bind_`), nor any table
 --   batch_upload_reader   `status`, `why`, `report`, `watch`, `fleet status`: reads
 --
 -- They have no password. Give them one (`\password batch_upload_worker`), or on RDS: GRANT rds_iam TO batch_upload_worker;

@@ -1,7 +1,8 @@
 """Makes the ledgers that are kept as files: `python -m tests.crash.make_ledgers`.
 
-One of each schema version, with an item that is complete, one whose outcome was never learned, and one that is pending;
-and damaged ones. A file of a version that was released is never made again: it is what that version left.
+One of each schema version, with an item that is complete (and bound, in those that know binds), one whose outcome was
+never learned, and one that is pending; and damaged ones. A file of a version that was released is never made again: it
+is what that version left.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ import anyio
 from batch_upload.clock import SystemClock
 from batch_upload.ledger import open_ledger
 from batch_upload.model import AttachmentStatus, Item, Lane, Outcome, OutcomeKind, Receipt
+from batch_upload.registration import Bind
 from tests.support.batches import BATCH, TAGS, make_batch, token_of
 
 KEPT = Path(__file__).parent / "ledgers"
@@ -31,10 +33,12 @@ ACCOUNTS = {
     7: "100000000007",
     8: "100000000008",
     9: "100000000009",
+    10: "100000000010",
 }
 ITEMS = 3
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 RUN = "20260102T030405Z-00000000"
+BIND = Bind("registration-1", "messagingUseCase.optInImage")
 
 
 def main() -> None:
@@ -82,11 +86,13 @@ async def _write(path: Path, account: str) -> None:
         await writer.pin(Lane(account, REGION), endpoint="http://127.0.0.1:1", at=AT)
         writer.act_as(f"arn:aws:iam::{account}:user/jane")
         await writer.begin_run(RUN, verb="upload", batch=BATCH, at=AT)
-        await writer.enlist([complete, unknown, pending], at=AT)
+        await writer.enlist([complete._replace(bind=BIND), unknown, pending], at=AT)
         attempt = await writer.intend(complete.client_token, run_id=RUN, at=AT)
         arn = f"arn:aws:sms-voice:{REGION}:{account}:registration-attachment/registration-attachment-1"
         receipt = Receipt("registration-attachment-1", arn, AttachmentStatus.COMPLETE, AT, request_id="request-1")
         await writer.conclude(attempt, Outcome(OutcomeKind.ACCEPTED, AT, receipt=receipt))
+        bind_attempt = await writer.intend_bind(complete.client_token, run_id=RUN, at=AT)
+        await writer.conclude_bind(bind_attempt, Outcome(OutcomeKind.ACCEPTED, AT), version=1)
         await writer.intend(unknown.client_token, run_id=RUN, at=AT)
     finally:
         await ledger.close()
