@@ -47,17 +47,20 @@ class Points:
         self._report = report
         self._at = at
         self.seen = 0
+        self._names: list[str] = []
 
     def passed(self, name: str) -> None:
         """One more point, by this name; this may be the last that the process does."""
         self.seen += 1
+        if self._at == NEVER:
+            self._names.append(name)
         if self.seen == self._at:
             self.write(name)
             os.kill(os.getpid(), signal.SIGKILL)
 
     def write(self, name: str) -> None:
         """Leave what is known for whoever asked."""
-        self._report.write_text(json.dumps({"seen": self.seen, "name": name}), encoding="utf-8")
+        self._report.write_text(json.dumps({"seen": self.seen, "name": name, "names": self._names}), encoding="utf-8")
 
 
 class CountedQueue(deque[Handle]):

@@ -23,8 +23,12 @@ from batch_upload.service.client import AwsService
 WRITES = frozenset(
     {"pin", "begin_run", "enlist", "intend", "conclude", "fail", "park", "observe", "adopt"}
     | {"absent", "undecided", "retagged", "remember", "listed", "learn", "end_run"}
+    | {"intend_bind", "conclude_bind", "rebind", "deny", "remember_field_definitions"}
 )
-REQUESTS = frozenset({"create", "describe", "page", "tags", "capacity", "tag", "untag"})
+REQUESTS = frozenset(
+    {"create", "describe", "page", "tags", "capacity", "tag", "untag"}
+    | {"registrations", "field_definitions", "field_contents", "put_field"}
+)
 
 
 class Passing(Protocol):

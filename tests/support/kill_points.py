@@ -20,11 +20,15 @@ KILLED = -9
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended. `seen` points were passed by its own count, the last one by this name."""
+    """How a run ended. `seen` points were passed by its own count, the last one by this name.
+
+    `names`: those of all points, of a run that only counted.
+    """
 
     result: Result
     seen: int
     name: str
+    names: Sequence[str] = ()
 
     @property
     def code(self) -> int:
@@ -75,11 +79,11 @@ class Driver:
         }
         self._tell(json.dumps(asked))
         code = self._followed(strace)
-        found: dict[str, Any] = {"seen": 0, "name": ""}
+        found: dict[str, Any] = {"seen": 0, "name": "", "names": ()}
         if report.exists():
             found = json.loads(report.read_text(encoding="utf-8"))
         result = Result(code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
-        return Ended(result, found["seen"], found["name"])
+        return Ended(result, found["seen"], found["name"], found["names"])
 
     def _followed(self, strace: Sequence[str]) -> int:
         process_id = self._heard()
