@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from batch_upload.operations import PUT_FIELD
 from tests.support import pauses
 from tests.support.emulator_process import EmulatorProcess
 from tests.support.kill_ground import record
@@ -21,6 +22,10 @@ SAMPLE = (pauses.BEFORE_GROUP, pauses.BEFORE_INTENT, pauses.BEFORE_COMMIT, pause
 EVERY_POINT = [
     pytest.param(point, id=point, marks=[] if point in SAMPLE else [pytest.mark.soak]) for point in pauses.ALL
 ]
+EVERY_POINT_OF_BINDING = [
+    pytest.param(point, id=point, marks=[] if point in (pauses.PUT_SIGNED, pauses.PUT_LEAVING) else [pytest.mark.soak])
+    for point in pauses.OF_BINDING
+]
 PLACES = {pauses.BEFORE_GROUP: 8, pauses.BEFORE_COMMIT: 8, pauses.AFTER_COMMIT: 8}
 """Which of them is tried: the first groups are those of a lane that is not held yet. Elsewhere it is the second."""
 PINNED = 4
@@ -31,6 +36,8 @@ LOST = 11
 UNUSABLE = 24
 DISAGREEMENT = 25
 KILLED = -9
+REGISTRATION, TYPE = "registration-1", "ID_SENDER_ID_REGISTRATION"
+FIELDS = [f"idSidSpecificInfo.letterOfAuthorization{number}" for number in (1, 2, 3, 4)]
 _NEWER = "INSERT INTO migration SELECT max(version) + 1, '99.0', max(applied_at) FROM migration"
 
 
@@ -67,6 +74,48 @@ def test_stopped_or_killed_at_every_single_place(
         at += 1
 
     record(f"{how} {point}", "1 lane of 2 items in PostgreSQL, another controller follows", points=at - 1, kills=at - 1)
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+@pytest.mark.parametrize("point", EVERY_POINT_OF_BINDING)
+def test_stopped_or_killed_while_it_binds_a_controller_puts_nothing_into_a_field_that_another_one_has_filled(
+    shared: SharedLedger, point: str, how: str
+) -> None:
+    fields = bind_items(shared)
+
+    ended = (stop_and_follow if how == "stopped" else kill_and_follow)(shared, point, 2)
+
+    assert ended in ((0, LOST) if how == "stopped" else (KILLED,))
+    assert {path: value["RegistrationAttachmentId"] for path, value in values_of(shared).items()} == {
+        field: attachment["id"]
+        for attachment in shared.endpoint.attachments()
+        for digest, field in fields.items()
+        if attachment["sha256"] == digest
+    }
+    puts = shared.endpoint.stats().requests[PUT_FIELD]
+    assert len(fields) <= puts <= len(fields) + 1
+
+
+def bind_items(shared: SharedLedger) -> dict[str, str]:
+    """Have each item of the only lane bound to a field of one registration. Return the fields by the items' SHA-256."""
+    (account,) = shared.fleet.accounts.values()
+    shared.emulator.plant_registration(TYPE, region="us-east-1", account=account, registration_id=REGISTRATION)
+    fields = dict(zip(next(iter(shared.fleet.digests.values())), FIELDS, strict=True))
+    lines = shared.fleet.path.read_text(encoding="utf-8").splitlines()
+    unbound = iter(FIELDS)
+    bound = [
+        f"{line[:-1]}, bind: {{registration: {REGISTRATION}, field: {next(unbound)}}}}}" if "{file:" in line else line
+        for line in lines
+    ]
+    shared.fleet.path.write_text("\n".join(bound) + "\n", encoding="utf-8")
+    return fields
+
+
+def values_of(shared: SharedLedger) -> dict[str, dict[str, str]]:
+    """Return what the fields of the registration hold."""
+    (registration,) = shared.endpoint.registrations()
+    values: dict[str, dict[str, str]] = registration["versions"][-1]["values"]
+    return values
 
 
 def stop_and_follow(shared: SharedLedger, point: str, at: int) -> int | None:

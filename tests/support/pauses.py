@@ -20,9 +20,19 @@ SIGNED = "after a create is signed and before it is checked"
 LEAVING = "right before a create leaves"
 ANSWERED = "after a create is answered"
 BEFORE_OUTCOME = "before an outcome is written"
+PUT_SIGNED = "after a request to bind is signed and before it is checked"
+PUT_LEAVING = "right before a request to bind leaves"
+PUT_ANSWERED = "after a request to bind is answered"
+BEFORE_BIND_INTENT = "before an intent to bind is written"
+BEFORE_BIND_OUTCOME = "before the outcome of a binding is written"
+OF_BINDING = (BEFORE_BIND_INTENT, PUT_SIGNED, PUT_LEAVING, PUT_ANSWERED, BEFORE_BIND_OUTCOME)
 OUTSIDE_COMMIT = (BEFORE_GROUP, BEFORE_INTENT, SIGNED, LEAVING, ANSWERED, BEFORE_OUTCOME)
 ALL = (BEFORE_GROUP, BEFORE_INTENT, BEFORE_COMMIT, AFTER_COMMIT, SIGNED, LEAVING, ANSWERED, BEFORE_OUTCOME)
-_CREATE = b"CreateRegistrationAttachment"
+_POINTS_BY_OPERATION = {
+    "CreateRegistrationAttachment": (SIGNED, LEAVING, ANSWERED),
+    "PutRegistrationFieldValue": (PUT_SIGNED, PUT_LEAVING, PUT_ANSWERED),
+}
+"""The points of a request: when it is signed, when its body leaves, and when it is answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +106,8 @@ def _watch(passed: Callable[[str], None]) -> None:
     @wraps(sign)
     def signed(self: Any, request: Any) -> None:  # noqa: ANN401 - botocore's own
         sign(self, request)
-        if _is_create(request):
-            passed(SIGNED)
+        if points := _points_of_request(request):
+            passed(points[0])
 
     SigV4Auth.add_auth = signed
 
@@ -105,25 +115,26 @@ def _watch(passed: Callable[[str], None]) -> None:
 
     @wraps(send)
     async def leaving(self: Any, request: Any) -> Any:  # noqa: ANN401 - aiobotocore's own
-        if not _is_create(request):
+        points = _points_of_request(request)
+        if not points:
             return await send(self, request)
-        of_create.set(True)  # for the task that aiohttp starts to write the body
+        leaves_at.set(points[1])  # for the task that aiohttp starts to write the body
         try:
             answer = await send(self, request)
         finally:
-            of_create.set(False)
-        passed(ANSWERED)
+            leaves_at.set("")
+        passed(points[2])
         return answer
 
     AIOHTTPSession.send = leaving
 
-    of_create: ContextVar[bool] = ContextVar("of_create", default=False)
+    leaves_at: ContextVar[str] = ContextVar("leaves_at", default="")
     write = BytesPayload.write_with_length
 
     @wraps(write)
     async def writing(self: Any, *arguments: Any) -> None:  # noqa: ANN401 - aiohttp's own
-        if of_create.get():
-            passed(LEAVING)
+        if point := leaves_at.get():
+            passed(point)
         await write(self, *arguments)
 
     BytesPayload.write_with_length = writing  # type: ignore[method-assign, assignment]
@@ -135,13 +146,16 @@ def _point_of(statement: str) -> str | None:
         return BEFORE_GROUP
     if text.startswith("COMMIT"):
         return BEFORE_COMMIT
-    if "INSERT INTO ATTEMPT" in text:
-        return BEFORE_INTENT
-    if "INSERT INTO OUTCOME" in text:
-        return BEFORE_OUTCOME
-    return None
+    points = {
+        "INSERT INTO ATTEMPT": BEFORE_INTENT,
+        "INSERT INTO OUTCOME": BEFORE_OUTCOME,
+        "INSERT INTO BIND_ATTEMPT": BEFORE_BIND_INTENT,
+        "INSERT INTO BIND_OUTCOME": BEFORE_BIND_OUTCOME,
+    }
+    return next((point for insert, point in points.items() if insert in text), None)
 
 
-def _is_create(request: Any) -> bool:  # noqa: ANN401 - of botocore
+def _points_of_request(request: Any) -> tuple[str, str, str] | None:  # noqa: ANN401 - of botocore
     target = request.headers.get("X-Amz-Target", b"")
-    return _CREATE in (target if isinstance(target, bytes) else str(target).encode())
+    name = target.decode() if isinstance(target, bytes) else str(target)
+    return _POINTS_BY_OPERATION.get(name.rpartition(".")[2])
