@@ -183,7 +183,10 @@ class UploadLane(LaneRun[RunResult]):
         if sendable.stops:
             self.problems = sendable.problems
             self.report_problems()
-            raise registrations_invalid(sendable.manifest.path, self.problems, is_skippable=bool(sendable.items))
+            error = registrations_invalid(sendable.manifest.path, self.problems, is_skippable=bool(sendable.items))
+            if self.part.target.label is not None:  # the lane ends with a reason alone
+                error.message = f"{error.message}: {self.problems[0].message}"
+            raise error
         self.prepared = sendable
         self.part = replace(self.part, prepared=sendable)
         return look.registrations

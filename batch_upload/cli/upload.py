@@ -23,10 +23,12 @@ from batch_upload.cli.messages import PROBLEMS_SHOWN
 from batch_upload.cli.output import Output
 from batch_upload.cli.process import fit_concurrency, keep_freed_memory
 from batch_upload.cli.verb import Ended, verb
+from batch_upload.report.ndjson import problem_line
 from batch_upload.summary import NOT_BEGUN, Summary
 
 if TYPE_CHECKING:
     from batch_upload.app.sendable import Prepared
+    from batch_upload.app.upload import RunResult
     from batch_upload.settings import Settings
 
 WAITING_FLAGS = ("no_wait", "settle_timeout", "safe_horizon", "wait_lock")
@@ -77,6 +79,12 @@ def upload_command(
     output.file_warnings(prepared.warnings, shown=PROBLEMS_SHOWN)
     output.left_for_later(prepared.young)
     output.skipped(prepared.problems)
+
+    def ended_of(result: "RunResult") -> Ended:
+        for problem in dict.fromkeys(problem for lane in result.lanes.values() for problem in lane.problems):
+            output.event(problem_line(problem))  # people have read them as notices of the lane
+        return Ended(result.summary, known=known_items(result))
+
     if prepared.manifest.targets and not may_begin(prepared, settings, yes=yes):
         summary = Summary("upload", NOT_BEGUN, batch=prepared.manifest.batch)
         return Ended(summary, lines=(f"upload: {NOT_BEGUN.reason}",))
@@ -89,7 +97,7 @@ def upload_command(
         settings=settings,
         read=lambda: checked(*ready_to_send(manifest, options)),
         started=started,
-        ended_of=lambda result: Ended(result.summary, known=known_items(result)),
+        ended_of=ended_of,
     )
 
 

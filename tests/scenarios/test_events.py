@@ -64,6 +64,7 @@ def results(endpoint: Endpoint, command: Preloaded, postgres: PostgresServer, tm
     _change_and_double(batch, endpoint)
     told.append(run("upload", "--rate", "100", "--safe-horizon", "100ms"))
     told += [run("status"), command.run("why", batch.manifest, batch.ids[0], "--json", cwd=tmp_path)]
+    told += _bound(command, endpoint, tmp_path)
     told += [run("verify"), run("reconcile"), run("report", "-o", "june.csv"), run("prune", "--yes")]
     shared = {**env, "BATCH_UPLOAD_LEDGER": postgres.new_database("events")}
     told += [
@@ -79,6 +80,22 @@ def _change_and_double(batch: Batch, endpoint: Endpoint) -> None:
     first, second = batch.ids[:2]
     (batch.folder / first).write_bytes(batch.documents[first] + b"changed\n")
     endpoint.plant({**TAGS, IDENTITY_TAG: token_of(second, batch.documents[second])})
+
+
+def _bound(command: Preloaded, endpoint: Endpoint, folder: Path) -> list[Result]:
+    """A document that is put into a field of a registration, which is denied then."""
+    endpoint.plant_registration("registration-events")
+    (folder / "opt-in.pdf").write_bytes(pdf("opt-in"))
+    bind = "{registration: registration-events, field: messagingUseCase.optInImage}"
+    entry = f"  - {{file: opt-in.pdf, id: opt-in, bind: {bind}}}"
+    (folder / "bound.yaml").write_text(f"version: 1\nbatch: bound\ndefaults: {{check: bytes}}\nattachments:\n{entry}\n")
+
+    def run(verb: str, *flags: str) -> Result:
+        return command.run(verb, "bound.yaml", *flags, "--json", cwd=folder, env=endpoint.env)
+
+    told = [run("upload", "--rate", "100")]
+    endpoint.deny_registration("registration-events", {"messagingUseCase.optInImage": {"reason": "UNREADABLE"}})
+    return [*told, run("upload"), run("status"), run("why", "opt-in"), run("verify")]
 
 
 def _invalid(command: Preloaded, folder: Path) -> Result:
