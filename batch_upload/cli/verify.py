@@ -132,8 +132,8 @@ def finding_rows(found: "Verification", lane: LaneRef) -> "list[FindingRow]":
             each.status,
             each.attachment_arn,
             each.differences,
-            None if each.misplaced is None else field_finding(each.misplaced),
             lane,
+            None if each.misplaced is None else field_finding(each.misplaced),
         )
         for each in found.comparison.findings
     ]

@@ -65,9 +65,9 @@ class FindingRow:
     status: AttachmentStatus | None
     attachment_arn: str | None = None
     differences: Sequence[TagDifference] = ()
+    lane: LaneRef = NO_LANE
     field: FieldFinding | None = None
     """Of an attachment that is not in its field: what was found there."""
-    lane: LaneRef = NO_LANE
 
     def as_json(self) -> dict[str, Any]:
         """Return the line `{"event": "finding", …}`."""

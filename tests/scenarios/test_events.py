@@ -12,6 +12,7 @@ import pytest
 from batch_upload.operations import CREATE, LIMITS
 from tests.support.batches import IDENTITY_TAG, TAGS, Batch, make_batch, pdf, token_of
 from tests.support.command import Result, started
+from tests.support.emulator_process import EmulatorProcess
 from tests.support.endpoint import Endpoint
 from tests.support.event_schema import shape_of, shapes
 from tests.support.fleets import make_fleet
@@ -34,7 +35,13 @@ def _told_by_verb(results: list[Result]) -> dict[str, set[str]]:
 
 
 @pytest.fixture
-def results(endpoint: Endpoint, command: Preloaded, postgres: PostgresServer, tmp_path: Path) -> list[Result]:
+def results(
+    endpoint: Endpoint,
+    emulator_process: EmulatorProcess,
+    command: Preloaded,
+    postgres: PostgresServer,
+    tmp_path: Path,
+) -> list[Result]:
     """A batch's whole life, with everything that can come in between."""
     batch = make_batch(tmp_path, 4)
     env = endpoint.env
@@ -64,7 +71,7 @@ def results(endpoint: Endpoint, command: Preloaded, postgres: PostgresServer, tm
     _change_and_double(batch, endpoint)
     told.append(run("upload", "--rate", "100", "--safe-horizon", "100ms"))
     told += [run("status"), command.run("why", batch.manifest, batch.ids[0], "--json", cwd=tmp_path)]
-    told += _bound(command, endpoint, tmp_path)
+    told += _bound(command, endpoint, emulator_process, tmp_path)
     told += [run("verify"), run("reconcile"), run("report", "-o", "june.csv"), run("prune", "--yes")]
     shared = {**env, "BATCH_UPLOAD_LEDGER": postgres.new_database("events")}
     told += [
@@ -82,9 +89,10 @@ def _change_and_double(batch: Batch, endpoint: Endpoint) -> None:
     endpoint.plant({**TAGS, IDENTITY_TAG: token_of(second, batch.documents[second])})
 
 
-def _bound(command: Preloaded, endpoint: Endpoint, folder: Path) -> list[Result]:
+def _bound(command: Preloaded, endpoint: Endpoint, process: EmulatorProcess, folder: Path) -> list[Result]:
     """A document that is put into a field of a registration, which is denied then."""
-    endpoint.plant_registration("registration-events")
+    given = {"account": endpoint.account, "region": "us-east-1", "registration_id": "registration-events"}
+    planted = process.plant_registration("US_TOLL_FREE_REGISTRATION", **given)
     (folder / "opt-in.pdf").write_bytes(pdf("opt-in"))
     bind = "{registration: registration-events, field: messagingUseCase.optInImage}"
     entry = f"  - {{file: opt-in.pdf, id: opt-in, bind: {bind}}}"
@@ -94,7 +102,7 @@ def _bound(command: Preloaded, endpoint: Endpoint, folder: Path) -> list[Result]
         return command.run(verb, "bound.yaml", *flags, "--json", cwd=folder, env=endpoint.env)
 
     told = [run("upload", "--rate", "100")]
-    endpoint.deny_registration("registration-events", {"messagingUseCase.optInImage": {"reason": "UNREADABLE"}})
+    process.deny_registration(planted["arn"], {"messagingUseCase.optInImage": {"reason": "UNREADABLE"}})
     return [*told, run("upload"), run("status"), run("why", "opt-in"), run("verify")]
 
 
