@@ -2,10 +2,18 @@
 
 import pytest
 
-from tests.support.kill_ground import LANES_SCRIPT, SITES_BY_SCRIPT, Ground, killed_or_clean, record
+from tests.support.kill_ground import (
+    BOUND_LANES_SCRIPT,
+    BOUND_SCRIPT,
+    LANES_SCRIPT,
+    SITES_BY_SCRIPT,
+    Ground,
+    killed_or_clean,
+    record,
+)
 from tests.support.kill_points import Kill, spread
 
-SAMPLES = {"1 item": 4, "6 items in flight": 4, LANES_SCRIPT: 3}
+SAMPLES = {"1 item": 4, "6 items in flight": 4, LANES_SCRIPT: 3, BOUND_SCRIPT: 4, BOUND_LANES_SCRIPT: 3}
 
 
 @pytest.mark.parametrize(("script", "sample"), SAMPLES.items())

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import COMMAND
-from tests.support.invariants import assert_nothing_is_wrong_yet
 from tests.support.kill_ground import Ground, Site, record
 from tests.support.kill_points import Ended, spread
 from tests.support.strace import calls_of, most_of_a_thread, needed, require_strace
@@ -148,7 +147,7 @@ def _stopped(site: Site, ended: Ended) -> bool:
         assert "june.ledger" in ended.result.stderr
         assert "hint:" in ended.result.stderr
         assert ended.result.summary["exit"]["code"] == LEDGER
-    assert_nothing_is_wrong_yet(site.endpoint, site.batch.ledger)
+    site.assert_nothing_is_wrong_yet()
     site.settle()
     return ended.code == LEDGER
 

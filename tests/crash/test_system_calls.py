@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.command import COMMAND
 from tests.support.kill_ground import (
+    BOUND_LANES_SCRIPT,
+    BOUND_SCRIPT,
     LANES_SCRIPT,
     SITES_BY_SCRIPT,
     FleetSite,
@@ -28,7 +30,7 @@ FILE_CALLS = (
     *("fcntl", "flock", "fstat", "newfstatat", "fchmod", "fchown", "close", "mmap", "munmap"),
 )
 SOCKET_CALLS = ("socket", "connect", "getsockopt", "sendto", "sendmsg", "recvfrom", "recvmsg", "shutdown")
-SAMPLES = {"1 item": 5, "6 items in flight": 5, LANES_SCRIPT: 3}
+SAMPLES = {"1 item": 5, "6 items in flight": 5, LANES_SCRIPT: 3, BOUND_SCRIPT: 4, BOUND_LANES_SCRIPT: 3}
 
 
 @dataclass(frozen=True, slots=True)

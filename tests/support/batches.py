@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.bound_fields import FieldPlace, Fields, bind_line, bind_of
 from tests.support.command import Event, Result
 from tests.support.endpoint import Endpoint
 
@@ -40,6 +41,8 @@ class Batch:
     folder: Path
     documents: Mapping[str, bytes]
     manifest: str = "june.yaml"
+    is_bound: bool = False
+    """Whether every document has a `bind`, two of them for each registration."""
 
     @property
     def path(self) -> Path:
@@ -53,25 +56,37 @@ class Batch:
     def ids(self) -> list[str]:
         return list(self.documents)
 
+    def fields(self, lane: str) -> Fields:
+        """Return what goes into which field of a lane's registrations."""
+        contents = self.documents.values() if self.is_bound else ()
+        return {
+            FieldPlace(lane, *bind_of(number)): hashlib.sha256(content).hexdigest()
+            for number, content in enumerate(contents)
+        }
 
-def make_batch(folder: Path, count: int, *, extra: str = "") -> Batch:
+
+def make_batch(folder: Path, count: int, *, extra: str = "", is_bound: bool = False) -> Batch:
     """So many documents of all types, each with other bytes. `extra` goes before `attachments`."""
     makers = [(kind, MAKERS[kind]) for kind in ("pdf", "png", "jpg")]
     kinds = [makers[number % len(makers)] for number in range(count)]
     documents = {f"files/{number:03d}.{kind}": make(f"document {number}") for number, (kind, make) in enumerate(kinds)}
-    return write_batch(folder, documents, extra=extra)
+    return write_batch(folder, documents, extra=extra, is_bound=is_bound)
 
 
-def write_batch(folder: Path, documents: Mapping[str, bytes], *, extra: str = "") -> Batch:
+def write_batch(folder: Path, documents: Mapping[str, bytes], *, extra: str = "", is_bound: bool = False) -> Batch:
     """Write the documents and a manifest that lists them."""
     for name, content in documents.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    batch = Batch(folder, dict(documents))
+    batch = Batch(folder, dict(documents), is_bound=is_bound)
     lines = ["version: 1", f"batch: {BATCH}", *extra.splitlines(), "defaults:", f"  tags: {json.dumps(dict(TAGS))}"]
     lines.append("  check: bytes")  # these documents are no more than their first bytes
-    lines += ["attachments:", *(f"  - file: {json.dumps(name)}" for name in documents)]
+    lines.append("attachments:")
+    for number, name in enumerate(documents):
+        lines.append(f"  - file: {json.dumps(name)}")
+        if is_bound:
+            lines.append(f"    {bind_line(*bind_of(number))}")
     batch.path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return batch
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batch_upload.operations import ASSUME_ROLE, CREATE, DESCRIBE, LIMITS, LIST_TAGS
-from tests.support.invariants import assert_nothing_is_wrong_yet, read_copy
+from tests.support.invariants import read_copy
 from tests.support.kill_ground import FleetSite, Ground, Site
 from tests.support.kill_points import KILLED, Kill
 
@@ -89,7 +89,7 @@ def _kill(site: Site, chance: random.Random) -> bool:
     ended = site.upload(kill=Kill("callback", 1 + int(CALLBACKS_MAX * chance.random() ** 2)))
     assert ended.code in CODES, f"{ended.code}: {ended.result.stderr}"
     assert "Traceback" not in ended.result.stderr
-    assert_nothing_is_wrong_yet(site.endpoint, site.batch.ledger)
+    site.assert_nothing_is_wrong_yet()
     return ended.code == KILLED
 
 
@@ -126,5 +126,5 @@ def _kill_from_outside(site: FleetSite, requests: int) -> bool:
         process.kill()
         code = process.wait()
     assert code in CODES
-    assert_nothing_is_wrong_yet(endpoint, site.batch.ledger)
+    site.assert_nothing_is_wrong_yet()
     return code == KILLED

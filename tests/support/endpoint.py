@@ -115,10 +115,24 @@ class Endpoint:
         made = {} if created_at is None else {"created_at": created_at.isoformat()}
         return self._process.plant({"tags": dict(tags), "account": self.account, **made})
 
-    def plant_registration(self, registration_id: str, registration_type: str = TOLL_FREE) -> Event:
-        """A registration of this account that the command did not make."""
-        given = {"registration_id": registration_id, "account": self.account}
-        return self._process.plant_registration(registration_type, **given)
+    def plant_registration(
+        self, registration_id: str, registration_type: str = TOLL_FREE, *, account: str = "", region: str = "us-east-1"
+    ) -> Event:
+        """A registration that the command did not make; of the caller's account unless another is given."""
+        where = {"account": account or self.account, "region": region}
+        return self._process.plant_registration(registration_type, registration_id=registration_id, **where)
+
+    def deny_registration(self, id_or_arn: str, denials: Mapping[str, Mapping[str, str]]) -> None:
+        """Deny the current version. `denials`: `{field: {"reason": …, "feedback": …}}`."""
+        self._process.deny_registration(id_or_arn, denials)
+
+    def review_registration(self, id_or_arn: str, status: str) -> None:
+        """Give the current version a status, as a reviewer does."""
+        self._process.review_registration(id_or_arn, status)
+
+    def open_registration_version(self, id_or_arn: str) -> int:
+        """Add an empty draft to a registration and return its number."""
+        return self._process.open_registration_version(id_or_arn)
 
     def deny_registration(self, registration_id: str, denials: Mapping[str, Mapping[str, str]]) -> None:
         """Deny the current version of a registration of this account: `{field: {"reason": …, "feedback": …}}`."""

@@ -3,11 +3,12 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.support.batches import pdf
+from tests.support.bound_fields import FieldPlace, Fields, bind_line, bind_of
 
 ROLE = "uploader"
 BATCH = "fleet-2026"
@@ -22,6 +23,8 @@ class Fleet:
     """By the target's name."""
     regions: Sequence[str]
     digests: Mapping[str, Sequence[str]]
+    fields: Fields = field(default_factory=dict)
+    """Of a manifest that binds: what goes into which field."""
 
     @property
     def path(self) -> Path:
@@ -55,18 +58,20 @@ def make_fleet(
     without_role: Collection[str] = (),
     in_one_region: Collection[str] = (),
     first_account: int = 100_000_000_000,
+    is_bound: bool = False,
 ) -> Fleet:
     """Write a manifest of so many accounts, and the same number of items for each of their lanes.
 
     Half of the items go to all Regions of an account by one entry, the others are one lane's own. `without_role`: the
     names of targets whose account no role leads to, so that they get the caller's own. `in_one_region`: the names of
-    targets that are in the first Region only.
+    targets that are in the first Region only. `is_bound`: every item has a `bind`, two of them for each registration.
     """
     folder.mkdir(parents=True, exist_ok=True)
     named = {f"t{number:03}": f"{first_account + number}" for number in range(accounts)}
     digests: defaultdict[str, list[str]] = defaultdict(list)
     listed: list[str] = []
     entries: list[str] = []
+    fields: dict[FieldPlace, str] = {}
     for name, account in named.items():
         role = "" if name in without_role else f', role_arn: "arn:aws:iam::{account}:role/{ROLE}"'
         own_regions = regions[:1] if name in in_one_region else regions
@@ -80,9 +85,14 @@ def make_fleet(
                 source = f"{name}/{target.partition('/')[2] or 'all'}-{number}.pdf"
                 content = pdf(f"{target} {number}")
                 (folder / source).write_bytes(content)
+                digest = hashlib.sha256(content).hexdigest()
                 for label in labels if target == name else [target]:
-                    digests[label].append(hashlib.sha256(content).hexdigest())
-                entries.append(f"  - {{file: {source}, target: {target}}}")
+                    digests[label].append(digest)
+                    if is_bound:
+                        region = label.partition("/")[2]
+                        fields[FieldPlace(f"{account}/{region}", *bind_of(number, f"{name}-{region}-"))] = digest
+                bind = f", {bind_line(*bind_of(number, '{target}-{region}-'))}" if is_bound else ""
+                entries.append(f"  - {{file: {source}, target: {target}{bind}}}")
     text = [
         "version: 1",
         f"batch: {BATCH}",
@@ -96,7 +106,7 @@ def make_fleet(
         "attachments:",
         *entries,
     ]
-    fleet = Fleet(folder, named, regions, digests)
+    fleet = Fleet(folder, named, regions, digests, fields)
     fleet.path.write_text("\n".join(text) + "\n", encoding="utf-8")
     return fleet
 

@@ -6,11 +6,12 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from tests.support.batches import Batch, make_batch
+from tests.support.bound_fields import Fields, plant_registrations, puts
 from tests.support.command import COMMAND, Event, Result, run
 from tests.support.emulator_process import EmulatorProcess, running_emulator
 from tests.support.endpoint import Endpoint
@@ -36,6 +37,8 @@ class AnySite(Generic[UploadedT]):
     endpoint: Endpoint
     batch: UploadedT
     options: Sequence[str] = ()
+    fields: Fields = field(default_factory=dict)
+    """What the registrations must hold in the end, if the manifest binds."""
 
     def upload(
         self, *, kill: Kill = NOWHERE, strace: Sequence[str] = (), file_size_max_bytes: int | None = None
@@ -75,14 +78,19 @@ class AnySite(Generic[UploadedT]):
 
     def settle(self) -> Event:
         """Look at what a crash left, run once more in quiet, and once again: nothing may be sent then."""
-        assert_nothing_is_wrong_yet(self.endpoint, self.batch.ledger)
+        self.assert_nothing_is_wrong_yet()
         self.endpoint.faults()
-        summary = assert_settled(self.endpoint, self.batch, self.upload().result)
-        creates = self.endpoint.stats().creates
+        summary = assert_settled(self.endpoint, self.batch, self.upload().result, self.fields)
+        sent = self.endpoint.stats().creates, puts(self.endpoint)
         again = self.upload().result
         assert again.code == 0, again.stderr
-        assert (again.summary["uploaded"], self.endpoint.stats().creates) == (0, creates)
+        assert again.summary["uploaded"] == 0
+        assert (self.endpoint.stats().creates, puts(self.endpoint)) == sent
         return summary
+
+    def assert_nothing_is_wrong_yet(self) -> None:
+        """Assert what holds at any moment, at the service and in the ledger."""
+        assert_nothing_is_wrong_yet(self.endpoint, self.batch.ledger, self.fields)
 
     def _words(self) -> list[str]:
         return ["upload", str(self.batch.path), *PACE, *self.options]
@@ -102,12 +110,24 @@ class Ground:
         self._process: EmulatorProcess | None = None
         self._sites = 0
 
-    def site(self, items: int, *options: str, **settings: Any) -> Site:  # noqa: ANN401 - the emulator's
-        """A batch of so many items, at an account as new with these settings of the emulator."""
+    def site(
+        self,
+        items: int,
+        *options: str,
+        is_bound: bool = False,
+        **settings: Any,  # noqa: ANN401 - the emulator's
+    ) -> Site:
+        """A batch of so many items, at an account as new with these settings of the emulator.
+
+        `is_bound`: each item has a `bind`, and the account has the registrations.
+        """
         folder, process = self._next_site()
         endpoint = Endpoint(process)
         endpoint.change(**settings)
-        return AnySite(self._driver, endpoint, make_batch(folder, items), options)
+        batch = make_batch(folder, items, is_bound=is_bound)
+        fields = batch.fields(f"{endpoint.account}/us-east-1")
+        plant_registrations(endpoint, fields)
+        return AnySite(self._driver, endpoint, batch, options, fields)
 
     def fleet_site(
         self,
@@ -115,15 +135,27 @@ class Ground:
         *options: str,
         items: int,
         in_one_region: Collection[str] = (),
+        is_bound: bool = False,
         **settings: Any,  # noqa: ANN401 - the emulator's
     ) -> FleetSite:
-        """A manifest of so many accounts in two Regions with so many items a lane, at accounts as new."""
+        """A manifest of so many accounts in two Regions with so many items a lane, at accounts as new.
+
+        `is_bound`: as of `site`.
+        """
         folder, process = self._next_site()
         first = 100_000_000_000 + FLEET_ACCOUNTS_MAX * self._sites
-        fleet = make_fleet(folder, accounts=accounts, items=items, in_one_region=in_one_region, first_account=first)
+        fleet = make_fleet(
+            folder,
+            accounts=accounts,
+            items=items,
+            in_one_region=in_one_region,
+            first_account=first,
+            is_bound=is_bound,
+        )
         endpoint = Endpoint(process, by_role=fleet.accounts.values())
         endpoint.change(**settings)
-        return AnySite(self._driver, endpoint, fleet, options)
+        plant_registrations(endpoint, fleet.fields)
+        return AnySite(self._driver, endpoint, fleet, options, fleet.fields)
 
     def close(self) -> None:
         self._stack.close()
@@ -139,10 +171,14 @@ class Ground:
 
 
 LANES_SCRIPT = "3 lanes of 2 accounts with 2 items each"
+BOUND_SCRIPT = "1 item, bound to a field"
+BOUND_LANES_SCRIPT = "3 lanes of 2 accounts with 2 items each, bound to fields"
 SITES_BY_SCRIPT: Mapping[str, Callable[[Ground], Site | FleetSite]] = {
     "1 item": lambda ground: ground.site(1),
     "6 items in flight": lambda ground: ground.site(6),
     LANES_SCRIPT: lambda ground: ground.fleet_site(2, items=2, in_one_region=["t001"]),
+    BOUND_SCRIPT: lambda ground: ground.site(1, is_bound=True),
+    BOUND_LANES_SCRIPT: lambda ground: ground.fleet_site(2, items=2, in_one_region=["t001"], is_bound=True),
 }
 """What is uploaded where every point of a kind is tried."""
 
