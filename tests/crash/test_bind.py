@@ -96,7 +96,7 @@ def in_new_version(ground: Ground, items: int) -> BindSite:
     assert made.site.upload().code == 0
     for registration in {registration for registration, _ in made.fields.values()}:
         made.site.endpoint.deny_registration(registration, {FIELDS[0]: {"reason": "too blurred"}})
-        made.site.endpoint.open_version(registration)
+        made.site.endpoint.open_registration_version(registration)
     return made
 
 

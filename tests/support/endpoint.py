@@ -122,23 +122,15 @@ class Endpoint:
         where = {"account": account or self.account, "region": region}
         return self._process.plant_registration(registration_type, registration_id=registration_id, **where)
 
-    def deny_registration(self, id_or_arn: str, denials: Mapping[str, Mapping[str, str]]) -> None:
-        """Deny the current version. `denials`: `{field: {"reason": …, "feedback": …}}`."""
-        self._process.deny_registration(id_or_arn, denials)
-
-    def review_registration(self, id_or_arn: str, status: str) -> None:
-        """Give the current version a status, as a reviewer does."""
-        self._process.review_registration(id_or_arn, status)
-
-    def open_registration_version(self, id_or_arn: str) -> int:
-        """Add an empty draft to a registration and return its number."""
-        return self._process.open_registration_version(id_or_arn)
-
     def deny_registration(self, registration_id: str, denials: Mapping[str, Mapping[str, str]]) -> None:
         """Deny the current version of a registration of this account: `{field: {"reason": …, "feedback": …}}`."""
         self._process.deny_registration(self._arn_of(registration_id), denials)
 
-    def open_version(self, registration_id: str) -> int:
+    def review_registration(self, registration_id: str, status: str) -> None:
+        """Give the current version of a registration of this account a status, as a reviewer does."""
+        self._process.review_registration(self._arn_of(registration_id), status)
+
+    def open_registration_version(self, registration_id: str) -> int:
         """Add an empty draft to a registration of this account and return its number."""
         return self._process.open_registration_version(self._arn_of(registration_id))
 
