@@ -11,7 +11,6 @@ from batch_upload.ledger.attempts import RUN_NO
 from batch_upload.ledger.driver import Database, Statement, Upsert
 from batch_upload.ledger.items import (
     IS_CURRENT,
-    OF_BATCH,
     OF_LANE,
     OF_TOKEN,
     STORED,
@@ -192,7 +191,9 @@ _BOUND = Statement(
         *(item.c.item_id, item.c.client_token, item.c.attachment_id, item.c.bind_registration, item.c.bind_field),
         *(item.c.bound_version, item.c.denial),
     )
-    .where(OF_BATCH, IS_CURRENT, _IS_BOUND, _has_bind, item.c.state == State.COMPLETE)
+    # by the index of those with a `bind`: expressions keep SQLite from reading every item of the batch
+    .where(OF_LANE, _has_bind, _IS_BOUND, IS_CURRENT, item.c.batch.concat("") == bindparam("of_batch"))
+    .where(item.c.state.concat("") == State.COMPLETE)
     .order_by(item.c.item_no),
     is_large=True,
 )
@@ -203,7 +204,7 @@ _FIELDS_OF = Statement(
     select(bind_attempt.c.attachment_id, bind_attempt.c.registration, bind_attempt.c.field)
     .select_from(_ended.join(item, _of_item))
     .where(
-        OF_LANE,
+        item.c.lane_id + 0 == bindparam("of_lane"),  # an expression, so that SQLite does not begin with every item
         bind_attempt.c.attachment_id.in_(select(wanted.c.key)),
         or_(*(_kind.is_(None), _kind == OutcomeKind.ACCEPTED, _kind == OutcomeKind.UNKNOWN)),
     )

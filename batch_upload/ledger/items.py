@@ -64,7 +64,7 @@ def in_states(states: Iterable[State]) -> ColumnElement[bool]:
 
 IS_REFUSED_BIND = item.c.bind_state == literal_column(f"'{BindState.REFUSED}'")
 IS_LIVE = or_(in_states(LIVE), IS_REFUSED_BIND)
-"""`Known.is_live`: the tables have a refused binding only with `failed`. As in the index `item_content`."""
+"""`Known.is_live`: the tables have a refused binding only with `failed`. Written as in an index of PostgreSQL."""
 
 
 class Stored(NamedTuple):

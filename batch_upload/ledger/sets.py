@@ -241,6 +241,7 @@ _TWINS = Statement(
         # written as in the index `item_content`: with parameters it would not be used
         literal_column("substr(item.content, 8, 16)").in_(select(func.substr(wanted.c.key, 8, 16))),
         item.c.content.in_(select(wanted.c.key)),
+        item.c.attachment_id.is_not(None),
         IS_LIVE,
     )
     .order_by(item.c.item_no)

@@ -223,17 +223,18 @@ _VERSION_3 = (
 # Bindings: an attachment is put into a field of a registration. Controllers of the earlier program go on: what they
 # write of items without `bind` is as before. No table is written anew: new columns are NULL, and rules are checked by
 # reading the rows once.
-_BIND_STATES = ("wanted", "sent", "bound", "refused", "replaced")
 _VERSION_4 = (
     f"""
     ALTER TABLE item
-      ADD COLUMN bind_registration {_TEXT} CHECK (bind_registration <> ''),
-      ADD COLUMN bind_field {_TEXT} CHECK (bind_field <> ''),
-      ADD COLUMN bind_state {_TEXT} CHECK ({_one_of("bind_state", *_BIND_STATES)}),
-      ADD COLUMN bound_version integer CHECK (bound_version >= 1),
+      ADD COLUMN bind_registration {_TEXT},
+      ADD COLUMN bind_field {_TEXT},
+      ADD COLUMN bind_state {_TEXT},
+      ADD COLUMN bound_version integer,
       ADD COLUMN denial json,
       DROP CONSTRAINT what_a_state_demands,
-      ADD CONSTRAINT what_a_state_demands CHECK (CASE state
+      ADD CONSTRAINT what_a_state_demands CHECK (CASE WHEN bind_state = 'refused'
+        THEN state = 'failed' AND attachment_id IS NOT NULL AND fault_code IS NOT NULL AND unknown_since IS NULL
+        ELSE CASE state
         WHEN 'pending' THEN attachment_id IS NULL AND unknown_since IS NULL
         WHEN 'sending' THEN attachment_id IS NULL AND unknown_since IS NOT NULL
         WHEN 'processing' THEN attachment_id IS NOT NULL AND unknown_since IS NULL
@@ -244,12 +245,12 @@ _VERSION_4 = (
         WHEN 'failed' THEN fault_code IS NOT NULL AND unknown_since IS NULL
         WHEN 'unknown' THEN attachment_id IS NULL AND unknown_since IS NOT NULL
         WHEN 'parked' THEN unknown_since IS NULL
-        ELSE false END),
-      ADD CHECK ((bind_registration IS NULL) = (bind_field IS NULL)),
-      ADD CHECK ((bind_registration IS NULL) = (bind_state IS NULL)),
-      ADD CHECK (bind_registration IS NOT NULL OR (bound_version IS NULL AND denial IS NULL)),
-      ADD CHECK (bind_state IS NULL OR bind_state <> 'bound' OR bound_version IS NOT NULL),
-      ADD CHECK (bind_state IS NULL OR bind_state <> 'refused' OR (state = 'failed' AND attachment_id IS NOT NULL))
+        ELSE false END END),
+      ADD CONSTRAINT what_a_bind_demands CHECK (CASE WHEN bind_state IS NULL
+        THEN bind_registration IS NULL AND bind_field IS NULL AND bound_version IS NULL AND denial IS NULL
+        ELSE coalesce(bind_registration <> '' AND bind_field <> '' AND CASE
+          WHEN bind_state IN ('bound', 'replaced') THEN bound_version >= 1
+          ELSE bind_state IN ('wanted', 'sent', 'refused') END, false) END)
     """,
     "DROP INDEX item_content",
     "CREATE INDEX item_content ON item (lane_id, substr(content, 8, 16)) "

@@ -256,16 +256,18 @@ _VERSION_10 = (
       completed_at          TEXT CHECK (completed_at {_TIME}),
       enlisted_at           TEXT NOT NULL CHECK (enlisted_at {_TIME}),
       changed_at            TEXT NOT NULL CHECK (changed_at {_TIME}),
-      bind_registration     TEXT CHECK (bind_registration <> ''),
-      bind_field            TEXT CHECK (bind_field <> ''),
-      bind_state            TEXT CHECK ({_one_of("bind_state", "wanted", "sent", "bound", "refused", "replaced")}),
-      bound_version         INTEGER CHECK (bound_version >= 1),
+      bind_registration     TEXT,
+      bind_field            TEXT,
+      bind_state            TEXT,
+      bound_version         INTEGER,
       denial                TEXT,
       UNIQUE (lane_id, client_token),
       CHECK ((attachment_id IS NULL) = (attachment_arn IS NULL)),
       CHECK ((attachment_id IS NULL) = (attachment_status IS NULL)),
       CHECK ((attachment_id IS NULL) = (attachment_created_at IS NULL)),
-      CONSTRAINT what_a_state_demands CHECK (CASE state
+      CONSTRAINT what_a_state_demands CHECK (CASE WHEN bind_state = 'refused'
+        THEN state = 'failed' AND attachment_id IS NOT NULL AND fault_code IS NOT NULL AND unknown_since IS NULL
+        ELSE CASE state
         WHEN 'pending' THEN attachment_id IS NULL AND unknown_since IS NULL
         WHEN 'sending' THEN attachment_id IS NULL AND unknown_since IS NOT NULL
         WHEN 'processing' THEN attachment_id IS NOT NULL AND unknown_since IS NULL
@@ -276,17 +278,21 @@ _VERSION_10 = (
         WHEN 'failed' THEN fault_code IS NOT NULL AND unknown_since IS NULL
         WHEN 'unknown' THEN attachment_id IS NULL AND unknown_since IS NOT NULL
         WHEN 'parked' THEN unknown_since IS NULL
-        ELSE 0 END),
+        ELSE 0 END END),
       CHECK ((unknown_since IS NULL) = (last_open_at IS NULL)),
       CHECK (resume_after IS NULL OR state = 'parked'),
       CHECK ((attempts = 0) = (first_sent_at IS NULL)),
       CHECK ((fault_code IS NULL) = (fault_message IS NULL)),
       CHECK ((fault_code IS NULL) = (fault_fields IS NULL)),
-      CHECK ((bind_registration IS NULL) = (bind_field IS NULL)),
-      CHECK ((bind_registration IS NULL) = (bind_state IS NULL)),
-      CHECK (bind_registration IS NOT NULL OR bound_version IS NULL AND denial IS NULL),
-      CHECK (bind_state IS NULL OR bind_state <> 'bound' OR bound_version IS NOT NULL),
-      CHECK (bind_state IS NULL OR bind_state <> 'refused' OR state = 'failed' AND attachment_id IS NOT NULL)
+      CONSTRAINT what_a_bind_demands CHECK (CASE WHEN bind_state IS NULL
+        THEN bind_registration IS NULL AND bind_field IS NULL AND bound_version IS NULL AND denial IS NULL
+        ELSE coalesce(bind_registration <> '' AND bind_field <> '' AND CASE bind_state
+          WHEN 'bound' THEN bound_version >= 1
+          WHEN 'replaced' THEN bound_version >= 1
+          WHEN 'wanted' THEN 1
+          WHEN 'sent' THEN 1
+          WHEN 'refused' THEN 1
+          ELSE 0 END, 0) END)
     ) STRICT
     """,
     "INSERT INTO item_10 SELECT *, NULL, NULL, NULL, NULL, NULL FROM item ORDER BY item_no",
@@ -297,8 +303,8 @@ _VERSION_10 = (
     "CREATE INDEX item_state ON item (lane_id, batch, state) WHERE current = 1",
     "CREATE INDEX item_open ON item (lane_id) WHERE state = 'sending'",
     "CREATE UNIQUE INDEX item_attachment ON item (lane_id, attachment_id) WHERE attachment_id IS NOT NULL",
-    "CREATE INDEX item_content ON item (lane_id, substr(content, 8, 16)) "
-    "WHERE state IN ('binding', 'complete', 'processing') OR bind_state = 'refused'",
+    # no condition on the state, so that a change of state leaves it alone
+    "CREATE INDEX item_content ON item (lane_id, substr(content, 8, 16)) WHERE attachment_id IS NOT NULL",
     # those with a `bind` alone: a ledger without pays nothing
     "CREATE INDEX item_bind ON item (lane_id, bind_registration, bind_field) WHERE bind_registration IS NOT NULL",
     f"""

@@ -77,6 +77,9 @@ WHOLE = {
 """Statements that SQLite may answer by reading a whole table of the ledger, and why."""
 
 
+BY_BINDS = ("bindings._HAS_BINDS", "bindings._BOUND", "bindings._REPLACE", "bindings._FIELDS_OF")
+
+
 @pytest.fixture(scope="module")
 def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteDatabase]:
     path = tmp_path_factory.mktemp("ledger") / "june.ledger"
@@ -104,7 +107,14 @@ def test_what_is_read_from_one_end_on_is_not_sorted_first(db: SqliteDatabase, na
     assert [step for step in plan_of(db, name) if "TEMP B-TREE" in step] == []
 
 
-@pytest.mark.parametrize("name", ["sets._UNFINISHED", "sets._COUNTS", "sets._RETIRE"])
+@pytest.mark.parametrize("name", BY_BINDS)
+def test_what_is_bound_is_found_without_a_look_at_the_other_items(db: SqliteDatabase, name: str) -> None:
+    searched = [step for step in plan_of(db, name) if step.startswith("SEARCH item")]
+
+    assert all("item_bind" in step or "PRIMARY KEY" in step for step in searched)
+
+
+@pytest.mark.parametrize("name", ["sets._UNFINISHED", "sets._UNFINISHED_OR_UNBOUND", "sets._COUNTS", "sets._RETIRE"])
 def test_a_manifest_is_compared_in_the_order_of_its_ids(db: SqliteDatabase, name: str) -> None:
     plan = " ".join(plan_of(db, name))
 

@@ -12,7 +12,7 @@ from tests.support.one_lane import open_one_lane
 from tests.unit.ledger.samples import RUN, ManualClock
 from tests.unit.ledger.test_statements import STATEMENTS, WHOLE
 
-LARGE = ("item", "attempt", "outcome", "stranger")
+LARGE = ("item", "attempt", "outcome", "bind_attempt", "bind_outcome", "stranger")
 OF_SET = ("history._BUCKETS",)
 """Counts what some runs did: begins with those runs or with all attempts, as the planner likes."""
 NAMES = [name for name in STATEMENTS if name not in (*WHOLE, *OF_SET) and not name.startswith("memory._")]
@@ -39,6 +39,13 @@ async def test_what_is_open_is_found_without_a_look_at_the_other_items(
     raw: psycopg.Connection[tuple[object, ...]], name: str
 ) -> None:
     assert "item_open" in plan_of(raw, name)
+
+
+@pytest.mark.parametrize("name", ["bindings._HAS_BINDS", "bindings._BOUND", "bindings._REPLACE"])
+async def test_what_is_bound_is_found_without_a_look_at_the_other_items(
+    raw: psycopg.Connection[tuple[object, ...]], name: str
+) -> None:
+    assert "item_bind" in plan_of(raw, name)
 
 
 def whole_tables(raw: psycopg.Connection[tuple[object, ...]], name: str) -> list[str]:
