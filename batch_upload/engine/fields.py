@@ -1,8 +1,9 @@
-"""What fields of registrations hold now, held against what the ledger knows. Writes nothing."""
+"""What fields of registrations hold now, held against what the ledger knows."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from batch_upload.engine.context import LaneContext
 from batch_upload.engine.listing import NOT_FOUND, Asking
 from batch_upload.engine.registrations import find_registrations, read_fields
 from batch_upload.errors import Refused
@@ -47,6 +48,17 @@ async def find_misplaced(asking: Asking, bound: Sequence[BoundItem]) -> list[Mis
         elif held.get(each.bind) != each.attachment_id:
             misplaced.append(Misplaced(each, held.get(each.bind)))
     return misplaced
+
+
+async def rebind_misplaced(context: LaneContext, bound: Sequence[BoundItem]) -> int:
+    """Record which of these attachments are not in their fields, so that they are bound again. Return how many.
+
+    Raises as `Wire.call` and as the ledger.
+    """
+    misplaced = await find_misplaced(context, bound)
+    if misplaced:
+        await context.ledger.rebind([each.bound.client_token for each in misplaced], at=context.now())
+    return len(misplaced)
 
 
 async def attachments_in(asking: Asking, binds: Collection[Bind]) -> dict[Bind, str]:

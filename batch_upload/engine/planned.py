@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from batch_upload.actions import Action, ActionKind, Plan
 from batch_upload.engine.binding import binds_of
 from batch_upload.engine.context import LaneContext
+from batch_upload.engine.fields import rebind_misplaced
 from batch_upload.engine.plan import (
     LaneOutlook,
     Selection,
@@ -19,10 +20,11 @@ from batch_upload.engine.plan import (
     twin_reasons,
     unfinished_items,
 )
+from batch_upload.engine.retry import NOT_ALLOWED
 from batch_upload.engine.rows import BatchRows
 from batch_upload.engine.settle import find_absent
 from batch_upload.engine.survey import DuplicateWatch, ask_before_listing, owes_look, survey
-from batch_upload.errors import Transient
+from batch_upload.errors import AccessFault, Refused, Transient
 from batch_upload.escape import quoted
 from batch_upload.model import Item
 from batch_upload.ports import LaneMemory
@@ -84,6 +86,23 @@ async def plan_again(context: LaneContext, planned: Planned) -> Planned:
     unfinished = planned.unfinished
     ids = dict.fromkeys((*(item.item_id for item in unfinished.items), *unfinished.ids))
     return await _planned(context, planned, [*ids])
+
+
+async def check_fields(context: LaneContext, planned: Planned, memory: LaneMemory) -> None:
+    """Have what is not in its field any more bound again, if the ledger may be a copy or a restored backup.
+
+    Such a ledger does not know what was put into fields since. Raises LaneFault and LedgerFault, and Withheld.
+    """
+    binds = binds_of(planned.unfinished.items)
+    if not binds or memory.continuous:
+        return
+    bound = [each for each in await context.ledger.bound(planned.batch) if binds.get(each.item_id) == each.bind]
+    try:
+        await rebind_misplaced(context, bound)
+    except (Refused, Transient, AccessFault) as error:
+        if isinstance(error, AccessFault) and error.code not in NOT_ALLOWED:
+            raise
+        context.notice(f"whether fields still hold what the ledger says could not be read: {error.message}")
 
 
 async def look_at_lane(

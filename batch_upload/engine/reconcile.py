@@ -6,7 +6,7 @@ One listing serves it all: unknown outcomes, attachments that are gone, and a le
 from collections.abc import Mapping, Sequence
 
 from batch_upload.engine.context import LaneContext
-from batch_upload.engine.fields import find_misplaced
+from batch_upload.engine.fields import rebind_misplaced
 from batch_upload.engine.groups import for_each
 from batch_upload.engine.identity import carriers, read_tokens
 from batch_upload.engine.listing import Cost, Listing, cost_of, list_completely
@@ -50,7 +50,9 @@ async def reconcile(context: LaneContext, batch: str, items: Sequence[Item], cap
     findings = await settle_open(context, listing, readings, jobs) if jobs else Findings()
     rows = BatchRows.of(await ledger.known(batch))
     await _take_over(context, batch, items, carriers(listing, readings.tokens), rows)
-    await _rebind(context, batch)
+    if misplaced := await rebind_misplaced(context, await ledger.bound(batch)):
+        message = f"attachments that are not in the fields of their registrations: {misplaced}"
+        context.notice(f"{message}; the next `upload` puts them there again")
     for duplicate in await find_duplicates(context, listing):
         tell_duplicate(context, duplicate)
     if listing.is_complete:
@@ -98,15 +100,6 @@ async def _observe(context: LaneContext, batch: str, listing: Listing) -> int:
     if young:
         context.notice(f"attachments that are not found and too new to be called gone: {young}; look again later")
     return young
-
-
-async def _rebind(context: LaneContext, batch: str) -> None:
-    """Record what is not in its field any more, so that the next upload puts it there again."""
-    misplaced = await find_misplaced(context, await context.ledger.bound(batch))
-    if misplaced:
-        await context.ledger.rebind([each.bound.client_token for each in misplaced], at=context.now())
-        many = f"attachments that are not in the fields of their registrations: {len(misplaced)}"
-        context.notice(f"{many}; the next `upload` puts them there again")
 
 
 async def _take_over(

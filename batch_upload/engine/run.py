@@ -26,7 +26,7 @@ from batch_upload.engine.plan import (
     tokens_of,
     unfinished_items,
 )
-from batch_upload.engine.planned import Planned, look_at_lane, plan_again, plan_lane
+from batch_upload.engine.planned import Planned, check_fields, look_at_lane, plan_again, plan_lane
 from batch_upload.engine.retag import RetagStep
 from batch_upload.engine.retry import fault_of
 from batch_upload.engine.rows import BatchRows, States, row_of, shown_row, state_of_row, with_retries_counted
@@ -116,6 +116,7 @@ class Run:
         self._settler = Settler(context, timeout_s=options.settle_timeout_s, bind=self._bind.add)
         self._duplicates = DuplicateWatch(context)
         self._whole = anyio.CancelScope()
+        self._checking = anyio.CancelScope()
         self._looking = anyio.CancelScope()
         self._changing = anyio.CancelScope()
 
@@ -147,6 +148,7 @@ class Run:
                     began_at = context.clock.monotonic()
                     if self._options.deadline_s is not None:
                         group.start_soon(self._end_at_deadline, self._options.deadline_s)
+                    await self._check_fields(planned, memory)
                     planned = await plan_lane(context, planned)
                     planned = await self._look(planned, memory)
                     self._tell_start(planned, elapsed_s=context.clock.monotonic() - began_at)
@@ -177,6 +179,7 @@ class Run:
         clock = self._context.clock
         await clock.sleep(seconds)
         self._context.stop(Stop(StopKind.DEADLINE, Fault("Deadline", "the deadline has passed")))
+        self._checking.cancel()
         self._looking.cancel()
         self._duplicates.end()
         self._settler.end_within(AFTER_DEADLINE_S)
@@ -185,6 +188,12 @@ class Run:
         self._bind.end()
         await clock.sleep(AFTER_DEADLINE_S - DRAIN_S)
         self._whole.cancel()
+
+    async def _check_fields(self, planned: Planned, memory: LaneMemory) -> None:
+        """Hold what a copy of a ledger says of fields against the service. Raises Withheld at the deadline."""
+        with self._checking:
+            return await check_fields(self._context, planned, memory)
+        raise Withheld
 
     async def _look(self, planned: Planned, memory: LaneMemory) -> Planned:
         """Look at the lane, and plan again. Raises Withheld at the deadline."""

@@ -212,3 +212,45 @@ async def test_without_the_permission_to_read_fields_nothing_is_pruned(world: Wo
 
     with pytest.raises(AccessFault):
         await spared(world)
+
+
+# copies of a ledger
+
+
+async def with_a_copy_from_before(world: World, *later: Item) -> bytes:
+    """Upload ITEM, then others; return the ledger as it was in between."""
+    await world.upload([ITEM])
+    await world.close()
+    before = world.path.read_bytes()
+    await world.upload(later)
+    await world.close()
+    return before
+
+
+async def test_an_old_copy_of_a_ledger_puts_back_what_was_taken_out_of_its_field_since(world: World) -> None:
+    before = await with_a_copy_from_before(world, an_item("b", bind=FIELD))
+    world.path.write_bytes(before)
+
+    result = await world.upload([ITEM])
+
+    assert (result.counted(), world.service.forms.holds(FIELD)) == ({State.COMPLETE: 1}, "att-1")
+    assert len(world.creates) == 2
+
+
+async def test_a_copy_whose_fields_cannot_be_read_goes_on_with_a_notice(world: World) -> None:
+    before = await with_a_copy_from_before(world, ITEM, SECOND)
+    world.path.write_bytes(before)
+    world.service.always[FIELD_VALUES] = lambda _: denied()
+
+    result = await world.upload([ITEM])
+
+    said = [event.message for event in world.heard_of(Notice)]
+    assert result.counted() == {State.COMPLETE: 1}
+    assert said == ["whether fields still hold what the ledger says could not be read: AccessDeniedException: no"]
+
+
+async def test_a_ledger_that_is_no_copy_is_believed(world: World) -> None:
+    await world.upload([ITEM])
+    await world.upload([ITEM, SECOND])
+
+    assert world.service.made(FIELD_VALUES) == []
