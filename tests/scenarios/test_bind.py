@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from batch_upload.operations import CREATE, FIELD_DEFINITIONS, FIELD_VALUES, PUT_FIELD, REGISTRATIONS
-from tests.support.batches import assert_adds_up
+from tests.support.batches import assert_adds_up, pdf
 from tests.support.bound_batch import CAMPAIGN, OPT_IN, PRIVACY, TERMS, BoundBatch
 from tests.support.emulator_process import EmulatorProcess
 from tests.support.endpoint import Endpoint
@@ -309,3 +309,83 @@ def put_by_hand(batch: BoundBatch, registration: str, path: str, attachment_id: 
     client.put_registration_field_value(
         RegistrationId=registration, FieldPath=path, RegistrationAttachmentId=attachment_id
     )
+
+
+def test_a_deadline_before_the_registrations_are_known_ends_with_12_and_nothing_sent(batch: BoundBatch) -> None:
+    batch.write({"opt-in": (batch.registration(), OPT_IN)})
+    batch.endpoint.faults({"action": "throttle", "operation": REGISTRATIONS})
+
+    ended = batch.run("upload", "--deadline", "2s")
+    batch.endpoint.faults()
+
+    assert (ended.code, batch.endpoint.attachments()) == (12, [])
+    assert batch.run("upload", "--rate", "100").code == 0
+
+
+def test_without_the_service_a_plan_is_of_the_ledger_alone(batch: BoundBatch) -> None:
+    registration = batch.registration()
+    batch.write({"opt-in": (registration, OPT_IN)})
+    assert batch.run("upload", "--rate", "100").code == 0
+    batch.process.deny_registration(registration, {})
+    batch.process.open_registration_version(registration)
+    before = batch.endpoint.stats().requests
+
+    offline = batch.run("plan", "--offline", "--detailed-exitcode")
+    assert batch.endpoint.stats().requests == before
+    batch.write({"opt-in": (batch.registration(), OPT_IN)})
+    changed = batch.run("plan", "--offline", "--detailed-exitcode")
+
+    assert (offline.code, [line["action"] for line in offline.of("action")]) == (0, ["unchanged"])
+    assert (changed.code, [line["action"] for line in changed.of("action")]) == (3, ["bind"])
+    assert changed.of("totals")[0]["calls"] == {PUT_FIELD: 1, REGISTRATIONS: 1}
+    assert "1 not in the field that the manifest names" in batch.said("status")
+
+
+def test_a_bind_that_was_changed_or_added_is_done_without_an_upload_and_one_that_was_removed_leaves_the_field(
+    batch: BoundBatch,
+) -> None:
+    campaign = batch.registration(CAMPAIGN)
+    batch.write({"terms": (campaign, TERMS), "privacy": None})
+    assert batch.run("upload", "--rate", "100").code == 0
+    batch.write({"terms": None, "privacy": (campaign, PRIVACY)})
+
+    planned = {line["id"]: line for line in batch.run("plan").of("action")}
+    done = batch.run("upload")
+
+    assert (planned["privacy"]["action"], planned["terms"]["action"]) == ("bind", "unchanged")
+    assert f"it stays in `{TERMS}` of `{campaign}`" in planned["terms"]["reason"]
+    assert (done.code, done.summary["bound"], batch.endpoint.stats().creates) == (0, 1, 2)
+    assert batch.held(campaign).keys() == {TERMS, PRIVACY}
+
+
+def test_an_answer_that_was_lost_leaves_the_item_binding_with_exit_10_and_the_next_run_ends_it(
+    batch: BoundBatch,
+) -> None:
+    batch.write({"opt-in": (batch.registration(), OPT_IN)})
+    batch.endpoint.faults({"action": "internal_error", "operation": PUT_FIELD})
+
+    open_ended = batch.run("upload", "--rate", "100", "--deadline", "8s")
+    text = batch.said("status")
+    batch.endpoint.faults()
+    done = batch.run("upload")
+
+    assert open_ended.code in (10, 12)
+    assert open_ended.states == {"binding": 1}
+    assert "1 binding: `opt-in`" in text
+    assert (done.code, batch.endpoint.stats().creates) == (0, 1)
+
+
+@pytest.mark.parametrize("name", ["=cmd", "a b", "日本"])
+def test_names_of_items_are_escaped_beside_their_fields(batch: BoundBatch, name: str) -> None:
+    registration = batch.registration()
+    path = batch.folder / "doc.pdf"
+    path.write_bytes(pdf("doc"))
+    (batch.folder / "june.yaml").write_text(
+        "version: 1\nbatch: bound\ndefaults: {check: bytes}\nattachments:\n"
+        f'  - {{file: doc.pdf, id: "{name}", bind: {{registration: {registration}, field: {OPT_IN}}}}}\n',
+        encoding="utf-8",
+    )
+    batch.process.review_registration(registration, "SUBMITTED")
+
+    assert batch.run("upload", "--rate", "100").code == 20
+    assert f"`{name}` → `{OPT_IN}`" in batch.said("status")
