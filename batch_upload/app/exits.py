@@ -1,7 +1,7 @@
 """From what happened to one exit code, and to the summary of a verb."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
 
@@ -92,17 +92,25 @@ def exit_of_run(result: LaneResult, *, signalled: ExitCode | None) -> Exit:
     code = first_of(codes)
     if stop is not None and of_stop is code:
         return Exit(code, stop.fault.message)
-    if code is ExitCode.DISAGREEMENT:
-        first, *others = result.duplicates
-        more = f", and so are {len(others):,} more" if others else ""
-        ids = f"`{first.kept_id}` and `{first.attachment_id}`"
-        twice = f"`{first.item_id}` is at AWS twice, as {ids}{more}"
-        return Exit(code, f"{twice}: another copy of the ledger is in use, or was")
+    if reason := _reason_of(code, result, states):
+        return Exit(code, reason)
     parked = [row.resume_after for row in result.known.values() if row.state is State.PARKED]
     times = [at for at in parked if at is not None]
     # of several times the last one: before that a rerun would leave some
     resume_after = max(times) if times and len(times) == len(parked) else None
     return exit_of(code, resume_after=resume_after if code is ExitCode.NO_CAPACITY else None)
+
+
+def _reason_of(code: ExitCode, result: LaneResult, states: Set[State]) -> str:
+    """Return a reason that says more than the code's own; empty if there is none."""
+    if code is ExitCode.TRANSIENT and not states & {State.PENDING, State.SENDING} and not result.retags_left:
+        return "not every attachment is in the field of its registration yet"
+    if code is not ExitCode.DISAGREEMENT:
+        return ""
+    first, *others = result.duplicates
+    more = f", and so are {len(others):,} more" if others else ""
+    ids = f"`{first.kept_id}` and `{first.attachment_id}`"
+    return f"`{first.item_id}` is at AWS twice, as {ids}{more}: another copy of the ledger is in use, or was"
 
 
 def exit_with_invalid(ending: Exit, count: int) -> Exit:

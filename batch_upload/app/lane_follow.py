@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from batch_upload.actions import Plan
+from batch_upload.actions import ActionKind, Plan
 from batch_upload.app.exits import exit_with_invalid
 from batch_upload.app.plan_input import PlanInput
 from batch_upload.app.rates import expected_create_rate
@@ -48,7 +48,8 @@ class LaneFollower:
         self._items = {item.item_id for item in given.unfinished.items}
         self._marks: dict[str, Mark] = {}
         self._attachments = {row.client_token for row in given.rows.by_token.values() if row.attachment_id}
-        self._ended: set[str] = set()
+        self._ended = {row.item_id for row in given.rows.current.values() if row.state is State.COMPLETE}
+        """Items of which nothing is left to report; those with `bind` may become `binding` again."""
         self._has_begun = False
 
     def begin(self, reader: LedgerReader) -> None:
@@ -74,6 +75,8 @@ class LaneFollower:
         changed = [token for token, mark in marks.items() if self._marks.get(token) != mark]
         self._marks = marks
         for known in reader.known_of(self._batch, changed) if changed else ():
+            if known.state is State.BINDING:  # its registration has a new version
+                self._ended.discard(known.item_id)
             if known.current and known.item_id in self._items - self._ended:
                 yield self._changed(known, ended=known.state is State.COMPLETE)
 
@@ -105,7 +108,7 @@ class LaneFollower:
             uploaded=sums["uploaded"],
             adopted=sums["adopted"],
             bound=sums["bound"],
-            unchanged=self._given.plan(LaneOutlook(datetime.now(UTC))).complete,
+            unchanged=self._given.plan(LaneOutlook(datetime.now(UTC))).counts[ActionKind.UNCHANGED],
             requests=dict(requests),
             throttled=sums["throttled"],
             bytes_sent=sums["bytes"],

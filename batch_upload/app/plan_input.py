@@ -231,7 +231,7 @@ class PlanInput:
         items = {each.client_token: each for each in tries if is_unsent(each, self.rows)}
         taken = [
             new_row(items[token])._replace(
-                state=STATE_OF_STATUS[attachment.status],
+                state=state_when_adopted(items[token], attachment),
                 attachment_id=attachment.attachment_id,
                 attachment_arn=attachment.attachment_arn,
                 attachment_status=attachment.status,
@@ -242,6 +242,12 @@ class PlanInput:
         tokens = {row.client_token for row in taken}
         rows = [row for row in self.rows.by_token.values() if row.client_token not in tokens]
         return replace(self, rows=BatchRows.of([*rows, *taken]))
+
+
+def state_when_adopted(item: Item, attachment: Attachment) -> State:
+    """Return the state of an item once its attachment was found at the service."""
+    state = STATE_OF_STATUS[attachment.status]
+    return State.BINDING if state is State.COMPLETE and item.bind is not None else state
 
 
 def invalid_actions(unread: Sequence[Unread], rows: Sequence[Known | None]) -> list[Action]:

@@ -90,7 +90,7 @@ class ReportedItem:
             return FATES_OF_FAULTS[code]
         if known.attachment_status is AttachmentStatus.DELETED:
             return Fate.DELETED
-        if known.state is State.FAILED:
+        if known.state is State.FAILED and not known.is_live:
             return Fate.FAILED
         if known.state in OPEN:
             return Fate.OPEN
@@ -260,6 +260,10 @@ def sent_besides(found: LedgerView, written: Set[str]) -> Iterator[ReportedItem]
                 attachment_arn=stranger.attachment.attachment_arn,
                 attachment_status=stranger.attachment.status,
                 fault=None,
+                bind=None,
+                bind_state=None,
+                bound_version=None,
+                denial=None,
                 attempts=0,
                 request_id=None,
                 first_sent_at=None,

@@ -141,9 +141,12 @@ def run_lines(found: "Status") -> Iterator[str]:
             yield printable(f"  by {who_words(run.principal, run.os_user, run.host)}")
     if note is not None:
         yield printable(f"running now: {holder_words(note.pid, note.host)}{note.since_words if note.pid else ''}")
-        left, left_s = work_left(found.states, found.create_rate)
+        binds = found.states.get(State.BINDING, 0)
+        left, left_s = work_left(found.states, found.create_rate, binds=binds)
         if left_s is not None:
-            yield f"  {left:,} to send at {rate_words(found.create_rate)}, about {duration_words(left_s)} left"
+            parts = [f"{left:,} to send at {rate_words(found.create_rate)}"] if left else []
+            parts += [f"{binds:,} to put into fields"] if binds else []
+            yield f"  {', '.join(parts)}, about {duration_words(left_s)} left"
 
 
 def change_lines(found: "Status") -> Iterator[str]:

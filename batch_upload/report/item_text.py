@@ -16,6 +16,8 @@ DENIALS_SHOWN = 20
 """Items that are listed with what a reviewer said of their attachments."""
 INVALID_SHOWN = 20
 """Items that the end of a run lists with the reasons why they cannot be sent. Cron mails this text."""
+OF_REGISTRATIONS = frozenset({"bind-registration", "bind-field"})
+"""Codes of problems that only the service tells."""
 _NO_FAULT = Fault(code="no reason given", message="")
 
 
@@ -100,8 +102,14 @@ def invalid_lines(known: KnownItems) -> list[str]:
     reasons = dict.fromkeys(_invalid_reason(row) for row in rows)  # an id that is used twice has one for both
     shown = [*reasons][:INVALID_SHOWN]
     more = len(reasons) - len(shown)
-    rest = [f"and {more:,} more; `validate` lists all of them"] if more else []
+    rest = [f"and {more:,} more; `{listing_verb(known)}` lists all of them"] if more else []
     return [f"{len(rows):,} invalid, not sent:", *indented([*map(printable, shown), *rest])]
+
+
+def listing_verb(known: KnownItems) -> str:
+    """Return the verb that lists all that is invalid: `validate`, unless the service was asked for some of it."""
+    codes = {row.known.fault.code for row in shown_items(known) if row.known.fault and row.known.state is State.INVALID}
+    return "plan" if codes & OF_REGISTRATIONS else "validate"
 
 
 def _invalid_reason(row: ShownItem) -> str:

@@ -11,7 +11,14 @@ from batch_upload.escape import printable, quoted, shell_word
 from batch_upload.model import Known, State
 from batch_upload.operations import ASSUME_ROLE, FIELD_DEFINITIONS, FIELD_VALUES, IDENTITY, REGISTRATIONS
 from batch_upload.report.advice import ROOM_IN_ACCOUNT
-from batch_upload.report.item_text import KnownItems, failure_lines, ids_words, invalid_lines, shown_items
+from batch_upload.report.item_text import (
+    KnownItems,
+    failure_lines,
+    ids_words,
+    invalid_lines,
+    listing_verb,
+    shown_items,
+)
 from batch_upload.summary import Exit, LaneSummary, Summary, in_order_of_states, reason_of_lanes
 from batch_upload.words import (
     aligned_lines,
@@ -221,6 +228,8 @@ def _next_lines(summary: Summary, known: KnownItems, invocation: Invocation) -> 
         # what `--only` left out, or what `--no-wait` did not wait for
         left = summary.items - summary.count(State.COMPLETE) - summary.count(State.FAILED)
         lines = [f"{upload}    # goes on with the other {left:,}"] if summary.verb == "upload" and left > 0 else []
+    elif code is ExitCode.INVALID and summary.verb == "upload" and summary.lanes:  # the files of all lanes were valid
+        lines = [f"{invocation.command('plan')}    # checks registrations and fields, too"]
     elif code is ExitCode.NO_CAPACITY:
         resume_after = summary.exit.resume_after
         when = "midnight UTC" if resume_after is None else _utc_minute(resume_after)
@@ -228,8 +237,8 @@ def _next_lines(summary: Summary, known: KnownItems, invocation: Invocation) -> 
     elif code in (ExitCode.ITEMS_FAILED, ExitCode.TOO_MANY_FAILURES):
         states = {row.known.state for row in shown_items(known)}
         if State.INVALID in states and State.FAILED not in states:
-            validate = f"{invocation.command('validate')}    # lists every problem"
-            return ["next:", *indented([validate, f"{upload}    # once they are corrected"])]
+            problems = f"{invocation.command(listing_verb(known))}    # lists every problem"
+            return ["next:", *indented([problems, f"{upload}    # once they are corrected"])]
         failed = _why_first(invocation, known, State.FAILED)
         path = _manifest_of_failed(PurePath(invocation.manifest))
         report = invocation.command("report", "--format", "manifest", "--only", "failed", "-o", str(path))
