@@ -5,119 +5,63 @@ nothing.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import pytest
 
 from batch_upload.operations import CREATE, PUT_FIELD
-from tests.support.batches import IDENTITY_TAG, token_of
-from tests.support.invariants import assert_nothing_is_wrong_yet, assert_settled
+from tests.support.bound_fields import current_fields, puts, puts_by_lane
 from tests.support.kill_ground import Ground, Site, killed_or_clean, record
-from tests.support.kill_points import Kill, spread
+from tests.support.kill_points import KILLED, Kill, spread
 
-TYPE = "US_TEN_DLC_CAMPAIGN_REGISTRATION"
-FIELDS = ("campaignInfo.optInScreenshot", "campaignInfo.privacyPolicyFile")
-
-
-@dataclass(frozen=True, slots=True)
-class BindSite:
-    """A site whose items are to be bound: `fields` are registration and field, by the item's token."""
-
-    site: Site
-    fields: Mapping[str, tuple[str, str]]
-
-    def attachments_by_token(self) -> dict[str, str]:
-        return {each["tags"][IDENTITY_TAG]: each["id"] for each in self.site.endpoint.attachments()}
-
-    def assert_no_wrong_put(self) -> None:
-        """Every attachment that was ever put into a field is that of the item that is bound to it."""
-        ids = self.attachments_by_token()
-        right = {field: ids.get(token) for token, field in self.fields.items()}
-        for registration in self.site.endpoint.registrations():
-            for version in registration["versions"]:
-                for put in version["puts"]:
-                    assert put["RegistrationAttachmentId"] == right[registration["id"], put["FieldPath"]]
-
-    def assert_bound(self) -> None:
-        """Every field of a current version holds the attachment of its item."""
-        held = {
-            (registration["id"], path): value["RegistrationAttachmentId"]
-            for registration in self.site.endpoint.registrations()
-            for path, value in registration["versions"][-1]["values"].items()
-        }
-        ids = self.attachments_by_token()
-        assert held == {field: ids[token] for token, field in self.fields.items()}
-
-    def settle(self) -> None:
-        """Look at what a crash left, run once more in quiet, and once again: nothing is sent or put anywhere then."""
-        endpoint = self.site.endpoint
-        assert_nothing_is_wrong_yet(endpoint, self.site.batch.ledger)
-        self.assert_no_wrong_put()
-        endpoint.faults()
-        assert_settled(endpoint, self.site.batch, self.site.upload().result)
-        self.assert_no_wrong_put()
-        self.assert_bound()
-        sent = endpoint.stats().requests
-        again = self.site.upload().result
-        assert again.code == 0, again.stderr
-        assert [endpoint.stats().requests[each] for each in (CREATE, PUT_FIELD)] == [sent[CREATE], sent[PUT_FIELD]]
+ITEMS = 3
 
 
-def new_site(ground: Ground, items: int) -> BindSite:
-    """A site with so many items, two for each registration."""
-    site = ground.site(items)
-    prefix = f"registration-{site.endpoint.account}"
-    fields: dict[str, tuple[str, str]] = {}
-    lines: list[str] = []
-    for number, (name, content) in enumerate(site.batch.documents.items()):
-        field = (f"{prefix}-{number // 2}", FIELDS[number % 2])
-        fields[token_of(name, content)] = field
-        lines += [f'  - file: "{name}"', f"    bind: {{registration: {field[0]}, field: {field[1]}}}"]
-    for registration in sorted({registration for registration, _ in fields.values()}):
-        site.endpoint.plant_registration(registration, TYPE)
-    head, _, _ = site.batch.path.read_text(encoding="utf-8").partition("attachments:\n")
-    site.batch.path.write_text("\n".join([f"{head}attachments:", *lines, ""]), encoding="utf-8")
-    return BindSite(site, fields)
+def bound(ground: Ground) -> Site:
+    """A site whose items are bound to two registrations."""
+    return ground.site(ITEMS, is_bound=True)
 
 
-def unanswered(ground: Ground, items: int) -> BindSite:
+def unanswered(ground: Ground) -> Site:
     """The same, and some requests to bind are done and not answered, or throttled."""
-    made = new_site(ground, items)
-    made.site.endpoint.faults(
+    site = bound(ground)
+    site.endpoint.faults(
         {"action": "throttle", "operation": PUT_FIELD, "times": 1},
         {"action": "drop_after", "operation": PUT_FIELD, "times": 2},
     )
-    return made
+    return site
 
 
-def in_new_version(ground: Ground, items: int) -> BindSite:
-    """A site whose items were bound, and whose registrations were denied and have a new version."""
-    made = new_site(ground, items)
-    assert made.site.upload().code == 0
-    for registration in {registration for registration, _ in made.fields.values()}:
-        made.site.endpoint.deny_registration(registration, {FIELDS[0]: {"reason": "too blurred"}})
-        made.site.endpoint.open_registration_version(registration)
-    return made
+def denied(ground: Ground) -> Site:
+    """A site whose documents were bound in versions that were denied; the new ones are empty."""
+    site = bound(ground)
+    assert site.upload().code == 0
+    for registration in site.endpoint.registrations():
+        path = next(iter(registration["versions"][0]["values"]))
+        site.endpoint.deny_registration(registration["id"], {path: {"reason": "UNCLEAR", "feedback": "not legible"}})
+        assert site.endpoint.open_registration_version(registration["id"]) == 2
+    assert current_fields(site.endpoint) == {}
+    return site
 
 
-SCRIPTS: Mapping[str, Callable[[Ground], BindSite]] = {
-    "1 item, bound": lambda ground: new_site(ground, 1),
-    "3 items, bound to 2 registrations": lambda ground: new_site(ground, 3),
-    "2 items, bound, throttled, then done twice without an answer": lambda ground: unanswered(ground, 2),
-    "2 items, bound again in a new version": lambda ground: in_new_version(ground, 2),
+SCRIPTS: Mapping[str, Callable[[Ground], Site]] = {
+    "3 items, bound to 2 registrations": bound,
+    "3 items, bound, throttled, then done twice without an answer": unanswered,
+    "3 items, bound again in a new version": denied,
 }
-SAMPLES = dict(zip(SCRIPTS, (4, 3, 2, 2), strict=True))
+SAMPLES = dict(zip(SCRIPTS, (4, 3, 3), strict=True))
 OF_BINDING = ("intend_bind", "put_field", "conclude_bind")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_kill_before_or_after_a_step_of_binding_puts_nothing_into_a_wrong_field(ground: Ground, script: str) -> None:
-    names = names_of_steps(ground, script)
-    chosen = [at for at, name in enumerate(names, 1) if name.partition(" ")[2] in OF_BINDING]
+    clean = SCRIPTS[script](ground).upload(kill=Kill("step"))
+    assert clean.code == 0, clean.result.stderr
+    chosen = [at for at, name in enumerate(clean.names, 1) if name.partition(" ")[2] in OF_BINDING]
 
     kills = sum(_kill(ground, script, "step", chosen[at - 1]) for at in spread(len(chosen), SAMPLES[script]))
 
-    assert {names[at - 1] for at in chosen} >= {f"{when} {name}" for when in ("before", "after") for name in OF_BINDING}
+    named = {f"{when} {name}" for when in ("before", "after") for name in OF_BINDING}
+    assert {clean.names[at - 1] for at in chosen} >= named
     assert kills >= SAMPLES[script] // 2
 
 
@@ -137,35 +81,46 @@ def test_a_run_that_binds_is_killed_at_every_single_point(ground: Ground, script
 def test_a_kill_while_a_field_has_it_and_no_answer_has_left_puts_it_there_again_at_most(
     ground: Ground, number: int
 ) -> None:
-    made = new_site(ground, 3)
-    made.site.endpoint.faults({"action": "hang", "operation": PUT_FIELD, "after": number - 1, "times": 1, "done": True})
-    with made.site.uploading() as process:
-        made.site.endpoint.wait_until(lambda: len(puts_of(made)) >= number, "nothing was put into a field")
-        process.kill()
-        process.wait()
+    site = _killed_unanswered(ground, number)
 
-    made.settle()
+    site.settle()
 
-    assert made.site.endpoint.stats().requests[CREATE] == 3
-    assert len(puts_of(made)) <= 4
+    assert site.endpoint.stats().requests[CREATE] == ITEMS
+    assert puts(site.endpoint) <= ITEMS + 1
 
 
-def puts_of(made: BindSite) -> list[object]:
-    """What was put into fields, in any order."""
-    versions = [version for each in made.site.endpoint.registrations() for version in each["versions"]]
-    return [put for version in versions for put in version["puts"]]
+def test_a_field_that_had_it_before_the_version_was_submitted_is_read_back_and_counts_as_bound(ground: Ground) -> None:
+    site = _killed_unanswered(ground, 1)
+    site.endpoint.faults()
+    held = len(current_fields(site.endpoint))
+    for registration in site.endpoint.registrations():
+        site.endpoint.review_registration(registration["id"], "SUBMITTED")
 
+    ended = site.upload().result
 
-def names_of_steps(ground: Ground, script: str) -> list[str]:
-    """The names of the steps of a run that is not killed, in order."""
-    made = SCRIPTS[script](ground)
-    clean = made.site.upload(kill=Kill("step"))
-    assert clean.code == 0, clean.result.stderr
-    return list(clean.names)
+    assert (ended.code, ended.states) == (20, {"complete": held, "failed": ITEMS - held}), ended.stderr
+    site.assert_nothing_is_wrong_yet()
+    assert len(current_fields(site.endpoint)) == held
+    assert site.endpoint.stats().creates == ITEMS
 
 
 def _kill(ground: Ground, script: str, kind: str, at: int) -> bool:
-    made = SCRIPTS[script](ground)
-    killed = killed_or_clean(made.site.upload(kill=Kill(kind, at)))
-    made.settle()
+    site = SCRIPTS[script](ground)
+    killed = killed_or_clean(site.upload(kill=Kill(kind, at)))
+    site.settle()
+    assert site.endpoint.stats().token_mismatches == 0
     return killed
+
+
+def _killed_unanswered(ground: Ground, number: int) -> Site:
+    """Kill once the service has put the `number`-th document into its field, whose answer it keeps to itself."""
+    site = bound(ground)
+    site.endpoint.faults({"action": "hang", "operation": PUT_FIELD, "after": number - 1, "times": 1, "done": True})
+    with site.uploading() as process:
+        site.endpoint.wait_until(
+            lambda: puts_by_lane(site.endpoint).total() >= number and site.endpoint.stats().creates == ITEMS,
+            "nothing was put into a field",
+        )
+        process.kill()
+        assert process.wait() == KILLED
+    return site

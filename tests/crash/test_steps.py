@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batch_upload.operations import CREATE, PUT_FIELD
+from batch_upload.operations import CREATE
 from tests.support.kill_ground import SITES_BY_SCRIPT, FleetSite, Ground, Site, killed_or_clean, record
 from tests.support.kill_points import KILLED, Kill, spread
 
@@ -42,11 +42,8 @@ SCRIPTS = {name: Script(make) for name, make in SITES_BY_SCRIPT.items()} | {
     "3 items, done twice without an answer, then all tokens forgotten": Script(
         lambda ground: ground.site(3, *FORGETFUL), [{"action": "drop_after", "times": 2}], forgets=True
     ),
-    "1 item, put into its field twice without an answer": Script(
-        lambda ground: ground.site(1, is_bound=True), [{"operation": PUT_FIELD, **rule} for rule in RETRIED]
-    ),
 }
-SAMPLES = dict(zip(SCRIPTS, (5, 4, 3, 5, 3, 3, 3, 3, 4), strict=True))
+SAMPLES = dict(zip(SCRIPTS, (5, 4, 3, 5, 3, 3, 3, 3), strict=True))
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from batch_upload.operations import PUT_FIELD
 from tests.support import pauses
+from tests.support.bound_fields import puts
 from tests.support.emulator_process import EmulatorProcess
 from tests.support.kill_ground import record
 from tests.support.pauses import Pause
@@ -36,8 +36,6 @@ LOST = 11
 UNUSABLE = 24
 DISAGREEMENT = 25
 KILLED = -9
-REGISTRATION, TYPE = "registration-1", "ID_SENDER_ID_REGISTRATION"
-FIELDS = [f"idSidSpecificInfo.letterOfAuthorization{number}" for number in (1, 2, 3, 4)]
 _NEWER = "INSERT INTO migration SELECT max(version) + 1, '99.0', max(applied_at) FROM migration"
 
 
@@ -63,59 +61,44 @@ def test_killed_at_a_point_a_controller_is_followed_by_the_one_that_waits(shared
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("point", pauses.ALL)
+@pytest.mark.parametrize(
+    ("point", "is_bound"),
+    [*((point, False) for point in pauses.ALL), *((point, True) for point in (*pauses.ALL, *pauses.OF_BINDING))],
+)
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_stopped_or_killed_at_every_single_place(
-    witnessed: PostgresServer, emulator: EmulatorProcess, command: Preloaded, tmp_path: Path, point: str, how: str
+    witnessed: PostgresServer,
+    emulator: EmulatorProcess,
+    command: Preloaded,
+    tmp_path: Path,
+    point: str,
+    how: str,
+    *,
+    is_bound: bool,
 ) -> None:
-    follow = stop_and_follow if how == "stopped" else kill_and_follow
-    at = 1
-    while follow(shared_ledger(witnessed, emulator, command, tmp_path / str(at), items=2), point, at) is not None:
+    follow, at = stop_and_follow if how == "stopped" else kill_and_follow, 1
+
+    def shared() -> SharedLedger:
+        return shared_ledger(witnessed, emulator, command, tmp_path / str(at), items=2, is_bound=is_bound)
+
+    while follow(shared(), point, at) is not None:
         at += 1
 
-    record(f"{how} {point}", "1 lane of 2 items in PostgreSQL, another controller follows", points=at - 1, kills=at - 1)
+    lane = f"1 lane of 2 items{', bound to fields,' if is_bound else ''} in PostgreSQL"
+    record(f"{how} {point}", f"{lane}, another controller follows", points=at - 1, kills=at - 1)
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 @pytest.mark.parametrize("point", EVERY_POINT_OF_BINDING)
 def test_stopped_or_killed_while_it_binds_a_controller_puts_nothing_into_a_field_that_another_one_has_filled(
-    shared: SharedLedger, point: str, how: str
+    witnessed: PostgresServer, emulator: EmulatorProcess, command: Preloaded, tmp_path: Path, point: str, how: str
 ) -> None:
-    fields = bind_items(shared)
+    shared = shared_ledger(witnessed, emulator, command, tmp_path, is_bound=True)
 
     ended = (stop_and_follow if how == "stopped" else kill_and_follow)(shared, point, 2)
 
     assert ended in ((0, LOST) if how == "stopped" else (KILLED,))
-    assert {path: value["RegistrationAttachmentId"] for path, value in values_of(shared).items()} == {
-        field: attachment["id"]
-        for attachment in shared.endpoint.attachments()
-        for digest, field in fields.items()
-        if attachment["sha256"] == digest
-    }
-    puts = shared.endpoint.stats().requests[PUT_FIELD]
-    assert len(fields) <= puts <= len(fields) + 1
-
-
-def bind_items(shared: SharedLedger) -> dict[str, str]:
-    """Have each item of the only lane bound to a field of one registration. Return the fields by the items' SHA-256."""
-    (account,) = shared.fleet.accounts.values()
-    shared.emulator.plant_registration(TYPE, region="us-east-1", account=account, registration_id=REGISTRATION)
-    fields = dict(zip(next(iter(shared.fleet.digests.values())), FIELDS, strict=True))
-    lines = shared.fleet.path.read_text(encoding="utf-8").splitlines()
-    unbound = iter(FIELDS)
-    bound = [
-        f"{line[:-1]}, bind: {{registration: {REGISTRATION}, field: {next(unbound)}}}}}" if "{file:" in line else line
-        for line in lines
-    ]
-    shared.fleet.path.write_text("\n".join(bound) + "\n", encoding="utf-8")
-    return fields
-
-
-def values_of(shared: SharedLedger) -> dict[str, dict[str, str]]:
-    """Return what the fields of the registration hold."""
-    (registration,) = shared.endpoint.registrations()
-    values: dict[str, dict[str, str]] = registration["versions"][-1]["values"]
-    return values
+    assert len(shared.fleet.fields) <= puts(shared.endpoint) <= len(shared.fleet.fields) + 1
 
 
 def stop_and_follow(shared: SharedLedger, point: str, at: int) -> int | None:

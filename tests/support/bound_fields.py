@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from batch_upload.operations import PUT_FIELD
-from tests.support.command import Event
+from tests.support.emulator_process import lane_of
 from tests.support.endpoint import Endpoint
 
 TYPE = "ID_SENDER_ID_REGISTRATION"
@@ -85,11 +85,6 @@ def puts_by_lane(endpoint: Endpoint) -> Counter[str]:
 def puts(endpoint: Endpoint) -> int:
     """Return how many requests to put something into a field have come, carried out or not."""
     return endpoint.stats().requests[PUT_FIELD]
-
-
-def lane_of(held: Event) -> str:
-    """Return the account and Region of an attachment or a registration of the emulator."""
-    return f"{held['account']}/{held['region']}"
 
 
 def _puts(endpoint: Endpoint) -> Iterator[tuple[FieldPlace, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batch_upload.operations import ASSUME_ROLE, CREATE, DESCRIBE, LIMITS, LIST_TAGS
+from batch_upload.operations import ASSUME_ROLE, CREATE, DESCRIBE, LIMITS, LIST_TAGS, PUT_FIELD, REGISTRATIONS
 from tests.support.invariants import read_copy
 from tests.support.kill_ground import FleetSite, Ground, Site
 from tests.support.kill_points import KILLED, Kill
@@ -32,6 +32,15 @@ MILD: tuple[Rule, ...] = (
     {"action": "drop_before", "operation": CREATE, "share": 0.05},
     *({"action": "throttle", "operation": each, "share": 0.05} for each in (DESCRIBE, LIMITS, ASSUME_ROLE)),
 )
+BIND_FAULTS: tuple[Rule, ...] = (
+    {"action": "throttle", "operation": PUT_FIELD, "share": 0.05},
+    {"action": "drop_after", "operation": PUT_FIELD, "share": 0.05},
+    {"action": "error_after", "operation": PUT_FIELD, "share": 0.05},
+    {"action": "drop_before", "operation": PUT_FIELD, "share": 0.05},
+    {"action": "throttle", "operation": REGISTRATIONS, "share": 0.05},
+)
+BOUND_RUNS_MAX = 3
+"""How many runs a kill may take: some kills come too late to kill."""
 _SENDING = "SELECT count(DISTINCT lane_id) FROM item WHERE state = 'sending'"
 
 
@@ -112,6 +121,19 @@ def lanes_round(ground: Ground, chance: random.Random, kills_wanted: int, *, acc
             kills.append(sum(lanes for (lanes,) in read_copy(site.batch.ledger, _SENDING)))
     site.settle()
     return kills
+
+
+def bound_round(site: FleetSite, chance: random.Random, kills_wanted: int) -> None:
+    """Kill the installed command so many times at random moments while it uploads and binds; then settle."""
+    site.endpoint.faults(*MILD, *BIND_FAULTS)
+    a_run = 2 * len(site.fields) * 2 // kills_wanted  # twice the mean: a create and a put for each item
+    kills = 0
+    for _ in range(BOUND_RUNS_MAX * kills_wanted):
+        kills += _kill_from_outside(site, 1 + chance.randrange(a_run))
+        if kills == kills_wanted:
+            break
+    assert kills == kills_wanted
+    site.settle()
 
 
 def _kill_from_outside(site: FleetSite, requests: int) -> bool:

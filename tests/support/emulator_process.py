@@ -139,3 +139,8 @@ def _stop(process: subprocess.Popen[str]) -> None:
         process.wait(timeout=STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.kill()
+
+
+def lane_of(held: Mapping[str, Any]) -> str:
+    """Return the lane of an attachment or a registration as the emulator names it: account/Region."""
+    return f"{held['account']}/{held['region']}"

@@ -122,22 +122,21 @@ class Endpoint:
         where = {"account": account or self.account, "region": region}
         return self._process.plant_registration(registration_type, registration_id=registration_id, **where)
 
-    def deny_registration(self, registration_id: str, denials: Mapping[str, Mapping[str, str]]) -> None:
-        """Deny the current version of a registration of this account: `{field: {"reason": …, "feedback": …}}`."""
-        self._process.deny_registration(self._arn_of(registration_id), denials)
+    def deny_registration(self, id_or_arn: str, denials: Mapping[str, Mapping[str, str]]) -> None:
+        """Deny the current version of a registration of this test: `{field: {"reason": …, "feedback": …}}`."""
+        self._process.deny_registration(self._arn_of(id_or_arn), denials)
 
-    def review_registration(self, registration_id: str, status: str) -> None:
-        """Give the current version of a registration of this account a status, as a reviewer does."""
-        self._process.review_registration(self._arn_of(registration_id), status)
+    def review_registration(self, id_or_arn: str, status: str) -> None:
+        """Give the current version of a registration of this test a status, as a reviewer does."""
+        self._process.review_registration(self._arn_of(id_or_arn), status)
 
-    def open_registration_version(self, registration_id: str) -> int:
-        """Add an empty draft to a registration of this account and return its number."""
-        return self._process.open_registration_version(self._arn_of(registration_id))
+    def open_registration_version(self, id_or_arn: str) -> int:
+        """Add an empty draft to a registration of this test and return its number."""
+        return self._process.open_registration_version(self._arn_of(id_or_arn))
 
-    def _arn_of(self, registration_id: str) -> str:
-        found = (each for each in self.registrations() if each["account"] == self.account)
-        arn: str = next(each["arn"] for each in found if each["id"] == registration_id)
-        return arn
+    def _arn_of(self, id_or_arn: str) -> str:
+        (arn,) = (each["arn"] for each in self.registrations() if id_or_arn in (each["id"], each["arn"]))
+        return str(arn)
 
     def registrations(self) -> list[Event]:
         """Return the registrations of the accounts of this test, with their versions and values."""

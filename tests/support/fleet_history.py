@@ -8,14 +8,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from batch_upload.clock import SystemClock
 from batch_upload.ledger import open_ledger
 from batch_upload.ledger_address import ledger_address
 from batch_upload.operations import CREATE
 from tests.support.command import Event
-from tests.support.emulator_process import EmulatorProcess
+from tests.support.emulator_process import EmulatorProcess, lane_of
 from tests.support.postgres import PostgresServer
 
 SETTINGS: Mapping[str, str] = {"track_commit_timestamp": "on"}
@@ -32,14 +31,20 @@ BEGIN
   SELECT pg_current_xact_id(), TG_TABLE_NAME,
     coalesce((changed->>'lane_id')::bigint, (SELECT item.lane_id FROM public.item WHERE item.item_no = noted.item_no)),
     noted.item_no, (changed->>'fence')::bigint, (changed->>'commit_no')::bigint, changed->>'holder'
-  FROM (SELECT coalesce((changed->>'item_no')::bigint, (SELECT attempt.item_no FROM public.attempt
-                         WHERE attempt.attempt_id = (changed->>'attempt_id')::bigint)) AS item_no) AS noted;
+  FROM (SELECT coalesce((changed->>'item_no')::bigint, CASE TG_TABLE_NAME
+    WHEN 'outcome' THEN (SELECT attempt.item_no FROM public.attempt
+                         WHERE attempt.attempt_id = (changed->>'attempt_id')::bigint)
+    WHEN 'bind_outcome' THEN (SELECT bind_attempt.item_no FROM public.bind_attempt
+                              WHERE bind_attempt.attempt_id = (changed->>'attempt_id')::bigint)
+    END) AS item_no) AS noted;
   RETURN NULL;
 END $$;
 CREATE TRIGGER witness AFTER INSERT OR UPDATE ON lane FOR EACH ROW EXECUTE FUNCTION witness.note();
 CREATE TRIGGER witness AFTER INSERT OR UPDATE OR DELETE ON item FOR EACH ROW EXECUTE FUNCTION witness.note();
 CREATE TRIGGER witness AFTER INSERT ON attempt FOR EACH ROW EXECUTE FUNCTION witness.note();
 CREATE TRIGGER witness AFTER INSERT ON outcome FOR EACH ROW EXECUTE FUNCTION witness.note();
+CREATE TRIGGER witness AFTER INSERT ON bind_attempt FOR EACH ROW EXECUTE FUNCTION witness.note();
+CREATE TRIGGER witness AFTER INSERT ON bind_outcome FOR EACH ROW EXECUTE FUNCTION witness.note();
 """
 _WRITES = """
 SELECT number, transaction::text::bigint, write.source, account || '/' || region, client_token, write.fence,
@@ -54,7 +59,7 @@ FROM item JOIN lane USING (lane_id) WHERE current
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A row of `source` (`lane`, `item`, `attempt` or `outcome`) that a transaction wrote. `token` is the item's.
+    """A row of `source`, a table, that a transaction wrote. `token` is the item's.
 
     `fence`, `commit_no` and `holder` are a lane's, as it was left. `at` is when the transaction was committed.
     """
@@ -132,11 +137,6 @@ def read_history(server: PostgresServer, database: str, emulator: EmulatorProces
     writes = [Write(*row[1:]) for row in rows]
     held = [each for each in emulator.attachments() if lane_of(each) in lanes]
     return History(writes, _creates(emulator, held, lanes), items, held)
-
-
-def lane_of(attachment: Mapping[str, Any]) -> str:
-    """Return the lane of an attachment as the service's side names it: account/Region."""
-    return f"{attachment['account']}/{attachment['region']}"
 
 
 def _creates(emulator: EmulatorProcess, held: Sequence[Event], lanes: set[str]) -> list[Request]:

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from tests.support.emulated_lanes import assert_each_token_once
-from tests.support.fleet_history import History, Write, lane_of
+from tests.support.emulator_process import lane_of
+from tests.support.fleet_history import History, Write
 
 NO_TOKENS: frozenset[str] = frozenset()
 LATE_S = 0.5

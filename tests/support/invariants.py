@@ -16,10 +16,10 @@ from tests.support.bound_fields import (
     all_fields,
     assert_bound,
     assert_no_wrong_put,
-    lane_of,
     puts_by_lane,
 )
 from tests.support.command import Event, Result
+from tests.support.emulator_process import lane_of
 from tests.support.endpoint import Endpoint
 from tests.support.fleets import Fleet, assert_each_once_in_each_lane
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 
+from tests.support.bound_fields import assert_bound, assert_no_wrong_put, plant_registrations, puts
 from tests.support.command import TIMEOUT_S, Result, Running
 from tests.support.emulator_process import EmulatorProcess
 from tests.support.endpoint import Endpoint
@@ -113,16 +114,19 @@ class SharedLedger:
         history = self.history()
         assert_history(history, **{"rate": self.rate, **exceptions})
         assert_no_secret(self.said, [self.endpoint.env["AWS_SECRET_ACCESS_KEY"]])
+        assert_no_wrong_put(self.endpoint, self.fleet.fields)
         return history
 
     def check_done(self, **exceptions: Any) -> History:  # noqa: ANN401 - of `assert_history`
         """Assert that each item is there once, whoever sent it, and that the same command sends nothing more."""
         history = self.check(**exceptions)
         assert_done(history, self.wanted)
-        creates = self.endpoint.stats().creates
+        assert_bound(self.endpoint, self.fleet.fields)
+        sent = self.endpoint.stats().creates, puts(self.endpoint)
         again = self.upload()
         assert again.code == 0, again.stderr
-        assert (again.summary["uploaded"], self.endpoint.stats().creates) == (0, creates)
+        assert again.summary["uploaded"] == 0
+        assert (self.endpoint.stats().creates, puts(self.endpoint)) == sent
         return history
 
 
@@ -135,14 +139,21 @@ def shared_ledger(
     accounts: int = 1,
     items: int = 4,
     rate: float = 20.0,
+    is_bound: bool = False,
     **settings: Any,  # noqa: ANN401 - of the emulator
 ) -> SharedLedger:
-    """Make a manifest of so many accounts, each in one Region, and an empty ledger for it."""
+    """Make a manifest of so many accounts, each in one Region, and an empty ledger for it.
+
+    `is_bound`: each item has a `bind`, and the accounts have the registrations.
+    """
     number = next(_NUMBERS)
     first = 300_000_000_000 + 1_000 * number
-    fleet = make_fleet(folder, accounts=accounts, regions=["us-east-1"], items=items, first_account=first)
+    fleet = make_fleet(
+        folder, accounts=accounts, regions=["us-east-1"], items=items, first_account=first, is_bound=is_bound
+    )
     endpoint = Endpoint(emulator, by_role=fleet.accounts.values())
     endpoint.change(**settings)
+    plant_registrations(endpoint, fleet.fields)
     database = f"shared_{number}"
     new_ledger(server, database)
     return SharedLedger(server, database, endpoint, emulator, fleet, command, rate, server.port)
