@@ -37,6 +37,7 @@ def prepared(*items: Item, places: Mapping[tuple[str | None, str], Any] | None =
 
 
 def test_a_problem_is_at_the_place_of_its_bind_or_at_the_row_of_its_table() -> None:
+    places: dict[tuple[str | None, str], tuple[str | None, Position]]
     places = {(None, "a"): (None, Position(7, 44)), (None, "b"): ("letters.csv", Position(3, 0))}
     problems = [BindProblem("b", "bind-field", "no such field"), BindProblem("a", "bind-registration", "is closed")]
 
