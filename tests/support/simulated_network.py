@@ -123,6 +123,12 @@ class SimulatedNetwork:
             self._handled(message, "late")
         self._clock.at_s = None
 
+    def land(self, operation: str) -> None:
+        """Let the service do now what is still on its way of this operation, and nobody waits for."""
+        for _, message in sorted((each for each in self._late if each[1].operation == operation), key=lambda at: at[0]):
+            self._handled(message, "late")
+        self._late = [each for each in self._late if each[1].operation != operation]
+
     async def exchange(self, request: AWSPreparedRequest, *, read_timeout_s: float) -> AioAWSResponse:
         """Send one request, and give what comes back, or raise what the SDK's own session would."""
         message = message_of(request)

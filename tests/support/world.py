@@ -7,7 +7,8 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +20,9 @@ from batch_upload.app.rates import laws, learned
 from batch_upload.cli.flags import parse_duration
 from batch_upload.emulator.core import Emulator
 from batch_upload.emulator.settings import EmulatorSettings
+from batch_upload.engine.context import LaneContext
 from batch_upload.engine.lane import LaneControl
+from batch_upload.engine.registrations import RegistrationLook, look_at_registrations, record_look
 from batch_upload.engine.retry import RetryPolicy, Wire
 from batch_upload.engine.run import LaneOptions, LaneResult, Run
 from batch_upload.engine.tally import Tally
@@ -27,9 +30,10 @@ from batch_upload.errors import BatchUploadError, ChangedSincePlan, ExitCode, Le
 from batch_upload.events import ItemChanged, LaneStopped, Notice, OrphanSeen, Requested, Resolving, Retrying, Sending
 from batch_upload.ledger import find_reader
 from batch_upload.model import Item, Lane, State
-from batch_upload.operations import IDENTITY
+from batch_upload.operations import IDENTITY, PUT_FIELD
 from batch_upload.pacing import Pacer
 from batch_upload.ports import Body, Ledger, LedgerWriter
+from batch_upload.registration import Bind
 from batch_upload.service.access import Access, StaticKeys
 from batch_upload.service.client import open_service
 from batch_upload.settings import RunOptions, settings_of
@@ -40,7 +44,7 @@ from tests.support.world_ledger import open_simulated
 
 BATCH = "acme-2026"
 REGION = "us-east-1"
-LIVE = frozenset({State.PROCESSING, State.COMPLETE})
+LIVE = frozenset({State.PROCESSING, State.BINDING, State.COMPLETE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Wanted:
     tags: Mapping[str, str] = field(default_factory=dict)
     generation: int = 1
     identity_tag: bool = True
+    bind: Bind | None = None
 
     @property
     def body(self) -> bytes:
@@ -73,6 +78,7 @@ def item_of(item_id: str, wanted: Wanted) -> Item:
         identity_tag=wanted.identity_tag,
         folder=Path(),
         size_bytes=len(wanted.body),
+        bind=wanted.bind,
     )
 
 
@@ -175,6 +181,7 @@ class World:
         self._things.update(
             (token, (each.item_id, each.content, each.generation)) for each in self.items for token in tokens_of(each)
         )
+        self.network.land(PUT_FIELD)
         life, sent = Life(dies_at=plan.dies_at), self.network.seen.creates
         self.network.life = life
         process = _Process(self, life, plan, run_id=f"run-{self._runs:04d}")
@@ -237,7 +244,7 @@ class World:
                 continue
             attachment = held[row.attachment_id]
             assert self.is_same_thing(attachment["client_token"], row.client_token)
-            if row.state is State.COMPLETE:
+            if row.state is not State.PROCESSING:
                 assert attachment["status"] == "UPLOAD_COMPLETE"
 
 
@@ -370,11 +377,16 @@ class _Process:
             http_session=partial(SimulatedSession, self._world.network),
         )
 
-    async def _uploaded(self, ledger: LedgerWriter, reached: Reached) -> tuple[ExitCode, LaneResult]:
+    async def _uploaded(self, ledger: LedgerWriter, reached: Reached) -> tuple[ExitCode, LaneResult | None]:
         documents = _Documents(self._world.wanted)
         context = lane_context(reached, self._settings, ledger, self._observer, run_id=self._run_id)
-        run = Run(context, documents, lane=reached.lane, endpoint=reached.service.endpoint, options=self._options())
         memory = await ledger.pin(reached.lane, endpoint=reached.service.endpoint, at=self._clock.now())
+        try:
+            look = await self._look(context)
+        except BatchUploadError as error:
+            return error.exit_code, None
+        options = replace(self._options(), registrations=look.registrations)
+        run = Run(context, documents, lane=reached.lane, endpoint=reached.service.endpoint, options=options)
         signalled = self._signal_later(run)
         result = await run.run(self._world.items, memory)
         code = exit_of_run(result, signalled=ExitCode.TERMINATED if signalled() else None).code
@@ -382,6 +394,17 @@ class _Process:
             await ledger.learn(learned(reached.laws, self._observer.tally, now=self._clock.now()))
             await ledger.end_run(self._run_id, exit_code=code, summary={}, at=self._clock.now())
         return ExitCode(code), result
+
+    async def _look(self, context: LaneContext) -> RegistrationLook:
+        """Look at the registrations that the items are bound to, and record what that has found."""
+        ledger, items = context.ledger, self._world.items
+        if all(item.bind is None for item in items):
+            return RegistrationLook()
+        known = await ledger.field_definitions(after=self._clock.now() - timedelta(days=1))
+        look = await look_at_registrations(context, items, await ledger.bound(BATCH), known, notice=context.notice)
+        assert not look.problems
+        await record_look(context, look)
+        return look
 
     def _options(self) -> LaneOptions:
         settings = self._settings
