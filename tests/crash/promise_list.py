@@ -143,6 +143,16 @@ CRASHES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
+        "Killed while attachments are put into fields of registrations: no field ever gets a wrong one, the next run "
+        "puts each where it belongs, and a rerun puts nothing.",
+        (
+            "tests/crash/test_bind.py::test_a_kill_before_or_after_a_step_of_binding_puts_nothing_into_a_wrong_field",
+            "tests/crash/test_bind.py::test_a_run_that_binds_is_killed_at_every_single_point",
+            "tests/crash/test_bind.py::test_a_kill_while_a_field_has_it_and_no_answer_has_left_puts_it_there_again_at_most",
+            "tests/crash/test_bind_machine.py::test_no_order_of_faults_kills_edits_and_denials_puts_anything_into_a_wrong_field",
+        ),
+    ),
+    Promise(
         "Killed while an UPLOAD_FAILED item is retried: the retry is made once, even if the ledger is lost.",
         (
             "tests/crash/test_retry.py::test_a_kill_between_two_callbacks_of_a_retry_makes_no_second_one",
@@ -385,6 +395,15 @@ RULES: tuple[Promise, ...] = (
             "tests/scenarios/test_retag.py::test_tags_are_changed_at_the_service_and_everybody_agrees",
             "tests/unit/engine/test_retag.py::test_what_goes_back_and_forth_ends_with_the_last",
             "tests/unit/engine/test_retag.py::test_a_ledger_that_is_lost_afterwards_finds_the_attachment_by_the_new_token",
+        ),
+    ),
+    Promise(
+        "17. A field gets what the manifest binds to it, and nothing else.",
+        (
+            "tests/crash/test_bind_machine.py::test_no_order_of_faults_kills_edits_and_denials_puts_anything_into_a_wrong_field",
+            "tests/unit/engine/test_bind.py::test_what_an_earlier_request_did_before_the_version_was_submitted_is_bound",
+            "tests/unit/engine/test_fields.py::test_a_denied_registration_with_a_new_version_is_bound_again_without_a_create",
+            "tests/unit/engine/test_fields.py::test_an_old_copy_of_a_ledger_puts_back_what_was_taken_out_of_its_field_since",
         ),
     ),
 )
