@@ -80,6 +80,8 @@ class Verification:
     """How many items of the ledger no glob of the manifest matches any more."""
     denied: Sequence[Known]
     """The rows of attachments that a reviewer denied, as the ledger has them. They change no exit code."""
+    bound: int
+    """How many attachments the ledger has in fields of registrations; the service was asked for all of them."""
     tag_reads_per_s: float
     """The pace at which tags are read."""
     lanes: Sequence[LaneOutcome["Verification"]] = ()
@@ -177,6 +179,7 @@ async def verify_prepared(
         prepared.problems,
         sum(each.gone for each in found),
         [row for each in found for row in each.denied],
+        sum(each.bound for each in found),
         tag_reads_per_s=sum(each.tag_reads_per_s for each in found),
         lanes=outcomes,
     )
@@ -275,7 +278,7 @@ async def verify_lane(
         elapsed_s=counting_s() - started,
     )
     denied = [row for row in rows.current.values() if row.standing_denial is not None]
-    return Verification(summary, comparison, prepared.problems, gone, denied, tag_reads_per_s)
+    return Verification(summary, comparison, prepared.problems, gone, denied, len(ledger.bound), tag_reads_per_s)
 
 
 def not_compared(lane: LaneToVerify, error: BatchUploadError, *, started: float) -> Verification:
@@ -292,7 +295,7 @@ def not_compared(lane: LaneToVerify, error: BatchUploadError, *, started: float)
         elapsed_s=counting_s() - started,
     )
     denied = [row for row in lane.held.known if row.current and row.standing_denial is not None]
-    return Verification(summary, LaneComparison.of_all([]), lane.part.prepared.problems, gone, denied, 0.0)
+    return Verification(summary, LaneComparison.of_all([]), lane.part.prepared.problems, gone, denied, 0, 0.0)
 
 
 def lane_states(prepared: Prepared, rows: BatchRows, known: Sequence[Known]) -> tuple[dict[str, int], int]:

@@ -159,4 +159,5 @@ def finding_counts(found: "Verification") -> "FindingCounts":
         agreeing=comparison.agreeing,
         finished=comparison.finished,
         tags_compared=comparison.tags_compared,
+        bound=found.bound,
     )

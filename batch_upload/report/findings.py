@@ -102,6 +102,8 @@ class FindingCounts:
     agreeing: int
     finished: int
     tags_compared: int = 0
+    bound: int = 0
+    """Attachments that the ledger has in fields of registrations, which were all compared."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the line `{"event": "comparison", …}`."""
@@ -113,14 +115,17 @@ class FindingCounts:
             agreeing=self.agreeing,
             finished=self.finished,
             tags_compared=self.tags_compared,
+            bound=self.bound,
         )
 
     def lines(self) -> list[str]:
         """Return the numbers for people."""
         found = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in self.findings.items() if count)
+        elsewhere = self.findings.get("not_bound", 0) + self.findings.get("new_version", 0)
         lines = [
             f"at the service: {count_words(self.listed, 'attachment')}, {self.strangers:,} not of this batch",
             f"in agreement: {self.agreeing:,}",
+            *([f"in their fields: {self.bound - elsewhere:,} of {self.bound:,}"] if self.bound else []),
             f"findings: {found or 'none'}",
         ]
         if self.finished:

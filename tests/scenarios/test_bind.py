@@ -70,7 +70,7 @@ def test_a_batch_is_planned_uploaded_put_into_its_fields_and_told_of_by_every_ve
     table = batch.said("report").splitlines()
     assert sum(f"{campaign}/" in line for line in table) == 2
     verified = batch.run("verify")
-    assert (verified.code, verified.of("finding")) == (0, [])
+    assert (verified.code, verified.of("finding"), verified.of("comparison")[0]["bound"]) == (0, [], 3)
 
 
 def test_a_manifest_without_bind_makes_no_request_more(batch: BoundBatch) -> None:
@@ -289,7 +289,9 @@ def test_a_field_that_holds_something_else_is_a_finding_and_the_next_runs_mend_i
     assert found.code == 25
     (line,) = found.of("finding")
     assert (line["finding"], line["id"]) == ("not_bound", "terms")
-    assert other in batch.said("verify")
+    told = batch.said("verify")
+    assert f"`terms`: `{TERMS}` of `{registration}` holds `{other}` at AWS" in told
+    assert "in their fields: 0 of 1" in told
 
     assert batch.run("reconcile", "--yes").code == 0
     assert batch.run("status").states == {"binding": 1, "complete": 1}

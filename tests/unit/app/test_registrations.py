@@ -15,7 +15,7 @@ from batch_upload.app.registrations import (
     registrations_invalid,
     without_problems,
 )
-from batch_upload.app.sendable import Prepared
+from batch_upload.app.sendable import BindPlace, Prepared
 from batch_upload.engine.plan import Selection, Unfinished
 from batch_upload.engine.registrations import BindProblem
 from batch_upload.engine.rows import BatchRows, new_row
@@ -37,8 +37,10 @@ def prepared(*items: Item, places: Mapping[tuple[str | None, str], Any] | None =
 
 
 def test_a_problem_is_at_the_place_of_its_bind_or_at_the_row_of_its_table() -> None:
-    places: dict[tuple[str | None, str], tuple[str | None, Position]]
-    places = {(None, "a"): (None, Position(7, 44)), (None, "b"): ("letters.csv", Position(3, 0))}
+    places: dict[tuple[str | None, str], BindPlace] = {
+        (None, "a"): (None, Position(7, 44)),
+        (None, "b"): ("letters.csv", Position(3, 0)),
+    }
     problems = [BindProblem("b", "bind-field", "no such field"), BindProblem("a", "bind-registration", "is closed")]
 
     left = without_problems(prepared(item("a"), item("b"), item("c", None), places=places), problems)

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 import pytest
 
+from batch_upload.registration import Bind
 from batch_upload.report.findings import (
+    FieldFinding,
     FindingRow,
     PruneRow,
     difference_lines,
+    field_lines,
     finding_lines,
     prune_lines,
     tag_lines,
@@ -92,3 +95,30 @@ def test_a_targets_name_is_harmless_in_every_line(name: str) -> None:
 
     assert len(lines) == 3
     assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("holds", "new_version", "words"),
+    [
+        ("registration-attachment-9", None, "holds `registration-attachment-9` at AWS"),
+        (None, None, "holds nothing at AWS"),
+        (None, 3, "is of version 3 now; the next `upload` binds it again"),
+    ],
+)
+def test_a_field_without_its_attachment_says_what_it_holds(
+    holds: str | None, new_version: int | None, words: str
+) -> None:
+    field = FieldFinding(Bind("registration-1", "messagingUseCase.optInImage"), holds, new_version)
+    found = FindingRow(
+        "not_bound", "odd\x1b[2J", "bu1-a", "registration-attachment-1", None, lane=LaneRef("acme/r"), field=field
+    )
+
+    assert list(field_lines([found])) == [
+        rf"acme/r: `odd\x1b[2J`: `messagingUseCase.optInImage` of `registration-1` {words}"
+    ]
+    line = found.as_json()
+    assert (line["bind"], line["holds"], line["new_version"]) == (
+        "registration-1/messagingUseCase.optInImage",
+        holds,
+        new_version,
+    )

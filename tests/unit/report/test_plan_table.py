@@ -7,6 +7,8 @@ import pytest
 
 from batch_upload.actions import Action, ActionKind, Plan
 from batch_upload.model import Capacity, State
+from batch_upload.operations import CREATE, DESCRIBE, PUT_FIELD, REGISTRATIONS
+from batch_upload.registration import Bind, BindState
 from batch_upload.report.plan_table import (
     LaneTotals,
     Look,
@@ -264,3 +266,51 @@ def test_a_targets_name_stays_in_its_row_of_the_plan(name: str) -> None:
     lines = stream.getvalue().removesuffix("\n").split("\n")
     assert len(lines) == 2 + 4 + 1
     assert all(line.isprintable() for line in lines)
+
+
+OPT_IN = Bind("registration-1", "messagingUseCase.optInImage")
+
+
+def bound_plan() -> Plan:
+    """One of each kind of item with `bind`, and one without."""
+    wanted, there = item()._replace(bind=OPT_IN), known()._replace(bind=OPT_IN, bind_state=BindState.BOUND)
+    processing, waiting = (there._replace(state=state, bind_state=BindState.WANTED) for state in
+                           (State.PROCESSING, State.BINDING))  # fmt: skip
+    return Plan(
+        (
+            Action(ActionKind.CREATE, "new", "t1", "new", item=wanted),
+            Action(ActionKind.CREATE, "loa", "t2", "new", item=item()),
+            Action(ActionKind.BIND, "waiting", "t3", "uploaded", item=wanted, known=waiting),
+            Action(ActionKind.UNCHANGED, "processing", "t4", "at work", item=wanted, known=processing),
+            Action(ActionKind.UNCHANGED, "there", "t5", "uploaded", item=wanted, known=there),
+            Action(ActionKind.RETAG, "tags", "t6", "only tags changed", item=wanted, known=there),
+            Action(ActionKind.RETAG, "both", "t7", "only tags changed", item=wanted, known=processing),
+        )
+    )
+
+
+def test_fields_that_are_filled_are_calls_and_take_time() -> None:
+    found = totals(bound_plan(), 1.0, None, registration_reads={REGISTRATIONS: 2})
+    slow = totals(bound_plan(), 1.0, None, puts_per_s=0.1)
+
+    assert found.calls == {CREATE: 2, "TagResource": 2, DESCRIBE: 1, PUT_FIELD: 4, REGISTRATIONS: 2}
+    assert slow.time_s > 40
+    lines = totals_lines(found)
+    assert lines[0] == "2 to create, 2 to tag anew, 1 to put into a field, 2 unchanged"
+    assert lines[3].endswith("statuses and fields included")
+
+
+def test_what_does_not_fit_into_the_account_is_not_put_into_a_field_either() -> None:
+    assert totals(bound_plan(), 1.0, Capacity(25, 25)).calls[PUT_FIELD] == 3
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(1, "to put 1 attachment into its field"), (3, "to put 3 attachments into their fields")]
+)
+def test_a_plan_that_only_fills_fields_says_how_long_that_takes(count: int, words: str) -> None:
+    action = bound_plan().of(ActionKind.BIND)[0]
+    found = totals(Plan((action,) * count), 1.0, None)
+
+    assert totals_lines(found)[3] == f"time: none for uploads, about {count:.1f} s {words}"
+    lanes = [LaneTotals("acme/us-east-1", found), LaneTotals("beta/us-east-1", totals(Plan(()), 1.0, None))]
+    assert f"{words}, in the slowest lane, acme/us-east-1" in lane_totals_lines(lanes)[3]
