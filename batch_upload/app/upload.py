@@ -185,7 +185,8 @@ class UploadLane(LaneRun[RunResult]):
             self.report_problems()
             error = registrations_invalid(sendable.manifest.path, self.problems, is_skippable=bool(sendable.items))
             if self.part.target.label is not None:  # the lane ends with a reason alone
-                error.message = f"{error.message}: {self.problems[0].message}"
+                first = ", the first" if len(self.problems) > 1 else ""
+                error.message = f"{error.message}{first}: {self.problems[0]}"
             raise error
         self.prepared = sendable
         self.part = replace(self.part, prepared=sendable)

@@ -1,5 +1,6 @@
 """Fields of registrations in many accounts: each lane is looked at by itself, in one process and on workers."""
 
+import json
 import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -111,7 +112,10 @@ def test_a_lane_with_a_problem_sends_nothing_and_the_others_go_on(ledger: str, r
     lanes = {lane["target"]: lane["exit"] for lane in done.summary["lanes"]}
     assert lanes["acme/us-east-1"]["code"] == 0
     assert (lanes["beta/us-east-1"]["code"], lanes["beta/us-east-1"]["retryable"]) == (21, False)
-    assert "registration-acme" in lanes["beta/us-east-1"]["reason"]
+    assert (
+        "1 problem in `june.yaml`: letters.csv:3: registration `registration-acme`"
+        in (lanes["beta/us-east-1"]["reason"])
+    )
     assert (done.code, done.states) == (21, {"complete": 1, "pending": 1})
     (problem,) = done.of("problem")
     assert (problem["file"], problem["line"], problem["code"]) == ("letters.csv", 3, "bind-registration")
@@ -144,3 +148,23 @@ def test_a_worker_of_a_fleet_looks_at_the_registrations_of_its_lanes(shared: Acc
     assert (ended.summary["bound"], ended.summary["registrations_ready"]) == (1, ["registration-acme"])
     assert any("letters.csv:3: " in line["message"] for line in told.of("notice"))
     assert shared.held() == {"registration-acme": ACCOUNTS["acme"]}
+
+
+def test_a_ledger_in_place_of_the_manifest_tells_fields_and_denials(accounts: Accounts) -> None:
+    accounts.write(acme=accounts.plant("acme"), beta=accounts.plant("beta"))
+    assert accounts.run("upload", "june.yaml", "--yes", "--rate", "100").code == 0
+    accounts.emulator.deny_registration("registration-beta", {OPT_IN: {"reason": "UNREADABLE"}})
+    assert accounts.run("upload", "june.yaml").code == 0
+
+    (denial,) = accounts.run("status", "june.ledger").of("denial")
+    history = accounts.run("why", "june.ledger", "acme.pdf")
+    report = accounts.run("report", "june.ledger", "-o", "june.jsonl")
+
+    assert (denial["target"], denial["id"], denial["reason"]) == ("beta/us-east-1", "beta.pdf", "UNREADABLE")
+    assert [line["target"] for line in history.of("bind_attempt")] == ["acme/us-east-1"]
+    assert report.code == 0
+    rows = [json.loads(line) for line in (accounts.folder / "june.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {row["id"]: (row["bound_to"], row["denied_reason"]) for row in rows} == {
+        "acme.pdf": (f"registration-acme/{OPT_IN}", None),
+        "beta.pdf": (f"registration-beta/{OPT_IN}", "UNREADABLE"),
+    }
