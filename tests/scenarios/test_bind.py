@@ -187,8 +187,11 @@ def test_a_denial_is_told_everywhere_and_a_new_version_is_bound_again(batch: Bou
 
     batch.process.open_registration_version(registration)
     planned = batch.run("plan", "--detailed-exitcode")
+    verified = batch.run("verify")
     done = batch.run("upload")
 
+    assert (verified.code, verified.of("finding")[0]["new_version"]) == (10, 2)
+    assert "the next `upload` binds it again" in verified.stderr
     assert planned.code == 3
     (action,) = planned.of("action")
     assert action["action"] == "bind"

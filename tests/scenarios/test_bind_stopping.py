@@ -1,0 +1,41 @@
+"""A signal ends a run in order, also while registrations are looked at or fields are filled."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from batch_upload.operations import FIELD_DEFINITIONS, PUT_FIELD, REGISTRATIONS
+from tests.support.bound_batch import OPT_IN, BoundBatch
+from tests.support.emulator_process import EmulatorProcess
+from tests.support.endpoint import Endpoint
+from tests.support.preloaded import Preloaded
+
+
+@pytest.fixture
+def batch(endpoint: Endpoint, emulator_process: EmulatorProcess, command: Preloaded, tmp_path: Path) -> BoundBatch:
+    found = BoundBatch(tmp_path, endpoint, emulator_process, command)
+    found.write({"opt-in": (found.registration(), OPT_IN)})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("operation", "state"),
+    [(REGISTRATIONS, None), (FIELD_DEFINITIONS, None), (PUT_FIELD, "binding")],
+)
+def test_a_signal_ends_the_run_and_the_next_one_goes_on(batch: BoundBatch, operation: str, state: str | None) -> None:
+    batch.endpoint.faults({"action": "throttle", "operation": operation})
+    words = ("upload", "june.yaml", "--rate", "100", "--json")
+
+    with batch.command.started(*words, cwd=batch.folder, env=batch.endpoint.env) as running:
+        batch.endpoint.wait_for(operation)
+        running.signal(signal.SIGTERM)
+        ended = running.finish()
+    recorded = batch.run("status").of("last_run")
+    batch.endpoint.faults()
+    done = batch.run("upload", "--rate", "100")
+
+    assert (ended.code, ended.summary["exit"]["name"]) == (143, "terminated")
+    assert ended.states == ({} if state is None else {state: 1})
+    assert [line["exit"] for line in recorded] == [143]
+    assert (done.code, done.states, batch.endpoint.stats().creates) == (0, {"complete": 1}, 1)
