@@ -228,7 +228,7 @@ class UploadLane(LaneRun[RunResult]):
 
     async def recorded(self, ledger: LedgerWriter, reached: Reached, summary: Summary) -> Summary:
         """Record the end of the run. Return its summary: exit 22 for errors that were transient for a day."""
-        if not summary.uploaded and not summary.adopted:
+        if not summary.uploaded and not summary.adopted and not summary.bound:
             ending = await self.visible(ledger, summary.exit)
             if ending is not summary.exit:
                 notes = (*summary.notes, f"hint: {UNREACHED_HINT}")

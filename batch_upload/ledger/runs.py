@@ -214,7 +214,8 @@ def batches_of(db: Database, lane_id: int | None, label: str | None) -> list[str
 def failing_since(db: Database, lane_id: int | None, *, label: str | None) -> datetime | None:
     """Return when the service was last known to answer, if a run has ended with `transient` since; None otherwise.
 
-    A run has reached the service if it ended with a code that only an answer can give, or uploaded or found something.
+    A run has reached the service if it ended with a code that only an answer can give, or uploaded, found or bound
+    something.
     Where no run ever has, this is the start of the first. For a target, runs without target count if they reached its
     lane: one that reached none may be older than the target.
     """
@@ -222,7 +223,7 @@ def failing_since(db: Database, lane_id: int | None, *, label: str | None) -> da
     failing_from: datetime | None = None
     has_failed = False
     for began_at, ended_at, exit_code, summary in db.rows(statement, {"of_lane": lane_id, "of_target": label}):
-        if exit_code in ANSWERED or (summary or {}).get("uploaded") or (summary or {}).get("adopted"):
+        if exit_code in ANSWERED or any((summary or {}).get(name) for name in ("uploaded", "adopted", "bound")):
             failing_from = ended_at
             break
         failing_from = began_at

@@ -129,9 +129,10 @@ async def test_since_when_runs_fail_in_passing_counts_from_the_last_answer(
     assert await ledger.failing_since() == (None if since_s is None else after(since_s))
 
 
-async def test_a_run_that_uploaded_something_has_got_answers(ledger: OneLane) -> None:
+@pytest.mark.parametrize("counted", ["uploaded", "adopted", "bound"])
+async def test_a_run_that_uploaded_found_or_bound_something_has_got_answers(ledger: OneLane, counted: str) -> None:
     await _ended(ledger, 0, 10)
-    await _ended(ledger, 1, 10, uploaded=1)
+    await _ended(ledger, 1, 10, **{counted: 1})
     await _ended(ledger, 2, 10)
 
     assert await ledger.failing_since() == after(3_660)
