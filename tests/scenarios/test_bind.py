@@ -95,7 +95,7 @@ def test_what_the_service_does_not_take_is_a_problem_at_its_bind_and_nothing_is_
         "text": (campaign, "campaignInfo.campaignName"),
     })  # fmt: skip
 
-    ended = batch.run(verb)
+    ended = batch.run(verb, "--deadline", "1h")
 
     assert ended.code == 21
     problems = [(line["line"], line["column"], line["code"], line["message"]) for line in ended.of("problem")]
