@@ -45,6 +45,13 @@ def samples() -> Iterator[tuple[str, bytes]]:
     yield "examples/files/terms.pdf", letters.terms("Birch & Sons (Retail) Ltd.")
     yield "examples/files/screens/web/join.png", pictures.opt_in("Join", "ACME SHOP", CONSENT, "Join now")
     yield "examples/files/screens/app/join.png", pictures.opt_in("Join", "Birch", CONSENT, "Join now")
+    for name, company in (
+        ("acme", "Acme Trading Inc."),
+        ("birch", "Birch & Sons (Retail) Ltd."),
+        ("cedar", "Cedar Clinics"),
+    ):
+        yield f"examples/files/letters/{name}.pdf", letters.authorization(company, "Jakarta", ("+62 21 555 0100",))
+    yield "examples/files/letters/cedar-license.pdf", letters.terms("Cedar Clinics")
     for seed, (name, words, wall, paper) in enumerate(PHOTOGRAPHS):
         yield name, jpeg.encode(pictures.photograph(seed, words, wall=wall, paper=paper))
 
