@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.crash.bind_promises import BINDING
 from tests.crash.promise_list import CRASHES, LIBRARY, RULES, Promise
 from tests.crash.shared_promises import SHARED
 
@@ -30,7 +31,8 @@ and Regions) are killed in the same way, and at 50 random moments with 20 lanes 
 - after each kill: every attachment at the service has its intent in the ledger, and none exists twice;
 - after one undisturbed run of the same command: exit 0, each item exactly once (identity tag and SHA-256), the ledger's
   ids equal to the service's, all complete, no token reused with other parameters, counts that add up;
-- after one more run: nothing was created.
+- of manifests that bind: each put had its intent, none was ever for another field, and each field holds its document;
+- after one more run: nothing was created, and nothing put into a field.
 
 Processes that share lanes by a ledger in PostgreSQL are stopped (SIGSTOP, longer than their lease) and killed wherever
 the command calls the database's driver or the SDK, and the wire to the database is cut around 1,000 COMMITs. Triggers
@@ -47,6 +49,7 @@ def page() -> str:
             HEAD,
             *_section("Crashes", CRASHES),
             *_section("Several hosts", SHARED),
+            *_section("Fields of registrations", BINDING),
             *_section("Rules", RULES),
             *_section("Library", LIBRARY),
             ASSUMED.read_text(encoding="utf-8"),

@@ -5,6 +5,7 @@ from functools import cache
 
 import pytest
 
+from tests.crash.bind_promises import BINDING
 from tests.crash.promise_list import CRASHES, LIBRARY, RULES, Promise
 from tests.crash.promises import PAGE, ROOT, page
 from tests.crash.shared_promises import SHARED
@@ -14,7 +15,9 @@ def test_the_page_is_what_is_made_from_the_list_and_the_last_full_run() -> None:
     assert PAGE.read_text(encoding="utf-8") == page()
 
 
-@pytest.mark.parametrize("promise", [*CRASHES, *SHARED, *RULES, *LIBRARY], ids=lambda promise: promise.text[:40])
+@pytest.mark.parametrize(
+    "promise", [*CRASHES, *SHARED, *BINDING, *RULES, *LIBRARY], ids=lambda promise: promise.text[:40]
+)
 def test_every_test_that_holds_a_promise_is_there(promise: Promise) -> None:
     assert promise.tests
     for test in promise.tests:
