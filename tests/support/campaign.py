@@ -41,6 +41,7 @@ BIND_FAULTS: tuple[Rule, ...] = (
 )
 BOUND_RUNS_MAX = 3
 """How many runs a kill may take: some kills come too late to kill."""
+_BINDING = "SELECT count(*) FROM item WHERE state = 'binding'"
 _SENDING = "SELECT count(DISTINCT lane_id) FROM item WHERE state = 'sending'"
 
 
@@ -123,17 +124,21 @@ def lanes_round(ground: Ground, chance: random.Random, kills_wanted: int, *, acc
     return kills
 
 
-def bound_round(site: FleetSite, chance: random.Random, kills_wanted: int) -> None:
-    """Kill the installed command so many times at random moments while it uploads and binds; then settle."""
+def bound_round(site: FleetSite, chance: random.Random, kills_wanted: int) -> list[int]:
+    """Kill the installed command so many times at random moments while it uploads and binds; then settle.
+
+    Return for each kill how many attachments were uploaded and not in their fields.
+    """
     site.endpoint.faults(*MILD, *BIND_FAULTS)
     a_run = 2 * len(site.fields) * 2 // kills_wanted  # twice the mean: a create and a put for each item
-    kills = 0
+    kills: list[int] = []
     for _ in range(BOUND_RUNS_MAX * kills_wanted):
-        kills += _kill_from_outside(site, 1 + chance.randrange(a_run))
-        if kills == kills_wanted:
+        if _kill_from_outside(site, 1 + chance.randrange(a_run)):
+            kills.append(sum(items for (items,) in read_copy(site.batch.ledger, _BINDING)))
+        if len(kills) == kills_wanted:
             break
-    assert kills == kills_wanted
     site.settle()
+    return kills
 
 
 def _kill_from_outside(site: FleetSite, requests: int) -> bool:
