@@ -65,6 +65,11 @@ class Registration:
         """Whether its current version was submitted and is not decided yet: its fields cannot be changed."""
         return self.status in UNDER_REVIEW
 
+    @property
+    def is_denied(self) -> bool:
+        """Whether its current version was denied: its fields can be changed once there is a new version."""
+        return self.denied_version == self.version
+
 
 UNDER_REVIEW = frozenset({"SUBMITTED", "AWS_REVIEWING", "REVIEWING", "REQUIRES_AUTHENTICATION", "PROVISIONING"})
 

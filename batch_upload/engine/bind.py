@@ -258,8 +258,9 @@ def unchangeable(attempt: BindAttempt, registration: Registration | None, error:
             f"{version} is under review{status}, so {field} cannot be changed now; once it is decided and a new version"
             " is made, the same command goes on"
         )
+    how = "denied" if registration is not None and registration.is_denied else f"decided{status}"
     return (
-        f"{version} was decided{status}, so {field} cannot be changed; make a new version in the console or with"
+        f"{version} was {how}, so {field} cannot be changed; make a new version in the console or with"
         f" `aws pinpoint-sms-voice-v2 create-registration-version --registration-id {name}`, then run the same command"
         " again"
     )

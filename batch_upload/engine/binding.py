@@ -1,8 +1,10 @@
 """Whether an item's attachment is in the field that the manifest names, and how a plan says what is left. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
+from batch_upload.actions import Action, ActionKind
 from batch_upload.engine.rows import has_failed_binding, is_to_be_bound
 from batch_upload.model import Item, Known, State
 from batch_upload.records import BoundItem
@@ -10,6 +12,7 @@ from batch_upload.registration import Bind, BindState, Registration
 
 NO_REGISTRATIONS: Mapping[str, Registration] = MappingProxyType({})
 """Registrations by id, of a run or plan that has not asked for any."""
+_PUTS = frozenset({ActionKind.CREATE, ActionKind.REPLACE, ActionKind.BIND})
 
 
 def binds_of(items: Iterable[Item]) -> dict[str, Bind]:
@@ -74,9 +77,25 @@ def bind_reason(bind: Bind, known: Known, registrations: Mapping[str, Registrati
         return (
             f"to be put into {where} again: it was bound in version {known.bound_version}, and is not in the field now"
         )
+    denied = "" if known.standing_denial is None else ", where a reviewer denied it"
     return (
-        f"its registration has a new version ({registration.version}), bound in {known.bound_version}; put into {where}"
+        f"its registration has a new version ({registration.version}), bound in {known.bound_version}{denied};"
+        f" put into {where}"
     )
+
+
+def with_obstacle(action: Action, registrations: Mapping[str, Registration]) -> Action:
+    """Return a decision whose reason also says why the service will probably not change the field now."""
+    item = action.item
+    if item is None or item.bind is None or action.kind not in _PUTS:
+        return action
+    registration = registrations.get(item.bind.registration)
+    if registration is None or not (registration.is_under_review or registration.is_denied):
+        return action
+    why = f"version {registration.version} was denied: it takes no attachment before there is a new version"
+    if registration.is_under_review:
+        why = f"under review, {registration.status}: it takes no attachment before that is decided"
+    return replace(action, reason=f"{action.reason} ({why})")
 
 
 def rows_after_rebind(rows: Sequence[Known], stale: Sequence[BoundItem]) -> list[Known]:

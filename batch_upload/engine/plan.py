@@ -20,6 +20,7 @@ from batch_upload.engine.binding import (
     place,
     then_bound,
     whereabouts,
+    with_obstacle,
 )
 from batch_upload.engine.rows import (
     BatchRows,
@@ -109,9 +110,7 @@ class Selection:
 class LaneOutlook:
     """What is known of the lane before anything is sent. `capacity` is None if it was not asked or not answered.
 
-    `is_capacity_untold`: it was asked and not answered; then one create finds out whether there is room.
-    `registrations`: those that were asked for, by id.
-    """
+    `is_capacity_untold`: not answered, so one create finds out. `registrations`: those that were asked for, by id."""
 
     now: datetime
     capacity: Capacity | None = None
@@ -185,7 +184,8 @@ def plan_items(
     are listed, and for which nothing is done in this run.
     """
     full = _why_lane_is_full(rows, outlook)
-    actions = [decide(item, rows, outlook.registrations) for item in items]
+    asked = outlook.registrations
+    actions = [with_obstacle(decide(item, rows, asked), asked) for item in items]
     if full is not None:
         actions = [replace(each, kind=ActionKind.PARKED, reason=full) if each.kind in TO_SEND else each
                    for each in actions]  # fmt: skip

@@ -20,6 +20,7 @@ from batch_upload.operations import FIELD_DEFINITIONS, FIELD_VALUES, REGISTRATIO
 from batch_upload.records import BoundItem
 from batch_upload.registration import Denial, FieldContent, Registration, RegistrationField
 from batch_upload.token import RETRIES_MAX
+from batch_upload.words import denial_words
 
 FIELDS_A_CALL = 5
 """Fields of which one call tells what they hold (botocore 1.43.117, `DescribeRegistrationFieldValues`)."""
@@ -91,10 +92,8 @@ async def record_look(context: LaneContext, look: RegistrationLook) -> None:
         await ledger.rebind([each.client_token for each in look.stale], at=now)
     for bound, denial in look.denials:
         await ledger.deny(bound.client_token, denial, at=now)
-        said = "; ".join(text for text in (denial.reason, denial.feedback) if text)
-        if said:
-            registration = f"`{bound.bind.registration}` (version {denial.version})"
-            context.notice(f"{quoted(bound.item_id)} was denied in `{bound.bind.field}` of {registration}: {said}")
+        if denial.reason or denial.feedback:
+            context.notice(f"{quoted(bound.item_id)} → {bound.bind.words}: {denial_words(denial)}")
     if look.read:
         await ledger.remember_field_definitions(look.read, at=now)
 
@@ -269,7 +268,7 @@ def _problem(
         kind = defined.kind.lower()
         message = f"{place(item.bind)} takes no attachment ({kind} field of a {registration.type}){_instead(takers)}"
         return BindProblem(item.item_id, "bind-field", message)
-    message = f"a {registration.type} as `{registration.registration_id}` has no field `{item.bind.field}`"
+    message = f"`{registration.registration_id}` is a {registration.type}, which has no field `{item.bind.field}`"
     close = _closest_field(item.bind.field, takers)
     meant = f": did you mean `{close}`?" if close is not None else _instead(takers)
     return BindProblem(item.item_id, "bind-field", message + meant)

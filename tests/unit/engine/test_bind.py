@@ -234,6 +234,16 @@ async def test_a_version_that_cannot_be_changed_fails_the_item_and_says_when_it_
     assert_each_in_its_field(world, [ITEM])
 
 
+async def test_a_denied_version_is_said_to_be_denied(world: World) -> None:
+    world.service.forms.held["registration-1"].deny(reason="too blurred")
+
+    result = await world.upload([ITEM])
+
+    fault = result.known["a"].fault
+    assert fault is not None
+    assert fault.message.startswith("version 1 of `registration-1` was denied, so `messagingUseCase.optInImage` of")
+
+
 async def test_what_an_earlier_request_did_before_the_version_was_submitted_is_bound(world: World) -> None:
     world.service.always[PUT_FIELD] = lambda _: lost(done=True)
     await world.upload([ITEM])

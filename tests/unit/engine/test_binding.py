@@ -8,7 +8,7 @@ from batch_upload.engine.plan import LaneOutlook, StepKind, must_enlist, plan_it
 from batch_upload.engine.rows import BatchRows, is_unsent, new_row, row_of
 from batch_upload.model import AttachmentStatus, Fault, Item, Known, State
 from batch_upload.records import BoundItem
-from batch_upload.registration import Bind, BindState, Registration
+from batch_upload.registration import Bind, BindState, Denial, Registration
 from tests.support.engine_world import an_item
 from tests.support.manual_clock import EPOCH as NOW
 
@@ -172,6 +172,51 @@ def test_a_new_version_is_named_where_the_registrations_were_asked_for() -> None
 
     expected = "its registration has a new version (2), bound in 1; put into `optIn` of `registration-1`"
     assert (action.kind, action.reason) == (ActionKind.BIND, expected)
+
+
+def test_a_new_version_is_named_with_the_denial_of_the_one_before() -> None:
+    known = row(State.BINDING, FIELD, BindState.WANTED, version=1)._replace(denial=Denial(1, "BLURRED", ""))
+    registrations = {"registration-1": Registration("registration-1", "T", "REQUIRES_UPDATES", 2, 1)}
+
+    action = planned(an_item(bind=FIELD), known, registrations=registrations)
+
+    assert action.reason.startswith("its registration has a new version (2), bound in 1, where a reviewer denied it;")
+    assert action.reason.endswith("put into `optIn` of `registration-1`")
+
+
+@pytest.mark.parametrize(
+    ("registration", "said"),
+    [
+        (
+            Registration("registration-1", "T", "REVIEWING", 1),
+            " (under review, REVIEWING: it takes no attachment before that is decided)",
+        ),
+        (
+            Registration("registration-1", "T", "REQUIRES_UPDATES", 2, 2),
+            " (version 2 was denied: it takes no attachment before there is a new version)",
+        ),
+        (Registration("registration-1", "T", "REQUIRES_UPDATES", 2, 1), ""),
+        (Registration("registration-1", "T", "CREATED", 1), ""),
+    ],
+)
+@pytest.mark.parametrize("known", [None, REFUSED])
+def test_a_plan_says_which_registrations_take_nothing_now(
+    registration: Registration, said: str, known: Known | None
+) -> None:
+    rows = [] if known is None else [known]
+    without = planned(an_item(bind=FIELD), *rows)
+
+    action = planned(an_item(bind=FIELD), *rows, registrations={"registration-1": registration})
+
+    assert action.reason == without.reason + said
+
+
+def test_what_is_in_its_field_is_not_said_to_be_kept_out_by_a_review() -> None:
+    under_review = {"registration-1": Registration("registration-1", "T", "REVIEWING", 1)}
+
+    action = planned(an_item(bind=FIELD), BOUND, registrations=under_review)
+
+    assert (action.kind, action.reason) == (ActionKind.UNCHANGED, "uploaded, in `optIn` of `registration-1`")
 
 
 def test_a_plan_without_a_ledger_to_write_shows_what_a_rebind_will_leave() -> None:

@@ -51,12 +51,14 @@ async def test_a_denied_registration_with_a_new_version_is_bound_again_without_a
     last, _ = await upload_after_look(world, ITEM, SECOND)
 
     assert [each.counted() for each in (first, denied_run, again, last)] == [{State.COMPLETE: 2}] * 4
-    assert said == [f"`a` was denied in `{OPT_IN}` of `registration-1` (version 1): too blurred; make it sharper"]
+    words = "version 1 was denied: too blurred; feedback: make it sharper"
+    assert said == [f"`a` → `{OPT_IN}` of `registration-1`: {words}"]
     assert [each.item_id for each in look.stale] == ["a"]
     assert [(each.kind, each.reason) for each in again.plan.actions] == [
         (
             ActionKind.BIND,
-            f"its registration has a new version (2), bound in 1; put into `{OPT_IN}` of `registration-1`",
+            "its registration has a new version (2), bound in 1, where a reviewer denied it;"
+            f" put into `{OPT_IN}` of `registration-1`",
         )
     ]
     assert (world.service.forms.holds(FIELD), len(world.creates)) == ("att-1", 2)

@@ -99,6 +99,10 @@ async def test_a_form_that_the_ledger_remembers_is_not_asked_for(service: Memory
 @pytest.mark.parametrize(
     ("field", "said"),
     [
+        (
+            "messagingUseCase.optinImage",
+            f"`registration-1` is a {TOLL_FREE}, which has no field `messagingUseCase.optinImage`: did you mean",
+        ),
         ("messagingUseCase.optinImage", f"did you mean `{OPT_IN}`?"),
         ("optInImage", f"did you mean `{OPT_IN}`?"),
         ("messagingUsecase.optInImages", f"did you mean `{OPT_IN}`?"),
