@@ -22,9 +22,9 @@ from batch_upload.engine.rows import BatchRows, latest_try, shown_row, shown_row
 from batch_upload.errors import UsageError
 from batch_upload.ledger import is_ledger_file
 from batch_upload.ledger_address import LedgerAddress, PostgresUrl, named_address
-from batch_upload.model import Item, Known, Lane, Listed, Manifest, Problem, State
+from batch_upload.model import Item, Known, Lane, Listed, Manifest, OutcomeKind, Problem, State
 from batch_upload.ports import LedgerReader
-from batch_upload.records import LaneHold, TokenHistory
+from batch_upload.records import BindRecord, LaneHold, TokenHistory
 from batch_upload.settings import RunOptions, Settings
 from batch_upload.spelling import id_hint
 from batch_upload.summary import Summary
@@ -169,21 +169,29 @@ def _lane_rows(manifest: Manifest, part: ListedPart, reader: LedgerReader | None
         return LaneRows(manifest, part, item_id)
     known = reader.known(manifest.batch)
     uploaders = reader.uploaders(manifest.batch, [item_id])
-    tokens = [
-        TokenHistory(
-            row,
-            retry_of(row, manifest.batch),
-            reader.since(row.client_token),
-            reader.attempts(row.client_token),
-            uploaders.get(row.attachment_id or ""),
-            reader.bind_attempts(row.client_token) if row.bind is not None else (),
-        )
-        for row in known
-        if row.item_id == item_id
-    ]
+    tokens = []
+    for row in known:
+        if row.item_id == item_id:
+            binds = reader.bind_attempts(row.client_token) if row.bind is not None else []
+            since = _complete_since(row, binds) or reader.since(row.client_token)
+            attempts, uploader = reader.attempts(row.client_token), uploaders.get(row.attachment_id or "")
+            tokens.append(TokenHistory(row, retry_of(row, manifest.batch), since, attempts, uploader, binds))
     refusal = refusal_of(reader.runs(manifest.batch, limit=RUNS_LOOKED_AT))
     is_new = reader.listed_at() is None
     return LaneRows(manifest, part, item_id, known, tokens, reader.lane(), refusal, is_new, hold_of(reader))
+
+
+def _complete_since(row: Known, binds: Sequence[BindRecord]) -> datetime | None:
+    """Return when an item was last put into its field; None for one without a field, or that is not complete.
+
+    What the ledger has as the time of its last change may be when a denial was read, or another attachment was bound.
+    """
+    if row.state is not State.COMPLETE:
+        return None
+    return max(
+        (bind.ended_at for bind in binds if bind.kind is OutcomeKind.ACCEPTED and bind.ended_at is not None),
+        default=None,
+    )
 
 
 def _history(rows: LaneRows, unmatched: Sequence[Problem], *, started: float) -> ItemHistory:

@@ -7,6 +7,11 @@ from batch_upload.token import RETRIES_MAX
 
 ROOM_IN_ACCOUNT = "raise the quota (Service Quotas), or delete with `prune`; then run again"
 """What to do about items that are parked because the account is full."""
+AFTER_DENIAL = (
+    "correct the document, make a new version of the registration (in the console, or with "
+    "`aws pinpoint-sms-voice-v2 create-registration-version`), then run `upload` again"
+)
+"""What to do about an attachment that a reviewer denied."""
 RETRIES_FIELD = "retries"
 """The field of an UPLOAD_FAILED fault that holds how many retries there were so far."""
 _SAVE_AS_OURS = "save the document as PDF, PNG or JPEG, then run `upload` again"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from batch_upload.escape import printable, quoted
 from batch_upload.model import Fault, Known, State
 from batch_upload.registration import BindState
-from batch_upload.report.advice import advice
+from batch_upload.report.advice import AFTER_DENIAL, advice
 from batch_upload.targets import id_with_lane
 from batch_upload.words import denial_words, fault_message, fault_name, indented
 
@@ -83,7 +83,7 @@ def _places_words(rows: Sequence[ShownItem]) -> str:
 
 
 def denial_lines(known: KnownItems) -> list[str]:
-    """Return what reviewers said of the attachments in denied registrations: DENIALS_SHOWN items at most."""
+    """Return what reviewers said of attachments, of DENIALS_SHOWN items at most, and what to do."""
     told = [(row, denial) for row in shown_items(known) if (denial := row.known.standing_denial) is not None]
     if not told:
         return []
@@ -91,7 +91,9 @@ def denial_lines(known: KnownItems) -> list[str]:
     for row, denial in told[:DENIALS_SHOWN]:
         lines += indented([_places_words([row]), f"  {denial_words(denial)}"])
     more = len(told) - DENIALS_SHOWN
-    return [*lines, f"  and {more:,} more; `report` has all of them"] if more > 0 else lines
+    if more > 0:
+        lines.append(f"  and {more:,} more; `report` has all of them")
+    return [*lines, f"  to do: {AFTER_DENIAL}"]
 
 
 def invalid_lines(known: KnownItems) -> list[str]:

@@ -164,6 +164,7 @@ def test_a_denial_is_told_everywhere_and_a_new_version_is_bound_again(batch: Bou
     registration = batch.registration()
     batch.write({"opt-in": (registration, OPT_IN)})
     assert batch.run("upload", "--rate", "100").code == 0
+    complete_since = batch.run("why", "opt-in").item("opt-in")["since"]
     said = {OPT_IN: {"reason": "OPT_IN_IMAGE_UNREADABLE", "feedback": "scan it again\x1b[2J"}}
     batch.process.deny_registration(registration, said)
 
@@ -178,8 +179,10 @@ def test_a_denial_is_told_everywhere_and_a_new_version_is_bound_again(batch: Bou
         text = batch.said(verb)
         assert "1 denied by a reviewer:" in text
         assert "version 1 was denied: OPT_IN_IMAGE_UNREADABLE; feedback: scan it again" in text
+        assert "to do: correct the document, make a new version of the registration" in text
         assert "\x1b" not in text
     assert batch.run("verify").code == 0
+    assert batch.run("why", "opt-in").item("opt-in")["since"] == complete_since
     assert "denied by a reviewer: version 1 was denied: OPT_IN_IMAGE_UNREADABLE" in batch.said("why", "opt-in")
     header, row = batch.said("report").splitlines()[:2]
     assert header.endswith(",denied_reason,feedback")

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from batch_upload.errors import ExitCode
 from batch_upload.model import Known, State
-from batch_upload.report.advice import RETRIES_FIELD, ROOM_IN_ACCOUNT, advice
+from batch_upload.report.advice import AFTER_DENIAL, RETRIES_FIELD, ROOM_IN_ACCOUNT, advice
 from batch_upload.report.item_text import IDS_SHOWN
 from batch_upload.report.page.board import STATES, Json, denial_of
 from batch_upload.report.summary_text import Invocation, commands_after
@@ -15,13 +15,6 @@ from batch_upload.words import fault_name
 
 ATTENTION = (State.FAILED, State.INVALID, State.UNKNOWN, State.PARKED, State.SENDING)
 """States whose items are listed before all others, the most urgent first."""
-
-
-DENIED = (
-    "correct the document, make a new version of the registration (in the console, or with "
-    "`aws pinpoint-sms-voice-v2 create-registration-version`), then run `upload` again"
-)
-"""What to do about an attachment that a reviewer denied."""
 
 
 class CauseKind(StrEnum):
@@ -118,7 +111,7 @@ def _cause_of(item: Known) -> Cause:
     """Return the cause of one item, which counts none yet. `causeOf` in assets/data.js groups by the same name."""
     state, fault, denial = item.state, item.fault, denial_of(item)
     if denial is not None:
-        return Cause(CauseKind.DENIED, State.COMPLETE, denial.reason, DENIED, denial.reason or denial.feedback)
+        return Cause(CauseKind.DENIED, State.COMPLETE, denial.reason, AFTER_DENIAL, denial.reason or denial.feedback)
     is_bind = state is State.FAILED and item.is_live
     kind = CauseKind.BINDING if is_bind else CauseKind.UPLOAD
     if state not in (State.FAILED, State.PARKED) or fault is None:

@@ -8,9 +8,10 @@ import pytest
 
 from batch_upload.model import Fault, Known, State
 from batch_upload.registration import BindState, Denial
+from batch_upload.report.advice import AFTER_DENIAL
 from batch_upload.report.completion import report_row
 from batch_upload.report.page.board import BIND_STATES, Board, Placement, json_chunks, placement_of
-from batch_upload.report.page.causes import DENIED, CauseKind, causes_of, joint_causes
+from batch_upload.report.page.causes import CauseKind, causes_of, joint_causes
 from batch_upload.report.page.head import ActiveRun, PageHead
 from batch_upload.report.summary_text import Invocation
 from tests.unit.report.samples import BEGIN, BIND, LANE, TOO_LARGE, known, listed
@@ -118,7 +119,7 @@ def test_denials_are_grouped_by_reason_and_come_last_with_what_to_do() -> None:
         (CauseKind.DENIED, State.COMPLETE, BLURRED.reason, BLURRED.reason, ["a", "b", "e"]),
         (CauseKind.DENIED, State.COMPLETE, "", "only feedback", ["c"]),
     ]
-    assert {each.advice for each in found[1:]} == {DENIED}
+    assert {each.advice for each in found[1:]} == {AFTER_DENIAL}
 
 
 def test_denials_of_several_lanes_are_joined_and_not_with_failures() -> None:

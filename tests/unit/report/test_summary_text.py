@@ -448,13 +448,14 @@ def test_the_words_of_a_reviewer_are_told_beside_the_field_escaped_and_cut() -> 
         bind=OPT_IN, bind_state=BindState.BOUND, bound_version=1, denial=Denial(1, "too\nblurred\x1b[2J", "x" * 3_000)
     )
 
-    first, where, words = denial_lines([row, known("fine")])
+    first, where, words, to_do = denial_lines([row, known("fine")])
 
     assert first == "1 denied by a reviewer:"
     assert where == "  `loa` → `messagingUseCase.optInImage` of `registration-1`"
     assert words.startswith(r"    version 1 was denied: too\nblurred\x1b[2J; feedback: xxx")
     assert len(words) < 600
     assert words.isprintable()
+    assert to_do.startswith("  to do: correct the document, make a new version of the registration (in the console, or")
 
 
 def test_denials_that_say_nothing_or_are_over_are_not_told() -> None:
@@ -474,4 +475,4 @@ def test_of_many_denials_the_first_are_listed() -> None:
 
     assert lines[0] == f"{DENIALS_SHOWN + 2} denied by a reviewer:"
     assert lines[1].startswith("  `acme/us-east-1:i-0` → ")
-    assert lines[-1] == "  and 2 more; `report` has all of them"
+    assert lines[-2] == "  and 2 more; `report` has all of them"
