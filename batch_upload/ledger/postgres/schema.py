@@ -221,9 +221,13 @@ _VERSION_3 = (
 )
 
 # Bindings: an attachment is put into a field of a registration. Controllers of the earlier program go on: what they
-# write of items without `bind` is as before. No table is written anew: new columns are NULL, and rules are checked by
-# reading the rows once.
+# write of items without `bind` is as before. They wait while the rows are read once, for the rules and the index: 3 s
+# for a million. A reader that holds the table for longer than 4 s ends the step, and not the controllers.
 _VERSION_4 = (
+    # each transaction that writes begins with its lane: once this lock is held, none is under way that could wait for a
+    # table which this step has, and have one which it waits for
+    "SET LOCAL lock_timeout = '4s'",
+    "LOCK TABLE lane IN SHARE ROW EXCLUSIVE MODE",
     f"""
     ALTER TABLE item
       ADD COLUMN bind_registration {_TEXT},
