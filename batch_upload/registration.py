@@ -104,6 +104,14 @@ class FieldPage:
     next_token: str | None = None
 
 
+class PutReceipt(NamedTuple):
+    """The answer of the service to an attachment that is put into a field."""
+
+    version: int
+    """Of the registration: the one in whose field it is now."""
+    request_id: str | None = None
+
+
 class FieldContent(NamedTuple):
     """What a field of one version of a registration holds. `attachment_id` is None if it holds none."""
 

@@ -149,7 +149,10 @@ class BindStep:
         if isinstance(answer.error, Refused):
             await self._conclude_refusal(known, attempt, answer.error)
             return
-        after = await self._record(attempt, answer.outcome, version=answer.value)
+        receipt, outcome = answer.value, answer.outcome
+        if receipt is not None:
+            outcome = replace(outcome, request_id=receipt.request_id)
+        after = await self._record(attempt, outcome, version=None if receipt is None else receipt.version)
         if answer.error is not None:
             raise answer.error
         self._report_bound(after)

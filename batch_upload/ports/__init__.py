@@ -20,7 +20,7 @@ from batch_upload.ports.ledger import (
     LedgerWriter,
 )
 from batch_upload.ports.ledger_reader import LedgerReader
-from batch_upload.registration import Bind, FieldContent, FieldPage, RegistrationPage
+from batch_upload.registration import Bind, FieldContent, FieldPage, PutReceipt, RegistrationPage
 
 
 class Clock(MonotonicClock, Protocol):
@@ -127,8 +127,8 @@ class AttachmentService(Protocol):
         """
         ...
 
-    async def put_field(self, bind: Bind, attachment_id: str) -> int:
-        """Put an attachment into a field of the current version, in place of what it holds. Return the version.
+    async def put_field(self, bind: Bind, attachment_id: str) -> PutReceipt:
+        """Put an attachment into a field of the current version, in place of what it holds.
 
         Done again, it does no more. Refused with ConflictException while the version cannot be changed.
         """

@@ -264,8 +264,7 @@ def _ended_lines(began: str, attempt: AttemptRecord | BindRecord) -> Iterator[st
         yield printable(f"{began} no end is recorded: its process died, or it is under way; run {attempt.run_id}")
         return
     took = duration_words((attempt.ended_at - attempt.started_at).total_seconds())
-    no_id = "" if isinstance(attempt, BindRecord) else ", no request id"  # a field that was filled has none
-    request = f", request {attempt.request_id}" if attempt.request_id else no_id
+    request = f", request {attempt.request_id}" if attempt.request_id else ", no request id"
     status = f", HTTP {attempt.status}" if attempt.status is not None else ""
     yield printable(f"{began} {attempt.kind.value} after {took}{status}{request}, run {attempt.run_id}")
     why = ": ".join(part for part in (attempt.code, attempt.reason, attempt.message) if part)

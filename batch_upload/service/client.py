@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSPreparedRequest
 from batch_upload.errors import AccessFault, LedgerFault, NoAnswer, Refused, ServiceError
 from batch_upload.model import Attachment, AttachmentPage, Capacity, Receipt
 from batch_upload.ports import CreateRequest
-from batch_upload.registration import Bind, FieldContent, FieldPage, RegistrationPage
+from batch_upload.registration import Bind, FieldContent, FieldPage, PutReceipt, RegistrationPage
 from batch_upload.service.access import (
     SERVICE,
     TOKEN_SERVICE,
@@ -46,7 +46,7 @@ from batch_upload.service.network import check_ca_bundle, check_proxy, with_issu
 from batch_upload.service.registration_answers import (
     field_contents_of,
     field_page_of,
-    put_version_of,
+    put_receipt_of,
     registration_page_of,
 )
 from batch_upload.shortage import shortage_of
@@ -237,12 +237,12 @@ class AwsService:
         call = self._sms.describe_registration_field_values(**members)
         return await answer_to(call, lambda answer: field_contents_of(answer, registration_id, fields, version))
 
-    async def put_field(self, bind: Bind, attachment_id: str) -> int:
+    async def put_field(self, bind: Bind, attachment_id: str) -> PutReceipt:
         call = self._sms.put_registration_field_value(
             RegistrationId=bind.registration, FieldPath=bind.field, RegistrationAttachmentId=attachment_id
         )
         return await answer_to(
-            call, lambda answer: put_version_of(answer, bind.registration, bind.field, attachment_id)
+            call, lambda answer: put_receipt_of(answer, bind.registration, bind.field, attachment_id)
         )
 
     async def capacity(self) -> Capacity | None:

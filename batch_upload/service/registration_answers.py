@@ -6,8 +6,8 @@ An id may come as an ARN: the model allows both for an attachment in a field (`R
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from batch_upload.registration import FieldContent, FieldPage, Registration, RegistrationField, RegistrationPage
-from batch_upload.service.answers import member, next_token_of, plain_text, text_member, unreadable
+from batch_upload.registration import FieldContent, FieldPage, PutReceipt, Registration, RegistrationField, RegistrationPage
+from batch_upload.service.answers import member, next_token_of, plain_text, request_id_of, text_member, unreadable
 
 REVIEWER_TEXT_MAX = 4_000
 """Characters of a reviewer's words that are kept: more than a form would show, and no document."""
@@ -68,12 +68,12 @@ def field_contents_of(
     return tuple(contents.values())
 
 
-def put_version_of(answer: Mapping[str, Any], registration_id: str, field: str, attachment_id: str) -> int:
-    """Return the version into whose field an attachment was put. Raises NoAnswer if the answer names another."""
+def put_receipt_of(answer: Mapping[str, Any], registration_id: str, field: str, attachment_id: str) -> PutReceipt:
+    """Return into which version's field an attachment was put. Raises NoAnswer if the answer names another."""
     check_same(answer, "RegistrationId", registration_id)
     check_same(answer, "FieldPath", field)
     check_same(answer, "RegistrationAttachmentId", attachment_id)
-    return version_of(answer, "VersionNumber")
+    return PutReceipt(version_of(answer, "VersionNumber"), request_id_of(answer))
 
 
 def version_of(answer: Mapping[str, Any], name: str) -> int:

@@ -123,9 +123,11 @@ async def test_a_type_that_is_not_known_is_refused(lane: LaneUnderTest) -> None:
 async def test_what_is_put_into_a_field_is_in_it_and_again_does_no_more(lane: LaneUnderTest) -> None:
     registration_id, attachment_id = lane.plant_registration(), lane.plant({})
 
-    versions = [await lane.service.put_field(Bind(registration_id, IMAGE), attachment_id) for _ in range(2)]
+    receipts = [await lane.service.put_field(Bind(registration_id, IMAGE), attachment_id) for _ in range(2)]
 
-    assert versions == [1, 1]
+    assert [each.version for each in receipts] == [1, 1]
+    assert all(each.request_id for each in receipts)
+    assert receipts[0].request_id != receipts[1].request_id
     assert await lane.service.field_contents(registration_id, [IMAGE]) == (FieldContent(IMAGE, attachment_id),)
 
 
@@ -133,9 +135,9 @@ async def test_an_attachment_that_is_named_by_its_arn_is_told_by_its_id(wire: Em
     registration_id, attachment_id = planted(wire), wire.plant({})
     wire.running.emulator.change_settings('{"fields_give_arns": true}')
 
-    version = await wire.service.put_field(Bind(registration_id, IMAGE), attachment_id)
+    receipt = await wire.service.put_field(Bind(registration_id, IMAGE), attachment_id)
 
-    assert version == 1
+    assert receipt.version == 1
     assert await wire.service.field_contents(registration_id, [IMAGE]) == (FieldContent(IMAGE, attachment_id),)
 
 
@@ -180,7 +182,7 @@ async def test_a_new_version_is_empty_and_the_denied_one_says_why(lane: LaneUnde
 
     assert now == ()
     assert denied == (FieldContent(IMAGE, attachment_id, "Not legible", "Send a sharper picture"),)
-    assert await lane.service.put_field(Bind(registration_id, IMAGE), attachment_id) == 2
+    assert (await lane.service.put_field(Bind(registration_id, IMAGE), attachment_id)).version == 2
 
 
 async def test_a_version_that_is_no_draft_refuses_with_its_reason(lane: LaneUnderTest) -> None:

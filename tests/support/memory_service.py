@@ -20,7 +20,7 @@ from batch_upload.errors import (
 from batch_upload.model import Attachment, AttachmentPage, AttachmentStatus, Capacity, Receipt
 from batch_upload.operations import FIELD_DEFINITIONS, FIELD_VALUES, PUT_FIELD, REGISTRATIONS
 from batch_upload.ports import Clock, CreateRequest
-from batch_upload.registration import Bind, FieldContent, FieldPage, RegistrationPage
+from batch_upload.registration import Bind, FieldContent, FieldPage, PutReceipt, RegistrationPage
 from tests.support.memory_registrations import MemoryRegistrations
 
 T = TypeVar("T")
@@ -218,7 +218,7 @@ class MemoryService:
         about = (registration_id, tuple(fields), version)
         return await self._request(FIELD_VALUES, about, lambda: self.forms.contents(registration_id, fields, version))
 
-    async def put_field(self, bind: Bind, attachment_id: str) -> int:
+    async def put_field(self, bind: Bind, attachment_id: str) -> PutReceipt:
         return await self._request(PUT_FIELD, (bind, attachment_id), lambda: self._put(bind, attachment_id))
 
     async def capacity(self) -> Capacity | None:
@@ -264,13 +264,13 @@ class MemoryService:
         self.remove(attachment_id)
         return True
 
-    def _put(self, bind: Bind, attachment_id: str) -> int:
+    def _put(self, bind: Bind, attachment_id: str) -> PutReceipt:
         self.forms.check(bind)
         (attachment,) = self._describe([attachment_id])
         if attachment.status is not AttachmentStatus.COMPLETE:
             code, reason, kind = "ConflictException", "RESOURCE_NOT_ACTIVE", "registration-attachment"
             raise Refused("not complete", code=code, reason=reason, resource_id=attachment_id, resource_type=kind)
-        return self.forms.put(bind, attachment_id)
+        return PutReceipt(self.forms.put(bind, attachment_id), f"put-{len(self.calls)}")
 
     def _used(self) -> int:
         return self._standing() if self.used is None else self.used

@@ -193,12 +193,12 @@ def test_the_field_the_version_the_denial_and_each_request_to_bind_are_told() ->
     ]
 
 
-def test_an_accepted_request_without_a_request_id_is_shown_without() -> None:
+def test_an_accepted_request_without_a_request_id_says_so() -> None:
     made = bound_record()
 
     lines = list(history_lines(history(replace(made, binds=(replace(PUT, request_id=None),)))))
 
-    assert any(line.endswith(", version 2: accepted after 0.5 s, run run-3") for line in lines)
+    assert any(line.endswith(", version 2: accepted after 0.5 s, no request id, run run-3") for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -242,7 +242,7 @@ async def test_a_part_of_the_fields_is_not_taken_for_all_of_them(peer: Answering
 async def test_what_was_put_says_the_version(peer: Answering, service: AwsService, attachment: object) -> None:
     peer.answer(200, put(RegistrationAttachmentId=attachment, RegistrationId=ARN))
 
-    assert await service.put_field(BIND, ATTACHMENT) == 2
+    assert (await service.put_field(BIND, ATTACHMENT)).version == 2
 
 
 @pytest.mark.parametrize(
