@@ -46,7 +46,8 @@ class BoundUploads(Uploads):
             self.world.emulator.registrations.plant(TYPE, region=REGION, registration_id=registration)
         self.right: dict[Bind, set[Thing]] = {field: set() for field in FIELDS}
         """What the manifest has bound to each field so far."""
-        self.world.wanted["loa"] = replace(self.world.wanted["loa"], bind=FIELDS[0])
+        for item_id, field in zip(self.world.wanted, FIELDS, strict=False):
+            self.world.wanted[item_id] = replace(self.world.wanted[item_id], bind=field)
 
     def edit(self, item_id: str, wanted: Any) -> None:  # noqa: ANN401 - `Wanted`, of the machine
         """Edits of the document and its tags leave what the item is bound to."""
@@ -63,6 +64,16 @@ class BoundUploads(Uploads):
         for other, wanted in self.world.wanted.items():
             if other == item_id or (field is not None and wanted.bind == field):
                 self.world.wanted[other] = replace(wanted, bind=field if other == item_id else None)
+        self.is_done = False
+
+    @precondition(lambda self: len(self.world.wanted) > 1)
+    @rule(data=st.data())
+    def swap(self, data: st.DataObject) -> None:
+        """Bind each of two items to what the other was bound to."""
+        one, other = data.draw(st.permutations(sorted(self.world.wanted)))[:2]
+        binds = self.world.wanted[one].bind, self.world.wanted[other].bind
+        self.world.wanted[one] = replace(self.world.wanted[one], bind=binds[1])
+        self.world.wanted[other] = replace(self.world.wanted[other], bind=binds[0])
         self.is_done = False
 
     @rule(faults=FAULTS)

@@ -13,7 +13,7 @@ from batch_upload.model import Item, State
 from batch_upload.operations import CREATE, FIELD_VALUES, PUT_FIELD, REGISTRATIONS
 from batch_upload.registration import Bind, BindState
 from batch_upload.settings import MaxFailures
-from tests.support.engine_world import BATCH, HORIZON_S, World, an_item
+from tests.support.engine_world import BATCH, HORIZON_S, World, an_item, left_open
 from tests.support.memory_registrations import LETTER, OPT_IN
 from tests.support.memory_service import DESCRIBE, TAG, Trouble, denied, full, lost, refused, slow, throttled
 
@@ -188,6 +188,27 @@ async def test_tags_that_go_back_while_the_field_changes_end_right(world: World)
 
     assert (result.states, result.binds_left, result.retags_left) == ({"a": State.COMPLETE}, 0, 0)
     assert (world.service.forms.holds(OTHER), len(world.creates)) == ("att-1", 1)
+
+
+async def test_what_an_unanswered_request_had_made_is_not_bound_once_the_manifest_wants_another_document(
+    world: World,
+) -> None:
+    await left_open(world, ITEM, done=True)
+    newer = an_item("a", content="newer", bind=FIELD)
+
+    result = await world.upload([newer])
+
+    (held,) = world.service.by_token(newer.client_token)
+    assert (result.states, puts(world)) == ({"a": State.COMPLETE}, [(FIELD, held.attachment_id)])
+
+
+async def test_what_an_unanswered_request_had_made_is_bound_as_the_manifest_says_now(world: World) -> None:
+    await left_open(world, ITEM, done=True, age_s=2 * HORIZON_S)
+
+    result = await world.upload([replaced_bind(ITEM, OTHER)])
+
+    assert (result.states, len(world.creates)) == ({"a": State.COMPLETE}, 0)
+    assert [bind for bind, _ in puts(world)] == [OTHER]
 
 
 # refusals
