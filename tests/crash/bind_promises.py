@@ -19,6 +19,9 @@ BINDING: tuple[Promise, ...] = (
             f"{CRASH}::test_a_kill_before_or_after_a_step_of_binding_puts_nothing_into_a_wrong_field",
             f"{CRASH}::test_a_run_that_binds_is_killed_at_every_single_point",
             f"{CRASH}::test_a_kill_while_a_field_has_it_and_no_answer_has_left_puts_it_there_again_at_most",
+            "tests/crash/test_bind_machine.py"
+            "::test_no_order_of_faults_kills_edits_and_denials_puts_anything_into_a_wrong_field",
+            "tests/crash/test_bind_machine.py::test_no_long_order_of_faults_kills_edits_and_denials_does_either",
             "tests/crash/test_callbacks.py::test_a_kill_between_two_callbacks_costs_no_item_and_makes_none_twice",
             "tests/crash/test_callbacks.py::test_a_kill_before_every_single_callback",
             "tests/crash/test_system_calls.py::test_a_kill_at_a_system_call_costs_no_item_and_makes_none_twice",

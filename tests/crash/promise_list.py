@@ -143,16 +143,6 @@ CRASHES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
-        "Killed while attachments are put into fields of registrations: no field ever gets a wrong one, the next run "
-        "puts each where it belongs, and a rerun puts nothing.",
-        (
-            "tests/crash/test_bind.py::test_a_kill_before_or_after_a_step_of_binding_puts_nothing_into_a_wrong_field",
-            "tests/crash/test_bind.py::test_a_run_that_binds_is_killed_at_every_single_point",
-            "tests/crash/test_bind.py::test_a_kill_while_a_field_has_it_and_no_answer_has_left_puts_it_there_again_at_most",
-            "tests/crash/test_bind_machine.py::test_no_order_of_faults_kills_edits_and_denials_puts_anything_into_a_wrong_field",
-        ),
-    ),
-    Promise(
         "Killed while an UPLOAD_FAILED item is retried: the retry is made once, even if the ledger is lost.",
         (
             "tests/crash/test_retry.py::test_a_kill_between_two_callbacks_of_a_retry_makes_no_second_one",
