@@ -36,6 +36,7 @@ SKIP_HINT = (
     "correct these, or add `--skip-invalid`: the manifest is written, and `upload --skip-invalid` sends the others"
 )
 """Printed where some rows are good."""
+NOT_SKIPPED_HINT = "`--skip-invalid` cannot be used with `--target-column`: correct these, or remove their rows"
 LEFT_OUT_SHOWN = 20
 """How many of the files that were left out are named in text."""
 
@@ -375,7 +376,8 @@ def _checked_manifest(
     count = sum(1 for entry in entries for _ in expansion.of(entry))
     every = sorted([*problems, *found.in_order()], key=lambda problem: problem.at)
     if every and not (options.skip_invalid and count and targets is None):
-        raise _not_written(source, every, hint=SKIP_HINT if count and targets is None else "")
+        hint = NOT_SKIPPED_HINT if targets is not None and options.skip_invalid else ""
+        raise _not_written(source, every, hint=SKIP_HINT if count and targets is None else hint)
     return manifest, count, every
 
 

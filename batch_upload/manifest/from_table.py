@@ -140,6 +140,9 @@ def new_table_entry(
     entry = Entry(kind, source, Position(), item_id=item_id, tags=by_row, max_size_bytes=max_size_bytes, bind=bind)
     made = TableEntry(path, Position(), entry, url if file is not None else None, Position(), sheet)
     notes = [note] if note else []
+    if bind is not None and options.bind is not None and options.bind.column is None:
+        (column,) = columns_in(bind.registration)
+        notes.append(f"registrations are named by the column {excerpt(column)}")
     if bind is None and (found := _guesses(table.columns, REGISTRATION_COLUMNS)):
         named = " and ".join(map(excerpt, found))
         notes.append(f"{named}: `--bind FIELD` puts each attachment into this field of the row's registration")
@@ -189,6 +192,10 @@ def _bind(table: Table, wanted: WantedBind) -> Bind:
     field = wanted.field
     if has_braces(field):
         field = _wanted_template(table, field, "--bind")
+    elif (place := Columns(table.columns).find(field)) is not None:
+        template = shlex.quote(_column(table, table.columns[place]))
+        message = f"`--bind {field}` names a column, and `--bind` is for the path of a field"
+        raise UsageError(message, hint=f"`--bind {template}` takes each row's field from it")
     elif wrong := wrong_with_member("field", field):
         raise UsageError(f"`--bind`: {wrong[1]}")
     if wanted.column is not None:

@@ -1,17 +1,19 @@
 """`manifest new --bind`: each row goes into a field of its registration, and the manifest says the same again."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from batch_upload.app.items import list_items, ready
-from batch_upload.app.new_manifest import NewManifest, NewManifestOptions, new_manifest
+from batch_upload.app.new_manifest import NOT_SKIPPED_HINT, NewManifest, NewManifestOptions, new_manifest
 from batch_upload.errors import ManifestInvalid, UsageError
 from batch_upload.manifest.from_table import WantedBind, wanted_bind
 from batch_upload.manifest.new import manifest_lines
 from batch_upload.model import KB
 from batch_upload.registration import Bind
 from batch_upload.settings import RunOptions
+from batch_upload.targets import Target
 from tests.support.real_documents import picture
 
 OPT_IN = "messagingUseCase.optInImage"
@@ -56,6 +58,43 @@ def test_a_table_and_its_rows_go_into_the_same_fields(folder: Path, *, rows: boo
         ("a.png", Bind("registration-1", OPT_IN), {"Company": "Acme"}),
         ("b.png", Bind("registration-1", SCREENSHOT), {"Company": "Beta"}),
     ]
+
+
+def test_the_column_that_was_found_is_named(folder: Path) -> None:
+    found = made_of(folder, WantedBind("{col:Field}"))
+    given = made_of(folder, WantedBind(OPT_IN, "registration-{col:Company}"))
+
+    assert found.notes == ["registrations are named by the column `Registration ID`"]
+    assert given.notes == []
+
+
+def test_the_name_of_a_column_as_the_field_is_an_error_that_shows_the_template(folder: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        made_of(folder, WantedBind("field"))
+
+    assert str(refused.value) == "`--bind field` names a column, and `--bind` is for the path of a field"
+    assert refused.value.hint == "`--bind '{col:Field}'` takes each row's field from it"
+
+
+def test_rows_with_a_target_are_not_skipped_and_a_hint_says_so(folder: Path) -> None:
+    rows = "a.png,registration-1,acme,111122223333\nb.png,,acme,\n"
+    (folder / "c.csv").write_text(f"File,Registration,Customer,account\n{rows}")
+    options = NewManifestOptions(
+        folder=folder,
+        batch="june",
+        file_column="File",
+        bind=WantedBind(OPT_IN),
+        target_column="Customer",
+        target=Target(region="us-east-1"),
+    )
+
+    hints = []
+    for skips in (False, True):
+        with pytest.raises(ManifestInvalid) as refused:
+            new_manifest(folder / "c.csv", replace(options, skip_invalid=skips))
+        hints.append(refused.value.hint)
+
+    assert hints == ["", NOT_SKIPPED_HINT]
 
 
 def test_one_field_is_for_all_and_the_other_columns_stay_tags(folder: Path) -> None:
