@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from batch_upload.actions import ActionKind
 from batch_upload.cli.flags import (
     ACCESS_FLAGS,
     BOUND_FLAGS,
@@ -158,6 +159,12 @@ def show_lanes(result: "PlanResult", given: "Sequence[PlanInput]", output: Outpu
     output.say(*lane_warnings_text(warnings))
     if not output.quiet:
         write_lane_plans(rows, sys.stderr if output.json else sys.stdout)
+        if (
+            not output.json
+            and not output.verbose
+            and any(row.totals.counts.keys() - {ActionKind.UNCHANGED} for row in rows)
+        ):
+            output.say("`-v` lists each item, with the reason")
 
 
 def totals_of(result: "PlanResult", settings: "Settings") -> "PlanTotals":

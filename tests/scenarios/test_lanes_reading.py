@@ -78,6 +78,7 @@ def test_a_plan_names_the_lane_of_every_action_and_sums_up(tmp_path: Path) -> No
     assert [(lane["target"], lane["items"]) for lane in ended.summary["lanes"]] == [(each, 3) for each in fleet.labels]
     assert people.stdout.splitlines()[0].split()[:2] == ["lane", "create"]
     assert people.stderr.count("this ledger is new") == 1
+    assert people.stderr.endswith("`-v` lists each item, with the reason\n")
 
 
 def test_the_plan_of_a_lane_that_cannot_be_reached_is_a_warning_and_the_others_are_planned(
