@@ -256,8 +256,11 @@ def local_access(settings: Settings, url: str) -> Access:
 def check_account(settings: Settings, account: str) -> None:
     """Raise AccessFault if the manifest names another account."""
     if settings.account is not None and settings.account != account:
+        hint = "`--profile NAME` chooses other credentials; `target.account` in the manifest is the guard"
+        if settings.lane_label is not None:  # one profile on the command line is not for several accounts
+            hint = "`role_arn` or `profile` of a target chooses its credentials; its `account` is the guard"
         raise AccessFault(
             f"these credentials are of account {account}, the manifest is for {settings.account}; nothing was sent",
             code="WrongAccount",
-            hint="`--profile NAME` chooses other credentials; `target.account` in the manifest is the guard",
+            hint=hint,
         )

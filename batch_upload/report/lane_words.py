@@ -55,7 +55,8 @@ def lane_ended_sentence(event: LaneEnded, lane: LaneProgress) -> str:
     ending = Exit(ExitCode(event.code), event.reason)
     how = "done" if ending.code is ExitCode.DONE else f"exit {int(ending.code)} ({ending.name}): {event.reason}"
     counts = f"{lane.done:,} of {lane.total:,} done" if lane.total else "nothing sent"
-    hint = f"; {event.hint}" if event.hint else ""
+    mark = "" if event.reason.endswith("?") else ";"
+    hint = f"{mark} {event.hint}" if event.hint else ""
     return printable(f"ended, {counts}, {how}{hint}")
 
 

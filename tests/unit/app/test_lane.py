@@ -104,6 +104,9 @@ async def test_a_role_of_another_account_than_the_targets_is_refused(settings: S
                 pass
 
         assert refused.value.code == "WrongAccount"
+        assert refused.value.hint == (
+            "`role_arn` or `profile` of a target chooses its credentials; its `account` is the guard"
+        )
 
 
 async def test_a_throttle_of_sts_is_retried_while_the_lane_is_opened(

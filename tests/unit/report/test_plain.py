@@ -246,6 +246,14 @@ def test_of_many_lanes_only_what_is_out_of_the_ordinary_is_a_line() -> None:
     ]
 
 
+def test_a_hint_after_a_question_follows_without_a_semicolon() -> None:
+    asking = lane_ended(ExitCode.INVALID, after(5), reason="no field `a`: did you mean `b`?", hint="correct `bind`")
+
+    lines = told(of_lane(started(plan_of(1)), "acme/r"), of_lane(asking, "acme/r"))
+
+    assert lines[-1].endswith("no field `a`: did you mean `b`? correct `bind`")
+
+
 def test_with_v_each_lane_says_when_it_starts_and_ends_and_each_request_which_lane_it_is_of() -> None:
     lines = told(
         of_lane(started(plan_of(1)), "acme/r"),
