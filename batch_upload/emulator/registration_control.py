@@ -18,9 +18,9 @@ from batch_upload.emulator.registration_state import (
     draft,
 )
 from batch_upload.emulator.registration_types import (
-    DEFAULT_TYPE,
     REGISTRATION_TYPES,
     attachment_paths,
+    type_that_nearly_takes,
     type_that_takes,
 )
 from batch_upload.emulator.registrations import add_registration, new_registration_id
@@ -71,15 +71,15 @@ class RegistrationControl:
         """Make the registrations that an account and Region does not have yet, each of the first type that fits.
 
         `fields` has the paths of fields that are to take attachments, by registration id. Where no type has them all,
-        it is DEFAULT_TYPE. A registration that is there already gets another type only if its own does not have the
-        fields, and the other has them and all that are in use.
+        it is the one with the most similar field. A registration that is there already gets another type only if its
+        own does not have the fields, and the other has them and all that are in use.
         """
         with self._lock:
             for registration_id, paths in fields.items():
                 wanted = set(paths)
                 present = self._context.store.registrations.find(account, region, registration_id)
                 if present is None:
-                    registration_type = type_that_takes(wanted) or DEFAULT_TYPE
+                    registration_type = type_that_takes(wanted) or type_that_nearly_takes(wanted)
                     add_registration(self._context, registration_id, account, region, registration_type)
                 elif not wanted <= attachment_paths(present.registration_type):
                     fitting = type_that_takes(wanted | present.paths_in_use())

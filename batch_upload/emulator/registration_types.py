@@ -14,6 +14,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -212,12 +213,29 @@ REGISTRATION_TYPES: Mapping[str, Mapping[str, FieldDefinition]] = {
 """The fields of each type by their paths, in the order of the form."""
 DEFAULT_TYPE = "US_TOLL_FREE_REGISTRATION"
 """Of a registration whose fields belong to no type that is emulated."""
+LIKENESS_MIN = 0.8
+"""How like two paths are, from 0 to 1 (`SequenceMatcher.ratio`), if one is probably the other misspelled."""
 
 
 def type_that_takes(paths: Iterable[str]) -> str | None:
     """Return the first type whose fields of these paths all take attachments; None if there is none."""
     wanted = set(paths)
     return next((name for name in REGISTRATION_TYPES if wanted <= attachment_paths(name)), None)
+
+
+def type_that_nearly_takes(paths: Iterable[str]) -> str:
+    """Return the type with the field for attachments that is most like one of these paths, as if that were misspelled.
+
+    It is DEFAULT_TYPE if no field is as like as LIKENESS_MIN.
+    """
+    wanted = [path.lower() for path in paths]
+    most, found = LIKENESS_MIN, DEFAULT_TYPE
+    for name in REGISTRATION_TYPES:
+        known = [path.lower() for path in attachment_paths(name)]
+        likeness = max((SequenceMatcher(None, a, b).ratio() for a in wanted for b in known), default=0.0)
+        if likeness > most:
+            most, found = likeness, name
+    return found
 
 
 def attachment_paths(registration_type: str) -> set[str]:

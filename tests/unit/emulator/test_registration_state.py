@@ -147,6 +147,7 @@ def test_registrations_are_made_of_the_type_that_has_their_fields(client: Client
         "registration-d": ["no.such.field"],
         "registration-e": [IMAGE, LETTER],
         "registration-f": ["companyInfo.companyName"],
+        "registration-g": ["senderIdInfo.letterOfAuthorisation"],
         "strange_id": [],
     }
 
@@ -159,6 +160,7 @@ def test_registrations_are_made_of_the_type_that_has_their_fields(client: Client
         "registration-d": TOLL_FREE,
         "registration-e": TOLL_FREE,
         "registration-f": TOLL_FREE,
+        "registration-g": "GB_SENDER_ID_REGISTRATION",
         "strange_id": TOLL_FREE,
     }
     assert client.ask("DescribeRegistrations", ELSEWHERE).members["Registrations"] == []
