@@ -74,7 +74,7 @@ def test_the_page_can_be_followed_from_the_spreadsheet_to_a_denial_and_back(
     said = _without_sizes("".join(each.stdout + each.stderr for each in ended)).splitlines()
     quoted = re.findall(r"^    (.*)$", page().partition("## What is checked")[0], re.MULTILINE)
     shown = [line for line in quoted if not line.startswith(("- {", "file:", "target:", "bind:", "tags:"))]
-    assert len(shown) == 5
+    assert len(shown) == 6
     assert [line for line in shown if _without_sizes(line) not in said] == []
     assert endpoint.stats().creates == len(rows) + 1
     assert {place.registration for place in current_fields(endpoint)} == {row[4] for row in rows}
