@@ -25,7 +25,10 @@ _DEMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "field": (FIELD_PATTERN, "`field` must be the path of a field, such as `messagingUseCase.optInImage`"),
 }
-_PLAIN = tuple(re.compile(rf"{pattern}(?:\n{pattern})*") for pattern in (REGISTRATION_PATTERN, FIELD_PATTERN))
+_ATTACHMENT_PREFIX = "registration-attachment-"
+"""How ids of attachments begin, which are easily taken for those of registrations."""
+_NO_ATTACHMENT = rf"(?!{_ATTACHMENT_PREFIX}){REGISTRATION_PATTERN}"
+_PLAIN = tuple(re.compile(rf"{pattern}(?:\n{pattern})*") for pattern in (_NO_ATTACHMENT, FIELD_PATTERN))
 """Many ids of registrations, and many paths of fields, one a line."""
 
 
@@ -40,6 +43,8 @@ def wrong_with_written(key: str, text: str) -> Wrong | None:
 def wrong_with_member(key: str, text: str) -> Wrong | None:
     """Check `registration` or `field` with its templates filled in."""
     pattern, demand = _DEMANDS[key]
+    if key == "registration" and text.startswith(_ATTACHMENT_PREFIX):
+        return Code.BIND, f"{demand}; this is the id of an attachment: {excerpt(text)}"
     if re.fullmatch(pattern, text) is not None:
         return None
     return Code.BIND, f"{demand}: {excerpt(text) if text else 'it is empty'}"

@@ -129,7 +129,7 @@ def test_rows_without_a_field_are_problems_at_their_lines(write: Write, tmp_path
     arn = "arn:aws:sms-voice:us-east-1:111122223333:registration/registration-4"
     write(
         "File,Registration\na.png,registration-1\nb.png,\nc.png,registration 3\n"
-        f"d.png,{arn}\ne.png,registration-1\nf.png,{{x}}\n",
+        f"d.png,{arn}\ne.png,registration-1\nf.png,{{x}}\ng.png,registration-attachment-7\n",
         "c.csv",
     )
     path = write(
@@ -150,6 +150,8 @@ def test_rows_without_a_field_are_problems_at_their_lines(write: Write, tmp_path
         "and a field holds one attachment",
         "c.csv:7: column `Registration`: `registration` must be the id of a registration, such as "
         "`registration-0123abcd`, or its ARN: `{x}`",
+        "c.csv:8: column `Registration`: `registration` must be the id of a registration, such as "
+        "`registration-0123abcd`, or its ARN; this is the id of an attachment: `registration-attachment-7`",
     ]
     assert invalid.of_manifest(problems) == ()
 
