@@ -61,7 +61,8 @@ def bind_reason(bind: Bind, known: Known, registrations: Mapping[str, Registrati
         return f"uploaded, to be put into {where}"
     if before != bind:
         if known.bound_to is not None:
-            return f"uploaded, to be put into {where}; it stays in {place(before)}, too"
+            # which may be by the same plan, if two attachments change their fields
+            return f"uploaded, to be put into {where}; it stays in {place(before)}, too, until another takes its place"
         return f"uploaded, to be put into {where}; was to be put into {place(before)} before"
     if has_failed_binding(known):
         code = "refused" if known.fault is None else known.fault.reason or known.fault.code

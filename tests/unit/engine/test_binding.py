@@ -94,7 +94,8 @@ REFUSED = row(State.FAILED, FIELD, BindState.REFUSED)
             OTHER,
             BOUND,
             ActionKind.BIND,
-            "uploaded, to be put into `letter` of `registration-2`; it stays in `optIn` of `registration-1`, too",
+            "uploaded, to be put into `letter` of `registration-2`; it stays in `optIn` of `registration-1`, too,"
+            " until another takes its place",
             {BIND},
         ),
         (
