@@ -42,9 +42,9 @@ class Denial(NamedTuple):
     version: int
     """Of the registration that was denied."""
     reason: str
-    """`DeniedReason` of the field, else of the version."""
+    """`DeniedReason` of the field."""
     feedback: str
-    """`Feedback` of the field, else of the version: words of a language model (botocore's model)."""
+    """`Feedback` of the field: words of a language model (botocore's model)."""
 
 
 @dataclass(frozen=True, slots=True)
