@@ -6,7 +6,14 @@ An id may come as an ARN: the model allows both for an attachment in a field (`R
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from batch_upload.registration import FieldContent, FieldPage, PutReceipt, Registration, RegistrationField, RegistrationPage
+from batch_upload.registration import (
+    FieldContent,
+    FieldPage,
+    PutReceipt,
+    Registration,
+    RegistrationField,
+    RegistrationPage,
+)
 from batch_upload.service.answers import member, next_token_of, plain_text, request_id_of, text_member, unreadable
 
 REVIEWER_TEXT_MAX = 4_000
