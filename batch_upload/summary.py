@@ -97,6 +97,8 @@ class LaneSummary:
     states: Mapping[str, int] = field(default_factory=dict)
     requests: Mapping[str, int] = field(default_factory=dict)
     throttled: int = 0
+    registrations_ready: tuple[str, ...] = ()
+    """As of `Summary`."""
 
     def as_json(self) -> dict[str, Any]:
         """Return a member of `lanes`."""
@@ -108,6 +110,7 @@ class LaneSummary:
             "states": in_order_of_states(self.states),
             "requests": dict(sorted(self.requests.items())),
             "throttled": self.throttled,
+            "registrations_ready": list(self.registrations_ready),
             "exit": self.exit.as_json(),
         }
 
@@ -208,7 +211,15 @@ class Summary:
             return ()
         return (
             LaneSummary(
-                None, self.account, self.region, self.exit, self.items, self.states, self.requests, self.throttled
+                None,
+                self.account,
+                self.region,
+                self.exit,
+                self.items,
+                self.states,
+                self.requests,
+                self.throttled,
+                self.registrations_ready,
             ),
         )
 

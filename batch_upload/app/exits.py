@@ -161,6 +161,7 @@ def summary_of_lanes(
             summary.states,
             summary.requests,
             summary.throttled,
+            summary.registrations_ready,
         )
         for target, summary in lanes
     )

@@ -96,7 +96,7 @@ def summary_lines(summary: Summary, known: KnownItems, invocation: Invocation) -
         *lane_lines(summary.lanes, invocation),
         *failure_lines(known),
         *invalid_lines(known),
-        *ready_lines(summary.registrations_ready),
+        *ready_lines(summary),
         *(printable(note) for note in summary.notes),
         *next_lines(summary, known, invocation),
     ]
@@ -165,12 +165,16 @@ def counts_lines(summary: Summary) -> list[str]:
     return [*lines, f"requests: {requests}", f"elapsed: {duration_words(summary.elapsed_s)}"]
 
 
-def ready_lines(registrations: Sequence[str]) -> list[str]:
-    """Return which registrations have all the attachments that the manifest binds to them. Nobody but a person submits
-    them."""
+def ready_lines(summary: Summary) -> list[str]:
+    """Return which registrations have all the attachments that the manifest binds to them, so that a person can submit
+    them. Of several lanes they are named with their lanes."""
+    registrations: list[tuple[str | None, str]] = [(None, each) for each in summary.registrations_ready]
+    if summary.lanes:
+        registrations = [(lane.label, each) for lane in summary.lanes for each in lane.registrations_ready]
     if not registrations:
         return []
-    names = ", ".join(map(quoted, registrations[:READY_SHOWN]))
+    shown = registrations[:READY_SHOWN]
+    names = ", ".join(quoted(each) if label is None else f"{quoted(each)} of {label}" for label, each in shown)
     more = len(registrations) - READY_SHOWN
     named = f"{names} and {more:,} more" if more > 0 else names
     if len(registrations) == 1:

@@ -423,6 +423,18 @@ def test_registrations_that_are_ready_are_named_up_to_five(count: int, line: str
     assert line in summary_lines(replace(SUMMARY, registrations_ready=ready), (), JUNE)
 
 
+def test_registrations_of_several_lanes_are_named_with_their_lanes() -> None:
+    first, second = (lane(f"{name}/us-east-1", ExitCode.DONE) for name in ("acme", "beta"))
+    lanes = (replace(first, registrations_ready=("r-1",)), replace(second, registrations_ready=("r-1", "r-2")))
+    summary = replace(of_lanes(*lanes, code=ExitCode.DONE), registrations_ready=("r-1", "r-2"))
+
+    assert (
+        "`r-1` of acme/us-east-1, `r-1` of beta/us-east-1, `r-2` of beta/us-east-1 have all their attachments:"
+        " submit them in the console when their other fields are filled in"
+    ) in summary_lines(summary, (), JUNE)
+    assert [each.as_json()["registrations_ready"] for each in lanes] == [["r-1"], ["r-1", "r-2"]]
+
+
 def test_what_a_run_put_into_fields_is_counted() -> None:
     summary = replace(SUMMARY, uploaded=0, bound=3)
 
