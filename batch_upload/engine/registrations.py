@@ -92,10 +92,32 @@ async def record_look(context: LaneContext, look: RegistrationLook) -> None:
         await ledger.rebind([each.client_token for each in look.stale], at=now)
     for bound, denial in look.denials:
         await ledger.deny(bound.client_token, denial, at=now)
-        if denial.reason or denial.feedback:
-            context.notice(f"{quoted(bound.item_id)} → {bound.bind.words}: {denial_words(denial)}")
+    for message in denial_notices(look):
+        context.notice(message)
     if look.read:
         await ledger.remember_field_definitions(look.read, at=now)
+
+
+def denial_notices(look: RegistrationLook) -> list[str]:
+    """Return what people should know of denials: what was said of each attachment, which registrations were denied
+    without a word about one, and what goes into a new version as it was denied."""
+    told = [(bound, denial) for bound, denial in look.denials if denial.reason or denial.feedback]
+    notices = [f"{quoted(bound.item_id)} → {bound.bind.words}: {denial_words(denial)}" for bound, denial in told]
+    with_words = {bound.bind.registration for bound, _ in told}
+    versions = {bound.bind.registration: denial.version for bound, denial in look.denials}
+    for registration_id in sorted(versions.keys() - with_words):
+        denied = f"{quoted(registration_id)} was denied (version {versions[registration_id]})"
+        notices.append(f"{denied}; nothing was said of its attachments")
+    read_now = {bound.client_token for bound, _ in look.denials}
+    unchanged: dict[str, list[str]] = {}
+    for each in look.stale:
+        is_denied = each.client_token in read_now or (each.denied_version or 0) >= each.version
+        if is_denied:
+            unchanged.setdefault(each.bind.registration, []).append(each.item_id)
+    for registration_id, ids in unchanged.items():
+        names = ", ".join(map(quoted, ids[:FIELDS_NAMED])) + (" …" if len(ids) > FIELDS_NAMED else "")
+        notices.append(f"{quoted(registration_id)} has a new version, and gets again what was denied: {names}")
+    return notices
 
 
 async def find_registrations(asking: Asking, wanted: Set[str]) -> dict[str, Registration]:

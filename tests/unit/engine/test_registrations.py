@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from batch_upload.engine.lane import LaneControl
-from batch_upload.engine.registrations import RegistrationLook, look_at_registrations
+from batch_upload.engine.registrations import RegistrationLook, denial_notices, look_at_registrations
 from batch_upload.engine.retry import RetryPolicy, Wire
 from batch_upload.errors import AccessFault
 from batch_upload.model import Item
@@ -263,3 +263,21 @@ async def test_a_form_that_is_refused_is_not_checked(service: MemoryService) -> 
 
     assert (found.problems, found.read) == ((), {})
     assert notices == ["the fields of a XX_NEW_REGISTRATION could not be read, and are not checked: no such type"]
+
+
+async def test_what_is_said_of_denials_is_told_once_and_by_whom(service: MemoryService) -> None:
+    with_words, silent, current = (in_field(to(f"registration-{name}", item_id=name)) for name in "abc")
+    again = in_field(to("registration-d", item_id="d"), version=2, denied_version=2)
+
+    found = RegistrationLook(
+        stale=(with_words, again, current),
+        denials=((with_words, Denial(1, "too blurred", "")), (silent, Denial(1, "", ""))),
+    )
+
+    assert denial_notices(found) == [
+        "`a` → `messagingUseCase.optInImage` of `registration-a`: version 1 was denied: too blurred",
+        "`registration-b` was denied (version 1); nothing was said of its attachments",
+        "`registration-a` has a new version, and gets again what was denied: `a`",
+        "`registration-d` has a new version, and gets again what was denied: `d`",
+    ]
+    assert denial_notices(RegistrationLook()) == []
