@@ -6,11 +6,12 @@ changed any more is read back first: an earlier request may have done it before 
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import anyio
 
-from batch_upload.engine.binding import place
+from batch_upload.engine.binding import NO_REGISTRATIONS, place
 from batch_upload.engine.context import LaneContext
 from batch_upload.engine.create import INTENT_S
 from batch_upload.engine.groups import task_group
@@ -29,7 +30,8 @@ from batch_upload.registration import Registration
 
 BINDS_AT_ONCE = 4
 """Requests in flight: at one a second, more would only wait for slots."""
-UNCHANGEABLE = frozenset({"REGISTRATION_ALREADY_SUBMITTED", "EDIT_REGISTRATION_FIELD_VALUES_NOT_ALLOWED"})
+SUBMITTED = "REGISTRATION_ALREADY_SUBMITTED"
+UNCHANGEABLE = frozenset({SUBMITTED, "EDIT_REGISTRATION_FIELD_VALUES_NOT_ALLOWED"})
 """Reasons of a refusal that holds until the registration has a new version."""
 NOT_READY = "RESOURCE_NOT_ACTIVE"
 """The reason of a refusal while the service has not finished with the attachment."""
@@ -51,8 +53,9 @@ class Ruling:
 class BindStep:
     """Binds what is handed over to it, until it is closed and everything has ended. Used once."""
 
-    def __init__(self, context: LaneContext) -> None:
+    def __init__(self, context: LaneContext, registrations: Mapping[str, Registration] = NO_REGISTRATIONS) -> None:
         self._context = context
+        self._registrations = registrations  # as they were before the run
         self._waiting: deque[Known] = deque()
         self._changed = anyio.Event()
         self._is_closed = False
@@ -217,7 +220,7 @@ class BindStep:
             return Ruling(_saying(refused, error, said))
         if error.reason not in UNCHANGEABLE:
             return Ruling(refused)
-        registration, held = await self._read_back(attempt)
+        registration, held = await self._read_back(attempt, error)
         if registration is not None and held == attempt.attachment_id:
             return Ruling(Outcome(OutcomeKind.ACCEPTED, context.now()), registration.version)
         return Ruling(_saying(refused, error, unchangeable(attempt, registration, error)))
@@ -231,11 +234,13 @@ class BindStep:
             return attempt.bind.registration in missing
         return bool(await describe_found(self._context, [attempt.attachment_id]))
 
-    async def _read_back(self, attempt: BindAttempt) -> tuple[Registration | None, str | None]:
+    async def _read_back(self, attempt: BindAttempt, error: Refused) -> tuple[Registration | None, str | None]:
         """Return the registration, and what the field of its current version holds; None for what cannot be read."""
         bind = attempt.bind
         try:
-            found = (await registrations_by_id(self._context, [bind.registration])).get(bind.registration)
+            found = self._registrations.get(bind.registration)
+            if found is None or found.is_under_review != (error.reason == SUBMITTED):  # it has changed since
+                found = (await registrations_by_id(self._context, [bind.registration])).get(bind.registration)
             if found is None:
                 return None, None
             contents = await read_fields(self._context, bind.registration, [bind.field], version=found.version)
@@ -252,7 +257,7 @@ def unchangeable(attempt: BindAttempt, registration: Registration | None, error:
     name = attempt.bind.registration
     version = f"`{name}`" if registration is None else f"version {registration.version} of `{name}`"
     status = "" if registration is None else f" ({registration.status})"
-    is_reviewed = error.reason == "REGISTRATION_ALREADY_SUBMITTED"
+    is_reviewed = error.reason == SUBMITTED
     if registration is not None:
         is_reviewed = registration.is_under_review
     field = place(attempt.bind)

@@ -112,7 +112,7 @@ class Run:
         self._lane = lane
         self._endpoint = endpoint
         self._options = options
-        self._bind = BindStep(context)
+        self._bind = BindStep(context, options.registrations)
         self._settler = Settler(context, timeout_s=options.settle_timeout_s, bind=self._bind.add)
         self._duplicates = DuplicateWatch(context)
         self._whole = anyio.CancelScope()

@@ -39,6 +39,25 @@ async def upload_after_look(world: World, *items: Item) -> tuple[LaneResult, Reg
     return await world.new_run(context, options).run(items, memory), look
 
 
+async def test_a_refusal_reads_the_field_back_and_asks_for_a_registration_only_if_it_has_changed(world: World) -> None:
+    held = world.service.forms.held["registration-1"]
+    held.status = "SUBMITTED"
+    refused, _ = await upload_after_look(world, ITEM)
+    asked = [call.operation for call in world.service.calls if call.operation in (REGISTRATIONS, FIELD_VALUES)]
+    world.service.always[PUT_FIELD] = lambda _: setattr(held, "status", "REVIEWING")
+    held.status = "CREATED"
+    later, _ = await upload_after_look(world, ITEM)
+
+    assert (refused.states, later.states) == ({"a": State.FAILED}, {"a": State.FAILED})
+    assert asked == [REGISTRATIONS, FIELD_VALUES]
+    assert [call.operation for call in world.service.calls][-4:] == [
+        REGISTRATIONS,
+        PUT_FIELD,
+        REGISTRATIONS,
+        FIELD_VALUES,
+    ]
+
+
 async def test_a_denied_registration_with_a_new_version_is_bound_again_without_a_create(world: World) -> None:
     first, _ = await upload_after_look(world, ITEM, SECOND)
     held = world.service.forms.held["registration-1"]
