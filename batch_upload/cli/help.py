@@ -29,6 +29,7 @@ EXAMPLES = {
         "batch-upload manifest new customers -o june.yaml --tag 'Customer={parent}'",
         "batch-upload manifest new customers.csv -o june.yaml",
         "batch-upload manifest new logos -o logos.yaml --form rcs-logo",
+        "batch-upload manifest new customers.csv -o june.yaml --bind messagingUseCase.optInImage",
     ),
     "manifest forms": ("batch-upload manifest forms", "batch-upload manifest forms rcs-logo"),
     "targets discover": (
