@@ -64,6 +64,8 @@ def failure_lines(known: KnownItems) -> list[str]:
     for (is_bind, name, to_do), failed in sorted(groups.items(), key=_by_frequency):
         message = fault_message(failed[0].known.fault or _NO_FAULT)
         why = f"{name}: {message}" if message else name
+        if is_bind and len({fault_message(each.known.fault or _NO_FAULT) for each in failed}) > 1:
+            why = f"{name}, the first: {message}"  # which names its registration and version
         how = "uploaded, but refused for the field" if is_bind else "failed"
         names = _places_words(failed) if is_bind else ids_words([row.name for row in failed])
         lines.append(printable(f"{len(failed):,} {how}, {why}"))

@@ -11,7 +11,7 @@ from batch_upload.events import RunEnded
 from batch_upload.model import Fault, State
 from batch_upload.registration import Bind, BindState, Denial
 from batch_upload.report.advice import advice
-from batch_upload.report.item_text import DENIALS_SHOWN, denial_lines
+from batch_upload.report.item_text import DENIALS_SHOWN, denial_lines, failure_lines
 from batch_upload.report.summary_text import LANES_SHOWN, Invocation, attention_lines, next_lines, summary_lines
 from batch_upload.summary import Exit, LaneSummary, Summary, exit_of, reason_of_lanes, summary_of_run
 from tests.unit.report.samples import HOSTILE_NAMES, LANE, TOO_LARGE, after, known
@@ -400,6 +400,23 @@ def test_attachments_refused_for_a_field_are_told_apart_from_failures_with_their
         f"  to do: {advice(State.FAILED, SUBMITTED, is_bind=True)}",
     ]
     assert "without an upload" in lines[at + 2]
+
+
+def test_of_several_registrations_the_message_is_said_to_be_that_of_the_first() -> None:
+    other = replace(SUBMITTED, message="`registration-2` is under review")
+    rows = [
+        known(name, State.FAILED, fault=fault)._replace(
+            attachment_id=f"registration-attachment-{name}", bind=OPT_IN, bind_state=BindState.REFUSED
+        )
+        for name, fault in (("a", SUBMITTED), ("b", other))
+    ]
+
+    (line, *_) = failure_lines(rows)
+
+    assert line == (
+        "2 uploaded, but refused for the field, REGISTRATION_ALREADY_SUBMITTED, the first: "
+        "`registration-1` is under review"
+    )
 
 
 @pytest.mark.parametrize(
