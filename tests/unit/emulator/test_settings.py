@@ -21,7 +21,7 @@ def test_the_examples_of_the_page_are_settings() -> None:
 
     assert [EmulatorSettings.from_json(first or second) != EmulatorSettings() for first, second in examples] == [
         True
-    ] * 5
+    ] * 6
 
 
 def test_an_empty_object_is_an_account_as_aws_opens_it() -> None:
