@@ -33,7 +33,7 @@ class BindState(StrEnum):
     SENT = "sent"  # the intent is durable, the outcome is not
     BOUND = "bound"  # the field of the version `bound_version` holds the attachment
     REFUSED = "refused"  # the item is `failed`, and keeps its attachment
-    REPLACED = "replaced"  # a later attachment was put into the field
+    REPLACED = "replaced"  # a request to put another attachment into the field was made since
 
 
 class Denial(NamedTuple):

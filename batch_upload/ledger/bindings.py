@@ -60,6 +60,8 @@ def intend_bind(db: Database, lane_id: int, client_token: str, *, run_id: str, a
     if intended is None:
         raise BatchUploadError("the ledger gave an attempt no id")
     write(db, before, bind_sent(known), at=at)
+    # from now on the field may hold this one, whatever answer comes or is lost
+    _replace_others(db, lane_id, before.number, known.bind, at=at)
     was_sent = known.bind_state is BindState.SENT
     return BindAttempt(intended[0], client_token, known.attachment_id, known.bind, at.astimezone(UTC), was_sent)
 
@@ -77,8 +79,7 @@ def conclude_bind(db: Database, lane_id: int, started: BindAttempt, ended: Outco
     before = Stored(row[-1], known_of(row))
     db.run(_RECORD, _outcome_row(started.attempt_id, ended, version))
     if ended.kind is OutcomeKind.ACCEPTED:
-        in_field = {"registration": started.bind.registration, "field": started.bind.field}
-        db.run(_REPLACE, {"of_lane": lane_id, "number": before.number, "at": ended.at, **in_field})
+        _replace_others(db, lane_id, before.number, started.bind, at=ended.at)
     known = before.known
     if (known.bind, known.attachment_id) != (started.bind, started.attachment_id):
         return known
@@ -131,6 +132,12 @@ def remember_field_definitions(
         for kind, fields in definitions.items()
     )
     db.run_many(_REMEMBER, rows)
+
+
+def _replace_others(db: Database, lane_id: int, number: int, bind: Bind, *, at: datetime) -> None:
+    """No other item of the lane counts as bound to this field any more."""
+    in_field = {"registration": bind.registration, "field": bind.field}
+    db.run(_REPLACE, {"of_lane": lane_id, "number": number, "at": at, **in_field})
 
 
 def _outcome_row(attempt_id: int, ended: Outcome, version: int | None) -> dict[str, Any]:

@@ -244,7 +244,7 @@ _BIND_TITLES: Mapping[BindState, str] = {
     BindState.SENT: "to be bound to, without an answer so far",
     BindState.BOUND: "bound to",
     BindState.REFUSED: "refused for",
-    BindState.REPLACED: "was bound to, until a later attachment was put there",
+    BindState.REPLACED: "was bound to, until another was sent there",
 }
 
 

@@ -1,4 +1,4 @@
-"""A signal ends a run in order, also while registrations are looked at or fields are filled."""
+"""Runs that end while registrations are looked at or fields are filled, and those that go on after them."""
 
 import signal
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from batch_upload.operations import FIELD_DEFINITIONS, PUT_FIELD, REGISTRATIONS
+from tests.support.batches import pdf
 from tests.support.bound_batch import OPT_IN, BoundBatch
 from tests.support.emulator_process import EmulatorProcess
 from tests.support.endpoint import Endpoint
@@ -39,3 +40,23 @@ def test_a_signal_ends_the_run_and_the_next_one_goes_on(batch: BoundBatch, opera
     assert ended.states == ({} if state is None else {state: 1})
     assert [line["exit"] for line in recorded] == [143]
     assert (done.code, done.states, batch.endpoint.stats().creates) == (0, {"complete": 1}, 1)
+
+
+def test_a_document_that_comes_back_is_put_in_place_of_one_whose_request_was_not_answered(batch: BoundBatch) -> None:
+    document = batch.folder / "opt-in.pdf"
+    first = document.read_bytes()
+    batch.run("upload", "--rate", "100")
+    [before] = [line["registration_attachment_id"] for line in batch.run("status").of("item")]
+    document.write_bytes(pdf("another"))
+    batch.endpoint.faults({"action": "drop_after", "operation": PUT_FIELD})
+    open_ended = batch.run("upload", "--rate", "100", "--deadline", "5s")
+    batch.endpoint.faults()
+    document.write_bytes(first)
+
+    done = batch.run("upload", "--rate", "100")
+
+    assert open_ended.states == {"binding": 1}
+    assert (done.code, done.summary["bound"], done.summary["uploaded"]) == (0, 1, 0)
+    [registration] = batch.endpoint.registrations()
+    assert batch.held(registration["id"]) == {OPT_IN: before}
+    assert batch.run("verify").code == 0

@@ -117,6 +117,18 @@ async def test_what_is_put_into_a_field_replaces_what_was_in_it(ledger: OneLane)
     assert [each.client_token for each in await ledger.bound(BATCH)] == ["bu1-b-1", "bu1-a-2"]
 
 
+async def test_what_may_be_in_a_field_replaces_what_was_in_it_also_without_an_answer(ledger: OneLane) -> None:
+    await began(ledger)
+    await bound(ledger, bound_item())
+    await created(ledger, bound_item(generation=2), "att-2")
+
+    await tried(ledger, bound_item(generation=2).client_token, ending=ended(OutcomeKind.UNKNOWN, at=after(2)))
+    await ledger.enlist([bound_item()], at=after(3))
+
+    [first, _] = await ledger.known(BATCH)
+    assert (first.state, first.current, first.bind_state) == (State.BINDING, True, BindState.WANTED)
+
+
 async def test_an_item_follows_the_bind_of_its_manifest(ledger: OneLane) -> None:
     await began(ledger)
     await bound(ledger, bound_item())

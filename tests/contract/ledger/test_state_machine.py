@@ -288,6 +288,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert attempt.was_sent == (model.bind_state is BindState.SENT)
             self.lanes[self.label].binding[token] = attempt
             self.items[token] = replace(model, state=State.BINDING, bind_state=BindState.SENT)
+            self._replace_others(attempt)
 
     @precondition(lambda self: self.lanes[self.label].binding)
     @rule(kind=st.sampled_from(OutcomeKind), version=st.sampled_from([1, 2]), data=st.data())
@@ -298,12 +299,16 @@ class LedgerMachine(RuleBasedStateMachine):
         outcome = Outcome(kind, self.now(), fault=None if is_accepted else NO)
         concluding = self.ledger.conclude_bind(attempt, outcome, version=version if is_accepted else None)
         self.told(self.runner.run(concluding))
-        for token, other in self.items.items() if is_accepted else ():
+        if is_accepted:
+            self._replace_others(attempt)
+        if (model.bind, model.attachment_id) == (attempt.bind, attempt.attachment_id):
+            self.items[attempt.client_token] = self._bound(model, attempt, kind, version)
+
+    def _replace_others(self, attempt: BindAttempt) -> None:
+        for token, other in self.items.items():
             is_replaced = other.bind == attempt.bind and other.bind_state is BindState.BOUND
             if is_replaced and token != attempt.client_token:
                 self.items[token] = replace(other, bind_state=BindState.REPLACED)
-        if (model.bind, model.attachment_id) == (attempt.bind, attempt.attachment_id):
-            self.items[attempt.client_token] = self._bound(model, attempt, kind, version)
 
     def _bound(self, model: Model, attempt: BindAttempt, kind: OutcomeKind, version: int) -> Model:
         if kind is OutcomeKind.ACCEPTED and model.is_ready:

@@ -207,7 +207,7 @@ def test_an_accepted_request_without_a_request_id_says_so() -> None:
         (BindState.WANTED, "to be bound to"),
         (BindState.SENT, "to be bound to, without an answer so far"),
         (BindState.REFUSED, "refused for"),
-        (BindState.REPLACED, "was bound to, until a later attachment was put there"),
+        (BindState.REPLACED, "was bound to, until another was sent there"),
     ],
 )
 def test_an_attachment_that_is_not_in_its_field_says_so(state: BindState, title: str) -> None:
