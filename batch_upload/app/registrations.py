@@ -86,6 +86,20 @@ def without_problems(prepared: Prepared, problems: Sequence[BindProblem]) -> Pre
     return replace(prepared, items=items, unread=tuple(both))
 
 
+def with_all(ready: Sequence[str], prepared: Prepared) -> tuple[str, ...]:
+    """Return those of these registrations to which the manifest binds nothing that the run leaves out.
+
+    The run knows of no item with a problem, that `--only` leaves out, or whose file is too young. What an entry with a
+    problem binds is not known, so that any registration may lack it.
+    """
+    left_out = [*(listed for listed, _ in prepared.unread), *prepared.unchosen]
+    left_out += [each.listed for each in prepared.young]
+    if any(each.is_entry for each in left_out):
+        return ()
+    lacking = {each.bind.registration for each in left_out if each.bind is not None}
+    return tuple(each for each in ready if each not in lacking)
+
+
 def registrations_invalid(path: Path, problems: Sequence[Problem], *, is_skippable: bool) -> ManifestInvalid:
     """Return the error of problems that only the service tells, and `validate` does not."""
     error = invalid(path, problems)

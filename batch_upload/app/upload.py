@@ -25,6 +25,7 @@ from batch_upload.app.registrations import (
     items_to_look_at,
     look_at,
     registrations_invalid,
+    with_all,
     without_problems,
 )
 from batch_upload.app.sendable import Prepared
@@ -293,5 +294,5 @@ class UploadLane(LaneRun[RunResult]):
             summary,
             bound=self.tally.bound,
             warnings=len(self.prepared.warnings),
-            registrations_ready=tuple(result.registrations_ready),
+            registrations_ready=with_all(result.registrations_ready, self.prepared),
         )

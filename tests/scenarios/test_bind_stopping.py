@@ -7,7 +7,7 @@ import pytest
 
 from batch_upload.operations import FIELD_DEFINITIONS, PUT_FIELD, REGISTRATIONS
 from tests.support.batches import pdf
-from tests.support.bound_batch import OPT_IN, BoundBatch
+from tests.support.bound_batch import CAMPAIGN, OPT_IN, PRIVACY, TERMS, BoundBatch
 from tests.support.emulator_process import EmulatorProcess
 from tests.support.endpoint import Endpoint
 from tests.support.preloaded import Preloaded
@@ -60,3 +60,27 @@ def test_a_document_that_comes_back_is_put_in_place_of_one_whose_request_was_not
     [registration] = batch.endpoint.registrations()
     assert batch.held(registration["id"]) == {OPT_IN: before}
     assert batch.run("verify").code == 0
+
+
+def test_a_registration_is_not_ready_while_an_item_that_was_not_chosen_is_not_in_it(batch: BoundBatch) -> None:
+    campaign = batch.registration(CAMPAIGN)
+    batch.write({"a": (campaign, TERMS), "b": (campaign, PRIVACY)})
+    assert batch.run("upload", "--rate", "100").summary["registrations_ready"] == [campaign]
+    batch.write({"a": (campaign, PRIVACY), "b": (campaign, TERMS)})
+
+    chosen = batch.run("upload", "--rate", "100", "--only", "a")
+    rest = batch.run("upload", "--rate", "100")
+
+    assert (chosen.summary["bound"], chosen.summary["registrations_ready"]) == (1, [])
+    assert (rest.summary["bound"], rest.summary["registrations_ready"]) == (1, [campaign])
+
+
+def test_a_registration_is_not_ready_while_a_document_for_it_cannot_be_read(batch: BoundBatch) -> None:
+    campaign = batch.registration(CAMPAIGN)
+    batch.write({"a": (campaign, TERMS), "b": (campaign, PRIVACY)})
+    (batch.folder / "b.pdf").unlink()
+
+    ended = batch.run("upload", "--rate", "100", "--skip-invalid")
+
+    assert ended.code == 20
+    assert (ended.summary["bound"], ended.summary["registrations_ready"]) == (1, [])
