@@ -29,7 +29,7 @@ from batch_upload.app.observers import Both, Silent, observer_of_lane
 from batch_upload.app.plan_input import unplanned_rows
 from batch_upload.app.sendable import Prepared
 from batch_upload.clock import counting_s
-from batch_upload.engine.fields import find_misplaced
+from batch_upload.engine.fields import displaced_items, find_misplaced
 from batch_upload.engine.listing import list_completely, reported, still_there
 from batch_upload.engine.rows import BatchRows, shown_row, state_of_row
 from batch_upload.engine.tally import Tally
@@ -61,6 +61,7 @@ FINDING_EXITS: Mapping[FindingKind, ExitCode] = {
     FindingKind.UNKNOWN: ExitCode.OUTCOMES_UNKNOWN,
     FindingKind.OPEN: ExitCode.TRANSIENT,
     FindingKind.NEW_VERSION: ExitCode.TRANSIENT,
+    FindingKind.DISPLACED: ExitCode.TRANSIENT,
     FindingKind.IN_PROGRESS: ExitCode.STILL_PROCESSING,
     FindingKind.NOT_YET: ExitCode.STILL_PROCESSING,
 }
@@ -243,7 +244,8 @@ async def verify_lane(
                 there = still_there(listing).attachments
                 wanted = there if tags else [each for each in there if each.attachment_id not in ledger.tokens]
                 read = await read_tags(reached, wanted, progress)
-            misplaced = await find_misplaced(reached, ledger.bound)
+            displaced = displaced_items(items, rows.current)
+            misplaced = await find_misplaced(reached, ledger.bound, displaced)
             comparison = compare_with_lane(
                 items,
                 rows,
@@ -258,12 +260,10 @@ async def verify_lane(
         error.summary = counted_requests("verify", error, tally)
         raise
     code = first_of({FINDING_EXITS.get(kind, ExitCode.DISAGREEMENT) for kind in comparison.counts})
-    reasons = {
-        ExitCode.DONE: AGREEMENT,
-        ExitCode.TRANSIENT: "the outcome of some requests is not known yet"
-        if FindingKind.OPEN in comparison.counts
-        else "registrations have new versions, in which their attachments are still to be bound",
-    }
+    left = "the next `upload` puts attachments into fields of registrations that do not hold them"
+    if FindingKind.OPEN in comparison.counts:
+        left = "the outcome of some requests is not known yet"
+    reasons = {ExitCode.DONE: AGREEMENT, ExitCode.TRANSIENT: left}
     states, gone = lane_states(prepared, rows, ledger.known)
     summary = Summary(
         verb="verify",
@@ -278,7 +278,9 @@ async def verify_lane(
         elapsed_s=counting_s() - started,
     )
     denied = [row for row in rows.current.values() if row.standing_denial is not None]
-    return Verification(summary, comparison, prepared.problems, gone, denied, len(ledger.bound), tag_reads_per_s)
+    return Verification(
+        summary, comparison, prepared.problems, gone, denied, len(ledger.bound) + len(displaced), tag_reads_per_s
+    )
 
 
 def not_compared(lane: LaneToVerify, error: BatchUploadError, *, started: float) -> Verification:

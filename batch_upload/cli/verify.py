@@ -143,7 +143,7 @@ def field_finding(misplaced: "Misplaced") -> "FieldFinding":
     """Return what was found in a field as it is printed."""
     from batch_upload.report.findings import FieldFinding
 
-    return FieldFinding(misplaced.bound.bind, misplaced.holds, misplaced.new_version)
+    return FieldFinding(misplaced.bound.bind, misplaced.holds, misplaced.new_version, misplaced.is_displaced)
 
 
 def finding_counts(found: "Verification") -> "FindingCounts":

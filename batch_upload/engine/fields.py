@@ -1,14 +1,15 @@
 """What fields of registrations hold now, held against what the ledger knows."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from batch_upload.engine.context import LaneContext
 from batch_upload.engine.listing import NOT_FOUND, Asking
 from batch_upload.engine.registrations import find_registrations, read_fields
 from batch_upload.errors import Refused
+from batch_upload.model import Item, Known
 from batch_upload.records import BoundItem
-from batch_upload.registration import Bind
+from batch_upload.registration import Bind, BindState
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +22,18 @@ class Misplaced:
     new_version: int | None = None
     """The current version of the registration if it is newer than the one that the attachment was put into: the next
     run puts it into that, too."""
+    is_displaced: bool = False
+    """Whether the ledger has a later request that put another attachment there: the next run puts this one back."""
 
 
-async def find_misplaced(asking: Asking, bound: Sequence[BoundItem]) -> list[Misplaced]:
+async def find_misplaced(
+    asking: Asking, bound: Sequence[BoundItem], displaced: Sequence[BoundItem] = ()
+) -> list[Misplaced]:
     """Return which of these attachments are not in the fields of the current versions, in the order given.
 
-    Nothing is asked if there are none. Raises as `Wire.call`.
+    `displaced` are those of `displaced_items`. Nothing is asked if there are none. Raises as `Wire.call`.
     """
+    bound, known = [*bound, *displaced], {each.client_token for each in displaced}
     if not bound:
         return []
     registrations = await find_registrations(asking, {each.bind.registration for each in bound})
@@ -46,8 +52,23 @@ async def find_misplaced(asking: Asking, bound: Sequence[BoundItem]) -> list[Mis
         if found is not None and found.version > each.version:
             misplaced.append(Misplaced(each, new_version=found.version))
         elif held.get(each.bind) != each.attachment_id:
-            misplaced.append(Misplaced(each, held.get(each.bind)))
+            is_displaced = each.client_token in known
+            misplaced.append(Misplaced(each, held.get(each.bind), is_displaced=is_displaced))
     return misplaced
+
+
+def displaced_items(items: Iterable[Item], current: Mapping[str, Known]) -> list[BoundItem]:
+    """Return the items in whose fields another attachment was put since, as they were bound. `current`: rows by id."""
+    found = []
+    for item in items:
+        row = current.get(item.item_id)
+        if row is None or row.bind is None or row.bind != item.bind or row.bind_state is not BindState.REPLACED:
+            continue
+        if row.attachment_id is not None:
+            denied_version = None if row.denial is None else row.denial.version
+            version = row.bound_version or 0
+            found.append(BoundItem(row.item_id, row.client_token, row.attachment_id, row.bind, version, denied_version))
+    return found
 
 
 async def rebind_misplaced(context: LaneContext, bound: Sequence[BoundItem]) -> int:

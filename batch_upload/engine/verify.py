@@ -49,6 +49,8 @@ class FindingKind(StrEnum):
     """The ledger says that it is in a field of a registration, and the field holds another attachment, or none."""
     NEW_VERSION = "new_version"
     """It is in a field of an earlier version of its registration: the next `upload` binds it again."""
+    DISPLACED = "displaced"
+    """Another item's attachment was put into its field since: the next `upload` puts it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Difference:
 class Finding:
     """One of them. `attachment_id`, `status` and `attachment_arn` are the service's, None where it has nothing to say.
 
-    `differences` are of IDENTITY and TAGS alone, `misplaced` of NOT_BOUND and NEW_VERSION.
+    `differences` are of IDENTITY and TAGS alone, `misplaced` of NOT_BOUND, NEW_VERSION and DISPLACED.
     """
 
     kind: FindingKind
@@ -299,7 +301,11 @@ def recorded(found: Sequence[Attachment], row: Known | None) -> Attachment | Non
 
 
 def _of_misplaced(misplaced: Misplaced) -> Finding:
-    kind = FindingKind.NOT_BOUND if misplaced.new_version is None else FindingKind.NEW_VERSION
+    kind = FindingKind.NOT_BOUND
+    if misplaced.new_version is not None:
+        kind = FindingKind.NEW_VERSION
+    elif misplaced.is_displaced:
+        kind = FindingKind.DISPLACED
     bound = misplaced.bound
     return Finding(kind, bound.item_id, bound.client_token, bound.attachment_id, misplaced=misplaced)
 

@@ -61,9 +61,16 @@ def intend_bind(db: Database, lane_id: int, client_token: str, *, run_id: str, a
         raise BatchUploadError("the ledger gave an attempt no id")
     write(db, before, bind_sent(known), at=at)
     # from now on the field may hold this one, whatever answer comes or is lost
-    _replace_others(db, lane_id, before.number, known.bind, at=at)
-    was_sent = known.bind_state is BindState.SENT
-    return BindAttempt(intended[0], client_token, known.attachment_id, known.bind, at.astimezone(UTC), was_sent)
+    displaced = _replace_others(db, lane_id, before.number, known.bind, at=at)
+    return BindAttempt(
+        attempt_id=intended[0],
+        client_token=client_token,
+        attachment_id=known.attachment_id,
+        bind=known.bind,
+        started_at=at.astimezone(UTC),
+        was_sent=known.bind_state is BindState.SENT,
+        displaced=tuple(displaced),
+    )
 
 
 def conclude_bind(db: Database, lane_id: int, started: BindAttempt, ended: Outcome, *, version: int | None) -> Known:
@@ -134,10 +141,12 @@ def remember_field_definitions(
     db.run_many(_REMEMBER, rows)
 
 
-def _replace_others(db: Database, lane_id: int, number: int, bind: Bind, *, at: datetime) -> None:
-    """No other item of the lane counts as bound to this field any more."""
+def _replace_others(db: Database, lane_id: int, number: int, bind: Bind, *, at: datetime) -> list[tuple[str, str]]:
+    """No other item of the lane counts as bound to this field any more. Return batch and id of those that did and are
+    current."""
     in_field = {"registration": bind.registration, "field": bind.field}
-    db.run(_REPLACE, {"of_lane": lane_id, "number": number, "at": at, **in_field})
+    replaced = db.rows(_REPLACE, {"of_lane": lane_id, "number": number, "at": at, **in_field})
+    return [(batch, item_id) for batch, item_id, is_current in replaced if is_current]
 
 
 def _outcome_row(attempt_id: int, ended: Outcome, version: int | None) -> dict[str, Any]:
@@ -192,6 +201,7 @@ _REPLACE = Statement(
         _IS_BOUND,
     )
     .values(bind_state=BindState.REPLACED, changed_at=bindparam("at", type_=UtcText))
+    .returning(item.c.batch, item.c.item_id, item.c.current)
 )
 _BOUND = Statement(
     select(

@@ -67,6 +67,8 @@ class BindAttempt:
     started_at: datetime
     was_sent: bool
     """Whether an earlier attempt was never answered."""
+    displaced: Sequence[tuple[str, str]] = ()
+    """Batch and id of every current item of the lane that counted as bound to this field until now."""
 
 
 class Ledger(Protocol):

@@ -41,6 +41,8 @@ class FieldFinding:
     holds: str | None
     new_version: int | None
     """The current version, if that is newer than the one with the attachment."""
+    is_displaced: bool = False
+    """Whether the ledger knows of it: another attachment was put there later."""
 
     @property
     def words(self) -> str:
@@ -48,7 +50,8 @@ class FieldFinding:
         if self.new_version is not None:
             return f"{self.bind.words} is of version {self.new_version} now; the next `upload` binds it again"
         there = "nothing" if self.holds is None else f"`{self.holds}`"
-        return f"{self.bind.words} holds {there} at AWS"
+        put_back = ", which was put there later; the next `upload` puts this one back" if self.is_displaced else ""
+        return f"{self.bind.words} holds {there} at AWS{put_back}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ class FindingCounts:
     def lines(self) -> list[str]:
         """Return the numbers for people."""
         found = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in self.findings.items() if count)
-        elsewhere = self.findings.get("not_bound", 0) + self.findings.get("new_version", 0)
+        elsewhere = sum(self.findings.get(kind, 0) for kind in ("not_bound", "new_version", "displaced"))
         lines = [
             f"at the service: {count_words(self.listed, 'attachment')}, {self.strangers:,} not of this batch",
             f"in agreement: {self.agreeing:,}",

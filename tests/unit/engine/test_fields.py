@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from batch_upload.actions import ActionKind
-from batch_upload.engine.fields import Misplaced, find_misplaced
+from batch_upload.engine.fields import Misplaced, displaced_items, find_misplaced
 from batch_upload.engine.prune import Pruning, pruning, spare_bound
 from batch_upload.engine.reconcile import reconcile
 from batch_upload.engine.registrations import RegistrationLook, look_at_registrations, record_look
@@ -153,6 +153,25 @@ async def test_an_item_in_an_earlier_version_is_left_to_the_next_upload(world: W
     (found,) = await misplaced(world, ITEM)
 
     assert (found.new_version, world.service.made(FIELD_VALUES)) == (2, [])
+
+
+async def test_an_attachment_in_whose_field_a_later_run_put_another_is_displaced_until_it_is_put_back(
+    world: World,
+) -> None:
+    other = an_item("z", bind=FIELD)
+    await world.upload([ITEM])
+    await world.upload([other])
+    said = [event.message for event in world.heard_of(Notice)]
+    current = {row.item_id: row for row in (await world.known()).values()}
+    (found,) = await find_misplaced(await world.prepared(ITEM), [], displaced_items([ITEM], current))
+    await world.upload([ITEM])
+
+    assert said == [
+        f"`z` is in `{OPT_IN}` of `registration-1` now, in place of `a` of the batch `{BATCH}`: bind only one of them"
+    ]
+    assert (found.bound.item_id, found.holds, found.is_displaced) == ("a", "att-2", True)
+    assert displaced_items([an_item("a")], current) == []
+    assert world.service.forms.holds(FIELD) == "att-1"
 
 
 async def test_a_registration_that_is_gone_holds_nothing(world: World) -> None:

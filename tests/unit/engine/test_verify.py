@@ -237,6 +237,7 @@ BOUND = BoundItem("a", "bu1-a", "at-1", Bind("registration-1", "optIn"), 1, None
         (Misplaced(BOUND), FindingKind.NOT_BOUND),
         (Misplaced(BOUND, "at-9"), FindingKind.NOT_BOUND),
         (Misplaced(BOUND, new_version=2), FindingKind.NEW_VERSION),
+        (Misplaced(BOUND, "at-9", is_displaced=True), FindingKind.DISPLACED),
     ],
 )
 def test_an_attachment_that_is_not_in_its_field_is_a_finding(misplaced: Misplaced, kind: FindingKind) -> None:
