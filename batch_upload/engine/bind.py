@@ -19,7 +19,7 @@ from batch_upload.engine.lane import StopKind, Withheld
 from batch_upload.engine.listing import NOT_FOUND, describe_found
 from batch_upload.engine.registrations import read_fields, registrations_by_id
 from batch_upload.engine.retry import NOT_ALLOWED, Tries, cut_off, fault_of, outcome_of
-from batch_upload.engine.rows import is_to_be_bound
+from batch_upload.engine.rows import has_failed_binding, is_to_be_bound
 from batch_upload.engine.settle import is_old
 from batch_upload.errors import AccessFault, LaneFault, OutOfResources, Refused, Transient
 from batch_upload.escape import quoted
@@ -57,6 +57,7 @@ class BindStep:
         self._context = context
         self._registrations = registrations  # as they were before the run
         self._waiting: deque[Known] = deque()
+        self._refused: deque[Known] = deque()  # by an earlier run
         self._changed = anyio.Event()
         self._is_closed = False
         self._scope = anyio.CancelScope()
@@ -65,9 +66,13 @@ class BindStep:
         """In whose fields something was put in this run."""
 
     def add(self, known: Known) -> None:
-        """Bind this item's attachment if that is what is left of it."""
+        """Bind this item's attachment if that is what is left of it.
+
+        What an earlier run was refused comes last: with `--max-failures` it would otherwise end each run before
+        anything else was bound, for as long as a review takes.
+        """
         if is_to_be_bound(known):
-            self._waiting.append(known)
+            (self._refused if has_failed_binding(known) else self._waiting).append(known)
             self._changed.set()
 
     def close(self) -> None:
@@ -84,19 +89,31 @@ class BindStep:
         limit = anyio.Semaphore(BINDS_AT_ONCE)
 
         async def one(known: Known) -> None:
-            async with limit:
+            try:
                 await self._bind(known)
+            finally:
+                limit.release()
 
         with self._scope:
             async with task_group() as group:
-                while self._waiting or not self._is_closed:
-                    if not self._waiting:
+                while self._waiting or self._refused or not self._is_closed:
+                    known = self._next()
+                    if known is None:
                         self._changed = anyio.Event()
                         await self._changed.wait()
                     elif self._is_proven:
-                        group.start_soon(one, self._waiting.popleft())
+                        await limit.acquire()
+                        group.start_soon(one, known)
                     else:  # a permission that is missing costs one call
-                        await self._bind(self._waiting.popleft())
+                        await self._bind(known)
+
+    def _next(self) -> Known | None:
+        """Return what is bound next; None if that must still be added."""
+        if self._waiting:
+            return self._waiting.popleft()
+        if self._refused and (self._is_closed or not self._context.failures.has_limit):
+            return self._refused.popleft()
+        return None
 
     async def _bind(self, known: Known) -> None:
         """Bring one item as far as the service lets. What is left is left to the next run."""
@@ -159,6 +176,11 @@ class BindStep:
         if answer.error is not None:
             raise answer.error
         self._report_bound(after)
+        for batch, item_id in attempt.displaced:
+            context.notice(
+                f"{quoted(known.item_id)} is in {place(attempt.bind)} now, in place of {quoted(item_id)} of the batch"
+                f" {quoted(batch)}: bind only one of them"
+            )
 
     def _check_stop(self) -> None:
         """Raise Withheld if the run is stopping. A lane that is full takes values of fields all the same."""

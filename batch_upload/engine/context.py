@@ -32,6 +32,11 @@ class FailureCount:
         self._item_ids: set[str] = set()
         self._failed: set[str] = set()
 
+    @property
+    def has_limit(self) -> bool:
+        """Whether any number of failures stops the run."""
+        return self._limit != NO_LIMIT
+
     def expect(self, item_ids: Iterable[str]) -> None:
         """Count failures of these items from now on, too."""
         self._item_ids.update(item_ids)

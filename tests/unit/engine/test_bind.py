@@ -409,6 +409,21 @@ async def test_failed_bindings_count_for_the_limit_of_failures(world: World) -> 
     assert result.binds_left == result.counted()[State.BINDING]
 
 
+async def test_what_was_refused_before_is_tried_after_everything_else(world: World) -> None:
+    items = some_bound(6)
+    binds = [item.bind for item in items if item.bind is not None]
+    world.service.forms.add(*(bind.registration for bind in binds))
+    for bind in binds[:3]:
+        world.service.forms.held[bind.registration].status = "SUBMITTED"
+    await world.upload(items[:3])
+
+    result = await world.upload(items, LaneOptions(BATCH, max_failures=MaxFailures(count=1)))
+
+    assert result.stop is not None
+    assert result.stop.kind is StopKind.TOO_MANY_FAILURES
+    assert [result.states[item.item_id] for item in items[3:]] == [State.COMPLETE] * 3
+
+
 async def test_without_waiting_what_is_ready_is_bound(world: World) -> None:
     ready = an_item("b", bind=OTHER)
     world.service.script(PUT_FIELD, throttled())
