@@ -111,3 +111,14 @@ def test_operations_shows_the_crontab_as_it_is() -> None:
     shown = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
     assert "\n".join(lines[lines.index("SHELL=/bin/sh") :]) in shown
+
+
+def test_every_test_that_the_threat_model_names_is_there_and_every_claim_has_one() -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    claims = [row for table in text.split("| claim | test |\n")[1:] for row in table.split("\n\n")[0].splitlines()[1:]]
+
+    assert len(named) > len(claims) > 30
+    assert [row for row in claims if "::" not in row] == []
+    for path, name in named:
+        assert re.search(rf"def {name}\(", (ROOT / path).read_text(encoding="utf-8")), f"{path}::{name}"

@@ -6,7 +6,7 @@ The wheel installs the page as `share/man/man1/batch-upload.1`.
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Protocol, cast
 
 import typer.main
 
@@ -21,10 +21,10 @@ SHARED_BY = 3
 """A flag that so many verbs take with the same words is described once."""
 
 _ABOUT = (
-    "Uploads registration attachments (letters of authorization, opt-in screenshots) to AWS End User Messaging SMS: all "
-    "files that a YAML manifest lists, as fast as the account allows. Every upload is recorded in a ledger before and "
-    "after the request. The same command can be run again after any failure: nothing is uploaded twice, and nothing is "
-    "lost.",
+    "Uploads registration attachments (letters of authorization, opt-in screenshots) to AWS End User Messaging SMS: "
+    "all files that a YAML manifest lists, as fast as the account allows. Every upload is recorded in a ledger before "
+    "and after the request. The same command can be run again after any failure: nothing is uploaded twice, and "
+    "nothing is lost.",
     "With `--local`, everything runs against an emulator on this machine: no AWS account is needed.",
 )
 _ENVIRONMENT = (
@@ -42,6 +42,21 @@ _FILES = (
 )
 
 
+class _Parameter(Protocol):
+    """An argument or a flag, as the library of the command line holds it."""
+
+    opts: list[str]
+    secondary_opts: list[str]
+    metavar: str | None
+    help: str | None
+    required: bool
+
+
+class _Verb(Protocol):
+    params: list[_Parameter]
+    help: str
+
+
 def page() -> str:
     """Return the page in the man(7) macros: ASCII, one request or line of text a line."""
     verbs = dict(_verbs())
@@ -53,14 +68,17 @@ def page() -> str:
         ".SH NAME",
         "batch\\-upload \\- upload registration attachments to AWS End User Messaging SMS from a manifest",
         ".SH SYNOPSIS",
-        *_spaced(f"\\fBbatch\\-upload\\fR \\fIVERB\\fR {_text('[ARGUMENTS] [FLAGS]')}", "\\fBbatch\\-upload\\fR \\-\\-version"),
+        *_spaced(
+            f"\\fBbatch\\-upload\\fR \\fIVERB\\fR {_text('[ARGUMENTS] [FLAGS]')}",
+            "\\fBbatch\\-upload\\fR \\-\\-version",
+        ),
         ".SH DESCRIPTION",
         *_paragraphs(_ABOUT),
         ".SH VERBS",
     ]
     for name, verb in verbs.items():
         lines += _verb(name, verb, shared)
-    lines += [".SH SHARED FLAGS", *_entries(sorted(shared, key=lambda flag: _long_name(flag[0])))]
+    lines += [".SH SHARED FLAGS", *_entries(sorted(shared, key=lambda flag: (_long_name(flag[0]), flag)))]
     codes = ((str(int(code)), EXIT_REASONS[code]) for code in ExitCode)
     lines += [".SH EXIT STATUS", *_paragraphs([_EXITS]), *_entries(codes)]
     lines += [".SH ENVIRONMENT", *_entries(_ENVIRONMENT), ".SH FILES", *_entries(_FILES)]
@@ -71,19 +89,19 @@ def page() -> str:
 _EXITS = "After 10 to 19 the same command again will do; after 20 to 29 a person must act first."
 
 
-def _verbs() -> Iterator[tuple[str, Any]]:
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+def _verbs() -> Iterator[tuple[str, _Verb]]:
+    for name, command in vars(typer.main.get_command(app))["commands"].items():
         for verb, its in getattr(command, "commands", {"": command}).items():
-            yield f"{name} {verb}".strip(), its
+            yield f"{name} {verb}".strip(), cast(_Verb, its)
 
 
-def _verb(name: str, verb: Any, shared: set[tuple[str, str]]) -> list[str]:
+def _verb(name: str, verb: _Verb, shared: set[tuple[str, str]]) -> list[str]:
     arguments = [each for each in verb.params if not _is_flag(each)]
     own = [_described(each) for each in verb.params if _is_flag(each)]
-    words = [each.metavar if each.required else f"[{each.metavar}]" for each in arguments]
+    words = [f"{each.metavar}" if each.required else f"[{each.metavar}]" for each in arguments]
     sentence = verb.help.replace("\n", " ")
     lines = [f".SS {_text(' '.join([name, *words]))}", *_paragraphs([sentence[:1].upper() + sentence[1:] + "."])]
-    lines += _entries((each.metavar, each.help or "") for each in arguments)
+    lines += _entries((each.metavar or "", each.help or "") for each in arguments)
     lines += _entries(flag for flag in own if flag not in shared)
     taken = [_long_name(names) for names, words in own if (names, words) in shared]
     if taken:
@@ -91,11 +109,11 @@ def _verb(name: str, verb: Any, shared: set[tuple[str, str]]) -> list[str]:
     return [*lines, ".PP", "Examples:", ".PP", ".nf", ".RS 4", *(_text(each) for each in EXAMPLES[name]), ".RE", ".fi"]
 
 
-def _is_flag(parameter: Any) -> bool:
+def _is_flag(parameter: _Parameter) -> bool:
     return bool(parameter.opts[0].startswith("-"))
 
 
-def _described(flag: Any) -> tuple[str, str]:
+def _described(flag: _Parameter) -> tuple[str, str]:
     """Return a flag's names, a short one first, with what it takes, and its help."""
     names = [*sorted(flag.opts, key=len), *flag.secondary_opts]
     takes = f" {flag.metavar}" if flag.metavar else ""

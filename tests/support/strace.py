@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -21,7 +22,7 @@ _CALL = re.compile(r"^(?P<thread>\d+) +(?P<at>[\d.]+ )?(?P<name>\w+)\((?P<rest>.
 _RESUMED = re.compile(r"^(?P<thread>\d+) +(?P<at>[\d.]+ )?<\.\.\. (?P<name>\w+) resumed>")
 
 
-def needed(reason: str) -> None:
+def needed(reason: str) -> NoReturn:
     """Skip the test for this reason, or fail it where nothing may be skipped."""
     if os.environ.get(SKIP_NOTHING) == "1":
         pytest.fail(reason)
