@@ -34,7 +34,7 @@ def _last(name: str) -> str:
 
 
 def _linted(path: Path) -> subprocess.CompletedProcess[str]:
-    command = [HADOLINT, "--no-color", "--failure-threshold", "style", path]
+    command: list[str | Path] = [HADOLINT, "--no-color", "--failure-threshold", "style", path]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
