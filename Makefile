@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 # the aws command line, which takes part in a benchmark, pins what we depend on otherwise
 BENCH_VENV := .venv-bench
+LOWEST_VENV := .venv-lowest
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := batch_upload tests benchmarks manifests
@@ -12,7 +13,7 @@ SOURCES := batch_upload tests benchmarks manifests
 # time then, and tests start a thousand interpreters
 TEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-.PHONY: demo demo-fleet test check lint audit dist sbom format soak bench clean
+.PHONY: demo demo-fleet test check lint audit lowest dist sbom format soak bench clean
 
 # the first two commands of the README
 
@@ -40,6 +41,11 @@ lint: $(VENV)/.dev
 # known vulnerabilities of what is pinned; left out, with the reason, where the package index does not tell them
 audit: $(VENV)/.dev
 	@$(BIN)/python -m tests.support.audit
+
+# the lowest versions that pyproject.toml admits
+
+lowest: $(LOWEST_VENV)/.lowest
+	$(LOWEST_VENV)/bin/python -m pytest --numprocesses auto --dist worksteal tests/unit tests/contract
 
 # a release: the wheel, the sdist, and the bill of materials beside them
 
@@ -77,7 +83,7 @@ bench: $(VENV)/.dev $(BENCH_VENV)/.bench
 	$(BIN)/python -m benchmarks.fleet
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) $(LOWEST_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -100,4 +106,12 @@ $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
 $(BENCH_VENV)/.bench: requirements/bench.txt
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/bench.txt
+	@touch $@
+
+# the pins of development first, for pytest and its like; then what is lower, which some tools of development would not have
+$(LOWEST_VENV)/.lowest: requirements/dev.txt requirements/lowest.txt requirements/build.txt pyproject.toml
+	$(PYTHON) -m venv $(LOWEST_VENV)
+	$(LOWEST_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/build.txt -r requirements/dev.txt
+	$(LOWEST_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps -r requirements/lowest.txt
+	$(LOWEST_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -29,6 +29,7 @@ from tests.support.sbom import bill
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
+LOWEST = "lowest"
 
 
 @pytest.mark.parametrize("path", sorted(REQUIREMENTS.glob("*.txt")), ids=lambda path: path.name)
@@ -115,6 +116,15 @@ def test_the_ranges_and_what_is_pinned_are_of_the_same_packages() -> None:
 
     for requirement in map(Requirement, _ranges()):
         assert pinned[canonicalize_name(requirement.name)] in requirement.specifier, requirement
+
+
+def test_each_lower_bound_is_the_version_that_was_tried() -> None:
+    tried = {pin.name: Version(pin.version) for pin in pins(LOWEST)}
+
+    for requirement in map(Requirement, _ranges()):
+        (specifier,) = requirement.specifier
+        assert specifier.operator == ">=", requirement
+        assert tried[canonicalize_name(requirement.name)] == Version(specifier.version), requirement
 
 
 @contextmanager
