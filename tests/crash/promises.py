@@ -1,6 +1,6 @@
-"""Write docs/promises.md from the list of promises and the counts of the last full run.
+"""Write docs/promises.md from the list of promises and what the last long runs counted.
 
-`python -m tests.crash.promises` after `BATCH_UPLOAD_TESTS_MATRIX=FILE make soak`, with FILE's rows in `matrix.json`.
+`python -m tests.crash.promises`, after `make soak` and `python -m tests.support.soak --write` too.
 """
 
 import json
@@ -12,10 +12,10 @@ from typing import Any
 from tests.crash.bind_promises import BINDING
 from tests.crash.promise_list import CRASHES, LIBRARY, RULES, Promise
 from tests.crash.shared_promises import SHARED
+from tests.support.soak import PARTS, RESULTS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "promises.md"
-MATRIX = Path(__file__).with_name("matrix.json")
 ASSUMED = Path(__file__).with_name("assumptions.md")
 HEAD = """# Promises
 
@@ -39,6 +39,13 @@ the command calls the database's driver or the SDK, and the wire to the database
 note each write in its own transaction. From these notes and the service's log the test checks that each write had the
 lane's fence, that fences never fall and each has one holder, that commits are counted without a gap, that an intent
 was committed before its request arrived, and that all processes together kept to the lane's rate.
+"""
+LONG = """
+## Long runs
+
+`make soak` runs these parts one after the other, `make soak PART=kills` one of them. A part that is stopped goes on
+where it was; after a change of the program it begins anew. Every test has passed; two cores, Linux, Python 3.11. The
+last column is the digest of the program's files, as `python -m tests.support.soak --program` prints it.
 """
 
 
@@ -67,13 +74,20 @@ def _section(title: str, promises: Sequence[Promise]) -> Iterator[str]:
 
 
 def _matrix() -> Iterator[str]:
-    made: dict[str, Any] = json.loads(MATRIX.read_text(encoding="utf-8"))
+    last: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
     yield HOW
-    yield f"Last runs of every point: {made['date']}, on {made['machine']}.\n"
     yield "| where it was killed, or what failed | script | points | took effect | result |"
     yield "|---|---|--:|--:|---|"
-    for row in made["rows"]:
+    for row in (row for part in last.values() for row in part["counts"]):
         yield f"| {row['kind']} | {row['script']} | {row['points']:,} | {row['kills']:,} | all held |"
+    yield LONG
+    yield "| part | what it does | tests | minutes | last run | program |"
+    yield "|---|---|--:|--:|---|---|"
+    for name, part in PARTS.items():
+        if name in last:
+            told = last[name]
+            ran = f"{told['tests'] or ''} | {told['minutes'] or ''} | {told['date']} | {told['program']}"
+            yield f"| `{name}` | {part.what} | {ran} |"
     yield ""
 
 

@@ -1,6 +1,5 @@
 """Where kills are tried: for each point a new account, a new manifest with documents of its own, and no ledger yet."""
 
-import json
 import os
 import subprocess
 import tempfile
@@ -18,11 +17,10 @@ from tests.support.endpoint import Endpoint
 from tests.support.fleets import Fleet, make_fleet
 from tests.support.invariants import assert_nothing_is_wrong_yet, assert_settled
 from tests.support.kill_points import KILLED, NOWHERE, Driver, Ended, Kill, driver
+from tests.support.soak import note
 
 SITES_AN_EMULATOR = 150
 """An emulator keeps every account; a new one keeps looking at one of them quick."""
-MATRIX_FILE = "BATCH_UPLOAD_TESTS_MATRIX"
-"""Names the file that full runs of kill points write their counts to."""
 FLEET_ACCOUNTS_MAX = 1_000
 """Accounts of one fleet: the next one has accounts of its own."""
 PACE = ("--rate", "1000")
@@ -203,12 +201,5 @@ def killed_or_clean(ended: Ended) -> bool:
 
 
 def record(kind: str, script: str, *, points: int, kills: int) -> None:
-    """Count a full run of points in the matrix, where one is being made: all of them held."""
-    named = os.environ.get(MATRIX_FILE)
-    if not named:
-        return
-    path = Path(named)
-    rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    kept = [row for row in rows if (row["kind"], row["script"]) != (kind, script)]
-    kept.append({"kind": kind, "script": script, "points": points, "kills": kills})
-    path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    """Count a full run of points, where `make soak` gathers them: all of them held."""
+    note({"kind": kind, "script": script, "points": points, "kills": kills})
