@@ -81,7 +81,6 @@ bench: $(VENV)/.dev $(BENCH_VENV)/.bench
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.lanes
 	$(BIN)/python -m benchmarks.fleet
-	$(BIN)/python -m benchmarks.fleet
 
 clean:
 	rm -rf $(VENV) $(BENCH_VENV) $(LOWEST_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .soak
