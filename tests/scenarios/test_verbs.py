@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -236,7 +237,11 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
     ended = run("--version", cwd=tmp_path, command=(sys.executable, "-m", "batch_upload"))
     installed = run("--version", cwd=tmp_path)
 
-    assert (ended.code, ended.stdout) == (installed.code, installed.stdout) == (0, "batch-upload 0.1.0\n")
+    assert (
+        (ended.code, ended.stdout)
+        == (installed.code, installed.stdout)
+        == (0, f"batch-upload {version('batch-upload')}\n")
+    )
 
 
 @pytest.mark.parametrize("verb", ["", *VERBS, "watch", "emulator"])

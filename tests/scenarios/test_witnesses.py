@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from socket import gethostname
 
@@ -56,7 +57,7 @@ def test_one_run_is_told_to_all_by_one_id(endpoint: Endpoint, command: Preloaded
     assert heard.paths == ["/ping/canary-uuid/start", "/ping/canary-uuid"]
     assert "3 complete" in heard.heard[1][2]
     assert labels(tmp_path) == {
-        **{"manifest": "june.yaml", "verb": "upload", "batch": "acme-2026", "version": "0.1.0"},
+        **{"manifest": "june.yaml", "verb": "upload", "batch": "acme-2026", "version": version("batch-upload")},
         **{"account": endpoint.account, "region": "us-east-1", "run_id": run_id, "host": gethostname()},
     }
     found = metrics(tmp_path)

@@ -4,6 +4,7 @@ The wheel installs the page as `share/man/man1/batch-upload.1`.
 """
 
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Protocol, cast
@@ -19,6 +20,7 @@ from tests.support.emulator_process import ROOT
 PAGE = ROOT / "docs" / "man" / "batch-upload.1"
 SHARED_BY = 3
 """A flag that so many verbs take with the same words is described once."""
+_VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 _ABOUT = (
     "Uploads registration attachments (letters of authorization, opt-in screenshots) to AWS End User Messaging SMS: "
@@ -64,7 +66,7 @@ def page() -> str:
     shared = {flag for flag, count in flags.items() if count >= SHARED_BY}
     lines = [
         '.\\" Made by tests/support/man_page.py from the verbs: change them, not this file.',
-        ".TH BATCH\\-UPLOAD 1",
+        f'.TH BATCH\\-UPLOAD 1 "" "batch\\-upload {_VERSION}"',
         ".SH NAME",
         "batch\\-upload \\- upload registration attachments to AWS End User Messaging SMS from a manifest",
         ".SH SYNOPSIS",
