@@ -97,7 +97,7 @@ def test_every_version_grows_into_the_same_ledger(tmp_path: Path) -> None:
     assert len(shapes) == 1
 
 
-@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
 def test_a_kept_ledger_grows_into_the_same_ledger_as_a_new_one(
     raw: sqlite3.Connection, tmp_path: Path, version: int
 ) -> None:
@@ -145,7 +145,8 @@ def test_a_step_that_leaves_a_reference_to_nothing_is_undone(raw: sqlite3.Connec
 
 
 @pytest.mark.parametrize(
-    ("version", "queries"), [(1, OF_OLD), (2, OF_OLD), (3, OF_OLD), (4, NOW), (5, NOW), (6, NOW), (7, NOW), (8, NOW)]
+    ("version", "queries"),
+    [(1, OF_OLD), (2, OF_OLD), (3, OF_OLD), (4, NOW), (5, NOW), (6, NOW), (7, NOW), (8, NOW), (9, NOW)],
 )
 def test_what_a_ledger_of_old_told_of_its_items_it_tells_still(
     path: Path, version: int, queries: tuple[str, ...]
