@@ -10,7 +10,7 @@ from batch_upload.cli.flags import OUTPUT_FLAGS, Flags
 from batch_upload.cli.output import Output
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.errors import UsageError
-from batch_upload.summary import Summary, exit_of
+from batch_upload.summary import EVENT_SCHEMA_VERSION, Summary, exit_of
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -38,7 +38,7 @@ def emulator_command(
 
     def on_start(running: "RunningEmulator", _group: "TaskGroup") -> None:
         if output.json:
-            output.event({"event": "listening", "schema_version": 1, "url": running.url})
+            output.event({"event": "listening", "schema_version": EVENT_SCHEMA_VERSION, "url": running.url})
         else:
             sys.stdout.write(f"{running.url}\n")
             sys.stdout.flush()

@@ -32,7 +32,7 @@ from batch_upload.form import Form
 from batch_upload.model import MAX_SIZE_DEFAULT_BYTES, Problem, State
 from batch_upload.report.ndjson import made_line, problem_line
 from batch_upload.spelling import size_text
-from batch_upload.summary import Summary, exit_of
+from batch_upload.summary import EVENT_SCHEMA_VERSION, Summary, exit_of
 from batch_upload.targets import Target
 from batch_upload.words import aligned_lines, count_words, indented
 
@@ -190,7 +190,7 @@ def new_command(
     _problems(made.problems, output)
     for each in made.left_out:
         line = {"file": printable(each.path), "code": each.code, "message": each.message}
-        output.event({"event": "left_out", "schema_version": 1, **line})
+        output.event({"event": "left_out", "schema_version": EVENT_SCHEMA_VERSION, **line})
     output.say(*left_out_lines(made.left_out), *excluded_lines(made), *one_by_one_lines(made.one_by_one))
     output.say(*(printable(note) for note in made.notes))
     lines = write_new_manifest(made, out, made_of, options, force=force)
@@ -318,7 +318,7 @@ def schema_command(*, flags: Flags, output: Output) -> Ended:
     from batch_upload.manifest.schema import manifest_schema, schema_text  # imports pydantic
 
     if output.json:
-        output.event({"event": "schema", "schema_version": 1, "schema": manifest_schema()})
+        output.event({"event": "schema", "schema_version": EVENT_SCHEMA_VERSION, "schema": manifest_schema()})
     else:
         with standard_output() as stream:
             stream.write(schema_text())

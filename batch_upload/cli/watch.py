@@ -11,7 +11,7 @@ from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.streams import raising
 from batch_upload.cli.verb import Ended, verb
 from batch_upload.model import State
-from batch_upload.summary import exit_of
+from batch_upload.summary import EVENT_SCHEMA_VERSION, exit_of
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -45,7 +45,7 @@ def watch_command(
     async def watch() -> Ended:
         def on_start(url: str, group: "TaskGroup") -> None:
             if output.json:
-                output.event({"event": "listening", "schema_version": 1, "url": url})
+                output.event({"event": "listening", "schema_version": EVENT_SCHEMA_VERSION, "url": url})
             else:
                 with raising(sys.stdout):  # without its address the page is of no use
                     sys.stdout.write(f"{url}\n")

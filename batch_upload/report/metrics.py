@@ -42,12 +42,6 @@ HELP: Mapping[str, str] = {
     "lanes_uploaded_items": "Items of all lanes that became known as created in the run.",
 }
 """Every metric without its prefix, and what it is. All are gauges: a run begins with nothing."""
-ONLY_WITH_TARGETS = frozenset(
-    {"lane_exit_code", "lane_last_success_timestamp_seconds", "lanes", "lanes_items", "lanes_uploaded_items"}
-)
-"""Metrics of a manifest with `targets` alone."""
-ONLY_IN_POSTGRESQL = frozenset({"lease_fence", "lease_held", "lease_held_seconds"})
-"""Metrics of a run whose ledger is a PostgreSQL database, once it has taken the lane."""
 CARRIED = frozenset(
     {
         *("run_end_timestamp_seconds", "run_exit_code", "last_success_timestamp_seconds", "items", "rate_per_second"),

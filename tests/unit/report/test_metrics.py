@@ -15,8 +15,6 @@ from batch_upload.report.metrics import (
     CARRIED,
     HELP,
     LANES_WRITTEN_MAX,
-    ONLY_IN_POSTGRESQL,
-    ONLY_WITH_TARGETS,
     CarriedMetrics,
     RunMetrics,
     carried_metrics,
@@ -38,6 +36,12 @@ from tests.unit.report.samples import (
     throttled,
 )
 
+ONLY_WITH_TARGETS = frozenset(
+    {"lane_exit_code", "lane_last_success_timestamp_seconds", "lanes", "lanes_items", "lanes_uploaded_items"}
+)
+"""Metrics of a manifest with `targets` alone."""
+ONLY_IN_POSTGRESQL = frozenset({"lease_fence", "lease_held", "lease_held_seconds"})
+"""Metrics of a run whose ledger is a PostgreSQL database, once it has taken the lane."""
 PAGE = ROOT / "docs" / "output.md"
 MANIFEST = 'batches/"june"\\\n.yaml'
 """A name that a format with quotes and lines must survive."""
