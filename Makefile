@@ -5,6 +5,8 @@ VENV := .venv
 # the aws command line, which takes part in a benchmark, pins what we depend on otherwise
 BENCH_VENV := .venv-bench
 LOWEST_VENV := .venv-lowest
+# what builds the site pins other versions of what tools of development need
+DOCS_VENV := .venv-docs
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := batch_upload tests benchmarks manifests
@@ -13,7 +15,7 @@ SOURCES := batch_upload tests benchmarks manifests
 # time then, and tests start a thousand interpreters
 TEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-.PHONY: demo demo-fleet test check lint audit lowest dist sbom format soak bench clean
+.PHONY: demo demo-fleet docs test check lint audit lowest dist sbom format soak bench clean
 
 # the first two commands of the README
 
@@ -24,6 +26,13 @@ demo: $(VENV)/.runtime
 
 demo-fleet: $(VENV)/.fleet
 	$(BIN)/python manifests/demo_fleet.py
+
+# the site of docs/, in site/: `python3 -m http.server --bind 127.0.0.1 --directory site` serves it
+
+docs: $(DOCS_VENV)/.docs
+	$(DOCS_VENV)/bin/python -m tests.support.site_source build/site-source
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet --clean
+	@echo "site/index.html is the first page"
 
 test: $(VENV)/.dev
 	$(TEST)
@@ -83,7 +92,7 @@ bench: $(VENV)/.dev $(BENCH_VENV)/.bench
 	$(BIN)/python -m benchmarks.fleet
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) $(LOWEST_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .soak
+	rm -rf $(VENV) $(BENCH_VENV) $(LOWEST_VENV) $(DOCS_VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .soak
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -106,6 +115,11 @@ $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
 $(BENCH_VENV)/.bench: requirements/bench.txt
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/bench.txt
+	@touch $@
+
+$(DOCS_VENV)/.docs: requirements/docs.txt
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/docs.txt
 	@touch $@
 
 # the pins of development first, for pytest and its like; then what is lower, which some tools of development would not have

@@ -4,7 +4,6 @@ import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Literal
 
 import anyio
 import pytest
@@ -12,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from tests.support.batches import make_batch
-from tests.support.browser import A4_WIDTH, SCROLLED_SIDEWAYS, TIMEOUT_MS, Watched, opened, page_of
+from tests.support.browser import A4_WIDTH, SCROLLED_SIDEWAYS, TIMEOUT_MS, Scheme, Watched, opened, page_of
 from tests.support.endpoint import Endpoint
 from tests.support.page_ledgers import HOSTILE, as_shown, ids_of, tell_story
 from tests.support.preloaded import Preloaded
@@ -21,7 +20,6 @@ from tests.support.strace import needed
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 COUNT = 2_000
 MANY = 20_000
-Scheme = Literal["light", "dark"]
 LABEL = "cell => getComputedStyle(cell, '::before').content"
 CUT = """[...document.querySelectorAll("#columns th, #rows .item > *, #rows .clip, #rows .head, .examples .head")]
     .filter((each) => each.checkVisibility() && each.scrollWidth > each.clientWidth

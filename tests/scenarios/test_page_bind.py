@@ -4,7 +4,6 @@ import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Literal
 from urllib.parse import quote
 
 import anyio
@@ -26,12 +25,11 @@ from tests.support.bound_ledgers import (
     tell_binds,
     write_bound_manifest,
 )
-from tests.support.browser import Watched, opened, page_of
+from tests.support.browser import Scheme, Watched, opened, page_of
 from tests.support.preloaded import Preloaded
 from tests.support.strace import needed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-Scheme = Literal["light", "dark"]
 LOOKS_MS = 20_000
 """A look a second, on a machine that is busy with other tests."""
 

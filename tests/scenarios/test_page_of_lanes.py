@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from playwright.async_api import Browser, expect
@@ -14,7 +13,7 @@ from batch_upload.ledger import find_reader
 from batch_upload.report.ndjson import LaneRef
 from batch_upload.report.summary_text import Invocation
 from batch_upload.watch.still_page import still_page_of_lanes
-from tests.support.browser import opened
+from tests.support.browser import Scheme, opened
 from tests.support.page_ledgers import lane_labels, tell_lanes
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -22,7 +21,6 @@ LANES = 24
 ITEMS = 12
 SHOWN = 20
 """Lanes in the table before more are asked for."""
-Scheme = Literal["light", "dark"]
 
 
 def written(folder: Path, labels: Sequence[str]) -> Path:

@@ -3,14 +3,13 @@
 import re
 import shutil
 from pathlib import Path
-from typing import Literal
 from urllib.parse import quote
 
 import anyio
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.support.browser import Watched, opened, page_of
+from tests.support.browser import Scheme, Watched, opened, page_of
 from tests.support.page_ledgers import HOSTILE, PRINCIPAL, as_shown, ids_of, tell_story
 from tests.support.preloaded import Preloaded
 from tests.support.strace import needed
@@ -18,7 +17,6 @@ from tests.support.strace import needed
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 COUNT = 300
 PLAIN = "letters/00027-authorization.pdf"
-Scheme = Literal["light", "dark"]
 
 
 @pytest.fixture(scope="module")

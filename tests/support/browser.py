@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
@@ -31,6 +31,7 @@ SCROLLED_SIDEWAYS = """[...document.querySelectorAll("main *")].filter((each) =>
     && each.scrollWidth > each.clientWidth && ["auto", "scroll"].includes(getComputedStyle(each).overflowX))
     .map((each) => `${each.className} ${each.scrollWidth} > ${each.clientWidth}`)"""
 """The boxes in sight that are narrower than what they hold, so that it must be scrolled sideways."""
+Scheme: TypeAlias = Literal["light", "dark"]
 GRAVE = frozenset({"serious", "critical"})
 
 
@@ -104,11 +105,15 @@ async def opened(
     browser: Browser,
     url: str,
     *,
-    scheme: Literal["light", "dark"] = "light",
+    scheme: Scheme = "light",
     width: int = 1280,
     is_inspected: bool = False,
+    ready: str = "html[data-ready]",
 ) -> AsyncIterator[Watched]:
-    """A page that has drawn itself. `is_inspected`: its policy does not bind what a tool brings in."""
+    """A page that has drawn itself: `ready` is there.
+
+    `is_inspected`: its policy does not bind what a tool brings in.
+    """
     context = await browser.new_context(
         color_scheme=scheme, viewport={"width": width, "height": 900}, bypass_csp=is_inspected, locale="en"
     )
@@ -119,7 +124,7 @@ async def opened(
     watched.page.on("pageerror", lambda error: watched.complaints.append(str(error)))
     try:
         await watched.page.goto(url)
-        await watched.page.wait_for_selector("html[data-ready]", state="attached")
+        await watched.page.wait_for_selector(ready, state="attached")
         yield watched
     finally:
         await context.close()
