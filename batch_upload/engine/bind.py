@@ -3,11 +3,15 @@
 A request is the same whenever it is sent again, so one without an answer is simply repeated. The intent is durable
 before the first, the outcome before anything is reported of it. What the service refuses since the version cannot be
 changed any more is read back first: an earlier request may have done it before the version was submitted.
+
+A ledger that was lost, copied or restored does not know what was put into fields since. There a field is read before
+anything is put into it, and what somebody else put there stays.
 """
 
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import anyio
 
@@ -23,10 +27,10 @@ from batch_upload.engine.rows import has_failed_binding, is_to_be_bound
 from batch_upload.engine.settle import is_old
 from batch_upload.errors import AccessFault, LaneFault, OutOfResources, Refused, Transient
 from batch_upload.escape import quoted
-from batch_upload.model import Known, Outcome, OutcomeKind
+from batch_upload.model import Fault, Known, Outcome, OutcomeKind
 from batch_upload.operations import PUT_FIELD
 from batch_upload.ports import BindAttempt
-from batch_upload.registration import Registration
+from batch_upload.registration import Bind, Registration
 
 BINDS_AT_ONCE = 4
 """Requests in flight: at one a second, more would only wait for slots."""
@@ -38,6 +42,8 @@ NOT_READY = "RESOURCE_NOT_ACTIVE"
 REGISTRATION = "registration"
 """What a refusal calls a registration, as against an attachment."""
 NO_FIELD = "UNKNOWN_REGISTRATION_FIELD"
+FIELD_TAKEN = "FieldTaken"
+"""Code of the fault of an item whose field holds what this ledger did not put there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +68,13 @@ class BindStep:
         self._is_closed = False
         self._scope = anyio.CancelScope()
         self._is_proven = False
+        self._doubted_before: datetime | None = None
         self.registrations: set[str] = set()
         """In whose fields something was put in this run."""
+
+    def doubt_before(self, at: datetime) -> None:
+        """Read the field of each attachment that was sent before `at`: the ledger may be a copy or a restored backup."""
+        self._doubted_before = at
 
     def add(self, known: Known) -> None:
         """Bind this item's attachment if that is what is left of it.
@@ -123,6 +134,8 @@ class BindStep:
             await self._attempt(known)
 
         try:
+            if self._is_in_doubt(known) and await self._is_settled_by_field(known):
+                return
             tries = Tries()
             while True:
                 try:
@@ -195,6 +208,63 @@ class BindStep:
         if known.bound_to is not None:
             self.registrations.add(known.bound_to.registration)
         self._context.tell(known)
+
+    # what fields hold before anything is put into them
+
+    def _is_in_doubt(self, known: Known) -> bool:
+        """Return whether the field may hold something that the ledger does not know of."""
+        if known.fault is not None and known.fault.code == FIELD_TAKEN:
+            return True
+        if known.attempts == 0 and known.bound_version is None:  # found at the service
+            return True
+        sent_at, doubted = known.first_sent_at, self._doubted_before
+        return doubted is not None and (sent_at is None or sent_at < doubted)
+
+    async def _is_settled_by_field(self, known: Known) -> bool:
+        """Read the field. Return whether nothing is to be put into it: it holds the attachment, or somebody else's.
+
+        What cannot be read since the permission is missing is not settled. Raises as `Wire.call`.
+        """
+        context, bind, wanted = self._context, known.bind, known.attachment_id
+        if bind is None or wanted is None:
+            return False
+        self._check_stop()
+        try:
+            found = await self._registration(bind.registration)
+            if found is None:
+                return False
+            contents = await read_fields(context, bind.registration, [bind.field], version=found.version)
+        except (Refused, AccessFault) as error:
+            if isinstance(error, AccessFault) and error.code not in NOT_ALLOWED:
+                raise
+            context.notice(f"what {place(bind)} holds could not be read: {error.message}")
+            return False
+        content = contents.get(bind.field)
+        held = None if content is None else content.attachment_id
+        if held == wanted:
+            outcome, version = Outcome(OutcomeKind.ACCEPTED, context.now()), found.version
+        elif held is None or found.is_under_review or found.is_denied:  # then the service refuses it, and says why
+            return False
+        elif bind in (await context.ledger.fields_of([held])).get(held, ()):
+            return False
+        else:
+            fault = Fault(FIELD_TAKEN, taken(bind, held))
+            outcome, version = Outcome(OutcomeKind.REFUSED, context.now(), fault=fault), None
+        attempt = await context.ledger.intend_bind(known.client_token, run_id=context.run_id, at=context.now())
+        after = await self._record(attempt, outcome, version=version)
+        if version is None:
+            context.tell(after)
+        else:
+            self._report_bound(after)
+        return True
+
+    async def _registration(self, registration_id: str) -> Registration | None:
+        """Return a registration as it was before the run, or as it is now if it was not asked for. Raises as
+        `Wire.call`."""
+        found = self._registrations.get(registration_id)
+        if found is None:
+            found = (await registrations_by_id(self._context, [registration_id])).get(registration_id)
+        return found
 
     # what is refused
 
@@ -293,6 +363,16 @@ def unchangeable(attempt: BindAttempt, registration: Registration | None, error:
         f"{version} was {how}, so {field} cannot be changed; make a new version in the console or with"
         f" `aws pinpoint-sms-voice-v2 create-registration-version --registration-id {name}`, then run the same command"
         " again"
+    )
+
+
+def taken(bind: Bind, held: str) -> str:
+    """Return why nothing was put into a field that holds something else, and what to do."""
+    return (
+        f"{place(bind)} holds `{held}`, which this ledger did not put there, so nothing was put in its place; if it is"
+        " to be replaced, delete the value in the console or with `aws pinpoint-sms-voice-v2"
+        f" delete-registration-field-value --registration-id {bind.registration} --field-path {bind.field}`, then run"
+        " the same command again"
     )
 
 

@@ -69,6 +69,14 @@ BINDING: tuple[Promise, ...] = (
         ),
     ),
     Promise(
+        "A ledger that was lost or restored puts nothing in the place of what somebody has put into a field since.",
+        (
+            f"{FIELDS}::test_a_ledger_that_does_not_know_what_a_person_put_into_a_field_leaves_it_there",
+            f"{FIELDS}::test_an_old_copy_of_a_ledger_leaves_what_was_put_into_its_field_since",
+            f"{FIELDS}::test_what_is_in_its_field_already_is_found_there_by_a_ledger_that_does_not_know_it",
+        ),
+    ),
+    Promise(
         "A registration or a field that does not exist is found before anything is sent.",
         (
             f"{SCENARIOS}::test_what_the_service_does_not_take_is_a_problem_at_its_bind_and_nothing_is_sent",
