@@ -73,7 +73,7 @@ class BindStep:
         """In whose fields something was put in this run."""
 
     def doubt_before(self, at: datetime) -> None:
-        """Read the field of each attachment that was sent before `at`: the ledger may be a copy or a restored backup."""
+        """Read the field of each attachment that was sent before `at`: the ledger may be a copy or a backup."""
         self._doubted_before = at
 
     def add(self, known: Known) -> None:
@@ -243,10 +243,8 @@ class BindStep:
         held = None if content is None else content.attachment_id
         if held == wanted:
             outcome, version = Outcome(OutcomeKind.ACCEPTED, context.now()), found.version
-        elif held is None or found.is_under_review or found.is_denied:  # then the service refuses it, and says why
-            return False
-        elif bind in (await context.ledger.fields_of([held])).get(held, ()):
-            return False
+        elif held is None or found.is_under_review or found.is_denied or await self._has_put(held, bind):
+            return False  # a version that cannot be changed is refused by the service, with the reason
         else:
             fault = Fault(FIELD_TAKEN, taken(bind, held))
             outcome, version = Outcome(OutcomeKind.REFUSED, context.now(), fault=fault), None
@@ -257,6 +255,10 @@ class BindStep:
         else:
             self._report_bound(after)
         return True
+
+    async def _has_put(self, attachment_id: str, bind: Bind) -> bool:
+        """Return whether a request of this ledger put this attachment into the field."""
+        return bind in (await self._context.ledger.fields_of([attachment_id])).get(attachment_id, ())
 
     async def _registration(self, registration_id: str) -> Registration | None:
         """Return a registration as it was before the run, or as it is now if it was not asked for. Raises as

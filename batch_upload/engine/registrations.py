@@ -26,6 +26,8 @@ FIELDS_A_CALL = 5
 """Fields of which one call tells what they hold (botocore 1.43.117, `DescribeRegistrationFieldValues`)."""
 FIELDS_NAMED = 5
 """How many fields for attachments a message names."""
+BIND_FIELD = "bind-field"
+"""Code of a problem of a form: it has no such field, or one that takes no attachment."""
 GONE = frozenset({"CLOSED", "DELETED"})
 """Statuses of a registration whose fields can never be changed again."""
 
@@ -81,7 +83,10 @@ async def look_at_registrations(
     types = {each.type for each in registrations if each is not None and each.status not in GONE}
     read = await _read_definitions(asking, types - known_definitions.keys(), notice)
     definitions = {**known_definitions, **read}
-    problems = [problem for item in left if (problem := _problem(item, found, definitions)) is not None]
+    problems = _problems(left, found, definitions)
+    if doubtful := _types_with_problems(problems, items, found) - read.keys():  # AWS may have changed the form since
+        read |= await _read_definitions(asking, doubtful, notice)
+        problems = _problems(left, found, {**definitions, **read})
     return RegistrationLook(found, tuple(stale), tuple(denials), tuple(problems), read)
 
 
@@ -265,6 +270,20 @@ async def _read_definitions(
     return read
 
 
+def _problems(
+    items: Sequence[Item], found: Mapping[str, Registration], definitions: Mapping[str, Sequence[RegistrationField]]
+) -> list[BindProblem]:
+    return [problem for item in items if (problem := _problem(item, found, definitions)) is not None]
+
+
+def _types_with_problems(
+    problems: Sequence[BindProblem], items: Sequence[Item], found: Mapping[str, Registration]
+) -> set[str]:
+    """Return the types of registration whose form is the reason of a problem."""
+    binds = {item.item_id: item.bind for item in items if item.bind is not None}
+    return {found[binds[each.item_id].registration].type for each in problems if each.code == BIND_FIELD}
+
+
 def _problem(
     item: Item, found: Mapping[str, Registration], definitions: Mapping[str, Sequence[RegistrationField]]
 ) -> BindProblem | None:
@@ -289,11 +308,11 @@ def _problem(
     if defined is not None:
         kind = defined.kind.lower()
         message = f"{place(item.bind)} takes no attachment ({kind} field of a {registration.type}){_instead(takers)}"
-        return BindProblem(item.item_id, "bind-field", message)
+        return BindProblem(item.item_id, BIND_FIELD, message)
     message = f"`{registration.registration_id}` is a {registration.type}, which has no field `{item.bind.field}`"
     close = _closest_field(item.bind.field, takers)
     meant = f": did you mean `{close}`?" if close is not None else _instead(takers)
-    return BindProblem(item.item_id, "bind-field", message + meant)
+    return BindProblem(item.item_id, BIND_FIELD, message + meant)
 
 
 def _closest_field(wanted: str, paths: Sequence[str]) -> str | None:

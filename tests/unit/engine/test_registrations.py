@@ -90,10 +90,22 @@ async def test_what_fits_is_no_problem_and_takes_one_page_and_the_form(service: 
 async def test_a_form_that_the_ledger_remembers_is_not_asked_for(service: MemoryService) -> None:
     service.forms.add("registration-1")
 
-    found = await look(service, to("registration-1", "nothing.likeIt"))
+    found = await look(service, to("registration-1"))
 
-    assert (found.read, service.made(FIELD_DEFINITIONS)) == ({}, [])
-    assert [problem.code for problem in found.problems] == ["bind-field"]
+    assert (found.read, service.made(FIELD_DEFINITIONS), found.problems) == ({}, [], ())
+
+
+async def test_a_form_that_the_ledger_remembers_is_asked_for_again_before_it_is_a_problem(
+    service: MemoryService,
+) -> None:
+    service.forms.add("registration-1")
+    remembered = {TOLL_FREE: [RegistrationField(OPT_IN, "TEXT", "REQUIRED")]}
+
+    found = await look(service, to("registration-1"), to("registration-1", "nothing.likeIt", "b"), known=remembered)
+
+    assert [(problem.item_id, problem.code) for problem in found.problems] == [("b", "bind-field")]
+    assert found.read == {TOLL_FREE: tuple(FORMS[TOLL_FREE])}
+    assert len(service.made(FIELD_DEFINITIONS)) == 2  # the pages of one form
 
 
 @pytest.mark.parametrize(
