@@ -150,10 +150,11 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A sentence for people that no other event holds."""
+    """A sentence for people that no other event holds. `is_urgent`: a person must act, although the run ends well."""
 
     message: str
     at: datetime
+    is_urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from batch_upload.model import Known
 from batch_upload.report.item_text import KnownItems
 from batch_upload.report.ndjson import NdjsonObserver
 from batch_upload.report.observers import Observers, RunObserver
-from batch_upload.report.plain import PlainObserver, VerboseObserver
+from batch_upload.report.plain import PlainObserver, UrgentObserver, VerboseObserver
 from batch_upload.settings import Settings
 from batch_upload.summary import Summary, exit_of
 
@@ -38,11 +38,12 @@ TICK_S = 1.0
 def observers_of(output: Output) -> Observers:
     """Return the observers that `--json`, `--quiet`, `-v`, the terminal and the sinks ask for."""
     people: list[RunObserver]
+    lines: RunObserver
     if output.verbose:  # no progress display: the lines of requests would tear it
-        lines = Observers() if output.quiet else PlainObserver(sys.stderr, is_verbose=True)
+        lines = UrgentObserver(sys.stderr) if output.quiet else PlainObserver(sys.stderr, is_verbose=True)
         people = [lines, VerboseObserver(sys.stderr, level=output.verbose)]
     elif output.quiet:
-        people = []
+        people = [UrgentObserver(sys.stderr)]
     else:
         from batch_upload.report.console import people_observer  # imports what draws; `--quiet` does without
 

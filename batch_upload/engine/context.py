@@ -94,9 +94,9 @@ class LaneContext:
         if known.state is State.FAILED and (stop := self.failures.add(known.item_id)) is not None:
             self.stop(stop)
 
-    def notice(self, message: str) -> None:
-        """Tell people something that no other event holds."""
-        self.observer.notify(Notice(message, self.now()))
+    def notice(self, message: str, *, is_urgent: bool = False) -> None:
+        """Tell people something that no other event holds; also with `--quiet` if it is urgent."""
+        self.observer.notify(Notice(message, self.now(), is_urgent))
 
     def stop(self, stop: Stop) -> None:
         """Stop the lane, and say so if it is news."""

@@ -98,7 +98,7 @@ async def record_look(context: LaneContext, look: RegistrationLook) -> None:
     for bound, denial in look.denials:
         await ledger.deny(bound.client_token, denial, at=now)
     for message in denial_notices(look):
-        context.notice(message)
+        context.notice(message, is_urgent=True)
     if look.read:
         await ledger.remember_field_definitions(look.read, at=now)
 

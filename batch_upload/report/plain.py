@@ -136,6 +136,20 @@ class PlainObserver(RunObserver):
         return [] if sentence is None else [in_lane_words(wrapped.label, printable(sentence))]
 
 
+class UrgentObserver(RunObserver):
+    """Writes to `stream` what a person must act on although the run ends well. Raises OSError as the stream does."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def notify(self, event: object) -> None:
+        """Write an urgent notice, which of a lane begins with its label."""
+        wrapped, inner = lane_and_event(event)
+        if isinstance(inner, Notice) and inner.is_urgent:
+            line = printable(inner.message)
+            write_text(self._stream, [line if wrapped is None else in_lane_words(wrapped.label, line)])
+
+
 class VerboseObserver(RunObserver):
     """Writes a line for each request; at level 2 also when a create leaves, and how long a retry waits.
 

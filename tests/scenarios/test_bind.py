@@ -205,6 +205,18 @@ def test_a_denial_is_told_everywhere_and_a_new_version_is_bound_again(batch: Bou
     assert "denied" not in batch.said("status")
 
 
+def test_a_denial_is_told_by_a_quiet_run_too_and_once(batch: BoundBatch) -> None:
+    registration = batch.registration()
+    batch.write({"opt-in": (registration, OPT_IN)})
+    assert batch.said("upload", "--rate", "100", "--quiet") == ""
+    batch.process.deny_registration(registration, {OPT_IN: {"reason": "UNREADABLE"}})
+
+    first, again = (batch.run("upload", "--quiet", json=False) for _ in range(2))
+
+    said = f"`opt-in` → `{OPT_IN}` of `{registration}`: version 1 was denied: UNREADABLE\n"
+    assert [(each.code, each.stdout, each.stderr) for each in (first, again)] == [(0, "", said), (0, "", "")]
+
+
 def test_only_chooses_what_is_left_to_bind_and_no_other_item_counts(batch: BoundBatch) -> None:
     registration = batch.registration()
     batch.write({"opt-in": (registration, OPT_IN), "nowhere": ("registration-nowhere", OPT_IN)})
