@@ -10,6 +10,7 @@ from batch_upload.cli import messages
 from batch_upload.cli.flags import LEDGER_FLAGS, OUTPUT_FLAGS, TARGET_FLAGS, Flags, ManifestOrLedgerArgument, options_of
 from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.verb import Ended, verb
+from batch_upload.errors import ExitCode
 from batch_upload.escape import printable
 from batch_upload.model import State
 from batch_upload.report.estimate import work_left
@@ -51,6 +52,7 @@ def status_command(manifest: ManifestOrLedgerArgument, *, flags: Flags, output: 
         obstacles = messages.obstacle_lines(found.missing, found.prepared, gone=found.gone, invocation=invocation)
         lines = [
             *run_lines(found),
+            *invalid_run_lines(found, invocation),
             *(printable(line) for line in change_lines(found)),
             *obstacles,
             *hold_lines(found),
@@ -91,6 +93,14 @@ def refusal_lines(found: "Status", invocation: Invocation) -> Iterator[str]:
     if found.refusal:
         yield printable(f"`upload` refuses this ledger: {found.refusal}")
         yield "  see `reconcile` with its manifest" if found.is_ledger_alone else f"  {invocation.command('reconcile')}"
+
+
+def invalid_run_lines(found: "Status", invocation: Invocation) -> Iterator[str]:
+    """Yield where to see why the last run sent nothing: what the service said of registrations is in no ledger."""
+    run = found.last_run
+    if run is None or run.exit_code != ExitCode.INVALID or found.is_ledger_alone:
+        return
+    yield f"  {invocation.command('plan')}    # lists the problems, those of registrations and their fields too"
 
 
 def lanes_lines(found: "Status", output: Output) -> list[str]:

@@ -157,7 +157,7 @@ def totals_lines(totals: PlanTotals, *, verbose: bool = False) -> list[str]:
     calls = ", ".join(f"{count:,} {name}" for name, count in totals.calls.items())
     urls = f", and {count_words(totals.urls, 'URL')} of unknown size" if totals.urls else ""
     lines = [
-        ", ".join(counts) or "nothing is listed",
+        ", ".join(counts) or "nothing to do",
         f"calls: at least {calls}" if calls else "calls: none",
         f"bytes: {size_words(totals.bytes_to_send)}{urls}",
         f"time: {_time_words(totals)}",
@@ -210,7 +210,7 @@ def write_lane_plans(lanes: Sequence[LaneTotals], stream: TextIO) -> None:
 def lane_totals_lines(lanes: Sequence[LaneTotals]) -> list[str]:
     """Return what all lanes take together. They run at the same time, so the slowest lane's time is that of all."""
     if not lanes:
-        return ["nothing is listed"]
+        return ["nothing to do"]
     counts = _summed_counts(lanes)
     calls = ", ".join(f"{count:,} {name}" for name, count in _summed_calls(lanes).items())
     urls = sum(lane.totals.urls for lane in lanes)
@@ -221,7 +221,7 @@ def lane_totals_lines(lanes: Sequence[LaneTotals]) -> list[str]:
         time = f"{time}, in the slowest lane, {printable(slowest.label)}"
     lines = [
         ", ".join(f"{counts[kind]:,} {word}" for kind, word in _COUNT_WORDS.items() if counts[kind])
-        or "nothing is listed",
+        or "nothing to do",
         f"calls: at least {calls}" if calls else "calls: none",
         f"bytes: {size_words(sum(lane.totals.bytes_to_send for lane in lanes))}{of_urls}",
         f"time: {time}",

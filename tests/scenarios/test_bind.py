@@ -113,6 +113,16 @@ def test_what_the_service_does_not_take_is_a_problem_at_its_bind_and_nothing_is_
     if verb == "upload":
         assert "nothing was sent" in ended.stderr
         assert batch.run("status").states == {"pending": 4}
+        assert "  batch-upload plan june.yaml    # lists the problems, those of registrations" in batch.said("status")
+
+
+def test_a_plan_of_which_nothing_can_be_sent_does_not_say_that_nothing_is_listed(batch: BoundBatch) -> None:
+    batch.write({"nowhere": ("registration-nowhere", OPT_IN)})
+
+    said = batch.said("plan")
+
+    assert said.startswith("nothing to do\n")
+    assert "registration `registration-nowhere` does not exist" in said
 
 
 def test_with_skip_invalid_the_rest_goes_on_and_the_others_are_invalid(batch: BoundBatch) -> None:

@@ -150,7 +150,7 @@ def test_a_plan_in_which_nothing_is_left_counts_what_is_unchanged(batch: Batch) 
 
     assert "2 unchanged" in lanes.stdout
     assert "1 unchanged" in single.stdout
-    assert "nothing is listed" not in lanes.stdout + single.stdout
+    assert "nothing to do" not in lanes.stdout + single.stdout
 
 
 def test_lanes_that_were_not_chosen_are_not_counted(batch: Batch) -> None:

@@ -126,7 +126,7 @@ def test_an_empty_plan_has_no_table() -> None:
     write_plan(Plan(()), totals(Plan(()), 1.0, None), stream, verbose=True)
 
     assert stream.getvalue().splitlines() == [
-        "nothing is listed",
+        "nothing to do",
         "calls: none",
         "bytes: 0 bytes",
         "time: none for uploads",
