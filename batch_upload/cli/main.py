@@ -2,10 +2,11 @@
 
 import gc
 import sys
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from batch_upload.cli import (
     doctor,
@@ -31,8 +32,49 @@ from batch_upload.cli.streams import failure_of, guard_standard_streams, reason_
 
 EXIT_CODES = exit_codes_text()
 
+_PROGRAM_NAME = "batch-upload"
+_WrongArguments: Any = typer.BadParameter.__base__  # typer's own error of usage, which it does not export
+
+
+class CommandLine(TyperGroup):
+    """The verbs. Arguments that name none, or that a verb does not take, end with a summary too if `--json` asks."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # noqa: ANN401 - as typer has it
+        """Run the verb. Raises as typer does."""
+        try:
+            return super().invoke(ctx)
+        except _WrongArguments as error:
+            if wants_json(sys.argv[1:]):
+                path = _PROGRAM_NAME if error.ctx is None else error.ctx.command_path
+                write_usage_summary(path.removeprefix(_PROGRAM_NAME).strip())
+            raise
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Return whether arguments that cannot be read ask for `--json`: the last such flag counts, or the variable."""
+    from batch_upload.cli.flags import Flags, truth_of
+    from batch_upload.errors import UsageError
+
+    before = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    given = [each == "--json" for each in before if each in ("--json", "--no-json")]
+    try:
+        return truth_of(Flags(json=given[-1] if given else None), "json")
+    except UsageError:  # of the variable: the wrong arguments are told
+        return False
+
+
+def write_usage_summary(verb_name: str) -> None:
+    """Write the line that is the last of every verb's `--json`, for arguments that no verb could read."""
+    from batch_upload.errors import ExitCode
+    from batch_upload.report.ndjson import write_line
+    from batch_upload.summary import Summary, exit_of
+
+    write_line(sys.stdout, Summary(verb=verb_name, exit=exit_of(ExitCode.USAGE)).as_json())
+
+
 app = typer.Typer(
-    name="batch-upload",
+    name=_PROGRAM_NAME,
+    cls=CommandLine,
     help="upload registration attachments to AWS End User Messaging SMS from a manifest",
     epilog=EXIT_CODES,
     no_args_is_help=True,
@@ -90,7 +132,7 @@ def main() -> None:
     guard_standard_streams()
     raise_open_files_limit()
     try:
-        app(prog_name="batch-upload")
+        app(prog_name=_PROGRAM_NAME)
     except SystemExit as left:
         sys.stdout.flush()
         undelivered = failure_of(sys.stdout)

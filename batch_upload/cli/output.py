@@ -3,12 +3,12 @@
 import logging
 import re
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from batch_upload.cli import messages
-from batch_upload.cli.flags import OUTPUT_FLAGS, Flags, shard_of, truth_of
+from batch_upload.cli.flags import Flags, truth_of
 from batch_upload.cli.sinks import Sinks
 from batch_upload.cli.streams import reason_of
 from batch_upload.document import YoungFile
@@ -38,10 +38,9 @@ class Output:
     """The part of the lanes that the verb is for, None for all of them."""
 
     @staticmethod
-    def of(flags: Flags, sinks: Sinks, taken: Collection[str] = OUTPUT_FLAGS) -> "Output":
-        """Return what these flags, of which the verb has `taken`, ask for. Raises UsageError for an invalid one."""
-        shard = shard_of(flags) if "shard" in taken else None
-        return Output(truth_of(flags, "json"), truth_of(flags, "quiet"), flags.verbose, sinks, shard)
+    def of(flags: Flags) -> "Output":
+        """Return what these flags ask for, without sinks and shard. Raises UsageError for an invalid variable."""
+        return Output(truth_of(flags, "json"), truth_of(flags, "quiet"), flags.verbose)
 
     def event(self, line: Mapping[str, Any]) -> None:
         """Print a line for machines, with `--json`."""

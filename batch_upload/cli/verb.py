@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import typer
 
 from batch_upload.cli import messages
-from batch_upload.cli.flags import Flags, options_of, takes
+from batch_upload.cli.flags import Flags, options_of, shard_of, takes
 from batch_upload.cli.output import Output, invocation_of
 from batch_upload.cli.process import quiet_libraries
 from batch_upload.cli.signals import Interrupted, Stopped, stopped_by_signals
@@ -75,7 +75,9 @@ def verb(
             output = Output()
             wrong: UsageError | None = None
             try:
-                output = Output.of(flags, Sinks(flags, taken), taken)
+                output = Output.of(flags)  # first, so that what is wrong with the others is told as these ask
+                shard = shard_of(flags) if "shard" in taken else None
+                output = replace(output, sinks=Sinks(flags, taken), shard=shard)
                 if isinstance(manifest := given.get("manifest"), str):
                     given["manifest"] = None
                     given["manifest"] = ledger_address(manifest)

@@ -220,8 +220,7 @@ def lane_totals_lines(lanes: Sequence[LaneTotals]) -> list[str]:
     if len(lanes) > 1 and (slowest.totals.creates or slowest.totals.puts):
         time = f"{time}, in the slowest lane, {printable(slowest.label)}"
     lines = [
-        ", ".join(f"{counts[kind]:,} {word}" for kind, word in _COUNT_WORDS.items() if counts[kind])
-        or "nothing to do",
+        ", ".join(f"{counts[kind]:,} {word}" for kind, word in _COUNT_WORDS.items() if counts[kind]) or "nothing to do",
         f"calls: at least {calls}" if calls else "calls: none",
         f"bytes: {size_words(sum(lane.totals.bytes_to_send for lane in lanes))}{of_urls}",
         f"time: {time}",

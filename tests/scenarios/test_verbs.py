@@ -282,6 +282,10 @@ def test_help_shows_the_exit_codes(command: Preloaded, tmp_path: Path, verb: str
         ("report", "june.yaml", "--format", "pdf"),
         ("report", "june.yaml", "-o", "nowhere/at-all.csv"),
         ("frobnicate",),
+        ("upload", "june.yaml", "--nope"),
+        ("plan", "june.yaml", "--shard", "3/2"),
+        ("watch", "june.yaml", "--port", "99999"),
+        ("manifest", "new"),
     ],
     ids=" ".join,
 )
@@ -291,9 +295,11 @@ def test_what_cannot_be_meant_is_a_fault_of_usage(
     make_batch(tmp_path, 1)
 
     ended = command.run(*arguments, cwd=tmp_path, env=endpoint.env)
+    for_machines = command.run(*arguments, "--json", cwd=tmp_path, env=endpoint.env)
 
     assert ended.code == 2
     assert "Traceback" not in ended.stderr
+    assert (for_machines.code, for_machines.summary["exit"]["name"]) == (2, "usage")
     endpoint.assert_untouched()
 
 
