@@ -91,6 +91,7 @@ class Code(ProblemCode):
     CSV = "csv", "a table is not CSV: its quotes do not match, or it is empty; what follows was not read"
     COLUMNS = "columns", "a table does not have a column that a template names, or has two of this name"
     CELLS = "cells", "a cell is in no column that has a name"
+    CELL_ERROR = "cell-error", "a cell of a workbook has an error, such as `#N/A`, in place of its formula's value"
     BIND = (
         "bind",
         "`registration` or `field` of a `bind` is empty or is not what AWS takes, or is an ARN of another account or"

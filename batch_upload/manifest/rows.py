@@ -18,7 +18,7 @@ from batch_upload.manifest.columns import Cells, Columns, Template, columns_in, 
 from batch_upload.manifest.problems import Code, Invalid, Problems, excerpt
 from batch_upload.manifest.rules import COLUMN_NAME, LANE_NAMES, TEMPLATE_NAMES, has_braces
 from batch_upload.manifest.table_entry import TableEntry
-from batch_upload.manifest.tables import Table, TableFault, TableRow, header_below, open_table
+from batch_upload.manifest.tables import Table, TableFault, TableRow, errors_in, header_below, open_table
 from batch_upload.model import Entry, Position, SourceKind, TargetName
 from batch_upload.registration import Bind
 
@@ -136,6 +136,8 @@ class RowReader:
         )
         partly = [template.columns for _, template in self._tags if not template.is_cell]
         partly += [template.columns for template in self._bind]
+        used = (self._file, self._url, self._id, *self._targets, *(each for _, each in self._tags), *self._bind)
+        self._used = sorted({place for template in used if template is not None for place in template.columns})
         self._needed = {place for places in (*partly, self._file.columns if self._file else ()) for place in places}
 
     def _check_templates(self, entry: TableEntry) -> None:
@@ -180,10 +182,14 @@ class RowReader:
             except TableFault as error:
                 fault = error
             is_over = len(chunk) < rows_at_once
-            plain = self._entries_at_once(chunk) if self._is_plain and chunk else None
+            is_plain = self._is_plain and chunk and not self._has_errors(chunk)
+            plain = self._entries_at_once(chunk) if is_plain else None
             yield [self._entry_or_problem(*row) for row in chunk] if plain is None else plain
         if fault is not None:
             self._report(fault.line, [(fault.code, fault.message)])
+
+    def _has_errors(self, rows: Sequence[TableRow]) -> bool:
+        return self._table.may_have_errors and any(errors_in(cells, self._used) for _, cells in rows)
 
     def _entry_or_problem(self, line: int, cells: Cells) -> Entry:
         """Return the entry of a row. One with problems has the first of them, and neither tags nor targets."""
@@ -246,6 +252,9 @@ class RowReader:
         wrong: list[tuple[str, str]] = []
         if len(cells) != self._width or self._nameless:
             cells = self._whole(cells, wrong)
+        if self._table.may_have_errors:
+            columns = ((excerpt(self._table.columns[place]), cells[place]) for place in errors_in(cells, self._used))
+            wrong += ((Code.CELL_ERROR, cell_error_message(column, cell)) for column, cell in columns)
         bind = self._bind_of(cells, wrong) if self._bind else None
         kind, source = self._source_of(cells, bind, wrong)
         item_id = None if self._id is None else self._id.fill(cells) or None
@@ -278,6 +287,8 @@ class RowReader:
 
     def _source_of(self, cells: Cells, bind: Bind | None, wrong: list[tuple[str, str]]) -> tuple[SourceKind, str]:
         file, url = self._file, self._url
+        if any(errors_in(cells, template.columns) for template in (file, url) if template is not None):
+            return SourceKind.FILE, ""  # they are told
         empty = None if file is None else next((place for place in file.columns if not cells[place]), None)
         has_file = file is not None and empty is None
         if url is not None and all(cells[place] for place in url.columns):
@@ -376,6 +387,11 @@ def rows_of_table(
         problems.add(entry.at, Code.TABLE, printable(error.message))
     except TableFault as fault:
         problems.add_in_table(name, fault.line, fault.code, fault.message)
+
+
+def cell_error_message(column: str, error: str) -> str:
+    """Return what to do about the error of a formula."""
+    return f"the column {column} has the error {error}: mend its formula, or clear the cell"
 
 
 def title_rows_message(first: int, header: int) -> str:

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -45,6 +45,12 @@ TableRow = tuple[int, Sequence[str]]
 """The number of a row's first line, from 1, and its cells. Some may be missing at the end, or too many."""
 
 
+class CellError(str):
+    """The error that a workbook shows in place of a formula's value, such as `#N/A`."""
+
+    __slots__ = ()
+
+
 class TableFault(Exception):
     """A table cannot be read, or not further. `line` is where. Never leaves this package."""
 
@@ -68,6 +74,8 @@ class Table:
     """Of the names of the columns."""
     rows: Iterator[TableRow]
     are_delimited: bool = False
+    may_have_errors: bool = False
+    """Whether a cell may be a CellError."""
 
 
 @contextmanager
@@ -295,6 +303,11 @@ def _with_rows(table: Table) -> Table:
 
     table.rows = found()
     return table
+
+
+def errors_in(cells: Sequence[str], places: Iterable[int]) -> list[int]:
+    """Return those of the places whose cells have an error. Places beyond the last cell have none."""
+    return [place for place in places if place < len(cells) and isinstance(cells[place], CellError)]
 
 
 def header_below(table: Table, is_header: Callable[[Sequence[str]], bool], *, within: int = 20) -> int | None:

@@ -11,10 +11,11 @@ from typing import Any, BinaryIO
 from xml.etree.ElementTree import ParseError
 
 from openpyxl import load_workbook
+from openpyxl.cell.cell import TYPE_ERROR
 from openpyxl.utils.exceptions import InvalidFileException
 
 from batch_upload.manifest.problems import Code, excerpt
-from batch_upload.manifest.tables import COLUMNS_LIMIT, Table, TableFault, TableRow
+from batch_upload.manifest.tables import COLUMNS_LIMIT, CellError, Table, TableFault, TableRow
 from batch_upload.model import KIB
 from batch_upload.spelling import closest
 
@@ -54,7 +55,7 @@ def read_workbook(file: BinaryIO, *, sheet: str | None = None) -> Table:
     line, cells = header
     if len(cells) > COLUMNS_LIMIT:
         raise TableFault(Code.TABLE, f"the sheet {excerpt(found.title)} has more than {COLUMNS_LIMIT:,} columns")
-    return Table(cells, line, rows)
+    return Table(cells, line, rows, may_have_errors=True)
 
 
 class _named_faults:  # noqa: N801  used as a context manager, and cheaper than a generator for each batch
@@ -145,7 +146,7 @@ def _text_of(cell: Any) -> str:  # noqa: ANN401  openpyxl has no types
     if value is None:
         return ""
     if isinstance(value, str):
-        return value.strip()
+        return CellError(value) if cell.data_type == TYPE_ERROR else value.strip()
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, int | float):

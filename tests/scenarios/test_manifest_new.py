@@ -192,6 +192,33 @@ def test_a_workbook_is_a_table_whose_new_rows_are_uploaded_later(command: Preloa
     assert (entry["file"], entry["tags"]) == ("Letters 2026/Müller.pdf", {"Since": "2026-11-28", "Number": "00007"})
 
 
+def test_the_error_of_a_formula_becomes_no_tag_and_no_file(command: Preloaded, letters: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["Document", "Company", "Note"])
+    book.active.append(["Letters 2026/Müller.pdf", "#N/A", "fine"])
+    book.active.append(["#REF!", "Acme", "fine"])
+    book.active.append(["Letters 2026/acme.pdf", "Acme", "#DIV/0!"])
+    for place in ("B2", "A3", "C4"):
+        book.active[place].data_type = "e"
+    book.save(letters / "kunden.xlsx")
+    (letters / "x.yaml").write_text(
+        'version: 1\nbatch: b\nattachments:\n  - table: kunden.xlsx\n    file: "{col:Document}"\n'
+        '    tags: {Company: "{col:Company|tag}"}\n',
+        encoding="utf-8",
+    )
+
+    checked = command.run("validate", "x.yaml", "--json", cwd=letters)
+    made = command.run("manifest", "new", "kunden.xlsx", "-o", "y.yaml", "--rows", "--clean-tags", "_", cwd=letters)
+
+    assert checked.code == 21
+    assert [(each["line"], each["code"], each["message"]) for each in checked.of("problem")] == [
+        (2, "cell-error", "the column `Company` has the error #N/A: mend its formula, or clear the cell"),
+        (3, "cell-error", "the column `Document` has the error #REF!: mend its formula, or clear the cell"),
+    ]
+    assert made.code == 21
+    assert "kunden.xlsx:4: the column `Note` has the error #DIV/0!" in made.stderr
+
+
 def test_the_same_problem_of_many_rows_is_grouped_for_people_and_told_one_by_one_to_programs(
     command: Preloaded, letters: Path
 ) -> None:
