@@ -17,11 +17,20 @@ T = TypeVar("T")
 @asynccontextmanager
 async def task_group() -> AsyncIterator[TaskGroup]:
     """A task group that raises the first error of its tasks as it is, not in a group."""
+    first: BaseException | None = None
     try:
         async with anyio.create_task_group() as group:
             yield group
     except BaseExceptionGroup as errors:
-        raise _first(errors) from None
+        first = _first(errors)
+    if first is None:
+        return
+    try:
+        # not within `except`: the group would become its context. It holds the error, so both would stay in memory,
+        # with all that their frames hold, until the garbage collector comes
+        raise first
+    finally:
+        del first  # the error holds this frame
 
 
 async def for_each(things: Iterable[T], do: Callable[[T], Awaitable[None]], *, at_once: int) -> None:

@@ -156,6 +156,14 @@ def resume_after(error: CapacityExhausted, now: datetime) -> datetime | None:
     return datetime.combine(tomorrow, time.min, tzinfo=UTC)
 
 
+def _forget_frames(error: BaseException) -> None:
+    """Take from an error, and from those that led to it, the frames that they went through."""
+    found: BaseException | None = error
+    while found is not None:
+        found.__traceback__ = None
+        found = found.__cause__ or found.__context__
+
+
 class Wire:
     """Every request of a run goes through here: paced by its operation, counted, reported, retried."""
 
@@ -232,8 +240,8 @@ class Wire:
             took_s = self._clock.monotonic() - started
             self._least_s[operation] = min(took_s, self._least_s.get(operation, took_s))
         except ServiceError as error:
-            # without the frames that it went through: they hold the document, and a retry may be a minute away
-            answer = Answer(outcome_of(error, self._clock.now()), error=error.with_traceback(None))
+            _forget_frames(error)  # they hold the document, and a retry may be a minute away
+            answer = Answer(outcome_of(error, self._clock.now()), error=error)
         except anyio.get_cancelled_exc_class():
             slot.unanswered()
             self._tell(operation, cut_off(self._clock.now()), started, item_id)
@@ -306,6 +314,7 @@ class Wire:
     ) -> T:
         """Run `once`, again and again while it raises Throttled, NoAnswer or NotSent and the policy allows it."""
         rules = policy or self._policy
+        states: set[RetryCallState] = set()
 
         def error_of(state: RetryCallState) -> Transient:
             error = state.outcome.exception() if state.outcome else None
@@ -331,6 +340,7 @@ class Wire:
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((Throttled, NoAnswer, NotSent)),
+            before=states.add,
             after=lambda state: tries.count(error_of(state)),
             wait=delay,
             sleep=sleep,
@@ -338,7 +348,14 @@ class Wire:
             stop=lambda _: tries.used_up(rules),
             reraise=True,
         )
-        return await retrying(once)
+        try:
+            return await retrying(once)
+        except anyio.get_cancelled_exc_class() as cancelled:
+            _forget_frames(cancelled)  # the task group keeps the error, and the error the frame that has the document
+            raise
+        finally:
+            for state in states:  # one: its outcome holds the error, whose frames hold the state
+                state.outcome = None
 
     def _tell(self, operation: str, outcome: Outcome, started: float, item_id: str | None) -> None:
         self._observer.notify(

@@ -5,14 +5,27 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 
+import anyio
 import pytest
 
 from batch_upload.engine.run import LaneOptions
 from batch_upload.model import Item, Receipt, State
 from batch_upload.ports import Body, CreateRequest
-from tests.support.engine_world import BATCH, MemoryBodies, World, some_items
+from tests.support.engine_world import BATCH, HORIZON_S, MemoryBodies, World, some_items
 from tests.support.manual_clock import ManualClock
-from tests.support.memory_service import CREATE, MemoryService, Trouble, lost, refused, throttled
+from tests.support.memory_service import (
+    CREATE,
+    MemoryService,
+    Trouble,
+    denied,
+    full,
+    lost,
+    refused,
+    short_of,
+    slow,
+    throttled,
+    unheard_of,
+)
 
 AT_ONCE = 4
 
@@ -85,6 +98,43 @@ async def test_no_more_documents_are_in_memory_than_may_be_under_way_whatever_go
     assert len(world.creates) >= 40
     assert State.PENDING not in result.states.values()
     assert living.most <= AT_ONCE
+    assert living.now == 0
+
+
+@pytest.mark.parametrize(
+    "troubles",
+    [
+        pytest.param([lost(done=False)], id="unanswered"),
+        pytest.param([lost(done=True)] * 20, id="never answered"),
+        pytest.param([throttled()] * 200, id="always throttled"),
+        pytest.param([lost(done=False), refused()], id="refused after no answer"),
+        pytest.param([lost(done=False), slow(seconds=2 * HORIZON_S)], id="cut off at the horizon"),
+        pytest.param([unheard_of()] * 5, id="unheard of"),
+        pytest.param([denied()], id="denied"),
+        pytest.param([full(daily=True)], id="full"),
+        pytest.param([short_of("memory")], id="short"),
+        pytest.param([short_of("memory", may_have_left=True)], id="short on the way"),
+    ],
+)
+async def test_a_document_goes_with_its_last_call_however_that_ends(
+    world: World, living: Living, troubles: list[Trouble]
+) -> None:
+    world.service.script(CREATE, *troubles)
+
+    await world.upload(some_items(5), LaneOptions(BATCH, concurrency=1))
+
+    assert world.creates
+    assert living.now == 0
+
+
+async def test_a_document_goes_with_a_run_that_is_cancelled(world: World, living: Living) -> None:
+    world.service.script(CREATE, lost(done=False), slow(seconds=600))
+
+    with anyio.move_on_after(60) as limit:
+        await world.upload(some_items(1), LaneOptions(BATCH, concurrency=1))
+
+    assert limit.cancelled_caught
+    assert len(world.creates) == 2
     assert living.now == 0
 
 
