@@ -53,7 +53,9 @@ def _share_command() -> None:
     commands = [typer.main.get_command(app)]
     for command in commands:
         for parameter in command.params:
-            parameter.get_runtime_param()  # type: ignore[attr-defined]  # typer has parameters of its own
+            read_type = getattr(parameter, "get_runtime_param", None)  # typer 0.26 read it with the signature
+            if read_type is not None:
+                read_type()
         commands += getattr(command, "commands", {}).values()
 
 
