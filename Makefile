@@ -15,7 +15,7 @@ SOURCES := batch_upload tests benchmarks manifests
 # time then, and tests start a thousand interpreters
 TEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-.PHONY: demo demo-fleet docs test check lint audit lowest dist sbom format soak bench clean
+.PHONY: demo demo-fleet docs test pythons check lint audit lowest dist sbom format soak bench clean
 
 # the first two commands of the README
 
@@ -34,8 +34,13 @@ docs: $(DOCS_VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet --clean
 	@echo "site/index.html is the first page"
 
+# all, or those of `TESTS`
 test: $(VENV)/.dev
-	$(TEST)
+	$(TEST) $(TESTS)
+
+# on each other Python that is there, in an environment of its own: the tests that may differ with the Python
+pythons: $(VENV)/.dev
+	@$(BIN)/python -m tests.support.pythons $(if $(NEWEST),--newest) $(TESTS)
 
 # what CI runs
 
@@ -92,7 +97,7 @@ bench: $(VENV)/.dev $(BENCH_VENV)/.bench
 	$(BIN)/python -m benchmarks.fleet
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) $(LOWEST_VENV) $(DOCS_VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .soak
+	rm -rf $(VENV) $(BENCH_VENV) $(LOWEST_VENV) $(DOCS_VENV) .venv-3.* build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .soak
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -40,6 +40,22 @@ def test_the_installed_command_begins_where_windows_is_noticed() -> None:
     assert project["scripts"] == {"batch-upload": "batch_upload.__main__:main"}
 
 
+def test_where_there_is_no_other_python_that_is_said_and_is_no_failure(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.support.pythons"],
+        cwd=ROOT,
+        env={"HOME": str(tmp_path), "PATH": str(tmp_path)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert ended.stdout == f"pythons: none but {version} is here, so there is nothing to run\n"
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/operations.md"])
 def test_the_pages_that_tell_how_to_install_it_say_on_what_it_runs(page: str) -> None:
     text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
