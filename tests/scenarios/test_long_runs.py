@@ -6,6 +6,7 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ MEMORY_FREE_BYTES = 16 * 2**20
 """What the allocator keeps of freed documents for the next ones (docs/decisions/the-call.md)."""
 DESCRIPTORS_FREE = 16
 """Connections that happen to be open, or not, when a sample is taken."""
-THREADS_FREE = 4
+THREADS_FREE = 16
 """Threads of pools, which come when several documents are to be read at once."""
 TASKS_FREE = 0.2
 """As many tasks more, of those that there were: workers are called up as the pace needs them."""
@@ -53,18 +54,17 @@ def test_a_long_run_under_all_kinds_of_faults_holds_no_more_at_its_end(
     tmp_path: Path, items: int, per_second: int
 ) -> None:
     batch = make_batch(tmp_path, items)
-    settings = {
-        "rates": {CREATE: {"per_second": per_second, "burst": 5}},
-        "attachments_per_account": None,
-        "processing_s": 1.0,
-        "faults": [{**fault, "operation": CREATE, "share": SHARE} for fault in FAULTS],
-    }
-    flags = ("--rate", str(per_second))
-    with running_emulator(settings) as emulator:
+    with running_emulator() as emulator:
         endpoint = Endpoint(emulator)
+        endpoint.change(rates={CREATE: {"per_second": per_second, "burst": 5}}, processing_s=1.0)
+        endpoint.faults(*({**fault, "operation": CREATE, "share": SHARE} for fault in FAULTS))
+        flags = ("--rate", str(per_second))
         samples = sampled_upload(batch.path, flags, endpoint.env, every_s=min(10, items / per_second / 40))
+        outcomes = Counter(outcome for _, operation, outcome, _ in endpoint.log() if operation == CREATE)
 
         assert_each_once(endpoint, batch)
+    befell = [outcome for outcome, count in outcomes.items() if count >= items * SHARE / 2]
+    assert len(befell) >= len(FAULTS), outcomes
     hold_no_more(f"{items:,} items at {per_second}/s, 2 % of each fault", samples, items=items)
 
 
@@ -90,8 +90,11 @@ def test_many_lanes_for_a_long_time_hold_no_more_at_the_end(
         env["AWS_ENDPOINT_URL"] = emulator.url
         flags = ("--rate", str(per_second), "--yes")
         samples = sampled_upload(fleet.path, flags, env, every_s=min(10, items / per_second / 40))
-        attachments = emulator.attachments()
+        attachments, entries = emulator.attachments(), emulator.entries()
 
+    seconds = entries[-1].at_s - entries[0].at_s
+    assert seconds >= (items - 5) / per_second
+    assert {entry.outcome for entry in entries if entry.operation == CREATE} > {"accepted", "ThrottlingException"}
     assert_each_once_in_each_lane(attachments, fleet, fleet.labels)
     lanes = len(fleet.labels)
     hold_no_more(f"{lanes} lanes of {items} items each at {per_second}/s", samples, items=lanes * items)
