@@ -5,8 +5,9 @@ VENV := .venv
 # the aws command line, which takes part in a benchmark, pins what we depend on otherwise
 BENCH_VENV := .venv-bench
 LOWEST_VENV := .venv-lowest
-# what builds the site pins other versions of what tools of development need
+# it builds the site and needs nothing of ours installed: docstrings are read, not imported
 DOCS_VENV := .venv-docs
+SITE_SOURCE := build/site-source
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := batch_upload tests benchmarks manifests
@@ -27,11 +28,11 @@ demo: $(VENV)/.runtime
 demo-fleet: $(VENV)/.fleet
 	$(BIN)/python manifests/demo_fleet.py
 
-# the site of docs/, in site/: `python3 -m http.server --bind 127.0.0.1 --directory site` serves it
+# the documentation as a site, in site/: a warning fails it. What the theme says of its own future: docs/decisions/site.md
 
 docs: $(DOCS_VENV)/.docs
-	$(DOCS_VENV)/bin/python -m tests.support.site_source build/site-source
-	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet --clean
+	$(DOCS_VENV)/bin/python -m tests.support.site_source $(SITE_SOURCE)
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --clean --quiet
 	@echo "site/index.html is the first page"
 
 # all, or those of `TESTS`

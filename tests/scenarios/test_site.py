@@ -1,131 +1,185 @@
-"""The site that `make docs` builds: no request to another host, readable by everybody, and its search answers."""
+"""The documentation site: made of the repository, whole, of one host, and readable by everybody."""
 
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from itertools import product
+from html.parser import HTMLParser
+from importlib.metadata import distributions
 from pathlib import Path
-from threading import Thread
-from urllib.parse import urlencode, urlsplit
+from typing import Any, Literal
+from urllib.parse import unquote
 
 import pytest
-from playwright.async_api import Browser
+import yaml
+from markdown_it import MarkdownIt
+from packaging.utils import canonicalize_name
 
-from tests.support.browser import Scheme, launched, opened
-from tests.support.emulator_process import ROOT
+from tests.support.browser import launched
+from tests.support.built_site import opened_page, require_site, served
+from tests.support.dependencies import SITE_LICENCES, SPDX, pins, words_of
+from tests.support.site_source import API, GENERATED, REPOSITORY, START, source_pages, write_source
 from tests.support.strace import needed
 
-SITE = ROOT / "site"
-DRAWN = "article h1"
-QUESTION = re.compile(r"^## (?P<asked>.+\?)\n\n.*\]\((?P<page>[\w./-]+)\.md[^)]*\)\.$", re.MULTILINE)
-TYPED = {
-    "What do I write into a manifest?": "manifest keys batch tags files example",
-    "Can I make a manifest from a spreadsheet?": "excel list of files to manifest",
-    "Can I try it without an AWS account?": "try without AWS locally",
-    "Which permissions does it need in AWS?": "IAM policy permissions",
-    "How do I check that everything is ready?": "check credentials and capacity before the first run",
-    "Why is my PDF refused?": "PDF with password locked",
-    "How large may a document be?": "maximum size of a file",
-    "How fast will it be?": "learned rate of the account",
-    "What happens when requests are throttled?": "throttled requests are sent again",
-    "What is the ledger, and may I delete it?": "ledger file lost or deleted",
-    "How do I run it every night with cron?": "crontab line quiet",
-    "What does exit code 14 mean?": "exit codes meaning",
-    "What do I do when items have failed?": "some items failed what now",
-    "How do I upload to many accounts and Regions?": "several accounts and regions targets",
-    "Can several machines share the work?": "workers on many machines postgresql",
-    "How does a document get into its registration field?": "bind attachment to registration field",
-    "How do I delete attachments that I no longer need?": "delete old attachments",
-    "Can I get a report for Excel?": "export xlsx report",
-    "Is a password or a key ever printed or logged?": "secrets in log files",
-    "How do I know that nothing was uploaded twice?": "duplicates uploaded twice guarantee",
-}
-"""What others type who want to know the same."""
-SCHEMES: Sequence[Scheme] = ("light", "dark")
+THEME = {"404.html"}
+"""Pages that no source has."""
+LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "form": "action", "link": "href"}
+COUNTED = {"ul", "ol", "li", "table", "tr", "blockquote", "pre", "h2", "h3", "img"}
+_ADDRESS = re.compile(r"""url\(\s*["']?(?!data:|#)([^"')]+)|@import\s+["']([^"']+)""")
 
 
-class _Handler(SimpleHTTPRequestHandler):
-    """Serves files, and says nothing."""
+class _Tags(HTMLParser):
+    """What a page has: all tags, and those of its text alone (inside of `article`)."""
 
-    def log_message(self, *_: object) -> None:
-        """Print nothing."""
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.all: list[tuple[str, dict[str, str]]] = []
+        self.text: Counter[str] = Counter()
+        self._depth = 0
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._depth += tag == "article"
+        self.all.append((tag, {name: value or "" for name, value in attrs}))
+        self.text[tag] += self._depth > 0
+
+    def handle_endtag(self, tag: str) -> None:
+        self._depth -= tag == "article"
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """Where the site is served, on loopback."""
-    if not (SITE / "index.html").exists():
-        needed("the site is not built: make docs")
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory=str(SITE))) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return require_site(tmp_path_factory.mktemp("site"))
 
 
-@pytest.fixture
-async def browser(address: str) -> AsyncIterator[Browser]:
-    async with launched() as running:
-        yield running
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[str, _Tags]:
+    """Every page, by its path in the site."""
+    found = {path.relative_to(site).as_posix(): path for path in site.glob("**/*.html")}
+    return {name: _Tags(path.read_text(encoding="utf-8")) for name, path in found.items()}
 
 
-def test_every_page_of_docs_and_of_the_top_is_there() -> None:
-    if not SITE.exists():
-        needed("the site is not built: make docs")
-    pages = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")}
-    pages |= {Path(name) for name in ("index.html", "changelog.html", "contributing.html", "security-policy.html")}
-    pages |= {Path(name) for name in ("manifest-schema.html", "command.html", "api.html")}
+def test_every_page_of_the_documentation_is_named_in_the_navigation_once() -> None:
+    loader = type("Loader", (yaml.SafeLoader,), {})
+    loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)  # type: ignore[attr-defined]
+    text = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")
+    named = sorted(_named(yaml.load(text, loader)["nav"]))  # noqa: S506 - a safe loader that knows one more tag
 
-    assert {str(page) for page in pages if not (SITE / page).exists()} == set()
-
-
-async def test_a_page_asks_no_other_host_and_everybody_can_read_it(browser: Browser, address: str) -> None:
-    grave, asked, complaints = dict[str, list[str]](), set[str](), list[str]()
-    for name, scheme in product(("index", "manifest", "api"), SCHEMES):
-        url = f"{address}/{name}.html"
-        async with opened(browser, url, scheme=scheme, is_inspected=True, ready=DRAWN) as watched:
-            grave[f"{name}, {scheme}"] = await watched.violations()
-        asked |= {urlsplit(request).netloc for request in watched.requests}
-        complaints += watched.complaints
-
-    assert {page: found for page, found in grave.items() if found} == {}
-    assert asked == {urlsplit(address).netloc}
-    assert complaints == []
+    files = {path.relative_to(REPOSITORY).as_posix() for path in source_pages(REPOSITORY)} - {START}
+    assert named == sorted([*files, "index.md", API, *(f"{name}.md" for name in GENERATED)])
 
 
-def questions() -> dict[str, str]:
-    """What a stranger asks, and the page that has the whole answer, as docs/questions.md has them."""
-    text = (ROOT / "docs" / "questions.md").read_text(encoding="utf-8")
-    return {found["asked"]: found["page"].replace("../README", "index") for found in QUESTION.finditer(text)}
+def _named(nav: list[dict[str, Any]]) -> Iterator[str]:
+    for entry in nav:
+        for value in entry.values():
+            yield from [value] if isinstance(value, str) else _named(value)
 
 
-def test_there_are_twenty_questions_and_each_is_typed_in_another_way_too() -> None:
-    assert len(questions()) == 20
-    assert set(TYPED) == set(questions())
+def test_a_link_to_a_file_or_a_folder_of_the_repository_becomes_a_page(tmp_path: Path) -> None:
+    root, folder = tmp_path / "repository", tmp_path / "source"
+    _write(root / "README.md", "[a](docs/a.md#top), [all](deploy/), `[no](link.md)`, [w](https://example.com/x.yaml)\n")
+    _write(root / "docs" / "a.md", "# A\n\n[file](../deploy/x.yaml), [home](../README.md)\n\n```\n[no](link)\n```\n")
+    _write(root / "deploy" / "x.yaml", "a: 1\n")
+    _write(root / "batch_upload" / "__init__.py", '__all__ = ["upload"]\n')
+    for name in GENERATED:
+        _write(root / name, '{"title": "it", "$defs": {}}')
+
+    write_source(root, folder)
+
+    start = (folder / "index.md").read_text(encoding="utf-8")
+    assert start == ("[a](docs/a.md#top), [all](deploy/index.md), `[no](link.md)`, [w](https://example.com/x.yaml)\n")
+    assert "[file](../deploy/x.yaml.md), [home](../index.md)" in (folder / "docs" / "a.md").read_text("utf-8")
+    assert "[no](link)" in (folder / "docs" / "a.md").read_text("utf-8")
+    assert "[x.yaml](../deploy/x.yaml.md)" in (folder / "deploy" / "index.md").read_text("utf-8")
+    assert "```yaml\na: 1\n```" in (folder / "deploy" / "x.yaml.md").read_text("utf-8")
+    assert (folder / "deploy" / "x.yaml").read_text("utf-8") == "a: 1\n"
+    assert "::: batch_upload.upload" in (folder / API).read_text("utf-8")
 
 
-async def test_the_search_answers_a_question_within_two_pages_however_it_is_typed(
-    browser: Browser, address: str
+@pytest.mark.parametrize("target", ["absent.md", "../../outside.md", "absent/"])
+def test_a_link_that_leads_nowhere_stops_the_site(tmp_path: Path, target: str) -> None:
+    root = tmp_path / "repository"
+    _write(tmp_path / "outside.md", "")
+    for name in GENERATED:
+        _write(root / name, '{"title": "it", "$defs": {}}')
+    _write(root / "docs" / "a.md", f"[x]({target})\n")
+
+    with pytest.raises(ValueError, match=re.escape(f"docs/a.md links to {target}")):
+        write_source(root, tmp_path / "source")
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def test_every_document_is_a_page_with_the_lists_tables_and_code_that_it_has(pages: dict[str, _Tags]) -> None:
+    """The site's Markdown and the repository's differ in when a list begins, for one thing."""
+    read = MarkdownIt("commonmark").enable("table")
+    for path in source_pages(REPOSITORY):
+        name = "index.html" if path.name == START else path.relative_to(REPOSITORY).with_suffix(".html").as_posix()
+        text = re.sub(
+            r"^- (\d+)\. ", r"- \1\\. ", path.read_text(encoding="utf-8"), flags=re.MULTILINE
+        )  # no list of one
+        expected = _Tags(f"<article>{read.render(text)}</article>").text
+        assert {tag: pages[name].text[tag] for tag in COUNTED} == {tag: expected[tag] for tag in COUNTED}, name
+
+
+def test_no_page_loads_anything_from_another_host(site: Path, pages: dict[str, _Tags]) -> None:
+    loaded = {
+        attributes[LOADED[tag]]
+        for page in pages.values()
+        for tag, attributes in page.all
+        if LOADED.get(tag) in attributes and attributes.get("rel") != "canonical"
+    }
+    styles = (path.read_text(encoding="utf-8") for path in site.glob("**/*.css"))
+    loaded |= {found[1] or found[2] for text in styles for found in _ADDRESS.finditer(text)}
+
+    assert len(loaded) > 5
+    assert {address for address in loaded if "//" in address} == set()
+
+
+def test_every_link_leads_to_a_page_and_a_heading_of_the_site(site: Path, pages: dict[str, _Tags]) -> None:
+    ids = {name: {attributes.get("id", "") for _, attributes in page.all} for name, page in pages.items()}
+    broken = []
+    for name, page in pages.items():
+        for target in {attributes["href"] for tag, attributes in page.all if tag == "a" and "href" in attributes}:
+            path, _, anchor = unquote(target).partition("#")
+            if name in THEME or re.match(r"[a-z]+:", target):
+                continue
+            linked = (site / name).parent.joinpath(path).resolve() if path else site / name
+            inner = linked.relative_to(site.resolve()).as_posix()
+            if not linked.is_file() or (anchor and anchor not in ids[inner]):
+                broken.append(f"{name}: {target}")
+
+    assert broken == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["index.html", "docs/manifest.html", "docs/manifest.schema.json.html"])
+async def test_a_page_asks_one_host_and_everybody_can_read_it(
+    site: Path, name: str, scheme: Literal["light", "dark"]
 ) -> None:
-    """Either the page is among the first two, or the question itself is, with its answer and a link to that page."""
-    missed = {}
-    for asked, page in questions().items():
-        slug = re.sub(r"[^\w\- ]", "", asked.lower()).replace(" ", "-")
-        for typed in (asked, TYPED[asked]):
-            found = await _found(browser, address, typed.rstrip("?"))
-            if not {page, f"questions#{slug}"} & set(found):
-                missed[typed] = (page, found)
+    with served(site) as address:
+        async with launched() as browser, opened_page(browser, address + name, scheme=scheme) as watched:
+            assert await watched.violations() == []
 
-    assert missed == {}
+    assert [url for url in watched.requests if not url.startswith(address)] == []
+    assert watched.complaints == []
 
 
-async def _found(browser: Browser, address: str, typed: str) -> list[str]:
-    """Return the first two pages that the search shows, the best place in each with its anchor, and without."""
-    url = f"{address}/index.html?{urlencode({'q': typed})}"
-    async with opened(browser, url, ready=".md-search-result__item") as watched:
-        links = watched.page.locator(".md-search-result__item:nth-child(-n+2) > a")
-        paths = await links.evaluate_all("all => all.map(each => each.pathname + each.hash)")
-    places = [path.strip("/").replace(".html", "") for path in paths]
-    return places + [place.partition("#")[0] for place in places]
+def test_the_licences_of_what_builds_the_site_are_as_its_packages_say() -> None:
+    folder = REPOSITORY / ".venv-docs"
+    found = {canonicalize_name(each.name): each for path in folder.glob("lib/*/site-packages") for each in _in(path)}
+    if not found:
+        needed("the site's tools are not installed: make docs")
+    pinned = {canonicalize_name(pin.name) for pin in pins("docs")}
+
+    assert SITE_LICENCES.keys() == pinned
+    for name in pinned & found.keys():
+        told = words_of(found[name].metadata)
+        assert SITE_LICENCES[name] in {*told, *map(partial(SPDX.get), told)} or " :: " in told[-1], (name, told)
+
+
+def _in(path: Path) -> Iterator[Any]:
+    return iter(distributions(path=[str(path)]))

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, metadata
+from importlib.metadata import PackageMetadata, PackageNotFoundError, metadata
 
 from tests.support.emulator_process import ROOT
 
@@ -37,6 +37,44 @@ READ: Mapping[str, str] = {
     "zipp": "MIT",  # for Python 3.11 alone
 }
 """Packages that say it in no word that is plain; read in the licence that each carries."""
+
+
+SITE_LICENCES: Mapping[str, str] = {
+    "babel": "BSD-3-Clause",
+    "backrefs": "MIT",
+    "certifi": "MPL-2.0",
+    "charset-normalizer": "MIT",
+    "click": "BSD-3-Clause",
+    "colorama": "BSD-3-Clause",
+    "ghp-import": "Apache-2.0",
+    "griffelib": "ISC",
+    "idna": "BSD-3-Clause",
+    "jinja2": "BSD-3-Clause",
+    "markdown": "BSD-3-Clause",
+    "markupsafe": "BSD-3-Clause",
+    "mergedeep": "MIT",
+    "mkdocs": "BSD-2-Clause",
+    "mkdocs-autorefs": "ISC",
+    "mkdocs-get-deps": "MIT",
+    "mkdocs-material": "MIT",
+    "mkdocs-material-extensions": "MIT",
+    "mkdocstrings": "ISC",
+    "mkdocstrings-python": "ISC",
+    "packaging": "Apache-2.0 OR BSD-2-Clause",
+    "paginate": "MIT",
+    "pathspec": "MPL-2.0",
+    "platformdirs": "MIT",
+    "pygments": "BSD-2-Clause",
+    "pymdown-extensions": "MIT",
+    "python-dateutil": "BSD-3-Clause",
+    "pyyaml": "MIT",
+    "pyyaml-env-tag": "MIT",
+    "requests": "Apache-2.0",
+    "tzdata": "Apache-2.0",
+    "urllib3": "MIT",
+    "watchdog": "Apache-2.0",
+}
+"""What builds the documentation site, in an environment of its own, and is not where the program and its tests are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +112,13 @@ class Dependency:
 def declared(name: str) -> Sequence[str]:
     """Return what an installed package says of its licence: its expression alone if it has one, else all its words."""
     try:
-        about = metadata(name)
+        return words_of(metadata(name))
     except PackageNotFoundError:
         return ()
+
+
+def words_of(about: PackageMetadata) -> Sequence[str]:
+    """Return what a package's metadata says of its licence, as `declared` does."""
     expression = about["License-Expression"]
     if expression:
         return (expression,)

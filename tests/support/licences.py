@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from tests.support.dependencies import Dependency, dependencies
+from tests.support.dependencies import SITE_LICENCES, Dependency, dependencies, pins
 from tests.support.emulator_process import ROOT
 
 PAGE = ROOT / "docs" / "licences.md"
@@ -33,6 +33,14 @@ needs what, for tools ([the bill of materials](security.md#supply-chain)).
   alone, with the libpq of the system, does as well as `psycopg[binary]`.
 """
 
+_SITE = """\
+## What builds the documentation site
+
+`make docs` installs these into an environment of their own. No installation has them. The site itself carries
+scripts, styles and icons of Material for MkDocs, under the MIT licence. certifi and pathspec (MPL-2.0) only run while
+it is built.
+"""
+
 
 def page() -> str:
     """Return the page as it should be."""
@@ -46,6 +54,9 @@ def _tables(found: Sequence[Dependency]) -> Iterator[str]:
         yield from (f"## {title}", "", "| package | version | licence | needed by |", "|---|---|---|---|")
         yield from (f"| {each.name} | {each.version} | {each.licence} | {_needed_by(each)} |" for each in rows)
         yield ""
+    yield from (_SITE, "| package | version | licence |", "|---|---|---|")
+    yield from (f"| {each.name} | {each.version} | {SITE_LICENCES[each.name]} |" for each in pins("docs"))
+    yield ""
 
 
 def _needed_by(dependency: Dependency) -> str:

@@ -1,280 +1,177 @@
-"""The pages of the site, made from the repository: `python -m tests.support.site_source FOLDER`.
+"""What the documentation site is built of: `python -m tests.support.site_source FOLDER`, a part of `make docs`.
 
-MkDocs takes one folder of pages and no link out of it. The repository's pages link to each other, to files of
-`deploy/` and to folders. So every page is copied, the README as the first one; a file that is linked becomes a page
-that shows it, a folder one that lists its files; and each link is turned into one to these. `make docs` does it.
+The folder is laid out as the repository is, so a link that works in the repository works in the site. README.md is the
+start page. A file or a folder that a page links to becomes a page, too. Needs nothing but the standard library.
 """
 
-import json
-import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
 
-ROOT: Final = Path(__file__).resolve().parents[2]
-FROM_THE_TOP: Final = {
-    "README.md": "index.md",
-    "CHANGELOG.md": "changelog.md",
-    "CONTRIBUTING.md": "contributing.md",
-    "SECURITY.md": "security-policy.md",
+from tests.support.site_pages import api_page, file_page, folder_page, manual_page, schema_page
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+START = "README.md"
+PICTURES = frozenset({".png", ".svg"})
+GENERATED = {
+    "docs/manifest.schema.json": schema_page,
+    "docs/events.schema.json": schema_page,
+    "docs/man/batch-upload.1": manual_page,
 }
-"""Pages that are not in docs/, and where the site has them."""
-FILES: Final = "files"
-"""The folder of pages that show files."""
-AS_THEY_ARE: Final = frozenset({".css", ".json", ".png", ".svg"})
-"""Files of docs/ that are copied, not shown."""
-LANGUAGES: Final = {
-    "": "text",
-    ".json": "json",
-    ".py": "python",
-    ".rules": "text",
-    ".service": "ini",
-    ".sh": "bash",
-    ".sql": "sql",
-    ".timer": "ini",
-    ".txt": "text",
-    ".yaml": "yaml",
+"""Files that are shown as more than their text, whether a page links to them or not."""
+API = "docs/python-reference.md"
+ASSETS = Path(__file__).with_name("site")
+"""Scripts and styles of our own, beside the theme's."""
+BOOSTS = {
+    ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/decisions/", "docs/licences.md"): 0.1,
+    (
+        "docs/comparison.md",
+        "docs/design.md",
+        "docs/emulator.md",
+        "docs/events",
+        "docs/fleet-dask.md",
+        "docs/man/",
+        "docs/manifest.schema",
+        "docs/pacing-library.md",
+        "docs/performance.md",
+        "docs/python",
+    ): 0.5,
 }
-"""What a file is highlighted as, by its suffix."""
-UNSEARCHED: Final = (
-    "changelog.md",
-    "contributing.md",
-    "at-a-glance.md",
-    "licences.md",
-    "decisions/",
-    f"{FILES}/",
-)
-"""Pages that no search should find before those that tell how to do something."""
-BOOSTS: Final[Mapping[str, float]] = {
-    **dict.fromkeys(("index.md", "questions.md"), 8),
-    **dict.fromkeys(("manifest.md", "spreadsheets.md", "operations.md", "report.md", "prune.md"), 6),
-    **dict.fromkeys(("registrations.md", "ledger.md", "fleet.md", "security.md", "doctor.md"), 4),
-    **dict.fromkeys(("documents.md", "pacing.md"), 2),
-    **dict.fromkeys(("api.md", "command.md", "manifest-schema.md", "events.md"), 0.3),
-    **dict.fromkeys(("pacing-library.md", "emulator.md"), 0.3),
-    **dict.fromkeys(("fleet-schedulers.md", "fleet-dask.md", "performance.md", "python.md", "design.md"), 0.5),
-}
-"""What the search counts a page for, beside 1: what tells how to do something comes before the reference."""
-FENCED: Final = re.compile(r"^(?P<fence>`{3,})[^\n]*\n.*?^(?P=fence)$", re.MULTILINE | re.DOTALL)
-LINK: Final = re.compile(r"(?P<open>!?\[(?:[^\[\]]|\[[^\[\]]*\])*\]\()(?P<target>[^)\s]+)\)")
+"""What search puts behind the guides: first what is for those who work on the project, then the reference."""
+_CODE = re.compile(r"^```.*?^```|(`+).+?\1", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\((?P<path>[^)\s#]+)(?P<anchor>#[^)\s]*)?\)")
+_ITEM = re.compile(r"(?:[-*]|\d+\.) +")
+_BULLET = len("- ")
+_NUMBER = re.compile(r"^(?:- |  )\d+(?=\. )")
+_FENCE = re.compile(r"^(`+\w*).*")
+_OUTSIDE = re.compile(r"[a-z]+:")
 
 
-class Source:
-    """What is written so far, and which files and folders were linked."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._shown: set[PurePosixPath] = set()
-        self._waiting: list[PurePosixPath] = []
-
-    def make(self) -> None:
-        """Write every page into the folder, which is emptied before. Raise ValueError if a link leads nowhere."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-        for page in [ROOT / name for name in FROM_THE_TOP] + sorted((ROOT / "docs").rglob("*.md")):
-            self._page(PurePosixPath(page.relative_to(ROOT)))
-        for path in sorted((ROOT / "docs").rglob("*")):
-            if path.suffix in AS_THEY_ARE:
-                target = self._folder / path.relative_to(ROOT / "docs")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)
-        while self._waiting:
-            self._show(self._waiting.pop())
-        self._write(PurePosixPath("manifest-schema.md"), manifest_schema())
-        self._write(PurePosixPath("command.md"), manual())
-        self._write(PurePosixPath("api.md"), API)
-
-    def _page(self, page: PurePosixPath) -> None:
-        text = (ROOT / page).read_text(encoding="utf-8")
-        parts, end = [], 0
-        for fence in FENCED.finditer(text):
-            parts += [self._linked(text[end : fence.start()], page), fence[0]]
-            end = fence.end()
-        self._write(self._place(page), "".join([*parts, self._linked(text[end:], page)]))
-
-    def _linked(self, text: str, page: PurePosixPath) -> str:
-        here = self._place(page).parent
-
-        def turned(found: re.Match[str]) -> str:
-            target = found["target"]
-            path, mark, anchor = target.partition("#")
-            if "://" in target or not path:
-                return found[0]
-            meant = PurePosixPath(os.path.normpath(page.parent / path))
-            if not (ROOT / meant).exists():
-                raise ValueError(f"{page}: {target} leads nowhere")
-            return f"{found['open']}{os.path.relpath(self._place(meant), here)}{mark}{anchor})"
-
-        return LINK.sub(turned, text)
-
-    def _place(self, path: PurePosixPath) -> PurePosixPath:
-        """Return where the site has what the repository has at this path; it is shown if it is no page."""
-        if str(path) in FROM_THE_TOP:
-            return PurePosixPath(FROM_THE_TOP[str(path)])
-        if path.parts[0] == "docs" and path.suffix in {".md", *AS_THEY_ARE}:
-            return path.relative_to("docs")
-        if path not in self._shown:
-            self._shown.add(path)
-            self._waiting.append(path)
-        is_folder = (ROOT / path).is_dir()
-        return PurePosixPath(FILES) / (path / "index.md" if is_folder else path.with_name(f"{path.name}.md"))
-
-    def _show(self, path: PurePosixPath) -> None:
-        place = self._place(path)
-        if (ROOT / path).is_dir():
-            named = [path / each.name for each in sorted((ROOT / path).iterdir()) if each.name != "__pycache__"]
-            lines = [f"- [{each.name}]({os.path.relpath(self._place(each), place.parent)})" for each in named]
-            self._write(place, f"# {path}/\n\nThe files of this folder.\n\n" + "\n".join(lines) + "\n")
-            return
-        text = (ROOT / path).read_text(encoding="utf-8").rstrip("\n")
-        self._write(place, f"# {path}\n\n````{LANGUAGES.get(path.suffix, 'text')}\n{text}\n````\n")
-
-    def _write(self, place: PurePosixPath, text: str) -> None:
-        target = self._folder / place
-        target.parent.mkdir(parents=True, exist_ok=True)
-        above = ""
-        if str(place).startswith(UNSEARCHED):
-            above = "---\nsearch:\n  exclude: true\n---\n\n"
-        elif str(place) in BOOSTS:
-            above = f"---\nsearch:\n  boost: {BOOSTS[str(place)]}\n---\n\n"
-        target.write_text(above + text, encoding="utf-8")
+def source_pages(root: Path) -> list[Path]:
+    """Return the Markdown files of the repository that are pages of the site."""
+    return sorted([*root.glob("*.md"), *root.glob("docs/**/*.md")])
 
 
-API = """# The Python API
+def write_source(root: Path, folder: Path) -> None:
+    """Write the source of the site into a new folder.
 
-What `import batch_upload` offers, from its docstrings. [Use it from Python](python.md) shows a program.
-
-::: batch_upload
-    options:
-      members: [validate, plan, upload, status, verify, RunOptions, RunResult, Interruption, BatchUploadError]
-      show_root_toc_entry: false
-
-## Values that they return and tell
-
-::: batch_upload.events
-    options:
-      show_root_toc_entry: false
-      heading_level: 3
-
-::: batch_upload.summary
-    options:
-      show_root_toc_entry: false
-      heading_level: 3
-"""
-
-
-def manual() -> str:
-    """Return the manual page, whose few macros man_page.py writes, as Markdown."""
-    lines, is_example, before = ["# The command", "", "As `man batch-upload` shows it.", ""], False, ""
-    for line in (ROOT / "docs" / "man" / "batch-upload.1").read_text(encoding="ascii").splitlines():
-        request, _, rest = line.partition(" ")
-        if request in MACROS:
-            lines += [part.format(unescaped(rest)) for part in MACROS[request]]
-            is_example = {".RS": True, ".RE": False}.get(request, is_example)
-        elif not line.startswith('.\\"'):
-            text = unescaped(line, bold="" if is_example else "`")
-            lines.append(f"  {text}" if before == ".B" else text)
-        before = request
-    return "\n".join(lines) + "\n"
+    Raises ValueError if a page links to what is not there, or to what is outside of the repository.
+    """
+    linked = {root / path for path in GENERATED}
+    waiting = [*source_pages(root), *sorted(linked)]
+    while waiting:
+        path = waiting.pop()
+        page = folder / _page_of(path, root)
+        page.parent.mkdir(parents=True, exist_ok=True)
+        text, links = _followed(_text_of(path, root), path, root)
+        page.write_text(text, encoding="utf-8")
+        if path.is_file() and path.suffix != ".md":
+            shutil.copyfile(path, folder / path.relative_to(root))  # for whoever downloads it
+        for target in sorted(links - linked):
+            if target.suffix in PICTURES:
+                destination = folder / target.relative_to(root)
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(target, destination)
+            elif target.suffix != ".md":
+                waiting.append(target)
+        linked |= links
+    (folder / API).write_text(_boosted(api_page(root), API), encoding="utf-8")
+    shutil.copytree(ASSETS, folder / "assets")
 
 
-MACROS: Final[Mapping[str, Sequence[str]]] = {
-    ".B": ["", "- `{}`:"],
-    ".PP": [""],
-    ".RE": [],
-    ".RS": [],
-    ".SH": ["", "## {}", ""],
-    ".SS": ["", "### `{}`", ""],
-    ".TH": [],
-    ".TP": [],
-    ".fi": ["```", ""],
-    ".nf": ["```sh"],
-}
-"""The lines that each of them becomes, with the text behind it."""
+def _page_of(path: Path, root: Path) -> Path:
+    """The page of a file or a folder, relative to the root of the source."""
+    relative = path.relative_to(root)
+    if path.is_dir():
+        return relative / "index.md"
+    if relative == Path(START):
+        return Path("index.md")
+    return relative if path.suffix == ".md" else relative.with_name(f"{path.name}.md")
 
 
-def unescaped(text: str, bold: str = "") -> str:
-    """Return what a line of the manual page says, with what is bold in these marks."""
-    text = re.sub(r"\\f[BI](.*?)\\fR", lambda found: f"{bold}{found[1]}{bold}", text)
-    text = text if not bold else re.sub(r"(\[[A-Z]+\])", r"`\1`", text)
-    text = re.sub(r"\\\[u([0-9A-F]+)\]", lambda found: chr(int(found[1], 16)), text)
-    for escape, meant in (("\\-", "-"), ("\\(aq", "'"), ("\\(dq", '"'), ("\\&", ""), ("\\e", "\\")):
-        text = text.replace(escape, meant)
-    return text
+def _text_of(path: Path, root: Path) -> str:
+    name = path.relative_to(root).as_posix()
+    if path.is_dir():
+        return folder_page(path, name)
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".md":
+        text = GENERATED.get(name, file_page)(text, name)
+    return _boosted(_respelled(text), name)
 
 
-def manifest_schema() -> str:
-    """Return the page of the manifest's JSON Schema: a table for each object of it."""
-    schema: dict[str, Any] = json.loads((ROOT / "docs" / "manifest.schema.json").read_text(encoding="utf-8"))
-    lines = [
-        "# The manifest's schema",
-        "",
-        "Every key, from [manifest.schema.json](manifest.schema.json), which editors read. "
-        "[The manifest](manifest.md) explains them.",
-        "",
-        *_table("The manifest", schema),
-    ]
-    for name, inner in schema.get("$defs", {}).items():
-        lines += _table(name, inner)
-    return "\n".join(lines)
+def _respelled(text: str) -> str:
+    """Return the text so that Python-Markdown reads it as GitHub does.
+
+    What is inside of a list item is indented by fours, and a number at the start of its text makes no list. A table
+    ends where a list goes on. What follows the language of a block of code is dropped.
+    """
+    lines: list[str] = [""]
+    marker, shift, is_code = 0, 0, False
+    for line in text.split("\n"):
+        content = line.lstrip(" ")
+        indent = len(line) - len(content)
+        if is_code:
+            is_code = not content.startswith("```")
+        else:
+            if content and not indent:
+                found = _ITEM.match(line)
+                marker = len(found[0]) if found else 0
+                if found and lines[-1].lstrip().startswith("|"):
+                    lines.append("")
+            if marker == _BULLET:
+                line = _NUMBER.sub(r"\g<0>\\", line)
+            shift = indent // marker * 4 + indent % marker - indent if marker and content else 0
+            if content.startswith("```"):
+                is_code = True
+                line = line[:indent] + _FENCE.sub(r"\1", content)
+        lines.append(" " * shift + line if line.strip() else line)
+    return "\n".join(lines[1:])
 
 
-def _table(title: str, schema: Mapping[str, Any]) -> Iterator[str]:
-    yield from (f"## `{title}`" if title[0].islower() else f"## {title}", "")
-    if told := schema.get("description"):
-        yield from (told, "")
-    properties: Mapping[str, Any] = schema.get("properties", {})
-    if not properties:
-        yield from (type_of(schema), "")
-        return
-    yield from ("| key | type | |", "|---|---|---|")
-    for key, value in properties.items():
-        needed = "**needed**. " if key in schema.get("required", ()) else ""
-        told = " ".join(str(value.get("description", "")).split())
-        yield f"| `{key}` | {type_of(value)} | {needed}{told} |".replace("\\|", "|")
-    yield ""
+def _boosted(text: str, name: str) -> str:
+    boosts = [boost for names, boost in BOOSTS.items() if name.startswith(names)]
+    return f"---\nsearch:\n  boost: {boosts[0]}\n---\n\n{text}" if boosts else text
 
 
-def type_of(schema: Mapping[str, Any]) -> str:
-    """Return a JSON Schema's type in a few words, for a cell of a table."""
-    if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        return f"[{name}](#{name.lower()})"
-    if "const" in schema:
-        return f"`{json.dumps(schema['const'])}`"
-    if "enum" in schema:
-        return ", ".join(f"`{json.dumps(each)}`" for each in schema["enum"])
-    for several in ("anyOf", "oneOf"):
-        if several in schema:
-            return " or ".join(dict.fromkeys(type_of(each) for each in schema[several]))
-    named = schema.get("type", "any")
-    named = " or ".join(named) if isinstance(named, list) else str(named)
-    if named == "array":
-        return f"list of {type_of(schema.get('items', {}))}"
-    extra = schema.get("additionalProperties")
-    if named == "object" and isinstance(extra, Mapping):
-        return f"mapping to {type_of(extra)}"
-    bounds = [f"{word} {schema[key]}" for key, word in BOUNDS.items() if key in schema]
-    return named + (f" ({', '.join(bounds)})" if bounds else "")
+def _followed(text: str, path: Path, root: Path) -> tuple[str, set[Path]]:
+    """Return the text with links that lead to pages of the site, and what the links led to."""
+    here = path if path.is_dir() else path.parent
+    found: set[Path] = set()
+
+    def follow(link: re.Match[str]) -> str:
+        target = (here / unquote(link["path"])).resolve()
+        if _OUTSIDE.match(link["path"]) or target == path:  # its own text, to download
+            return link[0]
+        if not target.exists() or not target.is_relative_to(root):
+            raise ValueError(f"{path.relative_to(root)} links to {link['path']}, which is not in the repository")
+        found.add(target)
+        if target.suffix in PICTURES:
+            return link[0]
+        page = _page_of(target, root)
+        ascent = "../" * len(here.relative_to(root).parts)
+        return f"]({ascent}{page.as_posix()}{link['anchor'] or ''})"
+
+    return "".join(part if is_code else _LINK.sub(follow, part) for part, is_code in _parts(text)), found
 
 
-BOUNDS: Final = {
-    "minimum": "at least",
-    "maximum": "at most",
-    "exclusiveMinimum": "above",
-    "minLength": "characters at least",
-    "maxLength": "characters at most",
-}
+def _parts(text: str) -> Iterator[tuple[str, bool]]:
+    """The text in pieces: code, in which nothing is a link, and the rest."""
+    end = 0
+    for code in _CODE.finditer(text):
+        yield text[end : code.start()], False
+        yield code[0], True
+        end = code.end()
+    yield text[end:], False
 
 
-def on_post_page(output: str, **_: object) -> str:
-    """Give the search a name for those who hear the page: MkDocs calls this with each page, before it is written."""
-    return output.replace(
-        'data-md-component="search" role="dialog"', 'data-md-component="search" role="dialog" aria-label="Search"'
-    )
+def main(folder: Path) -> None:
+    """Write the source anew."""
+    shutil.rmtree(folder, ignore_errors=True)
+    write_source(REPOSITORY, folder)
 
 
 if __name__ == "__main__":
-    Source(Path(sys.argv[1])).make()
+    main(Path(sys.argv[1]))
