@@ -79,7 +79,7 @@ def played(commands: Sequence[str], folder: Path, run: Run = installed) -> Itera
         if name != "batch-upload":
             raise ValueError(f"`{name}` is not our command")
         ended = run(arguments, folder)
-        said = [*_normal(ended.stdout), *([f"[exit {ended.code}]"] if ended.code else [])]
+        said = [*normal(ended.stdout), *([f"[exit {ended.code}]"] if ended.code else [])]
         yield Step(command, tuple(said))
 
 
@@ -88,7 +88,8 @@ def copy_of_manifests(folder: Path) -> Path:
     return Path(shutil.copytree(ROOT / "manifests", folder / "manifests", ignore=shutil.ignore_patterns("*.local.*")))
 
 
-def _normal(text: str) -> list[str]:
+def normal(text: str) -> list[str]:
+    """Return the lines of a text, with what differs from run to run replaced by its name."""
     for pattern, name in _DIFFERS:
         text = re.sub(pattern, name, text)
     return [line.rstrip() for line in text.rstrip("\n").split("\n")] if text else []
