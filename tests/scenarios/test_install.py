@@ -13,6 +13,9 @@ import pytest
 
 from tests.support.command import run
 from tests.support.distributions import REQUIREMENTS, Distributions, build, complete, constraints, interpreters
+from tests.support.emulator_process import ROOT
+from tests.support.postgres import PostgresServer
+from tests.support.stories import STORIES, blocks_of, disagreements, told
 from tests.support.strace import needed
 from tests.support.transcripts import copy_of_manifests
 
@@ -94,6 +97,30 @@ def test_pipx_installs_it_with_its_manual_page(extras: str, built: Distributions
     _works(tmp_path / "pipx_home" / "venvs" / "batch-upload" / "bin", _imports(extras), tmp_path)
     assert (tmp_path / "pipx_bin_dir" / "batch-upload").exists()
     assert (tmp_path / "pipx_man_dir" / "man1" / "batch-upload.1").exists()
+
+
+@pytest.mark.parametrize("python", _PYTHONS, ids=lambda python: str(python).rpartition(".pyenv/versions/")[2])
+def test_the_stories_can_be_followed_with_the_wheel_alone(
+    python: Path, built: Distributions, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """Nothing of the checkout can be imported there: the environment is empty but for the wheel and what it needs."""
+    environment = tmp_path / "venv"
+    complete(python, "-m", "venv", environment, cwd=tmp_path)
+    pip = (environment / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--quiet")
+    complete(*pip, "install", "-c", constraints("fleet", tmp_path), f"{built.wheel}[fleet]", cwd=tmp_path)
+    wrong = list[str]()
+
+    for page in STORIES:
+        folder, blocks = tmp_path / page.stem, blocks_of(page.read_text(encoding="utf-8"))
+        folder.mkdir()
+        wrong += disagreements(blocks, told(blocks, folder, environment / "bin", env={"PGPORT": str(postgres.port)}))
+        postgres.drop_database("batch_upload")
+
+    where = "import batch_upload, sys; print(batch_upload.__file__, *sys.path, sep='\\n')"
+    paths = [Path(line) for line in complete(environment / "bin" / "python", "-c", where, cwd=tmp_path).splitlines()]
+    assert [path for path in paths if path.is_relative_to(ROOT)] == []
+    assert paths[0].is_relative_to(environment)
+    assert not wrong, "\n".join(wrong)
 
 
 def _program(name: str) -> str:
