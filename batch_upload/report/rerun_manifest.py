@@ -1,12 +1,13 @@
 """A report that is a manifest: the chosen items, ready to be run as they are, on the same ledger."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TextIO
 
 from batch_upload.errors import UsageError
 from batch_upload.escape import stream_encoding
+from batch_upload.form import Form
 from batch_upload.ledger_address import LedgerAddress
 from batch_upload.model import Item, Listed, Manifest
 from batch_upload.spelling import literal, size_text, targets_lines, yaml_text
@@ -41,6 +42,8 @@ def write_manifest(
     writer.write_head(ledger, [each for each in manifest.targets if each.label in labels], is_part=is_part)
     for item, path in zip(items, paths, strict=True):
         writer.write_entry(item, path)
+    own = {form.name: form for item in items if (form := _form_of(item)) is not None and form.name in manifest.forms}
+    writer.write_forms(own.values())
     return len(items)
 
 
@@ -103,15 +106,37 @@ class _ManifestWriter:
             self._write("      registration: ", item.bind.registration)
             self._write("      field: ", item.bind.field)
         self._write(f"    generation: {item.generation}")
-        # the size of a field's form would apply where none is given
-        if item.max_size_bytes != self._manifest.max_size_bytes or item.bind is not None:
+        form = _form_of(item)
+        if form is not None:
+            self._write("    form: ", form.name)
+        # the size of the form, or of the field's, would apply where none is given
+        if item.max_size_bytes != self._manifest.max_size_bytes or item.bind is not None or form is not None:
             self._write(f"    max_size: {size_text(item.max_size_bytes)}")
+
+    def write_forms(self, forms: Collection[Form]) -> None:
+        """Write the manifest's own forms, below the entries."""
+        if forms:
+            self._write("forms:")
+        for form in forms:
+            self._write(f"  {self._quote(form.name)}:")
+            if form.types is not None:
+                self._write(f"    types: [{', '.join(sorted(each.name.lower() for each in form.types))}]")
+            if form.max_size_bytes is not None:
+                self._write(f"    max_size: {size_text(form.max_size_bytes)}")
+            for key, pixels in (("pixels", form.pixels), ("min_pixels", form.min_pixels)):
+                if pixels is not None:
+                    self._write(f"    {key}: {pixels[0]}x{pixels[1]}")
 
     def _write(self, key: str, value: str | None = None) -> None:
         self._stream.write(f"{key}{'' if value is None else self._quote(value)}\n")
 
     def _quote(self, text: str) -> str:
         return yaml_text(text, ascii_only=self._ascii_only)
+
+
+def _form_of(item: Item | Listed) -> Form | None:
+    """Return what an attachment is checked against. An item is checked already."""
+    return item.form if isinstance(item, Listed) else None
 
 
 def _path_from(folder: str, path: Path) -> str:

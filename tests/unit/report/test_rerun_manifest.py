@@ -42,10 +42,10 @@ def read_back(text: str) -> dict[str, Any]:
 
 
 def identity(one: Listed) -> tuple[object, ...]:
-    """All that a ClientToken is made of, where the document is, and the field that it goes into."""
+    """All that a ClientToken is made of, where the document is, its form, and the field that it goes into."""
     where = one.source if one.path is None else str(one.path.resolve())
     limits = one.generation, one.max_size_bytes, one.identity_tag
-    return (one.batch, one.item_id, dict(one.tags), *limits, where, one.bind)
+    return (one.batch, one.item_id, dict(one.tags), *limits, where, one.bind, one.form)
 
 
 def test_the_whole_text_of_a_report_beside_its_manifest(tmp_path: Path) -> None:
@@ -209,8 +209,11 @@ attachments:
     bind:
       registration: arn:aws:sms-voice:us-east-1:111122223333:registration/registration-2
       field: messagingUseCase.optInImage
+  - {file: files/a.pdf, id: small, form: small}
+  - {file: files/a.pdf, id: letter, form: sender-id-letter, max_size: 300KB}
 forms:
   my-form: {types: [pdf]}
+  small: {types: [pdf, png], max_size: 20KiB, min_pixels: 10x20}
 """
 
 
@@ -223,7 +226,7 @@ def test_our_own_reader_finds_the_same_items_in_it(tmp_path: Path, into: str) ->
     (tmp_path / "june.yaml").write_text(SOURCE, encoding="utf-8")
     manifest = read_manifest(tmp_path / "june.yaml")
     items, _ = expand(manifest, allow_outside=False)
-    assert len(items) == 3
+    assert len(items) == 5
 
     report = tmp_path / into / "again.yaml"
     with report.open("w", encoding="utf-8") as stream:
