@@ -12,6 +12,7 @@ import resource
 import signal
 import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
@@ -49,6 +50,12 @@ _PRINT_AGAIN = "copy it again, or print it to a new PDF"
 _DAMAGED_PDF = Flaw(FlawCode.DAMAGED, f"cannot be opened as PDF: {_PRINT_AGAIN}")
 _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "LA": 4}
 """In memory, by Pillow's mode; 4 for the others."""
+_MISSING_ROWS = Flaw(FlawCode.CUT_OFF, "lacks some of its rows of pixels, perhaps the lower part: export it again")
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Samples of a pixel by the colour type of a PNG (its specification, 11.2.1)."""
+_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""Where each pass of an interlaced PNG begins, and its steps: x, y, x, y (the same, 8.2)."""
+_PIECE_BYTES = 1024 * 1024
 _EXIF_ORIENTATION = 0x0112
 _PLEASE_WAIT = ("Please wait", "The document you are trying to load requires")
 """How the one page begins that Adobe's LiveCycle puts before a form drawn by XFA alone."""
@@ -118,6 +125,8 @@ def _look_inside_picture(content: bytes, content_type: ContentType) -> Insight:
             if picture.width * picture.height * _BYTES_PER_PIXEL.get(picture.mode, 4) <= DECODED_BYTES:
                 picture.load()
                 flaws = [*_flaws_of_picture(picture, pixels)]
+                if content_type is ContentType.PNG and _lacks_rows(content):
+                    flaws.insert(0, _MISSING_ROWS)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 whatever the library raises, the document is at fault
@@ -145,6 +154,25 @@ def _flaws_of_picture(picture: "ImageFile", pixels: tuple[int, int]) -> Iterator
     if orientation in range(2, 9):
         message = "is turned by its EXIF data, and perhaps seen on its side or mirrored"
         yield Flaw(FlawCode.ROTATED, f"{message}: turn it in a program for pictures and save it")
+
+
+def _lacks_rows(content: bytes) -> bool:
+    """Tell whether the data of a PNG that was decoded end before its last row. Pillow leaves those pixels black."""
+    width, height, depth, colour_type, _, _, interlace = struct.unpack_from(">IIBBBBB", content, 16)
+    missing = 0
+    for x, y, x_step, y_step in _PASSES if interlace else ((0, 0, 1, 1),):
+        columns, rows = -((x - width) // x_step), -((y - height) // y_step)
+        if columns > 0:
+            missing += rows * (1 + (columns * _SAMPLES[colour_type] * depth + 7) // 8)
+    stream, at = zlib.decompressobj(), 8
+    while missing > 0 and at + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, at)
+        data = content[at + 8 : at + 8 + length] if kind == b"IDAT" else b""
+        while data and missing > 0:
+            missing -= len(stream.decompress(data, _PIECE_BYTES))
+            data = stream.unconsumed_tail
+        at += 12 + length
+    return missing > 0
 
 
 def _is_transparent(picture: "ImageFile") -> bool:

@@ -63,9 +63,9 @@ def picture(
     return made.getvalue()
 
 
-def png_of(width: int, height: int, data: bytes, *, depth: int = 8, colour_type: int = 2) -> bytes:
+def png_of(width: int, height: int, data: bytes, *, depth: int = 8, colour_type: int = 2, interlace: int = 0) -> bytes:
     """Return a PNG with this header and these packed data, whatever they are."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, interlace)
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
 
 

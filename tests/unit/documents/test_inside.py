@@ -122,6 +122,33 @@ def test_what_viewers_show_has_no_flaw(content: bytes) -> None:
     assert codes(content) == []
 
 
+@pytest.mark.parametrize(
+    ("colour_type", "depth", "row"), [(0, 1, 3), (0, 16, 35), (2, 8, 52), (4, 8, 35), (6, 16, 137)]
+)
+def test_a_png_whose_data_end_before_its_last_row_is_cut_off(colour_type: int, depth: int, row: int) -> None:
+    """Pillow shows what is missing as black. `row`: the bytes of a row of 17 pixels, with that of its filter."""
+
+    def of_rows(rows: int) -> bytes:
+        return png_of(17, 9, zlib.compress(bytes(rows * row)), depth=depth, colour_type=colour_type)
+
+    assert FlawCode.CUT_OFF not in codes(of_rows(9))
+    assert codes(of_rows(8))[:1] == [FlawCode.CUT_OFF]
+    assert look(of_rows(1)).pixels == (17, 9)
+
+
+def test_an_interlaced_png_whose_last_pass_is_missing_is_cut_off() -> None:
+    """The passes of 9 by 9 pixels in grey, as the PNG specification counts them: 2×2, 1×2, 3×1, 2×3, 5×2, 4×5, 9×4."""
+    passes = [(2, 2), (1, 2), (3, 1), (2, 3), (5, 2), (4, 5), (9, 4)]
+
+    def of_passes(count: int) -> bytes:
+        data = bytes(sum(rows * (1 + width) for width, rows in passes[:count]))
+        return png_of(9, 9, zlib.compress(data), colour_type=0, interlace=1)
+
+    assert codes(of_passes(7)) == []
+    assert codes(of_passes(6)) == [FlawCode.CUT_OFF]
+    assert codes(png_of(1, 2, zlib.compress(bytes(4)), colour_type=0, interlace=1)) == []
+
+
 def test_a_message_continues_the_name_and_says_what_to_do() -> None:
     flaw = Flaw(
         FlawCode.LOCKED,
