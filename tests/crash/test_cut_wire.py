@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.bound_fields import puts
 from tests.support.commit_cuts import CommitCuts
 from tests.support.emulator_process import EmulatorProcess
 from tests.support.kill_ground import record
@@ -53,6 +54,20 @@ def test_a_commit_whose_wire_is_cut_before_or_after_it_is_decided_right(shared: 
     cuts = cut_run(shared, proxy, SEED, CUTS)
 
     assert cuts >= CUTS // 2
+
+
+def test_a_commit_of_a_binding_whose_wire_is_cut_is_decided_right(
+    witnessed: PostgresServer, emulator: EmulatorProcess, command: Preloaded, proxy: TcpProxy, tmp_path: Path
+) -> None:
+    """Each field gets one request: an intent or an outcome that is lost would send another."""
+    shared = replace(
+        shared_ledger(witnessed, emulator, command, tmp_path, items=10, rate=50, is_bound=True), port=proxy.port
+    )
+
+    cuts = cut_run(shared, proxy, SEED, CUTS)
+
+    assert cuts >= CUTS // 2
+    assert puts(shared.endpoint) == len(shared.fleet.fields)
 
 
 @pytest.mark.soak
