@@ -18,6 +18,7 @@ SHARED: tuple[Promise, ...] = (
             f"{LEASES}/test_lease.py::test_of_two_that_take_a_lane_at_the_same_moment_one_has_it",
             f"{LEASES}/test_fence.py::test_the_first_write_of_a_stale_holder_is_refused_and_changes_nothing",
             f"{LEASES}/test_fence.py::test_of_a_group_the_lanes_that_were_not_taken_over_are_written",
+            f"{LEASES}/test_bind_writes.py::test_a_stale_holder_can_neither_intend_a_binding_nor_conclude_one",
             f"{LEASES}/test_fence.py::test_two_holders_of_one_fence_number_never_both_write",
             f"{LEASES}/test_controllers.py::test_in_any_order_of_takes_pauses_and_failures_one_writes_and_one_sends",
             f"{LEASES}/test_controllers.py::test_the_same_sequences_on_a_real_server",
@@ -59,6 +60,7 @@ SHARED: tuple[Promise, ...] = (
         "make none twice. Commits that a failover lost are noticed, and the lane is listed before its next create.",
         (
             f"{LEASES}/test_recovery.py::test_a_commit_that_was_cut_off_is_decided_right",
+            f"{LEASES}/test_bind_writes.py::test_a_binding_whose_commits_were_cut_off_is_written_once",
             f"{LEASES}/test_recovery.py::test_a_server_that_crashes_and_comes_back_costs_no_write",
             f"{LEASES}/test_recovery.py::test_a_promoted_standby_that_has_everything_is_gone_on_with",
             f"{LEASES}/test_recovery.py"
