@@ -26,7 +26,7 @@ API = "docs/python-reference.md"
 ASSETS = Path(__file__).with_name("site")
 """Scripts and styles of our own, beside the theme's."""
 BOOSTS = {
-    ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/decisions/", "docs/licences.md"): 0.1,
+    ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/decisions/", "docs/licences.md", "docs/stories/"): 0.1,
     (
         "docs/comparison.md",
         "docs/design.md",
