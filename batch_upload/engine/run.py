@@ -267,9 +267,9 @@ class Run:
         waits."""
         context, settler, bind, options = self._context, self._settler, self._bind, self._options
         create, retag = CreateStep(context, self._bodies, settler), RetagStep(context, settler)
-        jobs, retags = create.jobs_of(planned.left(StepKind.CREATE)), planned.left(StepKind.RETAG)
+        to_create, retags = planned.left(StepKind.CREATE), planned.left(StepKind.RETAG)
         to_bind = planned.chosen(ActionKind.BIND)
-        context.failures.expect([*(job.known.item_id for job in jobs), *(each.item_id for each in (*retags, *to_bind))])
+        context.failures.expect(each.item_id for each in (*to_create, *retags, *to_bind))
         self._watch_processing(planned)
         if calls := len(planned.left(StepKind.BIND)):
             context.wire.expect(PUT_FIELD, calls)
@@ -277,7 +277,7 @@ class Run:
             bind.add(known)
         if planned.lane_size is not None:
             settler.lane_size = planned.lane_size
-        elif jobs or settler.waiting:
+        elif to_create or settler.waiting:
             settler.lane_size = await context.ledger.standing_count()
         async with task_group() as binding:
             binding.start_soon(bind.run)
@@ -285,7 +285,7 @@ class Run:
                 if options.wait:
                     group.start_soon(self._settle)
                 with self._changing:
-                    await create.run(jobs, workers=options.concurrency)
+                    await create.run(create.jobs_of(to_create), workers=options.concurrency)
                     await retag.run([*retags, *create.retags])
                 settler.close()
                 must_look = settler.created or create.adopted or context.doubtful

@@ -1,4 +1,4 @@
-"""Documents are in memory while they are under way, at most as many as may be, and not a moment longer."""
+"""Documents and jobs are in memory while they are under way, and not a moment longer."""
 
 import gc
 from collections.abc import Callable, Iterable, Iterator
@@ -8,6 +8,7 @@ from itertools import count
 import anyio
 import pytest
 
+from batch_upload.engine.replay import Job
 from batch_upload.engine.run import LaneOptions
 from batch_upload.model import Item, Receipt, State
 from batch_upload.ports import Body, CreateRequest
@@ -166,3 +167,17 @@ async def test_documents_are_expected_in_the_order_in_which_they_are_sent(world:
 
     assert expected == [f"item-{number:03}" for number in range(12)]
     assert sorted(bodies.reads) == expected
+
+
+async def test_a_job_is_not_kept_once_it_has_ended(world: World) -> None:
+    def living_jobs() -> int:
+        gc.collect()  # a job that has ended may be part of a cycle
+        return sum(isinstance(each, Job) for each in gc.get_objects())
+
+    others, kept = living_jobs(), list[int]()
+    world.service.always[CREATE] = lambda _: kept.append(living_jobs() - others)
+
+    await world.upload(some_items(20), LaneOptions(BATCH, concurrency=AT_ONCE))
+
+    assert len(kept) == kept[0] == 20
+    assert kept[-1] <= AT_ONCE
