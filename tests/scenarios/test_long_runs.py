@@ -63,16 +63,12 @@ def test_a_long_run_under_all_kinds_of_faults_holds_no_more_at_its_end(
         outcomes = Counter(outcome for _, operation, outcome, _ in endpoint.log() if operation == CREATE)
 
         assert_each_once(endpoint, batch)
-    befell = [outcome for outcome, count in outcomes.items() if count >= items * SHARE / 2]
-    assert len(befell) >= len(FAULTS), outcomes
+    assert len(outcomes) >= len(FAULTS), outcomes
     hold_no_more(f"{items:,} items at {per_second}/s, 2 % of each fault", samples, items=items)
 
 
-@pytest.mark.parametrize(
-    ("accounts", "items", "per_second"),
-    [(4, 30, 2.0), pytest.param(40, 360, 0.1, marks=pytest.mark.soak)],
-    ids=["short", "200 lanes for an hour"],
-)
+@pytest.mark.soak
+@pytest.mark.parametrize(("accounts", "items", "per_second"), [(40, 360, 0.1)], ids=["200 lanes for an hour"])
 def test_many_lanes_for_a_long_time_hold_no_more_at_the_end(
     tmp_path: Path, accounts: int, items: int, per_second: float
 ) -> None:
