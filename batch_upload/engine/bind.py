@@ -4,8 +4,8 @@ A request is the same whenever it is sent again, so one without an answer is sim
 before the first, the outcome before anything is reported of it. What the service refuses since the version cannot be
 changed any more is read back first: an earlier request may have done it before the version was submitted.
 
-A ledger that was lost, copied or restored does not know what was put into fields since. There a field is read before
-anything is put into it, and what somebody else put there stays.
+A ledger that was lost, copied or restored does not know what was put into fields since. With such a ledger each field
+is read before the put, and a value that somebody else has put there is not overwritten.
 """
 
 from collections import deque
@@ -221,26 +221,20 @@ class BindStep:
         return doubted is not None and (sent_at is None or sent_at < doubted)
 
     async def _is_settled_by_field(self, known: Known) -> bool:
-        """Read the field. Return whether nothing is to be put into it: it holds the attachment, or somebody else's.
+        """Read the field, and return whether the item is settled by what it holds, so that no put is needed.
 
-        What cannot be read since the permission is missing is not settled. Raises as `Wire.call`.
+        It is settled if the field holds the attachment (recorded as bound), or one that this ledger did not put there
+        (recorded as failed). It is not if the field cannot be read. Raises as `Wire.call`.
         """
         context, bind, wanted = self._context, known.bind, known.attachment_id
         if bind is None or wanted is None:
             return False
         self._check_stop()
-        try:
-            found = await self._registration(bind.registration)
-            if found is None:
-                return False
-            contents = await read_fields(context, bind.registration, [bind.field], version=found.version)
-        except (Refused, AccessFault) as error:
-            if isinstance(error, AccessFault) and error.code not in NOT_ALLOWED:
-                raise
-            context.notice(f"what {place(bind)} holds could not be read: {error.message}")
+        found, held, reason = await self._read_field(bind)
+        if reason:
+            context.notice(f"what {place(bind)} holds could not be read: {reason}")
+        if found is None:
             return False
-        content = contents.get(bind.field)
-        held = None if content is None else content.attachment_id
         if held == wanted:
             outcome, version = Outcome(OutcomeKind.ACCEPTED, context.now()), found.version
         elif held is None or found.is_under_review or found.is_denied or await self._has_put(held, bind):
@@ -259,14 +253,6 @@ class BindStep:
     async def _has_put(self, attachment_id: str, bind: Bind) -> bool:
         """Return whether a request of this ledger put this attachment into the field."""
         return bind in (await self._context.ledger.fields_of([attachment_id])).get(attachment_id, ())
-
-    async def _registration(self, registration_id: str) -> Registration | None:
-        """Return a registration as it was before the run, or as it is now if it was not asked for. Raises as
-        `Wire.call`."""
-        found = self._registrations.get(registration_id)
-        if found is None:
-            found = (await registrations_by_id(self._context, [registration_id])).get(registration_id)
-        return found
 
     # what is refused
 
@@ -314,7 +300,7 @@ class BindStep:
             return Ruling(_saying(refused, error, said))
         if error.reason not in UNCHANGEABLE:
             return Ruling(refused)
-        registration, held = await self._read_back(attempt, error)
+        registration, held, _ = await self._read_field(attempt.bind, is_under_review=error.reason == SUBMITTED)
         if registration is not None and held == attempt.attachment_id:
             return Ruling(Outcome(OutcomeKind.ACCEPTED, context.now()), registration.version)
         return Ruling(_saying(refused, error, unchangeable(attempt, registration, error)))
@@ -328,22 +314,28 @@ class BindStep:
             return attempt.bind.registration in missing
         return bool(await describe_found(self._context, [attempt.attachment_id]))
 
-    async def _read_back(self, attempt: BindAttempt, error: Refused) -> tuple[Registration | None, str | None]:
-        """Return the registration, and what the field of its current version holds; None for what cannot be read."""
-        bind = attempt.bind
+    async def _read_field(
+        self, bind: Bind, *, is_under_review: bool | None = None
+    ) -> tuple[Registration | None, str | None, str]:
+        """Return the registration, the attachment in the field of its current version, and why they cannot be read.
+
+        The registration is the one that was read before the run, unless `is_under_review` is known and says otherwise:
+        it has changed since, and is asked for again. Both are None if they cannot be read. Raises as `Wire.call`.
+        """
+        context = self._context
         try:
             found = self._registrations.get(bind.registration)
-            if found is None or found.is_under_review != (error.reason == SUBMITTED):  # it has changed since
-                found = (await registrations_by_id(self._context, [bind.registration])).get(bind.registration)
+            if found is None or is_under_review not in (None, found.is_under_review):
+                found = (await registrations_by_id(context, [bind.registration])).get(bind.registration)
             if found is None:
-                return None, None
-            contents = await read_fields(self._context, bind.registration, [bind.field], version=found.version)
+                return None, None, ""
+            contents = await read_fields(context, bind.registration, [bind.field], version=found.version)
         except (Refused, AccessFault) as error:
             if isinstance(error, AccessFault) and error.code not in NOT_ALLOWED:
                 raise
-            return None, None
+            return None, None, error.message
         content = contents.get(bind.field)
-        return found, None if content is None else content.attachment_id
+        return found, None if content is None else content.attachment_id, ""
 
 
 def unchangeable(attempt: BindAttempt, registration: Registration | None, error: Refused) -> str:

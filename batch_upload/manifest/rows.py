@@ -287,8 +287,8 @@ class RowReader:
 
     def _source_of(self, cells: Cells, bind: Bind | None, wrong: list[tuple[str, str]]) -> tuple[SourceKind, str]:
         file, url = self._file, self._url
-        if any(errors_in(cells, template.columns) for template in (file, url) if template is not None):
-            return SourceKind.FILE, ""  # they are told
+        if self._table.may_have_errors and any(errors_in(cells, each.columns) for each in (file, url) if each):
+            return SourceKind.FILE, ""  # `_read` has reported the error
         empty = None if file is None else next((place for place in file.columns if not cells[place]), None)
         has_file = file is not None and empty is None
         if url is not None and all(cells[place] for place in url.columns):
