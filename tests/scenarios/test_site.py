@@ -7,7 +7,7 @@ from functools import partial
 from html.parser import HTMLParser
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -15,7 +15,7 @@ import yaml
 from markdown_it import MarkdownIt
 from packaging.utils import canonicalize_name
 
-from tests.support.browser import launched
+from tests.support.browser import Scheme, launched
 from tests.support.built_site import opened_page, require_site, served
 from tests.support.dependencies import SITE_LICENCES, SPDX, pins, words_of
 from tests.support.site_source import API, GENERATED, REPOSITORY, START, source_pages, write_source
@@ -157,9 +157,7 @@ def test_every_link_leads_to_a_page_and_a_heading_of_the_site(site: Path, pages:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["index.html", "docs/manifest.html", "docs/manifest.schema.json.html"])
-async def test_a_page_asks_one_host_and_everybody_can_read_it(
-    site: Path, name: str, scheme: Literal["light", "dark"]
-) -> None:
+async def test_a_page_asks_one_host_and_everybody_can_read_it(site: Path, name: str, scheme: Scheme) -> None:
     with served(site) as address:
         async with launched() as browser, opened_page(browser, address + name, scheme=scheme) as watched:
             assert await watched.violations() == []

@@ -108,14 +108,30 @@ async def opened(
     scheme: Scheme = "light",
     width: int = 1280,
     is_inspected: bool = False,
-    ready: str = "html[data-ready]",
 ) -> AsyncIterator[Watched]:
-    """A page that has drawn itself: `ready` is there.
+    """A page of ours that has drawn itself. `is_inspected`: its policy does not bind what a tool brings in."""
+    async with watching(browser, scheme=scheme, width=width, bypass_csp=is_inspected) as watched:
+        await watched.page.goto(url)
+        await watched.page.wait_for_selector("html[data-ready]", state="attached")
+        yield watched
 
-    `is_inspected`: its policy does not bind what a tool brings in.
-    """
+
+@asynccontextmanager
+async def watching(
+    browser: Browser,
+    *,
+    scheme: Scheme = "light",
+    width: int = 1280,
+    bypass_csp: bool = False,
+    reduced_motion: Literal["reduce"] | None = None,
+) -> AsyncIterator[Watched]:
+    """An empty page whose requests and complaints are noted. The last two options are Playwright's for its context."""
     context = await browser.new_context(
-        color_scheme=scheme, viewport={"width": width, "height": 900}, bypass_csp=is_inspected, locale="en"
+        color_scheme=scheme,
+        viewport={"width": width, "height": 900},
+        bypass_csp=bypass_csp,
+        reduced_motion=reduced_motion,
+        locale="en",
     )
     context.set_default_timeout(TIMEOUT_MS)
     watched = Watched(await context.new_page())
@@ -123,8 +139,6 @@ async def opened(
     watched.page.on("console", watched.on_console)
     watched.page.on("pageerror", lambda error: watched.complaints.append(str(error)))
     try:
-        await watched.page.goto(url)
-        await watched.page.wait_for_selector(ready, state="attached")
         yield watched
     finally:
         await context.close()

@@ -7,11 +7,10 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Literal
 
 from playwright.async_api import Browser, Page
 
-from tests.support.browser import TIMEOUT_MS, Watched
+from tests.support.browser import Scheme, Watched, watching
 from tests.support.site_source import REPOSITORY, write_source
 from tests.support.strace import needed
 
@@ -65,23 +64,11 @@ def served(site: Path) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def opened_page(
-    browser: Browser, url: str, *, scheme: Literal["light", "dark"] = "light"
-) -> AsyncIterator[Watched]:
+async def opened_page(browser: Browser, url: str, *, scheme: Scheme = "light") -> AsyncIterator[Watched]:
     """A page of the site, with everything loaded that it asks for at its start."""
-    context = await browser.new_context(
-        color_scheme=scheme, viewport={"width": 1280, "height": 900}, reduced_motion="reduce", locale="en"
-    )
-    context.set_default_timeout(TIMEOUT_MS)
-    watched = Watched(await context.new_page())
-    watched.page.on("request", watched.on_request)
-    watched.page.on("console", watched.on_console)
-    watched.page.on("pageerror", lambda error: watched.complaints.append(str(error)))
-    try:
+    async with watching(browser, scheme=scheme, reduced_motion="reduce") as watched:
         await watched.page.goto(url, wait_until="networkidle")
         yield watched
-    finally:
-        await context.close()
 
 
 async def first_results(page: Page, site: Path, questions: Sequence[str]) -> Sequence[Sequence[str]]:

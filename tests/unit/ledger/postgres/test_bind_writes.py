@@ -1,12 +1,14 @@
 """Intents and outcomes of bindings on PostgreSQL: under the fence, and when the connection is lost around a COMMIT."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from batch_upload.errors import LaneLost
 from batch_upload.ledger.store import LaneWriter
 from batch_upload.model import AttachmentStatus, Outcome, OutcomeKind, State
+from batch_upload.ports import BindAttempt
 from batch_upload.registration import Bind, BindState
 from tests.support.controllers import Controller, controller, database_of, lane_rows, lapse, through
 from tests.support.postgres import PostgresServer
@@ -39,6 +41,17 @@ async def created(writer: LaneWriter, run_id: str, *, items: int = 2) -> None:
         await writer.conclude(attempt, accepted(f"att-{n}", AttachmentStatus.COMPLETE))
 
 
+@asynccontextmanager
+async def taken_over(url: str, postgres: PostgresServer) -> AsyncIterator[tuple[LaneWriter, LaneWriter, BindAttempt]]:
+    """The writer of a run whose lease lapsed while a binding was open, that of the run after it, and the binding."""
+    async with controller(url, "run-1") as one, controller(url, "run-2") as other:
+        stale = await began(one, "run-1")
+        await created(stale, "run-1")
+        left = await stale.intend_bind("bu1-i0-1", run_id="run-1", at=T0)
+        lapse(postgres, url)
+        yield stale, await began(other, "run-2"), left
+
+
 def at_once(cut: Cut) -> Cut:
     """Cut at the first message of a kind, and at no other."""
     is_over = False
@@ -54,12 +67,7 @@ def at_once(cut: Cut) -> Cut:
 
 
 async def test_a_stale_holder_can_neither_intend_a_binding_nor_conclude_one(url: str, postgres: PostgresServer) -> None:
-    async with controller(url, "run-1") as one, controller(url, "run-2") as other:
-        stale = await began(one, "run-1")
-        await created(stale, "run-1")
-        left = await stale.intend_bind("bu1-i0-1", run_id="run-1", at=T0)
-        lapse(postgres, url)
-        new = await began(other, "run-2")
+    async with taken_over(url, postgres) as (stale, new, left):
         before = lane_rows(postgres, url, "lane")
 
         for write in (
@@ -80,13 +88,7 @@ async def test_a_stale_holder_can_neither_intend_a_binding_nor_conclude_one(url:
 async def test_a_binding_that_the_stale_holder_left_open_the_new_one_concludes_once(
     url: str, postgres: PostgresServer
 ) -> None:
-    async with controller(url, "run-1") as one, controller(url, "run-2") as other:
-        stale = await began(one, "run-1")
-        await created(stale, "run-1")
-        left = await stale.intend_bind("bu1-i0-1", run_id="run-1", at=T0)
-        lapse(postgres, url)
-        new = await began(other, "run-2")
-
+    async with taken_over(url, postgres) as (stale, new, left):
         attempt = await new.intend_bind("bu1-i0-1", run_id="run-2", at=T0)
         done = await new.conclude_bind(attempt, BOUND, version=1)
         with pytest.raises(LaneLost):
