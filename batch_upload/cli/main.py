@@ -59,7 +59,7 @@ def wants_json(arguments: Sequence[str]) -> bool:
     given = [each == "--json" for each in before if each in ("--json", "--no-json")]
     try:
         return truth_of(Flags(json=given[-1] if given else None), "json")
-    except UsageError:  # of the variable: the wrong arguments are told
+    except UsageError:  # the variable is invalid, too: typer's message about the arguments is enough
         return False
 
 

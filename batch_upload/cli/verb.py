@@ -75,7 +75,7 @@ def verb(
             output = Output()
             wrong: UsageError | None = None
             try:
-                output = Output.of(flags)  # first, so that what is wrong with the others is told as these ask
+                output = Output.of(flags)  # before the other flags: their errors are reported as --json and --quiet ask
                 shard = shard_of(flags) if "shard" in taken else None
                 output = replace(output, sinks=Sinks(flags, taken), shard=shard)
                 if isinstance(manifest := given.get("manifest"), str):
