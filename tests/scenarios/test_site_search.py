@@ -22,7 +22,7 @@ SEARCHED = {
     "kubernetes": "docs/fleet-schedulers.html",
     "exit codes": "index.html#exit-codes",
     "which permissions does it need?": "docs/operations.html#permissions-in-aws",
-    "PDF with a password": "docs/documents.html",
+    "PDF is refused": "docs/documents.html",
     "excel spreadsheet": "docs/spreadsheets.html",
     "How do I delete old attachments?": "docs/prune.html",
     "several accounts": "docs/manifest.html#several-accounts-and-regions",
