@@ -13,8 +13,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := batch_upload tests benchmarks manifests
 # two workers a core (tests/conftest.py); one that is done early takes tests from another, since they differ in length by a
 # factor of a thousand. Bytecode is kept, whatever the environment says: each worker reads all tests, which takes half the
-# time then, and tests start a thousand interpreters
-TEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+# time then, and tests start a thousand interpreters. A test that hangs for ten minutes ends its worker and is named
+HANGS := -o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true
+TEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(HANGS)
 
 .PHONY: demo demo-fleet docs test pythons check lint audit lowest dist sbom format soak bench clean
 

@@ -1,6 +1,7 @@
 """For every test: none of the user's AWS configuration, and nothing but loopback. Servers that tests share."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,13 @@ settings.load_profile("untimed")
 def pytest_xdist_auto_num_workers() -> int | None:
     """Return two workers a core, unless the user says otherwise: half of the time a test waits for seconds to pass."""
     return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else 2 * (os.cpu_count() or 1)
+
+
+@pytest.hookimpl(trylast=True)  # the reporter has shown its letter
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Name a test that failed on standard error at once: a run that is cut off has said what failed."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        sys.stderr.write(f"\nFAILED at {report.when}: {report.nodeid}\n")
 
 
 @pytest.fixture(autouse=True)
