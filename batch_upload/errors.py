@@ -33,7 +33,7 @@ code it wants. Rooms raise these and nothing else across their borders; a foreig
         └── OutOfResources      ours              yes   10   no file descriptor, memory or thread to spare
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -295,3 +295,15 @@ class OutOfResources(Transient):
     def __init__(self, message: str, *, may_have_left: bool = False, hint: str = "") -> None:
         super().__init__(message, code="OutOfResources", hint=hint)
         self.may_have_left = may_have_left
+
+
+def with_causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, then those that led to it, nearest first and each once: a library can make circles of them."""
+    seen: set[int] = set()
+    rest: list[BaseException | None] = [error]
+    while rest:
+        each = rest.pop(0)
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            rest += each.__cause__, each.__context__

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from batch_upload.errors import OutOfResources
+from batch_upload.errors import OutOfResources, with_causes
 
 Done = TypeVar("Done")
 
@@ -23,10 +23,7 @@ _NO_THREAD = "can't start new thread"
 
 def shortage_of(error: BaseException) -> OutOfResources | None:
     """Return the shortage that an error means, or None. Follows its causes, since libraries wrap what they catch."""
-    each: BaseException | None = error
-    seen: set[int] = set()
-    while each is not None and id(each) not in seen:
-        seen.add(id(each))
+    for each in with_causes(error):
         if isinstance(each, OutOfResources):
             return each
         if isinstance(each, OSError) and each.errno in (errno.EMFILE, errno.ENFILE):
@@ -40,7 +37,6 @@ def shortage_of(error: BaseException) -> OutOfResources | None:
             return OutOfResources("no thread can be started", hint=hint)
         if isinstance(each, ImportError) and os.strerror(errno.EMFILE) in str(each):  # dlopen(3)
             return out_of_descriptors()
-        each = each.__cause__ or each.__context__
     return None
 
 

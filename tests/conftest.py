@@ -1,6 +1,7 @@
 """For every test: none of the user's AWS configuration, and nothing but loopback. Servers that tests share."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 # How long an example takes says what else the machine does: it is no reason to fail.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+# A shell without job control lets what it starts in the background ignore Ctrl-C, and every process inherits that:
+# the tests are of a command that does not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)  # xdist's, which may be absent

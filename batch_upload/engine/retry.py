@@ -26,6 +26,7 @@ from batch_upload.errors import (
     ServiceError,
     Throttled,
     Transient,
+    with_causes,
 )
 from batch_upload.events import Notice, Requested, Retrying
 from batch_upload.model import Fault, Outcome, OutcomeKind
@@ -158,10 +159,8 @@ def resume_after(error: CapacityExhausted, now: datetime) -> datetime | None:
 
 def _forget_frames(error: BaseException) -> None:
     """Take from an error, and from those that led to it, the frames that they went through."""
-    found: BaseException | None = error
-    while found is not None:
-        found.__traceback__ = None
-        found = found.__cause__ or found.__context__
+    for each in with_causes(error):
+        each.__traceback__ = None
 
 
 class Wire:

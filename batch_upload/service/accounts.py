@@ -110,7 +110,11 @@ class RoleCredentials(FetchedCredentials):
                 fault = await with_issuer(credential_fault(error, self._session), error)
                 if isinstance(fault, CredentialsUnreached):
                     self._regions.rotate(-1)
-                raise no_credentials(self._access.role_arn) if fault.code == NO_CREDENTIALS else fault from error
+                if fault.code == NO_CREDENTIALS:
+                    fault = no_credentials(self._access.role_arn)
+                if fault is error:
+                    raise  # not from itself: that would be a circle
+                raise fault from error
         made, arn = answer["Credentials"], answer.get("AssumedRoleUser", {}).get("Arn", "")
         self.principal = arn or None
         return {

@@ -10,7 +10,7 @@ from aiobotocore.session import AioSession
 from botocore import exceptions as sdk
 from botocore.awsrequest import AWSPreparedRequest
 
-from batch_upload.errors import AccessFault, LedgerFault, NoAnswer, Refused, ServiceError
+from batch_upload.errors import AccessFault, LedgerFault, NoAnswer, Refused, ServiceError, with_causes
 from batch_upload.model import Attachment, AttachmentPage, Capacity, Receipt
 from batch_upload.ports import CreateRequest
 from batch_upload.registration import Bind, FieldContent, FieldPage, PutReceipt, RegistrationPage
@@ -296,12 +296,10 @@ async def answer_to(call: Awaitable[Mapping[str, Any]], read: Callable[[Mapping[
     except Exception as error:
         # Free the document that the error holds: in its request, and in the frames it went through, which hold the
         # error in turn. The caller may keep it until a retry, and the garbage collector may run late.
-        each: BaseException | None = error
-        while each is not None:
+        for each in with_causes(error):
             each.__traceback__ = None
             if isinstance(each, sdk.HTTPClientError):
                 each.request = None
-            each = each.__context__
         raise await with_issuer(sdk_fault(error), error) from error
     try:
         return read(answer)

@@ -130,7 +130,9 @@ class FetchedCredentials:
         try:
             return await self._found.get_frozen_credentials()
         except Exception as error:
-            raise await with_issuer(credential_fault(error, self._session), error) from error
+            if (fault := await self._fault(error)) is error:
+                raise  # not from itself: that would be a circle
+            raise fault from error
 
     async def _load(self) -> Any:  # noqa: ANN401
         codes: list[str] = []
@@ -140,7 +142,12 @@ class FetchedCredentials:
             except _CodeWanted as wanted:
                 codes.append(await self._ask_for_code(wanted.prompt))
             except Exception as error:
-                raise await with_issuer(credential_fault(error, self._session), error) from error
+                if (fault := await self._fault(error)) is error:
+                    raise  # not from itself: that would be a circle
+                raise fault from error
+
+    async def _fault(self, error: Exception) -> ServiceError:
+        return await with_issuer(credential_fault(error, self._session), error)
 
     async def _fetch(self, codes: list[str]) -> Any:  # noqa: ANN401
         with anyio.move_on_after(self._limit_s):

@@ -23,6 +23,7 @@ from batch_upload.errors import (
     ServiceError,
     Throttled,
     UnknownRefusal,
+    with_causes,
 )
 from batch_upload.operations import CREATE, IDENTITY, TAG
 from batch_upload.service.answers import UnreadableAnswer, plain_text
@@ -134,12 +135,8 @@ def _shortage_behind(error: BaseException) -> ServiceError | None:
     short = shortage_of(error)
     if short is not None:
         return short
-    each: BaseException | None = error
-    while each is not None:
-        if isinstance(each, socket.gaierror) and not are_descriptors_free(1):
-            return out_of_descriptors()
-        each = each.__cause__ or each.__context__
-    return None
+    is_unnamed = any(isinstance(each, socket.gaierror) for each in with_causes(error))
+    return out_of_descriptors() if is_unnamed and not are_descriptors_free(1) else None
 
 
 def _answered(response: Mapping[str, Any], operation: str) -> ServiceError:

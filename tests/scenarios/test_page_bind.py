@@ -30,7 +30,7 @@ from tests.support.preloaded import Preloaded
 from tests.support.strace import needed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-LOOKS_MS = 60_000
+LOOKS_MS = 20_000
 """A look a second, on a machine that is busy with other tests."""
 
 

@@ -18,7 +18,7 @@ from tests.support.event_schema import shape_of
 from tests.support.preloaded import Preloaded
 
 with_browser = pytest.mark.asyncio(loop_scope="module")
-LOOKS_MS = 60_000
+LOOKS_MS = 20_000
 """A look a second, on a machine that is busy with other tests."""
 
 

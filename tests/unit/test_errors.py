@@ -5,7 +5,7 @@ import re
 import pytest
 
 from batch_upload import errors
-from batch_upload.errors import BatchUploadError, ExitCode, ServiceError
+from batch_upload.errors import BatchUploadError, ExitCode, ServiceError, with_causes
 
 
 def all_errors() -> list[type[BatchUploadError]]:
@@ -52,3 +52,11 @@ def test_an_answer_keeps_what_it_came_with() -> None:
 
 def test_the_exit_codes_are_the_contracts() -> None:
     assert {int(code) for code in ExitCode} == {0, 1, 2, 3, *range(10, 15), *range(20, 28), 130, 143}
+
+
+def test_the_causes_of_an_error_are_each_told_once_though_they_go_in_a_circle() -> None:
+    outer, middle, inner = ValueError("outer"), OSError("middle"), KeyError("inner")
+    outer.__cause__, middle.__context__ = middle, inner
+    inner.__cause__, inner.__context__ = inner, outer
+
+    assert list(with_causes(outer)) == [outer, middle, inner]

@@ -243,9 +243,10 @@ async def test_sts_that_is_too_busy_or_away_fails_the_first_request_that_may_be_
         aws.refusals["AssumeRole"] = (status, code)
         access = Access(region="us-east-1", role_arn=role(status), endpoint_url=aws.url)
         service = await lanes.enter_async_context(open_service(access, accounts=accounts))
-        with pytest.raises(kind):
+        with pytest.raises(kind) as refused:
             await service.account_for_all(service.account)
 
+        assert refused.value.__cause__ is not refused.value
         del aws.refusals["AssumeRole"]
 
         assert await service.account_for_all(service.account) == f"{status:012d}"
