@@ -37,7 +37,8 @@ class Part:
     what: str
     files: Sequence[str]
     workers: int = 2
-    """Processes that run tests; 0: one after the other, for tests that look at the clock."""
+    """Processes that run tests; 0: one after the other, for tests that look at the clock. More than cores where a test
+    mostly waits."""
 
 
 PARTS: Final[Mapping[str, Part]] = {
@@ -45,6 +46,7 @@ PARTS: Final[Mapping[str, Part]] = {
         "killed at every system call, callback and named step; every failing disk call",
         [f"{CRASH}{name}.py" for name in ("system_calls", "callbacks", "steps", "bind", "file_system")]
         + [f"{CRASH}{name}.py" for name in ("prune", "retag", "retry")],
+        workers=6,
     ),
     "random-kills": Part(
         "10,000 kills at random moments under storms; 50 with 20 lanes in flight; 20 while binding",
