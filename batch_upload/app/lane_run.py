@@ -269,6 +269,8 @@ class LaneRun(ABC, Generic[RunEnd]):
                 if seen.code is not error.exit_code:  # transient for a day
                     reported = AccessFault(seen.reason, code="Unreached", hint=error.hint or UNREACHED_HINT)
                 await self._record_error(ledger, reported)
+                if reported is error:
+                    raise
                 raise reported from error
             except BaseException as error:
                 await self._record_error(ledger, error)

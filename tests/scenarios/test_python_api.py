@@ -270,6 +270,17 @@ async def test_what_prevents_a_run_is_an_error_that_says_what_to_do(service: End
     assert service.attachments() == []
 
 
+async def test_an_error_names_what_led_to_it(
+    service: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "gone.pem"))
+
+    with pytest.raises(AccessFault, match=r"gone\.pem") as barred:
+        await upload(make_batch(tmp_path, 1).path, FAST)
+
+    assert isinstance(barred.value.__cause__, FileNotFoundError)
+
+
 async def test_an_error_in_the_middle_says_what_was_done_until_then(service: Endpoint, tmp_path: Path) -> None:
     batch = make_batch(tmp_path, 2)
     service.faults({"action": "access_denied", "operation": "GetCallerIdentity"})
