@@ -2,7 +2,8 @@
 
 import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -39,15 +40,28 @@ _WrongArguments: Any = typer.BadParameter.__base__  # typer's own error of usage
 class CommandLine(TyperGroup):
     """The verbs. Arguments that name none, or that a verb does not take, end with a summary too if `--json` asks."""
 
+    def make_context(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - as typer has it
+        """Read what stands before the verb. Raises as typer does."""
+        with _summed_up():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # noqa: ANN401 - as typer has it
         """Run the verb. Raises as typer does."""
-        try:
+        with _summed_up():
             return super().invoke(ctx)
-        except _WrongArguments as error:
-            if wants_json(sys.argv[1:]):
-                path = _PROGRAM_NAME if error.ctx is None else error.ctx.command_path
-                write_usage_summary(path.removeprefix(_PROGRAM_NAME).strip())
-            raise
+
+
+@contextmanager
+def _summed_up() -> Iterator[None]:
+    """Write a summary of arguments that cannot be read, if they ask for `--json`."""
+    arguments = sys.argv[1:]
+    try:
+        yield
+    except _WrongArguments as error:
+        if wants_json(arguments):
+            path = "" if error.ctx is None else error.ctx.command_path.removeprefix(_PROGRAM_NAME).strip()
+            write_usage_summary(path or next((each for each in arguments if each in VERBS), ""))
+        raise
 
 
 def wants_json(arguments: Sequence[str]) -> bool:

@@ -303,6 +303,22 @@ def test_what_cannot_be_meant_is_a_fault_of_usage(
     endpoint.assert_untouched()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "verb"),
+    [
+        (("--json",), ""),
+        (("--json", "upload", "june.yaml"), "upload"),
+        (("upload", "june.yaml", "--json", "--rate"), "upload"),
+    ],
+)
+def test_arguments_that_cannot_be_read_end_with_a_summary_of_the_verb_that_they_name(
+    command: Preloaded, tmp_path: Path, arguments: tuple[str, ...], verb: str
+) -> None:
+    ended = command.run(*arguments, cwd=tmp_path)
+
+    assert (ended.code, ended.summary["verb"], ended.summary["exit"]["name"]) == (2, verb, "usage")
+
+
 @pytest.mark.parametrize("name", ["BATCH_UPLOAD_JSON", "BATCH_UPLOAD_QUIET"])
 def test_a_variable_of_a_switch_that_is_neither_true_nor_false_is_named(
     command: Preloaded, tmp_path: Path, name: str
