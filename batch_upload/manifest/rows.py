@@ -182,14 +182,12 @@ class RowReader:
             except TableFault as error:
                 fault = error
             is_over = len(chunk) < rows_at_once
-            is_plain = self._is_plain and chunk and not self._has_errors(chunk)
+            has_errors = self._table.may_have_errors and any(errors_in(cells, self._used) for _, cells in chunk)
+            is_plain = self._is_plain and chunk and not has_errors
             plain = self._entries_at_once(chunk) if is_plain else None
             yield [self._entry_or_problem(*row) for row in chunk] if plain is None else plain
         if fault is not None:
             self._report(fault.line, [(fault.code, fault.message)])
-
-    def _has_errors(self, rows: Sequence[TableRow]) -> bool:
-        return self._table.may_have_errors and any(errors_in(cells, self._used) for _, cells in rows)
 
     def _entry_or_problem(self, line: int, cells: Cells) -> Entry:
         """Return the entry of a row. One with problems has the first of them, and neither tags nor targets."""
@@ -252,11 +250,11 @@ class RowReader:
         wrong: list[tuple[str, str]] = []
         if len(cells) != self._width or self._nameless:
             cells = self._whole(cells, wrong)
-        if self._table.may_have_errors:
-            columns = ((excerpt(self._table.columns[place]), cells[place]) for place in errors_in(cells, self._used))
-            wrong += ((Code.CELL_ERROR, cell_error_message(column, cell)) for column, cell in columns)
+        error_places = frozenset(errors_in(cells, self._used) if self._table.may_have_errors else ())
+        columns = ((excerpt(self._table.columns[place]), cells[place]) for place in sorted(error_places))
+        wrong += ((Code.CELL_ERROR, cell_error_message(column, cell)) for column, cell in columns)
         bind = self._bind_of(cells, wrong) if self._bind else None
-        kind, source = self._source_of(cells, bind, wrong)
+        kind, source = self._source_of(cells, bind, wrong, error_places)
         item_id = None if self._id is None else self._id.fill(cells) or None
         if item_id is not None and (found := rules.wrong_with_id(item_id)):
             wrong.append(found)
@@ -268,7 +266,8 @@ class RowReader:
             value = template.fill(cells)
             if value or not places:
                 tags[key] = value
-                if not template.has_names and (found := rules.wrong_with_tag_value(key, value)):
+                found = None if template.has_names else rules.wrong_with_tag_value(key, value)
+                if found and error_places.isdisjoint(places):
                     wrong.append((found[0], f"{found[1]}; {self._remedy or self._filter_advice(places)}"))
         targets = None if self._base.targets is None else self._targets_of(cells, at, wrong)
         base = self._base
@@ -285,10 +284,12 @@ class RowReader:
                 wrong.append((Code.CELLS, f"{excerpt(stray)} is in no column that has a name: {advice}"))
         return cells if len(cells) >= self._width else [*cells, *[""] * (self._width - len(cells))]
 
-    def _source_of(self, cells: Cells, bind: Bind | None, wrong: list[tuple[str, str]]) -> tuple[SourceKind, str]:
+    def _source_of(
+        self, cells: Cells, bind: Bind | None, wrong: list[tuple[str, str]], error_places: frozenset[int]
+    ) -> tuple[SourceKind, str]:
         file, url = self._file, self._url
-        if self._table.may_have_errors and any(errors_in(cells, each.columns) for each in (file, url) if each):
-            return SourceKind.FILE, ""  # `_read` has reported the error
+        if not error_places.isdisjoint(place for each in (file, url) if each for place in each.columns):
+            return SourceKind.FILE, ""
         empty = None if file is None else next((place for place in file.columns if not cells[place]), None)
         has_file = file is not None and empty is None
         if url is not None and all(cells[place] for place in url.columns):

@@ -203,7 +203,7 @@ def test_the_error_of_a_formula_becomes_no_tag_and_no_file(command: Preloaded, l
     book.save(letters / "kunden.xlsx")
     (letters / "x.yaml").write_text(
         'version: 1\nbatch: b\nattachments:\n  - table: kunden.xlsx\n    file: "{col:Document}"\n'
-        '    tags: {Company: "{col:Company|tag}"}\n',
+        '    tags: {Company: "{col:Company|tag}", As written: "{col:Company}"}\n',
         encoding="utf-8",
     )
 
