@@ -86,7 +86,8 @@ async def look_at_registrations(
     problems = _problems(left, found, definitions)
     if doubtful := _types_with_problems(problems, items, found) - read.keys():  # AWS may have changed the form since
         read |= await _read_definitions(asking, doubtful, notice)
-        problems = _problems(left, found, {**definitions, **read})
+        certain = {kind: fields for kind, fields in definitions.items() if kind not in doubtful}
+        problems = _problems(left, found, {**certain, **read})
     return RegistrationLook(found, tuple(stale), tuple(denials), tuple(problems), read)
 
 

@@ -108,6 +108,19 @@ async def test_a_form_that_the_ledger_remembers_is_asked_for_again_before_it_is_
     assert len(service.made(FIELD_DEFINITIONS)) == 2  # the pages of one form
 
 
+async def test_a_form_that_cannot_be_asked_for_again_is_no_reason_for_a_problem(service: MemoryService) -> None:
+    service.forms.add("registration-1")
+    service.always[FIELD_DEFINITIONS] = lambda _: lost(done=False)
+    remembered = {TOLL_FREE: [RegistrationField(OPT_IN, "TEXT", "REQUIRED")]}
+    told: list[str] = []
+
+    found = await look(service, to("registration-1"), known=remembered, notices=told)
+
+    assert found.problems == ()
+    (notice,) = told
+    assert "are not checked" in notice
+
+
 @pytest.mark.parametrize(
     ("field", "said"),
     [
