@@ -69,11 +69,12 @@ class BindStep:
         self._scope = anyio.CancelScope()
         self._is_proven = False
         self._doubted_before: datetime | None = None
+        self._can_read_fields = True
         self.registrations: set[str] = set()
         """In whose fields something was put in this run."""
 
-    def doubt_before(self, at: datetime) -> None:
-        """Read the field of each attachment that was sent before `at`: the ledger may be a copy or a backup."""
+    def doubt_before(self, at: datetime | None) -> None:
+        """Read the fields of attachments from before `at` (`LaneMemory.doubted_before`)."""
         self._doubted_before = at
 
     def add(self, known: Known) -> None:
@@ -134,7 +135,7 @@ class BindStep:
             await self._attempt(known)
 
         try:
-            if self._is_in_doubt(known) and await self._is_settled_by_field(known):
+            if await self._is_in_doubt(known) and await self._is_settled_by_field(known):
                 return
             tries = Tries()
             while True:
@@ -211,14 +212,16 @@ class BindStep:
 
     # what fields hold before anything is put into them
 
-    def _is_in_doubt(self, known: Known) -> bool:
+    async def _is_in_doubt(self, known: Known) -> bool:
         """Return whether the field may hold something that the ledger does not know of."""
         if known.fault is not None and known.fault.code == FIELD_TAKEN:
             return True
-        if known.attempts == 0 and known.bound_version is None:  # found at the service
-            return True
         sent_at, doubted = known.first_sent_at, self._doubted_before
-        return doubted is not None and (sent_at is None or sent_at < doubted)
+        if doubted is None:  # a ledger of an earlier program, which noted no time
+            return known.attempts == 0 and known.bound_version is None  # found at the service
+        if sent_at is not None and sent_at >= doubted:
+            return False
+        return await self._context.ledger.is_doubtful(known.client_token, since=doubted)
 
     async def _is_settled_by_field(self, known: Known) -> bool:
         """Read the field, and return whether the item is settled by what it holds, so that no put is needed.
@@ -227,12 +230,13 @@ class BindStep:
         (recorded as failed). It is not if the field cannot be read. Raises as `Wire.call`.
         """
         context, bind, wanted = self._context, known.bind, known.attachment_id
-        if bind is None or wanted is None:
+        if bind is None or wanted is None or not self._can_read_fields:
             return False
         self._check_stop()
         found, held, reason = await self._read_field(bind)
         if reason:
-            context.notice(f"what {place(bind)} holds could not be read: {reason}")
+            others = "" if self._can_read_fields else ", and neither can what other fields hold"
+            context.notice(f"what {place(bind)} holds could not be read{others}: {reason}")
         if found is None:
             return False
         if held == wanted:
@@ -331,8 +335,10 @@ class BindStep:
                 return None, None, ""
             contents = await read_fields(context, bind.registration, [bind.field], version=found.version)
         except (Refused, AccessFault) as error:
-            if isinstance(error, AccessFault) and error.code not in NOT_ALLOWED:
-                raise
+            if isinstance(error, AccessFault):
+                if error.code not in NOT_ALLOWED:
+                    raise
+                self._can_read_fields = False
             return None, None, error.message
         content = contents.get(bind.field)
         return found, None if content is None else content.attachment_id, ""

@@ -71,15 +71,15 @@ def displaced_items(items: Iterable[Item], current: Mapping[str, Known]) -> list
     return found
 
 
-async def rebind_misplaced(context: LaneContext, bound: Sequence[BoundItem]) -> int:
-    """Record which of these attachments are not in their fields, so that they are bound again. Return how many.
+async def rebind_misplaced(context: LaneContext, bound: Sequence[BoundItem]) -> list[BoundItem]:
+    """Record which of these attachments are not in their fields, so that they are bound again. Return them.
 
     Raises as `Wire.call` and as the ledger.
     """
-    misplaced = await find_misplaced(context, bound)
+    misplaced = [each.bound for each in await find_misplaced(context, bound)]
     if misplaced:
-        await context.ledger.rebind([each.bound.client_token for each in misplaced], at=context.now())
-    return len(misplaced)
+        await context.ledger.rebind([each.client_token for each in misplaced], at=context.now())
+    return misplaced
 
 
 async def attachments_in(asking: Asking, binds: Collection[Bind]) -> dict[Bind, str]:

@@ -89,16 +89,20 @@ async def plan_again(context: LaneContext, planned: Planned) -> Planned:
 
 
 async def check_fields(context: LaneContext, planned: Planned, memory: LaneMemory) -> None:
-    """Have what is not in its field any more bound again, if the ledger may be a copy or a restored backup.
+    """Have what is not in its field any more bound again, of what a copy or a restored backup has as bound.
 
-    Such a ledger does not know what was put into fields since. Raises LaneFault and LedgerFault, and Withheld.
+    Such a ledger does not know what was put into fields since. What is found in its field is not looked at again.
+    Raises LaneFault and LedgerFault, and Withheld.
     """
-    binds = binds_of(planned.unfinished.items)
-    if not binds or memory.continuous:
+    binds, since = binds_of(planned.unfinished.items), memory.doubted_before
+    if not binds or since is None:
         return
-    bound = [each for each in await context.ledger.bound(planned.batch) if binds.get(each.item_id) == each.bind]
+    doubtful = await context.ledger.unconfirmed(planned.batch, since=since)
+    bound = [each for each in doubtful if binds.get(each.item_id) == each.bind]
     try:
-        await rebind_misplaced(context, bound)
+        misplaced = set(await rebind_misplaced(context, bound))
+        found = [each for each in bound if each not in misplaced]
+        await context.ledger.confirm(found, run_id=context.run_id, at=context.now())
     except (Refused, Transient, AccessFault) as error:
         if isinstance(error, AccessFault) and error.code not in NOT_ALLOWED:
             raise

@@ -51,7 +51,7 @@ async def reconcile(context: LaneContext, batch: str, items: Sequence[Item], cap
     rows = BatchRows.of(await ledger.known(batch))
     await _take_over(context, batch, items, carriers(listing, readings.tokens), rows)
     if misplaced := await rebind_misplaced(context, await ledger.bound(batch)):
-        message = f"attachments that are not in the fields of their registrations: {misplaced}"
+        message = f"attachments that are not in the fields of their registrations: {len(misplaced)}"
         context.notice(f"{message}; the next `upload` puts them there again")
     for duplicate in await find_duplicates(context, listing):
         tell_duplicate(context, duplicate)

@@ -131,8 +131,7 @@ class Run:
         Every other fault is in the result: what happened before it has happened.
         """
         context, batch = self._context, self._options.batch
-        if not memory.continuous:
-            self._bind.doubt_before(context.now())
+        self._bind.doubt_before(memory.doubted_before)
         await context.ledger.begin_run(context.run_id, verb="upload", batch=batch, at=context.now())
         selection = self._options.selection
         planned = Planned(

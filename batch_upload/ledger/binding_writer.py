@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
-from batch_upload.ledger import bindings, sets
-from batch_upload.ledger.driver import Database, Returned
+from batch_upload.ledger import bindings, doubts, sets
+from batch_upload.ledger.driver import Database, Returned, chunks
 from batch_upload.model import Item, Known, Outcome
 from batch_upload.ports import BindAttempt
 from batch_upload.records import BoundItem
@@ -26,6 +26,16 @@ class BindingWriter(ABC):
 
     async def bound(self, batch: str) -> Sequence[BoundItem]:
         return await self._read(partial(bindings.bound_items, batch=batch), nothing=[])
+
+    async def unconfirmed(self, batch: str, *, since: datetime) -> Sequence[BoundItem]:
+        return await self._read(partial(doubts.unconfirmed, batch=batch, since=since), nothing=[])
+
+    async def confirm(self, found: Sequence[BoundItem], *, run_id: str, at: datetime) -> None:
+        for some in chunks(found):
+            await self._write(partial(doubts.confirm, found=some, run_id=run_id, at=at))
+
+    async def is_doubtful(self, client_token: str, *, since: datetime) -> bool:
+        return await self._read(partial(doubts.is_doubtful, client_token=client_token, since=since), nothing=False)
 
     async def rebind(self, client_tokens: Sequence[str], *, at: datetime) -> None:
         await self._write(partial(sets.rebind, client_tokens=tuple(client_tokens), at=at))

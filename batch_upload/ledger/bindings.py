@@ -1,6 +1,6 @@
 """Bindings: the intent before an attachment is put into a field, its outcome, and what of a lane is in which field."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,23 +47,12 @@ def intend_bind(db: Database, lane_id: int, client_token: str, *, run_id: str, a
     is_due = known.state is State.BINDING or is_refused(known)
     if known.bind is None or known.attachment_id is None or not is_due:
         raise BatchUploadError(f"`{client_token}` is not to be bound: it is `{known.state}`")
-    row = {
-        "of_lane": lane_id,
-        "of_run": run_id,
-        "number": before.number,
-        "registration": known.bind.registration,
-        "field": known.bind.field,
-        "attachment_id": known.attachment_id,
-        "at": at,
-    }
-    intended = db.one(_INTEND, row)
-    if intended is None:
-        raise BatchUploadError("the ledger gave an attempt no id")
+    attempt_id = _intend(db, lane_id, before.number, known.bind, known.attachment_id, run_id=run_id, at=at)
     write(db, before, bind_sent(known), at=at)
     # from now on the field may hold this one, whatever answer comes or is lost
     displaced = _replace_others(db, lane_id, before.number, known.bind, at=at)
     return BindAttempt(
-        attempt_id=intended[0],
+        attempt_id=attempt_id,
         client_token=client_token,
         attachment_id=known.attachment_id,
         bind=known.bind,
@@ -100,12 +89,28 @@ def deny(db: Database, lane_id: int, client_token: str, denial: Denial, *, at: d
 
 def bound_items(db: Database, lane_id: int, batch: str) -> list[BoundItem]:
     """Return every current token of a batch whose attachment is in its field."""
+    return bound_items_of(db.rows(_BOUND, {"of_lane": lane_id, "of_batch": batch}))
+
+
+def bound_items_of(rows: Iterable[Sequence[Any]]) -> list[BoundItem]:
+    """Return what rows of BOUND_OF_BATCH say."""
     return [
         BoundItem(item_id, token, attachment_id, Bind(registration, field), version, denial and denial["version"])
-        for item_id, token, attachment_id, registration, field, version, denial in db.rows(
-            _BOUND, {"of_lane": lane_id, "of_batch": batch}
-        )
+        for item_id, token, attachment_id, registration, field, version, denial in rows
     ]
+
+
+def record_bound(db: Database, lane_id: int, found: BoundItem, *, run_id: str, at: datetime) -> None:
+    """Record an accepted attempt for an item whose attachment was found in the field that it is bound to.
+
+    Nothing is recorded for one that is bound to another field or version by now.
+    """
+    before = stored(db, lane_id, found.client_token)
+    known = before.known
+    if (known.bound_to, known.attachment_id, known.bound_version) != (found.bind, found.attachment_id, found.version):
+        return
+    attempt_id = _intend(db, lane_id, before.number, found.bind, found.attachment_id, run_id=run_id, at=at)
+    db.run(_RECORD, _outcome_row(attempt_id, Outcome(OutcomeKind.ACCEPTED, at), found.version))
 
 
 def fields_of(db: Database, lane_id: int, attachment_ids: Collection[str]) -> dict[str, list[Bind]]:
@@ -139,6 +144,24 @@ def remember_field_definitions(
         for kind, fields in definitions.items()
     )
     db.run_many(_REMEMBER, rows)
+
+
+def _intend(
+    db: Database, lane_id: int, number: int, bind: Bind, attachment_id: str, *, run_id: str, at: datetime
+) -> int:
+    row = {
+        "of_lane": lane_id,
+        "of_run": run_id,
+        "number": number,
+        "registration": bind.registration,
+        "field": bind.field,
+        "attachment_id": attachment_id,
+        "at": at,
+    }
+    intended = db.one(_INTEND, row)
+    if intended is None:
+        raise BatchUploadError("the ledger gave an attempt no id")
+    return int(intended[0])
 
 
 def _replace_others(db: Database, lane_id: int, number: int, bind: Bind, *, at: datetime) -> list[tuple[str, str]]:
@@ -203,7 +226,7 @@ _REPLACE = Statement(
     .values(bind_state=BindState.REPLACED, changed_at=bindparam("at", type_=UtcText))
     .returning(item.c.batch, item.c.item_id, item.c.current)
 )
-_BOUND = Statement(
+BOUND_OF_BATCH = (
     select(
         *(item.c.item_id, item.c.client_token, item.c.attachment_id, item.c.bind_registration, item.c.bind_field),
         *(item.c.bound_version, item.c.denial),
@@ -211,9 +234,9 @@ _BOUND = Statement(
     # by the index of those with a `bind`: expressions keep SQLite from reading every item of the batch
     .where(OF_LANE, _has_bind, _IS_BOUND, IS_CURRENT, item.c.batch.concat("") == bindparam("of_batch"))
     .where(item.c.state.concat("") == State.COMPLETE)
-    .order_by(item.c.item_no),
-    is_large=True,
+    .order_by(item.c.item_no)
 )
+_BOUND = Statement(BOUND_OF_BATCH, is_large=True)
 _ended = bind_attempt.outerjoin(bind_outcome, bind_outcome.c.attempt_id == bind_attempt.c.attempt_id)
 _of_item = item.c.item_no == bind_attempt.c.item_no
 _kind = bind_outcome.c.kind

@@ -26,6 +26,8 @@ ResultRow = tuple[Any, ...]
 Values = Mapping[str, Any]
 Expression = Select[Any] | CompoundSelect[Any] | UpdateBase
 
+ROWS_A_JOB = 500
+"""Rows that one job of the writer changes at most, where there are many."""
 _NO_VALUES: Values = {}
 
 
@@ -262,3 +264,8 @@ def _from_driver(kind: TypeEngine[Any], dialect: Dialect) -> Convert | None:
     if isinstance(kind, Kept):
         return kind.from_driver
     return kind.dialect_impl(dialect).result_processor(dialect, None)
+
+
+def chunks(values: Sequence[Returned]) -> Iterator[tuple[Returned, ...]]:
+    """Return some at a time, for a job of the writer each, so that other jobs come in between."""
+    return (tuple(values[start : start + ROWS_A_JOB]) for start in range(0, len(values), ROWS_A_JOB))

@@ -3,7 +3,7 @@
 import math
 import os
 import socket
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -13,9 +13,9 @@ import anyio
 
 from batch_upload.document import RememberedDigest
 from batch_upload.errors import BatchUploadError, Disagreement, LedgerFault, LedgerLocked, LedgerOfAnotherLane
-from batch_upload.ledger import attachments, attempts, bindings, items, memory, runs, sets
+from batch_upload.ledger import attachments, attempts, bindings, doubts, items, memory, runs, sets
 from batch_upload.ledger.binding_writer import BindingWriter
-from batch_upload.ledger.driver import Database, Returned
+from batch_upload.ledger.driver import Database, Returned, chunks
 from batch_upload.ledger.leases import LaneTimes, Leases
 from batch_upload.ledger.writer import Writer
 from batch_upload.model import Attachment, Fault, Known, Lane, Outcome
@@ -25,8 +25,6 @@ from batch_upload.ports.ledger import NO_BINDS
 from batch_upload.records import Comparison, Duplicate, RateRecord, Twin
 from batch_upload.registration import Bind
 
-ROWS_A_JOB = 500
-"""Rows that one job of the writer changes at most, where there are many."""
 TAKE_POLL_S = 0.5
 """Pause between two tries to take a lane that another process holds."""
 
@@ -67,7 +65,7 @@ class Store:
         return LaneWriter(self, target)
 
     async def remember_digests(self, remembered: Mapping[str, RememberedDigest]) -> None:
-        for some in _chunks(tuple(remembered.items())):
+        for some in chunks(tuple(remembered.items())):
             await self.thread.write(partial(memory.remember_digests, remembered=some))
 
     async def close(self) -> None:
@@ -187,8 +185,16 @@ class LaneWriter(BindingWriter):
             self._has_binds = bindings.has_binds(db, lane_id)
             is_as_left = ledger.leases.is_as_left(lane_id, runs.last_run_id(db, lane_id))
             ledger.check_times(db, lane_id, now=now, is_copy=is_as_left is False)
-            listed_at, sent_at = runs.listed_at(db, lane_id), attempts.last_sent_at(db, lane_id)
-            return lane_id, LaneMemory(listed_at, is_as_left is True, sent_at, has_waited=is_told, fence=fence)
+            if is_as_left is not True:
+                doubts.doubt(db, lane_id, before=now.wall)
+            return lane_id, LaneMemory(
+                listed_at=runs.listed_at(db, lane_id),
+                continuous=is_as_left is True,
+                sent_at=attempts.last_sent_at(db, lane_id),
+                doubted_before=doubts.doubted_before(db, lane_id),
+                has_waited=is_told,
+                fence=fence,
+            )
 
         give_up_at, is_told = ledger.clock.monotonic() + ledger.wait_lane_s, False
         while True:
@@ -326,7 +332,7 @@ class LaneWriter(BindingWriter):
 
     async def observe(self, seen: Sequence[Attachment], *, at: datetime) -> Sequence[Known]:
         found: list[Known] = []
-        for some in _chunks(seen):
+        for some in chunks(seen):
             found += await self._write(partial(attachments.observe, seen=some, at=at))
         return found
 
@@ -391,8 +397,3 @@ class LaneWriter(BindingWriter):
         if lane_id is None:
             return nothing
         return await self._ledger.thread.read(lambda db: work(db, lane_id))
-
-
-def _chunks(values: Sequence[Returned]) -> Iterator[tuple[Returned, ...]]:
-    """Some at a time, so that other jobs of the writer come in between."""
-    return (tuple(values[start : start + ROWS_A_JOB]) for start in range(0, len(values), ROWS_A_JOB))

@@ -142,6 +142,7 @@ lane = Table(
     Column("endpoint", AnyText),
     Column("pinned_at", UtcText),
     Column("listed_at", UtcText),
+    Column("doubted_before", UtcText),
 )
 
 target = Table(

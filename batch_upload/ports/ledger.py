@@ -35,13 +35,16 @@ class LaneMemory:
 
     `listed_at`: start of the last listing that was read to its end, or None. `continuous`: whether the ledger's last
     run is the last that took its lock; False for a copy, a restored backup, or a new ledger. `sent_at`: start of the
-    last create of any run, or None. `has_waited`: whether `pin` waited for another process that held the lane.
-    `fence`: how often the lane was taken, this time included; None for a file, which has no leases.
+    last create of any run, or None. `doubted_before`: the ledger does not know what fields hold of attachments that
+    were created before this time, the start of the last run that was not continuous; None if there was none.
+    `has_waited`: whether `pin` waited for another process that held the lane. `fence`: how often the lane was taken,
+    this time included; None for a file, which has no leases.
     """
 
     listed_at: datetime | None
     continuous: bool
     sent_at: datetime | None = None
+    doubted_before: datetime | None = None
     has_waited: bool = False
     fence: int | None = field(default=None, compare=False)  # each take has another one, whatever is remembered
 
@@ -298,6 +301,19 @@ class LedgerWriter(Protocol):
 
     async def bound(self, batch: str) -> Sequence[BoundItem]:
         """Every current token of a batch whose attachment is in its field."""
+        ...
+
+    async def unconfirmed(self, batch: str, *, since: datetime) -> Sequence[BoundItem]:
+        """Of `bound`, what was neither put into its field since then nor found there (`confirm`)."""
+        ...
+
+    async def confirm(self, found: Sequence[BoundItem], *, run_id: str, at: datetime) -> None:
+        """Record that attachments were found in the fields that they are bound to."""
+        ...
+
+    async def is_doubtful(self, client_token: str, *, since: datetime) -> bool:
+        """Whether the token's attachment was neither created since then, nor put into the field of its `bind`, nor
+        found there: what the field holds is not known."""
         ...
 
     async def rebind(self, client_tokens: Sequence[str], *, at: datetime) -> None:

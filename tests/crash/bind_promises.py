@@ -8,6 +8,7 @@ REQUESTS = "tests/scenarios/test_bind_requests.py"
 SCENARIOS = "tests/scenarios/test_bind.py"
 STEP = "tests/unit/engine/test_bind.py"
 FIELDS = "tests/unit/engine/test_fields.py"
+DOUBTS = "tests/unit/engine/test_doubts.py"
 
 BINDING: tuple[Promise, ...] = (
     Promise(
@@ -71,9 +72,13 @@ BINDING: tuple[Promise, ...] = (
     Promise(
         "A ledger that was lost or restored puts nothing in the place of what somebody has put into a field since.",
         (
-            f"{FIELDS}::test_a_ledger_that_does_not_know_what_a_person_put_into_a_field_leaves_it_there",
-            f"{FIELDS}::test_an_old_copy_of_a_ledger_leaves_what_was_put_into_its_field_since",
-            f"{FIELDS}::test_what_is_in_its_field_already_is_found_there_by_a_ledger_that_does_not_know_it",
+            f"{DOUBTS}::test_a_ledger_that_does_not_know_what_a_person_put_into_a_field_leaves_it_there",
+            f"{DOUBTS}::test_an_old_copy_of_a_ledger_leaves_what_was_put_into_its_field_since",
+            f"{DOUBTS}::test_the_doubt_outlives_a_run_of_other_items",
+            f"{DOUBTS}::test_the_doubt_outlives_a_run_that_could_not_read_the_fields",
+            f"{DOUBTS}::test_what_a_backup_has_as_bound_is_in_doubt_until_its_field_was_read",
+            f"{DOUBTS}::test_what_a_backup_has_as_bound_is_looked_at_also_after_a_run_of_other_items",
+            f"{DOUBTS}::test_what_is_in_its_field_already_is_found_there_by_a_ledger_that_does_not_know_it",
         ),
     ),
     Promise(

@@ -395,7 +395,7 @@ RULES: tuple[Promise, ...] = (
             "tests/crash/test_bind_machine.py::test_no_order_of_faults_kills_edits_and_denials_puts_anything_into_a_wrong_field",
             "tests/unit/engine/test_bind.py::test_what_an_earlier_request_did_before_the_version_was_submitted_is_bound",
             "tests/unit/engine/test_fields.py::test_a_denied_registration_with_a_new_version_is_bound_again_without_a_create",
-            "tests/unit/engine/test_fields.py::test_an_old_copy_of_a_ledger_puts_back_what_was_taken_out_of_its_field_since",
+            "tests/unit/engine/test_doubts.py::test_an_old_copy_of_a_ledger_puts_back_what_was_taken_out_of_its_field_since",
         ),
     ),
 )

@@ -33,14 +33,14 @@ VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8
 BEFORE_THE_FIRST = "0.1.0"
 STEPS = {
     "1.0.0": (
-        "c71a9c2cbfe1335eed23caddd9fccc6c5c55b16398efd6fb33f1bed8944ddbe7",
-        "bf6ca47f537deb42f5cbabafe442b69230f9b2a4223303dddf75396b101edd09",
+        "ceb911734d5f1479c42ff0c0ba8b8b1d461bf9ae6fc7d8a69016af23972126c5",
+        "9b84ce4299416359a858d8e1f1c6fe348b441ff7a3d8f7f478a9db522aec62b7",
     ),
 }
 """SHA-256 of the steps that each release takes: in SQLite, and in PostgreSQL."""
-KEPT_AS = {1: 6, 2: 8, 3: 9}
+KEPT_AS = {1: 6, 2: 8, 3: 9, 4: 10}
 """The schema of SQLite that the same program had, by the schema of PostgreSQL."""
-TABLES = ("lane", "target", "run", "item", "attempt", "outcome", "rate", "stranger")
+TABLES = ("lane", "target", "run", "item", "attempt", "outcome", "bind_attempt", "bind_outcome", "rate", "stranger")
 """In an order in which each row finds those that it refers to."""
 _ROW = re.compile(r"^\| (\d+\.\d+\.\d+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 
@@ -157,6 +157,8 @@ def _copy(kept: sqlite3.Connection, raw: psycopg.Connection[Any], table: str) ->
     """Copy the rows of a table, in the columns that both have, and let new rows be numbered behind them."""
     shape = "SELECT column_name, data_type, is_identity FROM information_schema.columns WHERE table_name = %s"
     types = {name: (kind, identity) for name, kind, identity in raw.execute(shape, [table]).fetchall()}
+    if not types:  # of a later schema
+        return
     for row in kept.execute(f"SELECT * FROM {table}"):  # noqa: S608 - our own names
         shared = [name for name in row.keys() if name in types]  # noqa: SIM118 - a row is no dict
         values = ", ".join(f"CAST(CAST(%s AS text) AS {types[name][0]})" for name in shared)

@@ -156,6 +156,19 @@ class GuardedLedger:
         with real_work():
             return await self._ledger.bound(batch)
 
+    async def unconfirmed(self, batch: str, *, since: datetime) -> Sequence[BoundItem]:
+        with real_work():
+            return await self._ledger.unconfirmed(batch, since=since)
+
+    async def confirm(self, found: Sequence[BoundItem], *, run_id: str, at: datetime) -> None:
+        self._write()
+        with real_work():
+            await self._ledger.confirm(found, run_id=run_id, at=at)
+
+    async def is_doubtful(self, client_token: str, *, since: datetime) -> bool:
+        with real_work():
+            return await self._ledger.is_doubtful(client_token, since=since)
+
     async def rebind(self, client_tokens: Sequence[str], *, at: datetime) -> None:
         self._write()
         with real_work():

@@ -306,4 +306,10 @@ _VERSION_4 = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+# Since when the ledger can answer for what fields hold. Controllers of the earlier program go on: they leave it alone.
+_VERSION_5 = (
+    "SET LOCAL lock_timeout = '4s'",  # each transaction that writes has its lane: it waits meanwhile
+    f"ALTER TABLE lane ADD COLUMN {_time('doubted_before')}",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)

@@ -353,6 +353,9 @@ _VERSION_10 = (
     """,
 )
 
+# Since when the ledger can answer for what fields hold: a copy and a restored backup cannot for what was sent before.
+_VERSION_11 = (f"ALTER TABLE lane ADD COLUMN doubted_before TEXT CHECK (doubted_before {_TIME})",)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     VERSION_1,
     VERSION_2,
@@ -364,4 +367,5 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _VERSION_8,
     _VERSION_9,
     _VERSION_10,
+    _VERSION_11,
 )

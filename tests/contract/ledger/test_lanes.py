@@ -41,7 +41,7 @@ async def test_a_target_adds_its_lane_and_is_remembered_as_that(opened: Open, ad
     one, other = await two_of((await opened()).ledger)
     await pinned(one, LANE)
 
-    assert await pinned(other, OTHER) == LaneMemory(listed_at=None, continuous=False)
+    assert await pinned(other, OTHER) == LaneMemory(listed_at=None, continuous=False, doubted_before=T0)
 
     assert rows(address, "SELECT label, region, endpoint FROM target JOIN lane USING (lane_id) ORDER BY lane_id") == [
         ("acme/us-east-1", "us-east-1", "https://us-east-1"),
@@ -283,7 +283,7 @@ async def test_two_hundred_lanes_work_at_the_same_time_and_are_committed_togethe
 
     memories = await asyncio.gather(*(worked(writer, number, RUN) for number, writer in enumerate(many)))
 
-    assert memories == [LaneMemory(listed_at=None, continuous=False)] * LANES
+    assert memories == [LaneMemory(listed_at=None, continuous=False, doubted_before=T0)] * LANES
     assert commits_of(ledger) - before < 2 * 12  # each lane's calls one after the other, those of all lanes together
     assert rows(address, "SELECT state, count(*) FROM item GROUP BY state ORDER BY state") == [
         ("failed", LANES),

@@ -31,7 +31,7 @@ PRINCIPAL = "arn:aws:sts::123456789012:assumed-role/uploader/jane"
 
 
 async def test_a_new_ledger_never_listed_its_lane_and_follows_on_nothing(ledger: OneLane) -> None:
-    assert await pin(ledger) == LaneMemory(listed_at=None, continuous=False)
+    assert await pin(ledger) == LaneMemory(listed_at=None, continuous=False, doubted_before=T0)
 
 
 async def test_a_listing_that_was_read_to_its_end_is_remembered(ledger: OneLane) -> None:

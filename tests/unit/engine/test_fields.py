@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import pytest
 
 from batch_upload.actions import ActionKind
-from batch_upload.engine.bind import FIELD_TAKEN
 from batch_upload.engine.fields import Misplaced, displaced_items, find_misplaced
 from batch_upload.engine.prune import Pruning, pruning, spare_bound
 from batch_upload.engine.reconcile import reconcile
@@ -18,7 +17,7 @@ from batch_upload.operations import FIELD_DEFINITIONS, FIELD_VALUES, PUT_FIELD, 
 from batch_upload.registration import Bind, BindState, Denial, FieldContent
 from tests.support.engine_world import BATCH, World, an_item
 from tests.support.memory_registrations import LETTER, OPT_IN
-from tests.support.memory_service import denied, lost
+from tests.support.memory_service import denied
 
 FIELD, OTHER = Bind("registration-1", OPT_IN), Bind("registration-2", OPT_IN)
 ITEM, SECOND = an_item("a", bind=FIELD), an_item("b", bind=OTHER)
@@ -253,122 +252,3 @@ async def test_without_the_permission_to_read_fields_nothing_is_pruned(world: Wo
 
     with pytest.raises(AccessFault):
         await spared(world)
-
-
-# copies of a ledger
-
-
-async def with_a_copy_from_before(world: World, *later: Item) -> bytes:
-    """Upload ITEM, then others; return the ledger as it was in between."""
-    await world.upload([ITEM])
-    await world.close()
-    before = world.path.read_bytes()
-    await world.upload(later)
-    await world.close()
-    return before
-
-
-async def test_an_old_copy_of_a_ledger_puts_back_what_was_taken_out_of_its_field_since(world: World) -> None:
-    before = await with_a_copy_from_before(world, SECOND)
-    world.path.write_bytes(before)
-    world.service.forms.held["registration-1"].versions[-1].clear()
-
-    result = await world.upload([ITEM])
-
-    assert (result.counted(), world.service.forms.holds(FIELD)) == ({State.COMPLETE: 1}, "att-1")
-    assert len(world.creates) == 2
-
-
-async def test_an_old_copy_of_a_ledger_leaves_what_was_put_into_its_field_since(world: World) -> None:
-    before = await with_a_copy_from_before(world, an_item("b", bind=FIELD))
-    world.path.write_bytes(before)
-
-    first, again = await world.upload([ITEM]), await world.upload([ITEM])
-
-    assert [(each.states, each.known["a"].fault and each.known["a"].fault.code) for each in (first, again)] == [
-        ({"a": State.FAILED}, FIELD_TAKEN)
-    ] * 2
-    assert world.service.forms.holds(FIELD) == "att-2"
-    assert len(world.service.made(PUT_FIELD)) == 2
-
-
-async def forgotten(world: World, *items: Item, restored: bool) -> None:
-    """Upload items, and then have a ledger that knows nothing of their fields: it is lost, or a copy from before."""
-    world.service.always[PUT_FIELD] = lambda _: lost(done=False)
-    await world.upload(items)
-    await world.close()
-    before = world.path.read_bytes()
-    world.service.always.clear()
-    await world.upload(items)
-    await world.close()
-    for each in world.path.parent.glob(f"{world.path.name}*"):
-        each.unlink()
-    if restored:
-        world.path.write_bytes(before)
-    world.service.calls.clear()
-
-
-@pytest.mark.parametrize("restored", [False, True])
-async def test_what_is_in_its_field_already_is_found_there_by_a_ledger_that_does_not_know_it(
-    world: World, *, restored: bool
-) -> None:
-    await forgotten(world, ITEM, SECOND, restored=restored)
-
-    result = await world.upload([ITEM, SECOND])
-
-    assert (result.counted(), result.binds_left) == ({State.COMPLETE: 2}, 0)
-    assert world.service.made(PUT_FIELD) == []
-    assert {row.bind_state for row in (await world.known()).values()} == {BindState.BOUND}
-
-
-@pytest.mark.parametrize("restored", [False, True])
-async def test_a_ledger_that_does_not_know_what_a_person_put_into_a_field_leaves_it_there(
-    world: World, *, restored: bool
-) -> None:
-    await forgotten(world, ITEM, SECOND, restored=restored)
-    values = world.service.forms.held["registration-1"].versions[-1]
-    values[OPT_IN] = FieldContent(OPT_IN, "att-of-a-person")
-
-    first, again = await world.upload([ITEM, SECOND]), await world.upload([ITEM, SECOND])
-    left = world.service.forms.holds(FIELD)
-    del values[OPT_IN]
-    last = await world.upload([ITEM, SECOND])
-
-    assert [each.states for each in (first, again)] == [{"a": State.FAILED, "b": State.COMPLETE}] * 2
-    fault = first.known["a"].fault
-    assert fault is not None
-    assert fault.code == FIELD_TAKEN
-    assert "delete-registration-field-value --registration-id registration-1" in fault.message
-    assert left == "att-of-a-person"
-    assert (last.counted(), world.service.forms.holds(FIELD)) == ({State.COMPLETE: 2}, "att-1")
-    assert len(world.service.made(PUT_FIELD)) == 1
-
-
-async def test_after_reconcile_a_document_goes_into_the_place_of_what_a_person_put_there(world: World) -> None:
-    await world.upload([ITEM])
-    world.service.forms.held["registration-1"].versions[-1][OPT_IN] = FieldContent(OPT_IN, "att-of-a-person")
-    context = await world.prepared(ITEM)
-    await reconcile(context, BATCH, [ITEM])
-
-    result = await world.upload([ITEM])
-
-    assert (result.counted(), world.service.forms.holds(FIELD)) == ({State.COMPLETE: 1}, "att-1")
-
-
-async def test_a_copy_whose_fields_cannot_be_read_goes_on_with_a_notice(world: World) -> None:
-    before = await with_a_copy_from_before(world, ITEM, SECOND)
-    world.path.write_bytes(before)
-    world.service.always[FIELD_VALUES] = lambda _: denied()
-
-    result = await world.upload([ITEM])
-
-    said = [event.message for event in world.heard_of(Notice)]
-    assert result.counted() == {State.COMPLETE: 1}
-    assert said == ["whether fields still hold what the ledger says could not be read: AccessDeniedException: no"]
-
-
-async def test_a_ledger_that_is_no_copy_is_believed(world: World) -> None:
-    await world.upload([ITEM])
-    await world.upload([ITEM, SECOND])
-
-    assert world.service.made(FIELD_VALUES) == []

@@ -77,7 +77,10 @@ WHOLE = {
 """Statements that SQLite may answer by reading a whole table of the ledger, and why."""
 
 
-BY_BINDS = ("bindings._HAS_BINDS", "bindings._BOUND", "bindings._REPLACE", "bindings._FIELDS_OF")
+BY_BINDS = (
+    *("bindings._HAS_BINDS", "bindings._BOUND", "bindings._REPLACE", "bindings._FIELDS_OF"),
+    "doubts._UNCONFIRMED",
+)
 
 
 @pytest.fixture(scope="module")
