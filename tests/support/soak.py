@@ -42,10 +42,14 @@ class Part:
 
 
 PARTS: Final[Mapping[str, Part]] = {
+    "system-calls": Part(
+        "killed at every system call; every failing disk call",
+        [f"{CRASH}{name}.py" for name in ("system_calls", "file_system")],
+        workers=6,
+    ),
     "kills": Part(
-        "killed at every system call, callback and named step; every failing disk call",
-        [f"{CRASH}{name}.py" for name in ("system_calls", "callbacks", "steps", "bind", "file_system")]
-        + [f"{CRASH}{name}.py" for name in ("prune", "retag", "retry")],
+        "killed at every callback and named step",
+        [f"{CRASH}{name}.py" for name in ("callbacks", "steps", "bind", "prune", "retag", "retry")],
         workers=6,
     ),
     "random-kills": Part(
