@@ -2,7 +2,6 @@
 
 import gc
 import os
-import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from batch_upload.ports import Body
 from batch_upload.settings import RunOptions
 from batch_upload.token import client_token
 from tests.support.real_documents import real_pdf
+from tests.support.traced_memory import most_bytes_of
 
 PDF = b"%PDF-1.7\n%%EOF\n"
 
@@ -75,17 +75,13 @@ def test_a_check_holds_ids_and_nothing_else_of_what_is_in_order(tmp_path: Path) 
     os.utime(tmp_path / "a.pdf", (1_000_000_000, 1_000_000_000))
     path = written(tmp_path, "".join(f"  - id: a/{number}\n    file: a.pdf\n" for number in range(count)))
 
-    gc.freeze()  # the collector comes the later the more there is in memory: what other tests left is not to count
-    gc.collect()
-    tracemalloc.start()
-    try:
-        checked = check(path, allow_outside=False)
-        most_bytes = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-        gc.unfreeze()
+    most_bytes = most_bytes_of(
+        "assert check(Path(arguments[0]), allow_outside=False).count == int(arguments[1])",
+        path,
+        str(count),
+        imports="from pathlib import Path\nfrom batch_upload.app.validate import check",
+    )
 
-    assert checked.count == count
     assert most_bytes < 400 * count  # a dictionary of the ids, 200; each item would be 500, each digest 450
 
 

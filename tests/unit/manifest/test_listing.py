@@ -1,8 +1,6 @@
 """Attachments are handed out while the manifest is read, and are the same as if all of it were read before."""
 
-import gc
 import sys
-import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from batch_upload.manifest.problems import Problems
 from batch_upload.manifest.reader import ledger_named_in, list_manifest, read_manifest
 from batch_upload.manifest.source import SIZE_LIMIT_BYTES, open_manifest, screen
 from batch_upload.model import Listed, Manifest, Problem
+from tests.support.traced_memory import most_bytes_of
 from tests.unit.manifest.conftest import list_all
 
 Write = Callable[..., Path]
@@ -89,20 +88,17 @@ def test_keys_that_follow_the_attachments_are_known_before_the_first_is_handed_o
 
 
 def test_attachments_are_handed_out_before_the_next_are_read(write: Write) -> None:
-    count = 20_000  # so that a megabyte or two of garbage that waits for the collector weighs little
+    count = 20_000
     path = write(HEAD + "attachments:\n" + "".join(f"  - file: f/{n:06}.pdf\n" for n in range(count)))
 
-    gc.freeze()  # the collector comes the later the more there is in memory: what other tests left is not to count
-    gc.collect()
-    tracemalloc.start()
-    try:
-        list_manifest(path, allow_outside=False, take=lambda _, listed: sum(1 for _ in listed))
-        most_bytes = tracemalloc.get_traced_memory()[1] - path.stat().st_size
-    finally:
-        tracemalloc.stop()
-        gc.unfreeze()
+    most_bytes = most_bytes_of(
+        "list_manifest(Path(arguments[0]), allow_outside=False, take=lambda _, listed: sum(1 for _ in listed))",
+        path,
+        imports="from pathlib import Path\nfrom batch_upload.manifest.reader import list_manifest",
+    )
 
-    assert most_bytes < 400 * count  # the ids, which must differ: 200; an entry in memory takes 600 and more
+    # the ids, which must differ, take 200 each; an entry in memory would take 600 and more
+    assert most_bytes - path.stat().st_size < 400 * count
 
 
 def test_a_fault_of_grammar_is_told_with_the_problems_before_it(write: Write, problems_of: ProblemsOf) -> None:
