@@ -18,8 +18,8 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
-# A shell without job control lets what it starts in the background ignore Ctrl-C, and every process inherits that:
-# the tests are of a command that does not.
+# What a shell without job control starts in the background ignores Ctrl-C, and so do all processes that it starts.
+# Tests that interrupt the command need one that does not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

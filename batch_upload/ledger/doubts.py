@@ -4,25 +4,14 @@ into them. It can again once it has put the attachment there itself, or has foun
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, exists, false, literal_column, not_, select, update
+from sqlalchemy import bindparam, exists, false, literal_column, not_, select
 
 from batch_upload.ledger.bindings import BOUND_OF_BATCH, bound_items_of, record_bound
 from batch_upload.ledger.driver import Database, Statement
 from batch_upload.ledger.items import OF_TOKEN
-from batch_upload.ledger.tables import UtcText, attempt, bind_attempt, bind_outcome, item, lane, outcome
+from batch_upload.ledger.tables import UtcText, attempt, bind_attempt, bind_outcome, item, outcome
 from batch_upload.model import OutcomeKind
 from batch_upload.records import BoundItem
-
-
-def doubt(db: Database, lane_id: int, *, before: datetime) -> None:
-    """Note that the ledger does not know all about attachments that were created before this time."""
-    db.run(_DOUBT, {"of_lane": lane_id, "doubted_before": before})
-
-
-def doubted_before(db: Database, lane_id: int) -> datetime | None:
-    """Return what `doubt` has noted last; None if nothing."""
-    row = db.one(_DOUBTED, {"of_lane": lane_id})
-    return None if row is None else row[0]
 
 
 def is_doubtful(db: Database, lane_id: int, client_token: str, *, since: datetime) -> bool:
@@ -42,9 +31,6 @@ def confirm(db: Database, lane_id: int, found: Sequence[BoundItem], *, run_id: s
         record_bound(db, lane_id, each, run_id=run_id, at=at)
 
 
-_OF_LANE = lane.c.lane_id == bindparam("of_lane")
-_DOUBT = Statement(update(lane).where(_OF_LANE), columns=["doubted_before"])
-_DOUBTED = Statement(select(lane.c.doubted_before).where(_OF_LANE))
 _SINCE = bindparam("since", type_=UtcText)
 _owner = item.alias("owner")
 _has_put = exists(

@@ -157,6 +157,17 @@ def listed(db: Database, lane_id: int, *, at: datetime) -> None:
     db.run(_LISTED, {"of_lane": lane_id, "listed_at": at})
 
 
+def doubt(db: Database, lane_id: int, *, before: datetime) -> None:
+    """Note that the ledger does not know what fields hold of attachments that were created before this time."""
+    db.run(_DOUBT, {"of_lane": lane_id, "doubted_before": before})
+
+
+def doubted_before(db: Database, lane_id: int) -> datetime | None:
+    """Return what `doubt` has noted last; None if nothing."""
+    row = db.one(_DOUBTED, {"of_lane": lane_id})
+    return None if row is None else row[0]
+
+
 def last_run_id(db: Database, lane_id: int) -> str | None:
     """Return the id of the last run that began on the lane."""
     row = db.one(_LAST_RUN, {"of_lane": lane_id})
@@ -263,6 +274,9 @@ _MOVE_LANE = Statement(
     columns=["pinned_at"],
 )
 _LISTED = Statement(update(lane).where(_OF_LANE), columns=["listed_at"])
+_DOUBT = Statement(update(lane).where(_OF_LANE), columns=["doubted_before"])
+# by itself: a ledger of an earlier program, which is read as it is, has no such column
+_DOUBTED = Statement(select(lane.c.doubted_before).where(_OF_LANE))
 
 _NO_LANE = literal_column("0", type_=Integer)
 _lane_or_0 = func.coalesce(run.c.lane_id, _NO_LANE)

@@ -13,7 +13,7 @@ import anyio
 
 from batch_upload.document import RememberedDigest
 from batch_upload.errors import BatchUploadError, Disagreement, LedgerFault, LedgerLocked, LedgerOfAnotherLane
-from batch_upload.ledger import attachments, attempts, bindings, doubts, items, memory, runs, sets
+from batch_upload.ledger import attachments, attempts, bindings, items, memory, runs, sets
 from batch_upload.ledger.binding_writer import BindingWriter
 from batch_upload.ledger.driver import Database, Returned, chunks
 from batch_upload.ledger.leases import LaneTimes, Leases
@@ -186,12 +186,12 @@ class LaneWriter(BindingWriter):
             is_as_left = ledger.leases.is_as_left(lane_id, runs.last_run_id(db, lane_id))
             ledger.check_times(db, lane_id, now=now, is_copy=is_as_left is False)
             if is_as_left is not True:
-                doubts.doubt(db, lane_id, before=now.wall)
+                runs.doubt(db, lane_id, before=now.wall)
             return lane_id, LaneMemory(
                 listed_at=runs.listed_at(db, lane_id),
                 continuous=is_as_left is True,
                 sent_at=attempts.last_sent_at(db, lane_id),
-                doubted_before=doubts.doubted_before(db, lane_id),
+                doubted_before=runs.doubted_before(db, lane_id),
                 has_waited=is_told,
                 fence=fence,
             )

@@ -36,7 +36,7 @@ class LaneMemory:
     `listed_at`: start of the last listing that was read to its end, or None. `continuous`: whether the ledger's last
     run is the last that took its lock; False for a copy, a restored backup, or a new ledger. `sent_at`: start of the
     last create of any run, or None. `doubted_before`: the ledger does not know what fields hold of attachments that
-    were created before this time, the start of the last run that was not continuous; None if there was none.
+    were created before this time, the start of the last run that found it not continuous; None if there was none.
     `has_waited`: whether `pin` waited for another process that held the lane. `fence`: how often the lane was taken,
     this time included; None for a file, which has no leases.
     """

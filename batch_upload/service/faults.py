@@ -135,8 +135,8 @@ def _shortage_behind(error: BaseException) -> ServiceError | None:
     short = shortage_of(error)
     if short is not None:
         return short
-    is_unnamed = any(isinstance(each, socket.gaierror) for each in with_causes(error))
-    return out_of_descriptors() if is_unnamed and not are_descriptors_free(1) else None
+    has_no_address = any(isinstance(each, socket.gaierror) for each in with_causes(error))
+    return out_of_descriptors() if has_no_address and not are_descriptors_free(1) else None
 
 
 def _answered(response: Mapping[str, Any], operation: str) -> ServiceError:
