@@ -36,18 +36,18 @@ docs: $(DOCS_VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --clean --quiet
 	@echo "site/index.html is the first page"
 
-# all, or those of `TESTS`
+# all but those that take more than two seconds each (tests/slow.txt), or those of `TESTS`
 test: $(VENV)/.dev
-	$(TEST) $(TESTS)
+	$(TEST) $(if $(TESTS),$(TESTS),-m "not soak and not slow")
 
 # on each other Python that is there, in an environment of its own: the tests that may differ with the Python
 pythons: $(VENV)/.dev
 	@$(BIN)/python -m tests.support.pythons $(if $(NEWEST),--newest) $(TESTS)
 
-# what CI runs
+# what CI runs, with all tests; `TIMES=FILE` keeps how long each took (tests/support/slow.py)
 
 check: lint audit
-	$(TEST)
+	$(TEST) $(if $(TIMES),--junit-xml=$(TIMES))
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check $(SOURCES)

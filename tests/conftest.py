@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import slow
+
 if TYPE_CHECKING:
     from tests.support.postgres import PostgresServer
 
@@ -27,6 +29,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_xdist_auto_num_workers() -> int | None:
     """Return two workers a core, unless the user says otherwise: half of the time a test waits for seconds to pass."""
     return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else 2 * (os.cpu_count() or 1)
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test` leaves out."""
+    names = slow.named(slow.LIST.read_text(encoding="utf-8"))
+    for item in items:
+        if slow.function_of(item.nodeid) in names:
+            item.add_marker("slow")
 
 
 @pytest.hookimpl(trylast=True)  # the reporter has shown its letter

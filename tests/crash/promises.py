@@ -25,7 +25,7 @@ with the tests that hold it. `python -m tests.crash.promises` writes this page, 
 HOW = """## Kill points
 
 As SQLite is tested: the command is killed (SIGKILL) at the 1st, 2nd, 3rd … point until a run ends by itself. `make
-test` tries a sample of the points, `make soak` all of them and 10,000 random ones. Runs over several lanes (accounts
+check` tries a sample of the points, `make soak` all of them and 10,000 random ones. Runs over several lanes (accounts
 and Regions) are killed in the same way, and at 50 random moments with 20 lanes in flight. The test checks, in each lane
 
 - after each kill: every attachment at the service has its intent in the ledger, and none exists twice;

@@ -18,7 +18,7 @@ from tests.support.preloaded import Preloaded
 from tests.support.shared_ledger import SharedLedger, go_on, is_stopped, shared_ledger
 
 SAMPLE = (pauses.BEFORE_GROUP, pauses.BEFORE_INTENT, pauses.BEFORE_COMMIT, pauses.SIGNED, pauses.LEAVING)
-"""The points that `make test` tries."""
+"""The points that `make check` tries."""
 EVERY_POINT = [
     pytest.param(point, id=point, marks=[] if point in SAMPLE else [pytest.mark.soak]) for point in pauses.ALL
 ]

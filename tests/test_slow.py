@@ -1,0 +1,33 @@
+"""Which tests are slow: `tests/slow.txt` names no test that is gone, and is made anew from how long tests took."""
+
+import ast
+from pathlib import Path
+
+from tests.support import slow
+
+REPORT = """<testsuites><testsuite>
+<testcase classname="tests.unit.test_a" name="test_long[1]" time="0.1" />
+<testcase classname="tests.unit.test_a" name="test_long[a::b[2]]" time="2.5" />
+<testcase classname="tests.unit.test_a" name="test_short" time="2.0" />
+</testsuite></testsuites>"""
+
+
+def test_every_name_in_the_list_is_that_of_a_test() -> None:
+    functions = {
+        f"{path.relative_to(slow.ROOT)}::{each.name}"
+        for path in (slow.ROOT / "tests").rglob("test_*.py")
+        for each in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+    assert slow.named(slow.LIST.read_text(encoding="utf-8")) - functions == set()
+
+
+def test_a_test_is_slow_whose_longest_case_takes_more_than_two_seconds(tmp_path: Path) -> None:
+    report = tmp_path / "times.xml"
+    report.write_text(REPORT, encoding="utf-8")
+    before = frozenset({"tests/unit/test_a.py::test_short", "tests/unit/test_a.py::test_gone", "tests/b.py::test_b"})
+
+    names = slow.renewed(before, slow.longest_s(report))
+
+    assert names == ["tests/b.py::test_b", "tests/unit/test_a.py::test_long"], "b was not measured, gone is gone"
