@@ -74,4 +74,4 @@ def test_only_a_part_that_has_passed_whole_is_written_down(place: Path, capsys: 
     assert before == {"trial": {"tests": 9}}
     assert "trial: left as it is, 1 tests have not passed" in capsys.readouterr().out
     assert after["tests"] == 3
-    assert sorted(count["points"] for count in after["counts"]) == [0, 1, 2]
+    assert [count["points"] for count in after["counts"]] == [0, 1, 2], "in one order, whatever ran last"

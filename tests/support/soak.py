@@ -186,7 +186,7 @@ def write(parts: Mapping[str, Part], root: Path = ROOT) -> None:
             "program": program(root),
             "tests": len(wanted),
             "minutes": round(notes.wall_s / 60),
-            "counts": list(notes.counts.values()),
+            "counts": [counted for _, counted in sorted(notes.counts.items())],
         }
         sys.stdout.write(f"{name}: written\n")
     results.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
