@@ -38,8 +38,9 @@ def longest_s(report: Path) -> dict[str, float]:
     """
     taken: dict[str, float] = defaultdict(float)
     for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314 - pytest's own
-        path = case.get("classname", "").replace(".", "/") + ".py"
-        function = f"{path}::{function_of(case.get('name', ''))}"
+        parts = case.get("classname", "").split(".")
+        depth = next((number for number, part in enumerate(parts, 1) if part.startswith("test_")), len(parts))
+        function = "::".join(["/".join(parts[:depth]) + ".py", *parts[depth:], function_of(case.get("name", ""))])
         taken[function] = max(taken[function], float(case.get("time", "0")))
     return taken
 
