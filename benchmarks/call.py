@@ -2,8 +2,10 @@
 
 `python -m benchmarks.call [--rounds N]`. Every client is a process and uploads the same files to the same server, which
 accepts all (benchmarks/accepting.py). Ours is the installed command with manifest, digests, plan, a durable intent and
-outcome for every file, pacing (at 10,000/s) and NDJSON. The figure is the CPU, user and system, by which a longer run
-exceeds a shorter one, for each further upload, so start-up cancels out. The least of several rounds, clients in turn.
+outcome for every file, pacing (at 10,000/s) and NDJSON, once with the look inside each document and once without, since
+no other client has that. The files are PDFs of one page with a picture of random bytes. The figure is the CPU, user and
+system, by which a longer run exceeds a shorter one, for each further upload, so start-up cancels out. The least of
+several rounds, clients in turn.
 """
 
 import argparse
@@ -18,8 +20,10 @@ from pathlib import Path
 from benchmarks.accepting import CREATE, accepting
 from benchmarks.callers import AT_ONCE
 from benchmarks.processes import Cost, cost_of, upload
+from tests.support.real_documents import pdf_of, stream
 
 OURS = "batch-upload, whole"
+UNLOOKED = "batch-upload, `check: bytes`"
 BARE = "aiobotocore, semaphore"
 FLOOR = "aiohttp and SHA-256 alone"
 ENTRY = """\
@@ -69,15 +73,39 @@ def _table(size: Size, rounds: int) -> list[str]:
 
 
 def _write(place: Path, size: Size) -> None:
-    """Files of random bytes, and a manifest for each of the two runs."""
+    """A document for each upload, and two manifests for each of the two runs."""
     chance, documents = random.Random(size.size_bytes), place / "documents"
     documents.mkdir()
+    room = size.size_bytes - len(_scan(b""))
     for number in range(size.many):
-        head = b"%PDF-1.7\n"
-        (documents / f"{number:06}.pdf").write_bytes(head + chance.randbytes(size.size_bytes - len(head)))
+        (documents / f"{number:06}.pdf").write_bytes(_scan(chance.randbytes(room)))
     for count in (size.few, size.many):
-        entries = (ENTRY.format(number=number) for number in range(count))
-        (place / f"{count}.yaml").write_text("version: 1\nbatch: bench\nattachments:\n" + "".join(entries))
+        entries = "attachments:\n" + "".join(ENTRY.format(number=number) for number in range(count))
+        for name, check in ((OURS, "inside"), (UNLOOKED, "bytes")):
+            head = f"version: 1\nbatch: bench\ndefaults:\n  check: {check}\n"
+            _manifest(place, name, count).write_text(head + entries)
+
+
+def _manifest(place: Path, client: str, count: int) -> Path:
+    return place / f"{count}-{'inside' if client == OURS else 'bytes'}.yaml"
+
+
+def _scan(pixels: bytes) -> bytes:
+    """Return a PDF of one page with a grey picture a pixel high."""
+    picture = (
+        f"<</Type/XObject/Subtype/Image/Width {len(pixels):6}/Height 1/ColorSpace/DeviceGray/BitsPerComponent 8"
+        f"/Length {len(pixels):6}>>stream\n"
+    )
+    page = "<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Resources<</XObject<</Scan 4 0 R>>>>/Contents 5 0 R>>"
+    return pdf_of(
+        [
+            "<</Type/Catalog/Pages 2 0 R>>",
+            "<</Type/Pages/Kids[3 0 R]/Count 1>>",
+            page,
+            picture.encode() + pixels + b"\nendstream",
+            stream(b"612 0 0 792 0 0 cm /Scan Do"),
+        ]
+    )
 
 
 def _clients(place: Path, url: str) -> dict[str, Callable[[int], Cost]]:
@@ -85,11 +113,14 @@ def _clients(place: Path, url: str) -> dict[str, Callable[[int], Cost]]:
         command = [sys.executable, "-m", "benchmarks.callers", name, str(place / "documents"), url]
         return lambda count: cost_of([*command, str(count)])
 
-    def ours(count: int) -> Cost:
-        ledger = place / f"{os.urandom(8).hex()}.ledger"
-        return cost_of(upload(place / f"{count}.yaml", url, "--ledger", str(ledger), "--concurrency", str(AT_ONCE)))
+    def ours(name: str) -> Callable[[int], Cost]:
+        def run(count: int) -> Cost:
+            flags = ("--ledger", str(place / f"{os.urandom(8).hex()}.ledger"), "--concurrency", str(AT_ONCE))
+            return cost_of(upload(_manifest(place, name, count), url, *flags))
 
-    return {FLOOR: other("floor"), BARE: other("bare"), OURS: ours}
+        return run
+
+    return {FLOOR: other("floor"), BARE: other("bare"), OURS: ours(OURS), UNLOOKED: ours(UNLOOKED)}
 
 
 @dataclass(frozen=True, slots=True)
