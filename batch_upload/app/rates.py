@@ -45,6 +45,11 @@ LEARNED = (
     *(PUT_FIELD, REGISTRATIONS, FIELD_DEFINITIONS, FIELD_VALUES),
 )
 """Operations that are called often enough to learn from."""
+LEAST_SHARE = 0.25
+"""Of the documented rate: what a run begins with at least, whatever an earlier one has learned. AWS raises quotas and
+lowers none, so a slower rate came of an outage, or of others who were at work. Most runs make too few calls to find out
+that it is over: listing 10,000 attachments at a call in 15 seconds takes half an hour, and page tokens may expire
+meanwhile. Not of creates: there are many of them, and a lane may share its account with other programs for good."""
 LATENCY = "latency_s"
 NEWS = 0.05
 """A rate that has changed by this share is recorded at once, so that a process that is killed has not lost it."""
@@ -62,6 +67,8 @@ def laws(settings: Settings, remembered: Sequence[RateRecord], *, now: datetime)
         start, is_create = start_rate(settings, name), name == CREATE
         is_told = is_create and settings.rate is not None
         memory = None if is_told or name not in records else memory_of(records[name], start, now=now)
+        if memory is not None and not is_create:
+            memory = memory.at_least(LEAST_SHARE * start)
         made[name] = LearnedRate(start, ceiling=settings.max_rate if is_create else None, memory=memory)
     return made
 

@@ -83,6 +83,13 @@ class RateMemory:
         kept = BELIEVED_AFTER_A_DAY * self.rate
         faded = kept + (default - kept) * (days - 1) / (FORGOTTEN_DAYS - 1)
         rate = self.rate * BELIEVED_AFTER_A_DAY**days if days <= 1 else faded
+        return self._doubted(rate)
+
+    def at_least(self, rate: float) -> "RateMemory":
+        """Return it with this rate where it is slower. A rate that was raised is tested again soon."""
+        return self if self.rate >= rate else self._doubted(rate)
+
+    def _doubted(self, rate: float) -> "RateMemory":
         return replace(self, rate=rate, stage=min(self.stage, 3), evidence=0.0, backoff=1.0)
 
 

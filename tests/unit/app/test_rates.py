@@ -24,6 +24,7 @@ from batch_upload.operations import (
     FIELD_DEFINITIONS,
     FIELD_VALUES,
     LIMITS,
+    LIST_TAGS,
     PUT_FIELD,
     REGISTRATIONS,
 )
@@ -50,6 +51,24 @@ def test_a_memory_fades_and_is_forgotten_after_a_month() -> None:
 
     assert day == pytest.approx(0.9 * 18.0, rel=0.01)
     assert month == 1.0
+
+
+@pytest.mark.parametrize("operation", [DESCRIBE, LIST_TAGS, PUT_FIELD])
+def test_what_an_outage_taught_slows_the_next_run_to_a_quarter_of_the_documented_rate_at_most(operation: str) -> None:
+    slow = RateMemory(rate=0.002, evidence=90.0, backoff=4.0)
+
+    law = laws(settings(), [RateRecord(operation, asdict(slow), NOW)], now=NOW)[operation]
+    (record,) = learned({operation: law}, Tally(requests=Counter({operation: 1})), now=NOW)
+
+    assert law.rate == 0.25 * start_rate(settings(), operation)
+    found = {name: record.learned[name] for name in ("stage", "evidence", "backoff")}
+    assert found == {"stage": 3, "evidence": 0.0, "backoff": 1.0}, "it is tested again soon"
+
+
+def test_creates_go_on_as_slowly_as_they_were_found_to_be_allowed() -> None:
+    slow = RateRecord(CREATE, asdict(RateMemory(rate=0.02)), NOW)
+
+    assert expected_create_rate(settings(), [slow], now=NOW) == 0.02
 
 
 def test_the_ceiling_holds_for_flag_and_memory() -> None:
