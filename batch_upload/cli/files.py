@@ -122,8 +122,8 @@ def is_no_document(head: bytes) -> bool:
 
 
 def is_standard_output(path: Path) -> bool:
-    """Whether the path is another name of our own standard output: `/dev/stdout`, `/dev/fd/1`, a link to them."""
-    return _own_descriptor(path) == 1
+    """Whether the path is another name of our own standard output: `-`, `/dev/stdout`, `/dev/fd/1`, a link to them."""
+    return str(path) == "-" or _own_descriptor(path) == 1
 
 
 @contextmanager

@@ -359,7 +359,7 @@ def test_a_disk_is_refused(command: Preloaded, tmp_path: Path) -> None:
     assert stat.S_ISBLK((tmp_path / "disk").stat().st_mode)
 
 
-@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "link"])
+@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1", "link"])
 @pytest.mark.parametrize("asked", [REPORT, NEW], ids=["report", "manifest new"])
 def test_standard_output_by_its_name_is_standard_output(
     command: Preloaded, tmp_path: Path, asked: tuple[str, ...], name: str
@@ -373,6 +373,7 @@ def test_standard_output_by_its_name_is_standard_output(
     assert ended.code == 0, ended.stderr
     assert (tmp_path / "out").read_text(encoding="utf-8").startswith(f"before\n{HEADS[asked]}")
     assert (tmp_path / "link").is_symlink()
+    assert not (tmp_path / "-").exists()
 
 
 def test_another_descriptor_of_the_shell_is_written_through(command: Preloaded, tmp_path: Path) -> None:
