@@ -146,7 +146,7 @@ def test_a_long_run_under_faults_holds_no_more_at_its_end_than_after_its_beginni
         "--quiet",
     )
 
-    with command.started(*flags, cwd=tmp_path, env=endpoint.env) as running:
+    with command.started(*flags, cwd=tmp_path, env=endpoint.env, timeout_s=600) as running:
         early = late = None
         while running.process.poll() is None and late is None:
             creates = endpoint.stats().creates
