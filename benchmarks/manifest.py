@@ -129,7 +129,7 @@ def measure_here(ways: Ways, path: Path, way: str) -> None:
 
 def print_table(ways: Ways, best: Mapping[str, tuple[float, float]]) -> None:
     """Print what each way cost, as `measured`, beside the bare events."""
-    print("| way | CPU, s | beside the events | memory, MB |")
+    print("| way | CPU, s | times the events | memory, MB |")
     print("|---|---:|---:|---:|")
     for way, (cpu_s, mb) in best.items():
         print(f"| {ways[way][0]} | {cpu_s:.2f} | {cpu_s / best['events'][0]:.2f} × | {mb:.0f} |")

@@ -169,7 +169,7 @@ def main() -> None:
         whole = min((rerun(manifest, emulator.url) for _ in range(arguments.times)), key=lambda cost: cost.cpu_s)
         asked = emulator.stats()["requests"]
     print(f"{items:,} items, unchanged\n")
-    print("| what | CPU, s | beside the floor | memory at most, MB |")
+    print("| what | CPU, s | times the floor | memory at most, MB |")
     print("|---|---:|---:|---:|")
     print(f"| floor: bare events, and a `stat` of each file | {floor[0]:.2f} | 1.00 × | {floor[1]:.0f} |")
     print(

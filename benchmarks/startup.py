@@ -52,7 +52,7 @@ def main() -> None:
         small_manifest(folder)
         best = {name: min(cpu_s(command, folder) for _ in range(times)) for name, command in commands.items()}
     bare_s = best["`python -c pass`"]
-    print("| command | CPU, ms | beside Python itself |")
+    print("| command | CPU, ms | times Python itself |")
     print("|---|---:|---:|")
     for name, used_s in best.items():
         print(f"| {name} | {1_000 * used_s:.0f} | {used_s / bare_s:.1f} × |")

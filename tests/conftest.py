@@ -53,7 +53,9 @@ def no_aws_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in tuple(os.environ):
         if name.startswith(("AWS_", "BATCH_UPLOAD_")) and not name.startswith("BATCH_UPLOAD_TESTS_"):
             monkeypatch.delenv(name)
-    monkeypatch.delenv("PYTHONPATH", raising=False)  # an environment of its own would import the checkout
+    monkeypatch.delenv(
+        "PYTHONPATH", raising=False
+    )  # a test that installs the wheel elsewhere would import this checkout instead
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     for name in tuple(os.environ):

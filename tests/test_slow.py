@@ -37,7 +37,7 @@ def test_a_test_is_slow_whose_longest_case_takes_more_than_two_seconds(tmp_path:
 
 
 def _names_in(path: Path) -> Iterator[str]:
-    """Yield the functions of a module, and what it assigns: a state machine of hypothesis is a test by assignment."""
+    """Yield the functions of a module and the names that it assigns: Hypothesis makes tests by assignment."""
     for each in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef):
             yield each.name

@@ -46,10 +46,12 @@ LEARNED = (
 )
 """Operations that are called often enough to learn from."""
 LEAST_SHARE = 0.25
-"""Of the documented rate: what a run begins with at least, whatever an earlier one has learned. AWS raises quotas and
-lowers none, so a slower rate came of an outage, or of others who were at work. Most runs make too few calls to find out
-that it is over: listing 10,000 attachments at a call in 15 seconds takes half an hour, and page tokens may expire
-meanwhile. Not of creates: there are many of them, and a lane may share its account with other programs for good."""
+"""A run begins with at least this share of the documented rate, whatever an earlier run has learned; creates excepted.
+
+AWS raises quotas and does not lower them, so a slower rate was learned in an outage, or while others were at work. Most
+runs make too few calls to notice that this is over: at a call in 15 seconds it takes half an hour to list 10,000
+attachments, and page tokens may expire meanwhile. There are enough creates to notice it, and their rate may stay lower:
+a lane may share its account with other programs."""
 LATENCY = "latency_s"
 NEWS = 0.05
 """A rate that has changed by this share is recorded at once, so that a process that is killed has not lost it."""

@@ -23,7 +23,7 @@ from tests.support.simulated_network import Weather
 from tests.support.world import Plan, Wanted, World
 
 SEEDS = (*range(8), 1_084)
-"""In the last one describes are throttled for an hour, and the page tokens of a listing last 10 s."""
+"""Storm 1,084 throttles describes for an hour, and its service forgets page tokens after 10 s."""
 SEEDS_WITHOUT_TAG = range(3)
 SOAK_SEEDS = range(8, 2_008)
 SOAK_SEEDS_WITHOUT_TAG = range(3, 503)

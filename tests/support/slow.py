@@ -46,7 +46,7 @@ def longest_s(report: Path) -> dict[str, float]:
 
 
 def renewed(before: frozenset[str], taken: Mapping[str, float]) -> list[str]:
-    """Return the list anew: what was measured by its time, and what was not as it was, if its file was not measured."""
+    """Return the list anew: the slow functions of the files that were measured, and what it named in other files."""
     measured = {function.partition("::")[0] for function in taken}
     kept = {function for function in before if function.partition("::")[0] not in measured}
     return sorted(kept | {function for function, seconds in taken.items() if seconds > LIMIT_S})
